@@ -1,0 +1,1 @@
+//! npyd turns raw dumps into valid NumPy `.npy` files.

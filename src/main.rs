@@ -1,0 +1,3 @@
+//! The `npyd` command.
+
+fn main() {}
