@@ -1,0 +1,185 @@
+//! The daemon at work, and how a test waits for what it does.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Site, wait_until};
+
+/// `npyd run`, started as systemd would, with a socket for its notices. Dropping it kills it.
+pub(crate) struct Daemon<'a> {
+    site: &'a Site,
+    child: Child,
+    log: PathBuf,
+    socket: PathBuf,
+    notices: Arc<Mutex<Vec<String>>>,
+}
+
+impl<'a> Daemon<'a> {
+    /// Starts it with the configuration `config` of `site`, and returns when it is ready.
+    #[track_caller]
+    pub(crate) fn start(site: &'a Site, config: &str) -> Self {
+        Self::start_with(site, config, &[])
+    }
+
+    /// The same, with more in its environment.
+    #[track_caller]
+    pub(crate) fn start_with(site: &'a Site, config: &str, env: &[(&str, &str)]) -> Self {
+        let log = site.path(format!("{config}.log"));
+        let socket = site.path(format!("{config}.notify"));
+        let _ = fs::remove_file(&socket); // of a daemon before this one
+        let notices = listen(&UnixDatagram::bind(&socket).unwrap());
+        let output = File::options().create(true).append(true).open(&log).unwrap();
+        let child = site
+            .command()
+            .args(["run", "--config"])
+            .arg(site.path(config))
+            .env("NOTIFY_SOCKET", &socket)
+            .envs(env.iter().copied())
+            .stdin(std::process::Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        let mut daemon = Self { site, child, log, socket, notices };
+        daemon.wait_for_notice("READY=1", 1);
+        daemon
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// How many lines of its notices to systemd are `line`.
+    pub(crate) fn notices(&self, line: &str) -> usize {
+        let notices = self.notices.lock().unwrap();
+        notices.iter().flat_map(|notice| notice.lines()).filter(|found| *found == line).count()
+    }
+
+    /// Waits until `condition` holds; fails with the log when it doesn't in time, or when the
+    /// daemon ends meanwhile.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+        let Self { site, child, log, .. } = self;
+        let tell = || {
+            let log = String::from_utf8_lossy(&fs::read(&*log).unwrap()).into_owned();
+            format!("in: {:?}\nout: {:?}\n{log}", listing(site, "in"), listing(site, "out"))
+        };
+        wait_until(what, tell, || {
+            let done = condition();
+            let ended = if done { None } else { child.try_wait().unwrap() };
+            assert!(ended.is_none(), "the daemon ended before {what}: {ended:?}\n{}", tell());
+            done
+        });
+    }
+
+    /// Waits until the site has that file.
+    #[track_caller]
+    pub(crate) fn wait_for_file(&mut self, name: &str) -> &mut Self {
+        let site = self.site;
+        self.wait_for(name, || site.has(name));
+        self
+    }
+
+    /// Waits until the log holds `text`.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
+        let log = self.log.clone();
+        self.wait_for(&format!("`{text}` in the log"), || {
+            String::from_utf8_lossy(&fs::read(&log).unwrap()).contains(text)
+        });
+    }
+
+    /// Waits until the daemon has sent the line `line` to systemd `times` times.
+    #[track_caller]
+    pub(crate) fn wait_for_notice(&mut self, line: &str, times: usize) {
+        let notices = Arc::clone(&self.notices);
+        self.wait_for(&format!("{times} × {line}"), || {
+            let notices = notices.lock().unwrap();
+            notices.iter().flat_map(|notice| notice.lines()).filter(|l| *l == line).count() >= times
+        });
+    }
+
+    /// Waits until the ledger holds `count` receipts of `event`.
+    #[track_caller]
+    pub(crate) fn wait_for_receipts(&mut self, event: &str, count: usize) {
+        let site = self.site;
+        self.wait_for(&format!("{count} × {event}"), || {
+            site.history().iter().filter(|receipt| receipt["event"] == event).count() >= count
+        });
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Has it read its configuration again, and returns when it has.
+    #[track_caller]
+    pub(crate) fn reload(&mut self) {
+        let ready = self.notices("READY=1");
+        self.signal(Signal::HUP);
+        self.wait_for_notice("READY=1", ready + 1);
+    }
+
+    /// Asks it to end, and returns how it did.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.child.wait().unwrap()
+    }
+
+    /// Ends it by SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        // These fail only where the daemon has ended already, or the listener has.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = UnixDatagram::unbound().and_then(|end| end.send_to(b"", &self.socket));
+        if thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+/// Collects what arrives at `socket`, until an empty datagram does.
+fn listen(socket: &UnixDatagram) -> Arc<Mutex<Vec<String>>> {
+    let notices = Arc::<Mutex<Vec<String>>>::default();
+    let (collected, socket) = (Arc::clone(&notices), socket.try_clone().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = socket.recv(&mut buffer) {
+            let notice = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            collected.lock().unwrap().push(notice);
+        }
+    });
+    notices
+}
+
+/// The first names in a directory of the site, or why it can't be read.
+fn listing(site: &Site, name: &str) -> Vec<String> {
+    fs::read_dir(site.path(name)).map_or_else(
+        |error| vec![error.to_string()],
+        |entries| {
+            let names = entries.flatten().map(|entry| entry.file_name());
+            names.take(20).map(|name| name.to_string_lossy().into_owned()).collect()
+        },
+    )
+}

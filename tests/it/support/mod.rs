@@ -1,0 +1,64 @@
+//! What the end-to-end tests stand on: a site with its own directories and configuration, the real
+//! binary run on it, real NumPy, and real producers.
+//!
+//! ```ignore
+//! let site = Site::with("source = \"remove\"");
+//! site.scan("scan");                          // scan.raw and its manifest
+//! site.sweep().expect_code(0);
+//! assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
+//! ```
+
+mod daemon;
+mod outcome;
+mod producer;
+mod python;
+mod reference;
+mod site;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+pub(crate) use daemon::Daemon;
+pub(crate) use outcome::{Outcome, Receipts};
+pub(crate) use producer::Producer;
+pub(crate) use python::{load, python, run_python};
+pub(crate) use reference::{PendingFile, npy, npy_header};
+pub(crate) use site::{SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+
+/// How long a condition may take to come true. Nothing here takes that long unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Records that the test now running was left out, so that no test is skipped in silence. Where
+/// leaving anything out is a failure (`NPYD_TEST_ALL=1`), the test fails.
+pub(crate) fn left_out(reason: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("left out: {test}: {reason}");
+    if let Some(list) = env::var_os("NPYD_TEST_LEFT_OUT") {
+        let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+        writeln!(list, "{test}: {reason}").unwrap();
+    }
+    assert!(env::var("NPYD_TEST_ALL").as_deref() != Ok("1"), "{test} was left out: {reason}");
+}
+
+/// Whether the tests run as root; where they don't, what needs root is recorded as left out.
+pub(crate) fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        left_out("needs root");
+    }
+    root
+}
+
+/// Returns when `condition` holds; fails with what `account` tells when it doesn't in time.
+pub(crate) fn wait_until(
+    what: &str,
+    account: impl Fn() -> String,
+    mut condition: impl FnMut() -> bool,
+) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}\n{}", account());
+        thread::sleep(Duration::from_millis(5));
+    }
+}

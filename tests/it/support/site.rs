@@ -1,0 +1,193 @@
+//! A site: one drop directory, where its arrays go, the ledger's directory, the configuration.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Daemon, Outcome, npy, wait_until};
+
+/// The manifest of [`Site::scan`], in TOML.
+pub(crate) const SCAN_MANIFEST: &str = "dtype = '<f4'\nshape = [2, 3]\n";
+
+/// The 24 bytes of [`Site::scan`]: six `<f4`, 0.0 to 5.0.
+pub(crate) fn scan_bytes() -> Vec<u8> {
+    (0..6_u8).flat_map(|value| f32::from(value).to_le_bytes()).collect()
+}
+
+/// The .npy file that [`Site::scan`] becomes.
+pub(crate) fn scan_npy() -> Vec<u8> {
+    npy("'<f4'", false, &[2, 3], &scan_bytes())
+}
+
+/// A temporary directory with `in`, `out`, `state` and `npyd.toml`. All names given to its methods
+/// are relative to it, but for those of dropped files, which are relative to `in`.
+pub(crate) struct Site {
+    dir: TempDir,
+}
+
+impl Site {
+    /// A site with one drop that differs from the defaults only in being fast to settle.
+    pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// A site whose one drop has these further settings.
+    pub(crate) fn with(settings: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("npyd-").tempdir().unwrap();
+        let site = Self { dir };
+        for name in ["in", "out", "state"] {
+            fs::create_dir(site.path(name)).unwrap();
+        }
+        site.configure(settings);
+        site
+    }
+
+    /// Writes the configuration again, its one drop with these further settings.
+    pub(crate) fn configure(&self, settings: &str) -> &Self {
+        self.write("npyd.toml", self.configuration("state", settings))
+    }
+
+    /// The text of a configuration with its ledger in `state` and one drop.
+    pub(crate) fn configuration(&self, state: &str, settings: &str) -> String {
+        let root = self.dir.path().display();
+        format!(
+            "state_dir = \"{root}/{state}\"\n\n[[drop]]\npath = \"{root}/in\"\n\
+             output = \"{root}/out\"\nquiet = \"200ms\"\n{settings}\n"
+        )
+    }
+
+    /// The path of `name` in this site.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file anywhere in the site.
+    #[track_caller]
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        fs::write(self.path(name), content).unwrap_or_else(|error| panic!("{name}: {error}"));
+        self
+    }
+
+    /// Drops a file: data or a manifest.
+    #[track_caller]
+    pub(crate) fn drop_file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        self.write(&format!("in/{name}"), content)
+    }
+
+    /// Drops `STEM.raw` and its manifest `STEM.raw.toml`: six `<f4` in a shape of (2, 3).
+    pub(crate) fn scan(&self, stem: &str) -> &Self {
+        self.drop_file(&format!("{stem}.raw"), scan_bytes());
+        self.drop_file(&format!("{stem}.raw.toml"), SCAN_MANIFEST)
+    }
+
+    /// The content of a file.
+    #[track_caller]
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Whether something has that name, if only a dangling link.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.path(name).symlink_metadata().is_ok()
+    }
+
+    /// All that lies in a directory, sorted, hidden names too.
+    #[track_caller]
+    pub(crate) fn names(&self, name: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let text = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string();
+        let mut names: Vec<String> = entries.map(|entry| text(entry).unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Which file stands there and when it last changed in any way: equal only where nobody
+    /// touched it.
+    #[track_caller]
+    pub(crate) fn identity(&self, name: &str) -> (u64, u64, i64, i64) {
+        let meta = self.path(name).symlink_metadata().unwrap_or_else(|e| panic!("{name}: {e}"));
+        (meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec())
+    }
+
+    /// The file's number, which stays when it is renamed.
+    #[track_caller]
+    pub(crate) fn inode(&self, name: &str) -> u64 {
+        self.identity(name).0
+    }
+
+    /// `npyd` with this site's configuration in its environment, and nothing else that would
+    /// change what it does.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_npyd"));
+        for name in
+            ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG", "INVOCATION_ID"]
+        {
+            command.env_remove(name);
+        }
+        command.env("NPYD_CONFIG", self.path("npyd.toml")).current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs `npyd ARGS…` to its end; one that hangs is ended, with code 124.
+    pub(crate) fn npyd(&self, args: &[&str]) -> Outcome {
+        let npyd = self.command();
+        let mut command = Command::new("timeout");
+        command.arg("120").arg(npyd.get_program()).args(args).current_dir(self.dir.path());
+        for (name, value) in npyd.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Outcome::of(&mut command)
+    }
+
+    /// Sweeps once.
+    pub(crate) fn sweep(&self) -> Outcome {
+        let config = self.path("npyd.toml");
+        self.npyd(&["sweep", "--json", "--config", config.to_str().unwrap()])
+    }
+
+    /// Sweeps until a sweep reports `event`, and returns that sweep: for drops that must have been
+    /// quiet for a while.
+    #[track_caller]
+    pub(crate) fn sweep_until(&self, event: &str) -> Outcome {
+        let mut last = self.sweep();
+        let account = String::new;
+        wait_until(&format!("a sweep with {event}: {last}"), account, || {
+            let found = last.json().iter().any(|receipt| receipt["event"] == event);
+            if !found {
+                last = self.sweep();
+            }
+            found
+        });
+        last
+    }
+
+    /// The receipts of this site's ledger, oldest first.
+    pub(crate) fn history(&self) -> Vec<Value> {
+        self.npyd(&["history", "--json"]).expect_code(0).json()
+    }
+
+    /// Loses the ledger.
+    pub(crate) fn lose_ledger(&self) -> &Self {
+        fs::remove_dir_all(self.path("state")).unwrap();
+        fs::create_dir(self.path("state")).unwrap();
+        self
+    }
+
+    /// Starts the daemon and returns when it says that it is ready.
+    #[track_caller]
+    pub(crate) fn daemon(&self) -> Daemon<'_> {
+        Daemon::start(self, "npyd.toml")
+    }
+
+    /// `text` without what differs from run to run: this site's directory, process ids, times.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        text.replace(&self.dir.path().display().to_string(), "[SITE]")
+    }
+}
