@@ -2,5 +2,37 @@
 
 mod support;
 
-/// The test suite's own reference for .npy files is right: NumPy reads it, and writes the same.
+// The tests' own means.
 mod reference;
+
+// Ways to drop.
+mod abandoned;
+mod digest;
+mod manifest;
+mod pending;
+mod template;
+mod writer;
+
+// What becomes of a drop.
+mod conflict;
+mod hostile;
+mod rejection;
+mod remake;
+mod source;
+
+// The daemon's life.
+mod full;
+mod inbox;
+mod large;
+mod load;
+mod reload;
+mod restart;
+mod service;
+mod twins;
+
+// The other commands.
+mod config;
+mod explain;
+mod finalize;
+mod inspect;
+mod sweep;

@@ -49,3 +49,14 @@ fn pending_files_differ_from_npy_files_in_eight_bytes() {
         assert_eq!(found["offset"], data_offset);
     }
 }
+
+/// A snapshot is the same wherever and whenever it is taken.
+#[test]
+fn snapshots_hold_nothing_of_the_run() {
+    let site = Site::new();
+    let file = site.path("in/scan.raw");
+    let text = format!("2026-01-02T03:04:05.6Z {} took 1.25 s, pid=77, 24 bytes", file.display());
+    site.settings().bind(|| {
+        insta::assert_snapshot!(text, @"[WHEN] [SITE]/in/scan.raw took [TIME], pid=[PID], 24 bytes");
+    });
+}

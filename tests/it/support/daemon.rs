@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -58,13 +58,12 @@ impl<'a> Daemon<'a> {
 
     /// All that it has logged so far.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+        read_log(&self.log)
     }
 
-    /// How many lines of its notices to systemd are `line`.
-    pub(crate) fn notices(&self, line: &str) -> usize {
-        let notices = self.notices.lock().unwrap();
-        notices.iter().flat_map(|notice| notice.lines()).filter(|found| *found == line).count()
+    /// How many lines of its notices to systemd start with `start`.
+    pub(crate) fn notices(&self, start: &str) -> usize {
+        count_lines(&self.notices, start)
     }
 
     /// Waits until `condition` holds; fails with the log when it doesn't in time, or when the
@@ -73,8 +72,8 @@ impl<'a> Daemon<'a> {
     pub(crate) fn wait_for(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
         let Self { site, child, log, .. } = self;
         let tell = || {
-            let log = String::from_utf8_lossy(&fs::read(&*log).unwrap()).into_owned();
-            format!("in: {:?}\nout: {:?}\n{log}", listing(site, "in"), listing(site, "out"))
+            let (input, output) = (listing(site, "in"), listing(site, "out"));
+            format!("in: {input:?}\nout: {output:?}\n{}", read_log(log))
         };
         wait_until(what, tell, || {
             let done = condition();
@@ -96,19 +95,14 @@ impl<'a> Daemon<'a> {
     #[track_caller]
     pub(crate) fn wait_for_log(&mut self, text: &str) {
         let log = self.log.clone();
-        self.wait_for(&format!("`{text}` in the log"), || {
-            String::from_utf8_lossy(&fs::read(&log).unwrap()).contains(text)
-        });
+        self.wait_for(&format!("`{text}` in the log"), || read_log(&log).contains(text));
     }
 
-    /// Waits until the daemon has sent the line `line` to systemd `times` times.
+    /// Waits until the daemon has sent lines that start with `start` to systemd, `times` of them.
     #[track_caller]
-    pub(crate) fn wait_for_notice(&mut self, line: &str, times: usize) {
+    pub(crate) fn wait_for_notice(&mut self, start: &str, times: usize) {
         let notices = Arc::clone(&self.notices);
-        self.wait_for(&format!("{times} × {line}"), || {
-            let notices = notices.lock().unwrap();
-            notices.iter().flat_map(|notice| notice.lines()).filter(|l| *l == line).count() >= times
-        });
+        self.wait_for(&format!("{times} × {start}"), || count_lines(&notices, start) >= times);
     }
 
     /// Waits until the ledger holds `count` receipts of `event`.
@@ -136,7 +130,12 @@ impl<'a> Daemon<'a> {
 
     /// Asks it to end, and returns how it did.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
+        self.end(Signal::TERM)
+    }
+
+    /// Sends it a signal that ends it, and returns how it ended.
+    pub(crate) fn end(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
         self.child.wait().unwrap()
     }
 
@@ -153,9 +152,6 @@ impl Drop for Daemon<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = UnixDatagram::unbound().and_then(|end| end.send_to(b"", &self.socket));
-        if thread::panicking() {
-            eprintln!("{}", self.log());
-        }
     }
 }
 
@@ -171,6 +167,16 @@ fn listen(socket: &UnixDatagram) -> Arc<Mutex<Vec<String>>> {
         }
     });
     notices
+}
+
+/// How many lines of the notices start with `start`.
+fn count_lines(notices: &Mutex<Vec<String>>, start: &str) -> usize {
+    let notices = notices.lock().unwrap();
+    notices.iter().flat_map(|notice| notice.lines()).filter(|line| line.starts_with(start)).count()
+}
+
+fn read_log(log: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
 }
 
 /// The first names in a directory of the site, or why it can't be read.

@@ -1,7 +1,7 @@
 //! Files as NumPy and producers write them, made without the program under test.
 
-/// The bytes of the .npy file that `np.save` makes of `data`; `shape` as a Python tuple prints it,
-/// `growth` the length of its growth axis.
+/// The bytes of the .npy file that `np.save` makes of `data`; `descr` as a header's literal, with
+/// its quotes where it is a string.
 pub(crate) fn npy(descr: &str, fortran: bool, shape: &[u64], data: &[u8]) -> Vec<u8> {
     let mut file = npy_header(descr, fortran, shape);
     file.extend_from_slice(data);
@@ -17,7 +17,7 @@ pub(crate) fn npy_header(descr: &str, fortran: bool, shape: &[u64]) -> Vec<u8> {
     let total = (10 + text.len() + 1).next_multiple_of(64);
     // NumPy pads by 1 to 64 spaces, never by none.
     let total = if total == 10 + text.len() + 1 { total + 64 } else { total };
-    framed(b"\x93NUMPY\x01\x00", 1, &text, total)
+    framed(*b"\x93NUMPY\x01\x00", 1, &text, total)
 }
 
 /// A pending file: a header with a marker of its own, then the data.
@@ -54,7 +54,7 @@ impl PendingFile {
     pub(crate) fn with(&self, data: &[u8]) -> Vec<u8> {
         let magic = [0x93, b'N', b'P', b'E', b'N', b'D', self.version, self.mark];
         let text = dict(self.descr, self.fortran, &self.shape);
-        let mut file = framed(&magic, self.version, &text, self.data_offset);
+        let mut file = framed(magic, self.version, &text, self.data_offset);
         file.extend_from_slice(data);
         file
     }
@@ -70,8 +70,8 @@ fn dict(descr: &str, fortran: bool, shape: &[i64]) -> String {
 }
 
 /// `text` behind eight bytes of magic and its length, filled with spaces and a newline to `total`.
-fn framed(magic: &[u8; 8], version: u8, text: &str, total: usize) -> Vec<u8> {
-    let mut header = magic.to_vec();
+fn framed(magic: [u8; 8], version: u8, text: &str, total: usize) -> Vec<u8> {
+    let mut header = Vec::from(magic);
     if version == 1 {
         header.extend_from_slice(&u16::try_from(total - 10).unwrap().to_le_bytes());
     } else {

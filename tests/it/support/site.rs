@@ -8,7 +8,7 @@ use std::{env, fs, io};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Daemon, Outcome, npy, wait_until};
+use super::{Daemon, Outcome, Receipts, npy, wait_until};
 
 /// The manifest of [`Site::scan`], in TOML.
 pub(crate) const SCAN_MANIFEST: &str = "dtype = '<f4'\nshape = [2, 3]\n";
@@ -168,6 +168,19 @@ impl Site {
         last
     }
 
+    /// Sweeps until the ledger holds `count` receipts of `event`, and returns all it holds.
+    #[track_caller]
+    pub(crate) fn settle(&self, event: &str, count: usize) -> Vec<Value> {
+        let mut history = Vec::new();
+        let account = || format!("{:#?}", self.history());
+        wait_until(&format!("{count} × {event}"), account, || {
+            self.sweep();
+            history = self.history();
+            history.of_event(event).len() >= count
+        });
+        history
+    }
+
     /// The receipts of this site's ledger, oldest first.
     pub(crate) fn history(&self) -> Vec<Value> {
         self.npyd(&["history", "--json"]).expect_code(0).json()
@@ -186,8 +199,14 @@ impl Site {
         Daemon::start(self, "npyd.toml")
     }
 
-    /// `text` without what differs from run to run: this site's directory, process ids, times.
-    pub(crate) fn redact(&self, text: &str) -> String {
-        text.replace(&self.dir.path().display().to_string(), "[SITE]")
+    /// Settings for snapshots of what `npyd` prints on this site, without what differs from run
+    /// to run: directories, times, process ids.
+    pub(crate) fn settings(&self) -> insta::Settings {
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(self.dir.path().to_str().unwrap(), "[SITE]");
+        settings.add_filter(r"\d{4}-\d\d-\d\d[T ][\d:.]+(Z|[+-]\d\d:\d\d)?", "[WHEN]");
+        settings.add_filter(r"\b\d+(\.\d+)? ?(ns|µs|us|ms|s)\b", "[TIME]");
+        settings.add_filter(r"\bpid([ =:]+)\d+", "pid$1[PID]");
+        settings
     }
 }

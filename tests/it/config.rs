@@ -1,0 +1,133 @@
+//! Configurations that are wrong, and where the error points.
+
+use crate::support::Site;
+
+/// A wrong setting of the drop, and words that the error must have besides the line.
+const WRONG_SETTINGS: &[(&str, &[&str])] = &[
+    ("colour = \"blue\"", &["colour"]),
+    ("recursive = \"yes\"", &["recursive"]),
+    ("source = \"move\"", &["move", "keep", "remove", "archive"]),
+    ("on_conflict = \"ask\"", &["ask", "reject", "replace", "number"]),
+    ("salvage = \"all\"", &["all", "quarantine", "whole-records"]),
+    ("readers = \"matlab\"", &["matlab", "numpy", "any"]),
+    ("watch = \"hard\"", &["hard", "auto", "inotify", "poll"]),
+    ("rescan = \"soon\"", &["soon"]),
+    ("rescan = 60", &["rescan"]),
+    ("archive = 7", &["archive"]),
+    ("rejects = [\"a\"]", &["rejects"]),
+];
+
+/// A wrong line of a template.
+const WRONG_TEMPLATES: &[(&str, &[&str])] = &[
+    ("dtype = \"<q9\"", &["<q9"]),
+    ("dtype = \"|O\"", &["object"]),
+    ("shape = [-1, -1]", &["-1"]),
+    ("shape = [4, -1]", &["axis"]),
+    ("shape = \"4\"", &["shape"]),
+    ("order = \"K\"", &["order"]),
+    ("reserved = 32", &["64"]),
+    ("match = \"[\"", &["match"]),
+    ("exposure = 5", &["exposure"]),
+];
+
+/// Asserts that `npyd check` and `npyd run` refuse the site's configuration with exit code 2, name
+/// the file and point at `line`.
+#[track_caller]
+fn assert_points_at(site: &Site, line: &str, words: &[&str]) {
+    let text = String::from_utf8(site.read("npyd.toml")).unwrap();
+    let number = text.lines().position(|found| found == line).unwrap() + 1;
+    for command in ["check", "run", "sweep"] {
+        let outcome = site.npyd(&[command]).expect_code(2).expect_words(words);
+        let outcome = outcome.expect_words(&["npyd.toml", line]);
+        let points = [format!("line {number}"), format!("npyd.toml:{number}")];
+        assert!(points.iter().any(|it| outcome.stderr.contains(it)), "line {number}: {outcome}");
+    }
+}
+
+#[test]
+fn settings_of_a_drop() {
+    for (line, words) in WRONG_SETTINGS {
+        let site = Site::with(&format!("allow_trailing = true\n{line}"));
+        assert_points_at(&site, line, words);
+    }
+}
+
+#[test]
+fn lines_of_a_template() {
+    for (line, words) in WRONG_TEMPLATES {
+        let key = line.split(' ').next().unwrap();
+        let good = ["match = \"*.raw\"", "dtype = \"<f4\"", "shape = [4]"];
+        let others: Vec<_> = good.into_iter().filter(|it| !it.starts_with(key)).collect();
+        let site = Site::with(&format!("[[drop.template]]\n{}\n{line}", others.join("\n")));
+        assert_points_at(&site, line, words);
+    }
+}
+
+#[test]
+fn settings_of_the_daemon() {
+    for (line, words) in
+        [("workers = 0", "workers"), ("workers = \"two\"", "workers"), ("x = 1", "x")]
+    {
+        let site = Site::new();
+        let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+        site.write("npyd.toml", format!("{line}\n{config}"));
+        assert_points_at(&site, line, &[words]);
+    }
+}
+
+/// What is missing, or doesn't go together, is named.
+#[test]
+fn settings_that_go_together() {
+    let path = "path = \"/nonexistent/in\"";
+    let cases: &[(&str, &[&str])] = &[
+        ("", &["state_dir"]),
+        ("state_dir = \"/tmp/x\"\n[[drop]]\noutput = \"/tmp\"\n", &["path"]),
+        (
+            &format!("state_dir = \"/tmp/x\"\n[[drop]]\n{path}\nsource = \"archive\"\n"),
+            &["archive"],
+        ),
+        (
+            &format!("state_dir = \"/tmp/x\"\n[[drop]]\n{path}\n[[drop]]\n{path}\n"),
+            &["/nonexistent/in"],
+        ),
+        ("state_dir = \"/tmp/x\"\n[[drop]\n", &["npyd.toml"]),
+    ];
+    for (text, words) in cases {
+        let site = Site::new();
+        site.write("npyd.toml", text);
+        site.npyd(&["check"]).expect_code(2).expect_words(words);
+    }
+}
+
+#[test]
+fn a_right_configuration_is_checked() {
+    let site = Site::with("recursive = true\nsource = \"remove\"");
+    let (input, output) = (site.path("in"), site.path("out"));
+    let words = [input.to_str().unwrap(), output.to_str().unwrap()];
+    site.npyd(&["check"]).expect_code(0).expect_words(&words);
+}
+
+/// `npyd check` finds what would stop a drop on this machine.
+#[test]
+fn a_machine_that_does_not_fit_is_said_so() {
+    let site = Site::new();
+    std::fs::remove_dir(site.path("out")).unwrap();
+    site.write("out", "a file");
+    let outcome = site.npyd(&["check"]).expect_words(&[site.path("out").to_str().unwrap()]);
+    assert_eq!(outcome.code, 1, "{outcome}");
+}
+
+/// Without `--config` the file is `$NPYD_CONFIG`, then the system's.
+#[test]
+fn where_the_configuration_is_looked_for() {
+    let site = Site::new();
+    site.scan("scan");
+    site.npyd(&["sweep"]).expect_code(0);
+    assert_eq!(site.names("out"), ["scan.npy"]);
+    if !std::path::Path::new("/etc/npyd/npyd.toml").exists() {
+        let mut command = site.command();
+        command.env_remove("NPYD_CONFIG").arg("sweep");
+        let outcome = crate::support::Outcome::of(&mut command);
+        outcome.expect_code(2).expect_words(&["/etc/npyd/npyd.toml"]);
+    }
+}

@@ -1,0 +1,67 @@
+//! `npyd explain`: what would become of a file, with nothing changed.
+
+use crate::support::{PendingFile, Producer, Site, python, scan_bytes};
+
+/// Explains `in/NAME` as text and as JSON, and asserts that both have `words` and that nothing
+/// changed.
+#[track_caller]
+fn explained(site: &Site, name: &str, words: &[&str]) {
+    let file = format!("in/{name}");
+    let before = (site.identity(&file), site.names("in"), site.names("out"));
+    let path = site.path(&file);
+    let path = path.to_str().unwrap();
+    site.npyd(&["explain", path]).expect_code(0).expect_words(words);
+    let json = site.npyd(&["explain", "--json", path]).expect_code(0).expect_words(words).json();
+    assert_eq!(json.len(), 1, "one object a file: {json:#?}");
+    assert_eq!((site.identity(&file), site.names("in"), site.names("out")), before);
+}
+
+#[test]
+fn a_drop_that_is_complete() {
+    let site = Site::new();
+    site.scan("scan");
+    explained(
+        &site,
+        "scan.raw",
+        &["manifest", "scan.raw.toml", "<f4", "(2, 3)", "copy", "scan.npy"],
+    );
+    site.drop_file("x.npy", PendingFile::ready(&[-1, 3]).with(&[7; 24]));
+    explained(&site, "x.npy", &["pending", "<i4", "(2, 3)", "in-place"]);
+}
+
+#[test]
+fn a_drop_that_waits() {
+    let site = Site::new();
+    site.scan("short").drop_file("short.raw", &scan_bytes()[..20]);
+    explained(&site, "short.raw", &["20", "24"]);
+    site.drop_file("lonely.raw", scan_bytes());
+    explained(&site, "lonely.raw", &["manifest"]);
+}
+
+/// How much is really there is told by what is allocated, not by the size.
+#[test]
+fn a_dump_that_is_being_written() {
+    let Some(python) = python() else { return };
+    let site = Site::new();
+    site.drop_file("scan.raw.toml", "dtype = '<i4'\nshape = [1024, 1024]\n");
+    let path = site.path("in/scan.raw");
+    let mut producer =
+        Producer::start(&python, "mapped.py", [path.to_str().unwrap(), "1024", "1024", "0"]);
+    producer.say("frame 5 1").say("flush");
+    explained(&site, "scan.raw", &["writ", "allocated"]);
+}
+
+#[test]
+fn a_drop_that_is_rejected() {
+    let site = Site::new();
+    site.scan("scan").drop_file("scan.raw.toml", "dtype = '<q9'\nshape = [2, 3]");
+    explained(&site, "scan.raw", &["<q9"]);
+}
+
+#[test]
+fn a_file_of_no_drop() {
+    let site = Site::new();
+    site.write("elsewhere.raw", scan_bytes());
+    let outcome = site.npyd(&["explain", site.path("elsewhere.raw").to_str().unwrap()]);
+    outcome.expect_words(&["elsewhere.raw"]);
+}

@@ -1,0 +1,149 @@
+//! Drop directories that are not there, vanish and come back, and those with directories in them.
+
+use std::fs;
+
+use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+
+/// A root that is not there is looked for as often as drops are.
+const RESCAN: &str = "rescan = \"500ms\"";
+
+/// Drops a scan at the end of `path`, whose directories are made in the same moment.
+fn scan_in(site: &Site, path: &str) {
+    fs::create_dir_all(site.path(path)).unwrap();
+    site.write(&format!("{path}/scan.raw"), scan_bytes());
+    site.write(&format!("{path}/scan.raw.toml"), SCAN_MANIFEST);
+}
+
+#[test]
+fn a_root_that_comes_later() {
+    let site = Site::with(RESCAN);
+    fs::remove_dir(site.path("in")).unwrap();
+    let mut daemon = site.daemon();
+    scan_in(&site, "in");
+    daemon.wait_for_file("out/scan.npy");
+}
+
+#[test]
+fn a_root_whose_parent_comes_later() {
+    let site = Site::new();
+    let config = site.configuration("state", RESCAN);
+    let (path, deep) = (site.path("in"), site.path("a/b/in"));
+    let config = config.replace(path.to_str().unwrap(), deep.to_str().unwrap());
+    site.write("npyd.toml", config);
+    let mut daemon = site.daemon();
+    scan_in(&site, "a/b/in");
+    daemon.wait_for_file("out/scan.npy");
+}
+
+/// Gone is not empty: what was done stays done when the directory is back.
+#[test]
+fn a_root_that_moves_away_and_back() {
+    let site = Site::with(RESCAN);
+    let mut daemon = site.daemon();
+    site.scan("first");
+    daemon.wait_for_receipts("finalized", 1);
+    fs::rename(site.path("in"), site.path("elsewhere")).unwrap();
+    daemon.wait_for_log(site.path("in").to_str().unwrap());
+    fs::rename(site.path("elsewhere"), site.path("in")).unwrap();
+    site.scan("second");
+    daemon.wait_for_receipts("finalized", 2);
+    assert!(daemon.stop().success());
+    assert_eq!(site.history().of_event("finalized").len(), 2);
+    assert_eq!(site.names("out"), ["first.npy", "second.npy"]);
+}
+
+#[test]
+fn a_root_that_is_removed_and_made_again() {
+    let site = Site::with(RESCAN);
+    let mut daemon = site.daemon();
+    for name in ["first", "second", "third"] {
+        site.scan(name);
+        daemon.wait_for_file(&format!("out/{name}.npy"));
+        fs::remove_dir_all(site.path("in")).unwrap();
+        fs::create_dir(site.path("in")).unwrap();
+    }
+    assert!(daemon.stop().success());
+}
+
+/// One drop directory that is missing is no reason to neglect another.
+#[test]
+fn a_missing_root_stops_no_other() {
+    let site = Site::new();
+    let missing = format!("[[drop]]\npath = \"{}\"", site.path("missing").display());
+    site.configure(&missing);
+    let mut daemon = site.daemon();
+    site.scan("scan");
+    daemon.wait_for_file("out/scan.npy");
+    assert!(daemon.log().contains("missing"), "{}", daemon.log());
+}
+
+/// Below a recursive drop the arrays lie in the same directories as their data.
+#[test]
+fn directories_made_with_their_files() {
+    let site = Site::with("recursive = true");
+    let mut daemon = site.daemon();
+    for index in 0..50 {
+        scan_in(&site, &format!("in/{index}/b/c"));
+    }
+    for index in 0..50 {
+        daemon.wait_for_file(&format!("out/{index}/b/c/scan.npy"));
+    }
+    assert_eq!(site.read("out/7/b/c/scan.npy"), scan_npy());
+}
+
+#[test]
+fn a_directory_moved_in_with_its_files() {
+    let site = Site::with("recursive = true");
+    let mut daemon = site.daemon();
+    scan_in(&site, "made/deep");
+    fs::rename(site.path("made"), site.path("in/made")).unwrap();
+    daemon.wait_for_file("out/made/deep/scan.npy");
+    scan_in(&site, "in/made/deeper/still");
+    daemon.wait_for_file("out/made/deeper/still/scan.npy");
+}
+
+#[test]
+fn without_recursive_directories_are_left_alone() {
+    let site = Site::new();
+    scan_in(&site, "in/sub");
+    site.scan("scan").sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["scan.npy"]);
+    assert_eq!(site.names("in/sub"), ["scan.raw", "scan.raw.toml"]);
+}
+
+/// A sweep reaches the same state as the daemon.
+#[test]
+fn a_sweep_goes_as_deep() {
+    let site = Site::with("recursive = true\nsource = \"remove\"");
+    scan_in(&site, "in/a/b");
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("out/a/b/scan.npy"), scan_npy());
+    assert_eq!(site.names("out/a/b"), ["scan.npy", "scan.raw.toml.done"]);
+}
+
+/// Where events can't be had, or are not wanted, polling finds the same.
+#[test]
+fn by_polling() {
+    let site = Site::with("watch = \"poll\"\nrecursive = true\nrescan = \"500ms\"");
+    let mut daemon = site.daemon();
+    site.scan("scan");
+    scan_in(&site, "in/a/b");
+    daemon.wait_for_file("out/scan.npy").wait_for_file("out/a/b/scan.npy");
+}
+
+/// A directory that can't be read is said so, and the rest goes on.
+#[test]
+fn an_unreadable_directory_stops_no_other() {
+    use std::os::unix::fs::PermissionsExt;
+    if rustix::process::geteuid().is_root() {
+        return; // root reads everything: `tests/run` runs this as another user as well
+    }
+    let site = Site::with("recursive = true");
+    scan_in(&site, "in/closed");
+    scan_in(&site, "in/open");
+    fs::set_permissions(site.path("in/closed"), fs::Permissions::from_mode(0o000)).unwrap();
+    let outcome = site.sweep();
+    fs::set_permissions(site.path("in/closed"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(outcome.stderr.contains("in/closed"), "{outcome}");
+    assert_eq!(site.read("out/open/scan.npy"), scan_npy());
+}

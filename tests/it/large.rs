@@ -1,0 +1,119 @@
+//! Dumps so large that a copy takes seconds: ended in the middle, and in constant memory.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+
+use crate::support::{Site, left_out, npy_header};
+
+/// 4 GiB of `<u8`.
+const SIZE: u64 = 4 << 30;
+const MANIFEST: &str = "dtype = '<u8'\nshape = [-1, 1024]\n";
+/// The memory a copy may take at its peak.
+const PEAK_KIB: u64 = 32 << 10;
+
+/// The header of the array.
+fn header() -> Vec<u8> {
+    npy_header("'<u8'", false, &[SIZE / 8 / 1024, 1024])
+}
+
+/// Whether the site's file system has room for `bytes` and some to spare.
+fn has_room(site: &Site, bytes: u64) -> bool {
+    let stat = rustix::fs::statvfs(site.path("out")).unwrap();
+    let room = stat.f_bavail * stat.f_frsize > bytes + (2 << 30);
+    if !room {
+        left_out(&format!("needs {} GiB of free disk space", (bytes >> 30) + 2));
+    }
+    room
+}
+
+/// The process's descriptors of files without a name below the site's `out`.
+fn unnamed_outputs(site: &Site, pid: u32) -> usize {
+    let out = site.path("out").into_os_string().into_string().unwrap();
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    let targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let is_unnamed = |target: &str| target.starts_with(&out) && target.ends_with("(deleted)");
+    targets.filter(|target| target.to_str().is_some_and(is_unnamed)).count()
+}
+
+/// SIGTERM in the middle of a copy: the source is whole, there is no array and no trace of one;
+/// after a restart it is finished.
+#[test]
+fn ended_in_the_middle_of_a_copy() {
+    let site = Site::with("source = \"remove\"");
+    if !has_room(&site, SIZE) {
+        return;
+    }
+    // The source takes no space but for its last item, and reads as zeros: 0, 0, …, 7.
+    let source = File::create(site.path("in/scan.raw")).unwrap();
+    source.set_len(SIZE).unwrap();
+    source.write_all_at(&7_u64.to_le_bytes(), SIZE - 8).unwrap();
+    drop(source);
+    site.drop_file("scan.raw.toml", MANIFEST);
+    let before = site.identity("in/scan.raw");
+
+    let mut daemon = site.daemon();
+    let pid = daemon.pid();
+    daemon.wait_for("a copy", || {
+        assert!(!site.has("out/scan.npy"), "the copy ended before it could be interrupted");
+        unnamed_outputs(&site, pid) > 0
+    });
+    assert!(daemon.stop().success());
+    assert_eq!(site.names("out"), [""; 0]);
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.identity("in/scan.raw"), before);
+
+    let mut daemon = site.daemon();
+    daemon.wait_for_file("out/scan.npy");
+    daemon.wait_for("the source to go", || site.names("in").is_empty());
+    assert!(daemon.stop().success());
+    let array = File::open(site.path("out/scan.npy")).unwrap();
+    let mut header = header();
+    let expected = header.clone();
+    array.read_exact_at(&mut header, 0).unwrap();
+    assert_eq!(header, expected);
+    let mut last = [0; 16];
+    array.read_exact_at(&mut last, header.len() as u64 + SIZE - 16).unwrap();
+    assert_eq!(last[..8], [0; 8]);
+    assert_eq!(last[8..], 7_u64.to_le_bytes());
+    assert_eq!(array.metadata().unwrap().len(), header.len() as u64 + SIZE);
+}
+
+/// The memory of a copy has nothing to do with the size of what is copied.
+#[test]
+fn copied_in_constant_memory() {
+    let site = Site::new();
+    if !has_room(&site, 2 * SIZE) {
+        return;
+    }
+    // Each MiB begins with its own number, so that no two are alike.
+    let mut block = vec![0x5a; 1 << 20];
+    let mut source = File::create(site.path("in/scan.raw")).unwrap();
+    for number in 0..SIZE >> 20 {
+        block[..8].copy_from_slice(&number.to_le_bytes());
+        source.write_all(&block).unwrap();
+    }
+    drop(source);
+    site.drop_file("scan.raw.toml", MANIFEST);
+    let mut daemon = site.daemon();
+    daemon.wait_for_file("out/scan.npy");
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("peak memory of the daemon: {peak} KiB");
+    assert!(peak < PEAK_KIB, "{peak} KiB");
+    assert!(daemon.stop().success());
+
+    let mut array = File::open(site.path("out/scan.npy")).unwrap();
+    let mut header = header();
+    let expected = header.clone();
+    array.read_exact(&mut header).unwrap();
+    assert_eq!(header, expected);
+    let mut found = vec![0; 1 << 20];
+    for number in 0..SIZE >> 20 {
+        block[..8].copy_from_slice(&number.to_le_bytes());
+        array.read_exact(&mut found).unwrap();
+        assert!(found == block, "MiB {number}");
+    }
+    assert_eq!(array.read(&mut found).unwrap(), 0);
+}

@@ -1,0 +1,49 @@
+//! Many drops at once, made by Python while the daemon runs.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::support::{Receipts, Site, python, run_python, wait_until};
+
+const MANIFEST_DROPS: usize = 10_000;
+const PENDING_DROPS: usize = 1_000;
+
+/// Each is finalized exactly once and is, to NumPy, what was written.
+#[test]
+fn every_drop_is_finalized_exactly_once() {
+    let Some(python) = python() else { return };
+    let site = Site::new();
+    let daemon = site.daemon();
+    let counts = [MANIFEST_DROPS.to_string(), PENDING_DROPS.to_string()];
+    let many = |what: &str, directory: &str| {
+        let directory = site.path(directory).into_os_string().into_string().unwrap();
+        let args = [what.to_owned(), directory, counts[0].clone(), counts[1].clone()];
+        run_python(&python, "numpy/many.py", args)
+    };
+    many("write", "in").expect_code(0);
+    let written = Instant::now();
+    let mut found = 0;
+    while found < MANIFEST_DROPS + PENDING_DROPS {
+        wait_until(
+            &format!("more arrays than {found}"),
+            || daemon.log(),
+            || {
+                let before = std::mem::replace(&mut found, site.names("out").len());
+                found > before
+            },
+        );
+        // Listing a large directory is no rest for the machine.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    println!("all finalized {:?} after the last was written", written.elapsed());
+    assert!(daemon.stop().success());
+
+    let history = site.history();
+    let finalized = history.of_event("finalized");
+    let sources: BTreeSet<_> = finalized.iter().map(|it| it["source"].as_str()).collect();
+    assert_eq!(finalized.len(), MANIFEST_DROPS + PENDING_DROPS);
+    assert_eq!(sources.len(), finalized.len());
+    assert_eq!(history.len(), finalized.len());
+    assert_eq!(site.names("out").len(), finalized.len());
+    many("check", "out").expect_code(0);
+}

@@ -1,0 +1,211 @@
+//! Drops with a manifest beside the data.
+
+use serde_json::json;
+
+use crate::support::{
+    Receipts, SCAN_MANIFEST, Site, load, npy, npy_header, python, scan_bytes, scan_npy,
+};
+
+/// The manifest of a scan, in JSON.
+const JSON_MANIFEST: &str = r#"{"dtype": "<f4", "shape": [2, 3]}"#;
+
+#[test]
+fn a_manifest_has_any_of_four_names() {
+    let site = Site::new();
+    let manifests = [
+        ("a", "a.raw.toml", SCAN_MANIFEST),
+        ("b", "b.raw.json", JSON_MANIFEST),
+        ("c", "c.toml", SCAN_MANIFEST),
+        ("d", "d.json", JSON_MANIFEST),
+    ];
+    for (stem, manifest, text) in manifests {
+        site.drop_file(&format!("{stem}.raw"), scan_bytes()).drop_file(manifest, text);
+    }
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(site.names("out"), ["a.npy", "b.npy", "c.npy", "d.npy"]);
+    for (stem, manifest, _) in manifests {
+        assert_eq!(site.read(&format!("out/{stem}.npy")), scan_npy(), "{manifest}");
+        assert!(site.has(&format!("in/{stem}.raw")) && site.has(&format!("in/{manifest}")));
+        let receipt = receipts.of_source(&format!("{stem}.raw"));
+        assert_eq!(receipt["event"], "finalized");
+        assert_eq!(receipt["route"], "copy");
+        assert_eq!(receipt["evidence"], "size");
+        assert_eq!(receipt["bytes"], 24);
+        assert!(receipt["seconds"].is_number() && receipt["drop"].is_string(), "{receipt}");
+        let output = receipt["output"].as_str().unwrap();
+        assert!(output.ends_with(&format!("{stem}.npy")), "{receipt}");
+    }
+}
+
+/// A drop: the manifest, the data file, and the array file they become.
+struct Case {
+    name: &'static str,
+    manifest: &'static str,
+    data: Vec<u8>,
+    array: Vec<u8>,
+}
+
+/// Arrays of every sort that a manifest can describe, all in one sweep.
+#[test]
+fn a_manifest_says_what_the_array_is() {
+    const STRUCTURED: &str = "[('a', '<i2'), ('b', '<f4', (3,))]";
+    let data = |length: u8| (0..length).collect::<Vec<u8>>();
+    let cases = [
+        Case {
+            name: "fortran",
+            manifest: "dtype = '<f4'\nshape = [2, 3]\norder = 'F'",
+            data: data(24),
+            array: npy("'<f4'", true, &[2, 3], &data(24)),
+        },
+        Case {
+            name: "list",
+            manifest: "dtype = [['a', '<i2'], ['b', '<f4', [3]]]\nshape = [2]",
+            data: data(28),
+            array: npy(STRUCTURED, false, &[2], &data(28)),
+        },
+        Case {
+            name: "literal",
+            manifest: "dtype = \"[('a','<i2'),('b','<f4',(3,))]\"\nshape = [2]",
+            data: data(28),
+            array: npy(STRUCTURED, false, &[2], &data(28)),
+        },
+        Case {
+            name: "between",
+            manifest: "dtype = '<i2'\nshape = [4]\noffset = 5\ntrailing = 7",
+            data: data(20),
+            array: npy("'<i2'", false, &[4], &data(20)[5..13]),
+        },
+        Case {
+            name: "scalar",
+            manifest: "dtype = '>f8'\nshape = []",
+            data: data(8),
+            array: npy("'>f8'", false, &[], &data(8)),
+        },
+        Case {
+            name: "nothing",
+            manifest: "dtype = '<f8'\nshape = [0, 3]",
+            data: data(0),
+            array: npy("'<f8'", false, &[0, 3], &data(0)),
+        },
+    ];
+    let site = Site::new();
+    for case in &cases {
+        site.drop_file(&format!("{}.raw", case.name), &case.data);
+        site.drop_file(&format!("{}.raw.toml", case.name), case.manifest);
+    }
+    site.sweep().expect_code(0);
+    for case in &cases {
+        assert_eq!(site.read(&format!("out/{}.npy", case.name)), case.array, "{}", case.name);
+    }
+}
+
+/// The growth axis is the first for C and the last for Fortran, and only whole records count.
+#[test]
+fn an_open_growth_axis_comes_from_the_size() {
+    let site = Site::with("allow_trailing = false");
+    let data: Vec<u8> = (0..48).collect();
+    site.drop_file("c.raw", &data).drop_file("c.toml", "dtype = '<i2'\nshape = [-1, 2, 3]");
+    site.drop_file("f.raw", &data);
+    site.drop_file("f.toml", "dtype = '<i2'\nshape = [2, 3, -1]\norder = 'F'");
+    let mut daemon = site.daemon();
+    daemon.wait_for_file("out/c.npy").wait_for_file("out/f.npy");
+    assert_eq!(site.read("out/c.npy"), npy("'<i2'", false, &[4, 2, 3], &data));
+    assert_eq!(site.read("out/f.npy"), npy("'<i2'", true, &[2, 3, 4], &data));
+    daemon.wait_for_receipts("finalized", 2);
+    assert_eq!(site.history().of_source("c.raw")["evidence"], "no-writer");
+}
+
+/// Both at once: the data file and the array have names of their own.
+#[test]
+fn a_manifest_may_name_its_data_and_its_output() {
+    let site = Site::new();
+    site.drop_file("detector-7.bin", scan_bytes());
+    let names = "data = 'detector-7.bin'\noutput = 'final.npy'\n";
+    site.drop_file("run.toml", format!("{SCAN_MANIFEST}{names}"));
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["final.npy"]);
+    assert_eq!(site.read("out/final.npy"), scan_npy());
+}
+
+/// With reserved bytes the data stay where they are, and the raw file becomes the array.
+#[test]
+fn reserved_bytes_take_the_header_in_place() {
+    let Some(python) = python() else { return };
+    let site = Site::new();
+    site.drop_file("scan.raw", [vec![0; 192], scan_bytes()].concat());
+    site.drop_file("scan.raw.toml", format!("{SCAN_MANIFEST}reserved = 192\n"));
+    let inode = site.inode("in/scan.raw");
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts.of_source("scan.raw")["route"], "in-place");
+    assert_eq!(site.inode("out/scan.npy"), inode);
+    let array = load(&python, site.path("out/scan.npy"));
+    assert_eq!(array["offset"], 192);
+    assert_eq!(array["values"], json!([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]));
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
+}
+
+/// A header that doesn't fit the reserved bytes never costs data: then it is a copy.
+#[test]
+fn reserved_bytes_too_few_for_the_header_mean_a_copy() {
+    let site = Site::new();
+    let data = [vec![0; 64], scan_bytes()].concat();
+    site.drop_file("scan.raw", &data);
+    site.drop_file("scan.raw.toml", format!("{SCAN_MANIFEST}reserved = 64\n"));
+    assert!(npy_header("'<f4'", false, &[2, 3]).len() > 64);
+    let receipts = site.sweep().expect_code(0).json();
+    let receipt = receipts.of_source("scan.raw");
+    assert_eq!(receipt["route"], "copy");
+    assert!(receipt["reason"].as_str().is_some_and(|it| it.contains("64")), "{receipt}");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.read("in/scan.raw"), data);
+}
+
+/// Keys of the user's own are no error, and stay in the manifest when it moves.
+#[test]
+fn metadata_of_the_users_own_are_kept() {
+    let site = Site::with("source = \"remove\"");
+    let manifest = format!("{SCAN_MANIFEST}operator = 'Ada'\n\n[stage]\nx_mm = 1.5\n");
+    site.drop_file("scan.raw", scan_bytes()).drop_file("scan.toml", &manifest);
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["scan.npy", "scan.toml.done"]);
+    assert_eq!(site.read("out/scan.toml.done"), manifest.as_bytes());
+}
+
+#[test]
+fn data_and_manifest_arrive_in_any_order() {
+    let site = Site::new();
+    site.drop_file("early.raw", scan_bytes());
+    site.drop_file("late.raw.toml", SCAN_MANIFEST);
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), [""; 0]);
+    site.drop_file("early.raw.toml", SCAN_MANIFEST);
+    site.drop_file("late.raw", scan_bytes());
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["early.npy", "late.npy"]);
+}
+
+/// A TOML or JSON file with neither dtype nor shape is somebody else's.
+#[test]
+fn other_peoples_files_are_left_alone() {
+    let site = Site::new();
+    site.drop_file("scan.raw", scan_bytes()).drop_file("scan.toml", "exposure_ms = 5\n");
+    site.drop_file("notes.json", "[1, 2]").drop_file("readme.txt", "hello");
+    let receipts = site.sweep().expect_code(0).json();
+    assert!(receipts.of_event("rejected").is_empty(), "{receipts:#?}");
+    assert_eq!(site.names("in"), ["notes.json", "readme.txt", "scan.raw", "scan.toml"]);
+    assert_eq!(site.names("out"), [""; 0]);
+}
+
+/// Without `output` in the configuration the array lies beside its data.
+#[test]
+fn without_an_output_directory_the_array_lies_beside_its_data() {
+    let site = Site::new();
+    let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+    let lines = config.lines().filter(|line| !line.starts_with("output"));
+    site.write("npyd.toml", lines.collect::<Vec<_>>().join("\n"));
+    site.scan("scan").sweep().expect_code(0);
+    assert_eq!(site.names("in"), ["scan.npy", "scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.read("in/scan.npy"), scan_npy());
+    assert_eq!(site.sweep().expect_code(0).json().of_event("finalized").len(), 0);
+}

@@ -1,0 +1,197 @@
+//! Drops that carry a pending header of their own.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::{PendingFile, Receipts, Site, left_out, load, python};
+
+/// Six `<i4`: 0 to 5.
+fn six() -> Vec<u8> {
+    (0..6_i32).flat_map(i32::to_le_bytes).collect()
+}
+
+/// Asserts that `file` is `pending` in all but the eight bytes that make it final.
+#[track_caller]
+fn assert_committed(file: &[u8], pending: &[u8]) {
+    assert_eq!(file[..8], [0x93, b'N', b'U', b'M', b'P', b'Y', pending[6], 0]);
+    assert_eq!(file[8..], pending[8..]);
+}
+
+#[test]
+fn a_ready_file_becomes_final_in_eight_bytes() {
+    let names = [
+        ("a.npy", "a.npy"),
+        ("b.npy.pending", "b.npy"),
+        ("c.npy.part", "c.npy"),
+        ("d.pending", "d.npy"),
+    ];
+    let site = Site::new();
+    let pending = PendingFile::ready(&[2, 3]).with(&six());
+    for (source, _) in names {
+        site.drop_file(source, &pending);
+    }
+    let inodes = names.map(|(source, _)| site.inode(&format!("in/{source}")));
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), names.map(|(_, output)| output));
+    for ((source, output), inode) in names.into_iter().zip(inodes) {
+        assert_committed(&site.read(&format!("out/{output}")), &pending);
+        assert_eq!(site.inode(&format!("out/{output}")), inode, "{source} was moved, not copied");
+        let receipt = receipts.of_source(source);
+        assert_eq!(receipt["event"], "finalized");
+        assert_eq!(receipt["route"], "in-place");
+        assert_eq!(receipt["evidence"], "ready");
+    }
+}
+
+#[test]
+fn every_header_version_and_order_is_finalized() {
+    let Some(python) = python() else { return };
+    let structured = "[('a', '<i2'), ('b', '<i2')]";
+    let base = PendingFile::ready(&[2, 3]);
+    let cases = [
+        ("v2", PendingFile { version: 2, data_offset: 192, ..base.clone() }),
+        ("v3", PendingFile { version: 3, data_offset: 4096, ..base.clone() }),
+        ("fortran", PendingFile { fortran: true, ..base.clone() }),
+        ("structured", PendingFile { descr: structured, ..base.clone() }),
+        ("odd", PendingFile { data_offset: 101, ..base.clone() }),
+    ];
+    let site = Site::new();
+    for (name, pending) in &cases {
+        site.drop_file(&format!("{name}.npy"), pending.with(&six()));
+    }
+    site.sweep().expect_code(0);
+    for (name, pending) in &cases {
+        assert_committed(&site.read(&format!("out/{name}.npy")), &pending.with(&six()));
+        let array = load(&python, site.path(format!("out/{name}.npy")));
+        assert_eq!(array["shape"], json!([2, 3]), "{name}");
+        assert_eq!(array["offset"], pending.data_offset, "{name}");
+        assert_eq!(array["fortran_order"], pending.fortran, "{name}");
+    }
+}
+
+/// Where the shape is open, the dict is written again within the same bytes.
+#[test]
+fn an_open_shape_is_filled_in() {
+    let Some(python) = python() else { return };
+    let site = Site::new();
+    let cases = [
+        ("c", PendingFile::ready(&[-1, 3]), json!([2, 3])),
+        ("f", PendingFile { fortran: true, ..PendingFile::ready(&[2, -1]) }, json!([2, 3])),
+        ("one", PendingFile::ready(&[-1]), json!([6])),
+        (
+            "v3",
+            PendingFile { version: 3, data_offset: 256, ..PendingFile::ready(&[-1, 1]) },
+            json!([6, 1]),
+        ),
+    ];
+    for (name, pending, _) in &cases {
+        site.drop_file(&format!("{name}.npy"), pending.with(&six()));
+    }
+    site.sweep().expect_code(0);
+    for (name, pending, shape) in &cases {
+        let array = load(&python, site.path(format!("out/{name}.npy")));
+        assert_eq!(array["shape"], *shape, "{name}");
+        assert_eq!(array["offset"], pending.data_offset, "{name}");
+        let file = site.read(&format!("out/{name}.npy"));
+        assert_eq!(file[pending.data_offset..], six(), "{name}");
+    }
+}
+
+/// What is marked as being written is never taken for done, however quiet it is, and one whose
+/// open shape holds nothing yet waits as well.
+#[test]
+fn what_is_not_done_is_left_as_it_is() {
+    let site = Site::new();
+    let empty = PendingFile::ready(&[-1, 3]).with(&[]);
+    site.drop_file("empty.npy", &empty);
+    let short = PendingFile::ready(&[2, 3]).with(&six()[..20]);
+    site.drop_file("short.npy", &short);
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts.of_source("empty.npy")["event"], "waiting");
+    assert_eq!(receipts.of_source("short.npy")["event"], "waiting");
+    assert_eq!(site.names("out"), [""; 0]);
+    assert_eq!(site.read("in/empty.npy"), empty);
+    assert_eq!(site.read("in/short.npy"), short);
+}
+
+/// Bytes behind the array are an error, unless the drop allows them.
+#[test]
+fn trailing_bytes_need_a_word() {
+    let pending = PendingFile::ready(&[2, 2]).with(&six());
+    let strict = Site::new();
+    strict.drop_file("long.npy", &pending);
+    let rejected = strict.sweep_until("rejected").expect_code(1).json();
+    assert!(rejected.of_source("long.npy")["reason"].as_str().is_some());
+    assert_eq!(strict.read("in/long.npy"), pending);
+
+    let lenient = Site::with("allow_trailing = true");
+    lenient.drop_file("long.npy", &pending).sweep_until("finalized");
+    assert_committed(&lenient.read("out/long.npy"), &pending);
+}
+
+#[test]
+fn headers_that_no_npy_file_could_have_are_rejected() {
+    let good = PendingFile::ready(&[2, 3]).with(&six());
+    let edited = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut file = good.clone();
+        edit(&mut file);
+        file
+    };
+    let cases = [
+        ("object", PendingFile { descr: "'|O'", ..PendingFile::ready(&[2, 3]) }.with(&six())),
+        ("two-open", PendingFile::ready(&[-1, -1]).with(&six())),
+        ("not-the-growth-axis", PendingFile::ready(&[2, -1]).with(&six())),
+        ("negative", PendingFile::ready(&[-2, 3]).with(&six())),
+        ("huge", PendingFile::ready(&[i64::MAX, i64::MAX]).with(&six())),
+        ("version", edited(&|file| file[6] = 4)),
+        ("mark", edited(&|file| file[7] = b'x')),
+        ("length", edited(&|file| file[8..10].fill(0xff))),
+        ("text", edited(&|file| file[10] = b'[')),
+    ];
+    for (name, file) in cases {
+        let site = Site::new();
+        site.drop_file("bad.npy", &file);
+        let receipts = site.sweep_until("rejected").expect_code(1).json();
+        let reason = receipts.of_source("bad.npy")["reason"].as_str().unwrap().to_owned();
+        assert!(!reason.is_empty(), "{name}");
+        assert_eq!(site.read("in/bad.npy"), file, "{name} is left as it was");
+        assert_eq!(site.names("out"), [""; 0], "{name}");
+    }
+}
+
+/// A finished array in the drop directory is nothing to do.
+#[test]
+fn finished_arrays_are_left_alone() {
+    let site = Site::new();
+    site.drop_file("done.npy", crate::support::scan_npy());
+    let before = site.identity("in/done.npy");
+    assert_eq!(site.sweep().expect_code(0).json().of_event("finalized").len(), 0);
+    assert_eq!(site.identity("in/done.npy"), before);
+}
+
+/// Where the output lies on another file system a rename can't do it; a copy does.
+#[test]
+fn a_pending_file_crosses_file_systems() {
+    let site = Site::new();
+    let other = tempfile::tempdir_in("/dev/shm");
+    let Some(other) = other.ok().filter(|it| device(it.path()) != device(&site.path("in"))) else {
+        return left_out("needs /dev/shm as a second file system");
+    };
+    let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+    let (out, elsewhere) = (site.path("out"), other.path());
+    let config = config.replace(out.to_str().unwrap(), elsewhere.to_str().unwrap());
+    let pending = PendingFile::ready(&[2, 3]).with(&six());
+    site.write("npyd.toml", config).drop_file("x.npy", &pending);
+    site.sweep().expect_code(0);
+    let names: Vec<_> = fs::read_dir(elsewhere).unwrap().map(|it| it.unwrap().path()).collect();
+    assert_eq!(names, [elsewhere.join("x.npy")]);
+    assert!(fs::read(&names[0]).unwrap().ends_with(&six()));
+}
+
+fn device(path: &Path) -> u64 {
+    path.metadata().unwrap().dev()
+}

@@ -1,0 +1,163 @@
+//! Bad drops: rejected once, with a reason, and left alone until they change.
+
+use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+
+/// Manifests that describe no array that could be made, and a word of the reason for each.
+const BAD_MANIFESTS: &[(&str, &str, &str)] = &[
+    ("not-toml", "dtype = '<f4'\nshape = [2, 3\n", "toml"),
+    ("dtype", "dtype = '<q9'\nshape = [2, 3]\n", "<q9"),
+    ("object", "dtype = '|O'\nshape = [2, 3]\n", "object"),
+    ("negative", "dtype = '<f4'\nshape = [2, -3]\n", "-3"),
+    ("two-open", "dtype = '<f4'\nshape = [-1, -1]\n", "-1"),
+    ("wrong-axis", "dtype = '<f4'\nshape = [2, -1]\n", "axis"),
+    ("overflow", "dtype = '<f4'\nshape = [9223372036854775807, 3]\n", "shape"),
+    ("too-many-axes", TOO_MANY_AXES, "64"),
+    ("order", "dtype = '<f4'\nshape = [2, 3]\norder = 'K'\n", "order"),
+    ("offset", "dtype = '<f4'\nshape = [2, 3]\noffset = -4\n", "offset"),
+    ("reserved", "dtype = '<f4'\nshape = [2, 3]\nreserved = 63\n", "reserved"),
+    ("shape-type", "dtype = '<f4'\nshape = [2.5, 3]\n", "shape"),
+    ("twice", "dtype = '<f4'\ndtype = '<f8'\nshape = [2, 3]\n", "dtype"),
+];
+const TOO_MANY_AXES: &str = "dtype = '<f4'\nshape = [2, 3, 1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,\
+    1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]\n";
+
+#[test]
+fn manifests_that_describe_no_array() {
+    let site = Site::new();
+    for (name, manifest, _) in BAD_MANIFESTS {
+        site.drop_file(&format!("{name}.raw"), scan_bytes());
+        site.drop_file(&format!("{name}.raw.toml"), manifest);
+    }
+    site.scan("good");
+    let receipts = site.settle("rejected", BAD_MANIFESTS.len());
+    for (name, _, word) in BAD_MANIFESTS {
+        let receipt = receipts.of_source(&format!("{name}.raw"));
+        assert_eq!(receipt["event"], "rejected", "{name}");
+        let reason = receipt["reason"].as_str().unwrap();
+        assert!(reason.to_lowercase().contains(word), "{name}: {reason}");
+    }
+    assert_eq!(receipts.of_source("good.raw")["event"], "finalized");
+    assert_eq!(site.names("out"), ["good.npy"]);
+}
+
+#[test]
+fn a_dump_that_is_too_long() {
+    let site = Site::new();
+    let data = [scan_bytes(), vec![0; 4]].concat();
+    site.drop_file("scan.raw", &data).drop_file("scan.toml", SCAN_MANIFEST);
+    let receipts = site.sweep_until("rejected").expect_code(1).json();
+    let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("28") && reason.contains("24"), "both sizes: {reason}");
+
+    site.configure("allow_trailing = true");
+    site.npyd(&["retry", "scan.raw"]).expect_code(0);
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// The second sweep has nothing to say of it, and neither has a daemon that starts.
+#[test]
+fn rejected_once() {
+    let site = Site::new();
+    site.scan("bad").drop_file("bad.raw.toml", "dtype = '<q9'\nshape = [2, 3]");
+    site.sweep_until("rejected").expect_code(1);
+    let again = site.sweep().expect_code(0).json();
+    assert!(again.of_event("rejected").is_empty(), "{again:#?}");
+    let mut daemon = site.daemon();
+    site.scan("good");
+    daemon.wait_for_receipts("finalized", 1);
+    assert!(daemon.stop().success());
+    assert_eq!(site.history().of_event("rejected").len(), 1);
+}
+
+#[test]
+fn a_corrected_manifest_is_taken() {
+    let site = Site::new();
+    site.scan("scan").drop_file("scan.raw.toml", "dtype = '<q9'\nshape = [2, 3]");
+    let mut daemon = site.daemon();
+    daemon.wait_for_receipts("rejected", 1);
+    site.drop_file("scan.raw.toml", SCAN_MANIFEST);
+    daemon.wait_for_file("out/scan.npy");
+}
+
+#[test]
+fn corrected_data_are_taken() {
+    let site = Site::new();
+    site.scan("scan").drop_file("scan.raw", [0; 25]);
+    let mut daemon = site.daemon();
+    daemon.wait_for_receipts("rejected", 1);
+    site.drop_file("scan.raw", scan_bytes());
+    daemon.wait_for_file("out/scan.npy");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// A retry is for what changed elsewhere: here the name that was taken.
+#[test]
+fn retried() {
+    let site = Site::new();
+    site.write("out/a.npy", "taken").write("out/b.npy", "taken").scan("a").scan("b");
+    let receipts = site.sweep().expect_code(1).json();
+    assert_eq!(receipts.of_event("rejected").len(), 2);
+    for name in ["out/a.npy", "out/b.npy"] {
+        std::fs::remove_file(site.path(name)).unwrap();
+    }
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), [""; 0], "they are left alone");
+    site.npyd(&["retry", "a.raw"]).expect_code(0);
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["a.npy"]);
+    site.npyd(&["retry", "--all"]).expect_code(0);
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["a.npy", "b.npy"]);
+}
+
+/// The daemon hears of a retry without being started again.
+#[test]
+fn retried_under_a_daemon() {
+    let site = Site::with("rescan = \"500ms\"");
+    site.write("out/scan.npy", "taken").scan("scan");
+    let mut daemon = site.daemon();
+    daemon.wait_for_receipts("rejected", 1);
+    std::fs::remove_file(site.path("out/scan.npy")).unwrap();
+    site.npyd(&["retry", "scan.raw"]).expect_code(0);
+    daemon.wait_for_file("out/scan.npy");
+}
+
+#[test]
+fn nothing_to_retry() {
+    let site = Site::new();
+    let outcome = site.npyd(&["retry", "nothing.raw"]).expect_words(&["nothing.raw"]);
+    assert_ne!(outcome.code, 0);
+}
+
+/// Where there is a place for them, rejected drops move there with their sidecars.
+#[test]
+fn set_aside() {
+    let site = Site::new();
+    std::fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
+    site.drop_file("scan.raw", [0; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    site.sweep_until("rejected").expect_code(1);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("bad"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.read("bad/scan.raw"), [0; 28]);
+}
+
+/// The ledger tells it all: what was finalized, what was rejected and why.
+#[test]
+fn history() {
+    let site = Site::new();
+    assert!(site.history().is_empty());
+    site.scan("good").drop_file("bad.raw", [0; 28]).drop_file("bad.raw.toml", SCAN_MANIFEST);
+    let history = site.settle("rejected", 1);
+    assert_eq!(history.len(), 2);
+    let good = history.of_source("good.raw");
+    for key in ["drop", "source", "output", "route", "evidence"] {
+        assert!(good[key].is_string(), "{key} in {good}");
+    }
+    assert!(good["bytes"].is_u64() && good["seconds"].is_number(), "{good}");
+    let bad = history.of_source("bad.raw");
+    assert_eq!(bad["event"], "rejected");
+    assert!(bad["reason"].is_string() && bad["output"].is_null(), "{bad}");
+    site.npyd(&["history"]).expect_code(0).expect_words(&["good.raw", "bad.raw", "good.npy"]);
+}

@@ -1,0 +1,82 @@
+//! SIGHUP: the configuration is read again.
+
+use std::fs;
+
+use crate::support::{Site, scan_npy};
+
+/// A second drop, which lies in `in-2` and `out-2`.
+fn with_second_drop(site: &Site) -> String {
+    for name in ["in-2", "out-2"] {
+        fs::create_dir(site.path(name)).unwrap();
+    }
+    let (input, output) = (site.path("in-2"), site.path("out-2"));
+    let drop = format!(
+        "[[drop]]\npath = \"{}\"\noutput = \"{}\"\nquiet = \"200ms\"\n",
+        input.display(),
+        output.display()
+    );
+    site.configuration("state", &drop)
+}
+
+#[test]
+fn a_drop_is_added() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    site.write("npyd.toml", with_second_drop(&site));
+    daemon.reload();
+    assert_eq!(daemon.notices("RELOADING=1"), 1);
+    site.write("in-2/scan.raw", crate::support::scan_bytes());
+    site.write("in-2/scan.raw.toml", crate::support::SCAN_MANIFEST);
+    daemon.wait_for_file("out-2/scan.npy");
+    assert_eq!(site.read("out-2/scan.npy"), scan_npy());
+    site.scan("scan");
+    daemon.wait_for_file("out/scan.npy");
+}
+
+#[test]
+fn a_drop_is_removed() {
+    let site = Site::new();
+    let both = with_second_drop(&site);
+    site.write("npyd.toml", both);
+    let mut daemon = site.daemon();
+    site.configure("");
+    daemon.reload();
+    site.write("in-2/scan.raw", crate::support::scan_bytes());
+    site.write("in-2/scan.raw.toml", crate::support::SCAN_MANIFEST);
+    site.scan("scan");
+    daemon.wait_for_file("out/scan.npy");
+    assert!(daemon.stop().success());
+    assert_eq!(site.names("out-2"), [""; 0]);
+}
+
+/// Settings take effect for what comes after.
+#[test]
+fn a_setting_changes() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    site.scan("kept");
+    daemon.wait_for_file("out/kept.npy");
+    daemon.wait_for_receipts("finalized", 1);
+    site.configure("source = \"remove\"");
+    daemon.reload();
+    site.scan("scan");
+    daemon.wait_for_file("out/scan.raw.toml.done");
+    daemon.wait_for("the source to go", || !site.has("in/scan.raw"));
+}
+
+/// A wrong configuration is said to be wrong, and the old one stays.
+#[test]
+fn a_wrong_configuration_changes_nothing() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    site.configure("colour = \"blue\"");
+    daemon.reload();
+    daemon.wait_for_log("colour");
+    site.scan("scan");
+    daemon.wait_for_file("out/scan.npy");
+    site.configure("source = \"remove\"");
+    daemon.reload();
+    site.scan("next");
+    daemon.wait_for_file("out/next.raw.toml.done");
+    assert!(daemon.stop().success());
+}

@@ -1,0 +1,108 @@
+//! The daemon ends and starts again: nothing is done twice, nothing forgotten.
+
+use crate::support::{PendingFile, Receipts, Site, scan_npy};
+
+/// A kept source is done once, however often anybody looks at it.
+#[test]
+fn a_kept_source_is_not_done_twice() {
+    let site = Site::new();
+    site.scan("scan");
+    let mut daemon = site.daemon();
+    daemon.wait_for_file("out/scan.npy");
+    daemon.wait_for_receipts("finalized", 1);
+    let array = site.identity("out/scan.npy");
+    assert!(daemon.stop().success());
+
+    let mut daemon = site.daemon();
+    site.scan("next");
+    daemon.wait_for_receipts("finalized", 2);
+    assert!(daemon.stop().success());
+    assert!(site.sweep().expect_code(0).json().of_event("finalized").is_empty());
+    assert_eq!(site.history().of_event("finalized").len(), 2);
+    assert_eq!(site.names("out"), ["next.npy", "scan.npy"]);
+    assert_eq!(site.identity("out/scan.npy"), array);
+}
+
+/// A source that was kept and then changed is a new drop.
+#[test]
+fn a_changed_source_is_a_new_drop() {
+    let site = Site::with("on_conflict = \"number\"");
+    site.scan("scan").sweep().expect_code(0);
+    site.drop_file("scan.raw", [1; 24]);
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["scan-1.npy", "scan.npy"]);
+    assert!(site.read("out/scan-1.npy").ends_with(&[1; 24]));
+}
+
+/// The outputs are the truth: without its ledger npyd finds that all is done.
+#[test]
+fn a_lost_ledger_does_no_harm() {
+    for policy in ["reject", "replace", "number"] {
+        let site = Site::with(&format!("on_conflict = \"{policy}\""));
+        site.scan("scan").drop_file("x.npy", PendingFile::ready(&[2]).with(&[1; 8]));
+        site.sweep().expect_code(0);
+        let done = site.names("out");
+        let before = (site.identity("out/scan.npy"), site.identity("in/scan.raw"));
+        let receipts = site.lose_ledger().sweep().expect_code(0).json();
+        assert!(receipts.of_event("finalized").is_empty(), "{policy}: {receipts:#?}");
+        assert!(receipts.of_event("rejected").is_empty(), "{policy}: {receipts:#?}");
+        assert_eq!(site.names("out"), done, "{policy}");
+        assert_eq!((site.identity("out/scan.npy"), site.identity("in/scan.raw")), before);
+    }
+}
+
+/// Not even where the array had to take another name than its own.
+#[test]
+fn a_lost_ledger_does_not_number_again() {
+    let site = Site::with("on_conflict = \"number\"");
+    site.write("out/scan.npy", "something else").scan("scan").sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["scan-1.npy", "scan.npy"]);
+    site.lose_ledger().sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["scan-1.npy", "scan.npy"]);
+}
+
+/// A ledger that is no database stops nothing and is not thrown away.
+#[test]
+fn a_damaged_ledger_is_said_so() {
+    let site = Site::new();
+    site.scan("scan").sweep().expect_code(0);
+    for name in site.names("state") {
+        site.write(&format!("state/{name}"), "this is no database, but somebody's bytes");
+    }
+    let outcome = site.sweep();
+    assert!(outcome.code == 0 || outcome.code == 2, "{outcome}");
+    assert!(!outcome.stderr.is_empty(), "it says what is wrong: {outcome}");
+    assert_eq!(site.names("out"), ["scan.npy"]);
+}
+
+/// Killed at any moment, it converges after a restart.
+#[test]
+fn killed_in_the_middle_of_a_burst() {
+    const DROPS: usize = 200;
+    let site = Site::new();
+    for index in 0..DROPS {
+        site.scan(&format!("scan-{index:03}"));
+    }
+    for some in [1, DROPS / 4, DROPS / 2] {
+        let mut daemon = site.daemon();
+        daemon.wait_for("some arrays", || site.names("out").len() >= some);
+        daemon.kill();
+    }
+    let mut daemon = site.daemon();
+    daemon.wait_for("all arrays", || site.names("out").len() >= DROPS);
+    daemon.stop();
+    let expected: Vec<_> = (0..DROPS).map(|index| format!("scan-{index:03}.npy")).collect();
+    assert_eq!(site.names("out"), expected);
+    for name in expected {
+        assert_eq!(site.read(&format!("out/{name}")), scan_npy(), "{name}");
+    }
+}
+
+/// What was dropped while nobody watched is done at the start.
+#[test]
+fn what_came_meanwhile_is_found() {
+    let site = Site::new();
+    site.daemon().stop();
+    site.scan("scan").drop_file("x.npy", PendingFile::ready(&[2]).with(&[1; 8]));
+    site.daemon().wait_for_file("out/scan.npy").wait_for_file("out/x.npy");
+}

@@ -1,0 +1,96 @@
+//! What becomes of the raw file and its sidecar once the array is durable.
+
+use crate::support::{SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+
+/// A site that archives its sources in `archive`.
+fn archiving() -> Site {
+    let site = Site::new();
+    std::fs::create_dir(site.path("archive")).unwrap();
+    let archive = site.path("archive");
+    site.configure(&format!("source = \"archive\"\narchive = \"{}\"", archive.display()));
+    site
+}
+
+#[test]
+fn kept() {
+    let site = Site::with("source = \"keep\"");
+    site.scan("scan");
+    let before = (site.identity("in/scan.raw"), site.identity("in/scan.raw.toml"));
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!((site.identity("in/scan.raw"), site.identity("in/scan.raw.toml")), before);
+    assert_eq!(site.names("out"), ["scan.npy"]);
+}
+
+/// The sidecar is never deleted: it moves beside the array, no longer a manifest by its name.
+#[test]
+fn removed() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan").sweep().expect_code(0);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
+    assert_eq!(site.read("out/scan.raw.toml.done"), SCAN_MANIFEST.as_bytes());
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+#[test]
+fn archived() {
+    let site = archiving();
+    site.scan("scan").sweep().expect_code(0);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan.npy"]);
+    assert_eq!(site.names("archive"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.read("archive/scan.raw"), scan_bytes());
+    assert_eq!(site.read("archive/scan.raw.toml"), SCAN_MANIFEST.as_bytes());
+}
+
+/// The same name comes again and again, and each time the source is done with.
+#[test]
+fn the_same_name_again() {
+    let site = Site::with("source = \"remove\"\non_conflict = \"number\"");
+    let mut daemon = site.daemon();
+    for output in ["out/scan.npy", "out/scan-1.npy", "out/scan-2.npy"] {
+        site.scan("scan");
+        daemon.wait_for_file(output);
+        daemon.wait_for("the source to go", || site.names("in").is_empty());
+    }
+    let manifests = site.names("out").into_iter().filter(|name| name.contains("toml"));
+    assert_eq!(manifests.count(), 3, "each drop's manifest is kept: {:?}", site.names("out"));
+}
+
+/// What lies in the archive or beside the array already is not written over.
+#[test]
+fn nothing_of_old_is_lost() {
+    let site = archiving();
+    site.write("archive/scan.raw", "old data").write("archive/scan.raw.toml", "old manifest");
+    site.scan("scan").sweep();
+    assert_eq!(site.read("archive/scan.raw"), b"old data");
+    assert_eq!(site.read("archive/scan.raw.toml"), b"old manifest");
+    let holds = |content: &[u8]| {
+        let names = |dir: &'static str| site.names(dir).into_iter().map(move |it| (dir, it));
+        let mut all = names("in").chain(names("archive"));
+        all.any(|(dir, name)| site.read(&format!("{dir}/{name}")) == content)
+    };
+    assert!(holds(&scan_bytes()) && holds(SCAN_MANIFEST.as_bytes()));
+
+    let site = Site::with("source = \"remove\"");
+    site.write("out/scan.raw.toml.done", "old manifest");
+    site.scan("scan").sweep();
+    assert_eq!(site.read("out/scan.raw.toml.done"), b"old manifest");
+    let kept = |dir: &str| {
+        site.names(dir)
+            .iter()
+            .any(|it| site.read(&format!("{dir}/{it}")) == SCAN_MANIFEST.as_bytes())
+    };
+    assert!(kept("in") || kept("out"));
+}
+
+/// A raw file without a sidecar leaves nothing behind.
+#[test]
+fn a_template_has_no_sidecar() {
+    let template = "[[drop.template]]\nmatch = \"*.u8\"\ndtype = \"|u1\"\nshape = [4]";
+    let site = Site::with(&format!("source = \"remove\"\n{template}"));
+    site.drop_file("x.u8", [1, 2, 3, 4]).sweep().expect_code(0);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["x.npy"]);
+}

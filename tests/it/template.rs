@@ -1,0 +1,67 @@
+//! Drops that a template in the configuration describes.
+
+use crate::support::{Receipts, Site, load, npy, python};
+
+const FRAMES: &str = "
+[[drop.template]]
+match = \"*.u16\"
+dtype = \"<u2\"
+shape = [-1, 2, 3]
+";
+
+#[test]
+fn frames_are_recognized_by_their_name() {
+    let site = Site::with(FRAMES);
+    let data: Vec<u8> = (0..36).collect();
+    site.drop_file("frames.u16", &data).drop_file("frames.u32", &data);
+    let receipts = site.sweep_until("finalized").json();
+    assert_eq!(receipts.of_source("frames.u16")["evidence"], "no-writer");
+    assert_eq!(site.names("out"), ["frames.npy"]);
+    assert_eq!(site.read("out/frames.npy"), npy("'<u2'", false, &[3, 2, 3], &data));
+}
+
+/// An incomplete last record may still be on its way.
+#[test]
+fn an_incomplete_record_waits_for_its_rest() {
+    let site = Site::with(FRAMES);
+    let data: Vec<u8> = (0..24).collect();
+    site.drop_file("frames.u16", &data[..20]);
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts.of_source("frames.u16")["event"], "waiting");
+    site.drop_file("frames.u16", &data);
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/frames.npy"), npy("'<u2'", false, &[2, 2, 3], &data));
+}
+
+#[test]
+fn a_fixed_shape_is_complete_at_its_size() {
+    let site = Site::with("[[drop.template]]\nmatch = \"*.dat\"\ndtype = \"|u1\"\nshape = [4]");
+    site.drop_file("x.dat", [1, 2, 3, 4]);
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts.of_source("x.dat")["evidence"], "size");
+    assert_eq!(site.read("out/x.npy"), npy("'|u1'", false, &[4], &[1, 2, 3, 4]));
+}
+
+/// Without the marker the file waits, though nobody writes to it; with it, it is done at once.
+#[test]
+fn a_marker_in_the_reserved_bytes_says_that_it_is_done() {
+    let Some(python) = python() else { return };
+    let site = Site::with(&format!("{FRAMES}reserved = 128\nmarker = \"PENDING\""));
+    let mut file = vec![0; 128 + 24];
+    file[128..].copy_from_slice(&(0..24).collect::<Vec<u8>>());
+    site.drop_file("frames.u16", &file);
+    let inode = site.inode("in/frames.u16");
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts.of_source("frames.u16")["event"], "waiting");
+    assert_eq!(site.read("in/frames.u16"), file);
+
+    file[..7].copy_from_slice(b"PENDING");
+    site.drop_file("frames.u16", &file);
+    let receipts = site.sweep().expect_code(0).json();
+    let receipt = receipts.of_source("frames.u16");
+    assert_eq!((&receipt["evidence"], &receipt["route"]), (&"marker".into(), &"in-place".into()));
+    assert_eq!(site.inode("out/frames.npy"), inode);
+    let array = load(&python, site.path("out/frames.npy"));
+    assert_eq!(array["shape"], serde_json::json!([2, 2, 3]));
+    assert_eq!(array["offset"], 128);
+}
