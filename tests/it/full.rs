@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Receipts, Site, npy, root, scan_npy};
+use crate::support::{Receipts, Site, as_root, npy, scan_npy};
 
 /// A small file system of its own, unmounted when dropped.
 struct Small(PathBuf);
@@ -33,7 +33,7 @@ impl Drop for Small {
 
 #[test]
 fn a_full_disk_is_waited_for() {
-    if !root() {
+    if !as_root() {
         return;
     }
     let site = Site::with("source = \"remove\"");

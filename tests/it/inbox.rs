@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+use crate::support::{Receipts, SCAN_MANIFEST, Site, as_other_user, scan_bytes, scan_npy};
 
 /// A root that is not there is looked for as often as drops are.
 const RESCAN: &str = "rescan = \"500ms\"";
@@ -135,8 +135,8 @@ fn by_polling() {
 #[test]
 fn an_unreadable_directory_stops_no_other() {
     use std::os::unix::fs::PermissionsExt;
-    if rustix::process::geteuid().is_root() {
-        return; // root reads everything: `tests/run` runs this as another user as well
+    if !as_other_user() {
+        return; // root reads everything
     }
     let site = Site::with("recursive = true");
     scan_in(&site, "in/closed");

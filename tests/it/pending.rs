@@ -167,9 +167,9 @@ fn headers_that_no_npy_file_could_have_are_rejected() {
 #[test]
 fn finished_arrays_are_left_alone() {
     let site = Site::new();
-    site.drop_file("done.npy", crate::support::scan_npy());
+    site.drop_file("done.npy", crate::support::scan_npy()).scan("good");
     let before = site.identity("in/done.npy");
-    assert_eq!(site.sweep().expect_code(0).json().of_event("finalized").len(), 0);
+    assert_eq!(site.sweep().expect_code(0).json().of_event("finalized").len(), 1);
     assert_eq!(site.identity("in/done.npy"), before);
 }
 

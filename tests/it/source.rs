@@ -63,7 +63,7 @@ fn the_same_name_again() {
 fn nothing_of_old_is_lost() {
     let site = archiving();
     site.write("archive/scan.raw", "old data").write("archive/scan.raw.toml", "old manifest");
-    site.scan("scan").sweep();
+    assert!(!site.scan("scan").sweep().json().is_empty());
     assert_eq!(site.read("archive/scan.raw"), b"old data");
     assert_eq!(site.read("archive/scan.raw.toml"), b"old manifest");
     let holds = |content: &[u8]| {
@@ -75,7 +75,7 @@ fn nothing_of_old_is_lost() {
 
     let site = Site::with("source = \"remove\"");
     site.write("out/scan.raw.toml.done", "old manifest");
-    site.scan("scan").sweep();
+    assert!(!site.scan("scan").sweep().json().is_empty());
     assert_eq!(site.read("out/scan.raw.toml.done"), b"old manifest");
     let kept = |dir: &str| {
         site.names(dir)

@@ -6,8 +6,9 @@ use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes};
 fn all_well() {
     let site = Site::new();
     site.sweep().expect_code(0);
-    site.scan("scan").sweep().expect_code(0);
-    site.sweep().expect_code(0);
+    let receipts = site.scan("scan").sweep().expect_code(0).json();
+    assert_eq!(receipts.len(), 1);
+    assert!(site.sweep().expect_code(0).json().is_empty());
 }
 
 /// What waits is no failure, and says what for.

@@ -42,13 +42,23 @@ pub(crate) fn left_out(reason: &str) {
     eprintln!("left out: {line}");
 }
 
-/// Whether the tests run as root; where they don't, what needs root is recorded as left out.
-pub(crate) fn root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        left_out("needs root");
+/// Whether the tests run as root, as the test that asks needs; recorded as left out otherwise.
+pub(crate) fn as_root() -> bool {
+    runs_as(true)
+}
+
+/// Whether the tests run as a user without rights, as the test that asks needs.
+pub(crate) fn as_other_user() -> bool {
+    runs_as(false)
+}
+
+fn runs_as(root: bool) -> bool {
+    let fits = rustix::process::geteuid().is_root() == root;
+    // Where `tests/run` runs the tests as both, the other run does what this one can't.
+    if !fits && env::var_os("NPYD_TEST_BOTH_USERS").is_none() {
+        left_out(if root { "needs root" } else { "needs a user without rights" });
     }
-    root
+    fits
 }
 
 /// Returns when `condition` holds; fails with what `account` tells when it doesn't in time.
