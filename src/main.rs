@@ -1,3 +1,7 @@
 //! The `npyd` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    npyd::cli::main()
+}

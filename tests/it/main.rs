@@ -13,6 +13,9 @@ mod pending;
 mod template;
 mod writer;
 
+// When a drop is complete.
+mod settle;
+
 // What becomes of a drop.
 mod conflict;
 mod hostile;

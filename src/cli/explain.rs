@@ -1,0 +1,204 @@
+//! `npyd explain`: what a file is taken for, what it waits for and why, which route it would take,
+//! and the header it would get. Changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{CannotRun, ConfigArgs, End, print, read_config};
+use crate::config::Inbox;
+use crate::disk::{self, Dir};
+use crate::look::{Candidate, Decision, Outlook, front_in_words, look};
+use crate::npy::Header;
+use crate::plan::{Plan, Terms};
+use crate::recognize::Dump;
+
+#[derive(Args)]
+pub(super) struct Explain {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(super) fn run(&self) -> Result<End, CannotRun> {
+        disk::ignore_lease_signals();
+        let path = std::path::absolute(&self.file)?;
+        let (inbox, rel) = self.inbox_of(&path)?;
+        let told = explain(&inbox, &rel)?;
+        if self.json {
+            print(&told.to_string());
+        } else {
+            print_text(&path, &told);
+        }
+        Ok(End::Well)
+    }
+
+    /// The drop directory the file lies in. Without a configuration where it is looked for by
+    /// default, the file's own directory serves, with default settings.
+    fn inbox_of(&self, path: &Path) -> Result<(Inbox, PathBuf), CannotRun> {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let by_default = self.config.config == Path::new(crate::config::DEFAULT_PATH);
+        if !(by_default && !self.config.config.exists()) {
+            let config = read_config(&self.config.config).map_err(CannotRun)?;
+            for inbox in config.inboxes {
+                match path.strip_prefix(&inbox.path).map(Path::to_path_buf) {
+                    Ok(rel) if inbox.recursive || parent == inbox.path => return Ok((inbox, rel)),
+                    _ => {}
+                }
+            }
+        }
+        let name = path.file_name().ok_or("a file is wanted, not a directory")?;
+        Ok((Inbox::at(parent), PathBuf::from(name)))
+    }
+}
+
+fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
+    let mut told = json!({"drop": inbox.path, "source": inbox.path.join(rel)});
+    let more = match look(inbox, rel, None)? {
+        Outlook::Gone => {
+            json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
+        }
+        Outlook::NotOurs(why) => json!({"taken_for": null, "verdict": "ignored", "why": why}),
+        Outlook::WithoutData { why, .. } => {
+            json!({"taken_for": "manifest", "verdict": "waiting", "why": why})
+        }
+        Outlook::Leftover(_) => json!({
+            "taken_for": "manifest", "verdict": "leftover",
+            "why": "its data are an array already; it will be moved beside it"
+        }),
+        Outlook::Candidate(candidate) => explain_candidate(inbox, &candidate)?,
+    };
+    merge(&mut told, more);
+    Ok(told)
+}
+
+fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value> {
+    let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
+    let stat = &candidate.stat;
+    let mut told = json!({
+        "source": inbox.path.join(&candidate.rel),
+        "sidecar": candidate.sidecar.as_ref().map(|sidecar| inbox.path.join(&sidecar.rel)),
+        "size": stat.size,
+        "allocated": stat.blocks * 512,
+        "unchanged_seconds": unchanged.as_secs_f64(),
+    });
+    if let Ok(dump) = &candidate.dump {
+        merge(&mut told, explain_dump(dump));
+    }
+    let (verdict, header) = match candidate.decide(inbox, unchanged)? {
+        Decision::Finalize { header, evidence, remark } => {
+            let verdict =
+                json!({"verdict": "ready", "evidence": evidence.to_string(), "why": remark});
+            (verdict, Some(*header))
+        }
+        Decision::Wait(wait) => {
+            let seconds = wait.proof_in.as_ref().map(Duration::as_secs_f64);
+            (json!({"verdict": "waiting", "why": wait.why, "proof_in_seconds": seconds}), None)
+        }
+        Decision::Reject(reason) => (json!({"verdict": "rejected", "why": reason}), None),
+    };
+    merge(&mut told, verdict);
+    if let Ok(dump) = &candidate.dump
+        && let Some(header) = header.or_else(|| dump.header(stat.size).ok())
+    {
+        merge(&mut told, explain_plan(inbox, candidate, dump, header)?);
+    }
+    Ok(told)
+}
+
+fn explain_dump(dump: &Dump) -> Value {
+    json!({
+        "taken_for": dump.kind.to_string(),
+        "dtype": dump.layout.dtype.to_string(),
+        "shape": dump.layout.shape.dims(),
+        "order": dump.layout.order.to_string(),
+        "data_offset": dump.data_offset,
+        "trailing": dump.trailing,
+        "front": front_in_words(&dump.front),
+        "digest": dump.digest.as_ref().map(ToString::to_string),
+        "metadata": dump.metadata,
+    })
+}
+
+/// The route it would take with what is there now.
+fn explain_plan(
+    inbox: &Inbox,
+    candidate: &Candidate,
+    dump: &Dump,
+    header: Header,
+) -> disk::Result<Value> {
+    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+    let source = Dir::open(&inbox.path.join(parent))?;
+    let output =
+        inbox.output.as_ref().map_or_else(|| inbox.path.join(parent), |dir| dir.join(parent));
+    let same_file_system = match &inbox.output {
+        None => true,
+        Some(dir) => Dir::open(dir)?.is_on_mount_of(&source)?,
+    };
+    let terms = Terms { readers: inbox.readers, same_file_system };
+    let plan = Plan::new(dump, header, &terms);
+    let head = plan.head(dump);
+    Ok(json!({
+        "route": plan.route().as_str(),
+        "passed_over": plan.passed_over.iter().map(|(route, why)| json!({"route": route.as_str(), "why": why})).collect::<Vec<_>>(),
+        "output": output.join(&dump.output),
+        "output_shape": plan.header.shape(),
+        "data_len": plan.header.data_len(),
+        "header_len": head.len(),
+        "header": String::from_utf8_lossy(head.get(10..).unwrap_or_default()).trim_end(),
+    }))
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}
+
+fn print_text(path: &Path, told: &Value) {
+    print(&path.display().to_string());
+    let rows: [(&str, &[&str]); 12] = [
+        ("taken for", &["taken_for"]),
+        ("described by", &["sidecar"]),
+        ("verdict", &["verdict", "evidence"]),
+        ("because", &["why"]),
+        ("size", &["size"]),
+        ("allocated", &["allocated"]),
+        ("dtype", &["dtype"]),
+        ("shape", &["shape", "order"]),
+        ("data begin at", &["data_offset"]),
+        ("route", &["route"]),
+        ("output", &["output"]),
+        ("header", &["header"]),
+    ];
+    for (label, keys) in rows {
+        let values: Vec<String> = keys.iter().filter_map(|key| plain(&told[*key])).collect();
+        if !values.is_empty() {
+            print(&format!("  {label:<14} {}", values.join(", ")));
+        }
+    }
+    for passed in told["passed_over"].as_array().into_iter().flatten() {
+        let (route, why) = (plain(&passed["route"]), plain(&passed["why"]));
+        print(&format!(
+            "  {:<14} {}",
+            format!("not {}", route.unwrap_or_default()),
+            why.unwrap_or_default()
+        ));
+    }
+}
+
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}

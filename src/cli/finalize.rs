@@ -1,0 +1,176 @@
+//! `npyd finalize`: files named on the command line, without a configuration.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use clap::Args;
+
+use super::sweep::bars;
+use super::{CannotRun, End, print};
+use crate::config::Inbox;
+use crate::disk;
+use crate::finalize::{Halt, Settled, finalize};
+use crate::look::{Candidate, Decision, Outlook, look, look_as};
+use crate::npy::{Dtype, Order};
+use crate::progress::Show;
+use crate::receipt::Receipt;
+use crate::recognize::{Declared, FileName, Kind, Metadata, Reserved};
+use crate::settle::Stillness;
+
+#[derive(Args)]
+pub(super) struct Finalize {
+    /// The files: raw data with a manifest beside them or described by the options, or pending files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The items' type, such as '<f4' or "[('a','<i2'),('b','<f4',(3,))]"
+    #[arg(long, requires = "shape", value_parser = Dtype::from_text)]
+    dtype: Option<Dtype>,
+    /// Items along each axis, such as 100,512,512; one may be -1
+    #[arg(long, requires = "dtype", allow_hyphen_values = true)]
+    shape: Option<Dims>,
+    /// C: the last axis varies fastest; F: the first
+    #[arg(long, requires = "dtype", value_parser = Order::from_str, default_value_t)]
+    order: Order,
+    /// Bytes before the data
+    #[arg(long, requires = "dtype", default_value_t, value_name = "BYTES")]
+    offset: u64,
+    /// Bytes at the front of the file that are free for the header
+    #[arg(long, requires = "dtype", value_name = "BYTES")]
+    reserved: Option<Reserved>,
+    /// The .npy file to be made of the only FILE
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Print receipts as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A shape as it is written on a command line: `100,512` or `(100, 512)`.
+#[derive(Debug, Clone)]
+struct Dims(Vec<i64>);
+
+impl FromStr for Dims {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let inner = text.trim().trim_matches(['(', ')', '[', ']']).trim().trim_end_matches(',');
+        if inner.is_empty() {
+            return Ok(Dims(Vec::new()));
+        }
+        inner
+            .split(',')
+            .map(|dim| dim.trim().parse().map_err(|_| format!("`{dim}` is not a whole number")))
+            .collect::<Result<_, _>>()
+            .map(Dims)
+    }
+}
+
+impl Finalize {
+    pub(super) fn run(&self) -> Result<End, CannotRun> {
+        disk::ignore_lease_signals();
+        if self.output.is_some() && self.files.len() > 1 {
+            return Err("-o names one file: give one FILE".into());
+        }
+        let show = bars();
+        let mut end = End::Well;
+        for file in &self.files {
+            match self.one(file, &show) {
+                Ok(receipt) if self.json => show.print(&receipt.to_json()),
+                Ok(receipt) => show.print(&receipt.to_string()),
+                Err(reason) => {
+                    end = End::Badly;
+                    print(&format!("{}: {reason}", file.display()));
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    fn one(&self, file: &Path, show: &Show) -> Result<Receipt, String> {
+        let path = std::path::absolute(file).map_err(|error| error.to_string())?;
+        let mut inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
+        let mut name = None;
+        if let Some(output) = &self.output {
+            let output = std::path::absolute(output).map_err(|error| error.to_string())?;
+            let dir = output.parent().unwrap_or(Path::new("/"));
+            inbox.output = (dir != inbox.path).then(|| dir.to_path_buf());
+            let last = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name = Some(FileName::try_from(last)?);
+        }
+        let inbox = Arc::new(inbox);
+        let rel = PathBuf::from(path.file_name().ok_or("it has no file name")?);
+        let settled = self.settle(&inbox, &rel, name)?;
+        let mut progress = show.begin(&path, &Arc::new(AtomicBool::new(false)));
+        finalize(&settled, &mut progress).map_err(|halt| match halt {
+            Halt::Rejected(reason) | Halt::Again(reason) | Halt::Busy(reason) => reason,
+            Halt::Gone => "it is gone".to_owned(),
+            Halt::Stopped => "stopped".to_owned(),
+            Halt::Failed(error) => error.to_string(),
+        })
+    }
+
+    /// Looks until time has proved what time can prove.
+    fn settle(
+        &self,
+        inbox: &Arc<Inbox>,
+        rel: &Path,
+        output: Option<FileName>,
+    ) -> Result<Settled, String> {
+        let mut stillness = None;
+        loop {
+            let candidate = self.candidate(inbox, rel)?;
+            let now = Instant::now();
+            let stamp = candidate.stamp();
+            let unchanged = stillness
+                .get_or_insert_with(|| Stillness::new(stamp.clone(), now))
+                .observe(stamp, now, candidate.age(SystemTime::now()));
+            match candidate.decide(inbox, unchanged).map_err(|error| error.to_string())? {
+                Decision::Finalize { header, evidence, remark } => {
+                    let mut dump = candidate.dump.clone()?;
+                    dump.output = output.unwrap_or(dump.output);
+                    let still = unchanged >= inbox.quiet;
+                    let (inbox, header) = (Arc::clone(inbox), *header);
+                    return Ok(Settled { inbox, candidate, dump, header, evidence, remark, still });
+                }
+                Decision::Wait(wait) => match wait.proof_in {
+                    Some(proof_in) => thread::sleep(proof_in),
+                    None => return Err(format!("not complete: {}", wait.why)),
+                },
+                Decision::Reject(reason) => return Err(reason),
+            }
+        }
+    }
+
+    fn candidate(&self, inbox: &Inbox, rel: &Path) -> Result<Candidate, String> {
+        let outlook = match (&self.dtype, &self.shape) {
+            (Some(dtype), Some(Dims(shape))) => {
+                let declared = Declared {
+                    dtype: dtype.clone(),
+                    shape: shape.clone(),
+                    order: self.order,
+                    offset: self.offset,
+                    trailing: 0,
+                    reserved: self.reserved,
+                    data: None,
+                    output: None,
+                    digest: None,
+                };
+                look_as(inbox, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
+            }
+            _ => look(inbox, rel, None),
+        };
+        match outlook.map_err(|error| error.to_string())? {
+            Outlook::Candidate(candidate) => Ok(*candidate),
+            Outlook::Gone => Err("there is no such file".to_owned()),
+            Outlook::NotOurs(why) => {
+                Err(format!("{why}; say what it holds with --dtype and --shape"))
+            }
+            Outlook::WithoutData { why, .. } => Err(why),
+            Outlook::Leftover(_) => Err("its data are an array already".to_owned()),
+        }
+    }
+}

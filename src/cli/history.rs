@@ -1,0 +1,94 @@
+//! `npyd history` and `npyd retry`: the ledger, and rejected drops once more.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{CannotRun, ConfigArgs, End, print};
+use crate::finalize::bring_back;
+use crate::ledger::{Entry, Ledger};
+use crate::stamp::Fingerprint;
+
+#[derive(Args)]
+pub(super) struct History {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print receipts as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl History {
+    pub(super) fn run(&self) -> Result<End, CannotRun> {
+        let config = self.config.read()?;
+        if let Some(ledger) = Ledger::open_to_read(&config.state_dir)? {
+            ledger.each(|entry| print(&if self.json { entry.to_json() } else { line(&entry) }))?;
+        }
+        Ok(End::Well)
+    }
+}
+
+fn line(entry: &Entry) -> String {
+    let receipt: serde_json::Value = serde_json::from_str(&entry.receipt).unwrap_or_default();
+    let mut line = format!("{}  {:<9}  {}", entry.at, entry.event, entry.source.display());
+    if let Some(output) = &entry.output {
+        line.push_str(&format!(" → {}", output.display()));
+    }
+    if let Some(reason) = receipt["reason"].as_str() {
+        line.push_str(&format!(": {reason}"));
+    }
+    line
+}
+
+#[derive(Args)]
+pub(super) struct Retry {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Names or paths of rejected data files
+    #[arg(required_unless_present = "all", value_name = "NAME")]
+    names: Vec<PathBuf>,
+    /// All that are rejected
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+}
+
+impl Retry {
+    pub(super) fn run(&self) -> Result<End, CannotRun> {
+        let config = self.config.read()?;
+        let ledger = Ledger::open(&config.state_dir)?;
+        let rejected = ledger.rejected()?;
+        let mut end = End::Well;
+        let mut chosen: Vec<&Entry> = Vec::new();
+        if self.all {
+            chosen.extend(&rejected);
+        }
+        for name in &self.names {
+            let found: Vec<_> = rejected.iter().filter(|entry| is_named(entry, name)).collect();
+            if found.is_empty() {
+                end = End::Badly;
+                print(&format!(
+                    "{}: no such drop was rejected; see `npyd history`",
+                    name.display()
+                ));
+            }
+            chosen.extend(found);
+        }
+        for entry in chosen {
+            if let Some(inbox) = config.inboxes.iter().find(|inbox| inbox.path == entry.inbox) {
+                let sidecar = Fingerprint::parse(&entry.fingerprint)
+                    .and_then(|known| known.identity.sidecar)
+                    .map(|(name, _)| name);
+                bring_back(inbox, &entry.source, sidecar.as_deref())?;
+            }
+            ledger.retry(entry)?;
+            print(&format!("{}: will be tried once more", entry.source.display()));
+        }
+        Ok(end)
+    }
+}
+
+fn is_named(entry: &Entry, name: &Path) -> bool {
+    entry.source == std::path::absolute(name).unwrap_or_default()
+        || entry.source.file_name() == Some(name.as_os_str())
+        || entry.source.strip_prefix(&entry.inbox).is_ok_and(|rel| rel == name)
+}

@@ -1,0 +1,134 @@
+//! `npyd inspect`: what a header says, and whether np.load would take it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{CannotRun, End, print};
+use crate::disk::DataFile;
+use crate::npy::{self, Kind, Layout, PendingState, Preamble, parse_header};
+
+#[derive(Args)]
+pub(super) struct Inspect {
+    /// The .npy or pending files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A header, and the file it stands in.
+struct Inspected {
+    preamble: Preamble,
+    layout: Layout,
+    file_len: u64,
+}
+
+impl Inspect {
+    pub(super) fn run(&self) -> Result<End, CannotRun> {
+        let mut end = End::Well;
+        for path in &self.files {
+            match inspect(path) {
+                Ok(inspected) => {
+                    let reason = inspected.refusal();
+                    print(&if self.json {
+                        inspected.to_json(path, reason.as_deref())
+                    } else {
+                        inspected.to_text(path, reason.as_deref())
+                    });
+                    if reason.is_some() {
+                        end = End::Badly;
+                    }
+                }
+                Err(reason) => {
+                    end = End::Badly;
+                    if self.json {
+                        print(&json!({"file": path, "reason": reason}).to_string());
+                    } else {
+                        print(&format!("{}: {reason}", path.display()));
+                    }
+                }
+            }
+        }
+        Ok(end)
+    }
+}
+
+fn inspect(path: &Path) -> Result<Inspected, String> {
+    let text = |error: crate::disk::DiskError| error.to_string();
+    let file = DataFile::open(path).map_err(text)?;
+    let file_len = file.stat().map_err(text)?.size;
+    let first = file.read_at_most(0, Preamble::LEN).map_err(text)?;
+    let preamble = Preamble::read(&first)
+        .map_err(|error| error.to_string())?
+        .ok_or("it does not begin like a .npy or pending file")?;
+    let head_len = preamble.data_offset.min(file_len).min(npy::HEADER_CAP);
+    let head = file.read_at_most(0, head_len as usize).map_err(text)?;
+    let layout = parse_header(&preamble, &head, file_len).map_err(|error| error.to_string())?;
+    Ok(Inspected { preamble, layout, file_len })
+}
+
+impl Inspected {
+    fn data_there(&self) -> u64 {
+        self.file_len.saturating_sub(self.preamble.data_offset)
+    }
+
+    /// Why np.load would refuse the file, if it would.
+    fn refusal(&self) -> Option<String> {
+        match (self.preamble.kind, self.layout.data_len()) {
+            (Kind::Pending(_), _) => Some("np.load refuses it until it is finalized".to_owned()),
+            (Kind::Final, Some(len)) if self.data_there() < len => Some(format!(
+                "it is too short: {len} bytes of data are declared, {} are there",
+                self.data_there()
+            )),
+            (Kind::Final, _) => None,
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match self.preamble.kind {
+            Kind::Final => "final",
+            Kind::Pending(PendingState::Ready) => "ready",
+            Kind::Pending(PendingState::Writing) => "writing",
+        }
+    }
+
+    /// Bytes of the array; where the shape is open, those that are there.
+    fn data_len(&self) -> u64 {
+        self.layout.data_len().unwrap_or_else(|| self.data_there())
+    }
+
+    fn to_json(&self, path: &Path, reason: Option<&str>) -> String {
+        let Layout { dtype, order, shape } = &self.layout;
+        json!({
+            "file": path,
+            "state": self.state(),
+            "version": self.preamble.major,
+            "descr": dtype.to_string(),
+            "fortran_order": *order == npy::Order::F,
+            "shape": shape.dims(),
+            "itemsize": dtype.itemsize(),
+            "data_offset": self.preamble.data_offset,
+            "data_len": self.data_len(),
+            "file_len": self.file_len,
+            "reason": reason,
+        })
+        .to_string()
+    }
+
+    fn to_text(&self, path: &Path, reason: Option<&str>) -> String {
+        let Layout { dtype, order, shape } = &self.layout;
+        let text = format!(
+            "{}: {}, version {}.0, {dtype}, shape {shape}, order {order}, {} bytes of data from byte {} on, in a file of {}",
+            path.display(),
+            self.state(),
+            self.preamble.major,
+            self.data_len(),
+            self.preamble.data_offset,
+            self.file_len
+        );
+        reason.map_or(text.clone(), |reason| format!("{text}; {reason}"))
+    }
+}

@@ -1,0 +1,47 @@
+//! The log: events of the `tracing` crate, as text, JSON, or to the journal.
+
+use std::io::{IsTerminal, stderr};
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::prelude::*;
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// To the journal under systemd, as text elsewhere
+    #[default]
+    Auto,
+    /// A line for people; in color on a terminal
+    Text,
+    /// One JSON object a line
+    Json,
+    /// Into systemd's journal, with fields
+    Journal,
+}
+
+/// Starts the log. NPYD_LOG says what is logged, such as `debug` or `npyd::watch=trace`.
+pub(super) fn start(format: Format, quiet: bool) {
+    let default = if quiet { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_env("NPYD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let registry = tracing_subscriber::registry().with(filter);
+    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some() && !stderr().is_terminal();
+    let to_journal = format == Format::Journal || (format == Format::Auto && under_systemd);
+    if to_journal && let Ok(journal) = tracing_journald::layer() {
+        registry.with(journal).init();
+        return;
+    }
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_target(false);
+    match format {
+        Format::Json => registry.with(lines.json().flatten_event(true)).init(),
+        // The message says it all; the fields are for programs.
+        _ => registry
+            .with(lines.with_ansi(stderr().is_terminal()).fmt_fields(debug_fn(
+                |to, field, value| {
+                    if field.name() == "message" { write!(to, "{value:?}") } else { Ok(()) }
+                },
+            )))
+            .init(),
+    }
+}

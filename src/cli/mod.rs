@@ -1,0 +1,139 @@
+//! The command line: one file a command.
+//!
+//! Exit codes: 0 all well, 1 something was rejected, failed or would be refused, 2 could not run.
+
+mod check;
+mod explain;
+mod finalize;
+mod history;
+mod inspect;
+mod log;
+mod sweep;
+
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config};
+use crate::daemon;
+use crate::ledger::Ledger;
+
+/// Turns raw dumps into valid NumPy .npy files, safely and at once
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How the log is written to standard error: auto is `journal` under systemd, `text` elsewhere
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log: log::Format,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch the drop directories, in the foreground
+    Run(ConfigArgs),
+    /// Make one pass over all drop directories, then exit
+    Sweep(sweep::Sweep),
+    /// Finalize files without a configuration
+    Finalize(finalize::Finalize),
+    /// Tell what a file is taken for and what it waits for; changes nothing
+    Explain(explain::Explain),
+    /// Tell what the header of a .npy or pending file says
+    Inspect(inspect::Inspect),
+    /// Check the configuration and the machine
+    Check(ConfigArgs),
+    /// Print the ledger
+    History(history::History),
+    /// Take rejected drops up once more
+    Retry(history::Retry),
+}
+
+#[derive(Args)]
+struct ConfigArgs {
+    /// The configuration
+    #[arg(long, env = "NPYD_CONFIG", default_value = config::DEFAULT_PATH, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Why a command could not run: told on standard error, exit code 2.
+struct CannotRun(String);
+
+impl<E: fmt::Display> From<E> for CannotRun {
+    fn from(error: E) -> Self {
+        CannotRun(error.to_string())
+    }
+}
+
+/// How a command that ran has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Well,
+    Badly,
+}
+
+impl From<bool> for End {
+    fn from(well: bool) -> Self {
+        if well { End::Well } else { End::Badly }
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet_by_default = !matches!(cli.command, Command::Run(_));
+    log::start(cli.log, quiet_by_default);
+    let ended = match cli.command {
+        Command::Run(args) => run(&args),
+        Command::Sweep(command) => command.run(),
+        Command::Finalize(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Check(args) => check::run(&args),
+        Command::History(command) => command.run(),
+        Command::Retry(command) => command.run(),
+    };
+    match ended {
+        Ok(End::Well) => ExitCode::SUCCESS,
+        Ok(End::Badly) => ExitCode::from(1),
+        Err(CannotRun(error)) => {
+            let _ = writeln!(std::io::stderr(), "npyd: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
+    let config = args.read()?;
+    let ledger = Ledger::open(&config.state_dir)?;
+    daemon::run(config, &args.config, ledger, read_config)?;
+    Ok(End::Well)
+}
+
+impl ConfigArgs {
+    fn read(&self) -> Result<Config, CannotRun> {
+        read_config(&self.config).map_err(CannotRun)
+    }
+}
+
+/// Reads and checks a configuration; relative paths in it are taken from its own directory.
+fn read_config(path: &Path) -> Result<Config, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!(
+            "failed to read the configuration `{}`: {error}; name another with --config FILE",
+            path.display()
+        )
+    })?;
+    let whole = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
+    let base = whole.parent().unwrap_or(Path::new("/"));
+    Config::parse(&text, path, base).map_err(|error| error.to_string())
+}
+
+/// Prints a line; a reader that has gone away is no reason to complain.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

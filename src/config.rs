@@ -1,0 +1,340 @@
+//! The configuration: one TOML text, checked as a whole before anything runs.
+//!
+//! Checks of a single value stand inside its deserialization, so that the error points at the
+//! line. What takes two values to judge is checked by [`Config::parse`] afterwards, and names the
+//! drop it is about.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::recognize::Template;
+
+/// Where the daemon looks for its configuration when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
+
+/// The whole configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The directory that holds the ledger.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// How many dumps are finalized at once.
+    #[serde(default = "default_workers")]
+    pub workers: Workers,
+    /// The drop directories.
+    #[serde(default, rename = "drop")]
+    pub inboxes: Vec<Inbox>,
+}
+
+/// One drop directory and what is to happen to what lands in it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inbox {
+    /// The directory that is watched.
+    pub path: PathBuf,
+    /// Where the `.npy` files go; beside the data if absent.
+    pub output: Option<PathBuf>,
+    /// Whether directories below are watched as well.
+    #[serde(default)]
+    pub recursive: bool,
+    /// What becomes of the raw file once its `.npy` is durable.
+    #[serde(default)]
+    pub source: Disposition,
+    /// Where raw files go with `source = "archive"`.
+    pub archive: Option<PathBuf>,
+    /// How long a dump must be unchanged where nothing stronger proves that it is complete.
+    #[serde(default = "default_quiet", with = "duration")]
+    pub quiet: Duration,
+    /// How new files are noticed.
+    #[serde(default)]
+    pub watch: Watch,
+    /// How often the directory is listed, whatever the events said.
+    #[serde(default = "default_rescan", with = "duration")]
+    pub rescan: Duration,
+    /// Who must be able to read the headers.
+    #[serde(default)]
+    pub readers: Readers,
+    /// What to do when the output's name is taken.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    /// Whether bytes beyond the declared end are tolerated.
+    #[serde(default)]
+    pub allow_trailing: bool,
+    /// What becomes of pending files whose writer died.
+    #[serde(default)]
+    pub salvage: Salvage,
+    /// Where rejected drops go; left where they are if absent.
+    pub rejects: Option<PathBuf>,
+    /// Files recognized by name.
+    #[serde(default, rename = "template")]
+    pub templates: Vec<Template>,
+}
+
+/// What becomes of a raw file once its `.npy` is durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disposition {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It is deleted.
+    Remove,
+    /// It moves to the archive directory.
+    Archive,
+}
+
+/// How new files are noticed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watch {
+    /// By inotify on local file systems, by polling on network file systems.
+    #[default]
+    Auto,
+    /// By inotify.
+    Inotify,
+    /// By listing the directory.
+    Poll,
+}
+
+/// Who must be able to read the headers npyd writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Readers {
+    /// NumPy and whatever calls it: any header up to NumPy's own limit.
+    #[default]
+    Numpy,
+    /// Every reader we know of: only NumPy's own text at NumPy's own length.
+    Any,
+}
+
+/// What to do when the output's name is taken by another file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// Reject the drop.
+    #[default]
+    Reject,
+    /// Replace the file atomically.
+    Replace,
+    /// Publish as `NAME-1.npy`, `NAME-2.npy`, ….
+    Number,
+}
+
+/// What becomes of a pending file still marked as being written when nobody writes to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Salvage {
+    /// It is rejected, and set aside where `rejects` names a directory.
+    #[default]
+    Quarantine,
+    /// The complete records along the growth axis are kept, the rest is reported.
+    WholeRecords,
+}
+
+/// The number of dumps finalized at once: 1 to 64.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct Workers(usize);
+
+impl Workers {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for Workers {
+    type Error = String;
+
+    fn try_from(count: u64) -> Result<Self, String> {
+        match usize::try_from(count) {
+            Ok(count @ 1..=64) => Ok(Workers(count)),
+            _ => Err(format!("workers must be 1 to 64, not {count}")),
+        }
+    }
+}
+
+fn default_state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/npyd")
+}
+
+fn default_workers() -> Workers {
+    Workers(2)
+}
+
+fn default_quiet() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn default_rescan() -> Duration {
+    Duration::from_secs(60)
+}
+
+/// Durations as people write them: `"2s"`, `"500ms"`, `"1min 30s"`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_duration(&text).map_err(|error| {
+            D::Error::custom(format!(
+                "`{text}` is not a duration ({error}): write \"2s\" or \"500ms\""
+            ))
+        })
+    }
+}
+
+/// Why a configuration was not taken; the text names file and line.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Inbox {
+    /// A drop at `path` with every setting at its default: what `finalize` and `explain` use for a
+    /// file that no configuration covers.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Inbox {
+            path: path.to_path_buf(),
+            output: None,
+            recursive: false,
+            source: Disposition::Keep,
+            archive: None,
+            quiet: default_quiet(),
+            watch: Watch::Auto,
+            rescan: default_rescan(),
+            readers: Readers::Numpy,
+            on_conflict: OnConflict::Reject,
+            allow_trailing: false,
+            salvage: Salvage::Quarantine,
+            rejects: None,
+            templates: Vec::new(),
+        }
+    }
+
+    /// The directories npyd itself writes to; they are never taken for part of the drop, though
+    /// they may lie inside it.
+    pub fn own_dirs(&self) -> impl Iterator<Item = &Path> {
+        [&self.output, &self.archive, &self.rejects].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match (self.source, &self.archive) {
+            (Disposition::Archive, None) => {
+                return Err("source = \"archive\" needs archive = \"DIR\"".into());
+            }
+            (Disposition::Keep | Disposition::Remove, Some(_)) => {
+                return Err("archive is set, but source is not \"archive\"".into());
+            }
+            _ => {}
+        }
+        if let Some(dir) =
+            [&self.archive, &self.rejects].into_iter().flatten().find(|dir| **dir == self.path)
+        {
+            return Err(format!(
+                "`{}` is the drop directory itself: choose another for archive and rejects",
+                dir.display()
+            ));
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        self.path = from_base(base, &self.path);
+        for dir in [&mut self.output, &mut self.archive, &mut self.rejects].into_iter().flatten() {
+            *dir = from_base(base, dir);
+        }
+        if self.output.as_deref() == Some(self.path.as_path()) {
+            self.output = None; // beside the data, said in other words
+        }
+    }
+}
+
+/// A path of the configuration, without the `..` at its beginning: `base` has no links in it.
+fn from_base(base: &Path, path: &Path) -> PathBuf {
+    let (mut base, mut path) = (base, path);
+    while let (Ok(rest), Some(parent)) = (path.strip_prefix(".."), base.parent()) {
+        (base, path) = (parent, rest);
+    }
+    base.join(path)
+}
+
+/// An error with the line it is about.
+fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
+    let before = &text[..at.start.min(text.len())];
+    let (number, start) =
+        (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+    let line = text[start..].lines().next().unwrap_or_default();
+    let column = before[start..].chars().count();
+    let width = line.chars().count().saturating_sub(column).min(at.len()).max(1);
+    let margin = " ".repeat(number.to_string().len());
+    format!(
+        "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",
+        name.display(),
+        what.replace('\n', ", "),
+        " ".repeat(column),
+        "^".repeat(width)
+    )
+}
+
+impl Config {
+    /// Reads a configuration's text. Relative paths in it are taken from `base`, the directory of
+    /// the file, free of links; `name` is the file's name for messages.
+    pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self, ConfigError> {
+        let pointed = |at, what: &str| ConfigError(point_at(name, text, at, what));
+        let mut config: Config = toml::from_str(text)
+            .map_err(|error| pointed(error.span().unwrap_or_default(), error.message()))?;
+        for template in config.inboxes.iter().flat_map(|inbox| &inbox.templates) {
+            template.check().map_err(|(at, what)| pointed(at, &what))?;
+        }
+        config.state_dir = from_base(base, &config.state_dir);
+        for inbox in &mut config.inboxes {
+            inbox.resolve(base);
+        }
+        config.check().map_err(|what| ConfigError(format!("in `{}`: {what}", name.display())))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.inboxes.is_empty() {
+            return Err("no drop directory is configured: add a [[drop]] with its path".into());
+        }
+        for (at, inbox) in self.inboxes.iter().enumerate() {
+            let name = inbox.path.display();
+            inbox.check().map_err(|what| format!("in the drop `{name}`: {what}"))?;
+            for other in &self.inboxes[..at] {
+                if other.path == inbox.path {
+                    return Err(format!("`{name}` is configured as a drop twice"));
+                }
+                let (outer, inner) = if inbox.path.starts_with(&other.path) {
+                    (other, inbox)
+                } else {
+                    (inbox, other)
+                };
+                if outer.recursive && inner.path.starts_with(&outer.path) {
+                    return Err(format!(
+                        "the drop `{}` lies inside the recursive drop `{}`: each file must have one owner",
+                        inner.path.display(),
+                        outer.path.display()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

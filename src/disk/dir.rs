@@ -1,0 +1,347 @@
+//! Directories, and names beneath them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::{DataFile, DiskError, Result, Stat};
+
+/// How files are opened: never following a link, never waiting for a FIFO's other end.
+pub(super) const OPEN_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
+
+/// What a name may not lead through.
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// An open directory. It pins its mount: keep it for one operation only.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a directory's entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// Anything else: a link, a FIFO, a device, a socket.
+    Other,
+}
+
+/// What became of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It moved.
+    Moved,
+    /// The name meant another file by now; it was left alone.
+    NotSame,
+    /// The new name is taken.
+    TargetExists,
+    /// The new name is on another file system.
+    OtherFileSystem,
+}
+
+impl Dir {
+    /// Opens a configured directory. Links on the way are the administrator's, and followed.
+    pub fn open(path: &Path) -> Result<Self> {
+        fs::open(path, DIR_FLAGS, Mode::empty())
+            .map(|fd| Dir { fd, path: path.to_path_buf() })
+            .map_err(|errno| DiskError::new("open the directory", path, errno))
+    }
+
+    /// Opens a directory at a path below a configured one; an empty path is that one itself.
+    pub fn open_below(base: &Path, rel: &Path) -> Result<Self> {
+        let dir = Dir::open(base)?;
+        if rel.as_os_str().is_empty() { Ok(dir) } else { dir.open_dir(rel) }
+    }
+
+    /// Opens a directory below this one.
+    pub fn open_dir(&self, rel: &Path) -> Result<Self> {
+        let fd = self.open_beneath(rel, DIR_FLAGS.union(OFlags::NOFOLLOW))?;
+        Ok(Dir { fd, path: self.path.join(rel) })
+    }
+
+    /// This directory, opened once more.
+    pub fn again(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().map_err(|error| self.error("open the directory", error))?;
+        Ok(Dir { fd, path: self.path.clone() })
+    }
+
+    /// Opens a directory below this one, and makes what is missing of it.
+    pub fn make_dirs(&self, rel: &Path) -> Result<Self> {
+        let mut dir = self.again()?;
+        for part in rel.components() {
+            let Component::Normal(name) = part else {
+                return Err(dir.error("open a directory below", Errno::XDEV));
+            };
+            match fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(0o777)) {
+                Ok(()) => dir.sync()?,
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(dir.error_at("make the directory", name, errno)),
+            }
+            dir = dir.open_dir(Path::new(name))?;
+        }
+        Ok(dir)
+    }
+
+    /// Where it was opened, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a file below this directory; `None` where there is none. It may be of any type.
+    pub fn open_file(&self, rel: &Path) -> Result<Option<DataFile>> {
+        match self.open_beneath(rel, OPEN_FLAGS) {
+            Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(rel)))),
+            Err(error) if error.is_missing() => Ok(None),
+            // A link or a socket: there, but not a file npyd would take.
+            Err(error) if error.is(&[Errno::LOOP, Errno::NXIO]) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_beneath(&self, rel: &Path, flags: OFlags) -> Result<OwnedFd> {
+        self.check_plain(rel)?;
+        fs::openat2(&self.fd, rel, flags, Mode::empty(), RESOLVE)
+            .map_err(|errno| self.error_at("open", rel, errno))
+    }
+
+    /// `sub/../sub/x` would pass the kernel's checks.
+    fn check_plain(&self, rel: &Path) -> Result<()> {
+        let plain = |part| matches!(part, Component::Normal(_));
+        if rel.as_os_str().is_empty() || !rel.components().all(plain) {
+            return Err(self.error_at("open", rel, Errno::XDEV));
+        }
+        Ok(())
+    }
+
+    /// What stands under a name, not following a link; `None` where nothing does.
+    pub fn stat(&self, rel: &Path) -> Result<Option<Stat>> {
+        self.check_plain(rel)?;
+        match rel.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => match self.open_dir(parent) {
+                Ok(dir) => dir.stat(Path::new(rel.file_name().unwrap_or_default())),
+                Err(error) if error.is_missing() => Ok(None),
+                Err(error) => Err(error),
+            },
+            None => match Stat::at(&self.fd, rel) {
+                Ok(stat) => Ok(Some(stat)),
+                Err(Errno::NOENT) => Ok(None),
+                Err(errno) => Err(self.error_at("stat", rel, errno)),
+            },
+        }
+    }
+
+    /// What this directory itself is.
+    pub fn stat_self(&self) -> Result<Stat> {
+        Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
+    }
+
+    /// Whether files can be renamed from there to here.
+    pub fn is_on_mount_of(&self, other: &Dir) -> Result<bool> {
+        let (here, there) = (self.stat_self()?, other.stat_self()?);
+        Ok((here.dev, here.mount) == (there.dev, there.mount))
+    }
+
+    /// Everything in the directory, in no order.
+    pub fn entries(&self) -> Result<Vec<(OsString, EntryKind)>> {
+        let failed = |errno| self.error("list", errno);
+        let mut entries = Vec::new();
+        let listing = self.readable().and_then(fs::Dir::new).map_err(failed)?;
+        for entry in listing {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let name = OsString::from_vec(name.to_vec());
+            let kind = match entry.file_type() {
+                FileType::RegularFile => EntryKind::File,
+                FileType::Directory => EntryKind::Dir,
+                FileType::Unknown => match self.stat(Path::new(&name))? {
+                    Some(stat) if stat.is_file() => EntryKind::File,
+                    Some(stat) if stat.is_dir() => EntryKind::Dir,
+                    _ => EntryKind::Other,
+                },
+                _ => EntryKind::Other,
+            };
+            entries.push((name, kind));
+        }
+        Ok(entries)
+    }
+
+    /// Makes its entries durable.
+    pub fn sync(&self) -> Result<()> {
+        self.readable().and_then(fs::fsync).map_err(|errno| self.error("sync the directory", errno))
+    }
+
+    /// What names the directory can't list or sync it: that takes the right to read.
+    fn readable(&self) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fs::openat(&self.fd, ".", flags, Mode::empty())
+    }
+
+    /// Renames a file, unless the new name is taken: then `false`.
+    pub fn rename_noreplace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<bool> {
+        match fs::renameat_with(&self.fd, from, &to_dir.fd, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            // Not every file system knows the flag. A second name is refused where it is taken.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                match fs::linkat(&self.fd, from, &to_dir.fd, to, AtFlags::empty()) {
+                    Ok(()) => self.unlink(from).map(|()| true),
+                    Err(Errno::EXIST) => Ok(false),
+                    Err(errno) => Err(self.error_at("rename", from, errno)),
+                }
+            }
+            Err(errno) => Err(self.error_at("rename", from, errno)),
+        }
+    }
+
+    /// Renames a file, and replaces what had the new name.
+    pub fn rename_replace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<()> {
+        fs::renameat(&self.fd, from, &to_dir.fd, to)
+            .map_err(|errno| self.error_at("rename", from, errno))
+    }
+
+    /// Removes a name.
+    pub(super) fn unlink(&self, name: &Path) -> Result<()> {
+        fs::unlinkat(&self.fd, name, AtFlags::empty())
+            .map_err(|errno| self.error_at("remove", name, errno))
+    }
+
+    /// Removes a file if the name still means it; `false` where it does not.
+    pub fn remove_if_same(&self, name: &Path, file: &DataFile) -> Result<bool> {
+        match self.take_if_same(name, file)? {
+            Some(private) => self.unlink(&private).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Moves a file if the name still means it, and the new name is free.
+    pub fn move_if_same(
+        &self,
+        name: &Path,
+        file: &DataFile,
+        to_dir: &Dir,
+        to: &Path,
+    ) -> Result<Moved> {
+        if to_dir.stat(to)?.is_some() {
+            return Ok(Moved::TargetExists);
+        }
+        if !to_dir.is_on_mount_of(self)? {
+            return Ok(Moved::OtherFileSystem);
+        }
+        let Some(private) = self.take_if_same(name, file)? else { return Ok(Moved::NotSame) };
+        let moved = self.rename_noreplace(&private, to_dir, to);
+        if !matches!(moved, Ok(true)) {
+            self.rename_noreplace(&private, self, name)?;
+        }
+        match moved {
+            Ok(true) => Ok(Moved::Moved),
+            Ok(false) => Ok(Moved::TargetExists),
+            Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Renames a file to a private name, if it is the one that is open. Comparing first and acting
+    /// then would leave a moment for another file to take the name.
+    fn take_if_same(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
+        let wanted = file.stat()?;
+        match self.stat(name)? {
+            Some(stat) if stat.is_same_file(&wanted) => {}
+            _ => return Ok(None),
+        }
+        let private = taken_name(name);
+        if private.as_os_str().len() > NAME_MAX {
+            return Ok(Some(name.to_path_buf())); // the moment must be risked
+        }
+        if !self.rename_noreplace(name, self, &private)? {
+            return Err(self.error_at("rename", name, Errno::EXIST));
+        }
+        match self.stat(&private)? {
+            Some(stat) if stat.is_same_file(&wanted) => Ok(Some(private)),
+            _ => {
+                self.rename_noreplace(&private, self, name)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Gives a file its name back that npyd had taken when it was ended. Whoever still works on it
+    /// holds it locked.
+    pub fn give_back(&self, private: &OsStr) -> Result<()> {
+        let Some(name) = private.as_bytes().strip_prefix(TAKEN.as_bytes()) else { return Ok(()) };
+        let Some(file) = self.open_file(Path::new(private))? else { return Ok(()) };
+        if let Some(_claim) = file.claim()? {
+            self.rename_noreplace(Path::new(private), self, Path::new(OsStr::from_bytes(name)))?;
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// The error of running out of numbers for a name.
+    #[must_use]
+    pub fn no_name_left(&self, name: &Path) -> DiskError {
+        self.error_at("find a free name like", name, Errno::EXIST)
+    }
+
+    pub(super) fn error(
+        &self,
+        operation: &'static str,
+        cause: impl Into<std::io::Error>,
+    ) -> DiskError {
+        DiskError::new(operation, &self.path, cause)
+    }
+
+    pub(super) fn error_at(
+        &self,
+        operation: &'static str,
+        name: impl AsRef<OsStr>,
+        cause: impl Into<std::io::Error>,
+    ) -> DiskError {
+        let name = OsStr::from_bytes(name.as_ref().as_bytes());
+        DiskError::new(operation, &self.path.join(name), cause)
+    }
+}
+
+/// Begins the name of a source that is about to be removed or moved.
+const TAKEN: &str = ".npyd-taken-";
+
+/// The longest name a file can have, in bytes.
+const NAME_MAX: usize = 255;
+
+fn taken_name(name: &Path) -> PathBuf {
+    let mut taken = OsString::from(TAKEN);
+    taken.push(name);
+    PathBuf::from(taken)
+}
+
+/// Whether a file of that name is a source that npyd was about to remove or move.
+#[must_use]
+pub fn is_taken_name(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(TAKEN.as_bytes())
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

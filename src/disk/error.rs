@@ -1,0 +1,92 @@
+//! Errors that name the operation and the path.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// A system call that failed.
+#[derive(Debug)]
+pub struct DiskError {
+    operation: &'static str,
+    path: PathBuf,
+    cause: io::Error,
+}
+
+/// The result of a system call on data.
+pub type Result<T> = std::result::Result<T, DiskError>;
+
+impl DiskError {
+    pub(super) fn new(operation: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
+        DiskError { operation, path: path.to_path_buf(), cause: cause.into() }
+    }
+
+    /// What was to be done, in the infinitive: "open", "sync".
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// To what.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the kernel said.
+    #[must_use]
+    pub fn io(&self) -> &io::Error {
+        &self.cause
+    }
+
+    /// Whether there is no room left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is(&[Errno::NOSPC, Errno::DQUOT])
+    }
+
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.is(&[Errno::NOENT])
+    }
+
+    /// Whether two places lie on different file systems.
+    #[must_use]
+    pub fn is_other_file_system(&self) -> bool {
+        self.is(&[Errno::XDEV])
+    }
+
+    pub(super) fn is(&self, errnos: &[Errno]) -> bool {
+        Errno::from_io_error(&self.cause).is_some_and(|errno| errnos.contains(&errno))
+    }
+
+    fn remedy(&self) -> Option<&'static str> {
+        Some(match Errno::from_io_error(&self.cause)? {
+            Errno::NOSPC => "the disk is full: make room",
+            Errno::DQUOT => "the quota is used up: make room",
+            Errno::MFILE | Errno::NFILE => "too many files are open: raise LimitNOFILE",
+            Errno::ROFS => "the file system is read-only: mount it for writing",
+            Errno::ACCESS | Errno::PERM => "give the user that npyd runs as the right to it",
+            Errno::LOOP | Errno::XDEV => "it is a symbolic link, or leads to another file system",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to {} `{}`: {}", self.operation, self.path.display(), self.cause)?;
+        match self.remedy() {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for DiskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}

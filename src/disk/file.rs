@@ -1,0 +1,250 @@
+//! Data files: opened once, and known by their descriptor from then on.
+
+use std::ffi::c_int;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
+use rustix::io::{self, Errno};
+
+use super::lease::{self, Writer};
+use super::{DiskError, Result, Stat};
+
+/// The longest attribute that is read, in bytes.
+const ATTR_MAX: usize = 4096;
+
+/// How much is flushed between two looks at whether to stop, in bytes.
+const FLUSH_PIECE: u64 = 64 << 20;
+
+/// An open data file. Its position is never used.
+#[derive(Debug)]
+pub struct DataFile {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// The lock on a file that is being worked on. It ends when dropped, or with the process.
+#[derive(Debug)]
+pub struct Claim {
+    _fd: OwnedFd,
+}
+
+impl DataFile {
+    /// Opens a file that a person named, for reading. Links are followed.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        fs::open(path, flags, Mode::empty())
+            .map(|fd| Self::from_fd(fd, path.to_path_buf()))
+            .map_err(|errno| DiskError::new("open", path, errno))
+    }
+
+    pub(super) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
+        DataFile { fd, path }
+    }
+
+    /// Where it was opened, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn error(&self, operation: &'static str, errno: Errno) -> DiskError {
+        DiskError::new(operation, &self.path, errno)
+    }
+
+    /// The error of having changed while it was read.
+    #[must_use]
+    pub fn changed(&self) -> DiskError {
+        self.error("read the unchanging", Errno::BUSY)
+    }
+
+    /// What it is now.
+    pub fn stat(&self) -> Result<Stat> {
+        Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on. An early end of the file is an error of the
+    /// kind `UnexpectedEof` that says where it was.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let read = self.read_at(buffer, offset)?;
+        if read == buffer.len() {
+            return Ok(());
+        }
+        let text = format!("it ends at byte {}", offset + read as u64);
+        let cause = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text);
+        Err(DiskError::new("read", &self.path, cause))
+    }
+
+    /// At most `len` bytes from `offset` on; fewer where the file ends.
+    pub fn read_at_most(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let left = self.stat()?.size.saturating_sub(offset);
+        let mut bytes = vec![0; len.min(usize::try_from(left).unwrap_or(usize::MAX))];
+        let read = self.read_at(&mut bytes, offset)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match io::pread(&self.fd, &mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("read", errno)),
+            }
+        }
+        Ok(done)
+    }
+
+    /// The same file, open for writing as well.
+    pub fn writable(&self) -> Result<DataFile> {
+        self.reopen(OFlags::RDWR).map_err(|errno| self.error("open for writing", errno))
+    }
+
+    /// The same file, open for reading only.
+    pub(super) fn readable(&self) -> Result<DataFile> {
+        self.reopen(OFlags::RDONLY).map_err(|errno| self.error("open", errno))
+    }
+
+    fn reopen(&self, mode: OFlags) -> io::Result<DataFile> {
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let fd = fs::open(link, flags, Mode::empty())?;
+        Ok(DataFile { fd, path: self.path.clone() })
+    }
+
+    /// Writes bytes over those at `offset`.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            match io::pwrite(&self.fd, &bytes[done..], offset + done as u64) {
+                Ok(0) => return Err(self.error("write", Errno::IO)),
+                Ok(written) => done += written,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("write", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the content durable. An error is final for this file: another call may say that all is
+    /// well when it is not.
+    pub fn sync_data(&self) -> Result<()> {
+        fs::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
+    }
+
+    /// Makes content and attributes durable; an error is final, as for [`DataFile::sync_data`].
+    pub fn sync_all(&self) -> Result<()> {
+        fs::fsync(&self.fd).map_err(|errno| self.error("sync", errno))
+    }
+
+    /// Writes what is dirty to the disk, piece by piece, so that the sync that must follow is short
+    /// and npyd can stop before. `false`: `stop` said so.
+    pub fn flush_interruptibly(&self, stop: &dyn Fn() -> bool) -> Result<bool> {
+        let size = self.stat()?.size;
+        let mut at = 0;
+        while at < size {
+            if stop() {
+                return Ok(false);
+            }
+            self.flush(at, FLUSH_PIECE, true)?;
+            at += FLUSH_PIECE;
+        }
+        Ok(true)
+    }
+
+    /// Has the kernel begin to write a range to the disk, and waits for it if told to. It makes
+    /// nothing durable by itself; an error is final.
+    pub(super) fn flush(&self, offset: u64, len: u64, wait: bool) -> Result<()> {
+        let mut flags = libc::SYNC_FILE_RANGE_WRITE;
+        if wait {
+            flags |= libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        }
+        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+            return Ok(());
+        };
+        match sync_file_range(self.fd.as_fd(), offset, len, flags) {
+            // Only a help: what can't do it is synced as a whole later.
+            Ok(()) | Err(Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP) => Ok(()),
+            Err(errno) => Err(self.error("sync", errno)),
+        }
+    }
+
+    /// Who has the file open for writing, or mapped so. It must be open for reading only.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        lease::probe(&self.fd)
+    }
+
+    /// Locks the file for this process; `None` where another holds it. The lock is `flock(2)`'s,
+    /// which a producer may hold, too.
+    pub fn claim(&self) -> Result<Option<Claim>> {
+        match self.lock(&self.fd) {
+            // NFS makes it a lock on a range, which needs the right to write.
+            Err(Errno::BADF) => {
+                let writable = self.writable()?;
+                self.lock(&writable.fd).map_err(|errno| self.error("lock", errno))
+            }
+            locked => locked.map_err(|errno| self.error("lock", errno)),
+        }
+    }
+
+    fn lock(&self, fd: &OwnedFd) -> io::Result<Option<Claim>> {
+        match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Claim { _fd: io::fcntl_dupfd_cloexec(fd, 0)? })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Where the first hole at or behind `from` begins: so far was written. The size where there is
+    /// no hole, or none can be told.
+    pub fn written_upto(&self, from: u64) -> Result<u64> {
+        match fs::seek(&self.fd, SeekFrom::Hole(from)) {
+            Ok(hole) => Ok(hole),
+            Err(Errno::NXIO) => Ok(from.min(self.stat()?.size)),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(self.stat()?.size),
+            Err(errno) => Err(self.error("find the holes of", errno)),
+        }
+    }
+
+    /// Sets an attribute of the user's namespace; `false` where the file system has none, or the
+    /// file is not ours to mark.
+    pub fn set_attr(&self, name: &str, value: &[u8]) -> Result<bool> {
+        match fs::fsetxattr(&self.fd, name, value, XattrFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSPC | Errno::PERM | Errno::ACCESS) => Ok(false),
+            Err(errno) => Err(self.error("mark", errno)),
+        }
+    }
+
+    /// An attribute, if it has it.
+    pub fn attr(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let mut value = vec![0; ATTR_MAX];
+        match fs::fgetxattr(&self.fd, name, &mut value[..]) {
+            Ok(len) => {
+                value.truncate(len);
+                Ok(Some(value))
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE | Errno::ACCESS) => Ok(None),
+            Err(errno) => Err(self.error("read the mark of", errno)),
+        }
+    }
+}
+
+fn sync_file_range(fd: BorrowedFd<'_>, offset: i64, len: i64, flags: u32) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as it is borrowed; only integers are passed.
+    let answer: c_int = unsafe { libc::sync_file_range(fd.as_raw_fd(), offset, len, flags) };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+    }
+}
+
+impl AsFd for DataFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

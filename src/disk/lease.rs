@@ -1,0 +1,52 @@
+//! The lease probe: does anybody have a file open for writing, or mapped so?
+//!
+//! A read lease is granted only when nobody does (`fcntl(2)`, "Leases"). It is released at once: a
+//! writer's open would have to wait for it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Once;
+
+/// Who writes to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// Nobody.
+    None,
+    /// Somebody has it open for writing, or holds a writable mapping of it.
+    Present,
+    /// The kernel would not say; the text tells why.
+    Unknown(String),
+}
+
+/// Asks who writes to the file behind a descriptor that is open for reading only.
+pub(super) fn probe(fd: impl AsFd) -> Writer {
+    ignore_lease_signals();
+    match set_lease(&fd, libc::F_RDLCK) {
+        Ok(()) => match set_lease(&fd, libc::F_UNLCK) {
+            Ok(()) => Writer::None,
+            Err(error) => Writer::Unknown(error.to_string()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Writer::Present,
+        Err(error) => Writer::Unknown(error.to_string()),
+    }
+}
+
+fn set_lease(fd: &impl AsFd, kind: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `fd` is borrowed, and F_SETLEASE takes an
+    // integer; no memory is passed.
+    match unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_SETLEASE, kind) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ignores SIGIO. A writer that opens a file in the instant of a probe raises it, and its default
+/// action would end the process.
+pub fn ignore_lease_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: SIG_IGN runs no code of ours, so that nothing must be async-signal-safe; nobody
+        // else in this process handles SIGIO.
+        unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    });
+}

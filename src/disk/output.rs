@@ -1,0 +1,188 @@
+//! New files, which have no name until they are whole.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Claim, DataFile, Dir, Result, is_taken_name};
+
+const PREFIX: &str = ".npyd-";
+const SUFFIX: &str = ".tmp";
+
+/// A new file of known length. Unless it is published, nothing is left of it.
+#[derive(Debug)]
+pub struct Output {
+    file: DataFile,
+    dir: Dir,
+    /// Its name, where the file system has no unnamed files; locked while it is written.
+    temporary: Option<(PathBuf, Claim)>,
+    preallocated: bool,
+    synced: bool,
+}
+
+impl Output {
+    /// Makes a file of `len` bytes in a directory, with all its blocks allocated where the file
+    /// system can do that: then a full disk shows now, and not while it is filled.
+    pub fn create(dir: &Dir, len: u64) -> Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o666);
+        let dir = dir.again()?;
+        let (file, temporary) = match fs::openat(&dir, ".", flags, mode) {
+            Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
+            // No such thing here; an old kernel takes it for a directory.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+                let (file, name, claim) = create_named(&dir, mode)?;
+                (file, Some((name, claim)))
+            }
+            Err(errno) => return Err(dir.error("make a file in", errno)),
+        };
+        let mut output = Output { file, dir, temporary, preallocated: false, synced: false };
+        output.preallocated = output.allocate(len)?;
+        Ok(output)
+    }
+
+    fn allocate(&self, len: u64) -> Result<bool> {
+        if len == 0 {
+            return Ok(true);
+        }
+        loop {
+            match fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+                Ok(()) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+                Err(errno) => return Err(self.dir.error("allocate a file in", errno)),
+            }
+        }
+    }
+
+    /// The file, to be written to.
+    #[must_use]
+    pub fn file(&self) -> &DataFile {
+        &self.file
+    }
+
+    /// Whether it has no name while it is written.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.temporary.is_none()
+    }
+
+    /// Whether a mapping of it can be filled without fear of a full disk.
+    pub(super) fn is_preallocated(&self) -> bool {
+        self.preallocated
+    }
+
+    /// Gives it its name, and makes both durable. `false`: the name is taken, and was not to be
+    /// replaced; another may be tried. Any other failure is final.
+    pub fn publish(&mut self, name: &Path, replace: bool) -> Result<bool> {
+        if !self.synced {
+            self.file.sync_all()?;
+            self.synced = true;
+        }
+        if replace {
+            self.replace(name)?;
+        } else if !self.link(name)? {
+            return Ok(false);
+        }
+        self.dir.sync()?;
+        Ok(true)
+    }
+
+    fn link(&mut self, name: &Path) -> Result<bool> {
+        if let Some((temporary, _)) = &self.temporary {
+            let renamed = self.dir.rename_noreplace(temporary, &self.dir, name)?;
+            if renamed {
+                self.temporary = None;
+            }
+            return Ok(renamed);
+        }
+        match link_unnamed(&self.file, &self.dir, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(self.dir.error_at("name", name, errno)),
+        }
+    }
+
+    /// An unnamed file can't take another's name at once: it gets one of its own first.
+    fn replace(&mut self, name: &Path) -> Result<()> {
+        if self.temporary.is_none() {
+            let own = PathBuf::from(own_name());
+            link_unnamed(&self.file, &self.dir, &own)
+                .map_err(|errno| self.dir.error_at("name", &own, errno))?;
+            let Some(claim) = self.file.claim()? else {
+                return Err(self.file.error("lock", Errno::WOULDBLOCK));
+            };
+            self.temporary = Some((own, claim));
+        }
+        if let Some((temporary, _)) = &self.temporary {
+            self.dir.rename_replace(temporary, &self.dir, name)?;
+            self.temporary = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some((name, _)) = &self.temporary {
+            // What can't be removed now is by the next start: nobody holds it locked then.
+            let _ = self.dir.unlink(name);
+        }
+    }
+}
+
+fn link_unnamed(file: &DataFile, dir: &Dir, name: &Path) -> rustix::io::Result<()> {
+    use std::os::fd::{AsFd, AsRawFd};
+    let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    fs::linkat(fs::CWD, link, dir, name, AtFlags::SYMLINK_FOLLOW)
+}
+
+fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    loop {
+        let name = PathBuf::from(own_name());
+        match fs::openat(dir, &name, flags, mode) {
+            Ok(fd) => {
+                let file = DataFile::from_fd(fd, dir.path().join(&name));
+                if let Some(claim) = file.claim()? {
+                    return Ok((file, name, claim));
+                }
+            }
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(dir.error_at("make", &name, errno)),
+        }
+    }
+}
+
+/// A name nobody else uses: npyd's mark, the process, and a number that does not repeat soon.
+fn own_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let clock = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let process = rustix::process::getpid();
+    format!("{PREFIX}{process}-{:x}{:08x}-{number}{SUFFIX}", clock.tv_sec, clock.tv_nsec)
+}
+
+/// Whether a file of that name is npyd's own, in the making.
+#[must_use]
+pub fn is_own_name(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Removes what a npyd that was killed left in a directory: its own names that nobody holds locked.
+pub fn remove_stale_outputs(dir: &Dir) -> Result<usize> {
+    let mut removed = 0;
+    for (name, _) in dir.entries()? {
+        let own = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
+        if !name.to_str().is_some_and(own) || is_taken_name(&name) {
+            continue;
+        }
+        let Some(file) = dir.open_file(Path::new(&name))? else { continue };
+        if let Some(_claim) = file.claim()? {
+            dir.unlink(Path::new(&name))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

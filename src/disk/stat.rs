@@ -1,0 +1,84 @@
+//! What the file system says about a file.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, statx};
+use rustix::io;
+
+/// A file's attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Blocks of 512 bytes that are allocated.
+    pub blocks: u64,
+    /// Last change of the content, in nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Last change of content or attributes, in nanoseconds since 1970.
+    pub ctime_ns: i64,
+    /// How many names it has.
+    pub nlink: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Type and rights.
+    pub mode: u32,
+    /// The mount it was reached through.
+    pub mount: u64,
+}
+
+impl Stat {
+    pub(super) fn of(fd: impl AsFd) -> io::Result<Self> {
+        Self::at(fd, Path::new(""))
+    }
+
+    /// Of a name in a directory, not following a link; of the descriptor itself where it is empty.
+    pub(super) fn at(fd: impl AsFd, name: &Path) -> io::Result<Self> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        statx(fd, name, flags, wanted).map(|statx| Self::from(&statx))
+    }
+
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::RegularFile
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Directory
+    }
+
+    /// Whether both are of one file, changed or not.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Stat) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+impl From<&Statx> for Stat {
+    fn from(statx: &Statx) -> Self {
+        Stat {
+            dev: rustix::fs::makedev(statx.stx_dev_major, statx.stx_dev_minor),
+            ino: statx.stx_ino,
+            size: statx.stx_size,
+            blocks: statx.stx_blocks,
+            mtime_ns: nanoseconds(&statx.stx_mtime),
+            ctime_ns: nanoseconds(&statx.stx_ctime),
+            nlink: statx.stx_nlink.into(),
+            uid: statx.stx_uid,
+            mode: statx.stx_mode.into(),
+            mount: statx.stx_mnt_id,
+        }
+    }
+}
+
+fn nanoseconds(time: &StatxTimestamp) -> i64 {
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into())
+}

@@ -1,0 +1,172 @@
+//! What becomes of the source once its array is durable, and of drops that are refused.
+//!
+//! A sidecar is never deleted. Where its data file goes, it goes along, or moves beside the array
+//! under a name that no longer makes it a manifest waiting for data.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::{Halt, Settled, Site, mirrored, unlike_configured};
+use crate::config::{Disposition, Inbox};
+use crate::disk::{self, CopyError, DataFile, Dir, Moved, Output};
+use crate::look::{Candidate, Sidecar};
+use crate::plan::Route;
+use crate::receipt::Event;
+use crate::recognize::FileName;
+
+/// The most names that are tried for a file that moves away.
+const NUMBER_MAX: u32 = 10_000;
+
+/// Deals with the source as configured; says so where that was not to be done.
+pub(super) fn dispose(
+    settled: &Settled,
+    site: &Site,
+    route: Route,
+    event: Event,
+) -> Result<Option<String>, Halt> {
+    let candidate = &settled.candidate;
+    let became_the_array =
+        event == Event::Finalized && (route == Route::InPlace || settled.keeps_its_name(site));
+    let disposition = settled.inbox.source;
+    let gone = match disposition {
+        _ if became_the_array => true,
+        Disposition::Keep => return Ok(None),
+        Disposition::Remove => {
+            site.source.remove_if_same(candidate.name.as_ref(), &candidate.file)?
+        }
+        Disposition::Archive => {
+            let archive = archive_dir(settled)?;
+            relocate(&site.source, &candidate.name, &candidate.file, &archive, &candidate.name)?
+        }
+    };
+    if !gone {
+        return Ok(unlike_configured(disposition));
+    }
+    site.source.sync()?;
+    if let Some(sidecar) = &candidate.sidecar {
+        if disposition == Disposition::Archive && !became_the_array {
+            let archive = archive_dir(settled)?;
+            relocate(&site.source, &sidecar.name, &sidecar.file, &archive, &sidecar.name)?;
+        } else {
+            retire(&site.source, sidecar, &site.output)?;
+        }
+        site.source.sync()?;
+    }
+    Ok(None)
+}
+
+fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
+    match &settled.inbox.archive {
+        Some(archive) => Ok(mirrored(archive, settled.parent())?),
+        None => Err(Halt::Rejected("source = \"archive\" needs archive = \"DIR\"".to_owned())),
+    }
+}
+
+/// Moves a sidecar whose data became an array beside that array.
+fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
+    let name = FileName::try_from(format!("{}.done", sidecar.name)).unwrap_or(sidecar.name.clone());
+    relocate(source, &sidecar.name, &sidecar.file, output, &name).map(drop)
+}
+
+/// Finishes what a crash interrupted: the data are an array, and only their manifest was left.
+pub fn tidy_leftover(inbox: &Inbox, sidecar: &Sidecar) -> disk::Result<()> {
+    let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
+    let source = Dir::open_below(&inbox.path, parent)?;
+    let output = match &inbox.output {
+        Some(output) => mirrored(output, parent)?,
+        None => source.again()?,
+    };
+    retire(&source, sidecar, &output)?;
+    source.sync()
+}
+
+/// Moves a refused drop to the configured directory, with a text that says why it is there.
+pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<()> {
+    let Some(rejects) = &inbox.rejects else { return Ok(()) };
+    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+    let source = Dir::open_below(&inbox.path, parent)?;
+    let rejects = mirrored(rejects, parent)?;
+    // The reason first: a crash leaves a text too many rather than a file that nobody explains.
+    let text = format!("{reason}\n");
+    let mut note = Output::create(&rejects, text.len() as u64)?;
+    note.file().write_all_at(text.as_bytes(), 0)?;
+    publish_numbered(&mut note, &rejects, &format!("{}.rejected.txt", candidate.name))?;
+    if let Some(sidecar) = &candidate.sidecar {
+        relocate(&source, &sidecar.name, &sidecar.file, &rejects, &sidecar.name)?;
+    }
+    relocate(&source, &candidate.name, &candidate.file, &rejects, &candidate.name)?;
+    source.sync()
+}
+
+/// Brings a rejected drop back from where it was set aside, its manifest first; what is no longer
+/// there stays away.
+pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::Result<()> {
+    let Some(rejects) = &inbox.rejects else { return Ok(()) };
+    let rel = source.strip_prefix(&inbox.path).unwrap_or(source);
+    let parent = rel.parent().unwrap_or(Path::new(""));
+    let from = match Dir::open_below(rejects, parent) {
+        Err(error) if error.is_missing() => return Ok(()),
+        opened => opened?,
+    };
+    let to = Dir::open_below(&inbox.path, parent)?;
+    let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    for name in [sidecar, Some(data)].into_iter().flatten() {
+        let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
+        let Some(file) = from.open_file(name.as_ref())? else { continue };
+        relocate(&from, &name, &file, &to, &name)?;
+    }
+    from.sync()
+}
+
+/// `name`, `name.1`, `name.2`, …
+fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
+    let rest = (1..NUMBER_MAX).map(move |number| PathBuf::from(format!("{name}.{number}")));
+    std::iter::once(PathBuf::from(name)).chain(rest)
+}
+
+fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<()> {
+    for name in numbered(name) {
+        if output.publish(&name, false)? {
+            return Ok(());
+        }
+    }
+    Err(dir.no_name_left(name.as_ref()))
+}
+
+/// Moves a file, under the first free of the names `to`, `to.1`, `to.2`, …, and makes that durable;
+/// `false` where the name means another file by now.
+fn relocate(
+    from: &Dir,
+    name: &FileName,
+    file: &DataFile,
+    to_dir: &Dir,
+    to: &FileName,
+) -> disk::Result<bool> {
+    for to in numbered(to.as_str()) {
+        match from.move_if_same(name.as_ref(), file, to_dir, &to)? {
+            Moved::Moved => {
+                to_dir.sync()?;
+                return Ok(true);
+            }
+            Moved::NotSame => return Ok(false),
+            Moved::TargetExists => {}
+            Moved::OtherFileSystem => {
+                copy_whole(file, to_dir, &to)?;
+                return from.remove_if_same(name.as_ref(), file);
+            }
+        }
+    }
+    Err(to_dir.no_name_left(to.as_ref()))
+}
+
+/// Copies a file to another file system, under the first free name.
+fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<()> {
+    let len = source.stat()?.size;
+    let mut output = Output::create(to_dir, len)?;
+    let copy = disk::Copy { source, head: &[], offset: 0, len };
+    match copy.run(&output, &mut |_| {}, &mut |_| ControlFlow::Continue(())) {
+        Ok(()) => publish_numbered(&mut output, to_dir, &to.to_string_lossy()),
+        Err(CopyError::Disk(error)) => Err(error),
+        Err(CopyError::Stopped | CopyError::SourceEnded { .. }) => Err(source.changed()),
+    }
+}

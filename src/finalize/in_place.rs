@@ -1,0 +1,82 @@
+//! The in-place route: the data stay where they are, and their header is written before them.
+//!
+//! Data first, synced; then the header, synced: never both under one sync, for a disk may write
+//! them in any order. The final name comes last, unless the file has it already: then the header's
+//! first eight bytes decide, and they come last.
+
+use super::{Halt, Settled, Site};
+use crate::config::OnConflict;
+use crate::disk::DataFile;
+use crate::look::SOURCE_ATTR;
+use crate::plan::Write;
+use crate::progress::Progress;
+use crate::recognize::{FileName, Kind};
+use crate::settle::Evidence;
+
+/// Writes the header into the data file and gives it its final name.
+pub(super) fn write(
+    settled: &Settled,
+    site: &Site,
+    writes: &[Write],
+    output: FileName,
+    progress: &mut Progress,
+) -> Result<FileName, Halt> {
+    let file = settled.candidate.file.writable()?;
+    if !file.flush_interruptibly(&|| progress.stopped())? {
+        return Err(Halt::Stopped);
+    }
+    file.sync_data()?;
+    check_size(settled, &file)?;
+    let name = leave_final_name(settled, site)?;
+    for write in writes {
+        file.write_all_at(&write.bytes, write.at)?;
+        file.sync_data()?;
+    }
+    if site.beside && output == name {
+        return Ok(output);
+    }
+    if settled.candidate.sidecar.is_some() {
+        file.set_attr(SOURCE_ATTR, settled.candidate.stamp().identity().to_string().as_bytes())?;
+    }
+    let renamed = if settled.inbox.on_conflict == OnConflict::Replace {
+        site.source.rename_replace(name.as_ref(), &site.output, output.as_ref()).map(|()| true)
+    } else {
+        site.source.rename_noreplace(name.as_ref(), &site.output, output.as_ref())
+    };
+    if !renamed? {
+        return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
+    }
+    site.output.sync()?;
+    if !site.beside {
+        site.source.sync()?;
+    }
+    Ok(output)
+}
+
+/// What was synced must be what was settled.
+fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
+    let (now, then) = (file.stat()?, settled.candidate.stat);
+    let steady = match settled.evidence {
+        // The producer's word stands; its mapping may still touch the times.
+        Evidence::Ready => now.size == then.size,
+        _ => now.size == then.size && now.mtime_ns == then.mtime_ns,
+    };
+    if steady { Ok(()) } else { Err(Halt::Again("it changed while it was synced".to_owned())) }
+}
+
+/// A pending `x.npy` that is to move elsewhere must not look final before it is there: a crash
+/// between commit and move would leave it where nobody finishes the move. Under a pending name the
+/// next look does.
+fn leave_final_name(settled: &Settled, site: &Site) -> Result<FileName, Halt> {
+    let name = &settled.candidate.name;
+    if settled.dump.kind != Kind::Pending || site.beside || name.without_pending_suffix().is_some()
+    {
+        return Ok(name.clone());
+    }
+    let pending = FileName::try_from(format!("{name}.pending")).map_err(Halt::Rejected)?;
+    if !site.source.rename_noreplace(name.as_ref(), &site.source, pending.as_ref())? {
+        return Err(Halt::Rejected(format!("`{pending}` is there as well: remove one of the two")));
+    }
+    site.source.sync()?;
+    Ok(pending)
+}

@@ -1,0 +1,259 @@
+//! From a settled dump to its receipt: the array under its final name, whole and durable, and then,
+//! only then, what becomes of the source.
+
+mod copy;
+mod dispose;
+mod in_place;
+mod target;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::{Disposition, Inbox, OnConflict};
+use crate::digest::Hasher;
+use crate::disk::{DataFile, Dir, DiskError};
+use crate::look::Candidate;
+use crate::npy::Header;
+use crate::plan::{Plan, Route, Terms, Work};
+use crate::progress::Progress;
+use crate::receipt::{Event, Receipt};
+use crate::recognize::{Dump, FileName, Front, Kind};
+use crate::settle::Evidence;
+
+use target::Target;
+
+pub use dispose::{bring_back, set_aside, tidy_leftover};
+
+/// A settled dump: complete, and on its way to an array.
+pub struct Settled {
+    /// The drop directory's settings.
+    pub inbox: Arc<Inbox>,
+    /// The open files.
+    pub candidate: Candidate,
+    /// What the data file holds.
+    pub dump: Dump,
+    /// The array's header.
+    pub header: Header,
+    /// What proved that it is complete.
+    pub evidence: Evidence,
+    /// What people should know about it.
+    pub remark: Option<String>,
+    /// Whether it has been unchanged for the quiet time.
+    pub still: bool,
+}
+
+/// Why there is no receipt of a finished array.
+#[derive(Debug)]
+pub enum Halt {
+    /// It can't become an array as it is.
+    Rejected(String),
+    /// It must settle once more: it changed.
+    Again(String),
+    /// Another process has it.
+    Busy(String),
+    /// It is gone; another process was faster, or its producer took it away.
+    Gone,
+    /// npyd is ending.
+    Stopped,
+    /// A call failed; the fault may pass.
+    Failed(DiskError),
+}
+
+impl From<DiskError> for Halt {
+    fn from(error: DiskError) -> Self {
+        Halt::Failed(error)
+    }
+}
+
+/// The directories a dump's files are in and go to.
+struct Site {
+    source: Dir,
+    output: Dir,
+    /// Whether the two are one and the same.
+    beside: bool,
+}
+
+impl Settled {
+    /// The data file's whole path.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.inbox.path.join(&self.candidate.rel)
+    }
+
+    fn parent(&self) -> &Path {
+        self.candidate.rel.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Whether the array takes the data file's own place, as a pending `x.npy` does.
+    fn keeps_its_name(&self, site: &Site) -> bool {
+        site.beside && self.dump.output == self.candidate.name
+    }
+}
+
+/// Opens a directory below a configured one, where the drop directory's tree is mirrored.
+fn mirrored(base: &Path, below: &Path) -> Result<Dir, DiskError> {
+    let dir = Dir::open(base)?;
+    if below.as_os_str().is_empty() { Ok(dir) } else { dir.make_dirs(below) }
+}
+
+/// Makes the array, and then deals with the source as configured.
+pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, Halt> {
+    let started = Instant::now();
+    let candidate = &settled.candidate;
+    let Some(_claim) = candidate.file.claim()? else {
+        return Err(Halt::Busy("another process has it locked".to_owned()));
+    };
+    let site = open_site(settled)?;
+    check_unchanged(settled, &site)?;
+    let plan = plan(settled, &site)?;
+    if let Some(digest) = settled.dump.digest.as_ref().filter(|_| plan.route() == Route::InPlace) {
+        let mut hasher = digest.hasher();
+        hash(&candidate.file, 0..candidate.stat.size, &mut hasher, progress)?;
+        verify(settled, hasher)?;
+    }
+    let target = target::choose(settled, &site, &plan.header)?;
+    let (output, event) = match target {
+        Target::Found(name) => (name, Event::Found),
+        Target::Free(name) => (carry_out(settled, &site, &plan, name, progress)?, Event::Finalized),
+    };
+    let left = dispose::dispose(settled, &site, plan.route(), event)?;
+    let remarks: Vec<String> = plan
+        .passed_over
+        .iter()
+        .map(|(route, why)| format!("not {route}: {why}"))
+        .chain(settled.remark.clone())
+        .chain(left)
+        .collect();
+    Ok(Receipt {
+        event,
+        drop: settled.inbox.path.clone(),
+        source: settled.path(),
+        output: Some(site.output.path().join(&output)),
+        route: Some(plan.route()),
+        bytes: plan.header.data_len(),
+        seconds: started.elapsed(),
+        evidence: Some(settled.evidence),
+        reason: (!remarks.is_empty()).then(|| remarks.join("; ")),
+    })
+}
+
+fn open_site(settled: &Settled) -> Result<Site, Halt> {
+    let parent = settled.parent();
+    let source = Dir::open_below(&settled.inbox.path, parent)?;
+    let beside = settled.inbox.output.is_none();
+    let output = match &settled.inbox.output {
+        Some(output) => mirrored(output, parent)?,
+        None => source.again()?,
+    };
+    Ok(Site { source, output, beside })
+}
+
+/// Under the claim: is the name still this file, and the file still what was settled?
+fn check_unchanged(settled: &Settled, site: &Site) -> Result<(), Halt> {
+    let candidate = &settled.candidate;
+    let Some(named) = site.source.stat(candidate.name.as_ref())? else { return Err(Halt::Gone) };
+    if !named.is_same_file(&candidate.stat) {
+        return Err(Halt::Again("it was replaced by another file".to_owned()));
+    }
+    let now = candidate.file.stat()?;
+    if settled.evidence == Evidence::Ready {
+        // The producer's word stands, whatever its mapping still does to the times. Another npyd
+        // may have finished it, though.
+        let first = candidate.file.read_at_most(0, 8)?;
+        let unchanged =
+            matches!(&settled.dump.front, Front::Header(own) if own.bytes.starts_with(&first));
+        return if unchanged && now.size >= candidate.stat.size {
+            Ok(())
+        } else {
+            Err(Halt::Again("its header changed".to_owned()))
+        };
+    }
+    if now == candidate.stat { Ok(()) } else { Err(Halt::Again("it changed".to_owned())) }
+}
+
+fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
+    let same_file_system = site.output.is_on_mount_of(&site.source)?;
+    let terms = Terms { readers: settled.inbox.readers, same_file_system };
+    let plan = Plan::new(&settled.dump, settled.header.clone(), &terms);
+    let copied_raw = plan.route() == Route::Copy && settled.dump.kind != Kind::Pending;
+    if copied_raw && settled.keeps_its_name(site) {
+        return Err(Halt::Rejected(format!(
+            "the array would take the name of its own data, `{}`: give it another by the key `output`",
+            settled.candidate.name
+        )));
+    }
+    Ok(plan)
+}
+
+/// Carries the plan out under the first name that is free; another process may take names, too.
+fn carry_out(
+    settled: &Settled,
+    site: &Site,
+    plan: &Plan,
+    mut name: FileName,
+    progress: &mut Progress,
+) -> Result<FileName, Halt> {
+    match &plan.work {
+        Work::InPlace(writes) => in_place::write(settled, site, writes, name, progress),
+        Work::Copy { head, offset, len } => {
+            let mut output = copy::fill(settled, site, head, *offset, *len, progress)?;
+            let replace =
+                settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
+            while !output.publish(name.as_ref(), replace)? {
+                match target::choose(settled, site, &plan.header)? {
+                    Target::Found(name) => return Ok(name),
+                    Target::Free(next) => name = next,
+                }
+            }
+            Ok(name)
+        }
+    }
+}
+
+/// Feeds a range of a file to a hasher.
+fn hash(
+    file: &DataFile,
+    range: std::ops::Range<u64>,
+    hasher: &mut Hasher,
+    progress: &mut Progress,
+) -> Result<(), Halt> {
+    const PIECE: u64 = 1 << 20;
+    progress.expect(range.end - range.start);
+    let mut at = range.start;
+    let mut buffer = vec![0; PIECE as usize];
+    while at < range.end {
+        let piece = &mut buffer[..(range.end - at).min(PIECE) as usize];
+        match file.read_exact_at(piece, at) {
+            Err(error) if error.io().kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(Halt::Again("it was truncated while it was read".to_owned()));
+            }
+            read => read?,
+        }
+        hasher.update(piece);
+        at += piece.len() as u64;
+        if !progress.advance(at - range.start) {
+            return Err(Halt::Stopped);
+        }
+    }
+    Ok(())
+}
+
+/// A digest that does not fit yet may fit when the producer is done.
+fn verify(settled: &Settled, hasher: Hasher) -> Result<(), Halt> {
+    let Some(digest) = &settled.dump.digest else { return Ok(()) };
+    digest
+        .verify(hasher)
+        .map_err(|reason| if settled.still { Halt::Rejected(reason) } else { Halt::Again(reason) })
+}
+
+/// What the receipt says of a source that could not be dealt with as configured.
+fn unlike_configured(disposition: Disposition) -> Option<String> {
+    let what = match disposition {
+        Disposition::Keep => return None,
+        Disposition::Remove => "removed",
+        Disposition::Archive => "archived",
+    };
+    Some(format!("the source was replaced meanwhile and not {what}"))
+}

@@ -1,0 +1,107 @@
+//! The array's name: free, taken by somebody else, or taken by this very array.
+
+use std::io;
+
+use super::{Halt, Settled, Site};
+use crate::config::OnConflict;
+use crate::disk::{self, DataFile};
+use crate::look::SOURCE_ATTR;
+use crate::npy::Header;
+use crate::recognize::FileName;
+
+/// The most numbered names that are tried.
+const NUMBER_MAX: u32 = 10_000;
+
+/// Bytes compared at once.
+const PIECE: u64 = 1 << 20;
+
+/// Where an array goes.
+pub(super) enum Target {
+    /// It is there already.
+    Found(FileName),
+    /// Under this name.
+    Free(FileName),
+}
+
+/// Chooses the array's name as the configuration says.
+pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<Target, Halt> {
+    let first = &settled.dump.output;
+    if settled.keeps_its_name(site) {
+        return Ok(Target::Free(first.clone()));
+    }
+    if first.as_str().len() > 255 {
+        return Err(Halt::Rejected(
+            "its output's name would be too long: give it one by the key `output`".into(),
+        ));
+    }
+    let mut name = first.clone();
+    for number in 1..NUMBER_MAX {
+        let Some(there) = site.output.stat(name.as_ref())? else { return Ok(Target::Free(name)) };
+        if there.is_file() && is_same(settled, site, &name, header)? {
+            return Ok(Target::Found(name));
+        }
+        match settled.inbox.on_conflict {
+            OnConflict::Number => name = first.numbered(number),
+            OnConflict::Replace if !there.is_dir() => return Ok(Target::Free(name)),
+            OnConflict::Replace => {
+                return Err(Halt::Rejected(format!("`{name}` is a directory: move it away")));
+            }
+            OnConflict::Reject => {
+                return Err(Halt::Rejected(format!(
+                    "`{name}` is there already and is not made of this: move it away, or set on_conflict"
+                )));
+            }
+        }
+    }
+    Err(Halt::Rejected(format!(
+        "{NUMBER_MAX} files are named like `{first}` already: move them away"
+    )))
+}
+
+/// Whether the file under that name was made of this very source: by the mark npyd leaves on it,
+/// or, where that says nothing, by every byte.
+fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> Result<bool, Halt> {
+    let Some(there) = site.output.open_file(name.as_ref())? else { return Ok(false) };
+    let candidate = &settled.candidate;
+    if there.stat()?.is_same_file(&candidate.stat) {
+        return Ok(false);
+    }
+    let head = header.numpy_bytes();
+    if there.stat()?.size != head.len() as u64 + header.data_len()
+        || there.read_at_most(0, head.len())? != head
+    {
+        return Ok(false);
+    }
+    // Only npyd's own word counts: another user's file could carry a forged mark.
+    let own = there.stat()?.uid == disk::own_uid();
+    if own
+        && there
+            .attr(SOURCE_ATTR)?
+            .is_some_and(|mark| mark == candidate.stamp().identity().to_string().as_bytes())
+    {
+        return Ok(true);
+    }
+    let offset = settled.dump.data_offset;
+    equal(&there, head.len() as u64, &candidate.file, offset, header.data_len())
+}
+
+fn equal(a: &DataFile, a_at: u64, b: &DataFile, b_at: u64, len: u64) -> Result<bool, Halt> {
+    let (mut a_bytes, mut b_bytes) = (vec![0; PIECE as usize], vec![0; PIECE as usize]);
+    let mut done = 0;
+    while done < len {
+        let piece = (len - done).min(PIECE) as usize;
+        for (file, bytes, at) in [(a, &mut a_bytes, a_at), (b, &mut b_bytes, b_at)] {
+            match file.read_exact_at(&mut bytes[..piece], at + done) {
+                Err(error) if error.io().kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(false);
+                }
+                read => read?,
+            }
+        }
+        if a_bytes[..piece] != b_bytes[..piece] {
+            return Ok(false);
+        }
+        done += piece as u64;
+    }
+    Ok(true)
+}

@@ -1,0 +1,351 @@
+//! The ledger: every receipt, in a SQLite database in the state directory.
+//!
+//! It spares work, and answers `npyd history`; it is not the truth. The drop directories and the
+//! outputs are. So it is written without waiting for the disk, and a lost or broken one is begun
+//! anew.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+
+use crate::receipt::{Event, Receipt};
+
+/// The newest receipts that are kept.
+const ROWS_MAX: i64 = 1_000_000;
+
+/// Written into the database; another number belongs to another layout.
+const LAYOUT: i64 = 1;
+
+const TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS receipts (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        event TEXT NOT NULL,
+        inbox TEXT NOT NULL,
+        source TEXT NOT NULL,
+        output TEXT,
+        receipt TEXT NOT NULL,
+        fingerprint TEXT NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS by_source ON receipts (source, id);
+    CREATE INDEX IF NOT EXISTS by_event ON receipts (event, id);";
+
+/// The open ledger. Threads share it.
+pub struct Ledger {
+    connection: Mutex<Connection>,
+}
+
+/// A receipt as the ledger holds it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// When it was written, in RFC 3339, UTC.
+    pub at: String,
+    /// What happened.
+    pub event: String,
+    /// The drop directory.
+    pub inbox: PathBuf,
+    /// The data file.
+    pub source: PathBuf,
+    /// The `.npy` file.
+    pub output: Option<PathBuf>,
+    /// The receipt as JSON.
+    pub receipt: String,
+    /// What the source looked like then.
+    pub fingerprint: String,
+}
+
+impl Entry {
+    /// Whether a source that still looks like this needs no further work.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        [Event::Finalized, Event::Found, Event::Rejected]
+            .iter()
+            .any(|event| event.as_str() == self.event)
+    }
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Entry {
+            at: row.get(0)?,
+            event: row.get(1)?,
+            inbox: PathBuf::from(row.get::<_, String>(2)?),
+            source: PathBuf::from(row.get::<_, String>(3)?),
+            output: row.get::<_, Option<String>>(4)?.map(PathBuf::from),
+            receipt: row.get(5)?,
+            fingerprint: row.get(6)?,
+        })
+    }
+
+    /// The receipt as one line of JSON, with its time.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        match serde_json::from_str::<serde_json::Value>(&self.receipt) {
+            Ok(serde_json::Value::Object(mut receipt)) => {
+                receipt.insert("at".into(), self.at.clone().into());
+                serde_json::Value::Object(receipt).to_string()
+            }
+            _ => self.receipt.clone(),
+        }
+    }
+}
+
+const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
+
+/// Why the ledger could not be used.
+#[derive(Debug)]
+pub struct LedgerError {
+    path: PathBuf,
+    cause: rusqlite::Error,
+}
+
+impl fmt::Display for LedgerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to use the ledger `{}`: {}", self.path.display(), self.cause)
+    }
+}
+
+impl std::error::Error for LedgerError {}
+
+type Result<T> = std::result::Result<T, LedgerError>;
+
+impl Ledger {
+    /// Opens the ledger in the state directory, which is made where it is missing. One that SQLite
+    /// can't read is set aside, and a new one begun.
+    pub fn open(state_dir: &Path) -> Result<Self> {
+        let path = state_dir.join("ledger.sqlite");
+        let failed = |cause| LedgerError { path: path.clone(), cause };
+        make_dir(state_dir).map_err(failed)?;
+        match prepare(&path) {
+            Ok(connection) => Ok(Self::with(connection)),
+            Err(cause) if is_broken(&cause) => {
+                let aside = path.with_extension("sqlite.broken");
+                tracing::warn!(
+                    "the ledger `{}` can't be read ({cause}): it is set aside as `{}`, and a new one begun",
+                    path.display(),
+                    aside.display()
+                );
+                set_aside(&path, &aside).map_err(failed)?;
+                prepare(&path).map(Self::with).map_err(failed)
+            }
+            Err(cause) => Err(failed(cause)),
+        }
+    }
+
+    /// Opens the ledger only to read; `Ok(None)` where there is none yet.
+    pub fn open_to_read(state_dir: &Path) -> Result<Option<Self>> {
+        let path = state_dir.join("ledger.sqlite");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&path, flags)
+            .map(|connection| Some(Self::with(connection)))
+            .map_err(|cause| LedgerError { path, cause })
+    }
+
+    /// A ledger in memory, for work that no daemon will continue.
+    pub fn in_memory() -> Result<Self> {
+        let failed = |cause| LedgerError { path: PathBuf::from(":memory:"), cause };
+        let connection = Connection::open_in_memory().map_err(failed)?;
+        connection.execute_batch(TABLE).map_err(failed)?;
+        Ok(Self::with(connection))
+    }
+
+    fn with(connection: Connection) -> Self {
+        Ledger { connection: Mutex::new(connection) }
+    }
+
+    /// Writes a receipt down.
+    pub fn record(&self, receipt: &Receipt, fingerprint: &str) -> Result<()> {
+        let output = receipt.output.as_ref().map(|path| path.to_string_lossy());
+        self.run(|db| {
+            db.prepare_cached(&format!(
+                "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            ))?
+            .execute(params![
+                humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+                receipt.event.as_str(),
+                receipt.drop.to_string_lossy(),
+                receipt.source.to_string_lossy(),
+                output,
+                receipt.to_json(),
+                fingerprint
+            ])
+        })
+        .map(drop)
+    }
+
+    /// The newest receipt of a source.
+    pub fn latest(&self, source: &Path) -> Result<Option<Entry>> {
+        self.run(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE source = ?1 ORDER BY id DESC LIMIT 1"
+            ))?
+            .query_row([source.to_string_lossy()], Entry::from_row)
+            .optional()
+        })
+    }
+
+    /// Every receipt, the oldest first.
+    pub fn each(&self, mut see: impl FnMut(Entry)) -> Result<()> {
+        self.run(|db| {
+            let mut statement =
+                db.prepare(&format!("SELECT {COLUMNS} FROM receipts ORDER BY id"))?;
+            for entry in statement.query_map([], Entry::from_row)? {
+                see(entry?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The sources whose newest receipt is a rejection.
+    pub fn rejected(&self) -> Result<Vec<Entry>> {
+        self.run(|db| {
+            db.prepare(&format!(
+                "SELECT {COLUMNS} FROM receipts AS r WHERE event = 'rejected' AND id =
+                 (SELECT max(id) FROM receipts WHERE source = r.source) ORDER BY id"
+            ))?
+            .query_map([], Entry::from_row)?
+            .collect()
+        })
+    }
+
+    /// Makes a rejected source count as never seen.
+    pub fn retry(&self, entry: &Entry) -> Result<()> {
+        self.run(|db| {
+            db.execute(
+                "INSERT INTO receipts (at, event, inbox, source, output, receipt, fingerprint)
+                 VALUES (?1, 'retried', ?2, ?3, NULL, ?4, '')",
+                params![
+                    humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+                    entry.inbox.to_string_lossy(),
+                    entry.source.to_string_lossy(),
+                    serde_json::json!({
+                        "event": "retried", "drop": entry.inbox, "source": entry.source,
+                        "output": null, "route": null, "bytes": 0, "seconds": 0.0,
+                        "evidence": null, "reason": null
+                    })
+                    .to_string()
+                ],
+            )
+        })
+        .map(drop)
+    }
+
+    /// A number that changes when another process has written to the ledger.
+    pub fn outside_changes(&self) -> Result<i64> {
+        self.run(|db| db.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
+    /// Deletes what is older than the newest million receipts.
+    pub fn prune(&self) -> Result<()> {
+        self.run(|db| {
+            db.execute(
+                "DELETE FROM receipts WHERE id <= (SELECT max(id) FROM receipts) - ?1",
+                [ROWS_MAX],
+            )
+        })
+        .map(drop)
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let connection: MutexGuard<'_, Connection> =
+            self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&connection).map_err(|cause| LedgerError {
+            path: connection.path().map(PathBuf::from).unwrap_or_default(),
+            cause,
+        })
+    }
+}
+
+fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if layout != 0 && layout != LAYOUT {
+        let text = format!("it has layout {layout}, this npyd writes {LAYOUT}");
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
+            Some(text),
+        ));
+    }
+    connection.execute_batch(TABLE)?;
+    connection.pragma_update(None, "user_version", LAYOUT)?;
+    Ok(connection)
+}
+
+fn is_broken(cause: &rusqlite::Error) -> bool {
+    matches!(cause.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+fn make_dir(dir: &Path) -> rusqlite::Result<()> {
+    std::fs::create_dir_all(dir).map_err(|error| unusable(&error))
+}
+
+/// Moves the database and the files SQLite keeps beside it.
+fn set_aside(path: &Path, aside: &Path) -> rusqlite::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        match std::fs::rename(with(path), with(aside)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(unusable(&error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn unusable(error: &std::io::Error) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+        Some(error.to_string()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(event: Event, source: &str) -> Receipt {
+        Receipt::without_output(event, "/in".into(), source.into(), "why".into())
+    }
+
+    #[test]
+    fn the_newest_receipt_of_a_source_counts() {
+        let ledger = Ledger::in_memory().unwrap();
+        ledger.record(&receipt(Event::Rejected, "/in/a"), "one").unwrap();
+        ledger.record(&receipt(Event::Rejected, "/in/b"), "two").unwrap();
+        let entry = ledger.latest(Path::new("/in/a")).unwrap().unwrap();
+        assert_eq!((entry.fingerprint.as_str(), entry.is_settled()), ("one", true));
+        ledger.retry(&entry).unwrap();
+        assert!(!ledger.latest(Path::new("/in/a")).unwrap().unwrap().is_settled());
+        let rejected = ledger.rejected().unwrap();
+        assert_eq!(
+            rejected.iter().map(|e| e.source.as_path()).collect::<Vec<_>>(),
+            [Path::new("/in/b")]
+        );
+    }
+
+    #[test]
+    fn a_broken_ledger_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ledger.sqlite"), "not a database".repeat(1000)).unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger.record(&receipt(Event::Failed, "/in/a"), "").unwrap();
+        assert!(dir.path().join("ledger.sqlite.broken").exists());
+        drop(ledger);
+        assert!(
+            Ledger::open_to_read(dir.path())
+                .unwrap()
+                .unwrap()
+                .latest(Path::new("/in/a"))
+                .unwrap()
+                .is_some()
+        );
+    }
+}

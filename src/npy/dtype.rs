@@ -1,0 +1,483 @@
+//! Dtypes known only at run time: everything NumPy stores as plain bytes.
+//!
+//! A dtype is kept as what its `descr` is: a type string, or the fields of a structured one with
+//! their padding spelled out (`numpy.lib.format.dtype_to_descr` and `descr_to_dtype`).
+
+use std::fmt;
+
+use super::literal::Literal;
+use super::shape::write_tuple;
+
+/// The most bytes of an item: NumPy keeps its size in a C int.
+const ITEMSIZE_MAX: u64 = i32::MAX as u64;
+
+/// How deep structures may nest.
+const DEPTH_MAX: usize = 64;
+
+/// A NumPy dtype without objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dtype(Form);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// A type string as `dtype.str` prints it, and the item's size in bytes.
+    Plain { text: String, itemsize: u64 },
+    /// Fields in the order of their offsets.
+    Struct { fields: Vec<Field>, itemsize: u64 },
+    /// An array in each item; only fields can have it.
+    Sub { base: Box<Dtype>, shape: Vec<u64>, itemsize: u64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Field {
+    Named {
+        title: Option<String>,
+        name: String,
+        dtype: Dtype,
+    },
+    /// So many bytes that mean nothing.
+    Padding(u64),
+}
+
+/// Why there is no such dtype.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DtypeError(String);
+
+impl fmt::Display for DtypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DtypeError {}
+
+type Result<T> = std::result::Result<T, DtypeError>;
+
+fn error<T>(what: String) -> Result<T> {
+    Err(DtypeError(what))
+}
+
+impl Dtype {
+    /// Reads a dtype as people write it: a type string (`"<f4"`, `"float32"`, `"M8[25s]"`,
+    /// `"f4,(2,3)u1"`), or the literal that a header holds (`"[('a','<i2'),('b','<f4',(3,))]"`).
+    /// Where a byte order matters and none is given, it is this machine's.
+    pub fn from_text(text: &str) -> Result<Self> {
+        if text.trim_start().starts_with(['[', '\'', '"']) {
+            let literal =
+                Literal::parse(text).map_err(|error| DtypeError(format!("`{text}`: {error}")))?;
+            return Self::from_literal(&literal);
+        }
+        Self::whole(type_string(text)?)
+    }
+
+    /// Reads the `descr` of a header: a type string, or a list of fields.
+    pub fn from_literal(descr: &Literal) -> Result<Self> {
+        Self::whole(from_descr(descr, 0)?)
+    }
+
+    fn whole(dtype: Dtype) -> Result<Self> {
+        match dtype.0 {
+            Form::Sub { .. } => error(format!(
+                "{dtype} is an array in each item: put its axes at the end of the shape"
+            )),
+            _ => Ok(dtype),
+        }
+    }
+
+    /// Bytes of an item.
+    #[must_use]
+    pub fn itemsize(&self) -> u64 {
+        match &self.0 {
+            Form::Plain { itemsize, .. }
+            | Form::Struct { itemsize, .. }
+            | Form::Sub { itemsize, .. } => *itemsize,
+        }
+    }
+
+    fn plain(text: String, itemsize: u64) -> Result<Self> {
+        if itemsize > ITEMSIZE_MAX {
+            return error(format!(
+                "an item of '{text}' would have {itemsize} bytes; NumPy has 2^31 - 1 at most"
+            ));
+        }
+        Ok(Dtype(Form::Plain { text, itemsize }))
+    }
+
+    fn structure(fields: Vec<Field>) -> Result<Self> {
+        let sizes = fields.iter().map(|field| match field {
+            Field::Named { dtype, .. } => dtype.itemsize(),
+            Field::Padding(bytes) => *bytes,
+        });
+        let itemsize: u64 = sizes.sum(); // each is below 2^31, and their number far below 2^32
+        if itemsize > ITEMSIZE_MAX {
+            return error(format!(
+                "an item would have {itemsize} bytes; NumPy has 2^31 - 1 at most"
+            ));
+        }
+        Ok(Dtype(Form::Struct { fields: merged(fields), itemsize }))
+    }
+
+    fn sub(base: Dtype, shape: Vec<u64>) -> Result<Self> {
+        if shape.is_empty() {
+            return Ok(base);
+        }
+        let itemsize = shape
+            .iter()
+            .try_fold(base.itemsize(), |bytes, dim| bytes.checked_mul(*dim))
+            .filter(|bytes| *bytes <= ITEMSIZE_MAX);
+        match itemsize {
+            Some(itemsize) => Ok(Dtype(Form::Sub { base: Box::new(base), shape, itemsize })),
+            None => error("an item would have more than 2^31 - 1 bytes, NumPy's limit".to_owned()),
+        }
+    }
+}
+
+/// NumPy prints neighboring paddings as one, and none of no bytes.
+fn merged(fields: Vec<Field>) -> Vec<Field> {
+    let mut merged: Vec<Field> = Vec::with_capacity(fields.len());
+    for field in fields {
+        match (merged.last_mut(), field) {
+            (_, Field::Padding(0)) => {}
+            (Some(Field::Padding(before)), Field::Padding(bytes)) => *before += bytes,
+            (_, field) => merged.push(field),
+        }
+    }
+    merged
+}
+
+/// `numpy.lib.format.descr_to_dtype`.
+fn from_descr(descr: &Literal, depth: usize) -> Result<Dtype> {
+    if depth > DEPTH_MAX {
+        return error(format!("the dtype is nested deeper than {DEPTH_MAX}"));
+    }
+    match descr {
+        Literal::Str(text) => type_string(text),
+        Literal::Tuple(pair) => match &pair[..] {
+            [base, shape] => Dtype::sub(from_descr(base, depth + 1)?, subshape(shape)?),
+            _ => error(format!("{descr} is neither a type nor a type with a shape")),
+        },
+        Literal::List(fields) => {
+            let fields: Vec<Field> =
+                fields.iter().map(|field| field_of(field, depth)).collect::<Result<_>>()?;
+            check_names(&fields)?;
+            Dtype::structure(fields)
+        }
+        _ => error(format!("{descr} is not a dtype: write \"<f4\" or a list of fields")),
+    }
+}
+
+fn field_of(field: &Literal, depth: usize) -> Result<Field> {
+    let (Literal::Tuple(parts) | Literal::List(parts)) = field else {
+        return error(format!("{field} is not a field: write (name, type) or (name, type, shape)"));
+    };
+    let (label, dtype) = match &parts[..] {
+        [label, descr] => (label, from_descr(descr, depth + 1)?),
+        [label, descr, shape] => {
+            (label, Dtype::sub(from_descr(descr, depth + 1)?, subshape(shape)?)?)
+        }
+        _ => {
+            return error(format!(
+                "{field} is not a field: write (name, type) or (name, type, shape)"
+            ));
+        }
+    };
+    let (title, name) = match label {
+        Literal::Str(name) => (None, name),
+        Literal::Tuple(pair) => match &pair[..] {
+            [Literal::Str(title), Literal::Str(name)] => (Some(title.clone()), name),
+            [Literal::None, Literal::Str(name)] => (None, name),
+            _ => return error(format!("{label} is not a field's name: write (title, name)")),
+        },
+        _ => return error(format!("{label} is not a field's name")),
+    };
+    match &dtype.0 {
+        Form::Plain { text, itemsize }
+            if name.is_empty() && title.is_none() && text.starts_with("|V") =>
+        {
+            Ok(Field::Padding(*itemsize))
+        }
+        _ => Ok(Field::Named { title, name: name.clone(), dtype }),
+    }
+}
+
+/// Names, and titles that are text, lie in one dict.
+fn check_names(fields: &[Field]) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    for field in fields {
+        let Field::Named { title, name, .. } = field else { continue };
+        for label in [Some(name), title.as_ref()].into_iter().flatten() {
+            if !seen.insert(label) {
+                return error(format!("the field {label:?} is there twice"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn subshape(shape: &Literal) -> Result<Vec<u64>> {
+    let dims = match shape {
+        Literal::Int(_) => std::slice::from_ref(shape),
+        Literal::Tuple(dims) => dims,
+        Literal::List(dims) => dims,
+        _ => return error(format!("{shape} is not the shape of a field")),
+    };
+    let dim = |dim: &Literal| match dim {
+        Literal::Int(dim) => u64::try_from(*dim).ok().filter(|dim| *dim <= ITEMSIZE_MAX),
+        _ => None,
+    };
+    let dims: Option<Vec<u64>> = dims.iter().map(dim).collect();
+    dims.ok_or_else(|| DtypeError(format!("{shape} is not the shape of a field")))
+}
+
+/// `numpy.dtype` of a text.
+fn type_string(text: &str) -> Result<Dtype> {
+    if text.contains(',') || text.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
+        return comma_string(text);
+    }
+    if let Some((_, code)) = NAMES.iter().find(|(name, _)| *name == text) {
+        return type_string(code);
+    }
+    let (swapped, code) = match text.as_bytes().first() {
+        Some(b'<') => (cfg!(target_endian = "big"), &text[1..]),
+        Some(b'>') => (cfg!(target_endian = "little"), &text[1..]),
+        Some(b'=' | b'|') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let big = swapped != cfg!(target_endian = "big");
+    let order = if big { '>' } else { '<' };
+    let unknown = || DtypeError(format!("'{text}' is not a dtype NumPy knows"));
+    for (name, kind) in [
+        ("datetime64", "M8"),
+        ("timedelta64", "m8"),
+        ("M8", "M8"),
+        ("m8", "m8"),
+        ("M", "M8"),
+        ("m", "m8"),
+    ] {
+        if let Some(unit) = code.strip_prefix(name)
+            && (unit.is_empty() || unit.starts_with('['))
+        {
+            return Dtype::plain(
+                format!("{order}{kind}{}", time_unit(unit).ok_or_else(unknown)?),
+                8,
+            );
+        }
+    }
+    if let Some((_, long)) = LETTERS.iter().find(|(letter, _)| *letter == code) {
+        return type_string(&format!("{order}{long}"));
+    }
+    let kind = code.chars().next().filter(char::is_ascii).ok_or_else(unknown)?;
+    let digits = &code[1..];
+    if matches!(kind, 'O' | 'T') {
+        return error(format!(
+            "'{text}' holds Python objects, which are no plain bytes: store the data in a fixed type"
+        ));
+    }
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(unknown());
+    }
+    let size: u64 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| unknown())? };
+    match (kind, size) {
+        ('S' | 'a', size) => Dtype::plain(format!("|S{size}"), size),
+        ('V', size) => Dtype::plain(format!("|V{size}"), size),
+        ('U', size) => Dtype::plain(format!("{order}U{size}"), size.saturating_mul(4)),
+        ('b' | 'i' | 'u', 1) => Dtype::plain(format!("|{kind}1"), 1),
+        ('i' | 'u', 2 | 4 | 8) | ('f', 2 | 4 | 8 | 16) | ('c', 8 | 16 | 32) => {
+            Dtype::plain(format!("{order}{kind}{size}"), size)
+        }
+        _ => Err(unknown()),
+    }
+}
+
+/// Types of one letter (`numpy.typecodes`), on 64-bit Linux.
+const LETTERS: [(&str, &str); 23] = [
+    ("?", "b1"),
+    ("b", "i1"),
+    ("B", "u1"),
+    ("h", "i2"),
+    ("H", "u2"),
+    ("i", "i4"),
+    ("I", "u4"),
+    ("l", "i8"),
+    ("L", "u8"),
+    ("q", "i8"),
+    ("Q", "u8"),
+    ("p", "i8"),
+    ("P", "u8"),
+    ("n", "i8"),
+    ("N", "u8"),
+    ("e", "f2"),
+    ("f", "f4"),
+    ("d", "f8"),
+    ("g", "f16"),
+    ("F", "c8"),
+    ("D", "c16"),
+    ("G", "c32"),
+    ("c", "S1"),
+];
+
+/// Types by name (`numpy.sctypeDict`).
+const NAMES: [(&str, &str); 49] = [
+    ("bool", "?"),
+    ("bool_", "?"),
+    ("int8", "i1"),
+    ("int16", "i2"),
+    ("int32", "i4"),
+    ("int64", "i8"),
+    ("uint8", "u1"),
+    ("uint16", "u2"),
+    ("uint32", "u4"),
+    ("uint64", "u8"),
+    ("float16", "f2"),
+    ("float32", "f4"),
+    ("float64", "f8"),
+    ("float128", "f16"),
+    ("complex64", "c8"),
+    ("complex128", "c16"),
+    ("complex256", "c32"),
+    ("byte", "b"),
+    ("ubyte", "B"),
+    ("short", "h"),
+    ("ushort", "H"),
+    ("intc", "i"),
+    ("uintc", "I"),
+    ("int", "l"),
+    ("int_", "l"),
+    ("uint", "L"),
+    ("long", "l"),
+    ("ulong", "L"),
+    ("longlong", "q"),
+    ("ulonglong", "Q"),
+    ("intp", "p"),
+    ("uintp", "P"),
+    ("half", "e"),
+    ("single", "f"),
+    ("double", "d"),
+    ("float", "d"),
+    ("longdouble", "g"),
+    ("csingle", "F"),
+    ("cdouble", "D"),
+    ("complex", "D"),
+    ("clongdouble", "G"),
+    ("str", "U"),
+    ("str_", "U"),
+    ("unicode", "U"),
+    ("bytes", "S"),
+    ("bytes_", "S"),
+    ("void", "V"),
+    ("object", "O"),
+    ("object_", "O"),
+];
+
+/// The unit of a datetime or timedelta, as NumPy prints it: `[25s]` stays, `[1s]` becomes `[s]`, and
+/// the generic unit becomes nothing.
+fn time_unit(text: &str) -> Option<String> {
+    const UNITS: [&str; 13] =
+        ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
+    if text.is_empty() {
+        return Some(String::new());
+    }
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = inner.split_at(digits);
+    let unit = if unit == "\u{3bc}s" { "us" } else { unit };
+    let number: u32 = if number.is_empty() { 1 } else { number.parse().ok()? };
+    match unit {
+        "generic" if digits == 0 => Some(String::new()),
+        unit if !UNITS.contains(&unit) || number == 0 || i32::try_from(number).is_err() => None,
+        unit if number == 1 => Some(format!("[{unit}]")),
+        unit => Some(format!("[{number}{unit}]")),
+    }
+}
+
+/// `f4,(2,3)u1`: fields by their types alone (`numpy._core._internal._commastring`).
+fn comma_string(text: &str) -> Result<Dtype> {
+    let mut fields = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let depth_zero = |(at, c): (usize, char)| {
+            c == ',' && rest[..at].matches('(').count() == rest[..at].matches(')').count()
+        };
+        let end = rest.char_indices().find(|it| depth_zero(*it)).map_or(rest.len(), |(at, _)| at);
+        let name = format!("f{}", fields.len());
+        fields.push(Field::Named { title: None, name, dtype: repeated(rest[..end].trim())? });
+        rest = rest.get(end + 1..).unwrap_or_default().trim();
+    }
+    match &fields[..] {
+        [] => error(format!("'{text}' is not a dtype")),
+        [Field::Named { dtype, .. }] if !text.contains(',') || text.ends_with(')') => {
+            Ok(dtype.clone())
+        }
+        _ => Dtype::structure(fields),
+    }
+}
+
+/// A type with how often it stands in an item: `3f4`, `(2,3)<f4`, `<3f4`.
+fn repeated(text: &str) -> Result<Dtype> {
+    let wrong = || DtypeError(format!("'{text}' is not a type with a shape before it"));
+    let (order, rest) = match text.chars().next() {
+        Some(order @ ('<' | '>' | '=' | '|')) => (order.to_string(), &text[1..]),
+        _ => (String::new(), text),
+    };
+    let (shape, code) = match rest.strip_prefix('(') {
+        Some(inner) => {
+            let (dims, code) = inner.split_once(')').ok_or_else(wrong)?;
+            let dims = dims.split(',').map(str::trim).filter(|dim| !dim.is_empty());
+            let dims: Option<Vec<u64>> = dims.map(|dim| dim.parse().ok()).collect();
+            (dims.ok_or_else(wrong)?, code.trim())
+        }
+        None => {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let (repeats, code) = rest.split_at(digits);
+            let repeats =
+                if repeats.is_empty() { None } else { Some(repeats.parse().map_err(|_| wrong())?) };
+            (repeats.into_iter().collect(), code)
+        }
+    };
+    if code.is_empty() || code.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
+        return Err(wrong());
+    }
+    Dtype::sub(type_string(&format!("{order}{code}"))?, shape)
+}
+
+/// The `descr` as a header holds it: what Python's `repr` prints of it.
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Form::Plain { text, .. } => write!(f, "'{text}'"),
+            Form::Sub { base, shape, .. } => {
+                write!(f, "({base}, ")?;
+                write_tuple(f, shape)?;
+                f.write_str(")")
+            }
+            Form::Struct { fields, .. } => {
+                f.write_str("[")?;
+                for (at, field) in fields.iter().enumerate() {
+                    f.write_str(if at == 0 { "" } else { ", " })?;
+                    write_field(f, field)?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+fn write_field(f: &mut fmt::Formatter<'_>, field: &Field) -> fmt::Result {
+    let (title, name, dtype) = match field {
+        Field::Padding(bytes) => return write!(f, "('', '|V{bytes}')"),
+        Field::Named { title, name, dtype } => (title, name, dtype),
+    };
+    let text = |text: &String| Literal::Str(text.clone());
+    match title {
+        Some(title) => write!(f, "(({}, {}), ", text(title), text(name))?,
+        None => write!(f, "({}, ", text(name))?,
+    }
+    match &dtype.0 {
+        Form::Sub { base, shape, .. } => {
+            write!(f, "{base}, ")?;
+            write_tuple(f, shape)?;
+        }
+        _ => write!(f, "{dtype}")?,
+    }
+    f.write_str(")")
+}

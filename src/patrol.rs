@@ -1,0 +1,585 @@
+//! A drop directory under care: what was sighted, what waits and why, and when to look again.
+//!
+//! The directory is the truth. Sightings and the ledger only spare work: a scan alone reaches the
+//! same state, and whatever is forgotten here is found by the next one.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::Sender;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::Inbox;
+use crate::disk::{self, Dir, EntryKind};
+use crate::finalize::{self, Halt, Settled, finalize};
+use crate::ledger::Ledger;
+use crate::look::{Candidate, Decision, Outlook, look};
+use crate::pool::Queue;
+use crate::progress::Show;
+use crate::receipt::{Event, Receipt};
+use crate::recognize::manifest::is_manifest_name;
+use crate::settle::{Stillness, Wait};
+use crate::stamp::{Fingerprint, Identity, Stamp, identity_of};
+
+/// The most dumps of one directory that are kept in mind; the rest is left to later scans.
+const ENTRIES_MAX: usize = 65_536;
+
+/// The shortest and the longest time until something that waits is looked at again.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// The first and the longest pause after a fault that may pass.
+const FAULT_MIN: Duration = Duration::from_secs(1);
+const FAULT_MAX: Duration = Duration::from_secs(300);
+
+/// The most looks between two glances at what else has happened.
+const LOOKS_AT_ONCE: usize = 256;
+
+/// What all drop directories share.
+#[derive(Clone)]
+pub struct Common {
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    /// Set when npyd is ending.
+    pub stop: Arc<AtomicBool>,
+    /// How progress is shown.
+    pub show: Show,
+    /// How receipts are told.
+    pub tell: Tell,
+    /// How many drops were rejected or failed so far.
+    pub bad: Arc<AtomicU64>,
+}
+
+/// How receipts are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// In the log.
+    Log,
+    /// As lines for people on standard output.
+    Lines,
+    /// As JSON on standard output.
+    Json,
+}
+
+/// A task's end, told by the worker.
+pub struct Ended {
+    rel: PathBuf,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Settled,
+    Again(Wait),
+    Failed(String),
+}
+
+/// One drop directory under care.
+pub struct Patrol {
+    inbox: Arc<Inbox>,
+    common: Common,
+    queue: Queue,
+    ended: Sender<Ended>,
+    /// A hash of the settings: what decides about a rejection besides the files.
+    settings: u64,
+    trusts_clock: bool,
+    entries: HashMap<PathBuf, Entry>,
+    due: BinaryHeap<Reverse<(Instant, PathBuf)>>,
+    /// Complete, but the workers are busy.
+    backlog: VecDeque<PathBuf>,
+    /// Which manifest waits for a data file whose name does not tell.
+    claims: HashMap<PathBuf, PathBuf>,
+    forgot: bool,
+}
+
+struct Entry {
+    state: State,
+    stillness: Option<Stillness<Stamp>>,
+    since: Instant,
+    due: Option<Instant>,
+    faults: u32,
+}
+
+enum State {
+    /// Not looked at yet.
+    New,
+    /// Waiting, for this reason; time alone may prove it complete.
+    Waiting(Wait),
+    /// Complete, and queued here until the workers have room.
+    Backlog,
+    /// With a worker; whether it was sighted meanwhile.
+    Working { again: bool },
+}
+
+impl Patrol {
+    /// Takes a drop directory into care. `ended` receives each task's end, to be handed back to
+    /// [`Patrol::end`].
+    #[must_use]
+    pub fn new(inbox: Arc<Inbox>, common: Common, queue: Queue, ended: Sender<Ended>) -> Self {
+        let settings = xxh3_64(format!("{inbox:?}").as_bytes());
+        Patrol {
+            inbox,
+            common,
+            queue,
+            ended,
+            settings,
+            trusts_clock: false,
+            entries: HashMap::new(),
+            due: BinaryHeap::new(),
+            backlog: VecDeque::new(),
+            claims: HashMap::new(),
+            forgot: false,
+        }
+    }
+
+    /// Lists the directory and sights everything in it that the ledger does not know as settled.
+    pub fn scan(&mut self, now: Instant) -> disk::Result<()> {
+        let root = Dir::open(&self.inbox.path)?;
+        self.trusts_clock = !disk::fs_info(&root)?.network;
+        self.forgot = false;
+        self.scan_below(&root, Path::new(""), now)
+    }
+
+    fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
+        let (manifests, others): (Vec<_>, Vec<_>) = dir
+            .entries()?
+            .into_iter()
+            .filter(|(_, kind)| *kind != EntryKind::Other)
+            .partition(|(name, _)| name.to_str().is_some_and(is_manifest_name));
+        let mut accounted = HashSet::new();
+        let own: Vec<PathBuf> = self.inbox.own_dirs().map(Path::to_path_buf).collect();
+        for (name, kind) in others.into_iter().chain(manifests) {
+            let rel = below.join(&name);
+            if kind == EntryKind::Dir {
+                if self.inbox.recursive && !own.contains(&self.inbox.path.join(&rel)) {
+                    self.scan_dir(dir, Path::new(&name), &rel, now);
+                }
+            } else if !accounted.remove(&rel) && !self.is_settled(dir, &rel, &mut accounted) {
+                self.sight(rel, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// One directory that can't be read does not end the scan of the others.
+    fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
+        let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
+        if let Err(error) = scanned
+            && !error.is_missing()
+        {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Whether the ledger knows that a data file needs no look; its manifest needs none either.
+    fn is_settled(&self, dir: &Dir, rel: &Path, accounted: &mut HashSet<PathBuf>) -> bool {
+        let path = self.inbox.path.join(rel);
+        let Ok(Some(entry)) = self.common.ledger.latest(&path) else { return false };
+        let Some(known) = Fingerprint::parse(&entry.fingerprint) else { return false };
+        let is = |name: &Path, identity: &str| matches!(dir.stat(name), Ok(Some(stat)) if identity_of(&stat) == identity);
+        let Identity { data, sidecar } = &known.identity;
+        let same = entry.is_settled()
+            && is(Path::new(rel.file_name().unwrap_or_default()), data)
+            && sidecar.as_ref().is_none_or(|(name, identity)| is(Path::new(name), identity))
+            && (entry.event != Event::Rejected.as_str() || known.settings == self.settings);
+        if same {
+            accounted.extend(sidecar.as_ref().map(|(name, _)| rel.with_file_name(name)));
+        }
+        same
+    }
+
+    /// Something may have landed at this path below the drop directory.
+    pub fn sight(&mut self, rel: PathBuf, now: Instant) {
+        let known = self.entries.len();
+        match self.entries.get_mut(&rel) {
+            Some(Entry { state: State::Working { again }, .. }) => *again = true,
+            Some(Entry { state: State::Backlog, .. }) => {}
+            Some(_) => self.look_at(rel, now),
+            None if known >= ENTRIES_MAX => self.forgot = true,
+            None => {
+                let entry =
+                    Entry { state: State::New, stillness: None, since: now, due: None, faults: 0 };
+                self.entries.insert(rel.clone(), entry);
+                self.look_at(rel, now);
+            }
+        }
+    }
+
+    /// Takes in what the watch reports; npyd's own unnamed files close there, too.
+    pub fn sight_all(&mut self, rels: impl Iterator<Item = PathBuf>, now: Instant) {
+        rels.for_each(|rel| self.sight(rel, now));
+    }
+
+    fn look_at(&mut self, rel: PathBuf, at: Instant) {
+        if let Some(entry) = self.entries.get_mut(&rel)
+            && entry.due.is_none_or(|due| at < due)
+        {
+            entry.due = Some(at);
+            self.due.push(Reverse((at, rel)));
+        }
+    }
+
+    /// When the next look is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Whether sightings had to be forgotten for want of room, and there is room for a scan now.
+    #[must_use]
+    pub fn wants_scan(&self) -> bool {
+        self.forgot && self.entries.len() < ENTRIES_MAX / 2
+    }
+
+    /// Whether everything that work or time alone can bring about has come about.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.backlog.is_empty()
+            && self.entries.values().all(
+                |entry| matches!(&entry.state, State::Waiting(wait) if wait.proof_in.is_none()),
+            )
+    }
+
+    /// What waits, and why.
+    pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &str)> {
+        self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
+            State::Waiting(wait) => Some((self.inbox.path.join(rel), wait.why.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Looks at whatever is due, and hands to the workers what is complete.
+    pub fn tend(&mut self, now: Instant) {
+        while let Some(rel) = self.backlog.front()
+            && self.queue.has_room()
+        {
+            let rel = rel.clone();
+            self.backlog.pop_front();
+            self.look_now(&rel, now);
+        }
+        for _ in 0..LOOKS_AT_ONCE {
+            if self.next_due().is_none_or(|at| at > now) {
+                break;
+            }
+            let Some(Reverse((at, rel))) = self.due.pop() else { break };
+            // Entries may have been forgotten, or made due anew, since this was put down.
+            if self.entries.get(&rel).is_some_and(|entry| entry.due == Some(at)) {
+                self.look_now(&rel, now);
+            }
+        }
+    }
+
+    fn look_now(&mut self, rel: &Path, now: Instant) {
+        let claimed_by = self.claims.get(rel).cloned();
+        if let Some(entry) = self.entries.get_mut(rel) {
+            entry.due = None;
+        }
+        match look(&self.inbox, rel, claimed_by.as_deref()) {
+            Ok(Outlook::Gone) => self.forget(rel),
+            Ok(Outlook::NotOurs(why)) => {
+                tracing::debug!("ignored `{}`: {why}", self.inbox.path.join(rel).display());
+                self.forget(rel);
+                self.scan_if_dir(rel, now);
+            }
+            Ok(Outlook::WithoutData { manifest, data, why }) => {
+                self.claims.extend(data.map(|data| (data, manifest)));
+                self.wait(rel, Wait::for_somebody(why), now);
+            }
+            Ok(Outlook::Leftover(sidecar)) => {
+                match finalize::tidy_leftover(&self.inbox, &sidecar) {
+                    Ok(()) => self.forget(rel),
+                    Err(error) => self.fault(rel, &error.to_string(), now),
+                }
+            }
+            Ok(Outlook::Candidate(candidate)) => self.consider(rel, *candidate, now),
+            Err(error) if error.is_missing() => self.forget(rel),
+            Err(error) => self.fault(rel, &error.to_string(), now),
+        }
+    }
+
+    /// A directory that appeared may hold files that came before its watch.
+    fn scan_if_dir(&mut self, rel: &Path, now: Instant) {
+        if self.inbox.recursive
+            && let Ok(root) = Dir::open(&self.inbox.path)
+            && matches!(root.stat(rel), Ok(Some(stat)) if stat.is_dir())
+        {
+            self.scan_dir(&root, rel, rel, now);
+        }
+    }
+
+    fn forget(&mut self, rel: &Path) {
+        self.entries.remove(rel);
+        self.claims.retain(|_, manifest| manifest != rel);
+    }
+
+    /// A manifest's look leads to its data: care for them under their own name.
+    fn rename_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
+        if from == to {
+            return true;
+        }
+        self.entries.remove(from);
+        match self.entries.get(to) {
+            Some(Entry { state: State::Working { .. } | State::Backlog, .. }) => {
+                self.sight(to.to_path_buf(), now);
+                return false;
+            }
+            Some(_) => {}
+            None => {
+                let entry =
+                    Entry { state: State::New, stillness: None, since: now, due: None, faults: 0 };
+                self.entries.insert(to.to_path_buf(), entry);
+            }
+        }
+        true
+    }
+
+    fn consider(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
+        let rel = candidate.rel.clone();
+        if let Some(sidecar) = &candidate.sidecar
+            && sidecar.rel == seen
+        {
+            self.claims.insert(rel.clone(), sidecar.rel.clone());
+        }
+        if !self.rename_entry(seen, &rel, now) {
+            return;
+        }
+        let stamp = candidate.stamp();
+        if self.is_recorded(&rel, &stamp) {
+            self.forget_with_claim(&rel);
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(&rel) else { return };
+        let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
+        let stillness = entry.stillness.get_or_insert_with(|| Stillness::new(stamp.clone(), now));
+        let unchanged = stillness.observe(stamp, now, age);
+        let still = unchanged >= self.inbox.quiet;
+        match candidate.decide(&self.inbox, unchanged) {
+            Ok(Decision::Finalize { header, evidence, remark }) => {
+                let Ok(dump) = candidate.dump.clone() else { return };
+                let inbox = Arc::clone(&self.inbox);
+                let header = *header;
+                self.hand_over(Settled { inbox, candidate, dump, header, evidence, remark, still });
+            }
+            Ok(Decision::Wait(wait)) => self.wait(&rel, wait, now),
+            Ok(Decision::Reject(reason)) => self.reject(candidate, reason),
+            Err(error) => self.fault(&rel, &error.to_string(), now),
+        }
+    }
+
+    fn forget_with_claim(&mut self, rel: &Path) {
+        self.claims.remove(rel);
+        self.forget(rel);
+    }
+
+    fn fingerprint(&self, stamp: &Stamp) -> Fingerprint {
+        Fingerprint { settings: self.settings, identity: stamp.identity() }
+    }
+
+    /// Whether the ledger says that exactly this was dealt with already.
+    fn is_recorded(&self, rel: &Path, stamp: &Stamp) -> bool {
+        let entry = match self.common.ledger.latest(&self.inbox.path.join(rel)) {
+            Ok(Some(entry)) if entry.is_settled() => entry,
+            Ok(_) => return false,
+            Err(error) => {
+                tracing::warn!("{error}");
+                return false;
+            }
+        };
+        let now = self.fingerprint(stamp);
+        Fingerprint::parse(&entry.fingerprint).is_some_and(|known| {
+            // New settings give a rejected drop another chance; a finished one needs none.
+            known.identity == now.identity
+                && (entry.event != Event::Rejected.as_str() || known.settings == now.settings)
+        })
+    }
+
+    fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {
+        let path = self.inbox.path.join(rel);
+        let Some(entry) = self.entries.get_mut(rel) else { return };
+        let waited = now.saturating_duration_since(entry.since);
+        let pause = match wait.proof_in {
+            Some(proof_in) => proof_in.min(LOOK_MAX),
+            None => (waited / 10).clamp(LOOK_MIN, LOOK_MAX),
+        };
+        // Told once it has lasted; most waits are over before anybody could read of them.
+        let told = matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
+        if waited >= self.inbox.quiet && !told && wait.proof_in.is_none() {
+            tracing::info!("waiting for {}: {}", path.display(), wait.why);
+        } else if !told {
+            tracing::debug!("waiting for {}: {}", path.display(), wait.why);
+        }
+        entry.state = State::Waiting(wait);
+        self.look_at(rel.to_path_buf(), now + pause);
+    }
+
+    /// A fault that may pass: tried again, after pauses that grow.
+    fn fault(&mut self, rel: &Path, error: &str, now: Instant) {
+        let path = self.inbox.path.join(rel);
+        let Some(entry) = self.entries.get_mut(rel) else { return };
+        let pause = FAULT_MIN.saturating_mul(1 << entry.faults.min(16)).min(FAULT_MAX);
+        entry.faults += 1;
+        let first = entry.faults == 1;
+        let why = format!("{error}; trying again in {}", humantime::format_duration(pause));
+        entry.state = State::Waiting(Wait::for_somebody(why.as_str()));
+        entry.due = None;
+        self.look_at(rel.to_path_buf(), now + pause);
+        if first {
+            let receipt =
+                Receipt::without_output(Event::Failed, self.inbox.path.clone(), path, why);
+            record(&self.common, &receipt, None);
+        } else {
+            tracing::warn!("failed again with {}: {why}", path.display());
+        }
+    }
+
+    fn reject(&mut self, candidate: Candidate, reason: String) {
+        let rel = candidate.rel.clone();
+        if !self.queue.has_room() {
+            return self.postpone(rel);
+        }
+        let (inbox, common) = (Arc::clone(&self.inbox), self.common.clone());
+        let settings = self.settings;
+        self.work_on(rel, move || rejected(&inbox, &common, &candidate, reason, settings));
+    }
+
+    fn hand_over(&mut self, settled: Settled) {
+        let rel = settled.candidate.rel.clone();
+        if !self.queue.has_room() {
+            return self.postpone(rel);
+        }
+        let (common, settings) = (self.common.clone(), self.settings);
+        self.work_on(rel, move || carry_out(&common, &settled, settings));
+    }
+
+    fn postpone(&mut self, rel: PathBuf) {
+        if let Some(entry) = self.entries.get_mut(&rel) {
+            entry.state = State::Backlog;
+            self.backlog.push_back(rel);
+        }
+    }
+
+    fn work_on(&mut self, rel: PathBuf, task: impl FnOnce() -> Outcome + Send + 'static) {
+        if let Some(entry) = self.entries.get_mut(&rel) {
+            entry.state = State::Working { again: false };
+            entry.due = None;
+        }
+        let ended = self.ended.clone();
+        self.queue.submit(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|_| {
+                Outcome::Failed("npyd has a bug (its log tells where)".to_owned())
+            });
+            // Nobody listens any more when the directory was taken out of care.
+            let _ = ended.send(Ended { rel, outcome });
+        });
+    }
+
+    /// Takes a task's end in.
+    pub fn end(&mut self, Ended { rel, outcome }: Ended, now: Instant) {
+        let again = match self.entries.get(&rel) {
+            Some(Entry { state: State::Working { again }, .. }) => *again,
+            _ => return,
+        };
+        match outcome {
+            Outcome::Settled => {
+                self.forget_with_claim(&rel);
+                if again {
+                    self.sight(rel, now);
+                }
+            }
+            Outcome::Again(wait) => self.wait(&rel, wait, now),
+            Outcome::Failed(error) => self.fault(&rel, &error, now),
+        }
+    }
+}
+
+/// Finalizes and records, in a worker.
+fn carry_out(common: &Common, settled: &Settled, settings: u64) -> Outcome {
+    let path = settled.path();
+    let mut progress = common.show.begin(&path, &common.stop);
+    let result = finalize(settled, &mut progress);
+    drop(progress);
+    match result {
+        Ok(receipt) => {
+            // In place, the file itself was written to: it is known by what it looks like now.
+            let candidate = &settled.candidate;
+            let stamp = candidate.stamp_anew().unwrap_or_else(|_| candidate.stamp());
+            record(common, &receipt, Some(&Fingerprint { settings, identity: stamp.identity() }));
+            Outcome::Settled
+        }
+        Err(Halt::Rejected(reason)) => {
+            rejected(&settled.inbox, common, &settled.candidate, reason, settings)
+        }
+        Err(Halt::Again(why)) => Outcome::Again(Wait { why, proof_in: Some(LOOK_MIN) }),
+        Err(Halt::Busy(why)) => Outcome::Again(Wait::for_somebody(why)),
+        Err(Halt::Gone | Halt::Stopped) => Outcome::Settled,
+        Err(Halt::Failed(error)) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// Sets a refused drop aside and records why, in a worker.
+fn rejected(
+    inbox: &Inbox,
+    common: &Common,
+    candidate: &Candidate,
+    reason: String,
+    settings: u64,
+) -> Outcome {
+    if let Err(error) = finalize::set_aside(inbox, candidate, &reason) {
+        return Outcome::Failed(error.to_string());
+    }
+    let path = inbox.path.join(&candidate.rel);
+    let receipt = Receipt::without_output(Event::Rejected, inbox.path.clone(), path, reason);
+    let identity = candidate.stamp().identity();
+    record(common, &receipt, Some(&Fingerprint { settings, identity }));
+    Outcome::Settled
+}
+
+fn record(common: &Common, receipt: &Receipt, fingerprint: Option<&Fingerprint>) {
+    if matches!(receipt.event, Event::Rejected | Event::Failed) {
+        common.bad.fetch_add(1, Ordering::Relaxed);
+    }
+    common.tell(receipt);
+    let fingerprint = fingerprint.map(Fingerprint::to_string).unwrap_or_default();
+    if let Err(error) = common.ledger.record(receipt, &fingerprint) {
+        tracing::warn!("{error}");
+    }
+}
+
+impl Common {
+    /// Tells people or programs of a receipt.
+    pub fn tell(&self, receipt: &Receipt) {
+        match self.tell {
+            Tell::Log => log(receipt),
+            Tell::Lines => self.show.print(&receipt.to_string()),
+            Tell::Json => self.show.print(&receipt.to_json()),
+        }
+    }
+}
+
+fn log(receipt: &Receipt) {
+    macro_rules! at {
+        ($level:ident) => {
+            tracing::$level!(
+                event = receipt.event.as_str(),
+                drop = %receipt.drop.display(),
+                source = %receipt.source.display(),
+                output = receipt.output.as_ref().map(|path| tracing::field::display(path.display())),
+                route = receipt.route.map(tracing::field::display),
+                bytes = receipt.bytes,
+                seconds = receipt.seconds.as_secs_f64(),
+                evidence = receipt.evidence.map(tracing::field::display),
+                reason = receipt.reason,
+                "{receipt}"
+            )
+        };
+    }
+    match receipt.event {
+        Event::Rejected | Event::Failed => at!(warn),
+        Event::Found | Event::Waiting => at!(debug),
+        Event::Finalized => at!(info),
+    }
+}

@@ -1,0 +1,203 @@
+//! How a settled dump becomes a `.npy`: its header, and the [`Route`].
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::config::Readers;
+use crate::npy::{self, Header, commit_bytes};
+use crate::recognize::{Dump, Front, OwnHeader};
+
+/// What a disk writes whole or not at all, in bytes.
+const SECTOR: usize = 512;
+
+/// The one padded header length that every known reader takes, in bytes.
+const UNIVERSAL_LEN: u64 = 128;
+
+/// The way the data take, or don't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// The header is written before the data, where there is room for it.
+    InPlace,
+    /// The data are copied behind a new header.
+    Copy,
+}
+
+impl Route {
+    /// The name in receipts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Route::InPlace => "in-place",
+            Route::Copy => "copy",
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is to be done, down to the bytes.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What the array's header says.
+    pub header: Header,
+    /// What becomes of the data.
+    pub work: Work,
+    /// The routes that would have moved less, and why they were not taken.
+    pub passed_over: Vec<(Route, String)>,
+}
+
+/// The work of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Synced data first; then each of these writes, each synced before the next.
+    InPlace(Vec<Write>),
+    /// This header, and behind it so many bytes of the source.
+    Copy {
+        /// The new file's header.
+        head: Vec<u8>,
+        /// Where the data begin in the source.
+        offset: u64,
+        /// How many bytes they have.
+        len: u64,
+    },
+}
+
+/// Bytes to be written over those at an offset of the data file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The offset.
+    pub at: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What limits the choice of a route.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Who must be able to read the header.
+    pub readers: Readers,
+    /// Whether the data file can be renamed to its final name.
+    pub same_file_system: bool,
+}
+
+impl Plan {
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        match self.work {
+            Work::InPlace(_) => Route::InPlace,
+            Work::Copy { .. } => Route::Copy,
+        }
+    }
+
+    /// The header as it will stand in the file.
+    #[must_use]
+    pub fn head(&self, dump: &Dump) -> Vec<u8> {
+        let writes = match &self.work {
+            Work::Copy { head, .. } => return head.clone(),
+            Work::InPlace(writes) => writes,
+        };
+        let mut head = match &dump.front {
+            Front::Header(own) => own.bytes.clone(),
+            _ => vec![0; dump.data_offset as usize],
+        };
+        for Write { at, bytes } in writes {
+            head[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+        head
+    }
+
+    /// The plan for an array with this header in the dump's data file.
+    #[must_use]
+    pub fn new(dump: &Dump, header: Header, terms: &Terms) -> Self {
+        let in_place = match &dump.front {
+            Front::Bare => None,
+            _ if !terms.same_file_system => {
+                Some(Err("the output is on another file system".to_owned()))
+            }
+            Front::Reserved(room) => Some(fill_reserved(dump, &header, *room, terms.readers)),
+            Front::Header(own) => Some(commit(own, &header, terms.readers)),
+        };
+        let (work, passed_over) = match in_place {
+            Some(Ok(writes)) => (Work::InPlace(writes), Vec::new()),
+            Some(Err(reason)) => (copy(dump, &header), vec![(Route::InPlace, reason)]),
+            None => (copy(dump, &header), Vec::new()),
+        };
+        Plan { header, work, passed_over }
+    }
+}
+
+fn copy(dump: &Dump, header: &Header) -> Work {
+    Work::Copy { head: header.numpy_bytes(), offset: dump.data_offset, len: header.data_len() }
+}
+
+/// The header in the reserved region. The file's name is not final while it is written; only a
+/// header that a tear could leave half valid needs its first bytes to decide.
+fn fill_reserved(
+    dump: &Dump,
+    header: &Header,
+    room: u64,
+    readers: Readers,
+) -> Result<Vec<Write>, String> {
+    if readers == Readers::Any {
+        if room != UNIVERSAL_LEN && room != header.numpy_bytes().len() as u64 {
+            return Err(format!("a header of {room} bytes is not one that every reader takes"));
+        }
+        if dump.trailing > 0 {
+            return Err("not every reader takes bytes behind the data".to_owned());
+        }
+    }
+    let bytes = header.bytes_filling(room).map_err(|error| error.to_string())?;
+    if bytes.len() <= SECTOR {
+        return Ok(vec![Write { at: 0, bytes }]);
+    }
+    let (magic, rest) = bytes.split_at(8);
+    Ok(vec![Write { at: 8, bytes: rest.to_vec() }, Write { at: 0, bytes: magic.to_vec() }])
+}
+
+/// The dict, where it must change, and the magic over a pending header.
+fn commit(own: &OwnHeader, header: &Header, readers: Readers) -> Result<Vec<Write>, String> {
+    let preamble = &own.preamble;
+    let told =
+        npy::parse_header(preamble, &own.bytes, u64::MAX).map_err(|error| error.to_string())?;
+    let text = if readers == Readers::Numpy && told.header().as_ref() == Some(header) {
+        own.bytes.clone() // right as it stands, however it is spaced
+    } else {
+        header
+            .bytes_filling_version(preamble.data_offset, preamble.major)
+            .map_err(|error| error.to_string())?
+    };
+    let universal = preamble.data_offset == UNIVERSAL_LEN && preamble.major == 1;
+    if readers == Readers::Any && !universal && text[8..] != header.numpy_bytes()[8..] {
+        return Err(format!(
+            "a header of {} bytes is not one that every reader takes",
+            preamble.data_offset
+        ));
+    }
+    let mut writes = Vec::new();
+    if let Some(changed) = difference(&own.bytes, &text) {
+        if changed.start / SECTOR != (changed.end - 1) / SECTOR {
+            return Err(
+                "the shape in its header crosses a disk sector, where a crash could tear it"
+                    .to_owned(),
+            );
+        }
+        writes.push(Write { at: changed.start as u64, bytes: text[changed].to_vec() });
+    }
+    if preamble.kind != npy::Kind::Final {
+        writes.push(Write { at: 0, bytes: commit_bytes(preamble.major).to_vec() });
+    }
+    Ok(writes)
+}
+
+/// The range behind the magic in which two headers of one length differ.
+fn difference(old: &[u8], new: &[u8]) -> Option<Range<usize>> {
+    let differs = |&at: &usize| old[at] != new[at];
+    let first = (8..new.len()).find(differs)?;
+    let last = (8..new.len()).rfind(differs)?;
+    Some(first..last + 1)
+}

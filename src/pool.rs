@@ -1,0 +1,194 @@
+//! The workers: a fixed number of threads that take tasks from the drop directories in turn.
+//!
+//! Each directory has a short queue of its own, so that a flood in one does not hold up another;
+//! and none may occupy every worker, so that a mount that hangs does not stop the rest.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// The worker threads. They end when the pool is closed, each after the task it is at.
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queues {
+    lanes: Vec<Lane>,
+    next: usize,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Task>,
+    running: usize,
+    abandoned: bool,
+}
+
+/// One drop directory's access to the pool.
+pub struct Queue {
+    shared: Arc<Shared>,
+    lane: usize,
+    capacity: usize,
+}
+
+impl Pool {
+    /// Starts so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        let shared = Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new() });
+        let threads = (0..workers)
+            .map(|_| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || work(&shared, workers))
+            })
+            .collect();
+        Pool { shared, threads }
+    }
+
+    /// A queue for one drop directory.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        let mut queues = self.shared.lock();
+        let lane = match queues.lanes.iter().position(Lane::is_free) {
+            Some(free) => {
+                queues.lanes[free] = Lane::default();
+                free
+            }
+            None => {
+                queues.lanes.push(Lane::default());
+                queues.lanes.len() - 1
+            }
+        };
+        Queue { shared: Arc::clone(&self.shared), lane, capacity: 2 * self.threads.len() }
+    }
+
+    /// Lets no worker begin another task; tells whether all of them have ended.
+    pub fn close(&self) -> bool {
+        let mut queues = self.shared.lock();
+        queues.closed = true;
+        queues.lanes.iter_mut().for_each(|lane| lane.waiting.clear());
+        self.shared.changed.notify_all();
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+impl Queue {
+    /// Whether a task can be handed over now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let queues = self.shared.lock();
+        !queues.closed && queues.lanes[self.lane].waiting.len() < self.capacity
+    }
+
+    /// Hands a task over.
+    pub fn submit(&self, task: impl FnOnce() + Send + 'static) {
+        self.shared.lock().lanes[self.lane].waiting.push_back(Box::new(task));
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let mut queues = self.shared.lock();
+        queues.lanes[self.lane].waiting.clear();
+        queues.lanes[self.lane].abandoned = true;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    fn is_free(&self) -> bool {
+        self.abandoned && self.running == 0
+    }
+}
+
+impl Queues {
+    /// The next task in turn, of a lane that does not occupy its share of the workers.
+    fn take(&mut self, workers: usize) -> Option<(usize, Task)> {
+        let lanes = self.lanes.len();
+        let share = if lanes > 1 { workers.saturating_sub(1).max(1) } else { workers };
+        for step in 0..lanes {
+            let at = (self.next + step) % lanes;
+            let lane = &mut self.lanes[at];
+            if lane.running < share
+                && let Some(task) = lane.waiting.pop_front()
+            {
+                lane.running += 1;
+                self.next = at + 1;
+                return Some((at, task));
+            }
+        }
+        None
+    }
+}
+
+fn work(shared: &Shared, workers: usize) {
+    let mut queues = shared.lock();
+    while !queues.closed {
+        match queues.take(workers) {
+            Some((lane, task)) => {
+                drop(queues);
+                task();
+                queues = shared.lock();
+                queues.lanes[lane].running -= 1;
+                shared.changed.notify_one();
+            }
+            None => queues = shared.changed.wait(queues).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::{bounded, unbounded};
+
+    #[test]
+    fn a_flood_does_not_starve_another_queue() {
+        let pool = Pool::new(1);
+        let (flooded, other) = (pool.queue(), pool.queue());
+        let (open_gate, gate) = bounded::<()>(0);
+        let (done, order) = unbounded();
+        flooded.submit(move || gate.recv().unwrap());
+        for _ in 0..5 {
+            let done = done.clone();
+            flooded.submit(move || done.send("flood").unwrap());
+        }
+        other.submit(move || done.send("other").unwrap());
+        assert!(!flooded.has_room() && other.has_room());
+        open_gate.send(()).unwrap();
+        let seen: Vec<_> = order.iter().take(6).collect();
+        assert!(seen[..2].contains(&"other"), "{seen:?}");
+    }
+
+    #[test]
+    fn one_queue_never_occupies_all_workers() {
+        let pool = Pool::new(2);
+        let (hung, other) = (pool.queue(), pool.queue());
+        let (open_gate, gate) = bounded::<()>(0);
+        for _ in 0..2 {
+            let gate = gate.clone();
+            hung.submit(move || gate.recv().unwrap());
+        }
+        let (done, seen) = bounded(1);
+        other.submit(move || done.send(()).unwrap());
+        seen.recv().unwrap();
+        open_gate.send(()).unwrap();
+        open_gate.send(()).unwrap();
+    }
+}

@@ -1,0 +1,126 @@
+//! What people see of long work: a bar on a terminal, log lines at a sensible interval otherwise.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+
+/// The time between two log lines about one file.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How progress is shown.
+#[derive(Clone)]
+pub enum Show {
+    /// As log lines.
+    Log,
+    /// As bars, on a terminal.
+    Bars(MultiProgress),
+}
+
+/// The progress of one file, and the way to stop it.
+pub struct Progress {
+    path: PathBuf,
+    total: u64,
+    started: Instant,
+    last_line: Instant,
+    bar: Option<ProgressBar>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Show {
+    /// Begins to show the work on a file; the bytes to come are told by [`Progress::expect`].
+    #[must_use]
+    pub fn begin(&self, path: &Path, stop: &Arc<AtomicBool>) -> Progress {
+        let now = Instant::now();
+        let bar = match self {
+            Show::Log => None,
+            Show::Bars(bars) => Some(bars.add(bar_of(path))),
+        };
+        let stop = Arc::clone(stop);
+        Progress { path: path.to_path_buf(), total: 0, started: now, last_line: now, bar, stop }
+    }
+
+    /// Prints a line to standard output, above the bars.
+    pub fn print(&self, line: &str) {
+        let print = || {
+            // A reader that has gone away does not end the work.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        };
+        match self {
+            Show::Log => print(),
+            Show::Bars(bars) => bars.suspend(print),
+        }
+    }
+}
+
+fn bar_of(path: &Path) -> ProgressBar {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let style = ProgressStyle::with_template(
+        "{msg:30!} {bar:30} {percent:>3} % {binary_bytes_per_sec:>14} {eta:>5} left",
+    );
+    ProgressBar::no_length()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(name)
+}
+
+impl Progress {
+    /// Tells how many bytes the next stretch of work has.
+    pub fn expect(&mut self, total: u64) {
+        self.total = total;
+        self.started = Instant::now();
+        self.last_line = self.started;
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(0);
+        }
+    }
+
+    /// Tells that `done` bytes of it are done; `false` means: stop here.
+    #[must_use]
+    pub fn advance(&mut self, done: u64) -> bool {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        } else if self.last_line.elapsed() >= INTERVAL {
+            self.last_line = Instant::now();
+            self.log(done);
+        }
+        !self.stopped()
+    }
+
+    /// Whether the work is to stop.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn log(&self, done: u64) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = done as f64 / seconds;
+        let left = Duration::from_secs_f64(
+            (self.total.saturating_sub(done) as f64 / rate.max(1.0)).min(1e9),
+        );
+        tracing::info!(
+            file = %self.path.display(),
+            percent = done * 100 / self.total.max(1),
+            bytes_per_second = rate as u64,
+            seconds_left = left.as_secs(),
+            "{}: {} of {} at {}/s, {} left",
+            self.path.display(),
+            BinaryBytes(done),
+            BinaryBytes(self.total),
+            BinaryBytes(rate as u64),
+            HumanDuration(left)
+        );
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Receipts: what became of a drop, and why. One JSON object a line wherever they are printed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::plan::Route;
+use crate::settle::Evidence;
+
+/// What became of one drop.
+#[derive(Debug, Clone, Serialize)]
+pub struct Receipt {
+    /// What happened.
+    pub event: Event,
+    /// The drop directory.
+    pub drop: PathBuf,
+    /// The data file, or the manifest of data that aren't there.
+    pub source: PathBuf,
+    /// The `.npy` file, if there is one.
+    pub output: Option<PathBuf>,
+    /// The way the data took.
+    #[serde(serialize_with = "as_text")]
+    pub route: Option<Route>,
+    /// Bytes of the array's data.
+    pub bytes: u64,
+    /// How long the work took, in seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub seconds: Duration,
+    /// What proved that the data were complete.
+    #[serde(serialize_with = "as_text")]
+    pub evidence: Option<Evidence>,
+    /// Why it ended so, where that needs words.
+    pub reason: Option<String>,
+}
+
+/// The kinds of endings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// The `.npy` is there, whole and durable.
+    Finalized,
+    /// The `.npy` made of this very source was there already.
+    Found,
+    /// It can't become a `.npy` as it is; it is left alone until it changes.
+    Rejected,
+    /// Something failed that may pass; it is tried again.
+    Failed,
+    /// It is not complete yet.
+    Waiting,
+}
+
+impl Event {
+    /// The name in receipts and in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Event::Finalized => "finalized",
+            Event::Found => "found",
+            Event::Rejected => "rejected",
+            Event::Failed => "failed",
+            Event::Waiting => "waiting",
+        }
+    }
+}
+
+impl Receipt {
+    /// A receipt of an ending without an output.
+    #[must_use]
+    pub fn without_output(event: Event, drop: PathBuf, source: PathBuf, reason: String) -> Self {
+        Receipt {
+            event,
+            drop,
+            source,
+            output: None,
+            route: None,
+            bytes: 0,
+            seconds: Duration::ZERO,
+            evidence: None,
+            reason: Some(reason),
+        }
+    }
+
+    /// The receipt as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| {
+            // A path that is not UTF-8; such names are refused before a receipt is written.
+            serde_json::json!({"event": self.event.as_str(), "reason": error.to_string()})
+                .to_string()
+        })
+    }
+}
+
+/// The receipt as a line for people.
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.event.as_str(), self.source.display())?;
+        if let Some(output) = &self.output {
+            write!(f, " → {}", output.display())?;
+        }
+        if let (Some(route), Some(evidence)) = (self.route, self.evidence) {
+            let bytes = indicatif::BinaryBytes(self.bytes);
+            write!(
+                f,
+                " ({route}, {bytes}, {:.3} s, evidence: {evidence})",
+                self.seconds.as_secs_f64()
+            )?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn as_text<T: fmt::Display, S: serde::Serializer>(
+    value: &Option<T>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}
+
+fn in_seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(time.as_secs_f64())
+}

@@ -1,0 +1,296 @@
+//! A dump: raw bytes, and what somebody who knows says they are.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::npy::{Header, Layout, Preamble};
+
+/// The user's own keys of a manifest, in their order.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
+
+/// What a data file holds, as its manifest, template or own header declares it. Whether all of it
+/// is there already is for [`crate::settle`] to find out.
+#[derive(Debug, Clone)]
+pub struct Dump {
+    /// Who declared it.
+    pub kind: Kind,
+    /// Type, order and shape of the array.
+    pub layout: Layout,
+    /// Where the data begin, in bytes from the start of the file.
+    pub data_offset: u64,
+    /// Declared bytes after the data.
+    pub trailing: u64,
+    /// What stands before the data.
+    pub front: Front,
+    /// The first bytes by which the producer says that the file is done.
+    pub marker: Option<Vec<u8>>,
+    /// What the whole data file must hash to.
+    pub digest: Option<Digest>,
+    /// The name of the `.npy` file.
+    pub output: FileName,
+    /// Whatever else the manifest says.
+    pub metadata: Metadata,
+}
+
+/// Who declared a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A manifest beside the data.
+    Manifest,
+    /// The file's own pending header.
+    Pending,
+    /// A template of the configuration.
+    Template,
+    /// The options of `npyd finalize`.
+    Options,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Manifest => "manifest",
+            Kind::Pending => "pending header",
+            Kind::Template => "template",
+            Kind::Options => "options",
+        })
+    }
+}
+
+/// What stands before the data.
+#[derive(Debug, Clone)]
+pub enum Front {
+    /// Nothing npyd may use.
+    Bare,
+    /// So many bytes, free for the header.
+    Reserved(u64),
+    /// A pending header; or a committed one in a file that still has its pending name.
+    Header(OwnHeader),
+}
+
+/// The header a data file brings along.
+#[derive(Debug, Clone)]
+pub struct OwnHeader {
+    /// Its first bytes, read.
+    pub preamble: Preamble,
+    /// All its bytes, the preamble among them.
+    pub bytes: Vec<u8>,
+}
+
+/// How a data file's size fits what was declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Whole records, and nothing else but what was declared or is tolerated.
+    Whole {
+        /// Whether the size was declared, rather than worked out.
+        exact: bool,
+    },
+    /// Bytes are missing.
+    TooShort {
+        /// How many.
+        missing: u64,
+        /// Of how many.
+        of: u64,
+    },
+    /// There are more bytes than declared.
+    TooLong {
+        /// How many more.
+        extra: u64,
+    },
+    /// The last record is incomplete.
+    Torn {
+        /// Bytes of it that are there.
+        bytes: u64,
+        /// Bytes of a whole one.
+        of: u64,
+    },
+    /// Not one record is there yet.
+    Empty,
+    /// Records have no bytes, so that no size can tell how many there are.
+    Never,
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fit::Whole { .. } => f.write_str("its size fits"),
+            Fit::TooShort { missing, of } => write!(f, "{missing} of {of} bytes are missing"),
+            Fit::TooLong { extra } => write!(
+                f,
+                "it has {extra} bytes more than declared: correct dtype, shape, offset or trailing, or set allow_trailing"
+            ),
+            Fit::Torn { bytes, of } => {
+                write!(f, "its last record is incomplete: {bytes} of {of} bytes are there")
+            }
+            Fit::Empty => f.write_str("it has no record yet"),
+            Fit::Never => f.write_str(
+                "its records have no bytes, so that its size can't tell how many there are: give the whole shape",
+            ),
+        }
+    }
+}
+
+impl Dump {
+    /// The least size of the data file, in bytes: the size, unless the shape is open. `None` where
+    /// that exceeds what a file can have.
+    #[must_use]
+    pub fn least_file_len(&self) -> Option<u64> {
+        let data = self.layout.data_len().unwrap_or(0);
+        let len = self.data_offset.checked_add(data)?.checked_add(self.trailing)?;
+        i64::try_from(len).is_ok().then_some(len)
+    }
+
+    /// How a data file of `size` bytes fits this declaration.
+    #[must_use]
+    pub fn fit(&self, size: u64, allow_trailing: bool) -> Fit {
+        let least = self.least_file_len().unwrap_or(u64::MAX);
+        let Some(beyond) = size.checked_sub(least) else {
+            return Fit::TooShort { missing: least - size, of: least };
+        };
+        let exact = !self.layout.shape.is_open();
+        let record = self.layout.record_len();
+        match beyond {
+            0 if exact => Fit::Whole { exact },
+            extra if exact && !allow_trailing => Fit::TooLong { extra },
+            _ if exact => Fit::Whole { exact: false },
+            _ if record == 0 => Fit::Never,
+            0 => Fit::Empty,
+            data if data < record => Fit::Torn { bytes: data, of: record },
+            data if data % record == 0 || allow_trailing => Fit::Whole { exact },
+            data => Fit::Torn { bytes: data % record, of: record },
+        }
+    }
+
+    /// The array's header for a data file of `size` bytes that fits, or the whole records in one
+    /// that does not. The error says why there can't be one.
+    pub fn header(&self, size: u64) -> Result<Header, String> {
+        match self.layout.header() {
+            Some(header) => Ok(header),
+            None => {
+                let around = self.data_offset + self.trailing;
+                let (records, _) = self.layout.records_in(size.saturating_sub(around));
+                self.layout.close(records).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// The header of what a dead writer had completed, where the file's first `written` bytes were
+    /// written; `None` where that is not one record.
+    #[must_use]
+    pub fn salvaged_header(&self, written: u64) -> Option<Header> {
+        let (complete, _) = self.layout.records_in(written.saturating_sub(self.data_offset));
+        let records = self.layout.records().map_or(complete, |declared| declared.min(complete));
+        if records == 0 { None } else { self.layout.close(records).ok() }
+    }
+}
+
+/// A plain file name: no directories, nothing a terminal or a log could stumble over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileName(String);
+
+impl FileName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of the `.npy` file made from this one: the last extension replaced, after a
+    /// `.pending` or `.part` is dropped.
+    #[must_use]
+    pub fn as_npy(&self) -> FileName {
+        let name = self.without_pending_suffix().unwrap_or(&self.0);
+        match Path::new(name).extension() {
+            Some(extension) if extension == "npy" => FileName(name.to_owned()),
+            Some(extension) => {
+                FileName(format!("{}.npy", &name[..name.len() - extension.len() - 1]))
+            }
+            None => FileName(format!("{name}.npy")),
+        }
+    }
+
+    /// The name without the `.pending` or `.part` at its end, if it has one.
+    #[must_use]
+    pub fn without_pending_suffix(&self) -> Option<&str> {
+        [".pending", ".part"]
+            .iter()
+            .find_map(|suffix| self.0.strip_suffix(suffix))
+            .filter(|rest| !rest.is_empty())
+    }
+
+    /// The `number`th name to try where this one is taken: `scan-1.npy`.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> FileName {
+        let (stem, extension) = match self.0.rfind('.') {
+            Some(dot) if dot > 0 => self.0.split_at(dot),
+            _ => (self.0.as_str(), ""),
+        };
+        FileName(format!("{stem}-{number}{extension}"))
+    }
+}
+
+impl TryFrom<String> for FileName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        if name.is_empty() || name == "." || name == ".." || name.contains('/') {
+            Err(format!("{name:?} is not a plain file name: no directories are allowed"))
+        } else if name.chars().any(char::is_control) {
+            Err(format!("{name:?} has a control character in it: rename the file"))
+        } else if name.len() > 255 {
+            Err(format!("a file name has 255 bytes at most, not {}", name.len()))
+        } else {
+            Ok(FileName(name))
+        }
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<Path> for FileName {
+    fn as_ref(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> FileName {
+        FileName::try_from(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn output_names() {
+        for (data, output) in [
+            ("scan.raw", "scan.npy"),
+            ("scan", "scan.npy"),
+            ("x.npy", "x.npy"),
+            ("x.npy.pending", "x.npy"),
+            ("x.pending", "x.npy"),
+            ("x.npy.part", "x.npy"),
+            ("run.imec0.ap.bin", "run.imec0.ap.npy"),
+            (".part", ".part.npy"),
+            (".hidden", ".hidden.npy"),
+        ] {
+            assert_eq!(name(data).as_npy().as_str(), output);
+        }
+        assert_eq!(name("scan.npy").numbered(2).as_str(), "scan-2.npy");
+        assert_eq!(name(".scan").numbered(1).as_str(), ".scan-1");
+    }
+
+    #[test]
+    fn climbing_and_odd_names_are_refused() {
+        for text in ["", ".", "..", "../x", "/x", "a/b", "a\nb", "a\0b", &"x".repeat(256)] {
+            assert!(FileName::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Manifests: a small TOML or JSON text beside the data that says what they are.
+//!
+//! `scan.raw` is described by `scan.raw.toml`, `scan.raw.json`, `scan.toml` or `scan.json`. The
+//! shorter two serve the data suffixes in [`DATA_SUFFIXES`]; any other data file is named by the
+//! manifest's `data` key. A file so named is a manifest when it holds `dtype` and `shape`, and
+//! somebody else's business when it holds neither.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::HashMap;
+
+use super::declared::Declared;
+use super::dump::{FileName, Metadata};
+
+/// The largest text that is read as a manifest, in bytes.
+pub const SIZE_MAX: u64 = 1 << 20;
+
+/// The suffixes of data files that `scan.toml` and `scan.json` describe; the first is none at all.
+pub const DATA_SUFFIXES: [&str; 6] = ["", ".raw", ".bin", ".dat", ".data", ".img"];
+
+/// The keys that mean something to npyd.
+const KEYS: [&str; 9] =
+    ["dtype", "shape", "order", "offset", "trailing", "reserved", "data", "output", "digest"];
+
+/// A manifest's content.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// npyd's own keys.
+    pub declared: Declared,
+    /// The user's.
+    pub metadata: Metadata,
+}
+
+impl Manifest {
+    /// Reads a manifest's text. `Ok(None)`: it is not a manifest. The error says line and remedy.
+    pub fn parse(name: &FileName, text: &[u8]) -> Result<Option<Self>, String> {
+        let text = str::from_utf8(text).map_err(|error| {
+            let line = 1 + text[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            format!("line {line}: the text is not UTF-8")
+        })?;
+        let syntax = Syntax::of(name).ok_or("a manifest's name ends in .toml or .json")?;
+        let keys: HashMap<String, IgnoredAny> = match syntax.read(text) {
+            Ok(keys) => keys,
+            // A JSON text may be a list or a number: valid, and not a manifest.
+            Err(_) if syntax.read::<IgnoredAny>(text).is_ok() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match (keys.contains_key("dtype"), keys.contains_key("shape")) {
+            (false, false) => return Ok(None),
+            (true, false) => {
+                return Err(
+                    "it has `dtype` but no `shape`: add it, such as shape = [-1, 512]".into()
+                );
+            }
+            (false, true) => {
+                return Err("it has `shape` but no `dtype`: add it, such as dtype = \"<f4\"".into());
+            }
+            (true, true) => {}
+        }
+        let declared: Declared = syntax.read(text)?;
+        let mut metadata: Metadata = syntax.read(text)?;
+        metadata.retain(|key, _| !KEYS.contains(&key.as_str()));
+        metadata.values_mut().for_each(plain_datetimes);
+        Ok(Some(Manifest { declared, metadata }))
+    }
+
+    /// The user's keys that look like one of npyd's misspelled, each with the one it resembles.
+    #[must_use]
+    pub fn suspicious_keys(&self) -> Vec<(&str, &'static str)> {
+        let resembled = |key: &String| KEYS.into_iter().find(|known| nearly_equal(known, key));
+        self.metadata.keys().filter_map(|key| Some((key.as_str(), resembled(key)?))).collect()
+    }
+}
+
+/// Whether a file of this name could be a manifest.
+#[must_use]
+pub fn is_manifest_name(name: &str) -> bool {
+    stem(name).is_some()
+}
+
+/// The data files a manifest of this name may describe, the likeliest first.
+#[must_use]
+pub fn data_names(manifest: &str) -> Vec<String> {
+    stem(manifest)
+        .map(|stem| DATA_SUFFIXES.iter().map(|suffix| format!("{stem}{suffix}")).collect())
+        .unwrap_or_default()
+}
+
+/// The manifests that may describe a data file of this name.
+#[must_use]
+pub fn manifest_names(data: &str) -> Vec<String> {
+    let short = DATA_SUFFIXES[1..].iter().find_map(|suffix| data.strip_suffix(suffix));
+    [Some(data), short.filter(|stem| !stem.is_empty())]
+        .into_iter()
+        .flatten()
+        .flat_map(|stem| [format!("{stem}.toml"), format!("{stem}.json")])
+        .collect()
+}
+
+fn stem(manifest: &str) -> Option<&str> {
+    [".toml", ".json"]
+        .iter()
+        .find_map(|suffix| manifest.strip_suffix(suffix))
+        .filter(|stem| !stem.is_empty())
+}
+
+#[derive(Clone, Copy)]
+enum Syntax {
+    Toml,
+    Json,
+}
+
+impl Syntax {
+    fn of(name: &FileName) -> Option<Self> {
+        let name = name.as_str();
+        if name.ends_with(".toml") {
+            Some(Syntax::Toml)
+        } else {
+            name.ends_with(".json").then_some(Syntax::Json)
+        }
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(self, text: &str) -> Result<T, String> {
+        match self {
+            Syntax::Toml => toml::from_str(text).map_err(|error| {
+                let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+                let message = error.message().replace('\n', ", ");
+                line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
+            }),
+            Syntax::Json => serde_json::from_str(text).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// TOML's dates have no like in JSON: they become their own text.
+fn plain_datetimes(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(items) => items.iter_mut().for_each(plain_datetimes),
+        serde_json::Value::Object(table) => match table.get("$__toml_private_datetime") {
+            Some(text) => *value = text.clone(),
+            None => table.values_mut().for_each(plain_datetimes),
+        },
+        _ => {}
+    }
+}
+
+/// Whether one insertion, deletion, replacement or swap of neighbors, or letter case, is all that
+/// differs.
+fn nearly_equal(known: &str, key: &str) -> bool {
+    let (a, b) = (known.as_bytes(), key.to_lowercase().into_bytes());
+    let ahead = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[ahead..], &b[ahead..]);
+    let behind = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
+    match (&a[..a.len() - behind], &b[..b.len() - behind]) {
+        ([x, y], [u, v]) => (x, y) == (v, u),
+        (a, b) => a.len() <= 1 && b.len() <= 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str, text: &str) -> Result<Option<Manifest>, String> {
+        Manifest::parse(&FileName::try_from(name.to_owned()).unwrap(), text.as_bytes())
+    }
+
+    #[test]
+    fn names_lead_both_ways() {
+        for data in ["scan.raw", "scan.bin", "scan", "a.b.dat"] {
+            for manifest in manifest_names(data) {
+                assert!(data_names(&manifest).contains(&data.to_owned()), "{manifest} and {data}");
+            }
+        }
+        assert_eq!(
+            manifest_names("scan.raw"),
+            ["scan.raw.toml", "scan.raw.json", "scan.toml", "scan.json"]
+        );
+        assert_eq!(manifest_names("scan.u16"), ["scan.u16.toml", "scan.u16.json"]);
+        assert!(!is_manifest_name(".toml"));
+    }
+
+    #[test]
+    fn metadata_are_kept_in_order() {
+        let text =
+            "dtype = '<f4'\nzoom = 2\nshape = [2]\nat = 2026-01-02T03:04:05Z\n[stage]\nx = 1.5\n";
+        let manifest = parse("a.toml", text).unwrap().unwrap();
+        assert_eq!(
+            serde_json::to_string(&manifest.metadata).unwrap(),
+            r#"{"zoom":2,"at":"2026-01-02T03:04:05Z","stage":{"x":1.5}}"#
+        );
+    }
+
+    #[test]
+    fn somebody_elses_files_are_not_manifests() {
+        for (name, text) in [
+            ("a.json", "[1, 2]"),
+            ("a.json", "7"),
+            ("a.json", "{}"),
+            ("a.toml", "name = 'x'"),
+            ("a.toml", ""),
+        ] {
+            assert!(parse(name, text).unwrap().is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn misspelled_keys_are_noticed() {
+        let text = r#"{"dtype": "<f4", "shape": [2], "ordr": "F", "Offset": 3, "trialing": 1, "date": "x", "gain": 2}"#;
+        let manifest = parse("a.json", text).unwrap().unwrap();
+        assert_eq!(
+            manifest.suspicious_keys(),
+            [("ordr", "order"), ("Offset", "offset"), ("trialing", "trailing")]
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! From names and texts to a [`Dump`]: which files describe raw data, and what they say.
+//!
+//! Everything here is pure: texts go in, dumps or reasons come out. A reason is written for the
+//! person whose file was refused.
+
+mod declared;
+mod dump;
+pub mod manifest;
+mod pending;
+mod template;
+
+pub use declared::{Declared, Reserved};
+pub use dump::{Dump, FileName, Fit, Front, Kind, Metadata, OwnHeader};
+pub use manifest::Manifest;
+pub use pending::from_header;
+pub use template::Template;

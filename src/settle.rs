@@ -1,0 +1,247 @@
+//! Is a dump complete? Evidence and time go in, a [`Verdict`] comes out.
+//!
+//! The principle: what more bytes could still make right, waits; what no more bytes can make
+//! right, is refused; and nothing is taken while somebody may be writing. Evidence counts in the
+//! order of [`Evidence`], strongest first. Reading the clock and asking the kernel is done by the
+//! caller.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::npy::{Kind, PendingState};
+use crate::recognize::{Dump, Fit, Front};
+
+/// What one look at a dump has shown.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Size of the data file in bytes. It says nothing about how much was written.
+    pub size: u64,
+    /// Bytes the file system holds for the data file; holes are not among them.
+    pub allocated: u64,
+    /// Who writes to the data file.
+    pub writer: Writer,
+    /// Who writes to the file that describes it; `None` where there is no such file.
+    pub sidecar_writer: Option<Writer>,
+    /// The first bytes of the data file, as many as the producer's marker has.
+    pub first_bytes: Vec<u8>,
+    /// How long neither of the two has changed.
+    pub unchanged: Duration,
+}
+
+/// Whether somebody has a file open for writing, or mapped so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// Nobody has.
+    None,
+    /// Somebody has.
+    Present,
+    /// The kernel could not say.
+    Unknown,
+}
+
+/// The rules of the drop directory.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// How long a dump must be unchanged where nothing stronger proves that it is complete.
+    pub quiet: Duration,
+    /// Whether bytes beyond the declared end are tolerated.
+    pub allow_trailing: bool,
+}
+
+/// What proved that a dump is complete, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evidence {
+    /// The producer marked the pending header as ready.
+    Ready,
+    /// The producer's marker stands at the front of the file.
+    Marker,
+    /// The declared digest; it is verified in the pass that reads the data.
+    Digest,
+    /// The exact size, and nobody writes.
+    Size,
+    /// Nobody writes, and nothing changed for the quiet time.
+    NoWriter,
+    /// Nothing changed for the quiet time; whether somebody writes could not be learned.
+    Quiet,
+    /// The writer died; what it had completed was kept because the configuration says so.
+    Salvaged,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Evidence::Ready => "ready",
+            Evidence::Marker => "marker",
+            Evidence::Digest => "digest",
+            Evidence::Size => "size",
+            Evidence::NoWriter => "no-writer",
+            Evidence::Quiet => "quiet",
+            Evidence::Salvaged => "salvaged",
+        })
+    }
+}
+
+/// What is to be done with a dump now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is complete.
+    Ready(Evidence),
+    /// It may become complete.
+    Wait(Wait),
+    /// It is marked as being written, and nobody writes.
+    Abandoned,
+    /// It can't become right by waiting.
+    Refused(String),
+}
+
+/// Why a dump waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The reason, for people.
+    pub why: String,
+    /// When time alone will have brought the proof, if nothing changes until then.
+    pub proof_in: Option<Duration>,
+}
+
+impl Wait {
+    /// A wait for something that somebody must do.
+    pub fn for_somebody(why: impl Into<String>) -> Self {
+        Wait { why: why.into(), proof_in: None }
+    }
+
+    fn for_time(look: &Look, rules: &Rules, why: &str) -> Verdict {
+        let left = rules.quiet.saturating_sub(look.unchanged);
+        Verdict::Wait(Wait { why: why.to_owned(), proof_in: Some(left) })
+    }
+}
+
+fn wait(why: impl Into<String>) -> Verdict {
+    Verdict::Wait(Wait::for_somebody(why))
+}
+
+/// Decides about one dump from one look at it.
+#[must_use]
+pub fn settle(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
+    if let Front::Header(header) = &dump.front {
+        match header.preamble.kind {
+            Kind::Pending(PendingState::Writing) => return writing(look, rules),
+            Kind::Pending(PendingState::Ready) => {
+                return by_word(dump, look, rules, Evidence::Ready);
+            }
+            Kind::Final => {}
+        }
+    }
+    if let Some(marker) = &dump.marker {
+        return if look.first_bytes == *marker {
+            by_word(dump, look, rules, Evidence::Marker)
+        } else {
+            wait("the producer has not written its marker yet")
+        };
+    }
+    by_size(dump, look, rules)
+}
+
+/// A pending file that its producer has not declared ready.
+fn writing(look: &Look, rules: &Rules) -> Verdict {
+    match look.writer {
+        Writer::Present => wait(format!("{} is still writing it", amount(look))),
+        Writer::Unknown => wait(format!("{} has not marked it ready", amount(look))),
+        Writer::None if look.unchanged < rules.quiet => {
+            Wait::for_time(look, rules, "its producer closed it without marking it ready")
+        }
+        Writer::None => Verdict::Abandoned,
+    }
+}
+
+/// The producer, with how much of its file is really there.
+fn amount(look: &Look) -> String {
+    format!("its producer ({} of {} bytes are on disk)", look.allocated.min(look.size), look.size)
+}
+
+/// The producer says that it is done: then nothing but the size is left to ask for.
+fn by_word(dump: &Dump, look: &Look, rules: &Rules, evidence: Evidence) -> Verdict {
+    let fit = dump.fit(look.size, rules.allow_trailing);
+    let why = format!("its producer says that it is complete, but {fit}");
+    match fit {
+        Fit::Whole { .. } => Verdict::Ready(evidence),
+        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty => wait(why),
+        Fit::TooLong { .. } | Fit::Never => Verdict::Refused(why),
+    }
+}
+
+fn by_size(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
+    let fit = dump.fit(look.size, rules.allow_trailing);
+    let busy = if look.sidecar_writer == Some(Writer::Present) {
+        Some("the file that describes it is still being written")
+    } else {
+        (look.writer == Writer::Present).then_some("it is still being written")
+    };
+    if let Some(busy) = busy {
+        return wait(match &fit {
+            Fit::Whole { .. } => busy.to_owned(),
+            misfit => format!("{busy}: {misfit}"),
+        });
+    }
+    let still = look.unchanged >= rules.quiet;
+    match fit {
+        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty => wait(fit.to_string()),
+        Fit::TooLong { .. } if !still => Wait::for_time(look, rules, &fit.to_string()),
+        Fit::TooLong { .. } | Fit::Never => Verdict::Refused(fit.to_string()),
+        Fit::Whole { exact } => whole(dump, look, rules, exact, still),
+    }
+}
+
+/// The size fits, and nobody is known to write.
+fn whole(dump: &Dump, look: &Look, rules: &Rules, exact: bool, still: bool) -> Verdict {
+    let nobody =
+        look.writer == Writer::None && !matches!(look.sidecar_writer, Some(Writer::Unknown));
+    // Holes in a file of the right size: preallocated, perhaps not filled yet. Quiet must speak.
+    let solid = look.allocated >= look.size;
+    // A committed header under a pending name is right to the byte already while its producer has
+    // the rename still ahead.
+    let raw = !matches!(dump.front, Front::Header(_));
+    if nobody && dump.digest.is_some() {
+        return Verdict::Ready(Evidence::Digest);
+    }
+    if nobody && exact && solid && raw {
+        return Verdict::Ready(Evidence::Size);
+    }
+    match (still, nobody) {
+        (true, _) if dump.digest.is_some() => Verdict::Ready(Evidence::Digest),
+        (true, true) => Verdict::Ready(Evidence::NoWriter),
+        (true, false) => Verdict::Ready(Evidence::Quiet),
+        (false, true) => Wait::for_time(
+            look,
+            rules,
+            "nobody writes to it; it must be unchanged for the quiet time",
+        ),
+        (false, false) => Wait::for_time(
+            look,
+            rules,
+            "whether somebody writes to it can't be learned here; it must be unchanged for the quiet time",
+        ),
+    }
+}
+
+/// How long something has been as it is, by the looks of it.
+#[derive(Debug, Clone)]
+pub struct Stillness<S> {
+    stamp: S,
+    since: Instant,
+}
+
+impl<S: PartialEq> Stillness<S> {
+    /// Seen for the first time.
+    pub fn new(stamp: S, now: Instant) -> Self {
+        Stillness { stamp, since: now }
+    }
+
+    /// Seen again: how long it has been unchanged. `age` is how long ago the file system says the
+    /// last change was, where its clock is ours and can be trusted.
+    pub fn observe(&mut self, stamp: S, now: Instant, age: Option<Duration>) -> Duration {
+        if stamp != self.stamp {
+            *self = Stillness::new(stamp, now);
+        }
+        now.saturating_duration_since(self.since).max(age.unwrap_or_default())
+    }
+}

@@ -1,0 +1,106 @@
+//! What the files of a dump looked like, so that it can be told later whether they changed.
+
+use std::fmt;
+
+use crate::disk::Stat;
+use crate::recognize::FileName;
+
+/// What a dump's two files looked like; another stamp means that one of them changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// The data file.
+    pub data: Stat,
+    /// The file that describes it.
+    pub sidecar: Option<(FileName, Stat)>,
+}
+
+impl Stamp {
+    /// The stamp as text that outlives a restart of the machine.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            data: identity_of(&self.data),
+            sidecar: self
+                .sidecar
+                .as_ref()
+                .map(|(name, stat)| (name.to_string(), identity_of(stat))),
+        }
+    }
+}
+
+/// `inode:size:mtime:ctime`, times in nanoseconds. The device is left out, for its number changes
+/// when the machine starts anew.
+#[must_use]
+pub fn identity_of(stat: &Stat) -> String {
+    format!("{}:{}:{}:{}", stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns)
+}
+
+/// A stamp as text: equal ones mean unchanged files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The data file's.
+    pub data: String,
+    /// The describing file's name, and its own.
+    pub sidecar: Option<(String, String)>,
+}
+
+impl Identity {
+    /// Reads the text form back.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut parts = text.splitn(3, ' ').map(str::to_owned);
+        let data = parts.next().unwrap_or_default();
+        let sidecar = parts.next().zip(parts.next()).map(|(identity, name)| (name, identity));
+        Identity { data, sidecar }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.data)?;
+        match &self.sidecar {
+            Some((name, identity)) => write!(f, " {identity} {name}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a receipt remembers of its source: the files, and the settings that judged them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// A hash of the drop directory's settings.
+    pub settings: u64,
+    /// The files.
+    pub identity: Identity,
+}
+
+impl Fingerprint {
+    /// Reads the text form back; `None` where there is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (settings, identity) = text.split_once(' ')?;
+        let settings = u64::from_str_radix(settings, 16).ok()?;
+        Some(Fingerprint { settings, identity: Identity::parse(identity) })
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x} {}", self.settings, self.identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_back() {
+        for sidecar in [None, Some(("a name with spaces.toml".to_owned(), "5:6:7:8".to_owned()))] {
+            let identity = Identity { data: "1:2:3:-4".to_owned(), sidecar };
+            let fingerprint = Fingerprint { settings: 0xfeed, identity };
+            assert_eq!(Fingerprint::parse(&fingerprint.to_string()), Some(fingerprint));
+        }
+        assert_eq!(Fingerprint::parse(""), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! Settling as timelines: what is seen when, and what is decided then. The clock is the test's.
+
+use std::time::{Duration, Instant};
+
+use npyd::digest::Digest;
+use npyd::npy::{Dtype, Layout, Order, Preamble};
+use npyd::recognize::{Declared, Dump, FileName, Kind, Metadata, from_header};
+use npyd::settle::{Look, Rules, Stillness, Verdict, Writer, settle};
+use proptest::prelude::*;
+
+const RULES: Rules = Rules { quiet: Duration::from_secs(2), allow_trailing: false };
+
+fn name(text: &str) -> FileName {
+    FileName::try_from(text.to_owned()).unwrap()
+}
+
+/// `<u2` data behind `offset` bytes.
+fn raw(shape: &[i64], offset: u64) -> Dump {
+    let declared = Declared {
+        dtype: Dtype::from_text("<u2").unwrap(),
+        shape: shape.to_vec(),
+        order: Order::C,
+        offset,
+        trailing: 0,
+        reserved: None,
+        data: None,
+        output: None,
+        digest: None,
+    };
+    declared.dump(Kind::Manifest, &name("scan.raw"), Metadata::new()).unwrap()
+}
+
+fn with_digest(dump: Dump) -> Dump {
+    let digest: Digest = "crc32c:00000000".parse().unwrap();
+    Dump { digest: Some(digest), ..dump }
+}
+
+/// A pending file of `<u2`, marked `w` or `r`, with a header of 128 bytes.
+fn pending(shape: &[i64], mark: u8) -> Dump {
+    let layout = Layout::new(Dtype::from_text("<u2").unwrap(), shape, Order::C).unwrap();
+    let state = if mark == b'r' {
+        npyd::npy::PendingState::Ready
+    } else {
+        npyd::npy::PendingState::Writing
+    };
+    let head = npyd::npy::pending_bytes(&layout, state, Some(128)).unwrap();
+    let preamble = Preamble::read(&head).unwrap().unwrap();
+    from_header(&name("x.npy"), preamble, head, 1 << 40).unwrap().unwrap()
+}
+
+/// A moment: seconds, size, who writes, and what must be decided.
+type Moment = (f64, u64, Writer, &'static str);
+
+/// What a verdict comes to, in a word or two.
+fn word(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Ready(evidence) => format!("ready: {evidence}"),
+        Verdict::Wait(wait) if wait.proof_in.is_some() => "time".to_owned(),
+        Verdict::Wait(_) => "wait".to_owned(),
+        Verdict::Abandoned => "abandoned".to_owned(),
+        Verdict::Refused(_) => "refused".to_owned(),
+    }
+}
+
+fn look(size: u64, writer: Writer, unchanged: Duration) -> Look {
+    Look { size, allocated: size, writer, sidecar_writer: None, first_bytes: Vec::new(), unchanged }
+}
+
+fn plays(dump: &Dump, timeline: &[Moment]) {
+    let start = Instant::now();
+    let mut stillness = Stillness::new(timeline[0].1, start);
+    for &(at, size, writer, expected) in timeline {
+        let unchanged = stillness.observe(size, start + Duration::from_secs_f64(at), None);
+        let verdict = settle(dump, &look(size, writer, unchanged), &RULES);
+        assert_eq!(word(&verdict), expected, "at {at} s with {size} bytes: {verdict:?}");
+    }
+}
+
+use Writer::{None as Nobody, Present as Somebody, Unknown};
+
+#[test]
+fn a_known_size_needs_no_quiet() {
+    plays(
+        &raw(&[4], 0),
+        &[(0.0, 0, Somebody, "wait"), (0.1, 8, Somebody, "wait"), (0.2, 8, Nobody, "ready: size")],
+    );
+}
+
+#[test]
+fn a_short_file_waits_for_as_long_as_it_takes() {
+    plays(
+        &raw(&[4], 0),
+        &[(0.0, 6, Nobody, "wait"), (1e6, 6, Nobody, "wait"), (2e6, 8, Nobody, "ready: size")],
+    );
+}
+
+#[test]
+fn a_long_file_is_refused_once_it_is_quiet() {
+    plays(
+        &raw(&[4], 0),
+        &[
+            (0.0, 10, Somebody, "wait"),
+            (1.0, 10, Nobody, "time"),
+            (1.9, 12, Nobody, "time"),
+            (3.8, 12, Nobody, "time"),
+            (3.9, 12, Nobody, "refused"),
+        ],
+    );
+}
+
+#[test]
+fn an_open_shape_needs_quiet_and_whole_records() {
+    plays(
+        &raw(&[-1, 2], 6),
+        &[
+            (0.0, 3, Nobody, "wait"),
+            (1.0, 6, Nobody, "wait"), // no record yet
+            (9.0, 6, Nobody, "wait"),
+            (10.0, 10, Somebody, "wait"),
+            (13.0, 10, Nobody, "ready: no-writer"),
+            (14.0, 12, Nobody, "wait"), // a torn record
+            (15.0, 14, Nobody, "time"),
+            (17.0, 14, Nobody, "ready: no-writer"),
+        ],
+    );
+}
+
+#[test]
+fn where_no_lease_is_to_be_had_quiet_must_do() {
+    plays(
+        &raw(&[4], 0),
+        &[(0.0, 8, Unknown, "time"), (1.9, 8, Unknown, "time"), (2.0, 8, Unknown, "ready: quiet")],
+    );
+}
+
+#[test]
+fn a_digest_needs_no_quiet_either() {
+    plays(
+        &with_digest(raw(&[-1], 0)),
+        &[(0.0, 8, Somebody, "wait"), (0.1, 8, Nobody, "ready: digest")],
+    );
+}
+
+#[test]
+fn the_producers_word_counts_while_it_still_holds_the_file() {
+    plays(&pending(&[4], b'r'), &[(0.0, 136, Somebody, "ready: ready")]);
+    plays(&pending(&[-1, 2], b'r'), &[(0.0, 136, Unknown, "ready: ready")]);
+    plays(&pending(&[-1, 2], b'r'), &[(0.0, 138, Somebody, "wait")]);
+    plays(&pending(&[4], b'r'), &[(0.0, 135, Somebody, "wait"), (9.0, 137, Nobody, "refused")]);
+}
+
+#[test]
+fn a_pending_file_is_abandoned_when_its_writer_is_gone_for_good() {
+    plays(
+        &pending(&[4], b'w'),
+        &[
+            (0.0, 136, Somebody, "wait"),
+            (99.0, 136, Somebody, "wait"),
+            (99.5, 140, Nobody, "time"),
+            (101.5, 140, Nobody, "abandoned"),
+        ],
+    );
+    plays(&pending(&[4], b'w'), &[(0.0, 136, Unknown, "wait"), (1e6, 136, Unknown, "wait")]);
+}
+
+#[test]
+fn a_description_still_being_written_is_not_believed() {
+    let mut look = look(8, Nobody, Duration::ZERO);
+    look.sidecar_writer = Some(Somebody);
+    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "wait");
+    look.sidecar_writer = Some(Unknown);
+    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "time");
+}
+
+#[test]
+fn a_preallocated_file_must_also_be_quiet() {
+    let mut look = look(8, Nobody, Duration::ZERO);
+    look.allocated = 0;
+    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "time");
+    look.unchanged = RULES.quiet;
+    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "ready: no-writer");
+}
+
+#[test]
+fn a_marker_decides_alone() {
+    let dump = Dump { marker: Some(b"DONE".to_vec()), ..raw(&[-1], 64) };
+    let mut look = look(72, Somebody, Duration::ZERO);
+    assert_eq!(word(&settle(&dump, &look, &RULES)), "wait");
+    look.first_bytes = b"DONE".to_vec();
+    assert_eq!(word(&settle(&dump, &look, &RULES)), "ready: marker");
+    look.size = 73;
+    assert_eq!(word(&settle(&dump, &look, &RULES)), "wait");
+}
+
+#[test]
+fn the_file_systems_clock_can_prove_quiet_at_first_sight() {
+    let start = Instant::now();
+    let mut stillness = Stillness::new(1, start);
+    assert_eq!(stillness.observe(1, start, Some(Duration::from_secs(9))), Duration::from_secs(9));
+    assert_eq!(stillness.observe(2, start, Some(Duration::from_secs(1))), Duration::from_secs(1));
+    assert_eq!(stillness.observe(2, start + Duration::from_secs(3), None), Duration::from_secs(3));
+}
+
+proptest! {
+    /// However a file grows, nothing is said to be ready while somebody writes, or while it is
+    /// short of what was declared; and in the end it always is.
+    #[test]
+    fn never_too_early_and_always_in_the_end(
+        steps in proptest::collection::vec((1u64..5000, 0u64..64), 0..40),
+        items in 1u64..600,
+        open in any::<bool>(),
+        lease in any::<bool>(),
+    ) {
+        let total = items * 2;
+        let dump = raw(&[if open { -1 } else { i64::try_from(items).unwrap() }], 0);
+        let start = Instant::now();
+        let mut stillness = Stillness::new(0, start);
+        let (mut now, mut size) = (Duration::ZERO, 0);
+        let writer = if lease { Somebody } else { Unknown };
+        for (pause_ms, bytes) in steps {
+            // Without a lease only quiet can tell: a writer that pauses for longer can't be told
+            // from one that is done.
+            now += Duration::from_millis(if lease { pause_ms } else { pause_ms % 2000 });
+            size = (size + bytes).min(total - 1);
+            let unchanged = stillness.observe(size, start + now, None);
+            let verdict = settle(&dump, &look(size, writer, unchanged), &RULES);
+            let early = matches!(verdict, Verdict::Ready(_) | Verdict::Abandoned);
+            prop_assert!(!early || (open && !lease && unchanged >= RULES.quiet), "{verdict:?}");
+            prop_assert!(!matches!(verdict, Verdict::Refused(_)));
+        }
+        stillness.observe(total, start + now, None);
+        let unchanged = stillness.observe(total, start + now + RULES.quiet, None);
+        let writer = if lease { Nobody } else { Unknown };
+        let verdict = settle(&dump, &look(total, writer, unchanged), &RULES);
+        prop_assert!(matches!(verdict, Verdict::Ready(_)), "{verdict:?}");
+    }
+}
