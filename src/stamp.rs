@@ -45,6 +45,15 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether both are of one data file, with the same size and time of writing; attributes may
+    /// have changed.
+    #[must_use]
+    pub fn is_of_file(&self, other: &Identity) -> bool {
+        let file =
+            |identity: &Identity| identity.data.rsplit_once(':').map(|(file, _)| file.to_owned());
+        file(self) == file(other)
+    }
+
     /// Reads the text form back.
     #[must_use]
     pub fn parse(text: &str) -> Self {

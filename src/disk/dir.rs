@@ -242,6 +242,9 @@ impl Dir {
         to_dir: &Dir,
         to: &Path,
     ) -> Result<Moved> {
+        if !self.means(name, file)? {
+            return Ok(Moved::NotSame);
+        }
         if to_dir.stat(to)?.is_some() {
             return Ok(Moved::TargetExists);
         }
@@ -264,10 +267,8 @@ impl Dir {
     /// Renames a file to a private name, if it is the one that is open. Comparing first and acting
     /// then would leave a moment for another file to take the name.
     fn take_if_same(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
-        let wanted = file.stat()?;
-        match self.stat(name)? {
-            Some(stat) if stat.is_same_file(&wanted) => {}
-            _ => return Ok(None),
+        if !self.means(name, file)? {
+            return Ok(None);
         }
         let private = taken_name(name);
         if private.as_os_str().len() > NAME_MAX {
@@ -276,13 +277,17 @@ impl Dir {
         if !self.rename_noreplace(name, self, &private)? {
             return Err(self.error_at("rename", name, Errno::EXIST));
         }
-        match self.stat(&private)? {
-            Some(stat) if stat.is_same_file(&wanted) => Ok(Some(private)),
-            _ => {
-                self.rename_noreplace(&private, self, name)?;
-                Ok(None)
-            }
+        if self.means(&private, file)? {
+            return Ok(Some(private));
         }
+        self.rename_noreplace(&private, self, name)?;
+        Ok(None)
+    }
+
+    /// Whether a name means the file that is open.
+    fn means(&self, name: &Path, file: &DataFile) -> Result<bool> {
+        let wanted = file.stat()?;
+        Ok(self.stat(name)?.is_some_and(|stat| stat.is_same_file(&wanted)))
     }
 
     /// Gives a file its name back that npyd had taken when it was ended. Whoever still works on it

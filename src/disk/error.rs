@@ -52,6 +52,12 @@ impl DiskError {
         self.is(&[Errno::NOENT])
     }
 
+    /// Whether somebody's lease stands in the way for the moment.
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
+        self.is(&[Errno::WOULDBLOCK])
+    }
+
     /// Whether two places lie on different file systems.
     #[must_use]
     pub fn is_other_file_system(&self) -> bool {

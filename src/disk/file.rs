@@ -16,6 +16,9 @@ const ATTR_MAX: usize = 4096;
 /// How much is flushed between two looks at whether to stop, in bytes.
 const FLUSH_PIECE: u64 = 64 << 20;
 
+/// Set user id, set group id, sticky.
+const SPECIAL_BITS: u32 = 0o7000;
+
 /// An open data file. Its position is never used.
 #[derive(Debug)]
 pub struct DataFile {
@@ -105,6 +108,17 @@ impl DataFile {
     /// The same file, open for reading only.
     pub(super) fn readable(&self) -> Result<DataFile> {
         self.reopen(OFlags::RDONLY).map_err(|errno| self.error("open", errno))
+    }
+
+    /// Clears the bits that would let the file run with its owner's or group's rights, and the like:
+    /// they were the raw file's, and must not become the array's.
+    pub fn drop_special_bits(&self) -> Result<()> {
+        let mode = self.stat()?.mode;
+        if mode & SPECIAL_BITS != 0 {
+            fs::fchmod(&self.fd, Mode::from_raw_mode(mode & 0o777))
+                .map_err(|errno| self.error("clear the special bits of", errno))?;
+        }
+        Ok(())
     }
 
     fn reopen(&self, mode: OFlags) -> io::Result<DataFile> {

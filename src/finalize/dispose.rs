@@ -134,7 +134,7 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
 }
 
 /// Moves a file, under the first free of the names `to`, `to.1`, `to.2`, …, and makes that durable;
-/// `false` where the name means another file by now.
+/// `false` where the name means another file by now, or somebody else is moving it.
 fn relocate(
     from: &Dir,
     name: &FileName,
@@ -142,6 +142,7 @@ fn relocate(
     to_dir: &Dir,
     to: &FileName,
 ) -> disk::Result<bool> {
+    let Some(_claim) = file.claim()? else { return Ok(false) };
     for to in numbered(to.as_str()) {
         match from.move_if_same(name.as_ref(), file, to_dir, &to)? {
             Moved::Moved => {

@@ -21,13 +21,17 @@ pub(super) fn write(
     output: FileName,
     progress: &mut Progress,
 ) -> Result<FileName, Halt> {
-    let file = settled.candidate.file.writable()?;
+    let file = settled.candidate.file.writable().map_err(|error| {
+        // Another process is probing it; an open that waits for that could wait for long.
+        if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
+    })?;
     if !file.flush_interruptibly(&|| progress.stopped())? {
         return Err(Halt::Stopped);
     }
     file.sync_data()?;
     check_size(settled, &file)?;
     let name = leave_final_name(settled, site)?;
+    file.drop_special_bits()?;
     for write in writes {
         file.write_all_at(&write.bytes, write.at)?;
         file.sync_data()?;

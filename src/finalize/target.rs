@@ -8,6 +8,7 @@ use crate::disk::{self, DataFile};
 use crate::look::SOURCE_ATTR;
 use crate::npy::Header;
 use crate::recognize::FileName;
+use crate::stamp::Identity;
 
 /// The most numbered names that are tried.
 const NUMBER_MAX: u32 = 10_000;
@@ -72,17 +73,28 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
     {
         return Ok(false);
     }
-    // Only npyd's own word counts: another user's file could carry a forged mark.
-    let own = there.stat()?.uid == disk::own_uid();
-    if own
-        && there
-            .attr(SOURCE_ATTR)?
-            .is_some_and(|mark| mark == candidate.stamp().identity().to_string().as_bytes())
-    {
-        return Ok(true);
+    if let Some(mark) = own_mark(&there)? {
+        let source = candidate.stamp().identity();
+        if mark == source {
+            return Ok(true);
+        }
+        // Another drop of the same name, with equal content perhaps: it gets a number of its own.
+        if settled.inbox.on_conflict == OnConflict::Number && !mark.is_of_file(&source) {
+            return Ok(false);
+        }
     }
     let offset = settled.dump.data_offset;
     equal(&there, head.len() as u64, &candidate.file, offset, header.data_len())
+}
+
+/// What npyd says a file was made of. Only its own word counts: another user's file could carry a
+/// forged mark.
+fn own_mark(file: &DataFile) -> Result<Option<Identity>, Halt> {
+    if file.stat()?.uid != disk::own_uid() {
+        return Ok(None);
+    }
+    let mark = file.attr(SOURCE_ATTR)?;
+    Ok(mark.map(|mark| Identity::parse(&String::from_utf8_lossy(&mark))))
 }
 
 fn equal(a: &DataFile, a_at: u64, b: &DataFile, b_at: u64, len: u64) -> Result<bool, Halt> {

@@ -219,6 +219,6 @@ pub(super) fn check_size(
         .and_then(|bytes| i64::try_from(bytes).ok());
     match product {
         Some(_) => Ok(()),
-        None => error("the array would have more than 2^63 bytes".to_owned()),
+        None => error("the array would have more than 2^63 bytes: correct its shape".to_owned()),
     }
 }

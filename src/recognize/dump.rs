@@ -89,15 +89,17 @@ pub enum Fit {
     },
     /// Bytes are missing.
     TooShort {
-        /// How many.
-        missing: u64,
-        /// Of how many.
+        /// The size.
+        size: u64,
+        /// What it must be at least.
         of: u64,
     },
     /// There are more bytes than declared.
     TooLong {
-        /// How many more.
-        extra: u64,
+        /// The size.
+        size: u64,
+        /// What it must be.
+        of: u64,
     },
     /// The last record is incomplete.
     Torn {
@@ -116,10 +118,10 @@ impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fit::Whole { .. } => f.write_str("its size fits"),
-            Fit::TooShort { missing, of } => write!(f, "{missing} of {of} bytes are missing"),
-            Fit::TooLong { extra } => write!(
+            Fit::TooShort { size, of } => write!(f, "{size} of {of} bytes are there"),
+            Fit::TooLong { size, of } => write!(
                 f,
-                "it has {extra} bytes more than declared: correct dtype, shape, offset or trailing, or set allow_trailing"
+                "it has {size} bytes where {of} are declared: correct dtype, shape, offset or trailing, or set allow_trailing"
             ),
             Fit::Torn { bytes, of } => {
                 write!(f, "its last record is incomplete: {bytes} of {of} bytes are there")
@@ -147,13 +149,13 @@ impl Dump {
     pub fn fit(&self, size: u64, allow_trailing: bool) -> Fit {
         let least = self.least_file_len().unwrap_or(u64::MAX);
         let Some(beyond) = size.checked_sub(least) else {
-            return Fit::TooShort { missing: least - size, of: least };
+            return Fit::TooShort { size, of: least };
         };
         let exact = !self.layout.shape.is_open();
         let record = self.layout.record_len();
         match beyond {
             0 if exact => Fit::Whole { exact },
-            extra if exact && !allow_trailing => Fit::TooLong { extra },
+            _ if exact && !allow_trailing => Fit::TooLong { size, of: least },
             _ if exact => Fit::Whole { exact: false },
             _ if record == 0 => Fit::Never,
             0 => Fit::Empty,

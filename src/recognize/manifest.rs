@@ -22,6 +22,9 @@ pub const DATA_SUFFIXES: [&str; 6] = ["", ".raw", ".bin", ".dat", ".data", ".img
 const KEYS: [&str; 9] =
     ["dtype", "shape", "order", "offset", "trailing", "reserved", "data", "output", "digest"];
 
+/// The most characters of a line that a message shows.
+const LINE_MAX: usize = 100;
+
 /// A manifest's content.
 #[derive(Debug, Clone)]
 pub struct Manifest {
@@ -124,12 +127,24 @@ impl Syntax {
         match self {
             Syntax::Toml => toml::from_str(text).map_err(|error| {
                 let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-                let message = error.message().replace('\n', ", ");
-                line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
+                on_line(text, line.unwrap_or(1), &error.message().replace('\n', ", "))
             }),
-            Syntax::Json => serde_json::from_str(text).map_err(|error| error.to_string()),
+            Syntax::Json => serde_json::from_str(text)
+                .map_err(|error| on_line(text, error.line(), &error.to_string())),
         }
     }
+}
+
+/// A message with the line it is about.
+fn on_line(text: &str, number: usize, what: &str) -> String {
+    let line: String = text
+        .lines()
+        .nth(number.saturating_sub(1))
+        .unwrap_or_default()
+        .chars()
+        .take(LINE_MAX)
+        .collect();
+    format!("line {number}, `{}`: {what}", line.trim())
 }
 
 /// TOML's dates have no like in JSON: they become their own text.

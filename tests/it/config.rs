@@ -80,7 +80,7 @@ fn settings_of_the_daemon() {
 fn settings_that_go_together() {
     let path = "path = \"/nonexistent/in\"";
     let cases: &[(&str, &[&str])] = &[
-        ("", &["state_dir"]),
+        ("", &["[[drop]]"]),
         ("state_dir = \"/tmp/x\"\n[[drop]]\noutput = \"/tmp\"\n", &["path"]),
         (
             &format!("state_dir = \"/tmp/x\"\n[[drop]]\n{path}\nsource = \"archive\"\n"),

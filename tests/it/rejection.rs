@@ -139,8 +139,14 @@ fn set_aside() {
     site.drop_file("scan.raw", [0; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
     site.sweep_until("rejected").expect_code(1);
     assert_eq!(site.names("in"), [""; 0]);
-    assert_eq!(site.names("bad"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.names("bad"), ["scan.raw", "scan.raw.rejected.txt", "scan.raw.toml"]);
     assert_eq!(site.read("bad/scan.raw"), [0; 28]);
+    let note = String::from_utf8(site.read("bad/scan.raw.rejected.txt")).unwrap();
+    assert!(note.contains("28"), "{note}");
+
+    // What was set aside comes back for another try.
+    site.npyd(&["retry", "scan.raw"]).expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
 }
 
 /// The ledger tells it all: what was finalized, what was rejected and why.

@@ -35,7 +35,8 @@ fn each_file_is_done_once(settings: &str) {
     let receipts = receipts.concat();
     let finalized = receipts.of_event("finalized");
     let sources: BTreeSet<_> = finalized.iter().map(|it| it["source"].as_str()).collect();
-    assert_eq!((finalized.len(), sources.len()), (2 * DROPS, 2 * DROPS), "{settings}");
+    let tally = (finalized.len(), sources.len());
+    assert_eq!(tally, (2 * DROPS, 2 * DROPS), "{settings}: {:#?}", receipts.of_event("found"));
     assert_eq!(receipts.of_event("rejected"), [&serde_json::Value::Null; 0]);
     assert_eq!(receipts.of_event("failed"), [&serde_json::Value::Null; 0]);
 
