@@ -22,7 +22,7 @@ use crate::look::{Candidate, Decision, Outlook, look};
 use crate::pool::Queue;
 use crate::progress::Show;
 use crate::receipt::{Event, Receipt};
-use crate::recognize::manifest::is_manifest_name;
+use crate::recognize::manifest::{is_manifest_name, manifest_names};
 use crate::settle::{Stillness, Wait};
 use crate::stamp::{Fingerprint, Identity, Stamp, identity_of};
 
@@ -32,6 +32,9 @@ const ENTRIES_MAX: usize = 65_536;
 /// The shortest and the longest time until something that waits is looked at again.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// How long people are left alone about something that waits.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
 
 /// The first and the longest pause after a fault that may pass.
 const FAULT_MIN: Duration = Duration::from_secs(1);
@@ -101,7 +104,14 @@ struct Entry {
     stillness: Option<Stillness<Stamp>>,
     since: Instant,
     due: Option<Instant>,
+    told: Option<Instant>,
     faults: u32,
+}
+
+impl Entry {
+    fn new(now: Instant) -> Self {
+        Entry { state: State::New, stillness: None, since: now, due: None, told: None, faults: 0 }
+    }
 }
 
 enum State {
@@ -201,8 +211,7 @@ impl Patrol {
             Some(_) => self.look_at(rel, now),
             None if known >= ENTRIES_MAX => self.forgot = true,
             None => {
-                let entry =
-                    Entry { state: State::New, stillness: None, since: now, due: None, faults: 0 };
+                let entry = Entry::new(now);
                 self.entries.insert(rel.clone(), entry);
                 self.look_at(rel, now);
             }
@@ -286,7 +295,9 @@ impl Patrol {
                 self.scan_if_dir(rel, now);
             }
             Ok(Outlook::WithoutData { manifest, data, why }) => {
-                self.claims.extend(data.map(|data| (data, manifest)));
+                if let Some(data) = data {
+                    self.claim(&data, &manifest);
+                }
                 self.wait(rel, Wait::for_somebody(why), now);
             }
             Ok(Outlook::Leftover(sidecar)) => {
@@ -313,7 +324,18 @@ impl Patrol {
 
     fn forget(&mut self, rel: &Path) {
         self.entries.remove(rel);
-        self.claims.retain(|_, manifest| manifest != rel);
+        self.claims.remove(rel);
+    }
+
+    /// Keeps in mind which manifest describes a data file, where their names do not tell. A claim
+    /// that outlives its manifest does no harm: whoever follows it finds nothing.
+    fn claim(&mut self, data: &Path, manifest: &Path) {
+        let (Some(name), Some(by)) = (data.file_name(), manifest.file_name()) else { return };
+        let (name, by) = (name.to_string_lossy(), by.to_string_lossy());
+        if !manifest_names(&name).iter().any(|told| *told == by) && self.claims.len() < ENTRIES_MAX
+        {
+            self.claims.insert(data.to_path_buf(), manifest.to_path_buf());
+        }
     }
 
     /// A manifest's look leads to its data: care for them under their own name.
@@ -329,8 +351,7 @@ impl Patrol {
             }
             Some(_) => {}
             None => {
-                let entry =
-                    Entry { state: State::New, stillness: None, since: now, due: None, faults: 0 };
+                let entry = Entry::new(now);
                 self.entries.insert(to.to_path_buf(), entry);
             }
         }
@@ -339,17 +360,15 @@ impl Patrol {
 
     fn consider(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
         let rel = candidate.rel.clone();
-        if let Some(sidecar) = &candidate.sidecar
-            && sidecar.rel == seen
-        {
-            self.claims.insert(rel.clone(), sidecar.rel.clone());
+        if let Some(sidecar) = &candidate.sidecar {
+            self.claim(&rel, &sidecar.rel);
         }
         if !self.rename_entry(seen, &rel, now) {
             return;
         }
         let stamp = candidate.stamp();
         if self.is_recorded(&rel, &stamp) {
-            self.forget_with_claim(&rel);
+            self.forget(&rel);
             return;
         }
         let Some(entry) = self.entries.get_mut(&rel) else { return };
@@ -368,11 +387,6 @@ impl Patrol {
             Ok(Decision::Reject(reason)) => self.reject(candidate, reason),
             Err(error) => self.fault(&rel, &error.to_string(), now),
         }
-    }
-
-    fn forget_with_claim(&mut self, rel: &Path) {
-        self.claims.remove(rel);
-        self.forget(rel);
     }
 
     fn fingerprint(&self, stamp: &Stamp) -> Fingerprint {
@@ -405,11 +419,14 @@ impl Patrol {
             Some(proof_in) => proof_in.min(LOOK_MAX),
             None => (waited / 10).clamp(LOOK_MIN, LOOK_MAX),
         };
-        // Told once it has lasted; most waits are over before anybody could read of them.
-        let told = matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
-        if waited >= self.inbox.quiet && !told && wait.proof_in.is_none() {
+        // Told once it has lasted, for most waits are over before anybody could read of them; and
+        // again when it has something new to tell, but not at every look.
+        let news = !matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
+        let due = entry.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_AGAIN);
+        if news && due && wait.proof_in.is_none() && waited >= self.inbox.quiet {
+            entry.told = Some(now);
             tracing::info!("waiting for {}: {}", path.display(), wait.why);
-        } else if !told {
+        } else if news {
             tracing::debug!("waiting for {}: {}", path.display(), wait.why);
         }
         entry.state = State::Waiting(wait);
@@ -485,7 +502,7 @@ impl Patrol {
         };
         match outcome {
             Outcome::Settled => {
-                self.forget_with_claim(&rel);
+                self.forget(&rel);
                 if again {
                     self.sight(rel, now);
                 }

@@ -144,8 +144,8 @@ pub fn settle(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
 /// A pending file that its producer has not declared ready.
 fn writing(look: &Look, rules: &Rules) -> Verdict {
     match look.writer {
-        Writer::Present => wait(format!("{} is still writing it", amount(look))),
-        Writer::Unknown => wait(format!("{} has not marked it ready", amount(look))),
+        Writer::Present => wait(format!("it is still being written {}", amount(look))),
+        Writer::Unknown => wait(format!("its producer has not marked it ready {}", amount(look))),
         Writer::None if look.unchanged < rules.quiet => {
             Wait::for_time(look, rules, "its producer closed it without marking it ready")
         }
@@ -153,9 +153,9 @@ fn writing(look: &Look, rules: &Rules) -> Verdict {
     }
 }
 
-/// The producer, with how much of its file is really there.
+/// How much of a file is really there: a preallocated or mapped one has its size from the start.
 fn amount(look: &Look) -> String {
-    format!("its producer ({} of {} bytes are on disk)", look.allocated.min(look.size), look.size)
+    format!("({} of {} bytes are allocated)", look.allocated.min(look.size), look.size)
 }
 
 /// The producer says that it is done: then nothing but the size is left to ask for.
@@ -172,13 +172,14 @@ fn by_word(dump: &Dump, look: &Look, rules: &Rules, evidence: Evidence) -> Verdi
 fn by_size(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
     let fit = dump.fit(look.size, rules.allow_trailing);
     let busy = if look.sidecar_writer == Some(Writer::Present) {
-        Some("the file that describes it is still being written")
+        Some("the file that describes it is still being written".to_owned())
     } else {
-        (look.writer == Writer::Present).then_some("it is still being written")
+        let writing = look.writer == Writer::Present;
+        writing.then(|| format!("it is still being written {}", amount(look)))
     };
     if let Some(busy) = busy {
         return wait(match &fit {
-            Fit::Whole { .. } => busy.to_owned(),
+            Fit::Whole { .. } => busy,
             misfit => format!("{busy}: {misfit}"),
         });
     }
