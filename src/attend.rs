@@ -197,6 +197,13 @@ impl Round {
     }
 
     fn scan_if_due(&mut self, now: Instant) {
+        if let Sight::Events { watching, root } = &self.sight
+            && watching.is_exhausted()
+        {
+            tracing::warn!("polling `{}` from now on", self.inbox.path.display());
+            self.sight = Sight::Polling { root: *root };
+            self.next_scan = now;
+        }
         let missed = match &self.sight {
             Sight::Absent => {
                 self.next_scan = now + ROOT_CHECK;

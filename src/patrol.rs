@@ -33,6 +33,15 @@ const ENTRIES_MAX: usize = 65_536;
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
+/// How deep below a drop directory files are looked for.
+const DEPTH_MAX: usize = 64;
+
+/// How long a new directory's watch may take: what lands there before is found by a second look.
+const WATCH_WITHIN: Duration = Duration::from_secs(1);
+
+/// The most new directories that are looked at twice; with more of them, everything is.
+const NEW_DIRS_MAX: usize = 4096;
+
 /// How long people are left alone about something that waits.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 
@@ -94,6 +103,8 @@ pub struct Patrol {
     due: BinaryHeap<Reverse<(Instant, PathBuf)>>,
     /// Complete, but the workers are busy.
     backlog: VecDeque<PathBuf>,
+    /// Directories that appeared, and when each is to be listed once more.
+    new_dirs: VecDeque<(Instant, PathBuf)>,
     /// Which manifest waits for a data file whose name does not tell.
     claims: HashMap<PathBuf, PathBuf>,
     forgot: bool,
@@ -141,6 +152,7 @@ impl Patrol {
             entries: HashMap::new(),
             due: BinaryHeap::new(),
             backlog: VecDeque::new(),
+            new_dirs: VecDeque::new(),
             claims: HashMap::new(),
             forgot: false,
         }
@@ -161,11 +173,10 @@ impl Patrol {
             .filter(|(_, kind)| *kind != EntryKind::Other)
             .partition(|(name, _)| name.to_str().is_some_and(is_manifest_name));
         let mut accounted = HashSet::new();
-        let own: Vec<PathBuf> = self.inbox.own_dirs().map(Path::to_path_buf).collect();
         for (name, kind) in others.into_iter().chain(manifests) {
             let rel = below.join(&name);
             if kind == EntryKind::Dir {
-                if self.inbox.recursive && !own.contains(&self.inbox.path.join(&rel)) {
+                if self.inbox.recursive && !self.is_own(&rel) {
                     self.scan_dir(dir, Path::new(&name), &rel, now);
                 }
             } else if !accounted.remove(&rel) && !self.is_settled(dir, &rel, &mut accounted) {
@@ -177,12 +188,25 @@ impl Patrol {
 
     /// One directory that can't be read does not end the scan of the others.
     fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
+        if rel.components().count() > DEPTH_MAX {
+            let path = self.inbox.path.join(rel);
+            return tracing::warn!(
+                "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
+                path.display()
+            );
+        }
         let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
         if let Err(error) = scanned
             && !error.is_missing()
         {
             tracing::warn!("{error}");
         }
+    }
+
+    /// Whether a path lies where npyd itself puts files.
+    fn is_own(&self, rel: &Path) -> bool {
+        let path = self.inbox.path.join(rel);
+        self.inbox.own_dirs().any(|dir| path.starts_with(dir) && dir != self.inbox.path)
     }
 
     /// Whether the ledger knows that a data file needs no look; its manifest needs none either.
@@ -204,6 +228,9 @@ impl Patrol {
 
     /// Something may have landed at this path below the drop directory.
     pub fn sight(&mut self, rel: PathBuf, now: Instant) {
+        if self.is_own(&rel) {
+            return;
+        }
         let known = self.entries.len();
         match self.entries.get_mut(&rel) {
             Some(Entry { state: State::Working { again }, .. }) => *again = true,
@@ -235,7 +262,9 @@ impl Patrol {
     /// When the next look is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        self.due.peek().map(|Reverse((at, _))| *at)
+        let looks = self.due.peek().map(|Reverse((at, _))| *at);
+        let dirs = self.new_dirs.front().map(|(at, _)| *at);
+        looks.into_iter().chain(dirs).min()
     }
 
     /// Whether sightings had to be forgotten for want of room, and there is room for a scan now.
@@ -270,8 +299,11 @@ impl Patrol {
             self.backlog.pop_front();
             self.look_now(&rel, now);
         }
+        while let Some((_, dir)) = self.new_dirs.pop_front_if(|(at, _)| *at <= now) {
+            self.scan_if_dir(&dir, now);
+        }
         for _ in 0..LOOKS_AT_ONCE {
-            if self.next_due().is_none_or(|at| at > now) {
+            if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
                 break;
             }
             let Some(Reverse((at, rel))) = self.due.pop() else { break };
@@ -292,7 +324,9 @@ impl Patrol {
             Ok(Outlook::NotOurs(why)) => {
                 tracing::debug!("ignored `{}`: {why}", self.inbox.path.join(rel).display());
                 self.forget(rel);
-                self.scan_if_dir(rel, now);
+                if self.scan_if_dir(rel, now) && self.new_dirs.len() < NEW_DIRS_MAX {
+                    self.new_dirs.push_back((now + WATCH_WITHIN, rel.to_path_buf()));
+                }
             }
             Ok(Outlook::WithoutData { manifest, data, why }) => {
                 if let Some(data) = data {
@@ -313,13 +347,15 @@ impl Patrol {
     }
 
     /// A directory that appeared may hold files that came before its watch.
-    fn scan_if_dir(&mut self, rel: &Path, now: Instant) {
+    fn scan_if_dir(&mut self, rel: &Path, now: Instant) -> bool {
         if self.inbox.recursive
             && let Ok(root) = Dir::open(&self.inbox.path)
             && matches!(root.stat(rel), Ok(Some(stat)) if stat.is_dir())
         {
             self.scan_dir(&root, rel, rel, now);
+            return true;
         }
+        false
     }
 
     fn forget(&mut self, rel: &Path) {

@@ -16,7 +16,16 @@ pub type Sighting = PathBuf;
 /// An inotify watch on a drop directory. It ends when dropped.
 pub struct Watching {
     _watcher: INotifyWatcher,
-    missed: Arc<AtomicBool>,
+    lost: Arc<Lost>,
+}
+
+/// What the watch could not see.
+#[derive(Default)]
+struct Lost {
+    /// Events; a scan makes up for them.
+    some: AtomicBool,
+    /// Whole directories, for no watches are left; only polling sees them.
+    for_good: AtomicBool,
 }
 
 /// Why a directory can't be watched by events.
@@ -42,20 +51,26 @@ impl std::error::Error for WatchError {}
 impl Watching {
     /// Begins to send a sighting for whatever closes, appears or is renamed in the directory.
     pub fn start(root: &Path, recursive: bool, to: Sender<Sighting>) -> Result<Self, WatchError> {
-        let missed = Arc::new(AtomicBool::new(false));
-        let sieve = Sieve { root: root.to_path_buf(), to, missed: Arc::clone(&missed) };
+        let lost = Arc::new(Lost::default());
+        let sieve = Sieve { root: root.to_path_buf(), to, lost: Arc::clone(&lost) };
         let config = Config::default().with_follow_symlinks(false);
         let mode = if recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         let mut watcher =
             INotifyWatcher::new(move |event| sieve.pass(event), config).map_err(WatchError)?;
         watcher.watch(root, mode).map_err(WatchError)?;
-        Ok(Watching { _watcher: watcher, missed })
+        Ok(Watching { _watcher: watcher, lost })
     }
 
     /// Whether events were lost since the last call: then only a scan can tell what happened.
     #[must_use]
     pub fn missed_some(&self) -> bool {
-        self.missed.swap(false, Ordering::AcqRel)
+        self.lost.some.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether directories below can't be watched any more.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.lost.for_good.load(Ordering::Acquire)
     }
 }
 
@@ -63,17 +78,21 @@ impl Watching {
 struct Sieve {
     root: PathBuf,
     to: Sender<Sighting>,
-    missed: Arc<AtomicBool>,
+    lost: Arc<Lost>,
 }
 
 impl Sieve {
     fn pass(&self, event: notify::Result<Event>) {
         let event = match event {
-            Ok(event) if event.need_rescan() => return self.missed.store(true, Ordering::Release),
+            Ok(event) if event.need_rescan() => {
+                return self.lost.some.store(true, Ordering::Release);
+            }
             Ok(event) => event,
             Err(error) => {
+                let exhausted = matches!(error.kind, notify::ErrorKind::MaxFilesWatch);
+                self.lost.for_good.fetch_or(exhausted, Ordering::AcqRel);
                 tracing::warn!("watching `{}`: {}", self.root.display(), WatchError(error));
-                return self.missed.store(true, Ordering::Release);
+                return self.lost.some.store(true, Ordering::Release);
             }
         };
         let matters = matches!(
@@ -90,7 +109,7 @@ impl Sieve {
                 && !rel.as_os_str().is_empty()
                 && let Err(TrySendError::Full(_)) = self.to.try_send(rel.to_path_buf())
             {
-                self.missed.store(true, Ordering::Release);
+                self.lost.some.store(true, Ordering::Release);
             }
         }
     }
