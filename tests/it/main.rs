@@ -39,3 +39,6 @@ mod explain;
 mod finalize;
 mod inspect;
 mod sweep;
+
+// The documents.
+mod readme;
