@@ -234,8 +234,13 @@ fn type_string(text: &str) -> Result<Dtype> {
     if text.contains(',') || text.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
         return comma_string(text);
     }
+    single_type(text)
+}
+
+/// A type by its name or its code.
+fn single_type(text: &str) -> Result<Dtype> {
     if let Some((_, code)) = NAMES.iter().find(|(name, _)| *name == text) {
-        return type_string(code);
+        return single_type(code);
     }
     let (swapped, code) = match text.as_bytes().first() {
         Some(b'<') => (cfg!(target_endian = "big"), &text[1..]),
@@ -264,7 +269,7 @@ fn type_string(text: &str) -> Result<Dtype> {
         }
     }
     if let Some((_, long)) = LETTERS.iter().find(|(letter, _)| *letter == code) {
-        return type_string(&format!("{order}{long}"));
+        return single_type(&format!("{order}{long}"));
     }
     let kind = code.chars().next().filter(char::is_ascii).ok_or_else(unknown)?;
     let digits = &code[1..];
@@ -383,7 +388,7 @@ fn time_unit(text: &str) -> Option<String> {
     let unit = if unit == "\u{3bc}s" { "us" } else { unit };
     let number: u32 = if number.is_empty() { 1 } else { number.parse().ok()? };
     match unit {
-        "generic" if digits == 0 => Some(String::new()),
+        "generic" => Some(String::new()),
         unit if !UNITS.contains(&unit) || number == 0 || i32::try_from(number).is_err() => None,
         unit if number == 1 => Some(format!("[{unit}]")),
         unit => Some(format!("[{number}{unit}]")),
@@ -392,24 +397,28 @@ fn time_unit(text: &str) -> Option<String> {
 
 /// `f4,(2,3)u1`: fields by their types alone (`numpy._core._internal._commastring`).
 fn comma_string(text: &str) -> Result<Dtype> {
-    let mut fields = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let depth_zero = |(at, c): (usize, char)| {
-            c == ',' && rest[..at].matches('(').count() == rest[..at].matches(')').count()
-        };
-        let end = rest.char_indices().find(|it| depth_zero(*it)).map_or(rest.len(), |(at, _)| at);
-        let name = format!("f{}", fields.len());
-        fields.push(Field::Named { title: None, name, dtype: repeated(rest[..end].trim())? });
-        rest = rest.get(end + 1..).unwrap_or_default().trim();
-    }
-    match &fields[..] {
-        [] => error(format!("'{text}' is not a dtype")),
-        [Field::Named { dtype, .. }] if !text.contains(',') || text.ends_with(')') => {
-            Ok(dtype.clone())
+    let mut types = Vec::new();
+    let (mut start, mut open) = (0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => open = true,
+            ')' => open = false,
+            ',' if !open => {
+                types.push(repeated(text[start..at].trim())?);
+                start = at + 1;
+            }
+            _ => {}
         }
-        _ => Dtype::structure(fields),
     }
+    let last = text[start..].trim();
+    if types.is_empty() {
+        return repeated(last); // no fields, but perhaps an array in each item
+    }
+    if !last.is_empty() {
+        types.push(repeated(last)?);
+    }
+    let field = |(at, dtype)| Field::Named { title: None, name: format!("f{at}"), dtype };
+    Dtype::structure(types.into_iter().enumerate().map(field).collect())
 }
 
 /// A type with how often it stands in an item: `3f4`, `(2,3)<f4`, `<3f4`.
@@ -437,7 +446,7 @@ fn repeated(text: &str) -> Result<Dtype> {
     if code.is_empty() || code.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
         return Err(wrong());
     }
-    Dtype::sub(type_string(&format!("{order}{code}"))?, shape)
+    Dtype::sub(single_type(&format!("{order}{code}"))?, shape)
 }
 
 /// The `descr` as a header holds it: what Python's `repr` prints of it.

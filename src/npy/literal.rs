@@ -70,9 +70,12 @@ impl Literal {
             let line = 1 + text[..at].matches('\n').count();
             return Err(LiteralError { at, line, what: "a zero byte; pad with spaces".to_owned() });
         }
-        let start = text.len() - text.trim_start_matches([' ', '\t']).len();
-        let mut reader = Reader { text, at: start, nesting: 0, long_suffix };
+        // Before and behind the value newlines mean nothing, as inside brackets.
+        let mut reader = Reader { text, at: 0, nesting: 1, long_suffix };
+        reader.skip_blanks();
+        reader.nesting = 0;
         let literal = reader.value(0)?;
+        reader.nesting = 1;
         reader.end()?;
         Ok(literal)
     }
@@ -135,10 +138,10 @@ impl<'a> Reader<'a> {
 
     /// Behind the value only blanks, newlines and comments may stand.
     fn end(&mut self) -> Parsed<()> {
-        self.nesting = 1; // newlines mean nothing here either
         self.skip_blanks();
         match self.peek() {
-            None => Ok(()),
+            None if !self.text.trim_end_matches([' ', '\n']).ends_with('\\') => Ok(()),
+            None => self.error("a line is joined to nothing"),
             Some(_) => self.error("text behind the end; fill up with spaces"),
         }
     }
@@ -224,6 +227,10 @@ impl<'a> Reader<'a> {
     fn signed(&mut self, depth: usize) -> Parsed<Literal> {
         let negative = self.peek() == Some('-');
         self.at += 1;
+        self.skip_blanks();
+        if let Some('+' | '-') = self.peek() {
+            return self.unexpected("a number");
+        }
         match self.value(depth + 1)? {
             Literal::Int(number) if negative => Ok(Literal::Int(-number)),
             Literal::Float(number) if negative => Ok(Literal::Float(-number)),
@@ -261,8 +268,7 @@ impl<'a> Reader<'a> {
     }
 
     fn decimal(&self, word: &str) -> Option<Literal> {
-        let whole =
-            if self.long_suffix { word.strip_suffix(['L', 'l']).unwrap_or(word) } else { word };
+        let whole = if self.long_suffix { word.strip_suffix('L').unwrap_or(word) } else { word };
         if whole.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
             // Python refuses `03`, but takes `00`.
             let zeros =

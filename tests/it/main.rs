@@ -16,6 +16,9 @@ mod writer;
 // When a drop is complete.
 mod settle;
 
+// The format.
+mod npy;
+
 // What becomes of a drop.
 mod conflict;
 mod hostile;
