@@ -173,7 +173,7 @@ fn default_quiet() -> Duration {
 }
 
 fn default_rescan() -> Duration {
-    Duration::from_secs(60)
+    Duration::from_mins(1)
 }
 
 /// Durations as people write them: `"2s"`, `"500ms"`, `"1min 30s"`.

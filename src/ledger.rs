@@ -1,4 +1,4 @@
-//! The ledger: every receipt, in a SQLite database in the state directory.
+//! The ledger: every receipt, in an `SQLite` database in the state directory.
 //!
 //! It spares work, and answers `npyd history`; it is not the truth. The drop directories and the
 //! outputs are. So it is written without waiting for the disk, and a lost or broken one is begun
@@ -111,7 +111,7 @@ impl std::error::Error for LedgerError {}
 type Result<T> = std::result::Result<T, LedgerError>;
 
 impl Ledger {
-    /// Opens the ledger in the state directory, which is made where it is missing. One that SQLite
+    /// Opens the ledger in the state directory, which is made where it is missing. One that `SQLite`
     /// can't read is set aside, and a new one begun.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let path = state_dir.join("ledger.sqlite");
@@ -286,7 +286,7 @@ fn make_dir(dir: &Path) -> rusqlite::Result<()> {
     std::fs::create_dir_all(dir).map_err(|error| unusable(&error))
 }
 
-/// Moves the database and the files SQLite keeps beside it.
+/// Moves the database and the files `SQLite` keeps beside it.
 fn set_aside(path: &Path, aside: &Path) -> rusqlite::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));

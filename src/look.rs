@@ -156,7 +156,10 @@ impl Candidate {
         if writer == Writer::Present {
             Decision::Wait(Wait::for_somebody(format!("it is still being written: {reason}")))
         } else if unchanged < quiet {
-            Decision::Wait(Wait { why: reason.to_owned(), proof_in: Some(quiet - unchanged) })
+            Decision::Wait(Wait {
+                why: reason.to_owned(),
+                proof_in: Some(quiet.saturating_sub(unchanged)),
+            })
         } else {
             Decision::Reject(reason.to_owned())
         }
@@ -270,8 +273,8 @@ impl<'a> Place<'a> {
     /// From the manifest to its data. `None`: it is not a manifest, but may be data itself.
     fn look_from_manifest(&self, name: &FileName) -> disk::Result<Option<Outlook>> {
         let Some(described) = self.read_manifest(name)? else { return Ok(None) };
-        let named = described.manifest.as_ref().ok().and_then(|m| m.declared.data.clone());
-        let names = match &named {
+        let data = described.manifest.as_ref().ok().and_then(|m| m.declared.data.clone());
+        let names = match &data {
             Some(data) => vec![data.clone()],
             None => manifest::data_names(name.as_str())
                 .into_iter()
@@ -295,14 +298,14 @@ impl<'a> Place<'a> {
             ([], Err(_)) => Ok(None),
             ([], Ok(manifest)) => {
                 let output = manifest.declared.output.clone();
-                if self.is_leftover(&described.sidecar, output, named.as_ref())? {
+                if self.is_leftover(&described.sidecar, output, data.as_ref())? {
                     return Ok(Some(Outlook::Leftover(Box::new(described.sidecar))));
                 }
-                let why = match &named {
+                let why = match &data {
                     Some(data) => format!("its data file `{data}` is not there yet"),
                     None => "its data file is not there yet".to_owned(),
                 };
-                let data = named.map(|data| self.rel(&data));
+                let data = data.map(|data| self.rel(&data));
                 Ok(Some(Outlook::WithoutData { manifest: self.rel(name), data, why }))
             }
         }

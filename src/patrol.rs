@@ -47,7 +47,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 
 /// The first and the longest pause after a fault that may pass.
 const FAULT_MIN: Duration = Duration::from_secs(1);
-const FAULT_MAX: Duration = Duration::from_secs(300);
+const FAULT_MAX: Duration = Duration::from_mins(5);
 
 /// The most looks between two glances at what else has happened.
 const LOOKS_AT_ONCE: usize = 256;
@@ -99,6 +99,7 @@ pub struct Patrol {
     /// A hash of the settings: what decides about a rejection besides the files.
     settings: u64,
     trusts_clock: bool,
+    tidied: bool,
     entries: HashMap<PathBuf, Entry>,
     due: BinaryHeap<Reverse<(Instant, PathBuf)>>,
     /// Complete, but the workers are busy.
@@ -149,6 +150,7 @@ impl Patrol {
             ended,
             settings,
             trusts_clock: false,
+            tidied: false,
             entries: HashMap::new(),
             due: BinaryHeap::new(),
             backlog: VecDeque::new(),
@@ -163,12 +165,19 @@ impl Patrol {
         let root = Dir::open(&self.inbox.path)?;
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
+        if !std::mem::replace(&mut self.tidied, true) {
+            self.tidy();
+        }
         self.scan_below(&root, Path::new(""), now)
     }
 
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
-        let (manifests, others): (Vec<_>, Vec<_>) = dir
-            .entries()?
+        let mut entries = dir.entries()?;
+        if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
+            disk::tidy(dir)?;
+            entries = dir.entries()?;
+        }
+        let (manifests, others): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .filter(|(_, kind)| *kind != EntryKind::Other)
             .partition(|(name, _)| name.to_str().is_some_and(is_manifest_name));
@@ -184,6 +193,17 @@ impl Patrol {
             }
         }
         Ok(())
+    }
+
+    /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
+    fn tidy(&self) {
+        let dirs =
+            self.inbox.own_dirs().filter_map(|path| Dir::open(path).ok()).collect::<Vec<_>>();
+        for dir in dirs {
+            if let Err(error) = tidy_below(&dir, if self.inbox.recursive { DEPTH_MAX } else { 0 }) {
+                tracing::warn!("{error}");
+            }
+        }
     }
 
     /// One directory that can't be read does not end the scan of the others.
@@ -547,6 +567,18 @@ impl Patrol {
             Outcome::Failed(error) => self.fault(&rel, &error, now),
         }
     }
+}
+
+fn tidy_below(dir: &Dir, depth: usize) -> disk::Result<()> {
+    disk::tidy(dir)?;
+    if depth > 0 {
+        for (name, kind) in dir.entries()? {
+            if kind == EntryKind::Dir {
+                tidy_below(&dir.open_dir(Path::new(&name))?, depth - 1)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Finalizes and records, in a worker.

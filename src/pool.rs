@@ -59,16 +59,12 @@ impl Pool {
     #[must_use]
     pub fn queue(&self) -> Queue {
         let mut queues = self.shared.lock();
-        let lane = match queues.lanes.iter().position(Lane::is_free) {
-            Some(free) => {
-                queues.lanes[free] = Lane::default();
-                free
-            }
-            None => {
-                queues.lanes.push(Lane::default());
-                queues.lanes.len() - 1
-            }
-        };
+        let free = queues.lanes.iter().position(Lane::is_free);
+        let lane = free.unwrap_or(queues.lanes.len());
+        if free.is_none() {
+            queues.lanes.push(Lane::default());
+        }
+        queues.lanes[lane] = Lane::default();
         Queue { shared: Arc::clone(&self.shared), lane, capacity: 2 * self.threads.len() }
     }
 

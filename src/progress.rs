@@ -97,21 +97,20 @@ impl Progress {
     }
 
     fn log(&self, done: u64) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        let rate = done as f64 / seconds;
-        let left = Duration::from_secs_f64(
-            (self.total.saturating_sub(done) as f64 / rate.max(1.0)).min(1e9),
-        );
+        let elapsed = self.started.elapsed();
+        let per_second = u64::try_from(u128::from(done) * 1000 / elapsed.as_millis().max(1));
+        let rate = per_second.unwrap_or(u64::MAX).max(1);
+        let left = Duration::from_secs(self.total.saturating_sub(done) / rate);
         tracing::info!(
             file = %self.path.display(),
-            percent = done * 100 / self.total.max(1),
-            bytes_per_second = rate as u64,
+            percent = u64::try_from(u128::from(done) * 100 / u128::from(self.total.max(1))).unwrap_or(100),
+            bytes_per_second = rate,
             seconds_left = left.as_secs(),
             "{}: {} of {} at {}/s, {} left",
             self.path.display(),
             BinaryBytes(done),
             BinaryBytes(self.total),
-            BinaryBytes(rate as u64),
+            BinaryBytes(rate),
             HumanDuration(left)
         );
     }

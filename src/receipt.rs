@@ -115,6 +115,7 @@ impl fmt::Display for Receipt {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
 fn as_text<T: fmt::Display, S: serde::Serializer>(
     value: &Option<T>,
     to: S,

@@ -46,7 +46,7 @@ impl Explain {
     fn inbox_of(&self, path: &Path) -> Result<(Inbox, PathBuf), CannotRun> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let by_default = self.config.config == Path::new(crate::config::DEFAULT_PATH);
-        if !(by_default && !self.config.config.exists()) {
+        if !by_default || self.config.config.exists() {
             let config = read_config(&self.config.config).map_err(CannotRun)?;
             for inbox in config.inboxes {
                 match path.strip_prefix(&inbox.path).map(Path::to_path_buf) {

@@ -30,14 +30,16 @@ impl History {
 
 fn line(entry: &Entry) -> String {
     let receipt: serde_json::Value = serde_json::from_str(&entry.receipt).unwrap_or_default();
-    let mut line = format!("{}  {:<9}  {}", entry.at, entry.event, entry.source.display());
-    if let Some(output) = &entry.output {
-        line.push_str(&format!(" → {}", output.display()));
-    }
-    if let Some(reason) = receipt["reason"].as_str() {
-        line.push_str(&format!(": {reason}"));
-    }
-    line
+    let output = entry.output.as_ref().map(|output| format!(" → {}", output.display()));
+    let reason = receipt["reason"].as_str().map(|reason| format!(": {reason}"));
+    format!(
+        "{}  {:<9}  {}{}{}",
+        entry.at,
+        entry.event,
+        entry.source.display(),
+        output.unwrap_or_default(),
+        reason.unwrap_or_default()
+    )
 }
 
 #[derive(Args)]

@@ -21,7 +21,7 @@ pub(super) enum Format {
     Journal,
 }
 
-/// Starts the log. NPYD_LOG says what is logged, such as `debug` or `npyd::watch=trace`.
+/// Starts the log. `NPYD_LOG` says what is logged, such as `debug` or `npyd::watch=trace`.
 pub(super) fn start(format: Format, quiet: bool) {
     let default = if quiet { "warn" } else { "info" };
     let filter = EnvFilter::try_from_env("NPYD_LOG").unwrap_or_else(|_| EnvFilter::new(default));

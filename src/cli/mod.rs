@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.run(),
         Command::Finalize(command) => command.run(),
         Command::Explain(command) => command.run(),
-        Command::Inspect(command) => command.run(),
+        Command::Inspect(command) => Ok(command.run()),
         Command::Check(args) => check::run(&args),
         Command::History(command) => command.run(),
         Command::Retry(command) => command.run(),

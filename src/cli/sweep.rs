@@ -58,7 +58,7 @@ impl Sweep {
             }
             swept.push(Swept { inbox, patrol, ended });
         }
-        while !swept.iter_mut().map(Swept::step).fold(true, |all, at_rest| all && at_rest) {}
+        while swept.iter_mut().map(Swept::step).filter(|at_rest| !at_rest).count() > 0 {}
         for Swept { inbox, patrol, .. } in &swept {
             for (path, why) in patrol.waiting() {
                 common.tell(&Receipt::without_output(

@@ -292,7 +292,7 @@ impl Dir {
 
     /// Gives a file its name back that npyd had taken when it was ended. Whoever still works on it
     /// holds it locked.
-    pub fn give_back(&self, private: &OsStr) -> Result<()> {
+    pub(super) fn give_back(&self, private: &OsStr) -> Result<()> {
         let Some(name) = private.as_bytes().strip_prefix(TAKEN.as_bytes()) else { return Ok(()) };
         let Some(file) = self.open_file(Path::new(private))? else { return Ok(()) };
         if let Some(_claim) = file.claim()? {
@@ -340,8 +340,7 @@ fn taken_name(name: &Path) -> PathBuf {
 }
 
 /// Whether a file of that name is a source that npyd was about to remove or move.
-#[must_use]
-pub fn is_taken_name(name: &OsStr) -> bool {
+pub(super) fn is_taken_name(name: &OsStr) -> bool {
     name.as_bytes().starts_with(TAKEN.as_bytes())
 }
 

@@ -194,17 +194,17 @@ impl DataFile {
     /// Locks the file for this process; `None` where another holds it. The lock is `flock(2)`'s,
     /// which a producer may hold, too.
     pub fn claim(&self) -> Result<Option<Claim>> {
-        match self.lock(&self.fd) {
+        match Self::lock(&self.fd) {
             // NFS makes it a lock on a range, which needs the right to write.
             Err(Errno::BADF) => {
                 let writable = self.writable()?;
-                self.lock(&writable.fd).map_err(|errno| self.error("lock", errno))
+                Self::lock(&writable.fd).map_err(|errno| self.error("lock", errno))
             }
             locked => locked.map_err(|errno| self.error("lock", errno)),
         }
     }
 
-    fn lock(&self, fd: &OwnedFd) -> io::Result<Option<Claim>> {
+    fn lock(fd: &OwnedFd) -> io::Result<Option<Claim>> {
         match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Claim { _fd: io::fcntl_dupfd_cloexec(fd, 0)? })),
             Err(Errno::WOULDBLOCK) => Ok(None),

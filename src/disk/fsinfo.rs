@@ -49,10 +49,9 @@ const KINDS: [(u32, &str, bool); 23] = [
 
 /// What file system a directory is on.
 pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
-    // fstatfs wants a descriptor that can be used, not one that only names a place: /proc helps.
     let told =
         fs::fstatfs(dir.as_fd()).map_err(|errno| dir.error("ask for the file system of", errno))?;
-    let magic = told.f_type as u32;
+    let magic = u32::try_from(told.f_type).unwrap_or(0);
     let known = KINDS.iter().find(|(known, ..)| *known == magic);
     let free = told.f_bavail.saturating_mul(told.f_bsize.try_into().unwrap_or(0));
     Ok(match known {
@@ -82,7 +81,7 @@ pub struct Abilities {
 /// Finds out by trying, on files that nobody sees.
 pub fn abilities(dir: &Dir) -> Result<Abilities> {
     let (source, target) = (Output::create(dir, BLOCK)?, Output::create(dir, 0)?);
-    source.file().write_all_at(&[1; BLOCK as usize], 0)?;
+    source.file().write_all_at(&vec![1; BLOCK as usize], 0)?;
     source.file().sync_all()?;
     Ok(Abilities {
         reflink: fs::ioctl_ficlone(target.file(), source.file()).is_ok(),

@@ -13,12 +13,13 @@ mod output;
 mod stat;
 
 pub use copy::{Copy, CopyError};
-pub use dir::{Dir, EntryKind, Moved, is_taken_name};
+use dir::is_taken_name;
+pub use dir::{Dir, EntryKind, Moved};
 pub use error::{DiskError, Result};
 pub use file::{Claim, DataFile};
 pub use fsinfo::{Abilities, FsInfo, abilities, fs_info};
 pub use lease::{Writer, ignore_lease_signals};
-pub use output::{Output, is_own_name, remove_stale_outputs};
+pub use output::{Output, is_own_name, tidy};
 pub use stat::Stat;
 
 /// The user npyd runs as.

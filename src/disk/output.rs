@@ -170,19 +170,20 @@ pub fn is_own_name(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Removes what a npyd that was killed left in a directory: its own names that nobody holds locked.
-pub fn remove_stale_outputs(dir: &Dir) -> Result<usize> {
-    let mut removed = 0;
+/// Tidies up what a npyd that was killed left in a directory: gives sources their names back, and
+/// removes outputs that were not finished. Whoever still works on one holds it locked.
+pub fn tidy(dir: &Dir) -> Result<()> {
     for (name, _) in dir.entries()? {
-        let own = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-        if !name.to_str().is_some_and(own) || is_taken_name(&name) {
-            continue;
-        }
-        let Some(file) = dir.open_file(Path::new(&name))? else { continue };
-        if let Some(_claim) = file.claim()? {
+        let text = name.to_str().unwrap_or_default();
+        if is_taken_name(&name) {
+            dir.give_back(&name)?;
+        } else if text.starts_with(PREFIX)
+            && text.ends_with(SUFFIX)
+            && let Some(file) = dir.open_file(Path::new(&name))?
+            && let Some(_claim) = file.claim()?
+        {
             dir.unlink(Path::new(&name))?;
-            removed += 1;
         }
     }
-    Ok(removed)
+    Ok(())
 }

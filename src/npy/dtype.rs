@@ -217,8 +217,7 @@ fn check_names(fields: &[Field]) -> Result<()> {
 fn subshape(shape: &Literal) -> Result<Vec<u64>> {
     let dims = match shape {
         Literal::Int(_) => std::slice::from_ref(shape),
-        Literal::Tuple(dims) => dims,
-        Literal::List(dims) => dims,
+        Literal::Tuple(dims) | Literal::List(dims) => dims,
         _ => return error(format!("{shape} is not the shape of a field")),
     };
     let dim = |dim: &Literal| match dim {
@@ -428,20 +427,19 @@ fn repeated(text: &str) -> Result<Dtype> {
         Some(order @ ('<' | '>' | '=' | '|')) => (order.to_string(), &text[1..]),
         _ => (String::new(), text),
     };
-    let (shape, code) = match rest.strip_prefix('(') {
-        Some(inner) => {
-            let (dims, code) = inner.split_once(')').ok_or_else(wrong)?;
-            let dims = dims.split(',').map(str::trim).filter(|dim| !dim.is_empty());
-            let dims: Option<Vec<u64>> = dims.map(|dim| dim.parse().ok()).collect();
-            (dims.ok_or_else(wrong)?, code.trim())
-        }
-        None => {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (repeats, code) = rest.split_at(digits);
-            let repeats =
-                if repeats.is_empty() { None } else { Some(repeats.parse().map_err(|_| wrong())?) };
-            (repeats.into_iter().collect(), code)
-        }
+    let (shape, code) = if let Some(inner) = rest.strip_prefix('(') {
+        let (dims, code) = inner.split_once(')').ok_or_else(wrong)?;
+        let dims = dims.split(',').map(str::trim).filter(|dim| !dim.is_empty());
+        let dims: Option<Vec<u64>> = dims.map(|dim| dim.parse().ok()).collect();
+        (dims.ok_or_else(wrong)?, code.trim())
+    } else {
+        let (repeats, code) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+        let repeats: Option<Vec<u64>> = Some(repeats)
+            .filter(|it| !it.is_empty())
+            .map(|it| it.parse().ok())
+            .into_iter()
+            .collect();
+        (repeats.ok_or_else(wrong)?, code)
     };
     if code.is_empty() || code.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
         return Err(wrong());

@@ -168,14 +168,12 @@ impl Dump {
     /// The array's header for a data file of `size` bytes that fits, or the whole records in one
     /// that does not. The error says why there can't be one.
     pub fn header(&self, size: u64) -> Result<Header, String> {
-        match self.layout.header() {
-            Some(header) => Ok(header),
-            None => {
-                let around = self.data_offset + self.trailing;
-                let (records, _) = self.layout.records_in(size.saturating_sub(around));
-                self.layout.close(records).map_err(|error| error.to_string())
-            }
+        if let Some(header) = self.layout.header() {
+            return Ok(header);
         }
+        let around = self.data_offset + self.trailing;
+        let (records, _) = self.layout.records_in(size.saturating_sub(around));
+        self.layout.close(records).map_err(|error| error.to_string())
     }
 
     /// The header of what a dead writer had completed, where the file's first `written` bytes were

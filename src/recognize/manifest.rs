@@ -5,9 +5,10 @@
 //! manifest's `data` key. A file so named is a manifest when it holds `dtype` and `shape`, and
 //! somebody else's business when it holds neither.
 
+use std::path::Path;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use std::collections::HashMap;
 
 use super::declared::Declared;
 use super::dump::{FileName, Metadata};
@@ -38,17 +39,17 @@ impl Manifest {
     /// Reads a manifest's text. `Ok(None)`: it is not a manifest. The error says line and remedy.
     pub fn parse(name: &FileName, text: &[u8]) -> Result<Option<Self>, String> {
         let text = str::from_utf8(text).map_err(|error| {
-            let line = 1 + text[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            let line = text[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             format!("line {line}: the text is not UTF-8")
         })?;
         let syntax = Syntax::of(name).ok_or("a manifest's name ends in .toml or .json")?;
-        let keys: HashMap<String, IgnoredAny> = match syntax.read(text) {
-            Ok(keys) => keys,
+        let mut metadata: Metadata = match syntax.read(text) {
+            Ok(metadata) => metadata,
             // A JSON text may be a list or a number: valid, and not a manifest.
             Err(_) if syntax.read::<IgnoredAny>(text).is_ok() => return Ok(None),
             Err(error) => return Err(error),
         };
-        match (keys.contains_key("dtype"), keys.contains_key("shape")) {
+        match (metadata.contains_key("dtype"), metadata.contains_key("shape")) {
             (false, false) => return Ok(None),
             (true, false) => {
                 return Err(
@@ -61,7 +62,6 @@ impl Manifest {
             (true, true) => {}
         }
         let declared: Declared = syntax.read(text)?;
-        let mut metadata: Metadata = syntax.read(text)?;
         metadata.retain(|key, _| !KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(plain_datetimes);
         Ok(Some(Manifest { declared, metadata }))
@@ -115,11 +115,10 @@ enum Syntax {
 
 impl Syntax {
     fn of(name: &FileName) -> Option<Self> {
-        let name = name.as_str();
-        if name.ends_with(".toml") {
-            Some(Syntax::Toml)
-        } else {
-            name.ends_with(".json").then_some(Syntax::Json)
+        match Path::new(name.as_str()).extension()?.to_str()? {
+            "toml" => Some(Syntax::Toml),
+            "json" => Some(Syntax::Json),
+            _ => None,
         }
     }
 
@@ -162,13 +161,13 @@ fn plain_datetimes(value: &mut serde_json::Value) {
 /// Whether one insertion, deletion, replacement or swap of neighbors, or letter case, is all that
 /// differs.
 fn nearly_equal(known: &str, key: &str) -> bool {
-    let (a, b) = (known.as_bytes(), key.to_lowercase().into_bytes());
-    let ahead = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[ahead..], &b[ahead..]);
-    let behind = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
-    match (&a[..a.len() - behind], &b[..b.len() - behind]) {
-        ([x, y], [u, v]) => (x, y) == (v, u),
-        (a, b) => a.len() <= 1 && b.len() <= 1,
+    let (ours, theirs) = (known.as_bytes(), key.to_lowercase().into_bytes());
+    let ahead = ours.iter().zip(&theirs).take_while(|(x, y)| x == y).count();
+    let (ours, theirs) = (&ours[ahead..], &theirs[ahead..]);
+    let behind = ours.iter().rev().zip(theirs.iter().rev()).take_while(|(x, y)| x == y).count();
+    match (&ours[..ours.len() - behind], &theirs[..theirs.len() - behind]) {
+        ([first, second], [third, fourth]) => (first, second) == (fourth, third),
+        (ours, theirs) => ours.len() <= 1 && theirs.len() <= 1,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The daemon ends and starts again: nothing is done twice, nothing forgotten.
 
+use std::fs;
+
 use crate::support::{PendingFile, Receipts, Site, scan_npy};
 
 /// A kept source is done once, however often anybody looks at it.
@@ -105,4 +107,20 @@ fn what_came_meanwhile_is_found() {
     site.daemon().stop();
     site.scan("scan").drop_file("x.npy", PendingFile::ready(&[2]).with(&[1; 8]));
     site.daemon().wait_for_file("out/scan.npy").wait_for_file("out/x.npy");
+}
+
+/// What a killed npyd had under names of its own is tidied up; what another still works on is not.
+#[test]
+fn leftovers_are_tidied_up() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan");
+    fs::rename(site.path("in/scan.raw"), site.path("in/.npyd-taken-scan.raw")).unwrap();
+    for name in ["out/.npyd-1-2-3.tmp", "out/.npyd-1-2-4.tmp"] {
+        site.write(name, "half an array");
+    }
+    let busy = fs::File::open(site.path("out/.npyd-1-2-4.tmp")).unwrap();
+    busy.lock().unwrap();
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), [".npyd-1-2-4.tmp", "scan.npy", "scan.raw.toml.done"]);
 }
