@@ -124,7 +124,8 @@ impl Round {
                 due.into_iter().flatten().min().map_or(ROOT_CHECK, |at| at.duration_since(now));
             select! {
                 recv(self.sightings) -> rel => {
-                    self.patrol.sight_all(rel.into_iter().chain(self.sightings.try_iter()), Instant::now());
+                    let rels = rel.into_iter().chain(self.sightings.try_iter());
+                    self.patrol.sight_all(rels, Instant::now());
                 }
                 recv(self.ended) -> ended => {
                     let now = Instant::now();

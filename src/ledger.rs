@@ -111,8 +111,8 @@ impl std::error::Error for LedgerError {}
 type Result<T> = std::result::Result<T, LedgerError>;
 
 impl Ledger {
-    /// Opens the ledger in the state directory, which is made where it is missing. One that `SQLite`
-    /// can't read is set aside, and a new one begun.
+    /// Opens the ledger in the state directory, which is made where it is missing. One that
+    /// `SQLite` can't read is set aside, and a new one begun.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let path = state_dir.join("ledger.sqlite");
         let failed = |cause| LedgerError { path: path.clone(), cause };

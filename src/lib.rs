@@ -26,6 +26,7 @@ pub mod recognize;
 pub mod settle;
 
 // What touches the world.
+pub mod candidate;
 pub mod disk;
 pub mod finalize;
 pub mod look;

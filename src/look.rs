@@ -5,14 +5,13 @@
 //! from the descriptor.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use crate::config::{Inbox, Salvage};
+use crate::candidate::{Candidate, Sidecar};
+use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
-use crate::npy::{self, Header, Preamble};
-use crate::recognize::{Dump, FileName, Front, Kind, Manifest, from_header, manifest};
-use crate::settle::{self, Evidence, Look, Rules, Verdict, Wait, Writer};
-use crate::stamp::{Identity, Stamp, identity_of};
+use crate::npy::{self, Preamble};
+use crate::recognize::{Dump, FileName, Manifest, from_header, manifest};
+use crate::stamp::{Identity, identity_of};
 
 /// What one look has shown.
 pub enum Outlook {
@@ -33,170 +32,6 @@ pub enum Outlook {
     Leftover(Box<Sidecar>),
     /// It is a dump, or part of one.
     Candidate(Box<Candidate>),
-}
-
-/// A data file and what describes it, both open.
-pub struct Candidate {
-    /// The data file's path below the drop directory.
-    pub rel: PathBuf,
-    /// The data file's name.
-    pub name: FileName,
-    /// The data file.
-    pub file: DataFile,
-    /// What it looked like when it was opened.
-    pub stat: Stat,
-    /// The file that describes it.
-    pub sidecar: Option<Sidecar>,
-    /// What it holds, or why that can't be told.
-    pub dump: Result<Dump, String>,
-}
-
-/// A file that describes a data file.
-pub struct Sidecar {
-    /// Its path below the drop directory.
-    pub rel: PathBuf,
-    /// Its name.
-    pub name: FileName,
-    /// The file.
-    pub file: DataFile,
-    /// What it looked like when it was opened.
-    pub stat: Stat,
-}
-
-/// What is to be done with a candidate now.
-pub enum Decision {
-    /// Make the array with this header.
-    Finalize {
-        /// The array's header.
-        header: Box<Header>,
-        /// What proved that the data are complete.
-        evidence: Evidence,
-        /// What people should know about it.
-        remark: Option<String>,
-    },
-    /// Look again later.
-    Wait(Wait),
-    /// It can't become an array as it is.
-    Reject(String),
-}
-
-impl Candidate {
-    /// What it looked like at this look.
-    #[must_use]
-    pub fn stamp(&self) -> Stamp {
-        Stamp {
-            data: self.stat,
-            sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
-        }
-    }
-
-    /// What it looks like now, after npyd itself wrote to the data file.
-    pub fn stamp_anew(&self) -> disk::Result<Stamp> {
-        Ok(Stamp { data: self.file.stat()?, ..self.stamp() })
-    }
-
-    /// Who writes to the data file.
-    #[must_use]
-    pub fn writer(&self) -> Writer {
-        writer(&self.file)
-    }
-
-    /// How long ago its files last changed by the file system's own word, if that can be said.
-    #[must_use]
-    pub fn age(&self, now: SystemTime) -> Option<Duration> {
-        let stats = [Some(&self.stat), self.sidecar.as_ref().map(|sidecar| &sidecar.stat)];
-        let latest =
-            stats.into_iter().flatten().map(|stat| stat.mtime_ns.max(stat.ctime_ns)).max()?;
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
-        let age = i128::try_from(now).ok()? - i128::from(latest);
-        u64::try_from(age).ok().map(Duration::from_nanos)
-    }
-
-    /// Decides what is to be done, given how long nothing has changed.
-    pub fn decide(&self, inbox: &Inbox, unchanged: Duration) -> disk::Result<Decision> {
-        let rules = Rules { quiet: inbox.quiet, allow_trailing: inbox.allow_trailing };
-        let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
-        let dump = match &self.dump {
-            Ok(dump) => dump,
-            Err(reason) => {
-                return Ok(self.unreadable(reason, sidecar_writer, unchanged, rules.quiet));
-            }
-        };
-        let marker_len = dump.marker.as_ref().map_or(0, Vec::len);
-        let look = Look {
-            size: self.stat.size,
-            allocated: self.stat.blocks.saturating_mul(512),
-            writer: self.writer(),
-            sidecar_writer,
-            first_bytes: self.file.read_at_most(0, marker_len)?,
-            unchanged,
-        };
-        Ok(match settle::settle(dump, &look, &rules) {
-            Verdict::Ready(evidence) => match dump.header(self.stat.size) {
-                Ok(header) => {
-                    Decision::Finalize { header: Box::new(header), evidence, remark: None }
-                }
-                Err(reason) => Decision::Reject(reason),
-            },
-            Verdict::Wait(wait) => Decision::Wait(wait),
-            Verdict::Refused(reason) => Decision::Reject(reason),
-            Verdict::Abandoned => self.abandoned(dump, inbox.salvage)?,
-        })
-    }
-
-    /// A description that can't be read may just not be written to its end.
-    fn unreadable(
-        &self,
-        reason: &str,
-        sidecar: Option<Writer>,
-        unchanged: Duration,
-        quiet: Duration,
-    ) -> Decision {
-        let writer = sidecar.unwrap_or_else(|| writer(&self.file));
-        if writer == Writer::Present {
-            Decision::Wait(Wait::for_somebody(format!("it is still being written: {reason}")))
-        } else if unchanged < quiet {
-            Decision::Wait(Wait {
-                why: reason.to_owned(),
-                proof_in: Some(quiet.saturating_sub(unchanged)),
-            })
-        } else {
-            Decision::Reject(reason.to_owned())
-        }
-    }
-
-    /// The producer of a pending file died.
-    fn abandoned(&self, dump: &Dump, salvage: Salvage) -> disk::Result<Decision> {
-        let written = self.file.written_upto(dump.data_offset)?;
-        let salvaged = dump.salvaged_header(written);
-        let records = salvaged.as_ref().map_or(0, |header| match header.order() {
-            npy::Order::C => header.shape().first().copied().unwrap_or(0),
-            npy::Order::F => header.shape().last().copied().unwrap_or(0),
-        });
-        let found = format!(
-            "it was abandoned: its producer is gone without marking it ready; {records} complete records ({written} of {} bytes) were written",
-            self.stat.size
-        );
-        Ok(match (salvage, salvaged) {
-            (Salvage::WholeRecords, Some(header)) => Decision::Finalize {
-                header: Box::new(header),
-                evidence: Evidence::Salvaged,
-                remark: Some(found),
-            },
-            (Salvage::WholeRecords, None) => Decision::Reject(found),
-            (Salvage::Quarantine, _) => Decision::Reject(format!(
-                "{found}: set salvage = \"whole-records\" to keep them, or let the producer finish it"
-            )),
-        })
-    }
-}
-
-fn writer(file: &DataFile) -> Writer {
-    match file.writer() {
-        disk::Writer::None => Writer::None,
-        disk::Writer::Present => Writer::Present,
-        disk::Writer::Unknown(_) => Writer::Unknown,
-    }
 }
 
 /// Looks at the file at `rel`, a path below the drop directory. `claimed_by` names the manifest
@@ -251,6 +86,19 @@ struct Described {
     manifest: Result<Manifest, String>,
 }
 
+impl Described {
+    /// The data file that the manifest names.
+    fn named_data(&self) -> Option<&FileName> {
+        self.manifest.as_ref().ok()?.declared.data.as_ref()
+    }
+}
+
+/// The data files that a manifest may describe by its own name.
+fn data_names(manifest: &FileName) -> Vec<FileName> {
+    let names = manifest::data_names(manifest.as_str()).into_iter();
+    names.filter_map(|name| FileName::try_from(name).ok()).filter(|name| name != manifest).collect()
+}
+
 impl<'a> Place<'a> {
     /// The directory that holds the file at `rel`.
     fn open(inbox: &'a Inbox, rel: &Path) -> disk::Result<Self> {
@@ -273,30 +121,12 @@ impl<'a> Place<'a> {
     /// From the manifest to its data. `None`: it is not a manifest, but may be data itself.
     fn look_from_manifest(&self, name: &FileName) -> disk::Result<Option<Outlook>> {
         let Some(described) = self.read_manifest(name)? else { return Ok(None) };
-        let data = described.manifest.as_ref().ok().and_then(|m| m.declared.data.clone());
-        let names = match &data {
-            Some(data) => vec![data.clone()],
-            None => manifest::data_names(name.as_str())
-                .into_iter()
-                .filter_map(|data| FileName::try_from(data).ok())
-                .collect(),
-        };
-        let mut present = Vec::new();
-        for data in names {
-            if data != *name && self.dir.stat(data.as_ref())?.is_some_and(|stat| stat.is_file()) {
-                present.push(data);
-            }
-        }
-        match (&present[..], &described.manifest) {
-            ([data], _) => self.look_at_data(data, Some(name.clone())).map(Some),
-            ([data, other, ..], _) => {
-                let reason = format!(
-                    "`{name}` could describe `{data}` or `{other}`: say which by its key `data`"
-                );
-                self.candidate(data, Some(described), |_, _| Some(Err(reason))).map(Some)
-            }
-            ([], Err(_)) => Ok(None),
-            ([], Ok(manifest)) => {
+        let data = described.named_data().cloned();
+        let names = data.clone().map_or_else(|| data_names(name), |data| vec![data]);
+        match (self.present(names)?.first(), &described.manifest) {
+            (Some(data), _) => self.look_at_data(data, Some(name.clone())).map(Some),
+            (None, Err(_)) => Ok(None),
+            (None, Ok(manifest)) => {
                 let output = manifest.declared.output.clone();
                 if self.is_leftover(&described.sidecar, output, data.as_ref())? {
                     return Ok(Some(Outlook::Leftover(Box::new(described.sidecar))));
@@ -309,6 +139,27 @@ impl<'a> Place<'a> {
                 Ok(Some(Outlook::WithoutData { manifest: self.rel(name), data, why }))
             }
         }
+    }
+
+    /// Those of the names under which a regular file stands.
+    fn present(&self, names: Vec<FileName>) -> disk::Result<Vec<FileName>> {
+        let mut present = Vec::new();
+        for name in names {
+            if self.dir.stat(name.as_ref())?.is_some_and(|stat| stat.is_file()) {
+                present.push(name);
+            }
+        }
+        Ok(present)
+    }
+
+    /// Another data file that the manifest of this one could mean just as well.
+    fn rival(&self, name: &FileName, described: &Described) -> disk::Result<Option<FileName>> {
+        let names = data_names(&described.sidecar.name);
+        // `scan.raw.toml` means `scan.raw`, whatever else is there.
+        if described.named_data().is_some() || names.first() == Some(name) {
+            return Ok(None);
+        }
+        Ok(self.present(names)?.into_iter().find(|other| other != name))
     }
 
     /// Reads a file that is named like a manifest; `None` where it isn't there or isn't one.
@@ -364,14 +215,20 @@ impl<'a> Place<'a> {
             let first = claims.swap_remove(0);
             return self.candidate(name, Some(first), |_, _| Some(Err(reason)));
         }
-        self.candidate(name, claims.pop(), |manifest, own| match (manifest, own) {
+        let described = claims.pop();
+        if let Some(by) = &described
+            && let Some(other) = self.rival(name, by)?
+        {
+            let by = &by.sidecar.name;
+            let reason =
+                format!("`{by}` could describe `{name}` or `{other}`: say which by its key `data`");
+            return self.candidate(name, described, |_, _| Some(Err(reason)));
+        }
+        self.candidate(name, described, |manifest, own| match (manifest, own) {
             (Some(_), Ok(Some(_))) => {
                 Some(Err("it has a pending header and a manifest: remove one of them".to_owned()))
             }
-            (Some(Ok(manifest)), _) => {
-                let Manifest { declared, metadata } = manifest.clone();
-                Some(declared.dump(Kind::Manifest, name, metadata))
-            }
+            (Some(Ok(manifest)), _) => Some(manifest.dump(name)),
             (Some(Err(reason)), _) | (None, Err(reason)) => Some(Err(reason)),
             (None, Ok(Some(dump))) => Some(Ok(dump)),
             (None, Ok(None)) => {
@@ -393,16 +250,20 @@ impl<'a> Place<'a> {
             Result<Option<Dump>, String>,
         ) -> Option<Result<Dump, String>>,
     ) -> disk::Result<Outlook> {
-        let Some(file) = self.dir.open_file(name.as_ref())? else { return Ok(Outlook::Gone) };
-        let stat = file.stat()?;
-        if !stat.is_file() {
-            return Ok(Outlook::NotOurs("it is not a regular file".to_owned()));
-        }
+        let Some((file, stat)) = self.open_regular(name)? else {
+            return Ok(match self.dir.stat(name.as_ref())? {
+                Some(_) => Outlook::NotOurs("it is not a regular file".to_owned()),
+                None => Outlook::Gone,
+            });
+        };
         let (sidecar, manifest) = match described {
             Some(Described { sidecar, manifest }) => (Some(sidecar), Some(manifest)),
             None => (None, None),
         };
         let dump = match recognize(manifest, own_header(name, &file, &stat)?) {
+            None if file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY") => {
+                return Ok(Outlook::NotOurs("it is a .npy file already".to_owned()));
+            }
             None => {
                 return Ok(Outlook::NotOurs(
                     "it has no manifest, no pending header, and no template matches its name"
@@ -434,11 +295,7 @@ impl<'a> Place<'a> {
         let names: Vec<FileName> = match (output, data) {
             (Some(output), _) => vec![output],
             (None, Some(data)) => vec![data.as_npy()],
-            (None, None) => manifest::data_names(sidecar.name.as_str())
-                .into_iter()
-                .filter_map(|data| FileName::try_from(data).ok())
-                .map(|data| data.as_npy())
-                .collect(),
+            (None, None) => data_names(&sidecar.name).iter().map(FileName::as_npy).collect(),
         };
         let dir = match &self.inbox.output {
             None => None,
@@ -489,14 +346,4 @@ fn own_header(
     let head_len = preamble.data_offset.min(stat.size).min(npy::HEADER_CAP);
     let head = file.read_at_most(0, head_len as usize)?;
     Ok(from_header(name, preamble, head, stat.size))
-}
-
-/// What stands in front of the data, in words.
-#[must_use]
-pub fn front_in_words(front: &Front) -> String {
-    match front {
-        Front::Bare => "nothing".to_owned(),
-        Front::Reserved(bytes) => format!("{bytes} reserved bytes"),
-        Front::Header(own) => format!("a header of {} bytes", own.preamble.data_offset),
-    }
 }

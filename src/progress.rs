@@ -103,7 +103,7 @@ impl Progress {
         let left = Duration::from_secs(self.total.saturating_sub(done) / rate);
         tracing::info!(
             file = %self.path.display(),
-            percent = u64::try_from(u128::from(done) * 100 / u128::from(self.total.max(1))).unwrap_or(100),
+            percent = done / (self.total / 100).max(1),
             bytes_per_second = rate,
             seconds_left = left.as_secs(),
             "{}: {} of {} at {}/s, {} left",

@@ -34,13 +34,15 @@ pub struct WatchError(notify::Error);
 
 impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let too_many = |error: &std::io::Error| error.raw_os_error() == Some(libc::EMFILE);
         match &self.0.kind {
             notify::ErrorKind::MaxFilesWatch => f.write_str(
-                "no inotify watches are left (this is not a full disk): raise fs.inotify.max_user_watches",
+                "no inotify watches are left (the disk is not full): \
+                 raise fs.inotify.max_user_watches",
             ),
-            notify::ErrorKind::Io(error) if error.raw_os_error() == Some(libc::EMFILE) => f.write_str(
-                "no inotify instances are left: raise fs.inotify.max_user_instances",
-            ),
+            notify::ErrorKind::Io(error) if too_many(error) => {
+                f.write_str("no inotify instances are left: raise fs.inotify.max_user_instances")
+            }
             _ => write!(f, "{}", self.0),
         }
     }

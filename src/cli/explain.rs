@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{CannotRun, ConfigArgs, End, print, read_config};
+use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk::{self, Dir};
-use crate::look::{Candidate, Decision, Outlook, front_in_words, look};
+use crate::look::{Outlook, look};
 use crate::npy::Header;
 use crate::plan::{Plan, Terms};
 use crate::recognize::Dump;
@@ -122,9 +123,10 @@ fn explain_dump(dump: &Dump) -> Value {
         "order": dump.layout.order.to_string(),
         "data_offset": dump.data_offset,
         "trailing": dump.trailing,
-        "front": front_in_words(&dump.front),
+        "front": dump.front.to_string(),
         "digest": dump.digest.as_ref().map(ToString::to_string),
         "metadata": dump.metadata,
+        "doubts": dump.doubts,
     })
 }
 
@@ -146,9 +148,11 @@ fn explain_plan(
     let terms = Terms { readers: inbox.readers, same_file_system };
     let plan = Plan::new(dump, header, &terms);
     let head = plan.head(dump);
+    let passed_over = plan.passed_over.iter();
+    let passed_over = passed_over.map(|(route, why)| json!({"route": route.as_str(), "why": why}));
     Ok(json!({
         "route": plan.route().as_str(),
-        "passed_over": plan.passed_over.iter().map(|(route, why)| json!({"route": route.as_str(), "why": why})).collect::<Vec<_>>(),
+        "passed_over": passed_over.collect::<Vec<_>>(),
         "output": output.join(&dump.output),
         "output_shape": plan.header.shape(),
         "data_len": plan.header.data_len(),
@@ -185,6 +189,9 @@ fn print_text(path: &Path, told: &Value) {
             print(&format!("  {label:<14} {}", values.join(", ")));
         }
     }
+    for doubt in told["doubts"].as_array().into_iter().flatten() {
+        print(&format!("  {:<14} {}", "doubt", plain(doubt).unwrap_or_default()));
+    }
     for passed in told["passed_over"].as_array().into_iter().flatten() {
         let (route, why) = (plain(&passed["route"]), plain(&passed["why"]));
         print(&format!(
@@ -199,6 +206,10 @@ fn plain(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
+        Value::Array(dims) => {
+            let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
+            Some(format!("({}{})", dims.join(", "), if dims.len() == 1 { "," } else { "" }))
+        }
         other => Some(other.to_string()),
     }
 }

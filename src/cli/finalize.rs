@@ -11,10 +11,11 @@ use clap::Args;
 
 use super::sweep::bars;
 use super::{CannotRun, End, print};
+use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk;
 use crate::finalize::{Halt, Settled, finalize};
-use crate::look::{Candidate, Decision, Outlook, look, look_as};
+use crate::look::{Outlook, look, look_as};
 use crate::npy::{Dtype, Order};
 use crate::progress::Show;
 use crate::receipt::Receipt;
@@ -23,7 +24,7 @@ use crate::settle::Stillness;
 
 #[derive(Args)]
 pub(super) struct Finalize {
-    /// The files: raw data with a manifest beside them or described by the options, or pending files
+    /// The files: raw data that a manifest or the options describe, or pending files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The items' type, such as '<f4' or "[('a','<i2'),('b','<f4',(3,))]"

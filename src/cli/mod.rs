@@ -27,8 +27,9 @@ use crate::ledger::Ledger;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How the log is written to standard error: auto is `journal` under systemd, `text` elsewhere
+    /// How the log is written: text, json, journal, or auto, which is journal under systemd
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(hide_possible_values = true)]
     log: log::Format,
 }
 

@@ -51,8 +51,8 @@ impl From<DiskError> for CopyError {
 }
 
 impl Copy<'_> {
-    /// Fills the whole output. `tap` sees all data in order; `progress` hears how many bytes of them
-    /// are done, and may stop the copy. An error is final for the output.
+    /// Fills the whole output. `tap` sees all data in order; `progress` hears how many bytes of
+    /// them are done, and may stop the copy. An error is final for the output.
     pub fn run(
         &self,
         output: &Output,

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::error::OPEN_DIR;
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -61,7 +62,7 @@ impl Dir {
     pub fn open(path: &Path) -> Result<Self> {
         fs::open(path, DIR_FLAGS, Mode::empty())
             .map(|fd| Dir { fd, path: path.to_path_buf() })
-            .map_err(|errno| DiskError::new("open the directory", path, errno))
+            .map_err(|errno| DiskError::new(OPEN_DIR, path, errno))
     }
 
     /// Opens a directory at a path below a configured one; an empty path is that one itself.
@@ -78,7 +79,7 @@ impl Dir {
 
     /// This directory, opened once more.
     pub fn again(&self) -> Result<Self> {
-        let fd = self.fd.try_clone().map_err(|error| self.error("open the directory", error))?;
+        let fd = self.fd.try_clone().map_err(|error| self.error(OPEN_DIR, error))?;
         Ok(Dir { fd, path: self.path.clone() })
     }
 

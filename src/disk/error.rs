@@ -17,6 +17,9 @@ pub struct DiskError {
 /// The result of a system call on data.
 pub type Result<T> = std::result::Result<T, DiskError>;
 
+/// The operation of opening a directory, which people can do something about.
+pub(super) const OPEN_DIR: &str = "open the directory";
+
 impl DiskError {
     pub(super) fn new(operation: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
         DiskError { operation, path: path.to_path_buf(), cause: cause.into() }
@@ -69,6 +72,9 @@ impl DiskError {
     }
 
     fn remedy(&self) -> Option<&'static str> {
+        if self.operation == OPEN_DIR && self.is_missing() {
+            return Some("make it, or mount what it is on");
+        }
         Some(match Errno::from_io_error(&self.cause)? {
             Errno::NOSPC => "the disk is full: make room",
             Errno::DQUOT => "the quota is used up: make room",

@@ -110,8 +110,8 @@ impl DataFile {
         self.reopen(OFlags::RDONLY).map_err(|errno| self.error("open", errno))
     }
 
-    /// Clears the bits that would let the file run with its owner's or group's rights, and the like:
-    /// they were the raw file's, and must not become the array's.
+    /// Clears the bits that would let the file run with its owner's or group's rights, and the
+    /// like: they were the raw file's, and must not become the array's.
     pub fn drop_special_bits(&self) -> Result<()> {
         let mode = self.stat()?.mode;
         if mode & SPECIAL_BITS != 0 {

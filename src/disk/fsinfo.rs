@@ -20,7 +20,8 @@ pub struct FsInfo {
     pub free: u64,
 }
 
-/// Kinds of file systems by `f_type` (`statfs(2)`, `linux/magic.h`), and whether each is a network's.
+/// Kinds of file systems by `f_type` (`statfs(2)`, `linux/magic.h`), and whether each is a
+/// network's.
 const KINDS: [(u32, &str, bool); 23] = [
     (0xef53, "ext4", false),
     (0x5846_5342, "xfs", false),

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{Halt, Settled, Site, mirrored, unlike_configured};
+use crate::candidate::{Candidate, Sidecar};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, CopyError, DataFile, Dir, Moved, Output};
-use crate::look::{Candidate, Sidecar};
 use crate::plan::Route;
 use crate::receipt::Event;
 use crate::recognize::FileName;

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::candidate::Candidate;
 use crate::config::{Disposition, Inbox, OnConflict};
 use crate::digest::Hasher;
 use crate::disk::{DataFile, Dir, DiskError};
-use crate::look::Candidate;
 use crate::npy::Header;
 use crate::plan::{Plan, Route, Terms, Work};
 use crate::progress::Progress;
@@ -123,6 +123,7 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
         .passed_over
         .iter()
         .map(|(route, why)| format!("not {route}: {why}"))
+        .chain(settled.dump.doubts.iter().cloned())
         .chain(settled.remark.clone())
         .chain(left)
         .collect();

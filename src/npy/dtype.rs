@@ -373,8 +373,8 @@ const NAMES: [(&str, &str); 49] = [
     ("object_", "O"),
 ];
 
-/// The unit of a datetime or timedelta, as NumPy prints it: `[25s]` stays, `[1s]` becomes `[s]`, and
-/// the generic unit becomes nothing.
+/// The unit of a datetime or timedelta, as NumPy prints it: `[25s]` stays, `[1s]` becomes `[s]`,
+/// and the generic unit becomes nothing.
 fn time_unit(text: &str) -> Option<String> {
     const UNITS: [&str; 13] =
         ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];

@@ -21,15 +21,16 @@ pub struct Declared {
     #[serde(deserialize_with = "dtype")]
     pub dtype: Dtype,
     /// Items along each axis; -1 where the file's size is to say it.
+    #[serde(deserialize_with = "dims")]
     pub shape: Vec<i64>,
     /// Which axis varies slowest.
     #[serde(default, deserialize_with = "parsed")]
     pub order: Order,
     /// Bytes before the data.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bytes")]
     pub offset: u64,
     /// Bytes after the data.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bytes")]
     pub trailing: u64,
     /// Bytes at the front of the file kept free for the header.
     pub reserved: Option<Reserved>,
@@ -86,7 +87,8 @@ impl Declared {
             None => Front::Bare,
             Some(bytes) if self.offset != 0 && self.offset != bytes => {
                 return Err(format!(
-                    "offset = {} and reserved = {bytes} disagree: with reserved the data begin right behind it, so leave offset out",
+                    "offset = {} and reserved = {bytes} disagree: with reserved the data begin \
+                     right behind it, so leave offset out",
                     self.offset
                 ));
             }
@@ -102,12 +104,57 @@ impl Declared {
             digest: self.digest,
             output: self.output.unwrap_or_else(|| data.as_npy()),
             metadata,
+            doubts: Vec::new(),
         };
         match dump.least_file_len() {
             Some(_) => Ok(dump),
             None => Err("offset, data and trailing together exceed 2^63 bytes".into()),
         }
     }
+}
+
+/// Items along each axis.
+fn dims<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<i64>, D::Error> {
+    Dims::deserialize(from).map(|Dims(dims)| dims)
+}
+
+/// A shape as it is written, for an error that says how.
+#[derive(Debug, Clone)]
+pub(super) struct Dims(pub(super) Vec<i64>);
+
+impl<'de> Deserialize<'de> for Dims {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct DimsVisitor;
+
+        impl<'de> Visitor<'de> for DimsVisitor {
+            type Value = Dims;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of whole numbers such as [-1, 512, 512]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Dims, A::Error> {
+                let mut dims = Vec::new();
+                while let Some(dim) = list.next_element::<serde_json::Value>()? {
+                    let whole = dim.as_i64();
+                    dims.push(whole.ok_or_else(|| {
+                        de::Error::custom(format!("{dim} is not a whole number of items"))
+                    })?);
+                }
+                Ok(Dims(dims))
+            }
+        }
+
+        from.deserialize_seq(DimsVisitor)
+    }
+}
+
+/// A number of bytes.
+pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let written = serde_json::Value::deserialize(from)?;
+    written.as_u64().ok_or_else(|| {
+        de::Error::custom(format!("{written} is not a number of bytes: write 0 or more"))
+    })
 }
 
 /// A type that is written as text, such as an [`Order`].

@@ -33,6 +33,8 @@ pub struct Dump {
     pub output: FileName,
     /// Whatever else the manifest says.
     pub metadata: Metadata,
+    /// What may not be meant as it is written.
+    pub doubts: Vec<String>,
 }
 
 /// Who declared a dump.
@@ -68,6 +70,16 @@ pub enum Front {
     Reserved(u64),
     /// A pending header; or a committed one in a file that still has its pending name.
     Header(OwnHeader),
+}
+
+impl fmt::Display for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Front::Bare => f.write_str("nothing"),
+            Front::Reserved(bytes) => write!(f, "{bytes} reserved bytes"),
+            Front::Header(own) => write!(f, "a header of {} bytes", own.preamble.data_offset),
+        }
+    }
 }
 
 /// The header a data file brings along.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::declared::Declared;
-use super::dump::{FileName, Metadata};
+use super::dump::{Dump, FileName, Kind, Metadata};
 
 /// The largest text that is read as a manifest, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
@@ -67,11 +67,24 @@ impl Manifest {
         Ok(Some(Manifest { declared, metadata }))
     }
 
-    /// The user's keys that look like one of npyd's misspelled, each with the one it resembles.
+    /// The dump that it declares the data file to be.
+    pub fn dump(self, data: &FileName) -> Result<Dump, String> {
+        let doubts = self.doubts();
+        let dump = self.declared.dump(Kind::Manifest, data, self.metadata);
+        dump.map(|dump| Dump { doubts, ..dump })
+            .map_err(|reason| format!("the manifest can't be used: {reason}"))
+    }
+
+    /// The user's keys that look like one of npyd's misspelled.
     #[must_use]
-    pub fn suspicious_keys(&self) -> Vec<(&str, &'static str)> {
-        let resembled = |key: &String| KEYS.into_iter().find(|known| nearly_equal(known, key));
-        self.metadata.keys().filter_map(|key| Some((key.as_str(), resembled(key)?))).collect()
+    pub fn doubts(&self) -> Vec<String> {
+        let doubt = |key: &String| {
+            let known = KEYS.into_iter().find(|known| nearly_equal(known, key))?;
+            Some(format!(
+                "the manifest's key `{key}` means nothing to npyd; did you mean `{known}`?"
+            ))
+        };
+        self.metadata.keys().filter_map(doubt).collect()
     }
 }
 
@@ -128,8 +141,11 @@ impl Syntax {
                 let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
                 on_line(text, line.unwrap_or(1), &error.message().replace('\n', ", "))
             }),
-            Syntax::Json => serde_json::from_str(text)
-                .map_err(|error| on_line(text, error.line(), &error.to_string())),
+            Syntax::Json => serde_json::from_str(text).map_err(|error| {
+                let message = error.to_string();
+                let message = message.rsplit_once(" at line ").map_or(message.as_str(), |it| it.0);
+                on_line(text, error.line(), message)
+            }),
         }
     }
 }
@@ -167,6 +183,7 @@ fn nearly_equal(known: &str, key: &str) -> bool {
     let behind = ours.iter().rev().zip(theirs.iter().rev()).take_while(|(x, y)| x == y).count();
     match (&ours[..ours.len() - behind], &theirs[..theirs.len() - behind]) {
         ([first, second], [third, fourth]) => (first, second) == (fourth, third),
+        ([_], [_]) => known.len() > 5, // `date` is not a misspelled `data`
         (ours, theirs) => ours.len() <= 1 && theirs.len() <= 1,
     }
 }
@@ -222,9 +239,10 @@ mod tests {
     fn misspelled_keys_are_noticed() {
         let text = r#"{"dtype": "<f4", "shape": [2], "ordr": "F", "Offset": 3, "trialing": 1, "date": "x", "gain": 2}"#;
         let manifest = parse("a.json", text).unwrap().unwrap();
-        assert_eq!(
-            manifest.suspicious_keys(),
-            [("ordr", "order"), ("Offset", "offset"), ("trialing", "trailing")]
-        );
+        let doubts = manifest.doubts();
+        assert_eq!(doubts.len(), 3, "{doubts:?}");
+        for (doubt, key) in doubts.iter().zip(["`order`", "`offset`", "`trailing`"]) {
+            assert!(doubt.contains(key), "{doubt}");
+        }
     }
 }

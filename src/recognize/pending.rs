@@ -29,5 +29,6 @@ pub fn from_header(
         digest: None,
         output: name.as_npy(),
         metadata: Metadata::new(),
+        doubts: Vec::new(),
     }))
 }

@@ -8,7 +8,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::declared::{Declared, Reserved, dtype, optional_digest, parsed};
+use super::declared::{Declared, Dims, Reserved, bytes, dtype, optional_digest, parsed};
 use super::dump::{Dump, FileName, Kind, Metadata};
 use crate::digest::Digest;
 use crate::npy::{Dtype, Order};
@@ -34,12 +34,12 @@ struct Keys {
     marker: Option<String>,
     #[serde(deserialize_with = "dtype")]
     dtype: Dtype,
-    shape: Spanned<Vec<i64>>,
+    shape: Spanned<Dims>,
     #[serde(default, deserialize_with = "parsed")]
     order: Order,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bytes")]
     offset: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bytes")]
     trailing: u64,
     reserved: Option<Reserved>,
     #[serde(default, deserialize_with = "optional_digest")]
@@ -72,7 +72,7 @@ impl From<Keys> for Template {
         let shape_at = shape.span();
         let declared = Declared {
             dtype,
-            shape: shape.into_inner(),
+            shape: shape.into_inner().0,
             order,
             offset,
             trailing,

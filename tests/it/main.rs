@@ -43,5 +43,10 @@ mod finalize;
 mod inspect;
 mod sweep;
 
-// The documents.
+// What people read.
+mod help;
+mod messages;
 mod readme;
+
+// The sources.
+mod tidy;

@@ -197,7 +197,11 @@ proptest! {
     }
 
     #[test]
-    fn pending_headers_keep_their_open_axis(dtype in dtypes(2), rows in 1_i64..9, fortran in any::<bool>()) {
+    fn pending_headers_keep_their_open_axis(
+        dtype in dtypes(2),
+        rows in 1_i64..9,
+        fortran in any::<bool>(),
+    ) {
         let order = if fortran { Order::F } else { Order::C };
         let dims = if fortran { [rows, -1] } else { [-1, rows] };
         let layout = Layout::new(Dtype::from_text(&dtype).unwrap(), &dims, order).unwrap();
@@ -221,7 +225,10 @@ proptest! {
     }
 
     #[test]
-    fn no_change_to_a_good_header_is_too_much(header in headers(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+    fn no_change_to_a_good_header_is_too_much(
+        header in headers(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
         let mut bytes = header.numpy_bytes();
         for (at, byte) in changes {
             let at = at.index(bytes.len());
@@ -231,7 +238,11 @@ proptest! {
     }
 
     #[test]
-    fn literals_are_read_as_they_are_printed(text in ".{0,40}", number in any::<i64>(), bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+    fn literals_are_read_as_they_are_printed(
+        text in ".{0,40}",
+        number in any::<i64>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
         let literal = Literal::Tuple(vec![
             Literal::Str(text),
             Literal::List(vec![Literal::Int(number.into()), Literal::None, Literal::Bool(true)]),

@@ -3,28 +3,32 @@
 //! The directory is the truth. Sightings and the ledger only spare work: a scan alone reaches the
 //! same state, and whatever is forgotten here is found by the next one.
 
+mod scan;
+mod work;
+
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
-use crate::disk::{self, Dir, EntryKind};
-use crate::finalize::{self, Halt, Settled, finalize};
-use crate::ledger::Ledger;
-use crate::look::{Candidate, Decision, Outlook, look};
+use crate::finalize::{Settled, tidy_leftover};
+use crate::look::{Outlook, look};
 use crate::pool::Queue;
-use crate::progress::Show;
 use crate::receipt::{Event, Receipt};
-use crate::recognize::manifest::{is_manifest_name, manifest_names};
+use crate::recognize::manifest::manifest_names;
 use crate::settle::{Stillness, Wait};
-use crate::stamp::{Fingerprint, Identity, Stamp, identity_of};
+use crate::stamp::{Fingerprint, Stamp};
+
+use work::Outcome;
+
+pub use work::{Common, Tell};
 
 /// The most dumps of one directory that are kept in mind; the rest is left to later scans.
 const ENTRIES_MAX: usize = 65_536;
@@ -32,9 +36,6 @@ const ENTRIES_MAX: usize = 65_536;
 /// The shortest and the longest time until something that waits is looked at again.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(5);
-
-/// How deep below a drop directory files are looked for.
-const DEPTH_MAX: usize = 64;
 
 /// How long a new directory's watch may take: what lands there before is found by a second look.
 const WATCH_WITHIN: Duration = Duration::from_secs(1);
@@ -52,42 +53,10 @@ const FAULT_MAX: Duration = Duration::from_mins(5);
 /// The most looks between two glances at what else has happened.
 const LOOKS_AT_ONCE: usize = 256;
 
-/// What all drop directories share.
-#[derive(Clone)]
-pub struct Common {
-    /// The ledger.
-    pub ledger: Arc<Ledger>,
-    /// Set when npyd is ending.
-    pub stop: Arc<AtomicBool>,
-    /// How progress is shown.
-    pub show: Show,
-    /// How receipts are told.
-    pub tell: Tell,
-    /// How many drops were rejected or failed so far.
-    pub bad: Arc<AtomicU64>,
-}
-
-/// How receipts are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tell {
-    /// In the log.
-    Log,
-    /// As lines for people on standard output.
-    Lines,
-    /// As JSON on standard output.
-    Json,
-}
-
 /// A task's end, told by the worker.
 pub struct Ended {
     rel: PathBuf,
     outcome: Outcome,
-}
-
-enum Outcome {
-    Settled,
-    Again(Wait),
-    Failed(String),
 }
 
 /// One drop directory under care.
@@ -160,90 +129,10 @@ impl Patrol {
         }
     }
 
-    /// Lists the directory and sights everything in it that the ledger does not know as settled.
-    pub fn scan(&mut self, now: Instant) -> disk::Result<()> {
-        let root = Dir::open(&self.inbox.path)?;
-        self.trusts_clock = !disk::fs_info(&root)?.network;
-        self.forgot = false;
-        if !std::mem::replace(&mut self.tidied, true) {
-            self.tidy();
-        }
-        self.scan_below(&root, Path::new(""), now)
-    }
-
-    fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
-        let mut entries = dir.entries()?;
-        if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
-            disk::tidy(dir)?;
-            entries = dir.entries()?;
-        }
-        let (manifests, others): (Vec<_>, Vec<_>) = entries
-            .into_iter()
-            .filter(|(_, kind)| *kind != EntryKind::Other)
-            .partition(|(name, _)| name.to_str().is_some_and(is_manifest_name));
-        let mut accounted = HashSet::new();
-        for (name, kind) in others.into_iter().chain(manifests) {
-            let rel = below.join(&name);
-            if kind == EntryKind::Dir {
-                if self.inbox.recursive && !self.is_own(&rel) {
-                    self.scan_dir(dir, Path::new(&name), &rel, now);
-                }
-            } else if !accounted.remove(&rel) && !self.is_settled(dir, &rel, &mut accounted) {
-                self.sight(rel, now);
-            }
-        }
-        Ok(())
-    }
-
-    /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
-    fn tidy(&self) {
-        let dirs =
-            self.inbox.own_dirs().filter_map(|path| Dir::open(path).ok()).collect::<Vec<_>>();
-        for dir in dirs {
-            if let Err(error) = tidy_below(&dir, if self.inbox.recursive { DEPTH_MAX } else { 0 }) {
-                tracing::warn!("{error}");
-            }
-        }
-    }
-
-    /// One directory that can't be read does not end the scan of the others.
-    fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
-        if rel.components().count() > DEPTH_MAX {
-            let path = self.inbox.path.join(rel);
-            return tracing::warn!(
-                "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
-                path.display()
-            );
-        }
-        let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
-        if let Err(error) = scanned
-            && !error.is_missing()
-        {
-            tracing::warn!("{error}");
-        }
-    }
-
     /// Whether a path lies where npyd itself puts files.
     fn is_own(&self, rel: &Path) -> bool {
         let path = self.inbox.path.join(rel);
         self.inbox.own_dirs().any(|dir| path.starts_with(dir) && dir != self.inbox.path)
-    }
-
-    /// Whether the ledger knows that a data file needs no look; its manifest needs none either.
-    fn is_settled(&self, dir: &Dir, rel: &Path, accounted: &mut HashSet<PathBuf>) -> bool {
-        let path = self.inbox.path.join(rel);
-        let Ok(Some(entry)) = self.common.ledger.latest(&path) else { return false };
-        let Some(known) = Fingerprint::parse(&entry.fingerprint) else { return false };
-        let is = |name: &Path, identity: &str| matches!(dir.stat(name), Ok(Some(stat)) if identity_of(&stat) == identity);
-        let Identity { data, sidecar } = &known.identity;
-        let same = entry.is_settled()
-            && is(Path::new(rel.file_name().unwrap_or_default()), data)
-            && sidecar.as_ref().is_none_or(|(name, identity)| is(Path::new(name), identity))
-            && (entry.event != Event::Rejected.as_str() || known.settings == self.settings);
-        if same {
-            accounted.extend(sidecar.as_ref().map(|(name, _)| rel.with_file_name(name)));
-        }
-        same
     }
 
     /// Something may have landed at this path below the drop directory.
@@ -354,28 +243,14 @@ impl Patrol {
                 }
                 self.wait(rel, Wait::for_somebody(why), now);
             }
-            Ok(Outlook::Leftover(sidecar)) => {
-                match finalize::tidy_leftover(&self.inbox, &sidecar) {
-                    Ok(()) => self.forget(rel),
-                    Err(error) => self.fault(rel, &error.to_string(), now),
-                }
-            }
+            Ok(Outlook::Leftover(sidecar)) => match tidy_leftover(&self.inbox, &sidecar) {
+                Ok(()) => self.forget(rel),
+                Err(error) => self.fault(rel, &error.to_string(), now),
+            },
             Ok(Outlook::Candidate(candidate)) => self.consider(rel, *candidate, now),
             Err(error) if error.is_missing() => self.forget(rel),
             Err(error) => self.fault(rel, &error.to_string(), now),
         }
-    }
-
-    /// A directory that appeared may hold files that came before its watch.
-    fn scan_if_dir(&mut self, rel: &Path, now: Instant) -> bool {
-        if self.inbox.recursive
-            && let Ok(root) = Dir::open(&self.inbox.path)
-            && matches!(root.stat(rel), Ok(Some(stat)) if stat.is_dir())
-        {
-            self.scan_dir(&root, rel, rel, now);
-            return true;
-        }
-        false
     }
 
     fn forget(&mut self, rel: &Path) {
@@ -503,7 +378,7 @@ impl Patrol {
         if first {
             let receipt =
                 Receipt::without_output(Event::Failed, self.inbox.path.clone(), path, why);
-            record(&self.common, &receipt, None);
+            self.common.record(&receipt, None);
         } else {
             tracing::warn!("failed again with {}: {why}", path.display());
         }
@@ -516,7 +391,7 @@ impl Patrol {
         }
         let (inbox, common) = (Arc::clone(&self.inbox), self.common.clone());
         let settings = self.settings;
-        self.work_on(rel, move || rejected(&inbox, &common, &candidate, reason, settings));
+        self.work_on(rel, move || work::reject(&inbox, &common, &candidate, reason, settings));
     }
 
     fn hand_over(&mut self, settled: Settled) {
@@ -525,7 +400,7 @@ impl Patrol {
             return self.postpone(rel);
         }
         let (common, settings) = (self.common.clone(), self.settings);
-        self.work_on(rel, move || carry_out(&common, &settled, settings));
+        self.work_on(rel, move || work::carry_out(&common, &settled, settings));
     }
 
     fn postpone(&mut self, rel: PathBuf) {
@@ -566,105 +441,5 @@ impl Patrol {
             Outcome::Again(wait) => self.wait(&rel, wait, now),
             Outcome::Failed(error) => self.fault(&rel, &error, now),
         }
-    }
-}
-
-fn tidy_below(dir: &Dir, depth: usize) -> disk::Result<()> {
-    disk::tidy(dir)?;
-    if depth > 0 {
-        for (name, kind) in dir.entries()? {
-            if kind == EntryKind::Dir {
-                tidy_below(&dir.open_dir(Path::new(&name))?, depth - 1)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Finalizes and records, in a worker.
-fn carry_out(common: &Common, settled: &Settled, settings: u64) -> Outcome {
-    let path = settled.path();
-    let mut progress = common.show.begin(&path, &common.stop);
-    let result = finalize(settled, &mut progress);
-    drop(progress);
-    match result {
-        Ok(receipt) => {
-            // In place, the file itself was written to: it is known by what it looks like now.
-            let candidate = &settled.candidate;
-            let stamp = candidate.stamp_anew().unwrap_or_else(|_| candidate.stamp());
-            record(common, &receipt, Some(&Fingerprint { settings, identity: stamp.identity() }));
-            Outcome::Settled
-        }
-        Err(Halt::Rejected(reason)) => {
-            rejected(&settled.inbox, common, &settled.candidate, reason, settings)
-        }
-        Err(Halt::Again(why)) => Outcome::Again(Wait { why, proof_in: Some(LOOK_MIN) }),
-        Err(Halt::Busy(why)) => Outcome::Again(Wait::for_somebody(why)),
-        Err(Halt::Gone | Halt::Stopped) => Outcome::Settled,
-        Err(Halt::Failed(error)) => Outcome::Failed(error.to_string()),
-    }
-}
-
-/// Sets a refused drop aside and records why, in a worker.
-fn rejected(
-    inbox: &Inbox,
-    common: &Common,
-    candidate: &Candidate,
-    reason: String,
-    settings: u64,
-) -> Outcome {
-    if let Err(error) = finalize::set_aside(inbox, candidate, &reason) {
-        return Outcome::Failed(error.to_string());
-    }
-    let path = inbox.path.join(&candidate.rel);
-    let receipt = Receipt::without_output(Event::Rejected, inbox.path.clone(), path, reason);
-    let identity = candidate.stamp().identity();
-    record(common, &receipt, Some(&Fingerprint { settings, identity }));
-    Outcome::Settled
-}
-
-fn record(common: &Common, receipt: &Receipt, fingerprint: Option<&Fingerprint>) {
-    if matches!(receipt.event, Event::Rejected | Event::Failed) {
-        common.bad.fetch_add(1, Ordering::Relaxed);
-    }
-    common.tell(receipt);
-    let fingerprint = fingerprint.map(Fingerprint::to_string).unwrap_or_default();
-    if let Err(error) = common.ledger.record(receipt, &fingerprint) {
-        tracing::warn!("{error}");
-    }
-}
-
-impl Common {
-    /// Tells people or programs of a receipt.
-    pub fn tell(&self, receipt: &Receipt) {
-        match self.tell {
-            Tell::Log => log(receipt),
-            Tell::Lines => self.show.print(&receipt.to_string()),
-            Tell::Json => self.show.print(&receipt.to_json()),
-        }
-    }
-}
-
-fn log(receipt: &Receipt) {
-    macro_rules! at {
-        ($level:ident) => {
-            tracing::$level!(
-                event = receipt.event.as_str(),
-                drop = %receipt.drop.display(),
-                source = %receipt.source.display(),
-                output = receipt.output.as_ref().map(|path| tracing::field::display(path.display())),
-                route = receipt.route.map(tracing::field::display),
-                bytes = receipt.bytes,
-                seconds = receipt.seconds.as_secs_f64(),
-                evidence = receipt.evidence.map(tracing::field::display),
-                reason = receipt.reason,
-                "{receipt}"
-            )
-        };
-    }
-    match receipt.event {
-        Event::Rejected | Event::Failed => at!(warn),
-        Event::Found | Event::Waiting => at!(debug),
-        Event::Finalized => at!(info),
     }
 }

@@ -1,0 +1,176 @@
+//! A candidate: a data file that somebody described, open, and what is to be done with it now.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{Inbox, Salvage};
+use crate::disk::{self, DataFile, Stat};
+use crate::npy::{self, Header};
+use crate::recognize::{Dump, FileName};
+use crate::settle::{self, Evidence, Look, Rules, Verdict, Wait, Writer};
+use crate::stamp::Stamp;
+
+/// A data file and what describes it, both open.
+pub struct Candidate {
+    /// The data file's path below the drop directory.
+    pub rel: PathBuf,
+    /// The data file's name.
+    pub name: FileName,
+    /// The data file.
+    pub file: DataFile,
+    /// What it looked like when it was opened.
+    pub stat: Stat,
+    /// The file that describes it.
+    pub sidecar: Option<Sidecar>,
+    /// What it holds, or why that can't be told.
+    pub dump: Result<Dump, String>,
+}
+
+/// A file that describes a data file.
+pub struct Sidecar {
+    /// Its path below the drop directory.
+    pub rel: PathBuf,
+    /// Its name.
+    pub name: FileName,
+    /// The file.
+    pub file: DataFile,
+    /// What it looked like when it was opened.
+    pub stat: Stat,
+}
+
+/// What is to be done with a candidate now.
+pub enum Decision {
+    /// Make the array with this header.
+    Finalize {
+        /// The array's header.
+        header: Box<Header>,
+        /// What proved that the data are complete.
+        evidence: Evidence,
+        /// What people should know about it.
+        remark: Option<String>,
+    },
+    /// Look again later.
+    Wait(Wait),
+    /// It can't become an array as it is.
+    Reject(String),
+}
+
+impl Candidate {
+    /// What it looked like at this look.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            data: self.stat,
+            sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
+        }
+    }
+
+    /// What it looks like now, after npyd itself wrote to the data file.
+    pub fn stamp_anew(&self) -> disk::Result<Stamp> {
+        Ok(Stamp { data: self.file.stat()?, ..self.stamp() })
+    }
+
+    /// Who writes to the data file.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        writer(&self.file)
+    }
+
+    /// How long ago its files last changed by the file system's own word, if that can be said.
+    #[must_use]
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        let stats = [Some(&self.stat), self.sidecar.as_ref().map(|sidecar| &sidecar.stat)];
+        let latest =
+            stats.into_iter().flatten().map(|stat| stat.mtime_ns.max(stat.ctime_ns)).max()?;
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
+        let age = i128::try_from(now).ok()? - i128::from(latest);
+        u64::try_from(age).ok().map(Duration::from_nanos)
+    }
+
+    /// Decides what is to be done, given how long nothing has changed.
+    pub fn decide(&self, inbox: &Inbox, unchanged: Duration) -> disk::Result<Decision> {
+        let rules = Rules { quiet: inbox.quiet, allow_trailing: inbox.allow_trailing };
+        let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
+        let dump = match &self.dump {
+            Ok(dump) => dump,
+            Err(reason) => {
+                return Ok(self.unreadable(reason, sidecar_writer, unchanged, rules.quiet));
+            }
+        };
+        let marker_len = dump.marker.as_ref().map_or(0, Vec::len);
+        let look = Look {
+            size: self.stat.size,
+            allocated: self.stat.blocks.saturating_mul(512),
+            writer: self.writer(),
+            sidecar_writer,
+            first_bytes: self.file.read_at_most(0, marker_len)?,
+            unchanged,
+        };
+        Ok(match settle::settle(dump, &look, &rules) {
+            Verdict::Ready(evidence) => match dump.header(self.stat.size) {
+                Ok(header) => {
+                    Decision::Finalize { header: Box::new(header), evidence, remark: None }
+                }
+                Err(reason) => Decision::Reject(reason),
+            },
+            Verdict::Wait(wait) => Decision::Wait(wait),
+            Verdict::Refused(reason) => Decision::Reject(reason),
+            Verdict::Abandoned => self.abandoned(dump, inbox.salvage)?,
+        })
+    }
+
+    /// A description that can't be read may just not be written to its end.
+    fn unreadable(
+        &self,
+        reason: &str,
+        sidecar: Option<Writer>,
+        unchanged: Duration,
+        quiet: Duration,
+    ) -> Decision {
+        let writer = sidecar.unwrap_or_else(|| writer(&self.file));
+        if writer == Writer::Present {
+            Decision::Wait(Wait::for_somebody(format!("it is still being written: {reason}")))
+        } else if unchanged < quiet {
+            Decision::Wait(Wait {
+                why: reason.to_owned(),
+                proof_in: Some(quiet.saturating_sub(unchanged)),
+            })
+        } else {
+            Decision::Reject(reason.to_owned())
+        }
+    }
+
+    /// The producer of a pending file died.
+    fn abandoned(&self, dump: &Dump, salvage: Salvage) -> disk::Result<Decision> {
+        let written = self.file.written_upto(dump.data_offset)?;
+        let salvaged = dump.salvaged_header(written);
+        let records = salvaged.as_ref().map_or(0, |header| match header.order() {
+            npy::Order::C => header.shape().first().copied().unwrap_or(0),
+            npy::Order::F => header.shape().last().copied().unwrap_or(0),
+        });
+        let found = format!(
+            "it was abandoned: its producer is gone without marking it ready; {records} complete \
+             records ({written} of {} bytes) were written",
+            self.stat.size
+        );
+        Ok(match (salvage, salvaged) {
+            (Salvage::WholeRecords, Some(header)) => Decision::Finalize {
+                header: Box::new(header),
+                evidence: Evidence::Salvaged,
+                remark: Some(found),
+            },
+            (Salvage::WholeRecords, None) => Decision::Reject(found),
+            (Salvage::Quarantine, _) => Decision::Reject(format!(
+                "{found}: set salvage = \"whole-records\" to keep them, or let the producer finish it"
+            )),
+        })
+    }
+}
+
+fn writer(file: &DataFile) -> Writer {
+    match file.writer() {
+        disk::Writer::None => Writer::None,
+        disk::Writer::Present => Writer::Present,
+        disk::Writer::Unknown(_) => Writer::Unknown,
+    }
+}

@@ -1,0 +1,25 @@
+//! What the command line says of itself.
+
+use crate::support::Site;
+
+#[test]
+fn help() {
+    let site = Site::new();
+    let commands =
+        ["", "run", "sweep", "finalize", "explain", "inspect", "check", "history", "retry"];
+    let mut told = String::new();
+    for command in commands {
+        let args: Vec<_> = [command, "--help"].into_iter().filter(|it| !it.is_empty()).collect();
+        let outcome = site.npyd(&args).expect_code(0);
+        told.extend(["$ npyd ", &args.join(" "), "\n", &outcome.stdout, "\n"]);
+    }
+    let mut settings = site.settings();
+    settings.add_filter(r"\[env: NPYD_CONFIG=[^\]]*\]", "[env: NPYD_CONFIG=…]");
+    settings.bind(|| insta::assert_snapshot!(told));
+}
+
+#[test]
+fn version() {
+    let version = Site::new().npyd(&["--version"]).expect_code(0).stdout;
+    assert_eq!(version, concat!("npyd ", env!("CARGO_PKG_VERSION"), "\n"));
+}
