@@ -27,6 +27,7 @@ mod remake;
 mod source;
 
 // The daemon's life.
+mod filesystems;
 mod full;
 mod inbox;
 mod large;

@@ -1,0 +1,178 @@
+//! The same drops on every file system that this machine has: what one of them can't do is done
+//! another way, and comes to the same.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::{PendingFile, SCAN_MANIFEST, Site, as_root, left_out, scan_bytes, scan_npy};
+
+/// A file system at a directory of the site; unmounted when dropped.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
+        assert!(status.success() || std::thread::panicking(), "umount {}", self.0.display());
+    }
+}
+
+fn succeeds(program: &str, args: &[&str]) -> bool {
+    match Command::new(program).args(args).output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            left_out(&format!("{program} {args:?}: {}: {error}", output.status));
+            false
+        }
+        Err(error) => {
+            left_out(&format!("{program}: {error}"));
+            false
+        }
+    }
+}
+
+/// A new file system of a kind, on an image in the site, mounted there as `fs`.
+fn mount(site: &Site, kind: &str) -> Option<Mounted> {
+    let at = site.path("fs");
+    std::fs::create_dir(&at).unwrap();
+    let place = at.to_str().unwrap();
+    let mounted = match kind {
+        "tmpfs" => succeeds("mount", &["-t", kind, "npyd", place]),
+        // Passes everything on to another directory, from outside the kernel.
+        "fuse" => {
+            std::fs::create_dir(site.path("below")).unwrap();
+            succeeds("bindfs", &[site.path("below").to_str().unwrap(), place])
+        }
+        _ => {
+            let image = site.path("image");
+            let image = image.to_str().unwrap();
+            let force = if kind.starts_with("ext") { "-F" } else { "-f" };
+            File::create(image).unwrap().set_len(400 << 20).unwrap();
+            succeeds(&format!("mkfs.{kind}"), &["-q", force, image])
+                && succeeds("mount", &["-t", kind, "-o", "loop", image, place])
+        }
+    };
+    mounted.then(|| Mounted(at))
+}
+
+/// A site whose directories all lie on a file system of that kind.
+fn with_all_on(kind: &str, settings: &str) -> Option<(Site, Mounted)> {
+    let site = Site::new();
+    let mounted = mount(&site, kind)?;
+    for name in ["in", "out", "archive"] {
+        std::fs::create_dir(mounted.0.join(name)).unwrap();
+    }
+    for name in ["in", "out"] {
+        std::fs::remove_dir(site.path(name)).unwrap();
+    }
+    let root = mounted.0.display();
+    site.write(
+        "npyd.toml",
+        format!(
+            "state_dir = \"state\"\n[[drop]]\npath = \"{root}/in\"\noutput = \"{root}/out\"\n\
+             quiet = \"200ms\"\n{settings}\n"
+        ),
+    );
+    Some((site, mounted))
+}
+
+/// A copy, a header in place, a pending file and a replaced array; larger than one window.
+fn drops_become_arrays(kind: &str) {
+    let archive = "source = \"archive\"\non_conflict = \"replace\"\narchive = \"fs/archive\"";
+    let Some((site, mounted)) = with_all_on(kind, archive) else { return };
+    site.write("fs/in/scan.raw", scan_bytes()).write("fs/in/scan.raw.toml", SCAN_MANIFEST);
+    site.write("fs/in/room.raw", [&[0; 128][..], &scan_bytes()].concat());
+    site.write("fs/in/room.toml", format!("{SCAN_MANIFEST}reserved = 128\n"));
+    site.write("fs/in/x.npy.pending", PendingFile::ready(&[-1, 3]).with(&[7; 24]));
+    let large: Vec<u8> = (0..9_000_001_u32).map(|n| (n % 251) as u8).collect();
+    site.write("fs/in/large.raw", &large).write("fs/in/large.toml", "dtype='|u1'\nshape=[-1]\n");
+    site.write("fs/out/scan.npy", "something else");
+
+    let mut daemon = site.daemon();
+    for name in ["large", "room", "x"] {
+        daemon.wait_for_file(&format!("fs/out/{name}.npy"));
+    }
+    daemon.wait_for_file("fs/archive/scan.raw.toml").wait_for_file("fs/archive/large.toml");
+    assert!(daemon.stop().success());
+    assert_eq!(site.read("fs/out/scan.npy"), scan_npy());
+    assert!(site.read("fs/out/room.npy").ends_with(&scan_bytes()));
+    assert!(site.read("fs/out/x.npy").starts_with(b"\x93NUMPY"));
+    assert!(site.read("fs/out/large.npy").ends_with(&large), "{kind}");
+    assert_eq!(site.read("fs/archive/scan.raw"), scan_bytes());
+    let out = ["large.npy", "room.npy", "room.toml.done", "scan.npy", "x.npy"];
+    assert_eq!(site.names("fs/out"), out);
+    assert_eq!(site.names("fs/in"), [""; 0]);
+    site.npyd(&["check"]).expect_code(0);
+    drop(mounted);
+}
+
+/// What was published before a crash is known again where files carry no mark, too.
+fn a_lost_ledger_does_no_harm(kind: &str) {
+    let Some((site, mounted)) = with_all_on(kind, "on_conflict = \"number\"") else { return };
+    site.write("fs/in/scan.raw", scan_bytes()).write("fs/in/scan.raw.toml", SCAN_MANIFEST);
+    site.sweep_until("finalized");
+    site.lose_ledger().sweep_until("found");
+    assert_eq!(site.names("fs/out"), ["scan.npy"]);
+    drop(mounted);
+}
+
+macro_rules! on {
+    ($($kind:ident),*) => { $(
+        #[test]
+        fn $kind() {
+            if as_root() {
+                drops_become_arrays(stringify!($kind));
+                a_lost_ledger_does_no_harm(stringify!($kind));
+            }
+        }
+    )* };
+}
+
+// ext2 has no preallocation; fuse no unnamed files, and other hosts may write to it.
+on!(ext2, ext4, xfs, btrfs, tmpfs, fuse);
+
+/// A file system that others may write to unseen is polled without being asked.
+#[test]
+fn a_network_file_system_is_polled() {
+    if !as_root() {
+        return;
+    }
+    let Some((site, mounted)) = with_all_on("fuse", "rescan = \"1h\"") else { return };
+    let mut daemon = site.daemon();
+    daemon.wait_for_log("polling");
+    // Written below, where no event comes from.
+    site.write("below/in/scan.raw", scan_bytes()).write("below/in/scan.raw.toml", SCAN_MANIFEST);
+    daemon.wait_for_file("fs/out/scan.npy");
+    assert!(daemon.stop().success());
+    drop(mounted);
+}
+
+/// Array and archive on another file system than the drop.
+#[test]
+fn across_file_systems() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    let Some(mounted) = mount(&site, "tmpfs") else { return };
+    std::fs::create_dir(site.path("fs/archive")).unwrap();
+    let root = site.path("");
+    let root = root.display();
+    site.write(
+        "npyd.toml",
+        format!(
+            "state_dir = \"state\"\n[[drop]]\npath = \"{root}in\"\noutput = \"{root}fs\"\n\
+             quiet = \"200ms\"\nsource = \"archive\"\narchive = \"{root}fs/archive\"\n"
+        ),
+    );
+    site.scan("scan");
+    site.drop_file("x.npy", PendingFile::ready(&[2, 3]).with(&[7; 24]));
+    let receipts = site.sweep().expect_code(0).json();
+    assert!(receipts.iter().all(|receipt| receipt["route"] == "copy"), "{receipts:?}");
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("fs/archive"), ["scan.raw", "scan.raw.toml", "x.npy"]);
+    assert_eq!(site.read("fs/scan.npy"), scan_npy());
+    assert!(site.read("fs/x.npy").starts_with(b"\x93NUMPY"));
+    drop(mounted);
+}
