@@ -124,3 +124,79 @@ fn map(output: &Output, at: u64, len: u64) -> Result<MmapMut, DiskError> {
     let _ = window.advise(Advice::PopulateWrite);
     Ok(window)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::Dir;
+
+    /// A source of so many bytes, no two neighbors alike, and a directory to copy it to.
+    fn source(len: u64) -> (tempfile::TempDir, Dir, DataFile, Vec<u8>) {
+        let temp = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        fs::write(temp.path().join("source"), &bytes).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let file = dir.open_file(Path::new("source")).unwrap().unwrap();
+        (temp, dir, file, bytes)
+    }
+
+    fn go_on(_: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    #[test]
+    fn every_byte_arrives_in_order() {
+        for len in [0, 1, 4095, 4096, WINDOW - 128, WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW + 17]
+        {
+            let (temp, dir, source, bytes) = source(len + 3);
+            for head_len in [0, 64, 128, 4096] {
+                for mapped in [true, false] {
+                    let head = vec![0xaa; head_len];
+                    let mut output = Output::create(&dir, head_len as u64 + len).unwrap();
+                    if !mapped {
+                        output.forget_preallocation();
+                    }
+                    let mut seen = Vec::new();
+                    let copy = Copy { source: &source, head: &head, offset: 3, len };
+                    copy.run(&output, &mut |some| seen.extend_from_slice(some), &mut go_on)
+                        .unwrap();
+                    assert!(output.publish(Path::new("target"), true).unwrap());
+                    let target = fs::read(temp.path().join("target")).unwrap();
+                    let case = format!("{len} bytes behind {head_len}, mapped: {mapped}");
+                    assert!(target == [&head[..], &bytes[3..]].concat(), "{case}");
+                    assert!(seen == bytes[3..], "{case}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stopped_copy_leaves_nothing() {
+        let (temp, dir, source, _) = source(3 * WINDOW);
+        let output = Output::create(&dir, 3 * WINDOW).unwrap();
+        let copy = Copy { source: &source, head: &[], offset: 0, len: 3 * WINDOW };
+        let stopped = copy.run(&output, &mut |_| {}, &mut |_| ControlFlow::Break(()));
+        assert!(matches!(stopped, Err(CopyError::Stopped)));
+        drop(output);
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_source_that_ends_early_is_noticed() {
+        let (temp, dir, source, _) = source(2 * WINDOW);
+        let output = Output::create(&dir, 2 * WINDOW).unwrap();
+        let copy = Copy { source: &source, head: &[], offset: 0, len: 2 * WINDOW };
+        let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
+        let ended = copy.run(&output, &mut |_| {}, &mut |_| {
+            file.set_len(WINDOW + 5).unwrap();
+            ControlFlow::Continue(())
+        });
+        assert!(
+            matches!(ended, Err(CopyError::SourceEnded { at }) if at == WINDOW + 5),
+            "{ended:?}"
+        );
+    }
+}

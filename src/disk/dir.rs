@@ -350,3 +350,86 @@ impl AsFd for Dir {
         self.fd.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs as std_fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn open(dir: &Dir, name: &str) -> Option<DataFile> {
+        dir.open_file(Path::new(name)).unwrap()
+    }
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        let temp = tempfile::tempdir().unwrap();
+        std_fs::create_dir_all(temp.path().join("root/sub")).unwrap();
+        std_fs::write(temp.path().join("outside"), "secret").unwrap();
+        std_fs::write(temp.path().join("root/sub/inside"), "data").unwrap();
+        symlink("../outside", temp.path().join("root/link")).unwrap();
+        symlink("sub", temp.path().join("root/linked-dir")).unwrap();
+        let dir = Dir::open(&temp.path().join("root")).unwrap();
+        assert!(open(&dir, "sub/inside").is_some());
+        assert!(open(&dir, "nothing").is_none());
+        assert!(open(&dir, "link").is_none() && open(&dir, "linked-dir/inside").is_none());
+        for climbing in
+            ["../outside", "sub/../../outside", "sub/../sub/inside", "/etc/passwd", "", "."]
+        {
+            assert!(dir.open_file(Path::new(climbing)).is_err(), "{climbing}");
+            assert!(dir.stat(Path::new(climbing)).is_err(), "{climbing}");
+        }
+        assert!(dir.open_dir(Path::new("linked-dir")).is_err());
+    }
+
+    #[test]
+    fn a_fifo_is_no_file_and_nobody_waits_for_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("fifo");
+        fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        assert!(!open(&dir, "fifo").unwrap().stat().unwrap().is_file());
+        assert_eq!(dir.entries().unwrap(), [(OsString::from("fifo"), EntryKind::Other)]);
+    }
+
+    #[test]
+    fn only_the_file_that_is_open_is_removed_or_moved() {
+        let temp = tempfile::tempdir().unwrap();
+        let (a, b) = (temp.path().join("a"), temp.path().join("b"));
+        let dir = Dir::open(temp.path()).unwrap();
+        let name = Path::new("a");
+        std_fs::write(&a, "old").unwrap();
+        let old = open(&dir, "a").unwrap();
+        std_fs::write(&b, "new").unwrap();
+        std_fs::rename(&b, &a).unwrap();
+        assert!(!dir.remove_if_same(name, &old).unwrap());
+        assert_eq!(dir.move_if_same(name, &old, &dir, Path::new("c")).unwrap(), Moved::NotSame);
+        assert_eq!(std_fs::read_to_string(&a).unwrap(), "new");
+
+        let new = open(&dir, "a").unwrap();
+        std_fs::write(&b, "in the way").unwrap();
+        assert_eq!(
+            dir.move_if_same(name, &new, &dir, Path::new("b")).unwrap(),
+            Moved::TargetExists
+        );
+        assert_eq!(dir.move_if_same(name, &new, &dir, Path::new("c")).unwrap(), Moved::Moved);
+        assert!(dir.remove_if_same(Path::new("c"), &new).unwrap());
+        assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
+    }
+
+    #[test]
+    fn a_taken_source_gets_its_name_back_unless_it_is_worked_on() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let taken = taken_name(Path::new("scan.raw"));
+        std_fs::write(temp.path().join(&taken), "data").unwrap();
+        let worked_on = dir.open_file(&taken).unwrap().unwrap();
+        let claim = worked_on.claim().unwrap().unwrap();
+        super::super::tidy(&dir).unwrap();
+        assert!(temp.path().join(&taken).exists());
+        drop((claim, worked_on));
+        super::super::tidy(&dir).unwrap();
+        assert!(temp.path().join("scan.raw").exists());
+    }
+}

@@ -262,3 +262,74 @@ impl AsFd for DataFile {
         self.fd.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs as std_fs;
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+
+    use memmap2::MmapMut;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf, DataFile) {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("data");
+        std_fs::write(&path, content).unwrap();
+        let file = DataFile::open(&path).unwrap();
+        (temp, path, file)
+    }
+
+    #[test]
+    fn a_writer_is_seen_and_so_is_a_mapping() {
+        let (_temp, path, file) = file(&[0; 8192]);
+        assert_eq!(file.writer(), Writer::None);
+        let writer = std_fs::File::options().read(true).write(true).open(&path).unwrap();
+        assert_eq!(file.writer(), Writer::Present);
+        // SAFETY: only this test knows the file, and does not truncate it.
+        let mapping = unsafe { MmapMut::map_mut(&writer) }.unwrap();
+        drop(writer);
+        assert_eq!(file.writer(), Writer::Present, "through a mapping alone");
+        drop(mapping);
+        assert_eq!(file.writer(), Writer::None);
+    }
+
+    #[test]
+    fn one_claim_at_a_time() {
+        let (_temp, path, file) = file(b"data");
+        let other = DataFile::open(&path).unwrap();
+        let claim = file.claim().unwrap().unwrap();
+        assert!(other.claim().unwrap().is_none());
+        drop((claim, file));
+        assert!(other.claim().unwrap().is_some());
+    }
+
+    #[test]
+    fn an_early_end_says_where_it_is() {
+        let (_temp, _, file) = file(b"0123456789");
+        assert_eq!(file.read_at_most(8, 100).unwrap(), b"89");
+        let error = file.read_exact_at(&mut [0; 4], 8).unwrap_err();
+        assert_eq!(error.io().kind(), std::io::ErrorKind::UnexpectedEof);
+        assert!(error.to_string().contains("ends at byte 10"), "{error}");
+    }
+
+    #[test]
+    fn holes_tell_what_was_written() {
+        let (_temp, path, file) = file(b"");
+        let writer = std_fs::File::options().write(true).open(&path).unwrap();
+        writer.set_len(1 << 20).unwrap();
+        assert_eq!(file.written_upto(0).unwrap(), 0);
+        writer.write_all_at(&vec![1; 65536], 0).unwrap();
+        writer.write_all_at(&[1; 4096], 1 << 19).unwrap();
+        assert_eq!(file.written_upto(0).unwrap(), 65536);
+        assert_eq!(file.written_upto(2 << 20).unwrap(), 1 << 20);
+    }
+
+    #[test]
+    fn special_bits_are_dropped() {
+        let (_temp, path, file) = file(b"data");
+        std_fs::set_permissions(&path, std_fs::Permissions::from_mode(0o4755)).unwrap();
+        file.writable().unwrap().drop_special_bits().unwrap();
+        assert_eq!(std_fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o755);
+    }
+}

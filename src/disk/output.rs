@@ -73,6 +73,12 @@ impl Output {
         self.preallocated
     }
 
+    /// As on a file system that can't preallocate.
+    #[cfg(test)]
+    pub(super) fn forget_preallocation(&mut self) {
+        self.preallocated = false;
+    }
+
     /// Gives it its name, and makes both durable. `false`: the name is taken, and was not to be
     /// replaced; another may be tried. Any other failure is final.
     pub fn publish(&mut self, name: &Path, replace: bool) -> Result<bool> {
@@ -186,4 +192,61 @@ pub fn tidy(dir: &Dir) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn output(dir: &Dir, text: &str) -> Output {
+        let output = Output::create(dir, text.len() as u64).unwrap();
+        output.file().write_all_at(text.as_bytes(), 0).unwrap();
+        output
+    }
+
+    #[test]
+    fn a_taken_name_is_not_lost() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        fs::write(temp.path().join("x"), "theirs").unwrap();
+        let mut new = output(&dir, "ours");
+        assert!(!new.publish(Path::new("x"), false).unwrap());
+        assert_eq!(fs::read_to_string(temp.path().join("x")).unwrap(), "theirs");
+        assert!(new.publish(Path::new("y"), false).unwrap());
+        assert!(output(&dir, "newer").publish(Path::new("x"), true).unwrap());
+        drop(output(&dir, "never published"));
+        assert_eq!(fs::read_to_string(temp.path().join("x")).unwrap(), "newer");
+        assert_eq!(fs::read_to_string(temp.path().join("y")).unwrap(), "ours");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_named_temporary_file_goes_with_its_output() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let (file, name, claim) = create_named(&dir, Mode::from_raw_mode(0o666)).unwrap();
+        assert!(is_own_name(name.to_str().unwrap()) && temp.path().join(&name).exists());
+        tidy(&dir).unwrap(); // it is locked
+        assert!(temp.path().join(&name).exists());
+        let dir = dir.again().unwrap();
+        drop(Output {
+            file,
+            dir,
+            temporary: Some((name, claim)),
+            preallocated: false,
+            synced: false,
+        });
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_is_never_replaced() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        fs::create_dir(temp.path().join("x")).unwrap();
+        assert!(output(&dir, "ours").publish(Path::new("x"), true).is_err());
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
 }
