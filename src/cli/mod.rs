@@ -56,7 +56,8 @@ enum Command {
 #[derive(Args)]
 struct ConfigArgs {
     /// The configuration
-    #[arg(long, env = "NPYD_CONFIG", default_value = config::DEFAULT_PATH, value_name = "FILE")]
+    #[arg(long, env = "NPYD_CONFIG", hide_env_values = true)]
+    #[arg(default_value = config::DEFAULT_PATH, value_name = "FILE")]
     config: PathBuf,
 }
 
