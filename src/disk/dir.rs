@@ -112,15 +112,37 @@ impl Dir {
             Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(rel)))),
             Err(error) if error.is_missing() => Ok(None),
             // A link or a socket: there, but not a file npyd would take.
-            Err(error) if error.is(&[Errno::LOOP, Errno::NXIO]) => Ok(None),
+            Err(error) if error.is(&[Errno::LOOP, Errno::NXIO, Errno::NOTDIR]) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     fn open_beneath(&self, rel: &Path, flags: OFlags) -> Result<OwnedFd> {
         self.check_plain(rel)?;
-        fs::openat2(&self.fd, rel, flags, Mode::empty(), RESOLVE)
-            .map_err(|errno| self.error_at("open", rel, errno))
+        let opened = match fs::openat2(&self.fd, rel, flags, Mode::empty(), RESOLVE) {
+            // systemd's RestrictSUIDSGID and some containers keep the call from their programs.
+            Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(rel, flags),
+            opened => opened,
+        };
+        opened.map_err(|errno| self.error_at("open", rel, errno))
+    }
+
+    /// The same without `openat2`: one directory after the other, none of them by a link, and all
+    /// on one mount.
+    fn open_by_steps(&self, rel: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let mount = Stat::of(&self.fd)?.mount;
+        let mut at: Option<OwnedFd> = None;
+        let mut names = rel.iter().peekable();
+        while let Some(name) = names.next() {
+            let flags = if names.peek().is_some() { DIR_FLAGS } else { flags };
+            let from = at.as_ref().unwrap_or(&self.fd);
+            let next = fs::openat(from, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+            if Stat::of(&next)?.mount != mount {
+                return Err(Errno::XDEV);
+            }
+            at = Some(next);
+        }
+        at.ok_or(Errno::NOENT)
     }
 
     /// `sub/../sub/x` would pass the kernel's checks.
@@ -381,6 +403,12 @@ mod tests {
             assert!(dir.stat(Path::new(climbing)).is_err(), "{climbing}");
         }
         assert!(dir.open_dir(Path::new("linked-dir")).is_err());
+
+        let by_steps = |rel| dir.open_by_steps(Path::new(rel), OPEN_FLAGS);
+        assert!(by_steps("sub/inside").is_ok());
+        for elsewhere in ["nothing", "link", "linked-dir/inside"] {
+            assert!(by_steps(elsewhere).is_err(), "{elsewhere}");
+        }
     }
 
     #[test]
