@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Halt, Settled, Site, hash, verify};
+use super::{Halt, Settled, Site, check_sidecar, hash, verify};
 use crate::disk::{self, CopyError, Output};
 use crate::look::SOURCE_ATTR;
 use crate::progress::Progress;
@@ -46,6 +46,7 @@ pub(super) fn fill(
         verify(settled, hasher)?;
     }
     check_source(settled)?;
+    check_sidecar(settled, site)?;
     output
         .file()
         .set_attr(SOURCE_ATTR, settled.candidate.stamp().identity().to_string().as_bytes())?;

@@ -158,6 +158,7 @@ fn check_unchanged(settled: &Settled, site: &Site) -> Result<(), Halt> {
     if !named.is_same_file(&candidate.stat) {
         return Err(Halt::Again("it was replaced by another file".to_owned()));
     }
+    check_sidecar(settled, site)?;
     let now = candidate.file.stat()?;
     if settled.evidence == Evidence::Ready {
         // The producer's word stands, whatever its mapping still does to the times. Another npyd
@@ -172,6 +173,16 @@ fn check_unchanged(settled: &Settled, site: &Site) -> Result<(), Halt> {
         };
     }
     if now == candidate.stat { Ok(()) } else { Err(Halt::Again("it changed".to_owned())) }
+}
+
+/// What describes the data must still be what was read.
+fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
+    let Some(sidecar) = &settled.candidate.sidecar else { return Ok(()) };
+    if site.source.stat(sidecar.name.as_ref())? == Some(sidecar.stat) {
+        Ok(())
+    } else {
+        Err(Halt::Again(format!("`{}` changed", sidecar.name)))
+    }
 }
 
 fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
