@@ -7,6 +7,10 @@ use crate::config::Readers;
 use crate::npy::{self, Header, commit_bytes};
 use crate::recognize::{Dump, Front, OwnHeader};
 
+/// The block of the common file systems that share blocks, in bytes. A header of that length keeps
+/// the mapped data aligned, and np.load takes it.
+const PAGE: u64 = 4096;
+
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR: usize = 512;
 
@@ -18,6 +22,8 @@ const UNIVERSAL_LEN: u64 = 128;
 pub enum Route {
     /// The header is written before the data, where there is room for it.
     InPlace,
+    /// A new file shares the data's blocks behind its header.
+    Reflink,
     /// The data are copied behind a new header.
     Copy,
 }
@@ -28,6 +34,7 @@ impl Route {
     pub fn as_str(self) -> &'static str {
         match self {
             Route::InPlace => "in-place",
+            Route::Reflink => "reflink",
             Route::Copy => "copy",
         }
     }
@@ -55,15 +62,21 @@ pub struct Plan {
 pub enum Work {
     /// Synced data first; then each of these writes, each synced before the next.
     InPlace(Vec<Write>),
-    /// This header, and behind it so many bytes of the source.
-    Copy {
-        /// The new file's header.
-        head: Vec<u8>,
-        /// Where the data begin in the source.
-        offset: u64,
-        /// How many bytes they have.
-        len: u64,
-    },
+    /// A new file: this header, and the data shared behind it.
+    Reflink(NewFile),
+    /// A new file: this header, and the data copied behind it.
+    Copy(NewFile),
+}
+
+/// A file to be made: a header, and behind it so many bytes of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// The new file's header.
+    pub head: Vec<u8>,
+    /// Where the data begin in the source.
+    pub offset: u64,
+    /// How many bytes they have.
+    pub len: u64,
 }
 
 /// Bytes to be written over those at an offset of the data file.
@@ -82,6 +95,8 @@ pub struct Terms {
     pub readers: Readers,
     /// Whether the data file can be renamed to its final name.
     pub same_file_system: bool,
+    /// Whether files may share blocks there.
+    pub may_share: bool,
 }
 
 impl Plan {
@@ -90,7 +105,8 @@ impl Plan {
     pub fn route(&self) -> Route {
         match self.work {
             Work::InPlace(_) => Route::InPlace,
-            Work::Copy { .. } => Route::Copy,
+            Work::Reflink(_) => Route::Reflink,
+            Work::Copy(_) => Route::Copy,
         }
     }
 
@@ -98,7 +114,7 @@ impl Plan {
     #[must_use]
     pub fn head(&self, dump: &Dump) -> Vec<u8> {
         let writes = match &self.work {
-            Work::Copy { head, .. } => return head.clone(),
+            Work::Reflink(new) | Work::Copy(new) => return new.head.clone(),
             Work::InPlace(writes) => writes,
         };
         let mut head = match &dump.front {
@@ -122,17 +138,49 @@ impl Plan {
             Front::Reserved(room) => Some(fill_reserved(dump, &header, *room, terms.readers)),
             Front::Header(own) => Some(commit(own, &header, terms.readers)),
         };
-        let (work, passed_over) = match in_place {
-            Some(Ok(writes)) => (Work::InPlace(writes), Vec::new()),
-            Some(Err(reason)) => (copy(dump, &header), vec![(Route::InPlace, reason)]),
-            None => (copy(dump, &header), Vec::new()),
-        };
+        let mut passed_over = Vec::new();
+        match in_place {
+            Some(Ok(writes)) => return Plan { header, work: Work::InPlace(writes), passed_over },
+            Some(Err(reason)) => passed_over.push((Route::InPlace, reason)),
+            None => {}
+        }
+        match share(dump, &header, *terms) {
+            Ok(new) => return Plan { header, work: Work::Reflink(new), passed_over },
+            Err(reason) => passed_over.extend(reason.map(|reason| (Route::Reflink, reason))),
+        }
+        let work = Work::Copy(copy(dump, &header));
+        Plan { header, work, passed_over }
+    }
+
+    /// The same by a copy, for the file system would not share the data after all.
+    #[must_use]
+    pub fn by_copy(self, dump: &Dump, reason: String) -> Self {
+        let Plan { header, mut passed_over, .. } = self;
+        passed_over.push((Route::Reflink, reason));
+        let work = Work::Copy(copy(dump, &header));
         Plan { header, work, passed_over }
     }
 }
 
-fn copy(dump: &Dump, header: &Header) -> Work {
-    Work::Copy { head: header.numpy_bytes(), offset: dump.data_offset, len: header.data_len() }
+fn copy(dump: &Dump, header: &Header) -> NewFile {
+    NewFile { head: header.numpy_bytes(), offset: dump.data_offset, len: header.data_len() }
+}
+
+/// A header of one page, and the data shared behind it. An error without a reason: nobody would
+/// expect that here.
+fn share(dump: &Dump, header: &Header, terms: Terms) -> Result<NewFile, Option<String>> {
+    if !terms.may_share || header.data_len() == 0 {
+        return Err(None);
+    }
+    if terms.readers == Readers::Any {
+        return Err(Some("a header of a page is not one that every reader takes".to_owned()));
+    }
+    if !dump.data_offset.is_multiple_of(PAGE) {
+        let offset = dump.data_offset;
+        return Err(Some(format!("the data begin at byte {offset}, not at a multiple of {PAGE}")));
+    }
+    let head = header.bytes_filling(PAGE).map_err(|error| Some(error.to_string()))?;
+    Ok(NewFile { head, offset: dump.data_offset, len: header.data_len() })
 }
 
 /// The header in the reserved region. The file's name is not final while it is written; only a

@@ -145,7 +145,9 @@ fn explain_plan(
         None => true,
         Some(dir) => Dir::open(dir)?.is_on_mount_of(&source)?,
     };
-    let terms = Terms { readers: inbox.readers, same_file_system };
+    let at = inbox.output.as_ref().map_or_else(|| source.again(), |dir| Dir::open(dir))?;
+    let may_share = disk::fs_info(&at)?.may_share();
+    let terms = Terms { readers: inbox.readers, same_file_system, may_share };
     let plan = Plan::new(dump, header, &terms);
     let head = plan.head(dump);
     let passed_over = plan.passed_over.iter();

@@ -142,6 +142,11 @@ impl DataFile {
         Ok(())
     }
 
+    /// Cuts the file, or lengthens it by a hole.
+    pub(super) fn set_len(&self, len: u64) -> Result<()> {
+        fs::ftruncate(&self.fd, len).map_err(|errno| self.error("cut", errno))
+    }
+
     /// Makes the content durable. An error is final for this file: another call may say that all is
     /// well when it is not.
     pub fn sync_data(&self) -> Result<()> {

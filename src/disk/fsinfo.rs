@@ -20,6 +20,14 @@ pub struct FsInfo {
     pub free: u64,
 }
 
+impl FsInfo {
+    /// Whether files may share blocks here; only those are named that never do.
+    #[must_use]
+    pub fn may_share(&self) -> bool {
+        !["ext4", "tmpfs", "vfat", "exfat", "f2fs", "ntfs3", "fuse"].contains(&self.kind.as_str())
+    }
+}
+
 /// Kinds of file systems by `f_type` (`statfs(2)`, `linux/magic.h`), and whether each is a
 /// network's.
 const KINDS: [(u32, &str, bool); 23] = [

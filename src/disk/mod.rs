@@ -10,6 +10,7 @@ mod file;
 mod fsinfo;
 mod lease;
 mod output;
+mod share;
 mod stat;
 
 pub use copy::{Copy, CopyError};

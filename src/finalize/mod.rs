@@ -4,6 +4,7 @@
 mod copy;
 mod dispose;
 mod in_place;
+mod reflink;
 mod target;
 
 use std::io;
@@ -14,13 +15,14 @@ use std::time::Instant;
 use crate::candidate::Candidate;
 use crate::config::{Disposition, Inbox, OnConflict};
 use crate::digest::Hasher;
-use crate::disk::{DataFile, Dir, DiskError};
+use crate::disk::{DataFile, Dir, DiskError, fs_info};
+use crate::look::SOURCE_ATTR;
 use crate::npy::Header;
 use crate::plan::{Plan, Route, Terms, Work};
 use crate::progress::Progress;
 use crate::receipt::{Event, Receipt};
 use crate::recognize::{Dump, FileName, Front, Kind};
-use crate::settle::Evidence;
+use crate::settle::{Evidence, Writer};
 
 use target::Target;
 
@@ -107,8 +109,8 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
     };
     let site = open_site(settled)?;
     check_unchanged(settled, &site)?;
-    let plan = plan(settled, &site)?;
-    if let Some(digest) = settled.dump.digest.as_ref().filter(|_| plan.route() == Route::InPlace) {
+    let mut plan = plan(settled, &site)?;
+    if let Some(digest) = settled.dump.digest.as_ref().filter(|_| plan.route() != Route::Copy) {
         let mut hasher = digest.hasher();
         hash(&candidate.file, 0..candidate.stat.size, &mut hasher, progress)?;
         verify(settled, hasher)?;
@@ -116,7 +118,9 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
     let target = target::choose(settled, &site, &plan.header)?;
     let (output, event) = match target {
         Target::Found(name) => (name, Event::Found),
-        Target::Free(name) => (carry_out(settled, &site, &plan, name, progress)?, Event::Finalized),
+        Target::Free(name) => {
+            (carry_out(settled, &site, &mut plan, name, progress)?, Event::Finalized)
+        }
     };
     let left = dispose::dispose(settled, &site, plan.route(), event)?;
     let remarks: Vec<String> = plan
@@ -187,9 +191,10 @@ fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
 
 fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
     let same_file_system = site.output.is_on_mount_of(&site.source)?;
-    let terms = Terms { readers: settled.inbox.readers, same_file_system };
+    let may_share = fs_info(&site.output)?.may_share();
+    let terms = Terms { readers: settled.inbox.readers, same_file_system, may_share };
     let plan = Plan::new(&settled.dump, settled.header.clone(), &terms);
-    let copied_raw = plan.route() == Route::Copy && settled.dump.kind != Kind::Pending;
+    let copied_raw = plan.route() != Route::InPlace && settled.dump.kind != Kind::Pending;
     if copied_raw && settled.keeps_its_name(site) {
         return Err(Halt::Rejected(format!(
             "the array would take the name of its own data, `{}`: give it another by the key `output`",
@@ -203,25 +208,49 @@ fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
 fn carry_out(
     settled: &Settled,
     site: &Site,
-    plan: &Plan,
+    plan: &mut Plan,
     mut name: FileName,
     progress: &mut Progress,
 ) -> Result<FileName, Halt> {
-    match &plan.work {
-        Work::InPlace(writes) => in_place::write(settled, site, writes, name, progress),
-        Work::Copy { head, offset, len } => {
-            let mut output = copy::fill(settled, site, head, *offset, *len, progress)?;
-            let replace =
-                settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
-            while !output.publish(name.as_ref(), replace)? {
-                match target::choose(settled, site, &plan.header)? {
-                    Target::Found(name) => return Ok(name),
-                    Target::Free(next) => name = next,
-                }
-            }
-            Ok(name)
+    let mut shared = None;
+    if let Work::Reflink(new) = &plan.work {
+        shared = reflink::fill(settled, site, new)?;
+        if shared.is_none() {
+            let reason = "the file system does not share these blocks".to_owned();
+            *plan = plan.clone().by_copy(&settled.dump, reason);
         }
     }
+    let mut output = match (shared, &plan.work) {
+        (Some(output), _) => output,
+        (None, Work::InPlace(writes)) => {
+            return in_place::write(settled, site, writes, name, progress);
+        }
+        (None, Work::Reflink(new) | Work::Copy(new)) => copy::fill(settled, site, new, progress)?,
+    };
+    check_source(settled)?;
+    check_sidecar(settled, site)?;
+    let mark = settled.candidate.stamp().identity().to_string();
+    output.file().set_attr(SOURCE_ATTR, mark.as_bytes())?;
+    let replace = settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
+    while !output.publish(name.as_ref(), replace)? {
+        match target::choose(settled, site, &plan.header)? {
+            Target::Found(name) => return Ok(name),
+            Target::Free(next) => name = next,
+        }
+    }
+    Ok(name)
+}
+
+/// Nothing may have been written to the source while it was read or shared.
+fn check_source(settled: &Settled) -> Result<(), Halt> {
+    let candidate = &settled.candidate;
+    if candidate.file.stat()? != candidate.stat {
+        return Err(Halt::Again("it changed while it was taken".to_owned()));
+    }
+    if settled.evidence != Evidence::Ready && candidate.writer() == Writer::Present {
+        return Err(Halt::Again("somebody opened it for writing while it was taken".to_owned()));
+    }
+    Ok(())
 }
 
 /// Feeds a range of a file to a hasher.

@@ -6,7 +6,7 @@ use super::{Halt, Settled, Site};
 use crate::config::OnConflict;
 use crate::disk::{self, DataFile};
 use crate::look::SOURCE_ATTR;
-use crate::npy::Header;
+use crate::npy::{HEADER_CAP, Header, Kind, Preamble, parse_header};
 use crate::recognize::FileName;
 use crate::stamp::Identity;
 
@@ -67,12 +67,7 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
     if there.stat()?.is_same_file(&candidate.stat) {
         return Ok(false);
     }
-    let head = header.numpy_bytes();
-    if there.stat()?.size != head.len() as u64 + header.data_len()
-        || there.read_at_most(0, head.len())? != head
-    {
-        return Ok(false);
-    }
+    let Some(data_at) = data_of(&there, header)? else { return Ok(false) };
     if let Some(mark) = own_mark(&there)? {
         let source = candidate.stamp().identity();
         if mark == source {
@@ -84,7 +79,23 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
         }
     }
     let offset = settled.dump.data_offset;
-    equal(&there, head.len() as u64, &candidate.file, offset, header.data_len())
+    equal(&there, data_at, &candidate.file, offset, header.data_len())
+}
+
+/// Where the data begin in a file that is a whole `.npy` with this header, however it is padded.
+fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Halt> {
+    let size = there.stat()?.size;
+    let Ok(Some(preamble)) = Preamble::read(&there.read_at_most(0, Preamble::LEN)?) else {
+        return Ok(None);
+    };
+    let at = preamble.data_offset;
+    // A header beyond what np.load takes is known by its bytes alone.
+    let own = header.numpy_bytes();
+    let head = there.read_at_most(0, at.min(HEADER_CAP.max(own.len() as u64)) as usize)?;
+    let told = parse_header(&preamble, &head, size).ok().and_then(|layout| layout.header());
+    let is_it = preamble.kind == Kind::Final
+        && (head == own || told.is_some_and(|told| told.is_equal(header)));
+    Ok((is_it && size == at + header.data_len()).then_some(at))
 }
 
 /// What npyd says a file was made of. Only its own word counts: another user's file could carry a

@@ -75,6 +75,13 @@ impl Header {
         len_of(&self.dtype, self.shape.iter().copied())
     }
 
+    /// Whether both describe the same bytes: an array that is contiguous both ways has no order.
+    #[must_use]
+    pub fn is_equal(&self, other: &Header) -> bool {
+        self.is_fortran() == other.is_fortran()
+            && (&self.dtype, &self.shape) == (&other.dtype, &other.shape)
+    }
+
     /// Whether NumPy says `fortran_order: True`: only where C order would be another one.
     fn is_fortran(&self) -> bool {
         let long_axes = self.shape.iter().filter(|dim| **dim != 1).count();

@@ -5,7 +5,12 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{PendingFile, SCAN_MANIFEST, Site, as_root, left_out, scan_bytes, scan_npy};
+use crate::support::{
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, left_out, scan_bytes, scan_npy,
+};
+
+/// Those whose files can share blocks.
+const SHARING: &[&str] = &["xfs", "btrfs"];
 
 /// A file system at a directory of the site; unmounted when dropped.
 struct Mounted(PathBuf);
@@ -95,7 +100,13 @@ fn drops_become_arrays(kind: &str) {
     }
     daemon.wait_for_file("fs/archive/scan.raw.toml").wait_for_file("fs/archive/large.toml");
     assert!(daemon.stop().success());
-    assert_eq!(site.read("fs/out/scan.npy"), scan_npy());
+    assert!(site.read("fs/out/scan.npy").ends_with(&scan_bytes()));
+    site.npyd(&["inspect", "fs/out/scan.npy", "fs/out/large.npy"]).expect_code(0);
+    let route = if SHARING.contains(&kind) { "reflink" } else { "copy" };
+    let history = site.history();
+    for (source, route) in [("scan.raw", route), ("large.raw", route), ("room.raw", "in-place")] {
+        assert_eq!(history.of_source(source)["route"], route, "{kind}: {source}");
+    }
     assert!(site.read("fs/out/room.npy").ends_with(&scan_bytes()));
     assert!(site.read("fs/out/x.npy").starts_with(b"\x93NUMPY"));
     assert!(site.read("fs/out/large.npy").ends_with(&large), "{kind}");
@@ -131,6 +142,54 @@ macro_rules! on {
 
 // ext2 has no preallocation; fuse no unnamed files, and other hosts may write to it.
 on!(ext2, ext4, xfs, btrfs, tmpfs, fuse);
+
+/// What is shared stays as it was, whatever becomes of the source; what can't be shared is copied,
+/// and the receipt tells why.
+#[test]
+fn sharing() {
+    if !as_root() {
+        return;
+    }
+    for kind in SHARING {
+        let Some((site, mounted)) = with_all_on(kind, "") else { return };
+        let data: Vec<u8> = (0..100_001_u32).map(|n| (n % 251) as u8).collect();
+        let shape = "dtype = '|u1'\nshape = [100001]\n";
+        let digest =
+            "digest = 'sha256:0000000000000000000000000000000000000000000000000000000000000000'\n";
+        let cases = [
+            ("plain", 0, 0, "", "reflink"),
+            ("aligned", 8192, 0, "offset = 8192\n", "reflink"),
+            ("behind", 0, 3, "trailing = 3\n", "reflink"),
+            ("odd", 3, 0, "offset = 3\n", "copy"),
+        ];
+        for (name, before, behind, keys, _) in cases {
+            let content = [&vec![9; before], &data[..], &vec![9; behind]].concat();
+            site.write(&format!("fs/in/{name}.raw"), content);
+            site.write(&format!("fs/in/{name}.toml"), format!("{shape}{keys}"));
+        }
+        site.write("fs/in/wrong.raw", &data).write("fs/in/wrong.toml", format!("{shape}{digest}"));
+        let receipts = site.sweep_until("rejected").json();
+        assert_eq!(receipts.of_source("wrong.raw")["event"], "rejected");
+        for (name, .., route) in cases {
+            let receipt = receipts.of_source(&format!("{name}.raw")).clone();
+            assert_eq!(receipt["route"], route, "{kind}: {receipt}");
+            assert_eq!(route == "copy", receipt["reason"].is_string(), "{kind}: {receipt}");
+            site.write(&format!("fs/in/{name}.raw"), vec![0; 200_000]);
+            let array = site.read(&format!("fs/out/{name}.npy"));
+            assert!(array.ends_with(&data), "{kind}: {name}");
+            let head = if route == "copy" { 128 } else { 4096 };
+            assert_eq!(array.len() - data.len(), head, "{kind}: {name}");
+        }
+        drop(mounted);
+
+        let Some((site, mounted)) = with_all_on(kind, "readers = \"any\"") else { return };
+        site.write("fs/in/scan.raw", scan_bytes()).write("fs/in/scan.raw.toml", SCAN_MANIFEST);
+        let receipts = site.sweep_until("finalized").json();
+        assert_eq!(receipts.of_source("scan.raw")["route"], "copy");
+        assert_eq!(site.read("fs/out/scan.npy"), scan_npy());
+        drop(mounted);
+    }
+}
 
 /// A file system that others may write to unseen is polled without being asked.
 #[test]
