@@ -63,7 +63,7 @@ fn clone_range(
     };
     loop {
         // SAFETY: both descriptors are open for as long as they are borrowed; the kernel only reads
-        // the structure, which has the layout that `linux/fs.h` declares, and keeps no pointer to it.
+        // the structure, which is laid out as `linux/fs.h` declares it, and keeps no pointer to it.
         let answer =
             unsafe { libc::ioctl(target.as_fd().as_raw_fd(), FICLONERANGE, &raw const range) };
         if answer == 0 {
