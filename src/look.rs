@@ -11,7 +11,7 @@ use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::{Dump, FileName, Manifest, from_header, manifest};
-use crate::stamp::{Identity, identity_of};
+use crate::stamp::Identity;
 
 /// What one look has shown.
 pub enum Outlook {
@@ -306,12 +306,12 @@ impl<'a> Place<'a> {
             },
         };
         let dir = dir.as_ref().unwrap_or(&self.dir);
-        let own = Some((sidecar.name.to_string(), identity_of(&sidecar.stat)));
         for name in names {
             if let Some(output) = dir.open_file(name.as_ref())?
                 && [disk::own_uid(), sidecar.stat.uid].contains(&output.stat()?.uid)
                 && let Some(source) = output.attr(SOURCE_ATTR)?
-                && Identity::parse(&String::from_utf8_lossy(&source)).sidecar == own
+                && Identity::parse(&String::from_utf8_lossy(&source))
+                    .was_described_by(&sidecar.name, &sidecar.stat)
             {
                 return Ok(true);
             }

@@ -35,6 +35,10 @@ pub fn identity_of(stat: &Stat) -> String {
     format!("{}:{}:{}:{}", stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns)
 }
 
+fn without_ctime(identity: &str) -> Option<&str> {
+    identity.rsplit_once(':').map(|(file, _)| file)
+}
+
 /// A stamp as text: equal ones mean unchanged files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -49,9 +53,17 @@ impl Identity {
     /// have changed.
     #[must_use]
     pub fn is_of_file(&self, other: &Identity) -> bool {
-        let file =
-            |identity: &Identity| identity.data.rsplit_once(':').map(|(file, _)| file.to_owned());
-        file(self) == file(other)
+        without_ctime(&self.data) == without_ctime(&other.data)
+    }
+
+    /// Whether the describing file was this one; its attributes may have changed, as they do when
+    /// it is renamed and gets its name back.
+    #[must_use]
+    pub fn was_described_by(&self, name: &FileName, stat: &Stat) -> bool {
+        let found = identity_of(stat);
+        self.sidecar.as_ref().is_some_and(|(known, identity)| {
+            known == name.as_str() && without_ctime(identity) == without_ctime(&found)
+        })
     }
 
     /// Reads the text form back.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{PendingFile, Receipts, Site, scan_npy};
+use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, scan_npy};
 
 /// A kept source is done once, however often anybody looks at it.
 #[test]
@@ -123,4 +123,20 @@ fn leftovers_are_tidied_up() {
     site.sweep().expect_code(0);
     assert_eq!(site.names("in"), [""; 0]);
     assert_eq!(site.names("out"), [".npyd-1-2-4.tmp", "scan.npy", "scan.raw.toml.done"]);
+}
+
+/// Ended between removing the data and moving their manifest: that must not wait for data forever.
+#[test]
+fn a_manifest_left_behind_follows_its_array() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan").sweep().expect_code(0);
+    fs::rename(site.path("out/scan.raw.toml.done"), site.path("in/scan.raw.toml")).unwrap();
+    let outcome = site.sweep().expect_code(0);
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
+
+    // One written anew is for data yet to come.
+    site.drop_file("scan.raw.toml", SCAN_MANIFEST).sweep().expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw.toml"]);
 }
