@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{Inbox, Salvage};
 use crate::disk::{self, DataFile, Stat};
 use crate::npy::{self, Header};
-use crate::recognize::{Dump, FileName};
+use crate::recognize::{Dump, FileName, Front};
 use crate::settle::{self, Evidence, Look, Rules, Verdict, Wait, Writer};
 use crate::stamp::Stamp;
 
@@ -97,13 +97,17 @@ impl Candidate {
                 return Ok(self.unreadable(reason, sidecar_writer, unchanged, rules.quiet));
             }
         };
-        let marker_len = dump.marker.as_ref().map_or(0, Vec::len);
+        let first_bytes = match &dump.marker {
+            Some(marker) if self.has_our_header(dump, marker)? => marker.clone(),
+            Some(marker) => self.file.read_at_most(0, marker.len())?,
+            None => Vec::new(),
+        };
         let look = Look {
             size: self.stat.size,
             allocated: self.stat.blocks.saturating_mul(512),
             writer: self.writer(),
             sidecar_writer,
-            first_bytes: self.file.read_at_most(0, marker_len)?,
+            first_bytes,
             unchanged,
         };
         Ok(match settle::settle(dump, &look, &rules) {
@@ -117,6 +121,19 @@ impl Candidate {
             Verdict::Refused(reason) => Decision::Reject(reason),
             Verdict::Abandoned => self.abandoned(dump, inbox.salvage)?,
         })
+    }
+
+    /// Whether npyd, which was ended before it could rename the file, wrote over the producer's
+    /// marker already: then every byte of the region is the header's, but for the first eight,
+    /// which are written last.
+    fn has_our_header(&self, dump: &Dump, marker: &[u8]) -> disk::Result<bool> {
+        let Front::Reserved(room) = &dump.front else { return Ok(false) };
+        let bytes = dump.header(self.stat.size).map(|header| header.bytes_filling(*room));
+        let Ok(Ok(header)) = bytes else { return Ok(false) };
+        let (magic, rest) = header.split_at(8);
+        let front = self.file.read_at_most(0, header.len())?;
+        Ok(front.get(8..) == Some(rest)
+            && (front.starts_with(magic) || marker.starts_with(&front[..8])))
     }
 
     /// A description that can't be read may just not be written to its end.

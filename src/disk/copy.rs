@@ -119,10 +119,12 @@ fn map(output: &Output, at: u64, len: u64) -> Result<MmapMut, DiskError> {
     // else truncates it while it is mapped. Its blocks are allocated as far as `at + len`, so that
     // no access can meet the end of the file or of the disk.
     let window = unsafe { options.map_mut(output.file().as_fd().as_raw_fd()) }.map_err(failed)?;
-    // One call for all pages instead of a fault for each. Kernels before 5.14 don't know it; where
-    // it fails, the faults come one by one.
-    let _ = window.advise(Advice::PopulateWrite);
-    Ok(window)
+    // One call for all pages instead of a fault for each, and an error where a fault would end the
+    // process. Kernels before 5.14 don't know it.
+    match window.advise(Advice::PopulateWrite) {
+        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => Err(failed(error)),
+        _ => Ok(window),
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ pub struct DataFile {
     path: PathBuf,
 }
 
-/// The lock on a file that is being worked on. It ends when dropped, or with the process.
+/// The lock on a file that is being worked on. It belongs to the open file: it ends when this and
+/// the [`DataFile`] are both dropped, or with the process; the same open file may be claimed again.
 #[derive(Debug)]
 pub struct Claim {
     _fd: OwnedFd,
@@ -119,6 +120,14 @@ impl DataFile {
                 .map_err(|errno| self.error("clear the special bits of", errno))?;
         }
         Ok(())
+    }
+
+    /// Takes all rights from this file that the one it is a copy of has not: nobody may read the
+    /// copy who could not read that.
+    pub fn narrow_rights(&self, original: &Stat) -> Result<()> {
+        let mode = self.stat()?.mode & original.mode & 0o777;
+        fs::fchmod(&self.fd, Mode::from_raw_mode(mode))
+            .map_err(|errno| self.error("set the rights of", errno))
     }
 
     fn reopen(&self, mode: OFlags) -> io::Result<DataFile> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Claim, DataFile, Dir, Result, is_taken_name};
+use super::{Claim, DataFile, Dir, Result, is_taken_name, own_uid};
 
 const PREFIX: &str = ".npyd-";
 const SUFFIX: &str = ".tmp";
@@ -32,7 +32,7 @@ impl Output {
         let (file, temporary) = match fs::openat(&dir, ".", flags, mode) {
             Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
             // No such thing here; an old kernel takes it for a directory.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let (file, name, claim) = create_named(&dir, mode)?;
                 (file, Some((name, claim)))
             }
@@ -114,11 +114,12 @@ impl Output {
     fn replace(&mut self, name: &Path) -> Result<()> {
         if self.temporary.is_none() {
             let own = PathBuf::from(own_name());
-            link_unnamed(&self.file, &self.dir, &own)
-                .map_err(|errno| self.dir.error_at("name", &own, errno))?;
+            // Locked before it has a name: whoever sees it must not take it for a leftover.
             let Some(claim) = self.file.claim()? else {
                 return Err(self.file.error("lock", Errno::WOULDBLOCK));
             };
+            link_unnamed(&self.file, &self.dir, &own)
+                .map_err(|errno| self.dir.error_at("name", &own, errno))?;
             self.temporary = Some((own, claim));
         }
         if let Some((temporary, _)) = &self.temporary {
@@ -151,8 +152,14 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
         match fs::openat(dir, &name, flags, mode) {
             Ok(fd) => {
                 let file = DataFile::from_fd(fd, dir.path().join(&name));
-                if let Some(claim) = file.claim()? {
-                    return Ok((file, name, claim));
+                match file.claim() {
+                    // Before it was locked, another npyd may have taken it for a leftover.
+                    Ok(Some(claim)) if file.stat()?.nlink > 0 => return Ok((file, name, claim)),
+                    Ok(_) => {}
+                    Err(error) => {
+                        let _ = dir.unlink(&name); // the first error is the one to be told
+                        return Err(error);
+                    }
                 }
             }
             Err(Errno::EXIST) => {}
@@ -186,6 +193,7 @@ pub fn tidy(dir: &Dir) -> Result<()> {
         } else if text.starts_with(PREFIX)
             && text.ends_with(SUFFIX)
             && let Some(file) = dir.open_file(Path::new(&name))?
+            && file.stat()?.uid == own_uid()
             && let Some(_claim) = file.claim()?
         {
             dir.unlink(Path::new(&name))?;

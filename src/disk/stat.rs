@@ -55,6 +55,14 @@ impl Stat {
         FileType::from_raw_mode(self.mode) == FileType::Directory
     }
 
+    /// Whether it is the same file, and neither content nor attributes changed. The blocks don't
+    /// count: writing back what is in memory moves them, long after the last change.
+    #[must_use]
+    pub fn is_unchanged_since(&self, before: &Stat) -> bool {
+        let state = |stat: &Stat| (stat.size, stat.mtime_ns, stat.ctime_ns);
+        self.is_same_file(before) && state(self) == state(before)
+    }
+
     /// Whether both are of one file, changed or not.
     #[must_use]
     pub fn is_same_file(&self, other: &Stat) -> bool {
@@ -81,4 +89,26 @@ impl From<&Statx> for Stat {
 
 fn nanoseconds(time: &StatxTimestamp) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_back_is_no_change() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x");
+        std::fs::write(&path, "x").unwrap();
+        let before = Stat::of(std::fs::File::open(&path).unwrap()).unwrap();
+        assert!(Stat { blocks: before.blocks + 8, ..before }.is_unchanged_since(&before));
+        for changed in [
+            Stat { ino: before.ino + 1, ..before },
+            Stat { size: before.size + 1, ..before },
+            Stat { mtime_ns: before.mtime_ns + 1, ..before },
+            Stat { ctime_ns: before.ctime_ns + 1, ..before },
+        ] {
+            assert!(!changed.is_unchanged_since(&before), "{changed:?}");
+        }
+    }
 }

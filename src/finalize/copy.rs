@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Halt, Settled, Site, hash, verify};
-use crate::disk::{self, CopyError, Output};
+use crate::disk::{self, CopyError, DataFile, Output};
 use crate::plan::NewFile;
 use crate::progress::Progress;
 
@@ -27,21 +27,45 @@ pub(super) fn fill(
             hasher.update(bytes);
         }
     };
-    let mut tell = |done| {
-        if progress.advance(done) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    };
-    disk::Copy { source, head, offset, len }.run(&output, &mut tap, &mut tell).map_err(
-        |error| match error {
-            CopyError::Disk(error) => Halt::Failed(error),
-            CopyError::Stopped => Halt::Stopped,
-            CopyError::SourceEnded { at } => {
-                Halt::Again(format!("it was truncated to {at} bytes while it was copied"))
-            }
-        },
-    )?;
+    run(&disk::Copy { source, head, offset, len }, &output, &mut tap, progress)?;
     if let Some(mut hasher) = hasher {
         hash(source, offset + len..settled.candidate.stat.size, &mut hasher, progress)?;
         verify(settled, hasher)?;
     }
     Ok(output)
+}
+
+/// Copies a file as it is, which may be written to no more until the copy is made.
+pub(super) fn duplicate(
+    source: &DataFile,
+    site: &Site,
+    progress: &mut Progress,
+) -> Result<Output, Halt> {
+    let before = source.stat()?;
+    let output = Output::create(&site.output, before.size)?;
+    progress.expect(before.size);
+    let copy = disk::Copy { source, head: &[], offset: 0, len: before.size };
+    run(&copy, &output, &mut |_| {}, progress)?;
+    if !source.stat()?.is_unchanged_since(&before) {
+        return Err(Halt::Again("it changed while it was copied".to_owned()));
+    }
+    Ok(output)
+}
+
+fn run(
+    copy: &disk::Copy<'_>,
+    output: &Output,
+    tap: &mut dyn FnMut(&[u8]),
+    progress: &mut Progress,
+) -> Result<(), Halt> {
+    let mut tell = |done| {
+        if progress.advance(done) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    copy.run(output, tap, &mut tell).map_err(|error| match error {
+        CopyError::Disk(error) => Halt::Failed(error),
+        CopyError::Stopped => Halt::Stopped,
+        CopyError::SourceEnded { at } => {
+            Halt::Again(format!("it was truncated to {at} bytes while it was copied"))
+        }
+    })
 }

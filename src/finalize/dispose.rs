@@ -6,16 +6,29 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Halt, Settled, Site, mirrored, unlike_configured};
+use super::{Halt, Settled, Site, check_source, mirrored, unlike_configured};
 use crate::candidate::{Candidate, Sidecar};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{self, CopyError, DataFile, Dir, Moved, Output};
+use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output};
 use crate::plan::Route;
 use crate::receipt::Event;
 use crate::recognize::FileName;
 
 /// The most names that are tried for a file that moves away.
 const NUMBER_MAX: u32 = 10_000;
+
+/// Claims the sidecar where it is to move. Once the data are gone, it looks like a crash's leftover:
+/// whoever would tidy it must see that it is being worked on.
+pub(super) fn claim_sidecar(settled: &Settled, route: Route) -> Result<Option<Claim>, Halt> {
+    let stays = settled.inbox.source == Disposition::Keep && route != Route::InPlace;
+    match &settled.candidate.sidecar {
+        Some(sidecar) if !stays => match sidecar.file.claim()? {
+            None => Err(Halt::Busy("another process has its manifest locked".to_owned())),
+            claim => Ok(claim),
+        },
+        _ => Ok(None),
+    }
+}
 
 /// Deals with the source as configured; says so where that was not to be done.
 pub(super) fn dispose(
@@ -31,6 +44,11 @@ pub(super) fn dispose(
     let gone = match disposition {
         _ if became_the_array => true,
         Disposition::Keep => return Ok(None),
+        // What was written since is in no array yet: it stays, and is a drop of its own.
+        _ if let Err(halt) = check_source(settled) => match halt {
+            Halt::Again(_) => false,
+            halt => return Err(halt),
+        },
         Disposition::Remove => {
             site.source.remove_if_same(candidate.name.as_ref(), &candidate.file)?
         }
@@ -133,8 +151,9 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
     Err(dir.no_name_left(name.as_ref()))
 }
 
-/// Moves a file, under the first free of the names `to`, `to.1`, `to.2`, …, and makes that durable;
-/// `false` where the name means another file by now, or somebody else is moving it.
+/// Moves a file, which may be claimed already, under the first free of the names `to`, `to.1`,
+/// `to.2`, …, and makes that durable; `false` where the name means another file by now, or somebody
+/// else is moving it.
 fn relocate(
     from: &Dir,
     name: &FileName,
@@ -160,14 +179,64 @@ fn relocate(
     Err(to_dir.no_name_left(to.as_ref()))
 }
 
-/// Copies a file to another file system, under the first free name.
+/// Copies a file to another file system, under the first free name. All that was written to it is
+/// in the copy, or it is an error.
 fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<()> {
-    let len = source.stat()?.size;
+    let before = source.stat()?;
+    let check = || {
+        let written = source.writer() == disk::Writer::Present;
+        if !written && source.stat()?.is_unchanged_since(&before) {
+            Ok(())
+        } else {
+            Err(source.changed())
+        }
+    };
+    let len = before.size;
     let mut output = Output::create(to_dir, len)?;
     let copy = disk::Copy { source, head: &[], offset: 0, len };
     match copy.run(&output, &mut |_| {}, &mut |_| ControlFlow::Continue(())) {
-        Ok(()) => publish_numbered(&mut output, to_dir, &to.to_string_lossy()),
+        Ok(()) => {
+            output.file().narrow_rights(&before)?;
+            check()?;
+            publish_numbered(&mut output, to_dir, &to.to_string_lossy())?;
+            check()
+        }
         Err(CopyError::Disk(error)) => Err(error),
         Err(CopyError::Stopped | CopyError::SourceEnded { .. }) => Err(source.changed()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_still_written_to_is_not_moved_by_a_copy() {
+        let temp = tempfile::tempdir().unwrap();
+        let (from, to) = (temp.path().join("x"), temp.path().join("to"));
+        fs::write(&from, "text").unwrap();
+        fs::create_dir(&to).unwrap();
+        let to_dir = Dir::open(&to).unwrap();
+        let file = DataFile::open(&from).unwrap();
+        let writer = fs::File::options().append(true).open(&from).unwrap();
+        assert!(copy_whole(&file, &to_dir, Path::new("x")).is_err());
+        assert!(!to.join("x").exists());
+        drop(writer);
+        copy_whole(&file, &to_dir, Path::new("x")).unwrap();
+        assert_eq!(fs::read(to.join("x")).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_copy_can_be_read_by_nobody_who_could_not_read_the_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let from = temp.path().join("x");
+        fs::write(&from, "text").unwrap();
+        fs::set_permissions(&from, PermissionsExt::from_mode(0o600)).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        copy_whole(&DataFile::open(&from).unwrap(), &dir, Path::new("y")).unwrap();
+        assert_eq!(fs::metadata(temp.path().join("y")).unwrap().mode() & 0o7777, 0o600);
     }
 }

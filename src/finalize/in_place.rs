@@ -4,9 +4,9 @@
 //! them in any order. The final name comes last, unless the file has it already: then the header's
 //! first eight bytes decide, and they come last.
 
-use super::{Halt, Settled, Site};
+use super::{Halt, Settled, Site, copy};
 use crate::config::OnConflict;
-use crate::disk::DataFile;
+use crate::disk::{DataFile, DiskError};
 use crate::look::SOURCE_ATTR;
 use crate::plan::Write;
 use crate::progress::Progress;
@@ -25,10 +25,10 @@ pub(super) fn write(
         // Another process is probing it; an open that waits for that could wait for long.
         if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
     })?;
-    if !file.flush_interruptibly(&|| progress.stopped())? {
+    if !file.flush_interruptibly(&|| progress.stopped()).map_err(|error| lost(&error))? {
         return Err(Halt::Stopped);
     }
-    file.sync_data()?;
+    file.sync_data().map_err(|error| lost(&error))?;
     check_size(settled, &file)?;
     let name = leave_final_name(settled, site)?;
     file.drop_special_bits()?;
@@ -40,14 +40,9 @@ pub(super) fn write(
         return Ok(output);
     }
     if settled.candidate.sidecar.is_some() {
-        file.set_attr(SOURCE_ATTR, settled.candidate.stamp().identity().to_string().as_bytes())?;
+        file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
     }
-    let renamed = if settled.inbox.on_conflict == OnConflict::Replace {
-        site.source.rename_replace(name.as_ref(), &site.output, output.as_ref()).map(|()| true)
-    } else {
-        site.source.rename_noreplace(name.as_ref(), &site.output, output.as_ref())
-    };
-    if !renamed? {
+    if !rename(settled, site, &name, &output, progress)? {
         return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
     }
     site.output.sync()?;
@@ -55,6 +50,43 @@ pub(super) fn write(
         site.source.sync()?;
     }
     Ok(output)
+}
+
+/// Gives the array its final name; `false` where that is taken.
+fn rename(
+    settled: &Settled,
+    site: &Site,
+    name: &FileName,
+    output: &FileName,
+    progress: &mut Progress,
+) -> Result<bool, Halt> {
+    let replace = settled.inbox.on_conflict == OnConflict::Replace;
+    let renamed = if replace {
+        site.source.rename_replace(name.as_ref(), &site.output, output.as_ref()).map(|()| true)
+    } else {
+        site.source.rename_noreplace(name.as_ref(), &site.output, output.as_ref())
+    };
+    match renamed {
+        // One mount does not always mean that files can be renamed: the two directories may belong
+        // to different quota projects, or be encrypted differently.
+        Err(error) if error.is_other_file_system() => {
+            let file = &settled.candidate.file;
+            let mut copy = copy::duplicate(file, site, progress)?;
+            copy.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
+            let published = copy.publish(output.as_ref(), replace)?;
+            if published {
+                site.source.remove_if_same(name.as_ref(), file)?;
+            }
+            Ok(published)
+        }
+        renamed => Ok(renamed?),
+    }
+}
+
+/// After a failed sync the next one may say that all is well: a header is never put before such
+/// data.
+fn lost(error: &DiskError) -> Halt {
+    Halt::Rejected(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
 /// What was synced must be what was settled.

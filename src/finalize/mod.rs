@@ -88,6 +88,11 @@ impl Settled {
         self.candidate.rel.parent().unwrap_or(Path::new(""))
     }
 
+    /// What an output tells of what it was made of.
+    fn mark(&self) -> String {
+        self.candidate.stamp().identity().to_string()
+    }
+
     /// Whether the array takes the data file's own place, as a pending `x.npy` does.
     fn keeps_its_name(&self, site: &Site) -> bool {
         site.beside && self.dump.output == self.candidate.name
@@ -110,6 +115,7 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
     let site = open_site(settled)?;
     check_unchanged(settled, &site)?;
     let mut plan = plan(settled, &site)?;
+    let _sidecar_claim = dispose::claim_sidecar(settled, plan.route())?;
     if let Some(digest) = settled.dump.digest.as_ref().filter(|_| plan.route() != Route::Copy) {
         let mut hasher = digest.hasher();
         hash(&candidate.file, 0..candidate.stat.size, &mut hasher, progress)?;
@@ -176,16 +182,19 @@ fn check_unchanged(settled: &Settled, site: &Site) -> Result<(), Halt> {
             Err(Halt::Again("its header changed".to_owned()))
         };
     }
-    if now == candidate.stat { Ok(()) } else { Err(Halt::Again("it changed".to_owned())) }
+    if now.is_unchanged_since(&candidate.stat) {
+        Ok(())
+    } else {
+        Err(Halt::Again("it changed".to_owned()))
+    }
 }
 
 /// What describes the data must still be what was read.
 fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
     let Some(sidecar) = &settled.candidate.sidecar else { return Ok(()) };
-    if site.source.stat(sidecar.name.as_ref())? == Some(sidecar.stat) {
-        Ok(())
-    } else {
-        Err(Halt::Again(format!("`{}` changed", sidecar.name)))
+    match site.source.stat(sidecar.name.as_ref())? {
+        Some(now) if now.is_unchanged_since(&sidecar.stat) => Ok(()),
+        _ => Err(Halt::Again(format!("`{}` changed", sidecar.name))),
     }
 }
 
@@ -229,8 +238,7 @@ fn carry_out(
     };
     check_source(settled)?;
     check_sidecar(settled, site)?;
-    let mark = settled.candidate.stamp().identity().to_string();
-    output.file().set_attr(SOURCE_ATTR, mark.as_bytes())?;
+    output.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
     let replace = settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
     while !output.publish(name.as_ref(), replace)? {
         match target::choose(settled, site, &plan.header)? {
@@ -244,7 +252,7 @@ fn carry_out(
 /// Nothing may have been written to the source while it was read or shared.
 fn check_source(settled: &Settled) -> Result<(), Halt> {
     let candidate = &settled.candidate;
-    if candidate.file.stat()? != candidate.stat {
+    if !candidate.file.stat()?.is_unchanged_since(&candidate.stat) {
         return Err(Halt::Again("it changed while it was taken".to_owned()));
     }
     if settled.evidence != Evidence::Ready && candidate.writer() == Writer::Present {
@@ -296,5 +304,5 @@ fn unlike_configured(disposition: Disposition) -> Option<String> {
         Disposition::Remove => "removed",
         Disposition::Archive => "archived",
     };
-    Some(format!("the source was replaced meanwhile and not {what}"))
+    Some(format!("the source changed meanwhile and was not {what}"))
 }

@@ -65,3 +65,23 @@ fn a_marker_in_the_reserved_bytes_says_that_it_is_done() {
     assert_eq!(array["shape"], serde_json::json!([2, 2, 3]));
     assert_eq!(array["offset"], 128);
 }
+
+/// Ended after it had written the header over the marker and before it could rename the file, npyd
+/// must not wait for that marker again.
+#[test]
+fn a_header_over_the_marker_is_as_good() {
+    for (reserved, marker) in [(128, "PENDING"), (4096, "A MARKER OF 20 BYTES")] {
+        let site = Site::with(&format!("{FRAMES}reserved = {reserved}\nmarker = \"{marker}\""));
+        let mut file = vec![0; reserved + 24];
+        file[..marker.len()].copy_from_slice(marker.as_bytes());
+        site.drop_file("frames.u16", &file).sweep().expect_code(0);
+        let done = site.read("out/frames.npy");
+        let mut without_magic = done.clone();
+        without_magic[..8].copy_from_slice(&[marker.as_bytes(), b" "].concat()[..8]);
+        for interrupted in [done.clone(), without_magic].iter().take(1 + reserved / 4096) {
+            std::fs::remove_file(site.path("out/frames.npy")).unwrap();
+            site.lose_ledger().drop_file("frames.u16", interrupted).sweep().expect_code(0);
+            assert_eq!(site.read("out/frames.npy"), done);
+        }
+    }
+}
