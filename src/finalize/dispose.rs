@@ -17,8 +17,8 @@ use crate::recognize::FileName;
 /// The most names that are tried for a file that moves away.
 const NUMBER_MAX: u32 = 10_000;
 
-/// Claims the sidecar where it is to move. Once the data are gone, it looks like a crash's leftover:
-/// whoever would tidy it must see that it is being worked on.
+/// Claims the sidecar where it is to move. Once the data are gone, it looks like a crash's
+/// leftover: whoever would tidy it must see that it is being worked on.
 pub(super) fn claim_sidecar(settled: &Settled, route: Route) -> Result<Option<Claim>, Halt> {
     let stays = settled.inbox.source == Disposition::Keep && route != Route::InPlace;
     match &settled.candidate.sidecar {
