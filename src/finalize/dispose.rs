@@ -54,7 +54,7 @@ pub(super) fn dispose(
         }
         Disposition::Archive => {
             let archive = archive_dir(settled)?;
-            relocate(&site.source, &candidate.name, &candidate.file, &archive, &candidate.name)?
+            move_away(&site.source, &candidate.name, &candidate.file, &archive, &candidate.name)?
         }
     };
     if !gone {
@@ -64,7 +64,7 @@ pub(super) fn dispose(
     if let Some(sidecar) = &candidate.sidecar {
         if disposition == Disposition::Archive && !became_the_array {
             let archive = archive_dir(settled)?;
-            relocate(&site.source, &sidecar.name, &sidecar.file, &archive, &sidecar.name)?;
+            move_away(&site.source, &sidecar.name, &sidecar.file, &archive, &sidecar.name)?;
         } else {
             retire(&site.source, sidecar, &site.output)?;
         }
@@ -80,14 +80,16 @@ fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
     }
 }
 
-/// Moves a sidecar whose data became an array beside that array.
+/// Moves a sidecar that is claimed, and whose data became an array, beside that array.
 fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
     let name = FileName::try_from(format!("{}.done", sidecar.name)).unwrap_or(sidecar.name.clone());
-    relocate(source, &sidecar.name, &sidecar.file, output, &name).map(drop)
+    move_away(source, &sidecar.name, &sidecar.file, output, &name).map(drop)
 }
 
-/// Finishes what a crash interrupted: the data are an array, and only their manifest was left.
+/// Finishes what a crash interrupted: the data are an array, and only their manifest was left. One
+/// that is claimed is about to be moved by whoever removed the data.
 pub fn tidy_leftover(inbox: &Inbox, sidecar: &Sidecar) -> disk::Result<()> {
+    let Some(_claim) = sidecar.file.claim()? else { return Ok(()) };
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
     let output = match &inbox.output {
@@ -151,9 +153,7 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
     Err(dir.no_name_left(name.as_ref()))
 }
 
-/// Moves a file, which may be claimed already, under the first free of the names `to`, `to.1`,
-/// `to.2`, …, and makes that durable; `false` where the name means another file by now, or somebody
-/// else is moving it.
+/// Claims a file and moves it away; `false`, too, where somebody else is moving it.
 fn relocate(
     from: &Dir,
     name: &FileName,
@@ -162,6 +162,18 @@ fn relocate(
     to: &FileName,
 ) -> disk::Result<bool> {
     let Some(_claim) = file.claim()? else { return Ok(false) };
+    move_away(from, name, file, to_dir, to)
+}
+
+/// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …, and
+/// makes that durable; `false` where the name means another file by now.
+fn move_away(
+    from: &Dir,
+    name: &FileName,
+    file: &DataFile,
+    to_dir: &Dir,
+    to: &FileName,
+) -> disk::Result<bool> {
     for to in numbered(to.as_str()) {
         match from.move_if_same(name.as_ref(), file, to_dir, &to)? {
             Moved::Moved => {

@@ -5,6 +5,7 @@
 //! first eight bytes decide, and they come last.
 
 use super::{Halt, Settled, Site, copy};
+use crate::candidate::Candidate;
 use crate::config::OnConflict;
 use crate::disk::{DataFile, DiskError};
 use crate::look::SOURCE_ATTR;
@@ -12,6 +13,7 @@ use crate::plan::Write;
 use crate::progress::Progress;
 use crate::recognize::{FileName, Kind};
 use crate::settle::Evidence;
+use crate::stamp::Identity;
 
 /// Writes the header into the data file and gives it its final name.
 pub(super) fn write(
@@ -32,6 +34,11 @@ pub(super) fn write(
     check_size(settled, &file)?;
     let name = leave_final_name(settled, site)?;
     file.drop_special_bits()?;
+    if settled.dump.digest.is_some() {
+        // From the first byte of the header on, the digest can't be worked out any more.
+        file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
+        file.sync_all()?;
+    }
     for write in writes {
         file.write_all_at(&write.bytes, write.at)?;
         file.sync_data()?;
@@ -50,6 +57,17 @@ pub(super) fn write(
         site.source.sync()?;
     }
     Ok(output)
+}
+
+/// Whether the digest was right before npyd wrote this header into the file and was ended then: its
+/// mark is of this file and of this very manifest. Bytes 0 to 8 of a header come last.
+pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt> {
+    let Candidate { file, stat, .. } = &settled.candidate;
+    let Some(mark) = file.attr(SOURCE_ATTR)? else { return Ok(false) };
+    let mark = Identity::parse(&String::from_utf8_lossy(&mark));
+    let of_this = mark.data.starts_with(&format!("{}:{}:", stat.ino, stat.size))
+        && mark.sidecar == settled.candidate.stamp().identity().sidecar;
+    Ok(of_this && file.read_at_most(0, head.len())?.get(8..) == head.get(8..))
 }
 
 /// Gives the array its final name; `false` where that is taken.

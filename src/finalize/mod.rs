@@ -116,11 +116,7 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
     check_unchanged(settled, &site)?;
     let mut plan = plan(settled, &site)?;
     let _sidecar_claim = dispose::claim_sidecar(settled, plan.route())?;
-    if let Some(digest) = settled.dump.digest.as_ref().filter(|_| plan.route() != Route::Copy) {
-        let mut hasher = digest.hasher();
-        hash(&candidate.file, 0..candidate.stat.size, &mut hasher, progress)?;
-        verify(settled, hasher)?;
-    }
+    verify_ahead(settled, &plan, progress)?;
     let target = target::choose(settled, &site, &plan.header)?;
     let (output, event) = match target {
         Target::Found(name) => (name, Event::Found),
@@ -148,6 +144,22 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
         evidence: Some(settled.evidence),
         reason: (!remarks.is_empty()).then(|| remarks.join("; ")),
     })
+}
+
+/// The copy works the digest out as it goes; the other routes read no data otherwise.
+fn verify_ahead(settled: &Settled, plan: &Plan, progress: &mut Progress) -> Result<(), Halt> {
+    let Some(digest) = settled.dump.digest.as_ref().filter(|_| plan.route() != Route::Copy) else {
+        return Ok(());
+    };
+    let was_verified = plan.route() == Route::InPlace
+        && in_place::was_verified(settled, &plan.head(&settled.dump))?;
+    if was_verified {
+        return Ok(());
+    }
+    let mut hasher = digest.hasher();
+    let Candidate { file, stat, .. } = &settled.candidate;
+    hash(file, 0..stat.size, &mut hasher, progress)?;
+    verify(settled, hasher)
 }
 
 fn open_site(settled: &Settled) -> Result<Site, Halt> {

@@ -27,6 +27,7 @@ mod remake;
 mod source;
 
 // The daemon's life.
+mod calls;
 mod filesystems;
 mod full;
 mod inbox;

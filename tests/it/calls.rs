@@ -1,0 +1,120 @@
+//! Calls that fail, and an end in the middle: strace stands in for the kernel that does so.
+
+use std::process::Command;
+
+use crate::support::{
+    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, left_out, scan_bytes, scan_npy,
+};
+
+/// Sweeps while strace does `injections` to the calls on a file of the site, or on all. Fails where
+/// there was nothing to do that to; `None` without strace.
+fn sweep_with(site: &Site, file: Option<&str>, injection: &str) -> Option<Outcome> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        left_out("strace is not installed");
+        return None;
+    }
+    let npyd = site.command();
+    let mut strace = Command::new("strace");
+    strace.args(["--follow-forks", "--output"]).arg(site.path("strace.log"));
+    if let Some(file) = file {
+        strace.arg("--trace-path").arg(site.path(file));
+    }
+    let call = injection.split(':').next().unwrap();
+    strace.arg(format!("--trace={call}")).arg(format!("--inject={injection}"));
+    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+    let outcome = Outcome::of(strace.arg(site.path("npyd.toml")));
+    let trace = String::from_utf8(site.read("strace.log")).unwrap();
+    assert!(trace.contains("(INJECTED)") || trace.contains("+++ killed"), "{trace}\n{outcome}");
+    Some(outcome)
+}
+
+/// One mount does not always mean that files can be renamed: between two quota projects they can't.
+#[test]
+fn a_rename_that_the_kernel_refuses() {
+    let site = Site::new();
+    site.drop_file("pending.npy.pending", PendingFile::ready(&[2]).with(&[1; 8]));
+    let Some(outcome) = sweep_with(&site, None, "renameat2:error=EXDEV:when=1") else { return };
+    assert_eq!(outcome.code, 0, "{outcome}");
+    let array = site.read("out/pending.npy");
+    assert!(array.starts_with(b"\x93NUMPY\x01\0") && array.ends_with(&[1; 8]));
+    assert_eq!((site.names("in"), site.names("out")), (vec![], vec!["pending.npy".to_owned()]));
+}
+
+/// After a failed sync the next one may succeed although the data are lost: they get no header, not
+/// even later.
+#[test]
+fn data_that_could_not_be_synced() {
+    for call in ["sync_file_range", "fdatasync"] {
+        let site = Site::new();
+        let pending = PendingFile::ready(&[2]).with(&[1; 8]);
+        site.drop_file("x.npy.pending", &pending);
+        let injection = format!("{call}:error=EIO:when=1");
+        let file = Some("in/x.npy.pending");
+        let Some(outcome) = sweep_with(&site, file, &injection) else { return };
+        assert_eq!(outcome.code, 1, "{outcome}");
+        assert_eq!(outcome.json().of_event("rejected").len(), 1);
+        outcome.expect_words(&["may be lost"]);
+        site.sweep();
+        assert_eq!(site.read("in/x.npy.pending"), *pending);
+        assert_eq!(site.names("out"), [""; 0]);
+    }
+}
+
+/// A header that could not be synced is written and synced once more.
+#[test]
+fn a_header_that_could_not_be_synced() {
+    let site = Site::new();
+    site.drop_file("x.npy.pending", PendingFile::ready(&[2]).with(&[1; 8]));
+    let injection = "fdatasync:error=EIO:when=2";
+    let Some(outcome) = sweep_with(&site, Some("in/x.npy.pending"), injection) else { return };
+    assert_eq!(outcome.code, 1, "{outcome}");
+    assert_eq!(outcome.json().of_event("failed").len(), 1);
+    assert_eq!(site.names("out"), [""; 0]);
+    site.sweep_until("finalized");
+    assert!(site.read("out/x.npy").ends_with(&[1; 8]));
+}
+
+/// The digest is that of the file as it was before npyd wrote the header into it.
+#[test]
+fn killed_between_the_header_and_the_name() {
+    const MANIFEST: &str = "dtype = '<f4'\nshape = [2, 3]\nreserved = 128\n";
+    let raw = [vec![0; 128], scan_bytes()].concat();
+    for digest in ["", "digest = 'crc32c:DIGEST'\n"] {
+        let site = Site::new();
+        let manifest =
+            MANIFEST.to_owned() + &digest.replace("DIGEST", &format!("{:08x}", crc32c(&raw)));
+        site.drop_file("scan.raw", &raw).drop_file("scan.raw.toml", manifest);
+        let Some(outcome) = sweep_with(&site, None, "renameat2:signal=SIGKILL:when=1") else {
+            return;
+        };
+        assert_eq!(outcome.code, 128 + 9, "{outcome}");
+        assert_eq!(site.names("out"), [""; 0]);
+        assert_eq!(site.read("in/scan.raw"), scan_npy());
+        site.sweep_until("finalized");
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
+        assert_eq!(site.names("in"), [""; 0]);
+    }
+}
+
+/// As on NFS, where a lock takes the right to write: then it is another open file that has it.
+#[test]
+fn a_lock_that_takes_the_right_to_write() {
+    let site = Site::new();
+    std::fs::create_dir(site.path("old")).unwrap();
+    let old = site.path("old");
+    site.configure(&format!("source = \"archive\"\narchive = \"{}\"", old.display())).scan("scan");
+    let Some(outcome) = sweep_with(&site, Some("in/scan.raw"), "flock:error=EBADF:when=1") else {
+        return;
+    };
+    assert_eq!(outcome.code, 0, "{outcome}");
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("old"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.read("old/scan.raw.toml"), SCAN_MANIFEST.as_bytes());
+}
+
+/// CRC-32C (RFC 3720), bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
+    !bytes.iter().fold(!0, byte)
+}
