@@ -207,6 +207,27 @@ fn a_network_file_system_is_polled() {
     drop(mounted);
 }
 
+/// Another mount of the same file system: files can't be renamed to there, though all numbers but
+/// the mount's are the same.
+#[test]
+fn a_bind_mount() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = \"remove\"");
+    let (from, at) = (site.path("state"), site.path("out"));
+    if !succeeds("mount", &["--bind", from.to_str().unwrap(), at.to_str().unwrap()]) {
+        return;
+    }
+    let bound = Mounted(at);
+    site.drop_file("x.npy", PendingFile::ready(&[2]).with(&[1; 8])).scan("scan");
+    site.sweep().expect_code(0);
+    assert!(site.read("out/x.npy").ends_with(&[1; 8]));
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.names("in"), [""; 0]);
+    drop(bound);
+}
+
 /// Array and archive on another file system than the drop.
 #[test]
 fn across_file_systems() {

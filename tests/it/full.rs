@@ -43,7 +43,7 @@ fn a_full_disk_is_waited_for() {
     let mut daemon = site.daemon();
     daemon.wait_for_log("space");
     site.scan("small");
-    daemon.wait_for_file("out/small.npy");
+    daemon.wait_for_file("out/small.npy").wait_for_file("out/small.raw.toml.done");
     assert_eq!(site.read("in/large.raw"), data);
     assert_eq!(site.names("out"), ["small.npy", "small.raw.toml.done"]);
     small.grow();
