@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use crate::receipt::{Event, Receipt};
+use crate::stamp::Fingerprint;
 
 /// The newest receipts that are kept.
 const ROWS_MAX: i64 = 1_000_000;
@@ -61,9 +62,7 @@ impl Entry {
     /// Whether a source that still looks like this needs no further work.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        [Event::Finalized, Event::Found, Event::Rejected]
-            .iter()
-            .any(|event| event.as_str() == self.event)
+        is_settled(&self.event)
     }
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -90,6 +89,26 @@ impl Entry {
         }
     }
 }
+
+/// A source as a scan needs to know it.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The data file's path.
+    pub source: String,
+    /// Whether one that still looks like this needs no further work.
+    pub is_settled: bool,
+    /// Whether it was rejected, and new settings may judge it otherwise.
+    pub is_rejected: bool,
+    /// What it looked like then.
+    pub fingerprint: Fingerprint,
+}
+
+fn is_settled(event: &str) -> bool {
+    [Event::Finalized, Event::Found, Event::Rejected].iter().any(|it| it.as_str() == event)
+}
+
+/// How many sources a scan reads from the ledger at once.
+const PAGE: i64 = 4096;
 
 const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
 
@@ -185,6 +204,32 @@ impl Ledger {
             ))?
             .query_row([source.to_string_lossy()], Entry::from_row)
             .optional()
+        })
+    }
+
+    /// The settled sources whose paths begin with `prefix`, a directory and a slash, and come after
+    /// `after`: so many as are read at once, in the order of their paths.
+    pub fn settled_below(&self, prefix: &str, after: &str) -> Result<Vec<Settled>> {
+        // What begins with the directory and a slash comes before the same with the next character.
+        let end = format!("{}0", prefix.trim_end_matches('/'));
+        self.run(|db| {
+            let mut page = Vec::new();
+            let mut statement = db.prepare_cached(
+                // The other columns are those of the row that has the maximum (`SQLite`'s rule).
+                "SELECT source, event, fingerprint, max(id) FROM receipts
+                 WHERE source > ?1 AND source < ?2 GROUP BY source ORDER BY source LIMIT ?3",
+            )?;
+            let mut rows = statement.query(params![after, end, PAGE])?;
+            while let Some(row) = rows.next()? {
+                let event: String = row.get(1)?;
+                page.push(Settled {
+                    source: row.get(0)?,
+                    is_settled: is_settled(&event),
+                    is_rejected: event == Event::Rejected.as_str(),
+                    fingerprint: Fingerprint::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
+                });
+            }
+            Ok(page)
         })
     }
 

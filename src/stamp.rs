@@ -40,7 +40,7 @@ fn without_ctime(identity: &str) -> Option<&str> {
 }
 
 /// A stamp as text: equal ones mean unchanged files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The data file's.
     pub data: String,
@@ -87,7 +87,7 @@ impl fmt::Display for Identity {
 }
 
 /// What a receipt remembers of its source: the files, and the settings that judged them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// A hash of the drop directory's settings.
     pub settings: u64,

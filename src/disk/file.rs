@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno};
 
+use super::fsinfo::leases_need_a_server;
 use super::lease::{self, Writer};
 use super::{DiskError, Result, Stat};
 
@@ -202,7 +203,13 @@ impl DataFile {
     /// Who has the file open for writing, or mapped so. It must be open for reading only.
     #[must_use]
     pub fn writer(&self) -> Writer {
-        lease::probe(&self.fd)
+        match lease::probe(&self.fd) {
+            // Refused there, it says nothing about writers.
+            Writer::Present if leases_need_a_server(&self.fd) => {
+                Writer::Unknown("leases need the file server's consent".to_owned())
+            }
+            writer => writer,
+        }
     }
 
     /// Locks the file for this process; `None` where another holds it. The lock is `flock(2)`'s,

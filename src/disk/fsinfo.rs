@@ -69,6 +69,14 @@ pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
     })
 }
 
+/// Whether an open file is on NFS or SMB, whose clients grant a lease only where the server has
+/// given them one; if that can't be told, it is not.
+pub(super) fn leases_need_a_server(file: impl AsFd) -> bool {
+    let magic = fs::fstatfs(file).map(|told| u32::try_from(told.f_type).unwrap_or(0));
+    let theirs = |kind: &str| ["nfs", "cifs", "smb", "smb2"].contains(&kind);
+    KINDS.iter().any(|(known, kind, _)| magic == Ok(*known) && theirs(kind))
+}
+
 /// What a directory's file system allows to this user.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]

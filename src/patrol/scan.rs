@@ -1,14 +1,16 @@
 //! Listing a drop directory: the truth, of which sightings are hints.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::collections::{HashSet, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Patrol;
 use crate::disk::{self, Dir, EntryKind};
-use crate::receipt::Event;
+use crate::ledger::{Ledger, Settled};
 use crate::recognize::manifest::is_manifest_name;
-use crate::stamp::{Fingerprint, Identity, identity_of};
+use crate::stamp::{Identity, identity_of};
 
 /// How deep below a drop directory files are looked for.
 const DEPTH_MAX: usize = 64;
@@ -31,19 +33,33 @@ impl Patrol {
             disk::tidy(dir)?;
             entries = dir.entries()?;
         }
-        let (manifests, others): (Vec<_>, Vec<_>) = entries
-            .into_iter()
-            .filter(|(_, kind)| *kind != EntryKind::Other)
-            .partition(|(name, _)| name.to_str().is_some_and(is_manifest_name));
+        entries.retain(|(_, kind)| *kind != EntryKind::Other);
+        entries.sort_unstable();
+        let (manifests, others): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(name, _)| name.to_str().is_some_and(is_manifest_name));
+        let ledger = Arc::clone(&self.common.ledger);
+        let mut known = Known::below(&ledger, &self.inbox.path.join(below));
         let mut accounted = HashSet::new();
-        for (name, kind) in others.into_iter().chain(manifests) {
+        for (name, kind) in others {
             let rel = below.join(&name);
             if kind == EntryKind::Dir {
                 if self.inbox.recursive && !self.is_own(&rel) {
                     self.scan_dir(dir, Path::new(&name), &rel, now);
                 }
-            } else if !accounted.remove(&rel) && !self.is_settled(dir, &rel, &mut accounted) {
-                self.sight(rel, now);
+                continue;
+            }
+            match known.find(&name).filter(|known| self.is_settled(dir, &name, known)) {
+                // Its manifest needs no look either.
+                Some(Settled { fingerprint, .. }) => {
+                    let sidecar = fingerprint.identity.sidecar;
+                    accounted.extend(sidecar.map(|(name, _)| OsString::from(name)));
+                }
+                None => self.sight(rel, now),
+            }
+        }
+        for (name, _) in manifests {
+            if !accounted.contains(&name) {
+                self.sight(below.join(&name), now);
             }
         }
         Ok(())
@@ -89,23 +105,62 @@ impl Patrol {
         }
     }
 
-    /// Whether the ledger knows that a data file needs no look; its manifest needs none either.
-    fn is_settled(&self, dir: &Dir, rel: &Path, accounted: &mut HashSet<PathBuf>) -> bool {
-        let path = self.inbox.path.join(rel);
-        let Ok(Some(entry)) = self.common.ledger.latest(&path) else { return false };
-        let Some(known) = Fingerprint::parse(&entry.fingerprint) else { return false };
-        let is = |name: &Path, identity: &str| {
-            dir.stat(name).ok().flatten().is_some_and(|stat| identity_of(&stat) == identity)
+    /// Whether a data file and its manifest are still what the ledger knows.
+    fn is_settled(&self, dir: &Dir, name: &OsStr, known: &Settled) -> bool {
+        let is = |name: &OsStr, identity: &str| {
+            let stat = dir.stat(Path::new(name)).ok().flatten();
+            stat.is_some_and(|stat| identity_of(&stat) == identity)
         };
-        let Identity { data, sidecar } = &known.identity;
-        let same = entry.is_settled()
-            && is(Path::new(rel.file_name().unwrap_or_default()), data)
-            && sidecar.as_ref().is_none_or(|(name, identity)| is(Path::new(name), identity))
-            && (entry.event != Event::Rejected.as_str() || known.settings == self.settings);
-        if same {
-            accounted.extend(sidecar.as_ref().map(|(name, _)| rel.with_file_name(name)));
+        let Identity { data, sidecar } = &known.fingerprint.identity;
+        known.is_settled
+            && is(name, data)
+            && sidecar.as_ref().is_none_or(|(name, identity)| is(name.as_ref(), identity))
+            && (!known.is_rejected || known.fingerprint.settings == self.settings)
+    }
+}
+
+/// What the ledger knows of a directory's files, in the order of their names, a page at a time:
+/// it may be much, and a look-up for each name would take longer.
+struct Known<'a> {
+    ledger: &'a Ledger,
+    /// The directory's path, with a slash at its end.
+    prefix: String,
+    page: VecDeque<Settled>,
+    last: String,
+    at_end: bool,
+}
+
+impl<'a> Known<'a> {
+    fn below(ledger: &'a Ledger, dir: &Path) -> Self {
+        let prefix = format!("{}/", dir.to_string_lossy().trim_end_matches('/'));
+        Known { ledger, last: prefix.clone(), prefix, page: VecDeque::new(), at_end: false }
+    }
+
+    /// What is known of a name; names must come in order.
+    fn find(&mut self, name: &OsStr) -> Option<Settled> {
+        let source = format!("{}{}", self.prefix, name.to_str()?);
+        loop {
+            if let Some(settled) = self.page.pop_front_if(|it| it.source <= source) {
+                if settled.source == source {
+                    return Some(settled);
+                }
+            } else if self.page.is_empty() && !self.at_end {
+                self.turn();
+            } else {
+                return None;
+            }
         }
-        same
+    }
+
+    fn turn(&mut self) {
+        match self.ledger.settled_below(&self.prefix, &self.last) {
+            Ok(page) => self.page.extend(page),
+            Err(error) => tracing::warn!("{error}"),
+        }
+        match self.page.back() {
+            Some(settled) => self.last.clone_from(&settled.source),
+            None => self.at_end = true,
+        }
     }
 }
 

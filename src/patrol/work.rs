@@ -8,6 +8,7 @@ use crate::candidate::Candidate;
 use crate::config::Inbox;
 use crate::finalize::{Halt, Settled, finalize, set_aside};
 use crate::ledger::Ledger;
+use crate::plan::Route;
 use crate::progress::Show;
 use crate::receipt::{Event, Receipt};
 use crate::settle::Wait;
@@ -54,9 +55,14 @@ pub(super) fn carry_out(common: &Common, settled: &Settled, settings: u64) -> Ou
     drop(progress);
     match result {
         Ok(receipt) => {
-            // In place, the file itself was written to: it is known by what it looks like now.
             let candidate = &settled.candidate;
-            let stamp = candidate.stamp_anew().unwrap_or_else(|_| candidate.stamp());
+            // In place, the file itself was written to: it is known by what it looks like now. A
+            // source that changed after it was copied must not be known, for it is a new drop.
+            let stamp = match receipt.route {
+                Some(Route::InPlace) => candidate.stamp_anew().ok(),
+                _ => None,
+            };
+            let stamp = stamp.unwrap_or_else(|| candidate.stamp());
             common.record(&receipt, Some(&Fingerprint { settings, identity: stamp.identity() }));
             Outcome::Settled
         }
