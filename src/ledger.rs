@@ -164,8 +164,9 @@ impl Ledger {
             .map_err(|cause| LedgerError { path, cause })
     }
 
-    /// A ledger in memory, for work that no daemon will continue.
-    pub fn in_memory() -> Result<Self> {
+    /// A ledger in memory.
+    #[cfg(test)]
+    fn in_memory() -> Result<Self> {
         let failed = |cause| LedgerError { path: PathBuf::from(":memory:"), cause };
         let connection = Connection::open_in_memory().map_err(failed)?;
         connection.execute_batch(TABLE).map_err(failed)?;

@@ -43,12 +43,6 @@ impl DiskError {
         &self.cause
     }
 
-    /// Whether there is no room left.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.is(&[Errno::NOSPC, Errno::DQUOT])
-    }
-
     /// Whether there is no such file.
     #[must_use]
     pub fn is_missing(&self) -> bool {
