@@ -1,6 +1,6 @@
 //! What the command line says of itself.
 
-use crate::support::Site;
+use crate::support::{Outcome, Site};
 
 #[test]
 fn help() {
@@ -10,7 +10,9 @@ fn help() {
     let mut told = String::new();
     for command in commands {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|it| !it.is_empty()).collect();
-        let outcome = site.npyd(&args).expect_code(0);
+        let mut npyd = site.command();
+        // Else the width would be that of whoever runs the tests.
+        let outcome = Outcome::of(npyd.args(&args).env("COLUMNS", "100")).expect_code(0);
         told.extend(["$ npyd ", &args.join(" "), "\n", &outcome.stdout, "\n"]);
     }
     insta::assert_snapshot!(told);

@@ -55,21 +55,34 @@ fn sources(dir: &str, extension: &str) -> Vec<Source> {
 }
 
 impl Source {
-    /// The lines of code, without the unit tests and comments, each with its number.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let code = self.text.split("#[cfg(test)]").next().unwrap();
-        let lines = code.lines().enumerate().map(|(at, line)| (at + 1, line));
-        lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
+    /// All lines, each with its number.
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.lines().enumerate().map(|(at, line)| (at + 1, line))
     }
 
-    /// Fails if a line of code has one of these words.
-    fn has_none_of(&self, words: &[&str]) {
-        for (number, line) in self.code() {
+    /// The lines of code, without the unit tests and comments, each with its number.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.lines().take_while(|(_, line)| *line != "#[cfg(test)]");
+        lines.filter(|(_, line)| !is_comment(line))
+    }
+
+    /// Fails if one of these lines has one of these words.
+    fn has_none_of<'a>(&self, words: &[&str], lines: impl Iterator<Item = (usize, &'a str)>) {
+        for (number, line) in lines {
             for word in words {
                 assert!(!line.contains(word), "{}:{number}: `{word}` has no place here", self.path);
             }
         }
     }
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
+/// What calls on the reader's trust, as a word of its own.
+fn is_unsafe(line: &str) -> bool {
+    !is_comment(line) && line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "unsafe")
 }
 
 #[test]
@@ -80,17 +93,36 @@ fn pure_files_know_no_world() {
         .collect();
     assert!(pure.len() > PURE.len());
     for source in pure {
-        source.has_none_of(IMPURE);
+        source.has_none_of(IMPURE, source.code());
     }
 }
 
 #[test]
 fn only_disk_is_unsafe() {
     for source in sources("src", "rs") {
-        if !source.path.starts_with("src/disk/") {
-            source.has_none_of(&["unsafe"]);
+        let in_disk = source.path.starts_with("src/disk/");
+        for (number, _) in source.lines().filter(|(_, line)| is_unsafe(line)) {
+            assert!(in_disk, "{}:{number}: only src/disk/ may be unsafe", source.path);
         }
     }
+}
+
+/// Right above the statement: a stranger can check the reason where it is needed.
+#[test]
+fn what_is_unsafe_says_why_it_is_safe() {
+    let mut seen = 0;
+    for source in sources("src/disk", "rs") {
+        let lines: Vec<_> = source.text.lines().collect();
+        for at in (0..lines.len()).filter(|at| is_unsafe(lines[*at])) {
+            // rustfmt may put the call on the line below its `let`.
+            let above = lines[..at].iter().rev().skip_while(|line| line.ends_with('='));
+            let mut comment = above.take_while(|line| is_comment(line));
+            let told = comment.any(|line| line.trim_start().starts_with("// SAFETY: "));
+            assert!(told, "{}:{}: no SAFETY comment above", source.path, at + 1);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "nothing is unsafe any more: then neither is this test of use");
 }
 
 /// Spelled so that this file does not hold them itself.
@@ -99,7 +131,7 @@ fn nothing_is_left_undone() {
     let words = ["TO-DO", "FIX-ME", "to-do!", "unimple-mented!", "dbg-!", "#[al-low("]
         .map(|it| it.replace('-', ""));
     for source in sources("src", "rs").into_iter().chain(sources("tests", "rs")) {
-        source.has_none_of(&words.each_ref().map(String::as_str));
+        source.has_none_of(&words.each_ref().map(String::as_str), source.lines());
     }
 }
 
@@ -114,21 +146,19 @@ fn files_are_one_noun_each() {
 #[test]
 fn functions_fit_a_screen() {
     for source in sources("src", "rs") {
-        let mut start = None;
-        for (number, line) in source.text.lines().enumerate() {
-            let indent = line.len() - line.trim_start().len();
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        for (number, line) in source.lines() {
             let code = line.trim_start();
-            let opens = ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn "];
-            if opens.iter().any(|it| code.starts_with(it)) {
-                start = Some((number, indent));
+            let indent = line.len() - code.len();
+            if !is_comment(line) && (code.starts_with("fn ") || code.contains(" fn ")) {
+                open.retain(|(_, outer)| *outer < indent); // else a trait's, without a body
+                open.push((number, indent));
             }
-            if let Some((from, depth)) = start
-                && indent == depth
-                && code == "}"
+            if code == "}"
+                && let Some((from, _)) = open.pop_if(|(_, outer)| *outer == indent)
             {
                 let lines = number - from + 1;
-                assert!(lines <= FUNCTION_LINES_MAX, "{}:{}: {lines} lines", source.path, from + 1);
-                start = None;
+                assert!(lines <= FUNCTION_LINES_MAX, "{}:{from}: {lines} lines", source.path);
             }
         }
     }
@@ -139,10 +169,27 @@ fn lines_fit() {
     let mut texts = sources("src", "rs");
     texts.extend(sources("tests", "rs"));
     for source in texts {
-        for (number, line) in source.text.lines().enumerate() {
-            let columns = line.chars().count();
+        for (number, line) in source.lines() {
             let max = if line.contains('"') { COLUMNS_MAX_WITH_TEXT } else { COLUMNS_MAX };
-            assert!(columns <= max, "{}:{}: {columns} columns", source.path, number + 1);
+            let columns = line.chars().count();
+            assert!(columns <= max, "{}:{number}: {columns} columns", source.path);
+        }
+    }
+}
+
+/// Tables, links and code can't be broken everywhere.
+#[test]
+fn prose_fits() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        let mut fenced = false;
+        for (number, line) in text.lines().enumerate() {
+            fenced ^= line.starts_with("```");
+            if !fenced && !line.starts_with('|') && !line.contains("](") {
+                let columns = line.chars().count();
+                assert!(columns <= COLUMNS_MAX, "{name}:{}: {columns} columns", number + 1);
+            }
         }
     }
 }
