@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::recognize::Template;
+use crate::recognize::wording::in_plain_words;
 
 /// Where the daemon looks for its configuration when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
@@ -184,10 +185,8 @@ mod duration {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format!(
-                "`{text}` is not a duration ({error}): write \"2s\" or \"500ms\""
-            ))
+        humantime::parse_duration(&text).map_err(|_| {
+            D::Error::custom(format!("`{text}` is not a duration: write \"2s\" or \"500ms\""))
         })
     }
 }
@@ -286,7 +285,7 @@ fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
     format!(
         "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",
         name.display(),
-        what.replace('\n', ", "),
+        in_plain_words(what).replace('\n', ", "),
         " ".repeat(column),
         "^".repeat(width)
     )

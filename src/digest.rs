@@ -59,7 +59,9 @@ impl Digest {
         if found.value == self.value {
             Ok(())
         } else {
-            Err(format!("the digest is {found}, but the manifest says {self}"))
+            Err(format!(
+                "the digest is {found}, but the manifest says {self}: drop the data once more, or correct it"
+            ))
         }
     }
 }

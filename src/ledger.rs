@@ -121,7 +121,13 @@ pub struct LedgerError {
 
 impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to use the ledger `{}`: {}", self.path.display(), self.cause)
+        write!(f, "failed to use the ledger `{}`: {}", self.path.display(), self.cause)?;
+        match self.cause.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
+                f.write_str("; name a directory that npyd may write to as state_dir")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -349,7 +355,7 @@ fn set_aside(path: &Path, aside: &Path) -> rusqlite::Result<()> {
 fn unusable(error: &std::io::Error) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-        Some(error.to_string()),
+        Some(crate::disk::in_words(error)),
     )
 }
 

@@ -13,6 +13,10 @@ use crate::npy::{self, Preamble};
 use crate::recognize::{Dump, FileName, Manifest, from_header, manifest};
 use crate::stamp::Identity;
 
+/// Why a file that nobody described is left alone.
+pub const UNDESCRIBED: &str =
+    "it has no manifest, no pending header, and no template matches its name";
+
 /// What one look has shown.
 pub enum Outlook {
     /// There is no such file.
@@ -265,10 +269,7 @@ impl<'a> Place<'a> {
                 return Ok(Outlook::NotOurs("it is a .npy file already".to_owned()));
             }
             None => {
-                return Ok(Outlook::NotOurs(
-                    "it has no manifest, no pending header, and no template matches its name"
-                        .to_owned(),
-                ));
+                return Ok(Outlook::NotOurs(UNDESCRIBED.to_owned()));
             }
             Some(_) if stat.nlink > 1 => Err(linked(stat.nlink)),
             Some(recognized) => recognized,

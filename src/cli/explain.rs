@@ -62,7 +62,7 @@ impl Explain {
 }
 
 fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
-    let mut told = json!({"drop": inbox.path, "source": inbox.path.join(rel)});
+    let mut told = json!({"drop": text(&inbox.path), "source": text(&inbox.path.join(rel))});
     let more = match look(inbox, rel, None)? {
         Outlook::Gone => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
@@ -85,8 +85,8 @@ fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value
     let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
     let stat = &candidate.stat;
     let mut told = json!({
-        "source": inbox.path.join(&candidate.rel),
-        "sidecar": candidate.sidecar.as_ref().map(|sidecar| inbox.path.join(&sidecar.rel)),
+        "source": text(&inbox.path.join(&candidate.rel)),
+        "sidecar": candidate.sidecar.as_ref().map(|sidecar| text(&inbox.path.join(&sidecar.rel))),
         "size": stat.size,
         "allocated": stat.blocks * 512,
         "unchanged_seconds": unchanged.as_secs_f64(),
@@ -155,12 +155,17 @@ fn explain_plan(
     Ok(json!({
         "route": plan.route().as_str(),
         "passed_over": passed_over.collect::<Vec<_>>(),
-        "output": output.join(&dump.output),
+        "output": text(&output.join(&dump.output)),
         "output_shape": plan.header.shape(),
         "data_len": plan.header.data_len(),
         "header_len": head.len(),
         "header": String::from_utf8_lossy(head.get(10..).unwrap_or_default()).trim_end(),
     }))
+}
+
+/// A path in JSON, which has no others than UTF-8.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 fn merge(into: &mut Value, more: Value) {

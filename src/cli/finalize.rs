@@ -15,7 +15,7 @@ use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk;
 use crate::finalize::{Halt, Settled, finalize};
-use crate::look::{Outlook, look, look_as};
+use crate::look::{Outlook, UNDESCRIBED, look, look_as};
 use crate::npy::{Dtype, Order};
 use crate::progress::Show;
 use crate::receipt::Receipt;
@@ -167,10 +167,10 @@ impl Finalize {
         match outlook.map_err(|error| error.to_string())? {
             Outlook::Candidate(candidate) => Ok(*candidate),
             Outlook::Gone => Err("there is no such file".to_owned()),
-            Outlook::NotOurs(why) => {
+            Outlook::NotOurs(why) if why == UNDESCRIBED => {
                 Err(format!("{why}; say what it holds with --dtype and --shape"))
             }
-            Outlook::WithoutData { why, .. } => Err(why),
+            Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => Err(why),
             Outlook::Leftover(_) => Err("its data are an array already".to_owned()),
         }
     }

@@ -45,7 +45,9 @@ impl Inspect {
                 Err(reason) => {
                     end = End::Badly;
                     if self.json {
-                        print(&json!({"file": path, "reason": reason}).to_string());
+                        print(
+                            &json!({"file": path.to_string_lossy(), "reason": reason}).to_string(),
+                        );
                     } else {
                         print(&format!("{}: {reason}", path.display()));
                     }
@@ -103,7 +105,7 @@ impl Inspected {
     fn to_json(&self, path: &Path, reason: Option<&str>) -> String {
         let Layout { dtype, order, shape } = &self.layout;
         json!({
-            "file": path,
+            "file": path.to_string_lossy(),
             "state": self.state(),
             "version": self.preamble.major,
             "descr": dtype.to_string(),

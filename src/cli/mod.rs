@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::daemon;
+use crate::disk;
 use crate::ledger::Ledger;
 
 /// Turns raw dumps into valid NumPy .npy files, safely and at once
@@ -126,8 +127,9 @@ impl ConfigArgs {
 fn read_config(path: &Path) -> Result<Config, String> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         format!(
-            "failed to read the configuration `{}`: {error}; name another with --config FILE",
-            path.display()
+            "failed to read the configuration `{}`: {}; name another with --config FILE",
+            path.display(),
+            disk::in_words(&error)
         )
     })?;
     let whole = std::fs::canonicalize(path).map_err(|error| error.to_string())?;

@@ -81,9 +81,22 @@ impl DiskError {
     }
 }
 
+/// The system's own words for an error, without its number.
+#[must_use]
+pub fn in_words(error: &io::Error) -> String {
+    let words = error.to_string();
+    words.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 impl fmt::Display for DiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to {} `{}`: {}", self.operation, self.path.display(), self.cause)?;
+        write!(
+            f,
+            "failed to {} `{}`: {}",
+            self.operation,
+            self.path.display(),
+            in_words(&self.cause)
+        )?;
         match self.remedy() {
             Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),

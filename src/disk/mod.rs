@@ -16,7 +16,7 @@ mod stat;
 pub use copy::{Copy, CopyError};
 use dir::is_taken_name;
 pub use dir::{Dir, EntryKind, Moved};
-pub use error::{DiskError, Result};
+pub use error::{DiskError, Result, in_words};
 pub use file::{Claim, DataFile};
 pub use fsinfo::{Abilities, FsInfo, abilities, fs_info};
 pub use lease::{Writer, ignore_lease_signals};

@@ -49,7 +49,7 @@ pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<
             }
             OnConflict::Reject => {
                 return Err(Halt::Rejected(format!(
-                    "`{name}` is there already and is not made of this: move it away, or set on_conflict"
+                    "`{name}` is there already and is not made of this: move it away, name another output, or set on_conflict"
                 )));
             }
         }

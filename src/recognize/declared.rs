@@ -73,7 +73,9 @@ impl FromStr for Reserved {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<u64>().map_err(|error| error.to_string())?.try_into()
+        let bytes: u64 =
+            text.parse().map_err(|_| format!("`{text}` is not a number of bytes: write 128"))?;
+        bytes.try_into()
     }
 }
 
@@ -108,7 +110,9 @@ impl Declared {
         };
         match dump.least_file_len() {
             Some(_) => Ok(dump),
-            None => Err("offset, data and trailing together exceed 2^63 bytes".into()),
+            None => {
+                Err("offset, data and trailing together exceed 2^63 bytes: correct them".into())
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 
 use super::declared::Declared;
 use super::dump::{Dump, FileName, Kind, Metadata};
+use super::wording::in_plain_words;
 
 /// The largest text that is read as a manifest, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
@@ -29,6 +30,8 @@ const LINE_MAX: usize = 100;
 /// A manifest's content.
 #[derive(Debug, Clone)]
 pub struct Manifest {
+    /// Its file's name.
+    pub name: FileName,
     /// npyd's own keys.
     pub declared: Declared,
     /// The user's.
@@ -64,15 +67,15 @@ impl Manifest {
         let declared: Declared = syntax.read(text)?;
         metadata.retain(|key, _| !KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(plain_datetimes);
-        Ok(Some(Manifest { declared, metadata }))
+        Ok(Some(Manifest { name: name.clone(), declared, metadata }))
     }
 
     /// The dump that it declares the data file to be.
     pub fn dump(self, data: &FileName) -> Result<Dump, String> {
-        let doubts = self.doubts();
+        let (doubts, name) = (self.doubts(), &self.name);
         let dump = self.declared.dump(Kind::Manifest, data, self.metadata);
         dump.map(|dump| Dump { doubts, ..dump })
-            .map_err(|reason| format!("the manifest can't be used: {reason}"))
+            .map_err(|reason| format!("the manifest `{name}` can't be used: {reason}"))
     }
 
     /// The user's keys that look like one of npyd's misspelled.
@@ -139,7 +142,7 @@ impl Syntax {
         match self {
             Syntax::Toml => toml::from_str(text).map_err(|error| {
                 let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-                on_line(text, line.unwrap_or(1), &error.message().replace('\n', ", "))
+                on_line(text, line.unwrap_or(1), error.message())
             }),
             Syntax::Json => serde_json::from_str(text).map_err(|error| {
                 let message = error.to_string();
@@ -159,6 +162,7 @@ fn on_line(text: &str, number: usize, what: &str) -> String {
         .chars()
         .take(LINE_MAX)
         .collect();
+    let what = in_plain_words(what).replace('\n', ", ");
     format!("line {number}, `{}`: {what}", line.trim())
 }
 

@@ -8,6 +8,7 @@ mod dump;
 pub mod manifest;
 mod pending;
 mod template;
+pub(crate) mod wording;
 
 pub use declared::{Declared, Reserved};
 pub use dump::{Dump, FileName, Fit, Front, Kind, Metadata, OwnHeader};

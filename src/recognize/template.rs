@@ -20,7 +20,8 @@ pub struct Template {
     names: Names,
     declared: Declared,
     marker: Option<Vec<u8>>,
-    /// Where the shape stands in the configuration: what most contradictions are about.
+    /// Where marker and shape stand in the configuration: what contradictions are about.
+    marker_at: Range<usize>,
     shape_at: Range<usize>,
 }
 
@@ -31,7 +32,7 @@ pub struct Template {
 struct Keys {
     #[serde(rename = "match")]
     names: Names,
-    marker: Option<String>,
+    marker: Option<Spanned<String>>,
     #[serde(deserialize_with = "dtype")]
     dtype: Dtype,
     shape: Spanned<Dims>,
@@ -70,6 +71,8 @@ impl From<Keys> for Template {
     fn from(keys: Keys) -> Self {
         let Keys { names, marker, dtype, shape, order, offset, trailing, reserved, digest } = keys;
         let shape_at = shape.span();
+        let marker_at = marker.as_ref().map(Spanned::span).unwrap_or_default();
+        let marker = marker.map(|marker| marker.into_inner().into_bytes());
         let declared = Declared {
             dtype,
             shape: shape.into_inner().0,
@@ -81,7 +84,7 @@ impl From<Keys> for Template {
             output: None,
             digest,
         };
-        Template { names, declared, marker: marker.map(String::into_bytes), shape_at }
+        Template { names, declared, marker, marker_at, shape_at }
     }
 }
 
@@ -90,12 +93,14 @@ impl Template {
     /// error tells where in the configuration's text it is.
     pub(crate) fn check(&self) -> Result<(), (Range<usize>, String)> {
         let at = |error| (self.shape_at.clone(), error);
+        let at_marker = |error| (self.marker_at.clone(), error);
         if let Some(marker) = &self.marker {
             let Some(reserved) = self.declared.reserved else {
-                return Err(at("marker needs reserved: the region whose first bytes it is".into()));
+                let error = "marker needs reserved: the region whose first bytes it is";
+                return Err(at_marker(error.to_owned()));
             };
             if marker.is_empty() || marker.len() as u64 > reserved.bytes() {
-                return Err(at(format!(
+                return Err(at_marker(format!(
                     "marker must have 1 to {} bytes, as reserved has",
                     reserved.bytes()
                 )));

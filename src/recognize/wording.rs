@@ -1,0 +1,94 @@
+//! The words of a deserializer, in those of somebody who writes TOML or JSON.
+
+/// How a message names what it found, and what that is to its reader.
+const FOUND: [(&str, &str); 6] = [
+    ("sequence", "a list"),
+    ("map", "a table"),
+    ("integer ", "the number "),
+    ("floating point ", "the number "),
+    ("string ", "the text "),
+    ("boolean ", ""),
+];
+
+/// The same for what it expected.
+const EXPECTED: [(&str, &str); 6] = [
+    ("a boolean", "true or false"),
+    ("a string", "a text in quotes"),
+    ("path string", "a path in quotes"),
+    ("a sequence", "a list"),
+    ("u64", "a whole number, 0 or more"),
+    ("struct ", "a table"),
+];
+
+/// A deserializer's message without the types of the language npyd is written in; one that says
+/// something else, such as npyd's own, stays as it is.
+pub(crate) fn in_plain_words(message: &str) -> String {
+    let of_type =
+        ["invalid type: ", "invalid value: "].iter().find_map(|it| message.strip_prefix(it));
+    if let Some((found, expected)) = of_type.and_then(|rest| rest.split_once(", expected ")) {
+        let expected = match replaced(expected, &EXPECTED) {
+            table if table.starts_with("a table") => "a table".to_owned(),
+            expected => expected,
+        };
+        return format!("expected {expected}, not {}", replaced(found, &FOUND));
+    }
+    if let Some((variant, known)) =
+        message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
+        return format!("{variant} is not known here: write {known}");
+    }
+    if let Some((key, known)) =
+        message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected "))
+    {
+        let known = known.strip_prefix("one of ").unwrap_or(known);
+        return format!("{key} is not a key npyd knows here: it knows {known}");
+    }
+    if let Some(key) = message.strip_prefix("missing field ") {
+        return format!("the key {key} is missing: add it");
+    }
+    if let Some(key) = message.strip_prefix("duplicate field ") {
+        return format!("the key {key} is there twice: remove one");
+    }
+    match message {
+        "duplicate key" => "the key is there twice: remove one".to_owned(),
+        "recursion limit exceeded" => "it is nested too deep".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn replaced(text: &str, words: &[(&str, &str)]) -> String {
+    let known = words.iter().find_map(|(word, plain)| Some((plain, text.strip_prefix(word)?)));
+    known.map_or(text.to_owned(), |(plain, rest)| format!("{plain}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_told_in_the_words_of_the_text() {
+        for (message, plain) in [
+            (
+                "invalid type: string \"yes\", expected a boolean",
+                "expected true or false, not the text \"yes\"",
+            ),
+            (
+                "invalid type: sequence, expected path string",
+                "expected a path in quotes, not a list",
+            ),
+            (
+                "invalid value: integer `-1`, expected u64",
+                "expected a whole number, 0 or more, not the number `-1`",
+            ),
+            (
+                "invalid type: integer `1`, expected struct Inbox",
+                "expected a table, not the number `1`",
+            ),
+            ("invalid type: null, expected a string", "expected a text in quotes, not null"),
+            ("missing field `shape`", "the key `shape` is missing: add it"),
+            ("`K` is not an order", "`K` is not an order"),
+        ] {
+            assert_eq!(in_plain_words(message), plain);
+        }
+    }
+}
