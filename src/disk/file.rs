@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno};
 
-use super::fsinfo::leases_need_a_server;
+use super::fsinfo::{is_on_network, leases_need_a_server};
 use super::lease::{self, Writer};
 use super::{DiskError, Result, Stat};
 
@@ -204,9 +204,13 @@ impl DataFile {
     #[must_use]
     pub fn writer(&self) -> Writer {
         match lease::probe(&self.fd) {
-            // Refused there, it says nothing about writers.
+            // Refused there, it says nothing about writers; and granted, nothing about those on
+            // other hosts.
             Writer::Present if leases_need_a_server(&self.fd) => {
                 Writer::Unknown("leases need the file server's consent".to_owned())
+            }
+            Writer::None if is_on_network(&self.fd) => {
+                Writer::Unknown("other hosts may write to it".to_owned())
             }
             writer => writer,
         }

@@ -69,6 +69,12 @@ pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
     })
 }
 
+/// Whether an open file is on a file system that other hosts may write to unseen.
+pub(super) fn is_on_network(file: impl AsFd) -> bool {
+    let magic = fs::fstatfs(file).map(|told| u32::try_from(told.f_type).unwrap_or(0));
+    KINDS.iter().any(|(known, _, network)| *network && magic == Ok(*known))
+}
+
 /// Whether an open file is on NFS or SMB, whose clients grant a lease only where the server has
 /// given them one; if that can't be told, it is not.
 pub(super) fn leases_need_a_server(file: impl AsFd) -> bool {

@@ -39,7 +39,8 @@ impl Output {
             Err(errno) => return Err(dir.error("make a file in", errno)),
         };
         let mut output = Output { file, dir, temporary, preallocated: false, synced: false };
-        output.preallocated = output.allocate(len)?;
+        // One that has a name already could be truncated under a mapping: it is written to instead.
+        output.preallocated = output.allocate(len)? && output.is_unnamed();
         Ok(output)
     }
 
