@@ -121,6 +121,15 @@ impl Dtype {
         if shape.is_empty() {
             return Ok(base);
         }
+        // NumPy reads `('a', 'S', 5)` as a length, and refuses the like: nobody could load them.
+        if base.itemsize() == 0 && !matches!(base.0, Form::Struct { .. }) {
+            return error(format!(
+                "{base} has no bytes to repeat: write the length into the type, as in 'S5'"
+            ));
+        }
+        if shape.len() > 64 {
+            return error(format!("a field has 64 axes at most, not {}", shape.len()));
+        }
         let itemsize = shape
             .iter()
             .try_fold(base.itemsize(), |bytes, dim| bytes.checked_mul(*dim))
