@@ -39,7 +39,8 @@ impl FromStr for Order {
     }
 }
 
-/// A declared shape. Its growth axis, the first in C order and the last in F order, may be open.
+/// A declared shape. One axis may be open: its growth axis, the first in C order and the last in F
+/// order, or another where a format of files says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     dims: Vec<u64>,
@@ -75,6 +76,17 @@ impl Shape {
             }
         }
         Ok(Shape { dims: lengths, open, growth })
+    }
+
+    /// A shape whose axis `open` has as many items as the data fill, whichever axis that is; its
+    /// entry in `dims` means nothing.
+    fn open_on(dims: &[i64], open: usize) -> Result<Self, LayoutError> {
+        let mut known = dims.to_vec();
+        match known.get_mut(open) {
+            Some(dim) => *dim = 0,
+            None => return error(format!("there is no axis {open} in {dims:?}")),
+        }
+        Ok(Shape { growth: open, open: true, ..Shape::new(&known, Order::C)? })
     }
 
     /// Whether the length of the growth axis is open.
@@ -143,6 +155,14 @@ impl Layout {
     /// A layout whose size a file can have.
     pub fn new(dtype: Dtype, shape: &[i64], order: Order) -> Result<Self, LayoutError> {
         let layout = Layout { shape: Shape::new(shape, order)?, dtype, order };
+        check_size(&layout.dtype, layout.fixed_dims())?;
+        Ok(layout)
+    }
+
+    /// A layout in C order whose axis `open` has as many items as the data fill. Unlike a growth
+    /// axis it may be any: where it is not the first, another length means other places for all.
+    pub fn open_on(dtype: Dtype, dims: &[i64], open: usize) -> Result<Self, LayoutError> {
+        let layout = Layout { shape: Shape::open_on(dims, open)?, dtype, order: Order::C };
         check_size(&layout.dtype, layout.fixed_dims())?;
         Ok(layout)
     }

@@ -5,8 +5,11 @@
 
 mod declared;
 mod dump;
+mod field;
+pub mod formats;
 pub mod manifest;
 mod pending;
+pub mod sidecar;
 mod template;
 pub(crate) mod wording;
 

@@ -1,0 +1,17 @@
+//! The formats of sidecars that npyd reads: one file each.
+
+use super::sidecar::Format;
+
+/// Names each format's file, and with it the format: one line for one more.
+macro_rules! formats {
+    ($($format:ident,)*) => {
+        $(mod $format;)*
+
+        /// All formats, in the order in which a sidecar is tried as one of them.
+        pub static FORMATS: &[&Format] = &[$(&$format::FORMAT,)*];
+    };
+}
+
+formats! {
+    ripple,
+}
