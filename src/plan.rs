@@ -210,15 +210,10 @@ fn fill_reserved(
 /// The dict, where it must change, and the magic over a pending header.
 fn commit(own: &OwnHeader, header: &Header, readers: Readers) -> Result<Vec<Write>, String> {
     let preamble = &own.preamble;
-    let told =
-        npy::parse_header(preamble, &own.bytes, u64::MAX).map_err(|error| error.to_string())?;
-    let text = if readers == Readers::Numpy && told.header().as_ref() == Some(header) {
-        own.bytes.clone() // right as it stands, however it is spaced
-    } else {
-        header
-            .bytes_filling_version(preamble.data_offset, preamble.major)
-            .map_err(|error| error.to_string())?
-    };
+    // However the producer spelled it, what gets the magic is NumPy's own spelling.
+    let text = header
+        .bytes_filling_version(preamble.data_offset, preamble.major)
+        .map_err(|error| error.to_string())?;
     let universal = preamble.data_offset == UNIVERSAL_LEN && preamble.major == 1;
     if readers == Readers::Any && !universal && text[8..] != header.numpy_bytes()[8..] {
         return Err(format!(

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::literal::Literal;
-use super::shape::write_tuple;
+use super::shape::{AXES_MAX, write_tuple};
 
 /// The most bytes of an item: NumPy keeps its size in a C int.
 const ITEMSIZE_MAX: u64 = i32::MAX as u64;
@@ -127,16 +127,19 @@ impl Dtype {
                 "{base} has no bytes to repeat: write the length into the type, as in 'S5'"
             ));
         }
-        if shape.len() > 64 {
-            return error(format!("a field has 64 axes at most, not {}", shape.len()));
+        if shape.len() > AXES_MAX {
+            return error(format!("a field has {AXES_MAX} axes at most, not {}", shape.len()));
         }
-        let itemsize = shape
-            .iter()
-            .try_fold(base.itemsize(), |bytes, dim| bytes.checked_mul(*dim))
-            .filter(|bytes| *bytes <= ITEMSIZE_MAX);
-        match itemsize {
-            Some(itemsize) => Ok(Dtype(Form::Sub { base: Box::new(base), shape, itemsize })),
-            None => error("an item would have more than 2^31 - 1 bytes, NumPy's limit".to_owned()),
+        // NumPy counts the elements, too, where they have no bytes.
+        let product = |of: u64| {
+            let product = shape.iter().try_fold(of, |product, dim| product.checked_mul(*dim));
+            product.filter(|product| *product <= ITEMSIZE_MAX)
+        };
+        match (product(1), product(base.itemsize())) {
+            (Some(_), Some(itemsize)) => {
+                Ok(Dtype(Form::Sub { base: Box::new(base), shape, itemsize }))
+            }
+            _ => error("an item would have more than 2^31 - 1 bytes, NumPy's limit".to_owned()),
         }
     }
 }
@@ -199,13 +202,16 @@ fn field_of(field: &Literal, depth: usize) -> Result<Field> {
         },
         _ => return error(format!("{label} is not a field's name")),
     };
-    match &dtype.0 {
-        Form::Plain { text, itemsize }
-            if name.is_empty() && title.is_none() && text.starts_with("|V") =>
-        {
-            Ok(Field::Padding(*itemsize))
-        }
-        _ => Ok(Field::Named { title, name: name.clone(), dtype }),
+    // What has no name and is void to NumPy, as an array in each item is, only takes up room.
+    let is_void = match &dtype.0 {
+        Form::Plain { text, .. } => text.starts_with("|V"),
+        Form::Sub { .. } => true,
+        Form::Struct { .. } => false,
+    };
+    if name.is_empty() && is_void {
+        Ok(Field::Padding(dtype.itemsize()))
+    } else {
+        Ok(Field::Named { title, name: name.clone(), dtype })
     }
 }
 
@@ -259,21 +265,12 @@ fn single_type(text: &str) -> Result<Dtype> {
     let big = swapped != cfg!(target_endian = "big");
     let order = if big { '>' } else { '<' };
     let unknown = || DtypeError(format!("'{text}' is not a dtype NumPy knows"));
-    for (name, kind) in [
-        ("datetime64", "M8"),
-        ("timedelta64", "m8"),
-        ("M8", "M8"),
-        ("m8", "m8"),
-        ("M", "M8"),
-        ("m", "m8"),
-    ] {
+    for (name, kind) in [("datetime64", "M8"), ("timedelta64", "m8"), ("M8", "M8"), ("m8", "m8")] {
         if let Some(unit) = code.strip_prefix(name)
             && (unit.is_empty() || unit.starts_with('['))
         {
-            return Dtype::plain(
-                format!("{order}{kind}{}", time_unit(unit).ok_or_else(unknown)?),
-                8,
-            );
+            let unit = time_unit(unit).ok_or_else(unknown)?;
+            return Dtype::plain(format!("{order}{kind}{unit}"), 8);
         }
     }
     if let Some((_, long)) = LETTERS.iter().find(|(letter, _)| *letter == code) {
@@ -303,7 +300,7 @@ fn single_type(text: &str) -> Result<Dtype> {
 }
 
 /// Types of one letter (`numpy.typecodes`), on 64-bit Linux.
-const LETTERS: [(&str, &str); 23] = [
+const LETTERS: [(&str, &str); 25] = [
     ("?", "b1"),
     ("b", "i1"),
     ("B", "u1"),
@@ -327,6 +324,8 @@ const LETTERS: [(&str, &str); 23] = [
     ("D", "c16"),
     ("G", "c32"),
     ("c", "S1"),
+    ("M", "M8"),
+    ("m", "m8"),
 ];
 
 /// Types by name (`numpy.sctypeDict`).
@@ -436,21 +435,14 @@ fn repeated(text: &str) -> Result<Dtype> {
         Some(order @ ('<' | '>' | '=' | '|')) => (order.to_string(), &text[1..]),
         _ => (String::new(), text),
     };
-    let (shape, code) = if let Some(inner) = rest.strip_prefix('(') {
-        let (dims, code) = inner.split_once(')').ok_or_else(wrong)?;
-        let dims = dims.split(',').map(str::trim).filter(|dim| !dim.is_empty());
-        let dims: Option<Vec<u64>> = dims.map(|dim| dim.parse().ok()).collect();
-        (dims.ok_or_else(wrong)?, code.trim())
-    } else {
-        let (repeats, code) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
-        let repeats: Option<Vec<u64>> = Some(repeats)
-            .filter(|it| !it.is_empty())
-            .map(|it| it.parse().ok())
-            .into_iter()
-            .collect();
-        (repeats.ok_or_else(wrong)?, code)
+    let code_at = rest.find(|c: char| !matches!(c, ' ' | ',' | '(' | ')' | '0'..='9'));
+    let (repeats, code) = rest.split_at(code_at.unwrap_or(rest.len()));
+    let shape = match repeats.trim() {
+        "" => Vec::new(),
+        repeats if repeats.matches('(').count() > 1 => return Err(wrong()),
+        repeats => subshape(&Literal::parse(repeats).map_err(|_| wrong())?).map_err(|_| wrong())?,
     };
-    if code.is_empty() || code.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
+    if code.is_empty() {
         return Err(wrong());
     }
     Dtype::sub(single_type(&format!("{order}{code}"))?, shape)

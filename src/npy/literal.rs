@@ -54,6 +54,15 @@ impl fmt::Display for LiteralError {
 impl std::error::Error for LiteralError {}
 
 impl Literal {
+    /// Whether it can be a key of a dict.
+    pub(super) fn is_hashable(&self) -> bool {
+        match self {
+            Literal::List(_) | Literal::Dict(_) => false,
+            Literal::Tuple(items) => items.iter().all(Literal::is_hashable),
+            _ => true,
+        }
+    }
+
     /// Reads one literal that takes up the whole text.
     pub fn parse(text: &str) -> Result<Self, LiteralError> {
         read(text, false)

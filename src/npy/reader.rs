@@ -17,6 +17,7 @@ pub(super) fn read(text: &str, long_suffix: bool) -> Parsed<Literal> {
     let mut reader = Reader { text, at: 0, nesting: 1, long_suffix };
     reader.skip_blanks();
     reader.nesting = 0;
+    reader.check_indentation()?;
     let literal = reader.value(0)?;
     reader.nesting = 1;
     reader.end()?;
@@ -73,6 +74,15 @@ impl<'a> Reader<'a> {
             } else {
                 return;
             }
+        }
+    }
+
+    /// `ast.literal_eval` passes over blanks at the front; on a later line they are an indentation.
+    fn check_indentation(&self) -> Parsed<()> {
+        let before = self.text[..self.at].trim_start_matches([' ', '\t']);
+        match before.rsplit(['\n', '\r', '\x0c']).next() {
+            Some(blanks) if blanks.contains([' ', '\t']) => self.error("an indented line"),
+            _ => Ok(()),
         }
     }
 
@@ -146,6 +156,9 @@ impl<'a> Reader<'a> {
                 break;
             }
             let key = self.value(depth + 1)?;
+            if !key.is_hashable() {
+                return self.error(format!("{key} can't be a key"));
+            }
             self.skip_blanks();
             if self.peek() != Some(':') {
                 return self.unexpected("`:`");
@@ -167,8 +180,9 @@ impl<'a> Reader<'a> {
     fn signed(&mut self, depth: usize) -> Parsed<Literal> {
         let negative = self.peek() == Some('-');
         self.at += 1;
-        self.skip_blanks();
-        if let Some('+' | '-') = self.peek() {
+        // Brackets around the number don't matter, but a second sign within them does.
+        let rest = self.rest().trim_start_matches(|c: char| c == '(' || c.is_ascii_whitespace());
+        if rest.starts_with(['+', '-', '#', '\\']) {
             return self.unexpected("a number");
         }
         match self.value(depth + 1)? {
@@ -314,6 +328,10 @@ impl<'a> Reader<'a> {
         }
         let simple = match next {
             '\n' => Some(None),
+            '\r' => {
+                self.at += if self.rest()[1..].starts_with("\r\n") { 3 } else { 2 };
+                return Ok(());
+            }
             '\\' | '\'' | '"' => Some(Some(next)),
             'a' => Some(Some('\x07')),
             'b' => Some(Some('\x08')),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{Dtype, Header};
 
 /// The most axes NumPy allows (`NPY_MAXDIMS` of NumPy 2).
-const AXES_MAX: usize = 64;
+pub(super) const AXES_MAX: usize = 64;
 
 /// Which axis varies slowest in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

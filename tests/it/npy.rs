@@ -19,6 +19,12 @@ const REFUSED_ON_PURPOSE: &[(&str, &str)] = &[
     ("['ab']", "a text of two letters as a field's name and type"),
     (NESTED_NAMES, "types whose shape is a type: NumPy reads the innermost as none of them"),
     ("M8[0s]", "a unit of no length"),
+    ("M8[ 5s]", "blanks and signs before a number, which C's strtol passes over"),
+    ("M8[+5s]", "the same"),
+    ("S 5", "the same"),
+    ("S+5", "the same"),
+    ("f4,2,3i4", "a shape without brackets"),
+    ("\u{c} {'descr'", "blanks behind a form feed, which Python 2's rules for whole numbers drop"),
 ];
 
 /// The beginning of a dtype that nests nothing but its name.

@@ -195,3 +195,17 @@ fn a_pending_file_crosses_file_systems() {
 fn device(path: &Path) -> u64 {
     path.metadata().unwrap().dev()
 }
+
+/// Whatever spelling the producer chose, and however npyd understood it: NumPy's own is published.
+#[test]
+fn a_header_spelled_in_another_way_is_written_anew() {
+    let site = Site::new();
+    let right = PendingFile::ready(&[2, 3]).with(&six());
+    let mut odd = right.clone();
+    let text = "{\"shape\":(0x2,+3,),'descr':\"int32\",'fortran_order':False}#";
+    odd[10..10 + text.len()].copy_from_slice(text.as_bytes());
+    odd[10 + text.len()..127].fill(b' ');
+    site.drop_file("x.npy", odd);
+    site.sweep().expect_code(0);
+    assert_committed(&site.read("out/x.npy"), &right);
+}
