@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 use crate::attend::{Attendant, Order};
 use crate::config::{Config, Inbox};
 use crate::disk;
+use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::patrol::{Common, Tell};
 use crate::pool::Pool;
@@ -61,6 +62,7 @@ pub fn run(
     let (attending, attended) = bounded(0);
     let common = Common {
         ledger: Arc::new(ledger),
+        intents: Arc::new(Intents::of(&config.state_dir)),
         stop: Arc::new(AtomicBool::new(false)),
         show: Show::Log,
         tell: Tell::Log,

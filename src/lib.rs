@@ -29,6 +29,7 @@ pub mod settle;
 pub mod candidate;
 pub mod disk;
 pub mod finalize;
+pub mod intent;
 pub mod look;
 pub mod stamp;
 pub mod watch;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::config::Readers;
+use crate::disk::FsInfo;
 use crate::npy::{self, Header, commit_bytes};
 use crate::recognize::{Dump, Front, OwnHeader};
 
@@ -13,6 +14,10 @@ const PAGE: u64 = 4096;
 
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR: usize = 512;
+
+/// From how many bytes on moving blocks, with the syncs that make it safe, takes less time than
+/// copying bytes.
+const WORTH_INSERTING: u64 = 16 << 20;
 
 /// The one padded header length that every known reader takes, in bytes.
 const UNIVERSAL_LEN: u64 = 128;
@@ -24,6 +29,8 @@ pub enum Route {
     InPlace,
     /// A new file shares the data's blocks behind its header.
     Reflink,
+    /// The file system opens up room for the header at the front of the data file.
+    InsertRange,
     /// The data are copied behind a new header.
     Copy,
 }
@@ -35,8 +42,15 @@ impl Route {
         match self {
             Route::InPlace => "in-place",
             Route::Reflink => "reflink",
+            Route::InsertRange => "insert-range",
             Route::Copy => "copy",
         }
+    }
+
+    /// Whether the data file itself becomes the array.
+    #[must_use]
+    pub fn takes_the_file(self) -> bool {
+        matches!(self, Route::InPlace | Route::InsertRange)
     }
 }
 
@@ -54,7 +68,24 @@ pub struct Plan {
     /// What becomes of the data.
     pub work: Work,
     /// The routes that would have moved less, and why they were not taken.
-    pub passed_over: Vec<(Route, String)>,
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A route that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The route.
+    pub route: Route,
+    /// Why not.
+    pub why: String,
+    /// Whether somebody who knows the settings and the file system could wonder about it.
+    pub is_noteworthy: bool,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not {}: {}", self.route, self.why)
+    }
 }
 
 /// The work of a route.
@@ -64,6 +95,8 @@ pub enum Work {
     InPlace(Vec<Write>),
     /// A new file: this header, and the data shared behind it.
     Reflink(NewFile),
+    /// This header, in room made for it at the front of the data file.
+    Insert(Vec<u8>),
     /// A new file: this header, and the data copied behind it.
     Copy(NewFile),
 }
@@ -89,14 +122,18 @@ pub struct Write {
 }
 
 /// What limits the choice of a route.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     /// Who must be able to read the header.
     pub readers: Readers,
     /// Whether the data file can be renamed to its final name.
     pub same_file_system: bool,
-    /// Whether files may share blocks there.
-    pub may_share: bool,
+    /// The file system that the array goes to.
+    pub file_system: FsInfo,
+    /// Whether the data file is needed as it is.
+    pub keeps_source: bool,
+    /// Whether there is a place to note down what a crash would leave half done.
+    pub has_intents: bool,
 }
 
 impl Plan {
@@ -106,6 +143,7 @@ impl Plan {
         match self.work {
             Work::InPlace(_) => Route::InPlace,
             Work::Reflink(_) => Route::Reflink,
+            Work::Insert(_) => Route::InsertRange,
             Work::Copy(_) => Route::Copy,
         }
     }
@@ -115,6 +153,7 @@ impl Plan {
     pub fn head(&self, dump: &Dump) -> Vec<u8> {
         let writes = match &self.work {
             Work::Reflink(new) | Work::Copy(new) => return new.head.clone(),
+            Work::Insert(head) => return head.clone(),
             Work::InPlace(writes) => writes,
         };
         let mut head = match &dump.front {
@@ -127,60 +166,134 @@ impl Plan {
         head
     }
 
-    /// The plan for an array with this header in the dump's data file.
+    /// The plan for an array with this header in the dump's data file of `size` bytes.
     #[must_use]
-    pub fn new(dump: &Dump, header: Header, terms: &Terms) -> Self {
-        let in_place = match &dump.front {
-            Front::Bare => None,
-            _ if !terms.same_file_system => {
-                Some(Err("the output is on another file system".to_owned()))
-            }
-            Front::Reserved(room) => Some(fill_reserved(dump, &header, *room, terms.readers)),
-            Front::Header(own) => Some(commit(own, &header, terms.readers)),
-        };
+    pub fn new(dump: &Dump, header: Header, size: u64, terms: &Terms) -> Self {
         let mut passed_over = Vec::new();
-        match in_place {
-            Some(Ok(writes)) => return Plan { header, work: Work::InPlace(writes), passed_over },
-            Some(Err(reason)) => passed_over.push((Route::InPlace, reason)),
-            None => {}
-        }
-        match share(dump, &header, *terms) {
-            Ok(new) => return Plan { header, work: Work::Reflink(new), passed_over },
-            Err(reason) => passed_over.extend(reason.map(|reason| (Route::Reflink, reason))),
-        }
-        let work = Work::Copy(copy(dump, &header));
+        let mut pass = |route, why: Why| {
+            let Why { why, is_noteworthy } = why;
+            passed_over.push(PassedOver { route, why, is_noteworthy });
+        };
+        let work = match in_place(dump, &header, terms) {
+            Ok(writes) => Work::InPlace(writes),
+            Err(why) => {
+                pass(Route::InPlace, why);
+                match share(dump, &header, terms) {
+                    Ok(new) => Work::Reflink(new),
+                    Err(why) => {
+                        pass(Route::Reflink, why);
+                        match insert(dump, &header, size, terms) {
+                            Ok(head) => Work::Insert(head),
+                            Err(why) => {
+                                pass(Route::InsertRange, why);
+                                Work::Copy(copy(dump, &header))
+                            }
+                        }
+                    }
+                }
+            }
+        };
         Plan { header, work, passed_over }
     }
 
-    /// The same by a copy, for the file system would not share the data after all.
+    /// The same by a copy, for the planned route turned out to be none.
     #[must_use]
-    pub fn by_copy(self, dump: &Dump, reason: String) -> Self {
+    pub fn by_copy(self, dump: &Dump, why: String) -> Self {
+        let route = self.route();
         let Plan { header, mut passed_over, .. } = self;
-        passed_over.push((Route::Reflink, reason));
+        passed_over.push(PassedOver { route, why, is_noteworthy: true });
         let work = Work::Copy(copy(dump, &header));
         Plan { header, work, passed_over }
     }
+}
+
+/// Why a route is none.
+struct Why {
+    why: String,
+    is_noteworthy: bool,
+}
+
+/// What the settings or the file system rule out for every drop alike.
+fn as_expected<T>(why: &str) -> Result<T, Why> {
+    Err(Why { why: why.to_owned(), is_noteworthy: false })
+}
+
+impl From<String> for Why {
+    fn from(why: String) -> Self {
+        Why { why, is_noteworthy: true }
+    }
+}
+
+/// The writes that make the data file the array.
+fn in_place(dump: &Dump, header: &Header, terms: &Terms) -> Result<Vec<Write>, Why> {
+    if matches!(dump.front, Front::Bare) {
+        return as_expected("there is no room reserved at the front of the file");
+    }
+    if !terms.same_file_system {
+        return Err("the output is on another file system".to_owned().into());
+    }
+    Ok(match &dump.front {
+        Front::Bare => Vec::new(),
+        Front::Reserved(room) => fill_reserved(dump, header, *room, terms.readers)?,
+        Front::Header(own) => commit(own, header, terms.readers)?,
+    })
 }
 
 fn copy(dump: &Dump, header: &Header) -> NewFile {
     NewFile { head: header.numpy_bytes(), offset: dump.data_offset, len: header.data_len() }
 }
 
-/// A header of one page, and the data shared behind it. An error without a reason: nobody would
-/// expect that here.
-fn share(dump: &Dump, header: &Header, terms: Terms) -> Result<NewFile, Option<String>> {
-    if !terms.may_share || header.data_len() == 0 {
-        return Err(None);
+/// A header of one page, and the data shared behind it.
+fn share(dump: &Dump, header: &Header, terms: &Terms) -> Result<NewFile, Why> {
+    if !terms.file_system.may_share() {
+        return as_expected("the file system does not share blocks");
+    }
+    Ok(NewFile {
+        head: page(dump, header, terms)?,
+        offset: dump.data_offset,
+        len: header.data_len(),
+    })
+}
+
+/// A header of one page, for which room is made before the data.
+fn insert(dump: &Dump, header: &Header, size: u64, terms: &Terms) -> Result<Vec<u8>, Why> {
+    if terms.keeps_source {
+        return as_expected("the source is kept");
+    }
+    if !terms.file_system.may_insert() {
+        return as_expected("the file system can't do it, or not safely");
+    }
+    if !terms.has_intents {
+        return as_expected("only a daemon or a sweep does it, which can undo it after a crash");
+    }
+    if matches!(dump.front, Front::Header(_)) {
+        return Err("it has a header of its own".to_owned().into());
+    }
+    if header.data_len() < WORTH_INSERTING {
+        return as_expected("it is so small that a copy is faster");
+    }
+    if !terms.same_file_system {
+        return Err("the output is on another file system".to_owned().into());
+    }
+    if dump.data_offset != 0 || size != header.data_len() {
+        return Err("the file holds more than the data".to_owned().into());
+    }
+    page(dump, header, terms)
+}
+
+/// A header that leaves the data where their blocks begin.
+fn page(dump: &Dump, header: &Header, terms: &Terms) -> Result<Vec<u8>, Why> {
+    if header.data_len() == 0 {
+        return as_expected("there are no data");
     }
     if terms.readers == Readers::Any {
-        return Err(Some("a header of a page is not one that every reader takes".to_owned()));
+        return Err("a header of a page is not one that every reader takes".to_owned().into());
     }
     if !dump.data_offset.is_multiple_of(PAGE) {
         let offset = dump.data_offset;
-        return Err(Some(format!("the data begin at byte {offset}, not at a multiple of {PAGE}")));
+        return Err(format!("the data begin at byte {offset}, not at a multiple of {PAGE}").into());
     }
-    let head = header.bytes_filling(PAGE).map_err(|error| Some(error.to_string()))?;
-    Ok(NewFile { head, offset: dump.data_offset, len: header.data_len() })
+    header.bytes_filling(PAGE).map_err(|error| error.to_string().into())
 }
 
 /// The header in the reserved region. The file's name is not final while it is written; only a

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{CannotRun, ConfigArgs, End, print, read_config};
 use crate::candidate::{Candidate, Decision};
-use crate::config::Inbox;
+use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Dir};
 use crate::look::{Outlook, look};
 use crate::npy::Header;
@@ -146,12 +146,18 @@ fn explain_plan(
         Some(dir) => Dir::open(dir)?.is_on_mount_of(&source)?,
     };
     let at = inbox.output.as_ref().map_or_else(|| source.again(), |dir| Dir::open(dir))?;
-    let may_share = disk::fs_info(&at)?.may_share();
-    let terms = Terms { readers: inbox.readers, same_file_system, may_share };
-    let plan = Plan::new(dump, header, &terms);
+    let terms = Terms {
+        readers: inbox.readers,
+        same_file_system,
+        file_system: disk::fs_info(&at)?,
+        keeps_source: inbox.source != Disposition::Remove,
+        has_intents: true,
+    };
+    let plan = Plan::new(dump, header, candidate.stat.size, &terms);
     let head = plan.head(dump);
     let passed_over = plan.passed_over.iter();
-    let passed_over = passed_over.map(|(route, why)| json!({"route": route.as_str(), "why": why}));
+    let passed_over =
+        passed_over.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
     Ok(json!({
         "route": plan.route().as_str(),
         "passed_over": passed_over.collect::<Vec<_>>(),

@@ -135,7 +135,16 @@ impl Finalize {
                     dump.output = output.unwrap_or(dump.output);
                     let still = unchanged >= inbox.quiet;
                     let (inbox, header) = (Arc::clone(inbox), *header);
-                    return Ok(Settled { inbox, candidate, dump, header, evidence, remark, still });
+                    return Ok(Settled {
+                        inbox,
+                        candidate,
+                        dump,
+                        header,
+                        evidence,
+                        remark,
+                        still,
+                        intents: None,
+                    });
                 }
                 Decision::Wait(wait) => match wait.proof_in {
                     Some(proof_in) => thread::sleep(proof_in),

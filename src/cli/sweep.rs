@@ -12,6 +12,7 @@ use indicatif::MultiProgress;
 use super::{CannotRun, ConfigArgs, End};
 use crate::config::Inbox;
 use crate::disk;
+use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::patrol::{Common, Ended, Patrol, Tell};
 use crate::pool::Pool;
@@ -40,6 +41,7 @@ impl Sweep {
         let config = self.config.read()?;
         let common = Common {
             ledger: Arc::new(Ledger::open(&config.state_dir)?),
+            intents: Arc::new(Intents::of(&config.state_dir)),
             stop: Arc::new(AtomicBool::new(false)),
             show: bars(),
             tell: if self.json { Tell::Json } else { Tell::Lines },

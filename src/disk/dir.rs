@@ -249,6 +249,14 @@ impl Dir {
             .map_err(|errno| self.error_at("remove", name, errno))
     }
 
+    /// Removes a name, if it is there.
+    pub fn remove_if_there(&self, name: &Path) -> Result<()> {
+        match self.unlink(name) {
+            Err(error) if error.is_missing() => Ok(()),
+            removed => removed,
+        }
+    }
+
     /// Removes a file if the name still means it; `false` where it does not.
     pub fn remove_if_same(&self, name: &Path, file: &DataFile) -> Result<bool> {
         match self.take_if_same(name, file)? {
@@ -308,7 +316,7 @@ impl Dir {
     }
 
     /// Whether a name means the file that is open.
-    fn means(&self, name: &Path, file: &DataFile) -> Result<bool> {
+    pub fn means(&self, name: &Path, file: &DataFile) -> Result<bool> {
         let wanted = file.stat()?;
         Ok(self.stat(name)?.is_some_and(|stat| stat.is_same_file(&wanted)))
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno};
 
-use super::fsinfo::{is_on_network, leases_need_a_server};
+use super::fsinfo::info_of;
 use super::lease::{self, Writer};
 use super::{DiskError, Result, Stat};
 
@@ -203,15 +203,15 @@ impl DataFile {
     /// Who has the file open for writing, or mapped so. It must be open for reading only.
     #[must_use]
     pub fn writer(&self) -> Writer {
-        match lease::probe(&self.fd) {
+        let writer = lease::probe(&self.fd);
+        let Ok(fs) = info_of(&self.fd) else { return writer };
+        match writer {
             // Refused there, it says nothing about writers; and granted, nothing about those on
             // other hosts.
-            Writer::Present if leases_need_a_server(&self.fd) => {
+            Writer::Present if fs.leases_need_a_server() => {
                 Writer::Unknown("leases need the file server's consent".to_owned())
             }
-            Writer::None if is_on_network(&self.fd) => {
-                Writer::Unknown("other hosts may write to it".to_owned())
-            }
+            Writer::None if fs.network => Writer::Unknown("other hosts may write to it".to_owned()),
             writer => writer,
         }
     }

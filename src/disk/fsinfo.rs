@@ -26,6 +26,18 @@ impl FsInfo {
     pub fn may_share(&self) -> bool {
         !["ext4", "tmpfs", "vfat", "exfat", "f2fs", "ntfs3", "fuse"].contains(&self.kind.as_str())
     }
+
+    /// Whether its clients grant a lease only where the server has given them one.
+    #[must_use]
+    pub fn leases_need_a_server(&self) -> bool {
+        ["nfs", "cifs", "smb", "smb2"].contains(&self.kind.as_str())
+    }
+
+    /// Whether room can be made at the front of a file here, and a crash in the middle be mended.
+    #[must_use]
+    pub fn may_insert(&self) -> bool {
+        ["ext4", "xfs"].contains(&self.kind.as_str())
+    }
 }
 
 /// Kinds of file systems by `f_type` (`statfs(2)`, `linux/magic.h`), and whether each is a
@@ -58,8 +70,12 @@ const KINDS: [(u32, &str, bool); 23] = [
 
 /// What file system a directory is on.
 pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
-    let told =
-        fs::fstatfs(dir.as_fd()).map_err(|errno| dir.error("ask for the file system of", errno))?;
+    info_of(dir.as_fd()).map_err(|errno| dir.error("ask for the file system of", errno))
+}
+
+/// What file system an open file is on; if it does not say, it is none that is known.
+pub(super) fn info_of(file: impl AsFd) -> rustix::io::Result<FsInfo> {
+    let told = fs::fstatfs(file)?;
     let magic = u32::try_from(told.f_type).unwrap_or(0);
     let known = KINDS.iter().find(|(known, ..)| *known == magic);
     let free = told.f_bavail.saturating_mul(told.f_bsize.try_into().unwrap_or(0));
@@ -67,20 +83,6 @@ pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
         Some((_, kind, network)) => FsInfo { kind: (*kind).to_owned(), network: *network, free },
         None => FsInfo { kind: format!("{magic:#x}"), network: false, free },
     })
-}
-
-/// Whether an open file is on a file system that other hosts may write to unseen.
-pub(super) fn is_on_network(file: impl AsFd) -> bool {
-    let magic = fs::fstatfs(file).map(|told| u32::try_from(told.f_type).unwrap_or(0));
-    KINDS.iter().any(|(known, _, network)| *network && magic == Ok(*known))
-}
-
-/// Whether an open file is on NFS or SMB, whose clients grant a lease only where the server has
-/// given them one; if that can't be told, it is not.
-pub(super) fn leases_need_a_server(file: impl AsFd) -> bool {
-    let magic = fs::fstatfs(file).map(|told| u32::try_from(told.f_type).unwrap_or(0));
-    let theirs = |kind: &str| ["nfs", "cifs", "smb", "smb2"].contains(&kind);
-    KINDS.iter().any(|(known, kind, _)| magic == Ok(*known) && theirs(kind))
 }
 
 /// What a directory's file system allows to this user.

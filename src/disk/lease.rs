@@ -31,6 +31,12 @@ pub(super) fn probe(fd: impl AsFd) -> Writer {
     }
 }
 
+/// Whether a file is open nowhere else, and mapped nowhere: a write lease is granted only then.
+pub(super) fn is_sole(fd: impl AsFd) -> bool {
+    ignore_lease_signals();
+    set_lease(&fd, libc::F_WRLCK).and_then(|()| set_lease(&fd, libc::F_UNLCK)).is_ok()
+}
+
 fn set_lease(fd: &impl AsFd, kind: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as `fd` is borrowed, and F_SETLEASE takes an
     // integer; no memory is passed.

@@ -8,6 +8,7 @@ mod dir;
 mod error;
 mod file;
 mod fsinfo;
+mod insert;
 mod lease;
 mod output;
 mod share;

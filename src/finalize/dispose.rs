@@ -20,7 +20,7 @@ const NUMBER_MAX: u32 = 10_000;
 /// Claims the sidecar where it is to move. Once the data are gone, it looks like a crash's
 /// leftover: whoever would tidy it must see that it is being worked on.
 pub(super) fn claim_sidecar(settled: &Settled, route: Route) -> Result<Option<Claim>, Halt> {
-    let stays = settled.inbox.source == Disposition::Keep && route != Route::InPlace;
+    let stays = settled.inbox.source == Disposition::Keep && !route.takes_the_file();
     match &settled.candidate.sidecar {
         Some(sidecar) if !stays => match sidecar.file.claim()? {
             None => Err(Halt::Busy("another process has its manifest locked".to_owned())),
@@ -39,7 +39,7 @@ pub(super) fn dispose(
 ) -> Result<Option<String>, Halt> {
     let candidate = &settled.candidate;
     let became_the_array =
-        event == Event::Finalized && (route == Route::InPlace || settled.keeps_its_name(site));
+        event == Event::Finalized && (route.takes_the_file() || settled.keeps_its_name(site));
     let disposition = settled.inbox.source;
     let gone = match disposition {
         _ if became_the_array => true,

@@ -23,15 +23,7 @@ pub(super) fn write(
     output: FileName,
     progress: &mut Progress,
 ) -> Result<FileName, Halt> {
-    let file = settled.candidate.file.writable().map_err(|error| {
-        // Another process is probing it; an open that waits for that could wait for long.
-        if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
-    })?;
-    if !file.flush_interruptibly(&|| progress.stopped()).map_err(|error| lost(&error))? {
-        return Err(Halt::Stopped);
-    }
-    file.sync_data().map_err(|error| lost(&error))?;
-    check_size(settled, &file)?;
+    let file = synced(settled, progress)?;
     let name = leave_final_name(settled, site)?;
     file.drop_special_bits()?;
     if settled.dump.digest.is_some() {
@@ -59,6 +51,20 @@ pub(super) fn write(
     Ok(output)
 }
 
+/// The data file, open for writing, and its data durable as they were settled.
+pub(super) fn synced(settled: &Settled, progress: &mut Progress) -> Result<DataFile, Halt> {
+    let file = settled.candidate.file.writable().map_err(|error| {
+        // Another process is probing it; an open that waits for that could wait for long.
+        if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
+    })?;
+    if !file.flush_interruptibly(&|| progress.stopped()).map_err(|error| lost(&error))? {
+        return Err(Halt::Stopped);
+    }
+    file.sync_data().map_err(|error| lost(&error))?;
+    check_size(settled, &file)?;
+    Ok(file)
+}
+
 /// Whether the digest was right before npyd wrote this header into the file and was ended then: its
 /// mark is of this file and of this very manifest. Bytes 0 to 8 of a header come last.
 pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt> {
@@ -71,7 +77,7 @@ pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt>
 }
 
 /// Gives the array its final name; `false` where that is taken.
-fn rename(
+pub(super) fn rename(
     settled: &Settled,
     site: &Site,
     name: &FileName,

@@ -4,6 +4,7 @@
 mod copy;
 mod dispose;
 mod in_place;
+mod insert;
 mod reflink;
 mod target;
 
@@ -16,6 +17,7 @@ use crate::candidate::Candidate;
 use crate::config::{Disposition, Inbox, OnConflict};
 use crate::digest::Hasher;
 use crate::disk::{DataFile, Dir, DiskError, fs_info};
+use crate::intent::Intents;
 use crate::look::SOURCE_ATTR;
 use crate::npy::Header;
 use crate::plan::{Plan, Route, Terms, Work};
@@ -24,9 +26,11 @@ use crate::receipt::{Event, Receipt};
 use crate::recognize::{Dump, FileName, Front, Kind};
 use crate::settle::{Evidence, Writer};
 
+use insert::Inserted;
 use target::Target;
 
 pub use dispose::{bring_back, set_aside, tidy_leftover};
+pub use insert::undo_interrupted;
 
 /// A settled dump: complete, and on its way to an array.
 pub struct Settled {
@@ -44,6 +48,8 @@ pub struct Settled {
     pub remark: Option<String>,
     /// Whether it has been unchanged for the quiet time.
     pub still: bool,
+    /// Where it is noted down what would have to be undone after a crash.
+    pub intents: Option<Arc<Intents>>,
 }
 
 /// Why there is no receipt of a finished array.
@@ -128,7 +134,8 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
     let remarks: Vec<String> = plan
         .passed_over
         .iter()
-        .map(|(route, why)| format!("not {route}: {why}"))
+        .filter(|passed| passed.is_noteworthy)
+        .map(ToString::to_string)
         .chain(settled.dump.doubts.iter().cloned())
         .chain(settled.remark.clone())
         .chain(left)
@@ -211,10 +218,15 @@ fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
 }
 
 fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
-    let same_file_system = site.output.is_on_mount_of(&site.source)?;
-    let may_share = fs_info(&site.output)?.may_share();
-    let terms = Terms { readers: settled.inbox.readers, same_file_system, may_share };
-    let plan = Plan::new(&settled.dump, settled.header.clone(), &terms);
+    let terms = Terms {
+        readers: settled.inbox.readers,
+        same_file_system: site.output.is_on_mount_of(&site.source)?,
+        file_system: fs_info(&site.output)?,
+        keeps_source: settled.inbox.source != Disposition::Remove,
+        has_intents: settled.intents.is_some(),
+    };
+    let plan =
+        Plan::new(&settled.dump, settled.header.clone(), settled.candidate.stat.size, &terms);
     let copied_raw = plan.route() != Route::InPlace && settled.dump.kind != Kind::Pending;
     if copied_raw && settled.keeps_its_name(site) {
         return Err(Halt::Rejected(format!(
@@ -233,6 +245,12 @@ fn carry_out(
     mut name: FileName,
     progress: &mut Progress,
 ) -> Result<FileName, Halt> {
+    if let Work::Insert(head) = &plan.work {
+        match insert::write(settled, site, head, name.clone(), progress)? {
+            Inserted::As(name) => return Ok(name),
+            Inserted::Not(reason) => *plan = plan.clone().by_copy(&settled.dump, reason),
+        }
+    }
     let mut shared = None;
     if let Work::Reflink(new) = &plan.work {
         shared = reflink::fill(settled, site, new)?;
@@ -247,6 +265,7 @@ fn carry_out(
             return in_place::write(settled, site, writes, name, progress);
         }
         (None, Work::Reflink(new) | Work::Copy(new)) => copy::fill(settled, site, new, progress)?,
+        (None, Work::Insert(_)) => return Err(Halt::Again("the plan changed".to_owned())),
     };
     check_source(settled)?;
     check_sidecar(settled, site)?;

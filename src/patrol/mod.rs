@@ -312,7 +312,17 @@ impl Patrol {
                 let Ok(dump) = candidate.dump.clone() else { return };
                 let inbox = Arc::clone(&self.inbox);
                 let header = *header;
-                self.hand_over(Settled { inbox, candidate, dump, header, evidence, remark, still });
+                let intents = Some(Arc::clone(&self.common.intents));
+                self.hand_over(Settled {
+                    inbox,
+                    candidate,
+                    dump,
+                    header,
+                    evidence,
+                    remark,
+                    still,
+                    intents,
+                });
             }
             Ok(Decision::Wait(wait)) => self.wait(&rel, wait, now),
             Ok(Decision::Reject(reason)) => self.reject(candidate, reason),

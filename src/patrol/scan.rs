@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::Patrol;
 use crate::disk::{self, Dir, EntryKind};
+use crate::finalize::undo_interrupted;
 use crate::ledger::{Ledger, Settled};
 use crate::recognize::manifest::is_manifest_name;
 use crate::stamp::{Identity, identity_of};
@@ -31,6 +32,7 @@ impl Patrol {
         let mut entries = dir.entries()?;
         if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
             disk::tidy(dir)?;
+            self.undo_interrupted(dir, &entries);
             entries = dir.entries()?;
         }
         entries.retain(|(_, kind)| *kind != EntryKind::Other);
@@ -75,6 +77,15 @@ impl Patrol {
             return true;
         }
         false
+    }
+
+    /// Files that npyd was making room in when it was ended are drops again.
+    fn undo_interrupted(&self, dir: &Dir, entries: &[(OsString, EntryKind)]) {
+        for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
+            if let Err(left) = undo_interrupted(&self.inbox, &self.common.intents, dir, name) {
+                tracing::warn!("{left}");
+            }
+        }
     }
 
     /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.

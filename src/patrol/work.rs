@@ -7,8 +7,8 @@ use super::LOOK_MIN;
 use crate::candidate::Candidate;
 use crate::config::Inbox;
 use crate::finalize::{Halt, Settled, finalize, set_aside};
+use crate::intent::Intents;
 use crate::ledger::Ledger;
-use crate::plan::Route;
 use crate::progress::Show;
 use crate::receipt::{Event, Receipt};
 use crate::settle::Wait;
@@ -19,6 +19,8 @@ use crate::stamp::Fingerprint;
 pub struct Common {
     /// The ledger.
     pub ledger: Arc<Ledger>,
+    /// What would have to be undone after a crash.
+    pub intents: Arc<Intents>,
     /// Set when npyd is ending.
     pub stop: Arc<AtomicBool>,
     /// How progress is shown.
@@ -59,7 +61,7 @@ pub(super) fn carry_out(common: &Common, settled: &Settled, settings: u64) -> Ou
             // In place, the file itself was written to: it is known by what it looks like now. A
             // source that changed after it was copied must not be known, for it is a new drop.
             let stamp = match receipt.route {
-                Some(Route::InPlace) => candidate.stamp_anew().ok(),
+                Some(route) if route.takes_the_file() => candidate.stamp_anew().ok(),
                 _ => None,
             };
             let stamp = stamp.unwrap_or_else(|| candidate.stamp());

@@ -42,6 +42,7 @@ mod twins;
 mod config;
 mod explain;
 mod finalize;
+mod insert;
 mod inspect;
 mod sweep;
 

@@ -1,0 +1,166 @@
+//! Room at the front of a file, made by moving its blocks instead of its bytes; and the way back,
+//! whole, from wherever a crash stopped it.
+//!
+//! `FALLOC_FL_INSERT_RANGE` first makes the file longer and then moves its extents back, the last
+//! one first, several transactions long. Cut short, it leaves a file of the new length with a gap
+//! somewhere: what stands before the gap has not moved, what stands behind it has. Nothing is
+//! overwritten at any moment. `FALLOC_FL_COLLAPSE_RANGE` at the gap is the way back, and when it is
+//! cut short itself, the gap is only elsewhere.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{self, FallocateFlags, SeekFrom};
+use rustix::io::Errno;
+
+use super::{DataFile, Result, lease};
+
+impl DataFile {
+    /// Whether no other process has the file open or mapped, be it only to read it: its bytes can
+    /// move without anybody noticing. `false`, too, where that can't be learned.
+    #[must_use]
+    pub fn is_sole(&self) -> bool {
+        lease::is_sole(self.as_fd())
+    }
+
+    /// Makes room of so many bytes at the front; all others move back by as much. `false`: the file
+    /// system can't do that, or not by so much, and the file is as it was.
+    pub fn insert_front(&self, len: u64) -> Result<bool> {
+        loop {
+            match fs::fallocate(self, FallocateFlags::INSERT_RANGE, 0, len) {
+                Ok(()) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(
+                    Errno::OPNOTSUPP
+                    | Errno::INVAL
+                    | Errno::NOSYS
+                    | Errno::PERM
+                    | Errno::TXTBSY
+                    | Errno::FBIG,
+                ) => return Ok(false),
+                Err(errno) => return Err(self.error("make room at the front of", errno)),
+            }
+        }
+    }
+
+    /// Takes the room of so many bytes back, wherever it is by now, from a file that had `size`
+    /// bytes and no hole. `false`: it does not look like one that such room was made in.
+    pub fn take_room_back(&self, size: u64, len: u64) -> Result<bool> {
+        let now = self.stat()?.size;
+        if now == size {
+            return Ok(true); // nothing had been done yet
+        }
+        if Some(now) != size.checked_add(len) {
+            return Ok(false);
+        }
+        let Some(gap) = self.gap(now, len)? else { return Ok(false) };
+        if gap.saturating_add(len) < now {
+            self.collapse(gap, len)?;
+        }
+        // Where the gap reached the end, all it had done was to make the file longer.
+        self.set_len(size)?;
+        self.sync_all()?;
+        Ok(true)
+    }
+
+    /// Where the one gap of a file begins: the hole, or the front where it was filled already.
+    fn gap(&self, size: u64, len: u64) -> Result<Option<u64>> {
+        let hole = self.written_upto(0)?;
+        if hole >= size {
+            return Ok(Some(0));
+        }
+        let end = match fs::seek(self, SeekFrom::Data(hole)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => size,
+            Err(errno) => return Err(self.error("find the holes of", errno)),
+        };
+        if end <= len {
+            return Ok(Some(0)); // filled in part, with blocks smaller than the room
+        }
+        let is_room = if end == size {
+            hole.saturating_add(len) >= size // no byte of the data is missing
+        } else {
+            end - hole == len && self.written_upto(end)? >= size
+        };
+        Ok(is_room.then_some(hole))
+    }
+
+    fn collapse(&self, at: u64, len: u64) -> Result<()> {
+        loop {
+            match fs::fallocate(self, FallocateFlags::COLLAPSE_RANGE, at, len) {
+                Err(Errno::INTR) => {}
+                done => return done.map_err(|errno| self.error("take the room back from", errno)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs as std_fs;
+
+    use super::*;
+
+    const LEN: u64 = 4096;
+
+    /// On a file system that can't make room, there is nothing to be tested here; the tests of the
+    /// whole program bring their own file systems.
+    fn file(blocks: u64, rest: usize) -> (tempfile::TempDir, DataFile, Vec<u8>) {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("data");
+        let len = (blocks * LEN) as usize + rest;
+        let bytes: Vec<u8> = (0..len).map(|at| (at / 4096 + at % 251 + 1) as u8).collect();
+        std_fs::write(&path, &bytes).unwrap();
+        let file = DataFile::open(&path).unwrap().writable().unwrap();
+        file.sync_all().unwrap();
+        (temp, file, bytes)
+    }
+
+    fn content(file: &DataFile) -> Vec<u8> {
+        file.read_at_most(0, usize::MAX).unwrap()
+    }
+
+    #[test]
+    fn room_is_taken_back_from_wherever_it_got_to() {
+        for rest in [0, 17, 4095] {
+            for gap in 0..=5 {
+                let (_temp, file, bytes) = file(5, rest);
+                let size = bytes.len() as u64;
+                // As a crash leaves it: longer, with a gap in the middle.
+                let made = fs::fallocate(&file, FallocateFlags::INSERT_RANGE, gap * LEN, LEN);
+                if made == Err(Errno::OPNOTSUPP) {
+                    return;
+                }
+                if gap * LEN >= size {
+                    file.set_len(size + LEN).unwrap(); // the first step alone
+                } else {
+                    made.unwrap();
+                }
+                assert!(file.take_room_back(size, LEN).unwrap(), "{rest} {gap}");
+                assert!(content(&file) == bytes, "{rest} {gap}");
+            }
+        }
+    }
+
+    #[test]
+    fn room_that_was_filled_is_taken_back_too() {
+        let (_temp, file, bytes) = file(3, 5);
+        if !file.insert_front(LEN).unwrap() {
+            return;
+        }
+        file.write_all_at(&[7; LEN as usize], 0).unwrap();
+        assert!(content(&file)[LEN as usize..] == bytes);
+        assert!(file.take_room_back(bytes.len() as u64, LEN).unwrap());
+        assert!(content(&file) == bytes);
+        assert!(file.take_room_back(bytes.len() as u64, LEN).unwrap(), "once more does no harm");
+    }
+
+    #[test]
+    fn what_looks_otherwise_is_left_alone() {
+        let (_temp, file, bytes) = file(3, 0);
+        let size = bytes.len() as u64;
+        assert!(!file.take_room_back(size + 1, LEN).unwrap());
+        file.set_len(size + 2 * LEN).unwrap();
+        assert!(!file.take_room_back(size + LEN, LEN).unwrap(), "data are missing before the end");
+        assert!(file.stat().unwrap().size == size + 2 * LEN);
+    }
+}
