@@ -20,10 +20,24 @@ pub struct Candidate {
     pub file: DataFile,
     /// What it looked like when it was opened.
     pub stat: Stat,
+    /// Further files that hold the rest of its data.
+    pub parts: Vec<Part>,
     /// The file that describes it.
     pub sidecar: Option<Sidecar>,
     /// What it holds, or why that can't be told.
     pub dump: Result<Dump, String>,
+}
+
+/// A file that holds a part of the data.
+pub struct Part {
+    /// Its path below the drop directory.
+    pub rel: PathBuf,
+    /// Its name.
+    pub name: FileName,
+    /// The file.
+    pub file: DataFile,
+    /// What it looked like when it was opened.
+    pub stat: Stat,
 }
 
 /// A file that describes a data file.
@@ -36,6 +50,9 @@ pub struct Sidecar {
     pub file: DataFile,
     /// What it looked like when it was opened.
     pub stat: Stat,
+    /// Whether it stays where it is, whatever becomes of this data file: it describes others, too,
+    /// or lies in another directory.
+    pub is_shared: bool,
 }
 
 /// What is to be done with a candidate now.
@@ -61,6 +78,7 @@ impl Candidate {
     pub fn stamp(&self) -> Stamp {
         Stamp {
             data: self.stat,
+            parts: self.parts.iter().map(|part| part.stat).collect(),
             sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
         }
     }
@@ -70,18 +88,62 @@ impl Candidate {
         Ok(Stamp { data: self.file.stat()?, ..self.stamp() })
     }
 
-    /// Who writes to the data file.
+    /// The files that hold its data, in their order.
+    #[must_use]
+    pub fn files(&self) -> Vec<&DataFile> {
+        [&self.file].into_iter().chain(self.parts.iter().map(|part| &part.file)).collect()
+    }
+
+    /// Whether what holds its data is still what was opened.
+    pub fn is_unchanged(&self) -> disk::Result<bool> {
+        for part in &self.parts {
+            if !part.file.stat()?.is_unchanged_since(&part.stat) {
+                return Ok(false);
+            }
+        }
+        Ok(self.file.stat()?.is_unchanged_since(&self.stat))
+    }
+
+    /// Who writes to the data.
     #[must_use]
     pub fn writer(&self) -> Writer {
-        writer(&self.file)
+        let writers = self.parts.iter().map(|part| writer(&part.file)).chain([writer(&self.file)]);
+        let strongest = |writer: &Writer| match writer {
+            Writer::None => 0,
+            Writer::Unknown => 1,
+            Writer::Present => 2,
+        };
+        writers.max_by_key(strongest).unwrap_or(Writer::Unknown)
+    }
+
+    /// The size the data file would have if it held all parts; and how much of that is allocated.
+    /// Each file has an equal share: the one that differs decides.
+    fn extent(&self, dump: &Dump) -> (u64, u64) {
+        let Stat { size, blocks, .. } = self.stat;
+        let allocated = |stat: &Stat| stat.blocks.saturating_mul(512);
+        if self.parts.is_empty() {
+            return (size, blocks.saturating_mul(512));
+        }
+        let stats = || self.parts.iter().map(|part| &part.stat).chain([&self.stat]);
+        let share = dump.layout.data_len().unwrap_or(0) / (1 + self.parts.len() as u64);
+        let own = dump.data_offset.saturating_add(share).saturating_add(dump.trailing);
+        let least = stats().map(|stat| stat.size).min().unwrap_or(size);
+        let most = stats().map(|stat| stat.size).max().unwrap_or(size);
+        let odd = if least < own { least } else { most };
+        let around = dump.data_offset.saturating_add(dump.trailing);
+        let shares = odd.saturating_sub(around).saturating_mul(1 + self.parts.len() as u64);
+        let whole = around.saturating_add(shares);
+        let solid = stats().all(|stat| allocated(stat) >= stat.size);
+        (whole, if solid { whole } else { stats().map(allocated).sum::<u64>().min(whole - 1) })
     }
 
     /// How long ago its files last changed by the file system's own word, if that can be said.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
-        let stats = [Some(&self.stat), self.sidecar.as_ref().map(|sidecar| &sidecar.stat)];
-        let latest =
-            stats.into_iter().flatten().map(|stat| stat.mtime_ns.max(stat.ctime_ns)).max()?;
+        let parts = self.parts.iter().map(|part| &part.stat);
+        let sidecar = self.sidecar.as_ref().map(|sidecar| &sidecar.stat);
+        let stats = parts.chain(sidecar).chain([&self.stat]);
+        let latest = stats.map(|stat| stat.mtime_ns.max(stat.ctime_ns)).max()?;
         let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
         let age = i128::try_from(now).ok()? - i128::from(latest);
         u64::try_from(age).ok().map(Duration::from_nanos)
@@ -102,16 +164,11 @@ impl Candidate {
             Some(marker) => self.file.read_at_most(0, marker.len())?,
             None => Vec::new(),
         };
-        let look = Look {
-            size: self.stat.size,
-            allocated: self.stat.blocks.saturating_mul(512),
-            writer: self.writer(),
-            sidecar_writer,
-            first_bytes,
-            unchanged,
-        };
+        let (size, allocated) = self.extent(dump);
+        let look =
+            Look { size, allocated, writer: self.writer(), sidecar_writer, first_bytes, unchanged };
         Ok(match settle::settle(dump, &look, &rules) {
-            Verdict::Ready(evidence) => match dump.header(self.stat.size) {
+            Verdict::Ready(evidence) => match dump.header(size) {
                 Ok(header) => {
                     Decision::Finalize { header: Box::new(header), evidence, remark: None }
                 }

@@ -108,7 +108,7 @@ pub struct NewFile {
     pub head: Vec<u8>,
     /// Where the data begin in the source.
     pub offset: u64,
-    /// How many bytes they have.
+    /// How many bytes they have; where they are in several files, all together.
     pub len: u64,
 }
 
@@ -130,6 +130,8 @@ pub struct Terms {
     pub same_file_system: bool,
     /// The file system that the array goes to.
     pub file_system: FsInfo,
+    /// How many files the data are in.
+    pub files: usize,
     /// Whether the data file is needed as it is.
     pub keeps_source: bool,
     /// Whether there is a place to note down what a crash would leave half done.
@@ -260,6 +262,9 @@ fn insert(dump: &Dump, header: &Header, size: u64, terms: &Terms) -> Result<Vec<
     if terms.keeps_source {
         return as_expected("the source is kept");
     }
+    if dump.told.has_live_readers {
+        return as_expected("the data file is read with its sidecar, too, and stays as it is");
+    }
     if !terms.file_system.may_insert() {
         return as_expected("the file system can't do it, or not safely");
     }
@@ -288,6 +293,9 @@ fn page(dump: &Dump, header: &Header, terms: &Terms) -> Result<Vec<u8>, Why> {
     }
     if terms.readers == Readers::Any {
         return Err("a header of a page is not one that every reader takes".to_owned().into());
+    }
+    if terms.files > 1 {
+        return Err("the data are in several files".to_owned().into());
     }
     if !dump.data_offset.is_multiple_of(PAGE) {
         let offset = dump.data_offset;

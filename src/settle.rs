@@ -131,6 +131,9 @@ pub fn settle(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
             Kind::Final => {}
         }
     }
+    if let Some(missing) = &dump.told.unfinished {
+        return wait(missing.clone());
+    }
     if let Some(marker) = &dump.marker {
         return if look.first_bytes == *marker {
             by_word(dump, look, rules, Evidence::Marker)
@@ -164,7 +167,7 @@ fn by_word(dump: &Dump, look: &Look, rules: &Rules, evidence: Evidence) -> Verdi
     let why = format!("its producer says that it is complete, but {fit}");
     match fit {
         Fit::Whole { .. } => Verdict::Ready(evidence),
-        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty => wait(why),
+        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty | Fit::Miscounted { .. } => wait(why),
         Fit::TooLong { .. } | Fit::Never => Verdict::Refused(why),
     }
 }
@@ -185,7 +188,9 @@ fn by_size(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
     }
     let still = look.unchanged >= rules.quiet;
     match fit {
-        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty => wait(fit.to_string()),
+        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty | Fit::Miscounted { .. } => {
+            wait(fit.to_string())
+        }
         Fit::TooLong { .. } if !still => Wait::for_time(look, rules, &fit.to_string()),
         Fit::TooLong { .. } | Fit::Never => Verdict::Refused(fit.to_string()),
         Fit::Whole { exact } => whole(dump, look, rules, exact, still),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::disk::Stat;
 use crate::recognize::FileName;
 
@@ -10,6 +12,8 @@ use crate::recognize::FileName;
 pub struct Stamp {
     /// The data file.
     pub data: Stat,
+    /// The files with the rest of the data.
+    pub parts: Vec<Stat>,
     /// The file that describes it.
     pub sidecar: Option<(FileName, Stat)>,
 }
@@ -19,7 +23,10 @@ impl Stamp {
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity {
-            data: identity_of(&self.data),
+            data: self.parts.iter().fold(identity_of(&self.data), |identity, part| {
+                let hash = xxh3_64(format!("{identity}+{}", identity_of(part)).as_bytes());
+                format!("{}:{hash:016x}", identity_of(&self.data))
+            }),
             sidecar: self
                 .sidecar
                 .as_ref()

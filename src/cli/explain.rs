@@ -71,6 +71,13 @@ fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
         Outlook::WithoutData { why, .. } => {
             json!({"taken_for": "manifest", "verdict": "waiting", "why": why})
         }
+        Outlook::Leads { data, .. } => json!({
+            "taken_for": "sidecar", "verdict": "several arrays",
+            "why": format!(
+                "it describes several arrays; explain their data files: {}",
+                data.iter().map(|rel| text(&inbox.path.join(rel))).collect::<Vec<_>>().join(", ")
+            )
+        }),
         Outlook::Leftover(_) => json!({
             "taken_for": "manifest", "verdict": "leftover",
             "why": "its data are an array already; it will be moved beside it"
@@ -150,6 +157,7 @@ fn explain_plan(
         readers: inbox.readers,
         same_file_system,
         file_system: disk::fs_info(&at)?,
+        files: candidate.files().len(),
         keeps_source: inbox.source != Disposition::Remove,
         has_intents: true,
     };

@@ -79,19 +79,26 @@ impl Finalize {
         let show = bars();
         let mut end = End::Well;
         for file in &self.files {
-            match self.one(file, &show) {
-                Ok(receipt) if self.json => show.print(&receipt.to_json()),
-                Ok(receipt) => show.print(&receipt.to_string()),
-                Err(reason) => {
-                    end = End::Badly;
-                    print(&format!("{}: {reason}", file.display()));
+            let told = match self.inbox(file) {
+                Ok((inbox, rel, name)) => self.all(&inbox, &rel, name.as_ref(), &show),
+                Err(reason) => vec![Err(reason)],
+            };
+            for told in told {
+                match told {
+                    Ok(receipt) if self.json => show.print(&receipt.to_json()),
+                    Ok(receipt) => show.print(&receipt.to_string()),
+                    Err(reason) => {
+                        end = End::Badly;
+                        print(&format!("{}: {reason}", file.display()));
+                    }
                 }
             }
         }
         Ok(end)
     }
 
-    fn one(&self, file: &Path, show: &Show) -> Result<Receipt, String> {
+    /// The file's own directory with default settings, the file's name, and that of its output.
+    fn inbox(&self, file: &Path) -> Result<(Arc<Inbox>, PathBuf, Option<FileName>), String> {
         let path = std::path::absolute(file).map_err(|error| error.to_string())?;
         let mut inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
         let mut name = None;
@@ -102,10 +109,36 @@ impl Finalize {
             let last = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
             name = Some(FileName::try_from(last)?);
         }
-        let inbox = Arc::new(inbox);
         let rel = PathBuf::from(path.file_name().ok_or("it has no file name")?);
-        let settled = self.settle(&inbox, &rel, name)?;
-        let mut progress = show.begin(&path, &Arc::new(AtomicBool::new(false)));
+        Ok((Arc::new(inbox), rel, name))
+    }
+
+    /// All arrays that a file describes, or the one that it is.
+    fn all(
+        &self,
+        inbox: &Arc<Inbox>,
+        rel: &Path,
+        name: Option<&FileName>,
+        show: &Show,
+    ) -> Vec<Result<Receipt, String>> {
+        match look(inbox, rel, None) {
+            Ok(Outlook::Leads { sidecar, data }) if self.dtype.is_none() && name.is_none() => {
+                data.iter().map(|rel| self.one(inbox, rel, Some(&sidecar), None, show)).collect()
+            }
+            _ => vec![self.one(inbox, rel, None, name, show)],
+        }
+    }
+
+    fn one(
+        &self,
+        inbox: &Arc<Inbox>,
+        rel: &Path,
+        claimed_by: Option<&Path>,
+        name: Option<&FileName>,
+        show: &Show,
+    ) -> Result<Receipt, String> {
+        let settled = self.settle(inbox, rel, claimed_by, name)?;
+        let mut progress = show.begin(&settled.path(), &Arc::new(AtomicBool::new(false)));
         finalize(&settled, &mut progress).map_err(|halt| match halt {
             Halt::Rejected(reason) | Halt::Again(reason) | Halt::Busy(reason) => reason,
             Halt::Gone => "it is gone".to_owned(),
@@ -119,11 +152,12 @@ impl Finalize {
         &self,
         inbox: &Arc<Inbox>,
         rel: &Path,
-        output: Option<FileName>,
+        claimed_by: Option<&Path>,
+        output: Option<&FileName>,
     ) -> Result<Settled, String> {
         let mut stillness = None;
         loop {
-            let candidate = self.candidate(inbox, rel)?;
+            let candidate = self.candidate(inbox, rel, claimed_by)?;
             let now = Instant::now();
             let stamp = candidate.stamp();
             let unchanged = stillness
@@ -132,7 +166,7 @@ impl Finalize {
             match candidate.decide(inbox, unchanged).map_err(|error| error.to_string())? {
                 Decision::Finalize { header, evidence, remark } => {
                     let mut dump = candidate.dump.clone()?;
-                    dump.output = output.unwrap_or(dump.output);
+                    dump.output = output.cloned().unwrap_or(dump.output);
                     let still = unchanged >= inbox.quiet;
                     let (inbox, header) = (Arc::clone(inbox), *header);
                     return Ok(Settled {
@@ -155,7 +189,12 @@ impl Finalize {
         }
     }
 
-    fn candidate(&self, inbox: &Inbox, rel: &Path) -> Result<Candidate, String> {
+    fn candidate(
+        &self,
+        inbox: &Inbox,
+        rel: &Path,
+        claimed_by: Option<&Path>,
+    ) -> Result<Candidate, String> {
         let outlook = match (&self.dtype, &self.shape) {
             (Some(dtype), Some(Dims(shape))) => {
                 let declared = Declared {
@@ -171,7 +210,7 @@ impl Finalize {
                 };
                 look_as(inbox, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
             }
-            _ => look(inbox, rel, None),
+            _ => look(inbox, rel, claimed_by),
         };
         match outlook.map_err(|error| error.to_string())? {
             Outlook::Candidate(candidate) => Ok(*candidate),
@@ -181,6 +220,9 @@ impl Finalize {
             }
             Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => Err(why),
             Outlook::Leftover(_) => Err("its data are an array already".to_owned()),
+            Outlook::Leads { .. } => {
+                Err("it describes several arrays: leave -o out, or name a data file".to_owned())
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The streamed copy: a header, and behind it a stretch of a source, in constant memory.
+//! The streamed copy: a header, and behind it stretches of files, in constant memory.
 //!
 //! The source is read with `pread`, straight into windows of the mapped output. Only the output is
 //! mapped: it has no name yet, so that nobody can truncate it under the mapping. Its blocks are
@@ -20,13 +20,20 @@ const BEHIND: u64 = 8;
 
 /// A copy to be made.
 pub struct Copy<'a> {
-    /// Where the data come from.
-    pub source: &'a DataFile,
-    /// What stands before them in the output.
+    /// What stands before the data in the output.
     pub head: &'a [u8],
-    /// Where they begin in the source.
+    /// Where the data come from, in their order.
+    pub stretches: Vec<Stretch<'a>>,
+}
+
+/// A stretch of a file.
+#[derive(Clone, Copy)]
+pub struct Stretch<'a> {
+    /// The file.
+    pub file: &'a DataFile,
+    /// Where the stretch begins in it.
     pub offset: u64,
-    /// How many bytes they have.
+    /// How many bytes it has.
     pub len: u64,
 }
 
@@ -59,19 +66,19 @@ impl Copy<'_> {
         tap: &mut dyn FnMut(&[u8]),
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), CopyError> {
-        let total = self.head.len() as u64 + self.len;
-        // Only advice: reading goes on as well without it.
-        let _ = rustix::fs::fadvise(self.source, self.offset, None, rustix::fs::Advice::Sequential);
+        let lens = self.stretches.iter().map(|stretch| stretch.len);
+        let total = self.head.len() as u64 + lens.sum::<u64>();
+        let mut source = Source { stretches: &self.stretches, at: 0 };
         let mut buffer = Vec::new();
         let mut at = 0;
         while at < total {
             let len = (total - at).min(WINDOW);
             if output.is_preallocated() {
                 let mut window = map(output, at, len)?;
-                self.fill(at, &mut window, tap)?;
+                self.fill(at, &mut window, &mut source, tap)?;
             } else {
                 buffer.resize(len as usize, 0);
-                self.fill(at, &mut buffer, tap)?;
+                self.fill(at, &mut buffer, &mut source, tap)?;
                 output.file().write_all_at(&buffer, at)?;
             }
             output.file().flush(at, len, false)?;
@@ -91,21 +98,49 @@ impl Copy<'_> {
         &self,
         at: u64,
         window: &mut [u8],
+        source: &mut Source<'_>,
         tap: &mut dyn FnMut(&[u8]),
     ) -> Result<(), CopyError> {
         let head = self.head.get(at as usize..).unwrap_or_default();
         let (of_head, of_data) = window.split_at_mut(head.len().min(window.len()));
         of_head.copy_from_slice(&head[..of_head.len()]);
-        if of_data.is_empty() {
-            return Ok(());
-        }
-        let from = self.offset + (at + of_head.len() as u64) - self.head.len() as u64;
-        match self.source.read_exact_at(of_data, from) {
-            Ok(()) => tap(of_data),
-            Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(CopyError::SourceEnded { at: self.source.stat()?.size });
+        source.read(of_data)?;
+        tap(of_data);
+        Ok(())
+    }
+}
+
+/// Stretches that are read one behind another.
+struct Source<'a> {
+    stretches: &'a [Stretch<'a>],
+    /// How much of the first was read.
+    at: u64,
+}
+
+impl Source<'_> {
+    /// Fills a buffer with what comes next.
+    fn read(&mut self, mut buffer: &mut [u8]) -> Result<(), CopyError> {
+        while !buffer.is_empty() {
+            let Some((Stretch { file, offset, len }, rest)) = self.stretches.split_first() else {
+                return Ok(()); // the total was that of all
+            };
+            if self.at == 0 {
+                // Only advice: reading goes on as well without it.
+                let _ = rustix::fs::fadvise(file, *offset, None, rustix::fs::Advice::Sequential);
             }
-            Err(error) => return Err(error.into()),
+            let piece = (len - self.at).min(buffer.len() as u64);
+            let (now, later) = std::mem::take(&mut buffer).split_at_mut(piece as usize);
+            match file.read_exact_at(now, offset + self.at) {
+                Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Err(CopyError::SourceEnded { at: file.stat()?.size });
+                }
+                read => read?,
+            }
+            buffer = later;
+            self.at += piece;
+            if self.at == *len {
+                (self.stretches, self.at) = (rest, 0);
+            }
         }
         Ok(())
     }
@@ -162,7 +197,12 @@ mod tests {
                         output.forget_preallocation();
                     }
                     let mut seen = Vec::new();
-                    let copy = Copy { source: &source, head: &head, offset: 3, len };
+                    let half = len / 2;
+                    let stretches = [(3, half), (3 + half, len - half)];
+                    let stretches = stretches
+                        .map(|(offset, len)| Stretch { file: &source, offset, len })
+                        .into();
+                    let copy = Copy { head: &head, stretches };
                     copy.run(&output, &mut |some| seen.extend_from_slice(some), &mut go_on)
                         .unwrap();
                     assert!(output.publish(Path::new("target"), true).unwrap());
@@ -179,7 +219,8 @@ mod tests {
     fn a_stopped_copy_leaves_nothing() {
         let (temp, dir, source, _) = source(3 * WINDOW);
         let output = Output::create(&dir, 3 * WINDOW).unwrap();
-        let copy = Copy { source: &source, head: &[], offset: 0, len: 3 * WINDOW };
+        let stretches = vec![Stretch { file: &source, offset: 0, len: 3 * WINDOW }];
+        let copy = Copy { head: &[], stretches };
         let stopped = copy.run(&output, &mut |_| {}, &mut |_| ControlFlow::Break(()));
         assert!(matches!(stopped, Err(CopyError::Stopped)));
         drop(output);
@@ -190,7 +231,8 @@ mod tests {
     fn a_source_that_ends_early_is_noticed() {
         let (temp, dir, source, _) = source(2 * WINDOW);
         let output = Output::create(&dir, 2 * WINDOW).unwrap();
-        let copy = Copy { source: &source, head: &[], offset: 0, len: 2 * WINDOW };
+        let stretches = vec![Stretch { file: &source, offset: 0, len: 2 * WINDOW }];
+        let copy = Copy { head: &[], stretches };
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
         let ended = copy.run(&output, &mut |_| {}, &mut |_| {
             file.set_len(WINDOW + 5).unwrap();

@@ -14,7 +14,7 @@ mod output;
 mod share;
 mod stat;
 
-pub use copy::{Copy, CopyError};
+pub use copy::{Copy, CopyError, Stretch};
 use dir::is_taken_name;
 pub use dir::{Dir, EntryKind, Moved};
 pub use error::{DiskError, Result, in_words};

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Halt, Settled, Site, hash, verify};
-use crate::disk::{self, CopyError, DataFile, Output};
+use crate::disk::{self, CopyError, DataFile, Output, Stretch};
 use crate::plan::NewFile;
 use crate::progress::Progress;
 
@@ -27,7 +27,11 @@ pub(super) fn fill(
             hasher.update(bytes);
         }
     };
-    run(&disk::Copy { source, head, offset, len }, &output, &mut tap, progress)?;
+    let files = settled.candidate.files();
+    let share = len / files.len() as u64;
+    let stretch = |file| Stretch { file, offset, len: share };
+    let stretches = files.into_iter().map(stretch).collect();
+    run(&disk::Copy { head, stretches }, &output, &mut tap, progress)?;
     if let Some(mut hasher) = hasher {
         hash(source, offset + len..settled.candidate.stat.size, &mut hasher, progress)?;
         verify(settled, hasher)?;
@@ -44,7 +48,8 @@ pub(super) fn duplicate(
     let before = source.stat()?;
     let output = Output::create(&site.output, before.size)?;
     progress.expect(before.size);
-    let copy = disk::Copy { source, head: &[], offset: 0, len: before.size };
+    let stretches = vec![Stretch { file: source, offset: 0, len: before.size }];
+    let copy = disk::Copy { head: &[], stretches };
     run(&copy, &output, &mut |_| {}, progress)?;
     if !source.stat()?.is_unchanged_since(&before) {
         return Err(Halt::Again("it changed while it was copied".to_owned()));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Halt, Settled, Site, check_source, mirrored, unlike_configured};
 use crate::candidate::{Candidate, Sidecar};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output};
+use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stretch};
 use crate::plan::Route;
 use crate::receipt::Event;
 use crate::recognize::FileName;
@@ -41,7 +41,7 @@ pub(super) fn dispose(
     let became_the_array =
         event == Event::Finalized && (route.takes_the_file() || settled.keeps_its_name(site));
     let disposition = settled.inbox.source;
-    let gone = match disposition {
+    let mut gone = match disposition {
         _ if became_the_array => true,
         Disposition::Keep => return Ok(None),
         // What was written since is in no array yet: it stays, and is a drop of its own.
@@ -49,19 +49,16 @@ pub(super) fn dispose(
             Halt::Again(_) => false,
             halt => return Err(halt),
         },
-        Disposition::Remove => {
-            site.source.remove_if_same(candidate.name.as_ref(), &candidate.file)?
-        }
-        Disposition::Archive => {
-            let archive = archive_dir(settled)?;
-            move_away(&site.source, &candidate.name, &candidate.file, &archive, &candidate.name)?
-        }
+        _ => put_away(settled, site, &candidate.name, &candidate.file)?,
     };
+    for part in &candidate.parts {
+        gone = gone && put_away(settled, site, &part.name, &part.file)?;
+    }
     if !gone {
         return Ok(unlike_configured(disposition));
     }
     site.source.sync()?;
-    if let Some(sidecar) = &candidate.sidecar {
+    if let Some(sidecar) = candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
         if disposition == Disposition::Archive && !became_the_array {
             let archive = archive_dir(settled)?;
             move_away(&site.source, &sidecar.name, &sidecar.file, &archive, &sidecar.name)?;
@@ -71,6 +68,20 @@ pub(super) fn dispose(
         site.source.sync()?;
     }
     Ok(None)
+}
+
+/// Removes or archives a data file; `false` where the name means another by now.
+fn put_away(
+    settled: &Settled,
+    site: &Site,
+    name: &FileName,
+    file: &DataFile,
+) -> Result<bool, Halt> {
+    Ok(if settled.inbox.source == Disposition::Archive {
+        move_away(&site.source, name, file, &archive_dir(settled)?, name)?
+    } else {
+        site.source.remove_if_same(name.as_ref(), file)?
+    })
 }
 
 fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
@@ -111,8 +122,11 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
     let mut note = Output::create(&rejects, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;
     publish_numbered(&mut note, &rejects, &format!("{}.rejected.txt", candidate.name))?;
-    if let Some(sidecar) = &candidate.sidecar {
+    if let Some(sidecar) = candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
         relocate(&source, &sidecar.name, &sidecar.file, &rejects, &sidecar.name)?;
+    }
+    for part in &candidate.parts {
+        relocate(&source, &part.name, &part.file, &rejects, &part.name)?;
     }
     relocate(&source, &candidate.name, &candidate.file, &rejects, &candidate.name)?;
     source.sync()
@@ -205,7 +219,8 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<()> {
     };
     let len = before.size;
     let mut output = Output::create(to_dir, len)?;
-    let copy = disk::Copy { source, head: &[], offset: 0, len };
+    let stretches = vec![Stretch { file: source, offset: 0, len }];
+    let copy = disk::Copy { head: &[], stretches };
     match copy.run(&output, &mut |_| {}, &mut |_| ControlFlow::Continue(())) {
         Ok(()) => {
             output.file().narrow_rights(&before)?;

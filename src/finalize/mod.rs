@@ -201,17 +201,19 @@ fn check_unchanged(settled: &Settled, site: &Site) -> Result<(), Halt> {
             Err(Halt::Again("its header changed".to_owned()))
         };
     }
-    if now.is_unchanged_since(&candidate.stat) {
-        Ok(())
-    } else {
-        Err(Halt::Again("it changed".to_owned()))
-    }
+    if candidate.is_unchanged()? { Ok(()) } else { Err(Halt::Again("it changed".to_owned())) }
 }
 
 /// What describes the data must still be what was read.
 fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
     let Some(sidecar) = &settled.candidate.sidecar else { return Ok(()) };
-    match site.source.stat(sidecar.name.as_ref())? {
+    let beside = sidecar.rel.parent() == settled.candidate.rel.parent();
+    let now = if beside {
+        site.source.stat(sidecar.name.as_ref())?
+    } else {
+        Dir::open(&settled.inbox.path)?.stat(&sidecar.rel)?
+    };
+    match now {
         Some(now) if now.is_unchanged_since(&sidecar.stat) => Ok(()),
         _ => Err(Halt::Again(format!("`{}` changed", sidecar.name))),
     }
@@ -222,6 +224,7 @@ fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
         readers: settled.inbox.readers,
         same_file_system: site.output.is_on_mount_of(&site.source)?,
         file_system: fs_info(&site.output)?,
+        files: settled.candidate.files().len(),
         keeps_source: settled.inbox.source != Disposition::Remove,
         has_intents: settled.intents.is_some(),
     };
@@ -283,7 +286,7 @@ fn carry_out(
 /// Nothing may have been written to the source while it was read or shared.
 fn check_source(settled: &Settled) -> Result<(), Halt> {
     let candidate = &settled.candidate;
-    if !candidate.file.stat()?.is_unchanged_since(&candidate.stat) {
+    if !candidate.is_unchanged()? {
         return Err(Halt::Again("it changed while it was taken".to_owned()));
     }
     if settled.evidence != Evidence::Ready && candidate.writer() == Writer::Present {

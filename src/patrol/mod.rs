@@ -243,6 +243,13 @@ impl Patrol {
                 }
                 self.wait(rel, Wait::for_somebody(why), now);
             }
+            Ok(Outlook::Leads { sidecar, data }) => {
+                self.forget(rel);
+                for data in data {
+                    self.claim(&data, &sidecar);
+                    self.sight(data, now);
+                }
+            }
             Ok(Outlook::Leftover(sidecar)) => match tidy_leftover(&self.inbox, &sidecar) {
                 Ok(()) => self.forget(rel),
                 Err(error) => self.fault(rel, &error.to_string(), now),

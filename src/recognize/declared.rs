@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use super::dump::{Dump, FileName, Front, Kind, Metadata};
+use super::dump::{Dump, FileName, Front, Kind, Metadata, Told};
 use crate::digest::Digest;
 use crate::npy::{Dtype, Layout, Literal, Order};
 
@@ -107,6 +107,7 @@ impl Declared {
             output: self.output.unwrap_or_else(|| data.as_npy()),
             metadata,
             doubts: Vec::new(),
+            told: Told::default(),
         };
         match dump.least_file_len() {
             Some(_) => Ok(dump),

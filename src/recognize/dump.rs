@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::sidecar::Axis;
 use crate::digest::Digest;
 use crate::npy::{Header, Layout, Preamble};
 
@@ -35,6 +36,27 @@ pub struct Dump {
     pub metadata: Metadata,
     /// What may not be meant as it is written.
     pub doubts: Vec<String>,
+    /// What else an instrument's sidecar says of it.
+    pub told: Told,
+}
+
+/// What only instruments' sidecars say of a dump; of others, nothing is told.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The data are the last bytes before the trailing ones, whatever stands before them.
+    pub at_the_end: bool,
+    /// What size the data file has once it is complete.
+    pub file_len: Option<u64>,
+    /// How many records are complete, as another file counts them.
+    pub counted: Option<u64>,
+    /// What the sidecar lacks for as long as the recording goes on.
+    pub unfinished: Option<String>,
+    /// The data file must stay as it is: others read it with its sidecar.
+    pub has_live_readers: bool,
+    /// What the axes are, in the array's order.
+    pub axes: Vec<Axis>,
+    /// Factors and offsets that were not applied to the values.
+    pub unapplied: Metadata,
 }
 
 /// Who declared a dump.
@@ -42,6 +64,8 @@ pub struct Dump {
 pub enum Kind {
     /// A manifest beside the data.
     Manifest,
+    /// An instrument's sidecar, in the format of this name.
+    Sidecar(&'static str),
     /// The file's own pending header.
     Pending,
     /// A template of the configuration.
@@ -53,6 +77,7 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Kind::Sidecar(format) => return write!(f, "{format} sidecar"),
             Kind::Manifest => "manifest",
             Kind::Pending => "pending header",
             Kind::Template => "template",
@@ -122,6 +147,13 @@ pub enum Fit {
     },
     /// Not one record is there yet.
     Empty,
+    /// Another file counts other records than there are.
+    Miscounted {
+        /// Records that are there.
+        records: u64,
+        /// Records that were counted.
+        counted: u64,
+    },
     /// Records have no bytes, so that no size can tell how many there are.
     Never,
 }
@@ -139,6 +171,10 @@ impl fmt::Display for Fit {
                 write!(f, "its last record is incomplete: {bytes} of {of} bytes are there")
             }
             Fit::Empty => f.write_str("it has no record yet"),
+            Fit::Miscounted { records, counted } => write!(
+                f,
+                "it has {records} records where {counted} are counted: the recording goes on, or was cut off"
+            ),
             Fit::Never => f.write_str(
                 "its records have no bytes, so that its size can't tell how many there are: give the whole shape",
             ),
@@ -159,6 +195,32 @@ impl Dump {
     /// How a data file of `size` bytes fits this declaration.
     #[must_use]
     pub fn fit(&self, size: u64, allow_trailing: bool) -> Fit {
+        match self.told.file_len {
+            Some(of) if size < of => return Fit::TooShort { size, of },
+            Some(of) if size > of => return Fit::TooLong { size, of },
+            _ => {}
+        }
+        match self.fit_of_shape(size, allow_trailing) {
+            Fit::Whole { exact } => {
+                let records = self.layout.records_in(size - self.around()).0;
+                match self.told.counted {
+                    Some(counted) if counted != records => Fit::Miscounted { records, counted },
+                    counted => {
+                        let told = counted.is_some() || self.told.file_len.is_some();
+                        Fit::Whole { exact: exact || told }
+                    }
+                }
+            }
+            misfit => misfit,
+        }
+    }
+
+    /// Bytes that are no data.
+    fn around(&self) -> u64 {
+        self.data_offset + self.trailing
+    }
+
+    fn fit_of_shape(&self, size: u64, allow_trailing: bool) -> Fit {
         let least = self.least_file_len().unwrap_or(u64::MAX);
         let Some(beyond) = size.checked_sub(least) else {
             return Fit::TooShort { size, of: least };
@@ -166,7 +228,7 @@ impl Dump {
         let exact = !self.layout.shape.is_open();
         let record = self.layout.record_len();
         match beyond {
-            0 if exact => Fit::Whole { exact },
+            0 if exact => Fit::Whole { exact: !self.told.at_the_end },
             _ if exact && !allow_trailing => Fit::TooLong { size, of: least },
             _ if exact => Fit::Whole { exact: false },
             _ if record == 0 => Fit::Never,
@@ -183,8 +245,7 @@ impl Dump {
         if let Some(header) = self.layout.header() {
             return Ok(header);
         }
-        let around = self.data_offset + self.trailing;
-        let (records, _) = self.layout.records_in(size.saturating_sub(around));
+        let (records, _) = self.layout.records_in(size.saturating_sub(self.around()));
         self.layout.close(records).map_err(|error| error.to_string())
     }
 

@@ -14,7 +14,7 @@ mod template;
 pub(crate) mod wording;
 
 pub use declared::{Declared, Reserved};
-pub use dump::{Dump, FileName, Fit, Front, Kind, Metadata, OwnHeader};
+pub use dump::{Dump, FileName, Fit, Front, Kind, Metadata, OwnHeader, Told};
 pub use manifest::Manifest;
 pub use pending::from_header;
 pub use template::Template;

@@ -1,7 +1,7 @@
 //! Pending files: data that begin with their own `.npy` header, whose first eight bytes still say
 //! that it does not count yet.
 
-use super::dump::{Dump, FileName, Front, Kind, Metadata, OwnHeader};
+use super::dump::{Dump, FileName, Front, Kind, Metadata, OwnHeader, Told};
 use crate::npy::{self, Preamble, parse_header};
 
 /// The dump that a file's own header declares. `head` holds the file's first bytes, as many as
@@ -30,5 +30,6 @@ pub fn from_header(
         output: name.as_npy(),
         metadata: Metadata::new(),
         doubts: Vec::new(),
+        told: Told::default(),
     }))
 }

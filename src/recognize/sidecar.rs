@@ -8,7 +8,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use super::dump::{FileName, Metadata};
+use super::dump::{Dump, FileName, Front, Kind, Metadata, Told};
 use crate::digest::Digest;
 use crate::npy::Layout;
 
@@ -103,6 +103,83 @@ impl Described {
             unapplied: Metadata::new(),
             fields: Metadata::new(),
             doubts: Vec::new(),
+        }
+    }
+}
+
+/// What is found in the file system of what a sidecar describes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Found {
+    /// Bytes of the data file; where there are several, of each.
+    pub file_len: u64,
+    /// Where the lines to be skipped end, if they are all there.
+    pub lines_end: Option<u64>,
+    /// Records that another file counts; 0 where there is none yet.
+    pub counted: u64,
+}
+
+impl Described {
+    /// The dump that the data file is, or the first of several.
+    pub fn dump(self, format: &Format, data: &FileName, found: Found) -> Result<Dump, String> {
+        let data_len = self.layout.data_len();
+        let share = data_len.unwrap_or(0) / self.data.count();
+        let offset = match self.skip {
+            Skip::Bytes(bytes) => Some(bytes),
+            Skip::Lines { lines, bytes } => match found.lines_end {
+                Some(end) => end.checked_add(bytes),
+                None => return Err(format!("it has no {lines} lines before its data")),
+            },
+            Skip::Rest if data_len.is_none() => {
+                return Err("data at the file's end need a shape that is known".to_owned());
+            }
+            // Too short a file is known by its size.
+            Skip::Rest => Some(found.file_len.saturating_sub(share.saturating_add(self.trailing))),
+        };
+        let dump = Dump {
+            kind: Kind::Sidecar(format.name),
+            layout: self.layout,
+            data_offset: offset.unwrap_or(u64::MAX),
+            trailing: self.trailing,
+            front: Front::Bare,
+            marker: None,
+            digest: self.digest,
+            output: self.output.unwrap_or_else(|| data.as_npy()),
+            metadata: self.fields,
+            doubts: self.doubts,
+            told: Told {
+                at_the_end: self.skip == Skip::Rest,
+                file_len: self.file_len,
+                counted: (!self.row_counts.is_empty()).then_some(found.counted),
+                unfinished: self.unfinished,
+                has_live_readers: self.has_live_readers,
+                axes: self.axes,
+                unapplied: self.unapplied,
+            },
+        };
+        match dump.least_file_len() {
+            Some(_) => Ok(dump),
+            None => Err("what stands before the data, the data and what stands behind them \
+                         exceed 2^63 bytes together: correct the sidecar"
+                .to_owned()),
+        }
+    }
+}
+
+impl Data {
+    /// In how many files they are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match self {
+            Data::FirstOf(_) => 1,
+            Data::Parts(parts) => parts.len().max(1) as u64,
+        }
+    }
+
+    /// All files that could be meant.
+    #[must_use]
+    pub fn paths(&self) -> &[DataPath] {
+        match self {
+            Data::FirstOf(paths) | Data::Parts(paths) => paths,
         }
     }
 }

@@ -1,0 +1,183 @@
+//! What describes a data file: a manifest, or an instrument's sidecar; and which data it means.
+
+use std::path::{Path, PathBuf};
+
+use super::{Place, linked, rel_name};
+use crate::candidate::Sidecar;
+use crate::disk;
+use crate::recognize::formats::FORMATS;
+use crate::recognize::sidecar::{self, Data, Described, Format};
+use crate::recognize::{FileName, Manifest, manifest};
+
+/// A file that describes data, and what it says.
+pub(super) struct Description {
+    pub(super) sidecar: Sidecar,
+    pub(super) says: Result<Says, String>,
+    /// Its format; `None` for a manifest.
+    format: Option<&'static Format>,
+}
+
+/// What a description says.
+pub(super) enum Says {
+    /// A manifest's keys.
+    Manifest(Box<Manifest>),
+    /// The arrays of an instrument's sidecar.
+    Arrays(&'static Format, Vec<Described>),
+}
+
+/// The data files, below the drop directory, that one array may be in.
+#[derive(Clone)]
+pub(super) enum Meant {
+    /// The first of these that is there.
+    FirstOf(Vec<PathBuf>),
+    /// All of these.
+    Parts(Vec<PathBuf>),
+}
+
+impl Meant {
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        match self {
+            Meant::FirstOf(paths) | Meant::Parts(paths) => paths,
+        }
+    }
+}
+
+/// Whether a file of this name may describe data.
+pub(super) fn may_describe(name: &str) -> bool {
+    manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
+}
+
+/// The files that may describe the data file at this path.
+pub(super) fn may_be_described_by(data: &Path) -> Vec<PathBuf> {
+    let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let manifests = manifest::manifest_names(name).into_iter();
+    let mut found: Vec<PathBuf> = manifests.map(|name| data.with_file_name(name)).collect();
+    for path in FORMATS.iter().flat_map(|format| (format.sidecars_of)(data)) {
+        if !found.contains(&path) && path != data {
+            found.push(path);
+        }
+    }
+    found
+}
+
+impl Description {
+    /// The data of each array it describes; where it can't be read, those its name speaks of.
+    pub(super) fn meant(&self) -> Vec<Meant> {
+        let name = self.sidecar.name.as_str();
+        let beside = |names: Vec<String>| {
+            let paths = names.into_iter().map(|name| self.sidecar.rel.with_file_name(name));
+            vec![Meant::FirstOf(paths.filter(|path| *path != self.sidecar.rel).collect())]
+        };
+        match (&self.says, self.format) {
+            (Ok(Says::Manifest(manifest)), _) => match &manifest.declared.data {
+                Some(data) => beside(vec![data.to_string()]),
+                None => beside(manifest::data_names(name)),
+            },
+            (Ok(Says::Arrays(_, arrays)), _) => {
+                arrays.iter().map(|array| self.below(&array.data)).collect()
+            }
+            (Err(_), Some(format)) => beside((format.data_of)(name)),
+            (Err(_), None) => beside(manifest::data_names(name)),
+        }
+    }
+
+    fn below(&self, data: &Data) -> Meant {
+        let parent = self.sidecar.rel.parent().unwrap_or(Path::new(""));
+        let paths = data.paths().iter().map(|path| parent.join(path.as_path())).collect();
+        match data {
+            Data::FirstOf(_) => Meant::FirstOf(paths),
+            Data::Parts(_) => Meant::Parts(paths),
+        }
+    }
+
+    /// The data file that it names by a key, if it is a manifest that does.
+    pub(super) fn named_data(&self) -> Option<&FileName> {
+        match &self.says {
+            Ok(Says::Manifest(manifest)) => manifest.declared.data.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The output it names.
+    pub(super) fn named_output(&self) -> Option<&FileName> {
+        match &self.says {
+            Ok(Says::Manifest(manifest)) => manifest.declared.output.as_ref(),
+            Ok(Says::Arrays(_, arrays)) => match &arrays[..] {
+                [array] => array.output.as_ref(),
+                _ => None,
+            },
+            Err(_) => None,
+        }
+    }
+
+    pub(super) fn is_manifest(&self) -> bool {
+        self.format.is_none()
+    }
+}
+
+impl Place<'_> {
+    /// Reads a file that is named as if it described data; `None` where it isn't there or doesn't.
+    pub(super) fn read_description(&self, rel: &Path) -> disk::Result<Option<Description>> {
+        let Ok(name) = rel_name(rel) else { return Ok(None) };
+        if !may_describe(name.as_str()) {
+            return Ok(None);
+        }
+        let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
+        let rel = rel.to_path_buf();
+        let mut sidecar = Sidecar { rel, name, file, stat, is_shared: false };
+        if manifest::is_manifest_name(sidecar.name.as_str())
+            && let Some(says) = read_manifest(&sidecar)?
+        {
+            return Ok(Some(Description { sidecar, says, format: None }));
+        }
+        for format in FORMATS.iter().filter(|format| (format.is_named)(sidecar.name.as_str())) {
+            if let Some(says) = read_sidecar(&sidecar, format)? {
+                sidecar.is_shared =
+                    matches!(&says, Ok(Says::Arrays(_, arrays)) if are_elsewhere(arrays));
+                return Ok(Some(Description { sidecar, says, format: Some(format) }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether there are several arrays, or data in other directories.
+fn are_elsewhere(arrays: &[Described]) -> bool {
+    let mut paths = arrays.iter().flat_map(|array| array.data.paths());
+    arrays.len() > 1 || paths.any(|path| path.as_path().components().count() > 1)
+}
+
+fn read_manifest(sidecar: &Sidecar) -> disk::Result<Option<Result<Says, String>>> {
+    let Sidecar { name, file, stat, .. } = sidecar;
+    if stat.nlink > 1 {
+        return Ok(Some(Err(linked(stat.nlink))));
+    }
+    if stat.size > manifest::SIZE_MAX {
+        return Ok(None);
+    }
+    let text = file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+    Ok(match Manifest::parse(name, &text) {
+        Ok(None) => None,
+        Ok(Some(manifest)) => Some(Ok(Says::Manifest(Box::new(manifest)))),
+        Err(reason) => Some(Err(format!("the manifest `{name}` can't be used: {reason}"))),
+    })
+}
+
+fn read_sidecar(
+    sidecar: &Sidecar,
+    format: &'static Format,
+) -> disk::Result<Option<Result<Says, String>>> {
+    let Sidecar { name, file, stat, .. } = sidecar;
+    if stat.size > sidecar::SIZE_MAX {
+        return Ok(None);
+    }
+    let text = file.read_at_most(0, sidecar::SIZE_MAX as usize)?;
+    let of_format =
+        |what: String| format!("the {} sidecar `{name}` can't be used: {what}", format.name);
+    Ok(match (format.read)(name, &text) {
+        Ok(None) => None,
+        Ok(Some(_)) if stat.nlink > 1 => Some(Err(linked(stat.nlink))),
+        Ok(Some(arrays)) => Some(Ok(Says::Arrays(format, arrays))),
+        Err(reason) => Some(Err(of_format(reason))),
+    })
+}

@@ -1,0 +1,434 @@
+//! One look at one name of a drop directory: what it is taken for, and what is known of it now.
+//!
+//! Each look opens the directory anew and lets it go again: an open directory would pin its mount.
+//! Files are opened beneath it, without following links; what is learned afterwards is learned
+//! from the descriptor.
+
+mod description;
+
+use std::path::{Path, PathBuf};
+
+use crate::candidate::{Candidate, Part, Sidecar};
+use crate::config::Inbox;
+use crate::disk::{self, DataFile, Dir, Stat};
+use crate::npy::{self, Preamble};
+use crate::recognize::sidecar::{Described, Format, Found, Skip};
+use crate::recognize::{Dump, FileName, from_header};
+use crate::stamp::Identity;
+
+use description::{Description, Meant, Says, may_be_described_by, may_describe};
+
+/// How far into a file lines are counted that are to be skipped, in bytes.
+const LINES_WITHIN: usize = 1 << 20;
+
+/// Why a file that nobody described is left alone.
+pub const UNDESCRIBED: &str =
+    "it has no manifest, no pending header, and no template matches its name";
+
+/// What one look has shown.
+pub enum Outlook {
+    /// There is no such file.
+    Gone,
+    /// It is none of npyd's business; the text says why.
+    NotOurs(String),
+    /// It describes data that aren't there yet.
+    WithoutData {
+        /// The manifest that waits.
+        manifest: PathBuf,
+        /// The data file's name, where the manifest names it.
+        data: Option<PathBuf>,
+        /// What it waits for.
+        why: String,
+    },
+    /// It describes several arrays, whose data are in these files.
+    Leads {
+        /// The sidecar.
+        sidecar: PathBuf,
+        /// The data files.
+        data: Vec<PathBuf>,
+    },
+    /// It describes data that were finalized and removed; only itself was left behind, in a crash.
+    Leftover(Box<Sidecar>),
+    /// It is a dump, or part of one.
+    Candidate(Box<Candidate>),
+}
+
+/// Looks at the file at `rel`, a path below the drop directory. `claimed_by` names the file known
+/// to describe it, where that can't be seen from the names.
+pub fn look(inbox: &Inbox, rel: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
+    let name = match rel_name(rel) {
+        Ok(name) => name,
+        Err(reason) => return Ok(Outlook::NotOurs(reason)),
+    };
+    if disk::is_own_name(name.as_str()) {
+        return Ok(Outlook::NotOurs("npyd is writing it".to_owned()));
+    }
+    let place = Place::open(inbox)?;
+    if may_describe(name.as_str())
+        && let Some(description) = place.read_description(rel)?
+        && let Some(outlook) = place.look_from_description(description)?
+    {
+        return Ok(outlook);
+    }
+    place.look_at_data(rel, claimed_by)
+}
+
+/// Looks at a data file of which somebody has said what it holds.
+pub fn look_as(
+    inbox: &Inbox,
+    rel: &Path,
+    declare: impl FnOnce(&FileName) -> Result<Dump, String>,
+) -> disk::Result<Outlook> {
+    match rel_name(rel) {
+        Ok(name) => Place::open(inbox)?.candidate(rel, None, |_, _| Ok(Some(declare(&name)))),
+        Err(reason) => Ok(Outlook::NotOurs(reason)),
+    }
+}
+
+fn rel_name(rel: &Path) -> Result<FileName, String> {
+    let name = rel.file_name().unwrap_or_default();
+    match name.to_str() {
+        Some(name) => FileName::try_from(name.to_owned()),
+        None => Err(format!("{} is not UTF-8: rename the file", Path::new(name).display())),
+    }
+}
+
+/// The drop directory, open for one look. Paths are below it.
+struct Place<'a> {
+    inbox: &'a Inbox,
+    dir: Dir,
+}
+
+impl<'a> Place<'a> {
+    fn open(inbox: &'a Inbox) -> disk::Result<Self> {
+        Ok(Place { inbox, dir: Dir::open(&inbox.path)? })
+    }
+
+    /// A regular file, open; everything else is as good as not there.
+    fn open_regular(&self, rel: &Path) -> disk::Result<Option<(DataFile, Stat)>> {
+        let Some(file) = self.dir.open_file(rel)? else { return Ok(None) };
+        let stat = file.stat()?;
+        Ok(stat.is_file().then_some((file, stat)))
+    }
+
+    fn is_there(&self, rel: &Path) -> disk::Result<bool> {
+        Ok(self.dir.stat(rel)?.is_some_and(|stat| stat.is_file()))
+    }
+
+    /// Those of the paths under which a regular file stands.
+    fn present(&self, rels: &[PathBuf]) -> disk::Result<Vec<PathBuf>> {
+        let mut present = Vec::new();
+        for rel in rels {
+            if self.is_there(rel)? {
+                present.push(rel.clone());
+            }
+        }
+        Ok(present)
+    }
+
+    /// From what describes data to the data. `None`: it can't be read, and may be data itself.
+    fn look_from_description(&self, by: Description) -> disk::Result<Option<Outlook>> {
+        let sidecar = by.sidecar.rel.clone();
+        let meant = by.meant();
+        let mut there = Vec::new();
+        for one in &meant {
+            there.extend(self.present(one.paths())?.into_iter().next());
+        }
+        match (&meant[..], &there[..]) {
+            ([_], [data]) => self.look_at_data(data, Some(&sidecar)).map(Some),
+            ([only], []) => self.without_data(by, only),
+            (_, []) => {
+                let why = "none of its data files is there yet".to_owned();
+                Ok(Some(Outlook::WithoutData { manifest: sidecar, data: None, why }))
+            }
+            _ => Ok(Some(Outlook::Leads { sidecar, data: there })),
+        }
+    }
+
+    fn without_data(&self, by: Description, meant: &Meant) -> disk::Result<Option<Outlook>> {
+        if by.says.is_err() {
+            return Ok(None);
+        }
+        if self.is_leftover(&by, meant)? {
+            return Ok(Some(Outlook::Leftover(Box::new(by.sidecar))));
+        }
+        Ok(Some(match meant.paths() {
+            [path] => not_there_yet(&by.sidecar, path),
+            _ => Outlook::WithoutData {
+                manifest: by.sidecar.rel,
+                data: None,
+                why: "its data file is not there yet".to_owned(),
+            },
+        }))
+    }
+
+    /// What claims a data file, and which of its arrays that is.
+    fn claims_on(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Vec<Claim>> {
+        let mut paths = may_be_described_by(data);
+        paths.extend(claimed_by.map(Path::to_path_buf).filter(|path| !paths.contains(path)));
+        let mut claims = Vec::new();
+        for path in paths {
+            let Some(by) = self.read_description(&path)? else { continue };
+            for (array, meant) in by.meant().into_iter().enumerate() {
+                let first_only = matches!(by.says, Ok(Says::Arrays(..)));
+                let claimed = match &meant {
+                    Meant::FirstOf(paths) if first_only => {
+                        self.present(paths)?.first().is_some_and(|first| first == data)
+                    }
+                    meant => meant.paths().iter().any(|path| path == data),
+                };
+                if claimed {
+                    claims.push(Claim { by, array, meant });
+                    break;
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Another data file that the manifest of this one could mean just as well.
+    fn rival(&self, data: &Path, claim: &Claim) -> disk::Result<Option<PathBuf>> {
+        let Claim { by, meant, .. } = claim;
+        // `scan.raw.toml` means `scan.raw`, whatever else is there.
+        let is_sure = !by.is_manifest()
+            || by.named_data().is_some()
+            || meant.paths().first().is_some_and(|first| first == data);
+        if is_sure {
+            return Ok(None);
+        }
+        Ok(self.present(meant.paths())?.into_iter().find(|other| other != data))
+    }
+
+    fn look_at_data(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
+        let mut claims = self.claims_on(data, claimed_by)?;
+        let refused = match &claims[..] {
+            [one, other, ..] => Some(format!(
+                "both `{}` and `{}` describe it: remove one of them",
+                one.by.sidecar.name, other.by.sidecar.name
+            )),
+            [only] => self.rival(data, only)?.map(|other| {
+                format!(
+                    "`{}` could describe `{}` or `{}`: say which by its key `data`",
+                    only.by.sidecar.name,
+                    data.file_name().unwrap_or_default().display(),
+                    other.file_name().unwrap_or_default().display()
+                )
+            }),
+            [] => None,
+        };
+        let claim = if claims.is_empty() { None } else { Some(claims.swap_remove(0)) };
+        if let Some(reason) = refused {
+            return self.candidate(data, claim, |_, _| Ok(Some(Err(reason))));
+        }
+        self.candidate(data, claim, |raw, says| {
+            let own = own_header(&raw.name, &raw.file, &raw.stat)?;
+            Ok(match (says, own) {
+                (Some(_), Ok(Some(_))) => Some(Err(
+                    "it has a pending header and a manifest: remove one of them".to_owned(),
+                )),
+                (Some((Ok(Says::Manifest(manifest)), _)), _) => Some(manifest.dump(&raw.name)),
+                (Some((Ok(Says::Arrays(format, mut arrays)), array)), _) => {
+                    Some(self.dump_of(arrays.swap_remove(array), format, raw)?)
+                }
+                (Some((Err(reason), _)), _) | (None, Err(reason)) => Some(Err(reason)),
+                (None, Ok(Some(dump))) => Some(Ok(dump)),
+                (None, Ok(None)) => {
+                    let mut templates = self.inbox.templates.iter();
+                    templates
+                        .find(|template| template.matches(raw.name.as_str()))
+                        .map(|found| found.dump(&raw.name))
+                }
+            })
+        })
+    }
+
+    /// What an instrument's sidecar makes of a data file, with what only the files tell.
+    fn dump_of(
+        &self,
+        array: Described,
+        format: &'static Format,
+        raw: &Raw,
+    ) -> disk::Result<Result<Dump, String>> {
+        let lines_end = match array.skip {
+            Skip::Lines { lines, .. } => lines_end(&raw.file, lines)?,
+            _ => None,
+        };
+        let parent = raw.sidecar_dir.as_deref().unwrap_or(Path::new(""));
+        let mut counted = None;
+        for path in &array.row_counts {
+            if counted.is_none() {
+                counted = self.rows(&parent.join(path.as_path()))?;
+            }
+        }
+        let found =
+            Found { file_len: raw.stat.size, lines_end, counted: counted.unwrap_or_default() };
+        Ok(array.dump(format, &raw.name, found))
+    }
+
+    /// How many rows a `.npy` file has, if it is whole.
+    fn rows(&self, rel: &Path) -> disk::Result<Option<u64>> {
+        let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
+        let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
+            return Ok(None);
+        };
+        let len = preamble.data_offset.min(npy::HEADER_CAP);
+        let head = file.read_at_most(0, len as usize)?;
+        let layout = npy::parse_header(&preamble, &head, stat.size).ok();
+        let header = layout.and_then(|layout| layout.header());
+        Ok(header
+            .filter(|header| stat.size >= preamble.data_offset.saturating_add(header.data_len()))
+            .and_then(|header| header.shape().first().copied()))
+    }
+
+    /// Opens a data file, or the first of several, and has it recognized.
+    fn candidate(
+        &self,
+        data: &Path,
+        claim: Option<Claim>,
+        recognize: impl FnOnce(
+            &Raw,
+            Option<(Result<Says, String>, usize)>,
+        ) -> disk::Result<Option<Result<Dump, String>>>,
+    ) -> disk::Result<Outlook> {
+        let files = match claim.as_ref().map(|claim| &claim.meant) {
+            Some(Meant::Parts(paths)) => paths.clone(),
+            _ => vec![data.to_path_buf()],
+        };
+        let mut opened = Vec::with_capacity(files.len());
+        for rel in files {
+            let Ok(name) = rel_name(&rel) else { return Ok(Outlook::Gone) };
+            match (self.open_regular(&rel)?, &claim) {
+                (Some((file, stat)), _) => opened.push(Part { rel, name, file, stat }),
+                // An array already, and npyd was ended while it put its data away?
+                (None, Some(Claim { by, meant, .. })) if self.is_leftover(by, meant)? => {
+                    return Ok(claim.map_or(Outlook::Gone, |claim| {
+                        Outlook::Leftover(Box::new(claim.by.sidecar))
+                    }));
+                }
+                (None, Some(claim)) if rel != data => {
+                    return Ok(not_there_yet(&claim.by.sidecar, &rel));
+                }
+                (None, _) => {
+                    return Ok(match self.dir.stat(&rel)? {
+                        Some(_) => Outlook::NotOurs("it is not a regular file".to_owned()),
+                        None => Outlook::Gone,
+                    });
+                }
+            }
+        }
+        let parts = opened.split_off(1);
+        let Some(Part { rel, name, file, stat }) = opened.pop() else { return Ok(Outlook::Gone) };
+        let sidecar_dir =
+            claim.as_ref().and_then(|claim| claim.by.sidecar.rel.parent()).map(Path::to_path_buf);
+        let raw = Raw { name, file, stat, sidecar_dir };
+        let links = parts.iter().map(|part| part.stat.nlink).chain([stat.nlink]).max();
+        let (sidecar, says) = match claim {
+            Some(Claim { by, array, .. }) => (Some(by.sidecar), Some((by.says, array))),
+            None => (None, None),
+        };
+        let dump = match recognize(&raw, says)? {
+            None if raw.file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY") => {
+                return Ok(Outlook::NotOurs("it is a .npy file already".to_owned()));
+            }
+            None => return Ok(Outlook::NotOurs(UNDESCRIBED.to_owned())),
+            Some(_) if links.is_some_and(|links| links > 1) => Err(linked(stat.nlink)),
+            Some(recognized) => recognized,
+        };
+        let Raw { name, file, stat, .. } = raw;
+        Ok(Outlook::Candidate(Box::new(Candidate { rel, name, file, stat, parts, sidecar, dump })))
+    }
+
+    /// Whether a manifest without data was left behind when npyd ended between removing the data
+    /// and moving their manifest: then the output tells its identity.
+    fn is_leftover(&self, by: &Description, meant: &Meant) -> disk::Result<bool> {
+        let sidecar = &by.sidecar;
+        let data = meant.paths().iter().filter_map(|path| rel_name(path).ok());
+        let names: Vec<FileName> = match by.named_output() {
+            Some(output) => vec![output.clone()],
+            None => data.map(|name| name.as_npy()).collect(),
+        };
+        let base = self.inbox.output.as_ref().unwrap_or(&self.inbox.path);
+        let parent = meant.paths().first().and_then(|path| path.parent());
+        let dir = match Dir::open(&base.join(parent.unwrap_or(Path::new("")))) {
+            Ok(dir) => dir,
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        for name in names {
+            if let Some(output) = dir.open_file(name.as_ref())?
+                && [disk::own_uid(), sidecar.stat.uid].contains(&output.stat()?.uid)
+                && let Some(source) = output.attr(SOURCE_ATTR)?
+                && Identity::parse(&String::from_utf8_lossy(&source))
+                    .was_described_by(&sidecar.name, &sidecar.stat)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What claims a data file.
+struct Claim {
+    by: Description,
+    /// Which of the arrays it describes.
+    array: usize,
+    meant: Meant,
+}
+
+/// A data file as it is when it is to be recognized.
+struct Raw {
+    name: FileName,
+    file: DataFile,
+    stat: Stat,
+    sidecar_dir: Option<PathBuf>,
+}
+
+/// A data file that what describes it waits for.
+fn not_there_yet(by: &Sidecar, data: &Path) -> Outlook {
+    let name = data.file_name().unwrap_or_default().display();
+    Outlook::WithoutData {
+        manifest: by.rel.clone(),
+        data: Some(data.to_path_buf()),
+        why: format!("its data file `{name}` is not there yet"),
+    }
+}
+
+/// Where the `lines`th line of a file ends; `None` where it does not within reach.
+fn lines_end(file: &DataFile, lines: u64) -> disk::Result<Option<u64>> {
+    let text = file.read_at_most(0, LINES_WITHIN)?;
+    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    Ok(match usize::try_from(lines) {
+        Ok(0) => Some(0),
+        Ok(lines) => ends.map(|(at, _)| at as u64 + 1).nth(lines - 1),
+        Err(_) => None,
+    })
+}
+
+/// The attribute of an output that tells what it was made of: an [`Identity`].
+pub const SOURCE_ATTR: &str = "user.npyd.source";
+
+fn linked(names: u64) -> String {
+    format!(
+        "it has {names} names (hard links); npyd takes a file that has one: copy it instead, or remove the others"
+    )
+}
+
+/// The dump that a file's own pending header declares, if it has one.
+fn own_header(
+    name: &FileName,
+    file: &DataFile,
+    stat: &Stat,
+) -> disk::Result<Result<Option<Dump>, String>> {
+    let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
+        Ok(Some(preamble)) => preamble,
+        Ok(None) => return Ok(Ok(None)),
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    if preamble.kind == npy::Kind::Final && name.without_pending_suffix().is_none() {
+        return Ok(Ok(None)); // nothing is left to do
+    }
+    let head_len = preamble.data_offset.min(stat.size).min(npy::HEADER_CAP);
+    let head = file.read_at_most(0, head_len as usize)?;
+    Ok(from_header(name, preamble, head, stat.size))
+}
