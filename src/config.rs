@@ -71,6 +71,9 @@ pub struct Inbox {
     pub salvage: Salvage,
     /// Where rejected drops go; left where they are if absent.
     pub rejects: Option<PathBuf>,
+    /// Whether metadata are written beside the array.
+    #[serde(default)]
+    pub metadata: KeepMetadata,
     /// Files recognized by name.
     #[serde(default, rename = "template")]
     pub templates: Vec<Template>,
@@ -135,6 +138,17 @@ pub enum Salvage {
     Quarantine,
     /// The complete records along the growth axis are kept, the rest is reported.
     WholeRecords,
+}
+
+/// Whether what is known of an array besides its values is written beside it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepMetadata {
+    /// It stays in the file that told it.
+    #[default]
+    None,
+    /// As JSON, in a file named like the array with `.json` behind it.
+    Json,
 }
 
 /// The number of dumps finalized at once: 1 to 64.
@@ -222,6 +236,7 @@ impl Inbox {
             allow_trailing: false,
             salvage: Salvage::Quarantine,
             rejects: None,
+            metadata: KeepMetadata::None,
             templates: Vec::new(),
         }
     }

@@ -14,7 +14,6 @@ use signal_hook::iterator::Signals;
 
 use crate::attend::{Attendant, Order};
 use crate::config::{Config, Inbox};
-use crate::disk;
 use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::patrol::{Common, Tell};
@@ -57,7 +56,6 @@ pub fn run(
     ledger: Ledger,
     read: impl Fn(&Path) -> Result<Config, String>,
 ) -> io::Result<()> {
-    disk::ignore_lease_signals();
     let signals = forward_signals()?;
     let (attending, attended) = bounded(0);
     let common = Common {

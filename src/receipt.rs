@@ -82,6 +82,16 @@ impl Receipt {
         }
     }
 
+    /// Adds remarks to its reason.
+    pub fn add(&mut self, remarks: impl IntoIterator<Item = String>) {
+        for remark in remarks {
+            self.reason = Some(match self.reason.take() {
+                Some(reason) => format!("{reason}; {remark}"),
+                None => remark,
+            });
+        }
+    }
+
     /// The receipt as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {

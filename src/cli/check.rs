@@ -10,7 +10,6 @@ use crate::disk::{self, Dir};
 use crate::ledger::Ledger;
 
 pub(super) fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
-    disk::ignore_lease_signals();
     let config = args.read()?;
     print(&format!("configuration  {}: ok", args.config.display()));
     let mut end = match Ledger::open(&config.state_dir) {

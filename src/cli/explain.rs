@@ -30,7 +30,6 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(&self) -> Result<End, CannotRun> {
-        disk::ignore_lease_signals();
         let path = std::path::absolute(&self.file)?;
         let (inbox, rel) = self.inbox_of(&path)?;
         let told = explain(&inbox, &rel)?;

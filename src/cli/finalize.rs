@@ -13,7 +13,6 @@ use super::sweep::bars;
 use super::{CannotRun, End, print};
 use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
-use crate::disk;
 use crate::finalize::{Halt, Settled, finalize};
 use crate::look::{Outlook, UNDESCRIBED, look, look_as};
 use crate::npy::{Dtype, Order};
@@ -72,7 +71,6 @@ impl FromStr for Dims {
 
 impl Finalize {
     pub(super) fn run(&self) -> Result<End, CannotRun> {
-        disk::ignore_lease_signals();
         if self.output.is_some() && self.files.len() > 1 {
             return Err("-o names one file: give one FILE".into());
         }

@@ -5,9 +5,11 @@
 mod check;
 mod explain;
 mod finalize;
+mod formats;
 mod history;
 mod inspect;
 mod log;
+mod manifest;
 mod sweep;
 
 use std::fmt;
@@ -46,6 +48,10 @@ enum Command {
     Explain(explain::Explain),
     /// Tell what the header of a .npy or pending file says
     Inspect(inspect::Inspect),
+    /// Write npyd's own manifest from an instrument's sidecar
+    Manifest(manifest::Manifest),
+    /// List the instruments' sidecars that are understood
+    Formats,
     /// Check the configuration and the machine
     Check(ConfigArgs),
     /// Print the ledger
@@ -88,6 +94,7 @@ impl From<bool> for End {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    disk::prepare_process();
     let quiet_by_default = !matches!(cli.command, Command::Run(_));
     log::start(cli.log, quiet_by_default);
     let ended = match cli.command {
@@ -96,6 +103,8 @@ pub fn main() -> ExitCode {
         Command::Finalize(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Inspect(command) => Ok(command.run()),
+        Command::Manifest(command) => command.run(),
+        Command::Formats => Ok(formats::run()),
         Command::Check(args) => check::run(&args),
         Command::History(command) => command.run(),
         Command::Retry(command) => command.run(),

@@ -11,7 +11,6 @@ use indicatif::MultiProgress;
 
 use super::{CannotRun, ConfigArgs, End};
 use crate::config::Inbox;
-use crate::disk;
 use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::patrol::{Common, Ended, Patrol, Tell};
@@ -37,7 +36,6 @@ struct Swept {
 
 impl Sweep {
     pub(super) fn run(&self) -> Result<End, CannotRun> {
-        disk::ignore_lease_signals();
         let config = self.config.read()?;
         let common = Common {
             ledger: Arc::new(Ledger::open(&config.state_dir)?),

@@ -48,7 +48,7 @@ fn set_lease(fd: &impl AsFd, kind: i32) -> io::Result<()> {
 
 /// Ignores SIGIO. A writer that opens a file in the instant of a probe raises it, and its default
 /// action would end the process.
-pub fn ignore_lease_signals() {
+pub(super) fn ignore_lease_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: SIG_IGN runs no code of ours, so that nothing must be async-signal-safe; nobody

@@ -20,7 +20,7 @@ pub use dir::{Dir, EntryKind, Moved};
 pub use error::{DiskError, Result, in_words};
 pub use file::{Claim, DataFile};
 pub use fsinfo::{Abilities, FsInfo, abilities, fs_info};
-pub use lease::{Writer, ignore_lease_signals};
+pub use lease::Writer;
 pub use output::{Output, is_own_name, tidy};
 pub use stat::Stat;
 
@@ -28,4 +28,15 @@ pub use stat::Stat;
 #[must_use]
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Prepares the process for this work: the signal that a lease raises is ignored, and as many files
+/// may be open as the limits allow, for an array's data may be in thousands.
+pub fn prepare_process() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    lease::ignore_lease_signals();
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is refused, the limit that there is must do.
+    let _ = setrlimit(Resource::Nofile, limit);
 }

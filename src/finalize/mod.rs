@@ -5,6 +5,7 @@ mod copy;
 mod dispose;
 mod in_place;
 mod insert;
+mod metadata;
 mod reflink;
 mod target;
 
@@ -130,7 +131,6 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
             (carry_out(settled, &site, &mut plan, name, progress)?, Event::Finalized)
         }
     };
-    let left = dispose::dispose(settled, &site, plan.route(), event)?;
     let remarks: Vec<String> = plan
         .passed_over
         .iter()
@@ -138,9 +138,8 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
         .map(ToString::to_string)
         .chain(settled.dump.doubts.iter().cloned())
         .chain(settled.remark.clone())
-        .chain(left)
         .collect();
-    Ok(Receipt {
+    let mut receipt = Receipt {
         event,
         drop: settled.inbox.path.clone(),
         source: settled.path(),
@@ -149,8 +148,13 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
         bytes: plan.header.data_len(),
         seconds: started.elapsed(),
         evidence: Some(settled.evidence),
-        reason: (!remarks.is_empty()).then(|| remarks.join("; ")),
-    })
+        reason: None,
+    };
+    receipt.add(remarks);
+    receipt.add(metadata::write(settled, &site, &output, &receipt)?);
+    receipt.add(dispose::dispose(settled, &site, plan.route(), event)?);
+    receipt.seconds = started.elapsed();
+    Ok(receipt)
 }
 
 /// The copy works the digest out as it goes; the other routes read no data otherwise.

@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use super::dump::{Dump, FileName, Front, Kind, Metadata, Told};
 use crate::digest::Digest;
-use crate::npy::{Dtype, Layout, Literal, Order};
+use crate::npy::{Dtype, DtypeError, Layout, Literal, Order};
 
 /// The smallest region a header fits in.
 const RESERVED_MIN: u64 = 64;
@@ -179,14 +179,18 @@ pub(super) fn optional_digest<'de, D: Deserializer<'de>>(
 
 /// A dtype: its text, or the list form of a structured one.
 pub(super) fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Dtype, D::Error> {
-    match LiteralValue::deserialize(from)?.0 {
-        Literal::Str(text) => Dtype::from_text(&text).map_err(de::Error::custom),
-        list => Dtype::from_literal(&list).map_err(de::Error::custom),
+    dtype_of(&LiteralValue::deserialize(from)?.0).map_err(de::Error::custom)
+}
+
+pub(super) fn dtype_of(literal: &Literal) -> Result<Dtype, DtypeError> {
+    match literal {
+        Literal::Str(text) => Dtype::from_text(text),
+        list => Dtype::from_literal(list),
     }
 }
 
 /// The texts, numbers and lists of TOML and JSON as the Python literal a header would hold.
-struct LiteralValue(Literal);
+pub(super) struct LiteralValue(pub(super) Literal);
 
 impl<'de> Deserialize<'de> for LiteralValue {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -6,6 +6,7 @@
 mod declared;
 mod dump;
 mod field;
+mod fill;
 pub mod formats;
 pub mod manifest;
 mod pending;

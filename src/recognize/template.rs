@@ -1,90 +1,98 @@
 //! Templates: what the configuration knows about files by their name alone, for instruments that
-//! write the same frames every time.
+//! write the same frames every time, or say in the name what they wrote.
 
 use std::fmt;
 use std::ops::Range;
 
 use globset::{GlobBuilder, GlobMatcher};
+use regex::{Captures, Regex};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
-use super::declared::{Declared, Dims, Reserved, bytes, dtype, optional_digest, parsed};
+use super::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_digest};
 use super::dump::{Dump, FileName, Kind, Metadata};
+use super::fill::{Fill, has_placeholder};
 use crate::digest::Digest;
-use crate::npy::{Dtype, Order};
+use crate::npy::{Dtype, Literal, Order};
 
 /// A template that has been checked as a whole.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(from = "Keys")]
-pub struct Template {
-    names: Names,
-    declared: Declared,
-    marker: Option<Vec<u8>>,
-    /// Where marker and shape stand in the configuration: what contradictions are about.
-    marker_at: Range<usize>,
-    shape_at: Range<usize>,
-}
-
-/// A template's keys: `match`, `marker`, and a manifest's keys but for the file names, which can't
-/// be the same for every file.
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keys {
+pub struct Template {
     #[serde(rename = "match")]
-    names: Names,
+    names: Spanned<Names>,
     marker: Option<Spanned<String>>,
     #[serde(deserialize_with = "dtype")]
-    dtype: Dtype,
+    dtype: Fill<Dtype>,
     shape: Spanned<Dims>,
-    #[serde(default, deserialize_with = "parsed")]
-    order: Order,
-    #[serde(default, deserialize_with = "bytes")]
-    offset: u64,
-    #[serde(default, deserialize_with = "bytes")]
-    trailing: u64,
+    #[serde(default = "default_order", deserialize_with = "order")]
+    order: Fill<Order>,
+    #[serde(default = "no_bytes", deserialize_with = "bytes")]
+    offset: Fill<u64>,
+    #[serde(default = "no_bytes", deserialize_with = "bytes")]
+    trailing: Fill<u64>,
     reserved: Option<Reserved>,
+    output: Option<Spanned<String>>,
     #[serde(default, deserialize_with = "optional_digest")]
     digest: Option<Digest>,
 }
 
-/// A glob over file names: `*`, `?`, `[…]` and `{a,b}`; a leading dot must be written out.
+/// The names a template speaks of.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-struct Names(GlobMatcher);
+enum Names {
+    /// `*`, `?`, `[…]` and `{a,b}`; a leading dot must be written out.
+    Glob(GlobMatcher),
+    /// A regular expression, which begins with `^`; its named groups fill placeholders.
+    Pattern(Regex),
+}
+
+/// Items along each axis.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+struct Dims(Vec<Dim>);
+
+#[derive(Debug, Clone, Deserialize)]
+struct Dim(#[serde(deserialize_with = "dim")] Fill<i64>);
+
+/// Names of types by their bits, as people write them into file names: those that NumPy does not
+/// take for something else. The bytes are little-endian unless the template says otherwise.
+const BY_BITS: [(&str, &str); 10] = [
+    ("i16", "i2"),
+    ("u16", "u2"),
+    ("i32", "i4"),
+    ("u32", "u4"),
+    ("i64", "i8"),
+    ("u64", "u8"),
+    ("f32", "f4"),
+    ("f64", "f8"),
+    ("c64", "c8"),
+    ("c128", "c16"),
+];
 
 impl TryFrom<String> for Names {
     type Error = String;
 
-    fn try_from(glob: String) -> Result<Self, String> {
-        if glob.contains('/') {
-            return Err(format!("`{glob}` has a slash: match speaks of file names, not of paths"));
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.contains('/') {
+            return Err(format!("`{text}` has a slash: match speaks of file names, not of paths"));
         }
-        GlobBuilder::new(&glob)
+        if text.starts_with('^') {
+            return Regex::new(&text).map(Names::Pattern).map_err(|error| {
+                let error = error.to_string();
+                let last = error.lines().last().unwrap_or_default();
+                format!(
+                    "`{text}` is not a regular expression: {}",
+                    last.trim_start_matches("error: ")
+                )
+            });
+        }
+        GlobBuilder::new(&text)
             .literal_separator(true)
             .build()
-            .map(|glob| Names(glob.compile_matcher()))
-            .map_err(|error| format!("`{glob}` is not a glob: {}", error.kind()))
-    }
-}
-
-impl From<Keys> for Template {
-    fn from(keys: Keys) -> Self {
-        let Keys { names, marker, dtype, shape, order, offset, trailing, reserved, digest } = keys;
-        let shape_at = shape.span();
-        let marker_at = marker.as_ref().map(Spanned::span).unwrap_or_default();
-        let marker = marker.map(|marker| marker.into_inner().into_bytes());
-        let declared = Declared {
-            dtype,
-            shape: shape.into_inner().0,
-            order,
-            offset,
-            trailing,
-            reserved,
-            data: None,
-            output: None,
-            digest,
-        };
-        Template { names, declared, marker, marker_at, shape_at }
+            .map(|glob| Names::Glob(glob.compile_matcher()))
+            .map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))
     }
 }
 
@@ -92,40 +100,170 @@ impl Template {
     /// Finds what no file could satisfy: that is the configuration's mistake, not each file's. The
     /// error tells where in the configuration's text it is.
     pub(crate) fn check(&self) -> Result<(), (Range<usize>, String)> {
-        let at = |error| (self.shape_at.clone(), error);
-        let at_marker = |error| (self.marker_at.clone(), error);
         if let Some(marker) = &self.marker {
-            let Some(reserved) = self.declared.reserved else {
+            let at = |error| (marker.span(), error);
+            let Some(reserved) = self.reserved else {
                 let error = "marker needs reserved: the region whose first bytes it is";
-                return Err(at_marker(error.to_owned()));
+                return Err(at(error.to_owned()));
             };
-            if marker.is_empty() || marker.len() as u64 > reserved.bytes() {
-                return Err(at_marker(format!(
+            let len = marker.get_ref().len() as u64;
+            if len == 0 || len > reserved.bytes() {
+                return Err(at(format!(
                     "marker must have 1 to {} bytes, as reserved has",
                     reserved.bytes()
                 )));
             }
         }
-        let any = FileName::try_from("any".to_owned()).map_err(at)?;
-        self.dump(&any).map(drop).map_err(at)
+        let groups = self.groups();
+        if let Some(output) = &self.output
+            && !has_placeholder(output.get_ref())
+        {
+            let error = "output would be the same for every file: name it by a placeholder";
+            return Err((output.span(), error.to_owned()));
+        }
+        match self.names.get_ref() {
+            Names::Glob(_) if !groups.is_empty() => {
+                let error = format!(
+                    "`{{{}}}` needs a regular expression with such a group: begin match with ^",
+                    groups[0]
+                );
+                Err((self.names.span(), error))
+            }
+            Names::Pattern(pattern) if !groups.is_empty() => {
+                let known = |group: &str| pattern.capture_names().any(|it| it == Some(group));
+                match groups.into_iter().find(|group| !known(group)) {
+                    Some(group) => {
+                        let error = format!("it has no group (?<{group}>…) for `{{{group}}}`");
+                        Err((self.names.span(), error))
+                    }
+                    None => Ok(()),
+                }
+            }
+            _ => {
+                let at = |error| (self.shape.span(), error);
+                let any = FileName::try_from("any".to_owned()).map_err(at)?;
+                self.dump_with(&any, None).map(drop).map_err(at)
+            }
+        }
+    }
+
+    /// The groups that its values come from.
+    fn groups(&self) -> Vec<&str> {
+        let output =
+            self.output.iter().flat_map(|output| Fill::<String>::groups_of(output.get_ref()));
+        let mut groups: Vec<&str> = self.dtype.groups();
+        groups.extend(self.shape.get_ref().0.iter().flat_map(|dim| dim.0.groups()));
+        groups.extend(self.order.groups());
+        groups.extend(self.offset.groups());
+        groups.extend(self.trailing.groups());
+        groups.extend(output);
+        groups
     }
 
     /// Whether this template speaks of a file of that name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let hidden = name.starts_with('.') && !self.names.0.glob().glob().starts_with('.');
-        !hidden && self.names.0.is_match(name)
+        match self.names.get_ref() {
+            Names::Glob(glob) => {
+                let hidden = name.starts_with('.') && !glob.glob().glob().starts_with('.');
+                !hidden && glob.is_match(name)
+            }
+            Names::Pattern(pattern) => pattern.is_match(name),
+        }
     }
 
-    /// The dump it makes of a file; the error says which of its keys contradict each other.
+    /// The dump it makes of a file; the error says which of its keys contradict each other, or what
+    /// the file's name has wrong.
     pub fn dump(&self, data: &FileName) -> Result<Dump, String> {
-        let dump = self.declared.clone().dump(Kind::Template, data, Metadata::new())?;
-        Ok(Dump { marker: self.marker.clone(), ..dump })
+        match self.names.get_ref() {
+            Names::Glob(_) => self.dump_with(data, None),
+            Names::Pattern(pattern) => {
+                self.dump_with(data, pattern.captures(data.as_str()).as_ref())
+            }
+        }
+    }
+
+    fn dump_with(&self, data: &FileName, captures: Option<&Captures<'_>>) -> Result<Dump, String> {
+        let number = |text: &str| {
+            text.parse().map_err(|_| format!("`{text}` in its name is not a number of bytes"))
+        };
+        let dim = |text: &str| {
+            text.parse().map_err(|_| format!("`{text}` in its name is not a whole number of items"))
+        };
+        let shape = &self.shape.get_ref().0;
+        let output = self.output.as_ref().map(|output| {
+            let output = Fill::Of(output.get_ref().clone());
+            output.fill(captures, |text| FileName::try_from(text.to_owned()))
+        });
+        let declared = Declared {
+            dtype: self.dtype.fill(captures, type_by_name)?,
+            shape: shape.iter().map(|it| it.0.fill(captures, dim)).collect::<Result<_, _>>()?,
+            order: self.order.fill(captures, str::parse)?,
+            offset: self.offset.fill(captures, number)?,
+            trailing: self.trailing.fill(captures, number)?,
+            reserved: self.reserved,
+            data: None,
+            output: output.transpose()?,
+            digest: self.digest.clone(),
+        };
+        let dump = declared.dump(Kind::Template, data, Metadata::new())?;
+        let marker = self.marker.as_ref().map(|marker| marker.get_ref().clone().into_bytes());
+        Ok(Dump { marker, ..dump })
     }
 }
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.names.0.glob().glob())
+        f.write_str(match self.names.get_ref() {
+            Names::Glob(glob) => glob.glob().glob(),
+            Names::Pattern(pattern) => pattern.as_str(),
+        })
     }
+}
+
+/// A type as a file's name tells it: NumPy's names, and those by bits.
+fn type_by_name(text: &str) -> Result<Dtype, String> {
+    let code = text.trim_start_matches(['<', '>', '=', '|']);
+    let order = &text[..text.len() - code.len()];
+    let by_bits = BY_BITS.iter().find(|(name, _)| *name == code);
+    let text = match (by_bits, order) {
+        (Some((_, code)), "") => format!("<{code}"),
+        (Some((_, code)), order) => format!("{order}{code}"),
+        (None, _) => text.to_owned(),
+    };
+    Dtype::from_text(&text).map_err(|error| error.to_string())
+}
+
+fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<Dtype>, D::Error> {
+    let LiteralValue(literal) = LiteralValue::deserialize(from)?;
+    match literal {
+        Literal::Str(text) if has_placeholder(&text) => Ok(Fill::Of(text)),
+        literal => dtype_of(&literal).map(Fill::Is).map_err(D::Error::custom),
+    }
+}
+
+fn order<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<Order>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text {
+        text if has_placeholder(&text) => Ok(Fill::Of(text)),
+        text => text.parse().map(Fill::Is).map_err(D::Error::custom),
+    }
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<u64>, D::Error> {
+    Fill::number(from, |number| {
+        number.try_into().map_err(|_| format!("{number} is not a number of bytes: write 0 or more"))
+    })
+}
+
+fn dim<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<i64>, D::Error> {
+    Fill::number(from, Ok)
+}
+
+fn default_order() -> Fill<Order> {
+    Fill::Is(Order::C)
+}
+
+fn no_bytes() -> Fill<u64> {
+    Fill::Is(0)
 }

@@ -10,6 +10,7 @@ mod abandoned;
 mod digest;
 mod manifest;
 mod pending;
+mod sidecar;
 mod template;
 mod writer;
 

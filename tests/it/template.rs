@@ -85,3 +85,46 @@ fn a_header_over_the_marker_is_as_good() {
         }
     }
 }
+
+/// What the name says of shape and type is in the array.
+#[test]
+fn a_name_that_says_it_all() {
+    let site = Site::with(
+        r#"
+[[drop.template]]
+match = '^(?<name>.+)_(?<w>\d+)x(?<h>\d+)_(?<dtype>u16|f32)(?<skip>\+\d+)?\.raw$'
+dtype = "{dtype}"
+shape = [-1, "{h}", "{w}"]
+output = "{name}.npy"
+"#,
+    );
+    let data: Vec<u8> = (0..48).collect();
+    site.drop_file("a_3x2_u16.raw", &data).drop_file("b_c_2x2_f32.raw", &data);
+    site.drop_file("d_2x2_f64.raw", &data).drop_file("e_0x2_u16.raw", &data);
+    site.drop_file("f_99999999999999999999x2_u16.raw", &data);
+    let history = site.settle("rejected", 2);
+    assert_eq!(site.names("out"), ["a.npy", "b_c.npy"]);
+    assert_eq!(site.read("out/a.npy"), npy("'<u2'", false, &[4, 2, 3], &data));
+    assert_eq!(site.read("out/b_c.npy"), npy("'<f4'", false, &[3, 2, 2], &data));
+    let reason = history.of_source("f_99999999999999999999x2_u16.raw")["reason"].clone();
+    assert!(reason.as_str().unwrap().contains("whole number of items"), "{reason}");
+    assert!(!site.has("out/d_2x2_f64.npy"));
+}
+
+#[test]
+fn placeholders_need_their_groups() {
+    for (keys, at, words) in [
+        (
+            "match = '*.raw'\ndtype = '<u2'\nshape = ['{h}']",
+            "match = '*.raw'",
+            "begin match with ^",
+        ),
+        ("match = '^x$'\ndtype = '<u2'\nshape = ['{h}']", "match = '^x$'", "no group (?<h>"),
+        ("match = '^(x$'\ndtype = '<u2'\nshape = [1]", "match = '^(x$'", "unclosed group"),
+        ("match = '^x$'\ndtype = '<u2'\nshape = ['h']", "shape = ['h']", "no placeholder"),
+        ("match = '*'\ndtype = '<u2'\nshape = [1]\noutput = 'x'", "output = 'x'", "the same for"),
+    ] {
+        let site = Site::with(&format!("[[drop.template]]\n{keys}"));
+        site.npyd(&["check"]).expect_code(2).expect_words(&[at, words]);
+    }
+}

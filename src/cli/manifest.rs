@@ -1,0 +1,112 @@
+//! `npyd manifest`: npyd's own manifest, from whatever describes a data file.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{CannotRun, End, print};
+use crate::candidate::Candidate;
+use crate::config::Inbox;
+use crate::disk;
+use crate::look::{Outlook, look};
+use crate::npy::Order;
+use crate::recognize::{Dump, Front, Metadata};
+
+#[derive(Args)]
+pub(super) struct Manifest {
+    /// A sidecar, or the data file it describes
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Where to write it; to standard output if absent
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+}
+
+impl Manifest {
+    pub(super) fn run(&self) -> Result<End, CannotRun> {
+        let path = std::path::absolute(&self.file)?;
+        let inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
+        let rel = PathBuf::from(path.file_name().ok_or("a file is wanted, not a directory")?);
+        let candidate = match look(&inbox, &rel, None)? {
+            Outlook::Candidate(candidate) => candidate,
+            Outlook::Gone => return Err("there is no such file".into()),
+            Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => return Err(why.into()),
+            Outlook::Leftover(_) => return Err("its data are an array already".into()),
+            Outlook::Leads { .. } => {
+                return Err("it describes several arrays, and a manifest describes one".into());
+            }
+        };
+        let dump = candidate.dump.as_ref().map_err(String::as_str)?;
+        let text = text(&candidate, dump)?;
+        match &self.output {
+            None => print(text.trim_end()),
+            Some(path) => {
+                let failed = |error| format!("`{}`: {}", path.display(), disk::in_words(&error));
+                let new = OpenOptions::new().write(true).create_new(true).open(path);
+                new.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
+            }
+        }
+        Ok(End::Well)
+    }
+}
+
+/// The manifest's text: its keys, and what else is known as the user's own.
+fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
+    if !candidate.parts.is_empty() {
+        return Err("its data are in several files, and a manifest speaks of one".to_owned());
+    }
+    if matches!(dump.front, Front::Header(_)) {
+        return Err("it has a header of its own and needs no manifest".to_owned());
+    }
+    let dtype = dump.layout.dtype.to_string();
+    let plain = dtype.strip_prefix('\'').and_then(|dtype| dtype.strip_suffix('\''));
+    let shape = match dump.header(candidate.stat.size) {
+        Ok(header) => json!(header.shape()),
+        Err(_) => json!(dump.layout.shape.dims()),
+    };
+    let mut keys = Metadata::new();
+    keys.insert("dtype".to_owned(), json!(plain.unwrap_or(&dtype)));
+    keys.insert("shape".to_owned(), shape);
+    if dump.layout.order == Order::F {
+        keys.insert("order".to_owned(), json!("F"));
+    }
+    for (key, bytes) in [("offset", dump.data_offset), ("trailing", dump.trailing)] {
+        if bytes > 0 {
+            keys.insert(key.to_owned(), json!(bytes));
+        }
+    }
+    keys.insert("data".to_owned(), json!(candidate.name.as_str()));
+    keys.insert("output".to_owned(), json!(dump.output.as_str()));
+    if let Some(digest) = &dump.digest {
+        keys.insert("digest".to_owned(), json!(digest.to_string()));
+    }
+    if !dump.told.axes.is_empty() {
+        keys.insert("axes".to_owned(), json!(dump.told.axes));
+    }
+    for (key, table) in [("unapplied", &dump.told.unapplied), ("fields", &dump.metadata)] {
+        if !table.is_empty() {
+            keys.insert(key.to_owned(), Value::Object(table.clone()));
+        }
+    }
+    let mut keys = Value::Object(keys);
+    drop_nulls(&mut keys);
+    toml::to_string(&keys).map_err(|error| error.to_string())
+}
+
+/// TOML has no word for nothing.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.retain(|item| !item.is_null());
+            items.iter_mut().for_each(drop_nulls);
+        }
+        Value::Object(table) => {
+            table.retain(|_, value| !value.is_null());
+            table.values_mut().for_each(drop_nulls);
+        }
+        _ => {}
+    }
+}

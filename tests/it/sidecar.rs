@@ -1,0 +1,124 @@
+//! Instruments' sidecars, by the smallest of them: what becomes of data that one describes.
+
+use serde_json::Value;
+
+use crate::support::{Receipts, Site, npy};
+
+/// Six `>u2` in a shape of (2, 3) behind 16 bytes.
+const RIPPLE: &str = "key\tvalue\nwidth\t3\nheight\t2\ndepth\t1\noffset\t16\ndata-length\t2\n\
+    data-type\tunsigned\nbyte-order\tbig-endian\nrecord-by\tdont-care\ndate\t2026-01-02\n";
+
+fn data() -> Vec<u8> {
+    (0..12).collect()
+}
+
+fn raw() -> Vec<u8> {
+    [&[9; 16][..], &data()].concat()
+}
+
+#[test]
+fn a_sidecar_alone_tells_what_the_data_are() {
+    for settings in ["", "metadata = \"json\""] {
+        let site = Site::with(settings);
+        site.drop_file("scan.raw", raw()).drop_file("scan.rpl", RIPPLE);
+        let receipts = site.sweep().expect_code(0).json();
+        assert_eq!(receipts.of_source("scan.raw")["evidence"], "size");
+        assert_eq!(site.read("out/scan.npy"), npy("'>u2'", false, &[2, 3], &data()));
+        assert_eq!(site.names("in"), ["scan.raw", "scan.rpl"]);
+        if settings.is_empty() {
+            assert_eq!(site.names("out"), ["scan.npy"]);
+            continue;
+        }
+        let told: Value = serde_json::from_slice(&site.read("out/scan.npy.json")).unwrap();
+        assert_eq!(told["described_by"], "RPL sidecar");
+        assert_eq!(told["sidecar"], "scan.rpl");
+        assert_eq!(told["axes"][1]["name"], "width");
+        assert_eq!(told["fields"]["date"], "2026-01-02");
+        assert_eq!(told["receipt"]["event"], "finalized");
+        // Nothing is a drop of its own, and another sweep finds nothing to do.
+        assert!(site.sweep().expect_code(0).json().is_empty());
+        site.lose_ledger().sweep_until("found");
+        assert_eq!(site.names("out"), ["scan.npy", "scan.npy.json"]);
+    }
+}
+
+#[test]
+fn a_manifests_keys_are_metadata_too() {
+    let site = Site::with("metadata = \"json\"");
+    site.drop_file("a.raw", data());
+    site.drop_file("a.toml", "dtype = '<u2'\nshape = [6]\ngain = 2.5\n");
+    site.drop_file("b.raw", data());
+    site.drop_file("b.toml", "dtype = '<u2'\nshape = [6]\n");
+    site.write("out/b.npy.json", "somebody else's");
+    let receipts = site.sweep().expect_code(0).json();
+    let told: Value = serde_json::from_slice(&site.read("out/a.npy.json")).unwrap();
+    assert_eq!(told["fields"], serde_json::json!({"gain": 2.5}));
+    assert_eq!(site.read("out/b.npy.json"), b"somebody else's");
+    let reason = receipts.of_source("b.raw")["reason"].clone();
+    assert!(reason.as_str().unwrap().contains("there already"), "{reason}");
+}
+
+/// The daemon sees them in any order.
+#[test]
+fn whatever_comes_first() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    site.drop_file("a.raw", raw()).drop_file("a.rpl", RIPPLE);
+    site.drop_file("b.rpl", RIPPLE).drop_file("b.raw", raw());
+    site.drop_file("c.rpl", RIPPLE).drop_file("c.raw", &raw()[..20]);
+    for name in ["a", "b"] {
+        daemon.wait_for_file(&format!("out/{name}.npy"));
+    }
+    assert!(!site.has("out/c.npy"));
+    site.drop_file("c.raw", raw());
+    daemon.wait_for_file("out/c.npy");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn the_sidecar_is_kept_where_the_data_go() {
+    for (source, kept) in [("remove", "out/scan.rpl.done"), ("archive", "old/scan.rpl")] {
+        let site = Site::new();
+        std::fs::create_dir(site.path("old")).unwrap();
+        let archive = if source == "archive" { "\narchive = \"old\"" } else { "" };
+        site.configure(&format!("source = \"{source}\"{archive}"));
+        site.drop_file("scan.raw", raw()).drop_file("scan.rpl", RIPPLE);
+        site.sweep().expect_code(0);
+        assert_eq!(site.names("in"), [""; 0]);
+        assert_eq!(site.read(kept), RIPPLE.as_bytes());
+    }
+}
+
+#[test]
+fn two_that_claim_the_same_data_are_refused() {
+    let site = Site::new();
+    site.drop_file("scan.raw", raw()).drop_file("scan.rpl", RIPPLE);
+    site.drop_file("scan.toml", "dtype = '>u2'\nshape = [2, 3]\noffset = 16\n");
+    let rejected = site.sweep_until("rejected").json();
+    let reason = rejected.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("scan.rpl") && reason.contains("scan.toml"), "{reason}");
+}
+
+#[test]
+fn a_refusal_names_the_line() {
+    let site = Site::new();
+    site.drop_file("scan.raw", raw());
+    site.drop_file("scan.rpl", RIPPLE.replace("big-endian", "middle-endian"));
+    let rejected = site.sweep_until("rejected").json();
+    let reason = rejected.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("scan.rpl") && reason.contains("line 8"), "{reason}");
+}
+
+/// A manifest made of a sidecar makes the same array.
+#[test]
+fn as_a_manifest() {
+    let site = Site::new();
+    site.drop_file("scan.raw", raw()).drop_file("scan.rpl", RIPPLE);
+    site.npyd(&["manifest", "in/scan.rpl"]).expect_code(0).expect_words(&["dtype = \">u2\""]);
+    site.npyd(&["manifest", "in/scan.raw", "-o", "in/scan.raw.toml"]).expect_code(0);
+    site.npyd(&["manifest", "in/scan.raw", "-o", "in/scan.raw.toml"]).expect_code(2);
+    std::fs::remove_file(site.path("in/scan.rpl")).unwrap();
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("out/scan.npy"), npy("'>u2'", false, &[2, 3], &data()));
+    site.npyd(&["formats"]).expect_code(0).expect_words(&["RPL", "x.rpl"]);
+}
