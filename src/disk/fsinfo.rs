@@ -6,8 +6,9 @@ use rustix::fs::{self, FallocateFlags};
 
 use super::{DataFile, Dir, Output, Result, Writer};
 
-/// The block that abilities are tried with, in bytes: a multiple of every common block size.
-const BLOCK: u64 = 65536;
+/// The block that abilities are tried with, in bytes: a multiple of every common block size, and
+/// large enough to be allocated ahead.
+const BLOCK: u64 = 512 << 10;
 
 /// A file system.
 #[derive(Debug, Clone)]

@@ -8,6 +8,9 @@ use rustix::io::Errno;
 
 use super::{Claim, DataFile, Dir, Result, is_taken_name, own_uid};
 
+/// Up to how many bytes a file is written rather than allocated and mapped.
+const SMALL: u64 = 256 << 10;
+
 const PREFIX: &str = ".npyd-";
 const SUFFIX: &str = ".tmp";
 
@@ -40,7 +43,8 @@ impl Output {
         };
         let mut output = Output { file, dir, temporary, preallocated: false, synced: false };
         // One that has a name already could be truncated under a mapping: it is written to instead.
-        output.preallocated = output.allocate(len)? && output.is_unnamed();
+        // So is a small one, which that takes less time.
+        output.preallocated = len > SMALL && output.allocate(len)? && output.is_unnamed();
         Ok(output)
     }
 
@@ -83,17 +87,31 @@ impl Output {
     /// Gives it its name, and makes both durable. `false`: the name is taken, and was not to be
     /// replaced; another may be tried. Any other failure is final.
     pub fn publish(&mut self, name: &Path, replace: bool) -> Result<bool> {
+        self.sync()?;
+        let named = self.name(name, replace)?;
+        if named {
+            self.dir.sync()?;
+        }
+        Ok(named)
+    }
+
+    /// Makes its content durable; a failure is final.
+    pub fn sync(&mut self) -> Result<()> {
         if !self.synced {
             self.file.sync_all()?;
             self.synced = true;
         }
+        Ok(())
+    }
+
+    /// Gives it its name, once it is synced; the caller makes the name durable, by a sync of the
+    /// directory. `false`: the name is taken, and was not to be replaced; another may be tried.
+    pub fn name(&mut self, name: &Path, replace: bool) -> Result<bool> {
         if replace {
             self.replace(name)?;
-        } else if !self.link(name)? {
-            return Ok(false);
+            return Ok(true);
         }
-        self.dir.sync()?;
-        Ok(true)
+        self.link(name)
     }
 
     fn link(&mut self, name: &Path) -> Result<bool> {

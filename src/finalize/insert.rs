@@ -6,6 +6,8 @@
 //! happen to it is written down durably, away from its producer. A start that finds such a file
 //! takes the room back, from wherever it is, and gives the file its name back.
 
+use std::time::Duration;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Halt, Settled, Site, in_place};
@@ -22,10 +24,13 @@ const PREFIX: &str = ".npyd-insert-";
 /// How many bytes at either end of a file tell whether it is itself again.
 const END: u64 = 4096;
 
+/// How often it is tried to have a file alone, after pauses of so many milliseconds.
+const GLANCES: u64 = 5;
+
 /// What came of trying.
 pub(super) enum Inserted {
-    /// The array has this name.
-    As(FileName),
+    /// The array has its name.
+    Done,
     /// It can't be done to this file, for this reason; nothing was changed.
     Not(String),
 }
@@ -35,7 +40,7 @@ pub(super) fn write(
     settled: &Settled,
     site: &Site,
     head: &[u8],
-    output: FileName,
+    output: &FileName,
     progress: &mut Progress,
 ) -> Result<Inserted, Halt> {
     let candidate = &settled.candidate;
@@ -44,7 +49,12 @@ pub(super) fn write(
     let Ok(private) = FileName::try_from(format!("{PREFIX}{}", candidate.name)) else {
         return not("the file's name is too long");
     };
-    if !candidate.file.is_sole() {
+    // A glance of npyd's own, or of another's, is over soon.
+    let is_sole = (0..GLANCES).any(|glance| {
+        std::thread::sleep(Duration::from_millis(glance));
+        candidate.file.is_sole()
+    });
+    if !is_sole {
         return not("another process has the file open");
     }
     if candidate.file.written_upto(0)? < candidate.stat.size {
@@ -64,13 +74,13 @@ pub(super) fn write(
     }
     let work = Work { site, file: &file, intent: &intent, name: &candidate.name, private };
     let done = match work.make_room(head) {
-        Ok(true) => work.publish(settled, &output, progress).map(|()| true),
+        Ok(true) => work.publish(settled, output, progress).map(|()| true),
         other => other,
     };
     match done {
         Ok(true) => {
             intents.forget(&intent)?;
-            Ok(Inserted::As(output))
+            Ok(Inserted::Done)
         }
         // Where undoing fails, the next scan does it: the intent is still there.
         Ok(false) => {

@@ -1,6 +1,7 @@
 //! From a settled dump to its receipt: the array under its final name, whole and durable, and then,
 //! only then, what becomes of the source.
 
+mod batch;
 mod copy;
 mod dispose;
 mod in_place;
@@ -12,24 +13,19 @@ mod target;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::candidate::Candidate;
-use crate::config::{Disposition, Inbox, OnConflict};
+use crate::config::{Disposition, Inbox};
 use crate::digest::Hasher;
 use crate::disk::{DataFile, Dir, DiskError, fs_info};
 use crate::intent::Intents;
-use crate::look::SOURCE_ATTR;
 use crate::npy::Header;
-use crate::plan::{Plan, Route, Terms, Work};
+use crate::plan::{Plan, Route, Terms};
 use crate::progress::Progress;
-use crate::receipt::{Event, Receipt};
-use crate::recognize::{Dump, FileName, Front, Kind};
+use crate::recognize::{Dump, Front, Kind};
 use crate::settle::{Evidence, Writer};
 
-use insert::Inserted;
-use target::Target;
-
+pub use batch::{finalize, finalize_all};
 pub use dispose::{bring_back, set_aside, tidy_leftover};
 pub use insert::undo_interrupted;
 
@@ -110,51 +106,6 @@ impl Settled {
 fn mirrored(base: &Path, below: &Path) -> Result<Dir, DiskError> {
     let dir = Dir::open(base)?;
     if below.as_os_str().is_empty() { Ok(dir) } else { dir.make_dirs(below) }
-}
-
-/// Makes the array, and then deals with the source as configured.
-pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, Halt> {
-    let started = Instant::now();
-    let candidate = &settled.candidate;
-    let Some(_claim) = candidate.file.claim()? else {
-        return Err(Halt::Busy("another process has it locked".to_owned()));
-    };
-    let site = open_site(settled)?;
-    check_unchanged(settled, &site)?;
-    let mut plan = plan(settled, &site)?;
-    let _sidecar_claim = dispose::claim_sidecar(settled, plan.route())?;
-    verify_ahead(settled, &plan, progress)?;
-    let target = target::choose(settled, &site, &plan.header)?;
-    let (output, event) = match target {
-        Target::Found(name) => (name, Event::Found),
-        Target::Free(name) => {
-            (carry_out(settled, &site, &mut plan, name, progress)?, Event::Finalized)
-        }
-    };
-    let remarks: Vec<String> = plan
-        .passed_over
-        .iter()
-        .filter(|passed| passed.is_noteworthy)
-        .map(ToString::to_string)
-        .chain(settled.dump.doubts.iter().cloned())
-        .chain(settled.remark.clone())
-        .collect();
-    let mut receipt = Receipt {
-        event,
-        drop: settled.inbox.path.clone(),
-        source: settled.path(),
-        output: Some(site.output.path().join(&output)),
-        route: Some(plan.route()),
-        bytes: plan.header.data_len(),
-        seconds: started.elapsed(),
-        evidence: Some(settled.evidence),
-        reason: None,
-    };
-    receipt.add(remarks);
-    receipt.add(metadata::write(settled, &site, &output, &receipt)?);
-    receipt.add(dispose::dispose(settled, &site, plan.route(), event)?);
-    receipt.seconds = started.elapsed();
-    Ok(receipt)
 }
 
 /// The copy works the digest out as it goes; the other routes read no data otherwise.
@@ -242,49 +193,6 @@ fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
         )));
     }
     Ok(plan)
-}
-
-/// Carries the plan out under the first name that is free; another process may take names, too.
-fn carry_out(
-    settled: &Settled,
-    site: &Site,
-    plan: &mut Plan,
-    mut name: FileName,
-    progress: &mut Progress,
-) -> Result<FileName, Halt> {
-    if let Work::Insert(head) = &plan.work {
-        match insert::write(settled, site, head, name.clone(), progress)? {
-            Inserted::As(name) => return Ok(name),
-            Inserted::Not(reason) => *plan = plan.clone().by_copy(&settled.dump, reason),
-        }
-    }
-    let mut shared = None;
-    if let Work::Reflink(new) = &plan.work {
-        shared = reflink::fill(settled, site, new)?;
-        if shared.is_none() {
-            let reason = "the file system does not share these blocks".to_owned();
-            *plan = plan.clone().by_copy(&settled.dump, reason);
-        }
-    }
-    let mut output = match (shared, &plan.work) {
-        (Some(output), _) => output,
-        (None, Work::InPlace(writes)) => {
-            return in_place::write(settled, site, writes, name, progress);
-        }
-        (None, Work::Reflink(new) | Work::Copy(new)) => copy::fill(settled, site, new, progress)?,
-        (None, Work::Insert(_)) => return Err(Halt::Again("the plan changed".to_owned())),
-    };
-    check_source(settled)?;
-    check_sidecar(settled, site)?;
-    output.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
-    let replace = settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
-    while !output.publish(name.as_ref(), replace)? {
-        match target::choose(settled, site, &plan.header)? {
-            Target::Found(name) => return Ok(name),
-            Target::Free(next) => name = next,
-        }
-    }
-    Ok(name)
 }
 
 /// Nothing may have been written to the source while it was read or shared.

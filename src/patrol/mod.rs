@@ -3,12 +3,12 @@
 //! The directory is the truth. Sightings and the ledger only spare work: a scan alone reaches the
 //! same state, and whatever is forgotten here is found by the next one.
 
+mod handover;
 mod scan;
 mod work;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,8 +26,7 @@ use crate::recognize::manifest::manifest_names;
 use crate::settle::{Stillness, Wait};
 use crate::stamp::{Fingerprint, Stamp};
 
-use work::Outcome;
-
+pub use handover::Ended;
 pub use work::{Common, Tell};
 
 /// The most dumps of one directory that are kept in mind; the rest is left to later scans.
@@ -53,12 +52,6 @@ const FAULT_MAX: Duration = Duration::from_mins(5);
 /// The most looks between two glances at what else has happened.
 const LOOKS_AT_ONCE: usize = 256;
 
-/// A task's end, told by the worker.
-pub struct Ended {
-    rel: PathBuf,
-    outcome: Outcome,
-}
-
 /// One drop directory under care.
 pub struct Patrol {
     inbox: Arc<Inbox>,
@@ -75,6 +68,8 @@ pub struct Patrol {
     backlog: VecDeque<PathBuf>,
     /// Directories that appeared, and when each is to be listed once more.
     new_dirs: VecDeque<(Instant, PathBuf)>,
+    /// Small ones that are handed to a worker together, so that they share their syncs.
+    batch: Vec<Settled>,
     /// Which manifest waits for a data file whose name does not tell.
     claims: HashMap<PathBuf, PathBuf>,
     forgot: bool,
@@ -124,6 +119,7 @@ impl Patrol {
             due: BinaryHeap::new(),
             backlog: VecDeque::new(),
             new_dirs: VecDeque::new(),
+            batch: Vec::new(),
             claims: HashMap::new(),
             forgot: false,
         }
@@ -221,6 +217,7 @@ impl Patrol {
                 self.look_now(&rel, now);
             }
         }
+        self.hand_over_batch();
     }
 
     fn look_now(&mut self, rel: &Path, now: Instant) {
@@ -256,6 +253,13 @@ impl Patrol {
             },
             Ok(Outlook::Candidate(candidate)) => self.consider(rel, *candidate, now),
             Err(error) if error.is_missing() => self.forget(rel),
+            // A worker has it, or another process probes it.
+            Err(error) if error.is_leased() => {
+                let why = "another process holds a lease on it".to_owned();
+                let since = self.entries.get(rel).map_or(now, |entry| entry.since);
+                let is_brief = now.saturating_duration_since(since) < FAULT_MIN;
+                self.wait(rel, Wait { why, proof_in: is_brief.then_some(LOOK_MIN) }, now);
+            }
             Err(error) => self.fault(rel, &error.to_string(), now),
         }
     }
@@ -398,65 +402,6 @@ impl Patrol {
             self.common.record(&receipt, None);
         } else {
             tracing::warn!("failed again with {}: {why}", path.display());
-        }
-    }
-
-    fn reject(&mut self, candidate: Candidate, reason: String) {
-        let rel = candidate.rel.clone();
-        if !self.queue.has_room() {
-            return self.postpone(rel);
-        }
-        let (inbox, common) = (Arc::clone(&self.inbox), self.common.clone());
-        let settings = self.settings;
-        self.work_on(rel, move || work::reject(&inbox, &common, &candidate, reason, settings));
-    }
-
-    fn hand_over(&mut self, settled: Settled) {
-        let rel = settled.candidate.rel.clone();
-        if !self.queue.has_room() {
-            return self.postpone(rel);
-        }
-        let (common, settings) = (self.common.clone(), self.settings);
-        self.work_on(rel, move || work::carry_out(&common, &settled, settings));
-    }
-
-    fn postpone(&mut self, rel: PathBuf) {
-        if let Some(entry) = self.entries.get_mut(&rel) {
-            entry.state = State::Backlog;
-            self.backlog.push_back(rel);
-        }
-    }
-
-    fn work_on(&mut self, rel: PathBuf, task: impl FnOnce() -> Outcome + Send + 'static) {
-        if let Some(entry) = self.entries.get_mut(&rel) {
-            entry.state = State::Working { again: false };
-            entry.due = None;
-        }
-        let ended = self.ended.clone();
-        self.queue.submit(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|_| {
-                Outcome::Failed("npyd has a bug (its log tells where)".to_owned())
-            });
-            // Nobody listens any more when the directory was taken out of care.
-            let _ = ended.send(Ended { rel, outcome });
-        });
-    }
-
-    /// Takes a task's end in.
-    pub fn end(&mut self, Ended { rel, outcome }: Ended, now: Instant) {
-        let again = match self.entries.get(&rel) {
-            Some(Entry { state: State::Working { again }, .. }) => *again,
-            _ => return,
-        };
-        match outcome {
-            Outcome::Settled => {
-                self.forget(&rel);
-                if again {
-                    self.sight(rel, now);
-                }
-            }
-            Outcome::Again(wait) => self.wait(&rel, wait, now),
-            Outcome::Failed(error) => self.fault(&rel, &error, now),
         }
     }
 }

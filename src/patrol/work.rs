@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::LOOK_MIN;
 use crate::candidate::Candidate;
 use crate::config::Inbox;
-use crate::finalize::{Halt, Settled, finalize, set_aside};
+use crate::finalize::{Halt, Settled, finalize, finalize_all, set_aside};
 use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::progress::Show;
@@ -50,11 +50,25 @@ pub(super) enum Outcome {
 }
 
 /// Finalizes and records, in a worker.
-pub(super) fn carry_out(common: &Common, settled: &Settled, settings: u64) -> Outcome {
-    let path = settled.path();
-    let mut progress = common.show.begin(&path, &common.stop);
-    let result = finalize(settled, &mut progress);
-    drop(progress);
+pub(super) fn carry_out(common: &Common, batch: &[Settled], settings: u64) -> Vec<Outcome> {
+    let show = |settled: &Settled| common.show.begin(&settled.path(), &common.stop);
+    let results = match batch {
+        [settled] => vec![finalize(settled, &mut show(settled))],
+        batch => finalize_all(batch, show),
+    };
+    batch
+        .iter()
+        .zip(results)
+        .map(|(settled, result)| record(common, settled, result, settings))
+        .collect()
+}
+
+fn record(
+    common: &Common,
+    settled: &Settled,
+    result: Result<Receipt, Halt>,
+    settings: u64,
+) -> Outcome {
     match result {
         Ok(receipt) => {
             let candidate = &settled.candidate;
