@@ -1,0 +1,245 @@
+//! One drop in directories of its own: run, ended, examined, and brought to its end.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::npyd::Npyd;
+use super::scenario::{Disposition, Scenario};
+use super::volume::Volume;
+
+/// What npyd promised and did not keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Broken {
+    /// A file looks like an array, and holds other bytes than the right one.
+    WrongArray,
+    /// Neither the array nor the data are there, or not the manifest.
+    Lost,
+    /// A receipt told of an array that is not there.
+    NotDurable,
+    /// The next sweep did not bring it to its end, or left something behind.
+    Unfinished,
+}
+
+/// A promise that was not kept, and the account of it.
+#[derive(Debug, Clone)]
+pub(super) struct Violation {
+    pub(super) broken: Broken,
+    pub(super) account: String,
+}
+
+impl Violation {
+    pub(super) fn new(broken: Broken, account: impl Into<String>) -> Self {
+        Self { broken, account: account.into() }
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}: {}", self.broken, self.account)
+    }
+}
+
+/// A drop, its directories on a volume, and what is kept elsewhere.
+pub(super) struct Trial<'a> {
+    scenario: &'a Scenario,
+    npyd: &'a Npyd,
+    root: PathBuf,
+    apart: PathBuf,
+}
+
+impl<'a> Trial<'a> {
+    /// Drops it anew.
+    pub(super) fn new(scenario: &'a Scenario, npyd: &'a Npyd, volume: &Volume) -> Self {
+        let trial = Self {
+            scenario,
+            npyd,
+            root: volume.at().join("trial"),
+            apart: volume.memory().join("trial"),
+        };
+        for dir in [&trial.root, &trial.apart] {
+            let _ = fs::remove_dir_all(dir); // that of the last one, if there was one
+            fs::create_dir(dir).unwrap();
+        }
+        for name in ["in", "out", "archive"] {
+            fs::create_dir(trial.root.join(name)).unwrap();
+        }
+        fs::write(trial.config(), trial.configuration()).unwrap();
+        if scenario.route.replaces {
+            fs::write(trial.root.join(scenario.output()), OLD).unwrap();
+        }
+        if !scenario.synced {
+            volume.sync();
+        }
+        fs::write(trial.source(), scenario.raw()).unwrap();
+        if let Some(text) = scenario.manifest() {
+            fs::write(trial.root.join("in").join(scenario.manifest_name()), text).unwrap();
+        }
+        if scenario.synced {
+            volume.sync();
+        }
+        trial
+    }
+
+    /// The directory on the volume that holds all of it.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn source(&self) -> PathBuf {
+        self.root.join("in").join(self.scenario.route.file)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.apart.join("npyd.toml")
+    }
+
+    fn configuration(&self) -> String {
+        let root = self.root.display();
+        let state = if self.scenario.ledger_along { &self.root } else { &self.apart };
+        let route = self.scenario.route;
+        let output = if route.beside { String::new() } else { format!("output = '{root}/out'\n") };
+        let source = match self.scenario.disposition {
+            Disposition::Keep => "source = 'keep'\n".to_owned(),
+            Disposition::Remove => "source = 'remove'\n".to_owned(),
+            Disposition::Archive => format!("source = 'archive'\narchive = '{root}/archive'\n"),
+        };
+        format!(
+            "state_dir = '{}/state'\nworkers = 1\n[[drop]]\npath = '{root}/in'\n\
+             quiet = '50ms'\n{output}{source}{}\n",
+            state.display(),
+            route.settings
+        )
+    }
+
+    /// The command that sweeps once. What it prints is kept apart.
+    pub(super) fn sweep(&self) -> Command {
+        let mut command = self.npyd.command();
+        command.args(["sweep", "--json", "--config"]).arg(self.config());
+        command.stdout(self.log("stdout")).stderr(self.log("stderr"));
+        command
+    }
+
+    fn log(&self, name: &str) -> File {
+        File::options().append(true).create(true).open(self.apart.join(name)).unwrap()
+    }
+
+    fn told(&self, what: &str) -> bool {
+        let printed = fs::read_to_string(self.apart.join("stdout")).unwrap_or_default();
+        printed.split_inclusive('\n').any(|line| line.ends_with('\n') && line.contains(what))
+    }
+
+    /// What must hold in every state, before anybody repairs it.
+    pub(super) fn examine(&self) -> Result<(), Violation> {
+        let found = files_below(&self.root);
+        let array = self.scenario.array();
+        let output = self.scenario.output();
+        let outputs = Path::new(&output).parent().unwrap();
+        let has_old = |path: &str| self.scenario.route.replaces && path == output;
+        for (path, content) in &found {
+            let in_outputs = Path::new(path).parent() == Some(outputs);
+            let claims = path.ends_with(".npy") || content.starts_with(b"\x93NUMPY");
+            let is_pending = content.starts_with(b"\x93NPEND");
+            let is_old = has_old(path) && content == OLD;
+            if in_outputs && claims && !is_pending && !is_old && *content != array {
+                let told = format!("{path}: {}", difference(content, &array));
+                return Err(Violation::new(Broken::WrongArray, told));
+            }
+        }
+        let names = || found.keys().cloned().collect::<Vec<_>>().join(", ");
+        if found.get(&output) == Some(&array) {
+            return self.has_manifest(&found);
+        }
+        if self.told("\"event\":\"finalized\"") {
+            return Err(Violation::new(Broken::NotDurable, names()));
+        }
+        if self.scenario.synced && !self.has_source(&found) {
+            return Err(Violation::new(Broken::Lost, names()));
+        }
+        self.has_manifest(&found)
+    }
+
+    /// Whether the data are there, under a name by which the next sweep knows them.
+    fn has_source(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
+        let file = self.scenario.route.file;
+        let names = [file.to_owned(), format!("{file}.pending"), format!(".npyd-taken-{file}")];
+        let (raw, offset) = (self.scenario.raw(), self.scenario.data_offset());
+        names
+            .iter()
+            .filter_map(|name| found.get(&format!("in/{name}")))
+            .any(|content| content.len() == raw.len() && content[offset..] == raw[offset..])
+    }
+
+    /// A manifest is never lost, wherever it is by now.
+    fn has_manifest(&self, found: &BTreeMap<String, Vec<u8>>) -> Result<(), Violation> {
+        let Some(text) = self.scenario.manifest().filter(|_| self.scenario.synced) else {
+            return Ok(());
+        };
+        let is_it = |(path, content): (&String, &Vec<u8>)| {
+            path.contains(&self.scenario.manifest_name()) && *content == text.as_bytes()
+        };
+        if found.iter().any(is_it) {
+            return Ok(());
+        }
+        let names = found.keys().cloned().collect::<Vec<_>>().join(", ");
+        Err(Violation::new(Broken::Lost, format!("the manifest: {names}")))
+    }
+
+    /// Sweeps once more, and then all must be as if nothing had happened.
+    pub(super) fn finish(&self) -> Result<(), Violation> {
+        let status = self.sweep().status().unwrap();
+        self.examine()?;
+        if !self.scenario.synced {
+            return Ok(()); // there may be nothing left to be finished
+        }
+        let (found, end) = (files_below(&self.root), self.scenario.end());
+        let same = found.iter().filter(|(path, _)| !path.starts_with("state/")).eq(&end);
+        if same && status.success() {
+            return Ok(());
+        }
+        let account = format!(
+            "{status}, found {:?}, expected {:?}\n{}{}",
+            found.keys(),
+            end.keys(),
+            fs::read_to_string(self.apart.join("stdout")).unwrap(),
+            fs::read_to_string(self.apart.join("stderr")).unwrap()
+        );
+        Err(Violation::new(Broken::Unfinished, account))
+    }
+
+    /// Fails unless npyd went the way that is tried here.
+    pub(super) fn expect_route(&self) {
+        let route = format!("\"route\":\"{}\"", self.scenario.route.told);
+        assert!(self.told(&route), "{}: not by {route}", self.scenario);
+    }
+}
+
+/// What has the array's name before, where it is to be replaced.
+const OLD: &[u8] = b"\x93NUMPY, or so it seems";
+
+/// Every file below a directory, by its path from there.
+pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![root.to_path_buf()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Where two files begin to differ.
+pub(super) fn difference(found: &[u8], expected: &[u8]) -> String {
+    let at = found.iter().zip(expected).position(|(a, b)| a != b);
+    let at = at.unwrap_or(found.len().min(expected.len()));
+    let (len, right) = (found.len(), expected.len());
+    format!("{len} bytes instead of {right}, other ones from byte {at} on")
+}

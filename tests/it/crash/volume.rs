@@ -1,0 +1,149 @@
+//! A small file system in memory, whose power can be cut.
+
+use std::fs::{self, File};
+use std::io::Error;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::ptr::null;
+use std::thread;
+
+use crate::support::left_out;
+
+/// What a power cut leaves of what was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// The metadata are on the disk: the journal was written out, files' contents were not.
+    KeepsMetadata,
+    /// Nothing: neither metadata nor contents.
+    KeepsNothing,
+}
+
+/// A mounted file system on an image in memory.
+pub(super) struct Volume {
+    kind: &'static str,
+    image: PathBuf,
+    at: PathBuf,
+}
+
+impl Volume {
+    /// Makes and mounts one in an empty directory; recorded as left out where this machine can't.
+    pub(super) fn new(kind: &'static str, dir: &Path) -> Option<Self> {
+        let (memory, at) = (dir.join("memory"), dir.join("volume"));
+        fs::create_dir(&memory).unwrap();
+        fs::create_dir(&at).unwrap();
+        runs("mount", &["-t", "tmpfs", "-o", "size=1g", "npyd", &text(&memory)])?;
+        let image = memory.join("image");
+        format(kind, &image)?;
+        let volume = Self { kind, image, at };
+        volume.mount()?;
+        Some(volume)
+    }
+
+    /// Where it is mounted.
+    pub(super) fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// A directory in memory that knows nothing of power cuts.
+    pub(super) fn memory(&self) -> &Path {
+        self.image.parent().unwrap()
+    }
+
+    /// Its file system.
+    pub(super) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Makes all that was written durable.
+    pub(super) fn sync(&self) {
+        rustix::fs::syncfs(File::open(&self.at).unwrap()).unwrap();
+    }
+
+    /// Cuts the power: from now on nothing reaches the disk any more, and every write fails.
+    pub(super) fn cut(&self, cut: Cut) {
+        const SHUTDOWN: libc::Ioctl = 0x8004_587d; // EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN
+        let flag: u32 = match cut {
+            Cut::KeepsMetadata => 1,
+            Cut::KeepsNothing => 2,
+        };
+        let root = File::open(&self.at).unwrap();
+        // SAFETY: the kernel only reads the flag, which outlives the call.
+        let answer = unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &raw const flag) };
+        assert_eq!(answer, 0, "{}: {}", self.kind, Error::last_os_error());
+    }
+
+    /// Starts it anew, as after a power cut.
+    pub(super) fn restart(&self) {
+        let done = unmount(&self.at) && self.mount().is_some();
+        assert!(done, "{} could not be mounted after a power cut", self.kind);
+    }
+
+    fn mount(&self) -> Option<()> {
+        mount_image(self.kind, &self.image, &self.at)
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let done = unmount(&self.at) && unmount(self.memory());
+        assert!(done || thread::panicking(), "{} could not be unmounted", self.kind);
+    }
+}
+
+/// Makes an empty file system on a new image.
+pub(super) fn format(kind: &str, image: &Path) -> Option<()> {
+    // The smallest that their tools make. No work is left for the kernel to do in its own time.
+    let (mebibytes, options): (u64, &[&str]) = match kind {
+        "ext4" => (16, &["-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
+        "xfs" => (300, &["-f"]),
+        _ => (128, &["-f"]),
+    };
+    File::create(image).unwrap().set_len(mebibytes << 20).unwrap();
+    runs(&format!("mkfs.{kind}"), &[&["-q"], options, &[&text(image)]].concat())
+}
+
+/// Mounts an image.
+pub(super) fn mount_image(kind: &str, image: &Path, at: &Path) -> Option<()> {
+    runs("mount", &["-t", kind, "-o", "loop", &text(image), &text(at)])
+}
+
+/// Unmounts; `false` where that fails.
+pub(super) fn unmount(at: &Path) -> bool {
+    Command::new("umount").arg(at).status().unwrap().success()
+}
+
+/// Runs a program to its end; recorded as left out where it fails.
+pub(super) fn runs(program: &str, args: &[&str]) -> Option<()> {
+    let told = match Command::new(program).args(args).output() {
+        Ok(output) if output.status.success() => return Some(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    left_out(&format!("{program} {}: {}", args.join(" "), told.trim_end()));
+    None
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// Does something in a mount namespace of its own: nobody else can keep its mounts busy, and none
+/// of them outlives it.
+pub(super) fn with_own_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    thread::scope(|scope| {
+        let own = move || {
+            // SAFETY: a call on numbers, that changes what this thread alone sees.
+            let answer = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+            assert_eq!(answer, 0, "a mount namespace: {}", Error::last_os_error());
+            let private = libc::MS_REC | libc::MS_PRIVATE;
+            // SAFETY: the path is a C string; the other pointers may be null for this request.
+            let answer = unsafe { libc::mount(null(), c"/".as_ptr(), null(), private, null()) };
+            assert_eq!(answer, 0, "private mounts: {}", Error::last_os_error());
+            work()
+        };
+        let thread = thread::Builder::new().name(name).spawn_scoped(scope, own).unwrap();
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
