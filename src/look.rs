@@ -32,10 +32,18 @@ pub enum Outlook {
         /// What it waits for.
         why: String,
     },
-    /// It describes data that were finalized and removed; only itself was left behind, in a crash.
-    Leftover(Box<Sidecar>),
+    /// It describes data that were finalized; only itself was left behind, in a crash.
+    Leftover(Box<Leftover>),
     /// It is a dump, or part of one.
     Candidate(Box<Candidate>),
+}
+
+/// A manifest whose data are gone, for they were finalized.
+pub struct Leftover {
+    /// The manifest.
+    pub sidecar: Sidecar,
+    /// Whether the data file became the array itself, and was not removed or archived.
+    pub became_the_array: bool,
 }
 
 /// Looks at the file at `rel`, a path below the drop directory. `claimed_by` names the manifest
@@ -132,8 +140,11 @@ impl<'a> Place<'a> {
             (None, Err(_)) => Ok(None),
             (None, Ok(manifest)) => {
                 let output = manifest.declared.output.clone();
-                if self.is_leftover(&described.sidecar, output, data.as_ref())? {
-                    return Ok(Some(Outlook::Leftover(Box::new(described.sidecar))));
+                let (array, sidecar) =
+                    (self.array_of(&described.sidecar, output, data.as_ref())?, described.sidecar);
+                if let Some(became_the_array) = array {
+                    let leftover = Leftover { sidecar, became_the_array };
+                    return Ok(Some(Outlook::Leftover(Box::new(leftover))));
                 }
                 let why = match &data {
                     Some(data) => format!("its data file `{data}` is not there yet"),
@@ -285,14 +296,15 @@ impl<'a> Place<'a> {
         })))
     }
 
-    /// Whether a manifest without data was left behind when npyd ended between removing the data
-    /// and moving their manifest: then the output tells its identity.
-    fn is_leftover(
+    /// Whether a manifest without data was left behind when npyd ended between dealing with the data
+    /// and moving their manifest: then the output tells its identity. If so, whether the data became
+    /// that output themselves.
+    fn array_of(
         &self,
         sidecar: &Sidecar,
         output: Option<FileName>,
         data: Option<&FileName>,
-    ) -> disk::Result<bool> {
+    ) -> disk::Result<Option<bool>> {
         let names: Vec<FileName> = match (output, data) {
             (Some(output), _) => vec![output],
             (None, Some(data)) => vec![data.as_npy()],
@@ -302,22 +314,23 @@ impl<'a> Place<'a> {
             None => None,
             Some(output) => match Dir::open(&output.join(&self.parent)) {
                 Ok(dir) => Some(dir),
-                Err(error) if error.is_missing() => return Ok(false),
+                Err(error) if error.is_missing() => return Ok(None),
                 Err(error) => return Err(error),
             },
         };
         let dir = dir.as_ref().unwrap_or(&self.dir);
         for name in names {
-            if let Some(output) = dir.open_file(name.as_ref())?
-                && [disk::own_uid(), sidecar.stat.uid].contains(&output.stat()?.uid)
+            let Some(output) = dir.open_file(name.as_ref())? else { continue };
+            let stat = output.stat()?;
+            if [disk::own_uid(), sidecar.stat.uid].contains(&stat.uid)
                 && let Some(source) = output.attr(SOURCE_ATTR)?
-                && Identity::parse(&String::from_utf8_lossy(&source))
-                    .was_described_by(&sidecar.name, &sidecar.stat)
+                && let source = Identity::parse(&String::from_utf8_lossy(&source))
+                && source.was_described_by(&sidecar.name, &sidecar.stat)
             {
-                return Ok(true);
+                return Ok(Some(source.is_of_inode(stat.ino)));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

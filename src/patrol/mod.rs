@@ -243,7 +243,7 @@ impl Patrol {
                 }
                 self.wait(rel, Wait::for_somebody(why), now);
             }
-            Ok(Outlook::Leftover(sidecar)) => match tidy_leftover(&self.inbox, &sidecar) {
+            Ok(Outlook::Leftover(leftover)) => match tidy_leftover(&self.inbox, &leftover) {
                 Ok(()) => self.forget(rel),
                 Err(error) => self.fault(rel, &error.to_string(), now),
             },
