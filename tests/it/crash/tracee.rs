@@ -36,11 +36,19 @@ pub(super) struct Tracee {
 impl Tracee {
     /// Starts a command, and will stop it before its changes below a directory.
     pub(super) fn spawn(command: &mut Command, below: &Path) -> Self {
-        // SAFETY: between fork and exec only one system call is made, which takes no pointer.
+        let filter = filter();
+        // SAFETY: between fork and exec only system calls are made, on memory that was allocated
+        // before and that the closure owns.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
                 let traced = libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<c_void>(), 0);
-                if traced == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+                let program = libc::sock_fprog {
+                    len: filter.len() as u16,
+                    filter: filter.as_ptr().cast_mut(),
+                };
+                let mode = libc::SECCOMP_MODE_FILTER;
+                let filtered = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
+                if traced == 0 && filtered == 0 { Ok(()) } else { Err(Error::last_os_error()) }
             });
         }
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -49,7 +57,7 @@ impl Tracee {
         let (pid, status) = wait(leader).unwrap();
         assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
         let options =
-            libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
+            libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
         request(libc::PTRACE_SETOPTIONS, leader, options.into());
         resume(leader, 0);
         tracee
@@ -57,7 +65,7 @@ impl Tracee {
 
     /// Goes on until a thread is about to change a file; `None` where the process ended first.
     pub(super) fn next_change(&mut self) -> Option<Change> {
-        const CALL: c_int = libc::SIGTRAP | 0x80;
+        const CALL: c_int = libc::SIGTRAP | (libc::PTRACE_EVENT_SECCOMP << 8);
         if let Some(thread) = self.stopped.take() {
             resume(thread, 0);
         }
@@ -67,16 +75,16 @@ impl Tracee {
                 self.ended |= thread == self.leader;
                 continue;
             }
-            match libc::WSTOPSIG(status) {
+            match status >> 8 {
                 CALL => {
-                    if let Some(change) = Call::entered(thread).and_then(|it| it.change(self)) {
+                    if let Some(change) = Call::of(thread).and_then(|it| it.change(self)) {
                         self.stopped = Some(thread);
                         return Some(change);
                     }
                     resume(thread, 0);
                 }
-                // Those of the tracing itself: a new thread, and its first stop.
-                libc::SIGTRAP | libc::SIGSTOP => resume(thread, 0),
+                // Of the tracing itself: a new thread, and its first stop.
+                event if event > 0xff || event == libc::SIGSTOP => resume(thread, 0),
                 signal => resume(thread, signal),
             }
         }
@@ -127,7 +135,24 @@ fn request(what: libc::c_uint, thread: pid_t, data: c_long) {
 }
 
 fn resume(thread: pid_t, signal: c_int) {
-    request(libc::PTRACE_SYSCALL, thread, signal.into());
+    request(libc::PTRACE_CONT, thread, signal.into());
+}
+
+/// The kernel's filter that stops the process at these calls and lets it do all others at full
+/// speed.
+fn filter() -> Vec<libc::sock_filter> {
+    let step = |code, jt, k| libc::sock_filter { code: code as u16, jt, jf: 0, k };
+    let calls: Vec<_> = CHANGES.iter().chain(OLDER_CHANGES).collect();
+    // The call's number is the first field of what the filter sees.
+    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    for (at, (_, number, _)) in calls.iter().enumerate() {
+        let to_last = u8::try_from(calls.len() - at).unwrap();
+        let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(step(is_it, to_last, u32::try_from(*number).unwrap()));
+    }
+    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_ALLOW));
+    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_TRACE));
+    filter
 }
 
 /// A call as its thread entered it.
@@ -202,8 +227,8 @@ const OLDER_CHANGES: &[(&str, c_long, Names)] = &[
 const OLDER_CHANGES: &[(&str, c_long, Names)] = &[];
 
 impl Call {
-    /// The call that a stopped thread is about to make; `None` where it comes back from one.
-    fn entered(thread: pid_t) -> Option<Self> {
+    /// The call that a stopped thread is about to make.
+    fn of(thread: pid_t) -> Option<Self> {
         let mut info = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
         let size = size_of_val(&info);
         // SAFETY: the kernel writes at most `size` bytes to `info`, which are that structure's.
@@ -211,11 +236,11 @@ impl Call {
             unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, info.as_mut_ptr()) };
         // SAFETY: all zeros is a value of this structure of integers; the kernel wrote others.
         let info = unsafe { info.assume_init() };
-        if got <= 0 || info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
+        if got <= 0 || info.op != libc::PTRACE_SYSCALL_INFO_SECCOMP {
             return None;
         }
         // SAFETY: `op` says that this is the part that the kernel wrote.
-        let entry = unsafe { info.u.entry };
+        let entry = unsafe { info.u.seccomp };
         Some(Self { thread, number: c_long::try_from(entry.nr).ok()?, args: entry.args })
     }
 

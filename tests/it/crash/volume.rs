@@ -1,5 +1,6 @@
 //! A small file system in memory, whose power can be cut.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Error;
 use std::os::fd::AsRawFd;
@@ -8,7 +9,7 @@ use std::process::Command;
 use std::ptr::null;
 use std::thread;
 
-use crate::support::left_out;
+use crate::support::{left_out, wait_until};
 
 /// What a power cut leaves of what was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +76,8 @@ impl Volume {
 
     /// Starts it anew, as after a power cut.
     pub(super) fn restart(&self) {
-        let done = unmount(&self.at) && self.mount().is_some();
-        assert!(done, "{} could not be mounted after a power cut", self.kind);
+        unmount(&self.at);
+        assert!(self.mount().is_some(), "{} could not be mounted after a power cut", self.kind);
     }
 
     fn mount(&self) -> Option<()> {
@@ -86,8 +87,10 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        let done = unmount(&self.at) && unmount(self.memory());
-        assert!(done || thread::panicking(), "{} could not be unmounted", self.kind);
+        if !thread::panicking() {
+            unmount(&self.at);
+            unmount(self.memory());
+        }
     }
 }
 
@@ -108,9 +111,14 @@ pub(super) fn mount_image(kind: &str, image: &Path, at: &Path) -> Option<()> {
     runs("mount", &["-t", kind, "-o", "loop", &text(image), &text(at)])
 }
 
-/// Unmounts; `false` where that fails.
-pub(super) fn unmount(at: &Path) -> bool {
-    Command::new("umount").arg(at).status().unwrap().success()
+/// Unmounts. A process that another test is just starting may hold a file open for a moment.
+pub(super) fn unmount(at: &Path) {
+    let path = CString::new(text(at)).unwrap();
+    wait_until(&format!("{} to be unmounted", at.display()), String::new, || {
+        // SAFETY: the path is a C string that outlives the call.
+        let answer = unsafe { libc::umount2(path.as_ptr(), 0) };
+        answer == 0 || Error::last_os_error().raw_os_error() != Some(libc::EBUSY)
+    });
 }
 
 /// Runs a program to its end; recorded as left out where it fails.
