@@ -140,10 +140,9 @@ impl<'a> Place<'a> {
             (None, Err(_)) => Ok(None),
             (None, Ok(manifest)) => {
                 let output = manifest.declared.output.clone();
-                let (array, sidecar) =
-                    (self.array_of(&described.sidecar, output, data.as_ref())?, described.sidecar);
+                let array = self.array_of(&described.sidecar, output, data.as_ref())?;
                 if let Some(became_the_array) = array {
-                    let leftover = Leftover { sidecar, became_the_array };
+                    let leftover = Leftover { sidecar: described.sidecar, became_the_array };
                     return Ok(Some(Outlook::Leftover(Box::new(leftover))));
                 }
                 let why = match &data {

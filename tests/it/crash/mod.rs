@@ -5,8 +5,11 @@
 //! All of it is tried where `NPYD_TEST_LONG=1` (`tests/run --long`); otherwise what fits into
 //! minutes, and each test says how much that was.
 
+mod block_log;
 mod npyd;
 mod points;
+mod recorder;
+mod replay;
 mod scenario;
 mod tracee;
 mod trial;

@@ -5,7 +5,7 @@ use super::npyd::Npyd;
 use super::scenario::Scenario;
 use super::tracee::{Change, Tracee};
 use super::trial::{Trial, Violation};
-use super::volume::{Cut, Volume, with_own_mounts};
+use super::volume::{Cut, Memory, Volume, format, with_own_mounts};
 use crate::support::as_root;
 
 /// How a run ends.
@@ -20,10 +20,16 @@ pub(super) enum Crash {
 /// Where trials are made.
 pub(super) struct Ground {
     pub(super) volume: Volume,
+    pub(super) memory: Memory,
     pub(super) npyd: Npyd,
 }
 
 impl Ground {
+    /// A drop of a scenario, anew.
+    pub(super) fn trial<'a>(&'a self, scenario: &'a Scenario) -> Trial<'a> {
+        Trial::new("trial", scenario, &self.npyd, (&self.volume, &self.memory))
+    }
+
     /// Sweeps, and crashes before change number `point`, or after the last one. Returns the change
     /// that was not made.
     pub(super) fn crash(&self, trial: &Trial<'_>, crash: Crash, point: usize) -> Option<Change> {
@@ -46,7 +52,7 @@ impl Ground {
 
     /// All changes of an undisturbed run.
     pub(super) fn changes(&self, scenario: &Scenario) -> Vec<Change> {
-        let trial = Trial::new(scenario, &self.npyd, &self.volume);
+        let trial = self.trial(scenario);
         let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
         let changes: Vec<_> = std::iter::from_fn(|| tracee.next_change()).collect();
         trial.expect_route();
@@ -55,15 +61,17 @@ impl Ground {
 
     /// One trial: a crash at a point, a look, a sweep, and another look.
     fn check(&self, scenario: &Scenario, crash: Crash, point: usize) -> Result<(), Violation> {
-        let trial = Trial::new(scenario, &self.npyd, &self.volume);
+        let trial = self.trial(scenario);
         let before = self.crash(&trial, crash, point);
-        trial.examine().and_then(|()| trial.finish()).map_err(|mut violation| {
-            let before = before.map_or("the end".to_owned(), |change| change.to_string());
-            let kind = self.volume.kind();
-            violation.account =
-                format!("{kind}, {scenario}, {crash:?} before {before}: {}", violation.account);
-            violation
-        })
+        trial.examine(trial.is_told(), scenario.synced).and_then(|()| trial.finish()).map_err(
+            |mut violation| {
+                let before = before.map_or("the end".to_owned(), |change| change.to_string());
+                let kind = self.volume.kind();
+                violation.account =
+                    format!("{kind}, {scenario}, {crash:?} before {before}: {}", violation.account);
+                violation
+            },
+        )
     }
 
     /// Every point of a scenario.
@@ -89,8 +97,11 @@ pub(super) fn on_ground<T: Send>(
     }
     with_own_mounts(|| {
         let dir = tempfile::Builder::new().prefix("npyd-").tempdir().unwrap();
-        let volume = Volume::new(kind, dir.path())?;
-        Some(work(&Ground { volume, npyd }))
+        let memory = Memory::new(dir.path())?;
+        let image = memory.path("image");
+        format(kind, &image)?;
+        let volume = Volume::new(kind, image, dir.path()).unwrap_or_else(|| panic!("mount {kind}"));
+        Some(work(&Ground { volume, memory, npyd }))
     })
 }
 

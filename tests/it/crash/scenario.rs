@@ -1,6 +1,7 @@
 //! What is dropped, which way it is to take, and what all of it must have become in the end.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::support::{PendingFile, npy_filling};
 
@@ -101,13 +102,16 @@ const RECORDS: usize = 4000;
 
 /// 48,000 bytes, none of them zero and no two pieces alike: what stands elsewhere, or was never
 /// written, is seen.
-fn data() -> Vec<u8> {
-    let mut state = 1_u32;
-    let mut byte = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8 | 1
-    };
-    (0..RECORDS * 12).map(|_| byte()).collect()
+fn data() -> &'static [u8] {
+    static DATA: OnceLock<Vec<u8>> = OnceLock::new();
+    DATA.get_or_init(|| {
+        let mut state = 1_u32;
+        let mut byte = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8 | 1
+        };
+        (0..RECORDS * 12).map(|_| byte()).collect()
+    })
 }
 
 /// One drop on its way.
@@ -143,9 +147,9 @@ impl Scenario {
     /// The data file as it is dropped.
     pub(super) fn raw(&self) -> Vec<u8> {
         match self.route.front {
-            Front::Nothing => data(),
-            Front::Room(len, _) => [vec![0; len], data()].concat(),
-            Front::Pending(first) => PendingFile::ready(&[first, 3]).with(&data()),
+            Front::Nothing => data().to_vec(),
+            Front::Room(len, _) => [&vec![0; len], data()].concat(),
+            Front::Pending(first) => PendingFile::ready(&[first, 3]).with(data()),
         }
     }
 
@@ -176,7 +180,11 @@ impl Scenario {
     /// The array, byte by byte.
     pub(super) fn array(&self) -> Vec<u8> {
         let shape = [RECORDS as u64, 3];
-        [npy_filling("'<i4'", false, &shape, self.route.header_len), data()].concat()
+        {
+            let mut array = npy_filling("'<i4'", false, &shape, self.route.header_len);
+            array.extend_from_slice(data());
+            array
+        }
     }
 
     /// All files there must be in the end, by their paths, and nothing else.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
-use super::volume::Volume;
+use super::volume::{Memory, Volume};
 
 /// What npyd promised and did not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,14 +51,15 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Drops it anew.
-    pub(super) fn new(scenario: &'a Scenario, npyd: &'a Npyd, volume: &Volume) -> Self {
-        let trial = Self {
-            scenario,
-            npyd,
-            root: volume.at().join("trial"),
-            apart: volume.memory().join("trial"),
-        };
+    /// Drops it anew, in directories of that name.
+    pub(super) fn new(
+        name: &str,
+        scenario: &'a Scenario,
+        npyd: &'a Npyd,
+        (volume, memory): (&Volume, &Memory),
+    ) -> Self {
+        let (root, apart) = (volume.at().join(name), memory.path(name));
+        let trial = Self { scenario, npyd, root, apart };
         for dir in [&trial.root, &trial.apart] {
             let _ = fs::remove_dir_all(dir); // that of the last one, if there was one
             fs::create_dir(dir).unwrap();
@@ -69,17 +71,27 @@ impl<'a> Trial<'a> {
         if scenario.route.replaces {
             fs::write(trial.root.join(scenario.output()), OLD).unwrap();
         }
-        if !scenario.synced {
-            volume.sync();
-        }
-        fs::write(trial.source(), scenario.raw()).unwrap();
+        trial.drop_data(volume);
+        let manifest = trial.root.join("in").join(scenario.manifest_name());
         if let Some(text) = scenario.manifest() {
-            fs::write(trial.root.join("in").join(scenario.manifest_name()), text).unwrap();
+            fs::write(&manifest, text).unwrap();
         }
         if scenario.synced {
+            // XFS flushes nothing to the disk on behalf of the whole where only data changed.
+            for file in [trial.source(), manifest].iter().filter(|it| it.exists()) {
+                File::open(file).unwrap().sync_all().unwrap();
+            }
             volume.sync();
         }
         trial
+    }
+
+    /// As a producer does that maps its file, and syncs it only while it is still empty.
+    fn drop_data(&self, volume: &Volume) {
+        let (path, raw) = (self.source(), self.scenario.raw());
+        fs::write(&path, vec![0; raw.len()]).unwrap();
+        volume.sync();
+        File::options().write(true).open(&path).unwrap().write_all_at(&raw, 0).unwrap();
     }
 
     /// The directory on the volume that holds all of it.
@@ -125,13 +137,19 @@ impl<'a> Trial<'a> {
         File::options().append(true).create(true).open(self.apart.join(name)).unwrap()
     }
 
+    /// Whether a receipt told that the array is there.
+    pub(super) fn is_told(&self) -> bool {
+        self.told("\"event\":\"finalized\"")
+    }
+
     fn told(&self, what: &str) -> bool {
         let printed = fs::read_to_string(self.apart.join("stdout")).unwrap_or_default();
         printed.split_inclusive('\n').any(|line| line.ends_with('\n') && line.contains(what))
     }
 
-    /// What must hold in every state, before anybody repairs it.
-    pub(super) fn examine(&self) -> Result<(), Violation> {
+    /// What must hold in every state, before anybody repairs it. `told`: a receipt told of the
+    /// array. `dropped`: the drop was durable.
+    pub(super) fn examine(&self, told: bool, dropped: bool) -> Result<(), Violation> {
         let found = files_below(&self.root);
         let array = self.scenario.array();
         let output = self.scenario.output();
@@ -142,23 +160,25 @@ impl<'a> Trial<'a> {
             // A pending file, or one of which its producer synced nothing, may have any name.
             let named = path.ends_with(".npy") && !self.scenario.route.beside;
             let claims = named || content.starts_with(b"\x93NUMPY");
-            let is_old = has_old(path) && content == OLD;
+            let is_old =
+                has_old(path) && (content == OLD || !dropped && content.len() == OLD.len());
             if in_outputs && claims && !is_old && *content != array {
                 let told = format!("{path}: {}", difference(content, &array));
                 return Err(Violation::new(Broken::WrongArray, told));
             }
         }
         let names = || found.keys().cloned().collect::<Vec<_>>().join(", ");
-        if found.get(&output) == Some(&array) {
-            return self.has_manifest(&found);
-        }
-        if self.told("\"event\":\"finalized\"") {
+        let has_array = found.get(&output) == Some(&array);
+        if told && !has_array {
             return Err(Violation::new(Broken::NotDurable, names()));
         }
-        if self.scenario.synced && !self.has_source(&found) {
-            return Err(Violation::new(Broken::Lost, names()));
+        if dropped && !has_array && !self.has_source(&found) {
+            return Err(Violation::new(Broken::Lost, format!("the data: {}", names())));
         }
-        self.has_manifest(&found)
+        if dropped && !self.has_manifest(&found) {
+            return Err(Violation::new(Broken::Lost, format!("the manifest: {}", names())));
+        }
+        Ok(())
     }
 
     /// Whether the data are there, under a name by which the next sweep knows them.
@@ -173,24 +193,16 @@ impl<'a> Trial<'a> {
     }
 
     /// A manifest is never lost, wherever it is by now.
-    fn has_manifest(&self, found: &BTreeMap<String, Vec<u8>>) -> Result<(), Violation> {
-        let Some(text) = self.scenario.manifest().filter(|_| self.scenario.synced) else {
-            return Ok(());
-        };
-        let is_it = |(path, content): (&String, &Vec<u8>)| {
-            path.contains(&self.scenario.manifest_name()) && *content == text.as_bytes()
-        };
-        if found.iter().any(is_it) {
-            return Ok(());
-        }
-        let names = found.keys().cloned().collect::<Vec<_>>().join(", ");
-        Err(Violation::new(Broken::Lost, format!("the manifest: {names}")))
+    fn has_manifest(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
+        let Some(text) = self.scenario.manifest() else { return true };
+        let name = self.scenario.manifest_name();
+        found.iter().any(|(path, content)| path.contains(&name) && *content == text.as_bytes())
     }
 
     /// Sweeps once more, and then all must be as if nothing had happened.
     pub(super) fn finish(&self) -> Result<(), Violation> {
         let status = self.sweep().status().unwrap();
-        self.examine()?;
+        self.examine(self.is_told(), self.scenario.synced)?;
         if !self.scenario.synced {
             return Ok(()); // there may be nothing left to be finished
         }

@@ -20,7 +20,33 @@ pub(super) enum Cut {
     KeepsNothing,
 }
 
-/// A mounted file system on an image in memory.
+/// A directory whose files are in memory, and know nothing of power cuts.
+pub(super) struct Memory(PathBuf);
+
+impl Memory {
+    /// Mounts one below a directory; recorded as left out where this machine can't.
+    pub(super) fn new(dir: &Path) -> Option<Self> {
+        let at = dir.join("memory");
+        fs::create_dir(&at).unwrap();
+        runs("mount", &["-t", "tmpfs", "-o", "size=1g", "npyd", &text(&at)])?;
+        Some(Self(at))
+    }
+
+    /// A path in it.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            unmount(&self.0);
+        }
+    }
+}
+
+/// A mounted file system on an image.
 pub(super) struct Volume {
     kind: &'static str,
     image: PathBuf,
@@ -28,27 +54,17 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Makes and mounts one in an empty directory; recorded as left out where this machine can't.
-    pub(super) fn new(kind: &'static str, dir: &Path) -> Option<Self> {
-        let (memory, at) = (dir.join("memory"), dir.join("volume"));
-        fs::create_dir(&memory).unwrap();
-        fs::create_dir(&at).unwrap();
-        runs("mount", &["-t", "tmpfs", "-o", "size=1g", "npyd", &text(&memory)])?;
-        let image = memory.join("image");
-        format(kind, &image)?;
+    /// Mounts an image below a directory; `None` where the kernel refuses that.
+    pub(super) fn new(kind: &'static str, image: PathBuf, dir: &Path) -> Option<Self> {
+        let at = dir.join("volume");
+        let _ = fs::create_dir(&at); // it may be there already
         let volume = Self { kind, image, at };
-        volume.mount()?;
-        Some(volume)
+        volume.mount().then_some(volume)
     }
 
     /// Where it is mounted.
     pub(super) fn at(&self) -> &Path {
         &self.at
-    }
-
-    /// A directory in memory that knows nothing of power cuts.
-    pub(super) fn memory(&self) -> &Path {
-        self.image.parent().unwrap()
     }
 
     /// Its file system.
@@ -77,11 +93,13 @@ impl Volume {
     /// Starts it anew, as after a power cut.
     pub(super) fn restart(&self) {
         unmount(&self.at);
-        assert!(self.mount().is_some(), "{} could not be mounted after a power cut", self.kind);
+        assert!(self.mount(), "{} could not be mounted after a power cut", self.kind);
     }
 
-    fn mount(&self) -> Option<()> {
-        mount_image(self.kind, &self.image, &self.at)
+    fn mount(&self) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", self.kind, "-o", "loop"]).args([&self.image, &self.at]);
+        mount.output().unwrap().status.success()
     }
 }
 
@@ -89,7 +107,6 @@ impl Drop for Volume {
     fn drop(&mut self) {
         if !thread::panicking() {
             unmount(&self.at);
-            unmount(self.memory());
         }
     }
 }
@@ -98,7 +115,7 @@ impl Drop for Volume {
 pub(super) fn format(kind: &str, image: &Path) -> Option<()> {
     // The smallest that their tools make. No work is left for the kernel to do in its own time.
     let (mebibytes, options): (u64, &[&str]) = match kind {
-        "ext4" => (16, &["-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
+        "ext4" => (16, &["-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
         "xfs" => (300, &["-f"]),
         _ => (128, &["-f"]),
     };
@@ -106,13 +123,8 @@ pub(super) fn format(kind: &str, image: &Path) -> Option<()> {
     runs(&format!("mkfs.{kind}"), &[&["-q"], options, &[&text(image)]].concat())
 }
 
-/// Mounts an image.
-pub(super) fn mount_image(kind: &str, image: &Path, at: &Path) -> Option<()> {
-    runs("mount", &["-t", kind, "-o", "loop", &text(image), &text(at)])
-}
-
 /// Unmounts. A process that another test is just starting may hold a file open for a moment.
-pub(super) fn unmount(at: &Path) {
+fn unmount(at: &Path) {
     let path = CString::new(text(at)).unwrap();
     wait_until(&format!("{} to be unmounted", at.display()), String::new, || {
         // SAFETY: the path is a C string that outlives the call.
