@@ -80,10 +80,10 @@ impl<'a> Recording<'a> {
             checked.tally.tried += 1;
             match self.check_state(&disk, state, number) {
                 None => checked.unreadable.push(*state),
-                Some(result) => checked.tally.violations.extend(result.err().map(|mut it| {
-                    it.account = format!("{}, {state:?}: {}", self.kind, it.account);
-                    it
-                })),
+                Some(result) => {
+                    let of = format!("{}, {state:?}", self.kind);
+                    checked.tally.violations.extend(result.err().map(|it| it.of(&of)));
+                }
             }
         }
         checked
@@ -111,19 +111,15 @@ impl<'a> Recording<'a> {
     }
 
     fn check_drops(&self, state: &State, number: usize) -> Result<(), Violation> {
-        let named = |drop: &Recorded<'_>, mut violation: Violation| {
-            violation.account = format!("{}: {}", drop.scenario, violation.account);
-            violation
-        };
         for drop in self.drops.iter().filter(|drop| drop.trial.root().join("in").exists()) {
             let dropped = drop.scenario.synced && state.cut >= drop.dropped;
             let checked = drop.trial.examine(state.cut >= drop.told, dropped);
-            checked.map_err(|it| named(drop, it))?;
+            checked.map_err(|it| it.of(&drop.scenario.to_string()))?;
         }
         let is_there = |drop: &&Recorded<'_>| drop.scenario.synced && state.cut >= drop.dropped;
         let there: Vec<_> = self.drops.iter().filter(is_there).collect();
         let Some(drop) = there.get(number % there.len().max(1)) else { return Ok(()) };
-        drop.trial.finish().map_err(|it| named(drop, it))
+        drop.trial.finish().map_err(|it| it.of(&drop.scenario.to_string()))
     }
 }
 
@@ -200,7 +196,7 @@ pub(super) fn replay(
 }
 
 fn every_state(kind: &'static str) {
-    let states_max = if is_long() { usize::MAX } else { 900 };
+    let states_max = if is_long() { usize::MAX } else { 500 };
     if let Some(tally) = replay(kind, &Npyd::real(), &scenarios(kind), states_max) {
         tally.report(&format!("states of the disk (seed {SEED})"));
     }

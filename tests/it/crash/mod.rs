@@ -6,6 +6,7 @@
 //! minutes, and each test says how much that was.
 
 mod block_log;
+mod ground;
 mod npyd;
 mod points;
 mod recorder;
@@ -13,6 +14,7 @@ mod replay;
 mod scenario;
 mod tracee;
 mod trial;
+mod twice;
 mod volume;
 
 use std::io::Write;

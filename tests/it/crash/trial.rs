@@ -34,6 +34,12 @@ impl Violation {
     pub(super) fn new(broken: Broken, account: impl Into<String>) -> Self {
         Self { broken, account: account.into() }
     }
+
+    /// The same, with what it was that broke.
+    pub(super) fn of(mut self, what: &str) -> Self {
+        self.account = format!("{what}: {}", self.account);
+        self
+    }
 }
 
 impl std::fmt::Display for Violation {
