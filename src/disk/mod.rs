@@ -10,6 +10,8 @@ mod file;
 mod fsinfo;
 mod lease;
 mod output;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod share;
 mod stat;
 
@@ -21,6 +23,8 @@ pub use file::{Claim, DataFile};
 pub use fsinfo::{Abilities, FsInfo, abilities, fs_info};
 pub use lease::{Writer, ignore_lease_signals};
 pub use output::{Output, is_own_name, tidy};
+#[cfg(feature = "sabotage")]
+pub use sabotage::leaves_out;
 pub use stat::Stat;
 
 /// The user npyd runs as.

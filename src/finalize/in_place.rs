@@ -27,10 +27,7 @@ pub(super) fn write(
         // Another process is probing it; an open that waits for that could wait for long.
         if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
     })?;
-    if !file.flush_interruptibly(&|| progress.stopped()).map_err(|error| lost(&error))? {
-        return Err(Halt::Stopped);
-    }
-    file.sync_data().map_err(|error| lost(&error))?;
+    sync_written(&file, progress)?;
     check_size(settled, &file)?;
     let name = leave_final_name(settled, site)?;
     file.drop_special_bits()?;
@@ -57,6 +54,18 @@ pub(super) fn write(
         site.source.sync()?;
     }
     Ok(output)
+}
+
+/// Makes what the producer wrote durable.
+fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Halt> {
+    #[cfg(feature = "sabotage")]
+    if crate::disk::leaves_out("sync-before-header") {
+        return Ok(());
+    }
+    if !file.flush_interruptibly(&|| progress.stopped()).map_err(|error| lost(&error))? {
+        return Err(Halt::Stopped);
+    }
+    file.sync_data().map_err(|error| lost(&error))
 }
 
 /// Whether the digest was right before npyd wrote this header into the file and was ended then: its

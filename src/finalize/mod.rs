@@ -251,6 +251,10 @@ fn carry_out(
     check_source(settled)?;
     check_sidecar(settled, site)?;
     output.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
+    #[cfg(feature = "sabotage")]
+    if crate::disk::leaves_out("source-last") {
+        site.source.remove_if_same(settled.candidate.name.as_ref(), &settled.candidate.file)?;
+    }
     let replace = settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
     while !output.publish(name.as_ref(), replace)? {
         match target::choose(settled, site, &plan.header)? {

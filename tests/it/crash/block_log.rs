@@ -12,7 +12,7 @@ use super::replay::{Image, Log, Loss, State};
 use super::scenario::{ROUTES, Scenario};
 use super::trial::{Trial, Violation};
 use super::volume::{Memory, Volume, format, runs, with_own_mounts};
-use super::{Tally, is_long};
+use super::{Tally, is_long, say};
 use crate::support::as_root;
 
 /// A drop of the recorded run.
@@ -184,13 +184,13 @@ pub(super) fn replay(
         let recording = Recording::make(kind, (dir.path(), &memory), npyd, scenarios)?;
         let draws = if is_long() { 32 } else { 4 };
         let Checked { tally, unreadable } = recording.check(SEED, draws, states_max);
-        // A torn superblock is beyond what npyd can help; nothing else may keep it from mounting.
-        let whole = unreadable.iter().find(|state| state.loss == Loss::Nothing);
-        assert!(whole.is_none(), "{kind} could not be mounted: {whole:?}");
-        assert!(
-            unreadable.len() * 20 <= tally.tried,
-            "{kind} could not be mounted: {unreadable:?}"
-        );
+        // ext4's superblock has two sectors, the others' have eight: torn, they are none. That is
+        // beyond npyd; nothing else may keep the file system from being mounted.
+        let torn = |state: &State| matches!(state.loss, Loss::Pieces { len: 512, .. });
+        let broken = unreadable.iter().find(|state| !torn(state));
+        assert!(broken.is_none(), "{kind} could not be mounted: {broken:?}");
+        let (unreadable, of) = (unreadable.len(), tally.tried);
+        say(&format!("{unreadable} of {of} states left {kind} a torn superblock"));
         Some(tally)
     })
 }

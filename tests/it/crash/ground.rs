@@ -53,12 +53,12 @@ impl Ground {
         }
         change
     }
+}
 
-    /// Sweeps undisturbed, and returns all changes.
-    pub(super) fn changes(&self, trial: &Trial<'_>) -> Vec<Change> {
-        let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
-        std::iter::from_fn(|| tracee.next_change()).collect()
-    }
+/// Sweeps undisturbed, and returns all changes.
+pub(super) fn changes(trial: &Trial<'_>) -> Vec<Change> {
+    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
+    std::iter::from_fn(|| tracee.next_change()).collect()
 }
 
 /// Does something on a new volume; `None` where there can't be one.

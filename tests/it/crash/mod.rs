@@ -6,6 +6,7 @@
 //! minutes, and each test says how much that was.
 
 mod block_log;
+mod broken;
 mod ground;
 mod npyd;
 mod points;
@@ -44,15 +45,19 @@ impl Tally {
         self.violations.extend(other.violations);
     }
 
-    /// Says how much was tried, past the test harness, which shows what a test prints only where it
-    /// fails. Fails itself where a promise was broken.
+    /// Says how much was tried. Fails where a promise was broken.
     fn report(&self, what: &str) {
-        let name = thread::current().name().unwrap_or_default().to_owned();
         let Self { tried, of, violations } = self;
-        let line = format!("{name}: {tried} of {of} {what} tried\n");
-        io::stderr().write_all(line.as_bytes()).unwrap();
+        let line = format!("{tried} of {of} {what} tried");
+        say(&line);
         let accounts: Vec<_> = violations.iter().map(ToString::to_string).collect();
         assert!(accounts.is_empty(), "{}\n{line}", accounts.join("\n\n"));
         assert!(*tried > 0, "{line}");
     }
+}
+
+/// Says something past the test harness, which shows what a test prints only where it fails.
+fn say(what: &str) {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    io::stderr().write_all(format!("{name}: {what}\n").as_bytes()).unwrap();
 }

@@ -15,6 +15,11 @@ impl Npyd {
         Self { binary: PathBuf::from(env!("CARGO_BIN_EXE_npyd")), sabotage: None }
     }
 
+    /// One that was built with the feature `sabotage`.
+    pub(super) fn sabotaged(binary: PathBuf, leaves_out: &'static str) -> Self {
+        Self { binary, sabotage: Some(leaves_out) }
+    }
+
     /// A command of it, without arguments.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);

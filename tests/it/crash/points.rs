@@ -1,6 +1,6 @@
 //! Every crash point: before and after every call that changes a file, on every way to an array.
 
-use super::ground::{Crash, Ground, on_ground};
+use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::Scenario;
 use super::trial::Violation;
@@ -32,7 +32,7 @@ pub(super) fn check_points(
     (from, stride): (usize, usize),
 ) -> Tally {
     let trial = ground.trial(scenario);
-    let points = ground.changes(&trial).len() + 1;
+    let points = changes(&trial).len() + 1;
     trial.expect_route();
     let mut tally = Tally { of: points, ..Tally::default() };
     for point in (from..points).step_by(stride) {

@@ -42,11 +42,16 @@ impl Recorder {
                 return None;
             }
         };
-        let recorder = Self { daemon, disk, log };
-        let len = fs::metadata(image).unwrap().len();
+        let mut recorder = Self { daemon, disk, log };
+        let (len, mut ended) = (fs::metadata(image).unwrap().len(), None);
         wait_until("the logging disk", String::new, || {
-            fs::metadata(&recorder.disk).is_ok_and(|disk| disk.len() == len)
+            ended = recorder.daemon.try_wait().unwrap();
+            ended.is_some() || fs::metadata(&recorder.disk).is_ok_and(|disk| disk.len() == len)
         });
+        if let Some(status) = ended {
+            left_out(&format!("qemu-storage-daemon: {status}; it needs FUSE"));
+            return None;
+        }
         Some(recorder)
     }
 

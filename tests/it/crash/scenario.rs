@@ -98,7 +98,10 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// Records of [`data`], of three 4-byte integers each.
-const RECORDS: usize = 4000;
+const RECORDS: u16 = 4000;
+
+/// The length of [`data`], in bytes.
+const LEN: usize = RECORDS as usize * 12;
 
 /// 48,000 bytes, none of them zero and no two pieces alike: what stands elsewhere, or was never
 /// written, is seen.
@@ -110,7 +113,7 @@ fn data() -> &'static [u8] {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8 | 1
         };
-        (0..RECORDS * 12).map(|_| byte()).collect()
+        (0..LEN).map(|_| byte()).collect()
     })
 }
 
@@ -133,7 +136,7 @@ impl Scenario {
         let mut scenarios = Vec::new();
         for route in ROUTES.iter().filter(|route| route.kinds.contains(&kind)) {
             for &disposition in route.dispositions {
-                let scenario = Self { route, disposition, ledger_along: false, synced: true };
+                let scenario = Self::of(route.name, disposition);
                 scenarios.push(scenario);
                 if disposition == Keep {
                     scenarios.push(Self { ledger_along: true, ..scenario });
@@ -142,6 +145,12 @@ impl Scenario {
             }
         }
         scenarios
+    }
+
+    /// One, its drop durable and its ledger elsewhere.
+    pub(super) fn of(route: &str, disposition: Disposition) -> Self {
+        let route = ROUTES.iter().find(|it| it.name == route).unwrap();
+        Self { route, disposition, ledger_along: false, synced: true }
     }
 
     /// The data file as it is dropped.
@@ -155,7 +164,7 @@ impl Scenario {
 
     /// Where the data begin in it.
     pub(super) fn data_offset(&self) -> usize {
-        self.raw().len() - RECORDS * 12
+        self.raw().len() - LEN
     }
 
     /// The manifest, if it has one.
@@ -179,7 +188,7 @@ impl Scenario {
 
     /// The array, byte by byte.
     pub(super) fn array(&self) -> Vec<u8> {
-        let shape = [RECORDS as u64, 3];
+        let shape = [u64::from(RECORDS), 3];
         {
             let mut array = npy_filling("'<i4'", false, &shape, self.route.header_len);
             array.extend_from_slice(data());

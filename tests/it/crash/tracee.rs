@@ -51,6 +51,7 @@ impl Tracee {
                 if traced == 0 && filtered == 0 { Ok(()) } else { Err(Error::last_os_error()) }
             });
         }
+        #[expect(clippy::zombie_processes, reason = "it is waited for by its number")]
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let leader = pid_t::try_from(child.id()).unwrap();
         let tracee = Self { leader, stopped: None, below: below.to_path_buf(), ended: false };

@@ -160,15 +160,16 @@ impl<'a> Trial<'a> {
         let array = self.scenario.array();
         let output = self.scenario.output();
         let outputs = Path::new(&output).parent().unwrap();
-        let has_old = |path: &str| self.scenario.route.replaces && path == output;
+        // A pending file, or one of which its producer synced nothing, may have any name.
+        let is_pending = |path: &str| self.scenario.route.beside || path != output;
+        let is_old = |path: &str, content: &[u8]| {
+            let is_it = content == OLD || !dropped && content.len() == OLD.len();
+            self.scenario.route.replaces && path == output && is_it
+        };
         for (path, content) in &found {
             let in_outputs = Path::new(path).parent() == Some(outputs);
-            // A pending file, or one of which its producer synced nothing, may have any name.
-            let named = path.ends_with(".npy") && !self.scenario.route.beside;
-            let claims = named || content.starts_with(b"\x93NUMPY");
-            let is_old =
-                has_old(path) && (content == OLD || !dropped && content.len() == OLD.len());
-            if in_outputs && claims && !is_old && *content != array {
+            let claims = content.starts_with(b"\x93NUMPY") || !is_pending(path);
+            if in_outputs && claims && !is_old(path, content) && *content != array {
                 let told = format!("{path}: {}", difference(content, &array));
                 return Err(Violation::new(Broken::WrongArray, told));
             }

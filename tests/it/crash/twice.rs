@@ -1,6 +1,6 @@
 //! A crash, and another one while the next sweep repairs what the first one left.
 
-use super::ground::{Crash, Ground, on_ground};
+use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::Scenario;
 use super::trial::Violation;
@@ -33,12 +33,12 @@ fn check_pairs(
     crash: Crash,
     stride: usize,
 ) -> (Tally, usize) {
-    let firsts = ground.changes(&ground.trial(scenario)).len() + 1;
+    let firsts = changes(&ground.trial(scenario)).len() + 1;
     let (mut tally, mut pairs) = (Tally { of: firsts, ..Tally::default() }, 0);
     for first in (0..firsts).step_by(stride) {
         let trial = ground.trial(scenario);
         ground.crash(&trial, crash, first);
-        let seconds = ground.changes(&trial).len() + 1;
+        let seconds = changes(&trial).len() + 1;
         let in_turn = first / stride % seconds;
         let seconds = if stride == 1 { 0..seconds } else { in_turn..in_turn + 1 };
         for second in seconds {
