@@ -295,9 +295,9 @@ impl<'a> Place<'a> {
         })))
     }
 
-    /// Whether a manifest without data was left behind when npyd ended between dealing with the data
-    /// and moving their manifest: then the output tells its identity. If so, whether the data became
-    /// that output themselves.
+    /// Whether a manifest without data was left behind when npyd ended between dealing with the
+    /// data and moving their manifest: then the output tells its identity. If so, whether the data
+    /// became that output themselves.
     fn array_of(
         &self,
         sidecar: &Sidecar,
