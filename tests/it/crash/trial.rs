@@ -191,12 +191,12 @@ impl<'a> Trial<'a> {
     /// Whether the data are there, under a name by which the next sweep knows them.
     fn has_source(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
         let file = self.scenario.route.file;
-        let names = [file.to_owned(), format!("{file}.pending"), format!(".npyd-taken-{file}")];
         let (raw, offset) = (self.scenario.raw(), self.scenario.data_offset());
-        names
-            .iter()
-            .filter_map(|name| found.get(&format!("in/{name}")))
-            .any(|content| content.len() == raw.len() && content[offset..] == raw[offset..])
+        let named = |name: String| found.get(&format!("in/{name}"));
+        let names = [file.to_owned(), format!("{file}.pending"), format!(".npyd-taken-{file}")];
+        let is_whole = |it: &Vec<u8>| it.len() == raw.len() && it[offset..] == raw[offset..];
+        names.into_iter().filter_map(named).any(is_whole)
+            || named(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, &raw))
     }
 
     /// A manifest is never lost, wherever it is by now.
@@ -254,6 +254,15 @@ pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     found
+}
+
+/// Whether this is what it was, or the same with a gap of a page somewhere: room for a header that
+/// was still being made.
+fn is_but_for_a_gap(found: &[u8], raw: &[u8]) -> bool {
+    const GAP: usize = 4096;
+    let same = found.iter().zip(raw).take_while(|(a, b)| a == b).count();
+    let from = same / GAP * GAP;
+    found == raw || found.len() == raw.len() + GAP && found[from + GAP..] == raw[from..]
 }
 
 /// Where two files begin to differ.
