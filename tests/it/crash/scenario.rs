@@ -14,6 +14,8 @@ pub(super) struct Route {
     /// The data file.
     pub(super) file: &'static str,
     front: Front,
+    /// How many records of three 4-byte integers the data have.
+    records: u32,
     /// The length of the array's header.
     header_len: usize,
     /// Further settings of the drop directory.
@@ -55,6 +57,7 @@ const BARE: Route = Route {
     told: "copy",
     file: "scan.raw",
     front: Front::Nothing,
+    records: RECORDS,
     header_len: 128,
     settings: "readers = \"any\"", // which no other way allows
     beside: false,
@@ -97,24 +100,25 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
-/// Records of [`data`], of three 4-byte integers each.
-const RECORDS: u16 = 4000;
+/// As many as make some pages, and not whole ones.
+const RECORDS: u32 = 4000;
 
-/// The length of [`data`], in bytes.
-const LEN: usize = RECORDS as usize * 12;
+/// The most that a route may ask for.
+const RECORDS_MAX: u32 = 100_000;
 
-/// 48,000 bytes, none of them zero and no two pieces alike: what stands elsewhere, or was never
-/// written, is seen.
-fn data() -> &'static [u8] {
+/// So many records, no byte of them zero and no two pieces alike: what stands elsewhere, or was
+/// never written, is seen.
+fn data(records: u32) -> &'static [u8] {
     static DATA: OnceLock<Vec<u8>> = OnceLock::new();
-    DATA.get_or_init(|| {
+    let all = DATA.get_or_init(|| {
         let mut state = 1_u32;
         let mut byte = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8 | 1
         };
-        (0..LEN).map(|_| byte()).collect()
-    })
+        (0..RECORDS_MAX * 12).map(|_| byte()).collect()
+    });
+    &all[..records as usize * 12]
 }
 
 /// One drop on its way.
@@ -153,23 +157,27 @@ impl Scenario {
         Self { route, disposition, ledger_along: false, synced: true }
     }
 
+    fn data(&self) -> &'static [u8] {
+        data(self.route.records)
+    }
+
     /// The data file as it is dropped.
     pub(super) fn raw(&self) -> Vec<u8> {
         match self.route.front {
-            Front::Nothing => data().to_vec(),
-            Front::Room(len, _) => [&vec![0; len], data()].concat(),
-            Front::Pending(first) => PendingFile::ready(&[first, 3]).with(data()),
+            Front::Nothing => self.data().to_vec(),
+            Front::Room(len, _) => [&vec![0; len], self.data()].concat(),
+            Front::Pending(first) => PendingFile::ready(&[first, 3]).with(self.data()),
         }
     }
 
     /// Where the data begin in it.
     pub(super) fn data_offset(&self) -> usize {
-        self.raw().len() - LEN
+        self.raw().len() - self.data().len()
     }
 
     /// The manifest, if it has one.
     pub(super) fn manifest(&self) -> Option<String> {
-        let plain = format!("dtype = '<i4'\nshape = [{RECORDS}, 3]\n");
+        let plain = format!("dtype = '<i4'\nshape = [{}, 3]\n", self.route.records);
         match self.route.front {
             Front::Nothing => Some(plain),
             Front::Room(len, digested) => {
@@ -188,10 +196,10 @@ impl Scenario {
 
     /// The array, byte by byte.
     pub(super) fn array(&self) -> Vec<u8> {
-        let shape = [u64::from(RECORDS), 3];
+        let shape = [u64::from(self.route.records), 3];
         {
             let mut array = npy_filling("'<i4'", false, &shape, self.route.header_len);
-            array.extend_from_slice(data());
+            array.extend_from_slice(self.data());
             array
         }
     }

@@ -192,11 +192,11 @@ impl<'a> Trial<'a> {
     fn has_source(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
         let file = self.scenario.route.file;
         let (raw, offset) = (self.scenario.raw(), self.scenario.data_offset());
-        let named = |name: String| found.get(&format!("in/{name}"));
+        let at = |name: String| found.get(&format!("in/{name}"));
         let names = [file.to_owned(), format!("{file}.pending"), format!(".npyd-taken-{file}")];
         let is_whole = |it: &Vec<u8>| it.len() == raw.len() && it[offset..] == raw[offset..];
-        names.into_iter().filter_map(named).any(is_whole)
-            || named(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, &raw))
+        names.into_iter().filter_map(at).any(is_whole)
+            || at(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, &raw))
     }
 
     /// A manifest is never lost, wherever it is by now.

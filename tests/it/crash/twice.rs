@@ -33,7 +33,9 @@ fn check_pairs(
     crash: Crash,
     stride: usize,
 ) -> (Tally, usize) {
-    let firsts = changes(&ground.trial(scenario)).len() + 1;
+    let trial = ground.trial(scenario);
+    let firsts = changes(&trial).len() + 1;
+    trial.expect_route();
     let (mut tally, mut pairs) = (Tally { of: firsts, ..Tally::default() }, 0);
     for first in (0..firsts).step_by(stride) {
         let trial = ground.trial(scenario);
