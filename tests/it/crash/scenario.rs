@@ -104,7 +104,7 @@ pub(super) const ROUTES: &[Route] = &[
 const RECORDS: u32 = 4000;
 
 /// The most that a route may ask for.
-const RECORDS_MAX: u32 = 100_000;
+const RECORDS_MAX: u32 = 1_400_000;
 
 /// So many records, no byte of them zero and no two pieces alike: what stands elsewhere, or was
 /// never written, is seen.
