@@ -113,7 +113,7 @@ impl Drop for Volume {
 
 /// Makes an empty file system on a new image.
 pub(super) fn format(kind: &str, image: &Path) -> Option<()> {
-    // Small, but with room for the largest drop. No work is left for the kernel to do in its own time.
+    // Small, but with room for the largest drop. The kernel is left nothing to do in its own time.
     let (mebibytes, options): (u64, &[&str]) = match kind {
         "ext4" => (64, &["-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
         "xfs" => (300, &["-f"]),
