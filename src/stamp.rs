@@ -63,6 +63,12 @@ impl Identity {
         without_ctime(&self.data) == without_ctime(&other.data)
     }
 
+    /// Whether the data file has that inode.
+    #[must_use]
+    pub fn is_of_inode(&self, ino: u64) -> bool {
+        self.data.split(':').next() == Some(ino.to_string().as_str())
+    }
+
     /// Whether the describing file was this one; its attributes may have changed, as they do when
     /// it is renamed and gets its name back.
     #[must_use]

@@ -160,11 +160,19 @@ impl DataFile {
     /// Makes the content durable. An error is final for this file: another call may say that all is
     /// well when it is not.
     pub fn sync_data(&self) -> Result<()> {
+        #[cfg(feature = "sabotage")]
+        if super::leaves_out("data-sync") {
+            return Ok(());
+        }
         fs::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
     }
 
     /// Makes content and attributes durable; an error is final, as for [`DataFile::sync_data`].
     pub fn sync_all(&self) -> Result<()> {
+        #[cfg(feature = "sabotage")]
+        if super::leaves_out("data-sync") {
+            return Ok(());
+        }
         fs::fsync(&self.fd).map_err(|errno| self.error("sync", errno))
     }
 
@@ -186,6 +194,10 @@ impl DataFile {
     /// Has the kernel begin to write a range to the disk, and waits for it if told to. It makes
     /// nothing durable by itself; an error is final.
     pub(super) fn flush(&self, offset: u64, len: u64, wait: bool) -> Result<()> {
+        #[cfg(feature = "sabotage")]
+        if super::leaves_out("writeback") {
+            return Ok(());
+        }
         let mut flags = libc::SYNC_FILE_RANGE_WRITE;
         if wait {
             flags |= libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WAIT_AFTER;

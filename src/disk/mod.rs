@@ -11,6 +11,8 @@ mod fsinfo;
 mod insert;
 mod lease;
 mod output;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod share;
 mod stat;
 
@@ -22,6 +24,8 @@ pub use file::{Claim, DataFile};
 pub use fsinfo::{Abilities, FsInfo, abilities, fs_info};
 pub use lease::Writer;
 pub use output::{Output, is_own_name, tidy};
+#[cfg(feature = "sabotage")]
+pub use sabotage::leaves_out;
 pub use stat::Stat;
 
 /// The user npyd runs as.

@@ -152,6 +152,10 @@ impl<'a> Begun<'a> {
         if let Some(output) = &self.output {
             output.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
         }
+        #[cfg(feature = "sabotage")]
+        if crate::disk::leaves_out("source-last") {
+            site.source.remove_if_same(settled.candidate.name.as_ref(), &settled.candidate.file)?;
+        }
         Ok(())
     }
 

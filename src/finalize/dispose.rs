@@ -10,6 +10,7 @@ use super::{Halt, Settled, Site, check_source, mirrored, unlike_configured};
 use crate::candidate::{Candidate, Sidecar};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stretch};
+use crate::look::Leftover;
 use crate::plan::Route;
 use crate::receipt::Event;
 use crate::recognize::FileName;
@@ -60,8 +61,7 @@ pub(super) fn dispose(
     site.source.sync()?;
     if let Some(sidecar) = candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
         if disposition == Disposition::Archive && !became_the_array {
-            let archive = archive_dir(settled)?;
-            move_away(&site.source, &sidecar.name, &sidecar.file, &archive, &sidecar.name)?;
+            follow(&site.source, sidecar, &archive_dir(settled)?)?;
         } else {
             retire(&site.source, sidecar, &site.output)?;
         }
@@ -91,6 +91,11 @@ fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
     }
 }
 
+/// Moves a sidecar that is claimed to where its data were archived.
+fn follow(source: &Dir, sidecar: &Sidecar, archive: &Dir) -> disk::Result<()> {
+    move_away(source, &sidecar.name, &sidecar.file, archive, &sidecar.name).map(drop)
+}
+
 /// Moves a sidecar that is claimed, and whose data became an array, beside that array.
 fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
     let name = FileName::try_from(format!("{}.done", sidecar.name)).unwrap_or(sidecar.name.clone());
@@ -98,16 +103,21 @@ fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
 }
 
 /// Finishes what a crash interrupted: the data are an array, and only their manifest was left. One
-/// that is claimed is about to be moved by whoever removed the data.
-pub fn tidy_leftover(inbox: &Inbox, sidecar: &Sidecar) -> disk::Result<()> {
+/// that is claimed is about to be moved by whoever dealt with the data.
+pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<()> {
+    let sidecar = &leftover.sidecar;
     let Some(_claim) = sidecar.file.claim()? else { return Ok(()) };
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
-    let output = match &inbox.output {
-        Some(output) => mirrored(output, parent)?,
-        None => source.again()?,
-    };
-    retire(&source, sidecar, &output)?;
+    match (&inbox.archive, &inbox.output) {
+        (Some(archive), _)
+            if inbox.source == Disposition::Archive && !leftover.became_the_array =>
+        {
+            follow(&source, sidecar, &mirrored(archive, parent)?)?;
+        }
+        (_, Some(output)) => retire(&source, sidecar, &mirrored(output, parent)?)?,
+        (_, None) => retire(&source, sidecar, &source)?,
+    }
     source.sync()
 }
 

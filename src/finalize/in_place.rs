@@ -57,12 +57,21 @@ pub(super) fn synced(settled: &Settled, progress: &mut Progress) -> Result<DataF
         // Another process is probing it; an open that waits for that could wait for long.
         if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
     })?;
+    sync_written(&file, progress)?;
+    check_size(settled, &file)?;
+    Ok(file)
+}
+
+/// Makes what the producer wrote durable.
+fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Halt> {
+    #[cfg(feature = "sabotage")]
+    if crate::disk::leaves_out("sync-before-header") {
+        return Ok(());
+    }
     if !file.flush_interruptibly(&|| progress.stopped()).map_err(|error| lost(&error))? {
         return Err(Halt::Stopped);
     }
-    file.sync_data().map_err(|error| lost(&error))?;
-    check_size(settled, &file)?;
-    Ok(file)
+    file.sync_data().map_err(|error| lost(&error))
 }
 
 /// Whether the digest was right before npyd wrote this header into the file and was ended then: its

@@ -47,10 +47,18 @@ pub enum Outlook {
         /// The data files.
         data: Vec<PathBuf>,
     },
-    /// It describes data that were finalized and removed; only itself was left behind, in a crash.
-    Leftover(Box<Sidecar>),
+    /// It describes data that were finalized; only itself was left behind, in a crash.
+    Leftover(Box<Leftover>),
     /// It is a dump, or part of one.
     Candidate(Box<Candidate>),
+}
+
+/// A manifest or sidecar whose data are gone, for they were finalized.
+pub struct Leftover {
+    /// The file.
+    pub sidecar: Sidecar,
+    /// Whether the data file became the array itself, and was not removed or archived.
+    pub became_the_array: bool,
 }
 
 /// Looks at the file at `rel`, a path below the drop directory. `claimed_by` names the file known
@@ -149,8 +157,9 @@ impl<'a> Place<'a> {
         if by.says.is_err() {
             return Ok(None);
         }
-        if self.is_leftover(&by, meant)? {
-            return Ok(Some(Outlook::Leftover(Box::new(by.sidecar))));
+        if let Some(became_the_array) = self.array_of(&by, meant)? {
+            let leftover = Leftover { sidecar: by.sidecar, became_the_array };
+            return Ok(Some(Outlook::Leftover(Box::new(leftover))));
         }
         Ok(Some(match meant.paths() {
             [path] => not_there_yet(&by.sidecar, path),
@@ -297,24 +306,10 @@ impl<'a> Place<'a> {
         let mut opened = Vec::with_capacity(files.len());
         for rel in files {
             let Ok(name) = rel_name(&rel) else { return Ok(Outlook::Gone) };
-            match (self.open_regular(&rel)?, &claim) {
-                (Some((file, stat)), _) => opened.push(Part { rel, name, file, stat }),
-                // An array already, and npyd was ended while it put its data away?
-                (None, Some(Claim { by, meant, .. })) if self.is_leftover(by, meant)? => {
-                    return Ok(claim.map_or(Outlook::Gone, |claim| {
-                        Outlook::Leftover(Box::new(claim.by.sidecar))
-                    }));
-                }
-                (None, Some(claim)) if rel != data => {
-                    return Ok(not_there_yet(&claim.by.sidecar, &rel));
-                }
-                (None, _) => {
-                    return Ok(match self.dir.stat(&rel)? {
-                        Some(_) => Outlook::NotOurs("it is not a regular file".to_owned()),
-                        None => Outlook::Gone,
-                    });
-                }
-            }
+            let Some((file, stat)) = self.open_regular(&rel)? else {
+                return self.without_part(claim, &rel, data);
+            };
+            opened.push(Part { rel, name, file, stat });
         }
         let parts = opened.split_off(1);
         let Some(Part { rel, name, file, stat }) = opened.pop() else { return Ok(Outlook::Gone) };
@@ -338,9 +333,33 @@ impl<'a> Place<'a> {
         Ok(Outlook::Candidate(Box::new(Candidate { rel, name, file, stat, parts, sidecar, dump })))
     }
 
-    /// Whether a manifest without data was left behind when npyd ended between removing the data
-    /// and moving their manifest: then the output tells its identity.
-    fn is_leftover(&self, by: &Description, meant: &Meant) -> disk::Result<bool> {
+    /// What there is to be said where a file of the data of `looked_at` is missing.
+    fn without_part(
+        &self,
+        claim: Option<Claim>,
+        missing: &Path,
+        looked_at: &Path,
+    ) -> disk::Result<Outlook> {
+        if let Some(Claim { by, meant, .. }) = claim {
+            // An array already, and npyd was ended while it put its data away?
+            if let Some(became_the_array) = self.array_of(&by, &meant)? {
+                let leftover = Leftover { sidecar: by.sidecar, became_the_array };
+                return Ok(Outlook::Leftover(Box::new(leftover)));
+            }
+            if missing != looked_at {
+                return Ok(not_there_yet(&by.sidecar, missing));
+            }
+        }
+        Ok(match self.dir.stat(missing)? {
+            Some(_) => Outlook::NotOurs("it is not a regular file".to_owned()),
+            None => Outlook::Gone,
+        })
+    }
+
+    /// Whether a manifest without data was left behind when npyd ended between dealing with the
+    /// data and moving their manifest: then the output tells its identity. If so, whether the data
+    /// became that output themselves.
+    fn array_of(&self, by: &Description, meant: &Meant) -> disk::Result<Option<bool>> {
         let sidecar = &by.sidecar;
         let data = meant.paths().iter().filter_map(|path| rel_name(path).ok());
         let names: Vec<FileName> = match by.named_output() {
@@ -351,20 +370,21 @@ impl<'a> Place<'a> {
         let parent = meant.paths().first().and_then(|path| path.parent());
         let dir = match Dir::open(&base.join(parent.unwrap_or(Path::new("")))) {
             Ok(dir) => dir,
-            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error),
         };
         for name in names {
-            if let Some(output) = dir.open_file(name.as_ref())?
-                && [disk::own_uid(), sidecar.stat.uid].contains(&output.stat()?.uid)
+            let Some(output) = dir.open_file(name.as_ref())? else { continue };
+            let stat = output.stat()?;
+            if [disk::own_uid(), sidecar.stat.uid].contains(&stat.uid)
                 && let Some(source) = output.attr(SOURCE_ATTR)?
-                && Identity::parse(&String::from_utf8_lossy(&source))
-                    .was_described_by(&sidecar.name, &sidecar.stat)
+                && let source = Identity::parse(&String::from_utf8_lossy(&source))
+                && source.was_described_by(&sidecar.name, &sidecar.stat)
             {
-                return Ok(true);
+                return Ok(Some(source.is_of_inode(stat.ino)));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

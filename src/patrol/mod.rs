@@ -247,7 +247,7 @@ impl Patrol {
                     self.sight(data, now);
                 }
             }
-            Ok(Outlook::Leftover(sidecar)) => match tidy_leftover(&self.inbox, &sidecar) {
+            Ok(Outlook::Leftover(leftover)) => match tidy_leftover(&self.inbox, &leftover) {
                 Ok(()) => self.forget(rel),
                 Err(error) => self.fault(rel, &error.to_string(), now),
             },

@@ -27,6 +27,9 @@ mod rejection;
 mod remake;
 mod source;
 
+// What a crash leaves.
+mod crash;
+
 // The daemon's life.
 mod calls;
 mod filesystems;

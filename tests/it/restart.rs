@@ -140,3 +140,18 @@ fn a_manifest_left_behind_follows_its_array() {
     site.drop_file("scan.raw.toml", SCAN_MANIFEST).sweep().expect_code(0);
     assert_eq!(site.names("in"), ["scan.raw.toml"]);
 }
+
+/// Ended between archiving the data and moving their manifest: it goes where they are.
+#[test]
+fn a_manifest_left_behind_follows_its_archived_data() {
+    let site = Site::new();
+    fs::create_dir(site.path("old")).unwrap();
+    let old = site.path("old");
+    site.configure(&format!("source = \"archive\"\narchive = \"{}\"", old.display()));
+    site.scan("scan").sweep().expect_code(0);
+    fs::rename(site.path("old/scan.raw.toml"), site.path("in/scan.raw.toml")).unwrap();
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan.npy"]);
+    assert_eq!(site.names("old"), ["scan.raw", "scan.raw.toml"]);
+}

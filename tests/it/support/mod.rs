@@ -23,7 +23,7 @@ pub(crate) use daemon::Daemon;
 pub(crate) use outcome::{Outcome, Receipts};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};
-pub(crate) use reference::{PendingFile, npy, npy_header};
+pub(crate) use reference::{PendingFile, npy, npy_filling, npy_header};
 pub(crate) use site::{SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
 /// How long a condition may take to come true. Nothing here takes that long unless it is broken.

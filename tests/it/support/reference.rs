@@ -20,6 +20,13 @@ pub(crate) fn npy_header(descr: &str, fortran: bool, shape: &[u64]) -> Vec<u8> {
     framed(*b"\x93NUMPY\x01\x00", 1, &text, total)
 }
 
+/// The same header, filled with spaces to `total` bytes.
+pub(crate) fn npy_filling(descr: &str, fortran: bool, shape: &[u64], total: usize) -> Vec<u8> {
+    let header = npy_header(descr, fortran, shape);
+    let text = std::str::from_utf8(&header[10..]).unwrap();
+    framed(*b"\x93NUMPY\x01\x00", 1, text.trim_end(), total)
+}
+
 /// A pending file: a header with a marker of its own, then the data.
 #[derive(Clone)]
 pub(crate) struct PendingFile {

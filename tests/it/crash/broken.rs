@@ -1,0 +1,94 @@
+//! npyd, broken on purpose: whoever leaves one of its steps out is caught by these very tests.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::ground::{Crash, on_ground};
+use super::npyd::Npyd;
+use super::points::check_points;
+use super::scenario::{Disposition, Scenario};
+use super::trial::Broken;
+use super::volume::Cut;
+use super::{Tally, block_log};
+use crate::support::{as_root, left_out};
+
+/// The npyd that leaves out what it is told to; built once. Recorded as left out where there is no
+/// cargo: these tests were built somewhere else then.
+fn sabotaged(leaves_out: &'static str) -> Option<Npyd> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        // Into the same directory: what npyd depends on is built there already.
+        let build = Command::new(cargo)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--locked", "--offline", "--quiet", "--profile=dev"])
+            .args(["--features=sabotage", "--example=npyd-sabotaged", "--target-dir"])
+            .arg(target)
+            .output()
+            .ok()?;
+        assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+        Some(target.join("debug/examples/npyd-sabotaged"))
+    });
+    if built.is_none() {
+        left_out("cargo could not be started to build the broken variants");
+    }
+    built.as_ref().map(|binary| Npyd::sabotaged(binary.clone(), leaves_out))
+}
+
+/// Every crash point of one drop.
+fn crash_points(
+    leaves_out: &'static str,
+    (route, disposition): (&str, Disposition),
+    crash: Crash,
+) -> Option<Tally> {
+    if !as_root() {
+        return None;
+    }
+    let npyd = sabotaged(leaves_out)?;
+    let scenario = Scenario::of(route, disposition);
+    on_ground("ext4", npyd, |ground| check_points(ground, &scenario, crash, (0, 1)))
+}
+
+/// Fails unless at least one of the trials was a violation of that kind.
+#[track_caller]
+fn expect(tally: Option<&Tally>, broken: Broken) {
+    let Some(tally) = tally else { return };
+    let found: Vec<_> = tally.violations.iter().map(|it| it.broken).collect();
+    assert!(found.contains(&broken), "not caught in {} trials: {found:?}", tally.tried);
+}
+
+#[test]
+fn data_that_are_not_synced() {
+    let crash = Crash::Power(Cut::KeepsMetadata);
+    for (leaves_out, route) in [("data-sync", "room"), ("data-sync,writeback", "copy")] {
+        let tally = crash_points(leaves_out, (route, Disposition::Keep), crash);
+        expect(tally.as_ref(), Broken::WrongArray);
+    }
+}
+
+#[test]
+fn data_and_header_under_one_sync() {
+    if !as_root() {
+        return;
+    }
+    let Some(npyd) = sabotaged("sync-before-header") else { return };
+    let scenario = Scenario { synced: false, ..Scenario::of("pending-beside", Disposition::Keep) };
+    let tally = block_log::replay("ext4", &npyd, &[scenario], usize::MAX);
+    expect(tally.as_ref(), Broken::WrongArray);
+}
+
+#[test]
+fn a_directory_that_is_not_synced() {
+    let crash = Crash::Power(Cut::KeepsNothing);
+    let tally = crash_points("directory-sync", ("copy", Disposition::Keep), crash);
+    expect(tally.as_ref(), Broken::NotDurable);
+}
+
+#[test]
+fn a_source_that_goes_first() {
+    let tally = crash_points("source-last", ("copy", Disposition::Remove), Crash::Kill);
+    expect(tally.as_ref(), Broken::Lost);
+}

@@ -1,0 +1,81 @@
+//! Where trials are made: a volume, and the program that is tried on it.
+
+use super::npyd::Npyd;
+use super::scenario::Scenario;
+use super::tracee::{Change, Tracee};
+use super::trial::Trial;
+use super::volume::{Cut, Memory, Volume, format, with_own_mounts};
+use crate::support::as_root;
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crash {
+    /// The process is killed.
+    Kill,
+    /// The machine loses its power.
+    Power(Cut),
+}
+
+/// Where trials are made.
+pub(super) struct Ground {
+    volume: Volume,
+    memory: Memory,
+    npyd: Npyd,
+}
+
+impl Ground {
+    /// A drop of a scenario, anew.
+    pub(super) fn trial<'a>(&'a self, scenario: &'a Scenario) -> Trial<'a> {
+        Trial::new("trial", scenario, &self.npyd, (&self.volume, &self.memory))
+    }
+
+    /// Its file system.
+    pub(super) fn kind(&self) -> &'static str {
+        self.volume.kind()
+    }
+
+    /// Sweeps, and crashes before change number `point`, or after the last one. Returns the change
+    /// that was not made.
+    pub(super) fn crash(&self, trial: &Trial<'_>, crash: Crash, point: usize) -> Option<Change> {
+        let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
+        let mut change = tracee.next_change();
+        for _ in 0..point {
+            if change.is_some() {
+                change = tracee.next_change();
+            }
+        }
+        if let Crash::Power(cut) = crash {
+            self.volume.cut(cut);
+        }
+        tracee.kill();
+        if crash != Crash::Kill {
+            self.volume.restart();
+        }
+        change
+    }
+}
+
+/// Sweeps undisturbed, and returns all changes.
+pub(super) fn changes(trial: &Trial<'_>) -> Vec<Change> {
+    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
+    std::iter::from_fn(|| tracee.next_change()).collect()
+}
+
+/// Does something on a new volume; `None` where there can't be one.
+pub(super) fn on_ground<T: Send>(
+    kind: &'static str,
+    npyd: Npyd,
+    work: impl FnOnce(&Ground) -> T + Send,
+) -> Option<T> {
+    if !as_root() {
+        return None;
+    }
+    with_own_mounts(|| {
+        let dir = tempfile::Builder::new().prefix("npyd-").tempdir().unwrap();
+        let memory = Memory::new(dir.path())?;
+        let image = memory.path("image");
+        format(kind, &image)?;
+        let volume = Volume::new(kind, image, dir.path()).unwrap_or_else(|| panic!("mount {kind}"));
+        Some(work(&Ground { volume, memory, npyd }))
+    })
+}

@@ -1,0 +1,63 @@
+//! Crashes: the process is killed, or the machine loses its power, at every point at which that
+//! makes a difference. What is left must hold no wrong array and lose nothing, and the next sweep
+//! must bring it to its end.
+//!
+//! All of it is tried where `NPYD_TEST_LONG=1` (`tests/run --long`); otherwise what fits into
+//! minutes, and each test says how much that was.
+
+mod block_log;
+mod broken;
+mod ground;
+mod npyd;
+mod points;
+mod recorder;
+mod replay;
+mod scenario;
+mod tracee;
+mod trial;
+mod twice;
+mod volume;
+
+use std::io::Write;
+use std::{env, io, thread};
+
+use trial::Violation;
+
+/// Whether the long forms are asked for.
+fn is_long() -> bool {
+    env::var("NPYD_TEST_LONG").as_deref() == Ok("1")
+}
+
+/// What came of many trials.
+#[derive(Default)]
+struct Tally {
+    /// How many were made.
+    tried: usize,
+    /// How many there are to be made.
+    of: usize,
+    violations: Vec<Violation>,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.of += other.of;
+        self.violations.extend(other.violations);
+    }
+
+    /// Says how much was tried. Fails where a promise was broken.
+    fn report(&self, what: &str) {
+        let Self { tried, of, violations } = self;
+        let line = format!("{tried} of {of} {what} tried");
+        say(&line);
+        let accounts: Vec<_> = violations.iter().map(ToString::to_string).collect();
+        assert!(accounts.is_empty(), "{}\n{line}", accounts.join("\n\n"));
+        assert!(*tried > 0, "{line}");
+    }
+}
+
+/// Says something past the test harness, which shows what a test prints only where it fails.
+fn say(what: &str) {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    io::stderr().write_all(format!("{name}: {what}\n").as_bytes()).unwrap();
+}

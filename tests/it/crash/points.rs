@@ -1,0 +1,79 @@
+//! Every crash point: before and after every call that changes a file, on every way to an array.
+
+use super::ground::{Crash, Ground, changes, on_ground};
+use super::npyd::Npyd;
+use super::scenario::Scenario;
+use super::trial::Violation;
+use super::volume::Cut;
+use super::{Tally, is_long};
+
+/// One trial: a crash at a point, a look, a sweep, and another look.
+fn check(
+    ground: &Ground,
+    scenario: &Scenario,
+    crash: Crash,
+    point: usize,
+) -> Result<(), Violation> {
+    let trial = ground.trial(scenario);
+    let before = ground.crash(&trial, crash, point);
+    let checked = trial.examine(trial.is_told(), scenario.synced).and_then(|()| trial.finish());
+    checked.map_err(|violation| {
+        let before = before.map_or("the end".to_owned(), |change| change.to_string());
+        violation.of(&format!("{}, {scenario}, {crash:?} before {before}", ground.kind()))
+    })
+}
+
+/// One of every `stride` points of a scenario, from the one at `from` on; after the last change is
+/// a point, too.
+pub(super) fn check_points(
+    ground: &Ground,
+    scenario: &Scenario,
+    crash: Crash,
+    (from, stride): (usize, usize),
+) -> Tally {
+    let trial = ground.trial(scenario);
+    let points = changes(&trial).len() + 1;
+    trial.expect_route();
+    let mut tally = Tally { of: points, ..Tally::default() };
+    for point in (from..points).step_by(stride) {
+        tally.violations.extend(check(ground, scenario, crash, point).err());
+        tally.tried += 1;
+    }
+    tally
+}
+
+/// The crash points of all scenarios on a file system. In the short form, what was tried in full on
+/// one file system is tried at every third point on the others.
+fn every_point(kind: &'static str, crash: Crash) {
+    let tally = on_ground(kind, Npyd::real(), |ground| {
+        let mut tally = Tally::default();
+        for (number, scenario) in Scenario::on(kind).iter().enumerate() {
+            let in_full = is_long() || kind == "ext4" || scenario.route.kinds.len() < 3;
+            let sample = if in_full { (0, 1) } else { (number % 3, 3) };
+            tally.add(check_points(ground, scenario, crash, sample));
+        }
+        tally
+    });
+    if let Some(tally) = tally {
+        tally.report("crash points");
+    }
+}
+
+macro_rules! every_point {
+    ($($name:ident: $kind:literal, $crash:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            every_point($kind, $crash);
+        }
+    )* };
+}
+
+every_point! {
+    killed_on_ext4: "ext4", Crash::Kill;
+    killed_on_xfs: "xfs", Crash::Kill;
+    killed_on_btrfs: "btrfs", Crash::Kill;
+    cut_on_ext4: "ext4", Crash::Power(Cut::KeepsNothing);
+    cut_on_ext4_with_its_journal_written: "ext4", Crash::Power(Cut::KeepsMetadata);
+    cut_on_xfs: "xfs", Crash::Power(Cut::KeepsNothing);
+    cut_on_xfs_with_its_journal_written: "xfs", Crash::Power(Cut::KeepsMetadata);
+}

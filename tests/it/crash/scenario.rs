@@ -1,0 +1,253 @@
+//! What is dropped, which way it is to take, and what all of it must have become in the end.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use crate::support::{PendingFile, npy_filling};
+
+/// A way from a drop to its array.
+pub(super) struct Route {
+    /// What it is called here.
+    pub(super) name: &'static str,
+    /// What receipts call it.
+    pub(super) told: &'static str,
+    /// The data file.
+    pub(super) file: &'static str,
+    front: Front,
+    /// How many records of three 4-byte integers the data have.
+    records: u32,
+    /// The length of the array's header.
+    header_len: usize,
+    /// Further settings of the drop directory.
+    pub(super) settings: &'static str,
+    /// Whether the array stays in the drop directory.
+    pub(super) beside: bool,
+    /// Whether another file has the array's name before.
+    pub(super) replaces: bool,
+    /// The file systems that have it.
+    pub(super) kinds: &'static [&'static str],
+    /// The dispositions of the source that it is for.
+    pub(super) dispositions: &'static [Disposition],
+}
+
+/// What stands before the data in the data file.
+enum Front {
+    Nothing,
+    /// So many zeros, and whether the manifest names a digest.
+    Room(usize, bool),
+    /// A pending header, and the first length of its shape.
+    Pending(i64),
+}
+
+/// What becomes of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disposition {
+    Keep,
+    Remove,
+    Archive,
+}
+
+use Disposition::{Archive, Keep, Remove};
+
+const ALL: &[Disposition] = &[Keep, Remove, Archive];
+const ANYWHERE: &[&str] = &["ext4", "xfs", "btrfs"];
+
+const BARE: Route = Route {
+    name: "copy",
+    told: "copy",
+    file: "scan.raw",
+    front: Front::Nothing,
+    records: RECORDS,
+    header_len: 128,
+    settings: "readers = \"any\"", // which no other way allows
+    beside: false,
+    replaces: false,
+    kinds: ANYWHERE,
+    dispositions: ALL,
+};
+
+const ROOM: Route =
+    Route { name: "room", told: "in-place", front: Front::Room(128, false), settings: "", ..BARE };
+
+const PENDING: Route = Route {
+    name: "pending-closed",
+    file: "scan.npy",
+    front: Front::Pending(RECORDS as i64),
+    ..ROOM
+};
+
+/// Every way there is. One that a file system does not have yet is a line more.
+pub(super) const ROUTES: &[Route] = &[
+    BARE,
+    Route {
+        name: "copy-replacing",
+        settings: "readers = \"any\"\non_conflict = \"replace\"",
+        replaces: true,
+        ..BARE
+    },
+    ROOM,
+    Route { name: "room-of-a-page", front: Front::Room(4096, true), header_len: 4096, ..ROOM },
+    PENDING,
+    Route { name: "pending-beside", beside: true, ..PENDING },
+    Route { name: "pending-open", file: "scan.npy.pending", front: Front::Pending(-1), ..PENDING },
+    Route {
+        name: "reflink",
+        told: "reflink",
+        header_len: 4096,
+        settings: "",
+        kinds: &["xfs", "btrfs"],
+        ..BARE
+    },
+    Route {
+        name: "insert-range",
+        told: "insert-range",
+        records: RECORDS_MAX,
+        header_len: 4096,
+        settings: "",
+        kinds: &["ext4"],
+        dispositions: &[Remove],
+        ..BARE
+    },
+];
+
+/// As many as make some pages, and not whole ones.
+const RECORDS: u32 = 4000;
+
+/// The most that a route may ask for.
+const RECORDS_MAX: u32 = 1_400_000;
+
+/// So many records, no byte of them zero and no two pieces alike: what stands elsewhere, or was
+/// never written, is seen.
+fn data(records: u32) -> &'static [u8] {
+    static DATA: OnceLock<Vec<u8>> = OnceLock::new();
+    let all = DATA.get_or_init(|| {
+        let mut state = 1_u32;
+        let mut byte = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8 | 1
+        };
+        (0..RECORDS_MAX * 12).map(|_| byte()).collect()
+    });
+    &all[..records as usize * 12]
+}
+
+/// One drop on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Scenario {
+    pub(super) route: &'static Route,
+    pub(super) disposition: Disposition,
+    /// Whether the ledger is on the same file system, and lost along with the rest.
+    pub(super) ledger_along: bool,
+    /// Whether the producer made its drop durable. Of one that did not, a power cut may leave
+    /// nothing; but neither a wrong array.
+    pub(super) synced: bool,
+}
+
+impl Scenario {
+    /// Every one on a file system. The ledger lies along where the source is kept: then it alone
+    /// tells that the work is done.
+    pub(super) fn on(kind: &str) -> Vec<Self> {
+        let mut scenarios = Vec::new();
+        for route in ROUTES.iter().filter(|route| route.kinds.contains(&kind)) {
+            for &disposition in route.dispositions {
+                let scenario = Self::of(route.name, disposition);
+                scenarios.push(scenario);
+                if disposition == Keep {
+                    scenarios.push(Self { ledger_along: true, ..scenario });
+                    scenarios.push(Self { synced: false, ..scenario });
+                }
+            }
+        }
+        scenarios
+    }
+
+    /// One, its drop durable and its ledger elsewhere.
+    pub(super) fn of(route: &str, disposition: Disposition) -> Self {
+        let route = ROUTES.iter().find(|it| it.name == route).unwrap();
+        Self { route, disposition, ledger_along: false, synced: true }
+    }
+
+    fn data(&self) -> &'static [u8] {
+        data(self.route.records)
+    }
+
+    /// The data file as it is dropped.
+    pub(super) fn raw(&self) -> Vec<u8> {
+        match self.route.front {
+            Front::Nothing => self.data().to_vec(),
+            Front::Room(len, _) => [&vec![0; len], self.data()].concat(),
+            Front::Pending(first) => PendingFile::ready(&[first, 3]).with(self.data()),
+        }
+    }
+
+    /// Where the data begin in it.
+    pub(super) fn data_offset(&self) -> usize {
+        self.raw().len() - self.data().len()
+    }
+
+    /// The manifest, if it has one.
+    pub(super) fn manifest(&self) -> Option<String> {
+        let plain = format!("dtype = '<i4'\nshape = [{}, 3]\n", self.route.records);
+        match self.route.front {
+            Front::Nothing => Some(plain),
+            Front::Room(len, digested) => {
+                let digest = format!("digest = 'crc32c:{:08x}'\n", crc32c::crc32c(&self.raw()));
+                let digest = if digested { &digest } else { "" };
+                Some(format!("{plain}reserved = {len}\n{digest}"))
+            }
+            Front::Pending(_) => None,
+        }
+    }
+
+    /// The manifest's name.
+    pub(super) fn manifest_name(&self) -> String {
+        format!("{}.toml", self.route.file)
+    }
+
+    /// The array, byte by byte.
+    pub(super) fn array(&self) -> Vec<u8> {
+        let shape = [u64::from(self.route.records), 3];
+        {
+            let mut array = npy_filling("'<i4'", false, &shape, self.route.header_len);
+            array.extend_from_slice(self.data());
+            array
+        }
+    }
+
+    /// All files there must be in the end, by their paths, and nothing else.
+    pub(super) fn end(&self) -> BTreeMap<String, Vec<u8>> {
+        let in_place = self.route.told == "in-place";
+        let source_at = match self.disposition {
+            _ if in_place => None,
+            Keep => Some("in"),
+            Remove => None,
+            Archive => Some("archive"),
+        };
+        let manifest_at = match source_at {
+            Some(at) => format!("{at}/{}", self.manifest_name()),
+            None => format!("out/{}.done", self.manifest_name()),
+        };
+        let mut end = BTreeMap::from([(self.output(), self.array())]);
+        end.extend(source_at.map(|at| (format!("{at}/{}", self.route.file), self.raw())));
+        end.extend(self.manifest().map(|text| (manifest_at, text.into_bytes())));
+        end
+    }
+
+    /// The array's path.
+    pub(super) fn output(&self) -> String {
+        format!("{}/scan.npy", if self.route.beside { "in" } else { "out" })
+    }
+}
+
+impl std::fmt::Display for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let disposition = match self.disposition {
+            Keep => "keep",
+            Remove => "remove",
+            Archive => "archive",
+        };
+        write!(f, "{} {disposition}", self.route.name)?;
+        f.write_str(if self.ledger_along { ", ledger along" } else { "" })?;
+        f.write_str(if self.synced { "" } else { ", not synced by its producer" })
+    }
+}

@@ -1,0 +1,307 @@
+//! A process that stops before each call by which it would change a file.
+//!
+//! While it stands there the test may look around, cut the power or kill it. What a killed process
+//! leaves behind changes with these calls alone, so that "killed before the next one" is "killed
+//! right after this one", too.
+
+use std::fs::{self, File};
+use std::io::Error;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::ptr::null_mut;
+
+use libc::{c_int, c_long, c_void, pid_t};
+
+/// A call that would change a file, with the file's path below the directory that is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change(String);
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The process, and all of its threads; killed when dropped.
+pub(super) struct Tracee {
+    leader: pid_t,
+    /// The thread that stands before a change.
+    stopped: Option<pid_t>,
+    below: PathBuf,
+    ended: bool,
+}
+
+impl Tracee {
+    /// Starts a command, and will stop it before its changes below a directory.
+    pub(super) fn spawn(command: &mut Command, below: &Path) -> Self {
+        let filter = filter();
+        // SAFETY: between fork and exec only system calls are made, on memory that was allocated
+        // before and that the closure owns.
+        unsafe {
+            command.pre_exec(move || {
+                let traced = libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<c_void>(), 0);
+                let program = libc::sock_fprog {
+                    len: filter.len() as u16,
+                    filter: filter.as_ptr().cast_mut(),
+                };
+                let mode = libc::SECCOMP_MODE_FILTER;
+                let filtered = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
+                if traced == 0 && filtered == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+            });
+        }
+        #[expect(clippy::zombie_processes, reason = "it is waited for by its number")]
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let leader = pid_t::try_from(child.id()).unwrap();
+        let tracee = Self { leader, stopped: None, below: below.to_path_buf(), ended: false };
+        let (pid, status) = wait(leader).unwrap();
+        assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
+        let options =
+            libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
+        request(libc::PTRACE_SETOPTIONS, leader, options.into());
+        resume(leader, 0);
+        tracee
+    }
+
+    /// Goes on until a thread is about to change a file; `None` where the process ended first.
+    pub(super) fn next_change(&mut self) -> Option<Change> {
+        const CALL: c_int = libc::SIGTRAP | (libc::PTRACE_EVENT_SECCOMP << 8);
+        if let Some(thread) = self.stopped.take() {
+            resume(thread, 0);
+        }
+        while !self.ended {
+            let (thread, status) = wait(-1)?;
+            if !libc::WIFSTOPPED(status) {
+                self.ended |= thread == self.leader;
+                continue;
+            }
+            match status >> 8 {
+                CALL => {
+                    if let Some(change) = Call::of(thread).and_then(|it| it.change(self)) {
+                        self.stopped = Some(thread);
+                        return Some(change);
+                    }
+                    resume(thread, 0);
+                }
+                // Of the tracing itself: a new thread, and its first stop.
+                event if event > 0xff || event == libc::SIGSTOP => resume(thread, 0),
+                signal => resume(thread, signal),
+            }
+        }
+        None
+    }
+
+    /// Ends it by SIGKILL: the call it stands before is not made.
+    pub(super) fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        // SAFETY: the process is our own child and not reaped yet, so that the number is still its.
+        unsafe { libc::kill(self.leader, libc::SIGKILL) };
+        while let Some((thread, status)) = wait(-1) {
+            if thread == self.leader && !libc::WIFSTOPPED(status) {
+                break;
+            }
+        }
+    }
+}
+
+/// Waits for one of this very thread's children or their threads; `None` where there are none.
+fn wait(which: pid_t) -> Option<(pid_t, c_int)> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is an integer that outlives the call.
+        let pid =
+            unsafe { libc::waitpid(which, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+        match Error::last_os_error().raw_os_error() {
+            _ if pid > 0 => return Some((pid, status)),
+            Some(libc::EINTR) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// A request without a result. It fails only where the thread was killed meanwhile, which the next
+/// wait tells.
+fn request(what: libc::c_uint, thread: pid_t, data: c_long) {
+    // SAFETY: the requests that are made here take `data` as a number, and no address.
+    unsafe { libc::ptrace(what, thread, null_mut::<c_void>(), data) };
+}
+
+fn resume(thread: pid_t, signal: c_int) {
+    request(libc::PTRACE_CONT, thread, signal.into());
+}
+
+/// The kernel's filter that stops the process at these calls and lets it do all others at full
+/// speed.
+fn filter() -> Vec<libc::sock_filter> {
+    let step = |code, jt, k| libc::sock_filter { code: code as u16, jt, jf: 0, k };
+    let calls: Vec<_> = CHANGES.iter().chain(OLDER_CHANGES).collect();
+    // The call's number is the first field of what the filter sees.
+    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    for (at, (_, number, _)) in calls.iter().enumerate() {
+        let to_last = u8::try_from(calls.len() - at).unwrap();
+        let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(step(is_it, to_last, u32::try_from(*number).unwrap()));
+    }
+    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_ALLOW));
+    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_TRACE));
+    filter
+}
+
+/// A call as its thread entered it.
+struct Call {
+    thread: pid_t,
+    number: c_long,
+    args: [u64; 6],
+}
+
+/// Where a call's arguments name the file.
+#[derive(Clone, Copy)]
+enum Names {
+    /// By a descriptor.
+    Fd(usize),
+    /// By a directory's descriptor and, after it, a path.
+    At(usize),
+    /// By a path alone.
+    Path(usize),
+    /// Not at all.
+    Nothing,
+}
+
+/// Every call that changes a file or makes a change durable.
+const CHANGES: &[(&str, c_long, Names)] = &[
+    ("write", libc::SYS_write, Names::Fd(0)),
+    ("pwrite64", libc::SYS_pwrite64, Names::Fd(0)),
+    ("writev", libc::SYS_writev, Names::Fd(0)),
+    ("pwritev", libc::SYS_pwritev, Names::Fd(0)),
+    ("pwritev2", libc::SYS_pwritev2, Names::Fd(0)),
+    ("copy_file_range", libc::SYS_copy_file_range, Names::Fd(2)),
+    ("sendfile", libc::SYS_sendfile, Names::Fd(0)),
+    ("splice", libc::SYS_splice, Names::Fd(2)),
+    ("ftruncate", libc::SYS_ftruncate, Names::Fd(0)),
+    ("fallocate", libc::SYS_fallocate, Names::Fd(0)),
+    ("fsync", libc::SYS_fsync, Names::Fd(0)),
+    ("fdatasync", libc::SYS_fdatasync, Names::Fd(0)),
+    ("sync_file_range", libc::SYS_sync_file_range, Names::Fd(0)),
+    ("syncfs", libc::SYS_syncfs, Names::Fd(0)),
+    ("msync", libc::SYS_msync, Names::Nothing),
+    ("fsetxattr", libc::SYS_fsetxattr, Names::Fd(0)),
+    ("fremovexattr", libc::SYS_fremovexattr, Names::Fd(0)),
+    ("fchmod", libc::SYS_fchmod, Names::Fd(0)),
+    ("fchmodat", libc::SYS_fchmodat, Names::At(0)),
+    ("fchown", libc::SYS_fchown, Names::Fd(0)),
+    ("fchownat", libc::SYS_fchownat, Names::At(0)),
+    ("utimensat", libc::SYS_utimensat, Names::At(0)),
+    ("ioctl", libc::SYS_ioctl, Names::Fd(0)),
+    ("openat", libc::SYS_openat, Names::At(0)),
+    ("mkdirat", libc::SYS_mkdirat, Names::At(0)),
+    ("unlinkat", libc::SYS_unlinkat, Names::At(0)),
+    ("symlinkat", libc::SYS_symlinkat, Names::At(1)),
+    ("linkat", libc::SYS_linkat, Names::At(2)),
+    ("renameat2", libc::SYS_renameat2, Names::At(2)),
+    ("truncate", libc::SYS_truncate, Names::Path(0)),
+];
+
+/// The older forms, which only older architectures have.
+#[cfg(target_arch = "x86_64")]
+const OLDER_CHANGES: &[(&str, c_long, Names)] = &[
+    ("open", libc::SYS_open, Names::Path(0)),
+    ("creat", libc::SYS_creat, Names::Path(0)),
+    ("mkdir", libc::SYS_mkdir, Names::Path(0)),
+    ("rmdir", libc::SYS_rmdir, Names::Path(0)),
+    ("unlink", libc::SYS_unlink, Names::Path(0)),
+    ("link", libc::SYS_link, Names::Path(1)),
+    ("rename", libc::SYS_rename, Names::Path(1)),
+    ("renameat", libc::SYS_renameat, Names::At(2)),
+    ("chmod", libc::SYS_chmod, Names::Path(0)),
+    ("chown", libc::SYS_chown, Names::Path(0)),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER_CHANGES: &[(&str, c_long, Names)] = &[];
+
+impl Call {
+    /// The call that a stopped thread is about to make.
+    fn of(thread: pid_t) -> Option<Self> {
+        let mut info = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+        let size = size_of_val(&info);
+        // SAFETY: the kernel writes at most `size` bytes to `info`, which are that structure's.
+        let got =
+            unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, info.as_mut_ptr()) };
+        // SAFETY: all zeros is a value of this structure of integers; the kernel wrote others.
+        let info = unsafe { info.assume_init() };
+        if got <= 0 || info.op != libc::PTRACE_SYSCALL_INFO_SECCOMP {
+            return None;
+        }
+        // SAFETY: `op` says that this is the part that the kernel wrote.
+        let entry = unsafe { info.u.seccomp };
+        Some(Self { thread, number: c_long::try_from(entry.nr).ok()?, args: entry.args })
+    }
+
+    /// The change it makes, if it makes one below the watched directory.
+    fn change(&self, tracee: &Tracee) -> Option<Change> {
+        let mut known = CHANGES.iter().chain(OLDER_CHANGES);
+        let (name, _, names) = known.find(|(_, number, _)| *number == self.number)?;
+        if !self.does_change(name) {
+            return None;
+        }
+        let path = match *names {
+            Names::Nothing => return Some(Change((*name).to_owned())),
+            Names::Fd(at) => self.path_of_fd(self.args[at] as c_int)?,
+            Names::At(at) => self.path_at(self.args[at] as c_int, self.args[at + 1])?,
+            Names::Path(at) => self.path_at(libc::AT_FDCWD, self.args[at])?,
+        };
+        let path = path.strip_prefix(&tracee.below).ok()?;
+        Some(Change(format!("{name} {}", path.display())))
+    }
+
+    /// Opening changes what it makes or cuts; of the requests to devices only sharing does.
+    fn does_change(&self, name: &str) -> bool {
+        const MAKES: u64 =
+            (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u64;
+        match name {
+            "openat" => self.args[2] & MAKES != 0,
+            "open" => self.args[1] & MAKES != 0,
+            "ioctl" => self.args[1] == 0x4020_940d || self.args[1] == 0x4004_9409,
+            _ => true,
+        }
+    }
+
+    fn path_of_fd(&self, fd: c_int) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/fd/{fd}", self.thread)).ok()
+    }
+
+    fn path_at(&self, dir: c_int, path: u64) -> Option<PathBuf> {
+        let path = self.text(path)?;
+        if Path::new(&path).is_absolute() {
+            return Some(PathBuf::from(path));
+        }
+        let base = match dir {
+            libc::AT_FDCWD => fs::read_link(format!("/proc/{}/cwd", self.thread)).ok()?,
+            dir => self.path_of_fd(dir)?,
+        };
+        Some(base.join(path))
+    }
+
+    /// The text at an address of the process.
+    fn text(&self, address: u64) -> Option<String> {
+        let memory = File::open(format!("/proc/{}/mem", self.thread)).ok()?;
+        let mut text = Vec::new();
+        let mut byte = [0];
+        while text.len() < libc::PATH_MAX as usize {
+            memory.read_exact_at(&mut byte, address + text.len() as u64).ok()?;
+            if byte == [0] {
+                break;
+            }
+            text.extend(byte);
+        }
+        String::from_utf8(text).ok()
+    }
+}

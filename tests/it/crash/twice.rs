@@ -1,0 +1,94 @@
+//! A crash, and another one while the next sweep repairs what the first one left.
+
+use super::ground::{Crash, Ground, changes, on_ground};
+use super::npyd::Npyd;
+use super::scenario::Scenario;
+use super::trial::Violation;
+use super::volume::Cut;
+use super::{Tally, is_long};
+
+/// One trial: two crashes, a look after each, a sweep, and another look.
+fn check(
+    ground: &Ground,
+    scenario: &Scenario,
+    crash: Crash,
+    (first, second): (usize, usize),
+) -> Result<(), Violation> {
+    let trial = ground.trial(scenario);
+    let befores = [first, second].map(|point| {
+        let before = ground.crash(&trial, crash, point);
+        let before = before.map_or("the end".to_owned(), |change| change.to_string());
+        trial.examine(trial.is_told(), scenario.synced).map(|()| before)
+    });
+    let of = format!("{}, {scenario}, {crash:?} before {befores:?}", ground.kind());
+    let [first, second] = befores;
+    first.and(second).and_then(|_| trial.finish()).map_err(|violation| violation.of(&of))
+}
+
+/// One of every `stride` points of a scenario, and after it each point of the next sweep, or one in
+/// turn. Returns how many pairs that were, too.
+fn check_pairs(
+    ground: &Ground,
+    scenario: &Scenario,
+    crash: Crash,
+    stride: usize,
+) -> (Tally, usize) {
+    let trial = ground.trial(scenario);
+    let firsts = changes(&trial).len() + 1;
+    trial.expect_route();
+    let (mut tally, mut pairs) = (Tally { of: firsts, ..Tally::default() }, 0);
+    for first in (0..firsts).step_by(stride) {
+        let trial = ground.trial(scenario);
+        ground.crash(&trial, crash, first);
+        let seconds = changes(&trial).len() + 1;
+        let in_turn = first / stride % seconds;
+        let seconds = if stride == 1 { 0..seconds } else { in_turn..in_turn + 1 };
+        for second in seconds {
+            tally.violations.extend(check(ground, scenario, crash, (first, second)).err());
+            pairs += 1;
+        }
+        tally.tried += 1;
+    }
+    (tally, pairs)
+}
+
+/// In the short form, only what is not tried on another file system.
+fn every_pair(kind: &'static str, crash: Crash) {
+    let stride = if is_long() { 1 } else { 3 };
+    let tally = on_ground(kind, Npyd::real(), |ground| {
+        let (mut tally, mut pairs) = (Tally::default(), 0);
+        let is_to_be = |it: &&Scenario| {
+            let here = is_long() || kind == "ext4" || it.route.kinds.len() < 3;
+            here && it.synced && !it.ledger_along
+        };
+        for scenario in Scenario::on(kind).iter().filter(is_to_be) {
+            let (of_this, more) = check_pairs(ground, scenario, crash, stride);
+            tally.add(of_this);
+            pairs += more;
+        }
+        (tally, pairs)
+    });
+    if let Some((tally, pairs)) = tally {
+        let every = if is_long() { "every" } else { "one" };
+        tally.report(&format!("crash points, with {every} second one behind ({pairs} pairs),"));
+    }
+}
+
+macro_rules! every_pair {
+    ($($name:ident: $kind:literal, $crash:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            every_pair($kind, $crash);
+        }
+    )* };
+}
+
+every_pair! {
+    killed_on_ext4: "ext4", Crash::Kill;
+    killed_on_xfs: "xfs", Crash::Kill;
+    killed_on_btrfs: "btrfs", Crash::Kill;
+    cut_on_ext4: "ext4", Crash::Power(Cut::KeepsNothing);
+    cut_on_ext4_with_its_journal_written: "ext4", Crash::Power(Cut::KeepsMetadata);
+    cut_on_xfs: "xfs", Crash::Power(Cut::KeepsNothing);
+    cut_on_xfs_with_its_journal_written: "xfs", Crash::Power(Cut::KeepsMetadata);
+}
