@@ -136,6 +136,15 @@ pub struct Terms {
     pub keeps_source: bool,
     /// Whether there is a place to note down what a crash would leave half done.
     pub has_intents: bool,
+    /// Routes that were tried and turned out to be none, and why.
+    pub ruled_out: Vec<(Route, String)>,
+}
+
+impl Terms {
+    fn allow(&self, route: Route) -> Result<(), Why> {
+        let found = self.ruled_out.iter().find(|(ruled_out, _)| *ruled_out == route);
+        found.map_or(Ok(()), |(_, why)| Err(why.clone().into()))
+    }
 }
 
 impl Plan {
@@ -197,16 +206,6 @@ impl Plan {
         };
         Plan { header, work, passed_over }
     }
-
-    /// The same by a copy, for the planned route turned out to be none.
-    #[must_use]
-    pub fn by_copy(self, dump: &Dump, why: String) -> Self {
-        let route = self.route();
-        let Plan { header, mut passed_over, .. } = self;
-        passed_over.push(PassedOver { route, why, is_noteworthy: true });
-        let work = Work::Copy(copy(dump, &header));
-        Plan { header, work, passed_over }
-    }
 }
 
 /// Why a route is none.
@@ -247,6 +246,7 @@ fn copy(dump: &Dump, header: &Header) -> NewFile {
 
 /// A header of one page, and the data shared behind it.
 fn share(dump: &Dump, header: &Header, terms: &Terms) -> Result<NewFile, Why> {
+    terms.allow(Route::Reflink)?;
     if !terms.file_system.may_share() {
         return as_expected("the file system does not share blocks");
     }
@@ -283,6 +283,7 @@ fn insert(dump: &Dump, header: &Header, size: u64, terms: &Terms) -> Result<Vec<
     if dump.data_offset != 0 || size != header.data_len() {
         return Err("the file holds more than the data".to_owned().into());
     }
+    terms.allow(Route::InsertRange)?;
     page(dump, header, terms)
 }
 

@@ -159,6 +159,7 @@ fn explain_plan(
         files: candidate.files().len(),
         keeps_source: inbox.source != Disposition::Remove,
         has_intents: true,
+        ruled_out: Vec::new(),
     };
     let plan = Plan::new(dump, header, candidate.stat.size, &terms);
     let head = plan.head(dump);

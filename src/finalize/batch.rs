@@ -10,12 +10,12 @@ use super::insert::Inserted;
 use super::target::{self, Target};
 use super::{
     Halt, Settled, Site, check_sidecar, check_source, check_unchanged, copy, dispose, in_place,
-    insert, metadata, open_site, plan, reflink, verify_ahead,
+    insert, metadata, open_site, plan, reflink, terms, verify_ahead,
 };
 use crate::config::OnConflict;
 use crate::disk::{Claim, Output};
 use crate::look::SOURCE_ATTR;
-use crate::plan::{Plan, Work};
+use crate::plan::{Plan, Terms, Work};
 use crate::progress::Progress;
 use crate::receipt::{Event, Receipt};
 use crate::recognize::FileName;
@@ -81,6 +81,7 @@ struct Begun<'a> {
     settled: &'a Settled,
     started: Instant,
     site: Site,
+    terms: Terms,
     plan: Plan,
     _claims: (Claim, Option<Claim>),
     event: Event,
@@ -99,7 +100,8 @@ impl<'a> Begun<'a> {
         };
         let site = open_site(settled)?;
         check_unchanged(settled, &site)?;
-        let plan = plan(settled, &site)?;
+        let terms = terms(settled, &site)?;
+        let plan = plan(settled, &site, &terms)?;
         let sidecar_claim = dispose::claim_sidecar(settled, plan.route())?;
         verify_ahead(settled, &plan, progress)?;
         let (name, event) = match target::choose(settled, &site, &plan.header)? {
@@ -110,6 +112,7 @@ impl<'a> Begun<'a> {
             settled,
             started,
             site,
+            terms,
             plan,
             _claims: (claim, sidecar_claim),
             event,
@@ -122,50 +125,60 @@ impl<'a> Begun<'a> {
         Ok(begun)
     }
 
-    /// Carries the plan out: the data file becomes the array, or a new file is filled.
+    /// Carries the plan out: the data file becomes the array, or a new file is filled. Where the
+    /// file system refuses a route, the next best is taken.
     fn carry_out(&mut self, progress: &mut Progress) -> Result<(), Halt> {
-        let (settled, site) = (self.settled, &self.site);
-        if let Work::Insert(head) = &self.plan.work {
-            match insert::write(settled, site, head, &self.name, progress)? {
-                Inserted::Done => return Ok(()),
-                Inserted::Not(reason) => self.copy_instead(reason),
+        loop {
+            let (settled, site) = (self.settled, &self.site);
+            match &self.plan.work {
+                Work::InPlace(writes) => {
+                    let name = self.name.clone();
+                    self.name = in_place::write(settled, site, writes, name, progress)?;
+                    return Ok(());
+                }
+                Work::Insert(head) => {
+                    match insert::write(settled, site, head, &self.name, progress)? {
+                        Inserted::Done => return Ok(()),
+                        Inserted::Not(reason) => self.rule_out(reason)?,
+                    }
+                }
+                Work::Reflink(new) => match reflink::fill(settled, site, new)? {
+                    Some(output) => return self.is_filled(output),
+                    None => {
+                        self.rule_out("the file system does not share these blocks".to_owned())?;
+                    }
+                },
+                Work::Copy(new) => {
+                    let output = copy::fill(settled, site, new, progress)?;
+                    return self.is_filled(output);
+                }
             }
         }
+    }
+
+    fn is_filled(&mut self, output: Output) -> Result<(), Halt> {
         let (settled, site) = (self.settled, &self.site);
-        if let Work::Reflink(new) = &self.plan.work {
-            self.output = reflink::fill(settled, site, new)?;
-            if self.output.is_none() {
-                self.copy_instead("the file system does not share these blocks".to_owned());
-            }
-        }
-        let (settled, site) = (self.settled, &self.site);
-        match &self.plan.work {
-            Work::InPlace(writes) => {
-                self.name = in_place::write(settled, site, writes, self.name.clone(), progress)?;
-                return Ok(());
-            }
-            Work::Copy(new) => self.output = Some(copy::fill(settled, site, new, progress)?),
-            Work::Reflink(_) | Work::Insert(_) => {}
-        }
         check_source(settled)?;
         check_sidecar(settled, site)?;
-        if let Some(output) = &self.output {
-            output.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
-        }
+        output.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
         #[cfg(feature = "sabotage")]
         if crate::disk::leaves_out("source-last") {
             site.source.remove_if_same(settled.candidate.name.as_ref(), &settled.candidate.file)?;
         }
+        self.output = Some(output);
+        Ok(())
+    }
+
+    /// Plans anew without the route that turned out to be none.
+    fn rule_out(&mut self, reason: String) -> Result<(), Halt> {
+        self.terms.ruled_out.push((self.plan.route(), reason));
+        self.plan = plan(self.settled, &self.site, &self.terms)?;
         Ok(())
     }
 
     /// Whether its name may not be durable yet: it is new, or was found, and nobody knows.
     fn has_new_name(&self) -> bool {
         self.output.is_some() || self.event == Event::Found
-    }
-
-    fn copy_instead(&mut self, reason: String) {
-        self.plan = self.plan.clone().by_copy(&self.settled.dump, reason);
     }
 
     /// Makes the new file durable.

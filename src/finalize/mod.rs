@@ -174,17 +174,20 @@ fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
     }
 }
 
-fn plan(settled: &Settled, site: &Site) -> Result<Plan, Halt> {
-    let terms = Terms {
+fn terms(settled: &Settled, site: &Site) -> Result<Terms, Halt> {
+    Ok(Terms {
         readers: settled.inbox.readers,
         same_file_system: site.output.is_on_mount_of(&site.source)?,
         file_system: fs_info(&site.output)?,
         files: settled.candidate.files().len(),
         keeps_source: settled.inbox.source != Disposition::Remove,
         has_intents: settled.intents.is_some(),
-    };
-    let plan =
-        Plan::new(&settled.dump, settled.header.clone(), settled.candidate.stat.size, &terms);
+        ruled_out: Vec::new(),
+    })
+}
+
+fn plan(settled: &Settled, site: &Site, terms: &Terms) -> Result<Plan, Halt> {
+    let plan = Plan::new(&settled.dump, settled.header.clone(), settled.candidate.stat.size, terms);
     let copied_raw = plan.route() != Route::InPlace && settled.dump.kind != Kind::Pending;
     if copied_raw && settled.keeps_its_name(site) {
         return Err(Halt::Rejected(format!(

@@ -71,9 +71,13 @@ macro_rules! every_point {
 every_point! {
     killed_on_ext4: "ext4", Crash::Kill;
     killed_on_xfs: "xfs", Crash::Kill;
+    killed_on_xfs_without_reflink: "xfs-without-reflink", Crash::Kill;
     killed_on_btrfs: "btrfs", Crash::Kill;
     cut_on_ext4: "ext4", Crash::Power(Cut::KeepsNothing);
     cut_on_ext4_with_its_journal_written: "ext4", Crash::Power(Cut::KeepsMetadata);
     cut_on_xfs: "xfs", Crash::Power(Cut::KeepsNothing);
     cut_on_xfs_with_its_journal_written: "xfs", Crash::Power(Cut::KeepsMetadata);
+    cut_on_xfs_without_reflink: "xfs-without-reflink", Crash::Power(Cut::KeepsNothing);
+    cut_on_xfs_without_reflink_with_its_journal_written:
+        "xfs-without-reflink", Crash::Power(Cut::KeepsMetadata);
 }

@@ -104,7 +104,7 @@ pub(super) const ROUTES: &[Route] = &[
         records: RECORDS_MAX,
         header_len: 4096,
         settings: "",
-        kinds: &["ext4"],
+        kinds: &["ext4", "xfs-without-reflink"],
         dispositions: &[Remove],
         ..BARE
     },
