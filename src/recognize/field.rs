@@ -78,3 +78,12 @@ pub(super) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
         Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
     }
 }
+
+/// A value in braces as the list that it is, another as its text.
+pub(super) fn list_or_text(value: &str) -> serde_json::Value {
+    match value.strip_prefix('{').and_then(|value| value.strip_suffix('}')) {
+        Some(items) if items.contains(',') => items.split(',').map(str::trim).collect(),
+        Some(text) => text.trim().into(),
+        None => value.into(),
+    }
+}

@@ -9,10 +9,12 @@ mod field;
 mod fill;
 pub mod formats;
 pub mod manifest;
+mod names;
 mod pending;
 pub mod sidecar;
 mod template;
 pub(crate) mod wording;
+mod xml;
 
 pub use declared::{Declared, Reserved};
 pub use dump::{Dump, FileName, Fit, Front, Kind, Metadata, OwnHeader, Told};

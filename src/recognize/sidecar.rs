@@ -16,7 +16,7 @@ use crate::npy::Layout;
 pub const SIZE_MAX: u64 = 16 << 20;
 
 /// The most data files that one sidecar may list.
-pub const FILES_MAX: usize = 65_536;
+pub const FILES_MAX: usize = 16_384;
 
 /// A format of sidecars.
 pub struct Format {
@@ -80,6 +80,8 @@ pub struct Described {
     pub unapplied: Metadata,
     /// The sidecar's fields, as the format names them.
     pub fields: Metadata,
+    /// How many records it says there are, which readers don't rely on.
+    pub told_records: Option<u64>,
     /// What may not be meant as it is written.
     pub doubts: Vec<String>,
 }
@@ -102,6 +104,7 @@ impl Described {
             axes: Vec::new(),
             unapplied: Metadata::new(),
             fields: Metadata::new(),
+            told_records: None,
             doubts: Vec::new(),
         }
     }
@@ -135,6 +138,17 @@ impl Described {
             // Too short a file is known by its size.
             Skip::Rest => Some(found.file_len.saturating_sub(share.saturating_add(self.trailing))),
         };
+        if let (Data::Parts(parts), false) =
+            (&self.data, data_len.is_some_and(|len| len % self.data.count() == 0))
+        {
+            return Err(format!("its data can't be in {} files of equal size", parts.len()));
+        }
+        let around = offset.unwrap_or(0).saturating_add(self.trailing);
+        let (records, _) = self.layout.records_in(found.file_len.saturating_sub(around));
+        let mut doubts = self.doubts;
+        if let Some(told) = self.told_records.filter(|told| *told != records) {
+            doubts.push(format!("it is said to have {told} records, and has {records}"));
+        }
         let dump = Dump {
             kind: Kind::Sidecar(format.name),
             layout: self.layout,
@@ -145,7 +159,7 @@ impl Described {
             digest: self.digest,
             output: self.output.unwrap_or_else(|| data.as_npy()),
             metadata: self.fields,
-            doubts: self.doubts,
+            doubts,
             told: Told {
                 at_the_end: self.skip == Skip::Rest,
                 file_len: self.file_len,

@@ -13,5 +13,16 @@ macro_rules! formats {
 }
 
 formats! {
+    envi,
+    metaimage,
+    sigmf,
+    nrrd,
+    spikeglx,
+    brainvision,
+    open_ephys,
     ripple,
+    ehdr,
+    spikeinterface,
+    neuroscope,
+    empad,
 }

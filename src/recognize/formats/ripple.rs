@@ -1,12 +1,13 @@
 //! RPL, the raw format of Lispix and Ripple, which electron microscopes' programs export: a table
 //! of keys and values, `scan.rpl`, beside `scan.raw`.
 //!
-//! Specification: D. Bright, "LISPIX: Ripple file format", NIST; `RosettaSciIO` reads and writes it
+//! Specification: D. Bright, "LISPIX: Ripple file format", NIST; RosettaSciIO reads and writes it
 //! in `rsciio/ripple`.
 
 use crate::npy::{Dtype, Layout, Order};
 use crate::recognize::dump::FileName;
 use crate::recognize::field::{Field, Fields, text_of};
+use crate::recognize::names;
 use crate::recognize::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
 
 pub(super) static FORMAT: Format = Format {
@@ -14,7 +15,7 @@ pub(super) static FORMAT: Format = Format {
     files: "x.rpl beside x.raw",
     reads: "all data types and byte orders; record-by vector, image and dont-care",
     proof: "the exact size",
-    is_named: |name| name.to_ascii_lowercase().ends_with(".rpl"),
+    is_named: |name| names::without_suffix(name, ".rpl").is_some(),
     data_of: |sidecar| vec![format!("{}.raw", &sidecar[..sidecar.len() - ".rpl".len()])],
     sidecars_of: |data| match data.extension() {
         Some(extension) if extension == "raw" => vec![data.with_extension("rpl")],
