@@ -375,7 +375,8 @@ impl Patrol {
         // again when it has something new to tell, but not at every look.
         let news = !matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
         let due = entry.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_AGAIN);
-        if news && due && wait.proof_in.is_none() && waited >= self.inbox.quiet {
+        let untold = news || entry.told.is_none();
+        if untold && due && wait.proof_in.is_none() && waited >= self.inbox.quiet {
             entry.told = Some(now);
             tracing::info!("waiting for {}: {}", path.display(), wait.why);
         } else if news {

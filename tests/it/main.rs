@@ -11,6 +11,7 @@ mod digest;
 mod manifest;
 mod pending;
 mod sidecar;
+mod sidecars;
 mod template;
 mod writer;
 
