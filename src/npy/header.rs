@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use super::literal::Literal;
 use super::shape::{check_size, len_of, write_tuple};
 use super::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
+use crate::message::plain;
 
 /// What a header's length is a multiple of, in bytes (`ARRAY_ALIGN` of `_format_impl.py`).
 const ALIGN: usize = 64;
@@ -32,7 +33,7 @@ pub struct HeaderError(String);
 
 impl HeaderError {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        HeaderError(what.into())
+        HeaderError(plain(&what.into()))
     }
 }
 

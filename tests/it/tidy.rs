@@ -23,6 +23,7 @@ const PURE: &[&str] = &[
     "src/recognize/",
     "src/config.rs",
     "src/digest.rs",
+    "src/message.rs",
     "src/plan.rs",
     "src/settle.rs",
     "src/stamp.rs",
