@@ -116,6 +116,22 @@ impl Header {
         assemble(3, text.as_bytes(), total).unwrap_or_default()
     }
 
+    /// Whether np.load takes an array with these bytes for its header; NumPy writes longer ones.
+    pub fn check_loads(&self) -> Result<(), HeaderError> {
+        let bytes = self.numpy_bytes();
+        let len = match &bytes[..] {
+            [_, _, _, _, _, _, 3, ..] => String::from_utf8_lossy(&bytes[12..]).chars().count(),
+            _ => bytes.len().saturating_sub(prefix_len(1)),
+        };
+        if len <= TEXT_MAX {
+            return Ok(());
+        }
+        Err(HeaderError::new(format!(
+            "its header would have {len} characters, of which np.load takes {TEXT_MAX}: \
+             declare fewer fields, or shorter names"
+        )))
+    }
+
     /// A header of exactly `total` bytes, in the lowest version that holds it.
     pub fn bytes_filling(&self, total: u64) -> Result<Vec<u8>, HeaderError> {
         let text = self.dict();
