@@ -55,6 +55,11 @@ fn sources(dir: &str, extension: &str) -> Vec<Source> {
     found
 }
 
+/// The program, its tests and its fuzz targets.
+fn everything() -> impl Iterator<Item = Source> {
+    ["src", "tests", "fuzz/src", "fuzz/fuzz_targets"].into_iter().flat_map(|dir| sources(dir, "rs"))
+}
+
 impl Source {
     /// All lines, each with its number.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
@@ -146,7 +151,7 @@ fn what_is_unsafe_says_why_it_is_safe() {
 fn nothing_is_left_undone() {
     let words = ["TO-DO", "FIX-ME", "to-do!", "unimple-mented!", "dbg-!", "#[al-low("]
         .map(|it| it.replace('-', ""));
-    for source in sources("src", "rs").into_iter().chain(sources("tests", "rs")) {
+    for source in everything() {
         source.has_none_of(&words.each_ref().map(String::as_str), source.lines());
     }
 }
@@ -182,9 +187,7 @@ fn functions_fit_a_screen() {
 
 #[test]
 fn lines_fit() {
-    let mut texts = sources("src", "rs");
-    texts.extend(sources("tests", "rs"));
-    for source in texts {
+    for source in everything() {
         for (number, line) in source.lines() {
             let max = if line.contains('"') { COLUMNS_MAX_WITH_TEXT } else { COLUMNS_MAX };
             let columns = line.chars().count();
