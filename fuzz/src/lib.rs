@@ -14,6 +14,9 @@ const MESSAGE_MAX: usize = 1000;
 /// The most characters of a header that np.load takes.
 const TEXT_MAX: usize = 10_000;
 
+/// What a disk writes whole or not at all, in bytes.
+const SECTOR: usize = 512;
+
 /// A plain file name.
 ///
 /// # Panics
@@ -145,6 +148,9 @@ fn assert_right(dump: &Dump, plan: &Plan) {
     assert_eq!(head.len() as u64, dump.data_offset, "the data begin behind the header");
     for write in writes {
         let at = usize::try_from(write.at).unwrap();
+        let is_torn = at / SECTOR != (at + write.bytes.len() - 1) / SECTOR;
+        let has_magic = matches!(dump.front, Front::Header(_)) || at < 8;
+        assert!(!is_torn || !has_magic, "a crash may leave half of {write:?}");
         head[at..][..write.bytes.len()].copy_from_slice(&write.bytes);
         // A crash here leaves what can be done again, or what is right.
         match Preamble::read(&head).unwrap_or(None) {
