@@ -296,8 +296,9 @@ fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
         (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
     // Whatever steers a terminal would move the caret, too: a blank in its place does not.
     let line = text[start..].lines().next().unwrap_or_default().replace(char::is_control, " ");
-    let column = before[start..].chars().count();
-    let width = line.chars().count().saturating_sub(column).min(at.len()).max(1);
+    let len = line.chars().count();
+    let column = before[start..].chars().count().min(len); // not behind a carriage return
+    let width = (len - column).min(at.len()).max(1);
     let margin = " ".repeat(number.to_string().len());
     format!(
         "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",
@@ -354,5 +355,27 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stays_beneath_its_line() {
+        for (text, shown) in [
+            ("\"\r\n", "1 | \""),
+            ("workers\t=", "1 | workers ="),
+            ("état\u{1b} = 1\n", "1 | état  = 1"),
+        ] {
+            let error = Config::parse(text, Path::new("npyd.toml"), Path::new("/etc")).unwrap_err();
+            let error = error.to_string();
+            let [.., line, caret] = error.lines().collect::<Vec<_>>()[..] else {
+                panic!("{error}")
+            };
+            assert_eq!(line, shown);
+            assert!(caret.chars().count() <= shown.chars().count() + 1, "{error}");
+        }
     }
 }
