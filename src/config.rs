@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::message::plain;
 use crate::recognize::Template;
 use crate::recognize::wording::in_plain_words;
 
@@ -293,14 +294,16 @@ fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
     let before = &text[..at.start.min(text.len())];
     let (number, start) =
         (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
-    let line = text[start..].lines().next().unwrap_or_default();
-    let column = before[start..].chars().count();
-    let width = line.chars().count().saturating_sub(column).min(at.len()).max(1);
+    // Whatever steers a terminal would move the caret, too: a blank in its place does not.
+    let line = text[start..].lines().next().unwrap_or_default().replace(char::is_control, " ");
+    let len = line.chars().count();
+    let column = before[start..].chars().count().min(len); // not behind a carriage return
+    let width = (len - column).min(at.len()).max(1);
     let margin = " ".repeat(number.to_string().len());
     format!(
         "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",
         name.display(),
-        in_plain_words(what).replace('\n', ", "),
+        plain(&in_plain_words(what).replace('\n', ", ")),
         " ".repeat(column),
         "^".repeat(width)
     )
@@ -320,7 +323,9 @@ impl Config {
         for inbox in &mut config.inboxes {
             inbox.resolve(base);
         }
-        config.check().map_err(|what| ConfigError(format!("in `{}`: {what}", name.display())))?;
+        config
+            .check()
+            .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), plain(&what))))?;
         Ok(config)
     }
 
@@ -350,5 +355,27 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stays_beneath_its_line() {
+        for (text, shown) in [
+            ("\"\r\n", "1 | \""),
+            ("workers\t=", "1 | workers ="),
+            ("état\u{1b} = 1\n", "1 | état  = 1"),
+        ] {
+            let error = Config::parse(text, Path::new("npyd.toml"), Path::new("/etc")).unwrap_err();
+            let error = error.to_string();
+            let [.., line, caret] = error.lines().collect::<Vec<_>>()[..] else {
+                panic!("{error}")
+            };
+            assert_eq!(line, shown);
+            assert!(caret.chars().count() <= shown.chars().count() + 1, "{error}");
+        }
     }
 }

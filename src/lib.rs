@@ -18,6 +18,9 @@
 // The format.
 pub mod npy;
 
+// What all messages have in common.
+mod message;
+
 // What is decided, without a look at the world.
 pub mod config;
 pub mod digest;

@@ -89,12 +89,9 @@ fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Halt> {
         return Ok(None);
     };
     let at = preamble.data_offset;
-    // A header beyond what np.load takes is known by its bytes alone.
-    let own = header.numpy_bytes();
-    let head = there.read_at_most(0, at.min(HEADER_CAP.max(own.len() as u64)) as usize)?;
+    let head = there.read_at_most(0, at.min(HEADER_CAP) as usize)?;
     let told = parse_header(&preamble, &head, size).ok().and_then(|layout| layout.header());
-    let is_it = preamble.kind == Kind::Final
-        && (head == own || told.is_some_and(|told| told.is_equal(header)));
+    let is_it = preamble.kind == Kind::Final && told.is_some_and(|told| told.is_equal(header));
     Ok((is_it && size == at + header.data_len()).then_some(at))
 }
 

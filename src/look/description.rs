@@ -174,7 +174,7 @@ fn read_sidecar(
     let text = file.read_at_most(0, sidecar::SIZE_MAX as usize)?;
     let of_format =
         |what: String| format!("the {} sidecar `{name}` can't be used: {what}", format.name);
-    Ok(match (format.read)(name, &text) {
+    Ok(match format.describe(name, &text) {
         Ok(None) => None,
         Ok(Some(_)) if stat.nlink > 1 => Some(Err(linked(stat.nlink))),
         Ok(Some(arrays)) => Some(Ok(Says::Arrays(format, arrays))),

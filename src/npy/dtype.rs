@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::literal::Literal;
 use super::shape::{AXES_MAX, write_tuple};
+use crate::message::plain;
 
 /// The most bytes of an item: NumPy keeps its size in a C int.
 const ITEMSIZE_MAX: u64 = i32::MAX as u64;
@@ -53,8 +54,14 @@ impl std::error::Error for DtypeError {}
 
 type Result<T> = std::result::Result<T, DtypeError>;
 
-fn error<T>(what: String) -> Result<T> {
-    Err(DtypeError(what))
+impl DtypeError {
+    fn new(what: impl Into<String>) -> Self {
+        DtypeError(plain(&what.into()))
+    }
+}
+
+fn error<T>(what: impl Into<String>) -> Result<T> {
+    Err(DtypeError::new(what))
 }
 
 impl Dtype {
@@ -64,7 +71,7 @@ impl Dtype {
     pub fn from_text(text: &str) -> Result<Self> {
         if text.trim_start().starts_with(['[', '\'', '"']) {
             let literal =
-                Literal::parse(text).map_err(|error| DtypeError(format!("`{text}`: {error}")))?;
+                Literal::parse(text).map_err(|why| DtypeError::new(format!("`{text}`: {why}")))?;
             return Self::from_literal(&literal);
         }
         Self::whole(type_string(text)?)
@@ -240,7 +247,7 @@ fn subshape(shape: &Literal) -> Result<Vec<u64>> {
         _ => None,
     };
     let dims: Option<Vec<u64>> = dims.iter().map(dim).collect();
-    dims.ok_or_else(|| DtypeError(format!("{shape} is not the shape of a field")))
+    dims.ok_or_else(|| DtypeError::new(format!("{shape} is not the shape of a field")))
 }
 
 /// `numpy.dtype` of a text.
@@ -264,7 +271,7 @@ fn single_type(text: &str) -> Result<Dtype> {
     };
     let big = swapped != cfg!(target_endian = "big");
     let order = if big { '>' } else { '<' };
-    let unknown = || DtypeError(format!("'{text}' is not a dtype NumPy knows"));
+    let unknown = || DtypeError::new(format!("'{text}' is not a dtype NumPy knows"));
     for (name, kind) in [("datetime64", "M8"), ("timedelta64", "m8"), ("M8", "M8"), ("m8", "m8")] {
         if let Some(unit) = code.strip_prefix(name)
             && (unit.is_empty() || unit.starts_with('['))
@@ -430,7 +437,7 @@ fn comma_string(text: &str) -> Result<Dtype> {
 
 /// A type with how often it stands in an item: `3f4`, `(2,3)<f4`, `<3f4`.
 fn repeated(text: &str) -> Result<Dtype> {
-    let wrong = || DtypeError(format!("'{text}' is not a type with a shape before it"));
+    let wrong = || DtypeError::new(format!("'{text}' is not a type with a shape before it"));
     let (order, rest) = match text.chars().next() {
         Some(order @ ('<' | '>' | '=' | '|')) => (order.to_string(), &text[1..]),
         _ => (String::new(), text),

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use super::literal::Literal;
 use super::shape::{check_size, len_of, write_tuple};
 use super::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
+use crate::message::plain;
 
 /// What a header's length is a multiple of, in bytes (`ARRAY_ALIGN` of `_format_impl.py`).
 const ALIGN: usize = 64;
@@ -32,7 +33,7 @@ pub struct HeaderError(String);
 
 impl HeaderError {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        HeaderError(what.into())
+        HeaderError(plain(&what.into()))
     }
 }
 
@@ -113,6 +114,22 @@ impl Header {
         }
         let total = aligned(text.len(), 3);
         assemble(3, text.as_bytes(), total).unwrap_or_default()
+    }
+
+    /// Whether np.load takes an array with these bytes for its header; NumPy writes longer ones.
+    pub fn check_loads(&self) -> Result<(), HeaderError> {
+        let bytes = self.numpy_bytes();
+        let len = match &bytes[..] {
+            [_, _, _, _, _, _, 3, ..] => String::from_utf8_lossy(&bytes[12..]).chars().count(),
+            _ => bytes.len().saturating_sub(prefix_len(1)),
+        };
+        if len <= TEXT_MAX {
+            return Ok(());
+        }
+        Err(HeaderError::new(format!(
+            "its header would have {len} characters, of which np.load takes {TEXT_MAX}: \
+             declare fewer fields, or shorter names"
+        )))
     }
 
     /// A header of exactly `total` bytes, in the lowest version that holds it.

@@ -242,20 +242,23 @@ impl Dump {
     /// The array's header for a data file of `size` bytes that fits, or the whole records in one
     /// that does not. The error says why there can't be one.
     pub fn header(&self, size: u64) -> Result<Header, String> {
-        if let Some(header) = self.layout.header() {
-            return Ok(header);
-        }
         let (records, _) = self.layout.records_in(size.saturating_sub(self.around()));
-        self.layout.close(records).map_err(|error| error.to_string())
+        let header = match self.layout.header() {
+            Some(header) => header,
+            None => self.layout.close(records).map_err(|error| error.to_string())?,
+        };
+        header.check_loads().map_err(|error| error.to_string())?;
+        Ok(header)
     }
 
     /// The header of what a dead writer had completed, where the file's first `written` bytes were
-    /// written; `None` where that is not one record.
+    /// written; `None` where that is not one record, or np.load would not take it.
     #[must_use]
     pub fn salvaged_header(&self, written: u64) -> Option<Header> {
         let (complete, _) = self.layout.records_in(written.saturating_sub(self.data_offset));
         let records = self.layout.records().map_or(complete, |declared| declared.min(complete));
-        if records == 0 { None } else { self.layout.close(records).ok() }
+        let header = if records == 0 { None } else { self.layout.close(records).ok() };
+        header.filter(|header| header.check_loads().is_ok())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::dump::Metadata;
+use crate::message::plain;
 
 /// The most characters of a line that a message shows.
 const SHOWN_MAX: usize = 100;
@@ -67,7 +68,7 @@ impl<'a> Fields<'a> {
 #[must_use]
 pub(super) fn on_line(number: usize, line: &str, what: &str) -> String {
     let shown: String = line.trim().chars().take(SHOWN_MAX).collect();
-    format!("line {number}, `{shown}`: {what}")
+    plain(&format!("line {number}, `{shown}`: {what}"))
 }
 
 /// The text of a sidecar, which must be UTF-8 or, as older programs write it, Latin-1.

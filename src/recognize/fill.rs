@@ -62,11 +62,15 @@ impl<T> Fill<T> {
         match self {
             Fill::Is(value) => Ok(value.clone()),
             Fill::Of(text) => {
-                let mut filled = text.clone();
+                // What is filled in may look like a placeholder, and stays as it is.
+                let (mut filled, mut rest) = (String::new(), text.as_str());
                 for (placeholder, group) in placeholders(text) {
+                    let (before, after) = rest.split_once(placeholder).unwrap_or((rest, ""));
                     let matched = captures.and_then(|captures| captures.name(group));
-                    filled = filled.replace(placeholder, matched.map_or("", |it| it.as_str()));
+                    filled.extend([before, matched.map_or("", |it| it.as_str())]);
+                    rest = after;
                 }
+                filled.push_str(rest);
                 parse(&filled)
             }
         }
@@ -101,6 +105,9 @@ mod tests {
         assert_eq!(fill.groups(), ["w", "h", "w"]);
         let filled = fill.fill(captures.as_ref(), |text| Ok(text.to_owned()));
         assert_eq!(filled.unwrap(), "640-480-640");
+        let odd = regex::Regex::new("^(?<w>.*)x(?<h>.*)$").unwrap();
+        let filled = fill.fill(odd.captures("{h}x{w}").as_ref(), |text| Ok(text.to_owned()));
+        assert_eq!(filled.unwrap(), "{h}-{w}-{h}");
         assert!(!has_placeholder("{") && !has_placeholder("}{") && has_placeholder("{}"));
     }
 }

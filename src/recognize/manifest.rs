@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 use super::declared::Declared;
 use super::dump::{Dump, FileName, Kind, Metadata};
 use super::wording::in_plain_words;
+use crate::message::plain;
 
 /// The largest text that is read as a manifest, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
@@ -83,9 +84,9 @@ impl Manifest {
     pub fn doubts(&self) -> Vec<String> {
         let doubt = |key: &String| {
             let known = KEYS.into_iter().find(|known| nearly_equal(known, key))?;
-            Some(format!(
+            Some(plain(&format!(
                 "the manifest's key `{key}` means nothing to npyd; did you mean `{known}`?"
-            ))
+            )))
         };
         self.metadata.keys().filter_map(doubt).collect()
     }
@@ -163,7 +164,7 @@ fn on_line(text: &str, number: usize, what: &str) -> String {
         .take(LINE_MAX)
         .collect();
     let what = in_plain_words(what).replace('\n', ", ");
-    format!("line {number}, `{}`: {what}", line.trim())
+    plain(&format!("line {number}, `{}`: {what}", line.trim()))
 }
 
 /// TOML's dates have no like in JSON: they become their own text.

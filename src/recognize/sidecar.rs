@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::dump::{Dump, FileName, Front, Kind, Metadata, Told};
 use crate::digest::Digest;
+use crate::message::plain;
 use crate::npy::Layout;
 
 /// The largest text that is read as a sidecar, in bytes.
@@ -42,6 +43,22 @@ pub struct Format {
 
 /// What came of reading a sidecar.
 pub type Reading = Result<Option<Vec<Described>>, String>;
+
+impl Format {
+    /// Reads a sidecar, whose text may be anything: what is quoted of it in an error or a doubt is
+    /// fit to be shown.
+    pub fn describe(&self, name: &FileName, text: &[u8]) -> Reading {
+        let mut arrays = match (self.read)(name, text) {
+            Ok(Some(arrays)) => arrays,
+            Ok(None) => return Ok(None),
+            Err(reason) => return Err(plain(&reason)),
+        };
+        for doubt in arrays.iter_mut().flat_map(|array| &mut array.doubts) {
+            *doubt = plain(doubt);
+        }
+        Ok(Some(arrays))
+    }
+}
 
 impl fmt::Debug for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{ErrorKind, Glob, GlobBuilder, GlobSet};
 use regex::{Captures, Regex};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -43,7 +43,7 @@ pub struct Template {
 #[serde(try_from = "String")]
 enum Names {
     /// `*`, `?`, `[…]` and `{a,b}`; a leading dot must be written out.
-    Glob(GlobMatcher),
+    Glob(Glob, GlobSet),
     /// A regular expression, which begins with `^`; its named groups fill placeholders.
     Pattern(Regex),
 }
@@ -80,19 +80,25 @@ impl TryFrom<String> for Names {
         }
         if text.starts_with('^') {
             return Regex::new(&text).map(Names::Pattern).map_err(|error| {
-                let error = error.to_string();
-                let last = error.lines().last().unwrap_or_default();
-                format!(
-                    "`{text}` is not a regular expression: {}",
-                    last.trim_start_matches("error: ")
-                )
+                let message = error.to_string();
+                let last = message.lines().last().unwrap_or_default();
+                let why = match error {
+                    regex::Error::CompiledTooBig(_) => "it is too large",
+                    _ => last.trim_start_matches("error: "),
+                };
+                format!("`{text}` is not a regular expression: {why}")
             });
         }
+        // A single glob's own matcher would panic where the glob is too large.
         GlobBuilder::new(&text)
             .literal_separator(true)
             .build()
-            .map(|glob| Names::Glob(glob.compile_matcher()))
-            .map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))
+            .and_then(|glob| Ok((GlobSet::builder().add(glob.clone()).build()?, glob)))
+            .map(|(set, glob)| Names::Glob(glob, set))
+            .map_err(|error| match error.kind() {
+                ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large"),
+                why => format!("`{text}` is not a glob: {why}"),
+            })
     }
 }
 
@@ -122,7 +128,7 @@ impl Template {
             return Err((output.span(), error.to_owned()));
         }
         match self.names.get_ref() {
-            Names::Glob(_) if !groups.is_empty() => {
+            Names::Glob(..) if !groups.is_empty() => {
                 let error = format!(
                     "`{{{}}}` needs a regular expression with such a group: begin match with ^",
                     groups[0]
@@ -164,9 +170,9 @@ impl Template {
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.names.get_ref() {
-            Names::Glob(glob) => {
-                let hidden = name.starts_with('.') && !glob.glob().glob().starts_with('.');
-                !hidden && glob.is_match(name)
+            Names::Glob(glob, set) => {
+                let hidden = name.starts_with('.') && !glob.glob().starts_with('.');
+                !hidden && set.is_match(name)
             }
             Names::Pattern(pattern) => pattern.is_match(name),
         }
@@ -176,7 +182,7 @@ impl Template {
     /// the file's name has wrong.
     pub fn dump(&self, data: &FileName) -> Result<Dump, String> {
         match self.names.get_ref() {
-            Names::Glob(_) => self.dump_with(data, None),
+            Names::Glob(..) => self.dump_with(data, None),
             Names::Pattern(pattern) => {
                 self.dump_with(data, pattern.captures(data.as_str()).as_ref())
             }
@@ -215,7 +221,7 @@ impl Template {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.names.get_ref() {
-            Names::Glob(glob) => glob.glob().glob(),
+            Names::Glob(glob, _) => glob.glob(),
             Names::Pattern(pattern) => pattern.as_str(),
         })
     }

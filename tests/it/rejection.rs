@@ -40,6 +40,52 @@ fn manifests_that_describe_no_array() {
     assert_eq!(site.names("out"), ["good.npy"]);
 }
 
+/// NumPy would write such a header, but np.load not read it.
+#[test]
+fn a_header_that_would_be_too_long() {
+    let site = Site::new();
+    for (name, fields, letter) in [("fits", 582, 'f'), ("long", 583, 'f'), ("wide", 575, 'ш')] {
+        let field = |at| format!("('{letter}{at:03}','|u1')");
+        let fields: Vec<_> = (0..fields).map(field).collect();
+        site.drop_file(&format!("{name}.raw"), vec![7; fields.len()]);
+        site.drop_file(
+            &format!("{name}.toml"),
+            format!("dtype = \"[{}]\"\nshape = [1]\n", fields.join(",")),
+        );
+    }
+    let receipts = site.settle("rejected", 1);
+    let reason = receipts.of_source("long.raw")["reason"].as_str().unwrap();
+    assert!(reason.contains("np.load") && reason.contains("fewer fields"), "{reason}");
+    for name in ["fits", "wide"] {
+        site.npyd(&["inspect", &format!("out/{name}.npy")]).expect_code(0);
+    }
+    assert_eq!(site.names("out"), ["fits.npy", "wide.npy"]);
+}
+
+/// What a manifest says is quoted in logs and terminals, and must not steer them, nor fill them.
+#[test]
+fn reasons_quote_with_care() {
+    let site = Site::new();
+    let long = "x".repeat(100_000);
+    for (name, manifest) in [
+        ("dtype", "dtype = \"\\u001b[2J\"\nshape = [2, 3]\n".to_owned()),
+        ("field", "dtype = [[\"a\", \"\\u001b[2J\"]]\nshape = [2, 3]\n".to_owned()),
+        ("raw", "dtype = '<f4'\nshape = [2, \x1b[2J]\n".to_owned()),
+        ("order", "dtype = '<f4'\nshape = [2, 3]\norder = \"\\u001b[2J\"\n".to_owned()),
+        ("long", format!("dtype = '{long}'\nshape = [2, 3]\n")),
+        ("long-list", format!("dtype = '[(\"{long}\",)]'\nshape = [2, 3]\n")),
+        ("long-key", format!("dtype = '<f4'\nshape = [2, 3]\ndigest = '{long}'\n")),
+    ] {
+        site.drop_file(&format!("{name}.raw"), scan_bytes());
+        site.drop_file(&format!("{name}.raw.toml"), manifest);
+    }
+    for receipt in site.settle("rejected", 7) {
+        let reason = receipt["reason"].as_str().unwrap();
+        assert!(!reason.chars().any(char::is_control), "{reason:?}");
+        assert!(reason.len() < 1000, "{reason}");
+    }
+}
+
 #[test]
 fn a_dump_that_is_too_long() {
     let site = Site::new();

@@ -111,6 +111,16 @@ output = "{name}.npy"
     assert!(!site.has("out/d_2x2_f64.npy"));
 }
 
+/// It could be the configuration of a running daemon that is reloaded.
+#[test]
+fn patterns_that_are_too_large_are_refused() {
+    let nested = format!("match = \"{}{}{}\"", "{".repeat(250), "a,".repeat(3000), "}".repeat(250));
+    for line in [nested.as_str(), "match = '^(a{1000}){1000}$'"] {
+        let site = Site::with(&format!("[[drop.template]]\n{line}\ndtype = '<u2'\nshape = [1]"));
+        site.npyd(&["check"]).expect_code(2).expect_words(&["npyd.toml", "line", "too large"]);
+    }
+}
+
 #[test]
 fn placeholders_need_their_groups() {
     for (keys, at, words) in [

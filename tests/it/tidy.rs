@@ -23,6 +23,7 @@ const PURE: &[&str] = &[
     "src/recognize/",
     "src/config.rs",
     "src/digest.rs",
+    "src/message.rs",
     "src/plan.rs",
     "src/settle.rs",
     "src/stamp.rs",
@@ -52,6 +53,11 @@ fn sources(dir: &str, extension: &str) -> Vec<Source> {
     }
     assert!(!found.is_empty(), "no sources below {dir}");
     found
+}
+
+/// The program, its tests and its fuzz targets.
+fn everything() -> impl Iterator<Item = Source> {
+    ["src", "tests", "fuzz/src", "fuzz/fuzz_targets"].into_iter().flat_map(|dir| sources(dir, "rs"))
 }
 
 impl Source {
@@ -145,7 +151,7 @@ fn what_is_unsafe_says_why_it_is_safe() {
 fn nothing_is_left_undone() {
     let words = ["TO-DO", "FIX-ME", "to-do!", "unimple-mented!", "dbg-!", "#[al-low("]
         .map(|it| it.replace('-', ""));
-    for source in sources("src", "rs").into_iter().chain(sources("tests", "rs")) {
+    for source in everything() {
         source.has_none_of(&words.each_ref().map(String::as_str), source.lines());
     }
 }
@@ -181,9 +187,7 @@ fn functions_fit_a_screen() {
 
 #[test]
 fn lines_fit() {
-    let mut texts = sources("src", "rs");
-    texts.extend(sources("tests", "rs"));
-    for source in texts {
+    for source in everything() {
         for (number, line) in source.lines() {
             let max = if line.contains('"') { COLUMNS_MAX_WITH_TEXT } else { COLUMNS_MAX };
             let columns = line.chars().count();

@@ -127,9 +127,9 @@ mod tests {
         read(&FileName::try_from("dem.hdr".to_owned()).unwrap(), text.as_bytes())
     }
 
-    const RASTER: &str = "BYTEORDER      M\nLAYOUT         BIL\nNROWS          3\nNCOLS          4\n\
-        NBANDS         2\nNBITS          16\nBANDROWBYTES   8\nTOTALROWBYTES  16\nPIXELTYPE      SIGNEDINT\n\
-        XDIM           0.25\n";
+    const RASTER: &str = "BYTEORDER      M\nLAYOUT         BIL\nNROWS          3\n\
+        NCOLS          4\nNBANDS         2\nNBITS          16\nBANDROWBYTES   8\n\
+        TOTALROWBYTES  16\nPIXELTYPE      SIGNEDINT\nXDIM           0.25\n";
 
     #[test]
     fn bands_in_each_row() {

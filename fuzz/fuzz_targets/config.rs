@@ -1,0 +1,53 @@
+//! The configuration, with its templates.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use npyd::config::Config;
+use npyd_fuzz::{assert_becomes_an_array, assert_clear, assert_clear_about, name};
+
+/// Names that a template's pattern may find something in.
+const NAMES: [&str; 5] =
+    ["scan.u16", ".hidden", "run_512x512_u16.raw", "a-2-3-f4-F-16.bin", "été\u{202e}.dat"];
+
+fuzz_target!(|text: &str| {
+    let config = match Config::parse(text, Path::new("npyd.toml"), Path::new("/etc/npyd")) {
+        Ok(config) => config,
+        Err(error) => return check_error(&error.to_string(), text),
+    };
+    assert!((1..=64).contains(&config.workers.get()));
+    assert!(config.state_dir.is_absolute());
+    assert!(!config.inboxes.is_empty());
+    for inbox in &config.inboxes {
+        assert!(inbox.path.is_absolute());
+        assert!(inbox.own_dirs().all(Path::is_absolute));
+        for template in &inbox.templates {
+            for data in NAMES.into_iter().filter(|data| template.matches(data)) {
+                match template.dump(&name(data)) {
+                    Ok(dump) => assert_becomes_an_array(&dump),
+                    Err(reason) => assert_clear(&reason),
+                }
+            }
+        }
+    }
+});
+
+/// It points at the line, by its number and by showing it; or says which drop it is about.
+fn check_error(message: &str, text: &str) {
+    let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
+    assert_clear_about(first, text.as_bytes());
+    rest.lines().for_each(|line| assert!(!line.chars().any(char::is_control), "{line:?}"));
+    let Some(pointed) = first.strip_prefix("in `npyd.toml`, line ") else {
+        let about = first.strip_prefix("in `npyd.toml`: ").expect("the file is named");
+        let drops = ["in the drop `", "no drop directory", "the drop `", "`"];
+        assert!(drops.iter().any(|it| about.starts_with(it)), "{message}");
+        assert!(rest.is_empty(), "{message}");
+        return;
+    };
+    let (number, _) = pointed.split_once(": ").expect("the line's number and what is wrong");
+    let [_, shown, caret] = rest.lines().collect::<Vec<_>>()[..] else { panic!("{message}") };
+    assert!(shown.starts_with(&format!("{number} | ")), "{message}");
+    assert!(caret.trim_end().ends_with('^'), "{message}");
+    assert!(caret.chars().count() <= shown.chars().count() + 1, "{message}");
+}

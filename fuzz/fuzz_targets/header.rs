@@ -1,0 +1,53 @@
+//! The header of a `.npy` file: the input is the file.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use npyd::npy::{Dtype, HEADER_CAP, Kind, Preamble, parse_header};
+use npyd_fuzz::{assert_clear, assert_loads, text_len};
+
+fuzz_target!(|file: &[u8]| {
+    let preamble = match Preamble::read(&file[..file.len().min(Preamble::LEN)]) {
+        Ok(Some(preamble)) => preamble,
+        Ok(None) => return,
+        Err(error) => return assert_clear(&error.to_string()),
+    };
+    let len = file.len() as u64;
+    let layout = match parse_header(&preamble, file, len) {
+        Ok(layout) => layout,
+        Err(error) => return assert_clear(&error.to_string()),
+    };
+    assert!(preamble.data_offset <= len.min(HEADER_CAP));
+    let head = &file[..usize::try_from(preamble.data_offset).unwrap()];
+    assert!(text_len(head, preamble.major) <= 10_000);
+    // What stands behind the header, or how large the file is, does not matter to it.
+    assert_eq!(parse_header(&preamble, head, u64::MAX).unwrap(), layout);
+
+    let dims = layout.shape.dims();
+    assert!(dims.len() <= 64);
+    assert_eq!(layout.shape.is_open(), dims.contains(&-1));
+    let itemsize = layout.dtype.itemsize();
+    let bytes = dims.iter().filter(|dim| **dim > 0).try_fold(itemsize.max(1), |bytes, dim| {
+        bytes.checked_mul(dim.unsigned_abs()).filter(|bytes| i64::try_from(*bytes).is_ok())
+    });
+    assert!(bytes.is_some(), "{itemsize} bytes for each of {dims:?}");
+    assert_eq!(Dtype::from_text(&layout.dtype.to_string()).unwrap(), layout.dtype);
+
+    if preamble.kind == Kind::Final {
+        assert!(!layout.shape.is_open());
+    }
+    let Some(header) = layout.header() else {
+        return assert!(layout.shape.is_open());
+    };
+    let product = if dims.contains(&0) { 0 } else { bytes.unwrap() * u64::from(itemsize > 0) };
+    assert_eq!(header.data_len(), product);
+    assert!(header.numpy_bytes().len().is_multiple_of(64));
+    // Written out, a text of few characters may have more.
+    match header.check_loads() {
+        Ok(()) => assert_loads(&header.numpy_bytes(), &header),
+        Err(error) => assert_clear(&error.to_string()),
+    }
+    if let Ok(filled) = header.bytes_filling(preamble.data_offset) {
+        assert_eq!(filled.len() as u64, preamble.data_offset);
+        assert_loads(&filled, &header);
+    }
+});

@@ -1,0 +1,44 @@
+//! Manifests: the input is read as TOML and as JSON.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use npyd::recognize::{Front, Manifest};
+use npyd_fuzz::{assert_becomes_an_array, assert_clear, assert_clear_about, name};
+
+/// The keys that are npyd's own.
+const KEYS: [&str; 9] =
+    ["dtype", "shape", "order", "offset", "trailing", "reserved", "data", "output", "digest"];
+
+fuzz_target!(|text: &[u8]| {
+    for syntax in ["toml", "json"] {
+        match Manifest::parse(&name(&format!("scan.raw.{syntax}")), text) {
+            Ok(Some(manifest)) => check(manifest, syntax, text),
+            Ok(None) => {}
+            Err(reason) => assert_clear_about(&reason, text),
+        }
+    }
+});
+
+fn check(manifest: Manifest, syntax: &str, text: &[u8]) {
+    if syntax == "json" {
+        // Not one of the user's keys is lost, nor changed.
+        let mut all: serde_json::Map<_, _> = serde_json::from_slice(text).unwrap();
+        all.retain(|key, _| !KEYS.contains(&key.as_str()));
+        assert_eq!(manifest.metadata, all);
+    }
+    assert!(serde_json::to_string(&manifest.metadata).is_ok());
+    manifest.doubts().iter().for_each(|doubt| assert_clear(doubt));
+    let (offset, reserved) = (manifest.declared.offset, manifest.declared.reserved);
+    let dump = match manifest.dump(&name("scan.raw")) {
+        Ok(dump) => dump,
+        Err(reason) => return assert_clear(&reason),
+    };
+    match reserved {
+        Some(reserved) => {
+            assert!(matches!(dump.front, Front::Reserved(bytes) if bytes == reserved.bytes()));
+            assert_eq!(dump.data_offset, reserved.bytes());
+        }
+        None => assert_eq!(dump.data_offset, offset),
+    }
+    assert_becomes_an_array(&dump);
+}

@@ -1,0 +1,214 @@
+//! What the fuzz targets assert of whatever npyd accepts, and of what it says where it does not.
+
+use npyd::config::Readers;
+use npyd::disk::FsInfo;
+use npyd::npy::{Header, Kind, Preamble, parse_header};
+use npyd::plan::{Plan, Terms, Work};
+use npyd::recognize::formats::FORMATS;
+use npyd::recognize::sidecar::Found;
+use npyd::recognize::{Dump, FileName, Fit, Front};
+
+/// The most characters of a message that a person reads to its end.
+const MESSAGE_MAX: usize = 1000;
+
+/// The most characters of a header that np.load takes.
+const TEXT_MAX: usize = 10_000;
+
+/// What a disk writes whole or not at all, in bytes.
+const SECTOR: usize = 512;
+
+/// A plain file name.
+///
+/// # Panics
+/// Where it is none: a mistake of the target.
+#[must_use]
+pub fn name(text: &str) -> FileName {
+    FileName::try_from(text.to_owned()).unwrap()
+}
+
+/// A message that may stand in a terminal and in a log, whatever it quotes.
+///
+/// # Panics
+/// Where it may not.
+pub fn assert_clear(message: &str) {
+    assert!(!message.trim().is_empty(), "an error without a word");
+    assert!(!message.ends_with('.') || message.ends_with("..."), "a full stop: {message}");
+    assert!(!message.chars().any(char::is_control), "control characters: {message:?}");
+    let len = message.chars().count();
+    assert!(len <= MESSAGE_MAX, "{len} characters: {message:.200}");
+}
+
+/// The same of a message about a text: the line that it names is there.
+///
+/// # Panics
+/// Where it is not.
+pub fn assert_clear_about(message: &str, text: &[u8]) {
+    assert_clear(message);
+    if let Some((_, rest)) = message.split_once("line ")
+        && let Ok(line) = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("").parse()
+    {
+        let lines = text.split(|byte| *byte == b'\n').count();
+        assert!((1..=lines).contains(&line), "line {line} of {lines}: {message}");
+    }
+}
+
+/// Header bytes that np.load takes for just this array.
+///
+/// # Panics
+/// Where it would not.
+pub fn assert_loads(head: &[u8], header: &Header) {
+    let preamble = Preamble::read(head).unwrap().expect("a header begins with its magic");
+    assert_eq!(preamble.kind, Kind::Final);
+    assert_eq!(preamble.data_offset, head.len() as u64);
+    assert!(text_len(head, preamble.major) <= TEXT_MAX);
+    assert_eq!(head.last(), Some(&b'\n'));
+    let layout = parse_header(&preamble, head, head.len() as u64 + header.data_len()).unwrap();
+    assert!(layout.header().unwrap().is_equal(header), "{layout:?} is not {header:?}");
+}
+
+/// Characters of a header's text.
+///
+/// # Panics
+/// Where the text is not in its version's encoding.
+#[must_use]
+pub fn text_len(head: &[u8], major: u8) -> usize {
+    match major {
+        1 => head.len() - 10,
+        2 => head.len() - 12,
+        _ => str::from_utf8(&head[12..]).unwrap().chars().count(),
+    }
+}
+
+/// A dump for which a data file of any size is either told what is wrong with it, or becomes an
+/// array by each route that the terms allow.
+///
+/// # Panics
+/// Where it does not.
+pub fn assert_becomes_an_array(dump: &Dump) {
+    dump.doubts.iter().for_each(|doubt| assert_clear(doubt));
+    let least = dump.least_file_len().expect("its size was checked");
+    let record = dump.layout.record_len();
+    let beyond = [0, 1, record, record.saturating_mul(3), record.saturating_add(1), 1 << 40];
+    let sizes = beyond.into_iter().map(|beyond| least.saturating_add(beyond));
+    let sizes = sizes.chain([0, least.saturating_sub(1), i64::MAX.unsigned_abs()]);
+    for size in sizes.chain(dump.told.file_len).filter(|size| i64::try_from(*size).is_ok()) {
+        for allow_trailing in [false, true] {
+            let fit = dump.fit(size, allow_trailing);
+            assert_clear(&fit.to_string());
+            if !matches!(fit, Fit::Whole { .. }) {
+                continue;
+            }
+            match dump.header(size) {
+                Ok(header) => assert_fits(dump, &header, size, allow_trailing),
+                Err(reason) => assert_clear(&reason),
+            }
+        }
+        if let Some(salvaged) = dump.salvaged_header(size) {
+            assert!(salvaged.data_len() <= size.saturating_sub(dump.data_offset));
+        }
+    }
+}
+
+fn assert_fits(dump: &Dump, header: &Header, size: u64, allow_trailing: bool) {
+    let around = dump.data_offset + dump.trailing;
+    let data = header.data_len();
+    if allow_trailing {
+        assert!(around + data <= size);
+    } else {
+        assert_eq!(around + data, size);
+    }
+    assert_loads(&header.numpy_bytes(), header);
+    for kind in ["ext4", "btrfs", "tmpfs"] {
+        for readers in [Readers::Numpy, Readers::Any] {
+            for keeps_source in [false, true] {
+                let file_system = FsInfo { kind: kind.to_owned(), network: false, free: u64::MAX };
+                let terms = Terms {
+                    readers,
+                    same_file_system: true,
+                    file_system,
+                    files: 1,
+                    keeps_source,
+                    has_intents: true,
+                    ruled_out: Vec::new(),
+                };
+                assert_right(dump, &Plan::new(dump, header.clone(), size, &terms));
+            }
+        }
+    }
+}
+
+/// A plan that makes the array whatever happens in the middle of it.
+fn assert_right(dump: &Dump, plan: &Plan) {
+    plan.passed_over.iter().for_each(|passed| assert_clear(&passed.to_string()));
+    assert_loads(&plan.head(dump), &plan.header);
+    let Work::InPlace(writes) = &plan.work else { return };
+    let mut head = match &dump.front {
+        Front::Header(own) => own.bytes.clone(),
+        _ => vec![0; usize::try_from(dump.data_offset).unwrap()],
+    };
+    assert_eq!(head.len() as u64, dump.data_offset, "the data begin behind the header");
+    for write in writes {
+        let at = usize::try_from(write.at).unwrap();
+        let is_torn = at / SECTOR != (at + write.bytes.len() - 1) / SECTOR;
+        let has_magic = matches!(dump.front, Front::Header(_)) || at < 8;
+        assert!(!is_torn || !has_magic, "a crash may leave half of {write:?}");
+        head[at..][..write.bytes.len()].copy_from_slice(&write.bytes);
+        // A crash here leaves what can be done again, or what is right.
+        match Preamble::read(&head).unwrap_or(None) {
+            Some(Preamble { kind: Kind::Final, .. }) => assert_loads(&head, &plan.header),
+            Some(pending) => {
+                parse_header(&pending, &head, i64::MAX.unsigned_abs()).unwrap();
+            }
+            None => assert!(matches!(dump.front, Front::Reserved(_))),
+        }
+    }
+    assert_loads(&head, &plan.header);
+}
+
+/// A name that a sidecar of each format has; an input's first byte says which it is.
+const SIDECARS: [(&str, &str); 12] = [
+    ("ENVI", "scan.hdr"),
+    ("MetaImage", "scan.mhd"),
+    ("SigMF", "scan.sigmf-meta"),
+    ("NRRD", "scan.nhdr"),
+    ("SpikeGLX", "scan.meta"),
+    ("BrainVision", "scan.vhdr"),
+    ("Open Ephys", "structure.oebin"),
+    ("RPL", "scan.rpl"),
+    ("EHdr", "scan.hdr"),
+    ("SpikeInterface", "binary.json"),
+    ("Neuroscope", "scan.xml"),
+    ("EMPAD", "scan.xml"),
+];
+
+/// The target of all formats of sidecars.
+///
+/// # Panics
+/// Where the format accepts what it should not, or says badly why it does not.
+pub fn sidecar(input: &[u8]) {
+    let Some((which, text)) = input.split_first() else { return };
+    let (format, sidecar) = SIDECARS[usize::from(*which) % SIDECARS.len()];
+    let format = FORMATS.iter().find(|it| it.name == format).expect("the format is in the list");
+    assert!((format.is_named)(sidecar), "{sidecar}");
+    let described = match format.describe(&name(sidecar), text) {
+        Err(reason) => return assert_clear_about(&reason, text),
+        Ok(None) => return,
+        Ok(Some(described)) => described,
+    };
+    assert!(!described.is_empty());
+    for one in described {
+        for path in one.data.paths().iter().chain(&one.row_counts) {
+            let plain = path.as_path().components();
+            assert!(plain.into_iter().all(|it| matches!(it, std::path::Component::Normal(_))));
+        }
+        for (file_len, lines_end, counted) in
+            [(0, None, 0), (1 << 20, Some(100), 1), (i64::MAX.unsigned_abs(), Some(0), 7)]
+        {
+            let found = Found { file_len, lines_end, counted };
+            match one.clone().dump(format, &name("scan.raw"), found) {
+                Ok(dump) => assert_becomes_an_array(&dump),
+                Err(reason) => assert_clear(&reason),
+            }
+        }
+    }
+}
