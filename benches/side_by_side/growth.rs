@@ -1,53 +1,36 @@
-//! Routes that move no data, on a small and on a large dump: their time must not grow with it.
+//! How the time of the routes that move no data grows with the size of the dump.
 
-use crate::contender::{Contender, Setup};
 use crate::options::Size;
-use crate::race::{self, Lane};
-use crate::site::Site;
+use crate::race::Lane;
 use crate::spread::ratio;
-use crate::{Bench, Fallible, table};
+use crate::table;
 
+/// From here on a dump is more than the routes' own work.
 const SMALL: Size = Size(64 << 20);
 
-/// Prints the times at both sizes, for every such route of the file system.
-pub(crate) fn measure(bench: &Bench, site: &Site) -> Fallible<()> {
-    let large = bench.options.large;
-    // A reflink of unwritten memory and a copy within memory are no matter of this.
-    let mut setups = Vec::new();
-    for setup in Setup::ALL {
-        let run = Contender::Npyd(setup).run(site, &bench.python, SMALL, false)?;
-        let route = run.receipt.map(|(route, _)| route).unwrap_or_default();
-        if route != "copy"
-            && !setups.iter().any(|(_, known)| setup != Setup::Pending && *known == route)
-        {
-            setups.push((setup, route));
-        }
+/// Prints the ratio between the largest and the smallest measured dump that is not small.
+pub(crate) fn print(of: &str, sizes: &[(Size, Vec<Lane>)]) {
+    let large = sizes.iter().filter(|(size, _)| *size >= SMALL);
+    let (Some((small, few)), Some((big, many))) =
+        (large.clone().min_by_key(|it| it.0), large.max_by_key(|it| it.0))
+    else {
+        return;
+    };
+    if small == big {
+        return;
     }
-    let title = format!("From {SMALL} to {large} on {}", site.kind.title());
-    if !site.has_room(large.0)? {
-        println!("Left out for want of room: {title}.\n");
-        return Ok(());
+    let rows: Vec<_> = many
+        .iter()
+        .filter(|lane| lane.moves_nothing())
+        .filter_map(|lane| row(few.iter().find(|it| it.contender == lane.contender)?, lane))
+        .collect();
+    if !rows.is_empty() {
+        let title = format!("{big} against {small} on {of}");
+        table::print(&title, &["route", "npyd", "by its receipt"], &rows);
     }
-    let contenders = || setups.iter().map(|(setup, _)| Contender::Npyd(*setup)).collect();
-    let small = race::lanes(bench, site, SMALL, contenders())?;
-    let big = race::lanes(bench, site, large, contenders())?;
-    let rows: Vec<_> = small.iter().zip(&big).filter_map(|(small, big)| row(small, big)).collect();
-    let (small, big) = (format!("npyd, {SMALL}"), format!("npyd, {large}"));
-    let (small_work, big_work) = (format!("by its receipt, {SMALL}"), format!("{large}"));
-    let head = ["route", &small, &big, "ratio", &small_work, &big_work, "ratio"];
-    table::print(&title, &head, &rows);
-    Ok(())
 }
 
 fn row(small: &Lane, big: &Lane) -> Option<Vec<String>> {
-    let (times, works) = ((small.times()?, big.times()?), (small.work()?, big.work()?));
-    Some(vec![
-        big.title(),
-        times.0.to_string(),
-        times.1.to_string(),
-        ratio(times.1.median(), times.0.median()),
-        works.0.to_string(),
-        works.1.to_string(),
-        ratio(works.1.median(), works.0.median()),
-    ])
+    let process = ratio(big.times()?.median(), small.times()?.median());
+    Some(vec![big.title(), process, ratio(big.work()?.median(), small.work()?.median())])
 }

@@ -87,9 +87,6 @@ impl Bench {
         if self.options.wants_routes() {
             race::measure(self, site)?;
         }
-        if self.options.wants(Part::Growth) {
-            growth::measure(self, site)?;
-        }
         if self.options.wants(Part::Memory) {
             memory::measure(self, site, seen)?;
         }

@@ -12,9 +12,12 @@ use crate::is_root;
 #[derive(Parser)]
 pub(crate) struct Options {
     /// Sizes of the dumps that the routes and their peers are measured with
-    #[arg(long, value_delimiter = ',', default_value = "64KiB,1MiB,64MiB,1GiB")]
+    #[arg(long, value_delimiter = ',', default_value = "64KiB,1MiB,64MiB,1GiB,4GiB")]
     pub(crate) sizes: Vec<Size>,
-    /// The larger of the two sizes in the part `growth`, and the size in the part `memory`
+    /// The largest dump that is copied, by npyd or by a peer; larger ones take other routes only
+    #[arg(long, default_value = "1GiB")]
+    pub(crate) copy_up_to: Size,
+    /// The size of the dump in the part `memory`
     #[arg(long, default_value = "4GiB")]
     pub(crate) large: Size,
     /// How often each is measured
@@ -58,8 +61,6 @@ pub(crate) enum Part {
     InsertRange,
     /// The route `copy`, the same
     Copy,
-    /// How the time of routes that move no data grows with the size
-    Growth,
     /// The daemon's peak memory
     Memory,
     /// Many small drops at once

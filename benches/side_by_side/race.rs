@@ -1,13 +1,19 @@
 //! npyd's routes and their peers on dumps of several sizes, in turn.
 
-use crate::contender::{Contender, Peer, Run};
+use crate::contender::{Contender, Peer, Run, Setup};
 use crate::options::Size;
 use crate::site::Site;
 use crate::spread::{Spread, ratio};
-use crate::{Bench, Fallible, table};
+use crate::{Bench, Fallible, growth, table};
 
 const PEERS: [Peer; 5] =
     [Peer::OpenMemmap, Peer::SaveMemmap, Peer::SaveCopy, Peer::Cp, Peer::CpBytes];
+
+/// The route that moves all bytes.
+const COPY: &str = "copy";
+
+/// Large enough for every route to be taken.
+const PROBE: Size = Size(64 << 20);
 
 /// One contender's measurements at one size.
 pub(crate) struct Lane {
@@ -33,9 +39,14 @@ impl Lane {
     pub(crate) fn title(&self) -> String {
         let route = self.route.as_deref().unwrap_or_default();
         match self.contender {
-            Contender::Npyd(crate::contender::Setup::Pending) => format!("{route}, pending"),
+            Contender::Npyd(Setup::Pending) => format!("{route}, pending"),
             _ => route.to_owned(),
         }
+    }
+
+    /// Whether npyd took a route that moves no data.
+    pub(crate) fn moves_nothing(&self) -> bool {
+        self.route.as_deref().is_some_and(|route| route != COPY)
     }
 
     fn peak_kib(&self) -> Option<u64> {
@@ -46,23 +57,40 @@ impl Lane {
 /// Prints a table of all sizes on one file system.
 pub(crate) fn measure(bench: &Bench, site: &Site) -> Fallible<()> {
     let mut rows = Vec::new();
+    let mut measured = Vec::new();
     for &size in &bench.options.sizes {
-        if !site.has_room(2 * size.0)? {
+        let copies = size <= bench.options.copy_up_to;
+        if !site.has_room(if copies { 2 * size.0 } else { size.0 })? {
             println!("Left out for want of room: {size} on {}.\n", site.kind.title());
             continue;
         }
-        let lanes = lanes(bench, site, size, Contender::all())?;
+        let contenders = if copies { Contender::all() } else { moving_nothing(bench, site)? };
+        let lanes = lanes(bench, site, size, contenders)?;
         rows.extend(rows_of(size, &lanes));
+        measured.push((size, lanes));
     }
     let titles = PEERS.map(Peer::title);
     let head = [&["size", "", "npyd", "by its receipt"], &titles[..]].concat();
     table::print(&format!("Routes and peers on {}", site.kind.title()), &head, &rows);
+    growth::print(&site.kind.title(), &measured);
     Ok(())
+}
+
+/// Those who make the array here without moving the data.
+fn moving_nothing(bench: &Bench, site: &Site) -> Fallible<Vec<Contender>> {
+    let mut found = Vec::new();
+    for contender in Setup::ALL.map(Contender::Npyd) {
+        let run = contender.run(site, &bench.python, PROBE, false)?;
+        if run.receipt.is_some_and(|(route, _)| route != COPY) {
+            found.push(contender);
+        }
+    }
+    Ok(found)
 }
 
 /// Measures contenders in turn. The first round counts for nothing but to verify what each makes,
 /// and to learn npyd's routes: who makes it the same way as another is left out.
-pub(crate) fn lanes(
+fn lanes(
     bench: &Bench,
     site: &Site,
     size: Size,
@@ -77,7 +105,7 @@ pub(crate) fn lanes(
         }
         let route = contender.run(site, python, size, true)?.receipt.map(|(route, _)| route);
         let is_new = |route: &String| {
-            let pending = contender == Contender::Npyd(crate::contender::Setup::Pending);
+            let pending = contender == Contender::Npyd(Setup::Pending);
             options.wants_route(route)
                 && (pending || lanes.iter().all(|lane| lane.route.as_ref() != Some(route)))
         };
@@ -110,6 +138,9 @@ fn rows_of(size: Size, lanes: &[Lane]) -> Vec<Vec<String>> {
         let own = lane.times().map_or(f64::NAN, |times| times.median());
         let ratios = cells(&|peer| peer.times().map(|times| ratio(times.median(), own)));
         rows.push(row(lane.title(), text(lane.times()), text(lane.work()), ratios));
+    }
+    if lanes.iter().all(|lane| lane.route.is_some()) {
+        return rows; // no peers at this size
     }
     let times = cells(&|peer| peer.times().map(|times| times.to_string()));
     rows.push(row("their time".to_owned(), String::new(), String::new(), times));
