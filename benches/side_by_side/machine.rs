@@ -28,7 +28,10 @@ pub(crate) fn describe(dir: &Path, python: &Python) -> Fallible<()> {
             "kernel",
             format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
         ),
-        ("working file system", format!("{}, mounted {}", mount.kind, mount.options)),
+        (
+            "working file system",
+            format!("{}{}, mounted {}", mount.kind, mount.journal(), mount.options),
+        ),
         ("disk", disk(&mount.device)),
         ("versions", format!("npyd {}, {}", env!("CARGO_PKG_VERSION"), python.versions()?)),
     ];
@@ -56,6 +59,17 @@ struct Mount {
     kind: String,
     options: String,
     device: String,
+}
+
+impl Mount {
+    /// Whether an ext4 is one that was made without a journal, which syncs in another way.
+    fn journal(&self) -> &'static str {
+        let name = format!("{}-", self.device.trim_start_matches("/dev/"));
+        let mut journals = fs::read_dir("/proc/fs/jbd2").into_iter().flatten().flatten();
+        let has_one =
+            journals.any(|journal| journal.file_name().to_string_lossy().starts_with(&name));
+        if self.kind == "ext4" && !has_one { " without a journal" } else { "" }
+    }
 }
 
 /// The mount that a directory is on: the last one whose place is the longest part of its path.
