@@ -1,7 +1,7 @@
 //! npyd side by side with what people use instead, as Markdown tables on standard output.
 //!
-//! `cargo bench` measures everything in a quarter of an hour; `cargo bench -- --help` tells how to
-//! measure less, more or elsewhere. docs/performance.md says what is measured, and how.
+//! `cargo bench` measures everything; `cargo bench -- --help` tells how to measure less, more or
+//! elsewhere. docs/performance.md says what is measured, and how.
 
 #![expect(clippy::similar_names, reason = "sites and sizes are what this is about")]
 
