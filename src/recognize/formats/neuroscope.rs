@@ -106,7 +106,8 @@ mod tests {
     }
 
     const PARAMETERS: &str = "<parameters>\n<acquisitionSystem>\n<nBits>16</nBits>\n\
-        <nChannels>4</nChannels>\n<samplingRate>20000</samplingRate>\n<voltageRange>20</voltageRange>\n\
+        <nChannels>4</nChannels>\n<samplingRate>20000</samplingRate>\n\
+        <voltageRange>20</voltageRange>\n\
         </acquisitionSystem>\n<fieldPotentials><lfpSamplingRate>1250</lfpSamplingRate>\n\
         </fieldPotentials></parameters>";
 
