@@ -9,6 +9,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::Errno;
 
 use super::error::OPEN_DIR;
+use super::lease::Lease;
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -249,12 +250,22 @@ impl Dir {
             .map_err(|errno| self.error_at("remove", name, errno))
     }
 
-    /// Removes a file if the name still means it; `false` where it does not.
-    pub fn remove_if_same(&self, name: &Path, file: &DataFile) -> Result<bool> {
-        match self.take_if_same(name, file)? {
-            Some(private) => self.unlink(&private).map(|()| true),
-            None => Ok(false),
+    /// Removes a file if the name still means it, and it is still what it was `before`; `false`
+    /// where it is not. Nobody can write to it in between, where the kernel grants leases.
+    pub fn remove_if_unchanged(&self, name: &Path, file: &DataFile, before: &Stat) -> Result<bool> {
+        let lease = Lease::take(file);
+        if !file.stat()?.is_unchanged_since(before) {
+            return Ok(false);
         }
+        let Some(private) = self.take_if_same(name, file)? else { return Ok(false) };
+        // The renaming itself has changed the time of the last change.
+        let content = |stat: &Stat| (stat.size, stat.mtime_ns);
+        let is_whole = lease.as_ref().is_none_or(Lease::is_whole);
+        if is_whole && content(&file.stat()?) == content(before) {
+            return self.unlink(&private).map(|()| true);
+        }
+        self.rename_noreplace(&private, self, name)?;
+        Ok(false)
     }
 
     /// Moves a file if the name still means it, and the new name is free.
@@ -431,7 +442,7 @@ mod tests {
         let old = open(&dir, "a").unwrap();
         std_fs::write(&b, "new").unwrap();
         std_fs::rename(&b, &a).unwrap();
-        assert!(!dir.remove_if_same(name, &old).unwrap());
+        assert!(!dir.remove_if_unchanged(name, &old, &old.stat().unwrap()).unwrap());
         assert_eq!(dir.move_if_same(name, &old, &dir, Path::new("c")).unwrap(), Moved::NotSame);
         assert_eq!(std_fs::read_to_string(&a).unwrap(), "new");
 
@@ -442,7 +453,10 @@ mod tests {
             Moved::TargetExists
         );
         assert_eq!(dir.move_if_same(name, &new, &dir, Path::new("c")).unwrap(), Moved::Moved);
-        assert!(dir.remove_if_same(Path::new("c"), &new).unwrap());
+        let (name, before) = (Path::new("c"), new.stat().unwrap());
+        std_fs::write(temp.path().join("c"), "newer").unwrap();
+        assert!(!dir.remove_if_unchanged(name, &new, &before).unwrap());
+        assert!(dir.remove_if_unchanged(name, &new, &new.stat().unwrap()).unwrap());
         assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Halt, Settled, Site, check_source, mirrored, unlike_configured};
 use crate::candidate::{Candidate, Sidecar};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output};
+use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat};
 use crate::plan::Route;
 use crate::receipt::Event;
 use crate::recognize::FileName;
@@ -50,7 +50,8 @@ pub(super) fn dispose(
             halt => return Err(halt),
         },
         Disposition::Remove => {
-            site.source.remove_if_same(candidate.name.as_ref(), &candidate.file)?
+            let Candidate { name, file, stat, .. } = candidate;
+            site.source.remove_if_unchanged(name.as_ref(), file, stat)?
         }
         Disposition::Archive => {
             let archive = archive_dir(settled)?;
@@ -183,17 +184,17 @@ fn move_away(
             Moved::NotSame => return Ok(false),
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
-                copy_whole(file, to_dir, &to)?;
-                return from.remove_if_same(name.as_ref(), file);
+                let before = copy_whole(file, to_dir, &to)?;
+                return from.remove_if_unchanged(name.as_ref(), file, &before);
             }
         }
     }
     Err(to_dir.no_name_left(to.as_ref()))
 }
 
-/// Copies a file to another file system, under the first free name. All that was written to it is
-/// in the copy, or it is an error.
-fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<()> {
+/// Copies a file to another file system, under the first free name, and tells what it was. All that
+/// was written to it by then is in the copy, or it is an error.
+fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<Stat> {
     let before = source.stat()?;
     let check = || {
         let written = source.writer() == disk::Writer::Present;
@@ -211,7 +212,7 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<()> {
             output.file().narrow_rights(&before)?;
             check()?;
             publish_numbered(&mut output, to_dir, &to.to_string_lossy())?;
-            check()
+            check().map(|()| before)
         }
         Err(CopyError::Disk(error)) => Err(error),
         Err(CopyError::Stopped | CopyError::SourceEnded { .. }) => Err(source.changed()),

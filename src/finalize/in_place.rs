@@ -89,11 +89,11 @@ fn rename(
         // to different quota projects, or be encrypted differently.
         Err(error) if error.is_other_file_system() => {
             let file = &settled.candidate.file;
-            let mut copy = copy::duplicate(file, site, progress)?;
+            let (mut copy, before) = copy::duplicate(file, site, progress)?;
             copy.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
             let published = copy.publish(output.as_ref(), replace)?;
             if published {
-                site.source.remove_if_same(name.as_ref(), file)?;
+                site.source.remove_if_unchanged(name.as_ref(), file, &before)?;
             }
             Ok(published)
         }
