@@ -176,7 +176,7 @@ fn move_away(
     to: &FileName,
 ) -> disk::Result<bool> {
     for to in numbered(to.as_str()) {
-        match from.move_if_same(name.as_ref(), file, to_dir, &to)? {
+        match from.move_if_same(name.as_ref(), file, to_dir, &to, false)? {
             Moved::Moved => {
                 to_dir.sync()?;
                 return Ok(true);
