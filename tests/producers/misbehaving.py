@@ -9,7 +9,7 @@
     replace PATH COUNT VALUE   moves another file in its place
     rename PATH OTHER          renames it
     unlink PATH                removes it
-    map PATH COUNT             maps it for writing, makes it so long, and closes the descriptor
+    map PATH COUNT             makes a file so long, maps it for writing, and closes every descriptor
     store AT VALUE             writes a byte through the mapping
     unmap                      ends the mapping
     open PATH NAME             holds it open for writing, under a name of ours
@@ -79,11 +79,13 @@ def replace(path, count, value):
 
 def map_file(path, count):
     global mapping
-    with open(path, "r+b") as file:
+    with open(path, "wb+") as file:
         file.truncate(int(count))
-        descriptor = os.dup(file.fileno())
-    mapping = mmap.mmap(descriptor, int(count))
-    os.close(descriptor)
+        mapping = mmap.mmap(file.fileno(), int(count))
+    # Python's mapping keeps a descriptor of its own.
+    for descriptor in os.listdir("/proc/self/fd"):
+        if os.path.realpath(f"/proc/self/fd/{descriptor}") == os.path.realpath(path):
+            os.close(int(descriptor))
 
 
 def store(at, value):
@@ -91,7 +93,10 @@ def store(at, value):
 
 
 def unmap():
-    mapping.close()
+    global mapping
+    # Its descriptor is closed already, and its number may be another's by now.
+    os.open("/dev/null", os.O_RDONLY)
+    mapping = None
 
 
 def open_file(path, name):
