@@ -9,6 +9,8 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::Errno;
 
 use super::error::OPEN_DIR;
+use super::lease::Lease;
+use super::output::own_name;
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -261,37 +263,60 @@ impl Dir {
         }
     }
 
-    /// Removes a file if the name still means it; `false` where it does not.
-    pub fn remove_if_same(&self, name: &Path, file: &DataFile) -> Result<bool> {
-        match self.take_if_same(name, file)? {
-            Some(private) => self.unlink(&private).map(|()| true),
-            None => Ok(false),
+    /// Removes a file if the name still means it, and it is still what it was `before`; `false`
+    /// where it is not. Nobody can write to it in between, where the kernel grants leases.
+    pub fn remove_if_unchanged(&self, name: &Path, file: &DataFile, before: &Stat) -> Result<bool> {
+        let lease = Lease::take(file);
+        if !file.stat()?.is_unchanged_since(before) {
+            return Ok(false);
         }
+        let Some(private) = self.take_if_same(name, file)? else { return Ok(false) };
+        // The renaming itself has changed the time of the last change.
+        let content = |stat: &Stat| (stat.size, stat.mtime_ns);
+        let is_whole = lease.as_ref().is_none_or(Lease::is_whole);
+        if is_whole && content(&file.stat()?) == content(before) {
+            return self.unlink(&private).map(|()| true);
+        }
+        self.rename_noreplace(&private, self, name)?;
+        Ok(false)
     }
 
-    /// Moves a file if the name still means it, and the new name is free.
+    /// Moves a file if the name still means it, and the new name is free or may be `replace`d.
     pub fn move_if_same(
         &self,
         name: &Path,
         file: &DataFile,
         to_dir: &Dir,
         to: &Path,
+        replace: bool,
     ) -> Result<Moved> {
         if !self.means(name, file)? {
             return Ok(Moved::NotSame);
         }
-        if to_dir.stat(to)?.is_some() {
+        if !replace && to_dir.stat(to)?.is_some() {
             return Ok(Moved::TargetExists);
         }
         if !to_dir.is_on_mount_of(self)? {
             return Ok(Moved::OtherFileSystem);
         }
         let Some(private) = self.take_if_same(name, file)? else { return Ok(Moved::NotSame) };
-        let moved = self.rename_noreplace(&private, to_dir, to);
+        let moved = if replace {
+            self.rename_replace(&private, to_dir, to).map(|()| true)
+        } else {
+            self.rename_noreplace(&private, to_dir, to)
+        };
         if !matches!(moved, Ok(true)) {
             self.rename_noreplace(&private, self, name)?;
         }
         match moved {
+            Ok(true) if !to_dir.means(to, file)? => {
+                // Who owns the directory may rename even there. What that was goes back; the name
+                // nobody foresees is for when its own is taken.
+                if !to_dir.rename_noreplace(to, self, name)? {
+                    to_dir.rename_noreplace(to, self, own_name().as_ref())?;
+                }
+                Ok(Moved::NotSame)
+            }
             Ok(true) => Ok(Moved::Moved),
             Ok(false) => Ok(Moved::TargetExists),
             Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
@@ -443,18 +468,24 @@ mod tests {
         let old = open(&dir, "a").unwrap();
         std_fs::write(&b, "new").unwrap();
         std_fs::rename(&b, &a).unwrap();
-        assert!(!dir.remove_if_same(name, &old).unwrap());
-        assert_eq!(dir.move_if_same(name, &old, &dir, Path::new("c")).unwrap(), Moved::NotSame);
+        assert!(!dir.remove_if_unchanged(name, &old, &old.stat().unwrap()).unwrap());
+        assert_eq!(
+            dir.move_if_same(name, &old, &dir, "c".as_ref(), false).unwrap(),
+            Moved::NotSame
+        );
         assert_eq!(std_fs::read_to_string(&a).unwrap(), "new");
 
         let new = open(&dir, "a").unwrap();
         std_fs::write(&b, "in the way").unwrap();
         assert_eq!(
-            dir.move_if_same(name, &new, &dir, Path::new("b")).unwrap(),
+            dir.move_if_same(name, &new, &dir, "b".as_ref(), false).unwrap(),
             Moved::TargetExists
         );
-        assert_eq!(dir.move_if_same(name, &new, &dir, Path::new("c")).unwrap(), Moved::Moved);
-        assert!(dir.remove_if_same(Path::new("c"), &new).unwrap());
+        assert_eq!(dir.move_if_same(name, &new, &dir, "c".as_ref(), false).unwrap(), Moved::Moved);
+        let (name, before) = (Path::new("c"), new.stat().unwrap());
+        std_fs::write(temp.path().join("c"), "newer").unwrap();
+        assert!(!dir.remove_if_unchanged(name, &new, &before).unwrap());
+        assert!(dir.remove_if_unchanged(name, &new, &new.stat().unwrap()).unwrap());
         assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
     }
 

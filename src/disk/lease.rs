@@ -1,7 +1,7 @@
 //! The lease probe: does anybody have a file open for writing, or mapped so?
 //!
 //! A read lease is granted only when nobody does (`fcntl(2)`, "Leases"). It is released at once: a
-//! writer's open would have to wait for it.
+//! writer's open would have to wait for it. Only while a file is removed it is held for a moment.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -35,6 +35,33 @@ pub(super) fn probe(fd: impl AsFd) -> Writer {
 pub(super) fn is_sole(fd: impl AsFd) -> bool {
     ignore_lease_signals();
     set_lease(&fd, libc::F_WRLCK).and_then(|()| set_lease(&fd, libc::F_UNLCK)).is_ok()
+}
+
+/// A read lease that is held: whoever opens the file for writing or cuts it breaks the lease first,
+/// and waits until it ends.
+pub(super) struct Lease<'a, F: AsFd>(&'a F);
+
+impl<'a, F: AsFd> Lease<'a, F> {
+    /// Takes a lease on a file that is open for reading only; `None` where somebody writes to it,
+    /// or the kernel grants none.
+    pub(super) fn take(file: &'a F) -> Option<Self> {
+        ignore_lease_signals();
+        set_lease(file, libc::F_RDLCK).is_ok().then(|| Lease(file))
+    }
+
+    /// Whether nobody has wanted to write to the file since.
+    pub(super) fn is_whole(&self) -> bool {
+        // SAFETY: the descriptor is open for as long as the file is borrowed; no memory is passed.
+        let kind = unsafe { libc::fcntl(self.0.as_fd().as_raw_fd(), libc::F_GETLEASE) };
+        kind == libc::F_RDLCK
+    }
+}
+
+impl<F: AsFd> Drop for Lease<'_, F> {
+    fn drop(&mut self) {
+        // It fails only where the kernel has ended the lease already.
+        let _ = set_lease(self.0, libc::F_UNLCK);
+    }
 }
 
 fn set_lease(fd: &impl AsFd, kind: i32) -> io::Result<()> {

@@ -188,7 +188,7 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
 }
 
 /// A name nobody else uses: npyd's mark, the process, and a number that does not repeat soon.
-fn own_name() -> String {
+pub(super) fn own_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let clock = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);

@@ -163,7 +163,12 @@ impl<'a> Begun<'a> {
         output.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
         #[cfg(feature = "sabotage")]
         if crate::disk::leaves_out("source-last") {
-            site.source.remove_if_same(settled.candidate.name.as_ref(), &settled.candidate.file)?;
+            let candidate = &settled.candidate;
+            site.source.remove_if_unchanged(
+                candidate.name.as_ref(),
+                &candidate.file,
+                &candidate.stat,
+            )?;
         }
         self.output = Some(output);
         Ok(())

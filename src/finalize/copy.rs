@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Halt, Settled, Site, hash, verify};
-use crate::disk::{self, CopyError, DataFile, Output, Stretch};
+use crate::disk::{self, CopyError, DataFile, Output, Stat, Stretch};
 use crate::plan::NewFile;
 use crate::progress::Progress;
 
@@ -39,12 +39,13 @@ pub(super) fn fill(
     Ok(output)
 }
 
-/// Copies a file as it is, which may be written to no more until the copy is made.
+/// Copies a file as it is, which may be written to no more until the copy is made, and tells what
+/// it was.
 pub(super) fn duplicate(
     source: &DataFile,
     site: &Site,
     progress: &mut Progress,
-) -> Result<Output, Halt> {
+) -> Result<(Output, Stat), Halt> {
     let before = source.stat()?;
     let output = Output::create(&site.output, before.size)?;
     progress.expect(before.size);
@@ -54,7 +55,7 @@ pub(super) fn duplicate(
     if !source.stat()?.is_unchanged_since(&before) {
         return Err(Halt::Again("it changed while it was copied".to_owned()));
     }
-    Ok(output)
+    Ok((output, before))
 }
 
 fn run(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Halt, Settled, Site, check_source, mirrored, unlike_configured};
 use crate::candidate::{Candidate, Sidecar};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stretch};
+use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch};
 use crate::look::Leftover;
 use crate::plan::Route;
 use crate::receipt::Event;
@@ -50,10 +50,10 @@ pub(super) fn dispose(
             Halt::Again(_) => false,
             halt => return Err(halt),
         },
-        _ => put_away(settled, site, &candidate.name, &candidate.file)?,
+        _ => put_away(settled, site, &candidate.name, &candidate.file, &candidate.stat)?,
     };
     for part in &candidate.parts {
-        gone = gone && put_away(settled, site, &part.name, &part.file)?;
+        gone = gone && put_away(settled, site, &part.name, &part.file, &part.stat)?;
     }
     if !gone {
         return Ok(unlike_configured(disposition));
@@ -76,11 +76,12 @@ fn put_away(
     site: &Site,
     name: &FileName,
     file: &DataFile,
+    stat: &Stat,
 ) -> Result<bool, Halt> {
     Ok(if settled.inbox.source == Disposition::Archive {
         move_away(&site.source, name, file, &archive_dir(settled)?, name)?
     } else {
-        site.source.remove_if_same(name.as_ref(), file)?
+        site.source.remove_if_unchanged(name.as_ref(), file, stat)?
     })
 }
 
@@ -199,7 +200,7 @@ fn move_away(
     to: &FileName,
 ) -> disk::Result<bool> {
     for to in numbered(to.as_str()) {
-        match from.move_if_same(name.as_ref(), file, to_dir, &to)? {
+        match from.move_if_same(name.as_ref(), file, to_dir, &to, false)? {
             Moved::Moved => {
                 to_dir.sync()?;
                 return Ok(true);
@@ -207,17 +208,17 @@ fn move_away(
             Moved::NotSame => return Ok(false),
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
-                copy_whole(file, to_dir, &to)?;
-                return from.remove_if_same(name.as_ref(), file);
+                let before = copy_whole(file, to_dir, &to)?;
+                return from.remove_if_unchanged(name.as_ref(), file, &before);
             }
         }
     }
     Err(to_dir.no_name_left(to.as_ref()))
 }
 
-/// Copies a file to another file system, under the first free name. All that was written to it is
-/// in the copy, or it is an error.
-fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<()> {
+/// Copies a file to another file system, under the first free name, and tells what it was. All that
+/// was written to it by then is in the copy, or it is an error.
+fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<Stat> {
     let before = source.stat()?;
     let check = || {
         let written = source.writer() == disk::Writer::Present;
@@ -236,7 +237,7 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<()> {
             output.file().narrow_rights(&before)?;
             check()?;
             publish_numbered(&mut output, to_dir, &to.to_string_lossy())?;
-            check()
+            check().map(|()| before)
         }
         Err(CopyError::Disk(error)) => Err(error),
         Err(CopyError::Stopped | CopyError::SourceEnded { .. }) => Err(source.changed()),

@@ -7,7 +7,7 @@
 use super::{Halt, Settled, Site, copy};
 use crate::candidate::Candidate;
 use crate::config::OnConflict;
-use crate::disk::{DataFile, DiskError};
+use crate::disk::{DataFile, DiskError, Moved};
 use crate::look::SOURCE_ATTR;
 use crate::plan::Write;
 use crate::progress::Progress;
@@ -94,25 +94,22 @@ pub(super) fn rename(
     progress: &mut Progress,
 ) -> Result<bool, Halt> {
     let replace = settled.inbox.on_conflict == OnConflict::Replace;
-    let renamed = if replace {
-        site.source.rename_replace(name.as_ref(), &site.output, output.as_ref()).map(|()| true)
-    } else {
-        site.source.rename_noreplace(name.as_ref(), &site.output, output.as_ref())
-    };
-    match renamed {
+    let (file, to) = (&settled.candidate.file, output.as_ref());
+    match site.source.move_if_same(name.as_ref(), file, &site.output, to, replace)? {
+        Moved::Moved => Ok(true),
+        Moved::TargetExists => Ok(false),
+        Moved::NotSame => Err(Halt::Again("it was replaced by another file".to_owned())),
         // One mount does not always mean that files can be renamed: the two directories may belong
         // to different quota projects, or be encrypted differently.
-        Err(error) if error.is_other_file_system() => {
-            let file = &settled.candidate.file;
-            let mut copy = copy::duplicate(file, site, progress)?;
+        Moved::OtherFileSystem => {
+            let (mut copy, before) = copy::duplicate(file, site, progress)?;
             copy.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
             let published = copy.publish(output.as_ref(), replace)?;
             if published {
-                site.source.remove_if_same(name.as_ref(), file)?;
+                site.source.remove_if_unchanged(name.as_ref(), file, &before)?;
             }
             Ok(published)
         }
-        renamed => Ok(renamed?),
     }
 }
 

@@ -32,7 +32,8 @@ impl Patrol {
         let mut entries = dir.entries()?;
         if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
             disk::tidy(dir)?;
-            self.undo_interrupted(dir, &entries);
+            // It may just have got this name back.
+            self.undo_interrupted(dir, &dir.entries()?);
             entries = dir.entries()?;
         }
         entries.retain(|(_, kind)| *kind != EntryKind::Other);

@@ -33,7 +33,7 @@ fn sweep_with(site: &Site, file: Option<&str>, injection: &str) -> Option<Outcom
 fn a_rename_that_the_kernel_refuses() {
     let site = Site::new();
     site.drop_file("pending.npy.pending", PendingFile::ready(&[2]).with(&[1; 8]));
-    let Some(outcome) = sweep_with(&site, None, "renameat2:error=EXDEV:when=1") else { return };
+    let Some(outcome) = sweep_with(&site, None, "renameat2:error=EXDEV:when=2") else { return };
     assert_eq!(outcome.code, 0, "{outcome}");
     let array = site.read("out/pending.npy");
     assert!(array.starts_with(b"\x93NUMPY\x01\0") && array.ends_with(&[1; 8]));

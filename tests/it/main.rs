@@ -24,6 +24,7 @@ mod npy;
 // What becomes of a drop.
 mod conflict;
 mod hostile;
+mod races;
 mod rejection;
 mod remake;
 mod source;

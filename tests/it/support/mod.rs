@@ -9,6 +9,7 @@
 //! ```
 
 mod daemon;
+mod halt;
 mod outcome;
 mod producer;
 mod python;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 pub(crate) use daemon::Daemon;
+pub(crate) use halt::{can_halt, sweep_halted};
 pub(crate) use outcome::{Outcome, Receipts};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};

@@ -1,18 +1,22 @@
 //! Producers: Python processes that write dumps as real ones do, step by step on command.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use super::python::script_command;
+use super::wait_until;
 
 /// One of `tests/producers/*.py` at work. It carries out one command a line and answers `ok`, so
 /// that a test knows how far it is without waiting. Dropping it kills it.
 pub(crate) struct Producer {
     child: Child,
     commands: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    answers: Receiver<String>,
+    early: Option<String>,
 }
 
 impl Producer {
@@ -29,8 +33,8 @@ impl Producer {
             .spawn()
             .unwrap();
         let commands = child.stdin.take().unwrap();
-        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut producer = Self { child, commands, answers };
+        let answers = forward(child.stdout.take().unwrap());
+        let producer = Self { child, commands, answers, early: None };
         producer.expect("ok", "start");
         producer
     }
@@ -47,16 +51,42 @@ impl Producer {
         self.expect(answer, command);
     }
 
+    /// Has one command begun, and goes on when it is done or `held` says that it can't be yet.
+    pub(crate) fn begin(&mut self, command: &str, mut held: impl FnMut() -> bool) {
+        writeln!(self.commands, "{command}").unwrap();
+        wait_until(command, String::new, || {
+            self.early = self.early.take().or_else(|| self.answers.try_recv().ok());
+            self.early.is_some() || held()
+        });
+    }
+
+    /// The answer to what was begun.
+    pub(crate) fn hear(&mut self) -> String {
+        self.early.take().unwrap_or_else(|| self.answer("what was begun"))
+    }
+
     /// Ends it by SIGKILL, as the machine's own troubles do.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn expect(&mut self, answer: &str, command: &str) {
-        let line = self.answers.next().unwrap_or_else(|| panic!("the producer died at {command}"));
-        assert_eq!(line.unwrap(), answer, "the producer's answer to {command}");
+    fn expect(&self, answer: &str, command: &str) {
+        assert_eq!(self.answer(command), answer, "the producer's answer to {command}");
     }
+
+    fn answer(&self, command: &str) -> String {
+        self.answers.recv().unwrap_or_else(|_| panic!("the producer died at {command}"))
+    }
+}
+
+/// Collects its lines, so that one can be looked for without waiting.
+fn forward(output: ChildStdout) -> Receiver<String> {
+    let (to, from) = channel();
+    thread::spawn(move || {
+        BufReader::new(output).lines().try_for_each(|line| to.send(line.unwrap()))
+    });
+    from
 }
 
 impl Drop for Producer {

@@ -1,0 +1,68 @@
+//! A sweep that is stopped after every call, so that something can happen between any two.
+
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use super::{Site, left_out};
+
+/// The calls by which npyd looks at drops, takes them and names arrays; between these the world
+/// may change.
+const CALLS: &str = "openat2,flock,statx,pread64,linkat,renameat,renameat2,unlinkat";
+
+/// A sweep that is ended where its test fails.
+struct Halting(Child);
+
+impl Drop for Halting {
+    fn drop(&mut self) {
+        // Both fail where it has ended as it should.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether strace is there; recorded as left out otherwise.
+pub(crate) fn can_halt() -> bool {
+    let there = Command::new("strace").arg("-V").output().is_ok();
+    if !there {
+        left_out("strace is not installed");
+    }
+    there
+}
+
+/// Sweeps, and has `act` done while npyd is stopped after the call number `at`, counted from 0, on
+/// one of the files or in the directories `names` of the site. `false` where there were not so many
+/// calls: then nothing was done.
+pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnOnce()) -> bool {
+    let npyd = site.command();
+    // As a tracer that is not our child, so that npyd is: we hear when it stops.
+    let mut strace = Command::new("strace");
+    strace.args(["--daemonize", "--follow-forks", "--output"]).arg(site.path("strace.log"));
+    for name in names {
+        strace.arg("--trace-path").arg(site.path(name));
+    }
+    strace.arg(format!("--trace={CALLS}")).arg(format!("--inject={CALLS}:signal=SIGSTOP:when=1+"));
+    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+    strace.arg(site.path("npyd.toml")).stdin(Stdio::null());
+    let log = File::create(site.path("halted.log")).unwrap();
+    let child = strace.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let halting = Halting(child);
+    let pid = Pid::from_child(&halting.0);
+    let (mut stops, mut act) = (0, Some(act));
+    loop {
+        let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
+        if !status.stopped() {
+            let log = String::from_utf8(site.read("halted.log")).unwrap();
+            assert!(matches!(status.exit_status(), Some(0 | 1)), "{status:?}\n{log}");
+            return act.is_none();
+        }
+        if stops == at
+            && let Some(act) = act.take()
+        {
+            act();
+        }
+        stops += 1;
+        kill_process(pid, Signal::CONT).unwrap();
+    }
+}
