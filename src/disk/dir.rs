@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::error::OPEN_DIR;
 use super::lease::Lease;
 use super::output::own_name;
+use super::taken::{NAME_MAX, TAKEN, taken_name};
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -385,23 +386,6 @@ impl Dir {
         let name = OsStr::from_bytes(name.as_ref().as_bytes());
         DiskError::new(operation, &self.path.join(name), cause)
     }
-}
-
-/// Begins the name of a source that is about to be removed or moved.
-const TAKEN: &str = ".npyd-taken-";
-
-/// The longest name a file can have, in bytes.
-const NAME_MAX: usize = 255;
-
-fn taken_name(name: &Path) -> PathBuf {
-    let mut taken = OsString::from(TAKEN);
-    taken.push(name);
-    PathBuf::from(taken)
-}
-
-/// Whether a file of that name is a source that npyd was about to remove or move.
-pub(super) fn is_taken_name(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(TAKEN.as_bytes())
 }
 
 impl AsFd for Dir {

@@ -15,9 +15,9 @@ mod output;
 mod sabotage;
 mod share;
 mod stat;
+mod taken;
 
 pub use copy::{Copy, CopyError, Stretch};
-use dir::is_taken_name;
 pub use dir::{Dir, EntryKind, Moved};
 pub use error::{DiskError, Result, in_words};
 pub use file::{Claim, DataFile};
@@ -27,6 +27,7 @@ pub use output::{Output, is_own_name, tidy};
 #[cfg(feature = "sabotage")]
 pub use sabotage::leaves_out;
 pub use stat::Stat;
+use taken::is_taken_name;
 
 /// The user npyd runs as.
 #[must_use]

@@ -86,7 +86,7 @@ pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt>
 }
 
 /// Gives the array its final name; `false` where that is taken.
-pub(super) fn rename(
+fn rename(
     settled: &Settled,
     site: &Site,
     name: &FileName,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Halt, Settled, Site, in_place};
-use crate::config::Inbox;
+use crate::config::{Inbox, OnConflict};
 use crate::disk::{self, DataFile, Dir};
 use crate::intent::{Intent, Intents};
 use crate::look::SOURCE_ATTR;
@@ -74,7 +74,7 @@ pub(super) fn write(
     }
     let work = Work { site, file: &file, intent: &intent, name: &candidate.name, private };
     let done = match work.make_room(head) {
-        Ok(true) => work.publish(settled, output, progress).map(|()| true),
+        Ok(true) => work.publish(settled, output),
         other => other,
     };
     match done {
@@ -85,7 +85,7 @@ pub(super) fn write(
         // Where undoing fails, the next scan does it: the intent is still there.
         Ok(false) => {
             work.undo(intents)?;
-            not("the file system would not make room in it")
+            not("the file system would not make room in it, or rename it")
         }
         Err(halt) => {
             work.undo(intents)?;
@@ -121,21 +121,27 @@ impl Work<'_> {
         if grown { Ok(true) } else { Err(Halt::Again("it changed meanwhile".to_owned())) }
     }
 
-    fn publish(
-        &self,
-        settled: &Settled,
-        output: &FileName,
-        progress: &mut Progress,
-    ) -> Result<(), Halt> {
+    /// Gives the array its name; `false` where the file can't be renamed to there.
+    fn publish(&self, settled: &Settled, output: &FileName) -> Result<bool, Halt> {
         self.file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
-        if !in_place::rename(settled, self.site, &self.private, output, progress)? {
-            return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
+        let (from, to) = (&self.site.source, &self.site.output);
+        let (private, output_name) = (self.private.as_ref(), output.as_ref());
+        let renamed = if settled.inbox.on_conflict == OnConflict::Replace {
+            from.rename_replace(private, to, output_name).map(|()| true)
+        } else {
+            from.rename_noreplace(private, to, output_name)
+        };
+        match renamed {
+            Ok(true) => {}
+            Ok(false) => return Err(Halt::Again(format!("`{output}` appeared meanwhile"))),
+            Err(error) if error.is_other_file_system() => return Ok(false),
+            Err(error) => return Err(error.into()),
         }
         self.site.output.sync()?;
         if !self.site.beside {
             self.site.source.sync()?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The file as it was, under the name that it had.

@@ -24,8 +24,11 @@ fn every_array_is_numpys_to_the_byte() {
         fs::rename(site.path(format!("numpy/{raw}")), site.path(format!("in/{raw}"))).unwrap();
         site.drop_file(&format!("{raw}.json"), manifest.to_string());
     }
+    // What np.load would refuse for the length of its header is refused.
+    let (arrays, too_long): (Vec<Value>, Vec<Value>) =
+        arrays.into_iter().partition(|array| array["header_len"].as_u64().unwrap() <= 10_010);
     let receipts = site.sweep().json();
-    assert_eq!(receipts.of_event("rejected"), [&Value::Null; 0]);
+    assert_eq!(receipts.of_event("rejected").len(), too_long.len());
     assert_eq!(receipts.of_event("finalized").len(), arrays.len());
     for array in &arrays {
         let name = array["name"].as_str().unwrap();
