@@ -1,5 +1,6 @@
 //! New files, which have no name until they are whole.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -187,18 +188,28 @@ pub fn is_own_name(name: &str) -> bool {
 /// Tidies up what a npyd that was killed left in a directory: gives sources their names back, and
 /// removes outputs that were not finished. Whoever still works on one holds it locked.
 pub fn tidy(dir: &Dir) -> Result<()> {
+    let mut tidied = Ok(());
     for (name, _) in dir.entries()? {
-        let text = name.to_str().unwrap_or_default();
-        if is_taken_name(&name) {
-            dir.give_back(&name)?;
-        } else if text.starts_with(PREFIX)
-            && text.ends_with(SUFFIX)
-            && let Some(file) = dir.open_file(Path::new(&name))?
-            && file.stat()?.uid == own_uid()
-            && let Some(_claim) = file.claim()?
-        {
-            dir.unlink(Path::new(&name))?;
+        // Anybody may give a file such a name: one that resists must not protect the others.
+        if let Err(error) = tidy_name(dir, &name) {
+            tidied = Err(error);
         }
+    }
+    tidied
+}
+
+fn tidy_name(dir: &Dir, name: &OsStr) -> Result<()> {
+    let text = name.to_str().unwrap_or_default();
+    if is_taken_name(name) {
+        return dir.give_back(name);
+    }
+    if text.starts_with(PREFIX)
+        && text.ends_with(SUFFIX)
+        && let Some(file) = dir.open_file(Path::new(name))?
+        && file.stat()?.uid == own_uid()
+        && let Some(_claim) = file.claim()?
+    {
+        dir.unlink(Path::new(name))?;
     }
     Ok(())
 }
