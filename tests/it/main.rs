@@ -20,6 +20,7 @@ mod settle;
 mod npy;
 
 // What becomes of a drop.
+mod attack;
 mod conflict;
 mod hostile;
 mod races;
@@ -37,6 +38,7 @@ mod load;
 mod reload;
 mod restart;
 mod service;
+mod storm;
 mod twins;
 
 // The other commands.
