@@ -49,6 +49,12 @@ impl Output {
         if len == 0 {
             return Ok(true);
         }
+        // Trying would take all that is left from everybody else, until it fails.
+        if fs::fstatvfs(&self.file)
+            .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree)
+        {
+            return Err(self.dir.error("allocate a file in", Errno::NOSPC));
+        }
         loop {
             match fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
                 Ok(()) => return Ok(true),
