@@ -364,3 +364,62 @@ fn mounts_inside() {
     assert_eq!(attack.treasures(), before);
     assert_eq!(site.names("in/sub"), site.names("secret"));
 }
+
+/// Names that would be hard to print, or that are as long as can be.
+#[test]
+fn names_of_all_kinds() {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(attack) = Attack::begin("source = \"remove\"") else { return };
+    let site = &attack.site;
+    for name in [&b"new\nline.raw"[..], b"not-\xff-UTF-8.raw", b"esc\x1b[31m.raw"] {
+        let path = site.path("in").join(std::ffi::OsStr::from_bytes(name));
+        fs::write(&path, scan_bytes()).unwrap();
+        fs::write(path.with_extension("raw.toml"), SCAN_MANIFEST).unwrap();
+    }
+    let [long, longer] = [255, 256].map(|length| format!("{}.npy", "x".repeat(length - 4)));
+    let data = format!("{}.raw", "d".repeat(251));
+    for (stem, keys) in [
+        ("a", "output = \"new\\nline.npy\"".to_owned()),
+        ("b", format!("output = \"{longer}\"")),
+        ("c", format!("output = \"{long}\"")),
+        ("d", format!("data = \"{data}\"\noutput = \"d.npy\"")),
+    ] {
+        site.drop_file(&format!("{stem}.raw"), scan_bytes());
+        site.drop_file(&format!("{stem}.raw.toml"), format!("{SCAN_MANIFEST}{keys}\n"));
+    }
+    site.drop_file(&data, scan_bytes());
+    let mut daemon = site.daemon();
+    another_drop(site, &mut daemon, "good");
+    daemon.wait_for_file(&format!("out/{long}")).wait_for_file("out/d.npy");
+    daemon.wait_for_receipts("rejected", 2);
+    // Nobody writes the log but npyd.
+    let forged = |line: &str| line.starts_with("line") || line.contains('\x1b');
+    assert!(!daemon.log().lines().any(forged), "{}", daemon.log());
+    assert!(daemon.stop().success());
+    assert_eq!(site.read("out/d.npy"), scan_npy());
+    let arrays = site
+        .names("out")
+        .into_iter()
+        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "npy"));
+    assert_eq!(arrays.collect::<Vec<_>>(), ["d.npy", "good.npy", &long]);
+    assert_eq!(fs::read_dir(site.path("in")).unwrap().count(), 6 + 1, "{:?}", site.path("in"));
+}
+
+/// A device is neither read nor waited for.
+#[test]
+fn devices() {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    let Some(attack) = Attack::begin("") else { return };
+    let site = &attack.site;
+    // Zeros without end, and a terminal.
+    for (name, major, minor) in [("zero.raw", 1, 5), ("x.npy.pending", 5, 0)] {
+        let device = makedev(major, minor);
+        mknodat(CWD, site.path("in").join(name), FileType::CharacterDevice, Mode::RWXU, device)
+            .unwrap();
+    }
+    site.drop_file("zero.raw.toml", SCAN_MANIFEST);
+    let mut daemon = site.daemon();
+    another_drop(site, &mut daemon, "good");
+    assert!(daemon.stop().success());
+    assert_eq!(site.names("out"), ["good.npy"]);
+}
