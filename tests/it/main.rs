@@ -54,4 +54,5 @@ mod messages;
 mod readme;
 
 // The sources.
+mod durability;
 mod tidy;
