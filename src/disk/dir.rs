@@ -355,6 +355,9 @@ impl Dir {
     /// holds it locked.
     pub(super) fn give_back(&self, private: &OsStr) -> Result<()> {
         let Some(name) = private.as_bytes().strip_prefix(TAKEN.as_bytes()) else { return Ok(()) };
+        if name.is_empty() {
+            return Ok(()); // never taken by npyd
+        }
         let Some(file) = self.open_file(Path::new(private))? else { return Ok(()) };
         if let Some(_claim) = file.claim()? {
             self.rename_noreplace(Path::new(private), self, Path::new(OsStr::from_bytes(name)))?;

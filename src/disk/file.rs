@@ -179,16 +179,26 @@ impl DataFile {
     /// Writes what is dirty to the disk, piece by piece, so that the sync that must follow is short
     /// and npyd can stop before. `false`: `stop` said so.
     pub fn flush_interruptibly(&self, stop: &dyn Fn() -> bool) -> Result<bool> {
-        let size = self.stat()?.size;
         let mut at = 0;
-        while at < size {
+        while let Some(data) = self.next_data(at)? {
             if stop() {
                 return Ok(false);
             }
-            self.flush(at, FLUSH_PIECE, true)?;
-            at += FLUSH_PIECE;
+            self.flush(data, FLUSH_PIECE, true)?;
+            at = data.saturating_add(FLUSH_PIECE);
         }
         Ok(true)
+    }
+
+    /// Where data begin at or behind `from`; `None` where nothing but a hole follows, which may be
+    /// of exabytes. Where holes can't be told, all are data.
+    fn next_data(&self, from: u64) -> Result<Option<u64>> {
+        match fs::seek(&self.fd, SeekFrom::Data(from)) {
+            Ok(data) => Ok(Some(data)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok((from < self.stat()?.size).then_some(from)),
+            Err(errno) => Err(self.error("find the data of", errno)),
+        }
     }
 
     /// Has the kernel begin to write a range to the disk, and waits for it if told to. It makes

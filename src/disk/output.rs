@@ -1,5 +1,6 @@
 //! New files, which have no name until they are whole.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,6 +52,12 @@ impl Output {
     fn allocate(&self, len: u64) -> Result<bool> {
         if len == 0 {
             return Ok(true);
+        }
+        // Trying would take all that is left from everybody else, until it fails.
+        if fs::fstatvfs(&self.file)
+            .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree)
+        {
+            return Err(self.dir.error("allocate a file in", Errno::NOSPC));
         }
         loop {
             match fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
@@ -205,18 +212,28 @@ pub fn is_own_name(name: &str) -> bool {
 /// Tidies up what a npyd that was killed left in a directory: gives sources their names back, and
 /// removes outputs that were not finished. Whoever still works on one holds it locked.
 pub fn tidy(dir: &Dir) -> Result<()> {
+    let mut tidied = Ok(());
     for (name, _) in dir.entries()? {
-        let text = name.to_str().unwrap_or_default();
-        if is_taken_name(&name) {
-            dir.give_back(&name)?;
-        } else if text.starts_with(PREFIX)
-            && text.ends_with(SUFFIX)
-            && let Some(file) = dir.open_file(Path::new(&name))?
-            && file.stat()?.uid == own_uid()
-            && let Some(_claim) = file.claim()?
-        {
-            dir.unlink(Path::new(&name))?;
+        // Anybody may give a file such a name: one that resists must not protect the others.
+        if let Err(error) = tidy_name(dir, &name) {
+            tidied = Err(error);
         }
+    }
+    tidied
+}
+
+fn tidy_name(dir: &Dir, name: &OsStr) -> Result<()> {
+    let text = name.to_str().unwrap_or_default();
+    if is_taken_name(name) {
+        return dir.give_back(name);
+    }
+    if text.starts_with(PREFIX)
+        && text.ends_with(SUFFIX)
+        && let Some(file) = dir.open_file(Path::new(name))?
+        && file.stat()?.uid == own_uid()
+        && let Some(_claim) = file.claim()?
+    {
+        dir.unlink(Path::new(name))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Halt, Settled, Site};
 use crate::config::OnConflict;
-use crate::disk::{self, DataFile};
+use crate::disk::{self, DataFile, Stat};
 use crate::look::SOURCE_ATTR;
 use crate::npy::{HEADER_CAP, Header, Kind, Preamble, parse_header};
 use crate::recognize::FileName;
@@ -38,7 +38,7 @@ pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<
     let mut name = first.clone();
     for number in 1..NUMBER_MAX {
         let Some(there) = site.output.stat(name.as_ref())? else { return Ok(Target::Free(name)) };
-        if there.is_file() && is_same(settled, site, &name, header)? {
+        if is_trusted(&there, settled) && is_same(settled, site, &name, header)? {
             return Ok(Target::Found(name));
         }
         match settled.inbox.on_conflict {
@@ -57,6 +57,12 @@ pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<
     Err(Halt::Rejected(format!(
         "{NUMBER_MAX} files are named like `{first}` already: move them away"
     )))
+}
+
+/// Whether a file may stand for this source's array. What a third user dropped and npyd finished in
+/// place is that user's own still, to be written to as he likes.
+fn is_trusted(there: &Stat, settled: &Settled) -> bool {
+    there.is_file() && [disk::own_uid(), settled.candidate.stat.uid].contains(&there.uid)
 }
 
 /// Whether the file under that name was made of this very source: by the mark npyd leaves on it,

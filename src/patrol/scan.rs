@@ -31,7 +31,9 @@ impl Patrol {
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
         let mut entries = dir.entries()?;
         if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
-            disk::tidy(dir)?;
+            if let Err(error) = disk::tidy(dir) {
+                tracing::warn!("{error}");
+            }
             // It may just have got this name back.
             self.undo_interrupted(dir, &dir.entries()?);
             entries = dir.entries()?;

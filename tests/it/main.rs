@@ -22,6 +22,7 @@ mod settle;
 mod npy;
 
 // What becomes of a drop.
+mod attack;
 mod conflict;
 mod hostile;
 mod races;
@@ -42,6 +43,7 @@ mod load;
 mod reload;
 mod restart;
 mod service;
+mod storm;
 mod twins;
 
 // The other commands.
@@ -58,4 +60,5 @@ mod messages;
 mod readme;
 
 // The sources.
+mod durability;
 mod tidy;

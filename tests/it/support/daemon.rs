@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -30,17 +30,23 @@ impl<'a> Daemon<'a> {
     /// The same, with more in its environment.
     #[track_caller]
     pub(crate) fn start_with(site: &'a Site, config: &str, env: &[(&str, &str)]) -> Self {
+        let mut command = site.command();
+        command.envs(env.iter().copied());
+        Self::start_as(site, config, command)
+    }
+
+    /// The same by a command that becomes `npyd` with the arguments behind its own.
+    #[track_caller]
+    pub(crate) fn start_as(site: &'a Site, config: &str, mut command: Command) -> Self {
         let log = site.path(format!("{config}.log"));
         let socket = site.path(format!("{config}.notify"));
         let _ = fs::remove_file(&socket); // of a daemon before this one
         let notices = listen(&UnixDatagram::bind(&socket).unwrap());
         let output = File::options().create(true).append(true).open(&log).unwrap();
-        let child = site
-            .command()
+        let child = command
             .args(["run", "--config"])
             .arg(site.path(config))
             .env("NOTIFY_SOCKET", &socket)
-            .envs(env.iter().copied())
             .stdin(std::process::Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)

@@ -10,6 +10,7 @@
 
 mod daemon;
 mod halt;
+mod mount;
 mod outcome;
 mod producer;
 mod python;
@@ -22,6 +23,7 @@ use std::{env, fs, thread};
 
 pub(crate) use daemon::Daemon;
 pub(crate) use halt::{can_halt, sweep_halted};
+pub(crate) use mount::Mounted;
 pub(crate) use outcome::{Outcome, Receipts};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};
