@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Receipts, Site};
+use crate::support::{Producer, Receipts, Site, npy, python};
 
 /// A site that looks into directories.
 fn deep() -> Site {
@@ -80,4 +80,85 @@ fn sidecars_that_would_take_too_much() {
     }
     site.scan("scan");
     site.settle("finalized", 1);
+}
+
+/// The array of so many samples of 16 bits, each one more than the one before it.
+fn counted(shape: &[u64]) -> Vec<u8> {
+    let values = 0..shape.iter().product::<u64>();
+    let data: Vec<u8> =
+        values.flat_map(|value| u16::try_from(value).unwrap().to_le_bytes()).collect();
+    npy("'<i2'", false, shape, &data)
+}
+
+#[test]
+fn spikeglx_records() {
+    let Some(python) = python() else { return };
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    let dir = site.path("in");
+    let args = [dir.to_str().unwrap(), "run_g0_t0.nidq", "5"];
+    let mut recorder = Producer::start(&python, "live_spikeglx.py", args);
+    recorder.say("write 300");
+    daemon.wait_for_log("goes on");
+    recorder.say("write 200");
+    assert!(!site.has("out/run_g0_t0.nidq.npy"));
+    recorder.say("close");
+    daemon.wait_for_file("out/run_g0_t0.nidq.npy");
+    assert_eq!(site.read("out/run_g0_t0.nidq.npy"), counted(&[500, 5]));
+    assert!(daemon.stop().success());
+}
+
+/// While it records, more samples are counted than have reached the file.
+#[test]
+fn open_ephys_records() {
+    let Some(python) = python() else { return };
+    let site = deep();
+    let mut daemon = site.daemon();
+    let dir = site.path("in/experiment1/recording1");
+    let args = [dir.to_str().unwrap(), "Probe-100.AP", "3"];
+    let mut recorder = Producer::start(&python, "live_open_ephys.py", args);
+    let output = "out/experiment1/recording1/continuous/Probe-100.AP/continuous.npy";
+    recorder.say("write 5000");
+    daemon.wait_for_log("it has 4096 records where 5000 are counted");
+    recorder.say("write 100");
+    assert!(!site.has(output));
+    recorder.say("close");
+    daemon.wait_for_file(output);
+    assert_eq!(site.read(output), counted(&[5100, 3]));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_radio_records() {
+    let Some(python) = python() else { return };
+    for ends in [&["close"][..], &["close", "hash"]] {
+        let site = Site::new();
+        let mut daemon = site.daemon();
+        let stem = site.path("in/x");
+        let mut radio = Producer::start(&python, "live_sigmf.py", [&stem]);
+        radio.say("write 300").say("write 200");
+        for end in ends {
+            radio.say(end);
+        }
+        daemon.wait_for_file("out/x.npy");
+        assert_eq!(site.read("out/x.npy"), counted(&[500, 2]));
+        assert!(daemon.stop().success());
+    }
+}
+
+/// The header comes last: until then, nobody knows what the data are.
+#[test]
+fn an_export_from_python() {
+    let Some(python) = python() else { return };
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    let dir = site.path("in");
+    let mut export = Producer::start(&python, "live_pybv.py", [dir.to_str().unwrap(), "rest"]);
+    export.say("eeg").say("vmrk");
+    assert!(!site.has("out/rest.npy"));
+    export.say("vhdr");
+    daemon.wait_for_file("out/rest.npy");
+    assert_eq!(site.read("out/rest.npy"), counted(&[200, 2]));
+    assert_eq!(site.names("in"), ["rest.eeg", "rest.vhdr", "rest.vmrk"]);
+    assert!(daemon.stop().success());
 }
