@@ -65,7 +65,7 @@ fn read(_: &FileName, text: &[u8]) -> Reading {
 fn segment(kwargs: &Node<'_>) -> Result<Described, String> {
     let channels = match kwargs.get("num_channels") {
         Some(channels) => channels.length()?,
-        None => kwargs.need("num_chan")?.length()?, // before version 0.98
+        None => kwargs.need("num_chan")?.length()?, // as older versions wrote
     };
     let rate = kwargs.need("sampling_frequency")?.positive()?;
     let time = Axis::samples(Some(rate));
