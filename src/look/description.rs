@@ -90,6 +90,18 @@ impl Description {
         }
     }
 
+    /// Whether it can't be read, and by its place alone means this data file: where its name does
+    /// not tell, nobody else would say what is wrong.
+    pub(super) fn would_mean(&self, data: &Path) -> bool {
+        match (&self.says, self.format) {
+            (Err(_), Some(format)) => {
+                (format.data_of)(self.sidecar.name.as_str()).is_empty()
+                    && (format.sidecars_of)(data).contains(&self.sidecar.rel)
+            }
+            _ => false,
+        }
+    }
+
     /// The data file that it names by a key, if it is a manifest that does.
     pub(super) fn named_data(&self) -> Option<&FileName> {
         match &self.says {

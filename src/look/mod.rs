@@ -178,6 +178,11 @@ impl<'a> Place<'a> {
         let mut claims = Vec::new();
         for path in paths {
             let Some(by) = self.read_description(&path)? else { continue };
+            if by.would_mean(data) {
+                let meant = Meant::FirstOf(vec![data.to_path_buf()]);
+                claims.push(Claim { by, array: 0, meant });
+                continue;
+            }
             for (array, meant) in by.meant().into_iter().enumerate() {
                 let first_only = matches!(by.says, Ok(Says::Arrays(..)));
                 let claimed = match &meant {

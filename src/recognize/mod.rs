@@ -8,6 +8,7 @@ mod dump;
 mod field;
 mod fill;
 pub mod formats;
+mod json;
 pub mod manifest;
 mod names;
 mod pending;

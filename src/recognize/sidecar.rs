@@ -255,6 +255,16 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// The axis along which samples follow each other, so many a second.
+    #[must_use]
+    pub fn samples(rate: Option<f64>) -> Self {
+        Axis {
+            unit: rate.map(|_| "s".to_owned()),
+            step: rate.map(f64::recip),
+            ..Axis::named("sample")
+        }
+    }
+
     /// An axis of which only the name is known.
     #[must_use]
     pub fn named(name: &str) -> Self {

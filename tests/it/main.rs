@@ -12,6 +12,7 @@ mod manifest;
 mod pending;
 mod sidecar;
 mod sidecars;
+mod streams;
 mod template;
 mod writer;
 

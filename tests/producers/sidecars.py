@@ -175,6 +175,17 @@ def sigmf_(samples):
                     raw = np.asarray(reader._memmap).view(mark + dtype if not is_pair else mark + code)
                     samples.add(place, "SigMF", f"{kind}{item}{order}, channels: {channels}", "sigmf-python",
                                 "sigmf-python _memmap", "x.npy", raw.reshape(shape))
+    place = samples.place()
+    written = values((12, 3, 2), ">i2")
+    (place / "x.rec").write_bytes(b"h" * 44 + written.tobytes() + b"t" * 7)
+    meta = sigmf.SigMFFile(global_info={"core:datatype": "ci16_be", "core:num_channels": 3, "core:version": "1.2.0",
+                                        "core:dataset": "x.rec", "core:trailing_bytes": 7})
+    meta.add_capture(0, metadata={"core:header_bytes": 44})
+    meta.add_capture(5, metadata={"core:frequency": 1e9})
+    meta.tofile(str(place / "x.sigmf-meta"), skip_validate=True)
+    read = np.asarray(sigmf.fromfile(str(place / "x.sigmf-meta"))._memmap)
+    samples.add(place, "SigMF", "core:dataset, header_bytes 44, trailing_bytes 7, two captures", "sigmf-python",
+                "sigmf-python _memmap", "x.npy", read)
 
 
 def spikeglx(samples):
@@ -308,13 +319,21 @@ def ehdr(samples):
 def spikeinterface_(samples):
     import spikeinterface.core as si
 
-    for code in ["i2", "f4"]:
+    for code in ["<i2", "<u2", "<i4", "<f4", "<f8", ">i2", ">f4"]:
         place = samples.place()
         recording = si.NumpyRecording([values((30, 4), code), values((20, 4), code)], sampling_frequency=1000.0)
         saved = recording.save(folder=place / "saved", format="binary", verbose=False, n_jobs=1)
         for segment in range(2):
             samples.add(place, "SpikeInterface", f"{code}, segment {segment}", "SpikeInterface", "SpikeInterface get_traces",
                         f"saved/traces_cached_seg{segment}.npy", saved.get_traces(segment_index=segment))
+    place = samples.place()
+    written = values((4, 30), "<i2")
+    (place / "rows.raw").write_bytes(b"h" * 10 + written.tobytes())
+    recording = si.BinaryRecordingExtractor([place / "rows.raw"], 1000.0, "<i2", num_channels=4, time_axis=1, file_offset=10)
+    recording.dump(place / "binary.json", relative_to=place)
+    traces = si.BinaryFolderRecording(place).get_traces(segment_index=0)
+    samples.add(place, "SpikeInterface", "time_axis 1, file_offset 10", "SpikeInterface", "SpikeInterface get_traces, transposed",
+                "rows.npy", traces.T)
 
 
 def neuroscope(samples):

@@ -28,7 +28,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
     if !first.replace(' ', "").starts_with("BrainVisionDataExchangeHeaderFile") {
         return Ok(None);
     }
-    let sections = sections(&text);
+    let (sections, comment) = sections(&text);
     let get = |section: &str, key: &str| {
         let (_, fields) = sections.iter().find(|(name, _)| name.eq_ignore_ascii_case(section))?;
         fields.iter().rev().find(|field| field.key.eq_ignore_ascii_case(key))
@@ -65,16 +65,21 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         "IEEE_FLOAT_32" => "f4",
         _ => return Err(binary.error("write INT_16, INT_32 or IEEE_FLOAT_32")),
     };
-    let is_big = get("Binary Infos", "UseBigEndianOrder")
-        .is_some_and(|field| field.value.eq_ignore_ascii_case("YES"));
-    let dtype = Dtype::from_text(&format!("{}{code}", if is_big { '>' } else { '<' }));
+    let order = match get("Binary Infos", "UseBigEndianOrder") {
+        Some(field) if field.value.eq_ignore_ascii_case("YES") => '>',
+        Some(field) if !field.value.eq_ignore_ascii_case("NO") => {
+            return Err(field.error("write YES or NO"));
+        }
+        _ => '<', // by the specification
+    };
+    let dtype = Dtype::from_text(&format!("{order}{code}"));
     let layout = Layout::open_on(dtype.map_err(|error| error.to_string())?, &shape, open);
     Ok(Some(vec![Described {
         told_records: get("Common Infos", "DataPoints").map(Field::count).transpose()?,
         has_live_readers: true,
         axes: axes.into(),
-        unapplied: resolutions(&sections),
-        fields: to_metadata(&sections),
+        unapplied: resolutions(&sections, channels)?,
+        fields: to_metadata(&sections, comment),
         ..Described::new(
             Data::FirstOf(data(name, get("Common Infos", "DataFile"))?),
             layout.map_err(|error| error.to_string())?,
@@ -87,6 +92,9 @@ fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, Str
     let mut data = Vec::new();
     if let Some(field) = named {
         let stem = names::without_suffix(name.as_str(), ".vhdr").unwrap_or_default();
+        if field.value.contains('\\') {
+            return Err(field.error("name the data without a directory, and put them beside it"));
+        }
         let path = DataPath::beside(&field.value.replace("$b", stem));
         data.push(path.map_err(|error| field.error(&error))?);
     }
@@ -101,11 +109,17 @@ fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, Str
 
 type Sections<'a> = Vec<(&'a str, Vec<Field<'a>>)>;
 
-/// `[Section]` and `key=value`; `;` begins a comment; what stands in [Comment] is text.
-fn sections(text: &str) -> Sections<'_> {
+/// `[Section]` and `key=value`; `;` begins a comment. What follows [Comment] is text for people,
+/// with brackets and equals signs of its own.
+fn sections(text: &str) -> (Sections<'_>, &str) {
     let mut sections: Sections<'_> = Vec::new();
-    for (at, line) in text.lines().enumerate().skip(1) {
+    let mut rest = text;
+    for (at, line) in text.lines().enumerate() {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
         let line = line.trim();
+        if line.eq_ignore_ascii_case("[Comment]") {
+            return (sections, rest.trim());
+        }
         if line.starts_with(';') {
             continue;
         }
@@ -117,22 +131,26 @@ fn sections(text: &str) -> Sections<'_> {
             fields.push(Field { key: key.trim(), value: value.trim().into(), line: at + 1 });
         }
     }
-    sections
+    (sections, "")
 }
 
-fn to_metadata(sections: &Sections<'_>) -> Metadata {
+fn to_metadata(sections: &Sections<'_>, comment: &str) -> Metadata {
     let of_section = |fields: &[Field<'_>]| -> Metadata {
         fields.iter().map(|field| (field.key.to_owned(), json!(field.value))).collect()
     };
-    sections
+    let mut metadata: Metadata = sections
         .iter()
         .map(|(name, fields)| ((*name).to_owned(), Value::Object(of_section(fields))))
-        .collect()
+        .collect();
+    if !comment.is_empty() {
+        metadata.insert("Comment".to_owned(), comment.into());
+    }
+    metadata
 }
 
 /// What each channel's numbers are to be multiplied by, and the unit that then is theirs:
 /// `Ch1=name,reference,resolution,unit`, where `\1` stands for a comma.
-fn resolutions(sections: &Sections<'_>) -> Metadata {
+fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, String> {
     let mut unapplied = Metadata::new();
     for (_, fields) in
         sections.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Channel Infos"))
@@ -147,7 +165,16 @@ fn resolutions(sections: &Sections<'_>) -> Metadata {
             unapplied.insert(field.key.to_owned(), told);
         }
     }
-    unapplied
+    let is_told = |number: &i64| {
+        ["Ch", "ch"].iter().any(|channel| unapplied.contains_key(&format!("{channel}{number}")))
+    };
+    // A header that ends too early lacks the last.
+    match (1..=channels).find(|number| !is_told(number)) {
+        Some(number) => Err(format!(
+            "it has no `Ch{number}` in [Channel Infos], but NumberOfChannels={channels}: correct one of them"
+        )),
+        None => Ok(unapplied),
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +188,7 @@ mod tests {
     const HEADER: &str = "Brain Vision Data Exchange Header File Version 1.0\n; a comment\n\
         [Common Infos]\nDataFile=old.eeg\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\n\
         NumberOfChannels=2\nSamplingInterval=1000\n[Binary Infos]\nBinaryFormat=INT_16\n\
-        [Channel Infos]\nCh1=Fp1,,0.5,µV\nCh2=a\\1b,,,\n";
+        [Channel Infos]\nCh1=Fp1,,0.5,µV\nCh2=a\\1b,,,\n[Comment]\n[Setup]\nCh3 = free\n";
 
     #[test]
     fn orientations_and_types() {
@@ -170,6 +197,9 @@ mod tests {
         assert_eq!(one.layout.dtype.to_string(), "'<i2'");
         assert_eq!(one.unapplied["Ch1"]["resolution"], 0.5);
         assert_eq!(one.unapplied["Ch2"]["name"], "a,b");
+        assert_eq!(one.unapplied.len(), 2);
+        assert_eq!(one.fields["Comment"], "[Setup]\nCh3 = free");
+        assert!(one.fields.get("Setup").is_none());
         let names: Vec<_> = one.data.paths().iter().map(ToString::to_string).collect();
         assert_eq!(names, ["old.eeg", "new.eeg", "new.dat"]);
         let vectors = HEADER.replace("MULTIPLEXED", "VECTORIZED");
@@ -188,7 +218,11 @@ mod tests {
             ("Channels=2", "Channels=two", "line 7"),
             ("INT_16", "UINT_16", "line 10"),
             ("DataFile=old.eeg", "DataFile=/etc/passwd", "line 4"),
+            ("DataFile=old.eeg", "DataFile=C:\\old.eeg", "line 4"),
             ("BinaryFormat=INT_16\n", "", "`BinaryFormat`"),
+            ("INT_16\n", "INT_16\nUseBigEndianOrder=1\n", "line 11"),
+            ("Channels=2", "Channels=3", "no `Ch3`"),
+            ("Channels=2", "Channels=9223372036854775807", "no `Ch3`"),
         ] {
             let error = described(&HEADER.replace(was, is)).unwrap_err();
             assert!(error.contains(words), "{is}: {error}");

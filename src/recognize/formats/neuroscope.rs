@@ -59,11 +59,6 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         let dtype = Dtype::from_text(code).map_err(|error| error.to_string())?;
         let layout = Layout::open_on(dtype, &[0, channels], 0);
         let rate = if *suffix == ".dat" { rates[0] } else { rates[1] };
-        let samples = Axis {
-            step: rate.map(|rate| 1.0 / rate),
-            unit: rate.map(|_| "s".to_owned()),
-            ..Axis::named("sample")
-        };
         let output = match *suffix {
             ".dat" => format!("{stem}.npy"),
             suffix => format!("{stem}{suffix}.npy"),
@@ -71,7 +66,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         Ok(Described {
             output: Some(FileName::try_from(output)?),
             has_live_readers: true,
-            axes: vec![samples, Axis::named("channel")],
+            axes: vec![Axis::samples(rate), Axis::named("channel")],
             unapplied: unapplied.clone(),
             fields: xml::fields(root),
             ..Described::new(

@@ -45,9 +45,11 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
     let text = text_of(text);
     let fields = fields(&text);
     let Some(channels) = fields.get("nSavedChans") else { return Ok(None) };
+    let cut_off = [Some(channels), fields.get("fileSizeBytes")].into_iter().flatten();
+    let cut_off = cut_off.filter(|field| is_cut_off(field, &text)).map(|field| field.line).next();
     let channels = channels.length()?;
     let dtype = Dtype::from_text("<i2").map_err(|error| error.to_string())?;
-    let size = fields.get("fileSizeBytes").filter(|field| field.value != "0");
+    let size = fields.get("fileSizeBytes").filter(|field| field.value != "0" && cut_off.is_none());
     let (layout, file_len) = match size {
         Some(field) => {
             let len = field.count()?;
@@ -60,20 +62,19 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         }
         None => (Layout::open_on(dtype, &[0, channels], 0), None),
     };
-    let is_hex = |field: &&Field<'_>| {
-        field.value.len() == 40 && field.value.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    let digest = fields
-        .get("fileSHA1")
-        .filter(is_hex)
-        .map(|field| format!("sha1:{}", field.value.to_ascii_lowercase()).parse());
+    let mut doubts = Vec::new();
+    let digest = fields.get("fileSHA1").and_then(|field| match &*field.value {
+        "" | "0" => None,
+        hex if hex.len() == 40 => format!("sha1:{hex}").parse().ok(),
+        _ => None,
+    });
+    if let (Some(field), None) = (fields.get("fileSHA1"), &digest)
+        && !matches!(&*field.value, "" | "0")
+    {
+        doubts.push(field.error("that is no hash of 40 hexadecimal digits: it was not checked"));
+    }
     let rate = ["imSampRate", "niSampRate", "obSampRate"].iter().find_map(|key| fields.get(key));
     let step = rate.and_then(|rate| rate.value.parse::<f64>().ok()).filter(|rate| *rate > 0.0);
-    let samples = Axis {
-        step: step.map(|rate| 1.0 / rate),
-        unit: step.map(|_| "s".to_owned()),
-        ..Axis::named("sample")
-    };
     let data = (FORMAT.data_of)(name.as_str());
     let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
     let (unapplied, kept): (Metadata, Metadata) = fields
@@ -82,16 +83,25 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         .partition(|(key, _)| FACTORS.contains(&key.trim_start_matches('~')));
     Ok(Some(vec![Described {
         file_len,
-        digest: digest.transpose()?,
-        unfinished: file_len
-            .is_none()
-            .then(|| "the recording goes on: its meta file has no fileSizeBytes yet".to_owned()),
+        digest,
+        unfinished: match cut_off {
+            Some(line) => Some(format!("its meta file ends in the middle of line {line}")),
+            None => file_len.is_none().then(|| {
+                "the recording goes on: its meta file has no fileSizeBytes yet".to_owned()
+            }),
+        },
         has_live_readers: true,
-        axes: vec![samples, Axis::named("channel")],
+        axes: vec![Axis::samples(step), Axis::named("channel")],
         unapplied,
         fields: kept,
+        doubts,
         ..Described::new(Data::FirstOf(data), layout.map_err(|error| error.to_string())?)
     }]))
+}
+
+/// Whether a field stands on a line that has no end: then digits may be missing.
+fn is_cut_off(field: &Field<'_>, text: &str) -> bool {
+    !text.ends_with('\n') && field.line == text.lines().count()
 }
 
 /// `key=value`, split at the first `=`.
@@ -126,6 +136,16 @@ mod tests {
         assert_eq!(data[0].to_string(), "x.imec0.ap.bin");
         let live = described(&META.replace("fileSizeBytes=60\n", "")).unwrap().unwrap().remove(0);
         assert!(live.unfinished.is_some() && live.layout.shape.is_open());
+        for torn in ["nSavedChans=3\nfileSizeBytes=6", "fileSizeBytes=60\nnSavedChans=3"] {
+            let torn = described(torn).unwrap().unwrap().remove(0);
+            assert_eq!(
+                torn.unfinished.as_deref(),
+                Some("its meta file ends in the middle of line 2")
+            );
+            assert_eq!(torn.file_len, None);
+        }
+        let odd = described(&META.replace("SHA1=0", "SHA1=abc")).unwrap().unwrap().remove(0);
+        assert_eq!((odd.digest, odd.doubts.len()), (None, 1));
         let sha = META.replace("SHA1=0", "SHA1=DA39A3EE5E6B4B0D3255BFEF95601890AFD80709");
         assert!(described(&sha).unwrap().unwrap()[0].digest.is_some());
     }
