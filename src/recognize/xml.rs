@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::dump::Metadata;
 
-/// The largest text that is read, in bytes. What instruments write is far smaller, and what somebody
-/// else may write becomes many times larger in memory.
+/// The largest text that is read, in bytes. What instruments write is far smaller, and what others
+/// may write becomes many times larger in memory.
 const TEXT_MAX: usize = 1 << 20;
 
 /// The most elements, texts and comments.
