@@ -76,7 +76,7 @@ pub(super) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
     if step < 1 || first < 0 || last < first {
         return Err(format!("{text:?} must count upwards, by 1 or more"));
     }
-    let count = (last - first) / step + 1;
+    let count = ((last - first) / step).saturating_add(1);
     if usize::try_from(count).is_ok_and(|count| count > FILES_MAX) {
         return Err(format!("{count} files are too many: {FILES_MAX} at most"));
     }
@@ -126,6 +126,7 @@ mod tests {
             "x%d 2 1 1",
             "x%d 1 2 0",
             "x%d 0 9999999999 1",
+            "x%d 0 9223372036854775807 1",
             "x%0999999d 1 2 1",
             "../x%d 1 2 1",
             "",

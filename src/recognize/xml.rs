@@ -1,18 +1,22 @@
 //! Sidecars in XML.
 
-use roxmltree::{Document, Error, Node, ParsingOptions};
+use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
 
 use super::dump::Metadata;
 
-/// The most elements, texts and comments that are read.
-const NODES_MAX: u32 = 1 << 18;
+/// The largest text that is read, in bytes. What instruments write is far smaller, and what others
+/// may write becomes many times larger in memory.
+const TEXT_MAX: usize = 1 << 20;
 
-/// The most attributes of an element: each is compared with all others.
-const ATTRIBUTES_MAX: usize = 1 << 12;
+/// The most elements, texts and comments.
+const NODES_MAX: u32 = 100_000;
 
 /// How deep elements may nest.
 const DEPTH_MAX: usize = 64;
+
+/// The most attributes of an element: the parser compares each with all before it.
+const ATTRIBUTES_MAX: usize = 1000;
 
 /// Reads a text that is XML and has an element of that name right below its root, or whose root has
 /// it; `None` where it is something else.
@@ -20,29 +24,45 @@ pub(super) fn parse<'a>(text: &'a str, element: &str) -> Result<Option<Document<
     if !text.contains(element) {
         return Ok(None);
     }
-    // No attribute holds a bare `<`.
-    if text.split('<').any(|tag| tag.matches('=').count() > ATTRIBUTES_MAX) {
-        return Err(format!("an element has more than {ATTRIBUTES_MAX} attributes"));
+    if text.len() > TEXT_MAX {
+        return Err(format!("it has {} bytes, and no more than {TEXT_MAX} are read", text.len()));
+    }
+    if let Some(line) = crowded_line(text) {
+        return Err(format!("line {line}: no more than {ATTRIBUTES_MAX} attributes are read"));
     }
     let options = ParsingOptions { nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     match Document::parse_with_options(text, options) {
+        Ok(xml) if is_too_deep(&xml) => {
+            Err(format!("its elements nest deeper than {DEPTH_MAX}, which is not read"))
+        }
         Ok(xml) => {
-            for node in xml.descendants() {
-                if node.ancestors().nth(DEPTH_MAX).is_some() {
-                    let line = xml.text_pos_at(node.range().start).row;
-                    return Err(format!("line {line}: it is nested deeper than {DEPTH_MAX}"));
-                }
-            }
             let root = xml.root_element();
             let has_it = root.has_tag_name(element)
                 || root.children().any(|child| child.has_tag_name(element));
             Ok(has_it.then_some(xml))
         }
-        Err(Error::NodesLimitReached) => {
-            Err(format!("it has more than {NODES_MAX} elements: leave out what is not needed"))
-        }
         Err(error) => Err(format!("line {}: {error}", error.pos().row)),
     }
+}
+
+/// The line of the first element that may have too many attributes: no `<` stands inside a tag.
+fn crowded_line(text: &str) -> Option<usize> {
+    let mut line = 1;
+    for tag in text.split('<') {
+        if tag.matches('=').count() > ATTRIBUTES_MAX {
+            return Some(line);
+        }
+        line += tag.matches('\n').count();
+    }
+    None
+}
+
+fn is_too_deep(xml: &Document<'_>) -> bool {
+    let mut level = vec![xml.root()];
+    for _ in 0..=DEPTH_MAX {
+        level = level.iter().flat_map(Node::children).collect();
+    }
+    !level.is_empty()
 }
 
 /// What is below a node, as JSON: attributes and elements by their names, lists where a name
@@ -92,15 +112,18 @@ mod tests {
 
     #[test]
     fn what_would_take_too_much_is_refused() {
-        let deep = format!("<b>\n{}{}</b>", "<c>".repeat(200_000), "</c>".repeat(200_000));
-        assert!(parse(&deep, "b").unwrap_err().starts_with("line 2: it is nested deeper"));
-        let many = format!("<b>{}</b>", "<c/>".repeat(1 << 18));
-        assert!(parse(&many, "b").unwrap_err().contains("more than 262144 elements"));
-        let attributes: Vec<_> = (0..5000).map(|at| format!("a{at}=''")).collect();
-        assert!(
-            parse(&format!("<b {}/>", attributes.join(" ")), "b")
-                .unwrap_err()
-                .contains("attributes")
-        );
+        let nested = |depth| "<b>".repeat(depth) + &"</b>".repeat(depth);
+        assert!(parse(&nested(DEPTH_MAX), "b").unwrap().is_some());
+        assert!(parse(&nested(DEPTH_MAX + 1), "b").unwrap_err().contains("deeper"));
+        assert!(parse(&nested(90_000), "b").unwrap_err().contains("deeper"));
+        assert!(parse(&nested(140_000), "b").is_err());
+        assert!(parse(&("<b/>".repeat(300_000)), "b").unwrap_err().contains("bytes"));
+        let attributes =
+            |count| (0..count).fold(String::new(), |tag, at| tag + &format!(" a{at}='>'"));
+        assert!(parse(&format!("<b{}/>", attributes(ATTRIBUTES_MAX)), "b").unwrap().is_some());
+        let crowded = format!("<b>\n<c{}/></b>", attributes(ATTRIBUTES_MAX + 1));
+        assert!(parse(&crowded, "b").unwrap_err().contains("line 2"));
+        let laughs = "<!DOCTYPE b [<!ENTITY x 'ha'><!ENTITY y '&x;&x;'>]><b>&y;</b>";
+        assert!(parse(laughs, "b").is_err());
     }
 }

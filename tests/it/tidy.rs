@@ -103,21 +103,6 @@ fn pure_files_know_no_world() {
     }
 }
 
-/// A macro names the files of the formats, where `cargo fmt` does not find them.
-#[test]
-fn formats_are_formatted() {
-    let mut rustfmt = std::process::Command::new("rustfmt");
-    rustfmt.args(["--check", "--edition", "2024"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    rustfmt.args(sources("src/recognize/formats", "rs").into_iter().map(|source| source.path));
-    let found = rustfmt.output().unwrap();
-    assert!(
-        found.status.success(),
-        "run rustfmt --edition 2024 src/recognize/formats/*.rs:\n{}{}",
-        String::from_utf8_lossy(&found.stdout),
-        String::from_utf8_lossy(&found.stderr)
-    );
-}
-
 #[test]
 fn only_disk_is_unsafe() {
     for source in sources("src", "rs") {

@@ -99,10 +99,12 @@ fn fields(text: &str) -> Result<Fields<'_>, String> {
         }
         let Some((key, value)) = line.split_once('=') else { continue };
         let mut value = value.trim().to_owned();
-        while value.starts_with('{') && !value.contains('}') {
+        let mut is_open = value.starts_with('{') && !value.contains('}');
+        while is_open {
             let Some((_, more)) = lines.next() else {
                 return Err(format!("line {}: the brace is not closed", at + 1));
             };
+            is_open = !more.contains('}');
             value.push('\n');
             value.push_str(more.trim());
         }
@@ -164,6 +166,14 @@ mod tests {
         assert_eq!(one.unapplied["data gain values"], serde_json::json!(["1.5", "2"]));
         let Data::FirstOf(data) = one.data else { panic!("one file") };
         assert_eq!(data[0].to_string(), "scan.img");
+    }
+
+    /// Each line is looked at once, or this would take an hour.
+    #[test]
+    fn a_brace_over_very_many_lines() {
+        let open = format!("{CUBE}band names = {{{}", "a,\n".repeat(4_000_000));
+        assert!(described(&open).unwrap_err().contains("line 15"));
+        assert!(described(&(open + "b}")).unwrap().is_some());
     }
 
     #[test]
