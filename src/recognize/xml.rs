@@ -1,6 +1,6 @@
 //! Sidecars in XML.
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::{Document, Error, Node, ParsingOptions};
 use serde_json::Value;
 
 use super::dump::Metadata;
@@ -28,18 +28,22 @@ pub(super) fn parse<'a>(text: &'a str, element: &str) -> Result<Option<Document<
         return Err(format!("it has {} bytes, and no more than {TEXT_MAX} are read", text.len()));
     }
     if let Some(line) = crowded_line(text) {
-        return Err(format!("line {line}: no more than {ATTRIBUTES_MAX} attributes are read"));
+        return Err(format!("line {line}: an element has more than {ATTRIBUTES_MAX} attributes"));
     }
     let options = ParsingOptions { nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     match Document::parse_with_options(text, options) {
-        Ok(xml) if is_too_deep(&xml) => {
-            Err(format!("its elements nest deeper than {DEPTH_MAX}, which is not read"))
-        }
         Ok(xml) => {
+            if let Some(node) = deep_node(&xml) {
+                let line = xml.text_pos_at(node.range().start).row;
+                return Err(format!("line {line}: it is nested deeper than {DEPTH_MAX}"));
+            }
             let root = xml.root_element();
             let has_it = root.has_tag_name(element)
                 || root.children().any(|child| child.has_tag_name(element));
             Ok(has_it.then_some(xml))
+        }
+        Err(Error::NodesLimitReached) => {
+            Err(format!("it has more than {NODES_MAX} elements, texts and comments"))
         }
         Err(error) => Err(format!("line {}: {error}", error.pos().row)),
     }
@@ -57,12 +61,13 @@ fn crowded_line(text: &str) -> Option<usize> {
     None
 }
 
-fn is_too_deep(xml: &Document<'_>) -> bool {
+/// The first node that lies too deep.
+fn deep_node<'a, 'input>(xml: &'a Document<'input>) -> Option<Node<'a, 'input>> {
     let mut level = vec![xml.root()];
     for _ in 0..=DEPTH_MAX {
         level = level.iter().flat_map(Node::children).collect();
     }
-    !level.is_empty()
+    level.into_iter().next()
 }
 
 /// What is below a node, as JSON: attributes and elements by their names, lists where a name
@@ -116,6 +121,8 @@ mod tests {
         assert!(parse(&nested(DEPTH_MAX), "b").unwrap().is_some());
         assert!(parse(&nested(DEPTH_MAX + 1), "b").unwrap_err().contains("deeper"));
         assert!(parse(&nested(90_000), "b").unwrap_err().contains("deeper"));
+        let many = format!("<b>{}</b>", "<c/>".repeat(100_000));
+        assert!(parse(&many, "b").unwrap_err().contains("more than 100000 elements"));
         assert!(parse(&nested(140_000), "b").is_err());
         assert!(parse(&("<b/>".repeat(300_000)), "b").unwrap_err().contains("bytes"));
         let attributes =

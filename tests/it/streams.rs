@@ -62,8 +62,8 @@ fn sidecars_that_would_take_too_much() {
     let values = format!("{{\"global\": {{}}, \"annotations\": [{}0]}}", "0,".repeat(2 << 20));
     let attributes: Vec<String> = (0..100_000).map(|at| format!("a{at}=''")).collect();
     let cases = [
-        ("deep.dat", "deep.xml", xml(&("<a>".repeat(100_000) + &"</a>".repeat(100_000))), "nested"),
-        ("many.dat", "many.xml", xml(&"<a/>".repeat(1 << 20)), "elements"),
+        ("deep.dat", "deep.xml", xml(&("<a>".repeat(90_000) + &"</a>".repeat(90_000))), "nested"),
+        ("many.dat", "many.xml", xml(&"<a/>".repeat(200_000)), "elements"),
         ("wide.dat", "wide.xml", xml(&format!("<a {}/>", attributes.join(" "))), "attributes"),
         ("traces_cached_seg0.raw", "binary.json", binary, "20000 segments"),
         ("x.sigmf-data", "x.sigmf-meta", values, "values"),

@@ -193,9 +193,11 @@ impl<'a> Trial<'a> {
         let file = self.scenario.route.file;
         let (raw, offset) = (self.scenario.raw(), self.scenario.data_offset());
         let at = |name: String| found.get(&format!("in/{name}"));
-        let names = [file.to_owned(), format!("{file}.pending"), format!(".npyd-taken-{file}")];
+        let names = ["", ".npyd-taken-"]
+            .into_iter()
+            .flat_map(|before| ["", ".pending"].map(|behind| format!("{before}{file}{behind}")));
         let is_whole = |it: &Vec<u8>| it.len() == raw.len() && it[offset..] == raw[offset..];
-        names.into_iter().filter_map(at).any(is_whole)
+        names.filter_map(at).any(is_whole)
             || at(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, &raw))
     }
 
