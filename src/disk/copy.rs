@@ -1,22 +1,21 @@
 //! The streamed copy: a header, and behind it stretches of files, in constant memory.
 //!
-//! The source is read with `pread`, straight into windows of the mapped output. Only the output is
-//! mapped: it has no name yet, so that nobody can truncate it under the mapping. Its blocks are
-//! allocated, so that no write to the mapping can meet a full disk.
+//! What is written goes to the disk right away, and leaves the page cache behind it: the sync at
+//! the end is short then, other programs keep their cache, and pages that were just freed are
+//! cheaper than new ones. Nothing is mapped: a mapping took longer on every file system, and would
+//! end npyd where somebody truncates its file. docs/performance.md has the figures.
 
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, AsRawFd};
-
-use memmap2::{Advice, MmapMut, MmapOptions};
 
 use super::{DataFile, DiskError, Output};
 
-/// The size of a window in bytes, a multiple of every page size.
-const WINDOW: u64 = 4 << 20;
+/// How many bytes are copied at once.
+const WINDOW: u64 = 1 << 20;
 
 /// How many windows behind the current one may still be on their way to the disk. The final sync
-/// then has little left to do, and npyd can stop within a moment.
-const BEHIND: u64 = 8;
+/// then has little left to do, and npyd can stop within a moment. They are the end of the array
+/// that stays in the page cache, which for small arrays is all.
+const BEHIND: u64 = 32;
 
 /// A copy to be made.
 pub struct Copy<'a> {
@@ -69,21 +68,17 @@ impl Copy<'_> {
         let lens = self.stretches.iter().map(|stretch| stretch.len);
         let total = self.head.len() as u64 + lens.sum::<u64>();
         let mut source = Source { stretches: &self.stretches, at: 0 };
-        let mut buffer = Vec::new();
+        let mut window = vec![0; total.min(WINDOW) as usize];
         let mut at = 0;
         while at < total {
             let len = (total - at).min(WINDOW);
-            if output.is_preallocated() {
-                let mut window = map(output, at, len)?;
-                self.fill(at, &mut window, &mut source, tap)?;
-            } else {
-                buffer.resize(len as usize, 0);
-                self.fill(at, &mut buffer, &mut source, tap)?;
-                output.file().write_all_at(&buffer, at)?;
-            }
+            let window = &mut window[..len as usize];
+            self.fill(at, window, &mut source, tap)?;
+            output.file().write_all_at(window, at)?;
             output.file().flush(at, len, false)?;
             if let Some(behind) = at.checked_sub(BEHIND * WINDOW) {
                 output.file().flush(behind, WINDOW, true)?;
+                output.file().release(behind, WINDOW);
             }
             at += len;
             if progress(at.saturating_sub(self.head.len() as u64)).is_break() {
@@ -146,22 +141,6 @@ impl Source<'_> {
     }
 }
 
-fn map(output: &Output, at: u64, len: u64) -> Result<MmapMut, DiskError> {
-    let failed = |error| DiskError::new("map", output.file().path(), error);
-    let mut options = MmapOptions::new();
-    options.offset(at).len(len as usize);
-    // SAFETY: the file was made by this process and has no name, or one that only npyd uses: nobody
-    // else truncates it while it is mapped. Its blocks are allocated as far as `at + len`, so that
-    // no access can meet the end of the file or of the disk.
-    let window = unsafe { options.map_mut(output.file().as_fd().as_raw_fd()) }.map_err(failed)?;
-    // One call for all pages instead of a fault for each, and an error where a fault would end the
-    // process. Kernels before 5.14 don't know it.
-    match window.advise(Advice::PopulateWrite) {
-        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => Err(failed(error)),
-        _ => Ok(window),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -186,31 +165,33 @@ mod tests {
 
     #[test]
     fn every_byte_arrives_in_order() {
-        for len in [0, 1, 4095, 4096, WINDOW - 128, WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW + 17]
-        {
+        for len in [
+            0,
+            1,
+            4095,
+            4096,
+            WINDOW - 128,
+            WINDOW - 1,
+            WINDOW,
+            WINDOW + 1,
+            (BEHIND + 2) * WINDOW + 17,
+        ] {
             let (temp, dir, source, bytes) = source(len + 3);
             for head_len in [0, 64, 128, 4096] {
-                for mapped in [true, false] {
-                    let head = vec![0xaa; head_len];
-                    let mut output = Output::create(&dir, head_len as u64 + len).unwrap();
-                    if !mapped {
-                        output.forget_preallocation();
-                    }
-                    let mut seen = Vec::new();
-                    let half = len / 2;
-                    let stretches = [(3, half), (3 + half, len - half)];
-                    let stretches = stretches
-                        .map(|(offset, len)| Stretch { file: &source, offset, len })
-                        .into();
-                    let copy = Copy { head: &head, stretches };
-                    copy.run(&output, &mut |some| seen.extend_from_slice(some), &mut go_on)
-                        .unwrap();
-                    assert!(output.publish(Path::new("target"), true).unwrap());
-                    let target = fs::read(temp.path().join("target")).unwrap();
-                    let case = format!("{len} bytes behind {head_len}, mapped: {mapped}");
-                    assert!(target == [&head[..], &bytes[3..]].concat(), "{case}");
-                    assert!(seen == bytes[3..], "{case}");
-                }
+                let head = vec![0xaa; head_len];
+                let mut output = Output::create(&dir, head_len as u64 + len).unwrap();
+                let mut seen = Vec::new();
+                let half = len / 2;
+                let stretches = [(3, half), (3 + half, len - half)];
+                let stretches =
+                    stretches.map(|(offset, len)| Stretch { file: &source, offset, len }).into();
+                let copy = Copy { head: &head, stretches };
+                copy.run(&output, &mut |some| seen.extend_from_slice(some), &mut go_on).unwrap();
+                assert!(output.publish(Path::new("target"), true).unwrap());
+                let target = fs::read(temp.path().join("target")).unwrap();
+                let case = format!("{len} bytes behind {head_len}");
+                assert!(target == [&head[..], &bytes[3..]].concat(), "{case}");
+                assert!(seen == bytes[3..], "{case}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Data files: opened once, and known by their descriptor from then on.
 
 use std::ffi::c_int;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -220,6 +221,12 @@ impl DataFile {
             Ok(()) | Err(Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP) => Ok(()),
             Err(errno) => Err(self.error("sync", errno)),
         }
+    }
+
+    /// Lets a range go from the page cache, as far as it is on the disk.
+    pub(super) fn release(&self, offset: u64, len: u64) {
+        // Only advice: what stays in the cache does no harm.
+        let _ = fs::fadvise(&self.fd, offset, NonZeroU64::new(len), fs::Advice::DontNeed);
     }
 
     /// Who has the file open for writing, or mapped so. It must be open for reading only.

@@ -112,7 +112,7 @@ pub fn abilities(dir: &Dir) -> Result<Abilities> {
     Ok(Abilities {
         reflink: fs::ioctl_ficlone(target.file(), source.file()).is_ok(),
         attributes: source.file().set_attr("user.npyd.check", b"1")?,
-        preallocate: source.is_preallocated(),
+        preallocate: source.allocate(2 * BLOCK)?,
         unnamed_files: source.is_unnamed(),
         insert_range: fs::fallocate(source.file(), FallocateFlags::INSERT_RANGE, 0, BLOCK).is_ok(),
         leases: leases(source.file())?,

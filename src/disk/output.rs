@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{Claim, DataFile, Dir, Result, is_taken_name, own_uid};
 
-/// Up to how many bytes a file is written rather than allocated and mapped.
+/// Up to how many bytes a file is written at once, which allocating before would not make safer.
 const SMALL: u64 = 256 << 10;
 
 const PREFIX: &str = ".npyd-";
@@ -22,7 +22,6 @@ pub struct Output {
     dir: Dir,
     /// Its name, where the file system has no unnamed files; locked while it is written.
     temporary: Option<(PathBuf, Claim)>,
-    preallocated: bool,
     synced: bool,
 }
 
@@ -42,17 +41,15 @@ impl Output {
             }
             Err(errno) => return Err(dir.error("make a file in", errno)),
         };
-        let mut output = Output { file, dir, temporary, preallocated: false, synced: false };
-        // One that has a name already could be truncated under a mapping: it is written to instead.
-        // So is a small one, which that takes less time.
-        output.preallocated = len > SMALL && output.allocate(len)? && output.is_unnamed();
+        let output = Output { file, dir, temporary, synced: false };
+        if len > SMALL {
+            output.allocate(len)?;
+        }
         Ok(output)
     }
 
-    fn allocate(&self, len: u64) -> Result<bool> {
-        if len == 0 {
-            return Ok(true);
-        }
+    /// Allocates its blocks. `false`: that can't be done here; writing shows what does not fit.
+    pub(super) fn allocate(&self, len: u64) -> Result<bool> {
         // Trying would take all that is left from everybody else, until it fails.
         if fs::fstatvfs(&self.file)
             .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree)
@@ -78,17 +75,6 @@ impl Output {
     /// Whether it has no name while it is written.
     pub(super) fn is_unnamed(&self) -> bool {
         self.temporary.is_none()
-    }
-
-    /// Whether a mapping of it can be filled without fear of a full disk.
-    pub(super) fn is_preallocated(&self) -> bool {
-        self.preallocated
-    }
-
-    /// As on a file system that can't preallocate.
-    #[cfg(test)]
-    pub(super) fn forget_preallocation(&mut self) {
-        self.preallocated = false;
     }
 
     /// Gives it its name, and makes both durable. `false`: the name is taken, and was not to be
@@ -275,13 +261,7 @@ mod tests {
         tidy(&dir).unwrap(); // it is locked
         assert!(temp.path().join(&name).exists());
         let dir = dir.again().unwrap();
-        drop(Output {
-            file,
-            dir,
-            temporary: Some((name, claim)),
-            preallocated: false,
-            synced: false,
-        });
+        drop(Output { file, dir, temporary: Some((name, claim)), synced: false });
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     }
 
