@@ -123,9 +123,11 @@ impl Round {
             let pause =
                 due.into_iter().flatten().min().map_or(ROOT_CHECK, |at| at.duration_since(now));
             select! {
-                recv(self.sightings) -> rel => {
-                    let rels = rel.into_iter().chain(self.sightings.try_iter());
-                    self.patrol.sight_all(rels, Instant::now());
+                recv(self.sightings) -> sighting => {
+                    let now = Instant::now();
+                    for sighting in sighting.into_iter().chain(self.sightings.try_iter()) {
+                        self.patrol.sight_event(sighting, now);
+                    }
                 }
                 recv(self.ended) -> ended => {
                     let now = Instant::now();

@@ -107,6 +107,25 @@ fn is_settled(event: &str) -> bool {
     [Event::Finalized, Event::Found, Event::Rejected].iter().any(|it| it.as_str() == event)
 }
 
+fn insert(
+    db: &Connection,
+    receipt: &Receipt,
+    fingerprint: Option<&Fingerprint>,
+) -> rusqlite::Result<usize> {
+    let mut statement = db.prepare_cached(&format!(
+        "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    ))?;
+    statement.execute(params![
+        humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        receipt.event.as_str(),
+        receipt.drop.to_string_lossy(),
+        receipt.source.to_string_lossy(),
+        receipt.output.as_ref().map(|path| path.to_string_lossy()),
+        receipt.to_json(),
+        fingerprint.map(Fingerprint::to_string).unwrap_or_default()
+    ])
+}
+
 /// How many sources a scan reads from the ledger at once.
 const PAGE: i64 = 4096;
 
@@ -183,24 +202,15 @@ impl Ledger {
         Ledger { connection: Mutex::new(connection) }
     }
 
-    /// Writes a receipt down.
-    pub fn record(&self, receipt: &Receipt, fingerprint: &str) -> Result<()> {
-        let output = receipt.output.as_ref().map(|path| path.to_string_lossy());
+    /// Writes receipts down, each with what its source looked like.
+    pub fn record(&self, receipts: &[(Receipt, Option<Fingerprint>)]) -> Result<()> {
         self.run(|db| {
-            db.prepare_cached(&format!(
-                "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-            ))?
-            .execute(params![
-                humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-                receipt.event.as_str(),
-                receipt.drop.to_string_lossy(),
-                receipt.source.to_string_lossy(),
-                output,
-                receipt.to_json(),
-                fingerprint
-            ])
+            let together = db.unchecked_transaction()?;
+            for (receipt, fingerprint) in receipts {
+                insert(db, receipt, fingerprint.as_ref())?;
+            }
+            together.commit()
         })
-        .map(drop)
     }
 
     /// The newest receipt of a source.
@@ -370,10 +380,12 @@ mod tests {
     #[test]
     fn the_newest_receipt_of_a_source_counts() {
         let ledger = Ledger::in_memory().unwrap();
-        ledger.record(&receipt(Event::Rejected, "/in/a"), "one").unwrap();
-        ledger.record(&receipt(Event::Rejected, "/in/b"), "two").unwrap();
+        let seen = |settings| Some(Fingerprint { settings, ..Fingerprint::default() });
+        let (a, b) = (receipt(Event::Rejected, "/in/a"), receipt(Event::Rejected, "/in/b"));
+        ledger.record(&[(a.clone(), seen(1)), (b, seen(2)), (a, seen(3))]).unwrap();
         let entry = ledger.latest(Path::new("/in/a")).unwrap().unwrap();
-        assert_eq!((entry.fingerprint.as_str(), entry.is_settled()), ("one", true));
+        assert_eq!(Fingerprint::parse(&entry.fingerprint), seen(3));
+        assert!(entry.is_settled());
         ledger.retry(&entry).unwrap();
         assert!(!ledger.latest(Path::new("/in/a")).unwrap().unwrap().is_settled());
         let rejected = ledger.rejected().unwrap();
@@ -388,7 +400,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("ledger.sqlite"), "not a database".repeat(1000)).unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
-        ledger.record(&receipt(Event::Failed, "/in/a"), "").unwrap();
+        ledger.record(&[(receipt(Event::Failed, "/in/a"), None)]).unwrap();
         assert!(dir.path().join("ledger.sqlite.broken").exists());
         drop(ledger);
         assert!(

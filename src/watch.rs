@@ -10,8 +10,13 @@ use crossbeam_channel::{Sender, TrySendError};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
 use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
 
-/// A path below the drop directory at which something may have landed.
-pub type Sighting = PathBuf;
+/// Something may have landed in the drop directory.
+pub struct Sighting {
+    /// Its path below.
+    pub rel: PathBuf,
+    /// Whether it was only just made: whoever writes it will close it, which is a sighting, too.
+    pub is_new: bool,
+}
 
 /// An inotify watch on a drop directory. It ends when dropped.
 pub struct Watching {
@@ -106,10 +111,12 @@ impl Sieve {
         if !matters {
             return;
         }
+        let is_new = matches!(event.kind, EventKind::Create(CreateKind::File));
         for path in &event.paths {
             if let Ok(rel) = path.strip_prefix(&self.root)
                 && !rel.as_os_str().is_empty()
-                && let Err(TrySendError::Full(_)) = self.to.try_send(rel.to_path_buf())
+                && let Err(TrySendError::Full(_)) =
+                    self.to.try_send(Sighting { rel: rel.to_path_buf(), is_new })
             {
                 self.lost.some.store(true, Ordering::Release);
             }

@@ -32,7 +32,7 @@ impl Patrol {
         let settings = self.settings;
         self.now_working(&rel);
         self.work_on(vec![rel], move || {
-            vec![work::reject(&inbox, &common, &candidate, reason, settings)]
+            vec![work::refuse(&inbox, &common, &candidate, reason, settings)]
         });
     }
 

@@ -25,6 +25,7 @@ use crate::receipt::{Event, Receipt};
 use crate::recognize::manifest::manifest_names;
 use crate::settle::{Stillness, Wait};
 use crate::stamp::{Fingerprint, Stamp};
+use crate::watch::Sighting;
 
 pub use handover::Ended;
 pub use work::{Common, Tell};
@@ -35,6 +36,10 @@ const ENTRIES_MAX: usize = 65_536;
 /// The shortest and the longest time until something that waits is looked at again.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// How long a new file is left alone, for its close will tell more. One that was linked to its name
+/// has none.
+const CLOSE_WITHIN: Duration = Duration::from_millis(20);
 
 /// How long a new directory's watch may take: what lands there before is found by a second look.
 const WATCH_WITHIN: Duration = Duration::from_secs(1);
@@ -131,8 +136,8 @@ impl Patrol {
         self.inbox.own_dirs().any(|dir| path.starts_with(dir) && dir != self.inbox.path)
     }
 
-    /// Something may have landed at this path below the drop directory.
-    pub fn sight(&mut self, rel: PathBuf, now: Instant) {
+    /// Something may have landed at this path below the drop directory, to be looked at then.
+    pub fn sight(&mut self, rel: PathBuf, at: Instant) {
         if self.is_own(&rel) {
             return;
         }
@@ -140,19 +145,19 @@ impl Patrol {
         match self.entries.get_mut(&rel) {
             Some(Entry { state: State::Working { again }, .. }) => *again = true,
             Some(Entry { state: State::Backlog, .. }) => {}
-            Some(_) => self.look_at(rel, now),
+            Some(_) => self.look_at(rel, at),
             None if known >= ENTRIES_MAX => self.forgot = true,
             None => {
-                let entry = Entry::new(now);
+                let entry = Entry::new(at);
                 self.entries.insert(rel.clone(), entry);
-                self.look_at(rel, now);
+                self.look_at(rel, at);
             }
         }
     }
 
     /// Takes in what the watch reports; npyd's own unnamed files close there, too.
-    pub fn sight_all(&mut self, rels: impl Iterator<Item = PathBuf>, now: Instant) {
-        rels.for_each(|rel| self.sight(rel, now));
+    pub fn sight_event(&mut self, Sighting { rel, is_new }: Sighting, now: Instant) {
+        self.sight(rel, if is_new { now + CLOSE_WITHIN } else { now });
     }
 
     fn look_at(&mut self, rel: PathBuf, at: Instant) {
@@ -304,6 +309,10 @@ impl Patrol {
         let rel = candidate.rel.clone();
         if let Some(sidecar) = &candidate.sidecar {
             self.claim(&rel, &sidecar.rel);
+            if !sidecar.is_shared {
+                // A sighting of its own would only lead here again.
+                self.entries.remove(&sidecar.rel);
+            }
         }
         if !self.rename_entry(seen, &rel, now) {
             return;
@@ -400,7 +409,7 @@ impl Patrol {
         if first {
             let receipt =
                 Receipt::without_output(Event::Failed, self.inbox.path.clone(), path, why);
-            self.common.record(&receipt, None);
+            self.common.record(receipt, None);
         } else {
             tracing::warn!("failed again with {}: {why}", path.display());
         }

@@ -56,20 +56,29 @@ pub(super) fn carry_out(common: &Common, batch: &[Settled], settings: u64) -> Ve
         [settled] => vec![finalize(settled, &mut show(settled))],
         batch => finalize_all(batch, show),
     };
-    batch
-        .iter()
-        .zip(results)
-        .map(|(settled, result)| record(common, settled, result, settings))
-        .collect()
+    let mut records = Vec::with_capacity(batch.len());
+    let outcomes = batch.iter().zip(results).map(|(settled, result)| {
+        let (outcome, record) = conclude(settled, result, settings);
+        if let Some((receipt, _)) = &record {
+            common.tell(receipt);
+        }
+        records.extend(record);
+        outcome
+    });
+    let outcomes = outcomes.collect();
+    common.write_down(&records);
+    outcomes
 }
 
-fn record(
-    common: &Common,
+/// A receipt, and what its source looked like.
+type Record = (Receipt, Option<Fingerprint>);
+
+fn conclude(
     settled: &Settled,
     result: Result<Receipt, Halt>,
     settings: u64,
-) -> Outcome {
-    match result {
+) -> (Outcome, Option<Record>) {
+    let halt = match result {
         Ok(receipt) => {
             let candidate = &settled.candidate;
             // In place, the file itself was written to: it is known by what it looks like now. A
@@ -79,52 +88,71 @@ fn record(
                 _ => None,
             };
             let stamp = stamp.unwrap_or_else(|| candidate.stamp());
-            common.record(&receipt, Some(&Fingerprint { settings, identity: stamp.identity() }));
-            Outcome::Settled
+            let fingerprint = Fingerprint { settings, identity: stamp.identity() };
+            return (Outcome::Settled, Some((receipt, Some(fingerprint))));
         }
-        Err(Halt::Rejected(reason)) => {
-            reject(&settled.inbox, common, &settled.candidate, reason, settings)
+        Err(halt) => halt,
+    };
+    let outcome = match halt {
+        Halt::Rejected(reason) => {
+            return reject(&settled.inbox, &settled.candidate, reason, settings);
         }
-        Err(Halt::Again(why)) => Outcome::Again(Wait { why, proof_in: Some(LOOK_MIN) }),
-        Err(Halt::Busy(why)) => Outcome::Again(Wait::for_somebody(why)),
-        Err(Halt::Gone | Halt::Stopped) => Outcome::Settled,
-        Err(Halt::Failed(error)) => Outcome::Failed(error.to_string()),
-    }
+        Halt::Again(why) => Outcome::Again(Wait { why, proof_in: Some(LOOK_MIN) }),
+        Halt::Busy(why) => Outcome::Again(Wait::for_somebody(why)),
+        Halt::Gone | Halt::Stopped => Outcome::Settled,
+        Halt::Failed(error) => Outcome::Failed(error.to_string()),
+    };
+    (outcome, None)
 }
 
 /// Sets a refused drop aside and records why, in a worker.
-pub(super) fn reject(
+pub(super) fn refuse(
     inbox: &Inbox,
     common: &Common,
     candidate: &Candidate,
     reason: String,
     settings: u64,
 ) -> Outcome {
+    let (outcome, record) = reject(inbox, candidate, reason, settings);
+    if let Some((receipt, fingerprint)) = record {
+        common.record(receipt, fingerprint);
+    }
+    outcome
+}
+
+fn reject(
+    inbox: &Inbox,
+    candidate: &Candidate,
+    reason: String,
+    settings: u64,
+) -> (Outcome, Option<Record>) {
     if let Err(error) = set_aside(inbox, candidate, &reason) {
-        return Outcome::Failed(error.to_string());
+        return (Outcome::Failed(error.to_string()), None);
     }
     let path = inbox.path.join(&candidate.rel);
     let receipt = Receipt::without_output(Event::Rejected, inbox.path.clone(), path, reason);
     let identity = candidate.stamp().identity();
-    common.record(&receipt, Some(&Fingerprint { settings, identity }));
-    Outcome::Settled
+    (Outcome::Settled, Some((receipt, Some(Fingerprint { settings, identity }))))
 }
 
 impl Common {
     /// Tells of a receipt, and writes it down.
-    pub(super) fn record(&self, receipt: &Receipt, fingerprint: Option<&Fingerprint>) {
-        if matches!(receipt.event, Event::Rejected | Event::Failed) {
-            self.bad.fetch_add(1, Ordering::Relaxed);
-        }
-        self.tell(receipt);
-        let fingerprint = fingerprint.map(Fingerprint::to_string).unwrap_or_default();
-        if let Err(error) = self.ledger.record(receipt, &fingerprint) {
+    pub(super) fn record(&self, receipt: Receipt, fingerprint: Option<Fingerprint>) {
+        self.tell(&receipt);
+        self.write_down(&[(receipt, fingerprint)]);
+    }
+
+    fn write_down(&self, records: &[Record]) {
+        if let Err(error) = self.ledger.record(records) {
             tracing::warn!("{error}");
         }
     }
 
     /// Tells people or programs of a receipt.
     pub fn tell(&self, receipt: &Receipt) {
+        if matches!(receipt.event, Event::Rejected | Event::Failed) {
+            self.bad.fetch_add(1, Ordering::Relaxed);
+        }
         match self.tell {
             Tell::Log => log(receipt),
             Tell::Lines => self.show.print(&receipt.to_string()),

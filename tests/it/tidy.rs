@@ -14,8 +14,7 @@ const COLUMNS_MAX: usize = 100;
 const COLUMNS_MAX_WITH_TEXT: usize = 130;
 
 /// What the pure files never name: neither the world nor the clock.
-const IMPURE: &[&str] =
-    &["std::fs", "rustix::", "notify::", "::now(", "std::env", "libc::"];
+const IMPURE: &[&str] = &["std::fs", "rustix::", "notify::", "::now(", "std::env", "libc::"];
 
 /// Files that decide without a look at the world.
 const PURE: &[&str] = &[
