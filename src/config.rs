@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::message::plain;
+use crate::pace::Rate;
+use crate::pressure::Limit;
 use crate::recognize::Template;
 use crate::recognize::wording::in_plain_words;
 
@@ -28,6 +30,11 @@ pub struct Config {
     /// How many dumps are finalized at once.
     #[serde(default = "default_workers")]
     pub workers: Workers,
+    /// How urgent npyd's own reads and writes are.
+    #[serde(default)]
+    pub io_priority: IoPriority,
+    /// From which I/O pressure on bytes are moved no more, until it falls.
+    pub max_pressure: Option<Limit>,
     /// The drop directories.
     #[serde(default, rename = "drop")]
     pub inboxes: Vec<Inbox>,
@@ -67,6 +74,8 @@ pub struct Inbox {
     /// Whether bytes beyond the declared end are tolerated.
     #[serde(default)]
     pub allow_trailing: bool,
+    /// How fast bytes are moved at the most; as fast as it goes if absent.
+    pub max_rate: Option<Rate>,
     /// What becomes of pending files whose writer died.
     #[serde(default)]
     pub salvage: Salvage,
@@ -152,6 +161,17 @@ pub enum KeepMetadata {
     Json,
 }
 
+/// How urgent reads and writes are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IoPriority {
+    /// As urgent as everybody's.
+    #[default]
+    Normal,
+    /// Only while nobody else wants the disk.
+    Idle,
+}
+
 /// The number of dumps finalized at once: 1 to 64.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "u64")]
@@ -235,6 +255,7 @@ impl Inbox {
             readers: Readers::Numpy,
             on_conflict: OnConflict::Reject,
             allow_trailing: false,
+            max_rate: None,
             salvage: Salvage::Quarantine,
             rejects: None,
             metadata: KeepMetadata::None,
@@ -327,6 +348,11 @@ impl Config {
             .check()
             .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), plain(&what))))?;
         Ok(config)
+    }
+
+    /// What is settled once, when the process starts.
+    pub(crate) fn of_the_process(&self) -> (&Path, usize, IoPriority, Option<Limit>) {
+        (&self.state_dir, self.workers.get(), self.io_priority, self.max_pressure)
     }
 
     fn check(&self) -> Result<(), String> {

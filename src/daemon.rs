@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use signal_hook::iterator::Signals;
 
 use crate::attend::{Attendant, Order};
 use crate::config::{Config, Inbox};
-use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::patrol::{Common, Tell};
 use crate::pool::Pool;
@@ -56,16 +55,10 @@ pub fn run(
     ledger: Ledger,
     read: impl Fn(&Path) -> Result<Config, String>,
 ) -> io::Result<()> {
+    // First of all: threads begin as considerate as the one that starts them.
+    let common = Common::new(&config, ledger, Show::Log, Tell::Log);
     let signals = forward_signals()?;
     let (attending, attended) = bounded(0);
-    let common = Common {
-        ledger: Arc::new(ledger),
-        intents: Arc::new(Intents::of(&config.state_dir)),
-        stop: Arc::new(AtomicBool::new(false)),
-        show: Show::Log,
-        tell: Tell::Log,
-        bad: Arc::new(AtomicU64::new(0)),
-    };
     let pool = Pool::new(config.workers.get());
     let mut daemon = Daemon {
         config_path: config_path.to_path_buf(),
@@ -198,10 +191,10 @@ impl Daemon {
     }
 
     fn adopt(&mut self, config: Config) {
-        if config.state_dir != self.config.state_dir
-            || config.workers.get() != self.config.workers.get()
-        {
-            tracing::warn!("a new state_dir or number of workers counts from the next start on");
+        if config.of_the_process() != self.config.of_the_process() {
+            tracing::warn!(
+                "a new state_dir, workers, io_priority or max_pressure counts from the next start on"
+            );
         }
         // What did not change goes on undisturbed.
         let same = |a: &Inbox, b: &Inbox| format!("{a:?}") == format!("{b:?}");

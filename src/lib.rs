@@ -39,6 +39,8 @@ pub mod watch;
 
 // What is told.
 pub mod ledger;
+pub mod pace;
+pub mod pressure;
 pub mod progress;
 pub mod receipt;
 pub mod systemd;

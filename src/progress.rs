@@ -4,12 +4,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::pace::Pace;
+
 /// The time between two log lines about one file.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often one looks up while one rests: is it time to stop?
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// How progress is shown.
 #[derive(Clone)]
@@ -28,19 +34,30 @@ pub struct Progress {
     last_line: Instant,
     bar: Option<ProgressBar>,
     stop: Arc<AtomicBool>,
+    pace: Option<Arc<Pace>>,
+    /// How many bytes were done when the pace last heard of them.
+    paced: u64,
 }
 
 impl Show {
     /// Begins to show the work on a file; the bytes to come are told by [`Progress::expect`].
     #[must_use]
-    pub fn begin(&self, path: &Path, stop: &Arc<AtomicBool>) -> Progress {
+    pub fn begin(&self, path: &Path, stop: &Arc<AtomicBool>, pace: Option<&Arc<Pace>>) -> Progress {
         let now = Instant::now();
         let bar = match self {
             Show::Log => None,
             Show::Bars(bars) => Some(bars.add(bar_of(path))),
         };
-        let stop = Arc::clone(stop);
-        Progress { path: path.to_path_buf(), total: 0, started: now, last_line: now, bar, stop }
+        Progress {
+            path: path.to_path_buf(),
+            total: 0,
+            started: now,
+            last_line: now,
+            bar,
+            stop: Arc::clone(stop),
+            pace: pace.map(Arc::clone),
+            paced: 0,
+        }
     }
 
     /// Prints a line to standard output, above the bars.
@@ -70,6 +87,7 @@ impl Progress {
     /// Tells how many bytes the next stretch of work has.
     pub fn expect(&mut self, total: u64) {
         self.total = total;
+        self.paced = 0;
         self.started = Instant::now();
         self.last_line = self.started;
         if let Some(bar) = &self.bar {
@@ -78,7 +96,7 @@ impl Progress {
         }
     }
 
-    /// Tells that `done` bytes of it are done; `false` means: stop here.
+    /// Tells that `done` bytes of it are done, and keeps to the pace; `false` means: stop here.
     #[must_use]
     pub fn advance(&mut self, done: u64) -> bool {
         if let Some(bar) = &self.bar {
@@ -87,7 +105,29 @@ impl Progress {
             self.last_line = Instant::now();
             self.log(done);
         }
+        self.keep_pace(done);
         !self.stopped()
+    }
+
+    fn keep_pace(&mut self, done: u64) {
+        let Some(pace) = self.pace.as_ref().map(Arc::clone) else { return };
+        self.rest(pace.rest(done.saturating_sub(self.paced), Instant::now()));
+        self.paced = done;
+        while let Some(respite) = pace.respite()
+            && !self.stopped()
+        {
+            self.rest(respite);
+        }
+    }
+
+    fn rest(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while let left = until.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+            && !self.stopped()
+        {
+            thread::sleep(left.min(GLANCE));
+        }
     }
 
     /// Whether the work is to stop.

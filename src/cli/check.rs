@@ -7,7 +7,17 @@ use indicatif::BinaryBytes;
 use super::{CannotRun, ConfigArgs, End, print};
 use crate::config::{Inbox, Watch};
 use crate::disk::{self, Dir};
+use crate::finalize::terms_between;
 use crate::ledger::Ledger;
+use crate::plan::{Plan, Route, Terms};
+use crate::pressure::{Pressure, UNMEASURED};
+use crate::recognize::{FileName, Manifest};
+
+/// Manifests of large dumps, and what they stand for.
+const SPECIMENS: &[(&str, &str)] = &[
+    ("raw data", "dtype = '|u1'\nshape = [1073741824]"),
+    ("with room", "dtype = '|u1'\nshape = [1073741824]\nreserved = 128"),
+];
 
 pub(super) fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
     let config = args.read()?;
@@ -22,6 +32,10 @@ pub(super) fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
             End::Badly
         }
     };
+    if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
+        end = End::Badly;
+        print(&format!("max_pressure   {UNMEASURED}"));
+    }
     for inbox in &config.inboxes {
         if check_inbox(inbox) == End::Badly {
             end = End::Badly;
@@ -50,6 +64,11 @@ fn check_inbox(inbox: &Inbox) -> End {
             }
         }
     }
+    match routes(inbox) {
+        Ok(routes) => routes.iter().for_each(|line| print(line)),
+        // Whatever hinders it was told above.
+        Err(_) => end = End::Badly,
+    }
     if let Err(error) = check_watch(inbox) {
         end = End::Badly;
         print(&format!("  watch        {error}"));
@@ -72,6 +91,36 @@ fn check_dir(path: &Path) -> disk::Result<String> {
     ];
     let told = abilities.map(|(name, can)| format!("{name} {}", if can { "yes" } else { "no" }));
     Ok(format!("{}, {} free; {}", fs.kind, BinaryBytes(fs.free), told.join(", ")))
+}
+
+/// Which way large dumps of this drop take, as far as its settings and file systems decide.
+fn routes(inbox: &Inbox) -> disk::Result<Vec<String>> {
+    let data = Dir::open(&inbox.path)?;
+    let output = Dir::open(inbox.output.as_ref().unwrap_or(&inbox.path))?;
+    let mut terms = terms_between(inbox, &data, &output, 1)?;
+    let can = disk::abilities(&output)?;
+    for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
+        if !can {
+            terms.ruled_out.push((route, "the file system can't do it".to_owned()));
+        }
+    }
+    let mut lines = Vec::new();
+    for (what, manifest) in SPECIMENS {
+        let Some(plan) = plan_of(manifest, &terms) else { continue };
+        lines.push(format!("  {what:<12} {}", plan.route()));
+        lines.extend(plan.passed_over.iter().map(|passed| format!("{:15}{passed}", "")));
+    }
+    Ok(lines)
+}
+
+/// What would be done with a dump of that manifest.
+fn plan_of(manifest: &str, terms: &Terms) -> Option<Plan> {
+    let name = |name: &str| FileName::try_from(name.to_owned()).ok();
+    let manifest = Manifest::parse(&name("x.raw.toml")?, manifest.as_bytes()).ok()??;
+    let dump = manifest.dump(&name("x.raw")?).ok()?;
+    let header = dump.layout.header()?;
+    let size = dump.least_file_len()?;
+    Some(Plan::new(&dump, header, size, terms))
 }
 
 fn check_watch(inbox: &Inbox) -> disk::Result<()> {

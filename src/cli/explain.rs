@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::{CannotRun, ConfigArgs, End, print, read_config};
 use crate::candidate::{Candidate, Decision};
-use crate::config::{Disposition, Inbox};
+use crate::config::Inbox;
 use crate::disk::{self, Dir};
+use crate::finalize::terms_between;
 use crate::look::{Outlook, look};
 use crate::npy::Header;
-use crate::plan::{Plan, Terms};
+use crate::plan::Plan;
 use crate::recognize::Dump;
 
 #[derive(Args)]
@@ -147,20 +148,8 @@ fn explain_plan(
     let source = Dir::open(&inbox.path.join(parent))?;
     let output =
         inbox.output.as_ref().map_or_else(|| inbox.path.join(parent), |dir| dir.join(parent));
-    let same_file_system = match &inbox.output {
-        None => true,
-        Some(dir) => Dir::open(dir)?.is_on_mount_of(&source)?,
-    };
     let at = inbox.output.as_ref().map_or_else(|| source.again(), |dir| Dir::open(dir))?;
-    let terms = Terms {
-        readers: inbox.readers,
-        same_file_system,
-        file_system: disk::fs_info(&at)?,
-        files: candidate.files().len(),
-        keeps_source: inbox.source != Disposition::Remove,
-        has_intents: true,
-        ruled_out: Vec::new(),
-    };
+    let terms = terms_between(inbox, &source, &at, candidate.files().len())?;
     let plan = Plan::new(dump, header, candidate.stat.size, &terms);
     let head = plan.head(dump);
     let passed_over = plan.passed_over.iter();

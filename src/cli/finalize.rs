@@ -136,7 +136,7 @@ impl Finalize {
         show: &Show,
     ) -> Result<Receipt, String> {
         let settled = self.settle(inbox, rel, claimed_by, name)?;
-        let mut progress = show.begin(&settled.path(), &Arc::new(AtomicBool::new(false)));
+        let mut progress = show.begin(&settled.path(), &Arc::new(AtomicBool::new(false)), None);
         finalize(&settled, &mut progress).map_err(|halt| match halt {
             Halt::Rejected(reason) | Halt::Again(reason) | Halt::Busy(reason) => reason,
             Halt::Gone => "it is gone".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,7 +11,6 @@ use indicatif::MultiProgress;
 
 use super::{CannotRun, ConfigArgs, End};
 use crate::config::Inbox;
-use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::patrol::{Common, Ended, Patrol, Tell};
 use crate::pool::Pool;
@@ -37,14 +36,8 @@ struct Swept {
 impl Sweep {
     pub(super) fn run(&self) -> Result<End, CannotRun> {
         let config = self.config.read()?;
-        let common = Common {
-            ledger: Arc::new(Ledger::open(&config.state_dir)?),
-            intents: Arc::new(Intents::of(&config.state_dir)),
-            stop: Arc::new(AtomicBool::new(false)),
-            show: bars(),
-            tell: if self.json { Tell::Json } else { Tell::Lines },
-            bad: Arc::new(AtomicU64::new(0)),
-        };
+        let tell = if self.json { Tell::Json } else { Tell::Lines };
+        let common = Common::new(&config, Ledger::open(&config.state_dir)?, bars(), tell);
         let pool = Pool::new(config.workers.get());
         let mut swept = Vec::new();
         let mut unreadable = Ok(());

@@ -11,6 +11,7 @@ mod fsinfo;
 mod insert;
 mod lease;
 mod output;
+mod priority;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod share;
@@ -24,6 +25,7 @@ pub use file::{Claim, DataFile};
 pub use fsinfo::{Abilities, FsInfo, abilities, fs_info};
 pub use lease::Writer;
 pub use output::{Output, is_own_name, tidy};
+pub use priority::make_idle;
 #[cfg(feature = "sabotage")]
 pub use sabotage::leaves_out;
 pub use stat::Stat;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::candidate::Candidate;
 use crate::config::{Disposition, Inbox};
 use crate::digest::Hasher;
-use crate::disk::{DataFile, Dir, DiskError, fs_info};
+use crate::disk::{self, DataFile, Dir, DiskError, fs_info};
 use crate::intent::Intents;
 use crate::npy::Header;
 use crate::plan::{Plan, Route, Terms};
@@ -175,13 +175,25 @@ fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
 }
 
 fn terms(settled: &Settled, site: &Site) -> Result<Terms, Halt> {
+    let files = settled.candidate.files().len();
+    let terms = terms_between(&settled.inbox, &site.source, &site.output, files)?;
+    Ok(Terms { has_intents: settled.intents.is_some(), ..terms })
+}
+
+/// What limits the choice of a route from one directory to another, for data in so many files.
+pub fn terms_between(
+    inbox: &Inbox,
+    source: &Dir,
+    output: &Dir,
+    files: usize,
+) -> disk::Result<Terms> {
     Ok(Terms {
-        readers: settled.inbox.readers,
-        same_file_system: site.output.is_on_mount_of(&site.source)?,
-        file_system: fs_info(&site.output)?,
-        files: settled.candidate.files().len(),
-        keeps_source: settled.inbox.source != Disposition::Remove,
-        has_intents: settled.intents.is_some(),
+        readers: inbox.readers,
+        same_file_system: output.is_on_mount_of(source)?,
+        file_system: fs_info(output)?,
+        files,
+        keeps_source: inbox.source != Disposition::Remove,
+        has_intents: true,
         ruled_out: Vec::new(),
     })
 }

@@ -63,8 +63,8 @@ impl Patrol {
 
     fn carry_out(&mut self, batch: Vec<Settled>) {
         let rels = batch.iter().map(|settled| settled.candidate.rel.clone()).collect();
-        let (common, settings) = (self.common.clone(), self.settings);
-        self.work_on(rels, move || work::carry_out(&common, &batch, settings));
+        let (common, pace, settings) = (self.common.clone(), Arc::clone(&self.pace), self.settings);
+        self.work_on(rels, move || work::carry_out(&common, &pace, &batch, settings));
     }
 
     fn postpone(&mut self, rel: PathBuf) {

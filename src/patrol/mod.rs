@@ -20,6 +20,7 @@ use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::finalize::{Settled, tidy_leftover};
 use crate::look::{Outlook, look};
+use crate::pace::Pace;
 use crate::pool::Queue;
 use crate::receipt::{Event, Receipt};
 use crate::recognize::manifest::manifest_names;
@@ -63,6 +64,7 @@ pub struct Patrol {
     common: Common,
     queue: Queue,
     ended: Sender<Ended>,
+    pace: Arc<Pace>,
     /// A hash of the settings: what decides about a rejection besides the files.
     settings: u64,
     trusts_clock: bool,
@@ -112,9 +114,11 @@ impl Patrol {
     #[must_use]
     pub fn new(inbox: Arc<Inbox>, common: Common, queue: Queue, ended: Sender<Ended>) -> Self {
         let settings = xxh3_64(format!("{inbox:?}").as_bytes());
+        let pace = Arc::new(Pace::new(inbox.max_rate, common.pressure.clone()));
         Patrol {
             inbox,
             common,
+            pace,
             queue,
             ended,
             settings,

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::LOOK_MIN;
 use crate::candidate::Candidate;
-use crate::config::Inbox;
+use crate::config::{Config, Inbox, IoPriority};
+use crate::disk;
 use crate::finalize::{Halt, Settled, finalize, finalize_all, set_aside};
 use crate::intent::Intents;
 use crate::ledger::Ledger;
+use crate::pace::Pace;
+use crate::pressure::{Pressure, UNMEASURED};
 use crate::progress::Show;
 use crate::receipt::{Event, Receipt};
 use crate::settle::Wait;
@@ -25,6 +28,8 @@ pub struct Common {
     pub stop: Arc<AtomicBool>,
     /// How progress is shown.
     pub show: Show,
+    /// From which pressure on the disk is left to others.
+    pub pressure: Option<Arc<Pressure>>,
     /// How receipts are told.
     pub tell: Tell,
     /// How many drops were rejected or failed so far.
@@ -50,8 +55,13 @@ pub(super) enum Outcome {
 }
 
 /// Finalizes and records, in a worker.
-pub(super) fn carry_out(common: &Common, batch: &[Settled], settings: u64) -> Vec<Outcome> {
-    let show = |settled: &Settled| common.show.begin(&settled.path(), &common.stop);
+pub(super) fn carry_out(
+    common: &Common,
+    pace: &Arc<Pace>,
+    batch: &[Settled],
+    settings: u64,
+) -> Vec<Outcome> {
+    let show = |settled: &Settled| common.show.begin(&settled.path(), &common.stop, Some(pace));
     let results = match batch {
         [settled] => vec![finalize(settled, &mut show(settled))],
         batch => finalize_all(batch, show),
@@ -136,6 +146,29 @@ fn reject(
 }
 
 impl Common {
+    /// What is shared under a configuration; the process itself becomes as considerate as it asks.
+    #[must_use]
+    pub fn new(config: &Config, ledger: Ledger, show: Show, tell: Tell) -> Self {
+        if config.io_priority == IoPriority::Idle
+            && let Err(error) = disk::make_idle()
+        {
+            tracing::warn!("io_priority = \"idle\" was refused: {error}");
+        }
+        let pressure = config.max_pressure.map(Pressure::new);
+        if let Some(None) = pressure {
+            tracing::warn!("max_pressure has no effect: {UNMEASURED}");
+        }
+        Common {
+            ledger: Arc::new(ledger),
+            intents: Arc::new(Intents::of(&config.state_dir)),
+            stop: Arc::new(AtomicBool::new(false)),
+            show,
+            pressure: pressure.flatten().map(Arc::new),
+            tell,
+            bad: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
     /// Tells of a receipt, and writes it down.
     pub(super) fn record(&self, receipt: Receipt, fingerprint: Option<Fingerprint>) {
         self.tell(&receipt);

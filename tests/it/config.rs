@@ -104,6 +104,8 @@ fn a_right_configuration_is_checked() {
     let site = Site::with("recursive = true\nsource = \"remove\"");
     let (input, output) = (site.path("in"), site.path("out"));
     let words = [input.to_str().unwrap(), output.to_str().unwrap()];
+    let routes = ["\n  with room    in-place\n", "\n  raw data     "];
+    let words = [words, routes].concat();
     site.npyd(&["check"]).expect_code(0).expect_words(&words);
 }
 

@@ -41,6 +41,7 @@ mod full;
 mod inbox;
 mod large;
 mod load;
+mod pace;
 mod reload;
 mod restart;
 mod service;

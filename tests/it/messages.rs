@@ -492,6 +492,7 @@ fn checks() {
     let site = Site::with("watch = \"poll\"\nrescan = \"30s\"\nsource = \"remove\"");
     let mut settings = site.settings();
     settings.add_filter(r"\]/(\w+): \w+, [\d.]+ \w+ free; .*", "]/$1: [FILE SYSTEM]");
+    settings.add_filter(r"raw data  [\s\S]*?  with room", "raw data     [ROUTE]\n  with room");
     settings.add_filter(r"= \d+", "= [LIMIT]");
     let good = site.npyd(&["check"]).expect_code(0).stdout;
     fs::remove_dir(site.path("out")).unwrap();
