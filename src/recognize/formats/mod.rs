@@ -2,31 +2,27 @@
 
 use super::sidecar::Format;
 
-mod brainvision;
-mod ehdr;
-mod empad;
-mod envi;
-mod metaimage;
-mod neuroscope;
-mod nrrd;
-mod open_ephys;
-mod ripple;
-mod sigmf;
-mod spikeglx;
-mod spikeinterface;
+/// Names each format's file, and with it the format: one line for one more.
+macro_rules! formats {
+    ($($format:ident,)*) => {
+        $(mod $format;)*
 
-/// All formats, in the order in which a sidecar is tried as one of them.
-pub static FORMATS: &[&Format] = &[
-    &envi::FORMAT,
-    &metaimage::FORMAT,
-    &sigmf::FORMAT,
-    &nrrd::FORMAT,
-    &spikeglx::FORMAT,
-    &brainvision::FORMAT,
-    &open_ephys::FORMAT,
-    &ripple::FORMAT,
-    &ehdr::FORMAT,
-    &spikeinterface::FORMAT,
-    &neuroscope::FORMAT,
-    &empad::FORMAT,
-];
+        /// All formats, in the order in which a sidecar is tried as one of them.
+        pub static FORMATS: &[&Format] = &[$(&$format::FORMAT,)*];
+    };
+}
+
+formats! {
+    envi,
+    metaimage,
+    sigmf,
+    nrrd,
+    spikeglx,
+    brainvision,
+    open_ephys,
+    ripple,
+    ehdr,
+    spikeinterface,
+    neuroscope,
+    empad,
+}
