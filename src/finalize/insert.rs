@@ -73,13 +73,18 @@ pub(super) fn write(
         return Err(Halt::Busy(format!("`{private}` is there: an earlier try is to be undone")));
     }
     let work = Work { site, file: &file, intent: &intent, name: &candidate.name, private };
-    let done = match work.make_room(head) {
-        Ok(true) => work.publish(settled, output),
+    let renamed = match work.make_room(head) {
+        Ok(true) => work.rename(settled, output),
         other => other,
     };
-    match done {
+    match renamed {
+        // From here on it is the array, and nothing is undone: where its name can't be made durable,
+        // the intent stays, for a crash may bring the private one back.
         Ok(true) => {
-            intents.forget(&intent)?;
+            work.sync_names()?;
+            if let Err(error) = intents.forget(&intent) {
+                tracing::debug!("{error}"); // one that outlives its work does no harm
+            }
             Ok(Inserted::Done)
         }
         // Where undoing fails, the next scan does it: the intent is still there.
@@ -122,7 +127,7 @@ impl Work<'_> {
     }
 
     /// Gives the array its name; `false` where the file can't be renamed to there.
-    fn publish(&self, settled: &Settled, output: &FileName) -> Result<bool, Halt> {
+    fn rename(&self, settled: &Settled, output: &FileName) -> Result<bool, Halt> {
         self.file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
         let (from, to) = (&self.site.source, &self.site.output);
         let (private, output_name) = (self.private.as_ref(), output.as_ref());
@@ -132,16 +137,20 @@ impl Work<'_> {
             from.rename_noreplace(private, to, output_name)
         };
         match renamed {
-            Ok(true) => {}
-            Ok(false) => return Err(Halt::Again(format!("`{output}` appeared meanwhile"))),
-            Err(error) if error.is_other_file_system() => return Ok(false),
-            Err(error) => return Err(error.into()),
+            Ok(true) => Ok(true),
+            Ok(false) => Err(Halt::Again(format!("`{output}` appeared meanwhile"))),
+            Err(error) if error.is_other_file_system() => Ok(false),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// The new name is durable, and the old one gone for good.
+    fn sync_names(&self) -> Result<(), Halt> {
         self.site.output.sync()?;
         if !self.site.beside {
             self.site.source.sync()?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The file as it was, under the name that it had.

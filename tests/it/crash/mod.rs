@@ -7,6 +7,7 @@
 
 mod block_log;
 mod broken;
+mod errors;
 mod ground;
 mod npyd;
 mod points;

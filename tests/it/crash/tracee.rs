@@ -1,4 +1,5 @@
-//! A process that stops before each call by which it would change a file.
+//! A process that stops before each call by which it would change a file; before each by which it
+//! would read one, too, if that is asked for. There the call can be made to fail.
 //!
 //! While it stands there the test may look around, cut the power or kill it. What a killed process
 //! leaves behind changes with these calls alone, so that "killed before the next one" is "killed
@@ -16,11 +17,15 @@ use libc::{c_int, c_long, c_void, pid_t};
 
 /// A call that would change a file, with the file's path below the directory that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change(String);
+pub(super) struct Change {
+    /// The call's name.
+    pub(super) call: &'static str,
+    path: String,
+}
 
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{} {}", self.call, self.path)
     }
 }
 
@@ -30,13 +35,24 @@ pub(super) struct Tracee {
     /// The thread that stands before a change.
     stopped: Option<pid_t>,
     below: PathBuf,
+    calls: Vec<Known>,
     ended: bool,
 }
 
 impl Tracee {
     /// Starts a command, and will stop it before its changes below a directory.
     pub(super) fn spawn(command: &mut Command, below: &Path) -> Self {
-        let filter = filter();
+        Self::spawn_before(&[CHANGES, OLDER_CHANGES], command, below)
+    }
+
+    /// The same, stopped before it reads there, too.
+    pub(super) fn spawn_with_reads(command: &mut Command, below: &Path) -> Self {
+        Self::spawn_before(&[CHANGES, OLDER_CHANGES, READS], command, below)
+    }
+
+    fn spawn_before(tables: &[&[Known]], command: &mut Command, below: &Path) -> Self {
+        let calls = tables.concat();
+        let filter = filter(&calls);
         // SAFETY: between fork and exec only system calls are made, on memory that was allocated
         // before and that the closure owns.
         unsafe {
@@ -54,7 +70,8 @@ impl Tracee {
         #[expect(clippy::zombie_processes, reason = "it is waited for by its number")]
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let leader = pid_t::try_from(child.id()).unwrap();
-        let tracee = Self { leader, stopped: None, below: below.to_path_buf(), ended: false };
+        let below = below.to_path_buf();
+        let tracee = Self { leader, stopped: None, below, calls, ended: false };
         let (pid, status) = wait(leader).unwrap();
         assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
         let options =
@@ -90,6 +107,32 @@ impl Tracee {
             }
         }
         None
+    }
+
+    /// Has the call that it stands before fail, or do less than it was told.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn inject(&self, fault: Fault) {
+        let Some(thread) = self.stopped else { return };
+        let mut registers = std::mem::MaybeUninit::<libc::user_regs_struct>::zeroed();
+        // SAFETY: the kernel writes the whole structure, which outlives the call.
+        let got = unsafe {
+            libc::ptrace(libc::PTRACE_GETREGS, thread, null_mut::<c_void>(), registers.as_mut_ptr())
+        };
+        assert_eq!(got, 0, "{}", Error::last_os_error());
+        // SAFETY: the kernel wrote it.
+        let mut registers = unsafe { registers.assume_init() };
+        match fault {
+            Fault::Error(errno) => {
+                registers.orig_rax = u64::MAX; // no call
+                registers.rax = i64::from(-errno).cast_unsigned();
+            }
+            Fault::Short => registers.rdx = registers.rdx.div_ceil(2), // the length
+        }
+        // SAFETY: the kernel only reads the structure, which outlives the call.
+        let set = unsafe {
+            libc::ptrace(libc::PTRACE_SETREGS, thread, null_mut::<c_void>(), &raw const registers)
+        };
+        assert_eq!(set, 0, "{}", Error::last_os_error());
     }
 
     /// Ends it by SIGKILL: the call it stands before is not made.
@@ -141,9 +184,8 @@ fn resume(thread: pid_t, signal: c_int) {
 
 /// The kernel's filter that stops the process at these calls and lets it do all others at full
 /// speed.
-fn filter() -> Vec<libc::sock_filter> {
+fn filter(calls: &[Known]) -> Vec<libc::sock_filter> {
     let step = |code, jt, k| libc::sock_filter { code: code as u16, jt, jf: 0, k };
-    let calls: Vec<_> = CHANGES.iter().chain(OLDER_CHANGES).collect();
     // The call's number is the first field of what the filter sees.
     let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
     for (at, (_, number, _)) in calls.iter().enumerate() {
@@ -176,8 +218,20 @@ enum Names {
     Nothing,
 }
 
+/// A call's name and number, and where it names its file.
+type Known = (&'static str, c_long, Names);
+
+/// What can be done to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is not made, and answers with this error.
+    Error(c_int),
+    /// It is made with half of its length.
+    Short,
+}
+
 /// Every call that changes a file or makes a change durable.
-const CHANGES: &[(&str, c_long, Names)] = &[
+const CHANGES: &[Known] = &[
     ("write", libc::SYS_write, Names::Fd(0)),
     ("pwrite64", libc::SYS_pwrite64, Names::Fd(0)),
     ("writev", libc::SYS_writev, Names::Fd(0)),
@@ -212,7 +266,7 @@ const CHANGES: &[(&str, c_long, Names)] = &[
 
 /// The older forms, which only older architectures have.
 #[cfg(target_arch = "x86_64")]
-const OLDER_CHANGES: &[(&str, c_long, Names)] = &[
+const OLDER_CHANGES: &[Known] = &[
     ("open", libc::SYS_open, Names::Path(0)),
     ("creat", libc::SYS_creat, Names::Path(0)),
     ("mkdir", libc::SYS_mkdir, Names::Path(0)),
@@ -225,7 +279,20 @@ const OLDER_CHANGES: &[(&str, c_long, Names)] = &[
     ("chown", libc::SYS_chown, Names::Path(0)),
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const OLDER_CHANGES: &[(&str, c_long, Names)] = &[];
+const OLDER_CHANGES: &[Known] = &[];
+
+/// Every call that looks at a file.
+const READS: &[Known] = &[
+    ("openat2", libc::SYS_openat2, Names::At(0)),
+    ("statx", libc::SYS_statx, Names::At(0)),
+    ("pread64", libc::SYS_pread64, Names::Fd(0)),
+    ("read", libc::SYS_read, Names::Fd(0)),
+    ("getdents64", libc::SYS_getdents64, Names::Fd(0)),
+    ("fgetxattr", libc::SYS_fgetxattr, Names::Fd(0)),
+    ("lseek", libc::SYS_lseek, Names::Fd(0)),
+    ("fstatfs", libc::SYS_fstatfs, Names::Fd(0)),
+    ("flock", libc::SYS_flock, Names::Fd(0)),
+];
 
 impl Call {
     /// The call that a stopped thread is about to make.
@@ -247,19 +314,19 @@ impl Call {
 
     /// The change it makes, if it makes one below the watched directory.
     fn change(&self, tracee: &Tracee) -> Option<Change> {
-        let mut known = CHANGES.iter().chain(OLDER_CHANGES);
-        let (name, _, names) = known.find(|(_, number, _)| *number == self.number)?;
-        if !self.does_change(name) {
+        let mut known = tracee.calls.iter();
+        let (call, _, names) = known.find(|(_, number, _)| *number == self.number)?;
+        if !self.does_change(call) {
             return None;
         }
         let path = match *names {
-            Names::Nothing => return Some(Change((*name).to_owned())),
+            Names::Nothing => return Some(Change { call, path: String::new() }),
             Names::Fd(at) => self.path_of_fd(self.args[at] as c_int)?,
             Names::At(at) => self.path_at(self.args[at] as c_int, self.args[at + 1])?,
             Names::Path(at) => self.path_at(libc::AT_FDCWD, self.args[at])?,
         };
         let path = path.strip_prefix(&tracee.below).ok()?;
-        Some(Change(format!("{name} {}", path.display())))
+        Some(Change { call, path: path.display().to_string() })
     }
 
     /// Opening changes what it makes or cuts; of the requests to devices only sharing does.

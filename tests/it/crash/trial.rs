@@ -153,6 +153,27 @@ impl<'a> Trial<'a> {
         printed.split_inclusive('\n').any(|line| line.ends_with('\n') && line.contains(what))
     }
 
+    /// Whether the log or a receipt says something.
+    pub(super) fn says(&self, what: &str) -> bool {
+        let log = fs::read_to_string(self.apart.join("stderr")).unwrap();
+        log.contains(what) || self.told(what)
+    }
+
+    /// Whether the drop was refused for good, for what was written to it may be lost: no later
+    /// success may be believed.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.told("\"event\":\"rejected\"") && self.told("may be lost")
+    }
+
+    /// A fault of any kind has words.
+    pub(super) fn did_not_panic(&self) -> Result<(), Violation> {
+        if self.says("panicked") || self.says("has a bug") {
+            let log = fs::read_to_string(self.apart.join("stderr")).unwrap();
+            return Err(Violation::new(Broken::Unfinished, log));
+        }
+        Ok(())
+    }
+
     /// What must hold in every state, before anybody repairs it. `told`: a receipt told of the
     /// array. `dropped`: the drop was durable.
     pub(super) fn examine(&self, told: bool, dropped: bool) -> Result<(), Violation> {
