@@ -70,7 +70,7 @@ impl DiskError {
             return Some("make it, or mount what it is on");
         }
         Some(match Errno::from_io_error(&self.cause)? {
-            Errno::NOSPC => "the disk is full: make room",
+            Errno::NOSPC => "the disk is full (df), or out of inodes (df -i): make room",
             Errno::DQUOT => "the quota is used up: make room",
             Errno::MFILE | Errno::NFILE => "too many files are open: raise LimitNOFILE",
             Errno::ROFS => "the file system is read-only: mount it for writing",

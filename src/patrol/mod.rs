@@ -53,7 +53,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 
 /// The first and the longest pause after a fault that may pass.
 const FAULT_MIN: Duration = Duration::from_secs(1);
-const FAULT_MAX: Duration = Duration::from_mins(5);
+const FAULT_MAX: Duration = Duration::from_mins(1);
 
 /// The most looks between two glances at what else has happened.
 const LOOKS_AT_ONCE: usize = 256;

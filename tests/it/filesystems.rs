@@ -1,64 +1,25 @@
 //! The same drops on every file system that this machine has: what one of them can't do is done
 //! another way, and comes to the same.
 
-use std::fs::File;
-use std::path::PathBuf;
-use std::process::Command;
-
 use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, left_out, scan_bytes, scan_npy,
+    Mounted, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, scan_bytes, scan_npy,
 };
 
 /// Those whose files can share blocks.
 const SHARING: &[&str] = &["xfs", "btrfs"];
 
-/// A file system at a directory of the site; unmounted when dropped.
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
-        assert!(status.success() || std::thread::panicking(), "umount {}", self.0.display());
-    }
-}
-
-fn succeeds(program: &str, args: &[&str]) -> bool {
-    match Command::new(program).args(args).output() {
-        Ok(output) if output.status.success() => true,
-        Ok(output) => {
-            let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            left_out(&format!("{program} {args:?}: {}: {error}", output.status));
-            false
-        }
-        Err(error) => {
-            left_out(&format!("{program}: {error}"));
-            false
-        }
-    }
-}
-
-/// A new file system of a kind, on an image in the site, mounted there as `fs`.
+/// A new file system of a kind, mounted in the site.
 fn mount(site: &Site, kind: &str) -> Option<Mounted> {
-    let at = site.path("fs");
-    std::fs::create_dir(&at).unwrap();
-    let place = at.to_str().unwrap();
-    let mounted = match kind {
-        "tmpfs" => succeeds("mount", &["-t", kind, "npyd", place]),
-        // Passes everything on to another directory, from outside the kernel.
-        "fuse" => {
-            std::fs::create_dir(site.path("below")).unwrap();
-            succeeds("bindfs", &[site.path("below").to_str().unwrap(), place])
-        }
-        _ => {
-            let image = site.path("image");
-            let image = image.to_str().unwrap();
-            let force = if kind.starts_with("ext") { "-F" } else { "-f" };
-            File::create(image).unwrap().set_len(400 << 20).unwrap();
-            succeeds(&format!("mkfs.{kind}"), &["-q", force, image])
-                && succeeds("mount", &["-t", kind, "-o", "loop", image, place])
-        }
-    };
-    mounted.then(|| Mounted(at))
+    match kind {
+        "tmpfs" | "fuse" => std::fs::create_dir(site.path("fs")).unwrap(),
+        _ => return Mounted::image(site, "fs", kind, 400, &[]),
+    }
+    if kind == "tmpfs" {
+        return Mounted::memory(site, "fs");
+    }
+    // Passes everything on to another directory, from outside the kernel.
+    std::fs::create_dir(site.path("below")).unwrap();
+    Mounted::with(site, "fs", "bindfs", &[site.path("below").to_str().unwrap()])
 }
 
 /// A site whose directories all lie on a file system of that kind.
@@ -66,12 +27,12 @@ fn with_all_on(kind: &str, settings: &str) -> Option<(Site, Mounted)> {
     let site = Site::new();
     let mounted = mount(&site, kind)?;
     for name in ["in", "out", "archive"] {
-        std::fs::create_dir(mounted.0.join(name)).unwrap();
+        std::fs::create_dir(mounted.at().join(name)).unwrap();
     }
     for name in ["in", "out"] {
         std::fs::remove_dir(site.path(name)).unwrap();
     }
-    let root = mounted.0.display();
+    let root = mounted.at().display();
     site.write(
         "npyd.toml",
         format!(
@@ -215,11 +176,9 @@ fn a_bind_mount() {
         return;
     }
     let site = Site::with("source = \"remove\"");
-    let (from, at) = (site.path("state"), site.path("out"));
-    if !succeeds("mount", &["--bind", from.to_str().unwrap(), at.to_str().unwrap()]) {
-        return;
-    }
-    let bound = Mounted(at);
+    let from = site.path("state");
+    let bind = ["--bind", from.to_str().unwrap()];
+    let Some(bound) = Mounted::with(&site, "out", "mount", &bind) else { return };
     site.drop_file("x.npy", PendingFile::ready(&[2]).with(&[1; 8])).scan("scan");
     site.sweep().expect_code(0);
     assert!(site.read("out/x.npy").ends_with(&[1; 8]));

@@ -1,55 +1,160 @@
-//! A disk that is full: a wait with a clear word, over when there is space again.
+//! A disk that is full, in each way in which it can be: a wait with a clear word, over when there is
+//! space again. Nothing is refused, and what has room is not held up.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use crate::support::{Receipts, Site, as_root, npy, scan_npy};
+use crate::support::{Mounted, Receipts, Site, as_root, npy, scan_npy, succeeds};
 
-/// A small file system of its own, unmounted when dropped.
-struct Small(PathBuf);
+/// Bytes of a drop that there is no room for.
+const LARGE: u64 = 32 << 20;
 
-impl Small {
-    fn mount(at: PathBuf) -> Self {
-        let small = Self(at);
-        small.run("mount", &["-t", "tmpfs", "-o", "size=1m", "npyd"]);
-        small
-    }
-
-    fn grow(&self) {
-        self.run("mount", &["-o", "remount,size=16m"]);
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let status = Command::new(program).args(args).arg(&self.0).status().unwrap();
-        assert!(status.success(), "{program} {args:?}: {status}");
-    }
+/// Drops a large file, and gives space when it waits with these words in the log.
+fn large_drop_waits(site: &Site, words: &str, give_space: impl FnOnce()) {
+    let data = vec![7; LARGE as usize];
+    site.drop_file("large.raw", &data);
+    site.drop_file("large.toml", format!("dtype = '|u1'\nshape = [{LARGE}]"));
+    let mut daemon = site.daemon();
+    daemon.wait_for_log(words);
+    site.scan("small");
+    daemon.wait_for_file("out/small.npy").wait_for_file("out/small.raw.toml.done");
+    assert!(site.read("in/large.raw") == data && !site.has("out/large.npy"));
+    give_space();
+    daemon.wait_for_file("out/large.npy");
+    assert!(site.read("out/large.npy") == npy("'|u1'", false, &[LARGE], &data));
+    assert_eq!(site.read("out/small.npy"), scan_npy());
+    assert!(daemon.stop().success());
+    assert!(site.history().of_event("rejected").is_empty());
 }
 
-impl Drop for Small {
-    fn drop(&mut self) {
-        self.run("umount", &["--lazy"]);
+/// Takes all space of a file system but for so many bytes.
+fn fill(dir: &Path, but: u64) {
+    let file = File::create(dir.join("filler")).unwrap();
+    let stat = rustix::fs::fstatvfs(&file).unwrap();
+    let mut piece = (stat.f_bavail * stat.f_frsize).saturating_sub(but);
+    let mut len = 0;
+    while piece >= 4096 {
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), len, piece) {
+            Ok(()) => len += piece,
+            Err(_) => piece /= 2,
+        }
+        let stat = rustix::fs::fstatvfs(&file).unwrap();
+        piece = piece.min((stat.f_bavail * stat.f_frsize).saturating_sub(but));
     }
+    file.sync_all().unwrap();
 }
 
-#[test]
-fn a_full_disk_is_waited_for() {
+fn a_full_image(kind: &str) {
     if !as_root() {
         return;
     }
     let site = Site::with("source = \"remove\"");
-    let small = Small::mount(site.path("out"));
-    let data = vec![7; 4 << 20];
-    site.drop_file("large.raw", &data).drop_file("large.toml", "dtype = '|u1'\nshape = [4194304]");
+    let Some(mounted) = Mounted::image(&site, "out", kind, 320, &[]) else { return };
+    fill(mounted.at(), LARGE / 2);
+    large_drop_waits(&site, "space", || {
+        std::fs::remove_file(mounted.at().join("filler")).unwrap();
+    });
+}
+
+#[test]
+fn ext4() {
+    a_full_image("ext4");
+}
+
+#[test]
+fn xfs() {
+    a_full_image("xfs");
+}
+
+#[test]
+fn btrfs() {
+    a_full_image("btrfs");
+}
+
+#[test]
+fn tmpfs() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = \"remove\"");
+    let small = ["-t", "tmpfs", "-o", "size=1m", "npyd"];
+    let Some(mounted) = Mounted::with(&site, "out", "mount", &small) else { return };
+    large_drop_waits(&site, "space", || {
+        assert!(succeeds("mount", &["-o", "remount,size=64m", mounted.at().to_str().unwrap()]));
+    });
+}
+
+/// The quota of a subvolume, which holds for root, too.
+#[test]
+fn a_quota() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = \"remove\"");
+    let Some(mounted) = Mounted::image(&site, "out", "btrfs", 320, &[]) else { return };
+    let out = mounted.at().to_str().unwrap();
+    let limit = |limit: &str| succeeds("btrfs", &["qgroup", "limit", limit, out]);
+    if !succeeds("btrfs", &["quota", "enable", out]) || !limit("16M") {
+        return;
+    }
+    large_drop_waits(&site, "quota", || assert!(limit("none")));
+}
+
+/// Space enough, but no file can be made.
+#[test]
+fn no_inodes() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = \"remove\"");
+    let Some(mounted) = Mounted::image(&site, "out", "ext4", 16, &["-N", "32"]) else { return };
+    let fillers = (0..).map(|number| mounted.at().join(format!("filler-{number}")));
+    let fillers: Vec<_> = fillers.take_while(|filler| File::create(filler).is_ok()).collect();
+    assert!(!fillers.is_empty());
+    site.scan("scan");
+    let mut daemon = site.daemon();
+    daemon.wait_for_log("inodes");
+    assert!(!site.has("out/scan.npy") && site.has("in/scan.raw"));
+    for filler in fillers {
+        std::fs::remove_file(filler).unwrap();
+    }
+    daemon.wait_for_file("out/scan.npy");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert!(daemon.stop().success());
+}
+
+/// Writing over blocks that another file shares takes new ones: a header in place can meet a full
+/// disk. The file is then as it was.
+#[test]
+fn shared_blocks() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    let Some(mounted) = Mounted::image(&site, "fs", "xfs", 320, &[]) else { return };
+    for name in ["in", "out"] {
+        std::fs::remove_dir(site.path(name)).unwrap();
+        std::fs::create_dir(mounted.at().join(name)).unwrap();
+        std::os::unix::fs::symlink(mounted.at().join(name), site.path(name)).unwrap();
+    }
+    let data = vec![5; 4 << 20];
+    let raw = [&[0; 4096][..], &data].concat();
+    site.write("fs/original", &raw);
+    let (from, to) = (site.path("fs/original"), site.path("in/scan.raw"));
+    let copy = ["--reflink=always", from.to_str().unwrap(), to.to_str().unwrap()];
+    assert!(succeeds("cp", &copy));
+    site.write("in/scan.raw.toml", "dtype = '|u1'\nshape = [-1]\nreserved = 4096");
+    let crumbs = File::create(mounted.at().join("crumbs")).unwrap();
+    fill(mounted.at(), 0);
+    let mut blocks = 0..; // that are left, to the last
+    while crumbs.write_all_at(&[1; 4096], blocks.next().unwrap_or(0) * 4096).is_ok() {}
     let mut daemon = site.daemon();
     daemon.wait_for_log("space");
-    site.scan("small");
-    daemon.wait_for_file("out/small.npy").wait_for_file("out/small.raw.toml.done");
-    assert_eq!(site.read("in/large.raw"), data);
-    assert_eq!(site.names("out"), ["small.npy", "small.raw.toml.done"]);
-    small.grow();
-    daemon.wait_for_file("out/large.npy");
-    assert_eq!(site.read("out/large.npy"), npy("'|u1'", false, &[4 << 20], &data));
-    assert_eq!(site.read("out/small.npy"), scan_npy());
+    assert!(site.read("in/scan.raw") == raw);
+    std::fs::remove_file(mounted.at().join("filler")).unwrap();
+    daemon.wait_for_file("out/scan.npy");
+    assert!(site.read("out/scan.npy").ends_with(&data));
+    assert!(site.read("fs/original") == raw);
     assert!(daemon.stop().success());
-    assert!(site.history().of_event("rejected").is_empty());
 }

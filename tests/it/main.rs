@@ -36,6 +36,7 @@ mod crash;
 
 // The daemon's life.
 mod calls;
+mod faults;
 mod filesystems;
 mod full;
 mod inbox;

@@ -23,7 +23,7 @@ use std::{env, fs, thread};
 
 pub(crate) use daemon::Daemon;
 pub(crate) use halt::{can_halt, sweep_halted};
-pub(crate) use mount::Mounted;
+pub(crate) use mount::{Mounted, succeeds};
 pub(crate) use outcome::{Outcome, Receipts};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};

@@ -1,6 +1,7 @@
 //! File systems that a test mounts on its site.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::{Site, left_out, wait_until};
@@ -12,17 +13,37 @@ impl Mounted {
     /// Mounts on that directory of the site; `None` where it can't be done.
     pub(crate) fn with(site: &Site, name: &str, program: &str, args: &[&str]) -> Option<Self> {
         let at = site.path(name);
-        match Command::new(program).args(args).arg(&at).output() {
-            Ok(output) if output.status.success() => return Some(Self(at)),
-            Ok(output) => left_out(&format!("{program} {args:?}: {}", told(&output))),
-            Err(error) => left_out(&format!("{program}: {error}")),
-        }
-        None
+        succeeds(program, &[args, &[at.to_str().unwrap()]].concat()).then(|| Self(at))
     }
 
     /// A file system in memory.
     pub(crate) fn memory(site: &Site, name: &str) -> Option<Self> {
         Self::with(site, name, "mount", &["-t", "tmpfs", "npyd"])
+    }
+
+    /// A new file system of a kind, on an image of so many MiB, with options for the program that
+    /// makes it; the directory is made, too.
+    pub(crate) fn image(
+        site: &Site,
+        name: &str,
+        kind: &str,
+        mebibytes: u64,
+        options: &[&str],
+    ) -> Option<Self> {
+        let image = site.path(format!("{name}.image"));
+        File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
+        std::fs::create_dir_all(site.path(name)).unwrap();
+        let program = format!("mkfs.{kind}");
+        let force = if kind.starts_with("ext") { "-F" } else { "-f" };
+        let image = image.to_str().unwrap();
+        succeeds(&program, &[&["-q", force], options, &[image]].concat())
+            .then(|| Self::with(site, name, "mount", &["-t", kind, "-o", "loop", image]))
+            .flatten()
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn at(&self) -> &Path {
+        &self.0
     }
 
     /// Unmounts it as soon as nobody has anything open on it; nobody may for long.
@@ -38,6 +59,16 @@ impl Drop for Mounted {
         let status = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
         assert!(status.success() || std::thread::panicking(), "umount {}", self.0.display());
     }
+}
+
+/// Whether a program ends well; recorded as left out where it doesn't.
+pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
+    match Command::new(program).args(args).output() {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => left_out(&format!("{program} {args:?}: {}", told(&output))),
+        Err(error) => left_out(&format!("{program}: {error}")),
+    }
+    false
 }
 
 fn told(output: &Output) -> String {
