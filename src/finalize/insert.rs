@@ -78,8 +78,8 @@ pub(super) fn write(
         other => other,
     };
     match renamed {
-        // From here on it is the array, and nothing is undone: where its name can't be made durable,
-        // the intent stays, for a crash may bring the private one back.
+        // From here on it is the array, and nothing is undone: where its name can't be made
+        // durable, the intent stays, for a crash may bring the private one back.
         Ok(true) => {
             work.sync_names()?;
             if let Err(error) = intents.forget(&intent) {
