@@ -1,5 +1,5 @@
-//! A disk that is full, in each way in which it can be: a wait with a clear word, over when there is
-//! space again. Nothing is refused, and what has room is not held up.
+//! A disk that is full, in each way in which it can be: a wait with a clear word, over when there
+//! is space again. Nothing is refused, and what has room is not held up.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -55,6 +55,12 @@ fn a_full_image(kind: &str) {
     large_drop_waits(&site, "space", || {
         std::fs::remove_file(mounted.at().join("filler")).unwrap();
     });
+}
+
+/// Without a way to allocate blocks ahead.
+#[test]
+fn ext2() {
+    a_full_image("ext2");
 }
 
 #[test]

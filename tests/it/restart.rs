@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, scan_npy};
+use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
 /// A kept source is done once, however often anybody looks at it.
 #[test]
@@ -154,4 +154,23 @@ fn a_manifest_left_behind_follows_its_archived_data() {
     assert_eq!(site.names("in"), [""; 0]);
     assert_eq!(site.names("out"), ["scan.npy"]);
     assert_eq!(site.names("old"), ["scan.raw", "scan.raw.toml"]);
+}
+
+/// Whatever part of its header a crash left of a file in place, it gets the whole one.
+#[test]
+fn headers_torn_at_every_byte() {
+    let site = Site::with("source = \"remove\"");
+    let array = scan_npy();
+    let room = array.len() - scan_bytes().len();
+    for at in 0..=room {
+        let mut torn = array.clone();
+        torn[at..room].fill(0);
+        let manifest = format!("{SCAN_MANIFEST}reserved = {room}\n");
+        site.drop_file(&format!("{at}.raw"), torn);
+        site.drop_file(&format!("{at}.raw.toml"), manifest);
+    }
+    site.settle("finalized", room + 1);
+    for at in 0..=room {
+        assert!(site.read(&format!("out/{at}.npy")) == array, "torn at byte {at}");
+    }
 }
