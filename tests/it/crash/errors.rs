@@ -1,5 +1,5 @@
-//! Every error: each call of a run fails in turn, once and from then on, in each way in which it can
-//! fail. Nothing is lost and no wrong array appears; and when the fault is over, the next sweep
+//! Every error: each call of a run fails in turn, once and from then on, in each way in which it
+//! can fail. Nothing is lost and no wrong array appears; and when the fault is over, the next sweep
 //! brings the drop to its end.
 
 use libc::c_int;
