@@ -218,7 +218,11 @@ impl Dir {
         if super::leaves_out("directory-sync") {
             return Ok(());
         }
-        self.readable().and_then(fs::fsync).map_err(|errno| self.error("sync the directory", errno))
+        match self.readable().and_then(fs::fsync) {
+            // Such a file system has no way to make a name durable (`fsync(2)`).
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(errno) => Err(self.error("sync the directory", errno)),
+        }
     }
 
     /// What names the directory can't list or sync it: that takes the right to read.
@@ -235,7 +239,10 @@ impl Dir {
             // Not every file system knows the flag. A second name is refused where it is taken.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 match fs::linkat(&self.fd, from, &to_dir.fd, to, AtFlags::empty()) {
-                    Ok(()) => self.unlink(from).map(|()| true),
+                    // Two names are one too many.
+                    Ok(()) => self.unlink(from).map(|()| true).inspect_err(|_| {
+                        let _ = to_dir.unlink(to);
+                    }),
                     Err(Errno::EXIST) => Ok(false),
                     Err(errno) => Err(self.error_at("rename", from, errno)),
                 }

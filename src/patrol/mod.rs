@@ -196,10 +196,12 @@ impl Patrol {
             )
     }
 
-    /// What waits, and why.
+    /// What waits, and why; what failed was told already.
     pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &str)> {
         self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
-            State::Waiting(wait) => Some((self.inbox.path.join(rel), wait.why.as_str())),
+            State::Waiting(wait) if entry.faults == 0 => {
+                Some((self.inbox.path.join(rel), wait.why.as_str()))
+            }
             _ => None,
         })
     }
@@ -406,7 +408,13 @@ impl Patrol {
         let pause = FAULT_MIN.saturating_mul(1 << entry.faults.min(16)).min(FAULT_MAX);
         entry.faults += 1;
         let first = entry.faults == 1;
-        let why = format!("{error}; trying again in {}", humantime::format_duration(pause));
+        let why = match self.common.tell {
+            Tell::Log => {
+                format!("{error}; trying again in {}", humantime::format_duration(pause))
+            }
+            // One pass, and no other.
+            Tell::Lines | Tell::Json => error.to_owned(),
+        };
         entry.state = State::Waiting(Wait::for_somebody(why.as_str()));
         entry.due = None;
         self.look_at(rel.to_path_buf(), now + pause);
