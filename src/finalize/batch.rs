@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::dispose::SourceIs;
 use super::insert::Inserted;
 use super::target::{self, Target};
 use super::{
@@ -13,7 +14,7 @@ use super::{
     insert, metadata, open_site, plan, reflink, terms, verify_ahead,
 };
 use crate::config::OnConflict;
-use crate::disk::{Claim, Output};
+use crate::disk::{Claim, Dir, Output};
 use crate::look::SOURCE_ATTR;
 use crate::plan::{Plan, Terms, Work};
 use crate::progress::Progress;
@@ -22,13 +23,10 @@ use crate::recognize::FileName;
 
 /// Makes the array, and then deals with the source as configured.
 pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, Halt> {
-    let mut begun = Begun::new(settled, progress)?;
-    begun.sync()?;
-    begun.name()?;
-    if begun.has_new_name() {
-        begun.site.output.sync()?;
-    }
-    begun.finish()
+    let mut all = [Begun::new(settled, progress)];
+    finish(&mut all);
+    let [one] = all;
+    one.map(|begun| begun.receipt())
 }
 
 /// The same for several; one that halts does not hold up the others.
@@ -36,41 +34,54 @@ pub fn finalize_all(
     batch: &[Settled],
     mut show: impl FnMut(&Settled) -> Progress,
 ) -> Vec<Result<Receipt, Halt>> {
-    let mut all: Vec<Result<Begun<'_>, Halt>> =
+    let mut all: Vec<_> =
         batch.iter().map(|settled| Begun::new(settled, &mut show(settled))).collect();
-    for step in [Begun::sync, Begun::name] {
-        for one in &mut all {
-            if let Ok(begun) = one
-                && let Err(halt) = step(begun)
-            {
-                *one = Err(halt);
-            }
-        }
-    }
-    sync_directories(&mut all);
-    all.into_iter().map(|one| one.and_then(Begun::finish)).collect()
+    finish(&mut all);
+    all.into_iter().map(|one| one.map(|begun| begun.receipt())).collect()
 }
 
-/// Syncs each output directory once. Where that fails, no source of it is touched.
-fn sync_directories(all: &mut [Result<Begun<'_>, Halt>]) {
-    let mut tried: Vec<(PathBuf, Option<String>)> = Vec::new();
+/// All that follows the filling, each step for all before the next.
+fn finish(all: &mut [Result<Begun<'_>, Halt>]) {
+    each(all, Begun::sync);
+    each(all, Begun::name);
+    let mut synced = SyncedDirs::default();
+    each(all, |begun| begun.sync_name(&mut synced));
+    each(all, Begun::put_source_away);
+    let mut synced = SyncedDirs::default();
+    each(all, |begun| begun.sync_source(&mut synced));
+    each(all, Begun::put_sidecar_away);
+    let mut synced = SyncedDirs::default();
+    each(all, |begun| begun.sync_sidecar(&mut synced));
+}
+
+fn each<'a>(
+    all: &mut [Result<Begun<'a>, Halt>],
+    mut step: impl FnMut(&mut Begun<'a>) -> Result<(), Halt>,
+) {
     for one in all {
-        let Ok(begun) = one else { continue };
-        if !begun.has_new_name() {
-            continue;
+        if let Ok(begun) = one
+            && let Err(halt) = step(begun)
+        {
+            *one = Err(halt);
         }
-        let dir = &begun.site.output;
-        match tried.iter().find(|(path, _)| path == dir.path()) {
-            Some((_, None)) => {}
+    }
+}
+
+/// Directories that were synced in this step, each once, and what came of it.
+#[derive(Default)]
+struct SyncedDirs(Vec<(PathBuf, Option<String>)>);
+
+impl SyncedDirs {
+    fn sync(&mut self, dir: &Dir) -> Result<(), Halt> {
+        match self.0.iter().find(|(path, _)| path == dir.path()) {
+            Some((_, None)) => Ok(()),
             // To ask again could bring a yes that is not true.
-            Some((_, Some(failure))) => *one = Err(Halt::Again(failure.clone())),
+            Some((_, Some(failure))) => Err(Halt::Again(failure.clone())),
             None => {
                 let result = dir.sync();
                 let failure = result.as_ref().err().map(ToString::to_string);
-                tried.push((dir.path().to_path_buf(), failure));
-                if let Err(error) = result {
-                    *one = Err(error.into());
-                }
+                self.0.push((dir.path().to_path_buf(), failure));
+                Ok(result?)
             }
         }
     }
@@ -89,6 +100,10 @@ struct Begun<'a> {
     name: FileName,
     /// A new file, filled, that has no name yet; `None` where there is none to be named.
     output: Option<Output>,
+    /// What became of the source.
+    source: SourceIs,
+    /// What is to be told besides.
+    remarks: Vec<String>,
 }
 
 impl<'a> Begun<'a> {
@@ -118,6 +133,8 @@ impl<'a> Begun<'a> {
             event,
             name,
             output: None,
+            source: SourceIs::Kept,
+            remarks: Vec::new(),
         };
         if event == Event::Finalized {
             begun.carry_out(progress)?;
@@ -212,10 +229,52 @@ impl<'a> Begun<'a> {
         Ok(())
     }
 
+    fn sync_name(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
+        if self.has_new_name() { synced.sync(&self.site.output) } else { Ok(()) }
+    }
+
     /// Under its name the array is durable: now come its metadata, and its source.
-    fn finish(self) -> Result<Receipt, Halt> {
-        let Begun { settled, started, site, plan, event, name, .. } = &self;
+    fn put_source_away(&mut self) -> Result<(), Halt> {
+        let (settled, plan) = (self.settled, &self.plan);
         let noteworthy = plan.passed_over.iter().filter(|passed| passed.is_noteworthy);
+        self.remarks.extend(noteworthy.map(ToString::to_string));
+        self.remarks.extend(settled.dump.doubts.iter().cloned());
+        self.remarks.extend(settled.remark.clone());
+        let receipt = self.receipt();
+        self.remarks.extend(metadata::write(settled, &self.site, &self.name, &receipt)?);
+        self.source = dispose::put_source_away(settled, &self.site, plan.route(), self.event)?;
+        self.remarks.extend(self.source.remark(settled.inbox.source));
+        Ok(())
+    }
+
+    fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
+        match &self.source {
+            // Whoever makes a file the array syncs both its directories.
+            SourceIs::Kept | SourceIs::TheArray | SourceIs::Another => Ok(()),
+            SourceIs::Removed => synced.sync(&self.site.source),
+            SourceIs::Archived(archive) => {
+                synced.sync(archive)?;
+                synced.sync(&self.site.source)
+            }
+        }
+    }
+
+    fn put_sidecar_away(&mut self) -> Result<(), Halt> {
+        dispose::put_sidecar_away(self.settled, &self.site, &self.source)
+    }
+
+    /// A name in the source's directory that comes back in a crash is tidied up by the next scan.
+    fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
+        let moves = self.settled.candidate.sidecar.as_ref().is_some_and(|it| !it.is_shared);
+        match &self.source {
+            SourceIs::TheArray | SourceIs::Removed if moves => synced.sync(&self.site.output),
+            SourceIs::Archived(archive) if moves => synced.sync(archive),
+            _ => Ok(()),
+        }
+    }
+
+    fn receipt(&self) -> Receipt {
+        let Begun { settled, started, site, plan, event, name, .. } = self;
         let mut receipt = Receipt {
             event: *event,
             drop: settled.inbox.path.clone(),
@@ -227,12 +286,7 @@ impl<'a> Begun<'a> {
             evidence: Some(settled.evidence),
             reason: None,
         };
-        receipt.add(noteworthy.map(ToString::to_string));
-        receipt.add(settled.dump.doubts.iter().cloned());
-        receipt.add(settled.remark.clone());
-        receipt.add(metadata::write(settled, site, name, &receipt)?);
-        receipt.add(dispose::dispose(settled, site, plan.route(), *event)?);
-        receipt.seconds = started.elapsed();
-        Ok(receipt)
+        receipt.add(self.remarks.iter().cloned());
+        receipt
     }
 }

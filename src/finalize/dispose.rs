@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Halt, Settled, Site, check_source, mirrored, unlike_configured};
+use super::{Halt, Settled, Site, check_source, mirrored};
 use crate::candidate::{Candidate, Sidecar};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch};
@@ -31,58 +31,96 @@ pub(super) fn claim_sidecar(settled: &Settled, route: Route) -> Result<Option<Cl
     }
 }
 
-/// Deals with the source as configured; says so where that was not to be done.
-pub(super) fn dispose(
+/// What became of the source of an array.
+pub(super) enum SourceIs {
+    /// Where it was.
+    Kept,
+    /// Something else by now: it stays, and is a drop of its own.
+    Another,
+    /// The array itself.
+    TheArray,
+    /// Gone.
+    Removed,
+    /// In this directory.
+    Archived(Dir),
+}
+
+impl SourceIs {
+    /// What the receipt says of one that could not be dealt with as configured.
+    pub(super) fn remark(&self, disposition: Disposition) -> Option<String> {
+        let what = match (self, disposition) {
+            (SourceIs::Another, Disposition::Remove) => "removed",
+            (SourceIs::Another, Disposition::Archive) => "archived",
+            _ => return None,
+        };
+        Some(format!("the source changed meanwhile and was not {what}"))
+    }
+}
+
+/// Removes or archives the source as configured; the caller makes that durable.
+pub(super) fn put_source_away(
     settled: &Settled,
     site: &Site,
     route: Route,
     event: Event,
-) -> Result<Option<String>, Halt> {
+) -> Result<SourceIs, Halt> {
     let candidate = &settled.candidate;
     let became_the_array =
         event == Event::Finalized && (route.takes_the_file() || settled.keeps_its_name(site));
-    let disposition = settled.inbox.source;
-    let mut gone = match disposition {
-        _ if became_the_array => true,
-        Disposition::Keep => return Ok(None),
-        // What was written since is in no array yet: it stays, and is a drop of its own.
-        _ if let Err(halt) = check_source(settled) => match halt {
-            Halt::Again(_) => false,
-            halt => return Err(halt),
-        },
-        _ => put_away(settled, site, &candidate.name, &candidate.file, &candidate.stat)?,
+    let gone = match settled.inbox.source {
+        _ if became_the_array => SourceIs::TheArray,
+        Disposition::Keep => return Ok(SourceIs::Kept),
+        Disposition::Remove => SourceIs::Removed,
+        Disposition::Archive => SourceIs::Archived(archive_dir(settled)?),
     };
-    for part in &candidate.parts {
-        gone = gone && put_away(settled, site, &part.name, &part.file, &part.stat)?;
-    }
-    if !gone {
-        return Ok(unlike_configured(disposition));
-    }
-    site.source.sync()?;
-    if let Some(sidecar) = candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
-        if disposition == Disposition::Archive && !became_the_array {
-            follow(&site.source, sidecar, &archive_dir(settled)?)?;
-        } else {
-            retire(&site.source, sidecar, &site.output)?;
+    if !became_the_array {
+        match check_source(settled) {
+            // What was written since is in no array yet.
+            Err(Halt::Again(_)) => return Ok(SourceIs::Another),
+            checked => checked?,
         }
-        site.source.sync()?;
+        if !put_away(site, &candidate.name, &candidate.file, &candidate.stat, &gone)? {
+            return Ok(SourceIs::Another);
+        }
     }
-    Ok(None)
+    for part in &candidate.parts {
+        if !put_away(site, &part.name, &part.file, &part.stat, &gone)? {
+            return Ok(SourceIs::Another);
+        }
+    }
+    Ok(gone)
 }
 
 /// Removes or archives a data file; `false` where the name means another by now.
 fn put_away(
-    settled: &Settled,
     site: &Site,
     name: &FileName,
     file: &DataFile,
     stat: &Stat,
-) -> Result<bool, Halt> {
-    Ok(if settled.inbox.source == Disposition::Archive {
-        move_away(&site.source, name, file, &archive_dir(settled)?, name)?
-    } else {
-        site.source.remove_if_unchanged(name.as_ref(), file, stat)?
-    })
+    to: &SourceIs,
+) -> disk::Result<bool> {
+    match to {
+        SourceIs::Archived(archive) => move_away(&site.source, name, file, archive, name),
+        _ => site.source.remove_if_unchanged(name.as_ref(), file, stat),
+    }
+}
+
+/// Has the sidecar follow its data, where it is theirs alone; the caller makes that durable.
+pub(super) fn put_sidecar_away(
+    settled: &Settled,
+    site: &Site,
+    source: &SourceIs,
+) -> Result<(), Halt> {
+    if let Some(sidecar) = settled.candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
+        match source {
+            SourceIs::Kept | SourceIs::Another => {}
+            SourceIs::Archived(archive) => follow(&site.source, sidecar, archive)?,
+            SourceIs::TheArray | SourceIs::Removed => {
+                retire(&site.source, sidecar, &site.output)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
@@ -114,9 +152,15 @@ pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<()> {
         (Some(archive), _)
             if inbox.source == Disposition::Archive && !leftover.became_the_array =>
         {
-            follow(&source, sidecar, &mirrored(archive, parent)?)?;
+            let archive = mirrored(archive, parent)?;
+            follow(&source, sidecar, &archive)?;
+            archive.sync()?;
         }
-        (_, Some(output)) => retire(&source, sidecar, &mirrored(output, parent)?)?,
+        (_, Some(output)) => {
+            let output = mirrored(output, parent)?;
+            retire(&source, sidecar, &output)?;
+            output.sync()?;
+        }
         (_, None) => retire(&source, sidecar, &source)?,
     }
     source.sync()
@@ -140,6 +184,7 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
         relocate(&source, &part.name, &part.file, &rejects, &part.name)?;
     }
     relocate(&source, &candidate.name, &candidate.file, &rejects, &candidate.name)?;
+    rejects.sync()?;
     source.sync()
 }
 
@@ -160,6 +205,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
         let Some(file) = from.open_file(name.as_ref())? else { continue };
         relocate(&from, &name, &file, &to, &name)?;
     }
+    to.sync()?;
     from.sync()
 }
 
@@ -190,8 +236,8 @@ fn relocate(
     move_away(from, name, file, to_dir, to)
 }
 
-/// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …, and
-/// makes that durable; `false` where the name means another file by now.
+/// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …; the
+/// caller makes that durable. `false` where the name means another file by now.
 fn move_away(
     from: &Dir,
     name: &FileName,
@@ -201,10 +247,7 @@ fn move_away(
 ) -> disk::Result<bool> {
     for to in numbered(to.as_str()) {
         match from.move_if_same(name.as_ref(), file, to_dir, &to, false)? {
-            Moved::Moved => {
-                to_dir.sync()?;
-                return Ok(true);
-            }
+            Moved::Moved => return Ok(true),
             Moved::NotSame => return Ok(false),
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {

@@ -257,13 +257,3 @@ fn verify(settled: &Settled, hasher: Hasher) -> Result<(), Halt> {
         .verify(hasher)
         .map_err(|reason| if settled.still { Halt::Rejected(reason) } else { Halt::Again(reason) })
 }
-
-/// What the receipt says of a source that could not be dealt with as configured.
-fn unlike_configured(disposition: Disposition) -> Option<String> {
-    let what = match disposition {
-        Disposition::Keep => return None,
-        Disposition::Remove => "removed",
-        Disposition::Archive => "archived",
-    };
-    Some(format!("the source changed meanwhile and was not {what}"))
-}
