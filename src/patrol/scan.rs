@@ -1,6 +1,6 @@
 //! Listing a drop directory: the truth, of which sightings are hints.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,33 +39,41 @@ impl Patrol {
             entries = dir.entries()?;
         }
         entries.retain(|(_, kind)| *kind != EntryKind::Other);
-        entries.sort_unstable();
-        let (manifests, others): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(name, _)| name.to_str().is_some_and(is_manifest_name));
+        // There may be very many of them: they stay where they are, manifests behind the others.
+        let is_manifest = |name: &OsString| name.to_str().is_some_and(is_manifest_name);
+        entries.sort_unstable_by(|(a, _), (b, _)| {
+            is_manifest(a).cmp(&is_manifest(b)).then_with(|| a.cmp(b))
+        });
+        let others = entries.partition_point(|(name, _)| !is_manifest(name));
+        let (others, manifests) = entries.split_at(others);
         let ledger = Arc::clone(&self.common.ledger);
         let mut known = Known::below(&ledger, &self.inbox.path.join(below));
-        let mut accounted = HashSet::new();
+        let mut accounted = vec![false; manifests.len()];
         for (name, kind) in others {
-            let rel = below.join(&name);
-            if kind == EntryKind::Dir {
+            if *kind == EntryKind::Dir {
+                let rel = below.join(name);
                 if self.inbox.recursive && !self.is_own(&rel) {
-                    self.scan_dir(dir, Path::new(&name), &rel, now);
+                    self.scan_dir(dir, Path::new(name), &rel, now);
                 }
                 continue;
             }
-            match known.find(&name).filter(|known| self.is_settled(dir, &name, known)) {
+            match known.find(name).filter(|known| self.is_settled(dir, name, known)) {
                 // Its manifest needs no look either.
                 Some(Settled { fingerprint, .. }) => {
                     let sidecar = fingerprint.identity.sidecar;
-                    accounted.extend(sidecar.map(|(name, _)| OsString::from(name)));
+                    let its = |(sidecar, _): (String, _)| {
+                        manifests
+                            .binary_search_by(|(name, _)| name.as_os_str().cmp(sidecar.as_ref()))
+                    };
+                    if let Some(Ok(at)) = sidecar.map(its) {
+                        accounted[at] = true;
+                    }
                 }
-                None => self.sight(rel, now),
+                None => self.sight(below.join(name), now),
             }
         }
-        for (name, _) in manifests {
-            if !accounted.contains(&name) {
-                self.sight(below.join(&name), now);
-            }
+        for ((name, _), _) in manifests.iter().zip(accounted).filter(|(_, accounted)| !accounted) {
+            self.sight(below.join(name), now);
         }
         Ok(())
     }
