@@ -20,6 +20,9 @@ pub type Result<T> = std::result::Result<T, DiskError>;
 /// The operation of opening a directory, which people can do something about.
 pub(super) const OPEN_DIR: &str = "open the directory";
 
+/// The operation of making a file's content durable, whose failure is final for it.
+pub(super) const SYNC: &str = "sync";
+
 impl DiskError {
     pub(super) fn new(operation: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
         DiskError { operation, path: path.to_path_buf(), cause: cause.into() }
@@ -41,6 +44,12 @@ impl DiskError {
     #[must_use]
     pub fn io(&self) -> &io::Error {
         &self.cause
+    }
+
+    /// Whether content could not be made durable. It may be lost, whatever a later sync says.
+    #[must_use]
+    pub fn is_of_sync(&self) -> bool {
+        self.operation == SYNC
     }
 
     /// Whether there is no such file.
@@ -72,6 +81,7 @@ impl DiskError {
         Some(match Errno::from_io_error(&self.cause)? {
             Errno::NOSPC => "the disk is full (df), or out of inodes (df -i): make room",
             Errno::DQUOT => "the quota is used up: make room",
+            Errno::IO => "the disk may be failing: see the kernel's log (dmesg)",
             Errno::MFILE | Errno::NFILE => "too many files are open: raise LimitNOFILE",
             Errno::ROFS => "the file system is read-only: mount it for writing",
             Errno::ACCESS | Errno::PERM => "give the user that npyd runs as the right to it",

@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
-use rustix::io::{self, Errno};
+use rustix::io::{self, Errno, retry_on_intr};
 
+use super::error::SYNC;
 use super::fsinfo::info_of;
 use super::lease::{self, Writer};
 use super::{DiskError, Result, Stat};
@@ -39,7 +40,7 @@ impl DataFile {
     /// Opens a file that a person named, for reading. Links are followed.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        fs::open(path, flags, Mode::empty())
+        retry_on_intr(|| fs::open(path, flags, Mode::empty()))
             .map(|fd| Self::from_fd(fd, path.to_path_buf()))
             .map_err(|errno| DiskError::new("open", path, errno))
     }
@@ -135,7 +136,7 @@ impl DataFile {
     fn reopen(&self, mode: OFlags) -> io::Result<DataFile> {
         let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
         let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let fd = fs::open(link, flags, Mode::empty())?;
+        let fd = retry_on_intr(|| fs::open(&link, flags, Mode::empty()))?;
         Ok(DataFile { fd, path: self.path.clone() })
     }
 
@@ -155,7 +156,7 @@ impl DataFile {
 
     /// Cuts the file, or lengthens it by a hole.
     pub(super) fn set_len(&self, len: u64) -> Result<()> {
-        fs::ftruncate(&self.fd, len).map_err(|errno| self.error("cut", errno))
+        retry_on_intr(|| fs::ftruncate(&self.fd, len)).map_err(|errno| self.error("cut", errno))
     }
 
     /// Makes the content durable. An error is final for this file: another call may say that all is
@@ -165,7 +166,7 @@ impl DataFile {
         if super::leaves_out("data-sync") {
             return Ok(());
         }
-        fs::fdatasync(&self.fd).map_err(|errno| self.error("sync", errno))
+        retry_on_intr(|| fs::fdatasync(&self.fd)).map_err(|errno| self.error(SYNC, errno))
     }
 
     /// Makes content and attributes durable; an error is final, as for [`DataFile::sync_data`].
@@ -174,7 +175,7 @@ impl DataFile {
         if super::leaves_out("data-sync") {
             return Ok(());
         }
-        fs::fsync(&self.fd).map_err(|errno| self.error("sync", errno))
+        retry_on_intr(|| fs::fsync(&self.fd)).map_err(|errno| self.error(SYNC, errno))
     }
 
     /// Writes what is dirty to the disk, piece by piece, so that the sync that must follow is short
@@ -219,7 +220,7 @@ impl DataFile {
         match sync_file_range(self.fd.as_fd(), offset, len, flags) {
             // Only a help: what can't do it is synced as a whole later.
             Ok(()) | Err(Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP) => Ok(()),
-            Err(errno) => Err(self.error("sync", errno)),
+            Err(errno) => Err(self.error(SYNC, errno)),
         }
     }
 

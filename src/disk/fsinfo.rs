@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use rustix::fs::{self, FallocateFlags};
+use rustix::io::retry_on_intr;
 
 use super::{DataFile, Dir, Output, Result, Writer};
 
@@ -76,7 +77,7 @@ pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
 
 /// What file system an open file is on; if it does not say, it is none that is known.
 pub(super) fn info_of(file: impl AsFd) -> rustix::io::Result<FsInfo> {
-    let told = fs::fstatfs(file)?;
+    let told = retry_on_intr(|| fs::fstatfs(&file))?;
     let magic = u32::try_from(told.f_type).unwrap_or(0);
     let known = KINDS.iter().find(|(known, ..)| *known == magic);
     let free = told.f_bavail.saturating_mul(told.f_bsize.try_into().unwrap_or(0));

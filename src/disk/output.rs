@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::{Claim, DataFile, Dir, Result, is_taken_name, own_uid};
 
@@ -32,7 +32,7 @@ impl Output {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
         let dir = dir.again()?;
-        let (file, temporary) = match fs::openat(&dir, ".", flags, mode) {
+        let (file, temporary) = match retry_on_intr(|| fs::openat(&dir, ".", flags, mode)) {
             Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
             // No such thing here; an old kernel takes it for a directory.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
@@ -161,7 +161,7 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
     loop {
         let name = PathBuf::from(own_name());
-        match fs::openat(dir, &name, flags, mode) {
+        match retry_on_intr(|| fs::openat(dir, &name, flags, mode)) {
             Ok(fd) => {
                 let file = DataFile::from_fd(fd, dir.path().join(&name));
                 match file.claim() {

@@ -68,10 +68,10 @@ fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Halt> {
     if crate::disk::leaves_out("sync-before-header") {
         return Ok(());
     }
-    if !file.flush_interruptibly(&|| progress.stopped()).map_err(|error| lost(&error))? {
+    if !file.flush_interruptibly(&|| progress.stopped()).map_err(lost)? {
         return Err(Halt::Stopped);
     }
-    file.sync_data().map_err(|error| lost(&error))
+    file.sync_data().map_err(lost)
 }
 
 /// Whether the digest was right before npyd wrote this header into the file and was ended then: its
@@ -115,7 +115,10 @@ fn rename(
 
 /// After a failed sync the next one may say that all is well: a header is never put before such
 /// data.
-fn lost(error: &DiskError) -> Halt {
+fn lost(error: DiskError) -> Halt {
+    if !error.is_of_sync() {
+        return Halt::Failed(error);
+    }
     Halt::Rejected(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
