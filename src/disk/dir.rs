@@ -6,12 +6,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
 use super::lease::Lease;
 use super::output::own_name;
-use super::taken::{NAME_MAX, TAKEN, taken_name};
+use super::taken::{NAME_MAX, taken_name};
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -63,7 +63,7 @@ pub enum Moved {
 impl Dir {
     /// Opens a configured directory. Links on the way are the administrator's, and followed.
     pub fn open(path: &Path) -> Result<Self> {
-        fs::open(path, DIR_FLAGS, Mode::empty())
+        retry_on_intr(|| fs::open(path, DIR_FLAGS, Mode::empty()))
             .map(|fd| Dir { fd, path: path.to_path_buf() })
             .map_err(|errno| DiskError::new(OPEN_DIR, path, errno))
     }
@@ -122,11 +122,12 @@ impl Dir {
 
     fn open_beneath(&self, rel: &Path, flags: OFlags) -> Result<OwnedFd> {
         self.check_plain(rel)?;
-        let opened = match fs::openat2(&self.fd, rel, flags, Mode::empty(), RESOLVE) {
-            // systemd's RestrictSUIDSGID and some containers keep the call from their programs.
-            Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(rel, flags),
-            opened => opened,
-        };
+        let opened =
+            match retry_on_intr(|| fs::openat2(&self.fd, rel, flags, Mode::empty(), RESOLVE)) {
+                // systemd's RestrictSUIDSGID and some containers keep the call from their programs.
+                Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(rel, flags),
+                opened => opened,
+            };
         opened.map_err(|errno| self.error_at("open", rel, errno))
     }
 
@@ -139,7 +140,8 @@ impl Dir {
         while let Some(name) = names.next() {
             let flags = if names.peek().is_some() { DIR_FLAGS } else { flags };
             let from = at.as_ref().unwrap_or(&self.fd);
-            let next = fs::openat(from, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+            let flags = flags | OFlags::NOFOLLOW;
+            let next = retry_on_intr(|| fs::openat(from, name, flags, Mode::empty()))?;
             if Stat::of(&next)?.mount != mount {
                 return Err(Errno::XDEV);
             }
@@ -218,7 +220,7 @@ impl Dir {
         if super::leaves_out("directory-sync") {
             return Ok(());
         }
-        match self.readable().and_then(fs::fsync) {
+        match self.readable().and_then(|dir| retry_on_intr(|| fs::fsync(&dir))) {
             // Such a file system has no way to make a name durable (`fsync(2)`).
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(self.error("sync the directory", errno)),
@@ -228,7 +230,7 @@ impl Dir {
     /// What names the directory can't list or sync it: that takes the right to read.
     fn readable(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::openat(&self.fd, ".", flags, Mode::empty())
+        retry_on_intr(|| fs::openat(&self.fd, ".", flags, Mode::empty()))
     }
 
     /// Renames a file, unless the new name is taken: then `false`.
@@ -358,21 +360,6 @@ impl Dir {
         Ok(self.stat(name)?.is_some_and(|stat| stat.is_same_file(&wanted)))
     }
 
-    /// Gives a file its name back that npyd had taken when it was ended. Whoever still works on it
-    /// holds it locked.
-    pub(super) fn give_back(&self, private: &OsStr) -> Result<()> {
-        let Some(name) = private.as_bytes().strip_prefix(TAKEN.as_bytes()) else { return Ok(()) };
-        if name.is_empty() {
-            return Ok(()); // never taken by npyd
-        }
-        let Some(file) = self.open_file(Path::new(private))? else { return Ok(()) };
-        if let Some(_claim) = file.claim()? {
-            self.rename_noreplace(Path::new(private), self, Path::new(OsStr::from_bytes(name)))?;
-            self.sync()?;
-        }
-        Ok(())
-    }
-
     /// The error of running out of numbers for a name.
     #[must_use]
     pub fn no_name_left(&self, name: &Path) -> DiskError {
@@ -481,20 +468,5 @@ mod tests {
         assert!(!dir.remove_if_unchanged(name, &new, &before).unwrap());
         assert!(dir.remove_if_unchanged(name, &new, &new.stat().unwrap()).unwrap());
         assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
-    }
-
-    #[test]
-    fn a_taken_source_gets_its_name_back_unless_it_is_worked_on() {
-        let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
-        let taken = taken_name(Path::new("scan.raw"));
-        std_fs::write(temp.path().join(&taken), "data").unwrap();
-        let worked_on = dir.open_file(&taken).unwrap().unwrap();
-        let claim = worked_on.claim().unwrap().unwrap();
-        super::super::tidy(&dir).unwrap();
-        assert!(temp.path().join(&taken).exists());
-        drop((claim, worked_on));
-        super::super::tidy(&dir).unwrap();
-        assert!(temp.path().join("scan.raw").exists());
     }
 }
