@@ -1,9 +1,13 @@
 //! Faults of the machine that pass: what they held up is done when they are over.
 
-use std::process::Command;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::process::{Child, Command, Stdio};
 
 use crate::support::{
-    Daemon, Mounted, Receipts, SCAN_MANIFEST, Site, as_root, scan_bytes, scan_npy, succeeds,
+    Daemon, Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, left_out, npy, scan_bytes,
+    scan_npy, succeeds, wait_until,
 };
 
 /// As after an error on the disk, or by an administrator's hand.
@@ -50,4 +54,204 @@ fn no_descriptors_left() {
     assert!(daemon.log().contains("oo many open files"), "{}", daemon.log());
     assert!(daemon.stop().success());
     assert!(site.history().of_event("rejected").is_empty());
+}
+
+/// Sweeps with so little of a resource; `--nofile=9` and the like.
+fn sweep_within(site: &Site, limit: &str) -> Outcome {
+    let npyd = site.command();
+    let mut limited = Command::new("prlimit");
+    limited.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.args([limit, "--"]).arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+    Outcome::of(limited.arg(site.path("npyd.toml")))
+}
+
+/// Sweeps with little of a resource, then with ever more until that is enough; in the end there is
+/// the array, and before that its source. Returns how many sweeps had too little.
+fn sweep_with_ever_more(limits: impl Iterator<Item = String>, check: fn(&Outcome)) -> usize {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan");
+    for (too_little, limit) in limits.enumerate() {
+        let outcome = sweep_within(&site, &limit);
+        if site.has("in/scan.raw") {
+            assert!(!site.has("out/scan.npy") || site.read("out/scan.npy") == scan_npy());
+            assert_eq!(site.read("in/scan.raw"), scan_bytes(), "{outcome}");
+            check(&outcome);
+            continue;
+        }
+        assert_eq!(site.read("out/scan.npy"), scan_npy(), "{outcome}");
+        site.sweep().expect_code(0);
+        assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
+        assert_eq!(site.names("in"), [""; 0]);
+        return too_little;
+    }
+    panic!("no limit was enough");
+}
+
+/// Each limit up to the one that is enough.
+#[test]
+fn too_few_descriptors_for_one_drop() {
+    let too_few =
+        sweep_with_ever_more((3..100).map(|it| format!("--nofile={it}:{it}")), |outcome| {
+            // 127: not even its libraries could be opened.
+            assert!(matches!(outcome.code, 0..=2 | 127), "{outcome}");
+            assert!(!outcome.stderr.contains("panicked"), "{outcome}");
+        });
+    tell(&format!("{too_few} limits were too low"));
+    assert!(too_few > 5);
+}
+
+/// Whatever the lack of memory ends: it is an end like another.
+#[test]
+fn too_little_memory() {
+    let limits = (1..200).map(|it| format!("--as={}", it << 20));
+    let too_little =
+        sweep_with_ever_more(limits, |outcome| assert_ne!(outcome.code, 0, "{outcome}"));
+    tell(&format!("{too_little} limits were too low"));
+    assert!(too_little > 5);
+}
+
+/// Says something past the test harness.
+fn tell(what: &str) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    std::io::stderr().write_all(format!("{name}: {what}\n").as_bytes()).unwrap();
+}
+
+/// A disk with a sector that can't be read; QEMU's storage daemon stands in for it.
+struct Scratched(Child);
+
+impl Scratched {
+    /// Puts one before an image, at a path; `None` where this machine can't.
+    fn new(site: &Site, image: &str, at: &str, sector: u64) -> Option<Self> {
+        File::create(site.path(at)).unwrap();
+        let disk = serde_json::json!({
+            "driver": "blkdebug",
+            "node-name": "scratched",
+            "image": {"driver": "file", "filename": site.path(image)},
+            "inject-error": [
+                {"event": "none", "iotype": "read", "errno": libc::EIO, "sector": sector},
+            ],
+        });
+        let export = format!(
+            "type=fuse,id=disk,node-name=scratched,mountpoint={},writable=on",
+            site.path(at).display()
+        );
+        let daemon = Command::new("qemu-storage-daemon")
+            .args(["--blockdev", &disk.to_string(), "--export", &export])
+            .stdin(Stdio::null())
+            .spawn();
+        let mut daemon = match daemon {
+            Ok(daemon) => Self(daemon),
+            Err(error) => {
+                left_out(&format!("qemu-storage-daemon: {error}"));
+                return None;
+            }
+        };
+        let (len, mut ended) = (fs::metadata(site.path(image)).unwrap().len(), None);
+        wait_until("the scratched disk", String::new, || {
+            ended = daemon.0.try_wait().unwrap();
+            ended.is_some() || fs::metadata(site.path(at)).is_ok_and(|disk| disk.len() == len)
+        });
+        if let Some(status) = ended {
+            left_out(&format!("qemu-storage-daemon: {status}; it needs FUSE"));
+            return None;
+        }
+        Some(daemon)
+    }
+}
+
+impl Drop for Scratched {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Bytes of which no two pieces are alike.
+fn noise(len: usize) -> Vec<u8> {
+    let words = (0..len.div_ceil(8) as u64).map(|at| xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()));
+    words.flat_map(u64::to_le_bytes).take(len).collect()
+}
+
+/// A sector amid the data can't be read, until the disk is another.
+#[test]
+fn a_scratched_disk() {
+    const LEN: usize = 8 << 20;
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = \"remove\"");
+    let data = noise(LEN);
+    let Some(mounted) = Mounted::image(&site, "in", "ext4", 64, &[]) else { return };
+    site.drop_file("scan.raw", &data);
+    site.drop_file("scan.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
+    mounted.unmount();
+    let image = site.read("in.image");
+    let piece = &data[LEN / 2..][..512];
+    let sector = image.chunks(512).position(|sector| sector == piece).unwrap();
+    let Some(scratched) = Scratched::new(&site, "in.image", "disk", sector as u64) else { return };
+    let disk = site.path("disk");
+    let options = ["-t", "ext4", "-o", "loop", disk.to_str().unwrap()];
+    let Some(mounted) = Mounted::with(&site, "in", "mount", &options) else { return };
+    for _ in 0..2 {
+        let outcome = site.sweep().expect_code(1);
+        assert_eq!(outcome.json().of_event("failed").len(), 1, "{outcome}");
+        outcome.expect_words(&["in/scan.raw`", "Input/output error", "the kernel's log"]);
+        assert!(site.names("out").is_empty() && site.has("in/scan.raw"));
+    }
+    mounted.unmount();
+    drop(scratched);
+    let image = site.path("in.image");
+    let options = ["-t", "ext4", "-o", "loop", image.to_str().unwrap()];
+    let Some(_mounted) = Mounted::with(&site, "in", "mount", &options) else { return };
+    site.sweep_until("finalized");
+    assert!(site.read("out/scan.npy") == npy("'|u1'", false, &[LEN as u64], &data));
+    assert!(!site.has("in/scan.raw"));
+}
+
+/// A disk that promises more than it has: the write is fine, and the sync fails. What was to be
+/// copied is copied when there is room; what its producer wrote there itself is lost, and is no
+/// array.
+#[test]
+fn a_thin_disk() {
+    const LEN: usize = 16 << 20;
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = \"remove\"");
+    fs::create_dir(site.path("thin")).unwrap();
+    let small = ["-t", "tmpfs", "-o", "size=64m", "npyd"];
+    let Some(memory) = Mounted::with(&site, "thin", "mount", &small) else { return };
+    let image = site.path("thin/image");
+    File::create(&image).unwrap().set_len(128 << 20).unwrap();
+    let path = image.to_str().unwrap();
+    if !succeeds("mkfs.ext4", &["-q", "-F", "-E", "nodiscard,lazy_itable_init=0", path]) {
+        return;
+    }
+    let mount = || Mounted::with(&site, "out", "mount", &["-t", "ext4", "-o", "loop", path]);
+    let Some(mounted) = mount() else { return };
+    // The journal and all else that it needs itself is there; of what comes, a quarter fits.
+    fs::write(site.path("out/before"), noise(1 << 20)).unwrap();
+    File::open(site.path("out/before")).unwrap().sync_all().unwrap();
+    let filler = File::create(site.path("thin/filler")).unwrap();
+    let free = rustix::fs::fstatvfs(&filler).unwrap();
+    let taken = (free.f_bavail * free.f_frsize).saturating_sub(LEN as u64 / 4);
+    filler.write_all_at(&noise(taken as usize), 0).unwrap();
+
+    let data = noise(LEN);
+    site.drop_file("scan.raw", &data);
+    site.drop_file("scan.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
+    let outcome = site.sweep().expect_code(1);
+    assert_eq!(outcome.json().of_event("failed").len(), 1, "{outcome}");
+    assert!(site.read("in/scan.raw") == data && !site.has("out/scan.npy"), "{outcome}");
+
+    drop(filler);
+    fs::remove_file(site.path("thin/filler")).unwrap();
+    mounted.unmount();
+    let Some(mounted) = mount() else { return };
+    site.sweep_until("finalized");
+    mounted.unmount(); // what is read next was on the disk
+    let Some(mounted) = mount() else { return };
+    assert!(site.read("out/scan.npy") == npy("'|u1'", false, &[LEN as u64], &data));
+    drop((mounted, memory));
 }

@@ -14,6 +14,8 @@ pub(super) enum Crash {
     Kill,
     /// The machine loses its power.
     Power(Cut),
+    /// The file system finds an error in itself, and turns read-only; the process goes on.
+    ReadOnly,
 }
 
 /// Where trials are made.
@@ -26,7 +28,12 @@ pub(super) struct Ground {
 impl Ground {
     /// A drop of a scenario, anew.
     pub(super) fn trial<'a>(&'a self, scenario: &'a Scenario) -> Trial<'a> {
-        Trial::new("trial", scenario, &self.npyd, (&self.volume, &self.memory))
+        self.trial_in("trial", scenario)
+    }
+
+    /// The same in directories of that name: several may be tried side by side.
+    pub(super) fn trial_in<'a>(&'a self, name: &str, scenario: &'a Scenario) -> Trial<'a> {
+        Trial::new(name, scenario, &self.npyd, (&self.volume, &self.memory))
     }
 
     /// Its file system.
@@ -44,8 +51,13 @@ impl Ground {
                 change = tracee.next_change();
             }
         }
-        if let Crash::Power(cut) = crash {
-            self.volume.cut(cut);
+        match crash {
+            Crash::Kill => {}
+            Crash::Power(cut) => self.volume.cut(cut),
+            Crash::ReadOnly => {
+                self.volume.turn_read_only();
+                while tracee.next_change().is_some() {}
+            }
         }
         tracee.kill();
         if crash != Crash::Kill {

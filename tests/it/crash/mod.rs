@@ -9,6 +9,7 @@ mod block_log;
 mod broken;
 mod errors;
 mod ground;
+mod links;
 mod npyd;
 mod points;
 mod recorder;
@@ -20,6 +21,8 @@ mod twice;
 mod volume;
 
 use std::io::Write;
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{env, io, thread};
 
 use trial::Violation;
@@ -27,6 +30,19 @@ use trial::Violation;
 /// Whether the long forms are asked for.
 fn is_long() -> bool {
     env::var("NPYD_TEST_LONG").as_deref() == Ok("1")
+}
+
+/// Held while a process is being started or a drop is written: until it has its own program, a
+/// process holds open what was open here, and npyd would see a writer in it.
+fn no_stranger() -> MutexGuard<'static, ()> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a process.
+fn start(command: &mut Command) -> Child {
+    let _alone = no_stranger();
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// What came of many trials.

@@ -85,6 +85,14 @@ pub(super) const ROUTES: &[Route] = &[
         replaces: true,
         ..BARE
     },
+    // Of a size from which on blocks are allocated ahead.
+    Route {
+        name: "copy-allocated",
+        records: 30_000,
+        kinds: &["ext4"],
+        dispositions: &[Remove],
+        ..BARE
+    },
     ROOM,
     Route { name: "room-of-a-page", front: Front::Room(4096, true), header_len: 4096, ..ROOM },
     PENDING,

@@ -7,20 +7,44 @@
 
 use std::fs::{self, File};
 use std::io::Error;
-use std::os::unix::fs::FileExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::ptr::null_mut;
+use std::time::SystemTime;
 
 use libc::{c_int, c_long, c_void, pid_t};
+
+use super::start;
+
+/// Seconds after which a process that does not end is ended by SIGALRM.
+const SECONDS_MAX: u32 = 60;
 
 /// A call that would change a file, with the file's path below the directory that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     /// The call's name.
     pub(super) call: &'static str,
-    path: String,
+    /// The file's path.
+    pub(super) path: String,
+    /// The file that it is to make durable.
+    pub(super) file: Option<FileId>,
+}
+
+/// A file, told from another that gets its number later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId {
+    inode: u64,
+    born: SystemTime,
+}
+
+impl FileId {
+    /// The file under a path.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        Some(Self { inode: meta.ino(), born: meta.created().ok()? })
+    }
 }
 
 impl std::fmt::Display for Change {
@@ -36,7 +60,7 @@ pub(super) struct Tracee {
     stopped: Option<pid_t>,
     below: PathBuf,
     calls: Vec<Known>,
-    ended: bool,
+    ended: Option<ExitStatus>,
 }
 
 impl Tracee {
@@ -64,14 +88,15 @@ impl Tracee {
                 };
                 let mode = libc::SECCOMP_MODE_FILTER;
                 let filtered = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
+                libc::alarm(SECONDS_MAX);
                 if traced == 0 && filtered == 0 { Ok(()) } else { Err(Error::last_os_error()) }
             });
         }
         #[expect(clippy::zombie_processes, reason = "it is waited for by its number")]
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let child = start(command);
         let leader = pid_t::try_from(child.id()).unwrap();
         let below = below.to_path_buf();
-        let tracee = Self { leader, stopped: None, below, calls, ended: false };
+        let tracee = Self { leader, stopped: None, below, calls, ended: None };
         let (pid, status) = wait(leader).unwrap();
         assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
         let options =
@@ -87,10 +112,12 @@ impl Tracee {
         if let Some(thread) = self.stopped.take() {
             resume(thread, 0);
         }
-        while !self.ended {
+        while self.ended.is_none() {
             let (thread, status) = wait(-1)?;
             if !libc::WIFSTOPPED(status) {
-                self.ended |= thread == self.leader;
+                if thread == self.leader {
+                    self.ended = Some(ExitStatus::from_raw(status));
+                }
                 continue;
             }
             match status >> 8 {
@@ -107,6 +134,11 @@ impl Tracee {
             }
         }
         None
+    }
+
+    /// How it ended; `None` while it stands before a change.
+    pub(super) fn ended(&self) -> Option<ExitStatus> {
+        self.ended
     }
 
     /// Has the call that it stands before fail, or do less than it was told.
@@ -143,7 +175,7 @@ impl Tracee {
 
 impl Drop for Tracee {
     fn drop(&mut self) {
-        if self.ended {
+        if self.ended.is_some() {
             return;
         }
         // SAFETY: the process is our own child and not reaped yet, so that the number is still its.
@@ -320,13 +352,19 @@ impl Call {
             return None;
         }
         let path = match *names {
-            Names::Nothing => return Some(Change { call, path: String::new() }),
+            Names::Nothing => return Some(Change { call, path: String::new(), file: None }),
             Names::Fd(at) => self.path_of_fd(self.args[at] as c_int)?,
             Names::At(at) => self.path_at(self.args[at] as c_int, self.args[at + 1])?,
             Names::Path(at) => self.path_at(libc::AT_FDCWD, self.args[at])?,
         };
-        let path = path.strip_prefix(&tracee.below).ok()?;
-        Some(Change { call, path: path.display().to_string() })
+        let path = path.strip_prefix(&tracee.below).ok()?.display().to_string();
+        let file = match *names {
+            Names::Fd(at) if call.contains("sync") => {
+                FileId::of(&self.link_of_fd(self.args[at] as c_int))
+            }
+            _ => None,
+        };
+        Some(Change { call, path, file })
     }
 
     /// Opening changes what it makes or cuts; of the requests to devices only sharing does.
@@ -341,8 +379,12 @@ impl Call {
         }
     }
 
+    fn link_of_fd(&self, fd: c_int) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/fd/{fd}", self.thread))
+    }
+
     fn path_of_fd(&self, fd: c_int) -> Option<PathBuf> {
-        fs::read_link(format!("/proc/{}/fd/{fd}", self.thread)).ok()
+        fs::read_link(self.link_of_fd(fd)).ok()
     }
 
     fn path_at(&self, dir: c_int, path: u64) -> Option<PathBuf> {
@@ -359,15 +401,18 @@ impl Call {
 
     /// The text at an address of the process.
     fn text(&self, address: u64) -> Option<String> {
+        const PIECE: u64 = 128; // which no page ends amid
         let memory = File::open(format!("/proc/{}/mem", self.thread)).ok()?;
-        let mut text = Vec::new();
-        let mut byte = [0];
+        let (mut text, mut at) = (Vec::new(), address);
         while text.len() < libc::PATH_MAX as usize {
-            memory.read_exact_at(&mut byte, address + text.len() as u64).ok()?;
-            if byte == [0] {
+            let mut piece = vec![0; (PIECE - at % PIECE) as usize];
+            memory.read_exact_at(&mut piece, at).ok()?;
+            at += piece.len() as u64;
+            let end = piece.iter().position(|byte| *byte == 0);
+            text.extend(&piece[..end.unwrap_or(piece.len())]);
+            if end.is_some() {
                 break;
             }
-            text.extend(byte);
         }
         String::from_utf8(text).ok()
     }

@@ -9,6 +9,7 @@ use std::process::Command;
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::volume::{Memory, Volume};
+use super::{no_stranger, start};
 
 /// What npyd promised and did not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,10 @@ pub(super) enum Broken {
     NotDurable,
     /// The next sweep did not bring it to its end, or left something behind.
     Unfinished,
+    /// A fault that held it up was not told, or not in words that help.
+    Untold,
+    /// What could not be synced was taken for durable, or what could be was refused.
+    Misjudged,
 }
 
 /// A promise that was not kept, and the account of it.
@@ -80,6 +85,7 @@ impl<'a> Trial<'a> {
         trial.drop_data(volume);
         let manifest = trial.root.join("in").join(scenario.manifest_name());
         if let Some(text) = scenario.manifest() {
+            let _alone = no_stranger();
             fs::write(&manifest, text).unwrap();
         }
         if scenario.synced {
@@ -97,6 +103,7 @@ impl<'a> Trial<'a> {
         let (path, raw) = (self.source(), self.scenario.raw());
         fs::write(&path, vec![0; raw.len()]).unwrap();
         volume.sync();
+        let _alone = no_stranger();
         File::options().write(true).open(&path).unwrap().write_all_at(&raw, 0).unwrap();
     }
 
@@ -165,11 +172,21 @@ impl<'a> Trial<'a> {
         self.told("\"event\":\"rejected\"") && self.told("may be lost")
     }
 
+    /// The array's path.
+    pub(super) fn output(&self) -> PathBuf {
+        self.root.join(self.scenario.output())
+    }
+
+    /// All that was printed.
+    pub(super) fn printed(&self) -> String {
+        let read = |name| fs::read_to_string(self.apart.join(name)).unwrap_or_default();
+        read("stdout") + &read("stderr")
+    }
+
     /// A fault of any kind has words.
     pub(super) fn did_not_panic(&self) -> Result<(), Violation> {
         if self.says("panicked") || self.says("has a bug") {
-            let log = fs::read_to_string(self.apart.join("stderr")).unwrap();
-            return Err(Violation::new(Broken::Unfinished, log));
+            return Err(Violation::new(Broken::Unfinished, self.printed()));
         }
         Ok(())
     }
@@ -231,7 +248,7 @@ impl<'a> Trial<'a> {
 
     /// Sweeps once more, and then all must be as if nothing had happened.
     pub(super) fn finish(&self) -> Result<(), Violation> {
-        let status = self.sweep().status().unwrap();
+        let status = start(&mut self.sweep()).wait().unwrap();
         self.examine(self.is_told(), self.scenario.synced)?;
         if !self.scenario.synced {
             return Ok(()); // there may be nothing left to be finished
@@ -242,11 +259,10 @@ impl<'a> Trial<'a> {
             return Ok(());
         }
         let account = format!(
-            "{status}, found {:?}, expected {:?}\n{}{}",
+            "{status}, found {:?}, expected {:?}\n{}",
             found.keys(),
             end.keys(),
-            fs::read_to_string(self.apart.join("stdout")).unwrap(),
-            fs::read_to_string(self.apart.join("stderr")).unwrap()
+            self.printed()
         );
         Err(Violation::new(Broken::Unfinished, account))
     }

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Error;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr::null;
@@ -90,6 +91,15 @@ impl Volume {
         assert_eq!(answer, 0, "{}: {}", self.kind, Error::last_os_error());
     }
 
+    /// Has ext4 believe that it is broken: it writes nothing any more until it is mounted anew.
+    pub(super) fn turn_read_only(&self) {
+        let device = fs::metadata(&self.at).unwrap().dev();
+        let (major, minor) = (libc::major(device), libc::minor(device));
+        let disk = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).unwrap();
+        let disk = disk.file_name().unwrap().to_str().unwrap();
+        fs::write(format!("/sys/fs/ext4/{disk}/trigger_fs_error"), "by a test").unwrap();
+    }
+
     /// Starts it anew, as after a power cut.
     pub(super) fn restart(&self) {
         unmount(&self.at);
@@ -113,9 +123,11 @@ impl Drop for Volume {
 
 /// Makes an empty file system on a new image.
 pub(super) fn format(kind: &str, image: &Path) -> Option<()> {
-    // Small, but with room for the largest drop. The kernel is left nothing to do in its own time.
+    const LATER: &str = "lazy_itable_init=0,lazy_journal_init=0";
+    // Small, but with room for some of the largest drops. The kernel is left nothing to do in its
+    // own time.
     let (mebibytes, options): (u64, &[&str]) = match kind {
-        "ext4" => (64, &["-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
+        "ext4" => (96, &["-F", "-b", "4096", "-e", "remount-ro", "-E", LATER]),
         "xfs" => (300, &["-f"]),
         "xfs-without-reflink" => (300, &["-f", "-m", "reflink=0"]),
         _ => (128, &["-f"]),
