@@ -60,6 +60,49 @@ fn data_that_could_not_be_synced() {
     }
 }
 
+/// A signal that comes amid a sync is no failure of it.
+#[test]
+fn a_sync_that_is_interrupted() {
+    for (call, file) in [("fdatasync", "in/x.npy.pending"), ("fsync", "out")] {
+        let site = Site::new();
+        site.drop_file("x.npy.pending", PendingFile::ready(&[2]).with(&[1; 8]));
+        let injection = format!("{call}:error=EINTR:when=1..3");
+        let Some(outcome) = sweep_with(&site, Some(file), &injection) else { return };
+        assert_eq!(outcome.code, 0, "{outcome}");
+        assert!(site.read("out/x.npy").ends_with(&[1; 8]));
+    }
+}
+
+/// Some file systems have no way to make a name durable, and say that the call is invalid.
+#[test]
+fn directories_that_can_not_be_synced() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan");
+    let Some(outcome) = sweep_with(&site, Some("out"), "fsync:error=EINVAL") else { return };
+    assert_eq!(outcome.code, 0, "{outcome}");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.names("in"), [""; 0]);
+}
+
+/// One that fails otherwise keeps the source, and is told once in a pass that is the only one.
+#[test]
+fn a_directory_whose_sync_fails() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan");
+    let Some(outcome) = sweep_with(&site, Some("out"), "fsync:error=EIO") else { return };
+    assert_eq!(outcome.code, 1, "{outcome}");
+    let receipts = outcome.json();
+    assert_eq!(receipts.len(), 1, "{outcome}");
+    let reason = receipts.of_event("failed")[0]["reason"].as_str().unwrap();
+    let out = site.path("out");
+    assert!(reason.contains(&format!("sync the directory `{}`", out.display())), "{reason}");
+    assert!(!reason.contains("trying again"), "{reason}");
+    assert!(site.has("in/scan.raw") && site.has("in/scan.raw.toml"));
+    site.sweep_until("found");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.names("in"), [""; 0]);
+}
+
 /// A header that could not be synced is written and synced once more.
 #[test]
 fn a_header_that_could_not_be_synced() {
