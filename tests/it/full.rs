@@ -138,13 +138,12 @@ fn no_inodes() {
 
 /// Writing over blocks that another file shares takes new ones: a header in place can meet a full
 /// disk. The file is then as it was.
-#[test]
-fn shared_blocks() {
+fn shared_blocks(kind: &str) {
     if !as_root() {
         return;
     }
     let site = Site::new();
-    let Some(mounted) = Mounted::image(&site, "fs", "xfs", 320, &[]) else { return };
+    let Some(mounted) = Mounted::image(&site, "fs", kind, 320, &[]) else { return };
     for name in ["in", "out"] {
         std::fs::remove_dir(site.path(name)).unwrap();
         std::fs::create_dir(mounted.at().join(name)).unwrap();
@@ -169,4 +168,14 @@ fn shared_blocks() {
     assert!(site.read("out/scan.npy").ends_with(&data));
     assert!(site.read("fs/original") == raw);
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn shared_blocks_on_xfs() {
+    shared_blocks("xfs");
+}
+
+#[test]
+fn shared_blocks_on_btrfs() {
+    shared_blocks("btrfs");
 }
