@@ -303,11 +303,11 @@ impl Dir {
         if !self.means(name, file)? {
             return Ok(Moved::NotSame);
         }
-        if !replace && to_dir.stat(to)?.is_some() {
-            return Ok(Moved::TargetExists);
-        }
         if !to_dir.is_on_mount_of(self)? {
             return Ok(Moved::OtherFileSystem);
+        }
+        if !replace && to_dir.stat(to)?.is_some() {
+            return Ok(Moved::TargetExists);
         }
         let Some(private) = self.take_if_same(name, file)? else { return Ok(Moved::NotSame) };
         let moved = if replace {

@@ -82,6 +82,24 @@ impl DataFile {
         Err(DiskError::new("read", &self.path, cause))
     }
 
+    /// Whether `len` bytes are the same here from `offset` on as in another file from its `at` on.
+    pub fn is_equal_at(&self, offset: u64, other: &DataFile, at: u64, len: u64) -> Result<bool> {
+        const PIECE: u64 = 1 << 20;
+        let buffer = || vec![0; len.min(PIECE) as usize];
+        let (mut own, mut others) = (buffer(), buffer());
+        let mut done = 0;
+        while done < len {
+            let piece = (len - done).min(PIECE) as usize;
+            let (own, others) = (&mut own[..piece], &mut others[..piece]);
+            let read = self.read_at(own, offset + done)?;
+            if read != piece || other.read_at(others, at + done)? != piece || own != others {
+                return Ok(false);
+            }
+            done += piece as u64;
+        }
+        Ok(true)
+    }
+
     /// At most `len` bytes from `offset` on; fewer where the file ends.
     pub fn read_at_most(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let left = self.stat()?.size.saturating_sub(offset);

@@ -245,13 +245,16 @@ fn move_away(
     to_dir: &Dir,
     to: &FileName,
 ) -> disk::Result<bool> {
-    for to in numbered(to.as_str()) {
-        match from.move_if_same(name.as_ref(), file, to_dir, &to, false)? {
+    for number in numbered(to.as_str()) {
+        match from.move_if_same(name.as_ref(), file, to_dir, &number, false)? {
             Moved::Moved => return Ok(true),
             Moved::NotSame => return Ok(false),
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
-                let before = copy_whole(file, to_dir, &to)?;
+                let before = match found_whole(file, to_dir, to.as_str())? {
+                    Some(before) => before,
+                    None => copy_whole(file, to_dir, to.as_str())?,
+                };
                 return from.remove_if_unchanged(name.as_ref(), file, &before);
             }
         }
@@ -259,9 +262,27 @@ fn move_away(
     Err(to_dir.no_name_left(to.as_ref()))
 }
 
+/// What a file is that was copied to another file system before, by a run that was ended then; the
+/// copy is durable.
+fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option<Stat>> {
+    let before = source.stat()?;
+    for name in numbered(to) {
+        let Some(there) = to_dir.open_file(&name)? else { break };
+        let stat = there.stat()?;
+        let is_ours = stat.is_file() && stat.uid == disk::own_uid();
+        let is_as_long = stat.size == before.size;
+        if is_ours && is_as_long && there.is_equal_at(0, source, 0, before.size)? {
+            there.sync_all()?;
+            to_dir.sync()?;
+            return Ok(Some(before));
+        }
+    }
+    Ok(None)
+}
+
 /// Copies a file to another file system, under the first free name, and tells what it was. All that
 /// was written to it by then is in the copy, or it is an error.
-fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<Stat> {
+fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Stat> {
     let before = source.stat()?;
     let check = || {
         let written = source.writer() == disk::Writer::Present;
@@ -279,7 +300,7 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &Path) -> disk::Result<Stat> 
         Ok(()) => {
             output.file().narrow_rights(&before)?;
             check()?;
-            publish_numbered(&mut output, to_dir, &to.to_string_lossy())?;
+            publish_numbered(&mut output, to_dir, to)?;
             check().map(|()| before)
         }
         Err(CopyError::Disk(error)) => Err(error),
@@ -303,10 +324,10 @@ mod tests {
         let to_dir = Dir::open(&to).unwrap();
         let file = DataFile::open(&from).unwrap();
         let writer = fs::File::options().append(true).open(&from).unwrap();
-        assert!(copy_whole(&file, &to_dir, Path::new("x")).is_err());
+        assert!(copy_whole(&file, &to_dir, "x").is_err());
         assert!(!to.join("x").exists());
         drop(writer);
-        copy_whole(&file, &to_dir, Path::new("x")).unwrap();
+        copy_whole(&file, &to_dir, "x").unwrap();
         assert_eq!(fs::read(to.join("x")).unwrap(), b"text");
     }
 
@@ -317,7 +338,7 @@ mod tests {
         fs::write(&from, "text").unwrap();
         fs::set_permissions(&from, PermissionsExt::from_mode(0o600)).unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        copy_whole(&DataFile::open(&from).unwrap(), &dir, Path::new("y")).unwrap();
+        copy_whole(&DataFile::open(&from).unwrap(), &dir, "y").unwrap();
         assert_eq!(fs::metadata(temp.path().join("y")).unwrap().mode() & 0o7777, 0o600);
     }
 }

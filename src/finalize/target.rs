@@ -1,7 +1,5 @@
 //! The array's name: free, taken by somebody else, or taken by this very array.
 
-use std::io;
-
 use super::{Halt, Settled, Site};
 use crate::config::OnConflict;
 use crate::disk::{self, DataFile, Stat};
@@ -12,9 +10,6 @@ use crate::stamp::Identity;
 
 /// The most numbered names that are tried.
 const NUMBER_MAX: u32 = 10_000;
-
-/// Bytes compared at once.
-const PIECE: u64 = 1 << 20;
 
 /// Where an array goes.
 pub(super) enum Target {
@@ -85,7 +80,7 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
         }
     }
     let offset = settled.dump.data_offset;
-    equal(&there, data_at, &candidate.file, offset, header.data_len())
+    Ok(there.is_equal_at(data_at, &candidate.file, offset, header.data_len())?)
 }
 
 /// Where the data begin in a file that is a whole `.npy` with this header, however it is padded.
@@ -109,25 +104,4 @@ fn own_mark(file: &DataFile) -> Result<Option<Identity>, Halt> {
     }
     let mark = file.attr(SOURCE_ATTR)?;
     Ok(mark.map(|mark| Identity::parse(&String::from_utf8_lossy(&mark))))
-}
-
-fn equal(a: &DataFile, a_at: u64, b: &DataFile, b_at: u64, len: u64) -> Result<bool, Halt> {
-    let (mut a_bytes, mut b_bytes) = (vec![0; PIECE as usize], vec![0; PIECE as usize]);
-    let mut done = 0;
-    while done < len {
-        let piece = (len - done).min(PIECE) as usize;
-        for (file, bytes, at) in [(a, &mut a_bytes, a_at), (b, &mut b_bytes, b_at)] {
-            match file.read_exact_at(&mut bytes[..piece], at + done) {
-                Err(error) if error.io().kind() == io::ErrorKind::UnexpectedEof => {
-                    return Ok(false);
-                }
-                read => read?,
-            }
-        }
-        if a_bytes[..piece] != b_bytes[..piece] {
-            return Ok(false);
-        }
-        done += piece as u64;
-    }
-    Ok(true)
 }

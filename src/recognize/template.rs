@@ -14,6 +14,7 @@ use super::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_diges
 use super::dump::{Dump, FileName, Kind, Metadata};
 use super::fill::{Fill, has_placeholder};
 use crate::digest::Digest;
+use crate::message::plain;
 use crate::npy::{Dtype, Literal, Order};
 
 /// A template that has been checked as a whole.
@@ -181,12 +182,11 @@ impl Template {
     /// The dump it makes of a file; the error says which of its keys contradict each other, or what
     /// the file's name has wrong.
     pub fn dump(&self, data: &FileName) -> Result<Dump, String> {
-        match self.names.get_ref() {
-            Names::Glob(..) => self.dump_with(data, None),
-            Names::Pattern(pattern) => {
-                self.dump_with(data, pattern.captures(data.as_str()).as_ref())
-            }
-        }
+        let captures = match self.names.get_ref() {
+            Names::Glob(..) => None,
+            Names::Pattern(pattern) => pattern.captures(data.as_str()),
+        };
+        self.dump_with(data, captures.as_ref()).map_err(|reason| plain(&reason))
     }
 
     fn dump_with(&self, data: &FileName, captures: Option<&Captures<'_>>) -> Result<Dump, String> {
@@ -272,4 +272,17 @@ fn default_order() -> Fill<Order> {
 
 fn no_bytes() -> Fill<u64> {
     Fill::Is(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_says_of_a_name_does_not_steer_a_terminal() {
+        let text = "match = '^(?<n>.*)$'\ndtype = '|u1'\nshape = [\"\\u001B[2J{n}\"]";
+        let template: Template = toml::from_str(text).unwrap();
+        let reason = template.dump(&FileName::try_from("x".to_owned()).unwrap()).unwrap_err();
+        assert_eq!(reason, "`\\u{1b}[2Jx` in its name is not a whole number of items");
+    }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::npyd::Npyd;
 use super::recorder::Recorder;
 use super::replay::{Image, Log, Loss, State};
-use super::scenario::{ROUTES, Scenario};
+use super::scenario::{ROUTES, Route, Scenario};
 use super::trial::{Trial, Violation};
 use super::volume::{Memory, Volume, format, runs, with_own_mounts};
 use super::{Tally, is_long, say};
@@ -48,12 +48,12 @@ impl<'a> Recording<'a> {
         format(kind, &image)?;
         let (base, len) = (read_image(&image), fs::metadata(&image).unwrap().len());
         let recorder = Recorder::start(&image, memory)?;
-        let volume = Volume::new(kind, recorder.disk(), dir)
+        let volume = Volume::new(kind, recorder.disk(), dir.join("volume"))
             .unwrap_or_else(|| panic!("{kind} could not be mounted through the logging disk"));
         let mut drops = Vec::new();
         for (number, scenario) in scenarios.iter().enumerate() {
             let name = format!("trial-{number}");
-            let trial = Trial::new(&name, scenario, npyd, (&volume, memory));
+            let trial = Trial::new(&name, scenario, npyd, (&volume, None, memory));
             let dropped = recorder.count();
             assert!(trial.sweep().status().unwrap().success());
             assert!(trial.is_told());
@@ -103,7 +103,7 @@ impl<'a> Recording<'a> {
             // It remembers the newest generation it has seen, and refuses an older one.
             runs("btrfs", &["device", "scan", "--forget"]);
         }
-        let volume = Volume::new(self.kind, image.clone(), self.dir);
+        let volume = Volume::new(self.kind, image.clone(), self.dir.join("volume"));
         let result = volume.as_ref().map(|_| self.check_drops(state, number));
         drop(volume);
         fs::remove_file(image).unwrap();
@@ -157,7 +157,8 @@ fn write_image(image: &Image, len: u64, path: &Path) {
 /// one that its producer never synced. The ledger is always along.
 fn scenarios(kind: &str) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    for (number, route) in ROUTES.iter().filter(|it| it.kinds.contains(&kind)).enumerate() {
+    let is_here = |it: &&Route| it.kinds.contains(&kind) && it.elsewhere.is_none();
+    for (number, route) in ROUTES.iter().filter(is_here).enumerate() {
         let disposition = route.dispositions[number % route.dispositions.len()];
         let durable = Scenario { route, disposition, ledger_along: true, synced: true };
         scenarios.extend([durable, Scenario { synced: false, ..durable }]);

@@ -87,6 +87,25 @@ fn a_directory_that_is_not_synced() {
     expect(tally.as_ref(), Broken::NotDurable);
 }
 
+/// The source's file system may forget nothing while that of the array forgets all.
+#[test]
+fn a_directory_elsewhere_that_is_not_synced() {
+    let crash = Crash::Power(Cut::KeepsMetadata);
+    let tally = crash_points("directory-sync", ("copy-elsewhere", Disposition::Remove), crash);
+    expect(tally.as_ref(), Broken::Lost);
+}
+
+#[test]
+fn a_copy_that_is_written_back_but_not_synced() {
+    if !as_root() {
+        return;
+    }
+    let Some(npyd) = sabotaged("data-sync") else { return };
+    let scenario = Scenario::of("copy", Disposition::Keep);
+    let tally = block_log::replay("xfs", &npyd, &[scenario], usize::MAX);
+    expect(tally.as_ref(), Broken::WrongArray);
+}
+
 #[test]
 fn a_source_that_goes_first() {
     let tally = crash_points("source-last", ("copy", Disposition::Remove), Crash::Kill);

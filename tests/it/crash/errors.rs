@@ -94,7 +94,7 @@ fn sweep_with(
     fault: Fault,
     lasting: Lasting,
 ) -> Result<Option<Met>, Violation> {
-    let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.root());
+    let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.roots());
     let (mut first, mut number, mut faults, mut unsynced) = (None, 0, 0, Vec::new());
     while let Some(change) = tracee.next_change() {
         let lasts = lasting == Lasting::FromThenOn && (faults < A_WHILE || !is_nothing(fault));
@@ -189,7 +189,7 @@ fn check(
 
 /// The calls of a run in which nothing fails.
 fn calls(trial: &Trial<'_>) -> Vec<Change> {
-    let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.root());
+    let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.roots());
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
 

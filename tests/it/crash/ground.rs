@@ -21,6 +21,8 @@ pub(super) enum Crash {
 /// Where trials are made.
 pub(super) struct Ground {
     volume: Volume,
+    /// Another file system of the same kind.
+    elsewhere: Volume,
     memory: Memory,
     npyd: Npyd,
 }
@@ -33,7 +35,7 @@ impl Ground {
 
     /// The same in directories of that name: several may be tried side by side.
     pub(super) fn trial_in<'a>(&'a self, name: &str, scenario: &'a Scenario) -> Trial<'a> {
-        Trial::new(name, scenario, &self.npyd, (&self.volume, &self.memory))
+        Trial::new(name, scenario, &self.npyd, (&self.volume, Some(&self.elsewhere), &self.memory))
     }
 
     /// Its file system.
@@ -44,7 +46,7 @@ impl Ground {
     /// Sweeps, and crashes before change number `point`, or after the last one. Returns the change
     /// that was not made.
     pub(super) fn crash(&self, trial: &Trial<'_>, crash: Crash, point: usize) -> Option<Change> {
-        let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
+        let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.roots());
         let mut change = tracee.next_change();
         for _ in 0..point {
             if change.is_some() {
@@ -53,7 +55,10 @@ impl Ground {
         }
         match crash {
             Crash::Kill => {}
-            Crash::Power(cut) => self.volume.cut(cut),
+            Crash::Power(cut) => {
+                self.volume.cut(cut);
+                self.elsewhere.cut(cut.elsewhere());
+            }
             Crash::ReadOnly => {
                 self.volume.turn_read_only();
                 while tracee.next_change().is_some() {}
@@ -62,6 +67,7 @@ impl Ground {
         tracee.kill();
         if crash != Crash::Kill {
             self.volume.restart();
+            self.elsewhere.restart();
         }
         change
     }
@@ -69,7 +75,7 @@ impl Ground {
 
 /// Sweeps undisturbed, and returns all changes.
 pub(super) fn changes(trial: &Trial<'_>) -> Vec<Change> {
-    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
+    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.roots());
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
 
@@ -85,9 +91,13 @@ pub(super) fn on_ground<T: Send>(
     with_own_mounts(|| {
         let dir = tempfile::Builder::new().prefix("npyd-").tempdir().unwrap();
         let memory = Memory::new(dir.path())?;
-        let image = memory.path("image");
-        format(kind, &image)?;
-        let volume = Volume::new(kind, image, dir.path()).unwrap_or_else(|| panic!("mount {kind}"));
-        Some(work(&Ground { volume, memory, npyd }))
+        let volume = |name| {
+            let image = memory.path(&format!("{name}.image"));
+            format(kind, &image)?;
+            let volume = Volume::new(kind, image, dir.path().join(name));
+            Some(volume.unwrap_or_else(|| panic!("mount {kind}")))
+        };
+        let (volume, elsewhere) = (volume("volume")?, volume("elsewhere")?);
+        Some(work(&Ground { volume, elsewhere, memory, npyd }))
     })
 }

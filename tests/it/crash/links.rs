@@ -23,7 +23,7 @@ enum Happens {
 /// Sweeps where no rename can refuse to replace, until something happens at change number `at`,
 /// renames not counted. Returns that change, if there was one.
 fn sweep(trial: &Trial<'_>, happens: Happens, at: usize) -> Option<Change> {
-    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.root());
+    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.roots());
     let (mut number, mut met) = (0, None);
     while let Some(change) = tracee.next_change() {
         if change.call == "renameat2" {

@@ -22,6 +22,8 @@ pub(super) struct Route {
     pub(super) settings: &'static str,
     /// Whether the array stays in the drop directory.
     pub(super) beside: bool,
+    /// The directory that is on another file system, if one is.
+    pub(super) elsewhere: Option<&'static str>,
     /// Whether another file has the array's name before.
     pub(super) replaces: bool,
     /// The file systems that have it.
@@ -51,6 +53,8 @@ use Disposition::{Archive, Keep, Remove};
 
 const ALL: &[Disposition] = &[Keep, Remove, Archive];
 const ANYWHERE: &[&str] = &["ext4", "xfs", "btrfs"];
+/// Where the power of two of them can be cut.
+const TWICE: &[&str] = &["ext4", "xfs"];
 
 const BARE: Route = Route {
     name: "copy",
@@ -61,6 +65,7 @@ const BARE: Route = Route {
     header_len: 128,
     settings: "readers = \"any\"", // which no other way allows
     beside: false,
+    elsewhere: None,
     replaces: false,
     kinds: ANYWHERE,
     dispositions: ALL,
@@ -68,6 +73,14 @@ const BARE: Route = Route {
 
 const ROOM: Route =
     Route { name: "room", told: "in-place", front: Front::Room(128, false), settings: "", ..BARE };
+
+const ELSEWHERE: Route = Route {
+    name: "copy-elsewhere",
+    elsewhere: Some("out"),
+    kinds: TWICE,
+    dispositions: &[Remove],
+    ..BARE
+};
 
 const PENDING: Route = Route {
     name: "pending-closed",
@@ -98,6 +111,21 @@ pub(super) const ROUTES: &[Route] = &[
     PENDING,
     Route { name: "pending-beside", beside: true, ..PENDING },
     Route { name: "pending-open", file: "scan.npy.pending", front: Front::Pending(-1), ..PENDING },
+    ELSEWHERE,
+    Route { name: "room-elsewhere", front: Front::Room(128, false), ..ELSEWHERE },
+    Route {
+        name: "pending-elsewhere",
+        file: "scan.npy",
+        front: Front::Pending(RECORDS as i64),
+        dispositions: &[Keep],
+        ..ELSEWHERE
+    },
+    Route {
+        name: "archive-elsewhere",
+        elsewhere: Some("archive"),
+        dispositions: &[Archive],
+        ..ELSEWHERE
+    },
     Route {
         name: "reflink",
         told: "reflink",

@@ -21,7 +21,7 @@ use super::start;
 /// Seconds after which a process that does not end is ended by SIGALRM.
 const SECONDS_MAX: u32 = 60;
 
-/// A call that would change a file, with the file's path below the directory that is watched.
+/// A call that would change a file, with the file's path below the directories that are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     /// The call's name.
@@ -58,23 +58,23 @@ pub(super) struct Tracee {
     leader: pid_t,
     /// The thread that stands before a change.
     stopped: Option<pid_t>,
-    below: PathBuf,
+    below: Vec<PathBuf>,
     calls: Vec<Known>,
     ended: Option<ExitStatus>,
 }
 
 impl Tracee {
-    /// Starts a command, and will stop it before its changes below a directory.
-    pub(super) fn spawn(command: &mut Command, below: &Path) -> Self {
+    /// Starts a command, and will stop it before its changes below directories.
+    pub(super) fn spawn(command: &mut Command, below: Vec<PathBuf>) -> Self {
         Self::spawn_before(&[CHANGES, OLDER_CHANGES], command, below)
     }
 
     /// The same, stopped before it reads there, too.
-    pub(super) fn spawn_with_reads(command: &mut Command, below: &Path) -> Self {
+    pub(super) fn spawn_with_reads(command: &mut Command, below: Vec<PathBuf>) -> Self {
         Self::spawn_before(&[CHANGES, OLDER_CHANGES, READS], command, below)
     }
 
-    fn spawn_before(tables: &[&[Known]], command: &mut Command, below: &Path) -> Self {
+    fn spawn_before(tables: &[&[Known]], command: &mut Command, below: Vec<PathBuf>) -> Self {
         let calls = tables.concat();
         let filter = filter(&calls);
         // SAFETY: between fork and exec only system calls are made, on memory that was allocated
@@ -95,7 +95,6 @@ impl Tracee {
         #[expect(clippy::zombie_processes, reason = "it is waited for by its number")]
         let child = start(command);
         let leader = pid_t::try_from(child.id()).unwrap();
-        let below = below.to_path_buf();
         let tracee = Self { leader, stopped: None, below, calls, ended: None };
         let (pid, status) = wait(leader).unwrap();
         assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
@@ -357,7 +356,8 @@ impl Call {
             Names::At(at) => self.path_at(self.args[at] as c_int, self.args[at + 1])?,
             Names::Path(at) => self.path_at(libc::AT_FDCWD, self.args[at])?,
         };
-        let path = path.strip_prefix(&tracee.below).ok()?.display().to_string();
+        let path = tracee.below.iter().find_map(|dir| path.strip_prefix(dir).ok())?;
+        let path = path.display().to_string();
         let file = match *names {
             Names::Fd(at) if call.contains("sync") => {
                 FileId::of(&self.link_of_fd(self.args[at] as c_int))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -53,11 +53,12 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// A drop, its directories on a volume, and what is kept elsewhere.
+/// A drop, its directories on volumes, and what is kept apart from them.
 pub(super) struct Trial<'a> {
     scenario: &'a Scenario,
     npyd: &'a Npyd,
     root: PathBuf,
+    elsewhere: Option<PathBuf>,
     apart: PathBuf,
 }
 
@@ -67,17 +68,12 @@ impl<'a> Trial<'a> {
         name: &str,
         scenario: &'a Scenario,
         npyd: &'a Npyd,
-        (volume, memory): (&Volume, &Memory),
+        (volume, other, memory): (&Volume, Option<&Volume>, &Memory),
     ) -> Self {
         let (root, apart) = (volume.at().join(name), memory.path(name));
-        let trial = Self { scenario, npyd, root, apart };
-        for dir in [&trial.root, &trial.apart] {
-            let _ = fs::remove_dir_all(dir); // that of the last one, if there was one
-            fs::create_dir(dir).unwrap();
-        }
-        for name in ["in", "out", "archive"] {
-            fs::create_dir(trial.root.join(name)).unwrap();
-        }
+        let elsewhere = other.map(|it| it.at().join(name));
+        let trial = Self { scenario, npyd, root, elsewhere, apart };
+        trial.make_dirs();
         fs::write(trial.config(), trial.configuration()).unwrap();
         if scenario.route.replaces {
             fs::write(trial.root.join(scenario.output()), OLD).unwrap();
@@ -95,7 +91,27 @@ impl<'a> Trial<'a> {
             }
             volume.sync();
         }
+        if let Some(other) = other {
+            other.sync();
+        }
         trial
+    }
+
+    fn make_dirs(&self) {
+        for dir in [&self.root, &self.apart].into_iter().chain(&self.elsewhere) {
+            let _ = fs::remove_dir_all(dir); // that of the last one, if there was one
+            fs::create_dir(dir).unwrap();
+        }
+        for name in ["in", "out", "archive"] {
+            let path = self.root.join(name);
+            if self.scenario.route.elsewhere == Some(name) {
+                let there = self.elsewhere.as_ref().unwrap().join(name);
+                fs::create_dir(&there).unwrap();
+                symlink(there, path).unwrap();
+            } else {
+                fs::create_dir(path).unwrap();
+            }
+        }
     }
 
     /// As a producer does that maps its file, and syncs it only while it is still empty.
@@ -110,6 +126,11 @@ impl<'a> Trial<'a> {
     /// The directory on the volume that holds all of it.
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The directories that hold all of it, on whichever volume.
+    pub(super) fn roots(&self) -> Vec<PathBuf> {
+        [&self.root].into_iter().chain(&self.elsewhere).cloned().collect()
     }
 
     fn source(&self) -> PathBuf {

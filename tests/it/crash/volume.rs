@@ -21,6 +21,16 @@ pub(super) enum Cut {
     KeepsNothing,
 }
 
+impl Cut {
+    /// What it leaves of another file system, so that no order between the two can be relied on.
+    pub(super) fn elsewhere(self) -> Self {
+        match self {
+            Cut::KeepsMetadata => Cut::KeepsNothing,
+            Cut::KeepsNothing => Cut::KeepsMetadata,
+        }
+    }
+}
+
 /// A directory whose files are in memory, and know nothing of power cuts.
 pub(super) struct Memory(PathBuf);
 
@@ -55,9 +65,8 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Mounts an image below a directory; `None` where the kernel refuses that.
-    pub(super) fn new(kind: &'static str, image: PathBuf, dir: &Path) -> Option<Self> {
-        let at = dir.join("volume");
+    /// Mounts an image at a path; `None` where the kernel refuses that.
+    pub(super) fn new(kind: &'static str, image: PathBuf, at: PathBuf) -> Option<Self> {
         let _ = fs::create_dir(&at); // it may be there already
         let volume = Self { kind, image, at };
         volume.mount().then_some(volume)
