@@ -177,13 +177,27 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
     let mut note = Output::create(&rejects, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;
     publish_numbered(&mut note, &rejects, &format!("{}.rejected.txt", candidate.name))?;
-    if let Some(sidecar) = candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
-        relocate(&source, &sidecar.name, &sidecar.file, &rejects, &sidecar.name)?;
+    let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
+    let mut files: Vec<_> = sidecar.map(|it| (&it.name, &it.file)).collect();
+    files.extend(candidate.parts.iter().map(|part| (&part.name, &part.file)));
+    files.push((&candidate.name, &candidate.file));
+    let mut claimed = Vec::new();
+    for (name, file) in files {
+        // Or somebody else is moving it.
+        claimed.extend(file.claim()?.map(|claim| (name, file, claim)));
     }
-    for part in &candidate.parts {
-        relocate(&source, &part.name, &part.file, &rejects, &part.name)?;
+    if rejects.is_on_mount_of(&source)? {
+        for (name, file, _) in &claimed {
+            move_away(&source, name, file, &rejects, name)?;
+        }
+    } else {
+        // What takes long comes before any of them is gone: until then it is the drop it was.
+        let copied = claimed.iter().map(|(name, file, _)| copied(file, &rejects, name.as_str()));
+        let before = copied.collect::<disk::Result<Vec<_>>>()?;
+        for ((name, file, _), before) in claimed.iter().zip(&before) {
+            source.remove_if_unchanged((*name).as_ref(), file, before)?;
+        }
     }
-    relocate(&source, &candidate.name, &candidate.file, &rejects, &candidate.name)?;
     rejects.sync()?;
     source.sync()
 }
@@ -203,7 +217,9 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
     for name in [sidecar, Some(data)].into_iter().flatten() {
         let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
         let Some(file) = from.open_file(name.as_ref())? else { continue };
-        relocate(&from, &name, &file, &to, &name)?;
+        if let Some(_claim) = file.claim()? {
+            move_away(&from, &name, &file, &to, &name)?;
+        }
     }
     to.sync()?;
     from.sync()
@@ -224,18 +240,6 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
     Err(dir.no_name_left(name.as_ref()))
 }
 
-/// Claims a file and moves it away; `false`, too, where somebody else is moving it.
-fn relocate(
-    from: &Dir,
-    name: &FileName,
-    file: &DataFile,
-    to_dir: &Dir,
-    to: &FileName,
-) -> disk::Result<bool> {
-    let Some(_claim) = file.claim()? else { return Ok(false) };
-    move_away(from, name, file, to_dir, to)
-}
-
 /// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …; the
 /// caller makes that durable. `false` where the name means another file by now.
 fn move_away(
@@ -251,15 +255,21 @@ fn move_away(
             Moved::NotSame => return Ok(false),
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
-                let before = match found_whole(file, to_dir, to.as_str())? {
-                    Some(before) => before,
-                    None => copy_whole(file, to_dir, to.as_str())?,
-                };
+                let before = copied(file, to_dir, to.as_str())?;
                 return from.remove_if_unchanged(name.as_ref(), file, &before);
             }
         }
     }
     Err(to_dir.no_name_left(to.as_ref()))
+}
+
+/// What a file is that is durable on another file system, too: it was copied there before, or is
+/// now.
+fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Stat> {
+    match found_whole(source, to_dir, to)? {
+        Some(before) => Ok(before),
+        None => copy_whole(source, to_dir, to),
+    }
 }
 
 /// What a file is that was copied to another file system before, by a run that was ended then; the

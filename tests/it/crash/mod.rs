@@ -5,6 +5,7 @@
 //! All of it is tried where `NPYD_TEST_LONG=1` (`tests/run --long`); otherwise what fits into
 //! minutes, and each test says how much that was.
 
+mod aside;
 mod block_log;
 mod broken;
 mod errors;

@@ -137,7 +137,8 @@ impl<'a> Trial<'a> {
         self.root.join("in").join(self.scenario.route.file)
     }
 
-    fn config(&self) -> PathBuf {
+    /// The configuration.
+    pub(super) fn config(&self) -> PathBuf {
         self.apart.join("npyd.toml")
     }
 
