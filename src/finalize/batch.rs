@@ -4,8 +4,10 @@
 //! Data and header durable → name → directory durable → only then the source.
 
 use std::path::PathBuf;
+use std::slice;
 use std::time::Instant;
 
+use super::at_once::at_once;
 use super::dispose::SourceIs;
 use super::insert::Inserted;
 use super::target::{self, Target};
@@ -32,21 +34,21 @@ pub fn finalize(settled: &Settled, progress: &mut Progress) -> Result<Receipt, H
 /// The same for several; one that halts does not hold up the others.
 pub fn finalize_all(
     batch: &[Settled],
-    mut show: impl FnMut(&Settled) -> Progress,
+    show: impl Fn(&Settled) -> Progress + Sync,
 ) -> Vec<Result<Receipt, Halt>> {
-    let mut all: Vec<_> =
-        batch.iter().map(|settled| Begun::new(settled, &mut show(settled))).collect();
+    let begin = |settled| Begun::new(settled, &mut show(settled));
+    let mut all = at_once(batch.iter().collect(), begin);
     finish(&mut all);
     all.into_iter().map(|one| one.map(|begun| begun.receipt())).collect()
 }
 
 /// All that follows the filling, each step for all before the next.
 fn finish(all: &mut [Result<Begun<'_>, Halt>]) {
-    each(all, Begun::sync);
+    each_at_once(all, Begun::sync);
     each(all, Begun::name);
     let mut synced = SyncedDirs::default();
     each(all, |begun| begun.sync_name(&mut synced));
-    each(all, Begun::put_source_away);
+    each_at_once(all, Begun::put_source_away);
     let mut synced = SyncedDirs::default();
     each(all, |begun| begun.sync_source(&mut synced));
     each(all, Begun::put_sidecar_away);
@@ -65,6 +67,14 @@ fn each<'a>(
             *one = Err(halt);
         }
     }
+}
+
+/// The same for a step that waits for the disk.
+fn each_at_once<'a>(
+    all: &mut [Result<Begun<'a>, Halt>],
+    step: impl Fn(&mut Begun<'a>) -> Result<(), Halt> + Sync,
+) {
+    at_once(all.iter_mut().collect(), |one| each(slice::from_mut(one), &step));
 }
 
 /// Directories that were synced in this step, each once, and what came of it.

@@ -1,6 +1,7 @@
 //! From a settled dump to its receipt: the array under its final name, whole and durable, and then,
 //! only then, what becomes of the source.
 
+mod at_once;
 mod batch;
 mod copy;
 mod dispose;
