@@ -13,6 +13,9 @@ use crate::ledger::{Ledger, Settled};
 use crate::recognize::manifest::is_manifest_name;
 use crate::stamp::{Identity, identity_of};
 
+/// A directory's entry.
+type Listed = (OsString, EntryKind);
+
 /// How deep below a drop directory files are looked for.
 const DEPTH_MAX: usize = 64;
 
@@ -39,17 +42,13 @@ impl Patrol {
             entries = dir.entries()?;
         }
         entries.retain(|(_, kind)| *kind != EntryKind::Other);
-        // There may be very many of them: they stay where they are, manifests behind the others.
-        let is_manifest = |name: &OsString| name.to_str().is_some_and(is_manifest_name);
-        entries.sort_unstable_by(|(a, _), (b, _)| {
-            is_manifest(a).cmp(&is_manifest(b)).then_with(|| a.cmp(b))
-        });
-        let others = entries.partition_point(|(name, _)| !is_manifest(name));
-        let (others, manifests) = entries.split_at(others);
+        let (others, manifests) = manifests_apart(&mut entries);
+        others.sort_unstable();
+        manifests.sort_unstable();
         let ledger = Arc::clone(&self.common.ledger);
         let mut known = Known::below(&ledger, &self.inbox.path.join(below));
         let mut accounted = vec![false; manifests.len()];
-        for (name, kind) in others {
+        for (name, kind) in &*others {
             if *kind == EntryKind::Dir {
                 let rel = below.join(name);
                 if self.inbox.recursive && !self.is_own(&rel) {
@@ -91,7 +90,7 @@ impl Patrol {
     }
 
     /// Files that npyd was making room in when it was ended are drops again.
-    fn undo_interrupted(&self, dir: &Dir, entries: &[(OsString, EntryKind)]) {
+    fn undo_interrupted(&self, dir: &Dir, entries: &[Listed]) {
         for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
             if let Err(left) = undo_interrupted(&self.inbox, &self.common.intents, dir, name) {
                 tracing::warn!("{left}");
@@ -184,6 +183,18 @@ impl<'a> Known<'a> {
             None => self.at_end = true,
         }
     }
+}
+
+/// Moves what may be manifests behind all others; there may be very many, which stay where they are.
+fn manifests_apart(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
+    let mut others = 0;
+    for at in 0..entries.len() {
+        if !entries[at].0.to_str().is_some_and(is_manifest_name) {
+            entries.swap(at, others);
+            others += 1;
+        }
+    }
+    entries.split_at_mut(others)
 }
 
 fn tidy_below(dir: &Dir, depth: usize) -> disk::Result<()> {
