@@ -23,6 +23,9 @@ pub(super) const OPEN_DIR: &str = "open the directory";
 /// The operation of making a file's content durable, whose failure is final for it.
 pub(super) const SYNC: &str = "sync";
 
+/// The kernel's own, some time after a write; its failure is just as final.
+pub(super) const WRITE_BACK: &str = "write back";
+
 impl DiskError {
     pub(super) fn new(operation: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
         DiskError { operation, path: path.to_path_buf(), cause: cause.into() }
@@ -49,7 +52,7 @@ impl DiskError {
     /// Whether content could not be made durable. It may be lost, whatever a later sync says.
     #[must_use]
     pub fn is_of_sync(&self) -> bool {
-        self.operation == SYNC
+        [SYNC, WRITE_BACK].contains(&self.operation)
     }
 
     /// Whether there is no such file.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use super::error::SYNC;
+use super::error::{SYNC, WRITE_BACK};
 use super::fsinfo::info_of;
 use super::lease::{self, Writer};
 use super::{DiskError, Result, Stat};
@@ -239,6 +239,18 @@ impl DataFile {
             // Only a help: what can't do it is synced as a whole later.
             Ok(()) | Err(Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP) => Ok(()),
             Err(errno) => Err(self.error(SYNC, errno)),
+        }
+    }
+
+    /// An error if what was written to this file could not be brought to the disk, and nobody was
+    /// told of it yet: the kernel may have let go of it, and read what was there before. What is
+    /// still on its way is not waited for.
+    pub fn check_written_back(&self) -> Result<()> {
+        match sync_file_range(self.fd.as_fd(), 0, 1, libc::SYNC_FILE_RANGE_WAIT_BEFORE) {
+            Err(errno @ (Errno::IO | Errno::NOSPC | Errno::DQUOT)) => {
+                Err(self.error(WRITE_BACK, errno))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ use super::insert::Inserted;
 use super::target::{self, Target};
 use super::{
     Halt, Settled, Site, check_sidecar, check_source, check_unchanged, copy, dispose, in_place,
-    insert, metadata, open_site, plan, reflink, terms, verify_ahead,
+    insert, lost, metadata, open_site, plan, reflink, terms, verify_ahead,
 };
 use crate::config::OnConflict;
 use crate::disk::{Claim, Dir, Output};
@@ -104,7 +104,9 @@ struct Begun<'a> {
     site: Site,
     terms: Terms,
     plan: Plan,
-    _claims: (Claim, Option<Claim>),
+    _claim: Claim,
+    /// That on its sidecar, if it is to move.
+    sidecar_claim: Option<Claim>,
     event: Event,
     /// The array's name.
     name: FileName,
@@ -139,7 +141,8 @@ impl<'a> Begun<'a> {
             site,
             terms,
             plan,
-            _claims: (claim, sidecar_claim),
+            _claim: claim,
+            sidecar_claim,
             event,
             name,
             output: None,
@@ -169,7 +172,7 @@ impl<'a> Begun<'a> {
                         Inserted::Not(reason) => self.rule_out(reason)?,
                     }
                 }
-                Work::Reflink(new) => match reflink::fill(settled, site, new)? {
+                Work::Reflink(new) => match reflink::fill(settled, site, new, progress)? {
                     Some(output) => return self.is_filled(output),
                     None => {
                         self.rule_out("the file system does not share these blocks".to_owned())?;
@@ -213,11 +216,14 @@ impl<'a> Begun<'a> {
         self.output.is_some() || self.event == Event::Found
     }
 
-    /// Makes the new file durable.
+    /// Makes the new file durable, and what describes it where that is all that will stay.
     fn sync(&mut self) -> Result<(), Halt> {
-        match &mut self.output {
-            Some(output) => Ok(output.sync()?),
-            None => Ok(()),
+        if let Some(output) = &mut self.output {
+            output.sync()?;
+        }
+        match &self.settled.candidate.sidecar {
+            Some(sidecar) if self.sidecar_claim.is_some() => sidecar.file.sync_all().map_err(lost),
+            _ => Ok(()),
         }
     }
 

@@ -4,10 +4,10 @@
 //! them in any order. The final name comes last, unless the file has it already: then the header's
 //! first eight bytes decide, and they come last.
 
-use super::{Halt, Settled, Site, copy};
+use super::{Halt, Settled, Site, copy, lost};
 use crate::candidate::Candidate;
 use crate::config::OnConflict;
-use crate::disk::{DataFile, DiskError, Moved};
+use crate::disk::{DataFile, Moved};
 use crate::look::SOURCE_ATTR;
 use crate::plan::Write;
 use crate::progress::Progress;
@@ -63,7 +63,7 @@ pub(super) fn synced(settled: &Settled, progress: &mut Progress) -> Result<DataF
 }
 
 /// Makes what the producer wrote durable.
-fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Halt> {
+pub(super) fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Halt> {
     #[cfg(feature = "sabotage")]
     if crate::disk::leaves_out("sync-before-header") {
         return Ok(());
@@ -111,15 +111,6 @@ fn rename(
             Ok(published)
         }
     }
-}
-
-/// After a failed sync the next one may say that all is well: a header is never put before such
-/// data.
-fn lost(error: DiskError) -> Halt {
-    if !error.is_of_sync() {
-        return Halt::Failed(error);
-    }
-    Halt::Rejected(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
 /// What was synced must be what was settled.

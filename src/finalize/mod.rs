@@ -73,6 +73,14 @@ impl From<DiskError> for Halt {
     }
 }
 
+/// After a failed sync the next one may say that all is well: no array is made of such a file.
+fn lost(error: DiskError) -> Halt {
+    if !error.is_of_sync() {
+        return Halt::Failed(error);
+    }
+    Halt::Rejected(format!("{error}; what was written to it may be lost: drop it anew"))
+}
+
 /// The directories a dump's files are in and go to.
 struct Site {
     source: Dir,
@@ -211,9 +219,13 @@ fn plan(settled: &Settled, site: &Site, terms: &Terms) -> Result<Plan, Halt> {
     Ok(plan)
 }
 
-/// Nothing may have been written to the source while it was read or shared.
+/// What was read or shared must be what the producer wrote, and nothing may have been written to it
+/// meanwhile.
 fn check_source(settled: &Settled) -> Result<(), Halt> {
     let candidate = &settled.candidate;
+    for file in candidate.files() {
+        file.check_written_back().map_err(lost)?;
+    }
     if !candidate.is_unchanged()? {
         return Err(Halt::Again("it changed while it was taken".to_owned()));
     }

@@ -1,8 +1,8 @@
 //! The array's name: free, taken by somebody else, or taken by this very array.
 
-use super::{Halt, Settled, Site};
+use super::{Halt, Settled, Site, lost};
 use crate::config::OnConflict;
-use crate::disk::{self, DataFile, Stat};
+use crate::disk::{self, DataFile, Stat, Writer};
 use crate::look::SOURCE_ATTR;
 use crate::npy::{HEADER_CAP, Header, Kind, Preamble, parse_header};
 use crate::recognize::FileName;
@@ -80,7 +80,15 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
         }
     }
     let offset = settled.dump.data_offset;
-    Ok(there.is_equal_at(data_at, &candidate.file, offset, header.data_len())?)
+    if !there.is_equal_at(data_at, &candidate.file, offset, header.data_len())? {
+        return Ok(false);
+    }
+    // Somebody else's copy, perhaps: what npyd itself made was durable before it had that name.
+    if there.writer() == Writer::Present {
+        return Err(Halt::Busy(format!("`{name}`, which equals it, is open for writing")));
+    }
+    there.sync_all().map_err(lost)?;
+    Ok(true)
 }
 
 /// Where the data begin in a file that is a whole `.npy` with this header, however it is padded.

@@ -185,7 +185,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Moves what may be manifests behind all others; there may be very many, which stay where they are.
+/// Moves what may be manifests behind all others, without a second list: there may be very many.
 fn manifests_apart(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
     let mut others = 0;
     for at in 0..entries.len() {

@@ -60,6 +60,22 @@ fn data_that_could_not_be_synced() {
     }
 }
 
+/// An array that somebody put there stands for the source's own only once it is on the disk; what
+/// describes the source stays only if it is, too.
+#[test]
+fn an_equal_array_or_a_manifest_that_could_not_be_synced() {
+    for file in ["out/scan.npy", "in/scan.raw.toml"] {
+        let site = Site::with("source = \"remove\"");
+        site.write("out/scan.npy", scan_npy()).scan("scan");
+        let Some(outcome) = sweep_with(&site, Some(file), "fsync:error=EIO:when=1") else { return };
+        assert_eq!(outcome.code, 1, "{outcome}");
+        outcome.expect_words(&[file, "may be lost"]);
+        site.sweep();
+        assert_eq!(site.read("in/scan.raw"), scan_bytes());
+        assert_eq!(site.read("in/scan.raw.toml"), SCAN_MANIFEST.as_bytes());
+    }
+}
+
 /// A signal that comes amid a sync is no failure of it.
 #[test]
 fn a_sync_that_is_interrupted() {

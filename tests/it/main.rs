@@ -47,6 +47,7 @@ mod reload;
 mod restart;
 mod service;
 mod storm;
+mod thin;
 mod twins;
 
 // The other commands.
