@@ -94,6 +94,11 @@ impl Candidate {
         [&self.file].into_iter().chain(self.parts.iter().map(|part| &part.file)).collect()
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &FileName> {
+        [&self.name].into_iter().chain(self.parts.iter().map(|part| &part.name))
+    }
+
     /// Whether what holds its data is still what was opened.
     pub fn is_unchanged(&self) -> disk::Result<bool> {
         for part in &self.parts {

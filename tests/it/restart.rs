@@ -141,6 +141,17 @@ fn a_manifest_left_behind_follows_its_array() {
     assert_eq!(site.names("in"), ["scan.raw.toml"]);
 }
 
+/// Also where the array had to take another name than its own.
+#[test]
+fn a_manifest_left_behind_follows_a_numbered_array() {
+    let site = Site::with("source = \"remove\"\non_conflict = \"number\"");
+    site.write("out/scan.npy", "something else").scan("scan").sweep().expect_code(0);
+    fs::rename(site.path("out/scan.raw.toml.done"), site.path("in/scan.raw.toml")).unwrap();
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan-1.npy", "scan.npy", "scan.raw.toml.done"]);
+}
+
 /// Ended between archiving the data and moving their manifest: it goes where they are.
 #[test]
 fn a_manifest_left_behind_follows_its_archived_data() {
