@@ -41,8 +41,8 @@ enum There {
 }
 
 /// Writes the metadata beside the array where the settings want that, durable before the source is
-/// touched; or checks those that were written ahead. Another's file of that name stays; npyd's own is
-/// replaced with its array.
+/// touched; or checks those that were written ahead. Another's file of that name stays; npyd's own
+/// is replaced with its array.
 pub(super) fn write(
     settled: &Settled,
     site: &Site,
