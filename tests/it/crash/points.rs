@@ -2,7 +2,7 @@
 
 use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
-use super::scenario::Scenario;
+use super::scenario::{Disposition, Scenario};
 use super::trial::Violation;
 use super::volume::Cut;
 use super::{Tally, is_long};
@@ -16,7 +16,7 @@ fn check(
 ) -> Result<(), Violation> {
     let trial = ground.trial(scenario);
     let before = ground.crash(&trial, crash, point);
-    let checked = trial.examine(trial.is_told(), scenario.synced).and_then(|()| {
+    let checked = trial.examine(scenario.synced).and_then(|()| {
         // A sync that failed is final for a file in place, also if it was for such a reason.
         let is_final = crash == Crash::ReadOnly && trial.is_given_up();
         if is_final { Ok(()) } else { trial.finish() }
@@ -55,7 +55,9 @@ fn every_point(kind: &'static str, crash: Crash) {
             // Of an error that ends nothing at once, few calls learn.
             let is_the_first = kind == "ext4" && crash != Crash::ReadOnly;
             let in_full = is_long() || is_the_first || scenario.route.kinds.len() < 3;
-            let sample = if in_full { (0, 1) } else { (number % 3, 3) };
+            let stride = if is_long() { 1 } else { scenario.route.stride };
+            let stride = if in_full { stride } else { 3 * stride };
+            let sample = (number % stride, stride);
             tally.add(check_points(ground, scenario, crash, sample));
         }
         tally
@@ -63,6 +65,18 @@ fn every_point(kind: &'static str, crash: Crash) {
     if let Some(tally) = tally {
         tally.report("crash points");
     }
+}
+
+/// Dumps that come together share the syncs of their directories.
+#[test]
+fn two_drops_in_one_batch() {
+    on_ground("ext4", Npyd::real(), |ground| {
+        let scenario = Scenario::of("copy-of-two", Disposition::Remove);
+        let calls = changes(&ground.trial(&scenario));
+        let syncs =
+            |path: &str| calls.iter().filter(|it| it.call == "fsync" && it.path == path).count();
+        assert_eq!((syncs("in"), syncs("out")), (1, 2), "{calls:?}");
+    });
 }
 
 macro_rules! every_point {
