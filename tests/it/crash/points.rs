@@ -3,6 +3,7 @@
 use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
+use super::tracee::Change;
 use super::trial::Violation;
 use super::volume::Cut;
 use super::{Tally, is_long};
@@ -65,6 +66,25 @@ fn every_point(kind: &'static str, crash: Crash) {
     if let Some(tally) = tally {
         tally.report("crash points");
     }
+}
+
+/// A directory that a run made before it was ended may not be durable: its name is synced before
+/// anything that relies on it.
+#[test]
+fn a_directory_made_before_a_crash() {
+    on_ground("ext4", Npyd::real(), |ground| {
+        let scenario = Scenario::of("copy-below", Disposition::Remove);
+        let is_sync = |it: &Change| it.call == "fsync" && it.path == "out";
+        let at = changes(&ground.trial(&scenario)).iter().position(is_sync).unwrap();
+        let trial = ground.trial(&scenario);
+        ground.crash(&trial, Crash::Kill, at);
+        assert!(trial.root().join("out/sub").exists());
+        let next = changes(&trial);
+        let takes = |it: &Change| it.path == "in/sub/.npyd-taken-scan.raw";
+        let (synced, first) = (next.iter().position(is_sync), next.iter().position(takes));
+        assert!(synced.is_some() && synced < first, "{synced:?} {first:?} {next:?}");
+        trial.finish().unwrap_or_else(|violation| panic!("{violation}"));
+    });
 }
 
 /// Dumps that come together share the syncs of their directories.
