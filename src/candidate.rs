@@ -94,6 +94,11 @@ impl Candidate {
         [&self.file].into_iter().chain(self.parts.iter().map(|part| &part.file)).collect()
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &FileName> {
+        [&self.name].into_iter().chain(self.parts.iter().map(|part| &part.name))
+    }
+
     /// Whether what holds its data is still what was opened.
     pub fn is_unchanged(&self) -> disk::Result<bool> {
         for part in &self.parts {
@@ -151,7 +156,9 @@ impl Candidate {
 
     /// Decides what is to be done, given how long nothing has changed.
     pub fn decide(&self, inbox: &Inbox, unchanged: Duration) -> disk::Result<Decision> {
-        let rules = Rules { quiet: inbox.quiet, allow_trailing: inbox.allow_trailing };
+        let may_be_salvaged = inbox.salvage == Salvage::WholeRecords && self.is_committed();
+        let allow_trailing = inbox.allow_trailing || may_be_salvaged;
+        let rules = Rules { quiet: inbox.quiet, allow_trailing };
         let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
         let dump = match &self.dump {
             Ok(dump) => dump,
@@ -191,6 +198,13 @@ impl Candidate {
         let front = self.file.read_at_most(0, header.len())?;
         Ok(front.get(8..) == Some(rest)
             && (front.starts_with(magic) || marker.starts_with(&front[..8])))
+    }
+
+    /// Whether its own header is final already, and only its name is not: behind the records that
+    /// were salvaged there may be more, then.
+    fn is_committed(&self) -> bool {
+        matches!(&self.dump, Ok(Dump { front: Front::Header(own), .. })
+            if own.preamble.kind == npy::Kind::Final)
     }
 
     /// A description that can't be read may just not be written to its end.

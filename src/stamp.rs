@@ -63,6 +63,16 @@ impl Identity {
         without_ctime(&self.data) == without_ctime(&other.data)
     }
 
+    /// Whether both are of the same files, with the same sizes and times of writing.
+    #[must_use]
+    pub fn is_of_files(&self, other: &Identity) -> bool {
+        let described = |identity: &Identity| {
+            let sidecar = identity.sidecar.as_ref();
+            sidecar.map(|(name, it)| (name.clone(), without_ctime(it).map(str::to_owned)))
+        };
+        self.is_of_file(other) && described(self) == described(other)
+    }
+
     /// Whether the data file has that inode.
     #[must_use]
     pub fn is_of_inode(&self, ino: u64) -> bool {

@@ -86,19 +86,22 @@ impl Dir {
         Ok(Dir { fd, path: self.path.clone() })
     }
 
-    /// Opens a directory below this one, and makes what is missing of it.
+    /// Opens a directory below this one, and makes what is missing of it; the names on the way are
+    /// durable then.
     pub fn make_dirs(&self, rel: &Path) -> Result<Self> {
         let mut dir = self.again()?;
         for part in rel.components() {
             let Component::Normal(name) = part else {
                 return Err(dir.error("open a directory below", Errno::XDEV));
             };
-            match fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) => dir.sync()?,
-                Err(Errno::EXIST) => {}
+            let is_new = match fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(0o777)) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
                 Err(errno) => return Err(dir.error_at("make the directory", name, errno)),
-            }
-            dir = dir.open_dir(Path::new(name))?;
+            };
+            let next = dir.open_dir(Path::new(name))?;
+            dir.sync_name_of(&next, is_new)?;
+            dir = next;
         }
         Ok(dir)
     }

@@ -5,6 +5,7 @@
 
 mod copy;
 mod dir;
+mod durable;
 mod error;
 mod file;
 mod fsinfo;

@@ -3,6 +3,7 @@
 //!
 //! Data and header durable → name → directory durable → only then the source.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::slice;
 use std::time::Instant;
@@ -112,6 +113,8 @@ struct Begun<'a> {
     name: FileName,
     /// A new file, filled, that has no name yet; `None` where there is none to be named.
     output: Option<Output>,
+    /// Whether its metadata were written before it had its name.
+    is_described: Cell<bool>,
     /// What became of the source.
     source: SourceIs,
     /// What is to be told besides.
@@ -146,6 +149,7 @@ impl<'a> Begun<'a> {
             event,
             name,
             output: None,
+            is_described: Cell::new(false),
             source: SourceIs::Kept,
             remarks: Vec::new(),
         };
@@ -159,15 +163,19 @@ impl<'a> Begun<'a> {
     /// file system refuses a route, the next best is taken.
     fn carry_out(&mut self, progress: &mut Progress) -> Result<(), Halt> {
         loop {
+            self.is_described.set(false);
             let (settled, site) = (self.settled, &self.site);
+            let describe = || {
+                let ahead = metadata::write_ahead(settled, site, &self.name, &self.receipt())?;
+                self.is_described.set(ahead);
+                Ok(())
+            };
             match &self.plan.work {
                 Work::InPlace(writes) => {
-                    let name = self.name.clone();
-                    self.name = in_place::write(settled, site, writes, name, progress)?;
-                    return Ok(());
+                    return in_place::write(settled, site, writes, &self.name, progress, &describe);
                 }
                 Work::Insert(head) => {
-                    match insert::write(settled, site, head, &self.name, progress)? {
+                    match insert::write(settled, site, head, &self.name, progress, &describe)? {
                         Inserted::Done => return Ok(()),
                         Inserted::Not(reason) => self.rule_out(reason)?,
                     }
@@ -252,12 +260,10 @@ impl<'a> Begun<'a> {
     /// Under its name the array is durable: now come its metadata, and its source.
     fn put_source_away(&mut self) -> Result<(), Halt> {
         let (settled, plan) = (self.settled, &self.plan);
-        let noteworthy = plan.passed_over.iter().filter(|passed| passed.is_noteworthy);
-        self.remarks.extend(noteworthy.map(ToString::to_string));
-        self.remarks.extend(settled.dump.doubts.iter().cloned());
-        self.remarks.extend(settled.remark.clone());
         let receipt = self.receipt();
-        self.remarks.extend(metadata::write(settled, &self.site, &self.name, &receipt)?);
+        let was_ahead = self.is_described.get();
+        let remark = metadata::write(settled, &self.site, &self.name, &receipt, was_ahead)?;
+        self.remarks.extend(remark);
         self.source = dispose::put_source_away(settled, &self.site, plan.route(), self.event)?;
         self.remarks.extend(self.source.remark(settled.inbox.source));
         Ok(())
@@ -302,6 +308,10 @@ impl<'a> Begun<'a> {
             evidence: Some(settled.evidence),
             reason: None,
         };
+        let noteworthy = plan.passed_over.iter().filter(|passed| passed.is_noteworthy);
+        receipt.add(noteworthy.map(ToString::to_string));
+        receipt.add(settled.dump.doubts.iter().cloned());
+        receipt.add(settled.remark.clone());
         receipt.add(self.remarks.iter().cloned());
         receipt
     }

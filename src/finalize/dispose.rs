@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{Halt, Settled, Site, check_source, mirrored};
-use crate::candidate::{Candidate, Sidecar};
+use crate::candidate::{Candidate, Part, Sidecar};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch};
-use crate::look::Leftover;
+use crate::look::{Finished, Leftover, Remains};
 use crate::plan::Route;
 use crate::receipt::Event;
 use crate::recognize::FileName;
@@ -84,6 +84,10 @@ pub(super) fn put_source_away(
         }
     }
     for part in &candidate.parts {
+        // Or a scan would give it its name back amid of this.
+        let Some(_claim) = part.file.claim()? else {
+            return Err(Halt::Busy(format!("another process has `{}` locked", part.name)));
+        };
         if !put_away(site, &part.name, &part.file, &part.stat, &gone)? {
             return Ok(SourceIs::Another);
         }
@@ -141,29 +145,66 @@ fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
     move_away(source, &sidecar.name, &sidecar.file, output, &name).map(drop)
 }
 
-/// Finishes what a crash interrupted: the data are an array, and only their manifest was left. One
-/// that is claimed is about to be moved by whoever dealt with the data.
-pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<()> {
-    let sidecar = &leftover.sidecar;
-    let Some(_claim) = sidecar.file.claim()? else { return Ok(()) };
+/// Finishes what a crash interrupted: the data are an array, and only their manifest was left, or
+/// some of their files, too. One that is claimed is about to be moved by whoever dealt with the
+/// data. Returns what is waited for, where something else stands there by now.
+pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<Option<String>> {
+    let Leftover { sidecar, finished: Finished { array, became_the_array, remains } } = leftover;
+    let Some(_claim) = sidecar.file.claim()? else { return Ok(None) };
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
-    match (&inbox.archive, &inbox.output) {
-        (Some(archive), _)
-            if inbox.source == Disposition::Archive && !leftover.became_the_array =>
-        {
-            let archive = mirrored(archive, parent)?;
-            follow(&source, sidecar, &archive)?;
-            archive.sync()?;
+    let output = match &inbox.output {
+        Some(output) => mirrored(output, parent)?,
+        None => source.again()?,
+    };
+    let archive = match (inbox.source, &inbox.archive) {
+        (Disposition::Archive, Some(archive)) if !became_the_array => {
+            Some(mirrored(archive, parent)?)
         }
-        (_, Some(output)) => {
-            let output = mirrored(output, parent)?;
-            retire(&source, sidecar, &output)?;
-            output.sync()?;
+        _ => None,
+    };
+    if !remains.is_empty() {
+        output.sync()?; // as before any source is touched
+        for one in remains {
+            let is_kept = inbox.source == Disposition::Keep;
+            if is_kept || !put_remains_away(&source, one, array, archive.as_ref())? {
+                let name = &one.part.name;
+                return Ok(Some(format!(
+                    "the files that belong to `{name}` are not all there yet"
+                )));
+            }
         }
-        (_, None) => retire(&source, sidecar, &source)?,
+        archive.as_ref().map_or(Ok(()), Dir::sync)?;
+        source.sync()?;
     }
-    source.sync()
+    if let Some(archive) = &archive {
+        follow(&source, sidecar, archive)?;
+        archive.sync()?;
+    } else {
+        retire(&source, sidecar, &output)?;
+        output.sync()?;
+    }
+    source.sync().map(|()| None)
+}
+
+/// Removes or archives a file of the data of an array; `false` where the array does not hold what
+/// is in it, or somebody is at it.
+fn put_remains_away(
+    source: &Dir,
+    remains: &Remains,
+    array: &DataFile,
+    archive: Option<&Dir>,
+) -> disk::Result<bool> {
+    let Remains { part: Part { name, file, stat, .. }, offset, at, len } = remains;
+    let Some(_claim) = file.claim()? else { return Ok(false) };
+    let is_alone = file.writer() != disk::Writer::Present;
+    if !is_alone || !array.is_equal_at(*at, file, *offset, *len)? {
+        return Ok(false);
+    }
+    match archive {
+        Some(archive) => move_away(source, name, file, archive, name),
+        None => source.remove_if_unchanged(name.as_ref(), file, stat),
+    }
 }
 
 /// Moves a refused drop to the configured directory, with a text that says why it is there.

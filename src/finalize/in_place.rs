@@ -15,14 +15,16 @@ use crate::recognize::{FileName, Kind};
 use crate::settle::Evidence;
 use crate::stamp::Identity;
 
-/// Writes the header into the data file and gives it its final name.
+/// Writes the header into the data file and gives it its final name. Before it is an array, it is
+/// described as one.
 pub(super) fn write(
     settled: &Settled,
     site: &Site,
     writes: &[Write],
-    output: FileName,
+    output: &FileName,
     progress: &mut Progress,
-) -> Result<FileName, Halt> {
+    describe: &dyn Fn() -> Result<(), Halt>,
+) -> Result<(), Halt> {
     let file = synced(settled, progress)?;
     let name = leave_final_name(settled, site)?;
     file.drop_special_bits()?;
@@ -31,24 +33,25 @@ pub(super) fn write(
         file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
         file.sync_all()?;
     }
+    describe()?;
     for write in writes {
         file.write_all_at(&write.bytes, write.at)?;
         file.sync_data()?;
     }
-    if site.beside && output == name {
-        return Ok(output);
+    if site.beside && *output == name {
+        return Ok(());
     }
     if settled.candidate.sidecar.is_some() {
         file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
     }
-    if !rename(settled, site, &name, &output, progress)? {
+    if !rename(settled, site, &name, output, progress)? {
         return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
     }
     site.output.sync()?;
     if !site.beside {
         site.source.sync()?;
     }
-    Ok(output)
+    Ok(())
 }
 
 /// The data file, open for writing, and its data durable as they were settled.

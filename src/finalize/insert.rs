@@ -36,12 +36,14 @@ pub(super) enum Inserted {
 }
 
 /// Makes room for the header in the data file, writes it there and gives the file its final name.
+/// Before it is an array, it is described as one.
 pub(super) fn write(
     settled: &Settled,
     site: &Site,
     head: &[u8],
     output: &FileName,
     progress: &mut Progress,
+    describe: &dyn Fn() -> Result<(), Halt>,
 ) -> Result<Inserted, Halt> {
     let candidate = &settled.candidate;
     let not = |why: &str| Ok(Inserted::Not(why.to_owned()));
@@ -74,7 +76,7 @@ pub(super) fn write(
     }
     let work = Work { site, file: &file, intent: &intent, name: &candidate.name, private };
     let renamed = match work.make_room(head) {
-        Ok(true) => work.rename(settled, output),
+        Ok(true) => describe().and_then(|()| work.rename(settled, output)),
         other => other,
     };
     match renamed {

@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::{Halt, Settled, Site};
-use crate::config::KeepMetadata;
+use crate::config::{KeepMetadata, OnConflict};
 use crate::disk::{self, Output};
 use crate::look::SOURCE_ATTR;
 use crate::receipt::{Event, Receipt};
 use crate::recognize::sidecar::Axis;
 use crate::recognize::{FileName, Metadata};
+use crate::stamp::Identity;
 
 /// The content of the file.
 #[derive(Serialize)]
@@ -29,30 +30,87 @@ struct Content<'a> {
     receipt: &'a Receipt,
 }
 
+/// What stands where the metadata go.
+enum There {
+    Nothing,
+    /// Metadata of npyd's: of this very array, or of another.
+    Ours {
+        of_this: bool,
+    },
+    Anothers,
+}
+
 /// Writes the metadata beside the array where the settings want that, durable before the source is
-/// touched. Another's file of that name stays; npyd's own is replaced with its array.
+/// touched; or checks those that were written ahead. Another's file of that name stays; npyd's own
+/// is replaced with its array.
 pub(super) fn write(
     settled: &Settled,
     site: &Site,
     output: &FileName,
     receipt: &Receipt,
+    was_ahead: bool,
 ) -> Result<Option<String>, Halt> {
-    if settled.inbox.metadata == KeepMetadata::None {
-        return Ok(None);
-    }
-    let name = match FileName::try_from(format!("{output}.json")) {
-        Ok(name) => name,
+    let name = match wanted(settled, output) {
+        Ok(Some(name)) => name,
+        Ok(None) => return Ok(None),
         Err(error) => return Ok(Some(format!("its metadata were not written: {error}"))),
     };
-    if let Some(there) = site.output.open_file(name.as_ref())? {
-        let is_ours = there.stat()?.uid == disk::own_uid() && there.attr(SOURCE_ATTR)?.is_some();
-        if is_ours && receipt.event == Event::Found {
-            return Ok(None);
+    match there(settled, site, &name)? {
+        There::Ours { of_this: true } if was_ahead || receipt.event == Event::Found => Ok(None),
+        // Not every file system can tell whose they are.
+        There::Anothers if was_ahead => Ok(None),
+        There::Anothers => {
+            Ok(Some(format!("`{name}` is there already: its metadata were not written")))
         }
-        if !is_ours {
-            return Ok(Some(format!("`{name}` is there already: its metadata were not written")));
-        }
+        There::Nothing | There::Ours { .. } => put(settled, site, output, &name, receipt),
     }
+}
+
+/// Writes the metadata of a data file that becomes the array itself, before it is that: once it is,
+/// a crash leaves no source to begin from again. `false`: they were not.
+pub(super) fn write_ahead(
+    settled: &Settled,
+    site: &Site,
+    output: &FileName,
+    receipt: &Receipt,
+) -> Result<bool, Halt> {
+    let Ok(Some(name)) = wanted(settled, output) else { return Ok(false) };
+    let may_be_there =
+        settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
+    if !may_be_there && site.output.stat(output.as_ref())?.is_some() {
+        return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
+    }
+    match there(settled, site, &name)? {
+        There::Anothers => Ok(false),
+        _ => Ok(put(settled, site, output, &name, receipt)?.is_none()),
+    }
+}
+
+/// The name of the metadata, where the settings want them.
+fn wanted(settled: &Settled, output: &FileName) -> Result<Option<FileName>, String> {
+    match settled.inbox.metadata {
+        KeepMetadata::None => Ok(None),
+        KeepMetadata::Json => FileName::try_from(format!("{output}.json")).map(Some),
+    }
+}
+
+fn there(settled: &Settled, site: &Site, name: &FileName) -> Result<There, Halt> {
+    let Some(there) = site.output.open_file(name.as_ref())? else { return Ok(There::Nothing) };
+    let mark = match there.attr(SOURCE_ATTR)? {
+        Some(mark) if there.stat()?.uid == disk::own_uid() => mark,
+        _ => return Ok(There::Anothers),
+    };
+    let mark = Identity::parse(&String::from_utf8_lossy(&mark));
+    Ok(There::Ours { of_this: mark.is_of_files(&settled.candidate.stamp().identity()) })
+}
+
+fn put(
+    settled: &Settled,
+    site: &Site,
+    output: &FileName,
+    name: &FileName,
+    receipt: &Receipt,
+) -> Result<Option<String>, Halt> {
     let sidecar = settled.candidate.sidecar.as_ref();
     let content = Content {
         array: output.as_str(),

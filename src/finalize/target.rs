@@ -1,7 +1,8 @@
 //! The array's name: free, taken by somebody else, or taken by this very array.
 
 use super::{Halt, Settled, Site, lost};
-use crate::config::OnConflict;
+use crate::candidate::Candidate;
+use crate::config::{Disposition, OnConflict};
 use crate::disk::{self, DataFile, Stat, Writer};
 use crate::look::SOURCE_ATTR;
 use crate::npy::{HEADER_CAP, Header, Kind, Preamble, parse_header};
@@ -69,26 +70,53 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
         return Ok(false);
     }
     let Some(data_at) = data_of(&there, header)? else { return Ok(false) };
-    if let Some(mark) = own_mark(&there)? {
+    let mark = own_mark(&there)?;
+    let may_be_mixed = mark.as_ref().is_some_and(|mark| may_be_mixed(settled, mark));
+    if let Some(mark) = mark {
         let source = candidate.stamp().identity();
         if mark == source {
             return Ok(true);
         }
         // Another drop of the same name, with equal content perhaps: it gets a number of its own.
-        if settled.inbox.on_conflict == OnConflict::Number && !mark.is_of_file(&source) {
+        let is_numbered = settled.inbox.on_conflict == OnConflict::Number;
+        if is_numbered && !may_be_mixed && !mark.is_of_file(&source) {
             return Ok(false);
         }
     }
-    let offset = settled.dump.data_offset;
-    if !there.is_equal_at(data_at, &candidate.file, offset, header.data_len())? {
-        return Ok(false);
+    let files = candidate.files();
+    let share = header.data_len() / files.len() as u64;
+    let (mut at, mut old, mut new) = (data_at, None, None);
+    for (file, file_name) in files.into_iter().zip(candidate.names()) {
+        let is_equal = there.is_equal_at(at, file, settled.dump.data_offset, share)?;
+        (if is_equal { &mut old } else { &mut new }).get_or_insert(file_name);
+        at += share;
     }
-    // Somebody else's copy, perhaps: what npyd itself made was durable before it had that name.
+    match (old, new) {
+        (Some(old), Some(_)) if may_be_mixed => Err(Halt::Busy(format!(
+            "`{old}` is in `{name}` already, and the rest of its data is not: drop it anew"
+        ))),
+        (_, None) => make_durable(&there, name).map(|()| true),
+        (_, Some(_)) => Ok(false),
+    }
+}
+
+/// An equal array may be somebody else's copy: what npyd itself made was durable before it had its
+/// name.
+fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Halt> {
     if there.writer() == Writer::Present {
         return Err(Halt::Busy(format!("`{name}`, which equals it, is open for writing")));
     }
-    there.sync_all().map_err(lost)?;
-    Ok(true)
+    there.sync_all().map_err(lost)
+}
+
+/// Whether some of the data may be what a crash left of the sources of that array, and others have
+/// come under the same names since: what describes them is still the file that went into it, and
+/// would have followed its data.
+fn may_be_mixed(settled: &Settled, mark: &Identity) -> bool {
+    let Candidate { parts, sidecar, .. } = &settled.candidate;
+    settled.inbox.source != Disposition::Keep
+        && !parts.is_empty()
+        && sidecar.as_ref().is_some_and(|it| mark.was_described_by(&it.name, &it.stat))
 }
 
 /// Where the data begin in a file that is a whole `.npy` with this header, however it is padded.

@@ -5,6 +5,7 @@
 //! from the descriptor.
 
 mod description;
+mod leftover;
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +15,10 @@ use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
 use crate::recognize::{Dump, FileName, from_header};
-use crate::stamp::Identity;
 
 use description::{Description, Meant, Says, may_be_described_by, may_describe};
+
+pub use leftover::{Finished, Leftover, Remains, SOURCE_ATTR};
 
 /// How far into a file lines are counted that are to be skipped, in bytes.
 const LINES_WITHIN: usize = 1 << 20;
@@ -51,14 +53,6 @@ pub enum Outlook {
     Leftover(Box<Leftover>),
     /// It is a dump, or part of one.
     Candidate(Box<Candidate>),
-}
-
-/// A manifest or sidecar whose data are gone, for they were finalized.
-pub struct Leftover {
-    /// The file.
-    pub sidecar: Sidecar,
-    /// Whether the data file became the array itself, and was not removed or archived.
-    pub became_the_array: bool,
 }
 
 /// Looks at the file at `rel`, a path below the drop directory. `claimed_by` names the file known
@@ -157,8 +151,8 @@ impl<'a> Place<'a> {
         if by.says.is_err() {
             return Ok(None);
         }
-        if let Some(became_the_array) = self.array_of(&by, meant)? {
-            let leftover = Leftover { sidecar: by.sidecar, became_the_array };
+        if let Some(finished) = self.finished(&by, 0, meant)? {
+            let leftover = Leftover { sidecar: by.sidecar, finished };
             return Ok(Some(Outlook::Leftover(Box::new(leftover))));
         }
         Ok(Some(match meant.paths() {
@@ -345,10 +339,10 @@ impl<'a> Place<'a> {
         missing: &Path,
         looked_at: &Path,
     ) -> disk::Result<Outlook> {
-        if let Some(Claim { by, meant, .. }) = claim {
+        if let Some(Claim { by, meant, array }) = claim {
             // An array already, and npyd was ended while it put its data away?
-            if let Some(became_the_array) = self.array_of(&by, &meant)? {
-                let leftover = Leftover { sidecar: by.sidecar, became_the_array };
+            if let Some(finished) = self.finished(&by, array, &meant)? {
+                let leftover = Leftover { sidecar: by.sidecar, finished };
                 return Ok(Outlook::Leftover(Box::new(leftover)));
             }
             if missing != looked_at {
@@ -359,37 +353,6 @@ impl<'a> Place<'a> {
             Some(_) => Outlook::NotOurs("it is not a regular file".to_owned()),
             None => Outlook::Gone,
         })
-    }
-
-    /// Whether a manifest without data was left behind when npyd ended between dealing with the
-    /// data and moving their manifest: then the output tells its identity. If so, whether the data
-    /// became that output themselves.
-    fn array_of(&self, by: &Description, meant: &Meant) -> disk::Result<Option<bool>> {
-        let sidecar = &by.sidecar;
-        let data = meant.paths().iter().filter_map(|path| rel_name(path).ok());
-        let names: Vec<FileName> = match by.named_output() {
-            Some(output) => vec![output.clone()],
-            None => data.map(|name| name.as_npy()).collect(),
-        };
-        let base = self.inbox.output.as_ref().unwrap_or(&self.inbox.path);
-        let parent = meant.paths().first().and_then(|path| path.parent());
-        let dir = match Dir::open(&base.join(parent.unwrap_or(Path::new("")))) {
-            Ok(dir) => dir,
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        for name in names {
-            let Some(output) = dir.open_file(name.as_ref())? else { continue };
-            let stat = output.stat()?;
-            if [disk::own_uid(), sidecar.stat.uid].contains(&stat.uid)
-                && let Some(source) = output.attr(SOURCE_ATTR)?
-                && let source = Identity::parse(&String::from_utf8_lossy(&source))
-                && source.was_described_by(&sidecar.name, &sidecar.stat)
-            {
-                return Ok(Some(source.is_of_inode(stat.ino)));
-            }
-        }
-        Ok(None)
     }
 }
 
@@ -429,9 +392,6 @@ fn lines_end(file: &DataFile, lines: u64) -> disk::Result<Option<u64>> {
         Err(_) => None,
     })
 }
-
-/// The attribute of an output that tells what it was made of: an [`Identity`].
-pub const SOURCE_ATTR: &str = "user.npyd.source";
 
 fn linked(names: u64) -> String {
     format!(

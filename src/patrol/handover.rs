@@ -9,6 +9,7 @@ use super::work::{self, Outcome};
 use super::{Entry, Patrol, State};
 use crate::candidate::Candidate;
 use crate::finalize::Settled;
+use crate::look::Leftover;
 
 /// Up to how many bytes a dump's syncs take longer than its copy, and are shared with others.
 const SMALL: u64 = 1 << 20;
@@ -34,6 +35,16 @@ impl Patrol {
         self.work_on(vec![rel], move || {
             vec![work::refuse(&inbox, &common, &candidate, reason, settings)]
         });
+    }
+
+    /// Finishes what a crash interrupted: what still stands of the data is read for that.
+    pub(super) fn tidy_leftover(&mut self, rel: &Path, leftover: Box<Leftover>) {
+        if !self.queue.has_room() {
+            return self.postpone(rel.to_path_buf());
+        }
+        let inbox = Arc::clone(&self.inbox);
+        self.now_working(rel);
+        self.work_on(vec![rel.to_path_buf()], move || vec![work::tidy(&inbox, &leftover)]);
     }
 
     pub(super) fn hand_over(&mut self, settled: Settled) {

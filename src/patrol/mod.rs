@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
-use crate::finalize::{Settled, tidy_leftover};
+use crate::finalize::Settled;
 use crate::look::{Outlook, look};
 use crate::pace::Pace;
 use crate::pool::Queue;
@@ -258,10 +258,7 @@ impl Patrol {
                     self.sight(data, now);
                 }
             }
-            Ok(Outlook::Leftover(leftover)) => match tidy_leftover(&self.inbox, &leftover) {
-                Ok(()) => self.forget(rel),
-                Err(error) => self.fault(rel, &error.to_string(), now),
-            },
+            Ok(Outlook::Leftover(leftover)) => self.tidy_leftover(rel, leftover),
             Ok(Outlook::Candidate(candidate)) => self.consider(rel, *candidate, now),
             Err(error) if error.is_missing() => self.forget(rel),
             // A worker has it, or another process probes it.

@@ -7,9 +7,10 @@ use super::LOOK_MIN;
 use crate::candidate::Candidate;
 use crate::config::{Config, Inbox, IoPriority};
 use crate::disk;
-use crate::finalize::{Halt, Settled, finalize, finalize_all, set_aside};
+use crate::finalize::{Halt, Settled, finalize, finalize_all, set_aside, tidy_leftover};
 use crate::intent::Intents;
 use crate::ledger::Ledger;
+use crate::look::Leftover;
 use crate::pace::Pace;
 use crate::pressure::{Pressure, UNMEASURED};
 use crate::progress::Show;
@@ -113,6 +114,15 @@ fn conclude(
         Halt::Failed(error) => Outcome::Failed(error.to_string()),
     };
     (outcome, None)
+}
+
+/// Tidies up what a crash left of a drop that is an array already, in a worker.
+pub(super) fn tidy(inbox: &Inbox, leftover: &Leftover) -> Outcome {
+    match tidy_leftover(inbox, leftover) {
+        Ok(None) => Outcome::Settled,
+        Ok(Some(why)) => Outcome::Again(Wait::for_somebody(why)),
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
 }
 
 /// Sets a refused drop aside and records why, in a worker.

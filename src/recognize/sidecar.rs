@@ -139,22 +139,34 @@ pub struct Found {
 }
 
 impl Described {
-    /// The dump that the data file is, or the first of several.
-    pub fn dump(self, format: &Format, data: &FileName, found: Found) -> Result<Dump, String> {
-        let data_len = self.layout.data_len();
-        let share = data_len.unwrap_or(0) / self.data.count();
-        let offset = match self.skip {
+    /// How many bytes of data each of their files has, where the shape is known.
+    #[must_use]
+    pub fn share(&self) -> Option<u64> {
+        self.layout.data_len().map(|len| len / self.data.count())
+    }
+
+    /// Where the data begin in a file of theirs; `None`: beyond any file.
+    pub fn offset(&self, found: Found) -> Result<Option<u64>, String> {
+        Ok(match self.skip {
             Skip::Bytes(bytes) => Some(bytes),
             Skip::Lines { lines, bytes } => match found.lines_end {
                 Some(end) => end.checked_add(bytes),
                 None => return Err(format!("it has no {lines} lines before its data")),
             },
-            Skip::Rest if data_len.is_none() => {
-                return Err("data at the file's end need a shape that is known".to_owned());
-            }
-            // Too short a file is known by its size.
-            Skip::Rest => Some(found.file_len.saturating_sub(share.saturating_add(self.trailing))),
-        };
+            Skip::Rest => match self.share() {
+                None => return Err("data at the file's end need a shape that is known".to_owned()),
+                // Too short a file is known by its size.
+                Some(share) => {
+                    Some(found.file_len.saturating_sub(share.saturating_add(self.trailing)))
+                }
+            },
+        })
+    }
+
+    /// The dump that the data file is, or the first of several.
+    pub fn dump(self, format: &Format, data: &FileName, found: Found) -> Result<Dump, String> {
+        let data_len = self.layout.data_len();
+        let offset = self.offset(found)?;
         if let (Data::Parts(parts), false) =
             (&self.data, data_len.is_some_and(|len| len % self.data.count() == 0))
         {

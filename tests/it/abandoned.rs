@@ -1,5 +1,7 @@
 //! Pending files whose writer went away before it said that they are ready.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::support::{PendingFile, Receipts, Site, load, python};
@@ -31,7 +33,7 @@ fn an_abandoned_file_stays_where_it_is() {
 fn an_abandoned_file_is_set_aside_where_there_is_a_place() {
     let site = Site::new();
     site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
-    std::fs::create_dir(site.path("bad")).unwrap();
+    fs::create_dir(site.path("bad")).unwrap();
     let pending = PendingFile::writing(&[2, 3]).with(&[7; 24]);
     site.drop_file("x.npy", &pending);
     assert_abandoned(&site.sweep_until("rejected").expect_code(1).json());
@@ -55,6 +57,21 @@ fn whole_records_are_salvaged() {
         assert_eq!(array["shape"], json!([2, 3]));
         assert_eq!(array["values"], json!([[0, 1, 2], [3, 4, 5]]));
     }
+}
+
+/// Ended before it could get its name: what is behind the records that were salvaged does not keep
+/// it from that.
+#[test]
+fn a_salvaged_file_that_has_no_name_yet_gets_it() {
+    let site = Site::with("salvage = \"whole-records\"");
+    let data = two_and_a_half_records();
+    site.drop_file("x.npy.part", PendingFile::writing(&[-1, 3]).with(&data));
+    site.sweep_until("finalized");
+    let array = site.read("out/x.npy");
+    fs::rename(site.path("out/x.npy"), site.path("in/x.npy.part")).unwrap();
+    site.lose_ledger().sweep_until("finalized");
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.read("out/x.npy"), array);
 }
 
 /// Its writer may come back: a file that says `r` later is finalized after all.

@@ -26,6 +26,7 @@ mod npy;
 mod attack;
 mod conflict;
 mod hostile;
+mod parts;
 mod races;
 mod rejection;
 mod remake;

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
 /// A kept source is done once, however often anybody looks at it.
@@ -139,6 +141,36 @@ fn a_manifest_left_behind_follows_its_array() {
     // One written anew is for data yet to come.
     site.drop_file("scan.raw.toml", SCAN_MANIFEST).sweep().expect_code(0);
     assert_eq!(site.names("in"), ["scan.raw.toml"]);
+}
+
+/// Also where the array had to take another name than its own.
+#[test]
+fn a_manifest_left_behind_follows_a_numbered_array() {
+    let site = Site::with("source = \"remove\"\non_conflict = \"number\"");
+    site.write("out/scan.npy", "something else").scan("scan").sweep().expect_code(0);
+    fs::rename(site.path("out/scan.raw.toml.done"), site.path("in/scan.raw.toml")).unwrap();
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan-1.npy", "scan.npy", "scan.raw.toml.done"]);
+}
+
+/// Ended between the name of an array and its metadata: what is there is another's, and replaced.
+#[test]
+fn metadata_of_an_array_that_was_replaced_are_not_taken_for_its_own() {
+    let site = Site::with("on_conflict = \"replace\"\nmetadata = \"json\"");
+    let told = || serde_json::from_slice::<Value>(&site.read("out/scan.npy.json")).unwrap();
+    site.scan("scan").sweep().expect_code(0);
+    fs::rename(site.path("out/scan.npy.json"), site.path("old.json")).unwrap();
+    site.drop_file("scan.raw", [7; 12]);
+    site.drop_file("scan.raw.toml", "dtype = '<f4'\nshape = [3]\n").sweep().expect_code(0);
+    assert_eq!(told()["receipt"]["bytes"], 12);
+    fs::rename(site.path("old.json"), site.path("out/scan.npy.json")).unwrap();
+    site.lose_ledger().sweep().expect_code(0);
+    assert_eq!(told()["receipt"]["bytes"], 12);
+    // Its own stay.
+    let own = site.identity("out/scan.npy.json");
+    site.lose_ledger().sweep().expect_code(0);
+    assert_eq!(site.identity("out/scan.npy.json"), own);
 }
 
 /// Ended between archiving the data and moving their manifest: it goes where they are.

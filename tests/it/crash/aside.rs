@@ -17,7 +17,7 @@ const MANIFEST: &str = "dtype = '|u1'\nshape = [7]\ndigest = 'crc32c:00000000'\n
 /// A drop that will be refused, and set aside in the directory `archive`.
 fn refused<'a>(ground: &'a Ground, scenario: &'a Scenario) -> Trial<'a> {
     let trial = ground.trial(scenario);
-    let manifest = trial.root().join("in").join(scenario.manifest_name());
+    let manifest = trial.root().join("in").join(format!("{}.toml", scenario.route.file));
     fs::write(&manifest, MANIFEST).unwrap();
     File::open(manifest).unwrap().sync_all().unwrap();
     let rejects = format!("rejects = '{}'\n", trial.root().join("archive").display());
@@ -33,11 +33,14 @@ fn examine(trial: &Trial<'_>, scenario: &Scenario) -> Result<BTreeMap<String, Ve
         let is_it = |path: &String| path.starts_with(dir) && path.ends_with(name);
         found.iter().any(|(path, it)| is_it(path) && it == content)
     };
-    let (data, manifest) = (scenario.route.file.to_owned(), scenario.manifest_name());
+    let (data, manifest) =
+        (scenario.route.file.to_owned(), format!("{}.toml", scenario.route.file));
     let is_explained =
         found.iter().any(|(path, text)| path.contains(".rejected.") && text.len() > 9);
     let lost = |what| Err(Violation::new(Broken::Lost, format!("{what}: {:?}", found.keys())));
-    for (name, content) in [(data, &scenario.raw()[..]), (manifest, MANIFEST.as_bytes())] {
+    for (name, content) in
+        [(data, &scenario.drops()[0].files[0].1[..]), (manifest, MANIFEST.as_bytes())]
+    {
         match (is_at("in/", &name, content), is_at("archive/", &name, content)) {
             (false, false) => return lost(name),
             (false, true) if !is_explained => return lost("why it is there".to_owned()),

@@ -174,7 +174,7 @@ fn check(
         let Some(met) = sweep_with(&trial, at, fault, lasting)? else { continue };
         let checked = met
             .ended_well(&trial)
-            .and_then(|()| trial.examine(trial.is_told(), true))
+            .and_then(|()| trial.examine(true))
             .and_then(|()| met.is_told_of(&trial))
             .and_then(|()| if trial.is_given_up() { Ok(()) } else { trial.finish() })
             .and_then(|()| met.is_judged(&trial, scenario));
@@ -215,6 +215,7 @@ fn stride_of(kind: &str, scenario: &Scenario, call: &Change) -> usize {
         _ if kind == "ext4" => 1,
         _ => 4,
     };
+    let stride = stride * scenario.route.stride;
     if ["openat2", "statx"].contains(&call.call) { 3 * stride } else { stride }
 }
 

@@ -54,7 +54,7 @@ fn check(
 ) -> Option<Result<(), Violation>> {
     let trial = ground.trial(scenario);
     let met = sweep(&trial, happens, at)?;
-    let checked = trial.examine(trial.is_told(), true).and_then(|()| {
+    let checked = trial.examine(true).and_then(|()| {
         if trial.is_given_up() {
             return Ok(());
         }

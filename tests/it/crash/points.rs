@@ -2,7 +2,8 @@
 
 use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
-use super::scenario::Scenario;
+use super::scenario::{Disposition, Scenario};
+use super::tracee::Change;
 use super::trial::Violation;
 use super::volume::Cut;
 use super::{Tally, is_long};
@@ -16,7 +17,7 @@ fn check(
 ) -> Result<(), Violation> {
     let trial = ground.trial(scenario);
     let before = ground.crash(&trial, crash, point);
-    let checked = trial.examine(trial.is_told(), scenario.synced).and_then(|()| {
+    let checked = trial.examine(scenario.synced).and_then(|()| {
         // A sync that failed is final for a file in place, also if it was for such a reason.
         let is_final = crash == Crash::ReadOnly && trial.is_given_up();
         if is_final { Ok(()) } else { trial.finish() }
@@ -55,7 +56,9 @@ fn every_point(kind: &'static str, crash: Crash) {
             // Of an error that ends nothing at once, few calls learn.
             let is_the_first = kind == "ext4" && crash != Crash::ReadOnly;
             let in_full = is_long() || is_the_first || scenario.route.kinds.len() < 3;
-            let sample = if in_full { (0, 1) } else { (number % 3, 3) };
+            let stride = if is_long() { 1 } else { scenario.route.stride };
+            let stride = if in_full { stride } else { 3 * stride };
+            let sample = (number % stride, stride);
             tally.add(check_points(ground, scenario, crash, sample));
         }
         tally
@@ -63,6 +66,37 @@ fn every_point(kind: &'static str, crash: Crash) {
     if let Some(tally) = tally {
         tally.report("crash points");
     }
+}
+
+/// A directory that a run made before it was ended may not be durable: its name is synced before
+/// anything that relies on it.
+#[test]
+fn a_directory_made_before_a_crash() {
+    on_ground("ext4", Npyd::real(), |ground| {
+        let scenario = Scenario::of("copy-below", Disposition::Remove);
+        let is_sync = |it: &Change| it.call == "fsync" && it.path == "out";
+        let at = changes(&ground.trial(&scenario)).iter().position(is_sync).unwrap();
+        let trial = ground.trial(&scenario);
+        ground.crash(&trial, Crash::Kill, at);
+        assert!(trial.root().join("out/sub").exists());
+        let next = changes(&trial);
+        let takes = |it: &Change| it.path == "in/sub/.npyd-taken-scan.raw";
+        let (synced, first) = (next.iter().position(is_sync), next.iter().position(takes));
+        assert!(synced.is_some() && synced < first, "{synced:?} {first:?} {next:?}");
+        trial.finish().unwrap_or_else(|violation| panic!("{violation}"));
+    });
+}
+
+/// Dumps that come together share the syncs of their directories.
+#[test]
+fn two_drops_in_one_batch() {
+    on_ground("ext4", Npyd::real(), |ground| {
+        let scenario = Scenario::of("copy-of-two", Disposition::Remove);
+        let calls = changes(&ground.trial(&scenario));
+        let syncs =
+            |path: &str| calls.iter().filter(|it| it.call == "fsync" && it.path == path).count();
+        assert_eq!((syncs("in"), syncs("out")), (1, 2), "{calls:?}");
+    });
 }
 
 macro_rules! every_point {

@@ -11,8 +11,10 @@ pub(super) struct Route {
     pub(super) name: &'static str,
     /// What receipts call it.
     pub(super) told: &'static str,
-    /// The data file.
+    /// The data file, from the drop directory; a second drop's has `twin` for `scan`.
     pub(super) file: &'static str,
+    /// How many drops there are.
+    drops: usize,
     front: Front,
     /// How many records of three 4-byte integers the data have.
     records: u32,
@@ -24,12 +26,14 @@ pub(super) struct Route {
     pub(super) beside: bool,
     /// The directory that is on another file system, if one is.
     pub(super) elsewhere: Option<&'static str>,
-    /// Whether another file has the array's name before.
-    pub(super) replaces: bool,
+    /// What becomes of a file that has the array's name before, where there is one.
+    pub(super) old: Old,
     /// The file systems that have it.
     pub(super) kinds: &'static [&'static str],
     /// The dispositions of the source that it is for.
     pub(super) dispositions: &'static [Disposition],
+    /// In the short form, of so many points one is tried.
+    pub(super) stride: usize,
 }
 
 /// What stands before the data in the data file.
@@ -39,6 +43,21 @@ enum Front {
     Room(usize, bool),
     /// A pending header, and the first length of its shape.
     Pending(i64),
+    /// The same, left by a producer that died within a record.
+    Abandoned,
+    /// Nothing, and the data are in two files.
+    Parts,
+}
+
+/// What becomes of a file that has the array's name before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    /// There is none.
+    None,
+    /// The array replaces it, and its metadata.
+    Replaced,
+    /// The array takes another name.
+    Stays,
 }
 
 /// What becomes of the source.
@@ -60,16 +79,21 @@ const BARE: Route = Route {
     name: "copy",
     told: "copy",
     file: "scan.raw",
+    drops: 1,
     front: Front::Nothing,
     records: RECORDS,
     header_len: 128,
     settings: "readers = \"any\"", // which no other way allows
     beside: false,
     elsewhere: None,
-    replaces: false,
+    old: Old::None,
     kinds: ANYWHERE,
     dispositions: ALL,
+    stride: 1,
 };
+
+/// Of which only a sample is tried in the short form.
+const RARE: Route = Route { kinds: &["ext4"], stride: 5, ..BARE };
 
 const ROOM: Route =
     Route { name: "room", told: "in-place", front: Front::Room(128, false), settings: "", ..BARE };
@@ -94,10 +118,27 @@ pub(super) const ROUTES: &[Route] = &[
     BARE,
     Route {
         name: "copy-replacing",
-        settings: "readers = \"any\"\non_conflict = \"replace\"",
-        replaces: true,
+        settings: "readers = \"any\"\non_conflict = \"replace\"\nmetadata = \"json\"",
+        old: Old::Replaced,
         ..BARE
     },
+    Route {
+        name: "copy-numbered",
+        settings: "readers = \"any\"\non_conflict = \"number\"",
+        old: Old::Stays,
+        dispositions: &[Remove, Archive],
+        ..RARE
+    },
+    Route {
+        name: "copy-below",
+        file: "sub/scan.raw",
+        settings: "readers = \"any\"\nrecursive = true",
+        dispositions: &[Remove, Archive],
+        ..RARE
+    },
+    // Their syncs are shared.
+    Route { name: "copy-of-two", drops: 2, dispositions: &[Remove, Archive], ..RARE },
+    Route { name: "parts", front: Front::Parts, ..RARE },
     // Of a size from which on blocks are allocated ahead.
     Route {
         name: "copy-allocated",
@@ -108,9 +149,37 @@ pub(super) const ROUTES: &[Route] = &[
     },
     ROOM,
     Route { name: "room-of-a-page", front: Front::Room(4096, true), header_len: 4096, ..ROOM },
+    Route {
+        name: "room-with-metadata",
+        settings: "metadata = \"json\"",
+        dispositions: &[Remove],
+        kinds: RARE.kinds,
+        stride: RARE.stride,
+        ..ROOM
+    },
     PENDING,
     Route { name: "pending-beside", beside: true, ..PENDING },
     Route { name: "pending-open", file: "scan.npy.pending", front: Front::Pending(-1), ..PENDING },
+    // The dict is rewritten under the final name.
+    Route {
+        name: "pending-open-beside",
+        front: Front::Pending(-1),
+        beside: true,
+        settings: "metadata = \"json\"",
+        dispositions: &[Keep],
+        kinds: RARE.kinds,
+        stride: RARE.stride,
+        ..PENDING
+    },
+    Route {
+        name: "pending-abandoned",
+        front: Front::Abandoned,
+        settings: "salvage = \"whole-records\"",
+        dispositions: &[Remove],
+        kinds: RARE.kinds,
+        stride: RARE.stride,
+        ..PENDING
+    },
     ELSEWHERE,
     Route { name: "room-elsewhere", front: Front::Room(128, false), ..ELSEWHERE },
     Route {
@@ -139,7 +208,7 @@ pub(super) const ROUTES: &[Route] = &[
         told: "insert-range",
         records: RECORDS_MAX,
         header_len: 4096,
-        settings: "",
+        settings: "metadata = \"json\"",
         kinds: &["ext4", "xfs-without-reflink"],
         dispositions: &[Remove],
         ..BARE
@@ -152,9 +221,9 @@ const RECORDS: u32 = 4000;
 /// The most that a route may ask for.
 const RECORDS_MAX: u32 = 1_400_000;
 
-/// So many records, no byte of them zero and no two pieces alike: what stands elsewhere, or was
-/// never written, is seen.
-fn data(records: u32) -> &'static [u8] {
+/// So many records of a drop, no byte of them zero and no two pieces alike: what stands elsewhere,
+/// or was never written, is seen.
+fn data(drop: usize, records: u32) -> &'static [u8] {
     static DATA: OnceLock<Vec<u8>> = OnceLock::new();
     let all = DATA.get_or_init(|| {
         let mut state = 1_u32;
@@ -162,9 +231,30 @@ fn data(records: u32) -> &'static [u8] {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8 | 1
         };
-        (0..RECORDS_MAX * 12).map(|_| byte()).collect()
+        (0..RECORDS_MAX * 12 + 4).map(|_| byte()).collect()
     });
-    &all[..records as usize * 12]
+    &all[drop..][..records as usize * 12]
+}
+
+/// What is dropped for one array, and what becomes of it.
+pub(super) struct Drop {
+    /// The data files, by their paths from the drop directory.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Where the data begin in them.
+    pub(super) data_offset: usize,
+    /// What describes them, and its text.
+    pub(super) sidecar: Option<(String, String)>,
+    /// The array's path.
+    pub(super) output: String,
+    /// The array, byte by byte.
+    pub(super) array: Vec<u8>,
+}
+
+impl Drop {
+    /// The path of the array's metadata.
+    pub(super) fn metadata(&self) -> String {
+        format!("{}.json", self.output)
+    }
 }
 
 /// One drop on its way.
@@ -203,54 +293,83 @@ impl Scenario {
         Self { route, disposition, ledger_along: false, synced: true }
     }
 
-    fn data(&self) -> &'static [u8] {
-        data(self.route.records)
+    /// Everything that is dropped.
+    pub(super) fn drops(&self) -> Vec<Drop> {
+        (0..self.route.drops).map(|number| self.number(number)).collect()
     }
 
-    /// The data file as it is dropped.
-    pub(super) fn raw(&self) -> Vec<u8> {
-        match self.route.front {
-            Front::Nothing => self.data().to_vec(),
-            Front::Room(len, _) => [&vec![0; len], self.data()].concat(),
-            Front::Pending(first) => PendingFile::ready(&[first, 3]).with(self.data()),
+    /// One of the drops.
+    fn number(&self, number: usize) -> Drop {
+        let Route { records, header_len, front, .. } = self.route;
+        let named =
+            |name: &str| if number == 0 { name.to_owned() } else { name.replace("scan", "twin") };
+        let (file, data) = (named(self.route.file), data(number, *records));
+        let (head, tail) = match front {
+            Front::Nothing | Front::Parts => (Vec::new(), &[][..]),
+            Front::Room(len, _) => (vec![0; *len], &[][..]),
+            Front::Pending(first) => (PendingFile::ready(&[*first, 3]).with(&[]), &[][..]),
+            Front::Abandoned => (PendingFile::writing(&[-1, 3]).with(&[]), &[7; 5][..]),
+        };
+        let raw = [&head, data, tail].concat();
+        let stem =
+            file.trim_end_matches(".pending").trim_end_matches(".npy").trim_end_matches(".raw");
+        let number = if self.route.old == Old::Stays { "-1" } else { "" };
+        let array = npy_filling("'<i4'", false, &[u64::from(*records), 3], *header_len);
+        Drop {
+            data_offset: head.len(),
+            sidecar: self.sidecar(&file, &raw),
+            output: format!("{}/{stem}{number}.npy", self.outputs()),
+            array: [&array, data, tail].concat(),
+            files: match front {
+                Front::Parts => {
+                    let (first, second) = raw.split_at(raw.len() / 2);
+                    let rest = file.replace("scan", "rest");
+                    vec![(file, first.to_vec()), (rest, second.to_vec())]
+                }
+                _ => vec![(file, raw)],
+            },
         }
     }
 
-    /// Where the data begin in it.
-    pub(super) fn data_offset(&self) -> usize {
-        self.raw().len() - self.data().len()
+    /// The directory of the arrays.
+    fn outputs(&self) -> &'static str {
+        if self.route.beside { "in" } else { "out" }
     }
 
-    /// The manifest, if it has one.
-    pub(super) fn manifest(&self) -> Option<String> {
-        let plain = format!("dtype = '<i4'\nshape = [{}, 3]\n", self.route.records);
+    /// What describes the data of a file: its path, and its text.
+    fn sidecar(&self, file: &str, raw: &[u8]) -> Option<(String, String)> {
+        let records = self.route.records;
+        let manifest = format!("{file}.toml");
+        let plain = format!("dtype = '<i4'\nshape = [{records}, 3]\n");
         match self.route.front {
-            Front::Nothing => Some(plain),
+            Front::Nothing => Some((manifest, plain)),
             Front::Room(len, digested) => {
-                let digest = format!("digest = 'crc32c:{:08x}'\n", crc32c::crc32c(&self.raw()));
+                let digest = format!("digest = 'crc32c:{:08x}'\n", crc32c::crc32c(raw));
                 let digest = if digested { &digest } else { "" };
-                Some(format!("{plain}reserved = {len}\n{digest}"))
+                Some((manifest, format!("{plain}reserved = {len}\n{digest}")))
             }
-            Front::Pending(_) => None,
+            Front::Parts => Some((
+                file.replace(".raw", ".nhdr"),
+                format!(
+                    "NRRD0004\ntype: int\ndimension: 2\nsizes: 3 {records}\nencoding: raw\n\
+                     endian: little\ndata file: LIST 2\nscan.raw\nrest.raw\n"
+                ),
+            )),
+            Front::Pending(_) | Front::Abandoned => None,
         }
     }
 
-    /// The manifest's name.
-    pub(super) fn manifest_name(&self) -> String {
-        format!("{}.toml", self.route.file)
+    /// The path of the file that has the array's name before, if there is one.
+    pub(super) fn old(&self) -> Option<String> {
+        (self.route.old != Old::None).then(|| format!("{}/scan.npy", self.outputs()))
     }
 
-    /// The array, byte by byte.
-    pub(super) fn array(&self) -> Vec<u8> {
-        let shape = [u64::from(self.route.records), 3];
-        {
-            let mut array = npy_filling("'<i4'", false, &shape, self.route.header_len);
-            array.extend_from_slice(self.data());
-            array
-        }
+    /// Whether an array's metadata are kept beside it.
+    pub(super) fn has_metadata(&self) -> bool {
+        self.route.settings.contains("metadata")
     }
 
-    /// All files there must be in the end, by their paths, and nothing else.
+    /// All files there must be in the end, by their paths, and nothing else but metadata.
     pub(super) fn end(&self) -> BTreeMap<String, Vec<u8>> {
         let in_place = self.route.told == "in-place";
         let source_at = match self.disposition {
@@ -259,21 +378,27 @@ impl Scenario {
             Remove => None,
             Archive => Some("archive"),
         };
-        let manifest_at = match source_at {
-            Some(at) => format!("{at}/{}", self.manifest_name()),
-            None => format!("out/{}.done", self.manifest_name()),
-        };
-        let mut end = BTreeMap::from([(self.output(), self.array())]);
-        end.extend(source_at.map(|at| (format!("{at}/{}", self.route.file), self.raw())));
-        end.extend(self.manifest().map(|text| (manifest_at, text.into_bytes())));
+        let mut end = BTreeMap::new();
+        end.extend(self.old().map(|old| (old, OLD.to_vec())));
+        for Drop { files, sidecar, output, array, .. } in self.drops() {
+            end.insert(output, array); // in the place of the old one, perhaps
+            end.extend(sidecar.map(|(name, text)| {
+                let at = match source_at {
+                    Some(at) => format!("{at}/{name}"),
+                    None => format!("out/{name}.done"),
+                };
+                (at, text.into_bytes())
+            }));
+            if let Some(at) = source_at {
+                end.extend(files.into_iter().map(|(name, raw)| (format!("{at}/{name}"), raw)));
+            }
+        }
         end
     }
-
-    /// The array's path.
-    pub(super) fn output(&self) -> String {
-        format!("{}/scan.npy", if self.route.beside { "in" } else { "out" })
-    }
 }
+
+/// What has the array's name before, where there is such a file.
+pub(super) const OLD: &[u8] = b"\x93NUMPY, or so it seems";
 
 impl std::fmt::Display for Scenario {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,8 +6,10 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::npyd::Npyd;
-use super::scenario::{Disposition, Scenario};
+use super::scenario::{Disposition, Drop, OLD, Scenario};
 use super::volume::{Memory, Volume};
 use super::{no_stranger, start};
 
@@ -75,19 +77,16 @@ impl<'a> Trial<'a> {
         let trial = Self { scenario, npyd, root, elsewhere, apart };
         trial.make_dirs();
         fs::write(trial.config(), trial.configuration()).unwrap();
-        if scenario.route.replaces {
-            fs::write(trial.root.join(scenario.output()), OLD).unwrap();
-        }
+        trial.put_old();
         trial.drop_data(volume);
-        let manifest = trial.root.join("in").join(scenario.manifest_name());
-        if let Some(text) = scenario.manifest() {
+        for (name, text) in scenario.drops().into_iter().filter_map(|drop| drop.sidecar) {
             let _alone = no_stranger();
-            fs::write(&manifest, text).unwrap();
+            fs::write(trial.source(&name), text).unwrap();
         }
         if scenario.synced {
             // XFS flushes nothing to the disk on behalf of the whole where only data changed.
-            for file in [trial.source(), manifest].iter().filter(|it| it.exists()) {
-                File::open(file).unwrap().sync_all().unwrap();
+            for name in files_below(&trial.root.join("in")).keys() {
+                File::open(trial.source(name)).unwrap().sync_all().unwrap();
             }
             volume.sync();
         }
@@ -114,13 +113,33 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// As a producer does that maps its file, and syncs it only while it is still empty.
+    /// Puts a file there that has the array's name, and what looks like its metadata.
+    fn put_old(&self) {
+        let Some(old) = self.scenario.old() else { return };
+        fs::write(self.root.join(&old), OLD).unwrap();
+        if self.scenario.has_metadata() {
+            let metadata = self.root.join(format!("{old}.json"));
+            fs::write(&metadata, "{}").unwrap();
+            let none = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(&metadata, "user.npyd.source", b"1:2:3:4", none).unwrap();
+        }
+    }
+
+    /// As a producer does that maps its files, and syncs them only while they are still empty.
     fn drop_data(&self, volume: &Volume) {
-        let (path, raw) = (self.source(), self.scenario.raw());
-        fs::write(&path, vec![0; raw.len()]).unwrap();
+        let drops = self.scenario.drops();
+        let files = || drops.iter().flat_map(|drop| &drop.files);
+        for (name, raw) in files() {
+            let path = self.source(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, vec![0; raw.len()]).unwrap();
+        }
         volume.sync();
-        let _alone = no_stranger();
-        File::options().write(true).open(&path).unwrap().write_all_at(&raw, 0).unwrap();
+        for (name, raw) in files() {
+            let _alone = no_stranger();
+            let file = File::options().write(true).open(self.source(name)).unwrap();
+            file.write_all_at(raw, 0).unwrap();
+        }
     }
 
     /// The directory on the volume that holds all of it.
@@ -133,8 +152,8 @@ impl<'a> Trial<'a> {
         [&self.root].into_iter().chain(&self.elsewhere).cloned().collect()
     }
 
-    fn source(&self) -> PathBuf {
-        self.root.join("in").join(self.scenario.route.file)
+    fn source(&self, name: &str) -> PathBuf {
+        self.root.join("in").join(name)
     }
 
     /// The configuration.
@@ -172,14 +191,26 @@ impl<'a> Trial<'a> {
         File::options().append(true).create(true).open(self.apart.join(name)).unwrap()
     }
 
-    /// Whether a receipt told that the array is there.
+    /// Whether receipts told that all arrays are there.
     pub(super) fn is_told(&self) -> bool {
-        self.told("\"event\":\"finalized\"")
+        self.scenario.drops().iter().all(|drop| self.is_told_of(drop))
+    }
+
+    /// Whether a receipt told that the array of a drop is there.
+    fn is_told_of(&self, drop: &Drop) -> bool {
+        let source = format!("/in/{}\"", drop.files[0].0);
+        self.told_all(&["\"event\":\"finalized\"", &source])
     }
 
     fn told(&self, what: &str) -> bool {
+        self.told_all(&[what])
+    }
+
+    /// Whether one line told all of this.
+    fn told_all(&self, what: &[&str]) -> bool {
         let printed = fs::read_to_string(self.apart.join("stdout")).unwrap_or_default();
-        printed.split_inclusive('\n').any(|line| line.ends_with('\n') && line.contains(what))
+        let mut lines = printed.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.any(|line| what.iter().all(|what| line.contains(what)))
     }
 
     /// Whether the log or a receipt says something.
@@ -194,9 +225,9 @@ impl<'a> Trial<'a> {
         self.told("\"event\":\"rejected\"") && self.told("may be lost")
     }
 
-    /// The array's path.
+    /// The first array's path.
     pub(super) fn output(&self) -> PathBuf {
-        self.root.join(self.scenario.output())
+        self.root.join(&self.scenario.drops()[0].output)
     }
 
     /// All that was printed.
@@ -213,75 +244,83 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// What must hold in every state, before anybody repairs it. `told`: a receipt told of the
-    /// array. `dropped`: the drop was durable.
-    pub(super) fn examine(&self, told: bool, dropped: bool) -> Result<(), Violation> {
-        let found = files_below(&self.root);
-        let array = self.scenario.array();
-        let output = self.scenario.output();
-        let outputs = Path::new(&output).parent().unwrap();
-        // A pending file, or one of which its producer synced nothing, may have any name.
-        let is_pending = |path: &str| self.scenario.route.beside || path != output;
-        let is_old = |path: &str, content: &[u8]| {
-            let is_it = content == OLD || !dropped && content.len() == OLD.len();
-            self.scenario.route.replaces && path == output && is_it
-        };
+    /// What must hold in every state, before anybody repairs it. `dropped`: the drops were durable.
+    pub(super) fn examine(&self, dropped: bool) -> Result<(), Violation> {
+        self.examine_when(|drop| self.is_told_of(drop), dropped)
+    }
+
+    /// The same; `told`: a receipt told of the array of a drop.
+    pub(super) fn examine_when(
+        &self,
+        told: impl Fn(&Drop) -> bool,
+        dropped: bool,
+    ) -> Result<(), Violation> {
+        let (found, drops) = (files_below(&self.root), self.scenario.drops());
         for (path, content) in &found {
-            let in_outputs = Path::new(path).parent() == Some(outputs);
-            let claims = content.starts_with(b"\x93NUMPY") || !is_pending(path);
-            if in_outputs && claims && !is_old(path, content) && *content != array {
-                let told = format!("{path}: {}", difference(content, &array));
-                return Err(Violation::new(Broken::WrongArray, told));
-            }
+            self.is_no_wrong_array(path, content, &drops, dropped)?;
         }
         let names = || found.keys().cloned().collect::<Vec<_>>().join(", ");
-        let has_array = found.get(&output) == Some(&array);
-        if told && !has_array {
-            return Err(Violation::new(Broken::NotDurable, names()));
-        }
-        if dropped && !has_array && !self.has_source(&found) {
-            return Err(Violation::new(Broken::Lost, format!("the data: {}", names())));
-        }
-        if dropped && !self.has_manifest(&found) {
-            return Err(Violation::new(Broken::Lost, format!("the manifest: {}", names())));
+        for drop in &drops {
+            let has_array = found.get(&drop.output) == Some(&drop.array);
+            let has_metadata = !self.scenario.has_metadata() || tells_of(&found, drop);
+            if told(drop) && !(has_array && has_metadata) {
+                return Err(Violation::new(Broken::NotDurable, names()));
+            }
+            if dropped && !has_array && !drop.is_among(&found) {
+                return Err(Violation::new(Broken::Lost, format!("the data: {}", names())));
+            }
+            if dropped && !drop.is_described_among(&found) {
+                return Err(Violation::new(Broken::Lost, format!("the manifest: {}", names())));
+            }
         }
         Ok(())
     }
 
-    /// Whether the data are there, under a name by which the next sweep knows them.
-    fn has_source(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
-        let file = self.scenario.route.file;
-        let (raw, offset) = (self.scenario.raw(), self.scenario.data_offset());
-        let at = |name: String| found.get(&format!("in/{name}"));
-        let names = ["", ".npyd-taken-"]
-            .into_iter()
-            .flat_map(|before| ["", ".pending"].map(|behind| format!("{before}{file}{behind}")));
-        let is_whole = |it: &Vec<u8>| it.len() == raw.len() && it[offset..] == raw[offset..];
-        names.filter_map(at).any(is_whole)
-            || at(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, &raw))
-    }
-
-    /// A manifest is never lost, wherever it is by now.
-    fn has_manifest(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
-        let Some(text) = self.scenario.manifest() else { return true };
-        let name = self.scenario.manifest_name();
-        found.iter().any(|(path, content)| path.contains(&name) && *content == text.as_bytes())
+    fn is_no_wrong_array(
+        &self,
+        path: &str,
+        content: &[u8],
+        drops: &[Drop],
+        dropped: bool,
+    ) -> Result<(), Violation> {
+        let is_below = |drop: &Drop| Path::new(&drop.output).parent() == Path::new(path).parent();
+        let its_own = drops.iter().find(|drop| drop.output == path);
+        // A pending file, or one of which its producer synced nothing, may have any name.
+        let is_final = its_own.is_some() && !self.scenario.route.beside;
+        let is_old = self.scenario.old().is_some_and(|old| old == path)
+            && (content == OLD || !dropped && content.len() == OLD.len());
+        if !drops.iter().any(is_below) || is_old || !(is_final || content.starts_with(b"\x93NUMPY"))
+        {
+            return Ok(());
+        }
+        let right = |drop: &&Drop| its_own.is_none_or(|own| own.output == drop.output);
+        if drops.iter().filter(right).any(|drop| drop.array == content) {
+            return Ok(());
+        }
+        let told = difference(content, &its_own.unwrap_or(&drops[0]).array);
+        Err(Violation::new(Broken::WrongArray, format!("{path}: {told}")))
     }
 
     /// Sweeps once more, and then all must be as if nothing had happened.
     pub(super) fn finish(&self) -> Result<(), Violation> {
         let status = start(&mut self.sweep()).wait().unwrap();
-        self.examine(self.is_told(), self.scenario.synced)?;
+        self.examine(self.scenario.synced)?;
         if !self.scenario.synced {
             return Ok(()); // there may be nothing left to be finished
         }
-        let (found, end) = (files_below(&self.root), self.scenario.end());
+        let (mut found, end) = (files_below(&self.root), self.scenario.end());
+        let drops = self.scenario.drops();
+        let is_told_of = |drop| !self.scenario.has_metadata() || tells_of(&found, drop);
+        let metadata_are_right = drops.iter().all(is_told_of);
+        if self.scenario.has_metadata() {
+            found.retain(|path, _| drops.iter().all(|drop| *path != drop.metadata()));
+        }
         let same = found.iter().filter(|(path, _)| !path.starts_with("state/")).eq(&end);
-        if same && status.success() {
+        if same && metadata_are_right && status.success() {
             return Ok(());
         }
         let account = format!(
-            "{status}, found {:?}, expected {:?}\n{}",
+            "{status}, found {:?}, expected {:?}, metadata right: {metadata_are_right}\n{}",
             found.keys(),
             end.keys(),
             self.printed()
@@ -296,8 +335,41 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// What has the array's name before, where it is to be replaced.
-const OLD: &[u8] = b"\x93NUMPY, or so it seems";
+impl Drop {
+    /// Whether its data are there, under names by which the next sweep knows them.
+    fn is_among(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
+        self.files.iter().all(|(path, raw)| {
+            let (below, file) = path.rsplit_once('/').unwrap_or(("", path));
+            let below = format!("in/{below}{}", if below.is_empty() { "" } else { "/" });
+            let at = |name: String| found.get(&format!("{below}{name}"));
+            let names = ["", ".npyd-taken-"].into_iter().flat_map(|before| {
+                ["", ".pending"].map(|behind| format!("{before}{file}{behind}"))
+            });
+            let data = self.data_offset..;
+            let is_whole =
+                |it: &Vec<u8>| it.len() == raw.len() && it[data.clone()] == raw[data.clone()];
+            names.filter_map(at).any(is_whole)
+                || at(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, raw))
+        })
+    }
+
+    /// What describes it is never lost, wherever it is by now.
+    fn is_described_among(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
+        let Some((path, text)) = &self.sidecar else { return true };
+        let name = path.rsplit('/').next().unwrap();
+        found.iter().any(|(path, content)| path.contains(name) && *content == text.as_bytes())
+    }
+}
+
+/// Whether the metadata beside the array of a drop are its own.
+fn tells_of(found: &BTreeMap<String, Vec<u8>>, drop: &Drop) -> bool {
+    let Some(text) = found.get(&drop.metadata()) else { return false };
+    let Ok(told) = serde_json::from_slice::<Value>(text) else { return false };
+    let ends = |key: &str, with: &str| {
+        told["receipt"][key].as_str().is_some_and(|path| path.ends_with(with))
+    };
+    ends("output", &drop.output) && ends("source", &format!("in/{}", drop.files[0].0))
+}
 
 /// Every file below a directory, by its path from there.
 pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {

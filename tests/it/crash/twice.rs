@@ -18,7 +18,7 @@ fn check(
     let befores = [first, second].map(|point| {
         let before = ground.crash(&trial, crash, point);
         let before = before.map_or("the end".to_owned(), |change| change.to_string());
-        trial.examine(trial.is_told(), scenario.synced).map(|()| before)
+        trial.examine(scenario.synced).map(|()| before)
     });
     let of = format!("{}, {scenario}, {crash:?} before {befores:?}", ground.kind());
     let [first, second] = befores;
@@ -54,7 +54,6 @@ fn check_pairs(
 
 /// In the short form, only what is not tried on another file system.
 fn every_pair(kind: &'static str, crash: Crash) {
-    let stride = if is_long() { 1 } else { 3 };
     let tally = on_ground(kind, Npyd::real(), |ground| {
         let (mut tally, mut pairs) = (Tally::default(), 0);
         let is_to_be = |it: &&Scenario| {
@@ -62,6 +61,7 @@ fn every_pair(kind: &'static str, crash: Crash) {
             here && it.synced && !it.ledger_along
         };
         for scenario in Scenario::on(kind).iter().filter(is_to_be) {
+            let stride = if is_long() { 1 } else { 3 * scenario.route.stride };
             let (of_this, more) = check_pairs(ground, scenario, crash, stride);
             tally.add(of_this);
             pairs += more;

@@ -1,0 +1,126 @@
+//! What a crash leaves of a drop whose array is there already.
+
+use std::path::Path;
+
+use super::description::{Description, Meant, Says};
+use super::{Place, rel_name};
+use crate::candidate::{Part, Sidecar};
+use crate::config::OnConflict;
+use crate::disk::{self, DataFile, Dir};
+use crate::recognize::FileName;
+use crate::recognize::sidecar::Found;
+use crate::stamp::Identity;
+
+/// The attribute of an output that tells what it was made of: an [`Identity`].
+pub const SOURCE_ATTR: &str = "user.npyd.source";
+
+/// A manifest or sidecar whose data are gone, or some of their files, for they were finalized.
+pub struct Leftover {
+    /// The file.
+    pub sidecar: Sidecar,
+    /// What became of the data.
+    pub finished: Finished,
+}
+
+/// An array that was made already.
+pub struct Finished {
+    /// The array.
+    pub array: DataFile,
+    /// Whether the data file became the array itself, and was not removed or archived.
+    pub became_the_array: bool,
+    /// What stands there of data that were in several files.
+    pub remains: Vec<Remains>,
+}
+
+/// A file of the data of an array.
+pub struct Remains {
+    /// The file.
+    pub part: Part,
+    /// Where the array's data begin in it.
+    pub offset: u64,
+    /// Where they are in the array.
+    pub at: u64,
+    /// How many bytes.
+    pub len: u64,
+}
+
+impl Place<'_> {
+    /// The array of a description without data, or without all of them, that was left behind when
+    /// npyd ended between dealing with the data and moving what describes them: then the output
+    /// tells its identity.
+    pub(super) fn finished(
+        &self,
+        by: &Description,
+        number: usize,
+        meant: &Meant,
+    ) -> disk::Result<Option<Finished>> {
+        let data = meant.paths().iter().filter_map(|path| rel_name(path).ok());
+        let names: Vec<FileName> = match by.named_output() {
+            Some(output) => vec![output.clone()],
+            None => data.map(|name| name.as_npy()).collect(),
+        };
+        let base = self.inbox.output.as_ref().unwrap_or(&self.inbox.path);
+        let parent = meant.paths().first().and_then(|path| path.parent());
+        let dir = match Dir::open(&base.join(parent.unwrap_or(Path::new("")))) {
+            Ok(dir) => dir,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        for first in names {
+            let (mut name, mut number_tried) = (first.clone(), 0);
+            while let Some(array) = dir.open_file(name.as_ref())? {
+                if let Some(became_the_array) = is_made_of(&array, &by.sidecar)? {
+                    let remains = self.remains(by, number, meant, &array)?;
+                    return Ok(Some(Finished { array, became_the_array, remains }));
+                }
+                if self.inbox.on_conflict != OnConflict::Number {
+                    break;
+                }
+                number_tried += 1;
+                name = first.numbered(number_tried);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The files that still stand of data that were in several.
+    fn remains(
+        &self,
+        by: &Description,
+        number: usize,
+        meant: &Meant,
+        array: &DataFile,
+    ) -> disk::Result<Vec<Remains>> {
+        let (Ok(Says::Arrays(_, arrays)), Meant::Parts(paths)) = (&by.says, meant) else {
+            return Ok(Vec::new());
+        };
+        let described = &arrays[number];
+        let (Some(data_len), Some(len)) = (described.layout.data_len(), described.share()) else {
+            return Ok(Vec::new());
+        };
+        let data_at = array.stat()?.size.saturating_sub(data_len);
+        let mut remains = Vec::new();
+        for (at, rel) in paths.iter().enumerate() {
+            let Ok(name) = rel_name(rel) else { continue };
+            let Some((file, stat)) = self.open_regular(rel)? else { continue };
+            let found = Found { file_len: stat.size, lines_end: Some(0), counted: 0 };
+            let Ok(Some(offset)) = described.offset(found) else { continue };
+            let part = Part { rel: rel.clone(), name, file, stat };
+            remains.push(Remains { part, offset, at: data_at + at as u64 * len, len });
+        }
+        Ok(remains)
+    }
+}
+
+/// Whether an array was made with that very description; if so, whether the data became the array
+/// themselves.
+fn is_made_of(array: &DataFile, sidecar: &Sidecar) -> disk::Result<Option<bool>> {
+    let stat = array.stat()?;
+    if ![disk::own_uid(), sidecar.stat.uid].contains(&stat.uid) {
+        return Ok(None);
+    }
+    let Some(mark) = array.attr(SOURCE_ATTR)? else { return Ok(None) };
+    let mark = Identity::parse(&String::from_utf8_lossy(&mark));
+    let is_it = mark.was_described_by(&sidecar.name, &sidecar.stat);
+    Ok(is_it.then(|| mark.is_of_inode(stat.ino)))
+}
