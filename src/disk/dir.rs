@@ -9,9 +9,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
-use super::lease::Lease;
 use super::output::own_name;
-use super::taken::{NAME_MAX, taken_name};
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -273,24 +271,6 @@ impl Dir {
         }
     }
 
-    /// Removes a file if the name still means it, and it is still what it was `before`; `false`
-    /// where it is not. Nobody can write to it in between, where the kernel grants leases.
-    pub fn remove_if_unchanged(&self, name: &Path, file: &DataFile, before: &Stat) -> Result<bool> {
-        let lease = Lease::take(file);
-        if !file.stat()?.is_unchanged_since(before) {
-            return Ok(false);
-        }
-        let Some(private) = self.take_if_same(name, file)? else { return Ok(false) };
-        // The renaming itself has changed the time of the last change.
-        let content = |stat: &Stat| (stat.size, stat.mtime_ns);
-        let is_whole = lease.as_ref().is_none_or(Lease::is_whole);
-        if is_whole && content(&file.stat()?) == content(before) {
-            return self.unlink(&private).map(|()| true);
-        }
-        self.rename_noreplace(&private, self, name)?;
-        Ok(false)
-    }
-
     /// Moves a file if the name still means it, and the new name is free or may be `replace`d.
     pub fn move_if_same(
         &self,
@@ -332,26 +312,6 @@ impl Dir {
             Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
             Err(error) => Err(error),
         }
-    }
-
-    /// Renames a file to a private name, if it is the one that is open. Comparing first and acting
-    /// then would leave a moment for another file to take the name.
-    fn take_if_same(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
-        if !self.means(name, file)? {
-            return Ok(None);
-        }
-        let private = taken_name(name);
-        if private.as_os_str().len() > NAME_MAX {
-            return Ok(Some(name.to_path_buf())); // the moment must be risked
-        }
-        if !self.rename_noreplace(name, self, &private)? {
-            return Err(self.error_at("rename", name, Errno::EXIST));
-        }
-        if self.means(&private, file)? {
-            return Ok(Some(private));
-        }
-        self.rename_noreplace(&private, self, name)?;
-        Ok(None)
     }
 
     /// Whether a name means the file that is open.
@@ -396,6 +356,7 @@ mod tests {
     use std::fs as std_fs;
     use std::os::unix::fs::symlink;
 
+    use super::super::Writers;
     use super::*;
 
     fn open(dir: &Dir, name: &str) -> Option<DataFile> {
@@ -449,7 +410,9 @@ mod tests {
         let old = open(&dir, "a").unwrap();
         std_fs::write(&b, "new").unwrap();
         std_fs::rename(&b, &a).unwrap();
-        assert!(!dir.remove_if_unchanged(name, &old, &old.stat().unwrap()).unwrap());
+        assert!(
+            !dir.remove_if_unchanged(name, &old, &old.stat().unwrap(), Writers::Barred).unwrap()
+        );
         assert_eq!(
             dir.move_if_same(name, &old, &dir, "c".as_ref(), false).unwrap(),
             Moved::NotSame
@@ -465,8 +428,10 @@ mod tests {
         assert_eq!(dir.move_if_same(name, &new, &dir, "c".as_ref(), false).unwrap(), Moved::Moved);
         let (name, before) = (Path::new("c"), new.stat().unwrap());
         std_fs::write(temp.path().join("c"), "newer").unwrap();
-        assert!(!dir.remove_if_unchanged(name, &new, &before).unwrap());
-        assert!(dir.remove_if_unchanged(name, &new, &new.stat().unwrap()).unwrap());
+        assert!(!dir.remove_if_unchanged(name, &new, &before, Writers::Barred).unwrap());
+        assert!(
+            dir.remove_if_unchanged(name, &new, &new.stat().unwrap(), Writers::Barred).unwrap()
+        );
         assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
     }
 }

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{Halt, Settled, Site, check_source, mirrored};
-use crate::candidate::{Candidate, Sidecar};
+use crate::candidate::{Candidate, Part, Sidecar};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch};
+use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch, Writers};
 use crate::look::Leftover;
 use crate::plan::Route;
 use crate::receipt::Event;
@@ -79,12 +79,14 @@ pub(super) fn put_source_away(
             Err(Halt::Again(_)) => return Ok(SourceIs::Another),
             checked => checked?,
         }
-        if !put_away(site, &candidate.name, &candidate.file, &candidate.stat, &gone)? {
+        let Candidate { name, file, stat, .. } = candidate;
+        if !put_away(site, name, (file, stat, settled.writers()), &gone)? {
             return Ok(SourceIs::Another);
         }
     }
     for part in &candidate.parts {
-        if !put_away(site, &part.name, &part.file, &part.stat, &gone)? {
+        let Part { name, file, stat, .. } = part;
+        if !put_away(site, name, (file, stat, settled.writers()), &gone)? {
             return Ok(SourceIs::Another);
         }
     }
@@ -95,13 +97,12 @@ pub(super) fn put_source_away(
 fn put_away(
     site: &Site,
     name: &FileName,
-    file: &DataFile,
-    stat: &Stat,
+    (file, stat, writers): (&DataFile, &Stat, Writers),
     to: &SourceIs,
 ) -> disk::Result<bool> {
     match to {
         SourceIs::Archived(archive) => move_away(&site.source, name, file, archive, name),
-        _ => site.source.remove_if_unchanged(name.as_ref(), file, stat),
+        _ => site.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     }
 }
 
@@ -195,7 +196,7 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
         let copied = claimed.iter().map(|(name, file, _)| copied(file, &rejects, name.as_str()));
         let before = copied.collect::<disk::Result<Vec<_>>>()?;
         for ((name, file, _), before) in claimed.iter().zip(&before) {
-            source.remove_if_unchanged((*name).as_ref(), file, before)?;
+            source.remove_if_unchanged((*name).as_ref(), file, before, Writers::Barred)?;
         }
     }
     rejects.sync()?;
@@ -256,7 +257,7 @@ fn move_away(
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
                 let before = copied(file, to_dir, to.as_str())?;
-                return from.remove_if_unchanged(name.as_ref(), file, &before);
+                return from.remove_if_unchanged(name.as_ref(), file, &before, Writers::Barred);
             }
         }
     }

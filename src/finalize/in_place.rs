@@ -41,6 +41,7 @@ pub(super) fn write(
     if settled.candidate.sidecar.is_some() {
         file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
     }
+    drop(file); // or we would be a writer that keeps it from being removed
     if !rename(settled, site, &name, &output, progress)? {
         return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
     }
@@ -106,7 +107,7 @@ fn rename(
             copy.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
             let published = copy.publish(output.as_ref(), replace)?;
             if published {
-                site.source.remove_if_unchanged(name.as_ref(), file, &before)?;
+                site.source.remove_if_unchanged(name.as_ref(), file, &before, settled.writers())?;
             }
             Ok(published)
         }
@@ -123,7 +124,7 @@ fn lost(error: DiskError) -> Halt {
 }
 
 /// What was synced must be what was settled.
-fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
+pub(super) fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
     let (now, then) = (file.stat()?, settled.candidate.stat);
     let steady = match settled.evidence {
         // The producer's word stands; its mapping may still touch the times.

@@ -39,6 +39,9 @@ enum Front {
     Room(usize, bool),
     /// A pending header, and the first length of its shape.
     Pending(i64),
+    /// The same of a page, spelled by its producer so that what would have to change crosses a
+    /// sector.
+    Sprawling,
 }
 
 /// What becomes of the source.
@@ -89,6 +92,16 @@ const PENDING: Route = Route {
     ..ROOM
 };
 
+/// Takes its own source's name.
+const SPRAWLING: Route = Route {
+    name: "copy-beside",
+    file: "scan.npy",
+    front: Front::Sprawling,
+    beside: true,
+    dispositions: &[Remove],
+    ..BARE
+};
+
 /// Every way there is. One that a file system does not have yet is a line more.
 pub(super) const ROUTES: &[Route] = &[
     BARE,
@@ -110,6 +123,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route { name: "room-of-a-page", front: Front::Room(4096, true), header_len: 4096, ..ROOM },
     PENDING,
     Route { name: "pending-beside", beside: true, ..PENDING },
+    SPRAWLING,
     Route { name: "pending-open", file: "scan.npy.pending", front: Front::Pending(-1), ..PENDING },
     ELSEWHERE,
     Route { name: "room-elsewhere", front: Front::Room(128, false), ..ELSEWHERE },
@@ -133,6 +147,14 @@ pub(super) const ROUTES: &[Route] = &[
         settings: "",
         kinds: &["xfs", "btrfs"],
         ..BARE
+    },
+    Route {
+        name: "reflink-beside",
+        told: "reflink",
+        header_len: 4096,
+        settings: "",
+        kinds: &["xfs", "btrfs"],
+        ..SPRAWLING
     },
     Route {
         name: "insert-range",
@@ -213,6 +235,14 @@ impl Scenario {
             Front::Nothing => self.data().to_vec(),
             Front::Room(len, _) => [&vec![0; len], self.data()].concat(),
             Front::Pending(first) => PendingFile::ready(&[first, 3]).with(self.data()),
+            Front::Sprawling => {
+                let shape = [i64::from(self.route.records), 3];
+                let file = PendingFile { data_offset: 4096, ..PendingFile::ready(&shape) };
+                let mut raw = file.with(self.data());
+                // Blanks from the header's end move between its first brace and its first key.
+                raw[11..4095].rotate_right(1000);
+                raw
+            }
         }
     }
 
@@ -231,7 +261,7 @@ impl Scenario {
                 let digest = if digested { &digest } else { "" };
                 Some(format!("{plain}reserved = {len}\n{digest}"))
             }
-            Front::Pending(_) => None,
+            Front::Pending(_) | Front::Sprawling => None,
         }
     }
 
@@ -252,9 +282,9 @@ impl Scenario {
 
     /// All files there must be in the end, by their paths, and nothing else.
     pub(super) fn end(&self) -> BTreeMap<String, Vec<u8>> {
-        let in_place = self.route.told == "in-place";
+        let becomes_the_array = self.route.told == "in-place" || self.route.beside;
         let source_at = match self.disposition {
-            _ if in_place => None,
+            _ if becomes_the_array => None,
             Keep => Some("in"),
             Remove => None,
             Archive => Some("archive"),

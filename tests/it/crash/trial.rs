@@ -257,7 +257,10 @@ impl<'a> Trial<'a> {
             .into_iter()
             .flat_map(|before| ["", ".pending"].map(|behind| format!("{before}{file}{behind}")));
         let is_whole = |it: &Vec<u8>| it.len() == raw.len() && it[offset..] == raw[offset..];
+        // What takes its own source's name has the private one before.
+        let has_array = at(format!(".npyd-taken-{file}")) == Some(&self.scenario.array());
         names.filter_map(at).any(is_whole)
+            || self.scenario.route.beside && has_array
             || at(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, &raw))
     }
 
