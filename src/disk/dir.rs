@@ -9,6 +9,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
+use super::fsinfo::fs_info;
 use super::output::own_name;
 use super::{DataFile, DiskError, Result, Stat};
 
@@ -290,7 +291,10 @@ impl Dir {
             return Ok(Moved::TargetExists);
         }
         let Some(private) = self.take_if_same(name, file)? else { return Ok(Moved::NotSame) };
-        let moved = if replace {
+        let synced = self.sync_private(to_dir);
+        let moved = if let Err(error) = synced {
+            Err(error)
+        } else if replace {
             self.rename_replace(&private, to_dir, to).map(|()| true)
         } else {
             self.rename_noreplace(&private, to_dir, to)
@@ -312,6 +316,13 @@ impl Dir {
             Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes a private name durable from which a file is to move, where that may come back: then it
+    /// is known for what it is, and the file keeps its new name.
+    fn sync_private(&self, to_dir: &Dir) -> Result<()> {
+        let comes_back = self.path != to_dir.path && fs_info(self)?.keeps_old_names();
+        if comes_back { self.sync() } else { Ok(()) }
     }
 
     /// Whether a name means the file that is open.
