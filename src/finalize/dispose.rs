@@ -167,9 +167,15 @@ pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<()> {
     source.sync()
 }
 
-/// Moves a refused drop to the configured directory, with a text that says why it is there.
+/// Moves a refused drop to the configured directory, with a text that says why it is there. One
+/// that has hard links stays.
 pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<()> {
     let Some(rejects) = &inbox.rejects else { return Ok(()) };
+    // What has other names may be somebody else's, from anywhere.
+    let stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
+    if stats.into_iter().any(|stat| stat.nlink > 1) {
+        return Ok(());
+    }
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
     let rejects = mirrored(rejects, parent)?;

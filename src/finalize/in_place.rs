@@ -144,8 +144,15 @@ fn leave_final_name(settled: &Settled, site: &Site) -> Result<FileName, Halt> {
         return Ok(name.clone());
     }
     let pending = FileName::try_from(format!("{name}.pending")).map_err(Halt::Rejected)?;
-    if !site.source.rename_noreplace(name.as_ref(), &site.source, pending.as_ref())? {
-        return Err(Halt::Rejected(format!("`{pending}` is there as well: remove one of the two")));
+    let (source, file) = (&site.source, &settled.candidate.file);
+    match source.move_if_same(name.as_ref(), file, source, pending.as_ref(), false)? {
+        Moved::Moved => {}
+        Moved::TargetExists | Moved::OtherFileSystem => {
+            return Err(Halt::Rejected(format!(
+                "`{pending}` is there as well: remove one of the two"
+            )));
+        }
+        Moved::NotSame => return Err(Halt::Again("it was replaced by another file".to_owned())),
     }
     site.source.sync()?;
     Ok(pending)
