@@ -9,9 +9,8 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
-use super::lease::Lease;
+use super::fsinfo::fs_info;
 use super::output::own_name;
-use super::taken::{NAME_MAX, taken_name};
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -276,24 +275,6 @@ impl Dir {
         }
     }
 
-    /// Removes a file if the name still means it, and it is still what it was `before`; `false`
-    /// where it is not. Nobody can write to it in between, where the kernel grants leases.
-    pub fn remove_if_unchanged(&self, name: &Path, file: &DataFile, before: &Stat) -> Result<bool> {
-        let lease = Lease::take(file);
-        if !file.stat()?.is_unchanged_since(before) {
-            return Ok(false);
-        }
-        let Some(private) = self.take_if_same(name, file)? else { return Ok(false) };
-        // The renaming itself has changed the time of the last change.
-        let content = |stat: &Stat| (stat.size, stat.mtime_ns);
-        let is_whole = lease.as_ref().is_none_or(Lease::is_whole);
-        if is_whole && content(&file.stat()?) == content(before) {
-            return self.unlink(&private).map(|()| true);
-        }
-        self.rename_noreplace(&private, self, name)?;
-        Ok(false)
-    }
-
     /// Moves a file if the name still means it, and the new name is free or may be `replace`d.
     pub fn move_if_same(
         &self,
@@ -313,7 +294,10 @@ impl Dir {
             return Ok(Moved::TargetExists);
         }
         let Some(private) = self.take_if_same(name, file)? else { return Ok(Moved::NotSame) };
-        let moved = if replace {
+        let synced = self.sync_private(to_dir);
+        let moved = if let Err(error) = synced {
+            Err(error)
+        } else if replace {
             self.rename_replace(&private, to_dir, to).map(|()| true)
         } else {
             self.rename_noreplace(&private, to_dir, to)
@@ -337,24 +321,11 @@ impl Dir {
         }
     }
 
-    /// Renames a file to a private name, if it is the one that is open. Comparing first and acting
-    /// then would leave a moment for another file to take the name.
-    fn take_if_same(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
-        if !self.means(name, file)? {
-            return Ok(None);
-        }
-        let private = taken_name(name);
-        if private.as_os_str().len() > NAME_MAX {
-            return Ok(Some(name.to_path_buf())); // the moment must be risked
-        }
-        if !self.rename_noreplace(name, self, &private)? {
-            return Err(self.error_at("rename", name, Errno::EXIST));
-        }
-        if self.means(&private, file)? {
-            return Ok(Some(private));
-        }
-        self.rename_noreplace(&private, self, name)?;
-        Ok(None)
+    /// Makes a private name durable from which a file is to move, where that may come back: then it
+    /// is known for what it is, and the file keeps its new name.
+    fn sync_private(&self, to_dir: &Dir) -> Result<()> {
+        let comes_back = self.path != to_dir.path && fs_info(self)?.keeps_old_names();
+        if comes_back { self.sync() } else { Ok(()) }
     }
 
     /// Whether a name means the file that is open.
@@ -399,6 +370,7 @@ mod tests {
     use std::fs as std_fs;
     use std::os::unix::fs::symlink;
 
+    use super::super::Writers;
     use super::*;
 
     fn open(dir: &Dir, name: &str) -> Option<DataFile> {
@@ -452,7 +424,9 @@ mod tests {
         let old = open(&dir, "a").unwrap();
         std_fs::write(&b, "new").unwrap();
         std_fs::rename(&b, &a).unwrap();
-        assert!(!dir.remove_if_unchanged(name, &old, &old.stat().unwrap()).unwrap());
+        assert!(
+            !dir.remove_if_unchanged(name, &old, &old.stat().unwrap(), Writers::Barred).unwrap()
+        );
         assert_eq!(
             dir.move_if_same(name, &old, &dir, "c".as_ref(), false).unwrap(),
             Moved::NotSame
@@ -468,8 +442,10 @@ mod tests {
         assert_eq!(dir.move_if_same(name, &new, &dir, "c".as_ref(), false).unwrap(), Moved::Moved);
         let (name, before) = (Path::new("c"), new.stat().unwrap());
         std_fs::write(temp.path().join("c"), "newer").unwrap();
-        assert!(!dir.remove_if_unchanged(name, &new, &before).unwrap());
-        assert!(dir.remove_if_unchanged(name, &new, &new.stat().unwrap()).unwrap());
+        assert!(!dir.remove_if_unchanged(name, &new, &before, Writers::Barred).unwrap());
+        assert!(
+            dir.remove_if_unchanged(name, &new, &new.stat().unwrap(), Writers::Barred).unwrap()
+        );
         assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
     }
 }

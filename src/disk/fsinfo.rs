@@ -35,6 +35,13 @@ impl FsInfo {
         ["nfs", "cifs", "smb", "smb2"].contains(&self.kind.as_str())
     }
 
+    /// Whether a crash may leave a file that moved to another directory its old name, too, where
+    /// only the other directory was synced.
+    #[must_use]
+    pub fn keeps_old_names(&self) -> bool {
+        self.kind == "btrfs"
+    }
+
     /// Whether room can be made at the front of a file here, and a crash in the middle be mended.
     #[must_use]
     pub fn may_insert(&self) -> bool {

@@ -30,6 +30,7 @@ pub use priority::make_idle;
 #[cfg(feature = "sabotage")]
 pub use sabotage::leaves_out;
 pub use stat::Stat;
+pub use taken::Writers;
 use taken::is_taken_name;
 
 /// The user npyd runs as.

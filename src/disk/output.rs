@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Claim, DataFile, Dir, Result, is_taken_name, own_uid};
+use super::{Claim, DataFile, Dir, Result, Stat, Writers, is_taken_name, own_uid};
 
 /// Up to how many bytes a file is written at once, which allocating before would not make safer.
 const SMALL: u64 = 256 << 10;
@@ -122,23 +122,55 @@ impl Output {
         }
     }
 
-    /// An unnamed file can't take another's name at once: it gets one of its own first.
     fn replace(&mut self, name: &Path) -> Result<()> {
-        if self.temporary.is_none() {
-            let own = PathBuf::from(own_name());
-            // Locked before it has a name: whoever sees it must not take it for a leftover.
-            let Some(claim) = self.file.claim()? else {
-                return Err(self.file.error("lock", Errno::WOULDBLOCK));
-            };
-            link_unnamed(&self.file, &self.dir, &own)
-                .map_err(|errno| self.dir.error_at("name", &own, errno))?;
-            self.temporary = Some((own, claim));
-        }
-        if let Some((temporary, _)) = &self.temporary {
-            self.dir.rename_replace(temporary, &self.dir, name)?;
-            self.temporary = None;
-        }
+        let own = self.own_name()?;
+        self.dir.rename_replace(&own, &self.dir, name)?;
+        self.temporary = None;
         Ok(())
+    }
+
+    /// Takes the place of the file that has the first of these names, once it is synced, and tells
+    /// the name it got: the first, or where another file took that in the same moment, the next
+    /// that is free. `None`, and nothing is changed, where the file is not what it was `before`.
+    pub fn take_place_of<Name: AsRef<Path>>(
+        &mut self,
+        (file, before, writers): (&DataFile, &Stat, Writers),
+        names: impl IntoIterator<Item = Name>,
+    ) -> Result<Option<Name>> {
+        let own = self.own_name()?;
+        let mut names = names.into_iter().peekable();
+        let Some(first) = names.peek().map(|name| name.as_ref().to_path_buf()) else {
+            return Ok(None);
+        };
+        let replaced = self.dir.replace_if_unchanged(&first, file, before, (writers, &own))?;
+        let Some(private) = replaced else { return Ok(None) };
+        // Now it is all there is of the data, and stays whatever fails; locked until it has a name
+        // that is no leftover's.
+        let _claim = self.temporary.take();
+        for name in names {
+            let to = name.as_ref();
+            if private == to || self.dir.rename_noreplace(&private, &self.dir, to)? {
+                return Ok(Some(name));
+            }
+        }
+        Err(self.dir.no_name_left(&first))
+    }
+
+    /// The name it has while it is made. An unnamed file can't take another's name at once: it gets
+    /// one of its own first.
+    fn own_name(&mut self) -> Result<PathBuf> {
+        if let Some((name, _)) = &self.temporary {
+            return Ok(name.clone());
+        }
+        let own = PathBuf::from(own_name());
+        // Locked before it has a name: whoever sees it must not take it for a leftover.
+        let Some(claim) = self.file.claim()? else {
+            return Err(self.file.error("lock", Errno::WOULDBLOCK));
+        };
+        link_unnamed(&self.file, &self.dir, &own)
+            .map_err(|errno| self.dir.error_at("name", &own, errno))?;
+        self.temporary = Some((own.clone(), claim));
+        Ok(own)
     }
 }
 

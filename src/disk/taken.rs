@@ -1,19 +1,22 @@
-//! The names that sources have while they are removed or moved: comparing a name's file first and
-//! acting then would leave a moment for another file to take the name.
+//! The names that sources have while they are removed, replaced or moved: comparing a name's file
+//! first and acting then would leave a moment for another file to take the name.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{Dir, Result};
+use rustix::io::Errno;
+
+use super::lease::Lease;
+use super::{DataFile, Dir, Result, Stat, Writer};
 
 /// Begins the name of a source that is about to be removed or moved.
 const TAKEN: &str = ".npyd-taken-";
 
 /// The longest name a file can have, in bytes.
-pub(super) const NAME_MAX: usize = 255;
+const NAME_MAX: usize = 255;
 
-pub(super) fn taken_name(name: &Path) -> PathBuf {
+fn taken_name(name: &Path) -> PathBuf {
     let mut taken = OsString::from(TAKEN);
     taken.push(name);
     PathBuf::from(taken)
@@ -24,7 +27,105 @@ pub(super) fn is_taken_name(name: &OsStr) -> bool {
     name.as_bytes().starts_with(TAKEN.as_bytes())
 }
 
+/// Whether a file may be removed or replaced that somebody has open for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// No: what they are about to write would be lost.
+    Barred,
+    /// Yes: they said that they are done.
+    Trusted,
+}
+
+/// A file under its private name, while nobody can write to it.
+struct Taken<'a> {
+    name: PathBuf,
+    _lease: Option<Lease<'a, DataFile>>,
+}
+
 impl Dir {
+    /// Removes a file if the name still means it, and it is still what it was `before`; `false`
+    /// where it is not. Nobody can write to it in between, where the kernel grants leases.
+    pub fn remove_if_unchanged(
+        &self,
+        name: &Path,
+        file: &DataFile,
+        before: &Stat,
+        writers: Writers,
+    ) -> Result<bool> {
+        match self.take_if_unchanged(name, file, before, writers)? {
+            Some(taken) => self.unlink(&taken.name).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Puts the `new` file in the place of such a one, and tells its name: the private one of the
+    /// file, from which it is yet to be renamed. `None` where the file is not what it was.
+    ///
+    /// A crash leaves the file or the new one, whole, under a name that is given back as any
+    /// source's is: nobody has to find out which of the two it is. To exchange the two would not
+    /// free the name for a moment, but a crash would leave both, and no way to tell them apart that
+    /// every file system has.
+    pub(super) fn replace_if_unchanged(
+        &self,
+        name: &Path,
+        file: &DataFile,
+        before: &Stat,
+        (writers, new): (Writers, &Path),
+    ) -> Result<Option<PathBuf>> {
+        let Some(taken) = self.take_if_unchanged(name, file, before, writers)? else {
+            return Ok(None);
+        };
+        if let Err(error) = self.rename_replace(new, self, &taken.name) {
+            self.rename_noreplace(&taken.name, self, name)?;
+            return Err(error);
+        }
+        Ok(Some(taken.name))
+    }
+
+    fn take_if_unchanged<'a>(
+        &self,
+        name: &Path,
+        file: &'a DataFile,
+        before: &Stat,
+        writers: Writers,
+    ) -> Result<Option<Taken<'a>>> {
+        let lease = Lease::take(file);
+        // Who opened it before that can write to it yet.
+        let is_held = || lease.is_none() && file.writer() == Writer::Present;
+        if writers == Writers::Barred && is_held() || !file.stat()?.is_unchanged_since(before) {
+            return Ok(None);
+        }
+        let Some(private) = self.take_if_same(name, file)? else { return Ok(None) };
+        // The renaming itself has changed the time of the last change.
+        let content = |stat: &Stat| (stat.size, stat.mtime_ns);
+        let is_whole = lease.as_ref().is_none_or(Lease::is_whole);
+        if is_whole && content(&file.stat()?) == content(before) {
+            return Ok(Some(Taken { name: private, _lease: lease }));
+        }
+        self.rename_noreplace(&private, self, name)?;
+        Ok(None)
+    }
+
+    /// Renames a file to a private name, if it is the one that is open. Comparing first and acting
+    /// then would leave a moment for another file to take the name.
+    pub(super) fn take_if_same(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
+        if !self.means(name, file)? {
+            return Ok(None);
+        }
+        let private = taken_name(name);
+        if private.as_os_str().len() > NAME_MAX {
+            return Ok(Some(name.to_path_buf())); // the moment must be risked
+        }
+        if !self.rename_noreplace(name, self, &private)? {
+            return Err(self.error_at("rename", name, Errno::EXIST));
+        }
+        if self.means(&private, file)? {
+            return Ok(Some(private));
+        }
+        self.rename_noreplace(&private, self, name)?;
+        Ok(None)
+    }
+
     /// Gives a file its name back that npyd had taken when it was ended. Whoever still works on it
     /// holds it locked.
     pub(super) fn give_back(&self, private: &OsStr) -> Result<()> {
@@ -53,6 +154,22 @@ mod tests {
 
     use super::super::{EntryKind, tidy};
     use super::*;
+
+    #[test]
+    fn a_file_that_somebody_opened_for_writing_is_not_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let (name, path) = (Path::new("scan.raw"), temp.path().join("scan.raw"));
+        fs::write(&path, "data").unwrap();
+        let file = dir.open_file(name).unwrap().unwrap();
+        let writer = fs::File::options().append(true).open(&path).unwrap();
+        let before = file.stat().unwrap();
+        assert!(!dir.remove_if_unchanged(name, &file, &before, Writers::Barred).unwrap());
+        assert!(path.exists());
+        assert!(dir.remove_if_unchanged(name, &file, &before, Writers::Trusted).unwrap());
+        assert!(!path.exists());
+        drop(writer);
+    }
 
     #[test]
     fn a_taken_source_that_has_another_name_already_keeps_that() {

@@ -206,6 +206,7 @@ impl<'a> Begun<'a> {
                 candidate.name.as_ref(),
                 &candidate.file,
                 &candidate.stat,
+                settled.writers(),
             )?;
         }
         self.output = Some(output);
@@ -238,9 +239,12 @@ impl<'a> Begun<'a> {
     /// Gives the new file the first name that is free; another process may take names, too.
     fn name(&mut self) -> Result<(), Halt> {
         let (settled, site) = (self.settled, &self.site);
-        let replace =
-            settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
+        let replace = settled.inbox.on_conflict == OnConflict::Replace;
         let Some(output) = &mut self.output else { return Ok(()) };
+        if settled.keeps_its_name(site) {
+            self.name = target::take_over(settled, output)?;
+            return Ok(());
+        }
         while !output.name(self.name.as_ref(), replace)? {
             match target::choose(settled, site, &self.plan.header)? {
                 Target::Found(name) => {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Halt, Settled, Site, check_source, mirrored};
 use crate::candidate::{Candidate, Part, Sidecar};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch};
+use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch, Writers};
 use crate::look::{Finished, Leftover, Remains};
 use crate::plan::Route;
 use crate::receipt::Event;
@@ -79,16 +79,18 @@ pub(super) fn put_source_away(
             Err(Halt::Again(_)) => return Ok(SourceIs::Another),
             checked => checked?,
         }
-        if !put_away(site, &candidate.name, &candidate.file, &candidate.stat, &gone)? {
+        let Candidate { name, file, stat, .. } = candidate;
+        if !put_away(site, name, (file, stat, settled.writers()), &gone)? {
             return Ok(SourceIs::Another);
         }
     }
     for part in &candidate.parts {
+        let Part { name, file, stat, .. } = part;
         // Or a scan would give it its name back amid of this.
-        let Some(_claim) = part.file.claim()? else {
-            return Err(Halt::Busy(format!("another process has `{}` locked", part.name)));
+        let Some(_claim) = file.claim()? else {
+            return Err(Halt::Busy(format!("another process has `{name}` locked")));
         };
-        if !put_away(site, &part.name, &part.file, &part.stat, &gone)? {
+        if !put_away(site, name, (file, stat, settled.writers()), &gone)? {
             return Ok(SourceIs::Another);
         }
     }
@@ -99,13 +101,12 @@ pub(super) fn put_source_away(
 fn put_away(
     site: &Site,
     name: &FileName,
-    file: &DataFile,
-    stat: &Stat,
+    (file, stat, writers): (&DataFile, &Stat, Writers),
     to: &SourceIs,
 ) -> disk::Result<bool> {
     match to {
         SourceIs::Archived(archive) => move_away(&site.source, name, file, archive, name),
-        _ => site.source.remove_if_unchanged(name.as_ref(), file, stat),
+        _ => site.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     }
 }
 
@@ -203,13 +204,19 @@ fn put_remains_away(
     }
     match archive {
         Some(archive) => move_away(source, name, file, archive, name),
-        None => source.remove_if_unchanged(name.as_ref(), file, stat),
+        None => source.remove_if_unchanged(name.as_ref(), file, stat, Writers::Barred),
     }
 }
 
-/// Moves a refused drop to the configured directory, with a text that says why it is there.
+/// Moves a refused drop to the configured directory, with a text that says why it is there. One
+/// that has hard links stays.
 pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<()> {
     let Some(rejects) = &inbox.rejects else { return Ok(()) };
+    // What has other names may be somebody else's, from anywhere.
+    let stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
+    if stats.into_iter().any(|stat| stat.nlink > 1) {
+        return Ok(());
+    }
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
     let rejects = mirrored(rejects, parent)?;
@@ -236,7 +243,7 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
         let copied = claimed.iter().map(|(name, file, _)| copied(file, &rejects, name.as_str()));
         let before = copied.collect::<disk::Result<Vec<_>>>()?;
         for ((name, file, _), before) in claimed.iter().zip(&before) {
-            source.remove_if_unchanged((*name).as_ref(), file, before)?;
+            source.remove_if_unchanged((*name).as_ref(), file, before, Writers::Barred)?;
         }
     }
     rejects.sync()?;
@@ -297,7 +304,7 @@ fn move_away(
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
                 let before = copied(file, to_dir, to.as_str())?;
-                return from.remove_if_unchanged(name.as_ref(), file, &before);
+                return from.remove_if_unchanged(name.as_ref(), file, &before, Writers::Barred);
             }
         }
     }

@@ -44,6 +44,7 @@ pub(super) fn write(
     if settled.candidate.sidecar.is_some() {
         file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
     }
+    drop(file); // or we would be a writer that keeps it from being removed
     if !rename(settled, site, &name, output, progress)? {
         return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
     }
@@ -109,7 +110,7 @@ fn rename(
             copy.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
             let published = copy.publish(output.as_ref(), replace)?;
             if published {
-                site.source.remove_if_unchanged(name.as_ref(), file, &before)?;
+                site.source.remove_if_unchanged(name.as_ref(), file, &before, settled.writers())?;
             }
             Ok(published)
         }
@@ -117,7 +118,7 @@ fn rename(
 }
 
 /// What was synced must be what was settled.
-fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
+pub(super) fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
     let (now, then) = (file.stat()?, settled.candidate.stat);
     let steady = match settled.evidence {
         // The producer's word stands; its mapping may still touch the times.
@@ -137,8 +138,15 @@ fn leave_final_name(settled: &Settled, site: &Site) -> Result<FileName, Halt> {
         return Ok(name.clone());
     }
     let pending = FileName::try_from(format!("{name}.pending")).map_err(Halt::Rejected)?;
-    if !site.source.rename_noreplace(name.as_ref(), &site.source, pending.as_ref())? {
-        return Err(Halt::Rejected(format!("`{pending}` is there as well: remove one of the two")));
+    let (source, file) = (&site.source, &settled.candidate.file);
+    match source.move_if_same(name.as_ref(), file, source, pending.as_ref(), false)? {
+        Moved::Moved => {}
+        Moved::TargetExists | Moved::OtherFileSystem => {
+            return Err(Halt::Rejected(format!(
+                "`{pending}` is there as well: remove one of the two"
+            )));
+        }
+        Moved::NotSame => return Err(Halt::Again("it was replaced by another file".to_owned())),
     }
     site.source.sync()?;
     Ok(pending)

@@ -75,6 +75,10 @@ pub(super) fn write(
         return Err(Halt::Busy(format!("`{private}` is there: an earlier try is to be undone")));
     }
     let work = Work { site, file: &file, intent: &intent, name: &candidate.name, private };
+    if let Err(halt) = work.check(settled) {
+        work.let_go(intents)?;
+        return Err(halt);
+    }
     let renamed = match work.make_room(head) {
         Ok(true) => describe().and_then(|()| work.rename(settled, output)),
         other => other,
@@ -111,11 +115,27 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The room, and the header in it, both durable; `false` where there is no room to be had.
-    fn make_room(&self, head: &[u8]) -> Result<bool, Halt> {
+    /// Whether it is the file that has the private name, and as it was settled: until it got that,
+    /// anybody could write to it or replace it by its own.
+    fn check(&self, settled: &Settled) -> Result<(), Halt> {
         if !self.site.source.means(self.private.as_ref(), self.file)? {
             return Err(Halt::Again("it was replaced by another file".to_owned()));
         }
+        in_place::check_size(settled, self.file)
+    }
+
+    /// Gives whatever has the private name, and to which nothing was done yet, its own back.
+    fn let_go(&self, intents: &Intents) -> Result<(), Halt> {
+        let (dir, private) = (&self.site.source, self.private.as_ref());
+        if !dir.rename_noreplace(private, dir, self.name.as_ref())? {
+            return Err(dir.no_name_left(self.name.as_ref()).into());
+        }
+        dir.sync()?;
+        Ok(intents.forget(self.intent)?)
+    }
+
+    /// The room, and the header in it, both durable; `false` where there is no room to be had.
+    fn make_room(&self, head: &[u8]) -> Result<bool, Halt> {
         self.site.source.sync()?;
         self.file.drop_special_bits()?;
         if !self.file.insert_front(self.intent.room)? {

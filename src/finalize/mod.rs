@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::candidate::Candidate;
 use crate::config::{Disposition, Inbox};
 use crate::digest::Hasher;
-use crate::disk::{self, DataFile, Dir, DiskError, fs_info};
+use crate::disk::{self, DataFile, Dir, DiskError, Writers, fs_info};
 use crate::intent::Intents;
 use crate::npy::Header;
 use crate::plan::{Plan, Route, Terms};
@@ -98,6 +98,14 @@ impl Settled {
 
     fn parent(&self) -> &Path {
         self.candidate.rel.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Whether it may go while somebody has it open for writing.
+    fn writers(&self) -> Writers {
+        match self.evidence {
+            Evidence::Ready => Writers::Trusted,
+            _ => Writers::Barred,
+        }
     }
 
     /// What an output tells of what it was made of.

@@ -3,7 +3,7 @@
 use super::{Halt, Settled, Site, lost};
 use crate::candidate::Candidate;
 use crate::config::{Disposition, OnConflict};
-use crate::disk::{self, DataFile, Stat, Writer};
+use crate::disk::{self, DataFile, Output, Stat, Writer};
 use crate::look::SOURCE_ATTR;
 use crate::npy::{HEADER_CAP, Header, Kind, Preamble, parse_header};
 use crate::recognize::FileName;
@@ -53,6 +53,18 @@ pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<
     Err(Halt::Rejected(format!(
         "{NUMBER_MAX} files are named like `{first}` already: move them away"
     )))
+}
+
+/// Gives a new file the name of its own source, which is gone then: it has to be the file that was
+/// settled, with nothing written to it since.
+pub(super) fn take_over(settled: &Settled, output: &mut Output) -> Result<FileName, Halt> {
+    let (candidate, first) = (&settled.candidate, &settled.dump.output);
+    let source = (&candidate.file, &candidate.stat, settled.writers());
+    let others = (1..NUMBER_MAX).map(|number| first.numbered(number));
+    let names = std::iter::once(first.clone()).chain(others);
+    output
+        .take_place_of(source, names)?
+        .ok_or_else(|| Halt::Again("it changed while it was taken".to_owned()))
 }
 
 /// Whether a file may stand for this source's array. What a third user dropped and npyd finished in

@@ -165,6 +165,11 @@ fn a_directory_and_a_link_that_change_places() {
     assert!(daemon.stop().success());
     attack.assert_nothing_got_out();
     assert_eq!(attack.treasures(), before);
+    let sources = attack.site.history();
+    let sources = sources.of_event("finalized").into_iter().map(|it| it["source"].to_string());
+    let tried = sources.filter(|source| source.contains("scan.raw")).count();
+    println!("{tried} arrays were made meanwhile");
+    assert!(tried > 0, "no array was made of what changed places: nothing was tried");
 }
 
 /// After every call of npyd in turn, while it writes the header into a file and moves that.
@@ -203,7 +208,11 @@ fn a_hard_link_and_a_file_that_change_places() {
     let site = &attack.site;
     fs::hard_link(site.path("secret/pending"), site.path("in/hard")).unwrap();
     // Made by root, as the kernel would not let him where `fs.protected_hardlinks` is set.
-    let before = attack.treasures();
+    let known = |site: &Site| {
+        let meta = site.path("secret/pending").metadata().unwrap();
+        (meta.ino(), meta.size(), meta.mode(), meta.uid(), meta.gid(), meta.mtime_nsec())
+    };
+    let before = known(site);
     attack.says("pending SITE/own/ready 24 1");
     let mut daemon = attack.site.daemon();
     let at = attack.site.path("in");
@@ -215,9 +224,7 @@ fn a_hard_link_and_a_file_that_change_places() {
     attack.assert_nothing_got_out();
     assert_eq!(attack.site.read("secret/pending"), PendingFile::ready(&[2, 3]).with(SECRET));
     // Changing places changes the time of the last change, and nothing else.
-    let known =
-        |it: Vec<(u64, u64, i64, i64)>| it.iter().map(|it| (it.0, it.1)).collect::<Vec<_>>();
-    assert_eq!(known(attack.treasures()), known(before));
+    assert_eq!(known(&attack.site), before);
 }
 
 /// A lease keeps others from opening a file; npyd waits for none.
@@ -257,11 +264,29 @@ fn own_names_that_are_squatted() {
     for name in [".npyd-taken-", ".npyd-taken-..", ".npyd-taken-scan.raw", ".npyd-1-2-3.tmp"] {
         attack.says(&format!("text IN/{name} precious"));
     }
+    for name in [".npyd-insert-", ".npyd-insert-..", ".npyd-insert-scan.raw", ".npyd-insert-gone"] {
+        attack.says(&format!("text IN/{name} precious"));
+    }
+    attack.says("link SITE/secret/scan.raw IN/.npyd-insert-link");
+    fs::create_dir(attack.site.path("in/.npyd-insert-dir")).unwrap();
+    attack.says("text SITE/own/his precious");
+    fs::hard_link(attack.site.path("own/his"), attack.site.path("in/.npyd-insert-hard")).unwrap();
     attack.says("link SITE/secret/scan.raw IN/.npyd-taken-link");
     attack.says("link SITE/secret/scan.raw IN/.npyd-4-5-6.tmp");
     fs::create_dir(attack.site.path("in/.npyd-taken-dir")).unwrap();
-    let before = attack.treasures();
     let site = &attack.site;
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        site.path("in/.npyd-insert-fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let before = attack.treasures();
+    let insert = |it: &String| it.starts_with(".npyd-insert-");
+    let names = || site.names("in").into_iter().filter(insert).collect::<Vec<_>>();
+    let squatted = names();
     // There before the daemon, so that only a scan can find it.
     site.scan("scan").scan("other");
     let mut daemon = site.daemon();
@@ -271,6 +296,10 @@ fn own_names_that_are_squatted() {
     assert_eq!(site.read("out/scan.npy"), scan_npy());
     assert!(!site.has("in/scan.raw") || site.read("in/scan.raw") == scan_bytes());
     assert_eq!(site.read("in/.npyd-1-2-3.tmp"), b"precious\n");
+    assert_eq!(names(), squatted);
+    for name in [".npyd-insert-scan.raw", ".npyd-insert-gone", ".npyd-insert-hard"] {
+        assert_eq!(site.read(&format!("in/{name}")), b"precious\n", "{name}");
+    }
     attack.assert_nothing_got_out();
     assert_eq!(attack.treasures(), before);
 }

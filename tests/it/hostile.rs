@@ -58,14 +58,17 @@ fn a_link_in_place_of_a_directory() {
 /// Another name of somebody else's file: finalizing it in place would write to that.
 #[test]
 fn a_hard_link() {
-    let site = Site::with("source = \"remove\"");
+    // Nor to where refused drops go.
+    let site = Site::with("source = \"remove\"\nrejects = \"bad\"");
+    fs::create_dir(site.path("bad")).unwrap();
     site.write("secret", PendingFile::ready(&[2, 3]).with(&[7; 24]));
     site.write("other", scan_bytes()).drop_file("scan.raw.toml", SCAN_MANIFEST);
     fs::hard_link(site.path("secret"), site.path("in/x.npy")).unwrap();
     fs::hard_link(site.path("other"), site.path("in/scan.raw")).unwrap();
     let before = (site.identity("secret"), site.identity("other"));
     site.scan("good");
-    assert!(site.sweep().code < 2);
+    site.settle("rejected", 2);
+    assert_eq!(site.names("bad"), [""; 0]);
     assert_eq!(site.names("out"), ["good.npy", "good.raw.toml.done"]);
     assert_eq!((site.identity("secret"), site.identity("other")), before);
 }

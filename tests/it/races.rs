@@ -2,94 +2,210 @@
 //! between any two calls of npyd. What results is an array of one of the states their files were
 //! in, never of a mixture; and nothing that they wrote is lost.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::crash::is_long;
 use crate::support::{
-    Producer, Receipts, Site, can_halt, npy, python, scan_bytes, scan_npy, sweep_halted,
+    Mounted, PendingFile, Producer, Receipts, Site, as_root, can_halt, npy, npy_filling, python,
+    scan_bytes, scan_npy, sweep_halted,
 };
 
 /// The bytes of the drop, more than one window of a copy, and those that are cut off or added.
 const SIZE: usize = 5 << 20;
 const PIECE: usize = 1 << 20;
 
-const MANIFEST: &str = r#"{"dtype": "|u1", "shape": [-1]}"#;
+/// A way to an array, and a drop that goes it.
+#[derive(Clone, Copy)]
+struct Way {
+    file: &'static str,
+    manifest: Option<&'static str>,
+    settings: &'static str,
+    /// The file system that has it, where not all do.
+    kind: Option<&'static str>,
+    /// The bytes of the drop.
+    size: usize,
+    /// How many of them stand before the data, and are room or a pending header.
+    front: usize,
+    /// The length of the array's header.
+    header: usize,
+    /// Whether the array takes the drop's own name.
+    is_beside: bool,
+    /// Whether the producer's file becomes the array, and is its own still.
+    is_in_place: bool,
+    /// In the short form, after one of so many calls.
+    stride: usize,
+}
 
-/// The same of data behind room for the header.
-const MANIFEST_WITH_ROOM: &str = r#"{"dtype": "|u1", "shape": [-1], "reserved": 128}"#;
-const ROOM: usize = 128;
+const COPY: Way = Way {
+    file: "scan.raw",
+    manifest: Some(r#"{"dtype": "|u1", "shape": [-1]}"#),
+    settings: "source = \"remove\"\nreaders = \"any\"",
+    kind: None,
+    size: SIZE,
+    front: 0,
+    header: 128,
+    is_beside: false,
+    is_in_place: false,
+    stride: 1,
+};
+
+const IN_PLACE: Way = Way {
+    manifest: Some(r#"{"dtype": "|u1", "shape": [-1], "reserved": 128}"#),
+    front: 128,
+    is_in_place: true,
+    stride: 2,
+    ..COPY
+};
+
+/// A pending header that is not one that every reader takes.
+const BESIDE: Way =
+    Way { file: "scan.npy", manifest: None, front: 256, is_beside: true, stride: 2, ..COPY };
+
+const REFLINK: Way =
+    Way { settings: "source = \"remove\"", kind: Some("xfs"), header: 4096, stride: 4, ..COPY };
+
+const INSERT: Way =
+    Way { kind: Some("ext4"), size: 16 << 20, is_in_place: true, stride: 12, ..REFLINK };
+
+impl Way {
+    /// The drop, with these data.
+    fn drop_of(&self, data: &[u8]) -> Vec<u8> {
+        if self.is_beside {
+            let data_offset = self.front;
+            let file = PendingFile { descr: "'|u1'", data_offset, ..PendingFile::ready(&[-1]) };
+            return file.with(data);
+        }
+        [&vec![0; self.front], data].concat()
+    }
+
+    /// The array of these data.
+    fn array_of(&self, data: &[u8]) -> Vec<u8> {
+        let header = npy_filling("'|u1'", false, &[data.len() as u64], self.header);
+        [&header, data].concat()
+    }
+
+    fn array(&self) -> &'static str {
+        if self.is_beside { "in/scan.npy" } else { "out/scan.npy" }
+    }
+
+    /// A site with nothing dropped yet. What is to be on a file system of its own is in a directory
+    /// there.
+    fn site(&self, on: Option<&Mounted>) -> Site {
+        let site = Site::new();
+        let config = site.configuration("state", self.settings).replace("200ms", "20ms");
+        let is_kept = |line: &&str| !self.is_beside || !line.starts_with("output");
+        let lines: Vec<_> = config.lines().filter(is_kept).collect();
+        site.write("npyd.toml", lines.join("\n"));
+        for name in ["in", "out"] {
+            if let Some(there) = on.map(|on| on.at().join(name)) {
+                let _ = fs::remove_dir_all(&there); // of the last one, if there was one
+                fs::create_dir(&there).unwrap();
+                fs::remove_dir(site.path(name)).unwrap();
+                symlink(there, site.path(name)).unwrap();
+            }
+        }
+        site
+    }
+}
 
 /// A producer's misbehavior, and what may come of it.
 struct Race {
-    /// Its command, with `IN` for the drop directory.
+    way: Way,
+    /// Its command, with `IN` for the drop directory and `FILE` for the drop.
     command: String,
-    /// What the drop's file holds before and afterwards.
+    /// What the drop's data are before and afterwards.
     before: Vec<u8>,
     after: Vec<u8>,
-    /// Where that file is afterwards.
-    name: &'static str,
-    manifest: &'static str,
+    /// Whether afterwards it is nothing but data.
+    is_bare: bool,
+    /// Where it is afterwards.
+    name: Option<&'static str>,
     /// Whether what it holds last must be in that file or the array.
     lasts: bool,
 }
 
 impl Race {
-    /// Of a file full of ones that then holds `after`.
-    fn new(command: String, after: Vec<u8>) -> Self {
-        let (name, manifest) = ("in/scan.raw", MANIFEST);
-        Self { command, before: vec![1; SIZE], after, name, manifest, lasts: true }
-    }
-
-    /// The same with room for the header, which is written in place.
-    fn in_place(self) -> Self {
-        Self { manifest: MANIFEST_WITH_ROOM, ..self }
+    /// Of data full of ones that then are `after`.
+    fn new(way: Way, command: impl Into<String>, after: Vec<u8>) -> Self {
+        let before = vec![1; way.size - way.front];
+        let command = command.into();
+        Self { way, command, before, after, is_bare: false, name: None, lasts: true }
     }
 
     /// Has the command done after each call of a sweep in turn, and judges what has become of the
     /// drop after another sweep.
     fn run(&self) {
         let Some(python) = python() else { return };
-        if !can_halt() {
+        if !can_halt() || self.way.kind.is_some() && !as_root() {
             return;
         }
+        let ground = Site::new();
+        let mount = |kind| Mounted::image(&ground, "fs", kind, 400, &[]);
+        let mounted = self.way.kind.map(mount);
+        if matches!(mounted, Some(None)) {
+            return;
+        }
+        let stride = if is_long() { 1 } else { self.way.stride };
         let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
         let mut calls = 0;
-        loop {
-            let site = Site::new();
-            let config = site.configuration("state", "source = \"remove\"");
-            site.write("npyd.toml", config.replace("200ms", "20ms"));
-            site.drop_file("scan.raw", &self.before).drop_file("scan.raw.json", self.manifest);
-            let command = self.command.replace("IN", site.path("in").to_str().unwrap());
-            let files = ["in", "out", "in/scan.raw", "in/scan.raw.json"];
-            let inode = site.inode("in/scan.raw");
-            let halted = sweep_halted(&site, &files, calls, || {
-                producer.begin(&command, || waits_for_a_lease(inode));
-            });
-            let done = halted && producer.hear() == "ok";
-            site.sweep();
-            self.judge(&site, done, &format!("`{}` after call {calls}", self.command));
-            if !halted {
-                break;
-            }
-            calls += 1;
+        while self.happens_after(calls, &mut producer, mounted.as_ref().and_then(Option::as_ref)) {
+            calls += stride;
         }
-        println!("`{}` after each of {calls} calls", self.command);
+        println!("`{}` after one in {stride} of {calls} calls", self.command);
         assert!(calls > 20, "only {calls} calls were seen");
     }
 
+    /// `false` where there were not so many calls.
+    fn happens_after(&self, call: usize, producer: &mut Producer, on: Option<&Mounted>) -> bool {
+        let site = self.way.site(on);
+        let file = format!("in/{}", self.way.file);
+        let manifest = format!("{file}.json");
+        site.write(&file, self.way.drop_of(&self.before));
+        if let Some(text) = self.way.manifest {
+            site.write(&manifest, text);
+        }
+        let command = self.command.replace("FILE", &format!("IN/{}", self.way.file));
+        let command = command.replace("IN", site.path("in").to_str().unwrap());
+        let inode = site.inode(&file);
+        let mut begun = false;
+        let halted = sweep_halted(&site, &["in", "out", &file, &manifest], call, || {
+            // What is done to an array that has the name by now is no affair of npyd's.
+            begun = !self.way.is_beside || !site.has(&file) || site.inode(&file) == inode;
+            if begun {
+                producer.begin(&command, || waits_for_a_lease(inode));
+            }
+        });
+        let done = begun && producer.hear() == "ok";
+        site.sweep();
+        self.judge(&site, done, &format!("`{}` after call {call}", self.command));
+        halted
+    }
+
     fn judge(&self, site: &Site, done: bool, case: &str) {
-        let read = |name| site.has(name).then(|| site.read(name));
-        let (array, source) = (read("out/scan.npy"), read(self.name));
+        let way = &self.way;
+        let read = |name: &str| site.has(name).then(|| site.read(name));
+        let last_name = self.name.map_or(format!("in/{}", way.file), str::to_owned);
+        let (array, source) = (read(way.array()), read(&last_name));
+        let after = if self.is_bare { self.after.clone() } else { way.drop_of(&self.after) };
+        let drops = [&(way.drop_of(&self.before), &self.before), &(after, &self.after)];
+        let is_of = |data: &[u8]| array.as_ref().is_some_and(|it| self.is_array(it, data));
         // In place, the header may stand there already.
-        let room = if self.manifest == MANIFEST { 0 } else { ROOM };
-        let is_of =
-            |data: &Vec<u8>| array.as_ref().is_some_and(|it| *it == array_of(&data[room..]));
-        let whole = is_of(&self.before) || is_of(&self.after);
-        assert!(array.is_none() || whole, "{case}: the array is of no state the drop was in");
-        let is_source =
-            |data: &Vec<u8>| source.as_ref().is_some_and(|it| it[room..] == data[room..]);
-        let last = if done { &self.after } else { &self.before };
+        let room = if way.is_in_place { way.front } else { 0 };
+        let is_it = |found: &Option<Vec<u8>>, drop: &[u8]| {
+            found.as_ref().is_some_and(|it| it.get(room..) == drop.get(room..))
+        };
+        let is_a_state = |(drop, data): &&(Vec<u8>, &Vec<u8>)| {
+            is_of(data) || way.is_beside && is_it(&array, drop)
+        };
+        let whole = array.is_none() || drops.iter().any(is_a_state);
+        assert!(whole, "{case}: the array is of no state the drop was in");
+        let (drop, data) = drops[usize::from(done)];
         let found = || format!("in: {:?}, out: {:?}", site.names("in"), site.names("out"));
-        let lasts = is_of(last) || is_source(last);
+        // What became an array and was replaced then, its producer replaced.
+        let lasts = is_it(&source, drop) || is_of(data) && !(self.is_bare && done);
         assert!(lasts || !self.lasts, "{case}: data are lost, {}", found());
-        if let Some(text) = self.command.strip_prefix("text IN/scan.raw.json ").filter(|_| done) {
+        if let Some(text) = self.command.strip_prefix("text FILE.json ").filter(|_| done) {
             let texts = ["in/scan.raw.json", "out/scan.raw.json.done"].map(read);
             let is_it = |it: &Vec<u8>| it.strip_suffix(b"\n") == Some(text.as_bytes());
             assert!(texts.iter().flatten().any(is_it), "{case}: a text is lost, {}", found());
@@ -97,89 +213,102 @@ impl Race {
         let own = |name: &String| name.starts_with(".npyd-");
         assert!(!site.names("in").iter().chain(&site.names("out")).any(own), "{case}");
     }
+
+    /// Whether this is the array of these data. In place it is the producer's file: the data that
+    /// are in it last may stand behind the header of those that were settled.
+    fn is_array(&self, found: &[u8], data: &[u8]) -> bool {
+        let of = |told: &[u8]| self.way.array_of(told)[..self.way.header].to_vec();
+        let headers = [of(&self.before), of(&self.after)];
+        found == self.way.array_of(data)
+            || self.way.is_in_place
+                && headers.iter().any(|header| found.strip_prefix(&header[..]) == Some(data))
+    }
 }
 
 /// Whether somebody waits until npyd, stopped as it is, gives up its lease on a file.
 fn waits_for_a_lease(inode: u64) -> bool {
-    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let locks = fs::read_to_string("/proc/locks").unwrap();
     locks.lines().any(|lock| lock.contains("BREAKING") && lock.contains(&format!(":{inode} ")))
 }
 
-/// The array of these bytes.
-fn array_of(data: &[u8]) -> Vec<u8> {
-    npy("'|u1'", false, &[data.len() as u64], data)
+fn truncated(way: Way) {
+    let command = format!("truncate FILE {}", way.front + PIECE);
+    Race::new(way, command, vec![1; PIECE]).run();
 }
 
-/// The bytes of the drop, the first of them written over.
-fn overwritten() -> Vec<u8> {
-    [vec![2; PIECE], vec![1; SIZE - PIECE]].concat()
+fn appended_to(way: Way) {
+    let after = [vec![1; way.size - way.front], vec![2; PIECE]].concat();
+    Race::new(way, format!("append FILE {PIECE} 2"), after).run();
 }
 
-#[test]
-fn truncated() {
-    Race::new(format!("truncate IN/scan.raw {PIECE}"), vec![1; PIECE]).run();
+/// Its data are written over, the first of them, by a command.
+fn written_over(way: Way, command: &str) {
+    let after = [vec![2; PIECE], vec![1; way.size - way.front - PIECE]].concat();
+    Race::new(way, format!("{command} FILE {PIECE} 2 {}", way.front), after).run();
 }
 
-#[test]
-fn appended_to() {
-    let after = [vec![1; SIZE], vec![2; PIECE]].concat();
-    Race::new(format!("append IN/scan.raw {PIECE} 2"), after).run();
+fn replaced(way: Way) {
+    let race =
+        Race::new(way, format!("replace FILE {} 2", way.size), vec![2; way.size - way.front]);
+    // By a file without a header.
+    let bare = way.is_beside.then(|| vec![2; way.size]);
+    Race { is_bare: bare.is_some(), after: bare.unwrap_or(race.after), ..race }.run();
 }
 
-#[test]
-fn reopened_and_written_over() {
-    Race::new(format!("overwrite IN/scan.raw {PIECE} 2"), overwritten()).run();
+fn renamed(way: Way) {
+    let race = Race::new(way, "rename FILE IN/other", vec![1; way.size - way.front]);
+    Race { name: Some("in/other"), ..race }.run();
 }
 
-/// The time of the last write may be anything: that of the last change can't be set.
-#[test]
-fn written_over_with_a_forged_time() {
-    Race::new(format!("forge IN/scan.raw {PIECE} 2"), overwritten()).run();
+macro_rules! races {
+    ($($name:ident: $race:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            $race;
+        }
+    )* };
 }
 
-fn replacement() -> Race {
-    Race::new(format!("replace IN/scan.raw {SIZE} 2"), vec![2; SIZE])
-}
-
-fn renaming() -> Race {
-    let command = "rename IN/scan.raw IN/other".to_owned();
-    Race { name: "in/other", ..Race::new(command, vec![1; SIZE]) }
-}
-
-#[test]
-fn replaced() {
-    replacement().run();
-}
-
-#[test]
-fn replaced_while_its_header_is_written() {
-    replacement().in_place().run();
-}
-
-#[test]
-fn renamed() {
-    renaming().run();
-}
-
-#[test]
-fn renamed_while_its_header_is_written() {
-    renaming().in_place().run();
+races! {
+    a_copied_drop_is_truncated: truncated(COPY);
+    a_copied_drop_is_appended_to: appended_to(COPY);
+    a_copied_drop_is_written_over: written_over(COPY, "overwrite");
+    // The time of the last write may be anything: that of the last change can't be set.
+    a_copied_drop_is_written_over_with_a_forged_time: written_over(COPY, "forge");
+    a_copied_drop_is_replaced: replaced(COPY);
+    a_copied_drop_is_renamed: renamed(COPY);
+    in_place_truncated: truncated(IN_PLACE);
+    in_place_appended_to: appended_to(IN_PLACE);
+    in_place_written_over: written_over(IN_PLACE, "overwrite");
+    in_place_written_over_with_a_forged_time: written_over(IN_PLACE, "forge");
+    in_place_replaced: replaced(IN_PLACE);
+    in_place_renamed: renamed(IN_PLACE);
+    under_its_own_name_truncated: truncated(BESIDE);
+    under_its_own_name_appended_to: appended_to(BESIDE);
+    under_its_own_name_written_over: written_over(BESIDE, "overwrite");
+    under_its_own_name_written_over_with_a_forged_time: written_over(BESIDE, "forge");
+    under_its_own_name_replaced: replaced(BESIDE);
+    blocks_shared_appended_to: appended_to(REFLINK);
+    blocks_shared_written_over: written_over(REFLINK, "overwrite");
+    room_made_appended_to: appended_to(INSERT);
+    room_made_written_over: written_over(INSERT, "overwrite");
+    room_made_replaced: replaced(INSERT);
 }
 
 /// What is gone is gone: of it there is the whole array, or nothing.
 #[test]
 fn removed() {
-    Race { lasts: false, ..Race::new("unlink IN/scan.raw".to_owned(), Vec::new()) }.run();
+    Race { lasts: false, ..Race::new(COPY, "unlink FILE", Vec::new()) }.run();
 }
 
 /// The array is what the one manifest says or what the other does, and the text is not lost.
 #[test]
 fn a_manifest_rewritten() {
-    let command = r#"text IN/scan.raw.json {"dtype": "|u1", "shape": [-1], "gain": 2}"#;
-    Race::new(command.to_owned(), vec![1; SIZE]).run();
-    let command = r#"text IN/scan.raw.json {"dtype": "|u1", "shape": [-1], "offset": 4096}"#;
+    let command = r#"text FILE.json {"dtype": "|u1", "shape": [-1], "gain": 2}"#;
+    Race::new(COPY, command, vec![1; SIZE]).run();
+    let command = r#"text FILE.json {"dtype": "|u1", "shape": [-1], "offset": 4096}"#;
     let after = vec![1; SIZE - 4096];
-    Race { lasts: false, ..Race::new(command.to_owned(), after) }.run();
+    Race { lasts: false, ..Race::new(COPY, command, after) }.run();
 }
 
 /// A writable mapping alone, its descriptor closed, is a writer.

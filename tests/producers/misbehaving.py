@@ -1,8 +1,8 @@
 """Does to drops what no producer should: misbehaving.py
 
     write PATH COUNT VALUE     makes a file of COUNT bytes of that value, or writes over it
-    overwrite PATH COUNT VALUE writes over the first bytes of a file that is there
-    forge PATH COUNT VALUE     the same, and gives it its old times back
+    overwrite PATH COUNT VALUE AT   writes over the bytes from AT on of a file that is there
+    forge PATH COUNT VALUE AT  the same, and gives it its old times back
     append PATH COUNT VALUE    opens it again, adds bytes and closes it
     truncate PATH SIZE         cuts it
     text PATH WORD...          writes the words over a text, and a newline
@@ -48,14 +48,15 @@ def write(path, count, value):
         file.write(data(count, value))
 
 
-def overwrite(path, count, value):
+def overwrite(path, count, value, at):
     with open(path, "r+b") as file:
+        file.seek(int(at))
         file.write(data(count, value))
 
 
-def forge(path, count, value):
+def forge(path, count, value, at):
     before = os.stat(path)
-    overwrite(path, count, value)
+    overwrite(path, count, value, at)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 

@@ -70,6 +70,7 @@ fn every_change(happens: Happens) {
         for (route, disposition) in [
             ("copy", Disposition::Archive),
             ("copy-replacing", Disposition::Remove),
+            ("copy-beside", Disposition::Remove),
             ("room", Disposition::Keep),
             ("pending-open", Disposition::Keep),
         ] {

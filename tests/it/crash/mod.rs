@@ -29,7 +29,7 @@ use std::{env, io, thread};
 use trial::Violation;
 
 /// Whether the long forms are asked for.
-fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     env::var("NPYD_TEST_LONG").as_deref() == Ok("1")
 }
 

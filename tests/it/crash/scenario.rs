@@ -47,6 +47,9 @@ enum Front {
     Abandoned,
     /// Nothing, and the data are in two files.
     Parts,
+    /// The same of a page, spelled by its producer so that what would have to change crosses a
+    /// sector.
+    Sprawling,
 }
 
 /// What becomes of a file that has the array's name before.
@@ -113,6 +116,16 @@ const PENDING: Route = Route {
     ..ROOM
 };
 
+/// Takes its own source's name.
+const SPRAWLING: Route = Route {
+    name: "copy-beside",
+    file: "scan.npy",
+    front: Front::Sprawling,
+    beside: true,
+    dispositions: &[Remove],
+    ..BARE
+};
+
 /// Every way there is. One that a file system does not have yet is a line more.
 pub(super) const ROUTES: &[Route] = &[
     BARE,
@@ -159,6 +172,7 @@ pub(super) const ROUTES: &[Route] = &[
     },
     PENDING,
     Route { name: "pending-beside", beside: true, ..PENDING },
+    SPRAWLING,
     Route { name: "pending-open", file: "scan.npy.pending", front: Front::Pending(-1), ..PENDING },
     // The dict is rewritten under the final name.
     Route {
@@ -202,6 +216,14 @@ pub(super) const ROUTES: &[Route] = &[
         settings: "",
         kinds: &["xfs", "btrfs"],
         ..BARE
+    },
+    Route {
+        name: "reflink-beside",
+        told: "reflink",
+        header_len: 4096,
+        settings: "",
+        kinds: &["xfs", "btrfs"],
+        ..SPRAWLING
     },
     Route {
         name: "insert-range",
@@ -308,6 +330,7 @@ impl Scenario {
             Front::Nothing | Front::Parts => (Vec::new(), &[][..]),
             Front::Room(len, _) => (vec![0; *len], &[][..]),
             Front::Pending(first) => (PendingFile::ready(&[*first, 3]).with(&[]), &[][..]),
+            Front::Sprawling => (self.sprawling_header(), &[][..]),
             Front::Abandoned => (PendingFile::writing(&[-1, 3]).with(&[]), &[7; 5][..]),
         };
         let raw = [&head, data, tail].concat();
@@ -329,6 +352,15 @@ impl Scenario {
                 _ => vec![(file, raw)],
             },
         }
+    }
+
+    /// A pending header whose blanks stand between its first brace and its first key, not at its
+    /// end.
+    fn sprawling_header(&self) -> Vec<u8> {
+        let shape = [i64::from(self.route.records), 3];
+        let mut head = PendingFile { data_offset: 4096, ..PendingFile::ready(&shape) }.with(&[]);
+        head[11..4095].rotate_right(1000);
+        head
     }
 
     /// The directory of the arrays.
@@ -355,7 +387,7 @@ impl Scenario {
                      endian: little\ndata file: LIST 2\nscan.raw\nrest.raw\n"
                 ),
             )),
-            Front::Pending(_) | Front::Abandoned => None,
+            Front::Pending(_) | Front::Abandoned | Front::Sprawling => None,
         }
     }
 
@@ -371,9 +403,9 @@ impl Scenario {
 
     /// All files there must be in the end, by their paths, and nothing else but metadata.
     pub(super) fn end(&self) -> BTreeMap<String, Vec<u8>> {
-        let in_place = self.route.told == "in-place";
+        let becomes_the_array = self.route.told == "in-place" || self.route.beside;
         let source_at = match self.disposition {
-            _ if in_place => None,
+            _ if becomes_the_array => None,
             Keep => Some("in"),
             Remove => None,
             Archive => Some("archive"),

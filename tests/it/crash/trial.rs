@@ -348,7 +348,10 @@ impl Drop {
             let data = self.data_offset..;
             let is_whole =
                 |it: &Vec<u8>| it.len() == raw.len() && it[data.clone()] == raw[data.clone()];
+            // What takes its own source's name has the private one before.
+            let has_array = at(format!(".npyd-taken-{file}")) == Some(&self.array);
             names.filter_map(at).any(is_whole)
+                || has_array
                 || at(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, raw))
         })
     }

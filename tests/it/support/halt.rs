@@ -7,9 +7,11 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::{Site, left_out};
 
-/// The calls by which npyd looks at drops, takes them and names arrays; between these the world
-/// may change.
-const CALLS: &str = "openat2,flock,statx,pread64,linkat,renameat,renameat2,unlinkat";
+/// The calls by which npyd looks at drops, writes to them, takes them and names arrays; between
+/// these the world may change.
+const CALLS: &str = "openat,openat2,flock,fcntl,statx,pread64,pwrite64,fsync,fdatasync,\
+                     sync_file_range,fallocate,ioctl,fsetxattr,ftruncate,linkat,renameat,renameat2,\
+                     unlinkat";
 
 /// A sweep that is ended where its test fails.
 struct Halting(Child);
