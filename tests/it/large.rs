@@ -3,6 +3,9 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+
+use rustix::process::Signal;
 
 use crate::support::{Site, left_out, npy_header};
 
@@ -36,8 +39,9 @@ fn unnamed_outputs(site: &Site, pid: u32) -> usize {
     targets.filter(|target| target.to_str().is_some_and(is_unnamed)).count()
 }
 
-/// SIGTERM in the middle of a copy: the source is whole, there is no array and no trace of one;
-/// after a restart it is finished.
+/// SIGTERM in the middle of a copy, the signal by which a service manager's watchdog ends what
+/// hangs, and SIGKILL: the source is whole, there is no array and no trace of one; after a restart
+/// it is finished.
 #[test]
 fn ended_in_the_middle_of_a_copy() {
     let site = Site::with("source = \"remove\"");
@@ -52,16 +56,20 @@ fn ended_in_the_middle_of_a_copy() {
     site.drop_file("scan.raw.toml", MANIFEST);
     let before = site.identity("in/scan.raw");
 
-    let mut daemon = site.daemon();
-    let pid = daemon.pid();
-    daemon.wait_for("a copy", || {
-        assert!(!site.has("out/scan.npy"), "the copy ended before it could be interrupted");
-        unnamed_outputs(&site, pid) > 0
-    });
-    assert!(daemon.stop().success());
-    assert_eq!(site.names("out"), [""; 0]);
-    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
-    assert_eq!(site.identity("in/scan.raw"), before);
+    for signal in [Signal::TERM, Signal::ABORT, Signal::KILL] {
+        let mut daemon = site.daemon();
+        let pid = daemon.pid();
+        daemon.wait_for("a copy", || {
+            assert!(!site.has("out/scan.npy"), "the copy ended before it could be interrupted");
+            unnamed_outputs(&site, pid) > 0
+        });
+        let ended = daemon.end(signal);
+        let expected = (signal != Signal::TERM).then_some(signal.as_raw());
+        assert_eq!((ended.signal(), ended.success()), (expected, expected.is_none()));
+        assert_eq!(site.names("out"), [""; 0], "{signal:?}");
+        assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"], "{signal:?}");
+        assert_eq!(site.identity("in/scan.raw"), before, "{signal:?}");
+    }
 
     let mut daemon = site.daemon();
     daemon.wait_for_file("out/scan.npy");
