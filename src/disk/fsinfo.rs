@@ -35,6 +35,13 @@ impl FsInfo {
         ["nfs", "cifs", "smb", "smb2"].contains(&self.kind.as_str())
     }
 
+    /// Whether a crash can't leave a moved file its old name beside the new one, where only the
+    /// directory of the new one was synced.
+    #[must_use]
+    pub fn renames_in_one_step(&self) -> bool {
+        ["ext4", "xfs", "tmpfs"].contains(&self.kind.as_str())
+    }
+
     /// Whether room can be made at the front of a file here, and a crash in the middle be mended.
     #[must_use]
     pub fn may_insert(&self) -> bool {

@@ -212,6 +212,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
         Err(error) if error.is_missing() => return Ok(()),
         opened => opened?,
     };
+    disk::tidy(&from)?; // a file that a retry was just moving when it was ended has its name again
     let to = Dir::open_below(&inbox.path, parent)?;
     let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     for name in [sidecar, Some(data)].into_iter().flatten() {
@@ -249,6 +250,9 @@ fn move_away(
     to_dir: &Dir,
     to: &FileName,
 ) -> disk::Result<bool> {
+    if !disk::fs_info(from)?.renames_in_one_step() {
+        file.sync_all()?; // of a file that its log knows, btrfs logs the loss of the old name, too
+    }
     for number in numbered(to.as_str()) {
         match from.move_if_same(name.as_ref(), file, to_dir, &number, false)? {
             Moved::Moved => return Ok(true),

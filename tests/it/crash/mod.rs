@@ -5,10 +5,12 @@
 //! All of it is tried where `NPYD_TEST_LONG=1` (`tests/run --long`); otherwise what fits into
 //! minutes, and each test says how much that was.
 
+mod amid;
 mod aside;
 mod block_log;
 mod broken;
 mod errors;
+mod extents;
 mod ground;
 mod links;
 mod npyd;

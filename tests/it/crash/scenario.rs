@@ -177,19 +177,25 @@ pub(super) struct Scenario {
     /// Whether the producer made its drop durable. Of one that did not, a power cut may leave
     /// nothing; but neither a wrong array.
     pub(super) synced: bool,
+    /// Of how many bytes the pieces are in which the data file lies on the disk; `None`: in as few
+    /// as its file system likes.
+    pub(super) piece: Option<u64>,
 }
 
 impl Scenario {
     /// Every one on a file system. The ledger lies along where the source is kept: then it alone
-    /// tells that the work is done.
+    /// tells that the work is done; and where its directory has the note of what would have to be
+    /// undone.
     pub(super) fn on(kind: &str) -> Vec<Self> {
         let mut scenarios = Vec::new();
         for route in ROUTES.iter().filter(|route| route.kinds.contains(&kind)) {
             for &disposition in route.dispositions {
                 let scenario = Self::of(route.name, disposition);
                 scenarios.push(scenario);
-                if disposition == Keep {
+                if disposition == Keep || scenario.is_noted() {
                     scenarios.push(Self { ledger_along: true, ..scenario });
+                }
+                if disposition == Keep {
                     scenarios.push(Self { synced: false, ..scenario });
                 }
             }
@@ -200,7 +206,17 @@ impl Scenario {
     /// One, its drop durable and its ledger elsewhere.
     pub(super) fn of(route: &str, disposition: Disposition) -> Self {
         let route = ROUTES.iter().find(|it| it.name == route).unwrap();
-        Self { route, disposition, ledger_along: false, synced: true }
+        Self { route, disposition, ledger_along: false, synced: true, piece: None }
+    }
+
+    /// Whether npyd notes down what it does, to undo it after a crash.
+    pub(super) fn is_noted(&self) -> bool {
+        self.route.told == "insert-range"
+    }
+
+    /// Whether the array is a file of its own.
+    pub(super) fn makes_a_file(&self) -> bool {
+        ["copy", "reflink"].contains(&self.route.told)
     }
 
     fn data(&self) -> &'static [u8] {

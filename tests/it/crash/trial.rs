@@ -9,7 +9,7 @@ use std::process::Command;
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::volume::{Memory, Volume};
-use super::{no_stranger, start};
+use super::{extents, no_stranger, start};
 
 /// What npyd promised and did not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,8 +117,13 @@ impl<'a> Trial<'a> {
     /// As a producer does that maps its file, and syncs it only while it is still empty.
     fn drop_data(&self, volume: &Volume) {
         let (path, raw) = (self.source(), self.scenario.raw());
-        fs::write(&path, vec![0; raw.len()]).unwrap();
+        let (file, len) = (File::create_new(&path).unwrap(), raw.len() as u64);
+        if let Some(piece) = self.scenario.piece {
+            extents::allocate_in_pieces(&file, &self.root.join("in/between"), len, piece);
+        }
+        file.write_all_at(&vec![0; raw.len()], 0).unwrap();
         volume.sync();
+        drop(file);
         let _alone = no_stranger();
         File::options().write(true).open(&path).unwrap().write_all_at(&raw, 0).unwrap();
     }
@@ -135,6 +140,12 @@ impl<'a> Trial<'a> {
 
     fn source(&self) -> PathBuf {
         self.root.join("in").join(self.scenario.route.file)
+    }
+
+    /// Whether a path, from the root on, is that of the data file, whatever its name is by now.
+    pub(super) fn is_data(&self, path: &str) -> bool {
+        let name = path.strip_prefix("in/").unwrap_or_default();
+        name.contains(self.scenario.route.file) && !name.contains(".toml")
     }
 
     /// The configuration.
@@ -164,6 +175,14 @@ impl<'a> Trial<'a> {
     pub(super) fn sweep(&self) -> Command {
         let mut command = self.npyd.command();
         command.args(["sweep", "--json", "--config"]).arg(self.config());
+        command.stdout(self.log("stdout")).stderr(self.log("stderr"));
+        command
+    }
+
+    /// The command that has all that was refused be tried once more.
+    pub(super) fn retry(&self) -> Command {
+        let mut command = self.npyd.command();
+        command.args(["retry", "--all", "--config"]).arg(self.config());
         command.stdout(self.log("stdout")).stderr(self.log("stderr"));
         command
     }
@@ -261,6 +280,16 @@ impl<'a> Trial<'a> {
             || at(format!(".npyd-insert-{file}")).is_some_and(|it| is_but_for_a_gap(it, &raw))
     }
 
+    /// Whether the room for the header is amid the data: some of them have moved, others have not.
+    pub(super) fn has_room_amid(&self) -> bool {
+        let private = format!("in/.npyd-insert-{}", self.scenario.route.file);
+        let (found, raw) = (fs::read(self.root.join(private)), self.scenario.raw());
+        found.is_ok_and(|found| {
+            let is_longer = [&raw[..], &[0; GAP]].concat();
+            found[..GAP] == raw[..GAP] && found != raw && found != is_longer
+        })
+    }
+
     /// A manifest is never lost, wherever it is by now.
     fn has_manifest(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
         let Some(text) = self.scenario.manifest() else { return true };
@@ -317,13 +346,17 @@ pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// The room for a header, in bytes.
+const GAP: usize = 4096;
+
 /// Whether this is what it was, or the same with a gap of a page somewhere: room for a header that
 /// was still being made.
 fn is_but_for_a_gap(found: &[u8], raw: &[u8]) -> bool {
-    const GAP: usize = 4096;
     let same = found.iter().zip(raw).take_while(|(a, b)| a == b).count();
     let from = same / GAP * GAP;
-    found == raw || found.len() == raw.len() + GAP && found[from + GAP..] == raw[from..]
+    let is_longer = found.len() == raw.len() + GAP;
+    // At first the file only becomes longer.
+    found == raw || is_longer && (same == raw.len() || found[from + GAP..] == raw[from..])
 }
 
 /// Where two files begin to differ.
