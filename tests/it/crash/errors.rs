@@ -8,7 +8,7 @@ use std::thread;
 
 use libc::c_int;
 
-use super::ground::{Ground, on_ground};
+use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::tracee::{Change, Fault, FileId, Tracee};
@@ -330,6 +330,27 @@ fn a_directory_that_could_not_be_synced() {
             assert!(synced.is_some() && synced < first, "{synced:?} {first:?} {next:?}");
             trial.finish().unwrap_or_else(|violation| panic!("{violation}"));
         }
+    });
+}
+
+/// Amid a large copy the disk is waited for: an error then is final for that copy, and another one
+/// is made; so it is, too, after a kill.
+#[test]
+fn a_wait_for_writeback_that_fails() {
+    on_ground("xfs", Npyd::real(), |ground| {
+        let scenario = Scenario::of("copy-behind", Disposition::Remove);
+        let is_wait = |it: &Change| it.call == "sync_file_range";
+        let at = calls(&ground.trial(&scenario)).iter().rposition(is_wait).unwrap();
+        for lasting in [Lasting::Once, Lasting::FromThenOn] {
+            let checked = check(ground, &scenario, (at, BROKEN, lasting), "trial");
+            assert!(checked.unwrap_or_else(|violation| panic!("{violation}")));
+        }
+        let trial = ground.trial(&scenario);
+        let at = changes(&trial).iter().rposition(is_wait).unwrap();
+        let trial = ground.trial(&scenario);
+        assert!(is_wait(&ground.crash(&trial, Crash::Kill, at).unwrap()));
+        let checked = trial.examine(false, true).and_then(|()| trial.finish());
+        checked.unwrap_or_else(|violation| panic!("{violation}"));
     });
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use super::is_long;
 use crate::support::{PendingFile, npy_filling};
 
 /// A way from a drop to its array.
@@ -30,6 +31,13 @@ pub(super) struct Route {
     pub(super) kinds: &'static [&'static str],
     /// The dispositions of the source that it is for.
     pub(super) dispositions: &'static [Disposition],
+}
+
+impl Route {
+    /// Whether it moves so many bytes that few trials of it can be made.
+    pub(super) fn is_largest(&self) -> bool {
+        self.records == RECORDS_MAX
+    }
 }
 
 /// What stands before the data in the data file.
@@ -106,6 +114,14 @@ pub(super) const ROUTES: &[Route] = &[
         dispositions: &[Remove],
         ..BARE
     },
+    // So large that the disk is waited for amid the copy; there is room for it on one of them.
+    Route {
+        name: "copy-behind",
+        records: RECORDS_MAX,
+        kinds: &["xfs"],
+        dispositions: &[Remove],
+        ..BARE
+    },
     ROOM,
     Route { name: "room-of-a-page", front: Front::Room(4096, true), header_len: 4096, ..ROOM },
     PENDING,
@@ -137,7 +153,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         name: "insert-range",
         told: "insert-range",
-        records: RECORDS_MAX,
+        records: RECORDS_INSERTING,
         header_len: 4096,
         settings: "",
         kinds: &["ext4", "xfs-without-reflink"],
@@ -149,8 +165,11 @@ pub(super) const ROUTES: &[Route] = &[
 /// As many as make some pages, and not whole ones.
 const RECORDS: u32 = 4000;
 
-/// The most that a route may ask for.
-const RECORDS_MAX: u32 = 1_400_000;
+/// So many that making room for a header is worth it.
+const RECORDS_INSERTING: u32 = 1_400_000;
+
+/// The most that a route may ask for: more than a copy leaves to the disk.
+const RECORDS_MAX: u32 = 3_100_000;
 
 /// So many records, no byte of them zero and no two pieces alike: what stands elsewhere, or was
 /// never written, is seen.
@@ -183,12 +202,13 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    /// Every one on a file system. The ledger lies along where the source is kept: then it alone
-    /// tells that the work is done; and where its directory has the note of what would have to be
-    /// undone.
+    /// Every one on a file system, the largest only in the long form. The ledger lies along where
+    /// the source is kept: then it alone tells that the work is done; and where its directory has
+    /// the note of what would have to be undone.
     pub(super) fn on(kind: &str) -> Vec<Self> {
         let mut scenarios = Vec::new();
-        for route in ROUTES.iter().filter(|route| route.kinds.contains(&kind)) {
+        let is_here = |it: &&Route| it.kinds.contains(&kind) && (is_long() || !it.is_largest());
+        for route in ROUTES.iter().filter(is_here) {
             for &disposition in route.dispositions {
                 let scenario = Self::of(route.name, disposition);
                 scenarios.push(scenario);

@@ -57,7 +57,8 @@ fn every_pair(kind: &'static str, crash: Crash) {
         let mut tallies = [Tally::default(), Tally::default()];
         let is_to_be = |it: &Scenario| {
             let is_own = kind == "ext4" || it.route.kinds.len() < 3;
-            is_long() || is_own && it.synced && !it.ledger_along
+            let in_sample = is_own && it.synced && !it.ledger_along;
+            (is_long() || in_sample) && !it.route.is_largest()
         };
         for scenario in &Scenario::on(kind) {
             if is_to_be(scenario) {
