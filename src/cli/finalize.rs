@@ -213,7 +213,7 @@ impl Finalize {
         match outlook.map_err(|error| error.to_string())? {
             Outlook::Candidate(candidate) => Ok(*candidate),
             Outlook::Gone => Err("there is no such file".to_owned()),
-            Outlook::NotOurs(why) if why == UNDESCRIBED => {
+            Outlook::NotOurs(why) if why.starts_with(UNDESCRIBED) => {
                 Err(format!("{why}; say what it holds with --dtype and --shape"))
             }
             Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => Err(why),

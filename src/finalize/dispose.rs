@@ -260,6 +260,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
         Err(error) if error.is_missing() => return Ok(()),
         opened => opened?,
     };
+    disk::tidy(&from)?; // a file that a retry was just moving when it was ended has its name again
     let to = Dir::open_below(&inbox.path, parent)?;
     let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     for name in [sidecar, Some(data)].into_iter().flatten() {

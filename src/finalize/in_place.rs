@@ -31,7 +31,7 @@ pub(super) fn write(
     if settled.dump.digest.is_some() {
         // From the first byte of the header on, the digest can't be worked out any more.
         file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
-        file.sync_all()?;
+        file.sync_all().map_err(lost)?;
     }
     describe()?;
     for write in writes {

@@ -14,7 +14,7 @@ use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
-use crate::recognize::{Dump, FileName, from_header};
+use crate::recognize::{Dump, FileName, from_header, manifest};
 
 use description::{Description, Meant, Says, may_be_described_by, may_describe};
 
@@ -228,7 +228,7 @@ impl<'a> Place<'a> {
         if let Some(reason) = refused {
             return self.candidate(data, claim, |_, _| Ok(Some(Err(reason))));
         }
-        self.candidate(data, claim, |raw, says| {
+        let outlook = self.candidate(data, claim, |raw, says| {
             let own = own_header(&raw.name, &raw.file, &raw.stat)?;
             Ok(match (says, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(
@@ -247,7 +247,28 @@ impl<'a> Place<'a> {
                         .map(|found| found.dump(&raw.name))
                 }
             })
+        })?;
+        Ok(match outlook {
+            Outlook::NotOurs(why) if why == UNDESCRIBED => {
+                Outlook::NotOurs(why + &self.too_large(data)?)
+            }
+            outlook => outlook,
         })
+    }
+
+    /// What else is to be said where only a text that is too large could describe a data file.
+    fn too_large(&self, data: &Path) -> disk::Result<String> {
+        for path in may_be_described_by(data) {
+            let size = self.dir.stat(&path)?.map_or(0, |stat| stat.size);
+            let name = path.file_name().unwrap_or_default().display();
+            if size > manifest::SIZE_MAX && manifest::is_manifest_name(&name.to_string()) {
+                let most = manifest::SIZE_MAX;
+                return Ok(format!(
+                    "; `{name}` has {size} bytes, and a manifest {most} at the most"
+                ));
+            }
+        }
+        Ok(String::new())
     }
 
     /// What an instrument's sidecar makes of a data file, with what only the files tell.

@@ -51,7 +51,9 @@ pub(crate) fn in_plain_words(message: &str) -> String {
     }
     match message {
         "duplicate key" => "the key is there twice: remove one".to_owned(),
-        "recursion limit exceeded" => "it is nested too deep".to_owned(),
+        "recursion limit exceeded" | "cannot recurse further; max recursion depth met" => {
+            "it is nested too deep".to_owned()
+        }
         other => other.to_owned(),
     }
 }

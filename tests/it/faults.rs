@@ -56,22 +56,13 @@ fn no_descriptors_left() {
     assert!(site.history().of_event("rejected").is_empty());
 }
 
-/// Sweeps with so little of a resource; `--nofile=9` and the like.
-fn sweep_within(site: &Site, limit: &str) -> Outcome {
-    let npyd = site.command();
-    let mut limited = Command::new("prlimit");
-    limited.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.args([limit, "--"]).arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
-    Outcome::of(limited.arg(site.path("npyd.toml")))
-}
-
 /// Sweeps with little of a resource, then with ever more until that is enough; in the end there is
 /// the array, and before that its source. Returns how many sweeps had too little.
 fn sweep_with_ever_more(limits: impl Iterator<Item = String>, check: fn(&Outcome)) -> usize {
     let site = Site::with("source = \"remove\"");
     site.scan("scan");
     for (too_little, limit) in limits.enumerate() {
-        let outcome = sweep_within(&site, &limit);
+        let outcome = site.sweep_within(&limit);
         if site.has("in/scan.raw") {
             assert!(!site.has("out/scan.npy") || site.read("out/scan.npy") == scan_npy());
             assert_eq!(site.read("in/scan.raw"), scan_bytes(), "{outcome}");

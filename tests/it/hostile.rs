@@ -6,7 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+use crate::support::{
+    PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy, wait_until,
+};
 
 /// Asserts that a sweep publishes nothing of `secret`, which stays as it is.
 #[track_caller]
@@ -190,20 +192,43 @@ fn two_manifests_for_one_file() {
     assert_eq!(site.names("out"), [""; 0]);
 }
 
-/// Texts that are too large or too deep to be a manifest are refused before they do harm.
+/// Texts that are too deep to be a manifest are refused with line and reason; one that is too large
+/// is not even read.
 #[test]
 fn manifests_that_are_bombs() {
+    // Far less than the large one has.
+    const LIMIT: &str = "--as=536870912";
     let site = Site::new();
     let deep = "[".repeat(200_000);
-    let large = format!("{SCAN_MANIFEST}note = '{}'\n", "x".repeat(64 << 20));
     for (name, text) in [
-        ("deep.raw.json", &deep),
+        ("deep.raw.json", &format!("{{\"a\": {deep}")),
         ("nested.raw.toml", &format!("a = {deep}")),
-        ("large.raw.toml", &large),
+        ("large.raw.toml", &format!("{SCAN_MANIFEST}# ")),
     ] {
         let stem = name.split('.').next().unwrap();
         site.drop_file(&format!("{stem}.raw"), scan_bytes()).drop_file(name, text);
     }
+    let large = fs::File::options().write(true).open(site.path("in/large.raw.toml")).unwrap();
+    large.set_len(8 << 30).unwrap();
+    drop(large);
+    let mut outcome = site.sweep_within(LIMIT);
+    wait_until("two rejections", String::new, || {
+        let found = outcome.json().of_event("rejected").len();
+        if found == 0 {
+            outcome = site.sweep_within(LIMIT);
+        }
+        found == 2
+    });
+    let receipts = outcome.expect_code(1).json();
+    for (source, manifest) in [("deep.raw", "deep.raw.json"), ("nested.raw", "nested.raw.toml")] {
+        let reason = receipts.of_source(source)["reason"].as_str().unwrap().to_owned();
+        for word in [manifest, "line 1", "nested too deep"] {
+            assert!(reason.contains(word), "{reason}");
+        }
+    }
+    let large = site.path("in/large.raw");
+    let told = site.npyd(&["explain", large.to_str().unwrap()]).expect_code(0);
+    told.expect_words(&["large.raw.toml", "a manifest 1048576 at the most"]);
     assert_left_alone(&site, "in/large.raw");
 }
 

@@ -5,10 +5,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::crash::is_long;
 use crate::support::{
-    Mounted, PendingFile, Producer, Receipts, Site, as_root, can_halt, npy, npy_filling, python,
-    scan_bytes, scan_npy, sweep_halted,
+    Mounted, PendingFile, Producer, Receipts, Site, as_root, can_halt, is_long, npy, npy_filling,
+    python, scan_bytes, scan_npy, sweep_halted,
 };
 
 /// The bytes of the drop, more than one window of a copy, and those that are cut off or added.

@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 
+use super::errors::{calls, sweep_with, ways_of};
 use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
+use super::tracee::{Fault, Tracee};
 use super::trial::{Broken, Trial, Violation, files_below};
 use super::volume::Cut;
 use super::{Tally, start};
+
+/// To the same file system, and to another.
+const ROUTES: [&str; 2] = ["copy", "archive-elsewhere"];
 
 /// A manifest that no data can satisfy.
 const MANIFEST: &str = "dtype = '|u1'\nshape = [7]\ndigest = 'crc32c:00000000'\noffset = 3\n";
@@ -68,7 +73,7 @@ fn finish(trial: &Trial<'_>, scenario: &Scenario, between: bool) -> Result<(), V
 fn every_point(crash: Crash) {
     let tally = on_ground("ext4", Npyd::real(), |ground| {
         let mut tally = Tally::default();
-        for route in ["copy", "archive-elsewhere"] {
+        for route in ROUTES {
             let scenario = Scenario::of(route, Disposition::Archive);
             let points = changes(&refused(ground, &scenario)).len() + 1;
             for point in 0..points {
@@ -104,4 +109,113 @@ fn cut() {
 #[test]
 fn cut_with_its_journal_written() {
     every_point(Crash::Power(Cut::KeepsMetadata));
+}
+
+/// Each call that fails leaves what a crash there would leave, and the next sweep goes on.
+#[test]
+fn failing() {
+    let tally = on_ground("ext4", Npyd::real(), |ground| {
+        let mut tally = Tally::default();
+        for (number, route) in ROUTES.into_iter().enumerate() {
+            let scenario = Scenario::of(route, Disposition::Archive);
+            let (ways, of) = ways_of(&calls(&refused(ground, &scenario)), number, |_| 1);
+            for (at, fault, lasting) in ways {
+                let trial = refused(ground, &scenario);
+                let met = match sweep_with(&trial, at, fault, lasting) {
+                    Ok(Some(met)) => met,
+                    Ok(None) => continue,
+                    Err(violation) => {
+                        tally.violations.push(violation);
+                        continue;
+                    }
+                };
+                let checked = met
+                    .ended_well(&trial)
+                    .and_then(|()| examine(&trial, &scenario))
+                    .and_then(|_| finish(&trial, &scenario, true));
+                let of = format!("{route}, {fault:?} {lasting:?} at {}", met.first);
+                tally.violations.extend(checked.err().map(|it| it.of(&of)));
+                tally.tried += 1;
+            }
+            tally.of += of;
+        }
+        tally
+    });
+    if let Some(tally) = tally {
+        tally.report("errors");
+    }
+}
+
+/// What happens to a retry.
+#[derive(Debug, Clone, Copy)]
+enum Happens {
+    Kill,
+    Error,
+}
+
+/// A retry to which something happens at change number `at`; `false`: there is no such change.
+fn retry_until(trial: &Trial<'_>, happens: Happens, at: usize) -> bool {
+    let mut tracee = Tracee::spawn(&mut trial.retry(), trial.roots());
+    for _ in 0..at {
+        tracee.next_change();
+    }
+    if tracee.next_change().is_none() {
+        return false;
+    }
+    match happens {
+        Happens::Kill => tracee.kill(),
+        Happens::Error => {
+            tracee.inject(Fault::Error(libc::EIO));
+            while tracee.next_change().is_some() {}
+        }
+    }
+    true
+}
+
+/// Both files are where they were dropped, and only there.
+fn is_back(trial: &Trial<'_>, scenario: &Scenario) -> Result<(), Violation> {
+    let found = examine(trial, scenario)?;
+    let files: Vec<_> = found.keys().filter(|path| !path.contains(".rejected.")).collect();
+    if files == ["in/scan.raw", "in/scan.raw.toml"] {
+        return Ok(());
+    }
+    Err(Violation::new(Broken::Unfinished, format!("{files:?}\n{}", trial.printed())))
+}
+
+/// A retry that was ended or met an error loses nothing, and another one brings the drop back.
+fn retried(happens: Happens) {
+    let tally = on_ground("ext4", Npyd::real(), |ground| {
+        let mut tally = Tally::default();
+        for route in ROUTES {
+            let scenario = Scenario::of(route, Disposition::Archive);
+            for at in 0.. {
+                let trial = refused(ground, &scenario);
+                start(&mut trial.sweep()).wait().unwrap();
+                if !retry_until(&trial, happens, at) {
+                    break;
+                }
+                let checked = examine(&trial, &scenario).and_then(|_| {
+                    start(&mut trial.retry()).wait().unwrap();
+                    is_back(&trial, &scenario)
+                });
+                let of = format!("{route}, {happens:?} at change {at}");
+                tally.violations.extend(checked.err().map(|it| it.of(&of)));
+                tally.tried += 1;
+            }
+        }
+        Tally { of: tally.tried, ..tally }
+    });
+    if let Some(tally) = tally {
+        tally.report("changes of a retry");
+    }
+}
+
+#[test]
+fn killed_on_the_way_back() {
+    retried(Happens::Kill);
+}
+
+#[test]
+fn failing_on_the_way_back() {
+    retried(Happens::Error);
 }

@@ -8,7 +8,7 @@ use std::thread;
 
 use libc::c_int;
 
-use super::ground::{Ground, on_ground};
+use super::ground::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::tracee::{Change, Fault, FileId, Tracee};
@@ -29,7 +29,7 @@ const RUNS_MAX: usize = 5;
 
 /// How long a fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lasting {
+pub(super) enum Lasting {
     Once,
     FromThenOn,
 }
@@ -78,17 +78,19 @@ fn is_nothing(fault: Fault) -> bool {
 }
 
 /// What became of a sweep in which calls failed.
-struct Met {
+pub(super) struct Met {
     /// The first call that did.
-    first: Change,
+    pub(super) first: Change,
     fault: Fault,
     /// The files that could not be synced.
     unsynced: Vec<(String, Option<FileId>)>,
+    /// Whether the data could not be synced before a header was written to their file.
+    has_lost_data: bool,
     ended: Option<ExitStatus>,
 }
 
 /// Sweeps while call number `at` fails; `None` where this run made no such call.
-fn sweep_with(
+pub(super) fn sweep_with(
     trial: &Trial<'_>,
     at: usize,
     fault: Fault,
@@ -96,6 +98,7 @@ fn sweep_with(
 ) -> Result<Option<Met>, Violation> {
     let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.roots());
     let (mut first, mut number, mut faults, mut unsynced) = (None, 0, 0, Vec::new());
+    let (mut has_header, mut has_lost_data) = (false, false);
     while let Some(change) = tracee.next_change() {
         let lasts = lasting == Lasting::FromThenOn && (faults < A_WHILE || !is_nothing(fault));
         let now = number == at || number > at && lasts;
@@ -103,21 +106,25 @@ fn sweep_with(
             tracee.inject(fault);
             if change.call.contains("sync") && fault != SIGNAL {
                 unsynced.push((change.path.clone(), change.file));
+                has_lost_data |= trial.is_data(&change.path) && !has_header;
             }
             first.get_or_insert(change);
             faults += 1;
+        } else {
+            has_header |= change.call == "pwrite64" && trial.is_data(&change.path);
         }
         if faults > FAULTS_MAX {
             return Err(Violation::new(Broken::Unfinished, "it never gave up"));
         }
         number += 1;
     }
-    Ok(first.map(|first| Met { first, fault, unsynced, ended: tracee.ended() }))
+    let ended = tracee.ended();
+    Ok(first.map(|first| Met { first, fault, unsynced, has_lost_data, ended }))
 }
 
 impl Met {
     /// It ended by itself, in one of the ways that are documented.
-    fn ended_well(&self, trial: &Trial<'_>) -> Result<(), Violation> {
+    pub(super) fn ended_well(&self, trial: &Trial<'_>) -> Result<(), Violation> {
         let code = self.ended.and_then(|status| status.code());
         if matches!(code, Some(0..=2)) {
             return trial.did_not_panic();
@@ -145,10 +152,15 @@ impl Met {
 
     /// An error of a sync is final for the file it was about, and no other error is.
     fn is_judged(&self, trial: &Trial<'_>, scenario: &Scenario) -> Result<(), Violation> {
-        let is_new = ["copy", "reflink"].contains(&scenario.route.told);
+        let is_new = scenario.makes_a_file();
         let is_lost = self.unsynced.iter().any(|(path, _)| path.starts_with("in/"));
         if trial.is_given_up() && (is_new || !is_lost) {
             return Err(Violation::new(Broken::Misjudged, trial.printed()));
+        }
+        if self.has_lost_data && !is_new && !trial.is_given_up() {
+            let account =
+                format!("a header was put before data that may be lost\n{}", trial.printed());
+            return Err(Violation::new(Broken::Misjudged, account));
         }
         let array = FileId::of(&trial.output());
         let believed = self.unsynced.iter().find(|(_, file)| file.is_some() && *file == array);
@@ -160,7 +172,7 @@ impl Met {
 }
 
 /// One way in which a run can fail: at this call, so, and for so long.
-type Way = (usize, Fault, Lasting);
+pub(super) type Way = (usize, Fault, Lasting);
 
 /// One trial: a fault, a look, and the end without it. `false`: the call never came.
 fn check(
@@ -188,7 +200,7 @@ fn check(
 }
 
 /// The calls of a run in which nothing fails.
-fn calls(trial: &Trial<'_>) -> Vec<Change> {
+pub(super) fn calls(trial: &Trial<'_>) -> Vec<Change> {
     let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.roots());
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
@@ -198,9 +210,6 @@ fn scenarios(kind: &str) -> Vec<Scenario> {
     let mut scenarios = Scenario::on(kind);
     let is_own = |it: &Scenario| kind != "xfs-without-reflink" || it.route.kinds.contains(&kind);
     scenarios.retain(|it| it.synced && is_own(it));
-    // Its note is in the state directory.
-    let noted = scenarios.iter().find(|it| it.route.told == "insert-range").copied();
-    scenarios.extend(noted.map(|it| Scenario { ledger_along: true, ..it }));
     scenarios
 }
 
@@ -221,7 +230,7 @@ fn stride_of(kind: &str, scenario: &Scenario, call: &Change) -> usize {
 
 /// The faults that a run of a scenario can meet: those that are tried, and how many there are. In
 /// the short form, a call fails in one way; ways and lasting take turns with the scenarios.
-fn ways_of(
+pub(super) fn ways_of(
     calls: &[Change],
     number: usize,
     stride: impl Fn(&Change) -> usize,
@@ -322,6 +331,27 @@ fn a_directory_that_could_not_be_synced() {
             assert!(synced.is_some() && synced < first, "{synced:?} {first:?} {next:?}");
             trial.finish().unwrap_or_else(|violation| panic!("{violation}"));
         }
+    });
+}
+
+/// Amid a large copy the disk is waited for: an error then is final for that copy, and another one
+/// is made; so it is, too, after a kill.
+#[test]
+fn a_wait_for_writeback_that_fails() {
+    on_ground("xfs", Npyd::real(), |ground| {
+        let scenario = Scenario::of("copy-behind", Disposition::Remove);
+        let is_wait = |it: &Change| it.call == "sync_file_range";
+        let at = calls(&ground.trial(&scenario)).iter().rposition(is_wait).unwrap();
+        for lasting in [Lasting::Once, Lasting::FromThenOn] {
+            let checked = check(ground, &scenario, (at, BROKEN, lasting), "trial");
+            assert!(checked.unwrap_or_else(|violation| panic!("{violation}")));
+        }
+        let trial = ground.trial(&scenario);
+        let at = changes(&trial).iter().rposition(is_wait).unwrap();
+        let trial = ground.trial(&scenario);
+        assert!(is_wait(&ground.crash(&trial, Crash::Kill, at).unwrap()));
+        let checked = trial.examine(true).and_then(|()| trial.finish());
+        checked.unwrap_or_else(|violation| panic!("{violation}"));
     });
 }
 

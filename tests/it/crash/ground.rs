@@ -55,10 +55,7 @@ impl Ground {
         }
         match crash {
             Crash::Kill => {}
-            Crash::Power(cut) => {
-                self.volume.cut(cut);
-                self.elsewhere.cut(cut.elsewhere());
-            }
+            Crash::Power(cut) => self.cut(cut),
             Crash::ReadOnly => {
                 self.volume.turn_read_only();
                 while tracee.next_change().is_some() {}
@@ -66,10 +63,21 @@ impl Ground {
         }
         tracee.kill();
         if crash != Crash::Kill {
-            self.volume.restart();
-            self.elsewhere.restart();
+            self.restart();
         }
         change
+    }
+
+    /// Cuts the power of all of it.
+    pub(super) fn cut(&self, cut: Cut) {
+        self.volume.cut(cut);
+        self.elsewhere.cut(cut.elsewhere());
+    }
+
+    /// Starts all of it anew.
+    pub(super) fn restart(&self) {
+        self.volume.restart();
+        self.elsewhere.restart();
     }
 }
 

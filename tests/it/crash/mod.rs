@@ -5,10 +5,12 @@
 //! All of it is tried where `NPYD_TEST_LONG=1` (`tests/run --long`); otherwise what fits into
 //! minutes, and each test says how much that was.
 
+mod amid;
 mod aside;
 mod block_log;
 mod broken;
 mod errors;
+mod extents;
 mod ground;
 mod links;
 mod npyd;
@@ -24,14 +26,10 @@ mod volume;
 use std::io::Write;
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::{env, io, thread};
+use std::{io, thread};
 
+use crate::support::is_long;
 use trial::Violation;
-
-/// Whether the long forms are asked for.
-pub(crate) fn is_long() -> bool {
-    env::var("NPYD_TEST_LONG").as_deref() == Ok("1")
-}
 
 /// Held while a process is being started or a drop is written: until it has its own program, a
 /// process holds open what was open here, and npyd would see a writer in it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use super::is_long;
 use crate::support::{PendingFile, npy_filling};
 
 /// A way from a drop to its array.
@@ -34,6 +35,13 @@ pub(super) struct Route {
     pub(super) dispositions: &'static [Disposition],
     /// In the short form, of so many points one is tried.
     pub(super) stride: usize,
+}
+
+impl Route {
+    /// Whether it moves so many bytes that few trials of it can be made.
+    pub(super) fn is_largest(&self) -> bool {
+        self.records == RECORDS_MAX
+    }
 }
 
 /// What stands before the data in the data file.
@@ -160,6 +168,14 @@ pub(super) const ROUTES: &[Route] = &[
         dispositions: &[Remove],
         ..BARE
     },
+    // So large that the disk is waited for amid the copy; there is room for it on one of them.
+    Route {
+        name: "copy-behind",
+        records: RECORDS_MAX,
+        kinds: &["xfs"],
+        dispositions: &[Remove],
+        ..BARE
+    },
     ROOM,
     Route { name: "room-of-a-page", front: Front::Room(4096, true), header_len: 4096, ..ROOM },
     Route {
@@ -228,7 +244,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         name: "insert-range",
         told: "insert-range",
-        records: RECORDS_MAX,
+        records: RECORDS_INSERTING,
         header_len: 4096,
         settings: "metadata = \"json\"",
         kinds: &["ext4", "xfs-without-reflink"],
@@ -240,8 +256,11 @@ pub(super) const ROUTES: &[Route] = &[
 /// As many as make some pages, and not whole ones.
 const RECORDS: u32 = 4000;
 
-/// The most that a route may ask for.
-const RECORDS_MAX: u32 = 1_400_000;
+/// So many that making room for a header is worth it.
+const RECORDS_INSERTING: u32 = 1_400_000;
+
+/// The most that a route may ask for: more than a copy leaves to the disk.
+const RECORDS_MAX: u32 = 3_100_000;
 
 /// So many records of a drop, no byte of them zero and no two pieces alike: what stands elsewhere,
 /// or was never written, is seen.
@@ -289,19 +308,26 @@ pub(super) struct Scenario {
     /// Whether the producer made its drop durable. Of one that did not, a power cut may leave
     /// nothing; but neither a wrong array.
     pub(super) synced: bool,
+    /// Of how many bytes the pieces are in which the data file lies on the disk; `None`: in as few
+    /// as its file system likes.
+    pub(super) piece: Option<u64>,
 }
 
 impl Scenario {
-    /// Every one on a file system. The ledger lies along where the source is kept: then it alone
-    /// tells that the work is done.
+    /// Every one on a file system, the largest only in the long form. The ledger lies along where
+    /// the source is kept: then it alone tells that the work is done; and where its directory has
+    /// the note of what would have to be undone.
     pub(super) fn on(kind: &str) -> Vec<Self> {
         let mut scenarios = Vec::new();
-        for route in ROUTES.iter().filter(|route| route.kinds.contains(&kind)) {
+        let is_here = |it: &&Route| it.kinds.contains(&kind) && (is_long() || !it.is_largest());
+        for route in ROUTES.iter().filter(is_here) {
             for &disposition in route.dispositions {
                 let scenario = Self::of(route.name, disposition);
                 scenarios.push(scenario);
-                if disposition == Keep {
+                if disposition == Keep || scenario.is_noted() {
                     scenarios.push(Self { ledger_along: true, ..scenario });
+                }
+                if disposition == Keep {
                     scenarios.push(Self { synced: false, ..scenario });
                 }
             }
@@ -312,7 +338,17 @@ impl Scenario {
     /// One, its drop durable and its ledger elsewhere.
     pub(super) fn of(route: &str, disposition: Disposition) -> Self {
         let route = ROUTES.iter().find(|it| it.name == route).unwrap();
-        Self { route, disposition, ledger_along: false, synced: true }
+        Self { route, disposition, ledger_along: false, synced: true, piece: None }
+    }
+
+    /// Whether npyd notes down what it does, to undo it after a crash.
+    pub(super) fn is_noted(&self) -> bool {
+        self.route.told == "insert-range"
+    }
+
+    /// Whether the array is a file of its own.
+    pub(super) fn makes_a_file(&self) -> bool {
+        ["copy", "reflink"].contains(&self.route.told)
     }
 
     /// Everything that is dropped.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Drop, OLD, Scenario};
 use super::volume::{Memory, Volume};
-use super::{no_stranger, start};
+use super::{extents, no_stranger, start};
 
 /// What npyd promised and did not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,9 +130,13 @@ impl<'a> Trial<'a> {
         let drops = self.scenario.drops();
         let files = || drops.iter().flat_map(|drop| &drop.files);
         for (name, raw) in files() {
-            let path = self.source(name);
+            let (path, len) = (self.source(name), raw.len() as u64);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, vec![0; raw.len()]).unwrap();
+            let file = File::create_new(&path).unwrap();
+            if let Some(piece) = self.scenario.piece {
+                extents::allocate_in_pieces(&file, &self.root.join("in/between"), len, piece);
+            }
+            file.write_all_at(&vec![0; raw.len()], 0).unwrap();
         }
         volume.sync();
         for (name, raw) in files() {
@@ -154,6 +158,12 @@ impl<'a> Trial<'a> {
 
     fn source(&self, name: &str) -> PathBuf {
         self.root.join("in").join(name)
+    }
+
+    /// Whether a path, from the root on, is that of the data file, whatever its name is by now.
+    pub(super) fn is_data(&self, path: &str) -> bool {
+        let name = path.strip_prefix("in/").unwrap_or_default();
+        name.contains(self.scenario.route.file) && !name.contains(".toml")
     }
 
     /// The configuration.
@@ -183,6 +193,14 @@ impl<'a> Trial<'a> {
     pub(super) fn sweep(&self) -> Command {
         let mut command = self.npyd.command();
         command.args(["sweep", "--json", "--config"]).arg(self.config());
+        command.stdout(self.log("stdout")).stderr(self.log("stderr"));
+        command
+    }
+
+    /// The command that has all that was refused be tried once more.
+    pub(super) fn retry(&self) -> Command {
+        let mut command = self.npyd.command();
+        command.args(["retry", "--all", "--config"]).arg(self.config());
         command.stdout(self.log("stdout")).stderr(self.log("stderr"));
         command
     }
@@ -301,6 +319,17 @@ impl<'a> Trial<'a> {
         Err(Violation::new(Broken::WrongArray, format!("{path}: {told}")))
     }
 
+    /// Whether the room for the header is amid the data: some of them have moved, others have not.
+    pub(super) fn has_room_amid(&self) -> bool {
+        let drops = self.scenario.drops();
+        let (name, raw) = &drops[0].files[0];
+        let found = fs::read(self.root.join(format!("in/.npyd-insert-{name}")));
+        found.is_ok_and(|found| {
+            let is_longer = [&raw[..], &[0; GAP]].concat();
+            found[..GAP] == raw[..GAP] && found != *raw && found != is_longer
+        })
+    }
+
     /// Sweeps once more, and then all must be as if nothing had happened.
     pub(super) fn finish(&self) -> Result<(), Violation> {
         let status = start(&mut self.sweep()).wait().unwrap();
@@ -392,13 +421,17 @@ pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// The room for a header, in bytes.
+const GAP: usize = 4096;
+
 /// Whether this is what it was, or the same with a gap of a page somewhere: room for a header that
 /// was still being made.
 fn is_but_for_a_gap(found: &[u8], raw: &[u8]) -> bool {
-    const GAP: usize = 4096;
     let same = found.iter().zip(raw).take_while(|(a, b)| a == b).count();
     let from = same / GAP * GAP;
-    found == raw || found.len() == raw.len() + GAP && found[from + GAP..] == raw[from..]
+    let is_longer = found.len() == raw.len() + GAP;
+    // At first the file only becomes longer.
+    found == raw || is_longer && (same == raw.len() || found[from + GAP..] == raw[from..])
 }
 
 /// Where two files begin to differ.

@@ -46,6 +46,11 @@ pub(crate) fn left_out(reason: &str) {
     eprintln!("left out: {line}");
 }
 
+/// Whether the long forms are asked for.
+pub(crate) fn is_long() -> bool {
+    env::var("NPYD_TEST_LONG").as_deref() == Ok("1")
+}
+
 /// Whether the tests run as root, as the test that asks needs; recorded as left out otherwise.
 pub(crate) fn as_root() -> bool {
     runs_as(true)

@@ -152,6 +152,15 @@ impl Site {
         self.npyd(&["sweep", "--json", "--config", config.to_str().unwrap()])
     }
 
+    /// Sweeps with so little of a resource; `--nofile=9` and the like.
+    pub(crate) fn sweep_within(&self, limit: &str) -> Outcome {
+        let npyd = self.command();
+        let mut limited = Command::new("prlimit");
+        limited.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited.args([limit, "--"]).arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+        Outcome::of(limited.arg(self.path("npyd.toml")))
+    }
+
     /// Sweeps until a sweep reports `event`, and returns that sweep: for drops that must have been
     /// quiet for a while.
     #[track_caller]
