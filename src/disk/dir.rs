@@ -10,8 +10,6 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
 use super::lease::Lease;
-use super::output::own_name;
-use super::taken::{NAME_MAX, taken_name};
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -287,7 +285,7 @@ impl Dir {
         if is_whole && content(&file.stat()?) == content(before) {
             return self.unlink(&private).map(|()| true);
         }
-        self.rename_noreplace(&private, self, name)?;
+        self.name_back(&private, self, name)?;
         Ok(false)
     }
 
@@ -316,15 +314,12 @@ impl Dir {
             self.rename_noreplace(&private, to_dir, to)
         };
         if !matches!(moved, Ok(true)) {
-            self.rename_noreplace(&private, self, name)?;
+            self.name_back(&private, self, name)?;
         }
         match moved {
             Ok(true) if !to_dir.means(to, file)? => {
-                // Who owns the directory may rename even there. What that was goes back; the name
-                // nobody foresees is for when its own is taken.
-                if !to_dir.rename_noreplace(to, self, name)? {
-                    to_dir.rename_noreplace(to, self, own_name().as_ref())?;
-                }
+                // Who owns the directory may rename even there. What that was goes back.
+                to_dir.name_back(to, self, name)?;
                 Ok(Moved::NotSame)
             }
             Ok(true) => Ok(Moved::Moved),
@@ -332,26 +327,6 @@ impl Dir {
             Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
             Err(error) => Err(error),
         }
-    }
-
-    /// Renames a file to a private name, if it is the one that is open. Comparing first and acting
-    /// then would leave a moment for another file to take the name.
-    fn take_if_same(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
-        if !self.means(name, file)? {
-            return Ok(None);
-        }
-        let private = taken_name(name);
-        if private.as_os_str().len() > NAME_MAX {
-            return Ok(Some(name.to_path_buf())); // the moment must be risked
-        }
-        if !self.rename_noreplace(name, self, &private)? {
-            return Err(self.error_at("rename", name, Errno::EXIST));
-        }
-        if self.means(&private, file)? {
-            return Ok(Some(private));
-        }
-        self.rename_noreplace(&private, self, name)?;
-        Ok(None)
     }
 
     /// Whether a name means the file that is open.
