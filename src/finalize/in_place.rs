@@ -123,7 +123,7 @@ fn lost(error: DiskError) -> Halt {
 }
 
 /// What was synced must be what was settled.
-fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
+pub(super) fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
     let (now, then) = (file.stat()?, settled.candidate.stat);
     let steady = match settled.evidence {
         // The producer's word stands; its mapping may still touch the times.
