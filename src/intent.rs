@@ -3,15 +3,20 @@
 //!
 //! One small file each below the state directory; it is there for as long as the work takes.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::disk::{self, Dir, Output};
+use crate::disk::{self, Dir, Output, Stat};
 
 /// The largest intent that is read, in bytes.
 const SIZE_MAX: usize = 64 << 10;
+
+/// The most files that are kept in mind because nothing was to be done to them.
+const REFUSED_MAX: usize = 65_536;
 
 /// That room is about to be made at the front of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,13 +37,15 @@ pub struct Intent {
 #[derive(Debug)]
 pub struct Intents {
     dir: PathBuf,
+    /// Device and inode of files to which it could not be done, for as long as this process lives.
+    refused: Mutex<HashSet<(u64, u64)>>,
 }
 
 impl Intents {
     /// Those of a state directory.
     #[must_use]
     pub fn of(state_dir: &Path) -> Self {
-        Intents { dir: state_dir.join("intents") }
+        Intents { dir: state_dir.join("intents"), refused: Mutex::default() }
     }
 
     fn open(&self) -> disk::Result<Dir> {
@@ -51,37 +58,59 @@ impl Intents {
         let text = serde_json::to_vec(intent).unwrap_or_default(); // it never fails
         let mut note = Output::create(&self.open()?, text.len() as u64)?;
         note.file().write_all_at(&text, 0)?;
-        note.publish(name_of(&intent.file).as_ref(), true).map(drop)
+        note.publish(name_of(intent).as_ref(), true).map(drop)
     }
 
     /// The intent about a file, if there is one that can be read. Its directory may be known by
     /// another path by now.
     pub fn find(&self, file: &Path, inode: u64) -> disk::Result<Option<Intent>> {
+        let name = file.file_name();
+        let is_it = |intent: &Intent| intent.inode == inode && intent.file.file_name() == name;
+        Ok(self.all()?.into_iter().filter(is_it).max_by_key(|intent| intent.file == file))
+    }
+
+    /// The intents about whatever has this path.
+    pub fn at(&self, file: &Path) -> disk::Result<Vec<Intent>> {
+        Ok(self.all()?.into_iter().filter(|intent| intent.file == file).collect())
+    }
+
+    fn all(&self) -> disk::Result<Vec<Intent>> {
         let dir = self.open()?;
-        let mut found = None;
+        let mut all = Vec::new();
         for (name, _) in dir.entries()? {
             let Some(note) = dir.open_file(name.as_ref())? else { continue };
-            let intent = serde_json::from_slice::<Intent>(&note.read_at_most(0, SIZE_MAX)?);
-            let Ok(intent) = intent else { continue };
-            if intent.inode == inode && intent.file.file_name() == file.file_name() {
-                let is_at_home = intent.file == file;
-                found = Some(intent);
-                if is_at_home {
-                    break;
-                }
-            }
+            all.extend(serde_json::from_slice::<Intent>(&note.read_at_most(0, SIZE_MAX)?));
         }
-        Ok(found)
+        Ok(all)
     }
 
     /// Forgets an intent: its work is done, or undone. One that outlives this does no harm.
     pub fn forget(&self, intent: &Intent) -> disk::Result<()> {
-        self.open()?.remove_if_there(name_of(&intent.file).as_ref())
+        self.open()?.remove_if_there(name_of(intent).as_ref())
+    }
+
+    /// Keeps in mind that it could not be done to a file: to try it changes the file's times, so
+    /// that it must settle anew, and would be tried for ever.
+    pub fn refuse(&self, file: &Stat) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED_MAX {
+            refused.clear();
+        }
+        refused.insert((file.dev, file.ino));
+    }
+
+    /// Whether it was tried already, and could not be done.
+    #[must_use]
+    pub fn is_refused(&self, file: &Stat) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.contains(&(file.dev, file.ino))
     }
 }
 
-fn name_of(file: &Path) -> String {
-    format!("{:016x}.json", xxh3_64(file.as_os_str().as_encoded_bytes()))
+/// Another file may come to the same path while the note of one before it is still needed.
+fn name_of(intent: &Intent) -> String {
+    let path = xxh3_64(intent.file.as_os_str().as_encoded_bytes());
+    format!("{path:016x}-{:x}.json", intent.inode)
 }
 
 #[cfg(test)]
@@ -108,6 +137,12 @@ mod tests {
             assert_eq!(Intents::of(temp.path()).find(file, 7).unwrap().as_ref(), Some(&intent));
             assert_eq!(intents.find(file, 8).unwrap(), None);
         }
+        let newer = Intent { inode: 9, ..intent.clone() };
+        intents.record(&newer).unwrap();
+        assert_eq!(intents.find(file, 7).unwrap().as_ref(), Some(&intent));
+        assert_eq!((intents.at(file).unwrap().len(), intents.at(moved).unwrap().len()), (2, 0));
+        intents.forget(&newer).unwrap();
+        assert_eq!(intents.at(file).unwrap(), std::slice::from_ref(&intent));
         intents.forget(&intent).unwrap();
         intents.forget(&intent).unwrap();
         assert_eq!(intents.find(file, 7).unwrap(), None);

@@ -10,7 +10,6 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
 use super::fsinfo::fs_info;
-use super::output::own_name;
 use super::{DataFile, DiskError, Result, Stat};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
@@ -303,15 +302,12 @@ impl Dir {
             self.rename_noreplace(&private, to_dir, to)
         };
         if !matches!(moved, Ok(true)) {
-            self.rename_noreplace(&private, self, name)?;
+            self.name_back(&private, self, name)?;
         }
         match moved {
             Ok(true) if !to_dir.means(to, file)? => {
-                // Who owns the directory may rename even there. What that was goes back; the name
-                // nobody foresees is for when its own is taken.
-                if !to_dir.rename_noreplace(to, self, name)? {
-                    to_dir.rename_noreplace(to, self, own_name().as_ref())?;
-                }
+                // Who owns the directory may rename even there. What that was goes back.
+                to_dir.name_back(to, self, name)?;
                 Ok(Moved::NotSame)
             }
             Ok(true) => Ok(Moved::Moved),

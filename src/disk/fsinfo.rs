@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{self, FallocateFlags};
+use rustix::fs;
 use rustix::io::retry_on_intr;
 
 use super::{DataFile, Dir, Output, Result, Writer};
@@ -10,6 +10,9 @@ use super::{DataFile, Dir, Output, Result, Writer};
 /// The block that abilities are tried with, in bytes: a multiple of every common block size, and
 /// large enough to be allocated ahead.
 const BLOCK: u64 = 512 << 10;
+
+/// The room that is made for a header, in bytes.
+const PAGE: u64 = 4096;
 
 /// A file system.
 #[derive(Debug, Clone)]
@@ -122,7 +125,7 @@ pub fn abilities(dir: &Dir) -> Result<Abilities> {
         attributes: source.file().set_attr("user.npyd.check", b"1")?,
         preallocate: source.allocate(2 * BLOCK)?,
         unnamed_files: source.is_unnamed(),
-        insert_range: fs::fallocate(source.file(), FallocateFlags::INSERT_RANGE, 0, BLOCK).is_ok(),
+        insert_range: dir.makes_room(PAGE)?,
         leases: leases(source.file())?,
     })
 }

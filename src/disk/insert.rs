@@ -12,7 +12,23 @@ use std::os::fd::AsFd;
 use rustix::fs::{self, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::{DataFile, Result, lease};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{DataFile, Dir, Output, Result, lease};
+
+/// How many bytes at either end of a file tell whether it is itself.
+const END: u64 = 4096;
+
+impl Dir {
+    /// Whether room of so many bytes can be made at the front of a file here; tried with one that
+    /// nobody sees. Kinds of file systems do not tell: ext2 is as ext4 in name, and where blocks
+    /// are allocated in clusters, room must be as large as one.
+    pub fn makes_room(&self, len: u64) -> Result<bool> {
+        let trial = Output::create(self, 0)?;
+        trial.file().write_all_at(&[1], 0)?;
+        trial.file().insert_front(len)
+    }
+}
 
 impl DataFile {
     /// Whether no other process has the file open or mapped, be it only to read it: its bytes can
@@ -42,17 +58,38 @@ impl DataFile {
         }
     }
 
+    /// Hashes of what a file of `size` bytes has at its front and at its end.
+    pub fn ends(&self, size: u64) -> Result<(u64, u64)> {
+        self.ends_around(size, size, 0)
+    }
+
+    /// The same hashes where room of `len` bytes was made at `gap`.
+    fn ends_around(&self, size: u64, gap: u64, len: u64) -> Result<(u64, u64)> {
+        let hash = |from: u64| {
+            let to = size.min(from + END);
+            let gap = gap.clamp(from, to);
+            let before = self.read_at_most(from, (gap - from) as usize)?;
+            let behind = self.read_at_most(gap + len, (to - gap) as usize)?;
+            Ok(xxh3_64(&[before, behind].concat()))
+        };
+        Ok((hash(0)?, hash(size.saturating_sub(END))?))
+    }
+
     /// Takes the room of so many bytes back, wherever it is by now, from a file that had `size`
-    /// bytes and no hole. `false`: it does not look like one that such room was made in.
-    pub fn take_room_back(&self, size: u64, len: u64) -> Result<bool> {
+    /// bytes, these ends and no hole. `false`: it does not look like one that such room was made
+    /// in, and is left as it is.
+    pub fn take_room_back(&self, size: u64, len: u64, ends: (u64, u64)) -> Result<bool> {
         let now = self.stat()?.size;
         if now == size {
-            return Ok(true); // nothing had been done yet
+            return Ok(self.ends(size)? == ends); // nothing had been done yet
         }
         if Some(now) != size.checked_add(len) {
             return Ok(false);
         }
         let Some(gap) = self.gap(now, len)? else { return Ok(false) };
+        if self.ends_around(size, gap, len)? != ends {
+            return Ok(false);
+        }
         if gap.saturating_add(len) < now {
             self.collapse(gap, len)?;
         }
@@ -134,6 +171,7 @@ mod tests {
             for gap in 0..=5 {
                 let (_temp, file, bytes) = file(5, rest);
                 let size = bytes.len() as u64;
+                let ends = file.ends(size).unwrap();
                 // As a crash leaves it: longer, with a gap in the middle.
                 let made = fs::fallocate(&file, FallocateFlags::INSERT_RANGE, gap * LEN, LEN);
                 if made == Err(Errno::OPNOTSUPP) {
@@ -144,7 +182,10 @@ mod tests {
                 } else {
                     made.unwrap();
                 }
-                assert!(file.take_room_back(size, LEN).unwrap(), "{rest} {gap}");
+                assert!(!file.take_room_back(size, LEN, (ends.0, !ends.1)).unwrap());
+                assert!(!file.take_room_back(size, LEN, (!ends.0, ends.1)).unwrap());
+                assert_eq!(file.stat().unwrap().size, size + LEN, "left as it is");
+                assert!(file.take_room_back(size, LEN, ends).unwrap(), "{rest} {gap}");
                 assert!(content(&file) == bytes, "{rest} {gap}");
             }
         }
@@ -153,23 +194,27 @@ mod tests {
     #[test]
     fn room_that_was_filled_is_taken_back_too() {
         let (_temp, file, bytes) = file(3, 5);
+        let (size, ends) = (bytes.len() as u64, file.ends(bytes.len() as u64).unwrap());
         if !file.insert_front(LEN).unwrap() {
             return left_out();
         }
         file.write_all_at(&[7; LEN as usize], 0).unwrap();
         assert!(content(&file)[LEN as usize..] == bytes);
-        assert!(file.take_room_back(bytes.len() as u64, LEN).unwrap());
+        assert!(file.take_room_back(size, LEN, ends).unwrap());
         assert!(content(&file) == bytes);
-        assert!(file.take_room_back(bytes.len() as u64, LEN).unwrap(), "once more does no harm");
+        assert!(file.take_room_back(size, LEN, ends).unwrap(), "once more does no harm");
     }
 
     #[test]
     fn what_looks_otherwise_is_left_alone() {
         let (_temp, file, bytes) = file(3, 0);
         let size = bytes.len() as u64;
-        assert!(!file.take_room_back(size + 1, LEN).unwrap());
+        let ends = file.ends(size).unwrap();
+        assert!(!file.take_room_back(size + 1, LEN, ends).unwrap());
         file.set_len(size + 2 * LEN).unwrap();
-        assert!(!file.take_room_back(size + LEN, LEN).unwrap(), "data are missing before the end");
+        let ends = file.ends(size + LEN).unwrap();
+        let is_taken = file.take_room_back(size + LEN, LEN, ends).unwrap();
+        assert!(!is_taken, "data are missing before the end");
         assert!(file.stat().unwrap().size == size + 2 * LEN);
     }
 }

@@ -213,7 +213,7 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
 }
 
 /// A name nobody else uses: npyd's mark, the process, and a number that does not repeat soon.
-pub(super) fn own_name() -> String {
+fn own_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let clock = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
@@ -221,32 +221,38 @@ pub(super) fn own_name() -> String {
     format!("{PREFIX}{process}-{:x}{:08x}-{number}{SUFFIX}", clock.tv_sec, clock.tv_nsec)
 }
 
-/// Whether a file of that name is npyd's own, in the making.
+/// Whether a file of that name is npyd's own, in the making: what a source is called meanwhile may
+/// end in the same way.
+fn is_unfinished(name: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// Whether a file has a name of npyd's own.
 #[must_use]
 pub fn is_own_name(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
 /// Tidies up what a npyd that was killed left in a directory: gives sources their names back, and
-/// removes outputs that were not finished. Whoever still works on one holds it locked.
-pub fn tidy(dir: &Dir) -> Result<()> {
+/// removes outputs that were not finished. Whoever still works on one holds it locked. Sources may
+/// have been on their way to the directories `elsewhere`.
+pub fn tidy(dir: &Dir, elsewhere: &[Dir]) -> Result<()> {
     let mut tidied = Ok(());
     for (name, _) in dir.entries()? {
         // Anybody may give a file such a name: one that resists must not protect the others.
-        if let Err(error) = tidy_name(dir, &name) {
+        if let Err(error) = tidy_name(dir, &name, elsewhere) {
             tidied = Err(error);
         }
     }
     tidied
 }
 
-fn tidy_name(dir: &Dir, name: &OsStr) -> Result<()> {
-    let text = name.to_str().unwrap_or_default();
+fn tidy_name(dir: &Dir, name: &OsStr, elsewhere: &[Dir]) -> Result<()> {
     if is_taken_name(name) {
-        return dir.give_back(name);
+        return dir.give_back(name, elsewhere);
     }
-    if text.starts_with(PREFIX)
-        && text.ends_with(SUFFIX)
+    if is_unfinished(name.to_str().unwrap_or_default())
         && let Some(file) = dir.open_file(Path::new(name))?
         && file.stat()?.uid == own_uid()
         && let Some(_claim) = file.claim()?
@@ -290,7 +296,7 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap();
         let (file, name, claim) = create_named(&dir, Mode::from_raw_mode(0o666)).unwrap();
         assert!(is_own_name(name.to_str().unwrap()) && temp.path().join(&name).exists());
-        tidy(&dir).unwrap(); // it is locked
+        tidy(&dir, &[]).unwrap(); // it is locked
         assert!(temp.path().join(&name).exists());
         let dir = dir.again().unwrap();
         drop(Output { file, dir, temporary: Some((name, claim)), synced: false });

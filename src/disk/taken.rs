@@ -16,6 +16,9 @@ const TAKEN: &str = ".npyd-taken-";
 /// The longest name a file can have, in bytes.
 const NAME_MAX: usize = 255;
 
+/// The most names that are tried for a file whose own is another's by now.
+const NUMBER_MAX: u32 = 10_000;
+
 fn taken_name(name: &Path) -> PathBuf {
     let mut taken = OsString::from(TAKEN);
     taken.push(name);
@@ -76,7 +79,7 @@ impl Dir {
             return Ok(None);
         };
         if let Err(error) = self.rename_replace(new, self, &taken.name) {
-            self.rename_noreplace(&taken.name, self, name)?;
+            self.name_back(&taken.name, self, name)?;
             return Err(error);
         }
         Ok(Some(taken.name))
@@ -102,49 +105,93 @@ impl Dir {
         if is_whole && content(&file.stat()?) == content(before) {
             return Ok(Some(Taken { name: private, _lease: lease }));
         }
-        self.rename_noreplace(&private, self, name)?;
+        self.name_back(&private, self, name)?;
         Ok(None)
     }
 
-    /// Renames a file to a private name, if it is the one that is open. Comparing first and acting
-    /// then would leave a moment for another file to take the name.
+    /// Renames a file to a private name of its own, if it is the one that is open.
     pub(super) fn take_if_same(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
-        if !self.means(name, file)? {
-            return Ok(None);
-        }
         let private = taken_name(name);
         if private.as_os_str().len() > NAME_MAX {
-            return Ok(Some(name.to_path_buf())); // the moment must be risked
+            let is_same = self.means(name, file)?;
+            return Ok(is_same.then(|| name.to_path_buf())); // the moment must be risked
         }
-        if !self.rename_noreplace(name, self, &private)? {
+        Ok(self.take_as(name, file, &private)?.then_some(private))
+    }
+
+    /// Renames a file to this private name, if it is the one that is open; `false` where it is
+    /// another. Comparing first and acting then would leave a moment for another file to take the
+    /// name.
+    pub fn take_as(&self, name: &Path, file: &DataFile, private: &Path) -> Result<bool> {
+        if !self.means(name, file)? {
+            return Ok(false);
+        }
+        if !self.rename_noreplace(name, self, private)? {
             return Err(self.error_at("rename", name, Errno::EXIST));
         }
-        if self.means(&private, file)? {
-            return Ok(Some(private));
+        if self.means(private, file)? {
+            return Ok(true);
         }
-        self.rename_noreplace(&private, self, name)?;
-        Ok(None)
+        self.name_back(private, self, name)?;
+        Ok(false)
+    }
+
+    /// Gives a file that has a private name here its own in `to_dir` again, or, where another file
+    /// has that by now, the first that is free of `name.1`, `name.2`, …: then the log says so.
+    pub fn name_back(&self, private: &Path, to_dir: &Dir, name: &Path) -> Result<()> {
+        if self.rename_noreplace(private, to_dir, name)? {
+            return Ok(());
+        }
+        for number in 1..NUMBER_MAX {
+            let mut other = name.as_os_str().to_owned();
+            other.push(format!(".{number}"));
+            if self.rename_noreplace(private, to_dir, Path::new(&other))? {
+                tracing::warn!(
+                    "`{}` is another file by now: the one that npyd was working on, or was ended at, is `{}`",
+                    to_dir.path().join(name).display(),
+                    to_dir.path().join(other).display()
+                );
+                return Ok(());
+            }
+        }
+        Err(to_dir.no_name_left(name))
     }
 
     /// Gives a file its name back that npyd had taken when it was ended. Whoever still works on it
-    /// holds it locked.
-    pub(super) fn give_back(&self, private: &OsStr) -> Result<()> {
+    /// holds it locked. It may have been on its way to one of the directories `elsewhere`.
+    pub(super) fn give_back(&self, private: &OsStr, elsewhere: &[Dir]) -> Result<()> {
         let Some(name) = private.as_bytes().strip_prefix(TAKEN.as_bytes()) else { return Ok(()) };
         if name.is_empty() {
             return Ok(()); // never taken by npyd
         }
         let Some(file) = self.open_file(Path::new(private))? else { return Ok(()) };
-        if let Some(_claim) = file.claim()? {
-            // Without a rename that refuses to replace, it was ended between two names: the other
-            // one stays.
-            if file.stat()?.nlink > 1 {
-                self.unlink(Path::new(private))?;
-                return self.sync();
-            }
-            self.rename_noreplace(Path::new(private), self, Path::new(OsStr::from_bytes(name)))?;
-            self.sync()?;
+        let Some(_claim) = file.claim()? else { return Ok(()) };
+        let stat = file.stat()?;
+        if !stat.is_file() {
+            return Ok(()); // nor this
         }
-        Ok(())
+        // Without a rename that refuses to replace, it was ended between two names: the other one
+        // stays. A second name that somebody else gave it may be a snapshot's, and is none.
+        if stat.nlink > 1 && self.has_name_of(&stat, Some(private), elsewhere)? {
+            self.unlink(Path::new(private))?;
+        } else {
+            self.name_back(Path::new(private), self, Path::new(OsStr::from_bytes(name)))?;
+        }
+        self.sync()
+    }
+
+    /// Whether a file has a name here, but for this one, or in one of the others.
+    fn has_name_of(&self, file: &Stat, but: Option<&OsStr>, others: &[Dir]) -> Result<bool> {
+        for (name, _) in self.entries()? {
+            let is_it = |stat: Stat| stat.is_same_file(file);
+            if Some(name.as_os_str()) != but && self.stat(Path::new(&name))?.is_some_and(is_it) {
+                return Ok(true);
+            }
+        }
+        match others {
+            [] => Ok(false),
+            [next, others @ ..] => next.has_name_of(file, but, others),
+        }
     }
 }
 
@@ -178,8 +225,69 @@ mod tests {
         let taken = temp.path().join(taken_name(Path::new("scan.raw")));
         fs::write(&taken, "data").unwrap();
         fs::hard_link(&taken, temp.path().join("scan.npy")).unwrap();
-        tidy(&dir).unwrap();
+        tidy(&dir, &[]).unwrap();
         assert_eq!(dir.entries().unwrap(), [("scan.npy".into(), EntryKind::File)]);
+    }
+
+    #[test]
+    fn a_taken_source_that_is_named_where_it_was_to_go_stays_there() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["in", "out"] {
+            fs::create_dir(temp.path().join(name)).unwrap();
+        }
+        let [dir, out] = ["in", "out"].map(|name| Dir::open(&temp.path().join(name)).unwrap());
+        let taken = temp.path().join("in").join(taken_name(Path::new("scan.raw")));
+        fs::write(&taken, "data").unwrap();
+        fs::hard_link(&taken, temp.path().join("out/scan.npy")).unwrap();
+        tidy(&dir, &[out]).unwrap();
+        assert!(dir.entries().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_taken_source_of_which_somebody_has_a_snapshot_is_a_drop_still() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let taken = temp.path().join(taken_name(Path::new("scan.raw")));
+        fs::write(&taken, "data").unwrap();
+        fs::create_dir(temp.path().join("snapshot")).unwrap();
+        fs::hard_link(&taken, temp.path().join("snapshot/scan.raw")).unwrap();
+        tidy(&dir, &[]).unwrap();
+        assert_eq!(fs::read(temp.path().join("scan.raw")).unwrap(), b"data");
+        assert!(!taken.exists());
+    }
+
+    #[test]
+    fn a_taken_source_whose_name_is_another_files_gets_the_next() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        fs::write(temp.path().join("scan.raw"), "newer").unwrap();
+        fs::write(temp.path().join("scan.raw.1"), "theirs").unwrap();
+        fs::write(temp.path().join(taken_name(Path::new("scan.raw"))), "older").unwrap();
+        tidy(&dir, &[]).unwrap();
+        for (name, text) in
+            [("scan.raw", "newer"), ("scan.raw.1", "theirs"), ("scan.raw.2", "older")]
+        {
+            assert_eq!(fs::read_to_string(temp.path().join(name)).unwrap(), text);
+        }
+        assert_eq!(dir.entries().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn another_file_is_not_taken() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let (name, private) = (Path::new("scan.raw"), Path::new("private"));
+        fs::write(temp.path().join(name), "older").unwrap();
+        let older = dir.open_file(name).unwrap().unwrap();
+        fs::write(temp.path().join("newer"), "newer").unwrap();
+        fs::rename(temp.path().join("newer"), temp.path().join(name)).unwrap();
+        assert!(!dir.take_as(name, &older, private).unwrap());
+        let newer = dir.open_file(name).unwrap().unwrap();
+        assert!(dir.take_as(name, &newer, private).unwrap());
+        fs::write(temp.path().join(name), "newest").unwrap();
+        let newest = dir.open_file(name).unwrap().unwrap();
+        assert!(dir.take_as(name, &newest, private).is_err());
+        assert_eq!(fs::read(temp.path().join(private)).unwrap(), b"newer");
     }
 
     #[test]
@@ -190,10 +298,10 @@ mod tests {
         fs::write(temp.path().join(&taken), "data").unwrap();
         let worked_on = dir.open_file(&taken).unwrap().unwrap();
         let claim = worked_on.claim().unwrap().unwrap();
-        tidy(&dir).unwrap();
+        tidy(&dir, &[]).unwrap();
         assert!(temp.path().join(&taken).exists());
         drop((claim, worked_on));
-        tidy(&dir).unwrap();
+        tidy(&dir, &[]).unwrap();
         assert!(temp.path().join("scan.raw").exists());
     }
 }

@@ -260,8 +260,9 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
         Err(error) if error.is_missing() => return Ok(()),
         opened => opened?,
     };
-    disk::tidy(&from)?; // a file that a retry was just moving when it was ended has its name again
     let to = Dir::open_below(&inbox.path, parent)?;
+    // A file that a retry was just moving when it was ended has its name again.
+    disk::tidy(&from, &[to.again()?])?;
     let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     for name in [sidecar, Some(data)].into_iter().flatten() {
         let Ok(name) = FileName::try_from(name.to_owned()) else { continue };

@@ -138,15 +138,11 @@ fn leave_final_name(settled: &Settled, site: &Site) -> Result<FileName, Halt> {
         return Ok(name.clone());
     }
     let pending = FileName::try_from(format!("{name}.pending")).map_err(Halt::Rejected)?;
-    let (source, file) = (&site.source, &settled.candidate.file);
-    match source.move_if_same(name.as_ref(), file, source, pending.as_ref(), false)? {
-        Moved::Moved => {}
-        Moved::TargetExists | Moved::OtherFileSystem => {
-            return Err(Halt::Rejected(format!(
-                "`{pending}` is there as well: remove one of the two"
-            )));
-        }
-        Moved::NotSame => return Err(Halt::Again("it was replaced by another file".to_owned())),
+    if site.source.stat(pending.as_ref())?.is_some() {
+        return Err(Halt::Rejected(format!("`{pending}` is there as well: remove one of the two")));
+    }
+    if !site.source.take_as(name.as_ref(), &settled.candidate.file, pending.as_ref())? {
+        return Err(Halt::Again("it was replaced by another file".to_owned()));
     }
     site.source.sync()?;
     Ok(pending)

@@ -6,13 +6,13 @@
 //! happen to it is written down durably, away from its producer. A start that finds such a file
 //! takes the room back, from wherever it is, and gives the file its name back.
 
+use std::path::Path;
 use std::time::Duration;
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use super::{Halt, Settled, Site, in_place};
+use super::{Halt, Settled, Site, in_place, lost};
+use crate::candidate::Candidate;
 use crate::config::{Inbox, OnConflict};
-use crate::disk::{self, DataFile, Dir};
+use crate::disk::{self, DataFile, Dir, Stat};
 use crate::intent::{Intent, Intents};
 use crate::look::SOURCE_ATTR;
 use crate::progress::Progress;
@@ -21,8 +21,8 @@ use crate::recognize::FileName;
 /// Begins the name that a file has while room is made in it.
 const PREFIX: &str = ".npyd-insert-";
 
-/// How many bytes at either end of a file tell whether it is itself again.
-const END: u64 = 4096;
+/// Why it is not done to a file to which it could not be done before.
+const REFUSED: &str = "the file system would not make room in it, or rename it";
 
 /// How often it is tried to have a file alone, after pauses of so many milliseconds.
 const GLANCES: u64 = 5;
@@ -51,16 +51,8 @@ pub(super) fn write(
     let Ok(private) = FileName::try_from(format!("{PREFIX}{}", candidate.name)) else {
         return not("the file's name is too long");
     };
-    // A glance of npyd's own, or of another's, is over soon.
-    let is_sole = (0..GLANCES).any(|glance| {
-        std::thread::sleep(Duration::from_millis(glance));
-        candidate.file.is_sole()
-    });
-    if !is_sole {
-        return not("another process has the file open");
-    }
-    if candidate.file.written_upto(0)? < candidate.stat.size {
-        return not("the file has holes");
+    if let Some(why) = obstacle(settled, site, intents, &private, head.len() as u64)? {
+        return not(why);
     }
     let file = in_place::synced(settled, progress)?;
     let intent = Intent {
@@ -68,17 +60,11 @@ pub(super) fn write(
         inode: candidate.stat.ino,
         size: candidate.stat.size,
         room: head.len() as u64,
-        ends: ends(&file, candidate.stat.size)?,
+        ends: file.ends(candidate.stat.size)?,
     };
     intents.record(&intent)?;
-    if !site.source.rename_noreplace(candidate.name.as_ref(), &site.source, private.as_ref())? {
-        return Err(Halt::Busy(format!("`{private}` is there: an earlier try is to be undone")));
-    }
     let work = Work { site, file: &file, intent: &intent, name: &candidate.name, private };
-    if let Err(halt) = work.check(settled) {
-        work.let_go(intents)?;
-        return Err(halt);
-    }
+    work.take(settled, intents)?;
     let renamed = match work.make_room(head) {
         Ok(true) => describe().and_then(|()| work.rename(settled, output)),
         other => other,
@@ -95,14 +81,45 @@ pub(super) fn write(
         }
         // Where undoing fails, the next scan does it: the intent is still there.
         Ok(false) => {
+            intents.refuse(&candidate.stat);
             work.undo(intents)?;
-            not("the file system would not make room in it, or rename it")
+            Err(Halt::Again(format!("{REFUSED}: it will be copied")))
         }
         Err(halt) => {
             work.undo(intents)?;
             Err(halt)
         }
     }
+}
+
+/// What can be seen to stand against it before anything is changed.
+fn obstacle(
+    settled: &Settled,
+    site: &Site,
+    intents: &Intents,
+    private: &FileName,
+    room: u64,
+) -> Result<Option<&'static str>, Halt> {
+    let Candidate { file, stat, .. } = &settled.candidate;
+    if intents.is_refused(stat) {
+        return Ok(Some(REFUSED));
+    }
+    if site.source.stat(private.as_ref())?.is_some() {
+        return Ok(Some("an earlier try at a file of that name is yet to be undone"));
+    }
+    // A glance of npyd's own, or of another's, is over soon.
+    let is_sole = (0..GLANCES).any(|glance| {
+        std::thread::sleep(Duration::from_millis(glance));
+        file.is_sole()
+    });
+    if !is_sole {
+        return Ok(Some("another process has the file open"));
+    }
+    if file.written_upto(0)? < stat.size {
+        return Ok(Some("the file has holes"));
+    }
+    let is_made = site.source.makes_room(room)?;
+    Ok((!is_made).then_some("the file system makes no such room"))
 }
 
 /// A file under its private name, and what is being done to it.
@@ -115,23 +132,21 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Whether it is the file that has the private name, and as it was settled: until it got that,
-    /// anybody could write to it or replace it by its own.
-    fn check(&self, settled: &Settled) -> Result<(), Halt> {
-        if !self.site.source.means(self.private.as_ref(), self.file)? {
+    /// Gives the file its private name. Until it has that, anybody may write to it, or replace it:
+    /// one that is not what was settled keeps its name, or has it back.
+    fn take(&self, settled: &Settled, intents: &Intents) -> Result<(), Halt> {
+        let (dir, name) = (&self.site.source, self.name.as_ref());
+        if !dir.take_as(name, self.file, self.private.as_ref())? {
+            intents.forget(self.intent)?;
             return Err(Halt::Again("it was replaced by another file".to_owned()));
         }
-        in_place::check_size(settled, self.file)
-    }
-
-    /// Gives whatever has the private name, and to which nothing was done yet, its own back.
-    fn let_go(&self, intents: &Intents) -> Result<(), Halt> {
-        let (dir, private) = (&self.site.source, self.private.as_ref());
-        if !dir.rename_noreplace(private, dir, self.name.as_ref())? {
-            return Err(dir.no_name_left(self.name.as_ref()).into());
+        let checked = in_place::check_size(settled, self.file);
+        if checked.is_err() {
+            dir.name_back(self.private.as_ref(), dir, name)?;
+            dir.sync()?;
+            intents.forget(self.intent)?;
         }
-        dir.sync()?;
-        Ok(intents.forget(self.intent)?)
+        checked
     }
 
     /// The room, and the header in it, both durable; `false` where there is no room to be had.
@@ -142,7 +157,7 @@ impl Work<'_> {
             return Ok(false);
         }
         self.file.write_all_at(head, 0)?;
-        self.file.sync_all()?;
+        self.file.sync_all().map_err(lost)?;
         // Whoever wrote to it meanwhile wrote to other bytes than they meant.
         let grown = self.file.stat()?.size == self.intent.size + self.intent.room;
         if grown { Ok(true) } else { Err(Halt::Again("it changed meanwhile".to_owned())) }
@@ -178,7 +193,11 @@ impl Work<'_> {
     /// The file as it was, under the name that it had.
     fn undo(&self, intents: &Intents) -> Result<(), Halt> {
         restore(self.file, self.intent)?;
-        give_name_back(&self.site.source, self.file, &self.private, self.name)?;
+        let dir = &self.site.source;
+        if dir.means(self.private.as_ref(), self.file)? {
+            dir.name_back(self.private.as_ref(), dir, self.name.as_ref())?;
+            dir.sync()?;
+        }
         Ok(intents.forget(self.intent)?)
     }
 }
@@ -206,49 +225,41 @@ pub fn undo_interrupted(
     if !stat.is_file() || stat.nlink > 1 {
         return Err(left("it is no file of its own any more"));
     }
-    let Some(intent) = intents.find(&path, stat.ino).map_err(told)? else {
-        return Err(left(
-            "the state directory has no note of it: run the npyd that was, or rename the file \
-             if its content is right",
-        ));
-    };
+    let intent = intents.find(&path, stat.ino).map_err(told)?;
+    match &intent {
+        Some(intent) => {
+            let writable = file.writable().map_err(told)?;
+            restore(&writable, intent).map_err(told)?;
+        }
+        None if was_taken_for_another(intents, &path, &stat).map_err(told)? => {}
+        None => {
+            return Err(left(
+                "the state directory has no note of it: run the npyd that was, or rename the \
+                 file if its content is right",
+            ));
+        }
+    }
     let own = FileName::try_from(own.to_owned()).map_err(|error| left(&error))?;
-    let name = FileName::try_from(name.to_owned()).map_err(|error| left(&error))?;
-    let writable = file.writable().map_err(told)?;
-    restore(&writable, &intent).map_err(told)?;
-    give_name_back(dir, &file, &name, &own).map_err(told)?;
+    dir.name_back(name.as_ref(), dir, own.as_ref()).map_err(told)?;
+    dir.sync().map_err(told)?;
     tracing::info!("gave `{}` back to `{}`", own, inbox.path.display());
-    intents.forget(&intent).map_err(told)
+    intent.map_or(Ok(()), |intent| intents.forget(&intent).map_err(told))
+}
+
+/// Whether a file got its private name in place of the one that it had just replaced, and nothing
+/// was done to it. A copy of that other one, as a backup brings back, may have the room in it.
+fn was_taken_for_another(intents: &Intents, path: &Path, stat: &Stat) -> disk::Result<bool> {
+    let others = intents.at(path)?;
+    let may_have_room = |of: &Intent| of.size.checked_add(of.room) == Some(stat.size);
+    Ok(!others.is_empty() && !others.iter().any(may_have_room))
 }
 
 /// Takes the room back, and makes sure that the file is itself again.
 fn restore(file: &DataFile, intent: &Intent) -> disk::Result<()> {
-    if file.stat()?.ino == intent.inode
-        && file.take_room_back(intent.size, intent.room)?
-        && ends(file, intent.size)? == intent.ends
-    {
+    let is_noted = file.stat()?.ino == intent.inode;
+    if is_noted && file.take_room_back(intent.size, intent.room, intent.ends)? {
         Ok(())
     } else {
         Err(file.changed())
     }
-}
-
-fn give_name_back(
-    dir: &Dir,
-    file: &DataFile,
-    private: &FileName,
-    name: &FileName,
-) -> disk::Result<()> {
-    if !dir.means(private.as_ref(), file)? {
-        return Ok(()); // it was renamed already
-    }
-    if !dir.rename_noreplace(private.as_ref(), dir, name.as_ref())? {
-        return Err(dir.no_name_left(name.as_ref()));
-    }
-    dir.sync()
-}
-
-fn ends(file: &DataFile, size: u64) -> disk::Result<(u64, u64)> {
-    let hash = |at| file.read_at_most(at, END as usize).map(|bytes| xxh3_64(&bytes));
-    Ok((hash(0)?, hash(size.saturating_sub(END))?))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Patrol;
+use crate::config::Inbox;
 use crate::disk::{self, Dir, EntryKind};
 use crate::finalize::undo_interrupted;
 use crate::ledger::{Ledger, Settled};
@@ -34,7 +35,7 @@ impl Patrol {
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
         let mut entries = dir.entries()?;
         if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
-            if let Err(error) = disk::tidy(dir) {
+            if let Err(error) = disk::tidy(dir, &places(&self.inbox, below)) {
                 tracing::warn!("{error}");
             }
             // It may just have got this name back.
@@ -100,10 +101,9 @@ impl Patrol {
 
     /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
     fn tidy(&self) {
-        let dirs =
-            self.inbox.own_dirs().filter_map(|path| Dir::open(path).ok()).collect::<Vec<_>>();
-        for dir in dirs {
-            if let Err(error) = tidy_below(&dir, if self.inbox.recursive { DEPTH_MAX } else { 0 }) {
+        let depth = if self.inbox.recursive { DEPTH_MAX } else { 0 };
+        for dir in self.inbox.own_dirs().filter_map(|path| Dir::open(path).ok()) {
+            if let Err(error) = tidy_below(&self.inbox, &dir, Path::new(""), depth) {
                 tracing::warn!("{error}");
             }
         }
@@ -197,14 +197,21 @@ fn manifests_apart(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
     entries.split_at_mut(others)
 }
 
-fn tidy_below(dir: &Dir, depth: usize) -> disk::Result<()> {
-    disk::tidy(dir)?;
+fn tidy_below(inbox: &Inbox, dir: &Dir, below: &Path, depth: usize) -> disk::Result<()> {
+    disk::tidy(dir, &places(inbox, below))?;
     if depth > 0 {
         for (name, kind) in dir.entries()? {
             if kind == EntryKind::Dir {
-                tidy_below(&dir.open_dir(Path::new(&name))?, depth - 1)?;
+                let dir = dir.open_dir(Path::new(&name))?;
+                tidy_below(inbox, &dir, &below.join(name), depth - 1)?;
             }
         }
     }
     Ok(())
+}
+
+/// Everywhere between which npyd moves the files of a directory `below` the drop directory.
+fn places(inbox: &Inbox, below: &Path) -> Vec<Dir> {
+    let dirs = std::iter::once(inbox.path.as_path()).chain(inbox.own_dirs());
+    dirs.filter_map(|dir| Dir::open_below(dir, below).ok()).collect()
 }

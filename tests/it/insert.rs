@@ -1,8 +1,9 @@
 //! Room for the header made at the front of the raw file, and what a crash leaves of that.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 
@@ -86,6 +87,11 @@ fn what_could_be_noticed_by_others_is_not_done() {
 
 /// Ends a sweep by SIGKILL before the `nth` of such calls.
 fn sweep_killed_before(site: &Site, call: &str, nth: usize) -> Option<Outcome> {
+    sweep_with(site, &format!("{call}:signal=SIGKILL:when={nth}"))
+}
+
+/// Sweeps while strace does this to npyd's calls; `None` without strace.
+fn sweep_with(site: &Site, injection: &str) -> Option<Outcome> {
     if Command::new("strace").arg("-V").output().is_err() {
         left_out("strace is not installed");
         return None;
@@ -93,8 +99,8 @@ fn sweep_killed_before(site: &Site, call: &str, nth: usize) -> Option<Outcome> {
     let npyd = site.command();
     let mut strace = Command::new("strace");
     strace.args(["--follow-forks", "--output"]).arg(site.path("strace.log"));
-    strace.arg(format!("--trace={call}"));
-    strace.arg(format!("--inject={call}:signal=SIGKILL:when={nth}"));
+    strace.arg(format!("--trace={}", injection.split(':').next().unwrap()));
+    strace.arg(format!("--inject={injection}"));
     strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
     Some(Outcome::of(strace.arg(site.path("npyd.toml"))))
 }
@@ -145,4 +151,119 @@ fn a_crash_and_a_lost_note() {
     assert_eq!(site.names("out"), [""; 0]);
     let left = site.path("in/.npyd-insert-scan.raw");
     assert_eq!(left.metadata().unwrap().size(), LEN as u64 + 4096);
+}
+
+/// What the file system refuses to this file alone, when it has left its name already, is not tried
+/// for ever: the file is copied, once it has settled anew.
+#[test]
+fn what_is_refused_later_is_copied() {
+    for injection in ["fallocate:error=EOPNOTSUPP:when=2", "renameat2:error=EXDEV:when=2"] {
+        let Some(site) = site("source = \"remove\"") else { return };
+        let Some(outcome) = sweep_with(&site, injection) else { return };
+        let receipts = outcome.expect_code(0).json();
+        assert_eq!(route(&receipts), "copy", "{injection}");
+        let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("not insert-range: the file system would not"), "{reason}");
+        assert!(site.read("out/scan.npy").ends_with(&data()));
+        assert_eq!(site.names("in"), [""; 0]);
+        assert_eq!(site.names("state/intents"), [""; 0]);
+    }
+}
+
+/// What a drop of the same name holds that comes later.
+const NEWER: &[u8] = b"what was dropped since";
+
+/// Sweeps until that one is an array.
+#[track_caller]
+fn settle_newer(site: &Site) {
+    let account = || format!("{:?} {:?}", site.names("in"), site.names("out"));
+    wait_until("the newer array", account, || site.has("out/scan.npy") || site.sweep().code > 1);
+    assert!(site.read("out/scan.npy").ends_with(NEWER));
+    assert!(!site.has("in/scan.raw.toml"));
+}
+
+/// The producer replaces the file when npyd has looked at it for the last time, and is about to
+/// give it its private name: the new file must not be hidden under that.
+#[test]
+fn a_file_that_is_replaced_when_it_is_taken() {
+    let Some(site) = site("source = \"remove\"") else { return };
+    site.write("newer", NEWER);
+    thread::scope(|scope| {
+        let sweep = scope.spawn(|| sweep_with(&site, "renameat2:delay_enter=1500000:when=1"));
+        let is_noted = || site.has("state/intents") && !site.names("state/intents").is_empty();
+        wait_until("a note", String::new, || is_noted() || sweep.is_finished());
+        thread::sleep(std::time::Duration::from_millis(300)); // the last look is right behind it
+        fs::rename(site.path("newer"), site.path("in/scan.raw")).unwrap();
+        if sweep.join().unwrap().is_none() {
+            return;
+        }
+        settle_newer(&site);
+        assert_eq!(site.names("in"), [""; 0]);
+        assert_eq!(site.names("state/intents"), [""; 0]);
+    });
+}
+
+/// The same, and npyd is ended before it notices: what it took by mistake has its name again.
+#[test]
+fn a_crash_when_another_file_was_taken() {
+    let Some(site) = site("source = \"remove\"") else { return };
+    let Some(outcome) = sweep_killed_before(&site, "renameat2", 1) else { return };
+    assert_eq!(outcome.code, 128 + 9, "{outcome}");
+    fs::rename(site.path("in/scan.raw"), site.path("older")).unwrap();
+    site.drop_file(".npyd-insert-scan.raw", NEWER);
+    settle_newer(&site);
+    assert_eq!(site.names("in"), [""; 0]);
+}
+
+/// What is dropped under the same name before npyd starts again is served, and the file that npyd
+/// was ended at is itself again, under a name that the log tells.
+#[test]
+fn a_crash_and_a_newer_drop() {
+    let Some(site) = site("source = \"remove\"") else { return };
+    let Some(outcome) = sweep_killed_before(&site, "renameat2", 2) else { return };
+    assert_eq!(outcome.code, 128 + 9, "{outcome}");
+    assert_eq!(site.read("in/.npyd-insert-scan.raw").len(), 4096 + LEN);
+    site.drop_file("scan.raw", NEWER);
+    let told = site.sweep();
+    told.expect_words(&["in/scan.raw` is another file by now", "in/scan.raw.1`"]);
+    assert!(site.read("in/scan.raw.1") == data(), "the older data differ");
+    settle_newer(&site);
+    assert_eq!(site.names("in"), ["scan.raw.1"]);
+    assert_eq!(site.names("state/intents"), [""; 0]);
+}
+
+/// The same where the older file can't be dealt with at once, and the newer one is large: neither
+/// does the newer take the older one's note, nor wait for it.
+#[test]
+fn a_crash_and_a_newer_drop_beside_a_locked_file() {
+    let Some(site) = site("source = \"remove\"") else { return };
+    let Some(outcome) = sweep_killed_before(&site, "renameat2", 2) else { return };
+    assert_eq!(outcome.code, 128 + 9, "{outcome}");
+    let lock = File::open(site.path("in/.npyd-insert-scan.raw")).unwrap();
+    lock.lock().unwrap();
+    let newer: Vec<u8> = data().into_iter().rev().collect();
+    site.drop_file("scan.raw", &newer);
+    let receipts = site.sweep_until("finalized").json();
+    assert_eq!(route(&receipts), "copy");
+    assert!(site.read("out/scan.npy").ends_with(&newer));
+    assert_eq!(site.names("in"), [".npyd-insert-scan.raw"]);
+    drop(lock);
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw"]);
+    assert!(site.read("in/scan.raw") == data(), "the older data differ");
+    assert_eq!(site.names("state/intents"), [""; 0]);
+}
+
+/// A private name that ends as that of an unfinished output does is a source's still.
+#[test]
+fn a_crash_at_a_file_whose_name_looks_unfinished() {
+    let Some(site) = site("source = \"remove\"") else { return };
+    for (from, to) in [("scan.raw", "scan.tmp"), ("scan.raw.toml", "scan.tmp.toml")] {
+        fs::rename(site.path("in").join(from), site.path("in").join(to)).unwrap();
+    }
+    let Some(outcome) = sweep_killed_before(&site, "renameat2", 2) else { return };
+    assert_eq!(outcome.code, 128 + 9, "{outcome}");
+    assert!(site.has("in/.npyd-insert-scan.tmp"), "{:?}", site.names("in"));
+    site.sweep_until("finalized");
+    assert_is_array(&site.read("out/scan.npy"));
 }

@@ -127,6 +127,39 @@ fn leftovers_are_tidied_up() {
     assert_eq!(site.names("out"), [".npyd-1-2-4.tmp", "scan.npy", "scan.raw.toml.done"]);
 }
 
+/// Ended when a file in place was about to get its final name, with the next one dropped under its
+/// own since: that is served, and the log tells where the older is.
+#[test]
+fn a_taken_file_and_a_newer_drop() {
+    let site = Site::new();
+    let room = vec![0; scan_npy().len() - scan_bytes().len()];
+    let manifest = format!("{SCAN_MANIFEST}reserved = {}\n", room.len());
+    site.drop_file(".npyd-taken-scan.raw", scan_npy());
+    site.drop_file("scan.raw", [&room[..], &[7; 24]].concat());
+    site.drop_file("scan.raw.toml", manifest);
+    let told = site.sweep().expect_code(0);
+    told.expect_words(&["in/scan.raw` is another file by now", "in/scan.raw.1`"]);
+    assert!(site.read("out/scan.npy").ends_with(&[7; 24]));
+    assert_eq!(site.read("in/scan.raw.1"), scan_npy());
+    assert_eq!(site.names("in"), ["scan.raw.1"]);
+}
+
+/// Somebody gave a file that npyd had taken when it was ended another name: a snapshot is no place
+/// where a drop is found.
+#[test]
+fn a_taken_file_in_a_snapshot() {
+    let site = Site::with("source = \"remove\"");
+    site.drop_file(".npyd-taken-scan.raw", scan_bytes()).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    fs::create_dir(site.path("snapshot")).unwrap();
+    fs::hard_link(site.path("in/.npyd-taken-scan.raw"), site.path("snapshot/scan.raw")).unwrap();
+    site.sweep();
+    assert_eq!(site.read("in/scan.raw"), scan_bytes());
+    fs::remove_dir_all(site.path("snapshot")).unwrap();
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.names("in"), [""; 0]);
+}
+
 /// Ended between removing the data and moving their manifest: that must not wait for data forever.
 #[test]
 fn a_manifest_left_behind_follows_its_array() {
