@@ -18,6 +18,8 @@ pub struct Look {
     pub size: u64,
     /// Bytes the file system holds for the data file; holes are not among them.
     pub allocated: u64,
+    /// Whether every byte was written: there are no holes, and nothing that was only allocated.
+    pub solid: bool,
     /// Who writes to the data file.
     pub writer: Writer,
     /// Who writes to the file that describes it; `None` where there is no such file.
@@ -201,15 +203,14 @@ fn by_size(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
 fn whole(dump: &Dump, look: &Look, rules: &Rules, exact: bool, still: bool) -> Verdict {
     let nobody =
         look.writer == Writer::None && !matches!(look.sidecar_writer, Some(Writer::Unknown));
-    // Holes in a file of the right size: preallocated, perhaps not filled yet. Quiet must speak.
-    let solid = look.allocated >= look.size;
     // A committed header under a pending name is right to the byte already while its producer has
     // the rename still ahead.
     let raw = !matches!(dump.front, Front::Header(_));
     if nobody && dump.digest.is_some() {
         return Verdict::Ready(Evidence::Digest);
     }
-    if nobody && exact && solid && raw {
+    // A file of the right size may be preallocated, and not filled yet: then quiet must speak.
+    if nobody && exact && look.solid && raw {
         return Verdict::Ready(Evidence::Size);
     }
     match (still, nobody) {

@@ -105,7 +105,8 @@ impl Place<'_> {
             let Some((file, stat)) = self.open_regular(rel)? else { continue };
             let found = Found { file_len: stat.size, lines_end: Some(0), counted: 0 };
             let Ok(Some(offset)) = described.offset(found) else { continue };
-            let part = Part { rel: rel.clone(), name, file, stat };
+            let written = file.written_upto(0)?;
+            let part = Part { rel: rel.clone(), name, file, stat, written };
             remains.push(Remains { part, offset, at: data_at + at as u64 * len, len });
         }
         Ok(remains)

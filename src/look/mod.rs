@@ -229,7 +229,7 @@ impl<'a> Place<'a> {
             return self.candidate(data, claim, |_, _| Ok(Some(Err(reason))));
         }
         let outlook = self.candidate(data, claim, |raw, says| {
-            let own = own_header(&raw.name, &raw.file, &raw.stat)?;
+            let own = own_header(raw)?;
             Ok(match (says, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(
                     "it has a pending header and a manifest: remove one of them".to_owned(),
@@ -329,13 +329,18 @@ impl<'a> Place<'a> {
             let Some((file, stat)) = self.open_regular(&rel)? else {
                 return self.without_part(claim, &rel, data);
             };
-            opened.push(Part { rel, name, file, stat });
+            // Asked before anything is read: what was read of blocks that are only allocated
+            // looks like data for as long as it is in the page cache.
+            let written = file.written_upto(0)?;
+            opened.push(Part { rel, name, file, stat, written });
         }
         let parts = opened.split_off(1);
-        let Some(Part { rel, name, file, stat }) = opened.pop() else { return Ok(Outlook::Gone) };
+        let Some(Part { rel, name, file, stat, written }) = opened.pop() else {
+            return Ok(Outlook::Gone);
+        };
         let sidecar_dir =
             claim.as_ref().and_then(|claim| claim.by.sidecar.rel.parent()).map(Path::to_path_buf);
-        let raw = Raw { name, file, stat, sidecar_dir };
+        let raw = Raw { name, file, stat, written, sidecar_dir };
         let links = parts.iter().map(|part| part.stat.nlink).chain([stat.nlink]).max();
         let (sidecar, says) = match claim {
             Some(Claim { by, array, .. }) => (Some(by.sidecar), Some((by.says, array))),
@@ -350,7 +355,8 @@ impl<'a> Place<'a> {
             Some(recognized) => recognized,
         };
         let Raw { name, file, stat, .. } = raw;
-        Ok(Outlook::Candidate(Box::new(Candidate { rel, name, file, stat, parts, sidecar, dump })))
+        let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, dump };
+        Ok(Outlook::Candidate(Box::new(candidate)))
     }
 
     /// What there is to be said where a file of the data of `looked_at` is missing.
@@ -390,6 +396,7 @@ struct Raw {
     name: FileName,
     file: DataFile,
     stat: Stat,
+    written: u64,
     sidecar_dir: Option<PathBuf>,
 }
 
@@ -421,11 +428,11 @@ fn linked(names: u64) -> String {
 }
 
 /// The dump that a file's own pending header declares, if it has one.
-fn own_header(
-    name: &FileName,
-    file: &DataFile,
-    stat: &Stat,
-) -> disk::Result<Result<Option<Dump>, String>> {
+fn own_header(raw: &Raw) -> disk::Result<Result<Option<Dump>, String>> {
+    let Raw { name, file, stat, written, .. } = raw;
+    if *written == 0 && stat.size > 0 {
+        return Ok(Ok(None)); // zeros, which reading would make look like data
+    }
     let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
         Ok(Some(preamble)) => preamble,
         Ok(None) => return Ok(Ok(None)),

@@ -1,6 +1,11 @@
 //! The same drops on every file system that this machine has: what one of them can't do is done
 //! another way, and comes to the same.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::FallocateFlags;
+
 use crate::support::{
     Mounted, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, scan_bytes, scan_npy,
 };
@@ -150,6 +155,65 @@ fn sharing() {
         assert_eq!(site.read("fs/out/scan.npy"), scan_npy());
         drop(mounted);
     }
+}
+
+/// What was only allocated is not written, whatever its size says and whoever has read it; what was
+/// written is, before it has reached the disk. With the producer gone, that decides.
+#[test]
+fn preallocated() {
+    const LEN: usize = 300_000;
+    if !as_root() {
+        return;
+    }
+    for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
+        let Some((site, mounted)) = with_all_on(kind, "") else { return };
+        let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+        site.write("npyd.toml", config.replace("200ms", "1h"));
+        let mut daemon = site.daemon();
+        // The small ones are read as a whole, when their fronts are looked at.
+        for (name, len, written) in [
+            ("none", LEN, 0..0),
+            ("small-none", 24, 0..0),
+            ("front", LEN, 0..8192),
+            ("end", LEN, 8192..LEN),
+            ("all", LEN, 0..LEN),
+            ("small-all", 24, 0..24),
+        ] {
+            let path = site.path(format!("fs/in/{name}.raw"));
+            let file = File::options().write(true).create_new(true).open(path).unwrap();
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64).unwrap();
+            file.write_all_at(&vec![7; written.len()], written.start as u64).unwrap();
+            drop(file);
+            let manifest = format!("dtype = '|u1'\nshape = [{len}]\n");
+            site.write(&format!("fs/in/{name}.toml"), manifest);
+        }
+        mapped(&site, "mapped", LEN);
+        for name in ["all", "small-all", "mapped"] {
+            daemon.wait_for_file(&format!("fs/out/{name}.npy"));
+        }
+        // A later look must not take for data what the first has read.
+        for name in ["none", "small-none", "front", "end"] {
+            for _ in 0..2 {
+                let told = site.npyd(&["explain", &format!("fs/in/{name}.raw")]).expect_code(0);
+                assert!(told.stdout.contains("must be unchanged"), "{kind}: {name}: {told}");
+            }
+            assert!(!site.has(&format!("fs/out/{name}.npy")), "{kind}: {name}");
+        }
+        assert!(daemon.stop().success());
+        drop(mounted);
+    }
+}
+
+/// A drop that is filled through a mapping of a preallocated file.
+fn mapped(site: &Site, name: &str, len: usize) {
+    let path = site.path(format!("fs/in/{name}.raw"));
+    let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64).unwrap();
+    // SAFETY: nobody else writes to the file, or cuts it.
+    let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
+    mapping.fill(7);
+    drop((mapping, file));
+    site.write(&format!("fs/in/{name}.toml"), format!("dtype = '|u1'\nshape = [{len}]\n"));
 }
 
 /// A file system that others may write to unseen is polled without being asked.

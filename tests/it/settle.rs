@@ -63,7 +63,8 @@ fn word(verdict: &Verdict) -> String {
 }
 
 fn look(size: u64, writer: Writer, unchanged: Duration) -> Look {
-    Look { size, allocated: size, writer, sidecar_writer: None, first_bytes: Vec::new(), unchanged }
+    let (allocated, first_bytes) = (size, Vec::new());
+    Look { size, allocated, solid: true, writer, sidecar_writer: None, first_bytes, unchanged }
 }
 
 fn plays(dump: &Dump, timeline: &[Moment]) {
@@ -175,7 +176,7 @@ fn a_description_still_being_written_is_not_believed() {
 #[test]
 fn a_preallocated_file_must_also_be_quiet() {
     let mut look = look(8, Nobody, Duration::ZERO);
-    look.allocated = 0;
+    look.solid = false;
     assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "time");
     look.unchanged = RULES.quiet;
     assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "ready: no-writer");
