@@ -166,16 +166,26 @@ impl Candidate {
         u64::try_from(age).ok().map(Duration::from_nanos)
     }
 
+    /// How coarse the clock is that its files' times are from.
+    fn clock_grain(&self) -> Duration {
+        let parts = self.parts.iter().map(|part| (&part.file, &part.stat));
+        let sidecar = self.sidecar.as_ref().map(|sidecar| (&sidecar.file, &sidecar.stat));
+        let files = parts.chain(sidecar).chain([(&self.file, &self.stat)]);
+        files.map(|(file, stat)| file.clock_grain(stat)).max().unwrap_or_default()
+    }
+
     /// Decides what is to be done, given how long nothing has changed.
     pub fn decide(&self, inbox: &Inbox, unchanged: Duration) -> disk::Result<Decision> {
         let may_be_salvaged = inbox.salvage == Salvage::WholeRecords && self.is_committed();
         let allow_trailing = inbox.allow_trailing || may_be_salvaged;
         let rules = Rules { quiet: inbox.quiet, allow_trailing };
         let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
+        let clock_grain = self.clock_grain();
         let dump = match &self.dump {
             Ok(dump) => dump,
             Err(reason) => {
-                return Ok(self.unreadable(reason, sidecar_writer, unchanged, rules.quiet));
+                let quiet = rules.quiet.max(clock_grain);
+                return Ok(self.unreadable(reason, sidecar_writer, unchanged, quiet));
             }
         };
         let first_bytes = match &dump.marker {
@@ -185,7 +195,16 @@ impl Candidate {
         };
         let (size, allocated) = self.extent(dump);
         let (solid, writer) = (self.is_solid(), self.writer());
-        let look = Look { size, allocated, solid, writer, sidecar_writer, first_bytes, unchanged };
+        let look = Look {
+            size,
+            allocated,
+            solid,
+            writer,
+            sidecar_writer,
+            first_bytes,
+            unchanged,
+            clock_grain,
+        };
         Ok(match settle::settle(dump, &look, &rules) {
             Verdict::Ready(evidence) => match dump.header(size) {
                 Ok(header) => {

@@ -28,6 +28,9 @@ pub struct Look {
     pub first_bytes: Vec<u8>,
     /// How long neither of the two has changed.
     pub unchanged: Duration,
+    /// How coarse their file system's clock is: a change that comes sooner after another may leave
+    /// the same times.
+    pub clock_grain: Duration,
 }
 
 /// Whether somebody has a file open for writing, or mapped so.
@@ -122,8 +125,33 @@ fn wait(why: impl Into<String>) -> Verdict {
 }
 
 /// Decides about one dump from one look at it.
+///
+/// Whatever is done then ends with the question whether the file is unchanged since, and the ledger
+/// asks the same later. Where the clock is coarse, the answer can be trusted only of a file that is
+/// older than its grain at this look: then each later change gets a later time, and this one wait
+/// serves all who ask. The producer's own word needs none, for it promises that no change follows.
 #[must_use]
 pub fn settle(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
+    let verdict = judge(dump, look, rules);
+    let rests_on_times =
+        !matches!(verdict, Verdict::Wait(_) | Verdict::Ready(Evidence::Ready | Evidence::Marker));
+    if rests_on_times && let Some(wait) = wait_for_clock(look.clock_grain, look.unchanged) {
+        return Verdict::Wait(wait);
+    }
+    verdict
+}
+
+/// The wait until a change will show in the file's times, if it would not yet.
+fn wait_for_clock(grain: Duration, unchanged: Duration) -> Option<Wait> {
+    let left = grain.checked_sub(unchanged).filter(|left| !left.is_zero())?;
+    let why = format!(
+        "its file system's clock is coarse, and a change might not show; it must be unchanged for {} ms",
+        grain.as_millis()
+    );
+    Some(Wait { why, proof_in: Some(left) })
+}
+
+fn judge(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
     if let Front::Header(header) = &dump.front {
         match header.preamble.kind {
             Kind::Pending(PendingState::Writing) => return writing(look, rules),

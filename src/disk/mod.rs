@@ -3,6 +3,7 @@
 //! Directories are opened where the administrator says; files only beneath them, without following
 //! links. From then on only descriptors are used. `unsafe` stands nowhere else.
 
+mod clock;
 mod copy;
 mod dir;
 mod durable;
