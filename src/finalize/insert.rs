@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Halt, Settled, Site, in_place};
-use crate::config::{Inbox, OnConflict};
+use super::{Halt, Settled, Site, in_place, target};
+use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir};
 use crate::intent::{Intent, Intents};
 use crate::look::SOURCE_ATTR;
@@ -153,7 +153,7 @@ impl Work<'_> {
         self.file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
         let (from, to) = (&self.site.source, &self.site.output);
         let (private, output_name) = (self.private.as_ref(), output.as_ref());
-        let renamed = if settled.inbox.on_conflict == OnConflict::Replace {
+        let renamed = if target::replaces(settled, self.site, output)? {
             from.rename_replace(private, to, output_name).map(|()| true)
         } else {
             from.rename_noreplace(private, to, output_name)
