@@ -326,6 +326,9 @@ impl<'a> Place<'a> {
         let mut opened = Vec::with_capacity(files.len());
         for rel in files {
             let Ok(name) = rel_name(&rel) else { return Ok(Outlook::Gone) };
+            if disk::is_own_name(name.as_str()) {
+                return Ok(Outlook::NotOurs(format!("`{name}` is a file of npyd's own")));
+            }
             let Some((file, stat)) = self.open_regular(&rel)? else {
                 return self.without_part(claim, &rel, data);
             };
@@ -352,7 +355,7 @@ impl<'a> Place<'a> {
             }
             None => return Ok(Outlook::NotOurs(UNDESCRIBED.to_owned())),
             Some(_) if links.is_some_and(|links| links > 1) => Err(linked(stat.nlink)),
-            Some(recognized) => recognized,
+            Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let Raw { name, file, stat, .. } = raw;
         let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, dump };
@@ -419,6 +422,19 @@ fn lines_end(file: &DataFile, lines: u64) -> disk::Result<Option<u64>> {
         Ok(lines) => ends.map(|(at, _)| at as u64 + 1).nth(lines - 1),
         Err(_) => None,
     })
+}
+
+/// Under another name the array would be a drop or a manifest itself, or tidied away with what npyd
+/// left unfinished.
+fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
+    let name = dump.output.as_str();
+    let is_npy = Path::new(name).extension().is_some_and(|extension| extension == "npy");
+    if is_npy && !disk::is_own_name(name) {
+        return Ok(dump);
+    }
+    Err(format!(
+        "`{name}` can't be its array's name: end the key `output` in .npy, and don't begin it with .npyd-"
+    ))
 }
 
 fn linked(names: u64) -> String {
