@@ -56,7 +56,7 @@ fn check_inbox(inbox: &Inbox) -> End {
     let mut end = End::Well;
     for (role, path) in roles {
         let Some(path) = path else { continue };
-        match check_dir(path) {
+        match check_dir(path, inbox) {
             Ok(told) => print(&format!("  {role:<12} {}: {told}", path.display())),
             Err(error) => {
                 end = End::Badly;
@@ -77,8 +77,8 @@ fn check_inbox(inbox: &Inbox) -> End {
 }
 
 /// What the file system is, and what it allows to this user.
-fn check_dir(path: &Path) -> disk::Result<String> {
-    let dir = Dir::open(path)?;
+fn check_dir(path: &Path, inbox: &Inbox) -> disk::Result<String> {
+    let dir = Dir::open_own(path, &inbox.path)?;
     let fs = disk::fs_info(&dir)?;
     let can = disk::abilities(&dir)?;
     let abilities = [
@@ -96,7 +96,7 @@ fn check_dir(path: &Path) -> disk::Result<String> {
 /// Which way large dumps of this drop take, as far as its settings and file systems decide.
 fn routes(inbox: &Inbox) -> disk::Result<Vec<String>> {
     let data = Dir::open(&inbox.path)?;
-    let output = Dir::open(inbox.output.as_ref().unwrap_or(&inbox.path))?;
+    let output = Dir::open_own(inbox.output.as_ref().unwrap_or(&inbox.path), &inbox.path)?;
     let mut terms = terms_between(inbox, &data, &output, 1)?;
     let can = disk::abilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {

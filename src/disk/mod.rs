@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod fsinfo;
 mod insert;
+mod inside;
 mod lease;
 mod output;
 mod priority;

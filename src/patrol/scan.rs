@@ -100,9 +100,9 @@ impl Patrol {
 
     /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
     fn tidy(&self) {
-        let dirs =
-            self.inbox.own_dirs().filter_map(|path| Dir::open(path).ok()).collect::<Vec<_>>();
-        for dir in dirs {
+        for path in self.inbox.own_dirs() {
+            // What can't be opened is told of where it is to be written to.
+            let Ok(dir) = Dir::open_own(path, &self.inbox.path) else { continue };
             if let Err(error) = tidy_below(&dir, if self.inbox.recursive { DEPTH_MAX } else { 0 }) {
                 tracing::warn!("{error}");
             }

@@ -209,8 +209,8 @@ fn preallocated() {
     }
 }
 
-/// Where all that is written within a second has one time, a file is taken once a later change would
-/// show: until then, what follows could pass for what was there before.
+/// Where all that is written within a second has one time, a file is taken once a later change
+/// would show: until then, what follows could pass for what was there before.
 #[test]
 fn a_coarse_clock() {
     const LEN: usize = 3 << 20;
