@@ -149,7 +149,7 @@ fn explain_plan(
     let output =
         inbox.output.as_ref().map_or_else(|| inbox.path.join(parent), |dir| dir.join(parent));
     let at = match &inbox.output {
-        Some(dir) => Dir::open_own(dir, &inbox.path)?,
+        Some(dir) => Dir::open_own(dir, inbox.shared())?,
         None => source.again()?,
     };
     let terms = terms_between(inbox, &source, &at, candidate.files().len())?;

@@ -11,12 +11,13 @@ use super::error::OPEN_DIR;
 use super::{Dir, DiskError, Result, own_uid};
 
 impl Dir {
-    /// Opens a configured directory that npyd writes to. Inside the drop directory, whoever drops
-    /// files may put a link or a directory in its place: there no link is followed, and each
+    /// Opens a configured directory that npyd writes to. Inside one that is `shared`, whoever drops
+    /// files there may put a link or a directory in its place: no link is followed then, and each
     /// directory on the way must be npyd's own, or root's.
-    pub fn open_own(path: &Path, drop: &Path) -> Result<Self> {
-        let Ok(inside) = path.strip_prefix(drop) else { return Dir::open(path) };
-        inside.components().try_fold(Dir::open(drop)?, |dir, part| dir.open_own_child(part))
+    pub fn open_own(path: &Path, shared: Option<&Path>) -> Result<Self> {
+        let inside = shared.and_then(|shared| Some((shared, path.strip_prefix(shared).ok()?)));
+        let Some((shared, inside)) = inside else { return Dir::open(path) };
+        inside.components().try_fold(Dir::open(shared)?, |dir, part| dir.open_own_child(part))
     }
 
     fn open_own_child(&self, part: Component<'_>) -> Result<Self> {

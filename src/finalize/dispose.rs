@@ -256,7 +256,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
     let Some(rejects) = &inbox.rejects else { return Ok(()) };
     let rel = source.strip_prefix(&inbox.path).unwrap_or(source);
     let parent = rel.parent().unwrap_or(Path::new(""));
-    let from = match Dir::open_own(rejects, &inbox.path).and_then(|dir| dir.below(parent)) {
+    let from = match Dir::open_own(rejects, inbox.shared()).and_then(|dir| dir.below(parent)) {
         Err(error) if error.is_missing() => return Ok(()),
         opened => opened?,
     };

@@ -121,7 +121,7 @@ impl Settled {
 
 /// Opens a directory below one that npyd writes to, where the drop directory's tree is mirrored.
 fn mirrored(inbox: &Inbox, base: &Path, below: &Path) -> Result<Dir, DiskError> {
-    let dir = Dir::open_own(base, &inbox.path)?;
+    let dir = Dir::open_own(base, inbox.shared())?;
     if below.as_os_str().is_empty() { Ok(dir) } else { dir.make_dirs(below) }
 }
 

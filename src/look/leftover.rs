@@ -61,7 +61,7 @@ impl Place<'_> {
         };
         let base = self.inbox.output.as_ref().unwrap_or(&self.inbox.path);
         let parent = meant.paths().first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-        let dir = match Dir::open_own(base, &self.inbox.path).and_then(|dir| dir.below(parent)) {
+        let dir = match Dir::open_own(base, self.inbox.shared()).and_then(|dir| dir.below(parent)) {
             Ok(dir) => dir,
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error),

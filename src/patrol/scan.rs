@@ -102,7 +102,7 @@ impl Patrol {
     fn tidy(&self) {
         for path in self.inbox.own_dirs() {
             // What can't be opened is told of where it is to be written to.
-            let Ok(dir) = Dir::open_own(path, &self.inbox.path) else { continue };
+            let Ok(dir) = Dir::open_own(path, self.inbox.shared()) else { continue };
             if let Err(error) = tidy_below(&dir, if self.inbox.recursive { DEPTH_MAX } else { 0 }) {
                 tracing::warn!("{error}");
             }
