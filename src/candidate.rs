@@ -20,6 +20,8 @@ pub struct Candidate {
     pub file: DataFile,
     /// What it looked like when it was opened.
     pub stat: Stat,
+    /// Where its first hole began then, or what was only allocated.
+    pub written: u64,
     /// Further files that hold the rest of its data.
     pub parts: Vec<Part>,
     /// The file that describes it.
@@ -38,6 +40,8 @@ pub struct Part {
     pub file: DataFile,
     /// What it looked like when it was opened.
     pub stat: Stat,
+    /// Where its first hole began then, or what was only allocated.
+    pub written: u64,
 }
 
 /// A file that describes a data file.
@@ -125,7 +129,6 @@ impl Candidate {
     /// Each file has an equal share: the one that differs decides.
     fn extent(&self, dump: &Dump) -> (u64, u64) {
         let Stat { size, blocks, .. } = self.stat;
-        let allocated = |stat: &Stat| stat.blocks.saturating_mul(512);
         if self.parts.is_empty() {
             return (size, blocks.saturating_mul(512));
         }
@@ -138,8 +141,17 @@ impl Candidate {
         let around = dump.data_offset.saturating_add(dump.trailing);
         let shares = odd.saturating_sub(around).saturating_mul(1 + self.parts.len() as u64);
         let whole = around.saturating_add(shares);
-        let solid = stats().all(|stat| allocated(stat) >= stat.size);
-        (whole, if solid { whole } else { stats().map(allocated).sum::<u64>().min(whole - 1) })
+        (whole, stats().map(|stat| stat.blocks.saturating_mul(512)).sum())
+    }
+
+    /// Whether every byte of its data files was written. What is allocated may still be a hole in
+    /// all but name, and where holes can't be told, only what is allocated tells of them.
+    fn is_solid(&self) -> bool {
+        let parts = self.parts.iter().map(|part| (&part.stat, part.written));
+        let mut files = parts.chain([(&self.stat, self.written)]);
+        files.all(|(stat, written)| {
+            written >= stat.size && stat.blocks.saturating_mul(512) >= stat.size
+        })
     }
 
     /// How long ago its files last changed by the file system's own word, if that can be said.
@@ -154,16 +166,26 @@ impl Candidate {
         u64::try_from(age).ok().map(Duration::from_nanos)
     }
 
+    /// How coarse the clock is that its files' times are from.
+    fn clock_grain(&self) -> Duration {
+        let parts = self.parts.iter().map(|part| (&part.file, &part.stat));
+        let sidecar = self.sidecar.as_ref().map(|sidecar| (&sidecar.file, &sidecar.stat));
+        let files = parts.chain(sidecar).chain([(&self.file, &self.stat)]);
+        files.map(|(file, stat)| file.clock_grain(stat)).max().unwrap_or_default()
+    }
+
     /// Decides what is to be done, given how long nothing has changed.
     pub fn decide(&self, inbox: &Inbox, unchanged: Duration) -> disk::Result<Decision> {
         let may_be_salvaged = inbox.salvage == Salvage::WholeRecords && self.is_committed();
         let allow_trailing = inbox.allow_trailing || may_be_salvaged;
         let rules = Rules { quiet: inbox.quiet, allow_trailing };
         let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
+        let clock_grain = self.clock_grain();
         let dump = match &self.dump {
             Ok(dump) => dump,
             Err(reason) => {
-                return Ok(self.unreadable(reason, sidecar_writer, unchanged, rules.quiet));
+                let quiet = rules.quiet.max(clock_grain);
+                return Ok(self.unreadable(reason, sidecar_writer, unchanged, quiet));
             }
         };
         let first_bytes = match &dump.marker {
@@ -172,8 +194,17 @@ impl Candidate {
             None => Vec::new(),
         };
         let (size, allocated) = self.extent(dump);
-        let look =
-            Look { size, allocated, writer: self.writer(), sidecar_writer, first_bytes, unchanged };
+        let (solid, writer) = (self.is_solid(), self.writer());
+        let look = Look {
+            size,
+            allocated,
+            solid,
+            writer,
+            sidecar_writer,
+            first_bytes,
+            unchanged,
+            clock_grain,
+        };
         Ok(match settle::settle(dump, &look, &rules) {
             Verdict::Ready(evidence) => match dump.header(size) {
                 Ok(header) => {

@@ -46,6 +46,9 @@ pub struct Config {
 pub struct Inbox {
     /// The directory that is watched.
     pub path: PathBuf,
+    /// Whether others drop files there; nobody does where a person names the files.
+    #[serde(skip, default = "others_drop")]
+    is_shared: bool,
     /// Where the `.npy` files go; beside the data if absent.
     pub output: Option<PathBuf>,
     /// Whether directories below are watched as well.
@@ -204,6 +207,10 @@ fn default_workers() -> Workers {
     Workers(2)
 }
 
+fn others_drop() -> bool {
+    true
+}
+
 fn default_quiet() -> Duration {
     Duration::from_secs(2)
 }
@@ -245,6 +252,7 @@ impl Inbox {
     pub fn at(path: &Path) -> Self {
         Inbox {
             path: path.to_path_buf(),
+            is_shared: false,
             output: None,
             recursive: false,
             source: Disposition::Keep,
@@ -267,6 +275,12 @@ impl Inbox {
     /// they may lie inside it.
     pub fn own_dirs(&self) -> impl Iterator<Item = &Path> {
         [&self.output, &self.archive, &self.rejects].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// The directory, where others drop files into it.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Path> {
+        self.is_shared.then_some(self.path.as_path())
     }
 
     fn check(&self) -> Result<(), String> {

@@ -18,6 +18,8 @@ pub struct Look {
     pub size: u64,
     /// Bytes the file system holds for the data file; holes are not among them.
     pub allocated: u64,
+    /// Whether every byte was written: there are no holes, and nothing that was only allocated.
+    pub solid: bool,
     /// Who writes to the data file.
     pub writer: Writer,
     /// Who writes to the file that describes it; `None` where there is no such file.
@@ -26,6 +28,9 @@ pub struct Look {
     pub first_bytes: Vec<u8>,
     /// How long neither of the two has changed.
     pub unchanged: Duration,
+    /// How coarse their file system's clock is: a change that comes sooner after another may leave
+    /// the same times.
+    pub clock_grain: Duration,
 }
 
 /// Whether somebody has a file open for writing, or mapped so.
@@ -120,8 +125,33 @@ fn wait(why: impl Into<String>) -> Verdict {
 }
 
 /// Decides about one dump from one look at it.
+///
+/// Whatever is done then ends with the question whether the file is unchanged since, and the ledger
+/// asks the same later. Where the clock is coarse, the answer can be trusted only of a file that is
+/// older than its grain at this look: then each later change gets a later time, and this one wait
+/// serves all who ask. The producer's own word needs none, for it promises that no change follows.
 #[must_use]
 pub fn settle(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
+    let verdict = judge(dump, look, rules);
+    let rests_on_times =
+        !matches!(verdict, Verdict::Wait(_) | Verdict::Ready(Evidence::Ready | Evidence::Marker));
+    if rests_on_times && let Some(wait) = wait_for_clock(look.clock_grain, look.unchanged) {
+        return Verdict::Wait(wait);
+    }
+    verdict
+}
+
+/// The wait until a change will show in the file's times, if it would not yet.
+fn wait_for_clock(grain: Duration, unchanged: Duration) -> Option<Wait> {
+    let left = grain.checked_sub(unchanged).filter(|left| !left.is_zero())?;
+    let why = format!(
+        "its file system's clock is coarse, and a change might not show; it must be unchanged for {} ms",
+        grain.as_millis()
+    );
+    Some(Wait { why, proof_in: Some(left) })
+}
+
+fn judge(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
     if let Front::Header(header) = &dump.front {
         match header.preamble.kind {
             Kind::Pending(PendingState::Writing) => return writing(look, rules),
@@ -201,15 +231,14 @@ fn by_size(dump: &Dump, look: &Look, rules: &Rules) -> Verdict {
 fn whole(dump: &Dump, look: &Look, rules: &Rules, exact: bool, still: bool) -> Verdict {
     let nobody =
         look.writer == Writer::None && !matches!(look.sidecar_writer, Some(Writer::Unknown));
-    // Holes in a file of the right size: preallocated, perhaps not filled yet. Quiet must speak.
-    let solid = look.allocated >= look.size;
     // A committed header under a pending name is right to the byte already while its producer has
     // the rename still ahead.
     let raw = !matches!(dump.front, Front::Header(_));
     if nobody && dump.digest.is_some() {
         return Verdict::Ready(Evidence::Digest);
     }
-    if nobody && exact && solid && raw {
+    // A file of the right size may be preallocated, and not filled yet: then quiet must speak.
+    if nobody && exact && look.solid && raw {
         return Verdict::Ready(Evidence::Size);
     }
     match (still, nobody) {

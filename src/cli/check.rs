@@ -56,7 +56,14 @@ fn check_inbox(inbox: &Inbox) -> End {
     let mut end = End::Well;
     for (role, path) in roles {
         let Some(path) = path else { continue };
-        match check_dir(path) {
+        if is_inside_by_another_name(path, &inbox.path) {
+            end = End::Badly;
+            print(&format!(
+                "  {role:<12} {}: it lies inside the drop directory: name it by that one's path, for no link is followed then",
+                path.display()
+            ));
+        }
+        match check_dir(path, inbox) {
             Ok(told) => print(&format!("  {role:<12} {}: {told}", path.display())),
             Err(error) => {
                 end = End::Badly;
@@ -76,9 +83,16 @@ fn check_inbox(inbox: &Inbox) -> End {
     end
 }
 
+/// Whether a link leads into the drop directory, where npyd could not tell that it must take care.
+fn is_inside_by_another_name(path: &Path, drop: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let is_inside = real(path).zip(real(drop)).is_some_and(|(path, drop)| path.starts_with(drop));
+    is_inside && !path.starts_with(drop)
+}
+
 /// What the file system is, and what it allows to this user.
-fn check_dir(path: &Path) -> disk::Result<String> {
-    let dir = Dir::open(path)?;
+fn check_dir(path: &Path, inbox: &Inbox) -> disk::Result<String> {
+    let dir = Dir::open_own(path, inbox.shared())?;
     let fs = disk::fs_info(&dir)?;
     let can = disk::abilities(&dir)?;
     let abilities = [
@@ -96,7 +110,7 @@ fn check_dir(path: &Path) -> disk::Result<String> {
 /// Which way large dumps of this drop take, as far as its settings and file systems decide.
 fn routes(inbox: &Inbox) -> disk::Result<Vec<String>> {
     let data = Dir::open(&inbox.path)?;
-    let output = Dir::open(inbox.output.as_ref().unwrap_or(&inbox.path))?;
+    let output = Dir::open_own(inbox.output.as_ref().unwrap_or(&inbox.path), inbox.shared())?;
     let mut terms = terms_between(inbox, &data, &output, 1)?;
     let can = disk::abilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {

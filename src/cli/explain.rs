@@ -145,10 +145,13 @@ fn explain_plan(
     header: Header,
 ) -> disk::Result<Value> {
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
-    let source = Dir::open(&inbox.path.join(parent))?;
+    let source = Dir::open_below(&inbox.path, parent)?;
     let output =
         inbox.output.as_ref().map_or_else(|| inbox.path.join(parent), |dir| dir.join(parent));
-    let at = inbox.output.as_ref().map_or_else(|| source.again(), |dir| Dir::open(dir))?;
+    let at = match &inbox.output {
+        Some(dir) => Dir::open_own(dir, inbox.shared())?,
+        None => source.again()?,
+    };
     let terms = terms_between(inbox, &source, &at, candidate.files().len())?;
     let plan = Plan::new(dump, header, candidate.stat.size, &terms);
     let head = plan.head(dump);

@@ -13,6 +13,7 @@ use super::sweep::bars;
 use super::{CannotRun, End, print};
 use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
+use crate::disk;
 use crate::finalize::{Halt, Settled, finalize};
 use crate::look::{Outlook, UNDESCRIBED, look, look_as};
 use crate::npy::{Dtype, Order};
@@ -105,7 +106,13 @@ impl Finalize {
             let dir = output.parent().unwrap_or(Path::new("/"));
             inbox.output = (dir != inbox.path).then(|| dir.to_path_buf());
             let last = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            name = Some(FileName::try_from(last)?);
+            let last = FileName::try_from(last)?;
+            if disk::is_own_name(last.as_str()) {
+                return Err(format!(
+                    "-o {last} is named like npyd's own files: choose another name"
+                ));
+            }
+            name = Some(last);
         }
         let rel = PathBuf::from(path.file_name().ok_or("it has no file name")?);
         Ok((Arc::new(inbox), rel, name))

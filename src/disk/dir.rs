@@ -25,7 +25,7 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
 
-const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An open directory. It pins its mount: keep it for one operation only.
 #[derive(Debug)]
@@ -66,10 +66,18 @@ impl Dir {
             .map_err(|errno| DiskError::new(OPEN_DIR, path, errno))
     }
 
+    pub(super) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
+        Dir { fd, path }
+    }
+
     /// Opens a directory at a path below a configured one; an empty path is that one itself.
     pub fn open_below(base: &Path, rel: &Path) -> Result<Self> {
-        let dir = Dir::open(base)?;
-        if rel.as_os_str().is_empty() { Ok(dir) } else { dir.open_dir(rel) }
+        Dir::open(base)?.below(rel)
+    }
+
+    /// A directory below this one; an empty path is this one itself.
+    pub fn below(self, rel: &Path) -> Result<Self> {
+        if rel.as_os_str().is_empty() { Ok(self) } else { self.open_dir(rel) }
     }
 
     /// Opens a directory below this one.

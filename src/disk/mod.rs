@@ -3,6 +3,7 @@
 //! Directories are opened where the administrator says; files only beneath them, without following
 //! links. From then on only descriptors are used. `unsafe` stands nowhere else.
 
+mod clock;
 mod copy;
 mod dir;
 mod durable;
@@ -10,6 +11,7 @@ mod error;
 mod file;
 mod fsinfo;
 mod insert;
+mod inside;
 mod lease;
 mod output;
 mod priority;

@@ -56,7 +56,8 @@ impl Stat {
     }
 
     /// Whether it is the same file, and neither content nor attributes changed. The blocks don't
-    /// count: writing back what is in memory moves them, long after the last change.
+    /// count: writing back what is in memory moves them, long after the last change. It is sure
+    /// where the last change was older than the clock's grain at the look `before`.
     #[must_use]
     pub fn is_unchanged_since(&self, before: &Stat) -> bool {
         let state = |stat: &Stat| (stat.size, stat.mtime_ns, stat.ctime_ns);

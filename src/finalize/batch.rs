@@ -16,7 +16,6 @@ use super::{
     Halt, Settled, Site, check_sidecar, check_source, check_unchanged, copy, dispose, in_place,
     insert, lost, metadata, open_site, plan, reflink, terms, verify_ahead,
 };
-use crate::config::OnConflict;
 use crate::disk::{Claim, Dir, Output};
 use crate::look::SOURCE_ATTR;
 use crate::plan::{Plan, Terms, Work};
@@ -239,13 +238,12 @@ impl<'a> Begun<'a> {
     /// Gives the new file the first name that is free; another process may take names, too.
     fn name(&mut self) -> Result<(), Halt> {
         let (settled, site) = (self.settled, &self.site);
-        let replace = settled.inbox.on_conflict == OnConflict::Replace;
         let Some(output) = &mut self.output else { return Ok(()) };
         if settled.keeps_its_name(site) {
             self.name = target::take_over(settled, output)?;
             return Ok(());
         }
-        while !output.name(self.name.as_ref(), replace)? {
+        while !output.name(self.name.as_ref(), target::replaces(settled, site, &self.name)?)? {
             match target::choose(settled, site, &self.plan.header)? {
                 Target::Found(name) => {
                     self.name = name;

@@ -130,7 +130,7 @@ pub(super) fn put_sidecar_away(
 
 fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
     match &settled.inbox.archive {
-        Some(archive) => Ok(mirrored(archive, settled.parent())?),
+        Some(archive) => Ok(mirrored(&settled.inbox, archive, settled.parent())?),
         None => Err(Halt::Rejected("source = \"archive\" needs archive = \"DIR\"".to_owned())),
     }
 }
@@ -155,12 +155,12 @@ pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<Option<
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
     let output = match &inbox.output {
-        Some(output) => mirrored(output, parent)?,
+        Some(output) => mirrored(inbox, output, parent)?,
         None => source.again()?,
     };
     let archive = match (inbox.source, &inbox.archive) {
         (Disposition::Archive, Some(archive)) if !became_the_array => {
-            Some(mirrored(archive, parent)?)
+            Some(mirrored(inbox, archive, parent)?)
         }
         _ => None,
     };
@@ -219,7 +219,7 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
     }
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
-    let rejects = mirrored(rejects, parent)?;
+    let rejects = mirrored(inbox, rejects, parent)?;
     // The reason first: a crash leaves a text too many rather than a file that nobody explains.
     let text = format!("{reason}\n");
     let mut note = Output::create(&rejects, text.len() as u64)?;
@@ -256,7 +256,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
     let Some(rejects) = &inbox.rejects else { return Ok(()) };
     let rel = source.strip_prefix(&inbox.path).unwrap_or(source);
     let parent = rel.parent().unwrap_or(Path::new(""));
-    let from = match Dir::open_below(rejects, parent) {
+    let from = match Dir::open_own(rejects, inbox.shared()).and_then(|dir| dir.below(parent)) {
         Err(error) if error.is_missing() => return Ok(()),
         opened => opened?,
     };

@@ -4,9 +4,8 @@
 //! them in any order. The final name comes last, unless the file has it already: then the header's
 //! first eight bytes decide, and they come last.
 
-use super::{Halt, Settled, Site, copy, lost};
+use super::{Halt, Settled, Site, copy, lost, target};
 use crate::candidate::Candidate;
-use crate::config::OnConflict;
 use crate::disk::{DataFile, Moved};
 use crate::look::SOURCE_ATTR;
 use crate::plan::Write;
@@ -97,7 +96,7 @@ fn rename(
     output: &FileName,
     progress: &mut Progress,
 ) -> Result<bool, Halt> {
-    let replace = settled.inbox.on_conflict == OnConflict::Replace;
+    let replace = target::replaces(settled, site, output)?;
     let (file, to) = (&settled.candidate.file, output.as_ref());
     match site.source.move_if_same(name.as_ref(), file, &site.output, to, replace)? {
         Moved::Moved => Ok(true),

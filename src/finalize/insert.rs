@@ -9,9 +9,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Halt, Settled, Site, in_place, lost};
+use super::{Halt, Settled, Site, in_place, lost, target};
 use crate::candidate::Candidate;
-use crate::config::{Inbox, OnConflict};
+use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::intent::{Intent, Intents};
 use crate::look::SOURCE_ATTR;
@@ -168,7 +168,7 @@ impl Work<'_> {
         self.file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
         let (from, to) = (&self.site.source, &self.site.output);
         let (private, output_name) = (self.private.as_ref(), output.as_ref());
-        let renamed = if settled.inbox.on_conflict == OnConflict::Replace {
+        let renamed = if target::replaces(settled, self.site, output)? {
             from.rename_replace(private, to, output_name).map(|()| true)
         } else {
             from.rename_noreplace(private, to, output_name)

@@ -119,9 +119,9 @@ impl Settled {
     }
 }
 
-/// Opens a directory below a configured one, where the drop directory's tree is mirrored.
-fn mirrored(base: &Path, below: &Path) -> Result<Dir, DiskError> {
-    let dir = Dir::open(base)?;
+/// Opens a directory below one that npyd writes to, where the drop directory's tree is mirrored.
+fn mirrored(inbox: &Inbox, base: &Path, below: &Path) -> Result<Dir, DiskError> {
+    let dir = Dir::open_own(base, inbox.shared())?;
     if below.as_os_str().is_empty() { Ok(dir) } else { dir.make_dirs(below) }
 }
 
@@ -146,7 +146,7 @@ fn open_site(settled: &Settled) -> Result<Site, Halt> {
     let source = Dir::open_below(&settled.inbox.path, parent)?;
     let beside = settled.inbox.output.is_none();
     let output = match &settled.inbox.output {
-        Some(output) => mirrored(output, parent)?,
+        Some(output) => mirrored(&settled.inbox, output, parent)?,
         None => source.again()?,
     };
     Ok(Site { source, output, beside })

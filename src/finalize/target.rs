@@ -39,9 +39,16 @@ pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<
         }
         match settled.inbox.on_conflict {
             OnConflict::Number => name = first.numbered(number),
-            OnConflict::Replace if !there.is_dir() => return Ok(Target::Free(name)),
-            OnConflict::Replace => {
+            OnConflict::Replace if may_go(settled, site, &name, &there)? => {
+                return Ok(Target::Free(name));
+            }
+            OnConflict::Replace if there.is_dir() => {
                 return Err(Halt::Rejected(format!("`{name}` is a directory: move it away")));
+            }
+            OnConflict::Replace => {
+                return Err(Halt::Rejected(format!(
+                    "`{name}` is there already, and is no array of npyd's or its owner's: move it away, or name another output"
+                )));
             }
             OnConflict::Reject => {
                 return Err(Halt::Rejected(format!(
@@ -65,6 +72,31 @@ pub(super) fn take_over(settled: &Settled, output: &mut Output) -> Result<FileNa
     output
         .take_place_of(source, names)?
         .ok_or_else(|| Halt::Again("it changed while it was taken".to_owned()))
+}
+
+/// Whether an array is to take the place of what has its name now; asked right before it does, for
+/// something else may have got that name since it was chosen.
+pub(super) fn replaces(settled: &Settled, site: &Site, name: &FileName) -> Result<bool, Halt> {
+    if settled.inbox.on_conflict != OnConflict::Replace {
+        return Ok(false);
+    }
+    match site.output.stat(name.as_ref())? {
+        Some(there) => may_go(settled, site, name, &there),
+        None => Ok(false),
+    }
+}
+
+/// Whether a file may be replaced. Beside the data lie everybody's drops and arrays: there only an
+/// array goes, and only npyd's own or one of who dropped the data.
+fn may_go(settled: &Settled, site: &Site, name: &FileName, there: &Stat) -> Result<bool, Halt> {
+    if !site.beside {
+        return Ok(!there.is_dir());
+    }
+    if !is_trusted(there, settled) {
+        return Ok(false);
+    }
+    let Some(file) = site.output.open_file(name.as_ref())? else { return Ok(false) };
+    Ok(file.read_at_most(0, 6)?.starts_with(b"\x93NUMPY"))
 }
 
 /// Whether a file may stand for this source's array. What a third user dropped and npyd finished in

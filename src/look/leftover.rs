@@ -60,8 +60,8 @@ impl Place<'_> {
             None => data.map(|name| name.as_npy()).collect(),
         };
         let base = self.inbox.output.as_ref().unwrap_or(&self.inbox.path);
-        let parent = meant.paths().first().and_then(|path| path.parent());
-        let dir = match Dir::open(&base.join(parent.unwrap_or(Path::new("")))) {
+        let parent = meant.paths().first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+        let dir = match Dir::open_own(base, self.inbox.shared()).and_then(|dir| dir.below(parent)) {
             Ok(dir) => dir,
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error),
@@ -105,7 +105,8 @@ impl Place<'_> {
             let Some((file, stat)) = self.open_regular(rel)? else { continue };
             let found = Found { file_len: stat.size, lines_end: Some(0), counted: 0 };
             let Ok(Some(offset)) = described.offset(found) else { continue };
-            let part = Part { rel: rel.clone(), name, file, stat };
+            let written = file.written_upto(0)?;
+            let part = Part { rel: rel.clone(), name, file, stat, written };
             remains.push(Remains { part, offset, at: data_at + at as u64 * len, len });
         }
         Ok(remains)

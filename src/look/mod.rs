@@ -229,7 +229,7 @@ impl<'a> Place<'a> {
             return self.candidate(data, claim, |_, _| Ok(Some(Err(reason))));
         }
         let outlook = self.candidate(data, claim, |raw, says| {
-            let own = own_header(&raw.name, &raw.file, &raw.stat)?;
+            let own = own_header(raw)?;
             Ok(match (says, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(
                     "it has a pending header and a manifest: remove one of them".to_owned(),
@@ -326,16 +326,24 @@ impl<'a> Place<'a> {
         let mut opened = Vec::with_capacity(files.len());
         for rel in files {
             let Ok(name) = rel_name(&rel) else { return Ok(Outlook::Gone) };
+            if disk::is_own_name(name.as_str()) {
+                return Ok(Outlook::NotOurs(format!("`{name}` is a file of npyd's own")));
+            }
             let Some((file, stat)) = self.open_regular(&rel)? else {
                 return self.without_part(claim, &rel, data);
             };
-            opened.push(Part { rel, name, file, stat });
+            // Asked before anything is read: what was read of blocks that are only allocated
+            // looks like data for as long as it is in the page cache.
+            let written = file.written_upto(0)?;
+            opened.push(Part { rel, name, file, stat, written });
         }
         let parts = opened.split_off(1);
-        let Some(Part { rel, name, file, stat }) = opened.pop() else { return Ok(Outlook::Gone) };
+        let Some(Part { rel, name, file, stat, written }) = opened.pop() else {
+            return Ok(Outlook::Gone);
+        };
         let sidecar_dir =
             claim.as_ref().and_then(|claim| claim.by.sidecar.rel.parent()).map(Path::to_path_buf);
-        let raw = Raw { name, file, stat, sidecar_dir };
+        let raw = Raw { name, file, stat, written, sidecar_dir };
         let links = parts.iter().map(|part| part.stat.nlink).chain([stat.nlink]).max();
         let (sidecar, says) = match claim {
             Some(Claim { by, array, .. }) => (Some(by.sidecar), Some((by.says, array))),
@@ -347,10 +355,11 @@ impl<'a> Place<'a> {
             }
             None => return Ok(Outlook::NotOurs(UNDESCRIBED.to_owned())),
             Some(_) if links.is_some_and(|links| links > 1) => Err(linked(stat.nlink)),
-            Some(recognized) => recognized,
+            Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let Raw { name, file, stat, .. } = raw;
-        Ok(Outlook::Candidate(Box::new(Candidate { rel, name, file, stat, parts, sidecar, dump })))
+        let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, dump };
+        Ok(Outlook::Candidate(Box::new(candidate)))
     }
 
     /// What there is to be said where a file of the data of `looked_at` is missing.
@@ -390,6 +399,7 @@ struct Raw {
     name: FileName,
     file: DataFile,
     stat: Stat,
+    written: u64,
     sidecar_dir: Option<PathBuf>,
 }
 
@@ -414,6 +424,19 @@ fn lines_end(file: &DataFile, lines: u64) -> disk::Result<Option<u64>> {
     })
 }
 
+/// Under another name the array would be a drop or a manifest itself, or tidied away with what npyd
+/// left unfinished.
+fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
+    let name = dump.output.as_str();
+    let is_npy = Path::new(name).extension().is_some_and(|extension| extension == "npy");
+    if is_npy && !disk::is_own_name(name) {
+        return Ok(dump);
+    }
+    Err(format!(
+        "`{name}` can't be its array's name: end the key `output` in .npy, and don't begin it with .npyd-"
+    ))
+}
+
 fn linked(names: u64) -> String {
     format!(
         "it has {names} names (hard links); npyd takes a file that has one: copy it instead, or remove the others"
@@ -421,11 +444,11 @@ fn linked(names: u64) -> String {
 }
 
 /// The dump that a file's own pending header declares, if it has one.
-fn own_header(
-    name: &FileName,
-    file: &DataFile,
-    stat: &Stat,
-) -> disk::Result<Result<Option<Dump>, String>> {
+fn own_header(raw: &Raw) -> disk::Result<Result<Option<Dump>, String>> {
+    let Raw { name, file, stat, written, .. } = raw;
+    if *written == 0 && stat.size > 0 {
+        return Ok(Ok(None)); // zeros, which reading would make look like data
+    }
     let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
         Ok(Some(preamble)) => preamble,
         Ok(None) => return Ok(Ok(None)),

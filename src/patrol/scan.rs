@@ -102,7 +102,9 @@ impl Patrol {
     /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
     fn tidy(&self) {
         let depth = if self.inbox.recursive { DEPTH_MAX } else { 0 };
-        for dir in self.inbox.own_dirs().filter_map(|path| Dir::open(path).ok()) {
+        for path in self.inbox.own_dirs() {
+            // What can't be opened is told of where it is to be written to.
+            let Ok(dir) = Dir::open_own(path, self.inbox.shared()) else { continue };
             if let Err(error) = tidy_below(&self.inbox, &dir, Path::new(""), depth) {
                 tracing::warn!("{error}");
             }

@@ -128,6 +128,11 @@ impl Template {
             let error = "output would be the same for every file: name it by a placeholder";
             return Err((output.span(), error.to_owned()));
         }
+        if let Some(output) = &self.output
+            && ![".npy", "}"].iter().any(|end| output.get_ref().ends_with(end))
+        {
+            return Err((output.span(), "output must end in .npy".to_owned()));
+        }
         match self.names.get_ref() {
             Names::Glob(..) if !groups.is_empty() => {
                 let error = format!(

@@ -172,6 +172,58 @@ fn a_directory_and_a_link_that_change_places() {
     assert!(tried > 0, "no array was made of what changed places: nothing was tried");
 }
 
+/// Where arrays, archived and refused files go lies inside the drop directory, where he may rename
+/// it: what he puts in its place is not written to, be it a link to root's or a directory of his.
+#[test]
+fn directories_inside() {
+    let Some(mut attack) = Attack::begin("") else { return };
+    let before = attack.treasures();
+    let site = &attack.site;
+    let input = site.path("in");
+    let input = input.display();
+    let config = site.configuration("state", "rescan = \"300ms\"\nsource = \"archive\"");
+    let output = format!("output = \"{}\"", site.path("out").display());
+    let inside = format!(
+        "output = \"{input}/npy\"\narchive = \"{input}/old\"\nrejects = \"{input}/no/bad\""
+    );
+    site.write("npyd.toml", config.replace(&output, &inside));
+    for name in ["npy", "old", "no", "no/bad"] {
+        fs::create_dir(site.path("in").join(name)).unwrap();
+    }
+    let checked = site.npyd(&["check"]).expect_code(0);
+    site.scan("first").drop_file("wrong.raw", [0; 30]).drop_file("wrong.toml", SCAN_MANIFEST);
+    site.settle("rejected", 1);
+    assert_eq!(site.read("in/npy/first.npy"), scan_npy(), "{checked}");
+    assert_eq!(site.names("in/old"), ["first.raw", "first.raw.toml"]);
+    assert_eq!(site.names("in/no/bad"), ["wrong.raw", "wrong.raw.rejected.txt", "wrong.toml"]);
+
+    let (secrets, secret) = (site.names("secret"), site.path("secret"));
+    attack.attacker.say(&format!("link {} {input}/link", secret.display()));
+    for name in ["his", "his/bad"] {
+        fs::create_dir(attack.site.path("in").join(name)).unwrap();
+        chown(attack.site.path("in").join(name), Some(UID), Some(UID)).unwrap();
+    }
+    for (name, other) in
+        [("npy", "link"), ("npy", "his"), ("old", "link"), ("no", "link"), ("no", "his")]
+    {
+        let (site, attacker) = (&attack.site, &mut attack.attacker);
+        let exchange = format!("exchange {input}/{name} {input}/{other}");
+        attacker.say(&exchange);
+        site.drop_file("wrong.raw", [0; 30]).drop_file("wrong.toml", SCAN_MANIFEST).scan("scan");
+        let swept = site.sweep();
+        assert_eq!(site.names("secret"), secrets, "{name} is {other}");
+        let checked = site.npyd(&["check"]).expect_code(1);
+        let path = format!("`{input}/{name}`: inside the drop directory it must be");
+        for (who, text) in [("sweep", &swept.stdout), ("check", &checked.stdout)] {
+            assert!(text.contains(&path), "{who}, {name} is {other}: {swept}{checked}");
+        }
+        attacker.say(&exchange);
+        assert_eq!(site.names("in/his"), ["bad"], "{name} is {other}");
+        assert_eq!(site.names("in/his/bad"), [""; 0], "{name} is {other}");
+    }
+    assert_eq!(attack.treasures(), before);
+}
+
 /// After every call of npyd in turn, while it writes the header into a file and moves that.
 #[test]
 fn a_link_that_takes_the_place_of_a_file_at_any_call() {

@@ -119,6 +119,30 @@ fn a_machine_that_does_not_fit_is_said_so() {
     assert_eq!(outcome.code, 1, "{outcome}");
 }
 
+/// No link is followed from inside the drop directory to where npyd writes; by another name it
+/// could not know that it is inside.
+#[test]
+fn directories_inside_the_drop_directory() {
+    use std::os::unix::fs::symlink;
+    let site = Site::new();
+    let inside = |output: &str| {
+        let config = site.configuration("state", "");
+        let out = site.path("out");
+        let [from, to] = [out, site.path(output)].map(|path| format!("output = {path:?}"));
+        site.write("npyd.toml", config.replace(&from, &to));
+        site.npyd(&["check"])
+    };
+    std::fs::create_dir(site.path("in/npy")).unwrap();
+    inside("in/npy").expect_code(0);
+    symlink(site.path("in"), site.path("another")).unwrap();
+    inside("another/npy").expect_code(1).expect_words(&["name it by that one's path"]);
+    symlink(site.path("out"), site.path("in/link")).unwrap();
+    inside("in/link").expect_code(1).expect_words(&["in/link`", "and no link"]);
+    site.scan("scan");
+    site.sweep().expect_code(1).expect_words(&["in/link`", "and no link"]);
+    assert_eq!(site.names("out"), [""; 0]);
+}
+
 /// Without `--config` the file is `$NPYD_CONFIG`, then the system's.
 #[test]
 fn where_the_configuration_is_looked_for() {

@@ -1,6 +1,13 @@
 //! An array whose name is taken.
 
-use crate::support::{PendingFile, Receipts, Site, scan_npy};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::chown;
+
+use crate::support::{
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, can_halt, scan_bytes, scan_npy,
+    sweep_halted,
+};
 
 #[test]
 fn rejected() {
@@ -46,6 +53,95 @@ fn two_drops_with_one_output() {
     assert_eq!(receipts.of_event("finalized").len(), 1);
     assert_eq!(receipts.of_event("rejected").len(), 1);
     assert_eq!(site.names("out"), ["x.npy"]);
+}
+
+/// A site whose arrays lie beside their data, and replace others.
+fn replacing_beside() -> Site {
+    let site = Site::new();
+    let config = site.configuration("state", "on_conflict = \"replace\"");
+    let output = format!("output = \"{}\"\n", site.path("out").display());
+    site.write("npyd.toml", config.replace(&output, ""));
+    site
+}
+
+/// Beside the data no manifest has root replace what is no array of root's or of who dropped it:
+/// neither another user's drop, nor his array.
+#[test]
+fn replaced_beside_the_data() {
+    const DROPPER: Option<u32> = Some(1234);
+    const ANOTHER: Option<u32> = Some(5678);
+    if !as_root() {
+        return;
+    }
+    let site = replacing_beside();
+    let file = |name: &str, content: &[u8], uid| {
+        site.drop_file(name, content);
+        chown(site.path("in").join(name), uid, uid).unwrap();
+    };
+    let pending = PendingFile::writing(&[2, 3]).with(&[7; 20]);
+    file("drop.npy", &pending, ANOTHER);
+    file("array.npy", &scan_npy(), ANOTHER);
+    file("own-drop.npy", &pending, DROPPER);
+    file("raw.npy", b"a template's", Some(0));
+    let kept = ["drop", "array", "own-drop", "raw"];
+    file("own-array.npy", &scan_npy(), DROPPER);
+    file("array-of-npyd.npy", &scan_npy(), Some(0));
+    let gone = ["own-array", "array-of-npyd"];
+    let before = kept.map(|name| site.identity(&format!("in/{name}.npy")));
+    for name in kept.into_iter().chain(gone) {
+        file(&format!("{name}-new.raw"), &[1; 24], DROPPER);
+        let text = format!("dtype = '|u1'\nshape = [24]\noutput = '{name}.npy'\n");
+        file(&format!("{name}-new.raw.toml"), text.as_bytes(), DROPPER);
+    }
+    let receipts = site.settle("rejected", kept.len() + 2); // and two whose writers are gone
+    for name in kept {
+        let receipt = receipts.of_source(&format!("{name}-new.raw"));
+        assert_eq!(receipt["event"], "rejected", "{name}");
+        let reason = receipt["reason"].as_str().unwrap();
+        assert!(reason.contains("no array of npyd's"), "{name}: {reason}");
+    }
+    assert_eq!(kept.map(|name| site.identity(&format!("in/{name}.npy"))), before);
+    for name in gone {
+        assert!(site.read(&format!("in/{name}.npy")).ends_with(&[1; 24]), "{name}");
+    }
+}
+
+/// Beside its data an array replaces an array, and nobody's drop, whenever that came.
+#[test]
+fn a_drop_that_gets_the_name_meanwhile() {
+    if !can_halt() {
+        return;
+    }
+    for manifest in [SCAN_MANIFEST, "dtype = '<f4'\nshape = [6]\nreserved = 128\n"] {
+        let data =
+            [vec![0; if manifest == SCAN_MANIFEST { 0 } else { 128 }], scan_bytes()].concat();
+        let drop = PendingFile::writing(&[2, 3]).with(&[7; 20]);
+        let mut calls = 0;
+        loop {
+            let site = replacing_beside();
+            site.drop_file("scan.raw", &data).drop_file("scan.raw.toml", manifest);
+            let mut came = false;
+            let halted = sweep_halted(&site, &["in", "in/scan.raw"], calls, || {
+                let path = site.path("in/scan.npy");
+                if let Ok(mut file) = File::options().write(true).create_new(true).open(path) {
+                    file.write_all(&drop).unwrap();
+                    came = true;
+                }
+            });
+            if came {
+                assert_eq!(site.read("in/scan.npy"), drop, "it came after call {calls}");
+                let is_left =
+                    site.has("in/scan.raw") && site.read("in/scan.raw").ends_with(&scan_bytes());
+                assert!(is_left, "after call {calls}");
+            }
+            if !halted {
+                break;
+            }
+            calls += 1;
+        }
+        println!("a drop after each of {calls} calls");
+        assert!(calls > 10, "only {calls} calls were seen");
+    }
 }
 
 /// In place there is nothing to copy, and the same rules hold.

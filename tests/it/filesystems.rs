@@ -1,6 +1,14 @@
 //! The same drops on every file system that this machine has: what one of them can't do is done
 //! another way, and comes to the same.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use npyd::disk::DataFile;
+use rustix::fs::FallocateFlags;
+
 use crate::support::{
     Mounted, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, scan_bytes, scan_npy,
 };
@@ -12,6 +20,8 @@ const SHARING: &[&str] = &["xfs", "btrfs"];
 fn mount(site: &Site, kind: &str) -> Option<Mounted> {
     match kind {
         "tmpfs" | "fuse" => std::fs::create_dir(site.path("fs")).unwrap(),
+        // Inodes of so many bytes have no room for fractions of a second.
+        "ext2-128" => return Mounted::image(site, "fs", "ext2", 400, &["-I", "128"]),
         _ => return Mounted::image(site, "fs", kind, 400, &[]),
     }
     if kind == "tmpfs" {
@@ -180,6 +190,121 @@ fn room_that_ext4_would_make() {
         assert!(check.stdout.contains("insert-range no"), "{kind}: {check}");
         drop(mounted);
     }
+}
+
+/// What was only allocated is not written, whatever its size says and whoever has read it; what was
+/// written is, before it has reached the disk. With the producer gone, that decides.
+#[test]
+fn preallocated() {
+    const LEN: usize = 300_000;
+    if !as_root() {
+        return;
+    }
+    for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
+        let Some((site, mounted)) = with_all_on(kind, "") else { return };
+        let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+        site.write("npyd.toml", config.replace("200ms", "1h"));
+        let mut daemon = site.daemon();
+        // The small ones are read as a whole, when their fronts are looked at.
+        for (name, len, written) in [
+            ("none", LEN, 0..0),
+            ("small-none", 24, 0..0),
+            ("front", LEN, 0..8192),
+            ("end", LEN, 8192..LEN),
+            ("all", LEN, 0..LEN),
+            ("small-all", 24, 0..24),
+        ] {
+            let path = site.path(format!("fs/in/{name}.raw"));
+            let file = File::options().write(true).create_new(true).open(path).unwrap();
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64).unwrap();
+            file.write_all_at(&vec![7; written.len()], written.start as u64).unwrap();
+            drop(file);
+            let manifest = format!("dtype = '|u1'\nshape = [{len}]\n");
+            site.write(&format!("fs/in/{name}.toml"), manifest);
+        }
+        mapped(&site, "mapped", LEN);
+        for name in ["all", "small-all", "mapped"] {
+            daemon.wait_for_file(&format!("fs/out/{name}.npy"));
+        }
+        // A later look must not take for data what the first has read.
+        for name in ["none", "small-none", "front", "end"] {
+            for _ in 0..2 {
+                let told = site.npyd(&["explain", &format!("fs/in/{name}.raw")]).expect_code(0);
+                assert!(told.stdout.contains("must be unchanged"), "{kind}: {name}: {told}");
+            }
+            assert!(!site.has(&format!("fs/out/{name}.npy")), "{kind}: {name}");
+        }
+        assert!(daemon.stop().success());
+        drop(mounted);
+    }
+}
+
+/// Where all that is written within a second has one time, a file is taken once a later change
+/// would show: until then, what follows could pass for what was there before.
+#[test]
+fn a_coarse_clock() {
+    const LEN: usize = 3 << 20;
+    if !as_root() {
+        return;
+    }
+    let Some((site, mounted)) = with_all_on("ext2-128", "max_rate = \"2 MB/s\"") else { return };
+    site.write("fs/in/scan.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
+    let mut daemon = site.daemon();
+    // Both within one second, by the clock and not only by what passes between them.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    thread::sleep(Duration::from_nanos(1_010_000_000 - u64::from(now.subsec_nanos())));
+    site.write("fs/in/scan.raw", vec![1; LEN]);
+    thread::sleep(Duration::from_millis(300));
+    let told = site.npyd(&["explain", "fs/in/scan.raw"]).expect_code(0);
+    site.write("fs/in/scan.raw", vec![2; LEN]);
+    daemon.wait_for_file("fs/out/scan.npy");
+    let mixed = site.read("fs/out/scan.npy")[128..] != vec![2; LEN];
+    assert!(!mixed, "bytes of what was written over are in the array");
+    told.expect_words(&["waiting", "its file system's clock is coarse"]);
+    assert!(daemon.stop().success());
+    drop(mounted);
+}
+
+/// Nobody waits where each change gets a time of its own, as it does from Linux 6.13 on.
+#[test]
+fn grains_of_clocks() {
+    if !as_root() {
+        return;
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let numbers = release.splitn(3, '.').map(|number| number.parse().unwrap_or(0));
+    let is_new = numbers.take(2).collect::<Vec<u32>>() >= vec![6, 13];
+    for (kind, milliseconds) in
+        [("ext2-128", 2020), ("ext3", 20), ("ext4", 0), ("xfs", 0), ("btrfs", 0), ("tmpfs", 0)]
+    {
+        let Some((site, mounted)) = with_all_on(kind, "") else { return };
+        site.write("fs/in/scan.raw", scan_bytes());
+        let file = DataFile::open(&site.path("fs/in/scan.raw")).unwrap();
+        let before = file.stat().unwrap();
+        let grain = file.clock_grain(&before);
+        let milliseconds = if is_new { milliseconds } else { milliseconds.max(20) };
+        assert_eq!(grain, Duration::from_millis(milliseconds), "{kind}");
+        if grain.is_zero() {
+            for _ in 0..100 {
+                let before = file.stat().unwrap();
+                site.write("fs/in/scan.raw", scan_bytes());
+                assert!(!file.stat().unwrap().is_unchanged_since(&before), "{kind}");
+            }
+        }
+        drop((file, mounted));
+    }
+}
+
+/// A drop that is filled through a mapping of a preallocated file.
+fn mapped(site: &Site, name: &str, len: usize) {
+    let path = site.path(format!("fs/in/{name}.raw"));
+    let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64).unwrap();
+    // SAFETY: nobody else writes to the file, or cuts it.
+    let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
+    mapping.fill(7);
+    drop((mapping, file));
+    site.write(&format!("fs/in/{name}.toml"), format!("dtype = '|u1'\nshape = [{len}]\n"));
 }
 
 /// A file system that others may write to unseen is polled without being asked.

@@ -54,6 +54,20 @@ fn in_place() {
     assert_eq!(load(&python, site.path("scan.npy"))["shape"], json!([2, 3]));
 }
 
+/// A person may write wherever a link leads, and by any name but those of npyd's own files.
+#[test]
+fn where_a_person_says() {
+    let site = Site::new();
+    std::os::unix::fs::symlink(site.path("out"), site.path("link")).unwrap();
+    site.write("scan.raw", scan_bytes());
+    let flags = ["scan.raw", "--dtype", "<f4", "--shape", "2,3", "-o"];
+    for output in ["link/scan.npy", "link/scan.dat"] {
+        finalize(&site, &[&flags[..], &[output]].concat()).expect_code(0);
+    }
+    finalize(&site, &[&flags[..], &["link/.npyd-a.npy"]].concat()).expect_code(1);
+    assert_eq!(site.names("out"), ["scan.dat", "scan.npy"]);
+}
+
 /// What the files say themselves needs no flags, and there may be many.
 #[test]
 fn by_what_the_files_say() {

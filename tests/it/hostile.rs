@@ -127,6 +127,35 @@ fn names_that_climb() {
     }
 }
 
+/// An array is named as one: else the next scan would take it for a drop or a manifest, or tidy it
+/// away as what npyd itself left unfinished.
+#[test]
+fn names_that_are_no_arrays() {
+    for name in [".npyd-a.tmp", ".npyd-a.npy", ".npyd-taken-a.npy", "b.raw.toml", "b.json", "b"] {
+        for output in ["out", "in"] {
+            let site = Site::new();
+            let config = site.configuration("state", "source = \"remove\"");
+            let out = |dir| format!("output = \"{}\"", site.path(dir).display());
+            site.write("npyd.toml", config.replace(&out("out"), &out(output)));
+            site.scan("scan");
+            site.drop_file("scan.raw.toml", format!("{SCAN_MANIFEST}output = \"{name}\"\n"));
+            let receipts = site.sweep_until("rejected").expect_code(1).json();
+            let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+            assert!(reason.contains(".npy") && reason.contains("output"), "{name}: {reason}");
+            site.sweep();
+            assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"], "{name}");
+            assert_eq!(site.names("out"), [""; 0], "{name}");
+        }
+    }
+    let site = Site::with("source = \"remove\"");
+    site.drop_file(".npyd-insert-x.raw", scan_bytes());
+    let data = "data = '.npyd-insert-x.raw'\noutput = 'x.npy'\n";
+    site.drop_file("x.toml", format!("{SCAN_MANIFEST}{data}"));
+    site.sweep();
+    assert_eq!((site.names("out").len(), site.names("in").len()), (0, 2));
+    site.npyd(&["finalize", "in/x.toml", "-o", "out/.npyd-a.npy"]).expect_words(&["npyd's own"]);
+}
+
 #[test]
 fn data_from_elsewhere() {
     for name in ["../secret", "/etc/passwd", "sub/../../secret"] {

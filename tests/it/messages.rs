@@ -102,6 +102,7 @@ fn manifests_in_toml() {
             ("offset", "dtype = '<f4'\nshape = [2, 3]\noffset = -4\n"),
             ("offset-reserved", "dtype = '<f4'\nshape = [2, 3]\noffset = 4\nreserved = 64\n"),
             ("order", "dtype = '<f4'\nshape = [2, 3]\norder = 'K'\n"),
+            ("output-named", "dtype = '<f4'\nshape = [2, 3]\noutput = '.npyd-a.tmp'\n"),
             ("output-climbs", "dtype = '<f4'\nshape = [2, 3]\noutput = 'a/b.npy'\n"),
             ("overflow", "dtype = '<f4'\nshape = [9223372036854775807, 3]\n"),
             ("reserved", "dtype = '<f4'\nshape = [2, 3]\nreserved = 63\n"),
@@ -348,6 +349,7 @@ fn configurations() {
         "[[drop.template]]\nmatch = \"*\"\ndtype = \"<f4\"\nshape = [2]\nmarker = \"\"\nreserved = 64",
         "[[drop.template]]\nmatch = \"*\"\ndtype = \"<f4\"\nshape = [2]\noffset = 1\nreserved = 64",
         "[[drop.template]]\nmatch = \"*\"\ndtype = \"<f4\"\nshape = [2]\noutput = \"x.npy\"",
+        "[[drop.template]]\nmatch = \"^(?<n>.*)$\"\ndtype = \"<f4\"\nshape = [2]\noutput = \"{n}.dat\"",
     ];
     let mut told = String::new();
     for case in cases {

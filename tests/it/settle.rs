@@ -63,7 +63,17 @@ fn word(verdict: &Verdict) -> String {
 }
 
 fn look(size: u64, writer: Writer, unchanged: Duration) -> Look {
-    Look { size, allocated: size, writer, sidecar_writer: None, first_bytes: Vec::new(), unchanged }
+    let (allocated, first_bytes) = (size, Vec::new());
+    Look {
+        size,
+        allocated,
+        solid: true,
+        writer,
+        sidecar_writer: None,
+        first_bytes,
+        unchanged,
+        clock_grain: Duration::ZERO,
+    }
 }
 
 fn plays(dump: &Dump, timeline: &[Moment]) {
@@ -175,10 +185,39 @@ fn a_description_still_being_written_is_not_believed() {
 #[test]
 fn a_preallocated_file_must_also_be_quiet() {
     let mut look = look(8, Nobody, Duration::ZERO);
-    look.allocated = 0;
+    look.solid = false;
     assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "time");
     look.unchanged = RULES.quiet;
     assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "ready: no-writer");
+}
+
+/// Nothing that rests on the files' times is decided before a change would show in them.
+#[test]
+fn a_coarse_clock_is_waited_for() {
+    let at = |age_ms, size, quiet| {
+        let clock_grain = Duration::from_secs(2);
+        let look = Look { clock_grain, ..look(size, Nobody, Duration::from_millis(age_ms)) };
+        let rules = Rules { quiet, ..RULES };
+        move |dump: &Dump| word(&settle(dump, &look, &rules))
+    };
+    let short = Duration::from_millis(20);
+    for (dump, size, then) in [
+        (raw(&[4], 0), 8, "ready: size"),
+        (with_digest(raw(&[-1], 0)), 8, "ready: digest"),
+        (raw(&[-1], 0), 8, "ready: no-writer"),
+        (raw(&[4], 0), 9, "refused"),
+        (pending(&[4], b'w'), 136, "abandoned"),
+    ] {
+        for (age_ms, word) in [(0, "time"), (1999, "time"), (2000, then)] {
+            assert_eq!(at(age_ms, size, short)(&dump), word, "{then} after {age_ms} ms");
+        }
+    }
+    assert_eq!(at(0, 136, short)(&pending(&[4], b'r')), "ready: ready");
+    assert_eq!(at(0, 6, short)(&raw(&[4], 0)), "wait");
+    let marked = Dump { marker: Some(b"X".to_vec()), ..raw(&[4], 64) };
+    let look = Look { first_bytes: b"X".to_vec(), ..look(72, Somebody, Duration::ZERO) };
+    let look = Look { clock_grain: Duration::from_secs(2), ..look };
+    assert_eq!(word(&settle(&marked, &look, &RULES)), "ready: marker");
 }
 
 #[test]
