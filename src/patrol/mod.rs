@@ -281,7 +281,8 @@ impl Patrol {
     }
 
     /// Keeps in mind which manifest describes a data file, where their names do not tell. A claim
-    /// that outlives its manifest does no harm: whoever follows it finds nothing.
+    /// that outlives its manifest does no harm, for whoever follows it finds nothing; the next scan
+    /// drops it.
     fn claim(&mut self, data: &Path, manifest: &Path) {
         let (Some(name), Some(by)) = (data.file_name(), manifest.file_name()) else { return };
         let (name, by) = (name.to_string_lossy(), by.to_string_lossy());
