@@ -92,9 +92,12 @@ fn conclude(
         Ok(receipt) => {
             let candidate = &settled.candidate;
             // In place, the file itself was written to: it is known by what it looks like now. A
-            // source that changed after it was copied must not be known, for it is a new drop.
-            let stamp = match receipt.route {
-                Some(route) if route.takes_the_file() => candidate.stamp_anew().ok(),
+            // source that changed after it was copied must not be known, for it is a new drop; and
+            // so is one whose array was found.
+            let stamp = match (receipt.event, receipt.route) {
+                (Event::Finalized, Some(route)) if route.takes_the_file() => {
+                    candidate.stamp_anew().ok()
+                }
                 _ => None,
             };
             let stamp = stamp.unwrap_or_else(|| candidate.stamp());

@@ -28,13 +28,15 @@ struct Race {
     manifest: &'static str,
     /// Whether what it holds last must be in that file or the array.
     lasts: bool,
+    /// Whether the array is there from the start, and the source stays: the array must follow.
+    is_found: bool,
 }
 
 impl Race {
     /// Of a file full of ones that then holds `after`.
     fn new(command: String, after: Vec<u8>) -> Self {
         let (name, manifest) = ("in/scan.raw", MANIFEST);
-        Self { command, before: vec![1; SIZE], after, name, manifest, lasts: true }
+        Self { command, before: vec![1; SIZE], after, name, manifest, lasts: true, is_found: false }
     }
 
     /// The same with room for the header, which is written in place.
@@ -53,9 +55,14 @@ impl Race {
         let mut calls = 0;
         loop {
             let site = Site::new();
-            let config = site.configuration("state", "source = \"remove\"");
+            let settings =
+                if self.is_found { "on_conflict = 'replace'" } else { "source = 'remove'" };
+            let config = site.configuration("state", settings);
             site.write("npyd.toml", config.replace("200ms", "20ms"));
             site.drop_file("scan.raw", &self.before).drop_file("scan.raw.json", self.manifest);
+            if self.is_found {
+                site.write("out/scan.npy", array_of(&self.before[ROOM..]));
+            }
             let command = self.command.replace("IN", site.path("in").to_str().unwrap());
             let files = ["in", "out", "in/scan.raw", "in/scan.raw.json"];
             let inode = site.inode("in/scan.raw");
@@ -86,6 +93,7 @@ impl Race {
         let is_source =
             |data: &Vec<u8>| source.as_ref().is_some_and(|it| it[room..] == data[room..]);
         let last = if done { &self.after } else { &self.before };
+        assert!(!self.is_found || is_of(last), "{case}: what came last is in no array");
         let found = || format!("in: {:?}, out: {:?}", site.names("in"), site.names("out"));
         let lasts = is_of(last) || is_source(last);
         assert!(lasts || !self.lasts, "{case}: data are lost, {}", found());
@@ -164,6 +172,14 @@ fn renamed() {
 #[test]
 fn renamed_while_its_header_is_written() {
     renaming().in_place().run();
+}
+
+/// An array that is found was made of what was there before: nothing of the source is settled by it
+/// that came since.
+#[test]
+fn written_over_while_its_array_is_found() {
+    let race = Race::new(format!("overwrite IN/scan.raw {PIECE} 2"), overwritten()).in_place();
+    Race { is_found: true, ..race }.run();
 }
 
 /// What is gone is gone: of it there is the whole array, or nothing.
