@@ -4,10 +4,10 @@
 //! them in any order. The final name comes last, unless the file has it already: then the header's
 //! first eight bytes decide, and they come last.
 
-use super::{Halt, Settled, Site, copy};
+use super::{Halt, Settled, Site, copy, lost};
 use crate::candidate::Candidate;
 use crate::config::OnConflict;
-use crate::disk::{DataFile, DiskError, Moved};
+use crate::disk::{DataFile, Moved};
 use crate::look::SOURCE_ATTR;
 use crate::plan::Write;
 use crate::progress::Progress;
@@ -29,11 +29,16 @@ pub(super) fn write(
     if settled.dump.digest.is_some() {
         // From the first byte of the header on, the digest can't be worked out any more.
         file.set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
-        file.sync_all()?;
+        file.sync_all().map_err(lost)?;
     }
     for write in writes {
+        let before = file.read_at_most(write.at, write.bytes.len())?;
         file.write_all_at(&write.bytes, write.at)?;
-        file.sync_data()?;
+        if let Err(error) = file.sync_data() {
+            // Nobody shall take it for an array; where that fails, too, its receipt tells.
+            let _ = file.write_all_at(&before, write.at);
+            return Err(lost(error));
+        }
     }
     if site.beside && output == name {
         return Ok(output);
@@ -111,15 +116,6 @@ fn rename(
             Ok(published)
         }
     }
-}
-
-/// After a failed sync the next one may say that all is well: a header is never put before such
-/// data.
-fn lost(error: DiskError) -> Halt {
-    if !error.is_of_sync() {
-        return Halt::Failed(error);
-    }
-    Halt::Rejected(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
 /// What was synced must be what was settled.

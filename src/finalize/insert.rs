@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Halt, Settled, Site, in_place};
+use super::{Halt, Settled, Site, in_place, lost};
 use crate::config::{Inbox, OnConflict};
 use crate::disk::{self, DataFile, Dir};
 use crate::intent::{Intent, Intents};
@@ -120,7 +120,7 @@ impl Work<'_> {
             return Ok(false);
         }
         self.file.write_all_at(head, 0)?;
-        self.file.sync_all()?;
+        self.file.sync_all().map_err(lost)?;
         // Whoever wrote to it meanwhile wrote to other bytes than they meant.
         let grown = self.file.stat()?.size == self.intent.size + self.intent.room;
         if grown { Ok(true) } else { Err(Halt::Again("it changed meanwhile".to_owned())) }

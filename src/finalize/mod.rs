@@ -55,6 +55,8 @@ pub struct Settled {
 pub enum Halt {
     /// It can't become an array as it is.
     Rejected(String),
+    /// The same for good: the disk may have lost what was written to it.
+    Lost(String),
     /// It must settle once more: it changed.
     Again(String),
     /// Another process has it.
@@ -71,6 +73,15 @@ impl From<DiskError> for Halt {
     fn from(error: DiskError) -> Self {
         Halt::Failed(error)
     }
+}
+
+/// After a failed sync of a file the next one may say that all is well, though it is not: neither
+/// its data nor a header in it are believed any more.
+fn lost(error: DiskError) -> Halt {
+    if !error.is_of_sync() {
+        return Halt::Failed(error);
+    }
+    Halt::Lost(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
 /// The directories a dump's files are in and go to.

@@ -329,6 +329,12 @@ impl Patrol {
             self.forget(&rel);
             return;
         }
+        match self.common.ledger.loss_of(stamp.contents()) {
+            Ok(None) => {}
+            // Whatever changed since: it is not looked at any further.
+            Ok(Some(reason)) => return self.reject(candidate, Event::Lost, reason),
+            Err(error) => return self.fault(&rel, &error.to_string(), now),
+        }
         let Some(entry) = self.entries.get_mut(&rel) else { return };
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
         let stillness = entry.stillness.get_or_insert_with(|| Stillness::new(stamp.clone(), now));
@@ -352,7 +358,7 @@ impl Patrol {
                 });
             }
             Ok(Decision::Wait(wait)) => self.wait(&rel, wait, now),
-            Ok(Decision::Reject(reason)) => self.reject(candidate, reason),
+            Ok(Decision::Reject(reason)) => self.reject(candidate, Event::Rejected, reason),
             Err(error) => self.fault(&rel, &error.to_string(), now),
         }
     }
@@ -375,7 +381,7 @@ impl Patrol {
         Fingerprint::parse(&entry.fingerprint).is_some_and(|known| {
             // New settings give a rejected drop another chance; a finished one needs none.
             known.identity == now.identity
-                && (entry.event != Event::Rejected.as_str() || known.settings == now.settings)
+                && (!entry.is_rejected() || known.settings == now.settings)
         })
     }
 

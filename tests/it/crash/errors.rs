@@ -13,7 +13,8 @@ use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::tracee::{Change, Fault, FileId, Tracee};
 use super::trial::{Broken, Trial, Violation};
-use super::{Tally, is_long, say};
+use super::volume::Cut;
+use super::{Tally, is_long, say, start};
 
 /// More faults than a run could meet that gives up.
 const FAULTS_MAX: usize = 2000;
@@ -334,5 +335,20 @@ fn a_fault_is_met() {
         let trial = ground.trial(&scenario);
         sweep_with(&trial, at.unwrap(), Fault::Error(ERRNO), Lasting::FromThenOn).unwrap();
         assert!(trial.says("Input/output error") && !trial.is_told());
+    });
+}
+
+/// The next sync may succeed, and a power cut makes the file look untouched: what could not be
+/// synced is noted down where that can be, before anybody hears of it.
+#[test]
+fn a_loss_that_a_power_cut_follows() {
+    on_ground("ext4", Npyd::real(), |ground| {
+        let scenario = Scenario { ledger_along: true, ..Scenario::of("room", Disposition::Keep) };
+        for cut in [Cut::KeepsMetadata, Cut::KeepsNothing] {
+            let trial = ground.trial(&scenario);
+            ground.lose(&trial, cut);
+            start(&mut trial.sweep()).wait().unwrap();
+            assert!(!trial.is_told() && !trial.output().exists(), "{cut:?}: {}", trial.printed());
+        }
     });
 }
