@@ -369,7 +369,9 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     }
     connection.execute_batch(TABLE)?;
     connection.execute_batch(loss::TABLE)?;
-    connection.pragma_update(None, "user_version", LAYOUT)?;
+    if layout != LAYOUT {
+        connection.pragma_update(None, "user_version", LAYOUT)?;
+    }
     Ok(connection)
 }
 

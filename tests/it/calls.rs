@@ -155,6 +155,21 @@ fn a_directory_whose_sync_fails() {
     assert_eq!(site.names("in"), [""; 0]);
 }
 
+/// The ledger may be on the very same disk.
+#[test]
+fn nothing_that_could_be_synced() {
+    let site = Site::new();
+    let pending = PendingFile::ready(&[2]).with(&[1; 8]);
+    site.drop_file("x.npy.pending", &pending);
+    site.npyd(&["retry", "--all"]).expect_code(0); // which begins the ledger
+    let Some(outcome) = sweep_with(&site, None, "fsync,fdatasync:error=EIO") else { return };
+    assert_eq!(outcome.json().of_event("rejected").len(), 1, "{outcome}");
+    outcome.expect_words(&["failed to use the ledger"]);
+    let outcome = site.sweep();
+    assert_eq!(site.names("out"), [""; 0], "{outcome}");
+    assert_eq!(site.read("in/x.npy.pending"), pending);
+}
+
 /// Nor is a header believed that was written where one was lost. It is taken out again, so that
 /// nobody takes the file for an array.
 #[test]
