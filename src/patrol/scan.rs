@@ -189,7 +189,8 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Moves what may be manifests behind all others; there may be very many, which stay where they are.
+/// Moves what may be manifests behind all others; there may be very many, which stay where they
+/// are.
 fn manifests_apart(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
     let mut others = 0;
     for at in 0..entries.len() {
@@ -225,7 +226,7 @@ mod tests {
     use crate::pool::Pool;
     use crate::progress::Show;
 
-    /// There is room for so many of them, and no manifest must find it taken by those that are gone.
+    /// There is room for so many, and no manifest must find it taken by those that are gone.
     #[test]
     fn a_claim_goes_with_its_manifest() {
         let temp = tempfile::tempdir().unwrap();

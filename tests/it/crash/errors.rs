@@ -83,6 +83,7 @@ struct Met {
     /// The first call that did.
     first: Change,
     fault: Fault,
+    lasting: Lasting,
     /// The files that could not be synced.
     unsynced: Vec<(String, Option<FileId>)>,
     ended: Option<ExitStatus>,
@@ -113,7 +114,7 @@ fn sweep_with(
         }
         number += 1;
     }
-    Ok(first.map(|first| Met { first, fault, unsynced, ended: tracee.ended() }))
+    Ok(first.map(|first| Met { first, fault, lasting, unsynced, ended: tracee.ended() }))
 }
 
 impl Met {
@@ -134,7 +135,7 @@ impl Met {
         }
         // SQLite has words of its own.
         let of_ledger = self.first.path.starts_with("state");
-        let of_ledger = of_ledger && trial.says("failed to use the ledger");
+        let of_ledger = of_ledger && trial.has_no_ledger();
         let names_it = trial.says(&format!("`{}", trial.root().display()));
         let words = words_of(self.fault);
         let is_told = of_ledger || !words.is_empty() && words.iter().all(|word| trial.says(word));
@@ -142,6 +143,13 @@ impl Met {
             return Ok(());
         }
         Err(Violation::new(Broken::Untold, trial.printed()))
+    }
+
+    /// What may be lost is left alone by the next sweep, too.
+    fn is_kept(&self, trial: &Trial<'_>) -> Result<(), Violation> {
+        // A file that can't even be looked at can't be known again by what npyd made of it.
+        let was_seen = self.fault != BROKEN || self.lasting == Lasting::Once;
+        if was_seen { trial.is_let_be() } else { Ok(()) }
     }
 
     /// An error of a sync is final for the file it was about, and no other error is.
@@ -153,7 +161,10 @@ impl Met {
         }
         let array = FileId::of(&trial.output());
         let believed = self.unsynced.iter().find(|(_, file)| file.is_some() && *file == array);
-        match believed.filter(|_| is_new) {
+        // Nor is one in place believed, if that could be noted down. Where room was made for the
+        // header, it is made anew.
+        let is_noted = scenario.route.told == "in-place" && !trial.has_no_ledger();
+        match believed.filter(|_| is_new || is_noted && trial.is_told()) {
             Some((path, _)) => Err(Violation::new(Broken::Misjudged, format!("{path} is it"))),
             None => Ok(()),
         }
@@ -177,7 +188,7 @@ fn check(
             .ended_well(&trial)
             .and_then(|()| trial.examine(trial.is_told(), true))
             .and_then(|()| met.is_told_of(&trial))
-            .and_then(|()| if trial.is_given_up() { Ok(()) } else { trial.finish() })
+            .and_then(|()| if trial.is_given_up() { met.is_kept(&trial) } else { trial.finish() })
             .and_then(|()| met.is_judged(&trial, scenario));
         let of = || {
             let kind = ground.kind();
