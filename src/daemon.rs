@@ -63,12 +63,11 @@ pub fn run(
     let mut daemon = Daemon {
         config_path: config_path.to_path_buf(),
         config,
+        ledger_version: common.ledger.outside_changes().unwrap_or(0),
         common,
         pool,
         attendants: Vec::new(),
-        ledger_version: 0,
     };
-    daemon.prune();
     daemon.start_all(&attending);
     drop(attending);
     daemon.listen(&signals, &attended, read);
@@ -171,13 +170,6 @@ impl Daemon {
             let (attending, _) = bounded(0);
             self.start(Inbox::clone(&attendant.inbox), attending);
         }
-    }
-
-    fn prune(&mut self) {
-        if let Err(error) = self.common.ledger.prune() {
-            tracing::warn!("{error}");
-        }
-        self.ledger_version = self.common.ledger.outside_changes().unwrap_or(0);
     }
 
     /// Takes a new configuration; keeps the old one if the new one is wrong.

@@ -45,6 +45,9 @@ pub enum Event {
     Found,
     /// It can't become a `.npy` as it is; it is left alone until it changes.
     Rejected,
+    /// The same for good: the disk may have lost what was written to it.
+    #[serde(rename = "rejected")]
+    Lost,
     /// Something failed that may pass; it is tried again.
     Failed,
     /// It is not complete yet.
@@ -52,13 +55,13 @@ pub enum Event {
 }
 
 impl Event {
-    /// The name in receipts and in the ledger.
+    /// The name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Event::Finalized => "finalized",
             Event::Found => "found",
-            Event::Rejected => "rejected",
+            Event::Rejected | Event::Lost => "rejected",
             Event::Failed => "failed",
             Event::Waiting => "waiting",
         }

@@ -33,6 +33,11 @@ impl Stamp {
                 .map(|(name, stat)| (name.to_string(), identity_of(stat))),
         }
     }
+
+    /// What tells the contents of its data files from all others, each as text.
+    pub fn contents(&self) -> impl Iterator<Item = String> {
+        [&self.data].into_iter().chain(&self.parts).map(content_of)
+    }
 }
 
 /// `inode:size:mtime:ctime`, times in nanoseconds. The device is left out, for its number changes
@@ -40,6 +45,12 @@ impl Stamp {
 #[must_use]
 pub fn identity_of(stat: &Stat) -> String {
     format!("{}:{}:{}:{}", stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns)
+}
+
+/// `inode:birth:size:mtime`: what stays of a file that nobody writes to, whatever becomes of its
+/// name and attributes. An inode's number alone is soon another file's.
+fn content_of(stat: &Stat) -> String {
+    format!("{}:{}:{}:{}", stat.ino, stat.born_ns, stat.size, stat.mtime_ns)
 }
 
 fn without_ctime(identity: &str) -> Option<&str> {

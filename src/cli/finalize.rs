@@ -145,7 +145,10 @@ impl Finalize {
         let settled = self.settle(inbox, rel, claimed_by, name)?;
         let mut progress = show.begin(&settled.path(), &Arc::new(AtomicBool::new(false)), None);
         finalize(&settled, &mut progress).map_err(|halt| match halt {
-            Halt::Rejected(reason) | Halt::Again(reason) | Halt::Busy(reason) => reason,
+            Halt::Rejected(reason)
+            | Halt::Lost(reason)
+            | Halt::Again(reason)
+            | Halt::Busy(reason) => reason,
             Halt::Gone => "it is gone".to_owned(),
             Halt::Stopped => "stopped".to_owned(),
             Halt::Failed(error) => error.to_string(),

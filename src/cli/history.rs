@@ -7,6 +7,7 @@ use clap::Args;
 use super::{CannotRun, ConfigArgs, End, print};
 use crate::finalize::bring_back;
 use crate::ledger::{Entry, Ledger};
+use crate::receipt::Event;
 use crate::stamp::Fingerprint;
 
 #[derive(Args)]
@@ -29,13 +30,12 @@ impl History {
 }
 
 fn line(entry: &Entry) -> String {
-    let receipt: serde_json::Value = serde_json::from_str(&entry.receipt).unwrap_or_default();
     let output = entry.output.as_ref().map(|output| format!(" → {}", output.display()));
-    let reason = receipt["reason"].as_str().map(|reason| format!(": {reason}"));
+    let reason = Some(entry.reason()).filter(|it| !it.is_empty()).map(|it| format!(": {it}"));
     format!(
         "{}  {:<9}  {}{}{}",
         entry.at,
-        entry.event,
+        if entry.is_lost() { Event::Lost.as_str() } else { &entry.event },
         entry.source.display(),
         output.unwrap_or_default(),
         reason.unwrap_or_default()
@@ -76,6 +76,12 @@ impl Retry {
             chosen.extend(found);
         }
         for entry in chosen {
+            if entry.is_lost() {
+                // Of all that were rejected, the others are tried; a name asks for this one.
+                end = if self.all { end } else { End::Badly };
+                print(&format!("{}: not tried again: {}", entry.source.display(), entry.reason()));
+                continue;
+            }
             if let Some(inbox) = config.inboxes.iter().find(|inbox| inbox.path == entry.inbox) {
                 let sidecar = Fingerprint::parse(&entry.fingerprint)
                     .and_then(|known| known.identity.sidecar)

@@ -21,6 +21,8 @@ pub struct Stat {
     pub mtime_ns: i64,
     /// Last change of content or attributes, in nanoseconds since 1970.
     pub ctime_ns: i64,
+    /// When it was made, in nanoseconds since 1970; 0 where the file system does not tell.
+    pub born_ns: i64,
     /// How many names it has.
     pub nlink: u64,
     /// Owner.
@@ -39,7 +41,7 @@ impl Stat {
     /// Of a name in a directory, not following a link; of the descriptor itself where it is empty.
     pub(super) fn at(fd: impl AsFd, name: &Path) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
         statx(fd, name, flags, wanted).map(|statx| Self::from(&statx))
     }
 
@@ -80,6 +82,7 @@ impl From<&Statx> for Stat {
             blocks: statx.stx_blocks,
             mtime_ns: nanoseconds(&statx.stx_mtime),
             ctime_ns: nanoseconds(&statx.stx_ctime),
+            born_ns: nanoseconds(&statx.stx_btime),
             nlink: statx.stx_nlink.into(),
             uid: statx.stx_uid,
             mode: statx.stx_mode.into(),

@@ -55,6 +55,8 @@ pub struct Settled {
 pub enum Halt {
     /// It can't become an array as it is.
     Rejected(String),
+    /// The same for good: the disk may have lost what was written to it.
+    Lost(String),
     /// It must settle once more: it changed.
     Again(String),
     /// Another process has it.
@@ -73,12 +75,13 @@ impl From<DiskError> for Halt {
     }
 }
 
-/// After a failed sync the next one may say that all is well: no array is made of such a file.
+/// After a failed sync of a file the next one may say that all is well, though it is not: neither
+/// its data nor a header in it are believed any more.
 fn lost(error: DiskError) -> Halt {
     if !error.is_of_sync() {
         return Halt::Failed(error);
     }
-    Halt::Rejected(format!("{error}; what was written to it may be lost: drop it anew"))
+    Halt::Lost(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
 /// The directories a dump's files are in and go to.

@@ -10,6 +10,7 @@ use super::{Entry, Patrol, State};
 use crate::candidate::Candidate;
 use crate::finalize::Settled;
 use crate::look::Leftover;
+use crate::receipt::Event;
 
 /// Up to how many bytes a dump's syncs take longer than its copy, and are shared with others.
 const SMALL: u64 = 1 << 20;
@@ -24,7 +25,7 @@ pub struct Ended {
 }
 
 impl Patrol {
-    pub(super) fn reject(&mut self, candidate: Candidate, reason: String) {
+    pub(super) fn reject(&mut self, candidate: Candidate, event: Event, reason: String) {
         let rel = candidate.rel.clone();
         if !self.queue.has_room() {
             return self.postpone(rel);
@@ -33,7 +34,7 @@ impl Patrol {
         let settings = self.settings;
         self.now_working(&rel);
         self.work_on(vec![rel], move || {
-            vec![work::refuse(&inbox, &common, &candidate, reason, settings)]
+            vec![work::refuse(&inbox, &common, &candidate, (event, reason), settings)]
         });
     }
 

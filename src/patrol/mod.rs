@@ -278,7 +278,8 @@ impl Patrol {
     }
 
     /// Keeps in mind which manifest describes a data file, where their names do not tell. A claim
-    /// that outlives its manifest does no harm: whoever follows it finds nothing.
+    /// that outlives its manifest does no harm, for whoever follows it finds nothing; the next scan
+    /// drops it.
     fn claim(&mut self, data: &Path, manifest: &Path) {
         let (Some(name), Some(by)) = (data.file_name(), manifest.file_name()) else { return };
         let (name, by) = (name.to_string_lossy(), by.to_string_lossy());
@@ -325,6 +326,12 @@ impl Patrol {
             self.forget(&rel);
             return;
         }
+        match self.common.ledger.loss_of(stamp.contents()) {
+            Ok(None) => {}
+            // Whatever changed since: it is not looked at any further.
+            Ok(Some(reason)) => return self.reject(candidate, Event::Lost, reason),
+            Err(error) => return self.fault(&rel, &error.to_string(), now),
+        }
         let Some(entry) = self.entries.get_mut(&rel) else { return };
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
         let stillness = entry.stillness.get_or_insert_with(|| Stillness::new(stamp.clone(), now));
@@ -348,7 +355,7 @@ impl Patrol {
                 });
             }
             Ok(Decision::Wait(wait)) => self.wait(&rel, wait, now),
-            Ok(Decision::Reject(reason)) => self.reject(candidate, reason),
+            Ok(Decision::Reject(reason)) => self.reject(candidate, Event::Rejected, reason),
             Err(error) => self.fault(&rel, &error.to_string(), now),
         }
     }
@@ -371,7 +378,7 @@ impl Patrol {
         Fingerprint::parse(&entry.fingerprint).is_some_and(|known| {
             // New settings give a rejected drop another chance; a finished one needs none.
             known.identity == now.identity
-                && (entry.event != Event::Rejected.as_str() || known.settings == now.settings)
+                && (!entry.is_rejected() || known.settings == now.settings)
         })
     }
 

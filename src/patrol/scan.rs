@@ -26,6 +26,10 @@ impl Patrol {
         let root = Dir::open(&self.inbox.path)?;
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
+        let (claims, entries) = (&mut self.claims, &self.entries);
+        claims.retain(|data, manifest| {
+            [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
+        });
         if !std::mem::replace(&mut self.tidied, true) {
             self.tidy();
         }
@@ -216,4 +220,47 @@ fn tidy_below(inbox: &Inbox, dir: &Dir, below: &Path, depth: usize) -> disk::Res
 fn places(inbox: &Inbox, below: &Path) -> Vec<Dir> {
     let dirs = std::iter::once(inbox.path.as_path()).chain(inbox.own_dirs());
     dirs.filter_map(|dir| Dir::open_below(dir, below).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::patrol::{Common, Tell};
+    use crate::pool::Pool;
+    use crate::progress::Show;
+
+    /// There is room for so many, and no manifest must find it taken by those that are gone.
+    #[test]
+    fn a_claim_goes_with_its_manifest() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().display();
+        let text =
+            format!("state_dir = '{dir}/state'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
+        let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
+        let ledger = Ledger::open(&config.state_dir).unwrap();
+        let common = Common::new(&config, ledger, Show::Log, Tell::Log);
+        let (pool, (ended, _)) = (Pool::new(1), unbounded());
+        let inbox = Arc::new(config.inboxes[0].clone());
+        let mut patrol = Patrol::new(inbox, common, pool.queue(), ended);
+        let mut scan = || {
+            let now = Instant::now();
+            patrol.scan(now).unwrap();
+            patrol.tend(now);
+            patrol.claims.len()
+        };
+        for name in ["a", "b"] {
+            let manifest = format!("dtype = '|u1'\nshape = [1]\ndata = '{name}.raw'\n");
+            fs::write(temp.path().join(format!("about-{name}.toml")), manifest).unwrap();
+        }
+        assert_eq!(scan(), 2);
+        fs::remove_file(temp.path().join("about-a.toml")).unwrap();
+        std::thread::sleep(2 * super::super::LOOK_MIN);
+        scan();
+        assert_eq!(scan(), 1);
+    }
 }

@@ -69,7 +69,7 @@ pub(super) fn carry_out(
     };
     let mut records = Vec::with_capacity(batch.len());
     let outcomes = batch.iter().zip(results).map(|(settled, result)| {
-        let (outcome, record) = conclude(settled, result, settings);
+        let (outcome, record) = conclude(common, settled, result, settings);
         if let Some((receipt, _)) = &record {
             common.tell(receipt);
         }
@@ -85,6 +85,7 @@ pub(super) fn carry_out(
 type Record = (Receipt, Option<Fingerprint>);
 
 fn conclude(
+    common: &Common,
     settled: &Settled,
     result: Result<Receipt, Halt>,
     settings: u64,
@@ -93,9 +94,12 @@ fn conclude(
         Ok(receipt) => {
             let candidate = &settled.candidate;
             // In place, the file itself was written to: it is known by what it looks like now. A
-            // source that changed after it was copied must not be known, for it is a new drop.
-            let stamp = match receipt.route {
-                Some(route) if route.takes_the_file() => candidate.stamp_anew().ok(),
+            // source that changed after it was copied must not be known, for it is a new drop; and
+            // so is one whose array was found.
+            let stamp = match (receipt.event, receipt.route) {
+                (Event::Finalized, Some(route)) if route.takes_the_file() => {
+                    candidate.stamp_anew().ok()
+                }
                 _ => None,
             };
             let stamp = stamp.unwrap_or_else(|| candidate.stamp());
@@ -106,8 +110,11 @@ fn conclude(
     };
     let outcome = match halt {
         Halt::Rejected(reason) => {
-            return reject(&settled.inbox, &settled.candidate, reason, settings);
+            let Settled { inbox, candidate, .. } = settled;
+            let fingerprint = Fingerprint { settings, identity: candidate.stamp().identity() };
+            return reject(inbox, candidate, (Event::Rejected, reason), fingerprint);
         }
+        Halt::Lost(reason) => return lose(common, settled, reason, settings),
         Halt::Again(why) => Outcome::Again(Wait { why, proof_in: Some(LOOK_MIN) }),
         Halt::Busy(why) => Outcome::Again(Wait::for_somebody(why)),
         Halt::Gone | Halt::Stopped => Outcome::Settled,
@@ -130,29 +137,51 @@ pub(super) fn refuse(
     inbox: &Inbox,
     common: &Common,
     candidate: &Candidate,
-    reason: String,
+    why: (Event, String),
     settings: u64,
 ) -> Outcome {
-    let (outcome, record) = reject(inbox, candidate, reason, settings);
+    let fingerprint = Fingerprint { settings, identity: candidate.stamp().identity() };
+    let (outcome, record) = reject(inbox, candidate, why, fingerprint);
     if let Some((receipt, fingerprint)) = record {
         common.record(receipt, fingerprint);
     }
     outcome
 }
 
+/// Has the ledger know for good that the content of these files may be lost, before anything else
+/// is done with them. npyd may have written to the data file itself: both are known, what it was
+/// and what it is.
+fn lose(
+    common: &Common,
+    settled: &Settled,
+    mut reason: String,
+    settings: u64,
+) -> (Outcome, Option<Record>) {
+    let Settled { inbox, candidate, .. } = settled;
+    if !candidate.parts.is_empty() {
+        reason.push_str(", with the other files of its data");
+    }
+    let then = candidate.stamp();
+    let now = candidate.stamp_anew().unwrap_or_else(|_| then.clone());
+    if let Err(error) = common.ledger.lose(then.contents().chain(now.contents()), &reason) {
+        tracing::warn!("{error}");
+    }
+    let fingerprint = Fingerprint { settings, identity: now.identity() };
+    reject(inbox, candidate, (Event::Lost, reason), fingerprint)
+}
+
 fn reject(
     inbox: &Inbox,
     candidate: &Candidate,
-    reason: String,
-    settings: u64,
+    (event, reason): (Event, String),
+    fingerprint: Fingerprint,
 ) -> (Outcome, Option<Record>) {
     if let Err(error) = set_aside(inbox, candidate, &reason) {
         return (Outcome::Failed(error.to_string()), None);
     }
     let path = inbox.path.join(&candidate.rel);
-    let receipt = Receipt::without_output(Event::Rejected, inbox.path.clone(), path, reason);
-    let identity = candidate.stamp().identity();
-    (Outcome::Settled, Some((receipt, Some(Fingerprint { settings, identity }))))
+    let receipt = Receipt::without_output(event, inbox.path.clone(), path, reason);
+    (Outcome::Settled, Some((receipt, Some(fingerprint))))
 }
 
 impl Common {
@@ -193,7 +222,7 @@ impl Common {
 
     /// Tells people or programs of a receipt.
     pub fn tell(&self, receipt: &Receipt) {
-        if matches!(receipt.event, Event::Rejected | Event::Failed) {
+        if matches!(receipt.event, Event::Rejected | Event::Lost | Event::Failed) {
             self.bad.fetch_add(1, Ordering::Relaxed);
         }
         match self.tell {
@@ -223,7 +252,7 @@ fn log(receipt: &Receipt) {
         };
     }
     match receipt.event {
-        Event::Rejected | Event::Failed => at!(warn),
+        Event::Rejected | Event::Lost | Event::Failed => at!(warn),
         Event::Found | Event::Waiting => at!(debug),
         Event::Finalized => at!(info),
     }

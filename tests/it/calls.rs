@@ -1,5 +1,7 @@
 //! Calls that fail, and an end in the middle: strace stands in for the kernel that does so.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::support::{
@@ -40,23 +42,73 @@ fn a_rename_that_the_kernel_refuses() {
     assert_eq!((site.names("in"), site.names("out")), (vec![], vec!["pending.npy".to_owned()]));
 }
 
+const WITH_ROOM: &str = "dtype = '|u1'\nshape = [8]\nreserved = 128\n";
+
+/// Has a call on a drop's file fail, each time for a pending file and one with room for its header.
+/// Whatever is tried then, short of dropping it anew, it stays as it was and is refused.
+fn is_lost_where(injection: &str) {
+    let pending = PendingFile::ready(&[2]).with(&[1; 8]);
+    for (name, content) in
+        [("x.npy.pending", pending), ("x.raw", [[0; 128].as_slice(), &[1; 8]].concat())]
+    {
+        let site = Site::new();
+        site.drop_file(name, &content);
+        if name == "x.raw" {
+            site.drop_file("x.toml", WITH_ROOM);
+        }
+        let file = format!("in/{name}");
+        let Some(outcome) = sweep_with(&site, Some(&file), injection) else { return };
+        assert_eq!(outcome.code, 1, "{outcome}");
+        assert_eq!(outcome.json().of_event("rejected").len(), 1, "{outcome}");
+        outcome.expect_words(&["may be lost", "drop it anew"]);
+        stays_lost(&site, name, &content);
+
+        let copy = site.read(&file);
+        std::fs::remove_file(site.path(&file)).unwrap();
+        site.drop_file(name, copy).sweep_until("finalized");
+        assert!(site.read("out/x.npy").ends_with(&[1; 8]));
+    }
+}
+
+fn stays_lost(site: &Site, name: &str, content: &[u8]) {
+    let file = site.path("in").join(name);
+    let look = |what: &str, event: &str| {
+        let outcome = site.sweep();
+        assert!(outcome.json().iter().all(|it| it["event"] == event), "{what}: {outcome}");
+        assert!(std::fs::read(&file).unwrap() == content, "{what}");
+        assert_eq!(site.names("out"), [""; 0], "{what}");
+    };
+    look("nothing", "");
+    site.configure("allow_trailing = true");
+    look("other settings", "rejected");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+    look("other rights", "rejected");
+    if site.has("in/x.toml") {
+        site.drop_file("x.toml", [&site.read("in/x.toml")[..], b"# the same\n"].concat());
+        look("another manifest", "rejected");
+    }
+    let words = ["not tried again", "drop it anew"];
+    site.npyd(&["retry", name]).expect_code(1).expect_words(&words);
+    site.npyd(&["retry", "--all"]).expect_code(0).expect_words(&words);
+    look("a retry", "");
+    let elsewhere = site.path("in/y").with_extension(name.split_once('.').unwrap().1);
+    std::fs::rename(&file, &elsewhere).unwrap();
+    if site.has("in/x.toml") {
+        std::fs::copy(site.path("in/x.toml"), site.path("in/y.toml")).unwrap();
+    }
+    let outcome = site.sweep();
+    assert_eq!(outcome.json().of_event("rejected").len(), 1, "another name: {outcome}");
+    assert_eq!(site.names("out"), [""; 0], "another name");
+    std::fs::rename(&elsewhere, &file).unwrap();
+    let _ = std::fs::remove_file(site.path("in/y.toml")); // where there is one
+}
+
 /// After a failed sync the next one may succeed although the data are lost: they get no header, not
 /// even later.
 #[test]
 fn data_that_could_not_be_synced() {
     for call in ["sync_file_range", "fdatasync"] {
-        let site = Site::new();
-        let pending = PendingFile::ready(&[2]).with(&[1; 8]);
-        site.drop_file("x.npy.pending", &pending);
-        let injection = format!("{call}:error=EIO:when=1");
-        let file = Some("in/x.npy.pending");
-        let Some(outcome) = sweep_with(&site, file, &injection) else { return };
-        assert_eq!(outcome.code, 1, "{outcome}");
-        assert_eq!(outcome.json().of_event("rejected").len(), 1);
-        outcome.expect_words(&["may be lost"]);
-        site.sweep();
-        assert_eq!(site.read("in/x.npy.pending"), *pending);
-        assert_eq!(site.names("out"), [""; 0]);
+        is_lost_where(&format!("{call}:error=EIO:when=1"));
     }
 }
 
@@ -119,18 +171,38 @@ fn a_directory_whose_sync_fails() {
     assert_eq!(site.names("in"), [""; 0]);
 }
 
-/// A header that could not be synced is written and synced once more.
+/// The ledger may be on the very same disk.
+#[test]
+fn nothing_that_could_be_synced() {
+    let site = Site::new();
+    let pending = PendingFile::ready(&[2]).with(&[1; 8]);
+    site.drop_file("x.npy.pending", &pending);
+    site.npyd(&["retry", "--all"]).expect_code(0); // which begins the ledger
+    let Some(outcome) = sweep_with(&site, None, "fsync,fdatasync:error=EIO") else { return };
+    assert_eq!(outcome.json().of_event("rejected").len(), 1, "{outcome}");
+    outcome.expect_words(&["failed to use the ledger"]);
+    let outcome = site.sweep();
+    assert_eq!(site.names("out"), [""; 0], "{outcome}");
+    assert_eq!(site.read("in/x.npy.pending"), pending);
+}
+
+/// Nor is a header believed that was written where one was lost. It is taken out again, so that
+/// nobody takes the file for an array.
 #[test]
 fn a_header_that_could_not_be_synced() {
+    is_lost_where("fdatasync:error=EIO:when=2");
+}
+
+/// Nor what is written to a file before that.
+#[test]
+fn a_mark_that_could_not_be_synced() {
     let site = Site::new();
-    site.drop_file("x.npy.pending", PendingFile::ready(&[2]).with(&[1; 8]));
-    let injection = "fdatasync:error=EIO:when=2";
-    let Some(outcome) = sweep_with(&site, Some("in/x.npy.pending"), injection) else { return };
-    assert_eq!(outcome.code, 1, "{outcome}");
-    assert_eq!(outcome.json().of_event("failed").len(), 1);
-    assert_eq!(site.names("out"), [""; 0]);
-    site.sweep_until("finalized");
-    assert!(site.read("out/x.npy").ends_with(&[1; 8]));
+    let raw = [[0; 128].as_slice(), &[1; 8]].concat();
+    let manifest = format!("{WITH_ROOM}digest = 'crc32c:{:08x}'\n", crc32c(&raw));
+    site.drop_file("x.raw", &raw).drop_file("x.toml", manifest);
+    let Some(outcome) = sweep_with(&site, Some("in/x.raw"), "fsync:error=EIO") else { return };
+    assert_eq!(outcome.json().of_event("rejected").len(), 1, "{outcome}");
+    stays_lost(&site, "x.raw", &raw);
 }
 
 /// The digest is that of the file as it was before npyd wrote the header into it.

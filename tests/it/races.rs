@@ -57,6 +57,9 @@ const IN_PLACE: Way = Way {
     ..COPY
 };
 
+/// An array that is there from the start, of a source that stays.
+const FOUND: Way = Way { settings: "on_conflict = 'replace'\nreaders = 'any'", ..IN_PLACE };
+
 /// A pending header that is not one that every reader takes.
 const BESIDE: Way =
     Way { file: "scan.npy", manifest: None, front: 256, is_beside: true, stride: 2, ..COPY };
@@ -122,6 +125,8 @@ struct Race {
     name: Option<&'static str>,
     /// Whether what it holds last must be in that file or the array.
     lasts: bool,
+    /// Whether the array is there from the start, and the source stays: the array must follow.
+    is_found: bool,
 }
 
 impl Race {
@@ -129,7 +134,16 @@ impl Race {
     fn new(way: Way, command: impl Into<String>, after: Vec<u8>) -> Self {
         let before = vec![1; way.size - way.front];
         let command = command.into();
-        Self { way, command, before, after, is_bare: false, name: None, lasts: true }
+        Self {
+            way,
+            command,
+            before,
+            after,
+            is_bare: false,
+            name: None,
+            lasts: true,
+            is_found: false,
+        }
     }
 
     /// Has the command done after each call of a sweep in turn, and judges what has become of the
@@ -163,6 +177,9 @@ impl Race {
         site.write(&file, self.way.drop_of(&self.before));
         if let Some(text) = self.way.manifest {
             site.write(&manifest, text);
+        }
+        if self.is_found {
+            site.write(self.way.array(), self.way.array_of(&self.before));
         }
         let command = self.command.replace("FILE", &format!("IN/{}", self.way.file));
         let command = command.replace("IN", site.path("in").to_str().unwrap());
@@ -200,6 +217,7 @@ impl Race {
         let whole = array.is_none() || drops.iter().any(is_a_state);
         assert!(whole, "{case}: the array is of no state the drop was in");
         let (drop, data) = drops[usize::from(done)];
+        assert!(!self.is_found || is_of(data), "{case}: what came last is in no array");
         let found = || format!("in: {:?}, out: {:?}", site.names("in"), site.names("out"));
         // What became an array and was replaced then, its producer replaced.
         let lasts = is_it(&source, drop) || is_of(data) && !(self.is_bare && done);
@@ -240,10 +258,14 @@ fn appended_to(way: Way) {
     Race::new(way, format!("append FILE {PIECE} 2"), after).run();
 }
 
+/// Data of which the first are others than they were.
+fn overwritten(way: Way) -> Vec<u8> {
+    [vec![2; PIECE], vec![1; way.size - way.front - PIECE]].concat()
+}
+
 /// Its data are written over, the first of them, by a command.
 fn written_over(way: Way, command: &str) {
-    let after = [vec![2; PIECE], vec![1; way.size - way.front - PIECE]].concat();
-    Race::new(way, format!("{command} FILE {PIECE} 2 {}", way.front), after).run();
+    Race::new(way, format!("{command} FILE {PIECE} 2 {}", way.front), overwritten(way)).run();
 }
 
 fn replaced(way: Way) {
@@ -292,6 +314,15 @@ races! {
     room_made_appended_to: appended_to(INSERT);
     room_made_written_over: written_over(INSERT, "overwrite");
     room_made_replaced: replaced(INSERT);
+}
+
+/// An array that is found was made of what was there before: nothing of the source is settled by it
+/// that came since.
+#[test]
+fn written_over_while_its_array_is_found() {
+    let after = overwritten(FOUND);
+    let command = format!("overwrite FILE {PIECE} 2 {}", FOUND.front);
+    Race { is_found: true, ..Race::new(FOUND, command, after) }.run();
 }
 
 /// What is gone is gone: of it there is the whole array, or nothing.

@@ -13,7 +13,8 @@ use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::tracee::{Change, Fault, FileId, Tracee};
 use super::trial::{Broken, Trial, Violation};
-use super::{Tally, is_long, say};
+use super::volume::Cut;
+use super::{Tally, is_long, say, start};
 
 /// More faults than a run could meet that gives up.
 const FAULTS_MAX: usize = 2000;
@@ -82,6 +83,7 @@ pub(super) struct Met {
     /// The first call that did.
     pub(super) first: Change,
     fault: Fault,
+    lasting: Lasting,
     /// The files that could not be synced.
     unsynced: Vec<(String, Option<FileId>)>,
     /// Whether the data could not be synced before a header was written to their file.
@@ -119,7 +121,7 @@ pub(super) fn sweep_with(
         number += 1;
     }
     let ended = tracee.ended();
-    Ok(first.map(|first| Met { first, fault, unsynced, has_lost_data, ended }))
+    Ok(first.map(|first| Met { first, fault, lasting, unsynced, has_lost_data, ended }))
 }
 
 impl Met {
@@ -140,7 +142,7 @@ impl Met {
         }
         // SQLite has words of its own.
         let of_ledger = self.first.path.starts_with("state");
-        let of_ledger = of_ledger && trial.says("failed to use the ledger");
+        let of_ledger = of_ledger && trial.has_no_ledger();
         let names_it = trial.says(&format!("`{}", trial.root().display()));
         let words = words_of(self.fault);
         let is_told = of_ledger || !words.is_empty() && words.iter().all(|word| trial.says(word));
@@ -148,6 +150,13 @@ impl Met {
             return Ok(());
         }
         Err(Violation::new(Broken::Untold, trial.printed()))
+    }
+
+    /// What may be lost is left alone by the next sweep, too.
+    fn is_kept(&self, trial: &Trial<'_>) -> Result<(), Violation> {
+        // A file that can't even be looked at can't be known again by what npyd made of it.
+        let was_seen = self.fault != BROKEN || self.lasting == Lasting::Once;
+        if was_seen { trial.is_let_be() } else { Ok(()) }
     }
 
     /// An error of a sync is final for the file it was about, and no other error is.
@@ -164,7 +173,10 @@ impl Met {
         }
         let array = FileId::of(&trial.output());
         let believed = self.unsynced.iter().find(|(_, file)| file.is_some() && *file == array);
-        match believed.filter(|_| is_new) {
+        // Nor is one in place believed, if that could be noted down. Where room was made for the
+        // header, it is made anew.
+        let is_noted = scenario.route.told == "in-place" && !trial.has_no_ledger();
+        match believed.filter(|_| is_new || is_noted && trial.is_told()) {
             Some((path, _)) => Err(Violation::new(Broken::Misjudged, format!("{path} is it"))),
             None => Ok(()),
         }
@@ -188,7 +200,7 @@ fn check(
             .ended_well(&trial)
             .and_then(|()| trial.examine(true))
             .and_then(|()| met.is_told_of(&trial))
-            .and_then(|()| if trial.is_given_up() { Ok(()) } else { trial.finish() })
+            .and_then(|()| if trial.is_given_up() { met.is_kept(&trial) } else { trial.finish() })
             .and_then(|()| met.is_judged(&trial, scenario));
         let of = || {
             let kind = ground.kind();
@@ -365,5 +377,20 @@ fn a_fault_is_met() {
         let trial = ground.trial(&scenario);
         sweep_with(&trial, at.unwrap(), Fault::Error(ERRNO), Lasting::FromThenOn).unwrap();
         assert!(trial.says("Input/output error") && !trial.is_told());
+    });
+}
+
+/// The next sync may succeed, and a power cut makes the file look untouched: what could not be
+/// synced is noted down where that can be, before anybody hears of it.
+#[test]
+fn a_loss_that_a_power_cut_follows() {
+    on_ground("ext4", Npyd::real(), |ground| {
+        let scenario = Scenario { ledger_along: true, ..Scenario::of("room", Disposition::Keep) };
+        for cut in [Cut::KeepsMetadata, Cut::KeepsNothing] {
+            let trial = ground.trial(&scenario);
+            ground.lose(&trial, cut);
+            start(&mut trial.sweep()).wait().unwrap();
+            assert!(!trial.is_told() && !trial.output().exists(), "{cut:?}: {}", trial.printed());
+        }
     });
 }

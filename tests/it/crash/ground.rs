@@ -2,7 +2,7 @@
 
 use super::npyd::Npyd;
 use super::scenario::Scenario;
-use super::tracee::{Change, Tracee};
+use super::tracee::{Change, Fault, Tracee};
 use super::trial::Trial;
 use super::volume::{Cut, Memory, Volume, format, with_own_mounts};
 use crate::support::as_root;
@@ -78,6 +78,23 @@ impl Ground {
     pub(super) fn restart(&self) {
         self.volume.restart();
         self.elsewhere.restart();
+    }
+
+    /// Sweeps while a sync of the data fails, and cuts the power as soon as a receipt told of it.
+    pub(super) fn lose(&self, trial: &Trial<'_>, cut: Cut) {
+        let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.roots());
+        let mut has_failed = false;
+        while !trial.is_given_up() {
+            let change = tracee.next_change();
+            let change = change.unwrap_or_else(|| panic!("not refused: {}", trial.printed()));
+            if !has_failed && change.call == "fdatasync" && change.path.starts_with("in/") {
+                tracee.inject(Fault::Error(libc::EIO));
+                has_failed = true;
+            }
+        }
+        self.cut(cut);
+        tracee.kill();
+        self.restart();
     }
 }
 

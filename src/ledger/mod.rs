@@ -2,7 +2,9 @@
 //!
 //! It spares work, and answers `npyd history`; it is not the truth. The drop directories and the
 //! outputs are. So it is written without waiting for the disk, and a lost or broken one is begun
-//! anew.
+//! anew. But for what nobody else remembers: whose content may be lost.
+
+mod loss;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
+use self::loss::Loss;
 use crate::receipt::{Event, Receipt};
 use crate::stamp::Fingerprint;
 
@@ -37,6 +40,8 @@ const TABLE: &str = "
 /// The open ledger. Threads share it.
 pub struct Ledger {
     connection: Mutex<Connection>,
+    /// What could not be written down yet.
+    unwritten: Mutex<Vec<Loss>>,
 }
 
 /// A receipt as the ledger holds it.
@@ -63,6 +68,25 @@ impl Entry {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         is_settled(&self.event)
+    }
+
+    /// Whether it was rejected, for good or not.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        is_rejected(&self.event)
+    }
+
+    /// Whether it was rejected for good.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.event == LOST
+    }
+
+    /// Why it ended so; empty where that needed no words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let receipt = serde_json::from_str::<serde_json::Value>(&self.receipt).unwrap_or_default();
+        receipt["reason"].as_str().unwrap_or_default().to_owned()
     }
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -103,8 +127,19 @@ pub struct Settled {
     pub fingerprint: Fingerprint,
 }
 
+/// What a receipt of such an event is filed under, which says `rejected` itself.
+const LOST: &str = "lost";
+
+fn filed_under(event: Event) -> &'static str {
+    if event == Event::Lost { LOST } else { event.as_str() }
+}
+
 fn is_settled(event: &str) -> bool {
-    [Event::Finalized, Event::Found, Event::Rejected].iter().any(|it| it.as_str() == event)
+    is_rejected(event) || [Event::Finalized, Event::Found].iter().any(|it| it.as_str() == event)
+}
+
+fn is_rejected(event: &str) -> bool {
+    [Event::Rejected, Event::Lost].iter().any(|it| filed_under(*it) == event)
 }
 
 fn insert(
@@ -117,7 +152,7 @@ fn insert(
     ))?;
     statement.execute(params![
         humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        receipt.event.as_str(),
+        filed_under(receipt.event),
         receipt.drop.to_string_lossy(),
         receipt.source.to_string_lossy(),
         receipt.output.as_ref().map(|path| path.to_string_lossy()),
@@ -195,20 +230,25 @@ impl Ledger {
         let failed = |cause| LedgerError { path: PathBuf::from(":memory:"), cause };
         let connection = Connection::open_in_memory().map_err(failed)?;
         connection.execute_batch(TABLE).map_err(failed)?;
+        connection.execute_batch(loss::TABLE).map_err(failed)?;
         Ok(Self::with(connection))
     }
 
     fn with(connection: Connection) -> Self {
-        Ledger { connection: Mutex::new(connection) }
+        Ledger { connection: Mutex::new(connection), unwritten: Mutex::default() }
     }
 
-    /// Writes receipts down, each with what its source looked like.
+    /// Writes receipts down, each with what its source looked like; those older than the newest
+    /// million go.
     pub fn record(&self, receipts: &[(Receipt, Option<Fingerprint>)]) -> Result<()> {
+        self.write_losses(&mut lock(&self.unwritten))?;
         self.run(|db| {
             let together = db.unchecked_transaction()?;
             for (receipt, fingerprint) in receipts {
                 insert(db, receipt, fingerprint.as_ref())?;
             }
+            db.prepare_cached("DELETE FROM receipts WHERE id <= ?1")?
+                .execute([db.last_insert_rowid() - ROWS_MAX])?;
             together.commit()
         })
     }
@@ -242,7 +282,7 @@ impl Ledger {
                 page.push(Settled {
                     source: row.get(0)?,
                     is_settled: is_settled(&event),
-                    is_rejected: event == Event::Rejected.as_str(),
+                    is_rejected: is_rejected(&event),
                     fingerprint: Fingerprint::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
                 });
             }
@@ -266,7 +306,7 @@ impl Ledger {
     pub fn rejected(&self) -> Result<Vec<Entry>> {
         self.run(|db| {
             db.prepare(&format!(
-                "SELECT {COLUMNS} FROM receipts AS r WHERE event = 'rejected' AND id =
+                "SELECT {COLUMNS} FROM receipts AS r WHERE event IN ('rejected', '{LOST}') AND id =
                  (SELECT max(id) FROM receipts WHERE source = r.source) ORDER BY id"
             ))?
             .query_map([], Entry::from_row)?
@@ -301,25 +341,17 @@ impl Ledger {
         self.run(|db| db.query_row("PRAGMA data_version", [], |row| row.get(0)))
     }
 
-    /// Deletes what is older than the newest million receipts.
-    pub fn prune(&self) -> Result<()> {
-        self.run(|db| {
-            db.execute(
-                "DELETE FROM receipts WHERE id <= (SELECT max(id) FROM receipts) - ?1",
-                [ROWS_MAX],
-            )
-        })
-        .map(drop)
-    }
-
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let connection: MutexGuard<'_, Connection> =
-            self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = lock(&self.connection);
         work(&connection).map_err(|cause| LedgerError {
             path: connection.path().map(PathBuf::from).unwrap_or_default(),
             cause,
         })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn prepare(path: &Path) -> rusqlite::Result<Connection> {
@@ -336,7 +368,10 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
         ));
     }
     connection.execute_batch(TABLE)?;
-    connection.pragma_update(None, "user_version", LAYOUT)?;
+    connection.execute_batch(loss::TABLE)?;
+    if layout != LAYOUT {
+        connection.pragma_update(None, "user_version", LAYOUT)?;
+    }
     Ok(connection)
 }
 
@@ -393,6 +428,21 @@ mod tests {
             rejected.iter().map(|e| e.source.as_path()).collect::<Vec<_>>(),
             [Path::new("/in/b")]
         );
+    }
+
+    #[test]
+    fn the_oldest_receipts_go() {
+        let ledger = Ledger::in_memory().unwrap();
+        let record = |source| {
+            ledger.record(&[(receipt(Event::Rejected, source), None)]).unwrap();
+        };
+        record("/in/a");
+        record("/in/b");
+        let sql = format!("UPDATE receipts SET id = {ROWS_MAX} WHERE source = '/in/b'");
+        lock(&ledger.connection).execute_batch(&sql).unwrap();
+        record("/in/c");
+        let known = ["/in/a", "/in/b", "/in/c"].map(|it| ledger.latest(Path::new(it)).unwrap());
+        assert_eq!(known.map(|it| it.is_some()), [false, true, true]);
     }
 
     #[test]
