@@ -2,6 +2,7 @@
 //! can fail. Nothing is lost and no wrong array appears, what held the drop up is told in words
 //! that help, and when the fault is over, the next sweep brings the drop to its end.
 
+use std::fs;
 use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::thread;
@@ -163,15 +164,18 @@ impl Met {
     fn is_judged(&self, trial: &Trial<'_>, scenario: &Scenario) -> Result<(), Violation> {
         let is_new = scenario.makes_a_file();
         let is_lost = self.unsynced.iter().any(|(path, _)| path.starts_with("in/"));
-        if trial.is_given_up() && (is_new || !is_lost) {
+        if trial.is_given_up() && !is_lost {
             return Err(Violation::new(Broken::Misjudged, trial.printed()));
         }
-        if self.has_lost_data && !is_new && !trial.is_given_up() {
-            let account =
-                format!("a header was put before data that may be lost\n{}", trial.printed());
+        // What is copied is not synced but asked about, and that never ends so.
+        let is_answer = !is_new || self.fault != READ_ONLY;
+        if self.has_lost_data && is_answer && !trial.is_given_up() {
+            let account = format!("data that may be lost were not given up\n{}", trial.printed());
             return Err(Violation::new(Broken::Misjudged, account));
         }
-        let array = FileId::of(&trial.output());
+        // Beside, what is not one yet has its name.
+        let is_array = fs::read(trial.output()).is_ok_and(|it| it.starts_with(b"\x93NUMPY"));
+        let array = FileId::of(&trial.output()).filter(|_| is_array);
         let believed = self.unsynced.iter().find(|(_, file)| file.is_some() && *file == array);
         // Nor is one in place believed, if that could be noted down. Where room was made for the
         // header, it is made anew.
