@@ -52,12 +52,13 @@ fn crash_points(
     on_ground("ext4", npyd, |ground| check_points(ground, &scenario, crash, (0, 1)))
 }
 
-/// Fails unless at least one of the trials was a violation of that kind.
+/// Fails unless at least one of the trials was a violation of one of these kinds.
 #[track_caller]
-fn expect(tally: Option<&Tally>, broken: Broken) {
+fn expect(tally: Option<&Tally>, broken: &[Broken]) {
     let Some(tally) = tally else { return };
     let found: Vec<_> = tally.violations.iter().map(|it| it.broken).collect();
-    assert!(found.contains(&broken), "not caught in {} trials: {found:?}", tally.tried);
+    let is_caught = found.iter().any(|it| broken.contains(it));
+    assert!(is_caught, "not caught in {} trials: {found:?}", tally.tried);
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn data_that_are_not_synced() {
     let crash = Crash::Power(Cut::KeepsMetadata);
     for (leaves_out, route) in [("data-sync", "room"), ("data-sync,writeback", "copy")] {
         let tally = crash_points(leaves_out, (route, Disposition::Keep), crash);
-        expect(tally.as_ref(), Broken::WrongArray);
+        expect(tally.as_ref(), &[Broken::WrongArray]);
     }
 }
 
@@ -77,14 +78,14 @@ fn data_and_header_under_one_sync() {
     let Some(npyd) = sabotaged("sync-before-header") else { return };
     let scenario = Scenario { synced: false, ..Scenario::of("pending-beside", Disposition::Keep) };
     let tally = block_log::replay("ext4", &npyd, &[scenario], usize::MAX);
-    expect(tally.as_ref(), Broken::WrongArray);
+    expect(tally.as_ref(), &[Broken::WrongArray]);
 }
 
 #[test]
 fn a_directory_that_is_not_synced() {
     let crash = Crash::Power(Cut::KeepsNothing);
     let tally = crash_points("directory-sync", ("copy", Disposition::Keep), crash);
-    expect(tally.as_ref(), Broken::NotDurable);
+    expect(tally.as_ref(), &[Broken::NotDurable]);
 }
 
 /// The source's file system may forget nothing while that of the array forgets all.
@@ -92,7 +93,7 @@ fn a_directory_that_is_not_synced() {
 fn a_directory_elsewhere_that_is_not_synced() {
     let crash = Crash::Power(Cut::KeepsMetadata);
     let tally = crash_points("directory-sync", ("copy-elsewhere", Disposition::Remove), crash);
-    expect(tally.as_ref(), Broken::Lost);
+    expect(tally.as_ref(), &[Broken::Lost]);
 }
 
 #[test]
@@ -103,11 +104,12 @@ fn a_copy_that_is_written_back_but_not_synced() {
     let Some(npyd) = sabotaged("data-sync") else { return };
     let scenario = Scenario::of("copy", Disposition::Keep);
     let tally = block_log::replay("xfs", &npyd, &[scenario], usize::MAX);
-    expect(tally.as_ref(), Broken::WrongArray);
+    // Which of the two it is depends on when the disk wrote what.
+    expect(tally.as_ref(), &[Broken::WrongArray, Broken::NotDurable]);
 }
 
 #[test]
 fn a_source_that_goes_first() {
     let tally = crash_points("source-last", ("copy", Disposition::Remove), Crash::Kill);
-    expect(tally.as_ref(), Broken::Lost);
+    expect(tally.as_ref(), &[Broken::Lost]);
 }
