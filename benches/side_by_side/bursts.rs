@@ -29,7 +29,7 @@ pub(crate) fn measure(bench: &Bench, site: &Site) -> Fallible<()> {
                 let _watchdog = Watchdog::start(bench, site)?;
                 script.push(burst(bench, site)?);
             }
-            site.clear()?;
+            site.begin_anew()?;
         }
     }
     let (Some(npyd), Some(script)) = (Spread::of(npyd), Spread::of(script)) else { return Ok(()) };
