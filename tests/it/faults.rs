@@ -2,12 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 
 use crate::support::{
-    Daemon, Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, left_out, npy, scan_bytes,
-    scan_npy, succeeds, wait_until,
+    Daemon, Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, left_out, noise, npy,
+    scan_bytes, scan_npy, succeeds, wait_until,
 };
 
 /// As after an error on the disk, or by an administrator's hand.
@@ -158,12 +157,6 @@ impl Drop for Scratched {
     }
 }
 
-/// Bytes of which no two pieces are alike.
-fn noise(len: usize) -> Vec<u8> {
-    let words = (0..len.div_ceil(8) as u64).map(|at| xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()));
-    words.flat_map(u64::to_le_bytes).take(len).collect()
-}
-
 /// A sector amid the data can't be read, until the disk is another.
 #[test]
 fn a_scratched_disk() {
@@ -198,140 +191,4 @@ fn a_scratched_disk() {
     site.sweep_until("finalized");
     assert!(site.read("out/scan.npy") == npy("'|u1'", false, &[LEN as u64], &data));
     assert!(!site.has("in/scan.raw"));
-}
-
-/// A file system on a disk that promises more than it has.
-struct Thin<'a> {
-    site: &'a Site,
-    at: &'static str,
-    mounted: Option<Mounted>,
-    _memory: Mounted,
-}
-
-impl<'a> Thin<'a> {
-    /// Mounts one on a directory of the site; `None` where this machine can't.
-    fn new(site: &'a Site, at: &'static str) -> Option<Self> {
-        fs::create_dir(site.path("thin")).unwrap();
-        let small = ["-t", "tmpfs", "-o", "size=96m", "npyd"];
-        let memory = Mounted::with(site, "thin", "mount", &small)?;
-        let image = site.path("thin/image");
-        let file = File::create(&image).unwrap();
-        file.set_len(64 << 20).unwrap();
-        let options = ["-q", "-F", "-b", "4096", "-E", "nodiscard", image.to_str().unwrap()];
-        if !succeeds("mkfs.ext4", &options) {
-            return None;
-        }
-        // What it needs itself, its journal above all, is there; of all else there is nothing.
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 64 << 20).unwrap();
-        let mut thin = Self { site, at, mounted: None, _memory: memory };
-        thin.mount().then_some(())?;
-        succeeds("fstrim", &[site.path(at).to_str().unwrap()]).then_some(thin)
-    }
-
-    fn mount(&mut self) -> bool {
-        let image = self.site.path("thin/image");
-        let options = ["-t", "ext4", "-o", "loop", image.to_str().unwrap()];
-        self.mounted = Mounted::with(self.site, self.at, "mount", &options);
-        self.mounted.is_some()
-    }
-
-    /// Leaves it room for so many bytes.
-    fn fill(&self, room: u64) {
-        let filler = File::create(self.site.path("thin/filler")).unwrap();
-        let free = rustix::fs::fstatvfs(&filler).unwrap();
-        let taken = (free.f_bavail * free.f_frsize).saturating_sub(room);
-        rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, taken).unwrap();
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.site.path("thin/filler")).unwrap();
-    }
-
-    /// What is read next was on the disk.
-    fn mount_anew(&mut self) {
-        self.mounted.take().unwrap().unmount();
-        assert!(self.mount());
-    }
-}
-
-/// The write is fine, and the sync fails. What was to be copied is copied when there is room.
-#[test]
-fn a_thin_disk() {
-    const LEN: usize = 16 << 20;
-    if !as_root() {
-        return;
-    }
-    let site = Site::with("source = \"remove\"");
-    let Some(mut thin) = Thin::new(&site, "out") else { return };
-    thin.fill(LEN as u64 / 4);
-    let data = noise(LEN);
-    site.drop_file("scan.raw", &data);
-    site.drop_file("scan.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
-    let outcome = site.sweep().expect_code(1);
-    assert_eq!(outcome.json().of_event("failed").len(), 1, "{outcome}");
-    assert!(site.read("in/scan.raw") == data && !site.has("out/scan.npy"), "{outcome}");
-
-    thin.make_room();
-    thin.mount_anew();
-    site.sweep_until("finalized");
-    thin.mount_anew();
-    assert!(site.read("out/scan.npy") == npy("'|u1'", false, &[LEN as u64], &data));
-}
-
-/// What its producer or npyd itself wrote there in place is lost: whatever is tried, it becomes an
-/// array only once it is dropped anew.
-#[test]
-fn a_thin_disk_in_place() {
-    const LEN: usize = 4 << 20;
-    const ROOM: usize = 4096;
-    if !as_root() {
-        return;
-    }
-    for lost in ["data", "header"] {
-        let site = Site::new();
-        let beside = |more: &str| {
-            let text = site.configuration("state", more);
-            let output = format!("output = \"{}\"\n", site.path("out").display());
-            site.write("npyd.toml", text.replace(&output, ""));
-        };
-        beside("");
-        let Some(mut thin) = Thin::new(&site, "in") else { return };
-        let data = noise(LEN);
-        let drop_it = || {
-            let file = File::create(site.path("in/scan.raw")).unwrap();
-            file.write_all_at(&data, ROOM as u64).unwrap(); // before it is a hole
-            file
-        };
-        if lost == "data" {
-            thin.fill(LEN as u64 / 4);
-            drop_it();
-        } else {
-            drop_it().sync_all().unwrap();
-            thin.fill(0);
-        }
-        let manifest = format!("dtype = '|u1'\nshape = [{LEN}]\nreserved = {ROOM}\n");
-        site.drop_file("scan.raw.toml", &manifest);
-        let outcome = site.sweep_until("rejected").expect_words(&["may be lost"]);
-        let reason = outcome.json().of_source("scan.raw")["reason"].to_string();
-        assert!(reason.contains("failed to sync"), "{lost}: {reason}");
-
-        thin.make_room();
-        beside("allow_trailing = true");
-        site.sweep();
-        fs::set_permissions(site.path("in/scan.raw"), PermissionsExt::from_mode(0o640)).unwrap();
-        site.sweep();
-        site.npyd(&["retry", "--all"]).expect_words(&["not tried again"]);
-        site.sweep();
-        thin.mount_anew();
-        site.sweep();
-        assert!(site.history().of_event("finalized").is_empty(), "{lost}: {:?}", site.history());
-        assert!(!site.has("in/scan.npy"), "{lost}");
-
-        fs::remove_file(site.path("in/scan.raw")).unwrap();
-        drop_it();
-        site.sweep_until("finalized");
-        thin.mount_anew();
-        let array = site.read("in/scan.npy");
-        assert!(array.starts_with(b"\x93NUMPY") && array[ROOM..] == data, "{lost}");
-    }
 }

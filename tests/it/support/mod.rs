@@ -82,3 +82,9 @@ pub(crate) fn wait_until(
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Bytes of which no two pieces are alike.
+pub(crate) fn noise(len: usize) -> Vec<u8> {
+    let words = (0..len.div_ceil(8) as u64).map(|at| xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()));
+    words.flat_map(u64::to_le_bytes).take(len).collect()
+}
