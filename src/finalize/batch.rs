@@ -11,10 +11,11 @@ use std::time::Instant;
 use super::at_once::at_once;
 use super::dispose::SourceIs;
 use super::insert::Inserted;
+use super::source::{check_source, lost};
 use super::target::{self, Target};
 use super::{
-    Halt, Settled, Site, check_sidecar, check_source, check_unchanged, copy, dispose, in_place,
-    insert, lost, metadata, open_site, plan, reflink, terms, verify_ahead,
+    Halt, Settled, Site, check_sidecar, check_unchanged, copy, dispose, in_place, insert, metadata,
+    open_site, plan, reflink, terms, verify_ahead,
 };
 use crate::disk::{Claim, Dir, Output};
 use crate::look::SOURCE_ATTR;

@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Halt, Settled, Site, check_source, mirrored};
+use super::source::check_source;
+use super::{Halt, Settled, Site, mirrored};
 use crate::candidate::{Candidate, Part, Sidecar};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch, Writers};

@@ -4,14 +4,14 @@
 //! them in any order. The final name comes last, unless the file has it already: then the header's
 //! first eight bytes decide, and they come last.
 
-use super::{Halt, Settled, Site, copy, lost, target};
+use super::source::{lost, synced};
+use super::{Halt, Settled, Site, copy, target};
 use crate::candidate::Candidate;
-use crate::disk::{DataFile, Moved};
+use crate::disk::Moved;
 use crate::look::SOURCE_ATTR;
 use crate::plan::Write;
 use crate::progress::Progress;
 use crate::recognize::{FileName, Kind};
-use crate::settle::Evidence;
 use crate::stamp::Identity;
 
 /// Writes the header into the data file and gives it its final name. Before it is an array, it is
@@ -59,29 +59,6 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The data file, open for writing, and its data durable as they were settled.
-pub(super) fn synced(settled: &Settled, progress: &mut Progress) -> Result<DataFile, Halt> {
-    let file = settled.candidate.file.writable().map_err(|error| {
-        // Another process is probing it; an open that waits for that could wait for long.
-        if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
-    })?;
-    sync_written(&file, progress)?;
-    check_size(settled, &file)?;
-    Ok(file)
-}
-
-/// Makes what the producer wrote durable.
-pub(super) fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Halt> {
-    #[cfg(feature = "sabotage")]
-    if crate::disk::leaves_out("sync-before-header") {
-        return Ok(());
-    }
-    if !file.flush_interruptibly(&|| progress.stopped()).map_err(lost)? {
-        return Err(Halt::Stopped);
-    }
-    file.sync_data().map_err(lost)
-}
-
 /// Whether the digest was right before npyd wrote this header into the file and was ended then: its
 /// mark is of this file and of this very manifest. Bytes 0 to 8 of a header come last.
 pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt> {
@@ -119,17 +96,6 @@ fn rename(
             Ok(published)
         }
     }
-}
-
-/// What was synced must be what was settled.
-pub(super) fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
-    let (now, then) = (file.stat()?, settled.candidate.stat);
-    let steady = match settled.evidence {
-        // The producer's word stands; its mapping may still touch the times.
-        Evidence::Ready => now.size == then.size,
-        _ => now.size == then.size && now.mtime_ns == then.mtime_ns,
-    };
-    if steady { Ok(()) } else { Err(Halt::Again("it changed while it was synced".to_owned())) }
 }
 
 /// A pending `x.npy` that is to move elsewhere must not look final before it is there: a crash

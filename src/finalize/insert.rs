@@ -9,7 +9,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Halt, Settled, Site, in_place, lost, target};
+use super::source::{self, lost};
+use super::{Halt, Settled, Site, target};
 use crate::candidate::Candidate;
 use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
@@ -54,7 +55,7 @@ pub(super) fn write(
     if let Some(why) = obstacle(settled, site, intents, &private, head.len() as u64)? {
         return not(why);
     }
-    let file = in_place::synced(settled, progress)?;
+    let file = source::synced(settled, progress)?;
     let intent = Intent {
         file: site.source.path().join(&private),
         inode: candidate.stat.ino,
@@ -140,7 +141,7 @@ impl Work<'_> {
             intents.forget(self.intent)?;
             return Err(Halt::Again("it was replaced by another file".to_owned()));
         }
-        let checked = in_place::check_size(settled, self.file);
+        let checked = source::check_size(settled, self.file);
         if checked.is_err() {
             dir.name_back(self.private.as_ref(), dir, name)?;
             dir.sync()?;

@@ -9,6 +9,7 @@ mod in_place;
 mod insert;
 mod metadata;
 mod reflink;
+mod source;
 mod target;
 
 use std::io;
@@ -24,7 +25,7 @@ use crate::npy::Header;
 use crate::plan::{Plan, Route, Terms};
 use crate::progress::Progress;
 use crate::recognize::{Dump, Front, Kind};
-use crate::settle::{Evidence, Writer};
+use crate::settle::Evidence;
 
 pub use batch::{finalize, finalize_all};
 pub use dispose::{bring_back, set_aside, tidy_leftover};
@@ -73,15 +74,6 @@ impl From<DiskError> for Halt {
     fn from(error: DiskError) -> Self {
         Halt::Failed(error)
     }
-}
-
-/// After a failed sync of a file the next one may say that all is well, though it is not: neither
-/// its data nor a header in it are believed any more.
-fn lost(error: DiskError) -> Halt {
-    if !error.is_of_sync() {
-        return Halt::Failed(error);
-    }
-    Halt::Lost(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
 /// The directories a dump's files are in and go to.
@@ -228,22 +220,6 @@ fn plan(settled: &Settled, site: &Site, terms: &Terms) -> Result<Plan, Halt> {
         )));
     }
     Ok(plan)
-}
-
-/// What was read or shared must be what the producer wrote, and nothing may have been written to it
-/// meanwhile.
-fn check_source(settled: &Settled) -> Result<(), Halt> {
-    let candidate = &settled.candidate;
-    for file in candidate.files() {
-        file.check_written_back().map_err(lost)?;
-    }
-    if !candidate.is_unchanged()? {
-        return Err(Halt::Again("it changed while it was taken".to_owned()));
-    }
-    if settled.evidence != Evidence::Ready && candidate.writer() == Writer::Present {
-        return Err(Halt::Again("somebody opened it for writing while it was taken".to_owned()));
-    }
-    Ok(())
 }
 
 /// Feeds a range of a file to a hasher.

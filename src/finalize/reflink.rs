@@ -1,7 +1,7 @@
 //! The reflink route: no byte of the data moves. The new file shares the source's blocks behind a
 //! header of its own; whoever writes to one of the two later changes only that one.
 
-use super::{Halt, Settled, Site, in_place};
+use super::{Halt, Settled, Site, source};
 use crate::disk::Output;
 use crate::plan::NewFile;
 use crate::progress::Progress;
@@ -14,7 +14,7 @@ pub(super) fn fill(
     progress: &Progress,
 ) -> Result<Option<Output>, Halt> {
     // Sharing would do it, too, and after a failure share what is not there when asked again.
-    in_place::sync_written(&settled.candidate.file, progress)?;
+    source::sync_written(&settled.candidate.file, progress)?;
     let output = Output::create(&site.output, 0)?;
     let at = new.head.len() as u64;
     if !output.share(&settled.candidate.file, new.offset, at, new.len)? {

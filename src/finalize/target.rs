@@ -1,6 +1,7 @@
 //! The array's name: free, taken by somebody else, or taken by this very array.
 
-use super::{Halt, Settled, Site, lost};
+use super::source::lost;
+use super::{Halt, Settled, Site};
 use crate::candidate::Candidate;
 use crate::config::{Disposition, OnConflict};
 use crate::disk::{self, DataFile, Output, Stat, Writer};
