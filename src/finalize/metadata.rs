@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Halt, Settled, Site};
-use crate::config::{KeepMetadata, OnConflict};
+use super::{Halt, Settled, Site, target};
+use crate::config::KeepMetadata;
 use crate::disk::{self, Output};
 use crate::look::SOURCE_ATTR;
 use crate::receipt::{Event, Receipt};
@@ -75,8 +75,7 @@ pub(super) fn write_ahead(
     receipt: &Receipt,
 ) -> Result<bool, Halt> {
     let Ok(Some(name)) = wanted(settled, output) else { return Ok(false) };
-    let may_be_there =
-        settled.inbox.on_conflict == OnConflict::Replace || settled.keeps_its_name(site);
+    let may_be_there = settled.keeps_its_name(site) || target::replaces(settled, site, output)?;
     if !may_be_there && site.output.stat(output.as_ref())?.is_some() {
         return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
     }
