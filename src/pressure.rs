@@ -102,6 +102,9 @@ fn gauges() -> Vec<PathBuf> {
 fn groups_beside(root: &Path, own: &Path) -> Vec<PathBuf> {
     let own = root.join(own);
     let mut gauges = Vec::new();
+    if !own.join("io.pressure").exists() {
+        return gauges; // what lies here are not the groups, but what holds them all
+    }
     for group in own.ancestors().take_while(|group| group != &root) {
         let Some(Ok(beside)) = group.parent().map(fs::read_dir) else { continue };
         let others = beside.flatten().map(|entry| entry.path()).filter(|path| path != group);
@@ -139,5 +142,7 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(read(&found), Some(7.25));
         assert!(groups_beside(temp.path(), Path::new("")).is_empty());
+        // Where both versions of control groups are mounted, the root of one lies in the other's.
+        assert!(groups_beside(temp.path(), Path::new("npyd.service")).is_empty());
     }
 }
