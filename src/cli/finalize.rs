@@ -167,10 +167,10 @@ impl Finalize {
         loop {
             let candidate = self.candidate(inbox, rel, claimed_by)?;
             let now = Instant::now();
-            let stamp = candidate.stamp();
+            let (stamp, age) = (candidate.stamp(), candidate.age(SystemTime::now()));
             let unchanged = stillness
-                .get_or_insert_with(|| Stillness::new(stamp.clone(), now))
-                .observe(stamp, now, candidate.age(SystemTime::now()));
+                .get_or_insert_with(|| Stillness::new(stamp.clone(), now, age))
+                .observe(stamp, now, age);
             match candidate.decide(inbox, unchanged).map_err(|error| error.to_string())? {
                 Decision::Finalize { header, evidence, remark } => {
                     let mut dump = candidate.dump.clone()?;

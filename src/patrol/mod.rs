@@ -334,8 +334,8 @@ impl Patrol {
         }
         let Some(entry) = self.entries.get_mut(&rel) else { return };
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
-        let stillness = entry.stillness.get_or_insert_with(|| Stillness::new(stamp.clone(), now));
-        let unchanged = stillness.observe(stamp, now, age);
+        let first = || Stillness::new(stamp.clone(), now, age);
+        let unchanged = entry.stillness.get_or_insert_with(first).observe(stamp, now, age);
         let still = unchanged >= self.inbox.quiet;
         match candidate.decide(&self.inbox, unchanged) {
             Ok(Decision::Finalize { header, evidence, remark }) => {
