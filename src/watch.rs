@@ -29,6 +29,8 @@ pub struct Watching {
 struct Lost {
     /// Events; a scan makes up for them.
     some: AtomicBool,
+    /// Perhaps those of directories that appeared: these are not watched.
+    dirs: AtomicBool,
     /// Whole directories, for no watches are left; only polling sees them.
     for_good: AtomicBool,
 }
@@ -74,6 +76,13 @@ impl Watching {
         self.lost.some.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether directories below may have appeared since the last call that are not watched: then
+    /// only a new watch sees what lands there.
+    #[must_use]
+    pub fn missed_dirs(&self) -> bool {
+        self.lost.dirs.swap(false, Ordering::AcqRel)
+    }
+
     /// Whether directories below can't be watched any more.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
@@ -92,6 +101,7 @@ impl Sieve {
     fn pass(&self, event: notify::Result<Event>) {
         let event = match event {
             Ok(event) if event.need_rescan() => {
+                self.lost.dirs.store(true, Ordering::Release);
                 return self.lost.some.store(true, Ordering::Release);
             }
             Ok(event) => event,

@@ -65,6 +65,22 @@ fn a_root_that_is_removed_and_made_again() {
     assert!(daemon.stop().success());
 }
 
+/// So fast that nobody saw it gone, and with the number of the old one, as ext4 gives it.
+#[test]
+fn a_root_that_is_made_again_at_once() {
+    let site = Site::with("rescan = \"1h\"");
+    let mut daemon = site.daemon();
+    for name in ["first", "second", "third"] {
+        fs::remove_dir(site.path("in")).unwrap();
+        fs::create_dir(site.path("in")).unwrap();
+        site.scan(name);
+        daemon.wait_for_file(&format!("out/{name}.npy"));
+        fs::remove_file(site.path(format!("in/{name}.raw"))).unwrap();
+        fs::remove_file(site.path(format!("in/{name}.raw.toml"))).unwrap();
+    }
+    assert!(daemon.stop().success());
+}
+
 /// One drop directory that is missing is no reason to neglect another.
 #[test]
 fn a_missing_root_stops_no_other() {
