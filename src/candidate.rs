@@ -26,6 +26,8 @@ pub struct Candidate {
     pub parts: Vec<Part>,
     /// The file that describes it.
     pub sidecar: Option<Sidecar>,
+    /// The inodes of files that leave open what it holds: once they are gone, it is another drop.
+    pub rivals: Vec<u64>,
     /// What it holds, or why that can't be told.
     pub dump: Result<Dump, String>,
 }
@@ -84,6 +86,7 @@ impl Candidate {
             data: self.stat,
             parts: self.parts.iter().map(|part| part.stat).collect(),
             sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
+            rivals: self.rivals.clone(),
         }
     }
 

@@ -194,8 +194,8 @@ impl<'a> Place<'a> {
         Ok(claims)
     }
 
-    /// Another data file that the manifest of this one could mean just as well.
-    fn rival(&self, data: &Path, claim: &Claim) -> disk::Result<Option<PathBuf>> {
+    /// Another data file that the manifest of this one could mean just as well, and its inode.
+    fn rival(&self, data: &Path, claim: &Claim) -> disk::Result<Option<(PathBuf, u64)>> {
         let Claim { by, meant, .. } = claim;
         // `scan.raw.toml` means `scan.raw`, whatever else is there.
         let is_sure = !by.is_manifest()
@@ -204,29 +204,47 @@ impl<'a> Place<'a> {
         if is_sure {
             return Ok(None);
         }
-        Ok(self.present(meant.paths())?.into_iter().find(|other| other != data))
+        for other in meant.paths().iter().filter(|other| *other != data) {
+            if let Some(stat) = self.dir.stat(other)?.filter(Stat::is_file) {
+                return Ok(Some((other.clone(), stat.ino)));
+            }
+        }
+        Ok(None)
     }
 
-    fn look_at_data(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
-        let mut claims = self.claims_on(data, claimed_by)?;
-        let refused = match &claims[..] {
-            [one, other, ..] => Some(format!(
-                "both `{}` and `{}` describe it: remove one of them",
-                one.by.sidecar.name, other.by.sidecar.name
-            )),
-            [only] => self.rival(data, only)?.map(|other| {
-                format!(
+    /// Whether several files describe a data file, or one several.
+    fn rivalry(&self, data: &Path, claims: &[Claim]) -> disk::Result<Option<Rivalry>> {
+        Ok(match claims {
+            [one, other, ..] => Some(Rivalry {
+                reason: format!(
+                    "both `{}` and `{}` describe it: remove one of them",
+                    one.by.sidecar.name, other.by.sidecar.name
+                ),
+                between: claims.iter().map(|claim| claim.by.sidecar.stat.ino).collect(),
+            }),
+            [only] => self.rival(data, only)?.map(|(other, ino)| Rivalry {
+                reason: format!(
                     "`{}` could describe `{}` or `{}`: say which by its key `data`",
                     only.by.sidecar.name,
                     data.file_name().unwrap_or_default().display(),
                     other.file_name().unwrap_or_default().display()
-                )
+                ),
+                between: vec![ino],
             }),
             [] => None,
-        };
+        })
+    }
+
+    fn look_at_data(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
+        let mut claims = self.claims_on(data, claimed_by)?;
+        let refused = self.rivalry(data, &claims)?;
         let claim = if claims.is_empty() { None } else { Some(claims.swap_remove(0)) };
-        if let Some(reason) = refused {
-            return self.candidate(data, claim, |_, _| Ok(Some(Err(reason))));
+        if let Some(Rivalry { reason, between }) = refused {
+            let mut outlook = self.candidate(data, claim, |_, _| Ok(Some(Err(reason))))?;
+            if let Outlook::Candidate(candidate) = &mut outlook {
+                candidate.rivals = between;
+            }
+            return Ok(outlook);
         }
         let outlook = self.candidate(data, claim, |raw, says| {
             let own = own_header(raw)?;
@@ -358,7 +376,8 @@ impl<'a> Place<'a> {
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let Raw { name, file, stat, .. } = raw;
-        let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, dump };
+        let rivals = Vec::new();
+        let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, rivals, dump };
         Ok(Outlook::Candidate(Box::new(candidate)))
     }
 
@@ -392,6 +411,12 @@ struct Claim {
     /// Which of the arrays it describes.
     array: usize,
     meant: Meant,
+}
+
+/// Why it can't be told what a data file holds, and the inodes of the files between which it can't.
+struct Rivalry {
+    reason: String,
+    between: Vec<u64>,
 }
 
 /// A data file as it is when it is to be recognized.

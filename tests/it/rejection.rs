@@ -137,6 +137,26 @@ fn corrected_data_are_taken() {
     assert_eq!(site.read("out/scan.npy"), scan_npy());
 }
 
+/// What it says is to be removed may be removed, whichever of the two it is.
+#[test]
+fn one_of_two_is_removed() {
+    for removed in ["scan.raw.toml", "scan.raw.json"] {
+        let site = Site::new();
+        site.scan("scan").drop_file("scan.raw.json", r#"{"dtype": "<f4", "shape": [2, 3]}"#);
+        site.sweep_until("rejected").expect_code(1);
+        let again = site.sweep().expect_code(0).json();
+        assert!(again.of_event("rejected").is_empty(), "{again:#?}");
+        std::fs::remove_file(site.path(format!("in/{removed}"))).unwrap();
+        site.sweep_until("finalized").expect_code(0);
+    }
+    let site = Site::new();
+    site.drop_file("scan.toml", SCAN_MANIFEST);
+    site.drop_file("scan.raw", scan_bytes()).drop_file("scan.bin", scan_bytes());
+    site.settle("rejected", 2);
+    std::fs::remove_file(site.path("in/scan.bin")).unwrap();
+    site.sweep_until("finalized").expect_code(0);
+}
+
 /// A retry is for what changed elsewhere: here the name that was taken.
 #[test]
 fn retried() {
