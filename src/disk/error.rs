@@ -85,6 +85,7 @@ impl DiskError {
             Errno::NOSPC => "the disk is full (df), or out of inodes (df -i): make room",
             Errno::DQUOT => "the quota is used up: make room",
             Errno::IO => "the disk may be failing: see the kernel's log (dmesg)",
+            Errno::FBIG => "the file system takes no file so large, or LimitFSIZE allows none",
             Errno::MFILE | Errno::NFILE => "too many files are open: raise LimitNOFILE",
             Errno::ROFS => "the file system is read-only: mount it for writing",
             Errno::ACCESS | Errno::PERM => "give the user that npyd runs as the right to it",

@@ -90,6 +90,22 @@ fn too_few_descriptors_for_one_drop() {
     assert!(too_few > 5);
 }
 
+/// An array that may not be so large is that drop's trouble alone.
+#[test]
+fn files_that_may_not_be_so_large() {
+    let site = Site::new();
+    site.drop_file("large.raw", noise(4 << 20)).scan("scan");
+    site.drop_file("large.raw.toml", format!("dtype = '|u1'\nshape = [{}]", 4 << 20));
+    let outcome = site.sweep_within("--fsize=1048576").expect_code(1);
+    let receipts = outcome.json();
+    assert_eq!(receipts.of_source("scan.raw")["event"], "finalized", "{outcome}");
+    let large = receipts.of_source("large.raw");
+    assert_eq!(large["event"], "failed", "{outcome}");
+    assert!(large["reason"].as_str().unwrap().contains("LimitFSIZE"), "{outcome}");
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["large.npy", "scan.npy"]);
+}
+
 /// Whatever the lack of memory ends: it is an end like another.
 #[test]
 fn too_little_memory() {
