@@ -225,23 +225,38 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
     let text = format!("{reason}\n");
     let mut note = Output::create(&rejects, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;
-    publish_numbered(&mut note, &rejects, &format!("{}.rejected.txt", candidate.name))?;
+    let note = publish_numbered(&mut note, &rejects, &format!("{}.rejected.txt", candidate.name))?;
+    let files = to_set_aside(candidate);
+    move_aside(&files, &source, &rejects).inspect_err(|_| {
+        let is_there = |(name, file): &(&FileName, &DataFile)| source.means(name.as_ref(), file);
+        if files.iter().all(|it| is_there(it).unwrap_or(false)) {
+            // Or it would get another text each time that this is tried.
+            let _ = rejects.remove_if_there(&note);
+        }
+    })
+}
+
+/// The files of a refused drop, in the order in which they go.
+fn to_set_aside(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
     let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
-    let mut files: Vec<_> = sidecar.map(|it| (&it.name, &it.file)).collect();
-    files.extend(candidate.parts.iter().map(|part| (&part.name, &part.file)));
-    files.push((&candidate.name, &candidate.file));
+    let parts = candidate.parts.iter().map(|part| (&part.name, &part.file));
+    let files = sidecar.map(|it| (&it.name, &it.file)).chain(parts);
+    files.chain([(&candidate.name, &candidate.file)]).collect()
+}
+
+fn move_aside(files: &[(&FileName, &DataFile)], source: &Dir, rejects: &Dir) -> disk::Result<()> {
     let mut claimed = Vec::new();
-    for (name, file) in files {
+    for &(name, file) in files {
         // Or somebody else is moving it.
         claimed.extend(file.claim()?.map(|claim| (name, file, claim)));
     }
-    if rejects.is_on_mount_of(&source)? {
+    if rejects.is_on_mount_of(source)? {
         for (name, file, _) in &claimed {
-            move_away(&source, name, file, &rejects, name)?;
+            move_away(source, name, file, rejects, name)?;
         }
     } else {
         // What takes long comes before any of them is gone: until then it is the drop it was.
-        let copied = claimed.iter().map(|(name, file, _)| copied(file, &rejects, name.as_str()));
+        let copied = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
         let before = copied.collect::<disk::Result<Vec<_>>>()?;
         for ((name, file, _), before) in claimed.iter().zip(&before) {
             source.remove_if_unchanged((*name).as_ref(), file, before, Writers::Barred)?;
@@ -282,10 +297,11 @@ fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
     std::iter::once(PathBuf::from(name)).chain(rest)
 }
 
-fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<()> {
+/// Gives a new file the first free of these names, and tells which.
+fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<PathBuf> {
     for name in numbered(name) {
         if output.publish(&name, false)? {
-            return Ok(());
+            return Ok(name);
         }
     }
     Err(dir.no_name_left(name.as_ref()))

@@ -215,6 +215,23 @@ fn set_aside() {
     assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
 }
 
+/// What can't be set aside yet leaves no text behind each time that it is tried.
+#[test]
+fn not_set_aside_yet() {
+    let site = Site::new();
+    std::fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
+    site.drop_file("scan.raw", [0; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    let in_the_way = site.path("in/.npyd-taken-scan.raw.toml");
+    std::fs::create_dir(&in_the_way).unwrap();
+    site.sweep_until("failed").expect_code(1);
+    site.sweep().expect_code(1);
+    assert_eq!(site.names("bad"), [""; 0]);
+    std::fs::remove_dir(in_the_way).unwrap();
+    site.sweep_until("rejected").expect_code(1);
+    assert_eq!(site.names("bad"), ["scan.raw", "scan.raw.rejected.txt", "scan.raw.toml"]);
+}
+
 /// The ledger tells it all: what was finalized, what was rejected and why.
 #[test]
 fn history() {
