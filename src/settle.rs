@@ -264,6 +264,7 @@ pub struct Stillness<S> {
     stamp: S,
     since: Instant,
     seen: Instant,
+    changes: u32,
 }
 
 impl<S: PartialEq> Stillness<S> {
@@ -271,7 +272,7 @@ impl<S: PartialEq> Stillness<S> {
     /// where its clock is ours and can be trusted.
     pub fn new(stamp: S, now: Instant, age: Option<Duration>) -> Self {
         let since = now.checked_sub(age.unwrap_or_default()).unwrap_or(now);
-        Stillness { stamp, since, seen: now }
+        Stillness { stamp, since, seen: now, changes: 0 }
     }
 
     /// Seen again: how long it has been unchanged. What changed did so after the last look, however
@@ -279,11 +280,16 @@ impl<S: PartialEq> Stillness<S> {
     /// on while the machine sleeps, with all who write.
     pub fn observe(&mut self, stamp: S, now: Instant, age: Option<Duration>) -> Duration {
         if stamp != self.stamp {
-            let earliest = self.seen;
-            *self = Stillness::new(stamp, now, age);
+            let (earliest, changes) = (self.seen, self.changes.saturating_add(1));
+            *self = Stillness { changes, ..Stillness::new(stamp, now, age) };
             self.since = self.since.max(earliest);
         }
         self.seen = now;
         now.saturating_duration_since(self.since)
+    }
+
+    /// How often it was seen to have changed.
+    pub fn changes(&self) -> u32 {
+        self.changes
     }
 }

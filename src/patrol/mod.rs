@@ -55,6 +55,9 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 const FAULT_MIN: Duration = Duration::from_secs(1);
 const FAULT_MAX: Duration = Duration::from_mins(1);
 
+/// After how many changes a dump counts as being written to: time alone proves nothing then.
+const RESTLESS: u32 = 3;
+
 /// The most looks between two glances at what else has happened.
 const LOOKS_AT_ONCE: usize = 256;
 
@@ -94,6 +97,10 @@ struct Entry {
 impl Entry {
     fn new(now: Instant) -> Self {
         Entry { state: State::New, stillness: None, since: now, due: None, told: None, faults: 0 }
+    }
+
+    fn is_restless(&self) -> bool {
+        self.stillness.as_ref().is_some_and(|stillness| stillness.changes() >= RESTLESS)
     }
 }
 
@@ -191,9 +198,10 @@ impl Patrol {
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.backlog.is_empty()
-            && self.entries.values().all(
-                |entry| matches!(&entry.state, State::Waiting(wait) if wait.proof_in.is_none()),
-            )
+            && self.entries.values().all(|entry| match &entry.state {
+                State::Waiting(wait) => wait.proof_in.is_none() || entry.is_restless(),
+                State::New | State::Backlog | State::Working { .. } => false,
+            })
     }
 
     /// What waits, and why; what failed was told already.
