@@ -98,6 +98,7 @@ impl Drop for Queue {
         let mut queues = self.shared.lock();
         queues.lanes[self.lane].waiting.clear();
         queues.lanes[self.lane].abandoned = true;
+        self.shared.changed.notify_all(); // the others' share may be larger now
     }
 }
 
@@ -117,7 +118,8 @@ impl Queues {
     /// The next task in turn, of a lane that does not occupy its share of the workers.
     fn take(&mut self, workers: usize) -> Option<(usize, Task)> {
         let lanes = self.lanes.len();
-        let share = if lanes > 1 { workers.saturating_sub(1).max(1) } else { workers };
+        let others = self.lanes.iter().filter(|lane| !lane.is_free()).count() > 1;
+        let share = if others { workers.saturating_sub(1).max(1) } else { workers };
         for step in 0..lanes {
             let at = (self.next + step) % lanes;
             let lane = &mut self.lanes[at];
@@ -170,6 +172,20 @@ mod tests {
         open_gate.send(()).unwrap();
         let seen: Vec<_> = order.iter().take(6).collect();
         assert!(seen[..2].contains(&"other"), "{seen:?}");
+    }
+
+    /// As after settings were read anew.
+    #[test]
+    fn the_only_queue_left_has_all_workers() {
+        let pool = Pool::new(2);
+        let before = pool.queue();
+        let only = pool.queue();
+        drop(before);
+        let (here, other) = bounded::<()>(0);
+        let (done, seen) = bounded(1);
+        only.submit(move || here.send(()).unwrap());
+        only.submit(move || done.send(other.recv()).unwrap());
+        assert!(seen.recv_timeout(std::time::Duration::from_mins(1)).unwrap().is_ok());
     }
 
     #[test]
