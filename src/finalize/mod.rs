@@ -138,7 +138,11 @@ fn verify_ahead(settled: &Settled, plan: &Plan, progress: &mut Progress) -> Resu
 
 fn open_site(settled: &Settled) -> Result<Site, Halt> {
     let parent = settled.parent();
-    let source = Dir::open_below(&settled.inbox.path, parent)?;
+    let source = match Dir::open_below(&settled.inbox.path, parent) {
+        // It was renamed with all that is in it, or unmounted.
+        Err(error) if error.is_missing() => return Err(Halt::Gone),
+        opened => opened?,
+    };
     let beside = settled.inbox.output.is_none();
     let output = match &settled.inbox.output {
         Some(output) => mirrored(&settled.inbox, output, parent)?,

@@ -399,3 +399,32 @@ fn data_before_their_manifest() {
     daemon.wait_for_file("out/scan.npy");
     assert_eq!(site.read("out/scan.npy"), scan_npy());
 }
+
+/// A directory that gets another name, with a drop in it: it is served under the one or the other,
+/// and that is no failure.
+#[test]
+fn its_directory_renamed() {
+    if !can_halt() {
+        return;
+    }
+    let (mut call, stride) = (0, if is_long() { 1 } else { 3 });
+    loop {
+        let site = Site::with("recursive = true");
+        fs::create_dir(site.path("in/a")).unwrap();
+        site.scan("a/scan");
+        let rename = || fs::rename(site.path("in/a"), site.path("in/b")).unwrap();
+        let names = ["in/a", "in/a/scan.raw", "in/a/scan.raw.toml"];
+        let halted = sweep_halted(&site, &names, call, rename);
+        if !halted {
+            break;
+        }
+        site.sweep().expect_code(0);
+        let (events, at) = (site.history(), format!("after call {call}"));
+        let failed = ["failed", "rejected"].map(|event| events.of_event(event).len());
+        assert_eq!(failed, [0, 0], "{at}: {events:#?}");
+        assert_eq!(site.read("out/b/scan.npy"), scan_npy(), "{at}");
+        assert!(!site.has("out/a/scan.npy") || site.read("out/a/scan.npy") == scan_npy(), "{at}");
+        call += stride;
+    }
+    assert!(call > 10, "only {call} calls were seen");
+}
