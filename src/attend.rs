@@ -18,7 +18,7 @@ use crate::watch::{Sighting, Watching};
 /// How often the root is looked at: is it still there, and still the same?
 const ROOT_CHECK: Duration = Duration::from_secs(1);
 
-/// How often a directory without events is listed at the most.
+/// How often a directory is listed at the most.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Sightings that may wait to be taken in; more of them make a scan.
@@ -234,13 +234,13 @@ impl Round {
             return;
         }
         if let Err(error) = self.patrol.scan(now) {
-            tracing::warn!("{error}");
+            self.patrol.complain(error.to_string());
         }
         let took = now.elapsed();
         let interval = match self.sight {
             // A directory that takes long to list is listed less often.
             Sight::Polling { .. } => POLL.max(20 * took).min(self.inbox.rescan.max(POLL)),
-            _ => self.inbox.rescan,
+            _ => self.inbox.rescan.max(POLL),
         };
         self.next_scan = Instant::now() + interval;
     }

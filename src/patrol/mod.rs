@@ -8,7 +8,7 @@ mod scan;
 mod work;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -51,6 +51,9 @@ const NEW_DIRS_MAX: usize = 4096;
 /// How long people are left alone about something that waits.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 
+/// The most complaints that are kept in mind, lest they be told again by the next scan.
+const COMPLAINTS_MAX: usize = 4096;
+
 /// The first and the longest pause after a fault that may pass.
 const FAULT_MIN: Duration = Duration::from_secs(1);
 const FAULT_MAX: Duration = Duration::from_mins(1);
@@ -83,6 +86,9 @@ pub struct Patrol {
     /// Which manifest waits for a data file whose name does not tell.
     claims: HashMap<PathBuf, PathBuf>,
     forgot: bool,
+    /// What this scan found fault with, and what the one before: people read of each once.
+    complaints: HashSet<String>,
+    told: HashSet<String>,
 }
 
 struct Entry {
@@ -138,6 +144,8 @@ impl Patrol {
             batch: Vec::new(),
             claims: HashMap::new(),
             forgot: false,
+            complaints: HashSet::new(),
+            told: HashSet::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Patrol;
+use super::{COMPLAINTS_MAX, Patrol};
 use crate::config::Inbox;
 use crate::disk::{self, Dir, EntryKind};
 use crate::finalize::undo_interrupted;
@@ -23,6 +23,7 @@ const DEPTH_MAX: usize = 64;
 impl Patrol {
     /// Lists the directory and sights everything in it that the ledger does not know as settled.
     pub fn scan(&mut self, now: Instant) -> disk::Result<()> {
+        self.told = std::mem::take(&mut self.complaints);
         let root = Dir::open(&self.inbox.path)?;
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
@@ -36,11 +37,21 @@ impl Patrol {
         self.scan_below(&root, Path::new(""), now)
     }
 
+    /// Tells of what a scan can't do, but not again at each scan for as long as that lasts.
+    pub fn complain(&mut self, what: String) {
+        if !self.told.contains(&what) && !self.complaints.contains(&what) {
+            tracing::warn!("{what}");
+        }
+        if self.complaints.len() < COMPLAINTS_MAX {
+            self.complaints.insert(what);
+        }
+    }
+
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
         let mut entries = dir.entries()?;
         if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
             if let Err(error) = disk::tidy(dir, &places(&self.inbox, below)) {
-                tracing::warn!("{error}");
+                self.complain(error.to_string());
             }
             // It may just have got this name back.
             self.undo_interrupted(dir, &dir.entries()?);
@@ -95,10 +106,10 @@ impl Patrol {
     }
 
     /// Files that npyd was making room in when it was ended are drops again.
-    fn undo_interrupted(&self, dir: &Dir, entries: &[Listed]) {
+    fn undo_interrupted(&mut self, dir: &Dir, entries: &[Listed]) {
         for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
             if let Err(left) = undo_interrupted(&self.inbox, &self.common.intents, dir, name) {
-                tracing::warn!("{left}");
+                self.complain(left);
             }
         }
     }
@@ -119,16 +130,16 @@ impl Patrol {
     fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
         if rel.components().count() > DEPTH_MAX {
             let path = self.inbox.path.join(rel);
-            return tracing::warn!(
+            return self.complain(format!(
                 "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
                 path.display()
-            );
+            ));
         }
         let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
         if let Err(error) = scanned
             && !error.is_missing()
         {
-            tracing::warn!("{error}");
+            self.complain(error.to_string());
         }
     }
 

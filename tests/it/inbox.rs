@@ -1,8 +1,9 @@
 //! Drop directories that are not there, vanish and come back, and those with directories in them.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use crate::support::{Receipts, SCAN_MANIFEST, Site, as_other_user, scan_bytes, scan_npy};
+use crate::support::{Daemon, Receipts, SCAN_MANIFEST, Site, as_other_user, scan_bytes, scan_npy};
 
 /// A root that is not there is looked for as often as drops are.
 const RESCAN: &str = "rescan = \"500ms\"";
@@ -145,6 +146,22 @@ fn by_polling() {
     site.scan("scan");
     scan_in(&site, "in/a/b");
     daemon.wait_for_file("out/scan.npy").wait_for_file("out/a/b/scan.npy");
+}
+
+/// However often it is to be listed; and what is wrong with it is told once.
+#[test]
+fn listed_once_a_second_at_the_most() {
+    let site = Site::with("rescan = \"0s\"\nrecursive = true");
+    site.drop_file("other", "nothing of ours");
+    fs::create_dir_all(site.path("in").join("d/".repeat(65))).unwrap();
+    let started = Instant::now();
+    let mut daemon = Daemon::start_with(&site, "npyd.toml", &[("NPYD_LOG", "npyd=debug")]);
+    let log = site.path("npyd.toml.log");
+    let told = |what: &str| fs::read_to_string(&log).unwrap().matches(what).count();
+    daemon.wait_for("three scans", || told("in/other`: ") >= 3);
+    assert!(started.elapsed() >= Duration::from_millis(1500), "{}", daemon.log());
+    assert_eq!(told("deeper than"), 1, "{}", daemon.log());
+    assert!(daemon.stop().success());
 }
 
 /// A directory that can't be read is said so, and the rest goes on.
