@@ -106,7 +106,9 @@ fn put_away(
     to: &SourceIs,
 ) -> disk::Result<bool> {
     match to {
-        SourceIs::Archived(archive) => move_away(&site.source, name, file, archive, name),
+        SourceIs::Archived(archive) => {
+            move_away(&site.source, name, file, (archive, name), Some((stat, writers)))
+        }
         _ => site.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     }
 }
@@ -138,13 +140,19 @@ fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
 
 /// Moves a sidecar that is claimed to where its data were archived.
 fn follow(source: &Dir, sidecar: &Sidecar, archive: &Dir) -> disk::Result<()> {
-    move_away(source, &sidecar.name, &sidecar.file, archive, &sidecar.name).map(drop)
+    move_sidecar(source, sidecar, archive, &sidecar.name)
 }
 
 /// Moves a sidecar that is claimed, and whose data became an array, beside that array.
 fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
     let name = FileName::try_from(format!("{}.done", sidecar.name)).unwrap_or(sidecar.name.clone());
-    move_away(source, &sidecar.name, &sidecar.file, output, &name).map(drop)
+    move_sidecar(source, sidecar, output, &name)
+}
+
+/// Moves a sidecar, unless it was written to since it was read: then it describes what comes next.
+fn move_sidecar(source: &Dir, sidecar: &Sidecar, to_dir: &Dir, to: &FileName) -> disk::Result<()> {
+    let Sidecar { name, file, stat, .. } = sidecar;
+    move_away(source, name, file, (to_dir, to), Some((stat, Writers::Barred))).map(drop)
 }
 
 /// Finishes what a crash interrupted: the data are an array, and only their manifest was left, or
@@ -204,7 +212,9 @@ fn put_remains_away(
         return Ok(false);
     }
     match archive {
-        Some(archive) => move_away(source, name, file, archive, name),
+        Some(archive) => {
+            move_away(source, name, file, (archive, name), Some((stat, Writers::Barred)))
+        }
         None => source.remove_if_unchanged(name.as_ref(), file, stat, Writers::Barred),
     }
 }
@@ -252,7 +262,7 @@ fn move_aside(files: &[(&FileName, &DataFile)], source: &Dir, rejects: &Dir) -> 
     }
     if rejects.is_on_mount_of(source)? {
         for (name, file, _) in &claimed {
-            move_away(source, name, file, rejects, name)?;
+            move_away(source, name, file, (rejects, name), None)?;
         }
     } else {
         // What takes long comes before any of them is gone: until then it is the drop it was.
@@ -284,7 +294,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
         let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
         let Some(file) = from.open_file(name.as_ref())? else { continue };
         if let Some(_claim) = file.claim()? {
-            move_away(&from, &name, &file, &to, &name)?;
+            move_away(&from, &name, &file, (&to, &name), None)?;
         }
     }
     to.sync()?;
@@ -308,20 +318,32 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
 }
 
 /// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …; the
-/// caller makes that durable. `false` where the name means another file by now.
+/// caller makes that durable. `false` where the name means another file by now, or the file is not
+/// what it was `before`.
 fn move_away(
     from: &Dir,
     name: &FileName,
     file: &DataFile,
-    to_dir: &Dir,
-    to: &FileName,
+    (to_dir, to): (&Dir, &FileName),
+    before: Option<(&Stat, Writers)>,
 ) -> disk::Result<bool> {
     for number in numbered(to.as_str()) {
-        match from.move_if_same(name.as_ref(), file, to_dir, &number, false)? {
+        let moved = match before {
+            Some((before, writers)) => {
+                let file = (file, before, writers);
+                from.move_if_unchanged(name.as_ref(), file, to_dir, &number)
+            }
+            None => from.move_if_same(name.as_ref(), file, to_dir, &number, false),
+        };
+        match moved? {
             Moved::Moved => return Ok(true),
             Moved::NotSame => return Ok(false),
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
+                let now = file.stat()?;
+                if before.is_some_and(|(before, _)| !now.is_unchanged_since(before)) {
+                    return Ok(false);
+                }
                 let before = copied(file, to_dir, to.as_str())?;
                 return from.remove_if_unchanged(name.as_ref(), file, &before, Writers::Barred);
             }
