@@ -96,9 +96,11 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         let mut queues = self.shared.lock();
-        queues.lanes[self.lane].waiting.clear();
+        let waiting = std::mem::take(&mut queues.lanes[self.lane].waiting);
         queues.lanes[self.lane].abandoned = true;
         self.shared.changed.notify_all(); // the others' share may be larger now
+        drop(queues); // for to close a file on a mount that hangs takes for ever
+        drop(waiting);
     }
 }
 
@@ -153,6 +155,8 @@ fn work(shared: &Shared, workers: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crossbeam_channel::{bounded, unbounded};
 
@@ -174,6 +178,37 @@ mod tests {
         assert!(seen[..2].contains(&"other"), "{seen:?}");
     }
 
+    /// To drop a task closes its files, and a mount that hangs may never answer.
+    #[test]
+    fn a_queue_that_can_not_be_emptied_stops_no_other() {
+        struct Stuck(crossbeam_channel::Receiver<()>);
+        impl Drop for Stuck {
+            fn drop(&mut self) {
+                let _ = self.0.recv();
+            }
+        }
+        let pool = Pool::new(1);
+        let (hung, other) = (pool.queue(), pool.queue());
+        let (open_gate, gate) = bounded::<()>(0);
+        hung.submit(move || gate.recv().unwrap());
+        let (let_go, stuck) = bounded::<()>(0);
+        let stuck = Stuck(stuck);
+        hung.submit(move || drop(stuck));
+        let thread = thread::spawn(move || drop(hung));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let is_emptied = |queues: MutexGuard<'_, Queues>| queues.lanes[0].waiting.is_empty();
+        while !pool.shared.queues.try_lock().is_ok_and(is_emptied) {
+            assert!(Instant::now() < deadline, "the pool is locked");
+            thread::yield_now();
+        }
+        let (done, seen) = bounded(1);
+        other.submit(move || done.send(()).unwrap());
+        open_gate.send(()).unwrap();
+        seen.recv().unwrap();
+        drop(let_go);
+        thread.join().unwrap();
+    }
+
     /// As after settings were read anew.
     #[test]
     fn the_only_queue_left_has_all_workers() {
@@ -185,7 +220,7 @@ mod tests {
         let (done, seen) = bounded(1);
         only.submit(move || here.send(()).unwrap());
         only.submit(move || done.send(other.recv()).unwrap());
-        assert!(seen.recv_timeout(std::time::Duration::from_mins(1)).unwrap().is_ok());
+        assert!(seen.recv_timeout(Duration::from_mins(1)).unwrap().is_ok());
     }
 
     #[test]
