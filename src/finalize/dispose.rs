@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::source::check_source;
-use super::{Halt, Settled, Site, mirrored};
+use super::{Halt, Settled, Site, check_sidecar, mirrored};
 use crate::candidate::{Candidate, Part, Sidecar};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch, Writers};
@@ -54,7 +54,7 @@ impl SourceIs {
             (SourceIs::Another, Disposition::Archive) => "archived",
             _ => return None,
         };
-        Some(format!("the source changed meanwhile and was not {what}"))
+        Some(format!("the source, or what describes it, changed meanwhile and was not {what}"))
     }
 }
 
@@ -75,8 +75,8 @@ pub(super) fn put_source_away(
         Disposition::Archive => SourceIs::Archived(archive_dir(settled)?),
     };
     if !became_the_array {
-        match check_source(settled) {
-            // What was written since is in no array yet.
+        match check_source(settled).and_then(|()| check_sidecar(settled, site)) {
+            // What was written since, or said of it, is in no array yet.
             Err(Halt::Again(_)) => return Ok(SourceIs::Another),
             checked => checked?,
         }

@@ -476,3 +476,40 @@ fn dropped_again_at_once() {
     }
     assert!(again > 3, "only after {again} calls");
 }
+
+/// What its producer corrects while the array is made durable still has its data.
+#[test]
+fn a_manifest_corrected() {
+    let Some(python) = python() else { return };
+    if !can_halt() {
+        return;
+    }
+    let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
+    let (mut call, mut corrected) = (0, 0);
+    loop {
+        let site = Site::with("source = 'remove'");
+        site.drop_file("scan.raw", [1; 8]);
+        site.drop_file("scan.raw.json", r#"{"dtype": "|u1", "shape": [8]}"#);
+        let text = r#"{"dtype": "<u2", "shape": [2, 2]}"#;
+        let command = format!("text {} {text}", site.path("in/scan.raw.json").display());
+        let mut begun = false;
+        let halted = sweep_halted(&site, &["out"], call, || {
+            begun = site.has("in/scan.raw");
+            if begun {
+                producer.say(&command);
+            }
+        });
+        if begun {
+            corrected += 1;
+            site.sweep();
+            let right = npy("'<u2'", false, &[2, 2], &[1; 8]);
+            let is_right = site.has("out/scan.npy") && site.read("out/scan.npy") == right;
+            assert!(is_right || site.has("in/scan.raw"), "its data are gone after call {call}");
+        }
+        if !halted {
+            break;
+        }
+        call += 1;
+    }
+    assert!(corrected > 3, "only after {corrected} calls");
+}
