@@ -1,10 +1,12 @@
 //! `npyd history` and `npyd retry`: the ledger, and rejected drops once more.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{CannotRun, ConfigArgs, End, print};
+use crate::config::Inbox;
 use crate::finalize::bring_back;
 use crate::ledger::{Entry, Ledger};
 use crate::receipt::Event;
@@ -82,17 +84,28 @@ impl Retry {
                 print(&format!("{}: not tried again: {}", entry.source.display(), entry.reason()));
                 continue;
             }
-            if let Some(inbox) = config.inboxes.iter().find(|inbox| inbox.path == entry.inbox) {
-                let sidecar = Fingerprint::parse(&entry.fingerprint)
-                    .and_then(|known| known.identity.sidecar)
-                    .map(|(name, _)| name);
-                bring_back(inbox, &entry.source, sidecar.as_deref())?;
+            match again(entry, &config.inboxes, &ledger) {
+                Ok(()) => print(&format!("{}: will be tried once more", entry.source.display())),
+                // One whose directory is gone, say, is no reason to keep the others from it.
+                Err(error) => {
+                    end = End::Badly;
+                    print(&format!("{}: not tried again: {error}", entry.source.display()));
+                }
             }
-            ledger.retry(entry)?;
-            print(&format!("{}: will be tried once more", entry.source.display()));
         }
         Ok(end)
     }
+}
+
+/// Has a rejected drop tried once more, from where it was set aside.
+fn again(entry: &Entry, inboxes: &[Inbox], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
+    if let Some(inbox) = inboxes.iter().find(|inbox| inbox.path == entry.inbox) {
+        let sidecar = Fingerprint::parse(&entry.fingerprint)
+            .and_then(|known| known.identity.sidecar)
+            .map(|(name, _)| name);
+        bring_back(inbox, &entry.source, sidecar.as_deref())?;
+    }
+    Ok(ledger.retry(entry)?)
 }
 
 fn is_named(entry: &Entry, name: &Path) -> bool {

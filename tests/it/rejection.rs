@@ -189,6 +189,25 @@ fn retried_under_a_daemon() {
     daemon.wait_for_file("out/scan.npy");
 }
 
+/// One that can't come back is told, and keeps none of the others.
+#[test]
+fn retried_where_a_directory_is_gone() {
+    let site = Site::new();
+    std::fs::create_dir(site.path("bad")).unwrap();
+    let settings = format!("recursive = true\nrejects = \"{}\"", site.path("bad").display());
+    site.configure(&settings);
+    for name in ["gone", "there"] {
+        std::fs::create_dir(site.path(format!("in/{name}"))).unwrap();
+        site.scan(&format!("{name}/scan")).drop_file(&format!("{name}/scan.raw"), [0; 28]);
+    }
+    site.settle("rejected", 2);
+    std::fs::remove_dir(site.path("in/gone")).unwrap();
+    let outcome = site.npyd(&["retry", "--all"]).expect_code(1);
+    assert!(outcome.stdout.contains("gone/scan.raw: not tried again: "), "{outcome}");
+    assert_eq!(site.names("in/there"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.names("bad/gone"), ["scan.raw", "scan.raw.rejected.txt", "scan.raw.toml"]);
+}
+
 #[test]
 fn nothing_to_retry() {
     let site = Site::new();
