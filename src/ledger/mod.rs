@@ -8,7 +8,7 @@ mod loss;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
@@ -336,18 +336,26 @@ impl Ledger {
         .map(drop)
     }
 
-    /// A number that changes when another process has written to the ledger.
-    pub fn outside_changes(&self) -> Result<i64> {
-        self.run(|db| db.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    /// A number that changes when another process has written to the ledger; `None` while a thread
+    /// uses it, which may have to wait for another process: who asks has better to do than that.
+    pub fn outside_changes(&self) -> Result<Option<i64>> {
+        let connection = match self.connection.try_lock() {
+            Ok(connection) => connection,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0));
+        version.map(Some).map_err(|cause| failed_with(&connection, cause))
     }
 
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let connection = lock(&self.connection);
-        work(&connection).map_err(|cause| LedgerError {
-            path: connection.path().map(PathBuf::from).unwrap_or_default(),
-            cause,
-        })
+        work(&connection).map_err(|cause| failed_with(&connection, cause))
     }
+}
+
+fn failed_with(connection: &Connection, cause: rusqlite::Error) -> LedgerError {
+    LedgerError { path: connection.path().map(PathBuf::from).unwrap_or_default(), cause }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -443,6 +451,16 @@ mod tests {
         record("/in/c");
         let known = ["/in/a", "/in/b", "/in/c"].map(|it| ledger.latest(Path::new(it)).unwrap());
         assert_eq!(known.map(|it| it.is_some()), [false, true, true]);
+    }
+
+    /// The thread that feeds the watchdog and hears of signals asks.
+    #[test]
+    fn nobody_waits_to_hear_of_changes() {
+        let ledger = Ledger::in_memory().unwrap();
+        assert!(ledger.outside_changes().unwrap().is_some());
+        let in_use = lock(&ledger.connection);
+        assert_eq!(ledger.outside_changes().unwrap(), None);
+        drop(in_use);
     }
 
     #[test]
