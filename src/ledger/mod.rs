@@ -5,23 +5,22 @@
 //! anew. But for what nobody else remembers: whose content may be lost.
 
 mod loss;
+mod open;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use self::loss::Loss;
+use self::open::{is_broken, make_dir, prepare, set_aside};
 use crate::receipt::{Event, Receipt};
 use crate::stamp::Fingerprint;
 
 /// The newest receipts that are kept.
 const ROWS_MAX: i64 = 1_000_000;
-
-/// Written into the database; another number belongs to another layout.
-const LAYOUT: i64 = 1;
 
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS receipts (
@@ -360,56 +359,6 @@ fn failed_with(connection: &Connection, cause: rusqlite::Error) -> LedgerError {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn prepare(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "normal")?;
-    let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if layout != 0 && layout != LAYOUT {
-        let text = format!("it has layout {layout}, this npyd writes {LAYOUT}");
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
-            Some(text),
-        ));
-    }
-    connection.execute_batch(TABLE)?;
-    connection.execute_batch(loss::TABLE)?;
-    if layout != LAYOUT {
-        connection.pragma_update(None, "user_version", LAYOUT)?;
-    }
-    Ok(connection)
-}
-
-fn is_broken(cause: &rusqlite::Error) -> bool {
-    matches!(cause.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
-}
-
-fn make_dir(dir: &Path) -> rusqlite::Result<()> {
-    std::fs::create_dir_all(dir).map_err(|error| unusable(&error))
-}
-
-/// Moves the database and the files `SQLite` keeps beside it.
-fn set_aside(path: &Path, aside: &Path) -> rusqlite::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
-        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
-        match std::fs::rename(with(path), with(aside)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(unusable(&error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn unusable(error: &std::io::Error) -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(
-        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-        Some(crate::disk::in_words(error)),
-    )
 }
 
 #[cfg(test)]
