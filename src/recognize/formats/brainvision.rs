@@ -1,7 +1,7 @@
 //! BrainVision, of EEG amplifiers: `x.vhdr` beside `x.eeg`.
 //!
 //! Specification: "BrainVision Core Data Format" 1.0, Brain Products; pybv writes it, MNE and neo
-//! read it.
+//! read it. What may stand around the data is told in the manual of their Analyzer.
 
 use serde_json::{Value, json};
 
@@ -9,12 +9,12 @@ use crate::npy::{Dtype, Layout};
 use crate::recognize::dump::{FileName, Metadata};
 use crate::recognize::field::{Field, text_of};
 use crate::recognize::names;
-use crate::recognize::sidecar::{Axis, Data, DataPath, Described, Format, Reading};
+use crate::recognize::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
 
 pub(super) static FORMAT: Format = Format {
     name: "BrainVision",
     files: "x.vhdr beside x.eeg, or the file its DataFile names",
-    reads: "INT_16, INT_32 and IEEE_FLOAT_32, multiplexed and vectorized; refuses ASCII",
+    reads: "INT_16, INT_32 and IEEE_FLOAT_32, multiplexed and vectorized; refuses ASCII, and bytes between the samples",
     proof: "quiet: whole samples of all channels, and nobody writes",
     is_named: |name| names::without_suffix(name, ".vhdr").is_some(),
     data_of: |sidecar| names::beside(sidecar, ".vhdr", &[".eeg", ".dat"]),
@@ -72,9 +72,19 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         }
         _ => '<', // by the specification
     };
+    for key in ["ChannelOffset", "SegmentHeaderSize"] {
+        if let Some(field) = get("Binary Infos", key)
+            && field.count()? > 0
+        {
+            return Err(field.error("bytes between the samples can't be taken as one array"));
+        }
+    }
+    let around = |key| get("Binary Infos", key).map_or(Ok(0), Field::count);
     let dtype = Dtype::from_text(&format!("{order}{code}"));
     let layout = Layout::open_on(dtype.map_err(|error| error.to_string())?, &shape, open);
     Ok(Some(vec![Described {
+        skip: Skip::Bytes(around("DataOffset")?),
+        trailing: around("TrailerSize")?,
         told_records: get("Common Infos", "DataPoints").map(Field::count).transpose()?,
         has_live_readers: true,
         axes: axes.into(),
@@ -208,6 +218,9 @@ mod tests {
         assert_eq!(one.layout.shape.dims(), [2, -1]);
         assert_eq!(one.layout.dtype.to_string(), "'>f4'");
         assert_eq!(one.data.paths()[0].to_string(), "new.eeg");
+        let around = "INT_16\nChannelOffset=0\nDataOffset=12\nSegmentHeaderSize=0\nTrailerSize=3";
+        let one = described(&HEADER.replace("INT_16", around)).unwrap().unwrap().remove(0);
+        assert_eq!((one.skip, one.trailing), (Skip::Bytes(12), 3));
     }
 
     #[test]
@@ -221,6 +234,9 @@ mod tests {
             ("DataFile=old.eeg", "DataFile=C:\\old.eeg", "line 4"),
             ("BinaryFormat=INT_16\n", "", "`BinaryFormat`"),
             ("INT_16\n", "INT_16\nUseBigEndianOrder=1\n", "line 11"),
+            ("INT_16\n", "INT_16\nChannelOffset=4\n", "line 11"),
+            ("INT_16\n", "INT_16\nSegmentHeaderSize=4\n", "line 11"),
+            ("INT_16\n", "INT_16\nDataOffset=x\n", "line 11"),
             ("Channels=2", "Channels=3", "no `Ch3`"),
             ("Channels=2", "Channels=9223372036854775807", "no `Ch3`"),
         ] {
