@@ -241,6 +241,11 @@ def brainvision(samples):
                 (place / "eeg.eeg").write_bytes(raw.tobytes())
                 (place / "eeg.vhdr").write_text(head.format(orientation, fmt, big))
                 samples.add(place, "BrainVision", f"{orientation}, {fmt}, big-endian: {big}, renamed", "by hand", "none: as it was written", "eeg.npy", raw)
+    place = samples.place()
+    raw = values((10, 3), "<i2")
+    (place / "eeg.eeg").write_bytes(b"h" * 12 + raw.tobytes() + b"t" * 6)
+    (place / "eeg.vhdr").write_text(head.format("MULTIPLEXED", "INT_16\nDataOffset=12\nTrailerSize=6", "NO"))
+    samples.add(place, "BrainVision", "DataOffset 12, TrailerSize 6", "by hand", "none: as it was written", "eeg.npy", raw)
 
 
 def open_ephys(samples):
@@ -314,6 +319,20 @@ def ehdr(samples):
                     for extra in place.glob("*.aux.xml"):
                         extra.unlink()
                     samples.add(place, "EHdr", f"{layout}, {code}, byte order {order}, bands: {bands}", "by hand", "rasterio (GDAL)", "dem.npy", read)
+
+
+    plain = "NROWS 4\nNCOLS 5\nNODATA -9999\n"
+    for variant, name, code, header in [
+        ("no NBITS, PIXELTYPE FLOAT", "dem.bil", ">f4", f"{plain}BYTEORDER M\nPIXELTYPE FLOAT\n"),
+        ("no PIXELTYPE, NODATA below 0", "dem.bil", ">i2", f"{plain}BYTEORDER M\nNBITS 16\n"),
+        ("a grid of floats", "dem.flt", "<f4", "ncols 5\nnrows 4\nxllcorner 0\nyllcorner 0\ncellsize 0.5\nNODATA_value -9999\nbyteorder LSBFIRST\n"),
+    ]:
+        place = samples.place()
+        (place / name).write_bytes((values((4, 5), code) - np.dtype(code).type(60)).astype(code).tobytes())
+        (place / "dem.hdr").write_text(header)
+        with rasterio.open(place / name) as dataset:
+            read = dataset.read(1).astype(code)
+        samples.add(place, "EHdr", variant, "by hand", "rasterio (GDAL)", "dem.npy", read)
 
 
 def spikeinterface_(samples):
