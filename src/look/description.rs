@@ -125,6 +125,14 @@ impl Description {
     pub(super) fn is_manifest(&self) -> bool {
         self.format.is_none()
     }
+
+    /// Whether one that can't be read was meant to describe data all the same, as every text of a
+    /// format that was recognized is. Others write JSON and TOML, too.
+    pub(super) fn is_meant(&self) -> disk::Result<bool> {
+        let text = self.sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(!self.is_manifest() || (text.contains("dtype") && text.contains("shape")))
+    }
 }
 
 impl Place<'_> {

@@ -68,9 +68,8 @@ pub fn look(inbox: &Inbox, rel: &Path, claimed_by: Option<&Path>) -> disk::Resul
     let place = Place::open(inbox)?;
     if may_describe(name.as_str())
         && let Some(description) = place.read_description(rel)?
-        && let Some(outlook) = place.look_from_description(description)?
     {
-        return Ok(outlook);
+        return place.look_from_description(description, claimed_by);
     }
     place.look_at_data(rel, claimed_by)
 }
@@ -128,8 +127,12 @@ impl<'a> Place<'a> {
         Ok(present)
     }
 
-    /// From what describes data to the data. `None`: it can't be read, and may be data itself.
-    fn look_from_description(&self, by: Description) -> disk::Result<Option<Outlook>> {
+    /// From what describes data to the data.
+    fn look_from_description(
+        &self,
+        by: Description,
+        claimed_by: Option<&Path>,
+    ) -> disk::Result<Outlook> {
         let sidecar = by.sidecar.rel.clone();
         let meant = by.meant();
         let mut there = Vec::new();
@@ -137,32 +140,47 @@ impl<'a> Place<'a> {
             there.extend(self.present(one.paths())?.into_iter().next());
         }
         match (&meant[..], &there[..]) {
-            ([_], [data]) => self.look_at_data(data, Some(&sidecar)).map(Some),
+            ([_], [data]) => self.look_at_data(data, Some(&sidecar)),
+            ([_], []) if by.says.is_err() => self.unread_without_data(&by, claimed_by),
             ([only], []) => self.without_data(by, only),
             (_, []) => {
                 let why = "none of its data files is there yet".to_owned();
-                Ok(Some(Outlook::WithoutData { manifest: sidecar, data: None, why }))
+                Ok(Outlook::WithoutData { manifest: sidecar, data: None, why })
             }
-            _ => Ok(Some(Outlook::Leads { sidecar, data: there })),
+            _ => Ok(Outlook::Leads { sidecar, data: there }),
         }
     }
 
-    fn without_data(&self, by: Description, meant: &Meant) -> disk::Result<Option<Outlook>> {
-        if by.says.is_err() {
-            return Ok(None);
-        }
+    fn without_data(&self, by: Description, meant: &Meant) -> disk::Result<Outlook> {
         if let Some(finished) = self.finished(&by, 0, meant)? {
             let leftover = Leftover { sidecar: by.sidecar, finished };
-            return Ok(Some(Outlook::Leftover(Box::new(leftover))));
+            return Ok(Outlook::Leftover(Box::new(leftover)));
         }
-        Ok(Some(match meant.paths() {
+        Ok(match meant.paths() {
             [path] => not_there_yet(&by.sidecar, path),
             _ => Outlook::WithoutData {
                 manifest: by.sidecar.rel,
                 data: None,
                 why: "its data file is not there yet".to_owned(),
             },
-        }))
+        })
+    }
+
+    /// What can't be read may be data itself. Where it is not, nobody else would say what is wrong
+    /// with it: its own text was to name its data.
+    fn unread_without_data(
+        &self,
+        by: &Description,
+        claimed_by: Option<&Path>,
+    ) -> disk::Result<Outlook> {
+        let outlook = self.look_at_data(&by.sidecar.rel, claimed_by)?;
+        Ok(match (outlook, &by.says) {
+            (Outlook::NotOurs(_), Err(why)) if by.is_meant()? => {
+                let (manifest, why) = (by.sidecar.rel.clone(), why.clone());
+                Outlook::WithoutData { manifest, data: None, why }
+            }
+            (outlook, _) => outlook,
+        })
     }
 
     /// What claims a data file, and which of its arrays that is.

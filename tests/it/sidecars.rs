@@ -197,6 +197,29 @@ fn refusals_name_their_reason() {
     assert_eq!(site.names("out"), [""; 0]);
 }
 
+/// Nobody but its own text could say what its data are: one that can't be read waits to be mended.
+#[test]
+fn what_can_not_name_its_data_is_told_of() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    let slices = "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = s%d.raw";
+    let frames = "dtype = '|u1'\nshape = [4]\ndata = 'frames.u8'\n";
+    site.drop_file("scan.mhd", format!("{slices} 2 1 1\n"));
+    site.drop_file("frames.toml", format!("{frames}order = 'f'\n"));
+    for data in ["s1.raw", "s2.raw", "frames.u8"] {
+        site.drop_file(data, [0; 4]);
+    }
+    site.drop_file("others.toml", "[dependencies\n");
+    daemon.wait_for_log("`scan.mhd` can't be used: line 4");
+    daemon.wait_for_log("`frames.toml` can't be used: line 4");
+    site.drop_file("scan.mhd", format!("{slices} 1 2 1\n"));
+    site.drop_file("frames.toml", frames);
+    daemon.wait_for_file("out/s.npy");
+    daemon.wait_for_file("out/frames.npy");
+    assert!(!daemon.log().contains("others.toml"));
+    assert!(daemon.stop().success());
+}
+
 /// Slices that arrive one by one are one array once the last is there, and go together.
 #[test]
 fn slices_are_one_array() {
