@@ -227,6 +227,7 @@ impl Dump {
         };
         let exact = !self.layout.shape.is_open();
         let record = self.layout.record_len();
+        let may_trail = allow_trailing && self.layout.has_whole_records();
         match beyond {
             0 if exact => Fit::Whole { exact: !self.told.at_the_end },
             _ if exact && !allow_trailing => Fit::TooLong { size, of: least },
@@ -234,7 +235,7 @@ impl Dump {
             _ if record == 0 => Fit::Never,
             0 => Fit::Empty,
             data if data < record => Fit::Torn { bytes: data, of: record },
-            data if data % record == 0 || allow_trailing => Fit::Whole { exact },
+            data if data % record == 0 || may_trail => Fit::Whole { exact },
             data => Fit::Torn { bytes: data % record, of: record },
         }
     }

@@ -197,6 +197,27 @@ fn refusals_name_their_reason() {
     assert_eq!(site.names("out"), [""; 0]);
 }
 
+/// Where each channel lies in one piece, the rows of a file that is cut off are not the channels'.
+#[test]
+fn channels_in_one_piece_must_be_whole() {
+    let header = "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\n\
+        DataFormat=BINARY\nDataOrientation=VECTORIZED\nNumberOfChannels=2\n[Binary Infos]\n\
+        BinaryFormat=INT_16\n[Channel Infos]\nCh1=a,,,\nCh2=b,,,\n";
+    let told = header.replace("Channels=2\n", "Channels=2\nDataPoints=5\n");
+    let data: Vec<u8> = (0..20).collect();
+    for (header, cut) in [(told.as_str(), 12), (header, 14)] {
+        let site = Site::with("allow_trailing = true");
+        site.drop_file("x.vhdr", header).drop_file("x.eeg", &data[..cut]);
+        let mut daemon = site.daemon();
+        daemon.wait_for_log("waiting for");
+        assert!(!site.has("out/x.npy"));
+        site.drop_file("x.eeg", &data);
+        daemon.wait_for_file("out/x.npy");
+        assert_eq!(site.read("out/x.npy"), npy("'<i2'", false, &[2, 5], &data));
+        assert!(daemon.stop().success());
+    }
+}
+
 /// Nobody but its own text could say what its data are: one that can't be read waits to be mended.
 #[test]
 fn what_can_not_name_its_data_is_told_of() {
