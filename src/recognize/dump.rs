@@ -192,6 +192,16 @@ impl Dump {
         i64::try_from(len).is_ok().then_some(len)
     }
 
+    /// Where the data begin in one of their files, of `size` bytes, which holds so many of them.
+    #[must_use]
+    pub fn offset_in(&self, size: u64, share: u64) -> u64 {
+        if self.told.at_the_end {
+            size.saturating_sub(share.saturating_add(self.trailing))
+        } else {
+            self.data_offset
+        }
+    }
+
     /// How a data file of `size` bytes fits this declaration.
     #[must_use]
     pub fn fit(&self, size: u64, allow_trailing: bool) -> Fit {

@@ -95,6 +95,8 @@ def metaimage(samples):
         ("big-endian", {"scan.raw": volume.tobytes()}, "ElementDataFile = scan.raw\n"),
         ("HeaderSize 32", {"scan.raw": b"h" * 32 + volume.tobytes()}, "HeaderSize = 32\nElementDataFile = scan.raw\n"),
         ("HeaderSize -1", {"scan.raw": b"h" * 77 + volume.tobytes()}, "HeaderSize = -1\nElementDataFile = scan.raw\n"),
+        ("LIST, HeaderSize -1", {f"h{at}": b"h" * (9 - 2 * at) + volume[at].tobytes() for at in range(4)},
+         "HeaderSize = -1\nElementDataFile = LIST\n" + "".join(f"h{at}\n" for at in range(4))),
         ("LIST", {f"{at}.raw": volume[at].tobytes() for at in range(4)},
          "ElementDataFile = LIST\n" + "".join(f"{at}.raw\n" for at in range(4))),
         ("LIST 2", {f"s{at}": volume[at].tobytes() for at in range(4)},
@@ -105,7 +107,7 @@ def metaimage(samples):
         for name, content in files.items():
             (place / name).write_bytes(content)
         (place / "scan.mhd").write_text(head + lines)
-        output = {"LIST": "0.npy", "LIST 2": "s.npy", "pattern": "s.npy"}.get(variant, "scan.npy")
+        output = {"LIST": "0.npy", "LIST, HeaderSize -1": "h.npy", "LIST 2": "s.npy", "pattern": "s.npy"}.get(variant, "scan.npy")
         samples.add(place, "MetaImage", variant, "by hand", reader, output, read(place).astype(">i2"))
 
 
