@@ -14,7 +14,7 @@ use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
-use crate::recognize::{Dump, FileName, from_header, manifest};
+use crate::recognize::{Dump, FileName, Front, from_header, manifest};
 
 use description::{Description, Meant, Says, may_be_described_by, may_describe};
 
@@ -258,12 +258,7 @@ impl<'a> Place<'a> {
                 }
                 (Some((Err(reason), _)), _) | (None, Err(reason)) => Some(Err(reason)),
                 (None, Ok(Some(dump))) => Some(Ok(dump)),
-                (None, Ok(None)) => {
-                    let mut templates = self.inbox.templates.iter();
-                    templates
-                        .find(|template| template.matches(raw.name.as_str()))
-                        .map(|found| found.dump(&raw.name))
-                }
+                (None, Ok(None)) => self.dump_of_template(raw)?,
             })
         })?;
         Ok(match outlook {
@@ -287,6 +282,25 @@ impl<'a> Place<'a> {
             }
         }
         Ok(String::new())
+    }
+
+    /// What a template makes of a data file: but for the room that is kept free for a header, an
+    /// array is no raw data, and under an array's name it is finished, whoever made it.
+    fn dump_of_template(&self, raw: &Raw) -> disk::Result<Option<Result<Dump, String>>> {
+        let name = raw.name.as_str();
+        let mut templates = self.inbox.templates.iter();
+        let Some(template) = templates.find(|template| template.matches(name)) else {
+            return Ok(None);
+        };
+        let dump = template.dump(&raw.name);
+        Ok(match &dump {
+            _ if !raw.is_npy()? => Some(dump),
+            _ if is_named_npy(name) => None,
+            Ok(Dump { front: Front::Bare, .. }) => {
+                Some(Err("it is a .npy file already: name it as one".to_owned()))
+            }
+            _ => Some(dump),
+        })
     }
 
     /// What an instrument's sidecar makes of a data file, with what only the files tell.
@@ -368,7 +382,7 @@ impl<'a> Place<'a> {
             None => (None, None),
         };
         let dump = match recognize(&raw, says)? {
-            None if raw.file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY") => {
+            None if raw.is_npy()? => {
                 return Ok(Outlook::NotOurs("it is a .npy file already".to_owned()));
             }
             None => return Ok(Outlook::NotOurs(UNDESCRIBED.to_owned())),
@@ -421,6 +435,15 @@ struct Raw {
     sidecar_dir: Option<PathBuf>,
 }
 
+impl Raw {
+    /// Whether it begins as a `.npy` file does.
+    fn is_npy(&self) -> disk::Result<bool> {
+        // Reading what was never written would make it look like data.
+        let is_written = self.written > 0 || self.stat.size == 0;
+        Ok(is_written && self.file.read_at_most(0, 6)?.starts_with(b"\x93NUMPY"))
+    }
+}
+
 /// A data file that what describes it waits for.
 fn not_there_yet(by: &Sidecar, data: &Path) -> Outlook {
     let name = data.file_name().unwrap_or_default().display();
@@ -446,13 +469,16 @@ fn lines_end(file: &DataFile, lines: u64) -> disk::Result<Option<u64>> {
 /// left unfinished.
 fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
     let name = dump.output.as_str();
-    let is_npy = Path::new(name).extension().is_some_and(|extension| extension == "npy");
-    if is_npy && !disk::is_own_name(name) {
+    if is_named_npy(name) && !disk::is_own_name(name) {
         return Ok(dump);
     }
     Err(format!(
         "`{name}` can't be its array's name: end the key `output` in .npy, and don't begin it with .npyd-"
     ))
+}
+
+fn is_named_npy(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "npy")
 }
 
 fn linked(names: u64) -> String {
@@ -467,14 +493,14 @@ fn own_header(raw: &Raw) -> disk::Result<Result<Option<Dump>, String>> {
     if *written == 0 && stat.size > 0 {
         return Ok(Ok(None)); // zeros, which reading would make look like data
     }
+    if raw.is_npy()? && name.without_pending_suffix().is_none() {
+        return Ok(Ok(None)); // nothing is left to do, even in a version that is not known here
+    }
     let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
         Ok(Some(preamble)) => preamble,
         Ok(None) => return Ok(Ok(None)),
         Err(error) => return Ok(Err(error.to_string())),
     };
-    if preamble.kind == npy::Kind::Final && name.without_pending_suffix().is_none() {
-        return Ok(Ok(None)); // nothing is left to do
-    }
     let head_len = preamble.data_offset.min(stat.size).min(npy::HEADER_CAP);
     let head = file.read_at_most(0, head_len as usize)?;
     Ok(from_header(name, preamble, head, stat.size))

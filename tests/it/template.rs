@@ -86,6 +86,43 @@ fn a_header_over_the_marker_is_as_good() {
     }
 }
 
+/// A template that fits the names of arrays, too, takes neither npyd's own nor another's: it would
+/// refuse them, or write its header over theirs.
+#[test]
+fn arrays_are_no_drops() {
+    for (reserved, room) in [("", 0), ("reserved = 128", 128)] {
+        let site = Site::new();
+        let keys = "match = 'cam*'\ndtype = '<u2'\nshape = [-1]";
+        let config = site.configuration("state", &format!("[[drop.template]]\n{keys}\n{reserved}"));
+        let beside = config.lines().filter(|line| !line.starts_with("output"));
+        site.write("npyd.toml", beside.collect::<Vec<_>>().join("\n"));
+        let newer = b"\x93NUMPY\x04\x00 is yet to come";
+        site.write("in/cam_mean.npy", npy("'<f8'", false, &[2], &[1; 16]));
+        site.write("in/cam_newer.npy", newer);
+        site.drop_file("cam.raw", [vec![0; room], (0..8).collect()].concat());
+        site.settle("finalized", 1);
+        for _ in 0..2 {
+            std::thread::sleep(std::time::Duration::from_millis(250)); // longer than the quiet time
+            site.sweep().expect_code(0);
+        }
+        assert_eq!(site.history().len(), 1);
+        assert!(site.read("in/cam.npy").ends_with(&[0, 1, 2, 3, 4, 5, 6, 7]));
+        assert_eq!(site.read("in/cam_mean.npy"), npy("'<f8'", false, &[2], &[1; 16]));
+        assert_eq!(site.read("in/cam_newer.npy"), newer);
+    }
+}
+
+/// An array under a raw file's name would bring its header along as data.
+#[test]
+fn arrays_are_no_raw_data() {
+    let site = Site::with(FRAMES);
+    site.drop_file("frames.u16", npy("'<u2'", false, &[2, 2, 4], &[1; 32]));
+    let history = site.settle("rejected", 1);
+    let reason = history.of_source("frames.u16")["reason"].as_str().unwrap();
+    assert!(reason.contains(".npy file already"), "{reason}");
+    assert_eq!(site.names("out"), [""; 0]);
+}
+
 /// What the name says of shape and type is in the array.
 #[test]
 fn a_name_that_says_it_all() {
