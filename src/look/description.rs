@@ -40,10 +40,19 @@ impl Meant {
             Meant::FirstOf(paths) | Meant::Parts(paths) => paths,
         }
     }
+
+    /// The files that hold the data together.
+    pub(super) fn parts(&self) -> &[PathBuf] {
+        match self {
+            Meant::FirstOf(_) => &[],
+            Meant::Parts(paths) => paths,
+        }
+    }
 }
 
 /// Whether a file of this name may describe data.
-pub(super) fn may_describe(name: &str) -> bool {
+#[must_use]
+pub fn may_describe(name: &str) -> bool {
     manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
 }
 

@@ -6,6 +6,7 @@
 
 mod description;
 mod leftover;
+mod raw;
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +15,13 @@ use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
-use crate::recognize::{Dump, FileName, Front, from_header, manifest};
+use crate::recognize::{Dump, FileName, Front, manifest};
 
-use description::{Description, Meant, Says, may_be_described_by, may_describe};
+use description::{Description, Meant, Says, may_be_described_by};
+use raw::Raw;
 
+pub use description::may_describe;
 pub use leftover::{Finished, Leftover, Remains, SOURCE_ATTR};
-
-/// How far into a file lines are counted that are to be skipped, in bytes.
-const LINES_WITHIN: usize = 1 << 20;
 
 /// Why a file that nobody described is left alone.
 pub const UNDESCRIBED: &str =
@@ -39,6 +39,8 @@ pub enum Outlook {
         manifest: PathBuf,
         /// The data file's name, where the manifest names it.
         data: Option<PathBuf>,
+        /// All files that hold the data, where they are several.
+        parts: Vec<PathBuf>,
         /// What it waits for.
         why: String,
     },
@@ -145,7 +147,7 @@ impl<'a> Place<'a> {
             ([only], []) => self.without_data(by, only),
             (_, []) => {
                 let why = "none of its data files is there yet".to_owned();
-                Ok(Outlook::WithoutData { manifest: sidecar, data: None, why })
+                Ok(Outlook::WithoutData { manifest: sidecar, data: None, parts: Vec::new(), why })
             }
             _ => Ok(Outlook::Leads { sidecar, data: there }),
         }
@@ -157,10 +159,11 @@ impl<'a> Place<'a> {
             return Ok(Outlook::Leftover(Box::new(leftover)));
         }
         Ok(match meant.paths() {
-            [path] => not_there_yet(&by.sidecar, path),
+            [path] => not_there_yet(&by.sidecar, path, meant),
             _ => Outlook::WithoutData {
                 manifest: by.sidecar.rel,
                 data: None,
+                parts: meant.parts().to_vec(),
                 why: "its data file is not there yet".to_owned(),
             },
         })
@@ -177,7 +180,7 @@ impl<'a> Place<'a> {
         Ok(match (outlook, &by.says) {
             (Outlook::NotOurs(_), Err(why)) if by.is_meant()? => {
                 let (manifest, why) = (by.sidecar.rel.clone(), why.clone());
-                Outlook::WithoutData { manifest, data: None, why }
+                Outlook::WithoutData { manifest, data: None, parts: Vec::new(), why }
             }
             (outlook, _) => outlook,
         })
@@ -247,7 +250,7 @@ impl<'a> Place<'a> {
             return self.candidate(data, claim, |_, _| Ok(Some(Err(reason))));
         }
         let outlook = self.candidate(data, claim, |raw, says| {
-            let own = own_header(raw)?;
+            let own = raw.own_header()?;
             Ok(match (says, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(
                     "it has a pending header and a manifest: remove one of them".to_owned(),
@@ -311,7 +314,7 @@ impl<'a> Place<'a> {
         raw: &Raw,
     ) -> disk::Result<Result<Dump, String>> {
         let lines_end = match array.skip {
-            Skip::Lines { lines, .. } => lines_end(&raw.file, lines)?,
+            Skip::Lines { lines, .. } => raw.lines_end(lines)?,
             _ => None,
         };
         let parent = raw.sidecar_dir.as_deref().unwrap_or(Path::new(""));
@@ -408,7 +411,7 @@ impl<'a> Place<'a> {
                 return Ok(Outlook::Leftover(Box::new(leftover)));
             }
             if missing != looked_at {
-                return Ok(not_there_yet(&by.sidecar, missing));
+                return Ok(not_there_yet(&by.sidecar, missing, &meant));
             }
         }
         Ok(match self.dir.stat(missing)? {
@@ -426,43 +429,15 @@ struct Claim {
     meant: Meant,
 }
 
-/// A data file as it is when it is to be recognized.
-struct Raw {
-    name: FileName,
-    file: DataFile,
-    stat: Stat,
-    written: u64,
-    sidecar_dir: Option<PathBuf>,
-}
-
-impl Raw {
-    /// Whether it begins as a `.npy` file does.
-    fn is_npy(&self) -> disk::Result<bool> {
-        // Reading what was never written would make it look like data.
-        let is_written = self.written > 0 || self.stat.size == 0;
-        Ok(is_written && self.file.read_at_most(0, 6)?.starts_with(b"\x93NUMPY"))
-    }
-}
-
 /// A data file that what describes it waits for.
-fn not_there_yet(by: &Sidecar, data: &Path) -> Outlook {
+fn not_there_yet(by: &Sidecar, data: &Path, meant: &Meant) -> Outlook {
     let name = data.file_name().unwrap_or_default().display();
     Outlook::WithoutData {
         manifest: by.rel.clone(),
         data: Some(data.to_path_buf()),
+        parts: meant.parts().to_vec(),
         why: format!("its data file `{name}` is not there yet"),
     }
-}
-
-/// Where the `lines`th line of a file ends; `None` where it does not within reach.
-fn lines_end(file: &DataFile, lines: u64) -> disk::Result<Option<u64>> {
-    let text = file.read_at_most(0, LINES_WITHIN)?;
-    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    Ok(match usize::try_from(lines) {
-        Ok(0) => Some(0),
-        Ok(lines) => ends.map(|(at, _)| at as u64 + 1).nth(lines - 1),
-        Err(_) => None,
-    })
 }
 
 /// Under another name the array would be a drop or a manifest itself, or tidied away with what npyd
@@ -485,23 +460,4 @@ fn linked(names: u64) -> String {
     format!(
         "it has {names} names (hard links); npyd takes a file that has one: copy it instead, or remove the others"
     )
-}
-
-/// The dump that a file's own pending header declares, if it has one.
-fn own_header(raw: &Raw) -> disk::Result<Result<Option<Dump>, String>> {
-    let Raw { name, file, stat, written, .. } = raw;
-    if *written == 0 && stat.size > 0 {
-        return Ok(Ok(None)); // zeros, which reading would make look like data
-    }
-    if raw.is_npy()? && name.without_pending_suffix().is_none() {
-        return Ok(Ok(None)); // nothing is left to do, even in a version that is not known here
-    }
-    let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
-        Ok(Some(preamble)) => preamble,
-        Ok(None) => return Ok(Ok(None)),
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    let head_len = preamble.data_offset.min(stat.size).min(npy::HEADER_CAP);
-    let head = file.read_at_most(0, head_len as usize)?;
-    Ok(from_header(name, preamble, head, stat.size))
 }

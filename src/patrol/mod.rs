@@ -79,6 +79,8 @@ pub struct Patrol {
     batch: Vec<Settled>,
     /// Which manifest waits for a data file whose name does not tell.
     claims: HashMap<PathBuf, PathBuf>,
+    /// Files that a sidecar describes together with others, so that no template takes them.
+    parts: HashMap<PathBuf, PathBuf>,
     forgot: bool,
 }
 
@@ -130,6 +132,7 @@ impl Patrol {
             new_dirs: VecDeque::new(),
             batch: Vec::new(),
             claims: HashMap::new(),
+            parts: HashMap::new(),
             forgot: false,
         }
     }
@@ -245,7 +248,8 @@ impl Patrol {
                     self.new_dirs.push_back((now + WATCH_WITHIN, rel.to_path_buf()));
                 }
             }
-            Ok(Outlook::WithoutData { manifest, data, why }) => {
+            Ok(Outlook::WithoutData { manifest, data, parts, why }) => {
+                self.claim_parts(&manifest, parts);
                 if let Some(data) = data {
                     self.claim(&data, &manifest);
                 }
@@ -259,6 +263,12 @@ impl Patrol {
                 }
             }
             Ok(Outlook::Leftover(leftover)) => self.tidy_leftover(rel, leftover),
+            // Its sidecar's own look takes it, with the others.
+            Ok(Outlook::Candidate(candidate))
+                if candidate.sidecar.is_none() && self.parts.contains_key(rel) =>
+            {
+                self.forget(rel);
+            }
             Ok(Outlook::Candidate(candidate)) => self.consider(rel, *candidate, now),
             Err(error) if error.is_missing() => self.forget(rel),
             // A worker has it, or another process probes it.
@@ -289,6 +299,21 @@ impl Patrol {
         }
     }
 
+    /// The same of files that hold the data together, which a template might take one by one.
+    fn claim_parts(&mut self, sidecar: &Path, parts: Vec<PathBuf>) {
+        for part in parts {
+            if self.parts.len() < ENTRIES_MAX && self.has_template(&part) {
+                self.parts.insert(part, sidecar.to_path_buf());
+            }
+        }
+    }
+
+    /// Whether a template speaks of a file's name.
+    fn has_template(&self, rel: &Path) -> bool {
+        let name = rel.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| self.inbox.templates.iter().any(|it| it.matches(name)))
+    }
+
     /// A manifest's look leads to its data: care for them under their own name.
     fn rename_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
         if from == to {
@@ -313,6 +338,8 @@ impl Patrol {
         let rel = candidate.rel.clone();
         if let Some(sidecar) = &candidate.sidecar {
             self.claim(&rel, &sidecar.rel);
+            let parts = candidate.parts.iter().map(|part| part.rel.clone());
+            self.claim_parts(&sidecar.rel, parts.collect());
             if !sidecar.is_shared {
                 // A sighting of its own would only lead here again.
                 self.entries.remove(&sidecar.rel);

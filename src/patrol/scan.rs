@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Patrol;
 use crate::config::Inbox;
 use crate::disk::{self, Dir, EntryKind};
 use crate::finalize::undo_interrupted;
 use crate::ledger::{Ledger, Settled};
+use crate::look::may_describe;
 use crate::recognize::manifest::is_manifest_name;
 use crate::stamp::{Identity, identity_of};
 
@@ -26,10 +27,12 @@ impl Patrol {
         let root = Dir::open(&self.inbox.path)?;
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
-        let (claims, entries) = (&mut self.claims, &self.entries);
-        claims.retain(|data, manifest| {
-            [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
-        });
+        let entries = &self.entries;
+        for claims in [&mut self.claims, &mut self.parts] {
+            claims.retain(|data, manifest| {
+                [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
+            });
+        }
         if !std::mem::replace(&mut self.tidied, true) {
             self.tidy();
         }
@@ -73,13 +76,21 @@ impl Patrol {
                         accounted[at] = true;
                     }
                 }
-                None => self.sight(below.join(name), now),
+                None => self.sight_listed(below.join(name), now),
             }
         }
         for ((name, _), _) in manifests.iter().zip(accounted).filter(|(_, accounted)| !accounted) {
             self.sight(below.join(name), now);
         }
         Ok(())
+    }
+
+    /// Sights what a template might take after all that was listed with it: something may describe
+    /// it that its own name does not lead to.
+    fn sight_listed(&mut self, rel: PathBuf, now: Instant) {
+        let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
+        let is_later = !describes && self.has_template(&rel);
+        self.sight(rel, if is_later { now + Duration::from_nanos(1) } else { now });
     }
 
     /// A directory that appeared may hold files that came before its watch.

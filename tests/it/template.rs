@@ -86,6 +86,28 @@ fn a_header_over_the_marker_is_as_good() {
     }
 }
 
+/// What describes a file counts more, though only its text leads there, and though it has to wait.
+#[test]
+fn descriptions_count_more() {
+    let site = Site::with("[[drop.template]]\nmatch = '*.u8'\ndtype = '|u1'\nshape = [8]");
+    let data: Vec<u8> = (0..16).collect();
+    site.drop_file("z.toml", "dtype = '<u2'\nshape = [4]\ndata = 'a.u8'\n");
+    let slices = "NDims = 2\nDimSize = 8 2\nElementType = MET_UCHAR\nElementDataFile = ";
+    site.drop_file("scan.mhd", format!("{slices}s%d.u8 1 2 1\n"));
+    for name in ["a.u8", "b.u8", "s2.u8"] {
+        site.drop_file(name, &data[8..]);
+    }
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["a.npy", "b.npy"]);
+    assert_eq!(site.read("out/a.npy"), npy("'<u2'", false, &[4], &data[8..]));
+    assert_eq!(site.read("out/b.npy"), npy("'|u1'", false, &[8], &data[8..]));
+    site.drop_file("s1.u8", &data[..8]).sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["a.npy", "b.npy", "s.npy"]);
+    assert_eq!(site.read("out/s.npy"), npy("'|u1'", false, &[2, 8], &data));
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out").len(), 3);
+}
+
 /// A template that fits the names of arrays, too, takes neither npyd's own nor another's: it would
 /// refuse them, or write its header over theirs.
 #[test]
