@@ -96,17 +96,33 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
     toml::to_string(&keys).map_err(|error| error.to_string())
 }
 
-/// TOML has no word for nothing.
+/// TOML has no word for nothing. In a list, an empty text keeps the others in their places.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Array(items) => {
-            items.retain(|item| !item.is_null());
-            items.iter_mut().for_each(drop_nulls);
+            for item in items {
+                if item.is_null() {
+                    *item = Value::from("");
+                }
+                drop_nulls(item);
+            }
         }
         Value::Object(table) => {
             table.retain(|_, value| !value.is_null());
             table.values_mut().for_each(drop_nulls);
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_list_lacks_keeps_its_place() {
+        let mut told = json!({"bit_volts": [0.195, null, 1.0], "units": null});
+        drop_nulls(&mut told);
+        assert_eq!(told, json!({"bit_volts": [0.195, "", 1.0]}));
     }
 }
