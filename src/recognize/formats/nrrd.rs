@@ -151,8 +151,7 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
         };
         let parts = list.iter().map(|name| DataPath::beside(name));
         let parts = parts.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        names::check_slabs(parts.len(), sizes, dim).map_err(wrong)?;
-        return Ok((Data::Parts(parts), true));
+        return Ok((names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
     if file.value.contains('%') {
         let mut tokens: Vec<&str> = file.value.split_whitespace().collect();
@@ -162,8 +161,7 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
         };
         let dim = dim.ok_or_else(|| file.error("the dimension behind the pattern is no number"))?;
         let parts = names::pattern(&tokens.join(" ")).map_err(wrong)?;
-        names::check_slabs(parts.len(), sizes, dim).map_err(wrong)?;
-        return Ok((Data::Parts(parts), true));
+        return Ok((names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
     Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
 }
