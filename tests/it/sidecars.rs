@@ -227,12 +227,15 @@ fn what_can_not_name_its_data_is_told_of() {
     let frames = "dtype = '|u1'\nshape = [4]\ndata = 'frames.u8'\n";
     site.drop_file("scan.mhd", format!("{slices} 2 1 1\n"));
     site.drop_file("frames.toml", format!("{frames}order = 'f'\n"));
+    let attached = slices.replace("s%d.raw", "attached.mhd\n");
+    site.drop_file("attached.mhd", attached.replace("NDims", "HeaderSize = -1\nNDims"));
     for data in ["s1.raw", "s2.raw", "frames.u8"] {
         site.drop_file(data, [0; 4]);
     }
     site.drop_file("others.toml", "[dependencies\n");
     daemon.wait_for_log("`scan.mhd` can't be used: line 4");
     daemon.wait_for_log("`frames.toml` can't be used: line 4");
+    daemon.wait_for_log("`attached.mhd` can't be used: it names itself");
     site.drop_file("scan.mhd", format!("{slices} 1 2 1\n"));
     site.drop_file("frames.toml", frames);
     daemon.wait_for_file("out/s.npy");
