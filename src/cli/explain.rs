@@ -12,7 +12,7 @@ use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk::{self, Dir};
 use crate::finalize::terms_between;
-use crate::look::{Outlook, look};
+use crate::look::{Outlook, look_alone};
 use crate::npy::Header;
 use crate::plan::Plan;
 use crate::recognize::Dump;
@@ -63,7 +63,7 @@ impl Explain {
 
 fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
     let mut told = json!({"drop": text(&inbox.path), "source": text(&inbox.path.join(rel))});
-    let more = match look(inbox, rel, None)? {
+    let more = match look_alone(inbox, rel)? {
         Outlook::Gone => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
         }

@@ -15,7 +15,7 @@ use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk;
 use crate::finalize::{Halt, Settled, finalize};
-use crate::look::{Outlook, UNDESCRIBED, look, look_as};
+use crate::look::{Outlook, UNDESCRIBED, look, look_alone, look_as};
 use crate::npy::{Dtype, Order};
 use crate::progress::Show;
 use crate::receipt::Receipt;
@@ -218,7 +218,8 @@ impl Finalize {
                 };
                 look_as(inbox, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
             }
-            _ => look(inbox, rel, claimed_by),
+            _ if claimed_by.is_some() => look(inbox, rel, claimed_by),
+            _ => look_alone(inbox, rel),
         };
         match outlook.map_err(|error| error.to_string())? {
             Outlook::Candidate(candidate) => Ok(*candidate),

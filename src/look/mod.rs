@@ -76,6 +76,12 @@ pub fn look(inbox: &Inbox, rel: &Path, claimed_by: Option<&Path>) -> disk::Resul
     place.look_at_data(rel, claimed_by)
 }
 
+/// The same for whoever asks about one file alone: all that lies beside it is read for its name.
+pub fn look_alone(inbox: &Inbox, rel: &Path) -> disk::Result<Outlook> {
+    let named_by = Place::open(inbox)?.named_by(rel)?;
+    look(inbox, rel, named_by.as_deref())
+}
+
 /// Looks at a data file of which somebody has said what it holds.
 pub fn look_as(
     inbox: &Inbox,

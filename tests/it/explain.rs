@@ -38,6 +38,18 @@ fn a_drop_that_waits() {
     explained(&site, "lonely.raw", &["manifest"]);
 }
 
+/// Where the file's own name does not lead to what describes it.
+#[test]
+fn a_drop_that_is_named_elsewhere() {
+    let site = Site::new();
+    site.drop_file("frames.u2", scan_bytes());
+    site.drop_file("run.toml", "dtype = '<f4'\nshape = [2, 3]\ndata = 'frames.u2'\n");
+    explained(&site, "frames.u2", &["run.toml", "<f4", "ready"]);
+    site.npyd(&["manifest", "in/frames.u2"]).expect_code(0).expect_words(&["frames.u2", "<f4"]);
+    site.npyd(&["finalize", "in/frames.u2"]).expect_code(0);
+    assert!(site.has("in/frames.npy"));
+}
+
 /// How much is really there is told by what is allocated, not by the size.
 #[test]
 fn a_dump_that_is_being_written() {
