@@ -298,9 +298,8 @@ impl<'a> Place<'a> {
     fn dump_of_template(&self, raw: &Raw) -> disk::Result<Option<Result<Dump, String>>> {
         let name = raw.name.as_str();
         let mut templates = self.inbox.templates.iter();
-        let Some(template) = templates.find(|template| template.matches(name)) else {
-            return Ok(None);
-        };
+        let template = templates.find(|template| template.matches(name));
+        let Some(template) = template.filter(|_| !is_kept_beside(name)) else { return Ok(None) };
         let dump = template.dump(&raw.name);
         Ok(match &dump {
             _ if !raw.is_npy()? => Some(dump),
@@ -460,6 +459,15 @@ fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
 
 fn is_named_npy(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "npy")
+}
+
+/// Whether npyd names so what it keeps beside an array: its metadata, and what described its data.
+fn is_kept_beside(name: &str) -> bool {
+    let described = name.strip_suffix(".done").is_some_and(|name| {
+        let unnumbered = name.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix('-');
+        may_describe(unnumbered.unwrap_or(name))
+    });
+    described || name.ends_with(".npy.json")
 }
 
 fn linked(names: u64) -> String {

@@ -134,6 +134,24 @@ fn arrays_are_no_drops() {
     }
 }
 
+/// Nor does it take what npyd keeps beside an array, which would come to another array each time.
+#[test]
+fn what_is_kept_beside_an_array_is_no_drop() {
+    let site = Site::new();
+    let keys = "match = 'cam*'\ndtype = '|u1'\nshape = [-1]";
+    let settings = "source = \"remove\"\nmetadata = \"json\"";
+    let config = site.configuration("state", &format!("{settings}\n[[drop.template]]\n{keys}"));
+    let beside = config.lines().filter(|line| !line.starts_with("output"));
+    site.write("npyd.toml", beside.collect::<Vec<_>>().join("\n"));
+    site.drop_file("cam.raw.toml", "dtype = '<u2'\nshape = [4]\n").drop_file("cam.raw", [1; 8]);
+    site.settle("finalized", 1);
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_millis(250)); // longer than the quiet time
+        site.sweep().expect_code(0);
+    }
+    assert_eq!(site.names("in"), ["cam.npy", "cam.npy.json", "cam.raw.toml.done"]);
+}
+
 /// An array under a raw file's name would bring its header along as data.
 #[test]
 fn arrays_are_no_raw_data() {
