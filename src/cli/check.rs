@@ -7,7 +7,7 @@ use indicatif::BinaryBytes;
 use super::{CannotRun, ConfigArgs, End, print};
 use crate::config::{Inbox, Watch};
 use crate::disk::{self, Dir};
-use crate::finalize::terms_between;
+use crate::finalize::terms_of_dirs;
 use crate::ledger::Ledger;
 use crate::plan::{Plan, Route, Terms};
 use crate::pressure::{Pressure, UNMEASURED};
@@ -111,7 +111,7 @@ fn check_dir(path: &Path, inbox: &Inbox) -> disk::Result<String> {
 fn routes(inbox: &Inbox) -> disk::Result<Vec<String>> {
     let data = Dir::open(&inbox.path)?;
     let output = Dir::open_own(inbox.output.as_ref().unwrap_or(&inbox.path), inbox.shared())?;
-    let mut terms = terms_between(inbox, &data, &output, 1)?;
+    let mut terms = terms_of_dirs(inbox, &data, &output)?;
     let can = disk::abilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {

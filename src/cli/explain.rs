@@ -152,7 +152,7 @@ fn explain_plan(
         Some(dir) => Dir::open_own(dir, inbox.shared())?,
         None => source.again()?,
     };
-    let terms = terms_between(inbox, &source, &at, candidate.files().len())?;
+    let terms = terms_between(inbox, &source, &at, candidate)?;
     let plan = Plan::new(dump, header, candidate.stat.size, &terms);
     let head = plan.head(dump);
     let passed_over = plan.passed_over.iter();

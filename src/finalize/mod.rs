@@ -187,23 +187,35 @@ fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
 }
 
 fn terms(settled: &Settled, site: &Site) -> Result<Terms, Halt> {
-    let files = settled.candidate.files().len();
-    let terms = terms_between(&settled.inbox, &site.source, &site.output, files)?;
+    let terms = terms_between(&settled.inbox, &site.source, &site.output, &settled.candidate)?;
     Ok(Terms { has_intents: settled.intents.is_some(), ..terms })
 }
 
-/// What limits the choice of a route from one directory to another, for data in so many files.
+/// What limits the choice of a route for a candidate from one directory to another.
 pub fn terms_between(
     inbox: &Inbox,
     source: &Dir,
     output: &Dir,
-    files: usize,
+    candidate: &Candidate,
 ) -> disk::Result<Terms> {
+    let mut terms = terms_of_dirs(inbox, source, output)?;
+    terms.files = candidate.files().len();
+    if !candidate.file.may_be_written() {
+        let why = "the user that npyd runs as may not write to the file";
+        terms
+            .ruled_out
+            .extend([Route::InPlace, Route::InsertRange].map(|route| (route, why.to_owned())));
+    }
+    Ok(terms)
+}
+
+/// What the directories alone say of that, for data in one file.
+pub fn terms_of_dirs(inbox: &Inbox, source: &Dir, output: &Dir) -> disk::Result<Terms> {
     Ok(Terms {
         readers: inbox.readers,
         same_file_system: output.is_on_mount_of(source)?,
         file_system: fs_info(output)?,
-        files,
+        files: 1,
         keeps_source: inbox.source != Disposition::Remove,
         has_intents: true,
         ruled_out: Vec::new(),
