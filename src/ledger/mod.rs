@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, Row, params};
 
 use self::loss::Loss;
 use crate::receipt::{Event, Receipt};
@@ -177,9 +177,10 @@ impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "failed to use the ledger `{}`: {}", self.path.display(), self.cause)?;
         match self.cause.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
-                f.write_str("; name a directory that npyd may write to as state_dir")
-            }
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => f.write_str(
+                "; name a directory that this user may write to as state_dir, or be the user that \
+                 npyd runs as",
+            ),
             _ => Ok(()),
         }
     }
@@ -215,8 +216,10 @@ impl Ledger {
     /// Opens the ledger only to read; `Ok(None)` where there is none yet.
     pub fn open_to_read(state_dir: &Path) -> Result<Option<Self>> {
         let path = state_dir.join("ledger.sqlite");
-        if !path.exists() {
-            return Ok(None);
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(LedgerError { path, cause: unusable(&error) }),
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(&path, flags)
@@ -356,6 +359,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
+    if connection.is_readonly(MAIN_DB)? {
+        // `SQLite` makes do with reading; what may be lost could not be written down then.
+        let readonly = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+        let text = "this user may not write to it".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(readonly, Some(text)));
+    }
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "normal")?;

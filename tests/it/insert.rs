@@ -58,18 +58,6 @@ fn the_source_becomes_the_array() {
     site.npyd(&["inspect", "out/scan.npy"]).expect_code(0);
 }
 
-/// A sweep by somebody who may write only to what the files' own rights say.
-fn sweep_by_rights(site: &Site) -> Outcome {
-    if !rustix::process::geteuid().is_root() {
-        return site.sweep();
-    }
-    let npyd = site.command();
-    let mut bound = Command::new("setpriv");
-    bound.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    bound.args(["--bounding-set=-dac_override", "--inh-caps=-dac_override", "--"]);
-    Outcome::of(bound.arg(npyd.get_program()).args(["sweep", "--json"]))
-}
-
 /// As those of other users are, with the usual umask: they are not stuck, but copied.
 #[test]
 fn files_that_npyd_may_only_read() {
@@ -82,7 +70,7 @@ fn files_that_npyd_may_only_read() {
         let path = site.path("in").join(name);
         fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
     }
-    let told = sweep_by_rights(&site).expect_code(0).json();
+    let told = site.npyd_by_rights(&["sweep", "--json"]).expect_code(0).json();
     for (name, route) in
         [("scan.raw", "insert-range"), ("room.raw", "in-place"), ("x.npy.pending", "in-place")]
     {

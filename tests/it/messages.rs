@@ -323,6 +323,26 @@ fn without_the_right_to_it() {
     snapshot!(site, lines.join("\n"));
 }
 
+/// As one that root was the first to open.
+#[test]
+fn a_ledger_that_can_not_be_written_to() {
+    let site = Site::new();
+    site.scan("scan").npyd(&["check"]).expect_code(0);
+    let forbid = |name: &str, mode| {
+        fs::set_permissions(site.path(name), Permissions::from_mode(mode)).unwrap();
+    };
+    forbid("state/ledger.sqlite", 0o444);
+    let words = ["state/ledger.sqlite`", "may not write to it", "state_dir"];
+    for (command, code) in [("run", 2), ("sweep", 2), ("check", 1)] {
+        site.npyd_by_rights(&[command]).expect_code(code).expect_words(&words);
+    }
+    assert!(site.names("out").is_empty());
+    forbid("state", 0);
+    let history = site.npyd_by_rights(&["history"]);
+    forbid("state", 0o755);
+    history.expect_code(2).expect_words(&["state/ledger.sqlite`: Permission denied"]);
+}
+
 #[test]
 fn configurations() {
     let cases = [
