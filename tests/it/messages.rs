@@ -352,6 +352,12 @@ fn configurations() {
         "archive = \"x\"",
         "rescan = \"soon\"",
         "rescan = 2",
+        "rescan = \"0s\"",
+        "rescan = \"1year\"",
+        "metadata = true",
+        "rejects = \"\"",
+        "rejects = \"~/bad\"",
+        "[drop.template]\nmatch = \"*\"",
         "recursive = \"yes\"",
         "rejects = [\"a\"]",
         "salvage = \"all\"",
@@ -378,8 +384,10 @@ fn configurations() {
         told.extend([case, "\n=> ", &snapshot_text(&site, &outcome.stderr), "\n"]);
     }
     let site = Site::new();
-    site.write("npyd.toml", "workers = 0\n");
-    told.push_str(&snapshot_text(&site, &site.npyd(&["check"]).stderr));
+    for text in ["workers = 0\n", "[drop]\npath = 'in'\n", &site.configuration("in", "")] {
+        site.write("npyd.toml", text);
+        told.push_str(&snapshot_text(&site, &site.npyd(&["check"]).stderr));
+    }
     fs::remove_file(site.path("npyd.toml")).unwrap();
     told.push_str(&snapshot_text(&site, &site.npyd(&["check"]).stderr));
     insta::assert_snapshot!(told);
