@@ -1,5 +1,8 @@
 //! `npyd explain`: what would become of a file, with nothing changed.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
 use crate::support::{PendingFile, Producer, Site, python, scan_bytes};
 
 /// Explains `in/NAME` as text and as JSON, and asserts that both have `words` and that nothing
@@ -58,10 +61,35 @@ fn a_drop_that_is_rejected() {
     explained(&site, "scan.raw", &["<q9"]);
 }
 
+/// Only who names such a file has it finalized; nobody shall wait for the daemon.
 #[test]
 fn a_file_of_no_drop() {
     let site = Site::new();
     site.write("elsewhere.raw", scan_bytes());
     let outcome = site.npyd(&["explain", site.path("elsewhere.raw").to_str().unwrap()]);
-    outcome.expect_words(&["elsewhere.raw"]);
+    outcome.expect_words(&["elsewhere.raw", "in no drop directory"]);
+    fs::create_dir(site.path("in/below")).unwrap();
+    site.scan("below/scan");
+    explained(&site, "below/scan.raw", &["not recursive"]);
+}
+
+#[test]
+fn a_drop_directory_by_another_name() {
+    let site = Site::new();
+    site.scan("scan");
+    symlink("in", site.path("link")).unwrap();
+    for file in ["link/scan.raw", "in/../in/scan.raw"] {
+        let told = site.npyd(&["explain", "--json", file]).expect_code(0).json();
+        assert_eq!(told[0]["output"], site.path("out/scan.npy").to_str().unwrap());
+        assert!(told[0]["outside"].is_null(), "{told:#?}");
+    }
+}
+
+#[test]
+fn what_became_of_a_drop() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan").scan("taken").write("out/taken.npy", "something else");
+    site.sweep();
+    explained(&site, "taken.raw", &["rejected at", "is there already"]);
+    site.npyd(&["explain", "in/scan.raw"]).expect_words(&["gone", "finalized at"]);
 }
