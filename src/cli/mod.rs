@@ -23,6 +23,7 @@ use crate::config::{self, Config};
 use crate::daemon;
 use crate::disk;
 use crate::ledger::Ledger;
+use crate::progress::{self, print};
 
 /// Turns raw dumps into valid NumPy .npy files, safely and at once
 #[derive(Parser)]
@@ -110,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Retry(command) => command.run(),
     };
     match ended {
+        Ok(_) if progress::is_cut() => ExitCode::from(2),
         Ok(End::Well) => ExitCode::SUCCESS,
         Ok(End::Badly) => ExitCode::from(1),
         Err(CannotRun(error)) => {
@@ -144,9 +146,4 @@ fn read_config(path: &Path) -> Result<Config, String> {
     let whole = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
     let base = whole.parent().unwrap_or(Path::new("/"));
     Config::parse(&text, path, base).map_err(|error| error.to_string())
-}
-
-/// Prints a line; a reader that has gone away is no reason to complain.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -343,6 +343,21 @@ fn a_ledger_that_can_not_be_written_to() {
     history.expect_code(2).expect_words(&["state/ledger.sqlite`: Permission denied"]);
 }
 
+/// Whoever reads the output later would take it for all there was.
+#[test]
+fn an_output_that_is_cut_off() {
+    let site = Site::new();
+    site.scan("scan");
+    for command in ["sweep", "history", "check"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let npyd = site.command().arg(command).stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&npyd.stderr);
+        assert_eq!(npyd.status.code(), Some(2), "{command}: {stderr}");
+        assert!(stderr.contains("No space left"), "{command}: {stderr}");
+    }
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
 #[test]
 fn configurations() {
     let cases = [
