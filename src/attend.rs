@@ -90,6 +90,8 @@ struct Round {
     next_scan: Instant,
     next_root_check: Instant,
     complained: bool,
+    /// Why the last scan could not be made.
+    failure: Option<String>,
 }
 
 impl Round {
@@ -109,6 +111,7 @@ impl Round {
             next_scan: now,
             next_root_check: now,
             complained: false,
+            failure: None,
         }
     }
 
@@ -221,9 +224,11 @@ impl Round {
         if !missed && !self.patrol.wants_scan() && now < self.next_scan {
             return;
         }
-        if let Err(error) = self.patrol.scan(now) {
+        let failure = self.patrol.scan(now).err().map(|error| error.to_string());
+        if let Some(error) = failure.as_ref().filter(|_| failure != self.failure) {
             tracing::warn!("{error}");
         }
+        self.failure = failure;
         let took = now.elapsed();
         let interval = match self.sight {
             // A directory that takes long to list is listed less often.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::disk::in_words;
 use crossbeam_channel::{Sender, TrySendError};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
 use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
@@ -45,9 +46,11 @@ impl fmt::Display for WatchError {
                 "no inotify watches are left (the disk is not full): \
                  raise fs.inotify.max_user_watches",
             ),
-            notify::ErrorKind::Io(error) if too_many(error) => {
-                f.write_str("no inotify instances are left: raise fs.inotify.max_user_instances")
-            }
+            notify::ErrorKind::Io(error) if too_many(error) => f.write_str(
+                "no inotify instances or descriptors are left: \
+                 raise fs.inotify.max_user_instances or LimitNOFILE",
+            ),
+            notify::ErrorKind::Io(error) => f.write_str(&in_words(error)),
             _ => write!(f, "{}", self.0),
         }
     }

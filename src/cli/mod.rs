@@ -31,7 +31,8 @@ use crate::progress::{self, print};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How the log is written: text, json, journal, or auto, which is journal under systemd
+    /// How the log is written: text, json, journal, or auto, which is journal under systemd. It
+    /// says more with `NPYD_LOG=debug` in the environment
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     #[arg(hide_possible_values = true)]
     log: log::Format,

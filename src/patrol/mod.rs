@@ -28,6 +28,8 @@ use crate::settle::{Stillness, Wait};
 use crate::stamp::{Fingerprint, Stamp};
 use crate::watch::Sighting;
 
+use scan::Complaints;
+
 pub use handover::Ended;
 pub use work::{Common, Tell};
 
@@ -80,6 +82,7 @@ pub struct Patrol {
     /// Which manifest waits for a data file whose name does not tell.
     claims: HashMap<PathBuf, PathBuf>,
     forgot: bool,
+    complaints: Complaints,
 }
 
 struct Entry {
@@ -131,6 +134,7 @@ impl Patrol {
             batch: Vec::new(),
             claims: HashMap::new(),
             forgot: false,
+            complaints: Complaints::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Listing a drop directory: the truth, of which sightings are hints.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ impl Patrol {
         let root = Dir::open(&self.inbox.path)?;
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
+        self.complaints.begin_anew();
         let (claims, entries) = (&mut self.claims, &self.entries);
         claims.retain(|data, manifest| {
             [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
@@ -40,7 +41,7 @@ impl Patrol {
         let mut entries = dir.entries()?;
         if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
             if let Err(error) = disk::tidy(dir, &places(&self.inbox, below)) {
-                tracing::warn!("{error}");
+                self.complaints.tell(error.to_string());
             }
             // It may just have got this name back.
             self.undo_interrupted(dir, &dir.entries()?);
@@ -95,10 +96,10 @@ impl Patrol {
     }
 
     /// Files that npyd was making room in when it was ended are drops again.
-    fn undo_interrupted(&self, dir: &Dir, entries: &[Listed]) {
+    fn undo_interrupted(&mut self, dir: &Dir, entries: &[Listed]) {
         for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
             if let Err(left) = undo_interrupted(&self.inbox, &self.common.intents, dir, name) {
-                tracing::warn!("{left}");
+                self.complaints.tell(left);
             }
         }
     }
@@ -119,16 +120,16 @@ impl Patrol {
     fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
         if rel.components().count() > DEPTH_MAX {
             let path = self.inbox.path.join(rel);
-            return tracing::warn!(
+            return self.complaints.tell(format!(
                 "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
                 path.display()
-            );
+            ));
         }
         let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
         if let Err(error) = scanned
             && !error.is_missing()
         {
-            tracing::warn!("{error}");
+            self.complaints.tell(error.to_string());
         }
     }
 
@@ -143,6 +144,26 @@ impl Patrol {
             && is(name, data)
             && sidecar.as_ref().is_none_or(|(name, identity)| is(name.as_ref(), identity))
             && (!known.is_rejected || known.fingerprint.settings == self.settings)
+    }
+}
+
+/// What a scan could not do. It is told when it is new, and not at every scan.
+#[derive(Default)]
+pub(super) struct Complaints {
+    of_last_scan: HashSet<String>,
+    of_this: HashSet<String>,
+}
+
+impl Complaints {
+    fn begin_anew(&mut self) {
+        self.of_last_scan = std::mem::take(&mut self.of_this);
+    }
+
+    fn tell(&mut self, what: String) {
+        if !self.of_last_scan.contains(&what) && !self.of_this.contains(&what) {
+            tracing::warn!("{what}");
+        }
+        self.of_this.insert(what);
     }
 }
 

@@ -146,18 +146,23 @@ impl Site {
         Outcome::of(&mut command)
     }
 
-    /// The same by somebody who may read and write only what the files' own rights say.
-    pub(crate) fn npyd_by_rights(&self, args: &[&str]) -> Outcome {
+    /// [`Site::command`] by somebody who may read and write only what the files' own rights say.
+    pub(crate) fn command_by_rights(&self) -> Command {
         const OVERRIDES: &str = "-dac_override,-dac_read_search";
-        if !rustix::process::geteuid().is_root() {
-            return self.npyd(args);
-        }
         let npyd = self.command();
+        if !rustix::process::geteuid().is_root() {
+            return npyd;
+        }
         let mut bound = Command::new("setpriv");
         bound.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
         bound.arg(format!("--bounding-set={OVERRIDES}")).arg(format!("--inh-caps={OVERRIDES}"));
-        bound.arg(npyd.get_program()).args(args).current_dir(self.dir.path());
-        Outcome::of(&mut bound)
+        bound.arg(npyd.get_program()).current_dir(self.dir.path());
+        bound
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn npyd_by_rights(&self, args: &[&str]) -> Outcome {
+        Outcome::of(self.command_by_rights().args(args))
     }
 
     /// Sweeps once.
