@@ -23,7 +23,8 @@ pub(super) enum Format {
 
 /// Starts the log. `NPYD_LOG` says what is logged, such as `debug` or `npyd::watch=trace`.
 pub(super) fn start(format: Format, quiet: bool) {
-    let default = if quiet { "warn" } else { "info" };
+    // What libraries have to say at work is for those who work on them.
+    let default = if quiet { "warn" } else { "warn,npyd=info" };
     let wanted = std::env::var("NPYD_LOG").ok().filter(|wanted| !wanted.is_empty());
     let filter = wanted.as_ref().and_then(|wanted| EnvFilter::try_new(wanted).ok());
     let is_refused = wanted.is_some() && filter.is_none();

@@ -9,8 +9,9 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
+use super::file::may_be_written;
 use super::fsinfo::fs_info;
-use super::{DataFile, DiskError, Result, Stat};
+use super::{DataFile, DiskError, Result, Stat, own_uid};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
 pub(super) const OPEN_FLAGS: OFlags = OFlags::RDONLY
@@ -188,6 +189,20 @@ impl Dir {
     /// What this directory itself is.
     pub fn stat_self(&self) -> Result<Stat> {
         Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
+    }
+
+    /// Whether this user may make and remove names in it.
+    #[must_use]
+    pub fn may_be_written(&self) -> bool {
+        may_be_written(&self.fd)
+    }
+
+    /// Whether this user may take a file's name away, as far as rights and the sticky bit tell.
+    pub fn may_lose(&self, file: &Stat) -> Result<bool> {
+        let dir = self.stat_self()?;
+        let is_sticky = Mode::from_raw_mode(dir.mode).contains(Mode::SVTX);
+        let owns = || [0, file.uid, dir.uid].contains(&own_uid());
+        Ok(self.may_be_written() && (!is_sticky || owns()))
     }
 
     /// Whether files can be renamed from there to here.

@@ -89,7 +89,9 @@ impl DiskError {
                 "raise the limit on a file's size (LimitFSIZE, ulimit -f), or use a file system that takes it"
             }
             Errno::MFILE | Errno::NFILE => "too many files are open: raise LimitNOFILE",
-            Errno::ROFS => "the file system is read-only: mount it for writing",
+            Errno::ROFS => {
+                "mount it for writing, or name it in ReadWritePaths= where systemd protects it"
+            }
             Errno::ACCESS | Errno::PERM => "give the user that npyd runs as the right to it",
             Errno::LOOP | Errno::XDEV => "it is a symbolic link, or leads to another file system",
             _ => return None,

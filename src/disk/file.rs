@@ -130,9 +130,7 @@ impl DataFile {
     /// Whether this user may write to it at all; asked without opening it, which others would see.
     #[must_use]
     pub fn may_be_written(&self) -> bool {
-        let fd = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        let asked = fs::accessat(fs::CWD, fd, Access::WRITE_OK, AtFlags::EACCESS);
-        !matches!(asked, Err(Errno::ACCESS | Errno::ROFS))
+        may_be_written(&self.fd)
     }
 
     /// The same file, open for reading only.
@@ -338,6 +336,13 @@ impl DataFile {
             Err(errno) => Err(self.error("read the mark of", errno)),
         }
     }
+}
+
+/// Whether this user may write to what is open.
+pub(super) fn may_be_written(fd: impl AsFd) -> bool {
+    let fd = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    let asked = fs::accessat(fs::CWD, fd, Access::WRITE_OK, AtFlags::EACCESS);
+    !matches!(asked, Err(Errno::ACCESS | Errno::ROFS))
 }
 
 fn sync_file_range(fd: BorrowedFd<'_>, offset: i64, len: i64, flags: u32) -> io::Result<()> {

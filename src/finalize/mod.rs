@@ -200,13 +200,28 @@ pub fn terms_between(
 ) -> disk::Result<Terms> {
     let mut terms = terms_of_dirs(inbox, source, output)?;
     terms.files = candidate.files().len();
-    if !candidate.file.may_be_written() {
-        let why = "the user that npyd runs as may not write to the file";
-        terms
-            .ruled_out
-            .extend([Route::InPlace, Route::InsertRange].map(|route| (route, why.to_owned())));
+    if let Some(why) = lacks_right(inbox, source, candidate)? {
+        let taking = [Route::InPlace, Route::InsertRange];
+        terms.ruled_out.extend(taking.map(|route| (route, why.to_owned())));
     }
     Ok(terms)
+}
+
+/// Why this user can't make the data file itself the array, if it lacks the right to that.
+fn lacks_right(
+    inbox: &Inbox,
+    source: &Dir,
+    candidate: &Candidate,
+) -> disk::Result<Option<&'static str>> {
+    let has_its_name = |dump: &Dump| inbox.output.is_none() && dump.output == candidate.name;
+    let keeps_its_name = candidate.dump.as_ref().is_ok_and(has_its_name);
+    Ok(if !candidate.file.may_be_written() {
+        Some("the user that npyd runs as may not write to the file")
+    } else if !keeps_its_name && !source.may_lose(&candidate.stat)? {
+        Some("the user that npyd runs as may not rename the file")
+    } else {
+        None
+    })
 }
 
 /// What the directories alone say of that, for data in one file.

@@ -1,7 +1,7 @@
 //! Drop directories that are not there, vanish and come back, and those with directories in them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::support::{Daemon, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
@@ -146,4 +146,33 @@ fn an_unreadable_directory_stops_no_other() {
     fs::set_permissions(site.path("in/closed"), fs::Permissions::from_mode(0o755)).unwrap();
     daemon.wait_for_file("out/closed/scan.npy");
     assert_eq!(daemon.log().matches("in/closed`").count(), 1, "{}", daemon.log());
+}
+
+/// As a mount of somebody else's disk is: what could become the array elsewhere is copied.
+#[test]
+fn a_drop_directory_that_can_only_be_read() {
+    let site = Site::new();
+    site.scan("scan").drop_file("room.raw", [[0; 128].as_slice(), &scan_bytes()].concat());
+    site.drop_file("room.toml", format!("{SCAN_MANIFEST}reserved = 128\n"));
+    let gate = |mode| {
+        fs::set_permissions(site.path("in"), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let names = site.names("in");
+    gate(0o555);
+    let checked = site.npyd_by_rights(&["check"]);
+    let swept = site.npyd_by_rights(&["sweep", "--json"]);
+    gate(0o755);
+    checked.expect_code(0).expect_words(&["only to be read", "may not rename"]);
+    let receipts = swept.expect_code(0).json();
+    assert_eq!(receipts.of_source("room.raw")["route"], "copy");
+    assert_eq!((site.read("out/room.npy"), site.read("out/scan.npy")), (scan_npy(), scan_npy()));
+    assert_eq!(site.names("in"), names);
+}
+
+#[test]
+fn one_directory_by_two_names() {
+    let site = Site::new();
+    symlink("in", site.path("link")).unwrap();
+    let also = format!("[[drop]]\npath = \"{}\"", site.path("link").display());
+    site.configure(&also).npyd(&["check"]).expect_code(1).expect_words(&["one owner"]);
 }
