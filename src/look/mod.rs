@@ -155,14 +155,35 @@ impl<'a> Place<'a> {
             let leftover = Leftover { sidecar: by.sidecar, finished };
             return Ok(Some(Outlook::Leftover(Box::new(leftover))));
         }
-        Ok(Some(match meant.paths() {
-            [path] => not_there_yet(&by.sidecar, path),
-            _ => Outlook::WithoutData {
-                manifest: by.sidecar.rel,
-                data: None,
-                why: "its data file is not there yet".to_owned(),
-            },
-        }))
+        let data = match meant.paths() {
+            [path] => Some(path.clone()),
+            _ => None,
+        };
+        let why = self.absence_of(meant.paths(), by.is_manifest())?;
+        Ok(Some(Outlook::WithoutData { manifest: by.sidecar.rel, data, why }))
+    }
+
+    /// What is told of data under one of these names while none is there.
+    fn absence_of(&self, paths: &[PathBuf], by_manifest: bool) -> disk::Result<String> {
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        for path in paths {
+            if self.dir.stat(path)?.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
+                return Ok(format!(
+                    "its data file `{}` is not a regular file: put the file itself there",
+                    name(path)
+                ));
+            }
+        }
+        Ok(match paths {
+            [path] => format!("its data file `{}` is not there yet", name(path)),
+            [path, ..] if by_manifest => format!(
+                "its data file is not there yet: `{}`, or that with {} behind it, or what the key \
+                 `data` names",
+                name(path),
+                manifest::DATA_SUFFIXES[1..].join(", ")
+            ),
+            _ => "its data file is not there yet".to_owned(),
+        })
     }
 
     /// What claims a data file, and which of its arrays that is.

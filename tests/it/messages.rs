@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 use crate::support::{
@@ -144,7 +144,8 @@ fn claims_and_names() {
     site.drop_file("either.toml", SCAN_MANIFEST);
     site.scan("linked");
     fs::hard_link(site.path("in/linked.raw"), site.path("linked-elsewhere")).unwrap();
-    site.drop_file("alone.toml", SCAN_MANIFEST);
+    site.drop_file("alone.toml", SCAN_MANIFEST).drop_file("link.raw.toml", SCAN_MANIFEST);
+    symlink("doubt.raw", site.path("in/link.raw")).unwrap();
     site.drop_file("named.toml", format!("{SCAN_MANIFEST}data = 'other.bin'\n"));
     site.drop_file("doubt.raw", scan_bytes());
     site.drop_file("doubt.toml", format!("{SCAN_MANIFEST}ordr = 'F'\n"));
