@@ -210,6 +210,14 @@ impl Patrol {
         })
     }
 
+    /// What time alone will bring about.
+    pub fn waiting_for_time(&self) -> impl Iterator<Item = PathBuf> {
+        self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
+            State::Waiting(Wait { proof_in: Some(_), .. }) => Some(self.inbox.path.join(rel)),
+            _ => None,
+        })
+    }
+
     /// Looks at whatever is due, and hands to the workers what is complete.
     pub fn tend(&mut self, now: Instant) {
         while let Some(rel) = self.backlog.front()
