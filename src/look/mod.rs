@@ -14,7 +14,7 @@ use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
-use crate::recognize::{Dump, FileName, from_header, manifest};
+use crate::recognize::{Dump, FileName, Template, from_header, manifest};
 
 use description::{Description, Meant, Says, may_be_described_by, may_describe};
 
@@ -261,12 +261,12 @@ impl<'a> Place<'a> {
                 }
                 (Some((Err(reason), _)), _) | (None, Err(reason)) => Some(Err(reason)),
                 (None, Ok(Some(dump))) => Some(Ok(dump)),
-                (None, Ok(None)) => {
-                    let mut templates = self.inbox.templates.iter();
-                    templates
-                        .find(|template| template.matches(raw.name.as_str()))
-                        .map(|found| found.dump(&raw.name))
-                }
+                (None, Ok(None)) => match self.template_of(raw) {
+                    Some(template) if !self.is_of_an_array(raw, template)? => {
+                        Some(template.dump(&raw.name))
+                    }
+                    _ => None,
+                },
             })
         })?;
         Ok(match outlook {
@@ -275,6 +275,23 @@ impl<'a> Place<'a> {
             }
             outlook => outlook,
         })
+    }
+
+    fn template_of(&self, raw: &Raw) -> Option<&Template> {
+        self.inbox.templates.iter().find(|template| template.matches(raw.name.as_str()))
+    }
+
+    /// Whether a file that a template speaks of is an array, or what npyd puts beside arrays: a
+    /// template for all names must not have it made into another.
+    fn is_of_an_array(&self, raw: &Raw, template: &Template) -> disk::Result<bool> {
+        let name = raw.name.as_str();
+        let beside = self.inbox.output.is_none();
+        if name.ends_with(".npy") {
+            // Where npyd writes the header in place, the final name may be yet to come.
+            let may_move = template.has_room() && !beside;
+            return Ok(!may_move && raw.file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY"));
+        }
+        Ok(beside && is_put_beside_arrays(name))
     }
 
     /// What else is to be said where only a text that is too large could describe a data file.
@@ -422,6 +439,14 @@ struct Raw {
     stat: Stat,
     written: u64,
     sidecar_dir: Option<PathBuf>,
+}
+
+/// Whether npyd itself gives such names: to metadata, and to manifests of what became an array.
+fn is_put_beside_arrays(name: &str) -> bool {
+    let is_retired = name.rsplit_once(".done").is_some_and(|(sidecar, number)| {
+        may_describe(sidecar) && number.chars().all(|c| c == '.' || c.is_ascii_digit())
+    });
+    is_retired || name.ends_with(".npy.json")
 }
 
 /// A data file that what describes it waits for.

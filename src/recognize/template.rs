@@ -184,6 +184,12 @@ impl Template {
         }
     }
 
+    /// Whether its files have room for a header.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.reserved.is_some()
+    }
+
     /// The dump it makes of a file; the error says which of its keys contradict each other, or what
     /// the file's name has wrong.
     pub fn dump(&self, data: &FileName) -> Result<Dump, String> {

@@ -1,6 +1,8 @@
 //! Drops that a template in the configuration describes.
 
-use crate::support::{Receipts, Site, load, npy, python};
+use std::fs;
+
+use crate::support::{Receipts, Site, load, npy, python, scan_npy};
 
 const FRAMES: &str = "
 [[drop.template]]
@@ -79,7 +81,7 @@ fn a_header_over_the_marker_is_as_good() {
         let mut without_magic = done.clone();
         without_magic[..8].copy_from_slice(&[marker.as_bytes(), b" "].concat()[..8]);
         for interrupted in [done.clone(), without_magic].iter().take(1 + reserved / 4096) {
-            std::fs::remove_file(site.path("out/frames.npy")).unwrap();
+            fs::remove_file(site.path("out/frames.npy")).unwrap();
             site.lose_ledger().drop_file("frames.u16", interrupted).sweep().expect_code(0);
             assert_eq!(site.read("out/frames.npy"), done);
         }
@@ -109,6 +111,31 @@ output = "{name}.npy"
     let reason = history.of_source("f_99999999999999999999x2_u16.raw")["reason"].clone();
     assert!(reason.as_str().unwrap().contains("whole number of items"), "{reason}");
     assert!(!site.has("out/d_2x2_f64.npy"));
+}
+
+/// A template for all names means what lands there, not what npyd puts beside it.
+#[test]
+fn arrays_are_no_drops() {
+    let site = Site::new();
+    fs::create_dir(site.path("bad")).unwrap();
+    let template = "[[drop.template]]\nmatch = '*'\ndtype = '|u1'\nshape = [-1]\n";
+    site.write(
+        "npyd.toml",
+        format!(
+            "state_dir = 'state'\n[[drop]]\npath = 'in'\nquiet = '200ms'\nsource = 'remove'\n\
+             rejects = 'bad'\nmetadata = 'json'\n{template}"
+        ),
+    );
+    site.drop_file("frame", [7; 24]).scan("scan");
+    site.settle("finalized", 2);
+    for _ in 0..2 {
+        site.sweep().expect_code(0);
+    }
+    let kept = ["frame.npy", "frame.npy.json", "scan.npy", "scan.npy.json", "scan.raw.toml.done"];
+    assert_eq!(site.names("in"), kept);
+    assert_eq!(site.read("in/frame.npy"), npy("'|u1'", false, &[24], &[7; 24]));
+    assert_eq!(site.read("in/scan.npy"), scan_npy());
+    assert_eq!(site.names("bad"), [""; 0]);
 }
 
 /// It could be the configuration of a running daemon that is reloaded.
