@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CannotRun, ConfigArgs, End, print};
+use crate::config::Config;
 use crate::finalize::bring_back;
 use crate::ledger::{Entry, Ledger};
 use crate::receipt::Event;
@@ -65,7 +66,8 @@ impl Retry {
             chosen.extend(&rejected);
         }
         for name in &self.names {
-            let found: Vec<_> = rejected.iter().filter(|entry| is_named(entry, name)).collect();
+            let found: Vec<_> =
+                rejected.iter().filter(|entry| is_named(entry, name, &config)).collect();
             if found.is_empty() {
                 end = End::Badly;
                 print(&format!(
@@ -95,8 +97,14 @@ impl Retry {
     }
 }
 
-fn is_named(entry: &Entry, name: &Path) -> bool {
-    entry.source == std::path::absolute(name).unwrap_or_default()
+/// Whether a person means that drop: by its name, its path, or the path it was set aside to.
+fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
+    let path = std::path::absolute(name).unwrap_or_default();
+    let rel = entry.source.strip_prefix(&entry.inbox).unwrap_or(&entry.source);
+    let inbox = config.inboxes.iter().find(|inbox| inbox.path == entry.inbox);
+    let rejects = inbox.and_then(|inbox| inbox.rejects.as_ref());
+    entry.source == path
         || entry.source.file_name() == Some(name.as_os_str())
-        || entry.source.strip_prefix(&entry.inbox).is_ok_and(|rel| rel == name)
+        || rel == name
+        || rejects.is_some_and(|rejects| rejects.join(rel) == path)
 }

@@ -209,23 +209,20 @@ fn put_remains_away(
     }
 }
 
-/// Moves a refused drop to the configured directory, with a text that says why it is there. One
-/// that has hard links stays.
-pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<()> {
-    let Some(rejects) = &inbox.rejects else { return Ok(()) };
+/// Moves a refused drop to the configured directory, if there is one, with a text that says why it
+/// is there. One that has hard links stays. Tells whether it was moved.
+pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<bool> {
+    let Some(rejects) = &inbox.rejects else { return Ok(false) };
     // What has other names may be somebody else's, from anywhere.
     let stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
     if stats.into_iter().any(|stat| stat.nlink > 1) {
-        return Ok(());
+        return Ok(false);
     }
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
     let rejects = mirrored(inbox, rejects, parent)?;
     // The reason first: a crash leaves a text too many rather than a file that nobody explains.
-    let text = format!("{reason}\n");
-    let mut note = Output::create(&rejects, text.len() as u64)?;
-    note.file().write_all_at(text.as_bytes(), 0)?;
-    publish_numbered(&mut note, &rejects, &format!("{}.rejected.txt", candidate.name))?;
+    explain(&rejects, &format!("{}.rejected.txt", candidate.name), &format!("{reason}\n"))?;
     let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
     let mut files: Vec<_> = sidecar.map(|it| (&it.name, &it.file)).collect();
     files.extend(candidate.parts.iter().map(|part| (&part.name, &part.file)));
@@ -248,7 +245,8 @@ pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Re
         }
     }
     rejects.sync()?;
-    source.sync()
+    source.sync()?;
+    Ok(true)
 }
 
 /// Brings a rejected drop back from where it was set aside, its manifest first; what is no longer
@@ -285,6 +283,23 @@ fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
 fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<()> {
     for name in numbered(name) {
         if output.publish(&name, false)? {
+            return Ok(());
+        }
+    }
+    Err(dir.no_name_left(name.as_ref()))
+}
+
+/// Writes a text under the first of these names that is free, or has it already: the drop may be
+/// one that could not be moved before.
+fn explain(dir: &Dir, name: &str, text: &str) -> disk::Result<()> {
+    let mut note = Output::create(dir, text.len() as u64)?;
+    note.file().write_all_at(text.as_bytes(), 0)?;
+    for name in numbered(name) {
+        if note.publish(&name, false)? {
+            return Ok(());
+        }
+        let there = dir.open_file(&name)?.map(|file| file.read_at_most(0, text.len() + 1));
+        if there.transpose()?.is_some_and(|there| there == text.as_bytes()) {
             return Ok(());
         }
     }

@@ -1,5 +1,8 @@
 //! Bad drops: rejected once, with a reason, and left alone until they change.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
 /// Manifests that describe no array that could be made, and a word of the reason for each.
@@ -145,7 +148,7 @@ fn retried() {
     let receipts = site.sweep().expect_code(1).json();
     assert_eq!(receipts.of_event("rejected").len(), 2);
     for name in ["out/a.npy", "out/b.npy"] {
-        std::fs::remove_file(site.path(name)).unwrap();
+        fs::remove_file(site.path(name)).unwrap();
     }
     site.sweep().expect_code(0);
     assert_eq!(site.names("out"), [""; 0], "they are left alone");
@@ -164,7 +167,7 @@ fn retried_under_a_daemon() {
     site.write("out/scan.npy", "taken").scan("scan");
     let mut daemon = site.daemon();
     daemon.wait_for_receipts("rejected", 1);
-    std::fs::remove_file(site.path("out/scan.npy")).unwrap();
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
     site.npyd(&["retry", "scan.raw"]).expect_code(0);
     daemon.wait_for_file("out/scan.npy");
 }
@@ -180,7 +183,7 @@ fn nothing_to_retry() {
 #[test]
 fn set_aside() {
     let site = Site::new();
-    std::fs::create_dir(site.path("bad")).unwrap();
+    fs::create_dir(site.path("bad")).unwrap();
     site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
     site.drop_file("scan.raw", [0; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
     site.sweep_until("rejected").expect_code(1);
@@ -212,4 +215,28 @@ fn history() {
     assert_eq!(bad["event"], "rejected");
     assert!(bad["reason"].is_string() && bad["output"].is_null(), "{bad}");
     site.npyd(&["history"]).expect_code(0).expect_words(&["good.raw", "bad.raw", "good.npy"]);
+}
+
+/// It is tried again and again, and told why each time; the text is written once.
+#[test]
+fn one_that_can_not_be_set_aside() {
+    let site = Site::new();
+    fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
+    site.drop_file("scan.raw", [0; 25]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    let gate = |mode| {
+        fs::set_permissions(site.path("in"), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    gate(0o555);
+    let swept = [0; 2].map(|_| site.npyd_by_rights(&["sweep"]));
+    gate(0o755);
+    assert_eq!(site.names("bad"), ["scan.raw.rejected.txt"]);
+    for outcome in swept {
+        outcome.expect_code(1).expect_words(&["failed", "25 bytes", "Permission denied"]);
+    }
+    site.sweep().expect_code(1).expect_words(&["25 bytes", "it is in", "/bad` now"]);
+    let moved = ["scan.raw", "scan.raw.rejected.txt", "scan.raw.toml"];
+    assert_eq!(site.names("bad"), moved);
+    site.npyd(&["retry", "bad/scan.raw"]).expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
 }
