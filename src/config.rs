@@ -408,7 +408,7 @@ impl Config {
             let mut what = in_plain_words(error.message());
             let table = text.get(at.clone()).unwrap_or_default();
             if table.starts_with('[') && error.message().ends_with("map, expected a sequence") {
-                what += &format!(": write [{table}]");
+                what = format!("{what}: write [{table}]");
             }
             pointed(at, &what)
         })?;

@@ -76,14 +76,12 @@ static IS_CUT: AtomicBool = AtomicBool::new(false);
 /// Prints a line to standard output. A reader that has gone away ends no work, and is no reason to
 /// complain; a full disk is.
 pub fn print(line: &str) {
-    match writeln!(io::stdout(), "{line}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            if !IS_CUT.swap(true, Ordering::Relaxed) {
-                let words = in_words(&error);
-                let _ = writeln!(io::stderr(), "npyd: failed to write standard output: {words}");
-            }
-        }
-        _ => {}
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !IS_CUT.swap(true, Ordering::Relaxed)
+    {
+        let words = in_words(&error);
+        let _ = writeln!(io::stderr(), "npyd: failed to write standard output: {words}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! `npyd explain`: what a file is taken for, what it waits for and why, which route it would take,
 //! and the header it would get. Changes nothing.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -66,21 +67,22 @@ impl Explain {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let config = &self.config.config;
         let by_default = config == Path::new(crate::config::DEFAULT_PATH);
-        let (mut state_dir, mut outside) = (None, "there is no configuration".to_owned());
+        let mut state_dir = None;
+        let mut outside = Cow::Borrowed("there is no configuration");
         if !by_default || config.exists() {
             let config = read_config(config).map_err(CannotRun)?;
             state_dir = Some(config.state_dir);
-            outside = "it lies in no drop directory".to_owned();
+            outside = Cow::Borrowed("it lies in no drop directory");
             for inbox in config.inboxes {
                 match below(&inbox.path, parent) {
                     Some(rel) if inbox.recursive || rel.as_os_str().is_empty() => {
                         return Ok(Asked { inbox, rel: rel.join(name), state_dir, outside: None });
                     }
                     Some(_) => {
-                        outside = format!(
+                        outside = Cow::Owned(format!(
                             "it lies below the drop directory `{}`, which is not recursive",
                             inbox.path.display()
-                        );
+                        ));
                     }
                     None => {}
                 }

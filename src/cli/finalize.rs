@@ -228,13 +228,13 @@ impl Finalize {
                         intents: None,
                     });
                 }
-                Decision::Wait(wait) => match wait.proof_in {
-                    Some(proof_in) => thread::sleep(proof_in),
-                    None => {
+                Decision::Wait(wait) => {
+                    let Some(proof_in) = wait.proof_in else {
                         let reason = format!("not complete: {}", wait.why);
                         return Err(Refused { event: Event::Waiting, reason });
-                    }
-                },
+                    };
+                    thread::sleep(proof_in);
+                }
                 Decision::Reject(reason) => return Err(reason.into()),
             }
         }

@@ -286,7 +286,7 @@ impl<'a> Place<'a> {
     fn is_of_an_array(&self, raw: &Raw, template: &Template) -> disk::Result<bool> {
         let name = raw.name.as_str();
         let beside = self.inbox.output.is_none();
-        if name.ends_with(".npy") {
+        if name.strip_suffix(".npy").is_some() {
             // Where npyd writes the header in place, the final name may be yet to come.
             let may_move = template.has_room() && !beside;
             return Ok(!may_move && raw.file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY"));
