@@ -371,6 +371,7 @@ fn configurations() {
         "rescan = \"0s\"",
         "rescan = \"1year\"",
         "metadata = true",
+        "max_rate = \"200\"",
         "rejects = \"\"",
         "rejects = \"~/bad\"",
         "[drop.template]\nmatch = \"*\"",
