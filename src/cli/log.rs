@@ -36,8 +36,7 @@ pub(super) fn start(format: Format, quiet: bool) {
 
 fn begin(format: Format, filter: EnvFilter) {
     let registry = tracing_subscriber::registry().with(filter);
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some() && !stderr().is_terminal();
-    let to_journal = format == Format::Journal || (format == Format::Auto && under_systemd);
+    let to_journal = format == Format::Journal || (format == Format::Auto && is_the_journal());
     if to_journal && let Ok(journal) = tracing_journald::layer() {
         registry.with(journal).init();
         return;
@@ -54,4 +53,11 @@ fn begin(format: Format, filter: EnvFilter) {
             })))
             .init(),
     }
+}
+
+/// Whether standard error goes to the journal: what systemd says of it is inherited by processes
+/// whose own goes elsewhere.
+fn is_the_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    rustix::fs::fstat(stderr()).is_ok_and(|it| stream == format!("{}:{}", it.st_dev, it.st_ino))
 }

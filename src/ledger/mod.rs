@@ -181,6 +181,7 @@ impl fmt::Display for LedgerError {
                 "; name a directory that this user may write to as state_dir, or be the user that \
                  npyd runs as",
             ),
+            Some(ErrorCode::DiskFull) => f.write_str("; make room for it"),
             _ => Ok(()),
         }
     }
@@ -222,9 +223,12 @@ impl Ledger {
             Err(error) => return Err(LedgerError { path, cause: unusable(&error) }),
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(&path, flags)
-            .map(|connection| Some(Self::with(connection)))
-            .map_err(|cause| LedgerError { path, cause })
+        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            // One that was only just begun has no layout, and nothing in it.
+            let is_begun = layout(&connection)? == 0;
+            Ok((!is_begun).then(|| Self::with(connection)))
+        });
+        opened.map_err(|cause| LedgerError { path, cause })
     }
 
     /// A ledger in memory.
@@ -368,7 +372,7 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "normal")?;
-    let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let layout = layout(&connection)?;
     if layout != 0 && layout != LAYOUT {
         let text = format!("it has layout {layout}, this npyd writes {LAYOUT}");
         return Err(rusqlite::Error::SqliteFailure(
@@ -382,6 +386,11 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
         connection.pragma_update(None, "user_version", LAYOUT)?;
     }
     Ok(connection)
+}
+
+/// The number of the layout; 0 where there is none yet.
+fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 fn is_broken(cause: &rusqlite::Error) -> bool {

@@ -124,7 +124,7 @@ impl Site {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_npyd"));
         for name in
-            ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG", "INVOCATION_ID"]
+            ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "NPYD_LOG", "INVOCATION_ID"]
         {
             command.env_remove(name);
         }
