@@ -74,7 +74,11 @@ impl Explain {
             state_dir = Some(config.state_dir);
             outside = Cow::Borrowed("it lies in no drop directory");
             for inbox in config.inboxes {
+                let is_own = |dir: &Path| dir != inbox.path && below(dir, parent).is_some();
                 match below(&inbox.path, parent) {
+                    Some(_) if inbox.own_dirs().any(is_own) => {
+                        outside = Cow::Borrowed("it lies where npyd itself puts files");
+                    }
                     Some(rel) if inbox.recursive || rel.as_os_str().is_empty() => {
                         return Ok(Asked { inbox, rel: rel.join(name), state_dir, outside: None });
                     }

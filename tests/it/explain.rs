@@ -74,6 +74,15 @@ fn a_file_of_no_drop() {
 }
 
 #[test]
+fn a_file_where_npyd_puts_files() {
+    let site = Site::new();
+    fs::create_dir(site.path("in/bad")).unwrap();
+    site.configure(&format!("recursive = true\nrejects = \"{}\"", site.path("in/bad").display()));
+    site.scan("bad/scan");
+    explained(&site, "bad/scan.raw", &["npyd itself puts files"]);
+}
+
+#[test]
 fn a_drop_directory_by_another_name() {
     let site = Site::new();
     site.scan("scan");
