@@ -42,8 +42,8 @@ pub fn own_uid() -> u32 {
 }
 
 /// Prepares the process for this work: the signal that a lease raises is ignored, and the one for
-/// files that grow too large; and as many files may be open as the limits allow, for an array's data
-/// may be in thousands.
+/// files that grow too large; and as many files may be open as the limits allow, for an array's
+/// data may be in thousands.
 pub fn prepare_process() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     lease::ignore_lease_signals();

@@ -47,6 +47,14 @@ pub(super) fn may_describe(name: &str) -> bool {
     manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
 }
 
+/// Whether npyd itself gives such names: to metadata, and to manifests of what became an array.
+pub(super) fn is_put_beside_arrays(name: &str) -> bool {
+    let is_retired = name.rsplit_once(".done").is_some_and(|(sidecar, number)| {
+        may_describe(sidecar) && number.chars().all(|c| c == '.' || c.is_ascii_digit())
+    });
+    is_retired || name.ends_with(".npy.json")
+}
+
 /// The files that may describe the data file at this path.
 pub(super) fn may_be_described_by(data: &Path) -> Vec<PathBuf> {
     let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -16,7 +16,9 @@ use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
 use crate::recognize::{Dump, FileName, Template, from_header, manifest};
 
-use description::{Description, Meant, Says, may_be_described_by, may_describe};
+use description::{
+    Description, Meant, Says, is_put_beside_arrays, may_be_described_by, may_describe,
+};
 
 pub use leftover::{Finished, Leftover, Remains, SOURCE_ATTR};
 
@@ -261,12 +263,7 @@ impl<'a> Place<'a> {
                 }
                 (Some((Err(reason), _)), _) | (None, Err(reason)) => Some(Err(reason)),
                 (None, Ok(Some(dump))) => Some(Ok(dump)),
-                (None, Ok(None)) => match self.template_of(raw) {
-                    Some(template) if !self.is_of_an_array(raw, template)? => {
-                        Some(template.dump(&raw.name))
-                    }
-                    _ => None,
-                },
+                (None, Ok(None)) => self.template_of(raw)?.map(|found| found.dump(&raw.name)),
             })
         })?;
         Ok(match outlook {
@@ -277,21 +274,18 @@ impl<'a> Place<'a> {
         })
     }
 
-    fn template_of(&self, raw: &Raw) -> Option<&Template> {
-        self.inbox.templates.iter().find(|template| template.matches(raw.name.as_str()))
-    }
-
-    /// Whether a file that a template speaks of is an array, or what npyd puts beside arrays: a
-    /// template for all names must not have it made into another.
-    fn is_of_an_array(&self, raw: &Raw, template: &Template) -> disk::Result<bool> {
+    /// The template that speaks of a file. Of an array, or of what npyd puts beside arrays, none
+    /// does: one for all names must not have it made into another.
+    fn template_of(&self, raw: &Raw) -> disk::Result<Option<&Template>> {
         let name = raw.name.as_str();
+        let mut templates = self.inbox.templates.iter();
+        let Some(template) = templates.find(|it| it.matches(name)) else { return Ok(None) };
         let beside = self.inbox.output.is_none();
-        if name.strip_suffix(".npy").is_some() {
-            // Where npyd writes the header in place, the final name may be yet to come.
-            let may_move = template.has_room() && !beside;
-            return Ok(!may_move && raw.file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY"));
-        }
-        Ok(beside && is_put_beside_arrays(name))
+        // Where npyd writes the header in place, the final name may be yet to come.
+        let is_final = name.strip_suffix(".npy").is_some() && (beside || !template.has_room());
+        let is_of_an_array = (beside && is_put_beside_arrays(name))
+            || is_final && raw.file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY");
+        Ok((!is_of_an_array).then_some(template))
     }
 
     /// What else is to be said where only a text that is too large could describe a data file.
@@ -439,14 +433,6 @@ struct Raw {
     stat: Stat,
     written: u64,
     sidecar_dir: Option<PathBuf>,
-}
-
-/// Whether npyd itself gives such names: to metadata, and to manifests of what became an array.
-fn is_put_beside_arrays(name: &str) -> bool {
-    let is_retired = name.rsplit_once(".done").is_some_and(|(sidecar, number)| {
-        may_describe(sidecar) && number.chars().all(|c| c == '.' || c.is_ascii_digit())
-    });
-    is_retired || name.ends_with(".npy.json")
 }
 
 /// A data file that what describes it waits for.
