@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use crate::config::{Inbox, Watch};
-use crate::disk::{self, Dir, FsInfo};
+use crate::disk::{self, Dir, FsInfo, Stat};
 use crate::patrol::{Common, Ended, Patrol};
 use crate::pool::Queue;
 use crate::watch::{Sighting, Watching};
@@ -75,8 +75,15 @@ enum Sight {
     Polling { root: RootId },
 }
 
-/// Device and inode of a directory.
-type RootId = (u64, u64);
+/// What tells a directory from one that was made, or mounted, in its place. A new one is often
+/// given the number of the old one, whose watch is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RootId {
+    dev: u64,
+    ino: u64,
+    born_ns: i64,
+    mount: u64,
+}
 
 struct Round {
     inbox: Arc<Inbox>,
@@ -90,6 +97,8 @@ struct Round {
     next_scan: Instant,
     next_root_check: Instant,
     complained: bool,
+    /// Why the last scan could not be made.
+    failure: Option<String>,
 }
 
 impl Round {
@@ -109,6 +118,7 @@ impl Round {
             next_scan: now,
             next_root_check: now,
             complained: false,
+            failure: None,
         }
     }
 
@@ -212,18 +222,25 @@ impl Round {
                 self.next_scan = now + ROOT_CHECK;
                 return;
             }
-            Sight::Events { watching, .. } => watching.missed_some(),
-            Sight::Polling { .. } => false,
+            Sight::Events { watching, root } if watching.missed_some() => {
+                Some((*root, watching.missed_dirs()))
+            }
+            Sight::Events { .. } | Sight::Polling { .. } => None,
         };
-        if missed {
+        if let Some((root, may_miss_dirs)) = missed {
             tracing::info!("events were lost in `{}`: scanning it", self.inbox.path.display());
+            if may_miss_dirs && self.inbox.recursive {
+                self.begin(root, now);
+            }
         }
-        if !missed && !self.patrol.wants_scan() && now < self.next_scan {
+        if missed.is_none() && !self.patrol.wants_scan() && now < self.next_scan {
             return;
         }
-        if let Err(error) = self.patrol.scan(now) {
+        let failure = self.patrol.scan(now).err().map(|error| error.to_string());
+        if let Some(error) = failure.as_ref().filter(|_| failure != self.failure) {
             tracing::warn!("{error}");
         }
+        self.failure = failure;
         let took = now.elapsed();
         let interval = match self.sight {
             // A directory that takes long to list is listed less often.
@@ -235,8 +252,8 @@ impl Round {
 }
 
 fn root_id(path: &Path) -> disk::Result<RootId> {
-    let stat = Dir::open(path)?.stat_self()?;
-    Ok((stat.dev, stat.ino))
+    let Stat { dev, ino, born_ns, mount, .. } = Dir::open(path)?.stat_self()?;
+    Ok(RootId { dev, ino, born_ns, mount })
 }
 
 fn file_system(path: &Path) -> Option<FsInfo> {

@@ -26,6 +26,8 @@ pub struct Candidate {
     pub parts: Vec<Part>,
     /// The file that describes it.
     pub sidecar: Option<Sidecar>,
+    /// The inodes of files that leave open what it holds: once they are gone, it is another drop.
+    pub rivals: Vec<u64>,
     /// What it holds, or why that can't be told.
     pub dump: Result<Dump, String>,
 }
@@ -84,6 +86,7 @@ impl Candidate {
             data: self.stat,
             parts: self.parts.iter().map(|part| part.stat).collect(),
             sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
+            rivals: self.rivals.clone(),
         }
     }
 
@@ -96,6 +99,14 @@ impl Candidate {
     #[must_use]
     pub fn files(&self) -> Vec<&DataFile> {
         [&self.file].into_iter().chain(self.parts.iter().map(|part| &part.file)).collect()
+    }
+
+    /// The same, and where in each its share of the data begins.
+    #[must_use]
+    pub fn shares(&self, dump: &Dump, share: u64) -> Vec<(&DataFile, u64)> {
+        let parts = self.parts.iter().map(|part| (&part.file, &part.stat));
+        let files = [(&self.file, &self.stat)].into_iter().chain(parts);
+        files.map(|(file, stat)| (file, dump.offset_in(stat.size, share))).collect()
     }
 
     /// Their names.
@@ -135,8 +146,16 @@ impl Candidate {
         let stats = || self.parts.iter().map(|part| &part.stat).chain([&self.stat]);
         let share = dump.layout.data_len().unwrap_or(0) / (1 + self.parts.len() as u64);
         let own = dump.data_offset.saturating_add(share).saturating_add(dump.trailing);
-        let least = stats().map(|stat| stat.size).min().unwrap_or(size);
-        let most = stats().map(|stat| stat.size).max().unwrap_or(size);
+        let needed = share.saturating_add(dump.trailing);
+        let sizes = || {
+            stats().map(|stat| match stat.size {
+                // What stands before data at the end has a length of its own in each.
+                size if dump.told.at_the_end => own.saturating_sub(needed.saturating_sub(size)),
+                size => size,
+            })
+        };
+        let least = sizes().min().unwrap_or(size);
+        let most = sizes().max().unwrap_or(size);
         let odd = if least < own { least } else { most };
         let around = dump.data_offset.saturating_add(dump.trailing);
         let shares = odd.saturating_sub(around).saturating_mul(1 + self.parts.len() as u64);

@@ -25,7 +25,7 @@ pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The directory that holds the ledger.
-    #[serde(default = "default_state_dir")]
+    #[serde(default = "default_state_dir", deserialize_with = "place::deserialize")]
     pub state_dir: PathBuf,
     /// How many dumps are finalized at once.
     #[serde(default = "default_workers")]
@@ -45,11 +45,13 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Inbox {
     /// The directory that is watched.
+    #[serde(deserialize_with = "place::deserialize")]
     pub path: PathBuf,
     /// Whether others drop files there; nobody does where a person names the files.
     #[serde(skip, default = "others_drop")]
     is_shared: bool,
     /// Where the `.npy` files go; beside the data if absent.
+    #[serde(default, deserialize_with = "place::deserialize_some")]
     pub output: Option<PathBuf>,
     /// Whether directories below are watched as well.
     #[serde(default)]
@@ -58,6 +60,7 @@ pub struct Inbox {
     #[serde(default)]
     pub source: Disposition,
     /// Where raw files go with `source = "archive"`.
+    #[serde(default, deserialize_with = "place::deserialize_some")]
     pub archive: Option<PathBuf>,
     /// How long a dump must be unchanged where nothing stronger proves that it is complete.
     #[serde(default = "default_quiet", with = "duration")]
@@ -66,7 +69,7 @@ pub struct Inbox {
     #[serde(default)]
     pub watch: Watch,
     /// How often the directory is listed, whatever the events said.
-    #[serde(default = "default_rescan", with = "duration")]
+    #[serde(default = "default_rescan", deserialize_with = "duration::deserialize_rescan")]
     pub rescan: Duration,
     /// Who must be able to read the headers.
     #[serde(default)]
@@ -83,6 +86,7 @@ pub struct Inbox {
     #[serde(default)]
     pub salvage: Salvage,
     /// Where rejected drops go; left where they are if absent.
+    #[serde(default, deserialize_with = "place::deserialize_some")]
     pub rejects: Option<PathBuf>,
     /// Whether metadata are written beside the array.
     #[serde(default)]
@@ -221,15 +225,60 @@ fn default_rescan() -> Duration {
 
 /// Durations as people write them: `"2s"`, `"500ms"`, `"1min 30s"`.
 mod duration {
+    use std::ops::RangeInclusive;
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, de::Error};
+
+    /// How seldom and how often a directory may be listed.
+    const RESCAN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
         humantime::parse_duration(&text).map_err(|_| {
             D::Error::custom(format!("`{text}` is not a duration: write \"2s\" or \"500ms\""))
         })
+    }
+
+    pub(super) fn deserialize_rescan<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Duration, D::Error> {
+        let time = deserialize(from)?;
+        if RESCAN.contains(&time) {
+            return Ok(time);
+        }
+        let time = humantime::format_duration(time);
+        Err(D::Error::custom(format!("rescan must be 100ms to 1day, not {time}")))
+    }
+}
+
+/// Directories as they are meant: npyd is no shell.
+mod place {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        let path = PathBuf::deserialize(from)?;
+        let text = path.to_string_lossy();
+        if text.is_empty() {
+            return Err(D::Error::custom(
+                "an empty text names no directory: write its path, or leave the key out",
+            ));
+        }
+        if text.starts_with(['~', '$']) {
+            return Err(D::Error::custom(format!(
+                "`{text}` is not replaced as a shell would: write the whole path, or `./{text}` \
+                 for a directory of that name"
+            )));
+        }
+        Ok(path)
+    }
+
+    pub(super) fn deserialize_some<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<PathBuf>, D::Error> {
+        deserialize(from).map(Some)
     }
 }
 
@@ -281,6 +330,11 @@ impl Inbox {
     #[must_use]
     pub fn shared(&self) -> Option<&Path> {
         self.is_shared.then_some(self.path.as_path())
+    }
+
+    /// Whether files of that directory are drops.
+    fn covers(&self, dir: &Path) -> bool {
+        dir == self.path || self.recursive && dir.starts_with(&self.path)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -349,8 +403,15 @@ impl Config {
     /// the file, free of links; `name` is the file's name for messages.
     pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self, ConfigError> {
         let pointed = |at, what: &str| ConfigError(point_at(name, text, at, what));
-        let mut config: Config = toml::from_str(text)
-            .map_err(|error| pointed(error.span().unwrap_or_default(), error.message()))?;
+        let mut config: Config = toml::from_str(text).map_err(|error| {
+            let at = error.span().unwrap_or_default();
+            let mut what = in_plain_words(error.message());
+            let table = text.get(at.clone()).unwrap_or_default();
+            if table.starts_with('[') && error.message().ends_with("map, expected a sequence") {
+                what = format!("{what}: write [{table}]");
+            }
+            pointed(at, &what)
+        })?;
         for template in config.inboxes.iter().flat_map(|inbox| &inbox.templates) {
             template.check().map_err(|(at, what)| pointed(at, &what))?;
         }
@@ -376,6 +437,12 @@ impl Config {
         for (at, inbox) in self.inboxes.iter().enumerate() {
             let name = inbox.path.display();
             inbox.check().map_err(|what| format!("in the drop `{name}`: {what}"))?;
+            if inbox.covers(&self.state_dir) {
+                return Err(format!(
+                    "state_dir is `{}`, where files are dropped: choose another",
+                    self.state_dir.display()
+                ));
+            }
             for other in &self.inboxes[..at] {
                 if other.path == inbox.path {
                     return Err(format!("`{name}` is configured as a drop twice"));

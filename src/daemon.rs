@@ -45,7 +45,7 @@ struct Daemon {
     common: Common,
     pool: Pool,
     attendants: Vec<Attendant>,
-    ledger_version: i64,
+    ledger_version: Option<i64>,
 }
 
 /// Runs until a signal ends it. `read` reads the configuration anew.
@@ -63,7 +63,7 @@ pub fn run(
     let mut daemon = Daemon {
         config_path: config_path.to_path_buf(),
         config,
-        ledger_version: common.ledger.outside_changes().unwrap_or(0),
+        ledger_version: common.ledger.outside_changes().ok().flatten(),
         common,
         pool,
         attendants: Vec::new(),
@@ -148,7 +148,7 @@ impl Daemon {
     fn look_around(&mut self) {
         self.revive();
         match self.common.ledger.outside_changes() {
-            Ok(version) if version != self.ledger_version => {
+            Ok(version @ Some(_)) if version != self.ledger_version => {
                 self.ledger_version = version;
                 self.attendants.iter().for_each(|attendant| attendant.order(Order::Scan));
             }

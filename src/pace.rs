@@ -32,8 +32,10 @@ impl TryFrom<String> for Rate {
 
     fn try_from(text: String) -> Result<Self, String> {
         let size = text.strip_suffix("/s").unwrap_or(&text).trim();
+        // Who writes a number alone hardly means bytes.
+        let has_unit = size.ends_with(|c: char| c.is_ascii_alphabetic());
         match size.parse::<ByteSize>() {
-            Ok(ByteSize(rate)) if rate > 0 => Ok(Rate(rate)),
+            Ok(ByteSize(rate)) if rate > 0 && has_unit => Ok(Rate(rate)),
             _ => Err(format!("`{text}` is not a rate: write \"200 MB/s\" or \"50 MiB/s\"")),
         }
     }

@@ -136,7 +136,7 @@ pub struct Terms {
     pub keeps_source: bool,
     /// Whether there is a place to note down what a crash would leave half done.
     pub has_intents: bool,
-    /// Routes that were tried and turned out to be none, and why.
+    /// Routes that turned out to be none, and why.
     pub ruled_out: Vec<(Route, String)>,
 }
 
@@ -233,6 +233,7 @@ fn in_place(dump: &Dump, header: &Header, terms: &Terms) -> Result<Vec<Write>, W
     if !terms.same_file_system {
         return Err("the output is on another file system".to_owned().into());
     }
+    terms.allow(Route::InPlace)?;
     Ok(match &dump.front {
         Front::Bare => Vec::new(),
         Front::Reserved(room) => fill_reserved(dump, header, *room, terms.readers)?,

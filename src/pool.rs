@@ -96,8 +96,11 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         let mut queues = self.shared.lock();
-        queues.lanes[self.lane].waiting.clear();
+        let waiting = std::mem::take(&mut queues.lanes[self.lane].waiting);
         queues.lanes[self.lane].abandoned = true;
+        self.shared.changed.notify_all(); // the others' share may be larger now
+        drop(queues); // for to close a file on a mount that hangs takes for ever
+        drop(waiting);
     }
 }
 
@@ -117,7 +120,8 @@ impl Queues {
     /// The next task in turn, of a lane that does not occupy its share of the workers.
     fn take(&mut self, workers: usize) -> Option<(usize, Task)> {
         let lanes = self.lanes.len();
-        let share = if lanes > 1 { workers.saturating_sub(1).max(1) } else { workers };
+        let others = self.lanes.iter().filter(|lane| !lane.is_free()).count() > 1;
+        let share = if others { workers.saturating_sub(1).max(1) } else { workers };
         for step in 0..lanes {
             let at = (self.next + step) % lanes;
             let lane = &mut self.lanes[at];
@@ -151,6 +155,8 @@ fn work(shared: &Shared, workers: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crossbeam_channel::{bounded, unbounded};
 
@@ -170,6 +176,56 @@ mod tests {
         open_gate.send(()).unwrap();
         let seen: Vec<_> = order.iter().take(6).collect();
         assert!(seen[..2].contains(&"other"), "{seen:?}");
+    }
+
+    /// To drop a task closes its files, and a mount that hangs may never answer.
+    #[test]
+    fn a_queue_that_can_not_be_emptied_stops_no_other() {
+        struct Stuck(crossbeam_channel::Receiver<()>);
+        impl Drop for Stuck {
+            fn drop(&mut self) {
+                let _ = self.0.recv();
+            }
+        }
+        let pool = Pool::new(1);
+        let (hung, other) = (pool.queue(), pool.queue());
+        let (open_gate, gate) = bounded::<()>(0);
+        let (begin, begun) = bounded(0);
+        hung.submit(move || {
+            begin.send(()).unwrap();
+            gate.recv().unwrap();
+        });
+        begun.recv().unwrap();
+        let (let_go, stuck) = bounded::<()>(0);
+        let stuck = Stuck(stuck);
+        hung.submit(move || drop(stuck));
+        let thread = thread::spawn(move || drop(hung));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let is_emptied = |queues: MutexGuard<'_, Queues>| queues.lanes[0].waiting.is_empty();
+        while !pool.shared.queues.try_lock().is_ok_and(is_emptied) {
+            assert!(Instant::now() < deadline, "the pool is locked");
+            thread::yield_now();
+        }
+        let (done, seen) = bounded(1);
+        other.submit(move || done.send(()).unwrap());
+        open_gate.send(()).unwrap();
+        seen.recv().unwrap();
+        drop(let_go);
+        thread.join().unwrap();
+    }
+
+    /// As after settings were read anew.
+    #[test]
+    fn the_only_queue_left_has_all_workers() {
+        let pool = Pool::new(2);
+        let before = pool.queue();
+        let only = pool.queue();
+        drop(before);
+        let (here, other) = bounded::<()>(0);
+        let (done, seen) = bounded(1);
+        only.submit(move || here.send(()).unwrap());
+        only.submit(move || done.send(other.recv()).unwrap());
+        assert!(seen.recv_timeout(Duration::from_mins(1)).unwrap().is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What people see of long work: a bar on a terminal, log lines at a sensible interval otherwise.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::disk::in_words;
 use crate::pace::Pace;
 
 /// The time between two log lines about one file.
@@ -62,15 +63,32 @@ impl Show {
 
     /// Prints a line to standard output, above the bars.
     pub fn print(&self, line: &str) {
-        let print = || {
-            // A reader that has gone away does not end the work.
-            let _ = writeln!(std::io::stdout(), "{line}");
-        };
         match self {
-            Show::Log => print(),
-            Show::Bars(bars) => bars.suspend(print),
+            Show::Log => print(line),
+            Show::Bars(bars) => bars.suspend(|| print(line)),
         }
     }
+}
+
+/// Whether standard output lacks something that was printed.
+static IS_CUT: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line to standard output. A reader that has gone away ends no work, and is no reason to
+/// complain; a full disk is.
+pub fn print(line: &str) {
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !IS_CUT.swap(true, Ordering::Relaxed)
+    {
+        let words = in_words(&error);
+        let _ = writeln!(io::stderr(), "npyd: failed to write standard output: {words}");
+    }
+}
+
+/// Whether something could not be printed, and was missed by whoever reads it.
+#[must_use]
+pub fn is_cut() -> bool {
+    IS_CUT.load(Ordering::Relaxed)
 }
 
 fn bar_of(path: &Path) -> ProgressBar {

@@ -263,20 +263,33 @@ fn whole(dump: &Dump, look: &Look, rules: &Rules, exact: bool, still: bool) -> V
 pub struct Stillness<S> {
     stamp: S,
     since: Instant,
+    seen: Instant,
+    changes: u32,
 }
 
 impl<S: PartialEq> Stillness<S> {
-    /// Seen for the first time.
-    pub fn new(stamp: S, now: Instant) -> Self {
-        Stillness { stamp, since: now }
+    /// Seen for the first time. `age` is how long ago the file system says the last change was,
+    /// where its clock is ours and can be trusted.
+    pub fn new(stamp: S, now: Instant, age: Option<Duration>) -> Self {
+        let since = now.checked_sub(age.unwrap_or_default()).unwrap_or(now);
+        Stillness { stamp, since, seen: now, changes: 0 }
     }
 
-    /// Seen again: how long it has been unchanged. `age` is how long ago the file system says the
-    /// last change was, where its clock is ours and can be trusted.
+    /// Seen again: how long it has been unchanged. What changed did so after the last look, however
+    /// old its times say that it is: the wall clock may have been set forward meanwhile, and goes
+    /// on while the machine sleeps, with all who write.
     pub fn observe(&mut self, stamp: S, now: Instant, age: Option<Duration>) -> Duration {
         if stamp != self.stamp {
-            *self = Stillness::new(stamp, now);
+            let (earliest, changes) = (self.seen, self.changes.saturating_add(1));
+            *self = Stillness { changes, ..Stillness::new(stamp, now, age) };
+            self.since = self.since.max(earliest);
         }
-        now.saturating_duration_since(self.since).max(age.unwrap_or_default())
+        self.seen = now;
+        now.saturating_duration_since(self.since)
+    }
+
+    /// How often it was seen to have changed.
+    pub fn changes(&self) -> u32 {
+        self.changes
     }
 }

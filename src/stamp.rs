@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::Stat;
 use crate::recognize::FileName;
 
-/// What a dump's two files looked like; another stamp means that one of them changed.
+/// What a dump's files looked like; another stamp means that one of them changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// The data file.
@@ -16,16 +16,21 @@ pub struct Stamp {
     pub parts: Vec<Stat>,
     /// The file that describes it.
     pub sidecar: Option<(FileName, Stat)>,
+    /// The inodes of files that leave open what it is.
+    pub rivals: Vec<u64>,
 }
 
 impl Stamp {
     /// The stamp as text that outlives a restart of the machine.
     #[must_use]
     pub fn identity(&self) -> Identity {
+        let own = identity_of(&self.data);
+        let parts = self.parts.iter().map(identity_of);
+        let more = parts.chain(self.rivals.iter().map(u64::to_string));
         Identity {
-            data: self.parts.iter().fold(identity_of(&self.data), |identity, part| {
-                let hash = xxh3_64(format!("{identity}+{}", identity_of(part)).as_bytes());
-                format!("{}:{hash:016x}", identity_of(&self.data))
+            data: more.fold(own.clone(), |identity, more| {
+                let hash = xxh3_64(format!("{identity}+{more}").as_bytes());
+                format!("{own}:{hash:016x}")
             }),
             sidecar: self
                 .sidecar

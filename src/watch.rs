@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::disk::in_words;
 use crossbeam_channel::{Sender, TrySendError};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
 use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
@@ -29,6 +30,8 @@ pub struct Watching {
 struct Lost {
     /// Events; a scan makes up for them.
     some: AtomicBool,
+    /// Perhaps those of directories that appeared: these are not watched.
+    dirs: AtomicBool,
     /// Whole directories, for no watches are left; only polling sees them.
     for_good: AtomicBool,
 }
@@ -45,9 +48,11 @@ impl fmt::Display for WatchError {
                 "no inotify watches are left (the disk is not full): \
                  raise fs.inotify.max_user_watches",
             ),
-            notify::ErrorKind::Io(error) if too_many(error) => {
-                f.write_str("no inotify instances are left: raise fs.inotify.max_user_instances")
-            }
+            notify::ErrorKind::Io(error) if too_many(error) => f.write_str(
+                "no inotify instances or descriptors are left: \
+                 raise fs.inotify.max_user_instances or LimitNOFILE",
+            ),
+            notify::ErrorKind::Io(error) => f.write_str(&in_words(error)),
             _ => write!(f, "{}", self.0),
         }
     }
@@ -74,6 +79,13 @@ impl Watching {
         self.lost.some.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether directories below may have appeared since the last call that are not watched: then
+    /// only a new watch sees what lands there.
+    #[must_use]
+    pub fn missed_dirs(&self) -> bool {
+        self.lost.dirs.swap(false, Ordering::AcqRel)
+    }
+
     /// Whether directories below can't be watched any more.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
@@ -92,6 +104,7 @@ impl Sieve {
     fn pass(&self, event: notify::Result<Event>) {
         let event = match event {
             Ok(event) if event.need_rescan() => {
+                self.lost.dirs.store(true, Ordering::Release);
                 return self.lost.some.store(true, Ordering::Release);
             }
             Ok(event) => event,

@@ -5,9 +5,9 @@ use std::path::Path;
 use indicatif::BinaryBytes;
 
 use super::{CannotRun, ConfigArgs, End, print};
-use crate::config::{Inbox, Watch};
+use crate::config::{Disposition, Inbox, Watch};
 use crate::disk::{self, Dir};
-use crate::finalize::terms_between;
+use crate::finalize::terms_of_dirs;
 use crate::ledger::Ledger;
 use crate::plan::{Plan, Route, Terms};
 use crate::pressure::{Pressure, UNMEASURED};
@@ -36,9 +36,16 @@ pub(super) fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
         end = End::Badly;
         print(&format!("max_pressure   {UNMEASURED}"));
     }
-    for inbox in &config.inboxes {
+    for (at, inbox) in config.inboxes.iter().enumerate() {
         if check_inbox(inbox) == End::Badly {
             end = End::Badly;
+        }
+        if let Some(other) = config.inboxes[..at].iter().find(|other| share_files(inbox, other)) {
+            end = End::Badly;
+            let other = other.path.display();
+            print(&format!(
+                "  data         it has files of the drop `{other}`, by another name: each must have one owner"
+            ));
         }
     }
     print_limits();
@@ -63,7 +70,12 @@ fn check_inbox(inbox: &Inbox) -> End {
                 path.display()
             ));
         }
-        match check_dir(path, inbox) {
+        let checked = if role == "data" && is_only_read(inbox) {
+            check_readable(path)
+        } else {
+            check_dir(path, inbox)
+        };
+        match checked {
             Ok(told) => print(&format!("  {role:<12} {}: {told}", path.display())),
             Err(error) => {
                 end = End::Badly;
@@ -83,11 +95,34 @@ fn check_inbox(inbox: &Inbox) -> End {
     end
 }
 
+/// Whether two drops have files in common, whatever links lead to them.
+fn share_files(one: &Inbox, other: &Inbox) -> bool {
+    let real = |inbox: &Inbox| inbox.path.canonicalize().ok();
+    real(one).zip(real(other)).is_some_and(|(here, there)| {
+        here == there
+            || one.recursive && there.starts_with(&here)
+            || other.recursive && here.starts_with(&there)
+    })
+}
+
 /// Whether a link leads into the drop directory, where npyd could not tell that it must take care.
 fn is_inside_by_another_name(path: &Path, drop: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().ok();
     let is_inside = real(path).zip(real(drop)).is_some_and(|(path, drop)| path.starts_with(drop));
     is_inside && !path.starts_with(drop)
+}
+
+/// Whether this user may only read the drop directory, and need not do more there.
+fn is_only_read(inbox: &Inbox) -> bool {
+    let stays = inbox.source == Disposition::Keep && inbox.output.is_some();
+    let may_write = Dir::open(&inbox.path).is_ok_and(|dir| dir.may_be_written());
+    stays && inbox.rejects.is_none() && !may_write
+}
+
+fn check_readable(path: &Path) -> disk::Result<String> {
+    let dir = Dir::open(path)?;
+    dir.entries()?;
+    Ok(format!("{}, only to be read: what lands there is copied", disk::fs_info(&dir)?.kind))
 }
 
 /// What the file system is, and what it allows to this user.
@@ -111,12 +146,17 @@ fn check_dir(path: &Path, inbox: &Inbox) -> disk::Result<String> {
 fn routes(inbox: &Inbox) -> disk::Result<Vec<String>> {
     let data = Dir::open(&inbox.path)?;
     let output = Dir::open_own(inbox.output.as_ref().unwrap_or(&inbox.path), inbox.shared())?;
-    let mut terms = terms_between(inbox, &data, &output, 1)?;
+    let mut terms = terms_of_dirs(inbox, &data, &output)?;
     let can = disk::abilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {
             terms.ruled_out.push((route, "the file system can't do it".to_owned()));
         }
+    }
+    if !data.may_be_written() {
+        let why = "the user that npyd runs as may not rename files there";
+        let taking = [Route::InPlace, Route::InsertRange];
+        terms.ruled_out.extend(taking.map(|route| (route, why.to_owned())));
     }
     let mut lines = Vec::new();
     for (what, manifest) in SPECIMENS {

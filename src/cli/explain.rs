@@ -1,6 +1,7 @@
 //! `npyd explain`: what a file is taken for, what it waits for and why, which route it would take,
 //! and the header it would get. Changes nothing.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,8 @@ use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk::{self, Dir};
 use crate::finalize::terms_between;
-use crate::look::{Outlook, look};
+use crate::ledger::Ledger;
+use crate::look::{Outlook, look_alone};
 use crate::npy::Header;
 use crate::plan::Plan;
 use crate::recognize::Dump;
@@ -29,11 +31,27 @@ pub(super) struct Explain {
     json: bool,
 }
 
+/// A file, in the drop directory that it lies in.
+struct Asked {
+    inbox: Inbox,
+    rel: PathBuf,
+    /// Where the ledger is, if there is a configuration.
+    state_dir: Option<PathBuf>,
+    /// Why no daemon will take it, where that can be told from its place.
+    outside: Option<String>,
+}
+
 impl Explain {
     pub(super) fn run(&self) -> Result<End, CannotRun> {
         let path = std::path::absolute(&self.file)?;
-        let (inbox, rel) = self.inbox_of(&path)?;
-        let told = explain(&inbox, &rel)?;
+        let Asked { inbox, rel, state_dir, outside } = self.asked(&path)?;
+        let mut told = explain(&inbox, &rel)?;
+        if let Some(outside) = outside {
+            merge(&mut told, json!({"outside": outside}));
+        }
+        if let Some(ledger) = state_dir.and_then(|dir| last_word(&dir, &told)) {
+            merge(&mut told, ledger);
+        }
         if self.json {
             print(&told.to_string());
         } else {
@@ -42,28 +60,69 @@ impl Explain {
         Ok(End::Well)
     }
 
-    /// The drop directory the file lies in. Without a configuration where it is looked for by
-    /// default, the file's own directory serves, with default settings.
-    fn inbox_of(&self, path: &Path) -> Result<(Inbox, PathBuf), CannotRun> {
+    /// The drop directory the file lies in. Where it lies in none, its own directory serves, with
+    /// default settings.
+    fn asked(&self, path: &Path) -> Result<Asked, CannotRun> {
+        let name = path.file_name().ok_or("a file is wanted, not a directory")?;
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let by_default = self.config.config == Path::new(crate::config::DEFAULT_PATH);
-        if !by_default || self.config.config.exists() {
-            let config = read_config(&self.config.config).map_err(CannotRun)?;
+        let config = &self.config.config;
+        let by_default = config == Path::new(crate::config::DEFAULT_PATH);
+        let mut state_dir = None;
+        let mut outside = Cow::Borrowed("there is no configuration");
+        if !by_default || config.exists() {
+            let config = read_config(config).map_err(CannotRun)?;
+            state_dir = Some(config.state_dir);
+            outside = Cow::Borrowed("it lies in no drop directory");
             for inbox in config.inboxes {
-                match path.strip_prefix(&inbox.path).map(Path::to_path_buf) {
-                    Ok(rel) if inbox.recursive || parent == inbox.path => return Ok((inbox, rel)),
-                    _ => {}
+                let is_own = |dir: &Path| dir != inbox.path && below(dir, parent).is_some();
+                match below(&inbox.path, parent) {
+                    Some(_) if inbox.own_dirs().any(is_own) => {
+                        outside = Cow::Borrowed("it lies where npyd itself puts files");
+                    }
+                    Some(rel) if inbox.recursive || rel.as_os_str().is_empty() => {
+                        return Ok(Asked { inbox, rel: rel.join(name), state_dir, outside: None });
+                    }
+                    Some(_) => {
+                        outside = Cow::Owned(format!(
+                            "it lies below the drop directory `{}`, which is not recursive",
+                            inbox.path.display()
+                        ));
+                    }
+                    None => {}
                 }
             }
         }
-        let name = path.file_name().ok_or("a file is wanted, not a directory")?;
-        Ok((Inbox::at(parent), PathBuf::from(name)))
+        let outside = Some(format!("{outside}: only `npyd finalize` would take it"));
+        Ok(Asked { inbox: Inbox::at(parent), rel: PathBuf::from(name), state_dir, outside })
+    }
+}
+
+/// The way from one directory down to another, by whatever names they are known.
+fn below(dir: &Path, inner: &Path) -> Option<PathBuf> {
+    let real = dir.canonicalize().and_then(|dir| Ok((dir, inner.canonicalize()?)));
+    let (dir, inner) = real.unwrap_or_else(|_| (dir.to_path_buf(), inner.to_path_buf()));
+    inner.strip_prefix(dir).ok().map(Path::to_path_buf)
+}
+
+/// What became of it so far.
+fn last_word(state_dir: &Path, told: &Value) -> Option<Value> {
+    let source = Path::new(told["source"].as_str()?);
+    let latest = Ledger::open_to_read(state_dir)
+        .and_then(|ledger| ledger.map_or(Ok(None), |ledger| ledger.latest(source)));
+    match latest {
+        Ok(entry) => {
+            let receipt: Value = serde_json::from_str(&entry?.to_json()).ok()?;
+            let why = plain(&receipt["reason"]).map(|why| format!(": {why}")).unwrap_or_default();
+            let (event, at) = (plain(&receipt["event"])?, plain(&receipt["at"])?);
+            Some(json!({"last": receipt, "ledger": format!("{event} at {at}{why}")}))
+        }
+        Err(error) => Some(json!({"ledger": error.to_string()})),
     }
 }
 
 fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
     let mut told = json!({"drop": text(&inbox.path), "source": text(&inbox.path.join(rel))});
-    let more = match look(inbox, rel, None)? {
+    let more = match look_alone(inbox, rel)? {
         Outlook::Gone => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
         }
@@ -152,7 +211,7 @@ fn explain_plan(
         Some(dir) => Dir::open_own(dir, inbox.shared())?,
         None => source.again()?,
     };
-    let terms = terms_between(inbox, &source, &at, candidate.files().len())?;
+    let terms = terms_between(inbox, &source, &at, candidate)?;
     let plan = Plan::new(dump, header, candidate.stat.size, &terms);
     let head = plan.head(dump);
     let passed_over = plan.passed_over.iter();
@@ -182,11 +241,13 @@ fn merge(into: &mut Value, more: Value) {
 
 fn print_text(path: &Path, told: &Value) {
     print(&path.display().to_string());
-    let rows: [(&str, &[&str]); 12] = [
+    let rows: [(&str, &[&str]); 14] = [
         ("taken for", &["taken_for"]),
         ("described by", &["sidecar"]),
         ("verdict", &["verdict", "evidence"]),
         ("because", &["why"]),
+        ("but", &["outside"]),
+        ("the ledger", &["ledger"]),
         ("size", &["size"]),
         ("allocated", &["allocated"]),
         ("dtype", &["dtype"]),

@@ -10,15 +10,15 @@ use std::time::{Instant, SystemTime};
 use clap::Args;
 
 use super::sweep::bars;
-use super::{CannotRun, End, print};
+use super::{CannotRun, End};
 use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
-use crate::disk;
+use crate::disk::{self, DiskError};
 use crate::finalize::{Halt, Settled, finalize};
-use crate::look::{Outlook, UNDESCRIBED, look, look_as};
+use crate::look::{Outlook, UNDESCRIBED, look, look_alone, look_as};
 use crate::npy::{Dtype, Order};
 use crate::progress::Show;
-use crate::receipt::Receipt;
+use crate::receipt::{Event, Receipt};
 use crate::recognize::{Declared, FileName, Kind, Metadata, Reserved};
 use crate::settle::Stillness;
 
@@ -70,6 +70,51 @@ impl FromStr for Dims {
     }
 }
 
+/// Why there is no array, and what kind of ending that is.
+struct Refused {
+    event: Event,
+    reason: String,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Refused { event: Event::Rejected, reason }
+    }
+}
+
+impl From<DiskError> for Refused {
+    fn from(error: DiskError) -> Self {
+        Refused { event: Event::Failed, reason: error.to_string() }
+    }
+}
+
+impl From<Halt> for Refused {
+    fn from(halt: Halt) -> Self {
+        let failed = |reason: &str| Refused { event: Event::Failed, reason: reason.to_owned() };
+        match halt {
+            Halt::Rejected(reason) | Halt::Lost(reason) => reason.into(),
+            Halt::Again(reason) | Halt::Busy(reason) => failed(&reason),
+            Halt::Gone => failed("it is gone"),
+            Halt::Stopped => failed("stopped"),
+            Halt::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl Refused {
+    fn to_text(&self, file: &Path, as_json: bool) -> String {
+        let Refused { event, reason } = self;
+        if !as_json {
+            return format!("{}: {reason}", file.display());
+        }
+        // JSON has no names that are not UTF-8.
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
+        let path = PathBuf::from(path.to_string_lossy().into_owned());
+        let drop = path.parent().unwrap_or(&path).to_path_buf();
+        Receipt::without_output(*event, drop, path, reason.clone()).to_json()
+    }
+}
+
 impl Finalize {
     pub(super) fn run(&self) -> Result<End, CannotRun> {
         if self.output.is_some() && self.files.len() > 1 {
@@ -80,15 +125,15 @@ impl Finalize {
         for file in &self.files {
             let told = match self.inbox(file) {
                 Ok((inbox, rel, name)) => self.all(&inbox, &rel, name.as_ref(), &show),
-                Err(reason) => vec![Err(reason)],
+                Err(reason) => vec![Err(reason.into())],
             };
             for told in told {
                 match told {
                     Ok(receipt) if self.json => show.print(&receipt.to_json()),
                     Ok(receipt) => show.print(&receipt.to_string()),
-                    Err(reason) => {
+                    Err(refused) => {
                         end = End::Badly;
-                        print(&format!("{}: {reason}", file.display()));
+                        show.print(&refused.to_text(file, self.json));
                     }
                 }
             }
@@ -102,6 +147,9 @@ impl Finalize {
         let mut inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
         let mut name = None;
         if let Some(output) = &self.output {
+            if output.is_dir() {
+                return Err(format!("-o {} is a directory: name a file in it", output.display()));
+            }
             let output = std::path::absolute(output).map_err(|error| error.to_string())?;
             let dir = output.parent().unwrap_or(Path::new("/"));
             inbox.output = (dir != inbox.path).then(|| dir.to_path_buf());
@@ -125,7 +173,7 @@ impl Finalize {
         rel: &Path,
         name: Option<&FileName>,
         show: &Show,
-    ) -> Vec<Result<Receipt, String>> {
+    ) -> Vec<Result<Receipt, Refused>> {
         match look(inbox, rel, None) {
             Ok(Outlook::Leads { sidecar, data }) if self.dtype.is_none() && name.is_none() => {
                 data.iter().map(|rel| self.one(inbox, rel, Some(&sidecar), None, show)).collect()
@@ -141,18 +189,10 @@ impl Finalize {
         claimed_by: Option<&Path>,
         name: Option<&FileName>,
         show: &Show,
-    ) -> Result<Receipt, String> {
+    ) -> Result<Receipt, Refused> {
         let settled = self.settle(inbox, rel, claimed_by, name)?;
         let mut progress = show.begin(&settled.path(), &Arc::new(AtomicBool::new(false)), None);
-        finalize(&settled, &mut progress).map_err(|halt| match halt {
-            Halt::Rejected(reason)
-            | Halt::Lost(reason)
-            | Halt::Again(reason)
-            | Halt::Busy(reason) => reason,
-            Halt::Gone => "it is gone".to_owned(),
-            Halt::Stopped => "stopped".to_owned(),
-            Halt::Failed(error) => error.to_string(),
-        })
+        Ok(finalize(&settled, &mut progress)?)
     }
 
     /// Looks until time has proved what time can prove.
@@ -162,16 +202,16 @@ impl Finalize {
         rel: &Path,
         claimed_by: Option<&Path>,
         output: Option<&FileName>,
-    ) -> Result<Settled, String> {
+    ) -> Result<Settled, Refused> {
         let mut stillness = None;
         loop {
             let candidate = self.candidate(inbox, rel, claimed_by)?;
             let now = Instant::now();
-            let stamp = candidate.stamp();
+            let (stamp, age) = (candidate.stamp(), candidate.age(SystemTime::now()));
             let unchanged = stillness
-                .get_or_insert_with(|| Stillness::new(stamp.clone(), now))
-                .observe(stamp, now, candidate.age(SystemTime::now()));
-            match candidate.decide(inbox, unchanged).map_err(|error| error.to_string())? {
+                .get_or_insert_with(|| Stillness::new(stamp.clone(), now, age))
+                .observe(stamp, now, age);
+            match candidate.decide(inbox, unchanged)? {
                 Decision::Finalize { header, evidence, remark } => {
                     let mut dump = candidate.dump.clone()?;
                     dump.output = output.cloned().unwrap_or(dump.output);
@@ -188,11 +228,14 @@ impl Finalize {
                         intents: None,
                     });
                 }
-                Decision::Wait(wait) => match wait.proof_in {
-                    Some(proof_in) => thread::sleep(proof_in),
-                    None => return Err(format!("not complete: {}", wait.why)),
-                },
-                Decision::Reject(reason) => return Err(reason),
+                Decision::Wait(wait) => {
+                    let Some(proof_in) = wait.proof_in else {
+                        let reason = format!("not complete: {}", wait.why);
+                        return Err(Refused { event: Event::Waiting, reason });
+                    };
+                    thread::sleep(proof_in);
+                }
+                Decision::Reject(reason) => return Err(reason.into()),
             }
         }
     }
@@ -202,7 +245,7 @@ impl Finalize {
         inbox: &Inbox,
         rel: &Path,
         claimed_by: Option<&Path>,
-    ) -> Result<Candidate, String> {
+    ) -> Result<Candidate, Refused> {
         let outlook = match (&self.dtype, &self.shape) {
             (Some(dtype), Some(Dims(shape))) => {
                 let declared = Declared {
@@ -218,19 +261,20 @@ impl Finalize {
                 };
                 look_as(inbox, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
             }
-            _ => look(inbox, rel, claimed_by),
+            _ if claimed_by.is_some() => look(inbox, rel, claimed_by),
+            _ => look_alone(inbox, rel),
         };
-        match outlook.map_err(|error| error.to_string())? {
-            Outlook::Candidate(candidate) => Ok(*candidate),
-            Outlook::Gone => Err("there is no such file".to_owned()),
+        Err(Refused::from(match outlook? {
+            Outlook::Candidate(candidate) => return Ok(*candidate),
+            Outlook::Gone => "there is no such file".to_owned(),
             Outlook::NotOurs(why) if why.starts_with(UNDESCRIBED) => {
-                Err(format!("{why}; say what it holds with --dtype and --shape"))
+                format!("{why}; say what it holds with --dtype and --shape")
             }
-            Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => Err(why),
-            Outlook::Leftover(_) => Err("its data are an array already".to_owned()),
+            Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => why,
+            Outlook::Leftover(_) => "its data are an array already".to_owned(),
             Outlook::Leads { .. } => {
-                Err("it describes several arrays: leave -o out, or name a data file".to_owned())
+                "it describes several arrays: leave -o out, or name a data file".to_owned()
             }
-        }
+        }))
     }
 }

@@ -1,10 +1,12 @@
 //! `npyd history` and `npyd retry`: the ledger, and rejected drops once more.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{CannotRun, ConfigArgs, End, print};
+use crate::config::{Config, Inbox};
 use crate::finalize::bring_back;
 use crate::ledger::{Entry, Ledger};
 use crate::receipt::Event;
@@ -65,7 +67,8 @@ impl Retry {
             chosen.extend(&rejected);
         }
         for name in &self.names {
-            let found: Vec<_> = rejected.iter().filter(|entry| is_named(entry, name)).collect();
+            let found: Vec<_> =
+                rejected.iter().filter(|entry| is_named(entry, name, &config)).collect();
             if found.is_empty() {
                 end = End::Badly;
                 print(&format!(
@@ -82,21 +85,38 @@ impl Retry {
                 print(&format!("{}: not tried again: {}", entry.source.display(), entry.reason()));
                 continue;
             }
-            if let Some(inbox) = config.inboxes.iter().find(|inbox| inbox.path == entry.inbox) {
-                let sidecar = Fingerprint::parse(&entry.fingerprint)
-                    .and_then(|known| known.identity.sidecar)
-                    .map(|(name, _)| name);
-                bring_back(inbox, &entry.source, sidecar.as_deref())?;
+            match again(entry, &config.inboxes, &ledger) {
+                Ok(()) => print(&format!("{}: will be tried once more", entry.source.display())),
+                // One whose directory is gone, say, is no reason to keep the others from it.
+                Err(error) => {
+                    end = End::Badly;
+                    print(&format!("{}: not tried again: {error}", entry.source.display()));
+                }
             }
-            ledger.retry(entry)?;
-            print(&format!("{}: will be tried once more", entry.source.display()));
         }
         Ok(end)
     }
 }
 
-fn is_named(entry: &Entry, name: &Path) -> bool {
-    entry.source == std::path::absolute(name).unwrap_or_default()
+/// Has a rejected drop tried once more, from where it was set aside.
+fn again(entry: &Entry, inboxes: &[Inbox], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
+    if let Some(inbox) = inboxes.iter().find(|inbox| inbox.path == entry.inbox) {
+        let sidecar = Fingerprint::parse(&entry.fingerprint)
+            .and_then(|known| known.identity.sidecar)
+            .map(|(name, _)| name);
+        bring_back(inbox, &entry.source, sidecar.as_deref())?;
+    }
+    Ok(ledger.retry(entry)?)
+}
+
+/// Whether a person means that drop: by its name, its path, or the path it was set aside to.
+fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
+    let path = std::path::absolute(name).unwrap_or_default();
+    let rel = entry.source.strip_prefix(&entry.inbox).unwrap_or(&entry.source);
+    let inbox = config.inboxes.iter().find(|inbox| inbox.path == entry.inbox);
+    let rejects = inbox.and_then(|inbox| inbox.rejects.as_ref());
+    entry.source == path
         || entry.source.file_name() == Some(name.as_os_str())
-        || entry.source.strip_prefix(&entry.inbox).is_ok_and(|rel| rel == name)
+        || rel == name
+        || rejects.is_some_and(|rejects| rejects.join(rel) == path)
 }

@@ -11,7 +11,7 @@ use super::{CannotRun, End, print};
 use crate::candidate::Candidate;
 use crate::config::Inbox;
 use crate::disk;
-use crate::look::{Outlook, look};
+use crate::look::{Outlook, look_alone};
 use crate::npy::Order;
 use crate::recognize::{Dump, Front, Metadata};
 
@@ -30,7 +30,7 @@ impl Manifest {
         let path = std::path::absolute(&self.file)?;
         let inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
         let rel = PathBuf::from(path.file_name().ok_or("a file is wanted, not a directory")?);
-        let candidate = match look(&inbox, &rel, None)? {
+        let candidate = match look_alone(&inbox, &rel)? {
             Outlook::Candidate(candidate) => candidate,
             Outlook::Gone => return Err("there is no such file".into()),
             Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => return Err(why.into()),
@@ -96,17 +96,33 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
     toml::to_string(&keys).map_err(|error| error.to_string())
 }
 
-/// TOML has no word for nothing.
+/// TOML has no word for nothing. In a list, an empty text keeps the others in their places.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Array(items) => {
-            items.retain(|item| !item.is_null());
-            items.iter_mut().for_each(drop_nulls);
+            for item in items {
+                if item.is_null() {
+                    *item = Value::from("");
+                }
+                drop_nulls(item);
+            }
         }
         Value::Object(table) => {
             table.retain(|_, value| !value.is_null());
             table.values_mut().for_each(drop_nulls);
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_list_lacks_keeps_its_place() {
+        let mut told = json!({"bit_volts": [0.195, null, 1.0], "units": null});
+        drop_nulls(&mut told);
+        assert_eq!(told, json!({"bit_volts": [0.195, "", 1.0]}));
     }
 }

@@ -23,6 +23,7 @@ use crate::config::{self, Config};
 use crate::daemon;
 use crate::disk;
 use crate::ledger::Ledger;
+use crate::progress::{self, print};
 
 /// Turns raw dumps into valid NumPy .npy files, safely and at once
 #[derive(Parser)]
@@ -30,7 +31,8 @@ use crate::ledger::Ledger;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How the log is written: text, json, journal, or auto, which is journal under systemd
+    /// How the log is written: text, json, journal, or auto, which is journal under systemd. It
+    /// says more with `NPYD_LOG=debug` in the environment
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     #[arg(hide_possible_values = true)]
     log: log::Format,
@@ -110,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Retry(command) => command.run(),
     };
     match ended {
+        Ok(_) if progress::is_cut() => ExitCode::from(2),
         Ok(End::Well) => ExitCode::SUCCESS,
         Ok(End::Badly) => ExitCode::from(1),
         Err(CannotRun(error)) => {
@@ -144,9 +147,4 @@ fn read_config(path: &Path) -> Result<Config, String> {
     let whole = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
     let base = whole.parent().unwrap_or(Path::new("/"));
     Config::parse(&text, path, base).map_err(|error| error.to_string())
-}
-
-/// Prints a line; a reader that has gone away is no reason to complain.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

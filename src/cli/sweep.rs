@@ -17,6 +17,9 @@ use crate::pool::Pool;
 use crate::progress::Show;
 use crate::receipt::{Event, Receipt};
 
+/// How long people wait without a word.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 #[derive(Args)]
 pub(super) struct Sweep {
     #[command(flatten)]
@@ -51,7 +54,13 @@ impl Sweep {
             }
             swept.push(Swept { inbox, patrol, ended });
         }
-        while swept.iter_mut().map(Swept::step).filter(|at_rest| !at_rest).count() > 0 {}
+        let mut tell_at = Instant::now() + PATIENCE;
+        while swept.iter_mut().map(Swept::step).filter(|at_rest| !at_rest).count() > 0 {
+            if Instant::now() >= tell_at {
+                tell_of_wait(&swept);
+                tell_at = Instant::now() + 10 * PATIENCE;
+            }
+        }
         for Swept { inbox, patrol, .. } in &swept {
             for (path, why) in patrol.waiting() {
                 common.tell(&Receipt::without_output(
@@ -64,6 +73,18 @@ impl Sweep {
         }
         unreadable?;
         Ok(End::from(common.bad.load(Ordering::Relaxed) == 0))
+    }
+}
+
+/// What keeps the sweep from its end, to whoever looks on.
+fn tell_of_wait(swept: &[Swept]) {
+    let mut waiting = swept.iter().flat_map(|it| it.patrol.waiting_for_time());
+    if let Some(path) = waiting.next() {
+        let others = match waiting.count() {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        tracing::warn!("`{}`{others} must be unchanged for the quiet time first", path.display());
     }
 }
 

@@ -9,8 +9,10 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlag
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
+use super::file::may_be_written;
 use super::fsinfo::fs_info;
-use super::{DataFile, DiskError, Result, Stat};
+use super::taken::Taken;
+use super::{DataFile, DiskError, Result, Stat, Writers, own_uid};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
 pub(super) const OPEN_FLAGS: OFlags = OFlags::RDONLY
@@ -190,6 +192,20 @@ impl Dir {
         Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
     }
 
+    /// Whether this user may make and remove names in it.
+    #[must_use]
+    pub fn may_be_written(&self) -> bool {
+        may_be_written(&self.fd)
+    }
+
+    /// Whether this user may take a file's name away, as far as rights and the sticky bit tell.
+    pub fn may_lose(&self, file: &Stat) -> Result<bool> {
+        let dir = self.stat_self()?;
+        let is_sticky = Mode::from_raw_mode(dir.mode).contains(Mode::SVTX);
+        let owns = || [0, file.uid, dir.uid].contains(&own_uid());
+        Ok(self.may_be_written() && (!is_sticky || owns()))
+    }
+
     /// Whether files can be renamed from there to here.
     pub fn is_on_mount_of(&self, other: &Dir) -> Result<bool> {
         let (here, there) = (self.stat_self()?, other.stat_self()?);
@@ -291,6 +307,30 @@ impl Dir {
         to: &Path,
         replace: bool,
     ) -> Result<Moved> {
+        let take = || Ok(self.take_if_same(name, file)?.map(Taken::freely));
+        self.move_taken((name, file), (to_dir, to), replace, take)
+    }
+
+    /// The same, if the new name is free, and the file is still what it was `before`. Nobody can
+    /// write to it in between, where the kernel grants leases.
+    pub fn move_if_unchanged(
+        &self,
+        name: &Path,
+        (file, before, writers): (&DataFile, &Stat, Writers),
+        to_dir: &Dir,
+        to: &Path,
+    ) -> Result<Moved> {
+        let take = || self.take_if_unchanged(name, file, before, writers);
+        self.move_taken((name, file), (to_dir, to), false, take)
+    }
+
+    fn move_taken<'a>(
+        &self,
+        (name, file): (&Path, &DataFile),
+        (to_dir, to): (&Dir, &Path),
+        replace: bool,
+        take: impl FnOnce() -> Result<Option<Taken<'a>>>,
+    ) -> Result<Moved> {
         if !self.means(name, file)? {
             return Ok(Moved::NotSame);
         }
@@ -300,21 +340,23 @@ impl Dir {
         if !replace && to_dir.stat(to)?.is_some() {
             return Ok(Moved::TargetExists);
         }
-        let Some(private) = self.take_if_same(name, file)? else { return Ok(Moved::NotSame) };
+        let Some(taken) = take()? else { return Ok(Moved::NotSame) };
+        let private = &taken.name;
         let synced = self.sync_private(to_dir);
         let moved = if let Err(error) = synced {
             Err(error)
         } else if replace {
-            self.rename_replace(&private, to_dir, to).map(|()| true)
+            self.rename_replace(private, to_dir, to).map(|()| true)
         } else {
-            self.rename_noreplace(&private, to_dir, to)
+            self.rename_noreplace(private, to_dir, to)
         };
         if !matches!(moved, Ok(true)) {
-            self.name_back(&private, self, name)?;
+            self.name_back(private, self, name)?;
         }
         match moved {
-            Ok(true) if !to_dir.means(to, file)? => {
-                // Who owns the directory may rename even there. What that was goes back.
+            Ok(true) if !taken.is_whole() || !to_dir.means(to, file)? => {
+                // Who owns the directory may rename even there. What that was goes back, and so
+                // does what somebody is about to write to.
                 to_dir.name_back(to, self, name)?;
                 Ok(Moved::NotSame)
             }
@@ -374,7 +416,6 @@ mod tests {
     use std::fs as std_fs;
     use std::os::unix::fs::symlink;
 
-    use super::super::Writers;
     use super::*;
 
     fn open(dir: &Dir, name: &str) -> Option<DataFile> {

@@ -85,8 +85,13 @@ impl DiskError {
             Errno::NOSPC => "the disk is full (df), or out of inodes (df -i): make room",
             Errno::DQUOT => "the quota is used up: make room",
             Errno::IO => "the disk may be failing: see the kernel's log (dmesg)",
+            Errno::FBIG => {
+                "raise the limit on a file's size (LimitFSIZE, ulimit -f), or use a file system that takes it"
+            }
             Errno::MFILE | Errno::NFILE => "too many files are open: raise LimitNOFILE",
-            Errno::ROFS => "the file system is read-only: mount it for writing",
+            Errno::ROFS => {
+                "mount it for writing, or name it in ReadWritePaths= where systemd protects it"
+            }
             Errno::ACCESS | Errno::PERM => "give the user that npyd runs as the right to it",
             Errno::LOOP | Errno::XDEV => "it is a symbolic link, or leads to another file system",
             _ => return None,

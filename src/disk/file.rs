@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
+use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use super::error::{SYNC, WRITE_BACK};
@@ -125,6 +125,12 @@ impl DataFile {
     /// The same file, open for writing as well.
     pub fn writable(&self) -> Result<DataFile> {
         self.reopen(OFlags::RDWR).map_err(|errno| self.error("open for writing", errno))
+    }
+
+    /// Whether this user may write to it at all; asked without opening it, which others would see.
+    #[must_use]
+    pub fn may_be_written(&self) -> bool {
+        may_be_written(&self.fd)
     }
 
     /// The same file, open for reading only.
@@ -330,6 +336,13 @@ impl DataFile {
             Err(errno) => Err(self.error("read the mark of", errno)),
         }
     }
+}
+
+/// Whether this user may write to what is open.
+pub(super) fn may_be_written(fd: impl AsFd) -> bool {
+    let fd = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    let asked = fs::accessat(fs::CWD, fd, Access::WRITE_OK, AtFlags::EACCESS);
+    !matches!(asked, Err(Errno::ACCESS | Errno::ROFS))
 }
 
 fn sync_file_range(fd: BorrowedFd<'_>, offset: i64, len: i64, flags: u32) -> io::Result<()> {

@@ -41,11 +41,14 @@ pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Prepares the process for this work: the signal that a lease raises is ignored, and as many files
-/// may be open as the limits allow, for an array's data may be in thousands.
+/// Prepares the process for this work: the signal that a lease raises is ignored, and the one for
+/// files that grow too large; and as many files may be open as the limits allow, for an array's
+/// data may be in thousands.
 pub fn prepare_process() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     lease::ignore_lease_signals();
+    // SAFETY: SIG_IGN runs no code of ours; the call that goes too far answers EFBIG instead.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Where that is refused, the limit that there is must do.

@@ -6,6 +6,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, statx};
 use rustix::io;
 
+/// `STATX_MNT_ID_UNIQUE`; kernels that don't know it answer as without it.
+const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+
 /// A file's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
@@ -29,7 +32,7 @@ pub struct Stat {
     pub uid: u32,
     /// Type and rights.
     pub mode: u32,
-    /// The mount it was reached through.
+    /// The mount it was reached through; its number is never used again from Linux 6.8 on.
     pub mount: u64,
 }
 
@@ -42,7 +45,7 @@ impl Stat {
     pub(super) fn at(fd: impl AsFd, name: &Path) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
-        statx(fd, name, flags, wanted).map(|statx| Self::from(&statx))
+        statx(fd, name, flags, wanted | MNT_ID_UNIQUE).map(|statx| Self::from(&statx))
     }
 
     /// Whether it is a regular file.

@@ -40,9 +40,21 @@ pub enum Writers {
 }
 
 /// A file under its private name, while nobody can write to it.
-struct Taken<'a> {
-    name: PathBuf,
-    _lease: Option<Lease<'a, DataFile>>,
+pub(super) struct Taken<'a> {
+    pub(super) name: PathBuf,
+    lease: Option<Lease<'a, DataFile>>,
+}
+
+impl Taken<'_> {
+    /// One that may be written to meanwhile.
+    pub(super) fn freely(name: PathBuf) -> Self {
+        Taken { name, lease: None }
+    }
+
+    /// Whether nobody has wanted to write to it since.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::is_whole)
+    }
 }
 
 impl Dir {
@@ -85,7 +97,9 @@ impl Dir {
         Ok(Some(taken.name))
     }
 
-    fn take_if_unchanged<'a>(
+    /// Renames a file to a private name of its own, if it is the one that is open and is still
+    /// what it was `before`.
+    pub(super) fn take_if_unchanged<'a>(
         &self,
         name: &Path,
         file: &'a DataFile,
@@ -101,11 +115,11 @@ impl Dir {
         let Some(private) = self.take_if_same(name, file)? else { return Ok(None) };
         // The renaming itself has changed the time of the last change.
         let content = |stat: &Stat| (stat.size, stat.mtime_ns);
-        let is_whole = lease.as_ref().is_none_or(Lease::is_whole);
-        if is_whole && content(&file.stat()?) == content(before) {
-            return Ok(Some(Taken { name: private, _lease: lease }));
+        let taken = Taken { name: private, lease };
+        if taken.is_whole() && content(&file.stat()?) == content(before) {
+            return Ok(Some(taken));
         }
-        self.name_back(&private, self, name)?;
+        self.name_back(&taken.name, self, name)?;
         Ok(None)
     }
 

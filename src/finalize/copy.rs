@@ -27,10 +27,9 @@ pub(super) fn fill(
             hasher.update(bytes);
         }
     };
-    let files = settled.candidate.files();
-    let share = len / files.len() as u64;
-    let stretch = |file| Stretch { file, offset, len: share };
-    let stretches = files.into_iter().map(stretch).collect();
+    let share = len / settled.candidate.files().len() as u64;
+    let shares = settled.candidate.shares(&settled.dump, share).into_iter();
+    let stretches = shares.map(|(file, offset)| Stretch { file, offset, len: share }).collect();
     run(&disk::Copy { head, stretches }, &output, &mut tap, progress)?;
     if let Some(mut hasher) = hasher {
         hash(source, offset + len..settled.candidate.stat.size, &mut hasher, progress)?;

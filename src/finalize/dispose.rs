@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::source::check_source;
-use super::{Halt, Settled, Site, mirrored};
+use super::{Halt, Settled, Site, check_sidecar, mirrored};
 use crate::candidate::{Candidate, Part, Sidecar};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch, Writers};
@@ -54,7 +54,7 @@ impl SourceIs {
             (SourceIs::Another, Disposition::Archive) => "archived",
             _ => return None,
         };
-        Some(format!("the source changed meanwhile and was not {what}"))
+        Some(format!("the source, or what describes it, changed meanwhile and was not {what}"))
     }
 }
 
@@ -75,8 +75,8 @@ pub(super) fn put_source_away(
         Disposition::Archive => SourceIs::Archived(archive_dir(settled)?),
     };
     if !became_the_array {
-        match check_source(settled) {
-            // What was written since is in no array yet.
+        match check_source(settled).and_then(|()| check_sidecar(settled, site)) {
+            // What was written since, or said of it, is in no array yet.
             Err(Halt::Again(_)) => return Ok(SourceIs::Another),
             checked => checked?,
         }
@@ -106,7 +106,9 @@ fn put_away(
     to: &SourceIs,
 ) -> disk::Result<bool> {
     match to {
-        SourceIs::Archived(archive) => move_away(&site.source, name, file, archive, name),
+        SourceIs::Archived(archive) => {
+            move_away(&site.source, name, file, (archive, name), Some((stat, writers)))
+        }
         _ => site.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     }
 }
@@ -138,13 +140,19 @@ fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
 
 /// Moves a sidecar that is claimed to where its data were archived.
 fn follow(source: &Dir, sidecar: &Sidecar, archive: &Dir) -> disk::Result<()> {
-    move_away(source, &sidecar.name, &sidecar.file, archive, &sidecar.name).map(drop)
+    move_sidecar(source, sidecar, archive, &sidecar.name)
 }
 
 /// Moves a sidecar that is claimed, and whose data became an array, beside that array.
 fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
     let name = FileName::try_from(format!("{}.done", sidecar.name)).unwrap_or(sidecar.name.clone());
-    move_away(source, &sidecar.name, &sidecar.file, output, &name).map(drop)
+    move_sidecar(source, sidecar, output, &name)
+}
+
+/// Moves a sidecar, unless it was written to since it was read: then it describes what comes next.
+fn move_sidecar(source: &Dir, sidecar: &Sidecar, to_dir: &Dir, to: &FileName) -> disk::Result<()> {
+    let Sidecar { name, file, stat, .. } = sidecar;
+    move_away(source, name, file, (to_dir, to), Some((stat, Writers::Barred))).map(drop)
 }
 
 /// Finishes what a crash interrupted: the data are an array, and only their manifest was left, or
@@ -204,44 +212,52 @@ fn put_remains_away(
         return Ok(false);
     }
     match archive {
-        Some(archive) => move_away(source, name, file, archive, name),
+        Some(archive) => {
+            move_away(source, name, file, (archive, name), Some((stat, Writers::Barred)))
+        }
         None => source.remove_if_unchanged(name.as_ref(), file, stat, Writers::Barred),
     }
 }
 
-/// Moves a refused drop to the configured directory, with a text that says why it is there. One
-/// that has hard links stays.
-pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<()> {
-    let Some(rejects) = &inbox.rejects else { return Ok(()) };
+/// Moves a refused drop to the configured directory, if there is one, with a text that says why it
+/// is there. One that has hard links stays. Tells whether it was moved.
+pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<bool> {
+    let Some(rejects) = &inbox.rejects else { return Ok(false) };
     // What has other names may be somebody else's, from anywhere.
     let stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
     if stats.into_iter().any(|stat| stat.nlink > 1) {
-        return Ok(());
+        return Ok(false);
     }
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
     let rejects = mirrored(inbox, rejects, parent)?;
     // The reason first: a crash leaves a text too many rather than a file that nobody explains.
-    let text = format!("{reason}\n");
-    let mut note = Output::create(&rejects, text.len() as u64)?;
-    note.file().write_all_at(text.as_bytes(), 0)?;
-    publish_numbered(&mut note, &rejects, &format!("{}.rejected.txt", candidate.name))?;
+    explain(&rejects, &format!("{}.rejected.txt", candidate.name), &format!("{reason}\n"))?;
+    move_aside(&to_set_aside(candidate), &source, &rejects)?;
+    Ok(true)
+}
+
+/// The files of a refused drop, in the order in which they go.
+fn to_set_aside(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
     let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
-    let mut files: Vec<_> = sidecar.map(|it| (&it.name, &it.file)).collect();
-    files.extend(candidate.parts.iter().map(|part| (&part.name, &part.file)));
-    files.push((&candidate.name, &candidate.file));
+    let parts = candidate.parts.iter().map(|part| (&part.name, &part.file));
+    let files = sidecar.map(|it| (&it.name, &it.file)).chain(parts);
+    files.chain([(&candidate.name, &candidate.file)]).collect()
+}
+
+fn move_aside(files: &[(&FileName, &DataFile)], source: &Dir, rejects: &Dir) -> disk::Result<()> {
     let mut claimed = Vec::new();
-    for (name, file) in files {
+    for &(name, file) in files {
         // Or somebody else is moving it.
         claimed.extend(file.claim()?.map(|claim| (name, file, claim)));
     }
-    if rejects.is_on_mount_of(&source)? {
+    if rejects.is_on_mount_of(source)? {
         for (name, file, _) in &claimed {
-            move_away(&source, name, file, &rejects, name)?;
+            move_away(source, name, file, (rejects, name), None)?;
         }
     } else {
         // What takes long comes before any of them is gone: until then it is the drop it was.
-        let copied = claimed.iter().map(|(name, file, _)| copied(file, &rejects, name.as_str()));
+        let copied = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
         let before = copied.collect::<disk::Result<Vec<_>>>()?;
         for ((name, file, _), before) in claimed.iter().zip(&before) {
             source.remove_if_unchanged((*name).as_ref(), file, before, Writers::Barred)?;
@@ -269,7 +285,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
         let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
         let Some(file) = from.open_file(name.as_ref())? else { continue };
         if let Some(_claim) = file.claim()? {
-            move_away(&from, &name, &file, &to, &name)?;
+            move_away(&from, &name, &file, (&to, &name), None)?;
         }
     }
     to.sync()?;
@@ -291,21 +307,50 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
     Err(dir.no_name_left(name.as_ref()))
 }
 
+/// Writes a text under the first of these names that is free, or has it already: the drop may be
+/// one that could not be moved before.
+fn explain(dir: &Dir, name: &str, text: &str) -> disk::Result<()> {
+    let mut note = Output::create(dir, text.len() as u64)?;
+    note.file().write_all_at(text.as_bytes(), 0)?;
+    for name in numbered(name) {
+        if note.publish(&name, false)? {
+            return Ok(());
+        }
+        let there = dir.open_file(&name)?.map(|file| file.read_at_most(0, text.len() + 1));
+        if there.transpose()?.is_some_and(|there| there == text.as_bytes()) {
+            return Ok(());
+        }
+    }
+    Err(dir.no_name_left(name.as_ref()))
+}
+
 /// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …; the
-/// caller makes that durable. `false` where the name means another file by now.
+/// caller makes that durable. `false` where the name means another file by now, or the file is not
+/// what it was `before`.
 fn move_away(
     from: &Dir,
     name: &FileName,
     file: &DataFile,
-    to_dir: &Dir,
-    to: &FileName,
+    (to_dir, to): (&Dir, &FileName),
+    before: Option<(&Stat, Writers)>,
 ) -> disk::Result<bool> {
     for number in numbered(to.as_str()) {
-        match from.move_if_same(name.as_ref(), file, to_dir, &number, false)? {
+        let moved = match before {
+            Some((before, writers)) => {
+                let file = (file, before, writers);
+                from.move_if_unchanged(name.as_ref(), file, to_dir, &number)
+            }
+            None => from.move_if_same(name.as_ref(), file, to_dir, &number, false),
+        };
+        match moved? {
             Moved::Moved => return Ok(true),
             Moved::NotSame => return Ok(false),
             Moved::TargetExists => {}
             Moved::OtherFileSystem => {
+                let now = file.stat()?;
+                if before.is_some_and(|(before, _)| !now.is_unchanged_since(before)) {
+                    return Ok(false);
+                }
                 let before = copied(file, to_dir, to.as_str())?;
                 return from.remove_if_unchanged(name.as_ref(), file, &before, Writers::Barred);
             }

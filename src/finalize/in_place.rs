@@ -25,6 +25,7 @@ pub(super) fn write(
     describe: &dyn Fn() -> Result<(), Halt>,
 ) -> Result<(), Halt> {
     let file = synced(settled, progress)?;
+    refuse_anothers(settled, writes)?;
     let name = leave_final_name(settled, site)?;
     file.drop_special_bits()?;
     if settled.dump.digest.is_some() {
@@ -55,6 +56,25 @@ pub(super) fn write(
     site.output.sync()?;
     if !site.beside {
         site.source.sync()?;
+    }
+    Ok(())
+}
+
+/// A template may fit the name of an array, too, that npyd has nothing to do with. Its own header
+/// it finds there where it was ended before the array was moved.
+fn refuse_anothers(settled: &Settled, writes: &[Write]) -> Result<(), Halt> {
+    if settled.dump.kind != Kind::Template {
+        return Ok(());
+    }
+    let file = &settled.candidate.file;
+    if !file.read_at_most(0, 6)?.starts_with(b"\x93NUMPY") {
+        return Ok(());
+    }
+    for write in writes {
+        if file.read_at_most(write.at, write.bytes.len())? != write.bytes {
+            let what = "it is a .npy file already, with another header: move it away";
+            return Err(Halt::Rejected(what.to_owned()));
+        }
     }
     Ok(())
 }

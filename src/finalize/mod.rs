@@ -138,7 +138,11 @@ fn verify_ahead(settled: &Settled, plan: &Plan, progress: &mut Progress) -> Resu
 
 fn open_site(settled: &Settled) -> Result<Site, Halt> {
     let parent = settled.parent();
-    let source = Dir::open_below(&settled.inbox.path, parent)?;
+    let source = match Dir::open_below(&settled.inbox.path, parent) {
+        // It was renamed with all that is in it, or unmounted.
+        Err(error) if error.is_missing() => return Err(Halt::Gone),
+        opened => opened?,
+    };
     let beside = settled.inbox.output.is_none();
     let output = match &settled.inbox.output {
         Some(output) => mirrored(&settled.inbox, output, parent)?,
@@ -187,23 +191,50 @@ fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
 }
 
 fn terms(settled: &Settled, site: &Site) -> Result<Terms, Halt> {
-    let files = settled.candidate.files().len();
-    let terms = terms_between(&settled.inbox, &site.source, &site.output, files)?;
+    let terms = terms_between(&settled.inbox, &site.source, &site.output, &settled.candidate)?;
     Ok(Terms { has_intents: settled.intents.is_some(), ..terms })
 }
 
-/// What limits the choice of a route from one directory to another, for data in so many files.
+/// What limits the choice of a route for a candidate from one directory to another.
 pub fn terms_between(
     inbox: &Inbox,
     source: &Dir,
     output: &Dir,
-    files: usize,
+    candidate: &Candidate,
 ) -> disk::Result<Terms> {
+    let mut terms = terms_of_dirs(inbox, source, output)?;
+    terms.files = candidate.files().len();
+    if let Some(why) = lacks_right(inbox, source, candidate)? {
+        let taking = [Route::InPlace, Route::InsertRange];
+        terms.ruled_out.extend(taking.map(|route| (route, why.to_owned())));
+    }
+    Ok(terms)
+}
+
+/// Why this user can't make the data file itself the array, if it lacks the right to that.
+fn lacks_right(
+    inbox: &Inbox,
+    source: &Dir,
+    candidate: &Candidate,
+) -> disk::Result<Option<&'static str>> {
+    let has_its_name = |dump: &Dump| inbox.output.is_none() && dump.output == candidate.name;
+    let keeps_its_name = candidate.dump.as_ref().is_ok_and(has_its_name);
+    Ok(if !candidate.file.may_be_written() {
+        Some("the user that npyd runs as may not write to the file")
+    } else if !keeps_its_name && !source.may_lose(&candidate.stat)? {
+        Some("the user that npyd runs as may not rename the file")
+    } else {
+        None
+    })
+}
+
+/// What the directories alone say of that, for data in one file.
+pub fn terms_of_dirs(inbox: &Inbox, source: &Dir, output: &Dir) -> disk::Result<Terms> {
     Ok(Terms {
         readers: inbox.readers,
         same_file_system: output.is_on_mount_of(source)?,
         file_system: fs_info(output)?,
-        files,
+        files: 1,
         keeps_source: inbox.source != Disposition::Remove,
         has_intents: true,
         ruled_out: Vec::new(),

@@ -128,11 +128,11 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
             return Ok(false);
         }
     }
-    let files = candidate.files();
-    let share = header.data_len() / files.len() as u64;
+    let share = header.data_len() / candidate.files().len() as u64;
     let (mut at, mut old, mut new) = (data_at, None, None);
-    for (file, file_name) in files.into_iter().zip(candidate.names()) {
-        let is_equal = there.is_equal_at(at, file, settled.dump.data_offset, share)?;
+    let shares = candidate.shares(&settled.dump, share).into_iter();
+    for ((file, offset), file_name) in shares.zip(candidate.names()) {
+        let is_equal = there.is_equal_at(at, file, offset, share)?;
         (if is_equal { &mut old } else { &mut new }).get_or_insert(file_name);
         at += share;
     }

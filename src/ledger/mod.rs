@@ -5,23 +5,22 @@
 //! anew. But for what nobody else remembers: whose content may be lost.
 
 mod loss;
+mod open;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::SystemTime;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
 use self::loss::Loss;
+use self::open::{is_broken, make_dir, open_to_read, prepare, set_aside};
 use crate::receipt::{Event, Receipt};
 use crate::stamp::Fingerprint;
 
 /// The newest receipts that are kept.
 const ROWS_MAX: i64 = 1_000_000;
-
-/// Written into the database; another number belongs to another layout.
-const LAYOUT: i64 = 1;
 
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS receipts (
@@ -177,9 +176,11 @@ impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "failed to use the ledger `{}`: {}", self.path.display(), self.cause)?;
         match self.cause.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
-                f.write_str("; name a directory that npyd may write to as state_dir")
-            }
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => f.write_str(
+                "; name a directory that this user may write to as state_dir, or be the user that \
+                 npyd runs as",
+            ),
+            Some(ErrorCode::DiskFull) => f.write_str("; make room for it"),
             _ => Ok(()),
         }
     }
@@ -215,13 +216,8 @@ impl Ledger {
     /// Opens the ledger only to read; `Ok(None)` where there is none yet.
     pub fn open_to_read(state_dir: &Path) -> Result<Option<Self>> {
         let path = state_dir.join("ledger.sqlite");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(&path, flags)
-            .map(|connection| Some(Self::with(connection)))
-            .map_err(|cause| LedgerError { path, cause })
+        let opened = open_to_read(&path).map(|ledger| ledger.map(Self::with));
+        opened.map_err(|cause| LedgerError { path, cause })
     }
 
     /// A ledger in memory.
@@ -336,72 +332,30 @@ impl Ledger {
         .map(drop)
     }
 
-    /// A number that changes when another process has written to the ledger.
-    pub fn outside_changes(&self) -> Result<i64> {
-        self.run(|db| db.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    /// A number that changes when another process has written to the ledger; `None` while a thread
+    /// uses it, which may have to wait for another process: who asks has better to do than that.
+    pub fn outside_changes(&self) -> Result<Option<i64>> {
+        let connection = match self.connection.try_lock() {
+            Ok(connection) => connection,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0));
+        version.map(Some).map_err(|cause| failed_with(&connection, cause))
     }
 
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let connection = lock(&self.connection);
-        work(&connection).map_err(|cause| LedgerError {
-            path: connection.path().map(PathBuf::from).unwrap_or_default(),
-            cause,
-        })
+        work(&connection).map_err(|cause| failed_with(&connection, cause))
     }
+}
+
+fn failed_with(connection: &Connection, cause: rusqlite::Error) -> LedgerError {
+    LedgerError { path: connection.path().map(PathBuf::from).unwrap_or_default(), cause }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn prepare(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "normal")?;
-    let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if layout != 0 && layout != LAYOUT {
-        let text = format!("it has layout {layout}, this npyd writes {LAYOUT}");
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
-            Some(text),
-        ));
-    }
-    connection.execute_batch(TABLE)?;
-    connection.execute_batch(loss::TABLE)?;
-    if layout != LAYOUT {
-        connection.pragma_update(None, "user_version", LAYOUT)?;
-    }
-    Ok(connection)
-}
-
-fn is_broken(cause: &rusqlite::Error) -> bool {
-    matches!(cause.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
-}
-
-fn make_dir(dir: &Path) -> rusqlite::Result<()> {
-    std::fs::create_dir_all(dir).map_err(|error| unusable(&error))
-}
-
-/// Moves the database and the files `SQLite` keeps beside it.
-fn set_aside(path: &Path, aside: &Path) -> rusqlite::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
-        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
-        match std::fs::rename(with(path), with(aside)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(unusable(&error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn unusable(error: &std::io::Error) -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(
-        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-        Some(crate::disk::in_words(error)),
-    )
 }
 
 #[cfg(test)]
@@ -443,6 +397,16 @@ mod tests {
         record("/in/c");
         let known = ["/in/a", "/in/b", "/in/c"].map(|it| ledger.latest(Path::new(it)).unwrap());
         assert_eq!(known.map(|it| it.is_some()), [false, true, true]);
+    }
+
+    /// The thread that feeds the watchdog and hears of signals asks.
+    #[test]
+    fn nobody_waits_to_hear_of_changes() {
+        let ledger = Ledger::in_memory().unwrap();
+        assert!(ledger.outside_changes().unwrap().is_some());
+        let in_use = lock(&ledger.connection);
+        assert_eq!(ledger.outside_changes().unwrap(), None);
+        drop(in_use);
     }
 
     #[test]

@@ -40,11 +40,28 @@ impl Meant {
             Meant::FirstOf(paths) | Meant::Parts(paths) => paths,
         }
     }
+
+    /// The files that hold the data together.
+    pub(super) fn parts(&self) -> &[PathBuf] {
+        match self {
+            Meant::FirstOf(_) => &[],
+            Meant::Parts(paths) => paths,
+        }
+    }
 }
 
 /// Whether a file of this name may describe data.
-pub(super) fn may_describe(name: &str) -> bool {
+#[must_use]
+pub fn may_describe(name: &str) -> bool {
     manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
+}
+
+/// Whether npyd itself gives such names: to metadata, and to manifests of what became an array.
+pub(super) fn is_put_beside_arrays(name: &str) -> bool {
+    let is_retired = name.rsplit_once(".done").is_some_and(|(sidecar, number)| {
+        may_describe(sidecar) && number.chars().all(|c| c == '.' || c.is_ascii_digit())
+    });
+    is_retired || name.ends_with(".npy.json")
 }
 
 /// The files that may describe the data file at this path.
@@ -125,6 +142,14 @@ impl Description {
     pub(super) fn is_manifest(&self) -> bool {
         self.format.is_none()
     }
+
+    /// Whether one that can't be read was meant to describe data all the same, as every text of a
+    /// format that was recognized is. Others write JSON and TOML, too.
+    pub(super) fn is_meant(&self) -> disk::Result<bool> {
+        let text = self.sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(!self.is_manifest() || (text.contains("dtype") && text.contains("shape")))
+    }
 }
 
 impl Place<'_> {
@@ -147,6 +172,28 @@ impl Place<'_> {
                 sidecar.is_shared =
                     matches!(&says, Ok(Says::Arrays(_, arrays)) if are_elsewhere(arrays));
                 return Ok(Some(Description { sidecar, says, format: Some(format) }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Place<'_> {
+    /// What lies beside a data file and names it in its text.
+    pub(super) fn named_by(&self, data: &Path) -> disk::Result<Option<PathBuf>> {
+        let parent = data.parent().unwrap_or(Path::new(""));
+        let dir = match self.dir.again()?.below(parent) {
+            Ok(dir) => dir,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        for (name, _) in dir.entries()? {
+            let path = parent.join(name);
+            let Ok(Some(by)) = self.read_description(&path) else { continue };
+            let mut meant = by.meant().into_iter();
+            let names_it = meant.any(|meant| meant.paths().iter().any(|it| it == data));
+            if by.says.is_ok() && names_it {
+                return Ok(Some(path));
             }
         }
         Ok(None)

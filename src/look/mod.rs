@@ -6,6 +6,8 @@
 
 mod description;
 mod leftover;
+mod raw;
+mod template;
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +16,13 @@ use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
-use crate::recognize::{Dump, FileName, from_header, manifest};
+use crate::recognize::{Dump, FileName, manifest};
 
-use description::{Description, Meant, Says, may_be_described_by, may_describe};
+use description::{Description, Meant, Says, may_be_described_by};
+use raw::Raw;
 
+pub use description::may_describe;
 pub use leftover::{Finished, Leftover, Remains, SOURCE_ATTR};
-
-/// How far into a file lines are counted that are to be skipped, in bytes.
-const LINES_WITHIN: usize = 1 << 20;
 
 /// Why a file that nobody described is left alone.
 pub const UNDESCRIBED: &str =
@@ -39,6 +40,8 @@ pub enum Outlook {
         manifest: PathBuf,
         /// The data file's name, where the manifest names it.
         data: Option<PathBuf>,
+        /// All files that hold the data, where they are several.
+        parts: Vec<PathBuf>,
         /// What it waits for.
         why: String,
     },
@@ -68,11 +71,16 @@ pub fn look(inbox: &Inbox, rel: &Path, claimed_by: Option<&Path>) -> disk::Resul
     let place = Place::open(inbox)?;
     if may_describe(name.as_str())
         && let Some(description) = place.read_description(rel)?
-        && let Some(outlook) = place.look_from_description(description)?
     {
-        return Ok(outlook);
+        return place.look_from_description(description, claimed_by);
     }
     place.look_at_data(rel, claimed_by)
+}
+
+/// The same for whoever asks about one file alone: all that lies beside it is read for its name.
+pub fn look_alone(inbox: &Inbox, rel: &Path) -> disk::Result<Outlook> {
+    let named_by = Place::open(inbox)?.named_by(rel)?;
+    look(inbox, rel, named_by.as_deref())
 }
 
 /// Looks at a data file of which somebody has said what it holds.
@@ -128,8 +136,12 @@ impl<'a> Place<'a> {
         Ok(present)
     }
 
-    /// From what describes data to the data. `None`: it can't be read, and may be data itself.
-    fn look_from_description(&self, by: Description) -> disk::Result<Option<Outlook>> {
+    /// From what describes data to the data.
+    fn look_from_description(
+        &self,
+        by: Description,
+        claimed_by: Option<&Path>,
+    ) -> disk::Result<Outlook> {
         let sidecar = by.sidecar.rel.clone();
         let meant = by.meant();
         let mut there = Vec::new();
@@ -137,32 +149,69 @@ impl<'a> Place<'a> {
             there.extend(self.present(one.paths())?.into_iter().next());
         }
         match (&meant[..], &there[..]) {
-            ([_], [data]) => self.look_at_data(data, Some(&sidecar)).map(Some),
+            ([_], [data]) => self.look_at_data(data, Some(&sidecar)),
+            ([_], []) if by.says.is_err() => self.unread_without_data(&by, claimed_by),
             ([only], []) => self.without_data(by, only),
             (_, []) => {
                 let why = "none of its data files is there yet".to_owned();
-                Ok(Some(Outlook::WithoutData { manifest: sidecar, data: None, why }))
+                Ok(Outlook::WithoutData { manifest: sidecar, data: None, parts: Vec::new(), why })
             }
-            _ => Ok(Some(Outlook::Leads { sidecar, data: there })),
+            _ => Ok(Outlook::Leads { sidecar, data: there }),
         }
     }
 
-    fn without_data(&self, by: Description, meant: &Meant) -> disk::Result<Option<Outlook>> {
-        if by.says.is_err() {
-            return Ok(None);
-        }
+    fn without_data(&self, by: Description, meant: &Meant) -> disk::Result<Outlook> {
         if let Some(finished) = self.finished(&by, 0, meant)? {
             let leftover = Leftover { sidecar: by.sidecar, finished };
-            return Ok(Some(Outlook::Leftover(Box::new(leftover))));
+            return Ok(Outlook::Leftover(Box::new(leftover)));
         }
-        Ok(Some(match meant.paths() {
-            [path] => not_there_yet(&by.sidecar, path),
-            _ => Outlook::WithoutData {
-                manifest: by.sidecar.rel,
-                data: None,
-                why: "its data file is not there yet".to_owned(),
-            },
-        }))
+        let data = match meant.paths() {
+            [path] => Some(path.clone()),
+            _ => None,
+        };
+        let why = self.absence_of(meant.paths(), by.is_manifest())?;
+        let parts = meant.parts().to_vec();
+        Ok(Outlook::WithoutData { manifest: by.sidecar.rel, data, parts, why })
+    }
+
+    /// What can't be read may be data itself. Where it is not, nobody else would say what is wrong
+    /// with it: its own text was to name its data.
+    fn unread_without_data(
+        &self,
+        by: &Description,
+        claimed_by: Option<&Path>,
+    ) -> disk::Result<Outlook> {
+        let outlook = self.look_at_data(&by.sidecar.rel, claimed_by)?;
+        Ok(match (outlook, &by.says) {
+            (Outlook::NotOurs(_), Err(why)) if by.is_meant()? => {
+                let (manifest, why) = (by.sidecar.rel.clone(), why.clone());
+                Outlook::WithoutData { manifest, data: None, parts: Vec::new(), why }
+            }
+            (outlook, _) => outlook,
+        })
+    }
+
+    /// What is told of data under one of these names while none is there.
+    fn absence_of(&self, paths: &[PathBuf], by_manifest: bool) -> disk::Result<String> {
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        for path in paths {
+            if self.dir.stat(path)?.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
+                return Ok(format!(
+                    "its data file `{}` is not a regular file: put the file itself there",
+                    name(path)
+                ));
+            }
+        }
+        Ok(match paths {
+            [path] => format!("its data file `{}` is not there yet", name(path)),
+            [path, ..] if by_manifest => format!(
+                "its data file is not there yet: `{}`, or that with {} behind it, or what the key \
+                 `data` names",
+                name(path),
+                manifest::DATA_SUFFIXES[1..].join(", ")
+            ),
+            _ => "its data file is not there yet".to_owned(),
+        })
     }
 
     /// What claims a data file, and which of its arrays that is.
@@ -194,8 +243,8 @@ impl<'a> Place<'a> {
         Ok(claims)
     }
 
-    /// Another data file that the manifest of this one could mean just as well.
-    fn rival(&self, data: &Path, claim: &Claim) -> disk::Result<Option<PathBuf>> {
+    /// Another data file that the manifest of this one could mean just as well, and its inode.
+    fn rival(&self, data: &Path, claim: &Claim) -> disk::Result<Option<(PathBuf, u64)>> {
         let Claim { by, meant, .. } = claim;
         // `scan.raw.toml` means `scan.raw`, whatever else is there.
         let is_sure = !by.is_manifest()
@@ -204,32 +253,50 @@ impl<'a> Place<'a> {
         if is_sure {
             return Ok(None);
         }
-        Ok(self.present(meant.paths())?.into_iter().find(|other| other != data))
+        for other in meant.paths().iter().filter(|other| *other != data) {
+            if let Some(stat) = self.dir.stat(other)?.filter(Stat::is_file) {
+                return Ok(Some((other.clone(), stat.ino)));
+            }
+        }
+        Ok(None)
     }
 
-    fn look_at_data(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
-        let mut claims = self.claims_on(data, claimed_by)?;
-        let refused = match &claims[..] {
-            [one, other, ..] => Some(format!(
-                "both `{}` and `{}` describe it: remove one of them",
-                one.by.sidecar.name, other.by.sidecar.name
-            )),
-            [only] => self.rival(data, only)?.map(|other| {
-                format!(
+    /// Whether several files describe a data file, or one several.
+    fn rivalry(&self, data: &Path, claims: &[Claim]) -> disk::Result<Option<Rivalry>> {
+        Ok(match claims {
+            [one, other, ..] => Some(Rivalry {
+                reason: format!(
+                    "both `{}` and `{}` describe it: remove one of them",
+                    one.by.sidecar.name, other.by.sidecar.name
+                ),
+                between: claims.iter().map(|claim| claim.by.sidecar.stat.ino).collect(),
+            }),
+            [only] => self.rival(data, only)?.map(|(other, ino)| Rivalry {
+                reason: format!(
                     "`{}` could describe `{}` or `{}`: say which by its key `data`",
                     only.by.sidecar.name,
                     data.file_name().unwrap_or_default().display(),
                     other.file_name().unwrap_or_default().display()
-                )
+                ),
+                between: vec![ino],
             }),
             [] => None,
-        };
+        })
+    }
+
+    fn look_at_data(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
+        let mut claims = self.claims_on(data, claimed_by)?;
+        let refused = self.rivalry(data, &claims)?;
         let claim = if claims.is_empty() { None } else { Some(claims.swap_remove(0)) };
-        if let Some(reason) = refused {
-            return self.candidate(data, claim, |_, _| Ok(Some(Err(reason))));
+        if let Some(Rivalry { reason, between }) = refused {
+            let mut outlook = self.candidate(data, claim, |_, _| Ok(Some(Err(reason))))?;
+            if let Outlook::Candidate(candidate) = &mut outlook {
+                candidate.rivals = between;
+            }
+            return Ok(outlook);
         }
         let outlook = self.candidate(data, claim, |raw, says| {
-            let own = own_header(raw)?;
+            let own = raw.own_header()?;
             Ok(match (says, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(
                     "it has a pending header and a manifest: remove one of them".to_owned(),
@@ -240,12 +307,7 @@ impl<'a> Place<'a> {
                 }
                 (Some((Err(reason), _)), _) | (None, Err(reason)) => Some(Err(reason)),
                 (None, Ok(Some(dump))) => Some(Ok(dump)),
-                (None, Ok(None)) => {
-                    let mut templates = self.inbox.templates.iter();
-                    templates
-                        .find(|template| template.matches(raw.name.as_str()))
-                        .map(|found| found.dump(&raw.name))
-                }
+                (None, Ok(None)) => self.dump_of_template(raw)?,
             })
         })?;
         Ok(match outlook {
@@ -279,7 +341,7 @@ impl<'a> Place<'a> {
         raw: &Raw,
     ) -> disk::Result<Result<Dump, String>> {
         let lines_end = match array.skip {
-            Skip::Lines { lines, .. } => lines_end(&raw.file, lines)?,
+            Skip::Lines { lines, .. } => raw.lines_end(lines)?,
             _ => None,
         };
         let parent = raw.sidecar_dir.as_deref().unwrap_or(Path::new(""));
@@ -350,7 +412,7 @@ impl<'a> Place<'a> {
             None => (None, None),
         };
         let dump = match recognize(&raw, says)? {
-            None if raw.file.read_at_most(0, 8)?.starts_with(b"\x93NUMPY") => {
+            None if raw.is_npy()? => {
                 return Ok(Outlook::NotOurs("it is a .npy file already".to_owned()));
             }
             None => return Ok(Outlook::NotOurs(UNDESCRIBED.to_owned())),
@@ -358,7 +420,8 @@ impl<'a> Place<'a> {
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let Raw { name, file, stat, .. } = raw;
-        let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, dump };
+        let rivals = Vec::new();
+        let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, rivals, dump };
         Ok(Outlook::Candidate(Box::new(candidate)))
     }
 
@@ -376,7 +439,7 @@ impl<'a> Place<'a> {
                 return Ok(Outlook::Leftover(Box::new(leftover)));
             }
             if missing != looked_at {
-                return Ok(not_there_yet(&by.sidecar, missing));
+                return Ok(not_there_yet(&by.sidecar, missing, &meant));
             }
         }
         Ok(match self.dir.stat(missing)? {
@@ -394,42 +457,28 @@ struct Claim {
     meant: Meant,
 }
 
-/// A data file as it is when it is to be recognized.
-struct Raw {
-    name: FileName,
-    file: DataFile,
-    stat: Stat,
-    written: u64,
-    sidecar_dir: Option<PathBuf>,
+/// Why it can't be told what a data file holds, and the inodes of the files between which it can't.
+struct Rivalry {
+    reason: String,
+    between: Vec<u64>,
 }
 
 /// A data file that what describes it waits for.
-fn not_there_yet(by: &Sidecar, data: &Path) -> Outlook {
+fn not_there_yet(by: &Sidecar, data: &Path, meant: &Meant) -> Outlook {
     let name = data.file_name().unwrap_or_default().display();
     Outlook::WithoutData {
         manifest: by.rel.clone(),
         data: Some(data.to_path_buf()),
+        parts: meant.parts().to_vec(),
         why: format!("its data file `{name}` is not there yet"),
     }
-}
-
-/// Where the `lines`th line of a file ends; `None` where it does not within reach.
-fn lines_end(file: &DataFile, lines: u64) -> disk::Result<Option<u64>> {
-    let text = file.read_at_most(0, LINES_WITHIN)?;
-    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    Ok(match usize::try_from(lines) {
-        Ok(0) => Some(0),
-        Ok(lines) => ends.map(|(at, _)| at as u64 + 1).nth(lines - 1),
-        Err(_) => None,
-    })
 }
 
 /// Under another name the array would be a drop or a manifest itself, or tidied away with what npyd
 /// left unfinished.
 fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
     let name = dump.output.as_str();
-    let is_npy = Path::new(name).extension().is_some_and(|extension| extension == "npy");
-    if is_npy && !disk::is_own_name(name) {
+    if is_named_npy(name) && !disk::is_own_name(name) {
         return Ok(dump);
     }
     Err(format!(
@@ -437,27 +486,12 @@ fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
     ))
 }
 
+fn is_named_npy(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "npy")
+}
+
 fn linked(names: u64) -> String {
     format!(
         "it has {names} names (hard links); npyd takes a file that has one: copy it instead, or remove the others"
     )
-}
-
-/// The dump that a file's own pending header declares, if it has one.
-fn own_header(raw: &Raw) -> disk::Result<Result<Option<Dump>, String>> {
-    let Raw { name, file, stat, written, .. } = raw;
-    if *written == 0 && stat.size > 0 {
-        return Ok(Ok(None)); // zeros, which reading would make look like data
-    }
-    let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
-        Ok(Some(preamble)) => preamble,
-        Ok(None) => return Ok(Ok(None)),
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    if preamble.kind == npy::Kind::Final && name.without_pending_suffix().is_none() {
-        return Ok(Ok(None)); // nothing is left to do
-    }
-    let head_len = preamble.data_offset.min(stat.size).min(npy::HEADER_CAP);
-    let head = file.read_at_most(0, head_len as usize)?;
-    Ok(from_header(name, preamble, head, stat.size))
 }

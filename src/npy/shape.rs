@@ -198,6 +198,13 @@ impl Layout {
         }
     }
 
+    /// Whether each record lies in one piece, so that so many are whole in a file that is cut off.
+    #[must_use]
+    pub fn has_whole_records(&self) -> bool {
+        let slower = self.shape.dims.get(..self.shape.growth).unwrap_or_default();
+        self.order == Order::F || slower.iter().all(|dim| *dim == 1)
+    }
+
     /// The length of the growth axis; `None` where it is open, or there is none.
     #[must_use]
     pub fn records(&self) -> Option<u64> {

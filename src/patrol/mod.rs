@@ -28,6 +28,8 @@ use crate::settle::{Stillness, Wait};
 use crate::stamp::{Fingerprint, Stamp};
 use crate::watch::Sighting;
 
+use scan::Complaints;
+
 pub use handover::Ended;
 pub use work::{Common, Tell};
 
@@ -55,6 +57,9 @@ const TELL_AGAIN: Duration = Duration::from_secs(30);
 const FAULT_MIN: Duration = Duration::from_secs(1);
 const FAULT_MAX: Duration = Duration::from_mins(1);
 
+/// After how many changes a dump counts as being written to: time alone proves nothing then.
+const RESTLESS: u32 = 3;
+
 /// The most looks between two glances at what else has happened.
 const LOOKS_AT_ONCE: usize = 256;
 
@@ -79,7 +84,10 @@ pub struct Patrol {
     batch: Vec<Settled>,
     /// Which manifest waits for a data file whose name does not tell.
     claims: HashMap<PathBuf, PathBuf>,
+    /// Files that a sidecar describes together with others, so that no template takes them.
+    parts: HashMap<PathBuf, PathBuf>,
     forgot: bool,
+    complaints: Complaints,
 }
 
 struct Entry {
@@ -94,6 +102,10 @@ struct Entry {
 impl Entry {
     fn new(now: Instant) -> Self {
         Entry { state: State::New, stillness: None, since: now, due: None, told: None, faults: 0 }
+    }
+
+    fn is_restless(&self) -> bool {
+        self.stillness.as_ref().is_some_and(|stillness| stillness.changes() >= RESTLESS)
     }
 }
 
@@ -130,7 +142,9 @@ impl Patrol {
             new_dirs: VecDeque::new(),
             batch: Vec::new(),
             claims: HashMap::new(),
+            parts: HashMap::new(),
             forgot: false,
+            complaints: Complaints::default(),
         }
     }
 
@@ -191,9 +205,10 @@ impl Patrol {
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.backlog.is_empty()
-            && self.entries.values().all(
-                |entry| matches!(&entry.state, State::Waiting(wait) if wait.proof_in.is_none()),
-            )
+            && self.entries.values().all(|entry| match &entry.state {
+                State::Waiting(wait) => wait.proof_in.is_none() || entry.is_restless(),
+                State::New | State::Backlog | State::Working { .. } => false,
+            })
     }
 
     /// What waits, and why; what failed was told already.
@@ -202,6 +217,14 @@ impl Patrol {
             State::Waiting(wait) if entry.faults == 0 => {
                 Some((self.inbox.path.join(rel), wait.why.as_str()))
             }
+            _ => None,
+        })
+    }
+
+    /// What time alone will bring about.
+    pub fn waiting_for_time(&self) -> impl Iterator<Item = PathBuf> {
+        self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
+            State::Waiting(Wait { proof_in: Some(_), .. }) => Some(self.inbox.path.join(rel)),
             _ => None,
         })
     }
@@ -245,7 +268,8 @@ impl Patrol {
                     self.new_dirs.push_back((now + WATCH_WITHIN, rel.to_path_buf()));
                 }
             }
-            Ok(Outlook::WithoutData { manifest, data, why }) => {
+            Ok(Outlook::WithoutData { manifest, data, parts, why }) => {
+                self.claim_parts(&manifest, parts);
                 if let Some(data) = data {
                     self.claim(&data, &manifest);
                 }
@@ -259,6 +283,12 @@ impl Patrol {
                 }
             }
             Ok(Outlook::Leftover(leftover)) => self.tidy_leftover(rel, leftover),
+            // Its sidecar's own look takes it, with the others.
+            Ok(Outlook::Candidate(candidate))
+                if candidate.sidecar.is_none() && self.parts.contains_key(rel) =>
+            {
+                self.forget(rel);
+            }
             Ok(Outlook::Candidate(candidate)) => self.consider(rel, *candidate, now),
             Err(error) if error.is_missing() => self.forget(rel),
             // A worker has it, or another process probes it.
@@ -289,6 +319,21 @@ impl Patrol {
         }
     }
 
+    /// The same of files that hold the data together, which a template might take one by one.
+    fn claim_parts(&mut self, sidecar: &Path, parts: Vec<PathBuf>) {
+        for part in parts {
+            if self.parts.len() < ENTRIES_MAX && self.has_template(&part) {
+                self.parts.insert(part, sidecar.to_path_buf());
+            }
+        }
+    }
+
+    /// Whether a template speaks of a file's name.
+    fn has_template(&self, rel: &Path) -> bool {
+        let name = rel.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| self.inbox.templates.iter().any(|it| it.matches(name)))
+    }
+
     /// A manifest's look leads to its data: care for them under their own name.
     fn rename_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
         if from == to {
@@ -313,6 +358,8 @@ impl Patrol {
         let rel = candidate.rel.clone();
         if let Some(sidecar) = &candidate.sidecar {
             self.claim(&rel, &sidecar.rel);
+            let parts = candidate.parts.iter().map(|part| part.rel.clone());
+            self.claim_parts(&sidecar.rel, parts.collect());
             if !sidecar.is_shared {
                 // A sighting of its own would only lead here again.
                 self.entries.remove(&sidecar.rel);
@@ -334,8 +381,8 @@ impl Patrol {
         }
         let Some(entry) = self.entries.get_mut(&rel) else { return };
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
-        let stillness = entry.stillness.get_or_insert_with(|| Stillness::new(stamp.clone(), now));
-        let unchanged = stillness.observe(stamp, now, age);
+        let first = || Stillness::new(stamp.clone(), now, age);
+        let unchanged = entry.stillness.get_or_insert_with(first).observe(stamp, now, age);
         let still = unchanged >= self.inbox.quiet;
         match candidate.decide(&self.inbox, unchanged) {
             Ok(Decision::Finalize { header, evidence, remark }) => {

@@ -1,16 +1,17 @@
 //! Listing a drop directory: the truth, of which sightings are hints.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Patrol;
 use crate::config::Inbox;
 use crate::disk::{self, Dir, EntryKind};
 use crate::finalize::undo_interrupted;
 use crate::ledger::{Ledger, Settled};
+use crate::look::may_describe;
 use crate::recognize::manifest::is_manifest_name;
 use crate::stamp::{Identity, identity_of};
 
@@ -20,16 +21,22 @@ type Listed = (OsString, EntryKind);
 /// How deep below a drop directory files are looked for.
 const DEPTH_MAX: usize = 64;
 
+/// The most complaints that are kept in mind, lest they be told again by the next scan.
+const COMPLAINTS_MAX: usize = 4096;
+
 impl Patrol {
     /// Lists the directory and sights everything in it that the ledger does not know as settled.
     pub fn scan(&mut self, now: Instant) -> disk::Result<()> {
         let root = Dir::open(&self.inbox.path)?;
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
-        let (claims, entries) = (&mut self.claims, &self.entries);
-        claims.retain(|data, manifest| {
-            [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
-        });
+        self.complaints.begin_anew();
+        let entries = &self.entries;
+        for claims in [&mut self.claims, &mut self.parts] {
+            claims.retain(|data, manifest| {
+                [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
+            });
+        }
         if !std::mem::replace(&mut self.tidied, true) {
             self.tidy();
         }
@@ -40,7 +47,7 @@ impl Patrol {
         let mut entries = dir.entries()?;
         if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
             if let Err(error) = disk::tidy(dir, &places(&self.inbox, below)) {
-                tracing::warn!("{error}");
+                self.complaints.tell(error.to_string());
             }
             // It may just have got this name back.
             self.undo_interrupted(dir, &dir.entries()?);
@@ -73,13 +80,21 @@ impl Patrol {
                         accounted[at] = true;
                     }
                 }
-                None => self.sight(below.join(name), now),
+                None => self.sight_listed(below.join(name), now),
             }
         }
         for ((name, _), _) in manifests.iter().zip(accounted).filter(|(_, accounted)| !accounted) {
             self.sight(below.join(name), now);
         }
         Ok(())
+    }
+
+    /// Sights what a template might take after all that was listed with it: something may describe
+    /// it that its own name does not lead to.
+    fn sight_listed(&mut self, rel: PathBuf, now: Instant) {
+        let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
+        let is_later = !describes && self.has_template(&rel);
+        self.sight(rel, if is_later { now + Duration::from_nanos(1) } else { now });
     }
 
     /// A directory that appeared may hold files that came before its watch.
@@ -95,10 +110,10 @@ impl Patrol {
     }
 
     /// Files that npyd was making room in when it was ended are drops again.
-    fn undo_interrupted(&self, dir: &Dir, entries: &[Listed]) {
+    fn undo_interrupted(&mut self, dir: &Dir, entries: &[Listed]) {
         for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
             if let Err(left) = undo_interrupted(&self.inbox, &self.common.intents, dir, name) {
-                tracing::warn!("{left}");
+                self.complaints.tell(left);
             }
         }
     }
@@ -119,16 +134,16 @@ impl Patrol {
     fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
         if rel.components().count() > DEPTH_MAX {
             let path = self.inbox.path.join(rel);
-            return tracing::warn!(
+            return self.complaints.tell(format!(
                 "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
                 path.display()
-            );
+            ));
         }
         let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
         if let Err(error) = scanned
             && !error.is_missing()
         {
-            tracing::warn!("{error}");
+            self.complaints.tell(error.to_string());
         }
     }
 
@@ -143,6 +158,28 @@ impl Patrol {
             && is(name, data)
             && sidecar.as_ref().is_none_or(|(name, identity)| is(name.as_ref(), identity))
             && (!known.is_rejected || known.fingerprint.settings == self.settings)
+    }
+}
+
+/// What a scan could not do. It is told when it is new, and not at every scan.
+#[derive(Default)]
+pub(super) struct Complaints {
+    of_last_scan: HashSet<String>,
+    of_this: HashSet<String>,
+}
+
+impl Complaints {
+    fn begin_anew(&mut self) {
+        self.of_last_scan = std::mem::take(&mut self.of_this);
+    }
+
+    fn tell(&mut self, what: String) {
+        if !self.of_last_scan.contains(&what) && !self.of_this.contains(&what) {
+            tracing::warn!("{what}");
+        }
+        if self.of_this.len() < COMPLAINTS_MAX {
+            self.of_this.insert(what);
+        }
     }
 }
 

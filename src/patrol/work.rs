@@ -176,11 +176,17 @@ fn reject(
     (event, reason): (Event, String),
     fingerprint: Fingerprint,
 ) -> (Outcome, Option<Record>) {
-    if let Err(error) = set_aside(inbox, candidate, &reason) {
-        return (Outcome::Failed(error.to_string()), None);
-    }
+    let is_aside = match set_aside(inbox, candidate, &reason) {
+        Ok(is_aside) => is_aside,
+        Err(error) => {
+            let told = format!("it is to be set aside, for {reason}; {error}");
+            return (Outcome::Failed(told), None);
+        }
+    };
     let path = inbox.path.join(&candidate.rel);
-    let receipt = Receipt::without_output(event, inbox.path.clone(), path, reason);
+    let mut receipt = Receipt::without_output(event, inbox.path.clone(), path, reason);
+    let aside = inbox.rejects.iter().filter(|_| is_aside);
+    receipt.add(aside.map(|dir| format!("it is in `{}` now", dir.display())));
     (Outcome::Settled, Some((receipt, Some(fingerprint))))
 }
 

@@ -192,6 +192,16 @@ impl Dump {
         i64::try_from(len).is_ok().then_some(len)
     }
 
+    /// Where the data begin in one of their files, of `size` bytes, which holds so many of them.
+    #[must_use]
+    pub fn offset_in(&self, size: u64, share: u64) -> u64 {
+        if self.told.at_the_end {
+            size.saturating_sub(share.saturating_add(self.trailing))
+        } else {
+            self.data_offset
+        }
+    }
+
     /// How a data file of `size` bytes fits this declaration.
     #[must_use]
     pub fn fit(&self, size: u64, allow_trailing: bool) -> Fit {
@@ -227,6 +237,7 @@ impl Dump {
         };
         let exact = !self.layout.shape.is_open();
         let record = self.layout.record_len();
+        let may_trail = allow_trailing && self.layout.has_whole_records();
         match beyond {
             0 if exact => Fit::Whole { exact: !self.told.at_the_end },
             _ if exact && !allow_trailing => Fit::TooLong { size, of: least },
@@ -234,7 +245,7 @@ impl Dump {
             _ if record == 0 => Fit::Never,
             0 => Fit::Empty,
             data if data < record => Fit::Torn { bytes: data, of: record },
-            data if data % record == 0 || allow_trailing => Fit::Whole { exact },
+            data if data % record == 0 || may_trail => Fit::Whole { exact },
             data => Fit::Torn { bytes: data % record, of: record },
         }
     }

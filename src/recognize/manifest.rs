@@ -46,6 +46,7 @@ impl Manifest {
             let line = text[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             format!("line {line}: the text is not UTF-8")
         })?;
+        let text = text.trim_start_matches('\u{feff}'); // as editors on Windows begin it
         let syntax = Syntax::of(name).ok_or("a manifest's name ends in .toml or .json")?;
         let mut metadata: Metadata = match syntax.read(text) {
             Ok(metadata) => metadata,
@@ -237,6 +238,16 @@ mod tests {
             ("a.toml", ""),
         ] {
             assert!(parse(name, text).unwrap().is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mark_of_the_byte_order_is_no_text() {
+        for (name, text) in [
+            ("a.json", r#"{"dtype": "<f4", "shape": [2]}"#),
+            ("a.toml", "dtype = '<f4'\nshape = [2]\n"),
+        ] {
+            assert!(parse(name, &format!("\u{feff}{text}")).unwrap().is_some(), "{name}");
         }
     }
 

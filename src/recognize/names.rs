@@ -1,5 +1,6 @@
 //! How sidecars and data files are named after each other.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::sidecar::{Data, DataPath, FILES_MAX};
@@ -84,9 +85,19 @@ pub(super) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
     (0..count).map(name).collect()
 }
 
+/// The data in files that are slabs of an array of these sizes, each with `dim` dimensions of it.
+pub(super) fn slabs(parts: Vec<DataPath>, sizes: &[i64], dim: usize) -> Result<Data, String> {
+    check_slabs(parts.len(), sizes, dim)?;
+    let mut seen = HashSet::new();
+    match parts.iter().find(|part| !seen.insert(*part)) {
+        Some(twice) => Err(format!("it names `{twice}` twice: name each file once")),
+        None => Ok(Data::Parts(parts)),
+    }
+}
+
 /// Whether so many files, each with `dim` dimensions of an array of these sizes, the fastest
 /// first, are the whole array, one behind another.
-pub(super) fn check_slabs(files: usize, sizes: &[i64], dim: usize) -> Result<(), String> {
+fn check_slabs(files: usize, sizes: &[i64], dim: usize) -> Result<(), String> {
     let count = i64::try_from(files).unwrap_or(i64::MAX);
     let wanted = match sizes.get(dim..) {
         Some(rest) if !rest.is_empty() && dim > 0 => {

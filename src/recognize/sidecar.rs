@@ -53,6 +53,14 @@ impl Format {
             Ok(None) => return Ok(None),
             Err(reason) => return Err(plain(&reason)),
         };
+        let is_itself = |path: &DataPath| path.as_path() == Path::new(name.as_str());
+        if arrays.iter().flat_map(|array| array.data.paths()).any(is_itself) {
+            return Err(
+                "it names itself: data behind a header can't be taken as they are, so save \
+                        them beside it"
+                    .to_owned(),
+            );
+        }
         for doubt in arrays.iter_mut().flat_map(|array| &mut array.doubts) {
             *doubt = plain(doubt);
         }

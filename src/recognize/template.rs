@@ -72,6 +72,10 @@ const BY_BITS: [(&str, &str); 10] = [
     ("c128", "c16"),
 ];
 
+/// Names that are a type by its bits to whoever writes them into a file name, and another by its
+/// bytes to NumPy.
+const BY_BITS_OR_BYTES: [&str; 4] = ["i8", "u8", "f16", "c32"];
+
 impl TryFrom<String> for Names {
     type Error = String;
 
@@ -236,6 +240,12 @@ impl fmt::Display for Template {
 fn type_by_name(text: &str) -> Result<Dtype, String> {
     let code = text.trim_start_matches(['<', '>', '=', '|']);
     let order = &text[..text.len() - code.len()];
+    if BY_BITS_OR_BYTES.contains(&code) {
+        return Err(format!(
+            "`{code}` in its name may count bits or bytes: give such files a template of their own, \
+             with a dtype such as \"|u1\" or \"<u8\""
+        ));
+    }
     let by_bits = BY_BITS.iter().find(|(name, _)| *name == code);
     let text = match (by_bits, order) {
         (Some((_, code)), "") => format!("<{code}"),
@@ -282,6 +292,18 @@ fn no_bytes() -> Fill<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_that_counts_bits_or_bytes_is_not_guessed() {
+        for text in ["u8", "i8", "f16", "c32", "<u8"] {
+            assert!(type_by_name(text).unwrap_err().contains("bits or bytes"), "{text}");
+        }
+        for (text, descr) in
+            [("u16", "'<u2'"), (">f32", "'>f4'"), ("uint8", "'|u1'"), ("f8", "'<f8'")]
+        {
+            assert_eq!(type_by_name(text).unwrap().to_string(), descr);
+        }
+    }
 
     #[test]
     fn what_it_says_of_a_name_does_not_steer_a_terminal() {

@@ -50,6 +50,7 @@ pub(crate) fn in_plain_words(message: &str) -> String {
         return format!("the key {key} is there twice: remove one");
     }
     match message {
+        "wanted string or table" => "expected one of its words in quotes".to_owned(),
         "duplicate key" => "the key is there twice: remove one".to_owned(),
         "recursion limit exceeded" | "cannot recurse further; max recursion depth met" => {
             "it is nested too deep".to_owned()

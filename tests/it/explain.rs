@@ -1,5 +1,8 @@
 //! `npyd explain`: what would become of a file, with nothing changed.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
 use crate::support::{PendingFile, Producer, Site, python, scan_bytes};
 
 /// Explains `in/NAME` as text and as JSON, and asserts that both have `words` and that nothing
@@ -38,6 +41,18 @@ fn a_drop_that_waits() {
     explained(&site, "lonely.raw", &["manifest"]);
 }
 
+/// Where the file's own name does not lead to what describes it.
+#[test]
+fn a_drop_that_is_named_elsewhere() {
+    let site = Site::new();
+    site.drop_file("frames.u2", scan_bytes());
+    site.drop_file("run.toml", "dtype = '<f4'\nshape = [2, 3]\ndata = 'frames.u2'\n");
+    explained(&site, "frames.u2", &["run.toml", "<f4", "ready"]);
+    site.npyd(&["manifest", "in/frames.u2"]).expect_code(0).expect_words(&["frames.u2", "<f4"]);
+    site.npyd(&["finalize", "in/frames.u2"]).expect_code(0);
+    assert!(site.has("in/frames.npy"));
+}
+
 /// How much is really there is told by what is allocated, not by the size.
 #[test]
 fn a_dump_that_is_being_written() {
@@ -58,10 +73,44 @@ fn a_drop_that_is_rejected() {
     explained(&site, "scan.raw", &["<q9"]);
 }
 
+/// Only who names such a file has it finalized; nobody shall wait for the daemon.
 #[test]
 fn a_file_of_no_drop() {
     let site = Site::new();
     site.write("elsewhere.raw", scan_bytes());
     let outcome = site.npyd(&["explain", site.path("elsewhere.raw").to_str().unwrap()]);
-    outcome.expect_words(&["elsewhere.raw"]);
+    outcome.expect_words(&["elsewhere.raw", "in no drop directory"]);
+    fs::create_dir(site.path("in/below")).unwrap();
+    site.scan("below/scan");
+    explained(&site, "below/scan.raw", &["not recursive"]);
+}
+
+#[test]
+fn a_file_where_npyd_puts_files() {
+    let site = Site::new();
+    fs::create_dir(site.path("in/bad")).unwrap();
+    site.configure(&format!("recursive = true\nrejects = \"{}\"", site.path("in/bad").display()));
+    site.scan("bad/scan");
+    explained(&site, "bad/scan.raw", &["npyd itself puts files"]);
+}
+
+#[test]
+fn a_drop_directory_by_another_name() {
+    let site = Site::new();
+    site.scan("scan");
+    symlink("in", site.path("link")).unwrap();
+    for file in ["link/scan.raw", "in/../in/scan.raw"] {
+        let told = site.npyd(&["explain", "--json", file]).expect_code(0).json();
+        assert_eq!(told[0]["output"], site.path("out/scan.npy").to_str().unwrap());
+        assert!(told[0]["outside"].is_null(), "{told:#?}");
+    }
+}
+
+#[test]
+fn what_became_of_a_drop() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan").scan("taken").write("out/taken.npy", "something else");
+    site.sweep();
+    explained(&site, "taken.raw", &["rejected at", "is there already"]);
+    site.npyd(&["explain", "in/scan.raw"]).expect_words(&["gone", "finalized at"]);
 }

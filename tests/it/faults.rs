@@ -55,6 +55,20 @@ fn no_descriptors_left() {
     assert!(site.history().of_event("rejected").is_empty());
 }
 
+/// Another file is no trouble to those that a limit allows.
+#[test]
+fn a_file_beyond_the_limit() {
+    let site = Site::new();
+    site.scan("scan").drop_file("large.raw", noise(1 << 20));
+    site.drop_file("large.raw.toml", "dtype = '|u1'\nshape = [1048576]\n");
+    let outcome = site.sweep_within("--fsize=524288").expect_code(1);
+    assert_eq!(outcome.json().of_source("large.raw")["event"], "failed");
+    assert_eq!(outcome.json().of_source("scan.raw")["event"], "finalized");
+    outcome.expect_words(&["File too large", "LimitFSIZE"]);
+    site.sweep().expect_code(0);
+    assert!(site.read("out/large.npy") == npy("'|u1'", false, &[1 << 20], &noise(1 << 20)));
+}
+
 /// Sweeps with little of a resource, then with ever more until that is enough; in the end there is
 /// the array, and before that its source. Returns how many sweeps had too little.
 fn sweep_with_ever_more(limits: impl Iterator<Item = String>, check: fn(&Outcome)) -> usize {

@@ -222,12 +222,21 @@ fn preallocated() {
             let manifest = format!("dtype = '|u1'\nshape = [{len}]\n");
             site.write(&format!("fs/in/{name}.toml"), manifest);
         }
+        // Whatever else is asked of a file before it is known what it holds.
+        for name in ["nrrd", "later"] {
+            let file = File::create_new(site.path(format!("fs/in/{name}.raw"))).unwrap();
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, 24).unwrap();
+        }
+        let header = "NRRD0004\ntype: uchar\ndimension: 1\nsizes: 24\nencoding: raw\n";
+        site.write("fs/in/nrrd.nhdr", format!("{header}data file: nrrd.raw\n"));
+        site.npyd(&["explain", "fs/in/later.raw"]).expect_code(0).expect_words(&["no manifest"]);
+        site.write("fs/in/later.toml", "dtype = '|u1'\nshape = [24]\n");
         mapped(&site, "mapped", LEN);
         for name in ["all", "small-all", "mapped"] {
             daemon.wait_for_file(&format!("fs/out/{name}.npy"));
         }
         // A later look must not take for data what the first has read.
-        for name in ["none", "small-none", "front", "end"] {
+        for name in ["none", "small-none", "front", "end", "nrrd", "later"] {
             for _ in 0..2 {
                 let told = site.npyd(&["explain", &format!("fs/in/{name}.raw")]).expect_code(0);
                 assert!(told.stdout.contains("must be unchanged"), "{kind}: {name}: {told}");

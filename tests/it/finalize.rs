@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    PendingFile, Producer, SCAN_MANIFEST, Site, load, npy, python, scan_bytes, scan_npy,
+    PendingFile, Producer, Receipts, SCAN_MANIFEST, Site, load, npy, python, scan_bytes, scan_npy,
 };
 
 /// `npyd finalize ARGS…` in a directory with `scan.raw` in it.
@@ -118,4 +118,17 @@ fn not_while_it_is_written() {
     assert!(!site.has("scan.npy"));
     producer.say("close");
     finalize(&site, &flags).expect_code(0);
+}
+
+/// Every line is one object, whatever became of the file.
+#[test]
+fn receipts_of_what_is_no_array() {
+    let site = Site::new();
+    site.write("short.raw", scan_bytes()).write("short.raw.toml", "dtype = '<f4'\nshape = [7]\n");
+    let told = finalize(&site, &["--json", "none.raw", "short.raw"]).expect_code(1).json();
+    assert_eq!(told.of_source("none.raw")["event"], "rejected");
+    assert_eq!(told.of_source("short.raw")["event"], "waiting");
+    let flags = ["--dtype", "<f4", "--shape", "6", "-o", "out/"];
+    let outcome = finalize(&site, &[&["short.raw"], &flags[..]].concat()).expect_code(1);
+    outcome.expect_words(&["out/ is a directory"]);
 }

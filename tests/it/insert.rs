@@ -1,13 +1,13 @@
 //! Room for the header made at the front of the raw file, and what a crash leaves of that.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, Receipts, Site, left_out, wait_until};
+use crate::support::{Outcome, PendingFile, Receipts, Site, left_out, npy, wait_until};
 
 /// Large enough to be worth it, and no multiple of a block.
 const LEN: usize = (16 << 20) + 1234;
@@ -56,6 +56,33 @@ fn the_source_becomes_the_array() {
     assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
     assert_eq!(site.names("state/intents"), [""; 0]);
     site.npyd(&["inspect", "out/scan.npy"]).expect_code(0);
+}
+
+/// As those of other users are, with the usual umask: they are not stuck, but copied.
+#[test]
+fn files_that_npyd_may_only_read() {
+    let Some(site) = site("source = \"remove\"") else { return };
+    let values = [7; 24];
+    site.drop_file("room.raw", [[0; 128].as_slice(), &values].concat());
+    site.drop_file("room.raw.toml", "dtype = '<i4'\nshape = [2, 3]\nreserved = 128\n");
+    site.drop_file("x.npy.pending", PendingFile::ready(&[2, 3]).with(&values));
+    for name in ["scan.raw", "room.raw", "x.npy.pending"] {
+        let path = site.path("in").join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+    }
+    let told = site.npyd_by_rights(&["sweep", "--json"]).expect_code(0).json();
+    for (name, route) in
+        [("scan.raw", "insert-range"), ("room.raw", "in-place"), ("x.npy.pending", "in-place")]
+    {
+        let receipt = told.of_source(name);
+        assert_eq!(receipt["route"], "copy");
+        let reason = receipt["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!("not {route}: the user")), "{reason}");
+    }
+    assert!(site.read("out/scan.npy") == npy("'|u1'", false, &[LEN as u64], &data()));
+    let small = npy("'<i4'", false, &[2, 3], &values);
+    assert_eq!((site.read("out/room.npy"), site.read("out/x.npy")), (small.clone(), small));
+    assert_eq!(site.names("in"), [""; 0]);
 }
 
 #[test]

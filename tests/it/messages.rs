@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 use crate::support::{
@@ -144,7 +144,8 @@ fn claims_and_names() {
     site.drop_file("either.toml", SCAN_MANIFEST);
     site.scan("linked");
     fs::hard_link(site.path("in/linked.raw"), site.path("linked-elsewhere")).unwrap();
-    site.drop_file("alone.toml", SCAN_MANIFEST);
+    site.drop_file("alone.toml", SCAN_MANIFEST).drop_file("link.raw.toml", SCAN_MANIFEST);
+    symlink("doubt.raw", site.path("in/link.raw")).unwrap();
     site.drop_file("named.toml", format!("{SCAN_MANIFEST}data = 'other.bin'\n"));
     site.drop_file("doubt.raw", scan_bytes());
     site.drop_file("doubt.toml", format!("{SCAN_MANIFEST}ordr = 'F'\n"));
@@ -323,6 +324,41 @@ fn without_the_right_to_it() {
     snapshot!(site, lines.join("\n"));
 }
 
+/// As one that root was the first to open.
+#[test]
+fn a_ledger_that_can_not_be_written_to() {
+    let site = Site::new();
+    site.scan("scan").npyd(&["check"]).expect_code(0);
+    let forbid = |name: &str, mode| {
+        fs::set_permissions(site.path(name), Permissions::from_mode(mode)).unwrap();
+    };
+    forbid("state/ledger.sqlite", 0o444);
+    let words = ["state/ledger.sqlite`", "may not write to it", "state_dir"];
+    for (command, code) in [("run", 2), ("sweep", 2), ("check", 1)] {
+        site.npyd_by_rights(&[command]).expect_code(code).expect_words(&words);
+    }
+    assert!(site.names("out").is_empty());
+    forbid("state", 0);
+    let history = site.npyd_by_rights(&["history"]);
+    forbid("state", 0o755);
+    history.expect_code(2).expect_words(&["state/ledger.sqlite`: Permission denied"]);
+}
+
+/// Whoever reads the output later would take it for all there was.
+#[test]
+fn an_output_that_is_cut_off() {
+    let site = Site::new();
+    site.scan("scan");
+    for command in ["sweep", "history", "check"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let npyd = site.command().arg(command).stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&npyd.stderr);
+        assert_eq!(npyd.status.code(), Some(2), "{command}: {stderr}");
+        assert!(stderr.contains("No space left"), "{command}: {stderr}");
+    }
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
 #[test]
 fn configurations() {
     let cases = [
@@ -332,6 +368,13 @@ fn configurations() {
         "archive = \"x\"",
         "rescan = \"soon\"",
         "rescan = 2",
+        "rescan = \"0s\"",
+        "rescan = \"1year\"",
+        "metadata = true",
+        "max_rate = \"200\"",
+        "rejects = \"\"",
+        "rejects = \"~/bad\"",
+        "[drop.template]\nmatch = \"*\"",
         "recursive = \"yes\"",
         "rejects = [\"a\"]",
         "salvage = \"all\"",
@@ -358,8 +401,10 @@ fn configurations() {
         told.extend([case, "\n=> ", &snapshot_text(&site, &outcome.stderr), "\n"]);
     }
     let site = Site::new();
-    site.write("npyd.toml", "workers = 0\n");
-    told.push_str(&snapshot_text(&site, &site.npyd(&["check"]).stderr));
+    for text in ["workers = 0\n", "[drop]\npath = 'in'\n", &site.configuration("in", "")] {
+        site.write("npyd.toml", text);
+        told.push_str(&snapshot_text(&site, &site.npyd(&["check"]).stderr));
+    }
     fs::remove_file(site.path("npyd.toml")).unwrap();
     told.push_str(&snapshot_text(&site, &site.npyd(&["check"]).stderr));
     insta::assert_snapshot!(told);

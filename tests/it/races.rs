@@ -184,12 +184,14 @@ impl Race {
         let command = self.command.replace("FILE", &format!("IN/{}", self.way.file));
         let command = command.replace("IN", site.path("in").to_str().unwrap());
         let inode = site.inode(&file);
+        let leased =
+            [&file, &manifest].map(|name| if site.has(name) { site.inode(name) } else { 0 });
         let mut begun = false;
         let halted = sweep_halted(&site, &["in", "out", &file, &manifest], call, || {
             // What is done to an array that has the name by now is no affair of npyd's.
             begun = !self.way.is_beside || !site.has(&file) || site.inode(&file) == inode;
             if begun {
-                producer.begin(&command, || waits_for_a_lease(inode));
+                producer.begin(&command, || waits_for_a_lease(&leased));
             }
         });
         let done = begun && producer.hear() == "ok";
@@ -242,10 +244,12 @@ impl Race {
     }
 }
 
-/// Whether somebody waits until npyd, stopped as it is, gives up its lease on a file.
-fn waits_for_a_lease(inode: u64) -> bool {
+/// Whether somebody waits until npyd, stopped as it is, gives up its lease on one of these files.
+fn waits_for_a_lease(inodes: &[u64]) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap();
-    locks.lines().any(|lock| lock.contains("BREAKING") && lock.contains(&format!(":{inode} ")))
+    let is_of = |lock: &str, inode| lock.contains(&format!(":{inode} "));
+    let mut breaking = locks.lines().filter(|lock| lock.contains("BREAKING"));
+    breaking.any(|lock| inodes.iter().any(|inode| is_of(lock, inode)))
 }
 
 fn truncated(way: Way) {
@@ -398,4 +402,114 @@ fn data_before_their_manifest() {
     site.drop_file("scan.raw.toml", crate::support::SCAN_MANIFEST);
     daemon.wait_for_file("out/scan.npy");
     assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// A directory that gets another name, with a drop in it: it is served under the one or the other,
+/// and that is no failure.
+#[test]
+fn its_directory_renamed() {
+    if !can_halt() {
+        return;
+    }
+    let (mut call, stride) = (0, if is_long() { 1 } else { 3 });
+    loop {
+        let site = Site::with("recursive = true");
+        fs::create_dir(site.path("in/a")).unwrap();
+        site.scan("a/scan");
+        let rename = || fs::rename(site.path("in/a"), site.path("in/b")).unwrap();
+        let names = ["in/a", "in/a/scan.raw", "in/a/scan.raw.toml"];
+        let halted = sweep_halted(&site, &names, call, rename);
+        if !halted {
+            break;
+        }
+        site.sweep().expect_code(0);
+        let (events, at) = (site.history(), format!("after call {call}"));
+        let failed = ["failed", "rejected"].map(|event| events.of_event(event).len());
+        assert_eq!(failed, [0, 0], "{at}: {events:#?}");
+        assert_eq!(site.read("out/b/scan.npy"), scan_npy(), "{at}");
+        assert!(!site.has("out/a/scan.npy") || site.read("out/a/scan.npy") == scan_npy(), "{at}");
+        call += stride;
+    }
+    assert!(call > 10, "only {call} calls were seen");
+}
+
+/// A drop of the same name follows as soon as the first is gone, its manifest written over the one
+/// that is still there: that goes with the drop that it describes.
+#[test]
+fn dropped_again_at_once() {
+    let Some(python) = python() else { return };
+    if !can_halt() {
+        return;
+    }
+    let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
+    let (mut call, mut again) = (0, 0);
+    loop {
+        let site = Site::with("source = 'remove'\non_conflict = 'number'");
+        site.drop_file("scan.raw", [1; 8]);
+        site.drop_file("scan.raw.json", r#"{"dtype": "|u1", "shape": [8]}"#);
+        let manifest = site.inode("in/scan.raw.json");
+        let file = site.path("in/scan.raw");
+        let text = r#"{"dtype": "<u2", "shape": [2, 2]}"#;
+        let mut begun = false;
+        let names = ["in", "out", "in/scan.raw", "in/scan.raw.json"];
+        let halted = sweep_halted(&site, &names, call, || {
+            begun = !site.has("in/scan.raw");
+            if begun {
+                let command = format!("again {} 8 2 {text}", file.display());
+                producer.begin(&command, || waits_for_a_lease(&[manifest]));
+            }
+        });
+        if begun {
+            again += 1;
+            assert_eq!(producer.hear(), "ok");
+            site.sweep_until("finalized");
+            let case = format!("after call {call}: in: {:?}", site.names("in"));
+            assert_eq!(site.read("out/scan.npy"), npy("'|u1'", false, &[8], &[1; 8]), "{case}");
+            let second = npy("'<u2'", false, &[2, 2], &[2; 8]);
+            assert_eq!(site.read("out/scan-1.npy"), second, "{case}");
+            assert_eq!(site.names("in"), [""; 0], "{case}");
+        }
+        if !halted {
+            break;
+        }
+        call += 1;
+    }
+    assert!(again > 3, "only after {again} calls");
+}
+
+/// What its producer corrects while the array is made durable still has its data.
+#[test]
+fn a_manifest_corrected() {
+    let Some(python) = python() else { return };
+    if !can_halt() {
+        return;
+    }
+    let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
+    let (mut call, mut corrected) = (0, 0);
+    loop {
+        let site = Site::with("source = 'remove'");
+        site.drop_file("scan.raw", [1; 8]);
+        site.drop_file("scan.raw.json", r#"{"dtype": "|u1", "shape": [8]}"#);
+        let text = r#"{"dtype": "<u2", "shape": [2, 2]}"#;
+        let command = format!("text {} {text}", site.path("in/scan.raw.json").display());
+        let mut begun = false;
+        let halted = sweep_halted(&site, &["out"], call, || {
+            begun = site.has("in/scan.raw");
+            if begun {
+                producer.say(&command);
+            }
+        });
+        if begun {
+            corrected += 1;
+            site.sweep();
+            let right = npy("'<u2'", false, &[2, 2], &[1; 8]);
+            let is_right = site.has("out/scan.npy") && site.read("out/scan.npy") == right;
+            assert!(is_right || site.has("in/scan.raw"), "its data are gone after call {call}");
+        }
+        if !halted {
+            break;
+        }
+        call += 1;
+    }
+    assert!(corrected > 3, "only after {corrected} calls");
 }

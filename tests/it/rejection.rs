@@ -1,5 +1,8 @@
 //! Bad drops: rejected once, with a reason, and left alone until they change.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
 /// Manifests that describe no array that could be made, and a word of the reason for each.
@@ -137,6 +140,26 @@ fn corrected_data_are_taken() {
     assert_eq!(site.read("out/scan.npy"), scan_npy());
 }
 
+/// What it says is to be removed may be removed, whichever of the two it is.
+#[test]
+fn one_of_two_is_removed() {
+    for removed in ["scan.raw.toml", "scan.raw.json"] {
+        let site = Site::new();
+        site.scan("scan").drop_file("scan.raw.json", r#"{"dtype": "<f4", "shape": [2, 3]}"#);
+        site.sweep_until("rejected").expect_code(1);
+        let again = site.sweep().expect_code(0).json();
+        assert!(again.of_event("rejected").is_empty(), "{again:#?}");
+        fs::remove_file(site.path(format!("in/{removed}"))).unwrap();
+        site.sweep_until("finalized").expect_code(0);
+    }
+    let site = Site::new();
+    site.drop_file("scan.toml", SCAN_MANIFEST);
+    site.drop_file("scan.raw", scan_bytes()).drop_file("scan.bin", scan_bytes());
+    site.settle("rejected", 2);
+    fs::remove_file(site.path("in/scan.bin")).unwrap();
+    site.sweep_until("finalized").expect_code(0);
+}
+
 /// A retry is for what changed elsewhere: here the name that was taken.
 #[test]
 fn retried() {
@@ -145,7 +168,7 @@ fn retried() {
     let receipts = site.sweep().expect_code(1).json();
     assert_eq!(receipts.of_event("rejected").len(), 2);
     for name in ["out/a.npy", "out/b.npy"] {
-        std::fs::remove_file(site.path(name)).unwrap();
+        fs::remove_file(site.path(name)).unwrap();
     }
     site.sweep().expect_code(0);
     assert_eq!(site.names("out"), [""; 0], "they are left alone");
@@ -164,9 +187,28 @@ fn retried_under_a_daemon() {
     site.write("out/scan.npy", "taken").scan("scan");
     let mut daemon = site.daemon();
     daemon.wait_for_receipts("rejected", 1);
-    std::fs::remove_file(site.path("out/scan.npy")).unwrap();
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
     site.npyd(&["retry", "scan.raw"]).expect_code(0);
     daemon.wait_for_file("out/scan.npy");
+}
+
+/// One that can't come back is told, and keeps none of the others.
+#[test]
+fn retried_where_a_directory_is_gone() {
+    let site = Site::new();
+    fs::create_dir(site.path("bad")).unwrap();
+    let settings = format!("recursive = true\nrejects = \"{}\"", site.path("bad").display());
+    site.configure(&settings);
+    for name in ["gone", "there"] {
+        fs::create_dir(site.path(format!("in/{name}"))).unwrap();
+        site.scan(&format!("{name}/scan")).drop_file(&format!("{name}/scan.raw"), [0; 28]);
+    }
+    site.settle("rejected", 2);
+    fs::remove_dir(site.path("in/gone")).unwrap();
+    let outcome = site.npyd(&["retry", "--all"]).expect_code(1);
+    assert!(outcome.stdout.contains("gone/scan.raw: not tried again: "), "{outcome}");
+    assert_eq!(site.names("in/there"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.names("bad/gone"), ["scan.raw", "scan.raw.rejected.txt", "scan.raw.toml"]);
 }
 
 #[test]
@@ -180,7 +222,7 @@ fn nothing_to_retry() {
 #[test]
 fn set_aside() {
     let site = Site::new();
-    std::fs::create_dir(site.path("bad")).unwrap();
+    fs::create_dir(site.path("bad")).unwrap();
     site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
     site.drop_file("scan.raw", [0; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
     site.sweep_until("rejected").expect_code(1);
@@ -212,4 +254,28 @@ fn history() {
     assert_eq!(bad["event"], "rejected");
     assert!(bad["reason"].is_string() && bad["output"].is_null(), "{bad}");
     site.npyd(&["history"]).expect_code(0).expect_words(&["good.raw", "bad.raw", "good.npy"]);
+}
+
+/// It is tried again and again, and told why each time; the text is written once.
+#[test]
+fn one_that_can_not_be_set_aside() {
+    let site = Site::new();
+    fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
+    site.drop_file("scan.raw", [0; 25]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    let gate = |mode| {
+        fs::set_permissions(site.path("in"), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    gate(0o555);
+    let swept = [0; 2].map(|_| site.npyd_by_rights(&["sweep"]));
+    gate(0o755);
+    assert_eq!(site.names("bad"), ["scan.raw.rejected.txt"]);
+    for outcome in swept {
+        outcome.expect_code(1).expect_words(&["failed", "25 bytes", "Permission denied"]);
+    }
+    site.sweep().expect_code(1).expect_words(&["25 bytes", "it is in", "/bad` now"]);
+    let moved = ["scan.raw", "scan.raw.rejected.txt", "scan.raw.toml"];
+    assert_eq!(site.names("bad"), moved);
+    site.npyd(&["retry", "bad/scan.raw"]).expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
 }

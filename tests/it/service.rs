@@ -15,6 +15,14 @@ fn it_says_when_it_stops() {
     }
 }
 
+/// Whoever redirects its log finds it there, though a service above it has one in the journal.
+#[test]
+fn it_logs_to_where_it_is_sent() {
+    let site = Site::new();
+    let mut daemon = Daemon::start_with(&site, "npyd.toml", &[("JOURNAL_STREAM", "0:0")]);
+    daemon.wait_for_log("ready: 1 drop directory");
+}
+
 /// While it works it keeps the watchdog content.
 #[test]
 fn it_feeds_the_watchdog() {

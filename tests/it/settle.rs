@@ -78,7 +78,7 @@ fn look(size: u64, writer: Writer, unchanged: Duration) -> Look {
 
 fn plays(dump: &Dump, timeline: &[Moment]) {
     let start = Instant::now();
-    let mut stillness = Stillness::new(timeline[0].1, start);
+    let mut stillness = Stillness::new(timeline[0].1, start, None);
     for &(at, size, writer, expected) in timeline {
         let unchanged = stillness.observe(size, start + Duration::from_secs_f64(at), None);
         let verdict = settle(dump, &look(size, writer, unchanged), &RULES);
@@ -233,11 +233,23 @@ fn a_marker_decides_alone() {
 
 #[test]
 fn the_file_systems_clock_can_prove_quiet_at_first_sight() {
-    let start = Instant::now();
-    let mut stillness = Stillness::new(1, start);
-    assert_eq!(stillness.observe(1, start, Some(Duration::from_secs(9))), Duration::from_secs(9));
-    assert_eq!(stillness.observe(2, start, Some(Duration::from_secs(1))), Duration::from_secs(1));
-    assert_eq!(stillness.observe(2, start + Duration::from_secs(3), None), Duration::from_secs(3));
+    let (start, secs) = (Instant::now(), Duration::from_secs);
+    let mut stillness = Stillness::new(1, start, Some(secs(9)));
+    assert_eq!(stillness.observe(1, start, Some(secs(9))), secs(9));
+    assert_eq!(stillness.observe(2, start + secs(5), Some(secs(1))), secs(1));
+    assert_eq!(stillness.observe(2, start + secs(8), None), secs(4));
+}
+
+/// A producer that appends a frame each second is not done because somebody set the clock, or the
+/// machine slept.
+#[test]
+fn a_clock_that_is_set_proves_nothing() {
+    let (start, secs) = (Instant::now(), Duration::from_secs);
+    let hour = Some(secs(3600));
+    let mut stillness = Stillness::new(1, start, Some(Duration::ZERO));
+    assert_eq!(stillness.observe(1, start + secs(1), hour), secs(1));
+    assert_eq!(stillness.observe(2, start + secs(2), hour), secs(1));
+    assert_eq!(stillness.observe(2, start + secs(3), None), secs(2));
 }
 
 proptest! {
@@ -253,7 +265,7 @@ proptest! {
         let total = items * 2;
         let dump = raw(&[if open { -1 } else { i64::try_from(items).unwrap() }], 0);
         let start = Instant::now();
-        let mut stillness = Stillness::new(0, start);
+        let mut stillness = Stillness::new(0, start, None);
         let (mut now, mut size) = (Duration::ZERO, 0);
         let writer = if lease { Somebody } else { Unknown };
         for (pause_ms, bytes) in steps {

@@ -197,6 +197,53 @@ fn refusals_name_their_reason() {
     assert_eq!(site.names("out"), [""; 0]);
 }
 
+/// Where each channel lies in one piece, the rows of a file that is cut off are not the channels'.
+#[test]
+fn channels_in_one_piece_must_be_whole() {
+    let header = "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\n\
+        DataFormat=BINARY\nDataOrientation=VECTORIZED\nNumberOfChannels=2\n[Binary Infos]\n\
+        BinaryFormat=INT_16\n[Channel Infos]\nCh1=a,,,\nCh2=b,,,\n";
+    let told = header.replace("Channels=2\n", "Channels=2\nDataPoints=5\n");
+    let data: Vec<u8> = (0..20).collect();
+    for (header, cut) in [(told.as_str(), 12), (header, 14)] {
+        let site = Site::with("allow_trailing = true");
+        site.drop_file("x.vhdr", header).drop_file("x.eeg", &data[..cut]);
+        let mut daemon = site.daemon();
+        daemon.wait_for_log("waiting for");
+        assert!(!site.has("out/x.npy"));
+        site.drop_file("x.eeg", &data);
+        daemon.wait_for_file("out/x.npy");
+        assert_eq!(site.read("out/x.npy"), npy("'<i2'", false, &[2, 5], &data));
+        assert!(daemon.stop().success());
+    }
+}
+
+/// Nobody but its own text could say what its data are: one that can't be read waits to be mended.
+#[test]
+fn what_can_not_name_its_data_is_told_of() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    let slices = "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = s%d.raw";
+    let frames = "dtype = '|u1'\nshape = [4]\ndata = 'frames.u8'\n";
+    site.drop_file("scan.mhd", format!("{slices} 2 1 1\n"));
+    site.drop_file("frames.toml", format!("{frames}order = 'f'\n"));
+    let attached = slices.replace("s%d.raw", "attached.mhd\n");
+    site.drop_file("attached.mhd", attached.replace("NDims", "HeaderSize = -1\nNDims"));
+    for data in ["s1.raw", "s2.raw", "frames.u8"] {
+        site.drop_file(data, [0; 4]);
+    }
+    site.drop_file("others.toml", "[dependencies\n");
+    daemon.wait_for_log("`scan.mhd` can't be used: line 4");
+    daemon.wait_for_log("`frames.toml` can't be used: line 4");
+    daemon.wait_for_log("`attached.mhd` can't be used: it names itself");
+    site.drop_file("scan.mhd", format!("{slices} 1 2 1\n"));
+    site.drop_file("frames.toml", frames);
+    daemon.wait_for_file("out/s.npy");
+    daemon.wait_for_file("out/frames.npy");
+    assert!(!daemon.log().contains("others.toml"));
+    assert!(daemon.stop().success());
+}
+
 /// Slices that arrive one by one are one array once the last is there, and go together.
 #[test]
 fn slices_are_one_array() {

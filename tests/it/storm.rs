@@ -44,6 +44,28 @@ fn a_queue_that_overflows() {
     assert!(daemon.stop().success());
 }
 
+/// A directory that appeared while events were lost is watched all the same.
+#[test]
+fn a_directory_among_lost_events() {
+    let Some(python) = python() else { return };
+    let site = Site::with(&format!("{NO_RESCAN}recursive = true"));
+    let mut daemon = site.daemon();
+    let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
+    daemon.signal(Signal::STOP);
+    let directory = site.path("in");
+    producer.say(&format!("flood {} {}", directory.display(), too_many_events() / 2));
+    fs::create_dir(site.path("in/a")).unwrap();
+    scan_in(&site, "in/a");
+    daemon.signal(Signal::CONT);
+    daemon.wait_for_file("out/a/scan.npy");
+    fs::create_dir(site.path("in/a/b")).unwrap();
+    scan_in(&site, "in/a/b");
+    daemon.wait_for_file("out/a/b/scan.npy");
+    site.write("in/a/late.raw", scan_bytes()).write("in/a/late.raw.toml", SCAN_MANIFEST);
+    daemon.wait_for_file("out/a/late.npy");
+    assert!(daemon.stop().success());
+}
+
 /// Drops in the middle of a storm of files that come and go.
 #[test]
 fn a_storm_of_events() {
@@ -171,6 +193,27 @@ fn a_file_system_that_comes_and_goes() {
     daemon.wait_for_file("out/last.npy");
     assert!(daemon.stop().success());
     assert_eq!(site.read("out/last.npy"), scan_npy());
+    mounted.unmount();
+}
+
+/// The same one again, so fast that nobody saw it gone: the watch is gone all the same.
+#[test]
+fn a_file_system_that_is_mounted_again_at_once() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with(NO_RESCAN);
+    let Some(mounted) = Mounted::image(&site, "in", "ext4", 16, &[]) else { return };
+    let mut daemon = site.daemon();
+    site.scan("first");
+    daemon.wait_for_file("out/first.npy");
+    mounted.unmount();
+    let image = site.path("in.image");
+    let again = ["-o", "loop", image.to_str().unwrap()];
+    let Some(mounted) = Mounted::with(&site, "in", "mount", &again) else { return };
+    site.scan("second");
+    daemon.wait_for_file("out/second.npy");
+    assert!(daemon.stop().success());
     mounted.unmount();
 }
 

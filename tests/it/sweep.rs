@@ -1,6 +1,11 @@
 //! `npyd sweep`: one pass, and what its exit code says.
 
-use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use crate::support::{PATIENCE, Receipts, SCAN_MANIFEST, Site, scan_bytes};
 
 #[test]
 fn all_well() {
@@ -22,6 +27,33 @@ fn waiting() {
     let reason = receipt["reason"].as_str().unwrap();
     assert!(reason.contains("20") && reason.contains("24"), "both sizes: {reason}");
     assert!(site.history().is_empty(), "a wait is no receipt");
+}
+
+/// A file that is appended to again and again, and open only then, is no reason never to end.
+#[test]
+fn a_file_that_grows_all_the_time() {
+    let template = "[[drop.template]]\nmatch = '*.f4'\ndtype = '<f4'\nshape = [-1, 2, 3]";
+    let site = Site::new();
+    let text = site.configuration("state", &format!("on_conflict = 'replace'\n{template}"));
+    site.write("npyd.toml", text.replace("200ms", "1s"));
+    let append = || {
+        let mut file = fs::File::options();
+        let file = file.create(true).append(true).open(site.path("in/scan.f4"));
+        file.unwrap().write_all(&scan_bytes()).unwrap();
+    };
+    append();
+    let (ended, started) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) && started.elapsed() < 2 * PATIENCE {
+                append();
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        site.sweep_until("waiting");
+        ended.store(true, Ordering::Relaxed);
+    });
+    site.sweep_until("finalized");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Drops that a template in the configuration describes.
 
-use crate::support::{Receipts, Site, load, npy, python};
+use std::fs;
+
+use crate::support::{Receipts, Site, load, npy, python, scan_npy};
 
 const FRAMES: &str = "
 [[drop.template]]
@@ -79,11 +81,109 @@ fn a_header_over_the_marker_is_as_good() {
         let mut without_magic = done.clone();
         without_magic[..8].copy_from_slice(&[marker.as_bytes(), b" "].concat()[..8]);
         for interrupted in [done.clone(), without_magic].iter().take(1 + reserved / 4096) {
-            std::fs::remove_file(site.path("out/frames.npy")).unwrap();
+            fs::remove_file(site.path("out/frames.npy")).unwrap();
             site.lose_ledger().drop_file("frames.u16", interrupted).sweep().expect_code(0);
             assert_eq!(site.read("out/frames.npy"), done);
         }
     }
+}
+
+/// What describes a file counts more, though only its text leads there, and though it has to wait.
+#[test]
+fn descriptions_count_more() {
+    let site = Site::with("[[drop.template]]\nmatch = '*.u8'\ndtype = '|u1'\nshape = [8]");
+    let data: Vec<u8> = (0..16).collect();
+    site.drop_file("z.toml", "dtype = '<u2'\nshape = [4]\ndata = 'a.u8'\n");
+    let slices = "NDims = 2\nDimSize = 8 2\nElementType = MET_UCHAR\nElementDataFile = ";
+    site.drop_file("scan.mhd", format!("{slices}s%d.u8 1 2 1\n"));
+    for name in ["a.u8", "b.u8", "s2.u8"] {
+        site.drop_file(name, &data[8..]);
+    }
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["a.npy", "b.npy"]);
+    assert_eq!(site.read("out/a.npy"), npy("'<u2'", false, &[4], &data[8..]));
+    assert_eq!(site.read("out/b.npy"), npy("'|u1'", false, &[8], &data[8..]));
+    site.drop_file("s1.u8", &data[..8]).sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["a.npy", "b.npy", "s.npy"]);
+    assert_eq!(site.read("out/s.npy"), npy("'|u1'", false, &[2, 8], &data));
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out").len(), 3);
+}
+
+/// A template that fits the names of arrays, too, takes neither npyd's own nor another's: it would
+/// refuse them, or write its header over theirs.
+#[test]
+fn what_npyd_puts_there_is_no_drop() {
+    for (reserved, room) in [("", 0), ("reserved = 128", 128)] {
+        let site = Site::new();
+        let keys = "match = 'cam*'\ndtype = '<u2'\nshape = [-1]";
+        let config = site.configuration("state", &format!("[[drop.template]]\n{keys}\n{reserved}"));
+        let beside = config.lines().filter(|line| !line.starts_with("output"));
+        site.write("npyd.toml", beside.collect::<Vec<_>>().join("\n"));
+        let newer = b"\x93NUMPY\x04\x00 is yet to come";
+        site.write("in/cam_mean.npy", npy("'<f8'", false, &[2], &[1; 16]));
+        site.write("in/cam_newer.npy", newer);
+        site.drop_file("cam.raw", [vec![0; room], (0..8).collect()].concat());
+        site.settle("finalized", 1);
+        for _ in 0..2 {
+            std::thread::sleep(std::time::Duration::from_millis(250)); // longer than the quiet time
+            site.sweep().expect_code(0);
+        }
+        assert_eq!(site.history().len(), 1);
+        assert!(site.read("in/cam.npy").ends_with(&[0, 1, 2, 3, 4, 5, 6, 7]));
+        assert_eq!(site.read("in/cam_mean.npy"), npy("'<f8'", false, &[2], &[1; 16]));
+        assert_eq!(site.read("in/cam_newer.npy"), newer);
+    }
+}
+
+/// With room for a header and a place of their own for arrays, `x.npy` may be one that has yet to be
+/// moved there: that is finished, and another's is not written over.
+#[test]
+fn arrays_that_are_yet_to_be_moved() {
+    let keys = "match = '*'\ndtype = '<u2'\nshape = [-1]\nreserved = 128";
+    let site = Site::with(&format!("[[drop.template]]\n{keys}"));
+    let another = npy("'<f8'", false, &[2], &[1; 16]);
+    site.drop_file("another.npy", &another);
+    site.drop_file("cam.npy", [vec![0; 128], (0..8).collect()].concat());
+    site.settle("finalized", 1);
+    let array = site.read("out/cam.npy");
+    let history = site.settle("rejected", 1);
+    let reason = history.of_source("another.npy")["reason"].as_str().unwrap();
+    assert!(reason.contains("another header"), "{reason}");
+    assert_eq!(site.read("in/another.npy"), another);
+
+    fs::rename(site.path("out/cam.npy"), site.path("in/cam.npy")).unwrap();
+    site.lose_ledger().settle("finalized", 1);
+    assert_eq!(site.read("out/cam.npy"), array);
+}
+
+/// Nor does it take what npyd keeps beside an array, which would come to another array each time.
+#[test]
+fn what_is_kept_beside_an_array_is_no_drop() {
+    let site = Site::new();
+    let keys = "match = 'cam*'\ndtype = '|u1'\nshape = [-1]";
+    let settings = "source = \"remove\"\nmetadata = \"json\"";
+    let config = site.configuration("state", &format!("{settings}\n[[drop.template]]\n{keys}"));
+    let beside = config.lines().filter(|line| !line.starts_with("output"));
+    site.write("npyd.toml", beside.collect::<Vec<_>>().join("\n"));
+    site.drop_file("cam.raw.toml", "dtype = '<u2'\nshape = [4]\n").drop_file("cam.raw", [1; 8]);
+    site.settle("finalized", 1);
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_millis(250)); // longer than the quiet time
+        site.sweep().expect_code(0);
+    }
+    assert_eq!(site.names("in"), ["cam.npy", "cam.npy.json", "cam.raw.toml.done"]);
+}
+
+/// An array under a raw file's name would bring its header along as data.
+#[test]
+fn arrays_are_no_raw_data() {
+    let site = Site::with(FRAMES);
+    site.drop_file("frames.u16", npy("'<u2'", false, &[2, 2, 4], &[1; 32]));
+    let history = site.settle("rejected", 1);
+    let reason = history.of_source("frames.u16")["reason"].as_str().unwrap();
+    assert!(reason.contains(".npy file already"), "{reason}");
+    assert_eq!(site.names("out"), [""; 0]);
 }
 
 /// What the name says of shape and type is in the array.
@@ -109,6 +209,31 @@ output = "{name}.npy"
     let reason = history.of_source("f_99999999999999999999x2_u16.raw")["reason"].clone();
     assert!(reason.as_str().unwrap().contains("whole number of items"), "{reason}");
     assert!(!site.has("out/d_2x2_f64.npy"));
+}
+
+/// A template for all names means what lands there, not what npyd puts beside it.
+#[test]
+fn arrays_are_no_drops() {
+    let site = Site::new();
+    fs::create_dir(site.path("bad")).unwrap();
+    let template = "[[drop.template]]\nmatch = '*'\ndtype = '|u1'\nshape = [-1]\n";
+    site.write(
+        "npyd.toml",
+        format!(
+            "state_dir = 'state'\n[[drop]]\npath = 'in'\nquiet = '200ms'\nsource = 'remove'\n\
+             rejects = 'bad'\nmetadata = 'json'\n{template}"
+        ),
+    );
+    site.drop_file("frame", [7; 24]).scan("scan");
+    site.settle("finalized", 2);
+    for _ in 0..2 {
+        site.sweep().expect_code(0);
+    }
+    let kept = ["frame.npy", "frame.npy.json", "scan.npy", "scan.npy.json", "scan.raw.toml.done"];
+    assert_eq!(site.names("in"), kept);
+    assert_eq!(site.read("in/frame.npy"), npy("'|u1'", false, &[24], &[7; 24]));
+    assert_eq!(site.read("in/scan.npy"), scan_npy());
+    assert_eq!(site.names("bad"), [""; 0]);
 }
 
 /// It could be the configuration of a running daemon that is reloaded.

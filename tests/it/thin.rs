@@ -27,8 +27,8 @@ impl<'a> Thin<'a> {
     fn new(site: &'a Site, at: &'static str, kind: &'static str) -> Option<Self> {
         let (mebibytes, options) = match kind {
             "xfs" => (320, &["-q", "-f", "-K"][..]),
-            // An ext4 that zeroes its inode tables only once it is mounted does so by punching holes
-            // into the image, which is room again.
+            // An ext4 that zeroes its inode tables only once it is mounted does so by punching
+            // holes into the image, which is room again.
             _ => (64, &["-q", "-F", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0"][..]),
         };
         fs::create_dir(site.path("thin")).unwrap();

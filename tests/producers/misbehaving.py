@@ -6,6 +6,7 @@
     append PATH COUNT VALUE    opens it again, adds bytes and closes it
     truncate PATH SIZE         cuts it
     text PATH WORD...          writes the words over a text, and a newline
+    again PATH COUNT VALUE WORD...  drops it anew, and writes the words over its manifest PATH.json
     replace PATH COUNT VALUE   moves another file in its place
     rename PATH OTHER          renames it
     unlink PATH                removes it
@@ -72,6 +73,12 @@ def text(path, *words):
         file.write(" ".join(words) + "\n")
 
 
+def again(path, count, value, *words):
+    write(path, count, value)
+    with open(f"{path}.json", "w") as file:
+        file.write(" ".join(words))
+
+
 def replace(path, count, value):
     hidden = os.path.join(os.path.dirname(path), ".made")
     write(hidden, count, value)
@@ -127,6 +134,7 @@ serve(
     append=unless_gone(append),
     truncate=unless_gone(lambda path, size: os.truncate(path, int(size))),
     text=unless_gone(text),
+    again=again,
     replace=replace,
     rename=unless_gone(os.rename),
     unlink=unless_gone(os.unlink),

@@ -95,6 +95,8 @@ def metaimage(samples):
         ("big-endian", {"scan.raw": volume.tobytes()}, "ElementDataFile = scan.raw\n"),
         ("HeaderSize 32", {"scan.raw": b"h" * 32 + volume.tobytes()}, "HeaderSize = 32\nElementDataFile = scan.raw\n"),
         ("HeaderSize -1", {"scan.raw": b"h" * 77 + volume.tobytes()}, "HeaderSize = -1\nElementDataFile = scan.raw\n"),
+        ("LIST, HeaderSize -1", {f"h{at}": b"h" * (9 - 2 * at) + volume[at].tobytes() for at in range(4)},
+         "HeaderSize = -1\nElementDataFile = LIST\n" + "".join(f"h{at}\n" for at in range(4))),
         ("LIST", {f"{at}.raw": volume[at].tobytes() for at in range(4)},
          "ElementDataFile = LIST\n" + "".join(f"{at}.raw\n" for at in range(4))),
         ("LIST 2", {f"s{at}": volume[at].tobytes() for at in range(4)},
@@ -105,7 +107,7 @@ def metaimage(samples):
         for name, content in files.items():
             (place / name).write_bytes(content)
         (place / "scan.mhd").write_text(head + lines)
-        output = {"LIST": "0.npy", "LIST 2": "s.npy", "pattern": "s.npy"}.get(variant, "scan.npy")
+        output = {"LIST": "0.npy", "LIST, HeaderSize -1": "h.npy", "LIST 2": "s.npy", "pattern": "s.npy"}.get(variant, "scan.npy")
         samples.add(place, "MetaImage", variant, "by hand", reader, output, read(place).astype(">i2"))
 
 
@@ -241,6 +243,11 @@ def brainvision(samples):
                 (place / "eeg.eeg").write_bytes(raw.tobytes())
                 (place / "eeg.vhdr").write_text(head.format(orientation, fmt, big))
                 samples.add(place, "BrainVision", f"{orientation}, {fmt}, big-endian: {big}, renamed", "by hand", "none: as it was written", "eeg.npy", raw)
+    place = samples.place()
+    raw = values((10, 3), "<i2")
+    (place / "eeg.eeg").write_bytes(b"h" * 12 + raw.tobytes() + b"t" * 6)
+    (place / "eeg.vhdr").write_text(head.format("MULTIPLEXED", "INT_16\nDataOffset=12\nTrailerSize=6", "NO"))
+    samples.add(place, "BrainVision", "DataOffset 12, TrailerSize 6", "by hand", "none: as it was written", "eeg.npy", raw)
 
 
 def open_ephys(samples):
@@ -314,6 +321,20 @@ def ehdr(samples):
                     for extra in place.glob("*.aux.xml"):
                         extra.unlink()
                     samples.add(place, "EHdr", f"{layout}, {code}, byte order {order}, bands: {bands}", "by hand", "rasterio (GDAL)", "dem.npy", read)
+
+
+    plain = "NROWS 4\nNCOLS 5\nNODATA -9999\n"
+    for variant, name, code, header in [
+        ("no NBITS, PIXELTYPE FLOAT", "dem.bil", ">f4", f"{plain}BYTEORDER M\nPIXELTYPE FLOAT\n"),
+        ("no PIXELTYPE, NODATA below 0", "dem.bil", ">i2", f"{plain}BYTEORDER M\nNBITS 16\n"),
+        ("a grid of floats", "dem.flt", "<f4", "ncols 5\nnrows 4\nxllcorner 0\nyllcorner 0\ncellsize 0.5\nNODATA_value -9999\nbyteorder LSBFIRST\n"),
+    ]:
+        place = samples.place()
+        (place / name).write_bytes((values((4, 5), code) - np.dtype(code).type(60)).astype(code).tobytes())
+        (place / "dem.hdr").write_text(header)
+        with rasterio.open(place / name) as dataset:
+            read = dataset.read(1).astype(code)
+        samples.add(place, "EHdr", variant, "by hand", "rasterio (GDAL)", "dem.npy", read)
 
 
 def spikeinterface_(samples):

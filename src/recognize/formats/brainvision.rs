@@ -1,21 +1,22 @@
 //! BrainVision, of EEG amplifiers: `x.vhdr` beside `x.eeg`.
 //!
 //! Specification: "BrainVision Core Data Format" 1.0, Brain Products; pybv writes it, MNE and neo
-//! read it.
+//! read it. What may stand around the data is told in the manual of their Analyzer.
 
 use serde_json::{Value, json};
 
-use crate::npy::{Dtype, Layout};
+use crate::npy::{Dtype, Layout, Order};
 use crate::recognize::dump::{FileName, Metadata};
 use crate::recognize::field::{Field, text_of};
 use crate::recognize::names;
-use crate::recognize::sidecar::{Axis, Data, DataPath, Described, Format, Reading};
+use crate::recognize::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
 
 pub(super) static FORMAT: Format = Format {
     name: "BrainVision",
     files: "x.vhdr beside x.eeg, or the file its DataFile names",
-    reads: "INT_16, INT_32 and IEEE_FLOAT_32, multiplexed and vectorized; refuses ASCII",
-    proof: "quiet: whole samples of all channels, and nobody writes",
+    reads: "INT_16, INT_32 and IEEE_FLOAT_32, multiplexed and vectorized; refuses ASCII, and bytes between the samples",
+    proof: "quiet: whole samples of all channels, and nobody writes; vectorized with DataPoints, \
+            the exact size",
     is_named: |name| names::without_suffix(name, ".vhdr").is_some(),
     data_of: |sidecar| names::beside(sidecar, ".vhdr", &[".eeg", ".dat"]),
     sidecars_of: |data| vec![data.with_extension("vhdr")],
@@ -59,23 +60,25 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         _ => return Err(orientation.error("write MULTIPLEXED or VECTORIZED")),
     };
     let binary = need("Binary Infos", "BinaryFormat")?;
-    let code = match &*binary.value.to_ascii_uppercase() {
-        "INT_16" => "i2",
-        "INT_32" => "i4",
-        "IEEE_FLOAT_32" => "f4",
-        _ => return Err(binary.error("write INT_16, INT_32 or IEEE_FLOAT_32")),
-    };
-    let order = match get("Binary Infos", "UseBigEndianOrder") {
-        Some(field) if field.value.eq_ignore_ascii_case("YES") => '>',
-        Some(field) if !field.value.eq_ignore_ascii_case("NO") => {
-            return Err(field.error("write YES or NO"));
+    let dtype = dtype(binary, get("Binary Infos", "UseBigEndianOrder"))?;
+    for key in ["ChannelOffset", "SegmentHeaderSize"] {
+        if let Some(field) = get("Binary Infos", key)
+            && field.count()? > 0
+        {
+            return Err(field.error("bytes between the samples can't be taken as one array"));
         }
-        _ => '<', // by the specification
+    }
+    let around = |key| get("Binary Infos", key).map_or(Ok(0), Field::count);
+    let points = get("Common Infos", "DataPoints");
+    let layout = match points.filter(|points| open == 1 && points.value != "0") {
+        // With fewer points there, each channel but the first would begin elsewhere.
+        Some(points) => Layout::new(dtype, &[channels, points.length()?], Order::C),
+        None => Layout::open_on(dtype, &shape, open),
     };
-    let dtype = Dtype::from_text(&format!("{order}{code}"));
-    let layout = Layout::open_on(dtype.map_err(|error| error.to_string())?, &shape, open);
     Ok(Some(vec![Described {
-        told_records: get("Common Infos", "DataPoints").map(Field::count).transpose()?,
+        skip: Skip::Bytes(around("DataOffset")?),
+        trailing: around("TrailerSize")?,
+        told_records: points.map(Field::count).transpose()?,
         has_live_readers: true,
         axes: axes.into(),
         unapplied: resolutions(&sections, channels)?,
@@ -85,6 +88,23 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
             layout.map_err(|error| error.to_string())?,
         )
     }]))
+}
+
+fn dtype(binary: &Field<'_>, big_endian: Option<&Field<'_>>) -> Result<Dtype, String> {
+    let code = match &*binary.value.to_ascii_uppercase() {
+        "INT_16" => "i2",
+        "INT_32" => "i4",
+        "IEEE_FLOAT_32" => "f4",
+        _ => return Err(binary.error("write INT_16, INT_32 or IEEE_FLOAT_32")),
+    };
+    let order = match big_endian {
+        Some(field) if field.value.eq_ignore_ascii_case("YES") => '>',
+        Some(field) if !field.value.eq_ignore_ascii_case("NO") => {
+            return Err(field.error("write YES or NO"));
+        }
+        _ => '<', // by the specification
+    };
+    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
 }
 
 /// The file that is named, and, where that is there no more after a rename, one of the same stem.
@@ -208,6 +228,12 @@ mod tests {
         assert_eq!(one.layout.shape.dims(), [2, -1]);
         assert_eq!(one.layout.dtype.to_string(), "'>f4'");
         assert_eq!(one.data.paths()[0].to_string(), "new.eeg");
+        let told = vectors.replace("Channels=2", "Channels=2\nDataPoints=7");
+        let one = described(&told).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [2, 7]);
+        let around = "INT_16\nChannelOffset=0\nDataOffset=12\nSegmentHeaderSize=0\nTrailerSize=3";
+        let one = described(&HEADER.replace("INT_16", around)).unwrap().unwrap().remove(0);
+        assert_eq!((one.skip, one.trailing), (Skip::Bytes(12), 3));
     }
 
     #[test]
@@ -221,6 +247,9 @@ mod tests {
             ("DataFile=old.eeg", "DataFile=C:\\old.eeg", "line 4"),
             ("BinaryFormat=INT_16\n", "", "`BinaryFormat`"),
             ("INT_16\n", "INT_16\nUseBigEndianOrder=1\n", "line 11"),
+            ("INT_16\n", "INT_16\nChannelOffset=4\n", "line 11"),
+            ("INT_16\n", "INT_16\nSegmentHeaderSize=4\n", "line 11"),
+            ("INT_16\n", "INT_16\nDataOffset=x\n", "line 11"),
             ("Channels=2", "Channels=3", "no `Ch3`"),
             ("Channels=2", "Channels=9223372036854775807", "no `Ch3`"),
         ] {

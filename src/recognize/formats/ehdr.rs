@@ -1,6 +1,7 @@
 //! EHdr, the labelled raw rasters of Esri: `dem.hdr` with `NROWS` and `NCOLS` beside `dem.bil`.
 //!
-//! Specification: "BIL, BIP, and BSQ raster files", Esri; GDAL reads it in its driver `EHdr`.
+//! Specification: "BIL, BIP, and BSQ raster files" and, for `dem.flt`, "Float to Raster", Esri; GDAL
+//! reads both in its driver `EHdr`.
 
 use crate::npy::{Dtype, Layout, Order};
 use crate::recognize::dump::FileName;
@@ -46,7 +47,11 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         _ => return Err(fields.need("LAYOUT")?.error("write BIL, BIP or BSQ")),
     };
     let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
-    let data = (FORMAT.data_of)(name.as_str());
+    let data = if is_grid_float(&fields) {
+        names::data_of_hdr(name.as_str(), &[".flt"])
+    } else {
+        (FORMAT.data_of)(name.as_str())
+    };
     let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
     Ok(Some(vec![Described {
         skip: Skip::Bytes(fields.get("SKIPBYTES").map_or(Ok(0), Field::count)?),
@@ -67,16 +72,19 @@ fn fields(text: &str) -> Fields<'_> {
     Fields(fields)
 }
 
+/// Whether it is the header of a grid of floats, which has neither NBITS nor PIXELTYPE, and tells
+/// the steps of both axes in one.
+fn is_grid_float(fields: &Fields<'_>) -> bool {
+    let has = |key| fields.get(key).is_some();
+    has("CELLSIZE") && !has("NBITS") && !has("PIXELTYPE")
+}
+
 fn dtype(fields: &Fields<'_>) -> Result<(Dtype, i64), String> {
-    let bits = fields.get("NBITS").map_or(Ok(8), Field::length)?;
-    let kind = fields.get("PIXELTYPE");
-    let code = match kind.map(|field| field.value.to_ascii_uppercase()).as_deref() {
-        None | Some("UNSIGNEDINT") => 'u',
-        Some("SIGNEDINT") => 'i',
-        Some("FLOAT") => 'f',
-        Some(_) => {
-            return Err(fields.need("PIXELTYPE")?.error("write SIGNEDINT, UNSIGNEDINT or FLOAT"));
-        }
+    let code = kind(fields)?;
+    let bits = match fields.get("NBITS") {
+        Some(field) => field.length()?,
+        None if code == 'f' => 32,
+        None => 8,
     };
     let right = if code == 'f' { &[32, 64][..] } else { &[8, 16, 32, 64] };
     if !right.contains(&bits) {
@@ -96,6 +104,30 @@ fn dtype(fields: &Fields<'_>) -> Result<(Dtype, i64), String> {
     };
     let dtype = Dtype::from_text(&format!("{order}{code}{}", bits / 8));
     Ok((dtype.map_err(|error| error.to_string())?, bits))
+}
+
+/// `i`, `u` or `f`. A missing PIXELTYPE stands for UNSIGNEDINT; but elevation models that are
+/// signed lack it, too, and there a value below 0 for no data tells. Whether wider ones are floats,
+/// nothing tells.
+fn kind(fields: &Fields<'_>) -> Result<char, String> {
+    if let Some(field) = fields.get("PIXELTYPE") {
+        return match &*field.value.to_ascii_uppercase() {
+            "UNSIGNEDINT" => Ok('u'),
+            "SIGNEDINT" => Ok('i'),
+            "FLOAT" => Ok('f'),
+            _ => Err(field.error("write SIGNEDINT, UNSIGNEDINT or FLOAT")),
+        };
+    }
+    let no_data = fields.get("NODATA").or_else(|| fields.get("NODATA_VALUE"));
+    let is_below_0 = no_data.is_some_and(|it| it.value.parse::<f64>().is_ok_and(|it| it < 0.0));
+    match fields.get("NBITS").map(|field| &*field.value) {
+        None if is_grid_float(fields) => Ok('f'),
+        Some("16") if is_below_0 => Ok('i'),
+        Some("32" | "64") => {
+            Err("it has no `PIXELTYPE`: add SIGNEDINT, UNSIGNEDINT or FLOAT".to_owned())
+        }
+        _ => Ok('u'),
+    }
 }
 
 /// Rows and bands must follow one another without bytes between them.
@@ -142,9 +174,30 @@ mod tests {
         assert_eq!(one.layout.dtype.to_string(), "'|u1'");
     }
 
+    /// As GDAL reads them.
+    #[test]
+    fn types_that_are_not_told() {
+        let grid = "ncols 5\nnrows 2\ncellsize 1\nNODATA_value -9999\nbyteorder MSBFIRST\n";
+        let one = described(grid).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.dtype.to_string(), "'>f4'");
+        let names: Vec<_> = one.data.paths().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["dem.flt", "dem.FLT"]);
+        let untold = RASTER.replace("PIXELTYPE      SIGNEDINT\n", "");
+        for (text, descr) in [
+            (untold.clone(), "'>u2'"),
+            (format!("{untold}NODATA 0\n"), "'>u2'"),
+            (format!("{untold}NODATA -9999\n"), "'>i2'"),
+            ("NROWS 2\nNCOLS 5\nBYTEORDER I\nPIXELTYPE FLOAT\n".to_owned(), "'<f4'"),
+        ] {
+            let one = described(&text).unwrap().unwrap().remove(0);
+            assert_eq!(one.layout.dtype.to_string(), descr, "{text}");
+        }
+    }
+
     #[test]
     fn what_can_not_be_taken_is_refused_by_its_line() {
         for (was, is, words) in [
+            ("NBITS          16\nBANDROWBYTES   8\nTOTALROWBYTES  16\nPIXELTYPE      SIGNEDINT\n", "NBITS 32\n", "`PIXELTYPE`"),
             ("BYTEORDER      M\n", "", "`BYTEORDER`"),
             ("LAYOUT         BIL", "LAYOUT BSP", "line 2"),
             ("16\nBANDROW", "4\nBANDROW", "line 6"),

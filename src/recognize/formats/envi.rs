@@ -12,7 +12,8 @@ use crate::recognize::sidecar::{Axis, Data, DataPath, Described, Format, Reading
 
 pub(super) static FORMAT: Format = Format {
     name: "ENVI",
-    files: "x.hdr or x.EXT.hdr, whose first line is ENVI, beside x, x.EXT, x.img, .dat, .sli, .raw, .bin, .bsq, .bil, .bip",
+    files: "x.hdr or x.EXT.hdr, whose first line is ENVI, beside x, x.EXT, x.img, .dat, .sli, \
+            .hyspex, .raw, .bin, .bsq, .bil, .bip",
     reads: "all real and complex data types, byte orders and interleaves; refuses compressed and framed files",
     proof: "the exact size",
     is_named: |name| names::without_suffix(name, ".hdr").is_some(),
@@ -22,14 +23,15 @@ pub(super) static FORMAT: Format = Format {
 };
 
 /// What the data file's name may have where the header's has `.hdr`.
-const SUFFIXES: [&str; 9] = ["", ".img", ".dat", ".sli", ".raw", ".bin", ".bsq", ".bil", ".bip"];
+const SUFFIXES: [&str; 10] =
+    ["", ".img", ".dat", ".sli", ".hyspex", ".raw", ".bin", ".bsq", ".bil", ".bip"];
 
 /// Fields that hold numbers to be applied to the values.
 const FACTORS: [&str; 3] = ["data gain values", "data offset values", "reflectance scale factor"];
 
 fn read(name: &FileName, text: &[u8]) -> Reading {
     let text = text_of(text);
-    if text.lines().next().is_none_or(|line| line.trim() != "ENVI") {
+    if text.lines().next().is_none_or(|line| line.split_whitespace().next() != Some("ENVI")) {
         return Ok(None);
     }
     let fields = fields(&text)?;
@@ -68,8 +70,15 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
 
 /// What would be read as something else than it is.
 fn refuse_odd(fields: &Fields<'_>) -> Result<(), String> {
-    if let Some(field) = fields.get("headeroffset") {
-        return Err(field.error("write it as two words, header offset"));
+    // Readers pass over what has other blanks than they look for.
+    let bare = |key: &str| key.replace([' ', '\t', '_'], "").to_ascii_lowercase();
+    for known in ["header offset", "file compression", "major frame offsets", "minor frame offsets"] {
+        let odd = |field: &&Field<'_>| {
+            bare(field.key) == bare(known) && !field.key.eq_ignore_ascii_case(known)
+        };
+        if let Some(field) = fields.0.iter().find(odd) {
+            return Err(field.error(&format!("write it as `{known}`")));
+        }
     }
     if let Some(field) = fields.get("file compression")
         && field.value != "0"
@@ -88,7 +97,7 @@ fn refuse_odd(fields: &Fields<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// `key = value`, a key in whatever case and spacing; a value in braces may go over several lines,
+/// `key = value`, a key in whatever case; a value in braces may go over several lines,
 /// and a line that begins with `;` is a comment.
 fn fields(text: &str) -> Result<Fields<'_>, String> {
     let mut fields = Vec::new();
@@ -180,6 +189,8 @@ mod tests {
     fn what_could_be_misread_is_refused_by_its_line() {
         for (was, is, words) in [
             ("header offset", "headeroffset", "line 7"),
+            ("header offset", "Header  offset", "line 7"),
+            ("; a comment", "file_compression", "line 11"),
             ("data type = 12", "data type = 7", "line 8"),
             ("interleave = bil", "interleave = bsp", "line 9"),
             ("interleave = bil\n", "", "`interleave`"),
@@ -197,6 +208,7 @@ mod tests {
             let error = described(&CUBE.replace(was, is)).unwrap_err();
             assert!(error.contains(words), "{is}: {error}");
         }
+        assert!(described(&CUBE.replace("ENVI\n", "ENVI Standard\n")).unwrap().is_some());
         assert!(described("NROWS 2\n").unwrap().is_none());
     }
 }

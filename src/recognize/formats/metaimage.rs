@@ -125,13 +125,12 @@ fn data(file: &Field<'_>, rest: &[(usize, &str)], sizes: &[i64]) -> Result<(Data
         };
         let files = rest.iter().map(|(_, line)| DataPath::beside(line));
         let parts = files.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        names::check_slabs(parts.len(), sizes, dim).map_err(wrong)?;
-        return Ok((Data::Parts(parts), true));
+        return Ok((names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
     if file.value.contains('%') {
         let parts = names::pattern(&file.value).map_err(wrong)?;
-        names::check_slabs(parts.len(), sizes, sizes.len().saturating_sub(1)).map_err(wrong)?;
-        return Ok((Data::Parts(parts), true));
+        let dim = sizes.len().saturating_sub(1);
+        return Ok((names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
     Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
 }
@@ -212,6 +211,7 @@ mod tests {
             ("scan.raw", "/etc/passwd", "line 9"),
             ("scan.raw", "../scan.raw", "line 9"),
             ("scan.raw", "LIST\na.raw\nb.raw\nc.raw", "line 9"),
+            ("scan.raw", "LIST\na.raw\n./a.raw", "twice"),
             ("scan.raw", "s%02d.raw 1 3 1", "line 9"),
             ("scan.raw", "s%s.raw 1 2 1", "line 9"),
             ("scan.raw", "s%d.raw 1 2000000000 1", "line 9"),

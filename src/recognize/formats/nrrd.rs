@@ -2,9 +2,11 @@
 //!
 //! Specification: "Definition of NRRD File Format", Teem; SimpleITK and pynrrd read and write it.
 
+use std::collections::HashSet;
+
 use crate::npy::{Dtype, Layout, Order};
 use crate::recognize::dump::{FileName, Metadata};
-use crate::recognize::field::{Field, Fields, text_of};
+use crate::recognize::field::{Field, Fields, on_line, text_of};
 use crate::recognize::names;
 use crate::recognize::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
 
@@ -46,10 +48,12 @@ const TYPES: [(&[&str], &str); 10] = [
 
 fn read(_: &FileName, text: &[u8]) -> Reading {
     let text = text_of(text);
-    if !text.starts_with("NRRD000") {
-        return Ok(None);
+    let Some(version) = text.strip_prefix("NRRD000") else { return Ok(None) };
+    if !version.starts_with(['1', '2', '3', '4', '5']) {
+        let first = text.lines().next().unwrap_or_default();
+        return Err(on_line(1, first, "NRRD0005 is the newest that is read here: save it as that"));
     }
-    let Header { fields, own, list } = header(&text);
+    let Header { fields, own, list } = header(&text)?;
     let need = |key: &str| fields.need(key);
     let encoding = need("encoding")?;
     if !encoding.value.eq_ignore_ascii_case("raw") {
@@ -96,9 +100,10 @@ struct Header<'a> {
 }
 
 /// `field: value`, `key:=value` and `# comment`, until an empty line; behind `data file: LIST` all
-/// lines are names.
-fn header(text: &str) -> Header<'_> {
+/// lines are names. A field stands there once, and nothing else does, or a skip might be missed.
+fn header(text: &str) -> Result<Header<'_>, String> {
     let mut header = Header { fields: Fields::default(), own: Metadata::new(), list: Vec::new() };
+    let mut seen = HashSet::new();
     let mut lines = text.lines().enumerate().skip(1);
     for (at, line) in lines.by_ref() {
         if line.trim().is_empty() {
@@ -111,17 +116,24 @@ fn header(text: &str) -> Header<'_> {
             header.own.insert(key.to_owned(), value.into());
         } else if let Some((key, value)) = line.split_once(": ") {
             let (key, value) = (key.trim(), value.trim());
-            header.fields.0.push(Field { key, value: value.into(), line: at + 1 });
-            if ["data file", "datafile"].contains(&&*key.to_lowercase())
-                && value.starts_with("LIST")
-            {
+            let field = Field { key, value: value.into(), line: at + 1 };
+            let name = key.to_lowercase().replace(' ', "");
+            let is_list = name == "datafile" && value.starts_with("LIST");
+            if !seen.insert(name) {
+                return Err(field.error("the field is there twice: remove one"));
+            }
+            header.fields.0.push(field);
+            if is_list {
                 header.list =
                     lines.map(|(_, name)| name.trim()).filter(|it| !it.is_empty()).collect();
                 break;
             }
+        } else {
+            let remedy = "write `field: value`, with a blank behind the colon";
+            return Err(on_line(at + 1, line, remedy));
         }
     }
-    header
+    Ok(header)
 }
 
 fn either<'f, 'a>(fields: &'f Fields<'a>, one: &str, other: &str) -> Option<&'f Field<'a>> {
@@ -139,8 +151,7 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
         };
         let parts = list.iter().map(|name| DataPath::beside(name));
         let parts = parts.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        names::check_slabs(parts.len(), sizes, dim).map_err(wrong)?;
-        return Ok((Data::Parts(parts), true));
+        return Ok((names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
     if file.value.contains('%') {
         let mut tokens: Vec<&str> = file.value.split_whitespace().collect();
@@ -150,8 +161,7 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
         };
         let dim = dim.ok_or_else(|| file.error("the dimension behind the pattern is no number"))?;
         let parts = names::pattern(&tokens.join(" ")).map_err(wrong)?;
-        names::check_slabs(parts.len(), sizes, dim).map_err(wrong)?;
-        return Ok((Data::Parts(parts), true));
+        return Ok((names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
     Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
 }
@@ -263,6 +273,10 @@ mod tests {
             ("scan.raw", "../scan.raw", "line 11"),
             ("scan.raw", "LIST 1\na\nb", "line 11"),
             ("data file: scan.raw\n", "", "`data file`"),
+            ("NRRD0004", "NRRD0006", "line 1"),
+            ("endian: big", "endian: big\nendian: little", "line 8"),
+            ("endian: big", "byte skip: 4\nBYTESKIP: 8", "line 8"),
+            ("endian: big", "endian: big\nbyte skip:4", "line 8"),
         ] {
             let error = described(&VOLUME.replace(was, is)).unwrap_err();
             assert!(error.contains(words), "{is}: {error}");

@@ -39,7 +39,10 @@ fn read(_: &FileName, text: &[u8]) -> Reading {
     }
     let kwargs = root.need("kwargs")?;
     let paths = kwargs.need("file_paths")?;
-    let files = if paths.value().is_string() { vec![paths] } else { paths.items()? };
+    let files = if paths.value().is_string() { vec![paths.clone()] } else { paths.items()? };
+    if files.is_empty() {
+        return Err(paths.error("it names no file"));
+    }
     // Each array keeps all of the sidecar.
     if files.len() > FILES_MAX || files.len().saturating_mul(text.len()) as u64 > SIZE_MAX {
         return Err(format!("{} segments are more than npyd reads from one sidecar", files.len()));
@@ -133,6 +136,9 @@ mod tests {
   "relative_paths": true
 }"#;
 
+    const FILES: &str =
+        "\n      \"traces_cached_seg0.raw\",\n      \"traces_cached_seg1.raw\"\n    ";
+
     fn described(text: &str) -> Reading {
         read(&FileName::try_from("binary.json".to_owned()).unwrap(), text.as_bytes())
     }
@@ -183,6 +189,7 @@ mod tests {
             ("\"time_axis\": 0", "\"time_axis\": 2", 13, "0 or 1"),
             ("\"file_offset\": 0", "\"file_offset\": -1", 14, "0 or more"),
             ("paths\": true", "paths\": false", 18, "relative"),
+            (FILES, "", 5, "no file"),
         ] {
             let error = described(&BINARY.replace(was, is)).unwrap_err();
             assert!(

@@ -124,7 +124,7 @@ impl Site {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_npyd"));
         for name in
-            ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "RUST_LOG", "INVOCATION_ID"]
+            ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "NPYD_LOG", "INVOCATION_ID"]
         {
             command.env_remove(name);
         }
@@ -144,6 +144,25 @@ impl Site {
             };
         }
         Outcome::of(&mut command)
+    }
+
+    /// [`Site::command`] by somebody who may read and write only what the files' own rights say.
+    pub(crate) fn command_by_rights(&self) -> Command {
+        const OVERRIDES: &str = "-dac_override,-dac_read_search";
+        let npyd = self.command();
+        if !rustix::process::geteuid().is_root() {
+            return npyd;
+        }
+        let mut bound = Command::new("setpriv");
+        bound.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        bound.arg(format!("--bounding-set={OVERRIDES}")).arg(format!("--inh-caps={OVERRIDES}"));
+        bound.arg(npyd.get_program()).current_dir(self.dir.path());
+        bound
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn npyd_by_rights(&self, args: &[&str]) -> Outcome {
+        Outcome::of(self.command_by_rights().args(args))
     }
 
     /// Sweeps once.
