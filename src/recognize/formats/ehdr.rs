@@ -197,7 +197,11 @@ mod tests {
     #[test]
     fn what_can_not_be_taken_is_refused_by_its_line() {
         for (was, is, words) in [
-            ("NBITS          16\nBANDROWBYTES   8\nTOTALROWBYTES  16\nPIXELTYPE      SIGNEDINT\n", "NBITS 32\n", "`PIXELTYPE`"),
+            (
+                "NBITS          16\nBANDROWBYTES   8\nTOTALROWBYTES  16\nPIXELTYPE      SIGNEDINT\n",
+                "NBITS 32\n",
+                "`PIXELTYPE`",
+            ),
             ("BYTEORDER      M\n", "", "`BYTEORDER`"),
             ("LAYOUT         BIL", "LAYOUT BSP", "line 2"),
             ("16\nBANDROW", "4\nBANDROW", "line 6"),

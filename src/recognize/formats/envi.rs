@@ -72,7 +72,8 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
 fn refuse_odd(fields: &Fields<'_>) -> Result<(), String> {
     // Readers pass over what has other blanks than they look for.
     let bare = |key: &str| key.replace([' ', '\t', '_'], "").to_ascii_lowercase();
-    for known in ["header offset", "file compression", "major frame offsets", "minor frame offsets"] {
+    for known in ["header offset", "file compression", "major frame offsets", "minor frame offsets"]
+    {
         let odd = |field: &&Field<'_>| {
             bare(field.key) == bare(known) && !field.key.eq_ignore_ascii_case(known)
         };
