@@ -190,9 +190,9 @@ mod tests {
         let pool = Pool::new(1);
         let (hung, other) = (pool.queue(), pool.queue());
         let (open_gate, gate) = bounded::<()>(0);
-        let (begin, begun) = bounded(0);
+        let (tell, begun) = bounded(0);
         hung.submit(move || {
-            begin.send(()).unwrap();
+            tell.send(()).unwrap();
             gate.recv().unwrap();
         });
         begun.recv().unwrap();
