@@ -13,7 +13,7 @@ use crate::recognize::{Dump, Front, OwnHeader};
 const PAGE: u64 = 4096;
 
 /// What a disk writes whole or not at all, in bytes.
-const SECTOR: usize = 512;
+pub const SECTOR: usize = 512;
 
 /// From how many bytes on moving blocks, with the syncs that make it safe, takes less time than
 /// copying bytes.

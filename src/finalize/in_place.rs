@@ -9,7 +9,7 @@ use super::{Halt, Settled, Site, copy, target};
 use crate::candidate::Candidate;
 use crate::disk::Moved;
 use crate::look::SOURCE_ATTR;
-use crate::plan::Write;
+use crate::plan::{SECTOR, Write};
 use crate::progress::Progress;
 use crate::recognize::{FileName, Kind};
 use crate::stamp::Identity;
@@ -88,6 +88,20 @@ pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt>
     let of_this = mark.data.starts_with(&format!("{}:{}:", stat.ino, stat.size))
         && mark.sidecar == settled.candidate.stamp().identity().sidecar;
     Ok(of_this && file.read_at_most(0, head.len())?.get(8..) == head.get(8..))
+}
+
+/// The byte that filled the room before npyd began to write a header into it, and a crash tore that:
+/// each sector is the header's or has that byte alone. `None`: that can't be told, or there is no
+/// header.
+pub(super) fn filled_with(there: &[u8], head: &[u8]) -> Option<u8> {
+    let fill = *there.first()?;
+    let is_full = |bytes: &[u8]| bytes.iter().all(|byte| *byte == fill);
+    let mut sectors = there.chunks(SECTOR).zip(head.chunks(SECTOR));
+    // Bytes 0 to 8 come last.
+    let (first, of_head) = sectors.next()?;
+    let is_first = is_full(first.get(..8)?) && (first[8..] == of_head[8..] || is_full(first));
+    let is_torn = is_first && sectors.all(|(sector, of_head)| sector == of_head || is_full(sector));
+    (there.len() == head.len() && is_torn).then_some(fill)
 }
 
 /// Gives the array its final name; `false` where that is taken.

@@ -125,14 +125,19 @@ fn verify_ahead(settled: &Settled, plan: &Plan, progress: &mut Progress) -> Resu
     let Some(digest) = settled.dump.digest.as_ref().filter(|_| plan.route() != Route::Copy) else {
         return Ok(());
     };
-    let was_verified = plan.route() == Route::InPlace
-        && in_place::was_verified(settled, &plan.head(&settled.dump))?;
-    if was_verified {
-        return Ok(());
-    }
-    let mut hasher = digest.hasher();
     let Candidate { file, stat, .. } = &settled.candidate;
-    hash(file, 0..stat.size, &mut hasher, progress)?;
+    let (mut hasher, mut from) = (digest.hasher(), 0);
+    if plan.route() == Route::InPlace {
+        let head = plan.head(&settled.dump);
+        if in_place::was_verified(settled, &head)? {
+            return Ok(());
+        }
+        if let Some(fill) = in_place::filled_with(&file.read_at_most(0, head.len())?, &head) {
+            hasher.update(&vec![fill; head.len()]);
+            from = head.len() as u64;
+        }
+    }
+    hash(file, from..stat.size, &mut hasher, progress)?;
     verify(settled, hasher)
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::support::{
-    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, left_out, scan_bytes, scan_npy,
+    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, crc32c, left_out, scan_bytes, scan_npy,
 };
 
 /// Sweeps while strace does `injections` to the calls on a file of the site, or on all. Fails where
@@ -241,11 +241,4 @@ fn a_lock_that_takes_the_right_to_write() {
     assert_eq!(site.names("in"), [""; 0]);
     assert_eq!(site.names("old"), ["scan.raw", "scan.raw.toml"]);
     assert_eq!(site.read("old/scan.raw.toml"), SCAN_MANIFEST.as_bytes());
-}
-
-/// CRC-32C (RFC 3720), bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
-    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
-    !bytes.iter().fold(!0, byte)
 }

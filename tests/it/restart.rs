@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, crc32c, scan_bytes, scan_npy};
 
 /// A kept source is done once, however often anybody looks at it.
 #[test]
@@ -238,4 +238,36 @@ fn headers_torn_at_every_byte() {
     for at in 0..=room {
         assert!(site.read(&format!("out/{at}.npy")) == array, "torn at byte {at}");
     }
+}
+
+/// And whatever sectors it wrote of a header that has several, though a digest counts what was there
+/// before.
+#[test]
+fn headers_torn_at_every_sector_under_a_digest() {
+    const ROOM: usize = 2048;
+    let site = Site::with("source = \"remove\"");
+    let raw = [vec![0; ROOM], scan_bytes()].concat();
+    let manifest =
+        format!("{SCAN_MANIFEST}reserved = {ROOM}\ndigest = 'crc32c:{:08x}'\n", crc32c(&raw));
+    site.drop_file("whole.raw", &raw).drop_file("whole.raw.toml", &manifest);
+    site.sweep_until("finalized");
+    let array = site.read("out/whole.npy");
+    for written in 0..16 {
+        let mut torn = raw.clone();
+        for at in (0..ROOM).step_by(512).filter(|at| written >> (at / 512) & 1 == 1) {
+            let sector = at.max(8)..at + 512;
+            torn[sector.clone()].copy_from_slice(&array[sector]);
+        }
+        site.drop_file(&format!("{written}.raw"), torn);
+        site.drop_file(&format!("{written}.raw.toml"), &manifest);
+    }
+    let mut wrong = raw.clone();
+    wrong[512..1024].copy_from_slice(&array[512..1024]);
+    wrong[ROOM + 1] ^= 1;
+    site.drop_file("wrong.raw", wrong).drop_file("wrong.raw.toml", &manifest);
+    site.settle("finalized", 17);
+    for written in 0..16 {
+        assert!(site.read(&format!("out/{written}.npy")) == array, "{written:04b}");
+    }
+    assert_eq!(site.settle("rejected", 1).of_source("wrong.raw")["event"], "rejected");
 }

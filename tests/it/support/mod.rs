@@ -88,3 +88,10 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
     let words = (0..len.div_ceil(8) as u64).map(|at| xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()));
     words.flat_map(u64::to_le_bytes).take(len).collect()
 }
+
+/// CRC-32C (RFC 3720), bit by bit.
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
+    !bytes.iter().fold(!0, byte)
+}
