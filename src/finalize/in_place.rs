@@ -90,9 +90,9 @@ pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt>
     Ok(of_this && file.read_at_most(0, head.len())?.get(8..) == head.get(8..))
 }
 
-/// The byte that filled the room before npyd began to write a header into it, and a crash tore that:
-/// each sector is the header's or has that byte alone. `None`: that can't be told, or there is no
-/// header.
+/// The byte that filled the room before npyd began to write a header into it, and a crash tore
+/// that: each sector is the header's or has that byte alone. `None`: there is none, or that can't
+/// be told.
 pub(super) fn filled_with(there: &[u8], head: &[u8]) -> Option<u8> {
     let fill = *there.first()?;
     let is_full = |bytes: &[u8]| bytes.iter().all(|byte| *byte == fill);
