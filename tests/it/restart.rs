@@ -240,8 +240,8 @@ fn headers_torn_at_every_byte() {
     }
 }
 
-/// And whatever sectors it wrote of a header that has several, though a digest counts what was there
-/// before.
+/// And whatever sectors it wrote of a header that has several, though a digest counts what was
+/// there before.
 #[test]
 fn headers_torn_at_every_sector_under_a_digest() {
     const ROOM: usize = 2048;
