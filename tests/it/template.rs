@@ -136,8 +136,8 @@ fn what_npyd_puts_there_is_no_drop() {
     }
 }
 
-/// With room for a header and a place of their own for arrays, `x.npy` may be one that has yet to be
-/// moved there: that is finished, and another's is not written over.
+/// With room for a header and a place of their own for arrays, `x.npy` may be one that has yet to
+/// be moved there: that is finished, and another's is not written over.
 #[test]
 fn arrays_that_are_yet_to_be_moved() {
     let keys = "match = '*'\ndtype = '<u2'\nshape = [-1]\nreserved = 128";
