@@ -97,8 +97,6 @@ struct Round {
     next_scan: Instant,
     next_root_check: Instant,
     complained: bool,
-    /// Why the last scan could not be made.
-    failure: Option<String>,
 }
 
 impl Round {
@@ -118,7 +116,6 @@ impl Round {
             next_scan: now,
             next_root_check: now,
             complained: false,
-            failure: None,
         }
     }
 
@@ -236,11 +233,9 @@ impl Round {
         if missed.is_none() && !self.patrol.wants_scan() && now < self.next_scan {
             return;
         }
-        let failure = self.patrol.scan(now).err().map(|error| error.to_string());
-        if let Some(error) = failure.as_ref().filter(|_| failure != self.failure) {
-            tracing::warn!("{error}");
+        if let Err(error) = self.patrol.scan(now) {
+            self.patrol.complain(error.to_string());
         }
-        self.failure = failure;
         let took = now.elapsed();
         let interval = match self.sight {
             // A directory that takes long to list is listed less often.

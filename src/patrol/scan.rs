@@ -27,10 +27,10 @@ const COMPLAINTS_MAX: usize = 4096;
 impl Patrol {
     /// Lists the directory and sights everything in it that the ledger does not know as settled.
     pub fn scan(&mut self, now: Instant) -> disk::Result<()> {
+        self.complaints.begin_anew();
         let root = Dir::open(&self.inbox.path)?;
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
-        self.complaints.begin_anew();
         let entries = &self.entries;
         for claims in [&mut self.claims, &mut self.parts] {
             claims.retain(|data, manifest| {
@@ -41,6 +41,11 @@ impl Patrol {
             self.tidy();
         }
         self.scan_below(&root, Path::new(""), now)
+    }
+
+    /// Tells of what a scan could not do, but not again for as long as that lasts.
+    pub fn complain(&mut self, what: String) {
+        self.complaints.tell(what);
     }
 
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
