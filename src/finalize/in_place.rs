@@ -9,6 +9,7 @@ use super::{Halt, Settled, Site, copy, target};
 use crate::candidate::Candidate;
 use crate::disk::Moved;
 use crate::look::SOURCE_ATTR;
+use crate::npy::MAGIC;
 use crate::plan::{SECTOR, Write};
 use crate::progress::Progress;
 use crate::recognize::{FileName, Kind};
@@ -67,7 +68,7 @@ fn refuse_anothers(settled: &Settled, writes: &[Write]) -> Result<(), Halt> {
         return Ok(());
     }
     let file = &settled.candidate.file;
-    if !file.read_at_most(0, 6)?.starts_with(b"\x93NUMPY") {
+    if !file.read_at_most(0, 6)?.starts_with(&MAGIC) {
         return Ok(());
     }
     for write in writes {
@@ -81,13 +82,13 @@ fn refuse_anothers(settled: &Settled, writes: &[Write]) -> Result<(), Halt> {
 
 /// Whether the digest was right before npyd wrote this header into the file and was ended then: its
 /// mark is of this file and of this very manifest. Bytes 0 to 8 of a header come last.
-pub(super) fn was_verified(settled: &Settled, head: &[u8]) -> Result<bool, Halt> {
+pub(super) fn was_verified(settled: &Settled, there: &[u8], head: &[u8]) -> Result<bool, Halt> {
     let Candidate { file, stat, .. } = &settled.candidate;
     let Some(mark) = file.attr(SOURCE_ATTR)? else { return Ok(false) };
     let mark = Identity::parse(&String::from_utf8_lossy(&mark));
     let of_this = mark.data.starts_with(&format!("{}:{}:", stat.ino, stat.size))
         && mark.sidecar == settled.candidate.stamp().identity().sidecar;
-    Ok(of_this && file.read_at_most(0, head.len())?.get(8..) == head.get(8..))
+    Ok(of_this && there.get(8..) == head.get(8..))
 }
 
 /// The byte that filled the room before npyd began to write a header into it, and a crash tore

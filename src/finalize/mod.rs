@@ -129,10 +129,11 @@ fn verify_ahead(settled: &Settled, plan: &Plan, progress: &mut Progress) -> Resu
     let (mut hasher, mut from) = (digest.hasher(), 0);
     if plan.route() == Route::InPlace {
         let head = plan.head(&settled.dump);
-        if in_place::was_verified(settled, &head)? {
+        let there = file.read_at_most(0, head.len())?;
+        if in_place::was_verified(settled, &there, &head)? {
             return Ok(());
         }
-        if let Some(fill) = in_place::filled_with(&file.read_at_most(0, head.len())?, &head) {
+        if let Some(fill) = in_place::filled_with(&there, &head) {
             hasher.update(&vec![fill; head.len()]);
             from = head.len() as u64;
         }

@@ -6,7 +6,7 @@ use crate::candidate::Candidate;
 use crate::config::{Disposition, OnConflict};
 use crate::disk::{self, DataFile, Output, Stat, Writer};
 use crate::look::SOURCE_ATTR;
-use crate::npy::{HEADER_CAP, Header, Kind, Preamble, parse_header};
+use crate::npy::{HEADER_CAP, Header, Kind, MAGIC, Preamble, parse_header};
 use crate::recognize::FileName;
 use crate::stamp::Identity;
 
@@ -97,7 +97,7 @@ fn may_go(settled: &Settled, site: &Site, name: &FileName, there: &Stat) -> Resu
         return Ok(false);
     }
     let Some(file) = site.output.open_file(name.as_ref())? else { return Ok(false) };
-    Ok(file.read_at_most(0, 6)?.starts_with(b"\x93NUMPY"))
+    Ok(file.read_at_most(0, 6)?.starts_with(&MAGIC))
 }
 
 /// Whether a file may stand for this source's array. What a third user dropped and npyd finished in

@@ -176,9 +176,7 @@ impl Place<'_> {
         }
         Ok(None)
     }
-}
 
-impl Place<'_> {
     /// What lies beside a data file and names it in its text.
     pub(super) fn named_by(&self, data: &Path) -> disk::Result<Option<PathBuf>> {
         let parent = data.parent().unwrap_or(Path::new(""));

@@ -23,7 +23,7 @@ impl Raw {
     pub(super) fn is_npy(&self) -> disk::Result<bool> {
         // Reading what was never written would make it look like data.
         let is_written = self.written > 0 || self.stat.size == 0;
-        Ok(is_written && self.file.read_at_most(0, 6)?.starts_with(b"\x93NUMPY"))
+        Ok(is_written && self.file.read_at_most(0, 6)?.starts_with(&npy::MAGIC))
     }
 
     /// Where the `lines`th line of a file ends; `None` where it does not within reach.

@@ -16,5 +16,5 @@ mod shape;
 pub use dtype::{Dtype, DtypeError};
 pub use header::{HEADER_CAP, Header, HeaderError, parse_header};
 pub use literal::{Literal, LiteralError};
-pub use pending::{Kind, PendingState, Preamble, commit_bytes, pending_bytes};
+pub use pending::{Kind, MAGIC, PendingState, Preamble, commit_bytes, pending_bytes};
 pub use shape::{Layout, LayoutError, Order, Shape};

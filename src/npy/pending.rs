@@ -16,7 +16,8 @@
 use super::header::{HeaderError, dict_of, fill};
 use super::{Layout, Order};
 
-const MAGIC: [u8; 6] = *b"\x93NUMPY";
+/// How a `.npy` file begins.
+pub const MAGIC: [u8; 6] = *b"\x93NUMPY";
 const PENDING_MAGIC: [u8; 6] = *b"\x93NPEND";
 
 /// How long a pending header is made where nobody says: what every known reader takes.
