@@ -31,8 +31,27 @@ pub struct Receipt {
     /// What proved that the data were complete.
     #[serde(serialize_with = "as_text")]
     pub evidence: Option<Evidence>,
+    /// What became of the source, where there is an array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_fate: Option<SourceFate>,
     /// Why it ended so, where that needs words.
     pub reason: Option<String>,
+}
+
+/// What became of the source of an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceFate {
+    /// It stays, as the settings say.
+    Kept,
+    /// It was to be removed or archived, and stays for want of a proof that nobody writes to it.
+    Unproven,
+    /// It became the array.
+    Array,
+    /// It was removed.
+    Removed,
+    /// It was archived.
+    Archived,
 }
 
 /// The kinds of endings.
@@ -81,6 +100,7 @@ impl Receipt {
             bytes: 0,
             seconds: Duration::ZERO,
             evidence: None,
+            source_fate: None,
             reason: Some(reason),
         }
     }

@@ -9,7 +9,6 @@ use super::{CannotRun, ConfigArgs, End, print};
 use crate::config::{Config, Inbox};
 use crate::finalize::bring_back;
 use crate::ledger::{Entry, Ledger};
-use crate::receipt::Event;
 use crate::stamp::Fingerprint;
 
 #[derive(Args)]
@@ -37,7 +36,7 @@ fn line(entry: &Entry) -> String {
     format!(
         "{}  {:<9}  {}{}{}",
         entry.at,
-        if entry.is_lost() { Event::Lost.as_str() } else { &entry.event },
+        entry.receipt_event(),
         entry.source.display(),
         output.unwrap_or_default(),
         reason.unwrap_or_default()

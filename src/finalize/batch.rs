@@ -115,8 +115,8 @@ struct Begun<'a> {
     output: Option<Output>,
     /// Whether its metadata were written before it had its name.
     is_described: Cell<bool>,
-    /// What became of the source.
-    source: SourceIs,
+    /// What became of the source; `None` until the array is durable.
+    source: Option<SourceIs>,
     /// What is to be told besides.
     remarks: Vec<String>,
 }
@@ -150,7 +150,7 @@ impl<'a> Begun<'a> {
             name,
             output: None,
             is_described: Cell::new(false),
-            source: SourceIs::Kept,
+            source: None,
             remarks: Vec::new(),
         };
         if event == Event::Finalized {
@@ -267,17 +267,18 @@ impl<'a> Begun<'a> {
         let was_ahead = self.is_described.get();
         let remark = metadata::write(settled, &self.site, &self.name, &receipt, was_ahead)?;
         self.remarks.extend(remark);
-        self.source = dispose::put_source_away(settled, &self.site, plan.route(), self.event)?;
-        self.remarks.extend(self.source.remark(settled.inbox.source));
+        let source = dispose::put_source_away(settled, &self.site, plan.route(), self.event)?;
+        self.remarks.extend(source.remark(settled.inbox.source));
+        self.source = Some(source);
         Ok(())
     }
 
     fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
         match &self.source {
             // Whoever makes a file the array syncs both its directories.
-            SourceIs::Kept | SourceIs::TheArray | SourceIs::Another => Ok(()),
-            SourceIs::Removed => synced.sync(&self.site.source),
-            SourceIs::Archived(archive) => {
+            None | Some(SourceIs::Kept | SourceIs::TheArray | SourceIs::Another) => Ok(()),
+            Some(SourceIs::Removed) => synced.sync(&self.site.source),
+            Some(SourceIs::Archived(archive)) => {
                 synced.sync(archive)?;
                 synced.sync(&self.site.source)
             }
@@ -285,15 +286,20 @@ impl<'a> Begun<'a> {
     }
 
     fn put_sidecar_away(&mut self) -> Result<(), Halt> {
-        dispose::put_sidecar_away(self.settled, &self.site, &self.source)
+        match &self.source {
+            Some(source) => dispose::put_sidecar_away(self.settled, &self.site, source),
+            None => Ok(()),
+        }
     }
 
     /// A name in the source's directory that comes back in a crash is tidied up by the next scan.
     fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
         let moves = self.settled.candidate.sidecar.as_ref().is_some_and(|it| !it.is_shared);
         match &self.source {
-            SourceIs::TheArray | SourceIs::Removed if moves => synced.sync(&self.site.output),
-            SourceIs::Archived(archive) if moves => synced.sync(archive),
+            Some(SourceIs::TheArray | SourceIs::Removed) if moves => {
+                synced.sync(&self.site.output)
+            }
+            Some(SourceIs::Archived(archive)) if moves => synced.sync(archive),
             _ => Ok(()),
         }
     }
@@ -309,6 +315,7 @@ impl<'a> Begun<'a> {
             bytes: plan.header.data_len(),
             seconds: started.elapsed(),
             evidence: Some(settled.evidence),
+            source_fate: self.source.as_ref().map(SourceIs::fate),
             reason: None,
         };
         let noteworthy = plan.passed_over.iter().filter(|passed| passed.is_noteworthy);

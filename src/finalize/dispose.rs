@@ -13,7 +13,7 @@ use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch, Writers};
 use crate::look::{Finished, Leftover, Remains};
 use crate::plan::Route;
-use crate::receipt::Event;
+use crate::receipt::{Event, SourceFate};
 use crate::recognize::FileName;
 
 /// The most names that are tried for a file that moves away.
@@ -47,6 +47,17 @@ pub(super) enum SourceIs {
 }
 
 impl SourceIs {
+    /// What the receipt says of it.
+    pub(super) fn fate(&self) -> SourceFate {
+        match self {
+            SourceIs::Kept => SourceFate::Kept,
+            SourceIs::Another => SourceFate::Unproven,
+            SourceIs::TheArray => SourceFate::Array,
+            SourceIs::Removed => SourceFate::Removed,
+            SourceIs::Archived(_) => SourceFate::Archived,
+        }
+    }
+
     /// What the receipt says of one that could not be dealt with as configured.
     pub(super) fn remark(&self, disposition: Disposition) -> Option<String> {
         let what = match (self, disposition) {

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
 use self::loss::Loss;
 use self::open::{is_broken, make_dir, open_to_read, prepare, set_aside};
-use crate::receipt::{Event, Receipt};
+use crate::receipt::{Event, Receipt, SourceFate};
 use crate::stamp::Fingerprint;
 
 /// The newest receipts that are kept.
@@ -75,6 +75,22 @@ impl Entry {
         is_rejected(&self.event)
     }
 
+    /// Whether its array was made, and the source stays for want of a proof.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.event == UNPROVEN
+    }
+
+    /// What happened, as the receipt says it.
+    #[must_use]
+    pub fn receipt_event(&self) -> String {
+        match self.event.as_str() {
+            LOST => Event::Lost.as_str().to_owned(),
+            UNPROVEN => self.receipt_value()["event"].as_str().unwrap_or_default().to_owned(),
+            event => event.to_owned(),
+        }
+    }
+
     /// Whether it was rejected for good.
     #[must_use]
     pub fn is_lost(&self) -> bool {
@@ -84,8 +100,11 @@ impl Entry {
     /// Why it ended so; empty where that needed no words.
     #[must_use]
     pub fn reason(&self) -> String {
-        let receipt = serde_json::from_str::<serde_json::Value>(&self.receipt).unwrap_or_default();
-        receipt["reason"].as_str().unwrap_or_default().to_owned()
+        self.receipt_value()["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn receipt_value(&self) -> serde_json::Value {
+        serde_json::from_str(&self.receipt).unwrap_or_default()
     }
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -122,6 +141,8 @@ pub struct Settled {
     pub is_settled: bool,
     /// Whether it was rejected, and new settings may judge it otherwise.
     pub is_rejected: bool,
+    /// Whether it is still to be removed or archived, once nobody is proved to write to it.
+    pub is_unproven: bool,
     /// What it looked like then.
     pub fingerprint: Fingerprint,
 }
@@ -129,16 +150,26 @@ pub struct Settled {
 /// What a receipt of such an event is filed under, which says `rejected` itself.
 const LOST: &str = "lost";
 
-fn filed_under(event: Event) -> &'static str {
-    if event == Event::Lost { LOST } else { event.as_str() }
+/// The event under which the ledger stores an array whose source stays for want of a proof; the
+/// receipt itself says `finalized` or `found`. Each scan tries to remove such a source again.
+const UNPROVEN: &str = "unproven";
+
+fn filed_under(receipt: &Receipt) -> &'static str {
+    match (receipt.event, receipt.source_fate) {
+        (Event::Lost, _) => LOST,
+        (_, Some(SourceFate::Unproven)) => UNPROVEN,
+        (event, _) => event.as_str(),
+    }
 }
 
 fn is_settled(event: &str) -> bool {
-    is_rejected(event) || [Event::Finalized, Event::Found].iter().any(|it| it.as_str() == event)
+    is_rejected(event)
+        || event == UNPROVEN
+        || [Event::Finalized, Event::Found].iter().any(|it| it.as_str() == event)
 }
 
 fn is_rejected(event: &str) -> bool {
-    [Event::Rejected, Event::Lost].iter().any(|it| filed_under(*it) == event)
+    [Event::Rejected.as_str(), LOST].contains(&event)
 }
 
 fn insert(
@@ -151,7 +182,7 @@ fn insert(
     ))?;
     statement.execute(params![
         humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        filed_under(receipt.event),
+        filed_under(receipt),
         receipt.drop.to_string_lossy(),
         receipt.source.to_string_lossy(),
         receipt.output.as_ref().map(|path| path.to_string_lossy()),
@@ -279,6 +310,7 @@ impl Ledger {
                     source: row.get(0)?,
                     is_settled: is_settled(&event),
                     is_rejected: is_rejected(&event),
+                    is_unproven: event == UNPROVEN,
                     fingerprint: Fingerprint::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
                 });
             }
