@@ -1,10 +1,11 @@
 //! A candidate: a data file that somebody described, open, and what is to be done with it now.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Inbox, Salvage};
-use crate::disk::{self, DataFile, Stat};
+use crate::disk::{self, DataFile, Lease, Stat, Unprovable};
 use crate::npy::{self, Header};
 use crate::recognize::{Dump, FileName, Front};
 use crate::settle::{self, Evidence, Look, Rules, Verdict, Wait, Writer};
@@ -78,6 +79,55 @@ pub enum Decision {
     Reject(String),
 }
 
+/// Why nothing proves that nobody writes to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unproven {
+    file: FileName,
+    /// Why the kernel can't tell; `None` where it can, and somebody does.
+    why: Option<Unprovable>,
+}
+
+impl Unproven {
+    /// Asks the kernel why it grants no lease on a file.
+    fn of(name: &FileName, file: &DataFile) -> Self {
+        let why = match file.writer() {
+            disk::Writer::Unknown(why) => Some(why),
+            disk::Writer::Present | disk::Writer::None => None,
+        };
+        Unproven { file: name.clone(), why }
+    }
+
+    /// Somebody opened a file for writing in the middle of the work.
+    #[must_use]
+    pub fn opened(name: &FileName) -> Self {
+        Unproven { file: name.clone(), why: None }
+    }
+
+    /// What would let the file go.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self.why {
+            None => "it goes once it is closed",
+            Some(Unprovable::NoRight) => {
+                "CAP_LEASE, a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
+            }
+            Some(Unprovable::Network | Unprovable::NoLeases) => {
+                "a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = &self.file;
+        match self.why {
+            None => write!(f, "`{file}` is open for writing"),
+            Some(why) => write!(f, "whether `{file}` is still written to is unknown: {why}"),
+        }
+    }
+}
+
 impl Candidate {
     /// What it looked like at this look.
     #[must_use]
@@ -134,6 +184,22 @@ impl Candidate {
             Writer::Present => 2,
         };
         writers.max_by_key(strongest).unwrap_or(Writer::Unknown)
+    }
+
+    /// The files that hold its data, and the one that describes it.
+    fn all_files(&self) -> impl Iterator<Item = (&FileName, &DataFile)> {
+        let parts = self.parts.iter().map(|part| (&part.name, &part.file));
+        let sidecar = self.sidecar.iter().map(|sidecar| (&sidecar.name, &sidecar.file));
+        [(&self.name, &self.file)].into_iter().chain(parts).chain(sidecar)
+    }
+
+    /// Leases on all its files at once: the proof that nobody writes to any of them, for as long as
+    /// they are held. The error says why there is none.
+    pub fn leases(&self) -> Result<Vec<Lease<'_, DataFile>>, Unproven> {
+        let lease = |(name, file): (&FileName, _)| {
+            DataFile::lease(file).ok_or_else(|| Unproven::of(name, file))
+        };
+        self.all_files().map(lease).collect()
     }
 
     /// The size the data file would have if it held all parts; and how much of that is allocated.

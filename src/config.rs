@@ -4,12 +4,18 @@
 //! line. What takes two values to judge is checked by [`Config::parse`] afterwards, and names the
 //! drop it is about.
 
+mod duration;
+mod place;
+mod settings_hash;
+
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+
+use self::settings_hash::settings_hash;
 
 use crate::message::plain;
 use crate::pace::Rate;
@@ -43,6 +49,7 @@ pub struct Config {
 /// One drop directory and what is to happen to what lands in it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Inbox {
     /// The directory that is watched.
     #[serde(deserialize_with = "place::deserialize")]
@@ -50,6 +57,9 @@ pub struct Inbox {
     /// Whether others drop files there; nobody does where a person names the files.
     #[serde(skip, default = "others_drop")]
     is_shared: bool,
+    /// A hash of all its settings, which tells whether they changed; 0 without a configuration.
+    #[serde(skip)]
+    pub settings: u64,
     /// Where the `.npy` files go; beside the data if absent.
     #[serde(default, deserialize_with = "place::deserialize_some")]
     pub output: Option<PathBuf>,
@@ -77,6 +87,9 @@ pub struct Inbox {
     /// What to do when the output's name is taken.
     #[serde(default)]
     pub on_conflict: OnConflict,
+    /// Whether a raw file may go though nothing proves that nobody writes to it any more.
+    #[serde(default)]
+    pub remove_unproven: bool,
     /// Whether bytes beyond the declared end are tolerated.
     #[serde(default)]
     pub allow_trailing: bool,
@@ -107,6 +120,18 @@ pub enum Disposition {
     Remove,
     /// It moves to the archive directory.
     Archive,
+}
+
+impl Disposition {
+    /// What is done to the raw file, as a participle; `None` where it stays.
+    #[must_use]
+    pub fn participle(self) -> Option<&'static str> {
+        match self {
+            Disposition::Keep => None,
+            Disposition::Remove => Some("removed"),
+            Disposition::Archive => Some("archived"),
+        }
+    }
 }
 
 /// How new files are noticed.
@@ -223,65 +248,6 @@ fn default_rescan() -> Duration {
     Duration::from_mins(1)
 }
 
-/// Durations as people write them: `"2s"`, `"500ms"`, `"1min 30s"`.
-mod duration {
-    use std::ops::RangeInclusive;
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, de::Error};
-
-    /// How seldom and how often a directory may be listed.
-    const RESCAN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(|_| {
-            D::Error::custom(format!("`{text}` is not a duration: write \"2s\" or \"500ms\""))
-        })
-    }
-
-    pub(super) fn deserialize_rescan<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Duration, D::Error> {
-        let time = deserialize(from)?;
-        if RESCAN.contains(&time) {
-            return Ok(time);
-        }
-        let time = humantime::format_duration(time);
-        Err(D::Error::custom(format!("rescan must be 100ms to 1day, not {time}")))
-    }
-}
-
-/// Directories as they are meant: npyd is no shell.
-mod place {
-    use std::path::PathBuf;
-
-    use serde::{Deserialize, Deserializer, de::Error};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-        let path = PathBuf::deserialize(from)?;
-        let text = path.to_string_lossy();
-        if text.is_empty() {
-            return Err(D::Error::custom(
-                "an empty text names no directory: write its path, or leave the key out",
-            ));
-        }
-        if text.starts_with(['~', '$']) {
-            return Err(D::Error::custom(format!(
-                "`{text}` is not replaced as a shell would: write the whole path, or `./{text}` \
-                 for a directory of that name"
-            )));
-        }
-        Ok(path)
-    }
-
-    pub(super) fn deserialize_some<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<PathBuf>, D::Error> {
-        deserialize(from).map(Some)
-    }
-}
-
 /// Why a configuration was not taken; the text names file and line.
 #[derive(Debug)]
 pub struct ConfigError(String);
@@ -302,6 +268,7 @@ impl Inbox {
         Inbox {
             path: path.to_path_buf(),
             is_shared: false,
+            settings: 0,
             output: None,
             recursive: false,
             source: Disposition::Keep,
@@ -311,6 +278,7 @@ impl Inbox {
             rescan: default_rescan(),
             readers: Readers::Numpy,
             on_conflict: OnConflict::Reject,
+            remove_unproven: false,
             allow_trailing: false,
             max_rate: None,
             salvage: Salvage::Quarantine,
@@ -378,6 +346,12 @@ fn from_base(base: &Path, path: &Path) -> PathBuf {
     base.join(path)
 }
 
+/// The tables of the drop directories, as the text spells them.
+fn drop_tables(text: &str) -> Vec<toml::Value> {
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    table.get("drop").and_then(toml::Value::as_array).cloned().unwrap_or_default()
+}
+
 /// An error with the line it is about.
 fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
     let before = &text[..at.start.min(text.len())];
@@ -416,8 +390,10 @@ impl Config {
             template.check().map_err(|(at, what)| pointed(at, &what))?;
         }
         config.state_dir = from_base(base, &config.state_dir);
-        for inbox in &mut config.inboxes {
+        let tables = drop_tables(text);
+        for (at, inbox) in config.inboxes.iter_mut().enumerate() {
             inbox.resolve(base);
+            inbox.settings = tables.get(at).map_or(0, |table| settings_hash(&inbox.path, table));
         }
         config
             .check()

@@ -13,7 +13,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::attend::{Attendant, Order};
-use crate::config::{Config, Inbox};
+use crate::config::{Config, Disposition, Inbox};
+use crate::disk::LeaseRight;
 use crate::ledger::Ledger;
 use crate::patrol::{Common, Tell};
 use crate::pool::Pool;
@@ -68,6 +69,7 @@ pub fn run(
         pool,
         attendants: Vec::new(),
     };
+    daemon.warn_of_missing_right();
     daemon.start_all(&attending);
     drop(attending);
     daemon.listen(&signals, &attended, read);
@@ -86,6 +88,16 @@ impl Daemon {
     fn start_all(&mut self, attending: &Sender<()>) {
         for inbox in self.config.inboxes.clone() {
             self.start(inbox, attending.clone());
+        }
+    }
+
+    /// What the configuration asks for and this process has no right to.
+    fn warn_of_missing_right(&self) {
+        let needs_proof =
+            |inbox: &Inbox| inbox.source != Disposition::Keep && !inbox.remove_unproven;
+        let right = self.common.lease_right;
+        if right == LeaseRight::OwnFiles && self.config.inboxes.iter().any(needs_proof) {
+            tracing::warn!("npyd may take {right}");
         }
     }
 
@@ -189,7 +201,7 @@ impl Daemon {
             );
         }
         // What did not change goes on undisturbed.
-        let same = |a: &Inbox, b: &Inbox| format!("{a:?}") == format!("{b:?}");
+        let same = |a: &Inbox, b: &Inbox| a.settings == b.settings;
         self.attendants.retain(|attendant| {
             let stays = config.inboxes.iter().any(|inbox| same(inbox, &attendant.inbox));
             if !stays {

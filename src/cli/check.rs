@@ -6,7 +6,7 @@ use indicatif::BinaryBytes;
 
 use super::{CannotRun, ConfigArgs, End, print};
 use crate::config::{Disposition, Inbox, Watch};
-use crate::disk::{self, Dir};
+use crate::disk::{self, Dir, LeaseRight};
 use crate::finalize::terms_of_dirs;
 use crate::ledger::Ledger;
 use crate::plan::{Plan, Route, Terms};
@@ -32,6 +32,8 @@ pub(super) fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
             End::Badly
         }
     };
+    let lease_right = LeaseRight::probe(&config.state_dir);
+    print(&format!("rights         npyd may take {lease_right}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
         end = End::Badly;
         print(&format!("max_pressure   {UNMEASURED}"));

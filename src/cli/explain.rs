@@ -12,12 +12,13 @@ use super::{CannotRun, ConfigArgs, End, print, read_config};
 use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk::{self, Dir};
-use crate::finalize::terms_between;
+use crate::finalize::{terms_between, why_source_stays};
 use crate::ledger::Ledger;
 use crate::look::{Outlook, look_alone};
 use crate::npy::Header;
 use crate::plan::Plan;
 use crate::recognize::Dump;
+use crate::settle::Evidence;
 
 #[derive(Args)]
 pub(super) struct Explain {
@@ -160,15 +161,31 @@ fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value
     if let Ok(dump) = &candidate.dump {
         merge(&mut told, explain_dump(dump));
     }
+    let mut proof = None;
     let (verdict, header) = match candidate.decide(inbox, unchanged)? {
         Decision::Finalize { header, evidence, remark } => {
-            let verdict =
-                json!({"verdict": "ready", "evidence": evidence.to_string(), "why": remark});
+            proof = Some(evidence);
+            let verdict = json!({
+                "verdict": "ready",
+                "evidence": evidence.to_string(),
+                "why": remark,
+                "source_stays": why_source_stays(inbox, candidate, evidence),
+            });
             (verdict, Some(*header))
         }
         Decision::Wait(wait) => {
             let seconds = wait.proof_in.as_ref().map(Duration::as_secs_f64);
-            (json!({"verdict": "waiting", "why": wait.why, "proof_in_seconds": seconds}), None)
+            let is_word = matches!(&candidate.dump, Ok(dump) if dump.digest.is_some());
+            let stays = seconds
+                .filter(|_| !is_word)
+                .and_then(|_| why_source_stays(inbox, candidate, Evidence::Quiet));
+            let verdict = json!({
+                "verdict": "waiting",
+                "why": wait.why,
+                "proof_in_seconds": seconds,
+                "source_stays": stays,
+            });
+            (verdict, None)
         }
         Decision::Reject(reason) => (json!({"verdict": "rejected", "why": reason}), None),
     };
@@ -176,7 +193,7 @@ fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value
     if let Ok(dump) = &candidate.dump
         && let Some(header) = header.or_else(|| dump.header(stat.size).ok())
     {
-        merge(&mut told, explain_plan(inbox, candidate, dump, header)?);
+        merge(&mut told, explain_plan(inbox, candidate, proof, (dump, header))?);
     }
     Ok(told)
 }
@@ -200,8 +217,8 @@ fn explain_dump(dump: &Dump) -> Value {
 fn explain_plan(
     inbox: &Inbox,
     candidate: &Candidate,
-    dump: &Dump,
-    header: Header,
+    evidence: Option<Evidence>,
+    (dump, header): (&Dump, Header),
 ) -> disk::Result<Value> {
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;
@@ -211,7 +228,7 @@ fn explain_plan(
         Some(dir) => Dir::open_own(dir, inbox.shared())?,
         None => source.again()?,
     };
-    let terms = terms_between(inbox, &source, &at, candidate)?;
+    let terms = terms_between(inbox, &source, &at, candidate, evidence)?;
     let plan = Plan::new(dump, header, candidate.stat.size, &terms);
     let head = plan.head(dump);
     let passed_over = plan.passed_over.iter();
@@ -241,12 +258,13 @@ fn merge(into: &mut Value, more: Value) {
 
 fn print_text(path: &Path, told: &Value) {
     print(&path.display().to_string());
-    let rows: [(&str, &[&str]); 14] = [
+    let rows: [(&str, &[&str]); 15] = [
         ("taken for", &["taken_for"]),
         ("described by", &["sidecar"]),
         ("verdict", &["verdict", "evidence"]),
         ("because", &["why"]),
         ("but", &["outside"]),
+        ("source", &["source_stays"]),
         ("the ledger", &["ledger"]),
         ("size", &["size"]),
         ("allocated", &["allocated"]),

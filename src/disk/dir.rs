@@ -5,14 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::OPEN_DIR;
 use super::file::may_be_written;
-use super::fsinfo::fs_info;
-use super::taken::Taken;
-use super::{DataFile, DiskError, Result, Stat, Writers, own_uid};
+use super::{DataFile, DiskError, Result, Stat, own_uid};
 
 /// How files are opened: never following a link, never waiting for a FIFO's other end.
 pub(super) const OPEN_FLAGS: OFlags = OFlags::RDONLY
@@ -32,7 +30,7 @@ pub(super) const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union
 /// An open directory. It pins its mount: keep it for one operation only.
 #[derive(Debug)]
 pub struct Dir {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
     path: PathBuf,
 }
 
@@ -45,19 +43,6 @@ pub enum EntryKind {
     Dir,
     /// Anything else: a link, a FIFO, a device, a socket.
     Other,
-}
-
-/// What became of a move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
-    /// It moved.
-    Moved,
-    /// The name meant another file by now; it was left alone.
-    NotSame,
-    /// The new name is taken.
-    TargetExists,
-    /// The new name is on another file system.
-    OtherFileSystem,
 }
 
 impl Dir {
@@ -258,32 +243,6 @@ impl Dir {
         retry_on_intr(|| fs::openat(&self.fd, ".", flags, Mode::empty()))
     }
 
-    /// Renames a file, unless the new name is taken: then `false`.
-    pub fn rename_noreplace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<bool> {
-        match fs::renameat_with(&self.fd, from, &to_dir.fd, to, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            // Not every file system knows the flag. A second name is refused where it is taken.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                match fs::linkat(&self.fd, from, &to_dir.fd, to, AtFlags::empty()) {
-                    // Two names are one too many.
-                    Ok(()) => self.unlink(from).map(|()| true).inspect_err(|_| {
-                        let _ = to_dir.unlink(to);
-                    }),
-                    Err(Errno::EXIST) => Ok(false),
-                    Err(errno) => Err(self.error_at("rename", from, errno)),
-                }
-            }
-            Err(errno) => Err(self.error_at("rename", from, errno)),
-        }
-    }
-
-    /// Renames a file, and replaces what had the new name.
-    pub fn rename_replace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<()> {
-        fs::renameat(&self.fd, from, &to_dir.fd, to)
-            .map_err(|errno| self.error_at("rename", from, errno))
-    }
-
     /// Removes a name.
     pub(super) fn unlink(&self, name: &Path) -> Result<()> {
         fs::unlinkat(&self.fd, name, AtFlags::empty())
@@ -296,82 +255,6 @@ impl Dir {
             Err(error) if error.is_missing() => Ok(()),
             removed => removed,
         }
-    }
-
-    /// Moves a file if the name still means it, and the new name is free or may be `replace`d.
-    pub fn move_if_same(
-        &self,
-        name: &Path,
-        file: &DataFile,
-        to_dir: &Dir,
-        to: &Path,
-        replace: bool,
-    ) -> Result<Moved> {
-        let take = || Ok(self.take_if_same(name, file)?.map(Taken::freely));
-        self.move_taken((name, file), (to_dir, to), replace, take)
-    }
-
-    /// The same, if the new name is free, and the file is still what it was `before`. Nobody can
-    /// write to it in between, where the kernel grants leases.
-    pub fn move_if_unchanged(
-        &self,
-        name: &Path,
-        (file, before, writers): (&DataFile, &Stat, Writers),
-        to_dir: &Dir,
-        to: &Path,
-    ) -> Result<Moved> {
-        let take = || self.take_if_unchanged(name, file, before, writers);
-        self.move_taken((name, file), (to_dir, to), false, take)
-    }
-
-    fn move_taken<'a>(
-        &self,
-        (name, file): (&Path, &DataFile),
-        (to_dir, to): (&Dir, &Path),
-        replace: bool,
-        take: impl FnOnce() -> Result<Option<Taken<'a>>>,
-    ) -> Result<Moved> {
-        if !self.means(name, file)? {
-            return Ok(Moved::NotSame);
-        }
-        if !to_dir.is_on_mount_of(self)? {
-            return Ok(Moved::OtherFileSystem);
-        }
-        if !replace && to_dir.stat(to)?.is_some() {
-            return Ok(Moved::TargetExists);
-        }
-        let Some(taken) = take()? else { return Ok(Moved::NotSame) };
-        let private = &taken.name;
-        let synced = self.sync_private(to_dir);
-        let moved = if let Err(error) = synced {
-            Err(error)
-        } else if replace {
-            self.rename_replace(private, to_dir, to).map(|()| true)
-        } else {
-            self.rename_noreplace(private, to_dir, to)
-        };
-        if !matches!(moved, Ok(true)) {
-            self.name_back(private, self, name)?;
-        }
-        match moved {
-            Ok(true) if !taken.is_whole() || !to_dir.means(to, file)? => {
-                // Who owns the directory may rename even there. What that was goes back, and so
-                // does what somebody is about to write to.
-                to_dir.name_back(to, self, name)?;
-                Ok(Moved::NotSame)
-            }
-            Ok(true) => Ok(Moved::Moved),
-            Ok(false) => Ok(Moved::TargetExists),
-            Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes a private name durable from which a file is to move, where that may come back: then it
-    /// is known for what it is, and the file keeps its new name.
-    fn sync_private(&self, to_dir: &Dir) -> Result<()> {
-        let comes_back = self.path != to_dir.path && fs_info(self)?.keeps_old_names();
-        if comes_back { self.sync() } else { Ok(()) }
     }
 
     /// Whether a name means the file that is open.
@@ -457,40 +340,5 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap();
         assert!(!open(&dir, "fifo").unwrap().stat().unwrap().is_file());
         assert_eq!(dir.entries().unwrap(), [(OsString::from("fifo"), EntryKind::Other)]);
-    }
-
-    #[test]
-    fn only_the_file_that_is_open_is_removed_or_moved() {
-        let temp = tempfile::tempdir().unwrap();
-        let (a, b) = (temp.path().join("a"), temp.path().join("b"));
-        let dir = Dir::open(temp.path()).unwrap();
-        let name = Path::new("a");
-        std_fs::write(&a, "old").unwrap();
-        let old = open(&dir, "a").unwrap();
-        std_fs::write(&b, "new").unwrap();
-        std_fs::rename(&b, &a).unwrap();
-        assert!(
-            !dir.remove_if_unchanged(name, &old, &old.stat().unwrap(), Writers::Barred).unwrap()
-        );
-        assert_eq!(
-            dir.move_if_same(name, &old, &dir, "c".as_ref(), false).unwrap(),
-            Moved::NotSame
-        );
-        assert_eq!(std_fs::read_to_string(&a).unwrap(), "new");
-
-        let new = open(&dir, "a").unwrap();
-        std_fs::write(&b, "in the way").unwrap();
-        assert_eq!(
-            dir.move_if_same(name, &new, &dir, "b".as_ref(), false).unwrap(),
-            Moved::TargetExists
-        );
-        assert_eq!(dir.move_if_same(name, &new, &dir, "c".as_ref(), false).unwrap(), Moved::Moved);
-        let (name, before) = (Path::new("c"), new.stat().unwrap());
-        std_fs::write(temp.path().join("c"), "newer").unwrap();
-        assert!(!dir.remove_if_unchanged(name, &new, &before, Writers::Barred).unwrap());
-        assert!(
-            dir.remove_if_unchanged(name, &new, &new.stat().unwrap(), Writers::Barred).unwrap()
-        );
-        assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
     }
 }

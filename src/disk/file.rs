@@ -10,7 +10,7 @@ use rustix::io::{self, Errno, retry_on_intr};
 
 use super::error::{SYNC, WRITE_BACK};
 use super::fsinfo::info_of;
-use super::lease::{self, Writer};
+use super::lease::{self, Lease, Unprovable, Writer};
 use super::{DiskError, Result, Stat};
 
 /// The longest attribute that is read, in bytes.
@@ -274,12 +274,18 @@ impl DataFile {
         match writer {
             // Refused there, it says nothing about writers; and granted, nothing about those on
             // other hosts.
-            Writer::Present if fs.leases_need_a_server() => {
-                Writer::Unknown("leases need the file server's consent".to_owned())
-            }
-            Writer::None if fs.network => Writer::Unknown("other hosts may write to it".to_owned()),
+            Writer::Present if fs.leases_need_a_server() => Writer::Unknown(Unprovable::Network),
+            Writer::None if fs.network => Writer::Unknown(Unprovable::Network),
             writer => writer,
         }
+    }
+
+    /// A lease: the proof that nobody writes to the file, for as long as it is held unbroken.
+    /// `None` where somebody writes to it, or where no lease proves that nobody does.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease<'_, DataFile>> {
+        let is_local = info_of(&self.fd).is_ok_and(|fs| !fs.network);
+        if is_local { Lease::take(self) } else { None }
     }
 
     /// Locks the file for this process; `None` where another holds it. The lock is `flock(2)`'s,

@@ -1,15 +1,20 @@
 //! File systems: what they are, and what they allow.
 
+use std::fmt;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use rustix::fs;
 use rustix::io::retry_on_intr;
 
-use super::{DataFile, Dir, Output, Result, Writer};
+use super::{DataFile, Dir, Output, Result, Unprovable, Writer, own_uid};
 
 /// The block that abilities are tried with, in bytes: a multiple of every common block size, and
 /// large enough to be allocated ahead.
 const BLOCK: u64 = 512 << 10;
+
+/// `nobody`: any user but this one serves.
+const ANOTHER_UID: u32 = 65534;
 
 /// The room that is made for a header, in bytes.
 const PAGE: u64 = 4096;
@@ -19,7 +24,8 @@ const PAGE: u64 = 4096;
 pub struct FsInfo {
     /// Its kind: `ext4`, or the number of one that has no name here.
     pub kind: String,
-    /// Whether other hosts may write to it without this one's kernel noticing.
+    /// Whether other hosts may write to it without this one's kernel noticing. A kind that is not
+    /// known here counts as such a one, because a lease proves nothing there.
     pub network: bool,
     /// Free bytes for this user.
     pub free: u64,
@@ -54,7 +60,7 @@ impl FsInfo {
 
 /// Kinds of file systems by `f_type` (`statfs(2)`, `linux/magic.h`), and whether each is a
 /// network's.
-const KINDS: [(u32, &str, bool); 23] = [
+const KINDS: [(u32, &str, bool); 27] = [
     (0xef53, "ext4", false),
     (0x5846_5342, "xfs", false),
     (0x9123_683e, "btrfs", false),
@@ -66,6 +72,10 @@ const KINDS: [(u32, &str, bool); 23] = [
     (0x4d44, "vfat", false),
     (0x2011_bab0, "exfat", false),
     (0x7366_746e, "ntfs3", false),
+    (0x8584_58f6, "ramfs", false),
+    (0x3153_464a, "jfs", false),
+    (0x3434, "nilfs2", false),
+    (0x482b, "hfsplus", false),
     (0x6969, "nfs", true),
     (0xff53_4d42, "cifs", true),
     (0xfe53_4d42, "smb2", true),
@@ -93,7 +103,7 @@ pub(super) fn info_of(file: impl AsFd) -> rustix::io::Result<FsInfo> {
     let free = told.f_bavail.saturating_mul(told.f_bsize.try_into().unwrap_or(0));
     Ok(match known {
         Some((_, kind, network)) => FsInfo { kind: (*kind).to_owned(), network: *network, free },
-        None => FsInfo { kind: format!("{magic:#x}"), network: false, free },
+        None => FsInfo { kind: format!("{magic:#x}"), network: true, free },
     })
 }
 
@@ -105,7 +115,7 @@ pub struct Abilities {
     pub reflink: bool,
     /// Blocks can be opened up at the front of a file (`fallocate(2)`).
     pub insert_range: bool,
-    /// Leases are granted (`fcntl(2)`).
+    /// A lease on a file of this user is granted, and proves that nobody writes to it (`fcntl(2)`).
     pub leases: bool,
     /// Files can exist without a name (`open(2)`, `O_TMPFILE`).
     pub unnamed_files: bool,
@@ -130,7 +140,73 @@ pub fn abilities(dir: &Dir) -> Result<Abilities> {
     })
 }
 
-/// A lease is granted or refused for a reason, where they are known: npyd itself writes here.
+/// Tries a lease on npyd's own file, which npyd itself has open for writing: a file system that
+/// grants leases refuses this one for that reason, and no other.
 fn leases(file: &DataFile) -> Result<bool> {
-    Ok(matches!(file.readable()?.writer(), Writer::Present | Writer::None))
+    let is_local = info_of(file).is_ok_and(|fs| !fs.network);
+    Ok(is_local && file.readable()?.writer() == Writer::Present)
+}
+
+/// On whose files this process may take leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseRight {
+    /// On every user's.
+    AnyFile,
+    /// On those of its own user (`capabilities(7)`, `CAP_LEASE`).
+    OwnFiles,
+    /// No file of another user could be found to try it on.
+    Unknown,
+}
+
+impl LeaseRight {
+    /// Finds out by trying, because capability bits say nothing in a user namespace: on npyd's own
+    /// executable where that is another user's, else on a file in `scratch` that is given away.
+    #[must_use]
+    pub fn probe(scratch: &Path) -> Self {
+        let executable = DataFile::open(Path::new("/proc/self/exe")).ok();
+        let executable = executable.filter(is_anothers);
+        let tried = executable.or_else(|| given_away(scratch)).and_then(|file| may_lease(&file));
+        match tried {
+            Some(true) => LeaseRight::AnyFile,
+            Some(false) => LeaseRight::OwnFiles,
+            None => LeaseRight::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for LeaseRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LeaseRight::AnyFile => "leases on files of every user",
+            LeaseRight::OwnFiles => {
+                "leases only on files of its own user (no CAP_LEASE): whether another user's file \
+                 is still written to can't be proved, and such a source is neither removed nor \
+                 archived without a `digest` or a marker, or remove_unproven = true"
+            }
+            LeaseRight::Unknown => {
+                "leases on files of its own user; whether on others' could not be tried"
+            }
+        })
+    }
+}
+
+fn is_anothers(file: &DataFile) -> bool {
+    file.stat().is_ok_and(|stat| stat.uid != own_uid())
+}
+
+/// A file without a name that another user owns, where this process may give files away.
+fn given_away(scratch: &Path) -> Option<DataFile> {
+    let output = Output::create(&Dir::open(scratch).ok()?, 0).ok()?;
+    let file = output.file().readable().ok()?;
+    fs::fchown(output.file(), Some(fs::Uid::from_raw(ANOTHER_UID)), None).ok()?;
+    is_anothers(&file).then_some(file)
+}
+
+/// Whether a lease on another user's file is granted; `None` where its file system grants none.
+fn may_lease(file: &DataFile) -> Option<bool> {
+    match file.writer() {
+        Writer::None | Writer::Present => Some(true),
+        Writer::Unknown(Unprovable::NoRight) => Some(false),
+        Writer::Unknown(_) => None,
+    }
 }

@@ -3,6 +3,7 @@
 //! A read lease is granted only when nobody does (`fcntl(2)`, "Leases"). It is released at once: a
 //! writer's open would have to wait for it. Only while a file is removed it is held for a moment.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Once;
@@ -14,8 +15,29 @@ pub enum Writer {
     None,
     /// Somebody has it open for writing, or holds a writable mapping of it.
     Present,
-    /// The kernel would not say; the text tells why.
-    Unknown(String),
+    /// The kernel can't tell.
+    Unknown(Unprovable),
+}
+
+/// Why nobody can tell whether somebody writes to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unprovable {
+    /// The file is another user's, and this process may not take a lease on it.
+    NoRight,
+    /// Other hosts may write to the file.
+    Network,
+    /// The file system grants no leases.
+    NoLeases,
+}
+
+impl fmt::Display for Unprovable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unprovable::NoRight => "it is another user's file, and npyd has no CAP_LEASE",
+            Unprovable::Network => "its file system may be written to by other hosts",
+            Unprovable::NoLeases => "its file system grants no leases",
+        })
+    }
 }
 
 /// Asks who writes to the file behind a descriptor that is open for reading only.
@@ -24,10 +46,13 @@ pub(super) fn probe(fd: impl AsFd) -> Writer {
     match set_lease(&fd, libc::F_RDLCK) {
         Ok(()) => match set_lease(&fd, libc::F_UNLCK) {
             Ok(()) => Writer::None,
-            Err(error) => Writer::Unknown(error.to_string()),
+            Err(_) => Writer::Unknown(Unprovable::NoLeases),
         },
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Writer::Present,
-        Err(error) => Writer::Unknown(error.to_string()),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Writer::Present,
+            io::ErrorKind::PermissionDenied => Writer::Unknown(Unprovable::NoRight),
+            _ => Writer::Unknown(Unprovable::NoLeases),
+        },
     }
 }
 
@@ -39,7 +64,8 @@ pub(super) fn is_sole(fd: impl AsFd) -> bool {
 
 /// A read lease that is held: whoever opens the file for writing or cuts it breaks the lease first,
 /// and waits until it ends.
-pub(super) struct Lease<'a, F: AsFd>(&'a F);
+#[derive(Debug)]
+pub struct Lease<'a, F: AsFd>(&'a F);
 
 impl<'a, F: AsFd> Lease<'a, F> {
     /// Takes a lease on a file that is open for reading only; `None` where somebody writes to it,

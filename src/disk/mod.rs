@@ -15,6 +15,7 @@ mod inside;
 mod lease;
 mod output;
 mod priority;
+mod rename;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod share;
@@ -22,18 +23,19 @@ mod stat;
 mod taken;
 
 pub use copy::{Copy, CopyError, Stretch};
-pub use dir::{Dir, EntryKind, Moved};
+pub use dir::{Dir, EntryKind};
 pub use error::{DiskError, Result, in_words};
 pub use file::{Claim, DataFile};
-pub use fsinfo::{Abilities, FsInfo, abilities, fs_info};
-pub use lease::Writer;
+pub use fsinfo::{Abilities, FsInfo, LeaseRight, abilities, fs_info};
+pub use lease::{Lease, Unprovable, Writer};
 pub use output::{Output, is_own_name, tidy};
 pub use priority::make_idle;
+pub use rename::Moved;
 #[cfg(feature = "sabotage")]
 pub use sabotage::leaves_out;
 pub use stat::Stat;
-pub use taken::Writers;
 use taken::is_taken_name;
+pub use taken::{Guarded, NotTaken, Writers};
 
 /// The user npyd runs as.
 #[must_use]

@@ -30,13 +30,28 @@ pub(super) fn is_taken_name(name: &OsStr) -> bool {
     name.as_bytes().starts_with(TAKEN.as_bytes())
 }
 
-/// Whether a file may be removed or replaced that somebody has open for writing.
+/// What is asked of a file's writers before it is removed, moved or replaced: what they are about
+/// to write would be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writers {
-    /// No: what they are about to write would be lost.
-    Barred,
-    /// Yes: they said that they are done.
+    /// A lease must be held, which proves that nobody can write to it.
+    ProvedAbsent,
+    /// Nobody may be seen to write to it. Where the kernel can't tell, it may go.
+    NotSeen,
+    /// They may have it open: its producer said that it is complete.
     Trusted,
+}
+
+/// What came of taking a file's name away.
+pub type Guarded<T = ()> = std::result::Result<T, NotTaken>;
+
+/// Why a file kept its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The name means another file, or the file changed.
+    Changed,
+    /// Somebody writes to the file, or it can't be proved that nobody does.
+    Unproven,
 }
 
 /// A file under its private name, while nobody can write to it.
@@ -58,18 +73,18 @@ impl Taken<'_> {
 }
 
 impl Dir {
-    /// Removes a file if the name still means it, and it is still what it was `before`; `false`
-    /// where it is not. Nobody can write to it in between, where the kernel grants leases.
+    /// Removes a file if the name still means it, and it is still what it was `before`. Nobody can
+    /// write to it in between, where the kernel grants leases.
     pub fn remove_if_unchanged(
         &self,
         name: &Path,
         file: &DataFile,
         before: &Stat,
         writers: Writers,
-    ) -> Result<bool> {
+    ) -> Result<Guarded> {
         match self.take_if_unchanged(name, file, before, writers)? {
-            Some(taken) => self.unlink(&taken.name).map(|()| true),
-            None => Ok(false),
+            Ok(taken) => self.unlink(&taken.name).map(Ok),
+            Err(not) => Ok(Err(not)),
         }
     }
 
@@ -87,7 +102,7 @@ impl Dir {
         before: &Stat,
         (writers, new): (Writers, &Path),
     ) -> Result<Option<PathBuf>> {
-        let Some(taken) = self.take_if_unchanged(name, file, before, writers)? else {
+        let Ok(taken) = self.take_if_unchanged(name, file, before, writers)? else {
             return Ok(None);
         };
         if let Err(error) = self.rename_replace(new, self, &taken.name) {
@@ -105,22 +120,31 @@ impl Dir {
         file: &'a DataFile,
         before: &Stat,
         writers: Writers,
-    ) -> Result<Option<Taken<'a>>> {
-        let lease = Lease::take(file);
+    ) -> Result<Guarded<Taken<'a>>> {
+        let lease = file.lease();
         // Who opened it before that can write to it yet.
-        let is_held = || lease.is_none() && file.writer() == Writer::Present;
-        if writers == Writers::Barred && is_held() || !file.stat()?.is_unchanged_since(before) {
-            return Ok(None);
+        let may_go = match writers {
+            Writers::ProvedAbsent => lease.is_some(),
+            Writers::NotSeen => lease.is_some() || file.writer() != Writer::Present,
+            Writers::Trusted => true,
+        };
+        if !may_go {
+            return Ok(Err(NotTaken::Unproven));
         }
-        let Some(private) = self.take_if_same(name, file)? else { return Ok(None) };
+        if !file.stat()?.is_unchanged_since(before) {
+            return Ok(Err(NotTaken::Changed));
+        }
+        let Some(private) = self.take_if_same(name, file)? else {
+            return Ok(Err(NotTaken::Changed));
+        };
         // The renaming itself has changed the time of the last change.
         let content = |stat: &Stat| (stat.size, stat.mtime_ns);
         let taken = Taken { name: private, lease };
         if taken.is_whole() && content(&file.stat()?) == content(before) {
-            return Ok(Some(taken));
+            return Ok(Ok(taken));
         }
         self.name_back(&taken.name, self, name)?;
-        Ok(None)
+        Ok(Err(NotTaken::Changed))
     }
 
     /// Renames a file to a private name of its own, if it is the one that is open.
@@ -225,9 +249,15 @@ mod tests {
         let file = dir.open_file(name).unwrap().unwrap();
         let writer = fs::File::options().append(true).open(&path).unwrap();
         let before = file.stat().unwrap();
-        assert!(!dir.remove_if_unchanged(name, &file, &before, Writers::Barred).unwrap());
+        for writers in [Writers::ProvedAbsent, Writers::NotSeen] {
+            let removed = dir.remove_if_unchanged(name, &file, &before, writers).unwrap();
+            assert_eq!(removed, Err(NotTaken::Unproven));
+        }
         assert!(path.exists());
-        assert!(dir.remove_if_unchanged(name, &file, &before, Writers::Trusted).unwrap());
+        assert_eq!(
+            dir.remove_if_unchanged(name, &file, &before, Writers::Trusted).unwrap(),
+            Ok(())
+        );
         assert!(!path.exists());
         drop(writer);
     }

@@ -202,7 +202,7 @@ impl<'a> Begun<'a> {
         #[cfg(feature = "sabotage")]
         if crate::disk::leaves_out("source-last") {
             let candidate = &settled.candidate;
-            site.source.remove_if_unchanged(
+            let _ = site.source.remove_if_unchanged(
                 candidate.name.as_ref(),
                 &candidate.file,
                 &candidate.stat,
@@ -268,7 +268,7 @@ impl<'a> Begun<'a> {
         let remark = metadata::write(settled, &self.site, &self.name, &receipt, was_ahead)?;
         self.remarks.extend(remark);
         let source = dispose::put_source_away(settled, &self.site, plan.route(), self.event)?;
-        self.remarks.extend(source.remark(settled.inbox.source));
+        self.remarks.extend(source.remark(settled.inbox.source, self.event));
         self.source = Some(source);
         Ok(())
     }
@@ -276,7 +276,10 @@ impl<'a> Begun<'a> {
     fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
         match &self.source {
             // Whoever makes a file the array syncs both its directories.
-            None | Some(SourceIs::Kept | SourceIs::TheArray | SourceIs::Another) => Ok(()),
+            None
+            | Some(
+                SourceIs::Kept | SourceIs::TheArray | SourceIs::Changed | SourceIs::Unproven(_),
+            ) => Ok(()),
             Some(SourceIs::Removed) => synced.sync(&self.site.source),
             Some(SourceIs::Archived(archive)) => {
                 synced.sync(archive)?;
@@ -296,9 +299,7 @@ impl<'a> Begun<'a> {
     fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
         let moves = self.settled.candidate.sidecar.as_ref().is_some_and(|it| !it.is_shared);
         match &self.source {
-            Some(SourceIs::TheArray | SourceIs::Removed) if moves => {
-                synced.sync(&self.site.output)
-            }
+            Some(SourceIs::TheArray | SourceIs::Removed) if moves => synced.sync(&self.site.output),
             Some(SourceIs::Archived(archive)) if moves => synced.sync(archive),
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! What becomes of the source once its array is durable, and of drops that are refused.
+//! What becomes of the source once its array is durable.
 //!
 //! A sidecar is never deleted. Where its data file goes, it goes along, or moves beside the array
 //! under a name that no longer makes it a manifest waiting for data.
@@ -6,11 +6,13 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::source::check_source;
-use super::{Halt, Settled, Site, check_sidecar, mirrored};
-use crate::candidate::{Candidate, Part, Sidecar};
+use super::source::check_content;
+use super::{Halt, Settled, Site, check_sidecar, mirrored, unproven_writers};
+use crate::candidate::{Candidate, Part, Sidecar, Unproven};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{self, Claim, CopyError, DataFile, Dir, Moved, Output, Stat, Stretch, Writers};
+use crate::disk::{
+    self, Claim, CopyError, DataFile, Dir, Guarded, Moved, NotTaken, Output, Stat, Stretch, Writers,
+};
 use crate::look::{Finished, Leftover, Remains};
 use crate::plan::Route;
 use crate::receipt::{Event, SourceFate};
@@ -34,10 +36,12 @@ pub(super) fn claim_sidecar(settled: &Settled, route: Route) -> Result<Option<Cl
 
 /// What became of the source of an array.
 pub(super) enum SourceIs {
-    /// Where it was.
+    /// Where it was, as the settings say.
     Kept,
-    /// Something else by now: it stays, and is a drop of its own.
-    Another,
+    /// Where it was, because it changed: it is a drop of its own.
+    Changed,
+    /// Where it was, because nothing proves that nobody writes to it, for this reason.
+    Unproven(Unproven),
     /// The array itself.
     TheArray,
     /// Gone.
@@ -50,26 +54,37 @@ impl SourceIs {
     /// What the receipt says of it.
     pub(super) fn fate(&self) -> SourceFate {
         match self {
-            SourceIs::Kept => SourceFate::Kept,
-            SourceIs::Another => SourceFate::Unproven,
+            SourceIs::Kept | SourceIs::Changed => SourceFate::Kept,
+            SourceIs::Unproven(_) => SourceFate::Unproven,
             SourceIs::TheArray => SourceFate::Array,
             SourceIs::Removed => SourceFate::Removed,
             SourceIs::Archived(_) => SourceFate::Archived,
         }
     }
 
-    /// What the receipt says of one that could not be dealt with as configured.
-    pub(super) fn remark(&self, disposition: Disposition) -> Option<String> {
-        let what = match (self, disposition) {
-            (SourceIs::Another, Disposition::Remove) => "removed",
-            (SourceIs::Another, Disposition::Archive) => "archived",
-            _ => return None,
-        };
-        Some(format!("the source, or what describes it, changed meanwhile and was not {what}"))
+    /// What the receipt says of one that could not be dealt with as configured, or not at first.
+    pub(super) fn remark(&self, disposition: Disposition, event: Event) -> Option<String> {
+        let what = disposition.participle()?;
+        match self {
+            SourceIs::Removed | SourceIs::Archived(_) if event == Event::Found => {
+                Some(format!("the source is {what} now"))
+            }
+            SourceIs::Changed => Some(format!(
+                "the source, or what describes it, changed meanwhile and was not {what}"
+            )),
+            SourceIs::Unproven(why) => Some(not_proven(what, why)),
+            _ => None,
+        }
     }
 }
 
-/// Removes or archives the source as configured; the caller makes that durable.
+/// Why a source stays, and what would let it go.
+pub(super) fn not_proven(what: &str, why: &Unproven) -> String {
+    format!("the source is not {what}: {why}; each scan tries again; {}", why.remedy())
+}
+
+/// Removes or archives the source as configured; the caller makes that durable. It stays without a
+/// proof that nobody writes to any of its files, or their producer's word.
 pub(super) fn put_source_away(
     settled: &Settled,
     site: &Site,
@@ -80,45 +95,57 @@ pub(super) fn put_source_away(
     let became_the_array =
         event == Event::Finalized && (route.takes_the_file() || settled.keeps_its_name(site));
     let gone = match settled.inbox.source {
-        _ if became_the_array => SourceIs::TheArray,
+        _ if became_the_array => return Ok(SourceIs::TheArray),
         Disposition::Keep => return Ok(SourceIs::Kept),
         Disposition::Remove => SourceIs::Removed,
         Disposition::Archive => SourceIs::Archived(archive_dir(settled)?),
     };
-    if !became_the_array {
-        match check_source(settled).and_then(|()| check_sidecar(settled, site)) {
-            // What was written since, or said of it, is in no array yet.
-            Err(Halt::Again(_)) => return Ok(SourceIs::Another),
-            checked => checked?,
-        }
-        let Candidate { name, file, stat, .. } = candidate;
-        if !put_away(site, name, (file, stat, settled.writers()), &gone)? {
-            return Ok(SourceIs::Another);
-        }
+    let leases = match settled.writers() {
+        Writers::ProvedAbsent => candidate.leases(),
+        Writers::NotSeen | Writers::Trusted => Ok(Vec::new()),
+    };
+    // Held until all files are gone: whoever opens one of them for writing waits for that.
+    let _leases = match leases {
+        Ok(leases) => leases,
+        Err(why) => return Ok(SourceIs::Unproven(why)),
+    };
+    match check_content(settled).and_then(|()| check_sidecar(settled, site)) {
+        // What was written since, or said of it, is in no array yet.
+        Err(Halt::Again(_)) => return Ok(SourceIs::Changed),
+        checked => checked?,
     }
+    let Candidate { name, file, stat, .. } = candidate;
+    let mut last = name;
+    let mut away = put_away(site, name, (file, stat, settled.writers()), &gone)?;
     for part in &candidate.parts {
         let Part { name, file, stat, .. } = part;
-        // Or a scan would give it its name back amid of this.
+        // Or a scan would give it its name back in the middle of this.
         let Some(_claim) = file.claim()? else {
             return Err(Halt::Busy(format!("another process has `{name}` locked")));
         };
-        if !put_away(site, name, (file, stat, settled.writers()), &gone)? {
-            return Ok(SourceIs::Another);
+        if away.is_ok() {
+            last = name;
+            away = put_away(site, name, (file, stat, settled.writers()), &gone)?;
         }
     }
-    Ok(gone)
+    Ok(match away {
+        Ok(()) => gone,
+        Err(NotTaken::Changed) => SourceIs::Changed,
+        Err(NotTaken::Unproven) => SourceIs::Unproven(Unproven::opened(last)),
+    })
 }
 
-/// Removes or archives a data file; `false` where the name means another by now.
+/// Removes or archives a data file.
 fn put_away(
     site: &Site,
     name: &FileName,
     (file, stat, writers): (&DataFile, &Stat, Writers),
     to: &SourceIs,
-) -> disk::Result<bool> {
+) -> disk::Result<Guarded> {
     match to {
         SourceIs::Archived(archive) => {
-            move_away(&site.source, name, file, (archive, name), Some((stat, writers)))
+            let guard = Guard { before: Some(stat), rename: writers, copy: writers };
+            move_away(&site.source, name, file, (archive, name), guard)
         }
         _ => site.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     }
@@ -132,10 +159,12 @@ pub(super) fn put_sidecar_away(
 ) -> Result<(), Halt> {
     if let Some(sidecar) = settled.candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
         match source {
-            SourceIs::Kept | SourceIs::Another => {}
-            SourceIs::Archived(archive) => follow(&site.source, sidecar, archive)?,
+            SourceIs::Kept | SourceIs::Changed | SourceIs::Unproven(_) => {}
+            SourceIs::Archived(archive) => {
+                follow(&site.source, sidecar, archive, settled.writers())?;
+            }
             SourceIs::TheArray | SourceIs::Removed => {
-                retire(&site.source, sidecar, &site.output)?;
+                retire(&site.source, sidecar, &site.output, settled.writers())?;
             }
         }
     }
@@ -150,20 +179,28 @@ fn archive_dir(settled: &Settled) -> Result<Dir, Halt> {
 }
 
 /// Moves a sidecar that is claimed to where its data were archived.
-fn follow(source: &Dir, sidecar: &Sidecar, archive: &Dir) -> disk::Result<()> {
-    move_sidecar(source, sidecar, archive, &sidecar.name)
+fn follow(source: &Dir, sidecar: &Sidecar, archive: &Dir, writers: Writers) -> disk::Result<()> {
+    move_sidecar(source, sidecar, (archive, &sidecar.name), writers)
 }
 
 /// Moves a sidecar that is claimed, and whose data became an array, beside that array.
-fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir) -> disk::Result<()> {
+fn retire(source: &Dir, sidecar: &Sidecar, output: &Dir, writers: Writers) -> disk::Result<()> {
     let name = FileName::try_from(format!("{}.done", sidecar.name)).unwrap_or(sidecar.name.clone());
-    move_sidecar(source, sidecar, output, &name)
+    move_sidecar(source, sidecar, (output, &name), writers)
 }
 
 /// Moves a sidecar, unless it was written to since it was read: then it describes what comes next.
-fn move_sidecar(source: &Dir, sidecar: &Sidecar, to_dir: &Dir, to: &FileName) -> disk::Result<()> {
+/// To rename it takes nothing from whoever may have it open. One that stays for want of a proof is
+/// found by the next scan.
+fn move_sidecar(
+    source: &Dir,
+    sidecar: &Sidecar,
+    to: (&Dir, &FileName),
+    writers: Writers,
+) -> disk::Result<()> {
     let Sidecar { name, file, stat, .. } = sidecar;
-    move_away(source, name, file, (to_dir, to), Some((stat, Writers::Barred))).map(drop)
+    let guard = Guard { before: Some(stat), rename: Writers::NotSeen, copy: writers };
+    move_away(source, name, file, to, guard).map(drop)
 }
 
 /// Finishes what a crash interrupted: the data are an array, and only their manifest was left, or
@@ -188,7 +225,7 @@ pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<Option<
         output.sync()?; // as before any source is touched
         for one in remains {
             let is_kept = inbox.source == Disposition::Keep;
-            if is_kept || !put_remains_away(&source, one, array, archive.as_ref())? {
+            if is_kept || !put_remains_away(inbox, &source, one, (array, archive.as_ref()))? {
                 let name = &one.part.name;
                 return Ok(Some(format!(
                     "the files that belong to `{name}` are not all there yet"
@@ -199,10 +236,10 @@ pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<Option<
         source.sync()?;
     }
     if let Some(archive) = &archive {
-        follow(&source, sidecar, archive)?;
+        follow(&source, sidecar, archive, unproven_writers(inbox))?;
         archive.sync()?;
     } else {
-        retire(&source, sidecar, &output)?;
+        retire(&source, sidecar, &output, unproven_writers(inbox))?;
         output.sync()?;
     }
     source.sync().map(|()| None)
@@ -211,10 +248,10 @@ pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<Option<
 /// Removes or archives a file of the data of an array; `false` where the array does not hold what
 /// is in it, or somebody is at it.
 fn put_remains_away(
+    inbox: &Inbox,
     source: &Dir,
     remains: &Remains,
-    array: &DataFile,
-    archive: Option<&Dir>,
+    (array, archive): (&DataFile, Option<&Dir>),
 ) -> disk::Result<bool> {
     let Remains { part: Part { name, file, stat, .. }, offset, at, len } = remains;
     let Some(_claim) = file.claim()? else { return Ok(false) };
@@ -222,89 +259,19 @@ fn put_remains_away(
     if !is_alone || !array.is_equal_at(*at, file, *offset, *len)? {
         return Ok(false);
     }
-    match archive {
+    let writers = unproven_writers(inbox);
+    let away = match archive {
         Some(archive) => {
-            move_away(source, name, file, (archive, name), Some((stat, Writers::Barred)))
+            let guard = Guard { before: Some(stat), rename: writers, copy: writers };
+            move_away(source, name, file, (archive, name), guard)
         }
-        None => source.remove_if_unchanged(name.as_ref(), file, stat, Writers::Barred),
-    }
-}
-
-/// Moves a refused drop to the configured directory, if there is one, with a text that says why it
-/// is there. One that has hard links stays. Tells whether it was moved.
-pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<bool> {
-    let Some(rejects) = &inbox.rejects else { return Ok(false) };
-    // What has other names may be somebody else's, from anywhere.
-    let stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
-    if stats.into_iter().any(|stat| stat.nlink > 1) {
-        return Ok(false);
-    }
-    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
-    let source = Dir::open_below(&inbox.path, parent)?;
-    let rejects = mirrored(inbox, rejects, parent)?;
-    // The reason first: a crash leaves a text too many rather than a file that nobody explains.
-    explain(&rejects, &format!("{}.rejected.txt", candidate.name), &format!("{reason}\n"))?;
-    move_aside(&to_set_aside(candidate), &source, &rejects)?;
-    Ok(true)
-}
-
-/// The files of a refused drop, in the order in which they go.
-fn to_set_aside(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
-    let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
-    let parts = candidate.parts.iter().map(|part| (&part.name, &part.file));
-    let files = sidecar.map(|it| (&it.name, &it.file)).chain(parts);
-    files.chain([(&candidate.name, &candidate.file)]).collect()
-}
-
-fn move_aside(files: &[(&FileName, &DataFile)], source: &Dir, rejects: &Dir) -> disk::Result<()> {
-    let mut claimed = Vec::new();
-    for &(name, file) in files {
-        // Or somebody else is moving it.
-        claimed.extend(file.claim()?.map(|claim| (name, file, claim)));
-    }
-    if rejects.is_on_mount_of(source)? {
-        for (name, file, _) in &claimed {
-            move_away(source, name, file, (rejects, name), None)?;
-        }
-    } else {
-        // What takes long comes before any of them is gone: until then it is the drop it was.
-        let copied = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
-        let before = copied.collect::<disk::Result<Vec<_>>>()?;
-        for ((name, file, _), before) in claimed.iter().zip(&before) {
-            source.remove_if_unchanged((*name).as_ref(), file, before, Writers::Barred)?;
-        }
-    }
-    rejects.sync()?;
-    source.sync()
-}
-
-/// Brings a rejected drop back from where it was set aside, its manifest first; what is no longer
-/// there stays away.
-pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::Result<()> {
-    let Some(rejects) = &inbox.rejects else { return Ok(()) };
-    let rel = source.strip_prefix(&inbox.path).unwrap_or(source);
-    let parent = rel.parent().unwrap_or(Path::new(""));
-    let from = match Dir::open_own(rejects, inbox.shared()).and_then(|dir| dir.below(parent)) {
-        Err(error) if error.is_missing() => return Ok(()),
-        opened => opened?,
+        None => source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     };
-    let to = Dir::open_below(&inbox.path, parent)?;
-    // A file that a retry was just moving when it was ended has its name again.
-    disk::tidy(&from, &[to.again()?])?;
-    let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    for name in [sidecar, Some(data)].into_iter().flatten() {
-        let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
-        let Some(file) = from.open_file(name.as_ref())? else { continue };
-        if let Some(_claim) = file.claim()? {
-            move_away(&from, &name, &file, (&to, &name), None)?;
-        }
-    }
-    to.sync()?;
-    from.sync()
+    away.map(|away| away.is_ok())
 }
 
 /// `name`, `name.1`, `name.2`, …
-fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
+pub(super) fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
     let rest = (1..NUMBER_MAX).map(move |number| PathBuf::from(format!("{name}.{number}")));
     std::iter::once(PathBuf::from(name)).chain(rest)
 }
@@ -318,61 +285,68 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
     Err(dir.no_name_left(name.as_ref()))
 }
 
-/// Writes a text under the first of these names that is free, or has it already: the drop may be
-/// one that could not be moved before.
-fn explain(dir: &Dir, name: &str, text: &str) -> disk::Result<()> {
-    let mut note = Output::create(dir, text.len() as u64)?;
-    note.file().write_all_at(text.as_bytes(), 0)?;
-    for name in numbered(name) {
-        if note.publish(&name, false)? {
-            return Ok(());
-        }
-        let there = dir.open_file(&name)?.map(|file| file.read_at_most(0, text.len() + 1));
-        if there.transpose()?.is_some_and(|there| there == text.as_bytes()) {
-            return Ok(());
-        }
-    }
-    Err(dir.no_name_left(name.as_ref()))
+/// What must hold of a file before it moves away.
+#[derive(Clone, Copy)]
+pub(super) struct Guard<'a> {
+    /// What the file was; `None` where a change goes along with it.
+    pub(super) before: Option<&'a Stat>,
+    /// What is asked of its writers before it is renamed.
+    pub(super) rename: Writers,
+    /// What is asked of them before it gives way to a copy on another file system.
+    pub(super) copy: Writers,
 }
 
 /// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …; the
-/// caller makes that durable. `false` where the name means another file by now, or the file is not
-/// what it was `before`.
-fn move_away(
+/// caller makes that durable.
+pub(super) fn move_away(
     from: &Dir,
     name: &FileName,
     file: &DataFile,
     (to_dir, to): (&Dir, &FileName),
-    before: Option<(&Stat, Writers)>,
-) -> disk::Result<bool> {
+    guard: Guard<'_>,
+) -> disk::Result<Guarded> {
     for number in numbered(to.as_str()) {
-        let moved = match before {
-            Some((before, writers)) => {
-                let file = (file, before, writers);
+        let moved = match guard.before {
+            Some(before) => {
+                let file = (file, before, guard.rename);
                 from.move_if_unchanged(name.as_ref(), file, to_dir, &number)
             }
             None => from.move_if_same(name.as_ref(), file, to_dir, &number, false),
         };
         match moved? {
-            Moved::Moved => return Ok(true),
-            Moved::NotSame => return Ok(false),
+            Moved::Moved => return Ok(Ok(())),
+            Moved::NotSame => return Ok(Err(NotTaken::Changed)),
+            Moved::Unproven => return Ok(Err(NotTaken::Unproven)),
             Moved::TargetExists => {}
-            Moved::OtherFileSystem => {
-                let now = file.stat()?;
-                if before.is_some_and(|(before, _)| !now.is_unchanged_since(before)) {
-                    return Ok(false);
-                }
-                let before = copied(file, to_dir, to.as_str())?;
-                return from.remove_if_unchanged(name.as_ref(), file, &before, Writers::Barred);
-            }
+            Moved::OtherFileSystem => return copy_away(from, name, file, (to_dir, to), guard),
         }
     }
     Err(to_dir.no_name_left(to.as_ref()))
 }
 
+/// Moves a file to another file system, by a copy.
+fn copy_away(
+    from: &Dir,
+    name: &FileName,
+    file: &DataFile,
+    (to_dir, to): (&Dir, &FileName),
+    guard: Guard<'_>,
+) -> disk::Result<Guarded> {
+    let now = file.stat()?;
+    if guard.before.is_some_and(|before| !now.is_unchanged_since(before)) {
+        return Ok(Err(NotTaken::Changed));
+    }
+    // Asked before the work is done; what counts is the answer when the file is removed.
+    if guard.copy == Writers::ProvedAbsent && file.lease().is_none() {
+        return Ok(Err(NotTaken::Unproven));
+    }
+    let before = copied(file, to_dir, to.as_str())?;
+    from.remove_if_unchanged(name.as_ref(), file, &before, guard.copy)
+}
+
 /// What a file is that is durable on another file system, too: it was copied there before, or is
 /// now.
-fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Stat> {
+pub(super) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Stat> {
     match found_whole(source, to_dir, to)? {
         Some(before) => Ok(before),
         None => copy_whole(source, to_dir, to),

@@ -118,7 +118,9 @@ fn rename(
     match site.source.move_if_same(name.as_ref(), file, &site.output, to, replace)? {
         Moved::Moved => Ok(true),
         Moved::TargetExists => Ok(false),
-        Moved::NotSame => Err(Halt::Again("it was replaced by another file".to_owned())),
+        Moved::NotSame | Moved::Unproven => {
+            Err(Halt::Again("it was replaced by another file".to_owned()))
+        }
         // One mount does not always mean that files can be renamed: the two directories may belong
         // to different quota projects, or be encrypted differently.
         Moved::OtherFileSystem => {
@@ -126,7 +128,8 @@ fn rename(
             copy.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
             let published = copy.publish(output.as_ref(), replace)?;
             if published {
-                site.source.remove_if_unchanged(name.as_ref(), file, &before, settled.writers())?;
+                let writers = settled.writers();
+                let _ = site.source.remove_if_unchanged(name.as_ref(), file, &before, writers)?;
             }
             Ok(published)
         }

@@ -8,6 +8,7 @@ mod dispose;
 mod in_place;
 mod insert;
 mod metadata;
+mod quarantine;
 mod reflink;
 mod source;
 mod target;
@@ -27,9 +28,12 @@ use crate::progress::Progress;
 use crate::recognize::{Dump, Front, Kind};
 use crate::settle::Evidence;
 
+use dispose::not_proven;
+
 pub use batch::{finalize, finalize_all};
-pub use dispose::{bring_back, set_aside, tidy_leftover};
+pub use dispose::tidy_leftover;
 pub use insert::undo_interrupted;
+pub use quarantine::{Aside, bring_back, set_aside};
 
 /// A settled dump: complete, and on its way to an array.
 pub struct Settled {
@@ -95,12 +99,10 @@ impl Settled {
         self.candidate.rel.parent().unwrap_or(Path::new(""))
     }
 
-    /// Whether it may go while somebody has it open for writing.
+    /// What is asked of its writers before it goes: a proof that there is none, or the producer's
+    /// own word. The settings may ask for less.
     fn writers(&self) -> Writers {
-        match self.evidence {
-            Evidence::Ready => Writers::Trusted,
-            _ => Writers::Barred,
-        }
+        writers_after(self.evidence, &self.inbox)
     }
 
     /// What an output tells of what it was made of.
@@ -112,6 +114,33 @@ impl Settled {
     fn keeps_its_name(&self, site: &Site) -> bool {
         site.beside && self.dump.output == self.candidate.name
     }
+}
+
+fn writers_after(evidence: Evidence, inbox: &Inbox) -> Writers {
+    match evidence {
+        Evidence::Ready => Writers::Trusted,
+        Evidence::Marker | Evidence::Digest => Writers::NotSeen,
+        _ => unproven_writers(inbox),
+    }
+}
+
+/// Why a source that is to be removed or archived would stay, if it were taken now.
+#[must_use]
+pub fn why_source_stays(
+    inbox: &Inbox,
+    candidate: &Candidate,
+    evidence: Evidence,
+) -> Option<String> {
+    let what = inbox.source.participle()?;
+    match writers_after(evidence, inbox) {
+        Writers::ProvedAbsent => candidate.leases().err().map(|why| not_proven(what, &why)),
+        Writers::NotSeen | Writers::Trusted => None,
+    }
+}
+
+/// What is asked of writers where the producer has said nothing.
+fn unproven_writers(inbox: &Inbox) -> Writers {
+    if inbox.remove_unproven { Writers::NotSeen } else { Writers::ProvedAbsent }
 }
 
 /// Opens a directory below one that npyd writes to, where the drop directory's tree is mirrored.
@@ -197,20 +226,28 @@ fn check_sidecar(settled: &Settled, site: &Site) -> Result<(), Halt> {
 }
 
 fn terms(settled: &Settled, site: &Site) -> Result<Terms, Halt> {
-    let terms = terms_between(&settled.inbox, &site.source, &site.output, &settled.candidate)?;
+    let Settled { inbox, candidate, evidence, .. } = settled;
+    let terms = terms_between(inbox, &site.source, &site.output, candidate, Some(*evidence))?;
     Ok(Terms { has_intents: settled.intents.is_some(), ..terms })
 }
 
-/// What limits the choice of a route for a candidate from one directory to another.
+/// What limits the choice of a route for a candidate from one directory to another. What may still
+/// be written to, for all that is known, does not become the array itself.
 pub fn terms_between(
     inbox: &Inbox,
     source: &Dir,
     output: &Dir,
     candidate: &Candidate,
+    evidence: Option<Evidence>,
 ) -> disk::Result<Terms> {
     let mut terms = terms_of_dirs(inbox, source, output)?;
     terms.files = candidate.files().len();
-    if let Some(why) = lacks_right(inbox, source, candidate)? {
+    let why = if evidence == Some(Evidence::Quiet) {
+        Some("nothing proves that nobody writes to the file any more")
+    } else {
+        lacks_right(inbox, source, candidate)?
+    };
+    if let Some(why) = why {
         let taking = [Route::InPlace, Route::InsertRange];
         terms.ruled_out.extend(taking.map(|route| (route, why.to_owned())));
     }

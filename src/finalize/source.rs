@@ -17,6 +17,10 @@ pub(super) fn lost(error: DiskError) -> Halt {
 
 /// The data file, open for writing, and its data durable as they were settled.
 pub(super) fn synced(settled: &Settled, progress: &mut Progress) -> Result<DataFile, Halt> {
+    let is_word = matches!(settled.evidence, Evidence::Ready | Evidence::Marker);
+    if !is_word && settled.candidate.writer() == Writer::Present {
+        return Err(Halt::Again("somebody opened it for writing".to_owned()));
+    }
     let file = settled.candidate.file.writable().map_err(|error| {
         // Another process is probing it; an open that waits for that could wait for long.
         if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
@@ -49,9 +53,8 @@ pub(super) fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt>
     if steady { Ok(()) } else { Err(Halt::Again("it changed while it was synced".to_owned())) }
 }
 
-/// What was read or shared must be what the producer wrote, and nothing may have been written to it
-/// meanwhile.
-pub(super) fn check_source(settled: &Settled) -> Result<(), Halt> {
+/// What was read or shared must be what the producer wrote.
+pub(super) fn check_content(settled: &Settled) -> Result<(), Halt> {
     let candidate = &settled.candidate;
     for file in candidate.files() {
         file.check_written_back().map_err(lost)?;
@@ -59,6 +62,13 @@ pub(super) fn check_source(settled: &Settled) -> Result<(), Halt> {
     if !candidate.is_unchanged()? {
         return Err(Halt::Again("it changed while it was taken".to_owned()));
     }
+    Ok(())
+}
+
+/// The content must be right, and nobody may be writing to it.
+pub(super) fn check_source(settled: &Settled) -> Result<(), Halt> {
+    check_content(settled)?;
+    let candidate = &settled.candidate;
     if settled.evidence != Evidence::Ready && candidate.writer() == Writer::Present {
         return Err(Halt::Again("somebody opened it for writing while it was taken".to_owned()));
     }

@@ -14,10 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::candidate::{Candidate, Decision};
-use crate::config::Inbox;
+use crate::config::{Disposition, Inbox};
 use crate::finalize::Settled;
 use crate::look::{Outlook, look};
 use crate::pace::Pace;
@@ -125,7 +124,7 @@ impl Patrol {
     /// [`Patrol::end`].
     #[must_use]
     pub fn new(inbox: Arc<Inbox>, common: Common, queue: Queue, ended: Sender<Ended>) -> Self {
-        let settings = xxh3_64(format!("{inbox:?}").as_bytes());
+        let settings = inbox.settings;
         let pace = Arc::new(Pace::new(inbox.max_rate, common.pressure.clone()));
         Patrol {
             inbox,
@@ -369,7 +368,7 @@ impl Patrol {
             return;
         }
         let stamp = candidate.stamp();
-        if self.is_recorded(&rel, &stamp) {
+        if self.is_recorded(&rel, &stamp, &candidate) {
             self.forget(&rel);
             return;
         }
@@ -411,9 +410,11 @@ impl Patrol {
         Fingerprint { settings: self.settings, identity: stamp.identity() }
     }
 
-    /// Whether the ledger says that exactly this was dealt with already.
-    fn is_recorded(&self, rel: &Path, stamp: &Stamp) -> bool {
+    /// Whether the ledger says that exactly this was dealt with already. A source that was to go
+    /// and stays for want of a proof is dealt with once there is one.
+    fn is_recorded(&self, rel: &Path, stamp: &Stamp, candidate: &Candidate) -> bool {
         let entry = match self.common.ledger.latest(&self.inbox.path.join(rel)) {
+            Ok(Some(entry)) if entry.is_unproven() && self.may_go(candidate) => return false,
             Ok(Some(entry)) if entry.is_settled() => entry,
             Ok(_) => return false,
             Err(error) => {
@@ -427,6 +428,12 @@ impl Patrol {
             known.identity == now.identity
                 && (!entry.is_rejected() || known.settings == now.settings)
         })
+    }
+
+    /// Whether a finished source may be removed or archived now.
+    fn may_go(&self, candidate: &Candidate) -> bool {
+        self.inbox.source != Disposition::Keep
+            && (self.inbox.remove_unproven || candidate.leases().is_ok())
     }
 
     fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {

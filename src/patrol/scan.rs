@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Patrol;
-use crate::config::Inbox;
-use crate::disk::{self, Dir, EntryKind};
+use crate::config::{Disposition, Inbox};
+use crate::disk::{self, Dir, EntryKind, LeaseRight};
 use crate::finalize::undo_interrupted;
 use crate::ledger::{Ledger, Settled};
 use crate::look::may_describe;
@@ -75,7 +75,10 @@ impl Patrol {
             }
             match known.find(name).filter(|known| self.is_settled(dir, name, known)) {
                 // Its manifest needs no look either.
-                Some(Settled { fingerprint, .. }) => {
+                Some(Settled { fingerprint, is_unproven, .. }) => {
+                    if is_unproven && self.may_be_proved(dir, name) {
+                        self.sight_listed(below.join(name), now);
+                    }
                     let sidecar = fingerprint.identity.sidecar;
                     let its = |(sidecar, _): (String, _)| {
                         manifests
@@ -92,6 +95,20 @@ impl Patrol {
             self.sight(below.join(name), now);
         }
         Ok(())
+    }
+
+    /// Whether a source that stays for want of a proof may go now, as far as that can be said
+    /// without opening it.
+    fn may_be_proved(&self, dir: &Dir, name: &OsStr) -> bool {
+        if self.inbox.source == Disposition::Keep {
+            return false;
+        }
+        let is_own = || {
+            let stat = dir.stat(Path::new(name)).ok().flatten();
+            stat.is_some_and(|stat| stat.uid == disk::own_uid())
+        };
+        let may_lease = || self.common.lease_right != LeaseRight::OwnFiles || is_own();
+        self.inbox.remove_unproven || self.trusts_clock && may_lease()
     }
 
     /// Sights what a template might take after all that was listed with it: something may describe

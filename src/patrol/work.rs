@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::LOOK_MIN;
 use crate::candidate::Candidate;
 use crate::config::{Config, Inbox, IoPriority};
-use crate::disk;
-use crate::finalize::{Halt, Settled, finalize, finalize_all, set_aside, tidy_leftover};
+use crate::disk::{self, LeaseRight};
+use crate::finalize::{Aside, Halt, Settled, finalize, finalize_all, set_aside, tidy_leftover};
 use crate::intent::Intents;
 use crate::ledger::Ledger;
 use crate::look::Leftover;
 use crate::pace::Pace;
 use crate::pressure::{Pressure, UNMEASURED};
 use crate::progress::Show;
-use crate::receipt::{Event, Receipt};
+use crate::receipt::{Event, Receipt, SourceFate};
 use crate::settle::Wait;
 use crate::stamp::Fingerprint;
 
@@ -31,6 +31,8 @@ pub struct Common {
     pub show: Show,
     /// From which pressure on the disk is left to others.
     pub pressure: Option<Arc<Pressure>>,
+    /// On whose files leases may be taken.
+    pub lease_right: LeaseRight,
     /// How receipts are told.
     pub tell: Tell,
     /// How many drops were rejected or failed so far.
@@ -176,8 +178,8 @@ fn reject(
     (event, reason): (Event, String),
     fingerprint: Fingerprint,
 ) -> (Outcome, Option<Record>) {
-    let is_aside = match set_aside(inbox, candidate, &reason) {
-        Ok(is_aside) => is_aside,
+    let aside = match set_aside(inbox, candidate, &reason) {
+        Ok(aside) => aside,
         Err(error) => {
             let told = format!("it is to be set aside, for {reason}; {error}");
             return (Outcome::Failed(told), None);
@@ -185,8 +187,11 @@ fn reject(
     };
     let path = inbox.path.join(&candidate.rel);
     let mut receipt = Receipt::without_output(event, inbox.path.clone(), path, reason);
-    let aside = inbox.rejects.iter().filter(|_| is_aside);
-    receipt.add(aside.map(|dir| format!("it is in `{}` now", dir.display())));
+    receipt.add(match (aside, &inbox.rejects) {
+        (Aside::Moved, Some(dir)) => Some(format!("it is in `{}` now", dir.display())),
+        (Aside::Unproven(why), _) => Some(format!("it was not moved: {why}")),
+        _ => None,
+    });
     (Outcome::Settled, Some((receipt, Some(fingerprint))))
 }
 
@@ -209,6 +214,7 @@ impl Common {
             stop: Arc::new(AtomicBool::new(false)),
             show,
             pressure: pressure.flatten().map(Arc::new),
+            lease_right: LeaseRight::probe(&config.state_dir),
             tell,
             bad: Arc::new(AtomicU64::new(0)),
         }
@@ -259,7 +265,8 @@ fn log(receipt: &Receipt) {
     }
     match receipt.event {
         Event::Rejected | Event::Lost | Event::Failed => at!(warn),
-        Event::Found | Event::Waiting => at!(debug),
-        Event::Finalized => at!(info),
+        Event::Found if receipt.source_fate == Some(SourceFate::Kept) => at!(debug),
+        Event::Waiting => at!(debug),
+        Event::Finalized | Event::Found => at!(info),
     }
 }

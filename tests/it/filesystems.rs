@@ -59,8 +59,13 @@ fn with_all_in(site: Site, mounted: &Mounted, settings: &str) -> Site {
 
 /// A copy, a header in place, a pending file and a replaced array; larger than one window.
 fn drops_become_arrays(kind: &str) {
-    let archive = "source = \"archive\"\non_conflict = \"replace\"\narchive = \"fs/archive\"";
-    let Some((site, mounted)) = with_all_on(kind, archive) else { return };
+    // Other hosts may write to it: nothing proves there that nobody does.
+    let is_remote = kind == "fuse";
+    let archive = format!(
+        "source = \"archive\"\non_conflict = \"replace\"\narchive = \"fs/archive\"\n\
+         remove_unproven = {is_remote}"
+    );
+    let Some((site, mounted)) = with_all_on(kind, &archive) else { return };
     site.write("fs/in/scan.raw", scan_bytes()).write("fs/in/scan.raw.toml", SCAN_MANIFEST);
     site.write("fs/in/room.raw", [&[0; 128][..], &scan_bytes()].concat());
     site.write("fs/in/room.toml", format!("{SCAN_MANIFEST}reserved = 128\n"));
@@ -79,14 +84,16 @@ fn drops_become_arrays(kind: &str) {
     site.npyd(&["inspect", "fs/out/scan.npy", "fs/out/large.npy"]).expect_code(0);
     let route = if SHARING.contains(&kind) { "reflink" } else { "copy" };
     let history = site.history();
-    for (source, route) in [("scan.raw", route), ("large.raw", route), ("room.raw", "in-place")] {
+    let in_place = if is_remote { "copy" } else { "in-place" };
+    for (source, route) in [("scan.raw", route), ("large.raw", route), ("room.raw", in_place)] {
         assert_eq!(history.of_source(source)["route"], route, "{kind}: {source}");
     }
     assert!(site.read("fs/out/room.npy").ends_with(&scan_bytes()));
     assert!(site.read("fs/out/x.npy").starts_with(b"\x93NUMPY"));
     assert!(site.read("fs/out/large.npy").ends_with(&large), "{kind}");
     assert_eq!(site.read("fs/archive/scan.raw"), scan_bytes());
-    let out = ["large.npy", "room.npy", "room.toml.done", "scan.npy", "x.npy"];
+    let mut out = vec!["large.npy", "room.npy", "room.toml.done", "scan.npy", "x.npy"];
+    out.retain(|name| !is_remote || *name != "room.toml.done");
     assert_eq!(site.names("fs/out"), out);
     assert_eq!(site.names("fs/in"), [""; 0]);
     site.npyd(&["check"]).expect_code(0);
@@ -101,6 +108,22 @@ fn a_lost_ledger_does_no_harm(kind: &str) {
     site.lose_ledger().sweep_until("found");
     assert_eq!(site.names("fs/out"), ["scan.npy"]);
     drop(mounted);
+}
+
+/// Sources stay where other hosts may write to them; their arrays are made.
+#[test]
+fn nothing_goes_where_leases_prove_nothing() {
+    if !as_root() {
+        return;
+    }
+    let Some((site, _mounted)) = with_all_on("fuse", "source = \"remove\"") else { return };
+    site.write("fs/in/scan.raw", scan_bytes()).write("fs/in/scan.raw.toml", SCAN_MANIFEST);
+    let receipts = site.sweep_until("finalized").json();
+    let receipt = receipts.of_source("scan.raw");
+    assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+    assert!(receipt["reason"].as_str().unwrap().contains("other hosts"), "{receipt}");
+    assert_eq!(site.names("fs/in"), ["scan.raw", "scan.raw.toml"]);
+    assert!(site.sweep().expect_code(0).json().is_empty());
 }
 
 macro_rules! on {

@@ -27,6 +27,7 @@ mod attack;
 mod conflict;
 mod hostile;
 mod parts;
+mod proof;
 mod races;
 mod rejection;
 mod remake;

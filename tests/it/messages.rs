@@ -541,6 +541,7 @@ fn checks() {
     settings.add_filter(r"\]/(\w+): \w+, [\d.]+ \w+ free; .*", "]/$1: [FILE SYSTEM]");
     settings.add_filter(r"raw data  [\s\S]*?  with room", "raw data     [ROUTE]\n  with room");
     settings.add_filter(r"= \d+", "= [LIMIT]");
+    settings.add_filter(r"rights  .*", "rights         [RIGHTS]");
     let good = site.npyd(&["check"]).expect_code(0).stdout;
     fs::remove_dir(site.path("out")).unwrap();
     site.write("out", "a file").write("state-file", "");

@@ -1,0 +1,91 @@
+//! A hash of one `[[drop]]` table: equal hashes mean equal settings.
+//!
+//! It is taken over the keys and values as the configuration spells them, so that neither comments,
+//! nor the order of keys, nor a new version of npyd change it. The ledger stores it with each
+//! receipt: new settings give a rejected drop another chance.
+
+use std::path::Path;
+
+use toml::Value;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The hash of a drop directory's table; its resolved path tells the directory even where the table
+/// has a relative one.
+pub(super) fn settings_hash(path: &Path, table: &Value) -> u64 {
+    let mut hasher = Xxh3::new();
+    add_text(&mut hasher, &path.to_string_lossy());
+    add(&mut hasher, table);
+    hasher.digest()
+}
+
+fn add(hasher: &mut Xxh3, value: &Value) {
+    hasher.update(value.type_str().as_bytes());
+    match value {
+        Value::Table(table) => {
+            let mut keys: Vec<_> = table.iter().collect();
+            keys.sort_unstable_by_key(|(key, _)| *key);
+            add_len(hasher, keys.len());
+            for (key, value) in keys {
+                add_text(hasher, key);
+                add(hasher, value);
+            }
+        }
+        Value::Array(items) => {
+            add_len(hasher, items.len());
+            for item in items {
+                add(hasher, item);
+            }
+        }
+        Value::String(text) => add_text(hasher, text),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {
+            add_text(hasher, &value.to_string());
+        }
+    }
+}
+
+/// The length comes first, so that no two sequences of texts are the same bytes.
+fn add_text(hasher: &mut Xxh3, text: &str) {
+    add_len(hasher, text.len());
+    hasher.update(text.as_bytes());
+}
+
+fn add_len(hasher: &mut Xxh3, len: usize) {
+    hasher.update(&(len as u64).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(text: &str) -> u64 {
+        let table: toml::Table = toml::from_str(text).unwrap();
+        settings_hash(Path::new("/in"), &Value::Table(table))
+    }
+
+    #[test]
+    fn only_settings_change_it() {
+        let first = hash("path = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n");
+        for same in [
+            "quiet = \"2s\" # a comment\npath = '/in'\n[[template]]\nshape = [ 1, 2 ]\nmatch = '*'",
+            "path = '/in'\nquiet = '2s'\ntemplate = [{ match = '*', shape = [1, 2] }]\n",
+        ] {
+            assert_eq!(hash(same), first, "{same}");
+        }
+        for other in [
+            "path = '/in'\nquiet = '3s'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n",
+            "path = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\nshape = [12]\n",
+            "path = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\nshape = [1]\n[[template]]\n",
+            "path = '/in'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n",
+        ] {
+            assert_ne!(hash(other), first, "{other}");
+        }
+    }
+
+    /// The ledger stores it: it must not change from one version to the next.
+    #[test]
+    fn it_stays_the_same() {
+        let text = "path = '/in'\nrecursive = true\nquiet = '2s'\n[[template]]\nmatch = '*.u16'\n\
+            dtype = '<u2'\nshape = [-1, 512]\n";
+        assert_eq!(hash(text), 0xe9ed_dc1c_5d3b_9550);
+    }
+}

@@ -1,0 +1,128 @@
+//! Quarantine: refused drops move to the directory that the settings name for them, and come back
+//! from there to be tried again.
+
+use std::path::Path;
+
+use super::dispose::{Guard, copied, move_away, numbered};
+use super::{mirrored, unproven_writers};
+use crate::candidate::{Candidate, Unproven};
+use crate::config::Inbox;
+use crate::disk::{self, DataFile, Dir, Output, Writers};
+use crate::recognize::FileName;
+
+/// Where a refused drop is.
+pub enum Aside {
+    /// Where it was: the settings name no other place, or it has hard links.
+    InPlace,
+    /// Where it was, because nothing proves that nobody writes to it.
+    Unproven(Unproven),
+    /// In the configured directory.
+    Moved,
+}
+
+/// Moves a refused drop to the configured directory, if there is one, with a text that says why it
+/// is there. A rename takes nothing from whoever may still write to it; a copy to another file
+/// system would.
+pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<Aside> {
+    let Some(rejects) = &inbox.rejects else { return Ok(Aside::InPlace) };
+    // What has other names may be somebody else's, from anywhere.
+    let stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
+    if stats.into_iter().any(|stat| stat.nlink > 1) {
+        return Ok(Aside::InPlace);
+    }
+    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+    let source = Dir::open_below(&inbox.path, parent)?;
+    let rejects = mirrored(inbox, rejects, parent)?;
+    let writers = unproven_writers(inbox);
+    let is_copied = !rejects.is_on_mount_of(&source)?;
+    if is_copied
+        && writers == Writers::ProvedAbsent
+        && let Err(why) = candidate.leases()
+    {
+        return Ok(Aside::Unproven(why));
+    }
+    // The reason first: a crash leaves a text too many rather than a file that nobody explains.
+    explain(&rejects, &format!("{}.rejected.txt", candidate.name), &format!("{reason}\n"))?;
+    move_aside(&to_set_aside(candidate), (&source, &rejects), is_copied, writers)?;
+    Ok(Aside::Moved)
+}
+
+/// The files of a refused drop, in the order in which they go.
+fn to_set_aside(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
+    let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
+    let parts = candidate.parts.iter().map(|part| (&part.name, &part.file));
+    let files = sidecar.map(|it| (&it.name, &it.file)).chain(parts);
+    files.chain([(&candidate.name, &candidate.file)]).collect()
+}
+
+fn move_aside(
+    files: &[(&FileName, &DataFile)],
+    (source, rejects): (&Dir, &Dir),
+    is_copied: bool,
+    writers: Writers,
+) -> disk::Result<()> {
+    let mut claimed = Vec::new();
+    for &(name, file) in files {
+        // Or somebody else is moving it.
+        claimed.extend(file.claim()?.map(|claim| (name, file, claim)));
+    }
+    if is_copied {
+        // What takes long comes before any of them is gone: until then it is the drop it was.
+        let copied = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
+        let before = copied.collect::<disk::Result<Vec<_>>>()?;
+        for ((name, file, _), before) in claimed.iter().zip(&before) {
+            let _ = source.remove_if_unchanged((*name).as_ref(), file, before, writers)?;
+        }
+    } else {
+        for (name, file, _) in &claimed {
+            let guard = Guard { before: None, rename: Writers::Trusted, copy: writers };
+            let _ = move_away(source, name, file, (rejects, name), guard)?;
+        }
+    }
+    rejects.sync()?;
+    source.sync()
+}
+
+/// Brings a rejected drop back from where it was set aside, its manifest first; what is no longer
+/// there stays away.
+pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::Result<()> {
+    let Some(rejects) = &inbox.rejects else { return Ok(()) };
+    let rel = source.strip_prefix(&inbox.path).unwrap_or(source);
+    let parent = rel.parent().unwrap_or(Path::new(""));
+    let from = match Dir::open_own(rejects, inbox.shared()).and_then(|dir| dir.below(parent)) {
+        Err(error) if error.is_missing() => return Ok(()),
+        opened => opened?,
+    };
+    let to = Dir::open_below(&inbox.path, parent)?;
+    // A file that a retry was just moving when it was ended has its name again.
+    disk::tidy(&from, &[to.again()?])?;
+    let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    for name in [sidecar, Some(data)].into_iter().flatten() {
+        let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
+        let Some(file) = from.open_file(name.as_ref())? else { continue };
+        if let Some(_claim) = file.claim()? {
+            let copy = unproven_writers(inbox);
+            let guard = Guard { before: None, rename: Writers::Trusted, copy };
+            let _ = move_away(&from, &name, &file, (&to, &name), guard)?;
+        }
+    }
+    to.sync()?;
+    from.sync()
+}
+
+/// Writes a text under the first of these names that is free, or has it already: the drop may be
+/// one that could not be moved before.
+fn explain(dir: &Dir, name: &str, text: &str) -> disk::Result<()> {
+    let mut note = Output::create(dir, text.len() as u64)?;
+    note.file().write_all_at(text.as_bytes(), 0)?;
+    for name in numbered(name) {
+        if note.publish(&name, false)? {
+            return Ok(());
+        }
+        let there = dir.open_file(&name)?.map(|file| file.read_at_most(0, text.len() + 1));
+        if there.transpose()?.is_some_and(|there| there == text.as_bytes()) {
+            return Ok(());
+        }
+    }
+    Err(dir.no_name_left(name.as_ref()))
+}

@@ -1,0 +1,273 @@
+//! A source goes only on a proof that nobody writes to it, or on its producer's word. All but one
+//! of these tests run npyd as a root that lacks `CAP_LEASE`, on files of another user: so a service
+//! without the capability sees them, and so does root in many containers.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{
+    Daemon, Mounted, Outcome, PendingFile, Receipts, Site, as_root, crc32c, noise,
+};
+
+/// Anybody but root.
+const PRODUCER: u32 = 1000;
+
+const OPEN_SHAPE: &str = "dtype = '<i4'\nshape = [-1, 3]\n";
+
+/// Three records of twelve bytes.
+const RECORDS: [[u8; 12]; 3] = [[1; 12], [2; 12], [3; 12]];
+
+/// `npyd` without the right to take leases on other users' files.
+fn without_leases(site: &Site) -> Command {
+    let npyd = site.command();
+    let mut bound = Command::new("setpriv");
+    bound.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    bound.args(["--bounding-set=-lease", "--inh-caps=-lease"]);
+    bound.arg(npyd.get_program()).current_dir(site.path(""));
+    bound
+}
+
+fn sweep_without_leases(site: &Site) -> Outcome {
+    let mut command = without_leases(site);
+    Outcome::of(command.args(["sweep", "--json", "--config"]).arg(site.path("npyd.toml")))
+}
+
+/// Makes the files in a directory those of another user.
+fn give_away(site: &Site, dir: &str) {
+    for name in site.names(dir) {
+        chown(site.path(dir).join(name), Some(PRODUCER), Some(PRODUCER)).unwrap();
+    }
+}
+
+/// A site that removes or archives its sources, with a mode that lets the producer in.
+fn site(settings: &str) -> Site {
+    let site = Site::new();
+    fs::create_dir(site.path("archive")).unwrap();
+    let archive = site.path("archive");
+    site.configure(&settings.replace("ARCHIVE", &archive.display().to_string()));
+    site
+}
+
+fn of_source(outcome: &Outcome, name: &str) -> Value {
+    outcome.json().of_source(name).clone()
+}
+
+/// The third record comes through a descriptor that was open all the time.
+#[test]
+fn a_source_that_is_still_written_to_stays() {
+    if !as_root() {
+        return;
+    }
+    for settings in ["source = 'remove'", "source = 'archive'\narchive = 'ARCHIVE'"] {
+        let site = site(settings);
+        site.drop_file("scan.raw.toml", OPEN_SHAPE);
+        let mut writer = File::create(site.path("in/scan.raw")).unwrap();
+        writer.write_all(&RECORDS[..2].concat()).unwrap();
+        give_away(&site, "in");
+        let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+        assert_eq!(receipt["event"], "finalized", "{receipt}");
+        assert_eq!(receipt["evidence"], "quiet", "{receipt}");
+        assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+        let reason = receipt["reason"].as_str().unwrap();
+        for word in ["scan.raw", "CAP_LEASE", "digest", "remove_unproven"] {
+            assert!(reason.contains(word), "{reason}");
+        }
+        assert!(site.read("out/scan.npy").ends_with(&RECORDS[1]));
+        writer.write_all(&RECORDS[2]).unwrap();
+        drop(writer);
+        assert_eq!(site.read("in/scan.raw"), RECORDS.concat());
+        assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
+        assert_eq!(site.names("archive"), [""; 0]);
+    }
+}
+
+/// Each scan asks again, and the one that has the right lets it go, without another receipt before.
+#[test]
+fn a_source_goes_once_there_is_a_proof() {
+    if !as_root() {
+        return;
+    }
+    let site = site("source = 'remove'");
+    site.scan("scan");
+    give_away(&site, "in");
+    let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+    assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+    let array = site.identity("out/scan.npy");
+    assert!(sweep_without_leases(&site).expect_code(0).json().is_empty());
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
+    let receipt = of_source(&site.sweep().expect_code(0), "scan.raw");
+    assert_eq!((&receipt["event"], &receipt["source_fate"]), (&"found".into(), &"removed".into()));
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
+    assert_eq!(site.identity("out/scan.npy"), array);
+}
+
+/// A source that was kept as the settings said then is not removed by new ones.
+#[test]
+fn what_was_to_be_kept_stays() {
+    let site = site("source = 'keep'");
+    site.scan("scan").sweep().expect_code(0);
+    site.configure("source = 'remove'");
+    assert!(site.sweep().expect_code(0).json().is_empty());
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
+}
+
+/// The settings may ask for less than a proof.
+#[test]
+fn the_settings_may_let_it_go() {
+    if !as_root() {
+        return;
+    }
+    let site = site("source = 'remove'");
+    site.scan("scan");
+    give_away(&site, "in");
+    sweep_without_leases(&site).expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
+    site.configure("source = 'remove'\nremove_unproven = true");
+    let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+    assert_eq!(receipt["source_fate"], "removed", "{receipt}");
+    site.scan("other");
+    give_away(&site, "in");
+    let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "other.raw");
+    assert_eq!(receipt["source_fate"], "removed", "{receipt}");
+    assert_eq!(site.names("in"), [""; 0]);
+}
+
+/// Who says by a digest, a marker or a ready header that it is complete needs no lease.
+#[test]
+fn the_producers_word_lets_it_go() {
+    if !as_root() {
+        return;
+    }
+    let template = "[[drop.template]]\nmatch = '*.u8'\ndtype = '|u1'\nshape = [-1]\n\
+        reserved = 128\nmarker = 'DONE'";
+    let site = site(&format!("source = 'remove'\n{template}"));
+    let data = noise(24);
+    let digest = crc32c(&data);
+    site.drop_file("a.raw", &data).drop_file(
+        "a.raw.toml",
+        format!("dtype = '|u1'\nshape = [24]\ndigest = 'crc32c:{digest:08x}'\n"),
+    );
+    site.drop_file("b.u8", [&b"DONE"[..], &[0; 124], &data].concat());
+    site.drop_file("c.npy.pending", PendingFile::ready(&[-1, 3]).with(&[7; 24]));
+    give_away(&site, "in");
+    let outcome = sweep_without_leases(&site).expect_code(0);
+    assert_eq!(of_source(&outcome, "a.raw")["source_fate"], "removed", "{outcome}");
+    assert_eq!(of_source(&outcome, "b.u8")["source_fate"], "array", "{outcome}");
+    assert_eq!(of_source(&outcome, "c.npy.pending")["source_fate"], "array", "{outcome}");
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("out"), ["a.npy", "a.raw.toml.done", "b.npy", "c.npy"]);
+}
+
+/// On `quiet` alone nothing is written into a file that somebody may still be writing to.
+#[test]
+fn a_file_that_may_be_written_to_does_not_become_the_array() {
+    if !as_root() {
+        return;
+    }
+    for source in ["keep", "remove"] {
+        let site = site(&format!("source = '{source}'"));
+        let room = [&[0; 128][..], &RECORDS.concat()].concat();
+        site.drop_file("room.raw", &room);
+        site.drop_file("room.raw.toml", format!("{OPEN_SHAPE}reserved = 128\n"));
+        let large = noise(17 << 20);
+        site.drop_file("large.raw", &large);
+        site.drop_file("large.raw.toml", "dtype = '|u1'\nshape = [-1]\n");
+        site.drop_file("part.npy.part", crate::support::npy("'|u1'", false, &[3], b"abc"));
+        give_away(&site, "in");
+        let before = ["room.raw", "large.raw", "part.npy.part"]
+            .map(|name| (name, site.identity(&format!("in/{name}"))));
+        let outcome = sweep_without_leases(&site).expect_code(0);
+        for (name, identity) in before {
+            let receipt = of_source(&outcome, name);
+            assert_eq!(receipt["evidence"], "quiet", "{receipt}");
+            assert!(["copy", "reflink"].contains(&receipt["route"].as_str().unwrap()), "{receipt}");
+            assert_eq!(site.identity(&format!("in/{name}")), identity, "{name}");
+        }
+        assert_eq!(site.read("in/room.raw"), room);
+        assert!(site.read("out/room.npy").ends_with(&RECORDS.concat()));
+        assert!(site.read("out/large.npy").ends_with(&large));
+        let reason = of_source(&outcome, "room.raw")["reason"].clone();
+        assert!(reason.as_str().unwrap().contains("not in-place"), "{reason}");
+    }
+}
+
+/// One file without a proof keeps all that belong to it.
+#[test]
+fn several_files_go_together_or_not_at_all() {
+    if !as_root() {
+        return;
+    }
+    let header = "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 6 2\nencoding: raw\n\
+        data file: LIST\na.raw\nb.raw\n";
+    for anothers in ["a.raw", "b.raw", "scan.nhdr"] {
+        let site = site("source = 'remove'");
+        site.drop_file("a.raw", [1; 6]).drop_file("b.raw", [2; 6]).drop_file("scan.nhdr", header);
+        chown(site.path("in").join(anothers), Some(PRODUCER), None).unwrap();
+        let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "a.raw");
+        assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+        assert!(receipt["reason"].as_str().unwrap().contains(anothers), "{receipt}");
+        assert_eq!(site.names("in"), ["a.raw", "b.raw", "scan.nhdr"]);
+        let receipt = of_source(&site.sweep().expect_code(0), "a.raw");
+        assert_eq!(receipt["source_fate"], "removed", "{receipt}");
+        assert_eq!(site.names("in"), [""; 0]);
+    }
+}
+
+/// To rename a refused drop takes nothing from its writer; to copy and remove it would.
+#[test]
+fn a_refused_drop_leaves_its_file_system_only_on_a_proof() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    for name in ["near", "far"] {
+        fs::create_dir(site.path(name)).unwrap();
+    }
+    let Some(_mounted) = Mounted::memory(&site, "far") else { return };
+    for (rejects, stays) in [("near", false), ("far", true)] {
+        site.configure(&format!("rejects = '{}'", site.path(rejects).display()));
+        site.drop_file("long.raw", [0; 28]);
+        site.drop_file("long.raw.toml", "dtype = '<f4'\nshape = [2, 3]\n");
+        give_away(&site, "in");
+        let receipt = of_source(&sweep_without_leases(&site).expect_code(1), "long.raw");
+        assert_eq!(receipt["event"], "rejected", "{receipt}");
+        assert_eq!(site.has("in/long.raw"), stays, "{receipt}");
+        assert_eq!(site.has(&format!("{rejects}/long.raw")), !stays, "{receipt}");
+        let says_why = receipt["reason"].as_str().unwrap().contains("it was not moved");
+        assert_eq!(says_why, stays, "{receipt}");
+    }
+}
+
+/// What is missing is said before it matters.
+#[test]
+fn the_missing_right_is_told_of() {
+    if !as_root() {
+        return;
+    }
+    let site = site("source = 'remove'");
+    let check = |mut command: Command| {
+        Outcome::of(command.args(["check", "--config"]).arg(site.path("npyd.toml"))).stdout
+    };
+    let (without, with) = (check(without_leases(&site)), check(site.command()));
+    assert!(without.contains("only on files of its own user (no CAP_LEASE)"), "{without}");
+    assert!(with.contains("leases on files of every user"), "{with}");
+
+    site.scan("scan");
+    give_away(&site, "in");
+    let mut explain = without_leases(&site);
+    explain.args(["explain", "--config"]).arg(site.path("npyd.toml"));
+    let explained = Outcome::of(explain.arg(site.path("in/scan.raw"))).stdout;
+    assert!(explained.contains("the source is not removed"), "{explained}");
+
+    let mut daemon = Daemon::start_as(&site, "npyd.toml", without_leases(&site));
+    daemon.wait_for_file("out/scan.npy").wait_for_receipts("finalized", 1);
+    let log = daemon.log();
+    let warns = |line: &str| line.contains("WARN") && line.contains("no CAP_LEASE");
+    assert!(log.lines().any(warns), "{log}");
+    assert!(site.has("in/scan.raw"));
+}
