@@ -189,11 +189,7 @@ impl Round {
             tracing::info!("polling `{path}`");
             Sight::Polling { root }
         } else {
-            match Watching::start(
-                &self.inbox.path,
-                self.inbox.recursive,
-                self.sighting_sender.clone(),
-            ) {
+            match Watching::start(&self.inbox, self.sighting_sender.clone()) {
                 Ok(watching) => {
                     tracing::info!("watching `{path}`");
                     Sight::Events { watching, root }

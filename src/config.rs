@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use self::settings_hash::settings_hash;
 
+use crate::ignore_rules::IgnoreRules;
 use crate::message::plain;
 use crate::pace::Rate;
 use crate::pressure::Limit;
@@ -66,6 +67,9 @@ pub struct Inbox {
     /// Whether directories below are watched as well.
     #[serde(default)]
     pub recursive: bool,
+    /// Names that are never drops.
+    #[serde(default)]
+    pub ignore: IgnoreRules,
     /// What becomes of the raw file once its `.npy` is durable.
     #[serde(default)]
     pub source: Disposition,
@@ -271,6 +275,7 @@ impl Inbox {
             settings: 0,
             output: None,
             recursive: false,
+            ignore: IgnoreRules::none(),
             source: Disposition::Keep,
             archive: None,
             quiet: default_quiet(),
@@ -386,6 +391,9 @@ impl Config {
             }
             pointed(at, &what)
         })?;
+        for inbox in &config.inboxes {
+            inbox.ignore.check().map_err(|(at, what)| pointed(at, &what))?;
+        }
         for template in config.inboxes.iter().flat_map(|inbox| &inbox.templates) {
             template.check().map_err(|(at, what)| pointed(at, &what))?;
         }

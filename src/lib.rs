@@ -24,6 +24,7 @@ mod message;
 // What is decided, without a look at the world.
 pub mod config;
 pub mod digest;
+pub mod ignore_rules;
 pub mod plan;
 pub mod recognize;
 pub mod settle;

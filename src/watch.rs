@@ -2,10 +2,11 @@
 //! delays a dump until the next scan, and does no harm otherwise.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::config::Inbox;
 use crate::disk::in_words;
 use crossbeam_channel::{Sender, TrySendError};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
@@ -61,15 +62,18 @@ impl fmt::Display for WatchError {
 impl std::error::Error for WatchError {}
 
 impl Watching {
-    /// Begins to send a sighting for whatever closes, appears or is renamed in the directory.
-    pub fn start(root: &Path, recursive: bool, to: Sender<Sighting>) -> Result<Self, WatchError> {
+    /// Begins to send a sighting for whatever closes, appears or is renamed in the directory, but
+    /// for what is ignored there. Directories that are ignored have watches, too: notify offers no
+    /// choice.
+    pub fn start(inbox: &Arc<Inbox>, to: Sender<Sighting>) -> Result<Self, WatchError> {
         let lost = Arc::new(Lost::default());
-        let sieve = Sieve { root: root.to_path_buf(), to, lost: Arc::clone(&lost) };
+        let sieve = Sieve { inbox: Arc::clone(inbox), to, lost: Arc::clone(&lost) };
         let config = Config::default().with_follow_symlinks(false);
-        let mode = if recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+        let mode =
+            if inbox.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         let mut watcher =
             INotifyWatcher::new(move |event| sieve.pass(event), config).map_err(WatchError)?;
-        watcher.watch(root, mode).map_err(WatchError)?;
+        watcher.watch(&inbox.path, mode).map_err(WatchError)?;
         Ok(Watching { _watcher: watcher, lost })
     }
 
@@ -95,7 +99,7 @@ impl Watching {
 
 /// Lets pass what may be a dump; our own reads and probes are events, too.
 struct Sieve {
-    root: PathBuf,
+    inbox: Arc<Inbox>,
     to: Sender<Sighting>,
     lost: Arc<Lost>,
 }
@@ -111,7 +115,7 @@ impl Sieve {
             Err(error) => {
                 let exhausted = matches!(error.kind, notify::ErrorKind::MaxFilesWatch);
                 self.lost.for_good.fetch_or(exhausted, Ordering::AcqRel);
-                tracing::warn!("watching `{}`: {}", self.root.display(), WatchError(error));
+                tracing::warn!("watching `{}`: {}", self.inbox.path.display(), WatchError(error));
                 return self.lost.some.store(true, Ordering::Release);
             }
         };
@@ -126,8 +130,9 @@ impl Sieve {
         }
         let is_new = matches!(event.kind, EventKind::Create(CreateKind::File));
         for path in &event.paths {
-            if let Ok(rel) = path.strip_prefix(&self.root)
+            if let Ok(rel) = path.strip_prefix(&self.inbox.path)
                 && !rel.as_os_str().is_empty()
+                && !self.inbox.ignore.ignores_path(rel)
                 && let Err(TrySendError::Full(_)) =
                     self.to.try_send(Sighting { rel: rel.to_path_buf(), is_new })
             {

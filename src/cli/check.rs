@@ -85,6 +85,7 @@ fn check_inbox(inbox: &Inbox) -> End {
             }
         }
     }
+    print(&format!("  ignore       {}", ignore_rules(inbox)));
     match routes(inbox) {
         Ok(routes) => routes.iter().for_each(|line| print(line)),
         // Whatever hinders it was told above.
@@ -95,6 +96,19 @@ fn check_inbox(inbox: &Inbox) -> End {
         print(&format!("  watch        {error}"));
     }
     end
+}
+
+/// The ignore rules in force, each as it is written in TOML.
+fn ignore_rules(inbox: &Inbox) -> String {
+    let (defaults, configured) = inbox.ignore.in_force();
+    let list = |rules: Vec<&str>| {
+        rules.iter().map(|rule| format!("{rule:?}")).collect::<Vec<_>>().join(", ")
+    };
+    let told = format!("{} (the defaults)", list(defaults.to_vec()));
+    match list(configured.collect()) {
+        configured if configured.is_empty() => told,
+        configured => format!("{told}, {configured}"),
+    }
 }
 
 /// Whether two drops have files in common, whatever links lead to them.

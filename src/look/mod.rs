@@ -4,6 +4,7 @@
 //! Files are opened beneath it, without following links; what is learned afterwards is learned
 //! from the descriptor.
 
+mod claims;
 mod description;
 mod leftover;
 mod raw;
@@ -11,13 +12,14 @@ mod template;
 
 use std::path::{Path, PathBuf};
 
-use crate::candidate::{Candidate, Part, Sidecar};
+use crate::candidate::{Candidate, Part};
 use crate::config::Inbox;
 use crate::disk::{self, DataFile, Dir, Stat};
 use crate::npy::{self, Preamble};
 use crate::recognize::sidecar::{Described, Format, Found, Skip};
 use crate::recognize::{Dump, FileName, manifest};
 
+use claims::{Claim, Rivalry};
 use description::{Description, Meant, Says, may_be_described_by};
 use raw::Raw;
 
@@ -69,6 +71,10 @@ pub fn look(inbox: &Inbox, rel: &Path, claimed_by: Option<&Path>) -> disk::Resul
         return Ok(Outlook::NotOurs("npyd is writing it".to_owned()));
     }
     let place = Place::open(inbox)?;
+    if let Some(reason) = inbox.ignore.reason(rel, false) {
+        let is_there = place.dir.stat(rel)?.is_some();
+        return Ok(if is_there { Outlook::NotOurs(reason.to_string()) } else { Outlook::Gone });
+    }
     if may_describe(name.as_str())
         && let Some(description) = place.read_description(rel)?
     {
@@ -114,22 +120,25 @@ impl<'a> Place<'a> {
         Ok(Place { inbox, dir: Dir::open(&inbox.path)? })
     }
 
-    /// A regular file, open; everything else is as good as not there.
+    /// Opens a regular file. Everything else, and what is ignored, counts as missing.
     fn open_regular(&self, rel: &Path) -> disk::Result<Option<(DataFile, Stat)>> {
         let Some(file) = self.dir.open_file(rel)? else { return Ok(None) };
         let stat = file.stat()?;
-        Ok(stat.is_file().then_some((file, stat)))
+        let counts = stat.is_file() && self.inbox.ignore.reason(rel, false).is_none();
+        Ok(counts.then_some((file, stat)))
     }
 
-    fn is_there(&self, rel: &Path) -> disk::Result<bool> {
-        Ok(self.dir.stat(rel)?.is_some_and(|stat| stat.is_file()))
+    /// Looks for a regular file in the same way.
+    fn stat_regular(&self, rel: &Path) -> disk::Result<Option<Stat>> {
+        let stat = self.dir.stat(rel)?.filter(Stat::is_file);
+        Ok(stat.filter(|_| self.inbox.ignore.reason(rel, false).is_none()))
     }
 
     /// Those of the paths under which a regular file stands.
     fn present(&self, rels: &[PathBuf]) -> disk::Result<Vec<PathBuf>> {
         let mut present = Vec::new();
         for rel in rels {
-            if self.is_there(rel)? {
+            if self.stat_regular(rel)?.is_some() {
                 present.push(rel.clone());
             }
         }
@@ -195,11 +204,17 @@ impl<'a> Place<'a> {
     fn absence_of(&self, paths: &[PathBuf], by_manifest: bool) -> disk::Result<String> {
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
         for path in paths {
-            if self.dir.stat(path)?.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
+            let stat = self.dir.stat(path)?;
+            if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
                 return Ok(format!(
                     "its data file `{}` is not a regular file: put the file itself there",
                     name(path)
                 ));
+            }
+            if (stat.is_some() || paths.len() == 1)
+                && let Some(ignored) = self.inbox.ignore.reason(path, false)
+            {
+                return Ok(format!("its data file is not taken: {ignored}"));
             }
         }
         Ok(match paths {
@@ -211,76 +226,6 @@ impl<'a> Place<'a> {
                 manifest::DATA_SUFFIXES[1..].join(", ")
             ),
             _ => "its data file is not there yet".to_owned(),
-        })
-    }
-
-    /// What claims a data file, and which of its arrays that is.
-    fn claims_on(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Vec<Claim>> {
-        let mut paths = may_be_described_by(data);
-        paths.extend(claimed_by.map(Path::to_path_buf).filter(|path| !paths.contains(path)));
-        let mut claims = Vec::new();
-        for path in paths {
-            let Some(by) = self.read_description(&path)? else { continue };
-            if by.would_mean(data) {
-                let meant = Meant::FirstOf(vec![data.to_path_buf()]);
-                claims.push(Claim { by, array: 0, meant });
-                continue;
-            }
-            for (array, meant) in by.meant().into_iter().enumerate() {
-                let first_only = matches!(by.says, Ok(Says::Arrays(..)));
-                let claimed = match &meant {
-                    Meant::FirstOf(paths) if first_only => {
-                        self.present(paths)?.first().is_some_and(|first| first == data)
-                    }
-                    meant => meant.paths().iter().any(|path| path == data),
-                };
-                if claimed {
-                    claims.push(Claim { by, array, meant });
-                    break;
-                }
-            }
-        }
-        Ok(claims)
-    }
-
-    /// Another data file that the manifest of this one could mean just as well, and its inode.
-    fn rival(&self, data: &Path, claim: &Claim) -> disk::Result<Option<(PathBuf, u64)>> {
-        let Claim { by, meant, .. } = claim;
-        // `scan.raw.toml` means `scan.raw`, whatever else is there.
-        let is_sure = !by.is_manifest()
-            || by.named_data().is_some()
-            || meant.paths().first().is_some_and(|first| first == data);
-        if is_sure {
-            return Ok(None);
-        }
-        for other in meant.paths().iter().filter(|other| *other != data) {
-            if let Some(stat) = self.dir.stat(other)?.filter(Stat::is_file) {
-                return Ok(Some((other.clone(), stat.ino)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether several files describe a data file, or one several.
-    fn rivalry(&self, data: &Path, claims: &[Claim]) -> disk::Result<Option<Rivalry>> {
-        Ok(match claims {
-            [one, other, ..] => Some(Rivalry {
-                reason: format!(
-                    "both `{}` and `{}` describe it: remove one of them",
-                    one.by.sidecar.name, other.by.sidecar.name
-                ),
-                between: claims.iter().map(|claim| claim.by.sidecar.stat.ino).collect(),
-            }),
-            [only] => self.rival(data, only)?.map(|(other, ino)| Rivalry {
-                reason: format!(
-                    "`{}` could describe `{}` or `{}`: say which by its key `data`",
-                    only.by.sidecar.name,
-                    data.file_name().unwrap_or_default().display(),
-                    other.file_name().unwrap_or_default().display()
-                ),
-                between: vec![ino],
-            }),
-            [] => None,
         })
     }
 
@@ -439,38 +384,18 @@ impl<'a> Place<'a> {
                 return Ok(Outlook::Leftover(Box::new(leftover)));
             }
             if missing != looked_at {
-                return Ok(not_there_yet(&by.sidecar, missing, &meant));
+                return Ok(Outlook::WithoutData {
+                    manifest: by.sidecar.rel,
+                    data: Some(missing.to_path_buf()),
+                    parts: meant.parts().to_vec(),
+                    why: self.absence_of(&[missing.to_path_buf()], false)?,
+                });
             }
         }
         Ok(match self.dir.stat(missing)? {
             Some(_) => Outlook::NotOurs("it is not a regular file".to_owned()),
             None => Outlook::Gone,
         })
-    }
-}
-
-/// What claims a data file.
-struct Claim {
-    by: Description,
-    /// Which of the arrays it describes.
-    array: usize,
-    meant: Meant,
-}
-
-/// Why it can't be told what a data file holds, and the inodes of the files between which it can't.
-struct Rivalry {
-    reason: String,
-    between: Vec<u64>,
-}
-
-/// A data file that what describes it waits for.
-fn not_there_yet(by: &Sidecar, data: &Path, meant: &Meant) -> Outlook {
-    let name = data.file_name().unwrap_or_default().display();
-    Outlook::WithoutData {
-        manifest: by.rel.clone(),
-        data: Some(data.to_path_buf()),
-        parts: meant.parts().to_vec(),
-        why: format!("its data file `{name}` is not there yet"),
     }
 }
 

@@ -155,7 +155,7 @@ impl Patrol {
 
     /// Something may have landed at this path below the drop directory, to be looked at then.
     pub fn sight(&mut self, rel: PathBuf, at: Instant) {
-        if self.is_own(&rel) {
+        if self.is_own(&rel) || self.inbox.ignore.ignores_path(&rel) {
             return;
         }
         let known = self.entries.len();

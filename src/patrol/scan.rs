@@ -37,10 +37,12 @@ impl Patrol {
                 [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
             });
         }
-        if !std::mem::replace(&mut self.tidied, true) {
+        if !self.tidied {
             self.tidy();
         }
-        self.scan_below(&root, Path::new(""), now)
+        self.scan_below(&root, Path::new(""), now)?;
+        self.tidied = true;
+        Ok(())
     }
 
     /// Tells of what a scan could not do, but not again for as long as that lasts.
@@ -50,12 +52,7 @@ impl Patrol {
 
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> disk::Result<()> {
         let mut entries = dir.entries()?;
-        if entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
-            if let Err(error) = disk::tidy(dir, &places(&self.inbox, below)) {
-                self.complaints.tell(error.to_string());
-            }
-            // It may just have got this name back.
-            self.undo_interrupted(dir, &dir.entries()?);
+        if self.recover(dir, below, &entries)? {
             entries = dir.entries()?;
         }
         entries.retain(|(_, kind)| *kind != EntryKind::Other);
@@ -67,10 +64,7 @@ impl Patrol {
         let mut accounted = vec![false; manifests.len()];
         for (name, kind) in &*others {
             if *kind == EntryKind::Dir {
-                let rel = below.join(name);
-                if self.inbox.recursive && !self.is_own(&rel) {
-                    self.scan_dir(dir, Path::new(name), &rel, now);
-                }
+                self.scan_dir(dir, Path::new(name), &below.join(name), now);
                 continue;
             }
             match known.find(name).filter(|known| self.is_settled(dir, name, known)) {
@@ -92,7 +86,41 @@ impl Patrol {
             }
         }
         for ((name, _), _) in manifests.iter().zip(accounted).filter(|(_, accounted)| !accounted) {
-            self.sight(below.join(name), now);
+            self.sight_listed(below.join(name), now);
+        }
+        Ok(())
+    }
+
+    /// Recovers what a crash left under private names in a listed directory; `false` where nothing
+    /// has such a name.
+    fn recover(&mut self, dir: &Dir, below: &Path, entries: &[Listed]) -> disk::Result<bool> {
+        if !entries.iter().any(|(name, _)| name.to_str().is_some_and(disk::is_own_name)) {
+            return Ok(false);
+        }
+        if let Err(error) = disk::tidy(dir, &places(&self.inbox, below)) {
+            self.complaints.tell(error.to_string());
+        }
+        // It may just have got this name back.
+        self.undo_interrupted(dir, &dir.entries()?);
+        Ok(true)
+    }
+
+    /// Recovers the same in a directory that is ignored, and below: npyd may have worked there
+    /// before it was. It was able to only where it may write.
+    fn recover_ignored(&mut self, dir: &Dir, rel: &Path) -> disk::Result<()> {
+        if !dir.may_be_written() || rel.components().count() > DEPTH_MAX {
+            return Ok(());
+        }
+        let entries = dir.entries()?;
+        self.recover(dir, rel, &entries)?;
+        for (name, _) in entries.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
+            let rel = rel.join(name);
+            if !self.is_own(&rel)
+                && let Err(error) =
+                    dir.open_dir(Path::new(name)).and_then(|dir| self.recover_ignored(&dir, &rel))
+            {
+                tracing::debug!("{error}");
+            }
         }
         Ok(())
     }
@@ -114,6 +142,9 @@ impl Patrol {
     /// Sights what a template might take after all that was listed with it: something may describe
     /// it that its own name does not lead to.
     fn sight_listed(&mut self, rel: PathBuf, now: Instant) {
+        if self.inbox.ignore.ignores_entry(&rel, false) {
+            return;
+        }
         let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
         let is_later = !describes && self.has_template(&rel);
         self.sight(rel, if is_later { now + Duration::from_nanos(1) } else { now });
@@ -122,6 +153,7 @@ impl Patrol {
     /// A directory that appeared may hold files that came before its watch.
     pub(super) fn scan_if_dir(&mut self, rel: &Path, now: Instant) -> bool {
         if self.inbox.recursive
+            && !self.inbox.ignore.ignores_entry(rel, true)
             && let Ok(root) = Dir::open(&self.inbox.path)
             && matches!(root.stat(rel), Ok(Some(stat)) if stat.is_dir())
         {
@@ -152,8 +184,22 @@ impl Patrol {
         }
     }
 
-    /// One directory that can't be read does not end the scan of the others.
+    /// Scans a directory below, unless it is not part of the drop. One that can't be read does not
+    /// end the scan of the others.
     fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
+        if !self.inbox.recursive || self.is_own(rel) {
+            return;
+        }
+        if self.inbox.ignore.ignores_entry(rel, true) {
+            // Once is enough: a running npyd does not work there.
+            if !self.tidied
+                && let Err(error) =
+                    parent.open_dir(name).and_then(|dir| self.recover_ignored(&dir, rel))
+            {
+                tracing::debug!("{error}");
+            }
+            return;
+        }
         if rel.components().count() > DEPTH_MAX {
             let path = self.inbox.path.join(rel);
             return self.complaints.tell(format!(
@@ -254,7 +300,8 @@ impl<'a> Known<'a> {
 fn manifests_apart(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
     let mut others = 0;
     for at in 0..entries.len() {
-        if !entries[at].0.to_str().is_some_and(is_manifest_name) {
+        let (name, kind) = &entries[at];
+        if *kind == EntryKind::Dir || !name.to_str().is_some_and(is_manifest_name) {
             entries.swap(at, others);
             others += 1;
         }

@@ -14,6 +14,11 @@ const WRONG_SETTINGS: &[(&str, &[&str])] = &[
     ("rescan = \"soon\"", &["soon"]),
     ("rescan = 60", &["rescan"]),
     ("archive = 7", &["archive"]),
+    ("ignore = \"*.tmp\"", &["a list"]),
+    ("ignore = [\"*.tmp\", \"#work\"]", &["comment", "\\#work"]),
+    ("ignore = [\"\"]", &["matches no name"]),
+    ("ignore = [\"[a\"]", &["[a"]),
+    ("ignore = [\"./a\"]", &["`/a`"]),
     ("rejects = [\"a\"]", &["rejects"]),
 ];
 
@@ -73,6 +78,13 @@ fn settings_of_the_daemon() {
         site.write("npyd.toml", format!("{line}\n{config}"));
         assert_points_at(&site, line, &[words]);
     }
+}
+
+/// One of many is told from the others.
+#[test]
+fn a_rule_on_its_own_line() {
+    let site = Site::with("ignore = [\n  \"*.tmp\",\n  \"[a\",\n  \"old/\",\n]");
+    assert_points_at(&site, "  \"[a\",", &["`[a` is not a pattern"]);
 }
 
 /// What is missing, or doesn't go together, is named.

@@ -26,6 +26,7 @@ mod npy;
 mod attack;
 mod conflict;
 mod hostile;
+mod ignore;
 mod parts;
 mod proof;
 mod races;

@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "src/recognize/",
     "src/config.rs",
     "src/digest.rs",
+    "src/ignore_rules.rs",
     "src/message.rs",
     "src/plan.rs",
     "src/settle.rs",
