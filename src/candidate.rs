@@ -29,6 +29,8 @@ pub struct Candidate {
     pub sidecar: Option<Sidecar>,
     /// The inodes of files that leave open what it holds: once they are gone, it is another drop.
     pub rivals: Vec<u64>,
+    /// Whether an array was made of it before that was left open: then it stays where it is.
+    pub has_array: bool,
     /// What it holds, or why that can't be told.
     pub dump: Result<Dump, String>,
 }

@@ -165,7 +165,7 @@ impl From<Vec<Spanned<String>>> for IgnoreRules {
     }
 }
 
-/// Only what was written: settings are compared by this text, and a matcher has none.
+/// Shows only what was written.
 impl fmt::Debug for IgnoreRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.in_force().1).finish()

@@ -79,6 +79,12 @@ impl Identity {
         without_ctime(&self.data) == without_ctime(&other.data)
     }
 
+    /// Whether the data file, or the first of several, was this one; attributes may have changed.
+    #[must_use]
+    pub fn is_of_data(&self, stat: &Stat) -> bool {
+        self.data.starts_with(&format!("{}:{}:{}:", stat.ino, stat.size, stat.mtime_ns))
+    }
+
     /// Whether both are of the same files, with the same sizes and times of writing.
     #[must_use]
     pub fn is_of_files(&self, other: &Identity) -> bool {

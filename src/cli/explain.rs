@@ -14,7 +14,7 @@ use crate::config::Inbox;
 use crate::disk::{self, Dir};
 use crate::finalize::{terms_between, why_source_stays};
 use crate::ledger::Ledger;
-use crate::look::{Outlook, look_alone};
+use crate::look::{ListedDescriptions, Outlook, look_alone};
 use crate::npy::Header;
 use crate::plan::Plan;
 use crate::recognize::Dump;
@@ -123,7 +123,7 @@ fn last_word(state_dir: &Path, told: &Value) -> Option<Value> {
 
 fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
     let mut told = json!({"drop": text(&inbox.path), "source": text(&inbox.path.join(rel))});
-    let more = match look_alone(inbox, rel)? {
+    let more = match look_alone(inbox, rel, &mut ListedDescriptions::default())? {
         Outlook::Gone => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
         }

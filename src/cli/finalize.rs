@@ -15,7 +15,7 @@ use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::disk::{self, DiskError};
 use crate::finalize::{Halt, Settled, finalize};
-use crate::look::{Outlook, UNDESCRIBED, look, look_alone, look_as};
+use crate::look::{ListedDescriptions, Outlook, UNDESCRIBED, look_alone, look_as};
 use crate::npy::{Dtype, Order};
 use crate::progress::Show;
 use crate::receipt::{Event, Receipt};
@@ -122,9 +122,12 @@ impl Finalize {
         }
         let show = bars();
         let mut end = End::Well;
+        let mut listed = ListedDescriptions::default();
         for file in &self.files {
             let told = match self.inbox(file) {
-                Ok((inbox, rel, name)) => self.all(&inbox, &rel, name.as_ref(), &show),
+                Ok((inbox, rel, name)) => {
+                    self.all(&inbox, &rel, name.as_ref(), (&show, &mut listed))
+                }
                 Err(reason) => vec![Err(reason.into())],
             };
             for told in told {
@@ -172,25 +175,28 @@ impl Finalize {
         inbox: &Arc<Inbox>,
         rel: &Path,
         name: Option<&FileName>,
-        show: &Show,
+        (show, listed): (&Show, &mut ListedDescriptions),
     ) -> Vec<Result<Receipt, Refused>> {
-        match look(inbox, rel, None) {
-            Ok(Outlook::Leads { sidecar, data }) if self.dtype.is_none() && name.is_none() => {
-                data.iter().map(|rel| self.one(inbox, rel, Some(&sidecar), None, show)).collect()
-            }
-            _ => vec![self.one(inbox, rel, None, name, show)],
+        if self.dtype.is_none()
+            && name.is_none()
+            && let Ok(Outlook::Leads { data, .. }) = look_alone(inbox, rel, listed)
+        {
+            return data
+                .iter()
+                .map(|rel| self.one(inbox, rel, None, (show, &mut *listed)))
+                .collect();
         }
+        vec![self.one(inbox, rel, name, (show, listed))]
     }
 
     fn one(
         &self,
         inbox: &Arc<Inbox>,
         rel: &Path,
-        claimed_by: Option<&Path>,
         name: Option<&FileName>,
-        show: &Show,
+        (show, listed): (&Show, &mut ListedDescriptions),
     ) -> Result<Receipt, Refused> {
-        let settled = self.settle(inbox, rel, claimed_by, name)?;
+        let settled = self.settle(inbox, rel, name, listed)?;
         let mut progress = show.begin(&settled.path(), &Arc::new(AtomicBool::new(false)), None);
         Ok(finalize(&settled, &mut progress)?)
     }
@@ -200,12 +206,12 @@ impl Finalize {
         &self,
         inbox: &Arc<Inbox>,
         rel: &Path,
-        claimed_by: Option<&Path>,
         output: Option<&FileName>,
+        listed: &mut ListedDescriptions,
     ) -> Result<Settled, Refused> {
         let mut stillness = None;
         loop {
-            let candidate = self.candidate(inbox, rel, claimed_by)?;
+            let candidate = self.candidate(inbox, rel, listed)?;
             let now = Instant::now();
             let (stamp, age) = (candidate.stamp(), candidate.age(SystemTime::now()));
             let unchanged = stillness
@@ -244,7 +250,7 @@ impl Finalize {
         &self,
         inbox: &Inbox,
         rel: &Path,
-        claimed_by: Option<&Path>,
+        listed: &mut ListedDescriptions,
     ) -> Result<Candidate, Refused> {
         let outlook = match (&self.dtype, &self.shape) {
             (Some(dtype), Some(Dims(shape))) => {
@@ -261,8 +267,7 @@ impl Finalize {
                 };
                 look_as(inbox, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
             }
-            _ if claimed_by.is_some() => look(inbox, rel, claimed_by),
-            _ => look_alone(inbox, rel),
+            _ => look_alone(inbox, rel, listed),
         };
         Err(Refused::from(match outlook? {
             Outlook::Candidate(candidate) => return Ok(*candidate),

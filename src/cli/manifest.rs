@@ -11,7 +11,7 @@ use super::{CannotRun, End, print};
 use crate::candidate::Candidate;
 use crate::config::Inbox;
 use crate::disk;
-use crate::look::{Outlook, look_alone};
+use crate::look::{ListedDescriptions, Outlook, look_alone};
 use crate::npy::Order;
 use crate::recognize::{Dump, Front, Metadata};
 
@@ -30,7 +30,7 @@ impl Manifest {
         let path = std::path::absolute(&self.file)?;
         let inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
         let rel = PathBuf::from(path.file_name().ok_or("a file is wanted, not a directory")?);
-        let candidate = match look_alone(&inbox, &rel)? {
+        let candidate = match look_alone(&inbox, &rel, &mut ListedDescriptions::default())? {
             Outlook::Candidate(candidate) => candidate,
             Outlook::Gone => return Err("there is no such file".into()),
             Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => return Err(why.into()),

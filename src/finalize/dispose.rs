@@ -207,7 +207,8 @@ fn move_sidecar(
 /// some of their files, too. One that is claimed is about to be moved by whoever dealt with the
 /// data. Returns what is waited for, where something else stands there by now.
 pub fn tidy_leftover(inbox: &Inbox, leftover: &Leftover) -> disk::Result<Option<String>> {
-    let Leftover { sidecar, finished: Finished { array, became_the_array, remains } } = leftover;
+    let Leftover { sidecar, finished: Finished { array, became_the_array, remains, .. } } =
+        leftover;
     let Some(_claim) = sidecar.file.claim()? else { return Ok(None) };
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&inbox.path, parent)?;

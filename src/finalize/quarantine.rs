@@ -21,13 +21,13 @@ pub enum Aside {
 }
 
 /// Moves a refused drop to the configured directory, if there is one, with a text that says why it
-/// is there. A rename takes nothing from whoever may still write to it; a copy to another file
-/// system would.
+/// is there. One that has an array already stays. A rename takes nothing from whoever may still
+/// write to it; a copy to another file system would.
 pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<Aside> {
     let Some(rejects) = &inbox.rejects else { return Ok(Aside::InPlace) };
     // What has other names may be somebody else's, from anywhere.
-    let stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
-    if stats.into_iter().any(|stat| stat.nlink > 1) {
+    let mut stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
+    if candidate.has_array || stats.any(|stat| stat.nlink > 1) {
         return Ok(Aside::InPlace);
     }
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));

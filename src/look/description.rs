@@ -176,26 +176,6 @@ impl Place<'_> {
         }
         Ok(None)
     }
-
-    /// What lies beside a data file and names it in its text.
-    pub(super) fn named_by(&self, data: &Path) -> disk::Result<Option<PathBuf>> {
-        let parent = data.parent().unwrap_or(Path::new(""));
-        let dir = match self.dir.again()?.below(parent) {
-            Ok(dir) => dir,
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        for (name, _) in dir.entries()? {
-            let path = parent.join(name);
-            let Ok(Some(by)) = self.read_description(&path) else { continue };
-            let mut meant = by.meant().into_iter();
-            let names_it = meant.any(|meant| meant.paths().iter().any(|it| it == data));
-            if by.says.is_ok() && names_it {
-                return Ok(Some(path));
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// Whether there are several arrays, or data in other directories.

@@ -26,6 +26,8 @@ pub struct Leftover {
 pub struct Finished {
     /// The array.
     pub array: DataFile,
+    /// What it was made of.
+    pub mark: Identity,
     /// Whether the data file became the array itself, and was not removed or archived.
     pub became_the_array: bool,
     /// What stands there of data that were in several files.
@@ -69,9 +71,10 @@ impl Place<'_> {
         for first in names {
             let (mut name, mut number_tried) = (first.clone(), 0);
             while let Some(array) = dir.open_file(name.as_ref())? {
-                if let Some(became_the_array) = is_made_of(&array, &by.sidecar)? {
+                if let Some(mark) = made_with(&array, &by.sidecar)? {
+                    let became_the_array = mark.is_of_inode(array.stat()?.ino);
                     let remains = self.remains(by, number, meant, &array)?;
-                    return Ok(Some(Finished { array, became_the_array, remains }));
+                    return Ok(Some(Finished { array, mark, became_the_array, remains }));
                 }
                 if self.inbox.on_conflict != OnConflict::Number {
                     break;
@@ -113,15 +116,12 @@ impl Place<'_> {
     }
 }
 
-/// Whether an array was made with that very description; if so, whether the data became the array
-/// themselves.
-fn is_made_of(array: &DataFile, sidecar: &Sidecar) -> disk::Result<Option<bool>> {
-    let stat = array.stat()?;
-    if ![disk::own_uid(), sidecar.stat.uid].contains(&stat.uid) {
+/// What an array was made of, if it was made with that very description.
+fn made_with(array: &DataFile, sidecar: &Sidecar) -> disk::Result<Option<Identity>> {
+    if ![disk::own_uid(), sidecar.stat.uid].contains(&array.stat()?.uid) {
         return Ok(None);
     }
     let Some(mark) = array.attr(SOURCE_ATTR)? else { return Ok(None) };
     let mark = Identity::parse(&String::from_utf8_lossy(&mark));
-    let is_it = mark.was_described_by(&sidecar.name, &sidecar.stat);
-    Ok(is_it.then(|| mark.is_of_inode(stat.ino)))
+    Ok(mark.was_described_by(&sidecar.name, &sidecar.stat).then_some(mark))
 }

@@ -6,6 +6,7 @@
 
 mod claims;
 mod description;
+mod index;
 mod leftover;
 mod raw;
 mod template;
@@ -24,6 +25,7 @@ use description::{Description, Meant, Says, may_be_described_by};
 use raw::Raw;
 
 pub use description::may_describe;
+pub use index::{DescriptionIndex, ListedDescriptions, look_alone};
 pub use leftover::{Finished, Leftover, Remains, SOURCE_ATTR};
 
 /// Why a file that nobody described is left alone.
@@ -60,9 +62,19 @@ pub enum Outlook {
     Candidate(Box<Candidate>),
 }
 
-/// Looks at the file at `rel`, a path below the drop directory. `claimed_by` names the file known
-/// to describe it, where that can't be seen from the names.
-pub fn look(inbox: &Inbox, rel: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
+/// Looks at the file at `rel`, a path below the drop directory. The index holds what describes
+/// files, where that can't be seen from the names.
+pub fn look(inbox: &Inbox, rel: &Path, index: &DescriptionIndex) -> disk::Result<Outlook> {
+    look_by(inbox, rel, index, None)
+}
+
+/// The same with a file that describes it for sure.
+fn look_by(
+    inbox: &Inbox,
+    rel: &Path,
+    index: &DescriptionIndex,
+    by: Option<&Path>,
+) -> disk::Result<Outlook> {
     let name = match rel_name(rel) {
         Ok(name) => name,
         Err(reason) => return Ok(Outlook::NotOurs(reason)),
@@ -78,15 +90,9 @@ pub fn look(inbox: &Inbox, rel: &Path, claimed_by: Option<&Path>) -> disk::Resul
     if may_describe(name.as_str())
         && let Some(description) = place.read_description(rel)?
     {
-        return place.look_from_description(description, claimed_by);
+        return place.look_from_description(description, index, by);
     }
-    place.look_at_data(rel, claimed_by)
-}
-
-/// The same for whoever asks about one file alone: all that lies beside it is read for its name.
-pub fn look_alone(inbox: &Inbox, rel: &Path) -> disk::Result<Outlook> {
-    let named_by = Place::open(inbox)?.named_by(rel)?;
-    look(inbox, rel, named_by.as_deref())
+    place.look_at_data(rel, index, by)
 }
 
 /// Looks at a data file of which somebody has said what it holds.
@@ -149,7 +155,8 @@ impl<'a> Place<'a> {
     fn look_from_description(
         &self,
         by: Description,
-        claimed_by: Option<&Path>,
+        index: &DescriptionIndex,
+        described_by: Option<&Path>,
     ) -> disk::Result<Outlook> {
         let sidecar = by.sidecar.rel.clone();
         let meant = by.meant();
@@ -158,8 +165,8 @@ impl<'a> Place<'a> {
             there.extend(self.present(one.paths())?.into_iter().next());
         }
         match (&meant[..], &there[..]) {
-            ([_], [data]) => self.look_at_data(data, Some(&sidecar)),
-            ([_], []) if by.says.is_err() => self.unread_without_data(&by, claimed_by),
+            ([_], [data]) => self.look_at_data(data, index, Some(&sidecar)),
+            ([_], []) if by.says.is_err() => self.unread_without_data(&by, index, described_by),
             ([only], []) => self.without_data(by, only),
             (_, []) => {
                 let why = "none of its data files is there yet".to_owned();
@@ -188,9 +195,10 @@ impl<'a> Place<'a> {
     fn unread_without_data(
         &self,
         by: &Description,
-        claimed_by: Option<&Path>,
+        index: &DescriptionIndex,
+        described_by: Option<&Path>,
     ) -> disk::Result<Outlook> {
-        let outlook = self.look_at_data(&by.sidecar.rel, claimed_by)?;
+        let outlook = self.look_at_data(&by.sidecar.rel, index, described_by)?;
         Ok(match (outlook, &by.says) {
             (Outlook::NotOurs(_), Err(why)) if by.is_meant()? => {
                 let (manifest, why) = (by.sidecar.rel.clone(), why.clone());
@@ -229,14 +237,20 @@ impl<'a> Place<'a> {
         })
     }
 
-    fn look_at_data(&self, data: &Path, claimed_by: Option<&Path>) -> disk::Result<Outlook> {
-        let mut claims = self.claims_on(data, claimed_by)?;
-        let refused = self.rivalry(data, &claims)?;
+    fn look_at_data(
+        &self,
+        data: &Path,
+        index: &DescriptionIndex,
+        by: Option<&Path>,
+    ) -> disk::Result<Outlook> {
+        let mut claims = self.claims_on(data, index, by)?;
+        let refused = self.rivalry(data, &claims, index)?;
         let claim = if claims.is_empty() { None } else { Some(claims.swap_remove(0)) };
-        if let Some(Rivalry { reason, between }) = refused {
+        if let Some(Rivalry { reason, between, has_array }) = refused {
             let mut outlook = self.candidate(data, claim, |_, _| Ok(Some(Err(reason))))?;
             if let Outlook::Candidate(candidate) = &mut outlook {
                 candidate.rivals = between;
+                candidate.has_array = has_array;
             }
             return Ok(outlook);
         }
@@ -366,8 +380,19 @@ impl<'a> Place<'a> {
         };
         let Raw { name, file, stat, .. } = raw;
         let rivals = Vec::new();
-        let candidate = Candidate { rel, name, file, stat, written, parts, sidecar, rivals, dump };
-        Ok(Outlook::Candidate(Box::new(candidate)))
+        let has_array = false;
+        Ok(Outlook::Candidate(Box::new(Candidate {
+            rel,
+            name,
+            file,
+            stat,
+            written,
+            parts,
+            sidecar,
+            rivals,
+            has_array,
+            dump,
+        })))
     }
 
     /// What there is to be said where a file of the data of `looked_at` is missing.

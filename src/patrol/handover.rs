@@ -117,7 +117,11 @@ impl Patrol {
             Outcome::Settled => {
                 self.forget(&rel);
                 if again {
-                    self.sight(rel, now);
+                    // What describes it may have led here, and waits for it where it is gone.
+                    let describing: Vec<_> = self.index.describing(&rel).cloned().collect();
+                    for rel in describing.into_iter().chain([rel]) {
+                        self.sight(rel, now);
+                    }
                 }
             }
             Outcome::Again(wait) => self.wait(&rel, wait, now),

@@ -4,6 +4,7 @@
 //! same state, and whatever is forgotten here is found by the next one.
 
 mod handover;
+mod recall;
 mod scan;
 mod work;
 
@@ -16,15 +17,14 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::Sender;
 
 use crate::candidate::{Candidate, Decision};
-use crate::config::{Disposition, Inbox};
+use crate::config::Inbox;
 use crate::finalize::Settled;
-use crate::look::{Outlook, look};
+use crate::look::{DescriptionIndex, Outlook, look};
 use crate::pace::Pace;
 use crate::pool::Queue;
 use crate::receipt::{Event, Receipt};
-use crate::recognize::manifest::manifest_names;
 use crate::settle::{Stillness, Wait};
-use crate::stamp::{Fingerprint, Stamp};
+use crate::stamp::Stamp;
 use crate::watch::Sighting;
 
 use scan::Complaints;
@@ -81,10 +81,8 @@ pub struct Patrol {
     new_dirs: VecDeque<(Instant, PathBuf)>,
     /// Small ones that are handed to a worker together, so that they share their syncs.
     batch: Vec<Settled>,
-    /// Which manifest waits for a data file whose name does not tell.
-    claims: HashMap<PathBuf, PathBuf>,
-    /// Files that a sidecar describes together with others, so that no template takes them.
-    parts: HashMap<PathBuf, PathBuf>,
+    /// What describes files whose names do not show it.
+    index: DescriptionIndex,
     forgot: bool,
     complaints: Complaints,
 }
@@ -140,8 +138,7 @@ impl Patrol {
             backlog: VecDeque::new(),
             new_dirs: VecDeque::new(),
             batch: Vec::new(),
-            claims: HashMap::new(),
-            parts: HashMap::new(),
+            index: DescriptionIndex::with_room(ENTRIES_MAX),
             forgot: false,
             complaints: Complaints::default(),
         }
@@ -157,6 +154,10 @@ impl Patrol {
     pub fn sight(&mut self, rel: PathBuf, at: Instant) {
         if self.is_own(&rel) || self.inbox.ignore.ignores_path(&rel) {
             return;
+        }
+        // Before anything is looked at that it describes, and that may have another description.
+        if let Err(error) = self.index.learn(&self.inbox, &rel) {
+            tracing::debug!("{error}"); // its own look tells
         }
         let known = self.entries.len();
         match self.entries.get_mut(&rel) {
@@ -254,11 +255,10 @@ impl Patrol {
     }
 
     fn look_now(&mut self, rel: &Path, now: Instant) {
-        let claimed_by = self.claims.get(rel).cloned();
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.due = None;
         }
-        match look(&self.inbox, rel, claimed_by.as_deref()) {
+        match look(&self.inbox, rel, &self.index) {
             Ok(Outlook::Gone) => self.forget(rel),
             Ok(Outlook::NotOurs(why)) => {
                 tracing::debug!("ignored `{}`: {why}", self.inbox.path.join(rel).display());
@@ -268,23 +268,27 @@ impl Patrol {
                 }
             }
             Ok(Outlook::WithoutData { manifest, data, parts, why }) => {
-                self.claim_parts(&manifest, parts);
+                self.index.add_parts(&manifest, &parts);
+                let mut why = why;
                 if let Some(data) = data {
-                    self.claim(&data, &manifest);
+                    self.index.add(&data, &manifest);
+                    why.push_str(&self.earlier_array(&data));
                 }
                 self.wait(rel, Wait::for_somebody(why), now);
             }
             Ok(Outlook::Leads { sidecar, data }) => {
                 self.forget(rel);
                 for data in data {
-                    self.claim(&data, &sidecar);
+                    self.index.add(&data, &sidecar);
                     self.sight(data, now);
                 }
             }
             Ok(Outlook::Leftover(leftover)) => self.tidy_leftover(rel, leftover),
             // Its sidecar's own look takes it, with the others.
             Ok(Outlook::Candidate(candidate))
-                if candidate.sidecar.is_none() && self.parts.contains_key(rel) =>
+                if candidate.sidecar.is_none()
+                    && self.has_template(rel)
+                    && self.index.whole_of(rel).is_some() =>
             {
                 self.forget(rel);
             }
@@ -303,28 +307,6 @@ impl Patrol {
 
     fn forget(&mut self, rel: &Path) {
         self.entries.remove(rel);
-        self.claims.remove(rel);
-    }
-
-    /// Keeps in mind which manifest describes a data file, where their names do not tell. A claim
-    /// that outlives its manifest does no harm, for whoever follows it finds nothing; the next scan
-    /// drops it.
-    fn claim(&mut self, data: &Path, manifest: &Path) {
-        let (Some(name), Some(by)) = (data.file_name(), manifest.file_name()) else { return };
-        let (name, by) = (name.to_string_lossy(), by.to_string_lossy());
-        if !manifest_names(&name).iter().any(|told| *told == by) && self.claims.len() < ENTRIES_MAX
-        {
-            self.claims.insert(data.to_path_buf(), manifest.to_path_buf());
-        }
-    }
-
-    /// The same of files that hold the data together, which a template might take one by one.
-    fn claim_parts(&mut self, sidecar: &Path, parts: Vec<PathBuf>) {
-        for part in parts {
-            if self.parts.len() < ENTRIES_MAX && self.has_template(&part) {
-                self.parts.insert(part, sidecar.to_path_buf());
-            }
-        }
     }
 
     /// Whether a template speaks of a file's name.
@@ -356,9 +338,9 @@ impl Patrol {
     fn consider(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
         let rel = candidate.rel.clone();
         if let Some(sidecar) = &candidate.sidecar {
-            self.claim(&rel, &sidecar.rel);
-            let parts = candidate.parts.iter().map(|part| part.rel.clone());
-            self.claim_parts(&sidecar.rel, parts.collect());
+            self.index.add(&rel, &sidecar.rel);
+            let parts: Vec<_> = candidate.parts.iter().map(|part| part.rel.clone()).collect();
+            self.index.add_parts(&sidecar.rel, &parts);
             if !sidecar.is_shared {
                 // A sighting of its own would only lead here again.
                 self.entries.remove(&sidecar.rel);
@@ -368,9 +350,13 @@ impl Patrol {
             return;
         }
         let stamp = candidate.stamp();
-        if self.is_recorded(&rel, &stamp, &candidate) {
+        let known = self.last_settled(&rel);
+        if known.as_ref().is_some_and(|known| self.is_as_known(known, &stamp, &candidate)) {
             self.forget(&rel);
             return;
+        }
+        if known.is_some_and(|known| self.recall_description(&known, &candidate)) {
+            return self.look_now(&rel, now);
         }
         match self.common.ledger.loss_of(stamp.contents()) {
             Ok(None) => {}
@@ -404,36 +390,6 @@ impl Patrol {
             Ok(Decision::Reject(reason)) => self.reject(candidate, Event::Rejected, reason),
             Err(error) => self.fault(&rel, &error.to_string(), now),
         }
-    }
-
-    fn fingerprint(&self, stamp: &Stamp) -> Fingerprint {
-        Fingerprint { settings: self.settings, identity: stamp.identity() }
-    }
-
-    /// Whether the ledger says that exactly this was dealt with already. A source that was to go
-    /// and stays for want of a proof is dealt with once there is one.
-    fn is_recorded(&self, rel: &Path, stamp: &Stamp, candidate: &Candidate) -> bool {
-        let entry = match self.common.ledger.latest(&self.inbox.path.join(rel)) {
-            Ok(Some(entry)) if entry.is_unproven() && self.may_go(candidate) => return false,
-            Ok(Some(entry)) if entry.is_settled() => entry,
-            Ok(_) => return false,
-            Err(error) => {
-                tracing::warn!("{error}");
-                return false;
-            }
-        };
-        let now = self.fingerprint(stamp);
-        Fingerprint::parse(&entry.fingerprint).is_some_and(|known| {
-            // New settings give a rejected drop another chance; a finished one needs none.
-            known.identity == now.identity
-                && (!entry.is_rejected() || known.settings == now.settings)
-        })
-    }
-
-    /// Whether a finished source may be removed or archived now.
-    fn may_go(&self, candidate: &Candidate) -> bool {
-        self.inbox.source != Disposition::Keep
-            && (self.inbox.remove_unproven || candidate.leases().is_ok())
     }
 
     fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {

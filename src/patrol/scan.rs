@@ -32,11 +32,7 @@ impl Patrol {
         self.trusts_clock = !disk::fs_info(&root)?.network;
         self.forgot = false;
         let entries = &self.entries;
-        for claims in [&mut self.claims, &mut self.parts] {
-            claims.retain(|data, manifest| {
-                [data, manifest].into_iter().any(|rel| entries.contains_key(rel))
-            });
-        }
+        self.index.retain(|rel| entries.contains_key(rel));
         if !self.tidied {
             self.tidy();
         }
@@ -357,7 +353,7 @@ mod tests {
             let now = Instant::now();
             patrol.scan(now).unwrap();
             patrol.tend(now);
-            patrol.claims.len()
+            patrol.index.len()
         };
         for name in ["a", "b"] {
             let manifest = format!("dtype = '|u1'\nshape = [1]\ndata = '{name}.raw'\n");

@@ -25,6 +25,7 @@ mod npy;
 // What becomes of a drop.
 mod attack;
 mod conflict;
+mod descriptions;
 mod hostile;
 mod ignore;
 mod parts;

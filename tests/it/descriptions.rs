@@ -1,0 +1,276 @@
+//! Several descriptions of one data file: all are found, however they name it, and refused.
+
+use std::fs;
+
+use crate::support::{Receipts, SCAN_MANIFEST, Site, npy, scan_bytes, scan_npy, wait_until};
+
+/// Descriptions of `scan.raw`, each naming it in its own way, and each valid for itself.
+const WAYS: [(&str, &str); 8] = [
+    ("scan.raw.toml", "dtype = '<f4'\nshape = [2, 3]\n"),
+    ("scan.json", "{\"dtype\": \"<f4\", \"shape\": [3, 2]}"),
+    ("about.toml", "dtype = '<i4'\nshape = [6]\ndata = 'scan.raw'\n"),
+    ("zabout.json", "{\"dtype\": \"<u4\", \"shape\": [-1], \"data\": \"scan.raw\"}"),
+    (
+        "meta.mhd",
+        "NDims = 2\nDimSize = 3 2\nElementType = MET_FLOAT\nBinaryDataByteOrderMSB = False\n\
+         ElementDataFile = scan.raw\n",
+    ),
+    (
+        "nrrd.nhdr",
+        "NRRD0004\ntype: float\ndimension: 2\nsizes: 3 2\nendian: little\nencoding: raw\n\
+         data file: scan.raw\n",
+    ),
+    (
+        "rf.sigmf-meta",
+        "{\"global\": {\"core:datatype\": \"rf32_le\", \"core:version\": \"1.0.0\", \
+         \"core:dataset\": \"scan.raw\"}, \"captures\": [], \"annotations\": []}",
+    ),
+    (
+        "scan.hdr",
+        "ENVI\nsamples = 3\nlines = 2\nbands = 1\ndata type = 4\nbyte order = 0\ninterleave = bsq\n\
+         header offset = 0\n",
+    ),
+];
+
+fn pairs() -> impl Iterator<Item = ((&'static str, &'static str), (&'static str, &'static str))> {
+    let pair = |one: usize| (one + 1..WAYS.len()).map(move |other| (WAYS[one], WAYS[other]));
+    (0..WAYS.len()).flat_map(pair)
+}
+
+/// Whether a text names both, in any order.
+fn names_both(text: &str, one: &str, other: &str) -> bool {
+    [(one, other), (other, one)]
+        .iter()
+        .any(|(one, other)| text.contains(&format!("both `{one}` and `{other}` describe it")))
+}
+
+#[test]
+fn each_describes_it_alone() {
+    for (name, text) in WAYS {
+        let site = Site::new();
+        site.drop_file("scan.raw", scan_bytes()).drop_file(name, text);
+        site.sweep_until("finalized");
+        assert!(site.has("out/scan.npy"), "{name}");
+    }
+}
+
+#[test]
+fn any_two_are_refused_by_all_commands() {
+    for ((one, first), (other, second)) in pairs() {
+        let site = Site::new();
+        site.drop_file("scan.raw", scan_bytes()).drop_file(one, first).drop_file(other, second);
+        let told = site.sweep().expect_code(1);
+        let receipts = told.json();
+        let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap_or_default();
+        assert!(names_both(reason, one, other), "{one} and {other}: {told}");
+        for name in ["scan.raw", one, other] {
+            let file = format!("in/{name}");
+            let told = site.npyd(&["explain", &file]);
+            assert!(names_both(&told.stdout, one, other), "{name} of {one} and {other}: {told}");
+        }
+        site.sweep().expect_code(0);
+        site.lose_ledger();
+        let told = site.sweep().expect_code(1);
+        assert!(names_both(&told.stdout, one, other), "{one} and {other}: {told}");
+        assert_eq!(site.names("out"), [""; 0], "{one} and {other}");
+        assert_eq!(site.names("in").len(), 3, "{one} and {other}");
+    }
+}
+
+#[test]
+fn any_two_are_refused_by_finalize() {
+    for (at, (one, first)) in WAYS.into_iter().enumerate() {
+        let (other, second) = WAYS[(at + 3) % WAYS.len()];
+        let site = Site::new();
+        site.drop_file("scan.raw", scan_bytes()).drop_file(one, first).drop_file(other, second);
+        let files = ["scan.raw", one, other].map(|name| format!("in/{name}"));
+        let told = site.npyd(&["finalize", &files[0], &files[1], &files[2]]).expect_code(1);
+        let refused = told.stdout.lines().filter(|line| names_both(line, one, other)).count();
+        assert_eq!(refused, 3, "{told}");
+        assert_eq!(site.names("in").len(), 3, "{one} and {other}");
+    }
+}
+
+#[test]
+fn three_are_named() {
+    let site = Site::new();
+    site.scan("scan");
+    for (name, text) in &WAYS[2..4] {
+        site.drop_file(name, text);
+    }
+    let told = site.sweep().expect_code(1);
+    told.expect_words(&[
+        "`scan.raw.toml`, `about.toml` and `zabout.json` describe it",
+        "all but one",
+    ]);
+}
+
+/// Whatever comes first, and though the last one makes the drop complete.
+#[test]
+fn the_daemon_refuses_them_in_any_order() {
+    let site = Site::with("rescan = \"1s\"");
+    let daemon = site.daemon();
+    let ways = [WAYS[0], WAYS[2], WAYS[4]];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    let mut stem = 0;
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        for order in orders {
+            stem += 1;
+            let data = format!("{stem}.raw");
+            let described = |(name, text): (&str, &str)| {
+                let name = name.replace("scan", &stem.to_string());
+                let name = name.replace("about", &format!("about{stem}"));
+                let name = name.replace("meta", &format!("meta{stem}"));
+                (name, text.replace("scan.raw", &data).into_bytes())
+            };
+            let files =
+                [described(ways[one]), described(ways[other]), (data.clone(), scan_bytes())];
+            // One that is complete with the first is finished at once: the data come in two steps.
+            let is_data_last = order[2] == 2;
+            for at in order {
+                let (name, content) = &files[at];
+                let whole = at != 2 || is_data_last;
+                let len = if whole { content.len() } else { content.len() - 1 };
+                site.drop_file(name, &content[..len]);
+            }
+            if !is_data_last {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                site.drop_file(&data, scan_bytes());
+            }
+        }
+    }
+    let refused = |log: String| log.matches("describe it: remove one of them").count();
+    wait_until("all refusals", || daemon.log(), || refused(daemon.log()) >= stem);
+    daemon.stop();
+    assert_eq!(site.names("out"), [""; 0]);
+    let rejected = site.history().of_event("rejected").len();
+    assert_eq!(rejected, stem, "each once");
+}
+
+/// While the first is waiting to be quiet.
+#[test]
+fn a_second_one_while_the_drop_settles() {
+    for (name, text) in [WAYS[2], WAYS[4], WAYS[5]] {
+        let site = Site::new();
+        let config = site.configuration("state", "").replace("200ms", "1s");
+        site.write("npyd.toml", config);
+        let daemon = site.daemon();
+        site.drop_file("scan.raw", scan_bytes());
+        site.drop_file("scan.raw.toml", "dtype = '<f4'\nshape = [-1, 3]\n");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        site.drop_file(name, text);
+        wait_until("the refusal", || daemon.log(), || daemon.log().contains("describe it"));
+        assert!(names_both(&daemon.log(), "scan.raw.toml", name), "{}", daemon.log());
+        daemon.stop();
+        assert_eq!(site.names("out"), [""; 0], "{name}");
+    }
+}
+
+/// The array is there, and was right: it stays, and so does the drop.
+#[test]
+fn a_second_one_after_the_array() {
+    for (at, pair) in pairs().enumerate() {
+        let ((one, first), (other, second)) = if at % 2 == 0 { pair } else { (pair.1, pair.0) };
+        let site = Site::new();
+        fs::create_dir(site.path("bad")).unwrap();
+        site.configure(&format!("rejects = '{}'", site.path("bad").display()));
+        site.drop_file("scan.raw", scan_bytes()).drop_file(one, first);
+        site.sweep_until("finalized");
+        let array = site.identity("out/scan.npy");
+        if at % 3 == 0 {
+            site.lose_ledger();
+        }
+        site.drop_file(other, second);
+        let told = site.sweep_until("rejected");
+        assert!(names_both(&told.stdout, one, other), "{one}, then {other}: {told}");
+        let told = told.expect_words(&[&format!("made by `{one}` and stays as it is")]);
+        assert_eq!(told.code, 1, "{told}");
+        assert_eq!(site.sweep().expect_code(0).stdout, "", "it is told once");
+        assert_eq!(site.names("in").len(), 3, "{one}, then {other}");
+        assert_eq!(site.names("bad"), [""; 0], "{one}, then {other}");
+        fs::remove_file(site.path("in").join(other)).unwrap();
+        site.sweep().expect_code(0);
+        assert_eq!(site.names("out"), ["scan.npy"], "{one}, then {other}");
+        assert_eq!(site.identity("out/scan.npy"), array, "{one}, then {other}");
+    }
+}
+
+/// The same told by events, and by a daemon that has not seen the first.
+#[test]
+fn a_second_one_after_the_array_and_a_restart() {
+    let site = Site::new();
+    site.drop_file("scan.raw", scan_bytes()).drop_file("about.toml", WAYS[2].1);
+    let mut daemon = site.daemon();
+    daemon.wait_for_file("out/scan.npy");
+    daemon.stop();
+    let array = site.identity("out/scan.npy");
+    let daemon = site.daemon();
+    site.drop_file("scan.raw.toml", SCAN_MANIFEST);
+    wait_until("the refusal", || daemon.log(), || daemon.log().contains("made by `about.toml`"));
+    assert!(names_both(&daemon.log(), "scan.raw.toml", "about.toml"), "{}", daemon.log());
+    daemon.stop();
+    assert_eq!(site.identity("out/scan.npy"), array);
+}
+
+/// Where the data are gone, the second one may be for what comes next: it waits, and says so.
+#[test]
+fn a_second_one_after_the_data_are_gone() {
+    let site = Site::with("source = \"remove\"");
+    site.scan("scan").sweep().expect_code(0);
+    site.drop_file("about.toml", WAYS[2].1);
+    let told = site.sweep().expect_code(0);
+    told.expect_words(&["not there yet", "out/scan.npy`, described by `scan.raw.toml`"]);
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// Once one of them is gone, the other counts, whichever that is.
+#[test]
+fn the_one_that_is_left_counts() {
+    for (at, gone) in ["scan.raw.toml", "about.toml"].iter().enumerate() {
+        let site = Site::new();
+        site.scan("scan").drop_file("about.toml", WAYS[2].1).sweep().expect_code(1);
+        fs::remove_file(site.path("in").join(gone)).unwrap();
+        site.sweep_until("finalized");
+        let right = [npy("'<i4'", false, &[6], &scan_bytes()), scan_npy()];
+        assert_eq!(site.read("out/scan.npy"), right[at], "without {gone}");
+    }
+}
+
+/// One that names another file by now describes that.
+#[test]
+fn one_that_was_corrected_counts_no_more() {
+    let site = Site::new();
+    site.scan("scan").drop_file("about.toml", WAYS[2].1).sweep().expect_code(1);
+    site.drop_file("about.toml", WAYS[2].1.replace("scan.raw", "b.u4"));
+    site.drop_file("b.u4", scan_bytes()).sweep_until("finalized");
+    site.settle("finalized", 2);
+    assert_eq!(site.names("out"), ["b.npy", "scan.npy"]);
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// A file that holds the data of an array with others, and is described alone, too.
+#[test]
+fn a_part_that_has_a_description_of_its_own() {
+    let mhd =
+        "NDims = 2\nDimSize = 12 2\nElementType = MET_UCHAR\nElementDataFile = s%d.u8 1 2 1\n";
+    let own = [
+        ("s2.u8.toml", "dtype = '|u1'\nshape = [12]\n"),
+        ("about.toml", "dtype = '|u1'\nshape = [12]\ndata = 's2.u8'\n"),
+        ("s1.u8.toml", "dtype = '|u1'\nshape = [12]\n"),
+    ];
+    for (name, text) in own {
+        let site = Site::new();
+        site.drop_file("scan.mhd", mhd).drop_file(name, text);
+        site.drop_file("s1.u8", [1; 12]).drop_file("s2.u8", [2; 12]);
+        let told = site.sweep().expect_code(1);
+        let told = told.expect_words(&["`scan.mhd`", &format!("`{name}`"), "describe it"]);
+        assert_eq!(site.names("out"), [""; 0], "{told}");
+        for file in ["s1.u8", "s2.u8", "scan.mhd", name] {
+            let explained = site.npyd(&["explain", &format!("in/{file}")]);
+            explained.expect_words(&["`scan.mhd`", &format!("`{name}`"), "remove one of them"]);
+        }
+        fs::remove_file(site.path("in").join(name)).unwrap();
+        site.sweep_until("finalized");
+        assert_eq!(site.names("out"), ["s.npy"]);
+    }
+}
