@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::names::without_extension;
 use super::sidecar::Axis;
 use crate::digest::Digest;
 use crate::npy::{Header, Layout, Preamble};
@@ -285,18 +286,12 @@ impl FileName {
         &self.0
     }
 
-    /// The name of the `.npy` file made from this one: the last extension replaced, after a
-    /// `.pending` or `.part` is dropped.
+    /// Returns the name of the `.npy` file made from this one: `.npy` in place of the extension,
+    /// after a `.pending` or `.part` is dropped.
     #[must_use]
     pub fn as_npy(&self) -> FileName {
         let name = self.without_pending_suffix().unwrap_or(&self.0);
-        match Path::new(name).extension() {
-            Some(extension) if extension == "npy" => FileName(name.to_owned()),
-            Some(extension) => {
-                FileName(format!("{}.npy", &name[..name.len() - extension.len() - 1]))
-            }
-            None => FileName(format!("{name}.npy")),
-        }
+        FileName(format!("{}.npy", without_extension(name)))
     }
 
     /// The name without the `.pending` or `.part` at its end, if it has one.
@@ -367,11 +362,41 @@ mod tests {
             ("run.imec0.ap.bin", "run.imec0.ap.npy"),
             (".part", ".part.npy"),
             (".hidden", ".hidden.npy"),
+            ("scan.", "scan.npy"),
         ] {
             assert_eq!(name(data).as_npy().as_str(), output);
         }
         assert_eq!(name("scan.npy").numbered(2).as_str(), "scan-2.npy");
         assert_eq!(name(".scan").numbered(1).as_str(), ".scan-1");
+    }
+
+    /// Data files that differ only behind a decimal point become arrays of different names.
+    #[test]
+    fn a_decimal_point_begins_no_extension() {
+        for (data, output) in [
+            ("scene_0.5m", "scene_0.5m.npy"),
+            ("scene_0.25m", "scene_0.25m.npy"),
+            ("scene_0.5m.img", "scene_0.5m.npy"),
+            ("scene_0.5m.npy", "scene_0.5m.npy"),
+            ("scene_0.5m.part", "scene_0.5m.npy"),
+            ("scene_0.5m.npy.pending", "scene_0.5m.npy"),
+            ("frame.001", "frame.001.npy"),
+            ("model.3dm", "model.3dm.npy"),
+            ("x_1.0", "x_1.0.npy"),
+            ("x_-.5", "x_-.5.npy"),
+            ("x.-5", "x.-5.npy"),
+            (".5m", ".5m.npy"),
+            ("T=4.2K", "T=4.2K.npy"),
+            ("2026-01-02 03.04.05", "2026-01-02 03.04.05.npy"),
+            ("scan no. 7", "scan no. 7.npy"),
+            ("scan.u16", "scan.npy"),
+            ("scan_v1.2.f32", "scan_v1.2.npy"),
+            ("x.sigmf-data", "x.npy"),
+            ("run_g0_t0.nidq.bin", "run_g0_t0.nidq.npy"),
+        ] {
+            assert_eq!(name(data).as_npy().as_str(), output);
+        }
+        assert_eq!(name("scene_0.5m.npy").numbered(1).as_str(), "scene_0.5m-1.npy");
     }
 
     #[test]

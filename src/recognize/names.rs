@@ -1,9 +1,34 @@
 //! How sidecars and data files are named after each other.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::sidecar::{Data, DataPath, FILES_MAX};
+
+/// Removes a file name's extension. An extension begins with a letter and has no blanks: what
+/// follows the last dot of `scene_0.5m`, `frame.001` or `scan no. 7` is part of the name.
+pub(super) fn without_extension(name: &str) -> &str {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
+    let is_extension = |text: &&str| {
+        text.chars().next().is_none_or(char::is_alphabetic) && !text.contains(char::is_whitespace)
+    };
+    match extension.filter(is_extension) {
+        Some(extension) => &name[..name.len() - extension.len() - 1],
+        None => name,
+    }
+}
+
+/// Returns the sidecars with this extension that may describe a data file: the extension replaces
+/// the data file's own. It also follows a name that ends in no extension, such as `scene_0.5m`.
+pub(super) fn sidecars(data: &Path, extension: &str) -> Vec<PathBuf> {
+    let name = data.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let mut paths = vec![data.with_extension(extension)];
+    if data.extension().is_some() && without_extension(name) == name {
+        paths.insert(0, data.with_file_name(format!("{name}.{extension}")));
+    }
+    paths
+}
 
 /// A sidecar's name without its suffix, in whatever case that is.
 pub(super) fn without_suffix<'a>(sidecar: &'a str, suffix: &str) -> Option<&'a str> {
@@ -49,7 +74,8 @@ pub(super) fn hdrs_of(data: &Path) -> Vec<PathBuf> {
 /// The name of what several files hold: their first, without its suffix and number.
 pub(super) fn stem(data: &Data) -> String {
     let first = data.paths().first().map(|path| path.as_path().to_path_buf()).unwrap_or_default();
-    let stem = first.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    let stem = without_extension(&name).to_owned();
     let plain = stem.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '_' | '-' | '.'));
     if plain.is_empty() { stem } else { plain.to_owned() }
 }
@@ -172,5 +198,35 @@ mod tests {
             assert!(hdrs_of(Path::new(data)).contains(&PathBuf::from(hdr)), "{data}: {hdr}");
         }
         assert!(data_of_hdr(".hdr", &["", ".img"]).is_empty());
+    }
+
+    #[test]
+    fn a_decimal_point_hides_no_sidecar() {
+        let beside = |data: &str| -> Vec<String> {
+            let paths = sidecars(Path::new(data), "mhd").into_iter();
+            paths.map(|path| path.display().to_string()).collect()
+        };
+        assert_eq!(beside("a/scene_0.5m"), ["a/scene_0.5m.mhd", "a/scene_0.mhd"]);
+        assert_eq!(beside("frame.001"), ["frame.001.mhd", "frame.mhd"]);
+        assert_eq!(beside("scene_0.5m.raw"), ["scene_0.5m.mhd"]);
+        assert_eq!(beside("scan"), ["scan.mhd"]);
+        assert!(data_of_hdr("scene_0.5m.hdr", &["", ".img"]).contains(&"scene_0.5m".to_owned()));
+        assert!(hdrs_of(Path::new("scene_0.5m")).contains(&PathBuf::from("scene_0.5m.hdr")));
+    }
+
+    #[test]
+    fn several_files_are_named_after_their_first() {
+        for (first, name) in [
+            ("b1", "b"),
+            ("h0.raw", "h"),
+            ("0.raw", "0"),
+            ("frame.001", "frame"),
+            ("scene_0.5m.001", "scene_0.5m"),
+            ("scene_0.5m_001.raw", "scene_0.5m"),
+            ("scene_0.5m", "scene_0.5m"),
+        ] {
+            let data = Data::Parts(vec![DataPath::beside(first).unwrap()]);
+            assert_eq!(stem(&data), name, "{first}");
+        }
     }
 }

@@ -19,7 +19,7 @@ pub(super) static FORMAT: Format = Format {
             the exact size",
     is_named: |name| names::without_suffix(name, ".vhdr").is_some(),
     data_of: |sidecar| names::beside(sidecar, ".vhdr", &[".eeg", ".dat"]),
-    sidecars_of: |data| vec![data.with_extension("vhdr")],
+    sidecars_of: |data| names::sidecars(data, "vhdr"),
     read,
 };
 

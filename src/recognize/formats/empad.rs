@@ -19,7 +19,7 @@ pub(super) static FORMAT: Format = Format {
     proof: "the exact size",
     is_named: |name| names::without_suffix(name, ".xml").is_some(),
     data_of: |sidecar| names::beside(sidecar, ".xml", &[".raw"]),
-    sidecars_of: |data| vec![data.with_extension("xml")],
+    sidecars_of: |data| names::sidecars(data, "xml"),
     read,
 };
 

@@ -17,7 +17,7 @@ pub(super) static FORMAT: Format = Format {
     proof: "the exact size",
     is_named: |name| names::without_suffix(name, ".mhd").is_some(),
     data_of: |sidecar| names::beside(sidecar, ".mhd", &[".raw"]),
-    sidecars_of: |data| vec![data.with_extension("mhd")],
+    sidecars_of: |data| names::sidecars(data, "mhd"),
     read,
 };
 

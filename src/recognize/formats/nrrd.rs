@@ -17,7 +17,7 @@ pub(super) static FORMAT: Format = Format {
     proof: "the exact size",
     is_named: |name| names::without_suffix(name, ".nhdr").is_some(),
     data_of: |sidecar| names::beside(sidecar, ".nhdr", &[".raw"]),
-    sidecars_of: |data| vec![data.with_extension("nhdr")],
+    sidecars_of: |data| names::sidecars(data, "nhdr"),
     read,
 };
 

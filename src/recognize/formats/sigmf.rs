@@ -21,7 +21,7 @@ pub(super) static FORMAT: Format = Format {
     proof: "core:sha512 where it is there; else whole samples, and quiet",
     is_named: |name| names::without_suffix(name, ".sigmf-meta").is_some(),
     data_of: |sidecar| names::beside(sidecar, ".sigmf-meta", &[".sigmf-data"]),
-    sidecars_of: |data| vec![data.with_extension("sigmf-meta")],
+    sidecars_of: |data| names::sidecars(data, "sigmf-meta"),
     read,
 };
 
