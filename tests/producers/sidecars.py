@@ -59,15 +59,17 @@ def envi(samples):
                 read = envi.open(header).open_memmap(interleave="source")
                 samples.add(place, "ENVI", f"{interleave}, {code}, byte order {order}", "Spectral Python",
                             "Spectral Python open_memmap", "cube.npy", read)
-    for name, header_name, offset in [("cube", "cube.hdr", 0), ("cube.IMG", "cube.IMG.hdr", 0), ("cube.dat", "cube.hdr", 100)]:
+    for name, header_name, offset in [("cube", "cube.hdr", 0), ("cube.IMG", "cube.IMG.hdr", 0), ("cube.dat", "cube.hdr", 100),
+                                      ("scene_0.5m", "scene_0.5m.hdr", 0)]:
         place = samples.place()
         cube = values((2, 3, 4), ">u2")
         (place / name).write_bytes(b"x" * offset + cube.tobytes())
         (place / header_name).write_text(
             f"ENVI\nSamples = 4\nlines=3\nBANDS = 2\nheader offset = {offset}\ndata type = 12\ninterleave = BSQ\nbyte order = 1\n")
         read = envi.open(str(place / header_name), str(place / name)).open_memmap(interleave="source")
+        output = header_name.removesuffix(".hdr").removesuffix(".IMG") + ".npy"
         samples.add(place, "ENVI", f"{header_name} beside {name}, header offset {offset}", "by hand",
-                    "Spectral Python open_memmap", "cube.npy", read)
+                    "Spectral Python open_memmap", output, read)
 
 
 def metaimage(samples):
@@ -327,6 +329,7 @@ def ehdr(samples):
     for variant, name, code, header in [
         ("no NBITS, PIXELTYPE FLOAT", "dem.bil", ">f4", f"{plain}BYTEORDER M\nPIXELTYPE FLOAT\n"),
         ("no PIXELTYPE, NODATA below 0", "dem.bil", ">i2", f"{plain}BYTEORDER M\nNBITS 16\n"),
+        ("no PIXELTYPE, NODATA below 0, 8 bits", "dem.bil", "i1", f"{plain}NBITS 8\n"),
         ("a grid of floats", "dem.flt", "<f4", "ncols 5\nnrows 4\nxllcorner 0\nyllcorner 0\ncellsize 0.5\nNODATA_value -9999\nbyteorder LSBFIRST\n"),
     ]:
         place = samples.place()
@@ -335,6 +338,28 @@ def ehdr(samples):
         with rasterio.open(place / name) as dataset:
             read = dataset.read(1).astype(code)
         samples.add(place, "EHdr", variant, "by hand", "rasterio (GDAL)", "dem.npy", read)
+    for code in ["u1", "i1", "u2", "i2", "u4", "i4", "f4"]:
+        for bands in [1, 3]:
+            place = samples.place()
+            raster = values((bands, 4, 5), code)
+            with rasterio.open(place / "dem.bil", "w", driver="EHdr", width=5, height=4, count=bands, dtype=np.dtype(code).name, nodata=1) as dataset:
+                dataset.write(raster)
+            with rasterio.open(place / "dem.bil") as dataset:
+                read = np.ascontiguousarray(dataset.read().transpose(1, 0, 2)).astype("<" + code)
+            samples.add(place, "EHdr", f"BIL, {code}, bands: {bands}", "rasterio (GDAL)", "rasterio (GDAL)", "dem.npy",
+                        read.reshape(4, 5) if bands == 1 else read)
+    # GDAL does not read DATATYPE: it reads a copy with PIXELTYPE in its place.
+    for code, kind, pixel in [("u1", "U8", "UNSIGNEDINT"), ("i1", "S8", "SIGNEDINT"), ("u2", "U16", "UNSIGNEDINT"), ("i2", "S16", "SIGNEDINT"),
+                              ("u4", "U32", "UNSIGNEDINT"), ("i4", "S32", "SIGNEDINT"), ("f4", "R32", "FLOAT")]:
+        place, copy = samples.place(), samples.root / "copies" / kind
+        copy.mkdir(parents=True)
+        header = f"xdim 30\nydim 30\nncols 5\nnrows 4\nnbits {8 * int(code[1])}\nnbands 1\nbyteorder I\nlayout bil\nnodatavalue -9999\n"
+        for at, line in [(place, f"datatype {kind}\n"), (copy, f"pixeltype {pixel}\n")]:
+            (at / "dem.bil").write_bytes((values((4, 5), code) - np.dtype(code).type(60)).astype("<" + code).tobytes())
+            (at / "dem.hdr").write_text(header + line)
+        with rasterio.open(copy / "dem.bil") as dataset:
+            read = dataset.read(1).astype("<" + code)
+        samples.add(place, "EHdr", f"DATATYPE {kind}, nodatavalue", "by hand", f"rasterio (GDAL), with PIXELTYPE {pixel}", "dem.npy", read)
 
 
 def spikeinterface_(samples):

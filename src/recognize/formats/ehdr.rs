@@ -1,7 +1,8 @@
 //! EHdr, the labelled raw rasters of Esri: `dem.hdr` with `NROWS` and `NCOLS` beside `dem.bil`.
 //!
 //! Specification: "BIL, BIP, and BSQ raster files" and, for `dem.flt`, "Float to Raster", Esri; GDAL
-//! reads both in its driver `EHdr`.
+//! reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some writers give
+//! in place of `PIXELTYPE`: a letter for the kind and the bits, such as `S16`.
 
 use crate::npy::{Dtype, Layout, Order};
 use crate::recognize::dump::FileName;
@@ -24,6 +25,9 @@ pub(super) static FORMAT: Format = Format {
 const SUFFIXES: [&str; 10] =
     [".bil", ".bip", ".bsq", ".flt", ".dem", ".img", ".raw", ".dat", ".bin", ""];
 
+/// The keys of the value that stands for no data. GDAL reads the first two.
+const NO_DATA: [&str; 3] = ["NODATA", "NODATA_VALUE", "NODATAVALUE"];
+
 fn read(name: &FileName, text: &[u8]) -> Reading {
     let text = text_of(text);
     let fields = fields(&text);
@@ -32,7 +36,14 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
     }
     let (rows, columns) = (fields.need("NROWS")?.length()?, fields.need("NCOLS")?.length()?);
     let bands = fields.get("NBANDS").map_or(Ok(1), Field::length)?;
-    let (dtype, bits) = dtype(&fields)?;
+    let data_type = data_type(&fields)?;
+    let doubts = match fields.get("DATATYPE") {
+        Some(field) if data_type.is_none() => {
+            vec![field.error("that is no data type npyd knows; NBITS and PIXELTYPE were taken")]
+        }
+        _ => Vec::new(),
+    };
+    let (dtype, bits) = dtype(&fields, data_type)?;
     refuse_padding(&fields, [columns, bands], bits)?;
     let step = |key: &str| fields.get(key).and_then(|field| field.value.parse().ok());
     let rows_axis = Axis { step: step("YDIM"), ..Axis::named("rows") };
@@ -57,6 +68,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         skip: Skip::Bytes(fields.get("SKIPBYTES").map_or(Ok(0), Field::count)?),
         axes,
         fields: fields.to_metadata(),
+        doubts,
         ..Described::new(Data::FirstOf(data), layout)
     }]))
 }
@@ -72,24 +84,47 @@ fn fields(text: &str) -> Fields<'_> {
     Fields(fields)
 }
 
-/// Whether it is the header of a grid of floats, which has neither NBITS nor PIXELTYPE, and tells
-/// the steps of both axes in one.
+/// Whether it is the header of a grid of floats, which does not give the data type, and gives the
+/// steps of both axes in one.
 fn is_grid_float(fields: &Fields<'_>) -> bool {
     let has = |key| fields.get(key).is_some();
-    has("CELLSIZE") && !has("NBITS") && !has("PIXELTYPE")
+    has("CELLSIZE") && !has("NBITS") && !has("PIXELTYPE") && !has("DATATYPE")
 }
 
-fn dtype(fields: &Fields<'_>) -> Result<(Dtype, i64), String> {
-    let code = kind(fields)?;
-    let bits = match fields.get("NBITS") {
-        Some(field) => field.length()?,
-        None if code == 'f' => 32,
-        None => 8,
+/// Reads DATATYPE: the kind as `i`, `u` or `f`, and the bits. `None` where it is missing, or says
+/// something else while NBITS and PIXELTYPE give both.
+fn data_type(fields: &Fields<'_>) -> Result<Option<(char, i64)>, String> {
+    let Some(field) = fields.get("DATATYPE") else { return Ok(None) };
+    let text = field.value.to_ascii_uppercase();
+    let known = [('U', 'u'), ('S', 'i'), ('R', 'f'), ('F', 'f')];
+    let data_type = known.iter().find_map(|(letter, kind)| {
+        let bits = text.strip_prefix(*letter)?.parse().ok()?;
+        Some((*kind, bits))
+    });
+    let is_told = fields.get("NBITS").is_some() && fields.get("PIXELTYPE").is_some();
+    if data_type.is_none() && !is_told {
+        return Err(field.error("write U, S or R for the kind, and the bits, as in S16"));
+    }
+    Ok(data_type)
+}
+
+fn dtype(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<(Dtype, i64), String> {
+    let code = kind(fields, data_type)?;
+    let bits = match (fields.get("NBITS"), data_type) {
+        (Some(field), _) => field.length()?,
+        (None, Some((_, bits))) => bits,
+        (None, None) if code == 'f' => 32,
+        (None, None) => 8,
     };
+    if let Some((_, told)) = data_type.filter(|(_, told)| *told != bits) {
+        let contradiction = format!("NBITS is {bits}, not {told}: correct one of them");
+        return Err(fields.need("DATATYPE")?.error(&contradiction));
+    }
     let right = if code == 'f' { &[32, 64][..] } else { &[8, 16, 32, 64] };
     if !right.contains(&bits) {
         let remedy = "items of so many bits can't be taken as they are";
-        return Err(fields.get("NBITS").map_or(remedy.to_owned(), |field| field.error(remedy)));
+        let field = fields.get("NBITS").or_else(|| fields.get("DATATYPE"));
+        return Err(field.map_or(remedy.to_owned(), |field| field.error(remedy)));
     }
     let order = match fields.get("BYTEORDER") {
         _ if bits == 8 => '|',
@@ -106,23 +141,33 @@ fn dtype(fields: &Fields<'_>) -> Result<(Dtype, i64), String> {
     Ok((dtype.map_err(|error| error.to_string())?, bits))
 }
 
-/// `i`, `u` or `f`. A missing PIXELTYPE stands for UNSIGNEDINT; but elevation models that are
-/// signed lack it, too, and there a value below 0 for no data tells. Whether wider ones are floats,
-/// nothing tells.
-fn kind(fields: &Fields<'_>) -> Result<char, String> {
+/// Returns the kind, `i`, `u` or `f`. A missing PIXELTYPE means UNSIGNEDINT. But signed elevation
+/// models lack it too, and there a no-data value below 0 shows the sign. Whether wider items are
+/// floats, nothing shows.
+fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, String> {
+    let told = data_type.map(|(kind, _)| kind);
     if let Some(field) = fields.get("PIXELTYPE") {
-        return match &*field.value.to_ascii_uppercase() {
-            "UNSIGNEDINT" => Ok('u'),
-            "SIGNEDINT" => Ok('i'),
-            "FLOAT" => Ok('f'),
-            _ => Err(field.error("write SIGNEDINT, UNSIGNEDINT or FLOAT")),
+        let kind = match &*field.value.to_ascii_uppercase() {
+            "UNSIGNEDINT" => 'u',
+            "SIGNEDINT" => 'i',
+            "FLOAT" => 'f',
+            _ => return Err(field.error("write SIGNEDINT, UNSIGNEDINT or FLOAT")),
+        };
+        return match told {
+            Some(told) if told != kind => Err(fields
+                .need("DATATYPE")?
+                .error(&format!("PIXELTYPE is {}: correct one of them", field.value))),
+            _ => Ok(kind),
         };
     }
-    let no_data = fields.get("NODATA").or_else(|| fields.get("NODATA_VALUE"));
+    if let Some(kind) = told {
+        return Ok(kind);
+    }
+    let no_data = NO_DATA.iter().find_map(|key| fields.get(key));
     let is_below_0 = no_data.is_some_and(|it| it.value.parse::<f64>().is_ok_and(|it| it < 0.0));
     match fields.get("NBITS").map(|field| &*field.value) {
         None if is_grid_float(fields) => Ok('f'),
-        Some("16") if is_below_0 => Ok('i'),
+        None | Some("8" | "16") if is_below_0 => Ok('i'),
         Some("32" | "64") => {
             Err("it has no `PIXELTYPE`: add SIGNEDINT, UNSIGNEDINT or FLOAT".to_owned())
         }
@@ -187,10 +232,74 @@ mod tests {
             (untold.clone(), "'>u2'"),
             (format!("{untold}NODATA 0\n"), "'>u2'"),
             (format!("{untold}NODATA -9999\n"), "'>i2'"),
+            (format!("{untold}NODATAVALUE -9999\n"), "'>i2'"),
+            (format!("{untold}NODATAVALUE 9999\n"), "'>u2'"),
+            ("NROWS 2\nNCOLS 5\nNBITS 8\nNODATA -99\n".to_owned(), "'|i1'"),
+            ("NROWS 2\nNCOLS 5\nNODATA -99\n".to_owned(), "'|i1'"),
             ("NROWS 2\nNCOLS 5\nBYTEORDER I\nPIXELTYPE FLOAT\n".to_owned(), "'<f4'"),
         ] {
             let one = described(&text).unwrap().unwrap().remove(0);
             assert_eq!(one.layout.dtype.to_string(), descr, "{text}");
+        }
+    }
+
+    /// A header as GIS programs write it, with DATATYPE in place of PIXELTYPE.
+    const TYPED: &str = "ncols 4\nnrows 3\nnbits 16\nbyteorder I\nlayout bil\ndatatype S16\n\
+        nodatavalue -3.4028234e+038\n";
+
+    #[test]
+    fn the_data_type_is_read() {
+        for (was, is, descr) in [
+            ("", "", "'<i2'"),
+            ("S16", "u16", "'<u2'"),
+            ("nbits 16\n", "", "'<i2'"),
+            ("datatype S16", "datatype S16\npixeltype SIGNEDINT", "'<i2'"),
+            ("nbits 16\n", "cellsize 1\n", "'<i2'"), // no grid of floats
+        ] {
+            let one = described(&TYPED.replace(was, is)).unwrap().unwrap().remove(0);
+            assert_eq!(one.layout.dtype.to_string(), descr, "{is}");
+            assert_eq!(one.fields["nodatavalue"], "-3.4028234e+038");
+            assert!(one.doubts.is_empty());
+        }
+        for (bits, code, descr) in [
+            (8, "U8", "'|u1'"),
+            (8, "S8", "'|i1'"),
+            (32, "U32", "'<u4'"),
+            (32, "S32", "'<i4'"),
+            (32, "R32", "'<f4'"),
+            (32, "F32", "'<f4'"),
+            (64, "S64", "'<i8'"),
+            (64, "R64", "'<f8'"),
+        ] {
+            let text = TYPED.replace("nbits 16", &format!("nbits {bits}")).replace("S16", code);
+            let one = described(&text).unwrap().unwrap().remove(0);
+            assert_eq!(one.layout.dtype.to_string(), descr, "{code}");
+        }
+    }
+
+    /// Other words for DATATYPE count where nothing else gives the type.
+    #[test]
+    fn another_data_type_is_told_of() {
+        let whole = TYPED.replace("datatype S16", "datatype elevation\npixeltype SIGNEDINT");
+        let one = described(&whole).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.dtype.to_string(), "'<i2'");
+        assert!(one.doubts[0].contains("line 6") && one.doubts[0].contains("elevation"));
+    }
+
+    #[test]
+    fn a_data_type_that_contradicts_is_refused_by_its_line() {
+        for (was, is, words) in [
+            ("nbits 16", "nbits 32", &["line 6", "NBITS is 32"][..]),
+            ("S16", "S16\npixeltype UNSIGNEDINT", &["line 6", "PIXELTYPE is UNSIGNEDINT"]),
+            ("S16", "S16\npixeltype FLOAT", &["line 6", "PIXELTYPE is FLOAT"]),
+            ("S16", "R16", &["line 3", "so many bits"]),
+            ("S16", "elevation", &["line 6", "as in S16"]),
+            ("S16", "S", &["line 6", "as in S16"]),
+            ("S16", "16", &["line 6", "as in S16"]),
+            ("nbits 16\nbyteorder I\nlayout bil\ndatatype S16", "datatype U1", &["line 3"]),
+        ] {
+            let error = described(&TYPED.replace(was, is)).unwrap_err();
+            assert!(words.iter().all(|word| error.contains(word)), "{is}: {error}");
         }
     }
 
