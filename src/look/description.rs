@@ -148,7 +148,7 @@ impl Description {
     pub(super) fn is_meant(&self) -> disk::Result<bool> {
         let text = self.sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
         let text = String::from_utf8_lossy(&text);
-        Ok(!self.is_manifest() || (text.contains("dtype") && text.contains("shape")))
+        Ok(!self.is_manifest() || manifest::is_meant(&text))
     }
 }
 

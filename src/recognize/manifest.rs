@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 
 use super::declared::Declared;
 use super::dump::{Dump, FileName, Kind, Metadata};
+use super::keys;
 use super::wording::in_plain_words;
 use crate::message::plain;
 
@@ -20,10 +21,6 @@ pub const SIZE_MAX: u64 = 1 << 20;
 
 /// The suffixes of data files that `scan.toml` and `scan.json` describe; the first is none at all.
 pub const DATA_SUFFIXES: [&str; 6] = ["", ".raw", ".bin", ".dat", ".data", ".img"];
-
-/// The keys that mean something to npyd.
-const KEYS: [&str; 9] =
-    ["dtype", "shape", "order", "offset", "trailing", "reserved", "data", "output", "digest"];
 
 /// The most characters of a line that a message shows.
 const LINE_MAX: usize = 100;
@@ -37,6 +34,8 @@ pub struct Manifest {
     pub declared: Declared,
     /// The user's.
     pub metadata: Metadata,
+    /// The remarks on the user's keys, or why one of them can't be the user's.
+    remarks: Result<Vec<String>, String>,
 }
 
 impl Manifest {
@@ -56,41 +55,42 @@ impl Manifest {
         };
         match (metadata.contains_key("dtype"), metadata.contains_key("shape")) {
             (false, false) => return Ok(None),
-            (true, false) => {
-                return Err(
-                    "it has `dtype` but no `shape`: add it, such as shape = [-1, 512]".into()
-                );
-            }
-            (false, true) => {
-                return Err("it has `shape` but no `dtype`: add it, such as dtype = \"<f4\"".into());
-            }
+            (true, false) => return Err(missing("shape", "dtype", "[-1, 512]", &metadata)),
+            (false, true) => return Err(missing("dtype", "shape", "\"<f4\"", &metadata)),
             (true, true) => {}
         }
         let declared: Declared = syntax.read(text)?;
-        metadata.retain(|key, _| !KEYS.contains(&key.as_str()));
+        let remarks = keys::check(&metadata, &data_names(name.as_str()));
+        metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(plain_datetimes);
-        Ok(Some(Manifest { name: name.clone(), declared, metadata }))
+        Ok(Some(Manifest { name: name.clone(), declared, metadata, remarks }))
     }
 
     /// The dump that it declares the data file to be.
     pub fn dump(self, data: &FileName) -> Result<Dump, String> {
-        let (doubts, name) = (self.doubts(), &self.name);
-        let dump = self.declared.dump(Kind::Manifest, data, self.metadata);
-        dump.map(|dump| Dump { doubts, ..dump })
-            .map_err(|reason| format!("the manifest `{name}` can't be used: {reason}"))
+        let Manifest { name, declared, metadata, remarks } = self;
+        let dump = remarks.and_then(|doubts| {
+            let dump = declared.dump(Kind::Manifest, data, metadata)?;
+            Ok(Dump { doubts, ..dump })
+        });
+        dump.map_err(|reason| format!("the manifest `{name}` can't be used: {reason}"))
     }
+}
 
-    /// The user's keys that look like one of npyd's misspelled.
-    #[must_use]
-    pub fn doubts(&self) -> Vec<String> {
-        let doubt = |key: &String| {
-            let known = KEYS.into_iter().find(|known| nearly_equal(known, key))?;
-            Some(plain(&format!(
-                "the manifest's key `{key}` means nothing to npyd; did you mean `{known}`?"
-            )))
-        };
-        self.metadata.keys().filter_map(doubt).collect()
-    }
+/// Says that one of the two keys of a manifest is missing, and which other key was meant to be it.
+fn missing(key: &str, other: &str, example: &str, keys: &Metadata) -> String {
+    let remedy = match keys::in_place_of(key, keys) {
+        Some(meant) => format!("; did you mean `{key}` by `{meant}`?"),
+        None => format!(": add it, such as {key} = {example}"),
+    };
+    plain(&format!("it has `{other}` but no `{key}`{remedy}"))
+}
+
+/// Whether a text that can't be read as a manifest was meant as one: others write JSON and TOML
+/// too.
+#[must_use]
+pub fn is_meant(text: &str) -> bool {
+    ["dtype", "shape"].iter().all(|key| keys::is_mentioned(key, text))
 }
 
 /// Whether a file of this name could be a manifest.
@@ -180,20 +180,6 @@ fn plain_datetimes(value: &mut serde_json::Value) {
     }
 }
 
-/// Whether one insertion, deletion, replacement or swap of neighbors, or letter case, is all that
-/// differs.
-fn nearly_equal(known: &str, key: &str) -> bool {
-    let (ours, theirs) = (known.as_bytes(), key.to_lowercase().into_bytes());
-    let ahead = ours.iter().zip(&theirs).take_while(|(x, y)| x == y).count();
-    let (ours, theirs) = (&ours[ahead..], &theirs[ahead..]);
-    let behind = ours.iter().rev().zip(theirs.iter().rev()).take_while(|(x, y)| x == y).count();
-    match (&ours[..ours.len() - behind], &theirs[..theirs.len() - behind]) {
-        ([first, second], [third, fourth]) => (first, second) == (fourth, third),
-        ([_], [_]) => known.len() > 5, // `date` is not a misspelled `data`
-        (ours, theirs) => ours.len() <= 1 && theirs.len() <= 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,14 +237,37 @@ mod tests {
         }
     }
 
+    /// A misspelt key of two is noticed by the other.
     #[test]
-    fn misspelled_keys_are_noticed() {
-        let text = r#"{"dtype": "<f4", "shape": [2], "ordr": "F", "Offset": 3, "trialing": 1, "date": "x", "gain": 2}"#;
-        let manifest = parse("a.json", text).unwrap().unwrap();
-        let doubts = manifest.doubts();
-        assert_eq!(doubts.len(), 3, "{doubts:?}");
-        for (doubt, key) in doubts.iter().zip(["`order`", "`offset`", "`trailing`"]) {
-            assert!(doubt.contains(key), "{doubt}");
+    fn a_missing_key_may_be_misspelt() {
+        for (text, words) in [
+            ("dtyp = '<f4'\nshape = [2]", "no `dtype`; did you mean `dtype` by `dtyp`?"),
+            ("type = '<f4'\nshape = [2]", "no `dtype`; did you mean `dtype` by `type`?"),
+            ("data_type = '<f4'\nshape = [2]", "did you mean `dtype` by `data_type`?"),
+            ("dtype = '<f4'\nShape = [2]", "no `shape`; did you mean `shape` by `Shape`?"),
+            ("dtype = '<f4'\ndims = [2]", "no `shape`; did you mean `shape` by `dims`?"),
+            ("dtype = '<f4'\nwidth = 2", "no `shape`: add it"),
+            ("bits = 16\nshape = [2]", "no `dtype`: add it"),
+            ("endian = 'big'\nshape = [2]", "no `dtype`: add it"),
+        ] {
+            let error = parse("a.toml", text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
         }
+        assert!(parse("a.toml", "dtyp = '<f4'\nshpe = [2]").unwrap().is_none());
+    }
+
+    #[test]
+    fn misspelt_keys_are_refused() {
+        let manifest = |key: &str| {
+            let text = format!("dtype = '<f4'\nshape = [2]\n{key}\n");
+            let manifest = parse("a.toml", &text).unwrap().unwrap();
+            manifest.dump(&FileName::try_from("a.raw".to_owned()).unwrap())
+        };
+        let reason = manifest("offest = 80").unwrap_err();
+        assert!(reason.contains("`a.toml`") && reason.contains("`offset`"), "{reason}");
+        let dump = manifest("offest = 'left'").unwrap();
+        assert_eq!((dump.doubts.len(), &dump.metadata["offest"]), (1, &"left".into()));
+        assert_eq!(manifest("dta = 2026-01-02").unwrap().doubts.len(), 1);
+        assert!(manifest("file = 'a.raw'").unwrap().doubts.is_empty());
     }
 }

@@ -9,6 +9,7 @@ mod field;
 mod fill;
 pub mod formats;
 mod json;
+mod keys;
 pub mod manifest;
 mod names;
 mod pending;

@@ -33,6 +33,7 @@ const WRONG_TEMPLATES: &[(&str, &[&str])] = &[
     ("reserved = 32", &["64"]),
     ("match = \"[\"", &["match"]),
     ("exposure = 5", &["exposure"]),
+    ("offest = 80", &["offest", "offset"]),
 ];
 
 /// Asserts that `npyd check` and `npyd run` refuse the site's configuration with exit code 2, name

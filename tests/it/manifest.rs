@@ -198,6 +198,70 @@ fn other_peoples_files_are_left_alone() {
     assert_eq!(site.names("out"), ["good.npy"]);
 }
 
+/// A misspelt key would make a wrong array: the drop is refused until it is corrected. What has a
+/// meaning of its own, or a value that the key can't have, is metadata.
+#[test]
+fn a_key_that_is_nearly_npyds_own_is_refused() {
+    let site = Site::new();
+    let data = [&[9; 8][..], &scan_bytes()].concat();
+    site.drop_file("scan.raw", &data);
+    site.drop_file("scan.toml", format!("{SCAN_MANIFEST}offest = 8\n"));
+    // The size fits either way.
+    site.drop_file("f.raw", scan_bytes());
+    site.drop_file("f.json", r#"{"dtype": "<f4", "shape": [2, 3], "ordr": "F"}"#);
+    site.drop_file("named.u8", scan_bytes());
+    site.drop_file("n.toml", format!("{SCAN_MANIFEST}data = 'named.u8'\nouput = 'n.npy'\n"));
+    let history = site.settle("rejected", 3);
+    for (source, manifest, key, meant) in [
+        ("scan.raw", "`scan.toml`", "`offest`", "`offset`"),
+        ("f.raw", "`f.json`", "`ordr`", "`order`"),
+        ("named.u8", "`n.toml`", "`ouput`", "`output`"),
+    ] {
+        let reason = history.of_source(source)["reason"].as_str().unwrap().to_owned();
+        for word in [manifest, key, meant, "rename your own"] {
+            assert!(reason.contains(word), "{source}: {reason}");
+        }
+    }
+    assert_eq!(site.names("out"), [""; 0]);
+    assert_eq!(site.read("in/scan.raw"), data);
+    site.drop_file("scan.toml", format!("{SCAN_MANIFEST}offset = 8\n"));
+    site.drop_file("f.json", r#"{"dtype": "<f4", "shape": [2, 3], "border": "F"}"#);
+    site.drop_file("n.toml", format!("{SCAN_MANIFEST}data = 'named.u8'\noffest = 'left'\n"));
+    let receipts = site.settle("finalized", 3);
+    for (name, source, remark) in [
+        ("scan", "scan.raw", None),
+        ("f", "f.raw", Some("border")),
+        ("named", "named.u8", Some("offest")),
+    ] {
+        assert_eq!(site.read(&format!("out/{name}.npy")), scan_npy());
+        let made = receipts.of_event("finalized");
+        let made = made.iter().find(|it| it["source"].as_str().unwrap().ends_with(source));
+        let reason = made.unwrap()["reason"].as_str().unwrap_or_default();
+        assert_eq!(reason.contains("means nothing to npyd"), remark.is_some(), "{reason}");
+        assert!(remark.is_none_or(|key| reason.contains(key)), "{reason}");
+    }
+}
+
+/// Data that differ only behind a decimal point become arrays of different names.
+#[test]
+fn decimal_points_stay_in_names() {
+    let site =
+        Site::with("\n[[drop.template]]\nmatch = \"*.0??\"\ndtype = \"<f4\"\nshape = [2, 3]");
+    for name in ["scene_0.5m", "scene_0.25m"] {
+        site.drop_file(name, scan_bytes());
+        let lines = "samples = 3\nlines = 2\nbands = 1\ndata type = 4\ninterleave = bip\n";
+        site.drop_file(&format!("{name}.hdr"), format!("ENVI\n{lines}byte order = 0\n"));
+    }
+    site.drop_file("T_4.2K", scan_bytes()).drop_file("T_4.2K.toml", SCAN_MANIFEST);
+    site.drop_file("T_4.5K.raw", scan_bytes()).drop_file("T_4.5K.toml", SCAN_MANIFEST);
+    site.drop_file("frame.001", scan_bytes()).drop_file("frame.002", scan_bytes());
+    site.settle("finalized", 6);
+    let arrays = ["T_4.2K", "T_4.5K", "frame.001", "frame.002", "scene_0.25m", "scene_0.5m"];
+    assert_eq!(site.names("out"), arrays.map(|name| format!("{name}.npy")));
+    let scene = site.read("out/scene_0.5m.npy");
+    assert_eq!(scene, npy("'<f4'", false, &[2, 3, 1], &scan_bytes()));
+}
+
 /// Without `output` in the configuration the array lies beside its data.
 #[test]
 fn without_an_output_directory_the_array_lies_beside_its_data() {

@@ -96,7 +96,10 @@ fn manifests_in_toml() {
             ("dtype-number", "dtype = 4\nshape = [2, 3]\n"),
             ("empty-records", "dtype = '<f4'\nshape = [-1, 0]\n"),
             ("half", "dtype = '<f4'\n"),
+            ("half-misspelt", "dtyp = '<f4'\nshape = [2, 3]\n"),
             ("half-too", "shape = [2, 3]\n"),
+            ("misspelt", "dtype = '<f4'\nshape = [2, 3]\nofset = 8\nordr = 'F'\n"),
+            ("misspelt-both", "dtype = '<f4'\nshape = [2, 3]\noffset = 0\noffest = 8\n"),
             ("negative", "dtype = '<f4'\nshape = [2, -3]\n"),
             ("object", "dtype = [['a', '|O']]\nshape = [2, 3]\n"),
             ("offset", "dtype = '<f4'\nshape = [2, 3]\noffset = -4\n"),
@@ -148,7 +151,8 @@ fn claims_and_names() {
     symlink("doubt.raw", site.path("in/link.raw")).unwrap();
     site.drop_file("named.toml", format!("{SCAN_MANIFEST}data = 'other.bin'\n"));
     site.drop_file("doubt.raw", scan_bytes());
-    site.drop_file("doubt.toml", format!("{SCAN_MANIFEST}ordr = 'F'\n"));
+    let doubts = "endian = 'big'\norders = 'F'\noffest = 'left'\n";
+    site.drop_file("doubt.toml", format!("{SCAN_MANIFEST}{doubts}"));
     site.scan("taken").write("out/taken.npy", "something else");
     snapshot!(site, swept(&site));
 }
