@@ -27,7 +27,6 @@ fn check(manifest: Manifest, syntax: &str, text: &[u8]) {
         assert_eq!(manifest.metadata, all);
     }
     assert!(serde_json::to_string(&manifest.metadata).is_ok());
-    manifest.doubts().iter().for_each(|doubt| assert_clear(doubt));
     let (offset, reserved) = (manifest.declared.offset, manifest.declared.reserved);
     let dump = match manifest.dump(&name("scan.raw")) {
         Ok(dump) => dump,
