@@ -36,7 +36,7 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     stop: Arc<AtomicBool>,
     pace: Option<Arc<Pace>>,
-    /// How many bytes were done when the pace last heard of them.
+    /// How many bytes were moved when the pace last heard of them.
     paced: u64,
 }
 
@@ -117,20 +117,27 @@ impl Progress {
     /// Tells that `done` bytes of it are done, and keeps to the pace; `false` means: stop here.
     #[must_use]
     pub fn advance(&mut self, done: u64) -> bool {
+        self.advance_moved(done, done)
+    }
+
+    /// Like [`Progress::advance`], where only `moved` bytes of those that are done were moved: the
+    /// pace counts these alone.
+    #[must_use]
+    pub fn advance_moved(&mut self, done: u64, moved: u64) -> bool {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
         } else if self.last_line.elapsed() >= INTERVAL {
             self.last_line = Instant::now();
             self.log(done);
         }
-        self.keep_pace(done);
+        self.keep_pace(moved);
         !self.stopped()
     }
 
-    fn keep_pace(&mut self, done: u64) {
+    fn keep_pace(&mut self, moved: u64) {
         let Some(pace) = self.pace.as_ref().map(Arc::clone) else { return };
-        self.rest(pace.rest(done.saturating_sub(self.paced), Instant::now()));
-        self.paced = done;
+        self.rest(pace.rest(moved.saturating_sub(self.paced), Instant::now()));
+        self.paced = moved;
         while let Some(respite) = pace.respite()
             && !self.stopped()
         {

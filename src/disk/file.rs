@@ -218,7 +218,7 @@ impl DataFile {
 
     /// Where data begin at or behind `from`; `None` where nothing but a hole follows, which may be
     /// of exabytes. Where holes can't be told, all are data.
-    fn next_data(&self, from: u64) -> Result<Option<u64>> {
+    pub(super) fn next_data(&self, from: u64) -> Result<Option<u64>> {
         match fs::seek(&self.fd, SeekFrom::Data(from)) {
             Ok(data) => Ok(Some(data)),
             Err(Errno::NXIO) => Ok(None),

@@ -133,7 +133,7 @@ pub fn abilities(dir: &Dir) -> Result<Abilities> {
     Ok(Abilities {
         reflink: fs::ioctl_ficlone(target.file(), source.file()).is_ok(),
         attributes: source.file().set_attr("user.npyd.check", b"1")?,
-        preallocate: source.allocate(2 * BLOCK)?,
+        preallocate: source.allocate(0..2 * BLOCK)?,
         unnamed_files: source.is_unnamed(),
         insert_range: dir.makes_room(PAGE)?,
         leases: leases(source.file())?,

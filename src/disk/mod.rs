@@ -10,6 +10,7 @@ mod durable;
 mod error;
 mod file;
 mod fsinfo;
+mod holes;
 mod insert;
 mod inside;
 mod lease;
@@ -22,7 +23,7 @@ mod share;
 mod stat;
 mod taken;
 
-pub use copy::{Copy, CopyError, Stretch};
+pub use copy::{Copy, CopyError, OnProgress, Stretch, Tap};
 pub use dir::{Dir, EntryKind};
 pub use error::{DiskError, Result, in_words};
 pub use file::{Claim, DataFile};

@@ -1,6 +1,7 @@
 //! New files, which have no name until they are whole.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,11 +27,19 @@ pub struct Output {
 }
 
 impl Output {
+    /// What others may do with a new file, unless the umask or the directory's default ACL say
+    /// otherwise.
+    pub(super) const MODE: u32 = 0o666;
+
     /// Makes a file of `len` bytes in a directory, with all its blocks allocated where the file
     /// system can do that: then a full disk shows now, and not while it is filled.
     pub fn create(dir: &Dir, len: u64) -> Result<Self> {
+        Self::create_with(dir, Self::MODE, len)
+    }
+
+    pub(super) fn create_with(dir: &Dir, mode: u32, len: u64) -> Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666);
+        let mode = Mode::from_raw_mode(mode);
         let dir = dir.again()?;
         let (file, temporary) = match retry_on_intr(|| fs::openat(&dir, ".", flags, mode)) {
             Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
@@ -43,27 +52,32 @@ impl Output {
         };
         let output = Output { file, dir, temporary, synced: false };
         if len > SMALL {
-            output.allocate(len)?;
+            output.allocate(0..len)?;
         }
         Ok(output)
     }
 
-    /// Allocates its blocks. `false`: that can't be done here; writing shows what does not fit.
-    pub(super) fn allocate(&self, len: u64) -> Result<bool> {
+    /// Allocates blocks for a range. `false`: that can't be done here; writing shows what does not
+    /// fit.
+    pub(super) fn allocate(&self, range: Range<u64>) -> Result<bool> {
+        let len = range.end - range.start;
         // Trying would take all that is left from everybody else, until it fails.
-        if fs::fstatvfs(&self.file)
-            .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree)
-        {
-            return Err(self.dir.error("allocate a file in", Errno::NOSPC));
-        }
+        self.check_space(len)?;
         loop {
-            match fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+            match fs::fallocate(&self.file, FallocateFlags::empty(), range.start, len) {
                 Ok(()) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
                 Err(errno) => return Err(self.dir.error("allocate a file in", errno)),
             }
         }
+    }
+
+    /// Fails where the file system has no space for so many bytes.
+    pub(super) fn check_space(&self, len: u64) -> Result<()> {
+        let is_full = fs::fstatvfs(&self.file)
+            .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree);
+        if is_full { Err(self.dir.error("allocate a file in", Errno::NOSPC)) } else { Ok(()) }
     }
 
     /// The file, to be written to.

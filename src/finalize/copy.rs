@@ -16,24 +16,22 @@ pub(super) fn fill(
 ) -> Result<Output, Halt> {
     let NewFile { head, offset, len } = new;
     let (source, offset, len) = (&settled.candidate.file, *offset, *len);
-    let output = Output::create(&site.output, head.len() as u64 + len)?;
+    let share = len / settled.candidate.files().len() as u64;
+    let shares = settled.candidate.shares(&settled.dump, share).into_iter();
+    let stretches = shares.map(|(file, offset)| Stretch::new(file, offset, share));
+    let copy = disk::Copy { head, stretches: stretches.collect::<disk::Result<_>>()? };
+    let output = copy.output(&site.output).map_err(halt)?;
     let mut hasher = settled.dump.digest.as_ref().map(crate::digest::Digest::hasher);
     if let Some(hasher) = &mut hasher {
         hash(source, 0..offset, hasher, progress)?;
     }
     progress.expect(len);
-    let mut tap = |bytes: &[u8]| {
-        if let Some(hasher) = &mut hasher {
-            hasher.update(bytes);
-        }
-    };
-    let share = len / settled.candidate.files().len() as u64;
-    let shares = settled.candidate.shares(&settled.dump, share).into_iter();
-    let stretches = shares.map(|(file, offset)| Stretch { file, offset, len: share }).collect();
-    run(&disk::Copy { head, stretches }, &output, &mut tap, progress)?;
     if let Some(mut hasher) = hasher {
+        run(&copy, &output, Some(&mut |bytes| hasher.update(bytes)), progress)?;
         hash(source, offset + len..settled.candidate.stat.size, &mut hasher, progress)?;
         verify(settled, hasher)?;
+    } else {
+        run(&copy, &output, None, progress)?;
     }
     Ok(output)
 }
@@ -46,11 +44,11 @@ pub(super) fn duplicate(
     progress: &mut Progress,
 ) -> Result<(Output, Stat), Halt> {
     let before = source.stat()?;
-    let output = Output::create(&site.output, before.size)?;
-    progress.expect(before.size);
-    let stretches = vec![Stretch { file: source, offset: 0, len: before.size }];
+    let stretches = vec![Stretch::new(source, 0, before.size)?];
     let copy = disk::Copy { head: &[], stretches };
-    run(&copy, &output, &mut |_| {}, progress)?;
+    let output = copy.output(&site.output).map_err(halt)?;
+    progress.expect(before.size);
+    run(&copy, &output, None, progress)?;
     if !source.stat()?.is_unchanged_since(&before) {
         return Err(Halt::Again("it changed while it was copied".to_owned()));
     }
@@ -60,17 +58,22 @@ pub(super) fn duplicate(
 fn run(
     copy: &disk::Copy<'_>,
     output: &Output,
-    tap: &mut dyn FnMut(&[u8]),
+    tap: Option<disk::Tap<'_>>,
     progress: &mut Progress,
 ) -> Result<(), Halt> {
-    let mut tell = |done| {
-        if progress.advance(done) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    let mut advance = |done, moved| {
+        let goes_on = progress.advance_moved(done, moved);
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    copy.run(output, tap, &mut tell).map_err(|error| match error {
+    copy.run(output, tap, &mut advance).map_err(halt)
+}
+
+fn halt(error: CopyError) -> Halt {
+    match error {
         CopyError::Disk(error) => Halt::Failed(error),
         CopyError::Stopped => Halt::Stopped,
         CopyError::SourceEnded { at } => {
             Halt::Again(format!("it was truncated to {at} bytes while it was copied"))
         }
-    })
+    }
 }

@@ -384,12 +384,14 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Stat> {
             Err(source.changed())
         }
     };
-    let len = before.size;
-    let mut output = Output::create(to_dir, len)?;
-    let stretches = vec![Stretch { file: source, offset: 0, len }];
+    let stretches = vec![Stretch::new(source, 0, before.size)?];
     let copy = disk::Copy { head: &[], stretches };
-    match copy.run(&output, &mut |_| {}, &mut |_| ControlFlow::Continue(())) {
-        Ok(()) => {
+    let filled = copy.output(to_dir).and_then(|output| {
+        copy.run(&output, None, &mut |_, _| ControlFlow::Continue(()))?;
+        Ok(output)
+    });
+    match filled {
+        Ok(mut output) => {
             output.file().narrow_rights(&before)?;
             check()?;
             publish_numbered(&mut output, to_dir, to)?;
