@@ -67,6 +67,12 @@ impl DiskError {
         self.is(&[Errno::WOULDBLOCK])
     }
 
+    /// Whether npyd's user lacks the right to it.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.is(&[Errno::ACCESS, Errno::PERM])
+    }
+
     /// Whether two places lie on different file systems.
     #[must_use]
     pub fn is_other_file_system(&self) -> bool {

@@ -149,14 +149,6 @@ impl DataFile {
         Ok(())
     }
 
-    /// Takes all rights from this file that the one it is a copy of has not: nobody may read the
-    /// copy who could not read that.
-    pub fn narrow_rights(&self, original: &Stat) -> Result<()> {
-        let mode = self.stat()?.mode & original.mode & 0o777;
-        fs::fchmod(&self.fd, Mode::from_raw_mode(mode))
-            .map_err(|errno| self.error("set the rights of", errno))
-    }
-
     fn reopen(&self, mode: OFlags) -> io::Result<DataFile> {
         let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
         let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;

@@ -3,6 +3,7 @@
 //! Directories are opened where the administrator says; files only beneath them, without following
 //! links. From then on only descriptors are used. `unsafe` stands nowhere else.
 
+mod attributes;
 mod clock;
 mod copy;
 mod dir;
@@ -23,6 +24,7 @@ mod share;
 mod stat;
 mod taken;
 
+pub use attributes::{Acl, AclEntry, AclTag, Attributes};
 pub use copy::{Copy, CopyError, OnProgress, Stretch, Tap};
 pub use dir::{Dir, EntryKind};
 pub use error::{DiskError, Result, in_words};

@@ -269,6 +269,7 @@ impl<'a> Begun<'a> {
         self.remarks.extend(remark);
         let source = dispose::put_source_away(settled, &self.site, plan.route(), self.event)?;
         self.remarks.extend(source.remark(settled.inbox.source, self.event));
+        self.remarks.extend(self.site.lost.take().remark());
         self.source = Some(source);
         Ok(())
     }

@@ -3,16 +3,14 @@
 //! A sidecar is never deleted. Where its data file goes, it goes along, or moves beside the array
 //! under a name that no longer makes it a manifest waiting for data.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::source::check_content;
+use super::transfer::{Copied, Lost, copied};
 use super::{Halt, Settled, Site, check_sidecar, mirrored, unproven_writers};
 use crate::candidate::{Candidate, Part, Sidecar, Unproven};
 use crate::config::{Disposition, Inbox};
-use crate::disk::{
-    self, Claim, CopyError, DataFile, Dir, Guarded, Moved, NotTaken, Output, Stat, Stretch, Writers,
-};
+use crate::disk::{self, Claim, DataFile, Dir, Guarded, Moved, NotTaken, Stat, Writers};
 use crate::look::{Finished, Leftover, Remains};
 use crate::plan::Route;
 use crate::receipt::{Event, SourceFate};
@@ -145,7 +143,8 @@ fn put_away(
     match to {
         SourceIs::Archived(archive) => {
             let guard = Guard { before: Some(stat), rename: writers, copy: writers };
-            move_away(&site.source, name, file, (archive, name), guard)
+            let moved = move_away(&site.source, name, file, (archive, name), guard)?;
+            Ok(moved.map(|lost| site.lost.borrow_mut().add(lost)))
         }
         _ => site.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     }
@@ -200,7 +199,10 @@ fn move_sidecar(
 ) -> disk::Result<()> {
     let Sidecar { name, file, stat, .. } = sidecar;
     let guard = Guard { before: Some(stat), rename: Writers::NotSeen, copy: writers };
-    move_away(source, name, file, to, guard).map(drop)
+    if let Ok(lost) = move_away(source, name, file, to, guard)? {
+        lost.log(file);
+    }
+    Ok(())
 }
 
 /// Finishes what a crash interrupted: the data are an array, and only their manifest was left, or
@@ -264,7 +266,8 @@ fn put_remains_away(
     let away = match archive {
         Some(archive) => {
             let guard = Guard { before: Some(stat), rename: writers, copy: writers };
-            move_away(source, name, file, (archive, name), guard)
+            let moved = move_away(source, name, file, (archive, name), guard)?;
+            Ok(moved.map(|lost| lost.log(file)))
         }
         None => source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     };
@@ -275,15 +278,6 @@ fn put_remains_away(
 pub(super) fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
     let rest = (1..NUMBER_MAX).map(move |number| PathBuf::from(format!("{name}.{number}")));
     std::iter::once(PathBuf::from(name)).chain(rest)
-}
-
-fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<()> {
-    for name in numbered(name) {
-        if output.publish(&name, false)? {
-            return Ok(());
-        }
-    }
-    Err(dir.no_name_left(name.as_ref()))
 }
 
 /// What must hold of a file before it moves away.
@@ -298,14 +292,14 @@ pub(super) struct Guard<'a> {
 }
 
 /// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …; the
-/// caller makes that durable.
+/// caller makes that durable. Returns what a copy on another file system could not keep.
 pub(super) fn move_away(
     from: &Dir,
     name: &FileName,
     file: &DataFile,
     (to_dir, to): (&Dir, &FileName),
     guard: Guard<'_>,
-) -> disk::Result<Guarded> {
+) -> disk::Result<Guarded<Lost>> {
     for number in numbered(to.as_str()) {
         let moved = match guard.before {
             Some(before) => {
@@ -315,7 +309,7 @@ pub(super) fn move_away(
             None => from.move_if_same(name.as_ref(), file, to_dir, &number, false),
         };
         match moved? {
-            Moved::Moved => return Ok(Ok(())),
+            Moved::Moved => return Ok(Ok(Lost::default())),
             Moved::NotSame => return Ok(Err(NotTaken::Changed)),
             Moved::Unproven => return Ok(Err(NotTaken::Unproven)),
             Moved::TargetExists => {}
@@ -332,7 +326,7 @@ fn copy_away(
     file: &DataFile,
     (to_dir, to): (&Dir, &FileName),
     guard: Guard<'_>,
-) -> disk::Result<Guarded> {
+) -> disk::Result<Guarded<Lost>> {
     let now = file.stat()?;
     if guard.before.is_some_and(|before| !now.is_unchanged_since(before)) {
         return Ok(Err(NotTaken::Changed));
@@ -341,98 +335,7 @@ fn copy_away(
     if guard.copy == Writers::ProvedAbsent && file.lease().is_none() {
         return Ok(Err(NotTaken::Unproven));
     }
-    let before = copied(file, to_dir, to.as_str())?;
-    from.remove_if_unchanged(name.as_ref(), file, &before, guard.copy)
-}
-
-/// What a file is that is durable on another file system, too: it was copied there before, or is
-/// now.
-pub(super) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Stat> {
-    match found_whole(source, to_dir, to)? {
-        Some(before) => Ok(before),
-        None => copy_whole(source, to_dir, to),
-    }
-}
-
-/// What a file is that was copied to another file system before, by a run that was ended then; the
-/// copy is durable.
-fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option<Stat>> {
-    let before = source.stat()?;
-    for name in numbered(to) {
-        let Some(there) = to_dir.open_file(&name)? else { break };
-        let stat = there.stat()?;
-        let is_ours = stat.is_file() && stat.uid == disk::own_uid();
-        let is_as_long = stat.size == before.size;
-        if is_ours && is_as_long && there.is_equal_at(0, source, 0, before.size)? {
-            there.sync_all()?;
-            to_dir.sync()?;
-            return Ok(Some(before));
-        }
-    }
-    Ok(None)
-}
-
-/// Copies a file to another file system, under the first free name, and tells what it was. All that
-/// was written to it by then is in the copy, or it is an error.
-fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Stat> {
-    let before = source.stat()?;
-    let check = || {
-        let written = source.writer() == disk::Writer::Present;
-        if !written && source.stat()?.is_unchanged_since(&before) {
-            Ok(())
-        } else {
-            Err(source.changed())
-        }
-    };
-    let stretches = vec![Stretch::new(source, 0, before.size)?];
-    let copy = disk::Copy { head: &[], stretches };
-    let filled = copy.output(to_dir).and_then(|output| {
-        copy.run(&output, None, &mut |_, _| ControlFlow::Continue(()))?;
-        Ok(output)
-    });
-    match filled {
-        Ok(mut output) => {
-            output.file().narrow_rights(&before)?;
-            check()?;
-            publish_numbered(&mut output, to_dir, to)?;
-            check().map(|()| before)
-        }
-        Err(CopyError::Disk(error)) => Err(error),
-        Err(CopyError::Stopped | CopyError::SourceEnded { .. }) => Err(source.changed()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_still_written_to_is_not_moved_by_a_copy() {
-        let temp = tempfile::tempdir().unwrap();
-        let (from, to) = (temp.path().join("x"), temp.path().join("to"));
-        fs::write(&from, "text").unwrap();
-        fs::create_dir(&to).unwrap();
-        let to_dir = Dir::open(&to).unwrap();
-        let file = DataFile::open(&from).unwrap();
-        let writer = fs::File::options().append(true).open(&from).unwrap();
-        assert!(copy_whole(&file, &to_dir, "x").is_err());
-        assert!(!to.join("x").exists());
-        drop(writer);
-        copy_whole(&file, &to_dir, "x").unwrap();
-        assert_eq!(fs::read(to.join("x")).unwrap(), b"text");
-    }
-
-    #[test]
-    fn a_copy_can_be_read_by_nobody_who_could_not_read_the_file() {
-        let temp = tempfile::tempdir().unwrap();
-        let from = temp.path().join("x");
-        fs::write(&from, "text").unwrap();
-        fs::set_permissions(&from, PermissionsExt::from_mode(0o600)).unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
-        copy_whole(&DataFile::open(&from).unwrap(), &dir, "y").unwrap();
-        assert_eq!(fs::metadata(temp.path().join("y")).unwrap().mode() & 0o7777, 0o600);
-    }
+    let Copied { source, lost } = copied(file, to_dir, to.as_str())?;
+    let removed = from.remove_if_unchanged(name.as_ref(), file, &source, guard.copy)?;
+    Ok(removed.map(|()| lost))
 }

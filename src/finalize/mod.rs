@@ -12,7 +12,9 @@ mod quarantine;
 mod reflink;
 mod source;
 mod target;
+mod transfer;
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,6 +88,8 @@ struct Site {
     output: Dir,
     /// Whether the two are one and the same.
     beside: bool,
+    /// What an archived copy could not keep of its source.
+    lost: RefCell<transfer::Lost>,
 }
 
 impl Settled {
@@ -183,7 +187,7 @@ fn open_site(settled: &Settled) -> Result<Site, Halt> {
         Some(output) => mirrored(&settled.inbox, output, parent)?,
         None => source.again()?,
     };
-    Ok(Site { source, output, beside })
+    Ok(Site { source, output, beside, lost: RefCell::default() })
 }
 
 /// Under the claim: is the name still this file, and the file still what was settled?

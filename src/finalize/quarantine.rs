@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::dispose::{Guard, copied, move_away, numbered};
+use super::dispose::{Guard, move_away, numbered};
+use super::transfer::copied;
 use super::{mirrored, unproven_writers};
 use crate::candidate::{Candidate, Unproven};
 use crate::config::Inbox;
@@ -68,10 +69,11 @@ fn move_aside(
     }
     if is_copied {
         // What takes long comes before any of them is gone: until then it is the drop it was.
-        let copied = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
-        let before = copied.collect::<disk::Result<Vec<_>>>()?;
-        for ((name, file, _), before) in claimed.iter().zip(&before) {
-            let _ = source.remove_if_unchanged((*name).as_ref(), file, before, writers)?;
+        let copies = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
+        let copies = copies.collect::<disk::Result<Vec<_>>>()?;
+        for ((name, file, _), copy) in claimed.iter().zip(&copies) {
+            copy.lost.log(file);
+            let _ = source.remove_if_unchanged((*name).as_ref(), file, &copy.source, writers)?;
         }
     } else {
         for (name, file, _) in &claimed {

@@ -1,0 +1,287 @@
+//! Copies of whole files to another file system, where a rename can't move them: archived sources,
+//! refused drops, sidecars.
+//!
+//! A copy keeps times, owner, group, permissions, ACL and the user's attributes. Rule T1: at no
+//! moment may anybody read or change it who could not read or change the source. So it begins with
+//! mode 0600 and npyd as its owner; the group comes before the permissions, which are narrowed where
+//! owner or group can't be kept, and the owner comes last. Set user id and its kin are dropped.
+
+use std::ops::ControlFlow;
+
+use super::dispose::numbered;
+use crate::disk::{
+    self, Acl, AclEntry, AclTag, Attributes, Copy, CopyError, DataFile, Dir, Output, Stat, Stretch,
+};
+
+/// The rights to read and to write, in an entry of an ACL.
+const READ: u16 = 4;
+const WRITE: u16 = 2;
+
+/// The attributes that npyd itself sets. On a copy that npyd owns, those of another user would pass
+/// for its own.
+const OWN_ATTRIBUTES: &[u8] = b"user.npyd.";
+
+/// A file that is durable on another file system, too.
+pub(super) struct Copied {
+    /// What the file was that the copy was made of.
+    pub(super) source: Stat,
+    /// What the copy could not keep.
+    pub(super) lost: Lost,
+}
+
+/// What a copy does not have of its source.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lost(Vec<&'static str>);
+
+impl Lost {
+    fn between(source: &Attributes, copy: &Attributes) -> Self {
+        let has_acl = |acl: &Acl| acl.mode().is_none();
+        let losses = [
+            (copy.uid != source.uid, "owner (which takes CAP_CHOWN)"),
+            (copy.gid != source.gid, "group"),
+            (has_acl(&source.acl) && !has_acl(&copy.acl), "ACL"),
+            (!copy.is_time_of(source), "times"),
+        ];
+        Lost(losses.into_iter().filter(|(is_lost, _)| *is_lost).map(|(_, what)| what).collect())
+    }
+
+    /// Adds what another copy could not keep.
+    pub(super) fn add(&mut self, other: Lost) {
+        let new = other.0.into_iter().filter(|what| !self.0.contains(what));
+        self.0.extend(new.collect::<Vec<_>>());
+    }
+
+    /// Returns what the receipt says of it.
+    pub(super) fn remark(&self) -> Option<String> {
+        let lost = !self.0.is_empty();
+        lost.then(|| format!("the archived copy could not keep the source's {}", self.0.join(", ")))
+    }
+
+    /// Logs it, for a file that has no receipt.
+    pub(super) fn log(&self, file: &DataFile) {
+        if !self.0.is_empty() {
+            let (path, lost) = (file.path().display(), self.0.join(", "));
+            tracing::info!("`{path}`: its copy on another file system could not keep its {lost}");
+        }
+    }
+}
+
+/// Makes a file durable on another file system, under the first free of the names `to`, `to.1`, …,
+/// unless an interrupted run has done so.
+pub(super) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Copied> {
+    match found_whole(source, to_dir, to)? {
+        Some(found) => Ok(found),
+        None => copy_whole(source, to_dir, to),
+    }
+}
+
+/// Looks for a copy that was made before. It has its name only since it had all attributes, the
+/// time of the last change among them: a file with the same bytes and that time is it. Nothing is
+/// changed about it, because it may be somebody else's.
+fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option<Copied>> {
+    let (before, attributes) = (source.stat()?, source.attributes()?);
+    for name in numbered(to) {
+        let there = match to_dir.open_file(&name) {
+            Err(error) if error.is_denied() => continue,
+            opened => opened?,
+        };
+        let Some(there) = there else { break };
+        let (stat, found) = (there.stat()?, there.attributes()?);
+        let is_trusted = stat.is_file() && [disk::own_uid(), before.uid].contains(&stat.uid);
+        let is_alike = stat.size == before.size && found.is_time_of(&attributes);
+        if is_trusted && is_alike && there.is_equal_at(0, source, 0, before.size)? {
+            there.sync_all()?;
+            to_dir.sync()?;
+            return Ok(Some(Copied { source: before, lost: Lost::between(&attributes, &found) }));
+        }
+    }
+    Ok(None)
+}
+
+/// Copies a file to another file system, under the first free name. All that was written to it by
+/// then is in the copy, or it is an error.
+fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Copied> {
+    // Before the copy reads it, which changes the time of the last access.
+    let (before, attributes) = (source.stat()?, source.attributes()?);
+    let check = || {
+        let written = source.writer() == disk::Writer::Present;
+        if !written && source.stat()?.is_unchanged_since(&before) {
+            Ok(())
+        } else {
+            Err(source.changed())
+        }
+    };
+    let copy = Copy { head: &[], stretches: vec![Stretch::new(source, 0, before.size)?] };
+    let mut output = filled(&copy, to_dir).map_err(|error| match error {
+        CopyError::Disk(error) => error,
+        CopyError::Stopped | CopyError::SourceEnded { .. } => source.changed(),
+    })?;
+    let lost = carry(source, &attributes, output.file())?;
+    check()?;
+    publish_numbered(&mut output, to_dir, to)?;
+    check().map(|()| Copied { source: before, lost })
+}
+
+fn filled(copy: &Copy<'_>, to_dir: &Dir) -> Result<Output, CopyError> {
+    let output = copy.private_output(to_dir)?;
+    copy.run(&output, None, &mut |_, _| ControlFlow::Continue(()))?;
+    Ok(output)
+}
+
+fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<()> {
+    for name in numbered(name) {
+        if output.publish(&name, false)? {
+            return Ok(());
+        }
+    }
+    Err(dir.no_name_left(name.as_ref()))
+}
+
+/// Gives a copy, which nobody else may open yet, the attributes of its source, in the order of rule
+/// T1. Returns what could not be kept.
+fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lost> {
+    // While its owner may still write to it.
+    let keeps_attributes = carry_user_attributes(source, copy)?;
+    let new = copy.attributes()?;
+    let has_group = new.gid == of.gid || copy.set_group(of.gid)?;
+    let is_owner = new.uid == of.uid;
+    copy.narrow_to(&narrowed(&of.acl, is_owner, has_group))?;
+    copy.set_times(of)?;
+    if !is_owner && copy.set_owner(of.uid)? {
+        // Now others may write to it who could write to the source. It does no harm if they may not.
+        copy.set_acl(&narrowed(&of.acl, true, has_group))?;
+    }
+    let mut lost = Lost::between(of, &copy.attributes()?);
+    if !keeps_attributes {
+        lost.0.push("extended attributes");
+    }
+    Ok(lost)
+}
+
+/// Copies the extended attributes of the user's namespace, one at a time. Returns whether all were.
+fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> disk::Result<bool> {
+    let Some(names) = source.user_attributes()? else { return Ok(false) };
+    let mut keeps_all = true;
+    for name in names.iter().filter(|name| !name.to_bytes().starts_with(OWN_ATTRIBUTES)) {
+        keeps_all &= source.copy_attribute(name, copy)?;
+    }
+    Ok(keeps_all)
+}
+
+/// Returns the permissions of a copy whose owner or group may be npyd's: nobody else may do with it
+/// what they could not do with the source.
+fn narrowed(acl: &Acl, has_owner: bool, has_group: bool) -> Acl {
+    let perm_of = |tag| acl.0.iter().find(|entry| entry.tag == tag).map(|entry| entry.perm);
+    let mask = perm_of(AclTag::Mask);
+    let group = perm_of(AclTag::OwningGroup).unwrap_or(0) & mask.unwrap_or(7);
+    let both = group & perm_of(AclTag::Other).unwrap_or(0);
+    let narrow = |entry: &AclEntry| {
+        let mut perm = match entry.tag {
+            // A member of the copy's group may be one of those that are named.
+            AclTag::OwningGroup if !has_group && mask.is_some() => 0,
+            // Members of one of the groups are others of the other file.
+            AclTag::OwningGroup | AclTag::Other if !has_group => both,
+            _ => entry.perm,
+        };
+        // The owner is npyd, which could read the source, and vouches for what is its own.
+        match entry.tag {
+            _ if has_owner => {}
+            AclTag::Owner => perm |= READ,
+            _ => perm &= !WRITE,
+        }
+        AclEntry { perm, ..*entry }
+    };
+    Acl(acl.0.iter().map(narrow).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_still_written_to_is_not_moved_by_a_copy() {
+        let temp = tempfile::tempdir().unwrap();
+        let (from, to) = (temp.path().join("x"), temp.path().join("to"));
+        fs::write(&from, "text").unwrap();
+        fs::create_dir(&to).unwrap();
+        let to_dir = Dir::open(&to).unwrap();
+        let file = DataFile::open(&from).unwrap();
+        let writer = fs::File::options().append(true).open(&from).unwrap();
+        assert!(copy_whole(&file, &to_dir, "x").is_err());
+        assert!(!to.join("x").exists());
+        drop(writer);
+        copy_whole(&file, &to_dir, "x").unwrap();
+        assert_eq!(fs::read(to.join("x")).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_copy_has_the_mode_and_the_times_of_its_source() {
+        let temp = tempfile::tempdir().unwrap();
+        let from = temp.path().join("x");
+        fs::write(&from, "text").unwrap();
+        for mode in [0o600, 0o400, 0o644, 0o6777, 0o604] {
+            let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+            fs::File::open(&from).unwrap().set_modified(time).unwrap();
+            fs::set_permissions(&from, PermissionsExt::from_mode(mode)).unwrap();
+            let dir = Dir::open(temp.path()).unwrap();
+            copy_whole(&DataFile::open(&from).unwrap(), &dir, "y").unwrap();
+            let meta = fs::metadata(temp.path().join("y")).unwrap();
+            assert_eq!(meta.mode() & 0o7777, mode & 0o777);
+            assert_eq!(meta.modified().unwrap(), time);
+            fs::remove_file(temp.path().join("y")).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_a_copy_with_the_time_of_its_source_is_found() {
+        let temp = tempfile::tempdir().unwrap();
+        let from = temp.path().join("x");
+        fs::write(&from, "text").unwrap();
+        fs::create_dir(temp.path().join("to")).unwrap();
+        let dir = Dir::open(&temp.path().join("to")).unwrap();
+        fs::write(temp.path().join("to/x"), "text").unwrap();
+        let another = fs::File::open(temp.path().join("to/x")).unwrap();
+        another.set_modified(SystemTime::now() + Duration::from_mins(1)).unwrap();
+        let file = DataFile::open(&from).unwrap();
+        assert!(found_whole(&file, &dir, "x").unwrap().is_none());
+        copy_whole(&file, &dir, "x").unwrap();
+        assert!(found_whole(&file, &dir, "x").unwrap().is_some());
+        assert!(temp.path().join("to/x.1").exists());
+    }
+
+    /// Permissions of the copy where npyd keeps the owner, the group, neither.
+    #[test]
+    fn permissions_are_narrowed() {
+        let mode = |mode, owner, group| narrowed(&Acl::of_mode(mode), owner, group).mode().unwrap();
+        for (source, of_owner, of_group, of_none) in [
+            (0o640, 0o600, 0o640, 0o600),
+            (0o644, 0o644, 0o644, 0o644),
+            (0o666, 0o666, 0o644, 0o644),
+            (0o604, 0o600, 0o604, 0o600),
+            (0o775, 0o755, 0o755, 0o755),
+        ] {
+            assert_eq!(mode(source, true, true), source, "{source:o}");
+            assert_eq!(mode(source, true, false), of_owner, "{source:o}");
+            assert_eq!(mode(source, false, true), of_group, "{source:o}");
+            assert_eq!(mode(source, false, false), of_none, "{source:o}");
+        }
+        let entry = |tag, perm, id| AclEntry { tag, perm, id };
+        let acl = |group, other| {
+            Acl(vec![
+                entry(AclTag::Owner, 6, !0),
+                entry(AclTag::User, 4, 1000),
+                entry(AclTag::OwningGroup, group, !0),
+                entry(AclTag::Mask, 4, !0),
+                entry(AclTag::Other, other, !0),
+            ])
+        };
+        assert_eq!(narrowed(&acl(6, 4), true, true), acl(6, 4));
+        assert_eq!(narrowed(&acl(6, 4), true, false), acl(0, 4));
+        assert_eq!(narrowed(&acl(0, 4), true, false), acl(0, 0));
+        assert_eq!(narrowed(&acl(6, 6), false, true), acl(4, 4));
+    }
+}
