@@ -97,6 +97,43 @@ fn tmpfs() {
     });
 }
 
+/// A sparse dump takes the space of its data: it fits where its length would not. More data than
+/// there is space for wait, before anything is written.
+#[test]
+fn sparse() {
+    const LEN: u64 = 4 << 30;
+    if !as_root() {
+        return;
+    }
+    for kind in ["ext2", "ext4", "xfs", "btrfs"] {
+        let site = Site::with("readers = \"any\"");
+        let Some(mounted) = Mounted::image(&site, "out", kind, 320, &[]) else { return };
+        fill(mounted.at(), LARGE / 2);
+        for (name, data) in [("little", LARGE / 8), ("much", LARGE)] {
+            let file = File::create(site.path(format!("in/{name}.raw"))).unwrap();
+            file.set_len(LEN).unwrap();
+            file.write_all_at(&vec![7; data as usize], LEN / 2).unwrap();
+            site.drop_file(&format!("{name}.toml"), "dtype = '|u1'\nshape = [-1]");
+        }
+        let mut daemon = site.daemon();
+        daemon.wait_for_file("out/little.npy").wait_for_log("space");
+        assert!(!site.has("out/much.npy"), "{kind}");
+        std::fs::remove_file(mounted.at().join("filler")).unwrap();
+        daemon.wait_for_file("out/much.npy");
+        for (name, data) in [("little", LARGE / 8), ("much", LARGE)] {
+            let array = File::open(site.path(format!("out/{name}.npy"))).unwrap();
+            assert_eq!(array.metadata().unwrap().len(), 128 + LEN, "{kind}: {name}");
+            let mut bytes = vec![0; data as usize + 2];
+            array.read_exact_at(&mut bytes, 128 + LEN / 2 - 1).unwrap();
+            let end = bytes.len() - 1;
+            assert!(bytes[0] == 0 && bytes[end] == 0, "{kind}: {name}");
+            assert!(bytes[1..end].iter().all(|byte| *byte == 7), "{kind}: {name}");
+        }
+        assert!(daemon.stop().success());
+        assert!(site.history().of_event("rejected").is_empty(), "{kind}");
+    }
+}
+
 /// The quota of a subvolume, which holds for root, too.
 #[test]
 fn a_quota() {

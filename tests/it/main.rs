@@ -34,6 +34,8 @@ mod races;
 mod rejection;
 mod remake;
 mod source;
+mod sparse;
+mod transfer;
 
 // What a crash leaves.
 mod crash;
