@@ -2,9 +2,10 @@
 //! refused drops, sidecars.
 //!
 //! A copy keeps times, owner, group, permissions, ACL and the user's attributes. Rule T1: at no
-//! moment may anybody read or change it who could not read or change the source. So it begins with
-//! mode 0600 and npyd as its owner; the group comes before the permissions, which are narrowed where
-//! owner or group can't be kept, and the owner comes last. Set user id and its kin are dropped.
+//! moment can anybody read or change it who could not read or change the source. So it begins with
+//! mode 0600 and npyd as its owner. The group is set before the permissions, which are narrowed if
+//! owner or group can't be kept, and the owner is set last. Special bits (set user id, set group id,
+//! sticky) are dropped.
 
 use std::ops::ControlFlow;
 
@@ -17,8 +18,8 @@ use crate::disk::{
 const READ: u16 = 4;
 const WRITE: u16 = 2;
 
-/// The attributes that npyd itself sets. On a copy that npyd owns, those of another user would pass
-/// for its own.
+/// Prefix of the attributes that npyd itself sets. A producer's would count as npyd's own on a copy
+/// that npyd owns, so they are not copied.
 const OWN_ATTRIBUTES: &[u8] = b"user.npyd.";
 
 /// A file that is durable on another file system, too.
@@ -45,19 +46,19 @@ impl Lost {
         Lost(losses.into_iter().filter(|(is_lost, _)| *is_lost).map(|(_, what)| what).collect())
     }
 
-    /// Adds what another copy could not keep.
+    /// Adds the losses of another copy.
     pub(super) fn add(&mut self, other: Lost) {
         let new = other.0.into_iter().filter(|what| !self.0.contains(what));
         self.0.extend(new.collect::<Vec<_>>());
     }
 
-    /// Returns what the receipt says of it.
+    /// Returns the remark for the receipt.
     pub(super) fn remark(&self) -> Option<String> {
         let lost = !self.0.is_empty();
         lost.then(|| format!("the archived copy could not keep the source's {}", self.0.join(", ")))
     }
 
-    /// Logs it, for a file that has no receipt.
+    /// Logs the losses of a file that has no receipt.
     pub(super) fn log(&self, file: &DataFile) {
         if !self.0.is_empty() {
             let (path, lost) = (file.path().display(), self.0.join(", "));
@@ -67,7 +68,7 @@ impl Lost {
 }
 
 /// Makes a file durable on another file system, under the first free of the names `to`, `to.1`, …,
-/// unless an interrupted run has done so.
+/// unless an interrupted run did that already.
 pub(super) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Copied> {
     match found_whole(source, to_dir, to)? {
         Some(found) => Ok(found),
@@ -75,9 +76,9 @@ pub(super) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<
     }
 }
 
-/// Looks for a copy that was made before. It has its name only since it had all attributes, the
-/// time of the last change among them: a file with the same bytes and that time is it. Nothing is
-/// changed about it, because it may be somebody else's.
+/// Finds a copy that an interrupted run made. A copy gets its name after all its attributes, so a
+/// file with the same bytes and the source's modification time is that copy. Changes nothing about
+/// it, because it may be another file all the same.
 fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option<Copied>> {
     let (before, attributes) = (source.stat()?, source.attributes()?);
     for name in numbered(to) {
@@ -98,10 +99,10 @@ fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option
     Ok(None)
 }
 
-/// Copies a file to another file system, under the first free name. All that was written to it by
-/// then is in the copy, or it is an error.
+/// Copies a file to another file system, under the first free name. Fails if the file is written to
+/// meanwhile.
 fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Copied> {
-    // Before the copy reads it, which changes the time of the last access.
+    // Reading the file would change its access time.
     let (before, attributes) = (source.stat()?, source.attributes()?);
     let check = || {
         let written = source.writer() == disk::Writer::Present;
@@ -137,10 +138,10 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
     Err(dir.no_name_left(name.as_ref()))
 }
 
-/// Gives a copy, which nobody else may open yet, the attributes of its source, in the order of rule
-/// T1. Returns what could not be kept.
+/// Gives a private copy the attributes of its source, in the order of rule T1. Returns what the copy
+/// could not keep.
 fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lost> {
-    // While its owner may still write to it.
+    // First, because the permissions may take the right to write from its owner.
     let keeps_attributes = carry_user_attributes(source, copy)?;
     let new = copy.attributes()?;
     let has_group = new.gid == of.gid || copy.set_group(of.gid)?;
@@ -148,7 +149,7 @@ fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lo
     copy.narrow_to(&narrowed(&of.acl, is_owner, has_group))?;
     copy.set_times(of)?;
     if !is_owner && copy.set_owner(of.uid)? {
-        // Now others may write to it who could write to the source. It does no harm if they may not.
+        // Adds the write permissions of others; without CAP_FOWNER they stay narrowed.
         copy.set_acl(&narrowed(&of.acl, true, has_group))?;
     }
     let mut lost = Lost::between(of, &copy.attributes()?);
@@ -158,7 +159,8 @@ fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lo
     Ok(lost)
 }
 
-/// Copies the extended attributes of the user's namespace, one at a time. Returns whether all were.
+/// Copies the extended attributes of the user namespace, one at a time. Returns whether the copy has
+/// them all.
 fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> disk::Result<bool> {
     let Some(names) = source.user_attributes()? else { return Ok(false) };
     let mut keeps_all = true;
@@ -168,8 +170,8 @@ fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> disk::Result<boo
     Ok(keeps_all)
 }
 
-/// Returns the permissions of a copy whose owner or group may be npyd's: nobody else may do with it
-/// what they could not do with the source.
+/// Returns the permissions of a copy whose owner or group may be npyd's instead of the source's, so
+/// that nobody but npyd gains a right (T1).
 fn narrowed(acl: &Acl, has_owner: bool, has_group: bool) -> Acl {
     let perm_of = |tag| acl.0.iter().find(|entry| entry.tag == tag).map(|entry| entry.perm);
     let mask = perm_of(AclTag::Mask);
@@ -177,13 +179,14 @@ fn narrowed(acl: &Acl, has_owner: bool, has_group: bool) -> Acl {
     let both = group & perm_of(AclTag::Other).unwrap_or(0);
     let narrow = |entry: &AclEntry| {
         let mut perm = match entry.tag {
-            // A member of the copy's group may be one of those that are named.
+            // A named entry may deny a member of the copy's group what others have.
             AclTag::OwningGroup if !has_group && mask.is_some() => 0,
-            // Members of one of the groups are others of the other file.
+            // A member of one group only is one of the others for the other file.
             AclTag::OwningGroup | AclTag::Other if !has_group => both,
             _ => entry.perm,
         };
-        // The owner is npyd, which could read the source, and vouches for what is its own.
+        // npyd could read the source. Files that it owns count as its own work: no one else may
+        // write to them.
         match entry.tag {
             _ if has_owner => {}
             AclTag::Owner => perm |= READ,

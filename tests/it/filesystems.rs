@@ -294,8 +294,7 @@ fn holes() {
             let array = site.read(&format!("fs/out/{name}.npy"));
             let data = site.read(&format!("fs/in/{name}.raw"));
             assert!(array[128..] == data[3..], "{kind}: {name}");
-            let blocks =
-                |path: String| std::fs::metadata(site.path(path)).unwrap().blocks() * 512 >> 20;
+            let blocks = |path: String| std::fs::metadata(site.path(path)).unwrap().blocks() / 2048;
             let array = blocks(format!("fs/out/{name}.npy"));
             let data = blocks(format!("fs/in/{name}.raw"));
             // Without the file system's word, holes are found window by window.
