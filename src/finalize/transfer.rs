@@ -3,9 +3,9 @@
 //!
 //! A copy keeps times, owner, group, permissions, ACL and the user's attributes. Rule T1: at no
 //! moment can anybody read or change it who could not read or change the source. So it begins with
-//! mode 0600 and npyd as its owner. The group is set before the permissions, which are narrowed if
-//! owner or group can't be kept, and the owner is set last. Special bits (set user id, set group id,
-//! sticky) are dropped.
+//! mode 0600 and npyd as its owner. The group is set before the permissions, which are narrowed
+//! where owner or group can't be kept, and the owner is set last. Special bits (set user id, set
+//! group id, sticky) are dropped.
 
 use std::ops::ControlFlow;
 

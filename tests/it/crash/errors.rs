@@ -57,7 +57,7 @@ fn faults_of(call: &str) -> &'static [Fault] {
         "openat2" => &[BROKEN, TABLE, SIGNAL],
         "pread64" | "read" => &[BROKEN, Short, SIGNAL],
         "fstatfs" => &[BROKEN, SIGNAL],
-        "statx" | "getdents64" | "fgetxattr" | "lseek" | "flock" => &[BROKEN],
+        "statx" | "getdents64" | "fgetxattr" | "flistxattr" | "lseek" | "flock" => &[BROKEN],
         _ => &[READ_ONLY, FULL, BROKEN, QUOTA],
     }
 }

@@ -320,6 +320,7 @@ const READS: &[Known] = &[
     ("read", libc::SYS_read, Names::Fd(0)),
     ("getdents64", libc::SYS_getdents64, Names::Fd(0)),
     ("fgetxattr", libc::SYS_fgetxattr, Names::Fd(0)),
+    ("flistxattr", libc::SYS_flistxattr, Names::Fd(0)),
     ("lseek", libc::SYS_lseek, Names::Fd(0)),
     ("fstatfs", libc::SYS_fstatfs, Names::Fd(0)),
     ("flock", libc::SYS_flock, Names::Fd(0)),
