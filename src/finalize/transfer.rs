@@ -138,8 +138,8 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
     Err(dir.no_name_left(name.as_ref()))
 }
 
-/// Gives a private copy the attributes of its source, in the order of rule T1. Returns what the copy
-/// could not keep.
+/// Gives a private copy the attributes of its source, in the order of rule T1. Returns what could
+/// not be kept.
 fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lost> {
     // First, because the permissions may take the right to write from its owner.
     let keeps_attributes = carry_user_attributes(source, copy)?;
@@ -159,8 +159,8 @@ fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lo
     Ok(lost)
 }
 
-/// Copies the extended attributes of the user namespace, one at a time. Returns whether the copy has
-/// them all.
+/// Copies the extended attributes of the user namespace, one at a time. Returns whether the copy
+/// has them all.
 fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> disk::Result<bool> {
     let Some(names) = source.user_attributes()? else { return Ok(false) };
     let mut keeps_all = true;
