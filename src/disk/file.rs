@@ -172,7 +172,8 @@ impl DataFile {
 
     /// Cuts the file, or lengthens it by a hole.
     pub(super) fn set_len(&self, len: u64) -> Result<()> {
-        retry_on_intr(|| fs::ftruncate(&self.fd, len)).map_err(|errno| self.error("cut", errno))
+        retry_on_intr(|| fs::ftruncate(&self.fd, len))
+            .map_err(|errno| self.error("set the length of", errno))
     }
 
     /// Makes the content durable. An error is final for this file: another call may say that all is
