@@ -263,9 +263,7 @@ impl Candidate {
 
     /// Decides what is to be done, given how long nothing has changed.
     pub fn decide(&self, inbox: &Inbox, unchanged: Duration) -> disk::Result<Decision> {
-        let may_be_salvaged = inbox.salvage == Salvage::WholeRecords && self.is_committed();
-        let allow_trailing = inbox.allow_trailing || may_be_salvaged;
-        let rules = Rules { quiet: inbox.quiet, allow_trailing };
+        let rules = Rules { quiet: inbox.quiet, allow_trailing: inbox.allow_trailing };
         let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
         let clock_grain = self.clock_grain();
         let dump = match &self.dump {
@@ -318,13 +316,6 @@ impl Candidate {
             && (front.starts_with(magic) || marker.starts_with(&front[..8])))
     }
 
-    /// Whether its own header is final already, and only its name is not: behind the records that
-    /// were salvaged there may be more, then.
-    fn is_committed(&self) -> bool {
-        matches!(&self.dump, Ok(Dump { front: Front::Header(own), .. })
-            if own.preamble.kind == npy::Kind::Final)
-    }
-
     /// A description that can't be read may just not be written to its end.
     fn unreadable(
         &self,
@@ -349,15 +340,18 @@ impl Candidate {
     /// The producer of a pending file died.
     fn abandoned(&self, dump: &Dump, salvage: Salvage) -> disk::Result<Decision> {
         let written = self.file.written_upto(dump.data_offset)?;
-        let salvaged = dump.salvaged_header(written);
-        let records = salvaged.as_ref().map_or(0, |header| match header.order() {
-            npy::Order::C => header.shape().first().copied().unwrap_or(0),
-            npy::Order::F => header.shape().last().copied().unwrap_or(0),
-        });
+        let declared = dump.least_file_len().unwrap_or(u64::MAX);
+        let nonzero = match dump.layout.records() {
+            Some(_) if declared < written => self.file.nonzero_end(declared..written)?,
+            _ => written,
+        };
+        let salvaged = dump.salvaged_header(written, nonzero);
+        let rest = salvaged.as_ref().map_or(Ok(0), |header| self.rest_len(dump, header))?;
+        let behind =
+            if rest > 0 { format!(", and {rest} bytes behind them") } else { String::new() };
         let found = format!(
-            "it was abandoned: its producer is gone without marking it ready; {records} complete \
-             records ({written} of {} bytes) were written",
-            self.stat.size
+            "it was abandoned: its producer is gone without marking it ready; {}{behind}",
+            count(dump, salvaged.as_ref(), written, self.stat.size)
         );
         Ok(match (salvage, salvaged) {
             (Salvage::WholeRecords, Some(header)) => Decision::Finalize {
@@ -367,10 +361,34 @@ impl Candidate {
             },
             (Salvage::WholeRecords, None) => Decision::Reject(found),
             (Salvage::Quarantine, _) => Decision::Reject(format!(
-                "{found}: set salvage = \"whole-records\" to keep them, or let the producer finish it"
+                "{found}: set salvage = \"whole-records\" to keep {}, or let the producer finish it",
+                if rest > 0 { "the records, and the rest as a file of its own" } else { "them" }
             )),
         })
     }
+
+    /// Returns how many bytes were written behind an array with this header, and behind the bytes
+    /// that are declared as trailing.
+    pub fn rest_len(&self, dump: &Dump, header: &Header) -> disk::Result<u64> {
+        let len = header.data_len();
+        let end = dump.offset_in(self.stat.size, len).saturating_add(len + dump.trailing);
+        Ok(self.file.written_end(end)? - end)
+    }
+}
+
+/// Says how many complete records an abandoned file has.
+fn count(dump: &Dump, salvaged: Option<&Header>, written: u64, size: u64) -> String {
+    let records = salvaged.map_or(0, |header| match header.order() {
+        npy::Order::C => header.shape().first().copied().unwrap_or(1),
+        npy::Order::F => header.shape().last().copied().unwrap_or(1),
+    });
+    let more = match dump.layout.records() {
+        Some(declared) if declared < records => {
+            format!(" where its header says {declared}")
+        }
+        _ => String::new(),
+    };
+    format!("{records} complete records ({written} of {size} bytes) were written{more}")
 }
 
 fn writer(file: &DataFile) -> Writer {

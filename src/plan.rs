@@ -177,7 +177,8 @@ impl Plan {
         head
     }
 
-    /// The plan for an array with this header in the dump's data file of `size` bytes.
+    /// The plan for an array with this header in the dump's data file of `size` bytes; in salvage,
+    /// the size that the file has once its rest is cut off.
     #[must_use]
     pub fn new(dump: &Dump, header: Header, size: u64, terms: &Terms) -> Self {
         let mut passed_over = Vec::new();
@@ -185,7 +186,7 @@ impl Plan {
             let Why { why, is_noteworthy } = why;
             passed_over.push(PassedOver { route, why, is_noteworthy });
         };
-        let work = match in_place(dump, &header, terms) {
+        let work = match in_place(dump, &header, size, terms) {
             Ok(writes) => Work::InPlace(writes),
             Err(why) => {
                 pass(Route::InPlace, why);
@@ -226,9 +227,15 @@ impl From<String> for Why {
 }
 
 /// The writes that make the data file the array.
-fn in_place(dump: &Dump, header: &Header, terms: &Terms) -> Result<Vec<Write>, Why> {
+fn in_place(dump: &Dump, header: &Header, size: u64, terms: &Terms) -> Result<Vec<Write>, Why> {
     if matches!(dump.front, Front::Bare) {
         return as_expected("there is no room reserved at the front of the file");
+    }
+    let surplus = size.saturating_sub(dump.end_of(header));
+    if surplus > 0 {
+        return Err(
+            format!("{surplus} bytes lie behind the array, and would be in its file").into()
+        );
     }
     if !terms.same_file_system {
         return Err("the output is on another file system".to_owned().into());
@@ -236,7 +243,7 @@ fn in_place(dump: &Dump, header: &Header, terms: &Terms) -> Result<Vec<Write>, W
     terms.allow(Route::InPlace)?;
     Ok(match &dump.front {
         Front::Bare => Vec::new(),
-        Front::Reserved(room) => fill_reserved(dump, header, *room, terms.readers)?,
+        Front::Reserved(room) => fill_reserved(header, *room, terms.readers)?,
         Front::Header(own) => commit(own, header, terms.readers)?,
     })
 }
@@ -308,19 +315,10 @@ fn page(dump: &Dump, header: &Header, terms: &Terms) -> Result<Vec<u8>, Why> {
 
 /// The header in the reserved region. The file's name is not final while it is written; only a
 /// header that a tear could leave half valid needs its first bytes to decide.
-fn fill_reserved(
-    dump: &Dump,
-    header: &Header,
-    room: u64,
-    readers: Readers,
-) -> Result<Vec<Write>, String> {
-    if readers == Readers::Any {
-        if room != UNIVERSAL_LEN && room != header.numpy_bytes().len() as u64 {
-            return Err(format!("a header of {room} bytes is not one that every reader takes"));
-        }
-        if dump.trailing > 0 {
-            return Err("not every reader takes bytes behind the data".to_owned());
-        }
+fn fill_reserved(header: &Header, room: u64, readers: Readers) -> Result<Vec<Write>, String> {
+    let is_universal = room == UNIVERSAL_LEN || room == header.numpy_bytes().len() as u64;
+    if readers == Readers::Any && !is_universal {
+        return Err(format!("a header of {room} bytes is not one that every reader takes"));
     }
     let bytes = header.bytes_filling(room).map_err(|error| error.to_string())?;
     if bytes.len() <= SECTOR {

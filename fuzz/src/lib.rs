@@ -111,7 +111,7 @@ pub fn assert_becomes_an_array(dump: &Dump) {
                 Err(reason) => assert_clear(&reason),
             }
         }
-        if let Some(salvaged) = dump.salvaged_header(size) {
+        if let Some(salvaged) = dump.salvaged_header(size, size) {
             assert!(salvaged.data_len() <= size.saturating_sub(dump.data_offset));
         }
     }

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::{CannotRun, ConfigArgs, End, print, read_config};
 use crate::candidate::{Candidate, Decision};
-use crate::config::Inbox;
+use crate::config::{Disposition, Inbox};
 use crate::disk::{self, Dir};
-use crate::finalize::{terms_between, why_source_stays};
+use crate::finalize::{rest_path, terms_between, why_source_stays};
 use crate::ledger::Ledger;
 use crate::look::{ListedDescriptions, Outlook, look_alone};
 use crate::npy::Header;
-use crate::plan::Plan;
+use crate::plan::{Plan, Route};
 use crate::recognize::Dump;
 use crate::settle::Evidence;
 
@@ -193,7 +193,12 @@ fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value
     if let Ok(dump) = &candidate.dump
         && let Some(header) = header.or_else(|| dump.header(stat.size).ok())
     {
+        let rest = candidate.rest_len(dump, &header)?;
         merge(&mut told, explain_plan(inbox, candidate, proof, (dump, header))?);
+        if proof.is_some() && rest > 0 {
+            let route = plain(&told["route"]).unwrap_or_default();
+            merge(&mut told, explain_rest(inbox, candidate, dump, &route, rest));
+        }
     }
     Ok(told)
 }
@@ -213,6 +218,20 @@ fn explain_dump(dump: &Dump) -> Value {
     })
 }
 
+/// Where the bytes behind the array would go: into a file of their own, unless the source keeps
+/// them.
+fn explain_rest(inbox: &Inbox, candidate: &Candidate, dump: &Dump, route: &str, len: u64) -> Value {
+    let takes_its_name = inbox.output.is_none() && dump.output == candidate.name;
+    let is_saved = route == Route::InPlace.as_str() || inbox.source == Disposition::Remove;
+    if !candidate.parts.is_empty() {
+        json!({}) // each of them has its own
+    } else if is_saved || takes_its_name {
+        json!({"rest": text(&rest_path(inbox, &candidate.rel)), "rest_len": len})
+    } else {
+        json!({"rest_len": len})
+    }
+}
+
 /// The route it would take with what is there now.
 fn explain_plan(
     inbox: &Inbox,
@@ -229,7 +248,11 @@ fn explain_plan(
         None => source.again()?,
     };
     let terms = terms_between(inbox, &source, &at, candidate, evidence)?;
-    let plan = Plan::new(dump, header, candidate.stat.size, &terms);
+    let size = match evidence {
+        Some(Evidence::Salvaged) => dump.end_of(&header),
+        _ => candidate.stat.size,
+    };
+    let plan = Plan::new(dump, header, size, &terms);
     let head = plan.head(dump);
     let passed_over = plan.passed_over.iter();
     let passed_over =
@@ -258,7 +281,7 @@ fn merge(into: &mut Value, more: Value) {
 
 fn print_text(path: &Path, told: &Value) {
     print(&path.display().to_string());
-    let rows: [(&str, &[&str]); 15] = [
+    let rows: [(&str, &[&str]); 16] = [
         ("taken for", &["taken_for"]),
         ("described by", &["sidecar"]),
         ("verdict", &["verdict", "evidence"]),
@@ -273,6 +296,7 @@ fn print_text(path: &Path, told: &Value) {
         ("data begin at", &["data_offset"]),
         ("route", &["route"]),
         ("output", &["output"]),
+        ("rest", &["rest"]),
         ("header", &["header"]),
     ];
     for (label, keys) in rows {

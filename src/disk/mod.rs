@@ -22,6 +22,7 @@ mod rename;
 mod sabotage;
 mod share;
 mod stat;
+mod tail;
 mod taken;
 
 pub use attributes::{Acl, AclEntry, AclTag, Attributes};

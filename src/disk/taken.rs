@@ -70,6 +70,11 @@ impl Taken<'_> {
     pub(super) fn is_whole(&self) -> bool {
         self.lease.as_ref().is_none_or(Lease::is_whole)
     }
+
+    /// Ends the lease and returns the private name.
+    pub(super) fn release(self) -> PathBuf {
+        self.name
+    }
 }
 
 impl Dir {

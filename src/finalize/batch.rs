@@ -15,11 +15,11 @@ use super::source::{check_source, lost};
 use super::target::{self, Target};
 use super::{
     Halt, Settled, Site, check_sidecar, check_unchanged, copy, dispose, in_place, insert, metadata,
-    open_site, plan, reflink, terms, verify_ahead,
+    open_site, plan, reflink, rest, terms, verify_ahead,
 };
 use crate::disk::{Claim, Dir, Output};
 use crate::look::SOURCE_ATTR;
-use crate::plan::{Plan, Terms, Work};
+use crate::plan::{Plan, Route, Terms, Work};
 use crate::progress::Progress;
 use crate::receipt::{Event, Receipt};
 use crate::recognize::FileName;
@@ -156,6 +156,10 @@ impl<'a> Begun<'a> {
         if event == Event::Finalized {
             begun.carry_out(progress)?;
         }
+        if event == Event::Found || !begun.plan.route().takes_the_file() {
+            let header = &begun.plan.header;
+            begun.remarks.extend(rest::save_ahead(settled, &begun.site, header, progress)?);
+        }
         Ok(begun)
     }
 
@@ -165,6 +169,12 @@ impl<'a> Begun<'a> {
         loop {
             self.is_described.set(false);
             let (settled, site) = (self.settled, &self.site);
+            let mut before = settled.candidate.stat;
+            if self.plan.route() == Route::InPlace {
+                let (after, remark) = rest::cut(settled, site, &self.plan.header, progress)?;
+                self.remarks.extend(remark);
+                before = after;
+            }
             let describe = || {
                 let ahead = metadata::write_ahead(settled, site, &self.name, &self.receipt())?;
                 self.is_described.set(ahead);
@@ -172,7 +182,8 @@ impl<'a> Begun<'a> {
             };
             match &self.plan.work {
                 Work::InPlace(writes) => {
-                    return in_place::write(settled, site, writes, &self.name, progress, &describe);
+                    let names = (&self.name, &before);
+                    return in_place::write(settled, site, writes, names, progress, &describe);
                 }
                 Work::Insert(head) => {
                     match insert::write(settled, site, head, &self.name, progress, &describe)? {

@@ -7,7 +7,7 @@
 use super::source::{lost, synced};
 use super::{Halt, Settled, Site, copy, target};
 use crate::candidate::Candidate;
-use crate::disk::Moved;
+use crate::disk::{Moved, Stat};
 use crate::look::SOURCE_ATTR;
 use crate::npy::MAGIC;
 use crate::plan::{SECTOR, Write};
@@ -15,17 +15,17 @@ use crate::progress::Progress;
 use crate::recognize::{FileName, Kind};
 use crate::stamp::Identity;
 
-/// Writes the header into the data file and gives it its final name. Before it is an array, it is
-/// described as one.
+/// Writes the header into the data file, which is still what it was `before`, and gives it its
+/// final name. Before it is an array, it is described as one.
 pub(super) fn write(
     settled: &Settled,
     site: &Site,
     writes: &[Write],
-    output: &FileName,
+    (output, before): (&FileName, &Stat),
     progress: &mut Progress,
     describe: &dyn Fn() -> Result<(), Halt>,
 ) -> Result<(), Halt> {
-    let file = synced(settled, progress)?;
+    let file = synced(settled, before, progress)?;
     refuse_anothers(settled, writes)?;
     let name = leave_final_name(settled, site)?;
     file.drop_special_bits()?;

@@ -55,7 +55,7 @@ pub(super) fn write(
     if let Some(why) = obstacle(settled, site, intents, &private, head.len() as u64)? {
         return not(why);
     }
-    let file = source::synced(settled, progress)?;
+    let file = source::synced(settled, &candidate.stat, progress)?;
     let intent = Intent {
         file: site.source.path().join(&private),
         inode: candidate.stat.ino,
@@ -141,7 +141,7 @@ impl Work<'_> {
             intents.forget(self.intent)?;
             return Err(Halt::Again("it was replaced by another file".to_owned()));
         }
-        let checked = source::check_size(settled, self.file);
+        let checked = source::check_size(settled, &settled.candidate.stat, self.file);
         if checked.is_err() {
             dir.name_back(self.private.as_ref(), dir, name)?;
             dir.sync()?;

@@ -10,6 +10,7 @@ mod insert;
 mod metadata;
 mod quarantine;
 mod reflink;
+mod rest;
 mod source;
 mod target;
 mod transfer;
@@ -36,6 +37,7 @@ pub use batch::{finalize, finalize_all};
 pub use dispose::tidy_leftover;
 pub use insert::undo_interrupted;
 pub use quarantine::{Aside, bring_back, set_aside};
+pub use rest::rest_path;
 
 /// A settled dump: complete, and on its way to an array.
 pub struct Settled {
@@ -289,7 +291,11 @@ pub fn terms_of_dirs(inbox: &Inbox, source: &Dir, output: &Dir) -> disk::Result<
 }
 
 fn plan(settled: &Settled, site: &Site, terms: &Terms) -> Result<Plan, Halt> {
-    let plan = Plan::new(&settled.dump, settled.header.clone(), settled.candidate.stat.size, terms);
+    let file_len = match settled.evidence {
+        Evidence::Salvaged => settled.dump.end_of(&settled.header),
+        _ => settled.candidate.stat.size,
+    };
+    let plan = Plan::new(&settled.dump, settled.header.clone(), file_len, terms);
     let copied_raw = plan.route() != Route::InPlace && settled.dump.kind != Kind::Pending;
     if copied_raw && settled.keeps_its_name(site) {
         return Err(Halt::Rejected(format!(

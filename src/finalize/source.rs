@@ -2,7 +2,7 @@
 //! settled?
 
 use super::{Halt, Settled};
-use crate::disk::{DataFile, DiskError};
+use crate::disk::{DataFile, DiskError, Stat};
 use crate::progress::Progress;
 use crate::settle::{Evidence, Writer};
 
@@ -15,8 +15,13 @@ pub(super) fn lost(error: DiskError) -> Halt {
     Halt::Lost(format!("{error}; what was written to it may be lost: drop it anew"))
 }
 
-/// The data file, open for writing, and its data durable as they were settled.
-pub(super) fn synced(settled: &Settled, progress: &mut Progress) -> Result<DataFile, Halt> {
+/// Opens the data file for writing and makes its data durable; it must still be what it was
+/// `before`.
+pub(super) fn synced(
+    settled: &Settled,
+    before: &Stat,
+    progress: &mut Progress,
+) -> Result<DataFile, Halt> {
     let is_word = matches!(settled.evidence, Evidence::Ready | Evidence::Marker);
     if !is_word && settled.candidate.writer() == Writer::Present {
         return Err(Halt::Again("somebody opened it for writing".to_owned()));
@@ -26,7 +31,7 @@ pub(super) fn synced(settled: &Settled, progress: &mut Progress) -> Result<DataF
         if error.is_leased() { Halt::Busy(error.to_string()) } else { Halt::Failed(error) }
     })?;
     sync_written(&file, progress)?;
-    check_size(settled, &file)?;
+    check_size(settled, before, &file)?;
     Ok(file)
 }
 
@@ -42,9 +47,9 @@ pub(super) fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), H
     file.sync_data().map_err(lost)
 }
 
-/// What was synced must be what was settled.
-pub(super) fn check_size(settled: &Settled, file: &DataFile) -> Result<(), Halt> {
-    let (now, then) = (file.stat()?, settled.candidate.stat);
+/// Fails unless the file still has the size and time that it had `then`.
+pub(super) fn check_size(settled: &Settled, then: &Stat, file: &DataFile) -> Result<(), Halt> {
+    let now = file.stat()?;
     let steady = match settled.evidence {
         // The producer's word stands; its mapping may still touch the times.
         Evidence::Ready => now.size == then.size,

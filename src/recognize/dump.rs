@@ -263,12 +263,29 @@ impl Dump {
         Ok(header)
     }
 
-    /// The header of what a dead writer had completed, where the file's first `written` bytes were
-    /// written; `None` where that is not one record, or np.load would not take it.
+    /// Returns where the data end in the file of an array with this header.
     #[must_use]
-    pub fn salvaged_header(&self, written: u64) -> Option<Header> {
-        let (complete, _) = self.layout.records_in(written.saturating_sub(self.data_offset));
-        let records = self.layout.records().map_or(complete, |declared| declared.min(complete));
+    pub fn end_of(&self, header: &Header) -> u64 {
+        self.data_offset.saturating_add(header.data_len())
+    }
+
+    /// Returns the header of the complete records that a dead writer left; `None` where there is
+    /// none, or np.load would not take the header. The file has no hole before `written`.
+    ///
+    /// The header's own count is not a limit, because the writer may have died before it updated
+    /// the count. Behind that count, records count only up to `nonzero`, the end of the last byte
+    /// that is not zero: a preallocated file holds zeros there that nobody wrote.
+    #[must_use]
+    pub fn salvaged_header(&self, written: u64, nonzero: u64) -> Option<Header> {
+        let records_to = |end: u64| self.layout.records_in(end.saturating_sub(self.data_offset));
+        let (complete, _) = records_to(written);
+        let records = match self.layout.records() {
+            Some(declared) if declared < complete => {
+                let (whole, begun) = records_to(nonzero);
+                complete.min(declared.max(whole + u64::from(begun > 0)))
+            }
+            _ => complete,
+        };
         let header = if records == 0 { None } else { self.layout.close(records).ok() };
         header.filter(|header| header.check_loads().is_ok())
     }

@@ -114,3 +114,26 @@ fn what_became_of_a_drop() {
     explained(&site, "taken.raw", &["rejected at", "is there already"]);
     site.npyd(&["explain", "in/scan.raw"]).expect_words(&["gone", "finalized at"]);
 }
+
+/// What salvage would make, and what would become of the bytes behind it.
+#[test]
+fn an_abandoned_file() {
+    let site = Site::with("salvage = \"whole-records\"");
+    let file = PendingFile::writing(&[1, 3]).with(&[7; 29]);
+    site.drop_file("x.npy", &file).drop_file("exact.npy", &file[..file.len() - 5]);
+    std::thread::sleep(std::time::Duration::from_millis(250)); // it must be quiet
+    let rest = site.path("out/x.npy.rest");
+    let words = ["2 complete records", "where its header says 1", "5 bytes behind", "in-place"];
+    explained(&site, "x.npy", &[&words[..], &[rest.to_str().unwrap()]].concat());
+    explained(&site, "exact.npy", &["2 complete records", "in-place"]);
+    let told = site.npyd(&["explain", "--json", "in/exact.npy"]).json();
+    assert!(told[0].get("rest").is_none() && told[0].get("rest_len").is_none(), "{told:#?}");
+
+    site.configure("");
+    explained(&site, "x.npy", &["2 complete records", "5 bytes behind", "whole-records"]);
+    site.configure("allow_trailing = true");
+    site.drop_file("x.npy", PendingFile::ready(&[1, 3]).with(&[7; 29]));
+    explained(&site, "x.npy", &["copy", "17 bytes lie behind the array"]);
+    let told = site.npyd(&["explain", "--json", "in/x.npy"]).json();
+    assert!(told[0]["rest_len"] == 17 && told[0].get("rest").is_none(), "{told:#?}");
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{PendingFile, Receipts, Site, left_out, load, python};
+use crate::support::{PendingFile, Receipts, Site, left_out, load, npy, python};
 
 /// Six `<i4`: 0 to 5.
 fn six() -> Vec<u8> {
@@ -118,19 +118,127 @@ fn what_is_not_done_is_left_as_it_is() {
     assert_eq!(site.read("in/short.npy"), short);
 }
 
-/// Bytes behind the array are an error, unless the drop allows them.
-#[test]
-fn trailing_bytes_need_a_word() {
-    let pending = PendingFile::ready(&[2, 2]).with(&six());
-    let strict = Site::new();
-    strict.drop_file("long.npy", &pending);
-    let rejected = strict.sweep_until("rejected").expect_code(1).json();
-    assert!(rejected.of_source("long.npy")["reason"].as_str().is_some());
-    assert_eq!(strict.read("in/long.npy"), pending);
+/// What a `.npy` file under a pending name, or a ready one, holds behind its array.
+const SURPLUS: [usize; 4] = [0, 1, 8, 20];
 
-    let lenient = Site::with("allow_trailing = true");
-    lenient.drop_file("long.npy", &pending).sweep_until("finalized");
-    assert_committed(&lenient.read("out/long.npy"), &pending);
+/// A file with an array of four of the six items, and so many bytes of the rest of them.
+fn four_and(surplus: usize, is_final: bool) -> (&'static str, Vec<u8>) {
+    let data = &six()[..16 + surplus.min(8)];
+    let data = [data, &vec![9; surplus.saturating_sub(8)]].concat();
+    if is_final {
+        ("x.npy.part", npy("'<i4'", false, &[2, 2], &data))
+    } else {
+        ("x.npy", PendingFile::ready(&[2, 2]).with(&data))
+    }
+}
+
+/// A file is committed, or gets its final name, only if it is as long as its header says. Salvage
+/// does not change that: its producer did not leave it half written.
+#[test]
+fn a_longer_file_is_refused() {
+    for settings in ["", "salvage = \"whole-records\""] {
+        for (surplus, is_final) in SURPLUS.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+            let site = Site::with(settings);
+            let (name, file) = four_and(surplus, is_final);
+            site.drop_file(name, &file);
+            if surplus == 0 {
+                site.sweep_until("finalized");
+                assert_eq!(site.read("out/x.npy")[128..], file[128..]);
+                continue;
+            }
+            let rejected = site.sweep_until("rejected").expect_code(1).json();
+            let reason = rejected.of_source(name)["reason"].as_str().unwrap().to_owned();
+            assert!(reason.contains("allow_trailing"), "{reason}");
+            assert_eq!(site.read(&format!("in/{name}")), file);
+            assert_eq!(site.names("out"), [""; 0]);
+        }
+    }
+}
+
+/// Where trailing bytes are allowed, the array is copied without them, and the source keeps them.
+#[test]
+fn a_longer_file_is_copied_where_that_is_allowed() {
+    let Some(python) = python() else { return };
+    for (surplus, is_final) in SURPLUS.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let site = Site::with("allow_trailing = true");
+        let (name, file) = four_and(surplus, is_final);
+        site.drop_file(name, &file);
+        let receipts = site.sweep_until("finalized").json();
+        let route = if surplus == 0 { "in-place" } else { "copy" };
+        assert_eq!(receipts.of_source(name)["route"], route, "{surplus}");
+        assert_eq!(site.read("out/x.npy").len(), 128 + 16, "{surplus}");
+        assert_eq!(load(&python, site.path("out/x.npy"))["values"], json!([[0, 1], [2, 3]]));
+        assert_eq!(site.has(&format!("in/{name}")), surplus > 0);
+        assert_eq!(site.names("out"), ["x.npy"]);
+        if surplus > 0 {
+            assert_eq!(site.read(&format!("in/{name}")), file);
+        }
+    }
+}
+
+/// Bytes that are in no array outlive their source, whatever takes it away.
+#[test]
+fn what_is_behind_the_array_is_saved_before_its_source_goes() {
+    for (surplus, is_final) in [(5, false), (5, true), (20, false), (20, true)] {
+        let (name, file) = four_and(surplus, is_final);
+        let rest = &file[128 + 16..];
+
+        let site = Site::with("allow_trailing = true\nsource = \"remove\"");
+        site.drop_file(name, &file).sweep_until("finalized");
+        assert_eq!(site.names("in"), [""; 0]);
+        assert_eq!(site.read(&format!("out/{name}.rest")), rest);
+        assert_eq!(site.read("out/x.npy").len(), 128 + 16);
+
+        let site = Site::new();
+        fs::create_dir(site.path("old")).unwrap();
+        let old = site.path("old");
+        let archive = format!("source = \"archive\"\narchive = \"{}\"", old.display());
+        site.configure(&format!("allow_trailing = true\n{archive}"));
+        site.drop_file(name, &file).sweep_until("finalized");
+        assert_eq!(site.read(&format!("old/{name}")), file, "it is archived whole");
+        assert_eq!(site.names("out"), ["x.npy"]);
+
+        let site = Site::new();
+        let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+        let config: Vec<_> = config.lines().filter(|line| !line.starts_with("output")).collect();
+        site.write("npyd.toml", format!("{}\nallow_trailing = true\n", config.join("\n")));
+        site.drop_file(name, &file).sweep_until("finalized");
+        if is_final {
+            assert_eq!(site.names("in"), ["x.npy", "x.npy.part"]);
+            assert_eq!(site.read("in/x.npy.part"), file);
+        } else {
+            assert_eq!(site.names("in"), ["x.npy", "x.npy.rest"], "it took its source's name");
+            assert_eq!(site.read("in/x.npy.rest"), rest);
+        }
+        assert_eq!(site.read("in/x.npy").len(), 128 + 16);
+    }
+}
+
+/// Reserved room: the bytes that are declared as trailing, or allowed, are not the array's.
+#[test]
+fn trailing_bytes_keep_reserved_room_from_being_used() {
+    for (manifest, settings) in [("trailing = 3", ""), ("", "allow_trailing = true")] {
+        let site = Site::with(settings);
+        site.drop_file("x.raw", [&[0; 128][..], &six(), &[7; 3]].concat());
+        let shape = "dtype = '<i4'\nshape = [2, 3]\nreserved = 128\n";
+        site.drop_file("x.raw.toml", format!("{shape}{manifest}"));
+        let receipts = site.sweep_until("finalized").json();
+        let receipt = receipts.of_source("x.raw");
+        assert_eq!(receipt["route"], "copy");
+        assert!(receipt["reason"].as_str().unwrap().contains("3 bytes"), "{receipt}");
+        assert_eq!(site.read("out/x.npy"), npy("'<i4'", false, &[2, 3], &six()));
+    }
+}
+
+/// A final header whose data are not all there yet waits for them.
+#[test]
+fn a_shorter_final_file_waits() {
+    let site = Site::new();
+    let whole = npy("'<i4'", false, &[2, 3], &six());
+    site.drop_file("x.npy.part", &whole[..whole.len() - 1]);
+    assert_eq!(site.sweep().json().of_source("x.npy.part")["event"], "waiting");
+    site.drop_file("x.npy.part", &whole).sweep_until("finalized");
+    assert_eq!(site.read("out/x.npy"), whole);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::thread;
+use std::time::Duration;
 
 use crate::support::{
     Mounted, PendingFile, Producer, Receipts, Site, as_root, can_halt, is_long, npy, npy_filling,
@@ -512,4 +514,56 @@ fn a_manifest_corrected() {
         call += 1;
     }
     assert!(corrected > 3, "only after {corrected} calls");
+}
+
+/// A producer that was given up comes back while its file is salvaged: what it had written, and
+/// what it adds, is in the array's file, the source or the rest.
+#[test]
+fn a_salvaged_file_appended_to() {
+    let Some(python) = python() else { return };
+    if !can_halt() {
+        return;
+    }
+    let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
+    let (mut call, stride) = (0, if is_long() { 1 } else { 2 });
+    while salvaged_after(call, &mut producer) {
+        call += stride;
+    }
+    assert!(call > 20, "only {call} calls were seen");
+}
+
+/// `false` where there were not so many calls.
+fn salvaged_after(call: usize, producer: &mut Producer) -> bool {
+    const ADDED: usize = 5000;
+    let site = Site::with("salvage = \"whole-records\"");
+    let file = "in/x.npy.part";
+    site.write(file, PendingFile::writing(&[-1, 3]).with(&[[1; 12].to_vec(), vec![2; 5]].concat()));
+    let inode = site.inode(file);
+    thread::sleep(Duration::from_millis(250)); // it must be quiet
+    let command = format!("append {} {ADDED} 3", site.path(file).display());
+    let mut begun = false;
+    let halted = sweep_halted(&site, &["in", "out", file], call, || {
+        begun = site.has(file) && site.inode(file) == inode;
+        if begun {
+            producer.begin(&command, || waits_for_a_lease(&[inode]));
+        }
+    });
+    let added = if begun && producer.hear() == "ok" { ADDED } else { 0 };
+    let names = ["in", "out"].map(|dir| site.names(dir).into_iter().map(move |it| (dir, it)));
+    let all: Vec<_> = names.into_iter().flatten().collect();
+    let files = all.iter().map(|(dir, name)| site.read(&format!("{dir}/{name}")));
+    let data = |file: Vec<u8>| file.get(128..).unwrap_or(&file).to_vec();
+    let bytes: Vec<u8> = files.flat_map(data).collect();
+    let count = |wanted: u8| bytes.split(|byte| *byte == wanted).count() - 1;
+    let case = format!("after call {call}: {all:?}");
+    assert!(count(2) >= 5 && count(3) >= added, "{} and {}, {case}", count(2), count(3));
+    if site.has("out/x.npy") {
+        let array = site.read("out/x.npy");
+        let len = array.len() - 128;
+        // Of one record, of all that there were then, or of one and what came too late behind it.
+        let right = [12, (17 + added) / 12 * 12, 12 + added];
+        assert!(right.contains(&len), "{len} bytes, {case}");
+        assert!(array[128..].starts_with(&[1; 12]), "{case}");
+    }
+    halted
 }

@@ -108,6 +108,19 @@ fn a_copy_that_is_written_back_but_not_synced() {
     expect(tally.as_ref(), &[Broken::WrongArray, Broken::NotDurable]);
 }
 
+/// A power cut may keep the cut and lose the rest.
+#[test]
+fn a_rest_that_is_not_synced() {
+    let crash = Crash::Power(Cut::KeepsMetadata);
+    for route in ["pending-abandoned", "pending-abandoned-elsewhere"] {
+        let tally = crash_points("rest-sync", (route, Disposition::Remove), crash);
+        expect(tally.as_ref(), &[Broken::Lost]);
+        let lost =
+            |tally: &Tally| tally.violations.iter().any(|it| it.account.contains("the rest"));
+        assert!(tally.as_ref().is_none_or(lost), "{route}: none was of the rest");
+    }
+}
+
 #[test]
 fn a_source_that_goes_first() {
     let tally = crash_points("source-last", ("copy", Disposition::Remove), Crash::Kill);

@@ -52,7 +52,7 @@ enum Front {
     /// A pending header, and the first length of its shape.
     Pending(i64),
     /// The same, left by a producer that died within a record.
-    Abandoned,
+    Abandoned(i64),
     /// Nothing, and the data are in two files.
     Parts,
     /// The same of a page, spelled by its producer so that what would have to change crosses a
@@ -122,6 +122,17 @@ const PENDING: Route = Route {
     file: "scan.npy",
     front: Front::Pending(RECORDS as i64),
     ..ROOM
+};
+
+/// Its rest is cut off.
+const ABANDONED: Route = Route {
+    name: "pending-abandoned",
+    front: Front::Abandoned(-1),
+    settings: "salvage = \"whole-records\"",
+    dispositions: &[Remove],
+    kinds: RARE.kinds,
+    stride: RARE.stride,
+    ..PENDING
 };
 
 /// Takes its own source's name.
@@ -201,14 +212,21 @@ pub(super) const ROUTES: &[Route] = &[
         stride: RARE.stride,
         ..PENDING
     },
+    ABANDONED,
+    // The header counts fewer records than there are, and the rest is beside the array.
     Route {
-        name: "pending-abandoned",
-        front: Front::Abandoned,
-        settings: "salvage = \"whole-records\"",
-        dispositions: &[Remove],
-        kinds: RARE.kinds,
-        stride: RARE.stride,
-        ..PENDING
+        name: "pending-abandoned-beside",
+        front: Front::Abandoned(RECORDS as i64 - 3),
+        beside: true,
+        ..ABANDONED
+    },
+    // Copied, and the rest saved before the source goes.
+    Route {
+        name: "pending-abandoned-elsewhere",
+        told: "copy",
+        elsewhere: Some("out"),
+        kinds: TWICE,
+        ..ABANDONED
     },
     ELSEWHERE,
     Route { name: "room-elsewhere", front: Front::Room(128, false), ..ELSEWHERE },
@@ -289,6 +307,8 @@ pub(super) struct Drop {
     pub(super) output: String,
     /// The array, byte by byte.
     pub(super) array: Vec<u8>,
+    /// What is behind the array in its data file, and the path at which it is saved.
+    pub(super) rest: Option<(String, Vec<u8>)>,
 }
 
 impl Drop {
@@ -367,7 +387,7 @@ impl Scenario {
             Front::Room(len, _) => (vec![0; *len], &[][..]),
             Front::Pending(first) => (PendingFile::ready(&[*first, 3]).with(&[]), &[][..]),
             Front::Sprawling => (self.sprawling_header(), &[][..]),
-            Front::Abandoned => (PendingFile::writing(&[-1, 3]).with(&[]), &[7; 5][..]),
+            Front::Abandoned(first) => (PendingFile::writing(&[*first, 3]).with(&[]), &[7; 5][..]),
         };
         let raw = [&head, data, tail].concat();
         let stem =
@@ -378,7 +398,9 @@ impl Scenario {
             data_offset: head.len(),
             sidecar: self.sidecar(&file, &raw),
             output: format!("{}/{stem}{number}.npy", self.outputs()),
-            array: [&array, data, tail].concat(),
+            array: [&array, data].concat(),
+            rest: (!tail.is_empty())
+                .then(|| (format!("{}/{file}.rest", self.outputs()), tail.to_vec())),
             files: match front {
                 Front::Parts => {
                     let (first, second) = raw.split_at(raw.len() / 2);
@@ -423,7 +445,7 @@ impl Scenario {
                      endian: little\ndata file: LIST 2\nscan.raw\nrest.raw\n"
                 ),
             )),
-            Front::Pending(_) | Front::Abandoned | Front::Sprawling => None,
+            Front::Pending(_) | Front::Abandoned(_) | Front::Sprawling => None,
         }
     }
 
@@ -448,8 +470,9 @@ impl Scenario {
         };
         let mut end = BTreeMap::new();
         end.extend(self.old().map(|old| (old, OLD.to_vec())));
-        for Drop { files, sidecar, output, array, .. } in self.drops() {
+        for Drop { files, sidecar, output, array, rest, .. } in self.drops() {
             end.insert(output, array); // in the place of the old one, perhaps
+            end.extend(rest);
             end.extend(sidecar.map(|(name, text)| {
                 let at = match source_at {
                     Some(at) => format!("{at}/{name}"),

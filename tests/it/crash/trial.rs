@@ -281,11 +281,14 @@ impl<'a> Trial<'a> {
         for drop in &drops {
             let has_array = found.get(&drop.output) == Some(&drop.array);
             let has_metadata = !self.scenario.has_metadata() || tells_of(&found, drop);
-            if told(drop) && !(has_array && has_metadata) {
+            if told(drop) && !(has_array && has_metadata && drop.has_rest(&found)) {
                 return Err(Violation::new(Broken::NotDurable, names()));
             }
             if dropped && !has_array && !drop.is_among(&found) {
                 return Err(Violation::new(Broken::Lost, format!("the data: {}", names())));
+            }
+            if dropped && !drop.has_rest(&found) && !drop.is_among(&found) {
+                return Err(Violation::new(Broken::Lost, format!("the rest: {}", names())));
             }
             if dropped && !drop.is_described_among(&found) {
                 return Err(Violation::new(Broken::Lost, format!("the manifest: {}", names())));
@@ -379,6 +382,11 @@ impl<'a> Trial<'a> {
 }
 
 impl Drop {
+    /// Whether what is behind its array, if anything is, was saved.
+    fn has_rest(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
+        self.rest.as_ref().is_none_or(|(path, rest)| found.get(path) == Some(rest))
+    }
+
     /// Whether its data are there, under names by which the next sweep knows them.
     fn is_among(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
         self.files.iter().all(|(path, raw)| {
@@ -389,8 +397,16 @@ impl Drop {
                 ["", ".pending"].map(|behind| format!("{before}{file}{behind}"))
             });
             let data = self.data_offset..;
-            let is_whole =
-                |it: &Vec<u8>| it.len() == raw.len() && it[data.clone()] == raw[data.clone()];
+            // What was cut off, or zeroed in the middle of that, must have been saved before.
+            let rest_len = self.rest.as_ref().map_or(0, |(_, rest)| rest.len());
+            let cut = if self.has_rest(found) { raw.len() - rest_len } else { raw.len() };
+            let is_whole = |it: &Vec<u8>| {
+                let tail = it.get(cut..).unwrap_or_default();
+                let is_tail = *tail == raw[cut..] || tail.iter().all(|byte| *byte == 0);
+                (it.len() == raw.len() || it.len() == cut)
+                    && it[data.start..cut] == raw[data.start..cut]
+                    && is_tail
+            };
             // What takes its own source's name has the private one before.
             let has_array = at(format!(".npyd-taken-{file}")) == Some(&self.array);
             names.filter_map(at).any(is_whole)

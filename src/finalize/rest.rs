@@ -1,0 +1,270 @@
+//! The rest of a drop: bytes behind the array that no description declares, such as a torn record.
+//!
+//! Salvage in place cuts them off, and a source that is removed takes them with it. So they are
+//! saved before that, as `NAME.rest` in the directory for rejects or else beside the array. Only
+//! what was written counts: holes and unwritten extents hold nothing.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::source::{lost, synced};
+use super::{Halt, Settled, Site, mirrored};
+use crate::config::{Disposition, Inbox};
+use crate::disk::{self, DataFile, Dir, Output, Stat};
+use crate::npy::Header;
+use crate::progress::Progress;
+use crate::recognize::FileName;
+use crate::settle::Evidence;
+
+/// The attribute of a rest that stores from which file it was cut, and where:
+/// `inode:birth:offset`.
+const REST_ATTR: &str = "user.npyd.rest";
+
+/// The most names that are tried for a rest.
+const NUMBER_MAX: u32 = 10_000;
+
+/// Room for the longest suffix, `.rest.~9999~`, in a name of 255 bytes.
+const STEM_MAX: usize = 255 - ".rest.~9999~".len();
+
+/// What lies behind the array in one data file.
+struct Surplus<'a> {
+    file: &'a DataFile,
+    name: &'a FileName,
+    range: Range<u64>,
+}
+
+/// Saves the rest of a data file that is to become the array, cuts it off, and returns what the
+/// file is then.
+///
+/// Order: data durable, rest durable, cut durable. A crash before the cut leaves the whole file,
+/// and the next run finds the rest that was saved; a crash behind it leaves the complete records
+/// under their pending header.
+pub(super) fn cut(
+    settled: &Settled,
+    site: &Site,
+    header: &Header,
+    progress: &mut Progress,
+) -> Result<(Stat, Option<String>), Halt> {
+    let candidate = &settled.candidate;
+    let end = settled.dump.end_of(header);
+    let earlier = check_earlier(settled, site)?;
+    if candidate.stat.size <= end {
+        return Ok((candidate.stat, earlier));
+    }
+    synced(settled, &candidate.stat, progress)?;
+    let surplus = surplus_behind(&candidate.file, &candidate.name, end)?;
+    let remark = save(settled, site, &surplus, progress)?;
+    let name = candidate.name.as_ref();
+    match site.source.cut_if_unchanged(name, &candidate.file, &candidate.stat, end) {
+        Ok(Some(after)) => {
+            site.source.sync()?; // or a crash could bring its private name back
+            Ok((after, remark))
+        }
+        Ok(None) => Err(Halt::Again("it changed before its rest was cut off".to_owned())),
+        Err(error) => Err(lost(error)),
+    }
+}
+
+/// Saves what a source holds behind the array before the source is removed or gives its name away.
+pub(super) fn save_ahead(
+    settled: &Settled,
+    site: &Site,
+    header: &Header,
+    progress: &mut Progress,
+) -> Result<Vec<String>, Halt> {
+    check_earlier(settled, site)?;
+    let candidate = &settled.candidate;
+    let goes = settled.inbox.source == Disposition::Remove || settled.keeps_its_name(site);
+    let share = header.data_len() / candidate.files().len() as u64;
+    let shares = candidate.shares(&settled.dump, share).into_iter();
+    let mut remarks = Vec::new();
+    for ((file, offset), name) in shares.zip(candidate.names()) {
+        let end = offset.saturating_add(share).saturating_add(settled.dump.trailing);
+        let surplus = surplus_behind(file, name, end)?;
+        if goes {
+            remarks.extend(save(settled, site, &surplus, progress)?);
+        } else if !surplus.range.is_empty() && settled.evidence == Evidence::Salvaged {
+            remarks.push("those bytes stay in the source".to_owned());
+        }
+    }
+    Ok(remarks)
+}
+
+fn surplus_behind<'a>(
+    file: &'a DataFile,
+    name: &'a FileName,
+    end: u64,
+) -> disk::Result<Surplus<'a>> {
+    Ok(Surplus { file, name, range: end..file.written_end(end)? })
+}
+
+/// Saves a rest and returns where it is; `None` where there is none.
+fn save(
+    settled: &Settled,
+    site: &Site,
+    surplus: &Surplus<'_>,
+    progress: &mut Progress,
+) -> Result<Option<String>, Halt> {
+    if surplus.range.is_empty() {
+        return Ok(None);
+    }
+    let dir = open_dir(settled, site)?;
+    let name = match find_equal(&dir, surplus)? {
+        Some(name) => name,
+        None => write(&dir, surplus, progress)?,
+    };
+    let bytes = surplus.range.end - surplus.range.start;
+    let path = dir.path().join(name);
+    Ok(Some(format!("the {bytes} bytes behind the array were saved as `{}`", path.display())))
+}
+
+/// Returns where an earlier run, which was interrupted behind the cut, saved the rest of this file.
+///
+/// Fails where the file was written to since: what its producer appended belongs behind the rest,
+/// and would be cut into records at wrong places without it.
+fn check_earlier(settled: &Settled, site: &Site) -> Result<Option<String>, Halt> {
+    let candidate = &settled.candidate;
+    let dir = match &settled.inbox.rejects {
+        _ if settled.evidence != Evidence::Salvaged => return Ok(None),
+        Some(rejects) if !rejects.exists() => return Ok(None),
+        _ => open_dir(settled, site)?,
+    };
+    let mut earlier = None;
+    for name in names(candidate.name.as_str()) {
+        let Some(rest) = dir.open_file(&name)? else { break };
+        let Some(cut_at) = cut_offset(&rest, &candidate.stat)? else { continue };
+        let path = dir.path().join(name);
+        if candidate.stat.size > cut_at && !stands_at(&rest, &candidate.file, cut_at)? {
+            return Err(Halt::Rejected(format!(
+                "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that",
+                path.display()
+            )));
+        }
+        earlier = Some(format!("what was behind the array was saved as `{}`", path.display()));
+    }
+    Ok(earlier)
+}
+
+/// Whether a file has a rest at `offset` still. A crash in the middle of the cut may have left
+/// zeros there, at the old length.
+fn stands_at(rest: &DataFile, file: &DataFile, offset: u64) -> disk::Result<bool> {
+    let len = rest.stat()?.size;
+    let may_be_zero = file.stat()?.size == offset + len;
+    rest.each_piece(0..len, |at, saved| {
+        let bytes = file.read_at_most(offset + at, saved.len())?;
+        let is_saved = |(byte, saved): (&u8, &u8)| byte == saved || *byte == 0 && may_be_zero;
+        Ok(bytes.len() == saved.len() && bytes.iter().zip(saved).all(is_saved))
+    })
+}
+
+fn open_dir(settled: &Settled, site: &Site) -> Result<Dir, Halt> {
+    match &settled.inbox.rejects {
+        Some(rejects) => Ok(mirrored(&settled.inbox, rejects, settled.parent())?),
+        None => Ok(site.output.again()?),
+    }
+}
+
+/// Returns the path at which the rest of a data file would be saved, for `explain`.
+#[must_use]
+pub fn rest_path(inbox: &Inbox, rel: &Path) -> PathBuf {
+    let base = inbox.rejects.as_ref().or(inbox.output.as_ref()).unwrap_or(&inbox.path);
+    let name = rel.file_name().unwrap_or_default().to_string_lossy();
+    let name = names(&name).next().unwrap_or_default();
+    base.join(rel.parent().unwrap_or(Path::new(""))).join(name)
+}
+
+/// `NAME.rest`, `NAME.rest.~1~`, `NAME.rest.~2~`, …; a NAME that is too long loses its end.
+fn names(name: &str) -> impl Iterator<Item = PathBuf> {
+    let stem = &name[..name.floor_char_boundary(STEM_MAX)];
+    let first = format!("{stem}.rest");
+    let more = first.clone();
+    let numbered = (1..NUMBER_MAX).map(move |number| PathBuf::from(format!("{more}.~{number}~")));
+    std::iter::once(PathBuf::from(first)).chain(numbered)
+}
+
+/// Returns the name of a rest that an interrupted run saved, and makes it durable. One that can't
+/// be synced does not count: another is written.
+fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Halt> {
+    let Surplus { file, name, range } = surplus;
+    let stat = file.stat()?;
+    for name in names(name.as_str()) {
+        let Some(there) = dir.open_file(&name)? else { return Ok(None) };
+        let found = there.stat()?;
+        let is_ours = found.is_file() && found.uid == disk::own_uid();
+        let is_as_long = found.size == range.end - range.start;
+        let is_equal =
+            |at: u64, bytes: &[u8]| Ok(there.read_at_most(at - range.start, bytes.len())? == bytes);
+        let is_it = is_ours
+            && is_as_long
+            && (file.each_piece(range.clone(), is_equal)?
+                || cut_offset(&there, &stat)? == Some(range.start)
+                    && stands_at(&there, file, range.start)?);
+        if is_it && there.sync_all().is_ok() {
+            dir.sync()?;
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes a rest under the first free name; durable then. Holes stay holes.
+fn write(dir: &Dir, surplus: &Surplus<'_>, progress: &mut Progress) -> Result<PathBuf, Halt> {
+    let Surplus { file, range, .. } = surplus;
+    let stat = file.stat()?;
+    let mut output = Output::create(dir, 0)?; // its length would allocate the holes, too
+    output.set_len(range.end - range.start)?;
+    progress.expect(range.end - range.start);
+    let is_whole = file.each_piece(range.clone(), |at, bytes| {
+        output.file().write_all_at(bytes, at - range.start)?;
+        Ok(progress.advance(at - range.start + bytes.len() as u64))
+    })?;
+    if !is_whole {
+        return Err(Halt::Stopped);
+    }
+    output.file().narrow_rights(&stat)?;
+    let mark = format!("{}{}", origin(&stat), range.start);
+    output.file().set_attr(REST_ATTR, mark.as_bytes())?;
+    for name in names(surplus.name.as_str()) {
+        #[cfg(feature = "sabotage")]
+        if disk::leaves_out("rest-sync") {
+            output.name(&name, false)?;
+            dir.sync()?;
+            return Ok(name);
+        }
+        if output.publish(&name, false)? {
+            return Ok(name);
+        }
+    }
+    Err(dir.no_name_left(surplus.name.as_ref()).into())
+}
+
+/// `inode:birth:`, which stay the same while the file is cut and renamed.
+fn origin(stat: &Stat) -> String {
+    format!("{}:{}:", stat.ino, stat.born_ns)
+}
+
+/// Returns where a rest was cut off; `None` where it is not one of this file, or the file system
+/// does not tell files of one inode number apart.
+fn cut_offset(rest: &DataFile, source: &Stat) -> disk::Result<Option<u64>> {
+    let stat = rest.stat()?;
+    if !stat.is_file() || stat.uid != disk::own_uid() || source.born_ns == 0 {
+        return Ok(None);
+    }
+    let mark = rest.attr(REST_ATTR)?.and_then(|mark| String::from_utf8(mark).ok());
+    Ok(mark.and_then(|mark| mark.strip_prefix(&origin(source))?.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rests_fit() {
+        let first = |name: &str| names(name).take(2).collect::<Vec<_>>();
+        assert_eq!(first("x.npy"), ["x.npy.rest", "x.npy.rest.~1~"].map(PathBuf::from));
+        let last = names(&"ü".repeat(127)).last().unwrap();
+        let last = last.to_str().unwrap();
+        assert!(last.starts_with("üü") && last.ends_with("ü.rest.~9999~"), "{last}");
+        assert!(last.len() <= 255);
+    }
+}
