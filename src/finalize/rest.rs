@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::source::{lost, synced};
-use super::{Halt, Settled, Site, mirrored};
+use super::{Halt, Settled, Site, mirrored, transfer};
 use crate::config::{Disposition, Inbox};
 use crate::disk::{self, DataFile, Dir, Output, Stat};
 use crate::npy::Header;
@@ -221,7 +221,7 @@ fn write(dir: &Dir, surplus: &Surplus<'_>, progress: &mut Progress) -> Result<Pa
     if !is_whole {
         return Err(Halt::Stopped);
     }
-    output.file().narrow_rights(&stat)?;
+    transfer::carry(file, &file.attributes()?, output.file())?;
     let mark = format!("{}{}", origin(&stat), range.start);
     output.file().set_attr(REST_ATTR, mark.as_bytes())?;
     for name in names(surplus.name.as_str()) {

@@ -140,7 +140,7 @@ fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<
 
 /// Gives a private copy the attributes of its source, in the order of rule T1. Returns what could
 /// not be kept.
-fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lost> {
+pub(super) fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lost> {
     // First, because the permissions may take the right to write from its owner.
     let keeps_attributes = carry_user_attributes(source, copy)?;
     let new = copy.attributes()?;
