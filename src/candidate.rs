@@ -261,9 +261,17 @@ impl Candidate {
         files.map(|(file, stat)| file.clock_grain(stat)).max().unwrap_or_default()
     }
 
-    /// Decides what is to be done, given how long nothing has changed.
-    pub fn decide(&self, inbox: &Inbox, unchanged: Duration) -> disk::Result<Decision> {
-        let rules = Rules { quiet: inbox.quiet, allow_trailing: inbox.allow_trailing };
+    /// Decides what is to be done, given how long nothing has changed, and how many times its array
+    /// was made again.
+    pub fn decide(
+        &self,
+        inbox: &Inbox,
+        unchanged: Duration,
+        remakes: u32,
+    ) -> disk::Result<Decision> {
+        let allow_trailing = inbox.allow_trailing;
+        let quiet = settle::quiet_after(inbox.quiet, remakes);
+        let rules = Rules { quiet, allow_trailing, remakes };
         let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
         let clock_grain = self.clock_grain();
         let dump = match &self.dump {

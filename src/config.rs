@@ -4,6 +4,7 @@
 //! line. What takes two values to judge is checked by [`Config::parse`] afterwards, and names the
 //! drop it is about.
 
+mod choice;
 mod duration;
 mod place;
 mod settings_hash;
@@ -23,6 +24,10 @@ use crate::pace::Rate;
 use crate::pressure::Limit;
 use crate::recognize::Template;
 use crate::recognize::wording::in_plain_words;
+
+pub use choice::{
+    Disposition, IoPriority, KeepMetadata, OnChange, OnConflict, Readers, Salvage, Watch,
+};
 
 /// Where the daemon looks for its configuration when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
@@ -94,6 +99,9 @@ pub struct Inbox {
     /// Whether a raw file may go though nothing proves that nobody writes to it any more.
     #[serde(default)]
     pub remove_unproven: bool,
+    /// What to do when a drop changes after its array was made.
+    #[serde(default)]
+    pub on_change: OnChange,
     /// Whether bytes beyond the declared end are tolerated.
     #[serde(default)]
     pub allow_trailing: bool,
@@ -111,101 +119,6 @@ pub struct Inbox {
     /// Files recognized by name.
     #[serde(default, rename = "template")]
     pub templates: Vec<Template>,
-}
-
-/// What becomes of a raw file once its `.npy` is durable.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Disposition {
-    /// It stays.
-    #[default]
-    Keep,
-    /// It is deleted.
-    Remove,
-    /// It moves to the archive directory.
-    Archive,
-}
-
-impl Disposition {
-    /// What is done to the raw file, as a participle; `None` where it stays.
-    #[must_use]
-    pub fn participle(self) -> Option<&'static str> {
-        match self {
-            Disposition::Keep => None,
-            Disposition::Remove => Some("removed"),
-            Disposition::Archive => Some("archived"),
-        }
-    }
-}
-
-/// How new files are noticed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Watch {
-    /// By inotify on local file systems, by polling on network file systems.
-    #[default]
-    Auto,
-    /// By inotify.
-    Inotify,
-    /// By listing the directory.
-    Poll,
-}
-
-/// Who must be able to read the headers npyd writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Readers {
-    /// NumPy and whatever calls it: any header up to NumPy's own limit.
-    #[default]
-    Numpy,
-    /// Every reader we know of: only NumPy's own text at NumPy's own length.
-    Any,
-}
-
-/// What to do when the output's name is taken by another file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnConflict {
-    /// Reject the drop.
-    #[default]
-    Reject,
-    /// Replace the file atomically.
-    Replace,
-    /// Publish as `NAME-1.npy`, `NAME-2.npy`, ….
-    Number,
-}
-
-/// What becomes of a pending file still marked as being written when nobody writes to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Salvage {
-    /// It is rejected, and set aside where `rejects` names a directory.
-    #[default]
-    Quarantine,
-    /// The complete records along the growth axis are kept, the rest is reported.
-    WholeRecords,
-}
-
-/// Whether what is known of an array besides its values is written beside it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeepMetadata {
-    /// It stays in the file that told it.
-    #[default]
-    None,
-    /// As JSON, in a file named like the array with `.json` behind it.
-    Json,
-}
-
-/// How urgent reads and writes are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IoPriority {
-    /// As urgent as everybody's.
-    #[default]
-    Normal,
-    /// Only while nobody else wants the disk.
-    Idle,
 }
 
 /// The number of dumps finalized at once: 1 to 64.
@@ -284,6 +197,7 @@ impl Inbox {
             readers: Readers::Numpy,
             on_conflict: OnConflict::Reject,
             remove_unproven: false,
+            on_change: OnChange::Remake,
             allow_trailing: false,
             max_rate: None,
             salvage: Salvage::Quarantine,

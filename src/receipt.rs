@@ -54,14 +54,33 @@ pub enum SourceFate {
     Archived,
 }
 
+impl SourceFate {
+    /// The name in receipts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SourceFate::Kept => "kept",
+            SourceFate::Unproven => "unproven",
+            SourceFate::Array => "array",
+            SourceFate::Removed => "removed",
+            SourceFate::Archived => "archived",
+        }
+    }
+}
+
 /// The kinds of endings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
     /// The `.npy` is there, whole and durable.
     Finalized,
+    /// The drop changed, and its `.npy` was made again: it is whole and durable.
+    Remade,
     /// The `.npy` made of this very source was there already.
     Found,
+    /// The `.npy` that is there was made of this drop before it changed, and stays as it is.
+    #[serde(rename = "found")]
+    Stale,
     /// It can't become a `.npy` as it is; it is left alone until it changes.
     Rejected,
     /// The same for good: the disk may have lost what was written to it.
@@ -79,7 +98,8 @@ impl Event {
     pub fn as_str(self) -> &'static str {
         match self {
             Event::Finalized => "finalized",
-            Event::Found => "found",
+            Event::Remade => "remade",
+            Event::Found | Event::Stale => "found",
             Event::Rejected | Event::Lost => "rejected",
             Event::Failed => "failed",
             Event::Waiting => "waiting",

@@ -51,6 +51,17 @@ pub struct Rules {
     pub quiet: Duration,
     /// Whether bytes beyond the declared end are tolerated.
     pub allow_trailing: bool,
+    /// How many times the drop's array was made again: it was not complete when it looked so.
+    pub remakes: u32,
+}
+
+/// The longest quiet time that remakes lead to.
+const QUIET_MAX: Duration = Duration::from_hours(1);
+
+/// Returns the quiet time of a drop: it doubles with each remake.
+#[must_use]
+pub fn quiet_after(quiet: Duration, remakes: u32) -> Duration {
+    quiet.max(quiet.saturating_mul(1 << remakes.min(31)).min(QUIET_MAX))
 }
 
 /// What proved that a dump is complete, strongest first.
@@ -238,23 +249,35 @@ fn whole(dump: &Dump, look: &Look, rules: &Rules, exact: bool, still: bool) -> V
         return Verdict::Ready(Evidence::Digest);
     }
     // A file of the right size may be preallocated, and not filled yet: then quiet must speak.
-    if nobody && exact && look.solid && raw {
+    let was_right_before = rules.remakes == 0;
+    if nobody && exact && look.solid && raw && (was_right_before || still) {
         return Verdict::Ready(Evidence::Size);
     }
     match (still, nobody) {
         (true, _) if dump.digest.is_some() => Verdict::Ready(Evidence::Digest),
         (true, true) => Verdict::Ready(Evidence::NoWriter),
         (true, false) => Verdict::Ready(Evidence::Quiet),
-        (false, true) => Wait::for_time(
-            look,
-            rules,
-            "nobody writes to it; it must be unchanged for the quiet time",
-        ),
-        (false, false) => Wait::for_time(
-            look,
-            rules,
-            "whether somebody writes to it can't be learned here; it must be unchanged for the quiet time",
-        ),
+        (false, true) => {
+            let what = "nobody writes to it; it must be unchanged for";
+            Wait::for_time(look, rules, &format!("{what} {}", rules.quiet_in_words()))
+        }
+        (false, false) => {
+            let what =
+                "whether somebody writes to it can't be learned here; it must be unchanged for";
+            Wait::for_time(look, rules, &format!("{what} {}", rules.quiet_in_words()))
+        }
+    }
+}
+
+impl Rules {
+    fn quiet_in_words(&self) -> String {
+        let times = match self.remakes {
+            0 => return "the quiet time".to_owned(),
+            1 => "once".to_owned(),
+            remakes => format!("{remakes} times"),
+        };
+        let quiet = humantime::format_duration(self.quiet);
+        format!("{quiet}: it changed after its array was made, and was made again {times}")
     }
 }
 

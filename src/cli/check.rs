@@ -7,8 +7,9 @@ use indicatif::BinaryBytes;
 use super::{CannotRun, ConfigArgs, End, print};
 use crate::config::{Disposition, Inbox, Watch};
 use crate::disk::{self, Dir, LeaseRight};
-use crate::finalize::terms_of_dirs;
+use crate::finalize::{Backups, count_backups, terms_of_dirs};
 use crate::ledger::Ledger;
+use crate::patrol::DEPTH_MAX;
 use crate::plan::{Plan, Route, Terms};
 use crate::pressure::{Pressure, UNMEASURED};
 use crate::recognize::{FileName, Manifest};
@@ -91,6 +92,15 @@ fn check_inbox(inbox: &Inbox) -> End {
         // Whatever hinders it was told above.
         Err(_) => end = End::Badly,
     }
+    match backups(inbox) {
+        Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was reported above
+        Ok(Backups { count, bytes }) => {
+            let bytes = BinaryBytes(bytes);
+            print(&format!(
+                "  backups      {count} × NAME.npy.~N~, {bytes}: old arrays of drops that changed"
+            ));
+        }
+    }
     if let Err(error) = check_watch(inbox) {
         end = End::Badly;
         print(&format!("  watch        {error}"));
@@ -109,6 +119,12 @@ fn ignore_rules(inbox: &Inbox) -> String {
         configured if configured.is_empty() => told,
         configured => format!("{told}, {configured}"),
     }
+}
+
+/// Counts the old arrays that were kept when their drops changed.
+fn backups(inbox: &Inbox) -> disk::Result<Backups> {
+    let output = Dir::open_own(inbox.output.as_ref().unwrap_or(&inbox.path), inbox.shared())?;
+    count_backups(&output, if inbox.recursive { DEPTH_MAX } else { 0 })
 }
 
 /// Whether two drops have files in common, whatever links lead to them.

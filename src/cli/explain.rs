@@ -46,7 +46,7 @@ impl Explain {
     pub(super) fn run(&self) -> Result<End, CannotRun> {
         let path = std::path::absolute(&self.file)?;
         let Asked { inbox, rel, state_dir, outside } = self.asked(&path)?;
-        let mut told = explain(&inbox, &rel)?;
+        let mut told = explain(&inbox, &rel, state_dir.as_deref())?;
         if let Some(outside) = outside {
             merge(&mut told, json!({"outside": outside}));
         }
@@ -121,7 +121,7 @@ fn last_word(state_dir: &Path, told: &Value) -> Option<Value> {
     }
 }
 
-fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
+fn explain(inbox: &Inbox, rel: &Path, state_dir: Option<&Path>) -> disk::Result<Value> {
     let mut told = json!({"drop": text(&inbox.path), "source": text(&inbox.path.join(rel))});
     let more = match look_alone(inbox, rel, &mut ListedDescriptions::default())? {
         Outlook::Gone => {
@@ -142,13 +142,18 @@ fn explain(inbox: &Inbox, rel: &Path) -> disk::Result<Value> {
             "taken_for": "manifest", "verdict": "leftover",
             "why": "its data are an array already; it will be moved beside it"
         }),
-        Outlook::Candidate(candidate) => explain_candidate(inbox, &candidate)?,
+        Outlook::Candidate(candidate) => explain_candidate(inbox, &candidate, state_dir)?,
     };
     merge(&mut told, more);
     Ok(told)
 }
 
-fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value> {
+fn explain_candidate(
+    inbox: &Inbox,
+    candidate: &Candidate,
+    state_dir: Option<&Path>,
+) -> disk::Result<Value> {
+    let remakes = state_dir.map_or(0, |dir| remakes_of(dir, inbox, candidate));
     let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
     let stat = &candidate.stat;
     let mut told = json!({
@@ -162,7 +167,7 @@ fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value
         merge(&mut told, explain_dump(dump));
     }
     let mut proof = None;
-    let (verdict, header) = match candidate.decide(inbox, unchanged)? {
+    let (verdict, header) = match candidate.decide(inbox, unchanged, remakes)? {
         Decision::Finalize { header, evidence, remark } => {
             proof = Some(evidence);
             let verdict = json!({
@@ -201,6 +206,14 @@ fn explain_candidate(inbox: &Inbox, candidate: &Candidate) -> disk::Result<Value
         }
     }
     Ok(told)
+}
+
+/// How many times its array was made again; 0 where the ledger can't be read.
+fn remakes_of(state_dir: &Path, inbox: &Inbox, candidate: &Candidate) -> u32 {
+    let ledger = Ledger::open_to_read(state_dir).ok().flatten();
+    let source = inbox.path.join(&candidate.rel);
+    let earlier = ledger.and_then(|it| it.earlier_arrays(&source, candidate.stat.ino).ok());
+    earlier.map_or(0, |earlier| earlier.remakes)
 }
 
 fn explain_dump(dump: &Dump) -> Value {

@@ -217,7 +217,7 @@ impl Finalize {
             let unchanged = stillness
                 .get_or_insert_with(|| Stillness::new(stamp.clone(), now, age))
                 .observe(stamp, now, age);
-            match candidate.decide(inbox, unchanged)? {
+            match candidate.decide(inbox, unchanged, 0)? {
                 Decision::Finalize { header, evidence, remark } => {
                     let mut dump = candidate.dump.clone()?;
                     dump.output = output.cloned().unwrap_or(dump.output);
@@ -231,6 +231,7 @@ impl Finalize {
                         evidence,
                         remark,
                         still,
+                        earlier: Vec::new(),
                         intents: None,
                     });
                 }

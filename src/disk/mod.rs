@@ -32,7 +32,7 @@ pub use error::{DiskError, Result, in_words};
 pub use file::{Claim, DataFile};
 pub use fsinfo::{Abilities, FsInfo, LeaseRight, abilities, fs_info};
 pub use lease::{Lease, Unprovable, Writer};
-pub use output::{Output, is_own_name, tidy};
+pub use output::{Linked, Output, is_own_name, tidy};
 pub use priority::make_idle;
 pub use rename::Moved;
 #[cfg(feature = "sabotage")]

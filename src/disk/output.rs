@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{Claim, DataFile, Dir, Result, Stat, Writers, is_taken_name, own_uid};
@@ -143,6 +143,33 @@ impl Output {
         Ok(())
     }
 
+    /// Replaces a file that is open, once this one is synced. The name means one of the two at
+    /// every moment. `false`, and nothing is changed, where the name means another file.
+    pub fn replace_file(&mut self, name: &Path, old: &DataFile) -> Result<bool> {
+        if !self.dir.means(name, old)? {
+            return Ok(false);
+        }
+        let own = self.own_name()?;
+        match self.dir.exchange(&own, name) {
+            Ok(true) => {}
+            Ok(false) => return self.replace(name).map(|()| true),
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        // The private name means the other file now, which must not be removed along with this.
+        let temporary = self.temporary.take();
+        let is_old = self.dir.means(&own, old);
+        if matches!(is_old, Ok(true)) {
+            // What can't be removed now is removed by the next start.
+            let _ = self.dir.unlink(&own);
+            return is_old;
+        }
+        // Another file got the name between the check and the exchange: it gets it back.
+        self.dir.exchange(&own, name)?;
+        self.temporary = temporary;
+        is_old
+    }
+
     /// Takes the place of the file that has the first of these names, once it is synced, and tells
     /// the name it got: the first, or where another file took that in the same moment, the next
     /// that is free. `None`, and nothing is changed, where the file is not what it was `before`.
@@ -193,6 +220,43 @@ impl Drop for Output {
         if let Some((name, _)) = &self.temporary {
             // What can't be removed now is by the next start: nobody holds it locked then.
             let _ = self.dir.unlink(name);
+        }
+    }
+}
+
+/// What became of a second name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// The file has it.
+    Done,
+    /// Another file has it.
+    NameTaken,
+    /// The file has no name any more, and can't get one.
+    FileGone,
+    /// The file system has no hard links, or allows this file no more of them.
+    Unsupported,
+}
+
+impl Dir {
+    /// Exchanges the files of two names. `false`: the file system can't do that.
+    fn exchange(&self, one: &Path, other: &Path) -> Result<bool> {
+        match fs::renameat_with(self, one, self, other, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+            Err(errno) => Err(self.error_at("rename", one, errno)),
+        }
+    }
+
+    /// Gives a file that is open and lies in this file system a second name in this directory.
+    pub fn link(&self, file: &DataFile, name: &Path) -> Result<Linked> {
+        match link_unnamed(file, self, name) {
+            Ok(()) => Ok(Linked::Done),
+            Err(Errno::EXIST) => Ok(Linked::NameTaken),
+            Err(Errno::NOENT) => Ok(Linked::FileGone),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                Ok(Linked::Unsupported)
+            }
+            Err(errno) => Err(self.error_at("link", name, errno)),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One dump, or several at once: each step is made for all of them before the next, so that the
 //! disk's journal takes their syncs together, and each directory is synced once.
 //!
-//! Data and header durable → name → directory durable → only then the source.
+//! Data and header durable → name → directory durable → only then the source. An array that is made
+//! again has its old one backed up before it gets the name.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use super::at_once::at_once;
 use super::dispose::SourceIs;
 use super::insert::Inserted;
+use super::remake::{OldArray, Remake};
 use super::source::{check_source, lost};
 use super::target::{self, Target};
 use super::{
@@ -46,6 +48,9 @@ pub fn finalize_all(
 /// All that follows the filling, each step for all before the next.
 fn finish(all: &mut [Result<Begun<'_>, Halt>]) {
     each_at_once(all, Begun::sync);
+    each(all, Begun::back_up);
+    let mut synced = SyncedDirs::default();
+    each(all, |begun| begun.sync_backup(&mut synced));
     each(all, Begun::name);
     let mut synced = SyncedDirs::default();
     each(all, |begun| begun.sync_name(&mut synced));
@@ -98,6 +103,10 @@ impl SyncedDirs {
     }
 }
 
+/// The remark about an array that stays although its drop changed.
+const STALE: &str =
+    "the drop changed after its array was made, and on_change = \"keep\": the array stays as it is";
+
 /// A dump on its way to an array.
 struct Begun<'a> {
     settled: &'a Settled,
@@ -113,6 +122,8 @@ struct Begun<'a> {
     name: FileName,
     /// A new file, filled, that has no name yet; `None` where there is none to be named.
     output: Option<Output>,
+    /// The old array whose place that takes.
+    remake: Option<Remake>,
     /// Whether its metadata were written before it had its name.
     is_described: Cell<bool>,
     /// What became of the source; `None` until the array is durable.
@@ -130,14 +141,23 @@ impl<'a> Begun<'a> {
         };
         let site = open_site(settled)?;
         check_unchanged(settled, &site)?;
-        let terms = terms(settled, &site)?;
+        let mut terms = terms(settled, &site)?;
+        let (name, event, old) = match target::choose(settled, &site, &settled.header)? {
+            Target::Found(name) => (name, Event::Found, None),
+            Target::Stale(name) => (name, Event::Stale, None),
+            Target::Free(name) => (name, Event::Finalized, None),
+            Target::Remake(name, old) => (name, Event::Remade, Some(old)),
+        };
+        if event == Event::Remade {
+            // The drop may change again: its file must not become the array.
+            let why = "the array is made again, as a new file";
+            let taking = [Route::InPlace, Route::InsertRange];
+            terms.ruled_out.extend(taking.map(|route| (route, why.to_owned())));
+        }
         let plan = plan(settled, &site, &terms)?;
         let sidecar_claim = dispose::claim_sidecar(settled, plan.route())?;
         verify_ahead(settled, &plan, progress)?;
-        let (name, event) = match target::choose(settled, &site, &plan.header)? {
-            Target::Found(name) => (name, Event::Found),
-            Target::Free(name) => (name, Event::Finalized),
-        };
+        let is_stale = event == Event::Stale;
         let mut begun = Begun {
             settled,
             started,
@@ -149,18 +169,31 @@ impl<'a> Begun<'a> {
             event,
             name,
             output: None,
+            remake: None,
             is_described: Cell::new(false),
-            source: None,
+            source: is_stale.then_some(SourceIs::Kept), // its bytes are in no array
             remarks: Vec::new(),
         };
-        if event == Event::Finalized {
+        if matches!(event, Event::Finalized | Event::Remade) {
             begun.carry_out(progress)?;
         }
-        if event == Event::Found || !begun.plan.route().takes_the_file() {
+        if let Some(old) = old {
+            begun.compare(old, progress)?;
+        }
+        if !is_stale && (event == Event::Found || !begun.plan.route().takes_the_file()) {
             let header = &begun.plan.header;
             begun.remarks.extend(rest::save_ahead(settled, &begun.site, header, progress)?);
         }
         Ok(begun)
+    }
+
+    /// Compares the new array with the one that it replaces.
+    fn compare(&mut self, old: OldArray, progress: &mut Progress) -> Result<(), Halt> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let header = &self.plan.header;
+        let head_len = self.plan.head(&self.settled.dump).len() as u64;
+        self.remake = Some(Remake::compare(old, (output.file(), header, head_len), progress)?);
+        Ok(())
     }
 
     /// Carries the plan out: the data file becomes the array, or a new file is filled. Where the
@@ -247,10 +280,25 @@ impl<'a> Begun<'a> {
         }
     }
 
+    /// Keeps the old array, once the new one is durable.
+    fn back_up(&mut self) -> Result<(), Halt> {
+        self.remake.as_mut().map_or(Ok(()), |remake| remake.back_up(&self.site, &self.name))
+    }
+
+    fn sync_backup(&mut self, synced: &mut SyncedDirs) -> Result<(), Halt> {
+        match &self.remake {
+            Some(remake) if remake.has_backup() => synced.sync(&self.site.output),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives the new file the first name that is free; another process may take names, too.
     fn name(&mut self) -> Result<(), Halt> {
         let (settled, site) = (self.settled, &self.site);
         let Some(output) = &mut self.output else { return Ok(()) };
+        if let Some(remake) = &self.remake {
+            return remake.replace(output, &self.name);
+        }
         if settled.keeps_its_name(site) {
             self.name = target::take_over(settled, output)?;
             return Ok(());
@@ -262,6 +310,9 @@ impl<'a> Begun<'a> {
                     return Ok(());
                 }
                 Target::Free(next) => self.name = next,
+                Target::Remake(name, _) | Target::Stale(name) => {
+                    return Err(Halt::Again(format!("`{name}` appeared meanwhile")));
+                }
             }
         }
         Ok(())
@@ -273,6 +324,9 @@ impl<'a> Begun<'a> {
 
     /// Under its name the array is durable: now come its metadata, and its source.
     fn put_source_away(&mut self) -> Result<(), Halt> {
+        if self.source.is_some() {
+            return Ok(());
+        }
         let (settled, plan) = (self.settled, &self.plan);
         let receipt = self.receipt();
         let was_ahead = self.is_described.get();
@@ -331,6 +385,8 @@ impl<'a> Begun<'a> {
             source_fate: self.source.as_ref().map(SourceIs::fate),
             reason: None,
         };
+        receipt.add(self.remake.iter().flat_map(Remake::remarks));
+        receipt.add((*event == Event::Stale).then(|| STALE.to_owned()));
         let noteworthy = plan.passed_over.iter().filter(|passed| passed.is_noteworthy);
         receipt.add(noteworthy.map(ToString::to_string));
         receipt.add(settled.dump.doubts.iter().cloned());

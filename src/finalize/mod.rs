@@ -10,6 +10,7 @@ mod insert;
 mod metadata;
 mod quarantine;
 mod reflink;
+mod remake;
 mod rest;
 mod source;
 mod target;
@@ -30,6 +31,7 @@ use crate::plan::{Plan, Route, Terms};
 use crate::progress::Progress;
 use crate::recognize::{Dump, Front, Kind};
 use crate::settle::Evidence;
+use crate::stamp::Identity;
 
 use dispose::not_proven;
 
@@ -37,6 +39,7 @@ pub use batch::{finalize, finalize_all};
 pub use dispose::tidy_leftover;
 pub use insert::undo_interrupted;
 pub use quarantine::{Aside, bring_back, set_aside};
+pub use remake::{Backups, count_backups};
 pub use rest::rest_path;
 
 /// A settled dump: complete, and on its way to an array.
@@ -55,6 +58,9 @@ pub struct Settled {
     pub remark: Option<String>,
     /// Whether it has been unchanged for the quiet time.
     pub still: bool,
+    /// What the drop looked like when its earlier arrays were made of it, as the ledger knows; empty
+    /// where nothing is known of it.
+    pub earlier: Vec<Identity>,
     /// Where it is noted down what would have to be undone after a crash.
     pub intents: Option<Arc<Intents>>,
 }

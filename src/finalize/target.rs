@@ -1,9 +1,10 @@
 //! The array's name: free, taken by somebody else, or taken by this very array.
 
+use super::remake::OldArray;
 use super::source::lost;
 use super::{Halt, Settled, Site};
 use crate::candidate::Candidate;
-use crate::config::{Disposition, OnConflict};
+use crate::config::{Disposition, OnChange, OnConflict};
 use crate::disk::{self, DataFile, Output, Stat, Writer};
 use crate::look::SOURCE_ATTR;
 use crate::npy::{HEADER_CAP, Header, Kind, MAGIC, Preamble, parse_header};
@@ -19,6 +20,10 @@ pub(super) enum Target {
     Found(FileName),
     /// Under this name.
     Free(FileName),
+    /// In the place of the array that was made of this drop before it changed.
+    Remake(FileName, OldArray),
+    /// Nowhere: that array stays as it is.
+    Stale(FileName),
 }
 
 /// Chooses the array's name as the configuration says.
@@ -33,34 +38,62 @@ pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<
         ));
     }
     let mut name = first.clone();
+    let mut is_numbered = settled.inbox.on_conflict == OnConflict::Number;
     for number in 1..NUMBER_MAX {
         let Some(there) = site.output.stat(name.as_ref())? else { return Ok(Target::Free(name)) };
         if is_trusted(&there, settled) && is_same(settled, site, &name, header)? {
             return Ok(Target::Found(name));
         }
-        match settled.inbox.on_conflict {
-            OnConflict::Number => name = first.numbered(number),
-            OnConflict::Replace if may_go(settled, site, &name, &there)? => {
-                return Ok(Target::Free(name));
-            }
-            OnConflict::Replace if there.is_dir() => {
-                return Err(Halt::Rejected(format!("`{name}` is a directory: move it away")));
-            }
-            OnConflict::Replace => {
-                return Err(Halt::Rejected(format!(
-                    "`{name}` is there already, and is no array of npyd's or its owner's: move it away, or name another output"
-                )));
-            }
-            OnConflict::Reject => {
-                return Err(Halt::Rejected(format!(
-                    "`{name}` is there already and is not made of this: move it away, name another output, or set on_conflict"
-                )));
+        if let Some(old) = old_array(settled, site, &name)? {
+            match settled.inbox.on_change {
+                OnChange::Remake => return Ok(Target::Remake(name, old)),
+                OnChange::Keep => return Ok(Target::Stale(name)),
+                OnChange::Number => is_numbered = true,
             }
         }
+        if !is_numbered {
+            return conflict(settled, site, name, &there);
+        }
+        name = first.numbered(number);
     }
     Err(Halt::Rejected(format!(
         "{NUMBER_MAX} files are named like `{first}` already: move them away"
     )))
+}
+
+/// Opens the array of that name if it was made of this drop before the drop changed: npyd's own, and
+/// marked with a state of this drop that the ledger knows.
+fn old_array(settled: &Settled, site: &Site, name: &FileName) -> Result<Option<OldArray>, Halt> {
+    if settled.earlier.is_empty() {
+        return Ok(None);
+    }
+    let Some(file) = site.output.open_file(name.as_ref())? else { return Ok(None) };
+    let is_source = file.stat()?.is_same_file(&settled.candidate.stat);
+    match own_mark(&file)? {
+        Some(mark) if !is_source && settled.earlier.contains(&mark) => {
+            OldArray::read(file).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Decides about a name that another file has, which is not an array of this drop.
+fn conflict(settled: &Settled, site: &Site, name: FileName, there: &Stat) -> Result<Target, Halt> {
+    let may_replace = settled.inbox.on_conflict == OnConflict::Replace;
+    if may_replace && may_go(settled, site, &name, there)? {
+        return Ok(Target::Free(name));
+    }
+    Err(Halt::Rejected(if !may_replace {
+        format!(
+            "`{name}` is there already and is not made of this: move it away, name another output, or set on_conflict"
+        )
+    } else if there.is_dir() {
+        format!("`{name}` is a directory: move it away")
+    } else {
+        format!(
+            "`{name}` is there already, and is no array of npyd's or its owner's: move it away, or name another output"
+        )
+    }))
 }
 
 /// Gives a new file the name of its own source, which is gone then: it has to be the file that was
@@ -124,7 +157,8 @@ fn is_same(settled: &Settled, site: &Site, name: &FileName, header: &Header) -> 
         }
         // Another drop of the same name, with equal content perhaps: it gets a number of its own.
         let is_numbered = settled.inbox.on_conflict == OnConflict::Number;
-        if is_numbered && !may_be_mixed && !mark.is_of_file(&source) {
+        let is_of_this_drop = mark.is_of_file(&source) || settled.earlier.contains(&mark);
+        if is_numbered && !may_be_mixed && !is_of_this_drop {
             return Ok(false);
         }
     }
@@ -166,15 +200,23 @@ fn may_be_mixed(settled: &Settled, mark: &Identity) -> bool {
 
 /// Where the data begin in a file that is a whole `.npy` with this header, however it is padded.
 fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Halt> {
-    let size = there.stat()?.size;
-    let Ok(Some(preamble)) = Preamble::read(&there.read_at_most(0, Preamble::LEN)?) else {
+    let Some((told, at)) = read_header(there)? else { return Ok(None) };
+    let is_whole = there.stat()?.size == at + header.data_len();
+    Ok((told.is_equal(header) && is_whole).then_some(at))
+}
+
+/// Reads the header of a `.npy` file, and where its data begin; `None` where it is not one.
+pub(super) fn read_header(file: &DataFile) -> Result<Option<(Header, u64)>, Halt> {
+    let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
         return Ok(None);
     };
+    if preamble.kind != Kind::Final {
+        return Ok(None);
+    }
     let at = preamble.data_offset;
-    let head = there.read_at_most(0, at.min(HEADER_CAP) as usize)?;
-    let told = parse_header(&preamble, &head, size).ok().and_then(|layout| layout.header());
-    let is_it = preamble.kind == Kind::Final && told.is_some_and(|told| told.is_equal(header));
-    Ok((is_it && size == at + header.data_len()).then_some(at))
+    let head = file.read_at_most(0, at.min(HEADER_CAP) as usize)?;
+    let layout = parse_header(&preamble, &head, file.stat()?.size);
+    Ok(layout.ok().and_then(|layout| layout.header()).map(|header| (header, at)))
 }
 
 /// What npyd says a file was made of. Only its own word counts: another user's file could carry a

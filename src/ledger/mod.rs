@@ -4,6 +4,7 @@
 //! outputs are. So it is written without waiting for the disk, and a lost or broken one is begun
 //! anew. But for what nobody else remembers: whose content may be lost.
 
+mod earlier;
 mod loss;
 mod open;
 
@@ -14,6 +15,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
+pub use self::earlier::Earlier;
 use self::loss::Loss;
 use self::open::{is_broken, make_dir, open_to_read, prepare, set_aside};
 use crate::receipt::{Event, Receipt, SourceFate};
@@ -165,7 +167,7 @@ fn filed_under(receipt: &Receipt) -> &'static str {
 fn is_settled(event: &str) -> bool {
     is_rejected(event)
         || event == UNPROVEN
-        || [Event::Finalized, Event::Found].iter().any(|it| it.as_str() == event)
+        || [Event::Finalized, Event::Remade, Event::Found].iter().any(|it| it.as_str() == event)
 }
 
 fn is_rejected(event: &str) -> bool {

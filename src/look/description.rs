@@ -6,6 +6,7 @@ use super::{Place, linked, rel_name};
 use crate::candidate::Sidecar;
 use crate::disk;
 use crate::recognize::formats::FORMATS;
+use crate::recognize::is_array_backup;
 use crate::recognize::sidecar::{self, Data, Described, Format};
 use crate::recognize::{FileName, Manifest, manifest};
 
@@ -56,12 +57,13 @@ pub fn may_describe(name: &str) -> bool {
     manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
 }
 
-/// Whether npyd itself gives such names: to metadata, and to manifests of what became an array.
+/// Whether npyd itself gives such names: to metadata, to manifests of what became an array, and to
+/// old arrays that were made again.
 pub(super) fn is_put_beside_arrays(name: &str) -> bool {
     let is_retired = name.rsplit_once(".done").is_some_and(|(sidecar, number)| {
         may_describe(sidecar) && number.chars().all(|c| c == '.' || c.is_ascii_digit())
     });
-    is_retired || name.ends_with(".npy.json")
+    is_retired || name.ends_with(".npy.json") || is_array_backup(name)
 }
 
 /// The files that may describe the data file at this path.

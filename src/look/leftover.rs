@@ -5,7 +5,7 @@ use std::path::Path;
 use super::description::{Description, Meant, Says};
 use super::{Place, rel_name};
 use crate::candidate::{Part, Sidecar};
-use crate::config::OnConflict;
+use crate::config::{OnChange, OnConflict};
 use crate::disk::{self, DataFile, Dir};
 use crate::recognize::FileName;
 use crate::recognize::sidecar::Found;
@@ -76,7 +76,10 @@ impl Place<'_> {
                     let remains = self.remains(by, number, meant, &array)?;
                     return Ok(Some(Finished { array, mark, became_the_array, remains }));
                 }
-                if self.inbox.on_conflict != OnConflict::Number {
+                let inbox = self.inbox;
+                let is_numbered =
+                    inbox.on_conflict == OnConflict::Number || inbox.on_change == OnChange::Number;
+                if !is_numbered {
                     break;
                 }
                 number_tried += 1;

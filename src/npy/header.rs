@@ -84,7 +84,8 @@ impl Header {
     }
 
     /// Whether NumPy says `fortran_order: True`: only where C order would be another one.
-    fn is_fortran(&self) -> bool {
+    #[must_use]
+    pub fn is_fortran(&self) -> bool {
         let long_axes = self.shape.iter().filter(|dim| **dim != 1).count();
         self.order == Order::F && long_axes > 1 && !self.shape.contains(&0)
     }

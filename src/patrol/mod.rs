@@ -19,6 +19,7 @@ use crossbeam_channel::Sender;
 use crate::candidate::{Candidate, Decision};
 use crate::config::Inbox;
 use crate::finalize::Settled;
+use crate::ledger::Earlier;
 use crate::look::{DescriptionIndex, Outlook, look};
 use crate::pace::Pace;
 use crate::pool::Queue;
@@ -28,6 +29,8 @@ use crate::stamp::Stamp;
 use crate::watch::Sighting;
 
 use scan::Complaints;
+
+pub use scan::DEPTH_MAX;
 
 pub use handover::Ended;
 pub use work::{Common, Tell};
@@ -58,6 +61,9 @@ const FAULT_MAX: Duration = Duration::from_mins(1);
 
 /// After how many changes a dump counts as being written to: time alone proves nothing then.
 const RESTLESS: u32 = 3;
+
+/// How long a sweep waits for a drop whose quiet time is longer than the configured one.
+const SWEEP_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The most looks between two glances at what else has happened.
 const LOOKS_AT_ONCE: usize = 256;
@@ -201,12 +207,16 @@ impl Patrol {
         self.forgot && self.entries.len() < ENTRIES_MAX / 2
     }
 
-    /// Whether everything that work or time alone can bring about has come about.
+    /// Whether everything that work or time alone can bring about has come about. What must be
+    /// unchanged for long because it was made again is left to the next sweep: the file's times
+    /// tell that one how long it has been unchanged.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
+        let wait_max = self.inbox.quiet.max(SWEEP_WAIT_MAX);
+        let is_left = |left: Duration| self.trusts_clock && left > wait_max;
         self.backlog.is_empty()
             && self.entries.values().all(|entry| match &entry.state {
-                State::Waiting(wait) => wait.proof_in.is_none() || entry.is_restless(),
+                State::Waiting(wait) => wait.proof_in.is_none_or(is_left) || entry.is_restless(),
                 State::New | State::Backlog | State::Working { .. } => false,
             })
     }
@@ -358,6 +368,11 @@ impl Patrol {
         if known.is_some_and(|known| self.recall_description(&known, &candidate)) {
             return self.look_now(&rel, now);
         }
+        let source = self.inbox.path.join(&rel);
+        let earlier = match self.common.ledger.earlier_arrays(&source, stamp.data.ino) {
+            Ok(earlier) => earlier,
+            Err(error) => return self.fault(&rel, &error.to_string(), now),
+        };
         match self.common.ledger.loss_of(stamp.contents()) {
             Ok(None) => {}
             // Whatever changed since: it is not looked at any further.
@@ -369,7 +384,8 @@ impl Patrol {
         let first = || Stillness::new(stamp.clone(), now, age);
         let unchanged = entry.stillness.get_or_insert_with(first).observe(stamp, now, age);
         let still = unchanged >= self.inbox.quiet;
-        match candidate.decide(&self.inbox, unchanged) {
+        let Earlier { identities: earlier, remakes } = earlier;
+        match candidate.decide(&self.inbox, unchanged, remakes) {
             Ok(Decision::Finalize { header, evidence, remark }) => {
                 let Ok(dump) = candidate.dump.clone() else { return };
                 let inbox = Arc::clone(&self.inbox);
@@ -383,6 +399,7 @@ impl Patrol {
                     evidence,
                     remark,
                     still,
+                    earlier,
                     intents,
                 });
             }

@@ -19,7 +19,7 @@ use crate::stamp::{Identity, identity_of};
 type Listed = (OsString, EntryKind);
 
 /// How deep below a drop directory files are looked for.
-const DEPTH_MAX: usize = 64;
+pub const DEPTH_MAX: usize = 64;
 
 /// The most complaints that are kept in mind, lest they be told again by the next scan.
 const COMPLAINTS_MAX: usize = 4096;

@@ -264,9 +264,9 @@ fn log(receipt: &Receipt) {
         };
     }
     match receipt.event {
-        Event::Rejected | Event::Lost | Event::Failed => at!(warn),
+        Event::Rejected | Event::Lost | Event::Failed | Event::Stale => at!(warn),
         Event::Found if receipt.source_fate == Some(SourceFate::Kept) => at!(debug),
         Event::Waiting => at!(debug),
-        Event::Finalized | Event::Found => at!(info),
+        Event::Finalized | Event::Remade | Event::Found => at!(info),
     }
 }

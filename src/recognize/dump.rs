@@ -1,5 +1,6 @@
 //! A dump: raw bytes, and what somebody who knows says they are.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
@@ -329,6 +330,47 @@ impl FileName {
         };
         FileName(format!("{stem}-{number}{extension}"))
     }
+
+    /// Returns the name of this file's backup of that number, as GNU's tools number them:
+    /// `scan.npy.~1~`. A long name is shortened; it keeps its beginning and its extension.
+    #[must_use]
+    pub fn backup(&self, number: u32) -> FileName {
+        FileName(format!("{}.~{number}~", self.backup_stem()))
+    }
+
+    /// Returns the number of a backup of this file; `None` where `other` is not the name of one.
+    #[must_use]
+    pub fn backup_number(&self, other: &str) -> Option<u32> {
+        let (stem, number) = split_backup(other)?;
+        (stem == self.backup_stem()).then_some(number)
+    }
+
+    fn backup_stem(&self) -> Cow<'_, str> {
+        if self.0.len() <= BACKUP_STEM_MAX {
+            return Cow::Borrowed(&self.0);
+        }
+        let dot = self.0.rfind('.').filter(|dot| *dot > 0).unwrap_or(self.0.len());
+        let (stem, extension) = self.0.split_at(dot);
+        let room = BACKUP_STEM_MAX.saturating_sub(extension.len());
+        Cow::Owned(format!("{}{extension}", &stem[..stem.floor_char_boundary(room)]))
+    }
+}
+
+/// The longest part of a backup's name before `.~9999~`, in bytes.
+const BACKUP_STEM_MAX: usize = 255 - ".~9999~".len();
+
+/// Splits a backup's name into the name of its file and its number.
+fn split_backup(name: &str) -> Option<(&str, u32)> {
+    let (stem, number) = name.strip_suffix('~')?.rsplit_once(".~")?;
+    let is_number = !number.starts_with('0') && number.bytes().all(|digit| digit.is_ascii_digit());
+    let number = number.parse().ok().filter(|_| is_number)?;
+    (!stem.is_empty()).then_some((stem, number))
+}
+
+/// Whether a file of that name is the backup of an array: `*.npy.~N~`.
+#[must_use]
+pub fn is_array_backup(name: &str) -> bool {
+    split_backup(name).is_some_and(|(stem, _)| stem.ends_with(".npy"))
 }
 
 impl TryFrom<String> for FileName {

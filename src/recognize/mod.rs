@@ -19,7 +19,7 @@ pub(crate) mod wording;
 mod xml;
 
 pub use declared::{Declared, Reserved};
-pub use dump::{Dump, FileName, Fit, Front, Kind, Metadata, OwnHeader, Told};
+pub use dump::{Dump, FileName, Fit, Front, Kind, Metadata, OwnHeader, Told, is_array_backup};
 pub use manifest::Manifest;
 pub use pending::from_header;
 pub use template::Template;

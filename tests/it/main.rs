@@ -24,6 +24,7 @@ mod npy;
 
 // What becomes of a drop.
 mod attack;
+mod change;
 mod conflict;
 mod descriptions;
 mod hostile;

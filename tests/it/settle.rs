@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use npyd::digest::Digest;
 use npyd::npy::{Dtype, Layout, Order, Preamble};
 use npyd::recognize::{Declared, Dump, FileName, Kind, Metadata, from_header};
-use npyd::settle::{Look, Rules, Stillness, Verdict, Writer, settle};
+use npyd::settle::{Look, Rules, Stillness, Verdict, Writer, quiet_after, settle};
 use proptest::prelude::*;
 
-const RULES: Rules = Rules { quiet: Duration::from_secs(2), allow_trailing: false };
+const RULES: Rules = Rules { quiet: Duration::from_secs(2), allow_trailing: false, remakes: 0 };
 
 fn name(text: &str) -> FileName {
     FileName::try_from(text.to_owned()).unwrap()
@@ -189,6 +189,35 @@ fn a_preallocated_file_must_also_be_quiet() {
     assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "time");
     look.unchanged = RULES.quiet;
     assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "ready: no-writer");
+}
+
+/// What changed after its array was made must be still for longer each time, unless its producer
+/// says that it is complete.
+#[test]
+fn remakes_double_the_quiet_time() {
+    let at = |unchanged, remakes| {
+        let look = look(8, Nobody, Duration::from_secs(unchanged));
+        let rules = Rules { quiet: quiet_after(RULES.quiet, remakes), remakes, ..RULES };
+        move |dump: &Dump| settle(dump, &look, &rules)
+    };
+    for (remakes, quiet) in [(1, 4), (2, 8), (10, 2048), (11, 3600), (40, 3600), (4000, 3600)] {
+        for (dump, word_then) in [(raw(&[4], 0), "size"), (raw(&[-1], 0), "no-writer")] {
+            assert_eq!(word(&at(quiet - 1, remakes)(&dump)), "time", "{remakes}");
+            assert_eq!(word(&at(quiet, remakes)(&dump)), format!("ready: {word_then}"));
+        }
+    }
+    assert_eq!(word(&at(0, 0)(&raw(&[4], 0))), "ready: size");
+    assert_eq!(word(&at(0, 9)(&with_digest(raw(&[4], 0)))), "ready: digest");
+    let ready = look(136, Nobody, Duration::ZERO);
+    let rules = Rules { remakes: 9, ..RULES };
+    assert_eq!(word(&settle(&pending(&[4], b'r'), &ready, &rules)), "ready: ready");
+    let Verdict::Wait(wait) = at(0, 2)(&raw(&[4], 0)) else { panic!() };
+    assert_eq!(wait.proof_in, Some(Duration::from_secs(8)));
+    for words in ["must be unchanged for 8s", "was made again 2 times"] {
+        assert!(wait.why.contains(words), "{}", wait.why);
+    }
+    // A quiet time that is longer stays as it is.
+    assert_eq!(quiet_after(Duration::from_hours(2), 3), Duration::from_hours(2));
 }
 
 /// Nothing that rests on the files' times is decided before a change would show in them.

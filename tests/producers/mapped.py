@@ -5,6 +5,7 @@ The file has its full size at once: FRAMES frames of LENGTH `<i4`, behind OFFSET
     frame I VALUE   sets every element of frame I
     flush           syncs the mapping
     close           unmaps and closes the file
+    reopen          maps it again, as it is
 """
 
 import sys
@@ -29,4 +30,9 @@ def close():
     del array
 
 
-serve(frame=frame, flush=flush, close=close)
+def reopen():
+    global array
+    array = np.memmap(path, "<i4", "r+", offset=offset, shape=(frames, length))
+
+
+serve(frame=frame, flush=flush, close=close, reopen=reopen)

@@ -122,6 +122,12 @@ fn a_rest_that_is_not_synced() {
 }
 
 #[test]
+fn an_old_array_that_is_not_kept() {
+    let tally = crash_points("backup", ("copy-backed-up", Disposition::Keep), Crash::Kill);
+    expect(tally.as_ref(), &[Broken::Lost]);
+}
+
+#[test]
 fn a_source_that_goes_first() {
     let tally = crash_points("source-last", ("copy", Disposition::Remove), Crash::Kill);
     expect(tally.as_ref(), &[Broken::Lost]);

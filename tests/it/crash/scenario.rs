@@ -69,6 +69,17 @@ pub(super) enum Old {
     Replaced,
     /// The array takes another name.
     Stays,
+    /// It is an array of the same drop, which was not filled yet: the new array replaces it.
+    Remade,
+    /// It is an array of the same drop, which was rewritten: it stays as a backup.
+    BackedUp,
+}
+
+impl Old {
+    /// Whether it is an array that npyd made of the same drop.
+    pub(super) fn is_of_this_drop(self) -> bool {
+        matches!(self, Old::Remade | Old::BackedUp)
+    }
 }
 
 /// What becomes of the source.
@@ -161,6 +172,8 @@ pub(super) const ROUTES: &[Route] = &[
         dispositions: &[Remove, Archive],
         ..RARE
     },
+    Route { name: "copy-backed-up", old: Old::BackedUp, dispositions: &[Keep, Remove], ..BARE },
+    Route { name: "copy-remade", old: Old::Remade, ..RARE },
     Route {
         name: "copy-below",
         file: "sub/scan.raw",
@@ -249,6 +262,17 @@ pub(super) const ROUTES: &[Route] = &[
         header_len: 4096,
         settings: "",
         kinds: &["xfs", "btrfs"],
+        ..BARE
+    },
+    Route {
+        name: "reflink-backed-up",
+        told: "reflink",
+        header_len: 4096,
+        settings: "",
+        old: Old::BackedUp,
+        kinds: &["xfs", "btrfs"],
+        dispositions: &[Keep, Remove],
+        stride: RARE.stride,
         ..BARE
     },
     Route {
@@ -347,7 +371,8 @@ impl Scenario {
                 if disposition == Keep || scenario.is_noted() {
                     scenarios.push(Self { ledger_along: true, ..scenario });
                 }
-                if disposition == Keep {
+                // A manifest that is there already makes an array of whatever is left of the data.
+                if disposition == Keep && !route.old.is_of_this_drop() {
                     scenarios.push(Self { synced: false, ..scenario });
                 }
             }
@@ -454,6 +479,25 @@ impl Scenario {
         (self.route.old != Old::None).then(|| format!("{}/scan.npy", self.outputs()))
     }
 
+    /// What was dropped before, of which npyd made an array.
+    pub(super) fn former_drop(&self) -> Drop {
+        let mut drop = self.number(0);
+        let data = match self.route.old {
+            Old::BackedUp => |byte: &u8| !byte,
+            _ => |_: &u8| 0,
+        };
+        drop.files[0].1 = drop.files[0].1.iter().map(data).collect();
+        let (header, old) = drop.array.split_at(self.route.header_len);
+        drop.array = [header, &old.iter().map(data).collect::<Vec<_>>()].concat();
+        drop
+    }
+
+    /// The path of the old array's backup, if it has one in the end.
+    pub(super) fn backup(&self) -> Option<String> {
+        let has_one = self.route.old == Old::BackedUp;
+        has_one.then(|| format!("{}.~1~", self.number(0).output))
+    }
+
     /// Whether an array's metadata are kept beside it.
     pub(super) fn has_metadata(&self) -> bool {
         self.route.settings.contains("metadata")
@@ -470,6 +514,7 @@ impl Scenario {
         };
         let mut end = BTreeMap::new();
         end.extend(self.old().map(|old| (old, OLD.to_vec())));
+        end.extend(self.backup().map(|backup| (backup, self.former_drop().array)));
         for Drop { files, sidecar, output, array, rest, .. } in self.drops() {
             end.insert(output, array); // in the place of the old one, perhaps
             end.extend(rest);

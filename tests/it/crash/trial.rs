@@ -76,8 +76,12 @@ impl<'a> Trial<'a> {
         let elsewhere = other.map(|it| it.at().join(name));
         let trial = Self { scenario, npyd, root, elsewhere, apart };
         trial.make_dirs();
-        fs::write(trial.config(), trial.configuration()).unwrap();
-        trial.put_old();
+        if scenario.route.old.is_of_this_drop() {
+            trial.make_old(volume);
+        } else {
+            trial.put_old();
+        }
+        fs::write(trial.config(), trial.configuration(scenario.disposition)).unwrap();
         trial.drop_data(volume);
         for (name, text) in scenario.drops().into_iter().filter_map(|drop| drop.sidecar) {
             let _alone = no_stranger();
@@ -125,6 +129,24 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// Has npyd make an array of what was dropped before, and keep its source.
+    fn make_old(&self, volume: &Volume) {
+        let Drop { files, sidecar, output, array, .. } = self.scenario.former_drop();
+        let (sidecar, text) = sidecar.unwrap();
+        for (name, content) in [(&files[0].0, &files[0].1), (&sidecar, &text.into_bytes())] {
+            let _alone = no_stranger();
+            fs::write(self.source(name), content).unwrap();
+        }
+        fs::write(self.config(), self.configuration(Disposition::Keep)).unwrap();
+        let status = start(&mut self.sweep()).wait().unwrap();
+        let made = fs::read(self.root.join(output)).unwrap();
+        assert!(status.success() && made == array, "{}", self.printed());
+        for log in ["stdout", "stderr"] {
+            fs::remove_file(self.apart.join(log)).unwrap();
+        }
+        volume.sync();
+    }
+
     /// As a producer does that maps its files, and syncs them only while they are still empty.
     fn drop_data(&self, volume: &Volume) {
         let drops = self.scenario.drops();
@@ -132,7 +154,9 @@ impl<'a> Trial<'a> {
         for (name, raw) in files() {
             let (path, len) = (self.source(name), raw.len() as u64);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let file = File::create_new(&path).unwrap();
+            // What was dropped before may be there.
+            let file =
+                File::options().write(true).create(true).truncate(false).open(&path).unwrap();
             if let Some(piece) = self.scenario.piece {
                 extents::allocate_in_pieces(&file, &self.root.join("in/between"), len, piece);
             }
@@ -171,12 +195,12 @@ impl<'a> Trial<'a> {
         self.apart.join("npyd.toml")
     }
 
-    fn configuration(&self) -> String {
+    fn configuration(&self, disposition: Disposition) -> String {
         let root = self.root.display();
         let state = if self.scenario.ledger_along { &self.root } else { &self.apart };
         let route = self.scenario.route;
         let output = if route.beside { String::new() } else { format!("output = '{root}/out'\n") };
-        let source = match self.scenario.disposition {
+        let source = match disposition {
             Disposition::Keep => "source = 'keep'\n".to_owned(),
             Disposition::Remove => "source = 'remove'\n".to_owned(),
             Disposition::Archive => format!("source = 'archive'\narchive = '{root}/archive'\n"),
@@ -217,7 +241,9 @@ impl<'a> Trial<'a> {
     /// Whether a receipt told that the array of a drop is there.
     fn is_told_of(&self, drop: &Drop) -> bool {
         let source = format!("/in/{}\"", drop.files[0].0);
-        self.told_all(&["\"event\":\"finalized\"", &source])
+        let is_remade = self.scenario.route.old.is_of_this_drop();
+        let event = if is_remade { "remade" } else { "finalized" };
+        self.told_all(&[&format!("\"event\":\"{event}\""), &source])
     }
 
     fn told(&self, what: &str) -> bool {
@@ -294,7 +320,29 @@ impl<'a> Trial<'a> {
                 return Err(Violation::new(Broken::Lost, format!("the manifest: {}", names())));
             }
         }
+        if dropped && self.scenario.route.old.is_of_this_drop() {
+            self.has_old(&found, &drops[0])?;
+        }
         Ok(())
+    }
+
+    /// The name means the old array or the new one at any time, and the old one is not lost.
+    fn has_old(&self, found: &BTreeMap<String, Vec<u8>>, drop: &Drop) -> Result<(), Violation> {
+        let former = self.scenario.former_drop();
+        let is_at = |path: &String| found.get(path) == Some(&former.array);
+        if is_at(&drop.output) {
+            return Ok(());
+        }
+        let names = || found.keys().cloned().collect::<Vec<_>>().join(", ");
+        if found.get(&drop.output) != Some(&drop.array) {
+            return Err(Violation::new(Broken::NotDurable, format!("no array: {}", names())));
+        }
+        match self.scenario.backup() {
+            Some(backup) if !is_at(&backup) => {
+                Err(Violation::new(Broken::Lost, format!("the old array: {}", names())))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_no_wrong_array(
@@ -310,6 +358,9 @@ impl<'a> Trial<'a> {
         let is_final = its_own.is_some() && !self.scenario.route.beside;
         let is_old = self.scenario.old().is_some_and(|old| old == path)
             && (content == OLD || !dropped && content.len() == OLD.len());
+        let is_former = self.scenario.route.old.is_of_this_drop()
+            && self.scenario.former_drop().array == content;
+        let is_old = is_old || is_former;
         if !drops.iter().any(is_below) || is_old || !(is_final || content.starts_with(b"\x93NUMPY"))
         {
             return Ok(());

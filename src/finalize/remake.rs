@@ -1,0 +1,298 @@
+//! Remakes: a drop changed after its array was made. The new array takes the name of the old one
+//! atomically, and the old one stays as a backup where the new one does not hold all of its data.
+//!
+//! New array synced → backup linked → directory synced → name exchanged → directory synced.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::target::read_header;
+use super::{Halt, Site};
+use crate::disk::{self, DataFile, Dir, EntryKind, Linked, Moved, Output, Stat};
+use crate::npy::Header;
+use crate::progress::Progress;
+use crate::recognize::{FileName, is_array_backup};
+
+/// The most bytes that are compared at once.
+const PIECE: u64 = 1 << 20;
+
+/// The most backups of one array.
+const NUMBER_MAX: u32 = 9999;
+
+/// The array that was made of a drop before the drop changed.
+pub(super) struct OldArray {
+    file: DataFile,
+    stat: Stat,
+    /// Its header, and where its data begin; `None` where it is not a `.npy` file any more.
+    header: Option<(Header, u64)>,
+}
+
+impl OldArray {
+    pub(super) fn read(file: DataFile) -> Result<Self, Halt> {
+        Ok(OldArray { stat: file.stat()?, header: read_header(&file)?, file })
+    }
+
+    fn is_unchanged(&self) -> Result<bool, Halt> {
+        Ok(self.file.stat()?.is_unchanged_since(&self.stat))
+    }
+}
+
+/// How the data of the old array differ from the beginning of the new one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Difference {
+    None,
+    /// Only items differ that were all zeros in the old one: it was not filled yet.
+    Filled,
+    Other,
+}
+
+/// A new array, filled, that is to take the place of the old one.
+pub(super) struct Remake {
+    old: OldArray,
+    /// What differs from the old one.
+    changes: Vec<&'static str>,
+    /// Whether the new array holds all data of the old one.
+    holds_old: bool,
+    backup: Option<FileName>,
+    /// Whether the old one was renamed to the backup's name, and has no other.
+    is_moved: bool,
+}
+
+impl Remake {
+    /// Compares the two arrays.
+    pub(super) fn compare(
+        old: OldArray,
+        (new, header, head_len): (&DataFile, &Header, u64),
+        progress: &mut Progress,
+    ) -> Result<Self, Halt> {
+        let (mut changes, mut holds_old) = (vec!["bytes"], false);
+        if let Some((old_header, at)) = &old.header {
+            let (old_len, new_len) = (old.stat.size.saturating_sub(*at), header.data_len());
+            let (common, item) = (old_len.min(new_len), old_header.dtype().itemsize());
+            let begin = (&old.file, *at);
+            let difference = difference_at(begin, (new, head_len), common, item, progress)?;
+            if difference == Difference::None && old_len == new_len {
+                changes.clear();
+            }
+            holds_old = if difference == Difference::Other && old_len < new_len {
+                let end = (new, head_len + new_len - old_len);
+                difference_at(begin, end, old_len, 0, progress)? == Difference::None
+            } else {
+                difference != Difference::Other
+                    && is_zeros(&old.file, at + common..old.stat.size, progress)?
+            };
+            let differs = [
+                ("dtype", old_header.dtype() != header.dtype()),
+                ("shape", old_header.shape() != header.shape()),
+                ("order", old_header.is_fortran() != header.is_fortran()),
+            ];
+            changes.extend(differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| what));
+        }
+        if !old.is_unchanged()? {
+            return Err(Halt::Again("its old array changed while it was compared".to_owned()));
+        }
+        Ok(Remake { old, changes, holds_old, backup: None, is_moved: false })
+    }
+
+    /// Gives the old array its backup name, where the new one does not hold all of its data. The
+    /// caller makes that durable.
+    pub(super) fn back_up(&mut self, site: &Site, name: &FileName) -> Result<(), Halt> {
+        if !self.old.is_unchanged()? {
+            return Err(Halt::Again("its old array changed".to_owned()));
+        }
+        #[cfg(feature = "sabotage")]
+        if crate::disk::leaves_out("backup") {
+            return Ok(());
+        }
+        if self.holds_old {
+            return Ok(());
+        }
+        let (existing, highest) = self.backups(site, name)?;
+        if let Some(existing) = existing {
+            self.backup = Some(existing); // linked before a crash
+            return Ok(());
+        }
+        for number in highest.saturating_add(1)..=NUMBER_MAX {
+            let backup = name.backup(number);
+            let is_taken = match site.output.link(&self.old.file, backup.as_ref())? {
+                Linked::Done => false,
+                Linked::NameTaken => true,
+                Linked::FileGone => return Err(gone(name)),
+                Linked::Unsupported => self.move_to(site, name, &backup)?,
+            };
+            if !is_taken {
+                self.backup = Some(backup);
+                return Ok(());
+            }
+        }
+        Err(Halt::Rejected(format!(
+            "`{name}` has a backup `{}` already: move its backups away",
+            name.backup(NUMBER_MAX)
+        )))
+    }
+
+    /// Whether a backup exists of this very file, and the highest number of all backups.
+    fn backups(&self, site: &Site, name: &FileName) -> Result<(Option<FileName>, u32), Halt> {
+        let may_have_one = self.old.stat.nlink > 1;
+        let (mut existing, mut highest) = (None, 0);
+        for (other, _) in site.output.entries()? {
+            let number = other.to_str().and_then(|other| name.backup_number(other));
+            let Some(number) = number else { continue };
+            highest = highest.max(number);
+            let backup = name.backup(number);
+            if may_have_one && site.output.means(backup.as_ref(), &self.old.file)? {
+                existing = Some(backup);
+            }
+        }
+        Ok((existing, highest))
+    }
+
+    /// Renames the old array, where the file system has no hard links; `true`: that name is taken.
+    /// A crash after that leaves the array's name free, and the drop is finalized again.
+    fn move_to(&mut self, site: &Site, name: &FileName, backup: &FileName) -> Result<bool, Halt> {
+        let (dir, old) = (&site.output, &self.old.file);
+        match dir.move_if_same(name.as_ref(), old, dir, backup.as_ref(), false)? {
+            Moved::Moved => {
+                self.is_moved = true;
+                Ok(false)
+            }
+            Moved::TargetExists => Ok(true),
+            Moved::NotSame | Moved::Unproven | Moved::OtherFileSystem => Err(gone(name)),
+        }
+    }
+
+    /// Whether there is a backup whose name must become durable first.
+    pub(super) fn has_backup(&self) -> bool {
+        self.backup.is_some()
+    }
+
+    /// Gives the new array, which is synced, the name of the old one; the caller makes that durable.
+    pub(super) fn replace(&self, output: &mut Output, name: &FileName) -> Result<(), Halt> {
+        let is_named = if self.is_moved {
+            output.name(name.as_ref(), false)?
+        } else {
+            output.replace_file(name.as_ref(), &self.old.file)?
+        };
+        if is_named { Ok(()) } else { Err(gone(name)) }
+    }
+
+    /// What the receipt says of it.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
+        let backup = self.backup.iter();
+        [format!("changed: {}", self.changes.join(", "))]
+            .into_iter()
+            .chain(backup.map(|backup| format!("the old array is kept as `{backup}`")))
+    }
+}
+
+/// Backups of arrays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backups {
+    /// How many there are.
+    pub count: u64,
+    /// Their sizes, together.
+    pub bytes: u64,
+}
+
+/// Counts the backups of arrays in a directory and down to so many levels below it.
+pub fn count_backups(dir: &Dir, depth: usize) -> disk::Result<Backups> {
+    let mut backups = Backups::default();
+    for (name, kind) in dir.entries()? {
+        let below = match kind {
+            EntryKind::Dir if depth > 0 => match dir.open_dir(Path::new(&name)) {
+                Err(error) if error.is_missing() || error.is_other_file_system() => continue,
+                opened => count_backups(&opened?, depth - 1)?,
+            },
+            EntryKind::File if name.to_str().is_some_and(is_array_backup) => {
+                let stat = dir.stat(Path::new(&name))?;
+                stat.map_or(Backups::default(), |stat| Backups { count: 1, bytes: stat.size })
+            }
+            _ => continue,
+        };
+        backups.count += below.count;
+        backups.bytes = backups.bytes.saturating_add(below.bytes);
+    }
+    Ok(backups)
+}
+
+fn gone(name: &FileName) -> Halt {
+    Halt::Again(format!("`{name}` was replaced by another file meanwhile"))
+}
+
+/// Compares `len` bytes of two files. Items of `item` bytes that are all zeros in the old one may
+/// differ; 0: none may.
+fn difference_at(
+    (old, old_at): (&DataFile, u64),
+    (new, new_at): (&DataFile, u64),
+    len: u64,
+    item: u64,
+    progress: &mut Progress,
+) -> Result<Difference, Halt> {
+    let step = item.clamp(1, PIECE);
+    let piece = PIECE - PIECE % step;
+    let buffer = || vec![0; len.min(piece) as usize];
+    let (mut olds, mut news, mut found, mut at) = (buffer(), buffer(), Difference::None, 0);
+    progress.expect(len);
+    while at < len {
+        let piece = (len - at).min(piece) as usize;
+        let (olds, news) = (&mut olds[..piece], &mut news[..piece]);
+        old.read_exact_at(olds, old_at + at)?;
+        new.read_exact_at(news, new_at + at)?;
+        match difference(olds, news, step as usize) {
+            Difference::None => {}
+            Difference::Filled if item > 0 => found = Difference::Filled,
+            Difference::Filled | Difference::Other => return Ok(Difference::Other),
+        }
+        at += piece as u64;
+        if !progress.advance(at) {
+            return Err(Halt::Stopped);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether nothing but zeros stands in a range of a file.
+fn is_zeros(file: &DataFile, range: Range<u64>, progress: &mut Progress) -> Result<bool, Halt> {
+    let len = range.end.saturating_sub(range.start);
+    let (mut buffer, mut done) = (vec![0; len.min(PIECE) as usize], 0);
+    progress.expect(len);
+    while done < len {
+        let piece = &mut buffer[..(len - done).min(PIECE) as usize];
+        file.read_exact_at(piece, range.start + done)?;
+        if piece.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        done += piece.len() as u64;
+        if !progress.advance(done) {
+            return Err(Halt::Stopped);
+        }
+    }
+    Ok(true)
+}
+
+fn difference(old: &[u8], new: &[u8], item: usize) -> Difference {
+    if old == new {
+        return Difference::None;
+    }
+    let mut items = old.chunks(item).zip(new.chunks(item));
+    let is_filled = items.all(|(old, new)| old == new || old.iter().all(|byte| *byte == 0));
+    if is_filled { Difference::Filled } else { Difference::Other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value whose bytes are zeros in part is not an empty place: 100.0 and 100.3 differ only in
+    /// bytes that are zeros in the first.
+    #[test]
+    fn only_items_that_are_all_zeros_count_as_not_filled() {
+        let bytes =
+            |values: &[f64]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<_>>();
+        let differs = |old: &[f64], new: &[f64]| difference(&bytes(old), &bytes(new), 8);
+        assert_eq!(differs(&[100.0, 0.0], &[100.0, 0.0]), Difference::None);
+        assert_eq!(differs(&[100.0, 0.0], &[100.0, 7.5]), Difference::Filled);
+        assert_eq!(differs(&[100.0, 0.0], &[100.3, 0.0]), Difference::Other);
+        assert_eq!(differs(&[100.0, 7.5], &[100.0, 0.0]), Difference::Other);
+    }
+}

@@ -1,0 +1,131 @@
+//! The earlier arrays of a drop: what the ledger knows of them while it is the same drop.
+
+use std::path::Path;
+
+use rusqlite::params;
+use serde_json::Value;
+
+use super::{Ledger, Result, UNPROVEN};
+use crate::receipt::{Event, SourceFate};
+use crate::stamp::{Fingerprint, Identity};
+
+/// The most receipts that are read, newest first.
+const ROWS_READ_MAX: i64 = 10_000;
+
+/// The most identities that are returned.
+const IDENTITIES_MAX: usize = 1000;
+
+/// The arrays that were made of a drop. *The same drop* is the same path, for as long as its source
+/// stayed there: after npyd removed or archived the source, or made it the array, the next file of
+/// that name is another drop.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// What the drop looked like each time an array was made of it or found, newest first.
+    pub identities: Vec<Identity>,
+    /// How many times its array was made again.
+    pub remakes: u32,
+}
+
+impl Ledger {
+    /// Returns the earlier arrays of a drop. Receipts from before receipts said what became of the
+    /// source count only where they are about the inode `ino`.
+    pub fn earlier_arrays(&self, source: &Path, ino: u64) -> Result<Earlier> {
+        let mut earlier = Earlier::default();
+        self.run(|db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT receipt, fingerprint FROM receipts WHERE source = ?1
+                 AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY id DESC LIMIT ?2",
+                Event::Finalized.as_str(),
+                Event::Remade.as_str(),
+                Event::Found.as_str()
+            ))?;
+            let mut rows = statement.query(params![source.to_string_lossy(), ROWS_READ_MAX])?;
+            while let Some(row) = rows.next()? {
+                let receipt = serde_json::from_str(&row.get::<_, String>(0)?).unwrap_or_default();
+                let Some(seen) = Fingerprint::parse(&row.get::<_, String>(1)?) else { continue };
+                if !earlier.add(&receipt, seen.identity, ino) {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(earlier)
+    }
+}
+
+impl Earlier {
+    /// Adds a receipt; `false` where it is about another drop, and so are all before it.
+    fn add(&mut self, receipt: &Value, identity: Identity, ino: u64) -> bool {
+        let is_same_drop = match receipt["source_fate"].as_str() {
+            Some(fate) => {
+                [SourceFate::Kept, SourceFate::Unproven].iter().any(|it| it.as_str() == fate)
+            }
+            None => identity.is_of_inode(ino),
+        };
+        if !is_same_drop {
+            return false;
+        }
+        if receipt["event"] == Event::Remade.as_str() {
+            self.remakes += 1;
+        }
+        if self.identities.len() < IDENTITIES_MAX && !self.identities.contains(&identity) {
+            self.identities.push(identity);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipt::Receipt;
+
+    const SOURCE: &str = "/in/scan.raw";
+
+    fn record(ledger: &Ledger, event: Event, fate: Option<SourceFate>, data: &str) {
+        let mut receipt =
+            Receipt::without_output(event, "/in".into(), SOURCE.into(), String::new());
+        receipt.source_fate = fate;
+        let identity = Identity::parse(data);
+        ledger.record(&[(receipt, Some(Fingerprint { settings: 1, identity }))]).unwrap();
+    }
+
+    fn earlier(ledger: &Ledger, ino: u64) -> (Vec<String>, u32) {
+        let Earlier { identities, remakes } =
+            ledger.earlier_arrays(Path::new(SOURCE), ino).unwrap();
+        (identities.iter().map(ToString::to_string).collect(), remakes)
+    }
+
+    #[test]
+    fn the_arrays_of_this_drop() {
+        let ledger = Ledger::in_memory().unwrap();
+        let kept = Some(SourceFate::Kept);
+        record(&ledger, Event::Finalized, kept, "1:1:1:1");
+        record(&ledger, Event::Remade, kept, "1:2:2:2");
+        record(&ledger, Event::Rejected, None, "1:3:3:3");
+        record(&ledger, Event::Remade, Some(SourceFate::Unproven), "2:4:4:4");
+        record(&ledger, Event::Found, kept, "2:4:4:5 9:9:9:9 scan.raw.toml");
+        let all = ["2:4:4:5 9:9:9:9 scan.raw.toml", "2:4:4:4", "1:2:2:2", "1:1:1:1"];
+        assert_eq!(earlier(&ledger, 7), (all.map(str::to_owned).to_vec(), 2));
+    }
+
+    #[test]
+    fn another_drop_of_that_name() {
+        for fate in [SourceFate::Removed, SourceFate::Archived, SourceFate::Array] {
+            let ledger = Ledger::in_memory().unwrap();
+            record(&ledger, Event::Remade, Some(SourceFate::Kept), "1:1:1:1");
+            record(&ledger, Event::Remade, Some(fate), "1:2:2:2");
+            assert_eq!(earlier(&ledger, 1), (Vec::new(), 0));
+            record(&ledger, Event::Finalized, Some(SourceFate::Kept), "1:3:3:3");
+            assert_eq!(earlier(&ledger, 1), (vec!["1:3:3:3".to_owned()], 0));
+        }
+    }
+
+    #[test]
+    fn receipts_that_say_nothing_of_the_source() {
+        let ledger = Ledger::in_memory().unwrap();
+        record(&ledger, Event::Finalized, None, "1:1:1:1");
+        assert_eq!(earlier(&ledger, 1), (vec!["1:1:1:1".to_owned()], 0));
+        assert_eq!(earlier(&ledger, 2), (Vec::new(), 0));
+    }
+}
