@@ -58,8 +58,8 @@ pub struct Settled {
     pub remark: Option<String>,
     /// Whether it has been unchanged for the quiet time.
     pub still: bool,
-    /// What the drop looked like when its earlier arrays were made of it, as the ledger knows; empty
-    /// where nothing is known of it.
+    /// What the drop looked like when its earlier arrays were made of it, as the ledger knows;
+    /// empty where nothing is known of it.
     pub earlier: Vec<Identity>,
     /// Where it is noted down what would have to be undone after a crash.
     pub intents: Option<Arc<Intents>>,

@@ -166,7 +166,8 @@ impl Remake {
         self.backup.is_some()
     }
 
-    /// Gives the new array, which is synced, the name of the old one; the caller makes that durable.
+    /// Gives the new array, which is synced, the name of the old one. The caller makes that
+    /// durable.
     pub(super) fn replace(&self, output: &mut Output, name: &FileName) -> Result<(), Halt> {
         let is_named = if self.is_moved {
             output.name(name.as_ref(), false)?

@@ -61,8 +61,8 @@ pub(super) fn choose(settled: &Settled, site: &Site, header: &Header) -> Result<
     )))
 }
 
-/// Opens the array of that name if it was made of this drop before the drop changed: npyd's own, and
-/// marked with a state of this drop that the ledger knows.
+/// Opens the array of that name if it was made of this drop before the drop changed: it is npyd's
+/// own, and marked with a state of this drop that the ledger knows.
 fn old_array(settled: &Settled, site: &Site, name: &FileName) -> Result<Option<OldArray>, Halt> {
     if settled.earlier.is_empty() {
         return Ok(None);

@@ -370,7 +370,8 @@ fn split_backup(name: &str) -> Option<(&str, u32)> {
 /// Whether a file of that name is the backup of an array: `*.npy.~N~`.
 #[must_use]
 pub fn is_array_backup(name: &str) -> bool {
-    split_backup(name).is_some_and(|(stem, _)| stem.ends_with(".npy"))
+    let is_array = |stem: &str| Path::new(stem).extension().is_some_and(|it| it == "npy");
+    split_backup(name).is_some_and(|(stem, _)| is_array(stem))
 }
 
 impl TryFrom<String> for FileName {

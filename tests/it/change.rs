@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Mounted, Outcome, Producer, Receipts, SCAN_MANIFEST, Site, as_root, can_halt, load, npy,
-    python, scan_bytes, scan_npy, sweep_halted,
+    Mounted, Outcome, Producer, Receipts, SCAN_MANIFEST, Site, as_root, can_halt, is_long, load,
+    npy, python, scan_bytes, scan_npy, sweep_halted,
 };
 
 /// A scan of which an array was made, and what changes afterwards.
@@ -548,7 +548,7 @@ fn on_xfs() {
     let receipt = site.sweep_until("remade").json().remove(0);
     assert_eq!(receipt["route"], "reflink");
     assert_eq!(site.names("fs/out"), ["x.npy", "x.npy.~1~"]);
-    assert!(site.read("fs/out/x.npy").ends_with(&[7; 50_000]));
+    assert!(site.read("fs/out/x.npy").ends_with(&vec![7; 50_000]));
     assert!(site.read("fs/out/x.npy.~1~").ends_with(&new));
 }
 
@@ -573,8 +573,8 @@ fn without_hard_links() {
     assert_eq!(site.names("out"), ["scan.npy", "scan.npy.~1~"]);
 }
 
-/// Something happens after each call of a remake.
-fn after_each_call(happens: impl Fn(&Site), check: impl Fn(&Site, usize)) {
+/// Something happens after each call of a remake; in the short form, after one in `stride`.
+fn after_each_call(stride: usize, happens: impl Fn(&Site), check: impl Fn(&Site, usize)) {
     if !can_halt() {
         return;
     }
@@ -588,7 +588,7 @@ fn after_each_call(happens: impl Fn(&Site), check: impl Fn(&Site, usize)) {
             break;
         }
         check(&site, calls);
-        calls += 1;
+        calls += if is_long() { 1 } else { stride };
     }
     println!("after each of {calls} calls");
     assert!(calls > 10, "only {calls} calls were seen");
@@ -602,7 +602,7 @@ fn another_file_gets_the_name_meanwhile() {
         fs::rename(&old, site.path("aside")).unwrap();
         fs::rename(site.path("new"), old).unwrap();
     };
-    after_each_call(happens, |site, call| {
+    after_each_call(1, happens, |site, call| {
         assert_eq!(site.read("out/scan.npy"), b"another", "after call {call}");
         let aside = site.read("aside");
         assert!(aside == scan_npy() || aside == array(&[1; 24]), "after call {call}");
@@ -616,7 +616,7 @@ fn it_changes_meanwhile() {
         let file = File::options().write(true).open(site.path("in/scan.raw")).unwrap();
         file.write_all_at(&[2; 24], 0).unwrap();
     };
-    after_each_call(happens, |site, call| {
+    after_each_call(3, happens, |site, call| {
         site.sweep_until_array(&array(&[2; 24]), call);
         let backups = site.names("out").into_iter().filter(|name| name.ends_with('~'));
         let backups: Vec<_> = backups.map(|name| site.read(&format!("out/{name}"))).collect();

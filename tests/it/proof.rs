@@ -85,6 +85,32 @@ fn a_source_that_is_still_written_to_stays() {
     }
 }
 
+/// What came through that descriptor is in the array that is made again; and without a proof the
+/// source stays then, too.
+#[test]
+fn a_source_that_was_still_written_to_is_remade() {
+    if !as_root() {
+        return;
+    }
+    let site = site("source = 'remove'");
+    site.drop_file("scan.raw.toml", OPEN_SHAPE);
+    let mut writer = File::create(site.path("in/scan.raw")).unwrap();
+    writer.write_all(&RECORDS[..2].concat()).unwrap();
+    give_away(&site, "in");
+    sweep_without_leases(&site).expect_code(0);
+    writer.write_all(&RECORDS[2]).unwrap();
+    drop(writer);
+    let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+    let told = (&receipt["event"], &receipt["source_fate"]);
+    assert_eq!(told, (&"remade".into(), &"unproven".into()));
+    assert!(site.read("out/scan.npy").ends_with(&RECORDS.concat()));
+    assert_eq!(site.names("out"), ["scan.npy"]);
+    assert!(sweep_without_leases(&site).expect_code(0).json().is_empty());
+    let receipt = of_source(&site.sweep().expect_code(0), "scan.raw");
+    assert_eq!((&receipt["event"], &receipt["source_fate"]), (&"found".into(), &"removed".into()));
+    assert!(site.read("out/scan.npy").ends_with(&RECORDS.concat()));
+}
+
 /// Each scan asks again, and the one that has the right lets it go, without another receipt before.
 #[test]
 fn a_source_goes_once_there_is_a_proof() {
