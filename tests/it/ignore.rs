@@ -167,7 +167,7 @@ fn what_npyd_puts_beside_arrays_is_no_drop() {
     }
     site.drop_file("x.rest.raw", scan_bytes()).drop_file("x.raw.~1~", scan_bytes());
     site.settle("finalized", 2);
-    assert_eq!(site.names("out"), ["x.raw.npy", "x.rest.npy"]);
+    assert_eq!(site.names("out"), ["x.raw.~1~.npy", "x.rest.npy"]);
 }
 
 /// A person who names a file means it.
