@@ -190,11 +190,10 @@ fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Halt>
     for name in names(name.as_str()) {
         let Some(there) = dir.open_file(&name)? else { return Ok(None) };
         let found = there.stat()?;
-        let is_ours = found.is_file() && found.uid == disk::own_uid();
         let is_as_long = found.size == range.end - range.start;
         let is_equal =
             |at: u64, bytes: &[u8]| Ok(there.read_at_most(at - range.start, bytes.len())? == bytes);
-        let is_it = is_ours
+        let is_it = may_be_rest(&found, &stat)
             && is_as_long
             && (file.each_piece(range.clone(), is_equal)?
                 || cut_offset(&there, &stat)? == Some(range.start)
@@ -243,11 +242,16 @@ fn origin(stat: &Stat) -> String {
     format!("{}:{}:", stat.ino, stat.born_ns)
 }
 
+/// Whether a file may be a rest that npyd saved: it is npyd's, or has the owner of its source.
+fn may_be_rest(file: &Stat, source: &Stat) -> bool {
+    file.is_file() && [disk::own_uid(), source.uid].contains(&file.uid)
+}
+
 /// Returns where a rest was cut off; `None` where it is not one of this file, or the file system
 /// does not tell files of one inode number apart.
 fn cut_offset(rest: &DataFile, source: &Stat) -> disk::Result<Option<u64>> {
     let stat = rest.stat()?;
-    if !stat.is_file() || stat.uid != disk::own_uid() || source.born_ns == 0 {
+    if !may_be_rest(&stat, source) || source.born_ns == 0 {
         return Ok(None);
     }
     let mark = rest.attr(REST_ATTR)?.and_then(|mark| String::from_utf8(mark).ok());

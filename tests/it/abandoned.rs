@@ -1,7 +1,7 @@
 //! Pending files whose writer went away before it said that they are ready.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 
 use serde_json::{Value, json};
 
@@ -238,29 +238,54 @@ fn a_salvaged_file_may_be_copied() {
     }
 }
 
-/// Interrupted before it could get its name, or by the cut: the next run finishes it.
+/// How far an interrupted salvage got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interrupted {
+    BeforeTheCut,
+    /// A crash may keep the zeros that a cut writes, and not the cut.
+    InTheCut,
+    BehindTheCut,
+    BeforeTheName,
+}
+
+/// Salvages a file of so many bytes of data, a rest of six among them, and puts it back as an
+/// interruption leaves it. The ledger is lost.
+fn interrupt(site: &Site, owner: u32, at: Interrupted) {
+    site.drop_file("x.npy.part", PendingFile::writing(&[-1, 3]).with(&filled(30)));
+    chown(site.path("in/x.npy.part"), Some(owner), Some(owner)).unwrap();
+    site.sweep_until("finalized");
+    fs::rename(site.path("out/x.npy"), site.path("in/x.npy.part")).unwrap();
+    let file = fs::File::options().write(true).open(site.path("in/x.npy.part")).unwrap();
+    if at != Interrupted::BeforeTheName {
+        file.write_all_at(b"\x93NPEND\x01w", 0).unwrap();
+    }
+    match at {
+        Interrupted::BeforeTheCut => file.write_all_at(&filled(30)[24..], 128 + 24).unwrap(),
+        Interrupted::InTheCut => file.set_len(128 + 30).unwrap(),
+        Interrupted::BehindTheCut | Interrupted::BeforeTheName => {}
+    }
+    site.lose_ledger();
+}
+
+/// The next run finishes what was interrupted, and saves the rest once, whoever owns the file.
 #[test]
-fn a_salvaged_file_that_has_no_name_yet_gets_it() {
-    let [committed, cut, half_cut] =
-        [&b"\x93NUMPY\x01\x00"[..], b"\x93NPEND\x01w", b"\x93NPEND\x01w"];
-    for (magic, zeros) in [(committed, 0), (cut, 0), (half_cut, 6)] {
-        let site = Site::with("salvage = \"whole-records\"");
-        site.drop_file("x.npy.part", PendingFile::writing(&[-1, 3]).with(&filled(30)));
-        site.sweep_until("finalized");
-        let array = site.read("out/x.npy");
-        fs::rename(site.path("out/x.npy"), site.path("in/x.npy.part")).unwrap();
-        let file = fs::File::options().write(true).open(site.path("in/x.npy.part")).unwrap();
-        file.write_all_at(magic, 0).unwrap();
-        // A crash may keep the zeros that a cut writes, and not the cut.
-        file.set_len((array.len() + zeros) as u64).unwrap();
-        drop(file);
-        let receipts = site.lose_ledger().sweep_until("finalized").json();
-        assert_eq!(site.names("in"), [""; 0]);
-        assert_eq!(site.read("out/x.npy"), array);
-        let told = receipts[0]["reason"].as_str().unwrap_or_default();
-        let is_told = told.contains(site.path("out/x.npy.part.rest").to_str().unwrap());
-        assert_eq!(is_told, magic[7] == b'w', "{told}");
-        assert_eq!(site.names("out"), ["x.npy", "x.npy.part.rest"]);
+fn an_interrupted_salvage_is_finished() {
+    use Interrupted::{BeforeTheCut, BeforeTheName, BehindTheCut, InTheCut};
+    let own = rustix::process::geteuid();
+    let owners = if own.is_root() { vec![0, 4711] } else { vec![own.as_raw()] };
+    for at in [BeforeTheCut, InTheCut, BehindTheCut, BeforeTheName] {
+        for owner in owners.iter().copied() {
+            let site = Site::with("salvage = \"whole-records\"");
+            interrupt(&site, owner, at);
+            let receipts = site.sweep_until("finalized").json();
+            assert_eq!(site.names("in"), [""; 0]);
+            assert_eq!(site.names("out"), ["x.npy", "x.npy.part.rest"]);
+            assert_eq!(site.read("out/x.npy")[128..], filled(24));
+            assert_eq!(site.read("out/x.npy.part.rest"), filled(30)[24..]);
+            let told = receipts[0]["reason"].as_str().unwrap_or_default();
+            let is_told = told.contains(site.path("out/x.npy.part.rest").to_str().unwrap());
+            assert_eq!(is_told, at != BeforeTheName, "{told}");
+        }
     }
 }
 
