@@ -8,11 +8,10 @@ use std::time::Instant;
 use crate::arrivals::Arrivals;
 use crate::contender::verify;
 use crate::daemon::Daemon;
-use crate::dump;
 use crate::options::Size;
 use crate::site::Site;
 use crate::spread::{Spread, ratio};
-use crate::{Bench, Fallible, go_on, table};
+use crate::{Bench, Fallible, dump, go_on, table};
 
 /// Prints how long each takes from the first drop to the last array.
 pub(crate) fn measure(bench: &Bench, site: &Site) -> Fallible<()> {

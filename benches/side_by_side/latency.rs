@@ -11,11 +11,10 @@ use serde_json::Value;
 use crate::arrivals::Arrivals;
 use crate::contender::verify;
 use crate::daemon::Daemon;
-use crate::dump;
 use crate::options::Size;
 use crate::site::Site;
 use crate::spread::{Spread, seconds};
-use crate::{Bench, Fallible, table};
+use crate::{Bench, Fallible, dump, table};
 
 const SIZE: Size = Size(1 << 20);
 const FRAMES: u64 = SIZE.0 / dump::FRAME;

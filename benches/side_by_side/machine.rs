@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::Fallible;
 use crate::python::Python;
-use crate::table;
+use crate::{Fallible, table};
 
 /// Prints what matters about the machine and about the disk below `dir`.
 pub(crate) fn describe(dir: &Path, python: &Python) -> Fallible<()> {

@@ -18,11 +18,11 @@ fuzz_target!(|text: &str| {
     };
     assert!((1..=64).contains(&config.workers.get()));
     assert!(config.state_dir.is_absolute());
-    assert!(!config.inboxes.is_empty());
-    for inbox in &config.inboxes {
-        assert!(inbox.path.is_absolute());
-        assert!(inbox.own_dirs().all(Path::is_absolute));
-        for template in &inbox.templates {
+    assert!(!config.drop_dirs.is_empty());
+    for drop_dir in &config.drop_dirs {
+        assert!(drop_dir.path.is_absolute());
+        assert!(drop_dir.own_dirs().all(Path::is_absolute));
+        for template in &drop_dir.templates {
             for data in NAMES.into_iter().filter(|data| template.matches(data)) {
                 match template.dump(&name(data)) {
                     Ok(dump) => assert_becomes_an_array(&dump),

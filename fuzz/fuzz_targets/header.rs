@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use npyd::npy::{Dtype, HEADER_CAP, Kind, Preamble, parse_header};
+use npyd::npy::{Dtype, HEADER_MAX, Kind, Preamble, parse_header};
 use npyd_fuzz::{assert_clear, assert_loads, text_len};
 
 fuzz_target!(|file: &[u8]| {
@@ -16,7 +16,7 @@ fuzz_target!(|file: &[u8]| {
         Ok(layout) => layout,
         Err(error) => return assert_clear(&error.to_string()),
     };
-    assert!(preamble.data_offset <= len.min(HEADER_CAP));
+    assert!(preamble.data_offset <= len.min(HEADER_MAX));
     let head = &file[..usize::try_from(preamble.data_offset).unwrap()];
     assert!(text_len(head, preamble.major) <= 10_000);
     // What stands behind the header, or how large the file is, does not matter to it.
@@ -42,11 +42,11 @@ fuzz_target!(|file: &[u8]| {
     assert_eq!(header.data_len(), product);
     assert!(header.numpy_bytes().len().is_multiple_of(64));
     // Written out, a text of few characters may have more.
-    match header.check_loads() {
+    match header.check_loadable() {
         Ok(()) => assert_loads(&header.numpy_bytes(), &header),
         Err(error) => assert_clear(&error.to_string()),
     }
-    if let Ok(filled) = header.bytes_filling(preamble.data_offset) {
+    if let Ok(filled) = header.bytes_padded_to(preamble.data_offset) {
         assert_eq!(filled.len() as u64, preamble.data_offset);
         assert_loads(&filled, &header);
     }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use npyd::recognize::{Front, Manifest};
+use npyd::describe::{Front, Manifest};
 use npyd_fuzz::{assert_becomes_an_array, assert_clear, assert_clear_about, name};
 
 /// The keys that are npyd's own.

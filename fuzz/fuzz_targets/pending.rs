@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use npyd::describe::from_header;
 use npyd::npy::{Kind, PendingState, Preamble, commit_bytes, parse_header, pending_bytes};
-use npyd::recognize::from_header;
 use npyd_fuzz::{assert_becomes_an_array, assert_clear, name};
 
 fuzz_target!(|file: &[u8]| {

@@ -1,12 +1,13 @@
 //! What the fuzz targets assert of whatever npyd accepts, and of what it says where it does not.
 
 use npyd::config::Readers;
-use npyd::disk::FsInfo;
+use npyd::decide::plan::{Plan, Steps};
+use npyd::decide::route::Constraints;
+use npyd::describe::formats::FORMATS;
+use npyd::describe::sidecar::Found;
+use npyd::describe::{Dump, Fit, Front};
+use npyd::model::{FileName, FsInfo};
 use npyd::npy::{Header, Kind, Preamble, parse_header};
-use npyd::plan::{Plan, Terms, Work};
-use npyd::recognize::formats::FORMATS;
-use npyd::recognize::sidecar::Found;
-use npyd::recognize::{Dump, FileName, Fit, Front};
 
 /// The most characters of a message that a person reads to its end.
 const MESSAGE_MAX: usize = 1000;
@@ -132,14 +133,14 @@ fn assert_plans(dump: &Dump, header: &Header, size: u64) {
     assert_loads(&header.numpy_bytes(), header);
     for kind in ["ext4", "btrfs", "tmpfs"] {
         for readers in [Readers::Numpy, Readers::Any] {
-            let terms = Terms {
+            let terms = Constraints {
                 readers,
                 same_file_system: true,
                 file_system: FsInfo { kind: kind.to_owned(), network: false, free: u64::MAX },
                 files: 1,
                 keeps_source: false,
-                has_intents: true,
-                ruled_out: Vec::new(),
+                can_journal: true,
+                excluded: Vec::new(),
             };
             assert_right(dump, &Plan::new(dump, header.clone(), size, &terms));
         }
@@ -148,9 +149,9 @@ fn assert_plans(dump: &Dump, header: &Header, size: u64) {
 
 /// A plan that makes the array whatever happens in the middle of it.
 fn assert_right(dump: &Dump, plan: &Plan) {
-    plan.passed_over.iter().for_each(|passed| assert_clear(&passed.to_string()));
+    plan.skipped_routes.iter().for_each(|passed| assert_clear(&passed.to_string()));
     assert_loads(&plan.head(dump), &plan.header);
-    let Work::InPlace(writes) = &plan.work else { return };
+    let Steps::InPlace(writes) = &plan.steps else { return };
     let mut head = match &dump.front {
         Front::Header(own) => own.bytes.clone(),
         _ => vec![0; usize::try_from(dump.data_offset).unwrap()],

@@ -4,47 +4,51 @@ use std::path::Path;
 
 use indicatif::BinaryBytes;
 
-use super::{CannotRun, ConfigArgs, End, print};
-use crate::config::{Disposition, Inbox, Watch};
-use crate::disk::{self, Dir, LeaseRight};
-use crate::finalize::{Backups, count_backups, terms_of_dirs};
+use crate::cli::{ConfigArgs, Exit, FatalError, print};
+use crate::config::{Disposition, DropDir, Watch};
+use crate::decide::plan::Plan;
+use crate::decide::route::{Constraints, Route};
+use crate::describe::Manifest;
+use crate::finalize::{Backups, constraints_of_dirs, count_backups};
+use crate::fs::{self, Dir, LeaseRight};
 use crate::ledger::Ledger;
-use crate::patrol::DEPTH_MAX;
-use crate::plan::{Plan, Route, Terms};
-use crate::pressure::{Pressure, UNMEASURED};
-use crate::recognize::{FileName, Manifest};
+use crate::model::FileName;
+use crate::service::tracker::DEPTH_MAX;
+use crate::throttle::psi::{Pressure, UNMEASURED};
 
 /// Manifests of large dumps, and what they stand for.
-const SPECIMENS: &[(&str, &str)] = &[
+const SAMPLE_MANIFESTS: &[(&str, &str)] = &[
     ("raw data", "dtype = '|u1'\nshape = [1073741824]"),
     ("with room", "dtype = '|u1'\nshape = [1073741824]\nreserved = 128"),
 ];
 
-pub(super) fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
+pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let config = args.read()?;
     print(&format!("configuration  {}: ok", args.config.display()));
     let mut end = match Ledger::open(&config.state_dir) {
         Ok(_) => {
             print(&format!("ledger         {}: ok", config.state_dir.display()));
-            End::Well
+            Exit::Success
         }
         Err(error) => {
             print(&format!("ledger         {error}"));
-            End::Badly
+            Exit::Failure
         }
     };
     let lease_right = LeaseRight::probe(&config.state_dir);
     print(&format!("rights         npyd may take {lease_right}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
-        end = End::Badly;
+        end = Exit::Failure;
         print(&format!("max_pressure   {UNMEASURED}"));
     }
-    for (at, inbox) in config.inboxes.iter().enumerate() {
-        if check_inbox(inbox) == End::Badly {
-            end = End::Badly;
+    for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
+        if check_drop_dir(drop_dir) == Exit::Failure {
+            end = Exit::Failure;
         }
-        if let Some(other) = config.inboxes[..at].iter().find(|other| share_files(inbox, other)) {
-            end = End::Badly;
+        if let Some(other) =
+            config.drop_dirs[..at].iter().find(|other| share_files(drop_dir, other))
+        {
+            end = Exit::Failure;
             let other = other.path.display();
             print(&format!(
                 "  data         it has files of the drop `{other}`, by another name: each must have one owner"
@@ -55,44 +59,44 @@ pub(super) fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
     Ok(end)
 }
 
-fn check_inbox(inbox: &Inbox) -> End {
-    print(&format!("drop           {}", inbox.path.display()));
+fn check_drop_dir(drop_dir: &DropDir) -> Exit {
+    print(&format!("drop           {}", drop_dir.path.display()));
     let roles = [
-        ("data", Some(&inbox.path)),
-        ("output", inbox.output.as_ref()),
-        ("archive", inbox.archive.as_ref()),
-        ("rejects", inbox.rejects.as_ref()),
+        ("data", Some(&drop_dir.path)),
+        ("output", drop_dir.output.as_ref()),
+        ("archive", drop_dir.archive.as_ref()),
+        ("rejects", drop_dir.rejects.as_ref()),
     ];
-    let mut end = End::Well;
+    let mut end = Exit::Success;
     for (role, path) in roles {
         let Some(path) = path else { continue };
-        if is_inside_by_another_name(path, &inbox.path) {
-            end = End::Badly;
+        if is_inside_by_another_name(path, &drop_dir.path) {
+            end = Exit::Failure;
             print(&format!(
                 "  {role:<12} {}: it lies inside the drop directory: name it by that one's path, for no link is followed then",
                 path.display()
             ));
         }
-        let checked = if role == "data" && is_only_read(inbox) {
+        let checked = if role == "data" && is_only_read(drop_dir) {
             check_readable(path)
         } else {
-            check_dir(path, inbox)
+            check_dir(path, drop_dir)
         };
         match checked {
             Ok(told) => print(&format!("  {role:<12} {}: {told}", path.display())),
             Err(error) => {
-                end = End::Badly;
+                end = Exit::Failure;
                 print(&format!("  {role:<12} {error}"));
             }
         }
     }
-    print(&format!("  ignore       {}", ignore_rules(inbox)));
-    match routes(inbox) {
+    print(&format!("  ignore       {}", ignore_rules(drop_dir)));
+    match routes(drop_dir) {
         Ok(routes) => routes.iter().for_each(|line| print(line)),
         // Whatever hinders it was told above.
-        Err(_) => end = End::Badly,
+        Err(_) => end = Exit::Failure,
     }
-    match backups(inbox) {
+    match backups(drop_dir) {
         Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was reported above
         Ok(Backups { count, bytes }) => {
             let bytes = BinaryBytes(bytes);
@@ -101,16 +105,16 @@ fn check_inbox(inbox: &Inbox) -> End {
             ));
         }
     }
-    if let Err(error) = check_watch(inbox) {
-        end = End::Badly;
+    if let Err(error) = check_watch(drop_dir) {
+        end = Exit::Failure;
         print(&format!("  watch        {error}"));
     }
     end
 }
 
 /// The ignore rules in force, each as it is written in TOML.
-fn ignore_rules(inbox: &Inbox) -> String {
-    let (defaults, configured) = inbox.ignore.in_force();
+fn ignore_rules(drop_dir: &DropDir) -> String {
+    let (defaults, configured) = drop_dir.ignore.in_force();
     let list = |rules: Vec<&str>| {
         rules.iter().map(|rule| format!("{rule:?}")).collect::<Vec<_>>().join(", ")
     };
@@ -122,14 +126,15 @@ fn ignore_rules(inbox: &Inbox) -> String {
 }
 
 /// Counts the old arrays that were kept when their drops changed.
-fn backups(inbox: &Inbox) -> disk::Result<Backups> {
-    let output = Dir::open_own(inbox.output.as_ref().unwrap_or(&inbox.path), inbox.shared())?;
-    count_backups(&output, if inbox.recursive { DEPTH_MAX } else { 0 })
+fn backups(drop_dir: &DropDir) -> fs::Result<Backups> {
+    let output =
+        Dir::open_trusted(drop_dir.output.as_ref().unwrap_or(&drop_dir.path), drop_dir.shared())?;
+    count_backups(&output, if drop_dir.recursive { DEPTH_MAX } else { 0 })
 }
 
 /// Whether two drops have files in common, whatever links lead to them.
-fn share_files(one: &Inbox, other: &Inbox) -> bool {
-    let real = |inbox: &Inbox| inbox.path.canonicalize().ok();
+fn share_files(one: &DropDir, other: &DropDir) -> bool {
+    let real = |drop_dir: &DropDir| drop_dir.path.canonicalize().ok();
     real(one).zip(real(other)).is_some_and(|(here, there)| {
         here == there
             || one.recursive && there.starts_with(&here)
@@ -145,23 +150,23 @@ fn is_inside_by_another_name(path: &Path, drop: &Path) -> bool {
 }
 
 /// Whether this user may only read the drop directory, and need not do more there.
-fn is_only_read(inbox: &Inbox) -> bool {
-    let stays = inbox.source == Disposition::Keep && inbox.output.is_some();
-    let may_write = Dir::open(&inbox.path).is_ok_and(|dir| dir.may_be_written());
-    stays && inbox.rejects.is_none() && !may_write
+fn is_only_read(drop_dir: &DropDir) -> bool {
+    let stays = drop_dir.source == Disposition::Keep && drop_dir.output.is_some();
+    let may_write = Dir::open(&drop_dir.path).is_ok_and(|dir| dir.is_writable());
+    stays && drop_dir.rejects.is_none() && !may_write
 }
 
-fn check_readable(path: &Path) -> disk::Result<String> {
+fn check_readable(path: &Path) -> fs::Result<String> {
     let dir = Dir::open(path)?;
     dir.entries()?;
-    Ok(format!("{}, only to be read: what lands there is copied", disk::fs_info(&dir)?.kind))
+    Ok(format!("{}, only to be read: what lands there is copied", fs::fs_info(&dir)?.kind))
 }
 
 /// What the file system is, and what it allows to this user.
-fn check_dir(path: &Path, inbox: &Inbox) -> disk::Result<String> {
-    let dir = Dir::open_own(path, inbox.shared())?;
-    let fs = disk::fs_info(&dir)?;
-    let can = disk::abilities(&dir)?;
+fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
+    let dir = Dir::open_trusted(path, drop_dir.shared())?;
+    let fs = fs::fs_info(&dir)?;
+    let can = fs::abilities(&dir)?;
     let abilities = [
         ("reflink", can.reflink),
         ("insert-range", can.insert_range),
@@ -175,43 +180,44 @@ fn check_dir(path: &Path, inbox: &Inbox) -> disk::Result<String> {
 }
 
 /// Which way large dumps of this drop take, as far as its settings and file systems decide.
-fn routes(inbox: &Inbox) -> disk::Result<Vec<String>> {
-    let data = Dir::open(&inbox.path)?;
-    let output = Dir::open_own(inbox.output.as_ref().unwrap_or(&inbox.path), inbox.shared())?;
-    let mut terms = terms_of_dirs(inbox, &data, &output)?;
-    let can = disk::abilities(&output)?;
+fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
+    let data = Dir::open(&drop_dir.path)?;
+    let output =
+        Dir::open_trusted(drop_dir.output.as_ref().unwrap_or(&drop_dir.path), drop_dir.shared())?;
+    let mut constraints = constraints_of_dirs(drop_dir, &data, &output)?;
+    let can = fs::abilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {
-            terms.ruled_out.push((route, "the file system can't do it".to_owned()));
+            constraints.excluded.push((route, "the file system can't do it".to_owned()));
         }
     }
-    if !data.may_be_written() {
+    if !data.is_writable() {
         let why = "the user that npyd runs as may not rename files there";
         let taking = [Route::InPlace, Route::InsertRange];
-        terms.ruled_out.extend(taking.map(|route| (route, why.to_owned())));
+        constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
     }
     let mut lines = Vec::new();
-    for (what, manifest) in SPECIMENS {
-        let Some(plan) = plan_of(manifest, &terms) else { continue };
+    for (what, manifest) in SAMPLE_MANIFESTS {
+        let Some(plan) = plan_of(manifest, &constraints) else { continue };
         lines.push(format!("  {what:<12} {}", plan.route()));
-        lines.extend(plan.passed_over.iter().map(|passed| format!("{:15}{passed}", "")));
+        lines.extend(plan.skipped_routes.iter().map(|passed| format!("{:15}{passed}", "")));
     }
     Ok(lines)
 }
 
 /// What would be done with a dump of that manifest.
-fn plan_of(manifest: &str, terms: &Terms) -> Option<Plan> {
+fn plan_of(manifest: &str, constraints: &Constraints) -> Option<Plan> {
     let name = |name: &str| FileName::try_from(name.to_owned()).ok();
     let manifest = Manifest::parse(&name("x.raw.toml")?, manifest.as_bytes()).ok()??;
     let dump = manifest.dump(&name("x.raw")?).ok()?;
     let header = dump.layout.header()?;
     let size = dump.least_file_len()?;
-    Some(Plan::new(&dump, header, size, terms))
+    Some(Plan::new(&dump, header, size, constraints))
 }
 
-fn check_watch(inbox: &Inbox) -> disk::Result<()> {
-    let network = disk::fs_info(&Dir::open(&inbox.path)?)?.network;
-    let how = match (inbox.watch, network) {
+fn check_watch(drop_dir: &DropDir) -> fs::Result<()> {
+    let network = fs::fs_info(&Dir::open(&drop_dir.path)?)?.network;
+    let how = match (drop_dir.watch, network) {
         (Watch::Poll, _) => "by polling, as configured",
         (Watch::Inotify, true) => {
             "by inotify, as configured; other hosts' files are only seen at each rescan"
@@ -221,7 +227,7 @@ fn check_watch(inbox: &Inbox) -> disk::Result<()> {
     };
     print(&format!(
         "  watch        {how}, and a scan every {}",
-        humantime::format_duration(inbox.rescan)
+        humantime::format_duration(drop_dir.rescan)
     ));
     Ok(())
 }

@@ -8,20 +8,21 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CannotRun, ConfigArgs, End, print, read_config};
-use crate::candidate::{Candidate, Decision};
-use crate::config::{Disposition, Inbox};
-use crate::disk::{self, Dir};
-use crate::finalize::{rest_path, terms_between, why_source_stays};
+use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
+use crate::config::{Disposition, DropDir};
+use crate::decide::completeness::Evidence;
+use crate::decide::plan::Plan;
+use crate::decide::route::Route;
+use crate::describe::Dump;
+use crate::finalize::{constraints_between, rest_path, why_source_stays};
+use crate::fs::{self, Dir};
 use crate::ledger::Ledger;
-use crate::look::{ListedDescriptions, Outlook, look_alone};
 use crate::npy::Header;
-use crate::plan::{Plan, Route};
-use crate::recognize::Dump;
-use crate::settle::Evidence;
+use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 
 #[derive(Args)]
-pub(super) struct Explain {
+pub(crate) struct Explain {
     /// The file
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -33,8 +34,8 @@ pub(super) struct Explain {
 }
 
 /// A file, in the drop directory that it lies in.
-struct Asked {
-    inbox: Inbox,
+struct Query {
+    drop_dir: DropDir,
     rel: PathBuf,
     /// Where the ledger is, if there is a configuration.
     state_dir: Option<PathBuf>,
@@ -43,14 +44,14 @@ struct Asked {
 }
 
 impl Explain {
-    pub(super) fn run(&self) -> Result<End, CannotRun> {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let path = std::path::absolute(&self.file)?;
-        let Asked { inbox, rel, state_dir, outside } = self.asked(&path)?;
-        let mut told = explain(&inbox, &rel, state_dir.as_deref())?;
+        let Query { drop_dir, rel, state_dir, outside } = self.query(&path)?;
+        let mut told = explain(&drop_dir, &rel, state_dir.as_deref())?;
         if let Some(outside) = outside {
             merge(&mut told, json!({"outside": outside}));
         }
-        if let Some(ledger) = state_dir.and_then(|dir| last_word(&dir, &told)) {
+        if let Some(ledger) = state_dir.and_then(|dir| last_receipt(&dir, &told)) {
             merge(&mut told, ledger);
         }
         if self.json {
@@ -58,12 +59,12 @@ impl Explain {
         } else {
             print_text(&path, &told);
         }
-        Ok(End::Well)
+        Ok(Exit::Success)
     }
 
     /// The drop directory the file lies in. Where it lies in none, its own directory serves, with
     /// default settings.
-    fn asked(&self, path: &Path) -> Result<Asked, CannotRun> {
+    fn query(&self, path: &Path) -> Result<Query, FatalError> {
         let name = path.file_name().ok_or("a file is wanted, not a directory")?;
         let parent = path.parent().unwrap_or(Path::new("/"));
         let config = &self.config.config;
@@ -71,22 +72,27 @@ impl Explain {
         let mut state_dir = None;
         let mut outside = Cow::Borrowed("there is no configuration");
         if !by_default || config.exists() {
-            let config = read_config(config).map_err(CannotRun)?;
+            let config = read_config(config).map_err(FatalError)?;
             state_dir = Some(config.state_dir);
             outside = Cow::Borrowed("it lies in no drop directory");
-            for inbox in config.inboxes {
-                let is_own = |dir: &Path| dir != inbox.path && below(dir, parent).is_some();
-                match below(&inbox.path, parent) {
-                    Some(_) if inbox.own_dirs().any(is_own) => {
+            for drop_dir in config.drop_dirs {
+                let is_own = |dir: &Path| dir != drop_dir.path && below(dir, parent).is_some();
+                match below(&drop_dir.path, parent) {
+                    Some(_) if drop_dir.own_dirs().any(is_own) => {
                         outside = Cow::Borrowed("it lies where npyd itself puts files");
                     }
-                    Some(rel) if inbox.recursive || rel.as_os_str().is_empty() => {
-                        return Ok(Asked { inbox, rel: rel.join(name), state_dir, outside: None });
+                    Some(rel) if drop_dir.recursive || rel.as_os_str().is_empty() => {
+                        return Ok(Query {
+                            drop_dir,
+                            rel: rel.join(name),
+                            state_dir,
+                            outside: None,
+                        });
                     }
                     Some(_) => {
                         outside = Cow::Owned(format!(
                             "it lies below the drop directory `{}`, which is not recursive",
-                            inbox.path.display()
+                            drop_dir.path.display()
                         ));
                     }
                     None => {}
@@ -94,7 +100,7 @@ impl Explain {
             }
         }
         let outside = Some(format!("{outside}: only `npyd finalize` would take it"));
-        Ok(Asked { inbox: Inbox::at(parent), rel: PathBuf::from(name), state_dir, outside })
+        Ok(Query { drop_dir: DropDir::at(parent), rel: PathBuf::from(name), state_dir, outside })
     }
 }
 
@@ -106,7 +112,7 @@ fn below(dir: &Path, inner: &Path) -> Option<PathBuf> {
 }
 
 /// What became of it so far.
-fn last_word(state_dir: &Path, told: &Value) -> Option<Value> {
+fn last_receipt(state_dir: &Path, told: &Value) -> Option<Value> {
     let source = Path::new(told["source"].as_str()?);
     let latest = Ledger::open_to_read(state_dir)
         .and_then(|ledger| ledger.map_or(Ok(None), |ledger| ledger.latest(source)));
@@ -121,44 +127,44 @@ fn last_word(state_dir: &Path, told: &Value) -> Option<Value> {
     }
 }
 
-fn explain(inbox: &Inbox, rel: &Path, state_dir: Option<&Path>) -> disk::Result<Value> {
-    let mut told = json!({"drop": text(&inbox.path), "source": text(&inbox.path.join(rel))});
-    let more = match look_alone(inbox, rel, &mut ListedDescriptions::default())? {
-        Outlook::Gone => {
+fn explain(drop_dir: &DropDir, rel: &Path, state_dir: Option<&Path>) -> fs::Result<Value> {
+    let mut told = json!({"drop": text(&drop_dir.path), "source": text(&drop_dir.path.join(rel))});
+    let more = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default())? {
+        ProbeResult::Missing => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
         }
-        Outlook::NotOurs(why) => json!({"taken_for": null, "verdict": "ignored", "why": why}),
-        Outlook::WithoutData { why, .. } => {
+        ProbeResult::Ignored(why) => json!({"taken_for": null, "verdict": "ignored", "why": why}),
+        ProbeResult::AwaitingData { why, .. } => {
             json!({"taken_for": "manifest", "verdict": "waiting", "why": why})
         }
-        Outlook::Leads { data, .. } => json!({
+        ProbeResult::Multiple { data, .. } => json!({
             "taken_for": "sidecar", "verdict": "several arrays",
             "why": format!(
                 "it describes several arrays; explain their data files: {}",
-                data.iter().map(|rel| text(&inbox.path.join(rel))).collect::<Vec<_>>().join(", ")
+                data.iter().map(|rel| text(&drop_dir.path.join(rel))).collect::<Vec<_>>().join(", ")
             )
         }),
-        Outlook::Leftover(_) => json!({
+        ProbeResult::Residue(_) => json!({
             "taken_for": "manifest", "verdict": "leftover",
             "why": "its data are an array already; it will be moved beside it"
         }),
-        Outlook::Candidate(candidate) => explain_candidate(inbox, &candidate, state_dir)?,
+        ProbeResult::Candidate(candidate) => explain_candidate(drop_dir, &candidate, state_dir)?,
     };
     merge(&mut told, more);
     Ok(told)
 }
 
 fn explain_candidate(
-    inbox: &Inbox,
+    drop_dir: &DropDir,
     candidate: &Candidate,
     state_dir: Option<&Path>,
-) -> disk::Result<Value> {
-    let remakes = state_dir.map_or(0, |dir| remakes_of(dir, inbox, candidate));
+) -> fs::Result<Value> {
+    let remakes = state_dir.map_or(0, |dir| remakes_of(dir, drop_dir, candidate));
     let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
     let stat = &candidate.stat;
     let mut told = json!({
-        "source": text(&inbox.path.join(&candidate.rel)),
-        "sidecar": candidate.sidecar.as_ref().map(|sidecar| text(&inbox.path.join(&sidecar.rel))),
+        "source": text(&drop_dir.path.join(&candidate.rel)),
+        "sidecar": candidate.sidecar.as_ref().map(|sidecar| text(&drop_dir.path.join(&sidecar.rel))),
         "size": stat.size,
         "allocated": stat.blocks * 512,
         "unchanged_seconds": unchanged.as_secs_f64(),
@@ -167,23 +173,23 @@ fn explain_candidate(
         merge(&mut told, explain_dump(dump));
     }
     let mut proof = None;
-    let (verdict, header) = match candidate.decide(inbox, unchanged, remakes)? {
+    let (verdict, header) = match candidate.decide(drop_dir, unchanged, remakes)? {
         Decision::Finalize { header, evidence, remark } => {
             proof = Some(evidence);
             let verdict = json!({
                 "verdict": "ready",
                 "evidence": evidence.to_string(),
                 "why": remark,
-                "source_stays": why_source_stays(inbox, candidate, evidence),
+                "source_stays": why_source_stays(drop_dir, candidate, evidence),
             });
             (verdict, Some(*header))
         }
         Decision::Wait(wait) => {
-            let seconds = wait.proof_in.as_ref().map(Duration::as_secs_f64);
+            let seconds = wait.ready_in.as_ref().map(Duration::as_secs_f64);
             let is_word = matches!(&candidate.dump, Ok(dump) if dump.digest.is_some());
             let stays = seconds
                 .filter(|_| !is_word)
-                .and_then(|_| why_source_stays(inbox, candidate, Evidence::Quiet));
+                .and_then(|_| why_source_stays(drop_dir, candidate, Evidence::Quiet));
             let verdict = json!({
                 "verdict": "waiting",
                 "why": wait.why,
@@ -199,19 +205,19 @@ fn explain_candidate(
         && let Some(header) = header.or_else(|| dump.header(stat.size).ok())
     {
         let rest = candidate.rest_len(dump, &header)?;
-        merge(&mut told, explain_plan(inbox, candidate, proof, (dump, header))?);
+        merge(&mut told, explain_plan(drop_dir, candidate, proof, (dump, header))?);
         if proof.is_some() && rest > 0 {
             let route = plain(&told["route"]).unwrap_or_default();
-            merge(&mut told, explain_rest(inbox, candidate, dump, &route, rest));
+            merge(&mut told, explain_rest(drop_dir, candidate, dump, &route, rest));
         }
     }
     Ok(told)
 }
 
 /// How many times its array was made again; 0 where the ledger can't be read.
-fn remakes_of(state_dir: &Path, inbox: &Inbox, candidate: &Candidate) -> u32 {
+fn remakes_of(state_dir: &Path, drop_dir: &DropDir, candidate: &Candidate) -> u32 {
     let ledger = Ledger::open_to_read(state_dir).ok().flatten();
-    let source = inbox.path.join(&candidate.rel);
+    let source = drop_dir.path.join(&candidate.rel);
     let earlier = ledger.and_then(|it| it.earlier_arrays(&source, candidate.stat.ino).ok());
     earlier.map_or(0, |earlier| earlier.remakes)
 }
@@ -233,13 +239,19 @@ fn explain_dump(dump: &Dump) -> Value {
 
 /// Where the bytes behind the array would go: into a file of their own, unless the source keeps
 /// them.
-fn explain_rest(inbox: &Inbox, candidate: &Candidate, dump: &Dump, route: &str, len: u64) -> Value {
-    let takes_its_name = inbox.output.is_none() && dump.output == candidate.name;
-    let is_saved = route == Route::InPlace.as_str() || inbox.source == Disposition::Remove;
+fn explain_rest(
+    drop_dir: &DropDir,
+    candidate: &Candidate,
+    dump: &Dump,
+    route: &str,
+    len: u64,
+) -> Value {
+    let takes_its_name = drop_dir.output.is_none() && dump.output == candidate.name;
+    let is_saved = route == Route::InPlace.as_str() || drop_dir.source == Disposition::Remove;
     if !candidate.parts.is_empty() {
         json!({}) // each of them has its own
     } else if is_saved || takes_its_name {
-        json!({"rest": text(&rest_path(inbox, &candidate.rel)), "rest_len": len})
+        json!({"rest": text(&rest_path(drop_dir, &candidate.rel)), "rest_len": len})
     } else {
         json!({"rest_len": len})
     }
@@ -247,32 +259,32 @@ fn explain_rest(inbox: &Inbox, candidate: &Candidate, dump: &Dump, route: &str, 
 
 /// The route it would take with what is there now.
 fn explain_plan(
-    inbox: &Inbox,
+    drop_dir: &DropDir,
     candidate: &Candidate,
     evidence: Option<Evidence>,
     (dump, header): (&Dump, Header),
-) -> disk::Result<Value> {
+) -> fs::Result<Value> {
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
-    let source = Dir::open_below(&inbox.path, parent)?;
+    let source = Dir::open_below(&drop_dir.path, parent)?;
     let output =
-        inbox.output.as_ref().map_or_else(|| inbox.path.join(parent), |dir| dir.join(parent));
-    let at = match &inbox.output {
-        Some(dir) => Dir::open_own(dir, inbox.shared())?,
-        None => source.again()?,
+        drop_dir.output.as_ref().map_or_else(|| drop_dir.path.join(parent), |dir| dir.join(parent));
+    let at = match &drop_dir.output {
+        Some(dir) => Dir::open_trusted(dir, drop_dir.shared())?,
+        None => source.try_clone()?,
     };
-    let terms = terms_between(inbox, &source, &at, candidate, evidence)?;
+    let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;
     let size = match evidence {
         Some(Evidence::Salvaged) => dump.end_of(&header),
         _ => candidate.stat.size,
     };
-    let plan = Plan::new(dump, header, size, &terms);
+    let plan = Plan::new(dump, header, size, &constraints);
     let head = plan.head(dump);
-    let passed_over = plan.passed_over.iter();
-    let passed_over =
-        passed_over.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
+    let skipped_routes = plan.skipped_routes.iter();
+    let skipped_routes =
+        skipped_routes.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
     Ok(json!({
         "route": plan.route().as_str(),
-        "passed_over": passed_over.collect::<Vec<_>>(),
+        "passed_over": skipped_routes.collect::<Vec<_>>(),
         "output": text(&output.join(&dump.output)),
         "output_shape": plan.header.shape(),
         "data_len": plan.header.data_len(),

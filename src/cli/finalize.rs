@@ -9,21 +9,22 @@ use std::time::{Instant, SystemTime};
 
 use clap::Args;
 
-use super::sweep::bars;
-use super::{CannotRun, End};
-use crate::candidate::{Candidate, Decision};
-use crate::config::Inbox;
-use crate::disk::{self, DiskError};
-use crate::finalize::{Halt, Settled, finalize};
-use crate::look::{ListedDescriptions, Outlook, UNDESCRIBED, look_alone, look_as};
+use crate::cli::sweep::bars;
+use crate::cli::{Exit, FatalError};
+use crate::config::DropDir;
+use crate::decide::quiescence::Quiescence;
+use crate::describe::{Declared, Kind, Metadata, Reserved};
+use crate::events::receipt::{Event, Receipt};
+use crate::finalize::{Interruption, Job, finalize};
+use crate::fs::FsError;
+use crate::model::FileName;
 use crate::npy::{Dtype, Order};
-use crate::progress::Show;
-use crate::receipt::{Event, Receipt};
-use crate::recognize::{Declared, FileName, Kind, Metadata, Reserved};
-use crate::settle::Stillness;
+use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::{ListedDescriptions, ProbeResult, UNDESCRIBED, probe_as, probe_standalone};
+use crate::throttle::meter::Show;
 
 #[derive(Args)]
-pub(super) struct Finalize {
+pub(crate) struct Finalize {
     /// The files: raw data that a manifest or the options describe, or pending files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -82,21 +83,21 @@ impl From<String> for Refused {
     }
 }
 
-impl From<DiskError> for Refused {
-    fn from(error: DiskError) -> Self {
+impl From<FsError> for Refused {
+    fn from(error: FsError) -> Self {
         Refused { event: Event::Failed, reason: error.to_string() }
     }
 }
 
-impl From<Halt> for Refused {
-    fn from(halt: Halt) -> Self {
+impl From<Interruption> for Refused {
+    fn from(interruption: Interruption) -> Self {
         let failed = |reason: &str| Refused { event: Event::Failed, reason: reason.to_owned() };
-        match halt {
-            Halt::Rejected(reason) | Halt::Lost(reason) => reason.into(),
-            Halt::Again(reason) | Halt::Busy(reason) => failed(&reason),
-            Halt::Gone => failed("it is gone"),
-            Halt::Stopped => failed("stopped"),
-            Halt::Failed(error) => error.into(),
+        match interruption {
+            Interruption::Rejected(reason) | Interruption::DataLoss(reason) => reason.into(),
+            Interruption::Retry(reason) | Interruption::Locked(reason) => failed(&reason),
+            Interruption::Vanished => failed("it is gone"),
+            Interruption::Cancelled => failed("stopped"),
+            Interruption::Io(error) => error.into(),
         }
     }
 }
@@ -116,17 +117,17 @@ impl Refused {
 }
 
 impl Finalize {
-    pub(super) fn run(&self) -> Result<End, CannotRun> {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         if self.output.is_some() && self.files.len() > 1 {
             return Err("-o names one file: give one FILE".into());
         }
         let show = bars();
-        let mut end = End::Well;
+        let mut end = Exit::Success;
         let mut listed = ListedDescriptions::default();
         for file in &self.files {
-            let told = match self.inbox(file) {
-                Ok((inbox, rel, name)) => {
-                    self.all(&inbox, &rel, name.as_ref(), (&show, &mut listed))
+            let told = match self.drop_dir(file) {
+                Ok((drop_dir, rel, name)) => {
+                    self.all(&drop_dir, &rel, name.as_ref(), (&show, &mut listed))
                 }
                 Err(reason) => vec![Err(reason.into())],
             };
@@ -135,7 +136,7 @@ impl Finalize {
                     Ok(receipt) if self.json => show.print(&receipt.to_json()),
                     Ok(receipt) => show.print(&receipt.to_string()),
                     Err(refused) => {
-                        end = End::Badly;
+                        end = Exit::Failure;
                         show.print(&refused.to_text(file, self.json));
                     }
                 }
@@ -145,9 +146,9 @@ impl Finalize {
     }
 
     /// The file's own directory with default settings, the file's name, and that of its output.
-    fn inbox(&self, file: &Path) -> Result<(Arc<Inbox>, PathBuf, Option<FileName>), String> {
+    fn drop_dir(&self, file: &Path) -> Result<(Arc<DropDir>, PathBuf, Option<FileName>), String> {
         let path = std::path::absolute(file).map_err(|error| error.to_string())?;
-        let mut inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
+        let mut drop_dir = DropDir::at(path.parent().unwrap_or(Path::new("/")));
         let mut name = None;
         if let Some(output) = &self.output {
             if output.is_dir() {
@@ -155,10 +156,10 @@ impl Finalize {
             }
             let output = std::path::absolute(output).map_err(|error| error.to_string())?;
             let dir = output.parent().unwrap_or(Path::new("/"));
-            inbox.output = (dir != inbox.path).then(|| dir.to_path_buf());
+            drop_dir.output = (dir != drop_dir.path).then(|| dir.to_path_buf());
             let last = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let last = FileName::try_from(last)?;
-            if disk::is_own_name(last.as_str()) {
+            if crate::model::is_reserved_name(last.as_str()) {
                 return Err(format!(
                     "-o {last} is named like npyd's own files: choose another name"
                 ));
@@ -166,65 +167,65 @@ impl Finalize {
             name = Some(last);
         }
         let rel = PathBuf::from(path.file_name().ok_or("it has no file name")?);
-        Ok((Arc::new(inbox), rel, name))
+        Ok((Arc::new(drop_dir), rel, name))
     }
 
     /// All arrays that a file describes, or the one that it is.
     fn all(
         &self,
-        inbox: &Arc<Inbox>,
+        drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
         (show, listed): (&Show, &mut ListedDescriptions),
     ) -> Vec<Result<Receipt, Refused>> {
         if self.dtype.is_none()
             && name.is_none()
-            && let Ok(Outlook::Leads { data, .. }) = look_alone(inbox, rel, listed)
+            && let Ok(ProbeResult::Multiple { data, .. }) = probe_standalone(drop_dir, rel, listed)
         {
             return data
                 .iter()
-                .map(|rel| self.one(inbox, rel, None, (show, &mut *listed)))
+                .map(|rel| self.one(drop_dir, rel, None, (show, &mut *listed)))
                 .collect();
         }
-        vec![self.one(inbox, rel, name, (show, listed))]
+        vec![self.one(drop_dir, rel, name, (show, listed))]
     }
 
     fn one(
         &self,
-        inbox: &Arc<Inbox>,
+        drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
         (show, listed): (&Show, &mut ListedDescriptions),
     ) -> Result<Receipt, Refused> {
-        let settled = self.settle(inbox, rel, name, listed)?;
-        let mut progress = show.begin(&settled.path(), &Arc::new(AtomicBool::new(false)), None);
-        Ok(finalize(&settled, &mut progress)?)
+        let job = self.settle(drop_dir, rel, name, listed)?;
+        let mut progress = show.begin(&job.path(), &Arc::new(AtomicBool::new(false)), None);
+        Ok(finalize(&job, &mut progress)?)
     }
 
     /// Looks until time has proved what time can prove.
     fn settle(
         &self,
-        inbox: &Arc<Inbox>,
+        drop_dir: &Arc<DropDir>,
         rel: &Path,
         output: Option<&FileName>,
         listed: &mut ListedDescriptions,
-    ) -> Result<Settled, Refused> {
+    ) -> Result<Job, Refused> {
         let mut stillness = None;
         loop {
-            let candidate = self.candidate(inbox, rel, listed)?;
+            let candidate = self.candidate(drop_dir, rel, listed)?;
             let now = Instant::now();
-            let (stamp, age) = (candidate.stamp(), candidate.age(SystemTime::now()));
+            let (snapshot, age) = (candidate.snapshot(), candidate.age(SystemTime::now()));
             let unchanged = stillness
-                .get_or_insert_with(|| Stillness::new(stamp.clone(), now, age))
-                .observe(stamp, now, age);
-            match candidate.decide(inbox, unchanged, 0)? {
+                .get_or_insert_with(|| Quiescence::new(snapshot.clone(), now, age))
+                .observe(snapshot, now, age);
+            match candidate.decide(drop_dir, unchanged, 0)? {
                 Decision::Finalize { header, evidence, remark } => {
                     let mut dump = candidate.dump.clone()?;
                     dump.output = output.cloned().unwrap_or(dump.output);
-                    let still = unchanged >= inbox.quiet;
-                    let (inbox, header) = (Arc::clone(inbox), *header);
-                    return Ok(Settled {
-                        inbox,
+                    let still = unchanged >= drop_dir.quiet;
+                    let (drop_dir, header) = (Arc::clone(drop_dir), *header);
+                    return Ok(Job {
+                        drop_dir,
                         candidate,
                         dump,
                         header,
@@ -236,11 +237,11 @@ impl Finalize {
                     });
                 }
                 Decision::Wait(wait) => {
-                    let Some(proof_in) = wait.proof_in else {
+                    let Some(ready_in) = wait.ready_in else {
                         let reason = format!("not complete: {}", wait.why);
                         return Err(Refused { event: Event::Waiting, reason });
                     };
-                    thread::sleep(proof_in);
+                    thread::sleep(ready_in);
                 }
                 Decision::Reject(reason) => return Err(reason.into()),
             }
@@ -249,11 +250,11 @@ impl Finalize {
 
     fn candidate(
         &self,
-        inbox: &Inbox,
+        drop_dir: &DropDir,
         rel: &Path,
         listed: &mut ListedDescriptions,
     ) -> Result<Candidate, Refused> {
-        let outlook = match (&self.dtype, &self.shape) {
+        let result = match (&self.dtype, &self.shape) {
             (Some(dtype), Some(Dims(shape))) => {
                 let declared = Declared {
                     dtype: dtype.clone(),
@@ -266,19 +267,19 @@ impl Finalize {
                     output: None,
                     digest: None,
                 };
-                look_as(inbox, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
+                probe_as(drop_dir, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
             }
-            _ => look_alone(inbox, rel, listed),
+            _ => probe_standalone(drop_dir, rel, listed),
         };
-        Err(Refused::from(match outlook? {
-            Outlook::Candidate(candidate) => return Ok(*candidate),
-            Outlook::Gone => "there is no such file".to_owned(),
-            Outlook::NotOurs(why) if why.starts_with(UNDESCRIBED) => {
+        Err(Refused::from(match result? {
+            ProbeResult::Candidate(candidate) => return Ok(*candidate),
+            ProbeResult::Missing => "there is no such file".to_owned(),
+            ProbeResult::Ignored(why) if why.starts_with(UNDESCRIBED) => {
                 format!("{why}; say what it holds with --dtype and --shape")
             }
-            Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => why,
-            Outlook::Leftover(_) => "its data are an array already".to_owned(),
-            Outlook::Leads { .. } => {
+            ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => why,
+            ProbeResult::Residue(_) => "its data are an array already".to_owned(),
+            ProbeResult::Multiple { .. } => {
                 "it describes several arrays: leave -o out, or name a data file".to_owned()
             }
         }))

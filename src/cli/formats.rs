@@ -1,9 +1,9 @@
 //! `npyd formats`: the instruments' sidecars that are understood.
 
-use super::{End, print};
-use crate::recognize::formats::FORMATS;
+use crate::cli::{Exit, print};
+use crate::describe::formats::FORMATS;
 
-pub(super) fn run() -> End {
+pub(crate) fn run() -> Exit {
     for format in FORMATS {
         print(format.name);
         for (label, text) in
@@ -12,5 +12,5 @@ pub(super) fn run() -> End {
             print(&format!("  {label:<12} {text}"));
         }
     }
-    End::Well
+    Exit::Success
 }

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CannotRun, ConfigArgs, End, print};
-use crate::config::{Config, Inbox};
-use crate::finalize::bring_back;
+use crate::cli::{ConfigArgs, Exit, FatalError, print};
+use crate::config::{Config, DropDir};
+use crate::decide::identity::LedgerKey;
+use crate::finalize::restore_rejected;
 use crate::ledger::{Entry, Ledger};
-use crate::stamp::Fingerprint;
 
 #[derive(Args)]
-pub(super) struct History {
+pub(crate) struct History {
     #[command(flatten)]
     config: ConfigArgs,
     /// Print receipts as JSON, one object a line
@@ -21,12 +21,13 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn run(&self) -> Result<End, CannotRun> {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         if let Some(ledger) = Ledger::open_to_read(&config.state_dir)? {
-            ledger.each(|entry| print(&if self.json { entry.to_json() } else { line(&entry) }))?;
+            ledger
+                .for_each(|entry| print(&if self.json { entry.to_json() } else { line(&entry) }))?;
         }
-        Ok(End::Well)
+        Ok(Exit::Success)
     }
 }
 
@@ -44,7 +45,7 @@ fn line(entry: &Entry) -> String {
 }
 
 #[derive(Args)]
-pub(super) struct Retry {
+pub(crate) struct Retry {
     #[command(flatten)]
     config: ConfigArgs,
     /// Names or paths of rejected data files
@@ -56,11 +57,11 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    pub(super) fn run(&self) -> Result<End, CannotRun> {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         let ledger = Ledger::open(&config.state_dir)?;
         let rejected = ledger.rejected()?;
-        let mut end = End::Well;
+        let mut end = Exit::Success;
         let mut chosen: Vec<&Entry> = Vec::new();
         if self.all {
             chosen.extend(&rejected);
@@ -69,7 +70,7 @@ impl Retry {
             let found: Vec<_> =
                 rejected.iter().filter(|entry| is_named(entry, name, &config)).collect();
             if found.is_empty() {
-                end = End::Badly;
+                end = Exit::Failure;
                 print(&format!(
                     "{}: no such drop was rejected; see `npyd history`",
                     name.display()
@@ -80,15 +81,15 @@ impl Retry {
         for entry in chosen {
             if entry.is_lost() {
                 // Of all that were rejected, the others are tried; a name asks for this one.
-                end = if self.all { end } else { End::Badly };
+                end = if self.all { end } else { Exit::Failure };
                 print(&format!("{}: not tried again: {}", entry.source.display(), entry.reason()));
                 continue;
             }
-            match again(entry, &config.inboxes, &ledger) {
+            match again(entry, &config.drop_dirs, &ledger) {
                 Ok(()) => print(&format!("{}: will be tried once more", entry.source.display())),
                 // One whose directory is gone, say, is no reason to keep the others from it.
                 Err(error) => {
-                    end = End::Badly;
+                    end = Exit::Failure;
                     print(&format!("{}: not tried again: {error}", entry.source.display()));
                 }
             }
@@ -98,12 +99,12 @@ impl Retry {
 }
 
 /// Has a rejected drop tried once more, from where it was set aside.
-fn again(entry: &Entry, inboxes: &[Inbox], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
-    if let Some(inbox) = inboxes.iter().find(|inbox| inbox.path == entry.inbox) {
-        let sidecar = Fingerprint::parse(&entry.fingerprint)
+fn again(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
+    if let Some(drop_dir) = drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir) {
+        let sidecar = LedgerKey::parse(&entry.fingerprint)
             .and_then(|known| known.identity.sidecar)
             .map(|(name, _)| name);
-        bring_back(inbox, &entry.source, sidecar.as_deref())?;
+        restore_rejected(drop_dir, &entry.source, sidecar.as_deref())?;
     }
     Ok(ledger.retry(entry)?)
 }
@@ -111,9 +112,9 @@ fn again(entry: &Entry, inboxes: &[Inbox], ledger: &Ledger) -> Result<(), Box<dy
 /// Whether a person means that drop: by its name, its path, or the path it was set aside to.
 fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
     let path = std::path::absolute(name).unwrap_or_default();
-    let rel = entry.source.strip_prefix(&entry.inbox).unwrap_or(&entry.source);
-    let inbox = config.inboxes.iter().find(|inbox| inbox.path == entry.inbox);
-    let rejects = inbox.and_then(|inbox| inbox.rejects.as_ref());
+    let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
+    let drop_dir = config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir);
+    let rejects = drop_dir.and_then(|drop_dir| drop_dir.rejects.as_ref());
     entry.source == path
         || entry.source.file_name() == Some(name.as_os_str())
         || rel == name

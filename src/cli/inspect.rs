@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{End, print};
-use crate::disk::DataFile;
+use crate::cli::{Exit, print};
+use crate::fs::DataFile;
 use crate::npy::{self, Kind, Layout, PendingState, Preamble, parse_header};
 
 #[derive(Args)]
-pub(super) struct Inspect {
+pub(crate) struct Inspect {
     /// The .npy or pending files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -27,8 +27,8 @@ struct Inspected {
 }
 
 impl Inspect {
-    pub(super) fn run(&self) -> End {
-        let mut end = End::Well;
+    pub(crate) fn run(&self) -> Exit {
+        let mut end = Exit::Success;
         for path in &self.files {
             match inspect(path) {
                 Ok(inspected) => {
@@ -39,11 +39,11 @@ impl Inspect {
                         inspected.to_text(path, reason.as_deref())
                     });
                     if reason.is_some() {
-                        end = End::Badly;
+                        end = Exit::Failure;
                     }
                 }
                 Err(reason) => {
-                    end = End::Badly;
+                    end = Exit::Failure;
                     if self.json {
                         print(
                             &json!({"file": path.to_string_lossy(), "reason": reason}).to_string(),
@@ -59,14 +59,14 @@ impl Inspect {
 }
 
 fn inspect(path: &Path) -> Result<Inspected, String> {
-    let text = |error: crate::disk::DiskError| error.to_string();
+    let text = |error: crate::fs::FsError| error.to_string();
     let file = DataFile::open(path).map_err(text)?;
     let file_len = file.stat().map_err(text)?.size;
     let first = file.read_at_most(0, Preamble::LEN).map_err(text)?;
     let preamble = Preamble::read(&first)
         .map_err(|error| error.to_string())?
         .ok_or("it does not begin like a .npy or pending file")?;
-    let head_len = preamble.data_offset.min(file_len).min(npy::HEADER_CAP);
+    let head_len = preamble.data_offset.min(file_len).min(npy::HEADER_MAX);
     let head = file.read_at_most(0, head_len as usize).map_err(text)?;
     let layout = parse_header(&preamble, &head, file_len).map_err(|error| error.to_string())?;
     Ok(Inspected { preamble, layout, file_len })

@@ -9,7 +9,7 @@ use tracing_subscriber::prelude::*;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// To the journal under systemd, as text elsewhere
     #[default]
     Auto,
@@ -22,7 +22,7 @@ pub(super) enum Format {
 }
 
 /// Starts the log. `NPYD_LOG` says what is logged, such as `debug` or `npyd::watch=trace`.
-pub(super) fn start(format: Format, quiet: bool) {
+pub(crate) fn start(format: Format, quiet: bool) {
     // What libraries have to say at work is for those who work on them.
     let default = if quiet { "warn" } else { "warn,npyd=info" };
     let wanted = std::env::var("NPYD_LOG").ok().filter(|wanted| !wanted.is_empty());

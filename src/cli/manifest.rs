@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CannotRun, End, print};
-use crate::candidate::Candidate;
-use crate::config::Inbox;
-use crate::disk;
-use crate::look::{ListedDescriptions, Outlook, look_alone};
+use crate::cli::{Exit, FatalError, print};
+use crate::config::DropDir;
+use crate::describe::{Dump, Front, Metadata};
 use crate::npy::Order;
-use crate::recognize::{Dump, Front, Metadata};
+use crate::probe::candidate::Candidate;
+use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+use crate::text::sanitize::os_message;
 
 #[derive(Args)]
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     /// A sidecar, or the data file it describes
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -26,16 +26,19 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    pub(super) fn run(&self) -> Result<End, CannotRun> {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let path = std::path::absolute(&self.file)?;
-        let inbox = Inbox::at(path.parent().unwrap_or(Path::new("/")));
+        let drop_dir = DropDir::at(path.parent().unwrap_or(Path::new("/")));
         let rel = PathBuf::from(path.file_name().ok_or("a file is wanted, not a directory")?);
-        let candidate = match look_alone(&inbox, &rel, &mut ListedDescriptions::default())? {
-            Outlook::Candidate(candidate) => candidate,
-            Outlook::Gone => return Err("there is no such file".into()),
-            Outlook::NotOurs(why) | Outlook::WithoutData { why, .. } => return Err(why.into()),
-            Outlook::Leftover(_) => return Err("its data are an array already".into()),
-            Outlook::Leads { .. } => {
+        let candidate = match probe_standalone(&drop_dir, &rel, &mut ListedDescriptions::default())?
+        {
+            ProbeResult::Candidate(candidate) => candidate,
+            ProbeResult::Missing => return Err("there is no such file".into()),
+            ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => {
+                return Err(why.into());
+            }
+            ProbeResult::Residue(_) => return Err("its data are an array already".into()),
+            ProbeResult::Multiple { .. } => {
                 return Err("it describes several arrays, and a manifest describes one".into());
             }
         };
@@ -44,12 +47,12 @@ impl Manifest {
         match &self.output {
             None => print(text.trim_end()),
             Some(path) => {
-                let failed = |error| format!("`{}`: {}", path.display(), disk::in_words(&error));
+                let failed = |error| format!("`{}`: {}", path.display(), os_message(&error));
                 let new = OpenOptions::new().write(true).create_new(true).open(path);
                 new.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
             }
         }
-        Ok(End::Well)
+        Ok(Exit::Success)
     }
 }
 

@@ -20,10 +20,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config};
-use crate::daemon;
-use crate::disk;
+use crate::fs;
 use crate::ledger::Ledger;
-use crate::progress::{self, print};
+use crate::service::daemon;
+use crate::text::sanitize::os_message;
+use crate::throttle::meter::{self, print};
 
 /// Turns raw dumps into valid NumPy .npy files, safely and at once
 #[derive(Parser)]
@@ -71,24 +72,24 @@ struct ConfigArgs {
 }
 
 /// Why a command could not run: told on standard error, exit code 2.
-struct CannotRun(String);
+struct FatalError(String);
 
-impl<E: fmt::Display> From<E> for CannotRun {
+impl<E: fmt::Display> From<E> for FatalError {
     fn from(error: E) -> Self {
-        CannotRun(error.to_string())
+        FatalError(error.to_string())
     }
 }
 
 /// How a command that ran has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Well,
-    Badly,
+enum Exit {
+    Success,
+    Failure,
 }
 
-impl From<bool> for End {
+impl From<bool> for Exit {
     fn from(well: bool) -> Self {
-        if well { End::Well } else { End::Badly }
+        if well { Exit::Success } else { Exit::Failure }
     }
 }
 
@@ -96,7 +97,7 @@ impl From<bool> for End {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    disk::prepare_process();
+    fs::prepare_process();
     let quiet_by_default = !matches!(cli.command, Command::Run(_));
     log::start(cli.log, quiet_by_default);
     let ended = match cli.command {
@@ -112,26 +113,26 @@ pub fn main() -> ExitCode {
         Command::Retry(command) => command.run(),
     };
     match ended {
-        Ok(_) if progress::is_cut() => ExitCode::from(2),
-        Ok(End::Well) => ExitCode::SUCCESS,
-        Ok(End::Badly) => ExitCode::from(1),
-        Err(CannotRun(error)) => {
+        Ok(_) if meter::is_cut() => ExitCode::from(2),
+        Ok(Exit::Success) => ExitCode::SUCCESS,
+        Ok(Exit::Failure) => ExitCode::from(1),
+        Err(FatalError(error)) => {
             let _ = writeln!(std::io::stderr(), "npyd: {error}");
             ExitCode::from(2)
         }
     }
 }
 
-fn run(args: &ConfigArgs) -> Result<End, CannotRun> {
+fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let config = args.read()?;
     let ledger = Ledger::open(&config.state_dir)?;
     daemon::run(config, &args.config, ledger, read_config)?;
-    Ok(End::Well)
+    Ok(Exit::Success)
 }
 
 impl ConfigArgs {
-    fn read(&self) -> Result<Config, CannotRun> {
-        read_config(&self.config).map_err(CannotRun)
+    fn read(&self) -> Result<Config, FatalError> {
+        read_config(&self.config).map_err(FatalError)
     }
 }
 
@@ -141,7 +142,7 @@ fn read_config(path: &Path) -> Result<Config, String> {
         format!(
             "failed to read the configuration `{}`: {}; name another with --config FILE",
             path.display(),
-            disk::in_words(&error)
+            os_message(&error)
         )
     })?;
     let whole = std::fs::canonicalize(path).map_err(|error| error.to_string())?;

@@ -8,14 +8,14 @@ use serde::{Deserialize, Deserializer, de::Error};
 /// How seldom and how often a directory may be listed.
 const RESCAN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     humantime::parse_duration(&text).map_err(|_| {
         D::Error::custom(format!("`{text}` is not a duration: write \"2s\" or \"500ms\""))
     })
 }
 
-pub(super) fn deserialize_rescan<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn deserialize_rescan<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let time = deserialize(from)?;
     if RESCAN.contains(&time) {
         return Ok(time);

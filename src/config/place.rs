@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
     let path = PathBuf::deserialize(from)?;
     let text = path.to_string_lossy();
     if text.is_empty() {
@@ -21,7 +21,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf,
     Ok(path)
 }
 
-pub(super) fn deserialize_some<'de, D: Deserializer<'de>>(
+pub(crate) fn deserialize_some<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<PathBuf>, D::Error> {
     deserialize(from).map(Some)

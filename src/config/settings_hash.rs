@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// The hash of a drop directory's table; its resolved path tells the directory even where the table
 /// has a relative one.
-pub(super) fn settings_hash(path: &Path, table: &Value) -> u64 {
+pub(crate) fn settings_hash(path: &Path, table: &Value) -> u64 {
     let mut hasher = Xxh3::new();
     add_text(&mut hasher, &path.to_string_lossy());
     add(&mut hasher, table);

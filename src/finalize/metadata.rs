@@ -2,14 +2,16 @@
 
 use serde::Serialize;
 
-use super::{Halt, Settled, Site, target};
 use crate::config::KeepMetadata;
-use crate::disk::{self, Output};
-use crate::look::SOURCE_ATTR;
-use crate::receipt::{Event, Receipt};
-use crate::recognize::sidecar::Axis;
-use crate::recognize::{FileName, Metadata};
-use crate::stamp::Identity;
+use crate::decide::identity::SourceIdentity;
+use crate::describe::Metadata;
+use crate::describe::sidecar::Axis;
+use crate::events::receipt::{Event, Receipt};
+use crate::finalize::locations::Locations;
+use crate::finalize::{Interruption, Job, output_name};
+use crate::fs::{self, Output};
+use crate::model::FileName;
+use crate::probe::SOURCE_ATTR;
 
 /// The content of the file.
 #[derive(Serialize)]
@@ -43,81 +45,81 @@ enum There {
 /// Writes the metadata beside the array where the settings want that, durable before the source is
 /// touched; or checks those that were written ahead. Another's file of that name stays; npyd's own
 /// is replaced with its array.
-pub(super) fn write(
-    settled: &Settled,
-    site: &Site,
+pub(crate) fn write(
+    job: &Job,
+    at: &Locations,
     output: &FileName,
     receipt: &Receipt,
     was_ahead: bool,
-) -> Result<Option<String>, Halt> {
-    let name = match wanted(settled, output) {
+) -> Result<Option<String>, Interruption> {
+    let name = match wanted(job, output) {
         Ok(Some(name)) => name,
         Ok(None) => return Ok(None),
         Err(error) => return Ok(Some(format!("its metadata were not written: {error}"))),
     };
-    match there(settled, site, &name)? {
+    match there(job, at, &name)? {
         There::Ours { of_this: true } if was_ahead || receipt.event == Event::Found => Ok(None),
         // Not every file system can tell whose they are.
         There::Anothers if was_ahead => Ok(None),
         There::Anothers => {
             Ok(Some(format!("`{name}` is there already: its metadata were not written")))
         }
-        There::Nothing | There::Ours { .. } => put(settled, site, output, &name, receipt),
+        There::Nothing | There::Ours { .. } => put(job, at, output, &name, receipt),
     }
 }
 
 /// Writes the metadata of a data file that becomes the array itself, before it is that: once it is,
 /// a crash leaves no source to begin from again. `false`: they were not.
-pub(super) fn write_ahead(
-    settled: &Settled,
-    site: &Site,
+pub(crate) fn write_ahead(
+    job: &Job,
+    at: &Locations,
     output: &FileName,
     receipt: &Receipt,
-) -> Result<bool, Halt> {
-    let Ok(Some(name)) = wanted(settled, output) else { return Ok(false) };
-    let may_be_there = settled.keeps_its_name(site) || target::replaces(settled, site, output)?;
-    if !may_be_there && site.output.stat(output.as_ref())?.is_some() {
-        return Err(Halt::Again(format!("`{output}` appeared meanwhile")));
+) -> Result<bool, Interruption> {
+    let Ok(Some(name)) = wanted(job, output) else { return Ok(false) };
+    let may_be_there = job.keeps_its_name(at) || output_name::replaces(job, at, output)?;
+    if !may_be_there && at.output.stat(output.as_ref())?.is_some() {
+        return Err(Interruption::Retry(format!("`{output}` appeared meanwhile")));
     }
-    match there(settled, site, &name)? {
+    match there(job, at, &name)? {
         There::Anothers => Ok(false),
-        _ => Ok(put(settled, site, output, &name, receipt)?.is_none()),
+        _ => Ok(put(job, at, output, &name, receipt)?.is_none()),
     }
 }
 
 /// The name of the metadata, where the settings want them.
-fn wanted(settled: &Settled, output: &FileName) -> Result<Option<FileName>, String> {
-    match settled.inbox.metadata {
+fn wanted(job: &Job, output: &FileName) -> Result<Option<FileName>, String> {
+    match job.drop_dir.metadata {
         KeepMetadata::None => Ok(None),
         KeepMetadata::Json => FileName::try_from(format!("{output}.json")).map(Some),
     }
 }
 
-fn there(settled: &Settled, site: &Site, name: &FileName) -> Result<There, Halt> {
-    let Some(there) = site.output.open_file(name.as_ref())? else { return Ok(There::Nothing) };
+fn there(job: &Job, at: &Locations, name: &FileName) -> Result<There, Interruption> {
+    let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(There::Nothing) };
     let mark = match there.attr(SOURCE_ATTR)? {
-        Some(mark) if there.stat()?.uid == disk::own_uid() => mark,
+        Some(mark) if there.stat()?.uid == fs::own_uid() => mark,
         _ => return Ok(There::Anothers),
     };
-    let mark = Identity::parse(&String::from_utf8_lossy(&mark));
-    Ok(There::Ours { of_this: mark.is_of_files(&settled.candidate.stamp().identity()) })
+    let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
+    Ok(There::Ours { of_this: mark.is_of_files(&job.candidate.snapshot().identity()) })
 }
 
 fn put(
-    settled: &Settled,
-    site: &Site,
+    job: &Job,
+    at: &Locations,
     output: &FileName,
     name: &FileName,
     receipt: &Receipt,
-) -> Result<Option<String>, Halt> {
-    let sidecar = settled.candidate.sidecar.as_ref();
+) -> Result<Option<String>, Interruption> {
+    let sidecar = job.candidate.sidecar.as_ref();
     let content = Content {
         array: output.as_str(),
-        described_by: settled.dump.kind.to_string(),
+        described_by: job.dump.kind.to_string(),
         sidecar: sidecar.map(|sidecar| sidecar.name.as_str()),
-        axes: &settled.dump.told.axes,
-        unapplied: &settled.dump.told.unapplied,
-        fields: &settled.dump.metadata,
+        axes: &job.dump.told.axes,
+        unapplied: &job.dump.told.unapplied,
+        fields: &job.dump.metadata,
         receipt,
     };
     let mut text = match serde_json::to_vec_pretty(&content) {
@@ -125,9 +127,9 @@ fn put(
         Err(error) => return Ok(Some(format!("its metadata were not written: {error}"))),
     };
     text.push(b'\n');
-    let mut file = Output::create(&site.output, text.len() as u64)?;
+    let mut file = Output::create(&at.output, text.len() as u64)?;
     file.file().write_all_at(&text, 0)?;
-    file.file().set_attr(SOURCE_ATTR, settled.mark().as_bytes())?;
+    file.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
     file.publish(name.as_ref(), true)?;
     Ok(None)
 }

@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
-use super::dispose::{Guard, move_away, numbered};
-use super::transfer::copied;
-use super::{mirrored, unproven_writers};
-use crate::candidate::{Candidate, Unproven};
-use crate::config::Inbox;
-use crate::disk::{self, DataFile, Dir, Output, Writers};
-use crate::recognize::FileName;
+use crate::config::DropDir;
+use crate::finalize::disposition::{Guard, move_away, numbered};
+use crate::finalize::locations::mirrored;
+use crate::finalize::transfer::copied;
+use crate::finalize::writer_proof::unproven_writers;
+use crate::fs::{self, DataFile, Dir, OpenWriters, Output};
+use crate::model::FileName;
+use crate::probe::candidate::{Candidate, Unproven};
 
 /// Where a refused drop is.
 pub enum Aside {
@@ -24,44 +25,44 @@ pub enum Aside {
 /// Moves a refused drop to the configured directory, if there is one, with a text that says why it
 /// is there. One that has an array already stays. A rename takes nothing from whoever may still
 /// write to it; a copy to another file system would.
-pub fn set_aside(inbox: &Inbox, candidate: &Candidate, reason: &str) -> disk::Result<Aside> {
-    let Some(rejects) = &inbox.rejects else { return Ok(Aside::InPlace) };
+pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
+    let Some(rejects) = &drop_dir.rejects else { return Ok(Aside::InPlace) };
     // What has other names may be somebody else's, from anywhere.
     let mut stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
     if candidate.has_array || stats.any(|stat| stat.nlink > 1) {
         return Ok(Aside::InPlace);
     }
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
-    let source = Dir::open_below(&inbox.path, parent)?;
-    let rejects = mirrored(inbox, rejects, parent)?;
-    let writers = unproven_writers(inbox);
+    let source = Dir::open_below(&drop_dir.path, parent)?;
+    let rejects = mirrored(drop_dir, rejects, parent)?;
+    let writers = unproven_writers(drop_dir);
     let is_copied = !rejects.is_on_mount_of(&source)?;
     if is_copied
-        && writers == Writers::ProvedAbsent
+        && writers == OpenWriters::ProvedAbsent
         && let Err(why) = candidate.leases()
     {
         return Ok(Aside::Unproven(why));
     }
     // The reason first: a crash leaves a text too many rather than a file that nobody explains.
     explain(&rejects, &format!("{}.rejected.txt", candidate.name), &format!("{reason}\n"))?;
-    move_aside(&to_set_aside(candidate), (&source, &rejects), is_copied, writers)?;
+    move_to_quarantine(&files_in_move_order(candidate), (&source, &rejects), is_copied, writers)?;
     Ok(Aside::Moved)
 }
 
 /// The files of a refused drop, in the order in which they go.
-fn to_set_aside(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
+fn files_in_move_order(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
     let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
     let parts = candidate.parts.iter().map(|part| (&part.name, &part.file));
     let files = sidecar.map(|it| (&it.name, &it.file)).chain(parts);
     files.chain([(&candidate.name, &candidate.file)]).collect()
 }
 
-fn move_aside(
+fn move_to_quarantine(
     files: &[(&FileName, &DataFile)],
     (source, rejects): (&Dir, &Dir),
     is_copied: bool,
-    writers: Writers,
-) -> disk::Result<()> {
+    writers: OpenWriters,
+) -> fs::Result<()> {
     let mut claimed = Vec::new();
     for &(name, file) in files {
         // Or somebody else is moving it.
@@ -70,14 +71,14 @@ fn move_aside(
     if is_copied {
         // What takes long comes before any of them is gone: until then it is the drop it was.
         let copies = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
-        let copies = copies.collect::<disk::Result<Vec<_>>>()?;
+        let copies = copies.collect::<fs::Result<Vec<_>>>()?;
         for ((name, file, _), copy) in claimed.iter().zip(&copies) {
             copy.lost.log(file);
             let _ = source.remove_if_unchanged((*name).as_ref(), file, &copy.source, writers)?;
         }
     } else {
         for (name, file, _) in &claimed {
-            let guard = Guard { before: None, rename: Writers::Trusted, copy: writers };
+            let guard = Guard { before: None, rename: OpenWriters::Trusted, copy: writers };
             let _ = move_away(source, name, file, (rejects, name), guard)?;
         }
     }
@@ -87,24 +88,30 @@ fn move_aside(
 
 /// Brings a rejected drop back from where it was set aside, its manifest first; what is no longer
 /// there stays away.
-pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::Result<()> {
-    let Some(rejects) = &inbox.rejects else { return Ok(()) };
-    let rel = source.strip_prefix(&inbox.path).unwrap_or(source);
+pub fn restore_rejected(
+    drop_dir: &DropDir,
+    source: &Path,
+    sidecar: Option<&str>,
+) -> fs::Result<()> {
+    let Some(rejects) = &drop_dir.rejects else { return Ok(()) };
+    let rel = source.strip_prefix(&drop_dir.path).unwrap_or(source);
     let parent = rel.parent().unwrap_or(Path::new(""));
-    let from = match Dir::open_own(rejects, inbox.shared()).and_then(|dir| dir.below(parent)) {
+    let from = match Dir::open_trusted(rejects, drop_dir.shared())
+        .and_then(|dir| dir.into_subdir(parent))
+    {
         Err(error) if error.is_missing() => return Ok(()),
         opened => opened?,
     };
-    let to = Dir::open_below(&inbox.path, parent)?;
+    let to = Dir::open_below(&drop_dir.path, parent)?;
     // A file that a retry was just moving when it was ended has its name again.
-    disk::tidy(&from, &[to.again()?])?;
+    fs::tidy(&from, &[to.try_clone()?])?;
     let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     for name in [sidecar, Some(data)].into_iter().flatten() {
         let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
         let Some(file) = from.open_file(name.as_ref())? else { continue };
         if let Some(_claim) = file.claim()? {
-            let copy = unproven_writers(inbox);
-            let guard = Guard { before: None, rename: Writers::Trusted, copy };
+            let copy = unproven_writers(drop_dir);
+            let guard = Guard { before: None, rename: OpenWriters::Trusted, copy };
             let _ = move_away(&from, &name, &file, (&to, &name), guard)?;
         }
     }
@@ -114,7 +121,7 @@ pub fn bring_back(inbox: &Inbox, source: &Path, sidecar: Option<&str>) -> disk::
 
 /// Writes a text under the first of these names that is free, or has it already: the drop may be
 /// one that could not be moved before.
-fn explain(dir: &Dir, name: &str, text: &str) -> disk::Result<()> {
+fn explain(dir: &Dir, name: &str, text: &str) -> fs::Result<()> {
     let mut note = Output::create(dir, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;
     for name in numbered(name) {
@@ -126,5 +133,5 @@ fn explain(dir: &Dir, name: &str, text: &str) -> disk::Result<()> {
             return Ok(());
         }
     }
-    Err(dir.no_name_left(name.as_ref()))
+    Err(dir.names_exhausted(name.as_ref()))
 }

@@ -6,12 +6,14 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::target::read_header;
-use super::{Halt, Site};
-use crate::disk::{self, DataFile, Dir, EntryKind, Linked, Moved, Output, Stat};
+use crate::describe::is_array_backup;
+use crate::finalize::Interruption;
+use crate::finalize::locations::Locations;
+use crate::finalize::output_name::read_header;
+use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, Output};
+use crate::model::{FileName, Stat};
 use crate::npy::Header;
-use crate::progress::Progress;
-use crate::recognize::{FileName, is_array_backup};
+use crate::throttle::meter::Progress;
 
 /// The most bytes that are compared at once.
 const PIECE: u64 = 1 << 20;
@@ -20,7 +22,7 @@ const PIECE: u64 = 1 << 20;
 const NUMBER_MAX: u32 = 9999;
 
 /// The array that was made of a drop before the drop changed.
-pub(super) struct OldArray {
+pub(crate) struct OldArray {
     file: DataFile,
     stat: Stat,
     /// Its header, and where its data begin; `None` where it is not a `.npy` file any more.
@@ -28,11 +30,11 @@ pub(super) struct OldArray {
 }
 
 impl OldArray {
-    pub(super) fn read(file: DataFile) -> Result<Self, Halt> {
+    pub(crate) fn read(file: DataFile) -> Result<Self, Interruption> {
         Ok(OldArray { stat: file.stat()?, header: read_header(&file)?, file })
     }
 
-    fn is_unchanged(&self) -> Result<bool, Halt> {
+    fn is_unchanged(&self) -> Result<bool, Interruption> {
         Ok(self.file.stat()?.is_unchanged_since(&self.stat))
     }
 }
@@ -47,7 +49,7 @@ enum Difference {
 }
 
 /// A new array, filled, that is to take the place of the old one.
-pub(super) struct Remake {
+pub(crate) struct Remake {
     old: OldArray,
     /// What differs from the old one.
     changes: Vec<&'static str>,
@@ -60,11 +62,11 @@ pub(super) struct Remake {
 
 impl Remake {
     /// Compares the two arrays.
-    pub(super) fn compare(
+    pub(crate) fn compare(
         old: OldArray,
         (new, header, head_len): (&DataFile, &Header, u64),
         progress: &mut Progress,
-    ) -> Result<Self, Halt> {
+    ) -> Result<Self, Interruption> {
         let (mut changes, mut holds_old) = (vec!["bytes"], false);
         if let Some((old_header, at)) = &old.header {
             let (old_len, new_len) = (old.stat.size.saturating_sub(*at), header.data_len());
@@ -89,58 +91,64 @@ impl Remake {
             changes.extend(differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| what));
         }
         if !old.is_unchanged()? {
-            return Err(Halt::Again("its old array changed while it was compared".to_owned()));
+            return Err(Interruption::Retry(
+                "its old array changed while it was compared".to_owned(),
+            ));
         }
         Ok(Remake { old, changes, holds_old, backup: None, is_moved: false })
     }
 
     /// Gives the old array its backup name, where the new one does not hold all of its data. The
     /// caller makes that durable.
-    pub(super) fn back_up(&mut self, site: &Site, name: &FileName) -> Result<(), Halt> {
+    pub(crate) fn back_up(&mut self, at: &Locations, name: &FileName) -> Result<(), Interruption> {
         if !self.old.is_unchanged()? {
-            return Err(Halt::Again("its old array changed".to_owned()));
+            return Err(Interruption::Retry("its old array changed".to_owned()));
         }
         #[cfg(feature = "sabotage")]
-        if crate::disk::leaves_out("backup") {
+        if fs::skips("backup") {
             return Ok(());
         }
         if self.holds_old {
             return Ok(());
         }
-        let (existing, highest) = self.backups(site, name)?;
+        let (existing, highest) = self.backups(at, name)?;
         if let Some(existing) = existing {
             self.backup = Some(existing); // linked before a crash
             return Ok(());
         }
         for number in highest.saturating_add(1)..=NUMBER_MAX {
             let backup = name.backup(number);
-            let is_taken = match site.output.link(&self.old.file, backup.as_ref())? {
+            let is_taken = match at.output.link(&self.old.file, backup.as_ref())? {
                 Linked::Done => false,
                 Linked::NameTaken => true,
                 Linked::FileGone => return Err(gone(name)),
-                Linked::Unsupported => self.move_to(site, name, &backup)?,
+                Linked::Unsupported => self.move_to(at, name, &backup)?,
             };
             if !is_taken {
                 self.backup = Some(backup);
                 return Ok(());
             }
         }
-        Err(Halt::Rejected(format!(
+        Err(Interruption::Rejected(format!(
             "`{name}` has a backup `{}` already: move its backups away",
             name.backup(NUMBER_MAX)
         )))
     }
 
     /// Whether a backup exists of this very file, and the highest number of all backups.
-    fn backups(&self, site: &Site, name: &FileName) -> Result<(Option<FileName>, u32), Halt> {
+    fn backups(
+        &self,
+        at: &Locations,
+        name: &FileName,
+    ) -> Result<(Option<FileName>, u32), Interruption> {
         let may_have_one = self.old.stat.nlink > 1;
         let (mut existing, mut highest) = (None, 0);
-        for (other, _) in site.output.entries()? {
+        for (other, _) in at.output.entries()? {
             let number = other.to_str().and_then(|other| name.backup_number(other));
             let Some(number) = number else { continue };
             highest = highest.max(number);
             let backup = name.backup(number);
-            if may_have_one && site.output.means(backup.as_ref(), &self.old.file)? {
+            if may_have_one && at.output.refers_to(backup.as_ref(), &self.old.file)? {
                 existing = Some(backup);
             }
         }
@@ -149,8 +157,13 @@ impl Remake {
 
     /// Renames the old array, where the file system has no hard links; `true`: that name is taken.
     /// A crash after that leaves the array's name free, and the drop is finalized again.
-    fn move_to(&mut self, site: &Site, name: &FileName, backup: &FileName) -> Result<bool, Halt> {
-        let (dir, old) = (&site.output, &self.old.file);
+    fn move_to(
+        &mut self,
+        at: &Locations,
+        name: &FileName,
+        backup: &FileName,
+    ) -> Result<bool, Interruption> {
+        let (dir, old) = (&at.output, &self.old.file);
         match dir.move_if_same(name.as_ref(), old, dir, backup.as_ref(), false)? {
             Moved::Moved => {
                 self.is_moved = true;
@@ -162,13 +175,13 @@ impl Remake {
     }
 
     /// Whether there is a backup whose name must become durable first.
-    pub(super) fn has_backup(&self) -> bool {
+    pub(crate) fn has_backup(&self) -> bool {
         self.backup.is_some()
     }
 
     /// Gives the new array, which is synced, the name of the old one. The caller makes that
     /// durable.
-    pub(super) fn replace(&self, output: &mut Output, name: &FileName) -> Result<(), Halt> {
+    pub(crate) fn replace(&self, output: &mut Output, name: &FileName) -> Result<(), Interruption> {
         let is_named = if self.is_moved {
             output.name(name.as_ref(), false)?
         } else {
@@ -178,7 +191,7 @@ impl Remake {
     }
 
     /// What the receipt says of it.
-    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn remarks(&self) -> impl Iterator<Item = String> {
         let backup = self.backup.iter();
         [format!("changed: {}", self.changes.join(", "))]
             .into_iter()
@@ -196,7 +209,7 @@ pub struct Backups {
 }
 
 /// Counts the backups of arrays in a directory and down to so many levels below it.
-pub fn count_backups(dir: &Dir, depth: usize) -> disk::Result<Backups> {
+pub fn count_backups(dir: &Dir, depth: usize) -> fs::Result<Backups> {
     let mut backups = Backups::default();
     for (name, kind) in dir.entries()? {
         let below = match kind {
@@ -216,8 +229,8 @@ pub fn count_backups(dir: &Dir, depth: usize) -> disk::Result<Backups> {
     Ok(backups)
 }
 
-fn gone(name: &FileName) -> Halt {
-    Halt::Again(format!("`{name}` was replaced by another file meanwhile"))
+fn gone(name: &FileName) -> Interruption {
+    Interruption::Retry(format!("`{name}` was replaced by another file meanwhile"))
 }
 
 /// Compares `len` bytes of two files. Items of `item` bytes that are all zeros in the old one may
@@ -228,7 +241,7 @@ fn difference_at(
     len: u64,
     item: u64,
     progress: &mut Progress,
-) -> Result<Difference, Halt> {
+) -> Result<Difference, Interruption> {
     let step = item.clamp(1, PIECE);
     let piece = PIECE - PIECE % step;
     let buffer = || vec![0; len.min(piece) as usize];
@@ -246,14 +259,18 @@ fn difference_at(
         }
         at += piece as u64;
         if !progress.advance(at) {
-            return Err(Halt::Stopped);
+            return Err(Interruption::Cancelled);
         }
     }
     Ok(found)
 }
 
 /// Whether nothing but zeros stands in a range of a file.
-fn is_zeros(file: &DataFile, range: Range<u64>, progress: &mut Progress) -> Result<bool, Halt> {
+fn is_zeros(
+    file: &DataFile,
+    range: Range<u64>,
+    progress: &mut Progress,
+) -> Result<bool, Interruption> {
     let len = range.end.saturating_sub(range.start);
     let (mut buffer, mut done) = (vec![0; len.min(PIECE) as usize], 0);
     progress.expect(len);
@@ -265,7 +282,7 @@ fn is_zeros(file: &DataFile, range: Range<u64>, progress: &mut Progress) -> Resu
         }
         done += piece.len() as u64;
         if !progress.advance(done) {
-            return Err(Halt::Stopped);
+            return Err(Interruption::Cancelled);
         }
     }
     Ok(true)

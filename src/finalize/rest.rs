@@ -7,14 +7,15 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::source::{lost, synced};
-use super::{Halt, Settled, Site, mirrored, transfer};
-use crate::config::{Disposition, Inbox};
-use crate::disk::{self, DataFile, Dir, Output, Stat};
+use crate::config::{Disposition, DropDir};
+use crate::decide::completeness::Evidence;
+use crate::finalize::locations::{Locations, mirrored};
+use crate::finalize::source_checks::{lost, synced};
+use crate::finalize::{Interruption, Job, transfer};
+use crate::fs::{self, DataFile, Dir, Output};
+use crate::model::{FileName, Stat};
 use crate::npy::Header;
-use crate::progress::Progress;
-use crate::recognize::FileName;
-use crate::settle::Evidence;
+use crate::throttle::meter::Progress;
 
 /// The attribute of a rest that stores from which file it was cut, and where:
 /// `inode:birth:offset`.
@@ -39,76 +40,72 @@ struct Surplus<'a> {
 /// Order: data durable, rest durable, cut durable. A crash before the cut leaves the whole file,
 /// and the next run finds the rest that was saved; a crash behind it leaves the complete records
 /// under their pending header.
-pub(super) fn cut(
-    settled: &Settled,
-    site: &Site,
+pub(crate) fn cut(
+    job: &Job,
+    at: &Locations,
     header: &Header,
     progress: &mut Progress,
-) -> Result<(Stat, Option<String>), Halt> {
-    let candidate = &settled.candidate;
-    let end = settled.dump.end_of(header);
-    let earlier = check_earlier(settled, site)?;
+) -> Result<(Stat, Option<String>), Interruption> {
+    let candidate = &job.candidate;
+    let end = job.dump.end_of(header);
+    let earlier = check_earlier(job, at)?;
     if candidate.stat.size <= end {
         return Ok((candidate.stat, earlier));
     }
-    synced(settled, &candidate.stat, progress)?;
+    synced(job, &candidate.stat, progress)?;
     let surplus = surplus_behind(&candidate.file, &candidate.name, end)?;
-    let remark = save(settled, site, &surplus, progress)?;
+    let remark = save(job, at, &surplus, progress)?;
     let name = candidate.name.as_ref();
-    match site.source.cut_if_unchanged(name, &candidate.file, &candidate.stat, end) {
+    match at.source.cut_if_unchanged(name, &candidate.file, &candidate.stat, end) {
         Ok(Some(after)) => {
-            site.source.sync()?; // or a crash could bring its private name back
+            at.source.sync()?; // or a crash could bring its private name back
             Ok((after, remark))
         }
-        Ok(None) => Err(Halt::Again("it changed before its rest was cut off".to_owned())),
+        Ok(None) => Err(Interruption::Retry("it changed before its rest was cut off".to_owned())),
         Err(error) => Err(lost(error)),
     }
 }
 
 /// Saves what a source holds behind the array before the source is removed or gives its name away.
-pub(super) fn save_ahead(
-    settled: &Settled,
-    site: &Site,
+pub(crate) fn save_ahead(
+    job: &Job,
+    at: &Locations,
     header: &Header,
     progress: &mut Progress,
-) -> Result<Vec<String>, Halt> {
-    check_earlier(settled, site)?;
-    let candidate = &settled.candidate;
-    let goes = settled.inbox.source == Disposition::Remove || settled.keeps_its_name(site);
+) -> Result<Vec<String>, Interruption> {
+    check_earlier(job, at)?;
+    let candidate = &job.candidate;
+    let goes = job.drop_dir.source == Disposition::Remove || job.keeps_its_name(at);
     let share = header.data_len() / candidate.files().len() as u64;
-    let shares = candidate.shares(&settled.dump, share).into_iter();
+    let segments = candidate.segments(&job.dump, share).into_iter();
     let mut remarks = Vec::new();
-    for ((file, offset), name) in shares.zip(candidate.names()) {
-        let end = offset.saturating_add(share).saturating_add(settled.dump.trailing);
+    for ((file, offset), name) in segments.zip(candidate.names()) {
+        let end = offset.saturating_add(share).saturating_add(job.dump.trailing);
         let surplus = surplus_behind(file, name, end)?;
         if goes {
-            remarks.extend(save(settled, site, &surplus, progress)?);
-        } else if !surplus.range.is_empty() && settled.evidence == Evidence::Salvaged {
+            remarks.extend(save(job, at, &surplus, progress)?);
+        } else if !surplus.range.is_empty() && job.evidence == Evidence::Salvaged {
             remarks.push("those bytes stay in the source".to_owned());
         }
     }
     Ok(remarks)
 }
 
-fn surplus_behind<'a>(
-    file: &'a DataFile,
-    name: &'a FileName,
-    end: u64,
-) -> disk::Result<Surplus<'a>> {
+fn surplus_behind<'a>(file: &'a DataFile, name: &'a FileName, end: u64) -> fs::Result<Surplus<'a>> {
     Ok(Surplus { file, name, range: end..file.written_end(end)? })
 }
 
 /// Saves a rest and returns where it is; `None` where there is none.
 fn save(
-    settled: &Settled,
-    site: &Site,
+    job: &Job,
+    at: &Locations,
     surplus: &Surplus<'_>,
     progress: &mut Progress,
-) -> Result<Option<String>, Halt> {
+) -> Result<Option<String>, Interruption> {
     if surplus.range.is_empty() {
         return Ok(None);
     }
-    let dir = open_dir(settled, site)?;
+    let dir = open_dir(job, at)?;
     let name = match find_equal(&dir, surplus)? {
         Some(name) => name,
         None => write(&dir, surplus, progress)?,
@@ -122,12 +119,12 @@ fn save(
 ///
 /// Fails where the file was written to since: what its producer appended belongs behind the rest,
 /// and would be cut into records at wrong places without it.
-fn check_earlier(settled: &Settled, site: &Site) -> Result<Option<String>, Halt> {
-    let candidate = &settled.candidate;
-    let dir = match &settled.inbox.rejects {
-        _ if settled.evidence != Evidence::Salvaged => return Ok(None),
+fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interruption> {
+    let candidate = &job.candidate;
+    let dir = match &job.drop_dir.rejects {
+        _ if job.evidence != Evidence::Salvaged => return Ok(None),
         Some(rejects) if !rejects.exists() => return Ok(None),
-        _ => open_dir(settled, site)?,
+        _ => open_dir(job, at)?,
     };
     let mut earlier = None;
     for name in names(candidate.name.as_str()) {
@@ -135,7 +132,7 @@ fn check_earlier(settled: &Settled, site: &Site) -> Result<Option<String>, Halt>
         let Some(cut_at) = cut_offset(&rest, &candidate.stat)? else { continue };
         let path = dir.path().join(name);
         if candidate.stat.size > cut_at && !stands_at(&rest, &candidate.file, cut_at)? {
-            return Err(Halt::Rejected(format!(
+            return Err(Interruption::Rejected(format!(
                 "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that",
                 path.display()
             )));
@@ -147,7 +144,7 @@ fn check_earlier(settled: &Settled, site: &Site) -> Result<Option<String>, Halt>
 
 /// Whether a file has a rest at `offset` still. A crash in the middle of the cut may have left
 /// zeros there, at the old length.
-fn stands_at(rest: &DataFile, file: &DataFile, offset: u64) -> disk::Result<bool> {
+fn stands_at(rest: &DataFile, file: &DataFile, offset: u64) -> fs::Result<bool> {
     let len = rest.stat()?.size;
     let may_be_zero = file.stat()?.size == offset + len;
     rest.each_piece(0..len, |at, saved| {
@@ -157,17 +154,17 @@ fn stands_at(rest: &DataFile, file: &DataFile, offset: u64) -> disk::Result<bool
     })
 }
 
-fn open_dir(settled: &Settled, site: &Site) -> Result<Dir, Halt> {
-    match &settled.inbox.rejects {
-        Some(rejects) => Ok(mirrored(&settled.inbox, rejects, settled.parent())?),
-        None => Ok(site.output.again()?),
+fn open_dir(job: &Job, at: &Locations) -> Result<Dir, Interruption> {
+    match &job.drop_dir.rejects {
+        Some(rejects) => Ok(mirrored(&job.drop_dir, rejects, job.parent())?),
+        None => Ok(at.output.try_clone()?),
     }
 }
 
 /// Returns the path at which the rest of a data file would be saved, for `explain`.
 #[must_use]
-pub fn rest_path(inbox: &Inbox, rel: &Path) -> PathBuf {
-    let base = inbox.rejects.as_ref().or(inbox.output.as_ref()).unwrap_or(&inbox.path);
+pub fn rest_path(drop_dir: &DropDir, rel: &Path) -> PathBuf {
+    let base = drop_dir.rejects.as_ref().or(drop_dir.output.as_ref()).unwrap_or(&drop_dir.path);
     let name = rel.file_name().unwrap_or_default().to_string_lossy();
     let name = names(&name).next().unwrap_or_default();
     base.join(rel.parent().unwrap_or(Path::new(""))).join(name)
@@ -184,7 +181,7 @@ fn names(name: &str) -> impl Iterator<Item = PathBuf> {
 
 /// Returns the name of a rest that an interrupted run saved, and makes it durable. One that can't
 /// be synced does not count: another is written.
-fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Halt> {
+fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Interruption> {
     let Surplus { file, name, range } = surplus;
     let stat = file.stat()?;
     for name in names(name.as_str()) {
@@ -207,25 +204,29 @@ fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Halt>
 }
 
 /// Writes a rest under the first free name; durable then. Holes stay holes.
-fn write(dir: &Dir, surplus: &Surplus<'_>, progress: &mut Progress) -> Result<PathBuf, Halt> {
+fn write(
+    dir: &Dir,
+    surplus: &Surplus<'_>,
+    progress: &mut Progress,
+) -> Result<PathBuf, Interruption> {
     let Surplus { file, range, .. } = surplus;
     let stat = file.stat()?;
     let mut output = Output::create(dir, 0)?; // its length would allocate the holes, too
     output.set_len(range.end - range.start)?;
     progress.expect(range.end - range.start);
-    let is_whole = file.each_piece(range.clone(), |at, bytes| {
+    let is_unbroken = file.each_piece(range.clone(), |at, bytes| {
         output.file().write_all_at(bytes, at - range.start)?;
         Ok(progress.advance(at - range.start + bytes.len() as u64))
     })?;
-    if !is_whole {
-        return Err(Halt::Stopped);
+    if !is_unbroken {
+        return Err(Interruption::Cancelled);
     }
     transfer::carry(file, &file.attributes()?, output.file())?;
     let mark = format!("{}{}", origin(&stat), range.start);
     output.file().set_attr(REST_ATTR, mark.as_bytes())?;
     for name in names(surplus.name.as_str()) {
         #[cfg(feature = "sabotage")]
-        if disk::leaves_out("rest-sync") {
+        if fs::skips("rest-sync") {
             output.name(&name, false)?;
             dir.sync()?;
             return Ok(name);
@@ -234,7 +235,7 @@ fn write(dir: &Dir, surplus: &Surplus<'_>, progress: &mut Progress) -> Result<Pa
             return Ok(name);
         }
     }
-    Err(dir.no_name_left(surplus.name.as_ref()).into())
+    Err(dir.names_exhausted(surplus.name.as_ref()).into())
 }
 
 /// `inode:birth:`, which stay the same while the file is cut and renamed.
@@ -244,12 +245,12 @@ fn origin(stat: &Stat) -> String {
 
 /// Whether a file may be a rest that npyd saved: it is npyd's, or has the owner of its source.
 fn may_be_rest(file: &Stat, source: &Stat) -> bool {
-    file.is_file() && [disk::own_uid(), source.uid].contains(&file.uid)
+    file.is_file() && [fs::own_uid(), source.uid].contains(&file.uid)
 }
 
 /// Returns where a rest was cut off; `None` where it is not one of this file, or the file system
 /// does not tell files of one inode number apart.
-fn cut_offset(rest: &DataFile, source: &Stat) -> disk::Result<Option<u64>> {
+fn cut_offset(rest: &DataFile, source: &Stat) -> fs::Result<Option<u64>> {
     let stat = rest.stat()?;
     if !may_be_rest(&stat, source) || source.born_ns == 0 {
         return Ok(None);

@@ -9,10 +9,11 @@
 
 use std::ops::ControlFlow;
 
-use super::dispose::numbered;
-use crate::disk::{
-    self, Acl, AclEntry, AclTag, Attributes, Copy, CopyError, DataFile, Dir, Output, Stat, Stretch,
+use crate::finalize::disposition::numbered;
+use crate::fs::{
+    self, Acl, AclEntry, AclTag, Attributes, CopyError, CopyJob, DataFile, Dir, Output, Segment,
 };
+use crate::model::Stat;
 
 /// The rights to read and to write, in an entry of an ACL.
 const READ: u16 = 4;
@@ -23,16 +24,16 @@ const WRITE: u16 = 2;
 const OWN_ATTRIBUTES: &[u8] = b"user.npyd.";
 
 /// A file that is durable on another file system, too.
-pub(super) struct Copied {
+pub(crate) struct Copied {
     /// What the file was that the copy was made of.
-    pub(super) source: Stat,
+    pub(crate) source: Stat,
     /// What the copy could not keep.
-    pub(super) lost: Lost,
+    pub(crate) lost: Lost,
 }
 
 /// What a copy does not have of its source.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Lost(Vec<&'static str>);
+pub(crate) struct Lost(Vec<&'static str>);
 
 impl Lost {
     fn between(source: &Attributes, copy: &Attributes) -> Self {
@@ -47,19 +48,19 @@ impl Lost {
     }
 
     /// Adds the losses of another copy.
-    pub(super) fn add(&mut self, other: Lost) {
+    pub(crate) fn add(&mut self, other: Lost) {
         let new = other.0.into_iter().filter(|what| !self.0.contains(what));
         self.0.extend(new.collect::<Vec<_>>());
     }
 
     /// Returns the remark for the receipt.
-    pub(super) fn remark(&self) -> Option<String> {
+    pub(crate) fn remark(&self) -> Option<String> {
         let lost = !self.0.is_empty();
         lost.then(|| format!("the archived copy could not keep the source's {}", self.0.join(", ")))
     }
 
     /// Logs the losses of a file that has no receipt.
-    pub(super) fn log(&self, file: &DataFile) {
+    pub(crate) fn log(&self, file: &DataFile) {
         if !self.0.is_empty() {
             let (path, lost) = (file.path().display(), self.0.join(", "));
             tracing::info!("`{path}`: its copy on another file system could not keep its {lost}");
@@ -69,7 +70,7 @@ impl Lost {
 
 /// Makes a file durable on another file system, under the first free of the names `to`, `to.1`, …,
 /// unless an interrupted run did that already.
-pub(super) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Copied> {
+pub(crate) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
     match found_whole(source, to_dir, to)? {
         Some(found) => Ok(found),
         None => copy_whole(source, to_dir, to),
@@ -79,7 +80,7 @@ pub(super) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<
 /// Finds a copy that an interrupted run made. A copy gets its name after all its attributes, so a
 /// file with the same bytes and the source's modification time is that copy. Changes nothing about
 /// it, because it may be another file all the same.
-fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option<Copied>> {
+fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Option<Copied>> {
     let (before, attributes) = (source.stat()?, source.attributes()?);
     for name in numbered(to) {
         let there = match to_dir.open_file(&name) {
@@ -88,7 +89,7 @@ fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option
         };
         let Some(there) = there else { break };
         let (stat, found) = (there.stat()?, there.attributes()?);
-        let is_trusted = stat.is_file() && [disk::own_uid(), before.uid].contains(&stat.uid);
+        let is_trusted = stat.is_file() && [fs::own_uid(), before.uid].contains(&stat.uid);
         let is_alike = stat.size == before.size && found.is_time_of(&attributes);
         if is_trusted && is_alike && there.is_equal_at(0, source, 0, before.size)? {
             there.sync_all()?;
@@ -101,18 +102,18 @@ fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Option
 
 /// Copies a file to another file system, under the first free name. Fails if the file is written to
 /// meanwhile.
-fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Copied> {
+fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
     // Reading the file would change its access time.
     let (before, attributes) = (source.stat()?, source.attributes()?);
     let check = || {
-        let written = source.writer() == disk::Writer::Present;
+        let written = source.writer() == fs::Writer::Present;
         if !written && source.stat()?.is_unchanged_since(&before) {
             Ok(())
         } else {
             Err(source.changed())
         }
     };
-    let copy = Copy { head: &[], stretches: vec![Stretch::new(source, 0, before.size)?] };
+    let copy = CopyJob { head: &[], stretches: vec![Segment::new(source, 0, before.size)?] };
     let mut output = filled(&copy, to_dir).map_err(|error| match error {
         CopyError::Disk(error) => error,
         CopyError::Stopped | CopyError::SourceEnded { .. } => source.changed(),
@@ -123,24 +124,24 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> disk::Result<Copied>
     check().map(|()| Copied { source: before, lost })
 }
 
-fn filled(copy: &Copy<'_>, to_dir: &Dir) -> Result<Output, CopyError> {
+fn filled(copy: &CopyJob<'_>, to_dir: &Dir) -> Result<Output, CopyError> {
     let output = copy.private_output(to_dir)?;
     copy.run(&output, None, &mut |_, _| ControlFlow::Continue(()))?;
     Ok(output)
 }
 
-fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> disk::Result<()> {
+fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> fs::Result<()> {
     for name in numbered(name) {
         if output.publish(&name, false)? {
             return Ok(());
         }
     }
-    Err(dir.no_name_left(name.as_ref()))
+    Err(dir.names_exhausted(name.as_ref()))
 }
 
 /// Gives a private copy the attributes of its source, in the order of rule T1. Returns what could
 /// not be kept.
-pub(super) fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk::Result<Lost> {
+pub(crate) fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> fs::Result<Lost> {
     // First, because the permissions may take the right to write from its owner.
     let keeps_attributes = carry_user_attributes(source, copy)?;
     let new = copy.attributes()?;
@@ -161,7 +162,7 @@ pub(super) fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> disk
 
 /// Copies the extended attributes of the user namespace, one at a time. Returns whether the copy
 /// has them all.
-fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> disk::Result<bool> {
+fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> fs::Result<bool> {
     let Some(names) = source.user_attributes()? else { return Ok(false) };
     let mut keeps_all = true;
     for name in names.iter().filter(|name| !name.to_bytes().starts_with(OWN_ATTRIBUTES)) {

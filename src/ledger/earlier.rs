@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::params;
 use serde_json::Value;
 
-use super::{Ledger, Result, UNPROVEN};
-use crate::receipt::{Event, SourceFate};
-use crate::stamp::{Fingerprint, Identity};
+use crate::decide::identity::{LedgerKey, SourceIdentity};
+use crate::events::receipt::{Event, SourceFate};
+use crate::ledger::{Ledger, Result, UNPROVEN};
 
 /// The most receipts that are read, newest first.
 const ROWS_READ_MAX: i64 = 10_000;
@@ -21,7 +21,7 @@ const IDENTITIES_MAX: usize = 1000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Earlier {
     /// What the drop looked like each time an array was made of it or found, newest first.
-    pub identities: Vec<Identity>,
+    pub identities: Vec<SourceIdentity>,
     /// How many times its array was made again.
     pub remakes: u32,
 }
@@ -42,7 +42,7 @@ impl Ledger {
             let mut rows = statement.query(params![source.to_string_lossy(), ROWS_READ_MAX])?;
             while let Some(row) = rows.next()? {
                 let receipt = serde_json::from_str(&row.get::<_, String>(0)?).unwrap_or_default();
-                let Some(seen) = Fingerprint::parse(&row.get::<_, String>(1)?) else { continue };
+                let Some(seen) = LedgerKey::parse(&row.get::<_, String>(1)?) else { continue };
                 if !earlier.add(&receipt, seen.identity, ino) {
                     break;
                 }
@@ -55,7 +55,7 @@ impl Ledger {
 
 impl Earlier {
     /// Adds a receipt; `false` where it is about another drop, and so are all before it.
-    fn add(&mut self, receipt: &Value, identity: Identity, ino: u64) -> bool {
+    fn add(&mut self, receipt: &Value, identity: SourceIdentity, ino: u64) -> bool {
         let is_same_drop = match receipt["source_fate"].as_str() {
             Some(fate) => {
                 [SourceFate::Kept, SourceFate::Unproven].iter().any(|it| it.as_str() == fate)
@@ -78,7 +78,7 @@ impl Earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receipt::Receipt;
+    use crate::events::receipt::Receipt;
 
     const SOURCE: &str = "/in/scan.raw";
 
@@ -86,8 +86,8 @@ mod tests {
         let mut receipt =
             Receipt::without_output(event, "/in".into(), SOURCE.into(), String::new());
         receipt.source_fate = fate;
-        let identity = Identity::parse(data);
-        ledger.record(&[(receipt, Some(Fingerprint { settings: 1, identity }))]).unwrap();
+        let identity = SourceIdentity::parse(data);
+        ledger.record(&[(receipt, Some(LedgerKey { settings: 1, identity }))]).unwrap();
     }
 
     fn earlier(ledger: &Ledger, ino: u64) -> (Vec<String>, u32) {

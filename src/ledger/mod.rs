@@ -5,8 +5,8 @@
 //! anew. But for what nobody else remembers: whose content may be lost.
 
 mod earlier;
-mod loss;
-mod open;
+mod losses;
+mod schema;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,12 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
-pub use self::earlier::Earlier;
-use self::loss::Loss;
-use self::open::{is_broken, make_dir, open_to_read, prepare, set_aside};
-use crate::receipt::{Event, Receipt, SourceFate};
-use crate::stamp::Fingerprint;
+use crate::decide::identity::LedgerKey;
+use crate::events::receipt::{Event, Receipt, SourceFate};
+
+pub use crate::ledger::earlier::Earlier;
+use crate::ledger::losses::DataLoss;
+use crate::ledger::schema::{back_up_corrupt, is_broken, make_dir, open_to_read, prepare};
 
 /// The newest receipts that are kept.
 const ROWS_MAX: i64 = 1_000_000;
@@ -42,7 +43,7 @@ const TABLE: &str = "
 pub struct Ledger {
     connection: Mutex<Connection>,
     /// What could not be written down yet.
-    unwritten: Mutex<Vec<Loss>>,
+    pending_losses: Mutex<Vec<DataLoss>>,
 }
 
 /// A receipt as the ledger holds it.
@@ -53,7 +54,7 @@ pub struct Entry {
     /// What happened.
     pub event: String,
     /// The drop directory.
-    pub inbox: PathBuf,
+    pub drop_dir: PathBuf,
     /// The data file.
     pub source: PathBuf,
     /// The `.npy` file.
@@ -113,7 +114,7 @@ impl Entry {
         Ok(Entry {
             at: row.get(0)?,
             event: row.get(1)?,
-            inbox: PathBuf::from(row.get::<_, String>(2)?),
+            drop_dir: PathBuf::from(row.get::<_, String>(2)?),
             source: PathBuf::from(row.get::<_, String>(3)?),
             output: row.get::<_, Option<String>>(4)?.map(PathBuf::from),
             receipt: row.get(5)?,
@@ -136,7 +137,7 @@ impl Entry {
 
 /// A source as a scan needs to know it.
 #[derive(Debug, Clone)]
-pub struct Settled {
+pub struct KnownSource {
     /// The data file's path.
     pub source: String,
     /// Whether one that still looks like this needs no further work.
@@ -146,7 +147,7 @@ pub struct Settled {
     /// Whether it is still to be removed or archived, once nobody is proved to write to it.
     pub is_unproven: bool,
     /// What it looked like then.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: LedgerKey,
 }
 
 /// What a receipt of such an event is filed under, which says `rejected` itself.
@@ -156,7 +157,7 @@ const LOST: &str = "lost";
 /// receipt itself says `finalized` or `found`. Each scan tries to remove such a source again.
 const UNPROVEN: &str = "unproven";
 
-fn filed_under(receipt: &Receipt) -> &'static str {
+fn storage_key(receipt: &Receipt) -> &'static str {
     match (receipt.event, receipt.source_fate) {
         (Event::Lost, _) => LOST,
         (_, Some(SourceFate::Unproven)) => UNPROVEN,
@@ -177,19 +178,19 @@ fn is_rejected(event: &str) -> bool {
 fn insert(
     db: &Connection,
     receipt: &Receipt,
-    fingerprint: Option<&Fingerprint>,
+    fingerprint: Option<&LedgerKey>,
 ) -> rusqlite::Result<usize> {
     let mut statement = db.prepare_cached(&format!(
         "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
     ))?;
     statement.execute(params![
         humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        filed_under(receipt),
+        storage_key(receipt),
         receipt.drop.to_string_lossy(),
         receipt.source.to_string_lossy(),
         receipt.output.as_ref().map(|path| path.to_string_lossy()),
         receipt.to_json(),
-        fingerprint.map(Fingerprint::to_string).unwrap_or_default()
+        fingerprint.map(LedgerKey::to_string).unwrap_or_default()
     ])
 }
 
@@ -239,7 +240,7 @@ impl Ledger {
                     path.display(),
                     aside.display()
                 );
-                set_aside(&path, &aside).map_err(failed)?;
+                back_up_corrupt(&path, &aside).map_err(failed)?;
                 prepare(&path).map(Self::with).map_err(failed)
             }
             Err(cause) => Err(failed(cause)),
@@ -259,18 +260,18 @@ impl Ledger {
         let failed = |cause| LedgerError { path: PathBuf::from(":memory:"), cause };
         let connection = Connection::open_in_memory().map_err(failed)?;
         connection.execute_batch(TABLE).map_err(failed)?;
-        connection.execute_batch(loss::TABLE).map_err(failed)?;
+        connection.execute_batch(losses::TABLE).map_err(failed)?;
         Ok(Self::with(connection))
     }
 
     fn with(connection: Connection) -> Self {
-        Ledger { connection: Mutex::new(connection), unwritten: Mutex::default() }
+        Ledger { connection: Mutex::new(connection), pending_losses: Mutex::default() }
     }
 
     /// Writes receipts down, each with what its source looked like; those older than the newest
     /// million go.
-    pub fn record(&self, receipts: &[(Receipt, Option<Fingerprint>)]) -> Result<()> {
-        self.write_losses(&mut lock(&self.unwritten))?;
+    pub fn record(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
+        self.write_losses(&mut lock(&self.pending_losses))?;
         self.run(|db| {
             let together = db.unchecked_transaction()?;
             for (receipt, fingerprint) in receipts {
@@ -295,7 +296,7 @@ impl Ledger {
 
     /// The settled sources whose paths begin with `prefix`, a directory and a slash, and come after
     /// `after`: so many as are read at once, in the order of their paths.
-    pub fn settled_below(&self, prefix: &str, after: &str) -> Result<Vec<Settled>> {
+    pub fn settled_below(&self, prefix: &str, after: &str) -> Result<Vec<KnownSource>> {
         // What begins with the directory and a slash comes before the same with the next character.
         let end = format!("{}0", prefix.trim_end_matches('/'));
         self.run(|db| {
@@ -308,12 +309,12 @@ impl Ledger {
             let mut rows = statement.query(params![after, end, PAGE])?;
             while let Some(row) = rows.next()? {
                 let event: String = row.get(1)?;
-                page.push(Settled {
+                page.push(KnownSource {
                     source: row.get(0)?,
                     is_settled: is_settled(&event),
                     is_rejected: is_rejected(&event),
                     is_unproven: event == UNPROVEN,
-                    fingerprint: Fingerprint::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
+                    fingerprint: LedgerKey::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
                 });
             }
             Ok(page)
@@ -321,7 +322,7 @@ impl Ledger {
     }
 
     /// Every receipt, the oldest first.
-    pub fn each(&self, mut see: impl FnMut(Entry)) -> Result<()> {
+    pub fn for_each(&self, mut see: impl FnMut(Entry)) -> Result<()> {
         self.run(|db| {
             let mut statement =
                 db.prepare(&format!("SELECT {COLUMNS} FROM receipts ORDER BY id"))?;
@@ -352,10 +353,10 @@ impl Ledger {
                  VALUES (?1, 'retried', ?2, ?3, NULL, ?4, '')",
                 params![
                     humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-                    entry.inbox.to_string_lossy(),
+                    entry.drop_dir.to_string_lossy(),
                     entry.source.to_string_lossy(),
                     serde_json::json!({
-                        "event": "retried", "drop": entry.inbox, "source": entry.source,
+                        "event": "retried", "drop": entry.drop_dir, "source": entry.source,
                         "output": null, "route": null, "bytes": 0, "seconds": 0.0,
                         "evidence": null, "reason": null
                     })
@@ -368,7 +369,7 @@ impl Ledger {
 
     /// A number that changes when another process has written to the ledger; `None` while a thread
     /// uses it, which may have to wait for another process: who asks has better to do than that.
-    pub fn outside_changes(&self) -> Result<Option<i64>> {
+    pub fn data_version(&self) -> Result<Option<i64>> {
         let connection = match self.connection.try_lock() {
             Ok(connection) => connection,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -403,11 +404,11 @@ mod tests {
     #[test]
     fn the_newest_receipt_of_a_source_counts() {
         let ledger = Ledger::in_memory().unwrap();
-        let seen = |settings| Some(Fingerprint { settings, ..Fingerprint::default() });
+        let seen = |settings| Some(LedgerKey { settings, ..LedgerKey::default() });
         let (a, b) = (receipt(Event::Rejected, "/in/a"), receipt(Event::Rejected, "/in/b"));
         ledger.record(&[(a.clone(), seen(1)), (b, seen(2)), (a, seen(3))]).unwrap();
         let entry = ledger.latest(Path::new("/in/a")).unwrap().unwrap();
-        assert_eq!(Fingerprint::parse(&entry.fingerprint), seen(3));
+        assert_eq!(LedgerKey::parse(&entry.fingerprint), seen(3));
         assert!(entry.is_settled());
         ledger.retry(&entry).unwrap();
         assert!(!ledger.latest(Path::new("/in/a")).unwrap().unwrap().is_settled());
@@ -437,9 +438,9 @@ mod tests {
     #[test]
     fn nobody_waits_to_hear_of_changes() {
         let ledger = Ledger::in_memory().unwrap();
-        assert!(ledger.outside_changes().unwrap().is_some());
+        assert!(ledger.data_version().unwrap().is_some());
         let in_use = lock(&ledger.connection);
-        assert_eq!(ledger.outside_changes().unwrap(), None);
+        assert_eq!(ledger.data_version().unwrap(), None);
         drop(in_use);
     }
 

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use super::literal::Literal;
-use super::shape::{AXES_MAX, write_tuple};
-use crate::message::plain;
+use crate::npy::literal::Literal;
+use crate::npy::shape::{AXES_MAX, write_tuple};
+use crate::text::sanitize::plain;
 
 /// The most bytes of an item: NumPy keeps its size in a C int.
 const ITEMSIZE_MAX: u64 = i32::MAX as u64;

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use super::literal::Literal;
-use super::shape::{check_size, len_of, write_tuple};
-use super::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
-use crate::message::plain;
+use crate::npy::literal::Literal;
+use crate::npy::shape::{check_size, len_of, write_tuple};
+use crate::npy::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
+use crate::text::sanitize::plain;
 
 /// What a header's length is a multiple of, in bytes (`ARRAY_ALIGN` of `_format_impl.py`).
 const ALIGN: usize = 64;
@@ -17,7 +17,7 @@ const GROWTH_DIGITS: usize = 21;
 const TEXT_MAX: usize = 10_000;
 
 /// The most bytes a header has that np.load takes: a character of version 3 has up to four.
-pub const HEADER_CAP: u64 = 12 + 4 * TEXT_MAX as u64;
+pub const HEADER_MAX: u64 = 12 + 4 * TEXT_MAX as u64;
 
 /// What the header of an array says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Header {
 pub struct HeaderError(String);
 
 impl HeaderError {
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
         HeaderError(plain(&what.into()))
     }
 }
@@ -118,7 +118,7 @@ impl Header {
     }
 
     /// Whether np.load takes an array with these bytes for its header; NumPy writes longer ones.
-    pub fn check_loads(&self) -> Result<(), HeaderError> {
+    pub fn check_loadable(&self) -> Result<(), HeaderError> {
         let bytes = self.numpy_bytes();
         let len = match &bytes[..] {
             [_, _, _, _, _, _, 3, ..] => String::from_utf8_lossy(&bytes[12..]).chars().count(),
@@ -134,7 +134,7 @@ impl Header {
     }
 
     /// A header of exactly `total` bytes, in the lowest version that holds it.
-    pub fn bytes_filling(&self, total: u64) -> Result<Vec<u8>, HeaderError> {
+    pub fn bytes_padded_to(&self, total: u64) -> Result<Vec<u8>, HeaderError> {
         let text = self.dict();
         let lowest = if text.chars().any(|c| c as u32 > 0xff) { 3 } else { 1 };
         let long = total > u64::from(u16::MAX) + prefix_len(1) as u64;
@@ -143,13 +143,13 @@ impl Header {
     }
 
     /// A header of exactly `total` bytes in a given version.
-    pub fn bytes_filling_version(&self, total: u64, major: u8) -> Result<Vec<u8>, HeaderError> {
+    pub fn bytes_padded_to_version(&self, total: u64, major: u8) -> Result<Vec<u8>, HeaderError> {
         fill(&self.dict(), total, major)
     }
 }
 
 /// The dict of a header; `dims` are printed as they are.
-pub(super) fn dict_of<T: fmt::Display>(dtype: &Dtype, fortran: bool, dims: &[T]) -> String {
+pub(crate) fn dict_of<T: fmt::Display>(dtype: &Dtype, fortran: bool, dims: &[T]) -> String {
     let fortran = Literal::Bool(fortran);
     let mut text = format!("{{'descr': {dtype}, 'fortran_order': {fortran}, 'shape': ");
     // Writing to a string can't fail.
@@ -159,7 +159,7 @@ pub(super) fn dict_of<T: fmt::Display>(dtype: &Dtype, fortran: bool, dims: &[T])
 }
 
 /// A dict in a header of exactly `total` bytes.
-pub(super) fn fill(text: &str, total: u64, major: u8) -> Result<Vec<u8>, HeaderError> {
+pub(crate) fn fill(text: &str, total: u64, major: u8) -> Result<Vec<u8>, HeaderError> {
     let encoded = encode(text, major).ok_or_else(|| {
         HeaderError::new(format!(
             "version {major} of the header can't hold its names: use version 3"
@@ -233,7 +233,7 @@ pub fn parse_header(
             "its header has {data_offset} bytes, but the file only {file_len}"
         )));
     }
-    if data_offset > HEADER_CAP {
+    if data_offset > HEADER_MAX {
         return Err(too_long(data_offset));
     }
     let text = head

@@ -7,7 +7,7 @@ use std::fmt;
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::reader::read;
+use crate::npy::literal_parser::read;
 
 /// A Python literal.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,9 +36,9 @@ pub enum Literal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiteralError {
     /// Where, in bytes from the start.
-    pub(super) at: usize,
-    pub(super) line: usize,
-    pub(super) what: String,
+    pub(crate) at: usize,
+    pub(crate) line: usize,
+    pub(crate) what: String,
 }
 
 impl fmt::Display for LiteralError {
@@ -55,7 +55,7 @@ impl std::error::Error for LiteralError {}
 
 impl Literal {
     /// Whether it can be a key of a dict.
-    pub(super) fn is_hashable(&self) -> bool {
+    pub(crate) fn is_hashable(&self) -> bool {
         match self {
             Literal::List(_) | Literal::Dict(_) => false,
             Literal::Tuple(items) => items.iter().all(Literal::is_hashable),

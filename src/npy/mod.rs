@@ -9,12 +9,12 @@
 mod dtype;
 mod header;
 mod literal;
+mod literal_parser;
 mod pending;
-mod reader;
 mod shape;
 
 pub use dtype::{Dtype, DtypeError};
-pub use header::{HEADER_CAP, Header, HeaderError, parse_header};
+pub use header::{HEADER_MAX, Header, HeaderError, parse_header};
 pub use literal::{Literal, LiteralError};
 pub use pending::{Kind, MAGIC, PendingState, Preamble, commit_bytes, pending_bytes};
 pub use shape::{Layout, LayoutError, Order, Shape};

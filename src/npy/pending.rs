@@ -13,8 +13,8 @@
 //!
 //! It becomes final by one aligned write of [`commit_bytes`] over the first eight.
 
-use super::header::{HeaderError, dict_of, fill};
-use super::{Layout, Order};
+use crate::npy::header::{HeaderError, dict_of, fill};
+use crate::npy::{Layout, Order};
 
 /// How a `.npy` file begins.
 pub const MAGIC: [u8; 6] = *b"\x93NUMPY";

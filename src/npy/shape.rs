@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Dtype, Header};
+use crate::npy::{Dtype, Header};
 
 /// The most axes NumPy allows (`NPY_MAXDIMS` of NumPy 2).
-pub(super) const AXES_MAX: usize = 64;
+pub(crate) const AXES_MAX: usize = 64;
 
 /// Which axis varies slowest in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl fmt::Display for Shape {
     }
 }
 
-pub(super) fn write_tuple<T: fmt::Display>(f: &mut dyn fmt::Write, dims: &[T]) -> fmt::Result {
+pub(crate) fn write_tuple<T: fmt::Display>(f: &mut dyn fmt::Write, dims: &[T]) -> fmt::Result {
     f.write_str("(")?;
     for (axis, dim) in dims.iter().enumerate() {
         write!(f, "{}{dim}", if axis == 0 { "" } else { ", " })?;
@@ -231,12 +231,12 @@ impl Layout {
 }
 
 /// Bytes of an array whose size was checked.
-pub(super) fn len_of(dtype: &Dtype, dims: impl Iterator<Item = u64>) -> u64 {
+pub(crate) fn len_of(dtype: &Dtype, dims: impl Iterator<Item = u64>) -> u64 {
     dims.fold(dtype.itemsize(), u64::saturating_mul)
 }
 
 /// NumPy wants the product of all lengths to be a number of bytes, even where one of them is 0.
-pub(super) fn check_size(
+pub(crate) fn check_size(
     dtype: &Dtype,
     dims: impl Iterator<Item = u64>,
 ) -> Result<(), LayoutError> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use npyd::disk::DataFile;
+use npyd::fs::DataFile;
 use rustix::fs::FallocateFlags;
 
 use crate::support::{
@@ -374,7 +374,7 @@ fn grains_of_clocks() {
         site.write("fs/in/scan.raw", scan_bytes());
         let file = DataFile::open(&site.path("fs/in/scan.raw")).unwrap();
         let before = file.stat().unwrap();
-        let grain = file.clock_grain(&before);
+        let grain = file.timestamp_granularity(&before);
         let milliseconds = if is_new { milliseconds } else { milliseconds.max(20) };
         assert_eq!(grain, Duration::from_millis(milliseconds), "{kind}");
         if grain.is_zero() {

@@ -23,39 +23,39 @@ mod settle;
 mod npy;
 
 // What becomes of a drop.
-mod attack;
+mod attacker;
 mod change;
 mod conflict;
 mod descriptions;
-mod hostile;
 mod ignore;
+mod numpy_roundtrip;
 mod parts;
 mod proof;
 mod races;
 mod rejection;
-mod remake;
 mod source;
 mod sparse;
 mod transfer;
+mod untrusted_files;
 
 // What a crash leaves.
 mod crash;
 
 // The daemon's life.
-mod calls;
+mod disk_full;
+mod drop_dir;
+mod event_overflow;
+mod failing_syscalls;
 mod faults;
 mod filesystems;
-mod full;
-mod inbox;
 mod large;
 mod load;
 mod pace;
 mod reload;
 mod restart;
 mod service;
-mod storm;
-mod thin;
-mod twins;
+mod thin_provisioning;
+mod two_daemons;
 
 // The other commands.
 mod config;
@@ -72,4 +72,4 @@ mod readme;
 
 // The sources.
 mod durability;
-mod tidy;
+mod source_rules;

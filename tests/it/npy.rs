@@ -3,7 +3,7 @@
 use std::fs;
 
 use npyd::npy::{
-    Dtype, HEADER_CAP, Header, Layout, Literal, Order, PendingState, Preamble, parse_header,
+    Dtype, HEADER_MAX, Header, Layout, Literal, Order, PendingState, Preamble, parse_header,
     pending_bytes,
 };
 use proptest::prelude::*;
@@ -190,7 +190,7 @@ proptest! {
 
     #[test]
     fn a_region_is_filled_exactly_or_not_at_all(header in headers(), total in 0_u64..12_000) {
-        match header.bytes_filling(total) {
+        match header.bytes_padded_to(total) {
             Ok(bytes) => {
                 prop_assert_eq!(bytes.len() as u64, total);
                 prop_assert_eq!(read(&bytes).unwrap().data_len(), Some(header.data_len()));
@@ -268,7 +268,7 @@ fn lengths_that_lie() {
         let preamble = Preamble::read(&bytes).unwrap().unwrap();
         assert!(parse_header(&preamble, &bytes, bytes.len() as u64).is_err(), "{version}, {len}");
     }
-    let long = head(2, &vec![b' '; usize::try_from(HEADER_CAP).unwrap()]);
+    let long = head(2, &vec![b' '; usize::try_from(HEADER_MAX).unwrap()]);
     let preamble = Preamble::read(&long[..12]).unwrap().unwrap();
     assert!(parse_header(&preamble, &long, u64::MAX).unwrap_err().to_string().contains("10000"));
 }

@@ -2,10 +2,9 @@
 //! between any two calls of npyd. What results is an array of one of the states their files were
 //! in, never of a mixture; and nothing that they wrote is lost.
 
-use std::fs;
 use std::os::unix::fs::symlink;
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use crate::support::{
     Mounted, PendingFile, Producer, Receipts, Site, as_root, can_halt, is_long, npy, npy_filling,

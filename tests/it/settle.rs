@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use npyd::digest::Digest;
+use npyd::decide::completeness::{Observation, Rules, Verdict, Writer, assess, quiet_after};
+use npyd::decide::quiescence::Quiescence;
+use npyd::describe::digest::Digest;
+use npyd::describe::{Declared, Dump, Kind, Metadata, from_header};
+use npyd::model::FileName;
 use npyd::npy::{Dtype, Layout, Order, Preamble};
-use npyd::recognize::{Declared, Dump, FileName, Kind, Metadata, from_header};
-use npyd::settle::{Look, Rules, Stillness, Verdict, Writer, quiet_after, settle};
 use proptest::prelude::*;
 
 const RULES: Rules = Rules { quiet: Duration::from_secs(2), allow_trailing: false, remakes: 0 };
@@ -55,16 +57,16 @@ type Moment = (f64, u64, Writer, &'static str);
 fn word(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Ready(evidence) => format!("ready: {evidence}"),
-        Verdict::Wait(wait) if wait.proof_in.is_some() => "time".to_owned(),
+        Verdict::Wait(wait) if wait.ready_in.is_some() => "time".to_owned(),
         Verdict::Wait(_) => "wait".to_owned(),
         Verdict::Abandoned => "abandoned".to_owned(),
         Verdict::Refused(_) => "refused".to_owned(),
     }
 }
 
-fn look(size: u64, writer: Writer, unchanged: Duration) -> Look {
+fn look(size: u64, writer: Writer, unchanged: Duration) -> Observation {
     let (allocated, first_bytes) = (size, Vec::new());
-    Look {
+    Observation {
         size,
         allocated,
         solid: true,
@@ -72,16 +74,16 @@ fn look(size: u64, writer: Writer, unchanged: Duration) -> Look {
         sidecar_writer: None,
         first_bytes,
         unchanged,
-        clock_grain: Duration::ZERO,
+        timestamp_granularity: Duration::ZERO,
     }
 }
 
 fn plays(dump: &Dump, timeline: &[Moment]) {
     let start = Instant::now();
-    let mut stillness = Stillness::new(timeline[0].1, start, None);
+    let mut stillness = Quiescence::new(timeline[0].1, start, None);
     for &(at, size, writer, expected) in timeline {
         let unchanged = stillness.observe(size, start + Duration::from_secs_f64(at), None);
-        let verdict = settle(dump, &look(size, writer, unchanged), &RULES);
+        let verdict = assess(dump, &look(size, writer, unchanged), &RULES);
         assert_eq!(word(&verdict), expected, "at {at} s with {size} bytes: {verdict:?}");
     }
 }
@@ -177,18 +179,18 @@ fn a_pending_file_is_abandoned_when_its_writer_is_gone_for_good() {
 fn a_description_still_being_written_is_not_believed() {
     let mut look = look(8, Nobody, Duration::ZERO);
     look.sidecar_writer = Some(Somebody);
-    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "wait");
+    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "wait");
     look.sidecar_writer = Some(Unknown);
-    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "time");
+    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "time");
 }
 
 #[test]
 fn a_preallocated_file_must_also_be_quiet() {
     let mut look = look(8, Nobody, Duration::ZERO);
     look.solid = false;
-    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "time");
+    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "time");
     look.unchanged = RULES.quiet;
-    assert_eq!(word(&settle(&raw(&[4], 0), &look, &RULES)), "ready: no-writer");
+    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "ready: no-writer");
 }
 
 /// What changed after its array was made must be still for longer each time, unless its producer
@@ -198,7 +200,7 @@ fn remakes_double_the_quiet_time() {
     let at = |unchanged, remakes| {
         let look = look(8, Nobody, Duration::from_secs(unchanged));
         let rules = Rules { quiet: quiet_after(RULES.quiet, remakes), remakes, ..RULES };
-        move |dump: &Dump| settle(dump, &look, &rules)
+        move |dump: &Dump| assess(dump, &look, &rules)
     };
     for (remakes, quiet) in [(1, 4), (2, 8), (10, 2048), (11, 3600), (40, 3600), (4000, 3600)] {
         for (dump, word_then) in [(raw(&[4], 0), "size"), (raw(&[-1], 0), "no-writer")] {
@@ -210,9 +212,9 @@ fn remakes_double_the_quiet_time() {
     assert_eq!(word(&at(0, 9)(&with_digest(raw(&[4], 0)))), "ready: digest");
     let ready = look(136, Nobody, Duration::ZERO);
     let rules = Rules { remakes: 9, ..RULES };
-    assert_eq!(word(&settle(&pending(&[4], b'r'), &ready, &rules)), "ready: ready");
+    assert_eq!(word(&assess(&pending(&[4], b'r'), &ready, &rules)), "ready: ready");
     let Verdict::Wait(wait) = at(0, 2)(&raw(&[4], 0)) else { panic!() };
-    assert_eq!(wait.proof_in, Some(Duration::from_secs(8)));
+    assert_eq!(wait.ready_in, Some(Duration::from_secs(8)));
     for words in ["must be unchanged for 8s", "was made again 2 times"] {
         assert!(wait.why.contains(words), "{}", wait.why);
     }
@@ -224,10 +226,13 @@ fn remakes_double_the_quiet_time() {
 #[test]
 fn a_coarse_clock_is_waited_for() {
     let at = |age_ms, size, quiet| {
-        let clock_grain = Duration::from_secs(2);
-        let look = Look { clock_grain, ..look(size, Nobody, Duration::from_millis(age_ms)) };
+        let timestamp_granularity = Duration::from_secs(2);
+        let look = Observation {
+            timestamp_granularity,
+            ..look(size, Nobody, Duration::from_millis(age_ms))
+        };
         let rules = Rules { quiet, ..RULES };
-        move |dump: &Dump| word(&settle(dump, &look, &rules))
+        move |dump: &Dump| word(&assess(dump, &look, &rules))
     };
     let short = Duration::from_millis(20);
     for (dump, size, then) in [
@@ -244,26 +249,26 @@ fn a_coarse_clock_is_waited_for() {
     assert_eq!(at(0, 136, short)(&pending(&[4], b'r')), "ready: ready");
     assert_eq!(at(0, 6, short)(&raw(&[4], 0)), "wait");
     let marked = Dump { marker: Some(b"X".to_vec()), ..raw(&[4], 64) };
-    let look = Look { first_bytes: b"X".to_vec(), ..look(72, Somebody, Duration::ZERO) };
-    let look = Look { clock_grain: Duration::from_secs(2), ..look };
-    assert_eq!(word(&settle(&marked, &look, &RULES)), "ready: marker");
+    let look = Observation { first_bytes: b"X".to_vec(), ..look(72, Somebody, Duration::ZERO) };
+    let look = Observation { timestamp_granularity: Duration::from_secs(2), ..look };
+    assert_eq!(word(&assess(&marked, &look, &RULES)), "ready: marker");
 }
 
 #[test]
 fn a_marker_decides_alone() {
     let dump = Dump { marker: Some(b"DONE".to_vec()), ..raw(&[-1], 64) };
     let mut look = look(72, Somebody, Duration::ZERO);
-    assert_eq!(word(&settle(&dump, &look, &RULES)), "wait");
+    assert_eq!(word(&assess(&dump, &look, &RULES)), "wait");
     look.first_bytes = b"DONE".to_vec();
-    assert_eq!(word(&settle(&dump, &look, &RULES)), "ready: marker");
+    assert_eq!(word(&assess(&dump, &look, &RULES)), "ready: marker");
     look.size = 73;
-    assert_eq!(word(&settle(&dump, &look, &RULES)), "wait");
+    assert_eq!(word(&assess(&dump, &look, &RULES)), "wait");
 }
 
 #[test]
 fn the_file_systems_clock_can_prove_quiet_at_first_sight() {
     let (start, secs) = (Instant::now(), Duration::from_secs);
-    let mut stillness = Stillness::new(1, start, Some(secs(9)));
+    let mut stillness = Quiescence::new(1, start, Some(secs(9)));
     assert_eq!(stillness.observe(1, start, Some(secs(9))), secs(9));
     assert_eq!(stillness.observe(2, start + secs(5), Some(secs(1))), secs(1));
     assert_eq!(stillness.observe(2, start + secs(8), None), secs(4));
@@ -275,7 +280,7 @@ fn the_file_systems_clock_can_prove_quiet_at_first_sight() {
 fn a_clock_that_is_set_proves_nothing() {
     let (start, secs) = (Instant::now(), Duration::from_secs);
     let hour = Some(secs(3600));
-    let mut stillness = Stillness::new(1, start, Some(Duration::ZERO));
+    let mut stillness = Quiescence::new(1, start, Some(Duration::ZERO));
     assert_eq!(stillness.observe(1, start + secs(1), hour), secs(1));
     assert_eq!(stillness.observe(2, start + secs(2), hour), secs(1));
     assert_eq!(stillness.observe(2, start + secs(3), None), secs(2));
@@ -294,7 +299,7 @@ proptest! {
         let total = items * 2;
         let dump = raw(&[if open { -1 } else { i64::try_from(items).unwrap() }], 0);
         let start = Instant::now();
-        let mut stillness = Stillness::new(0, start, None);
+        let mut stillness = Quiescence::new(0, start, None);
         let (mut now, mut size) = (Duration::ZERO, 0);
         let writer = if lease { Somebody } else { Unknown };
         for (pause_ms, bytes) in steps {
@@ -303,7 +308,7 @@ proptest! {
             now += Duration::from_millis(if lease { pause_ms } else { pause_ms % 2000 });
             size = (size + bytes).min(total - 1);
             let unchanged = stillness.observe(size, start + now, None);
-            let verdict = settle(&dump, &look(size, writer, unchanged), &RULES);
+            let verdict = assess(&dump, &look(size, writer, unchanged), &RULES);
             let early = matches!(verdict, Verdict::Ready(_) | Verdict::Abandoned);
             prop_assert!(!early || (open && !lease && unchanged >= RULES.quiet), "{verdict:?}");
             prop_assert!(!matches!(verdict, Verdict::Refused(_)));
@@ -311,7 +316,7 @@ proptest! {
         stillness.observe(total, start + now, None);
         let unchanged = stillness.observe(total, start + now + RULES.quiet, None);
         let writer = if lease { Nobody } else { Unknown };
-        let verdict = settle(&dump, &look(total, writer, unchanged), &RULES);
+        let verdict = assess(&dump, &look(total, writer, unchanged), &RULES);
         prop_assert!(matches!(verdict, Verdict::Ready(_)), "{verdict:?}");
     }
 }

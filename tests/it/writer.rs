@@ -1,7 +1,8 @@
 //! Real producers at work: what they still hold is not touched, what they leave is finished.
 
-use crate::support::{Daemon, Producer, Receipts, Site, load, python, wait_until};
 use serde_json::json;
+
+use crate::support::{Daemon, Producer, Receipts, Site, load, python, wait_until};
 
 /// The manifest of four frames of three `<i4`.
 const FOUR_FRAMES: &str = "dtype = '<i4'\nshape = [4, 3]\n";

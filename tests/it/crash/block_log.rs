@@ -6,11 +6,11 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::crash_case::{Trial, Violation};
 use super::npyd::Npyd;
 use super::recorder::Recorder;
 use super::replay::{Image, Log, Loss, State};
 use super::scenario::{ROUTES, Route, Scenario};
-use super::trial::{Trial, Violation};
 use super::volume::{Memory, Volume, format, runs, with_own_mounts};
 use super::{Tally, is_long, say};
 use crate::support::as_root;

@@ -2,18 +2,17 @@
 //! can fail. Nothing is lost and no wrong array appears, what held the drop up is told in words
 //! that help, and when the fault is over, the next sweep brings the drop to its end.
 
-use std::fs;
 use std::process::ExitStatus;
 use std::sync::Mutex;
-use std::thread;
+use std::{fs, thread};
 
 use libc::c_int;
 
-use super::ground::{Crash, Ground, changes, on_ground};
+use super::crash_case::{Broken, Trial, Violation};
+use super::crash_dirs::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::tracee::{Change, Fault, FileId, Tracee};
-use super::trial::{Broken, Trial, Violation};
 use super::volume::Cut;
 use super::{Tally, is_long, say, start};
 

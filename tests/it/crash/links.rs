@@ -5,11 +5,11 @@
 //! elsewhere may end as both `x.npy` and `x.npy.pending`, and is refused then.
 
 use super::Tally;
-use super::ground::{Ground, on_ground};
+use super::crash_case::{Trial, Violation};
+use super::crash_dirs::{Ground, on_ground};
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::tracee::{Change, Fault, Tracee};
-use super::trial::{Trial, Violation};
 
 /// What happens at a change.
 #[derive(Debug, Clone, Copy)]

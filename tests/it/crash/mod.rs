@@ -5,31 +5,32 @@
 //! All of it is tried where `NPYD_TEST_LONG=1` (`tests/run --long`); otherwise what fits into
 //! minutes, and each test says how much that was.
 
-mod amid;
-mod aside;
 mod block_log;
-mod broken;
+mod crash_case;
+mod crash_dirs;
+mod double_crash;
 mod errors;
 mod extents;
-mod ground;
 mod links;
+mod mid_syscall;
+mod mutants;
 mod npyd;
 mod points;
+mod quarantine;
 mod recorder;
 mod replay;
 mod scenario;
 mod tracee;
-mod trial;
-mod twice;
 mod volume;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::{io, thread};
+use std::thread;
+
+use crash_case::Violation;
 
 use crate::support::is_long;
-use trial::Violation;
 
 /// Held while a process is being started or a drop is written: until it has its own program, a
 /// process holds open what was open here, and npyd would see a writer in it.

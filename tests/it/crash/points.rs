@@ -1,10 +1,10 @@
 //! Every crash point: before and after every call that changes a file, on every way to an array.
 
-use super::ground::{Crash, Ground, changes, on_ground};
+use super::crash_case::Violation;
+use super::crash_dirs::{Crash, Ground, changes, on_ground};
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Scenario};
 use super::tracee::Change;
-use super::trial::Violation;
 use super::volume::Cut;
 use super::{Tally, is_long};
 

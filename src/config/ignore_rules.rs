@@ -1,0 +1,372 @@
+//! Ignore rules: which names in a drop directory are never drops, in gitignore syntax.
+//!
+//! The last rule that matches a name decides. A name below an ignored directory is ignored, too, as
+//! git does it: such a directory is not entered. A default is lifted only by a rule that spells how
+//! the name begins, as `!.git` does: `!*/` does not. Two kinds of names are not up to the rules:
+//! those of npyd's unfinished work are always seen, because a crash is recovered from by them, and
+//! those of what npyd puts beside an array are never drops.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::model::is_reserved_name;
+use crate::text::sanitize::plain;
+
+/// Where other programs keep what is theirs: hidden files and directories, and directories that
+/// NAS systems, Windows and ext4 make. Rules of the configuration follow these.
+const DEFAULTS: [&str; 11] = [
+    ".*",
+    "@eaDir/",
+    "@Recycle/",
+    "@Recently-Snapshot/",
+    r"\#recycle/",
+    r"\#snapshot/",
+    "~snapshot/",
+    "lost+found/",
+    "$RECYCLE.BIN/",
+    "$Recycle.Bin/",
+    "System Volume Information/",
+];
+
+/// The rules of a drop directory.
+#[derive(Clone, Deserialize)]
+#[serde(from = "Vec<Spanned<String>>")]
+pub struct IgnoreRules {
+    configured: Vec<Spanned<String>>,
+    /// `None` where all names are taken.
+    matchers: Option<Matchers>,
+}
+
+#[derive(Clone)]
+struct Matchers {
+    defaults: Gitignore,
+    configured: Gitignore,
+    /// The configured ones without those that can't lift a default.
+    lifting: Gitignore,
+}
+
+/// Why a name is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ignored<'a> {
+    /// The name of the file, or of the directory above it that is ignored.
+    name: &'a OsStr,
+    by: By<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By<'a> {
+    /// npyd makes files of such names.
+    Own,
+    Default(&'a str),
+    Configured(&'a str),
+}
+
+impl IgnoreRules {
+    /// No rules: for files that a person names.
+    #[must_use]
+    pub fn none() -> Self {
+        IgnoreRules { configured: Vec::new(), matchers: None }
+    }
+
+    /// Finds a rule that is none. The error tells where in the configuration's text it is.
+    pub(crate) fn check(&self) -> Result<(), (Range<usize>, String)> {
+        for rule in &self.configured {
+            check_rule(rule.get_ref()).map_err(|what| (rule.span(), what))?;
+        }
+        match self.configured.last() {
+            Some(rule) => Matchers::of(&self.configured).map(drop).map_err(|e| (rule.span(), e)),
+            None => Ok(()),
+        }
+    }
+
+    /// The rules that hold everywhere, and those of the configuration, in their order.
+    pub fn in_force(&self) -> (&'static [&'static str], impl Iterator<Item = &str>) {
+        let defaults: &[&str] = if self.matchers.is_some() { &DEFAULTS } else { &[] };
+        (defaults, self.configured.iter().map(|rule| rule.get_ref().as_str()))
+    }
+
+    /// Why the file or directory at this path below the drop directory is ignored, if it is.
+    #[must_use]
+    pub fn reason<'a>(&'a self, rel: &'a Path, is_dir: bool) -> Option<Ignored<'a>> {
+        let above: Vec<&Path> = rel.ancestors().skip(1).collect();
+        let mut above = above.into_iter().rev().filter(|dir| !dir.as_os_str().is_empty());
+        let of_dir = above.find_map(|dir| self.entry_reason(dir, true));
+        of_dir.or_else(|| self.entry_reason(rel, is_dir))
+    }
+
+    /// Whether an entry of a directory is ignored, where neither that nor one above it is.
+    #[must_use]
+    pub fn ignores_entry(&self, rel: &Path, is_dir: bool) -> bool {
+        self.entry_reason(rel, is_dir).is_some()
+    }
+
+    /// Whether a path is ignored, both as a file and as a directory.
+    #[must_use]
+    pub fn ignores_path(&self, rel: &Path) -> bool {
+        self.reason(rel, false).is_some() && self.reason(rel, true).is_some()
+    }
+
+    fn entry_reason<'a>(&'a self, rel: &'a Path, is_dir: bool) -> Option<Ignored<'a>> {
+        let matchers = self.matchers.as_ref()?;
+        let name = rel.file_name().unwrap_or_default();
+        let text = name.to_str().unwrap_or_default();
+        if !is_dir && is_reserved_name(text) {
+            return None;
+        }
+        if !is_dir && is_put_there(text) {
+            return Some(Ignored { name, by: By::Own });
+        }
+        let by = matchers.rule_for(rel, is_dir)?;
+        Some(Ignored { name, by })
+    }
+}
+
+impl Matchers {
+    fn of(configured: &[Spanned<String>]) -> Result<Self, String> {
+        let rules = || configured.iter().map(|rule| rule.get_ref().as_str());
+        Ok(Matchers {
+            defaults: matcher(DEFAULTS.into_iter())?,
+            configured: matcher(rules())?,
+            lifting: matcher(rules().filter(|rule| can_lift(rule)))?,
+        })
+    }
+
+    fn rule_for(&self, rel: &Path, is_dir: bool) -> Option<By<'_>> {
+        if let Match::Ignore(rule) = self.configured.matched(rel, is_dir) {
+            return Some(By::Configured(rule.original()));
+        }
+        match self.defaults.matched(rel, is_dir) {
+            Match::Ignore(rule) if !self.lifting.matched(rel, is_dir).is_whitelist() => {
+                Some(By::Default(rule.original()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Default for IgnoreRules {
+    fn default() -> Self {
+        Self::from(Vec::new())
+    }
+}
+
+impl From<Vec<Spanned<String>>> for IgnoreRules {
+    /// Rules that are none ignore nothing until `check` refuses them.
+    fn from(configured: Vec<Spanned<String>>) -> Self {
+        let matchers = Matchers::of(&configured).ok();
+        IgnoreRules { configured, matchers }
+    }
+}
+
+/// Shows only what was written.
+impl fmt::Debug for IgnoreRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.in_force().1).finish()
+    }
+}
+
+fn check_rule(text: &str) -> Result<(), String> {
+    if text.starts_with('#') {
+        return Err(format!(
+            r"`{text}` is a comment in gitignore syntax: write '\{text}' for such a name"
+        ));
+    }
+    if text.trim_start_matches('!').trim_matches(['/', ' ']).is_empty() {
+        return Err(format!("`{text}` matches no name"));
+    }
+    if let Some(rest) = text.strip_prefix("./").or_else(|| text.strip_prefix("!./")) {
+        return Err(format!(
+            "`{text}` matches no name: write `/{rest}` for one in the drop directory itself"
+        ));
+    }
+    matcher(std::iter::once(text)).map(drop)
+}
+
+fn matcher<'a>(rules: impl Iterator<Item = &'a str>) -> Result<Gitignore, String> {
+    let mut builder = GitignoreBuilder::new("");
+    builder.allow_unclosed_class(false);
+    for rule in rules {
+        builder.add_line(None, rule).map_err(|error| match error {
+            ignore::Error::Glob { err, .. } => format!("`{rule}` is not a pattern: {err}"),
+            error => format!("`{rule}` is not a pattern: {error}"),
+        })?;
+    }
+    builder.build().map_err(|_| "patterns are too large: write fewer or shorter ones".to_owned())
+}
+
+/// Whether a rule may lift a default: it spells how a name begins. Or it is one that ignores.
+fn can_lift(rule: &str) -> bool {
+    let Some(pattern) = rule.strip_prefix('!') else { return true };
+    let last = pattern.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    !last.starts_with(['*', '?', '[', '{'])
+}
+
+/// Whether npyd puts files of this name beside arrays: numbered backups, live views, remains.
+fn is_put_there(name: &str) -> bool {
+    let is_backup = || {
+        let number = name.strip_suffix('~').and_then(|name| name.rsplit_once(".npy.~"));
+        number.is_some_and(|(_, number)| {
+            !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit())
+        })
+    };
+    [".live", ".rest"].iter().any(|end| name.ends_with(end)) || is_backup()
+}
+
+impl fmt::Display for Ignored<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = plain(&self.name.to_string_lossy());
+        match self.by {
+            By::Own => write!(f, "`{name}` is ignored: npyd itself makes files of such names"),
+            By::Default(rule) => write!(
+                f,
+                "`{name}` is ignored by the default rule `{rule}`: list \"!{name}\" under `ignore` to \
+                 take it"
+            ),
+            By::Configured(rule) => {
+                write!(f, "`{name}` is ignored by the rule `{}` under `ignore`", plain(rule))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(configured: &[&str]) -> IgnoreRules {
+        let configured = configured.iter().map(|rule| Spanned::new(0..0, (*rule).to_owned()));
+        let rules = IgnoreRules::from(configured.collect::<Vec<_>>());
+        rules.check().unwrap();
+        rules
+    }
+
+    /// Each path, as a file or, with a slash at its end, as a directory; and whether it is ignored.
+    #[track_caller]
+    fn check(rules: &IgnoreRules, cases: &[(&str, bool)]) {
+        for (path, is_ignored) in cases {
+            let (rel, is_dir) = (Path::new(path.trim_end_matches('/')), path.ends_with('/'));
+            assert_eq!(rules.reason(rel, is_dir).is_some(), *is_ignored, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_private_files_of_other_programs_are_ignored() {
+        let rules = IgnoreRules::default();
+        for name in [
+            ".rsync-partial",
+            ".~tmp~",
+            ".stversions",
+            ".Trash-1000",
+            ".snapshot",
+            ".AppleDouble",
+            ".git",
+            "@eaDir",
+            "#recycle",
+            "lost+found",
+            "$RECYCLE.BIN",
+            "System Volume Information",
+        ] {
+            let below = format!("{name}/a/x.raw");
+            check(&rules, &[(&format!("{name}/"), true), (&below, true)]);
+            check(&rules, &[(&format!("a/{name}/"), true), (&format!("a/{below}"), true)]);
+        }
+        check(
+            &rules,
+            &[
+                ("._name.raw", true),
+                (".x.raw.Ab3dE9", true),
+                (".nfs0000", true),
+                ("a/.x.raw", true),
+                ("snapshot/", false),
+                ("snapshot/x.raw", false),
+                ("git/", false),
+                ("recycle/", false),
+                ("lost+found.raw", false),
+                ("lost/", false),
+                ("x.git/", false),
+                ("@eaDir2/", false),
+                ("System Volume/", false),
+                ("x.raw", false),
+                ("_name.raw", false),
+            ],
+        );
+    }
+
+    #[test]
+    fn rules_are_those_of_gitignore() {
+        check(
+            &rules(&["*.tmp", "!keep.tmp", "/top", "old/", "**/cache/*.raw", "!.acquired"]),
+            &[
+                ("x.tmp", true),
+                ("a/x.tmp", true),
+                ("keep.tmp", false),
+                ("a/keep.tmp", false),
+                ("top", true),
+                ("a/top", false),
+                ("old", false),
+                ("old/", true),
+                ("a/old/x.raw", true),
+                ("old/keep.tmp", true), // its directory is not entered
+                ("a/cache/x.raw", true),
+                ("cache/x.raw", true),
+                ("cache/x.bin", false),
+                (".acquired/", false),
+                (".acquired/x.raw", false),
+                (".acquired/.x.raw", true),
+                (".other/", true),
+            ],
+        );
+        check(&rules(&["!.*"]), &[(".x.raw", false), (".git/x.raw", false), ("@eaDir/", true)]);
+        check(&rules(&["!lost+found", "!.x", ".x"]), &[("lost+found/", false), (".x", true)]);
+        let only_raw = rules(&["*", "!.acquired/", "!*/", "!*.raw"]);
+        check(&only_raw, &[("a/x.raw", false), ("a/x.bin", true), (".x.raw", true)]);
+        check(&only_raw, &[(".git/", true), ("@eaDir/", true), (".acquired/x.raw", false)]);
+        check(&rules(&[r"\#a", r"\!b", "[0-9]?"]), &[("#a", true), ("!b", true), ("7z", true)]);
+    }
+
+    #[test]
+    fn what_npyd_makes_is_up_to_no_rule() {
+        let all = rules(&["*", "!*.rest", "!*.live", "!*~"]);
+        for rules in [all, IgnoreRules::default()] {
+            check(&rules, &[(".npyd-taken-x.raw", false), (".npyd-1-2-3.tmp", false)]);
+            for name in ["x.npy.~1~", "x.npy.~120~", "x.npy.live", "x.live", "x.raw.rest"] {
+                check(&rules, &[(name, true)]);
+            }
+        }
+        let others =
+            ["x.npy.~~", "x.npy.~a~", "x.raw.~1~", "live", "rest", "x.live.raw", "x.rest/"];
+        check(&IgnoreRules::default(), &others.map(|name| (name, false)));
+        check(&IgnoreRules::none(), &[("x.rest", false), (".x.raw", false)]);
+    }
+
+    /// Whatever stands under a new name is not known yet.
+    #[test]
+    fn a_path_is_ignored_only_as_both() {
+        let rules = rules(&["*", "!*/", "!x.raw"]);
+        for (path, is_ignored) in [("new", false), (".git", true), ("x.raw", false)] {
+            assert_eq!(rules.ignores_path(Path::new(path)), is_ignored, "{path}");
+        }
+        assert!(rules.ignores_path(Path::new("a/.git/x.raw")));
+    }
+
+    #[test]
+    fn what_can_match_nothing_is_refused() {
+        for text in ["", " ", "!", "/", "!/", "#work", "./x", "!./x", "[a", "{a", "x\\"] {
+            assert!(check_rule(text).is_err(), "{text}");
+        }
+        let too_large = format!("{}{}{}", "{".repeat(250), "a,".repeat(3000), "}".repeat(250));
+        assert!(check_rule(&too_large).is_err());
+    }
+
+    #[test]
+    fn settings_are_told_apart_by_what_was_written() {
+        assert_eq!(format!("{:?}", rules(&["*.tmp"])), "[\"*.tmp\"]");
+    }
+}

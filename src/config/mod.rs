@@ -1,0 +1,230 @@
+//! The configuration: one TOML text, checked as a whole before anything runs.
+//!
+//! Checks of a single value stand inside its deserialization, so that the error points at the
+//! line. What takes two values to judge is checked by [`Config::parse`] afterwards, and names the
+//! drop it is about.
+
+mod choice;
+mod drop_dir;
+mod duration;
+pub mod ignore_rules;
+mod place;
+mod settings_hash;
+
+use crate::model::Limit;
+
+pub use drop_dir::DropDir;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::settings_hash::settings_hash;
+
+use crate::config::ignore_rules::IgnoreRules;
+use crate::text::sanitize::plain;
+use crate::text::serde_errors::in_plain_words;
+
+pub use choice::{
+    Disposition, IoPriority, KeepMetadata, OnChange, OnConflict, Readers, Salvage, Watch,
+};
+
+/// Where the daemon looks for its configuration when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
+
+/// The whole configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The directory that holds the ledger.
+    #[serde(default = "default_state_dir", deserialize_with = "place::deserialize")]
+    pub state_dir: PathBuf,
+    /// How many dumps are finalized at once.
+    #[serde(default = "default_workers")]
+    pub workers: Workers,
+    /// How urgent npyd's own reads and writes are.
+    #[serde(default)]
+    pub io_priority: IoPriority,
+    /// From which I/O pressure on bytes are moved no more, until it falls.
+    pub max_pressure: Option<Limit>,
+    /// The drop directories.
+    #[serde(default, rename = "drop")]
+    pub drop_dirs: Vec<DropDir>,
+}
+
+/// The number of dumps finalized at once: 1 to 64.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct Workers(usize);
+
+impl Workers {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for Workers {
+    type Error = String;
+
+    fn try_from(count: u64) -> Result<Self, String> {
+        match usize::try_from(count) {
+            Ok(count @ 1..=64) => Ok(Workers(count)),
+            _ => Err(format!("workers must be 1 to 64, not {count}")),
+        }
+    }
+}
+
+fn default_state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/npyd")
+}
+
+fn default_workers() -> Workers {
+    Workers(2)
+}
+
+/// Why a configuration was not taken; the text names file and line.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A path of the configuration, without the `..` at its beginning: `base` has no links in it.
+fn from_base(base: &Path, path: &Path) -> PathBuf {
+    let (mut base, mut path) = (base, path);
+    while let (Ok(rest), Some(parent)) = (path.strip_prefix(".."), base.parent()) {
+        (base, path) = (parent, rest);
+    }
+    base.join(path)
+}
+
+/// The tables of the drop directories, as the text spells them.
+fn drop_tables(text: &str) -> Vec<toml::Value> {
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    table.get("drop").and_then(toml::Value::as_array).cloned().unwrap_or_default()
+}
+
+/// An error with the line it is about.
+fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
+    let before = &text[..at.start.min(text.len())];
+    let (number, start) =
+        (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+    // Whatever steers a terminal would move the caret, too: a blank in its place does not.
+    let line = text[start..].lines().next().unwrap_or_default().replace(char::is_control, " ");
+    let len = line.chars().count();
+    let column = before[start..].chars().count().min(len); // not behind a carriage return
+    let width = (len - column).min(at.len()).max(1);
+    let margin = " ".repeat(number.to_string().len());
+    format!(
+        "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",
+        name.display(),
+        plain(&in_plain_words(what).replace('\n', ", ")),
+        " ".repeat(column),
+        "^".repeat(width)
+    )
+}
+
+impl Config {
+    /// Reads a configuration's text. Relative paths in it are taken from `base`, the directory of
+    /// the file, free of links; `name` is the file's name for messages.
+    pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self, ConfigError> {
+        let pointed = |at, what: &str| ConfigError(point_at(name, text, at, what));
+        let mut config: Config = toml::from_str(text).map_err(|error| {
+            let at = error.span().unwrap_or_default();
+            let mut what = in_plain_words(error.message());
+            let table = text.get(at.clone()).unwrap_or_default();
+            if table.starts_with('[') && error.message().ends_with("map, expected a sequence") {
+                what = format!("{what}: write [{table}]");
+            }
+            pointed(at, &what)
+        })?;
+        for drop_dir in &config.drop_dirs {
+            drop_dir.ignore.check().map_err(|(at, what)| pointed(at, &what))?;
+        }
+        for template in config.drop_dirs.iter().flat_map(|drop_dir| &drop_dir.templates) {
+            template.check().map_err(|(at, what)| pointed(at, &what))?;
+        }
+        config.state_dir = from_base(base, &config.state_dir);
+        let tables = drop_tables(text);
+        for (at, drop_dir) in config.drop_dirs.iter_mut().enumerate() {
+            drop_dir.resolve(base);
+            drop_dir.settings =
+                tables.get(at).map_or(0, |table| settings_hash(&drop_dir.path, table));
+        }
+        config
+            .check()
+            .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), plain(&what))))?;
+        Ok(config)
+    }
+
+    /// What is settled once, when the process starts.
+    pub(crate) fn of_the_process(&self) -> (&Path, usize, IoPriority, Option<Limit>) {
+        (&self.state_dir, self.workers.get(), self.io_priority, self.max_pressure)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.drop_dirs.is_empty() {
+            return Err("no drop directory is configured: add a [[drop]] with its path".into());
+        }
+        for (at, drop_dir) in self.drop_dirs.iter().enumerate() {
+            let name = drop_dir.path.display();
+            drop_dir.check().map_err(|what| format!("in the drop `{name}`: {what}"))?;
+            if drop_dir.covers(&self.state_dir) {
+                return Err(format!(
+                    "state_dir is `{}`, where files are dropped: choose another",
+                    self.state_dir.display()
+                ));
+            }
+            for other in &self.drop_dirs[..at] {
+                if other.path == drop_dir.path {
+                    return Err(format!("`{name}` is configured as a drop twice"));
+                }
+                let (outer, inner) = if drop_dir.path.starts_with(&other.path) {
+                    (other, drop_dir)
+                } else {
+                    (drop_dir, other)
+                };
+                if outer.recursive && inner.path.starts_with(&outer.path) {
+                    return Err(format!(
+                        "the drop `{}` lies inside the recursive drop `{}`: each file must have one owner",
+                        inner.path.display(),
+                        outer.path.display()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stays_beneath_its_line() {
+        for (text, shown) in [
+            ("\"\r\n", "1 | \""),
+            ("workers\t=", "1 | workers ="),
+            ("état\u{1b} = 1\n", "1 | état  = 1"),
+        ] {
+            let error = Config::parse(text, Path::new("npyd.toml"), Path::new("/etc")).unwrap_err();
+            let error = error.to_string();
+            let [.., line, caret] = error.lines().collect::<Vec<_>>()[..] else {
+                panic!("{error}")
+            };
+            assert_eq!(line, shown);
+            assert!(caret.chars().count() <= shown.chars().count() + 1, "{error}");
+        }
+    }
+}

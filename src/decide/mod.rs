@@ -1,0 +1,9 @@
+//! Decisions from values alone: is a drop complete, what identifies it, which route does it take?
+//! Nothing here makes a system call or reads a clock.
+
+pub mod completeness;
+pub mod identity;
+pub mod plan;
+pub mod quiescence;
+pub mod route;
+pub mod routes;

@@ -1,0 +1,94 @@
+//! The in-place route: the header is written before the data, where there is room for it.
+
+use std::ops::Range;
+
+use crate::config::Readers;
+use crate::decide::route::{Constraints, Route, Why, Write, expected};
+use crate::describe::{Dump, Front, OwnHeader};
+use crate::npy::{self, Header, commit_bytes};
+
+/// The one padded header length that every known reader takes, in bytes.
+pub(crate) const UNIVERSAL_LEN: u64 = 128;
+
+/// What a disk writes whole or not at all, in bytes.
+pub const SECTOR: usize = 512;
+
+/// The writes that make the data file the array.
+pub(crate) fn in_place(
+    dump: &Dump,
+    header: &Header,
+    size: u64,
+    constraints: &Constraints,
+) -> Result<Vec<Write>, Why> {
+    if matches!(dump.front, Front::Bare) {
+        return expected("there is no room reserved at the front of the file");
+    }
+    let surplus = size.saturating_sub(dump.end_of(header));
+    if surplus > 0 {
+        return Err(
+            format!("{surplus} bytes lie behind the array, and would be in its file").into()
+        );
+    }
+    if !constraints.same_file_system {
+        return Err("the output is on another file system".to_owned().into());
+    }
+    constraints.allow(Route::InPlace)?;
+    Ok(match &dump.front {
+        Front::Bare => Vec::new(),
+        Front::Reserved(room) => fill_reserved(header, *room, constraints.readers)?,
+        Front::Header(own) => commit(own, header, constraints.readers)?,
+    })
+}
+
+/// The header in the reserved region. The file's name is not final while it is written; only a
+/// header that a tear could leave half valid needs its first bytes to decide.
+fn fill_reserved(header: &Header, room: u64, readers: Readers) -> Result<Vec<Write>, String> {
+    let is_universal = room == UNIVERSAL_LEN || room == header.numpy_bytes().len() as u64;
+    if readers == Readers::Any && !is_universal {
+        return Err(format!("a header of {room} bytes is not one that every reader takes"));
+    }
+    let bytes = header.bytes_padded_to(room).map_err(|error| error.to_string())?;
+    if bytes.len() <= SECTOR {
+        return Ok(vec![Write { at: 0, bytes }]);
+    }
+    let (magic, rest) = bytes.split_at(8);
+    Ok(vec![Write { at: 8, bytes: rest.to_vec() }, Write { at: 0, bytes: magic.to_vec() }])
+}
+
+/// The dict, where it must change, and the magic over a pending header.
+fn commit(own: &OwnHeader, header: &Header, readers: Readers) -> Result<Vec<Write>, String> {
+    let preamble = &own.preamble;
+    // However the producer spelled it, what gets the magic is NumPy's own spelling.
+    let text = header
+        .bytes_padded_to_version(preamble.data_offset, preamble.major)
+        .map_err(|error| error.to_string())?;
+    let universal = preamble.data_offset == UNIVERSAL_LEN && preamble.major == 1;
+    if readers == Readers::Any && !universal && text[8..] != header.numpy_bytes()[8..] {
+        return Err(format!(
+            "a header of {} bytes is not one that every reader takes",
+            preamble.data_offset
+        ));
+    }
+    let mut writes = Vec::new();
+    if let Some(changed) = difference(&own.bytes, &text) {
+        if changed.start / SECTOR != (changed.end - 1) / SECTOR {
+            return Err(
+                "the shape in its header crosses a disk sector, where a crash could tear it"
+                    .to_owned(),
+            );
+        }
+        writes.push(Write { at: changed.start as u64, bytes: text[changed].to_vec() });
+    }
+    if preamble.kind != npy::Kind::Final {
+        writes.push(Write { at: 0, bytes: commit_bytes(preamble.major).to_vec() });
+    }
+    Ok(writes)
+}
+
+/// The range behind the magic in which two headers of one length differ.
+fn difference(old: &[u8], new: &[u8]) -> Option<Range<usize>> {
+    let differs = |&at: &usize| old[at] != new[at];
+    let first = (8..new.len()).find(differs)?;
+    let last = (8..new.len()).rfind(differs)?;
+    Some(first..last + 1)
+}

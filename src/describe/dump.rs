@@ -1,0 +1,361 @@
+//! A dump: raw bytes, and what somebody who knows says they are.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::describe::digest::Digest;
+use crate::describe::sidecar::Axis;
+use crate::model::{FileName, split_backup};
+use crate::npy::{Header, Layout, Preamble};
+
+/// The user's own keys of a manifest, in their order.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
+
+/// What a data file holds, as its manifest, template or own header declares it. Whether all of it
+/// is there already is for [`crate::decide::completeness`] to find out.
+#[derive(Debug, Clone)]
+pub struct Dump {
+    /// Who declared it.
+    pub kind: Kind,
+    /// Type, order and shape of the array.
+    pub layout: Layout,
+    /// Where the data begin, in bytes from the start of the file.
+    pub data_offset: u64,
+    /// Declared bytes after the data.
+    pub trailing: u64,
+    /// What stands before the data.
+    pub front: Front,
+    /// The first bytes by which the producer says that the file is done.
+    pub marker: Option<Vec<u8>>,
+    /// What the whole data file must hash to.
+    pub digest: Option<Digest>,
+    /// The name of the `.npy` file.
+    pub output: FileName,
+    /// Whatever else the manifest says.
+    pub metadata: Metadata,
+    /// What may not be meant as it is written.
+    pub doubts: Vec<String>,
+    /// What else an instrument's sidecar says of it.
+    pub told: SidecarFacts,
+}
+
+/// What only instruments' sidecars say of a dump; of others, nothing is told.
+#[derive(Debug, Clone, Default)]
+pub struct SidecarFacts {
+    /// The data are the last bytes before the trailing ones, whatever stands before them.
+    pub at_the_end: bool,
+    /// What size the data file has once it is complete.
+    pub file_len: Option<u64>,
+    /// How many records are complete, as another file counts them.
+    pub counted: Option<u64>,
+    /// What the sidecar lacks for as long as the recording goes on.
+    pub unfinished: Option<String>,
+    /// The data file must stay as it is: others read it with its sidecar.
+    pub has_live_readers: bool,
+    /// What the axes are, in the array's order.
+    pub axes: Vec<Axis>,
+    /// Factors and offsets that were not applied to the values.
+    pub unapplied: Metadata,
+}
+
+/// Who declared a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A manifest beside the data.
+    Manifest,
+    /// An instrument's sidecar, in the format of this name.
+    Sidecar(&'static str),
+    /// The file's own pending header.
+    Pending,
+    /// A template of the configuration.
+    Template,
+    /// The options of `npyd finalize`.
+    Options,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Sidecar(format) => return write!(f, "{format} sidecar"),
+            Kind::Manifest => "manifest",
+            Kind::Pending => "pending header",
+            Kind::Template => "template",
+            Kind::Options => "options",
+        })
+    }
+}
+
+/// What stands before the data.
+#[derive(Debug, Clone)]
+pub enum Front {
+    /// Nothing npyd may use.
+    Bare,
+    /// So many bytes, free for the header.
+    Reserved(u64),
+    /// A pending header; or a committed one in a file that still has its pending name.
+    Header(OwnHeader),
+}
+
+impl fmt::Display for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Front::Bare => f.write_str("nothing"),
+            Front::Reserved(bytes) => write!(f, "{bytes} reserved bytes"),
+            Front::Header(own) => write!(f, "a header of {} bytes", own.preamble.data_offset),
+        }
+    }
+}
+
+/// The header a data file brings along.
+#[derive(Debug, Clone)]
+pub struct OwnHeader {
+    /// Its first bytes, read.
+    pub preamble: Preamble,
+    /// All its bytes, the preamble among them.
+    pub bytes: Vec<u8>,
+}
+
+/// How a data file's size fits what was declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Whole records, and nothing else but what was declared or is tolerated.
+    Whole {
+        /// Whether the size was declared, rather than worked out.
+        exact: bool,
+    },
+    /// Bytes are missing.
+    TooShort {
+        /// The size.
+        size: u64,
+        /// What it must be at least.
+        of: u64,
+    },
+    /// There are more bytes than declared.
+    TooLong {
+        /// The size.
+        size: u64,
+        /// What it must be.
+        of: u64,
+    },
+    /// The last record is incomplete.
+    Torn {
+        /// Bytes of it that are there.
+        bytes: u64,
+        /// Bytes of a whole one.
+        of: u64,
+    },
+    /// Not one record is there yet.
+    Empty,
+    /// Another file counts other records than there are.
+    Miscounted {
+        /// Records that are there.
+        records: u64,
+        /// Records that were counted.
+        counted: u64,
+    },
+    /// Records have no bytes, so that no size can tell how many there are.
+    Never,
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fit::Whole { .. } => f.write_str("its size fits"),
+            Fit::TooShort { size, of } => write!(f, "{size} of {of} bytes are there"),
+            Fit::TooLong { size, of } => write!(
+                f,
+                "it has {size} bytes where {of} are declared: correct dtype, shape, offset or trailing, or set allow_trailing"
+            ),
+            Fit::Torn { bytes, of } => {
+                write!(f, "its last record is incomplete: {bytes} of {of} bytes are there")
+            }
+            Fit::Empty => f.write_str("it has no record yet"),
+            Fit::Miscounted { records, counted } => write!(
+                f,
+                "it has {records} records where {counted} are counted: the recording goes on, or was cut off"
+            ),
+            Fit::Never => f.write_str(
+                "its records have no bytes, so that its size can't tell how many there are: give the whole shape",
+            ),
+        }
+    }
+}
+
+impl Dump {
+    /// The least size of the data file, in bytes: the size, unless the shape is open. `None` where
+    /// that exceeds what a file can have.
+    #[must_use]
+    pub fn least_file_len(&self) -> Option<u64> {
+        let data = self.layout.data_len().unwrap_or(0);
+        let len = self.data_offset.checked_add(data)?.checked_add(self.trailing)?;
+        i64::try_from(len).is_ok().then_some(len)
+    }
+
+    /// Where the data begin in one of their files, of `size` bytes, which holds so many of them.
+    #[must_use]
+    pub fn offset_in(&self, size: u64, share: u64) -> u64 {
+        if self.told.at_the_end {
+            size.saturating_sub(share.saturating_add(self.trailing))
+        } else {
+            self.data_offset
+        }
+    }
+
+    /// How a data file of `size` bytes fits this declaration.
+    #[must_use]
+    pub fn fit(&self, size: u64, allow_trailing: bool) -> Fit {
+        match self.told.file_len {
+            Some(of) if size < of => return Fit::TooShort { size, of },
+            Some(of) if size > of => return Fit::TooLong { size, of },
+            _ => {}
+        }
+        match self.fit_of_shape(size, allow_trailing) {
+            Fit::Whole { exact } => {
+                let records = self.layout.records_in(size - self.around()).0;
+                match self.told.counted {
+                    Some(counted) if counted != records => Fit::Miscounted { records, counted },
+                    counted => {
+                        let told = counted.is_some() || self.told.file_len.is_some();
+                        Fit::Whole { exact: exact || told }
+                    }
+                }
+            }
+            misfit => misfit,
+        }
+    }
+
+    /// Bytes that are no data.
+    fn around(&self) -> u64 {
+        self.data_offset + self.trailing
+    }
+
+    fn fit_of_shape(&self, size: u64, allow_trailing: bool) -> Fit {
+        let least = self.least_file_len().unwrap_or(u64::MAX);
+        let Some(beyond) = size.checked_sub(least) else {
+            return Fit::TooShort { size, of: least };
+        };
+        let exact = !self.layout.shape.is_open();
+        let record = self.layout.record_len();
+        let may_trail = allow_trailing && self.layout.has_whole_records();
+        match beyond {
+            0 if exact => Fit::Whole { exact: !self.told.at_the_end },
+            _ if exact && !allow_trailing => Fit::TooLong { size, of: least },
+            _ if exact => Fit::Whole { exact: false },
+            _ if record == 0 => Fit::Never,
+            0 => Fit::Empty,
+            data if data < record => Fit::Torn { bytes: data, of: record },
+            data if data % record == 0 || may_trail => Fit::Whole { exact },
+            data => Fit::Torn { bytes: data % record, of: record },
+        }
+    }
+
+    /// The array's header for a data file of `size` bytes that fits, or the whole records in one
+    /// that does not. The error says why there can't be one.
+    pub fn header(&self, size: u64) -> Result<Header, String> {
+        let (records, _) = self.layout.records_in(size.saturating_sub(self.around()));
+        let header = match self.layout.header() {
+            Some(header) => header,
+            None => self.layout.close(records).map_err(|error| error.to_string())?,
+        };
+        header.check_loadable().map_err(|error| error.to_string())?;
+        Ok(header)
+    }
+
+    /// Returns where the data end in the file of an array with this header.
+    #[must_use]
+    pub fn end_of(&self, header: &Header) -> u64 {
+        self.data_offset.saturating_add(header.data_len())
+    }
+
+    /// Returns the header of the complete records that a dead writer left; `None` where there is
+    /// none, or np.load would not take the header. The file has no hole before `written`.
+    ///
+    /// The header's own count is not a limit, because the writer may have died before it updated
+    /// the count. Behind that count, records count only up to `nonzero`, the end of the last byte
+    /// that is not zero: a preallocated file holds zeros there that nobody wrote.
+    #[must_use]
+    pub fn salvaged_header(&self, written: u64, nonzero: u64) -> Option<Header> {
+        let records_to = |end: u64| self.layout.records_in(end.saturating_sub(self.data_offset));
+        let (complete, _) = records_to(written);
+        let records = match self.layout.records() {
+            Some(declared) if declared < complete => {
+                let (whole, begun) = records_to(nonzero);
+                complete.min(declared.max(whole + u64::from(begun > 0)))
+            }
+            _ => complete,
+        };
+        let header = if records == 0 { None } else { self.layout.close(records).ok() };
+        header.filter(|header| header.check_loadable().is_ok())
+    }
+}
+
+/// Whether a file of that name is the backup of an array: `*.npy.~N~`.
+#[must_use]
+pub fn is_array_backup(name: &str) -> bool {
+    let is_array = |stem: &str| Path::new(stem).extension().is_some_and(|it| it == "npy");
+    split_backup(name).is_some_and(|(stem, _)| is_array(stem))
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> FileName {
+        FileName::try_from(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn output_names() {
+        for (data, output) in [
+            ("scan.raw", "scan.npy"),
+            ("scan", "scan.npy"),
+            ("x.npy", "x.npy"),
+            ("x.npy.pending", "x.npy"),
+            ("x.pending", "x.npy"),
+            ("x.npy.part", "x.npy"),
+            ("run.imec0.ap.bin", "run.imec0.ap.npy"),
+            (".part", ".part.npy"),
+            (".hidden", ".hidden.npy"),
+            ("scan.", "scan.npy"),
+        ] {
+            assert_eq!(name(data).as_npy().as_str(), output);
+        }
+        assert_eq!(name("scan.npy").numbered(2).as_str(), "scan-2.npy");
+        assert_eq!(name(".scan").numbered(1).as_str(), ".scan-1");
+    }
+
+    /// Data files that differ only behind a decimal point become arrays of different names.
+    #[test]
+    fn a_decimal_point_begins_no_extension() {
+        for (data, output) in [
+            ("scene_0.5m", "scene_0.5m.npy"),
+            ("scene_0.25m", "scene_0.25m.npy"),
+            ("scene_0.5m.img", "scene_0.5m.npy"),
+            ("scene_0.5m.npy", "scene_0.5m.npy"),
+            ("scene_0.5m.part", "scene_0.5m.npy"),
+            ("scene_0.5m.npy.pending", "scene_0.5m.npy"),
+            ("frame.001", "frame.001.npy"),
+            ("model.3dm", "model.3dm.npy"),
+            ("x_1.0", "x_1.0.npy"),
+            ("x_-.5", "x_-.5.npy"),
+            ("x.-5", "x.-5.npy"),
+            (".5m", ".5m.npy"),
+            ("T=4.2K", "T=4.2K.npy"),
+            ("2026-01-02 03.04.05", "2026-01-02 03.04.05.npy"),
+            ("scan no. 7", "scan no. 7.npy"),
+            ("scan.u16", "scan.npy"),
+            ("scan_v1.2.f32", "scan_v1.2.npy"),
+            ("x.sigmf-data", "x.npy"),
+            ("run_g0_t0.nidq.bin", "run_g0_t0.nidq.npy"),
+        ] {
+            assert_eq!(name(data).as_npy().as_str(), output);
+        }
+        assert_eq!(name("scene_0.5m.npy").numbered(1).as_str(), "scene_0.5m-1.npy");
+    }
+
+    #[test]
+    fn climbing_and_odd_names_are_refused() {
+        for text in ["", ".", "..", "../x", "/x", "a/b", "a\nb", "a\0b", &"x".repeat(256)] {
+            assert!(FileName::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+    }
+}

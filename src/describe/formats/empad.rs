@@ -1,0 +1,140 @@
+//! EMPAD, the electron microscope's pixel array detector: `scan.xml` names a raw file of frames of
+//! 130 rows, of which the last two are the detector's own footer.
+//!
+//! A structured dtype holds image and footer without a copy, as RosettaSciIO reads them
+//! (`rsciio/empad`). Detector: Tate et al., Microscopy and Microanalysis 22 (2016) 237.
+
+use roxmltree::{Document, Node};
+
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading};
+use crate::describe::text::fields::text_of;
+use crate::describe::text::{file_names, xml};
+use crate::model::FileName;
+use crate::npy::{Dtype, Layout, Order};
+
+pub(crate) static FORMAT: Format = Format {
+    name: "EMPAD",
+    files: "x.xml with a raw_file beside the file it names",
+    reads: "scans and series; each frame with its footer, as the fields data and footer",
+    proof: "the exact size",
+    is_named: |name| file_names::without_suffix(name, ".xml").is_some(),
+    data_of: |sidecar| file_names::beside(sidecar, ".xml", &[".raw"]),
+    sidecars_of: |data| file_names::sidecars(data, "xml"),
+    read,
+};
+
+/// A frame: 128 rows of 128 pixels, and two rows that are the detector's own.
+const FRAME: &str = "[('data', '<f4', (128, 128)), ('footer', '<f4', (2, 128))]";
+
+fn read(_: &FileName, text: &[u8]) -> Reading {
+    let text = text_of(text);
+    let Some(document) = xml::parse(&text, "raw_file")? else { return Ok(None) };
+    let root = document.root_element();
+    let Some(file) = child(root, "raw_file").and_then(|node| node.attribute("filename")) else {
+        return Ok(None);
+    };
+    // The instrument writes where it put the file on its own disk.
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let (shape, axes) = scan(&document, name)?;
+    let dtype = Dtype::from_text(FRAME).map_err(|error| error.to_string())?;
+    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    Ok(Some(vec![Described {
+        axes,
+        fields: xml::fields(root),
+        ..Described::new(Data::FirstOf(vec![DataPath::beside(name)?]), layout)
+    }]))
+}
+
+fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
+    node.children().find(|child| child.has_tag_name(name))
+}
+
+/// How many frames there are: a series, a scan by its pixels, or one by the raw file's name,
+/// `scan_x64_y32.raw`.
+fn scan(xml: &Document<'_>, name: &str) -> Result<(Vec<i64>, Vec<Axis>), String> {
+    let root = xml.root_element();
+    let number = |node: Node<'_, '_>| {
+        let text = node.text().unwrap_or_default().trim();
+        text.parse::<i64>().ok().filter(|number| *number > 0).ok_or_else(|| {
+            let at = xml.text_pos_at(node.range().start);
+            format!(
+                "line {}, `{}`: that is not a whole number, 1 or more",
+                at.row,
+                node.tag_name().name()
+            )
+        })
+    };
+    let series = root
+        .children()
+        .filter(|node| node.has_tag_name("scan_parameters"))
+        .find_map(|node| child(node, "series_count"));
+    if let Some(series) = series {
+        return Ok((vec![number(series)?], vec![Axis::named("series")]));
+    }
+    let axes = vec![Axis::named("scan_y"), Axis::named("scan_x")];
+    if let (Some(x), Some(y)) = (child(root, "pix_x"), child(root, "pix_y")) {
+        return Ok((vec![number(y)?, number(x)?], axes));
+    }
+    let of_name = |axis: char| {
+        let part = name.split(['_', '.']).find_map(|part| part.strip_prefix(axis))?;
+        part.parse::<i64>().ok().filter(|number| *number > 0)
+    };
+    match (of_name('y'), of_name('x')) {
+        (Some(y), Some(x)) if name.starts_with("scan_") => Ok((vec![y, x], axes)),
+        _ => {
+            Err("it has no `pix_x` and `pix_y`, no `series_count`, and the raw file is not named \
+                  like scan_x64_y64.raw: how many frames it holds can't be told"
+                .to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(text: &str) -> Reading {
+        read(&FileName::try_from("scan.xml".to_owned()).unwrap(), text.as_bytes())
+    }
+
+    #[test]
+    fn scans_and_series() {
+        for (body, shape) in [
+            ("<pix_x>4</pix_x><pix_y>3</pix_y>", vec![3, 4]),
+            (
+                "<scan_parameters mode='acquire'><series_count>5</series_count></scan_parameters>",
+                vec![5],
+            ),
+            ("", vec![32, 64]),
+        ] {
+            let text =
+                format!(r#"<root><raw_file filename="C:\data\scan_x64_y32.raw"/>{body}</root>"#);
+            let one = described(&text).unwrap().unwrap().remove(0);
+            assert_eq!(one.layout.shape.dims(), shape);
+            assert_eq!(one.layout.dtype.itemsize(), 130 * 128 * 4);
+            let Data::FirstOf(data) = one.data else { panic!("one file") };
+            assert_eq!(data[0].to_string(), "scan_x64_y32.raw");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_told_is_refused() {
+        for (text, words) in [
+            ("<root>\n<raw_file filename='a.raw'/></root>", "how many frames"),
+            (
+                "<root>\n<raw_file filename='..'/><pix_x>4</pix_x><pix_y>3</pix_y></root>",
+                "leads out",
+            ),
+            (
+                "<root>\n<raw_file filename='a.raw'/>\n<pix_x>x</pix_x><pix_y>3</pix_y></root>",
+                "line 3",
+            ),
+            ("<root>\n<raw_file filename='a.raw'/>\n<root>", "line"),
+        ] {
+            let error = described(text).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(described("<parameters/>").unwrap().is_none());
+        assert!(described("no xml").unwrap().is_none());
+    }
+}

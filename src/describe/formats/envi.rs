@@ -1,0 +1,216 @@
+//! ENVI, of imaging spectrometers and remote sensing: a text header, `scan.hdr` or `scan.img.hdr`,
+//! beside the raw image.
+//!
+//! Specification: "ENVI Header Files", NV5 Geospatial; Spectral Python reads and writes it in
+//! `spectral/io/envi.py`.
+
+use crate::describe::dump::Metadata;
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::text::fields::{Field, Fields, list_or_text, text_of};
+use crate::describe::text::file_names;
+use crate::model::FileName;
+use crate::npy::{Dtype, Layout, Order};
+
+pub(crate) static FORMAT: Format = Format {
+    name: "ENVI",
+    files: "x.hdr or x.EXT.hdr, whose first line is ENVI, beside x, x.EXT, x.img, .dat, .sli, \
+            .hyspex, .raw, .bin, .bsq, .bil, .bip",
+    reads: "all real and complex data types, byte orders and interleaves; refuses compressed and framed files",
+    proof: "the exact size",
+    is_named: |name| file_names::without_suffix(name, ".hdr").is_some(),
+    data_of: |sidecar| file_names::data_of_hdr(sidecar, &SUFFIXES),
+    sidecars_of: file_names::hdrs_of,
+    read,
+};
+
+/// What the data file's name may have where the header's has `.hdr`.
+const SUFFIXES: [&str; 10] =
+    ["", ".img", ".dat", ".sli", ".hyspex", ".raw", ".bin", ".bsq", ".bil", ".bip"];
+
+/// Fields that hold numbers to be applied to the values.
+const FACTORS: [&str; 3] = ["data gain values", "data offset values", "reflectance scale factor"];
+
+fn read(name: &FileName, text: &[u8]) -> Reading {
+    let text = text_of(text);
+    if text.lines().next().is_none_or(|line| line.split_whitespace().next() != Some("ENVI")) {
+        return Ok(None);
+    }
+    let fields = fields(&text)?;
+    refuse_odd(&fields)?;
+    let length = |key| fields.need(key)?.length();
+    let (samples, lines, bands) = (length("samples")?, length("lines")?, length("bands")?);
+    let interleave = fields.need("interleave")?;
+    let bands_axis = Axis {
+        unit: fields.get("wavelength units").map(|field| field.value.to_string()),
+        ..Axis::named("bands")
+    };
+    let (lines_axis, samples_axis) = (Axis::named("lines"), Axis::named("samples"));
+    let (shape, axes) = match &*interleave.value.to_ascii_lowercase() {
+        "bsq" => ([bands, lines, samples], [bands_axis, lines_axis, samples_axis]),
+        "bil" => ([lines, bands, samples], [lines_axis, bands_axis, samples_axis]),
+        "bip" => ([lines, samples, bands], [lines_axis, samples_axis, bands_axis]),
+        _ => return Err(interleave.error("write bsq, bil or bip")),
+    };
+    let layout =
+        Layout::new(dtype(&fields)?, &shape, Order::C).map_err(|error| error.to_string())?;
+    let data = (FORMAT.data_of)(name.as_str());
+    let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
+    let (mut kept, mut unapplied) = (Metadata::new(), Metadata::new());
+    for field in &fields.0 {
+        let into = if FACTORS.contains(&field.key) { &mut unapplied } else { &mut kept };
+        into.insert(field.key.to_owned(), list_or_text(&field.value));
+    }
+    Ok(Some(vec![Described {
+        skip: Skip::Bytes(fields.get("header offset").map_or(Ok(0), Field::count)?),
+        axes: axes.into(),
+        unapplied,
+        fields: kept,
+        ..Described::new(Data::FirstOf(data), layout)
+    }]))
+}
+
+/// What would be read as something else than it is.
+fn refuse_odd(fields: &Fields<'_>) -> Result<(), String> {
+    // Readers pass over what has other blanks than they look for.
+    let bare = |key: &str| key.replace([' ', '\t', '_'], "").to_ascii_lowercase();
+    for known in ["header offset", "file compression", "major frame offsets", "minor frame offsets"]
+    {
+        let odd = |field: &&Field<'_>| {
+            bare(field.key) == bare(known) && !field.key.eq_ignore_ascii_case(known)
+        };
+        if let Some(field) = fields.0.iter().find(odd) {
+            return Err(field.error(&format!("write it as `{known}`")));
+        }
+    }
+    if let Some(field) = fields.get("file compression")
+        && field.value != "0"
+    {
+        return Err(field.error("compressed data can't be taken as they are: save them without"));
+    }
+    for key in ["major frame offsets", "minor frame offsets"] {
+        if let Some(field) = fields.get(key)
+            && field.value.chars().any(|c| matches!(c, '1'..='9'))
+        {
+            return Err(
+                field.error("data with gaps between their frames can't be taken as one array")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// `key = value`, a key in whatever case; a value in braces may go over several lines,
+/// and a line that begins with `;` is a comment.
+fn fields(text: &str) -> Result<Fields<'_>, String> {
+    let mut fields = Vec::new();
+    let mut lines = text.lines().enumerate().skip(1);
+    while let Some((at, line)) = lines.next() {
+        if line.trim_start().starts_with(';') {
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let mut value = value.trim().to_owned();
+        let mut is_open = value.starts_with('{') && !value.contains('}');
+        while is_open {
+            let Some((_, more)) = lines.next() else {
+                return Err(format!("line {}: the brace is not closed", at + 1));
+            };
+            is_open = !more.contains('}');
+            value.push('\n');
+            value.push_str(more.trim());
+        }
+        fields.push(Field { key: key.trim(), value: value.into(), line: at + 1 });
+    }
+    Ok(Fields(fields))
+}
+
+fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
+    let data_type = fields.need("data type")?;
+    let code = match &*data_type.value {
+        "1" => "u1",
+        "2" => "i2",
+        "3" => "i4",
+        "4" => "f4",
+        "5" => "f8",
+        "6" => "c8",
+        "9" => "c16",
+        "12" => "u2",
+        "13" => "u4",
+        "14" => "i8",
+        "15" => "u8",
+        _ => return Err(data_type.error("ENVI has no such data type")),
+    };
+    let order = match fields.get("byte order") {
+        _ if code == "u1" => "|",
+        None => {
+            return Err("it has no `byte order`: add 0 for little-endian, 1 for big-endian".into());
+        }
+        Some(field) => match &*field.value {
+            "0" => "<",
+            "1" => ">",
+            _ => return Err(field.error("write 0 for little-endian, 1 for big-endian")),
+        },
+    };
+    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(text: &str) -> Reading {
+        read(&FileName::try_from("scan.img.hdr".to_owned()).unwrap(), text.as_bytes())
+    }
+
+    const CUBE: &str = "ENVI\ndescription = { a cube,\n  of two lines }\nsamples = 4\nlines   = 3\n\
+        bands = 2\nheader offset = 16\ndata type = 12\ninterleave = bil\nByte Order = 1\n\
+        ; a comment = 1\nwavelength units = nm\nwavelength = {400, 500}\ndata gain values = {1.5, 2}\n";
+
+    #[test]
+    fn a_cube() {
+        let one = described(CUBE).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [3, 2, 4]);
+        assert_eq!(one.layout.dtype.to_string(), "'>u2'");
+        assert_eq!(one.skip, Skip::Bytes(16));
+        assert_eq!(one.axes[1].unit.as_deref(), Some("nm"));
+        assert_eq!(one.fields["wavelength"], serde_json::json!(["400", "500"]));
+        assert_eq!(one.unapplied["data gain values"], serde_json::json!(["1.5", "2"]));
+        let Data::FirstOf(data) = one.data else { panic!("one file") };
+        assert_eq!(data[0].to_string(), "scan.img");
+    }
+
+    /// Each line is looked at once, or this would take an hour.
+    #[test]
+    fn a_brace_over_very_many_lines() {
+        let open = format!("{CUBE}band names = {{{}", "a,\n".repeat(4_000_000));
+        assert!(described(&open).unwrap_err().contains("line 15"));
+        assert!(described(&(open + "b}")).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_could_be_misread_is_refused_by_its_line() {
+        for (was, is, words) in [
+            ("header offset", "headeroffset", "line 7"),
+            ("header offset", "Header  offset", "line 7"),
+            ("; a comment", "file_compression", "line 11"),
+            ("data type = 12", "data type = 7", "line 8"),
+            ("interleave = bil", "interleave = bsp", "line 9"),
+            ("interleave = bil\n", "", "`interleave`"),
+            ("Byte Order = 1\n", "", "`byte order`"),
+            ("Byte Order = 1", "byte order = 2", "line 10"),
+            ("; a comment", "file compression", "line 11"),
+            ("; a comment = 1", "minor frame offsets = {0, 8}", "line 11"),
+            (
+                "wavelength = {400, 500}\ndata gain values = {1.5, 2}",
+                "wavelength = {400",
+                "line 13",
+            ),
+            ("bands = 2", "bands = 0", "line 6"),
+        ] {
+            let error = described(&CUBE.replace(was, is)).unwrap_err();
+            assert!(error.contains(words), "{is}: {error}");
+        }
+        assert!(described(&CUBE.replace("ENVI\n", "ENVI Standard\n")).unwrap().is_some());
+        assert!(described("NROWS 2\n").unwrap().is_none());
+    }
+}

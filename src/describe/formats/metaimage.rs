@@ -1,0 +1,225 @@
+//! MetaImage, of the Insight Toolkit and much of medical imaging: `scan.mhd` beside `scan.raw`, or
+//! beside a list of slices.
+//!
+//! Specification: "MetaIO Documentation", Kitware; the Insight Toolkit reads and writes it in
+//! `MetaIO/src/metaImage.cxx`.
+
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::text::fields::{Field, Fields, text_of};
+use crate::describe::text::file_names;
+use crate::model::FileName;
+use crate::npy::{Dtype, Layout, Order};
+
+pub(crate) static FORMAT: Format = Format {
+    name: "MetaImage",
+    files: "x.mhd beside the files it names: one, a LIST, or a pattern such as x%03d.raw 1 60 1",
+    reads: "all element types and byte orders, several channels; refuses compressed, ASCII and LOCAL data",
+    proof: "the exact size",
+    is_named: |name| file_names::without_suffix(name, ".mhd").is_some(),
+    data_of: |sidecar| file_names::beside(sidecar, ".mhd", &[".raw"]),
+    sidecars_of: |data| file_names::sidecars(data, "mhd"),
+    read,
+};
+
+/// The element types, and their codes in NumPy.
+const TYPES: [(&str, &str); 13] = [
+    ("MET_CHAR", "i1"),
+    ("MET_UCHAR", "u1"),
+    ("MET_SHORT", "i2"),
+    ("MET_USHORT", "u2"),
+    ("MET_INT", "i4"),
+    ("MET_LONG", "i4"),
+    ("MET_UINT", "u4"),
+    ("MET_ULONG", "u4"),
+    ("MET_LONG_LONG", "i8"),
+    ("MET_ULONG_LONG", "u8"),
+    ("MET_FLOAT", "f4"),
+    ("MET_DOUBLE", "f8"),
+    ("MET_STRING", "S1"),
+];
+
+fn read(_: &FileName, text: &[u8]) -> Reading {
+    let text = text_of(text);
+    let (fields, rest) = fields(&text);
+    let get = |key: &str| fields.0.iter().rev().find(|field| field.key == key);
+    let need = |key: &str| get(key).ok_or_else(|| format!("it has no `{key}`: add it"));
+    if get("NDims").is_none() && get("DimSize").is_none() {
+        return Ok(None);
+    }
+    if let Some(field) = get("CompressedData").filter(|field| is_true(field)) {
+        return Err(field.error("compressed data can't be taken as they are: save them without"));
+    }
+    if let Some(field) = get("BinaryData").filter(|field| !is_true(field)) {
+        return Err(field.error("numbers as text can't be taken as they are: save them as binary"));
+    }
+    let sizes = need("DimSize")?;
+    let mut shape = sizes
+        .value
+        .split_whitespace()
+        .map(|size| Field { value: size.into(), ..sizes.clone() }.length())
+        .collect::<Result<Vec<i64>, _>>()?;
+    let dims = need("NDims")?;
+    if dims.length()? != i64::try_from(shape.len()).unwrap_or(0) {
+        return Err(dims.error("DimSize has another number of sizes"));
+    }
+    let file = need("ElementDataFile")?;
+    let (data, parts) = data(file, &rest, &shape)?;
+    shape.reverse();
+    let mut axes = axes(get("ElementSpacing").or_else(|| get("ElementSize")), shape.len());
+    let channels = get("ElementNumberOfChannels").map_or(Ok(1), Field::length)?;
+    if channels > 1 {
+        shape.push(channels);
+        axes.push(Axis::named("channels"));
+    }
+    let dtype = dtype(need("ElementType")?, get)?;
+    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    let skip = match get("HeaderSize") {
+        Some(field) if field.value == "-1" => Skip::Rest,
+        Some(field) => Skip::Bytes(field.count()?),
+        None => Skip::Bytes(0),
+    };
+    let output = parts.then(|| FileName::try_from(format!("{}.npy", file_names::stem(&data))));
+    Ok(Some(vec![Described {
+        skip,
+        axes,
+        fields: fields.to_metadata(),
+        output: output.transpose()?,
+        ..Described::new(data, layout)
+    }]))
+}
+
+fn is_true(field: &Field<'_>) -> bool {
+    field.value.starts_with(['T', 't', '1'])
+}
+
+/// `Key = Value` or `Key : Value`, until `ElementDataFile`; the lines behind that are its list.
+fn fields(text: &str) -> (Fields<'_>, Vec<(usize, &str)>) {
+    let mut fields = Vec::new();
+    let mut lines = text.lines().enumerate();
+    for (at, line) in lines.by_ref() {
+        let Some((key, value)) = line.split_once(['=', ':']) else { continue };
+        let key = key.trim();
+        fields.push(Field { key, value: value.trim().into(), line: at + 1 });
+        if key == "ElementDataFile" {
+            break;
+        }
+    }
+    let rest = lines.map(|(at, line)| (at + 1, line.trim())).filter(|(_, line)| !line.is_empty());
+    (Fields(fields), rest.collect())
+}
+
+/// The data file, or the slices; whether they are several.
+fn data(file: &Field<'_>, rest: &[(usize, &str)], sizes: &[i64]) -> Result<(Data, bool), String> {
+    let wrong = |error: String| file.error(&error);
+    if file.value.eq_ignore_ascii_case("local") {
+        return Err(
+            file.error("data within the header can't be taken as they are: save them beside it")
+        );
+    }
+    if let Some(list) = file.value.strip_prefix("LIST") {
+        let dim = match list.trim() {
+            "" => sizes.len().saturating_sub(1),
+            dim => dim.trim_end_matches('D').parse().map_err(|_| {
+                file.error("write LIST, or LIST and the number of dimensions that each file has")
+            })?,
+        };
+        let files = rest.iter().map(|(_, line)| DataPath::beside(line));
+        let parts = files.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
+    }
+    if file.value.contains('%') {
+        let parts = file_names::pattern(&file.value).map_err(wrong)?;
+        let dim = sizes.len().saturating_sub(1);
+        return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
+    }
+    Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
+}
+
+/// The steps are told fastest axis first.
+fn axes(spacing: Option<&Field<'_>>, count: usize) -> Vec<Axis> {
+    let mut axes = vec![Axis::default(); count];
+    let steps = spacing.into_iter().flat_map(|field| field.value.split_whitespace());
+    for (axis, step) in axes.iter_mut().rev().zip(steps) {
+        axis.step = step.parse().ok();
+    }
+    axes
+}
+
+fn dtype<'a>(
+    kind: &Field<'_>,
+    get: impl Fn(&str) -> Option<&'a Field<'a>>,
+) -> Result<Dtype, String> {
+    let name = kind.value.strip_suffix("_ARRAY").unwrap_or(&kind.value);
+    let code = TYPES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code);
+    let code = code.ok_or_else(|| kind.error("MetaImage has no such type"))?;
+    let order = match get("BinaryDataByteOrderMSB").or_else(|| get("ElementByteOrderMSB")) {
+        _ if code.ends_with('1') => '|',
+        Some(field) if is_true(field) => '>',
+        Some(_) => '<',
+        None => {
+            return Err(
+                "it has no `BinaryDataByteOrderMSB`: add False for little-endian, True for \
+                        big-endian"
+                    .to_owned(),
+            );
+        }
+    };
+    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(text: &str) -> Reading {
+        read(&FileName::try_from("scan.mhd".to_owned()).unwrap(), text.as_bytes())
+    }
+
+    const VOLUME: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\n\
+        BinaryDataByteOrderMSB = False\nCompressedData = False\nElementSpacing = 0.5 0.5 2\n\
+        DimSize = 4 3 2\nElementType = MET_SHORT\nElementDataFile = scan.raw\n";
+
+    #[test]
+    fn a_volume_and_its_slices() {
+        let one = described(VOLUME).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [2, 3, 4]);
+        assert_eq!(one.layout.dtype.to_string(), "'<i2'");
+        assert_eq!(one.axes[0].step, Some(2.0));
+        for (files, header) in [
+            ("LIST\na.raw\nb.raw\n", "-1"),
+            ("LIST 2\na.raw\nb.raw", "8"),
+            ("s%02d.raw 1 2 1", "0"),
+        ] {
+            let text =
+                VOLUME.replace("scan.raw\n", files).replace("NDims", "HeaderSize = X\nNDims");
+            let one = described(&text.replace('X', header)).unwrap().unwrap().remove(0);
+            assert!(matches!(&one.data, Data::Parts(parts) if parts.len() == 2), "{files}");
+        }
+        let channels = VOLUME.replace("MET_SHORT", "MET_UCHAR\nElementNumberOfChannels = 3");
+        let one = described(&channels).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [2, 3, 4, 3]);
+    }
+
+    #[test]
+    fn what_can_not_be_taken_is_refused_by_its_line() {
+        for (was, is, words) in [
+            ("CompressedData = False", "CompressedData = True", "line 5"),
+            ("BinaryData = True", "BinaryData = False", "line 3"),
+            ("BinaryDataByteOrderMSB = False\n", "", "`BinaryDataByteOrderMSB`"),
+            ("MET_SHORT", "MET_OTHER", "line 8"),
+            ("scan.raw", "LOCAL", "line 9"),
+            ("scan.raw", "/etc/passwd", "line 9"),
+            ("scan.raw", "../scan.raw", "line 9"),
+            ("scan.raw", "LIST\na.raw\nb.raw\nc.raw", "line 9"),
+            ("scan.raw", "LIST\na.raw\n./a.raw", "twice"),
+            ("scan.raw", "s%02d.raw 1 3 1", "line 9"),
+            ("scan.raw", "s%s.raw 1 2 1", "line 9"),
+            ("scan.raw", "s%d.raw 1 2000000000 1", "line 9"),
+            ("DimSize = 4 3 2", "DimSize = 4 3", "line 2"),
+            ("DimSize = 4 3 2", "DimSize = 4 3 x", "line 7"),
+        ] {
+            let error = described(&VOLUME.replace(was, is)).unwrap_err();
+            assert!(error.contains(words), "{is}: {error}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! NRRD, detached: `scan.nhdr` beside the raw files it names.
+//!
+//! Specification: "Definition of NRRD File Format", Teem; SimpleITK and pynrrd read and write it.
+
+use std::collections::HashSet;
+
+use crate::describe::dump::Metadata;
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::text::fields::{Field, Fields, on_line, text_of};
+use crate::describe::text::file_names;
+use crate::model::FileName;
+use crate::npy::{Dtype, Layout, Order};
+
+pub(crate) static FORMAT: Format = Format {
+    name: "NRRD",
+    files: "x.nhdr beside the files it names: one, a LIST, or a pattern such as x%03d.raw 1 60 1",
+    reads: "all number types and byte orders, line and byte skips; refuses other encodings than raw, and blocks",
+    proof: "the exact size",
+    is_named: |name| file_names::without_suffix(name, ".nhdr").is_some(),
+    data_of: |sidecar| file_names::beside(sidecar, ".nhdr", &[".raw"]),
+    sidecars_of: |data| file_names::sidecars(data, "nhdr"),
+    read,
+};
+
+/// The types by all their names, and their codes in NumPy.
+const TYPES: [(&[&str], &str); 10] = [
+    (&["signed char", "int8", "int8_t"], "i1"),
+    (&["uchar", "unsigned char", "uint8", "uint8_t"], "u1"),
+    (&["short", "short int", "signed short", "signed short int", "int16", "int16_t"], "i2"),
+    (&["ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"], "u2"),
+    (&["int", "signed int", "int32", "int32_t"], "i4"),
+    (&["uint", "unsigned int", "uint32", "uint32_t"], "u4"),
+    (
+        &[
+            "longlong",
+            "long long",
+            "long long int",
+            "signed long long",
+            "signed long long int",
+            "int64",
+            "int64_t",
+        ],
+        "i8",
+    ),
+    (&["ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"], "u8"),
+    (&["float"], "f4"),
+    (&["double"], "f8"),
+];
+
+fn read(_: &FileName, text: &[u8]) -> Reading {
+    let text = text_of(text);
+    let Some(version) = text.strip_prefix("NRRD000") else { return Ok(None) };
+    if !version.starts_with(['1', '2', '3', '4', '5']) {
+        let first = text.lines().next().unwrap_or_default();
+        return Err(on_line(1, first, "NRRD0005 is the newest that is read here: save it as that"));
+    }
+    let Header { fields, own, list } = header(&text)?;
+    let need = |key: &str| fields.need(key);
+    let encoding = need("encoding")?;
+    if !encoding.value.eq_ignore_ascii_case("raw") {
+        return Err(encoding.error("only raw data can be taken as they are: save them so"));
+    }
+    let sizes = need("sizes")?;
+    let mut shape = sizes
+        .value
+        .split_whitespace()
+        .map(|size| Field { value: size.into(), ..sizes.clone() }.length())
+        .collect::<Result<Vec<i64>, _>>()?;
+    let dimension = need("dimension")?;
+    if dimension.length()? != i64::try_from(shape.len()).unwrap_or(0) {
+        return Err(dimension.error("sizes has another number of them"));
+    }
+    let file = either(&fields, "data file", "datafile")
+        .ok_or("it has no `data file`: data behind the header can't be taken as they are")?;
+    let (data, parts) = data(file, &list, &shape)?;
+    let (skip, trailing) = skip(&fields, parts)?;
+    let axes = axes(&fields, shape.len());
+    shape.reverse();
+    let layout =
+        Layout::new(dtype(&fields)?, &shape, Order::C).map_err(|error| error.to_string())?;
+    let output = parts.then(|| FileName::try_from(format!("{}.npy", file_names::stem(&data))));
+    let mut kept = fields.to_metadata();
+    kept.extend(own);
+    Ok(Some(vec![Described {
+        skip,
+        trailing,
+        axes,
+        fields: kept,
+        output: output.transpose()?,
+        ..Described::new(data, layout)
+    }]))
+}
+
+struct Header<'a> {
+    /// The format's own fields.
+    fields: Fields<'a>,
+    /// Keys and values of the user's.
+    own: Metadata,
+    /// The file names behind `data file: LIST`.
+    list: Vec<&'a str>,
+}
+
+/// `field: value`, `key:=value` and `# comment`, until an empty line; behind `data file: LIST` all
+/// lines are names. A field stands there once, and nothing else does, or a skip might be missed.
+fn header(text: &str) -> Result<Header<'_>, String> {
+    let mut header = Header { fields: Fields::default(), own: Metadata::new(), list: Vec::new() };
+    let mut seen = HashSet::new();
+    let mut lines = text.lines().enumerate().skip(1);
+    for (at, line) in lines.by_ref() {
+        if line.trim().is_empty() {
+            break;
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        if let Some((key, value)) = line.split_once(":=") {
+            header.own.insert(key.to_owned(), value.into());
+        } else if let Some((key, value)) = line.split_once(": ") {
+            let (key, value) = (key.trim(), value.trim());
+            let field = Field { key, value: value.into(), line: at + 1 };
+            let name = key.to_lowercase().replace(' ', "");
+            let is_list = name == "datafile" && value.starts_with("LIST");
+            if !seen.insert(name) {
+                return Err(field.error("the field is there twice: remove one"));
+            }
+            header.fields.0.push(field);
+            if is_list {
+                header.list =
+                    lines.map(|(_, name)| name.trim()).filter(|it| !it.is_empty()).collect();
+                break;
+            }
+        } else {
+            let remedy = "write `field: value`, with a blank behind the colon";
+            return Err(on_line(at + 1, line, remedy));
+        }
+    }
+    Ok(header)
+}
+
+fn either<'f, 'a>(fields: &'f Fields<'a>, one: &str, other: &str) -> Option<&'f Field<'a>> {
+    fields.get(one).or_else(|| fields.get(other))
+}
+
+/// The data file, or the slabs; whether they are several.
+fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), String> {
+    let wrong = |error: String| file.error(&error);
+    let slowest = sizes.len().saturating_sub(1);
+    if let Some(dim) = file.value.strip_prefix("LIST") {
+        let dim = match dim.trim() {
+            "" => slowest,
+            dim => dim.parse().map_err(|_| file.error("write LIST, or LIST and a dimension"))?,
+        };
+        let parts = list.iter().map(|name| DataPath::beside(name));
+        let parts = parts.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
+    }
+    if file.value.contains('%') {
+        let mut tokens: Vec<&str> = file.value.split_whitespace().collect();
+        let dim = match tokens.len() {
+            5 => tokens.pop().and_then(|dim| dim.parse().ok()),
+            _ => Some(slowest),
+        };
+        let dim = dim.ok_or_else(|| file.error("the dimension behind the pattern is no number"))?;
+        let parts = file_names::pattern(&tokens.join(" ")).map_err(wrong)?;
+        return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
+    }
+    Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
+}
+
+/// What stands before the data, and how many bytes behind them.
+fn skip(fields: &Fields<'_>, parts: bool) -> Result<(Skip, u64), String> {
+    let lines = either(fields, "line skip", "lineskip");
+    let lines_count = lines.map_or(Ok(0), Field::count)?;
+    if let Some(lines) = lines.filter(|_| parts && lines_count > 0) {
+        return Err(lines.error("lines to be skipped in several files are not read here"));
+    }
+    let Some(bytes) = either(fields, "byte skip", "byteskip") else {
+        return Ok((Skip::Lines { lines: lines_count, bytes: 0 }, 0));
+    };
+    // -1 stands for all but the data; one less for each byte behind them.
+    if let Ok(behind @ i64::MIN..0) = bytes.value.parse::<i64>() {
+        if lines_count > 0 {
+            return Err(bytes.error("it counts from the end, so line skip must go"));
+        }
+        return Ok((Skip::Rest, behind.unsigned_abs() - 1));
+    }
+    let bytes = bytes.count()?;
+    Ok((Skip::Lines { lines: lines_count, bytes }, 0))
+}
+
+/// Told fastest axis first.
+fn axes(fields: &Fields<'_>, count: usize) -> Vec<Axis> {
+    let mut axes = vec![Axis::default(); count];
+    let quoted = |key: &str| -> Vec<Option<String>> {
+        let value = fields.get(key).map(|field| field.value.to_string()).unwrap_or_default();
+        let texts = value.split('"').skip(1).step_by(2);
+        texts.map(|text| (!text.is_empty()).then(|| text.to_owned())).collect()
+    };
+    let steps = fields.get("spacings").map(|field| field.value.to_string()).unwrap_or_default();
+    let steps: Vec<Option<f64>> = steps
+        .split_whitespace()
+        .map(|step| step.parse().ok().filter(|step: &f64| step.is_finite()))
+        .collect();
+    let (names, units) = (quoted("labels"), quoted("units"));
+    for (at, axis) in axes.iter_mut().rev().enumerate() {
+        axis.name = names.get(at).cloned().flatten();
+        axis.unit = units.get(at).cloned().flatten();
+        axis.step = steps.get(at).copied().flatten();
+    }
+    axes
+}
+
+fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
+    let kind = fields.need("type")?;
+    let name = kind.value.to_lowercase();
+    let code = TYPES.iter().find(|(names, _)| names.contains(&&*name)).map(|(_, code)| *code);
+    let code = code.ok_or_else(|| kind.error("that is no type of number"))?;
+    let order = match fields.get("endian") {
+        _ if code.ends_with('1') => '|',
+        None => return Err("it has no `endian`: add little or big".to_owned()),
+        Some(field) => match &*field.value.to_lowercase() {
+            "little" => '<',
+            "big" => '>',
+            _ => return Err(field.error("write little or big")),
+        },
+    };
+    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(text: &str) -> Reading {
+        read(&FileName::try_from("scan.nhdr".to_owned()).unwrap(), text.as_bytes())
+    }
+
+    const VOLUME: &str = "NRRD0004\n# a comment\ntype: unsigned short\ndimension: 3\nsizes: 4 3 2\n\
+        encoding: raw\nendian: big\nspacings: 0.5 NaN 2\nunits: \"mm\" \"\" \"s\"\npatient:=nobody\n\
+        data file: scan.raw\n";
+
+    #[test]
+    fn a_volume() {
+        let one = described(VOLUME).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [2, 3, 4]);
+        assert_eq!(one.layout.dtype.to_string(), "'>u2'");
+        assert_eq!((one.axes[0].step, one.axes[0].unit.as_deref()), (Some(2.0), Some("s")));
+        assert_eq!((one.axes[1].step, one.axes[1].unit.as_deref()), (None, None));
+        assert_eq!(one.fields["patient"], "nobody");
+        for (skip, expected) in [
+            ("byte skip: 16", (Skip::Lines { lines: 0, bytes: 16 }, 0)),
+            ("line skip: 2\nbyteskip: 1", (Skip::Lines { lines: 2, bytes: 1 }, 0)),
+            ("byte skip: -1", (Skip::Rest, 0)),
+            ("byte skip: -9", (Skip::Rest, 8)),
+        ] {
+            let text = VOLUME.replace("endian", &format!("{skip}\nendian"));
+            let one = described(&text).unwrap().unwrap().remove(0);
+            assert_eq!((one.skip, one.trailing), expected, "{skip}");
+        }
+        for files in ["LIST\na\nb", "LIST 3\na\nb", "x%d.raw 1 2 1", "x%03d.raw 1 2 1 2"] {
+            let one = described(&VOLUME.replace("scan.raw", files)).unwrap().unwrap().remove(0);
+            assert!(matches!(&one.data, Data::Parts(parts) if parts.len() == 2), "{files}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_taken_is_refused_by_its_line() {
+        for (was, is, words) in [
+            ("unsigned short", "block", "line 3"),
+            ("dimension: 3", "dimension: 2", "line 4"),
+            ("sizes: 4 3 2", "sizes: 4 3 -2", "line 5"),
+            ("encoding: raw", "encoding: gzip", "line 6"),
+            ("endian: big\n", "", "`endian`"),
+            ("scan.raw", "../scan.raw", "line 11"),
+            ("scan.raw", "LIST 1\na\nb", "line 11"),
+            ("data file: scan.raw\n", "", "`data file`"),
+            ("NRRD0004", "NRRD0006", "line 1"),
+            ("endian: big", "endian: big\nendian: little", "line 8"),
+            ("endian: big", "byte skip: 4\nBYTESKIP: 8", "line 8"),
+            ("endian: big", "endian: big\nbyte skip:4", "line 8"),
+        ] {
+            let error = described(&VOLUME.replace(was, is)).unwrap_err();
+            assert!(error.contains(words), "{is}: {error}");
+        }
+    }
+}

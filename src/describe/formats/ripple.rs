@@ -1,0 +1,132 @@
+//! RPL, the raw format of Lispix and Ripple, which electron microscopes' programs export: a table
+//! of keys and values, `scan.rpl`, beside `scan.raw`.
+//!
+//! Specification: D. Bright, "LISPIX: Ripple file format", NIST; RosettaSciIO reads and writes it
+//! in `rsciio/ripple`.
+
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::text::fields::{Field, Fields, text_of};
+use crate::describe::text::file_names;
+use crate::model::FileName;
+use crate::npy::{Dtype, Layout, Order};
+
+pub(crate) static FORMAT: Format = Format {
+    name: "RPL",
+    files: "x.rpl beside x.raw",
+    reads: "all data types and byte orders; record-by vector, image and dont-care",
+    proof: "the exact size",
+    is_named: |name| file_names::without_suffix(name, ".rpl").is_some(),
+    data_of: |sidecar| vec![format!("{}.raw", &sidecar[..sidecar.len() - ".rpl".len()])],
+    sidecars_of: |data| match data.extension() {
+        Some(extension) if extension == "raw" => vec![data.with_extension("rpl")],
+        _ => Vec::new(),
+    },
+    read,
+};
+
+fn read(name: &FileName, text: &[u8]) -> Reading {
+    let text = text_of(text);
+    let fields = fields(&text);
+    if fields.get("record-by").is_none() && fields.get("data-length").is_none() {
+        return Ok(None);
+    }
+    let length = |key| fields.need(key)?.length();
+    let (width, height) = (length("width")?, length("height")?);
+    let depth = fields.get("depth").map_or(Ok(1), Field::length)?;
+    let record_by = fields.need("record-by")?;
+    let (shape, axes) = match &*record_by.value {
+        "vector" => (vec![height, width, depth], vec!["height", "width", "depth"]),
+        "image" => (vec![depth, height, width], vec!["depth", "height", "width"]),
+        "dont-care" if depth == 1 => (vec![height, width], vec!["height", "width"]),
+        _ => return Err(record_by.error("write vector, image, or with a depth of 1 dont-care")),
+    };
+    let mut doubts = Vec::new();
+    let dtype = dtype(&fields, &mut doubts)?;
+    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    let data = (FORMAT.data_of)(name.as_str());
+    let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
+    Ok(Some(vec![Described {
+        skip: Skip::Bytes(fields.get("offset").map_or(Ok(0), Field::count)?),
+        axes: axes.into_iter().map(Axis::named).collect(),
+        fields: fields.to_metadata(),
+        doubts,
+        ..Described::new(Data::FirstOf(data), layout)
+    }]))
+}
+
+/// The lines that hold a key and a value, with a tab between them, but for the first, which only
+/// says so; `;` begins a comment.
+fn fields(text: &str) -> Fields<'_> {
+    let mut fields = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.split(';').next().unwrap_or_default();
+        let Some((key, value)) = line.split_once('\t') else { continue };
+        let (key, value) = (key.trim(), value.trim());
+        if !key.is_empty() && (key, value) != ("key", "value") {
+            fields.push(Field { key, value: value.into(), line: at + 1 });
+        }
+    }
+    Fields(fields)
+}
+
+fn dtype(fields: &Fields<'_>, doubts: &mut Vec<String>) -> Result<Dtype, String> {
+    let kind = fields.need("data-type")?;
+    let length = fields.need("data-length")?;
+    let code = match (&*kind.value, &*length.value) {
+        ("signed", "1" | "2" | "4" | "8") => 'i',
+        ("unsigned", "1" | "2" | "4" | "8") => 'u',
+        ("float", "4" | "8") => 'f',
+        ("signed" | "unsigned" | "float", _) => {
+            return Err(length.error("items of that many bytes don't exist"));
+        }
+        _ => return Err(kind.error("write signed, unsigned or float")),
+    };
+    let order = match fields.get("byte-order") {
+        _ if length.value == "1" => '|',
+        Some(field) => match &*field.value {
+            "little-endian" => '<',
+            "big-endian" => '>',
+            "dont-care" => {
+                doubts.push(field.error("taken as little-endian"));
+                '<'
+            }
+            _ => return Err(field.error("write little-endian or big-endian")),
+        },
+        None => return Err("it has no `byte-order`: add little-endian or big-endian".to_owned()),
+    };
+    Dtype::from_text(&format!("{order}{code}{}", length.value)).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(text: &str) -> Reading {
+        read(&FileName::try_from("scan.rpl".to_owned()).unwrap(), text.as_bytes())
+    }
+
+    const SPECTRA: &str = "key\tvalue\nwidth\t4\nheight\t3\ndepth\t1024\noffset\t16\ndata-length\t2\n\
+        data-type\tunsigned\nbyte-order\tbig-endian\nrecord-by\tvector\n";
+
+    #[test]
+    fn spectra_come_last() {
+        let one = described(SPECTRA).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [3, 4, 1024]);
+        assert_eq!(one.layout.dtype.to_string(), "'>u2'");
+        assert_eq!(one.skip, Skip::Bytes(16));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_by_its_line() {
+        for (was, is, line) in [
+            ("width\t4", "width\t0", "line 2"),
+            ("data-length\t2", "data-length\t3", "line 6"),
+            ("big-endian", "middle-endian", "line 8"),
+            ("vector", "dont-care", "line 9"),
+        ] {
+            let error = described(&SPECTRA.replace(was, is)).unwrap_err();
+            assert!(error.starts_with(line), "{error}");
+        }
+        assert!(described("key\tvalue\n").unwrap().is_none());
+    }
+}

@@ -1,0 +1,252 @@
+//! SigMF, the Signal Metadata Format of software-defined radio: `x.sigmf-meta`, in JSON, beside
+//! `x.sigmf-data`.
+//!
+//! Specification: `sigmf-spec.pdf` with `sigmf-schema.json`, <https://sigmf.org>; the reference
+//! reader is sigmf-python, whose `SigMFFile` maps the data as they are read here.
+
+use serde_json::Value;
+
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::text::fields::text_of;
+use crate::describe::text::file_names;
+use crate::describe::text::json::{Json, Node};
+use crate::model::FileName;
+use crate::npy::{Dtype, Layout};
+
+pub(crate) static FORMAT: Format = Format {
+    name: "SigMF",
+    files: "x.sigmf-meta beside x.sigmf-data, or the file its core:dataset names",
+    reads: "all data types, several channels, leading and trailing bytes; complex integers with \
+            an axis of 2; no bytes between captures, no archives",
+    proof: "core:sha512 where it is there; else whole samples, and quiet",
+    is_named: |name| file_names::without_suffix(name, ".sigmf-meta").is_some(),
+    data_of: |sidecar| file_names::beside(sidecar, ".sigmf-meta", &[".sigmf-data"]),
+    sidecars_of: |data| file_names::sidecars(data, "sigmf-meta"),
+    read,
+};
+
+fn read(name: &FileName, text: &[u8]) -> Reading {
+    let text = text_of(text);
+    let json = Json::read(&text)?;
+    let global = json.root().need("global")?;
+    let dataset = global.get("core:dataset");
+    let only_metadata = global.get("core:metadata_only");
+    if dataset.is_none() && only_metadata.is_some_and(|only| *only.value() == Value::Bool(true)) {
+        return Ok(None);
+    }
+    let data = if let Some(named) = dataset {
+        vec![DataPath::beside(named.text()?).map_err(|error| named.error(&error))?]
+    } else {
+        let names = (FORMAT.data_of)(name.as_str());
+        names.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?
+    };
+    let mut doubts = Vec::new();
+    let (layout, axes) = layout(&global, &mut doubts)?;
+    let digest = global.get("core:sha512").map(|hash| {
+        let digest = format!("sha512:{}", hash.text()?).parse();
+        digest.map_err(|error: String| hash.error(&error))
+    });
+    let trailing = global.get("core:trailing_bytes").map_or(Ok(0), |bytes| bytes.count())?;
+    Ok(Some(vec![Described {
+        skip: Skip::Bytes(leading(&json.root(), &global)?),
+        trailing,
+        digest: digest.transpose()?,
+        axes,
+        doubts,
+        fields: json.into_metadata(),
+        ..Described::new(Data::FirstOf(data), layout)
+    }]))
+}
+
+/// The array: samples, channels where there are several, and the two parts of complex integers,
+/// for which NumPy has no type.
+fn layout(global: &Node<'_>, doubts: &mut Vec<String>) -> Result<(Layout, Vec<Axis>), String> {
+    let (dtype, has_parts) = dtype(&global.need("core:datatype")?, doubts)?;
+    let rate = global.get("core:sample_rate").map(|rate| rate.positive()).transpose()?;
+    let mut dims = vec![-1];
+    let mut axes = vec![Axis::samples(rate)];
+    if let Some(channels) = global.get("core:num_channels")
+        && channels.length()? > 1
+    {
+        dims.push(channels.length()?);
+        axes.push(Axis::named("channel"));
+    }
+    if has_parts {
+        dims.push(2);
+        axes.push(Axis::named("real and imaginary part"));
+    }
+    let layout = Layout::open_on(dtype, &dims, 0).map_err(|error| error.to_string())?;
+    Ok((layout, axes))
+}
+
+/// `core:datatype`, such as `cf32_le`; and whether an item is only one part of a complex number.
+fn dtype(datatype: &Node<'_>, doubts: &mut Vec<String>) -> Result<(Dtype, bool), String> {
+    let wrong = || {
+        datatype.error("write c or r, f32, f64, i32, i16, i8, u32, u16 or u8, then _le or _be, such as cf32_le")
+    };
+    let text = datatype.text()?;
+    let (item, order) = match text.split_once('_') {
+        Some((item, "le")) => (item, Some('<')),
+        Some((item, "be")) => (item, Some('>')),
+        Some(_) => return Err(wrong()),
+        None => (text, None),
+    };
+    let (is_complex, item) = match item.split_at_checked(1) {
+        Some(("c", item)) => (true, item),
+        Some(("r", item)) => (false, item),
+        _ => return Err(wrong()),
+    };
+    let (code, has_parts) = match (item, is_complex) {
+        ("f32", true) => ("c8", false),
+        ("f64", true) => ("c16", false),
+        ("f32", false) => ("f4", false),
+        ("f64", false) => ("f8", false),
+        ("i32", parts) => ("i4", parts),
+        ("i16", parts) => ("i2", parts),
+        ("i8", parts) => ("i1", parts),
+        ("u32", parts) => ("u4", parts),
+        ("u16", parts) => ("u2", parts),
+        ("u8", parts) => ("u1", parts),
+        _ => return Err(wrong()),
+    };
+    if order.is_none() && !code.ends_with('1') {
+        doubts.push(datatype.error("it has no _le or _be: taken as little-endian"));
+    }
+    let text = format!("{}{code}", order.unwrap_or('<'));
+    let dtype = Dtype::from_text(&text).map_err(|error| datatype.error(&error.to_string()))?;
+    Ok((dtype, has_parts))
+}
+
+/// Bytes before the first sample. Such bytes elsewhere would lie between the samples.
+fn leading(root: &Node<'_>, global: &Node<'_>) -> Result<u64, String> {
+    let Some(captures) = root.get("captures") else { return Ok(0) };
+    let first_sample = global.get("core:offset").map_or(Ok(0), |offset| offset.count())?;
+    let mut leading = 0;
+    for (at, capture) in captures.items()?.iter().enumerate() {
+        let Some(header) = capture.get("core:header_bytes") else { continue };
+        let bytes = header.count()?;
+        let start = capture.get("core:sample_start").map_or(Ok(0), |start| start.count())?;
+        if bytes > 0 && (at > 0 || (start != 0 && start != first_sample)) {
+            return Err(header.error(
+                "these bytes lie between samples, which npyd reads in one piece: write each capture to a file of its own",
+            ));
+        }
+        leading += bytes; // only the first capture's is not 0
+    }
+    Ok(leading)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn described(global: &str, captures: &str) -> Reading {
+        let name = FileName::try_from("x.sigmf-meta".to_owned()).unwrap();
+        let text = format!("{{\n  \"global\": {{{global}}},\n  \"captures\": [{captures}]\n}}");
+        read(&name, text.as_bytes())
+    }
+
+    fn one(global: &str, captures: &str) -> Described {
+        described(global, captures).unwrap().unwrap().remove(0)
+    }
+
+    const CI16: &str = r#""core:datatype": "ci16_be""#;
+
+    #[test]
+    fn every_datatype() {
+        for (datatype, descr, dims) in [
+            ("cf32_le", "'<c8'", &[-1][..]),
+            ("cf64_be", "'>c16'", &[-1]),
+            ("rf32_be", "'>f4'", &[-1]),
+            ("rf64_le", "'<f8'", &[-1]),
+            ("ci32_le", "'<i4'", &[-1, 2]),
+            ("ci16_be", "'>i2'", &[-1, 2]),
+            ("ci8", "'|i1'", &[-1, 2]),
+            ("cu32_be", "'>u4'", &[-1, 2]),
+            ("cu16_le", "'<u2'", &[-1, 2]),
+            ("cu8_le", "'|u1'", &[-1, 2]),
+            ("ri32_be", "'>i4'", &[-1]),
+            ("ri16_le", "'<i2'", &[-1]),
+            ("ri8", "'|i1'", &[-1]),
+            ("ru32_le", "'<u4'", &[-1]),
+            ("ru16_be", "'>u2'", &[-1]),
+            ("ru8", "'|u1'", &[-1]),
+        ] {
+            let one = one(&format!(r#""core:datatype": "{datatype}""#), "");
+            assert_eq!(one.layout.dtype.to_string(), descr, "{datatype}");
+            assert_eq!(one.layout.shape.dims(), dims, "{datatype}");
+            assert_eq!(one.axes.len(), dims.len());
+            assert!(one.doubts.is_empty());
+        }
+        let one = one(r#""core:datatype": "rf32""#, "");
+        assert_eq!(one.layout.dtype.to_string(), "'<f4'");
+        assert_eq!(one.doubts.len(), 1);
+    }
+
+    #[test]
+    fn what_surrounds_the_samples() {
+        let global = format!(
+            r#"{CI16}, "core:num_channels": 3, "core:trailing_bytes": 7, "core:dataset": "x.dat",
+               "core:sha512": "{}", "core:sample_rate": 4"#,
+            "ab".repeat(64)
+        );
+        let captures = r#"{"core:sample_start": 0, "core:header_bytes": 4},
+            {"core:sample_start": 10, "core:header_bytes": 0}, {"core:sample_start": 12}"#;
+        let one = one(&global, captures);
+        assert_eq!(one.layout.shape.dims(), [-1, 3, 2]);
+        assert_eq!(one.data, Data::FirstOf(vec![DataPath::beside("x.dat").unwrap()]));
+        assert_eq!((one.skip, one.trailing), (Skip::Bytes(4), 7));
+        assert!(one.digest.unwrap().to_string().starts_with("sha512:abab"));
+        assert_eq!(one.axes[0], Axis::samples(Some(4.0)));
+        assert_eq!(one.fields["captures"][1]["core:sample_start"], 10);
+    }
+
+    #[test]
+    fn what_is_no_recording() {
+        assert!(described(r#""core:metadata_only": true"#, "").unwrap().is_none());
+        let named = format!(r#"{CI16}, "core:metadata_only": true, "core:dataset": "x""#);
+        assert!(described(&named, "").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_refused_by_its_line() {
+        let with = |field: &str| format!("{CI16},\n{field}");
+        for (global, captures, line, word) in [
+            (r#""core:datatype": "cf16_le""#.to_owned(), "", 2, "such as cf32_le"),
+            (r#""core:datatype": "i16_le""#.to_owned(), "", 2, "such as cf32_le"),
+            (r#""core:datatype": "ri16_me""#.to_owned(), "", 2, "such as cf32_le"),
+            (r#""core:datatype": "é""#.to_owned(), "", 2, "such as cf32_le"),
+            (r#""core:datatype": 3"#.to_owned(), "", 2, "in quotes"),
+            (r#""core:version": "1.2.0""#.to_owned(), "", 2, "no `core:datatype`"),
+            (with(r#""core:num_channels": 0"#), "", 3, "1 or more"),
+            (with(r#""core:num_channels": 2.5"#), "", 3, "1 or more"),
+            (with(r#""core:num_channels": 9223372036854775807"#), "", 0, "2^63"),
+            (with(r#""core:sha512": "ab""#), "", 3, "128 hexadecimal digits"),
+            (with(r#""core:trailing_bytes": -1"#), "", 3, "0 or more"),
+            (with(r#""core:sample_rate": 0"#), "", 3, "above 0"),
+            (with(r#""core:dataset": "/x""#), "", 3, "out of the sidecar's directory"),
+            (with(r#""core:dataset": "../x""#), "", 3, "out of the sidecar's directory"),
+            (with(r#""core:dataset": "a/x""#), "", 3, "another directory"),
+            (CI16.to_owned(), r#"{"core:sample_start": 5, "core:header_bytes": 4}"#, 3, "between"),
+            (CI16.to_owned(), "{},\n{\"core:header_bytes\": 4}", 4, "between samples"),
+            (CI16.to_owned(), r#"{"core:header_bytes": 1.5}"#, 3, "0 or more"),
+            (CI16.to_owned(), "{", 3, "must be a string"),
+        ] {
+            let error = described(&global, captures).unwrap_err();
+            let told = line == 0 || error.starts_with(&format!("line {line}, "));
+            assert!(told && error.contains(word), "{error}");
+        }
+        let name = FileName::try_from("x.sigmf-meta".to_owned()).unwrap();
+        assert!(read(&name, b"[]").unwrap_err().contains("no `global`"));
+    }
+
+    #[test]
+    fn names() {
+        assert!((FORMAT.is_named)("x.sigmf-meta") && !(FORMAT.is_named)(".sigmf-meta"));
+        assert_eq!((FORMAT.data_of)("a.b.sigmf-meta"), ["a.b.sigmf-data"]);
+        let sidecars = (FORMAT.sidecars_of)(Path::new("d/a.b.sigmf-data"));
+        assert_eq!(sidecars, [Path::new("d/a.b.sigmf-meta")]);
+    }
+}

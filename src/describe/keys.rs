@@ -1,0 +1,328 @@
+//! The keys of a manifest: npyd's own, misspelt ones, and others that look like instructions.
+//!
+//! Any other key is its user's metadata. So a key that was meant for npyd and is not one of its
+//! own must be noticed: without it the array is wrong.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::describe::declared::Declared;
+use crate::describe::dump::Metadata;
+use crate::text::sanitize::plain;
+
+/// The most remarks on one manifest.
+const REMARKS_MAX: usize = 10;
+
+/// npyd's own keys.
+pub(crate) const KEYS: [&str; 9] =
+    ["dtype", "shape", "order", "offset", "trailing", "reserved", "data", "output", "digest"];
+
+/// Words with a meaning of their own that are nearly one of npyd's keys: they only warn.
+const WORDS: [&str; 17] = [
+    "type",
+    "shapes",
+    "shaper",
+    "border",
+    "orders",
+    "ordner",
+    "xoffset",
+    "yoffset",
+    "zoffset",
+    "toffset",
+    "tailing",
+    "training",
+    "preserved",
+    "xdata",
+    "ydata",
+    "zdata",
+    "outputs",
+];
+
+/// Keys of other programs that look like instructions: what npyd has in their place, why, and the
+/// keys, in lower case without `_`, `-` and blanks.
+const LOOKALIKES: [(&str, &str, &[&str]); 9] = [
+    (
+        "dtype",
+        "the byte order is part of `dtype`, as in \">u2\"",
+        &["endian", "endianness", "endianess", "byteorder", "bigendian", "littleendian"],
+    ),
+    (
+        "dtype",
+        "the size of an item is part of `dtype`, as in \"<u2\"",
+        &[
+            "bits",
+            "bitdepth",
+            "nbits",
+            "bitspersample",
+            "bitsperpixel",
+            "bytesperpixel",
+            "bytespersample",
+            "itemsize",
+        ],
+    ),
+    ("dtype", "the type of an item is `dtype`, as in \"<u2\"", &["datatype", "pixeltype"]),
+    ("shape", "the items along each axis are `shape`", &["dims", "dimensions"]),
+    (
+        "order",
+        "Fortran order is `order` = \"F\"",
+        &["fortran", "fortranorder", "arrayorder", "memoryorder", "storageorder"],
+    ),
+    (
+        "offset",
+        "the bytes before the data are `offset`",
+        &[
+            "header",
+            "headersize",
+            "headerbytes",
+            "headerlength",
+            "headerlen",
+            "headeroffset",
+            "skip",
+            "skipbytes",
+            "skipheader",
+            "dataoffset",
+            "byteoffset",
+        ],
+    ),
+    (
+        "trailing",
+        "the bytes after the data are `trailing`",
+        &["footer", "footersize", "footerbytes", "footerlength", "trailer"],
+    ),
+    (
+        "data",
+        "the name of the data file is `data`",
+        &["file", "filename", "datafile", "datafilename"],
+    ),
+    (
+        "digest",
+        "a digest is `digest` = \"sha256:…\"",
+        &["checksum", "hash", "md5", "sha1", "sha256", "sha512", "blake3", "xxh3", "crc32c"],
+    ),
+];
+
+/// Checks a manifest's keys and returns the remarks on those that mean nothing to npyd and look as
+/// if they should. `names` are the data files that the manifest describes by its own name.
+///
+/// # Errors
+/// A key is nearly one of npyd's, has no meaning of its own, and its value is valid for the key
+/// that was meant. That holds where both keys are there, too: nothing shows which of them is right.
+pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, String> {
+    let (mut remarks, mut misspelt) = (Vec::new(), Vec::new());
+    for (key, value) in keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
+        let is_reserved_name =
+            |known| known == "data" && names.iter().any(|name| *value == name.as_str());
+        if let Some((known, hint)) = lookalike(key) {
+            if !is_reserved_name(known) {
+                remarks.push(format!("the manifest's key `{key}` means nothing to npyd: {hint}"));
+            }
+        } else if let Some(known) = nearest(key, value) {
+            if is_word(key) || !is_valid(known, value) {
+                remarks.push(format!(
+                    "the manifest's key `{key}` means nothing to npyd; did you mean `{known}`?"
+                ));
+            } else {
+                misspelt.push(refusal(key, known, keys.contains_key(known)));
+            }
+        }
+    }
+    if misspelt.is_empty() {
+        Ok(remarks.iter().take(REMARKS_MAX).map(|remark| plain(remark)).collect())
+    } else {
+        Err(plain(&misspelt.join("; ")))
+    }
+}
+
+/// Returns the key that was probably meant to be the missing `known`.
+pub(crate) fn in_place_of<'a>(known: &str, keys: &'a Metadata) -> Option<&'a str> {
+    let others = || keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str()));
+    let is_like = |(key, value): &(&'a String, &Value)| {
+        lookalike(key).is_some_and(|(meant, _)| meant == known) && is_valid(known, value)
+    };
+    let near = others().find(|(key, _)| is_near(known, key));
+    near.or_else(|| others().find(is_like)).map(|(key, _)| key.as_str())
+}
+
+/// Whether a word of this text is `known` or a misspelling of it.
+pub(crate) fn is_mentioned(known: &str, text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    text.contains(known) || words.any(|word| is_near(known, word) && !is_word(word))
+}
+
+fn refusal(key: &str, known: &str, both: bool) -> String {
+    if both {
+        format!("`{key}` is nearly its key `{known}`: remove one of them, or rename your own key")
+    } else {
+        format!("`{key}` is nearly the key `{known}`: write `{known}`, or rename your own key")
+    }
+}
+
+fn lookalike(key: &str) -> Option<(&'static str, &'static str)> {
+    let bare = key.to_lowercase().replace(['_', '-', ' '], "");
+    LOOKALIKES
+        .iter()
+        .find_map(|(known, hint, keys)| keys.contains(&bare.as_str()).then_some((*known, *hint)))
+}
+
+/// Whether this key has a meaning of its own: a word, or the second of several, as `offset2`.
+fn is_word(key: &str) -> bool {
+    let lower = key.to_lowercase();
+    let unnumbered = lower.trim_end_matches(|c: char| c.is_ascii_digit());
+    let is_numbered = unnumbered.len() < lower.len();
+    WORDS.contains(&lower.as_str()) || is_numbered && KEYS.contains(&unnumbered)
+}
+
+/// Returns npyd's key that this one nearly is.
+fn nearest(key: &str, value: &Value) -> Option<&'static str> {
+    // `order` has two values only, so that they show what a key with a wrong letter was meant for.
+    let is_order = || are_equal_but_one("order", key) && is_valid("order", value);
+    let near = KEYS.into_iter().find(|known| is_near(known, key));
+    near.or_else(|| is_order().then_some("order"))
+}
+
+/// Whether the value is valid for this key of npyd's.
+fn is_valid(known: &str, value: &Value) -> bool {
+    let mut keys = json!({"dtype": "|u1", "shape": [1]});
+    keys[known] = value.clone();
+    !value.is_null() && Declared::deserialize(keys).is_ok()
+}
+
+/// Whether one insertion, deletion, replacement or swap of neighbors, or letter case, is all that
+/// differs.
+fn is_near(known: &str, key: &str) -> bool {
+    let lower = key.to_lowercase();
+    match differences(known.as_bytes(), lower.as_bytes()) {
+        ([first, second], [third, fourth]) => (first, second) == (fourth, third),
+        ([_], [_]) => known.len() > 5, // `date` is not a misspelt `data`
+        (ours, theirs) => ours.len() <= 1 && theirs.len() <= 1,
+    }
+}
+
+/// Whether one replaced letter is all that differs.
+fn are_equal_but_one(known: &str, key: &str) -> bool {
+    let lower = key.to_lowercase();
+    matches!(differences(known.as_bytes(), lower.as_bytes()), ([_], [_]))
+}
+
+/// Returns what is left of both without what they begin and end with in common.
+fn differences<'a>(ours: &'a [u8], theirs: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    let ahead = ours.iter().zip(theirs).take_while(|(x, y)| x == y).count();
+    let (ours, theirs) = (&ours[ahead..], &theirs[ahead..]);
+    let behind = ours.iter().rev().zip(theirs.iter().rev()).take_while(|(x, y)| x == y).count();
+    (&ours[..ours.len() - behind], &theirs[..theirs.len() - behind])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys of a manifest with one more.
+    fn checked(key: &str, value: &Value) -> Result<Vec<String>, String> {
+        let mut keys = json!({"dtype": "<f4", "shape": [2]});
+        keys[key] = value.clone();
+        check(keys.as_object().unwrap(), &["scan.raw".to_owned()])
+    }
+
+    #[test]
+    fn misspelt_keys_are_refused() {
+        for (key, value, known) in [
+            ("offest", json!(80), "offset"),
+            ("Offset", json!(0), "offset"),
+            ("off_set", json!(80), "offset"),
+            ("offsets", json!(80), "offset"),
+            ("ordr", json!("F"), "order"),
+            ("ordee", json!("F"), "order"),
+            ("ORDER", json!("C"), "order"),
+            ("trialing", json!(1), "trailing"),
+            ("reserve", json!(128), "reserved"),
+            ("dta", json!("x.raw"), "data"),
+            ("ouput", json!("x.npy"), "output"),
+            ("digst", json!("crc32c:00000000"), "digest"),
+            ("dytpe", json!("<f8"), "dtype"),
+            ("shpae", json!([3, 4]), "shape"),
+        ] {
+            let error = checked(key, &value).unwrap_err();
+            for word in [key, known, "rename your own"] {
+                assert!(error.contains(word), "{key}: {error}");
+            }
+        }
+    }
+
+    /// What is metadata by its value or by its word stays metadata, with a remark.
+    #[test]
+    fn nearly_equal_metadata_are_kept() {
+        for (key, value, known) in [
+            ("offest", json!("left"), "offset"),
+            ("offsets", json!([0.5, 1.5]), "offset"),
+            ("offset2", json!(80), "offset"),
+            ("xoffset", json!(80), "offset"),
+            ("order2", json!("F"), "order"),
+            ("border", json!("C"), "order"),
+            ("orders", json!("F"), "order"),
+            ("Type", json!("float"), "dtype"),
+            ("shapes", json!([3]), "shape"),
+            ("training", json!(80), "trailing"),
+            ("tailing", json!(1), "trailing"),
+            ("reserve", json!(12), "reserved"),
+            ("preserved", json!(99), "reserved"),
+            ("ydata", json!("counts"), "data"),
+            ("dta", json!(null), "data"),
+            ("outputs", json!("two"), "output"),
+            ("digests", json!("yes"), "digest"),
+        ] {
+            let remarks = checked(key, &value).unwrap();
+            assert!(remarks[0].contains(&format!("`{known}`?")), "{key}: {remarks:?}");
+        }
+        for key in ["date", "gain", "ordeal", "older", "share", "reset", "metadata", "input", ""] {
+            assert_eq!(checked(key, &json!("x")), Ok(Vec::new()), "{key}");
+        }
+    }
+
+    #[test]
+    fn lookalikes_get_the_right_key() {
+        for (key, known) in [
+            ("endian", "dtype"),
+            ("byte_order", "dtype"),
+            ("byteOrder", "dtype"),
+            ("Bit Depth", "dtype"),
+            ("data_type", "dtype"),
+            ("dims", "shape"),
+            ("fortran_order", "order"),
+            ("header", "offset"),
+            ("skip-bytes", "offset"),
+            ("footer", "trailing"),
+            ("file", "data"),
+            ("sha256", "digest"),
+        ] {
+            let remarks = checked(key, &json!(1)).unwrap();
+            assert!(remarks[0].contains(key) && remarks[0].contains(known), "{remarks:?}");
+        }
+        assert_eq!(checked("filename", &json!("scan.raw")), Ok(Vec::new()));
+        assert_eq!(checked("filename", &json!("other.raw")).unwrap().len(), 1);
+    }
+
+    /// A key is one of npyd's, or a word, or a lookalike.
+    #[test]
+    fn the_lists_are_distinct() {
+        for known in KEYS {
+            assert!(lookalike(known).is_none() && !is_word(known), "{known}");
+        }
+        for word in WORDS {
+            assert!(KEYS.iter().any(|known| is_near(known, word)), "{word}");
+            assert!(lookalike(word).is_none(), "{word}");
+        }
+    }
+
+    #[test]
+    fn remarks_are_bounded() {
+        let blanks = (0..100).map(|count| (format!("{}bits", " ".repeat(count)), json!(12)));
+        assert_eq!(check(&blanks.collect(), &[]).unwrap().len(), REMARKS_MAX);
+    }
+
+    #[test]
+    fn both_keys_are_ambiguous() {
+        let both = json!({"dtype": "<f4", "shape": [2], "offset": 80, "offest": 80});
+        let error = check(both.as_object().unwrap(), &[]).unwrap_err();
+        assert!(error.contains("remove one of them"), "{error}");
+    }
+}

@@ -1,0 +1,316 @@
+//! Templates: what the configuration knows about files by their name alone, for instruments that
+//! write the same frames every time, or say in the name what they wrote.
+
+use std::fmt;
+use std::ops::Range;
+
+use globset::{ErrorKind, Glob, GlobBuilder, GlobSet};
+use regex::{Captures, Regex};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use toml::Spanned;
+
+use crate::describe::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_digest};
+use crate::describe::digest::Digest;
+use crate::describe::dump::{Dump, Kind, Metadata};
+use crate::describe::template_fields::{Fill, has_placeholder};
+use crate::model::FileName;
+use crate::npy::{Dtype, Literal, Order};
+use crate::text::sanitize::plain;
+
+/// A template that has been checked as a whole.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    #[serde(rename = "match")]
+    names: Spanned<Names>,
+    marker: Option<Spanned<String>>,
+    #[serde(deserialize_with = "dtype")]
+    dtype: Fill<Dtype>,
+    shape: Spanned<Dims>,
+    #[serde(default = "default_order", deserialize_with = "order")]
+    order: Fill<Order>,
+    #[serde(default = "no_bytes", deserialize_with = "bytes")]
+    offset: Fill<u64>,
+    #[serde(default = "no_bytes", deserialize_with = "bytes")]
+    trailing: Fill<u64>,
+    reserved: Option<Reserved>,
+    output: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "optional_digest")]
+    digest: Option<Digest>,
+}
+
+/// The names a template speaks of.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+enum Names {
+    /// `*`, `?`, `[…]` and `{a,b}`; a leading dot must be written out.
+    Glob(Glob, GlobSet),
+    /// A regular expression, which begins with `^`; its named groups fill placeholders.
+    Pattern(Regex),
+}
+
+/// Items along each axis.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+struct Dims(Vec<Dim>);
+
+#[derive(Debug, Clone, Deserialize)]
+struct Dim(#[serde(deserialize_with = "dim")] Fill<i64>);
+
+/// Names of types by their bits, as people write them into file names: those that NumPy does not
+/// take for something else. The bytes are little-endian unless the template says otherwise.
+const BY_BITS: [(&str, &str); 10] = [
+    ("i16", "i2"),
+    ("u16", "u2"),
+    ("i32", "i4"),
+    ("u32", "u4"),
+    ("i64", "i8"),
+    ("u64", "u8"),
+    ("f32", "f4"),
+    ("f64", "f8"),
+    ("c64", "c8"),
+    ("c128", "c16"),
+];
+
+/// Names that are a type by its bits to whoever writes them into a file name, and another by its
+/// bytes to NumPy.
+const BY_BITS_OR_BYTES: [&str; 4] = ["i8", "u8", "f16", "c32"];
+
+impl TryFrom<String> for Names {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.contains('/') {
+            return Err(format!("`{text}` has a slash: match speaks of file names, not of paths"));
+        }
+        if text.starts_with('^') {
+            return Regex::new(&text).map(Names::Pattern).map_err(|error| {
+                let message = error.to_string();
+                let last = message.lines().last().unwrap_or_default();
+                let why = match error {
+                    regex::Error::CompiledTooBig(_) => "it is too large",
+                    _ => last.trim_start_matches("error: "),
+                };
+                format!("`{text}` is not a regular expression: {why}")
+            });
+        }
+        // A single glob's own matcher would panic where the glob is too large.
+        GlobBuilder::new(&text)
+            .literal_separator(true)
+            .build()
+            .and_then(|glob| Ok((GlobSet::builder().add(glob.clone()).build()?, glob)))
+            .map(|(set, glob)| Names::Glob(glob, set))
+            .map_err(|error| match error.kind() {
+                ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large"),
+                why => format!("`{text}` is not a glob: {why}"),
+            })
+    }
+}
+
+impl Template {
+    /// Finds what no file could satisfy: that is the configuration's mistake, not each file's. The
+    /// error tells where in the configuration's text it is.
+    pub(crate) fn check(&self) -> Result<(), (Range<usize>, String)> {
+        if let Some(marker) = &self.marker {
+            let at = |error| (marker.span(), error);
+            let Some(reserved) = self.reserved else {
+                let error = "marker needs reserved: the region whose first bytes it is";
+                return Err(at(error.to_owned()));
+            };
+            let len = marker.get_ref().len() as u64;
+            if len == 0 || len > reserved.bytes() {
+                return Err(at(format!(
+                    "marker must have 1 to {} bytes, as reserved has",
+                    reserved.bytes()
+                )));
+            }
+        }
+        let groups = self.groups();
+        if let Some(output) = &self.output
+            && !has_placeholder(output.get_ref())
+        {
+            let error = "output would be the same for every file: name it by a placeholder";
+            return Err((output.span(), error.to_owned()));
+        }
+        if let Some(output) = &self.output
+            && ![".npy", "}"].iter().any(|end| output.get_ref().ends_with(end))
+        {
+            return Err((output.span(), "output must end in .npy".to_owned()));
+        }
+        match self.names.get_ref() {
+            Names::Glob(..) if !groups.is_empty() => {
+                let error = format!(
+                    "`{{{}}}` needs a regular expression with such a group: begin match with ^",
+                    groups[0]
+                );
+                Err((self.names.span(), error))
+            }
+            Names::Pattern(pattern) if !groups.is_empty() => {
+                let known = |group: &str| pattern.capture_names().any(|it| it == Some(group));
+                match groups.into_iter().find(|group| !known(group)) {
+                    Some(group) => {
+                        let error = format!("it has no group (?<{group}>…) for `{{{group}}}`");
+                        Err((self.names.span(), error))
+                    }
+                    None => Ok(()),
+                }
+            }
+            _ => {
+                let at = |error| (self.shape.span(), error);
+                let any = FileName::try_from("any".to_owned()).map_err(at)?;
+                self.dump_with(&any, None).map(drop).map_err(at)
+            }
+        }
+    }
+
+    /// The groups that its values come from.
+    fn groups(&self) -> Vec<&str> {
+        let output =
+            self.output.iter().flat_map(|output| Fill::<String>::groups_of(output.get_ref()));
+        let mut groups: Vec<&str> = self.dtype.groups();
+        groups.extend(self.shape.get_ref().0.iter().flat_map(|dim| dim.0.groups()));
+        groups.extend(self.order.groups());
+        groups.extend(self.offset.groups());
+        groups.extend(self.trailing.groups());
+        groups.extend(output);
+        groups
+    }
+
+    /// Whether this template speaks of a file of that name.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self.names.get_ref() {
+            Names::Glob(glob, set) => {
+                let hidden = name.starts_with('.') && !glob.glob().starts_with('.');
+                !hidden && set.is_match(name)
+            }
+            Names::Pattern(pattern) => pattern.is_match(name),
+        }
+    }
+
+    /// The dump it makes of a file; the error says which of its keys contradict each other, or what
+    /// the file's name has wrong.
+    pub fn dump(&self, data: &FileName) -> Result<Dump, String> {
+        let captures = match self.names.get_ref() {
+            Names::Glob(..) => None,
+            Names::Pattern(pattern) => pattern.captures(data.as_str()),
+        };
+        self.dump_with(data, captures.as_ref()).map_err(|reason| plain(&reason))
+    }
+
+    fn dump_with(&self, data: &FileName, captures: Option<&Captures<'_>>) -> Result<Dump, String> {
+        let number = |text: &str| {
+            text.parse().map_err(|_| format!("`{text}` in its name is not a number of bytes"))
+        };
+        let dim = |text: &str| {
+            text.parse().map_err(|_| format!("`{text}` in its name is not a whole number of items"))
+        };
+        let shape = &self.shape.get_ref().0;
+        let output = self.output.as_ref().map(|output| {
+            let output = Fill::Of(output.get_ref().clone());
+            output.fill(captures, |text| FileName::try_from(text.to_owned()))
+        });
+        let declared = Declared {
+            dtype: self.dtype.fill(captures, type_by_name)?,
+            shape: shape.iter().map(|it| it.0.fill(captures, dim)).collect::<Result<_, _>>()?,
+            order: self.order.fill(captures, str::parse)?,
+            offset: self.offset.fill(captures, number)?,
+            trailing: self.trailing.fill(captures, number)?,
+            reserved: self.reserved,
+            data: None,
+            output: output.transpose()?,
+            digest: self.digest.clone(),
+        };
+        let dump = declared.dump(Kind::Template, data, Metadata::new())?;
+        let marker = self.marker.as_ref().map(|marker| marker.get_ref().clone().into_bytes());
+        Ok(Dump { marker, ..dump })
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.names.get_ref() {
+            Names::Glob(glob, _) => glob.glob(),
+            Names::Pattern(pattern) => pattern.as_str(),
+        })
+    }
+}
+
+/// A type as a file's name tells it: NumPy's names, and those by bits.
+fn type_by_name(text: &str) -> Result<Dtype, String> {
+    let code = text.trim_start_matches(['<', '>', '=', '|']);
+    let order = &text[..text.len() - code.len()];
+    if BY_BITS_OR_BYTES.contains(&code) {
+        return Err(format!(
+            "`{code}` in its name may count bits or bytes: give such files a template of their own, \
+             with a dtype such as \"|u1\" or \"<u8\""
+        ));
+    }
+    let by_bits = BY_BITS.iter().find(|(name, _)| *name == code);
+    let text = match (by_bits, order) {
+        (Some((_, code)), "") => format!("<{code}"),
+        (Some((_, code)), order) => format!("{order}{code}"),
+        (None, _) => text.to_owned(),
+    };
+    Dtype::from_text(&text).map_err(|error| error.to_string())
+}
+
+fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<Dtype>, D::Error> {
+    let LiteralValue(literal) = LiteralValue::deserialize(from)?;
+    match literal {
+        Literal::Str(text) if has_placeholder(&text) => Ok(Fill::Of(text)),
+        literal => dtype_of(&literal).map(Fill::Is).map_err(D::Error::custom),
+    }
+}
+
+fn order<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<Order>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text {
+        text if has_placeholder(&text) => Ok(Fill::Of(text)),
+        text => text.parse().map(Fill::Is).map_err(D::Error::custom),
+    }
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<u64>, D::Error> {
+    Fill::number(from, |number| {
+        number.try_into().map_err(|_| format!("{number} is not a number of bytes: write 0 or more"))
+    })
+}
+
+fn dim<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<i64>, D::Error> {
+    Fill::number(from, Ok)
+}
+
+fn default_order() -> Fill<Order> {
+    Fill::Is(Order::C)
+}
+
+fn no_bytes() -> Fill<u64> {
+    Fill::Is(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_counts_bits_or_bytes_is_not_guessed() {
+        for text in ["u8", "i8", "f16", "c32", "<u8"] {
+            assert!(type_by_name(text).unwrap_err().contains("bits or bytes"), "{text}");
+        }
+        for (text, descr) in
+            [("u16", "'<u2'"), (">f32", "'>f4'"), ("uint8", "'|u1'"), ("f8", "'<f8'")]
+        {
+            assert_eq!(type_by_name(text).unwrap().to_string(), descr);
+        }
+    }
+
+    #[test]
+    fn what_it_says_of_a_name_does_not_steer_a_terminal() {
+        let text = "match = '^(?<n>.*)$'\ndtype = '|u1'\nshape = [\"\\u001B[2J{n}\"]";
+        let template: Template = toml::from_str(text).unwrap();
+        let reason = template.dump(&FileName::try_from("x".to_owned()).unwrap()).unwrap_err();
+        assert_eq!(reason, "`\\u{1b}[2Jx` in its name is not a whole number of items");
+    }
+}

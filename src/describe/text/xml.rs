@@ -1,0 +1,136 @@
+//! Sidecars in XML.
+
+use roxmltree::{Document, Error, Node, ParsingOptions};
+use serde_json::Value;
+
+use crate::describe::dump::Metadata;
+
+/// The largest text that is read, in bytes. What instruments write is far smaller, and what others
+/// may write becomes many times larger in memory.
+const TEXT_MAX: usize = 1 << 20;
+
+/// The most elements, texts and comments.
+const NODES_MAX: u32 = 100_000;
+
+/// How deep elements may nest.
+const DEPTH_MAX: usize = 64;
+
+/// The most attributes of an element: the parser compares each with all before it.
+const ATTRIBUTES_MAX: usize = 1000;
+
+/// Reads a text that is XML and has an element of that name right below its root, or whose root has
+/// it; `None` where it is something else.
+pub(crate) fn parse<'a>(text: &'a str, element: &str) -> Result<Option<Document<'a>>, String> {
+    if !text.contains(element) {
+        return Ok(None);
+    }
+    if text.len() > TEXT_MAX {
+        return Err(format!("it has {} bytes, and no more than {TEXT_MAX} are read", text.len()));
+    }
+    if let Some(line) = crowded_line(text) {
+        return Err(format!("line {line}: an element has more than {ATTRIBUTES_MAX} attributes"));
+    }
+    let options = ParsingOptions { nodes_limit: NODES_MAX, ..ParsingOptions::default() };
+    match Document::parse_with_options(text, options) {
+        Ok(xml) => {
+            if let Some(node) = deep_node(&xml) {
+                let line = xml.text_pos_at(node.range().start).row;
+                return Err(format!("line {line}: it is nested deeper than {DEPTH_MAX}"));
+            }
+            let root = xml.root_element();
+            let has_it = root.has_tag_name(element)
+                || root.children().any(|child| child.has_tag_name(element));
+            Ok(has_it.then_some(xml))
+        }
+        Err(Error::NodesLimitReached) => {
+            Err(format!("it has more than {NODES_MAX} elements, texts and comments"))
+        }
+        Err(error) => Err(format!("line {}: {error}", error.pos().row)),
+    }
+}
+
+/// The line of the first element that may have too many attributes: no `<` stands inside a tag.
+fn crowded_line(text: &str) -> Option<usize> {
+    let mut line = 1;
+    for tag in text.split('<') {
+        if tag.matches('=').count() > ATTRIBUTES_MAX {
+            return Some(line);
+        }
+        line += tag.matches('\n').count();
+    }
+    None
+}
+
+/// The first node that lies too deep.
+fn deep_node<'a, 'input>(xml: &'a Document<'input>) -> Option<Node<'a, 'input>> {
+    let mut level = vec![xml.root()];
+    for _ in 0..=DEPTH_MAX {
+        level = level.iter().flat_map(Node::children).collect();
+    }
+    level.into_iter().next()
+}
+
+/// What is below a node, as JSON: attributes and elements by their names, lists where a name
+/// repeats, text where there is nothing else.
+pub(crate) fn fields(node: Node<'_, '_>) -> Metadata {
+    let mut fields = Metadata::new();
+    for attribute in node.attributes() {
+        fields.insert(attribute.name().to_owned(), attribute.value().into());
+    }
+    for child in node.children().filter(Node::is_element) {
+        let inner = fields_or_text(child);
+        match fields.get_mut(child.tag_name().name()) {
+            Some(Value::Array(items)) => items.push(inner),
+            Some(first) => *first = Value::Array(vec![first.take(), inner]),
+            None => {
+                fields.insert(child.tag_name().name().to_owned(), inner);
+            }
+        }
+    }
+    fields
+}
+
+fn fields_or_text(node: Node<'_, '_>) -> Value {
+    let fields = fields(node);
+    if fields.is_empty() {
+        node.text().unwrap_or_default().trim().into()
+    } else {
+        Value::Object(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_become_fields() {
+        let text = "<root a='1'><b>x</b><c d='2'/><c/><e><f> y </f></e></root>";
+        let xml = parse(text, "b").unwrap().unwrap();
+        let told = Value::Object(fields(xml.root_element()));
+        let expected =
+            serde_json::json!({"a": "1", "b": "x", "c": [{"d": "2"}, ""], "e": {"f": "y"}});
+        assert_eq!(told, expected);
+        assert!(parse(text, "f").unwrap().is_none());
+        assert!(parse("<b>\n<c></b>", "b").unwrap_err().contains("line 2"));
+    }
+
+    #[test]
+    fn what_would_take_too_much_is_refused() {
+        let nested = |depth| "<b>".repeat(depth) + &"</b>".repeat(depth);
+        assert!(parse(&nested(DEPTH_MAX), "b").unwrap().is_some());
+        assert!(parse(&nested(DEPTH_MAX + 1), "b").unwrap_err().contains("deeper"));
+        assert!(parse(&nested(90_000), "b").unwrap_err().contains("deeper"));
+        let many = format!("<b>{}</b>", "<c/>".repeat(100_000));
+        assert!(parse(&many, "b").unwrap_err().contains("more than 100000 elements"));
+        assert!(parse(&nested(140_000), "b").is_err());
+        assert!(parse(&("<b/>".repeat(300_000)), "b").unwrap_err().contains("bytes"));
+        let attributes =
+            |count| (0..count).fold(String::new(), |tag, at| tag + &format!(" a{at}='>'"));
+        assert!(parse(&format!("<b{}/>", attributes(ATTRIBUTES_MAX)), "b").unwrap().is_some());
+        let crowded = format!("<b>\n<c{}/></b>", attributes(ATTRIBUTES_MAX + 1));
+        assert!(parse(&crowded, "b").unwrap_err().contains("line 2"));
+        let laughs = "<!DOCTYPE b [<!ENTITY x 'ha'><!ENTITY y '&x;&x;'>]><b>&y;</b>";
+        assert!(parse(laughs, "b").is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! Events: what happened to a drop.
+
+pub mod receipt;

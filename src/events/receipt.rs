@@ -1,0 +1,184 @@
+//! Receipts: what became of a drop, and why. One JSON object a line wherever they are printed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::decide::completeness::Evidence;
+use crate::decide::route::Route;
+
+/// What became of one drop.
+#[derive(Debug, Clone, Serialize)]
+pub struct Receipt {
+    /// What happened.
+    pub event: Event,
+    /// The drop directory.
+    pub drop: PathBuf,
+    /// The data file, or the manifest of data that aren't there.
+    pub source: PathBuf,
+    /// The `.npy` file, if there is one.
+    pub output: Option<PathBuf>,
+    /// The way the data took.
+    #[serde(serialize_with = "as_text")]
+    pub route: Option<Route>,
+    /// Bytes of the array's data.
+    pub bytes: u64,
+    /// How long the work took, in seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub seconds: Duration,
+    /// What proved that the data were complete.
+    #[serde(serialize_with = "as_text")]
+    pub evidence: Option<Evidence>,
+    /// What became of the source, where there is an array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_fate: Option<SourceFate>,
+    /// Why it ended so, where that needs words.
+    pub reason: Option<String>,
+}
+
+/// What became of the source of an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceFate {
+    /// It stays, as the settings say.
+    Kept,
+    /// It was to be removed or archived, and stays for want of a proof that nobody writes to it.
+    Unproven,
+    /// It became the array.
+    Array,
+    /// It was removed.
+    Removed,
+    /// It was archived.
+    Archived,
+}
+
+impl SourceFate {
+    /// The name in receipts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SourceFate::Kept => "kept",
+            SourceFate::Unproven => "unproven",
+            SourceFate::Array => "array",
+            SourceFate::Removed => "removed",
+            SourceFate::Archived => "archived",
+        }
+    }
+}
+
+/// The kinds of endings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// The `.npy` is there, whole and durable.
+    Finalized,
+    /// The drop changed, and its `.npy` was made again: it is whole and durable.
+    Remade,
+    /// The `.npy` made of this very source was there already.
+    Found,
+    /// The `.npy` that is there was made of this drop before it changed, and stays as it is.
+    #[serde(rename = "found")]
+    Stale,
+    /// It can't become a `.npy` as it is; it is left alone until it changes.
+    Rejected,
+    /// The same for good: the disk may have lost what was written to it.
+    #[serde(rename = "rejected")]
+    Lost,
+    /// Something failed that may pass; it is tried again.
+    Failed,
+    /// It is not complete yet.
+    Waiting,
+}
+
+impl Event {
+    /// The name in receipts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Event::Finalized => "finalized",
+            Event::Remade => "remade",
+            Event::Found | Event::Stale => "found",
+            Event::Rejected | Event::Lost => "rejected",
+            Event::Failed => "failed",
+            Event::Waiting => "waiting",
+        }
+    }
+}
+
+impl Receipt {
+    /// A receipt of an ending without an output.
+    #[must_use]
+    pub fn without_output(event: Event, drop: PathBuf, source: PathBuf, reason: String) -> Self {
+        Receipt {
+            event,
+            drop,
+            source,
+            output: None,
+            route: None,
+            bytes: 0,
+            seconds: Duration::ZERO,
+            evidence: None,
+            source_fate: None,
+            reason: Some(reason),
+        }
+    }
+
+    /// Adds remarks to its reason.
+    pub fn add(&mut self, remarks: impl IntoIterator<Item = String>) {
+        for remark in remarks {
+            self.reason = Some(match self.reason.take() {
+                Some(reason) => format!("{reason}; {remark}"),
+                None => remark,
+            });
+        }
+    }
+
+    /// The receipt as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| {
+            // A path that is not UTF-8; such names are refused before a receipt is written.
+            serde_json::json!({"event": self.event.as_str(), "reason": error.to_string()})
+                .to_string()
+        })
+    }
+}
+
+/// The receipt as a line for people.
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.event.as_str(), self.source.display())?;
+        if let Some(output) = &self.output {
+            write!(f, " → {}", output.display())?;
+        }
+        if let (Some(route), Some(evidence)) = (self.route, self.evidence) {
+            let bytes = indicatif::BinaryBytes(self.bytes);
+            write!(
+                f,
+                " ({route}, {bytes}, {:.3} s, evidence: {evidence})",
+                self.seconds.as_secs_f64()
+            )?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+fn as_text<T: fmt::Display, S: serde::Serializer>(
+    value: &Option<T>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}
+
+fn in_seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(time.as_secs_f64())
+}

@@ -1,0 +1,93 @@
+//! What limits the choice of a route for a job: rights, directories, file systems.
+
+use crate::finalize::locations::Locations;
+use crate::finalize::{
+    Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan, Route,
+};
+use crate::fs::{self, Dir, fs_info};
+use crate::probe::candidate::Candidate;
+
+pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Interruption> {
+    let Job { drop_dir, candidate, evidence, .. } = job;
+    let constraints =
+        constraints_between(drop_dir, &at.source, &at.output, candidate, Some(*evidence))?;
+    Ok(Constraints { can_journal: job.intents.is_some(), ..constraints })
+}
+
+/// What limits the choice of a route for a candidate from one directory to another. What may still
+/// be written to, for all that is known, does not become the array itself.
+pub fn constraints_between(
+    drop_dir: &DropDir,
+    source: &Dir,
+    output: &Dir,
+    candidate: &Candidate,
+    evidence: Option<Evidence>,
+) -> fs::Result<Constraints> {
+    let mut constraints = constraints_of_dirs(drop_dir, source, output)?;
+    constraints.files = candidate.files().len();
+    let why = if evidence == Some(Evidence::Quiet) {
+        Some("nothing proves that nobody writes to the file any more")
+    } else {
+        lacks_right(drop_dir, source, candidate)?
+    };
+    if let Some(why) = why {
+        let taking = [Route::InPlace, Route::InsertRange];
+        constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
+    }
+    Ok(constraints)
+}
+
+/// Why this user can't make the data file itself the array, if it lacks the right to that.
+pub(crate) fn lacks_right(
+    drop_dir: &DropDir,
+    source: &Dir,
+    candidate: &Candidate,
+) -> fs::Result<Option<&'static str>> {
+    let has_its_name = |dump: &Dump| drop_dir.output.is_none() && dump.output == candidate.name;
+    let keeps_its_name = candidate.dump.as_ref().is_ok_and(has_its_name);
+    Ok(if !candidate.file.is_writable() {
+        Some("the user that npyd runs as may not write to the file")
+    } else if !keeps_its_name && !source.may_unlink(&candidate.stat)? {
+        Some("the user that npyd runs as may not rename the file")
+    } else {
+        None
+    })
+}
+
+/// What the directories alone say of that, for data in one file.
+pub fn constraints_of_dirs(
+    drop_dir: &DropDir,
+    source: &Dir,
+    output: &Dir,
+) -> fs::Result<Constraints> {
+    Ok(Constraints {
+        readers: drop_dir.readers,
+        same_file_system: output.is_on_mount_of(source)?,
+        file_system: fs_info(output)?,
+        files: 1,
+        keeps_source: drop_dir.source != Disposition::Remove,
+        can_journal: true,
+        excluded: Vec::new(),
+    })
+}
+
+pub(crate) fn plan(
+    job: &Job,
+    at: &Locations,
+    constraints: &Constraints,
+) -> Result<Plan, Interruption> {
+    let file_len = match job.evidence {
+        Evidence::Salvaged => job.dump.end_of(&job.header),
+        _ => job.candidate.stat.size,
+    };
+    let plan = Plan::new(&job.dump, job.header.clone(), file_len, constraints);
+    let copied_raw =
+        plan.route() != Route::InPlace && job.dump.kind != crate::describe::Kind::Pending;
+    if copied_raw && job.keeps_its_name(at) {
+        return Err(Interruption::Rejected(format!(
+            "the array would take the name of its own data, `{}`: give it another by the key `output`",
+            job.candidate.name
+        )));
+    }
+    Ok(plan)
+}

@@ -1,0 +1,68 @@
+//! Verifies the digest that a manifest gives.
+
+use crate::finalize::{Hasher, Interruption, Job, Plan, Route, routes};
+use crate::fs::DataFile;
+use crate::probe::candidate::Candidate;
+use crate::throttle::meter::Progress;
+
+/// The copy works the digest out as it goes; the other routes read no data otherwise.
+pub(crate) fn verify_ahead(
+    job: &Job,
+    plan: &Plan,
+    progress: &mut Progress,
+) -> Result<(), Interruption> {
+    let Some(digest) = job.dump.digest.as_ref().filter(|_| plan.route() != Route::Copy) else {
+        return Ok(());
+    };
+    let Candidate { file, stat, .. } = &job.candidate;
+    let (mut hasher, mut from) = (digest.hasher(), 0);
+    if plan.route() == Route::InPlace {
+        let head = plan.head(&job.dump);
+        let there = file.read_at_most(0, head.len())?;
+        if routes::in_place::was_verified(job, &there, &head)? {
+            return Ok(());
+        }
+        if let Some(fill) = routes::in_place::filled_with(&there, &head) {
+            hasher.update(&vec![fill; head.len()]);
+            from = head.len() as u64;
+        }
+    }
+    hash(file, from..stat.size, &mut hasher, progress)?;
+    verify(job, hasher)
+}
+
+/// Feeds a range of a file to a hasher.
+pub(crate) fn hash(
+    file: &DataFile,
+    range: std::ops::Range<u64>,
+    hasher: &mut Hasher,
+    progress: &mut Progress,
+) -> Result<(), Interruption> {
+    const PIECE: u64 = 1 << 20;
+    progress.expect(range.end - range.start);
+    let mut at = range.start;
+    let mut buffer = vec![0; PIECE as usize];
+    while at < range.end {
+        let piece = &mut buffer[..(range.end - at).min(PIECE) as usize];
+        match file.read_exact_at(piece, at) {
+            Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(Interruption::Retry("it was truncated while it was read".to_owned()));
+            }
+            read => read?,
+        }
+        hasher.update(piece);
+        at += piece.len() as u64;
+        if !progress.advance(at - range.start) {
+            return Err(Interruption::Cancelled);
+        }
+    }
+    Ok(())
+}
+
+/// A digest that does not fit yet may fit when the producer is done.
+pub(crate) fn verify(job: &Job, hasher: Hasher) -> Result<(), Interruption> {
+    let Some(digest) = &job.dump.digest else { return Ok(()) };
+    digest.verify(hasher).map_err(|reason| {
+        if job.still { Interruption::Rejected(reason) } else { Interruption::Retry(reason) }
+    })
+}

@@ -1,0 +1,404 @@
+//! One dump, or several at once: each step is made for all of them before the next, so that the
+//! disk's journal takes their syncs together, and each directory is synced once.
+//!
+//! Data and header durable → name → directory durable → only then the source. An array that is made
+//! again has its old one backed up before it gets the name.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::slice;
+use std::time::Instant;
+
+use crate::decide::plan::{Plan, Steps};
+use crate::decide::route::{Constraints, Route};
+use crate::events::receipt::{Event, Receipt};
+use crate::finalize::constraints::{constraints, plan};
+use crate::finalize::digest_check::verify_ahead;
+use crate::finalize::disposition::{self, SourceOutcome};
+use crate::finalize::locations::{Locations, open_locations};
+use crate::finalize::output_name::{self, OutputName};
+use crate::finalize::parallel::parallel_map;
+use crate::finalize::remake::{OldArray, Remake};
+use crate::finalize::routes::insert_range::{self, Inserted};
+use crate::finalize::routes::{copy, in_place, reflink};
+use crate::finalize::source_checks::{check_sidecar, check_source, check_unchanged, lost};
+use crate::finalize::{Interruption, Job, metadata, rest};
+use crate::fs::{Claim, Dir, Output};
+use crate::model::FileName;
+use crate::probe::SOURCE_ATTR;
+use crate::throttle::meter::Progress;
+
+/// Makes the array, and then deals with the source as configured.
+pub fn finalize(job: &Job, progress: &mut Progress) -> Result<Receipt, Interruption> {
+    let mut all = [InFlight::new(job, progress)];
+    finish(&mut all);
+    let [one] = all;
+    one.map(|one| one.receipt())
+}
+
+/// The same for several; one that halts does not hold up the others.
+pub fn finalize_all(
+    batch: &[Job],
+    show: impl Fn(&Job) -> Progress + Sync,
+) -> Vec<Result<Receipt, Interruption>> {
+    let begin = |job| InFlight::new(job, &mut show(job));
+    let mut all = parallel_map(batch.iter().collect(), begin);
+    finish(&mut all);
+    all.into_iter().map(|one| one.map(|one| one.receipt())).collect()
+}
+
+/// All that follows the filling, each step for all before the next.
+fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
+    for_each_ok_parallel(all, InFlight::sync);
+    for_each_ok(all, InFlight::back_up);
+    let mut synced = SyncedDirs::default();
+    for_each_ok(all, |one| one.sync_backup(&mut synced));
+    for_each_ok(all, InFlight::name);
+    let mut synced = SyncedDirs::default();
+    for_each_ok(all, |one| one.sync_name(&mut synced));
+    for_each_ok_parallel(all, InFlight::dispose_source);
+    let mut synced = SyncedDirs::default();
+    for_each_ok(all, |one| one.sync_source(&mut synced));
+    for_each_ok(all, InFlight::dispose_sidecar);
+    let mut synced = SyncedDirs::default();
+    for_each_ok(all, |one| one.sync_sidecar(&mut synced));
+}
+
+fn for_each_ok<'a>(
+    all: &mut [Result<InFlight<'a>, Interruption>],
+    mut step: impl FnMut(&mut InFlight<'a>) -> Result<(), Interruption>,
+) {
+    for item in all {
+        if let Ok(one) = item
+            && let Err(interruption) = step(one)
+        {
+            *item = Err(interruption);
+        }
+    }
+}
+
+/// The same for a step that waits for the disk.
+fn for_each_ok_parallel<'a>(
+    all: &mut [Result<InFlight<'a>, Interruption>],
+    step: impl Fn(&mut InFlight<'a>) -> Result<(), Interruption> + Sync,
+) {
+    parallel_map(all.iter_mut().collect(), |one| for_each_ok(slice::from_mut(one), &step));
+}
+
+/// Directories that were synced in this step, each once, and what came of it.
+#[derive(Default)]
+struct SyncedDirs(Vec<(PathBuf, Option<String>)>);
+
+impl SyncedDirs {
+    fn sync(&mut self, dir: &Dir) -> Result<(), Interruption> {
+        match self.0.iter().find(|(path, _)| path == dir.path()) {
+            Some((_, None)) => Ok(()),
+            // To ask again could bring a yes that is not true.
+            Some((_, Some(failure))) => Err(Interruption::Retry(failure.clone())),
+            None => {
+                let result = dir.sync();
+                let failure = result.as_ref().err().map(ToString::to_string);
+                self.0.push((dir.path().to_path_buf(), failure));
+                Ok(result?)
+            }
+        }
+    }
+}
+
+/// The remark about an array that stays although its drop changed.
+const STALE: &str =
+    "the drop changed after its array was made, and on_change = \"keep\": the array stays as it is";
+
+/// A dump on its way to an array.
+struct InFlight<'a> {
+    job: &'a Job,
+    started: Instant,
+    at: Locations,
+    constraints: Constraints,
+    plan: Plan,
+    _claim: Claim,
+    /// That on its sidecar, if it is to move.
+    sidecar_claim: Option<Claim>,
+    event: Event,
+    /// The array's name.
+    name: FileName,
+    /// A new file, filled, that has no name yet; `None` where there is none to be named.
+    output: Option<Output>,
+    /// The old array whose place that takes.
+    remake: Option<Remake>,
+    /// Whether its metadata were written before it had its name.
+    is_described: Cell<bool>,
+    /// What became of the source; `None` until the array is durable.
+    source: Option<SourceOutcome>,
+    /// What is to be told besides.
+    remarks: Vec<String>,
+}
+
+impl<'a> InFlight<'a> {
+    /// All that can be done before anything must be durable.
+    fn new(job: &'a Job, progress: &mut Progress) -> Result<Self, Interruption> {
+        let started = Instant::now();
+        let Some(claim) = job.candidate.file.claim()? else {
+            return Err(Interruption::Locked("another process has it locked".to_owned()));
+        };
+        let at = open_locations(job)?;
+        check_unchanged(job, &at)?;
+        let mut constraints = constraints(job, &at)?;
+        let (name, event, old) = match output_name::choose_name(job, &at, &job.header)? {
+            OutputName::Found(name) => (name, Event::Found, None),
+            OutputName::Stale(name) => (name, Event::Stale, None),
+            OutputName::Free(name) => (name, Event::Finalized, None),
+            OutputName::Remake(name, old) => (name, Event::Remade, Some(old)),
+        };
+        if event == Event::Remade {
+            // The drop may change again: its file must not become the array.
+            let why = "the array is made again, as a new file";
+            let taking = [Route::InPlace, Route::InsertRange];
+            constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
+        }
+        let plan = plan(job, &at, &constraints)?;
+        let sidecar_claim = disposition::claim_sidecar(job, plan.route())?;
+        verify_ahead(job, &plan, progress)?;
+        let is_stale = event == Event::Stale;
+        let mut one = InFlight {
+            job,
+            started,
+            at,
+            constraints,
+            plan,
+            _claim: claim,
+            sidecar_claim,
+            event,
+            name,
+            output: None,
+            remake: None,
+            is_described: Cell::new(false),
+            source: is_stale.then_some(SourceOutcome::Kept), // its bytes are in no array
+            remarks: Vec::new(),
+        };
+        if matches!(event, Event::Finalized | Event::Remade) {
+            one.carry_out(progress)?;
+        }
+        if let Some(old) = old {
+            one.compare(old, progress)?;
+        }
+        if !is_stale && (event == Event::Found || !one.plan.route().consumes_source()) {
+            let header = &one.plan.header;
+            one.remarks.extend(rest::save_ahead(job, &one.at, header, progress)?);
+        }
+        Ok(one)
+    }
+
+    /// Compares the new array with the one that it replaces.
+    fn compare(&mut self, old: OldArray, progress: &mut Progress) -> Result<(), Interruption> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let header = &self.plan.header;
+        let head_len = self.plan.head(&self.job.dump).len() as u64;
+        self.remake = Some(Remake::compare(old, (output.file(), header, head_len), progress)?);
+        Ok(())
+    }
+
+    /// Carries the plan out: the data file becomes the array, or a new file is filled. Where the
+    /// file system refuses a route, the next best is taken.
+    fn carry_out(&mut self, progress: &mut Progress) -> Result<(), Interruption> {
+        loop {
+            self.is_described.set(false);
+            let (job, at) = (self.job, &self.at);
+            let mut before = job.candidate.stat;
+            if self.plan.route() == Route::InPlace {
+                let (after, remark) = rest::cut(job, at, &self.plan.header, progress)?;
+                self.remarks.extend(remark);
+                before = after;
+            }
+            let describe = || {
+                let ahead = metadata::write_ahead(job, at, &self.name, &self.receipt())?;
+                self.is_described.set(ahead);
+                Ok(())
+            };
+            match &self.plan.steps {
+                Steps::InPlace(writes) => {
+                    let names = (&self.name, &before);
+                    return in_place::write(job, at, writes, names, progress, &describe);
+                }
+                Steps::Insert(head) => {
+                    match insert_range::write(job, at, head, &self.name, progress, &describe)? {
+                        Inserted::Done => return Ok(()),
+                        Inserted::Not(reason) => self.exclude(reason)?,
+                    }
+                }
+                Steps::Reflink(new) => match reflink::fill(job, at, new, progress)? {
+                    Some(output) => return self.is_filled(output),
+                    None => {
+                        self.exclude("the file system does not share these blocks".to_owned())?;
+                    }
+                },
+                Steps::Copy(new) => {
+                    let output = copy::fill(job, at, new, progress)?;
+                    return self.is_filled(output);
+                }
+            }
+        }
+    }
+
+    fn is_filled(&mut self, output: Output) -> Result<(), Interruption> {
+        let (job, at) = (self.job, &self.at);
+        check_source(job)?;
+        check_sidecar(job, at)?;
+        output.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+        #[cfg(feature = "sabotage")]
+        if crate::fs::skips("source-last") {
+            let candidate = &job.candidate;
+            let _ = at.source.remove_if_unchanged(
+                candidate.name.as_ref(),
+                &candidate.file,
+                &candidate.stat,
+                job.writers(),
+            )?;
+        }
+        self.output = Some(output);
+        Ok(())
+    }
+
+    /// Plans anew without the route that turned out to be none.
+    fn exclude(&mut self, reason: String) -> Result<(), Interruption> {
+        self.constraints.excluded.push((self.plan.route(), reason));
+        self.plan = plan(self.job, &self.at, &self.constraints)?;
+        Ok(())
+    }
+
+    /// Whether its name may not be durable yet: it is new, or was found, and nobody knows.
+    fn has_new_name(&self) -> bool {
+        self.output.is_some() || self.event == Event::Found
+    }
+
+    /// Makes the new file durable, and what describes it where that is all that will stay.
+    fn sync(&mut self) -> Result<(), Interruption> {
+        if let Some(output) = &mut self.output {
+            output.sync()?;
+        }
+        match &self.job.candidate.sidecar {
+            Some(sidecar) if self.sidecar_claim.is_some() => sidecar.file.sync_all().map_err(lost),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the old array, once the new one is durable.
+    fn back_up(&mut self) -> Result<(), Interruption> {
+        self.remake.as_mut().map_or(Ok(()), |remake| remake.back_up(&self.at, &self.name))
+    }
+
+    fn sync_backup(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+        match &self.remake {
+            Some(remake) if remake.has_backup() => synced.sync(&self.at.output),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the new file the first name that is free; another process may take names, too.
+    fn name(&mut self) -> Result<(), Interruption> {
+        let (job, at) = (self.job, &self.at);
+        let Some(output) = &mut self.output else { return Ok(()) };
+        if let Some(remake) = &self.remake {
+            return remake.replace(output, &self.name);
+        }
+        if job.keeps_its_name(at) {
+            self.name = output_name::replace_source(job, output)?;
+            return Ok(());
+        }
+        while !output.name(self.name.as_ref(), output_name::replaces(job, at, &self.name)?)? {
+            match output_name::choose_name(job, at, &self.plan.header)? {
+                OutputName::Found(name) => {
+                    self.name = name;
+                    return Ok(());
+                }
+                OutputName::Free(next) => self.name = next,
+                OutputName::Remake(name, _) | OutputName::Stale(name) => {
+                    return Err(Interruption::Retry(format!("`{name}` appeared meanwhile")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_name(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+        if self.has_new_name() { synced.sync(&self.at.output) } else { Ok(()) }
+    }
+
+    /// Under its name the array is durable: now come its metadata, and its source.
+    fn dispose_source(&mut self) -> Result<(), Interruption> {
+        if self.source.is_some() {
+            return Ok(());
+        }
+        let (job, plan) = (self.job, &self.plan);
+        let receipt = self.receipt();
+        let was_ahead = self.is_described.get();
+        let remark = metadata::write(job, &self.at, &self.name, &receipt, was_ahead)?;
+        self.remarks.extend(remark);
+        let source = disposition::dispose_source(job, &self.at, plan.route(), self.event)?;
+        self.remarks.extend(source.remark(job.drop_dir.source, self.event));
+        self.remarks.extend(self.at.lost.take().remark());
+        self.source = Some(source);
+        Ok(())
+    }
+
+    fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+        match &self.source {
+            // Whoever makes a file the array syncs both its directories.
+            None
+            | Some(
+                SourceOutcome::Kept
+                | SourceOutcome::TheArray
+                | SourceOutcome::Changed
+                | SourceOutcome::Unproven(_),
+            ) => Ok(()),
+            Some(SourceOutcome::Removed) => synced.sync(&self.at.source),
+            Some(SourceOutcome::Archived(archive)) => {
+                synced.sync(archive)?;
+                synced.sync(&self.at.source)
+            }
+        }
+    }
+
+    fn dispose_sidecar(&mut self) -> Result<(), Interruption> {
+        match &self.source {
+            Some(source) => disposition::dispose_sidecar(self.job, &self.at, source),
+            None => Ok(()),
+        }
+    }
+
+    /// A name in the source's directory that comes back in a crash is tidied up by the next scan.
+    fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+        let moves = self.job.candidate.sidecar.as_ref().is_some_and(|it| !it.is_shared);
+        match &self.source {
+            Some(SourceOutcome::TheArray | SourceOutcome::Removed) if moves => {
+                synced.sync(&self.at.output)
+            }
+            Some(SourceOutcome::Archived(archive)) if moves => synced.sync(archive),
+            _ => Ok(()),
+        }
+    }
+
+    fn receipt(&self) -> Receipt {
+        let InFlight { job, started, at, plan, event, name, .. } = self;
+        let mut receipt = Receipt {
+            event: *event,
+            drop: job.drop_dir.path.clone(),
+            source: job.path(),
+            output: Some(at.output.path().join(name)),
+            route: Some(plan.route()),
+            bytes: plan.header.data_len(),
+            seconds: started.elapsed(),
+            evidence: Some(job.evidence),
+            source_fate: self.source.as_ref().map(SourceOutcome::fate),
+            reason: None,
+        };
+        receipt.add(self.remake.iter().flat_map(Remake::remarks));
+        receipt.add((*event == Event::Stale).then(|| STALE.to_owned()));
+        let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.is_noteworthy);
+        receipt.add(noteworthy.map(ToString::to_string));
+        receipt.add(job.dump.doubts.iter().cloned());
+        receipt.add(job.remark.clone());
+        receipt.add(self.remarks.iter().cloned());
+        receipt
+    }
+}

@@ -1,0 +1,82 @@
+//! The copy route: all bytes, in constant memory, into a file that has no name until it is whole.
+
+use std::ops::ControlFlow;
+
+use crate::decide::route::NewFile;
+use crate::finalize::digest_check::{hash, verify};
+use crate::finalize::locations::Locations;
+use crate::finalize::{Interruption, Job};
+use crate::fs::{self, CopyError, DataFile, Output, Segment};
+use crate::model::Stat;
+use crate::throttle::meter::Progress;
+
+/// Fills a new file with header and data.
+pub(crate) fn fill(
+    job: &Job,
+    at: &Locations,
+    new: &NewFile,
+    progress: &mut Progress,
+) -> Result<Output, Interruption> {
+    let NewFile { head, offset, len } = new;
+    let (source, offset, len) = (&job.candidate.file, *offset, *len);
+    let share = len / job.candidate.files().len() as u64;
+    let segments = job.candidate.segments(&job.dump, share).into_iter();
+    let stretches = segments.map(|(file, offset)| Segment::new(file, offset, share));
+    let copy = fs::CopyJob { head, stretches: stretches.collect::<fs::Result<_>>()? };
+    let output = copy.output(&at.output).map_err(interruption)?;
+    let mut hasher = job.dump.digest.as_ref().map(crate::describe::digest::Digest::hasher);
+    if let Some(hasher) = &mut hasher {
+        hash(source, 0..offset, hasher, progress)?;
+    }
+    progress.expect(len);
+    if let Some(mut hasher) = hasher {
+        run(&copy, &output, Some(&mut |bytes| hasher.update(bytes)), progress)?;
+        hash(source, offset + len..job.candidate.stat.size, &mut hasher, progress)?;
+        verify(job, hasher)?;
+    } else {
+        run(&copy, &output, None, progress)?;
+    }
+    Ok(output)
+}
+
+/// Copies a file as it is, which may be written to no more until the copy is made, and tells what
+/// it was.
+pub(crate) fn duplicate(
+    source: &DataFile,
+    at: &Locations,
+    progress: &mut Progress,
+) -> Result<(Output, Stat), Interruption> {
+    let before = source.stat()?;
+    let stretches = vec![Segment::new(source, 0, before.size)?];
+    let copy = fs::CopyJob { head: &[], stretches };
+    let output = copy.output(&at.output).map_err(interruption)?;
+    progress.expect(before.size);
+    run(&copy, &output, None, progress)?;
+    if !source.stat()?.is_unchanged_since(&before) {
+        return Err(Interruption::Retry("it changed while it was copied".to_owned()));
+    }
+    Ok((output, before))
+}
+
+fn run(
+    copy: &fs::CopyJob<'_>,
+    output: &Output,
+    on_bytes: Option<fs::Tap<'_>>,
+    progress: &mut Progress,
+) -> Result<(), Interruption> {
+    let mut advance = |done, moved| {
+        let goes_on = progress.advance_moved(done, moved);
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    copy.run(output, on_bytes, &mut advance).map_err(interruption)
+}
+
+fn interruption(error: CopyError) -> Interruption {
+    match error {
+        CopyError::Disk(error) => Interruption::Io(error),
+        CopyError::Stopped => Interruption::Cancelled,
+        CopyError::SourceEnded { at } => {
+            Interruption::Retry(format!("it was truncated to {at} bytes while it was copied"))
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The in-place route: the data stay where they are, and their header is written before them.
+//!
+//! Data first, synced; then the header, synced: never both under one sync, for a disk may write
+//! them in any order. The final name comes last, unless the file has it already: then the header's
+//! first eight bytes decide, and they come last.
+
+use crate::decide::identity::SourceIdentity;
+use crate::decide::route::Write;
+use crate::decide::routes::SECTOR;
+use crate::describe::Kind;
+use crate::finalize::locations::Locations;
+use crate::finalize::routes::copy;
+use crate::finalize::source_checks::{lost, synced};
+use crate::finalize::{Interruption, Job, output_name};
+use crate::fs::Moved;
+use crate::model::{FileName, Stat};
+use crate::npy::MAGIC;
+use crate::probe::SOURCE_ATTR;
+use crate::probe::candidate::Candidate;
+use crate::throttle::meter::Progress;
+
+/// Writes the header into the data file, which is still what it was `before`, and gives it its
+/// final name. Before it is an array, it is described as one.
+pub(crate) fn write(
+    job: &Job,
+    at: &Locations,
+    writes: &[Write],
+    (output, before): (&FileName, &Stat),
+    progress: &mut Progress,
+    describe: &dyn Fn() -> Result<(), Interruption>,
+) -> Result<(), Interruption> {
+    let file = synced(job, before, progress)?;
+    refuse_anothers(job, writes)?;
+    let name = leave_final_name(job, at)?;
+    file.clear_special_bits()?;
+    if job.dump.digest.is_some() {
+        // From the first byte of the header on, the digest can't be worked out any more.
+        file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+        file.sync_all().map_err(lost)?;
+    }
+    describe()?;
+    for write in writes {
+        let before = file.read_at_most(write.at, write.bytes.len())?;
+        file.write_all_at(&write.bytes, write.at)?;
+        if let Err(error) = file.sync_data() {
+            // Nobody shall take it for an array; where that fails, too, its receipt tells.
+            let _ = file.write_all_at(&before, write.at);
+            return Err(lost(error));
+        }
+    }
+    if at.beside && *output == name {
+        return Ok(());
+    }
+    if job.candidate.sidecar.is_some() {
+        file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+    }
+    drop(file); // or we would be a writer that keeps it from being removed
+    if !rename(job, at, &name, output, progress)? {
+        return Err(Interruption::Retry(format!("`{output}` appeared meanwhile")));
+    }
+    at.output.sync()?;
+    if !at.beside {
+        at.source.sync()?;
+    }
+    Ok(())
+}
+
+/// A template may fit the name of an array, too, that npyd has nothing to do with. Its own header
+/// it finds there where it was ended before the array was moved.
+fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
+    if job.dump.kind != Kind::Template {
+        return Ok(());
+    }
+    let file = &job.candidate.file;
+    if !file.read_at_most(0, 6)?.starts_with(&MAGIC) {
+        return Ok(());
+    }
+    for write in writes {
+        if file.read_at_most(write.at, write.bytes.len())? != write.bytes {
+            let what = "it is a .npy file already, with another header: move it away";
+            return Err(Interruption::Rejected(what.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the digest was right before npyd wrote this header into the file and was ended then: its
+/// mark is of this file and of this very manifest. Bytes 0 to 8 of a header come last.
+pub(crate) fn was_verified(job: &Job, there: &[u8], head: &[u8]) -> Result<bool, Interruption> {
+    let Candidate { file, stat, .. } = &job.candidate;
+    let Some(mark) = file.attr(SOURCE_ATTR)? else { return Ok(false) };
+    let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
+    let of_this = mark.data.starts_with(&format!("{}:{}:", stat.ino, stat.size))
+        && mark.sidecar == job.candidate.snapshot().identity().sidecar;
+    Ok(of_this && there.get(8..) == head.get(8..))
+}
+
+/// The byte that filled the room before npyd began to write a header into it, and a crash tore
+/// that: each sector is the header's or has that byte alone. `None`: there is none, or that can't
+/// be told.
+pub(crate) fn filled_with(there: &[u8], head: &[u8]) -> Option<u8> {
+    let fill = *there.first()?;
+    let is_full = |bytes: &[u8]| bytes.iter().all(|byte| *byte == fill);
+    let mut sectors = there.chunks(SECTOR).zip(head.chunks(SECTOR));
+    // Bytes 0 to 8 come last.
+    let (first, of_head) = sectors.next()?;
+    let is_first = is_full(first.get(..8)?) && (first[8..] == of_head[8..] || is_full(first));
+    let is_torn = is_first && sectors.all(|(sector, of_head)| sector == of_head || is_full(sector));
+    (there.len() == head.len() && is_torn).then_some(fill)
+}
+
+/// Gives the array its final name; `false` where that is taken.
+fn rename(
+    job: &Job,
+    at: &Locations,
+    name: &FileName,
+    output: &FileName,
+    progress: &mut Progress,
+) -> Result<bool, Interruption> {
+    let replace = output_name::replaces(job, at, output)?;
+    let (file, to) = (&job.candidate.file, output.as_ref());
+    match at.source.move_if_same(name.as_ref(), file, &at.output, to, replace)? {
+        Moved::Moved => Ok(true),
+        Moved::TargetExists => Ok(false),
+        Moved::NotSame | Moved::Unproven => {
+            Err(Interruption::Retry("it was replaced by another file".to_owned()))
+        }
+        // One mount does not always mean that files can be renamed: the two directories may belong
+        // to different quota projects, or be encrypted differently.
+        Moved::OtherFileSystem => {
+            let (mut copy, before) = copy::duplicate(file, at, progress)?;
+            copy.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+            let published = copy.publish(output.as_ref(), replace)?;
+            if published {
+                let writers = job.writers();
+                let _ = at.source.remove_if_unchanged(name.as_ref(), file, &before, writers)?;
+            }
+            Ok(published)
+        }
+    }
+}
+
+/// A pending `x.npy` that is to move elsewhere must not look final before it is there: a crash
+/// between commit and move would leave it where nobody finishes the move. Under a pending name the
+/// next look does.
+fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption> {
+    let name = &job.candidate.name;
+    if job.dump.kind != Kind::Pending || at.beside || name.without_pending_suffix().is_some() {
+        return Ok(name.clone());
+    }
+    let pending = FileName::try_from(format!("{name}.pending")).map_err(Interruption::Rejected)?;
+    if at.source.stat(pending.as_ref())?.is_some() {
+        return Err(Interruption::Rejected(format!(
+            "`{pending}` is there as well: remove one of the two"
+        )));
+    }
+    if !at.source.rename_private_as(name.as_ref(), &job.candidate.file, pending.as_ref())? {
+        return Err(Interruption::Retry("it was replaced by another file".to_owned()));
+    }
+    at.source.sync()?;
+    Ok(pending)
+}

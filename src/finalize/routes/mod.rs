@@ -1,0 +1,6 @@
+//! The routes: how the data become an array. One file a route.
+
+pub(crate) mod copy;
+pub(crate) mod in_place;
+pub(crate) mod insert_range;
+pub(crate) mod reflink;

@@ -1,0 +1,275 @@
+//! File metadata that follow a copy: owner, group, permissions, ACL, times, extended attributes.
+//!
+//! Every call takes a descriptor, never a path. What the file system or the caller's rights refuse
+//! is an answer (`false`); a full disk is an error.
+
+use std::ffi::{CStr, CString};
+
+use rustix::fs::{self, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use crate::fs::{DataFile, Result};
+
+/// The attribute that holds an access ACL (`acl(5)`, `linux/posix_acl_xattr.h`).
+const ACL_ATTR: &str = "system.posix_acl_access";
+
+/// The version that begins it.
+const ACL_VERSION: [u8; 4] = 2_u32.to_le_bytes();
+
+/// The longest list of names and the longest value that the kernel returns, in bytes.
+const LIST_MAX: usize = 64 << 10;
+const VALUE_MAX: usize = 64 << 10;
+
+/// Whom an entry of an ACL is about, as the kernel numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum AclTag {
+    /// The owner.
+    Owner = 1,
+    /// The named user.
+    User = 2,
+    /// The owning group.
+    OwningGroup = 4,
+    /// The named group.
+    Group = 8,
+    /// All but the owner and others, at most.
+    Mask = 16,
+    /// Everybody else.
+    Other = 32,
+}
+
+/// An entry of an ACL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AclEntry {
+    /// Whom it is about.
+    pub tag: AclTag,
+    /// Read 4, write 2, execute 1.
+    pub perm: u16,
+    /// The named user's or group's number.
+    pub id: u32,
+}
+
+/// The permissions of a file: its ACL, which without named users and groups is its mode alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acl(pub Vec<AclEntry>);
+
+/// Owner, permissions and times of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributes {
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The permissions, without set user id, set group id and sticky.
+    pub acl: Acl,
+    accessed: (i64, i64),
+    modified: (i64, i64),
+}
+
+impl Acl {
+    /// The permissions of these mode bits.
+    #[must_use]
+    pub fn of_mode(mode: u32) -> Self {
+        let tags = [(AclTag::Owner, 6_u32), (AclTag::OwningGroup, 3), (AclTag::Other, 0)];
+        let entry = |(tag, shift)| AclEntry { tag, perm: (mode >> shift & 7) as u16, id: u32::MAX };
+        Acl(tags.map(entry).into())
+    }
+
+    /// The mode bits alone, if there is nothing else.
+    #[must_use]
+    pub fn mode(&self) -> Option<u32> {
+        let mode = |entry: &AclEntry| match entry.tag {
+            AclTag::Owner => Some(u32::from(entry.perm) << 6),
+            AclTag::OwningGroup => Some(u32::from(entry.perm) << 3),
+            AclTag::Other => Some(u32::from(entry.perm)),
+            AclTag::User | AclTag::Group | AclTag::Mask => None,
+        };
+        self.0.iter().map(mode).sum()
+    }
+
+    fn owner_mode(&self) -> u32 {
+        let owner = self.0.iter().find(|entry| entry.tag == AclTag::Owner);
+        owner.map_or(0, |owner| u32::from(owner.perm) << 6)
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let entry = |bytes: &[u8]| {
+            let tag = u16::from_le_bytes([bytes[0], bytes[1]]);
+            let tags = [AclTag::Owner, AclTag::User, AclTag::OwningGroup];
+            let tags = tags.into_iter().chain([AclTag::Group, AclTag::Mask, AclTag::Other]);
+            let id = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+            let perm = u16::from_le_bytes([bytes[2], bytes[3]]);
+            let tag = tags.into_iter().find(|known| *known as u16 == tag)?;
+            Some(AclEntry { tag, perm, id })
+        };
+        let entries = bytes.strip_prefix(&ACL_VERSION)?.chunks_exact(8);
+        entries.map(entry).collect::<Option<_>>().map(Acl)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = ACL_VERSION.to_vec();
+        for entry in &self.0 {
+            bytes.extend((entry.tag as u16).to_le_bytes());
+            bytes.extend(entry.perm.to_le_bytes());
+            bytes.extend(entry.id.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+impl Attributes {
+    /// Whether a copy has the time of the last change of its source, as far as a file system that
+    /// counts in steps of up to two seconds can store it.
+    #[must_use]
+    pub fn is_time_of(&self, source: &Attributes) -> bool {
+        let nanoseconds = |(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let [own, source] = [self.modified, source.modified].map(nanoseconds);
+        (0..2_000_000_000).contains(&(source - own))
+    }
+}
+
+impl DataFile {
+    /// Returns owner, permissions and times.
+    pub fn attributes(&self) -> Result<Attributes> {
+        let stat = fs::fstat(self).map_err(|errno| self.error("stat", errno))?;
+        let mut value = vec![0; VALUE_MAX];
+        let acl = match fs::fgetxattr(self, ACL_ATTR, &mut value[..]) {
+            // An ACL that can't be parsed grants nobody anything but its owner.
+            Ok(len) => Acl::parse(&value[..len]).unwrap_or(Acl::of_mode(stat.st_mode & 0o700)),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Acl::of_mode(stat.st_mode & 0o777),
+            Err(errno) => return Err(self.error("read the ACL of", errno)),
+        };
+        let time = |seconds: i64, rest: u64| (seconds, rest.try_into().unwrap_or(0));
+        Ok(Attributes {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            acl,
+            accessed: time(stat.st_atime, stat.st_atime_nsec),
+            modified: time(stat.st_mtime, stat.st_mtime_nsec),
+        })
+    }
+
+    /// Gives the file to another owner. `false`: npyd may not.
+    pub fn set_owner(&self, uid: u32) -> Result<bool> {
+        self.chown(Some(Uid::from_raw(uid)), None)
+    }
+
+    /// Gives the file to another group. `false`: npyd may not.
+    pub fn set_group(&self, gid: u32) -> Result<bool> {
+        self.chown(None, Some(Gid::from_raw(gid)))
+    }
+
+    fn chown(&self, uid: Option<Uid>, gid: Option<Gid>) -> Result<bool> {
+        self.is_done("change the owner of", fs::fchown(self, uid, gid))
+    }
+
+    /// Sets the permissions, and removes an ACL that the directory gave the file. `false`: that is
+    /// refused, or the file system has no ACLs; the file has the permissions that it had.
+    pub fn set_acl(&self, acl: &Acl) -> Result<bool> {
+        const OPERATION: &str = "set the permissions of";
+        let Some(mode) = acl.mode() else {
+            let set = fs::fsetxattr(self, ACL_ATTR, &acl.to_bytes(), XattrFlags::empty());
+            return self.is_done(OPERATION, set);
+        };
+        match fs::fremovexattr(self, ACL_ATTR) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {
+                self.is_done(OPERATION, fs::fchmod(self, Mode::from_raw_mode(mode)))
+            }
+            refused => self.is_done(OPERATION, refused),
+        }
+    }
+
+    /// Sets these permissions; where the file system has no ACLs, those of the owner alone. Fails
+    /// where others may read or write then who may not.
+    pub fn narrow_to(&self, acl: &Acl) -> Result<()> {
+        let most = acl.mode();
+        let of_owner = Acl::of_mode(acl.owner_mode());
+        if self.set_acl(acl)? || most.is_none() && self.set_acl(&of_owner)? {
+            return Ok(());
+        }
+        // A file system that stores no permissions has the same for all files.
+        let most = most.unwrap_or(acl.owner_mode());
+        match self.attributes()?.acl.mode() {
+            Some(mode) if mode & !most & 0o066 == 0 => Ok(()),
+            _ => Err(self.error("set the permissions of", Errno::PERM)),
+        }
+    }
+
+    /// Sets the times. `false`: npyd may not.
+    pub fn set_times(&self, of: &Attributes) -> Result<bool> {
+        let time = |(tv_sec, tv_nsec)| Timespec { tv_sec, tv_nsec };
+        let times =
+            Timestamps { last_access: time(of.accessed), last_modification: time(of.modified) };
+        self.is_done("set the times of", fs::futimens(self, &times))
+    }
+
+    /// Returns the names of the extended attributes of the user's namespace. `None`: they can't be
+    /// listed.
+    pub fn user_attributes(&self) -> Result<Option<Vec<CString>>> {
+        let mut list = vec![0; LIST_MAX];
+        let len = match fs::flistxattr(self, &mut list[..]) {
+            Ok(len) => len,
+            Err(Errno::OPNOTSUPP) => 0,
+            Err(Errno::TOOBIG | Errno::RANGE) => return Ok(None),
+            Err(errno) => return Err(self.error("list the attributes of", errno)),
+        };
+        let names = list[..len].split(|byte| *byte == 0).filter(|name| name.starts_with(b"user."));
+        Ok(Some(names.filter_map(|name| CString::new(name).ok()).collect()))
+    }
+
+    /// Copies an extended attribute to another file, whatever its size. `false`: that can't take
+    /// it.
+    pub fn copy_attribute(&self, name: &CStr, to: &DataFile) -> Result<bool> {
+        let mut value = vec![0; VALUE_MAX];
+        match fs::fgetxattr(self, name, &mut value[..]) {
+            Ok(len) => {
+                let set = fs::fsetxattr(to, name, &value[..len], XattrFlags::empty());
+                to.is_done("set an attribute of", set)
+            }
+            Err(Errno::NODATA) => Ok(true), // removed meanwhile
+            Err(Errno::RANGE | Errno::TOOBIG | Errno::ACCESS) => Ok(false),
+            Err(errno) => Err(self.error("read an attribute of", errno)),
+        }
+    }
+
+    /// Whether a change was made. `false`: the file system or the caller's rights refuse it.
+    fn is_done(&self, operation: &'static str, result: rustix::io::Result<()>) -> Result<bool> {
+        match result {
+            Ok(()) => Ok(true),
+            Err(Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                Ok(false)
+            }
+            Err(Errno::TOOBIG | Errno::RANGE) => Ok(false),
+            // ext4 says so of what is too long for an inode, too.
+            Err(Errno::NOSPC) if fs::fstatvfs(self).is_ok_and(|fs| fs.f_bavail > 0) => Ok(false),
+            Err(errno) => Err(self.error(operation, errno)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acl_is_parsed_as_the_kernel_writes_it() {
+        let bytes = [
+            &[2, 0, 0, 0][..],
+            &[1, 0, 6, 0, 255, 255, 255, 255],
+            &[2, 0, 4, 0, 0xe8, 3, 0, 0],
+            &[4, 0, 4, 0, 255, 255, 255, 255],
+            &[16, 0, 4, 0, 255, 255, 255, 255],
+            &[32, 0, 0, 0, 255, 255, 255, 255],
+        ]
+        .concat();
+        let acl = Acl::parse(&bytes).unwrap();
+        assert_eq!(acl.0[1], AclEntry { tag: AclTag::User, perm: 4, id: 1000 });
+        assert_eq!(acl.mode(), None);
+        assert_eq!(acl.to_bytes(), bytes);
+        for mode in [0, 0o640, 0o777, 0o604] {
+            assert_eq!(Acl::of_mode(mode).mode(), Some(mode));
+        }
+        assert_eq!(Acl::parse(&[2, 0, 0, 0, 3, 0, 6, 0, 0, 0, 0, 0]), None);
+        assert_eq!(Acl::parse(&[1, 0, 0, 0]), None);
+    }
+}

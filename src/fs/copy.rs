@@ -1,0 +1,481 @@
+//! The streamed copy: a header, and behind it stretches of files, in constant memory.
+//!
+//! What is written goes to the disk right away, and leaves the page cache behind it: the sync at
+//! the end is short then, other programs keep their cache, and pages that were just freed are
+//! cheaper than new ones. Nothing is mapped: a mapping took longer on every file system, and would
+//! end npyd where somebody truncates its file. docs/performance.md has the figures.
+//!
+//! A hole of the source becomes a hole of the output: it is neither read nor written nor allocated.
+
+use std::ops::{ControlFlow, Range};
+
+use crate::fs::holes::Holes;
+use crate::fs::{DataFile, Dir, FsError, Output};
+
+/// How many bytes are copied at once.
+const WINDOW: u64 = 1 << 20;
+
+/// How many windows behind the current one may still be on their way to the disk. The final sync
+/// then has little left to do, and npyd can stop within a moment. They are the end of the array
+/// that stays in the page cache, which for small arrays is all.
+const WRITEBACK_WINDOWS: u64 = 32;
+
+/// How many ranges of data are allocated ahead in a sparse output. Beyond them, writing shows what
+/// does not fit.
+const RANGES_AHEAD: usize = 1024;
+
+/// A copy to be made.
+pub struct CopyJob<'a> {
+    /// What stands before the data in the output.
+    pub head: &'a [u8],
+    /// Where the data come from, in their order.
+    pub stretches: Vec<Segment<'a>>,
+}
+
+/// A stretch of a file.
+#[derive(Clone, Copy)]
+pub struct Segment<'a> {
+    file: &'a DataFile,
+    /// Where the stretch begins in it.
+    offset: u64,
+    /// How many bytes it has.
+    len: u64,
+    holes: Holes,
+    /// The most bytes of it that are allocated.
+    allocated: u64,
+}
+
+/// Why a copy was not finished.
+#[derive(Debug)]
+pub enum CopyError {
+    /// A call failed.
+    Disk(FsError),
+    /// It was told to stop.
+    Stopped,
+    /// The source ended early.
+    SourceEnded {
+        /// At this byte.
+        at: u64,
+    },
+}
+
+impl From<FsError> for CopyError {
+    fn from(error: FsError) -> Self {
+        CopyError::Disk(error)
+    }
+}
+
+/// Hears how many bytes of the data are done, and how many of these were moved: holes are done at
+/// once. It may stop the copy.
+pub type OnProgress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
+
+/// Sees all data in order, holes as zeros.
+pub type Tap<'a> = &'a mut dyn FnMut(&[u8]);
+
+impl<'a> Segment<'a> {
+    /// A stretch of `len` bytes of a file.
+    pub fn new(file: &'a DataFile, offset: u64, len: u64) -> crate::fs::Result<Self> {
+        let (holes, allocated) = file.holes()?;
+        Ok(Segment { file, offset, len, holes, allocated: allocated.min(len) })
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.holes != Holes::None
+    }
+}
+
+impl CopyJob<'_> {
+    /// Makes the file that [`CopyJob::run`] fills, with blocks for all data where the file system can
+    /// allocate them ahead: a full disk shows now then.
+    pub fn output(&self, dir: &Dir) -> Result<Output, CopyError> {
+        self.output_with(dir, Output::MODE)
+    }
+
+    /// Like [`CopyJob::output`], but nobody else may open the file yet.
+    pub fn private_output(&self, dir: &Dir) -> Result<Output, CopyError> {
+        self.output_with(dir, 0o600)
+    }
+
+    fn output_with(&self, dir: &Dir, mode: u32) -> Result<Output, CopyError> {
+        if !self.stretches.iter().any(Segment::is_sparse) {
+            return Ok(Output::create_with(dir, mode, self.len())?);
+        }
+        let output = Output::create_with(dir, mode, 0)?;
+        let data = self.stretches.iter().map(|stretch| stretch.allocated).sum();
+        output.check_space(data)?;
+        output.file().set_len(self.len())?;
+        if !self.reads_holes() {
+            self.allocate_data(&output)?;
+        }
+        Ok(output)
+    }
+
+    fn allocate_data(&self, output: &Output) -> Result<(), CopyError> {
+        let mut source = Source::new(&self.stretches);
+        let mut at = self.head.len() as u64;
+        for _ in 0..RANGES_AHEAD {
+            at += source.pass_hole()?;
+            let len = source.data_len()?;
+            if len > 0 && !output.allocate(at..at + len)? || source.is_at_end() {
+                break;
+            }
+            source.pass(len);
+            at += len;
+        }
+        Ok(())
+    }
+
+    fn reads_holes(&self) -> bool {
+        self.stretches.iter().any(|stretch| stretch.holes == Holes::Read)
+    }
+
+    /// Returns the length of the output.
+    fn len(&self) -> u64 {
+        let lens = self.stretches.iter().map(|stretch| stretch.len);
+        self.head.len() as u64 + lens.sum::<u64>()
+    }
+
+    /// Fills the output that was made for this copy. An error is final for the output.
+    pub fn run<'a>(
+        &self,
+        output: &'a Output,
+        on_bytes: Option<Tap<'_>>,
+        progress: OnProgress<'a>,
+    ) -> Result<(), CopyError> {
+        let total = self.len();
+        let mut source = Source::new(&self.stretches);
+        let mut buffer = vec![0; total.min(WINDOW) as usize];
+        let head_len = self.head.len() as u64;
+        let reads_holes = self.reads_holes();
+        let mut run =
+            Run { output, on_bytes, progress, head_len, reads_holes, at: 0, moved: 0, waited: 0 };
+        while run.at < total {
+            let len = (WINDOW - run.at % WINDOW).min(total - run.at);
+            let window = &mut buffer[..len as usize];
+            let head = self.head.get(run.at as usize..).unwrap_or_default();
+            let (of_head, of_data) = window.split_at_mut(head.len().min(len as usize));
+            of_head.copy_from_slice(&head[..of_head.len()]);
+            let filled = of_head.len() + source.read(of_data)?;
+            if filled > 0 {
+                run.write(&window[..filled])?;
+            } else {
+                run.skip(source.pass_hole()?, &mut buffer)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A copy that is being made.
+struct Run<'on_bytes, 'a> {
+    output: &'a Output,
+    on_bytes: Option<Tap<'on_bytes>>,
+    progress: OnProgress<'a>,
+    head_len: u64,
+    /// Whether zeros may be a hole that was read.
+    reads_holes: bool,
+    /// How much of the output is done.
+    at: u64,
+    /// How many bytes of the data were moved for that.
+    moved: u64,
+    /// Up to where the output is on the disk.
+    waited: u64,
+}
+
+impl Run<'_, '_> {
+    /// Writes what follows, header or data.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CopyError> {
+        let (at, len) = (self.at, bytes.len() as u64);
+        let of_data = &bytes[self.head_len.saturating_sub(at).min(len) as usize..];
+        if let Some(on_bytes) = &mut self.on_bytes {
+            on_bytes(of_data);
+        }
+        self.moved += of_data.len() as u64;
+        if !(self.reads_holes && is_zero(bytes)) {
+            self.output.file().write_all_at(bytes, at)?;
+            self.output.file().flush(at, len, false)?;
+        }
+        self.advance(len)
+    }
+
+    /// Leaves a hole.
+    fn skip(&mut self, len: u64, buffer: &mut [u8]) -> Result<(), CopyError> {
+        if self.on_bytes.is_none() {
+            return self.advance(len);
+        }
+        buffer.fill(0);
+        let mut left = len;
+        while left > 0 {
+            let piece = left.min(buffer.len() as u64);
+            if let Some(on_bytes) = &mut self.on_bytes {
+                on_bytes(&buffer[..piece as usize]);
+            }
+            self.advance(piece)?;
+            left -= piece;
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, len: u64) -> Result<(), CopyError> {
+        let behind = self.at.saturating_sub((WRITEBACK_WINDOWS - 1) * WINDOW);
+        if behind - self.waited >= WINDOW {
+            self.output.file().flush(self.waited, behind - self.waited, true)?;
+            self.output.file().release(self.waited, behind - self.waited);
+            self.waited = behind;
+        }
+        self.at += len;
+        let done = self.at.saturating_sub(self.head_len);
+        if (self.progress)(done, self.moved).is_break() {
+            return Err(CopyError::Stopped);
+        }
+        Ok(())
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    // Each byte is the one before it: compared at the speed of memory.
+    bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1]
+}
+
+/// Stretches that are read one after another.
+struct Source<'a> {
+    stretches: &'a [Segment<'a>],
+    /// How much of the first was passed.
+    at: u64,
+    /// The data of the first that were found last, at or behind that place in its file.
+    data: Range<u64>,
+}
+
+impl<'a> Source<'a> {
+    fn new(stretches: &'a [Segment<'a>]) -> Self {
+        Source { stretches, at: 0, data: 0..0 }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.stretches.is_empty()
+    }
+
+    /// Goes on, not beyond the end of the first stretch.
+    fn pass(&mut self, len: u64) {
+        self.at += len;
+        if let Some((first, rest)) = self.stretches.split_first()
+            && self.at == first.len
+        {
+            *self = Source::new(rest);
+        }
+    }
+
+    /// Passes the hole that begins here, and returns its length; 0 where there is none.
+    fn pass_hole(&mut self) -> Result<u64, CopyError> {
+        let hole = self.find_data()?.start;
+        self.pass(hole);
+        Ok(hole)
+    }
+
+    /// Returns how many data follow in the first stretch before its next hole; 0 in a hole.
+    fn data_len(&mut self) -> Result<u64, CopyError> {
+        let data = self.find_data()?;
+        Ok(if data.start == 0 { data.end } else { 0 })
+    }
+
+    /// Returns where the next data of the first stretch begin and end, counted from here. A hole
+    /// that the stretch ends with is followed by empty data.
+    fn find_data(&mut self) -> Result<Range<u64>, CopyError> {
+        let Some(first) = self.stretches.first() else { return Ok(0..0) };
+        let (here, end) = (first.offset + self.at, first.offset + first.len);
+        if first.holes != Holes::Reported {
+            return Ok(0..end - here);
+        }
+        if here >= self.data.end {
+            self.data = first.file.data_within(here..end)?;
+            let size = first.file.stat()?.size;
+            if size < end {
+                return Err(CopyError::SourceEnded { at: size });
+            }
+        }
+        Ok(self.data.start.saturating_sub(here)..self.data.end - here)
+    }
+
+    /// Fills a buffer with what follows, and returns how much of it: up to the next hole, or to the
+    /// end of all.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, CopyError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let Some(Segment { file, offset, len, .. }) = self.stretches.first() else { break };
+            if self.at == 0 {
+                // Only advice: reading goes on as well without it.
+                let _ = rustix::fs::fadvise(file, *offset, None, rustix::fs::Advice::Sequential);
+            }
+            let piece = self.data_len()?.min((buffer.len() - filled) as u64);
+            if piece == 0 && *len > 0 {
+                break;
+            }
+            let now = &mut buffer[filled..filled + piece as usize];
+            match file.read_exact_at(now, offset + self.at) {
+                Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Err(CopyError::SourceEnded { at: file.stat()?.size });
+                }
+                read => read?,
+            }
+            filled += piece as usize;
+            self.pass(piece);
+        }
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::fs::Dir;
+
+    /// A source of so many bytes, no two neighbors alike, and a directory to copy it to.
+    fn source(len: u64) -> (tempfile::TempDir, Dir, DataFile, Vec<u8>) {
+        let temp = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        fs::write(temp.path().join("source"), &bytes).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let file = dir.open_file(Path::new("source")).unwrap().unwrap();
+        (temp, dir, file, bytes)
+    }
+
+    fn go_on(_: u64, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    #[test]
+    fn every_byte_arrives_in_order() {
+        for len in [
+            0,
+            1,
+            4095,
+            4096,
+            WINDOW - 128,
+            WINDOW - 1,
+            WINDOW,
+            WINDOW + 1,
+            (WRITEBACK_WINDOWS + 2) * WINDOW + 17,
+        ] {
+            let (temp, dir, source, bytes) = source(len + 3);
+            for head_len in [0, 64, 128, 4096] {
+                let head = vec![0xaa; head_len];
+                let mut seen = Vec::new();
+                let half = len / 2;
+                let stretches = [(3, half), (3 + half, len - half)];
+                let stretch = |(offset, len)| Segment::new(&source, offset, len).unwrap();
+                let copy = CopyJob { head: &head, stretches: stretches.map(stretch).into() };
+                let mut output = copy.output(&dir).unwrap();
+                let mut on_bytes = |some: &[u8]| seen.extend_from_slice(some);
+                copy.run(&output, Some(&mut on_bytes), &mut go_on).unwrap();
+                assert!(output.publish(Path::new("target"), true).unwrap());
+                let target = fs::read(temp.path().join("target")).unwrap();
+                let case = format!("{len} bytes behind {head_len}");
+                assert!(target == [&head[..], &bytes[3..]].concat(), "{case}");
+                assert!(seen == bytes[3..], "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stopped_copy_leaves_nothing() {
+        let (temp, dir, source, _) = source(3 * WINDOW);
+        let stretches = vec![Segment::new(&source, 0, 3 * WINDOW).unwrap()];
+        let copy = CopyJob { head: &[], stretches };
+        let output = copy.output(&dir).unwrap();
+        let stopped = copy.run(&output, None, &mut |_, _| ControlFlow::Break(()));
+        assert!(matches!(stopped, Err(CopyError::Stopped)));
+        drop(output);
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_source_that_ends_early_is_noticed() {
+        let (temp, dir, source, _) = source(2 * WINDOW);
+        let stretches = vec![Segment::new(&source, 0, 2 * WINDOW).unwrap()];
+        let copy = CopyJob { head: &[], stretches };
+        let output = copy.output(&dir).unwrap();
+        let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
+        let ended = copy.run(&output, None, &mut |_, _| {
+            file.set_len(WINDOW + 5).unwrap();
+            ControlFlow::Continue(())
+        });
+        assert!(
+            matches!(ended, Err(CopyError::SourceEnded { at }) if at == WINDOW + 5),
+            "{ended:?}"
+        );
+    }
+
+    /// Data and holes of a sparse source, each at a place that the shift by a header tries.
+    const DATA: [Range<u64>; 4] =
+        [8192..12288, 3 * WINDOW - 4096..3 * WINDOW + 4096, 70 * WINDOW..72 * WINDOW, LEN - 5..LEN];
+    const LEN: u64 = 80 * WINDOW + 7;
+
+    fn sparse_source() -> (tempfile::TempDir, Dir, DataFile) {
+        use std::os::unix::fs::FileExt;
+        let temp = tempfile::tempdir().unwrap();
+        let file = fs::File::create(temp.path().join("source")).unwrap();
+        file.set_len(LEN).unwrap();
+        for Range { start, end } in DATA {
+            let bytes: Vec<u8> = (start..end).map(|at| (at % 251) as u8 + 1).collect();
+            file.write_all_at(&bytes, start).unwrap();
+        }
+        let dir = Dir::open(temp.path()).unwrap();
+        let file = dir.open_file(Path::new("source")).unwrap().unwrap();
+        (temp, dir, file)
+    }
+
+    #[test]
+    fn holes_stay_holes() {
+        let (temp, dir, source) = sparse_source();
+        let bytes = fs::read(temp.path().join("source")).unwrap();
+        for head_len in [0, 128, 4096] {
+            for holes in [Holes::Reported, Holes::Read] {
+                let head = vec![0xaa; head_len];
+                let half = LEN / 2;
+                let stretches = [(0, half), (half, LEN - half)].map(|(offset, len)| Segment {
+                    holes,
+                    ..Segment::new(&source, offset, len).unwrap()
+                });
+                let copy = CopyJob { head: &head, stretches: stretches.into() };
+                let mut output = copy.output(&dir).unwrap();
+                let (mut seen, mut last) = (Vec::new(), (0, 0));
+                let mut on_bytes = |some: &[u8]| seen.extend_from_slice(some);
+                let mut progress = |done, moved| {
+                    assert!(done >= last.0 && moved >= last.1);
+                    last = (done, moved);
+                    ControlFlow::Continue(())
+                };
+                copy.run(&output, Some(&mut on_bytes), &mut progress).unwrap();
+                let case = format!("{holes:?} behind {head_len}");
+                assert!(seen == bytes, "{case}");
+                assert_eq!(last.0, LEN, "{case}");
+                let most = if holes == Holes::Reported { 3 * WINDOW } else { LEN };
+                assert!(last.1 <= most, "{case}: {} moved", last.1);
+                assert!(output.publish(Path::new("target"), true).unwrap());
+                let target = fs::read(temp.path().join("target")).unwrap();
+                assert!(target == [&head[..], &bytes[..]].concat(), "{case}");
+                let blocks = dir.stat(Path::new("target")).unwrap().unwrap().blocks;
+                assert!(blocks * 512 < 9 * WINDOW, "{case}: {blocks} blocks");
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_cut_in_a_hole_is_noticed() {
+        let (temp, dir, source) = sparse_source();
+        let copy = CopyJob { head: &[], stretches: vec![Segment::new(&source, 0, LEN).unwrap()] };
+        let output = copy.output(&dir).unwrap();
+        let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
+        let ended = copy.run(&output, None, &mut |_, _| {
+            file.set_len(75 * WINDOW).unwrap();
+            ControlFlow::Continue(())
+        });
+        assert!(
+            matches!(ended, Err(CopyError::SourceEnded { at }) if at == 75 * WINDOW),
+            "{ended:?}"
+        );
+    }
+}

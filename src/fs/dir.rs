@@ -1,0 +1,345 @@
+//! Directories, and names beneath them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::fs::error::OPEN_DIR;
+use crate::fs::file::is_writable;
+use crate::fs::{DataFile, FsError, Result, own_uid};
+use crate::model::Stat;
+
+/// How files are opened: never following a link, never waiting for a FIFO's other end.
+pub(crate) const OPEN_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
+
+/// What a name may not lead through.
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+pub(crate) const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// An open directory. It pins its mount: keep it for one operation only.
+#[derive(Debug)]
+pub struct Dir {
+    pub(crate) fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a directory's entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// Anything else: a link, a FIFO, a device, a socket.
+    Other,
+}
+
+impl Dir {
+    /// Opens a configured directory. Links on the way are the administrator's, and followed.
+    pub fn open(path: &Path) -> Result<Self> {
+        retry_on_intr(|| fs::open(path, DIR_FLAGS, Mode::empty()))
+            .map(|fd| Dir { fd, path: path.to_path_buf() })
+            .map_err(|errno| FsError::new(OPEN_DIR, path, errno))
+    }
+
+    pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
+        Dir { fd, path }
+    }
+
+    /// Opens a directory at a path below a configured one; an empty path is that one itself.
+    pub fn open_below(base: &Path, rel: &Path) -> Result<Self> {
+        Dir::open(base)?.into_subdir(rel)
+    }
+
+    /// A directory below this one; an empty path is this one itself.
+    pub fn into_subdir(self, rel: &Path) -> Result<Self> {
+        if rel.as_os_str().is_empty() { Ok(self) } else { self.open_dir(rel) }
+    }
+
+    /// Opens a directory below this one.
+    pub fn open_dir(&self, rel: &Path) -> Result<Self> {
+        let fd = self.open_beneath(rel, DIR_FLAGS.union(OFlags::NOFOLLOW))?;
+        Ok(Dir { fd, path: self.path.join(rel) })
+    }
+
+    /// This directory, opened once more.
+    pub fn try_clone(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().map_err(|error| self.error(OPEN_DIR, error))?;
+        Ok(Dir { fd, path: self.path.clone() })
+    }
+
+    /// Opens a directory below this one, and makes what is missing of it; the names on the way are
+    /// durable then.
+    pub fn make_dirs(&self, rel: &Path) -> Result<Self> {
+        let mut dir = self.try_clone()?;
+        for part in rel.components() {
+            let Component::Normal(name) = part else {
+                return Err(dir.error("open a directory below", Errno::XDEV));
+            };
+            let is_new = match fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(0o777)) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
+                Err(errno) => return Err(dir.error_at("make the directory", name, errno)),
+            };
+            let next = dir.open_dir(Path::new(name))?;
+            dir.sync_name_of(&next, is_new)?;
+            dir = next;
+        }
+        Ok(dir)
+    }
+
+    /// Where it was opened, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a file below this directory; `None` where there is none. It may be of any type.
+    pub fn open_file(&self, rel: &Path) -> Result<Option<DataFile>> {
+        match self.open_beneath(rel, OPEN_FLAGS) {
+            Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(rel)))),
+            Err(error) if error.is_missing() => Ok(None),
+            // A link or a socket: there, but not a file npyd would take.
+            Err(error) if error.is(&[Errno::LOOP, Errno::NXIO, Errno::NOTDIR]) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_beneath(&self, rel: &Path, flags: OFlags) -> Result<OwnedFd> {
+        self.check_plain(rel)?;
+        let opened =
+            match retry_on_intr(|| fs::openat2(&self.fd, rel, flags, Mode::empty(), RESOLVE)) {
+                // systemd's RestrictSUIDSGID and some containers keep the call from their programs.
+                Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(rel, flags),
+                opened => opened,
+            };
+        opened.map_err(|errno| self.error_at("open", rel, errno))
+    }
+
+    /// The same without `openat2`: one directory after the other, none of them by a link, and all
+    /// on one mount.
+    fn open_by_steps(&self, rel: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let mount = Stat::of(&self.fd)?.mount;
+        let mut at: Option<OwnedFd> = None;
+        let mut names = rel.iter().peekable();
+        while let Some(name) = names.next() {
+            let flags = if names.peek().is_some() { DIR_FLAGS } else { flags };
+            let from = at.as_ref().unwrap_or(&self.fd);
+            let flags = flags | OFlags::NOFOLLOW;
+            let next = retry_on_intr(|| fs::openat(from, name, flags, Mode::empty()))?;
+            if Stat::of(&next)?.mount != mount {
+                return Err(Errno::XDEV);
+            }
+            at = Some(next);
+        }
+        at.ok_or(Errno::NOENT)
+    }
+
+    /// `sub/../sub/x` would pass the kernel's checks.
+    fn check_plain(&self, rel: &Path) -> Result<()> {
+        let plain = |part| matches!(part, Component::Normal(_));
+        if rel.as_os_str().is_empty() || !rel.components().all(plain) {
+            return Err(self.error_at("open", rel, Errno::XDEV));
+        }
+        Ok(())
+    }
+
+    /// What stands under a name, not following a link; `None` where nothing does.
+    pub fn stat(&self, rel: &Path) -> Result<Option<Stat>> {
+        self.check_plain(rel)?;
+        match rel.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => match self.open_dir(parent) {
+                Ok(dir) => dir.stat(Path::new(rel.file_name().unwrap_or_default())),
+                Err(error) if error.is_missing() => Ok(None),
+                Err(error) => Err(error),
+            },
+            None => match Stat::at(&self.fd, rel) {
+                Ok(stat) => Ok(Some(stat)),
+                Err(Errno::NOENT) => Ok(None),
+                Err(errno) => Err(self.error_at("stat", rel, errno)),
+            },
+        }
+    }
+
+    /// What this directory itself is.
+    pub fn stat_self(&self) -> Result<Stat> {
+        Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
+    }
+
+    /// Whether this user may make and remove names in it.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        is_writable(&self.fd)
+    }
+
+    /// Whether this user may take a file's name away, as far as rights and the sticky bit tell.
+    pub fn may_unlink(&self, file: &Stat) -> Result<bool> {
+        let dir = self.stat_self()?;
+        let is_sticky = Mode::from_raw_mode(dir.mode).contains(Mode::SVTX);
+        let owns = || [0, file.uid, dir.uid].contains(&own_uid());
+        Ok(self.is_writable() && (!is_sticky || owns()))
+    }
+
+    /// Whether files can be renamed from there to here.
+    pub fn is_on_mount_of(&self, other: &Dir) -> Result<bool> {
+        let (here, there) = (self.stat_self()?, other.stat_self()?);
+        Ok((here.dev, here.mount) == (there.dev, there.mount))
+    }
+
+    /// Everything in the directory, in no order.
+    pub fn entries(&self) -> Result<Vec<(OsString, EntryKind)>> {
+        let failed = |errno| self.error("list", errno);
+        let mut entries = Vec::new();
+        let listing = self.readable().and_then(fs::Dir::new).map_err(failed)?;
+        for entry in listing {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let name = OsString::from_vec(name.to_vec());
+            let kind = match entry.file_type() {
+                FileType::RegularFile => EntryKind::File,
+                FileType::Directory => EntryKind::Dir,
+                FileType::Unknown => match self.stat(Path::new(&name))? {
+                    Some(stat) if stat.is_file() => EntryKind::File,
+                    Some(stat) if stat.is_dir() => EntryKind::Dir,
+                    _ => EntryKind::Other,
+                },
+                _ => EntryKind::Other,
+            };
+            entries.push((name, kind));
+        }
+        Ok(entries)
+    }
+
+    /// Makes its entries durable.
+    pub fn sync(&self) -> Result<()> {
+        #[cfg(feature = "sabotage")]
+        if crate::fs::skips("directory-sync") {
+            return Ok(());
+        }
+        match self.readable().and_then(|dir| retry_on_intr(|| fs::fsync(&dir))) {
+            // Such a file system has no way to make a name durable (`fsync(2)`).
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(errno) => Err(self.error("sync the directory", errno)),
+        }
+    }
+
+    /// What names the directory can't list or sync it: that takes the right to read.
+    fn readable(&self) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        retry_on_intr(|| fs::openat(&self.fd, ".", flags, Mode::empty()))
+    }
+
+    /// Removes a name.
+    pub(crate) fn unlink(&self, name: &Path) -> Result<()> {
+        fs::unlinkat(&self.fd, name, AtFlags::empty())
+            .map_err(|errno| self.error_at("remove", name, errno))
+    }
+
+    /// Removes a name, if it is there.
+    pub fn remove_if_there(&self, name: &Path) -> Result<()> {
+        match self.unlink(name) {
+            Err(error) if error.is_missing() => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Whether a name means the file that is open.
+    pub fn refers_to(&self, name: &Path, file: &DataFile) -> Result<bool> {
+        let wanted = file.stat()?;
+        Ok(self.stat(name)?.is_some_and(|stat| stat.is_same_file(&wanted)))
+    }
+
+    /// The error of running out of numbers for a name.
+    #[must_use]
+    pub fn names_exhausted(&self, name: &Path) -> FsError {
+        self.error_at("find a free name like", name, Errno::EXIST)
+    }
+
+    pub(crate) fn error(
+        &self,
+        operation: &'static str,
+        cause: impl Into<std::io::Error>,
+    ) -> FsError {
+        FsError::new(operation, &self.path, cause)
+    }
+
+    pub(crate) fn error_at(
+        &self,
+        operation: &'static str,
+        name: impl AsRef<OsStr>,
+        cause: impl Into<std::io::Error>,
+    ) -> FsError {
+        let name = OsStr::from_bytes(name.as_ref().as_bytes());
+        FsError::new(operation, &self.path.join(name), cause)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs as std_fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn open(dir: &Dir, name: &str) -> Option<DataFile> {
+        dir.open_file(Path::new(name)).unwrap()
+    }
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        let temp = tempfile::tempdir().unwrap();
+        std_fs::create_dir_all(temp.path().join("root/sub")).unwrap();
+        std_fs::write(temp.path().join("outside"), "secret").unwrap();
+        std_fs::write(temp.path().join("root/sub/inside"), "data").unwrap();
+        symlink("../outside", temp.path().join("root/link")).unwrap();
+        symlink("sub", temp.path().join("root/linked-dir")).unwrap();
+        let dir = Dir::open(&temp.path().join("root")).unwrap();
+        assert!(open(&dir, "sub/inside").is_some());
+        assert!(open(&dir, "nothing").is_none());
+        assert!(open(&dir, "link").is_none() && open(&dir, "linked-dir/inside").is_none());
+        for climbing in
+            ["../outside", "sub/../../outside", "sub/../sub/inside", "/etc/passwd", "", "."]
+        {
+            assert!(dir.open_file(Path::new(climbing)).is_err(), "{climbing}");
+            assert!(dir.stat(Path::new(climbing)).is_err(), "{climbing}");
+        }
+        assert!(dir.open_dir(Path::new("linked-dir")).is_err());
+
+        let by_steps = |rel| dir.open_by_steps(Path::new(rel), OPEN_FLAGS);
+        assert!(by_steps("sub/inside").is_ok());
+        for elsewhere in ["nothing", "link", "linked-dir/inside"] {
+            assert!(by_steps(elsewhere).is_err(), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_fifo_is_no_file_and_nobody_waits_for_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("fifo");
+        fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        assert!(!open(&dir, "fifo").unwrap().stat().unwrap().is_file());
+        assert_eq!(dir.entries().unwrap(), [(OsString::from("fifo"), EntryKind::Other)]);
+    }
+}

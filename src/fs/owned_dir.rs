@@ -1,0 +1,50 @@
+//! Directories that npyd writes to, where they lie inside a drop directory.
+
+use std::io;
+use std::path::{Component, Path};
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::fs::dir::DIR_FLAGS;
+use crate::fs::error::OPEN_DIR;
+use crate::fs::{Dir, FsError, Result, own_uid};
+
+impl Dir {
+    /// Opens a configured directory that npyd writes to. Inside one that is `shared`, whoever drops
+    /// files there may put a link or a directory in its place: no link is followed then, and each
+    /// directory on the way must be npyd's own, or root's.
+    pub fn open_trusted(path: &Path, shared: Option<&Path>) -> Result<Self> {
+        let inside = shared.and_then(|shared| Some((shared, path.strip_prefix(shared).ok()?)));
+        let Some((shared, inside)) = inside else { return Dir::open(path) };
+        inside.components().try_fold(Dir::open(shared)?, |dir, part| dir.open_own_child(part))
+    }
+
+    fn open_own_child(&self, part: Component<'_>) -> Result<Self> {
+        let path = self.path().join(part);
+        let refused = |why: &str| FsError::new(OPEN_DIR, &path, io::Error::other(why));
+        let flags = DIR_FLAGS | OFlags::NOFOLLOW;
+        let opened = match part {
+            // It may be a mount's root: that is the administrator's doing.
+            Component::Normal(name) => {
+                retry_on_intr(|| fs::openat(self, name, flags, Mode::empty()))
+            }
+            _ => Err(Errno::LOOP),
+        };
+        match opened {
+            Ok(fd) => {
+                let dir = Dir::from_fd(fd, path.clone());
+                if [own_uid(), 0].contains(&dir.stat_self()?.uid) {
+                    return Ok(dir);
+                }
+                Err(refused(
+                    "inside the drop directory it must belong to root or the user that npyd runs as",
+                ))
+            }
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                Err(refused("inside the drop directory it must be a directory, and no link"))
+            }
+            Err(errno) => Err(FsError::new(OPEN_DIR, &path, errno)),
+        }
+    }
+}

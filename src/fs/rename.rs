@@ -1,0 +1,184 @@
+//! Renames: they never replace a file by accident, and move only the file that is open.
+
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::fs::fs_kind::fs_info;
+use crate::fs::private_name::Taken;
+use crate::fs::{DataFile, Dir, Guarded, NotTaken, OpenWriters, Result};
+use crate::model::Stat;
+
+/// What became of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It moved.
+    Moved,
+    /// The name means another file, or the file changed; it was left alone.
+    NotSame,
+    /// Somebody writes to the file, or it can't be proved that nobody does; it was left alone.
+    Unproven,
+    /// The new name is taken.
+    TargetExists,
+    /// The new name is on another file system.
+    OtherFileSystem,
+}
+
+impl Dir {
+    /// Renames a file, unless the new name is taken: then `false`.
+    pub fn rename_noreplace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<bool> {
+        match fs::renameat_with(&self.fd, from, &to_dir.fd, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            // Not every file system knows the flag. A second name is refused where it is taken.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                match fs::linkat(&self.fd, from, &to_dir.fd, to, AtFlags::empty()) {
+                    // Two names are one too many.
+                    Ok(()) => self.unlink(from).map(|()| true).inspect_err(|_| {
+                        let _ = to_dir.unlink(to);
+                    }),
+                    Err(Errno::EXIST) => Ok(false),
+                    Err(errno) => Err(self.error_at("rename", from, errno)),
+                }
+            }
+            Err(errno) => Err(self.error_at("rename", from, errno)),
+        }
+    }
+
+    /// Renames a file, and replaces what had the new name.
+    pub fn rename_replace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<()> {
+        fs::renameat(&self.fd, from, &to_dir.fd, to)
+            .map_err(|errno| self.error_at("rename", from, errno))
+    }
+
+    /// Moves a file if the name still means it, and the new name is free or may be `replace`d.
+    pub fn move_if_same(
+        &self,
+        name: &Path,
+        file: &DataFile,
+        to_dir: &Dir,
+        to: &Path,
+        replace: bool,
+    ) -> Result<Moved> {
+        let take = || {
+            let private = self.rename_private(name, file)?;
+            Ok(private.map(Taken::without_lease).ok_or(NotTaken::Changed))
+        };
+        self.move_taken((name, file), (to_dir, to), replace, take)
+    }
+
+    /// The same, if the new name is free, and the file is still what it was `before`. Nobody can
+    /// write to it in between, where the kernel grants leases.
+    pub fn move_if_unchanged(
+        &self,
+        name: &Path,
+        (file, before, writers): (&DataFile, &Stat, OpenWriters),
+        to_dir: &Dir,
+        to: &Path,
+    ) -> Result<Moved> {
+        let take = || self.take_if_unchanged(name, file, before, writers);
+        self.move_taken((name, file), (to_dir, to), false, take)
+    }
+
+    fn move_taken<'a>(
+        &self,
+        (name, file): (&Path, &DataFile),
+        (to_dir, to): (&Dir, &Path),
+        replace: bool,
+        take: impl FnOnce() -> Result<Guarded<Taken<'a>>>,
+    ) -> Result<Moved> {
+        if !self.refers_to(name, file)? {
+            return Ok(Moved::NotSame);
+        }
+        if !to_dir.is_on_mount_of(self)? {
+            return Ok(Moved::OtherFileSystem);
+        }
+        if !replace && to_dir.stat(to)?.is_some() {
+            return Ok(Moved::TargetExists);
+        }
+        let taken = match take()? {
+            Ok(taken) => taken,
+            Err(NotTaken::Changed) => return Ok(Moved::NotSame),
+            Err(NotTaken::Unproven) => return Ok(Moved::Unproven),
+        };
+        let private = &taken.name;
+        let synced = self.sync_private(to_dir);
+        let moved = if let Err(error) = synced {
+            Err(error)
+        } else if replace {
+            self.rename_replace(private, to_dir, to).map(|()| true)
+        } else {
+            self.rename_noreplace(private, to_dir, to)
+        };
+        if !matches!(moved, Ok(true)) {
+            self.restore_name(private, self, name)?;
+        }
+        match moved {
+            Ok(true) if !taken.is_unbroken() || !to_dir.refers_to(to, file)? => {
+                // Who owns the directory may rename even there. What that was goes back, and so
+                // does what somebody is about to write to.
+                to_dir.restore_name(to, self, name)?;
+                Ok(Moved::NotSame)
+            }
+            Ok(true) => Ok(Moved::Moved),
+            Ok(false) => Ok(Moved::TargetExists),
+            Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a private name durable from which a file is to move, where that may come back: then it
+    /// is known for what it is, and the file keeps its new name.
+    fn sync_private(&self, to_dir: &Dir) -> Result<()> {
+        let comes_back = self.path() != to_dir.path() && fs_info(self)?.keeps_old_names();
+        if comes_back { self.sync() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::fs as std_fs;
+
+    use super::*;
+    use crate::fs::EntryKind;
+
+    fn open(dir: &Dir, name: &str) -> Option<DataFile> {
+        dir.open_file(Path::new(name)).unwrap()
+    }
+
+    #[test]
+    fn only_the_file_that_is_open_is_removed_or_moved() {
+        let temp = tempfile::tempdir().unwrap();
+        let (a, b) = (temp.path().join("a"), temp.path().join("b"));
+        let dir = Dir::open(temp.path()).unwrap();
+        let name = Path::new("a");
+        std_fs::write(&a, "old").unwrap();
+        let old = open(&dir, "a").unwrap();
+        std_fs::write(&b, "new").unwrap();
+        std_fs::rename(&b, &a).unwrap();
+        let remove = |name, file: &DataFile, before: &Stat| {
+            dir.remove_if_unchanged(name, file, before, OpenWriters::ProvedAbsent).unwrap()
+        };
+        assert_eq!(remove(name, &old, &old.stat().unwrap()), Err(NotTaken::Changed));
+        assert_eq!(
+            dir.move_if_same(name, &old, &dir, "c".as_ref(), false).unwrap(),
+            Moved::NotSame
+        );
+        assert_eq!(std_fs::read_to_string(&a).unwrap(), "new");
+
+        let new = open(&dir, "a").unwrap();
+        std_fs::write(&b, "in the way").unwrap();
+        assert_eq!(
+            dir.move_if_same(name, &new, &dir, "b".as_ref(), false).unwrap(),
+            Moved::TargetExists
+        );
+        assert_eq!(dir.move_if_same(name, &new, &dir, "c".as_ref(), false).unwrap(), Moved::Moved);
+        let (name, before) = (Path::new("c"), new.stat().unwrap());
+        std_fs::write(temp.path().join("c"), "newer").unwrap();
+        assert_eq!(remove(name, &new, &before), Err(NotTaken::Changed));
+        assert_eq!(remove(name, &new, &new.stat().unwrap()), Ok(()));
+        assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
+    }
+}

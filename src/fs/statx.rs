@@ -1,0 +1,69 @@
+//! What the file system says about a file.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Statx, StatxFlags, StatxTimestamp, statx};
+use rustix::io;
+
+use crate::model::Stat;
+
+/// `STATX_MNT_ID_UNIQUE`; kernels that don't know it answer as without it.
+const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+
+impl Stat {
+    pub(crate) fn of(fd: impl AsFd) -> io::Result<Self> {
+        Self::at(fd, Path::new(""))
+    }
+
+    /// Of a name in a directory, not following a link; of the descriptor itself where it is empty.
+    pub(crate) fn at(fd: impl AsFd, name: &Path) -> io::Result<Self> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
+        statx(fd, name, flags, wanted | MNT_ID_UNIQUE).map(|statx| Self::from(&statx))
+    }
+}
+
+impl From<&Statx> for Stat {
+    fn from(statx: &Statx) -> Self {
+        Stat {
+            dev: rustix::fs::makedev(statx.stx_dev_major, statx.stx_dev_minor),
+            ino: statx.stx_ino,
+            size: statx.stx_size,
+            blocks: statx.stx_blocks,
+            mtime_ns: nanoseconds(&statx.stx_mtime),
+            ctime_ns: nanoseconds(&statx.stx_ctime),
+            born_ns: nanoseconds(&statx.stx_btime),
+            nlink: statx.stx_nlink.into(),
+            uid: statx.stx_uid,
+            mode: statx.stx_mode.into(),
+            mount: statx.stx_mnt_id,
+        }
+    }
+}
+
+fn nanoseconds(time: &StatxTimestamp) -> i64 {
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_back_is_no_change() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x");
+        std::fs::write(&path, "x").unwrap();
+        let before = Stat::of(std::fs::File::open(&path).unwrap()).unwrap();
+        assert!(Stat { blocks: before.blocks + 8, ..before }.is_unchanged_since(&before));
+        for changed in [
+            Stat { ino: before.ino + 1, ..before },
+            Stat { size: before.size + 1, ..before },
+            Stat { mtime_ns: before.mtime_ns + 1, ..before },
+            Stat { ctime_ns: before.ctime_ns + 1, ..before },
+        ] {
+            assert!(!changed.is_unchanged_since(&before), "{changed:?}");
+        }
+    }
+}

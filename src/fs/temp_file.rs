@@ -1,0 +1,349 @@
+//! New files, which have no name until they are whole.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::fs::{Claim, DataFile, Dir, OpenWriters, Result};
+use crate::model::{PREFIX, SUFFIX, Stat};
+
+/// Up to how many bytes a file is written at once, which allocating before would not make safer.
+const SMALL: u64 = 256 << 10;
+
+/// A new file of known length. Unless it is published, nothing is left of it.
+#[derive(Debug)]
+pub struct Output {
+    file: DataFile,
+    dir: Dir,
+    /// Its name, where the file system has no unnamed files; locked while it is written.
+    temporary: Option<(PathBuf, Claim)>,
+    synced: bool,
+}
+
+impl Output {
+    /// What others may do with a new file, unless the umask or the directory's default ACL say
+    /// otherwise.
+    pub(crate) const MODE: u32 = 0o666;
+
+    /// Makes a file of `len` bytes in a directory, with all its blocks allocated where the file
+    /// system can do that: then a full disk shows now, and not while it is filled.
+    pub fn create(dir: &Dir, len: u64) -> Result<Self> {
+        Self::create_with(dir, Self::MODE, len)
+    }
+
+    pub(crate) fn create_with(dir: &Dir, mode: u32, len: u64) -> Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(mode);
+        let dir = dir.try_clone()?;
+        let (file, temporary) = match retry_on_intr(|| fs::openat(&dir, ".", flags, mode)) {
+            Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
+            // No such thing here; an old kernel takes it for a directory.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let (file, name, claim) = create_named(&dir, mode)?;
+                (file, Some((name, claim)))
+            }
+            Err(errno) => return Err(dir.error("make a file in", errno)),
+        };
+        let output = Output { file, dir, temporary, synced: false };
+        if len > SMALL {
+            output.allocate(0..len)?;
+        }
+        Ok(output)
+    }
+
+    /// Allocates blocks for a range. `false`: that can't be done here; writing shows what does not
+    /// fit.
+    pub(crate) fn allocate(&self, range: Range<u64>) -> Result<bool> {
+        let len = range.end - range.start;
+        // Trying would take all that is left from everybody else, until it fails.
+        self.check_space(len)?;
+        loop {
+            match fs::fallocate(&self.file, FallocateFlags::empty(), range.start, len) {
+                Ok(()) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+                Err(errno) => return Err(self.dir.error("allocate a file in", errno)),
+            }
+        }
+    }
+
+    /// Fails where the file system has no space for so many bytes.
+    pub(crate) fn check_space(&self, len: u64) -> Result<()> {
+        let is_full = fs::fstatvfs(&self.file)
+            .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree);
+        if is_full { Err(self.dir.error("allocate a file in", Errno::NOSPC)) } else { Ok(()) }
+    }
+
+    /// The file, to be written to.
+    #[must_use]
+    pub fn file(&self) -> &DataFile {
+        &self.file
+    }
+
+    /// Whether it has no name while it is written.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.temporary.is_none()
+    }
+
+    /// Gives it its name, and makes both durable. `false`: the name is taken, and was not to be
+    /// replaced; another may be tried. Any other failure is final.
+    pub fn publish(&mut self, name: &Path, replace: bool) -> Result<bool> {
+        self.sync()?;
+        let named = self.name(name, replace)?;
+        if named {
+            self.dir.sync()?;
+        }
+        Ok(named)
+    }
+
+    /// Makes its content durable; a failure is final.
+    pub fn sync(&mut self) -> Result<()> {
+        if !self.synced {
+            self.file.sync_all()?;
+            self.synced = true;
+        }
+        Ok(())
+    }
+
+    /// Gives it its name, once it is synced; the caller makes the name durable, by a sync of the
+    /// directory. `false`: the name is taken, and was not to be replaced; another may be tried.
+    pub fn name(&mut self, name: &Path, replace: bool) -> Result<bool> {
+        if replace {
+            self.replace(name)?;
+            return Ok(true);
+        }
+        self.link(name)
+    }
+
+    fn link(&mut self, name: &Path) -> Result<bool> {
+        if let Some((temporary, _)) = &self.temporary {
+            let renamed = self.dir.rename_noreplace(temporary, &self.dir, name)?;
+            if renamed {
+                self.temporary = None;
+            }
+            return Ok(renamed);
+        }
+        match link_unnamed(&self.file, &self.dir, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(self.dir.error_at("name", name, errno)),
+        }
+    }
+
+    fn replace(&mut self, name: &Path) -> Result<()> {
+        let own = self.temp_name()?;
+        self.dir.rename_replace(&own, &self.dir, name)?;
+        self.temporary = None;
+        Ok(())
+    }
+
+    /// Replaces a file that is open, once this one is synced. The name means one of the two at
+    /// every moment. `false`, and nothing is changed, where the name means another file.
+    pub fn replace_file(&mut self, name: &Path, old: &DataFile) -> Result<bool> {
+        if !self.dir.refers_to(name, old)? {
+            return Ok(false);
+        }
+        let own = self.temp_name()?;
+        match self.dir.exchange(&own, name) {
+            Ok(true) => {}
+            Ok(false) => return self.replace(name).map(|()| true),
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        // The private name means the other file now, which must not be removed along with this.
+        let temporary = self.temporary.take();
+        let is_old = self.dir.refers_to(&own, old);
+        if matches!(is_old, Ok(true)) {
+            // What can't be removed now is removed by the next start.
+            let _ = self.dir.unlink(&own);
+            return is_old;
+        }
+        // Another file got the name between the check and the exchange: it gets it back.
+        self.dir.exchange(&own, name)?;
+        self.temporary = temporary;
+        is_old
+    }
+
+    /// Takes the place of the file that has the first of these names, once it is synced, and tells
+    /// the name it got: the first, or where another file took that in the same moment, the next
+    /// that is free. `None`, and nothing is changed, where the file is not what it was `before`.
+    pub fn take_over_name<Name: AsRef<Path>>(
+        &mut self,
+        (file, before, writers): (&DataFile, &Stat, OpenWriters),
+        names: impl IntoIterator<Item = Name>,
+    ) -> Result<Option<Name>> {
+        let own = self.temp_name()?;
+        let mut names = names.into_iter().peekable();
+        let Some(first) = names.peek().map(|name| name.as_ref().to_path_buf()) else {
+            return Ok(None);
+        };
+        let replaced = self.dir.replace_if_unchanged(&first, file, before, (writers, &own))?;
+        let Some(private) = replaced else { return Ok(None) };
+        // Now it is all there is of the data, and stays whatever fails; locked until it has a name
+        // that is no leftover's.
+        let _claim = self.temporary.take();
+        for name in names {
+            let to = name.as_ref();
+            if private == to || self.dir.rename_noreplace(&private, &self.dir, to)? {
+                return Ok(Some(name));
+            }
+        }
+        Err(self.dir.names_exhausted(&first))
+    }
+
+    /// The name it has while it is made. An unnamed file can't take another's name at once: it gets
+    /// one of its own first.
+    fn temp_name(&mut self) -> Result<PathBuf> {
+        if let Some((name, _)) = &self.temporary {
+            return Ok(name.clone());
+        }
+        let own = PathBuf::from(temp_name());
+        // Locked before it has a name: whoever sees it must not take it for a leftover.
+        let Some(claim) = self.file.claim()? else {
+            return Err(self.file.error("lock", Errno::WOULDBLOCK));
+        };
+        link_unnamed(&self.file, &self.dir, &own)
+            .map_err(|errno| self.dir.error_at("name", &own, errno))?;
+        self.temporary = Some((own.clone(), claim));
+        Ok(own)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some((name, _)) = &self.temporary {
+            // What can't be removed now is by the next start: nobody holds it locked then.
+            let _ = self.dir.unlink(name);
+        }
+    }
+}
+
+/// What became of a second name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// The file has it.
+    Done,
+    /// Another file has it.
+    NameTaken,
+    /// The file has no name any more, and can't get one.
+    FileGone,
+    /// The file system has no hard links, or allows this file no more of them.
+    Unsupported,
+}
+
+impl Dir {
+    /// Exchanges the files of two names. `false`: the file system can't do that.
+    fn exchange(&self, one: &Path, other: &Path) -> Result<bool> {
+        match fs::renameat_with(self, one, self, other, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+            Err(errno) => Err(self.error_at("rename", one, errno)),
+        }
+    }
+
+    /// Gives a file that is open and lies in this file system a second name in this directory.
+    pub fn link(&self, file: &DataFile, name: &Path) -> Result<Linked> {
+        match link_unnamed(file, self, name) {
+            Ok(()) => Ok(Linked::Done),
+            Err(Errno::EXIST) => Ok(Linked::NameTaken),
+            Err(Errno::NOENT) => Ok(Linked::FileGone),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                Ok(Linked::Unsupported)
+            }
+            Err(errno) => Err(self.error_at("link", name, errno)),
+        }
+    }
+}
+
+fn link_unnamed(file: &DataFile, dir: &Dir, name: &Path) -> rustix::io::Result<()> {
+    use std::os::fd::{AsFd, AsRawFd};
+    let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    fs::linkat(fs::CWD, link, dir, name, AtFlags::SYMLINK_FOLLOW)
+}
+
+fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    loop {
+        let name = PathBuf::from(temp_name());
+        match retry_on_intr(|| fs::openat(dir, &name, flags, mode)) {
+            Ok(fd) => {
+                let file = DataFile::from_fd(fd, dir.path().join(&name));
+                match file.claim() {
+                    // Before it was locked, another npyd may have taken it for a leftover.
+                    Ok(Some(claim)) if file.stat()?.nlink > 0 => return Ok((file, name, claim)),
+                    Ok(_) => {}
+                    Err(error) => {
+                        let _ = dir.unlink(&name); // the first error is the one to be told
+                        return Err(error);
+                    }
+                }
+            }
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(dir.error_at("make", &name, errno)),
+        }
+    }
+}
+
+/// A name nobody else uses: npyd's mark, the process, and a number that does not repeat soon.
+fn temp_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let clock = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let process = rustix::process::getpid();
+    format!("{PREFIX}{process}-{:x}{:08x}-{number}{SUFFIX}", clock.tv_sec, clock.tv_nsec)
+}
+#[cfg(test)]
+mod tests {
+    use crate::fs::tidy;
+    use crate::model::is_reserved_name;
+    use std::fs;
+
+    use super::*;
+
+    fn output(dir: &Dir, text: &str) -> Output {
+        let output = Output::create(dir, text.len() as u64).unwrap();
+        output.file().write_all_at(text.as_bytes(), 0).unwrap();
+        output
+    }
+
+    #[test]
+    fn a_taken_name_is_not_lost() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        fs::write(temp.path().join("x"), "theirs").unwrap();
+        let mut new = output(&dir, "ours");
+        assert!(!new.publish(Path::new("x"), false).unwrap());
+        assert_eq!(fs::read_to_string(temp.path().join("x")).unwrap(), "theirs");
+        assert!(new.publish(Path::new("y"), false).unwrap());
+        assert!(output(&dir, "newer").publish(Path::new("x"), true).unwrap());
+        drop(output(&dir, "never published"));
+        assert_eq!(fs::read_to_string(temp.path().join("x")).unwrap(), "newer");
+        assert_eq!(fs::read_to_string(temp.path().join("y")).unwrap(), "ours");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_named_temporary_file_goes_with_its_output() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let (file, name, claim) = create_named(&dir, Mode::from_raw_mode(0o666)).unwrap();
+        assert!(is_reserved_name(name.to_str().unwrap()) && temp.path().join(&name).exists());
+        tidy(&dir, &[]).unwrap(); // it is locked
+        assert!(temp.path().join(&name).exists());
+        let dir = dir.try_clone().unwrap();
+        drop(Output { file, dir, temporary: Some((name, claim)), synced: false });
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_is_never_replaced() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        fs::create_dir(temp.path().join("x")).unwrap();
+        assert!(output(&dir, "ours").publish(Path::new("x"), true).is_err());
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,126 @@
+//! What the disk may have lost: the one thing in the ledger that can't be found out anew, for the
+//! next sync of such a file may well succeed. So it is on the disk before anything follows from it,
+//! holds whatever becomes of the file but for being written to, and is never deleted.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::ledger::{Ledger, Result, lock};
+
+pub(crate) const TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS lost (
+        content TEXT PRIMARY KEY,
+        reason TEXT NOT NULL
+    ) WITHOUT ROWID;";
+
+/// A file's content, told from all others, and why it may be lost.
+pub(crate) struct DataLoss {
+    content: String,
+    reason: String,
+}
+
+impl Ledger {
+    /// Has it known for good that these contents of files may be lost, and why: on the disk when
+    /// this returns. What can't be written is known until npyd ends, and written as soon as it can.
+    pub fn record_data_loss(
+        &self,
+        contents: impl Iterator<Item = String>,
+        reason: &str,
+    ) -> Result<()> {
+        let mut pending_losses = lock(&self.pending_losses);
+        pending_losses
+            .extend(contents.map(|content| DataLoss { content, reason: reason.to_owned() }));
+        self.write_losses(&mut pending_losses)
+    }
+
+    pub(crate) fn write_losses(&self, pending_losses: &mut Vec<DataLoss>) -> Result<()> {
+        if pending_losses.is_empty() {
+            return Ok(());
+        }
+        self.run(|db| {
+            let write_with = |synchronous| {
+                db.pragma_update(None, "synchronous", synchronous)?;
+                let written = insert_losses(db, pending_losses);
+                db.pragma_update(None, "synchronous", "normal")?;
+                written
+            };
+            // On a disk that syncs nothing it outlives at least npyd, if no power cut.
+            write_with("full").inspect_err(|_| drop(write_with("off")))
+        })?;
+        pending_losses.clear();
+        Ok(())
+    }
+
+    /// Why one of these contents may be lost, if one may.
+    pub fn data_loss_of(&self, contents: impl Iterator<Item = String>) -> Result<Option<String>> {
+        for content in contents {
+            if let Some(loss) =
+                lock(&self.pending_losses).iter().find(|loss| loss.content == content)
+            {
+                return Ok(Some(loss.reason.clone()));
+            }
+            let written = self.run(|db| {
+                db.prepare_cached("SELECT reason FROM lost WHERE content = ?1")?
+                    .query_row([&content], |row| row.get(0))
+                    .optional()
+            })?;
+            if written.is_some() {
+                return Ok(written);
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn insert_losses(db: &Connection, losses: &[DataLoss]) -> rusqlite::Result<()> {
+    let together = db.unchecked_transaction()?;
+    for DataLoss { content, reason } in losses {
+        db.prepare_cached("INSERT OR REPLACE INTO lost (content, reason) VALUES (?1, ?2)")?
+            .execute([content, reason])?;
+    }
+    together.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::once;
+
+    use super::*;
+
+    fn data_loss_of(ledger: &Ledger, content: &str) -> Option<String> {
+        ledger.data_loss_of(once(content.to_owned())).unwrap()
+    }
+
+    /// A ledger of an npyd that knew of no losses is one, too.
+    #[test]
+    fn losses_are_known_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        lock(&ledger.connection).execute_batch("DROP TABLE lost").unwrap();
+        drop(ledger);
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger.record_data_loss(["a", "b"].map(str::to_owned).into_iter(), "why").unwrap();
+        drop(ledger);
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(
+            ["a", "b", "c"].map(|it| data_loss_of(&ledger, it).is_some()),
+            [true, true, false]
+        );
+    }
+
+    /// The disk that the ledger is on may be the very one that is full.
+    #[test]
+    fn what_can_not_be_written_is_known_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let fill = |is_full: bool| {
+            lock(&ledger.connection).pragma_update(None, "query_only", is_full).unwrap();
+        };
+        fill(true);
+        assert!(ledger.record_data_loss(once("a".to_owned()), "why").is_err());
+        assert_eq!(data_loss_of(&ledger, "a").as_deref(), Some("why"));
+        fill(false);
+        ledger.record(&[]).unwrap();
+        drop(ledger);
+        assert_eq!(data_loss_of(&Ledger::open(dir.path()).unwrap(), "a").as_deref(), Some("why"));
+    }
+}

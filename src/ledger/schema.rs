@@ -1,0 +1,133 @@
+//! How the ledger's database is opened, and begun where there is none.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
+
+use crate::ledger::TABLE;
+use crate::ledger::losses::TABLE as LOSSES;
+use crate::text::sanitize::os_message;
+
+/// Written into the database; another number belongs to another layout.
+const LAYOUT: i64 = 1;
+
+/// How long another process may keep the ledger locked.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Opens the database, and makes it a ledger.
+pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    if connection.is_readonly(MAIN_DB)? {
+        // `SQLite` makes do with reading; what may be lost could not be written down then.
+        let readonly = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+        let text = "this user may not write to it".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(readonly, Some(text)));
+    }
+    connection.busy_timeout(BUSY)?;
+    enable_wal(&connection)?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    let layout = layout(&connection)?;
+    if layout != 0 && layout != LAYOUT {
+        let text = format!("it has layout {layout}, this npyd writes {LAYOUT}");
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
+            Some(text),
+        ));
+    }
+    connection.execute_batch(TABLE)?;
+    connection.execute_batch(LOSSES)?;
+    if layout != LAYOUT {
+        connection.pragma_update(None, "user_version", LAYOUT)?;
+    }
+    Ok(connection)
+}
+
+/// Has `SQLite` keep a write-ahead log. It does not wait for another that does the same to a new
+/// database.
+fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Opens the database only to read; `None` where there is no ledger in it yet.
+pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Option<Connection>> {
+    if !path.try_exists().map_err(|error| unusable(&error))? {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // One that was only just begun has no layout, and nothing in it.
+    Ok((layout(&connection)? != 0).then_some(connection))
+}
+
+/// The number of the layout; 0 where there is none yet.
+fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Whether it is no database that can be read.
+pub(crate) fn is_broken(cause: &rusqlite::Error) -> bool {
+    matches!(cause.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+pub(crate) fn make_dir(dir: &Path) -> rusqlite::Result<()> {
+    std::fs::create_dir_all(dir).map_err(|error| unusable(&error))
+}
+
+/// Moves the database and the files `SQLite` keeps beside it.
+pub(crate) fn back_up_corrupt(path: &Path, aside: &Path) -> rusqlite::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        match std::fs::rename(with(path), with(aside)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(unusable(&error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn unusable(error: &std::io::Error) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+        Some(os_message(error)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::ledger::Ledger;
+
+    /// The daemon and a sweep, started by the same boot.
+    #[test]
+    fn a_ledger_that_several_begin_at_once() {
+        for _ in 0..30 {
+            let dir = tempfile::tempdir().unwrap();
+            let all_are_here = Barrier::new(8);
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        all_are_here.wait();
+                        Ledger::open(dir.path()).unwrap();
+                    });
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Limits that the configuration sets: bytes a second, and I/O pressure.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+/// Bytes per second, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Rate(pub(crate) u64);
+
+impl Rate {
+    /// How long so many bytes take.
+    pub(crate) fn time_of(self, bytes: u64) -> Duration {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let size = text.strip_suffix("/s").unwrap_or(&text).trim();
+        // Who writes a number alone hardly means bytes.
+        let has_unit = size.ends_with(|c: char| c.is_ascii_alphabetic());
+        match size.parse::<ByteSize>() {
+            Ok(ByteSize(rate)) if rate > 0 && has_unit => Ok(Rate(rate)),
+            _ => Err(format!("`{text}` is not a rate: write \"200 MB/s\" or \"50 MiB/s\"")),
+        }
+    }
+}
+
+/// The share of the last ten seconds in which somebody may wait for the disk: 1 to 100 percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct Limit(pub(crate) u8);
+
+impl TryFrom<u64> for Limit {
+    type Error = String;
+
+    fn try_from(percent: u64) -> Result<Self, String> {
+        match u8::try_from(percent) {
+            Ok(percent @ 1..=100) => Ok(Limit(percent)),
+            _ => Err(format!("max_pressure must be 1 to 100 percent, not {percent}")),
+        }
+    }
+}

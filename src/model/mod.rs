@@ -1,0 +1,15 @@
+//! Plain values that all layers share. No system calls.
+
+mod file_name;
+mod file_stat;
+mod fs_info;
+mod limits;
+mod reserved_names;
+
+pub use file_name::FileName;
+pub(crate) use file_name::{split_backup, without_extension};
+pub use file_stat::Stat;
+pub use fs_info::FsInfo;
+pub use limits::{Limit, Rate};
+pub use reserved_names::is_reserved_name;
+pub(crate) use reserved_names::{PREFIX, SUFFIX, is_unfinished};

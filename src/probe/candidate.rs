@@ -1,0 +1,409 @@
+//! A candidate: a data file that somebody described, open, and what is to be done with it now.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{DropDir, Salvage};
+use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
+use crate::decide::identity::FileSnapshot;
+use crate::describe::{Dump, Front};
+use crate::fs::{self, DataFile, Lease, Unprovable};
+use crate::model::{FileName, Stat};
+use crate::npy::{self, Header};
+
+/// A data file and what describes it, both open.
+pub struct Candidate {
+    /// The data file's path below the drop directory.
+    pub rel: PathBuf,
+    /// The data file's name.
+    pub name: FileName,
+    /// The data file.
+    pub file: DataFile,
+    /// What it looked like when it was opened.
+    pub stat: Stat,
+    /// Where its first hole began then, or what was only allocated.
+    pub written: u64,
+    /// Further files that hold the rest of its data.
+    pub parts: Vec<Part>,
+    /// The file that describes it.
+    pub sidecar: Option<Sidecar>,
+    /// The inodes of files that leave open what it holds: once they are gone, it is another drop.
+    pub rivals: Vec<u64>,
+    /// Whether an array was made of it before that was left open: then it stays where it is.
+    pub has_array: bool,
+    /// What it holds, or why that can't be told.
+    pub dump: Result<Dump, String>,
+}
+
+/// A file that holds a part of the data.
+pub struct Part {
+    /// Its path below the drop directory.
+    pub rel: PathBuf,
+    /// Its name.
+    pub name: FileName,
+    /// The file.
+    pub file: DataFile,
+    /// What it looked like when it was opened.
+    pub stat: Stat,
+    /// Where its first hole began then, or what was only allocated.
+    pub written: u64,
+}
+
+/// A file that describes a data file.
+pub struct Sidecar {
+    /// Its path below the drop directory.
+    pub rel: PathBuf,
+    /// Its name.
+    pub name: FileName,
+    /// The file.
+    pub file: DataFile,
+    /// What it looked like when it was opened.
+    pub stat: Stat,
+    /// Whether it stays where it is, whatever becomes of this data file: it describes others, too,
+    /// or lies in another directory.
+    pub is_shared: bool,
+}
+
+/// What is to be done with a candidate now.
+pub enum Decision {
+    /// Make the array with this header.
+    Finalize {
+        /// The array's header.
+        header: Box<Header>,
+        /// What proved that the data are complete.
+        evidence: Evidence,
+        /// What people should know about it.
+        remark: Option<String>,
+    },
+    /// Look again later.
+    Wait(Wait),
+    /// It can't become an array as it is.
+    Reject(String),
+}
+
+/// Why nothing proves that nobody writes to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unproven {
+    file: FileName,
+    /// Why the kernel can't tell; `None` where it can, and somebody does.
+    why: Option<Unprovable>,
+}
+
+impl Unproven {
+    /// Asks the kernel why it grants no lease on a file.
+    fn of(name: &FileName, file: &DataFile) -> Self {
+        let why = match file.writer() {
+            fs::Writer::Unknown(why) => Some(why),
+            fs::Writer::Present | fs::Writer::None => None,
+        };
+        Unproven { file: name.clone(), why }
+    }
+
+    /// Somebody opened a file for writing in the middle of the work.
+    #[must_use]
+    pub fn opened(name: &FileName) -> Self {
+        Unproven { file: name.clone(), why: None }
+    }
+
+    /// What would let the file go.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self.why {
+            None => "it goes once it is closed",
+            Some(Unprovable::NoRight) => {
+                "CAP_LEASE, a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
+            }
+            Some(Unprovable::Network | Unprovable::NoLeases) => {
+                "a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = &self.file;
+        match self.why {
+            None => write!(f, "`{file}` is open for writing"),
+            Some(why) => write!(f, "whether `{file}` is still written to is unknown: {why}"),
+        }
+    }
+}
+
+impl Candidate {
+    /// What it looked like at this look.
+    #[must_use]
+    pub fn snapshot(&self) -> FileSnapshot {
+        FileSnapshot {
+            data: self.stat,
+            parts: self.parts.iter().map(|part| part.stat).collect(),
+            sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
+            rivals: self.rivals.clone(),
+        }
+    }
+
+    /// What it looks like now, after npyd itself wrote to the data file.
+    pub fn restat(&self) -> fs::Result<FileSnapshot> {
+        Ok(FileSnapshot { data: self.file.stat()?, ..self.snapshot() })
+    }
+
+    /// The files that hold its data, in their order.
+    #[must_use]
+    pub fn files(&self) -> Vec<&DataFile> {
+        [&self.file].into_iter().chain(self.parts.iter().map(|part| &part.file)).collect()
+    }
+
+    /// The same, and where in each its share of the data begins.
+    #[must_use]
+    pub fn segments(&self, dump: &Dump, share: u64) -> Vec<(&DataFile, u64)> {
+        let parts = self.parts.iter().map(|part| (&part.file, &part.stat));
+        let files = [(&self.file, &self.stat)].into_iter().chain(parts);
+        files.map(|(file, stat)| (file, dump.offset_in(stat.size, share))).collect()
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &FileName> {
+        [&self.name].into_iter().chain(self.parts.iter().map(|part| &part.name))
+    }
+
+    /// Whether what holds its data is still what was opened.
+    pub fn is_unchanged(&self) -> fs::Result<bool> {
+        for part in &self.parts {
+            if !part.file.stat()?.is_unchanged_since(&part.stat) {
+                return Ok(false);
+            }
+        }
+        Ok(self.file.stat()?.is_unchanged_since(&self.stat))
+    }
+
+    /// Who writes to the data.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        let writers = self.parts.iter().map(|part| writer(&part.file)).chain([writer(&self.file)]);
+        let strongest = |writer: &Writer| match writer {
+            Writer::None => 0,
+            Writer::Unknown => 1,
+            Writer::Present => 2,
+        };
+        writers.max_by_key(strongest).unwrap_or(Writer::Unknown)
+    }
+
+    /// The files that hold its data, and the one that describes it.
+    fn all_files(&self) -> impl Iterator<Item = (&FileName, &DataFile)> {
+        let parts = self.parts.iter().map(|part| (&part.name, &part.file));
+        let sidecar = self.sidecar.iter().map(|sidecar| (&sidecar.name, &sidecar.file));
+        [(&self.name, &self.file)].into_iter().chain(parts).chain(sidecar)
+    }
+
+    /// Leases on all its files at once: the proof that nobody writes to any of them, for as long as
+    /// they are held. The error says why there is none.
+    pub fn leases(&self) -> Result<Vec<Lease<'_, DataFile>>, Unproven> {
+        let lease = |(name, file): (&FileName, _)| {
+            DataFile::lease(file).ok_or_else(|| Unproven::of(name, file))
+        };
+        self.all_files().map(lease).collect()
+    }
+
+    /// The size the data file would have if it held all parts; and how much of that is allocated.
+    /// Each file has an equal share: the one that differs decides.
+    fn logical_size(&self, dump: &Dump) -> (u64, u64) {
+        let Stat { size, blocks, .. } = self.stat;
+        if self.parts.is_empty() {
+            return (size, blocks.saturating_mul(512));
+        }
+        let stats = || self.parts.iter().map(|part| &part.stat).chain([&self.stat]);
+        let share = dump.layout.data_len().unwrap_or(0) / (1 + self.parts.len() as u64);
+        let own = dump.data_offset.saturating_add(share).saturating_add(dump.trailing);
+        let needed = share.saturating_add(dump.trailing);
+        let sizes = || {
+            stats().map(|stat| match stat.size {
+                // What stands before data at the end has a length of its own in each.
+                size if dump.told.at_the_end => own.saturating_sub(needed.saturating_sub(size)),
+                size => size,
+            })
+        };
+        let least = sizes().min().unwrap_or(size);
+        let most = sizes().max().unwrap_or(size);
+        let odd = if least < own { least } else { most };
+        let around = dump.data_offset.saturating_add(dump.trailing);
+        let segments = odd.saturating_sub(around).saturating_mul(1 + self.parts.len() as u64);
+        let whole = around.saturating_add(segments);
+        (whole, stats().map(|stat| stat.blocks.saturating_mul(512)).sum())
+    }
+
+    /// Whether every byte of its data files was written. What is allocated may still be a hole in
+    /// all but name, and where holes can't be told, only what is allocated tells of them.
+    fn is_fully_written(&self) -> bool {
+        let parts = self.parts.iter().map(|part| (&part.stat, part.written));
+        let mut files = parts.chain([(&self.stat, self.written)]);
+        files.all(|(stat, written)| {
+            written >= stat.size && stat.blocks.saturating_mul(512) >= stat.size
+        })
+    }
+
+    /// How long ago its files last changed by the file system's own word, if that can be said.
+    #[must_use]
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        let parts = self.parts.iter().map(|part| &part.stat);
+        let sidecar = self.sidecar.as_ref().map(|sidecar| &sidecar.stat);
+        let stats = parts.chain(sidecar).chain([&self.stat]);
+        let latest = stats.map(|stat| stat.mtime_ns.max(stat.ctime_ns)).max()?;
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
+        let age = i128::try_from(now).ok()? - i128::from(latest);
+        u64::try_from(age).ok().map(Duration::from_nanos)
+    }
+
+    /// How coarse the clock is that its files' times are from.
+    fn timestamp_granularity(&self) -> Duration {
+        let parts = self.parts.iter().map(|part| (&part.file, &part.stat));
+        let sidecar = self.sidecar.as_ref().map(|sidecar| (&sidecar.file, &sidecar.stat));
+        let files = parts.chain(sidecar).chain([(&self.file, &self.stat)]);
+        files.map(|(file, stat)| file.timestamp_granularity(stat)).max().unwrap_or_default()
+    }
+
+    /// Decides what is to be done, given how long nothing has changed, and how many times its array
+    /// was made again.
+    pub fn decide(
+        &self,
+        drop_dir: &DropDir,
+        unchanged: Duration,
+        remakes: u32,
+    ) -> fs::Result<Decision> {
+        let allow_trailing = drop_dir.allow_trailing;
+        let quiet = completeness::quiet_after(drop_dir.quiet, remakes);
+        let rules = Rules { quiet, allow_trailing, remakes };
+        let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
+        let timestamp_granularity = self.timestamp_granularity();
+        let dump = match &self.dump {
+            Ok(dump) => dump,
+            Err(reason) => {
+                let quiet = rules.quiet.max(timestamp_granularity);
+                return Ok(self.unreadable(reason, sidecar_writer, unchanged, quiet));
+            }
+        };
+        let first_bytes = match &dump.marker {
+            Some(marker) if self.has_our_header(dump, marker)? => marker.clone(),
+            Some(marker) => self.file.read_at_most(0, marker.len())?,
+            None => Vec::new(),
+        };
+        let (size, allocated) = self.logical_size(dump);
+        let (solid, writer) = (self.is_fully_written(), self.writer());
+        let look = Observation {
+            size,
+            allocated,
+            solid,
+            writer,
+            sidecar_writer,
+            first_bytes,
+            unchanged,
+            timestamp_granularity,
+        };
+        Ok(match completeness::assess(dump, &look, &rules) {
+            Verdict::Ready(evidence) => match dump.header(size) {
+                Ok(header) => {
+                    Decision::Finalize { header: Box::new(header), evidence, remark: None }
+                }
+                Err(reason) => Decision::Reject(reason),
+            },
+            Verdict::Wait(wait) => Decision::Wait(wait),
+            Verdict::Refused(reason) => Decision::Reject(reason),
+            Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage)?,
+        })
+    }
+
+    /// Whether npyd, which was ended before it could rename the file, wrote over the producer's
+    /// marker already: then every byte of the region is the header's, but for the first eight,
+    /// which are written last.
+    fn has_our_header(&self, dump: &Dump, marker: &[u8]) -> fs::Result<bool> {
+        let Front::Reserved(room) = &dump.front else { return Ok(false) };
+        let bytes = dump.header(self.stat.size).map(|header| header.bytes_padded_to(*room));
+        let Ok(Ok(header)) = bytes else { return Ok(false) };
+        let (magic, rest) = header.split_at(8);
+        let front = self.file.read_at_most(0, header.len())?;
+        Ok(front.get(8..) == Some(rest)
+            && (front.starts_with(magic) || marker.starts_with(&front[..8])))
+    }
+
+    /// A description that can't be read may just not be written to its end.
+    fn unreadable(
+        &self,
+        reason: &str,
+        sidecar: Option<Writer>,
+        unchanged: Duration,
+        quiet: Duration,
+    ) -> Decision {
+        let writer = sidecar.unwrap_or_else(|| writer(&self.file));
+        if writer == Writer::Present {
+            Decision::Wait(Wait::on_external(format!("it is still being written: {reason}")))
+        } else if unchanged < quiet {
+            Decision::Wait(Wait {
+                why: reason.to_owned(),
+                ready_in: Some(quiet.saturating_sub(unchanged)),
+            })
+        } else {
+            Decision::Reject(reason.to_owned())
+        }
+    }
+
+    /// The producer of a pending file died.
+    fn abandoned(&self, dump: &Dump, salvage: Salvage) -> fs::Result<Decision> {
+        let written = self.file.first_hole(dump.data_offset)?;
+        let declared = dump.least_file_len().unwrap_or(u64::MAX);
+        let nonzero = match dump.layout.records() {
+            Some(_) if declared < written => self.file.nonzero_end(declared..written)?,
+            _ => written,
+        };
+        let salvaged = dump.salvaged_header(written, nonzero);
+        let rest = salvaged.as_ref().map_or(Ok(0), |header| self.rest_len(dump, header))?;
+        let behind =
+            if rest > 0 { format!(", and {rest} bytes behind them") } else { String::new() };
+        let found = format!(
+            "it was abandoned: its producer is gone without marking it ready; {}{behind}",
+            count(dump, salvaged.as_ref(), written, self.stat.size)
+        );
+        Ok(match (salvage, salvaged) {
+            (Salvage::WholeRecords, Some(header)) => Decision::Finalize {
+                header: Box::new(header),
+                evidence: Evidence::Salvaged,
+                remark: Some(found),
+            },
+            (Salvage::WholeRecords, None) => Decision::Reject(found),
+            (Salvage::Quarantine, _) => Decision::Reject(format!(
+                "{found}: set salvage = \"whole-records\" to keep {}, or let the producer finish it",
+                if rest > 0 { "the records, and the rest as a file of its own" } else { "them" }
+            )),
+        })
+    }
+
+    /// Returns how many bytes were written behind an array with this header, and behind the bytes
+    /// that are declared as trailing.
+    pub fn rest_len(&self, dump: &Dump, header: &Header) -> fs::Result<u64> {
+        let len = header.data_len();
+        let end = dump.offset_in(self.stat.size, len).saturating_add(len + dump.trailing);
+        Ok(self.file.written_end(end)? - end)
+    }
+}
+
+/// Says how many complete records an abandoned file has.
+fn count(dump: &Dump, salvaged: Option<&Header>, written: u64, size: u64) -> String {
+    let records = salvaged.map_or(0, |header| match header.order() {
+        npy::Order::C => header.shape().first().copied().unwrap_or(1),
+        npy::Order::F => header.shape().last().copied().unwrap_or(1),
+    });
+    let more = match dump.layout.records() {
+        Some(declared) if declared < records => {
+            format!(" where its header says {declared}")
+        }
+        _ => String::new(),
+    };
+    format!("{records} complete records ({written} of {size} bytes) were written{more}")
+}
+
+fn writer(file: &DataFile) -> Writer {
+    match file.writer() {
+        fs::Writer::None => Writer::None,
+        fs::Writer::Present => Writer::Present,
+        fs::Writer::Unknown(_) => Writer::Unknown,
+    }
+}

@@ -1,0 +1,222 @@
+//! What describes a data file: a manifest, or an instrument's sidecar; and which data it means.
+
+use std::path::{Path, PathBuf};
+
+use crate::describe::formats::FORMATS;
+use crate::describe::sidecar::{self, Data, Described, Format};
+use crate::describe::{Manifest, is_array_backup, manifest};
+use crate::fs;
+use crate::model::FileName;
+use crate::probe::candidate::Sidecar;
+use crate::probe::{DirView, linked, rel_name};
+
+/// A file that describes data, and what it says.
+pub(crate) struct Description {
+    pub(crate) sidecar: Sidecar,
+    pub(crate) contents: Result<Contents, String>,
+    /// Its format; `None` for a manifest.
+    format: Option<&'static Format>,
+}
+
+/// What a description says.
+pub(crate) enum Contents {
+    /// A manifest's keys.
+    Manifest(Box<Manifest>),
+    /// The arrays of an instrument's sidecar.
+    Arrays(&'static Format, Vec<Described>),
+}
+
+/// The data files, below the drop directory, that one array may be in.
+#[derive(Clone)]
+pub(crate) enum DataFiles {
+    /// The first of these that is there.
+    FirstOf(Vec<PathBuf>),
+    /// All of these.
+    Parts(Vec<PathBuf>),
+}
+
+impl DataFiles {
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        match self {
+            DataFiles::FirstOf(paths) | DataFiles::Parts(paths) => paths,
+        }
+    }
+
+    /// The files that hold the data together.
+    pub(crate) fn parts(&self) -> &[PathBuf] {
+        match self {
+            DataFiles::FirstOf(_) => &[],
+            DataFiles::Parts(paths) => paths,
+        }
+    }
+}
+
+/// Whether a file of this name may describe data.
+#[must_use]
+pub fn may_describe(name: &str) -> bool {
+    manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
+}
+
+/// Whether npyd itself gives such names: to metadata, to manifests of what became an array, and to
+/// old arrays that were made again.
+pub(crate) fn is_put_beside_arrays(name: &str) -> bool {
+    let is_retired = name.rsplit_once(".done").is_some_and(|(sidecar, number)| {
+        may_describe(sidecar) && number.chars().all(|c| c == '.' || c.is_ascii_digit())
+    });
+    is_retired || name.ends_with(".npy.json") || is_array_backup(name)
+}
+
+/// The files that may describe the data file at this path.
+pub(crate) fn possible_sidecars(data: &Path) -> Vec<PathBuf> {
+    let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let manifests = manifest::manifest_names(name).into_iter();
+    let mut found: Vec<PathBuf> = manifests.map(|name| data.with_file_name(name)).collect();
+    for path in FORMATS.iter().flat_map(|format| (format.sidecars_of)(data)) {
+        if !found.contains(&path) && path != data {
+            found.push(path);
+        }
+    }
+    found
+}
+
+impl Description {
+    /// The data of each array it describes; where it can't be read, those its name speaks of.
+    pub(crate) fn data_files(&self) -> Vec<DataFiles> {
+        let name = self.sidecar.name.as_str();
+        let beside = |names: Vec<String>| {
+            let paths = names.into_iter().map(|name| self.sidecar.rel.with_file_name(name));
+            vec![DataFiles::FirstOf(paths.filter(|path| *path != self.sidecar.rel).collect())]
+        };
+        match (&self.contents, self.format) {
+            (Ok(Contents::Manifest(manifest)), _) => match &manifest.declared.data {
+                Some(data) => beside(vec![data.to_string()]),
+                None => beside(manifest::data_names(name)),
+            },
+            (Ok(Contents::Arrays(_, arrays)), _) => {
+                arrays.iter().map(|array| self.below(&array.data)).collect()
+            }
+            (Err(_), Some(format)) => beside((format.data_of)(name)),
+            (Err(_), None) => beside(manifest::data_names(name)),
+        }
+    }
+
+    fn below(&self, data: &Data) -> DataFiles {
+        let parent = self.sidecar.rel.parent().unwrap_or(Path::new(""));
+        let paths = data.paths().iter().map(|path| parent.join(path.as_path())).collect();
+        match data {
+            Data::FirstOf(_) => DataFiles::FirstOf(paths),
+            Data::Parts(_) => DataFiles::Parts(paths),
+        }
+    }
+
+    /// Whether it can't be read, and by its place alone means this data file: where its name does
+    /// not tell, nobody else would say what is wrong.
+    pub(crate) fn refers_to(&self, data: &Path) -> bool {
+        match (&self.contents, self.format) {
+            (Err(_), Some(format)) => {
+                (format.data_of)(self.sidecar.name.as_str()).is_empty()
+                    && (format.sidecars_of)(data).contains(&self.sidecar.rel)
+            }
+            _ => false,
+        }
+    }
+
+    /// The data file that it names by a key, if it is a manifest that does.
+    pub(crate) fn named_data(&self) -> Option<&FileName> {
+        match &self.contents {
+            Ok(Contents::Manifest(manifest)) => manifest.declared.data.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The output it names.
+    pub(crate) fn named_output(&self) -> Option<&FileName> {
+        match &self.contents {
+            Ok(Contents::Manifest(manifest)) => manifest.declared.output.as_ref(),
+            Ok(Contents::Arrays(_, arrays)) => match &arrays[..] {
+                [array] => array.output.as_ref(),
+                _ => None,
+            },
+            Err(_) => None,
+        }
+    }
+
+    pub(crate) fn is_manifest(&self) -> bool {
+        self.format.is_none()
+    }
+
+    /// Whether one that can't be read was meant to describe data all the same, as every text of a
+    /// format that was recognized is. Others write JSON and TOML, too.
+    pub(crate) fn is_meant(&self) -> fs::Result<bool> {
+        let text = self.sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+        let text = String::from_utf8_lossy(&text);
+        Ok(!self.is_manifest() || manifest::is_meant(&text))
+    }
+}
+
+impl DirView<'_> {
+    /// Reads a file that is named as if it described data; `None` where it isn't there or doesn't.
+    pub(crate) fn read_description(&self, rel: &Path) -> fs::Result<Option<Description>> {
+        let Ok(name) = rel_name(rel) else { return Ok(None) };
+        if !may_describe(name.as_str()) {
+            return Ok(None);
+        }
+        let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
+        let rel = rel.to_path_buf();
+        let mut sidecar = Sidecar { rel, name, file, stat, is_shared: false };
+        if manifest::is_manifest_name(sidecar.name.as_str())
+            && let Some(contents) = read_manifest(&sidecar)?
+        {
+            return Ok(Some(Description { sidecar, contents, format: None }));
+        }
+        for format in FORMATS.iter().filter(|format| (format.is_named)(sidecar.name.as_str())) {
+            if let Some(contents) = read_sidecar(&sidecar, format)? {
+                sidecar.is_shared =
+                    matches!(&contents, Ok(Contents::Arrays(_, arrays)) if are_elsewhere(arrays));
+                return Ok(Some(Description { sidecar, contents, format: Some(format) }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether there are several arrays, or data in other directories.
+fn are_elsewhere(arrays: &[Described]) -> bool {
+    let mut paths = arrays.iter().flat_map(|array| array.data.paths());
+    arrays.len() > 1 || paths.any(|path| path.as_path().components().count() > 1)
+}
+
+fn read_manifest(sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, String>>> {
+    let Sidecar { name, file, stat, .. } = sidecar;
+    if stat.nlink > 1 {
+        return Ok(Some(Err(linked(stat.nlink))));
+    }
+    if stat.size > manifest::SIZE_MAX {
+        return Ok(None);
+    }
+    let text = file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+    Ok(match Manifest::parse(name, &text) {
+        Ok(None) => None,
+        Ok(Some(manifest)) => Some(Ok(Contents::Manifest(Box::new(manifest)))),
+        Err(reason) => Some(Err(format!("the manifest `{name}` can't be used: {reason}"))),
+    })
+}
+
+fn read_sidecar(
+    sidecar: &Sidecar,
+    format: &'static Format,
+) -> fs::Result<Option<Result<Contents, String>>> {
+    let Sidecar { name, file, stat, .. } = sidecar;
+    if stat.size > sidecar::SIZE_MAX {
+        return Ok(None);
+    }
+    let text = file.read_at_most(0, sidecar::SIZE_MAX as usize)?;
+    let of_format =
+        |what: String| format!("the {} sidecar `{name}` can't be used: {what}", format.name);
+    Ok(match format.describe(name, &text) {
+        Ok(None) => None,
+        Ok(Some(_)) if stat.nlink > 1 => Some(Err(linked(stat.nlink))),
+        Ok(Some(arrays)) => Some(Ok(Contents::Arrays(format, arrays))),
+        Err(reason) => Some(Err(of_format(reason))),
+    })
+}

@@ -1,0 +1,460 @@
+//! One look at one name of a drop directory: what it is taken for, and what is known of it now.
+//!
+//! Each look opens the directory anew and lets it go again: an open directory would pin its mount.
+//! Files are opened beneath it, without following links; what is learned afterwards is learned
+//! from the descriptor.
+
+pub mod candidate;
+mod claims;
+mod data_head;
+mod description;
+mod index;
+mod residue;
+mod template_match;
+
+use std::path::{Path, PathBuf};
+
+use claims::{Claim, Rivalry};
+use data_head::DataHead;
+use description::{Contents, DataFiles, Description, possible_sidecars};
+
+use crate::config::DropDir;
+use crate::describe::sidecar::{Described, Format, Found, Skip};
+use crate::describe::{Dump, manifest};
+use crate::fs::{self, DataFile, Dir};
+use crate::model::{FileName, Stat};
+use crate::npy::{self, Preamble};
+use crate::probe::candidate::{Candidate, Part};
+
+pub use description::may_describe;
+pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
+pub use residue::{FinishedArray, RemainingPart, Residue, SOURCE_ATTR};
+
+/// Why a file that nobody described is left alone.
+pub const UNDESCRIBED: &str =
+    "it has no manifest, no pending header, and no template matches its name";
+
+/// What one look has shown.
+pub enum ProbeResult {
+    /// There is no such file.
+    Missing,
+    /// It is none of npyd's business; the text says why.
+    Ignored(String),
+    /// It describes data that aren't there yet.
+    AwaitingData {
+        /// The manifest that waits.
+        manifest: PathBuf,
+        /// The data file's name, where the manifest names it.
+        data: Option<PathBuf>,
+        /// All files that hold the data, where they are several.
+        parts: Vec<PathBuf>,
+        /// What it waits for.
+        why: String,
+    },
+    /// It describes several arrays, whose data are in these files.
+    Multiple {
+        /// The sidecar.
+        sidecar: PathBuf,
+        /// The data files.
+        data: Vec<PathBuf>,
+    },
+    /// It describes data that were finalized; only itself was left behind, in a crash.
+    Residue(Box<Residue>),
+    /// It is a dump, or part of one.
+    Candidate(Box<Candidate>),
+}
+
+/// Looks at the file at `rel`, a path below the drop directory. The index holds what describes
+/// files, where that can't be seen from the names.
+pub fn probe(drop_dir: &DropDir, rel: &Path, index: &DescriptionIndex) -> fs::Result<ProbeResult> {
+    look_by(drop_dir, rel, index, None)
+}
+
+/// The same with a file that describes it for sure.
+fn look_by(
+    drop_dir: &DropDir,
+    rel: &Path,
+    index: &DescriptionIndex,
+    by: Option<&Path>,
+) -> fs::Result<ProbeResult> {
+    let name = match rel_name(rel) {
+        Ok(name) => name,
+        Err(reason) => return Ok(ProbeResult::Ignored(reason)),
+    };
+    if crate::model::is_reserved_name(name.as_str()) {
+        return Ok(ProbeResult::Ignored("npyd is writing it".to_owned()));
+    }
+    let place = DirView::open(drop_dir)?;
+    if let Some(reason) = drop_dir.ignore.reason(rel, false) {
+        let is_there = place.dir.stat(rel)?.is_some();
+        return Ok(if is_there {
+            ProbeResult::Ignored(reason.to_string())
+        } else {
+            ProbeResult::Missing
+        });
+    }
+    if may_describe(name.as_str())
+        && let Some(description) = place.read_description(rel)?
+    {
+        return place.probe_from_description(description, index, by);
+    }
+    place.probe_data(rel, index, by)
+}
+
+/// Looks at a data file of which somebody has said what it holds.
+pub fn probe_as(
+    drop_dir: &DropDir,
+    rel: &Path,
+    declare: impl FnOnce(&FileName) -> Result<Dump, String>,
+) -> fs::Result<ProbeResult> {
+    match rel_name(rel) {
+        Ok(name) => DirView::open(drop_dir)?.candidate(rel, None, |_, _| Ok(Some(declare(&name)))),
+        Err(reason) => Ok(ProbeResult::Ignored(reason)),
+    }
+}
+
+fn rel_name(rel: &Path) -> Result<FileName, String> {
+    let name = rel.file_name().unwrap_or_default();
+    match name.to_str() {
+        Some(name) => FileName::try_from(name.to_owned()),
+        None => Err(format!("{} is not UTF-8: rename the file", Path::new(name).display())),
+    }
+}
+
+/// The drop directory, open for one look. Paths are below it.
+struct DirView<'a> {
+    drop_dir: &'a DropDir,
+    dir: Dir,
+}
+
+impl<'a> DirView<'a> {
+    fn open(drop_dir: &'a DropDir) -> fs::Result<Self> {
+        Ok(DirView { drop_dir, dir: Dir::open(&drop_dir.path)? })
+    }
+
+    /// Opens a regular file. Everything else, and what is ignored, counts as missing.
+    fn open_regular(&self, rel: &Path) -> fs::Result<Option<(DataFile, Stat)>> {
+        let Some(file) = self.dir.open_file(rel)? else { return Ok(None) };
+        let stat = file.stat()?;
+        let counts = stat.is_file() && self.drop_dir.ignore.reason(rel, false).is_none();
+        Ok(counts.then_some((file, stat)))
+    }
+
+    /// Looks for a regular file in the same way.
+    fn stat_regular(&self, rel: &Path) -> fs::Result<Option<Stat>> {
+        let stat = self.dir.stat(rel)?.filter(Stat::is_file);
+        Ok(stat.filter(|_| self.drop_dir.ignore.reason(rel, false).is_none()))
+    }
+
+    /// Those of the paths under which a regular file stands.
+    fn present(&self, rels: &[PathBuf]) -> fs::Result<Vec<PathBuf>> {
+        let mut present = Vec::new();
+        for rel in rels {
+            if self.stat_regular(rel)?.is_some() {
+                present.push(rel.clone());
+            }
+        }
+        Ok(present)
+    }
+
+    /// From what describes data to the data.
+    fn probe_from_description(
+        &self,
+        by: Description,
+        index: &DescriptionIndex,
+        described_by: Option<&Path>,
+    ) -> fs::Result<ProbeResult> {
+        let sidecar = by.sidecar.rel.clone();
+        let data_files = by.data_files();
+        let mut there = Vec::new();
+        for one in &data_files {
+            there.extend(self.present(one.paths())?.into_iter().next());
+        }
+        match (&data_files[..], &there[..]) {
+            ([_], [data]) => self.probe_data(data, index, Some(&sidecar)),
+            ([_], []) if by.contents.is_err() => {
+                self.unreadable_without_data(&by, index, described_by)
+            }
+            ([only], []) => self.without_data(by, only),
+            (_, []) => {
+                let why = "none of its data files is there yet".to_owned();
+                Ok(ProbeResult::AwaitingData {
+                    manifest: sidecar,
+                    data: None,
+                    parts: Vec::new(),
+                    why,
+                })
+            }
+            _ => Ok(ProbeResult::Multiple { sidecar, data: there }),
+        }
+    }
+
+    fn without_data(&self, by: Description, data_files: &DataFiles) -> fs::Result<ProbeResult> {
+        if let Some(finished) = self.finished(&by, 0, data_files)? {
+            let residue = Residue { sidecar: by.sidecar, finished };
+            return Ok(ProbeResult::Residue(Box::new(residue)));
+        }
+        let data = match data_files.paths() {
+            [path] => Some(path.clone()),
+            _ => None,
+        };
+        let why = self.missing_data_message(data_files.paths(), by.is_manifest())?;
+        let parts = data_files.parts().to_vec();
+        Ok(ProbeResult::AwaitingData { manifest: by.sidecar.rel, data, parts, why })
+    }
+
+    /// What can't be read may be data itself. Where it is not, nobody else would say what is wrong
+    /// with it: its own text was to name its data.
+    fn unreadable_without_data(
+        &self,
+        by: &Description,
+        index: &DescriptionIndex,
+        described_by: Option<&Path>,
+    ) -> fs::Result<ProbeResult> {
+        let result = self.probe_data(&by.sidecar.rel, index, described_by)?;
+        Ok(match (result, &by.contents) {
+            (ProbeResult::Ignored(_), Err(why)) if by.is_meant()? => {
+                let (manifest, why) = (by.sidecar.rel.clone(), why.clone());
+                ProbeResult::AwaitingData { manifest, data: None, parts: Vec::new(), why }
+            }
+            (result, _) => result,
+        })
+    }
+
+    /// What is told of data under one of these names while none is there.
+    fn missing_data_message(&self, paths: &[PathBuf], by_manifest: bool) -> fs::Result<String> {
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        for path in paths {
+            let stat = self.dir.stat(path)?;
+            if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
+                return Ok(format!(
+                    "its data file `{}` is not a regular file: put the file itself there",
+                    name(path)
+                ));
+            }
+            if (stat.is_some() || paths.len() == 1)
+                && let Some(ignored) = self.drop_dir.ignore.reason(path, false)
+            {
+                return Ok(format!("its data file is not taken: {ignored}"));
+            }
+        }
+        Ok(match paths {
+            [path] => format!("its data file `{}` is not there yet", name(path)),
+            [path, ..] if by_manifest => format!(
+                "its data file is not there yet: `{}`, or that with {} behind it, or what the key \
+                 `data` names",
+                name(path),
+                manifest::DATA_SUFFIXES[1..].join(", ")
+            ),
+            _ => "its data file is not there yet".to_owned(),
+        })
+    }
+
+    fn probe_data(
+        &self,
+        data: &Path,
+        index: &DescriptionIndex,
+        by: Option<&Path>,
+    ) -> fs::Result<ProbeResult> {
+        let mut claims = self.claims_on(data, index, by)?;
+        let refused = self.rivalry(data, &claims, index)?;
+        let claim = if claims.is_empty() { None } else { Some(claims.swap_remove(0)) };
+        if let Some(Rivalry { reason, between, has_array }) = refused {
+            let mut result = self.candidate(data, claim, |_, _| Ok(Some(Err(reason))))?;
+            if let ProbeResult::Candidate(candidate) = &mut result {
+                candidate.rivals = between;
+                candidate.has_array = has_array;
+            }
+            return Ok(result);
+        }
+        let result = self.candidate(data, claim, |raw, contents| {
+            let own = raw.own_header()?;
+            Ok(match (contents, own) {
+                (Some(_), Ok(Some(_))) => Some(Err(
+                    "it has a pending header and a manifest: remove one of them".to_owned(),
+                )),
+                (Some((Ok(Contents::Manifest(manifest)), _)), _) => Some(manifest.dump(&raw.name)),
+                (Some((Ok(Contents::Arrays(format, mut arrays)), array)), _) => {
+                    Some(self.dump_of(arrays.swap_remove(array), format, raw)?)
+                }
+                (Some((Err(reason), _)), _) | (None, Err(reason)) => Some(Err(reason)),
+                (None, Ok(Some(dump))) => Some(Ok(dump)),
+                (None, Ok(None)) => self.dump_of_template(raw)?,
+            })
+        })?;
+        Ok(match result {
+            ProbeResult::Ignored(why) if why == UNDESCRIBED => {
+                ProbeResult::Ignored(why + &self.too_large(data)?)
+            }
+            result => result,
+        })
+    }
+
+    /// What else is to be said where only a text that is too large could describe a data file.
+    fn too_large(&self, data: &Path) -> fs::Result<String> {
+        for path in possible_sidecars(data) {
+            let size = self.dir.stat(&path)?.map_or(0, |stat| stat.size);
+            let name = path.file_name().unwrap_or_default().display();
+            if size > manifest::SIZE_MAX && manifest::is_manifest_name(&name.to_string()) {
+                let most = manifest::SIZE_MAX;
+                return Ok(format!(
+                    "; `{name}` has {size} bytes, and a manifest {most} at the most"
+                ));
+            }
+        }
+        Ok(String::new())
+    }
+
+    /// What an instrument's sidecar makes of a data file, with what only the files tell.
+    fn dump_of(
+        &self,
+        array: Described,
+        format: &'static Format,
+        raw: &DataHead,
+    ) -> fs::Result<Result<Dump, String>> {
+        let lines_end = match array.skip {
+            Skip::Lines { lines, .. } => raw.lines_end(lines)?,
+            _ => None,
+        };
+        let parent = raw.sidecar_dir.as_deref().unwrap_or(Path::new(""));
+        let mut counted = None;
+        for path in &array.row_counts {
+            if counted.is_none() {
+                counted = self.rows(&parent.join(path.as_path()))?;
+            }
+        }
+        let found =
+            Found { file_len: raw.stat.size, lines_end, counted: counted.unwrap_or_default() };
+        Ok(array.dump(format, &raw.name, found))
+    }
+
+    /// How many rows a `.npy` file has, if it is whole.
+    fn rows(&self, rel: &Path) -> fs::Result<Option<u64>> {
+        let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
+        let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
+            return Ok(None);
+        };
+        let len = preamble.data_offset.min(npy::HEADER_MAX);
+        let head = file.read_at_most(0, len as usize)?;
+        let layout = npy::parse_header(&preamble, &head, stat.size).ok();
+        let header = layout.and_then(|layout| layout.header());
+        Ok(header
+            .filter(|header| stat.size >= preamble.data_offset.saturating_add(header.data_len()))
+            .and_then(|header| header.shape().first().copied()))
+    }
+
+    /// Opens a data file, or the first of several, and has it recognized.
+    fn candidate(
+        &self,
+        data: &Path,
+        claim: Option<Claim>,
+        recognize: impl FnOnce(
+            &DataHead,
+            Option<(Result<Contents, String>, usize)>,
+        ) -> fs::Result<Option<Result<Dump, String>>>,
+    ) -> fs::Result<ProbeResult> {
+        let files = match claim.as_ref().map(|claim| &claim.data_files) {
+            Some(DataFiles::Parts(paths)) => paths.clone(),
+            _ => vec![data.to_path_buf()],
+        };
+        let mut opened = Vec::with_capacity(files.len());
+        for rel in files {
+            let Ok(name) = rel_name(&rel) else { return Ok(ProbeResult::Missing) };
+            if crate::model::is_reserved_name(name.as_str()) {
+                return Ok(ProbeResult::Ignored(format!("`{name}` is a file of npyd's own")));
+            }
+            let Some((file, stat)) = self.open_regular(&rel)? else {
+                return self.without_part(claim, &rel, data);
+            };
+            // Asked before anything is read: what was read of blocks that are only allocated
+            // looks like data for as long as it is in the page cache.
+            let written = file.first_hole(0)?;
+            opened.push(Part { rel, name, file, stat, written });
+        }
+        let parts = opened.split_off(1);
+        let Some(Part { rel, name, file, stat, written }) = opened.pop() else {
+            return Ok(ProbeResult::Missing);
+        };
+        let sidecar_dir =
+            claim.as_ref().and_then(|claim| claim.by.sidecar.rel.parent()).map(Path::to_path_buf);
+        let raw = DataHead { name, file, stat, written, sidecar_dir };
+        let links = parts.iter().map(|part| part.stat.nlink).chain([stat.nlink]).max();
+        let (sidecar, contents) = match claim {
+            Some(Claim { by, array, .. }) => (Some(by.sidecar), Some((by.contents, array))),
+            None => (None, None),
+        };
+        let dump = match recognize(&raw, contents)? {
+            None if raw.is_npy()? => {
+                return Ok(ProbeResult::Ignored("it is a .npy file already".to_owned()));
+            }
+            None => return Ok(ProbeResult::Ignored(UNDESCRIBED.to_owned())),
+            Some(_) if links.is_some_and(|links| links > 1) => Err(linked(stat.nlink)),
+            Some(recognized) => recognized.and_then(named_as_an_array),
+        };
+        let DataHead { name, file, stat, .. } = raw;
+        let rivals = Vec::new();
+        let has_array = false;
+        Ok(ProbeResult::Candidate(Box::new(Candidate {
+            rel,
+            name,
+            file,
+            stat,
+            written,
+            parts,
+            sidecar,
+            rivals,
+            has_array,
+            dump,
+        })))
+    }
+
+    /// What there is to be said where a file of the data of `looked_at` is missing.
+    fn without_part(
+        &self,
+        claim: Option<Claim>,
+        missing: &Path,
+        looked_at: &Path,
+    ) -> fs::Result<ProbeResult> {
+        if let Some(Claim { by, data_files, array }) = claim {
+            // An array already, and npyd was ended while it put its data away?
+            if let Some(finished) = self.finished(&by, array, &data_files)? {
+                let residue = Residue { sidecar: by.sidecar, finished };
+                return Ok(ProbeResult::Residue(Box::new(residue)));
+            }
+            if missing != looked_at {
+                return Ok(ProbeResult::AwaitingData {
+                    manifest: by.sidecar.rel,
+                    data: Some(missing.to_path_buf()),
+                    parts: data_files.parts().to_vec(),
+                    why: self.missing_data_message(&[missing.to_path_buf()], false)?,
+                });
+            }
+        }
+        Ok(match self.dir.stat(missing)? {
+            Some(_) => ProbeResult::Ignored("it is not a regular file".to_owned()),
+            None => ProbeResult::Missing,
+        })
+    }
+}
+
+/// Under another name the array would be a drop or a manifest itself, or tidied away with what npyd
+/// left unfinished.
+fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
+    let name = dump.output.as_str();
+    if is_named_npy(name) && !crate::model::is_reserved_name(name) {
+        return Ok(dump);
+    }
+    Err(format!(
+        "`{name}` can't be its array's name: end the key `output` in .npy, and don't begin it with .npyd-"
+    ))
+}
+
+fn is_named_npy(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "npy")
+}
+
+fn linked(names: u64) -> String {
+    format!(
+        "it has {names} names (hard links); npyd takes a file that has one: copy it instead, or remove the others"
+    )
+}

@@ -1,0 +1,237 @@
+//! The daemon: starts what the configuration asks for, listens to signals, and keeps the service
+//! manager informed. What happens in a drop directory is its own thread's business.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, Disposition, DropDir};
+use crate::fs::LeaseRight;
+use crate::ledger::Ledger;
+use crate::service::supervisor::{Command, DropDirHandle};
+use crate::service::systemd;
+use crate::service::tracker::{Context, Tell};
+use crate::service::worker_pool::Pool;
+use crate::throttle::meter::Show;
+
+/// How often the daemon looks around when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long the first scans may take before the daemon counts as ready all the same: a mount that
+/// hangs must not keep the others' service from starting.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long threads may take to end; whatever is cut off then is safe, and done again.
+const STOP_WITHIN: Duration = Duration::from_millis(700);
+
+/// Everything that can happen to the daemon itself.
+enum Event {
+    Signal(i32),
+    Ready,
+    Tick,
+    WatchdogDue,
+}
+
+/// A running daemon.
+struct Daemon {
+    config: Config,
+    config_path: PathBuf,
+    context: Context,
+    pool: Pool,
+    handles: Vec<DropDirHandle>,
+    ledger_version: Option<i64>,
+}
+
+/// Runs until a signal ends it. `read` reads the configuration anew.
+pub fn run(
+    config: Config,
+    config_path: &Path,
+    ledger: Ledger,
+    read: impl Fn(&Path) -> Result<Config, String>,
+) -> io::Result<()> {
+    // First of all: threads begin as considerate as the one that starts them.
+    let context = Context::new(&config, ledger, Show::Log, Tell::Log);
+    let signals = forward_signals()?;
+    let (ready_tx, ready_rx) = bounded(0);
+    let pool = Pool::new(config.workers.get());
+    let mut daemon = Daemon {
+        config_path: config_path.to_path_buf(),
+        config,
+        ledger_version: context.ledger.data_version().ok().flatten(),
+        context,
+        pool,
+        handles: Vec::new(),
+    };
+    daemon.warn_of_missing_right();
+    daemon.start_all(&ready_tx);
+    drop(ready_tx);
+    daemon.run_loop(&signals, &ready_rx, read);
+    daemon.stop();
+    Ok(())
+}
+
+fn forward_signals() -> io::Result<Receiver<i32>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (to, from) = bounded(16);
+    thread::spawn(move || signals.forever().try_for_each(|signal| to.send(signal)));
+    Ok(from)
+}
+
+impl Daemon {
+    fn start_all(&mut self, ready_tx: &Sender<()>) {
+        for drop_dir in self.config.drop_dirs.clone() {
+            self.start(drop_dir, ready_tx.clone());
+        }
+    }
+
+    /// What the configuration asks for and this process has no right to.
+    fn warn_of_missing_right(&self) {
+        let needs_proof =
+            |drop_dir: &DropDir| drop_dir.source != Disposition::Keep && !drop_dir.remove_unproven;
+        let right = self.context.lease_right;
+        if right == LeaseRight::OwnFiles && self.config.drop_dirs.iter().any(needs_proof) {
+            tracing::warn!("npyd may take {right}");
+        }
+    }
+
+    fn start(&mut self, drop_dir: DropDir, ready_tx: Sender<()>) {
+        let queue = self.pool.queue();
+        self.handles.push(DropDirHandle::start(
+            Arc::new(drop_dir),
+            self.context.clone(),
+            queue,
+            ready_tx,
+        ));
+    }
+
+    /// The only loop: one event at a time, until a signal ends it.
+    fn run_loop(
+        &mut self,
+        signals: &Receiver<i32>,
+        ready_rx: &Receiver<()>,
+        read: impl Fn(&Path) -> Result<Config, String>,
+    ) {
+        let ticks = tick(TICK);
+        let alive = systemd::watchdog_interval().map_or_else(never, tick);
+        let deadline = Instant::now() + READY_WITHIN;
+        let mut ready_rx = ready_rx.clone();
+        let mut ready = false;
+        loop {
+            let event = select! {
+                recv(signals) -> signal => signal.map_or(Event::Tick, Event::Signal),
+                recv(ready_rx) -> _ => Event::Ready,
+                recv(ticks) -> _ => Event::Tick,
+                recv(alive) -> _ => Event::WatchdogDue,
+            };
+            match event {
+                Event::Signal(SIGHUP) => self.reload(&read),
+                Event::Signal(_) => return,
+                Event::WatchdogDue => systemd::alive(),
+                Event::Tick => self.on_tick(),
+                Event::Ready => {}
+            }
+            if !ready && (matches!(event, Event::Ready) || Instant::now() >= deadline) {
+                (ready, ready_rx) = (true, never());
+                self.announce();
+            }
+        }
+    }
+
+    fn announce(&self) {
+        let status = self.status();
+        tracing::info!("ready: {status}");
+        systemd::ready(&status);
+    }
+
+    fn status(&self) -> String {
+        match self.handles.len() {
+            1 => "1 drop directory".to_owned(),
+            n => format!("{n} drop directories"),
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.restart_dead_loops();
+        match self.context.ledger.data_version() {
+            Ok(version @ Some(_)) if version != self.ledger_version => {
+                self.ledger_version = version;
+                self.handles.iter().for_each(|handle| handle.send(Command::Rescan));
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    /// A thread that ended unasked met a bug; the directory gets another one.
+    fn restart_dead_loops(&mut self) {
+        let (left, stay): (Vec<_>, Vec<_>) =
+            self.handles.drain(..).partition(DropDirHandle::is_finished);
+        self.handles = stay;
+        for handle in left {
+            tracing::error!(
+                "the care of `{}` broke off; it begins anew",
+                handle.drop_dir.path.display()
+            );
+            let (ready_tx, _) = bounded(0);
+            self.start(DropDir::clone(&handle.drop_dir), ready_tx);
+        }
+    }
+
+    /// Takes a new configuration; keeps the old one if the new one is wrong.
+    fn reload(&mut self, read: &impl Fn(&Path) -> Result<Config, String>) {
+        systemd::reloading();
+        match read(&self.config_path) {
+            Ok(config) => self.apply_config(config),
+            Err(error) => tracing::error!("the configuration is kept as it was: {error}"),
+        }
+        systemd::ready(&self.status());
+    }
+
+    fn apply_config(&mut self, config: Config) {
+        if config.of_the_process() != self.config.of_the_process() {
+            tracing::warn!(
+                "a new state_dir, workers, io_priority or max_pressure counts from the next start on"
+            );
+        }
+        // What did not change goes on undisturbed.
+        let same = |a: &DropDir, b: &DropDir| a.settings == b.settings;
+        self.handles.retain(|handle| {
+            let stays = config.drop_dirs.iter().any(|drop_dir| same(drop_dir, &handle.drop_dir));
+            if !stays {
+                handle.send(Command::Stop);
+            }
+            stays
+        });
+        let (ready_tx, _) = bounded(0);
+        for drop_dir in &config.drop_dirs {
+            if !self.handles.iter().any(|handle| same(drop_dir, &handle.drop_dir)) {
+                self.start(drop_dir.clone(), ready_tx.clone());
+            }
+        }
+        self.config = config;
+        tracing::info!("configuration read again: {}", self.status());
+    }
+
+    /// Ends everything within a moment. What is cut off is done again at the next start.
+    fn stop(&self) {
+        systemd::stopping();
+        tracing::info!("stopping");
+        self.context.stop.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + STOP_WITHIN;
+        self.handles.iter().for_each(|handle| handle.send(Command::Stop));
+        while !(self.pool.close() && self.handles.iter().all(DropDirHandle::is_finished)) {
+            if Instant::now() >= deadline {
+                tracing::info!("stopped with work under way; it will be done again");
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        tracing::info!("stopped");
+    }
+}

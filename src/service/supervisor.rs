@@ -1,0 +1,258 @@
+//! One thread for each drop directory: it watches, scans and tends, so that a mount that hangs or
+//! vanishes is nobody else's trouble.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+
+use crate::config::{DropDir, Watch};
+use crate::fs::{self, Dir};
+use crate::model::{FsInfo, Stat};
+use crate::service::tracker::{Context, JobDone, Tracker};
+use crate::service::watcher::{DirWatcher, PathEvent};
+use crate::service::worker_pool::Queue;
+
+/// How often the root is looked at: is it still there, and still the same?
+const ROOT_CHECK: Duration = Duration::from_secs(1);
+
+/// How often a directory without events is listed at the most.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Sightings that may wait to be taken in; more of them make a scan.
+const PATH_EVENTS_MAX: usize = 8192;
+
+/// Words to a drop directory's thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// List the directory now.
+    Rescan,
+    /// Take it out of care.
+    Stop,
+}
+
+/// A drop directory's thread.
+pub struct DropDirHandle {
+    /// The directory's settings.
+    pub drop_dir: Arc<DropDir>,
+    commands: Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl DropDirHandle {
+    /// Starts a thread for a directory. It sends one word through `attending` once it has scanned
+    /// the directory, or found that it is not there.
+    #[must_use]
+    pub fn start(
+        drop_dir: Arc<DropDir>,
+        context: Context,
+        queue: Queue,
+        ready_tx: Sender<()>,
+    ) -> Self {
+        let (commands, commands_rx) = bounded(16);
+        let of = Arc::clone(&drop_dir);
+        let thread =
+            thread::spawn(move || DropDirLoop::new(of, context, queue, ready_tx).run(&commands_rx));
+        DropDirHandle { drop_dir, commands, thread }
+    }
+
+    /// Gives an order; a thread that is too busy to take it will scan anyway.
+    pub fn send(&self, send: Command) {
+        let _ = self.commands.try_send(send);
+    }
+
+    /// Whether the thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// How the directory is watched at present.
+enum WatchMode {
+    /// It is not there.
+    Missing,
+    /// By events.
+    Inotify { watcher: DirWatcher, root: RootId },
+    /// By listing it.
+    Polling { root: RootId },
+}
+
+/// What tells a directory from one that was made, or mounted, in its place. A new one is often
+/// given the number of the old one, whose watch is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RootId {
+    dev: u64,
+    ino: u64,
+    born_ns: i64,
+    mount: u64,
+}
+
+struct DropDirLoop {
+    drop_dir: Arc<DropDir>,
+    context: Context,
+    tracker: Tracker,
+    ended: Receiver<JobDone>,
+    path_events: Receiver<PathEvent>,
+    path_event_tx: Sender<PathEvent>,
+    ready_tx: Option<Sender<()>>,
+    watch_mode: WatchMode,
+    next_scan: Instant,
+    next_root_check: Instant,
+    warned_missing: bool,
+}
+
+impl DropDirLoop {
+    fn new(drop_dir: Arc<DropDir>, context: Context, queue: Queue, ready_tx: Sender<()>) -> Self {
+        let (ended_sender, ended) = unbounded(); // as many as the pool takes from here
+        let (path_event_tx, path_events) = bounded(PATH_EVENTS_MAX);
+        let now = Instant::now();
+        DropDirLoop {
+            tracker: Tracker::new(Arc::clone(&drop_dir), context.clone(), queue, ended_sender),
+            drop_dir,
+            context,
+            ended,
+            path_events,
+            path_event_tx,
+            ready_tx: Some(ready_tx),
+            watch_mode: WatchMode::Missing,
+            next_scan: now,
+            next_root_check: now,
+            warned_missing: false,
+        }
+    }
+
+    fn run(mut self, commands: &Receiver<Command>) {
+        while !self.context.stop.load(Ordering::Relaxed) {
+            self.check_root(Instant::now());
+            self.scan_if_due(Instant::now());
+            self.ready_tx = None; // dropped: the word that the first round was made
+            self.tracker.process_due(Instant::now());
+            let now = Instant::now();
+            let due = [self.tracker.next_due(), Some(self.next_scan), Some(self.next_root_check)];
+            let pause =
+                due.into_iter().flatten().min().map_or(ROOT_CHECK, |at| at.duration_since(now));
+            select! {
+                recv(self.path_events) -> event => {
+                    let now = Instant::now();
+                    for event in event.into_iter().chain(self.path_events.try_iter()) {
+                        self.tracker.on_watch_event(event, now);
+                    }
+                }
+                recv(self.ended) -> ended => {
+                    let now = Instant::now();
+                    for ended in ended.into_iter().chain(self.ended.try_iter()) {
+                        self.tracker.on_job_done(ended, now);
+                    }
+                }
+                recv(commands) -> send => match send {
+                    Ok(Command::Rescan) => self.next_scan = Instant::now(),
+                    Ok(Command::Stop) | Err(_) => return,
+                },
+                default(pause) => {}
+            }
+        }
+    }
+
+    /// Notices that the root appeared, vanished, or is another directory than before.
+    fn check_root(&mut self, now: Instant) {
+        if now < self.next_root_check {
+            return;
+        }
+        self.next_root_check = now + ROOT_CHECK;
+        let found = root_id(&self.drop_dir.path);
+        let known = match &self.watch_mode {
+            WatchMode::Missing => None,
+            WatchMode::Inotify { root, .. } | WatchMode::Polling { root } => Some(*root),
+        };
+        match found {
+            Ok(found) if Some(found) == known => {}
+            Ok(found) => self.start_watching(found, now),
+            Err(error) => {
+                if known.is_some() || !self.warned_missing {
+                    self.warned_missing = true;
+                    tracing::warn!("waiting for the drop directory: {error}");
+                }
+                self.watch_mode = WatchMode::Missing;
+            }
+        }
+    }
+
+    /// Watches first, scans then: what lands in between is seen twice rather than never.
+    fn start_watching(&mut self, root: RootId, now: Instant) {
+        self.warned_missing = false;
+        self.next_scan = now;
+        let path = self.drop_dir.path.display();
+        let polls = match (self.drop_dir.watch, file_system(&self.drop_dir.path)) {
+            (Watch::Poll, _) => true,
+            (Watch::Inotify, _) | (Watch::Auto, None) => false,
+            (Watch::Auto, Some(fs)) => fs.network,
+        };
+        self.watch_mode = if polls {
+            tracing::info!("polling `{path}`");
+            WatchMode::Polling { root }
+        } else {
+            match DirWatcher::start(&self.drop_dir, self.path_event_tx.clone()) {
+                Ok(watcher) => {
+                    tracing::info!("watching `{path}`");
+                    WatchMode::Inotify { watcher, root }
+                }
+                Err(error) => {
+                    tracing::warn!("polling `{path}` instead of watching it: {error}");
+                    WatchMode::Polling { root }
+                }
+            }
+        };
+    }
+
+    fn scan_if_due(&mut self, now: Instant) {
+        if let WatchMode::Inotify { watcher, root } = &self.watch_mode
+            && watcher.is_exhausted()
+        {
+            tracing::warn!("polling `{}` from now on", self.drop_dir.path.display());
+            self.watch_mode = WatchMode::Polling { root: *root };
+            self.next_scan = now;
+        }
+        let missed = match &self.watch_mode {
+            WatchMode::Missing => {
+                self.next_scan = now + ROOT_CHECK;
+                return;
+            }
+            WatchMode::Inotify { watcher, root } if watcher.take_overflow() => {
+                Some((*root, watcher.has_missed_dirs()))
+            }
+            WatchMode::Inotify { .. } | WatchMode::Polling { .. } => None,
+        };
+        if let Some((root, may_miss_dirs)) = missed {
+            tracing::info!("events were lost in `{}`: scanning it", self.drop_dir.path.display());
+            if may_miss_dirs && self.drop_dir.recursive {
+                self.start_watching(root, now);
+            }
+        }
+        if missed.is_none() && !self.tracker.wants_scan() && now < self.next_scan {
+            return;
+        }
+        if let Err(error) = self.tracker.scan(now) {
+            self.tracker.warn(error.to_string());
+        }
+        let took = now.elapsed();
+        let interval = match self.watch_mode {
+            // A directory that takes long to list is listed less often.
+            WatchMode::Polling { .. } => POLL.max(20 * took).min(self.drop_dir.rescan.max(POLL)),
+            _ => self.drop_dir.rescan,
+        };
+        self.next_scan = Instant::now() + interval;
+    }
+}
+
+fn root_id(path: &Path) -> fs::Result<RootId> {
+    let Stat { dev, ino, born_ns, mount, .. } = Dir::open(path)?.stat_self()?;
+    Ok(RootId { dev, ino, born_ns, mount })
+}
+
+fn file_system(path: &Path) -> Option<FsInfo> {
+    Dir::open(path).and_then(|dir| fs::fs_info(&dir)).ok()
+}

@@ -1,0 +1,441 @@
+//! A drop directory under care: what was sighted, what waits and why, and when to look again.
+//!
+//! The directory is the truth. Sightings and the ledger only spare work: a scan alone reaches the
+//! same state, and whatever is forgotten here is found by the next one.
+
+mod dispatch;
+mod entry;
+mod ledger_cursor;
+mod recall;
+mod scan;
+mod warnings;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::Sender;
+
+use entry::{Entry, State};
+use warnings::WarningDedup;
+
+use crate::config::DropDir;
+use crate::decide::completeness::Wait;
+use crate::decide::identity::FileSnapshot;
+use crate::decide::quiescence::Quiescence;
+use crate::events::receipt::{Event, Receipt};
+use crate::finalize::Job;
+use crate::ledger::Earlier;
+use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::{DescriptionIndex, ProbeResult, probe};
+use crate::service::watcher::PathEvent;
+use crate::service::worker_pool::Queue;
+use crate::throttle::rate::RateLimiter;
+
+pub use scan::DEPTH_MAX;
+
+pub use crate::service::worker::{Context, Tell};
+pub use dispatch::JobDone;
+
+/// The most dumps of one directory that are kept in mind; the rest is left to later scans.
+const ENTRIES_MAX: usize = 65_536;
+
+/// The shortest and the longest time until something that waits is looked at again.
+pub(crate) const PROBE_DELAY_MIN: Duration = Duration::from_millis(100);
+const PROBE_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// How long a new file is left alone, for its close will tell more. One that was linked to its name
+/// has none.
+const CLOSE_GRACE: Duration = Duration::from_millis(20);
+
+/// How long a new directory's watch may take: what lands there before is found by a second look.
+const NEW_DIR_RESCAN_DELAY: Duration = Duration::from_secs(1);
+
+/// The most new directories that are looked at twice; with more of them, everything is.
+const NEW_DIRS_MAX: usize = 4096;
+
+/// How long people are left alone about something that waits.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The first and the longest pause after a fault that may pass.
+const FAULT_MIN: Duration = Duration::from_secs(1);
+const FAULT_MAX: Duration = Duration::from_mins(1);
+
+/// After how many changes a dump counts as being written to: time alone proves nothing then.
+const ACTIVE_AFTER_CHANGES: u32 = 3;
+
+/// How long a sweep waits for a drop whose quiet time is longer than the configured one.
+const SWEEP_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The most looks between two glances at what else has happened.
+const PROBES_PER_TURN: usize = 256;
+
+/// One drop directory under care.
+pub struct Tracker {
+    drop_dir: Arc<DropDir>,
+    context: Context,
+    queue: Queue,
+    ended: Sender<JobDone>,
+    pace: Arc<RateLimiter>,
+    /// A hash of the settings: what decides about a rejection besides the files.
+    settings: u64,
+    trusts_clock: bool,
+    recovered: bool,
+    entries: HashMap<PathBuf, Entry>,
+    due: BinaryHeap<Reverse<(Instant, PathBuf)>>,
+    /// Complete, but the workers are busy.
+    backlog: VecDeque<PathBuf>,
+    /// Directories that appeared, and when each is to be listed once more.
+    new_dirs: VecDeque<(Instant, PathBuf)>,
+    /// Small ones that are handed to a worker together, so that they share their syncs.
+    batch: Vec<Job>,
+    /// What describes files whose names do not show it.
+    index: DescriptionIndex,
+    overflowed: bool,
+    warnings: WarningDedup,
+}
+
+impl Tracker {
+    /// Takes a drop directory into care. `ended` receives each task's end, to be handed back to
+    /// [`Tracker::on_job_done`].
+    #[must_use]
+    pub fn new(
+        drop_dir: Arc<DropDir>,
+        context: Context,
+        queue: Queue,
+        ended: Sender<JobDone>,
+    ) -> Self {
+        let settings = drop_dir.settings;
+        let pace = Arc::new(RateLimiter::new(drop_dir.max_rate, context.pressure.clone()));
+        Tracker {
+            drop_dir,
+            context,
+            pace,
+            queue,
+            ended,
+            settings,
+            trusts_clock: false,
+            recovered: false,
+            entries: HashMap::new(),
+            due: BinaryHeap::new(),
+            backlog: VecDeque::new(),
+            new_dirs: VecDeque::new(),
+            batch: Vec::new(),
+            index: DescriptionIndex::with_room(ENTRIES_MAX),
+            overflowed: false,
+            warnings: WarningDedup::default(),
+        }
+    }
+
+    /// Whether a path lies where npyd itself puts files.
+    fn is_own(&self, rel: &Path) -> bool {
+        let path = self.drop_dir.path.join(rel);
+        self.drop_dir.own_dirs().any(|dir| path.starts_with(dir) && dir != self.drop_dir.path)
+    }
+
+    /// Something may have landed at this path below the drop directory, to be looked at then.
+    pub fn enqueue(&mut self, rel: PathBuf, at: Instant) {
+        if self.is_own(&rel) || self.drop_dir.ignore.ignores_path(&rel) {
+            return;
+        }
+        // Before anything is looked at that it describes, and that may have another description.
+        if let Err(error) = self.index.learn(&self.drop_dir, &rel) {
+            tracing::debug!("{error}"); // its own look tells
+        }
+        let known = self.entries.len();
+        match self.entries.get_mut(&rel) {
+            Some(Entry { state: State::Working { again }, .. }) => *again = true,
+            Some(Entry { state: State::Backlog, .. }) => {}
+            Some(_) => self.schedule(rel, at),
+            None if known >= ENTRIES_MAX => self.overflowed = true,
+            None => {
+                let entry = Entry::new(at);
+                self.entries.insert(rel.clone(), entry);
+                self.schedule(rel, at);
+            }
+        }
+    }
+
+    /// Takes in what the watch reports; npyd's own unnamed files close there, too.
+    pub fn on_watch_event(&mut self, PathEvent { rel, is_new }: PathEvent, now: Instant) {
+        self.enqueue(rel, if is_new { now + CLOSE_GRACE } else { now });
+    }
+
+    fn schedule(&mut self, rel: PathBuf, at: Instant) {
+        if let Some(entry) = self.entries.get_mut(&rel)
+            && entry.due.is_none_or(|due| at < due)
+        {
+            entry.due = Some(at);
+            self.due.push(Reverse((at, rel)));
+        }
+    }
+
+    /// When the next look is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        let looks = self.due.peek().map(|Reverse((at, _))| *at);
+        let dirs = self.new_dirs.front().map(|(at, _)| *at);
+        looks.into_iter().chain(dirs).min()
+    }
+
+    /// Whether sightings had to be forgotten for want of room, and there is room for a scan now.
+    #[must_use]
+    pub fn wants_scan(&self) -> bool {
+        self.overflowed && self.entries.len() < ENTRIES_MAX / 2
+    }
+
+    /// Whether everything that work or time alone can bring about has come about. What must be
+    /// unchanged for long because it was made again is left to the next sweep: the file's times
+    /// tell that one how long it has been unchanged.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let wait_max = self.drop_dir.quiet.max(SWEEP_WAIT_MAX);
+        let is_left = |left: Duration| self.trusts_clock && left > wait_max;
+        self.backlog.is_empty()
+            && self.entries.values().all(|entry| match &entry.state {
+                State::Waiting(wait) => wait.ready_in.is_none_or(is_left) || entry.is_active(),
+                State::Unprobed | State::Backlog | State::Working { .. } => false,
+            })
+    }
+
+    /// What waits, and why; what failed was told already.
+    pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &str)> {
+        self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
+            State::Waiting(wait) if entry.failures == 0 => {
+                Some((self.drop_dir.path.join(rel), wait.why.as_str()))
+            }
+            _ => None,
+        })
+    }
+
+    /// What time alone will bring about.
+    pub fn waiting_for_time(&self) -> impl Iterator<Item = PathBuf> {
+        self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
+            State::Waiting(Wait { ready_in: Some(_), .. }) => Some(self.drop_dir.path.join(rel)),
+            _ => None,
+        })
+    }
+
+    /// Looks at whatever is due, and hands to the workers what is complete.
+    pub fn process_due(&mut self, now: Instant) {
+        while let Some(rel) = self.backlog.front()
+            && self.queue.has_room()
+        {
+            let rel = rel.clone();
+            self.backlog.pop_front();
+            self.probe_now(&rel, now);
+        }
+        while let Some((_, dir)) = self.new_dirs.pop_front_if(|(at, _)| *at <= now) {
+            self.scan_if_dir(&dir, now);
+        }
+        for _ in 0..PROBES_PER_TURN {
+            if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
+                break;
+            }
+            let Some(Reverse((at, rel))) = self.due.pop() else { break };
+            // Entries may have been forgotten, or made due anew, since this was put down.
+            if self.entries.get(&rel).is_some_and(|entry| entry.due == Some(at)) {
+                self.probe_now(&rel, now);
+            }
+        }
+        self.dispatch_batch();
+    }
+
+    fn probe_now(&mut self, rel: &Path, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(rel) {
+            entry.due = None;
+        }
+        match probe(&self.drop_dir, rel, &self.index) {
+            Ok(ProbeResult::Missing) => self.forget(rel),
+            Ok(ProbeResult::Ignored(why)) => {
+                tracing::debug!("ignored `{}`: {why}", self.drop_dir.path.join(rel).display());
+                self.forget(rel);
+                if self.scan_if_dir(rel, now) && self.new_dirs.len() < NEW_DIRS_MAX {
+                    self.new_dirs.push_back((now + NEW_DIR_RESCAN_DELAY, rel.to_path_buf()));
+                }
+            }
+            Ok(ProbeResult::AwaitingData { manifest, data, parts, why }) => {
+                self.index.add_parts(&manifest, &parts);
+                let mut why = why;
+                if let Some(data) = data {
+                    self.index.add(&data, &manifest);
+                    why.push_str(&self.earlier_array(&data));
+                }
+                self.wait(rel, Wait::on_external(why), now);
+            }
+            Ok(ProbeResult::Multiple { sidecar, data }) => {
+                self.forget(rel);
+                for data in data {
+                    self.index.add(&data, &sidecar);
+                    self.enqueue(data, now);
+                }
+            }
+            Ok(ProbeResult::Residue(residue)) => self.recover_residue(rel, residue),
+            // Its sidecar's own look takes it, with the others.
+            Ok(ProbeResult::Candidate(candidate))
+                if candidate.sidecar.is_none()
+                    && self.has_template(rel)
+                    && self.index.whole_of(rel).is_some() =>
+            {
+                self.forget(rel);
+            }
+            Ok(ProbeResult::Candidate(candidate)) => self.evaluate(rel, *candidate, now),
+            Err(error) if error.is_missing() => self.forget(rel),
+            // A worker has it, or another process probes it.
+            Err(error) if error.is_leased() => {
+                let why = "another process holds a lease on it".to_owned();
+                let since = self.entries.get(rel).map_or(now, |entry| entry.since);
+                let is_brief = now.saturating_duration_since(since) < FAULT_MIN;
+                self.wait(rel, Wait { why, ready_in: is_brief.then_some(PROBE_DELAY_MIN) }, now);
+            }
+            Err(error) => self.on_failure(rel, &error.to_string(), now),
+        }
+    }
+
+    fn forget(&mut self, rel: &Path) {
+        self.entries.remove(rel);
+    }
+
+    /// Whether a template speaks of a file's name.
+    fn has_template(&self, rel: &Path) -> bool {
+        let name = rel.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| self.drop_dir.templates.iter().any(|it| it.matches(name)))
+    }
+
+    /// A manifest's look leads to its data: care for them under their own name.
+    fn rename_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
+        if from == to {
+            return true;
+        }
+        self.entries.remove(from);
+        match self.entries.get(to) {
+            Some(Entry { state: State::Working { .. } | State::Backlog, .. }) => {
+                self.enqueue(to.to_path_buf(), now);
+                return false;
+            }
+            Some(_) => {}
+            None => {
+                let entry = Entry::new(now);
+                self.entries.insert(to.to_path_buf(), entry);
+            }
+        }
+        true
+    }
+
+    fn evaluate(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
+        let rel = candidate.rel.clone();
+        if let Some(sidecar) = &candidate.sidecar {
+            self.index.add(&rel, &sidecar.rel);
+            let parts: Vec<_> = candidate.parts.iter().map(|part| part.rel.clone()).collect();
+            self.index.add_parts(&sidecar.rel, &parts);
+            if !sidecar.is_shared {
+                // A sighting of its own would only lead here again.
+                self.entries.remove(&sidecar.rel);
+            }
+        }
+        if !self.rename_entry(seen, &rel, now) {
+            return;
+        }
+        let snapshot = candidate.snapshot();
+        let known = self.last_settled(&rel);
+        if known.as_ref().is_some_and(|known| self.is_as_known(known, &snapshot, &candidate)) {
+            self.forget(&rel);
+            return;
+        }
+        if known.is_some_and(|known| self.recall_description(&known, &candidate)) {
+            return self.probe_now(&rel, now);
+        }
+        let source = self.drop_dir.path.join(&rel);
+        let earlier = match self.context.ledger.earlier_arrays(&source, snapshot.data.ino) {
+            Ok(earlier) => earlier,
+            Err(error) => return self.on_failure(&rel, &error.to_string(), now),
+        };
+        match self.context.ledger.data_loss_of(snapshot.contents()) {
+            Ok(None) => {}
+            // Whatever changed since: it is not looked at any further.
+            Ok(Some(reason)) => return self.reject(candidate, Event::Lost, reason),
+            Err(error) => return self.on_failure(&rel, &error.to_string(), now),
+        }
+        let Some(entry) = self.entries.get_mut(&rel) else { return };
+        let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
+        let first = || Quiescence::new(snapshot.clone(), now, age);
+        let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
+        let still = unchanged >= self.drop_dir.quiet;
+        let Earlier { identities: earlier, remakes } = earlier;
+        match candidate.decide(&self.drop_dir, unchanged, remakes) {
+            Ok(Decision::Finalize { header, evidence, remark }) => {
+                let Ok(dump) = candidate.dump.clone() else { return };
+                let drop_dir = Arc::clone(&self.drop_dir);
+                let header = *header;
+                let intents = Some(Arc::clone(&self.context.intents));
+                self.dispatch(Job {
+                    drop_dir,
+                    candidate,
+                    dump,
+                    header,
+                    evidence,
+                    remark,
+                    still,
+                    earlier,
+                    intents,
+                });
+            }
+            Ok(Decision::Wait(wait)) => self.wait(&rel, wait, now),
+            Ok(Decision::Reject(reason)) => self.reject(candidate, Event::Rejected, reason),
+            Err(error) => self.on_failure(&rel, &error.to_string(), now),
+        }
+    }
+
+    fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {
+        let path = self.drop_dir.path.join(rel);
+        let Some(entry) = self.entries.get_mut(rel) else { return };
+        let waited = now.saturating_duration_since(entry.since);
+        let pause = match wait.ready_in {
+            Some(ready_in) => ready_in.min(PROBE_DELAY_MAX),
+            None => (waited / 10).clamp(PROBE_DELAY_MIN, PROBE_DELAY_MAX),
+        };
+        // Told once it has lasted, for most waits are over before anybody could read of them; and
+        // again when it has something new to tell, but not at every look.
+        let news = !matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
+        let due = entry
+            .last_logged
+            .is_none_or(|last_logged| now.saturating_duration_since(last_logged) >= LOG_INTERVAL);
+        let untold = news || entry.last_logged.is_none();
+        if untold && due && wait.ready_in.is_none() && waited >= self.drop_dir.quiet {
+            entry.last_logged = Some(now);
+            tracing::info!("waiting for {}: {}", path.display(), wait.why);
+        } else if news {
+            tracing::debug!("waiting for {}: {}", path.display(), wait.why);
+        }
+        entry.state = State::Waiting(wait);
+        self.schedule(rel.to_path_buf(), now + pause);
+    }
+
+    /// A fault that may pass: tried again, after pauses that grow.
+    fn on_failure(&mut self, rel: &Path, error: &str, now: Instant) {
+        let path = self.drop_dir.path.join(rel);
+        let Some(entry) = self.entries.get_mut(rel) else { return };
+        let pause = FAULT_MIN.saturating_mul(1 << entry.failures.min(16)).min(FAULT_MAX);
+        entry.failures += 1;
+        let first = entry.failures == 1;
+        let why = match self.context.tell {
+            Tell::Log => {
+                format!("{error}; trying again in {}", humantime::format_duration(pause))
+            }
+            // One pass, and no other.
+            Tell::Lines | Tell::Json => error.to_owned(),
+        };
+        entry.state = State::Waiting(Wait::on_external(why.as_str()));
+        entry.due = None;
+        self.schedule(rel.to_path_buf(), now + pause);
+        if first {
+            let receipt =
+                Receipt::without_output(Event::Failed, self.drop_dir.path.clone(), path, why);
+            self.context.record(receipt, None);
+        } else {
+            tracing::warn!("failed again with {}: {why}", path.display());
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Listing a drop directory: the truth, of which sightings are hints.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{Disposition, DropDir};
+use crate::decide::identity::{SourceIdentity, identity_of};
+use crate::describe::manifest::is_manifest_name;
+use crate::finalize::recover_insert;
+use crate::fs::{self, Dir, EntryKind, LeaseRight};
+use crate::ledger::KnownSource;
+use crate::probe::may_describe;
+use crate::service::tracker::Tracker;
+use crate::service::tracker::ledger_cursor::LedgerCursor;
+
+/// A directory's entry.
+type Listed = (OsString, EntryKind);
+
+/// How deep below a drop directory files are looked for.
+pub const DEPTH_MAX: usize = 64;
+
+impl Tracker {
+    /// Lists the directory and sights everything in it that the ledger does not know as settled.
+    pub fn scan(&mut self, now: Instant) -> fs::Result<()> {
+        self.warnings.begin_scan();
+        let root = Dir::open(&self.drop_dir.path)?;
+        self.trusts_clock = !fs::fs_info(&root)?.network;
+        self.overflowed = false;
+        let entries = &self.entries;
+        self.index.retain(|rel| entries.contains_key(rel));
+        if !self.recovered {
+            self.recover_managed_dirs();
+        }
+        self.scan_below(&root, Path::new(""), now)?;
+        self.recovered = true;
+        Ok(())
+    }
+
+    /// Tells of what a scan could not do, but not again for as long as that lasts.
+    pub fn warn(&mut self, what: String) {
+        self.warnings.tell(what);
+    }
+
+    fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> fs::Result<()> {
+        let mut entries = dir.entries()?;
+        if self.recover(dir, below, &entries)? {
+            entries = dir.entries()?;
+        }
+        entries.retain(|(_, kind)| *kind != EntryKind::Other);
+        let (others, manifests) = partition_manifests(&mut entries);
+        others.sort_unstable();
+        manifests.sort_unstable();
+        let ledger = Arc::clone(&self.context.ledger);
+        let mut known = LedgerCursor::below(&ledger, &self.drop_dir.path.join(below));
+        let mut covered = vec![false; manifests.len()];
+        for (name, kind) in &*others {
+            if *kind == EntryKind::Dir {
+                self.scan_dir(dir, Path::new(name), &below.join(name), now);
+                continue;
+            }
+            match known.find(name).filter(|known| self.is_settled(dir, name, known)) {
+                // Its manifest needs no look either.
+                Some(KnownSource { fingerprint, is_unproven, .. }) => {
+                    if is_unproven && self.may_be_proved(dir, name) {
+                        self.enqueue_listed(below.join(name), now);
+                    }
+                    let sidecar = fingerprint.identity.sidecar;
+                    let its = |(sidecar, _): (String, _)| {
+                        manifests
+                            .binary_search_by(|(name, _)| name.as_os_str().cmp(sidecar.as_ref()))
+                    };
+                    if let Some(Ok(at)) = sidecar.map(its) {
+                        covered[at] = true;
+                    }
+                }
+                None => self.enqueue_listed(below.join(name), now),
+            }
+        }
+        for ((name, _), _) in manifests.iter().zip(covered).filter(|(_, covered)| !covered) {
+            self.enqueue_listed(below.join(name), now);
+        }
+        Ok(())
+    }
+
+    /// Recovers what a crash left under private names in a listed directory; `false` where nothing
+    /// has such a name.
+    fn recover(&mut self, dir: &Dir, below: &Path, entries: &[Listed]) -> fs::Result<bool> {
+        if !entries
+            .iter()
+            .any(|(name, _)| name.to_str().is_some_and(crate::model::is_reserved_name))
+        {
+            return Ok(false);
+        }
+        if let Err(error) = fs::tidy(dir, &managed_dirs_below(&self.drop_dir, below)) {
+            self.warnings.tell(error.to_string());
+        }
+        // It may just have got this name back.
+        self.recover_insert(dir, &dir.entries()?);
+        Ok(true)
+    }
+
+    /// Recovers the same in a directory that is ignored, and below: npyd may have worked there
+    /// before it was. It was able to only where it may write.
+    fn recover_ignored(&mut self, dir: &Dir, rel: &Path) -> fs::Result<()> {
+        if !dir.is_writable() || rel.components().count() > DEPTH_MAX {
+            return Ok(());
+        }
+        let entries = dir.entries()?;
+        self.recover(dir, rel, &entries)?;
+        for (name, _) in entries.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
+            let rel = rel.join(name);
+            if !self.is_own(&rel)
+                && let Err(error) =
+                    dir.open_dir(Path::new(name)).and_then(|dir| self.recover_ignored(&dir, &rel))
+            {
+                tracing::debug!("{error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a source that stays for want of a proof may go now, as far as that can be said
+    /// without opening it.
+    fn may_be_proved(&self, dir: &Dir, name: &OsStr) -> bool {
+        if self.drop_dir.source == Disposition::Keep {
+            return false;
+        }
+        let is_own = || {
+            let stat = dir.stat(Path::new(name)).ok().flatten();
+            stat.is_some_and(|stat| stat.uid == fs::own_uid())
+        };
+        let may_lease = || self.context.lease_right != LeaseRight::OwnFiles || is_own();
+        self.drop_dir.remove_unproven || self.trusts_clock && may_lease()
+    }
+
+    /// Sights what a template might take after all that was listed with it: something may describe
+    /// it that its own name does not lead to.
+    fn enqueue_listed(&mut self, rel: PathBuf, now: Instant) {
+        if self.drop_dir.ignore.ignores_entry(&rel, false) {
+            return;
+        }
+        let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
+        let is_later = !describes && self.has_template(&rel);
+        self.enqueue(rel, if is_later { now + Duration::from_nanos(1) } else { now });
+    }
+
+    /// A directory that appeared may hold files that came before its watch.
+    pub(crate) fn scan_if_dir(&mut self, rel: &Path, now: Instant) -> bool {
+        if self.drop_dir.recursive
+            && !self.drop_dir.ignore.ignores_entry(rel, true)
+            && let Ok(root) = Dir::open(&self.drop_dir.path)
+            && matches!(root.stat(rel), Ok(Some(stat)) if stat.is_dir())
+        {
+            self.scan_dir(&root, rel, rel, now);
+            return true;
+        }
+        false
+    }
+
+    /// Files that npyd was making room in when it was ended are drops again.
+    fn recover_insert(&mut self, dir: &Dir, entries: &[Listed]) {
+        for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
+            if let Err(left) = recover_insert(&self.drop_dir, &self.context.intents, dir, name) {
+                self.warnings.tell(left);
+            }
+        }
+    }
+
+    /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
+    fn recover_managed_dirs(&self) {
+        let depth = if self.drop_dir.recursive { DEPTH_MAX } else { 0 };
+        for path in self.drop_dir.own_dirs() {
+            // What can't be opened is told of where it is to be written to.
+            let Ok(dir) = Dir::open_trusted(path, self.drop_dir.shared()) else { continue };
+            if let Err(error) = recover_below(&self.drop_dir, &dir, Path::new(""), depth) {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
+    /// Scans a directory below, unless it is not part of the drop. One that can't be read does not
+    /// end the scan of the others.
+    fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
+        if !self.drop_dir.recursive || self.is_own(rel) {
+            return;
+        }
+        if self.drop_dir.ignore.ignores_entry(rel, true) {
+            // Once is enough: a running npyd does not work there.
+            if !self.recovered
+                && let Err(error) =
+                    parent.open_dir(name).and_then(|dir| self.recover_ignored(&dir, rel))
+            {
+                tracing::debug!("{error}");
+            }
+            return;
+        }
+        if rel.components().count() > DEPTH_MAX {
+            let path = self.drop_dir.path.join(rel);
+            return self.warnings.tell(format!(
+                "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
+                path.display()
+            ));
+        }
+        let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
+        if let Err(error) = scanned
+            && !error.is_missing()
+        {
+            self.warnings.tell(error.to_string());
+        }
+    }
+
+    /// Whether a data file and its manifest are still what the ledger knows.
+    fn is_settled(&self, dir: &Dir, name: &OsStr, known: &KnownSource) -> bool {
+        let is = |name: &OsStr, identity: &str| {
+            let stat = dir.stat(Path::new(name)).ok().flatten();
+            stat.is_some_and(|stat| identity_of(&stat) == identity)
+        };
+        let SourceIdentity { data, sidecar } = &known.fingerprint.identity;
+        known.is_settled
+            && is(name, data)
+            && sidecar.as_ref().is_none_or(|(name, identity)| is(name.as_ref(), identity))
+            && (!known.is_rejected || known.fingerprint.settings == self.settings)
+    }
+}
+
+/// Moves what may be manifests behind all others, without a second list: there may be very many.
+fn partition_manifests(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
+    let mut others = 0;
+    for at in 0..entries.len() {
+        let (name, kind) = &entries[at];
+        if *kind == EntryKind::Dir || !name.to_str().is_some_and(is_manifest_name) {
+            entries.swap(at, others);
+            others += 1;
+        }
+    }
+    entries.split_at_mut(others)
+}
+
+fn recover_below(drop_dir: &DropDir, dir: &Dir, below: &Path, depth: usize) -> fs::Result<()> {
+    fs::tidy(dir, &managed_dirs_below(drop_dir, below))?;
+    if depth > 0 {
+        for (name, kind) in dir.entries()? {
+            if kind == EntryKind::Dir {
+                let dir = dir.open_dir(Path::new(&name))?;
+                recover_below(drop_dir, &dir, &below.join(name), depth - 1)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Everywhere between which npyd moves the files of a directory `below` the drop directory.
+fn managed_dirs_below(drop_dir: &DropDir, below: &Path) -> Vec<Dir> {
+    let dirs = std::iter::once(drop_dir.path.as_path()).chain(drop_dir.own_dirs());
+    dirs.filter_map(|dir| Dir::open_below(dir, below).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ledger::Ledger;
+    use std::fs;
+
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::service::tracker::{Context, Tell};
+    use crate::service::worker_pool::Pool;
+    use crate::throttle::meter::Show;
+
+    /// There is room for so many, and no manifest must find it taken by those that are gone.
+    #[test]
+    fn a_claim_goes_with_its_manifest() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().display();
+        let text =
+            format!("state_dir = '{dir}/state'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
+        let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
+        let ledger = Ledger::open(&config.state_dir).unwrap();
+        let context = Context::new(&config, ledger, Show::Log, Tell::Log);
+        let (pool, (ended, _)) = (Pool::new(1), unbounded());
+        let drop_dir = Arc::new(config.drop_dirs[0].clone());
+        let mut tracker = Tracker::new(drop_dir, context, pool.queue(), ended);
+        let mut scan = || {
+            let now = Instant::now();
+            tracker.scan(now).unwrap();
+            tracker.process_due(now);
+            tracker.index.len()
+        };
+        for name in ["a", "b"] {
+            let manifest = format!("dtype = '|u1'\nshape = [1]\ndata = '{name}.raw'\n");
+            fs::write(temp.path().join(format!("about-{name}.toml")), manifest).unwrap();
+        }
+        assert_eq!(scan(), 2);
+        fs::remove_file(temp.path().join("about-a.toml")).unwrap();
+        std::thread::sleep(2 * crate::service::tracker::PROBE_DELAY_MIN);
+        scan();
+        assert_eq!(scan(), 1);
+    }
+}

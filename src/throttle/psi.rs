@@ -1,0 +1,132 @@
+//! How much others wait for the disk: the kernel's pressure stall information
+//! (`Documentation/accounting/psi.rst` of the kernel).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::model::Limit;
+
+/// How long a reading counts.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Where the pressure of all is told.
+const OF_ALL: &str = "/proc/pressure/io";
+
+/// Where control groups are, and where they are beside those of version 1.
+const GROUPS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+/// Why a limit may have no effect, and what to do about it.
+pub const UNMEASURED: &str =
+    "this kernel does not measure the I/O pressure; boot it with psi=1, if it was built for that";
+
+/// A limit on the pressure, and whether it is exceeded.
+pub struct Pressure {
+    limit: Limit,
+    gauges: Vec<PathBuf>,
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Pressure {
+    /// Watches over a limit; `None`: this kernel does not measure the pressure.
+    #[must_use]
+    pub fn new(limit: Limit) -> Option<Self> {
+        let gauges = gauges();
+        read(&gauges).map(|_| Pressure { limit, gauges, last: Mutex::new(None) })
+    }
+
+    /// Whether others wait for the disk more than they should.
+    #[must_use]
+    pub fn is_too_high(&self) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.is_some_and(|(_, too_high)| too_high);
+        if last.is_some_and(|(at, _)| at.elapsed() < FRESH) {
+            return before;
+        }
+        let percent = read(&self.gauges).unwrap_or(0.0);
+        let now = percent > f64::from(self.limit.0);
+        *last = Some((Instant::now(), now));
+        let limit = self.limit.0;
+        match (before, now) {
+            (false, true) => tracing::info!(
+                "pausing: others wait for the disk {percent:.0} % of the time, \
+                 and max_pressure is {limit} %"
+            ),
+            (true, false) => tracing::info!("going on: others wait for the disk less again"),
+            _ => {}
+        }
+        now
+    }
+}
+
+/// The highest pressure that is told in any of these files, in percent.
+fn read(gauges: &[PathBuf]) -> Option<f64> {
+    let texts = gauges.iter().filter_map(|gauge| fs::read_to_string(gauge).ok());
+    texts.filter_map(|text| some_avg10(&text)).reduce(f64::max)
+}
+
+/// What `some avg10=1.23 …` tells: the percentage of the last ten seconds in which somebody waited.
+fn some_avg10(text: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    line.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
+}
+
+/// Where others' pressure is told. npyd's own waiting is not theirs: where it has a control group
+/// of its own, as under systemd, only the groups beside it and beside those that it is in count.
+fn gauges() -> Vec<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let mut beside = GROUPS.iter().map(|root| groups_beside(Path::new(root), Path::new(own)));
+    let told = beside.find(|gauges| !gauges.is_empty());
+    told.unwrap_or_else(|| vec![PathBuf::from(OF_ALL)])
+}
+
+/// The gauges of all groups below `root` that are not `own`, nor hold it, nor lie in others.
+fn groups_beside(root: &Path, own: &Path) -> Vec<PathBuf> {
+    let own = root.join(own);
+    let mut gauges = Vec::new();
+    if !own.join("io.pressure").exists() {
+        return gauges; // what lies here are not the groups, but what holds them all
+    }
+    for group in own.ancestors().take_while(|group| group != &root) {
+        let Some(Ok(beside)) = group.parent().map(fs::read_dir) else { continue };
+        let others = beside.flatten().map(|entry| entry.path()).filter(|path| path != group);
+        gauges.extend(others.map(|path| path.join("io.pressure")).filter(|gauge| gauge.exists()));
+    }
+    gauges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_ten_seconds_is_read() {
+        let text = "some avg10=12.34 avg60=1.00 avg300=0.10 total=5\nfull avg10=1.00 avg60=0.00";
+        assert_eq!(some_avg10(text), Some(12.34));
+        assert_eq!(some_avg10("full avg10=1.00"), None);
+        assert_eq!(some_avg10(""), None);
+    }
+
+    #[test]
+    fn the_groups_of_others_count() {
+        let temp = tempfile::tempdir().unwrap();
+        let gauge = |group: &str, percent: &str| {
+            let dir = temp.path().join(group);
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("io.pressure"), format!("some avg10={percent} total=0\n")).unwrap();
+        };
+        gauge("user.slice", "3.5");
+        gauge("user.slice/deeper", "50.0"); // which the one above includes
+        gauge("system.slice", "99.0");
+        gauge("system.slice/npyd.service", "98.0");
+        gauge("system.slice/camera.service", "7.25");
+        let found = groups_beside(temp.path(), Path::new("system.slice/npyd.service"));
+        assert_eq!(found.len(), 2);
+        assert_eq!(read(&found), Some(7.25));
+        assert!(groups_beside(temp.path(), Path::new("")).is_empty());
+        // Where both versions of control groups are mounted, the root of one lies in the other's.
+        assert!(groups_beside(temp.path(), Path::new("npyd.service")).is_empty());
+    }
+}

@@ -1,0 +1,76 @@
+//! How fast bytes may be moved: acquisition comes first.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::model::Rate;
+use crate::throttle::psi::Pressure;
+
+/// How much may be made up for after a lull.
+const BURST: Duration = Duration::from_millis(100);
+
+/// How long the disk is left to others before they are asked after again.
+const RESPITE: Duration = Duration::from_millis(500);
+
+/// The pace of all work of one drop directory.
+pub struct RateLimiter {
+    max_rate: Option<Rate>,
+    /// When what was moved so far would have been moved at the highest rate.
+    due: Mutex<Instant>,
+    pressure: Option<Arc<Pressure>>,
+}
+
+impl RateLimiter {
+    /// A pace that keeps to a rate, and rests while others wait for the disk.
+    #[must_use]
+    pub fn new(max_rate: Option<Rate>, pressure: Option<Arc<Pressure>>) -> Self {
+        RateLimiter { max_rate, due: Mutex::new(Instant::now()), pressure }
+    }
+
+    /// How long to rest now that so many more bytes were moved.
+    #[must_use]
+    pub fn rest(&self, moved: u64, now: Instant) -> Duration {
+        let Some(rate) = self.max_rate else { return Duration::ZERO };
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = now.checked_sub(BURST).map_or(*due, |earliest| earliest.max(*due));
+        *due = begin.checked_add(rate.time_of(moved)).unwrap_or(begin);
+        due.saturating_duration_since(now)
+    }
+
+    /// How long to leave the disk to others before asking again.
+    #[must_use]
+    pub fn respite(&self) -> Option<Duration> {
+        self.pressure.as_ref().is_some_and(|pressure| pressure.is_too_high()).then_some(RESPITE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(text: &str) -> Result<Rate, String> {
+        Rate::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn rates_are_written_as_people_do() {
+        assert_eq!(rate("200 MB/s"), Ok(Rate(200_000_000)));
+        assert_eq!(rate("1.5MiB"), Ok(Rate(3 << 19)));
+        for wrong in ["", "fast", "0 MB/s", "-1 MB/s", "10 MB/min"] {
+            assert!(rate(wrong).unwrap_err().contains("is not a rate"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_kept_by_all_together() {
+        let now = Instant::now();
+        let pace = RateLimiter::new(Some(Rate(1000)), None);
+        let rests = [500, 500, 2000].map(|bytes| pace.rest(bytes, now).as_millis());
+        let near = |rest: u128, wanted: u128| rest.abs_diff(wanted) <= 100;
+        assert!(near(rests[0], 500) && near(rests[1], 1000) && near(rests[2], 3000), "{rests:?}");
+        // Lost time is made up for a little only.
+        let later = now + Duration::from_mins(1);
+        assert_eq!(pace.rest(1000, later).as_millis(), 900);
+        assert_eq!(RateLimiter::new(None, None).rest(1 << 40, now), Duration::ZERO);
+    }
+}

@@ -1,0 +1,90 @@
+//! The power is cut amid the call that makes room at the front of a file: some of its blocks have
+//! moved, others have not.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::crash_case::{Trial, Violation};
+use super::crash_dirs::{Ground, on_ground};
+use super::npyd::Npyd;
+use super::scenario::{Disposition, Scenario};
+use super::tracee::{Change, Tracee};
+use super::volume::Cut;
+use super::{Tally, is_long};
+
+/// The smallest piece of a file that can move, in bytes.
+const BLOCK: u64 = 4096;
+
+/// How often it is tried to reach a call amid its work.
+const TRIALS_MAX: usize = 200;
+
+/// A run that stands before the call.
+fn before_the_call(trial: &Trial<'_>) -> Tracee {
+    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.roots());
+    let makes_room = |it: &Change| it.call == "fallocate" && it.path.contains(".npyd-insert-");
+    while !makes_room(&tracee.next_change().unwrap()) {}
+    tracee
+}
+
+/// How long the call takes where nothing disturbs it.
+fn length_of_the_call(trial: &Trial<'_>) -> Duration {
+    let mut tracee = before_the_call(trial);
+    let begun = Instant::now();
+    tracee.next_change().unwrap();
+    begun.elapsed()
+}
+
+/// One trial: a cut so long after the call began, a look, a sweep, and another look. Tells whether
+/// the room was amid the data.
+fn check(ground: &Ground, scenario: &Scenario, after: Duration) -> (bool, Result<(), Violation>) {
+    let trial = ground.trial(scenario);
+    let mut tracee = before_the_call(&trial);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(after);
+            ground.cut(Cut::KeepsMetadata);
+        });
+        tracee.next_change();
+    });
+    tracee.kill();
+    ground.restart();
+    let is_amid = trial.has_room_amid();
+    let checked = trial.examine(true).and_then(|()| trial.finish());
+    let of = format!("{}, {scenario}, cut {after:?} after the call began", ground.kind());
+    (is_amid, checked.map_err(|it| it.of(&of)))
+}
+
+/// Cuts all over the call, and until at least so many of the cuts left the room amid the data.
+fn every_moment(kind: &'static str, amid_min: usize) {
+    let moments = if is_long() { 200 } else { 12 };
+    let tally = on_ground(kind, Npyd::real(), |ground| {
+        let scenario = Scenario::of("insert-range", Disposition::Remove);
+        let scenario = Scenario { ledger_along: true, piece: Some(BLOCK), ..scenario };
+        let length = length_of_the_call(&ground.trial(&scenario));
+        let (mut tally, mut amid) = (Tally::default(), 0);
+        while tally.tried < moments || amid < amid_min && tally.tried < TRIALS_MAX {
+            let after = length * (tally.tried % moments) as u32 / moments as u32;
+            let (is_amid, checked) = check(ground, &scenario, after);
+            amid += usize::from(is_amid);
+            tally.violations.extend(checked.err());
+            tally.tried += 1;
+        }
+        tally.of = tally.tried;
+        (tally, amid)
+    });
+    if let Some((tally, amid)) = tally {
+        tally.report(&format!("moments of the call, {amid} with room amid the data,"));
+        assert!(amid >= amid_min, "{amid} with room amid the data");
+    }
+}
+
+#[test]
+fn cut_on_xfs_without_reflink() {
+    every_moment("xfs-without-reflink", 1);
+}
+
+/// ext4 stops on its way only where its journal is being written out; seldom, that is.
+#[test]
+fn cut_on_ext4() {
+    every_moment("ext4", 0);
+}
