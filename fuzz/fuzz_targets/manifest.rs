@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use npyd::describe::{Front, Manifest};
+use npyd::describe::{LeadingBytes, Manifest};
 use npyd_fuzz::{assert_becomes_an_array, assert_clear, assert_clear_about, name};
 
 /// The keys that are npyd's own.
@@ -34,7 +34,7 @@ fn check(manifest: Manifest, syntax: &str, text: &[u8]) {
     };
     match reserved {
         Some(reserved) => {
-            assert!(matches!(dump.front, Front::Reserved(bytes) if bytes == reserved.bytes()));
+            assert!(matches!(dump.front, LeadingBytes::Reserved(bytes) if bytes == reserved.bytes()));
             assert_eq!(dump.data_offset, reserved.bytes());
         }
         None => assert_eq!(dump.data_offset, offset),

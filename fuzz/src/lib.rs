@@ -4,8 +4,8 @@ use npyd::config::Readers;
 use npyd::decide::plan::{Plan, Steps};
 use npyd::decide::route::Constraints;
 use npyd::describe::formats::FORMATS;
-use npyd::describe::sidecar::Found;
-use npyd::describe::{Dump, Fit, Front};
+use npyd::describe::sidecar::Measured;
+use npyd::describe::{Dump, SizeFit, LeadingBytes};
 use npyd::model::{FileName, FsInfo};
 use npyd::npy::{Header, Kind, Preamble, parse_header};
 
@@ -86,7 +86,7 @@ pub fn text_len(head: &[u8], major: u8) -> usize {
 /// # Panics
 /// Where it does not.
 pub fn assert_becomes_an_array(dump: &Dump) {
-    dump.doubts.iter().for_each(|doubt| assert_clear(doubt));
+    dump.warnings.iter().for_each(|doubt| assert_clear(doubt));
     let least = dump.least_file_len().expect("its size was checked");
     let record = dump.layout.record_len();
     let beyond = [0, 1, record, record.saturating_mul(3), record.saturating_add(1), 1 << 40];
@@ -97,7 +97,7 @@ pub fn assert_becomes_an_array(dump: &Dump) {
         for allow_trailing in [false, true] {
             let fit = dump.fit(size, allow_trailing);
             assert_clear(&fit.to_string());
-            if !matches!(fit, Fit::Whole { .. }) {
+            if !matches!(fit, SizeFit::Whole { .. }) {
                 continue;
             }
             match dump.header(size) {
@@ -153,14 +153,14 @@ fn assert_right(dump: &Dump, plan: &Plan) {
     assert_loads(&plan.head(dump), &plan.header);
     let Steps::InPlace(writes) = &plan.steps else { return };
     let mut head = match &dump.front {
-        Front::Header(own) => own.bytes.clone(),
+        LeadingBytes::Header(own) => own.bytes.clone(),
         _ => vec![0; usize::try_from(dump.data_offset).unwrap()],
     };
     assert_eq!(head.len() as u64, dump.data_offset, "the data begin behind the header");
     for write in writes {
         let at = usize::try_from(write.at).unwrap();
         let is_torn = at / SECTOR != (at + write.bytes.len() - 1) / SECTOR;
-        let has_magic = matches!(dump.front, Front::Header(_)) || at < 8;
+        let has_magic = matches!(dump.front, LeadingBytes::Header(_)) || at < 8;
         assert!(!is_torn || !has_magic, "a crash may leave half of {write:?}");
         head[at..][..write.bytes.len()].copy_from_slice(&write.bytes);
         // A crash here leaves what can be done again, or what is right.
@@ -169,7 +169,7 @@ fn assert_right(dump: &Dump, plan: &Plan) {
             Some(pending) => {
                 parse_header(&pending, &head, i64::MAX.unsigned_abs()).unwrap();
             }
-            None => assert!(matches!(dump.front, Front::Reserved(_))),
+            None => assert!(matches!(dump.front, LeadingBytes::Reserved(_))),
         }
     }
     assert_loads(&head, &plan.header);
@@ -214,7 +214,7 @@ pub fn sidecar(input: &[u8]) {
         for (file_len, lines_end, counted) in
             [(0, None, 0), (1 << 20, Some(100), 1), (i64::MAX.unsigned_abs(), Some(0), 7)]
         {
-            let found = Found { file_len, lines_end, counted };
+            let found = Measured { file_len, lines_end, counted };
             match one.clone().dump(format, &name("scan.raw"), found) {
                 Ok(dump) => assert_becomes_an_array(&dump),
                 Err(reason) => assert_clear(&reason),

@@ -14,7 +14,7 @@ use crate::fs::{self, Dir, LeaseRight};
 use crate::ledger::Ledger;
 use crate::model::FileName;
 use crate::service::tracker::DEPTH_MAX;
-use crate::throttle::psi::{Pressure, UNMEASURED};
+use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 
 /// Manifests of large dumps, and what they stand for.
 const SAMPLE_MANIFESTS: &[(&str, &str)] = &[
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     print(&format!("rights         npyd may take {lease_right}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
         end = Exit::Failure;
-        print(&format!("max_pressure   {UNMEASURED}"));
+        print(&format!("max_pressure   {PSI_UNAVAILABLE}"));
     }
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         if check_drop_dir(drop_dir) == Exit::Failure {

@@ -233,7 +233,7 @@ fn explain_dump(dump: &Dump) -> Value {
         "front": dump.front.to_string(),
         "digest": dump.digest.as_ref().map(ToString::to_string),
         "metadata": dump.metadata,
-        "doubts": dump.doubts,
+        "doubts": dump.warnings,
     })
 }
 

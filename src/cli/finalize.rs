@@ -13,7 +13,7 @@ use crate::cli::sweep::bars;
 use crate::cli::{Exit, FatalError};
 use crate::config::DropDir;
 use crate::decide::quiescence::Quiescence;
-use crate::describe::{Declared, Kind, Metadata, Reserved};
+use crate::describe::{Declared, DeclaredBy, Metadata, Reserved};
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::{Interruption, Job, finalize};
 use crate::fs::FsError;
@@ -21,7 +21,7 @@ use crate::model::FileName;
 use crate::npy::{Dtype, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, UNDESCRIBED, probe_as, probe_standalone};
-use crate::throttle::meter::Show;
+use crate::throttle::meter::ProgressDisplay;
 
 #[derive(Args)]
 pub(crate) struct Finalize {
@@ -176,7 +176,7 @@ impl Finalize {
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (show, listed): (&Show, &mut ListedDescriptions),
+        (show, listed): (&ProgressDisplay, &mut ListedDescriptions),
     ) -> Vec<Result<Receipt, Refused>> {
         if self.dtype.is_none()
             && name.is_none()
@@ -195,7 +195,7 @@ impl Finalize {
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (show, listed): (&Show, &mut ListedDescriptions),
+        (show, listed): (&ProgressDisplay, &mut ListedDescriptions),
     ) -> Result<Receipt, Refused> {
         let job = self.settle(drop_dir, rel, name, listed)?;
         let mut progress = show.begin(&job.path(), &Arc::new(AtomicBool::new(false)), None);
@@ -267,7 +267,9 @@ impl Finalize {
                     output: None,
                     digest: None,
                 };
-                probe_as(drop_dir, rel, |name| declared.dump(Kind::Options, name, Metadata::new()))
+                probe_as(drop_dir, rel, |name| {
+                    declared.dump(DeclaredBy::Options, name, Metadata::new())
+                })
             }
             _ => probe_standalone(drop_dir, rel, listed),
         };

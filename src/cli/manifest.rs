@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Exit, FatalError, print};
 use crate::config::DropDir;
-use crate::describe::{Dump, Front, Metadata};
+use crate::describe::{Dump, LeadingBytes, Metadata};
 use crate::npy::Order;
 use crate::probe::candidate::Candidate;
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
@@ -61,7 +61,7 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
     if !candidate.parts.is_empty() {
         return Err("its data are in several files, and a manifest speaks of one".to_owned());
     }
-    if matches!(dump.front, Front::Header(_)) {
+    if matches!(dump.front, LeadingBytes::Header(_)) {
         return Err("it has a header of its own and needs no manifest".to_owned());
     }
     let dtype = dump.layout.dtype.to_string();
@@ -86,10 +86,10 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
     if let Some(digest) = &dump.digest {
         keys.insert("digest".to_owned(), json!(digest.to_string()));
     }
-    if !dump.told.axes.is_empty() {
-        keys.insert("axes".to_owned(), json!(dump.told.axes));
+    if !dump.facts.axes.is_empty() {
+        keys.insert("axes".to_owned(), json!(dump.facts.axes));
     }
-    for (key, table) in [("unapplied", &dump.told.unapplied), ("fields", &dump.metadata)] {
+    for (key, table) in [("unapplied", &dump.facts.unapplied), ("fields", &dump.metadata)] {
         if !table.is_empty() {
             keys.insert(key.to_owned(), Value::Object(table.clone()));
         }

@@ -15,7 +15,7 @@ use crate::events::receipt::{Event, Receipt};
 use crate::ledger::Ledger;
 use crate::service::tracker::{Context, JobDone, Tell, Tracker};
 use crate::service::worker_pool::Pool;
-use crate::throttle::meter::Show;
+use crate::throttle::meter::ProgressDisplay;
 
 /// How long people wait without a word.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -113,6 +113,10 @@ impl SweptDir {
 }
 
 /// Bars on a terminal, log lines elsewhere.
-pub(crate) fn bars() -> Show {
-    if stderr().is_terminal() { Show::Bars(MultiProgress::new()) } else { Show::Log }
+pub(crate) fn bars() -> ProgressDisplay {
+    if stderr().is_terminal() {
+        ProgressDisplay::Bars(MultiProgress::new())
+    } else {
+        ProgressDisplay::Log
+    }
 }

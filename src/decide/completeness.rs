@@ -8,7 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::describe::{Dump, Fit, Front};
+use crate::describe::{Dump, LeadingBytes, SizeFit};
 use crate::npy::{Kind, PendingState};
 
 /// What one look at a dump has shown.
@@ -164,7 +164,7 @@ fn wait_for_clock(grain: Duration, unchanged: Duration) -> Option<Wait> {
 }
 
 fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
-    if let Front::Header(header) = &dump.front {
+    if let LeadingBytes::Header(header) = &dump.front {
         match header.preamble.kind {
             Kind::Pending(PendingState::Writing) => return writing(look, rules),
             Kind::Pending(PendingState::Ready) => {
@@ -173,7 +173,7 @@ fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
             Kind::Final => {}
         }
     }
-    if let Some(missing) = &dump.told.unfinished {
+    if let Some(missing) = &dump.facts.unfinished {
         return wait(missing.clone());
     }
     if let Some(marker) = &dump.marker {
@@ -208,9 +208,12 @@ fn by_producer_mark(dump: &Dump, look: &Observation, rules: &Rules, evidence: Ev
     let fit = dump.fit(look.size, rules.allow_trailing);
     let why = format!("its producer says that it is complete, but {fit}");
     match fit {
-        Fit::Whole { .. } => Verdict::Ready(evidence),
-        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty | Fit::Miscounted { .. } => wait(why),
-        Fit::TooLong { .. } | Fit::Never => Verdict::Refused(why),
+        SizeFit::Whole { .. } => Verdict::Ready(evidence),
+        SizeFit::TooShort { .. }
+        | SizeFit::PartialRecord { .. }
+        | SizeFit::Empty
+        | SizeFit::CountMismatch { .. } => wait(why),
+        SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(why),
     }
 }
 
@@ -224,18 +227,19 @@ fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     };
     if let Some(busy) = busy {
         return wait(match &fit {
-            Fit::Whole { .. } => busy,
+            SizeFit::Whole { .. } => busy,
             misfit => format!("{busy}: {misfit}"),
         });
     }
     let still = look.unchanged >= rules.quiet;
     match fit {
-        Fit::TooShort { .. } | Fit::Torn { .. } | Fit::Empty | Fit::Miscounted { .. } => {
-            wait(fit.to_string())
-        }
-        Fit::TooLong { .. } if !still => Wait::on_time(look, rules, &fit.to_string()),
-        Fit::TooLong { .. } | Fit::Never => Verdict::Refused(fit.to_string()),
-        Fit::Whole { exact } => whole(dump, look, rules, exact, still),
+        SizeFit::TooShort { .. }
+        | SizeFit::PartialRecord { .. }
+        | SizeFit::Empty
+        | SizeFit::CountMismatch { .. } => wait(fit.to_string()),
+        SizeFit::TooLong { .. } if !still => Wait::on_time(look, rules, &fit.to_string()),
+        SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(fit.to_string()),
+        SizeFit::Whole { exact } => whole(dump, look, rules, exact, still),
     }
 }
 
@@ -245,7 +249,7 @@ fn whole(dump: &Dump, look: &Observation, rules: &Rules, exact: bool, still: boo
         look.writer == Writer::None && !matches!(look.sidecar_writer, Some(Writer::Unknown));
     // A committed header under a pending name is right to the byte already while its producer has
     // the rename still ahead.
-    let raw = !matches!(dump.front, Front::Header(_));
+    let raw = !matches!(dump.front, LeadingBytes::Header(_));
     if nobody && dump.digest.is_some() {
         return Verdict::Ready(Evidence::Digest);
     }

@@ -2,7 +2,7 @@
 
 use crate::decide::route::{Constraints, NewFile, Route, SkippedRoute, Why, Write};
 use crate::decide::routes;
-use crate::describe::{Dump, Front};
+use crate::describe::{Dump, LeadingBytes};
 use crate::npy::Header;
 
 /// What is to be done, down to the bytes.
@@ -50,7 +50,7 @@ impl Plan {
             Steps::InPlace(writes) => writes,
         };
         let mut head = match &dump.front {
-            Front::Header(own) => own.bytes.clone(),
+            LeadingBytes::Header(own) => own.bytes.clone(),
             _ => vec![0; dump.data_offset as usize],
         };
         for Write { at, bytes } in writes {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::describe::digest::Digest;
-use crate::describe::dump::{Dump, Front, Kind, Metadata, SidecarFacts};
+use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Layout, Literal, Order};
 
@@ -82,12 +82,17 @@ impl FromStr for Reserved {
 
 impl Declared {
     /// The dump these keys declare for the data file `data`, or which keys contradict each other.
-    pub fn dump(self, kind: Kind, data: &FileName, metadata: Metadata) -> Result<Dump, String> {
+    pub fn dump(
+        self,
+        kind: DeclaredBy,
+        data: &FileName,
+        metadata: Metadata,
+    ) -> Result<Dump, String> {
         let layout =
             Layout::new(self.dtype, &self.shape, self.order).map_err(|error| error.to_string())?;
         let reserved = self.reserved.map(Reserved::bytes);
         let front = match reserved {
-            None => Front::Bare,
+            None => LeadingBytes::Bare,
             Some(bytes) if self.offset != 0 && self.offset != bytes => {
                 return Err(format!(
                     "offset = {} and reserved = {bytes} disagree: with reserved the data begin \
@@ -95,7 +100,7 @@ impl Declared {
                     self.offset
                 ));
             }
-            Some(bytes) => Front::Reserved(bytes),
+            Some(bytes) => LeadingBytes::Reserved(bytes),
         };
         let dump = Dump {
             kind,
@@ -107,8 +112,8 @@ impl Declared {
             digest: self.digest,
             output: self.output.unwrap_or_else(|| data.as_npy()),
             metadata,
-            doubts: Vec::new(),
-            told: SidecarFacts::default(),
+            warnings: Vec::new(),
+            facts: SidecarFacts::default(),
         };
         match dump.least_file_len() {
             Some(_) => Ok(dump),

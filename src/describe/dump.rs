@@ -16,7 +16,7 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 #[derive(Debug, Clone)]
 pub struct Dump {
     /// Who declared it.
-    pub kind: Kind,
+    pub kind: DeclaredBy,
     /// Type, order and shape of the array.
     pub layout: Layout,
     /// Where the data begin, in bytes from the start of the file.
@@ -24,7 +24,7 @@ pub struct Dump {
     /// Declared bytes after the data.
     pub trailing: u64,
     /// What stands before the data.
-    pub front: Front,
+    pub front: LeadingBytes,
     /// The first bytes by which the producer says that the file is done.
     pub marker: Option<Vec<u8>>,
     /// What the whole data file must hash to.
@@ -34,9 +34,9 @@ pub struct Dump {
     /// Whatever else the manifest says.
     pub metadata: Metadata,
     /// What may not be meant as it is written.
-    pub doubts: Vec<String>,
+    pub warnings: Vec<String>,
     /// What else an instrument's sidecar says of it.
-    pub told: SidecarFacts,
+    pub facts: SidecarFacts,
 }
 
 /// What only instruments' sidecars say of a dump; of others, nothing is told.
@@ -60,7 +60,7 @@ pub struct SidecarFacts {
 
 /// Who declared a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DeclaredBy {
     /// A manifest beside the data.
     Manifest,
     /// An instrument's sidecar, in the format of this name.
@@ -73,21 +73,21 @@ pub enum Kind {
     Options,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for DeclaredBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Sidecar(format) => return write!(f, "{format} sidecar"),
-            Kind::Manifest => "manifest",
-            Kind::Pending => "pending header",
-            Kind::Template => "template",
-            Kind::Options => "options",
+            DeclaredBy::Sidecar(format) => return write!(f, "{format} sidecar"),
+            DeclaredBy::Manifest => "manifest",
+            DeclaredBy::Pending => "pending header",
+            DeclaredBy::Template => "template",
+            DeclaredBy::Options => "options",
         })
     }
 }
 
 /// What stands before the data.
 #[derive(Debug, Clone)]
-pub enum Front {
+pub enum LeadingBytes {
     /// Nothing npyd may use.
     Bare,
     /// So many bytes, free for the header.
@@ -96,12 +96,14 @@ pub enum Front {
     Header(OwnHeader),
 }
 
-impl fmt::Display for Front {
+impl fmt::Display for LeadingBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Front::Bare => f.write_str("nothing"),
-            Front::Reserved(bytes) => write!(f, "{bytes} reserved bytes"),
-            Front::Header(own) => write!(f, "a header of {} bytes", own.preamble.data_offset),
+            LeadingBytes::Bare => f.write_str("nothing"),
+            LeadingBytes::Reserved(bytes) => write!(f, "{bytes} reserved bytes"),
+            LeadingBytes::Header(own) => {
+                write!(f, "a header of {} bytes", own.preamble.data_offset)
+            }
         }
     }
 }
@@ -117,7 +119,7 @@ pub struct OwnHeader {
 
 /// How a data file's size fits what was declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
+pub enum SizeFit {
     /// Whole records, and nothing else but what was declared or is tolerated.
     Whole {
         /// Whether the size was declared, rather than worked out.
@@ -138,7 +140,7 @@ pub enum Fit {
         of: u64,
     },
     /// The last record is incomplete.
-    Torn {
+    PartialRecord {
         /// Bytes of it that are there.
         bytes: u64,
         /// Bytes of a whole one.
@@ -147,34 +149,34 @@ pub enum Fit {
     /// Not one record is there yet.
     Empty,
     /// Another file counts other records than there are.
-    Miscounted {
+    CountMismatch {
         /// Records that are there.
         records: u64,
         /// Records that were counted.
         counted: u64,
     },
     /// Records have no bytes, so that no size can tell how many there are.
-    Never,
+    Unsizable,
 }
 
-impl fmt::Display for Fit {
+impl fmt::Display for SizeFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fit::Whole { .. } => f.write_str("its size fits"),
-            Fit::TooShort { size, of } => write!(f, "{size} of {of} bytes are there"),
-            Fit::TooLong { size, of } => write!(
+            SizeFit::Whole { .. } => f.write_str("its size fits"),
+            SizeFit::TooShort { size, of } => write!(f, "{size} of {of} bytes are there"),
+            SizeFit::TooLong { size, of } => write!(
                 f,
                 "it has {size} bytes where {of} are declared: correct dtype, shape, offset or trailing, or set allow_trailing"
             ),
-            Fit::Torn { bytes, of } => {
+            SizeFit::PartialRecord { bytes, of } => {
                 write!(f, "its last record is incomplete: {bytes} of {of} bytes are there")
             }
-            Fit::Empty => f.write_str("it has no record yet"),
-            Fit::Miscounted { records, counted } => write!(
+            SizeFit::Empty => f.write_str("it has no record yet"),
+            SizeFit::CountMismatch { records, counted } => write!(
                 f,
                 "it has {records} records where {counted} are counted: the recording goes on, or was cut off"
             ),
-            Fit::Never => f.write_str(
+            SizeFit::Unsizable => f.write_str(
                 "its records have no bytes, so that its size can't tell how many there are: give the whole shape",
             ),
         }
@@ -194,7 +196,7 @@ impl Dump {
     /// Where the data begin in one of their files, of `size` bytes, which holds so many of them.
     #[must_use]
     pub fn offset_in(&self, size: u64, share: u64) -> u64 {
-        if self.told.at_the_end {
+        if self.facts.at_the_end {
             size.saturating_sub(share.saturating_add(self.trailing))
         } else {
             self.data_offset
@@ -203,20 +205,22 @@ impl Dump {
 
     /// How a data file of `size` bytes fits this declaration.
     #[must_use]
-    pub fn fit(&self, size: u64, allow_trailing: bool) -> Fit {
-        match self.told.file_len {
-            Some(of) if size < of => return Fit::TooShort { size, of },
-            Some(of) if size > of => return Fit::TooLong { size, of },
+    pub fn fit(&self, size: u64, allow_trailing: bool) -> SizeFit {
+        match self.facts.file_len {
+            Some(of) if size < of => return SizeFit::TooShort { size, of },
+            Some(of) if size > of => return SizeFit::TooLong { size, of },
             _ => {}
         }
         match self.fit_of_shape(size, allow_trailing) {
-            Fit::Whole { exact } => {
+            SizeFit::Whole { exact } => {
                 let records = self.layout.records_in(size - self.around()).0;
-                match self.told.counted {
-                    Some(counted) if counted != records => Fit::Miscounted { records, counted },
+                match self.facts.counted {
+                    Some(counted) if counted != records => {
+                        SizeFit::CountMismatch { records, counted }
+                    }
                     counted => {
-                        let told = counted.is_some() || self.told.file_len.is_some();
-                        Fit::Whole { exact: exact || told }
+                        let facts = counted.is_some() || self.facts.file_len.is_some();
+                        SizeFit::Whole { exact: exact || facts }
                     }
                 }
             }
@@ -229,23 +233,23 @@ impl Dump {
         self.data_offset + self.trailing
     }
 
-    fn fit_of_shape(&self, size: u64, allow_trailing: bool) -> Fit {
+    fn fit_of_shape(&self, size: u64, allow_trailing: bool) -> SizeFit {
         let least = self.least_file_len().unwrap_or(u64::MAX);
         let Some(beyond) = size.checked_sub(least) else {
-            return Fit::TooShort { size, of: least };
+            return SizeFit::TooShort { size, of: least };
         };
         let exact = !self.layout.shape.is_open();
         let record = self.layout.record_len();
         let may_trail = allow_trailing && self.layout.has_whole_records();
         match beyond {
-            0 if exact => Fit::Whole { exact: !self.told.at_the_end },
-            _ if exact && !allow_trailing => Fit::TooLong { size, of: least },
-            _ if exact => Fit::Whole { exact: false },
-            _ if record == 0 => Fit::Never,
-            0 => Fit::Empty,
-            data if data < record => Fit::Torn { bytes: data, of: record },
-            data if data % record == 0 || may_trail => Fit::Whole { exact },
-            data => Fit::Torn { bytes: data % record, of: record },
+            0 if exact => SizeFit::Whole { exact: !self.facts.at_the_end },
+            _ if exact && !allow_trailing => SizeFit::TooLong { size, of: least },
+            _ if exact => SizeFit::Whole { exact: false },
+            _ if record == 0 => SizeFit::Unsizable,
+            0 => SizeFit::Empty,
+            data if data < record => SizeFit::PartialRecord { bytes: data, of: record },
+            data if data % record == 0 || may_trail => SizeFit::Whole { exact },
+            data => SizeFit::PartialRecord { bytes: data % record, of: record },
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::describe::declared::Declared;
-use crate::describe::dump::{Dump, Kind, Metadata};
+use crate::describe::dump::{DeclaredBy, Dump, Metadata};
 use crate::describe::keys;
 use crate::model::FileName;
 use crate::text::sanitize::plain;
@@ -70,9 +70,9 @@ impl Manifest {
     /// The dump that it declares the data file to be.
     pub fn dump(self, data: &FileName) -> Result<Dump, String> {
         let Manifest { name, declared, metadata, remarks } = self;
-        let dump = remarks.and_then(|doubts| {
-            let dump = declared.dump(Kind::Manifest, data, metadata)?;
-            Ok(Dump { doubts, ..dump })
+        let dump = remarks.and_then(|warnings| {
+            let dump = declared.dump(DeclaredBy::Manifest, data, metadata)?;
+            Ok(Dump { warnings, ..dump })
         });
         dump.map_err(|reason| format!("the manifest `{name}` can't be used: {reason}"))
     }
@@ -267,8 +267,8 @@ mod tests {
         let reason = manifest("offest = 80").unwrap_err();
         assert!(reason.contains("`a.toml`") && reason.contains("`offset`"), "{reason}");
         let dump = manifest("offest = 'left'").unwrap();
-        assert_eq!((dump.doubts.len(), &dump.metadata["offest"]), (1, &"left".into()));
-        assert_eq!(manifest("dta = 2026-01-02").unwrap().doubts.len(), 1);
-        assert!(manifest("file = 'a.raw'").unwrap().doubts.is_empty());
+        assert_eq!((dump.warnings.len(), &dump.metadata["offest"]), (1, &"left".into()));
+        assert_eq!(manifest("dta = 2026-01-02").unwrap().warnings.len(), 1);
+        assert!(manifest("file = 'a.raw'").unwrap().warnings.is_empty());
     }
 }

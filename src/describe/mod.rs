@@ -16,7 +16,9 @@ mod template_fields;
 pub(crate) mod text;
 
 pub use declared::{Declared, Reserved};
-pub use dump::{Dump, Fit, Front, Kind, Metadata, OwnHeader, SidecarFacts, is_array_backup};
+pub use dump::{
+    DeclaredBy, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts, SizeFit, is_array_backup,
+};
 pub use manifest::Manifest;
 pub use pending::from_header;
 pub use template::Template;

@@ -1,7 +1,7 @@
 //! Pending files: data that begin with their own `.npy` header, whose first eight bytes still say
 //! that it does not count yet.
 
-use crate::describe::dump::{Dump, Front, Kind, Metadata, OwnHeader, SidecarFacts};
+use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::{self, Preamble, parse_header};
 
@@ -21,16 +21,16 @@ pub fn from_header(
     }
     let layout = parse_header(&preamble, &head, file_len).map_err(|error| error.to_string())?;
     Ok(Some(Dump {
-        kind: Kind::Pending,
+        kind: DeclaredBy::Pending,
         layout,
         data_offset: preamble.data_offset,
         trailing: 0,
-        front: Front::Header(OwnHeader { preamble, bytes: head }),
+        front: LeadingBytes::Header(OwnHeader { preamble, bytes: head }),
         marker: None,
         digest: None,
         output: name.as_npy(),
         metadata: Metadata::new(),
-        doubts: Vec::new(),
-        told: SidecarFacts::default(),
+        warnings: Vec::new(),
+        facts: SidecarFacts::default(),
     }))
 }

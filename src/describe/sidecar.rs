@@ -2,14 +2,14 @@
 //! format of its own.
 //!
 //! One file a format, which holds one [`Format`]; the list is in [`crate::describe::formats`]. A
-//! format reads text and says what the data are. Whether they are there, whole, and no longer written to, is for
-//! the caller to find out: a sidecar that exists says nothing of that.
+//! format reads text and says what the data are. Whether they are there, whole, and no longer
+//! written to, is for the caller to find out: that a sidecar exists says nothing about that.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::describe::digest::Digest;
-use crate::describe::dump::{Dump, Front, Kind, Metadata, SidecarFacts};
+use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::Layout;
 use crate::text::sanitize::plain;
@@ -62,7 +62,7 @@ impl Format {
                     .to_owned(),
             );
         }
-        for doubt in arrays.iter_mut().flat_map(|array| &mut array.doubts) {
+        for doubt in arrays.iter_mut().flat_map(|array| &mut array.warnings) {
             *doubt = plain(doubt);
         }
         Ok(Some(arrays))
@@ -83,7 +83,7 @@ pub struct Described {
     /// Dtype, order and shape; the shape may be open on any one axis.
     pub layout: Layout,
     /// What stands before the data, in each of their files.
-    pub skip: Skip,
+    pub skip: DataStart,
     /// Bytes behind the data.
     pub trailing: u64,
     /// The whole size of the data file, where the sidecar tells it.
@@ -109,7 +109,7 @@ pub struct Described {
     /// How many records it says there are, which readers don't rely on.
     pub told_records: Option<u64>,
     /// What may not be meant as it is written.
-    pub doubts: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Described {
@@ -119,7 +119,7 @@ impl Described {
         Described {
             data,
             layout,
-            skip: Skip::Bytes(0),
+            skip: DataStart::Bytes(0),
             trailing: 0,
             file_len: None,
             digest: None,
@@ -131,14 +131,14 @@ impl Described {
             unapplied: Metadata::new(),
             fields: Metadata::new(),
             told_records: None,
-            doubts: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
 
 /// What is found in the file system of what a sidecar describes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Found {
+pub struct Measured {
     /// Bytes of the data file; where there are several, of each.
     pub file_len: u64,
     /// Where the lines to be skipped end, if they are all there.
@@ -155,14 +155,14 @@ impl Described {
     }
 
     /// Where the data begin in a file of theirs; `None`: beyond any file.
-    pub fn offset(&self, found: Found) -> Result<Option<u64>, String> {
+    pub fn offset(&self, found: Measured) -> Result<Option<u64>, String> {
         Ok(match self.skip {
-            Skip::Bytes(bytes) => Some(bytes),
-            Skip::Lines { lines, bytes } => match found.lines_end {
+            DataStart::Bytes(bytes) => Some(bytes),
+            DataStart::Lines { lines, bytes } => match found.lines_end {
                 Some(end) => end.checked_add(bytes),
                 None => return Err(format!("it has no {lines} lines before its data")),
             },
-            Skip::Rest => match self.share() {
+            DataStart::Rest => match self.share() {
                 None => return Err("data at the file's end need a shape that is known".to_owned()),
                 // Too short a file is known by its size.
                 Some(share) => {
@@ -173,7 +173,7 @@ impl Described {
     }
 
     /// The dump that the data file is, or the first of several.
-    pub fn dump(self, format: &Format, data: &FileName, found: Found) -> Result<Dump, String> {
+    pub fn dump(self, format: &Format, data: &FileName, found: Measured) -> Result<Dump, String> {
         let data_len = self.layout.data_len();
         let offset = self.offset(found)?;
         if let (Data::Parts(parts), false) =
@@ -183,23 +183,23 @@ impl Described {
         }
         let around = offset.unwrap_or(0).saturating_add(self.trailing);
         let (records, _) = self.layout.records_in(found.file_len.saturating_sub(around));
-        let mut doubts = self.doubts;
-        if let Some(told) = self.told_records.filter(|told| *told != records) {
-            doubts.push(format!("it is said to have {told} records, and has {records}"));
+        let mut warnings = self.warnings;
+        if let Some(facts) = self.told_records.filter(|facts| *facts != records) {
+            warnings.push(format!("it is said to have {facts} records, and has {records}"));
         }
         let dump = Dump {
-            kind: Kind::Sidecar(format.name),
+            kind: DeclaredBy::Sidecar(format.name),
             layout: self.layout,
             data_offset: offset.unwrap_or(u64::MAX),
             trailing: self.trailing,
-            front: Front::Bare,
+            front: LeadingBytes::Bare,
             marker: None,
             digest: self.digest,
             output: self.output.unwrap_or_else(|| data.as_npy()),
             metadata: self.fields,
-            doubts,
-            told: SidecarFacts {
-                at_the_end: self.skip == Skip::Rest,
+            warnings,
+            facts: SidecarFacts {
+                at_the_end: self.skip == DataStart::Rest,
                 file_len: self.file_len,
                 counted: (!self.row_counts.is_empty()).then_some(found.counted),
                 unfinished: self.unfinished,
@@ -247,7 +247,7 @@ pub enum Data {
 
 /// What stands before the data of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Skip {
+pub enum DataStart {
     /// So many bytes.
     Bytes(u64),
     /// So many lines of text, and behind them so many bytes.

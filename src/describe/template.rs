@@ -12,8 +12,8 @@ use toml::Spanned;
 
 use crate::describe::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_digest};
 use crate::describe::digest::Digest;
-use crate::describe::dump::{Dump, Kind, Metadata};
-use crate::describe::template_fields::{Fill, has_placeholder};
+use crate::describe::dump::{DeclaredBy, Dump, Metadata};
+use crate::describe::template_fields::{Templated, has_placeholder};
 use crate::model::FileName;
 use crate::npy::{Dtype, Literal, Order};
 use crate::text::sanitize::plain;
@@ -26,14 +26,14 @@ pub struct Template {
     names: Spanned<Names>,
     marker: Option<Spanned<String>>,
     #[serde(deserialize_with = "dtype")]
-    dtype: Fill<Dtype>,
+    dtype: Templated<Dtype>,
     shape: Spanned<Dims>,
     #[serde(default = "default_order", deserialize_with = "order")]
-    order: Fill<Order>,
+    order: Templated<Order>,
     #[serde(default = "no_bytes", deserialize_with = "bytes")]
-    offset: Fill<u64>,
+    offset: Templated<u64>,
     #[serde(default = "no_bytes", deserialize_with = "bytes")]
-    trailing: Fill<u64>,
+    trailing: Templated<u64>,
     reserved: Option<Reserved>,
     output: Option<Spanned<String>>,
     #[serde(default, deserialize_with = "optional_digest")]
@@ -56,7 +56,7 @@ enum Names {
 struct Dims(Vec<Dim>);
 
 #[derive(Debug, Clone, Deserialize)]
-struct Dim(#[serde(deserialize_with = "dim")] Fill<i64>);
+struct Dim(#[serde(deserialize_with = "dim")] Templated<i64>);
 
 /// Names of types by their bits, as people write them into file names: those that NumPy does not
 /// take for something else. The bytes are little-endian unless the template says otherwise.
@@ -167,7 +167,7 @@ impl Template {
     /// The groups that its values come from.
     fn groups(&self) -> Vec<&str> {
         let output =
-            self.output.iter().flat_map(|output| Fill::<String>::groups_of(output.get_ref()));
+            self.output.iter().flat_map(|output| Templated::<String>::groups_of(output.get_ref()));
         let mut groups: Vec<&str> = self.dtype.groups();
         groups.extend(self.shape.get_ref().0.iter().flat_map(|dim| dim.0.groups()));
         groups.extend(self.order.groups());
@@ -208,7 +208,7 @@ impl Template {
         };
         let shape = &self.shape.get_ref().0;
         let output = self.output.as_ref().map(|output| {
-            let output = Fill::Of(output.get_ref().clone());
+            let output = Templated::Pattern(output.get_ref().clone());
             output.fill(captures, |text| FileName::try_from(text.to_owned()))
         });
         let declared = Declared {
@@ -222,7 +222,7 @@ impl Template {
             output: output.transpose()?,
             digest: self.digest.clone(),
         };
-        let dump = declared.dump(Kind::Template, data, Metadata::new())?;
+        let dump = declared.dump(DeclaredBy::Template, data, Metadata::new())?;
         let marker = self.marker.as_ref().map(|marker| marker.get_ref().clone().into_bytes());
         Ok(Dump { marker, ..dump })
     }
@@ -256,38 +256,38 @@ fn type_by_name(text: &str) -> Result<Dtype, String> {
     Dtype::from_text(&text).map_err(|error| error.to_string())
 }
 
-fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<Dtype>, D::Error> {
+fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<Dtype>, D::Error> {
     let LiteralValue(literal) = LiteralValue::deserialize(from)?;
     match literal {
-        Literal::Str(text) if has_placeholder(&text) => Ok(Fill::Of(text)),
-        literal => dtype_of(&literal).map(Fill::Is).map_err(D::Error::custom),
+        Literal::Str(text) if has_placeholder(&text) => Ok(Templated::Pattern(text)),
+        literal => dtype_of(&literal).map(Templated::Value).map_err(D::Error::custom),
     }
 }
 
-fn order<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<Order>, D::Error> {
+fn order<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<Order>, D::Error> {
     let text = String::deserialize(from)?;
     match text {
-        text if has_placeholder(&text) => Ok(Fill::Of(text)),
-        text => text.parse().map(Fill::Is).map_err(D::Error::custom),
+        text if has_placeholder(&text) => Ok(Templated::Pattern(text)),
+        text => text.parse().map(Templated::Value).map_err(D::Error::custom),
     }
 }
 
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<u64>, D::Error> {
-    Fill::number(from, |number| {
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<u64>, D::Error> {
+    Templated::number(from, |number| {
         number.try_into().map_err(|_| format!("{number} is not a number of bytes: write 0 or more"))
     })
 }
 
-fn dim<'de, D: Deserializer<'de>>(from: D) -> Result<Fill<i64>, D::Error> {
-    Fill::number(from, Ok)
+fn dim<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<i64>, D::Error> {
+    Templated::number(from, Ok)
 }
 
-fn default_order() -> Fill<Order> {
-    Fill::Is(Order::C)
+fn default_order() -> Templated<Order> {
+    Templated::Value(Order::C)
 }
 
-fn no_bytes() -> Fill<u64> {
-    Fill::Is(0)
+fn no_bytes() -> Templated<u64> {
+    Templated::Value(0)
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use serde::de::{Deserializer, Error};
 
 /// A value that is known, or a text with placeholders for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fill<T> {
+pub(crate) enum Templated<T> {
     /// The value.
-    Is(T),
+    Value(T),
     /// A text in which the name is still to be filled in.
-    Of(String),
+    Pattern(String),
 }
 
 /// As it stands in TOML: a number, or text.
@@ -22,15 +22,15 @@ enum Written {
     Text(String),
 }
 
-impl<T> Fill<T> {
+impl<T> Templated<T> {
     /// Reads a value that is a number unless it has placeholders.
     pub(crate) fn number<'de, D: Deserializer<'de>>(
         from: D,
         of: impl FnOnce(i64) -> Result<T, String>,
     ) -> Result<Self, D::Error> {
         match Written::deserialize(from)? {
-            Written::Number(number) => of(number).map(Fill::Is).map_err(D::Error::custom),
-            Written::Text(text) if has_placeholder(&text) => Ok(Fill::Of(text)),
+            Written::Number(number) => of(number).map(Templated::Value).map_err(D::Error::custom),
+            Written::Text(text) if has_placeholder(&text) => Ok(Templated::Pattern(text)),
             Written::Text(text) => Err(D::Error::custom(format!(
                 "{text:?} is not a number, and has no placeholder such as {{w}} either"
             ))),
@@ -40,8 +40,8 @@ impl<T> Fill<T> {
     /// The names of the groups that it takes its value from.
     pub(crate) fn groups(&self) -> Vec<&str> {
         match self {
-            Fill::Is(_) => Vec::new(),
-            Fill::Of(text) => Self::groups_of(text).collect(),
+            Templated::Value(_) => Vec::new(),
+            Templated::Pattern(text) => Self::groups_of(text).collect(),
         }
     }
 
@@ -60,8 +60,8 @@ impl<T> Fill<T> {
         T: Clone,
     {
         match self {
-            Fill::Is(value) => Ok(value.clone()),
-            Fill::Of(text) => {
+            Templated::Value(value) => Ok(value.clone()),
+            Templated::Pattern(text) => {
                 // What is filled in may look like a placeholder, and stays as it is.
                 let (mut filled, mut rest) = (String::new(), text.as_str());
                 for (placeholder, group) in placeholders(text) {
@@ -101,7 +101,7 @@ mod tests {
     fn placeholders_are_filled() {
         let regex = regex::Regex::new(r"^(?<w>\d+)x(?<h>\d+)$").unwrap();
         let captures = regex.captures("640x480");
-        let fill = Fill::<String>::Of("{w}-{h}-{w}".to_owned());
+        let fill = Templated::<String>::Pattern("{w}-{h}-{w}".to_owned());
         assert_eq!(fill.groups(), ["w", "h", "w"]);
         let filled = fill.fill(captures.as_ref(), |text| Ok(text.to_owned()));
         assert_eq!(filled.unwrap(), "640-480-640");

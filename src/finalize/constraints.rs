@@ -82,7 +82,7 @@ pub(crate) fn plan(
     };
     let plan = Plan::new(&job.dump, job.header.clone(), file_len, constraints);
     let copied_raw =
-        plan.route() != Route::InPlace && job.dump.kind != crate::describe::Kind::Pending;
+        plan.route() != Route::InPlace && job.dump.kind != crate::describe::DeclaredBy::Pending;
     if copied_raw && job.keeps_its_name(at) {
         return Err(Interruption::Rejected(format!(
             "the array would take the name of its own data, `{}`: give it another by the key `output`",

@@ -9,7 +9,7 @@ use crate::describe::sidecar::Axis;
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, output_name};
-use crate::fs::{self, Output};
+use crate::fs::{self, TempFile};
 use crate::model::FileName;
 use crate::probe::SOURCE_ATTR;
 
@@ -117,8 +117,8 @@ fn put(
         array: output.as_str(),
         described_by: job.dump.kind.to_string(),
         sidecar: sidecar.map(|sidecar| sidecar.name.as_str()),
-        axes: &job.dump.told.axes,
-        unapplied: &job.dump.told.unapplied,
+        axes: &job.dump.facts.axes,
+        unapplied: &job.dump.facts.unapplied,
         fields: &job.dump.metadata,
         receipt,
     };
@@ -127,7 +127,7 @@ fn put(
         Err(error) => return Ok(Some(format!("its metadata were not written: {error}"))),
     };
     text.push(b'\n');
-    let mut file = Output::create(&at.output, text.len() as u64)?;
+    let mut file = TempFile::create(&at.output, text.len() as u64)?;
     file.file().write_all_at(&text, 0)?;
     file.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
     file.publish(name.as_ref(), true)?;

@@ -32,7 +32,7 @@ use crate::decide::identity::SourceIdentity;
 use crate::decide::plan::Plan;
 use crate::decide::route::{Constraints, Route};
 use crate::describe::digest::Hasher;
-use crate::describe::{Dump, Front};
+use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::undo_journal::IntentLog;
 
 pub use constraints::{constraints_between, constraints_of_dirs};

@@ -6,7 +6,7 @@ use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
 use crate::finalize::{Interruption, Job};
-use crate::fs::{self, DataFile, Output, Writer};
+use crate::fs::{self, DataFile, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
 use crate::probe::SOURCE_ATTR;
@@ -106,7 +106,7 @@ fn conflict(
 
 /// Gives a new file the name of its own source, which is gone then: it has to be the file that was
 /// settled, with nothing written to it since.
-pub(crate) fn replace_source(job: &Job, output: &mut Output) -> Result<FileName, Interruption> {
+pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileName, Interruption> {
     let (candidate, first) = (&job.candidate, &job.dump.output);
     let source = (&candidate.file, &candidate.stat, job.writers());
     let others = (1..NUMBER_MAX).map(|number| first.numbered(number));
@@ -220,9 +220,9 @@ fn may_be_mixed(job: &Job, mark: &SourceIdentity) -> bool {
 
 /// Where the data begin in a file that is a whole `.npy` with this header, however it is padded.
 fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Interruption> {
-    let Some((told, at)) = read_header(there)? else { return Ok(None) };
+    let Some((facts, at)) = read_header(there)? else { return Ok(None) };
     let is_unbroken = there.stat()?.size == at + header.data_len();
-    Ok((told.is_equal(header) && is_unbroken).then_some(at))
+    Ok((facts.is_equal(header) && is_unbroken).then_some(at))
 }
 
 /// Reads the header of a `.npy` file, and where its data begin; `None` where it is not one.

@@ -23,7 +23,7 @@ use crate::finalize::routes::insert_range::{self, Inserted};
 use crate::finalize::routes::{copy, in_place, reflink};
 use crate::finalize::source_checks::{check_sidecar, check_source, check_unchanged, lost};
 use crate::finalize::{Interruption, Job, metadata, rest};
-use crate::fs::{Claim, Dir, Output};
+use crate::fs::{Claim, Dir, TempFile};
 use crate::model::FileName;
 use crate::probe::SOURCE_ATTR;
 use crate::throttle::meter::Progress;
@@ -123,7 +123,7 @@ struct InFlight<'a> {
     /// The array's name.
     name: FileName,
     /// A new file, filled, that has no name yet; `None` where there is none to be named.
-    output: Option<Output>,
+    output: Option<TempFile>,
     /// The old array whose place that takes.
     remake: Option<Remake>,
     /// Whether its metadata were written before it had its name.
@@ -240,7 +240,7 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    fn is_filled(&mut self, output: Output) -> Result<(), Interruption> {
+    fn is_filled(&mut self, output: TempFile) -> Result<(), Interruption> {
         let (job, at) = (self.job, &self.at);
         check_source(job)?;
         check_sidecar(job, at)?;
@@ -396,7 +396,7 @@ impl<'a> InFlight<'a> {
         receipt.add((*event == Event::Stale).then(|| STALE.to_owned()));
         let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.is_noteworthy);
         receipt.add(noteworthy.map(ToString::to_string));
-        receipt.add(job.dump.doubts.iter().cloned());
+        receipt.add(job.dump.warnings.iter().cloned());
         receipt.add(job.remark.clone());
         receipt.add(self.remarks.iter().cloned());
         receipt

@@ -8,7 +8,7 @@ use crate::finalize::disposition::{Guard, move_away, numbered};
 use crate::finalize::locations::mirrored;
 use crate::finalize::transfer::copied;
 use crate::finalize::writer_proof::unproven_writers;
-use crate::fs::{self, DataFile, Dir, OpenWriters, Output};
+use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
 use crate::model::FileName;
 use crate::probe::candidate::{Candidate, Unproven};
 
@@ -104,7 +104,7 @@ pub fn restore_rejected(
     };
     let to = Dir::open_below(&drop_dir.path, parent)?;
     // A file that a retry was just moving when it was ended has its name again.
-    fs::tidy(&from, &[to.try_clone()?])?;
+    fs::recover_dir(&from, &[to.try_clone()?])?;
     let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     for name in [sidecar, Some(data)].into_iter().flatten() {
         let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
@@ -122,7 +122,7 @@ pub fn restore_rejected(
 /// Writes a text under the first of these names that is free, or has it already: the drop may be
 /// one that could not be moved before.
 fn explain(dir: &Dir, name: &str, text: &str) -> fs::Result<()> {
-    let mut note = Output::create(dir, text.len() as u64)?;
+    let mut note = TempFile::create(dir, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;
     for name in numbered(name) {
         if note.publish(&name, false)? {

@@ -10,7 +10,7 @@ use crate::describe::is_array_backup;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
-use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, Output};
+use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, TempFile};
 use crate::model::{FileName, Stat};
 use crate::npy::Header;
 use crate::throttle::meter::Progress;
@@ -181,7 +181,11 @@ impl Remake {
 
     /// Gives the new array, which is synced, the name of the old one. The caller makes that
     /// durable.
-    pub(crate) fn replace(&self, output: &mut Output, name: &FileName) -> Result<(), Interruption> {
+    pub(crate) fn replace(
+        &self,
+        output: &mut TempFile,
+        name: &FileName,
+    ) -> Result<(), Interruption> {
         let is_named = if self.is_moved {
             output.name(name.as_ref(), false)?
         } else {

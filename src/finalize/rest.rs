@@ -12,7 +12,7 @@ use crate::decide::completeness::Evidence;
 use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, transfer};
-use crate::fs::{self, DataFile, Dir, Output};
+use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::{FileName, Stat};
 use crate::npy::Header;
 use crate::throttle::meter::Progress;
@@ -211,7 +211,7 @@ fn write(
 ) -> Result<PathBuf, Interruption> {
     let Surplus { file, range, .. } = surplus;
     let stat = file.stat()?;
-    let mut output = Output::create(dir, 0)?; // its length would allocate the holes, too
+    let mut output = TempFile::create(dir, 0)?; // its length would allocate the holes, too
     output.set_len(range.end - range.start)?;
     progress.expect(range.end - range.start);
     let is_unbroken = file.each_piece(range.clone(), |at, bytes| {

@@ -3,7 +3,7 @@
 
 use crate::decide::completeness::{Evidence, Writer};
 use crate::finalize::locations::Locations;
-use crate::finalize::{Front, Interruption, Job};
+use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{DataFile, Dir, FsError};
 use crate::model::Stat;
 use crate::throttle::meter::Progress;
@@ -108,7 +108,7 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
         // may have finished it, though.
         let first = candidate.file.read_at_most(0, 8)?;
         let unchanged =
-            matches!(&job.dump.front, Front::Header(own) if own.bytes.starts_with(&first));
+            matches!(&job.dump.front, LeadingBytes::Header(own) if own.bytes.starts_with(&first));
         return if unchanged && now.size >= candidate.stat.size {
             Ok(())
         } else {

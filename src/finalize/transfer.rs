@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use crate::finalize::disposition::numbered;
 use crate::fs::{
-    self, Acl, AclEntry, AclTag, Attributes, CopyError, CopyJob, DataFile, Dir, Output, Segment,
+    self, Acl, AclEntry, AclTag, Attributes, CopyError, CopyJob, DataFile, Dir, Segment, TempFile,
 };
 use crate::model::Stat;
 
@@ -124,13 +124,13 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
     check().map(|()| Copied { source: before, lost })
 }
 
-fn filled(copy: &CopyJob<'_>, to_dir: &Dir) -> Result<Output, CopyError> {
+fn filled(copy: &CopyJob<'_>, to_dir: &Dir) -> Result<TempFile, CopyError> {
     let output = copy.private_output(to_dir)?;
     copy.run(&output, None, &mut |_, _| ControlFlow::Continue(()))?;
     Ok(output)
 }
 
-fn publish_numbered(output: &mut Output, dir: &Dir, name: &str) -> fs::Result<()> {
+fn publish_numbered(output: &mut TempFile, dir: &Dir, name: &str) -> fs::Result<()> {
     for name in numbered(name) {
         if output.publish(&name, false)? {
             return Ok(());

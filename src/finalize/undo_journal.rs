@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::fs::{self, Dir, Output};
+use crate::fs::{self, Dir, TempFile};
 use crate::model::Stat;
 
 /// The largest intent that is read, in bytes.
@@ -57,7 +57,7 @@ impl IntentLog {
     /// Writes an intent down, and makes that durable.
     pub fn record(&self, intent: &InsertIntent) -> fs::Result<()> {
         let text = serde_json::to_vec(intent).unwrap_or_default(); // it never fails
-        let mut note = Output::create(&self.open()?, text.len() as u64)?;
+        let mut note = TempFile::create(&self.open()?, text.len() as u64)?;
         note.file().write_all_at(&text, 0)?;
         note.publish(name_of(intent).as_ref(), true).map(drop)
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs;
 
 use crate::fs::fs_kind::info_of;
-use crate::fs::{DataFile, Dir, Output, Result, Unprovable, Writer, own_uid};
+use crate::fs::{DataFile, Dir, Result, TempFile, Unprovable, Writer, own_uid};
 
 /// The block that abilities are tried with, in bytes: a multiple of every common block size, and
 /// large enough to be allocated ahead.
@@ -38,7 +38,7 @@ pub struct Abilities {
 
 /// Finds out by trying, on files that nobody sees.
 pub fn abilities(dir: &Dir) -> Result<Abilities> {
-    let (source, target) = (Output::create(dir, BLOCK)?, Output::create(dir, 0)?);
+    let (source, target) = (TempFile::create(dir, BLOCK)?, TempFile::create(dir, 0)?);
     source.file().write_all_at(&vec![1; BLOCK as usize], 0)?;
     source.file().sync_all()?;
     Ok(Abilities {
@@ -107,7 +107,7 @@ fn is_anothers(file: &DataFile) -> bool {
 
 /// A file without a name that another user owns, where this process may give files away.
 fn given_away(scratch: &Path) -> Option<DataFile> {
-    let output = Output::create(&Dir::open(scratch).ok()?, 0).ok()?;
+    let output = TempFile::create(&Dir::open(scratch).ok()?, 0).ok()?;
     let file = output.file().readable().ok()?;
     fs::fchown(output.file(), Some(fs::Uid::from_raw(ANOTHER_UID)), None).ok()?;
     is_anothers(&file).then_some(file)

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::io::Errno;
 
-use crate::fs::{DataFile, FsError, Output, Result};
+use crate::fs::{DataFile, FsError, Result, TempFile};
 
 /// The argument of `FICLONERANGE` (`ioctl_ficlonerange(2)`).
 #[repr(C)]
@@ -19,7 +19,7 @@ struct CloneRange {
 /// `_IOW(0x94, 13, struct file_clone_range)` of `linux/fs.h`.
 const FICLONERANGE: libc::Ioctl = 0x4020_940d;
 
-impl Output {
+impl TempFile {
     /// Shares the source's blocks from `offset` to its end with this file, from `at` on, and cuts
     /// the file to `at + len` bytes. `false`: the file system can't do that, or not with these
     /// offsets; the output is as it was.

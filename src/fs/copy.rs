@@ -10,7 +10,7 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::fs::holes::Holes;
-use crate::fs::{DataFile, Dir, FsError, Output};
+use crate::fs::{DataFile, Dir, FsError, TempFile};
 
 /// How many bytes are copied at once.
 const WINDOW: u64 = 1 << 20;
@@ -87,20 +87,20 @@ impl<'a> Segment<'a> {
 impl CopyJob<'_> {
     /// Makes the file that [`CopyJob::run`] fills, with blocks for all data where the file system can
     /// allocate them ahead: a full disk shows now then.
-    pub fn output(&self, dir: &Dir) -> Result<Output, CopyError> {
-        self.output_with(dir, Output::MODE)
+    pub fn output(&self, dir: &Dir) -> Result<TempFile, CopyError> {
+        self.output_with(dir, TempFile::MODE)
     }
 
     /// Like [`CopyJob::output`], but nobody else may open the file yet.
-    pub fn private_output(&self, dir: &Dir) -> Result<Output, CopyError> {
+    pub fn private_output(&self, dir: &Dir) -> Result<TempFile, CopyError> {
         self.output_with(dir, 0o600)
     }
 
-    fn output_with(&self, dir: &Dir, mode: u32) -> Result<Output, CopyError> {
+    fn output_with(&self, dir: &Dir, mode: u32) -> Result<TempFile, CopyError> {
         if !self.stretches.iter().any(Segment::is_sparse) {
-            return Ok(Output::create_with(dir, mode, self.len())?);
+            return Ok(TempFile::create_with(dir, mode, self.len())?);
         }
-        let output = Output::create_with(dir, mode, 0)?;
+        let output = TempFile::create_with(dir, mode, 0)?;
         let data = self.stretches.iter().map(|stretch| stretch.allocated).sum();
         output.check_space(data)?;
         output.file().set_len(self.len())?;
@@ -110,7 +110,7 @@ impl CopyJob<'_> {
         Ok(output)
     }
 
-    fn allocate_data(&self, output: &Output) -> Result<(), CopyError> {
+    fn allocate_data(&self, output: &TempFile) -> Result<(), CopyError> {
         let mut source = Source::new(&self.stretches);
         let mut at = self.head.len() as u64;
         for _ in 0..RANGES_AHEAD {
@@ -138,7 +138,7 @@ impl CopyJob<'_> {
     /// Fills the output that was made for this copy. An error is final for the output.
     pub fn run<'a>(
         &self,
-        output: &'a Output,
+        output: &'a TempFile,
         on_bytes: Option<Tap<'_>>,
         progress: OnProgress<'a>,
     ) -> Result<(), CopyError> {
@@ -168,7 +168,7 @@ impl CopyJob<'_> {
 
 /// A copy that is being made.
 struct Run<'on_bytes, 'a> {
-    output: &'a Output,
+    output: &'a TempFile,
     on_bytes: Option<Tap<'on_bytes>>,
     progress: OnProgress<'a>,
     head_len: u64,

@@ -9,18 +9,18 @@ use crate::model::is_unfinished;
 /// Tidies up what a npyd that was killed left in a directory: gives sources their names back, and
 /// removes outputs that were not finished. Whoever still works on one holds it locked. Sources may
 /// have been on their way to the directories `elsewhere`.
-pub fn tidy(dir: &Dir, elsewhere: &[Dir]) -> Result<()> {
-    let mut tidied = Ok(());
+pub fn recover_dir(dir: &Dir, elsewhere: &[Dir]) -> Result<()> {
+    let mut recovered = Ok(());
     for (name, _) in dir.entries()? {
         // Anybody may give a file such a name: one that resists must not protect the others.
-        if let Err(error) = tidy_name(dir, &name, elsewhere) {
-            tidied = Err(error);
+        if let Err(error) = recover_name_in(dir, &name, elsewhere) {
+            recovered = Err(error);
         }
     }
-    tidied
+    recovered
 }
 
-fn tidy_name(dir: &Dir, name: &OsStr, elsewhere: &[Dir]) -> Result<()> {
+fn recover_name_in(dir: &Dir, name: &OsStr, elsewhere: &[Dir]) -> Result<()> {
     if is_taken_name(name) {
         return dir.recover_name(name, elsewhere);
     }

@@ -13,7 +13,7 @@ use rustix::fs::{self, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::fs::{DataFile, Dir, Output, Result, lease};
+use crate::fs::{DataFile, Dir, Result, TempFile, lease};
 
 /// How many bytes at either end of a file tell whether it is itself.
 const END: u64 = 4096;
@@ -23,7 +23,7 @@ impl Dir {
     /// nobody sees. Kinds of file systems do not tell: ext2 is as ext4 in name, and where blocks
     /// are allocated in clusters, room must be as large as one.
     pub fn supports_insert_range(&self, len: u64) -> Result<bool> {
-        let trial = Output::create(self, 0)?;
+        let trial = TempFile::create(self, 0)?;
         trial.file().write_all_at(&[1], 0)?;
         trial.file().insert_gap(len)
     }

@@ -30,7 +30,7 @@ mod timestamp_granularity;
 pub use attributes::{Acl, AclEntry, AclTag, Attributes};
 pub use capabilities::{Abilities, LeaseRight, abilities};
 pub use copy::{CopyError, CopyJob, OnProgress, Segment, Tap};
-pub use crash_recovery::tidy;
+pub use crash_recovery::recover_dir;
 pub use dir::{Dir, EntryKind};
 pub use error::{FsError, Result};
 #[cfg(feature = "sabotage")]
@@ -43,7 +43,7 @@ use private_name::is_taken_name;
 
 pub use private_name::{Guarded, NotTaken, OpenWriters};
 pub use rename::Moved;
-pub use temp_file::{Linked, Output};
+pub use temp_file::{Linked, TempFile};
 
 /// The user npyd runs as.
 #[must_use]

@@ -56,15 +56,15 @@ pub enum NotTaken {
 }
 
 /// A file under its private name, while nobody can write to it.
-pub(crate) struct Taken<'a> {
+pub(crate) struct PrivateName<'a> {
     pub(crate) name: PathBuf,
     lease: Option<Lease<'a, DataFile>>,
 }
 
-impl Taken<'_> {
+impl PrivateName<'_> {
     /// One that may be written to meanwhile.
     pub(crate) fn without_lease(name: PathBuf) -> Self {
-        Taken { name, lease: None }
+        PrivateName { name, lease: None }
     }
 
     /// Whether nobody has wanted to write to it since.
@@ -126,7 +126,7 @@ impl Dir {
         file: &'a DataFile,
         before: &Stat,
         writers: OpenWriters,
-    ) -> Result<Guarded<Taken<'a>>> {
+    ) -> Result<Guarded<PrivateName<'a>>> {
         let lease = file.lease();
         // Who opened it before that can write to it yet.
         let may_go = match writers {
@@ -145,7 +145,7 @@ impl Dir {
         };
         // The renaming itself has changed the time of the last change.
         let content = |stat: &Stat| (stat.size, stat.mtime_ns);
-        let taken = Taken { name: private, lease };
+        let taken = PrivateName { name: private, lease };
         if taken.is_unbroken() && content(&file.stat()?) == content(before) {
             return Ok(Ok(taken));
         }
@@ -244,7 +244,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::fs::{EntryKind, tidy};
+    use crate::fs::{EntryKind, recover_dir};
 
     #[test]
     fn a_file_that_somebody_opened_for_writing_is_not_removed() {
@@ -275,7 +275,7 @@ mod tests {
         let taken = temp.path().join(taken_name(Path::new("scan.raw")));
         fs::write(&taken, "data").unwrap();
         fs::hard_link(&taken, temp.path().join("scan.npy")).unwrap();
-        tidy(&dir, &[]).unwrap();
+        recover_dir(&dir, &[]).unwrap();
         assert_eq!(dir.entries().unwrap(), [("scan.npy".into(), EntryKind::File)]);
     }
 
@@ -289,7 +289,7 @@ mod tests {
         let taken = temp.path().join("in").join(taken_name(Path::new("scan.raw")));
         fs::write(&taken, "data").unwrap();
         fs::hard_link(&taken, temp.path().join("out/scan.npy")).unwrap();
-        tidy(&dir, &[out]).unwrap();
+        recover_dir(&dir, &[out]).unwrap();
         assert!(dir.entries().unwrap().is_empty());
     }
 
@@ -301,7 +301,7 @@ mod tests {
         fs::write(&taken, "data").unwrap();
         fs::create_dir(temp.path().join("snapshot")).unwrap();
         fs::hard_link(&taken, temp.path().join("snapshot/scan.raw")).unwrap();
-        tidy(&dir, &[]).unwrap();
+        recover_dir(&dir, &[]).unwrap();
         assert_eq!(fs::read(temp.path().join("scan.raw")).unwrap(), b"data");
         assert!(!taken.exists());
     }
@@ -313,7 +313,7 @@ mod tests {
         fs::write(temp.path().join("scan.raw"), "newer").unwrap();
         fs::write(temp.path().join("scan.raw.1"), "theirs").unwrap();
         fs::write(temp.path().join(taken_name(Path::new("scan.raw"))), "older").unwrap();
-        tidy(&dir, &[]).unwrap();
+        recover_dir(&dir, &[]).unwrap();
         for (name, text) in
             [("scan.raw", "newer"), ("scan.raw.1", "theirs"), ("scan.raw.2", "older")]
         {
@@ -348,10 +348,10 @@ mod tests {
         fs::write(temp.path().join(&taken), "data").unwrap();
         let worked_on = dir.open_file(&taken).unwrap().unwrap();
         let claim = worked_on.claim().unwrap().unwrap();
-        tidy(&dir, &[]).unwrap();
+        recover_dir(&dir, &[]).unwrap();
         assert!(temp.path().join(&taken).exists());
         drop((claim, worked_on));
-        tidy(&dir, &[]).unwrap();
+        recover_dir(&dir, &[]).unwrap();
         assert!(temp.path().join("scan.raw").exists());
     }
 }

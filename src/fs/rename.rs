@@ -6,7 +6,7 @@ use rustix::fs::{self, AtFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::fs::fs_kind::fs_info;
-use crate::fs::private_name::Taken;
+use crate::fs::private_name::PrivateName;
 use crate::fs::{DataFile, Dir, Guarded, NotTaken, OpenWriters, Result};
 use crate::model::Stat;
 
@@ -63,7 +63,7 @@ impl Dir {
     ) -> Result<Moved> {
         let take = || {
             let private = self.rename_private(name, file)?;
-            Ok(private.map(Taken::without_lease).ok_or(NotTaken::Changed))
+            Ok(private.map(PrivateName::without_lease).ok_or(NotTaken::Changed))
         };
         self.move_taken((name, file), (to_dir, to), replace, take)
     }
@@ -86,7 +86,7 @@ impl Dir {
         (name, file): (&Path, &DataFile),
         (to_dir, to): (&Dir, &Path),
         replace: bool,
-        take: impl FnOnce() -> Result<Guarded<Taken<'a>>>,
+        take: impl FnOnce() -> Result<Guarded<PrivateName<'a>>>,
     ) -> Result<Moved> {
         if !self.refers_to(name, file)? {
             return Ok(Moved::NotSame);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::fs::{DataFile, Dir, OpenWriters, Output, Result};
+use crate::fs::{DataFile, Dir, OpenWriters, Result, TempFile};
 use crate::model::Stat;
 
 /// Bytes that are read at once.
@@ -73,7 +73,7 @@ impl DataFile {
     }
 }
 
-impl Output {
+impl TempFile {
     /// Sets the length of the new file; what is not written stays a hole.
     pub fn set_len(&self, len: u64) -> Result<()> {
         self.file().set_len(len)

@@ -15,7 +15,7 @@ const SMALL: u64 = 256 << 10;
 
 /// A new file of known length. Unless it is published, nothing is left of it.
 #[derive(Debug)]
-pub struct Output {
+pub struct TempFile {
     file: DataFile,
     dir: Dir,
     /// Its name, where the file system has no unnamed files; locked while it is written.
@@ -23,7 +23,7 @@ pub struct Output {
     synced: bool,
 }
 
-impl Output {
+impl TempFile {
     /// What others may do with a new file, unless the umask or the directory's default ACL say
     /// otherwise.
     pub(crate) const MODE: u32 = 0o666;
@@ -47,7 +47,7 @@ impl Output {
             }
             Err(errno) => return Err(dir.error("make a file in", errno)),
         };
-        let output = Output { file, dir, temporary, synced: false };
+        let output = TempFile { file, dir, temporary, synced: false };
         if len > SMALL {
             output.allocate(0..len)?;
         }
@@ -212,7 +212,7 @@ impl Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for TempFile {
     fn drop(&mut self) {
         if let Some((name, _)) = &self.temporary {
             // What can't be removed now is by the next start: nobody holds it locked then.
@@ -297,14 +297,14 @@ fn temp_name() -> String {
 }
 #[cfg(test)]
 mod tests {
-    use crate::fs::tidy;
+    use crate::fs::recover_dir;
     use crate::model::is_reserved_name;
     use std::fs;
 
     use super::*;
 
-    fn output(dir: &Dir, text: &str) -> Output {
-        let output = Output::create(dir, text.len() as u64).unwrap();
+    fn output(dir: &Dir, text: &str) -> TempFile {
+        let output = TempFile::create(dir, text.len() as u64).unwrap();
         output.file().write_all_at(text.as_bytes(), 0).unwrap();
         output
     }
@@ -331,10 +331,10 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap();
         let (file, name, claim) = create_named(&dir, Mode::from_raw_mode(0o666)).unwrap();
         assert!(is_reserved_name(name.to_str().unwrap()) && temp.path().join(&name).exists());
-        tidy(&dir, &[]).unwrap(); // it is locked
+        recover_dir(&dir, &[]).unwrap(); // it is locked
         assert!(temp.path().join(&name).exists());
         let dir = dir.try_clone().unwrap();
-        drop(Output { file, dir, temporary: Some((name, claim)), synced: false });
+        drop(TempFile { file, dir, temporary: Some((name, claim)), synced: false });
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     }
 

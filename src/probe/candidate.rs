@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{DropDir, Salvage};
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::FileSnapshot;
-use crate::describe::{Dump, Front};
+use crate::describe::{Dump, LeadingBytes};
 use crate::fs::{self, DataFile, Lease, Unprovable};
 use crate::model::{FileName, Stat};
 use crate::npy::{self, Header};
@@ -219,7 +219,7 @@ impl Candidate {
         let sizes = || {
             stats().map(|stat| match stat.size {
                 // What stands before data at the end has a length of its own in each.
-                size if dump.told.at_the_end => own.saturating_sub(needed.saturating_sub(size)),
+                size if dump.facts.at_the_end => own.saturating_sub(needed.saturating_sub(size)),
                 size => size,
             })
         };
@@ -316,7 +316,7 @@ impl Candidate {
     /// marker already: then every byte of the region is the header's, but for the first eight,
     /// which are written last.
     fn has_our_header(&self, dump: &Dump, marker: &[u8]) -> fs::Result<bool> {
-        let Front::Reserved(room) = &dump.front else { return Ok(false) };
+        let LeadingBytes::Reserved(room) = &dump.front else { return Ok(false) };
         let bytes = dump.header(self.stat.size).map(|header| header.bytes_padded_to(*room));
         let Ok(Ok(header)) = bytes else { return Ok(false) };
         let (magic, rest) = header.split_at(8);

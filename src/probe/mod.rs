@@ -19,7 +19,7 @@ use data_head::DataHead;
 use description::{Contents, DataFiles, Description, possible_sidecars};
 
 use crate::config::DropDir;
-use crate::describe::sidecar::{Described, Format, Found, Skip};
+use crate::describe::sidecar::{DataStart, Described, Format, Measured};
 use crate::describe::{Dump, manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
@@ -313,7 +313,7 @@ impl<'a> DirView<'a> {
         raw: &DataHead,
     ) -> fs::Result<Result<Dump, String>> {
         let lines_end = match array.skip {
-            Skip::Lines { lines, .. } => raw.lines_end(lines)?,
+            DataStart::Lines { lines, .. } => raw.lines_end(lines)?,
             _ => None,
         };
         let parent = raw.sidecar_dir.as_deref().unwrap_or(Path::new(""));
@@ -324,7 +324,7 @@ impl<'a> DirView<'a> {
             }
         }
         let found =
-            Found { file_len: raw.stat.size, lines_end, counted: counted.unwrap_or_default() };
+            Measured { file_len: raw.stat.size, lines_end, counted: counted.unwrap_or_default() };
         Ok(array.dump(format, &raw.name, found))
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::{OnChange, OnConflict};
 use crate::decide::identity::SourceIdentity;
-use crate::describe::sidecar::Found;
+use crate::describe::sidecar::Measured;
 use crate::fs::{self, DataFile, Dir};
 use crate::model::FileName;
 use crate::probe::candidate::{Part, Sidecar};
@@ -113,7 +113,7 @@ impl DirView<'_> {
         for (at, rel) in paths.iter().enumerate() {
             let Ok(name) = rel_name(rel) else { continue };
             let Some((file, stat)) = self.open_regular(rel)? else { continue };
-            let found = Found { file_len: stat.size, lines_end: Some(0), counted: 0 };
+            let found = Measured { file_len: stat.size, lines_end: Some(0), counted: 0 };
             let Ok(Some(offset)) = described.offset(found) else { continue };
             let written = file.first_hole(0)?;
             let part = Part { rel: rel.clone(), name, file, stat, written };

@@ -1,6 +1,6 @@
 //! What a template of the configuration makes of a data file.
 
-use crate::describe::{Dump, Front};
+use crate::describe::{Dump, LeadingBytes};
 use crate::fs;
 use crate::probe::data_head::DataHead;
 use crate::probe::description::is_put_beside_arrays;
@@ -20,7 +20,7 @@ impl DirView<'_> {
             return Ok(None);
         };
         let dump = template.dump(&raw.name);
-        let is_bare = matches!(&dump, Ok(Dump { front: Front::Bare, .. }));
+        let is_bare = matches!(&dump, Ok(Dump { front: LeadingBytes::Bare, .. }));
         Ok(match is_named_npy(name) {
             _ if beside && is_put_beside_arrays(name) => None,
             _ if !raw.is_npy()? => Some(dump),

@@ -18,7 +18,7 @@ use crate::service::supervisor::{Command, DropDirHandle};
 use crate::service::systemd;
 use crate::service::tracker::{Context, Tell};
 use crate::service::worker_pool::Pool;
-use crate::throttle::meter::Show;
+use crate::throttle::meter::ProgressDisplay;
 
 /// How often the daemon looks around when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ pub fn run(
     read: impl Fn(&Path) -> Result<Config, String>,
 ) -> io::Result<()> {
     // First of all: threads begin as considerate as the one that starts them.
-    let context = Context::new(&config, ledger, Show::Log, Tell::Log);
+    let context = Context::new(&config, ledger, ProgressDisplay::Log, Tell::Log);
     let signals = forward_signals()?;
     let (ready_tx, ready_rx) = bounded(0);
     let pool = Pool::new(config.workers.get());

@@ -16,8 +16,8 @@ use crate::ledger::Ledger;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::PROBE_DELAY_MIN;
-use crate::throttle::meter::Show;
-use crate::throttle::psi::{Pressure, UNMEASURED};
+use crate::throttle::meter::ProgressDisplay;
+use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 use crate::throttle::rate::RateLimiter;
 
 /// What all drop directories share.
@@ -30,7 +30,7 @@ pub struct Context {
     /// Set when npyd is ending.
     pub stop: Arc<AtomicBool>,
     /// How progress is shown.
-    pub show: Show,
+    pub show: ProgressDisplay,
     /// From which pressure on the disk is left to others.
     pub pressure: Option<Arc<Pressure>>,
     /// On whose files leases may be taken.
@@ -202,7 +202,7 @@ fn reject(
 impl Context {
     /// What is shared under a configuration; the process itself becomes as considerate as it asks.
     #[must_use]
-    pub fn new(config: &Config, ledger: Ledger, show: Show, tell: Tell) -> Self {
+    pub fn new(config: &Config, ledger: Ledger, show: ProgressDisplay, tell: Tell) -> Self {
         if config.io_priority == IoPriority::Idle
             && let Err(error) = fs::make_idle()
         {
@@ -210,7 +210,7 @@ impl Context {
         }
         let pressure = config.max_pressure.map(Pressure::new);
         if let Some(None) = pressure {
-            tracing::warn!("max_pressure has no effect: {UNMEASURED}");
+            tracing::warn!("max_pressure has no effect: {PSI_UNAVAILABLE}");
         }
         Context {
             ledger: Arc::new(ledger),

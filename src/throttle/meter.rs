@@ -16,11 +16,11 @@ use crate::throttle::rate::RateLimiter;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often one looks up while one rests: is it time to stop?
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How progress is shown.
 #[derive(Clone)]
-pub enum Show {
+pub enum ProgressDisplay {
     /// As log lines.
     Log,
     /// As bars, on a terminal.
@@ -40,7 +40,7 @@ pub struct Progress {
     paced: u64,
 }
 
-impl Show {
+impl ProgressDisplay {
     /// Begins to show the work on a file; the bytes to come are told by [`Progress::expect`].
     #[must_use]
     pub fn begin(
@@ -51,8 +51,8 @@ impl Show {
     ) -> Progress {
         let now = Instant::now();
         let bar = match self {
-            Show::Log => None,
-            Show::Bars(bars) => Some(bars.add(bar_of(path))),
+            ProgressDisplay::Log => None,
+            ProgressDisplay::Bars(bars) => Some(bars.add(bar_of(path))),
         };
         Progress {
             path: path.to_path_buf(),
@@ -69,8 +69,8 @@ impl Show {
     /// Prints a line to standard output, above the bars.
     pub fn print(&self, line: &str) {
         match self {
-            Show::Log => print(line),
-            Show::Bars(bars) => bars.suspend(|| print(line)),
+            ProgressDisplay::Log => print(line),
+            ProgressDisplay::Bars(bars) => bars.suspend(|| print(line)),
         }
     }
 }
@@ -156,7 +156,7 @@ impl Progress {
             && !left.is_zero()
             && !self.stopped()
         {
-            thread::sleep(left.min(GLANCE));
+            thread::sleep(left.min(POLL_INTERVAL));
         }
     }
 

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use crate::model::Limit;
 
 /// How long a reading counts.
-const FRESH: Duration = Duration::from_secs(1);
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
 /// Where the pressure of all is told.
-const OF_ALL: &str = "/proc/pressure/io";
+const SYSTEM_PSI: &str = "/proc/pressure/io";
 
 /// Where control groups are, and where they are beside those of version 1.
 const GROUPS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Why a limit may have no effect, and what to do about it.
-pub const UNMEASURED: &str =
+pub const PSI_UNAVAILABLE: &str =
     "this kernel does not measure the I/O pressure; boot it with psi=1, if it was built for that";
 
 /// A limit on the pressure, and whether it is exceeded.
@@ -41,7 +41,7 @@ impl Pressure {
     pub fn is_too_high(&self) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.is_some_and(|(_, too_high)| too_high);
-        if last.is_some_and(|(at, _)| at.elapsed() < FRESH) {
+        if last.is_some_and(|(at, _)| at.elapsed() < CACHE_TTL) {
             return before;
         }
         let percent = read(&self.gauges).unwrap_or(0.0);
@@ -79,7 +79,7 @@ fn gauges() -> Vec<PathBuf> {
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
     let mut beside = GROUPS.iter().map(|root| groups_beside(Path::new(root), Path::new(own)));
     let told = beside.find(|gauges| !gauges.is_empty());
-    told.unwrap_or_else(|| vec![PathBuf::from(OF_ALL)])
+    told.unwrap_or_else(|| vec![PathBuf::from(SYSTEM_PSI)])
 }
 
 /// The gauges of all groups below `root` that are not `own`, nor hold it, nor lie in others.

@@ -10,7 +10,7 @@ use crate::throttle::psi::Pressure;
 const BURST: Duration = Duration::from_millis(100);
 
 /// How long the disk is left to others before they are asked after again.
-const RESPITE: Duration = Duration::from_millis(500);
+const PRESSURE_BACKOFF: Duration = Duration::from_millis(500);
 
 /// The pace of all work of one drop directory.
 pub struct RateLimiter {
@@ -40,7 +40,10 @@ impl RateLimiter {
     /// How long to leave the disk to others before asking again.
     #[must_use]
     pub fn respite(&self) -> Option<Duration> {
-        self.pressure.as_ref().is_some_and(|pressure| pressure.is_too_high()).then_some(RESPITE)
+        self.pressure
+            .as_ref()
+            .is_some_and(|pressure| pressure.is_too_high())
+            .then_some(PRESSURE_BACKOFF)
     }
 }
 

@@ -151,8 +151,8 @@ fn claims_and_names() {
     symlink("doubt.raw", site.path("in/link.raw")).unwrap();
     site.drop_file("named.toml", format!("{SCAN_MANIFEST}data = 'other.bin'\n"));
     site.drop_file("doubt.raw", scan_bytes());
-    let doubts = "endian = 'big'\norders = 'F'\noffest = 'left'\n";
-    site.drop_file("doubt.toml", format!("{SCAN_MANIFEST}{doubts}"));
+    let warnings = "endian = 'big'\norders = 'F'\noffest = 'left'\n";
+    site.drop_file("doubt.toml", format!("{SCAN_MANIFEST}{warnings}"));
     site.scan("taken").write("out/taken.npy", "something else");
     snapshot!(site, swept(&site));
 }

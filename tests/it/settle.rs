@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use npyd::decide::completeness::{Observation, Rules, Verdict, Writer, assess, quiet_after};
 use npyd::decide::quiescence::Quiescence;
 use npyd::describe::digest::Digest;
-use npyd::describe::{Declared, Dump, Kind, Metadata, from_header};
+use npyd::describe::{Declared, DeclaredBy, Dump, Metadata, from_header};
 use npyd::model::FileName;
 use npyd::npy::{Dtype, Layout, Order, Preamble};
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn raw(shape: &[i64], offset: u64) -> Dump {
         output: None,
         digest: None,
     };
-    declared.dump(Kind::Manifest, &name("scan.raw"), Metadata::new()).unwrap()
+    declared.dump(DeclaredBy::Manifest, &name("scan.raw"), Metadata::new()).unwrap()
 }
 
 fn with_digest(dump: Dump) -> Dump {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::config::Readers;
 use crate::decide::route::{Constraints, Route, Why, Write, expected};
-use crate::describe::{Dump, Front, OwnHeader};
+use crate::describe::{Dump, LeadingBytes, OwnHeader};
 use crate::npy::{self, Header, commit_bytes};
 
 /// The one padded header length that every known reader takes, in bytes.
@@ -20,7 +20,7 @@ pub(crate) fn in_place(
     size: u64,
     constraints: &Constraints,
 ) -> Result<Vec<Write>, Why> {
-    if matches!(dump.front, Front::Bare) {
+    if matches!(dump.front, LeadingBytes::Bare) {
         return expected("there is no room reserved at the front of the file");
     }
     let surplus = size.saturating_sub(dump.end_of(header));
@@ -34,9 +34,9 @@ pub(crate) fn in_place(
     }
     constraints.allow(Route::InPlace)?;
     Ok(match &dump.front {
-        Front::Bare => Vec::new(),
-        Front::Reserved(room) => fill_reserved(header, *room, constraints.readers)?,
-        Front::Header(own) => commit(own, header, constraints.readers)?,
+        LeadingBytes::Bare => Vec::new(),
+        LeadingBytes::Reserved(room) => fill_reserved(header, *room, constraints.readers)?,
+        LeadingBytes::Header(own) => commit(own, header, constraints.readers)?,
     })
 }
 

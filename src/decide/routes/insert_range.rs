@@ -2,7 +2,7 @@
 
 use crate::decide::route::{Constraints, Route, Why, expected};
 use crate::decide::routes::page_header::page;
-use crate::describe::{Dump, Front};
+use crate::describe::{Dump, LeadingBytes};
 use crate::npy::Header;
 
 /// From how many bytes on moving blocks, with the syncs that make it safe, takes less time than
@@ -19,7 +19,7 @@ pub(crate) fn insert(
     if constraints.keeps_source {
         return expected("the source is kept");
     }
-    if dump.told.has_live_readers {
+    if dump.facts.has_live_readers {
         return expected("the data file is read with its sidecar, too, and stays as it is");
     }
     if !constraints.file_system.may_insert() {
@@ -28,7 +28,7 @@ pub(crate) fn insert(
     if !constraints.can_journal {
         return expected("only a daemon or a sweep does it, which can undo it after a crash");
     }
-    if matches!(dump.front, Front::Header(_)) {
+    if matches!(dump.front, LeadingBytes::Header(_)) {
         return Err("it has a header of its own".to_owned().into());
     }
     if header.data_len() < WORTH_INSERTING {

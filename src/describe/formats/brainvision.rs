@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
 use crate::describe::text::fields::{Field, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -77,7 +77,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         None => Layout::open_on(dtype, &shape, open),
     };
     Ok(Some(vec![Described {
-        skip: Skip::Bytes(around("DataOffset")?),
+        skip: DataStart::Bytes(around("DataOffset")?),
         trailing: around("TrailerSize")?,
         told_records: points.map(Field::count).transpose()?,
         has_live_readers: true,
@@ -182,8 +182,8 @@ fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, Strin
             let part = |at: usize| parts.get(at).filter(|part| !part.is_empty());
             let resolution = part(2).and_then(|part| part.parse::<f64>().ok()).unwrap_or(1.0);
             let unit = part(3).map_or("µV", String::as_str);
-            let told = json!({"name": part(0), "resolution": resolution, "unit": unit});
-            unapplied.insert(field.key.to_owned(), told);
+            let stated = json!({"name": part(0), "resolution": resolution, "unit": unit});
+            unapplied.insert(field.key.to_owned(), stated);
         }
     }
     let is_told = |number: &i64| {
@@ -229,12 +229,12 @@ mod tests {
         assert_eq!(one.layout.shape.dims(), [2, -1]);
         assert_eq!(one.layout.dtype.to_string(), "'>f4'");
         assert_eq!(one.data.paths()[0].to_string(), "new.eeg");
-        let told = vectors.replace("Channels=2", "Channels=2\nDataPoints=7");
-        let one = described(&told).unwrap().unwrap().remove(0);
+        let stated = vectors.replace("Channels=2", "Channels=2\nDataPoints=7");
+        let one = described(&stated).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.shape.dims(), [2, 7]);
         let around = "INT_16\nChannelOffset=0\nDataOffset=12\nSegmentHeaderSize=0\nTrailerSize=3";
         let one = described(&HEADER.replace("INT_16", around)).unwrap().unwrap().remove(0);
-        assert_eq!((one.skip, one.trailing), (Skip::Bytes(12), 3));
+        assert_eq!((one.skip, one.trailing), (DataStart::Bytes(12), 3));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some writers give
 //! in place of `PIXELTYPE`: a letter for the kind and the bits, such as `S16`.
 
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -37,7 +37,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
     let (rows, columns) = (fields.need("NROWS")?.length()?, fields.need("NCOLS")?.length()?);
     let bands = fields.get("NBANDS").map_or(Ok(1), Field::length)?;
     let data_type = data_type(&fields)?;
-    let doubts = match fields.get("DATATYPE") {
+    let warnings = match fields.get("DATATYPE") {
         Some(field) if data_type.is_none() => {
             vec![field.error("that is no data type npyd knows; NBITS and PIXELTYPE were taken")]
         }
@@ -65,10 +65,10 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
     };
     let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
     Ok(Some(vec![Described {
-        skip: Skip::Bytes(fields.get("SKIPBYTES").map_or(Ok(0), Field::count)?),
+        skip: DataStart::Bytes(fields.get("SKIPBYTES").map_or(Ok(0), Field::count)?),
         axes,
         fields: fields.to_metadata(),
-        doubts,
+        warnings,
         ..Described::new(Data::FirstOf(data), layout)
     }]))
 }
@@ -116,8 +116,8 @@ fn dtype(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<(Dtype, 
         (None, None) if code == 'f' => 32,
         (None, None) => 8,
     };
-    if let Some((_, told)) = data_type.filter(|(_, told)| *told != bits) {
-        let contradiction = format!("NBITS is {bits}, not {told}: correct one of them");
+    if let Some((_, stated)) = data_type.filter(|(_, stated)| *stated != bits) {
+        let contradiction = format!("NBITS is {bits}, not {stated}: correct one of them");
         return Err(fields.need("DATATYPE")?.error(&contradiction));
     }
     let right = if code == 'f' { &[32, 64][..] } else { &[8, 16, 32, 64] };
@@ -145,7 +145,7 @@ fn dtype(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<(Dtype, 
 /// models lack it too, and there a no-data value below 0 shows the sign. Whether wider items are
 /// floats, nothing shows.
 fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, String> {
-    let told = data_type.map(|(kind, _)| kind);
+    let stated = data_type.map(|(kind, _)| kind);
     if let Some(field) = fields.get("PIXELTYPE") {
         let kind = match &*field.value.to_ascii_uppercase() {
             "UNSIGNEDINT" => 'u',
@@ -153,14 +153,14 @@ fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, Str
             "FLOAT" => 'f',
             _ => return Err(field.error("write SIGNEDINT, UNSIGNEDINT or FLOAT")),
         };
-        return match told {
-            Some(told) if told != kind => Err(fields
+        return match stated {
+            Some(stated) if stated != kind => Err(fields
                 .need("DATATYPE")?
                 .error(&format!("PIXELTYPE is {}: correct one of them", field.value))),
             _ => Ok(kind),
         };
     }
-    if let Some(kind) = told {
+    if let Some(kind) = stated {
         return Ok(kind);
     }
     let no_data = NO_DATA.iter().find_map(|key| fields.get(key));
@@ -259,7 +259,7 @@ mod tests {
             let one = described(&TYPED.replace(was, is)).unwrap().unwrap().remove(0);
             assert_eq!(one.layout.dtype.to_string(), descr, "{is}");
             assert_eq!(one.fields["nodatavalue"], "-3.4028234e+038");
-            assert!(one.doubts.is_empty());
+            assert!(one.warnings.is_empty());
         }
         for (bits, code, descr) in [
             (8, "U8", "'|u1'"),
@@ -283,7 +283,7 @@ mod tests {
         let whole = TYPED.replace("datatype S16", "datatype elevation\npixeltype SIGNEDINT");
         let one = described(&whole).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.dtype.to_string(), "'<i2'");
-        assert!(one.doubts[0].contains("line 6") && one.doubts[0].contains("elevation"));
+        assert!(one.warnings[0].contains("line 6") && one.warnings[0].contains("elevation"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! `spectral/io/envi.py`.
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
 use crate::describe::text::fields::{Field, Fields, list_or_text, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -61,7 +61,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         into.insert(field.key.to_owned(), list_or_text(&field.value));
     }
     Ok(Some(vec![Described {
-        skip: Skip::Bytes(fields.get("header offset").map_or(Ok(0), Field::count)?),
+        skip: DataStart::Bytes(fields.get("header offset").map_or(Ok(0), Field::count)?),
         axes: axes.into(),
         unapplied,
         fields: kept,
@@ -171,7 +171,7 @@ mod tests {
         let one = described(CUBE).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.shape.dims(), [3, 2, 4]);
         assert_eq!(one.layout.dtype.to_string(), "'>u2'");
-        assert_eq!(one.skip, Skip::Bytes(16));
+        assert_eq!(one.skip, DataStart::Bytes(16));
         assert_eq!(one.axes[1].unit.as_deref(), Some("nm"));
         assert_eq!(one.fields["wavelength"], serde_json::json!(["400", "500"]));
         assert_eq!(one.unapplied["data gain values"], serde_json::json!(["1.5", "2"]));

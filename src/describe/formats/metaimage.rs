@@ -4,7 +4,7 @@
 //! Specification: "MetaIO Documentation", Kitware; the Insight Toolkit reads and writes it in
 //! `MetaIO/src/metaImage.cxx`.
 
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -74,9 +74,9 @@ fn read(_: &FileName, text: &[u8]) -> Reading {
     let dtype = dtype(need("ElementType")?, get)?;
     let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
     let skip = match get("HeaderSize") {
-        Some(field) if field.value == "-1" => Skip::Rest,
-        Some(field) => Skip::Bytes(field.count()?),
-        None => Skip::Bytes(0),
+        Some(field) if field.value == "-1" => DataStart::Rest,
+        Some(field) => DataStart::Bytes(field.count()?),
+        None => DataStart::Bytes(0),
     };
     let output = parts.then(|| FileName::try_from(format!("{}.npy", file_names::stem(&data))));
     Ok(Some(vec![Described {

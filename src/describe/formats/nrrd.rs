@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
 use crate::describe::text::fields::{Field, Fields, on_line, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -168,24 +168,24 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
 }
 
 /// What stands before the data, and how many bytes behind them.
-fn skip(fields: &Fields<'_>, parts: bool) -> Result<(Skip, u64), String> {
+fn skip(fields: &Fields<'_>, parts: bool) -> Result<(DataStart, u64), String> {
     let lines = either(fields, "line skip", "lineskip");
     let lines_count = lines.map_or(Ok(0), Field::count)?;
     if let Some(lines) = lines.filter(|_| parts && lines_count > 0) {
         return Err(lines.error("lines to be skipped in several files are not read here"));
     }
     let Some(bytes) = either(fields, "byte skip", "byteskip") else {
-        return Ok((Skip::Lines { lines: lines_count, bytes: 0 }, 0));
+        return Ok((DataStart::Lines { lines: lines_count, bytes: 0 }, 0));
     };
     // -1 stands for all but the data; one less for each byte behind them.
     if let Ok(behind @ i64::MIN..0) = bytes.value.parse::<i64>() {
         if lines_count > 0 {
             return Err(bytes.error("it counts from the end, so line skip must go"));
         }
-        return Ok((Skip::Rest, behind.unsigned_abs() - 1));
+        return Ok((DataStart::Rest, behind.unsigned_abs() - 1));
     }
     let bytes = bytes.count()?;
-    Ok((Skip::Lines { lines: lines_count, bytes }, 0))
+    Ok((DataStart::Lines { lines: lines_count, bytes }, 0))
 }
 
 /// Told fastest axis first.
@@ -248,10 +248,10 @@ mod tests {
         assert_eq!((one.axes[1].step, one.axes[1].unit.as_deref()), (None, None));
         assert_eq!(one.fields["patient"], "nobody");
         for (skip, expected) in [
-            ("byte skip: 16", (Skip::Lines { lines: 0, bytes: 16 }, 0)),
-            ("line skip: 2\nbyteskip: 1", (Skip::Lines { lines: 2, bytes: 1 }, 0)),
-            ("byte skip: -1", (Skip::Rest, 0)),
-            ("byte skip: -9", (Skip::Rest, 8)),
+            ("byte skip: 16", (DataStart::Lines { lines: 0, bytes: 16 }, 0)),
+            ("line skip: 2\nbyteskip: 1", (DataStart::Lines { lines: 2, bytes: 1 }, 0)),
+            ("byte skip: -1", (DataStart::Rest, 0)),
+            ("byte skip: -9", (DataStart::Rest, 8)),
         ] {
             let text = VOLUME.replace("endian", &format!("{skip}\nendian"));
             let one = described(&text).unwrap().unwrap().remove(0);

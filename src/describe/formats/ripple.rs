@@ -4,7 +4,7 @@
 //! Specification: D. Bright, "LISPIX: Ripple file format", NIST; RosettaSciIO reads and writes it
 //! in `rsciio/ripple`.
 
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -40,16 +40,16 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         "dont-care" if depth == 1 => (vec![height, width], vec!["height", "width"]),
         _ => return Err(record_by.error("write vector, image, or with a depth of 1 dont-care")),
     };
-    let mut doubts = Vec::new();
-    let dtype = dtype(&fields, &mut doubts)?;
+    let mut warnings = Vec::new();
+    let dtype = dtype(&fields, &mut warnings)?;
     let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
     let data = (FORMAT.data_of)(name.as_str());
     let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
     Ok(Some(vec![Described {
-        skip: Skip::Bytes(fields.get("offset").map_or(Ok(0), Field::count)?),
+        skip: DataStart::Bytes(fields.get("offset").map_or(Ok(0), Field::count)?),
         axes: axes.into_iter().map(Axis::named).collect(),
         fields: fields.to_metadata(),
-        doubts,
+        warnings,
         ..Described::new(Data::FirstOf(data), layout)
     }]))
 }
@@ -69,7 +69,7 @@ fn fields(text: &str) -> Fields<'_> {
     Fields(fields)
 }
 
-fn dtype(fields: &Fields<'_>, doubts: &mut Vec<String>) -> Result<Dtype, String> {
+fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, String> {
     let kind = fields.need("data-type")?;
     let length = fields.need("data-length")?;
     let code = match (&*kind.value, &*length.value) {
@@ -87,7 +87,7 @@ fn dtype(fields: &Fields<'_>, doubts: &mut Vec<String>) -> Result<Dtype, String>
             "little-endian" => '<',
             "big-endian" => '>',
             "dont-care" => {
-                doubts.push(field.error("taken as little-endian"));
+                warnings.push(field.error("taken as little-endian"));
                 '<'
             }
             _ => return Err(field.error("write little-endian or big-endian")),
@@ -113,7 +113,7 @@ mod tests {
         let one = described(SPECTRA).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.shape.dims(), [3, 4, 1024]);
         assert_eq!(one.layout.dtype.to_string(), "'>u2'");
-        assert_eq!(one.skip, Skip::Bytes(16));
+        assert_eq!(one.skip, DataStart::Bytes(16));
     }
 
     #[test]

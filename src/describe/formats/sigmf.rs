@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading, Skip};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::file_names;
 use crate::describe::text::json::{Json, Node};
@@ -40,19 +40,19 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         let names = (FORMAT.data_of)(name.as_str());
         names.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?
     };
-    let mut doubts = Vec::new();
-    let (layout, axes) = layout(&global, &mut doubts)?;
+    let mut warnings = Vec::new();
+    let (layout, axes) = layout(&global, &mut warnings)?;
     let digest = global.get("core:sha512").map(|hash| {
         let digest = format!("sha512:{}", hash.text()?).parse();
         digest.map_err(|error: String| hash.error(&error))
     });
     let trailing = global.get("core:trailing_bytes").map_or(Ok(0), |bytes| bytes.count())?;
     Ok(Some(vec![Described {
-        skip: Skip::Bytes(leading(&json.root(), &global)?),
+        skip: DataStart::Bytes(leading(&json.root(), &global)?),
         trailing,
         digest: digest.transpose()?,
         axes,
-        doubts,
+        warnings,
         fields: json.into_metadata(),
         ..Described::new(Data::FirstOf(data), layout)
     }]))
@@ -60,8 +60,8 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
 
 /// The array: samples, channels where there are several, and the two parts of complex integers,
 /// for which NumPy has no type.
-fn layout(global: &Node<'_>, doubts: &mut Vec<String>) -> Result<(Layout, Vec<Axis>), String> {
-    let (dtype, has_parts) = dtype(&global.need("core:datatype")?, doubts)?;
+fn layout(global: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Layout, Vec<Axis>), String> {
+    let (dtype, has_parts) = dtype(&global.need("core:datatype")?, warnings)?;
     let rate = global.get("core:sample_rate").map(|rate| rate.positive()).transpose()?;
     let mut dims = vec![-1];
     let mut axes = vec![Axis::samples(rate)];
@@ -80,7 +80,7 @@ fn layout(global: &Node<'_>, doubts: &mut Vec<String>) -> Result<(Layout, Vec<Ax
 }
 
 /// `core:datatype`, such as `cf32_le`; and whether an item is only one part of a complex number.
-fn dtype(datatype: &Node<'_>, doubts: &mut Vec<String>) -> Result<(Dtype, bool), String> {
+fn dtype(datatype: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Dtype, bool), String> {
     let wrong = || {
         datatype.error("write c or r, f32, f64, i32, i16, i8, u32, u16 or u8, then _le or _be, such as cf32_le")
     };
@@ -110,7 +110,7 @@ fn dtype(datatype: &Node<'_>, doubts: &mut Vec<String>) -> Result<(Dtype, bool),
         _ => return Err(wrong()),
     };
     if order.is_none() && !code.ends_with('1') {
-        doubts.push(datatype.error("it has no _le or _be: taken as little-endian"));
+        warnings.push(datatype.error("it has no _le or _be: taken as little-endian"));
     }
     let text = format!("{}{code}", order.unwrap_or('<'));
     let dtype = Dtype::from_text(&text).map_err(|error| datatype.error(&error.to_string()))?;
@@ -178,11 +178,11 @@ mod tests {
             assert_eq!(one.layout.dtype.to_string(), descr, "{datatype}");
             assert_eq!(one.layout.shape.dims(), dims, "{datatype}");
             assert_eq!(one.axes.len(), dims.len());
-            assert!(one.doubts.is_empty());
+            assert!(one.warnings.is_empty());
         }
         let one = one(r#""core:datatype": "rf32""#, "");
         assert_eq!(one.layout.dtype.to_string(), "'<f4'");
-        assert_eq!(one.doubts.len(), 1);
+        assert_eq!(one.warnings.len(), 1);
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         let one = one(&global, captures);
         assert_eq!(one.layout.shape.dims(), [-1, 3, 2]);
         assert_eq!(one.data, Data::FirstOf(vec![DataPath::beside("x.dat").unwrap()]));
-        assert_eq!((one.skip, one.trailing), (Skip::Bytes(4), 7));
+        assert_eq!((one.skip, one.trailing), (DataStart::Bytes(4), 7));
         assert!(one.digest.unwrap().to_string().starts_with("sha512:abab"));
         assert_eq!(one.axes[0], Axis::samples(Some(4.0)));
         assert_eq!(one.fields["captures"][1]["core:sample_start"], 10);
@@ -235,8 +235,8 @@ mod tests {
             (CI16.to_owned(), "{", 3, "must be a string"),
         ] {
             let error = described(&global, captures).unwrap_err();
-            let told = line == 0 || error.starts_with(&format!("line {line}, "));
-            assert!(told && error.contains(word), "{error}");
+            let stated = line == 0 || error.starts_with(&format!("line {line}, "));
+            assert!(stated && error.contains(word), "{error}");
         }
         let name = FileName::try_from("x.sigmf-meta".to_owned()).unwrap();
         assert!(read(&name, b"[]").unwrap_err().contains("no `global`"));

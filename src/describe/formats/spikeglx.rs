@@ -63,7 +63,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         }
         None => (Layout::open_on(dtype, &[0, channels], 0), None),
     };
-    let mut doubts = Vec::new();
+    let mut warnings = Vec::new();
     let digest = fields.get("fileSHA1").and_then(|field| match &*field.value {
         "" | "0" => None,
         hex if hex.len() == 40 => format!("sha1:{hex}").parse().ok(),
@@ -72,7 +72,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
     if let (Some(field), None) = (fields.get("fileSHA1"), &digest)
         && !matches!(&*field.value, "" | "0")
     {
-        doubts.push(field.error("that is no hash of 40 hexadecimal digits: it was not checked"));
+        warnings.push(field.error("that is no hash of 40 hexadecimal digits: it was not checked"));
     }
     let rate = ["imSampRate", "niSampRate", "obSampRate"].iter().find_map(|key| fields.get(key));
     let step = rate.and_then(|rate| rate.value.parse::<f64>().ok()).filter(|rate| *rate > 0.0);
@@ -95,7 +95,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
         axes: vec![Axis::samples(step), Axis::named("channel")],
         unapplied,
         fields: kept,
-        doubts,
+        warnings,
         ..Described::new(Data::FirstOf(data), layout.map_err(|error| error.to_string())?)
     }]))
 }
@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(torn.file_len, None);
         }
         let odd = described(&META.replace("SHA1=0", "SHA1=abc")).unwrap().unwrap().remove(0);
-        assert_eq!((odd.digest, odd.doubts.len()), (None, 1));
+        assert_eq!((odd.digest, odd.warnings.len()), (None, 1));
         let sha = META.replace("SHA1=0", "SHA1=DA39A3EE5E6B4B0D3255BFEF95601890AFD80709");
         assert!(described(&sha).unwrap().unwrap()[0].digest.is_some());
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::describe::dump::Metadata;
 use crate::describe::sidecar::{
-    Axis, Data, DataPath, Described, FILES_MAX, Format, Reading, SIZE_MAX, Skip,
+    Axis, Data, DataPath, DataStart, Described, FILES_MAX, Format, Reading, SIZE_MAX,
 };
 use crate::describe::text::fields::text_of;
 use crate::describe::text::json::{Json, Node};
@@ -79,18 +79,18 @@ fn segment(kwargs: &Node<'_>) -> Result<Described, String> {
         1 => ([channels, -1], 1, vec![Axis::named("channel"), time]),
         _ => return Err(kwargs.need("time_axis")?.error("write 0 or 1")),
     };
-    let mut doubts = Vec::new();
-    let layout = Layout::open_on(dtype(&kwargs.need("dtype")?, &mut doubts)?, &dims, open);
+    let mut warnings = Vec::new();
+    let layout = Layout::open_on(dtype(&kwargs.need("dtype")?, &mut warnings)?, &dims, open);
     let offset = kwargs.get("file_offset").map_or(Ok(0), |offset| offset.count())?;
     let scales = ["gain_to_uV", "offset_to_uV"].into_iter();
     let scales: Metadata =
         scales.filter_map(|key| Some((key.to_owned(), kwargs.get(key)?.value().clone()))).collect();
     Ok(Described {
-        skip: Skip::Bytes(offset),
+        skip: DataStart::Bytes(offset),
         has_live_readers: true,
         axes,
         unapplied: scales,
-        doubts,
+        warnings,
         ..Described::new(
             Data::FirstOf(Vec::new()),
             layout.map_err(|error| kwargs.error(&error.to_string()))?,
@@ -99,7 +99,7 @@ fn segment(kwargs: &Node<'_>) -> Result<Described, String> {
 }
 
 /// A type of plain numbers.
-fn dtype(field: &Node<'_>, doubts: &mut Vec<String>) -> Result<Dtype, String> {
+fn dtype(field: &Node<'_>, warnings: &mut Vec<String>) -> Result<Dtype, String> {
     let text = field.text()?;
     let dtype = Dtype::from_text(text).map_err(|error| field.error(&error.to_string()))?;
     let descr = dtype.to_string();
@@ -108,7 +108,7 @@ fn dtype(field: &Node<'_>, doubts: &mut Vec<String>) -> Result<Dtype, String> {
         return Err(field.error("samples are plain numbers: write such as \"<i2\""));
     }
     if dtype.itemsize() > 1 && !text.starts_with(['<', '>']) {
-        doubts.push(field.error("it has no byte order: taken as little-endian"));
+        warnings.push(field.error("it has no byte order: taken as little-endian"));
     }
     Ok(dtype)
 }
@@ -166,11 +166,11 @@ mod tests {
         let text = text.replace("file_offset\": 0", "file_offset\": 16").replace("<i2", ">c8");
         let one = described(&text).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.shape.dims(), [3, -1]);
-        assert_eq!((one.skip, one.axes[0].clone()), (Skip::Bytes(16), Axis::named("channel")));
+        assert_eq!((one.skip, one.axes[0].clone()), (DataStart::Bytes(16), Axis::named("channel")));
         assert_eq!(one.layout.dtype.to_string(), "'>c8'");
         let old = BINARY.replace("num_channels", "num_chan").replace("<i2", "int16");
         let old = described(&old).unwrap().unwrap().remove(0);
-        assert_eq!((old.layout.shape.dims(), old.doubts.len()), (vec![-1, 3], 1));
+        assert_eq!((old.layout.shape.dims(), old.warnings.len()), (vec![-1, 3], 1));
     }
 
     #[test]

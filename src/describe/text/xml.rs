@@ -107,10 +107,10 @@ mod tests {
     fn elements_become_fields() {
         let text = "<root a='1'><b>x</b><c d='2'/><c/><e><f> y </f></e></root>";
         let xml = parse(text, "b").unwrap().unwrap();
-        let told = Value::Object(fields(xml.root_element()));
+        let facts = Value::Object(fields(xml.root_element()));
         let expected =
             serde_json::json!({"a": "1", "b": "x", "c": [{"d": "2"}, ""], "e": {"f": "y"}});
-        assert_eq!(told, expected);
+        assert_eq!(facts, expected);
         assert!(parse(text, "f").unwrap().is_none());
         assert!(parse("<b>\n<c></b>", "b").unwrap_err().contains("line 2"));
     }

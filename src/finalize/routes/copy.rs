@@ -6,7 +6,7 @@ use crate::decide::route::NewFile;
 use crate::finalize::digest_check::{hash, verify};
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
-use crate::fs::{self, CopyError, DataFile, Output, Segment};
+use crate::fs::{self, CopyError, DataFile, Segment, TempFile};
 use crate::model::Stat;
 use crate::throttle::meter::Progress;
 
@@ -16,7 +16,7 @@ pub(crate) fn fill(
     at: &Locations,
     new: &NewFile,
     progress: &mut Progress,
-) -> Result<Output, Interruption> {
+) -> Result<TempFile, Interruption> {
     let NewFile { head, offset, len } = new;
     let (source, offset, len) = (&job.candidate.file, *offset, *len);
     let share = len / job.candidate.files().len() as u64;
@@ -45,7 +45,7 @@ pub(crate) fn duplicate(
     source: &DataFile,
     at: &Locations,
     progress: &mut Progress,
-) -> Result<(Output, Stat), Interruption> {
+) -> Result<(TempFile, Stat), Interruption> {
     let before = source.stat()?;
     let stretches = vec![Segment::new(source, 0, before.size)?];
     let copy = fs::CopyJob { head: &[], stretches };
@@ -60,7 +60,7 @@ pub(crate) fn duplicate(
 
 fn run(
     copy: &fs::CopyJob<'_>,
-    output: &Output,
+    output: &TempFile,
     on_bytes: Option<fs::Tap<'_>>,
     progress: &mut Progress,
 ) -> Result<(), Interruption> {

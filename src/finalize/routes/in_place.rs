@@ -7,7 +7,7 @@
 use crate::decide::identity::SourceIdentity;
 use crate::decide::route::Write;
 use crate::decide::routes::SECTOR;
-use crate::describe::Kind;
+use crate::describe::DeclaredBy;
 use crate::finalize::locations::Locations;
 use crate::finalize::routes::copy;
 use crate::finalize::source_checks::{lost, synced};
@@ -68,7 +68,7 @@ pub(crate) fn write(
 /// A template may fit the name of an array, too, that npyd has nothing to do with. Its own header
 /// it finds there where it was ended before the array was moved.
 fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
-    if job.dump.kind != Kind::Template {
+    if job.dump.kind != DeclaredBy::Template {
         return Ok(());
     }
     let file = &job.candidate.file;
@@ -145,7 +145,8 @@ fn rename(
 /// next look does.
 fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption> {
     let name = &job.candidate.name;
-    if job.dump.kind != Kind::Pending || at.beside || name.without_pending_suffix().is_some() {
+    if job.dump.kind != DeclaredBy::Pending || at.beside || name.without_pending_suffix().is_some()
+    {
         return Ok(name.clone());
     }
     let pending = FileName::try_from(format!("{name}.pending")).map_err(Interruption::Rejected)?;

@@ -220,20 +220,20 @@ pub fn recover_insert(
             path.display()
         )
     };
-    let told = |error: fs::FsError| left(&error.to_string());
-    let Some(file) = dir.open_file(name.as_ref()).map_err(told)? else { return Ok(()) };
-    let Some(_claim) = file.claim().map_err(told)? else { return Ok(()) };
-    let stat = file.stat().map_err(told)?;
+    let facts = |error: fs::FsError| left(&error.to_string());
+    let Some(file) = dir.open_file(name.as_ref()).map_err(facts)? else { return Ok(()) };
+    let Some(_claim) = file.claim().map_err(facts)? else { return Ok(()) };
+    let stat = file.stat().map_err(facts)?;
     if !stat.is_file() || stat.nlink > 1 {
         return Err(left("it is no file of its own any more"));
     }
-    let intent = intents.find(&path, stat.ino).map_err(told)?;
+    let intent = intents.find(&path, stat.ino).map_err(facts)?;
     match &intent {
         Some(intent) => {
-            let writable = file.writable().map_err(told)?;
-            restore(&writable, intent).map_err(told)?;
+            let writable = file.writable().map_err(facts)?;
+            restore(&writable, intent).map_err(facts)?;
         }
-        None if was_taken_for_another(intents, &path, &stat).map_err(told)? => {}
+        None if was_taken_for_another(intents, &path, &stat).map_err(facts)? => {}
         None => {
             return Err(left(
                 "the state directory has no note of it: run the npyd that was, or rename the \
@@ -242,10 +242,10 @@ pub fn recover_insert(
         }
     }
     let own = FileName::try_from(own.to_owned()).map_err(|error| left(&error))?;
-    dir.restore_name(name.as_ref(), dir, own.as_ref()).map_err(told)?;
-    dir.sync().map_err(told)?;
+    dir.restore_name(name.as_ref(), dir, own.as_ref()).map_err(facts)?;
+    dir.sync().map_err(facts)?;
     tracing::info!("gave `{}` back to `{}`", own, drop_dir.path.display());
-    intent.map_or(Ok(()), |intent| intents.forget(&intent).map_err(told))
+    intent.map_or(Ok(()), |intent| intents.forget(&intent).map_err(facts))
 }
 
 /// Whether a file got its private name in place of the one that it had just replaced, and nothing

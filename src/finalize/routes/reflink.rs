@@ -4,7 +4,7 @@
 use crate::decide::route::NewFile;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, source_checks};
-use crate::fs::Output;
+use crate::fs::TempFile;
 use crate::throttle::meter::Progress;
 
 /// A new file with header and shared data; `None` where the file system does not share them.
@@ -13,10 +13,10 @@ pub(crate) fn fill(
     at: &Locations,
     new: &NewFile,
     progress: &Progress,
-) -> Result<Option<Output>, Interruption> {
+) -> Result<Option<TempFile>, Interruption> {
     // Sharing would do it, too, and after a failure share what is not there when asked again.
     source_checks::sync_written(&job.candidate.file, progress)?;
-    let output = Output::create(&at.output, 0)?;
+    let output = TempFile::create(&at.output, 0)?;
     let at = new.head.len() as u64;
     if !output.share(&job.candidate.file, new.offset, at, new.len)? {
         return Ok(None);

@@ -93,7 +93,7 @@ impl Tracker {
         {
             return Ok(false);
         }
-        if let Err(error) = fs::tidy(dir, &managed_dirs_below(&self.drop_dir, below)) {
+        if let Err(error) = fs::recover_dir(dir, &managed_dirs_below(&self.drop_dir, below)) {
             self.warnings.tell(error.to_string());
         }
         // It may just have got this name back.
@@ -239,7 +239,7 @@ fn partition_manifests(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed])
 }
 
 fn recover_below(drop_dir: &DropDir, dir: &Dir, below: &Path, depth: usize) -> fs::Result<()> {
-    fs::tidy(dir, &managed_dirs_below(drop_dir, below))?;
+    fs::recover_dir(dir, &managed_dirs_below(drop_dir, below))?;
     if depth > 0 {
         for (name, kind) in dir.entries()? {
             if kind == EntryKind::Dir {
@@ -268,7 +268,7 @@ mod tests {
     use crate::config::Config;
     use crate::service::tracker::{Context, Tell};
     use crate::service::worker_pool::Pool;
-    use crate::throttle::meter::Show;
+    use crate::throttle::meter::ProgressDisplay;
 
     /// There is room for so many, and no manifest must find it taken by those that are gone.
     #[test]
@@ -279,7 +279,7 @@ mod tests {
             format!("state_dir = '{dir}/state'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
         let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
-        let context = Context::new(&config, ledger, Show::Log, Tell::Log);
+        let context = Context::new(&config, ledger, ProgressDisplay::Log, Tell::Log);
         let (pool, (ended, _)) = (Pool::new(1), unbounded());
         let drop_dir = Arc::new(config.drop_dirs[0].clone());
         let mut tracker = Tracker::new(drop_dir, context, pool.queue(), ended);

@@ -16,7 +16,7 @@ pub(super) struct Route {
     pub(super) file: &'static str,
     /// How many drops there are.
     drops: usize,
-    front: Front,
+    front: LeadingBytes,
     /// How many records of three 4-byte integers the data have.
     records: u32,
     /// The length of the array's header.
@@ -45,7 +45,7 @@ impl Route {
 }
 
 /// What stands before the data in the data file.
-enum Front {
+enum LeadingBytes {
     Nothing,
     /// So many zeros, and whether the manifest names a digest.
     Room(usize, bool),
@@ -102,7 +102,7 @@ const BARE: Route = Route {
     told: "copy",
     file: "scan.raw",
     drops: 1,
-    front: Front::Nothing,
+    front: LeadingBytes::Nothing,
     records: RECORDS,
     header_len: 128,
     settings: "readers = \"any\"", // which no other way allows
@@ -117,8 +117,13 @@ const BARE: Route = Route {
 /// Of which only a sample is tried in the short form.
 const RARE: Route = Route { kinds: &["ext4"], stride: 5, ..BARE };
 
-const ROOM: Route =
-    Route { name: "room", told: "in-place", front: Front::Room(128, false), settings: "", ..BARE };
+const ROOM: Route = Route {
+    name: "room",
+    told: "in-place",
+    front: LeadingBytes::Room(128, false),
+    settings: "",
+    ..BARE
+};
 
 const ELSEWHERE: Route = Route {
     name: "copy-elsewhere",
@@ -131,14 +136,14 @@ const ELSEWHERE: Route = Route {
 const PENDING: Route = Route {
     name: "pending-closed",
     file: "scan.npy",
-    front: Front::Pending(RECORDS as i64),
+    front: LeadingBytes::Pending(RECORDS as i64),
     ..ROOM
 };
 
 /// Its rest is cut off.
 const ABANDONED: Route = Route {
     name: "pending-abandoned",
-    front: Front::Abandoned(-1),
+    front: LeadingBytes::Abandoned(-1),
     settings: "salvage = \"whole-records\"",
     dispositions: &[Remove],
     kinds: RARE.kinds,
@@ -150,7 +155,7 @@ const ABANDONED: Route = Route {
 const SPRAWLING: Route = Route {
     name: "copy-beside",
     file: "scan.npy",
-    front: Front::Sprawling,
+    front: LeadingBytes::Sprawling,
     beside: true,
     dispositions: &[Remove],
     ..BARE
@@ -183,7 +188,7 @@ pub(super) const ROUTES: &[Route] = &[
     },
     // Their syncs are shared.
     Route { name: "copy-of-two", drops: 2, dispositions: &[Remove, Archive], ..RARE },
-    Route { name: "parts", front: Front::Parts, ..RARE },
+    Route { name: "parts", front: LeadingBytes::Parts, ..RARE },
     // Of a size from which on blocks are allocated ahead.
     Route {
         name: "copy-allocated",
@@ -201,7 +206,12 @@ pub(super) const ROUTES: &[Route] = &[
         ..BARE
     },
     ROOM,
-    Route { name: "room-of-a-page", front: Front::Room(4096, true), header_len: 4096, ..ROOM },
+    Route {
+        name: "room-of-a-page",
+        front: LeadingBytes::Room(4096, true),
+        header_len: 4096,
+        ..ROOM
+    },
     Route {
         name: "room-with-metadata",
         settings: "metadata = \"json\"",
@@ -213,11 +223,16 @@ pub(super) const ROUTES: &[Route] = &[
     PENDING,
     Route { name: "pending-beside", beside: true, ..PENDING },
     SPRAWLING,
-    Route { name: "pending-open", file: "scan.npy.pending", front: Front::Pending(-1), ..PENDING },
+    Route {
+        name: "pending-open",
+        file: "scan.npy.pending",
+        front: LeadingBytes::Pending(-1),
+        ..PENDING
+    },
     // The dict is rewritten under the final name.
     Route {
         name: "pending-open-beside",
-        front: Front::Pending(-1),
+        front: LeadingBytes::Pending(-1),
         beside: true,
         settings: "metadata = \"json\"",
         dispositions: &[Keep],
@@ -229,7 +244,7 @@ pub(super) const ROUTES: &[Route] = &[
     // The header counts fewer records than there are, and the rest is beside the array.
     Route {
         name: "pending-abandoned-beside",
-        front: Front::Abandoned(RECORDS as i64 - 3),
+        front: LeadingBytes::Abandoned(RECORDS as i64 - 3),
         beside: true,
         ..ABANDONED
     },
@@ -242,11 +257,11 @@ pub(super) const ROUTES: &[Route] = &[
         ..ABANDONED
     },
     ELSEWHERE,
-    Route { name: "room-elsewhere", front: Front::Room(128, false), ..ELSEWHERE },
+    Route { name: "room-elsewhere", front: LeadingBytes::Room(128, false), ..ELSEWHERE },
     Route {
         name: "pending-elsewhere",
         file: "scan.npy",
-        front: Front::Pending(RECORDS as i64),
+        front: LeadingBytes::Pending(RECORDS as i64),
         dispositions: &[Keep],
         ..ELSEWHERE
     },
@@ -408,11 +423,13 @@ impl Scenario {
             |name: &str| if number == 0 { name.to_owned() } else { name.replace("scan", "twin") };
         let (file, data) = (named(self.route.file), data(number, *records));
         let (head, tail) = match front {
-            Front::Nothing | Front::Parts => (Vec::new(), &[][..]),
-            Front::Room(len, _) => (vec![0; *len], &[][..]),
-            Front::Pending(first) => (PendingFile::ready(&[*first, 3]).with(&[]), &[][..]),
-            Front::Sprawling => (self.sprawling_header(), &[][..]),
-            Front::Abandoned(first) => (PendingFile::writing(&[*first, 3]).with(&[]), &[7; 5][..]),
+            LeadingBytes::Nothing | LeadingBytes::Parts => (Vec::new(), &[][..]),
+            LeadingBytes::Room(len, _) => (vec![0; *len], &[][..]),
+            LeadingBytes::Pending(first) => (PendingFile::ready(&[*first, 3]).with(&[]), &[][..]),
+            LeadingBytes::Sprawling => (self.sprawling_header(), &[][..]),
+            LeadingBytes::Abandoned(first) => {
+                (PendingFile::writing(&[*first, 3]).with(&[]), &[7; 5][..])
+            }
         };
         let raw = [&head, data, tail].concat();
         let stem =
@@ -427,7 +444,7 @@ impl Scenario {
             rest: (!tail.is_empty())
                 .then(|| (format!("{}/{file}.rest", self.outputs()), tail.to_vec())),
             files: match front {
-                Front::Parts => {
+                LeadingBytes::Parts => {
                     let (first, second) = raw.split_at(raw.len() / 2);
                     let rest = file.replace("scan", "rest");
                     vec![(file, first.to_vec()), (rest, second.to_vec())]
@@ -457,20 +474,20 @@ impl Scenario {
         let manifest = format!("{file}.toml");
         let plain = format!("dtype = '<i4'\nshape = [{records}, 3]\n");
         match self.route.front {
-            Front::Nothing => Some((manifest, plain)),
-            Front::Room(len, digested) => {
+            LeadingBytes::Nothing => Some((manifest, plain)),
+            LeadingBytes::Room(len, digested) => {
                 let digest = format!("digest = 'crc32c:{:08x}'\n", crc32c::crc32c(raw));
                 let digest = if digested { &digest } else { "" };
                 Some((manifest, format!("{plain}reserved = {len}\n{digest}")))
             }
-            Front::Parts => Some((
+            LeadingBytes::Parts => Some((
                 file.replace(".raw", ".nhdr"),
                 format!(
                     "NRRD0004\ntype: int\ndimension: 2\nsizes: 3 {records}\nencoding: raw\n\
                      endian: little\ndata file: LIST 2\nscan.raw\nrest.raw\n"
                 ),
             )),
-            Front::Pending(_) | Front::Abandoned(_) | Front::Sprawling => None,
+            LeadingBytes::Pending(_) | LeadingBytes::Abandoned(_) | LeadingBytes::Sprawling => None,
         }
     }
 
