@@ -34,7 +34,8 @@ fn check(manifest: Manifest, syntax: &str, text: &[u8]) {
     };
     match reserved {
         Some(reserved) => {
-            assert!(matches!(dump.front, LeadingBytes::Reserved(bytes) if bytes == reserved.bytes()));
+            let LeadingBytes::Reserved(bytes) = dump.front else { panic!("no reserved bytes") };
+            assert_eq!(bytes, reserved.bytes());
             assert_eq!(dump.data_offset, reserved.bytes());
         }
         None => assert_eq!(dump.data_offset, offset),

@@ -5,7 +5,7 @@ use npyd::decide::plan::{Plan, Steps};
 use npyd::decide::route::Constraints;
 use npyd::describe::formats::FORMATS;
 use npyd::describe::sidecar::Measured;
-use npyd::describe::{Dump, SizeFit, LeadingBytes};
+use npyd::describe::{Dump, LeadingBytes, SizeFit};
 use npyd::model::{FileName, FsInfo};
 use npyd::npy::{Header, Kind, Preamble, parse_header};
 
@@ -93,7 +93,7 @@ pub fn assert_becomes_an_array(dump: &Dump) {
     let sizes = beyond.into_iter().map(|beyond| least.saturating_add(beyond));
     let sizes = sizes.chain([0, least.saturating_sub(1), i64::MAX.unsigned_abs()]);
     let mut planned = Vec::new();
-    for size in sizes.chain(dump.told.file_len).filter(|size| i64::try_from(*size).is_ok()) {
+    for size in sizes.chain(dump.facts.file_len).filter(|size| i64::try_from(*size).is_ok()) {
         for allow_trailing in [false, true] {
             let fit = dump.fit(size, allow_trailing);
             assert_clear(&fit.to_string());
