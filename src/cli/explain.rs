@@ -180,16 +180,17 @@ fn explain_candidate(
                 "verdict": "ready",
                 "evidence": evidence.to_string(),
                 "why": remark,
-                "source_stays": why_source_stays(drop_dir, candidate, evidence),
+                "source_stays": why_source_stays(drop_dir, candidate, evidence)?,
             });
             (verdict, Some(*header))
         }
         Decision::Wait(wait) => {
             let seconds = wait.ready_in.as_ref().map(Duration::as_secs_f64);
             let is_word = matches!(&candidate.dump, Ok(dump) if dump.digest.is_some());
-            let stays = seconds
-                .filter(|_| !is_word)
-                .and_then(|_| why_source_stays(drop_dir, candidate, Evidence::Quiet));
+            let stays = match seconds {
+                Some(_) if !is_word => why_source_stays(drop_dir, candidate, Evidence::Quiet)?,
+                _ => None,
+            };
             let verdict = json!({
                 "verdict": "waiting",
                 "why": wait.why,

@@ -101,7 +101,7 @@ pub(crate) fn dispose_source(
         Disposition::Archive => SourceOutcome::Archived(archive_dir(job)?),
     };
     let leases = match job.writers() {
-        OpenWriters::ProvedAbsent => candidate.leases(),
+        OpenWriters::ProvedAbsent => candidate.leases()?,
         OpenWriters::NotSeen | OpenWriters::Trusted => Ok(Vec::new()),
     };
     // Held until all files are gone: whoever opens one of them for writing waits for that.
@@ -346,7 +346,7 @@ fn copy_away(
         return Ok(Err(NotTaken::Changed));
     }
     // Asked before the work is done; what counts is the answer when the file is removed.
-    if guard.copy == OpenWriters::ProvedAbsent && file.lease().is_none() {
+    if guard.copy == OpenWriters::ProvedAbsent && file.lease()?.is_none() {
         return Ok(Err(NotTaken::Unproven));
     }
     let Copied { source, lost } = copied(file, to_dir, to.as_str())?;

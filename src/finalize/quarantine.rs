@@ -39,7 +39,7 @@ pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     let is_copied = !rejects.is_on_mount_of(&source)?;
     if is_copied
         && writers == OpenWriters::ProvedAbsent
-        && let Err(why) = candidate.leases()
+        && let Err(why) = candidate.leases()?
     {
         return Ok(Aside::Unproven(why));
     }

@@ -2,7 +2,7 @@
 //! archived.
 
 use crate::finalize::{DropDir, Evidence, not_proven};
-use crate::fs::OpenWriters;
+use crate::fs::{self, OpenWriters};
 use crate::probe::candidate::Candidate;
 
 pub(crate) fn writers_after(evidence: Evidence, drop_dir: &DropDir) -> OpenWriters {
@@ -14,17 +14,16 @@ pub(crate) fn writers_after(evidence: Evidence, drop_dir: &DropDir) -> OpenWrite
 }
 
 /// Why a source that is to be removed or archived would stay, if it were taken now.
-#[must_use]
 pub fn why_source_stays(
     drop_dir: &DropDir,
     candidate: &Candidate,
     evidence: Evidence,
-) -> Option<String> {
-    let what = drop_dir.source.participle()?;
-    match writers_after(evidence, drop_dir) {
-        OpenWriters::ProvedAbsent => candidate.leases().err().map(|why| not_proven(what, &why)),
+) -> fs::Result<Option<String>> {
+    let Some(what) = drop_dir.source.participle() else { return Ok(None) };
+    Ok(match writers_after(evidence, drop_dir) {
+        OpenWriters::ProvedAbsent => candidate.leases()?.err().map(|why| not_proven(what, &why)),
         OpenWriters::NotSeen | OpenWriters::Trusted => None,
-    }
+    })
 }
 
 /// What is asked of writers where the producer has said nothing.

@@ -264,7 +264,7 @@ impl DataFile {
     #[must_use]
     pub fn writer(&self) -> Writer {
         let writer = lease::probe(&self.fd);
-        let Ok(fs) = info_of(&self.fd) else { return writer };
+        let Ok(fs) = info_of(&self.fd) else { return Writer::Unknown(Unprovable::NoLeases) };
         match writer {
             // Refused there, it says nothing about writers; and granted, nothing about those on
             // other hosts.
@@ -276,10 +276,10 @@ impl DataFile {
 
     /// A lease: the proof that nobody writes to the file, for as long as it is held unbroken.
     /// `None` where somebody writes to it, or where no lease proves that nobody does.
-    #[must_use]
-    pub fn lease(&self) -> Option<Lease<'_, DataFile>> {
-        let is_local = info_of(&self.fd).is_ok_and(|fs| !fs.network);
-        if is_local { Lease::take(self) } else { None }
+    pub fn lease(&self) -> Result<Option<Lease<'_, DataFile>>> {
+        let fs =
+            info_of(&self.fd).map_err(|errno| self.error("ask for the file system of", errno))?;
+        Ok(if fs.network { None } else { Lease::take(self) })
     }
 
     /// Locks the file for this process; `None` where another holds it. The lock is `flock(2)`'s,

@@ -127,7 +127,7 @@ impl Dir {
         before: &Stat,
         writers: OpenWriters,
     ) -> Result<Guarded<PrivateName<'a>>> {
-        let lease = file.lease();
+        let lease = file.lease()?;
         // Who opened it before that can write to it yet.
         let may_go = match writers {
             OpenWriters::ProvedAbsent => lease.is_some(),

@@ -198,11 +198,15 @@ impl Candidate {
 
     /// Leases on all its files at once: the proof that nobody writes to any of them, for as long as
     /// they are held. The error says why there is none.
-    pub fn leases(&self) -> Result<Vec<Lease<'_, DataFile>>, Unproven> {
-        let lease = |(name, file): (&FileName, _)| {
-            DataFile::lease(file).ok_or_else(|| Unproven::of(name, file))
-        };
-        self.all_files().map(lease).collect()
+    pub fn leases(&self) -> fs::Result<Result<Vec<Lease<'_, DataFile>>, Unproven>> {
+        let mut leases = Vec::new();
+        for (name, file) in self.all_files() {
+            match file.lease()? {
+                Some(lease) => leases.push(lease),
+                None => return Ok(Err(Unproven::of(name, file))),
+            }
+        }
+        Ok(Ok(leases))
     }
 
     /// The size the data file would have if it held all parts; and how much of that is allocated.

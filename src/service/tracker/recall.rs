@@ -51,7 +51,7 @@ impl Tracker {
     /// Whether a finished source may be removed or archived now.
     fn may_go(&self, candidate: &Candidate) -> bool {
         self.drop_dir.source != Disposition::Keep
-            && (self.drop_dir.remove_unproven || candidate.leases().is_ok())
+            && (self.drop_dir.remove_unproven || matches!(candidate.leases(), Ok(Ok(_))))
     }
 
     /// Puts the description by which a drop was settled into the index. A scan does not read it
