@@ -1,36 +1,36 @@
-//! How a settled dump becomes a `.npy`: its header, and the [`Route`].
+//! The plan for one array: its header, the [`Route`] that its data take, and the steps of that route.
 
-use crate::decide::route::{Constraints, NewFile, Route, SkippedRoute, Why, Write};
-use crate::decide::routes;
+use crate::decide::route::{Constraints, NewFile, Obstacle, Route, SkippedRoute, Write};
+use crate::decide::routes::{CHEAPEST_FIRST, Request, copy_steps};
 use crate::describe::{Dump, LeadingBytes};
 use crate::npy::Header;
 
-/// What is to be done, down to the bytes.
+/// What to do with the data of one drop, down to the bytes that are written.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What the array's header says.
+    /// The header of the array.
     pub header: Header,
-    /// What becomes of the data.
+    /// The steps of the route.
     pub steps: Steps,
-    /// The routes that would have moved less, and why they were not taken.
+    /// The routes that would move fewer bytes, and why they do not apply.
     pub skipped_routes: Vec<SkippedRoute>,
 }
 
-/// The work of a route.
+/// The steps of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Steps {
-    /// Synced data first; then each of these writes, each synced before the next.
+    /// The data are synced, then each of these writes is made and synced.
     InPlace(Vec<Write>),
-    /// A new file: this header, and the data shared behind it.
+    /// A new file with this header shares the blocks of the data.
     Reflink(NewFile),
-    /// This header, in room made for it at the front of the data file.
+    /// This header is written into a range inserted at the front of the data file.
     Insert(Vec<u8>),
-    /// A new file: this header, and the data copied behind it.
+    /// The data are copied into a new file behind this header.
     Copy(NewFile),
 }
 
 impl Plan {
-    /// The route.
+    /// Returns the route.
     #[must_use]
     pub fn route(&self) -> Route {
         match self.steps {
@@ -41,7 +41,7 @@ impl Plan {
         }
     }
 
-    /// The header as it will stand in the file.
+    /// Returns the header as it will be in the file.
     #[must_use]
     pub fn head(&self, dump: &Dump) -> Vec<u8> {
         let writes = match &self.steps {
@@ -59,34 +59,19 @@ impl Plan {
         head
     }
 
-    /// The plan for an array with this header in the dump's data file of `size` bytes; in salvage,
-    /// the size that the file has once its rest is cut off.
+    /// Plans an array with this header for a data file of `size` bytes; in salvage, the size that
+    /// the file has once its rest is cut off. Chooses the first route that applies.
     #[must_use]
     pub fn new(dump: &Dump, header: Header, size: u64, constraints: &Constraints) -> Self {
+        let request = Request { dump, header: &header, size, constraints };
         let mut skipped_routes = Vec::new();
-        let mut pass = |route, why: Why| {
-            let Why { why, is_noteworthy } = why;
-            skipped_routes.push(SkippedRoute { route, why, is_noteworthy });
-        };
-        let steps = match routes::in_place::in_place(dump, &header, size, constraints) {
-            Ok(writes) => Steps::InPlace(writes),
-            Err(why) => {
-                pass(Route::InPlace, why);
-                match routes::reflink::share(dump, &header, constraints) {
-                    Ok(new) => Steps::Reflink(new),
-                    Err(why) => {
-                        pass(Route::Reflink, why);
-                        match routes::insert_range::insert(dump, &header, size, constraints) {
-                            Ok(head) => Steps::Insert(head),
-                            Err(why) => {
-                                pass(Route::InsertRange, why);
-                                Steps::Copy(routes::copy::copy(dump, &header))
-                            }
-                        }
-                    }
-                }
-            }
-        };
+        let cheaper = CHEAPEST_FIRST.iter().find_map(|candidate| {
+            let skip = |Obstacle { why, is_noteworthy }| {
+                skipped_routes.push(SkippedRoute { route: candidate.route, why, is_noteworthy });
+            };
+            (candidate.steps)(&request).map_err(skip).ok()
+        });
+        let steps = cheaper.unwrap_or_else(|| copy_steps(&request));
         Plan { header, steps, skipped_routes }
     }
 }

@@ -5,21 +5,21 @@ use std::fmt;
 use crate::config::Readers;
 use crate::model::FsInfo;
 
-/// The way the data take, or don't.
+/// The way that the data of a drop take into the array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Route {
-    /// The header is written before the data, where there is room for it.
+    /// The header is written into room at the front of the data file.
     InPlace,
     /// A new file shares the data's blocks behind its header.
     Reflink,
-    /// The file system opens up room for the header at the front of the data file.
+    /// The file system inserts room for the header at the front of the data file.
     InsertRange,
     /// The data are copied behind a new header.
     Copy,
 }
 
 impl Route {
-    /// The name in receipts.
+    /// Returns the name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Route {
         }
     }
 
-    /// Whether the data file itself becomes the array.
+    /// Returns whether the data file itself becomes the array.
     #[must_use]
     pub fn consumes_source(self) -> bool {
         matches!(self, Route::InPlace | Route::InsertRange)
@@ -43,14 +43,14 @@ impl fmt::Display for Route {
     }
 }
 
-/// A route that was not taken.
+/// A route that does not apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedRoute {
     /// The route.
     pub route: Route,
-    /// Why not.
+    /// Why it does not apply.
     pub why: String,
-    /// Whether somebody who knows the settings and the file system could wonder about it.
+    /// Whether the receipt says so, because neither the settings nor the file system explain it.
     pub is_noteworthy: bool,
 }
 
@@ -60,21 +60,21 @@ impl fmt::Display for SkippedRoute {
     }
 }
 
-/// A file to be made: a header, and behind it so many bytes of the source.
+/// A file to be made: a header, and a range of the source behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFile {
-    /// The new file's header.
+    /// The header.
     pub head: Vec<u8>,
-    /// Where the data begin in the source.
+    /// Offset of the data in the source, in bytes.
     pub offset: u64,
-    /// How many bytes they have; where they are in several files, all together.
+    /// Length of the data, in all files together, in bytes.
     pub len: u64,
 }
 
-/// Bytes to be written over those at an offset of the data file.
+/// Bytes that overwrite those at an offset of the data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
-    /// The offset.
+    /// The offset, in bytes.
     pub at: u64,
     /// The bytes.
     pub bytes: Vec<u8>,
@@ -83,42 +83,44 @@ pub struct Write {
 /// What limits the choice of a route.
 #[derive(Debug, Clone)]
 pub struct Constraints {
-    /// Who must be able to read the header.
+    /// Which readers must accept the header.
     pub readers: Readers,
     /// Whether the data file can be renamed to its final name.
     pub same_file_system: bool,
-    /// The file system that the array goes to.
+    /// The file system of the output directory.
     pub file_system: FsInfo,
-    /// How many files the data are in.
+    /// Number of files that hold the data.
     pub files: usize,
-    /// Whether the data file is needed as it is.
+    /// Whether the data file must stay as it is.
     pub keeps_source: bool,
-    /// Whether there is a place to note down what a crash would leave half done.
+    /// Whether there is an intent log, which insert-range needs.
     pub can_journal: bool,
-    /// Routes that turned out to be none, and why.
+    /// Routes that were found not to work for this drop, and why.
     pub excluded: Vec<(Route, String)>,
 }
 
 impl Constraints {
-    pub(crate) fn allow(&self, route: Route) -> Result<(), Why> {
+    /// Fails if the route was excluded.
+    pub(crate) fn allow(&self, route: Route) -> Result<(), Obstacle> {
         let found = self.excluded.iter().find(|(excluded, _)| *excluded == route);
         found.map_or(Ok(()), |(_, why)| Err(why.clone().into()))
     }
 }
 
-/// Why a route is none.
-pub(crate) struct Why {
+/// Why a route does not apply.
+pub(crate) struct Obstacle {
     pub(crate) why: String,
     pub(crate) is_noteworthy: bool,
 }
 
-/// What the settings or the file system rule out for every drop alike.
-pub(crate) fn expected<T>(why: &str) -> Result<T, Why> {
-    Err(Why { why: why.to_owned(), is_noteworthy: false })
+/// Fails with an obstacle that follows from the settings or the file system, so that receipts need
+/// not name it.
+pub(crate) fn expected<T>(why: &str) -> Result<T, Obstacle> {
+    Err(Obstacle { why: why.to_owned(), is_noteworthy: false })
 }
 
-impl From<String> for Why {
+impl From<String> for Obstacle {
     fn from(why: String) -> Self {
-        Why { why, is_noteworthy: true }
+        Obstacle { why, is_noteworthy: true }
     }
 }

@@ -1,9 +1,12 @@
-//! The copy route: all bytes are copied behind a new header.
+//! The copy route: all bytes are copied behind a new header. It applies to every drop.
 
+use crate::decide::plan::Steps;
 use crate::decide::route::NewFile;
-use crate::describe::Dump;
-use crate::npy::Header;
+use crate::decide::routes::Request;
 
-pub(crate) fn copy(dump: &Dump, header: &Header) -> NewFile {
-    NewFile { head: header.numpy_bytes(), offset: dump.data_offset, len: header.data_len() }
+/// Returns NumPy's own header, and the range of the data that is copied behind it.
+pub(crate) fn steps(request: &Request<'_>) -> Steps {
+    let Request { dump, header, .. } = request;
+    let (offset, len) = (dump.data_offset, header.data_len());
+    Steps::Copy(NewFile { head: header.numpy_bytes(), offset, len })
 }

@@ -3,23 +3,23 @@
 use std::ops::Range;
 
 use crate::config::Readers;
-use crate::decide::route::{Constraints, Route, Why, Write, expected};
-use crate::describe::{Dump, LeadingBytes, OwnHeader};
+use crate::decide::plan::Steps;
+use crate::decide::route::{Obstacle, Route, Write, expected};
+use crate::decide::routes::{Candidate, Request};
+use crate::describe::{LeadingBytes, OwnHeader};
 use crate::npy::{self, Header, commit_bytes};
 
-/// The one padded header length that every known reader takes, in bytes.
-pub(crate) const UNIVERSAL_LEN: u64 = 128;
+/// The only padded header length that all known readers accept, in bytes.
+const UNIVERSAL_LEN: u64 = 128;
 
-/// What a disk writes whole or not at all, in bytes.
+/// The unit that a disk writes atomically, in bytes.
 pub const SECTOR: usize = 512;
 
-/// The writes that make the data file the array.
-pub(crate) fn in_place(
-    dump: &Dump,
-    header: &Header,
-    size: u64,
-    constraints: &Constraints,
-) -> Result<Vec<Write>, Why> {
+pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InPlace, steps };
+
+/// Returns the writes that make the data file the array.
+fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
+    let Request { dump, header, size, constraints } = request;
     if matches!(dump.front, LeadingBytes::Bare) {
         return expected("there is no room reserved at the front of the file");
     }
@@ -33,15 +33,15 @@ pub(crate) fn in_place(
         return Err("the output is on another file system".to_owned().into());
     }
     constraints.allow(Route::InPlace)?;
-    Ok(match &dump.front {
+    Ok(Steps::InPlace(match &dump.front {
         LeadingBytes::Bare => Vec::new(),
         LeadingBytes::Reserved(room) => fill_reserved(header, *room, constraints.readers)?,
         LeadingBytes::Header(own) => commit(own, header, constraints.readers)?,
-    })
+    }))
 }
 
-/// The header in the reserved region. The file's name is not final while it is written; only a
-/// header that a tear could leave half valid needs its first bytes to decide.
+/// Fills the reserved region with the header. The file does not have its final name yet. A header
+/// longer than a sector can be torn by a crash, so its magic is written last.
 fn fill_reserved(header: &Header, room: u64, readers: Readers) -> Result<Vec<Write>, String> {
     let is_universal = room == UNIVERSAL_LEN || room == header.numpy_bytes().len() as u64;
     if readers == Readers::Any && !is_universal {
@@ -55,10 +55,10 @@ fn fill_reserved(header: &Header, room: u64, readers: Readers) -> Result<Vec<Wri
     Ok(vec![Write { at: 8, bytes: rest.to_vec() }, Write { at: 0, bytes: magic.to_vec() }])
 }
 
-/// The dict, where it must change, and the magic over a pending header.
+/// Rewrites the dict of a pending header where it must change, then its magic.
 fn commit(own: &OwnHeader, header: &Header, readers: Readers) -> Result<Vec<Write>, String> {
     let preamble = &own.preamble;
-    // However the producer spelled it, what gets the magic is NumPy's own spelling.
+    // The producer may have spelled the dict differently; a final header has NumPy's spelling.
     let text = header
         .bytes_padded_to_version(preamble.data_offset, preamble.major)
         .map_err(|error| error.to_string())?;
@@ -85,7 +85,7 @@ fn commit(own: &OwnHeader, header: &Header, readers: Readers) -> Result<Vec<Writ
     Ok(writes)
 }
 
-/// The range behind the magic in which two headers of one length differ.
+/// Returns the range behind the magic in which two headers of one length differ.
 fn difference(old: &[u8], new: &[u8]) -> Option<Range<usize>> {
     let differs = |&at: &usize| old[at] != new[at];
     let first = (8..new.len()).find(differs)?;

@@ -1,21 +1,20 @@
 //! The insert-range route: the file system inserts a page for the header at the front of the file.
 
-use crate::decide::route::{Constraints, Route, Why, expected};
-use crate::decide::routes::page_header::page;
-use crate::describe::{Dump, LeadingBytes};
-use crate::npy::Header;
+use crate::decide::plan::Steps;
+use crate::decide::route::{Obstacle, Route, expected};
+use crate::decide::routes::page_header::page_header;
+use crate::decide::routes::{Candidate, Request};
+use crate::describe::LeadingBytes;
 
-/// From how many bytes on moving blocks, with the syncs that make it safe, takes less time than
-/// copying bytes.
+/// The smallest data for which inserting a block range, with the syncs that make it safe, takes less
+/// time than a copy, in bytes.
 const WORTH_INSERTING: u64 = 16 << 20;
 
-/// A header of one page, for which room is made before the data.
-pub(crate) fn insert(
-    dump: &Dump,
-    header: &Header,
-    size: u64,
-    constraints: &Constraints,
-) -> Result<Vec<u8>, Why> {
+pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InsertRange, steps };
+
+/// Returns a header of one page, which goes into the range that is inserted before the data.
+fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
+    let Request { dump, header, size, constraints } = request;
     if constraints.keeps_source {
         return expected("the source is kept");
     }
@@ -37,9 +36,9 @@ pub(crate) fn insert(
     if !constraints.same_file_system {
         return Err("the output is on another file system".to_owned().into());
     }
-    if dump.data_offset != 0 || size != header.data_len() {
+    if dump.data_offset != 0 || *size != header.data_len() {
         return Err("the file holds more than the data".to_owned().into());
     }
     constraints.allow(Route::InsertRange)?;
-    page(dump, header, constraints)
+    page_header(request).map(Steps::Insert)
 }

@@ -1,20 +1,16 @@
 //! A header of one page, which keeps the data aligned to the blocks of the file system.
 
 use crate::config::Readers;
-use crate::decide::route::{Constraints, Why, expected};
-use crate::describe::Dump;
-use crate::npy::Header;
+use crate::decide::route::{Obstacle, expected};
+use crate::decide::routes::Request;
 
-/// The block of the common file systems that share blocks, in bytes. A header of that length keeps
-/// the mapped data aligned, and np.load takes it.
-pub(crate) const PAGE: u64 = 4096;
+/// The block size of the common file systems that share blocks, in bytes. A header of that length
+/// keeps mapped data aligned, and np.load accepts it.
+const PAGE: u64 = 4096;
 
-/// A header that leaves the data where their blocks begin.
-pub(crate) fn page(
-    dump: &Dump,
-    header: &Header,
-    constraints: &Constraints,
-) -> Result<Vec<u8>, Why> {
+/// Returns a header after which the data begin at a block boundary.
+pub(super) fn page_header(request: &Request<'_>) -> Result<Vec<u8>, Obstacle> {
+    let Request { dump, header, constraints, .. } = request;
     if header.data_len() == 0 {
         return expected("there are no data");
     }

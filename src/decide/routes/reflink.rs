@@ -1,23 +1,22 @@
 //! The reflink route: a new file shares the blocks of the data behind a header of one page.
 
-use crate::decide::route::{Constraints, NewFile, Route, Why, expected};
-use crate::decide::routes::page_header::page;
-use crate::describe::Dump;
-use crate::npy::Header;
+use crate::decide::plan::Steps;
+use crate::decide::route::{NewFile, Obstacle, Route, expected};
+use crate::decide::routes::page_header::page_header;
+use crate::decide::routes::{Candidate, Request};
 
-/// A header of one page, and the data shared behind it.
-pub(crate) fn share(
-    dump: &Dump,
-    header: &Header,
-    constraints: &Constraints,
-) -> Result<NewFile, Why> {
+pub(super) const CANDIDATE: Candidate = Candidate { route: Route::Reflink, steps };
+
+/// Returns a header of one page, and the range of the data that is shared behind it.
+fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
+    let Request { dump, header, constraints, .. } = request;
     constraints.allow(Route::Reflink)?;
     if !constraints.file_system.may_share() {
         return expected("the file system does not share blocks");
     }
-    Ok(NewFile {
-        head: page(dump, header, constraints)?,
+    Ok(Steps::Reflink(NewFile {
+        head: page_header(request)?,
         offset: dump.data_offset,
         len: header.data_len(),
-    })
+    }))
 }
