@@ -26,5 +26,6 @@ pub mod model;
 pub mod npy;
 pub mod probe;
 pub mod service;
+pub mod sinks;
 mod text;
 pub mod throttle;

@@ -21,7 +21,8 @@ use crate::model::FileName;
 use crate::npy::{Dtype, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, UNDESCRIBED, probe_as, probe_standalone};
-use crate::throttle::meter::ProgressDisplay;
+use crate::sinks::bars::ProgressDisplay;
+use crate::throttle::meter::Progress;
 
 #[derive(Args)]
 pub(crate) struct Finalize {
@@ -198,7 +199,8 @@ impl Finalize {
         (show, listed): (&ProgressDisplay, &mut ListedDescriptions),
     ) -> Result<Receipt, Refused> {
         let job = self.settle(drop_dir, rel, name, listed)?;
-        let mut progress = show.begin(&job.path(), &Arc::new(AtomicBool::new(false)), None);
+        let mut progress =
+            Progress::new(show.gauge(&job.path()), &Arc::new(AtomicBool::new(false)), None);
         Ok(finalize(&job, &mut progress)?)
     }
 

@@ -23,8 +23,8 @@ use crate::config::{self, Config};
 use crate::fs;
 use crate::ledger::Ledger;
 use crate::service::daemon;
+use crate::sinks::stdout::{self, print};
 use crate::text::sanitize::os_message;
-use crate::throttle::meter::{self, print};
 
 /// Turns raw dumps into valid NumPy .npy files, safely and at once
 #[derive(Parser)]
@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
         Command::Retry(command) => command.run(),
     };
     match ended {
-        Ok(_) if meter::is_cut() => ExitCode::from(2),
+        Ok(_) if stdout::has_failed() => ExitCode::from(2),
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Failure) => ExitCode::from(1),
         Err(FatalError(error)) => {

@@ -15,7 +15,7 @@ use crate::events::receipt::{Event, Receipt};
 use crate::ledger::Ledger;
 use crate::service::tracker::{Context, JobDone, Tell, Tracker};
 use crate::service::worker_pool::Pool;
-use crate::throttle::meter::ProgressDisplay;
+use crate::sinks::bars::ProgressDisplay;
 
 /// How long people wait without a word.
 const PATIENCE: Duration = Duration::from_secs(5);

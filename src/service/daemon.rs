@@ -18,7 +18,7 @@ use crate::service::supervisor::{Command, DropDirHandle};
 use crate::service::systemd;
 use crate::service::tracker::{Context, Tell};
 use crate::service::worker_pool::Pool;
-use crate::throttle::meter::ProgressDisplay;
+use crate::sinks::bars::ProgressDisplay;
 
 /// How often the daemon looks around when nothing happens.
 const TICK: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::config::{Config, DropDir, IoPriority};
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
-use crate::events::receipt::{Event, Receipt, SourceFate};
+use crate::events::receipt::{Event, Receipt};
 use crate::finalize::undo_journal::IntentLog;
 use crate::finalize::{
     Aside, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
@@ -16,7 +16,9 @@ use crate::ledger::Ledger;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::PROBE_DELAY_MIN;
-use crate::throttle::meter::ProgressDisplay;
+use crate::sinks::bars::ProgressDisplay;
+use crate::sinks::log::log;
+use crate::throttle::meter::Progress;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 use crate::throttle::rate::RateLimiter;
 
@@ -66,7 +68,8 @@ pub(crate) fn run_batch(
     batch: &[Job],
     settings: u64,
 ) -> Vec<Outcome> {
-    let show = |job: &Job| context.show.begin(&job.path(), &context.stop, Some(pace));
+    let show =
+        |job: &Job| Progress::new(context.show.gauge(&job.path()), &context.stop, Some(pace));
     let results = match batch {
         [job] => vec![finalize(job, &mut show(job))],
         batch => finalize_all(batch, show),
@@ -74,14 +77,11 @@ pub(crate) fn run_batch(
     let mut records = Vec::with_capacity(batch.len());
     let outcomes = batch.iter().zip(results).map(|(job, result)| {
         let (outcome, record) = to_outcome(context, job, result, settings);
-        if let Some((receipt, _)) = &record {
-            context.tell(receipt);
-        }
         records.extend(record);
         outcome
     });
     let outcomes = outcomes.collect();
-    context.persist(&records);
+    context.publish(&records);
     outcomes
 }
 
@@ -224,19 +224,22 @@ impl Context {
         }
     }
 
-    /// Tells of a receipt, and writes it down.
+    /// Stores a receipt in the ledger, then reports it.
     pub(crate) fn record(&self, receipt: Receipt, fingerprint: Option<LedgerKey>) {
-        self.tell(&receipt);
-        self.persist(&[(receipt, fingerprint)]);
+        self.publish(&[(receipt, fingerprint)]);
     }
 
-    fn persist(&self, records: &[Record]) {
+    /// Stores receipts in the ledger, then reports them: what is reported can be looked up.
+    fn publish(&self, records: &[Record]) {
         if let Err(error) = self.ledger.record(records) {
             tracing::warn!("{error}");
         }
+        for (receipt, _) in records {
+            self.tell(receipt);
+        }
     }
 
-    /// Tells people or programs of a receipt.
+    /// Reports a receipt to people or programs.
     pub fn tell(&self, receipt: &Receipt) {
         if matches!(receipt.event, Event::Rejected | Event::Lost | Event::Failed) {
             self.failures.fetch_add(1, Ordering::Relaxed);
@@ -246,31 +249,5 @@ impl Context {
             Tell::Lines => self.show.print(&receipt.to_string()),
             Tell::Json => self.show.print(&receipt.to_json()),
         }
-    }
-}
-
-fn log(receipt: &Receipt) {
-    let output = receipt.output.as_ref().map(|path| path.display());
-    macro_rules! at {
-        ($level:ident) => {
-            tracing::$level!(
-                event = receipt.event.as_str(),
-                drop = %receipt.drop.display(),
-                source = %receipt.source.display(),
-                output = output.map(tracing::field::display),
-                route = receipt.route.map(tracing::field::display),
-                bytes = receipt.bytes,
-                seconds = receipt.seconds.as_secs_f64(),
-                evidence = receipt.evidence.map(tracing::field::display),
-                reason = receipt.reason,
-                "{receipt}"
-            )
-        };
-    }
-    match receipt.event {
-        Event::Rejected | Event::Lost | Event::Failed | Event::Stale => at!(warn),
-        Event::Found if receipt.source_fate == Some(SourceFate::Kept) => at!(debug),
-        Event::Waiting => at!(debug),
-        Event::Finalized | Event::Remade | Event::Found => at!(info),
     }
 }

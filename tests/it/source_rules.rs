@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("events", &["text", "model", "decide"]),
     ("throttle", &["text", "model", "events"]),
     ("ledger", &["text", "model", "decide", "events"]),
+    ("sinks", &["text", "model", "events", "throttle"]),
     (
         "finalize",
         &[
@@ -43,14 +44,14 @@ const LAYERS: &[(&str, &[&str])] = &[
         "service",
         &[
             "text", "model", "npy", "describe", "config", "decide", "fs", "probe", "events",
-            "throttle", "ledger", "finalize",
+            "throttle", "ledger", "sinks", "finalize",
         ],
     ),
     (
         "cli",
         &[
             "text", "model", "npy", "describe", "config", "decide", "fs", "probe", "events",
-            "throttle", "ledger", "finalize", "service",
+            "throttle", "ledger", "sinks", "finalize", "service",
         ],
     ),
 ];

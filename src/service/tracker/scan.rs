@@ -268,7 +268,7 @@ mod tests {
     use crate::config::Config;
     use crate::service::tracker::{Context, Tell};
     use crate::service::worker_pool::Pool;
-    use crate::throttle::meter::ProgressDisplay;
+    use crate::sinks::bars::ProgressDisplay;
 
     /// There is room for so many, and no manifest must find it taken by those that are gone.
     #[test]
