@@ -1,4 +1,5 @@
-//! The plan for one array: its header, the [`Route`] that its data take, and the steps of that route.
+//! The plan for one array: its header, the [`Route`] that its data take, and the steps of that
+//! route.
 
 use crate::decide::route::{Constraints, NewFile, Obstacle, Route, SkippedRoute, Write};
 use crate::decide::routes::{CHEAPEST_FIRST, Request, copy_steps};

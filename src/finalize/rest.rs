@@ -211,7 +211,8 @@ fn write(
 ) -> Result<PathBuf, Interruption> {
     let Surplus { file, range, .. } = surplus;
     let stat = file.stat()?;
-    let mut output = TempFile::create(dir, 0)?; // its length would allocate the holes, too
+    // Its length would allocate the holes; nobody else may open it before it has its permissions.
+    let mut output = TempFile::create_with(dir, 0o600, 0)?;
     output.set_len(range.end - range.start)?;
     progress.expect(range.end - range.start);
     let is_unbroken = file.each_piece(range.clone(), |at, bytes| {

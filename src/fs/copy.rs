@@ -86,8 +86,7 @@ impl<'a> Segment<'a> {
 
 impl CopyJob<'_> {
     /// Makes the file that [`CopyJob::run`] fills, with blocks for all data where the file system
-    /// can
-    /// allocate them ahead: a full disk shows now then.
+    /// can allocate them ahead: a full disk then fails here.
     pub fn output(&self, dir: &Dir) -> Result<TempFile, CopyError> {
         self.output_with(dir, TempFile::MODE)
     }

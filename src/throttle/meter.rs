@@ -1,5 +1,5 @@
-//! The meter of one piece of long work: counts its bytes, keeps them to the rate limit, pauses under
-//! I/O pressure, and says when to stop. It displays nothing; a [`Gauge`] does.
+//! The meter of one piece of long work: counts its bytes, keeps them to the rate limit, pauses
+//! under I/O pressure, and says when to stop. It displays nothing; a [`Gauge`] does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

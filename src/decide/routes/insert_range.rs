@@ -6,8 +6,8 @@ use crate::decide::routes::page_header::page_header;
 use crate::decide::routes::{Candidate, Request};
 use crate::describe::LeadingBytes;
 
-/// The smallest data for which inserting a block range, with the syncs that make it safe, takes less
-/// time than a copy, in bytes.
+/// The smallest data for which inserting a range, with the syncs that make it safe, takes less time
+/// than a copy, in bytes.
 const WORTH_INSERTING: u64 = 16 << 20;
 
 pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InsertRange, steps };
