@@ -99,10 +99,13 @@ impl Dir {
         let is_proven = taken.is_unbroken();
         let private = taken.release();
         let cut = if is_proven { cut(file, before, len) } else { Ok(None) };
-        if private != name {
-            self.restore_name(&private, self, name)?;
+        let restored =
+            if private == name { Ok(()) } else { self.restore_name(&private, self, name) };
+        match cut {
+            // A failed sync is final: it is reported, whatever else fails.
+            Err(error) if error.is_of_sync() => Err(error),
+            cut => restored.and(cut),
         }
-        cut
     }
 }
 
