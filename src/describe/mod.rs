@@ -3,6 +3,7 @@
 //! Everything here is pure: texts go in, dumps or reasons come out. A reason is written for the
 //! person whose file was refused.
 
+mod correction;
 mod declared;
 pub mod digest;
 mod dump;
@@ -15,6 +16,7 @@ mod template;
 mod template_fields;
 pub(crate) mod text;
 
+pub use correction::Correction;
 pub use declared::{Declared, Reserved};
 pub use dump::{
     DeclaredBy, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts, SizeFit, is_array_backup,

@@ -55,6 +55,12 @@ pub enum SourceFate {
 }
 
 impl SourceFate {
+    /// Whether the next file of the source's name is another drop.
+    #[must_use]
+    pub fn ends_drop(self) -> bool {
+        !matches!(self, SourceFate::Kept | SourceFate::Unproven)
+    }
+
     /// The name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -6,6 +6,7 @@
 
 mod earlier;
 mod losses;
+mod requests;
 mod schema;
 
 use std::fmt;
@@ -20,6 +21,8 @@ use crate::events::receipt::{Event, Receipt, SourceFate};
 
 pub use crate::ledger::earlier::Earlier;
 use crate::ledger::losses::DataLoss;
+use crate::ledger::requests::REFUSED;
+pub use crate::ledger::requests::Request;
 use crate::ledger::schema::{back_up_corrupt, is_broken, make_dir, open_to_read, prepare};
 
 /// The newest receipts that are kept.
@@ -89,6 +92,7 @@ impl Entry {
     pub fn receipt_event(&self) -> String {
         match self.event.as_str() {
             LOST => Event::Lost.as_str().to_owned(),
+            REFUSED => Event::Failed.as_str().to_owned(),
             UNPROVEN => self.receipt_value()["event"].as_str().unwrap_or_default().to_owned(),
             event => event.to_owned(),
         }
@@ -180,6 +184,10 @@ fn insert(
     receipt: &Receipt,
     fingerprint: Option<&LedgerKey>,
 ) -> rusqlite::Result<usize> {
+    if receipt.source_fate.is_some_and(SourceFate::ends_drop) {
+        // The next file of that name is another drop.
+        requests::forget(db, &receipt.source)?;
+    }
     let mut statement = db.prepare_cached(&format!(
         "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
     ))?;
@@ -261,6 +269,7 @@ impl Ledger {
         let connection = Connection::open_in_memory().map_err(failed)?;
         connection.execute_batch(TABLE).map_err(failed)?;
         connection.execute_batch(losses::TABLE).map_err(failed)?;
+        connection.execute_batch(requests::TABLE).map_err(failed)?;
         Ok(Self::with(connection))
     }
 
@@ -287,7 +296,8 @@ impl Ledger {
     pub fn latest(&self, source: &Path) -> Result<Option<Entry>> {
         self.run(|db| {
             db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE source = ?1 ORDER BY id DESC LIMIT 1"
+                "SELECT {COLUMNS} FROM receipts WHERE source = ?1 AND event != '{REFUSED}'
+                 ORDER BY id DESC LIMIT 1"
             ))?
             .query_row([source.to_string_lossy()], Entry::from_row)
             .optional()
@@ -304,7 +314,7 @@ impl Ledger {
             let mut statement = db.prepare_cached(
                 // The other columns are those of the row that has the maximum (`SQLite`'s rule).
                 "SELECT source, event, fingerprint, max(id) FROM receipts
-                 WHERE source > ?1 AND source < ?2 GROUP BY source ORDER BY source LIMIT ?3",
+                 WHERE source > ?1 AND source < ?2 AND event != 'refused' GROUP BY source ORDER BY source LIMIT ?3",
             )?;
             let mut rows = statement.query(params![after, end, PAGE])?;
             while let Some(row) = rows.next()? {
@@ -338,7 +348,8 @@ impl Ledger {
         self.run(|db| {
             db.prepare(&format!(
                 "SELECT {COLUMNS} FROM receipts AS r WHERE event IN ('rejected', '{LOST}') AND id =
-                 (SELECT max(id) FROM receipts WHERE source = r.source) ORDER BY id"
+                 (SELECT max(id) FROM receipts WHERE source = r.source AND event != '{REFUSED}')
+                 ORDER BY id"
             ))?
             .query_map([], Entry::from_row)?
             .collect()

@@ -1,5 +1,7 @@
 //! How the ledger's database is opened, and begun where there is none.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use crate::ledger::TABLE;
 use crate::ledger::losses::TABLE as LOSSES;
+use crate::ledger::requests::TABLE as REQUESTS;
 use crate::text::sanitize::os_message;
 
 /// Written into the database; another number belongs to another layout.
@@ -19,6 +22,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Opens the database, and makes it a ledger.
 pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
+    share_with_group(path);
     if connection.is_readonly(MAIN_DB)? {
         // `SQLite` makes do with reading; what may be lost could not be written down then.
         let readonly = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
@@ -38,10 +42,27 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     }
     connection.execute_batch(TABLE)?;
     connection.execute_batch(LOSSES)?;
+    connection.execute_batch(REQUESTS)?;
     if layout != LAYOUT {
         connection.pragma_update(None, "user_version", LAYOUT)?;
     }
     Ok(connection)
+}
+
+/// Lets the group of the state directory write to the ledger, where only that group may enter the
+/// directory. The members can then make requests. `SQLite` gives its other files the same rights.
+fn share_with_group(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let file = PathBuf::from(format!("{}{suffix}", path.display()));
+        let Some(Ok(dir)) = path.parent().map(std::fs::metadata) else { return };
+        let Ok(stat) = std::fs::metadata(&file) else { continue };
+        let mode = stat.permissions().mode();
+        let is_for_group = dir.permissions().mode() & 0o011 == 0o010 && dir.gid() == stat.gid();
+        if is_for_group && mode & 0o060 != 0o060 {
+            // Only the owner may do that, and the others need no more than they have.
+            let _ = std::fs::set_permissions(&file, Permissions::from_mode(mode & 0o7777 | 0o060));
+        }
+    }
 }
 
 /// Has `SQLite` keep a write-ahead log. It does not wait for another that does the same to a new

@@ -1,0 +1,195 @@
+//! A correction: keys that a person gave to `npyd redo`, in place of those of the description.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use serde_json::{Value, json};
+
+use crate::describe::declared::{Dims, LiteralValue, bytes, dtype_of, parsed};
+use crate::describe::dump::{Dump, LeadingBytes};
+use crate::npy::{Dtype, Layout, Order};
+
+/// The keys that replace those of a description. Every key may be given alone.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correction {
+    /// The items' type.
+    #[serde(default, deserialize_with = "some_dtype")]
+    pub dtype: Option<Dtype>,
+    /// Items along each axis; -1 where the file's size is to say it.
+    #[serde(default, deserialize_with = "some_dims")]
+    pub shape: Option<Vec<i64>>,
+    /// Which axis varies slowest.
+    #[serde(default, deserialize_with = "some_order")]
+    pub order: Option<Order>,
+    /// Bytes before the data.
+    #[serde(default, deserialize_with = "some_bytes")]
+    pub offset: Option<u64>,
+    /// Bytes after the data.
+    #[serde(default, deserialize_with = "some_bytes")]
+    pub trailing: Option<u64>,
+    /// The description that the keys correct, as [`crate::decide::identity`] writes it; empty until
+    /// the source is probed.
+    #[serde(default)]
+    pub of: String,
+}
+
+impl Correction {
+    /// Reads the text form back.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The names of the keys that are given.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&'static str> {
+        [
+            ("dtype", self.dtype.is_some()),
+            ("shape", self.shape.is_some()),
+            ("order", self.order.is_some()),
+            ("offset", self.offset.is_some()),
+            ("trailing", self.trailing.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_given)| is_given.then_some(key))
+        .collect()
+    }
+
+    /// Says which keys were given; `None` where none was.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let keys = self.keys();
+        (!keys.is_empty()).then(|| format!("npyd redo gave {}", keys.join(", ")))
+    }
+
+    /// The text form: a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let Correction { dtype, shape, order, offset, trailing, of } = self;
+        let mut keys = json!({
+            "dtype": dtype.as_ref().map(ToString::to_string), "shape": shape,
+            "order": order.map(|order| order.to_string()), "offset": offset, "trailing": trailing,
+            "of": Some(of).filter(|of| !of.is_empty()),
+        });
+        if let Value::Object(keys) = &mut keys {
+            keys.retain(|_, value| !value.is_null());
+        }
+        keys.to_string()
+    }
+
+    /// Returns the dump with these keys in place of its own.
+    ///
+    /// # Errors
+    /// The keys contradict each other or those that stay.
+    pub fn apply(&self, mut dump: Dump) -> Result<Dump, String> {
+        let Some(remark) = self.remark() else { return Ok(dump) };
+        if self.dtype.is_some() || self.shape.is_some() || self.order.is_some() {
+            let Layout { dtype, order, shape } = &dump.layout;
+            let dims = self.shape.clone().unwrap_or_else(|| shape.dims());
+            let dtype = self.dtype.as_ref().unwrap_or(dtype).clone();
+            dump.layout = Layout::new(dtype, &dims, self.order.unwrap_or(*order))
+                .map_err(|error| error.to_string())?;
+            dump.facts.counted = None;
+        }
+        if self.shape.is_some() || self.order.is_some() {
+            dump.facts.axes.clear();
+        }
+        if let Some(offset) = self.offset {
+            dump.data_offset = offset;
+            dump.facts.at_the_end = false;
+        }
+        dump.trailing = self.trailing.unwrap_or(dump.trailing);
+        let is_moved = self.offset.is_some() && matches!(dump.front, LeadingBytes::Reserved(_));
+        if is_moved || matches!(dump.front, LeadingBytes::Header(_)) {
+            // What stands before the data says something else: it is left as it is.
+            dump.front = LeadingBytes::Bare;
+        }
+        dump.warnings.push(remark);
+        match dump.least_file_len() {
+            Some(_) => Ok(dump),
+            None => {
+                Err("offset, data and trailing together exceed 2^63 bytes: correct them".into())
+            }
+        }
+    }
+}
+
+fn some_dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Dtype>, D::Error> {
+    dtype_of(&LiteralValue::deserialize(from)?.0).map(Some).map_err(D::Error::custom)
+}
+
+fn some_dims<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<i64>>, D::Error> {
+    Dims::deserialize(from).map(|Dims(dims)| Some(dims))
+}
+
+fn some_order<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Order>, D::Error> {
+    parsed(from).map(Some)
+}
+
+fn some_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    bytes(from).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::describe::{Declared, DeclaredBy, Metadata};
+    use crate::model::FileName;
+
+    fn dump() -> Dump {
+        let declared: Declared = serde_json::from_value(json!({
+            "dtype": "<f4", "shape": [2, 3], "offset": 8, "trailing": 4
+        }))
+        .unwrap();
+        let name = FileName::try_from("scan.raw".to_owned()).unwrap();
+        declared.dump(DeclaredBy::Manifest, &name, Metadata::new()).unwrap()
+    }
+
+    fn apply(keys: &Value) -> Result<Dump, String> {
+        let correction = Correction::parse(&keys.to_string())?;
+        assert_eq!(Correction::parse(&correction.to_json()).unwrap(), correction);
+        correction.apply(dump())
+    }
+
+    #[test]
+    fn each_key_may_be_given_alone() {
+        for (keys, dtype, dims, order, offset, trailing) in [
+            (json!({}), "'<f4'", [2, 3], Order::C, 8, 4),
+            (json!({"dtype": "<i4"}), "'<i4'", [2, 3], Order::C, 8, 4),
+            (json!({"dtype": "'<i4'"}), "'<i4'", [2, 3], Order::C, 8, 4),
+            (json!({"shape": [3, 2]}), "'<f4'", [3, 2], Order::C, 8, 4),
+            (json!({"order": "F"}), "'<f4'", [2, 3], Order::F, 8, 4),
+            (json!({"offset": 0}), "'<f4'", [2, 3], Order::C, 0, 4),
+            (json!({"trailing": 0}), "'<f4'", [2, 3], Order::C, 8, 0),
+        ] {
+            let dump = apply(&keys).unwrap();
+            assert_eq!(dump.layout.dtype.to_string(), dtype, "{keys}");
+            assert_eq!(dump.layout.shape.dims(), dims, "{keys}");
+            assert_eq!(dump.layout.order, order, "{keys}");
+            assert_eq!((dump.data_offset, dump.trailing), (offset, trailing), "{keys}");
+            assert_eq!(dump.kind, DeclaredBy::Manifest);
+            assert_eq!(dump.warnings.len(), keys.as_object().unwrap().len(), "{keys}");
+        }
+    }
+
+    #[test]
+    fn a_structured_dtype_is_read_back() {
+        let dump = apply(&json!({"dtype": "[('a','<i2'),('b','<u2')]"})).unwrap();
+        assert_eq!(dump.layout.dtype.to_string(), "[('a', '<i2'), ('b', '<u2')]");
+    }
+
+    #[test]
+    fn keys_that_contradict_are_refused() {
+        for keys in [
+            json!({"dtype": "<q9"}),
+            json!({"shape": [2, -1]}),
+            json!({"shape": [2.5]}),
+            json!({"shape": [i64::MAX]}),
+            json!({"offset": i64::MAX}),
+            json!({"offset": -1}),
+            json!({"order": "K"}),
+            json!({"output": "x.npy"}),
+        ] {
+            assert!(apply(&keys).is_err(), "{keys}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Requests that people make with `npyd redo`, and what they declared about a source.
+//!
+//! A command writes the request, as a user who may write to the ledger. The daemon or the next
+//! sweep reads it and carries it out with its own rights.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::decide::identity::LedgerKey;
+use crate::events::receipt::{Event, Receipt};
+use crate::ledger::{Ledger, Result, insert};
+
+pub(crate) const TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS requests (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        inbox TEXT NOT NULL,
+        source TEXT NOT NULL,
+        options TEXT NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS declared (
+        source TEXT PRIMARY KEY,
+        keys TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) WITHOUT ROWID;";
+
+/// The kind of a request to make an array again, and the event of the row that carries it out.
+pub(crate) const REDO: &str = "redo";
+
+/// The event under which the ledger stores the refusal of a request; the receipt itself says
+/// `failed`. It is not about the state of the source.
+pub(crate) const REFUSED: &str = "refused";
+
+/// The most requests of one drop directory that are read at once.
+const REQUESTS_MAX: u32 = 4096;
+
+/// A request to make the array of a source again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its number in the ledger; a new request has none yet.
+    pub id: i64,
+    /// The drop directory.
+    pub drop_dir: PathBuf,
+    /// The data file.
+    pub source: PathBuf,
+    /// What the person said, as JSON.
+    pub options: String,
+}
+
+impl Ledger {
+    /// Adds a request to make an array again.
+    pub fn add_request(&self, drop_dir: &Path, source: &Path, options: &str) -> Result<()> {
+        self.run(|db| {
+            db.execute(
+                "INSERT INTO requests (at, kind, inbox, source, options)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![now(), REDO, drop_dir.to_string_lossy(), source.to_string_lossy(), options],
+            )
+        })
+        .map(drop)
+    }
+
+    /// Returns the requests about a drop directory, oldest first. They stay in the ledger until
+    /// they are accepted or refused.
+    pub fn requests(&self, drop_dir: &Path) -> Result<Vec<Request>> {
+        self.run(|db| {
+            db.prepare_cached(
+                "SELECT id, source, options FROM requests WHERE inbox = ?1 AND kind = ?2
+                 ORDER BY id LIMIT ?3",
+            )?
+            .query_map(params![drop_dir.to_string_lossy(), REDO, REQUESTS_MAX], |row| {
+                Ok(Request {
+                    id: row.get(0)?,
+                    drop_dir: drop_dir.to_path_buf(),
+                    source: PathBuf::from(row.get::<_, String>(1)?),
+                    options: row.get(2)?,
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// Accepts a request: the source counts as never seen, and what was declared about it is
+    /// stored. All of this happens in one transaction with the end of the request.
+    pub fn accept_request(&self, request: &Request, declared: Option<&str>) -> Result<()> {
+        let Request { id, drop_dir, source, options } = request;
+        let receipt = serde_json::json!({
+            "event": REDO, "drop": drop_dir, "source": source, "output": null, "route": null,
+            "bytes": 0, "seconds": 0.0, "evidence": null, "reason": null,
+            "options": serde_json::from_str::<serde_json::Value>(options).unwrap_or_default()
+        });
+        self.run(|db| {
+            let together = db.unchecked_transaction()?;
+            db.execute(
+                "INSERT INTO receipts (at, event, inbox, source, output, receipt, fingerprint)
+                 VALUES (?1, ?2, ?3, ?4, NULL, ?5, '')",
+                params![
+                    now(),
+                    REDO,
+                    drop_dir.to_string_lossy(),
+                    source.to_string_lossy(),
+                    receipt.to_string()
+                ],
+            )?;
+            if let Some(declared) = declared {
+                declare(db, source, declared)?;
+            }
+            delete(db, *id)?;
+            together.commit()
+        })
+    }
+
+    /// Ends a request with a receipt, and what the source looked like where an array was made. A
+    /// refusal leaves the source as settled as it was.
+    pub fn end_request(
+        &self,
+        request: &Request,
+        receipt: &Receipt,
+        fingerprint: Option<&LedgerKey>,
+    ) -> Result<()> {
+        self.run(|db| {
+            let together = db.unchecked_transaction()?;
+            insert(db, receipt, fingerprint)?;
+            if receipt.event == Event::Failed {
+                let id = db.last_insert_rowid();
+                db.execute("UPDATE receipts SET event = ?1 WHERE id = ?2", params![REFUSED, id])?;
+            }
+            delete(db, request.id)?;
+            together.commit()
+        })
+    }
+
+    /// Returns what was declared about a source, as JSON.
+    pub fn declared(&self, source: &Path) -> Result<Option<String>> {
+        self.run(|db| {
+            db.prepare_cached("SELECT keys FROM declared WHERE source = ?1")?
+                .query_row([source.to_string_lossy()], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// Forgets what was declared about a source.
+    pub fn forget_declared(&self, source: &Path) -> Result<()> {
+        self.run(|db| forget(db, source)).map(drop)
+    }
+
+    /// Whether the array of a source is to be made again, and was not since that was asked for.
+    pub fn is_redo(&self, source: &Path) -> Result<bool> {
+        self.run(|db| {
+            db.prepare_cached(&format!(
+                "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
+                 ORDER BY id DESC LIMIT 1",
+                Event::Failed.as_str()
+            ))?
+            .query_row([source.to_string_lossy()], |row| row.get::<_, String>(0))
+            .optional()
+        })
+        .map(|event| event.as_deref() == Some(REDO))
+    }
+}
+
+pub(crate) fn forget(db: &Connection, source: &Path) -> rusqlite::Result<usize> {
+    db.prepare_cached("DELETE FROM declared WHERE source = ?1")?.execute([source.to_string_lossy()])
+}
+
+fn declare(db: &Connection, source: &Path, keys: &str) -> rusqlite::Result<usize> {
+    db.execute(
+        "INSERT OR REPLACE INTO declared (source, keys, at) VALUES (?1, ?2, ?3)",
+        params![source.to_string_lossy(), keys, now()],
+    )
+}
+
+fn delete(db: &Connection, id: i64) -> rusqlite::Result<usize> {
+    db.execute("DELETE FROM requests WHERE id = ?1", [id])
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "/in/scan.raw";
+
+    fn receipt(event: Event) -> Receipt {
+        Receipt::without_output(event, "/in".into(), SOURCE.into(), "why".into())
+    }
+
+    fn ledger_with_a_request() -> (Ledger, Request) {
+        let ledger = Ledger::in_memory().unwrap();
+        let seen = Some(LedgerKey { settings: 1, ..LedgerKey::default() });
+        ledger.record(&[(receipt(Event::Finalized), seen)]).unwrap();
+        ledger.add_request(Path::new("/in"), Path::new(SOURCE), r#"{"order":"F"}"#).unwrap();
+        assert!(ledger.requests(Path::new("/other")).unwrap().is_empty());
+        let request = ledger.requests(Path::new("/in")).unwrap().remove(0);
+        (ledger, request)
+    }
+
+    #[test]
+    fn an_accepted_request_makes_the_source_count_as_never_seen() {
+        let (ledger, request) = ledger_with_a_request();
+        let source = Path::new(SOURCE);
+        assert!(!ledger.is_redo(source).unwrap());
+        ledger.accept_request(&request, Some("{}")).unwrap();
+        assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
+        assert!(!ledger.latest(source).unwrap().unwrap().is_settled());
+        assert_eq!(ledger.declared(source).unwrap().as_deref(), Some("{}"));
+        ledger.record(&[(receipt(Event::Failed), None)]).unwrap();
+        assert!(ledger.is_redo(source).unwrap());
+        ledger.record(&[(receipt(Event::Remade), None)]).unwrap();
+        assert!(!ledger.is_redo(source).unwrap());
+    }
+
+    #[test]
+    fn a_refused_request_leaves_the_source_settled() {
+        let (ledger, request) = ledger_with_a_request();
+        let source = Path::new(SOURCE);
+        ledger.end_request(&request, &receipt(Event::Failed), None).unwrap();
+        assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
+        let latest = ledger.latest(source).unwrap().unwrap();
+        assert!(latest.is_settled());
+        assert_eq!(LedgerKey::parse(&latest.fingerprint).unwrap().settings, 1);
+        let mut events = Vec::new();
+        ledger.for_each(|entry| events.push(entry.receipt_event())).unwrap();
+        assert_eq!(events, ["finalized", "failed"]);
+        assert_eq!(ledger.declared(source).unwrap(), None);
+    }
+}
