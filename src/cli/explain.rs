@@ -13,7 +13,7 @@ use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::Evidence;
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
-use crate::describe::Dump;
+use crate::describe::{Correction, Dump};
 use crate::finalize::{constraints_between, rest_path, why_source_stays};
 use crate::fs::{self, Dir};
 use crate::ledger::Ledger;
@@ -148,7 +148,10 @@ fn explain(drop_dir: &DropDir, rel: &Path, state_dir: Option<&Path>) -> fs::Resu
             "taken_for": "manifest", "verdict": "leftover",
             "why": "its data are an array already; it will be moved beside it"
         }),
-        ProbeResult::Candidate(candidate) => explain_candidate(drop_dir, &candidate, state_dir)?,
+        ProbeResult::Candidate(mut candidate) => {
+            apply_declared(drop_dir, &mut candidate, state_dir);
+            explain_candidate(drop_dir, &candidate, state_dir)?
+        }
     };
     merge(&mut told, more);
     Ok(told)
@@ -213,6 +216,18 @@ fn explain_candidate(
         }
     }
     Ok(told)
+}
+
+/// Puts what `npyd redo` declared in place of what the description says, as the daemon would.
+fn apply_declared(drop_dir: &DropDir, candidate: &mut Candidate, state_dir: Option<&Path>) {
+    let source = drop_dir.path.join(&candidate.rel);
+    let ledger = state_dir.and_then(|dir| Ledger::open_to_read(dir).ok().flatten());
+    let declared = ledger.and_then(|ledger| ledger.declared(&source).ok().flatten());
+    if let Some(correction) = declared.and_then(|text| Correction::parse(&text).ok())
+        && correction.of == candidate.description_key()
+    {
+        candidate.dump = candidate.dump.clone().and_then(|dump| correction.apply(dump));
+    }
 }
 
 /// How many times its array was made again; 0 where the ledger can't be read.

@@ -54,7 +54,7 @@ pub(crate) struct Finalize {
 
 /// A shape as it is written on a command line: `100,512` or `(100, 512)`.
 #[derive(Debug, Clone)]
-struct Dims(Vec<i64>);
+pub(crate) struct Dims(pub(crate) Vec<i64>);
 
 impl FromStr for Dims {
     type Err = String;
@@ -235,6 +235,7 @@ impl Finalize {
                         remark,
                         still,
                         earlier: Vec::new(),
+                        redo: false,
                         intents: None,
                     });
                 }

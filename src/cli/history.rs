@@ -110,7 +110,7 @@ fn again(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Bo
 }
 
 /// Whether a person means that drop: by its name, its path, or the path it was set aside to.
-fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
+pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
     let path = std::path::absolute(name).unwrap_or_default();
     let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
     let drop_dir = config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir);

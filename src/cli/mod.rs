@@ -10,6 +10,7 @@ mod history;
 mod inspect;
 mod log;
 mod manifest;
+mod redo;
 mod sweep;
 
 use std::fmt;
@@ -61,6 +62,8 @@ enum Command {
     History(history::History),
     /// Take rejected drops up once more
     Retry(history::Retry),
+    /// Make arrays again, whatever the ledger says: deleted ones, or those described wrongly
+    Redo(redo::Redo),
 }
 
 #[derive(Args)]
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::History(command) => command.run(),
         Command::Retry(command) => command.run(),
+        Command::Redo(command) => command.run(),
     };
     match ended {
         Ok(_) if stdout::has_failed() => ExitCode::from(2),

@@ -57,7 +57,8 @@ fn content_of(stat: &Stat) -> String {
     format!("{}:{}:{}:{}", stat.ino, stat.born_ns, stat.size, stat.mtime_ns)
 }
 
-fn without_ctime(identity: &str) -> Option<&str> {
+/// Returns the identity without the time at which attributes last changed.
+pub(crate) fn without_ctime(identity: &str) -> Option<&str> {
     identity.rsplit_once(':').map(|(file, _)| file)
 }
 

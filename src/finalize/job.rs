@@ -26,6 +26,8 @@ pub struct Job {
     /// What the drop looked like when its earlier arrays were made of it, as the ledger knows;
     /// empty where nothing is known of it.
     pub earlier: Vec<SourceIdentity>,
+    /// Whether a person asked for the array to be made again.
+    pub redo: bool,
     /// Where it is noted down what would have to be undone after a crash.
     pub intents: Option<Arc<IntentLog>>,
 }

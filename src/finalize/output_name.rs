@@ -51,6 +51,7 @@ pub(crate) fn choose_name(
         }
         if let Some(old) = old_array(job, at, &name)? {
             match job.drop_dir.on_change {
+                OnChange::Keep if job.redo => return Ok(OutputName::Remake(name, old)),
                 OnChange::Remake => return Ok(OutputName::Remake(name, old)),
                 OnChange::Keep => return Ok(OutputName::Stale(name)),
                 OnChange::Number => is_numbered = true,
@@ -170,7 +171,8 @@ fn is_array_of(
     let may_be_mixed = mark.as_ref().is_some_and(|mark| may_be_mixed(job, mark));
     if let Some(mark) = mark {
         let source = candidate.snapshot().identity();
-        if mark == source {
+        // The mark does not say that nobody wrote to the array since.
+        if mark == source && !job.redo {
             return Ok(true);
         }
         // Another drop of the same name, with equal content perhaps: it gets a number of its own.

@@ -86,7 +86,7 @@ impl Ledger {
     /// Accepts a request: the source counts as never seen, and what was declared about it is
     /// stored. All of this happens in one transaction with the end of the request.
     pub fn accept_request(&self, request: &Request, declared: Option<&str>) -> Result<()> {
-        let Request { id, drop_dir, source, options } = request;
+        let Request { drop_dir, source, options, .. } = request;
         let receipt = serde_json::json!({
             "event": REDO, "drop": drop_dir, "source": source, "output": null, "route": null,
             "bytes": 0, "seconds": 0.0, "evidence": null, "reason": null,
@@ -108,7 +108,7 @@ impl Ledger {
             if let Some(declared) = declared {
                 declare(db, source, declared)?;
             }
-            delete(db, *id)?;
+            delete(db, request)?;
             together.commit()
         })
     }
@@ -128,7 +128,7 @@ impl Ledger {
                 let id = db.last_insert_rowid();
                 db.execute("UPDATE receipts SET event = ?1 WHERE id = ?2", params![REFUSED, id])?;
             }
-            delete(db, request.id)?;
+            delete(db, request)?;
             together.commit()
         })
     }
@@ -173,8 +173,13 @@ fn declare(db: &Connection, source: &Path, keys: &str) -> rusqlite::Result<usize
     )
 }
 
-fn delete(db: &Connection, id: i64) -> rusqlite::Result<usize> {
-    db.execute("DELETE FROM requests WHERE id = ?1", [id])
+/// Deletes a request, and those before it about the same source.
+fn delete(db: &Connection, request: &Request) -> rusqlite::Result<usize> {
+    let Request { id, source, .. } = request;
+    db.execute(
+        "DELETE FROM requests WHERE id <= ?1 AND source = ?2",
+        params![id, source.to_string_lossy()],
+    )
 }
 
 fn now() -> String {

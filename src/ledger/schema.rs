@@ -82,6 +82,16 @@ fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// Whether another process has the ledger in `state_dir` open, as a daemon does all the time, as far
+/// as `/proc` shows. A process that has it open holds a lock on `SQLite`'s shared memory.
+#[must_use]
+pub fn is_in_use(state_dir: &Path) -> bool {
+    let Ok(shared) = std::fs::metadata(state_dir.join("ledger.sqlite-shm")) else { return false };
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let inode = format!(":{}", shared.ino());
+    locks.split_whitespace().any(|field| field.ends_with(&inode))
+}
+
 /// Opens the database only to read; `None` where there is no ledger in it yet.
 pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.try_exists().map_err(|error| unusable(&error))? {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{DropDir, Salvage};
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
-use crate::decide::identity::FileSnapshot;
+use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::describe::{Dump, LeadingBytes};
 use crate::fs::{self, DataFile, Lease, Unprovable};
 use crate::model::{FileName, Stat};
@@ -148,6 +148,19 @@ impl Candidate {
         Ok(FileSnapshot { data: self.file.stat()?, ..self.snapshot() })
     }
 
+    /// What tells its description from another one: the file that describes it, or the data file
+    /// itself, where a template or the file's own header does.
+    #[must_use]
+    pub fn description_key(&self) -> String {
+        match &self.sidecar {
+            Some(sidecar) => {
+                let identity = identity_of(&sidecar.stat);
+                format!("{} {}", without_ctime(&identity).unwrap_or_default(), sidecar.name)
+            }
+            None => format!("{}:{}", self.stat.ino, self.stat.born_ns),
+        }
+    }
+
     /// The files that hold its data, in their order.
     #[must_use]
     pub fn files(&self) -> Vec<&DataFile> {
@@ -211,7 +224,7 @@ impl Candidate {
 
     /// The size the data file would have if it held all parts; and how much of that is allocated.
     /// Each file has an equal share: the one that differs decides.
-    fn logical_size(&self, dump: &Dump) -> (u64, u64) {
+    pub(crate) fn logical_size(&self, dump: &Dump) -> (u64, u64) {
         let Stat { size, blocks, .. } = self.stat;
         if self.parts.is_empty() {
             return (size, blocks.saturating_mul(512));

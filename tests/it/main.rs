@@ -32,6 +32,7 @@ mod numpy_roundtrip;
 mod parts;
 mod proof;
 mod races;
+mod redo;
 mod rejection;
 mod source;
 mod sparse;

@@ -7,6 +7,7 @@ mod dispatch;
 mod entry;
 mod ledger_cursor;
 mod recall;
+mod redo;
 mod scan;
 mod warnings;
 
@@ -27,7 +28,7 @@ use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::Job;
-use crate::ledger::Earlier;
+use crate::ledger::{Earlier, Request};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{DescriptionIndex, ProbeResult, probe};
 use crate::service::watcher::PathEvent;
@@ -93,6 +94,8 @@ pub struct Tracker {
     batch: Vec<Job>,
     /// What describes files whose names do not show it.
     index: DescriptionIndex,
+    /// Arrays that are to be made again, by their sources.
+    requests: HashMap<PathBuf, Request>,
     overflowed: bool,
     warnings: WarningDedup,
 }
@@ -124,6 +127,7 @@ impl Tracker {
             new_dirs: VecDeque::new(),
             batch: Vec::new(),
             index: DescriptionIndex::with_room(ENTRIES_MAX),
+            requests: HashMap::new(),
             overflowed: false,
             warnings: WarningDedup::default(),
         }
@@ -247,7 +251,9 @@ impl Tracker {
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.due = None;
         }
-        match probe(&self.drop_dir, rel, &self.index) {
+        let result = probe(&self.drop_dir, rel, &self.index);
+        self.end_unfounded(rel, &result);
+        match result {
             Ok(ProbeResult::Missing) => self.forget(rel),
             Ok(ProbeResult::Ignored(why)) => {
                 tracing::debug!("ignored `{}`: {why}", self.drop_dir.path.join(rel).display());
@@ -324,7 +330,7 @@ impl Tracker {
         true
     }
 
-    fn evaluate(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
+    fn evaluate(&mut self, seen: &Path, mut candidate: Candidate, now: Instant) {
         let rel = candidate.rel.clone();
         if let Some(sidecar) = &candidate.sidecar {
             self.index.add(&rel, &sidecar.rel);
@@ -339,6 +345,7 @@ impl Tracker {
             return;
         }
         let snapshot = candidate.snapshot();
+        self.accept_redo(&candidate);
         let known = self.last_settled(&rel);
         if known.as_ref().is_some_and(|known| self.is_as_known(known, &snapshot, &candidate)) {
             self.forget(&rel);
@@ -347,6 +354,7 @@ impl Tracker {
         if known.is_some_and(|known| self.recall_description(&known, &candidate)) {
             return self.probe_now(&rel, now);
         }
+        self.apply_declared(&mut candidate);
         let source = self.drop_dir.path.join(&rel);
         let earlier = match self.context.ledger.earlier_arrays(&source, snapshot.data.ino) {
             Ok(earlier) => earlier,
@@ -370,6 +378,7 @@ impl Tracker {
                 let drop_dir = Arc::clone(&self.drop_dir);
                 let header = *header;
                 let intents = Some(Arc::clone(&self.context.intents));
+                let redo = self.context.ledger.is_redo(&source).unwrap_or(false);
                 self.dispatch(Job {
                     drop_dir,
                     candidate,
@@ -379,6 +388,7 @@ impl Tracker {
                     remark,
                     still,
                     earlier,
+                    redo,
                     intents,
                 });
             }

@@ -17,7 +17,7 @@ pub(crate) struct LastSettled {
 }
 
 impl Tracker {
-    fn latest(&self, rel: &Path) -> Option<Entry> {
+    pub(crate) fn latest(&self, rel: &Path) -> Option<Entry> {
         self.context.ledger.latest(&self.drop_dir.path.join(rel)).unwrap_or_else(|error| {
             tracing::warn!("{error}");
             None

@@ -35,6 +35,7 @@ impl Tracker {
         }
         self.scan_below(&root, Path::new(""), now)?;
         self.recovered = true;
+        self.read_requests(now);
         Ok(())
     }
 

@@ -1,0 +1,123 @@
+//! `npyd redo`: requests that arrays be made again. The daemon or the next sweep carries them out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::cli::finalize::Dims;
+use crate::cli::history::is_named;
+use crate::cli::{ConfigArgs, Exit, FatalError, print};
+use crate::config::Config;
+use crate::describe::Correction;
+use crate::ledger::{self, Entry, Ledger};
+use crate::npy::{Dtype, Layout, Order};
+
+#[derive(Args)]
+pub(crate) struct Redo {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Names or paths of data files, or of their arrays
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<PathBuf>,
+    /// The items' type, in place of what the description says
+    #[arg(long, value_parser = Dtype::from_text)]
+    dtype: Option<Dtype>,
+    /// Items along each axis, such as 100,512,512; one may be -1
+    #[arg(long, allow_hyphen_values = true)]
+    shape: Option<Dims>,
+    /// C: the last axis varies fastest; F: the first
+    #[arg(long, value_parser = Order::from_str)]
+    order: Option<Order>,
+    /// Bytes before the data
+    #[arg(long, value_name = "BYTES")]
+    offset: Option<u64>,
+    /// Bytes after the data
+    #[arg(long, value_name = "BYTES")]
+    trailing: Option<u64>,
+}
+
+impl Redo {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
+        let config = self.config.read()?;
+        let correction = self.correction()?.to_json();
+        let has_daemon = ledger::is_in_use(&config.state_dir);
+        let ledger = Ledger::open(&config.state_dir)?;
+        let by = if has_daemon { "" } else { " by the next sweep" };
+        let mut end = Exit::Success;
+        for name in &self.names {
+            let found = named(&ledger, name, &config)?;
+            if found.is_empty() {
+                end = Exit::Failure;
+                print(&format!(
+                    "{}: the ledger has no such drop or array; `npyd history` lists them, and \
+                     `npyd explain` says what a file waits for",
+                    name.display()
+                ));
+            }
+            for entry in found {
+                if let Some(why) = refusal(&entry, &config) {
+                    end = Exit::Failure;
+                    print(&format!("{}: not made again: {why}", entry.source.display()));
+                    continue;
+                }
+                ledger.add_request(&entry.drop_dir, &entry.source, &correction)?;
+                print(&format!("{}: will be made again{by}", entry.source.display()));
+            }
+        }
+        Ok(end)
+    }
+
+    /// The keys that were given; those that contradict each other are an error.
+    fn correction(&self) -> Result<Correction, FatalError> {
+        let shape = self.shape.as_ref().map(|Dims(dims)| dims.clone());
+        if let (Some(dtype), Some(shape)) = (&self.dtype, &shape) {
+            Layout::new(dtype.clone(), shape, self.order.unwrap_or_default())?;
+        }
+        Ok(Correction {
+            dtype: self.dtype.clone(),
+            shape,
+            order: self.order,
+            offset: self.offset,
+            trailing: self.trailing,
+            of: String::new(),
+        })
+    }
+}
+
+/// Why nobody would carry out a request about this drop.
+fn refusal(entry: &Entry, config: &Config) -> Option<&'static str> {
+    if entry.is_lost() {
+        return Some("the disk may have lost its data: drop it anew");
+    }
+    let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir);
+    match drop_dir {
+        None => Some("its drop directory is not in the configuration: add it, or name another"),
+        Some(it) if it.rejects.is_some() && entry.is_rejected() => {
+            Some("it was rejected: correct its description, and run `npyd retry`")
+        }
+        Some(_) => None,
+    }
+}
+
+/// Returns the newest entry of each source that a person means by this name: as `npyd retry` does,
+/// or by its array's name or path.
+fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Entry>, FatalError> {
+    let path = std::path::absolute(name)?;
+    let is_output = |entry: &Entry| {
+        let output = entry.output.as_ref();
+        output.is_some_and(|it| *it == path || it.file_name() == Some(name.as_os_str()))
+    };
+    let mut sources = BTreeMap::new();
+    ledger.for_each(|entry| {
+        if is_output(&entry) || is_named(&entry, name, config) {
+            sources.insert(entry.source, ());
+        }
+    })?;
+    let mut found = Vec::new();
+    for source in sources.keys() {
+        found.extend(ledger.latest(source)?);
+    }
+    Ok(found)
+}

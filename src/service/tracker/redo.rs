@@ -1,0 +1,139 @@
+//! Requests to make an array again: read at each scan, carried out when the source is probed.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::decide::identity::LedgerKey;
+use crate::describe::{Correction, Dump, SizeFit};
+use crate::events::receipt::{Event, Receipt};
+use crate::fs;
+use crate::ledger::Request;
+use crate::probe::ProbeResult;
+use crate::probe::candidate::Candidate;
+use crate::service::tracker::Tracker;
+
+impl Tracker {
+    /// Reads the requests about this directory, and enqueues their sources.
+    pub(crate) fn read_requests(&mut self, now: Instant) {
+        let requests = match self.context.ledger.requests(&self.drop_dir.path) {
+            Ok(requests) => requests,
+            Err(error) => return tracing::warn!("{error}"),
+        };
+        self.requests.clear();
+        for mut request in requests {
+            let Some(rel) = self.rel_of(&request) else {
+                self.refuse(&request, "it is not in the drop directory, or is ignored there");
+                continue;
+            };
+            self.recall_described(&rel);
+            if let Some(before) = self.requests.remove(&rel)
+                && Correction::parse(&request.options).is_ok_and(|it| it.keys().is_empty())
+            {
+                request.options = before.options;
+            }
+            self.requests.insert(rel.clone(), request);
+            // Behind all that may describe it.
+            self.enqueue(rel, now + Duration::from_nanos(1));
+        }
+    }
+
+    /// The source below the drop directory. Whoever may write to the ledger wrote that path.
+    fn rel_of(&self, request: &Request) -> Option<PathBuf> {
+        let rel = request.source.strip_prefix(&self.drop_dir.path).ok()?;
+        let is_below = rel.components().all(|part| matches!(part, Component::Normal(_)));
+        let is_drop = is_below && rel.file_name().is_some() && !self.is_own(rel);
+        (is_drop && !self.drop_dir.ignore.ignores_path(rel)).then(|| rel.to_path_buf())
+    }
+
+    /// Adds the description by which a source was settled to the index, as a scan does not read it.
+    fn recall_described(&mut self, rel: &Path) {
+        let known = self.latest(rel).and_then(|entry| LedgerKey::parse(&entry.fingerprint));
+        if let Some((name, _)) = known.and_then(|known| known.identity.sidecar) {
+            for dir in rel.ancestors().skip(1) {
+                self.index.add(rel, &dir.join(&name));
+            }
+        }
+    }
+
+    /// Ends the request about a path where no data file was found.
+    pub(crate) fn end_unfounded(&mut self, rel: &Path, result: &fs::Result<ProbeResult>) {
+        if !self.requests.contains_key(rel) {
+            return;
+        }
+        let why = match result {
+            Ok(ProbeResult::Missing) => "its source is gone",
+            Err(error) if error.is_missing() => "its source is gone",
+            Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => why,
+            Ok(_) | Err(_) => return, // carried out once that is over
+        };
+        if let Some(request) = self.requests.remove(rel) {
+            self.refuse(&request, why);
+        }
+    }
+
+    /// Carries out the request about a drop, if there is one: the drop counts as never seen then.
+    pub(crate) fn accept_redo(&mut self, candidate: &Candidate) {
+        let Some(request) = self.requests.remove(&candidate.rel) else { return };
+        let accepted = Correction::parse(&request.options).and_then(|correction| {
+            if correction.keys().is_empty() {
+                return Ok(None);
+            }
+            let correction = Correction { of: candidate.description_key(), ..correction };
+            self.check_fit(candidate, &correction)?;
+            Ok(Some(correction.to_json()))
+        });
+        match accepted {
+            Ok(declared) => {
+                let accepted = self.context.ledger.accept_request(&request, declared.as_deref());
+                if let Err(error) = accepted {
+                    tracing::warn!("{error}");
+                }
+            }
+            Err(why) => self.refuse(&request, &why),
+        }
+    }
+
+    /// Checks that the description with these keys fits the file.
+    fn check_fit(&self, candidate: &Candidate, correction: &Correction) -> Result<(), String> {
+        let dump = correction.apply(candidate.dump.clone()?)?;
+        let size = candidate.logical_size(&dump).0;
+        match dump.fit(size, self.drop_dir.allow_trailing) {
+            SizeFit::Whole { .. } => dump.header(size).map(drop),
+            misfit => Err(misfit.to_string()),
+        }
+    }
+
+    /// Puts what `npyd redo` declared in place of what the description says, for as long as that
+    /// description stays.
+    pub(crate) fn apply_declared(&self, candidate: &mut Candidate) {
+        let source = self.drop_dir.path.join(&candidate.rel);
+        let ledger = &self.context.ledger;
+        let correction = match ledger.declared(&source) {
+            Ok(Some(text)) => Correction::parse(&text),
+            Ok(None) => return,
+            Err(error) => return tracing::warn!("{error}"),
+        };
+        match correction {
+            Ok(correction) if correction.of == candidate.description_key() => {
+                let correct = |dump: Dump| correction.apply(dump);
+                candidate.dump = candidate.dump.clone().and_then(correct);
+            }
+            _ => {
+                if let Err(error) = ledger.forget_declared(&source) {
+                    tracing::warn!("{error}");
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, request: &Request, why: &str) {
+        let Request { drop_dir, source, .. } = request;
+        let reason = format!("not made again: {why}");
+        let receipt =
+            Receipt::without_output(Event::Failed, drop_dir.clone(), source.clone(), reason);
+        self.context.tell(&receipt);
+        if let Err(error) = self.context.ledger.end_request(request, &receipt, None) {
+            tracing::warn!("{error}");
+        }
+    }
+}

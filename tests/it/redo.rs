@@ -1,0 +1,264 @@
+//! `npyd redo`: arrays that are made again because a person asks for it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Outcome, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy};
+
+/// A scan of which an array was made.
+fn site_with(settings: &str) -> Site {
+    let site = Site::with(settings);
+    site.scan("scan").sweep().expect_code(0);
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    site
+}
+
+/// Asks for it, sweeps, and returns the one receipt.
+#[track_caller]
+fn redone(site: &Site, args: &[&str]) -> Value {
+    site.npyd(&[&["redo"], args].concat())
+        .expect_code(0)
+        .expect_words(&["in/scan.raw: will be made again by the next sweep"]);
+    let mut receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts.len(), 1, "{receipts:#?}");
+    receipts.remove(0)
+}
+
+#[track_caller]
+fn assert_at_rest(site: &Site) {
+    let receipts = site.sweep().expect_code(0).json();
+    assert!(receipts.is_empty(), "{receipts:#?}");
+}
+
+#[track_caller]
+fn reason(receipt: &Value) -> &str {
+    receipt["reason"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn a_deleted_array() {
+    for name in ["scan.raw", "in/scan.raw", "scan.npy", "out/scan.npy"] {
+        let site = site_with("");
+        fs::remove_file(site.path("out/scan.npy")).unwrap();
+        assert_at_rest(&site);
+        assert_eq!(redone(&site, &[name])["event"], "finalized", "{name}");
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
+        assert_at_rest(&site);
+        let events: Vec<_> = site.history().iter().map(|it| it["event"].clone()).collect();
+        assert_eq!(events, ["finalized", "redo", "finalized"]);
+    }
+}
+
+/// Equal bytes are found; others are replaced, and kept beside.
+#[test]
+fn an_array_that_is_there() {
+    let site = site_with("");
+    let before = site.identity("out/scan.npy");
+    assert_eq!(redone(&site, &["scan.raw"])["event"], "found");
+    assert_eq!(site.identity("out/scan.npy"), before);
+    let mut broken = scan_npy();
+    *broken.last_mut().unwrap() = 7;
+    site.write("out/scan.npy", &broken);
+    assert_eq!(redone(&site, &["scan.raw"])["event"], "remade");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.read("out/scan.npy.~1~"), broken);
+}
+
+#[test]
+fn described_wrongly() {
+    let data = scan_bytes();
+    for (args, descr, fortran, shape, keys) in [
+        (&["--dtype", "<i4"][..], "'<i4'", false, &[2, 3][..], "dtype"),
+        (&["--shape", "3,2"], "'<f4'", false, &[3, 2], "shape"),
+        (&["--order", "F"], "'<f4'", true, &[2, 3], "order"),
+        (&["--dtype", "<u2", "--shape", "(-1, 4)"], "'<u2'", false, &[3, 4], "dtype, shape"),
+    ] {
+        for on_change in ["remake", "keep"] {
+            let site = site_with(&format!("on_change = '{on_change}'"));
+            let receipt = redone(&site, &[&["scan.raw"], args].concat());
+            assert_eq!(receipt["event"], "remade", "{args:?}");
+            let given = format!("npyd redo gave {keys}");
+            assert!(reason(&receipt).contains(&given), "{receipt:#?}");
+            assert_eq!(site.read("out/scan.npy"), npy(descr, fortran, shape, &data), "{args:?}");
+            assert_eq!(site.names("out"), ["scan.npy"]);
+            assert_at_rest(&site);
+        }
+    }
+}
+
+#[test]
+fn an_offset_and_what_trails() {
+    let site = site_with("");
+    let args = ["scan.raw", "--shape", "-1", "--offset", "4", "--trailing", "8"];
+    let receipt = redone(&site, &args);
+    assert!(reason(&receipt).contains("npyd redo gave shape, offset, trailing"), "{receipt:#?}");
+    assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[3], &scan_bytes()[4..16]));
+    // It does not hold all bytes of the old one.
+    assert_eq!(site.read("out/scan.npy.~1~"), scan_npy());
+}
+
+/// What was declared holds for later looks, until the manifest changes.
+#[test]
+fn later_scans_agree() {
+    let site = site_with("");
+    redone(&site, &["scan.raw", "--dtype", "<i4"]);
+    site.drop_file("scan.raw", [1; 24]);
+    site.settle("remade", 2);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &[1; 24]));
+    // Without keys, those that were given last hold.
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
+    redone(&site, &["scan.raw"]);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &[1; 24]));
+    site.npyd(&["explain", "in/scan.raw"]).expect_words(&["'<i4'", "npyd redo gave dtype"]);
+    site.drop_file("scan.raw.toml", "dtype = '<u4'\nshape = [2, 3]\n");
+    site.settle("remade", 3);
+    assert_eq!(site.read("out/scan.npy"), npy("'<u4'", false, &[2, 3], &[1; 24]));
+    site.drop_file("scan.raw", [2; 24]);
+    site.settle("remade", 4);
+    assert_eq!(site.read("out/scan.npy"), npy("'<u4'", false, &[2, 3], &[2; 24]));
+}
+
+/// The next file of that name is described by its own manifest, or the template, alone.
+#[test]
+fn another_drop_of_that_name() {
+    let template = "[[drop.template]]\nmatch = '*.raw'\ndtype = '<f4'\nshape = [2, 3]\n";
+    let site = Site::with(template);
+    site.drop_file("scan.raw", scan_bytes()).sweep().expect_code(0);
+    redone(&site, &["scan.raw", "--dtype", "<i4"]);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
+    site.drop_file("scan.raw", [1; 24]);
+    site.settle("remade", 2);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &[1; 24]));
+    site.write("new", [2; 24]);
+    fs::rename(site.path("new"), site.path("in/scan.raw")).unwrap();
+    site.settle("remade", 3);
+    assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[2, 3], &[2; 24]));
+}
+
+#[test]
+fn keys_that_do_not_fit() {
+    let site = site_with("rejects = 'bad'");
+    for (args, why) in [
+        (&["--dtype", "<f8"][..], "24 of 48 bytes"),
+        (&["--dtype", "<f2"], "24 bytes where 12 are declared"),
+        (&["--offset", "4"], "24 of 28 bytes"),
+        (&["--shape", "-1,5"], "incomplete"),
+        (&["--shape", "-1,6", "--order", "F"], "growth axis"),
+    ] {
+        let before = (site.identity("in/scan.raw"), site.identity("out/scan.npy"));
+        site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(0);
+        let receipts = site.sweep().expect_code(1).json();
+        assert_eq!(receipts.len(), 1, "{args:?}: {receipts:#?}");
+        assert_eq!(receipts[0]["event"], "failed");
+        assert!(reason(&receipts[0]).contains(why), "{args:?}: {receipts:#?}");
+        assert_eq!((site.identity("in/scan.raw"), site.identity("out/scan.npy")), before);
+        assert_at_rest(&site);
+        assert_eq!(site.names("out"), ["scan.npy"]);
+    }
+    site.npyd(&["redo", "scan.raw", "--dtype", "<q9"]).expect_code(2);
+    site.npyd(&["redo", "scan.raw", "--dtype", "<f4", "--shape", "2,-1"]).expect_code(2);
+}
+
+#[test]
+fn unknown_names() {
+    let site = site_with("");
+    let outcome = site.npyd(&["redo", "nothing.raw"]).expect_code(1);
+    outcome.expect_words(&["nothing.raw: the ledger has no such drop or array", "npyd history"]);
+    site.npyd(&["redo", "nothing.raw", "scan.raw"]).expect_code(1).expect_words(&["will be made"]);
+    assert_eq!(site.sweep().expect_code(0).json().len(), 1);
+    site.npyd(&["redo"]).expect_code(2);
+}
+
+#[test]
+fn a_source_that_is_gone() {
+    let site = site_with("source = 'remove'\nremove_unproven = true");
+    assert!(!site.has("in/scan.raw"));
+    site.npyd(&["redo", "scan.npy"]).expect_code(0);
+    let receipts = site.sweep().expect_code(1).json();
+    assert!(reason(&receipts[0]).contains("its source is gone"), "{receipts:#?}");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// A manifest that names its data is found again, though its drop is settled.
+#[test]
+fn described_by_another_name() {
+    let site = Site::new();
+    site.drop_file("scan.raw", scan_bytes());
+    site.drop_file("about.toml", format!("{SCAN_MANIFEST}data = 'scan.raw'\n"));
+    site.sweep().expect_code(0);
+    let receipt = redone(&site, &["scan.raw", "--dtype", "<i4"]);
+    assert_eq!(receipt["event"], "remade");
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
+    assert_at_rest(&site);
+}
+
+#[test]
+fn under_a_daemon() {
+    let site = Site::new();
+    site.scan("scan");
+    let mut daemon = site.daemon();
+    daemon.wait_for_receipts("finalized", 1);
+    let outcome = site.npyd(&["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
+    assert!(outcome.stdout.ends_with("will be made again\n"), "{outcome}");
+    daemon.wait_for_receipts("remade", 1);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
+    daemon.stop();
+    let mut daemon = site.daemon();
+    site.scan("other");
+    daemon.wait_for_file("out/other.npy");
+    daemon.stop();
+    assert_eq!(site.history().of_event("remade").len(), 1);
+}
+
+/// A member of the group of the state directory asks; the daemon does it with its own rights.
+#[test]
+fn a_member_of_the_group_asks() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    let npyd_group = 61_000;
+    let rights = |name: &str, mode| {
+        fs::set_permissions(site.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    rights("", 0o755);
+    rights("state", 0o750);
+    chown(site.path("state"), None, Some(npyd_group)).unwrap();
+    rights("in", 0o700);
+    rights("out", 0o700);
+    site.scan("scan");
+    let as_user = |uid: u32, gid: u32, args: &[&str]| {
+        let npyd = site.command();
+        let mut command = Command::new("setpriv");
+        command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"]);
+        command.arg(npyd.get_program()).args(args).current_dir(site.path(""));
+        Outcome::of(&mut command)
+    };
+    let mut run = Command::new("setpriv");
+    let npyd = site.command();
+    run.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run.args(["--regid", &npyd_group.to_string(), "--clear-groups"]).arg(npyd.get_program());
+    let mut daemon = crate::support::Daemon::start_as(&site, "npyd.toml", run);
+    daemon.wait_for_receipts("finalized", 1);
+    as_user(65534, 65534, &["redo", "scan.raw"]).expect_code(2);
+    as_user(65534, npyd_group, &["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
+    daemon.wait_for_receipts("remade", 1);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
+}
+
+/// Elsewhere the ledger is as private as the umask makes it.
+#[test]
+fn rights_of_the_ledger() {
+    for (dir, ledger) in [(0o755, 0o644), (0o700, 0o644), (0o750, 0o664), (0o770, 0o664)] {
+        let site = Site::new();
+        let state = site.path("state");
+        fs::set_permissions(&state, fs::Permissions::from_mode(dir)).unwrap();
+        site.sweep().expect_code(0);
+        let mode = fs::metadata(state.join("ledger.sqlite")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, ledger, "{dir:o}");
+    }
+}
