@@ -1,6 +1,6 @@
 //! `npyd redo`: requests that arrays be made again. The daemon or the next sweep carries them out.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -109,14 +109,14 @@ fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Entry>, Fa
         let output = entry.output.as_ref();
         output.is_some_and(|it| *it == path || it.file_name() == Some(name.as_os_str()))
     };
-    let mut sources = BTreeMap::new();
+    let mut sources = BTreeSet::new();
     ledger.for_each(|entry| {
         if is_output(&entry) || is_named(&entry, name, config) {
-            sources.insert(entry.source, ());
+            sources.insert(entry.source);
         }
     })?;
     let mut found = Vec::new();
-    for source in sources.keys() {
+    for source in &sources {
         found.extend(ledger.latest(source)?);
     }
     Ok(found)

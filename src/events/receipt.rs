@@ -61,6 +61,13 @@ impl SourceFate {
         !matches!(self, SourceFate::Kept | SourceFate::Unproven)
     }
 
+    /// The fate of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Kept, Self::Unproven, Self::Array, Self::Removed, Self::Archived];
+        all.into_iter().find(|fate| fate.as_str() == name)
+    }
+
     /// The name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {

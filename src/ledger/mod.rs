@@ -111,6 +111,12 @@ impl Entry {
         self.receipt_value()["reason"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// What became of the source, where the receipt says it.
+    #[must_use]
+    pub fn source_fate(&self) -> Option<SourceFate> {
+        self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)
+    }
+
     fn receipt_value(&self) -> serde_json::Value {
         serde_json::from_str(&self.receipt).unwrap_or_default()
     }

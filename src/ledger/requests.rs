@@ -42,6 +42,8 @@ const REQUESTS_MAX: u32 = 4096;
 pub struct Request {
     /// Its number in the ledger; a new request has none yet.
     pub id: i64,
+    /// When it was made, in RFC 3339, UTC.
+    pub at: String,
     /// The drop directory.
     pub drop_dir: PathBuf,
     /// The data file.
@@ -68,7 +70,7 @@ impl Ledger {
     pub fn requests(&self, drop_dir: &Path) -> Result<Vec<Request>> {
         self.run(|db| {
             db.prepare_cached(
-                "SELECT id, source, options FROM requests WHERE inbox = ?1 AND kind = ?2
+                "SELECT id, source, options, at FROM requests WHERE inbox = ?1 AND kind = ?2
                  ORDER BY id LIMIT ?3",
             )?
             .query_map(params![drop_dir.to_string_lossy(), REDO, REQUESTS_MAX], |row| {
@@ -77,6 +79,7 @@ impl Ledger {
                     drop_dir: drop_dir.to_path_buf(),
                     source: PathBuf::from(row.get::<_, String>(1)?),
                     options: row.get(2)?,
+                    at: row.get(3)?,
                 })
             })?
             .collect()

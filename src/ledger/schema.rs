@@ -82,8 +82,8 @@ fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Whether another process has the ledger in `state_dir` open, as a daemon does all the time, as far
-/// as `/proc` shows. A process that has it open holds a lock on `SQLite`'s shared memory.
+/// Whether another process has the ledger in `state_dir` open, as a daemon does all the time, as
+/// far as `/proc` shows. A process that has it open holds a lock on `SQLite`'s shared memory.
 #[must_use]
 pub fn is_in_use(state_dir: &Path) -> bool {
     let Ok(shared) = std::fs::metadata(state_dir.join("ledger.sqlite-shm")) else { return false };

@@ -9,10 +9,10 @@ use crate::decide::identity::LedgerKey;
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::undo_journal::IntentLog;
 use crate::finalize::{
-    Aside, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
+    self, ArrayJob, Aside, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
 };
 use crate::fs::{self, LeaseRight};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Request};
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::PROBE_DELAY_MIN;
@@ -136,6 +136,29 @@ pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
     }
 }
 
+/// Makes an array again whose source is gone, in a worker, and ends the request for that.
+pub(crate) fn redo_array(
+    context: &Context,
+    pace: &Arc<RateLimiter>,
+    (request, job): (&Request, &ArrayJob),
+    fingerprint: Option<&LedgerKey>,
+) -> Outcome {
+    let mut progress = context.show.begin(&job.array, &context.stop, Some(pace));
+    let receipt = match finalize::redo_array(job, &mut progress) {
+        Ok(receipt) => receipt,
+        Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
+            return context.refuse(request, &why);
+        }
+        Err(Interruption::Io(error)) => return context.refuse(request, &error.to_string()),
+        // The request stays for the next scan.
+        Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
+            return Outcome::Retry(Wait::on_external(why));
+        }
+        Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Done,
+    };
+    context.end_request(request, &receipt, fingerprint)
+}
+
 /// Sets a refused drop aside and records why, in a worker.
 pub(crate) fn reject_drop(
     drop_dir: &DropDir,
@@ -222,6 +245,29 @@ impl Context {
             tell,
             failures: Arc::new(AtomicU64::new(0)),
         }
+    }
+
+    /// Ends a request that can't be carried out, and reports why.
+    pub(crate) fn refuse(&self, request: &Request, why: &str) -> Outcome {
+        let Request { drop_dir, source, .. } = request;
+        let reason = format!("not made again: {why}");
+        let receipt =
+            Receipt::without_output(Event::Failed, drop_dir.clone(), source.clone(), reason);
+        self.end_request(request, &receipt, None)
+    }
+
+    /// Stores the receipt of a request, then reports it.
+    fn end_request(
+        &self,
+        request: &Request,
+        receipt: &Receipt,
+        fingerprint: Option<&LedgerKey>,
+    ) -> Outcome {
+        if let Err(error) = self.ledger.end_request(request, receipt, fingerprint) {
+            tracing::warn!("{error}");
+        }
+        self.tell(receipt);
+        Outcome::Done
     }
 
     /// Stores a receipt in the ledger, then reports it.

@@ -6,7 +6,7 @@ use crate::support::{Outcome, Site};
 fn help() {
     let site = Site::new();
     let commands =
-        ["", "run", "sweep", "finalize", "explain", "inspect", "check", "history", "retry"];
+        ["", "run", "sweep", "finalize", "explain", "inspect", "check", "history", "retry", "redo"];
     let mut told = String::new();
     for command in commands {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|it| !it.is_empty()).collect();

@@ -1,7 +1,7 @@
 //! `npyd redo`: arrays that are made again because a person asks for it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::Command;
 
 use serde_json::Value;
@@ -172,14 +172,91 @@ fn unknown_names() {
     site.npyd(&["redo"]).expect_code(2);
 }
 
+/// The array holds the data, and is made again of itself.
 #[test]
-fn a_source_that_is_gone() {
+fn a_source_that_was_removed() {
     let site = site_with("source = 'remove'\nremove_unproven = true");
     assert!(!site.has("in/scan.raw"));
-    site.npyd(&["redo", "scan.npy"]).expect_code(0);
+    let receipt = redone(&site, &["scan.npy", "--dtype", "<i4", "--shape", "-1"]);
+    assert_eq!(receipt["event"], "remade");
+    for word in ["changed: dtype, shape", "npyd redo gave dtype, shape", "its source is gone"] {
+        assert!(reason(&receipt).contains(word), "{receipt:#?}");
+    }
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[6], &scan_bytes()));
+    assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
+    assert_at_rest(&site);
+    // Another drop of that name is described by its own manifest.
+    site.scan("scan").sweep().expect_code(1);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[6], &scan_bytes()));
+}
+
+/// Bytes that are not in the new array stay in a backup.
+#[test]
+fn a_part_of_an_array() {
+    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let args = ["scan.raw", "--shape", "-1", "--offset", "4", "--trailing", "8"];
+    let receipt = redone(&site, &args);
+    assert!(reason(&receipt).contains("`scan.npy.~1~`"), "{receipt:#?}");
+    assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[3], &scan_bytes()[4..16]));
+    assert_eq!(site.read("out/scan.npy.~1~"), scan_npy());
+}
+
+/// Its producer's owner and permissions stay.
+#[test]
+fn an_array_that_is_the_producers_file() {
+    let site = Site::with("source = 'remove'");
+    let text = site.configuration("state", "source = 'remove'");
+    let beside = text.lines().filter(|line| !line.starts_with("output")).collect::<Vec<_>>();
+    site.write("npyd.toml", beside.join("\n"));
+    let manifest = format!("{SCAN_MANIFEST}reserved = 128\n");
+    site.drop_file("scan.raw", [&[0; 128][..], &scan_bytes()].concat());
+    let path = site.path("in/scan.raw");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&path, Some(65534), Some(61_000)).unwrap();
+    }
+    site.drop_file("scan.raw.toml", manifest).sweep().expect_code(0);
+    assert_eq!(site.history()[0]["source_fate"], "array", "{:#?}", site.history());
+    let owner = |name: &str| {
+        let meta = site.path(name).metadata().unwrap();
+        (meta.uid(), meta.gid(), meta.mode())
+    };
+    let (before, inode) = (owner("in/scan.npy"), site.inode("in/scan.npy"));
+    let receipt = redone(&site, &["scan.raw", "--order", "F"]);
+    assert_eq!((&receipt["event"], &receipt["source_fate"]), (&"remade".into(), &"array".into()));
+    assert_eq!(site.read("in/scan.npy"), npy("'<f4'", true, &[2, 3], &scan_bytes()));
+    assert_eq!(owner("in/scan.npy"), before);
+    assert_ne!(site.inode("in/scan.npy"), inode);
+    assert_at_rest(&site);
+}
+
+#[test]
+fn an_array_that_can_not_be_made_again() {
+    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let before = site.identity("out/scan.npy");
+    for (args, why) in [
+        (&[][..], "say what is wrong"),
+        (&["--dtype", "<f8"], "24 of 48 bytes"),
+        (&["--shape", "2,2"], "24 bytes where 16 are declared"),
+        (&["--shape", "-1,5"], "incomplete"),
+    ] {
+        site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(0);
+        let receipts = site.sweep().expect_code(1).json();
+        assert!(reason(&receipts[0]).contains(why), "{receipts:#?}");
+        assert_eq!(site.identity("out/scan.npy"), before);
+        assert_at_rest(&site);
+    }
+    for (content, why) in [(&b"no array"[..], "not a .npy file"), (&[], "not a .npy file")] {
+        site.write("out/scan.npy", content);
+        site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
+        let receipts = site.sweep().expect_code(1).json();
+        assert!(reason(&receipts[0]).contains(why), "{receipts:#?}");
+        assert_eq!(site.read("out/scan.npy"), content);
+    }
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
+    site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
     let receipts = site.sweep().expect_code(1).json();
-    assert!(reason(&receipts[0]).contains("its source is gone"), "{receipts:#?}");
-    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert!(reason(&receipts[0]).contains("drop the data anew"), "{receipts:#?}");
 }
 
 /// A manifest that names its data is found again, though its drop is settled.

@@ -58,7 +58,8 @@ pub(crate) fn duplicate(
     Ok((output, before))
 }
 
-fn run(
+/// Runs a copy, which the progress may stop.
+pub(crate) fn run(
     copy: &fs::CopyJob<'_>,
     output: &TempFile,
     on_bytes: Option<fs::Tap<'_>>,
@@ -71,7 +72,7 @@ fn run(
     copy.run(output, on_bytes, &mut advance).map_err(interruption)
 }
 
-fn interruption(error: CopyError) -> Interruption {
+pub(crate) fn interruption(error: CopyError) -> Interruption {
     match error {
         CopyError::Disk(error) => Interruption::Io(error),
         CopyError::Stopped => Interruption::Cancelled,

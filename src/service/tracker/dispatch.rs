@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::decide::identity::LedgerKey;
 use crate::events::receipt::Event;
-use crate::finalize::Job;
+use crate::finalize::{ArrayJob, Job};
+use crate::ledger::Request;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
@@ -47,6 +49,20 @@ impl Tracker {
         let drop_dir = Arc::clone(&self.drop_dir);
         self.mark_working(rel);
         self.submit(vec![rel.to_path_buf()], move || vec![worker::recover(&drop_dir, &residue)]);
+    }
+
+    /// Hands an array to the workers that is made again of itself.
+    pub(crate) fn redo_array(&mut self, rel: &Path, request: Request, job: ArrayJob, of: &str) {
+        if !self.queue.has_room() {
+            self.requests.insert(rel.to_path_buf(), request);
+            return self.postpone(rel.to_path_buf());
+        }
+        let (context, pace) = (self.context.clone(), Arc::clone(&self.pace));
+        let fingerprint = LedgerKey::parse(of);
+        self.mark_working(rel);
+        self.submit(vec![rel.to_path_buf()], move || {
+            vec![worker::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref())]
+        });
     }
 
     pub(crate) fn dispatch(&mut self, job: Job) {

@@ -252,7 +252,9 @@ impl Tracker {
             entry.due = None;
         }
         let result = probe(&self.drop_dir, rel, &self.index);
-        self.end_unfounded(rel, &result);
+        if self.redo_without_source(rel, &result) {
+            return;
+        }
         match result {
             Ok(ProbeResult::Missing) => self.forget(rel),
             Ok(ProbeResult::Ignored(why)) => {

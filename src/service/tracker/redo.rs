@@ -1,11 +1,13 @@
 //! Requests to make an array again: read at each scan, carried out when the source is probed.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decide::identity::LedgerKey;
 use crate::describe::{Correction, Dump, SizeFit};
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::SourceFate;
+use crate::finalize::ArrayJob;
 use crate::fs;
 use crate::ledger::Request;
 use crate::probe::ProbeResult;
@@ -22,7 +24,8 @@ impl Tracker {
         self.requests.clear();
         for mut request in requests {
             let Some(rel) = self.rel_of(&request) else {
-                self.refuse(&request, "it is not in the drop directory, or is ignored there");
+                self.context
+                    .refuse(&request, "it is not in the drop directory, or is ignored there");
                 continue;
             };
             self.recall_described(&rel);
@@ -55,20 +58,66 @@ impl Tracker {
         }
     }
 
-    /// Ends the request about a path where no data file was found.
-    pub(crate) fn end_unfounded(&mut self, rel: &Path, result: &fs::Result<ProbeResult>) {
+    /// Deals with the request about a path where no data file was found. Returns whether a worker
+    /// has it now.
+    pub(crate) fn redo_without_source(
+        &mut self,
+        rel: &Path,
+        result: &fs::Result<ProbeResult>,
+    ) -> bool {
         if !self.requests.contains_key(rel) {
-            return;
+            return false;
         }
-        let why = match result {
-            Ok(ProbeResult::Missing) => "its source is gone",
-            Err(error) if error.is_missing() => "its source is gone",
-            Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => why,
-            Ok(_) | Err(_) => return, // carried out once that is over
+        let unfounded = match result {
+            Ok(ProbeResult::Missing) => None,
+            Err(error) if error.is_missing() => None,
+            Ok(ProbeResult::Ignored(_) | ProbeResult::AwaitingData { .. }) if self.is_gone(rel) => {
+                None
+            }
+            Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => Some(why),
+            Ok(_) | Err(_) => return false, // carried out once that is over
         };
-        if let Some(request) = self.requests.remove(rel) {
-            self.refuse(&request, why);
+        let Some(request) = self.requests.remove(rel) else { return false };
+        let array = match unfounded {
+            Some(why) => Err(why.clone()),
+            None => self.array_of(rel, &request),
+        };
+        match array {
+            Ok((job, fingerprint)) => {
+                self.redo_array(rel, request, job, &fingerprint);
+                true
+            }
+            Err(why) => {
+                self.context.refuse(&request, &why);
+                false
+            }
         }
+    }
+
+    /// Whether the source became the array, removed or archived, so that what has its name now is
+    /// not the source.
+    fn is_gone(&self, rel: &Path) -> bool {
+        let fate = self.latest(rel).and_then(|entry| entry.source_fate());
+        fate.is_some_and(SourceFate::ends_drop)
+    }
+
+    /// The array that was made of a source that is gone, and what the ledger knows of that source.
+    fn array_of(&self, rel: &Path, request: &Request) -> Result<(ArrayJob, String), String> {
+        let correction = Correction::parse(&request.options)?;
+        let entry = self.latest(rel).ok_or("the ledger does not know it")?;
+        let array = match entry.output {
+            Some(ref array) if entry.is_settled() => array.clone(),
+            _ => return Err("its source is gone, and no array was made of it".to_owned()),
+        };
+        let job = ArrayJob {
+            drop_dir: Arc::clone(&self.drop_dir),
+            source: request.source.clone(),
+            array,
+            correction,
+            source_fate: entry.source_fate(),
+            request: format!("{} {}", request.at, request.id),
+        };
+        Ok((job, entry.fingerprint))
     }
 
     /// Carries out the request about a drop, if there is one: the drop counts as never seen then.
@@ -89,7 +138,7 @@ impl Tracker {
                     tracing::warn!("{error}");
                 }
             }
-            Err(why) => self.refuse(&request, &why),
+            Err(why) => drop(self.context.refuse(&request, &why)),
         }
     }
 
@@ -123,17 +172,6 @@ impl Tracker {
                     tracing::warn!("{error}");
                 }
             }
-        }
-    }
-
-    fn refuse(&self, request: &Request, why: &str) {
-        let Request { drop_dir, source, .. } = request;
-        let reason = format!("not made again: {why}");
-        let receipt =
-            Receipt::without_output(Event::Failed, drop_dir.clone(), source.clone(), reason);
-        self.context.tell(&receipt);
-        if let Err(error) = self.context.ledger.end_request(request, &receipt, None) {
-            tracing::warn!("{error}");
         }
     }
 }

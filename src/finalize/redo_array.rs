@@ -1,0 +1,261 @@
+//! An array made again of itself: its source is gone, and the array holds the data.
+//!
+//! The new array takes the name as every remake does: filled and synced → compared → backup linked
+//! → directory synced → exchanged → directory synced.
+
+use std::cell::RefCell;
+use std::path::{Component, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::DropDir;
+use crate::decide::plan::{Plan, Steps};
+use crate::decide::route::Route;
+use crate::describe::{
+    Correction, DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
+};
+use crate::events::receipt::{Event, Receipt, SourceFate};
+use crate::finalize::Interruption;
+use crate::finalize::constraints::constraints_of_dirs;
+use crate::finalize::locations::Locations;
+use crate::finalize::output_name::read_header;
+use crate::finalize::remake::{OldArray, Remake};
+use crate::finalize::routes::copy;
+use crate::finalize::source_checks::{lost, sync_written};
+use crate::finalize::transfer::carry;
+use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
+use crate::model::{FileName, Stat};
+use crate::npy::{Header, Layout};
+use crate::probe::SOURCE_ATTR;
+use crate::throttle::meter::Progress;
+
+/// The attribute that says which request an array was made again for: one that is carried out once
+/// more after a crash finds its work done.
+const REDO_ATTR: &str = "user.npyd.redo";
+
+/// An array that is to be described anew.
+pub struct ArrayJob {
+    /// The drop directory's settings.
+    pub drop_dir: Arc<DropDir>,
+    /// The path of the data file that the array was made of.
+    pub source: PathBuf,
+    /// The array's path, as the ledger knows it.
+    pub array: PathBuf,
+    /// The keys that replace those of the array's header. `offset` and `trailing` count bytes of
+    /// the array's data.
+    pub correction: Correction,
+    /// What became of the source.
+    pub source_fate: Option<SourceFate>,
+    /// The text that tells the request from all others.
+    pub request: String,
+}
+
+/// The old array, open.
+struct Old {
+    at: Locations,
+    name: FileName,
+    file: DataFile,
+    stat: Stat,
+    /// Where its data begin.
+    data_at: u64,
+    header: Header,
+}
+
+/// Makes the array again.
+pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, Interruption> {
+    let started = Instant::now();
+    let old = open(job)?;
+    let Some(_claim) = old.file.claim()? else {
+        return Err(Interruption::Locked("another process has its array locked".to_owned()));
+    };
+    if old.file.attr(REDO_ATTR)?.as_deref() == Some(job.request.as_bytes()) {
+        return Ok(receipt(job, &old, (Event::Found, None), &old.header, started));
+    }
+    let (dump, header) = describe(job, &old)?;
+    let mut constraints = constraints_of_dirs(&job.drop_dir, &old.at.output, &old.at.output)?;
+    let why = "the array is made again, as a new file";
+    let taking = [Route::InPlace, Route::InsertRange];
+    constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
+    let mut plan = Plan::new(&dump, header.clone(), old.stat.size, &constraints);
+    let mut output = if let Some(output) = share(&old, &plan.steps, progress)? {
+        output
+    } else {
+        constraints.excluded.push((Route::Reflink, "blocks are not shared".to_owned()));
+        plan = Plan::new(&dump, header.clone(), old.stat.size, &constraints);
+        copy(&old, &plan.steps, progress)?
+    };
+    give_attributes(job, &old, output.file())?;
+    let head_len = plan.head(&dump).len() as u64;
+    let remake = name(&old, &mut output, (&header, head_len), progress)?;
+    let mut receipt = receipt(job, &old, (Event::Remade, Some(plan.route())), &header, started);
+    receipt.add(remake.remarks());
+    receipt.add(job.correction.remark());
+    receipt.add(["made of the array itself, for its source is gone".to_owned()]);
+    Ok(receipt)
+}
+
+fn open(job: &ArrayJob) -> Result<Old, Interruption> {
+    let DropDir { path, output, .. } = &*job.drop_dir;
+    let refused = |why: &str| Interruption::Rejected(format!("`{}` {why}", job.array.display()));
+    let below = job.array.strip_prefix(output.as_ref().unwrap_or(path));
+    let is_below =
+        |it: &std::path::Path| it.components().all(|part| matches!(part, Component::Normal(_)));
+    let (Some(below), Some(name)) = (below.ok().filter(|it| is_below(it)), job.array.file_name())
+    else {
+        return Err(refused("is not where arrays of this drop directory go"));
+    };
+    let name = FileName::try_from(name.to_string_lossy().into_owned())
+        .map_err(|why| refused(&format!("can't be made again: {why}")))?;
+    let parent = below.parent().unwrap_or(std::path::Path::new(""));
+    let opened = match output {
+        Some(output) => {
+            Dir::open_trusted(output, job.drop_dir.shared()).and_then(|dir| dir.into_subdir(parent))
+        }
+        None => Dir::open_below(path, parent),
+    };
+    let gone = || refused("is gone, as its source is: drop the data anew");
+    let dir = match opened {
+        Err(error) if error.is_missing() => return Err(gone()),
+        opened => opened?,
+    };
+    let file = dir.open_file(name.as_ref())?.ok_or_else(gone)?;
+    let stat = file.stat()?;
+    let header = if stat.is_file() { read_header(&file)? } else { None };
+    let Some((header, data_at)) = header else {
+        return Err(refused("is not a .npy file any more"));
+    };
+    if stat.size != data_at + header.data_len() {
+        return Err(refused("is not as long as its header says"));
+    }
+    if file.writer() == Writer::Present {
+        return Err(Interruption::Locked(format!("`{name}` is open for writing")));
+    }
+    let beside = output.is_none();
+    let at = Locations { source: dir.try_clone()?, output: dir, beside, lost: RefCell::default() };
+    Ok(Old { at, name, file, stat, data_at, header })
+}
+
+/// What the array's file holds with the keys of the request in place of those of its header.
+fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
+    if job.correction.keys().is_empty() {
+        let why = "its source is gone, and its array is there: say what is wrong by --dtype, \
+                   --shape, --order, --offset or --trailing";
+        return Err(Interruption::Rejected(why.to_owned()));
+    }
+    let reject = |why: String| Interruption::Rejected(why);
+    let dims = old.header.shape().iter().map(|dim| i64::try_from(*dim));
+    let dims = dims.collect::<Result<Vec<_>, _>>().map_err(|error| reject(error.to_string()))?;
+    let layout = Layout::new(old.header.dtype().clone(), &dims, old.header.order());
+    let dump = Dump {
+        kind: DeclaredBy::Options,
+        layout: layout.map_err(|error| reject(error.to_string()))?,
+        data_offset: 0,
+        trailing: 0,
+        front: LeadingBytes::Bare,
+        marker: None,
+        digest: None,
+        output: old.name.clone(),
+        metadata: Metadata::new(),
+        warnings: Vec::new(),
+        facts: SidecarFacts::default(),
+    };
+    let mut dump = job.correction.apply(dump).map_err(reject)?;
+    let len = old.header.data_len();
+    match dump.fit(len, false) {
+        SizeFit::Whole { .. } => {}
+        misfit => return Err(reject(format!("the array's data do not fit: {misfit}"))),
+    }
+    let header = dump.header(len).map_err(reject)?;
+    dump.data_offset += old.data_at;
+    Ok((dump, header))
+}
+
+/// Fills a new file that shares the data; `None` where that can't be.
+fn share(old: &Old, steps: &Steps, progress: &Progress) -> Result<Option<TempFile>, Interruption> {
+    let Steps::Reflink(new) = steps else { return Ok(None) };
+    // Sharing writes to the disk what is not there yet, and hides whether that failed.
+    sync_written(&old.file, progress)?;
+    let output = TempFile::create_with(&old.at.output, 0o600, 0)?;
+    if !output.share(&old.file, new.offset, new.head.len() as u64, new.len)? {
+        return Ok(None);
+    }
+    output.file().write_all_at(&new.head, 0)?;
+    Ok(Some(output))
+}
+
+/// Fills a new file with a copy of the data.
+fn copy(old: &Old, steps: &Steps, progress: &mut Progress) -> Result<TempFile, Interruption> {
+    let Steps::Copy(new) = steps else {
+        return Err(Interruption::Retry("no route is left for its array".to_owned()));
+    };
+    let stretches = vec![Segment::new(&old.file, new.offset, new.len)?];
+    let copy = CopyJob { head: &new.head, stretches };
+    let output = copy.private_output(&old.at.output).map_err(copy::interruption)?;
+    progress.expect(new.len);
+    copy::run(&copy, &output, None, progress)?;
+    Ok(output)
+}
+
+/// Gives the new array what the old one has besides its data, but for the times: readers must see
+/// that it changed.
+fn give_attributes(job: &ArrayJob, old: &Old, new: &DataFile) -> Result<(), Interruption> {
+    new.set_attr(REDO_ATTR, job.request.as_bytes())?;
+    if old.stat.uid == fs::own_uid()
+        && let Some(mark) = old.file.attr(SOURCE_ATTR)?
+    {
+        new.set_attr(SOURCE_ATTR, &mark)?;
+    }
+    let now = new.attributes()?;
+    carry(&old.file, &old.file.attributes()?, new)?;
+    new.set_times(&now)?;
+    Ok(())
+}
+
+/// Gives the new array the old one's name, and the old one a backup's where the new one does not
+/// hold all of its data.
+fn name(
+    old: &Old,
+    output: &mut TempFile,
+    (header, head_len): (&Header, u64),
+    progress: &mut Progress,
+) -> Result<Remake, Interruption> {
+    let Old { at, name, stat, .. } = old;
+    let gone = || Interruption::Retry(format!("`{name}` changed while it was made again"));
+    let again = at.output.open_file(name.as_ref())?.ok_or_else(gone)?;
+    let mut remake =
+        Remake::compare(OldArray::read(again)?, (output.file(), header, head_len), progress)?;
+    output.sync().map_err(lost)?;
+    if !old.file.stat()?.is_unchanged_since(stat)
+        || !at.output.refers_to(name.as_ref(), &old.file)?
+    {
+        return Err(gone());
+    }
+    remake.back_up(at, name)?;
+    if remake.has_backup() {
+        at.output.sync()?;
+    }
+    remake.replace(output, name)?;
+    at.output.sync()?;
+    Ok(remake)
+}
+
+fn receipt(
+    job: &ArrayJob,
+    old: &Old,
+    (event, route): (Event, Option<Route>),
+    header: &Header,
+    started: Instant,
+) -> Receipt {
+    Receipt {
+        event,
+        drop: job.drop_dir.path.clone(),
+        source: job.source.clone(),
+        output: Some(old.at.output.path().join(&old.name)),
+        route,
+        bytes: header.data_len(),
+        seconds: started.elapsed(),
+        evidence: None,
+        source_fate: job.source_fate,
+        reason: None,
+    }
+}
