@@ -36,6 +36,9 @@ pub(crate) struct Redo {
     /// Bytes after the data
     #[arg(long, value_name = "BYTES")]
     trailing: Option<u64>,
+    /// Write over the array's own header, where its source is gone and one sector is enough
+    #[arg(long)]
+    in_place: bool,
 }
 
 impl Redo {
@@ -81,6 +84,7 @@ impl Redo {
             order: self.order,
             offset: self.offset,
             trailing: self.trailing,
+            in_place: self.in_place,
             of: String::new(),
         })
     }

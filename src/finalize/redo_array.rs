@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::config::DropDir;
 use crate::decide::plan::{Plan, Steps};
 use crate::decide::route::Route;
+use crate::decide::routes::SECTOR;
 use crate::describe::{
     Correction, DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
@@ -72,6 +73,12 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
         return Ok(receipt(job, &old, (Event::Found, None), &old.header, started));
     }
     let (dump, header) = describe(job, &old)?;
+    if job.correction.in_place {
+        let event = write_over(&old, &dump, &header, progress)?;
+        let mut receipt = receipt(job, &old, (event, Some(Route::InPlace)), &header, started);
+        receipt.add(job.correction.remark());
+        return Ok(receipt);
+    }
     let mut constraints = constraints_of_dirs(&job.drop_dir, &old.at.output, &old.at.output)?;
     let why = "the array is made again, as a new file";
     let taking = [Route::InPlace, Route::InsertRange];
@@ -168,6 +175,52 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     let header = dump.header(len).map_err(reject)?;
     dump.data_offset += old.data_at;
     Ok((dump, header))
+}
+
+/// Writes the header over the old one, within one sector of the disk, so that a power cut leaves
+/// one of the two. Data synced → header written → synced, as on the in-place route.
+fn write_over(
+    old: &Old,
+    dump: &Dump,
+    header: &Header,
+    progress: &Progress,
+) -> Result<Event, Interruption> {
+    let Old { file, stat, name, data_at, .. } = old;
+    let refused = |why: &str| {
+        Interruption::Rejected(format!("{why}: leave out --in-place to have a new file made"))
+    };
+    if stat.nlink > 1 {
+        return Err(refused("the array has another name, such as a backup's"));
+    }
+    if dump.data_offset != *data_at || header.data_len() != old.header.data_len() {
+        return Err(refused("the data of the array would begin or end elsewhere"));
+    }
+    let there = file.read_at_most(0, *data_at as usize)?;
+    let major = there.get(6).copied().unwrap_or_default();
+    let Ok(bytes) = header.bytes_padded_to_version(*data_at, major) else {
+        return Err(refused("the new header is longer than the old one"));
+    };
+    let differs = |at: &usize| there.get(*at) != bytes.get(*at);
+    let Some(first) = (0..bytes.len()).find(differs) else { return Ok(Event::Found) };
+    let last = (first..bytes.len()).rfind(differs).unwrap_or(first);
+    if first / SECTOR != last / SECTOR {
+        return Err(refused("the new header differs in more than one sector of the disk"));
+    }
+    // npyd's own open for writing would break a lease that it holds.
+    if file.writer() != Writer::None {
+        return Err(refused("nothing proves that nobody writes to the array"));
+    }
+    let writable = file.writable()?;
+    sync_written(&writable, progress)?;
+    if !file.stat()?.is_unchanged_since(stat) || !old.at.output.refers_to(name.as_ref(), file)? {
+        return Err(Interruption::Retry(format!("`{name}` changed while it was made again")));
+    }
+    writable.write_all_at(&bytes[first..=last], first as u64)?;
+    if let Err(error) = writable.sync_data() {
+        let _ = writable.write_all_at(&there[first..=last], first as u64);
+        return Err(lost(error));
+    }
+    Ok(Event::Remade)
 }
 
 /// Fills a new file that shares the data; `None` where that can't be.

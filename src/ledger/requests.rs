@@ -92,8 +92,8 @@ impl Ledger {
         let Request { drop_dir, source, options, .. } = request;
         let receipt = serde_json::json!({
             "event": REDO, "drop": drop_dir, "source": source, "output": null, "route": null,
-            "bytes": 0, "seconds": 0.0, "evidence": null, "reason": null,
-            "options": serde_json::from_str::<serde_json::Value>(options).unwrap_or_default()
+            "bytes": 0, "seconds": 0.0, "evidence": null,
+            "reason": Some(options).filter(|options| *options != "{}")
         });
         self.run(|db| {
             let together = db.unchecked_transaction()?;

@@ -190,6 +190,28 @@ fn a_source_that_was_removed() {
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[6], &scan_bytes()));
 }
 
+/// npyd was killed after the array had its name, and before the ledger knew: cutting off as much once
+/// more would be wrong.
+#[test]
+fn carried_out_once() {
+    let site = site_with("source = 'remove'\nremove_unproven = true");
+    site.npyd(&["redo", "scan.raw", "--shape", "-1", "--offset", "4"]).expect_code(0);
+    let copy = |from: &str, to: &str| {
+        let paths = [site.path(from), site.path(to)];
+        assert!(Command::new("cp").arg("-rT").args(paths).status().unwrap().success());
+    };
+    copy("state", "before");
+    site.sweep().expect_code(0);
+    let array = site.read("out/scan.npy");
+    assert_eq!(array, npy("'<f4'", false, &[5], &scan_bytes()[4..]));
+    fs::remove_dir_all(site.path("state")).unwrap();
+    copy("before", "state");
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts[0]["event"], "found", "{receipts:#?}");
+    assert_eq!(site.read("out/scan.npy"), array);
+    assert_at_rest(&site);
+}
+
 /// Bytes that are not in the new array stay in a backup.
 #[test]
 fn a_part_of_an_array() {
@@ -257,6 +279,74 @@ fn an_array_that_can_not_be_made_again() {
     site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
     let receipts = site.sweep().expect_code(1).json();
     assert!(reason(&receipts[0]).contains("drop the data anew"), "{receipts:#?}");
+}
+
+/// One sector of the header is written over, and nothing else.
+#[test]
+fn in_place() {
+    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let inode = site.inode("out/scan.npy");
+    let args = ["scan.raw", "--in-place", "--dtype", "<i4", "--shape", "-1"];
+    let receipt = redone(&site, &args);
+    assert_eq!((&receipt["event"], &receipt["route"]), (&"remade".into(), &"in-place".into()));
+    assert!(reason(&receipt).contains("npyd redo gave dtype, shape"), "{receipt:#?}");
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[6], &scan_bytes()));
+    assert_eq!(site.inode("out/scan.npy"), inode);
+    assert_eq!(redone(&site, &args)["event"], "found");
+}
+
+#[test]
+fn refused_in_place() {
+    let fields: Vec<_> = (0..80).map(|field| format!("('x{field:02}', '|u1')")).collect();
+    let dtype = |last: &str| format!("[{}, ('{last}', '|u1')]", fields.join(", "));
+    let of_two_sectors = dtype("y").replace("x00", "z00");
+    let manifest = format!("dtype = \"{}\"\nshape = [2]\n", dtype("x"));
+    let long =
+        "[('a', '<u4'), ('b', '<u4'), ('c', '<u4'), ('d', '<u4'), ('e', '<u4'), ('f', '<u4')]";
+    let scan = || site_with("source = 'remove'\nremove_unproven = true");
+    let structured = || {
+        let site = Site::with("source = 'remove'\nremove_unproven = true");
+        site.drop_file("scan.raw", [1; 162]).drop_file("scan.raw.toml", &manifest);
+        site.sweep().expect_code(0);
+        site
+    };
+    let linked = || {
+        let site = scan();
+        fs::hard_link(site.path("out/scan.npy"), site.path("out/other.npy")).unwrap();
+        site
+    };
+    let kept = || site_with("");
+    for (site, args, why) in [
+        (scan(), &["--dtype", long, "--shape", "1"][..], "longer than the old one"),
+        (scan(), &["--shape", "5", "--offset", "4"], "begin or end elsewhere"),
+        (structured(), &["--dtype", &of_two_sectors], "more than one sector"),
+        (linked(), &["--order", "F"], "another name"),
+        (kept(), &["--order", "F"], "whose source is gone"),
+    ] {
+        let before = site.identity("out/scan.npy");
+        site.npyd(&[&["redo", "scan.raw", "--in-place"], args].concat()).expect_code(0);
+        let receipts = site.sweep().expect_code(1).json();
+        assert!(reason(&receipts[0]).contains(why), "{why}: {receipts:#?}");
+        assert_eq!(site.identity("out/scan.npy"), before);
+    }
+    // In the last sector alone.
+    let site = structured();
+    let receipt = redone(&site, &["scan.raw", "--in-place", "--dtype", &dtype("y")]);
+    assert_eq!(receipt["route"], "in-place");
+}
+
+#[test]
+fn written_to_in_place() {
+    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let writer = fs::File::options().append(true).open(site.path("out/scan.npy")).unwrap();
+    let before = site.identity("out/scan.npy");
+    site.npyd(&["redo", "scan.raw", "--in-place", "--order", "F"]).expect_code(0);
+    site.sweep();
+    assert_eq!(site.identity("out/scan.npy"), before);
+    drop(writer);
+    // The request stays.
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("out/scan.npy"), npy("'<f4'", true, &[2, 3], &scan_bytes()));
 }
 
 /// A manifest that names its data is found again, though its drop is settled.

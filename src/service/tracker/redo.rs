@@ -124,6 +124,9 @@ impl Tracker {
     pub(crate) fn accept_redo(&mut self, candidate: &Candidate) {
         let Some(request) = self.requests.remove(&candidate.rel) else { return };
         let accepted = Correction::parse(&request.options).and_then(|correction| {
+            if correction.in_place {
+                return Err("--in-place is for an array whose source is gone: leave it out".into());
+            }
             if correction.keys().is_empty() {
                 return Ok(None);
             }
