@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
     assert!(!config.drop_dirs.is_empty());
     for drop_dir in &config.drop_dirs {
         assert!(drop_dir.path.is_absolute());
-        assert!(drop_dir.own_dirs().all(Path::is_absolute));
+        assert!(drop_dir.managed_dirs().all(Path::is_absolute));
         for template in &drop_dir.templates {
             for data in NAMES.into_iter().filter(|data| template.matches(data)) {
                 match template.dump(&name(data)) {

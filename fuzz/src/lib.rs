@@ -64,7 +64,7 @@ pub fn assert_loads(head: &[u8], header: &Header) {
     assert!(text_len(head, preamble.major) <= TEXT_MAX);
     assert_eq!(head.last(), Some(&b'\n'));
     let layout = parse_header(&preamble, head, head.len() as u64 + header.data_len()).unwrap();
-    assert!(layout.header().unwrap().is_equal(header), "{layout:?} is not {header:?}");
+    assert!(layout.header().unwrap().same_bytes(header), "{layout:?} is not {header:?}");
 }
 
 /// Characters of a header's text.

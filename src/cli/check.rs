@@ -127,8 +127,10 @@ fn ignore_rules(drop_dir: &DropDir) -> String {
 
 /// Counts the old arrays that were kept when their drops changed.
 fn backups(drop_dir: &DropDir) -> fs::Result<Backups> {
-    let output =
-        Dir::open_trusted(drop_dir.output.as_ref().unwrap_or(&drop_dir.path), drop_dir.shared())?;
+    let output = Dir::open_trusted(
+        drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
+        drop_dir.untrusted_root(),
+    )?;
     count_backups(&output, if drop_dir.recursive { DEPTH_MAX } else { 0 })
 }
 
@@ -164,7 +166,7 @@ fn check_readable(path: &Path) -> fs::Result<String> {
 
 /// What the file system is, and what it allows to this user.
 fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
-    let dir = Dir::open_trusted(path, drop_dir.shared())?;
+    let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
     let fs = fs::fs_info(&dir)?;
     let can = fs::abilities(&dir)?;
     let abilities = [
@@ -182,8 +184,10 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
 /// Which way large dumps of this drop take, as far as its settings and file systems decide.
 fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
     let data = Dir::open(&drop_dir.path)?;
-    let output =
-        Dir::open_trusted(drop_dir.output.as_ref().unwrap_or(&drop_dir.path), drop_dir.shared())?;
+    let output = Dir::open_trusted(
+        drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
+        drop_dir.untrusted_root(),
+    )?;
     let mut constraints = constraints_of_dirs(drop_dir, &data, &output)?;
     let can = fs::abilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {

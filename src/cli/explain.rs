@@ -78,7 +78,7 @@ impl Explain {
             for drop_dir in config.drop_dirs {
                 let is_own = |dir: &Path| dir != drop_dir.path && below(dir, parent).is_some();
                 match below(&drop_dir.path, parent) {
-                    Some(_) if drop_dir.own_dirs().any(is_own) => {
+                    Some(_) if drop_dir.managed_dirs().any(is_own) => {
                         outside = Cow::Borrowed("it lies where npyd itself puts files");
                     }
                     Some(rel) if drop_dir.recursive || rel.as_os_str().is_empty() => {
@@ -285,7 +285,7 @@ fn explain_plan(
     let output =
         drop_dir.output.as_ref().map_or_else(|| drop_dir.path.join(parent), |dir| dir.join(parent));
     let at = match &drop_dir.output {
-        Some(dir) => Dir::open_trusted(dir, drop_dir.shared())?,
+        Some(dir) => Dir::open_trusted(dir, drop_dir.untrusted_root())?,
         None => source.try_clone()?,
     };
     let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;

@@ -91,7 +91,7 @@ pub enum Salvage {
 /// Whether what is known of an array besides its values is written beside it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum KeepMetadata {
+pub enum MetadataOutput {
     /// It stays in the file that told it.
     #[default]
     None,

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::config::{
-    Disposition, Duration, IgnoreRules, KeepMetadata, OnChange, OnConflict, Path, PathBuf, Readers,
-    Salvage, Watch, from_base,
+    Disposition, Duration, IgnoreRules, MetadataOutput, OnChange, OnConflict, Path, PathBuf,
+    Readers, Salvage, Watch, resolve_path,
 };
 use crate::describe::Template;
 use crate::model::Rate;
@@ -15,16 +15,16 @@ use crate::model::Rate;
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct DropDir {
     /// The directory that is watched.
-    #[serde(deserialize_with = "crate::config::place::deserialize")]
+    #[serde(deserialize_with = "crate::config::path_value::deserialize")]
     pub path: PathBuf,
     /// Whether others drop files there; nobody does where a person names the files.
-    #[serde(skip, default = "others_drop")]
-    is_shared: bool,
+    #[serde(skip, default = "default_untrusted")]
+    is_untrusted: bool,
     /// A hash of all its settings, which tells whether they changed; 0 without a configuration.
     #[serde(skip)]
     pub settings: u64,
     /// Where the `.npy` files go; beside the data if absent.
-    #[serde(default, deserialize_with = "crate::config::place::deserialize_some")]
+    #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub output: Option<PathBuf>,
     /// Whether directories below are watched as well.
     #[serde(default)]
@@ -36,7 +36,7 @@ pub struct DropDir {
     #[serde(default)]
     pub source: Disposition,
     /// Where raw files go with `source = "archive"`.
-    #[serde(default, deserialize_with = "crate::config::place::deserialize_some")]
+    #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub archive: Option<PathBuf>,
     /// How long a dump must be unchanged where nothing stronger proves that it is complete.
     #[serde(default = "default_quiet", with = "crate::config::duration")]
@@ -71,11 +71,11 @@ pub struct DropDir {
     #[serde(default)]
     pub salvage: Salvage,
     /// Where rejected drops go; left where they are if absent.
-    #[serde(default, deserialize_with = "crate::config::place::deserialize_some")]
+    #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub rejects: Option<PathBuf>,
     /// Whether metadata are written beside the array.
     #[serde(default)]
-    pub metadata: KeepMetadata,
+    pub metadata: MetadataOutput,
     /// Files recognized by name.
     #[serde(default, rename = "template")]
     pub templates: Vec<Template>,
@@ -88,7 +88,7 @@ impl DropDir {
     pub fn at(path: &Path) -> Self {
         DropDir {
             path: path.to_path_buf(),
-            is_shared: false,
+            is_untrusted: false,
             settings: 0,
             output: None,
             recursive: false,
@@ -106,25 +106,25 @@ impl DropDir {
             max_rate: None,
             salvage: Salvage::Quarantine,
             rejects: None,
-            metadata: KeepMetadata::None,
+            metadata: MetadataOutput::None,
             templates: Vec::new(),
         }
     }
 
     /// The directories npyd itself writes to; they are never taken for part of the drop, though
     /// they may lie inside it.
-    pub fn own_dirs(&self) -> impl Iterator<Item = &Path> {
+    pub fn managed_dirs(&self) -> impl Iterator<Item = &Path> {
         [&self.output, &self.archive, &self.rejects].into_iter().flatten().map(PathBuf::as_path)
     }
 
     /// The directory, where others drop files into it.
     #[must_use]
-    pub fn shared(&self) -> Option<&Path> {
-        self.is_shared.then_some(self.path.as_path())
+    pub fn untrusted_root(&self) -> Option<&Path> {
+        self.is_untrusted.then_some(self.path.as_path())
     }
 
     /// Whether files of that directory are drops.
-    pub(crate) fn covers(&self, dir: &Path) -> bool {
+    pub(crate) fn contains(&self, dir: &Path) -> bool {
         dir == self.path || self.recursive && dir.starts_with(&self.path)
     }
 
@@ -150,9 +150,9 @@ impl DropDir {
     }
 
     pub(crate) fn resolve(&mut self, base: &Path) {
-        self.path = from_base(base, &self.path);
+        self.path = resolve_path(base, &self.path);
         for dir in [&mut self.output, &mut self.archive, &mut self.rejects].into_iter().flatten() {
-            *dir = from_base(base, dir);
+            *dir = resolve_path(base, dir);
         }
         if self.output.as_deref() == Some(self.path.as_path()) {
             self.output = None; // beside the data, said in other words
@@ -160,7 +160,7 @@ impl DropDir {
     }
 }
 
-fn others_drop() -> bool {
+fn default_untrusted() -> bool {
     true
 }
 

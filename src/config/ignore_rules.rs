@@ -17,7 +17,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::model::is_reserved_name;
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// Where other programs keep what is theirs: hidden files and directories, and directories that
 /// NAS systems, Windows and ext4 make. Rules of the configuration follow these.
@@ -221,7 +221,7 @@ fn is_put_there(name: &str) -> bool {
 
 impl fmt::Display for Ignored<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = plain(&self.name.to_string_lossy());
+        let name = sanitize(&self.name.to_string_lossy());
         match self.by {
             By::Own => write!(f, "`{name}` is ignored: npyd itself makes files of such names"),
             By::Default(rule) => write!(
@@ -230,7 +230,7 @@ impl fmt::Display for Ignored<'_> {
                  take it"
             ),
             By::Configured(rule) => {
-                write!(f, "`{name}` is ignored by the rule `{}` under `ignore`", plain(rule))
+                write!(f, "`{name}` is ignored by the rule `{}` under `ignore`", sanitize(rule))
             }
         }
     }

@@ -8,7 +8,7 @@ mod choice;
 mod drop_dir;
 mod duration;
 pub mod ignore_rules;
-mod place;
+mod path_value;
 mod settings_hash;
 
 use crate::model::Limit;
@@ -25,11 +25,11 @@ use serde::Deserialize;
 use crate::config::settings_hash::settings_hash;
 
 use crate::config::ignore_rules::IgnoreRules;
-use crate::text::sanitize::plain;
-use crate::text::serde_errors::in_plain_words;
+use crate::text::sanitize::sanitize;
+use crate::text::serde_errors::humanize;
 
 pub use choice::{
-    Disposition, IoPriority, KeepMetadata, OnChange, OnConflict, Readers, Salvage, Watch,
+    Disposition, IoPriority, MetadataOutput, OnChange, OnConflict, Readers, Salvage, Watch,
 };
 
 /// Where the daemon looks for its configuration when nobody says otherwise.
@@ -40,7 +40,7 @@ pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The directory that holds the ledger.
-    #[serde(default = "default_state_dir", deserialize_with = "place::deserialize")]
+    #[serde(default = "default_state_dir", deserialize_with = "path_value::deserialize")]
     pub state_dir: PathBuf,
     /// How many dumps are finalized at once.
     #[serde(default = "default_workers")]
@@ -100,7 +100,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// A path of the configuration, without the `..` at its beginning: `base` has no links in it.
-fn from_base(base: &Path, path: &Path) -> PathBuf {
+fn resolve_path(base: &Path, path: &Path) -> PathBuf {
     let (mut base, mut path) = (base, path);
     while let (Ok(rest), Some(parent)) = (path.strip_prefix(".."), base.parent()) {
         (base, path) = (parent, rest);
@@ -115,7 +115,7 @@ fn drop_tables(text: &str) -> Vec<toml::Value> {
 }
 
 /// An error with the line it is about.
-fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
+fn error_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
     let before = &text[..at.start.min(text.len())];
     let (number, start) =
         (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
@@ -128,7 +128,7 @@ fn point_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
     format!(
         "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",
         name.display(),
-        plain(&in_plain_words(what).replace('\n', ", ")),
+        sanitize(&humanize(what).replace('\n', ", ")),
         " ".repeat(column),
         "^".repeat(width)
     )
@@ -138,23 +138,23 @@ impl Config {
     /// Reads a configuration's text. Relative paths in it are taken from `base`, the directory of
     /// the file, free of links; `name` is the file's name for messages.
     pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self, ConfigError> {
-        let pointed = |at, what: &str| ConfigError(point_at(name, text, at, what));
+        let error_in_text = |at, what: &str| ConfigError(error_at(name, text, at, what));
         let mut config: Config = toml::from_str(text).map_err(|error| {
             let at = error.span().unwrap_or_default();
-            let mut what = in_plain_words(error.message());
+            let mut what = humanize(error.message());
             let table = text.get(at.clone()).unwrap_or_default();
             if table.starts_with('[') && error.message().ends_with("map, expected a sequence") {
                 what = format!("{what}: write [{table}]");
             }
-            pointed(at, &what)
+            error_in_text(at, &what)
         })?;
         for drop_dir in &config.drop_dirs {
-            drop_dir.ignore.check().map_err(|(at, what)| pointed(at, &what))?;
+            drop_dir.ignore.check().map_err(|(at, what)| error_in_text(at, &what))?;
         }
         for template in config.drop_dirs.iter().flat_map(|drop_dir| &drop_dir.templates) {
-            template.check().map_err(|(at, what)| pointed(at, &what))?;
+            template.check().map_err(|(at, what)| error_in_text(at, &what))?;
         }
-        config.state_dir = from_base(base, &config.state_dir);
+        config.state_dir = resolve_path(base, &config.state_dir);
         let tables = drop_tables(text);
         for (at, drop_dir) in config.drop_dirs.iter_mut().enumerate() {
             drop_dir.resolve(base);
@@ -163,12 +163,12 @@ impl Config {
         }
         config
             .check()
-            .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), plain(&what))))?;
+            .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), sanitize(&what))))?;
         Ok(config)
     }
 
     /// What is settled once, when the process starts.
-    pub(crate) fn of_the_process(&self) -> (&Path, usize, IoPriority, Option<Limit>) {
+    pub(crate) fn restart_only_settings(&self) -> (&Path, usize, IoPriority, Option<Limit>) {
         (&self.state_dir, self.workers.get(), self.io_priority, self.max_pressure)
     }
 
@@ -179,7 +179,7 @@ impl Config {
         for (at, drop_dir) in self.drop_dirs.iter().enumerate() {
             let name = drop_dir.path.display();
             drop_dir.check().map_err(|what| format!("in the drop `{name}`: {what}"))?;
-            if drop_dir.covers(&self.state_dir) {
+            if drop_dir.contains(&self.state_dir) {
                 return Err(format!(
                     "state_dir is `{}`, where files are dropped: choose another",
                     self.state_dir.display()

@@ -259,7 +259,7 @@ impl Dump {
         let (records, _) = self.layout.records_in(size.saturating_sub(self.around()));
         let header = match self.layout.header() {
             Some(header) => header,
-            None => self.layout.close(records).map_err(|error| error.to_string())?,
+            None => self.layout.with_records(records).map_err(|error| error.to_string())?,
         };
         header.check_loadable().map_err(|error| error.to_string())?;
         Ok(header)
@@ -288,7 +288,7 @@ impl Dump {
             }
             _ => complete,
         };
-        let header = if records == 0 { None } else { self.layout.close(records).ok() };
+        let header = if records == 0 { None } else { self.layout.with_records(records).ok() };
         header.filter(|header| header.check_loadable().is_ok())
     }
 }

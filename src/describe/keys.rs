@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::describe::declared::Declared;
 use crate::describe::dump::Metadata;
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// The most remarks on one manifest.
 const REMARKS_MAX: usize = 10;
@@ -127,9 +127,9 @@ pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, St
         }
     }
     if misspelt.is_empty() {
-        Ok(remarks.iter().take(REMARKS_MAX).map(|remark| plain(remark)).collect())
+        Ok(remarks.iter().take(REMARKS_MAX).map(|remark| sanitize(remark)).collect())
     } else {
-        Err(plain(&misspelt.join("; ")))
+        Err(sanitize(&misspelt.join("; ")))
     }
 }
 

@@ -14,8 +14,8 @@ use crate::describe::declared::Declared;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
 use crate::describe::keys;
 use crate::model::FileName;
-use crate::text::sanitize::plain;
-use crate::text::serde_errors::in_plain_words;
+use crate::text::sanitize::sanitize;
+use crate::text::serde_errors::humanize;
 
 /// The largest text that is read as a manifest, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
@@ -84,7 +84,7 @@ fn missing(key: &str, other: &str, example: &str, keys: &Metadata) -> String {
         Some(meant) => format!("; did you mean `{key}` by `{meant}`?"),
         None => format!(": add it, such as {key} = {example}"),
     };
-    plain(&format!("it has `{other}` but no `{key}`{remedy}"))
+    sanitize(&format!("it has `{other}` but no `{key}`{remedy}"))
 }
 
 /// Whether a text that can't be read as a manifest was meant as one: others write JSON and TOML
@@ -165,8 +165,8 @@ fn on_line(text: &str, number: usize, what: &str) -> String {
         .chars()
         .take(LINE_MAX)
         .collect();
-    let what = in_plain_words(what).replace('\n', ", ");
-    plain(&format!("line {number}, `{}`: {what}", line.trim()))
+    let what = humanize(what).replace('\n', ", ");
+    sanitize(&format!("line {number}, `{}`: {what}", line.trim()))
 }
 
 /// TOML's dates have no like in JSON: they become their own text.

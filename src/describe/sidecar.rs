@@ -12,7 +12,7 @@ use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::Layout;
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// The largest text that is read as a sidecar, in bytes.
 pub const SIZE_MAX: u64 = 16 << 20;
@@ -52,7 +52,7 @@ impl Format {
         let mut arrays = match (self.read)(name, text) {
             Ok(Some(arrays)) => arrays,
             Ok(None) => return Ok(None),
-            Err(reason) => return Err(plain(&reason)),
+            Err(reason) => return Err(sanitize(&reason)),
         };
         let is_itself = |path: &DataPath| path.as_path() == Path::new(name.as_str());
         if arrays.iter().flat_map(|array| array.data.paths()).any(is_itself) {
@@ -63,7 +63,7 @@ impl Format {
             );
         }
         for doubt in arrays.iter_mut().flat_map(|array| &mut array.warnings) {
-            *doubt = plain(doubt);
+            *doubt = sanitize(doubt);
         }
         Ok(Some(arrays))
     }

@@ -16,7 +16,7 @@ use crate::describe::dump::{DeclaredBy, Dump, Metadata};
 use crate::describe::template_fields::{Templated, has_placeholder};
 use crate::model::FileName;
 use crate::npy::{Dtype, Literal, Order};
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// A template that has been checked as a whole.
 #[derive(Debug, Clone, Deserialize)]
@@ -196,7 +196,7 @@ impl Template {
             Names::Glob(..) => None,
             Names::Pattern(pattern) => pattern.captures(data.as_str()),
         };
-        self.dump_with(data, captures.as_ref()).map_err(|reason| plain(&reason))
+        self.dump_with(data, captures.as_ref()).map_err(|reason| sanitize(&reason))
     }
 
     fn dump_with(&self, data: &FileName, captures: Option<&Captures<'_>>) -> Result<Dump, String> {

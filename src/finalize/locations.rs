@@ -30,6 +30,6 @@ pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
 
 /// Opens a directory below one that npyd writes to, where the drop directory's tree is mirrored.
 pub(crate) fn mirrored(drop_dir: &DropDir, base: &Path, below: &Path) -> Result<Dir, FsError> {
-    let dir = Dir::open_trusted(base, drop_dir.shared())?;
+    let dir = Dir::open_trusted(base, drop_dir.untrusted_root())?;
     if below.as_os_str().is_empty() { Ok(dir) } else { dir.make_dirs(below) }
 }

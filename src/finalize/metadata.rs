@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::KeepMetadata;
+use crate::config::MetadataOutput;
 use crate::decide::identity::SourceIdentity;
 use crate::describe::Metadata;
 use crate::describe::sidecar::Axis;
@@ -90,8 +90,8 @@ pub(crate) fn write_ahead(
 /// The name of the metadata, where the settings want them.
 fn wanted(job: &Job, output: &FileName) -> Result<Option<FileName>, String> {
     match job.drop_dir.metadata {
-        KeepMetadata::None => Ok(None),
-        KeepMetadata::Json => FileName::try_from(format!("{output}.json")).map(Some),
+        MetadataOutput::None => Ok(None),
+        MetadataOutput::Json => FileName::try_from(format!("{output}.json")).map(Some),
     }
 }
 

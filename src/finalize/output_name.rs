@@ -224,7 +224,7 @@ fn may_be_mixed(job: &Job, mark: &SourceIdentity) -> bool {
 fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Interruption> {
     let Some((facts, at)) = read_header(there)? else { return Ok(None) };
     let is_unbroken = there.stat()?.size == at + header.data_len();
-    Ok((facts.is_equal(header) && is_unbroken).then_some(at))
+    Ok((facts.same_bytes(header) && is_unbroken).then_some(at))
 }
 
 /// Reads the header of a `.npy` file, and where its data begin; `None` where it is not one.

@@ -96,7 +96,7 @@ pub fn restore_rejected(
     let Some(rejects) = &drop_dir.rejects else { return Ok(()) };
     let rel = source.strip_prefix(&drop_dir.path).unwrap_or(source);
     let parent = rel.parent().unwrap_or(Path::new(""));
-    let from = match Dir::open_trusted(rejects, drop_dir.shared())
+    let from = match Dir::open_trusted(rejects, drop_dir.untrusted_root())
         .and_then(|dir| dir.into_subdir(parent))
     {
         Err(error) if error.is_missing() => return Ok(()),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::npy::literal::Literal;
 use crate::npy::shape::{AXES_MAX, write_tuple};
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// The most bytes of an item: NumPy keeps its size in a C int.
 const ITEMSIZE_MAX: u64 = i32::MAX as u64;
@@ -56,7 +56,7 @@ type Result<T> = std::result::Result<T, DtypeError>;
 
 impl DtypeError {
     fn new(what: impl Into<String>) -> Self {
-        DtypeError(plain(&what.into()))
+        DtypeError(sanitize(&what.into()))
     }
 }
 

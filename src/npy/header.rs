@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::npy::literal::Literal;
 use crate::npy::shape::{check_size, len_of, write_tuple};
 use crate::npy::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// What a header's length is a multiple of, in bytes (`ARRAY_ALIGN` of `_format_impl.py`).
 const ALIGN: usize = 64;
@@ -33,7 +33,7 @@ pub struct HeaderError(String);
 
 impl HeaderError {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        HeaderError(plain(&what.into()))
+        HeaderError(sanitize(&what.into()))
     }
 }
 
@@ -78,7 +78,7 @@ impl Header {
 
     /// Whether both describe the same bytes: an array that is contiguous both ways has no order.
     #[must_use]
-    pub fn is_equal(&self, other: &Header) -> bool {
+    pub fn same_bytes(&self, other: &Header) -> bool {
         self.is_fortran() == other.is_fortran()
             && (&self.dtype, &self.shape) == (&other.dtype, &other.shape)
     }

@@ -1,7 +1,7 @@
 //! The reader of Python literals: from text to [`Literal`], never deeper than it should.
 
 use crate::npy::literal::{Literal, LiteralError};
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// How deep lists, tuples and dicts may nest.
 const DEPTH_MAX: usize = 64;
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
 
     fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
         let line = 1 + self.text[..self.at].matches('\n').count();
-        Err(LiteralError { at: self.at, line, what: plain(&what.into()) })
+        Err(LiteralError { at: self.at, line, what: sanitize(&what.into()) })
     }
 
     fn unexpected<T>(&self, wanted: &str) -> Parsed<T> {

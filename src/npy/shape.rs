@@ -212,7 +212,7 @@ impl Layout {
     }
 
     /// The header of an array with so many records.
-    pub fn close(&self, records: u64) -> Result<Header, LayoutError> {
+    pub fn with_records(&self, records: u64) -> Result<Header, LayoutError> {
         let mut dims = self.shape.dims.clone();
         if let Some(growth) = dims.get_mut(self.shape.growth) {
             *growth = records;

@@ -64,7 +64,7 @@ impl DirView<'_> {
         let base = self.drop_dir.output.as_ref().unwrap_or(&self.drop_dir.path);
         let parent =
             data_files.paths().first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-        let dir = match Dir::open_trusted(base, self.drop_dir.shared())
+        let dir = match Dir::open_trusted(base, self.drop_dir.untrusted_root())
             .and_then(|dir| dir.into_subdir(parent))
         {
             Ok(dir) => dir,

@@ -194,7 +194,7 @@ impl Daemon {
     }
 
     fn apply_config(&mut self, config: Config) {
-        if config.of_the_process() != self.config.of_the_process() {
+        if config.restart_only_settings() != self.config.restart_only_settings() {
             tracing::warn!(
                 "a new state_dir, workers, io_priority or max_pressure counts from the next start on"
             );

@@ -10,21 +10,21 @@ const TAIL_LEN: usize = 200;
 
 /// The message with its invisible characters escaped, as those that steer a terminal are, and
 /// without the middle of what is too long to be read.
-pub(crate) fn plain(message: &str) -> String {
-    let mut plain = String::with_capacity(message.len());
+pub(crate) fn sanitize(message: &str) -> String {
+    let mut safe = String::with_capacity(message.len());
     for c in message.chars() {
         if c.general_category_group() == GeneralCategoryGroup::Other {
-            plain.extend(c.escape_default());
+            safe.extend(c.escape_default());
         } else {
-            plain.push(c);
+            safe.push(c);
         }
     }
-    let len = plain.chars().count();
+    let len = safe.chars().count();
     if len <= LEN_MAX {
-        return plain;
+        return safe;
     }
-    let head: String = plain.chars().take(LEN_MAX - TAIL_LEN).collect();
-    let tail: String = plain.chars().skip(len - TAIL_LEN).collect();
+    let head: String = safe.chars().take(LEN_MAX - TAIL_LEN).collect();
+    let tail: String = safe.chars().skip(len - TAIL_LEN).collect();
     format!("{head} … {tail}")
 }
 
@@ -42,15 +42,15 @@ mod tests {
     #[test]
     fn what_steers_a_terminal_is_escaped() {
         let message = "the key `\x1b[2J\u{202e}\t` is an é";
-        assert_eq!(plain(message), r"the key `\u{1b}[2J\u{202e}\t` is an é");
+        assert_eq!(sanitize(message), r"the key `\u{1b}[2J\u{202e}\t` is an é");
     }
 
     #[test]
     fn long_ones_keep_their_ends() {
-        let long = plain(&format!("line 3, `{}`: add a quote", "ä\u{7}".repeat(10_000)));
+        let long = sanitize(&format!("line 3, `{}`: add a quote", "ä\u{7}".repeat(10_000)));
         assert!(long.starts_with("line 3, `ä\\u{7}ä") && long.ends_with(": add a quote"), "{long}");
         assert_eq!(long.chars().count(), LEN_MAX + 3);
         let short = "ä".repeat(LEN_MAX);
-        assert_eq!(plain(&short), short);
+        assert_eq!(sanitize(&short), short);
     }
 }

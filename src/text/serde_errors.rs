@@ -22,7 +22,7 @@ const EXPECTED: [(&str, &str); 6] = [
 
 /// A deserializer's message without the types of the language npyd is written in; one that says
 /// something else, such as npyd's own, stays as it is.
-pub(crate) fn in_plain_words(message: &str) -> String {
+pub(crate) fn humanize(message: &str) -> String {
     let of_type =
         ["invalid type: ", "invalid value: "].iter().find_map(|it| message.strip_prefix(it));
     if let Some((found, expected)) = of_type.and_then(|rest| rest.split_once(", expected ")) {
@@ -60,8 +60,8 @@ pub(crate) fn in_plain_words(message: &str) -> String {
 }
 
 fn replaced(text: &str, words: &[(&str, &str)]) -> String {
-    let known = words.iter().find_map(|(word, plain)| Some((plain, text.strip_prefix(word)?)));
-    known.map_or(text.to_owned(), |(plain, rest)| format!("{plain}{rest}"))
+    let known = words.iter().find_map(|(word, human)| Some((human, text.strip_prefix(word)?)));
+    known.map_or(text.to_owned(), |(human, rest)| format!("{human}{rest}"))
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn types_are_told_in_the_words_of_the_text() {
-        for (message, plain) in [
+        for (message, human) in [
             (
                 "invalid type: string \"yes\", expected a boolean",
                 "expected true or false, not the text \"yes\"",
@@ -91,7 +91,7 @@ mod tests {
             ("missing field `shape`", "the key `shape` is missing: add it"),
             ("`K` is not an order", "`K` is not an order"),
         ] {
-            assert_eq!(in_plain_words(message), plain);
+            assert_eq!(humanize(message), human);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::describe::dump::Metadata;
-use crate::text::sanitize::plain;
+use crate::text::sanitize::sanitize;
 
 /// The most characters of a line that a message shows.
 const SHOWN_MAX: usize = 100;
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
 #[must_use]
 pub(crate) fn on_line(number: usize, line: &str, what: &str) -> String {
     let shown: String = line.trim().chars().take(SHOWN_MAX).collect();
-    plain(&format!("line {number}, `{shown}`: {what}"))
+    sanitize(&format!("line {number}, `{shown}`: {what}"))
 }
 
 /// The text of a sidecar, which must be UTF-8 or, as older programs write it, Latin-1.

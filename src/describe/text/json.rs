@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::describe::dump::Metadata;
 use crate::describe::text::fields::on_line;
-use crate::text::serde_errors::in_plain_words;
+use crate::text::serde_errors::humanize;
 
 /// The most values that are read: in memory, each takes far more than in the text.
 const VALUES_MAX: usize = 1 << 20;
@@ -36,7 +36,7 @@ impl<'a> Json<'a> {
                     None => &message,
                 };
                 let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-                Err(on_line(error.line(), line, &in_plain_words(message)))
+                Err(on_line(error.line(), line, &humanize(message)))
             }
         }
     }

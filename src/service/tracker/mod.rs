@@ -136,7 +136,7 @@ impl Tracker {
     /// Whether a path lies where npyd itself puts files.
     fn is_own(&self, rel: &Path) -> bool {
         let path = self.drop_dir.path.join(rel);
-        self.drop_dir.own_dirs().any(|dir| path.starts_with(dir) && dir != self.drop_dir.path)
+        self.drop_dir.managed_dirs().any(|dir| path.starts_with(dir) && dir != self.drop_dir.path)
     }
 
     /// Something may have landed at this path below the drop directory, to be looked at then.

@@ -172,9 +172,9 @@ impl Tracker {
     /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
     fn recover_managed_dirs(&self) {
         let depth = if self.drop_dir.recursive { DEPTH_MAX } else { 0 };
-        for path in self.drop_dir.own_dirs() {
+        for path in self.drop_dir.managed_dirs() {
             // What can't be opened is told of where it is to be written to.
-            let Ok(dir) = Dir::open_trusted(path, self.drop_dir.shared()) else { continue };
+            let Ok(dir) = Dir::open_trusted(path, self.drop_dir.untrusted_root()) else { continue };
             if let Err(error) = recover_below(&self.drop_dir, &dir, Path::new(""), depth) {
                 tracing::warn!("{error}");
             }
@@ -254,7 +254,7 @@ fn recover_below(drop_dir: &DropDir, dir: &Dir, below: &Path, depth: usize) -> f
 
 /// Everywhere between which npyd moves the files of a directory `below` the drop directory.
 fn managed_dirs_below(drop_dir: &DropDir, below: &Path) -> Vec<Dir> {
-    let dirs = std::iter::once(drop_dir.path.as_path()).chain(drop_dir.own_dirs());
+    let dirs = std::iter::once(drop_dir.path.as_path()).chain(drop_dir.managed_dirs());
     dirs.filter_map(|dir| Dir::open_below(dir, below).ok()).collect()
 }
 
