@@ -1,22 +1,22 @@
-//! Settings that are a choice of a few words.
+//! Settings with a fixed list of values.
 
 use serde::Deserialize;
 
-/// What becomes of a raw file once its `.npy` is durable.
+/// What npyd does with a raw file once its `.npy` is durable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Disposition {
-    /// It stays.
+    /// Leave it in place.
     #[default]
     Keep,
-    /// It is deleted.
+    /// Delete it.
     Remove,
-    /// It moves to the archive directory.
+    /// Move it to the archive directory.
     Archive,
 }
 
 impl Disposition {
-    /// What is done to the raw file, as a participle; `None` where it stays.
+    /// Returns what npyd does with the raw file, as a participle; `None` if it stays.
     #[must_use]
     pub fn participle(self) -> Option<&'static str> {
         match self {
@@ -27,16 +27,16 @@ impl Disposition {
     }
 }
 
-/// How new files are noticed.
+/// How npyd detects new files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watch {
-    /// By inotify on local file systems, by polling on network file systems.
+    /// With inotify on local file systems, by polling on network file systems.
     #[default]
     Auto,
-    /// By inotify.
+    /// With inotify.
     Inotify,
-    /// By listing the directory.
+    /// By listing the directory periodically.
     Poll,
 }
 
@@ -44,14 +44,14 @@ pub enum Watch {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Readers {
-    /// NumPy and whatever calls it: any header up to NumPy's own limit.
+    /// NumPy and programs that use it: any header up to NumPy's limit.
     #[default]
     Numpy,
-    /// Every reader we know of: only NumPy's own text at NumPy's own length.
+    /// All known readers: only the header that NumPy itself would write, at the same length.
     Any,
 }
 
-/// What to do when the output's name is taken by another file.
+/// What to do if another file already has the output's name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnConflict {
@@ -60,52 +60,52 @@ pub enum OnConflict {
     Reject,
     /// Replace the file atomically.
     Replace,
-    /// Publish as `NAME-1.npy`, `NAME-2.npy`, ….
+    /// Name the array `NAME-1.npy`, `NAME-2.npy`, ….
     Number,
 }
 
-/// What to do when a drop changes after its array was made.
+/// What to do if a drop changes after its array was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnChange {
-    /// Make the array again. It replaces the old one atomically.
+    /// Make the array again, and replace the old one atomically.
     #[default]
     Remake,
     /// Keep the old array, and report the change once.
     Keep,
-    /// Publish as `NAME-1.npy`, `NAME-2.npy`, ….
+    /// Make another array, `NAME-1.npy`, `NAME-2.npy`, ….
     Number,
 }
 
-/// What becomes of a pending file still marked as being written when nobody writes to it.
+/// What to do with an abandoned pending file: marked as being written, with no writer left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Salvage {
-    /// It is rejected, and set aside where `rejects` names a directory.
+    /// Reject it, and move it to the directory `rejects` if one is configured.
     #[default]
     Quarantine,
-    /// The complete records along the growth axis are kept, the rest is reported.
+    /// Make an array of the complete records along the growth axis, and save the rest.
     WholeRecords,
 }
 
-/// Whether what is known of an array besides its values is written beside it.
+/// Whether npyd writes the metadata of an array to a file beside it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetadataOutput {
-    /// It stays in the file that told it.
+    /// Write no file: the metadata stay in the manifest or sidecar.
     #[default]
     None,
-    /// As JSON, in a file named like the array with `.json` behind it.
+    /// Write a JSON file, named like the array with `.json` appended.
     Json,
 }
 
-/// How urgent reads and writes are.
+/// The I/O priority of npyd's reads and writes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IoPriority {
-    /// As urgent as everybody's.
+    /// The normal priority.
     #[default]
     Normal,
-    /// Only while nobody else wants the disk.
+    /// The idle class: the disk serves npyd only while no other process wants it.
     Idle,
 }

@@ -1,4 +1,4 @@
-//! One `[[drop]]` table: a drop directory and what happens to the files in it.
+//! Drop directories: one `[[drop]]` table each, with the settings for the files in it.
 
 use serde::Deserialize;
 
@@ -9,42 +9,43 @@ use crate::config::{
 use crate::describe::Template;
 use crate::model::Rate;
 
-/// One drop directory and what is to happen to what lands in it.
+/// A drop directory and its settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct DropDir {
-    /// The directory that is watched.
+    /// The directory that npyd watches.
     #[serde(deserialize_with = "crate::config::path_value::deserialize")]
     pub path: PathBuf,
-    /// Whether others drop files there; nobody does where a person names the files.
+    /// Whether other users may drop files there. False if a person names the files on the command
+    /// line.
     #[serde(skip, default = "default_untrusted")]
     is_untrusted: bool,
-    /// A hash of all its settings, which tells whether they changed; 0 without a configuration.
+    /// A hash of all settings of this table, to detect changes; 0 without a configuration.
     #[serde(skip)]
     pub settings: u64,
-    /// Where the `.npy` files go; beside the data if absent.
+    /// The directory for the `.npy` files; beside the data if absent.
     #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub output: Option<PathBuf>,
-    /// Whether directories below are watched as well.
+    /// Whether npyd also watches all directories below.
     #[serde(default)]
     pub recursive: bool,
     /// Names that are never drops.
     #[serde(default)]
     pub ignore: IgnoreRules,
-    /// What becomes of the raw file once its `.npy` is durable.
+    /// What npyd does with the raw file once its `.npy` is durable.
     #[serde(default)]
     pub source: Disposition,
-    /// Where raw files go with `source = "archive"`.
+    /// The directory for raw files, with `source = "archive"`.
     #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub archive: Option<PathBuf>,
-    /// How long a dump must be unchanged where nothing stronger proves that it is complete.
+    /// How long a dump must be unchanged if nothing stronger proves that it is complete.
     #[serde(default = "default_quiet", with = "crate::config::duration")]
     pub quiet: Duration,
-    /// How new files are noticed.
+    /// How npyd detects new files.
     #[serde(default)]
     pub watch: Watch,
-    /// How often the directory is listed, whatever the events said.
+    /// The interval of full directory scans, which npyd makes in addition to watching.
     #[serde(
         default = "default_rescan",
         deserialize_with = "crate::config::duration::deserialize_rescan"
@@ -53,37 +54,37 @@ pub struct DropDir {
     /// Who must be able to read the headers.
     #[serde(default)]
     pub readers: Readers,
-    /// What to do when the output's name is taken.
+    /// What to do if another file has the output's name.
     #[serde(default)]
     pub on_conflict: OnConflict,
-    /// Whether a raw file may go though nothing proves that nobody writes to it any more.
+    /// Whether npyd may remove a raw file without proof that no process can write to it.
     #[serde(default)]
     pub remove_unproven: bool,
-    /// What to do when a drop changes after its array was made.
+    /// What to do if a drop changes after its array was made.
     #[serde(default)]
     pub on_change: OnChange,
-    /// Whether bytes beyond the declared end are tolerated.
+    /// Whether bytes beyond the declared end of the data are tolerated.
     #[serde(default)]
     pub allow_trailing: bool,
-    /// How fast bytes are moved at the most; as fast as it goes if absent.
+    /// The maximum rate of copies; unlimited if absent.
     pub max_rate: Option<Rate>,
-    /// What becomes of pending files whose writer died.
+    /// What to do with pending files whose writer died.
     #[serde(default)]
     pub salvage: Salvage,
-    /// Where rejected drops go; left where they are if absent.
+    /// The directory for rejected drops; they stay where they are if absent.
     #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub rejects: Option<PathBuf>,
-    /// Whether metadata are written beside the array.
+    /// Whether npyd writes metadata beside the array.
     #[serde(default)]
     pub metadata: MetadataOutput,
-    /// Files recognized by name.
+    /// Descriptions of files by their names.
     #[serde(default, rename = "template")]
     pub templates: Vec<Template>,
 }
 
 impl DropDir {
-    /// A drop at `path` with every setting at its default: what `finalize` and `explain` use for a
-    /// file that no configuration covers.
+    /// Returns a drop directory with default settings. `npyd finalize` and `npyd explain` use it
+    /// for a file that is in no configured drop directory.
     #[must_use]
     pub fn at(path: &Path) -> Self {
         DropDir {
@@ -111,23 +112,24 @@ impl DropDir {
         }
     }
 
-    /// The directories npyd itself writes to; they are never taken for part of the drop, though
-    /// they may lie inside it.
+    /// Returns the directories that npyd itself writes to. Files in them are never drops, even if
+    /// they are inside the drop directory.
     pub fn managed_dirs(&self) -> impl Iterator<Item = &Path> {
         [&self.output, &self.archive, &self.rejects].into_iter().flatten().map(PathBuf::as_path)
     }
 
-    /// The directory, where others drop files into it.
+    /// Returns the directory's path if other users may drop files into it.
     #[must_use]
     pub fn untrusted_root(&self) -> Option<&Path> {
         self.is_untrusted.then_some(self.path.as_path())
     }
 
-    /// Whether files of that directory are drops.
+    /// Returns whether files in `dir` are drops of this drop directory.
     pub(crate) fn contains(&self, dir: &Path) -> bool {
         dir == self.path || self.recursive && dir.starts_with(&self.path)
     }
 
+    /// Checks the settings that depend on each other.
     pub(crate) fn check(&self) -> Result<(), String> {
         match (self.source, &self.archive) {
             (Disposition::Archive, None) => {
@@ -149,13 +151,14 @@ impl DropDir {
         Ok(())
     }
 
+    /// Makes all paths absolute: relative ones start at `base`.
     pub(crate) fn resolve(&mut self, base: &Path) {
         self.path = resolve_path(base, &self.path);
         for dir in [&mut self.output, &mut self.archive, &mut self.rejects].into_iter().flatten() {
             *dir = resolve_path(base, dir);
         }
         if self.output.as_deref() == Some(self.path.as_path()) {
-            self.output = None; // beside the data, said in other words
+            self.output = None; // both mean: beside the data
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Durations as people write them: `"2s"`, `"500ms"`, `"1min 30s"`.
+//! Parses durations: `"2s"`, `"500ms"`, `"1min 30s"`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// How seldom and how often a directory may be listed.
+/// The shortest and the longest interval between two scans.
 const RESCAN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -1,10 +1,10 @@
 //! Ignore rules: which names in a drop directory are never drops, in gitignore syntax.
 //!
-//! The last rule that matches a name decides. A name below an ignored directory is ignored, too, as
-//! git does it: such a directory is not entered. A default is lifted only by a rule that spells how
-//! the name begins, as `!.git` does: `!*/` does not. Two kinds of names are not up to the rules:
-//! those of npyd's unfinished work are always seen, because a crash is recovered from by them, and
-//! those of what npyd puts beside an array are never drops.
+//! The last rule that matches a name decides. As in git, a name below an ignored directory is
+//! ignored, because npyd does not enter that directory. A rule lifts a default only if it spells
+//! how the name begins: `!.git` does, `!*/` does not. The rules do not apply to two kinds of names.
+//! npyd never ignores the reserved names of its unfinished work, because crash recovery needs them.
+//! It always ignores the files that it puts beside an array.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,8 +19,8 @@ use toml::Spanned;
 use crate::model::is_reserved_name;
 use crate::text::sanitize::sanitize;
 
-/// Where other programs keep what is theirs: hidden files and directories, and directories that
-/// NAS systems, Windows and ext4 make. Rules of the configuration follow these.
+/// The default rules: hidden files and directories, and the directories that NAS systems, Windows
+/// and ext4 create for themselves. The rules of the configuration come after these.
 const DEFAULTS: [&str; 11] = [
     ".*",
     "@eaDir/",
@@ -40,7 +40,7 @@ const DEFAULTS: [&str; 11] = [
 #[serde(from = "Vec<Spanned<String>>")]
 pub struct IgnoreRules {
     configured: Vec<Spanned<String>>,
-    /// `None` where all names are taken.
+    /// `None` if no name is ignored.
     matchers: Option<Matchers>,
 }
 
@@ -48,7 +48,7 @@ pub struct IgnoreRules {
 struct Matchers {
     defaults: Gitignore,
     configured: Gitignore,
-    /// The configured ones without those that can't lift a default.
+    /// The configured rules, without those that can't lift a default.
     lifting: Gitignore,
 }
 
@@ -62,20 +62,20 @@ pub struct Ignored<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By<'a> {
-    /// npyd makes files of such names.
+    /// npyd itself creates files with such names.
     Own,
     Default(&'a str),
     Configured(&'a str),
 }
 
 impl IgnoreRules {
-    /// No rules: for files that a person names.
+    /// Returns an empty list of rules, for files that a person names on the command line.
     #[must_use]
     pub fn none() -> Self {
         IgnoreRules { configured: Vec::new(), matchers: None }
     }
 
-    /// Finds a rule that is none. The error tells where in the configuration's text it is.
+    /// Checks all rules. The error contains the place of the invalid rule in the configuration.
     pub(crate) fn check(&self) -> Result<(), (Range<usize>, String)> {
         for rule in &self.configured {
             check_rule(rule.get_ref()).map_err(|what| (rule.span(), what))?;
@@ -86,13 +86,14 @@ impl IgnoreRules {
         }
     }
 
-    /// The rules that hold everywhere, and those of the configuration, in their order.
+    /// Returns the default rules and the configured rules, each in their order.
     pub fn in_force(&self) -> (&'static [&'static str], impl Iterator<Item = &str>) {
         let defaults: &[&str] = if self.matchers.is_some() { &DEFAULTS } else { &[] };
         (defaults, self.configured.iter().map(|rule| rule.get_ref().as_str()))
     }
 
-    /// Why the file or directory at this path below the drop directory is ignored, if it is.
+    /// Returns why the file or directory at this path below the drop directory is ignored, or
+    /// `None` if it is not.
     #[must_use]
     pub fn reason<'a>(&'a self, rel: &'a Path, is_dir: bool) -> Option<Ignored<'a>> {
         let above: Vec<&Path> = rel.ancestors().skip(1).collect();
@@ -101,13 +102,13 @@ impl IgnoreRules {
         of_dir.or_else(|| self.entry_reason(rel, is_dir))
     }
 
-    /// Whether an entry of a directory is ignored, where neither that nor one above it is.
+    /// Returns whether a directory entry is ignored. The directories above it must not be ignored.
     #[must_use]
     pub fn ignores_entry(&self, rel: &Path, is_dir: bool) -> bool {
         self.entry_reason(rel, is_dir).is_some()
     }
 
-    /// Whether a path is ignored, both as a file and as a directory.
+    /// Returns whether a path is ignored both as a file and as a directory.
     #[must_use]
     pub fn ignores_path(&self, rel: &Path) -> bool {
         self.reason(rel, false).is_some() && self.reason(rel, true).is_some()
@@ -120,7 +121,7 @@ impl IgnoreRules {
         if !is_dir && is_reserved_name(text) {
             return None;
         }
-        if !is_dir && is_put_there(text) {
+        if !is_dir && is_made_by_npyd(text) {
             return Some(Ignored { name, by: By::Own });
         }
         let by = matchers.rule_for(rel, is_dir)?;
@@ -158,14 +159,14 @@ impl Default for IgnoreRules {
 }
 
 impl From<Vec<Spanned<String>>> for IgnoreRules {
-    /// Rules that are none ignore nothing until `check` refuses them.
+    /// Compiles the rules. Invalid rules ignore nothing; `check` then returns the error.
     fn from(configured: Vec<Spanned<String>>) -> Self {
         let matchers = Matchers::of(&configured).ok();
         IgnoreRules { configured, matchers }
     }
 }
 
-/// Shows only what was written.
+/// Shows only the configured rules.
 impl fmt::Debug for IgnoreRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.in_force().1).finish()
@@ -179,7 +180,7 @@ fn check_rule(text: &str) -> Result<(), String> {
         ));
     }
     if text.trim_start_matches('!').trim_matches(['/', ' ']).is_empty() {
-        return Err(format!("`{text}` matches no name"));
+        return Err(format!("`{text}` matches no name: remove it"));
     }
     if let Some(rest) = text.strip_prefix("./").or_else(|| text.strip_prefix("!./")) {
         return Err(format!(
@@ -201,15 +202,16 @@ fn matcher<'a>(rules: impl Iterator<Item = &'a str>) -> Result<Gitignore, String
     builder.build().map_err(|_| "patterns are too large: write fewer or shorter ones".to_owned())
 }
 
-/// Whether a rule may lift a default: it spells how a name begins. Or it is one that ignores.
+/// Returns whether a rule belongs to those that may lift a default: a rule that spells how a name
+/// begins, or a rule that ignores.
 fn can_lift(rule: &str) -> bool {
     let Some(pattern) = rule.strip_prefix('!') else { return true };
     let last = pattern.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     !last.starts_with(['*', '?', '[', '{'])
 }
 
-/// Whether npyd puts files of this name beside arrays: numbered backups, live views, remains.
-fn is_put_there(name: &str) -> bool {
+/// Returns whether npyd creates files with this name beside arrays: backups, live views, rests.
+fn is_made_by_npyd(name: &str) -> bool {
     let is_backup = || {
         let number = name.strip_suffix('~').and_then(|name| name.rsplit_once(".npy.~"));
         number.is_some_and(|(_, number)| {
@@ -223,14 +225,14 @@ impl fmt::Display for Ignored<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = sanitize(&self.name.to_string_lossy());
         match self.by {
-            By::Own => write!(f, "`{name}` is ignored: npyd itself makes files of such names"),
+            By::Own => write!(f, "`{name}` is ignored: npyd itself creates files with such names"),
             By::Default(rule) => write!(
                 f,
-                "`{name}` is ignored by the default rule `{rule}`: list \"!{name}\" under `ignore` to \
-                 take it"
+                "`{name}` is ignored by the default rule `{rule}`: add \"!{name}\" to `ignore` to \
+                 include it"
             ),
             By::Configured(rule) => {
-                write!(f, "`{name}` is ignored by the rule `{}` under `ignore`", sanitize(rule))
+                write!(f, "`{name}` is ignored by the rule `{}` of `ignore`", sanitize(rule))
             }
         }
     }
@@ -247,7 +249,7 @@ mod tests {
         rules
     }
 
-    /// Each path, as a file or, with a slash at its end, as a directory; and whether it is ignored.
+    /// Checks each path, with whether it is ignored. A slash at the end marks a directory.
     #[track_caller]
     fn check(rules: &IgnoreRules, cases: &[(&str, bool)]) {
         for (path, is_ignored) in cases {
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_private_files_of_other_programs_are_ignored() {
+    fn private_files_of_other_programs_are_ignored() {
         let rules = IgnoreRules::default();
         for name in [
             ".rsync-partial",
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_those_of_gitignore() {
+    fn rules_follow_gitignore() {
         check(
             &rules(&["*.tmp", "!keep.tmp", "/top", "old/", "**/cache/*.raw", "!.acquired"]),
             &[
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_npyd_makes_is_up_to_no_rule() {
+    fn rules_do_not_apply_to_files_of_npyd() {
         let all = rules(&["*", "!*.rest", "!*.live", "!*~"]);
         for rules in [all, IgnoreRules::default()] {
             check(&rules, &[(".npyd-taken-x.raw", false), (".npyd-1-2-3.tmp", false)]);
@@ -346,9 +348,9 @@ mod tests {
         check(&IgnoreRules::none(), &[("x.rest", false), (".x.raw", false)]);
     }
 
-    /// Whatever stands under a new name is not known yet.
+    /// It is not known yet whether a new name is a file or a directory.
     #[test]
-    fn a_path_is_ignored_only_as_both() {
+    fn a_path_is_ignored_only_as_file_and_directory() {
         let rules = rules(&["*", "!*/", "!x.raw"]);
         for (path, is_ignored) in [("new", false), (".git", true), ("x.raw", false)] {
             assert_eq!(rules.ignores_path(Path::new(path)), is_ignored, "{path}");
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_match_nothing_is_refused() {
+    fn rules_that_match_nothing_are_rejected() {
         for text in ["", " ", "!", "/", "!/", "#work", "./x", "!./x", "[a", "{a", "x\\"] {
             assert!(check_rule(text).is_err(), "{text}");
         }
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_told_apart_by_what_was_written() {
+    fn debug_output_is_the_configured_rules() {
         assert_eq!(format!("{:?}", rules(&["*.tmp"])), "[\"*.tmp\"]");
     }
 }

@@ -1,8 +1,8 @@
-//! The configuration: one TOML text, checked as a whole before anything runs.
+//! The configuration: parses and checks one TOML file before anything runs.
 //!
-//! Checks of a single value stand inside its deserialization, so that the error points at the
-//! line. What takes two values to judge is checked by [`Config::parse`] afterwards, and names the
-//! drop it is about.
+//! A check of a single value is part of its deserialization, so that the error shows the line.
+//! [`Config::parse`] then checks values that depend on each other; such an error names the drop
+//! directory.
 
 mod choice;
 mod drop_dir;
@@ -32,7 +32,7 @@ pub use choice::{
     Disposition, IoPriority, MetadataOutput, OnChange, OnConflict, Readers, Salvage, Watch,
 };
 
-/// Where the daemon looks for its configuration when nobody says otherwise.
+/// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
 
 /// The whole configuration.
@@ -42,26 +42,26 @@ pub struct Config {
     /// The directory that holds the ledger.
     #[serde(default = "default_state_dir", deserialize_with = "path_value::deserialize")]
     pub state_dir: PathBuf,
-    /// How many dumps are finalized at once.
+    /// How many drops npyd finalizes in parallel.
     #[serde(default = "default_workers")]
     pub workers: Workers,
-    /// How urgent npyd's own reads and writes are.
+    /// The I/O priority of npyd's own reads and writes.
     #[serde(default)]
     pub io_priority: IoPriority,
-    /// From which I/O pressure on bytes are moved no more, until it falls.
+    /// Copies pause while the I/O pressure is above this limit.
     pub max_pressure: Option<Limit>,
     /// The drop directories.
     #[serde(default, rename = "drop")]
     pub drop_dirs: Vec<DropDir>,
 }
 
-/// The number of dumps finalized at once: 1 to 64.
+/// The number of drops that npyd finalizes in parallel: 1 to 64.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "u64")]
 pub struct Workers(usize);
 
 impl Workers {
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(self) -> usize {
         self.0
@@ -87,7 +87,7 @@ fn default_workers() -> Workers {
     Workers(2)
 }
 
-/// Why a configuration was not taken; the text names file and line.
+/// Why a configuration is invalid. The text names the file and, if possible, the line.
 #[derive(Debug)]
 pub struct ConfigError(String);
 
@@ -99,7 +99,8 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A path of the configuration, without the `..` at its beginning: `base` has no links in it.
+/// Joins a path of the configuration to `base` and resolves each `..` at its beginning. Resolving
+/// them as text is right because `base` contains no symlinks.
 fn resolve_path(base: &Path, path: &Path) -> PathBuf {
     let (mut base, mut path) = (base, path);
     while let (Ok(rest), Some(parent)) = (path.strip_prefix(".."), base.parent()) {
@@ -108,18 +109,18 @@ fn resolve_path(base: &Path, path: &Path) -> PathBuf {
     base.join(path)
 }
 
-/// The tables of the drop directories, as the text spells them.
+/// Returns the tables of the drop directories, as the text spells them.
 fn drop_tables(text: &str) -> Vec<toml::Value> {
     let table: toml::Table = toml::from_str(text).unwrap_or_default();
     table.get("drop").and_then(toml::Value::as_array).cloned().unwrap_or_default()
 }
 
-/// An error with the line it is about.
+/// Formats an error message that shows the line of the error, with a caret below the place.
 fn error_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
     let before = &text[..at.start.min(text.len())];
     let (number, start) =
         (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
-    // Whatever steers a terminal would move the caret, too: a blank in its place does not.
+    // Control characters become blanks. Escaping them would move the caret to a wrong column.
     let line = text[start..].lines().next().unwrap_or_default().replace(char::is_control, " ");
     let len = line.chars().count();
     let column = before[start..].chars().count().min(len); // not behind a carriage return
@@ -135,8 +136,12 @@ fn error_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
 }
 
 impl Config {
-    /// Reads a configuration's text. Relative paths in it are taken from `base`, the directory of
-    /// the file, free of links; `name` is the file's name for messages.
+    /// Parses and checks a configuration. Relative paths in it start at `base`, the directory of
+    /// the file, which must contain no symlinks. Messages use `name` as the file's name.
+    ///
+    /// # Errors
+    /// The text is not valid TOML, has an unknown key or an invalid value, or its values contradict
+    /// each other.
     pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self, ConfigError> {
         let error_in_text = |at, what: &str| ConfigError(error_at(name, text, at, what));
         let mut config: Config = toml::from_str(text).map_err(|error| {
@@ -167,7 +172,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What is settled once, when the process starts.
+    /// Returns the settings that take effect only when the process starts.
     pub(crate) fn restart_only_settings(&self) -> (&Path, usize, IoPriority, Option<Limit>) {
         (&self.state_dir, self.workers.get(), self.io_priority, self.max_pressure)
     }
@@ -181,13 +186,13 @@ impl Config {
             drop_dir.check().map_err(|what| format!("in the drop `{name}`: {what}"))?;
             if drop_dir.contains(&self.state_dir) {
                 return Err(format!(
-                    "state_dir is `{}`, where files are dropped: choose another",
+                    "state_dir `{}` is inside a drop directory: choose another directory",
                     self.state_dir.display()
                 ));
             }
             for other in &self.drop_dirs[..at] {
                 if other.path == drop_dir.path {
-                    return Err(format!("`{name}` is configured as a drop twice"));
+                    return Err(format!("`{name}` is configured twice: remove one [[drop]]"));
                 }
                 let (outer, inner) = if drop_dir.path.starts_with(&other.path) {
                     (other, drop_dir)
@@ -196,7 +201,7 @@ impl Config {
                 };
                 if outer.recursive && inner.path.starts_with(&outer.path) {
                     return Err(format!(
-                        "the drop `{}` lies inside the recursive drop `{}`: each file must have one owner",
+                        "the drop `{}` is inside the recursive drop `{}`: configure only one of them",
                         inner.path.display(),
                         outer.path.display()
                     ));
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caret_stays_beneath_its_line() {
+    fn the_caret_stays_below_its_line() {
         for (text, shown) in [
             ("\"\r\n", "1 | \""),
             ("workers\t=", "1 | workers ="),

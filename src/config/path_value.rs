@@ -1,4 +1,4 @@
-//! Directories as they are meant: npyd is no shell.
+//! Validates configured paths: rejects empty ones, and an unexpanded `~` or `$NAME`.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf,
     let text = path.to_string_lossy();
     if text.is_empty() {
         return Err(D::Error::custom(
-            "an empty text names no directory: write its path, or leave the key out",
+            "the path is empty: write the path of a directory, or leave the key out",
         ));
     }
     if text.starts_with(['~', '$']) {
         return Err(D::Error::custom(format!(
-            "`{text}` is not replaced as a shell would: write the whole path, or `./{text}` \
+            "`{text}` is not expanded as in a shell: write the whole path, or `./{text}` \
              for a directory of that name"
         )));
     }

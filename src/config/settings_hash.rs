@@ -1,16 +1,16 @@
-//! A hash of one `[[drop]]` table: equal hashes mean equal settings.
+//! The settings hash: a hash of one `[[drop]]` table. Equal hashes mean equal settings.
 //!
-//! It is taken over the keys and values as the configuration spells them, so that neither comments,
-//! nor the order of keys, nor a new version of npyd change it. The ledger stores it with each
-//! receipt: new settings give a rejected drop another chance.
+//! It covers the keys and values as the configuration spells them, so comments, the order of keys
+//! and a new version of npyd do not change it. The ledger stores it with each receipt, because npyd
+//! retries a rejected drop after its settings changed.
 
 use std::path::Path;
 
 use toml::Value;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The hash of a drop directory's table; its resolved path tells the directory even where the table
-/// has a relative one.
+/// Returns the hash of a drop directory's table. It includes the resolved path, because the table
+/// may hold a relative one.
 pub(crate) fn settings_hash(path: &Path, table: &Value) -> u64 {
     let mut hasher = Xxh3::new();
     add_text(&mut hasher, &path.to_string_lossy());
@@ -43,7 +43,7 @@ fn add(hasher: &mut Xxh3, value: &Value) {
     }
 }
 
-/// The length comes first, so that no two sequences of texts are the same bytes.
+/// Hashes a text. Its length comes first, so that different sequences of texts hash different bytes.
 fn add_text(hasher: &mut Xxh3, text: &str) {
     add_len(hasher, text.len());
     hasher.update(text.as_bytes());
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn only_settings_change_it() {
+    fn only_settings_change_the_hash() {
         let first = hash("path = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n");
         for same in [
             "quiet = \"2s\" # a comment\npath = '/in'\n[[template]]\nshape = [ 1, 2 ]\nmatch = '*'",
@@ -81,9 +81,9 @@ mod tests {
         }
     }
 
-    /// The ledger stores it: it must not change from one version to the next.
+    /// The ledger stores the hash, so it must not change between versions of npyd.
     #[test]
-    fn it_stays_the_same() {
+    fn the_hash_is_stable() {
         let text = "path = '/in'\nrecursive = true\nquiet = '2s'\n[[template]]\nmatch = '*.u16'\n\
             dtype = '<u2'\nshape = [-1, 512]\n";
         assert_eq!(hash(text), 0xe9ed_dc1c_5d3b_9550);

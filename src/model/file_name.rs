@@ -7,27 +7,27 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// A plain file name: no directories, nothing a terminal or a log could stumble over.
+/// A file name without directories and without characters that could corrupt a terminal or a log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct FileName(String);
 
 impl FileName {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Returns the name of the `.npy` file made from this one: `.npy` in place of the extension,
-    /// after a `.pending` or `.part` is dropped.
+    /// after a `.pending` or `.part` is removed.
     #[must_use]
     pub fn as_npy(&self) -> FileName {
         let name = self.without_pending_suffix().unwrap_or(&self.0);
         FileName(format!("{}.npy", without_extension(name)))
     }
 
-    /// The name without the `.pending` or `.part` at its end, if it has one.
+    /// Returns the name without its suffix `.pending` or `.part`; `None` if it has neither.
     #[must_use]
     pub fn without_pending_suffix(&self) -> Option<&str> {
         [".pending", ".part"]
@@ -36,7 +36,7 @@ impl FileName {
             .filter(|rest| !rest.is_empty())
     }
 
-    /// The `number`th name to try where this one is taken: `scan-1.npy`.
+    /// Returns the `number`th name to try if this one is taken: `scan-1.npy`.
     #[must_use]
     pub fn numbered(&self, number: u32) -> FileName {
         let (stem, extension) = match self.0.rfind('.') {
@@ -78,9 +78,9 @@ impl TryFrom<String> for FileName {
         if name.is_empty() || name == "." || name == ".." || name.contains('/') {
             Err(format!("{name:?} is not a plain file name: no directories are allowed"))
         } else if name.chars().any(char::is_control) {
-            Err(format!("{name:?} has a control character in it: rename the file"))
+            Err(format!("{name:?} contains a control character: rename the file"))
         } else if name.len() > 255 {
-            Err(format!("a file name has 255 bytes at most, not {}", name.len()))
+            Err(format!("a file name may have 255 bytes, not {}", name.len()))
         } else {
             Ok(FileName(name))
         }
@@ -99,7 +99,7 @@ impl AsRef<Path> for FileName {
     }
 }
 
-/// The longest part of a backup's name before `.~9999~`, in bytes.
+/// Maximum length of a backup's name before `.~9999~`, in bytes.
 const BACKUP_STEM_MAX: usize = 255 - ".~9999~".len();
 
 /// Splits a backup's name into the name of its file and its number.
@@ -110,8 +110,8 @@ pub(crate) fn split_backup(name: &str) -> Option<(&str, u32)> {
     (!stem.is_empty()).then_some((stem, number))
 }
 
-/// Removes a file name's extension. An extension begins with a letter and has no blanks: what
-/// follows the last dot of `scene_0.5m`, `frame.001` or `scan no. 7` is part of the name.
+/// Removes a file name's extension. An extension begins with a letter and has no blanks: the text
+/// after the last dot of `scene_0.5m`, `frame.001` or `scan no. 7` is part of the name.
 pub(crate) fn without_extension(name: &str) -> &str {
     let extension = Path::new(name).extension().and_then(OsStr::to_str);
     let is_extension = |text: &&str| {

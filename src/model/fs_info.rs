@@ -1,38 +1,39 @@
-//! A file system: its kind, and what follows from it.
+//! File systems: their kind, and the behavior that npyd derives from it.
 
 /// A file system.
 #[derive(Debug, Clone)]
 pub struct FsInfo {
-    /// Its kind: `ext4`, or the number of one that has no name here.
+    /// Its kind, such as `ext4`; the magic number of `statfs(2)` if npyd has no name for it.
     pub kind: String,
-    /// Whether other hosts may write to it without this one's kernel noticing. A kind that is not
-    /// known here counts as such a one, because a lease proves nothing there.
+    /// Whether other hosts may write to it without this host's kernel noticing. An unknown kind
+    /// counts as a network file system, because a lease may prove nothing there.
     pub network: bool,
-    /// Free bytes for this user.
+    /// Bytes that this user may still allocate.
     pub free: u64,
 }
 
 impl FsInfo {
-    /// Whether files may share blocks here; only those are named that never do.
+    /// Returns whether files may share blocks (reflinks). Only kinds that never do are excluded.
     #[must_use]
     pub fn may_share(&self) -> bool {
         !["ext4", "tmpfs", "vfat", "exfat", "f2fs", "ntfs3", "fuse"].contains(&self.kind.as_str())
     }
 
-    /// Whether its clients grant a lease only where the server has given them one.
+    /// Returns whether a client grants a lease only if the server has granted one to the client.
     #[must_use]
     pub fn leases_need_a_server(&self) -> bool {
         ["nfs", "cifs", "smb", "smb2"].contains(&self.kind.as_str())
     }
 
-    /// Whether a crash may leave a file that moved to another directory its old name, too, where
-    /// only the other directory was synced.
+    /// Returns whether a file that moved to another directory may also have its old name after a
+    /// crash, although the new directory was synced.
     #[must_use]
     pub fn keeps_old_names(&self) -> bool {
         self.kind == "btrfs"
     }
 
-    /// Whether room can be made at the front of a file here, and a crash in the middle be mended.
+    /// Returns whether the insert-range route is possible: the file system inserts ranges, and an
+    /// insertion that a crash interrupted can be undone.
     #[must_use]
     pub fn may_insert(&self) -> bool {
         ["ext4", "xfs"].contains(&self.kind.as_str())

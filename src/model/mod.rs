@@ -1,4 +1,4 @@
-//! Plain values that all layers share. No system calls.
+//! Plain values that all layers share: file names, file attributes, file systems, limits.
 
 mod file_name;
 mod file_stat;

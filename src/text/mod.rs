@@ -1,4 +1,4 @@
-//! Text for people: what messages may contain, and how errors of other crates are worded.
+//! Text for people: sanitizes messages and rewords the errors of other crates.
 
 pub(crate) mod sanitize;
 pub(crate) mod serde_errors;

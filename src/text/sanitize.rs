@@ -1,15 +1,18 @@
-//! What a message may hold, whatever it quotes: it is read in a terminal, in a log, by a person.
+//! Sanitizes user-facing messages: escapes control and format characters, and truncates long text.
+//!
+//! Messages quote names and contents of files that anyone may have written, and they are shown in
+//! terminals and logs.
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// The most characters of a message.
+/// Maximum length of a message, in characters.
 const LEN_MAX: usize = 600;
 
-/// Characters of a message that is too long which are left at its end, where the remedy stands.
+/// Characters that a truncated message keeps at its end, because the remedy stands there.
 const TAIL_LEN: usize = 200;
 
-/// The message with its invisible characters escaped, as those that steer a terminal are, and
-/// without the middle of what is too long to be read.
+/// Escapes all invisible characters of a message, such as terminal control sequences, and cuts
+/// the middle out of a message that is too long.
 pub(crate) fn sanitize(message: &str) -> String {
     let mut safe = String::with_capacity(message.len());
     for c in message.chars() {
@@ -28,7 +31,7 @@ pub(crate) fn sanitize(message: &str) -> String {
     format!("{head} … {tail}")
 }
 
-/// The system's own words for an error, without its number.
+/// Returns the operating system's text for an error, without the error number.
 #[must_use]
 pub(crate) fn os_message(error: &std::io::Error) -> String {
     let words = error.to_string();
@@ -40,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_escaped() {
+    fn control_characters_are_escaped() {
         let message = "the key `\x1b[2J\u{202e}\t` is an é";
         assert_eq!(sanitize(message), r"the key `\u{1b}[2J\u{202e}\t` is an é");
     }
 
     #[test]
-    fn long_ones_keep_their_ends() {
+    fn long_messages_keep_both_ends() {
         let long = sanitize(&format!("line 3, `{}`: add a quote", "ä\u{7}".repeat(10_000)));
         assert!(long.starts_with("line 3, `ä\\u{7}ä") && long.ends_with(": add a quote"), "{long}");
         assert_eq!(long.chars().count(), LEN_MAX + 3);

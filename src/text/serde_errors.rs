@@ -1,6 +1,6 @@
-//! The words of a deserializer, in those of somebody who writes TOML or JSON.
+//! Rewrites serde error messages in terms of TOML and JSON instead of Rust types.
 
-/// How a message names what it found, and what that is to its reader.
+/// Serde's names for the value it found, and the names that people use.
 const FOUND: [(&str, &str); 6] = [
     ("sequence", "a list"),
     ("map", "a table"),
@@ -10,7 +10,7 @@ const FOUND: [(&str, &str); 6] = [
     ("boolean ", ""),
 ];
 
-/// The same for what it expected.
+/// Serde's names for the value it expected, and the names that people use.
 const EXPECTED: [(&str, &str); 6] = [
     ("a boolean", "true or false"),
     ("a string", "a text in quotes"),
@@ -20,8 +20,8 @@ const EXPECTED: [(&str, &str); 6] = [
     ("struct ", "a table"),
 ];
 
-/// A deserializer's message without the types of the language npyd is written in; one that says
-/// something else, such as npyd's own, stays as it is.
+/// Rewords a deserializer's message without Rust types. Any other message, such as npyd's own, is
+/// returned unchanged.
 pub(crate) fn humanize(message: &str) -> String {
     let of_type =
         ["invalid type: ", "invalid value: "].iter().find_map(|it| message.strip_prefix(it));
@@ -35,25 +35,25 @@ pub(crate) fn humanize(message: &str) -> String {
     if let Some((variant, known)) =
         message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
     {
-        return format!("{variant} is not known here: write {known}");
+        return format!("unknown value {variant}: write {known}");
     }
     if let Some((key, known)) =
         message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected "))
     {
         let known = known.strip_prefix("one of ").unwrap_or(known);
-        return format!("{key} is not a key npyd knows here: it knows {known}");
+        return format!("unknown key {key}: the keys here are {known}");
     }
     if let Some(key) = message.strip_prefix("missing field ") {
         return format!("the key {key} is missing: add it");
     }
     if let Some(key) = message.strip_prefix("duplicate field ") {
-        return format!("the key {key} is there twice: remove one");
+        return format!("the key {key} is given twice: remove one");
     }
     match message {
-        "wanted string or table" => "expected one of its words in quotes".to_owned(),
-        "duplicate key" => "the key is there twice: remove one".to_owned(),
+        "wanted string or table" => "expected one of the known values in quotes".to_owned(),
+        "duplicate key" => "the key is given twice: remove one".to_owned(),
         "recursion limit exceeded" | "cannot recurse further; max recursion depth met" => {
-            "it is nested too deep".to_owned()
+            "the values are nested too deeply".to_owned()
         }
         other => other.to_owned(),
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_told_in_the_words_of_the_text() {
+    fn rust_types_become_toml_and_json_terms() {
         for (message, human) in [
             (
                 "invalid type: string \"yes\", expected a boolean",

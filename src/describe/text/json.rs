@@ -282,7 +282,7 @@ mod tests {
         let torn = Json::read(&TEXT[..37]).unwrap_err();
         assert_eq!(torn, "line 3, `\"two`: the text ends here, in the middle");
         let deep = Json::read(&"[".repeat(1000)).unwrap_err();
-        assert!(deep.ends_with("it is nested too deep"), "{deep}");
+        assert!(deep.ends_with("nested too deeply"), "{deep}");
         let many = format!("[{}0]", "0,".repeat(VALUES_MAX));
         assert!(Json::read(&many).unwrap_err().contains("more than 1048576 values"));
         assert!(Json::read("[1]").unwrap().into_metadata().is_empty());
