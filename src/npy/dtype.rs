@@ -1,7 +1,7 @@
-//! Dtypes known only at run time: everything NumPy stores as plain bytes.
+//! Dtypes: all NumPy types whose items are plain bytes, which excludes Python objects.
 //!
-//! A dtype is kept as what its `descr` is: a type string, or the fields of a structured one with
-//! their padding spelled out (`numpy.lib.format.dtype_to_descr` and `descr_to_dtype`).
+//! A dtype is stored in the form of its `descr`: a type string, or the fields of a structured dtype
+//! with explicit padding (`numpy.lib.format.dtype_to_descr` and `descr_to_dtype`).
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::npy::literal::Literal;
 use crate::npy::shape::{AXES_MAX, write_tuple};
 use crate::text::sanitize::sanitize;
 
-/// The most bytes of an item: NumPy keeps its size in a C int.
+/// Maximum size of an item, in bytes, because NumPy stores the size as a C int.
 const ITEMSIZE_MAX: u64 = i32::MAX as u64;
 
-/// How deep structures may nest.
+/// Maximum nesting depth of structured dtypes.
 const DEPTH_MAX: usize = 64;
 
 /// A NumPy dtype without objects.
@@ -21,11 +21,11 @@ pub struct Dtype(Form);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
-    /// A type string as `dtype.str` prints it, and the item's size in bytes.
+    /// A type string in the form of `dtype.str`, and the item's size in bytes.
     Plain { text: String, itemsize: u64 },
     /// Fields in the order of their offsets.
     Struct { fields: Vec<Field>, itemsize: u64 },
-    /// An array in each item; only fields can have it.
+    /// A subarray. Only a field can have this form.
     Sub { base: Box<Dtype>, shape: Vec<u64>, itemsize: u64 },
 }
 
@@ -36,11 +36,11 @@ enum Field {
         name: String,
         dtype: Dtype,
     },
-    /// So many bytes that mean nothing.
+    /// A number of bytes without meaning.
     Padding(u64),
 }
 
-/// Why there is no such dtype.
+/// Why a text or literal is not a dtype.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DtypeError(String);
 
@@ -65,33 +65,34 @@ fn error<T>(what: impl Into<String>) -> Result<T> {
 }
 
 impl Dtype {
-    /// Reads a dtype as people write it: a type string (`"<f4"`, `"float32"`, `"M8[25s]"`,
-    /// `"f4,(2,3)u1"`), or the literal that a header holds (`"[('a','<i2'),('b','<f4',(3,))]"`).
-    /// Where a byte order matters and none is given, it is this machine's.
+    /// Parses a dtype as people write it: a type string (`"<f4"`, `"float32"`, `"M8[25s]"`,
+    /// `"f4,(2,3)u1"`), or the literal of a header (`"[('a','<i2'),('b','<f4',(3,))]"`). The byte
+    /// order defaults to that of this machine.
     pub fn from_text(text: &str) -> Result<Self> {
         if text.trim_start().starts_with(['[', '\'', '"']) {
             let literal =
                 Literal::parse(text).map_err(|why| DtypeError::new(format!("`{text}`: {why}")))?;
             return Self::from_literal(&literal);
         }
-        Self::whole(type_string(text)?)
+        Self::without_subarray(type_string(text)?)
     }
 
-    /// Reads the `descr` of a header: a type string, or a list of fields.
+    /// Converts the `descr` of a header: a type string, or a list of fields.
     pub fn from_literal(descr: &Literal) -> Result<Self> {
-        Self::whole(from_descr(descr, 0)?)
+        Self::without_subarray(from_descr(descr, 0)?)
     }
 
-    fn whole(dtype: Dtype) -> Result<Self> {
+    /// Rejects a subarray outside of a field.
+    fn without_subarray(dtype: Dtype) -> Result<Self> {
         match dtype.0 {
-            Form::Sub { .. } => error(format!(
-                "{dtype} is an array in each item: put its axes at the end of the shape"
-            )),
+            Form::Sub { .. } => {
+                error(format!("each item of {dtype} is an array: append its axes to the shape"))
+            }
             _ => Ok(dtype),
         }
     }
 
-    /// Bytes of an item.
+    /// Returns the size of an item in bytes.
     #[must_use]
     pub fn itemsize(&self) -> u64 {
         match &self.0 {
@@ -104,7 +105,7 @@ impl Dtype {
     fn plain(text: String, itemsize: u64) -> Result<Self> {
         if itemsize > ITEMSIZE_MAX {
             return error(format!(
-                "an item of '{text}' would have {itemsize} bytes; NumPy has 2^31 - 1 at most"
+                "an item of '{text}' would have {itemsize} bytes; NumPy's limit is 2^31 - 1"
             ));
         }
         Ok(Dtype(Form::Plain { text, itemsize }))
@@ -118,7 +119,7 @@ impl Dtype {
         let itemsize: u64 = sizes.sum(); // each is below 2^31, and their number far below 2^32
         if itemsize > ITEMSIZE_MAX {
             return error(format!(
-                "an item would have {itemsize} bytes; NumPy has 2^31 - 1 at most"
+                "an item would have {itemsize} bytes; NumPy's limit is 2^31 - 1"
             ));
         }
         Ok(Dtype(Form::Struct { fields: merged(fields), itemsize }))
@@ -128,16 +129,17 @@ impl Dtype {
         if shape.is_empty() {
             return Ok(base);
         }
-        // NumPy reads `('a', 'S', 5)` as a length, and refuses the like: nobody could load them.
+        // NumPy reads the 5 of `('a', 'S', 5)` as a length and rejects similar fields, so no
+        // reader could load them.
         if base.itemsize() == 0 && !matches!(base.0, Form::Struct { .. }) {
             return error(format!(
                 "{base} has no bytes to repeat: write the length into the type, as in 'S5'"
             ));
         }
         if shape.len() > AXES_MAX {
-            return error(format!("a field has {AXES_MAX} axes at most, not {}", shape.len()));
+            return error(format!("a field may have {AXES_MAX} axes, not {}", shape.len()));
         }
-        // NumPy counts the elements, too, where they have no bytes.
+        // NumPy also limits the number of elements, even if they have no bytes.
         let product = |of: u64| {
             let product = shape.iter().try_fold(of, |product, dim| product.checked_mul(*dim));
             product.filter(|product| *product <= ITEMSIZE_MAX)
@@ -151,7 +153,7 @@ impl Dtype {
     }
 }
 
-/// NumPy prints neighboring paddings as one, and none of no bytes.
+/// Merges adjacent paddings and removes empty ones, because NumPy does so when it prints a dtype.
 fn merged(fields: Vec<Field>) -> Vec<Field> {
     let mut merged: Vec<Field> = Vec::with_capacity(fields.len());
     for field in fields {
@@ -164,7 +166,7 @@ fn merged(fields: Vec<Field>) -> Vec<Field> {
     merged
 }
 
-/// `numpy.lib.format.descr_to_dtype`.
+/// Implements `numpy.lib.format.descr_to_dtype`.
 fn from_descr(descr: &Literal, depth: usize) -> Result<Dtype> {
     if depth > DEPTH_MAX {
         return error(format!("the dtype is nested deeper than {DEPTH_MAX}"));
@@ -209,7 +211,7 @@ fn field_of(field: &Literal, depth: usize) -> Result<Field> {
         },
         _ => return error(format!("{label} is not a field's name")),
     };
-    // What has no name and is void to NumPy, as an array in each item is, only takes up room.
+    // To NumPy, a field without a name whose type is void is padding. A subarray is void, too.
     let is_void = match &dtype.0 {
         Form::Plain { text, .. } => text.starts_with("|V"),
         Form::Sub { .. } => true,
@@ -222,14 +224,14 @@ fn field_of(field: &Literal, depth: usize) -> Result<Field> {
     }
 }
 
-/// Names, and titles that are text, lie in one dict.
+/// Rejects duplicates among names and titles, because NumPy stores both in one dict.
 fn check_names(fields: &[Field]) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     for field in fields {
         let Field::Named { title, name, .. } = field else { continue };
         for label in [Some(name), title.as_ref()].into_iter().flatten() {
             if !seen.insert(label) {
-                return error(format!("the field {label:?} is there twice"));
+                return error(format!("the field {label:?} is given twice: rename one"));
             }
         }
     }
@@ -240,17 +242,19 @@ fn subshape(shape: &Literal) -> Result<Vec<u64>> {
     let dims = match shape {
         Literal::Int(_) => std::slice::from_ref(shape),
         Literal::Tuple(dims) | Literal::List(dims) => dims,
-        _ => return error(format!("{shape} is not the shape of a field")),
+        _ => return error(format!("{shape} is not the shape of a field: write (2, 3)")),
     };
     let dim = |dim: &Literal| match dim {
         Literal::Int(dim) => u64::try_from(*dim).ok().filter(|dim| *dim <= ITEMSIZE_MAX),
         _ => None,
     };
     let dims: Option<Vec<u64>> = dims.iter().map(dim).collect();
-    dims.ok_or_else(|| DtypeError::new(format!("{shape} is not the shape of a field")))
+    dims.ok_or_else(|| {
+        DtypeError::new(format!("{shape} is not the shape of a field: write (2, 3)"))
+    })
 }
 
-/// `numpy.dtype` of a text.
+/// Parses a type string as `numpy.dtype` does.
 fn type_string(text: &str) -> Result<Dtype> {
     if text.contains(',') || text.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
         return comma_string(text);
@@ -258,7 +262,7 @@ fn type_string(text: &str) -> Result<Dtype> {
     single_type(text)
 }
 
-/// A type by its name or its code.
+/// Parses a single type: its name or its code.
 fn single_type(text: &str) -> Result<Dtype> {
     if let Some((_, code)) = NAMES.iter().find(|(name, _)| *name == text) {
         return single_type(code);
@@ -287,7 +291,7 @@ fn single_type(text: &str) -> Result<Dtype> {
     let digits = &code[1..];
     if matches!(kind, 'O' | 'T') {
         return error(format!(
-            "'{text}' holds Python objects, which are no plain bytes: store the data in a fixed type"
+            "'{text}' holds Python objects, not plain bytes: store the data with a fixed-size type"
         ));
     }
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -306,7 +310,7 @@ fn single_type(text: &str) -> Result<Dtype> {
     }
 }
 
-/// Types of one letter (`numpy.typecodes`), on 64-bit Linux.
+/// Type codes of one letter (`numpy.typecodes`), on 64-bit Linux.
 const LETTERS: [(&str, &str); 25] = [
     ("?", "b1"),
     ("b", "i1"),
@@ -335,7 +339,7 @@ const LETTERS: [(&str, &str); 25] = [
     ("m", "m8"),
 ];
 
-/// Types by name (`numpy.sctypeDict`).
+/// Type names (`numpy.sctypeDict`).
 const NAMES: [(&str, &str); 49] = [
     ("bool", "?"),
     ("bool_", "?"),
@@ -388,8 +392,8 @@ const NAMES: [(&str, &str); 49] = [
     ("object_", "O"),
 ];
 
-/// The unit of a datetime or timedelta, as NumPy prints it: `[25s]` stays, `[1s]` becomes `[s]`,
-/// and the generic unit becomes nothing.
+/// Returns the unit of a datetime or timedelta as NumPy prints it: `[25s]` is unchanged, `[1s]`
+/// becomes `[s]`, and the generic unit becomes an empty text.
 fn time_unit(text: &str) -> Option<String> {
     const UNITS: [&str; 13] =
         ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
@@ -409,7 +413,8 @@ fn time_unit(text: &str) -> Option<String> {
     }
 }
 
-/// `f4,(2,3)u1`: fields by their types alone (`numpy._core._internal._commastring`).
+/// Parses a list of field types without names, such as `f4,(2,3)u1`
+/// (`numpy._core._internal._commastring`).
 fn comma_string(text: &str) -> Result<Dtype> {
     let mut types = Vec::new();
     let (mut start, mut open) = (0, false);
@@ -426,7 +431,7 @@ fn comma_string(text: &str) -> Result<Dtype> {
     }
     let last = text[start..].trim();
     if types.is_empty() {
-        return repeated(last); // no fields, but perhaps an array in each item
+        return repeated(last); // not a structured dtype, but possibly a subarray
     }
     if !last.is_empty() {
         types.push(repeated(last)?);
@@ -435,7 +440,7 @@ fn comma_string(text: &str) -> Result<Dtype> {
     Dtype::structure(types.into_iter().enumerate().map(field).collect())
 }
 
-/// A type with how often it stands in an item: `3f4`, `(2,3)<f4`, `<3f4`.
+/// Parses a type with a repeat count or a shape before it: `3f4`, `(2,3)<f4`, `<3f4`.
 fn repeated(text: &str) -> Result<Dtype> {
     let wrong = || DtypeError::new(format!("'{text}' is not a type with a shape before it"));
     let (order, rest) = match text.chars().next() {
@@ -455,7 +460,7 @@ fn repeated(text: &str) -> Result<Dtype> {
     Dtype::sub(single_type(&format!("{order}{code}"))?, shape)
 }
 
-/// The `descr` as a header holds it: what Python's `repr` prints of it.
+/// Writes the `descr` of a header, in the form of Python's `repr`.
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -1,4 +1,4 @@
-//! Headers: written as NumPy writes them, or to fill a given room; read as NumPy reads them.
+//! Headers of `.npy` files: writes them as NumPy does or padded to a given length, and parses them.
 
 use std::fmt::{self, Write};
 
@@ -7,19 +7,21 @@ use crate::npy::shape::{check_size, len_of, write_tuple};
 use crate::npy::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
 use crate::text::sanitize::sanitize;
 
-/// What a header's length is a multiple of, in bytes (`ARRAY_ALIGN` of `_format_impl.py`).
+/// NumPy pads headers to a multiple of this length, in bytes (`ARRAY_ALIGN` of `_format_impl.py`).
 const ALIGN: usize = 64;
 
-/// Room for the growth axis to become longer in place, in digits (`GROWTH_AXIS_MAX_DIGITS`).
+/// Digits that NumPy reserves for the growth axis, so that it can grow in place
+/// (`GROWTH_AXIS_MAX_DIGITS`).
 const GROWTH_DIGITS: usize = 21;
 
-/// The most characters of a header's text that np.load takes (`_MAX_HEADER_SIZE`).
+/// Maximum length of a header's text that np.load accepts, in characters (`_MAX_HEADER_SIZE`).
 const TEXT_MAX: usize = 10_000;
 
-/// The most bytes a header has that np.load takes: a character of version 3 has up to four.
+/// Maximum length of a header that np.load accepts, in bytes. In version 3 a character may have
+/// four bytes.
 pub const HEADER_MAX: u64 = 12 + 4 * TEXT_MAX as u64;
 
-/// What the header of an array says.
+/// The content of an array's header: dtype, order and shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     dtype: Dtype,
@@ -27,7 +29,7 @@ pub struct Header {
     shape: Vec<u64>,
 }
 
-/// Why a header can't be read or written.
+/// Why a header can't be parsed or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderError(String);
 
@@ -46,58 +48,59 @@ impl fmt::Display for HeaderError {
 impl std::error::Error for HeaderError {}
 
 impl Header {
-    /// The header of an array; its size must be one that a file can have.
+    /// Creates the header of an array. The array's size must be possible for a file.
     pub fn new(dtype: Dtype, order: Order, shape: Vec<u64>) -> Result<Self, LayoutError> {
         check_size(&dtype, shape.iter().copied())?;
         Ok(Header { dtype, order, shape })
     }
 
-    /// The items' type.
+    /// Returns the type of the items.
     #[must_use]
     pub fn dtype(&self) -> &Dtype {
         &self.dtype
     }
 
-    /// Which axis varies slowest.
+    /// Returns which axis varies slowest.
     #[must_use]
     pub fn order(&self) -> Order {
         self.order
     }
 
-    /// Items along each axis.
+    /// Returns the number of items along each axis.
     #[must_use]
     pub fn shape(&self) -> &[u64] {
         &self.shape
     }
 
-    /// Bytes of the array.
+    /// Returns the size of the array's data in bytes.
     #[must_use]
     pub fn data_len(&self) -> u64 {
         len_of(&self.dtype, self.shape.iter().copied())
     }
 
-    /// Whether both describe the same bytes: an array that is contiguous both ways has no order.
+    /// Returns whether both headers describe the same array in the same bytes. The order is ignored
+    /// if the array is contiguous in both orders.
     #[must_use]
     pub fn same_bytes(&self, other: &Header) -> bool {
         self.is_fortran() == other.is_fortran()
             && (&self.dtype, &self.shape) == (&other.dtype, &other.shape)
     }
 
-    /// Whether NumPy says `fortran_order: True`: only where C order would be another one.
+    /// Returns whether NumPy writes `fortran_order: True`: only if the bytes differ from C order.
     #[must_use]
     pub fn is_fortran(&self) -> bool {
         let long_axes = self.shape.iter().filter(|dim| **dim != 1).count();
         self.order == Order::F && long_axes > 1 && !self.shape.contains(&0)
     }
 
-    /// The dict's text, its keys in order, as `repr` prints them.
+    /// Returns the text of the header's dict, with sorted keys, in the form of Python's `repr`.
     fn dict(&self) -> String {
         let dims: Vec<_> = self.shape.iter().collect();
         dict_of(&self.dtype, self.is_fortran(), &dims)
     }
 
-    /// The whole header, byte for byte as NumPy (1.24 or later) writes it for such an array, from
-    /// the magic to the newline (`_write_array_header` of `_format_impl.py`).
+    /// Returns the whole header, from the magic to the newline, byte for byte as NumPy 1.24 and
+    /// later write it (`_write_array_header` of `_format_impl.py`).
     #[must_use]
     pub fn numpy_bytes(&self) -> Vec<u8> {
         let mut text = self.dict();
@@ -117,7 +120,11 @@ impl Header {
         assemble(3, text.as_bytes(), total).unwrap_or_default()
     }
 
-    /// Whether np.load takes an array with these bytes for its header; NumPy writes longer ones.
+    /// Checks that np.load accepts this header, because NumPy also writes headers that are too long
+    /// for np.load.
+    ///
+    /// # Errors
+    /// The header has too many characters.
     pub fn check_loadable(&self) -> Result<(), HeaderError> {
         let bytes = self.numpy_bytes();
         let len = match &bytes[..] {
@@ -128,12 +135,15 @@ impl Header {
             return Ok(());
         }
         Err(HeaderError::new(format!(
-            "its header would have {len} characters, of which np.load takes {TEXT_MAX}: \
-             declare fewer fields, or shorter names"
+            "its header would have {len} characters, but np.load accepts only {TEXT_MAX}: \
+             declare fewer fields or shorter names"
         )))
     }
 
-    /// A header of exactly `total` bytes, in the lowest version that holds it.
+    /// Returns a header of exactly `total` bytes, in the lowest version that can hold it.
+    ///
+    /// # Errors
+    /// The header is too long for `total` bytes, or np.load would reject that length.
     pub fn bytes_padded_to(&self, total: u64) -> Result<Vec<u8>, HeaderError> {
         let text = self.dict();
         let lowest = if text.chars().any(|c| c as u32 > 0xff) { 3 } else { 1 };
@@ -142,13 +152,16 @@ impl Header {
         fill(&text, total, major)
     }
 
-    /// A header of exactly `total` bytes in a given version.
+    /// Returns a header of exactly `total` bytes, in a given version.
+    ///
+    /// # Errors
+    /// As [`Header::bytes_padded_to`]; or the version can't encode the names of the fields.
     pub fn bytes_padded_to_version(&self, total: u64, major: u8) -> Result<Vec<u8>, HeaderError> {
         fill(&self.dict(), total, major)
     }
 }
 
-/// The dict of a header; `dims` are printed as they are.
+/// Returns the text of a header's dict. It prints `dims` unchanged.
 pub(crate) fn dict_of<T: fmt::Display>(dtype: &Dtype, fortran: bool, dims: &[T]) -> String {
     let fortran = Literal::Bool(fortran);
     let mut text = format!("{{'descr': {dtype}, 'fortran_order': {fortran}, 'shape': ");
@@ -158,36 +171,36 @@ pub(crate) fn dict_of<T: fmt::Display>(dtype: &Dtype, fortran: bool, dims: &[T])
     text
 }
 
-/// A dict in a header of exactly `total` bytes.
+/// Returns a header of exactly `total` bytes with this dict.
 pub(crate) fn fill(text: &str, total: u64, major: u8) -> Result<Vec<u8>, HeaderError> {
     let encoded = encode(text, major).ok_or_else(|| {
         HeaderError::new(format!(
-            "version {major} of the header can't hold its names: use version 3"
+            "header version {major} can't encode the field names: use version 3"
         ))
     })?;
     let needed = prefix_len(major) + encoded.len() + 1;
     if (needed as u64) > total {
         return Err(HeaderError::new(format!(
-            "the header needs {needed} bytes, {total} are there for it"
+            "the header needs {needed} bytes, but only {total} are reserved: reserve more"
         )));
     }
     let extra = encoded.len() - text.chars().count();
     if total > (prefix_len(major) + TEXT_MAX + extra) as u64 {
         return Err(HeaderError::new(format!(
-            "np.load refuses a header that fills {total} bytes: {TEXT_MAX} characters are the most it takes"
+            "np.load rejects a header of {total} bytes: it accepts {TEXT_MAX} characters"
         )));
     }
     assemble(major, &encoded, total as usize).ok_or_else(|| {
-        HeaderError::new(format!("version {major} of the header can't be {total} bytes long"))
+        HeaderError::new(format!("a header of version {major} can't have {total} bytes"))
     })
 }
 
-/// Bytes before a header's text: magic, version, and the text's length.
+/// Returns the length of what precedes a header's text: magic, version, and length field.
 fn prefix_len(major: u8) -> usize {
     if major == 1 { 10 } else { 12 }
 }
 
-/// The text in the version's encoding: Latin-1 before version 3.
+/// Encodes the text: UTF-8 in version 3, Latin-1 before. `None` if Latin-1 can't encode it.
 fn encode(text: &str, major: u8) -> Option<Vec<u8>> {
     match major {
         3 => Some(text.as_bytes().to_vec()),
@@ -195,13 +208,13 @@ fn encode(text: &str, major: u8) -> Option<Vec<u8>> {
     }
 }
 
-/// NumPy's length of a header: at least one byte of padding, and a multiple of 64.
+/// Returns the length that NumPy gives a header: a multiple of 64, with at least one padding byte.
 fn aligned(text_len: usize, major: u8) -> usize {
     let bare = prefix_len(major) + text_len + 1;
     bare + ALIGN - bare % ALIGN
 }
 
-/// Prefix, text, blanks and newline; `None` where the version can't tell such a length.
+/// Joins prefix, text, padding and newline. `None` if the length field is too small for `total`.
 fn assemble(major: u8, encoded: &[u8], total: usize) -> Option<Vec<u8>> {
     let len = total - prefix_len(major);
     let mut bytes = Vec::with_capacity(total);
@@ -217,11 +230,13 @@ fn assemble(major: u8, encoded: &[u8], total: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads the header whose preamble was read already.
+/// Parses the header that follows a preamble.
 ///
-/// `head` holds the file's first bytes, `preamble.data_offset` of them where the file has so many;
-/// `file_len` is the file's size, which the header must fit in. What NumPy refuses is refused; only
-/// a pending header's growth axis may be open.
+/// `head` holds the first `preamble.data_offset` bytes of the file, or the whole file if it is
+/// shorter. `file_len` is the file's size. Only a pending header may have an open growth axis.
+///
+/// # Errors
+/// NumPy would reject the header, or the header is longer than the file.
 pub fn parse_header(
     preamble: &Preamble,
     head: &[u8],
@@ -230,7 +245,7 @@ pub fn parse_header(
     let Preamble { kind, major, data_offset } = *preamble;
     if data_offset > file_len {
         return Err(HeaderError::new(format!(
-            "its header has {data_offset} bytes, but the file only {file_len}"
+            "its header has {data_offset} bytes, but the file has only {file_len}"
         )));
     }
     if data_offset > HEADER_MAX {
@@ -241,7 +256,7 @@ pub fn parse_header(
         .ok_or_else(|| HeaderError::new(format!("its header ends after {} bytes", head.len())))?;
     let text = match major {
         3 => String::from_utf8(text.to_vec())
-            .map_err(|_| HeaderError::new("its header is not UTF-8, as version 3 wants it"))?,
+            .map_err(|_| HeaderError::new("its header is not UTF-8, which version 3 requires"))?,
         _ => text.iter().map(|byte| char::from(*byte)).collect(),
     };
     if text.chars().count() > TEXT_MAX {
@@ -249,13 +264,13 @@ pub fn parse_header(
     }
     let dict = if major < 3 { Literal::parse_python2(&text) } else { Literal::parse(&text) };
     let dict =
-        dict.map_err(|error| HeaderError::new(format!("its header can't be read: {error}")))?;
+        dict.map_err(|error| HeaderError::new(format!("its header can't be parsed: {error}")))?;
     layout_of(dict, kind)
 }
 
 fn too_long(len: u64) -> HeaderError {
     HeaderError::new(format!(
-        "its header has {len} bytes; np.load takes no more than {TEXT_MAX} characters"
+        "its header has {len} bytes; np.load accepts at most {TEXT_MAX} characters"
     ))
 }
 
@@ -271,7 +286,7 @@ fn layout_of(dict: Literal, kind: Kind) -> Result<Layout, HeaderError> {
             Literal::Str(name) if name == "shape" => shape = Some(value),
             _ => {
                 return Err(HeaderError::new(format!(
-                    "its header has a key {key}, which no .npy has"
+                    "its header has an unknown key {key}: remove it"
                 )));
             }
         }
@@ -289,7 +304,7 @@ fn layout_of(dict: Literal, kind: Kind) -> Result<Layout, HeaderError> {
     let shape = shape.ok_or_else(|| missing("shape"))?;
     let dims = dims_of(&shape, kind)?;
     let dtype = Dtype::from_literal(&descr.ok_or_else(|| missing("descr"))?)
-        .map_err(|error| HeaderError::new(format!("its 'descr' can't be used: {error}")))?;
+        .map_err(|error| HeaderError::new(format!("its 'descr' is not valid: {error}")))?;
     Layout::new(dtype, &dims, order)
         .map_err(|error| HeaderError::new(format!("its 'shape' is {shape}: {error}")))
 }

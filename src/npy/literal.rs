@@ -1,7 +1,7 @@
-//! Python literals: what a header's dict is made of.
+//! Python literals, in which the dict of a header is written.
 //!
-//! Accepted is what Python's `ast.literal_eval` takes, as far as headers can hold it: text, bytes,
-//! numbers, `True`, `False`, `None`, tuples, lists and dicts.
+//! The parser accepts the part of Python's `ast.literal_eval` that headers can contain: strings,
+//! bytes, numbers, `True`, `False`, `None`, tuples, lists and dicts.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ pub enum Literal {
     None,
     /// `True` or `False`
     Bool(bool),
-    /// A whole number; those beyond 128 bits are refused.
+    /// A whole number of at most 128 bits; the parser rejects larger ones.
     Int(i128),
-    /// A number with a point or an exponent.
+    /// A number with a decimal point or an exponent.
     Float(f64),
-    /// Text.
+    /// A string.
     Str(String),
     /// Bytes.
     Bytes(Vec<u8>),
@@ -35,7 +35,7 @@ pub enum Literal {
 /// Why a text is not a literal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiteralError {
-    /// Where, in bytes from the start.
+    /// Place of the error, in bytes from the start.
     pub(crate) at: usize,
     pub(crate) line: usize,
     pub(crate) what: String,
@@ -54,7 +54,7 @@ impl fmt::Display for LiteralError {
 impl std::error::Error for LiteralError {}
 
 impl Literal {
-    /// Whether it can be a key of a dict.
+    /// Returns whether the literal can be a key of a dict.
     pub(crate) fn is_hashable(&self) -> bool {
         match self {
             Literal::List(_) | Literal::Dict(_) => false,
@@ -63,24 +63,26 @@ impl Literal {
         }
     }
 
-    /// Reads one literal that takes up the whole text.
+    /// Parses a text that consists of one literal.
     pub fn parse(text: &str) -> Result<Self, LiteralError> {
         read(text, false)
     }
 
-    /// The same, with the suffix `L` that Python 2 wrote behind long numbers.
+    /// Parses a text that consists of one literal. Accepts the suffix `L`, which Python 2 appended
+    /// to long numbers.
     pub fn parse_python2(text: &str) -> Result<Self, LiteralError> {
         read(text, true)
     }
 }
 
-/// Python's `str.isprintable`: everything but separators and what has no face; the blank is one.
+/// Implements Python's `str.isprintable` for one character: the blank, and all characters that are
+/// neither separators nor invisible.
 fn is_printable(c: char) -> bool {
     let group = c.general_category_group();
     c == ' ' || !matches!(group, GeneralCategoryGroup::Other | GeneralCategoryGroup::Separator)
 }
 
-/// Python's `repr`.
+/// Writes the literal in the form of Python's `repr`.
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,7 +127,8 @@ fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     write_quoted(f, text.chars(), |_| true)
 }
 
-/// Single quotes, unless the text has such and no double ones.
+/// Writes a quoted string. It uses single quotes, unless the text contains single and no double
+/// quotes. `plain` decides which printable characters need no escape.
 fn write_quoted(
     f: &mut fmt::Formatter<'_>,
     text: impl Iterator<Item = char> + Clone,

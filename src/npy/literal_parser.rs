@@ -1,20 +1,20 @@
-//! The reader of Python literals: from text to [`Literal`], never deeper than it should.
+//! The parser of Python literals: from text to [`Literal`], with limited nesting.
 
 use crate::npy::literal::{Literal, LiteralError};
 use crate::text::sanitize::sanitize;
 
-/// How deep lists, tuples and dicts may nest.
+/// Maximum nesting depth of lists, tuples and dicts.
 const DEPTH_MAX: usize = 64;
 
 type Parsed<T> = Result<T, LiteralError>;
 
-/// Reads one literal that takes up the whole text.
+/// Parses a text that consists of one literal. `long_suffix` allows the `L` of Python 2.
 pub(crate) fn read(text: &str, long_suffix: bool) -> Parsed<Literal> {
     if let Some(at) = text.find('\0') {
         let line = 1 + text[..at].matches('\n').count();
-        return Err(LiteralError { at, line, what: "a zero byte; pad with spaces".to_owned() });
+        return Err(LiteralError { at, line, what: "a zero byte: pad with spaces".to_owned() });
     }
-    // Before and behind the value newlines mean nothing, as inside brackets.
+    // Before and after the value, newlines have no meaning, as inside brackets.
     let mut reader = Reader { text, at: 0, nesting: 1, long_suffix };
     reader.skip_blanks();
     reader.nesting = 0;
@@ -28,7 +28,7 @@ pub(crate) fn read(text: &str, long_suffix: bool) -> Parsed<Literal> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// How many brackets are open: inside of them, newlines mean nothing.
+    /// Number of open brackets. Newlines inside brackets have no meaning.
     nesting: usize,
     long_suffix: bool,
 }
@@ -54,8 +54,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over what has no meaning: blanks, joined lines, and inside brackets newlines and
-    /// comments.
+    /// Skips blanks and joined lines, and inside brackets also newlines and comments.
     fn skip_blanks(&mut self) {
         loop {
             let rest = self.rest();
@@ -78,7 +77,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `ast.literal_eval` passes over blanks at the front; on a later line they are an indentation.
+    /// Rejects an indented line. `ast.literal_eval` skips blanks only on the first line.
     fn check_indentation(&self) -> Parsed<()> {
         let before = self.text[..self.at].trim_start_matches([' ', '\t']);
         match before.rsplit(['\n', '\r', '\x0c']).next() {
@@ -87,13 +86,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Behind the value only blanks, newlines and comments may stand.
+    /// Checks that only blanks, newlines and comments follow the value.
     fn end(&mut self) -> Parsed<()> {
         self.skip_blanks();
         match self.peek() {
             None if !self.text.trim_end_matches([' ', '\n']).ends_with('\\') => Ok(()),
-            None => self.error("a line is joined to nothing"),
-            Some(_) => self.error("text behind the end; fill up with spaces"),
+            None => self.error("a backslash at the end: remove it"),
+            Some(_) => self.error("text after the end: pad with spaces"),
         }
     }
 
@@ -114,7 +113,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The items up to the closing bracket, and whether a comma stood behind the last.
+    /// Returns the items up to the closing bracket, and whether a comma follows the last one.
     fn items(&mut self, close: char, depth: usize) -> Parsed<(Vec<Literal>, bool)> {
         self.at += 1;
         self.nesting += 1;
@@ -138,7 +137,7 @@ impl<'a> Reader<'a> {
         Ok((items, comma))
     }
 
-    /// One value in brackets without a comma is just that value.
+    /// Parses a tuple. One value in parentheses without a comma is not a tuple but that value.
     fn tuple(&mut self, depth: usize) -> Parsed<Literal> {
         let (mut items, comma) = self.items(')', depth)?;
         match items.len() {
@@ -158,7 +157,7 @@ impl<'a> Reader<'a> {
             }
             let key = self.value(depth + 1)?;
             if !key.is_hashable() {
-                return self.error(format!("{key} can't be a key"));
+                return self.error(format!("{key} can't be a key of a dict"));
             }
             self.skip_blanks();
             if self.peek() != Some(':') {
@@ -181,7 +180,7 @@ impl<'a> Reader<'a> {
     fn signed(&mut self, depth: usize) -> Parsed<Literal> {
         let negative = self.peek() == Some('-');
         self.at += 1;
-        // Brackets around the number don't matter, but a second sign within them does.
+        // Parentheses around the number are allowed, but a second sign inside them is not.
         let rest = self.rest().trim_start_matches(|c: char| c == '(' || c.is_ascii_whitespace());
         if rest.starts_with(['+', '-', '#', '\\']) {
             return self.unexpected("a number");
@@ -190,7 +189,7 @@ impl<'a> Reader<'a> {
             Literal::Int(number) if negative => Ok(Literal::Int(-number)),
             Literal::Float(number) if negative => Ok(Literal::Float(-number)),
             number @ (Literal::Int(_) | Literal::Float(_)) => Ok(number),
-            _ => self.error("a sign stands before numbers only"),
+            _ => self.error("a sign must be followed by a number"),
         }
     }
 
@@ -201,7 +200,7 @@ impl<'a> Reader<'a> {
             &text[..end.unwrap_or(text.len())]
         };
         let mut word = digits(rest);
-        // `1e-3` has a sign inside.
+        // The exponent may have a sign, as in `1e-3`.
         let radix = word.get(..2).map(str::to_ascii_lowercase);
         let is_hex = radix.as_deref() == Some("0x");
         if !is_hex && word.ends_with(['e', 'E']) && rest[word.len()..].starts_with(['+', '-']) {
@@ -225,7 +224,7 @@ impl<'a> Reader<'a> {
     fn decimal(&self, word: &str) -> Option<Literal> {
         let whole = if self.long_suffix { word.strip_suffix('L').unwrap_or(word) } else { word };
         if whole.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
-            // Python refuses `03`, but takes `00`.
+            // Python rejects `03`, but accepts `00`.
             let zeros =
                 whole.starts_with('0') && whole.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
             return if zeros { None } else { integer(whole, 10, false) };
@@ -254,7 +253,7 @@ impl<'a> Reader<'a> {
         Ok(literal)
     }
 
-    /// Strings that stand side by side are one.
+    /// Parses one or more adjacent strings, which Python joins.
     fn strings(&mut self) -> Parsed<Literal> {
         let mut whole = self.string()?;
         loop {
@@ -267,7 +266,7 @@ impl<'a> Reader<'a> {
             match (&mut whole, self.string()?) {
                 (Literal::Str(whole), Literal::Str(next)) => whole.push_str(&next),
                 (Literal::Bytes(whole), Literal::Bytes(next)) => whole.extend(next),
-                _ => return self.error("text and bytes can't be joined"),
+                _ => return self.error("strings and bytes can't be joined"),
             }
         }
     }
@@ -281,7 +280,7 @@ impl<'a> Reader<'a> {
             "r" => (true, false),
             "b" => (false, true),
             "br" | "rb" => (true, true),
-            _ => return self.error(format!("`{prefix}` is not a prefix a string can have here")),
+            _ => return self.error(format!("`{prefix}` is not a known prefix of a string")),
         };
         self.at += prefix.len();
         let quote = self.peek().unwrap_or('"');
@@ -293,15 +292,17 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 None => return self.error("the string does not end"),
                 Some('\n' | '\r') if close.len() == 1 => {
-                    return self.error("the string ends with its line");
+                    return self.error("the string does not end on its line");
                 }
                 Some('\\') => self.escape(raw, bytes, &mut text)?,
                 Some('\r') => {
-                    // Python reads every kind of line end as a newline.
+                    // Python reads every kind of line ending as a newline.
                     self.at += if self.rest().starts_with("\r\n") { 2 } else { 1 };
                     text.push('\n');
                 }
-                Some(c) if bytes && !c.is_ascii() => return self.error("bytes hold ASCII only"),
+                Some(c) if bytes && !c.is_ascii() => {
+                    return self.error("bytes may contain ASCII only");
+                }
                 Some(c) => {
                     text.push(c);
                     self.at += c.len_utf8();
@@ -310,13 +311,13 @@ impl<'a> Reader<'a> {
         }
         self.at += close.len();
         Ok(if bytes {
-            Literal::Bytes(text.chars().map(|c| c as u8).collect()) // each stands for one byte
+            Literal::Bytes(text.chars().map(|c| c as u8).collect()) // each is below 256
         } else {
             Literal::Str(text)
         })
     }
 
-    /// What a backslash begins.
+    /// Parses an escape sequence.
     fn escape(&mut self, raw: bool, bytes: bool, text: &mut String) -> Parsed<()> {
         let Some(next) = self.rest()[1..].chars().next() else {
             return self.error("the string does not end");
@@ -358,9 +359,9 @@ impl<'a> Reader<'a> {
                     rest.bytes().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
                 return self.code(1, len, 8, text);
             }
-            'N' if !bytes => return self.error("characters by name (`\\N`) are not read here"),
+            'N' if !bytes => return self.error("characters by name (`\\N`) are not supported"),
             _ => {
-                // Python keeps the backslash of an escape that it does not know.
+                // Python keeps the backslash of an unknown escape.
                 text.push('\\');
                 self.at += 1;
                 return Ok(());
@@ -379,7 +380,7 @@ impl<'a> Reader<'a> {
                 self.at += skip + digits;
                 Ok(())
             }
-            None => self.error("an escape that stands for no character"),
+            None => self.error("the escape is not a valid character"),
         }
     }
 }
@@ -390,7 +391,7 @@ fn integer(digits: &str, radix: u32, after_prefix: bool) -> Option<Literal> {
     digits_only.then(|| i128::from_str_radix(&plain, radix).ok()).flatten().map(Literal::Int)
 }
 
-/// Python lets single underscores stand between digits, and behind `0x`.
+/// Removes underscores. Python allows single ones between digits and, if `leading`, after `0x`.
 fn without_underscores(word: &str, leading: bool) -> Option<String> {
     let inner = if leading { word.strip_prefix('_').unwrap_or(word) } else { word };
     let misplaced = inner.starts_with('_') || inner.ends_with('_') || inner.contains("__");

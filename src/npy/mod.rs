@@ -1,10 +1,10 @@
-//! The `.npy` format: dtypes, headers, and headers that do not count yet.
+//! The `.npy` format: dtypes, shapes, headers and pending headers.
 //!
-//! The source is NumPy itself: `numpy/lib/_format_impl.py` (the format, with its three versions)
-//! and `numpy/_core/_internal.py` (what a dtype's `descr` is). What NumPy writes is written here
-//! byte for byte, and what it reads is read here.
+//! The reference is NumPy itself: `numpy/lib/_format_impl.py` (the format, with its three versions)
+//! and `numpy/_core/_internal.py` (the `descr` of a dtype). This module writes headers byte for byte
+//! as NumPy does, and reads the headers that NumPy reads.
 //!
-//! Everything is pure. Sizes are bytes in checked 64-bit arithmetic.
+//! All sizes are bytes, in checked 64-bit arithmetic.
 
 mod dtype;
 mod header;

@@ -1,62 +1,66 @@
-//! The first bytes of a `.npy` file, and of one that does not count yet.
+//! Preambles and pending headers: the first bytes of `.npy` files and of pending files.
 //!
-//! A pending file is a `.npy` file in all but its first eight bytes:
+//! A pending file differs from a `.npy` file only in its first eight bytes:
 //!
 //! | offset | size | content |
 //! |---|---|---|
 //! | 0 | 1 | 0x93 |
 //! | 1 | 5 | `NPEND` |
-//! | 6 | 1 | major version of the header it will have: 1, 2 or 3 |
+//! | 6 | 1 | major version of the final header: 1, 2 or 3 |
 //! | 7 | 1 | `w`: still being written; `r`: ready |
 //! | 8 | 2 or 4 | the header's length, as in `.npy` |
 //! | 10 or 12 | … | the dict, in which the growth axis may be -1; blanks; newline |
 //!
-//! It becomes final by one aligned write of [`commit_bytes`] over the first eight.
+//! One aligned write of [`commit_bytes`] over the first eight bytes makes the file final.
 
 use crate::npy::header::{HeaderError, dict_of, fill};
 use crate::npy::{Layout, Order};
 
-/// How a `.npy` file begins.
+/// The magic of a `.npy` file.
 pub const MAGIC: [u8; 6] = *b"\x93NUMPY";
 const PENDING_MAGIC: [u8; 6] = *b"\x93NPEND";
 
-/// How long a pending header is made where nobody says: what every known reader takes.
+/// Default length of a pending header, which every known reader accepts, in bytes.
 const DEFAULT_LEN: u64 = 128;
 
-/// Whether a header counts.
+/// Whether a header is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It does.
+    /// The header of a `.npy` file.
     Final,
-    /// Not yet.
+    /// A pending header.
     Pending(PendingState),
 }
 
-/// What a pending file's producer says of it.
+/// The state that a producer writes into a pending header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PendingState {
-    /// It is being written.
+    /// The file is being written.
     Writing,
-    /// It is complete.
+    /// The file is complete.
     Ready,
 }
 
-/// What a file's first bytes say about its header.
+/// The start of a header: its kind, version and length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preamble {
-    /// Whether it counts.
+    /// Whether the header is final.
     pub kind: Kind,
-    /// The format's major version: 1, 2 or 3. The minor one is 0.
+    /// The format's major version: 1, 2 or 3. The minor version is 0.
     pub major: u8,
-    /// Where the data begin, in bytes from the start of the file.
+    /// Start of the data, in bytes from the start of the file.
     pub data_offset: u64,
 }
 
 impl Preamble {
-    /// How many bytes [`Preamble::read`] wants to see.
+    /// The number of bytes that [`Preamble::read`] needs.
     pub const LEN: usize = 12;
 
-    /// Reads a file's first twelve bytes, or all it has. `Ok(None)`: it begins like neither kind.
+    /// Parses the first twelve bytes of a file, or all bytes of a shorter one. Returns `Ok(None)` if
+    /// the file begins with neither magic.
+    ///
+    /// # Errors
+    /// The file ends within the preamble, or its version or state is unknown.
     pub fn read(first: &[u8]) -> Result<Option<Self>, HeaderError> {
         let pending = match first.get(..6) {
             Some(magic) if magic == MAGIC => false,
@@ -73,7 +77,7 @@ impl Preamble {
             (true, b'r') => Kind::Pending(PendingState::Ready),
             (false, minor) => {
                 return Err(HeaderError::new(format!(
-                    "its format version is {major}.{minor}; 1.0, 2.0 and 3.0 are known"
+                    "its format version is {major}.{minor}; npyd reads 1.0, 2.0 and 3.0"
                 )));
             }
             (true, mark) => {
@@ -84,7 +88,7 @@ impl Preamble {
         };
         if !(1..=3).contains(&major) {
             return Err(HeaderError::new(format!(
-                "its format version is {major}.0; 1.0, 2.0 and 3.0 are known"
+                "its format version is {major}.0; npyd reads 1.0, 2.0 and 3.0"
             )));
         }
         let data_offset = if major == 1 {
@@ -98,7 +102,7 @@ impl Preamble {
     }
 }
 
-/// The eight bytes that make a pending header of this version final.
+/// Returns the eight bytes that make a pending header of this version final.
 #[must_use]
 pub fn commit_bytes(major: u8) -> [u8; 8] {
     let mut bytes = [0; 8];
@@ -107,7 +111,10 @@ pub fn commit_bytes(major: u8) -> [u8; 8] {
     bytes
 }
 
-/// A pending header of `total` bytes, or of 128.
+/// Returns a pending header of `total` bytes, or of 128 by default.
+///
+/// # Errors
+/// The header needs more bytes, or np.load would reject that length.
 pub fn pending_bytes(
     layout: &Layout,
     state: PendingState,

@@ -1,20 +1,20 @@
-//! Shapes, and what follows from a shape and a dtype.
+//! Shapes and layouts: the sizes that follow from dtype, order and shape.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::npy::{Dtype, Header};
 
-/// The most axes NumPy allows (`NPY_MAXDIMS` of NumPy 2).
+/// Maximum number of axes (`NPY_MAXDIMS` of NumPy 2).
 pub(crate) const AXES_MAX: usize = 64;
 
 /// Which axis varies slowest in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The first.
+    /// The first axis.
     #[default]
     C,
-    /// The last.
+    /// The last axis.
     F,
 }
 
@@ -39,21 +39,24 @@ impl FromStr for Order {
     }
 }
 
-/// A declared shape. One axis may be open: its growth axis, the first in C order and the last in F
-/// order, or another where a format of files says so.
+/// A declared shape. The length of the growth axis may be open. The growth axis is the first in C
+/// order and the last in F order, or any other that a sidecar's format defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     dims: Vec<u64>,
-    /// The growth axis is open; its place in `dims` holds 0.
+    /// Whether the growth axis is open; its entry in `dims` is then 0.
     open: bool,
     growth: usize,
 }
 
 impl Shape {
-    /// A shape of these items along each axis; -1 leaves the growth axis open.
+    /// Creates a shape from the number of items along each axis; -1 leaves the growth axis open.
+    ///
+    /// # Errors
+    /// A number is negative, or there are too many axes.
     pub fn new(dims: &[i64], order: Order) -> Result<Self, LayoutError> {
         if dims.len() > AXES_MAX {
-            return error(format!("a shape has {AXES_MAX} axes at most, not {}", dims.len()));
+            return error(format!("a shape may have {AXES_MAX} axes, not {}", dims.len()));
         }
         let growth = match order {
             Order::C => 0,
@@ -69,17 +72,19 @@ impl Shape {
                 Err(_) if dim == -1 => {
                     let place = if order == Order::C { "first" } else { "last" };
                     return error(format!(
-                        "-1 may stand on the growth axis only, the {place} in {order} order, not on axis {axis}"
+                        "axis {axis} can't be -1: only the growth axis can, which is the {place} in {order} order"
                     ));
                 }
-                Err(_) => return error(format!("{dim} items along axis {axis} can't be")),
+                Err(_) => {
+                    return error(format!("axis {axis} can't have {dim} items: write 0 or more"));
+                }
             }
         }
         Ok(Shape { dims: lengths, open, growth })
     }
 
-    /// A shape whose axis `open` has as many items as the data fill, whichever axis that is; its
-    /// entry in `dims` means nothing.
+    /// Creates a shape whose axis `open` is the growth axis and is open. Its entry in `dims` is
+    /// ignored.
     fn open_on(dims: &[i64], open: usize) -> Result<Self, LayoutError> {
         let mut known = dims.to_vec();
         match known.get_mut(open) {
@@ -89,13 +94,13 @@ impl Shape {
         Ok(Shape { growth: open, open: true, ..Shape::new(&known, Order::C)? })
     }
 
-    /// Whether the length of the growth axis is open.
+    /// Returns whether the length of the growth axis is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Items along each axis, -1 where that is open.
+    /// Returns the number of items along each axis, -1 for the open axis.
     #[must_use]
     pub fn dims(&self) -> Vec<i64> {
         let length = |(axis, &dim): (usize, &u64)| {
@@ -109,7 +114,7 @@ impl Shape {
     }
 }
 
-/// The shape as a Python tuple.
+/// Writes the shape as a Python tuple.
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_tuple(f, &self.dims())
@@ -124,18 +129,18 @@ pub(crate) fn write_tuple<T: fmt::Display>(f: &mut dyn fmt::Write, dims: &[T]) -
     f.write_str(if dims.len() == 1 { ",)" } else { ")" })
 }
 
-/// Dtype, order and declared shape: all that is to be known of raw data.
+/// The layout of raw data: dtype, order and declared shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// The items' type.
+    /// The type of the items.
     pub dtype: Dtype,
     /// Which axis varies slowest.
     pub order: Order,
-    /// Items along each axis.
+    /// The number of items along each axis.
     pub shape: Shape,
 }
 
-/// Why there can't be such an array.
+/// Why an array of this layout can't exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayoutError(String);
 
@@ -152,29 +157,36 @@ impl fmt::Display for LayoutError {
 impl std::error::Error for LayoutError {}
 
 impl Layout {
-    /// A layout whose size a file can have.
+    /// Creates a layout.
+    ///
+    /// # Errors
+    /// The shape is not valid, or the array would be larger than a file can be.
     pub fn new(dtype: Dtype, shape: &[i64], order: Order) -> Result<Self, LayoutError> {
         let layout = Layout { shape: Shape::new(shape, order)?, dtype, order };
         check_size(&layout.dtype, layout.fixed_dims())?;
         Ok(layout)
     }
 
-    /// A layout in C order whose axis `open` has as many items as the data fill. Unlike a growth
-    /// axis it may be any: where it is not the first, another length means other places for all.
+    /// Creates a layout in C order whose axis `open` is open. If it is not the first axis, its
+    /// length determines the position of all items.
+    ///
+    /// # Errors
+    /// As [`Layout::new`]; or there is no such axis.
     pub fn open_on(dtype: Dtype, dims: &[i64], open: usize) -> Result<Self, LayoutError> {
         let layout = Layout { shape: Shape::open_on(dims, open)?, dtype, order: Order::C };
         check_size(&layout.dtype, layout.fixed_dims())?;
         Ok(layout)
     }
 
-    /// The axes whose length is known.
+    /// Returns the lengths of all axes except the open one.
     fn fixed_dims(&self) -> impl Iterator<Item = u64> + '_ {
         let open = self.shape.open.then_some(self.shape.growth);
         let dims = self.shape.dims.iter().enumerate();
         dims.filter(move |(axis, _)| Some(*axis) != open).map(|(_, dim)| *dim)
     }
 
-    /// Bytes of one record: one step along the growth axis. The whole array's where it has no axes.
+    /// Returns the size of a record in bytes. A record is one step along the growth axis, or the
+    /// whole array if it has no axes.
     #[must_use]
     pub fn record_len(&self) -> u64 {
         let dims = self.shape.dims.iter().enumerate();
@@ -182,14 +194,14 @@ impl Layout {
         len_of(&self.dtype, others)
     }
 
-    /// Bytes of the array; `None` where its shape is open.
+    /// Returns the size of the array's data in bytes; `None` if the shape is open.
     #[must_use]
     pub fn data_len(&self) -> Option<u64> {
         (!self.shape.open).then(|| len_of(&self.dtype, self.shape.dims.iter().copied()))
     }
 
-    /// How many whole records so many bytes hold, and the bytes left over. Records without bytes
-    /// are none.
+    /// Returns how many complete records `bytes` hold, and how many bytes remain. The number is 0
+    /// if a record has no bytes.
     #[must_use]
     pub fn records_in(&self, bytes: u64) -> (u64, u64) {
         match self.record_len() {
@@ -198,20 +210,21 @@ impl Layout {
         }
     }
 
-    /// Whether each record lies in one piece, so that so many are whole in a file that is cut off.
+    /// Returns whether each record is contiguous, so that a truncated file still holds complete
+    /// records.
     #[must_use]
     pub fn has_whole_records(&self) -> bool {
         let slower = self.shape.dims.get(..self.shape.growth).unwrap_or_default();
         self.order == Order::F || slower.iter().all(|dim| *dim == 1)
     }
 
-    /// The length of the growth axis; `None` where it is open, or there is none.
+    /// Returns the length of the growth axis; `None` if it is open, or if there are no axes.
     #[must_use]
     pub fn records(&self) -> Option<u64> {
         if self.shape.open { None } else { self.shape.dims.get(self.shape.growth).copied() }
     }
 
-    /// The header of an array with so many records.
+    /// Returns the header of an array with this number of records.
     pub fn with_records(&self, records: u64) -> Result<Header, LayoutError> {
         let mut dims = self.shape.dims.clone();
         if let Some(growth) = dims.get_mut(self.shape.growth) {
@@ -220,7 +233,7 @@ impl Layout {
         Header::new(self.dtype.clone(), self.order, dims)
     }
 
-    /// The array's header; `None` where its shape is open.
+    /// Returns the array's header; `None` if the shape is open.
     #[must_use]
     pub fn header(&self) -> Option<Header> {
         if self.shape.open {
@@ -230,12 +243,13 @@ impl Layout {
     }
 }
 
-/// Bytes of an array whose size was checked.
+/// Returns the size of an array in bytes. The size must have been checked.
 pub(crate) fn len_of(dtype: &Dtype, dims: impl Iterator<Item = u64>) -> u64 {
     dims.fold(dtype.itemsize(), u64::saturating_mul)
 }
 
-/// NumPy wants the product of all lengths to be a number of bytes, even where one of them is 0.
+/// Checks that the array's size fits in 63 bits. Lengths of 0 are skipped, because NumPy limits the
+/// product of all other lengths even then.
 pub(crate) fn check_size(
     dtype: &Dtype,
     dims: impl Iterator<Item = u64>,
