@@ -1,5 +1,5 @@
-//! What somebody declared about raw bytes: the keys that manifests, templates and the options of
-//! `npyd finalize` share.
+//! Declared keys: the description that manifests, templates and the options of `npyd finalize`
+//! share.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,16 +12,16 @@ use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFac
 use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Layout, Literal, Order};
 
-/// The smallest region a header fits in.
+/// Minimum size of a region for a header, in bytes.
 const RESERVED_MIN: u64 = 64;
 
 /// The declared keys, each valid by itself.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Declared {
-    /// The items' type.
+    /// The type of the items.
     #[serde(deserialize_with = "dtype")]
     pub dtype: Dtype,
-    /// Items along each axis; -1 where the file's size is to say it.
+    /// The number of items along each axis; -1 if it follows from the file's size.
     #[serde(deserialize_with = "dims")]
     pub shape: Vec<i64>,
     /// Which axis varies slowest.
@@ -33,24 +33,24 @@ pub struct Declared {
     /// Bytes after the data.
     #[serde(default, deserialize_with = "bytes")]
     pub trailing: u64,
-    /// Bytes at the front of the file kept free for the header.
+    /// Bytes at the front of the file that are reserved for the header.
     pub reserved: Option<Reserved>,
     /// The data file's name.
     pub data: Option<FileName>,
     /// The `.npy` file's name.
     pub output: Option<FileName>,
-    /// What the data file's bytes must hash to.
+    /// The digest that the data file must have.
     #[serde(default, deserialize_with = "optional_digest")]
     pub digest: Option<Digest>,
 }
 
-/// The size of a region kept free for the header: 64 bytes or more.
+/// The size of a region that is reserved for the header: 64 bytes or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
 pub struct Reserved(u64);
 
 impl Reserved {
-    /// The size.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn bytes(self) -> u64 {
         self.0
@@ -63,7 +63,7 @@ impl TryFrom<u64> for Reserved {
     fn try_from(bytes: u64) -> Result<Self, String> {
         if bytes < RESERVED_MIN {
             return Err(format!(
-                "{bytes} reserved bytes are too few for a header: reserve 64 or more, best 128"
+                "{bytes} reserved bytes are too few for a header: reserve at least 64, better 128"
             ));
         }
         Ok(Reserved(bytes))
@@ -81,7 +81,10 @@ impl FromStr for Reserved {
 }
 
 impl Declared {
-    /// The dump these keys declare for the data file `data`, or which keys contradict each other.
+    /// Returns the dump that these keys declare for the data file `data`.
+    ///
+    /// # Errors
+    /// Keys contradict each other, or the sizes are too large for a file.
     pub fn dump(
         self,
         kind: DeclaredBy,
@@ -95,8 +98,8 @@ impl Declared {
             None => LeadingBytes::Bare,
             Some(bytes) if self.offset != 0 && self.offset != bytes => {
                 return Err(format!(
-                    "offset = {} and reserved = {bytes} disagree: with reserved the data begin \
-                     right behind it, so leave offset out",
+                    "offset = {} contradicts reserved = {bytes}: the data begin right after \
+                     the reserved bytes, so leave offset out",
                     self.offset
                 ));
             }
@@ -124,12 +127,12 @@ impl Declared {
     }
 }
 
-/// Items along each axis.
+/// Deserializes the number of items along each axis.
 fn dims<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<i64>, D::Error> {
     Dims::deserialize(from).map(|Dims(dims)| dims)
 }
 
-/// A shape as it is written, for an error that says how.
+/// A shape as TOML and JSON spell it, with an error that shows how to write one.
 #[derive(Debug, Clone)]
 pub(crate) struct Dims(pub(crate) Vec<i64>);
 
@@ -160,7 +163,7 @@ impl<'de> Deserialize<'de> for Dims {
     }
 }
 
-/// A number of bytes.
+/// Deserializes a number of bytes.
 pub(crate) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let written = serde_json::Value::deserialize(from)?;
     written.as_u64().ok_or_else(|| {
@@ -168,7 +171,7 @@ pub(crate) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error>
     })
 }
 
-/// A type that is written as text, such as an [`Order`].
+/// Deserializes a value that is written as text, such as an [`Order`].
 pub(crate) fn parsed<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -183,7 +186,7 @@ pub(crate) fn optional_digest<'de, D: Deserializer<'de>>(
     parsed(from).map(Some)
 }
 
-/// A dtype: its text, or the list form of a structured one.
+/// Deserializes a dtype: its text, or the list form of a structured dtype.
 pub(crate) fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Dtype, D::Error> {
     dtype_of(&LiteralValue::deserialize(from)?.0).map_err(de::Error::custom)
 }
@@ -195,7 +198,7 @@ pub(crate) fn dtype_of(literal: &Literal) -> Result<Dtype, DtypeError> {
     }
 }
 
-/// The texts, numbers and lists of TOML and JSON as the Python literal a header would hold.
+/// A text, number or list of TOML or JSON, converted to the Python literal that a header contains.
 pub(crate) struct LiteralValue(pub(crate) Literal);
 
 impl<'de> Deserialize<'de> for LiteralValue {

@@ -1,11 +1,11 @@
-//! Digests of a data file: the word of a producer who knows what the bytes must be.
+//! Digests: hashes of a data file that its producer wrote down.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::Digest as _;
 
-/// A digest as a manifest names it: `algorithm:hexadecimal`.
+/// A digest, in the form of a manifest: `algorithm:hexadecimal`.
 ///
 /// Known algorithms: `sha256`, `sha512`, `sha1`, `md5`, `blake3` (32 bytes), `xxh3` (64 bits, seed
 /// 0, big-endian hexadecimal as `xxhsum -H3` prints it) and `crc32c` (Castagnoli, as RFC 3720
@@ -27,7 +27,7 @@ enum Algorithm {
     Crc32c,
 }
 
-/// Every algorithm, its name in a manifest and its length in bytes.
+/// All algorithms, with their names in a manifest and their lengths in bytes.
 const ALGORITHMS: [(&str, Algorithm, usize); 7] = [
     ("sha256", Algorithm::Sha256, 32),
     ("sha512", Algorithm::Sha512, 64),
@@ -39,7 +39,7 @@ const ALGORITHMS: [(&str, Algorithm, usize); 7] = [
 ];
 
 impl Digest {
-    /// A hasher for this digest's algorithm.
+    /// Returns a hasher for this digest's algorithm.
     #[must_use]
     pub fn hasher(&self) -> Hasher {
         match self.algorithm {
@@ -53,14 +53,17 @@ impl Digest {
         }
     }
 
-    /// Compares with what `hasher` has seen; the error tells both values.
+    /// Compares the digest with the result of `hasher`.
+    ///
+    /// # Errors
+    /// They differ. The message contains both values.
     pub fn verify(&self, hasher: Hasher) -> Result<(), String> {
         let found = Digest { algorithm: self.algorithm, value: hasher.finish() };
         if found.value == self.value {
             Ok(())
         } else {
             Err(format!(
-                "the digest is {found}, but the manifest says {self}: drop the data once more, or correct it"
+                "the data have the digest {found}, but {self} was declared: drop the data again, or correct the digest"
             ))
         }
     }
@@ -84,7 +87,7 @@ impl FromStr for Digest {
         let &(_, algorithm, len) = ALGORITHMS
             .iter()
             .find(|(known, ..)| *known == name)
-            .ok_or_else(|| format!("`{name}` is not a digest npyd knows ({})", known_names()))?;
+            .ok_or_else(|| format!("`{name}` is not a known digest: use {}", known_names()))?;
         let value = from_hex(hex).filter(|value| value.len() == len).ok_or_else(|| {
             format!("a {name} digest has {} hexadecimal digits, not `{hex}`", 2 * len)
         })?;
@@ -112,7 +115,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A digest in the making.
+/// The state of a digest calculation.
 pub enum Hasher {
     /// SHA-256 (FIPS 180-4).
     Sha256(sha2::Sha256),
@@ -131,7 +134,7 @@ pub enum Hasher {
 }
 
 impl Hasher {
-    /// Takes the next bytes in.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Hasher::Sha256(state) => state.update(bytes),
@@ -163,7 +166,7 @@ impl Hasher {
 mod tests {
     use super::*;
 
-    /// The digests of the nine bytes `123456789`, each from its algorithm's own command or RFC.
+    /// The digests of the nine bytes `123456789`, each from the algorithm's own command or RFC.
     #[test]
     fn known_values() {
         for text in [
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_digests_are_rejected() {
         for text in ["", "sha256", "sha3:00", "md5:zz", "crc32c:e306928", "crc32c:é069283"] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! A dump: raw bytes, and what somebody who knows says they are.
+//! A dump: raw bytes plus the declared layout (dtype, shape, order, offset).
 
 use std::fmt;
 use std::path::Path;
@@ -11,59 +11,59 @@ use crate::npy::{Header, Layout, Preamble};
 /// The user's own keys of a manifest, in their order.
 pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
-/// What a data file holds, as its manifest, template or own header declares it. Whether all of it
-/// is there already is for [`crate::decide::completeness`] to find out.
+/// The content of a data file, as a manifest, sidecar, template or pending header declares it.
+/// [`crate::decide::completeness`] decides whether the file is complete.
 #[derive(Debug, Clone)]
 pub struct Dump {
-    /// Who declared it.
+    /// What declared it.
     pub kind: DeclaredBy,
     /// Type, order and shape of the array.
     pub layout: Layout,
-    /// Where the data begin, in bytes from the start of the file.
+    /// Start of the data, in bytes from the start of the file.
     pub data_offset: u64,
-    /// Declared bytes after the data.
+    /// Number of declared bytes after the data.
     pub trailing: u64,
-    /// What stands before the data.
+    /// The content of the bytes before the data.
     pub front: LeadingBytes,
-    /// The first bytes by which the producer says that the file is done.
+    /// The marker: the first bytes of a file that its producer has completed.
     pub marker: Option<Vec<u8>>,
-    /// What the whole data file must hash to.
+    /// The digest that the data file must have.
     pub digest: Option<Digest>,
     /// The name of the `.npy` file.
     pub output: FileName,
-    /// Whatever else the manifest says.
+    /// The user's own keys of the manifest.
     pub metadata: Metadata,
-    /// What may not be meant as it is written.
+    /// Warnings about values that may be wrong.
     pub warnings: Vec<String>,
-    /// What else an instrument's sidecar says of it.
+    /// Facts that only an instrument's sidecar contains.
     pub facts: SidecarFacts,
 }
 
-/// What only instruments' sidecars say of a dump; of others, nothing is told.
+/// Facts that only an instrument's sidecar contains. For other dumps they are empty.
 #[derive(Debug, Clone, Default)]
 pub struct SidecarFacts {
-    /// The data are the last bytes before the trailing ones, whatever stands before them.
+    /// Whether the data, and the trailing bytes after them, are at the end of the file.
     pub at_the_end: bool,
-    /// What size the data file has once it is complete.
+    /// The size of the complete data file.
     pub file_len: Option<u64>,
-    /// How many records are complete, as another file counts them.
+    /// The number of complete records, which another file counts.
     pub counted: Option<u64>,
-    /// What the sidecar lacks for as long as the recording goes on.
+    /// If the sidecar shows that the recording continues: a message that says so.
     pub unfinished: Option<String>,
-    /// The data file must stay as it is: others read it with its sidecar.
+    /// Whether other programs read the data with the sidecar, so that npyd must not change them.
     pub has_live_readers: bool,
-    /// What the axes are, in the array's order.
+    /// The axes, in the array's order.
     pub axes: Vec<Axis>,
-    /// Factors and offsets that were not applied to the values.
+    /// Factors and offsets for the values, which npyd does not apply.
     pub unapplied: Metadata,
 }
 
-/// Who declared a dump.
+/// What declared a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeclaredBy {
     /// A manifest beside the data.
     Manifest,
-    /// An instrument's sidecar, in the format of this name.
+    /// An instrument's sidecar in the format with this name.
     Sidecar(&'static str),
     /// The file's own pending header.
     Pending,
@@ -85,14 +85,14 @@ impl fmt::Display for DeclaredBy {
     }
 }
 
-/// What stands before the data.
+/// The content of the bytes before the data.
 #[derive(Debug, Clone)]
 pub enum LeadingBytes {
-    /// Nothing npyd may use.
+    /// Nothing that npyd may overwrite.
     Bare,
-    /// So many bytes, free for the header.
+    /// This number of bytes, which are reserved for the header.
     Reserved(u64),
-    /// A pending header; or a committed one in a file that still has its pending name.
+    /// A pending header, or a final one in a file that still has its pending name.
     Header(OwnHeader),
 }
 
@@ -108,54 +108,54 @@ impl fmt::Display for LeadingBytes {
     }
 }
 
-/// The header a data file brings along.
+/// The header that the producer wrote into the data file.
 #[derive(Debug, Clone)]
 pub struct OwnHeader {
-    /// Its first bytes, read.
+    /// Its parsed preamble.
     pub preamble: Preamble,
-    /// All its bytes, the preamble among them.
+    /// All its bytes, including the preamble.
     pub bytes: Vec<u8>,
 }
 
-/// How a data file's size fits what was declared.
+/// How a data file's size fits the declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SizeFit {
-    /// Whole records, and nothing else but what was declared or is tolerated.
+    /// Complete records, and no other bytes than declared or tolerated ones.
     Whole {
-        /// Whether the size was declared, rather than worked out.
+        /// Whether the size was declared. If not, it follows from the file.
         exact: bool,
     },
     /// Bytes are missing.
     TooShort {
-        /// The size.
+        /// The actual size.
         size: u64,
-        /// What it must be at least.
+        /// The minimum size.
         of: u64,
     },
     /// There are more bytes than declared.
     TooLong {
-        /// The size.
+        /// The actual size.
         size: u64,
-        /// What it must be.
+        /// The declared size.
         of: u64,
     },
     /// The last record is incomplete.
     PartialRecord {
-        /// Bytes of it that are there.
+        /// Size of the incomplete record.
         bytes: u64,
-        /// Bytes of a whole one.
+        /// Size of a complete record.
         of: u64,
     },
-    /// Not one record is there yet.
+    /// There is no complete record yet.
     Empty,
-    /// Another file counts other records than there are.
+    /// The number of records differs from the number that another file counts.
     CountMismatch {
-        /// Records that are there.
+        /// Number of records in the data file.
         records: u64,
-        /// Records that were counted.
+        /// Number of records that the other file counts.
         counted: u64,
     },
-    /// Records have no bytes, so that no size can tell how many there are.
+    /// A record has no bytes, so the number of records does not follow from the size.
     Unsizable,
 }
 
@@ -163,29 +163,29 @@ impl fmt::Display for SizeFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SizeFit::Whole { .. } => f.write_str("its size fits"),
-            SizeFit::TooShort { size, of } => write!(f, "{size} of {of} bytes are there"),
+            SizeFit::TooShort { size, of } => write!(f, "it has {size} of {of} bytes"),
             SizeFit::TooLong { size, of } => write!(
                 f,
-                "it has {size} bytes where {of} are declared: correct dtype, shape, offset or trailing, or set allow_trailing"
+                "it has {size} bytes, but {of} are declared: correct dtype, shape, offset or trailing, or set allow_trailing"
             ),
             SizeFit::PartialRecord { bytes, of } => {
-                write!(f, "its last record is incomplete: {bytes} of {of} bytes are there")
+                write!(f, "its last record is incomplete: it has {bytes} of {of} bytes")
             }
-            SizeFit::Empty => f.write_str("it has no record yet"),
+            SizeFit::Empty => f.write_str("it has no complete record yet"),
             SizeFit::CountMismatch { records, counted } => write!(
                 f,
-                "it has {records} records where {counted} are counted: the recording goes on, or was cut off"
+                "it has {records} records, but {counted} are counted: the recording continues, or was cut off"
             ),
             SizeFit::Unsizable => f.write_str(
-                "its records have no bytes, so that its size can't tell how many there are: give the whole shape",
+                "its records have no bytes, so their number does not follow from its size: declare the whole shape",
             ),
         }
     }
 }
 
 impl Dump {
-    /// The least size of the data file, in bytes: the size, unless the shape is open. `None` where
-    /// that exceeds what a file can have.
+    /// Returns the minimum size of the data file in bytes, which is its exact size unless the shape
+    /// is open. `None` if it exceeds the largest file size.
     #[must_use]
     pub fn least_file_len(&self) -> Option<u64> {
         let data = self.layout.data_len().unwrap_or(0);
@@ -193,7 +193,7 @@ impl Dump {
         i64::try_from(len).is_ok().then_some(len)
     }
 
-    /// Where the data begin in one of their files, of `size` bytes, which holds so many of them.
+    /// Returns the start of the data in a file of `size` bytes that holds `share` bytes of data.
     #[must_use]
     pub fn offset_in(&self, size: u64, share: u64) -> u64 {
         if self.facts.at_the_end {
@@ -203,7 +203,7 @@ impl Dump {
         }
     }
 
-    /// How a data file of `size` bytes fits this declaration.
+    /// Returns how a data file of `size` bytes fits this declaration.
     #[must_use]
     pub fn fit(&self, size: u64, allow_trailing: bool) -> SizeFit {
         match self.facts.file_len {
@@ -219,8 +219,8 @@ impl Dump {
                         SizeFit::CountMismatch { records, counted }
                     }
                     counted => {
-                        let facts = counted.is_some() || self.facts.file_len.is_some();
-                        SizeFit::Whole { exact: exact || facts }
+                        let is_stated = counted.is_some() || self.facts.file_len.is_some();
+                        SizeFit::Whole { exact: exact || is_stated }
                     }
                 }
             }
@@ -228,7 +228,7 @@ impl Dump {
         }
     }
 
-    /// Bytes that are no data.
+    /// Returns the number of bytes before and after the data.
     fn around(&self) -> u64 {
         self.data_offset + self.trailing
     }
@@ -253,8 +253,11 @@ impl Dump {
         }
     }
 
-    /// The array's header for a data file of `size` bytes that fits, or the whole records in one
-    /// that does not. The error says why there can't be one.
+    /// Returns the array's header for a data file of `size` bytes. If the size does not fit, the
+    /// header covers the complete records.
+    ///
+    /// # Errors
+    /// The array would be too large, or np.load would reject the header.
     pub fn header(&self, size: u64) -> Result<Header, String> {
         let (records, _) = self.layout.records_in(size.saturating_sub(self.around()));
         let header = match self.layout.header() {
@@ -271,8 +274,8 @@ impl Dump {
         self.data_offset.saturating_add(header.data_len())
     }
 
-    /// Returns the header of the complete records that a dead writer left; `None` where there is
-    /// none, or np.load would not take the header. The file has no hole before `written`.
+    /// Returns the header of the complete records that a dead writer left; `None` if there are no
+    /// records, or if np.load would reject the header. The file must have no hole before `written`.
     ///
     /// The header's own count is not a limit, because the writer may have died before it updated
     /// the count. Behind that count, records count only up to `nonzero`, the end of the last byte
@@ -293,12 +296,13 @@ impl Dump {
     }
 }
 
-/// Whether a file of that name is the backup of an array: `*.npy.~N~`.
+/// Returns whether a file with this name is the backup of an array: `*.npy.~N~`.
 #[must_use]
 pub fn is_array_backup(name: &str) -> bool {
     let is_array = |stem: &str| Path::new(stem).extension().is_some_and(|it| it == "npy");
     split_backup(name).is_some_and(|(stem, _)| is_array(stem))
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,9 +331,9 @@ mod tests {
         assert_eq!(name(".scan").numbered(1).as_str(), ".scan-1");
     }
 
-    /// Data files that differ only behind a decimal point become arrays of different names.
+    /// Data files whose names differ only after a decimal point become arrays with different names.
     #[test]
-    fn a_decimal_point_begins_no_extension() {
+    fn a_decimal_point_does_not_begin_an_extension() {
         for (data, output) in [
             ("scene_0.5m", "scene_0.5m.npy"),
             ("scene_0.25m", "scene_0.25m.npy"),
@@ -357,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn climbing_and_odd_names_are_refused() {
+    fn paths_and_invalid_names_are_rejected() {
         for text in ["", ".", "..", "../x", "/x", "a/b", "a\nb", "a\0b", &"x".repeat(256)] {
             assert!(FileName::try_from(text.to_owned()).is_err(), "{text:?}");
         }

@@ -1,7 +1,7 @@
-//! The keys of a manifest: npyd's own, misspelt ones, and others that look like instructions.
+//! Keys of a manifest: npyd's own keys, misspelt ones, and lookalikes from other programs.
 //!
-//! Any other key is its user's metadata. So a key that was meant for npyd and is not one of its
-//! own must be noticed: without it the array is wrong.
+//! Any other key is metadata of the user. npyd must therefore notice a key that was meant for it but
+//! is not spelt like one of its own, because the array would be wrong without it.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use crate::describe::declared::Declared;
 use crate::describe::dump::Metadata;
 use crate::text::sanitize::sanitize;
 
-/// The most remarks on one manifest.
+/// Maximum number of remarks on one manifest.
 const REMARKS_MAX: usize = 10;
 
 /// npyd's own keys.
 pub(crate) const KEYS: [&str; 9] =
     ["dtype", "shape", "order", "offset", "trailing", "reserved", "data", "output", "digest"];
 
-/// Words with a meaning of their own that are nearly one of npyd's keys: they only warn.
+/// Words that resemble one of npyd's keys but have a meaning of their own. npyd only warns of them.
 const WORDS: [&str; 17] = [
     "type",
     "shapes",
@@ -38,17 +38,17 @@ const WORDS: [&str; 17] = [
     "outputs",
 ];
 
-/// Keys of other programs that look like instructions: what npyd has in their place, why, and the
-/// keys, in lower case without `_`, `-` and blanks.
+/// Lookalikes: npyd's own key, the hint for the message, and the keys that other programs use
+/// instead, in lower case without `_`, `-` and blanks.
 const LOOKALIKES: [(&str, &str, &[&str]); 9] = [
     (
         "dtype",
-        "the byte order is part of `dtype`, as in \">u2\"",
+        "the byte order belongs to `dtype`, as in \">u2\"",
         &["endian", "endianness", "endianess", "byteorder", "bigendian", "littleendian"],
     ),
     (
         "dtype",
-        "the size of an item is part of `dtype`, as in \"<u2\"",
+        "the size of an item belongs to `dtype`, as in \"<u2\"",
         &[
             "bits",
             "bitdepth",
@@ -60,16 +60,16 @@ const LOOKALIKES: [(&str, &str, &[&str]); 9] = [
             "itemsize",
         ],
     ),
-    ("dtype", "the type of an item is `dtype`, as in \"<u2\"", &["datatype", "pixeltype"]),
-    ("shape", "the items along each axis are `shape`", &["dims", "dimensions"]),
+    ("dtype", "use `dtype` for the type of an item, as in \"<u2\"", &["datatype", "pixeltype"]),
+    ("shape", "use `shape` for the items along each axis", &["dims", "dimensions"]),
     (
         "order",
-        "Fortran order is `order` = \"F\"",
+        "use `order` = \"F\" for Fortran order",
         &["fortran", "fortranorder", "arrayorder", "memoryorder", "storageorder"],
     ),
     (
         "offset",
-        "the bytes before the data are `offset`",
+        "use `offset` for the bytes before the data",
         &[
             "header",
             "headersize",
@@ -86,40 +86,40 @@ const LOOKALIKES: [(&str, &str, &[&str]); 9] = [
     ),
     (
         "trailing",
-        "the bytes after the data are `trailing`",
+        "use `trailing` for the bytes after the data",
         &["footer", "footersize", "footerbytes", "footerlength", "trailer"],
     ),
     (
         "data",
-        "the name of the data file is `data`",
+        "use `data` for the name of the data file",
         &["file", "filename", "datafile", "datafilename"],
     ),
     (
         "digest",
-        "a digest is `digest` = \"sha256:…\"",
+        "use `digest` = \"sha256:…\" for a digest",
         &["checksum", "hash", "md5", "sha1", "sha256", "sha512", "blake3", "xxh3", "crc32c"],
     ),
 ];
 
-/// Checks a manifest's keys and returns the remarks on those that mean nothing to npyd and look as
-/// if they should. `names` are the data files that the manifest describes by its own name.
+/// Checks a manifest's keys and returns remarks on the keys that npyd ignores although they resemble
+/// one of its own. `names` are the data files that the manifest's own name implies.
 ///
 /// # Errors
-/// A key is nearly one of npyd's, has no meaning of its own, and its value is valid for the key
-/// that was meant. That holds where both keys are there, too: nothing shows which of them is right.
+/// A key resembles one of npyd's, has no meaning of its own, and its value is valid for npyd's key.
+/// This is also an error if both keys are present, because npyd can't know which of them is right.
 pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, String> {
     let (mut remarks, mut misspelt) = (Vec::new(), Vec::new());
     for (key, value) in keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
-        let is_reserved_name =
+        let names_the_data =
             |known| known == "data" && names.iter().any(|name| *value == name.as_str());
         if let Some((known, hint)) = lookalike(key) {
-            if !is_reserved_name(known) {
-                remarks.push(format!("the manifest's key `{key}` means nothing to npyd: {hint}"));
+            if !names_the_data(known) {
+                remarks.push(format!("npyd ignores the manifest's key `{key}`: {hint}"));
             }
         } else if let Some(known) = nearest(key, value) {
             if is_word(key) || !is_valid(known, value) {
                 remarks.push(format!(
-                    "the manifest's key `{key}` means nothing to npyd; did you mean `{known}`?"
+                    "npyd ignores the manifest's key `{key}`: did you mean `{known}`?"
                 ));
             } else {
                 misspelt.push(refusal(key, known, keys.contains_key(known)));
@@ -133,7 +133,7 @@ pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, St
     }
 }
 
-/// Returns the key that was probably meant to be the missing `known`.
+/// Returns the key that the user probably wrote instead of the missing key `known`.
 pub(crate) fn in_place_of<'a>(known: &str, keys: &'a Metadata) -> Option<&'a str> {
     let others = || keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str()));
     let is_like = |(key, value): &(&'a String, &Value)| {
@@ -143,7 +143,7 @@ pub(crate) fn in_place_of<'a>(known: &str, keys: &'a Metadata) -> Option<&'a str
     near.or_else(|| others().find(is_like)).map(|(key, _)| key.as_str())
 }
 
-/// Whether a word of this text is `known` or a misspelling of it.
+/// Returns whether the text contains `known` or a misspelling of it.
 pub(crate) fn is_mentioned(known: &str, text: &str) -> bool {
     let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
     text.contains(known) || words.any(|word| is_near(known, word) && !is_word(word))
@@ -151,9 +151,9 @@ pub(crate) fn is_mentioned(known: &str, text: &str) -> bool {
 
 fn refusal(key: &str, known: &str, both: bool) -> String {
     if both {
-        format!("`{key}` is nearly its key `{known}`: remove one of them, or rename your own key")
+        format!("`{key}` resembles its key `{known}`: remove one of them, or rename your own key")
     } else {
-        format!("`{key}` is nearly the key `{known}`: write `{known}`, or rename your own key")
+        format!("`{key}` resembles the key `{known}`: write `{known}`, or rename your own key")
     }
 }
 
@@ -164,7 +164,8 @@ fn lookalike(key: &str) -> Option<(&'static str, &'static str)> {
         .find_map(|(known, hint, keys)| keys.contains(&bare.as_str()).then_some((*known, *hint)))
 }
 
-/// Whether this key has a meaning of its own: a word, or the second of several, as `offset2`.
+/// Returns whether this key has a meaning of its own: a known word, or a numbered key such as
+/// `offset2`.
 fn is_word(key: &str) -> bool {
     let lower = key.to_lowercase();
     let unnumbered = lower.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -172,23 +173,23 @@ fn is_word(key: &str) -> bool {
     WORDS.contains(&lower.as_str()) || is_numbered && KEYS.contains(&unnumbered)
 }
 
-/// Returns npyd's key that this one nearly is.
+/// Returns the key of npyd that this key resembles.
 fn nearest(key: &str, value: &Value) -> Option<&'static str> {
-    // `order` has two values only, so that they show what a key with a wrong letter was meant for.
+    // `order` has only two values, so a key with one wrong letter is recognized by its value.
     let is_order = || are_equal_but_one("order", key) && is_valid("order", value);
     let near = KEYS.into_iter().find(|known| is_near(known, key));
     near.or_else(|| is_order().then_some("order"))
 }
 
-/// Whether the value is valid for this key of npyd's.
+/// Returns whether the value is valid for this key of npyd.
 fn is_valid(known: &str, value: &Value) -> bool {
     let mut keys = json!({"dtype": "|u1", "shape": [1]});
     keys[known] = value.clone();
     !value.is_null() && Declared::deserialize(keys).is_ok()
 }
 
-/// Whether one insertion, deletion, replacement or swap of neighbors, or letter case, is all that
-/// differs.
+/// Returns whether the keys differ only in letter case and in one insertion, deletion, replacement
+/// or swap of adjacent letters.
 fn is_near(known: &str, key: &str) -> bool {
     let lower = key.to_lowercase();
     match differences(known.as_bytes(), lower.as_bytes()) {
@@ -198,13 +199,13 @@ fn is_near(known: &str, key: &str) -> bool {
     }
 }
 
-/// Whether one replaced letter is all that differs.
+/// Returns whether the keys differ only in letter case and in one replaced letter.
 fn are_equal_but_one(known: &str, key: &str) -> bool {
     let lower = key.to_lowercase();
     matches!(differences(known.as_bytes(), lower.as_bytes()), ([_], [_]))
 }
 
-/// Returns what is left of both without what they begin and end with in common.
+/// Returns both texts without their common prefix and suffix.
 fn differences<'a>(ours: &'a [u8], theirs: &'a [u8]) -> (&'a [u8], &'a [u8]) {
     let ahead = ours.iter().zip(theirs).take_while(|(x, y)| x == y).count();
     let (ours, theirs) = (&ours[ahead..], &theirs[ahead..]);
@@ -216,7 +217,7 @@ fn differences<'a>(ours: &'a [u8], theirs: &'a [u8]) -> (&'a [u8], &'a [u8]) {
 mod tests {
     use super::*;
 
-    /// The keys of a manifest with one more.
+    /// Checks the keys of a manifest with one additional key.
     fn checked(key: &str, value: &Value) -> Result<Vec<String>, String> {
         let mut keys = json!({"dtype": "<f4", "shape": [2]});
         keys[key] = value.clone();
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_keys_are_refused() {
+    fn misspelt_keys_are_rejected() {
         for (key, value, known) in [
             ("offest", json!(80), "offset"),
             ("Offset", json!(0), "offset"),
@@ -248,7 +249,7 @@ mod tests {
         }
     }
 
-    /// What is metadata by its value or by its word stays metadata, with a remark.
+    /// A key stays metadata, with a remark, if its value or its meaning shows that it is metadata.
     #[test]
     fn nearly_equal_metadata_are_kept() {
         for (key, value, known) in [
@@ -301,7 +302,7 @@ mod tests {
         assert_eq!(checked("filename", &json!("other.raw")).unwrap().len(), 1);
     }
 
-    /// A key is one of npyd's, or a word, or a lookalike.
+    /// No key is in more than one list.
     #[test]
     fn the_lists_are_distinct() {
         for known in KEYS {

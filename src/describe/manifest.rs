@@ -1,9 +1,9 @@
-//! Manifests: a small TOML or JSON text beside the data that says what they are.
+//! Manifests: small TOML or JSON files beside the data that describe them.
 //!
 //! `scan.raw` is described by `scan.raw.toml`, `scan.raw.json`, `scan.toml` or `scan.json`. The
-//! shorter two serve the data suffixes in [`DATA_SUFFIXES`]; any other data file is named by the
-//! manifest's `data` key. A file so named is a manifest when it holds `dtype` and `shape`, and
-//! somebody else's business when it holds neither.
+//! shorter names apply to the data suffixes in [`DATA_SUFFIXES`]; the manifest of any other data
+//! file names it in the key `data`. A file with such a name is a manifest if it contains `dtype` and
+//! `shape`. If it contains neither, npyd ignores it.
 
 use std::path::Path;
 
@@ -17,36 +17,39 @@ use crate::model::FileName;
 use crate::text::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
 
-/// The largest text that is read as a manifest, in bytes.
+/// Maximum size of a manifest, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
 
-/// The suffixes of data files that `scan.toml` and `scan.json` describe; the first is none at all.
+/// Suffixes of the data files that `scan.toml` and `scan.json` describe. The first is empty.
 pub const DATA_SUFFIXES: [&str; 6] = ["", ".raw", ".bin", ".dat", ".data", ".img"];
 
-/// The most characters of a line that a message shows.
+/// Maximum length of a line in a message, in characters.
 const LINE_MAX: usize = 100;
 
-/// A manifest's content.
+/// A parsed manifest.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    /// Its file's name.
+    /// The name of its file.
     pub name: FileName,
-    /// npyd's own keys.
+    /// The values of npyd's own keys.
     pub declared: Declared,
-    /// The user's.
+    /// The user's own keys.
     pub metadata: Metadata,
-    /// The remarks on the user's keys, or why one of them can't be the user's.
+    /// Remarks on the user's keys, or the error if one of them is a misspelt key of npyd.
     remarks: Result<Vec<String>, String>,
 }
 
 impl Manifest {
-    /// Reads a manifest's text. `Ok(None)`: it is not a manifest. The error says line and remedy.
+    /// Parses a manifest. Returns `Ok(None)` if the text is not a manifest.
+    ///
+    /// # Errors
+    /// The text is a manifest, but not a valid one. The message names the line and the remedy.
     pub fn parse(name: &FileName, text: &[u8]) -> Result<Option<Self>, String> {
         let text = str::from_utf8(text).map_err(|error| {
             let line = text[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             format!("line {line}: the text is not UTF-8")
         })?;
-        let text = text.trim_start_matches('\u{feff}'); // as editors on Windows begin it
+        let text = text.trim_start_matches('\u{feff}'); // editors on Windows write it
         let syntax = Syntax::of(name).ok_or("a manifest's name ends in .toml or .json")?;
         let mut metadata: Metadata = match syntax.read(text) {
             Ok(metadata) => metadata,
@@ -63,11 +66,14 @@ impl Manifest {
         let declared: Declared = syntax.read(text)?;
         let remarks = keys::check(&metadata, &data_names(name.as_str()));
         metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
-        metadata.values_mut().for_each(plain_datetimes);
+        metadata.values_mut().for_each(datetimes_to_text);
         Ok(Some(Manifest { name: name.clone(), declared, metadata, remarks }))
     }
 
-    /// The dump that it declares the data file to be.
+    /// Returns the dump that this manifest declares for a data file.
+    ///
+    /// # Errors
+    /// A key is misspelt, or keys contradict each other.
     pub fn dump(self, data: &FileName) -> Result<Dump, String> {
         let Manifest { name, declared, metadata, remarks } = self;
         let dump = remarks.and_then(|warnings| {
@@ -78,7 +84,8 @@ impl Manifest {
     }
 }
 
-/// Says that one of the two keys of a manifest is missing, and which other key was meant to be it.
+/// Returns the message that one of the two required keys is missing. If another key was probably
+/// meant to be the missing one, the message names it.
 fn missing(key: &str, other: &str, example: &str, keys: &Metadata) -> String {
     let remedy = match keys::in_place_of(key, keys) {
         Some(meant) => format!("; did you mean `{key}` by `{meant}`?"),
@@ -87,20 +94,20 @@ fn missing(key: &str, other: &str, example: &str, keys: &Metadata) -> String {
     sanitize(&format!("it has `{other}` but no `{key}`{remedy}"))
 }
 
-/// Whether a text that can't be read as a manifest was meant as one: others write JSON and TOML
-/// too.
+/// Returns whether a text that can't be parsed was meant to be a manifest. Other programs write
+/// JSON and TOML files, too.
 #[must_use]
 pub fn is_meant(text: &str) -> bool {
     ["dtype", "shape"].iter().all(|key| keys::is_mentioned(key, text))
 }
 
-/// Whether a file of this name could be a manifest.
+/// Returns whether a file with this name could be a manifest.
 #[must_use]
 pub fn is_manifest_name(name: &str) -> bool {
     stem(name).is_some()
 }
 
-/// The data files a manifest of this name may describe, the likeliest first.
+/// Returns the data files that a manifest with this name may describe, the most likely first.
 #[must_use]
 pub fn data_names(manifest: &str) -> Vec<String> {
     stem(manifest)
@@ -108,7 +115,7 @@ pub fn data_names(manifest: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// The manifests that may describe a data file of this name.
+/// Returns the manifests that may describe a data file with this name.
 #[must_use]
 pub fn manifest_names(data: &str) -> Vec<String> {
     let short = DATA_SUFFIXES[1..].iter().find_map(|suffix| data.strip_suffix(suffix));
@@ -156,7 +163,7 @@ impl Syntax {
     }
 }
 
-/// A message with the line it is about.
+/// Returns a message that quotes the line of an error.
 fn on_line(text: &str, number: usize, what: &str) -> String {
     let line: String = text
         .lines()
@@ -169,13 +176,13 @@ fn on_line(text: &str, number: usize, what: &str) -> String {
     sanitize(&format!("line {number}, `{}`: {what}", line.trim()))
 }
 
-/// TOML's dates have no like in JSON: they become their own text.
-fn plain_datetimes(value: &mut serde_json::Value) {
+/// Converts TOML dates to strings, because JSON has no date type.
+fn datetimes_to_text(value: &mut serde_json::Value) {
     match value {
-        serde_json::Value::Array(items) => items.iter_mut().for_each(plain_datetimes),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(datetimes_to_text),
         serde_json::Value::Object(table) => match table.get("$__toml_private_datetime") {
             Some(text) => *value = text.clone(),
-            None => table.values_mut().for_each(plain_datetimes),
+            None => table.values_mut().for_each(datetimes_to_text),
         },
         _ => {}
     }
@@ -190,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_both_ways() {
+    fn manifests_and_data_find_each_other() {
         for data in ["scan.raw", "scan.bin", "scan", "a.b.dat"] {
             for manifest in manifest_names(data) {
                 assert!(data_names(&manifest).contains(&data.to_owned()), "{manifest} and {data}");
@@ -216,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_files_are_not_manifests() {
+    fn files_of_other_programs_are_not_manifests() {
         for (name, text) in [
             ("a.json", "[1, 2]"),
             ("a.json", "7"),
@@ -229,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_the_byte_order_is_no_text() {
+    fn a_byte_order_mark_is_ignored() {
         for (name, text) in [
             ("a.json", r#"{"dtype": "<f4", "shape": [2]}"#),
             ("a.toml", "dtype = '<f4'\nshape = [2]\n"),
@@ -238,7 +245,7 @@ mod tests {
         }
     }
 
-    /// A misspelt key of two is noticed by the other.
+    /// One of the two required keys is enough to notice that the other is misspelt.
     #[test]
     fn a_missing_key_may_be_misspelt() {
         for (text, words) in [
@@ -258,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_keys_are_refused() {
+    fn misspelt_keys_are_rejected() {
         let manifest = |key: &str| {
             let text = format!("dtype = '<f4'\nshape = [2]\n{key}\n");
             let manifest = parse("a.toml", &text).unwrap().unwrap();

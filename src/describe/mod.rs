@@ -1,7 +1,8 @@
-//! From names and texts to a [`Dump`]: which files describe raw data, and what they say.
+//! Descriptions of raw data: parses manifests, sidecars, templates and pending headers into a
+//! [`Dump`].
 //!
-//! Everything here is pure: texts go in, dumps or reasons come out. A reason is written for the
-//! person whose file was refused.
+//! All functions take names and texts and return a dump or a reason. A reason is a message for the
+//! person whose file was rejected.
 
 mod correction;
 mod declared;

@@ -1,15 +1,17 @@
-//! Pending files: data that begin with their own `.npy` header, whose first eight bytes still say
-//! that it does not count yet.
+//! Pending files: data files that begin with a pending header, which describes them.
 
 use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::{self, Preamble, parse_header};
 
-/// The dump that a file's own header declares. `head` holds the file's first bytes, as many as
-/// the preamble says; `file_len` is the file's size.
+/// Returns the dump that a file's own header declares. `head` holds the whole header; `file_len` is
+/// the file's size.
 ///
-/// `Ok(None)` for a final `.npy` under a final name: there is nothing to be done about it. One
-/// under a pending name was committed and awaits its rename.
+/// Returns `Ok(None)` for a finished array: a final header and a final name. A file with a final
+/// header and a pending name was committed and still has to be renamed.
+///
+/// # Errors
+/// The header is not valid.
 pub fn from_header(
     name: &FileName,
     preamble: Preamble,

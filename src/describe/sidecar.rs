@@ -1,9 +1,8 @@
-//! Sidecars: the files that instruments and their programs write beside raw dumps, each in a
-//! format of its own.
+//! Sidecars: the files in which instruments and their programs describe raw dumps.
 //!
-//! One file a format, which holds one [`Format`]; the list is in [`crate::describe::formats`]. A
-//! format reads text and says what the data are. Whether they are there, whole, and no longer
-//! written to, is for the caller to find out: that a sidecar exists says nothing about that.
+//! Each format is one [`Format`] in a file of its own, listed in [`crate::describe::formats`]. A
+//! format parses a text into a description. The caller has to check whether the data exist, are
+//! complete, and are no longer written, because the existence of a sidecar proves none of this.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -14,41 +13,44 @@ use crate::model::FileName;
 use crate::npy::Layout;
 use crate::text::sanitize::sanitize;
 
-/// The largest text that is read as a sidecar, in bytes.
+/// Maximum size of a sidecar, in bytes.
 pub const SIZE_MAX: u64 = 16 << 20;
 
-/// The most data files that one sidecar may list.
+/// Maximum number of data files that a sidecar may list.
 pub const FILES_MAX: usize = 16_384;
 
-/// A format of sidecars.
+/// A sidecar format.
 pub struct Format {
-    /// Its name, as people know it.
+    /// The common name of the format.
     pub name: &'static str,
-    /// How its files are named: the sidecar's and the data's.
+    /// The names of the sidecar and of its data files, for people.
     pub files: &'static str,
-    /// What of it is read, and what is refused.
+    /// What npyd reads and what it rejects, for people.
     pub reads: &'static str,
-    /// What proves that the data are complete.
+    /// What proves that the data are complete, for people.
     pub proof: &'static str,
-    /// Whether a file of this name may be such a sidecar: what its content must then show.
+    /// Returns whether a file with this name may be such a sidecar. Its content decides.
     pub is_named: fn(&str) -> bool,
-    /// The data files, relative to the sidecar, that one of this name describes where its text does
-    /// not tell; the likeliest first.
+    /// Returns the data files, relative to the sidecar, that a sidecar with this name describes if
+    /// its text names none; the most likely first.
     pub data_of: fn(&str) -> Vec<String>,
-    /// The sidecars that may describe the data file at this path.
+    /// Returns the sidecars that may describe the data file at this path.
     pub sidecars_of: fn(&Path) -> Vec<PathBuf>,
-    /// Reads the sidecar of that name. `Ok(None)`: it is something else, in spite of its name. The
-    /// error says line and remedy.
-    pub read: fn(&FileName, &[u8]) -> Reading,
+    /// Parses the sidecar with this name. Returns `Ok(None)` if the text has another format. An
+    /// error names the line and the remedy.
+    pub read: fn(&FileName, &[u8]) -> ReadResult,
 }
 
-/// What came of reading a sidecar.
-pub type Reading = Result<Option<Vec<Described>>, String>;
+/// The result of parsing a sidecar: its arrays, or `None` if the text has another format.
+pub type ReadResult = Result<Option<Vec<Described>>, String>;
 
 impl Format {
-    /// Reads a sidecar, whose text may be anything: what is quoted of it in an error or a doubt is
-    /// fit to be shown.
-    pub fn describe(&self, name: &FileName, text: &[u8]) -> Reading {
+    /// Parses a sidecar. The text may be anything; all errors and warnings that quote it are
+    /// sanitized.
+    ///
+    /// # Errors
+    /// The text has this format, but is not valid or names itself as data.
+    pub fn describe(&self, name: &FileName, text: &[u8]) -> ReadResult {
         let mut arrays = match (self.read)(name, text) {
             Ok(Some(arrays)) => arrays,
             Ok(None) => return Ok(None),
@@ -57,13 +59,13 @@ impl Format {
         let is_itself = |path: &DataPath| path.as_path() == Path::new(name.as_str());
         if arrays.iter().flat_map(|array| array.data.paths()).any(is_itself) {
             return Err(
-                "it names itself: data behind a header can't be taken as they are, so save \
-                        them beside it"
+                "it names itself as data: data after the header can't be read, so save them in \
+                        a file beside it"
                     .to_owned(),
             );
         }
-        for doubt in arrays.iter_mut().flat_map(|array| &mut array.warnings) {
-            *doubt = sanitize(doubt);
+        for warning in arrays.iter_mut().flat_map(|array| &mut array.warnings) {
+            *warning = sanitize(warning);
         }
         Ok(Some(arrays))
     }
@@ -78,42 +80,41 @@ impl fmt::Debug for Format {
 /// One array that a sidecar describes.
 #[derive(Debug, Clone)]
 pub struct Described {
-    /// Where its data are.
+    /// The files that hold its data.
     pub data: Data,
-    /// Dtype, order and shape; the shape may be open on any one axis.
+    /// Dtype, order and shape. Any one axis of the shape may be open.
     pub layout: Layout,
-    /// What stands before the data, in each of their files.
+    /// Where the data begin in each of their files.
     pub skip: DataStart,
-    /// Bytes behind the data.
+    /// Bytes after the data.
     pub trailing: u64,
-    /// The whole size of the data file, where the sidecar tells it.
+    /// The total size of the data file, if the sidecar contains it.
     pub file_len: Option<u64>,
-    /// What the whole data file must hash to.
+    /// The digest that the data file must have.
     pub digest: Option<Digest>,
-    /// The `.npy` file's name, where it does not follow from the data's.
+    /// The `.npy` file's name, if it does not follow from the name of the data file.
     pub output: Option<FileName>,
-    /// By its own word the recording goes on: what is missing in the sidecar until it ends.
+    /// If the sidecar shows that the recording continues: a message that says so.
     pub unfinished: Option<String>,
-    /// A `.npy` file, relative to the sidecar, that has a row for each record once the data are
-    /// complete; the first of these that is there.
+    /// `.npy` files, relative to the sidecar. The first one that exists has a row for each record
+    /// once the data are complete.
     pub row_counts: Vec<DataPath>,
-    /// Whether people read the data with the sidecar: then they must stay as they are.
+    /// Whether other programs read the data with the sidecar, so that npyd must not change them.
     pub has_live_readers: bool,
-    /// What the axes are, in the array's order; empty where the format does not say.
+    /// The axes, in the array's order; empty if the format does not describe them.
     pub axes: Vec<Axis>,
-    /// Factors and offsets that the values were to be multiplied by and added to: they are kept
-    /// here, not applied.
+    /// Factors and offsets for the values. npyd stores them as metadata and does not apply them.
     pub unapplied: Metadata,
-    /// The sidecar's fields, as the format names them.
+    /// The sidecar's fields, with the format's own names.
     pub fields: Metadata,
-    /// How many records it says there are, which readers don't rely on.
-    pub told_records: Option<u64>,
-    /// What may not be meant as it is written.
+    /// The number of records that the sidecar states. Other readers do not rely on it.
+    pub stated_records: Option<u64>,
+    /// Warnings about values that may be wrong.
     pub warnings: Vec<String>,
 }
 
 impl Described {
-    /// Data with nothing around them, and nothing else told.
+    /// Describes data with nothing before and after them, and with no further facts.
     #[must_use]
     pub fn new(data: Data, layout: Layout) -> Self {
         Described {
@@ -130,41 +131,48 @@ impl Described {
             axes: Vec::new(),
             unapplied: Metadata::new(),
             fields: Metadata::new(),
-            told_records: None,
+            stated_records: None,
             warnings: Vec::new(),
         }
     }
 }
 
-/// What is found in the file system of what a sidecar describes.
+/// Measurements of the files that a sidecar describes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
-    /// Bytes of the data file; where there are several, of each.
+    /// Size of the data file in bytes, or of each if there are several.
     pub file_len: u64,
-    /// Where the lines to be skipped end, if they are all there.
+    /// End of the lines to be skipped, if the file has that many.
     pub lines_end: Option<u64>,
-    /// Records that another file counts; 0 where there is none yet.
+    /// Number of records that another file counts; 0 if it does not exist yet.
     pub counted: u64,
 }
 
 impl Described {
-    /// How many bytes of data each of their files has, where the shape is known.
+    /// Returns the number of data bytes in each file; `None` if the shape is open.
     #[must_use]
     pub fn share(&self) -> Option<u64> {
         self.layout.data_len().map(|len| len / self.data.count())
     }
 
-    /// Where the data begin in a file of theirs; `None`: beyond any file.
+    /// Returns the start of the data in each file; `None` if it is beyond the largest file size.
+    ///
+    /// # Errors
+    /// The file has too few lines, or the start depends on a shape that is open.
     pub fn offset(&self, found: Measured) -> Result<Option<u64>, String> {
         Ok(match self.skip {
             DataStart::Bytes(bytes) => Some(bytes),
             DataStart::Lines { lines, bytes } => match found.lines_end {
                 Some(end) => end.checked_add(bytes),
-                None => return Err(format!("it has no {lines} lines before its data")),
+                None => {
+                    return Err(format!("it has fewer than {lines} lines before its data"));
+                }
             },
             DataStart::Rest => match self.share() {
-                None => return Err("data at the file's end need a shape that is known".to_owned()),
-                // Too short a file is known by its size.
+                None => {
+                    return Err("data at the end of the file need a complete shape".to_owned());
+                }
+                // A file that is too short is noticed later, by its size.
                 Some(share) => {
                     Some(found.file_len.saturating_sub(share.saturating_add(self.trailing)))
                 }
@@ -172,20 +180,23 @@ impl Described {
         })
     }
 
-    /// The dump that the data file is, or the first of several.
+    /// Returns the dump of the data file, or of the first of several.
+    ///
+    /// # Errors
+    /// The description does not match the files, or its sizes are too large for a file.
     pub fn dump(self, format: &Format, data: &FileName, found: Measured) -> Result<Dump, String> {
         let data_len = self.layout.data_len();
         let offset = self.offset(found)?;
         if let (Data::Parts(parts), false) =
             (&self.data, data_len.is_some_and(|len| len % self.data.count() == 0))
         {
-            return Err(format!("its data can't be in {} files of equal size", parts.len()));
+            return Err(format!("its data do not fill {} files of equal size", parts.len()));
         }
         let around = offset.unwrap_or(0).saturating_add(self.trailing);
         let (records, _) = self.layout.records_in(found.file_len.saturating_sub(around));
         let mut warnings = self.warnings;
-        if let Some(facts) = self.told_records.filter(|facts| *facts != records) {
-            warnings.push(format!("it is said to have {facts} records, and has {records}"));
+        if let Some(stated) = self.stated_records.filter(|stated| *stated != records) {
+            warnings.push(format!("its sidecar states {stated} records, but it has {records}"));
         }
         let dump = Dump {
             kind: DeclaredBy::Sidecar(format.name),
@@ -210,15 +221,15 @@ impl Described {
         };
         match dump.least_file_len() {
             Some(_) => Ok(dump),
-            None => Err("what stands before the data, the data and what stands behind them \
-                         exceed 2^63 bytes together: correct the sidecar"
+            None => Err("the data and the bytes before and after them exceed 2^63 bytes: \
+                         correct the sidecar"
                 .to_owned()),
         }
     }
 }
 
 impl Data {
-    /// In how many files they are.
+    /// Returns the number of files.
     #[must_use]
     pub fn count(&self) -> u64 {
         match self {
@@ -227,7 +238,7 @@ impl Data {
         }
     }
 
-    /// All files that could be meant.
+    /// Returns all files, or all candidates for the one file.
     #[must_use]
     pub fn paths(&self) -> &[DataPath] {
         match self {
@@ -239,44 +250,44 @@ impl Data {
 /// The files that hold an array's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
-    /// One file: the first of these that is there.
+    /// One file: the first of these that exists.
     FirstOf(Vec<DataPath>),
-    /// All of these, one behind another, each with an equal share.
+    /// All of these, concatenated. Each holds the same number of data bytes.
     Parts(Vec<DataPath>),
 }
 
-/// What stands before the data of a file.
+/// Where the data begin in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataStart {
-    /// So many bytes.
+    /// After this number of bytes.
     Bytes(u64),
-    /// So many lines of text, and behind them so many bytes.
+    /// After lines of text and a number of bytes.
     Lines {
-        /// Lines, each ended by a newline.
+        /// Number of lines, each ended by a newline.
         lines: u64,
-        /// Bytes.
+        /// Number of bytes after the lines.
         bytes: u64,
     },
-    /// All that the data and what stands behind them don't need.
+    /// Where they must begin so that the data and the trailing bytes end with the file.
     Rest,
 }
 
 /// An axis of an array.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Axis {
-    /// What it is, such as `bands`.
+    /// Its name, such as `bands`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The unit of its steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// How far one step goes, in that unit.
+    /// The length of one step, in that unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
 }
 
 impl Axis {
-    /// The axis along which samples follow each other, so many a second.
+    /// Returns the axis of the samples. `rate` is their number per second.
     #[must_use]
     pub fn samples(rate: Option<f64>) -> Self {
         Axis {
@@ -286,30 +297,36 @@ impl Axis {
         }
     }
 
-    /// An axis of which only the name is known.
+    /// Returns an axis with a name, but without unit and step.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Axis { name: Some(name.to_owned()), ..Axis::default() }
     }
 }
 
-/// The path of a data file from its sidecar's directory: never absolute, never climbing.
+/// The path of a data file relative to its sidecar's directory, without `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DataPath(PathBuf);
 
 impl DataPath {
-    /// A file in the sidecar's own directory, as sidecars name it: `x.raw` or `./x.raw`.
+    /// Parses the path of a file in the sidecar's own directory: `x.raw` or `./x.raw`.
+    ///
+    /// # Errors
+    /// The text is not the name of a file, or names another directory.
     pub fn beside(text: &str) -> Result<Self, String> {
         let path = Self::below(text)?;
         if path.0.components().count() > 1 {
             return Err(format!(
-                "`{text}` lies in another directory: put data and sidecar into the same"
+                "`{text}` is in another directory: put data and sidecar into one directory"
             ));
         }
         Ok(path)
     }
 
-    /// A file in the sidecar's own directory or one below.
+    /// Parses the path of a file in the sidecar's own directory or one below.
+    ///
+    /// # Errors
+    /// The text is not the name of a file, or leads out of the directory.
     pub fn below(text: &str) -> Result<Self, String> {
         let mut path = PathBuf::new();
         for component in Path::new(text).components() {
@@ -321,7 +338,7 @@ impl DataPath {
                 }
                 _ => {
                     return Err(format!(
-                        "{text:?} leads out of the sidecar's directory: put the data beside it, and name them without a directory"
+                        "{text:?} is outside the sidecar's directory: put the data beside it, and name them without a directory"
                     ));
                 }
             }
@@ -332,7 +349,7 @@ impl DataPath {
         Ok(DataPath(path))
     }
 
-    /// The path.
+    /// Returns the path.
     #[must_use]
     pub fn as_path(&self) -> &Path {
         &self.0
@@ -356,7 +373,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_stay_near_their_sidecar() {
+    fn data_paths_stay_below_the_sidecars_directory() {
         for (text, path) in [("x.raw", "x.raw"), ("./x.raw", "x.raw")] {
             assert_eq!(DataPath::beside(text).unwrap().as_path(), Path::new(path));
         }

@@ -1,5 +1,5 @@
-//! Templates: what the configuration knows about files by their name alone, for instruments that
-//! write the same frames every time, or say in the name what they wrote.
+//! Templates: descriptions in the configuration that apply to files by their name alone. They serve
+//! instruments that always write the same frames, or that write the layout into the name.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use crate::model::FileName;
 use crate::npy::{Dtype, Literal, Order};
 use crate::text::sanitize::sanitize;
 
-/// A template that has been checked as a whole.
+/// A template of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
@@ -40,17 +40,17 @@ pub struct Template {
     digest: Option<Digest>,
 }
 
-/// The names a template speaks of.
+/// The file names that a template matches.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 enum Names {
-    /// `*`, `?`, `[…]` and `{a,b}`; a leading dot must be written out.
+    /// A glob with `*`, `?`, `[…]` and `{a,b}`. Only an explicit dot matches a leading dot.
     Glob(Glob, GlobSet),
-    /// A regular expression, which begins with `^`; its named groups fill placeholders.
+    /// A regular expression, which begins with `^`. Its named groups replace placeholders.
     Pattern(Regex),
 }
 
-/// Items along each axis.
+/// The number of items along each axis.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 struct Dims(Vec<Dim>);
@@ -58,8 +58,8 @@ struct Dims(Vec<Dim>);
 #[derive(Debug, Clone, Deserialize)]
 struct Dim(#[serde(deserialize_with = "dim")] Templated<i64>);
 
-/// Names of types by their bits, as people write them into file names: those that NumPy does not
-/// take for something else. The bytes are little-endian unless the template says otherwise.
+/// Type names that count bits, as people write them into file names. NumPy has no other meaning for
+/// them. The bytes are little-endian unless the template gives a byte order.
 const BY_BITS: [(&str, &str); 10] = [
     ("i16", "i2"),
     ("u16", "u2"),
@@ -73,8 +73,7 @@ const BY_BITS: [(&str, &str); 10] = [
     ("c128", "c16"),
 ];
 
-/// Names that are a type by its bits to whoever writes them into a file name, and another by its
-/// bytes to NumPy.
+/// Ambiguous type names: in file names the number may count bits, but NumPy counts bytes.
 const BY_BITS_OR_BYTES: [&str; 4] = ["i8", "u8", "f16", "c32"];
 
 impl TryFrom<String> for Names {
@@ -82,7 +81,7 @@ impl TryFrom<String> for Names {
 
     fn try_from(text: String) -> Result<Self, String> {
         if text.contains('/') {
-            return Err(format!("`{text}` has a slash: match speaks of file names, not of paths"));
+            return Err(format!("`{text}` has a slash: `match` applies to file names, not paths"));
         }
         if text.starts_with('^') {
             return Regex::new(&text).map(Names::Pattern).map_err(|error| {
@@ -95,7 +94,7 @@ impl TryFrom<String> for Names {
                 format!("`{text}` is not a regular expression: {why}")
             });
         }
-        // A single glob's own matcher would panic where the glob is too large.
+        // A set of one glob, because the matcher of a single glob panics if the glob is too large.
         GlobBuilder::new(&text)
             .literal_separator(true)
             .build()
@@ -109,19 +108,21 @@ impl TryFrom<String> for Names {
 }
 
 impl Template {
-    /// Finds what no file could satisfy: that is the configuration's mistake, not each file's. The
-    /// error tells where in the configuration's text it is.
+    /// Checks the template.
+    ///
+    /// # Errors
+    /// No file could satisfy the template. The error contains the place in the configuration.
     pub(crate) fn check(&self) -> Result<(), (Range<usize>, String)> {
         if let Some(marker) = &self.marker {
             let at = |error| (marker.span(), error);
             let Some(reserved) = self.reserved else {
-                let error = "marker needs reserved: the region whose first bytes it is";
+                let error = "marker needs reserved: the marker is at the start of that region";
                 return Err(at(error.to_owned()));
             };
             let len = marker.get_ref().len() as u64;
             if len == 0 || len > reserved.bytes() {
                 return Err(at(format!(
-                    "marker must have 1 to {} bytes, as reserved has",
+                    "marker must have 1 to {} bytes, because reserved has {0}",
                     reserved.bytes()
                 )));
             }
@@ -130,7 +131,7 @@ impl Template {
         if let Some(output) = &self.output
             && !has_placeholder(output.get_ref())
         {
-            let error = "output would be the same for every file: name it by a placeholder";
+            let error = "output would be the same for all files: add a placeholder such as {name}";
             return Err((output.span(), error.to_owned()));
         }
         if let Some(output) = &self.output
@@ -141,7 +142,7 @@ impl Template {
         match self.names.get_ref() {
             Names::Glob(..) if !groups.is_empty() => {
                 let error = format!(
-                    "`{{{}}}` needs a regular expression with such a group: begin match with ^",
+                    "`{{{}}}` needs a regular expression with this group: begin `match` with ^",
                     groups[0]
                 );
                 Err((self.names.span(), error))
@@ -164,7 +165,7 @@ impl Template {
         }
     }
 
-    /// The groups that its values come from.
+    /// Returns the groups of the regular expression that the values depend on.
     fn groups(&self) -> Vec<&str> {
         let output =
             self.output.iter().flat_map(|output| Templated::<String>::groups_of(output.get_ref()));
@@ -177,7 +178,7 @@ impl Template {
         groups
     }
 
-    /// Whether this template speaks of a file of that name.
+    /// Returns whether this template matches a file name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.names.get_ref() {
@@ -189,8 +190,10 @@ impl Template {
         }
     }
 
-    /// The dump it makes of a file; the error says which of its keys contradict each other, or what
-    /// the file's name has wrong.
+    /// Returns the dump that this template declares for a data file.
+    ///
+    /// # Errors
+    /// A value from the file's name is not valid, or keys contradict each other.
     pub fn dump(&self, data: &FileName) -> Result<Dump, String> {
         let captures = match self.names.get_ref() {
             Names::Glob(..) => None,
@@ -237,13 +240,13 @@ impl fmt::Display for Template {
     }
 }
 
-/// A type as a file's name tells it: NumPy's names, and those by bits.
+/// Parses a type in a file's name: one of NumPy's names, or one that counts bits.
 fn type_by_name(text: &str) -> Result<Dtype, String> {
     let code = text.trim_start_matches(['<', '>', '=', '|']);
     let order = &text[..text.len() - code.len()];
     if BY_BITS_OR_BYTES.contains(&code) {
         return Err(format!(
-            "`{code}` in its name may count bits or bytes: give such files a template of their own, \
+            "`{code}` in its name may count bits or bytes: add another template for such files, \
              with a dtype such as \"|u1\" or \"<u8\""
         ));
     }
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_of_a_name_does_not_steer_a_terminal() {
+    fn messages_about_a_name_are_sanitized() {
         let text = "match = '^(?<n>.*)$'\ndtype = '|u1'\nshape = [\"\\u001B[2J{n}\"]";
         let template: Template = toml::from_str(text).unwrap();
         let reason = template.dump(&FileName::try_from("x".to_owned()).unwrap()).unwrap_err();

@@ -1,20 +1,20 @@
-//! Values that a template takes from a file's name: `"{w}"` is what the named group `w` of its
-//! regular expression matched.
+//! Placeholders in templates: `"{w}"` stands for the text that the named group `w` of the template's
+//! regular expression matched in a file's name.
 
 use regex::Captures;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-/// A value that is known, or a text with placeholders for it.
+/// A value, or a text with placeholders from which the value is parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Templated<T> {
     /// The value.
     Value(T),
-    /// A text in which the name is still to be filled in.
+    /// A text with placeholders.
     Pattern(String),
 }
 
-/// As it stands in TOML: a number, or text.
+/// The form of the value in TOML: a number or a text.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number or a text in quotes")]
 enum Written {
@@ -23,7 +23,7 @@ enum Written {
 }
 
 impl<T> Templated<T> {
-    /// Reads a value that is a number unless it has placeholders.
+    /// Deserializes a number, or a text with placeholders.
     pub(crate) fn number<'de, D: Deserializer<'de>>(
         from: D,
         of: impl FnOnce(i64) -> Result<T, String>,
@@ -32,12 +32,12 @@ impl<T> Templated<T> {
             Written::Number(number) => of(number).map(Templated::Value).map_err(D::Error::custom),
             Written::Text(text) if has_placeholder(&text) => Ok(Templated::Pattern(text)),
             Written::Text(text) => Err(D::Error::custom(format!(
-                "{text:?} is not a number, and has no placeholder such as {{w}} either"
+                "{text:?} is neither a number nor a text with a placeholder such as {{w}}"
             ))),
         }
     }
 
-    /// The names of the groups that it takes its value from.
+    /// Returns the names of the groups that the value depends on.
     pub(crate) fn groups(&self) -> Vec<&str> {
         match self {
             Templated::Value(_) => Vec::new(),
@@ -45,12 +45,12 @@ impl<T> Templated<T> {
         }
     }
 
-    /// The same of a text that has placeholders in any case.
+    /// Returns the names of all groups in a text with placeholders.
     pub(crate) fn groups_of(text: &str) -> impl Iterator<Item = &str> {
         placeholders(text).map(|(_, group)| group)
     }
 
-    /// The value for a file's name.
+    /// Returns the value for a file's name: replaces all placeholders and parses the result.
     pub(crate) fn fill(
         &self,
         captures: Option<&Captures<'_>>,
@@ -62,7 +62,7 @@ impl<T> Templated<T> {
         match self {
             Templated::Value(value) => Ok(value.clone()),
             Templated::Pattern(text) => {
-                // What is filled in may look like a placeholder, and stays as it is.
+                // The inserted text is not searched, because it may look like a placeholder.
                 let (mut filled, mut rest) = (String::new(), text.as_str());
                 for (placeholder, group) in placeholders(text) {
                     let (before, after) = rest.split_once(placeholder).unwrap_or((rest, ""));
@@ -81,7 +81,7 @@ pub(crate) fn has_placeholder(text: &str) -> bool {
     placeholders(text).next().is_some()
 }
 
-/// Each `{group}` of a text, with and without its braces.
+/// Returns each `{group}` of a text, with and without its braces.
 fn placeholders(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {

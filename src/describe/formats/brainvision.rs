@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -24,7 +24,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-fn read(name: &FileName, text: &[u8]) -> Reading {
+fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let first = text.lines().next().unwrap_or_default();
     if !first.replace(' ', "").starts_with("BrainVisionDataExchangeHeaderFile") {
@@ -79,7 +79,7 @@ fn read(name: &FileName, text: &[u8]) -> Reading {
     Ok(Some(vec![Described {
         skip: DataStart::Bytes(around("DataOffset")?),
         trailing: around("TrailerSize")?,
-        told_records: points.map(Field::count).transpose()?,
+        stated_records: points.map(Field::count).transpose()?,
         has_live_readers: true,
         axes: axes.into(),
         unapplied: resolutions(&sections, channels)?,
@@ -202,7 +202,7 @@ fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, Strin
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("new.vhdr".to_owned()).unwrap(), text.as_bytes())
     }
 

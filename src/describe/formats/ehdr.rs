@@ -4,7 +4,7 @@
 //! reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some writers give
 //! in place of `PIXELTYPE`: a letter for the kind and the bits, such as `S16`.
 
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -28,7 +28,7 @@ const SUFFIXES: [&str; 10] =
 /// The keys of the value that stands for no data. GDAL reads the first two.
 const NO_DATA: [&str; 3] = ["NODATA", "NODATA_VALUE", "NODATAVALUE"];
 
-fn read(name: &FileName, text: &[u8]) -> Reading {
+fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let fields = fields(&text);
     if fields.get("NROWS").is_none() || fields.get("NCOLS").is_none() {
@@ -200,7 +200,7 @@ fn refuse_padding(
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("dem.hdr".to_owned()).unwrap(), text.as_bytes())
     }
 

@@ -6,7 +6,7 @@
 
 use roxmltree::{Document, Node};
 
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::{file_names, xml};
 use crate::model::FileName;
@@ -26,7 +26,7 @@ pub(crate) static FORMAT: Format = Format {
 /// A frame: 128 rows of 128 pixels, and two rows that are the detector's own.
 const FRAME: &str = "[('data', '<f4', (128, 128)), ('footer', '<f4', (2, 128))]";
 
-fn read(_: &FileName, text: &[u8]) -> Reading {
+fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let Some(document) = xml::parse(&text, "raw_file")? else { return Ok(None) };
     let root = document.root_element();
@@ -93,7 +93,7 @@ fn scan(xml: &Document<'_>, name: &str) -> Result<(Vec<i64>, Vec<Axis>), String>
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("scan.xml".to_owned()).unwrap(), text.as_bytes())
     }
 

@@ -5,7 +5,7 @@
 //! `spectral/io/envi.py`.
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, list_or_text, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -30,7 +30,7 @@ const SUFFIXES: [&str; 10] =
 /// Fields that hold numbers to be applied to the values.
 const FACTORS: [&str; 3] = ["data gain values", "data offset values", "reflectance scale factor"];
 
-fn read(name: &FileName, text: &[u8]) -> Reading {
+fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     if text.lines().next().is_none_or(|line| line.split_whitespace().next() != Some("ENVI")) {
         return Ok(None);
@@ -158,7 +158,7 @@ fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("scan.img.hdr".to_owned()).unwrap(), text.as_bytes())
     }
 

@@ -4,7 +4,7 @@
 //! Specification: "MetaIO Documentation", Kitware; the Insight Toolkit reads and writes it in
 //! `MetaIO/src/metaImage.cxx`.
 
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -38,7 +38,7 @@ const TYPES: [(&str, &str); 13] = [
     ("MET_STRING", "S1"),
 ];
 
-fn read(_: &FileName, text: &[u8]) -> Reading {
+fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let (fields, rest) = fields(&text);
     let get = |key: &str| fields.0.iter().rev().find(|field| field.key == key);
@@ -171,7 +171,7 @@ fn dtype<'a>(
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("scan.mhd".to_owned()).unwrap(), text.as_bytes())
     }
 

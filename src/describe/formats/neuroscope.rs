@@ -6,7 +6,7 @@
 use roxmltree::{Document, Node};
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::{file_names, xml};
 use crate::model::FileName;
@@ -32,7 +32,7 @@ const SUFFIXES: [&str; 3] = [".dat", ".lfp", ".eeg"];
 /// Elements that say how samples become volts.
 const FACTORS: [&str; 3] = ["voltageRange", "amplification", "offset"];
 
-fn read(name: &FileName, text: &[u8]) -> Reading {
+fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let Some(document) = xml::parse(&text, "acquisitionSystem")? else { return Ok(None) };
     let root = document.root_element();
@@ -97,7 +97,7 @@ fn number(document: &Document<'_>, node: Node<'_, '_>, key: &str) -> Result<i64,
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("x.xml".to_owned()).unwrap(), text.as_bytes())
     }
 

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, on_line, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -47,7 +47,7 @@ const TYPES: [(&[&str], &str); 10] = [
     (&["double"], "f8"),
 ];
 
-fn read(_: &FileName, text: &[u8]) -> Reading {
+fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let Some(version) = text.strip_prefix("NRRD000") else { return Ok(None) };
     if !version.starts_with(['1', '2', '3', '4', '5']) {
@@ -231,7 +231,7 @@ fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("scan.nhdr".to_owned()).unwrap(), text.as_bytes())
     }
 

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, FILES_MAX, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, FILES_MAX, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::json::{Json, Node};
 use crate::model::FileName;
@@ -34,7 +34,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-fn read(_: &FileName, text: &[u8]) -> Reading {
+fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let json = Json::read(&text)?;
     let root = json.root();
@@ -126,7 +126,7 @@ mod tests {
   "events": [{"folder_name": "Probe-100.AP/TTL"}]
 }"#;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("structure.oebin".to_owned()).unwrap(), text.as_bytes())
     }
 
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn what_can_not_be_read_is_refused_by_its_line() {
         for (was, is, line, word) in [
-            ("\"Probe-100.AP/\"", "\"/Probe/\"", 5, "out of the sidecar's directory"),
-            ("\"Probe-100.AP/\"", "\"../Probe/\"", 5, "out of the sidecar's directory"),
+            ("\"Probe-100.AP/\"", "\"/Probe/\"", 5, "outside the sidecar's directory"),
+            ("\"Probe-100.AP/\"", "\"../Probe/\"", 5, "outside the sidecar's directory"),
             ("\"Probe-100.AP/\"", "\"\"", 5, "does not name"),
             ("\"Probe-100.AP/\"", "\".\"", 5, "does not name"),
             ("\"Probe-100.AP/\"", "7", 5, "in quotes"),
@@ -180,7 +180,7 @@ mod tests {
                 "{error}"
             );
         }
-        assert!(described("{\"continuous\": {}}").unwrap_err().contains("not a list"));
+        assert!(described("{\"continuous\": {}}").unwrap_err().contains("must be a list"));
         assert!(described("{").is_err());
         for without_samples in ["{}", "{\"continuous\": []}", "[]"] {
             assert!(described(without_samples).unwrap().is_none());

@@ -4,7 +4,7 @@
 //! Specification: D. Bright, "LISPIX: Ripple file format", NIST; RosettaSciIO reads and writes it
 //! in `rsciio/ripple`.
 
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -24,7 +24,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-fn read(name: &FileName, text: &[u8]) -> Reading {
+fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let fields = fields(&text);
     if fields.get("record-by").is_none() && fields.get("data-length").is_none() {
@@ -101,7 +101,7 @@ fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, Strin
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("scan.rpl".to_owned()).unwrap(), text.as_bytes())
     }
 

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::file_names;
 use crate::describe::text::json::{Json, Node};
@@ -25,7 +25,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-fn read(name: &FileName, text: &[u8]) -> Reading {
+fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let json = Json::read(&text)?;
     let global = json.root().need("global")?;
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    fn described(global: &str, captures: &str) -> Reading {
+    fn described(global: &str, captures: &str) -> ReadResult {
         let name = FileName::try_from("x.sigmf-meta".to_owned()).unwrap();
         let text = format!("{{\n  \"global\": {{{global}}},\n  \"captures\": [{captures}]\n}}");
         read(&name, text.as_bytes())
@@ -226,8 +226,8 @@ mod tests {
             (with(r#""core:sha512": "ab""#), "", 3, "128 hexadecimal digits"),
             (with(r#""core:trailing_bytes": -1"#), "", 3, "0 or more"),
             (with(r#""core:sample_rate": 0"#), "", 3, "above 0"),
-            (with(r#""core:dataset": "/x""#), "", 3, "out of the sidecar's directory"),
-            (with(r#""core:dataset": "../x""#), "", 3, "out of the sidecar's directory"),
+            (with(r#""core:dataset": "/x""#), "", 3, "outside the sidecar's directory"),
+            (with(r#""core:dataset": "../x""#), "", 3, "outside the sidecar's directory"),
             (with(r#""core:dataset": "a/x""#), "", 3, "another directory"),
             (CI16.to_owned(), r#"{"core:sample_start": 5, "core:header_bytes": 4}"#, 3, "between"),
             (CI16.to_owned(), "{},\n{\"core:header_bytes\": 4}", 4, "between samples"),

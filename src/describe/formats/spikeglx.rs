@@ -4,7 +4,7 @@
 //! `neo/rawio/spikeglxrawio.py`.
 
 use crate::describe::dump::Metadata;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, Reading};
+use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
@@ -42,7 +42,7 @@ const FACTORS: [&str; 14] = [
     "obMaxInt",
 ];
 
-fn read(name: &FileName, text: &[u8]) -> Reading {
+fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let fields = fields(&text);
     let Some(channels) = fields.get("nSavedChans") else { return Ok(None) };
@@ -120,7 +120,7 @@ fn fields(text: &str) -> Fields<'_> {
 mod tests {
     use super::*;
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("x.imec0.ap.meta".to_owned()).unwrap(), text.as_bytes())
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::describe::dump::Metadata;
 use crate::describe::sidecar::{
-    Axis, Data, DataPath, DataStart, Described, FILES_MAX, Format, Reading, SIZE_MAX,
+    Axis, Data, DataPath, DataStart, Described, FILES_MAX, Format, ReadResult, SIZE_MAX,
 };
 use crate::describe::text::fields::text_of;
 use crate::describe::text::json::{Json, Node};
@@ -26,7 +26,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-fn read(_: &FileName, text: &[u8]) -> Reading {
+fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let json = Json::read(&text)?;
     let root = json.root();
@@ -140,7 +140,7 @@ mod tests {
     const FILES: &str =
         "\n      \"traces_cached_seg0.raw\",\n      \"traces_cached_seg1.raw\"\n    ";
 
-    fn described(text: &str) -> Reading {
+    fn described(text: &str) -> ReadResult {
         read(&FileName::try_from("binary.json".to_owned()).unwrap(), text.as_bytes())
     }
 
@@ -177,8 +177,8 @@ mod tests {
     fn what_can_not_be_read_is_refused_by_its_line() {
         for (was, is, line, word) in [
             ("traces_cached_seg1", "traces_cached_seg0", 7, "two segments"),
-            ("traces_cached_seg0", "/traces", 6, "out of the sidecar's directory"),
-            ("traces_cached_seg0", "../traces", 6, "out of the sidecar's directory"),
+            ("traces_cached_seg0", "/traces", 6, "outside the sidecar's directory"),
+            ("traces_cached_seg0", "../traces", 6, "outside the sidecar's directory"),
             ("traces_cached_seg1", "a/traces", 7, "another directory"),
             ("25000.0", "0", 9, "above 0"),
             ("\"num_channels\": 3", "\"num_channels\": 3.5", 11, "1 or more"),

@@ -1,4 +1,4 @@
-//! How sidecars and data files are named after each other.
+//! Names of sidecars and data files, and how one follows from the other.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -17,22 +17,22 @@ pub(crate) fn sidecars(data: &Path, extension: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// A sidecar's name without its suffix, in whatever case that is.
+/// Returns a sidecar's name without its suffix, which may be in upper or lower case.
 pub(crate) fn without_suffix<'a>(sidecar: &'a str, suffix: &str) -> Option<&'a str> {
     let stem = sidecar.get(..sidecar.len().checked_sub(suffix.len())?)?;
     let has_it = sidecar.get(stem.len()..).is_some_and(|end| end.eq_ignore_ascii_case(suffix));
     (has_it && !stem.is_empty()).then_some(stem)
 }
 
-/// The names with these suffixes in place of the sidecar's own.
+/// Returns the sidecar's name with each of these suffixes in place of its own.
 pub(crate) fn beside(sidecar: &str, suffix: &str, data: &[&str]) -> Vec<String> {
     let stem = without_suffix(sidecar, suffix);
     stem.map(|stem| data.iter().map(|suffix| format!("{stem}{suffix}")).collect())
         .unwrap_or_default()
 }
 
-/// The same for `x.hdr`, which may describe `x.EXT` as well as `x.EXT.hdr` does; suffixes of data
-/// may be upper case, too.
+/// Returns the data files that `x.hdr` may describe. It may be named `x.hdr` or `x.EXT.hdr`, and the
+/// suffix of the data may be in lower or upper case.
 pub(crate) fn data_of_hdr(sidecar: &str, data: &[&str]) -> Vec<String> {
     let mut names = Vec::new();
     for name in beside(sidecar, ".hdr", data) {
@@ -47,7 +47,7 @@ pub(crate) fn data_of_hdr(sidecar: &str, data: &[&str]) -> Vec<String> {
     names
 }
 
-/// The `.hdr` files that may describe a data file.
+/// Returns the `.hdr` files that may describe a data file.
 pub(crate) fn hdrs_of(data: &Path) -> Vec<PathBuf> {
     let Some(name) = data.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
     let appended = [format!("{name}.hdr"), format!("{name}.HDR")].map(|it| data.with_file_name(it));
@@ -58,7 +58,8 @@ pub(crate) fn hdrs_of(data: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The name of what several files hold: their first, without its suffix and number.
+/// Returns the common name of several data files: the name of the first without its extension and
+/// number.
 pub(crate) fn stem(data: &Data) -> String {
     let first = data.paths().first().map(|path| path.as_path().to_path_buf()).unwrap_or_default();
     let name = first.file_name().unwrap_or_default().to_string_lossy();
@@ -67,10 +68,10 @@ pub(crate) fn stem(data: &Data) -> String {
     if plain.is_empty() { stem } else { plain.to_owned() }
 }
 
-/// The files of `x%03d.raw 1 60 1`: a name with one `%d` or `%0Nd` in it, the first number, the
-/// last, and the step.
+/// Returns the files of a pattern such as `x%03d.raw 1 60 1`: a name with one `%d` or `%0Nd`, the
+/// first number, the last number, and the step.
 pub(crate) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
-    let wrong = || format!("{text:?} is no pattern such as x%03d.raw 1 60 1");
+    let wrong = || format!("{text:?} is not a pattern: write such as x%03d.raw 1 60 1");
     let mut words: Vec<&str> = text.split_whitespace().collect();
     let mut number = || words.pop().and_then(|word| word.parse::<i64>().ok()).ok_or_else(wrong);
     let (step, last, first) = (number()?, number()?, number()?);
@@ -88,17 +89,18 @@ pub(crate) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
             .ok_or_else(wrong)?,
     };
     if step < 1 || first < 0 || last < first {
-        return Err(format!("{text:?} must count upwards, by 1 or more"));
+        return Err(format!("{text:?} must count upwards, in steps of 1 or more"));
     }
     let count = ((last - first) / step).saturating_add(1);
     if usize::try_from(count).is_ok_and(|count| count > FILES_MAX) {
-        return Err(format!("{count} files are too many: {FILES_MAX} at most"));
+        return Err(format!("{count} files are too many: name at most {FILES_MAX}"));
     }
     let name = |at: i64| DataPath::beside(&format!("{before}{:0width$}{after}", first + at * step));
     (0..count).map(name).collect()
 }
 
-/// The data in files that are slabs of an array of these sizes, each with `dim` dimensions of it.
+/// Returns data that consist of one slab in each file. `sizes` are those of the array, the fastest
+/// axis first; `dim` is the number of dimensions of a slab.
 pub(crate) fn slabs(parts: Vec<DataPath>, sizes: &[i64], dim: usize) -> Result<Data, String> {
     check_slabs(parts.len(), sizes, dim)?;
     let mut seen = HashSet::new();
@@ -108,25 +110,25 @@ pub(crate) fn slabs(parts: Vec<DataPath>, sizes: &[i64], dim: usize) -> Result<D
     }
 }
 
-/// Whether so many files, each with `dim` dimensions of an array of these sizes, the fastest
-/// first, are the whole array, one behind another.
+/// Checks that the concatenation of this many files is the whole array. `sizes` are those of the
+/// array, the fastest axis first; each file holds `dim` of its dimensions.
 fn check_slabs(files: usize, sizes: &[i64], dim: usize) -> Result<(), String> {
     let count = i64::try_from(files).unwrap_or(i64::MAX);
     let wanted = match sizes.get(dim..) {
         Some(rest) if !rest.is_empty() && dim > 0 => {
             rest.iter().try_fold(1_i64, |product, size| product.checked_mul(*size))
         }
-        // Slabs along the slowest axis, of equal length.
+        // Slabs of equal length along the slowest axis.
         Some(_) if files > 0 && sizes.last().is_some_and(|last| last % count == 0) => Some(count),
         _ => None,
     };
     if files > FILES_MAX {
-        return Err(format!("{files} files are too many: {FILES_MAX} at most"));
+        return Err(format!("{files} files are too many: name at most {FILES_MAX}"));
     }
     match wanted {
         Some(wanted) if wanted == count => Ok(()),
-        Some(wanted) => Err(format!("it names {files} files where its sizes need {wanted}")),
-        None => Err(format!("{files} files of {dim} dimensions don't make up its sizes")),
+        Some(wanted) => Err(format!("it names {files} files, but its sizes need {wanted}")),
+        None => Err(format!("{files} files of {dim} dimensions do not match its sizes")),
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_are_filled() {
+    fn patterns_become_file_names() {
         let names = |text: &str| -> Result<Vec<String>, String> {
             Ok(pattern(text)?.iter().map(ToString::to_string).collect())
         };
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn slabs_make_up_the_whole() {
+    fn slabs_must_make_up_the_whole_array() {
         for (files, sizes, dim, right) in [
             (2, &[4, 3, 2][..], 2, true),
             (6, &[4, 3, 2], 1, true),
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_point_hides_no_sidecar() {
+    fn sidecars_of_names_with_a_decimal_point_are_found() {
         let beside = |data: &str| -> Vec<String> {
             let paths = sidecars(Path::new(data), "mhd").into_iter();
             paths.map(|path| path.display().to_string()).collect()
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn several_files_are_named_after_their_first() {
+    fn several_files_are_named_after_the_first() {
         for (first, name) in [
             ("b1", "b"),
             ("h0.raw", "h"),

@@ -1,4 +1,4 @@
-//! JSON sidecars: values that know where they stand, so that a message can point at the line.
+//! JSON sidecars: values with their place in the text, so that a message can quote the line.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use crate::describe::dump::Metadata;
 use crate::describe::text::fields::on_line;
 use crate::text::serde_errors::humanize;
 
-/// The most values that are read: in memory, each takes far more than in the text.
+/// Maximum number of values, because a value needs far more memory than its text.
 const VALUES_MAX: usize = 1 << 20;
 
-/// A JSON text (RFC 8259), read.
+/// A parsed JSON text (RFC 8259).
 #[derive(Debug)]
 pub(crate) struct Json<'a> {
     text: &'a str,
@@ -19,7 +19,10 @@ pub(crate) struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// Reads a text. The error says line and remedy.
+    /// Parses a text.
+    ///
+    /// # Errors
+    /// The text is not JSON or has too many values. The message names the line.
     pub(crate) fn read(text: &'a str) -> Result<Self, String> {
         if text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > VALUES_MAX {
             return Err(format!(
@@ -31,7 +34,7 @@ impl<'a> Json<'a> {
             Err(error) => {
                 let message = error.to_string();
                 let message = match message.rsplit_once(" at line ") {
-                    _ if error.is_eof() => "the text ends here, in the middle",
+                    _ if error.is_eof() => "the text is incomplete: it ends here",
                     Some((message, _)) => message,
                     None => &message,
                 };
@@ -41,12 +44,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The outermost value.
+    /// Returns the outermost value.
     pub(crate) fn root(&self) -> Node<'_> {
         Node { json: self, path: Vec::new(), value: &self.root }
     }
 
-    /// All of it, to be kept; nothing where it is no object.
+    /// Returns the whole object as metadata; empty metadata if the text is not an object.
     pub(crate) fn into_metadata(self) -> Metadata {
         match self.root {
             Value::Object(fields) => fields,
@@ -63,7 +66,7 @@ pub(crate) struct Node<'a> {
     value: &'a Value,
 }
 
-/// From a value to one inside it.
+/// A step from a value to one inside it.
 #[derive(Debug, Clone, Copy)]
 enum Step<'a> {
     Key(&'a str),
@@ -71,53 +74,56 @@ enum Step<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The value itself.
+    /// Returns the JSON value.
     pub(crate) fn value(&self) -> &'a Value {
         self.value
     }
 
-    /// The value under this key, unless it is null.
+    /// Returns the value of this key, unless it is null.
     pub(crate) fn get(&self, key: &'a str) -> Option<Self> {
         let value = self.value.get(key).filter(|value| !value.is_null())?;
         Some(self.inner(Step::Key(key), value))
     }
 
-    /// The same, where nothing can be done without it.
+    /// Returns the value of this key.
+    ///
+    /// # Errors
+    /// There is no such key, or its value is null.
     pub(crate) fn need(&self, key: &'a str) -> Result<Self, String> {
         self.get(key).ok_or_else(|| self.error(&format!("it has no `{key}`: add it")))
     }
 
-    /// The values of a list.
+    /// Returns the values of a list.
     pub(crate) fn items(&self) -> Result<Vec<Self>, String> {
-        let list = self.value.as_array().ok_or_else(|| self.error("that is not a list"))?;
+        let list = self.value.as_array().ok_or_else(|| self.error("the value must be a list"))?;
         let items = list.iter().enumerate();
         Ok(items.map(|(at, value)| self.inner(Step::Item(at), value)).collect())
     }
 
-    /// The value as text.
+    /// Returns the value as text.
     pub(crate) fn text(&self) -> Result<&'a str, String> {
-        self.value.as_str().ok_or_else(|| self.error("that is not a text in quotes"))
+        self.value.as_str().ok_or_else(|| self.error("the value must be a text in quotes"))
     }
 
-    /// The value as a whole number, 0 or more.
+    /// Returns the value as a whole number, 0 or more.
     pub(crate) fn count(&self) -> Result<u64, String> {
         let count = self.value.as_u64();
-        count.ok_or_else(|| self.error("that is not a whole number, 0 or more"))
+        count.ok_or_else(|| self.error("the value must be a whole number, 0 or more"))
     }
 
-    /// The value as a whole number of one or more.
+    /// Returns the value as a whole number, 1 or more.
     pub(crate) fn length(&self) -> Result<i64, String> {
         let length = self.value.as_i64().filter(|length| *length > 0);
-        length.ok_or_else(|| self.error("that is not a whole number, 1 or more"))
+        length.ok_or_else(|| self.error("the value must be a whole number, 1 or more"))
     }
 
-    /// The value as a number above 0.
+    /// Returns the value as a number above 0.
     pub(crate) fn positive(&self) -> Result<f64, String> {
         let number = self.value.as_f64().filter(|number| *number > 0.0);
-        number.ok_or_else(|| self.error("that is not a number above 0"))
+        number.ok_or_else(|| self.error("the value must be a number above 0"))
     }
 
-    /// A message about this value.
+    /// Returns a message about this value.
     #[must_use]
     pub(crate) fn error(&self, what: &str) -> String {
         if self.path.is_empty() {
@@ -145,12 +151,12 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The number of the line, from 1, on which the value at the end of `path` begins, in a text that
-/// is known to be JSON and to have it.
+/// Returns the line number, from 1, of the value at `path`. The text must be valid JSON that
+/// contains this value.
 fn line_of(text: &str, path: &[Step<'_>]) -> usize {
     let mut scan = Scan { text: text.as_bytes(), at: 0 };
     for step in path {
-        scan.blanks();
+        scan.skip_blanks();
         match step {
             Step::Key(key) => scan.enter_object(key),
             Step::Item(at) => scan.enter_list(*at),
@@ -159,7 +165,7 @@ fn line_of(text: &str, path: &[Step<'_>]) -> usize {
     1 + text.bytes().take(scan.at).filter(|byte| *byte == b'\n').count()
 }
 
-/// A place in a text that is known to be JSON. In any other it stays within.
+/// A cursor in a text that must be valid JSON. In any other text it stays within bounds.
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
@@ -170,47 +176,48 @@ impl Scan<'_> {
         self.text.get(self.at).copied()
     }
 
-    fn blanks(&mut self) {
+    fn skip_blanks(&mut self) {
         while self.byte().is_some_and(|byte| byte.is_ascii_whitespace()) {
             self.at += 1;
         }
     }
 
-    /// From an object's brace to the value under this key; the last, as it is the one that counts.
+    /// Moves from an object's brace to the value of this key; to the last one if the key is repeated,
+    /// because that one is effective.
     fn enter_object(&mut self, key: &str) {
         let mut found = self.at;
         while matches!(self.byte(), Some(b'{' | b',')) {
             self.at += 1;
-            self.blanks();
+            self.skip_blanks();
             let from = self.at;
             self.string();
             let written = self.text.get(from..self.at).unwrap_or_default();
             let is_key = serde_json::from_slice::<String>(written).is_ok_and(|it| it == key);
-            self.blanks();
+            self.skip_blanks();
             self.at += 1; // the colon
-            self.blanks();
+            self.skip_blanks();
             if is_key {
                 found = self.at;
             }
             self.value();
-            self.blanks();
+            self.skip_blanks();
         }
         self.at = found;
     }
 
-    /// From a list's bracket to one of its values.
+    /// Moves from a list's bracket to one of its values.
     fn enter_list(&mut self, item: usize) {
         for _ in 0..item {
             self.at += 1; // the bracket or comma
-            self.blanks();
+            self.skip_blanks();
             self.value();
-            self.blanks();
+            self.skip_blanks();
         }
         self.at += 1;
-        self.blanks();
+        self.skip_blanks();
     }
 
-    /// Behind a text in quotes.
+    /// Moves past a string in quotes.
     fn string(&mut self) {
         self.at += 1;
         while let Some(byte) = self.byte() {
@@ -221,7 +228,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Behind a value, with all in it.
+    /// Moves past a value and everything inside it.
     fn value(&mut self) {
         let mut depth = 0_usize;
         while let Some(byte) = self.byte() {
@@ -257,7 +264,7 @@ mod tests {
 }"#;
 
     #[test]
-    fn values_know_their_lines() {
+    fn messages_name_the_line_of_a_value() {
         let json = Json::read(TEXT).unwrap();
         let root = json.root();
         let list = root.need("a").unwrap().need("x\"}").unwrap();
@@ -278,9 +285,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused_by_its_line() {
+    fn invalid_json_is_rejected_with_its_line() {
         let torn = Json::read(&TEXT[..37]).unwrap_err();
-        assert_eq!(torn, "line 3, `\"two`: the text ends here, in the middle");
+        assert_eq!(torn, "line 3, `\"two`: the text is incomplete: it ends here");
         let deep = Json::read(&"[".repeat(1000)).unwrap_err();
         assert!(deep.ends_with("nested too deeply"), "{deep}");
         let many = format!("[{}0]", "0,".repeat(VALUES_MAX));

@@ -1,31 +1,34 @@
-//! Sidecars in XML.
+//! XML sidecars: parses them with limits on size, nesting and attributes.
 
 use roxmltree::{Document, Error, Node, ParsingOptions};
 use serde_json::Value;
 
 use crate::describe::dump::Metadata;
 
-/// The largest text that is read, in bytes. What instruments write is far smaller, and what others
-/// may write becomes many times larger in memory.
+/// Maximum size of an XML text, in bytes. Instruments write much smaller ones, and a parsed text
+/// needs many times its size in memory.
 const TEXT_MAX: usize = 1 << 20;
 
-/// The most elements, texts and comments.
+/// Maximum number of elements, texts and comments.
 const NODES_MAX: u32 = 100_000;
 
-/// How deep elements may nest.
+/// Maximum nesting depth of elements.
 const DEPTH_MAX: usize = 64;
 
-/// The most attributes of an element: the parser compares each with all before it.
+/// Maximum number of attributes of an element, because the parser compares each with all before it.
 const ATTRIBUTES_MAX: usize = 1000;
 
-/// Reads a text that is XML and has an element of that name right below its root, or whose root has
-/// it; `None` where it is something else.
+/// Parses an XML text. Returns `None` if neither the root nor one of its children has this element
+/// name.
+///
+/// # Errors
+/// The text contains the name, and is not valid XML or exceeds a limit.
 pub(crate) fn parse<'a>(text: &'a str, element: &str) -> Result<Option<Document<'a>>, String> {
     if !text.contains(element) {
         return Ok(None);
     }
     if text.len() > TEXT_MAX {
-        return Err(format!("it has {} bytes, and no more than {TEXT_MAX} are read", text.len()));
+        return Err(format!("it has {} bytes; npyd reads at most {TEXT_MAX}", text.len()));
     }
     if let Some(line) = crowded_line(text) {
         return Err(format!("line {line}: an element has more than {ATTRIBUTES_MAX} attributes"));
@@ -49,7 +52,8 @@ pub(crate) fn parse<'a>(text: &'a str, element: &str) -> Result<Option<Document<
     }
 }
 
-/// The line of the first element that may have too many attributes: no `<` stands inside a tag.
+/// Returns the line of the first element that may have too many attributes. It splits the text at
+/// `<`, which can't be inside a tag.
 fn crowded_line(text: &str) -> Option<usize> {
     let mut line = 1;
     for tag in text.split('<') {
@@ -61,7 +65,7 @@ fn crowded_line(text: &str) -> Option<usize> {
     None
 }
 
-/// The first node that lies too deep.
+/// Returns a node that is nested too deeply.
 fn deep_node<'a, 'input>(xml: &'a Document<'input>) -> Option<Node<'a, 'input>> {
     let mut level = vec![xml.root()];
     for _ in 0..=DEPTH_MAX {
@@ -70,8 +74,8 @@ fn deep_node<'a, 'input>(xml: &'a Document<'input>) -> Option<Node<'a, 'input>> 
     level.into_iter().next()
 }
 
-/// What is below a node, as JSON: attributes and elements by their names, lists where a name
-/// repeats, text where there is nothing else.
+/// Converts a node's content to JSON: attributes and elements become fields, repeated elements
+/// become lists, and an element with neither becomes its text.
 pub(crate) fn fields(node: Node<'_, '_>) -> Metadata {
     let mut fields = Metadata::new();
     for attribute in node.attributes() {
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_take_too_much_is_refused() {
+    fn texts_beyond_the_limits_are_rejected() {
         let nested = |depth| "<b>".repeat(depth) + &"</b>".repeat(depth);
         assert!(parse(&nested(DEPTH_MAX), "b").unwrap().is_some());
         assert!(parse(&nested(DEPTH_MAX + 1), "b").unwrap_err().contains("deeper"));
