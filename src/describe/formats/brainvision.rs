@@ -1,7 +1,7 @@
-//! BrainVision, of EEG amplifiers: `x.vhdr` beside `x.eeg`.
+//! BrainVision, a format of EEG amplifiers: `x.vhdr` beside `x.eeg`.
 //!
 //! Specification: "BrainVision Core Data Format" 1.0, Brain Products; pybv writes it, MNE and neo
-//! read it. What may stand around the data is told in the manual of their Analyzer.
+//! read it. The manual of BrainVision Analyzer describes the bytes that may surround the data.
 
 use serde_json::{Value, json};
 
@@ -14,10 +14,9 @@ use crate::npy::{Dtype, Layout, Order};
 
 pub(crate) static FORMAT: Format = Format {
     name: "BrainVision",
-    files: "x.vhdr beside x.eeg, or the file its DataFile names",
-    reads: "INT_16, INT_32 and IEEE_FLOAT_32, multiplexed and vectorized; refuses ASCII, and bytes between the samples",
-    proof: "quiet: whole samples of all channels, and nobody writes; vectorized with DataPoints, \
-            the exact size",
+    files: "x.vhdr beside x.eeg, or beside the file that DataFile names",
+    reads: "INT_16, INT_32 and IEEE_FLOAT_32, multiplexed and vectorized; not ASCII, and not bytes between samples",
+    proof: "complete samples of all channels, and quiet; the exact size if vectorized with DataPoints",
     is_named: |name| file_names::without_suffix(name, ".vhdr").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".vhdr", &[".eeg", ".dat"]),
     sidecars_of: |data| file_names::sidecars(data, "vhdr"),
@@ -40,14 +39,12 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     };
     let format = need("Common Infos", "DataFormat")?;
     if !format.value.eq_ignore_ascii_case("BINARY") {
-        return Err(
-            format.error("numbers as text can't be taken as they are: export them as BINARY")
-        );
+        return Err(format.error("npyd can't read numbers in text form: export them as BINARY"));
     }
     if let Some(kind) = get("Common Infos", "DataType")
         && !kind.value.eq_ignore_ascii_case("TIMEDOMAIN")
     {
-        return Err(kind.error("only the time domain is read here"));
+        return Err(kind.error("npyd reads only TIMEDOMAIN: export the data as that"));
     }
     let channels = need("Common Infos", "NumberOfChannels")?.length()?;
     let interval = get("Common Infos", "SamplingInterval");
@@ -66,13 +63,13 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         if let Some(field) = get("Binary Infos", key)
             && field.count()? > 0
         {
-            return Err(field.error("bytes between the samples can't be taken as one array"));
+            return Err(field.error("npyd can't read bytes between samples: export without them"));
         }
     }
     let around = |key| get("Binary Infos", key).map_or(Ok(0), Field::count);
     let points = get("Common Infos", "DataPoints");
     let layout = match points.filter(|points| open == 1 && points.value != "0") {
-        // With fewer points there, each channel but the first would begin elsewhere.
+        // If points were missing, all channels after the first would begin at a wrong place.
         Some(points) => Layout::new(dtype, &[channels, points.length()?], Order::C),
         None => Layout::open_on(dtype, &shape, open),
     };
@@ -103,18 +100,21 @@ fn dtype(binary: &Field<'_>, big_endian: Option<&Field<'_>>) -> Result<Dtype, St
         Some(field) if !field.value.eq_ignore_ascii_case("NO") => {
             return Err(field.error("write YES or NO"));
         }
-        _ => '<', // by the specification
+        _ => '<', // the default of the specification
     };
     Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
 }
 
-/// The file that is named, and, where that is there no more after a rename, one of the same stem.
+/// Returns the data file that the header names. The files with the header's own stem follow, in case
+/// the data were renamed.
 fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, String> {
     let mut data = Vec::new();
     if let Some(field) = named {
         let stem = file_names::without_suffix(name.as_str(), ".vhdr").unwrap_or_default();
         if field.value.contains('\\') {
-            return Err(field.error("name the data without a directory, and put them beside it"));
+            return Err(
+                field.error("put the data beside the header, and name them without a directory")
+            );
         }
         let path = DataPath::beside(&field.value.replace("$b", stem));
         data.push(path.map_err(|error| field.error(&error))?);
@@ -130,8 +130,8 @@ fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, Str
 
 type Sections<'a> = Vec<(&'a str, Vec<Field<'a>>)>;
 
-/// `[Section]` and `key=value`; `;` begins a comment. What follows [Comment] is text for people,
-/// with brackets and equals signs of its own.
+/// Parses sections: `[Section]` and `key=value`; `;` begins a comment. The text after `[Comment]` is
+/// free text, which may contain brackets and equals signs.
 fn sections(text: &str) -> (Sections<'_>, &str) {
     let mut sections: Sections<'_> = Vec::new();
     let mut rest = text;
@@ -169,8 +169,11 @@ fn to_metadata(sections: &Sections<'_>, comment: &str) -> Metadata {
     metadata
 }
 
-/// What each channel's numbers are to be multiplied by, and the unit that then is theirs:
-/// `Ch1=name,reference,resolution,unit`, where `\1` stands for a comma.
+/// Returns the factor of each channel and the unit of the product, from lines of the form
+/// `Ch1=name,reference,resolution,unit`, in which `\1` stands for a comma.
+///
+/// # Errors
+/// A channel is missing.
 fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, String> {
     let mut unapplied = Metadata::new();
     for (_, fields) in
@@ -186,11 +189,11 @@ fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, Strin
             unapplied.insert(field.key.to_owned(), stated);
         }
     }
-    let is_told = |number: &i64| {
+    let is_described = |number: &i64| {
         ["Ch", "ch"].iter().any(|channel| unapplied.contains_key(&format!("{channel}{number}")))
     };
-    // A header that ends too early lacks the last.
-    match (1..=channels).find(|number| !is_told(number)) {
+    // In a truncated header, the last channels are missing.
+    match (1..=channels).find(|number| !is_described(number)) {
         Some(number) => Err(format!(
             "it has no `Ch{number}` in [Channel Infos], but NumberOfChannels={channels}: correct one of them"
         )),
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_taken_is_refused_by_its_line() {
+    fn unsupported_headers_are_rejected_with_their_line() {
         for (was, is, words) in [
             ("DataFormat=BINARY", "DataFormat=ASCII", "line 5"),
             ("MULTIPLEXED", "SHUFFLED", "line 6"),

@@ -1,8 +1,8 @@
-//! EHdr, the labelled raw rasters of Esri: `dem.hdr` with `NROWS` and `NCOLS` beside `dem.bil`.
+//! EHdr, Esri's labelled raw rasters: `dem.hdr` with `NROWS` and `NCOLS` beside `dem.bil`.
 //!
 //! Specification: "BIL, BIP, and BSQ raster files" and, for `dem.flt`, "Float to Raster", Esri; GDAL
-//! reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some writers give
-//! in place of `PIXELTYPE`: a letter for the kind and the bits, such as `S16`.
+//! reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some programs write
+//! instead of `PIXELTYPE`: a letter for the kind, and the number of bits, such as `S16`.
 
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
@@ -13,7 +13,7 @@ use crate::npy::{Dtype, Layout, Order};
 pub(crate) static FORMAT: Format = Format {
     name: "EHdr",
     files: "x.hdr with NROWS and NCOLS beside x.bil, .bip, .bsq, .flt, .dem, .img, .raw, .dat, .bin",
-    reads: "8, 16, 32 and 64 bits, signed, unsigned and float, all layouts; refuses bits that fill no byte and padded rows",
+    reads: "8, 16, 32 and 64 bits, signed, unsigned and float, all layouts; not items smaller than a byte, and not padded rows",
     proof: "the exact size",
     is_named: |name| file_names::without_suffix(name, ".hdr").is_some(),
     data_of: |sidecar| file_names::data_of_hdr(sidecar, &SUFFIXES),
@@ -21,11 +21,11 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-/// What the data file's name has where the header's has `.hdr`.
+/// Suffixes that the data file may have instead of `.hdr`.
 const SUFFIXES: [&str; 10] =
     [".bil", ".bip", ".bsq", ".flt", ".dem", ".img", ".raw", ".dat", ".bin", ""];
 
-/// The keys of the value that stands for no data. GDAL reads the first two.
+/// Keys of the no-data value. GDAL reads the first two.
 const NO_DATA: [&str; 3] = ["NODATA", "NODATA_VALUE", "NODATAVALUE"];
 
 fn read(name: &FileName, text: &[u8]) -> ReadResult {
@@ -39,7 +39,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let data_type = data_type(&fields)?;
     let warnings = match fields.get("DATATYPE") {
         Some(field) if data_type.is_none() => {
-            vec![field.error("that is no data type npyd knows; NBITS and PIXELTYPE were taken")]
+            vec![field.error("unknown data type: npyd uses NBITS and PIXELTYPE instead")]
         }
         _ => Vec::new(),
     };
@@ -73,7 +73,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     }]))
 }
 
-/// A key, blanks, a value; a key in whatever case.
+/// Parses lines with a key, blanks and a value.
 fn fields(text: &str) -> Fields<'_> {
     let mut fields = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -84,15 +84,15 @@ fn fields(text: &str) -> Fields<'_> {
     Fields(fields)
 }
 
-/// Whether it is the header of a grid of floats, which does not give the data type, and gives the
-/// steps of both axes in one.
+/// Returns whether this is the header of a grid of floats. Such a header contains no data type, and
+/// one step for both axes.
 fn is_grid_float(fields: &Fields<'_>) -> bool {
     let has = |key| fields.get(key).is_some();
     has("CELLSIZE") && !has("NBITS") && !has("PIXELTYPE") && !has("DATATYPE")
 }
 
-/// Reads DATATYPE: the kind as `i`, `u` or `f`, and the bits. `None` where it is missing, or says
-/// something else while NBITS and PIXELTYPE give both.
+/// Parses DATATYPE: the kind as `i`, `u` or `f`, and the bits. `None` if the key is missing, or if
+/// its value is unknown and NBITS and PIXELTYPE are present.
 fn data_type(fields: &Fields<'_>) -> Result<Option<(char, i64)>, String> {
     let Some(field) = fields.get("DATATYPE") else { return Ok(None) };
     let text = field.value.to_ascii_uppercase();
@@ -101,8 +101,8 @@ fn data_type(fields: &Fields<'_>) -> Result<Option<(char, i64)>, String> {
         let bits = text.strip_prefix(*letter)?.parse().ok()?;
         Some((*kind, bits))
     });
-    let is_told = fields.get("NBITS").is_some() && fields.get("PIXELTYPE").is_some();
-    if data_type.is_none() && !is_told {
+    let has_others = fields.get("NBITS").is_some() && fields.get("PIXELTYPE").is_some();
+    if data_type.is_none() && !has_others {
         return Err(field.error("write U, S or R for the kind, and the bits, as in S16"));
     }
     Ok(data_type)
@@ -122,7 +122,7 @@ fn dtype(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<(Dtype, 
     }
     let right = if code == 'f' { &[32, 64][..] } else { &[8, 16, 32, 64] };
     if !right.contains(&bits) {
-        let remedy = "items of so many bits can't be taken as they are";
+        let remedy = "npyd can't read items of so many bits: save them as 8, 16, 32 or 64";
         let field = fields.get("NBITS").or_else(|| fields.get("DATATYPE"));
         return Err(field.map_or(remedy.to_owned(), |field| field.error(remedy)));
     }
@@ -141,9 +141,9 @@ fn dtype(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<(Dtype, 
     Ok((dtype.map_err(|error| error.to_string())?, bits))
 }
 
-/// Returns the kind, `i`, `u` or `f`. A missing PIXELTYPE means UNSIGNEDINT. But signed elevation
-/// models lack it too, and there a no-data value below 0 shows the sign. Whether wider items are
-/// floats, nothing shows.
+/// Returns the kind, `i`, `u` or `f`. A missing PIXELTYPE means UNSIGNEDINT, except that a no-data
+/// value below 0 means signed integers, because signed elevation models may have no PIXELTYPE. For
+/// items of 32 or 64 bits PIXELTYPE is required, because they may be floats.
 fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, String> {
     let stated = data_type.map(|(kind, _)| kind);
     if let Some(field) = fields.get("PIXELTYPE") {
@@ -175,7 +175,7 @@ fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, Str
     }
 }
 
-/// Rows and bands must follow one another without bytes between them.
+/// Rejects data with bytes between rows or bands.
 fn refuse_padding(
     fields: &Fields<'_>,
     [columns, bands]: [i64; 2],
@@ -190,7 +190,7 @@ fn refuse_padding(
             && !packed.iter().any(|bytes| field.value == bytes.to_string())
         {
             return Err(field
-                .error("data with gaps between their rows or bands can't be taken as one array"));
+                .error("npyd can't read gaps between rows or bands: save the data without gaps"));
         }
     }
     Ok(())
@@ -219,9 +219,9 @@ mod tests {
         assert_eq!(one.layout.dtype.to_string(), "'|u1'");
     }
 
-    /// As GDAL reads them.
+    /// The expected types are those that GDAL reads.
     #[test]
-    fn types_that_are_not_told() {
+    fn missing_types_have_defaults() {
         let grid = "ncols 5\nnrows 2\ncellsize 1\nNODATA_value -9999\nbyteorder MSBFIRST\n";
         let one = described(grid).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.dtype.to_string(), "'>f4'");
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// A header as GIS programs write it, with DATATYPE in place of PIXELTYPE.
+    /// A header that a GIS program writes, with DATATYPE instead of PIXELTYPE.
     const TYPED: &str = "ncols 4\nnrows 3\nnbits 16\nbyteorder I\nlayout bil\ndatatype S16\n\
         nodatavalue -3.4028234e+038\n";
 
@@ -254,7 +254,7 @@ mod tests {
             ("S16", "u16", "'<u2'"),
             ("nbits 16\n", "", "'<i2'"),
             ("datatype S16", "datatype S16\npixeltype SIGNEDINT", "'<i2'"),
-            ("nbits 16\n", "cellsize 1\n", "'<i2'"), // no grid of floats
+            ("nbits 16\n", "cellsize 1\n", "'<i2'"), // not a grid of floats
         ] {
             let one = described(&TYPED.replace(was, is)).unwrap().unwrap().remove(0);
             assert_eq!(one.layout.dtype.to_string(), descr, "{is}");
@@ -277,9 +277,9 @@ mod tests {
         }
     }
 
-    /// Other words for DATATYPE count where nothing else gives the type.
+    /// An unknown DATATYPE is only a warning if other keys give the type.
     #[test]
-    fn another_data_type_is_told_of() {
+    fn an_unknown_data_type_is_a_warning() {
         let whole = TYPED.replace("datatype S16", "datatype elevation\npixeltype SIGNEDINT");
         let one = described(&whole).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.dtype.to_string(), "'<i2'");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_type_that_contradicts_is_refused_by_its_line() {
+    fn a_contradictory_data_type_is_rejected_with_its_line() {
         for (was, is, words) in [
             ("nbits 16", "nbits 32", &["line 6", "NBITS is 32"][..]),
             ("S16", "S16\npixeltype UNSIGNEDINT", &["line 6", "PIXELTYPE is UNSIGNEDINT"]),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_taken_is_refused_by_its_line() {
+    fn unsupported_headers_are_rejected_with_their_line() {
         for (was, is, words) in [
             (
                 "NBITS          16\nBANDROWBYTES   8\nTOTALROWBYTES  16\nPIXELTYPE      SIGNEDINT\n",

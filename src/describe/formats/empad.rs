@@ -1,8 +1,9 @@
-//! EMPAD, the electron microscope's pixel array detector: `scan.xml` names a raw file of frames of
-//! 130 rows, of which the last two are the detector's own footer.
+//! EMPAD, the electron microscope pixel array detector: `scan.xml` names a raw file with frames of
+//! 130 rows, the last two of which are a footer of the detector.
 //!
-//! A structured dtype holds image and footer without a copy, as RosettaSciIO reads them
-//! (`rsciio/empad`). Detector: Tate et al., Microscopy and Microanalysis 22 (2016) 237.
+//! A structured dtype covers image and footer, so that npyd does not have to copy the data. The
+//! reference reader is RosettaSciIO (`rsciio/empad`). Detector: Tate et al., Microscopy and
+//! Microanalysis 22 (2016) 237.
 
 use roxmltree::{Document, Node};
 
@@ -14,7 +15,7 @@ use crate::npy::{Dtype, Layout, Order};
 
 pub(crate) static FORMAT: Format = Format {
     name: "EMPAD",
-    files: "x.xml with a raw_file beside the file it names",
+    files: "x.xml with a raw_file, beside the file it names",
     reads: "scans and series; each frame with its footer, as the fields data and footer",
     proof: "the exact size",
     is_named: |name| file_names::without_suffix(name, ".xml").is_some(),
@@ -23,7 +24,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-/// A frame: 128 rows of 128 pixels, and two rows that are the detector's own.
+/// The type of a frame: 128 rows of 128 pixels, and a footer of two rows.
 const FRAME: &str = "[('data', '<f4', (128, 128)), ('footer', '<f4', (2, 128))]";
 
 fn read(_: &FileName, text: &[u8]) -> ReadResult {
@@ -33,7 +34,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let Some(file) = child(root, "raw_file").and_then(|node| node.attribute("filename")) else {
         return Ok(None);
     };
-    // The instrument writes where it put the file on its own disk.
+    // The instrument writes the path that the file had on its own disk.
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let (shape, axes) = scan(&document, name)?;
     let dtype = Dtype::from_text(FRAME).map_err(|error| error.to_string())?;
@@ -49,8 +50,8 @@ fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
     node.children().find(|child| child.has_tag_name(name))
 }
 
-/// How many frames there are: a series, a scan by its pixels, or one by the raw file's name,
-/// `scan_x64_y32.raw`.
+/// Returns the number of frames along each axis. It is given as the length of a series, as the
+/// pixels of a scan, or in the raw file's name, such as `scan_x64_y32.raw`.
 fn scan(xml: &Document<'_>, name: &str) -> Result<(Vec<i64>, Vec<Axis>), String> {
     let root = xml.root_element();
     let number = |node: Node<'_, '_>| {
@@ -58,7 +59,7 @@ fn scan(xml: &Document<'_>, name: &str) -> Result<(Vec<i64>, Vec<Axis>), String>
         text.parse::<i64>().ok().filter(|number| *number > 0).ok_or_else(|| {
             let at = xml.text_pos_at(node.range().start);
             format!(
-                "line {}, `{}`: that is not a whole number, 1 or more",
+                "line {}, `{}`: the value must be a whole number, 1 or more",
                 at.row,
                 node.tag_name().name()
             )
@@ -81,11 +82,9 @@ fn scan(xml: &Document<'_>, name: &str) -> Result<(Vec<i64>, Vec<Axis>), String>
     };
     match (of_name('y'), of_name('x')) {
         (Some(y), Some(x)) if name.starts_with("scan_") => Ok((vec![y, x], axes)),
-        _ => {
-            Err("it has no `pix_x` and `pix_y`, no `series_count`, and the raw file is not named \
-                  like scan_x64_y64.raw: how many frames it holds can't be told"
-                .to_owned())
-        }
+        _ => Err("it does not give the number of frames: add `pix_x` and `pix_y` or \
+                  `series_count`, or name the raw file like scan_x64_y64.raw"
+            .to_owned()),
     }
 }
 
@@ -118,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_told_is_refused() {
+    fn incomplete_sidecars_are_rejected() {
         for (text, words) in [
-            ("<root>\n<raw_file filename='a.raw'/></root>", "how many frames"),
+            ("<root>\n<raw_file filename='a.raw'/></root>", "number of frames"),
             (
                 "<root>\n<raw_file filename='..'/><pix_x>4</pix_x><pix_y>3</pix_y></root>",
-                "leads out",
+                "outside the sidecar",
             ),
             (
                 "<root>\n<raw_file filename='a.raw'/>\n<pix_x>x</pix_x><pix_y>3</pix_y></root>",

@@ -1,5 +1,5 @@
-//! ENVI, of imaging spectrometers and remote sensing: a text header, `scan.hdr` or `scan.img.hdr`,
-//! beside the raw image.
+//! ENVI, a format of imaging spectrometers and remote sensing: a text header, `scan.hdr` or
+//! `scan.img.hdr`, beside the raw image.
 //!
 //! Specification: "ENVI Header Files", NV5 Geospatial; Spectral Python reads and writes it in
 //! `spectral/io/envi.py`.
@@ -15,7 +15,7 @@ pub(crate) static FORMAT: Format = Format {
     name: "ENVI",
     files: "x.hdr or x.EXT.hdr, whose first line is ENVI, beside x, x.EXT, x.img, .dat, .sli, \
             .hyspex, .raw, .bin, .bsq, .bil, .bip",
-    reads: "all real and complex data types, byte orders and interleaves; refuses compressed and framed files",
+    reads: "all real and complex data types, byte orders and interleaves; not compressed or framed files",
     proof: "the exact size",
     is_named: |name| file_names::without_suffix(name, ".hdr").is_some(),
     data_of: |sidecar| file_names::data_of_hdr(sidecar, &SUFFIXES),
@@ -23,11 +23,11 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-/// What the data file's name may have where the header's has `.hdr`.
+/// Suffixes that the data file may have instead of `.hdr`.
 const SUFFIXES: [&str; 10] =
     ["", ".img", ".dat", ".sli", ".hyspex", ".raw", ".bin", ".bsq", ".bil", ".bip"];
 
-/// Fields that hold numbers to be applied to the values.
+/// Fields with factors and offsets for the values.
 const FACTORS: [&str; 3] = ["data gain values", "data offset values", "reflectance scale factor"];
 
 fn read(name: &FileName, text: &[u8]) -> ReadResult {
@@ -36,7 +36,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         return Ok(None);
     }
     let fields = fields(&text)?;
-    refuse_odd(&fields)?;
+    check_supported(&fields)?;
     let length = |key| fields.need(key)?.length();
     let (samples, lines, bands) = (length("samples")?, length("lines")?, length("bands")?);
     let interleave = fields.need("interleave")?;
@@ -69,9 +69,10 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     }]))
 }
 
-/// What would be read as something else than it is.
-fn refuse_odd(fields: &Fields<'_>) -> Result<(), String> {
-    // Readers pass over what has other blanks than they look for.
+/// Rejects fields that change the layout but that npyd does not support, and misspelt names of such
+/// fields.
+fn check_supported(fields: &Fields<'_>) -> Result<(), String> {
+    // Readers ignore a field whose name has other blanks than they expect.
     let bare = |key: &str| key.replace([' ', '\t', '_'], "").to_ascii_lowercase();
     for known in ["header offset", "file compression", "major frame offsets", "minor frame offsets"]
     {
@@ -85,22 +86,21 @@ fn refuse_odd(fields: &Fields<'_>) -> Result<(), String> {
     if let Some(field) = fields.get("file compression")
         && field.value != "0"
     {
-        return Err(field.error("compressed data can't be taken as they are: save them without"));
+        return Err(field.error("npyd can't read compressed data: save them uncompressed"));
     }
     for key in ["major frame offsets", "minor frame offsets"] {
         if let Some(field) = fields.get(key)
             && field.value.chars().any(|c| matches!(c, '1'..='9'))
         {
-            return Err(
-                field.error("data with gaps between their frames can't be taken as one array")
-            );
+            return Err(field
+                .error("npyd can't read data with gaps between frames: save them without gaps"));
         }
     }
     Ok(())
 }
 
-/// `key = value`, a key in whatever case; a value in braces may go over several lines,
-/// and a line that begins with `;` is a comment.
+/// Parses lines of the form `key = value`. A value in braces may extend over several lines, and a
+/// line that begins with `;` is a comment.
 fn fields(text: &str) -> Result<Fields<'_>, String> {
     let mut fields = Vec::new();
     let mut lines = text.lines().enumerate().skip(1);
@@ -113,7 +113,7 @@ fn fields(text: &str) -> Result<Fields<'_>, String> {
         let mut is_open = value.starts_with('{') && !value.contains('}');
         while is_open {
             let Some((_, more)) = lines.next() else {
-                return Err(format!("line {}: the brace is not closed", at + 1));
+                return Err(format!("line {}: the brace is not closed: add a `}}`", at + 1));
             };
             is_open = !more.contains('}');
             value.push('\n');
@@ -138,7 +138,7 @@ fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
         "13" => "u4",
         "14" => "i8",
         "15" => "u8",
-        _ => return Err(data_type.error("ENVI has no such data type")),
+        _ => return Err(data_type.error("unknown data type: write 1 to 6, 9, or 12 to 15")),
     };
     let order = match fields.get("byte order") {
         _ if code == "u1" => "|",
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(data[0].to_string(), "scan.img");
     }
 
-    /// Each line is looked at once, or this would take an hour.
+    /// The parser reads each line only once; otherwise this test would take an hour.
     #[test]
     fn a_brace_over_very_many_lines() {
         let open = format!("{CUBE}band names = {{{}", "a,\n".repeat(4_000_000));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_misread_is_refused_by_its_line() {
+    fn unsupported_headers_are_rejected_with_their_line() {
         for (was, is, words) in [
             ("header offset", "headeroffset", "line 7"),
             ("header offset", "Header  offset", "line 7"),

@@ -1,5 +1,5 @@
-//! MetaImage, of the Insight Toolkit and much of medical imaging: `scan.mhd` beside `scan.raw`, or
-//! beside a list of slices.
+//! MetaImage, a format of the Insight Toolkit and of medical imaging: `scan.mhd` beside `scan.raw`
+//! or beside a list of slices.
 //!
 //! Specification: "MetaIO Documentation", Kitware; the Insight Toolkit reads and writes it in
 //! `MetaIO/src/metaImage.cxx`.
@@ -13,7 +13,7 @@ use crate::npy::{Dtype, Layout, Order};
 pub(crate) static FORMAT: Format = Format {
     name: "MetaImage",
     files: "x.mhd beside the files it names: one, a LIST, or a pattern such as x%03d.raw 1 60 1",
-    reads: "all element types and byte orders, several channels; refuses compressed, ASCII and LOCAL data",
+    reads: "all element types and byte orders, several channels; not compressed, ASCII or LOCAL data",
     proof: "the exact size",
     is_named: |name| file_names::without_suffix(name, ".mhd").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".mhd", &[".raw"]),
@@ -21,7 +21,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-/// The element types, and their codes in NumPy.
+/// The element types, and NumPy's codes for them.
 const TYPES: [(&str, &str); 13] = [
     ("MET_CHAR", "i1"),
     ("MET_UCHAR", "u1"),
@@ -47,10 +47,10 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         return Ok(None);
     }
     if let Some(field) = get("CompressedData").filter(|field| is_true(field)) {
-        return Err(field.error("compressed data can't be taken as they are: save them without"));
+        return Err(field.error("npyd can't read compressed data: save them uncompressed"));
     }
     if let Some(field) = get("BinaryData").filter(|field| !is_true(field)) {
-        return Err(field.error("numbers as text can't be taken as they are: save them as binary"));
+        return Err(field.error("npyd can't read numbers in text form: save them as binary"));
     }
     let sizes = need("DimSize")?;
     let mut shape = sizes
@@ -60,7 +60,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         .collect::<Result<Vec<i64>, _>>()?;
     let dims = need("NDims")?;
     if dims.length()? != i64::try_from(shape.len()).unwrap_or(0) {
-        return Err(dims.error("DimSize has another number of sizes"));
+        return Err(dims.error(&format!("DimSize has {} sizes: correct one of them", shape.len())));
     }
     let file = need("ElementDataFile")?;
     let (data, parts) = data(file, &rest, &shape)?;
@@ -92,7 +92,8 @@ fn is_true(field: &Field<'_>) -> bool {
     field.value.starts_with(['T', 't', '1'])
 }
 
-/// `Key = Value` or `Key : Value`, until `ElementDataFile`; the lines behind that are its list.
+/// Parses lines of the form `Key = Value` or `Key : Value`, up to `ElementDataFile`. Also returns
+/// the lines after that, which are its list of files.
 fn fields(text: &str) -> (Fields<'_>, Vec<(usize, &str)>) {
     let mut fields = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -108,19 +109,19 @@ fn fields(text: &str) -> (Fields<'_>, Vec<(usize, &str)>) {
     (Fields(fields), rest.collect())
 }
 
-/// The data file, or the slices; whether they are several.
+/// Returns the data file or the slices, and whether there are several files.
 fn data(file: &Field<'_>, rest: &[(usize, &str)], sizes: &[i64]) -> Result<(Data, bool), String> {
     let wrong = |error: String| file.error(&error);
     if file.value.eq_ignore_ascii_case("local") {
         return Err(
-            file.error("data within the header can't be taken as they are: save them beside it")
+            file.error("npyd can't read data in the header's file: save them in a file beside it")
         );
     }
     if let Some(list) = file.value.strip_prefix("LIST") {
         let dim = match list.trim() {
             "" => sizes.len().saturating_sub(1),
             dim => dim.trim_end_matches('D').parse().map_err(|_| {
-                file.error("write LIST, or LIST and the number of dimensions that each file has")
+                file.error("write LIST, or LIST and the number of dimensions of each file")
             })?,
         };
         let files = rest.iter().map(|(_, line)| DataPath::beside(line));
@@ -135,7 +136,7 @@ fn data(file: &Field<'_>, rest: &[(usize, &str)], sizes: &[i64]) -> Result<(Data
     Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
 }
 
-/// The steps are told fastest axis first.
+/// Returns the axes in the array's order. The field lists the step of the fastest axis first.
 fn axes(spacing: Option<&Field<'_>>, count: usize) -> Vec<Axis> {
     let mut axes = vec![Axis::default(); count];
     let steps = spacing.into_iter().flat_map(|field| field.value.split_whitespace());
@@ -151,7 +152,7 @@ fn dtype<'a>(
 ) -> Result<Dtype, String> {
     let name = kind.value.strip_suffix("_ARRAY").unwrap_or(&kind.value);
     let code = TYPES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code);
-    let code = code.ok_or_else(|| kind.error("MetaImage has no such type"))?;
+    let code = code.ok_or_else(|| kind.error("unknown type: write such as MET_SHORT"))?;
     let order = match get("BinaryDataByteOrderMSB").or_else(|| get("ElementByteOrderMSB")) {
         _ if code.ends_with('1') => '|',
         Some(field) if is_true(field) => '>',
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_taken_is_refused_by_its_line() {
+    fn unsupported_headers_are_rejected_with_their_line() {
         for (was, is, words) in [
             ("CompressedData = False", "CompressedData = True", "line 5"),
             ("BinaryData = True", "BinaryData = False", "line 3"),

@@ -1,13 +1,13 @@
-//! The formats of sidecars that npyd reads: one file each.
+//! The sidecar formats that npyd reads: one file each.
 
 use crate::describe::sidecar::Format;
 
-/// Names each format's file, and with it the format: one line for one more.
+/// Declares the module of each format and adds it to `FORMATS`. A new format needs one line.
 macro_rules! formats {
     ($($format:ident,)*) => {
         $(mod $format;)*
 
-        /// All formats, in the order in which a sidecar is tried as one of them.
+        /// All formats, in the order in which npyd tries them.
         pub static FORMATS: &[&Format] = &[$(&$format::FORMAT,)*];
     };
 }

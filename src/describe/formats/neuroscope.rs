@@ -1,7 +1,7 @@
 //! Neuroscope, a viewer of extracellular recordings: `x.xml` beside `x.dat`, and the filtered
 //! `x.lfp` or `x.eeg`.
 //!
-//! Source: the NDManager parameter file; neo reads it in `neo/rawio/neuroscoperawio.py`.
+//! Source: the parameter file of NDManager; neo reads it in `neo/rawio/neuroscoperawio.py`.
 
 use roxmltree::{Document, Node};
 
@@ -15,8 +15,8 @@ use crate::npy::{Dtype, Layout};
 pub(crate) static FORMAT: Format = Format {
     name: "Neuroscope",
     files: "x.xml with an acquisitionSystem beside x.dat, x.lfp, x.eeg",
-    reads: "16-bit and 32-bit samples of all channels; every file is an array of its own",
-    proof: "quiet: whole samples of all channels, and nobody writes",
+    reads: "16-bit and 32-bit samples of all channels; each file as an array",
+    proof: "complete samples of all channels, and quiet",
     is_named: |name| file_names::without_suffix(name, ".xml").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".xml", &SUFFIXES),
     sidecars_of: |data| match data.extension().and_then(|extension| extension.to_str()) {
@@ -26,10 +26,10 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-/// The raw recording, and those made of it for local field potentials.
+/// Suffixes of the raw recording, and of the local field potentials that are derived from it.
 const SUFFIXES: [&str; 3] = [".dat", ".lfp", ".eeg"];
 
-/// Elements that say how samples become volts.
+/// Elements with the factors that convert samples to volts.
 const FACTORS: [&str; 3] = ["voltageRange", "amplification", "offset"];
 
 fn read(name: &FileName, text: &[u8]) -> ReadResult {
@@ -42,7 +42,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let code = match bits {
         12 | 14 | 16 => "<i2", // fewer bits are stored in sixteen
         32 => "<i4",
-        _ => return Err(format!("`nBits`: samples of {bits} bits are not read here")),
+        _ => return Err(format!("`nBits`: npyd can't read samples of {bits} bits")),
     };
     let rate = |node: Option<Node<'_, '_>>, key: &str| {
         let text = node.and_then(|node| child(node, key)).and_then(|node| node.text());
@@ -89,7 +89,7 @@ fn number(document: &Document<'_>, node: Node<'_, '_>, key: &str) -> Result<i64,
     let text = found.text().unwrap_or_default().trim();
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
         let line = document.text_pos_at(found.range().start).row;
-        format!("line {line}, `{key}`: that is not a whole number, 1 or more")
+        format!("line {line}, `{key}`: the value must be a whole number, 1 or more")
     })
 }
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_taken_is_refused() {
+    fn unsupported_sidecars_are_rejected() {
         for (was, is, words) in [
             ("<nBits>16", "<nBits>8", "nBits"),
             ("<nChannels>4", "<nChannels>x", "line 4"),

@@ -14,7 +14,7 @@ use crate::npy::{Dtype, Layout, Order};
 pub(crate) static FORMAT: Format = Format {
     name: "NRRD",
     files: "x.nhdr beside the files it names: one, a LIST, or a pattern such as x%03d.raw 1 60 1",
-    reads: "all number types and byte orders, line and byte skips; refuses other encodings than raw, and blocks",
+    reads: "all number types and byte orders, line and byte skips; only the encoding raw, and not blocks",
     proof: "the exact size",
     is_named: |name| file_names::without_suffix(name, ".nhdr").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".nhdr", &[".raw"]),
@@ -22,7 +22,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-/// The types by all their names, and their codes in NumPy.
+/// All names of each type, and NumPy's code for it.
 const TYPES: [(&[&str], &str); 10] = [
     (&["signed char", "int8", "int8_t"], "i1"),
     (&["uchar", "unsigned char", "uint8", "uint8_t"], "u1"),
@@ -52,13 +52,13 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let Some(version) = text.strip_prefix("NRRD000") else { return Ok(None) };
     if !version.starts_with(['1', '2', '3', '4', '5']) {
         let first = text.lines().next().unwrap_or_default();
-        return Err(on_line(1, first, "NRRD0005 is the newest that is read here: save it as that"));
+        return Err(on_line(1, first, "npyd reads versions up to NRRD0005: save it as that"));
     }
     let Header { fields, own, list } = header(&text)?;
     let need = |key: &str| fields.need(key);
     let encoding = need("encoding")?;
     if !encoding.value.eq_ignore_ascii_case("raw") {
-        return Err(encoding.error("only raw data can be taken as they are: save them so"));
+        return Err(encoding.error("npyd reads only raw data: save them with encoding raw"));
     }
     let sizes = need("sizes")?;
     let mut shape = sizes
@@ -68,10 +68,13 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         .collect::<Result<Vec<i64>, _>>()?;
     let dimension = need("dimension")?;
     if dimension.length()? != i64::try_from(shape.len()).unwrap_or(0) {
-        return Err(dimension.error("sizes has another number of them"));
+        return Err(
+            dimension.error(&format!("sizes has {} axes: correct one of them", shape.len()))
+        );
     }
-    let file = either(&fields, "data file", "datafile")
-        .ok_or("it has no `data file`: data behind the header can't be taken as they are")?;
+    let file = either(&fields, "data file", "datafile").ok_or(
+        "it has no `data file`: save the data in a file of their own, not in the header's",
+    )?;
     let (data, parts) = data(file, &list, &shape)?;
     let (skip, trailing) = skip(&fields, parts)?;
     let axes = axes(&fields, shape.len());
@@ -94,14 +97,18 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
 struct Header<'a> {
     /// The format's own fields.
     fields: Fields<'a>,
-    /// Keys and values of the user's.
+    /// The user's keys and values.
     own: Metadata,
-    /// The file names behind `data file: LIST`.
+    /// The file names after `data file: LIST`.
     list: Vec<&'a str>,
 }
 
-/// `field: value`, `key:=value` and `# comment`, until an empty line; behind `data file: LIST` all
-/// lines are names. A field stands there once, and nothing else does, or a skip might be missed.
+/// Parses lines of the form `field: value`, `key:=value` and `# comment`, up to an empty line. All
+/// lines after `data file: LIST` are file names.
+///
+/// # Errors
+/// A field is repeated, or a line has another form. npyd does not ignore them, because it could miss
+/// a skip.
 fn header(text: &str) -> Result<Header<'_>, String> {
     let mut header = Header { fields: Fields::default(), own: Metadata::new(), list: Vec::new() };
     let mut seen = HashSet::new();
@@ -121,7 +128,7 @@ fn header(text: &str) -> Result<Header<'_>, String> {
             let name = key.to_lowercase().replace(' ', "");
             let is_list = name == "datafile" && value.starts_with("LIST");
             if !seen.insert(name) {
-                return Err(field.error("the field is there twice: remove one"));
+                return Err(field.error("the field is given twice: remove one"));
             }
             header.fields.0.push(field);
             if is_list {
@@ -130,7 +137,7 @@ fn header(text: &str) -> Result<Header<'_>, String> {
                 break;
             }
         } else {
-            let remedy = "write `field: value`, with a blank behind the colon";
+            let remedy = "write `field: value`, with a blank after the colon";
             return Err(on_line(at + 1, line, remedy));
         }
     }
@@ -141,7 +148,7 @@ fn either<'f, 'a>(fields: &'f Fields<'a>, one: &str, other: &str) -> Option<&'f 
     fields.get(one).or_else(|| fields.get(other))
 }
 
-/// The data file, or the slabs; whether they are several.
+/// Returns the data file or the slabs, and whether there are several files.
 fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), String> {
     let wrong = |error: String| file.error(&error);
     let slowest = sizes.len().saturating_sub(1);
@@ -160,27 +167,28 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
             5 => tokens.pop().and_then(|dim| dim.parse().ok()),
             _ => Some(slowest),
         };
-        let dim = dim.ok_or_else(|| file.error("the dimension behind the pattern is no number"))?;
+        let dim =
+            dim.ok_or_else(|| file.error("the dimension after the pattern is not a number"))?;
         let parts = file_names::pattern(&tokens.join(" ")).map_err(wrong)?;
         return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
     Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
 }
 
-/// What stands before the data, and how many bytes behind them.
+/// Returns where the data begin, and the number of bytes after them.
 fn skip(fields: &Fields<'_>, parts: bool) -> Result<(DataStart, u64), String> {
     let lines = either(fields, "line skip", "lineskip");
     let lines_count = lines.map_or(Ok(0), Field::count)?;
     if let Some(lines) = lines.filter(|_| parts && lines_count > 0) {
-        return Err(lines.error("lines to be skipped in several files are not read here"));
+        return Err(lines.error("npyd can't skip lines in several files: remove the lines"));
     }
     let Some(bytes) = either(fields, "byte skip", "byteskip") else {
         return Ok((DataStart::Lines { lines: lines_count, bytes: 0 }, 0));
     };
-    // -1 stands for all but the data; one less for each byte behind them.
+    // -1 means that the data are at the end of the file; -2 means one byte before it, and so on.
     if let Ok(behind @ i64::MIN..0) = bytes.value.parse::<i64>() {
         if lines_count > 0 {
-            return Err(bytes.error("it counts from the end, so line skip must go"));
+            return Err(bytes.error("a negative number counts from the end: remove line skip"));
         }
         return Ok((DataStart::Rest, behind.unsigned_abs() - 1));
     }
@@ -188,7 +196,7 @@ fn skip(fields: &Fields<'_>, parts: bool) -> Result<(DataStart, u64), String> {
     Ok((DataStart::Lines { lines: lines_count, bytes }, 0))
 }
 
-/// Told fastest axis first.
+/// Returns the axes in the array's order. The fields list the fastest axis first.
 fn axes(fields: &Fields<'_>, count: usize) -> Vec<Axis> {
     let mut axes = vec![Axis::default(); count];
     let quoted = |key: &str| -> Vec<Option<String>> {
@@ -214,7 +222,7 @@ fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
     let kind = fields.need("type")?;
     let name = kind.value.to_lowercase();
     let code = TYPES.iter().find(|(names, _)| names.contains(&&*name)).map(|(_, code)| *code);
-    let code = code.ok_or_else(|| kind.error("that is no type of number"))?;
+    let code = code.ok_or_else(|| kind.error("unknown type: write such as int16 or float"))?;
     let order = match fields.get("endian") {
         _ if code.ends_with('1') => '|',
         None => return Err("it has no `endian`: add little or big".to_owned()),
@@ -264,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_taken_is_refused_by_its_line() {
+    fn unsupported_headers_are_rejected_with_their_line() {
         for (was, is, words) in [
             ("unsigned short", "block", "line 3"),
             ("dimension: 3", "dimension: 2", "line 4"),

@@ -2,9 +2,9 @@
 //! each stream of samples.
 //!
 //! Specification: "Binary Format" of the Open Ephys GUI's manual,
-//! <https://open-ephys.github.io/gui-docs>. The sidecar is written when the recording starts; the
-//! number of each sample goes to a `.npy` file beside the data, whose header is brought up to date
-//! when it ends. Neo's `OpenEphysBinaryRawIO` reads the same arrays.
+//! <https://open-ephys.github.io/gui-docs>. The program writes the sidecar when the recording starts.
+//! It writes the number of each sample to a `.npy` file beside the data, and updates the header of
+//! that file when the recording ends. Neo's `OpenEphysBinaryRawIO` reads identical arrays.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use crate::npy::{Dtype, Layout};
 pub(crate) static FORMAT: Format = Format {
     name: "Open Ephys",
     files: "structure.oebin above continuous/STREAM/continuous.dat",
-    reads: "each continuous stream as an array; no events, no spikes",
+    reads: "each continuous stream as an array; not events and spikes",
     proof: "sample_numbers.npy, or timestamps.npy of older recordings, has a row for each sample",
     is_named: |name| name == "structure.oebin",
     data_of: |_| Vec::new(),
@@ -43,7 +43,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         return Ok(None); // only events or spikes were recorded
     }
     if streams.len() > FILES_MAX {
-        return Err(format!("it has more than {FILES_MAX} streams: npyd reads no more"));
+        return Err(format!("it has more than {FILES_MAX} streams, which is npyd's limit"));
     }
     let (mut arrays, mut folders) = (Vec::with_capacity(streams.len()), HashSet::new());
     for stream in &streams {
@@ -52,14 +52,14 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         let folder = folder.map_err(|error| named.error(&error))?;
         let array = array(stream, &folder)?;
         if !folders.insert(folder) {
-            return Err(named.error("two streams have this folder: give each its own"));
+            return Err(named.error("two streams have this folder: each needs its own"));
         }
         arrays.push(array);
     }
     Ok(Some(arrays))
 }
 
-/// The samples of one stream.
+/// Returns the description of one stream.
 fn array(stream: &Node<'_>, folder: &DataPath) -> Result<Described, String> {
     let file = |file: &str| {
         let path = DataPath::below(&format!("continuous/{folder}/{file}"));
@@ -71,7 +71,8 @@ fn array(stream: &Node<'_>, folder: &DataPath) -> Result<Described, String> {
         None => Vec::new(),
     };
     if !described.is_empty() && described.len() as u64 != channels.count()? {
-        return Err(channels.error(&format!("but `channels` has {}", described.len())));
+        let remedy = format!("`channels` has {} entries: correct one of them", described.len());
+        return Err(channels.error(&remedy));
     }
     let rate = stream.get("sample_rate").map(|rate| rate.positive()).transpose()?;
     let dtype = Dtype::from_text("<i2").map_err(|error| error.to_string())?;
@@ -89,7 +90,7 @@ fn array(stream: &Node<'_>, folder: &DataPath) -> Result<Described, String> {
     })
 }
 
-/// What one step of each channel's values means, and in which unit; null where it is not told.
+/// Returns the scale and unit of each channel, as two lists; null for a channel without one.
 fn scales(channels: &[Node<'_>]) -> Metadata {
     let mut scales = Metadata::new();
     for key in ["bit_volts", "units"] {
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn data_lead_to_the_sidecar() {
+    fn the_sidecar_of_data_is_found() {
         let of = |data: &str| (FORMAT.sidecars_of)(Path::new(data));
         assert_eq!(of("r/continuous/A/continuous.dat"), [Path::new("r/structure.oebin")]);
         assert_eq!(of("continuous/A/continuous.dat"), [Path::new("structure.oebin")]);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_is_refused_by_its_line() {
+    fn invalid_sidecars_are_rejected_with_their_line() {
         for (was, is, line, word) in [
             ("\"Probe-100.AP/\"", "\"/Probe/\"", 5, "outside the sidecar's directory"),
             ("\"Probe-100.AP/\"", "\"../Probe/\"", 5, "outside the sidecar's directory"),

@@ -1,4 +1,4 @@
-//! RPL, the raw format of Lispix and Ripple, which electron microscopes' programs export: a table
+//! RPL, the raw format of Lispix and Ripple, which programs of electron microscopes export: a table
 //! of keys and values, `scan.rpl`, beside `scan.raw`.
 //!
 //! Specification: D. Bright, "LISPIX: Ripple file format", NIST; RosettaSciIO reads and writes it
@@ -38,7 +38,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         "vector" => (vec![height, width, depth], vec!["height", "width", "depth"]),
         "image" => (vec![depth, height, width], vec!["depth", "height", "width"]),
         "dont-care" if depth == 1 => (vec![height, width], vec!["height", "width"]),
-        _ => return Err(record_by.error("write vector, image, or with a depth of 1 dont-care")),
+        _ => return Err(record_by.error("write vector or image; dont-care needs a depth of 1")),
     };
     let mut warnings = Vec::new();
     let dtype = dtype(&fields, &mut warnings)?;
@@ -54,8 +54,8 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     }]))
 }
 
-/// The lines that hold a key and a value, with a tab between them, but for the first, which only
-/// says so; `;` begins a comment.
+/// Parses lines with a key, a tab and a value; `;` begins a comment. It skips the title line
+/// `key`, tab, `value`.
 fn fields(text: &str) -> Fields<'_> {
     let mut fields = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -77,7 +77,7 @@ fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, Strin
         ("unsigned", "1" | "2" | "4" | "8") => 'u',
         ("float", "4" | "8") => 'f',
         ("signed" | "unsigned" | "float", _) => {
-            return Err(length.error("items of that many bytes don't exist"));
+            return Err(length.error("there is no type of that size: write 1, 2, 4 or 8"));
         }
         _ => return Err(kind.error("write signed, unsigned or float")),
     };
@@ -87,7 +87,7 @@ fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, Strin
             "little-endian" => '<',
             "big-endian" => '>',
             "dont-care" => {
-                warnings.push(field.error("taken as little-endian"));
+                warnings.push(field.error("npyd assumes little-endian"));
                 '<'
             }
             _ => return Err(field.error("write little-endian or big-endian")),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused_by_its_line() {
+    fn invalid_headers_are_rejected_with_their_line() {
         for (was, is, line) in [
             ("width\t4", "width\t0", "line 2"),
             ("data-length\t2", "data-length\t3", "line 6"),

@@ -1,8 +1,8 @@
 //! SigMF, the Signal Metadata Format of software-defined radio: `x.sigmf-meta`, in JSON, beside
 //! `x.sigmf-data`.
 //!
-//! Specification: `sigmf-spec.pdf` with `sigmf-schema.json`, <https://sigmf.org>; the reference
-//! reader is sigmf-python, whose `SigMFFile` maps the data as they are read here.
+//! Specification: `sigmf-spec.pdf` with `sigmf-schema.json`, <https://sigmf.org>. The reference
+//! reader is `SigMFFile` of sigmf-python, which maps the data with the same layout.
 
 use serde_json::Value;
 
@@ -15,10 +15,10 @@ use crate::npy::{Dtype, Layout};
 
 pub(crate) static FORMAT: Format = Format {
     name: "SigMF",
-    files: "x.sigmf-meta beside x.sigmf-data, or the file its core:dataset names",
+    files: "x.sigmf-meta beside x.sigmf-data, or beside the file that core:dataset names",
     reads: "all data types, several channels, leading and trailing bytes; complex integers with \
-            an axis of 2; no bytes between captures, no archives",
-    proof: "core:sha512 where it is there; else whole samples, and quiet",
+            an axis of 2; not bytes between captures, and not archives",
+    proof: "core:sha512 if present; otherwise complete samples, and quiet",
     is_named: |name| file_names::without_suffix(name, ".sigmf-meta").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".sigmf-meta", &[".sigmf-data"]),
     sidecars_of: |data| file_names::sidecars(data, "sigmf-meta"),
@@ -58,8 +58,8 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     }]))
 }
 
-/// The array: samples, channels where there are several, and the two parts of complex integers,
-/// for which NumPy has no type.
+/// Returns the layout: samples, channels if there are several, and an axis for the two parts of
+/// complex integers, because NumPy has no type for them.
 fn layout(global: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Layout, Vec<Axis>), String> {
     let (dtype, has_parts) = dtype(&global.need("core:datatype")?, warnings)?;
     let rate = global.get("core:sample_rate").map(|rate| rate.positive()).transpose()?;
@@ -79,7 +79,8 @@ fn layout(global: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Layout, Vec<
     Ok((layout, axes))
 }
 
-/// `core:datatype`, such as `cf32_le`; and whether an item is only one part of a complex number.
+/// Parses `core:datatype`, such as `cf32_le`. Also returns whether an item is only one part of a
+/// complex number.
 fn dtype(datatype: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Dtype, bool), String> {
     let wrong = || {
         datatype.error("write c or r, f32, f64, i32, i16, i8, u32, u16 or u8, then _le or _be, such as cf32_le")
@@ -110,14 +111,15 @@ fn dtype(datatype: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Dtype, bool
         _ => return Err(wrong()),
     };
     if order.is_none() && !code.ends_with('1') {
-        warnings.push(datatype.error("it has no _le or _be: taken as little-endian"));
+        warnings.push(datatype.error("neither _le nor _be: npyd assumes little-endian"));
     }
     let text = format!("{}{code}", order.unwrap_or('<'));
     let dtype = Dtype::from_text(&text).map_err(|error| datatype.error(&error.to_string()))?;
     Ok((dtype, has_parts))
 }
 
-/// Bytes before the first sample. Such bytes elsewhere would lie between the samples.
+/// Returns the number of bytes before the first sample. Bytes before a later capture are an error,
+/// because they are between samples.
 fn leading(root: &Node<'_>, global: &Node<'_>) -> Result<u64, String> {
     let Some(captures) = root.get("captures") else { return Ok(0) };
     let first_sample = global.get("core:offset").map_or(Ok(0), |offset| offset.count())?;
@@ -128,10 +130,10 @@ fn leading(root: &Node<'_>, global: &Node<'_>) -> Result<u64, String> {
         let start = capture.get("core:sample_start").map_or(Ok(0), |start| start.count())?;
         if bytes > 0 && (at > 0 || (start != 0 && start != first_sample)) {
             return Err(header.error(
-                "these bytes lie between samples, which npyd reads in one piece: write each capture to a file of its own",
+                "npyd can't read data with bytes between samples: write each capture to a file of its own",
             ));
         }
-        leading += bytes; // only the first capture's is not 0
+        leading += bytes; // only the first capture's number is not 0
     }
     Ok(leading)
 }
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_surrounds_the_samples() {
+    fn bytes_before_and_after_the_samples() {
         let global = format!(
             r#"{CI16}, "core:num_channels": 3, "core:trailing_bytes": 7, "core:dataset": "x.dat",
                "core:sha512": "{}", "core:sample_rate": 4"#,
@@ -204,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_recording() {
+    fn metadata_without_data_are_ignored() {
         assert!(described(r#""core:metadata_only": true"#, "").unwrap().is_none());
         let named = format!(r#"{CI16}, "core:metadata_only": true, "core:dataset": "x""#);
         assert!(described(&named, "").unwrap().is_some());
     }
 
     #[test]
-    fn what_can_not_be_read_is_refused_by_its_line() {
+    fn invalid_sidecars_are_rejected_with_their_line() {
         let with = |field: &str| format!("{CI16},\n{field}");
         for (global, captures, line, word) in [
             (r#""core:datatype": "cf16_le""#.to_owned(), "", 2, "such as cf32_le"),

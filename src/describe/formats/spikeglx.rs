@@ -14,7 +14,7 @@ pub(crate) static FORMAT: Format = Format {
     name: "SpikeGLX",
     files: "x.meta beside x.bin",
     reads: "16-bit samples of all saved channels",
-    proof: "fileSizeBytes, which is there once the recording ended, and fileSHA1",
+    proof: "fileSizeBytes, which is written when the recording ends, and fileSHA1",
     is_named: |name| file_names::without_suffix(name, ".meta").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".meta", &[".bin"]),
     sidecars_of: |data| match data.extension() {
@@ -24,7 +24,7 @@ pub(crate) static FORMAT: Format = Format {
     read,
 };
 
-/// Fields that say how samples become volts.
+/// Fields with the factors that convert samples to volts.
 const FACTORS: [&str; 14] = [
     "imAiRangeMax",
     "imAiRangeMin",
@@ -56,7 +56,9 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
             let len = field.count()?;
             let frame = channels.unsigned_abs().saturating_mul(2);
             if len % frame != 0 {
-                return Err(field.error(&format!("that is no multiple of {channels} samples")));
+                return Err(
+                    field.error(&format!("not a multiple of {channels} samples of 2 bytes"))
+                );
             }
             let shape = [i64::try_from(len / frame).unwrap_or(i64::MAX), channels];
             (Layout::new(dtype, &shape, Order::C), Some(len))
@@ -72,7 +74,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     if let (Some(field), None) = (fields.get("fileSHA1"), &digest)
         && !matches!(&*field.value, "" | "0")
     {
-        warnings.push(field.error("that is no hash of 40 hexadecimal digits: it was not checked"));
+        warnings.push(field.error("not a hash of 40 hexadecimal digits: npyd does not check it"));
     }
     let rate = ["imSampRate", "niSampRate", "obSampRate"].iter().find_map(|key| fields.get(key));
     let step = rate.and_then(|rate| rate.value.parse::<f64>().ok()).filter(|rate| *rate > 0.0);
@@ -88,7 +90,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         unfinished: match cut_off {
             Some(line) => Some(format!("its meta file ends in the middle of line {line}")),
             None => file_len.is_none().then(|| {
-                "the recording goes on: its meta file has no fileSizeBytes yet".to_owned()
+                "the recording continues: its meta file has no fileSizeBytes yet".to_owned()
             }),
         },
         has_live_readers: true,
@@ -100,12 +102,12 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     }]))
 }
 
-/// Whether a field stands on a line that has no end: then digits may be missing.
+/// Returns whether a field is on a line without a line ending, so that digits may be missing.
 fn is_cut_off(field: &Field<'_>, text: &str) -> bool {
     !text.ends_with('\n') && field.line == text.lines().count()
 }
 
-/// `key=value`, split at the first `=`.
+/// Parses lines of the form `key=value`, split at the first `=`.
 fn fields(text: &str) -> Fields<'_> {
     let mut fields = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -128,7 +130,7 @@ mod tests {
         imSampRate=30000\nnSavedChans=3\nimAiRangeMax=0.6\n~imroTbl=(0,384)(0 0 0 500 250 1)\n";
 
     #[test]
-    fn a_recording_and_one_that_goes_on() {
+    fn a_finished_and_a_running_recording() {
         let one = described(META).unwrap().unwrap().remove(0);
         assert_eq!(one.layout.shape.dims(), [10, 3]);
         assert_eq!((one.file_len, one.unfinished, one.digest), (Some(60), None, None));
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused_by_its_line() {
+    fn invalid_sidecars_are_rejected_with_their_line() {
         for (was, is, words) in
             [("=60", "=61", "line 3"), ("=60", "=x", "line 3"), ("Chans=3", "Chans=0", "line 5")]
         {

@@ -2,7 +2,7 @@
 //! `recording.save(format="binary")` writes them.
 //!
 //! Source: `BinaryFolderRecording` and `BinaryRecordingExtractor` in `spikeinterface/core`, which
-//! read the same arrays. The sidecar is written last.
+//! read identical arrays. The program writes the sidecar last.
 
 use serde_json::Value;
 
@@ -17,9 +17,9 @@ use crate::npy::{Dtype, Layout};
 
 pub(crate) static FORMAT: Format = Format {
     name: "SpikeInterface",
-    files: "binary.json beside the files it names, as traces_cached_seg0.raw",
-    reads: "each segment as an array, of any plain type, (samples, channels) or (channels, samples)",
-    proof: "whole samples, and quiet",
+    files: "binary.json beside the files it names, such as traces_cached_seg0.raw",
+    reads: "each segment as an array, of any type of number, (samples, channels) or (channels, samples)",
+    proof: "complete samples, and quiet",
     is_named: |name| name == "binary.json",
     data_of: |_| vec!["traces_cached_seg0.raw".to_owned()],
     sidecars_of: |data| vec![data.with_file_name("binary.json")],
@@ -36,17 +36,17 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     }
     let relative = root.need("relative_paths")?;
     if *relative.value() != Value::Bool(true) {
-        return Err(relative.error("save the recording so that its files are named relative to it"));
+        return Err(relative.error("save the recording with file names relative to the sidecar"));
     }
     let kwargs = root.need("kwargs")?;
     let paths = kwargs.need("file_paths")?;
     let files = if paths.value().is_string() { vec![paths.clone()] } else { paths.items()? };
     if files.is_empty() {
-        return Err(paths.error("it names no file"));
+        return Err(paths.error("it does not name a file"));
     }
-    // Each array keeps all of the sidecar.
+    // Each array stores a copy of the whole sidecar.
     if files.len() > FILES_MAX || files.len().saturating_mul(text.len()) as u64 > SIZE_MAX {
-        return Err(format!("{} segments are more than npyd reads from one sidecar", files.len()));
+        return Err(format!("{} segments are more than npyd reads of one sidecar", files.len()));
     }
     let segment = segment(&kwargs)?;
     let mut arrays = Vec::with_capacity(files.len());
@@ -54,7 +54,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         let path = DataPath::beside(file.text()?).map_err(|error| file.error(&error))?;
         let data = Data::FirstOf(vec![path]);
         if arrays.iter().any(|other: &Described| other.data == data) {
-            return Err(file.error("two segments have this file: give each its own"));
+            return Err(file.error("two segments have this file: each needs its own"));
         }
         arrays.push(Described { data, ..segment.clone() });
     }
@@ -65,11 +65,11 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     Ok(Some(arrays))
 }
 
-/// What all segments have in common.
+/// Returns the description that all segments share.
 fn segment(kwargs: &Node<'_>) -> Result<Described, String> {
     let channels = match kwargs.get("num_channels") {
         Some(channels) => channels.length()?,
-        None => kwargs.need("num_chan")?.length()?, // as older versions wrote
+        None => kwargs.need("num_chan")?.length()?, // the key of older versions
     };
     let rate = kwargs.need("sampling_frequency")?.positive()?;
     let time = Axis::samples(Some(rate));
@@ -98,17 +98,17 @@ fn segment(kwargs: &Node<'_>) -> Result<Described, String> {
     })
 }
 
-/// A type of plain numbers.
+/// Parses the type of the samples, which must be numbers.
 fn dtype(field: &Node<'_>, warnings: &mut Vec<String>) -> Result<Dtype, String> {
     let text = field.text()?;
     let dtype = Dtype::from_text(text).map_err(|error| field.error(&error.to_string()))?;
     let descr = dtype.to_string();
     let is_number = descr.get(2..3).is_some_and(|kind| "biufc".contains(kind));
     if !is_number || !descr.starts_with('\'') {
-        return Err(field.error("samples are plain numbers: write such as \"<i2\""));
+        return Err(field.error("samples must be plain numbers: write such as \"<i2\""));
     }
     if dtype.itemsize() > 1 && !text.starts_with(['<', '>']) {
-        warnings.push(field.error("it has no byte order: taken as little-endian"));
+        warnings.push(field.error("it has no byte order: npyd assumes little-endian"));
     }
     Ok(dtype)
 }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_is_refused_by_its_line() {
+    fn invalid_sidecars_are_rejected_with_their_line() {
         for (was, is, line, word) in [
             ("traces_cached_seg1", "traces_cached_seg0", 7, "two segments"),
             ("traces_cached_seg0", "/traces", 6, "outside the sidecar's directory"),
