@@ -43,7 +43,8 @@ fn add(hasher: &mut Xxh3, value: &Value) {
     }
 }
 
-/// Hashes a text. Its length comes first, so that different sequences of texts hash different bytes.
+/// Hashes a text. Its length comes first, so that different sequences of texts hash different
+/// bytes.
 fn add_text(hasher: &mut Xxh3, text: &str) {
     add_len(hasher, text.len());
     hasher.update(text.as_bytes());

@@ -166,7 +166,7 @@ impl fmt::Display for SizeFit {
             SizeFit::TooShort { size, of } => write!(f, "it has {size} of {of} bytes"),
             SizeFit::TooLong { size, of } => write!(
                 f,
-                "it has {size} bytes, but {of} are declared: correct dtype, shape, offset or trailing, or set allow_trailing"
+                "it has {size} bytes, not the declared {of}: correct dtype, shape, offset or trailing, or set allow_trailing"
             ),
             SizeFit::PartialRecord { bytes, of } => {
                 write!(f, "its last record is incomplete: it has {bytes} of {of} bytes")

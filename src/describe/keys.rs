@@ -1,7 +1,7 @@
 //! Keys of a manifest: npyd's own keys, misspelt ones, and lookalikes from other programs.
 //!
-//! Any other key is metadata of the user. npyd must therefore notice a key that was meant for it but
-//! is not spelt like one of its own, because the array would be wrong without it.
+//! Any other key is metadata of the user. npyd must therefore notice a key that was meant for it
+//! but is not spelt like one of its own, because the array would be wrong without it.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,8 +101,8 @@ const LOOKALIKES: [(&str, &str, &[&str]); 9] = [
     ),
 ];
 
-/// Checks a manifest's keys and returns remarks on the keys that npyd ignores although they resemble
-/// one of its own. `names` are the data files that the manifest's own name implies.
+/// Checks a manifest's keys and returns remarks on the keys that npyd ignores although they
+/// resemble one of its own. `names` are the data files that the manifest's own name implies.
 ///
 /// # Errors
 /// A key resembles one of npyd's, has no meaning of its own, and its value is valid for npyd's key.

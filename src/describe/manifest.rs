@@ -2,8 +2,8 @@
 //!
 //! `scan.raw` is described by `scan.raw.toml`, `scan.raw.json`, `scan.toml` or `scan.json`. The
 //! shorter names apply to the data suffixes in [`DATA_SUFFIXES`]; the manifest of any other data
-//! file names it in the key `data`. A file with such a name is a manifest if it contains `dtype` and
-//! `shape`. If it contains neither, npyd ignores it.
+//! file names it in the key `data`. A file with such a name is a manifest if it contains `dtype`
+//! and `shape`. If it contains neither, npyd ignores it.
 
 use std::path::Path;
 

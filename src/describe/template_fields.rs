@@ -1,5 +1,5 @@
-//! Placeholders in templates: `"{w}"` stands for the text that the named group `w` of the template's
-//! regular expression matched in a file's name.
+//! Placeholders in templates: `"{w}"` stands for the text that the named group `w` of the
+//! template's regular expression matched in a file's name.
 
 use regex::Captures;
 use serde::Deserialize;

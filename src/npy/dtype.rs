@@ -188,19 +188,15 @@ fn from_descr(descr: &Literal, depth: usize) -> Result<Dtype> {
 }
 
 fn field_of(field: &Literal, depth: usize) -> Result<Field> {
-    let (Literal::Tuple(parts) | Literal::List(parts)) = field else {
-        return error(format!("{field} is not a field: write (name, type) or (name, type, shape)"));
-    };
+    let wrong =
+        || error(format!("{field} is not a field: write (name, type) or (name, type, shape)"));
+    let (Literal::Tuple(parts) | Literal::List(parts)) = field else { return wrong() };
     let (label, dtype) = match &parts[..] {
         [label, descr] => (label, from_descr(descr, depth + 1)?),
         [label, descr, shape] => {
             (label, Dtype::sub(from_descr(descr, depth + 1)?, subshape(shape)?)?)
         }
-        _ => {
-            return error(format!(
-                "{field} is not a field: write (name, type) or (name, type, shape)"
-            ));
-        }
+        _ => return wrong(),
     };
     let (title, name) = match label {
         Literal::Str(name) => (None, name),
@@ -239,19 +235,18 @@ fn check_names(fields: &[Field]) -> Result<()> {
 }
 
 fn subshape(shape: &Literal) -> Result<Vec<u64>> {
+    let wrong =
+        || DtypeError::new(format!("{shape} is not the shape of a field: write such as (2, 3)"));
     let dims = match shape {
         Literal::Int(_) => std::slice::from_ref(shape),
         Literal::Tuple(dims) | Literal::List(dims) => dims,
-        _ => return error(format!("{shape} is not the shape of a field: write (2, 3)")),
+        _ => return Err(wrong()),
     };
     let dim = |dim: &Literal| match dim {
         Literal::Int(dim) => u64::try_from(*dim).ok().filter(|dim| *dim <= ITEMSIZE_MAX),
         _ => None,
     };
-    let dims: Option<Vec<u64>> = dims.iter().map(dim).collect();
-    dims.ok_or_else(|| {
-        DtypeError::new(format!("{shape} is not the shape of a field: write (2, 3)"))
-    })
+    dims.iter().map(dim).collect::<Option<_>>().ok_or_else(wrong)
 }
 
 /// Parses a type string as `numpy.dtype` does.

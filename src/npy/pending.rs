@@ -56,8 +56,8 @@ impl Preamble {
     /// The number of bytes that [`Preamble::read`] needs.
     pub const LEN: usize = 12;
 
-    /// Parses the first twelve bytes of a file, or all bytes of a shorter one. Returns `Ok(None)` if
-    /// the file begins with neither magic.
+    /// Parses the first twelve bytes of a file, or all bytes of a shorter one. Returns `Ok(None)`
+    /// if the file begins with neither magic.
     ///
     /// # Errors
     /// The file ends within the preamble, or its version or state is unknown.

@@ -163,7 +163,7 @@ fn what_npyd_puts_beside_arrays_is_no_drop() {
     let site = Site::with(&format!("ignore = [\"!*.rest\", \"!*.live\"]\n{TEMPLATES}"));
     for name in ["x.npy.~1~", "x.npy.~12~", "x.npy.live", "x.live", "x.raw.rest"] {
         site.drop_file(name, scan_bytes());
-        site.npyd(&["explain", &format!("in/{name}")]).expect_words(&["npyd itself makes"]);
+        site.npyd(&["explain", &format!("in/{name}")]).expect_words(&["npyd itself creates"]);
     }
     site.drop_file("x.rest.raw", scan_bytes()).drop_file("x.raw.~1~", scan_bytes());
     site.settle("finalized", 2);

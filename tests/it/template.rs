@@ -252,12 +252,16 @@ fn placeholders_need_their_groups() {
         (
             "match = '*.raw'\ndtype = '<u2'\nshape = ['{h}']",
             "match = '*.raw'",
-            "begin match with ^",
+            "begin `match` with ^",
         ),
         ("match = '^x$'\ndtype = '<u2'\nshape = ['{h}']", "match = '^x$'", "no group (?<h>"),
         ("match = '^(x$'\ndtype = '<u2'\nshape = [1]", "match = '^(x$'", "unclosed group"),
-        ("match = '^x$'\ndtype = '<u2'\nshape = ['h']", "shape = ['h']", "no placeholder"),
-        ("match = '*'\ndtype = '<u2'\nshape = [1]\noutput = 'x'", "output = 'x'", "the same for"),
+        ("match = '^x$'\ndtype = '<u2'\nshape = ['h']", "shape = ['h']", "with a placeholder"),
+        (
+            "match = '*'\ndtype = '<u2'\nshape = [1]\noutput = 'x'",
+            "output = 'x'",
+            "the same for all",
+        ),
     ] {
         let site = Site::with(&format!("[[drop.template]]\n{keys}"));
         site.npyd(&["check"]).expect_code(2).expect_words(&[at, words]);

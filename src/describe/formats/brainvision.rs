@@ -105,8 +105,8 @@ fn dtype(binary: &Field<'_>, big_endian: Option<&Field<'_>>) -> Result<Dtype, St
     Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
 }
 
-/// Returns the data file that the header names. The files with the header's own stem follow, in case
-/// the data were renamed.
+/// Returns the data file that the header names. The files with the header's own stem follow, in
+/// case the data were renamed.
 fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, String> {
     let mut data = Vec::new();
     if let Some(field) = named {
@@ -130,8 +130,8 @@ fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, Str
 
 type Sections<'a> = Vec<(&'a str, Vec<Field<'a>>)>;
 
-/// Parses sections: `[Section]` and `key=value`; `;` begins a comment. The text after `[Comment]` is
-/// free text, which may contain brackets and equals signs.
+/// Parses sections: `[Section]` and `key=value`; `;` begins a comment. The text after `[Comment]`
+/// is free text, which may contain brackets and equals signs.
 fn sections(text: &str) -> (Sections<'_>, &str) {
     let mut sections: Sections<'_> = Vec::new();
     let mut rest = text;

@@ -1,8 +1,8 @@
 //! EHdr, Esri's labelled raw rasters: `dem.hdr` with `NROWS` and `NCOLS` beside `dem.bil`.
 //!
-//! Specification: "BIL, BIP, and BSQ raster files" and, for `dem.flt`, "Float to Raster", Esri; GDAL
-//! reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some programs write
-//! instead of `PIXELTYPE`: a letter for the kind, and the number of bits, such as `S16`.
+//! Specification: "BIL, BIP, and BSQ raster files" and, for `dem.flt`, "Float to Raster", Esri;
+//! GDAL reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some programs
+//! write instead of `PIXELTYPE`: a letter for the kind, and the number of bits, such as `S16`.
 
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};

@@ -107,8 +107,8 @@ struct Header<'a> {
 /// lines after `data file: LIST` are file names.
 ///
 /// # Errors
-/// A field is repeated, or a line has another form. npyd does not ignore them, because it could miss
-/// a skip.
+/// A field is repeated, or a line has another form. npyd does not ignore them, because it could
+/// miss a skip.
 fn header(text: &str) -> Result<Header<'_>, String> {
     let mut header = Header { fields: Fields::default(), own: Metadata::new(), list: Vec::new() };
     let mut seen = HashSet::new();

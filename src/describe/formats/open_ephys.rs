@@ -2,9 +2,10 @@
 //! each stream of samples.
 //!
 //! Specification: "Binary Format" of the Open Ephys GUI's manual,
-//! <https://open-ephys.github.io/gui-docs>. The program writes the sidecar when the recording starts.
-//! It writes the number of each sample to a `.npy` file beside the data, and updates the header of
-//! that file when the recording ends. Neo's `OpenEphysBinaryRawIO` reads identical arrays.
+//! <https://open-ephys.github.io/gui-docs>. The program writes the sidecar when the recording
+//! starts. It writes the number of each sample to a `.npy` file beside the data, and updates the
+//! header of that file when the recording ends. Neo's `OpenEphysBinaryRawIO` reads identical
+//! arrays.
 
 use std::collections::HashSet;
 

@@ -190,7 +190,7 @@ mod tests {
             ("\"time_axis\": 0", "\"time_axis\": 2", 13, "0 or 1"),
             ("\"file_offset\": 0", "\"file_offset\": -1", 14, "0 or more"),
             ("paths\": true", "paths\": false", 18, "relative"),
-            (FILES, "", 5, "no file"),
+            (FILES, "", 5, "not name a file"),
         ] {
             let error = described(&BINARY.replace(was, is)).unwrap_err();
             assert!(

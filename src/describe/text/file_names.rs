@@ -31,8 +31,8 @@ pub(crate) fn beside(sidecar: &str, suffix: &str, data: &[&str]) -> Vec<String> 
         .unwrap_or_default()
 }
 
-/// Returns the data files that `x.hdr` may describe. It may be named `x.hdr` or `x.EXT.hdr`, and the
-/// suffix of the data may be in lower or upper case.
+/// Returns the data files that `x.hdr` may describe. It may be named `x.hdr` or `x.EXT.hdr`, and
+/// the suffix of the data may be in lower or upper case.
 pub(crate) fn data_of_hdr(sidecar: &str, data: &[&str]) -> Vec<String> {
     let mut names = Vec::new();
     for name in beside(sidecar, ".hdr", data) {

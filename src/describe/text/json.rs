@@ -182,8 +182,8 @@ impl Scan<'_> {
         }
     }
 
-    /// Moves from an object's brace to the value of this key; to the last one if the key is repeated,
-    /// because that one is effective.
+    /// Moves from an object's brace to the value of this key; to the last one if the key is
+    /// repeated, because that one is effective.
     fn enter_object(&mut self, key: &str) {
         let mut found = self.at;
         while matches!(self.byte(), Some(b'{' | b',')) {
