@@ -1,17 +1,17 @@
-//! npyd turns raw dumps into valid NumPy `.npy` files.
+//! Turns raw dumps into valid NumPy `.npy` files: a daemon and its command line.
 //!
-//! The stages of a drop, and the module of each:
+//! The stages that a drop passes through, and the module that implements each:
 //!
 //! | stage | module | result |
 //! |---|---|---|
-//! | find it, by an event or a scan | [`service::tracker`] | a path |
+//! | find it by an event or a scan | [`service::tracker`] | a path |
 //! | classify it, open its files | [`probe`], [`describe`] | a [`describe::Dump`] |
-//! | is it complete? | [`decide::completeness`] | a verdict with its evidence |
+//! | decide whether it is complete | [`decide::completeness`] | a verdict with its evidence |
 //! | choose a route | [`decide::plan`] | a [`decide::plan::Plan`] |
 //! | make the array | [`mod@finalize`], [`fs`] | a [`events::receipt::Receipt`] |
 //! | store the receipt | [`ledger`] | |
 //!
-//! [`service`] runs this for each drop directory in a thread of its own; `npyd sweep` runs it once.
+//! [`service`] runs these stages in one thread per drop directory; `npyd sweep` runs them once.
 //! ARCHITECTURE.md in the repository describes the layers and their invariants.
 
 pub mod cli;

@@ -1,4 +1,4 @@
-//! The `npyd` command.
+//! The `npyd` executable. The code is in the library: [`npyd::cli`].
 
 use std::process::ExitCode;
 

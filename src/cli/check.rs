@@ -1,4 +1,5 @@
-//! `npyd check`: the configuration, and whether the machine allows what it asks for.
+//! `npyd check`: validates the configuration, and tests what the machine allows: directories,
+//! file systems, leases, routes, inotify limits.
 
 use std::path::Path;
 
@@ -16,10 +17,10 @@ use crate::model::FileName;
 use crate::service::tracker::DEPTH_MAX;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 
-/// Manifests of large dumps, and what they stand for.
+/// Label and manifest of two large sample dumps, to show which routes a drop directory allows.
 const SAMPLE_MANIFESTS: &[(&str, &str)] = &[
     ("raw data", "dtype = '|u1'\nshape = [1073741824]"),
-    ("with room", "dtype = '|u1'\nshape = [1073741824]\nreserved = 128"),
+    ("reserved", "dtype = '|u1'\nshape = [1073741824]\nreserved = 128"),
 ];
 
 pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
             end = Exit::Failure;
             let other = other.path.display();
             print(&format!(
-                "  data         it has files of the drop `{other}`, by another name: each must have one owner"
+                "  data         shares files with the drop directory `{other}`; remove one of the two [[drop]] tables"
             ));
         }
     }
@@ -73,7 +74,7 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
         if is_inside_by_another_name(path, &drop_dir.path) {
             end = Exit::Failure;
             print(&format!(
-                "  {role:<12} {}: it lies inside the drop directory: name it by that one's path, for no link is followed then",
+                "  {role:<12} {}: it is inside the drop directory, reached through a symlink; use its real path",
                 path.display()
             ));
         }
@@ -83,7 +84,7 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
             check_dir(path, drop_dir)
         };
         match checked {
-            Ok(told) => print(&format!("  {role:<12} {}: {told}", path.display())),
+            Ok(summary) => print(&format!("  {role:<12} {}: {summary}", path.display())),
             Err(error) => {
                 end = Exit::Failure;
                 print(&format!("  {role:<12} {error}"));
@@ -93,15 +94,14 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
     print(&format!("  ignore       {}", ignore_rules(drop_dir)));
     match routes(drop_dir) {
         Ok(routes) => routes.iter().for_each(|line| print(line)),
-        // Whatever hinders it was told above.
-        Err(_) => end = Exit::Failure,
+        Err(_) => end = Exit::Failure, // the directory's error was printed above
     }
     match backups(drop_dir) {
-        Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was reported above
+        Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was printed above
         Ok(Backups { count, bytes }) => {
             let bytes = BinaryBytes(bytes);
             print(&format!(
-                "  backups      {count} × NAME.npy.~N~, {bytes}: old arrays of drops that changed"
+                "  backups      {count} × NAME.npy.~N~, {bytes}: earlier arrays of drops that changed"
             ));
         }
     }
@@ -112,20 +112,20 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
     end
 }
 
-/// The ignore rules in force, each as it is written in TOML.
+/// Formats the effective ignore rules, quoted as in TOML.
 fn ignore_rules(drop_dir: &DropDir) -> String {
     let (defaults, configured) = drop_dir.ignore.in_force();
     let list = |rules: Vec<&str>| {
         rules.iter().map(|rule| format!("{rule:?}")).collect::<Vec<_>>().join(", ")
     };
-    let told = format!("{} (the defaults)", list(defaults.to_vec()));
+    let defaults = format!("{} (defaults)", list(defaults.to_vec()));
     match list(configured.collect()) {
-        configured if configured.is_empty() => told,
-        configured => format!("{told}, {configured}"),
+        configured if configured.is_empty() => defaults,
+        configured => format!("{defaults}, {configured}"),
     }
 }
 
-/// Counts the old arrays that were kept when their drops changed.
+/// Counts the backups: earlier arrays that npyd kept when a drop changed.
 fn backups(drop_dir: &DropDir) -> fs::Result<Backups> {
     let output = Dir::open_trusted(
         drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
@@ -134,7 +134,7 @@ fn backups(drop_dir: &DropDir) -> fs::Result<Backups> {
     count_backups(&output, if drop_dir.recursive { DEPTH_MAX } else { 0 })
 }
 
-/// Whether two drops have files in common, whatever links lead to them.
+/// Returns whether two drop directories have files in common, with symlinks resolved.
 fn share_files(one: &DropDir, other: &DropDir) -> bool {
     let real = |drop_dir: &DropDir| drop_dir.path.canonicalize().ok();
     real(one).zip(real(other)).is_some_and(|(here, there)| {
@@ -144,27 +144,28 @@ fn share_files(one: &DropDir, other: &DropDir) -> bool {
     })
 }
 
-/// Whether a link leads into the drop directory, where npyd could not tell that it must take care.
+/// Returns whether a symlink outside the drop directory leads into it. npyd protects itself against
+/// users of the drop directory only where the configured path shows that it is inside.
 fn is_inside_by_another_name(path: &Path, drop: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().ok();
     let is_inside = real(path).zip(real(drop)).is_some_and(|(path, drop)| path.starts_with(drop));
     is_inside && !path.starts_with(drop)
 }
 
-/// Whether this user may only read the drop directory, and need not do more there.
+/// Returns whether the drop directory is read-only for this user, and the settings need no more.
 fn is_only_read(drop_dir: &DropDir) -> bool {
-    let stays = drop_dir.source == Disposition::Keep && drop_dir.output.is_some();
+    let source_stays = drop_dir.source == Disposition::Keep && drop_dir.output.is_some();
     let may_write = Dir::open(&drop_dir.path).is_ok_and(|dir| dir.is_writable());
-    stays && drop_dir.rejects.is_none() && !may_write
+    source_stays && drop_dir.rejects.is_none() && !may_write
 }
 
 fn check_readable(path: &Path) -> fs::Result<String> {
     let dir = Dir::open(path)?;
     dir.entries()?;
-    Ok(format!("{}, only to be read: what lands there is copied", fs::fs_info(&dir)?.kind))
+    Ok(format!("{}, read-only: files are copied from it", fs::fs_info(&dir)?.kind))
 }
 
-/// What the file system is, and what it allows to this user.
+/// Describes the file system of a directory, and what it allows this user to do.
 fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
     let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
     let fs = fs::fs_info(&dir)?;
@@ -177,11 +178,12 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
         ("attributes", can.attributes),
         ("preallocation", can.preallocate),
     ];
-    let told = abilities.map(|(name, can)| format!("{name} {}", if can { "yes" } else { "no" }));
-    Ok(format!("{}, {} free; {}", fs.kind, BinaryBytes(fs.free), told.join(", ")))
+    let abilities =
+        abilities.map(|(name, can)| format!("{name} {}", if can { "yes" } else { "no" }));
+    Ok(format!("{}, {} free; {}", fs.kind, BinaryBytes(fs.free), abilities.join(", ")))
 }
 
-/// Which way large dumps of this drop take, as far as its settings and file systems decide.
+/// Returns the route of each sample dump and the skipped routes, one line each.
 fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
     let data = Dir::open(&drop_dir.path)?;
     let output = Dir::open_trusted(
@@ -192,13 +194,13 @@ fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
     let can = fs::abilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {
-            constraints.excluded.push((route, "the file system can't do it".to_owned()));
+            constraints.excluded.push((route, "the file system does not support it".to_owned()));
         }
     }
     if !data.is_writable() {
-        let why = "the user that npyd runs as may not rename files there";
-        let taking = [Route::InPlace, Route::InsertRange];
-        constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
+        let why = "the user that npyd runs as has no permission to rename files there";
+        let consuming = [Route::InPlace, Route::InsertRange];
+        constraints.excluded.extend(consuming.map(|route| (route, why.to_owned())));
     }
     let mut lines = Vec::new();
     for (what, manifest) in SAMPLE_MANIFESTS {
@@ -209,7 +211,7 @@ fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
     Ok(lines)
 }
 
-/// What would be done with a dump of that manifest.
+/// Plans a dump that has this manifest.
 fn plan_of(manifest: &str, constraints: &Constraints) -> Option<Plan> {
     let name = |name: &str| FileName::try_from(name.to_owned()).ok();
     let manifest = Manifest::parse(&name("x.raw.toml")?, manifest.as_bytes()).ok()??;
@@ -224,13 +226,13 @@ fn check_watch(drop_dir: &DropDir) -> fs::Result<()> {
     let how = match (drop_dir.watch, network) {
         (Watch::Poll, _) => "by polling, as configured",
         (Watch::Inotify, true) => {
-            "by inotify, as configured; other hosts' files are only seen at each rescan"
+            "by inotify, as configured; files that other hosts write are found only by scans"
         }
-        (Watch::Auto, true) => "by polling, for it is a network file system",
+        (Watch::Auto, true) => "by polling, because it is a network file system",
         (Watch::Inotify | Watch::Auto, false) => "by inotify",
     };
     print(&format!(
-        "  watch        {how}, and a scan every {}",
+        "  watch        {how}; one scan every {}",
         humantime::format_duration(drop_dir.rescan)
     ));
     Ok(())

@@ -1,5 +1,5 @@
-//! `npyd explain`: what a file is taken for, what it waits for and why, which route it would take,
-//! and the header it would get. Changes nothing.
+//! `npyd explain`: shows how a file is classified, what it is waiting for and why, its route and
+//! its header. Read-only.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -23,23 +23,23 @@ use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 
 #[derive(Args)]
 pub(crate) struct Explain {
-    /// The file
+    /// The file to explain: a data file, a pending file, or a description
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// A file, in the drop directory that it lies in.
+/// The file in question, and the drop directory that contains it.
 struct Query {
     drop_dir: DropDir,
     rel: PathBuf,
-    /// Where the ledger is, if there is a configuration.
+    /// The ledger's directory, if there is a configuration.
     state_dir: Option<PathBuf>,
-    /// Why no daemon will take it, where that can be told from its place.
+    /// Why the daemon does not process files of this directory, if so.
     outside: Option<String>,
 }
 
@@ -47,25 +47,25 @@ impl Explain {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let path = std::path::absolute(&self.file)?;
         let Query { drop_dir, rel, state_dir, outside } = self.query(&path)?;
-        let mut told = explain(&drop_dir, &rel, state_dir.as_deref())?;
+        let mut report = explain(&drop_dir, &rel, state_dir.as_deref())?;
         if let Some(outside) = outside {
-            merge(&mut told, json!({"outside": outside}));
+            merge(&mut report, json!({"outside": outside}));
         }
-        if let Some(ledger) = state_dir.and_then(|dir| last_receipt(&dir, &told)) {
-            merge(&mut told, ledger);
+        if let Some(ledger) = state_dir.and_then(|dir| last_receipt(&dir, &report)) {
+            merge(&mut report, ledger);
         }
         if self.json {
-            print(&told.to_string());
+            print(&report.to_string());
         } else {
-            print_text(&path, &told);
+            print_text(&path, &report);
         }
         Ok(Exit::Success)
     }
 
-    /// The drop directory the file lies in. Where it lies in none, its own directory serves, with
-    /// default settings.
+    /// Finds the drop directory that contains the file. A file outside all drop directories gets
+    /// its own directory with default settings.
     fn query(&self, path: &Path) -> Result<Query, FatalError> {
-        let name = path.file_name().ok_or("a file is wanted, not a directory")?;
+        let name = path.file_name().ok_or("expected a file, not a directory")?;
         let parent = path.parent().unwrap_or(Path::new("/"));
         let config = &self.config.config;
         let by_default = config == Path::new(crate::config::DEFAULT_PATH);
@@ -74,12 +74,12 @@ impl Explain {
         if !by_default || config.exists() {
             let config = read_config(config).map_err(FatalError)?;
             state_dir = Some(config.state_dir);
-            outside = Cow::Borrowed("it lies in no drop directory");
+            outside = Cow::Borrowed("it is not in a drop directory");
             for drop_dir in config.drop_dirs {
                 let is_own = |dir: &Path| dir != drop_dir.path && below(dir, parent).is_some();
                 match below(&drop_dir.path, parent) {
                     Some(_) if drop_dir.managed_dirs().any(is_own) => {
-                        outside = Cow::Borrowed("it lies where npyd itself puts files");
+                        outside = Cow::Borrowed("npyd itself puts files into this directory");
                     }
                     Some(rel) if drop_dir.recursive || rel.as_os_str().is_empty() => {
                         return Ok(Query {
@@ -91,7 +91,7 @@ impl Explain {
                     }
                     Some(_) => {
                         outside = Cow::Owned(format!(
-                            "it lies below the drop directory `{}`, which is not recursive",
+                            "it is in a subdirectory of `{}`, which is not `recursive`",
                             drop_dir.path.display()
                         ));
                     }
@@ -99,28 +99,29 @@ impl Explain {
                 }
             }
         }
-        let outside = Some(format!("{outside}: only `npyd finalize` would take it"));
+        let outside = Some(format!("{outside}; only `npyd finalize` processes it"));
         Ok(Query { drop_dir: DropDir::at(parent), rel: PathBuf::from(name), state_dir, outside })
     }
 }
 
-/// The way from one directory down to another, by whatever names they are known.
+/// Returns the path from `dir` down to `inner`, with symlinks resolved where possible.
 fn below(dir: &Path, inner: &Path) -> Option<PathBuf> {
     let real = dir.canonicalize().and_then(|dir| Ok((dir, inner.canonicalize()?)));
     let (dir, inner) = real.unwrap_or_else(|_| (dir.to_path_buf(), inner.to_path_buf()));
     inner.strip_prefix(dir).ok().map(Path::to_path_buf)
 }
 
-/// What became of it so far.
-fn last_receipt(state_dir: &Path, told: &Value) -> Option<Value> {
-    let source = Path::new(told["source"].as_str()?);
+/// Returns the latest receipt of the file, and a line of text about it.
+fn last_receipt(state_dir: &Path, report: &Value) -> Option<Value> {
+    let source = Path::new(report["source"].as_str()?);
     let latest = Ledger::open_to_read(state_dir)
         .and_then(|ledger| ledger.map_or(Ok(None), |ledger| ledger.latest(source)));
     match latest {
         Ok(entry) => {
             let receipt: Value = serde_json::from_str(&entry?.to_json()).ok()?;
-            let why = plain(&receipt["reason"]).map(|why| format!(": {why}")).unwrap_or_default();
-            let (event, at) = (plain(&receipt["event"])?, plain(&receipt["at"])?);
+            let why =
+                json_text(&receipt["reason"]).map(|why| format!(": {why}")).unwrap_or_default();
+            let (event, at) = (json_text(&receipt["event"])?, json_text(&receipt["at"])?);
             Some(json!({"last": receipt, "ledger": format!("{event} at {at}{why}")}))
         }
         Err(error) => Some(json!({"ledger": error.to_string()})),
@@ -128,7 +129,8 @@ fn last_receipt(state_dir: &Path, told: &Value) -> Option<Value> {
 }
 
 fn explain(drop_dir: &DropDir, rel: &Path, state_dir: Option<&Path>) -> fs::Result<Value> {
-    let mut told = json!({"drop": text(&drop_dir.path), "source": text(&drop_dir.path.join(rel))});
+    let mut report =
+        json!({"drop": text(&drop_dir.path), "source": text(&drop_dir.path.join(rel))});
     let more = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default())? {
         ProbeResult::Missing => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
@@ -140,21 +142,21 @@ fn explain(drop_dir: &DropDir, rel: &Path, state_dir: Option<&Path>) -> fs::Resu
         ProbeResult::Multiple { data, .. } => json!({
             "taken_for": "sidecar", "verdict": "several arrays",
             "why": format!(
-                "it describes several arrays; explain their data files: {}",
+                "it describes several arrays; run `npyd explain` on a data file: {}",
                 data.iter().map(|rel| text(&drop_dir.path.join(rel))).collect::<Vec<_>>().join(", ")
             )
         }),
         ProbeResult::Residue(_) => json!({
             "taken_for": "manifest", "verdict": "leftover",
-            "why": "its data are an array already; it will be moved beside it"
+            "why": "its data were finalized; it will be moved next to the array"
         }),
         ProbeResult::Candidate(mut candidate) => {
             apply_declared(drop_dir, &mut candidate, state_dir);
             explain_candidate(drop_dir, &candidate, state_dir)?
         }
     };
-    merge(&mut told, more);
-    Ok(told)
+    merge(&mut report, more);
+    Ok(report)
 }
 
 fn explain_candidate(
@@ -165,7 +167,7 @@ fn explain_candidate(
     let remakes = state_dir.map_or(0, |dir| remakes_of(dir, drop_dir, candidate));
     let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
     let stat = &candidate.stat;
-    let mut told = json!({
+    let mut report = json!({
         "source": text(&drop_dir.path.join(&candidate.rel)),
         "sidecar": candidate.sidecar.as_ref().map(|sidecar| text(&drop_dir.path.join(&sidecar.rel))),
         "size": stat.size,
@@ -173,7 +175,7 @@ fn explain_candidate(
         "unchanged_seconds": unchanged.as_secs_f64(),
     });
     if let Ok(dump) = &candidate.dump {
-        merge(&mut told, explain_dump(dump));
+        merge(&mut report, explain_dump(dump));
     }
     let mut proof = None;
     let (verdict, header) = match candidate.decide(drop_dir, unchanged, remakes)? {
@@ -204,18 +206,18 @@ fn explain_candidate(
         }
         Decision::Reject(reason) => (json!({"verdict": "rejected", "why": reason}), None),
     };
-    merge(&mut told, verdict);
+    merge(&mut report, verdict);
     if let Ok(dump) = &candidate.dump
         && let Some(header) = header.or_else(|| dump.header(stat.size).ok())
     {
         let rest = candidate.rest_len(dump, &header)?;
-        merge(&mut told, explain_plan(drop_dir, candidate, proof, (dump, header))?);
+        merge(&mut report, explain_plan(drop_dir, candidate, proof, (dump, header))?);
         if proof.is_some() && rest > 0 {
-            let route = plain(&told["route"]).unwrap_or_default();
-            merge(&mut told, explain_rest(drop_dir, candidate, dump, &route, rest));
+            let route = json_text(&report["route"]).unwrap_or_default();
+            merge(&mut report, explain_rest(drop_dir, candidate, dump, &route, rest));
         }
     }
-    Ok(told)
+    Ok(report)
 }
 
 /// Puts what `npyd redo` declared in place of what the description says, as the daemon would.
@@ -230,7 +232,7 @@ fn apply_declared(drop_dir: &DropDir, candidate: &mut Candidate, state_dir: Opti
     }
 }
 
-/// How many times its array was made again; 0 where the ledger can't be read.
+/// Returns how often the array was remade, or 0 if the ledger cannot be read.
 fn remakes_of(state_dir: &Path, drop_dir: &DropDir, candidate: &Candidate) -> u32 {
     let ledger = Ledger::open_to_read(state_dir).ok().flatten();
     let source = drop_dir.path.join(&candidate.rel);
@@ -253,8 +255,8 @@ fn explain_dump(dump: &Dump) -> Value {
     })
 }
 
-/// Where the bytes behind the array would go: into a file of their own, unless the source keeps
-/// them.
+/// Returns the length of the rest (the bytes behind the array), and the path it would be saved to.
+/// There is no path if the source is kept: the rest stays in it.
 fn explain_rest(
     drop_dir: &DropDir,
     candidate: &Candidate,
@@ -265,7 +267,7 @@ fn explain_rest(
     let takes_its_name = drop_dir.output.is_none() && dump.output == candidate.name;
     let is_saved = route == Route::InPlace.as_str() || drop_dir.source == Disposition::Remove;
     if !candidate.parts.is_empty() {
-        json!({}) // each of them has its own
+        json!({}) // each part has its own rest
     } else if is_saved || takes_its_name {
         json!({"rest": text(&rest_path(drop_dir, &candidate.rel)), "rest_len": len})
     } else {
@@ -273,7 +275,7 @@ fn explain_rest(
     }
 }
 
-/// The route it would take with what is there now.
+/// Plans the file as it is now: route, skipped routes, output and header.
 fn explain_plan(
     drop_dir: &DropDir,
     candidate: &Candidate,
@@ -309,7 +311,7 @@ fn explain_plan(
     }))
 }
 
-/// A path in JSON, which has no others than UTF-8.
+/// Converts a path for JSON. Lossy, because JSON is UTF-8.
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -320,37 +322,37 @@ fn merge(into: &mut Value, more: Value) {
     }
 }
 
-fn print_text(path: &Path, told: &Value) {
+fn print_text(path: &Path, report: &Value) {
     print(&path.display().to_string());
     let rows: [(&str, &[&str]); 16] = [
-        ("taken for", &["taken_for"]),
+        ("kind", &["taken_for"]),
         ("described by", &["sidecar"]),
         ("verdict", &["verdict", "evidence"]),
         ("because", &["why"]),
-        ("but", &["outside"]),
+        ("note", &["outside"]),
         ("source", &["source_stays"]),
-        ("the ledger", &["ledger"]),
+        ("ledger", &["ledger"]),
         ("size", &["size"]),
         ("allocated", &["allocated"]),
         ("dtype", &["dtype"]),
         ("shape", &["shape", "order"]),
-        ("data begin at", &["data_offset"]),
+        ("data offset", &["data_offset"]),
         ("route", &["route"]),
         ("output", &["output"]),
         ("rest", &["rest"]),
         ("header", &["header"]),
     ];
     for (label, keys) in rows {
-        let values: Vec<String> = keys.iter().filter_map(|key| plain(&told[*key])).collect();
+        let values: Vec<String> = keys.iter().filter_map(|key| json_text(&report[*key])).collect();
         if !values.is_empty() {
             print(&format!("  {label:<14} {}", values.join(", ")));
         }
     }
-    for doubt in told["doubts"].as_array().into_iter().flatten() {
-        print(&format!("  {:<14} {}", "doubt", plain(doubt).unwrap_or_default()));
+    for warning in report["doubts"].as_array().into_iter().flatten() {
+        print(&format!("  {:<14} {}", "warning", json_text(warning).unwrap_or_default()));
     }
-    for passed in told["passed_over"].as_array().into_iter().flatten() {
-        let (route, why) = (plain(&passed["route"]), plain(&passed["why"]));
+    for passed in report["passed_over"].as_array().into_iter().flatten() {
+        let (route, why) = (json_text(&passed["route"]), json_text(&passed["why"]));
         print(&format!(
             "  {:<14} {}",
             format!("not {}", route.unwrap_or_default()),
@@ -359,7 +361,8 @@ fn print_text(path: &Path, told: &Value) {
     }
 }
 
-fn plain(value: &Value) -> Option<String> {
+/// Formats a JSON value for people: strings without quotes, arrays as a NumPy shape.
+fn json_text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),

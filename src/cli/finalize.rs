@@ -1,4 +1,4 @@
-//! `npyd finalize`: files named on the command line, without a configuration.
+//! `npyd finalize`: finalizes the files given on the command line, without a configuration.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,33 +26,33 @@ use crate::throttle::meter::Progress;
 
 #[derive(Args)]
 pub(crate) struct Finalize {
-    /// The files: raw data that a manifest or the options describe, or pending files
+    /// Raw data files (described by a manifest, a sidecar or the options below) or pending files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The items' type, such as '<f4' or "[('a','<i2'),('b','<f4',(3,))]"
+    /// NumPy dtype, for example '<f4' or "[('a','<i2'),('b','<f4',(3,))]"
     #[arg(long, requires = "shape", value_parser = Dtype::from_text)]
     dtype: Option<Dtype>,
-    /// Items along each axis, such as 100,512,512; one may be -1
+    /// Length of each axis, for example 100,512,512; one may be -1 (computed from the file size)
     #[arg(long, requires = "dtype", allow_hyphen_values = true)]
     shape: Option<Dims>,
-    /// C: the last axis varies fastest; F: the first
+    /// Memory order: C (the last axis varies fastest) or F (the first axis does)
     #[arg(long, requires = "dtype", value_parser = Order::from_str, default_value_t)]
     order: Order,
-    /// Bytes before the data
+    /// Number of bytes before the data
     #[arg(long, requires = "dtype", default_value_t, value_name = "BYTES")]
     offset: u64,
-    /// Bytes at the front of the file that are free for the header
+    /// Number of unused bytes at the front of the file; the header is written there, in place
     #[arg(long, requires = "dtype", value_name = "BYTES")]
     reserved: Option<Reserved>,
-    /// The .npy file to be made of the only FILE
+    /// Path of the .npy file; needs exactly one FILE
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
-    /// Print receipts as JSON, one object a line
+    /// Print receipts as JSON, one object per line
     #[arg(long)]
     json: bool,
 }
 
-/// A shape as it is written on a command line: `100,512` or `(100, 512)`.
+/// A shape on the command line: `100,512` or `(100, 512)`.
 #[derive(Debug, Clone)]
 pub(crate) struct Dims(pub(crate) Vec<i64>);
 
@@ -72,7 +72,7 @@ impl FromStr for Dims {
     }
 }
 
-/// Why there is no array, and what kind of ending that is.
+/// The event and the reason of a file that got no array.
 struct Refused {
     event: Event,
     reason: String,
@@ -96,7 +96,7 @@ impl From<Interruption> for Refused {
         match interruption {
             Interruption::Rejected(reason) | Interruption::DataLoss(reason) => reason.into(),
             Interruption::Retry(reason) | Interruption::Locked(reason) => failed(&reason),
-            Interruption::Vanished => failed("it is gone"),
+            Interruption::Vanished => failed("the file disappeared"),
             Interruption::Cancelled => failed("stopped"),
             Interruption::Io(error) => error.into(),
         }
@@ -109,7 +109,7 @@ impl Refused {
         if !as_json {
             return format!("{}: {reason}", file.display());
         }
-        // JSON has no names that are not UTF-8.
+        // Lossy, because JSON is UTF-8.
         let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
         let path = PathBuf::from(path.to_string_lossy().into_owned());
         let drop = path.parent().unwrap_or(&path).to_path_buf();
@@ -120,20 +120,20 @@ impl Refused {
 impl Finalize {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         if self.output.is_some() && self.files.len() > 1 {
-            return Err("-o names one file: give one FILE".into());
+            return Err("-o names one output; give exactly one FILE".into());
         }
         let show = bars();
         let mut end = Exit::Success;
         let mut listed = ListedDescriptions::default();
         for file in &self.files {
-            let told = match self.drop_dir(file) {
+            let results = match self.drop_dir(file) {
                 Ok((drop_dir, rel, name)) => {
                     self.all(&drop_dir, &rel, name.as_ref(), (&show, &mut listed))
                 }
                 Err(reason) => vec![Err(reason.into())],
             };
-            for told in told {
-                match told {
+            for result in results {
+                match result {
                     Ok(receipt) if self.json => show.print(&receipt.to_json()),
                     Ok(receipt) => show.print(&receipt.to_string()),
                     Err(refused) => {
@@ -146,14 +146,18 @@ impl Finalize {
         Ok(end)
     }
 
-    /// The file's own directory with default settings, the file's name, and that of its output.
+    /// Returns the file's directory as a drop directory with default settings, the file's name, and
+    /// the name of its output if `-o` gives one.
     fn drop_dir(&self, file: &Path) -> Result<(Arc<DropDir>, PathBuf, Option<FileName>), String> {
         let path = std::path::absolute(file).map_err(|error| error.to_string())?;
         let mut drop_dir = DropDir::at(path.parent().unwrap_or(Path::new("/")));
         let mut name = None;
         if let Some(output) = &self.output {
             if output.is_dir() {
-                return Err(format!("-o {} is a directory: name a file in it", output.display()));
+                return Err(format!(
+                    "-o {} is a directory; give the path of a file in it",
+                    output.display()
+                ));
             }
             let output = std::path::absolute(output).map_err(|error| error.to_string())?;
             let dir = output.parent().unwrap_or(Path::new("/"));
@@ -162,7 +166,7 @@ impl Finalize {
             let last = FileName::try_from(last)?;
             if crate::model::is_reserved_name(last.as_str()) {
                 return Err(format!(
-                    "-o {last} is named like npyd's own files: choose another name"
+                    "-o {last} is a name that npyd reserves for its own files; choose another name"
                 ));
             }
             name = Some(last);
@@ -171,7 +175,7 @@ impl Finalize {
         Ok((Arc::new(drop_dir), rel, name))
     }
 
-    /// All arrays that a file describes, or the one that it is.
+    /// Finalizes all data files that the given file describes, or the given file itself.
     fn all(
         &self,
         drop_dir: &Arc<DropDir>,
@@ -204,7 +208,7 @@ impl Finalize {
         Ok(finalize(&job, &mut progress)?)
     }
 
-    /// Looks until time has proved what time can prove.
+    /// Probes the file until it is complete. Sleeps while time alone can prove that; fails otherwise.
     fn settle(
         &self,
         drop_dir: &Arc<DropDir>,
@@ -212,12 +216,12 @@ impl Finalize {
         output: Option<&FileName>,
         listed: &mut ListedDescriptions,
     ) -> Result<Job, Refused> {
-        let mut stillness = None;
+        let mut quiescence = None;
         loop {
             let candidate = self.candidate(drop_dir, rel, listed)?;
             let now = Instant::now();
             let (snapshot, age) = (candidate.snapshot(), candidate.age(SystemTime::now()));
-            let unchanged = stillness
+            let unchanged = quiescence
                 .get_or_insert_with(|| Quiescence::new(snapshot.clone(), now, age))
                 .observe(snapshot, now, age);
             match candidate.decide(drop_dir, unchanged, 0)? {
@@ -280,12 +284,12 @@ impl Finalize {
             ProbeResult::Candidate(candidate) => return Ok(*candidate),
             ProbeResult::Missing => "there is no such file".to_owned(),
             ProbeResult::Ignored(why) if why.starts_with(UNDESCRIBED) => {
-                format!("{why}; say what it holds with --dtype and --shape")
+                format!("{why}; describe it with --dtype and --shape")
             }
             ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => why,
-            ProbeResult::Residue(_) => "its data are an array already".to_owned(),
+            ProbeResult::Residue(_) => "its data were finalized already".to_owned(),
             ProbeResult::Multiple { .. } => {
-                "it describes several arrays: leave -o out, or name a data file".to_owned()
+                "it describes several arrays; leave -o out, or give a data file".to_owned()
             }
         }))
     }

@@ -1,4 +1,4 @@
-//! `npyd formats`: the instruments' sidecars that are understood.
+//! `npyd formats`: lists the sidecar formats that npyd reads.
 
 use crate::cli::{Exit, print};
 use crate::describe::formats::FORMATS;

@@ -1,4 +1,4 @@
-//! `npyd history` and `npyd retry`: the ledger, and rejected drops once more.
+//! `npyd history` lists the ledger; `npyd retry` retries rejected drops.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::ledger::{Entry, Ledger};
 pub(crate) struct History {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print receipts as JSON, one object a line
+    /// Print receipts as JSON, one object per line
     #[arg(long)]
     json: bool,
 }
@@ -31,6 +31,7 @@ impl History {
     }
 }
 
+/// Formats a ledger entry as one line of text.
 fn line(entry: &Entry) -> String {
     let output = entry.output.as_ref().map(|output| format!(" → {}", output.display()));
     let reason = Some(entry.reason()).filter(|it| !it.is_empty()).map(|it| format!(": {it}"));
@@ -51,7 +52,7 @@ pub(crate) struct Retry {
     /// Names or paths of rejected data files
     #[arg(required_unless_present = "all", value_name = "NAME")]
     names: Vec<PathBuf>,
-    /// All that are rejected
+    /// Retry every rejected drop
     #[arg(long, conflicts_with = "names")]
     all: bool,
 }
@@ -72,7 +73,7 @@ impl Retry {
             if found.is_empty() {
                 end = Exit::Failure;
                 print(&format!(
-                    "{}: no such drop was rejected; see `npyd history`",
+                    "{}: no rejected drop has this name; see `npyd history`",
                     name.display()
                 ));
             }
@@ -80,17 +81,17 @@ impl Retry {
         }
         for entry in chosen {
             if entry.is_lost() {
-                // Of all that were rejected, the others are tried; a name asks for this one.
+                // A drop with data loss can't be retried: an error if it was named, but not with --all.
                 end = if self.all { end } else { Exit::Failure };
-                print(&format!("{}: not tried again: {}", entry.source.display(), entry.reason()));
+                print(&format!("{}: not retried: {}", entry.source.display(), entry.reason()));
                 continue;
             }
-            match again(entry, &config.drop_dirs, &ledger) {
-                Ok(()) => print(&format!("{}: will be tried once more", entry.source.display())),
-                // One whose directory is gone, say, is no reason to keep the others from it.
+            match retry(entry, &config.drop_dirs, &ledger) {
+                Ok(()) => print(&format!("{}: will be retried", entry.source.display())),
+                // For example a directory that is gone. The other drops are still retried.
                 Err(error) => {
                     end = Exit::Failure;
-                    print(&format!("{}: not tried again: {error}", entry.source.display()));
+                    print(&format!("{}: not retried: {error}", entry.source.display()));
                 }
             }
         }
@@ -98,8 +99,9 @@ impl Retry {
     }
 }
 
-/// Has a rejected drop tried once more, from where it was set aside.
-fn again(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
+/// Moves the files of a rejected drop back and removes its rejection from the ledger, so that the
+/// next scan processes it.
+fn retry(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
     if let Some(drop_dir) = drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir) {
         let sidecar = LedgerKey::parse(&entry.fingerprint)
             .and_then(|known| known.identity.sidecar)
@@ -109,7 +111,7 @@ fn again(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Bo
     Ok(ledger.retry(entry)?)
 }
 
-/// Whether a person means that drop: by its name, its path, or the path it was set aside to.
+/// Returns whether `name` refers to the entry: by file name, path, or path in the quarantine.
 pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
     let path = std::path::absolute(name).unwrap_or_default();
     let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);

@@ -1,4 +1,4 @@
-//! `npyd inspect`: what a header says, and whether np.load would take it.
+//! `npyd inspect`: shows the header of a file, and whether `np.load` accepts the file.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ use crate::npy::{self, Kind, Layout, PendingState, Preamble, parse_header};
 
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// The .npy or pending files
+    /// .npy or pending files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
 
-/// A header, and the file it stands in.
+/// A header and the length of its file.
 struct Inspected {
     preamble: Preamble,
     layout: Layout,
@@ -65,7 +65,7 @@ fn inspect(path: &Path) -> Result<Inspected, String> {
     let first = file.read_at_most(0, Preamble::LEN).map_err(text)?;
     let preamble = Preamble::read(&first)
         .map_err(|error| error.to_string())?
-        .ok_or("it does not begin like a .npy or pending file")?;
+        .ok_or("it is neither a .npy nor a pending file: its first bytes are not their magic")?;
     let head_len = preamble.data_offset.min(file_len).min(npy::HEADER_MAX);
     let head = file.read_at_most(0, head_len as usize).map_err(text)?;
     let layout = parse_header(&preamble, &head, file_len).map_err(|error| error.to_string())?;
@@ -73,17 +73,18 @@ fn inspect(path: &Path) -> Result<Inspected, String> {
 }
 
 impl Inspected {
-    fn data_there(&self) -> u64 {
+    /// Returns how many bytes follow the header.
+    fn available_len(&self) -> u64 {
         self.file_len.saturating_sub(self.preamble.data_offset)
     }
 
-    /// Why np.load would refuse the file, if it would.
+    /// Returns why `np.load` would reject the file, if it would.
     fn refusal(&self) -> Option<String> {
         match (self.preamble.kind, self.layout.data_len()) {
-            (Kind::Pending(_), _) => Some("np.load refuses it until it is finalized".to_owned()),
-            (Kind::Final, Some(len)) if self.data_there() < len => Some(format!(
-                "it is too short: {len} bytes of data are declared, {} are there",
-                self.data_there()
+            (Kind::Pending(_), _) => Some("np.load rejects it until it is finalized".to_owned()),
+            (Kind::Final, Some(len)) if self.available_len() < len => Some(format!(
+                "it is too short: its header declares {len} bytes of data, the file has {}",
+                self.available_len()
             )),
             (Kind::Final, _) => None,
         }
@@ -97,9 +98,9 @@ impl Inspected {
         }
     }
 
-    /// Bytes of the array; where the shape is open, those that are there.
+    /// Returns the array's size in bytes; with an open shape, the bytes of data in the file.
     fn data_len(&self) -> u64 {
-        self.layout.data_len().unwrap_or_else(|| self.data_there())
+        self.layout.data_len().unwrap_or_else(|| self.available_len())
     }
 
     fn to_json(&self, path: &Path, reason: Option<&str>) -> String {
@@ -123,7 +124,7 @@ impl Inspected {
     fn to_text(&self, path: &Path, reason: Option<&str>) -> String {
         let Layout { dtype, order, shape } = &self.layout;
         let text = format!(
-            "{}: {}, version {}.0, {dtype}, shape {shape}, order {order}, {} bytes of data from byte {} on, in a file of {}",
+            "{}: {}, version {}.0, {dtype}, shape {shape}, order {order}, {} bytes of data from byte {}, file size {}",
             path.display(),
             self.state(),
             self.preamble.major,

@@ -1,4 +1,4 @@
-//! The log: events of the `tracing` crate, as text, JSON, or to the journal.
+//! Log output: writes `tracing` events as text, as JSON, or to the systemd journal.
 
 use std::io::{IsTerminal, stderr};
 
@@ -7,30 +7,33 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
 
-/// How the log is written.
+/// The log format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// To the journal under systemd, as text elsewhere
+    /// The journal under systemd, text elsewhere
     #[default]
     Auto,
-    /// A line for people; in color on a terminal
+    /// One line of text per event; in color on a terminal
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
-    /// Into systemd's journal, with fields
+    /// The systemd journal, with fields
     Journal,
 }
 
-/// Starts the log. `NPYD_LOG` says what is logged, such as `debug` or `npyd::watch=trace`.
+/// Installs the log subscriber. `NPYD_LOG` is its filter: `debug` or `npyd::service=trace`, for
+/// example.
 pub(crate) fn start(format: Format, quiet: bool) {
-    // What libraries have to say at work is for those who work on them.
+    // Below `warn`, the messages of libraries do not help a user.
     let default = if quiet { "warn" } else { "warn,npyd=info" };
     let wanted = std::env::var("NPYD_LOG").ok().filter(|wanted| !wanted.is_empty());
     let filter = wanted.as_ref().and_then(|wanted| EnvFilter::try_new(wanted).ok());
     let is_refused = wanted.is_some() && filter.is_none();
     begin(format, filter.unwrap_or_else(|| EnvFilter::new(default)));
     if is_refused {
-        tracing::warn!("NPYD_LOG is not understood: write debug, or npyd::watch=trace");
+        tracing::warn!(
+            "NPYD_LOG is not a valid filter and is ignored; use for example debug or npyd::service=trace"
+        );
     }
 }
 
@@ -46,7 +49,7 @@ fn begin(format: Format, filter: EnvFilter) {
     let is_in_color = stderr().is_terminal() && !no_color;
     match format {
         Format::Json => registry.with(lines.json().flatten_event(true)).init(),
-        // The message says it all; the fields are for programs.
+        // Print the message alone: it is complete, and the fields are for programs.
         _ => registry
             .with(lines.with_ansi(is_in_color).fmt_fields(debug_fn(|to, field, value| {
                 if field.name() == "message" { write!(to, "{value:?}") } else { Ok(()) }
@@ -55,8 +58,8 @@ fn begin(format: Format, filter: EnvFilter) {
     }
 }
 
-/// Whether standard error goes to the journal: what systemd says of it is inherited by processes
-/// whose own goes elsewhere.
+/// Returns whether standard error is connected to the journal. Compares device and inode, because
+/// child processes inherit `JOURNAL_STREAM` even when their standard error goes elsewhere.
 fn is_the_journal() -> bool {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     rustix::fs::fstat(stderr()).is_ok_and(|it| stream == format!("{}:{}", it.st_dev, it.st_ino))

@@ -1,4 +1,4 @@
-//! `npyd manifest`: npyd's own manifest, from whatever describes a data file.
+//! `npyd manifest`: converts the description of a data file to a manifest.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -17,10 +17,10 @@ use crate::text::sanitize::os_message;
 
 #[derive(Args)]
 pub(crate) struct Manifest {
-    /// A sidecar, or the data file it describes
+    /// A sidecar, or the data file that it describes
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where to write it; to standard output if absent
+    /// Path of the manifest [default: standard output]
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 }
@@ -29,7 +29,7 @@ impl Manifest {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let path = std::path::absolute(&self.file)?;
         let drop_dir = DropDir::at(path.parent().unwrap_or(Path::new("/")));
-        let rel = PathBuf::from(path.file_name().ok_or("a file is wanted, not a directory")?);
+        let rel = PathBuf::from(path.file_name().ok_or("expected a file, not a directory")?);
         let candidate = match probe_standalone(&drop_dir, &rel, &mut ListedDescriptions::default())?
         {
             ProbeResult::Candidate(candidate) => candidate,
@@ -37,9 +37,12 @@ impl Manifest {
             ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => {
                 return Err(why.into());
             }
-            ProbeResult::Residue(_) => return Err("its data are an array already".into()),
+            ProbeResult::Residue(_) => return Err("its data were finalized already".into()),
             ProbeResult::Multiple { .. } => {
-                return Err("it describes several arrays, and a manifest describes one".into());
+                return Err(
+                    "it describes several arrays, but a manifest describes one; give a data file"
+                        .into(),
+                );
             }
         };
         let dump = candidate.dump.as_ref().map_err(String::as_str)?;
@@ -56,13 +59,13 @@ impl Manifest {
     }
 }
 
-/// The manifest's text: its keys, and what else is known as the user's own.
+/// Formats the manifest: npyd's keys first, then the sidecar's fields as the user's metadata.
 fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
     if !candidate.parts.is_empty() {
-        return Err("its data are in several files, and a manifest speaks of one".to_owned());
+        return Err("its data are in several files, but a manifest describes one file".to_owned());
     }
     if matches!(dump.front, LeadingBytes::Header(_)) {
-        return Err("it has a header of its own and needs no manifest".to_owned());
+        return Err("it has a header and needs no manifest".to_owned());
     }
     let dtype = dump.layout.dtype.to_string();
     let plain = dtype.strip_prefix('\'').and_then(|dtype| dtype.strip_suffix('\''));
@@ -99,7 +102,8 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
     toml::to_string(&keys).map_err(|error| error.to_string())
 }
 
-/// TOML has no word for nothing. In a list, an empty text keeps the others in their places.
+/// Removes nulls, which TOML does not have. In an array an empty string takes the place of a null,
+/// so that the other items keep their positions.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Array(items) => {
@@ -123,9 +127,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_list_lacks_keeps_its_place() {
-        let mut told = json!({"bit_volts": [0.195, null, 1.0], "units": null});
-        drop_nulls(&mut told);
-        assert_eq!(told, json!({"bit_volts": [0.195, "", 1.0]}));
+    fn nulls_in_arrays_become_empty_strings() {
+        let mut value = json!({"bit_volts": [0.195, null, 1.0], "units": null});
+        drop_nulls(&mut value);
+        assert_eq!(value, json!({"bit_volts": [0.195, "", 1.0]}));
     }
 }

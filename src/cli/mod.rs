@@ -1,6 +1,7 @@
-//! The command line: one file a command.
+//! The command line: one file per command.
 //!
-//! Exit codes: 0 all well, 1 something was rejected, failed or would be refused, 2 could not run.
+//! Exit codes: 0 if all went well, 1 if a file was rejected, failed or would be refused, 2 if the
+//! command could not run.
 
 mod check;
 mod explain;
@@ -27,14 +28,14 @@ use crate::service::daemon;
 use crate::sinks::stdout::{self, print};
 use crate::text::sanitize::os_message;
 
-/// Turns raw dumps into valid NumPy .npy files, safely and at once
+/// Turn raw dumps into valid NumPy .npy files, safely and promptly
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How the log is written: text, json, journal, or auto, which is journal under systemd. It
-    /// says more with `NPYD_LOG=debug` in the environment
+    /// Log format: text, json, journal, or auto (journal under systemd, otherwise text). The
+    /// environment variable NPYD_LOG sets the level, for example NPYD_LOG=debug
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     #[arg(hide_possible_values = true)]
     log: log::Format,
@@ -42,25 +43,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Watch the drop directories, in the foreground
+    /// Run the daemon in the foreground: watch the drop directories and finalize what arrives
     Run(ConfigArgs),
-    /// Make one pass over all drop directories, then exit
+    /// Process all drop directories once, then exit
     Sweep(sweep::Sweep),
-    /// Finalize files without a configuration
+    /// Finalize the given files, without a configuration
     Finalize(finalize::Finalize),
-    /// Tell what a file is taken for and what it waits for; changes nothing
+    /// Show how a file is classified and what it is waiting for (read-only)
     Explain(explain::Explain),
-    /// Tell what the header of a .npy or pending file says
+    /// Show the header of .npy and pending files
     Inspect(inspect::Inspect),
-    /// Write npyd's own manifest from an instrument's sidecar
+    /// Convert an instrument's sidecar to a manifest
     Manifest(manifest::Manifest),
-    /// List the instruments' sidecars that are understood
+    /// List the sidecar formats that npyd reads
     Formats,
-    /// Check the configuration and the machine
+    /// Check the configuration, the permissions and the file systems
     Check(ConfigArgs),
-    /// Print the ledger
+    /// List what was finalized, rejected or failed, and why
     History(history::History),
-    /// Take rejected drops up once more
+    /// Retry rejected drops
     Retry(history::Retry),
     /// Make arrays again, whatever the ledger says: deleted ones, or those described wrongly
     Redo(redo::Redo),
@@ -68,13 +69,13 @@ enum Command {
 
 #[derive(Args)]
 struct ConfigArgs {
-    /// The configuration
+    /// Configuration file
     #[arg(long, env = "NPYD_CONFIG", hide_env_values = true)]
     #[arg(default_value = config::DEFAULT_PATH, value_name = "FILE")]
     config: PathBuf,
 }
 
-/// Why a command could not run: told on standard error, exit code 2.
+/// An error that keeps a command from running. `main` prints it to standard error and exits with 2.
 struct FatalError(String);
 
 impl<E: fmt::Display> From<E> for FatalError {
@@ -83,7 +84,7 @@ impl<E: fmt::Display> From<E> for FatalError {
     }
 }
 
-/// How a command that ran has ended.
+/// The result of a command that could run: exit code 0 or 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
     Success,
@@ -91,12 +92,12 @@ enum Exit {
 }
 
 impl From<bool> for Exit {
-    fn from(well: bool) -> Self {
-        if well { Exit::Success } else { Exit::Failure }
+    fn from(is_success: bool) -> Self {
+        if is_success { Exit::Success } else { Exit::Failure }
     }
 }
 
-/// Runs the command that the process was started with.
+/// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -140,11 +141,11 @@ impl ConfigArgs {
     }
 }
 
-/// Reads and checks a configuration; relative paths in it are taken from its own directory.
+/// Reads and validates a configuration file. Relative paths in it start at its own directory.
 fn read_config(path: &Path) -> Result<Config, String> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         format!(
-            "failed to read the configuration `{}`: {}; name another with --config FILE",
+            "failed to read the configuration `{}`: {}; give another file with --config FILE",
             path.display(),
             os_message(&error)
         )

@@ -1,4 +1,4 @@
-//! `npyd sweep`: one pass over all drop directories.
+//! `npyd sweep`: processes all drop directories once.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use crate::service::tracker::{Context, JobDone, Tell, Tracker};
 use crate::service::worker_pool::Pool;
 use crate::sinks::bars::ProgressDisplay;
 
-/// How long people wait without a word.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time until the sweep first reports which drop it is waiting for.
+const FIRST_REPORT_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(crate) struct Sweep {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print receipts as JSON, one object a line
+    /// Print receipts as JSON, one object per line
     #[arg(long)]
     json: bool,
 }
 
-/// A drop directory's patrol, and the way its tasks' ends come back.
+/// A drop directory with its tracker, and the channel that returns the results of its jobs.
 struct SweptDir {
     drop_dir: Arc<DropDir>,
     tracker: Tracker,
@@ -46,21 +46,20 @@ impl Sweep {
         let mut unreadable = Ok(());
         for drop_dir in config.drop_dirs {
             let drop_dir = Arc::new(drop_dir);
-            let (sender, ended) = unbounded(); // as many as the pool takes from here
+            let (sender, ended) = unbounded(); // bounded by the pool's queue
             let mut tracker =
                 Tracker::new(Arc::clone(&drop_dir), context.clone(), pool.queue(), sender);
             if let Err(error) = tracker.scan(Instant::now()) {
                 tracing::error!("{error}");
-                unreadable =
-                    Err(FatalError(format!("a drop directory could not be read: {error}")));
+                unreadable = Err(FatalError(format!("failed to read a drop directory: {error}")));
             }
             dirs.push(SweptDir { drop_dir, tracker, ended });
         }
-        let mut tell_at = Instant::now() + PATIENCE;
-        while dirs.iter_mut().map(SweptDir::step).filter(|at_rest| !at_rest).count() > 0 {
+        let mut tell_at = Instant::now() + FIRST_REPORT_AFTER;
+        while dirs.iter_mut().map(SweptDir::step).filter(|is_finished| !is_finished).count() > 0 {
             if Instant::now() >= tell_at {
                 report_waiting(&dirs);
-                tell_at = Instant::now() + 10 * PATIENCE;
+                tell_at = Instant::now() + 10 * FIRST_REPORT_AFTER;
             }
         }
         for SweptDir { drop_dir, tracker, .. } in &dirs {
@@ -78,7 +77,7 @@ impl Sweep {
     }
 }
 
-/// What keeps the sweep from its end, to whoever looks on.
+/// Logs which drops the sweep is waiting for.
 fn report_waiting(dirs: &[SweptDir]) {
     let mut waiting = dirs.iter().flat_map(|it| it.tracker.waiting_for_time());
     if let Some(path) = waiting.next() {
@@ -86,12 +85,13 @@ fn report_waiting(dirs: &[SweptDir]) {
             0 => String::new(),
             others => format!(" and {others} more"),
         };
-        tracing::warn!("`{}`{others} must be unchanged for the quiet time first", path.display());
+        tracing::warn!("`{}`{others} must be unchanged for the time `quiet` first", path.display());
     }
 }
 
 impl SweptDir {
-    /// Does what is due, and waits a moment for what is not; tells whether nothing is left to do.
+    /// Processes what is due, then waits briefly for the result of a job. Returns whether this drop
+    /// directory is finished.
     fn step(&mut self) -> bool {
         let now = Instant::now();
         if self.tracker.wants_scan() && self.tracker.scan(now).is_err() {
@@ -112,7 +112,7 @@ impl SweptDir {
     }
 }
 
-/// Bars on a terminal, log lines elsewhere.
+/// Returns the progress display: bars if standard error is a terminal, log lines otherwise.
 pub(crate) fn bars() -> ProgressDisplay {
     if stderr().is_terminal() {
         ProgressDisplay::Bars(MultiProgress::new())

@@ -402,7 +402,7 @@ fn backups_are_counted() {
     site.drop_file("scan.raw", [1; 24]);
     assert_eq!(swept(&site)["event"], "remade");
     let told = check();
-    let line = "  backups      2 × NAME.npy.~N~, 1.12 KiB: old arrays of drops that changed\n";
+    let line = "  backups      2 × NAME.npy.~N~, 1.12 KiB: earlier arrays of drops that changed\n";
     assert!(told.contains(line), "{told}");
     site.configure("");
     assert!(check().contains("1 × NAME.npy.~N~, 152 B:"), "not recursive");

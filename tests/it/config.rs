@@ -117,7 +117,7 @@ fn a_right_configuration_is_checked() {
     let site = Site::with("recursive = true\nsource = \"remove\"");
     let (input, output) = (site.path("in"), site.path("out"));
     let words = [input.to_str().unwrap(), output.to_str().unwrap()];
-    let routes = ["\n  with room    in-place\n", "\n  raw data     "];
+    let routes = ["\n  reserved     in-place\n", "\n  raw data     "];
     let words = [words, routes].concat();
     site.npyd(&["check"]).expect_code(0).expect_words(&words);
 }
@@ -148,7 +148,7 @@ fn directories_inside_the_drop_directory() {
     std::fs::create_dir(site.path("in/npy")).unwrap();
     inside("in/npy").expect_code(0);
     symlink(site.path("in"), site.path("another")).unwrap();
-    inside("another/npy").expect_code(1).expect_words(&["name it by that one's path"]);
+    inside("another/npy").expect_code(1).expect_words(&["use its real path"]);
     symlink(site.path("out"), site.path("in/link")).unwrap();
     inside("in/link").expect_code(1).expect_words(&["in/link`", "and no link"]);
     site.scan("scan");

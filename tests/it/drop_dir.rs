@@ -178,7 +178,9 @@ fn a_drop_directory_that_can_only_be_read() {
     let checked = site.npyd_by_rights(&["check"]);
     let swept = site.npyd_by_rights(&["sweep", "--json"]);
     gate(0o755);
-    checked.expect_code(0).expect_words(&["only to be read", "may not rename"]);
+    checked
+        .expect_code(0)
+        .expect_words(&["read-only: files are copied", "has no permission to rename"]);
     let receipts = swept.expect_code(0).json();
     assert_eq!(receipts.of_source("room.raw")["route"], "copy");
     assert_eq!((site.read("out/room.npy"), site.read("out/scan.npy")), (scan_npy(), scan_npy()));
@@ -190,5 +192,8 @@ fn one_directory_by_two_names() {
     let site = Site::new();
     symlink("in", site.path("link")).unwrap();
     let also = format!("[[drop]]\npath = \"{}\"", site.path("link").display());
-    site.configure(&also).npyd(&["check"]).expect_code(1).expect_words(&["one owner"]);
+    site.configure(&also)
+        .npyd(&["check"])
+        .expect_code(1)
+        .expect_words(&["shares files with the drop directory"]);
 }

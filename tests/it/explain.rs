@@ -79,10 +79,10 @@ fn a_file_of_no_drop() {
     let site = Site::new();
     site.write("elsewhere.raw", scan_bytes());
     let outcome = site.npyd(&["explain", site.path("elsewhere.raw").to_str().unwrap()]);
-    outcome.expect_words(&["elsewhere.raw", "in no drop directory"]);
+    outcome.expect_words(&["elsewhere.raw", "not in a drop directory"]);
     fs::create_dir(site.path("in/below")).unwrap();
     site.scan("below/scan");
-    explained(&site, "below/scan.raw", &["not recursive"]);
+    explained(&site, "below/scan.raw", &["not `recursive`"]);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn stays_lost(site: &Site, name: &str, content: &[u8]) {
         site.drop_file("x.toml", [&site.read("in/x.toml")[..], b"# the same\n"].concat());
         look("another manifest", "rejected");
     }
-    let words = ["not tried again", "drop it anew"];
+    let words = ["not retried", "drop it anew"];
     site.npyd(&["retry", name]).expect_code(1).expect_words(&words);
     site.npyd(&["retry", "--all"]).expect_code(0).expect_words(&words);
     look("a retry", "");

@@ -546,7 +546,7 @@ fn checks() {
     let site = Site::with("watch = \"poll\"\nrescan = \"30s\"\nsource = \"remove\"");
     let mut settings = site.settings();
     settings.add_filter(r"\]/(\w+): \w+, [\d.]+ \w+ free; .*", "]/$1: [FILE SYSTEM]");
-    settings.add_filter(r"raw data  [\s\S]*?  with room", "raw data     [ROUTE]\n  with room");
+    settings.add_filter(r"raw data  [\s\S]*?  reserved", "raw data     [ROUTE]\n  reserved");
     settings.add_filter(r"= \d+", "= [LIMIT]");
     settings.add_filter(r"rights  .*", "rights         [RIGHTS]");
     let good = site.npyd(&["check"]).expect_code(0).stdout;

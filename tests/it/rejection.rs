@@ -206,7 +206,7 @@ fn retried_where_a_directory_is_gone() {
     site.settle("rejected", 2);
     fs::remove_dir(site.path("in/gone")).unwrap();
     let outcome = site.npyd(&["retry", "--all"]).expect_code(1);
-    assert!(outcome.stdout.contains("gone/scan.raw: not tried again: "), "{outcome}");
+    assert!(outcome.stdout.contains("gone/scan.raw: not retried: "), "{outcome}");
     assert_eq!(site.names("in/there"), ["scan.raw", "scan.raw.toml"]);
     assert_eq!(site.names("bad/gone"), ["scan.raw", "scan.raw.rejected.txt", "scan.raw.toml"]);
 }

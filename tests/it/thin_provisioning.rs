@@ -138,7 +138,7 @@ fn a_file_in_place() {
         site.sweep();
         fs::set_permissions(site.path("in/scan.raw"), PermissionsExt::from_mode(0o640)).unwrap();
         site.sweep();
-        site.npyd(&["retry", "--all"]).expect_words(&["not tried again"]);
+        site.npyd(&["retry", "--all"]).expect_words(&["not retried"]);
         site.sweep();
         thin.mount_anew();
         site.sweep();
