@@ -208,7 +208,7 @@ impl Finalize {
         Ok(finalize(&job, &mut progress)?)
     }
 
-    /// Probes the file until it is complete. Sleeps while time alone can prove that; fails otherwise.
+    /// Probes the file until it is complete. Sleeps while time alone can prove that, fails if not.
     fn settle(
         &self,
         drop_dir: &Arc<DropDir>,

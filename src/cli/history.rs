@@ -81,7 +81,7 @@ impl Retry {
         }
         for entry in chosen {
             if entry.is_lost() {
-                // A drop with data loss can't be retried: an error if it was named, but not with --all.
+                // A drop with data loss can't be retried. With --all that is not an error.
                 end = if self.all { end } else { Exit::Failure };
                 print(&format!("{}: not retried: {}", entry.source.display(), entry.reason()));
                 continue;

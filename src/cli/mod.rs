@@ -34,8 +34,8 @@ use crate::text::sanitize::os_message;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Log format: text, json, journal, or auto (journal under systemd, otherwise text). The
-    /// environment variable NPYD_LOG sets the level, for example NPYD_LOG=debug
+    /// Log format: text, json, journal, or auto (journal under systemd, otherwise text). Set
+    /// the environment variable `NPYD_LOG=debug` to log more
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     #[arg(hide_possible_values = true)]
     log: log::Format,
