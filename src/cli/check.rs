@@ -26,7 +26,7 @@ const SAMPLE_MANIFESTS: &[(&str, &str)] = &[
 pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let config = args.read()?;
     print(&format!("configuration  {}: ok", args.config.display()));
-    let mut end = match Ledger::open(&config.state_dir) {
+    let mut exit = match Ledger::open(&config.state_dir) {
         Ok(_) => {
             print(&format!("ledger         {}: ok", config.state_dir.display()));
             Exit::Success
@@ -39,17 +39,17 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let lease_right = LeaseRight::probe(&config.state_dir);
     print(&format!("rights         npyd may take {lease_right}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
-        end = Exit::Failure;
+        exit = Exit::Failure;
         print(&format!("max_pressure   {PSI_UNAVAILABLE}"));
     }
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         if check_drop_dir(drop_dir) == Exit::Failure {
-            end = Exit::Failure;
+            exit = Exit::Failure;
         }
         if let Some(other) =
             config.drop_dirs[..at].iter().find(|other| share_files(drop_dir, other))
         {
-            end = Exit::Failure;
+            exit = Exit::Failure;
             let other = other.path.display();
             print(&format!(
                 "  data         shares files with the drop directory `{other}`; remove one of the two [[drop]] tables"
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
         }
     }
     print_limits();
-    Ok(end)
+    Ok(exit)
 }
 
 fn check_drop_dir(drop_dir: &DropDir) -> Exit {
@@ -68,11 +68,11 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
         ("archive", drop_dir.archive.as_ref()),
         ("rejects", drop_dir.rejects.as_ref()),
     ];
-    let mut end = Exit::Success;
+    let mut exit = Exit::Success;
     for (role, path) in roles {
         let Some(path) = path else { continue };
         if is_inside_by_another_name(path, &drop_dir.path) {
-            end = Exit::Failure;
+            exit = Exit::Failure;
             print(&format!(
                 "  {role:<12} {}: it is inside the drop directory, reached through a symlink; use its real path",
                 path.display()
@@ -86,7 +86,7 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
         match checked {
             Ok(summary) => print(&format!("  {role:<12} {}: {summary}", path.display())),
             Err(error) => {
-                end = Exit::Failure;
+                exit = Exit::Failure;
                 print(&format!("  {role:<12} {error}"));
             }
         }
@@ -94,7 +94,7 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
     print(&format!("  ignore       {}", ignore_rules(drop_dir)));
     match routes(drop_dir) {
         Ok(routes) => routes.iter().for_each(|line| print(line)),
-        Err(_) => end = Exit::Failure, // the directory's error was printed above
+        Err(_) => exit = Exit::Failure, // the directory's error was printed above
     }
     match backups(drop_dir) {
         Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was printed above
@@ -106,10 +106,10 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
         }
     }
     if let Err(error) = check_watch(drop_dir) {
-        end = Exit::Failure;
+        exit = Exit::Failure;
         print(&format!("  watch        {error}"));
     }
-    end
+    exit
 }
 
 /// Formats the effective ignore rules, quoted as in TOML.

@@ -122,28 +122,28 @@ impl Finalize {
         if self.output.is_some() && self.files.len() > 1 {
             return Err("-o names one output; give exactly one FILE".into());
         }
-        let show = bars();
-        let mut end = Exit::Success;
+        let display = bars();
+        let mut exit = Exit::Success;
         let mut listed = ListedDescriptions::default();
         for file in &self.files {
             let results = match self.drop_dir(file) {
                 Ok((drop_dir, rel, name)) => {
-                    self.all(&drop_dir, &rel, name.as_ref(), (&show, &mut listed))
+                    self.finalize_described(&drop_dir, &rel, name.as_ref(), (&display, &mut listed))
                 }
                 Err(reason) => vec![Err(reason.into())],
             };
             for result in results {
                 match result {
-                    Ok(receipt) if self.json => show.print(&receipt.to_json()),
-                    Ok(receipt) => show.print(&receipt.to_string()),
+                    Ok(receipt) if self.json => display.print(&receipt.to_json()),
+                    Ok(receipt) => display.print(&receipt.to_string()),
                     Err(refused) => {
-                        end = Exit::Failure;
-                        show.print(&refused.to_text(file, self.json));
+                        exit = Exit::Failure;
+                        display.print(&refused.to_text(file, self.json));
                     }
                 }
             }
         }
-        Ok(end)
+        Ok(exit)
     }
 
     /// Returns the file's directory as a drop directory with default settings, the file's name, and
@@ -176,12 +176,12 @@ impl Finalize {
     }
 
     /// Finalizes all data files that the given file describes, or the given file itself.
-    fn all(
+    fn finalize_described(
         &self,
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (show, listed): (&ProgressDisplay, &mut ListedDescriptions),
+        (display, listed): (&ProgressDisplay, &mut ListedDescriptions),
     ) -> Vec<Result<Receipt, Refused>> {
         if self.dtype.is_none()
             && name.is_none()
@@ -189,27 +189,27 @@ impl Finalize {
         {
             return data
                 .iter()
-                .map(|rel| self.one(drop_dir, rel, None, (show, &mut *listed)))
+                .map(|rel| self.finalize_one(drop_dir, rel, None, (display, &mut *listed)))
                 .collect();
         }
-        vec![self.one(drop_dir, rel, name, (show, listed))]
+        vec![self.finalize_one(drop_dir, rel, name, (display, listed))]
     }
 
-    fn one(
+    fn finalize_one(
         &self,
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (show, listed): (&ProgressDisplay, &mut ListedDescriptions),
+        (display, listed): (&ProgressDisplay, &mut ListedDescriptions),
     ) -> Result<Receipt, Refused> {
-        let job = self.settle(drop_dir, rel, name, listed)?;
+        let job = self.wait_until_complete(drop_dir, rel, name, listed)?;
         let mut progress =
-            Progress::new(show.gauge(&job.path()), &Arc::new(AtomicBool::new(false)), None);
+            Progress::new(display.gauge(&job.path()), &Arc::new(AtomicBool::new(false)), None);
         Ok(finalize(&job, &mut progress)?)
     }
 
     /// Probes the file until it is complete. Sleeps while time alone can prove that, fails if not.
-    fn settle(
+    fn wait_until_complete(
         &self,
         drop_dir: &Arc<DropDir>,
         rel: &Path,

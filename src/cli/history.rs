@@ -62,7 +62,7 @@ impl Retry {
         let config = self.config.read()?;
         let ledger = Ledger::open(&config.state_dir)?;
         let rejected = ledger.rejected()?;
-        let mut end = Exit::Success;
+        let mut exit = Exit::Success;
         let mut chosen: Vec<&Entry> = Vec::new();
         if self.all {
             chosen.extend(&rejected);
@@ -71,7 +71,7 @@ impl Retry {
             let found: Vec<_> =
                 rejected.iter().filter(|entry| is_named(entry, name, &config)).collect();
             if found.is_empty() {
-                end = Exit::Failure;
+                exit = Exit::Failure;
                 print(&format!(
                     "{}: no rejected drop has this name; see `npyd history`",
                     name.display()
@@ -82,7 +82,7 @@ impl Retry {
         for entry in chosen {
             if entry.is_lost() {
                 // A drop with data loss can't be retried. With --all that is not an error.
-                end = if self.all { end } else { Exit::Failure };
+                exit = if self.all { exit } else { Exit::Failure };
                 print(&format!("{}: not retried: {}", entry.source.display(), entry.reason()));
                 continue;
             }
@@ -90,12 +90,12 @@ impl Retry {
                 Ok(()) => print(&format!("{}: will be retried", entry.source.display())),
                 // For example a directory that is gone. The other drops are still retried.
                 Err(error) => {
-                    end = Exit::Failure;
+                    exit = Exit::Failure;
                     print(&format!("{}: not retried: {error}", entry.source.display()));
                 }
             }
         }
-        Ok(end)
+        Ok(exit)
     }
 }
 

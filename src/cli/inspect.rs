@@ -28,7 +28,7 @@ struct Inspected {
 
 impl Inspect {
     pub(crate) fn run(&self) -> Exit {
-        let mut end = Exit::Success;
+        let mut exit = Exit::Success;
         for path in &self.files {
             match inspect(path) {
                 Ok(inspected) => {
@@ -39,11 +39,11 @@ impl Inspect {
                         inspected.to_text(path, reason.as_deref())
                     });
                     if reason.is_some() {
-                        end = Exit::Failure;
+                        exit = Exit::Failure;
                     }
                 }
                 Err(reason) => {
-                    end = Exit::Failure;
+                    exit = Exit::Failure;
                     if self.json {
                         print(
                             &json!({"file": path.to_string_lossy(), "reason": reason}).to_string(),
@@ -54,7 +54,7 @@ impl Inspect {
                 }
             }
         }
-        end
+        exit
     }
 }
 

@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
     fs::prepare_process();
     let quiet_by_default = !matches!(cli.command, Command::Run(_));
     log::start(cli.log, quiet_by_default);
-    let ended = match cli.command {
+    let result = match cli.command {
         Command::Run(args) => run(&args),
         Command::Sweep(command) => command.run(),
         Command::Finalize(command) => command.run(),
@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
         Command::Retry(command) => command.run(),
         Command::Redo(command) => command.run(),
     };
-    match ended {
+    match result {
         Ok(_) if stdout::has_failed() => ExitCode::from(2),
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Failure) => ExitCode::from(1),

@@ -55,11 +55,12 @@ impl Sweep {
             }
             dirs.push(SweptDir { drop_dir, tracker, ended });
         }
-        let mut tell_at = Instant::now() + FIRST_REPORT_AFTER;
-        while dirs.iter_mut().map(SweptDir::step).filter(|is_finished| !is_finished).count() > 0 {
-            if Instant::now() >= tell_at {
+        let mut report_at = Instant::now() + FIRST_REPORT_AFTER;
+        while dirs.iter_mut().map(SweptDir::process).filter(|is_finished| !is_finished).count() > 0
+        {
+            if Instant::now() >= report_at {
                 report_waiting(&dirs);
-                tell_at = Instant::now() + 10 * FIRST_REPORT_AFTER;
+                report_at = Instant::now() + 10 * FIRST_REPORT_AFTER;
             }
         }
         for SweptDir { drop_dir, tracker, .. } in &dirs {
@@ -92,7 +93,7 @@ fn report_waiting(dirs: &[SweptDir]) {
 impl SweptDir {
     /// Processes what is due, then waits briefly for the result of a job. Returns whether this drop
     /// directory is finished.
-    fn step(&mut self) -> bool {
+    fn process(&mut self) -> bool {
         let now = Instant::now();
         if self.tracker.wants_scan() && self.tracker.scan(now).is_err() {
             return true;
