@@ -115,9 +115,8 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
         .map_err(|why| refused(&format!("can't be made again: {why}")))?;
     let parent = below.parent().unwrap_or(std::path::Path::new(""));
     let opened = match output {
-        Some(output) => {
-            Dir::open_trusted(output, job.drop_dir.shared()).and_then(|dir| dir.into_subdir(parent))
-        }
+        Some(output) => Dir::open_trusted(output, job.drop_dir.untrusted_root())
+            .and_then(|dir| dir.into_subdir(parent)),
         None => Dir::open_below(path, parent),
     };
     let gone = || refused("is gone, as its source is: drop the data anew");

@@ -143,7 +143,7 @@ pub(crate) fn redo_array(
     (request, job): (&Request, &ArrayJob),
     fingerprint: Option<&LedgerKey>,
 ) -> Outcome {
-    let mut progress = context.show.begin(&job.array, &context.stop, Some(pace));
+    let mut progress = Progress::new(context.show.gauge(&job.array), &context.stop, Some(pace));
     let receipt = match finalize::redo_array(job, &mut progress) {
         Ok(receipt) => receipt,
         Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
