@@ -113,7 +113,7 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
             Err(source.changed())
         }
     };
-    let copy = CopyJob { head: &[], stretches: vec![Segment::new(source, 0, before.size)?] };
+    let copy = CopyJob { head: &[], segments: vec![Segment::new(source, 0, before.size)?] };
     let mut output = filled(&copy, to_dir).map_err(|error| match error {
         CopyError::Disk(error) => error,
         CopyError::Stopped | CopyError::SourceEnded { .. } => source.changed(),

@@ -1,7 +1,7 @@
-//! File metadata that follow a copy: owner, group, permissions, ACL, times, extended attributes.
+//! File metadata that a copy keeps: owner, group, permissions, ACL, times, extended attributes.
 //!
-//! Every call takes a descriptor, never a path. What the file system or the caller's rights refuse
-//! is an answer (`false`); a full disk is an error.
+//! All functions take a descriptor, never a path. If the file system or the permissions refuse a
+//! change, the function returns `false`; a full disk is an error.
 
 use std::ffi::{CStr, CString};
 
@@ -10,17 +10,17 @@ use rustix::io::Errno;
 
 use crate::fs::{DataFile, Result};
 
-/// The attribute that holds an access ACL (`acl(5)`, `linux/posix_acl_xattr.h`).
+/// The extended attribute that holds the access ACL (`acl(5)`, `linux/posix_acl_xattr.h`).
 const ACL_ATTR: &str = "system.posix_acl_access";
 
-/// The version that begins it.
+/// Its first four bytes: the version.
 const ACL_VERSION: [u8; 4] = 2_u32.to_le_bytes();
 
-/// The longest list of names and the longest value that the kernel returns, in bytes.
+/// Maximum size of a list of attribute names and of a value, in bytes (`xattr(7)`).
 const LIST_MAX: usize = 64 << 10;
 const VALUE_MAX: usize = 64 << 10;
 
-/// Whom an entry of an ACL is about, as the kernel numbers them.
+/// The tag of an ACL entry, as the kernel numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum AclTag {
@@ -32,42 +32,42 @@ pub enum AclTag {
     OwningGroup = 4,
     /// The named group.
     Group = 8,
-    /// All but the owner and others, at most.
+    /// The upper limit for all but the owner and others.
     Mask = 16,
-    /// Everybody else.
+    /// All other users.
     Other = 32,
 }
 
-/// An entry of an ACL.
+/// An ACL entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AclEntry {
-    /// Whom it is about.
+    /// To which users it applies.
     pub tag: AclTag,
-    /// Read 4, write 2, execute 1.
+    /// The permission bits: read 4, write 2, execute 1.
     pub perm: u16,
-    /// The named user's or group's number.
+    /// The id of the named user or group.
     pub id: u32,
 }
 
-/// The permissions of a file: its ACL, which without named users and groups is its mode alone.
+/// The permissions of a file as an ACL. Without named users and groups it equals the mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acl(pub Vec<AclEntry>);
 
-/// Owner, permissions and times of a file.
+/// Owner, group, permissions and times of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes {
     /// The owner.
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// The permissions, without set user id, set group id and sticky.
+    /// The permissions, without the set-user-ID, set-group-ID and sticky bits.
     pub acl: Acl,
     accessed: (i64, i64),
     modified: (i64, i64),
 }
 
 impl Acl {
-    /// The permissions of these mode bits.
+    /// Returns the ACL that equals these mode bits.
     #[must_use]
     pub fn of_mode(mode: u32) -> Self {
         let tags = [(AclTag::Owner, 6_u32), (AclTag::OwningGroup, 3), (AclTag::Other, 0)];
@@ -75,7 +75,7 @@ impl Acl {
         Acl(tags.map(entry).into())
     }
 
-    /// The mode bits alone, if there is nothing else.
+    /// Returns the mode bits if the ACL has no other entries.
     #[must_use]
     pub fn mode(&self) -> Option<u32> {
         let mode = |entry: &AclEntry| match entry.tag {
@@ -118,8 +118,8 @@ impl Acl {
 }
 
 impl Attributes {
-    /// Whether a copy has the time of the last change of its source, as far as a file system that
-    /// counts in steps of up to two seconds can store it.
+    /// Returns whether a copy has the mtime of its source. Allows for file systems that round times
+    /// down to two seconds.
     #[must_use]
     pub fn is_time_of(&self, source: &Attributes) -> bool {
         let nanoseconds = |(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
@@ -129,12 +129,12 @@ impl Attributes {
 }
 
 impl DataFile {
-    /// Returns owner, permissions and times.
+    /// Returns owner, group, permissions and times.
     pub fn attributes(&self) -> Result<Attributes> {
         let stat = fs::fstat(self).map_err(|errno| self.error("stat", errno))?;
         let mut value = vec![0; VALUE_MAX];
         let acl = match fs::fgetxattr(self, ACL_ATTR, &mut value[..]) {
-            // An ACL that can't be parsed grants nobody anything but its owner.
+            // An ACL that can't be parsed grants access to the owner only.
             Ok(len) => Acl::parse(&value[..len]).unwrap_or(Acl::of_mode(stat.st_mode & 0o700)),
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Acl::of_mode(stat.st_mode & 0o777),
             Err(errno) => return Err(self.error("read the ACL of", errno)),
@@ -149,12 +149,12 @@ impl DataFile {
         })
     }
 
-    /// Gives the file to another owner. `false`: npyd may not.
+    /// Changes the owner. Returns `false` if npyd may not.
     pub fn set_owner(&self, uid: u32) -> Result<bool> {
         self.chown(Some(Uid::from_raw(uid)), None)
     }
 
-    /// Gives the file to another group. `false`: npyd may not.
+    /// Changes the group. Returns `false` if npyd may not.
     pub fn set_group(&self, gid: u32) -> Result<bool> {
         self.chown(None, Some(Gid::from_raw(gid)))
     }
@@ -163,8 +163,8 @@ impl DataFile {
         self.is_done("change the owner of", fs::fchown(self, uid, gid))
     }
 
-    /// Sets the permissions, and removes an ACL that the directory gave the file. `false`: that is
-    /// refused, or the file system has no ACLs; the file has the permissions that it had.
+    /// Sets the permissions, and removes an ACL that the file inherited from its directory. Returns
+    /// `false`, and changes nothing, if npyd may not, or if the file system has no ACLs.
     pub fn set_acl(&self, acl: &Acl) -> Result<bool> {
         const OPERATION: &str = "set the permissions of";
         let Some(mode) = acl.mode() else {
@@ -179,15 +179,18 @@ impl DataFile {
         }
     }
 
-    /// Sets these permissions; where the file system has no ACLs, those of the owner alone. Fails
-    /// where others may read or write then who may not.
+    /// Sets these permissions, or only the owner's if the file system has no ACLs.
+    ///
+    /// # Errors
+    ///
+    /// Fails if another user could then read or write the file who may not according to `acl`.
     pub fn narrow_to(&self, acl: &Acl) -> Result<()> {
         let most = acl.mode();
         let of_owner = Acl::of_mode(acl.owner_mode());
         if self.set_acl(acl)? || most.is_none() && self.set_acl(&of_owner)? {
             return Ok(());
         }
-        // A file system that stores no permissions has the same for all files.
+        // A file system without permissions reports fixed ones for all files.
         let most = most.unwrap_or(acl.owner_mode());
         match self.attributes()?.acl.mode() {
             Some(mode) if mode & !most & 0o066 == 0 => Ok(()),
@@ -195,7 +198,7 @@ impl DataFile {
         }
     }
 
-    /// Sets the times. `false`: npyd may not.
+    /// Sets atime and mtime. Returns `false` if npyd may not.
     pub fn set_times(&self, of: &Attributes) -> Result<bool> {
         let time = |(tv_sec, tv_nsec)| Timespec { tv_sec, tv_nsec };
         let times =
@@ -203,8 +206,8 @@ impl DataFile {
         self.is_done("set the times of", fs::futimens(self, &times))
     }
 
-    /// Returns the names of the extended attributes of the user's namespace. `None`: they can't be
-    /// listed.
+    /// Returns the names of the extended attributes in the `user.` namespace, or `None` if the list
+    /// is too long for the kernel to return.
     pub fn user_attributes(&self) -> Result<Option<Vec<CString>>> {
         let mut list = vec![0; LIST_MAX];
         let len = match fs::flistxattr(self, &mut list[..]) {
@@ -217,8 +220,8 @@ impl DataFile {
         Ok(Some(names.filter_map(|name| CString::new(name).ok()).collect()))
     }
 
-    /// Copies an extended attribute to another file, whatever its size. `false`: that can't take
-    /// it.
+    /// Copies an extended attribute of any size to another file. Returns `false` if that file can't
+    /// store it.
     pub fn copy_attribute(&self, name: &CStr, to: &DataFile) -> Result<bool> {
         let mut value = vec![0; VALUE_MAX];
         match fs::fgetxattr(self, name, &mut value[..]) {
@@ -226,13 +229,13 @@ impl DataFile {
                 let set = fs::fsetxattr(to, name, &value[..len], XattrFlags::empty());
                 to.is_done("set an attribute of", set)
             }
-            Err(Errno::NODATA) => Ok(true), // removed meanwhile
+            Err(Errno::NODATA) => Ok(true), // removed in the meantime
             Err(Errno::RANGE | Errno::TOOBIG | Errno::ACCESS) => Ok(false),
             Err(errno) => Err(self.error("read an attribute of", errno)),
         }
     }
 
-    /// Whether a change was made. `false`: the file system or the caller's rights refuse it.
+    /// Returns whether a change was made: `false` if the file system or the permissions refuse it.
     fn is_done(&self, operation: &'static str, result: rustix::io::Result<()>) -> Result<bool> {
         match result {
             Ok(()) => Ok(true),
@@ -240,7 +243,7 @@ impl DataFile {
                 Ok(false)
             }
             Err(Errno::TOOBIG | Errno::RANGE) => Ok(false),
-            // ext4 says so of what is too long for an inode, too.
+            // ext4 also returns ENOSPC for an attribute that does not fit in its block.
             Err(Errno::NOSPC) if fs::fstatvfs(self).is_ok_and(|fs| fs.f_bavail > 0) => Ok(false),
             Err(errno) => Err(self.error(operation, errno)),
         }

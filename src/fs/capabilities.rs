@@ -1,4 +1,4 @@
-//! What a file system and the kernel allow to this process, found out by trying.
+//! Capabilities of the file system and the kernel, probed by trying them.
 
 use std::fmt;
 use std::path::Path;
@@ -8,35 +8,36 @@ use rustix::fs;
 use crate::fs::fs_kind::info_of;
 use crate::fs::{DataFile, Dir, Result, TempFile, Unprovable, Writer, own_uid};
 
-/// The block that abilities are tried with, in bytes: a multiple of every common block size, and
-/// large enough to be allocated ahead.
+/// Size of the test file, in bytes: a multiple of every common block size, and large enough to be
+/// preallocated.
 const BLOCK: u64 = 512 << 10;
 
-/// `nobody`: any user but this one serves.
+/// `nobody`; any other user would do.
 const ANOTHER_UID: u32 = 65534;
 
-/// The room that is made for a header, in bytes.
+/// Size of the test gap, in bytes: that of a padded header.
 const PAGE: u64 = 4096;
 
-/// What a directory's file system allows to this user.
+/// Capabilities of a directory's file system for this user.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 pub struct Abilities {
     /// Files can share blocks (`ioctl_ficlonerange(2)`).
     pub reflink: bool,
-    /// Blocks can be opened up at the front of a file (`fallocate(2)`).
+    /// Space can be inserted at the front of a file (`fallocate(2)`, `FALLOC_FL_INSERT_RANGE`).
     pub insert_range: bool,
-    /// A lease on a file of this user is granted, and proves that nobody writes to it (`fcntl(2)`).
+    /// The kernel grants a lease on a file of this user, which proves that there is no writer
+    /// (`fcntl(2)`).
     pub leases: bool,
     /// Files can exist without a name (`open(2)`, `O_TMPFILE`).
     pub unnamed_files: bool,
-    /// Files carry attributes of the user's (`xattr(7)`).
+    /// Files can have extended attributes of the `user.` namespace (`xattr(7)`).
     pub attributes: bool,
-    /// A file's blocks can be allocated ahead.
+    /// Blocks can be preallocated (`fallocate(2)`).
     pub preallocate: bool,
 }
 
-/// Finds out by trying, on files that nobody sees.
+/// Probes a directory's file system with unnamed files.
 pub fn abilities(dir: &Dir) -> Result<Abilities> {
     let (source, target) = (TempFile::create(dir, BLOCK)?, TempFile::create(dir, 0)?);
     source.file().write_all_at(&vec![1; BLOCK as usize], 0)?;
@@ -51,27 +52,28 @@ pub fn abilities(dir: &Dir) -> Result<Abilities> {
     })
 }
 
-/// Tries a lease on npyd's own file, which npyd itself has open for writing: a file system that
-/// grants leases refuses this one for that reason, and no other.
+/// Tries a lease on npyd's own file while npyd has it open for writing: a file system that grants
+/// leases must report the writer.
 fn leases(file: &DataFile) -> Result<bool> {
     let is_local = info_of(file).is_ok_and(|fs| !fs.network);
     Ok(is_local && file.readable()?.writer() == Writer::Present)
 }
 
-/// On whose files this process may take leases.
+/// The files on which this process may take leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseRight {
-    /// On every user's.
+    /// Files of every user.
     AnyFile,
-    /// On those of its own user (`capabilities(7)`, `CAP_LEASE`).
+    /// Only files of its own user: it lacks `CAP_LEASE` (`capabilities(7)`).
     OwnFiles,
-    /// No file of another user could be found to try it on.
+    /// Unknown, because no file of another user was found to test.
     Unknown,
 }
 
 impl LeaseRight {
-    /// Finds out by trying, because capability bits say nothing in a user namespace: on npyd's own
-    /// executable where that is another user's, else on a file in `scratch` that is given away.
+    /// Probes by trying, because capability bits do not apply across user namespaces: on npyd's own
+    /// executable if another user owns it, otherwise on a file in `scratch` whose owner npyd
+    /// changes.
     #[must_use]
     pub fn probe(scratch: &Path) -> Self {
         let executable = DataFile::open(Path::new("/proc/self/exe")).ok();
@@ -90,12 +92,12 @@ impl fmt::Display for LeaseRight {
         f.write_str(match self {
             LeaseRight::AnyFile => "leases on files of every user",
             LeaseRight::OwnFiles => {
-                "leases only on files of its own user (no CAP_LEASE): whether another user's file \
-                 is still written to can't be proved, and such a source is neither removed nor \
-                 archived without a `digest` or a marker, or remove_unproven = true"
+                "leases only on files of its own user (no CAP_LEASE): npyd can't prove that another \
+                 user's file has no writer, and neither removes nor archives such a source \
+                 without a `digest` or a marker, or remove_unproven = true"
             }
             LeaseRight::Unknown => {
-                "leases on files of its own user; whether on others' could not be tried"
+                "leases on files of its own user; files of other users could not be tested"
             }
         })
     }
@@ -105,7 +107,7 @@ fn is_anothers(file: &DataFile) -> bool {
     file.stat().is_ok_and(|stat| stat.uid != own_uid())
 }
 
-/// A file without a name that another user owns, where this process may give files away.
+/// Creates an unnamed file and gives it to another user, if this process may do that.
 fn given_away(scratch: &Path) -> Option<DataFile> {
     let output = TempFile::create(&Dir::open(scratch).ok()?, 0).ok()?;
     let file = output.file().readable().ok()?;
@@ -113,7 +115,8 @@ fn given_away(scratch: &Path) -> Option<DataFile> {
     is_anothers(&file).then_some(file)
 }
 
-/// Whether a lease on another user's file is granted; `None` where its file system grants none.
+/// Returns whether the kernel grants a lease on another user's file, or `None` if the file system
+/// has no leases.
 fn may_lease(file: &DataFile) -> Option<bool> {
     match file.writer() {
         Writer::None | Writer::Present => Some(true),

@@ -1,4 +1,5 @@
-//! Shared blocks: a new file whose data are the source's own, until one of the two is changed.
+//! Reflinks: a new file that shares the source's blocks copy-on-write (`FICLONERANGE`,
+//! `ioctl_ficlonerange(2)`).
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -6,12 +7,12 @@ use rustix::io::Errno;
 
 use crate::fs::{DataFile, FsError, Result, TempFile};
 
-/// The argument of `FICLONERANGE` (`ioctl_ficlonerange(2)`).
+/// The argument of `FICLONERANGE` (`struct file_clone_range`).
 #[repr(C)]
 struct CloneRange {
     source: i64,
     source_offset: u64,
-    /// 0: to the end of the source.
+    /// 0 means: to the end of the source.
     len: u64,
     target_offset: u64,
 }
@@ -20,12 +21,15 @@ struct CloneRange {
 const FICLONERANGE: libc::Ioctl = 0x4020_940d;
 
 impl TempFile {
-    /// Shares the source's blocks from `offset` to its end with this file, from `at` on, and cuts
-    /// the file to `at + len` bytes. `false`: the file system can't do that, or not with these
-    /// offsets; the output is as it was.
+    /// Shares the source's blocks from `offset` to its end with this file at `at`, and truncates
+    /// this file to `at + len` bytes. Returns `false`, and changes nothing, if the file system does
+    /// not support that at all or not with these offsets, which must be multiples of its block
+    /// size.
     ///
-    /// Both offsets must be multiples of the file system's block size. What the source has not
-    /// written to the disk yet is written first.
+    /// # Durability
+    ///
+    /// The kernel first writes the source's dirty pages back. The new file is not durable before
+    /// [`TempFile::sync`].
     pub fn share(&self, source: &DataFile, offset: u64, at: u64, len: u64) -> Result<bool> {
         if len > 0 {
             match clone_range(self.file(), source, offset, at) {
@@ -63,7 +67,8 @@ fn clone_range(
     };
     loop {
         // SAFETY: both descriptors are open for as long as they are borrowed; the kernel only reads
-        // the structure, which is laid out as `linux/fs.h` declares it, and keeps no pointer to it.
+        // the structure, which has the layout that `linux/fs.h` declares, and keeps no pointer to
+        // it.
         let answer =
             unsafe { libc::ioctl(target.as_fd().as_raw_fd(), FICLONERANGE, &raw const range) };
         if answer == 0 {

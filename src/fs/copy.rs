@@ -1,60 +1,61 @@
-//! The streamed copy: a header, and behind it stretches of files, in constant memory.
+//! Streamed copy: writes a header followed by segments of files, in constant memory.
 //!
-//! What is written goes to the disk right away, and leaves the page cache behind it: the sync at
-//! the end is short then, other programs keep their cache, and pages that were just freed are
-//! cheaper than new ones. Nothing is mapped: a mapping took longer on every file system, and would
-//! end npyd where somebody truncates its file. docs/performance.md has the figures.
+//! The copy starts writeback early (`sync_file_range(2)`) and drops written pages from the page
+//! cache. The final sync is then short, other programs keep their cache, and freshly freed pages
+//! are cheaper than new ones. The copy does not use mmap: it was slower on every file system, and
+//! truncating the mapped file would kill npyd with SIGBUS. docs/performance.md has the
+//! measurements.
 //!
-//! A hole of the source becomes a hole of the output: it is neither read nor written nor allocated.
+//! A hole in the source stays a hole in the output: it is neither read, written nor allocated.
 
 use std::ops::{ControlFlow, Range};
 
 use crate::fs::holes::Holes;
 use crate::fs::{DataFile, Dir, FsError, TempFile};
 
-/// How many bytes are copied at once.
+/// Bytes per read and write.
 const WINDOW: u64 = 1 << 20;
 
-/// How many windows behind the current one may still be on their way to the disk. The final sync
-/// then has little left to do, and npyd can stop within a moment. They are the end of the array
-/// that stays in the page cache, which for small arrays is all.
+/// Number of windows whose writeback may still be in flight. This bounds the work left to the final
+/// sync, and the time until npyd can stop. The last windows of an array stay in the page cache; for
+/// a small array that is all of it.
 const WRITEBACK_WINDOWS: u64 = 32;
 
-/// How many ranges of data are allocated ahead in a sparse output. Beyond them, writing shows what
-/// does not fit.
+/// Maximum number of data ranges that are preallocated in a sparse output. Beyond it, a full disk
+/// shows as a write error.
 const RANGES_AHEAD: usize = 1024;
 
-/// A copy to be made.
+/// A copy to make.
 pub struct CopyJob<'a> {
-    /// What stands before the data in the output.
+    /// The header of the output.
     pub head: &'a [u8],
-    /// Where the data come from, in their order.
-    pub stretches: Vec<Segment<'a>>,
+    /// The data, in output order.
+    pub segments: Vec<Segment<'a>>,
 }
 
-/// A stretch of a file.
+/// A contiguous range of a source file.
 #[derive(Clone, Copy)]
 pub struct Segment<'a> {
     file: &'a DataFile,
-    /// Where the stretch begins in it.
+    /// Start of the segment in the file.
     offset: u64,
-    /// How many bytes it has.
+    /// Length of the segment, in bytes.
     len: u64,
     holes: Holes,
-    /// The most bytes of it that are allocated.
+    /// Upper bound of its allocated bytes.
     allocated: u64,
 }
 
 /// Why a copy was not finished.
 #[derive(Debug)]
 pub enum CopyError {
-    /// A call failed.
+    /// A system call failed.
     Disk(FsError),
-    /// It was told to stop.
+    /// The progress callback stopped the copy.
     Stopped,
-    /// The source ended early.
+    /// The source was shorter than the copy expected.
     SourceEnded {
-        /// At this byte.
+        /// The size of the source, in bytes.
         at: u64,
     },
 }
@@ -65,15 +66,15 @@ impl From<FsError> for CopyError {
     }
 }
 
-/// Hears how many bytes of the data are done, and how many of these were moved: holes are done at
-/// once. It may stop the copy.
+/// Progress callback. Receives the number of data bytes done and the number of bytes moved; a hole
+/// is done without being moved. Returns `Break` to stop the copy.
 pub type OnProgress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 
-/// Sees all data in order, holes as zeros.
-pub type Tap<'a> = &'a mut dyn FnMut(&[u8]);
+/// Receives all data in order, with holes as zeros.
+pub type OnBytes<'a> = &'a mut dyn FnMut(&[u8]);
 
 impl<'a> Segment<'a> {
-    /// A stretch of `len` bytes of a file.
+    /// Creates a segment of `len` bytes of a file.
     pub fn new(file: &'a DataFile, offset: u64, len: u64) -> crate::fs::Result<Self> {
         let (holes, allocated) = file.holes()?;
         Ok(Segment { file, offset, len, holes, allocated: allocated.min(len) })
@@ -85,23 +86,23 @@ impl<'a> Segment<'a> {
 }
 
 impl CopyJob<'_> {
-    /// Makes the file that [`CopyJob::run`] fills, with blocks for all data where the file system
-    /// can allocate them ahead: a full disk then fails here.
+    /// Creates the output file for [`CopyJob::run`]. Preallocates its data where the file system
+    /// supports that, so that a full disk is reported before any byte is copied.
     pub fn output(&self, dir: &Dir) -> Result<TempFile, CopyError> {
         self.output_with(dir, TempFile::MODE)
     }
 
-    /// Like [`CopyJob::output`], but nobody else may open the file yet.
+    /// Like [`CopyJob::output`], but with mode 0600, so that no other user can open the file yet.
     pub fn private_output(&self, dir: &Dir) -> Result<TempFile, CopyError> {
         self.output_with(dir, 0o600)
     }
 
     fn output_with(&self, dir: &Dir, mode: u32) -> Result<TempFile, CopyError> {
-        if !self.stretches.iter().any(Segment::is_sparse) {
+        if !self.segments.iter().any(Segment::is_sparse) {
             return Ok(TempFile::create_with(dir, mode, self.len())?);
         }
         let output = TempFile::create_with(dir, mode, 0)?;
-        let data = self.stretches.iter().map(|stretch| stretch.allocated).sum();
+        let data = self.segments.iter().map(|segment| segment.allocated).sum();
         output.check_space(data)?;
         output.file().set_len(self.len())?;
         if !self.reads_holes() {
@@ -111,7 +112,7 @@ impl CopyJob<'_> {
     }
 
     fn allocate_data(&self, output: &TempFile) -> Result<(), CopyError> {
-        let mut source = Source::new(&self.stretches);
+        let mut source = Source::new(&self.segments);
         let mut at = self.head.len() as u64;
         for _ in 0..RANGES_AHEAD {
             at += source.pass_hole()?;
@@ -126,24 +127,29 @@ impl CopyJob<'_> {
     }
 
     fn reads_holes(&self) -> bool {
-        self.stretches.iter().any(|stretch| stretch.holes == Holes::Read)
+        self.segments.iter().any(|segment| segment.holes == Holes::Read)
     }
 
     /// Returns the length of the output.
     fn len(&self) -> u64 {
-        let lens = self.stretches.iter().map(|stretch| stretch.len);
+        let lens = self.segments.iter().map(|segment| segment.len);
         self.head.len() as u64 + lens.sum::<u64>()
     }
 
-    /// Fills the output that was made for this copy. An error is final for the output.
+    /// Copies header and data to `output`, which [`CopyJob::output`] created.
+    ///
+    /// # Durability
+    ///
+    /// The output is not durable until [`TempFile::sync`] succeeds. An error is final for it (rule
+    /// F1).
     pub fn run<'a>(
         &self,
         output: &'a TempFile,
-        on_bytes: Option<Tap<'_>>,
+        on_bytes: Option<OnBytes<'_>>,
         progress: OnProgress<'a>,
     ) -> Result<(), CopyError> {
         let total = self.len();
-        let mut source = Source::new(&self.stretches);
+        let mut source = Source::new(&self.segments);
         let mut buffer = vec![0; total.min(WINDOW) as usize];
         let head_len = self.head.len() as u64;
         let reads_holes = self.reads_holes();
@@ -166,24 +172,24 @@ impl CopyJob<'_> {
     }
 }
 
-/// A copy that is being made.
+/// A copy in progress.
 struct Run<'on_bytes, 'a> {
     output: &'a TempFile,
-    on_bytes: Option<Tap<'on_bytes>>,
+    on_bytes: Option<OnBytes<'on_bytes>>,
     progress: OnProgress<'a>,
     head_len: u64,
-    /// Whether zeros may be a hole that was read.
+    /// Whether zeros may be a hole of the source, so that they are not written.
     reads_holes: bool,
-    /// How much of the output is done.
+    /// Bytes of the output that are done.
     at: u64,
-    /// How many bytes of the data were moved for that.
+    /// Bytes of data that were moved.
     moved: u64,
-    /// Up to where the output is on the disk.
+    /// Offset up to which writeback has finished.
     waited: u64,
 }
 
 impl Run<'_, '_> {
-    /// Writes what follows, header or data.
+    /// Writes the next bytes, header or data.
     fn write(&mut self, bytes: &[u8]) -> Result<(), CopyError> {
         let (at, len) = (self.at, bytes.len() as u64);
         let of_data = &bytes[self.head_len.saturating_sub(at).min(len) as usize..];
@@ -198,7 +204,7 @@ impl Run<'_, '_> {
         self.advance(len)
     }
 
-    /// Leaves a hole.
+    /// Leaves a hole of `len` bytes.
     fn skip(&mut self, len: u64, buffer: &mut [u8]) -> Result<(), CopyError> {
         if self.on_bytes.is_none() {
             return self.advance(len);
@@ -220,7 +226,7 @@ impl Run<'_, '_> {
         let behind = self.at.saturating_sub((WRITEBACK_WINDOWS - 1) * WINDOW);
         if behind - self.waited >= WINDOW {
             self.output.file().flush(self.waited, behind - self.waited, true)?;
-            self.output.file().release(self.waited, behind - self.waited);
+            self.output.file().drop_cache(self.waited, behind - self.waited);
             self.waited = behind;
         }
         self.at += len;
@@ -233,55 +239,55 @@ impl Run<'_, '_> {
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
-    // Each byte is the one before it: compared at the speed of memory.
+    // All bytes equal their predecessor: the comparison runs at memory speed.
     bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1]
 }
 
-/// Stretches that are read one after another.
+/// Reads several segments as one stream.
 struct Source<'a> {
-    stretches: &'a [Segment<'a>],
-    /// How much of the first was passed.
+    segments: &'a [Segment<'a>],
+    /// Offset in the first segment.
     at: u64,
-    /// The data of the first that were found last, at or behind that place in its file.
+    /// The range of data found last in the file of the first segment, at or behind `at`.
     data: Range<u64>,
 }
 
 impl<'a> Source<'a> {
-    fn new(stretches: &'a [Segment<'a>]) -> Self {
-        Source { stretches, at: 0, data: 0..0 }
+    fn new(segments: &'a [Segment<'a>]) -> Self {
+        Source { segments, at: 0, data: 0..0 }
     }
 
     fn is_at_end(&self) -> bool {
-        self.stretches.is_empty()
+        self.segments.is_empty()
     }
 
-    /// Goes on, not beyond the end of the first stretch.
+    /// Advances by `len` bytes, at most to the end of the first segment.
     fn pass(&mut self, len: u64) {
         self.at += len;
-        if let Some((first, rest)) = self.stretches.split_first()
+        if let Some((first, rest)) = self.segments.split_first()
             && self.at == first.len
         {
             *self = Source::new(rest);
         }
     }
 
-    /// Passes the hole that begins here, and returns its length; 0 where there is none.
+    /// Advances over the hole that begins here, and returns its length; 0 if there is no hole.
     fn pass_hole(&mut self) -> Result<u64, CopyError> {
         let hole = self.find_data()?.start;
         self.pass(hole);
         Ok(hole)
     }
 
-    /// Returns how many data follow in the first stretch before its next hole; 0 in a hole.
+    /// Returns the number of data bytes in the first segment before its next hole; 0 in a hole.
     fn data_len(&mut self) -> Result<u64, CopyError> {
         let data = self.find_data()?;
         Ok(if data.start == 0 { data.end } else { 0 })
     }
 
-    /// Returns where the next data of the first stretch begin and end, counted from here. A hole
-    /// that the stretch ends with is followed by empty data.
+    /// Returns the next range of data in the first segment, relative to the current offset. For a
+    /// hole at the end of the segment the range is empty.
     fn find_data(&mut self) -> Result<Range<u64>, CopyError> {
-        let Some(first) = self.stretches.first() else { return Ok(0..0) };
+        let Some(first) = self.segments.first() else { return Ok(0..0) };
         let (here, end) = (first.offset + self.at, first.offset + first.len);
         if first.holes != Holes::Reported {
             return Ok(0..end - here);
@@ -296,14 +302,14 @@ impl<'a> Source<'a> {
         Ok(self.data.start.saturating_sub(here)..self.data.end - here)
     }
 
-    /// Fills a buffer with what follows, and returns how much of it: up to the next hole, or to the
-    /// end of all.
+    /// Fills the buffer up to the next hole or the end of all segments, and returns the number of
+    /// bytes.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, CopyError> {
         let mut filled = 0;
         while filled < buffer.len() {
-            let Some(Segment { file, offset, len, .. }) = self.stretches.first() else { break };
+            let Some(Segment { file, offset, len, .. }) = self.segments.first() else { break };
             if self.at == 0 {
-                // Only advice: reading goes on as well without it.
+                // Only advice: the copy is correct without it.
                 let _ = rustix::fs::fadvise(file, *offset, None, rustix::fs::Advice::Sequential);
             }
             let piece = self.data_len()?.min((buffer.len() - filled) as u64);
@@ -332,7 +338,7 @@ mod tests {
     use super::*;
     use crate::fs::Dir;
 
-    /// A source of so many bytes, no two neighbors alike, and a directory to copy it to.
+    /// Returns a source of `len` bytes, no two neighbors equal, and a directory for the copy.
     fn source(len: u64) -> (tempfile::TempDir, Dir, DataFile, Vec<u8>) {
         let temp = tempfile::tempdir().unwrap();
         let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
@@ -364,9 +370,9 @@ mod tests {
                 let head = vec![0xaa; head_len];
                 let mut seen = Vec::new();
                 let half = len / 2;
-                let stretches = [(3, half), (3 + half, len - half)];
-                let stretch = |(offset, len)| Segment::new(&source, offset, len).unwrap();
-                let copy = CopyJob { head: &head, stretches: stretches.map(stretch).into() };
+                let segments = [(3, half), (3 + half, len - half)];
+                let segment = |(offset, len)| Segment::new(&source, offset, len).unwrap();
+                let copy = CopyJob { head: &head, segments: segments.map(segment).into() };
                 let mut output = copy.output(&dir).unwrap();
                 let mut on_bytes = |some: &[u8]| seen.extend_from_slice(some);
                 copy.run(&output, Some(&mut on_bytes), &mut go_on).unwrap();
@@ -382,8 +388,8 @@ mod tests {
     #[test]
     fn a_stopped_copy_leaves_nothing() {
         let (temp, dir, source, _) = source(3 * WINDOW);
-        let stretches = vec![Segment::new(&source, 0, 3 * WINDOW).unwrap()];
-        let copy = CopyJob { head: &[], stretches };
+        let segments = vec![Segment::new(&source, 0, 3 * WINDOW).unwrap()];
+        let copy = CopyJob { head: &[], segments };
         let output = copy.output(&dir).unwrap();
         let stopped = copy.run(&output, None, &mut |_, _| ControlFlow::Break(()));
         assert!(matches!(stopped, Err(CopyError::Stopped)));
@@ -394,8 +400,8 @@ mod tests {
     #[test]
     fn a_source_that_ends_early_is_noticed() {
         let (temp, dir, source, _) = source(2 * WINDOW);
-        let stretches = vec![Segment::new(&source, 0, 2 * WINDOW).unwrap()];
-        let copy = CopyJob { head: &[], stretches };
+        let segments = vec![Segment::new(&source, 0, 2 * WINDOW).unwrap()];
+        let copy = CopyJob { head: &[], segments };
         let output = copy.output(&dir).unwrap();
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
         let ended = copy.run(&output, None, &mut |_, _| {
@@ -408,7 +414,7 @@ mod tests {
         );
     }
 
-    /// Data and holes of a sparse source, each at a place that the shift by a header tries.
+    /// Data ranges of a sparse source, placed so that a header shifts them across window borders.
     const DATA: [Range<u64>; 4] =
         [8192..12288, 3 * WINDOW - 4096..3 * WINDOW + 4096, 70 * WINDOW..72 * WINDOW, LEN - 5..LEN];
     const LEN: u64 = 80 * WINDOW + 7;
@@ -435,11 +441,11 @@ mod tests {
             for holes in [Holes::Reported, Holes::Read] {
                 let head = vec![0xaa; head_len];
                 let half = LEN / 2;
-                let stretches = [(0, half), (half, LEN - half)].map(|(offset, len)| Segment {
+                let segments = [(0, half), (half, LEN - half)].map(|(offset, len)| Segment {
                     holes,
                     ..Segment::new(&source, offset, len).unwrap()
                 });
-                let copy = CopyJob { head: &head, stretches: stretches.into() };
+                let copy = CopyJob { head: &head, segments: segments.into() };
                 let mut output = copy.output(&dir).unwrap();
                 let (mut seen, mut last) = (Vec::new(), (0, 0));
                 let mut on_bytes = |some: &[u8]| seen.extend_from_slice(some);
@@ -466,7 +472,7 @@ mod tests {
     #[test]
     fn a_source_that_is_cut_in_a_hole_is_noticed() {
         let (temp, dir, source) = sparse_source();
-        let copy = CopyJob { head: &[], stretches: vec![Segment::new(&source, 0, LEN).unwrap()] };
+        let copy = CopyJob { head: &[], segments: vec![Segment::new(&source, 0, LEN).unwrap()] };
         let output = copy.output(&dir).unwrap();
         let file = fs::File::options().write(true).open(temp.path().join("source")).unwrap();
         let ended = copy.run(&output, None, &mut |_, _| {

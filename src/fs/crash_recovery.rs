@@ -1,18 +1,24 @@
-//! Crash recovery of one directory: restores the names of sources, and removes unfinished files.
+//! Crash recovery of one directory: restores the names of sources, and removes unfinished outputs.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::fs::{Dir, Result, is_taken_name, own_uid};
+use crate::fs::{Dir, Result, is_private_name, own_uid};
 use crate::model::is_unfinished;
 
-/// Tidies up what a npyd that was killed left in a directory: gives sources their names back, and
-/// removes outputs that were not finished. Whoever still works on one holds it locked. Sources may
-/// have been on their way to the directories `elsewhere`.
+/// Cleans up after a npyd process that was killed: restores the names of sources and removes
+/// unfinished outputs. Leaves locked files alone (rule F4). A source may have been on its way to
+/// one of the directories `elsewhere`.
+///
+/// Continues after an error, and returns the last one.
+///
+/// # Durability
+///
+/// Restored names are synced. Removals are not; the next recovery repeats them.
 pub fn recover_dir(dir: &Dir, elsewhere: &[Dir]) -> Result<()> {
     let mut recovered = Ok(());
     for (name, _) in dir.entries()? {
-        // Anybody may give a file such a name: one that resists must not protect the others.
+        // Any user can create a file with such a name; an error with one must not block the others.
         if let Err(error) = recover_name_in(dir, &name, elsewhere) {
             recovered = Err(error);
         }
@@ -21,7 +27,7 @@ pub fn recover_dir(dir: &Dir, elsewhere: &[Dir]) -> Result<()> {
 }
 
 fn recover_name_in(dir: &Dir, name: &OsStr, elsewhere: &[Dir]) -> Result<()> {
-    if is_taken_name(name) {
+    if is_private_name(name) {
         return dir.recover_name(name, elsewhere);
     }
     if is_unfinished(name.to_str().unwrap_or_default())

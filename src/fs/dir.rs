@@ -1,4 +1,4 @@
-//! Directories, and names beneath them.
+//! Directories, and the names below them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,14 +13,14 @@ use crate::fs::file::is_writable;
 use crate::fs::{DataFile, FsError, Result, own_uid};
 use crate::model::Stat;
 
-/// How files are opened: never following a link, never waiting for a FIFO's other end.
+/// Flags for opening a file: never follow a link, never block on a FIFO.
 pub(crate) const OPEN_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOCTTY);
 
-/// What a name may not lead through.
+/// Path resolution: stay below the directory and on its mount, and follow no links (`openat2(2)`).
 const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)
@@ -28,26 +28,26 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
 
 pub(crate) const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// An open directory. It pins its mount: keep it for one operation only.
+/// An open directory. It keeps its mount busy, so keep it only for the duration of one operation.
 #[derive(Debug)]
 pub struct Dir {
     pub(crate) fd: OwnedFd,
     path: PathBuf,
 }
 
-/// What a directory's entry is.
+/// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
     /// A regular file.
     File,
     /// A directory.
     Dir,
-    /// Anything else: a link, a FIFO, a device, a socket.
+    /// A link, a FIFO, a device or a socket.
     Other,
 }
 
 impl Dir {
-    /// Opens a configured directory. Links on the way are the administrator's, and followed.
+    /// Opens a configured directory. Follows links in its path: the administrator made them.
     pub fn open(path: &Path) -> Result<Self> {
         retry_on_intr(|| fs::open(path, DIR_FLAGS, Mode::empty()))
             .map(|fd| Dir { fd, path: path.to_path_buf() })
@@ -58,12 +58,12 @@ impl Dir {
         Dir { fd, path }
     }
 
-    /// Opens a directory at a path below a configured one; an empty path is that one itself.
+    /// Opens a directory at a path below a configured one. An empty path opens the configured one.
     pub fn open_below(base: &Path, rel: &Path) -> Result<Self> {
         Dir::open(base)?.into_subdir(rel)
     }
 
-    /// A directory below this one; an empty path is this one itself.
+    /// Opens a directory below this one. An empty path returns this one.
     pub fn into_subdir(self, rel: &Path) -> Result<Self> {
         if rel.as_os_str().is_empty() { Ok(self) } else { self.open_dir(rel) }
     }
@@ -74,14 +74,17 @@ impl Dir {
         Ok(Dir { fd, path: self.path.join(rel) })
     }
 
-    /// This directory, opened once more.
+    /// Duplicates the descriptor.
     pub fn try_clone(&self) -> Result<Self> {
         let fd = self.fd.try_clone().map_err(|error| self.error(OPEN_DIR, error))?;
         Ok(Dir { fd, path: self.path.clone() })
     }
 
-    /// Opens a directory below this one, and makes what is missing of it; the names on the way are
-    /// durable then.
+    /// Opens a directory below this one, and creates the missing directories of the path.
+    ///
+    /// # Durability
+    ///
+    /// On success the names of all directories of the path are durable.
     pub fn make_dirs(&self, rel: &Path) -> Result<Self> {
         let mut dir = self.try_clone()?;
         for part in rel.components() {
@@ -100,18 +103,18 @@ impl Dir {
         Ok(dir)
     }
 
-    /// Where it was opened, for messages.
+    /// Returns the path it was opened by, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens a file below this directory; `None` where there is none. It may be of any type.
+    /// Opens a file of any type below this directory. Returns `None` if it does not exist.
     pub fn open_file(&self, rel: &Path) -> Result<Option<DataFile>> {
         match self.open_beneath(rel, OPEN_FLAGS) {
             Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(rel)))),
             Err(error) if error.is_missing() => Ok(None),
-            // A link or a socket: there, but not a file npyd would take.
+            // A link or a socket exists, but npyd does not process it.
             Err(error) if error.is(&[Errno::LOOP, Errno::NXIO, Errno::NOTDIR]) => Ok(None),
             Err(error) => Err(error),
         }
@@ -121,14 +124,14 @@ impl Dir {
         self.check_plain(rel)?;
         let opened =
             match retry_on_intr(|| fs::openat2(&self.fd, rel, flags, Mode::empty(), RESOLVE)) {
-                // systemd's RestrictSUIDSGID and some containers keep the call from their programs.
+                // systemd's RestrictSUIDSGID= and some containers block openat2.
                 Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(rel, flags),
                 opened => opened,
             };
         opened.map_err(|errno| self.error_at("open", rel, errno))
     }
 
-    /// The same without `openat2`: one directory after the other, none of them by a link, and all
+    /// Opens a path without `openat2`: one component after the other, none of them a link, and all
     /// on one mount.
     fn open_by_steps(&self, rel: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let mount = Stat::of(&self.fd)?.mount;
@@ -147,7 +150,7 @@ impl Dir {
         at.ok_or(Errno::NOENT)
     }
 
-    /// `sub/../sub/x` would pass the kernel's checks.
+    /// Rejects paths like `sub/../sub/x`, which RESOLVE_BENEATH allows.
     fn check_plain(&self, rel: &Path) -> Result<()> {
         let plain = |part| matches!(part, Component::Normal(_));
         if rel.as_os_str().is_empty() || !rel.components().all(plain) {
@@ -156,7 +159,7 @@ impl Dir {
         Ok(())
     }
 
-    /// What stands under a name, not following a link; `None` where nothing does.
+    /// Returns the metadata of a name without following a link, or `None` if it does not exist.
     pub fn stat(&self, rel: &Path) -> Result<Option<Stat>> {
         self.check_plain(rel)?;
         match rel.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -173,18 +176,19 @@ impl Dir {
         }
     }
 
-    /// What this directory itself is.
+    /// Returns the metadata of the directory itself.
     pub fn stat_self(&self) -> Result<Stat> {
         Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
     }
 
-    /// Whether this user may make and remove names in it.
+    /// Returns whether this user may create and remove names in the directory.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         is_writable(&self.fd)
     }
 
-    /// Whether this user may take a file's name away, as far as rights and the sticky bit tell.
+    /// Returns whether this user may unlink a file, as far as permissions and the sticky bit
+    /// decide.
     pub fn may_unlink(&self, file: &Stat) -> Result<bool> {
         let dir = self.stat_self()?;
         let is_sticky = Mode::from_raw_mode(dir.mode).contains(Mode::SVTX);
@@ -192,13 +196,13 @@ impl Dir {
         Ok(self.is_writable() && (!is_sticky || owns()))
     }
 
-    /// Whether files can be renamed from there to here.
+    /// Returns whether files can be renamed between the two directories.
     pub fn is_on_mount_of(&self, other: &Dir) -> Result<bool> {
         let (here, there) = (self.stat_self()?, other.stat_self()?);
         Ok((here.dev, here.mount) == (there.dev, there.mount))
     }
 
-    /// Everything in the directory, in no order.
+    /// Returns all entries, unordered.
     pub fn entries(&self) -> Result<Vec<(OsString, EntryKind)>> {
         let failed = |errno| self.error("list", errno);
         let mut entries = Vec::new();
@@ -225,32 +229,41 @@ impl Dir {
         Ok(entries)
     }
 
-    /// Makes its entries durable.
+    /// Syncs the directory.
+    ///
+    /// # Durability
+    ///
+    /// On success the names in the directory are durable (rule F2). A file system that can't sync
+    /// directories reports success.
     pub fn sync(&self) -> Result<()> {
         #[cfg(feature = "sabotage")]
         if crate::fs::skips("directory-sync") {
             return Ok(());
         }
         match self.readable().and_then(|dir| retry_on_intr(|| fs::fsync(&dir))) {
-            // Such a file system has no way to make a name durable (`fsync(2)`).
+            // This file system can't sync directories (`fsync(2)`, EINVAL).
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(self.error("sync the directory", errno)),
         }
     }
 
-    /// What names the directory can't list or sync it: that takes the right to read.
+    /// Reopens the directory for reading: an O_PATH descriptor can neither list nor sync it.
     fn readable(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         retry_on_intr(|| fs::openat(&self.fd, ".", flags, Mode::empty()))
     }
 
-    /// Removes a name.
+    /// Removes a name. The removal is durable only after the caller syncs the directory (F2).
     pub(crate) fn unlink(&self, name: &Path) -> Result<()> {
         fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(|errno| self.error_at("remove", name, errno))
     }
 
-    /// Removes a name, if it is there.
+    /// Removes a name if it exists.
+    ///
+    /// # Durability
+    ///
+    /// The removal is durable only after the caller syncs the directory (rule F2).
     pub fn remove_if_there(&self, name: &Path) -> Result<()> {
         match self.unlink(name) {
             Err(error) if error.is_missing() => Ok(()),
@@ -258,13 +271,13 @@ impl Dir {
         }
     }
 
-    /// Whether a name means the file that is open.
+    /// Returns whether a name refers to the open file.
     pub fn refers_to(&self, name: &Path, file: &DataFile) -> Result<bool> {
         let wanted = file.stat()?;
         Ok(self.stat(name)?.is_some_and(|stat| stat.is_same_file(&wanted)))
     }
 
-    /// The error of running out of numbers for a name.
+    /// Returns the error for a name of which all numbered variants are taken.
     #[must_use]
     pub fn names_exhausted(&self, name: &Path) -> FsError {
         self.error_at("find a free name like", name, Errno::EXIST)

@@ -1,4 +1,4 @@
-//! Errors that name the operation and the path.
+//! Errors of system calls: operation, path and cause.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::text::sanitize::os_message;
 
-/// A system call that failed.
+/// A failed system call.
 #[derive(Debug)]
 pub struct FsError {
     operation: &'static str,
@@ -18,13 +18,13 @@ pub struct FsError {
 /// The result of a system call on data.
 pub type Result<T> = std::result::Result<T, FsError>;
 
-/// The operation of opening a directory, which people can do something about.
+/// The operation of opening a directory; its error has a remedy of its own.
 pub(crate) const OPEN_DIR: &str = "open the directory";
 
-/// The operation of making a file's content durable, whose failure is final for it.
+/// The operation of syncing a file, whose failure is final (F1).
 pub(crate) const SYNC: &str = "sync";
 
-/// The kernel's own, some time after a write; its failure is just as final.
+/// The kernel's writeback, some time after a write; its failure is final, too (F1).
 pub(crate) const WRITE_BACK: &str = "write back";
 
 impl FsError {
@@ -32,49 +32,50 @@ impl FsError {
         FsError { operation, path: path.to_path_buf(), cause: cause.into() }
     }
 
-    /// What was to be done, in the infinitive: "open", "sync".
+    /// Returns the failed operation as a verb phrase: "open", "sync".
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// To what.
+    /// Returns the path of the file or directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the kernel said.
+    /// Returns the error of the system call.
     #[must_use]
     pub fn io(&self) -> &io::Error {
         &self.cause
     }
 
-    /// Whether content could not be made durable. It may be lost, whatever a later sync says.
+    /// Returns whether a sync or writeback failed. The content may be lost even if a later sync
+    /// succeeds (rule F1).
     #[must_use]
     pub fn is_of_sync(&self) -> bool {
         [SYNC, WRITE_BACK].contains(&self.operation)
     }
 
-    /// Whether there is no such file.
+    /// Returns whether the file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.is(&[Errno::NOENT])
     }
 
-    /// Whether somebody's lease stands in the way for the moment.
+    /// Returns whether another process's lease blocks the call for the moment.
     #[must_use]
     pub fn is_leased(&self) -> bool {
         self.is(&[Errno::WOULDBLOCK])
     }
 
-    /// Whether npyd's user lacks the right to it.
+    /// Returns whether npyd's user lacks the permission.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         self.is(&[Errno::ACCESS, Errno::PERM])
     }
 
-    /// Whether two places lie on different file systems.
+    /// Returns whether two paths are on different file systems.
     #[must_use]
     pub fn is_other_file_system(&self) -> bool {
         self.is(&[Errno::XDEV])
@@ -86,21 +87,21 @@ impl FsError {
 
     fn remedy(&self) -> Option<&'static str> {
         if self.operation == OPEN_DIR && self.is_missing() {
-            return Some("make it, or mount what it is on");
+            return Some("create it, or mount its file system");
         }
         Some(match Errno::from_io_error(&self.cause)? {
-            Errno::NOSPC => "the disk is full (df), or out of inodes (df -i): make room",
-            Errno::DQUOT => "the quota is used up: make room",
-            Errno::IO => "the disk may be failing: see the kernel's log (dmesg)",
+            Errno::NOSPC => "the disk is full (df) or out of inodes (df -i); free some space",
+            Errno::DQUOT => "the quota is used up; free some space",
+            Errno::IO => "the disk may be failing; see the kernel log (dmesg)",
             Errno::FBIG => {
-                "raise the limit on a file's size (LimitFSIZE, ulimit -f), or use a file system that takes it"
+                "raise the file size limit (LimitFSIZE=, ulimit -f), or use a file system that allows larger files"
             }
-            Errno::MFILE | Errno::NFILE => "too many files are open: raise LimitNOFILE",
+            Errno::MFILE | Errno::NFILE => "too many files are open; raise LimitNOFILE=",
             Errno::ROFS => {
-                "mount it for writing, or name it in ReadWritePaths= where systemd protects it"
+                "mount it for writing, or list it in ReadWritePaths= if systemd protects it"
             }
-            Errno::ACCESS | Errno::PERM => "give the user that npyd runs as the right to it",
-            Errno::LOOP | Errno::XDEV => "it is a symbolic link, or leads to another file system",
+            Errno::ACCESS | Errno::PERM => "give the user that npyd runs as access to it",
+            Errno::LOOP | Errno::XDEV => "it is a symbolic link, or is on another file system",
             _ => return None,
         })
     }

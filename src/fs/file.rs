@@ -1,4 +1,4 @@
-//! Data files: opened once, and known by their descriptor from then on.
+//! Data files: opened once, and identified by their descriptor from then on.
 
 use std::ffi::c_int;
 use std::num::NonZeroU64;
@@ -14,31 +14,32 @@ use crate::fs::lease::{self, Lease, Unprovable, Writer};
 use crate::fs::{FsError, Result};
 use crate::model::Stat;
 
-/// The longest attribute that is read, in bytes.
+/// Maximum size of an extended attribute that npyd reads, in bytes.
 const ATTR_MAX: usize = 4096;
 
-/// How much is flushed between two looks at whether to stop, in bytes.
+/// Bytes that are written back between two checks of the stop flag.
 const FLUSH_PIECE: u64 = 64 << 20;
 
-/// Set user id, set group id, sticky.
+/// The set-user-ID, set-group-ID and sticky bits.
 const SPECIAL_BITS: u32 = 0o7000;
 
-/// An open data file. Its position is never used.
+/// An open data file. All reads and writes take an offset; the file position is never used.
 #[derive(Debug)]
 pub struct DataFile {
     fd: OwnedFd,
     path: PathBuf,
 }
 
-/// The lock on a file that is being worked on. It belongs to the open file: it ends when this and
-/// the [`DataFile`] are both dropped, or with the process; the same open file may be claimed again.
+/// An exclusive `flock(2)` lock on a file that npyd is working on. It belongs to the open file
+/// description: it ends when both this value and the [`DataFile`] are dropped, or with the process.
+/// Claiming the same open file again succeeds.
 #[derive(Debug)]
 pub struct Claim {
     _fd: OwnedFd,
 }
 
 impl DataFile {
-    /// Opens a file that a person named, for reading. Links are followed.
+    /// Opens a file that the user named, for reading. Follows links.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         retry_on_intr(|| fs::open(path, flags, Mode::empty()))
@@ -50,7 +51,7 @@ impl DataFile {
         DataFile { fd, path }
     }
 
-    /// Where it was opened, for messages.
+    /// Returns the path it was opened by, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -60,19 +61,23 @@ impl DataFile {
         FsError::new(operation, &self.path, errno)
     }
 
-    /// The error of having changed while it was read.
+    /// Returns the error for a file that changed while it was being read.
     #[must_use]
     pub fn changed(&self) -> FsError {
-        self.error("read the unchanging", Errno::BUSY)
+        self.error("read a stable version of", Errno::BUSY)
     }
 
-    /// What it is now.
+    /// Returns the current metadata (`statx(2)`).
     pub fn stat(&self) -> Result<Stat> {
         Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
     }
 
-    /// Fills `buffer` with the bytes from `offset` on. An early end of the file is an error of the
-    /// kind `UnexpectedEof` that says where it was.
+    /// Reads exactly `buffer.len()` bytes at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// If the file ends early, the error has the kind `UnexpectedEof` and names the offset of the
+    /// end.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let read = self.read_at(buffer, offset)?;
         if read == buffer.len() {
@@ -83,7 +88,7 @@ impl DataFile {
         Err(FsError::new("read", &self.path, cause))
     }
 
-    /// Whether `len` bytes are the same here from `offset` on as in another file from its `at` on.
+    /// Returns whether `len` bytes at `offset` equal those of another file at its offset `at`.
     pub fn is_equal_at(&self, offset: u64, other: &DataFile, at: u64, len: u64) -> Result<bool> {
         const PIECE: u64 = 1 << 20;
         let buffer = || vec![0; len.min(PIECE) as usize];
@@ -101,7 +106,7 @@ impl DataFile {
         Ok(true)
     }
 
-    /// At most `len` bytes from `offset` on; fewer where the file ends.
+    /// Reads at most `len` bytes at `offset`; fewer if the file ends before.
     pub fn read_at_most(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let left = self.stat()?.size.saturating_sub(offset);
         let mut bytes = vec![0; len.min(usize::try_from(left).unwrap_or(usize::MAX))];
@@ -123,24 +128,25 @@ impl DataFile {
         Ok(done)
     }
 
-    /// The same file, open for writing as well.
+    /// Reopens the file for reading and writing.
     pub fn writable(&self) -> Result<DataFile> {
         self.reopen(OFlags::RDWR).map_err(|errno| self.error("open for writing", errno))
     }
 
-    /// Whether this user may write to it at all; asked without opening it, which others would see.
+    /// Returns whether this user may write to the file. Checks without opening it (`faccessat(2)`),
+    /// because an open is visible to other processes and breaks leases.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         is_writable(&self.fd)
     }
 
-    /// The same file, open for reading only.
+    /// Reopens the file for reading only.
     pub(crate) fn readable(&self) -> Result<DataFile> {
         self.reopen(OFlags::RDONLY).map_err(|errno| self.error("open", errno))
     }
 
-    /// Clears the bits that would let the file run with its owner's or group's rights, and the
-    /// like: they were the raw file's, and must not become the array's.
+    /// Clears the set-user-ID, set-group-ID and sticky bits: an array must not inherit them from
+    /// its raw file.
     pub fn clear_special_bits(&self) -> Result<()> {
         let mode = self.stat()?.mode;
         if mode & SPECIAL_BITS != 0 {
@@ -157,7 +163,7 @@ impl DataFile {
         Ok(DataFile { fd, path: self.path.clone() })
     }
 
-    /// Writes bytes over those at `offset`.
+    /// Writes all bytes at `offset`.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let mut done = 0;
         while done < bytes.len() {
@@ -171,14 +177,17 @@ impl DataFile {
         Ok(())
     }
 
-    /// Cuts the file, or lengthens it by a hole.
+    /// Truncates the file, or extends it by a hole.
     pub(crate) fn set_len(&self, len: u64) -> Result<()> {
         retry_on_intr(|| fs::ftruncate(&self.fd, len))
             .map_err(|errno| self.error("set the length of", errno))
     }
 
-    /// Makes the content durable. An error is final for this file: another call may say that all is
-    /// well when it is not.
+    /// Syncs the content (`fdatasync(2)`).
+    ///
+    /// # Durability
+    ///
+    /// On success the content and the size are durable. An error is final for this file (rule F1).
     pub fn sync_data(&self) -> Result<()> {
         #[cfg(feature = "sabotage")]
         if crate::fs::skips("data-sync") {
@@ -187,7 +196,12 @@ impl DataFile {
         retry_on_intr(|| fs::fdatasync(&self.fd)).map_err(|errno| self.error(SYNC, errno))
     }
 
-    /// Makes content and attributes durable; an error is final, as for [`DataFile::sync_data`].
+    /// Syncs content and metadata (`fsync(2)`).
+    ///
+    /// # Durability
+    ///
+    /// On success the content and all metadata are durable, but not the file's name (rule F2). An
+    /// error is final for this file (rule F1).
     pub fn sync_all(&self) -> Result<()> {
         #[cfg(feature = "sabotage")]
         if crate::fs::skips("data-sync") {
@@ -196,8 +210,12 @@ impl DataFile {
         retry_on_intr(|| fs::fsync(&self.fd)).map_err(|errno| self.error(SYNC, errno))
     }
 
-    /// Writes what is dirty to the disk, piece by piece, so that the sync that must follow is short
-    /// and npyd can stop before. `false`: `stop` said so.
+    /// Writes dirty pages back in pieces, so that npyd can stop in between and the sync that must
+    /// follow is short. Returns `false` if `stop` returned `true`.
+    ///
+    /// # Durability
+    ///
+    /// Nothing is durable before a sync succeeds. An error is final for this file (rule F1).
     pub fn flush_interruptibly(&self, stop: &dyn Fn() -> bool) -> Result<bool> {
         let mut at = 0;
         while let Some(data) = self.next_data(at)? {
@@ -210,8 +228,9 @@ impl DataFile {
         Ok(true)
     }
 
-    /// Where data begin at or behind `from`; `None` where nothing but a hole follows, which may be
-    /// of exabytes. Where holes can't be told, all are data.
+    /// Returns the offset of the first data at or behind `from` (`SEEK_DATA`), or `None` if only a
+    /// hole follows, which may be exabytes long. A file system that does not report holes reports
+    /// all as data.
     pub(crate) fn next_data(&self, from: u64) -> Result<Option<u64>> {
         match fs::seek(&self.fd, SeekFrom::Data(from)) {
             Ok(data) => Ok(Some(data)),
@@ -221,8 +240,8 @@ impl DataFile {
         }
     }
 
-    /// Has the kernel begin to write a range to the disk, and waits for it if told to. It makes
-    /// nothing durable by itself; an error is final.
+    /// Starts writeback of a range (`sync_file_range(2)`), and waits for it if `wait` is set. This
+    /// makes nothing durable; an error is final for this file (F1).
     pub(crate) fn flush(&self, offset: u64, len: u64, wait: bool) -> Result<()> {
         #[cfg(feature = "sabotage")]
         if crate::fs::skips("writeback") {
@@ -236,15 +255,20 @@ impl DataFile {
             return Ok(());
         };
         match sync_file_range(self.fd.as_fd(), offset, len, flags) {
-            // Only a help: what can't do it is synced as a whole later.
+            // Only an optimization: the sync that follows covers the whole file.
             Ok(()) | Err(Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP) => Ok(()),
             Err(errno) => Err(self.error(SYNC, errno)),
         }
     }
 
-    /// An error if what was written to this file could not be brought to the disk, and nobody was
-    /// told of it yet: the kernel may have let go of it, and read what was there before. What is
-    /// still on its way is not waited for.
+    /// Returns a pending writeback error (errseq) that has not been reported yet, and clears it.
+    /// After such an error the kernel may have dropped the dirty pages and read the old content
+    /// again. Does not wait for writeback in flight.
+    ///
+    /// # Durability
+    ///
+    /// Success proves nothing about pages that are not written back yet. An error is final for this
+    /// file (rule F1).
     pub fn check_writeback_error(&self) -> Result<()> {
         match sync_file_range(self.fd.as_fd(), 0, 1, libc::SYNC_FILE_RANGE_WAIT_BEFORE) {
             Err(errno @ (Errno::IO | Errno::NOSPC | Errno::DQUOT)) => {
@@ -254,39 +278,40 @@ impl DataFile {
         }
     }
 
-    /// Lets a range go from the page cache, as far as it is on the disk.
-    pub(crate) fn release(&self, offset: u64, len: u64) {
-        // Only advice: what stays in the cache does no harm.
+    /// Drops the clean pages of a range from the page cache (`POSIX_FADV_DONTNEED`).
+    pub(crate) fn drop_cache(&self, offset: u64, len: u64) {
+        // Only advice: a page that stays in the cache does no harm.
         let _ = fs::fadvise(&self.fd, offset, NonZeroU64::new(len), fs::Advice::DontNeed);
     }
 
-    /// Who has the file open for writing, or mapped so. It must be open for reading only.
+    /// Returns whether any process has the file open for writing or mapped writable. The descriptor
+    /// must be open for reading only (`fcntl(2)`, `F_SETLEASE`).
     #[must_use]
     pub fn writer(&self) -> Writer {
         let writer = lease::probe(&self.fd);
         let Ok(fs) = info_of(&self.fd) else { return Writer::Unknown(Unprovable::NoLeases) };
         match writer {
-            // Refused there, it says nothing about writers; and granted, nothing about those on
-            // other hosts.
+            // On such file systems a refused lease does not imply a writer, and a granted one does
+            // not exclude writers on other hosts.
             Writer::Present if fs.leases_need_a_server() => Writer::Unknown(Unprovable::Network),
             Writer::None if fs.network => Writer::Unknown(Unprovable::Network),
             writer => writer,
         }
     }
 
-    /// A lease: the proof that nobody writes to the file, for as long as it is held unbroken.
-    /// `None` where somebody writes to it, or where no lease proves that nobody does.
+    /// Takes a read lease, which proves that no process writes to the file while the lease is
+    /// unbroken. Returns `None` if there is a writer, or if a lease proves nothing on this file
+    /// system.
     pub fn lease(&self) -> Result<Option<Lease<'_, DataFile>>> {
-        let fs =
-            info_of(&self.fd).map_err(|errno| self.error("ask for the file system of", errno))?;
+        let fs = info_of(&self.fd).map_err(|errno| self.error("get the file system of", errno))?;
         Ok(if fs.network { None } else { Lease::take(self) })
     }
 
-    /// Locks the file for this process; `None` where another holds it. The lock is `flock(2)`'s,
-    /// which a producer may hold, too.
+    /// Locks the file (`flock(2)`). Returns `None` if another process holds the lock, which may be
+    /// the producer.
     pub fn claim(&self) -> Result<Option<Claim>> {
         match Self::lock(&self.fd) {
-            // NFS makes it a lock on a range, which needs the right to write.
+            // NFS emulates flock by a byte-range lock, which needs a writable descriptor.
             Err(Errno::BADF) => {
                 let writable = self.writable()?;
                 Self::lock(&writable.fd).map_err(|errno| self.error("lock", errno))
@@ -303,8 +328,8 @@ impl DataFile {
         }
     }
 
-    /// Where the first hole at or behind `from` begins: so far was written. The size where there is
-    /// no hole, or none can be told.
+    /// Returns the offset of the first hole at or behind `from` (`SEEK_HOLE`), or the size if there
+    /// is no hole or the file system does not report holes.
     pub fn first_hole(&self, from: u64) -> Result<u64> {
         match fs::seek(&self.fd, SeekFrom::Hole(from)) {
             Ok(hole) => Ok(hole),
@@ -314,8 +339,8 @@ impl DataFile {
         }
     }
 
-    /// Sets an attribute of the user's namespace; `false` where the file system has none, or the
-    /// file is not ours to mark.
+    /// Sets an extended attribute of the `user.` namespace. Returns `false` if the file system has
+    /// none, or npyd may not set it on this file.
     pub fn set_attr(&self, name: &str, value: &[u8]) -> Result<bool> {
         match fs::fsetxattr(&self.fd, name, value, XattrFlags::empty()) {
             Ok(()) => Ok(true),
@@ -324,7 +349,7 @@ impl DataFile {
         }
     }
 
-    /// An attribute, if it has it.
+    /// Returns the value of an extended attribute, or `None` if the file does not have it.
     pub fn attr(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let mut value = vec![0; ATTR_MAX];
         match fs::fgetxattr(&self.fd, name, &mut value[..]) {
@@ -338,7 +363,7 @@ impl DataFile {
     }
 }
 
-/// Whether this user may write to what is open.
+/// Returns whether this user may write to the open file or directory.
 pub(crate) fn is_writable(fd: impl AsFd) -> bool {
     let fd = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     let asked = fs::accessat(fs::CWD, fd, Access::WRITE_OK, AtFlags::EACCESS);
@@ -384,7 +409,7 @@ mod tests {
         assert_eq!(file.writer(), Writer::None);
         let writer = std_fs::File::options().read(true).write(true).open(&path).unwrap();
         assert_eq!(file.writer(), Writer::Present);
-        // SAFETY: only this test knows the file, and does not truncate it.
+        // SAFETY: only this test uses the file, and it does not truncate it.
         let mapping = unsafe { MmapMut::map_mut(&writer) }.unwrap();
         drop(writer);
         assert_eq!(file.writer(), Writer::Present, "through a mapping alone");

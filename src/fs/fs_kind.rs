@@ -1,4 +1,4 @@
-//! File systems: what they are, and what they allow.
+//! Kinds of file systems, identified by `statfs(2)`.
 
 use std::os::fd::AsFd;
 
@@ -8,8 +8,8 @@ use rustix::io::retry_on_intr;
 use crate::fs::{Dir, Result};
 use crate::model::FsInfo;
 
-/// Kinds of file systems by `f_type` (`statfs(2)`, `linux/magic.h`), and whether each is a
-/// network's.
+/// Known file systems: `f_type` (`statfs(2)`, `linux/magic.h`), name, and whether other hosts can
+/// write to it.
 const KINDS: [(u32, &str, bool); 27] = [
     (0xef53, "ext4", false),
     (0x5846_5342, "xfs", false),
@@ -40,17 +40,18 @@ const KINDS: [(u32, &str, bool); 27] = [
     (0x7461_636f, "ocfs2", true),
 ];
 
-/// What file system a directory is on.
+/// Returns the file system of a directory.
 pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
-    info_of(dir.as_fd()).map_err(|errno| dir.error("ask for the file system of", errno))
+    info_of(dir.as_fd()).map_err(|errno| dir.error("get the file system of", errno))
 }
 
-/// What file system an open file is on; if it does not say, it is none that is known.
+/// Returns the file system of an open file. An unknown one counts as a network file system, because
+/// nothing is known about its leases and holes.
 pub(crate) fn info_of(file: impl AsFd) -> rustix::io::Result<FsInfo> {
-    let told = retry_on_intr(|| fs::fstatfs(&file))?;
-    let magic = u32::try_from(told.f_type).unwrap_or(0);
+    let statfs = retry_on_intr(|| fs::fstatfs(&file))?;
+    let magic = u32::try_from(statfs.f_type).unwrap_or(0);
     let known = KINDS.iter().find(|(known, ..)| *known == magic);
-    let free = told.f_bavail.saturating_mul(told.f_bsize.try_into().unwrap_or(0));
+    let free = statfs.f_bavail.saturating_mul(statfs.f_bsize.try_into().unwrap_or(0));
     Ok(match known {
         Some((_, kind, network)) => FsInfo { kind: (*kind).to_owned(), network: *network, free },
         None => FsInfo { kind: format!("{magic:#x}"), network: true, free },

@@ -1,44 +1,45 @@
-//! Holes of sparse files: found by `lseek(2)` with `SEEK_DATA` and `SEEK_HOLE`.
+//! Holes of sparse files, found with `SEEK_DATA` and `SEEK_HOLE` (`lseek(2)`).
 
 use std::ops::Range;
 
 use crate::fs::fs_kind::info_of;
 use crate::fs::{DataFile, Result};
 
-/// The shortest hole that a copy keeps, in bytes. Shorter ones are cheaper to write than to find.
+/// Minimum size of a hole that a copy preserves, in bytes. Shorter ones are cheaper to write than
+/// to find.
 pub(crate) const HOLE_MIN: u64 = 64 << 10;
 
-/// The file systems whose answer counts: there a test compares it with what was written, also
-/// while that is in memory only. Elsewhere it may be another kernel's (network, overlay), or take
-/// unwritten data for a hole (ZFS before 2.2.2).
+/// The file systems whose reported holes npyd trusts: tests compare them with what was written,
+/// also while it is only in memory. Elsewhere the answer can come from another kernel (network,
+/// overlay), or report data in memory as a hole (ZFS before 2.2.2).
 const TRUSTED: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
 
 /// How a copy finds the holes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holes {
-    /// It has no hole that is worth it: all its blocks are allocated.
+    /// Not at all: nearly all its blocks are allocated.
     None,
-    /// The file system reports them; they are not read.
+    /// The file system reports them; the copy does not read them.
     Reported,
-    /// They are read, and show as zeros.
+    /// The copy reads them and treats zeros as a hole.
     Read,
 }
 
 impl DataFile {
-    /// Returns how its holes are found, and how many bytes are allocated.
+    /// Returns how a copy finds the holes of this file, and how many bytes are allocated.
     pub(crate) fn holes(&self) -> Result<(Holes, u64)> {
         let stat = self.stat()?;
         let allocated = stat.blocks.saturating_mul(512);
         if stat.size.saturating_sub(allocated) < HOLE_MIN {
             return Ok((Holes::None, allocated));
         }
-        let fs = info_of(self).map_err(|errno| self.error("ask for the file system of", errno))?;
+        let fs = info_of(self).map_err(|errno| self.error("get the file system of", errno))?;
         let is_trusted = TRUSTED.contains(&fs.kind.as_str());
         Ok((if is_trusted { Holes::Reported } else { Holes::Read }, allocated))
     }
 
-    /// Returns the first data in a range, and counts holes shorter than [`HOLE_MIN`] as data. Where
-    /// only a hole follows, the result is empty and lies at the end of the range.
+    /// Returns the first range of data within `range`, counting holes shorter than [`HOLE_MIN`] as
+    /// data. If only a hole follows, the result is empty and lies at the end of `range`.
     pub(crate) fn data_within(&self, range: Range<u64>) -> Result<Range<u64>> {
         let end = range.end;
         let next_data = |from| Ok(self.next_data(from)?.unwrap_or(end).min(end));
@@ -48,7 +49,7 @@ impl DataFile {
         while from < end {
             let hole = self.first_hole(from)?.min(end);
             if hole <= from {
-                break; // it was cut in this moment, which reading shows
+                break; // truncated in this moment; the read will report it
             }
             from = next_data(hole)?;
             if from - hole >= HOLE_MIN {
@@ -66,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of 1 MiB with data in these ranges.
+    /// Creates a file of 1 MiB with data in these ranges.
     fn sparse(data: &[Range<u64>]) -> (tempfile::TempDir, DataFile) {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x");

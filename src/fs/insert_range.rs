@@ -1,11 +1,11 @@
-//! Room at the front of a file, made by moving its blocks instead of its bytes; and the way back,
-//! whole, from wherever a crash stopped it.
+//! Inserts a gap at the front of a file by moving extents instead of bytes (`fallocate(2)`), and
+//! removes it again after a crash at any point.
 //!
-//! `FALLOC_FL_INSERT_RANGE` first makes the file longer and then moves its extents back, the last
-//! one first, several transactions long. Cut short, it leaves a file of the new length with a gap
-//! somewhere: what stands before the gap has not moved, what stands behind it has. Nothing is
-//! overwritten at any moment. `FALLOC_FL_COLLAPSE_RANGE` at the gap is the way back, and when it is
-//! cut short itself, the gap is only elsewhere.
+//! `FALLOC_FL_INSERT_RANGE` first extends the file and then shifts its extents, the last one first,
+//! in several transactions. A crash leaves a file of the new length with the gap somewhere: extents
+//! before the gap have not moved yet, extents behind it have. No data are overwritten at any
+//! moment. `FALLOC_FL_COLLAPSE_RANGE` at the gap undoes the work. If that is interrupted, the gap
+//! is only at another offset.
 
 use std::os::fd::AsFd;
 
@@ -15,13 +15,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fs::{DataFile, Dir, Result, TempFile, lease};
 
-/// How many bytes at either end of a file tell whether it is itself.
+/// Bytes at either end of a file that are hashed to recognize it.
 const END: u64 = 4096;
 
 impl Dir {
-    /// Whether room of so many bytes can be made at the front of a file here; tried with one that
-    /// nobody sees. Kinds of file systems do not tell: ext2 is as ext4 in name, and where blocks
-    /// are allocated in clusters, room must be as large as one.
+    /// Returns whether a gap of `len` bytes can be inserted at the front of a file here. Tries it
+    /// on an unnamed file, because the kind of file system does not decide it: ext2 has the magic
+    /// number of ext4, and where blocks are allocated in clusters, the gap must be a multiple of
+    /// the cluster size.
     pub fn supports_insert_range(&self, len: u64) -> Result<bool> {
         let trial = TempFile::create(self, 0)?;
         trial.file().write_all_at(&[1], 0)?;
@@ -30,15 +31,21 @@ impl Dir {
 }
 
 impl DataFile {
-    /// Whether no other process has the file open or mapped, be it only to read it: its bytes can
-    /// move without anybody noticing. `false`, too, where that can't be learned.
+    /// Returns whether no other process has the file open or mapped, not even for reading, so that
+    /// its bytes can move unnoticed. Also returns `false` where the kernel can't prove it.
     #[must_use]
     pub fn is_sole_opener(&self) -> bool {
         lease::is_sole_opener(self.as_fd())
     }
 
-    /// Makes room of so many bytes at the front; all others move back by as much. `false`: the file
-    /// system can't do that, or not by so much, and the file is as it was.
+    /// Inserts a gap of `len` bytes at the front, and shifts all data back by `len`. Returns
+    /// `false`, and changes nothing, if the file system does not support that at all or not with
+    /// this length.
+    ///
+    /// # Durability
+    ///
+    /// The gap is not durable before a sync. A crash before can leave it at any offset; see
+    /// [`DataFile::remove_gap`].
     pub fn insert_gap(&self, len: u64) -> Result<bool> {
         loop {
             match fs::fallocate(self, FallocateFlags::INSERT_RANGE, 0, len) {
@@ -52,17 +59,17 @@ impl DataFile {
                     | Errno::TXTBSY
                     | Errno::FBIG,
                 ) => return Ok(false),
-                Err(errno) => return Err(self.error("make room at the front of", errno)),
+                Err(errno) => return Err(self.error("insert space at the front of", errno)),
             }
         }
     }
 
-    /// Hashes of what a file of `size` bytes has at its front and at its end.
+    /// Returns hashes of the first and the last block of a file of `size` bytes.
     pub fn edge_hashes(&self, size: u64) -> Result<(u64, u64)> {
         self.ends_around(size, size, 0)
     }
 
-    /// The same hashes where room of `len` bytes was made at `gap`.
+    /// Returns the hashes as they were before a gap of `len` bytes was inserted at `gap`.
     fn ends_around(&self, size: u64, gap: u64, len: u64) -> Result<(u64, u64)> {
         let hash = |from: u64| {
             let to = size.min(from + END);
@@ -74,13 +81,18 @@ impl DataFile {
         Ok((hash(0)?, hash(size.saturating_sub(END))?))
     }
 
-    /// Takes the room of so many bytes back, wherever it is by now, from a file that had `size`
-    /// bytes, these ends and no hole. `false`: it does not look like one that such room was made
-    /// in, and is left as it is.
+    /// Removes a gap of `len` bytes from wherever it is, and syncs the file, which had `size`
+    /// bytes, these hashes and no hole. Returns `false`, and changes nothing, if the file does not
+    /// look like that.
+    ///
+    /// # Durability
+    ///
+    /// If this returns `true`, the original content is durable. An error of the sync is final for
+    /// the file (rule F1).
     pub fn remove_gap(&self, size: u64, len: u64, edge_hashes: (u64, u64)) -> Result<bool> {
         let now = self.stat()?.size;
         if now == size {
-            return Ok(self.edge_hashes(size)? == edge_hashes); // nothing had been done yet
+            return Ok(self.edge_hashes(size)? == edge_hashes); // the insertion had not begun
         }
         if Some(now) != size.checked_add(len) {
             return Ok(false);
@@ -92,13 +104,14 @@ impl DataFile {
         if gap.saturating_add(len) < now {
             self.collapse(gap, len)?;
         }
-        // Where the gap reached the end, all it had done was to make the file longer.
+        // A gap at the end means that the insertion had only extended the file.
         self.set_len(size)?;
         self.sync_all()?;
         Ok(true)
     }
 
-    /// Where the one gap of a file begins: the hole, or the front where it was filled already.
+    /// Returns the offset of the gap: the hole, or the front if the header was already written
+    /// there.
     fn gap(&self, size: u64, len: u64) -> Result<Option<u64>> {
         let hole = self.first_hole(0)?;
         if hole >= size {
@@ -110,21 +123,24 @@ impl DataFile {
             Err(errno) => return Err(self.error("find the holes of", errno)),
         };
         if end <= len {
-            return Ok(Some(0)); // filled in part, with blocks smaller than the room
+            return Ok(Some(0)); // partly filled: the blocks are smaller than the gap
         }
-        let is_room = if end == size {
-            hole.saturating_add(len) >= size // no byte of the data is missing
+        let is_gap = if end == size {
+            hole.saturating_add(len) >= size // no data byte is missing
         } else {
             end - hole == len && self.first_hole(end)? >= size
         };
-        Ok(is_room.then_some(hole))
+        Ok(is_gap.then_some(hole))
     }
 
     fn collapse(&self, at: u64, len: u64) -> Result<()> {
         loop {
             match fs::fallocate(self, FallocateFlags::COLLAPSE_RANGE, at, len) {
                 Err(Errno::INTR) => {}
-                done => return done.map_err(|errno| self.error("take the room back from", errno)),
+                done => {
+                    return done
+                        .map_err(|errno| self.error("remove the inserted space from", errno));
+                }
             }
         }
     }
@@ -139,9 +155,9 @@ mod tests {
 
     const LEN: u64 = 4096;
 
-    /// Records, as the tests of the whole program do, that this one was left out.
+    /// Records that this test was skipped, like the integration tests do.
     fn left_out() {
-        let line = "disk::insert: the temporary directory's file system makes no room in files\n";
+        let line = "fs::insert_range: the temporary directory's file system can't insert ranges\n";
         if let Some(list) = std::env::var_os("NPYD_TEST_LEFT_OUT") {
             let mut list = std_fs::File::options().append(true).create(true).open(list).unwrap();
             list.write_all(line.as_bytes()).unwrap();
@@ -171,7 +187,7 @@ mod tests {
                 let (_temp, file, bytes) = file(5, rest);
                 let size = bytes.len() as u64;
                 let edge_hashes = file.edge_hashes(size).unwrap();
-                // As a crash leaves it: longer, with a gap in the middle.
+                // The state after a crash: the file is longer, with a gap in the middle.
                 let made = fs::fallocate(&file, FallocateFlags::INSERT_RANGE, gap * LEN, LEN);
                 if made == Err(Errno::OPNOTSUPP) {
                     return left_out();

@@ -1,27 +1,30 @@
-//! The lease probe: does anybody have a file open for writing, or mapped so?
+//! Leases: prove that no process has a file open for writing or mapped writable (`fcntl(2)`,
+//! `F_SETLEASE`).
 //!
-//! A read lease is granted only when nobody does (`fcntl(2)`, "Leases"). It is released at once: a
-//! writer's open would have to wait for it. Only while a file is removed it is held for a moment.
+//! The kernel grants a read lease only if there is no writer. A probe releases the lease at once,
+//! because a writer's open would have to wait for it. Only while npyd renames a file it holds the
+//! lease for a moment.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Once;
 use std::{fmt, io};
 
-/// Who writes to a file.
+/// Whether a process writes to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writer {
-    /// Nobody.
+    /// No process writes to it.
     None,
-    /// Somebody has it open for writing, or holds a writable mapping of it.
+    /// A process has it open for writing, or mapped writable.
     Present,
-    /// The kernel can't tell.
+    /// The kernel can't detect writers.
     Unknown(Unprovable),
 }
 
-/// Why nobody can tell whether somebody writes to a file.
+/// Why npyd can't detect writers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unprovable {
-    /// The file is another user's, and this process may not take a lease on it.
+    /// The file belongs to another user, and this process may not take a lease on it (no
+    /// `CAP_LEASE`).
     NoRight,
     /// Other hosts may write to the file.
     Network,
@@ -32,14 +35,14 @@ pub enum Unprovable {
 impl fmt::Display for Unprovable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Unprovable::NoRight => "it is another user's file, and npyd has no CAP_LEASE",
-            Unprovable::Network => "its file system may be written to by other hosts",
+            Unprovable::NoRight => "it belongs to another user, and npyd has no CAP_LEASE",
+            Unprovable::Network => "other hosts may write to its file system",
             Unprovable::NoLeases => "its file system grants no leases",
         })
     }
 }
 
-/// Asks who writes to the file behind a descriptor that is open for reading only.
+/// Probes a file for writers. The descriptor must be open for reading only.
 pub(crate) fn probe(fd: impl AsFd) -> Writer {
     ignore_lease_signals();
     match set_lease(&fd, libc::F_RDLCK) {
@@ -55,26 +58,27 @@ pub(crate) fn probe(fd: impl AsFd) -> Writer {
     }
 }
 
-/// Whether a file is open nowhere else, and mapped nowhere: a write lease is granted only then.
+/// Returns whether the file is neither open nor mapped elsewhere: only then the kernel grants a
+/// write lease.
 pub(crate) fn is_sole_opener(fd: impl AsFd) -> bool {
     ignore_lease_signals();
     set_lease(&fd, libc::F_WRLCK).and_then(|()| set_lease(&fd, libc::F_UNLCK)).is_ok()
 }
 
-/// A read lease that is held: whoever opens the file for writing or cuts it breaks the lease first,
-/// and waits until it ends.
+/// A held read lease. A process that opens the file for writing or truncates it breaks the lease
+/// first, and blocks until it ends.
 #[derive(Debug)]
 pub struct Lease<'a, F: AsFd>(&'a F);
 
 impl<'a, F: AsFd> Lease<'a, F> {
-    /// Takes a lease on a file that is open for reading only; `None` where somebody writes to it,
-    /// or the kernel grants none.
+    /// Takes a lease on a file that is open for reading only. Returns `None` if there is a writer
+    /// or the kernel grants no lease.
     pub(crate) fn take(file: &'a F) -> Option<Self> {
         ignore_lease_signals();
         set_lease(file, libc::F_RDLCK).is_ok().then(|| Lease(file))
     }
 
-    /// Whether nobody has wanted to write to the file since.
+    /// Returns whether no process has tried to write to the file since the lease was taken.
     pub(crate) fn is_unbroken(&self) -> bool {
         // SAFETY: the descriptor is open for as long as the file is borrowed; no memory is passed.
         let kind = unsafe { libc::fcntl(self.0.as_fd().as_raw_fd(), libc::F_GETLEASE) };
@@ -84,7 +88,7 @@ impl<'a, F: AsFd> Lease<'a, F> {
 
 impl<F: AsFd> Drop for Lease<'_, F> {
     fn drop(&mut self) {
-        // It fails only where the kernel has ended the lease already.
+        // This fails only if the kernel has ended the lease already.
         let _ = set_lease(self.0, libc::F_UNLCK);
     }
 }
@@ -98,12 +102,12 @@ fn set_lease(fd: &impl AsFd, kind: i32) -> io::Result<()> {
     }
 }
 
-/// Ignores SIGIO. A writer that opens a file in the instant of a probe raises it, and its default
-/// action would end the process.
+/// Ignores SIGIO. The kernel sends it when a process opens the file for writing during a probe; its
+/// default action would kill npyd.
 pub(crate) fn ignore_lease_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: SIG_IGN runs no code of ours, so that nothing must be async-signal-safe; nobody
+        // SAFETY: SIG_IGN runs no code of ours, so async-signal-safety does not matter; nothing
         // else in this process handles SIGIO.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     });

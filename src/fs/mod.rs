@@ -1,7 +1,24 @@
-//! Every system call on data: the thin shell below the pure core.
+//! System calls on data: the only layer that opens, reads, writes, renames and syncs data files.
 //!
-//! Directories are opened where the administrator says; files only beneath them, without following
-//! links. From then on only descriptors are used. `unsafe` stands nowhere else.
+//! Configured directories are opened by path. Files are opened only below them, without following
+//! links (`openat2(2)`), and from then on only the descriptor is used. No other layer has `unsafe`
+//! code.
+//!
+//! # Rules
+//!
+//! Comments in `fs/` and `finalize/` refer to these rules by name.
+//!
+//! - **F1**: After a failed fsync no later success counts, because fsync reports a writeback error
+//!   once (errseq), and the kernel may have dropped the dirty pages. The error is final for the
+//!   file.
+//! - **F2**: A name is durable only after its directory is synced.
+//! - **F3**: A file loses its name in two steps: rename it to a private name, then verify that the
+//!   renamed file is the open one. Verifying first would leave a window in which another file takes
+//!   the name.
+//! - **F4**: A file that npyd works on under a reserved or private name is locked (`flock(2)`), so
+//!   crash recovery leaves locked files alone.
+//! - **F5**: A lease must end before npyd itself opens the file for writing, because that open
+//!   would break it (`fcntl(2)`, "Leases").
 
 mod attributes;
 mod capabilities;
@@ -29,7 +46,7 @@ mod timestamp_granularity;
 
 pub use attributes::{Acl, AclEntry, AclTag, Attributes};
 pub use capabilities::{Abilities, LeaseRight, abilities};
-pub use copy::{CopyError, CopyJob, OnProgress, Segment, Tap};
+pub use copy::{CopyError, CopyJob, OnBytes, OnProgress, Segment};
 pub use crash_recovery::recover_dir;
 pub use dir::{Dir, EntryKind};
 pub use error::{FsError, Result};
@@ -39,28 +56,27 @@ pub use file::{Claim, DataFile};
 pub use fs_kind::fs_info;
 pub use ioprio::make_idle;
 pub use lease::{Lease, Unprovable, Writer};
-use private_name::is_taken_name;
+use private_name::is_private_name;
 
 pub use private_name::{Guarded, NotTaken, OpenWriters};
 pub use rename::Moved;
 pub use temp_file::{Linked, TempFile};
 
-/// The user npyd runs as.
+/// Returns the effective user id of the process.
 #[must_use]
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Prepares the process for this work: the signal that a lease raises is ignored, and the one for
-/// files that grow too large; and as many files may be open as the limits allow, for an array's
-/// data may be in thousands.
+/// Prepares the process: ignores SIGIO (raised when a lease breaks) and SIGXFSZ, and raises the
+/// limit on open files to its maximum, because one array may have thousands of data files.
 pub fn prepare_process() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     lease::ignore_lease_signals();
-    // SAFETY: SIG_IGN runs no code of ours; the call that goes too far answers EFBIG instead.
+    // SAFETY: SIG_IGN runs no code of ours. A write beyond the limit then fails with EFBIG.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where that is refused, the limit that there is must do.
+    // If the kernel refuses, the current limit stays.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -1,4 +1,5 @@
-//! Directories that npyd writes to, where they lie inside a drop directory.
+//! Opens npyd's own directories safely when they are inside a drop directory: without symbolic
+//! links, and only with a trusted owner.
 
 use std::io;
 use std::path::{Component, Path};
@@ -11,9 +12,9 @@ use crate::fs::error::OPEN_DIR;
 use crate::fs::{Dir, FsError, Result, own_uid};
 
 impl Dir {
-    /// Opens a configured directory that npyd writes to. Inside one that is `shared`, whoever drops
-    /// files there may put a link or a directory in its place: no link is followed then, and each
-    /// directory on the way must be npyd's own, or root's.
+    /// Opens a configured directory that npyd writes to. If it lies inside the `shared` directory,
+    /// any user who drops files there can replace it by a link or another directory. Then no link
+    /// is followed, and each directory on the way must belong to npyd's user or root.
     pub fn open_trusted(path: &Path, shared: Option<&Path>) -> Result<Self> {
         let inside = shared.and_then(|shared| Some((shared, path.strip_prefix(shared).ok()?)));
         let Some((shared, inside)) = inside else { return Dir::open(path) };
@@ -25,7 +26,7 @@ impl Dir {
         let refused = |why: &str| FsError::new(OPEN_DIR, &path, io::Error::other(why));
         let flags = DIR_FLAGS | OFlags::NOFOLLOW;
         let opened = match part {
-            // It may be a mount's root: that is the administrator's doing.
+            // Crossing a mount is allowed: only the administrator can mount there.
             Component::Normal(name) => {
                 retry_on_intr(|| fs::openat(self, name, flags, Mode::empty()))
             }
@@ -41,9 +42,9 @@ impl Dir {
                     "inside the drop directory it must belong to root or the user that npyd runs as",
                 ))
             }
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                Err(refused("inside the drop directory it must be a directory, and no link"))
-            }
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(refused(
+                "inside the drop directory it must be a directory, not a symbolic link",
+            )),
             Err(errno) => Err(FsError::new(OPEN_DIR, &path, errno)),
         }
     }

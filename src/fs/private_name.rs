@@ -1,5 +1,5 @@
-//! The names that sources have while they are removed, replaced or moved: comparing a name's file
-//! first and acting then would leave a moment for another file to take the name.
+//! Private names for sources that are being removed, replaced or moved. Renaming first and
+//! verifying afterwards closes the race between check and action (rule F3).
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,63 +11,63 @@ use crate::fs::lease::Lease;
 use crate::fs::{DataFile, Dir, Result, Writer};
 use crate::model::Stat;
 
-/// Begins the name of a source that is about to be removed or moved.
-const TAKEN: &str = ".npyd-taken-";
+/// Prefix of private names.
+const PRIVATE_PREFIX: &str = ".npyd-taken-";
 
-/// The longest name a file can have, in bytes.
+/// Maximum length of a file name, in bytes (`NAME_MAX`).
 const NAME_MAX: usize = 255;
 
-/// The most names that are tried for a file whose own is another's by now.
+/// Maximum number of names that are tried when the original name is taken.
 const NUMBER_MAX: u32 = 10_000;
 
-fn taken_name(name: &Path) -> PathBuf {
-    let mut taken = OsString::from(TAKEN);
-    taken.push(name);
-    PathBuf::from(taken)
+fn private_name(name: &Path) -> PathBuf {
+    let mut private = OsString::from(PRIVATE_PREFIX);
+    private.push(name);
+    PathBuf::from(private)
 }
 
-/// Whether a file of that name is a source that npyd was about to remove or move.
-pub(crate) fn is_taken_name(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(TAKEN.as_bytes())
+/// Returns whether this is a private name: npyd was about to remove or move its file.
+pub(crate) fn is_private_name(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(PRIVATE_PREFIX.as_bytes())
 }
 
-/// What is asked of a file's writers before it is removed, moved or replaced: what they are about
-/// to write would be lost.
+/// Required evidence about writers before a file is removed, moved or replaced: bytes that they
+/// write afterwards would be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenWriters {
-    /// A lease must be held, which proves that nobody can write to it.
+    /// npyd must hold a lease, which proves that there is no writer.
     ProvedAbsent,
-    /// Nobody may be seen to write to it. Where the kernel can't tell, it may go.
+    /// No writer may be detected. If the kernel can't detect writers, npyd goes ahead.
     NotSeen,
-    /// They may have it open: its producer said that it is complete.
+    /// A writer may have it open: its producer declared the file complete.
     Trusted,
 }
 
-/// What came of taking a file's name away.
+/// The result of taking away a file's name.
 pub type Guarded<T = ()> = std::result::Result<T, NotTaken>;
 
 /// Why a file kept its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
-    /// The name means another file, or the file changed.
+    /// The name refers to another file, or the file changed.
     Changed,
-    /// Somebody writes to the file, or it can't be proved that nobody does.
+    /// A process writes to the file, or npyd can't prove that none does.
     Unproven,
 }
 
-/// A file under its private name, while nobody can write to it.
+/// A file under its private name. As long as the lease is unbroken, no process can write to it.
 pub(crate) struct PrivateName<'a> {
     pub(crate) name: PathBuf,
     lease: Option<Lease<'a, DataFile>>,
 }
 
 impl PrivateName<'_> {
-    /// One that may be written to meanwhile.
+    /// Creates a value without a lease: a process may write to the file meanwhile.
     pub(crate) fn without_lease(name: PathBuf) -> Self {
         PrivateName { name, lease: None }
     }
 
-    /// Whether nobody has wanted to write to it since.
+    /// Returns whether no process has tried to write to the file since the lease was taken.
     pub(crate) fn is_unbroken(&self) -> bool {
         self.lease.as_ref().is_none_or(Lease::is_unbroken)
     }
@@ -79,8 +79,12 @@ impl PrivateName<'_> {
 }
 
 impl Dir {
-    /// Removes a file if the name still means it, and it is still what it was `before`. Nobody can
-    /// write to it in between, where the kernel grants leases.
+    /// Removes a file if the name still refers to it and it has not changed since `before`. Where
+    /// the kernel grants leases, no process can write to it in between.
+    ///
+    /// # Durability
+    ///
+    /// The removal is durable only after the caller syncs this directory (rule F2).
     pub fn remove_if_unchanged(
         &self,
         name: &Path,
@@ -94,13 +98,14 @@ impl Dir {
         }
     }
 
-    /// Puts the `new` file in the place of such a one, and tells its name: the private one of the
-    /// file, from which it is yet to be renamed. `None` where the file is not what it was.
+    /// Replaces a file by the file `new`, if it has not changed since `before`. Returns the private
+    /// name, which `new` has then and from which the caller must rename it, or `None` if the file
+    /// changed.
     ///
-    /// A crash leaves the file or the new one, whole, under a name that is given back as any
-    /// source's is: nobody has to find out which of the two it is. To exchange the two would not
-    /// free the name for a moment, but a crash would leave both, and no way to tell them apart that
-    /// every file system has.
+    /// A crash leaves either file, whole, under a private name. Recovery restores that name without
+    /// knowing which of the two files it is. Exchanging them (`RENAME_EXCHANGE`) would never free
+    /// the name, but a crash would leave both, and not every file system offers a way to tell them
+    /// apart.
     pub(crate) fn replace_if_unchanged(
         &self,
         name: &Path,
@@ -118,8 +123,8 @@ impl Dir {
         Ok(Some(taken.name))
     }
 
-    /// Renames a file to a private name of its own, if it is the one that is open and is still
-    /// what it was `before`.
+    /// Renames a file to its private name, if the name refers to the open file and the file has not
+    /// changed since `before`.
     pub(crate) fn take_if_unchanged<'a>(
         &self,
         name: &Path,
@@ -128,7 +133,7 @@ impl Dir {
         writers: OpenWriters,
     ) -> Result<Guarded<PrivateName<'a>>> {
         let lease = file.lease()?;
-        // Who opened it before that can write to it yet.
+        // A process that opened it before the lease can still write.
         let may_go = match writers {
             OpenWriters::ProvedAbsent => lease.is_some(),
             OpenWriters::NotSeen => lease.is_some() || file.writer() != Writer::Present,
@@ -143,7 +148,7 @@ impl Dir {
         let Some(private) = self.rename_private(name, file)? else {
             return Ok(Err(NotTaken::Changed));
         };
-        // The renaming itself has changed the time of the last change.
+        // The rename itself changed ctime, so compare only size and mtime.
         let content = |stat: &Stat| (stat.size, stat.mtime_ns);
         let taken = PrivateName { name: private, lease };
         if taken.is_unbroken() && content(&file.stat()?) == content(before) {
@@ -153,19 +158,23 @@ impl Dir {
         Ok(Err(NotTaken::Changed))
     }
 
-    /// Renames a file to a private name of its own, if it is the one that is open.
+    /// Renames a file to its private name, if the name refers to the open file. Returns the private
+    /// name.
     pub(crate) fn rename_private(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
-        let private = taken_name(name);
+        let private = private_name(name);
         if private.as_os_str().len() > NAME_MAX {
             let is_same = self.refers_to(name, file)?;
-            return Ok(is_same.then(|| name.to_path_buf())); // the moment must be risked
+            return Ok(is_same.then(|| name.to_path_buf())); // the name is too long to rename: accept the race
         }
         Ok(self.rename_private_as(name, file, &private)?.then_some(private))
     }
 
-    /// Renames a file to this private name, if it is the one that is open; `false` where it is
-    /// another. Comparing first and acting then would leave a moment for another file to take the
-    /// name.
+    /// Renames a file to the given private name. Returns `false` if the name refers to another file
+    /// than the open one (rule F3).
+    ///
+    /// # Durability
+    ///
+    /// The new name is durable only after the caller syncs this directory (rule F2).
     pub fn rename_private_as(&self, name: &Path, file: &DataFile, private: &Path) -> Result<bool> {
         if !self.refers_to(name, file)? {
             return Ok(false);
@@ -180,8 +189,12 @@ impl Dir {
         Ok(false)
     }
 
-    /// Gives a file that has a private name here its own in `to_dir` again, or, where another file
-    /// has that by now, the first that is free of `name.1`, `name.2`, …: then the log says so.
+    /// Renames a file from its private name back to `name` in `to_dir`. If another file has that
+    /// name, the file gets the first free of `name.1`, `name.2`, …, and npyd logs a warning.
+    ///
+    /// # Durability
+    ///
+    /// The name is durable only after the caller syncs `to_dir` (rule F2).
     pub fn restore_name(&self, private: &Path, to_dir: &Dir, name: &Path) -> Result<()> {
         if self.rename_noreplace(private, to_dir, name)? {
             return Ok(());
@@ -191,7 +204,7 @@ impl Dir {
             other.push(format!(".{number}"));
             if self.rename_noreplace(private, to_dir, Path::new(&other))? {
                 tracing::warn!(
-                    "`{}` is another file by now: the one that npyd was working on, or was ended at, is `{}`",
+                    "`{}` was replaced while npyd worked on it; the original is now `{}`",
                     to_dir.path().join(name).display(),
                     to_dir.path().join(other).display()
                 );
@@ -201,21 +214,25 @@ impl Dir {
         Err(to_dir.names_exhausted(name))
     }
 
-    /// Gives a file its name back that npyd had taken when it was ended. Whoever still works on it
-    /// holds it locked. It may have been on its way to one of the directories `elsewhere`.
+    /// Restores the name of a file that an interrupted npyd left under its private name. Leaves a
+    /// locked file alone (F4). The file may have been on its way to one of the directories
+    /// `elsewhere`.
     pub(crate) fn recover_name(&self, private: &OsStr, elsewhere: &[Dir]) -> Result<()> {
-        let Some(name) = private.as_bytes().strip_prefix(TAKEN.as_bytes()) else { return Ok(()) };
+        let Some(name) = private.as_bytes().strip_prefix(PRIVATE_PREFIX.as_bytes()) else {
+            return Ok(());
+        };
         if name.is_empty() {
-            return Ok(()); // never taken by npyd
+            return Ok(()); // npyd never makes such a name
         }
         let Some(file) = self.open_file(Path::new(private))? else { return Ok(()) };
         let Some(_claim) = file.claim()? else { return Ok(()) };
         let stat = file.stat()?;
         if !stat.is_file() {
-            return Ok(()); // nor this
+            return Ok(()); // npyd never renames anything else
         }
-        // Without a rename that refuses to replace, it was ended between two names: the other one
-        // stays. A second name that somebody else gave it may be a snapshot's, and is none.
+        // Where RENAME_NOREPLACE is not supported, a rename is a link and an unlink, and a crash in
+        // between leaves two names: keep the other one. A second name in any other directory may
+        // belong to a snapshot and does not count.
         if stat.nlink > 1 && self.has_name_of(&stat, Some(private), elsewhere)? {
             self.unlink(Path::new(private))?;
         } else {
@@ -224,7 +241,8 @@ impl Dir {
         self.sync()
     }
 
-    /// Whether a file has a name here, but for this one, or in one of the others.
+    /// Returns whether a file has a name in this directory, except for `but`, or in one of
+    /// `others`.
     fn has_name_of(&self, file: &Stat, but: Option<&OsStr>, others: &[Dir]) -> Result<bool> {
         for (name, _) in self.entries()? {
             let is_it = |stat: Stat| stat.is_same_file(file);
@@ -269,50 +287,50 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_source_that_has_another_name_already_keeps_that() {
+    fn a_private_source_that_has_another_name_already_keeps_that() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        let taken = temp.path().join(taken_name(Path::new("scan.raw")));
-        fs::write(&taken, "data").unwrap();
-        fs::hard_link(&taken, temp.path().join("scan.npy")).unwrap();
+        let private = temp.path().join(private_name(Path::new("scan.raw")));
+        fs::write(&private, "data").unwrap();
+        fs::hard_link(&private, temp.path().join("scan.npy")).unwrap();
         recover_dir(&dir, &[]).unwrap();
         assert_eq!(dir.entries().unwrap(), [("scan.npy".into(), EntryKind::File)]);
     }
 
     #[test]
-    fn a_taken_source_that_is_named_where_it_was_to_go_stays_there() {
+    fn a_private_source_that_is_named_where_it_was_to_go_stays_there() {
         let temp = tempfile::tempdir().unwrap();
         for name in ["in", "out"] {
             fs::create_dir(temp.path().join(name)).unwrap();
         }
         let [dir, out] = ["in", "out"].map(|name| Dir::open(&temp.path().join(name)).unwrap());
-        let taken = temp.path().join("in").join(taken_name(Path::new("scan.raw")));
-        fs::write(&taken, "data").unwrap();
-        fs::hard_link(&taken, temp.path().join("out/scan.npy")).unwrap();
+        let private = temp.path().join("in").join(private_name(Path::new("scan.raw")));
+        fs::write(&private, "data").unwrap();
+        fs::hard_link(&private, temp.path().join("out/scan.npy")).unwrap();
         recover_dir(&dir, &[out]).unwrap();
         assert!(dir.entries().unwrap().is_empty());
     }
 
     #[test]
-    fn a_taken_source_of_which_somebody_has_a_snapshot_is_a_drop_still() {
+    fn a_private_source_of_which_somebody_has_a_snapshot_is_a_drop_still() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        let taken = temp.path().join(taken_name(Path::new("scan.raw")));
-        fs::write(&taken, "data").unwrap();
+        let private = temp.path().join(private_name(Path::new("scan.raw")));
+        fs::write(&private, "data").unwrap();
         fs::create_dir(temp.path().join("snapshot")).unwrap();
-        fs::hard_link(&taken, temp.path().join("snapshot/scan.raw")).unwrap();
+        fs::hard_link(&private, temp.path().join("snapshot/scan.raw")).unwrap();
         recover_dir(&dir, &[]).unwrap();
         assert_eq!(fs::read(temp.path().join("scan.raw")).unwrap(), b"data");
-        assert!(!taken.exists());
+        assert!(!private.exists());
     }
 
     #[test]
-    fn a_taken_source_whose_name_is_another_files_gets_the_next() {
+    fn a_private_source_whose_name_is_another_files_gets_the_next() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         fs::write(temp.path().join("scan.raw"), "newer").unwrap();
         fs::write(temp.path().join("scan.raw.1"), "theirs").unwrap();
-        fs::write(temp.path().join(taken_name(Path::new("scan.raw"))), "older").unwrap();
+        fs::write(temp.path().join(private_name(Path::new("scan.raw"))), "older").unwrap();
         recover_dir(&dir, &[]).unwrap();
         for (name, text) in
             [("scan.raw", "newer"), ("scan.raw.1", "theirs"), ("scan.raw.2", "older")]
@@ -341,15 +359,15 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_source_gets_its_name_back_unless_it_is_worked_on() {
+    fn a_private_source_gets_its_name_back_unless_it_is_worked_on() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        let taken = taken_name(Path::new("scan.raw"));
-        fs::write(temp.path().join(&taken), "data").unwrap();
-        let worked_on = dir.open_file(&taken).unwrap().unwrap();
+        let private = private_name(Path::new("scan.raw"));
+        fs::write(temp.path().join(&private), "data").unwrap();
+        let worked_on = dir.open_file(&private).unwrap().unwrap();
         let claim = worked_on.claim().unwrap().unwrap();
         recover_dir(&dir, &[]).unwrap();
-        assert!(temp.path().join(&taken).exists());
+        assert!(temp.path().join(&private).exists());
         drop((claim, worked_on));
         recover_dir(&dir, &[]).unwrap();
         assert!(temp.path().join("scan.raw").exists());

@@ -1,4 +1,4 @@
-//! Renames: they never replace a file by accident, and move only the file that is open.
+//! Safe renames: they never replace a file by accident, and move only the file that is open.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use crate::fs::private_name::PrivateName;
 use crate::fs::{DataFile, Dir, Guarded, NotTaken, OpenWriters, Result};
 use crate::model::Stat;
 
-/// What became of a move.
+/// The result of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moved {
-    /// It moved.
+    /// The file moved.
     Moved,
-    /// The name means another file, or the file changed; it was left alone.
+    /// The name refers to another file, or the file changed; npyd left it alone.
     NotSame,
-    /// Somebody writes to the file, or it can't be proved that nobody does; it was left alone.
+    /// A process writes to the file, or npyd can't prove that none does; npyd left it alone.
     Unproven,
     /// The new name is taken.
     TargetExists,
@@ -26,15 +26,21 @@ pub enum Moved {
 }
 
 impl Dir {
-    /// Renames a file, unless the new name is taken: then `false`.
+    /// Renames a file (`renameat2(2)`, `RENAME_NOREPLACE`). Returns `false` if the new name is
+    /// taken.
+    ///
+    /// # Durability
+    ///
+    /// The new name is durable only after the caller syncs `to_dir`, and the removal of the old one
+    /// after the caller syncs this directory (rule F2).
     pub fn rename_noreplace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<bool> {
         match fs::renameat_with(&self.fd, from, &to_dir.fd, to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
-            // Not every file system knows the flag. A second name is refused where it is taken.
+            // Not every file system supports the flag. linkat also refuses a name that is taken.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 match fs::linkat(&self.fd, from, &to_dir.fd, to, AtFlags::empty()) {
-                    // Two names are one too many.
+                    // The unlink completes the rename; if it fails, undo the link.
                     Ok(()) => self.unlink(from).map(|()| true).inspect_err(|_| {
                         let _ = to_dir.unlink(to);
                     }),
@@ -46,13 +52,21 @@ impl Dir {
         }
     }
 
-    /// Renames a file, and replaces what had the new name.
+    /// Renames a file, and replaces the file that has the new name.
+    ///
+    /// # Durability
+    ///
+    /// As for [`Dir::rename_noreplace`].
     pub fn rename_replace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<()> {
         fs::renameat(&self.fd, from, &to_dir.fd, to)
             .map_err(|errno| self.error_at("rename", from, errno))
     }
 
-    /// Moves a file if the name still means it, and the new name is free or may be `replace`d.
+    /// Moves a file if the name still refers to it, and the new name is free or `replace` is set.
+    ///
+    /// # Durability
+    ///
+    /// The move is durable only after the caller syncs both directories (rule F2).
     pub fn move_if_same(
         &self,
         name: &Path,
@@ -68,8 +82,12 @@ impl Dir {
         self.move_taken((name, file), (to_dir, to), replace, take)
     }
 
-    /// The same, if the new name is free, and the file is still what it was `before`. Nobody can
-    /// write to it in between, where the kernel grants leases.
+    /// Moves a file like [`Dir::move_if_same`], without replacing, and only if it has not changed
+    /// since `before`. Where the kernel grants leases, no process can write to it in between.
+    ///
+    /// # Durability
+    ///
+    /// The move is durable only after the caller syncs both directories (rule F2).
     pub fn move_if_unchanged(
         &self,
         name: &Path,
@@ -116,8 +134,8 @@ impl Dir {
         }
         match moved {
             Ok(true) if !taken.is_unbroken() || !to_dir.refers_to(to, file)? => {
-                // Who owns the directory may rename even there. What that was goes back, and so
-                // does what somebody is about to write to.
+                // The owner of the directory can rename even a private name. Give the wrong file
+                // its name back, and likewise a file that a process is about to write to.
                 to_dir.restore_name(to, self, name)?;
                 Ok(Moved::NotSame)
             }
@@ -128,8 +146,8 @@ impl Dir {
         }
     }
 
-    /// Makes a private name durable from which a file is to move, where that may come back: then it
-    /// is known for what it is, and the file keeps its new name.
+    /// Syncs the private name where the file system may bring an old name back after a crash.
+    /// Recovery then recognizes it, and the file keeps its new name.
     fn sync_private(&self, to_dir: &Dir) -> Result<()> {
         let comes_back = self.path() != to_dir.path() && fs_info(self)?.keeps_old_names();
         if comes_back { self.sync() } else { Ok(()) }

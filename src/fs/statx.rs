@@ -1,4 +1,4 @@
-//! What the file system says about a file.
+//! File metadata by `statx(2)`.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -8,15 +8,17 @@ use rustix::io;
 
 use crate::model::Stat;
 
-/// `STATX_MNT_ID_UNIQUE`; kernels that don't know it answer as without it.
+/// `STATX_MNT_ID_UNIQUE`; older kernels ignore it and return a mount id that can be reused.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
 impl Stat {
+    /// Returns the metadata of an open file or directory.
     pub(crate) fn of(fd: impl AsFd) -> io::Result<Self> {
         Self::at(fd, Path::new(""))
     }
 
-    /// Of a name in a directory, not following a link; of the descriptor itself where it is empty.
+    /// Returns the metadata of a name in a directory without following a link, or of the descriptor
+    /// itself if the name is empty.
     pub(crate) fn at(fd: impl AsFd, name: &Path) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;

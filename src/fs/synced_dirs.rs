@@ -1,5 +1,5 @@
-//! Directories whose names are known to be durable. One that is found may have been made by a run
-//! that was ended before it could sync that; to sync it for every drop would cost each of them.
+//! A cache of directories whose names are durable. An existing directory may come from a run that
+//! crashed before it synced that name (F2); syncing it once for every drop would slow each of them.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::fs::{Dir, Result};
 use crate::model::Stat;
 
-/// The most that are kept in mind: beyond, all are forgotten, and synced once more.
+/// Maximum size of the cache. When it is full, it is cleared, and directories are synced once more.
 const DIRS_MAX: usize = 4096;
 
-/// Device and inode of each.
+/// Device and inode number of each directory.
 static DURABLE: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
 
 fn durable() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
@@ -18,7 +18,7 @@ fn durable() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
 }
 
 impl Dir {
-    /// Makes the name of a directory in this one durable, unless it is known to be.
+    /// Syncs the name of the directory `dir` in this one, unless it is known to be durable.
     pub(crate) fn sync_name_of(&self, dir: &Dir, is_new: bool) -> Result<()> {
         let Stat { dev, ino, .. } = dir.stat_self()?;
         if !is_new && durable().contains(&(dev, ino)) {

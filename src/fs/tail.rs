@@ -7,28 +7,28 @@ use std::path::Path;
 use crate::fs::{DataFile, Dir, OpenWriters, Result, TempFile};
 use crate::model::Stat;
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const PIECE: u64 = 1 << 20;
 
 impl DataFile {
-    /// Returns the next stretch of data that ends behind `from`. Holes and unwritten extents lie
-    /// between two stretches; the file system may report their bounds in whole blocks.
-    fn next_stretch(&self, from: u64) -> Result<Option<Range<u64>>> {
+    /// Returns the next range of data that ends behind `from`. Holes and unwritten extents separate
+    /// two ranges; the file system may report their bounds in whole blocks.
+    fn next_data_range(&self, from: u64) -> Result<Option<Range<u64>>> {
         let Some(start) = self.next_data(from)? else { return Ok(None) };
         let end = self.first_hole(start)?;
         Ok((start < end).then_some(start..end))
     }
 
-    /// Returns the end of the last stretch of data behind `from`; `from` where there is none.
+    /// Returns the end of the last data behind `from`, or `from` if there are none.
     pub fn written_end(&self, from: u64) -> Result<u64> {
         let mut end = from;
-        while let Some(stretch) = self.next_stretch(end)? {
-            end = stretch.end;
+        while let Some(data) = self.next_data_range(end)? {
+            end = data.end;
         }
         Ok(end)
     }
 
-    /// Returns the offset behind the last byte of `range` that is not zero; its start where all are
+    /// Returns the offset behind the last nonzero byte of `range`, or its start if all bytes are
     /// zero.
     pub fn nonzero_end(&self, range: Range<u64>) -> Result<u64> {
         let mut end = range.end;
@@ -43,17 +43,18 @@ impl DataFile {
         Ok(range.start)
     }
 
-    /// Calls `work` with each piece of data within `range` until it returns `false`. Holes are
-    /// skipped and never read: reading an unwritten extent makes it look like data.
+    /// Calls `work` with each piece of data within `range` until it returns `false`. Skips holes
+    /// without reading them, because reading an unwritten extent makes `SEEK_DATA` report it as
+    /// data.
     pub fn each_piece(
         &self,
         range: Range<u64>,
         mut work: impl FnMut(u64, &[u8]) -> Result<bool>,
     ) -> Result<bool> {
         let mut at = range.start;
-        while let Some(stretch) = self.next_stretch(at)? {
-            at = stretch.start;
-            let end = stretch.end.min(range.end);
+        while let Some(data) = self.next_data_range(at)? {
+            at = data.start;
+            let end = data.end.min(range.end);
             while at < end {
                 let len = (end - at).min(PIECE) as usize;
                 let bytes = self.read_at_most(at, len)?;
@@ -65,7 +66,7 @@ impl DataFile {
                 }
                 at += len as u64;
             }
-            if stretch.end >= range.end {
+            if data.end >= range.end {
                 break;
             }
         }
@@ -74,19 +75,24 @@ impl DataFile {
 }
 
 impl TempFile {
-    /// Sets the length of the new file; what is not written stays a hole.
+    /// Sets the length of the new file. Bytes that are not written stay a hole.
     pub fn set_len(&self, len: u64) -> Result<()> {
         self.file().set_len(len)
     }
 }
 
 impl Dir {
-    /// Cuts a file to `len` bytes and returns what it is then. Returns `None`, and cuts nothing,
-    /// where the name means another file, the file is not what it was `before`, or no lease proves
-    /// that nobody writes to it.
+    /// Truncates a file to `len` bytes and returns its metadata afterwards. Returns `None`, and
+    /// changes nothing, if the name refers to another file, the file has changed since `before`, or
+    /// no lease proves that there is no writer.
     ///
-    /// The file has its private name meanwhile. So nobody can open it by its name between the proof
-    /// and the cut; the lease itself must end first, because npyd's own open would break it.
+    /// The file has its private name meanwhile, so no process can open it by its name between the
+    /// proof and the cut, when the lease has ended (rule F5).
+    ///
+    /// # Durability
+    ///
+    /// On success the new length is durable, but the restored name only after the caller syncs this
+    /// directory (rule F2). An error of the sync is final for the file (rule F1).
     pub fn cut_if_unchanged(
         &self,
         name: &Path,

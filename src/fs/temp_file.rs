@@ -1,4 +1,4 @@
-//! New files, which have no name until they are whole.
+//! New files that have no name until they are complete (`O_TMPFILE`, `linkat(2)`).
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,26 +10,26 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::fs::{Claim, DataFile, Dir, OpenWriters, Result};
 use crate::model::{PREFIX, SUFFIX, Stat};
 
-/// Up to how many bytes a file is written at once, which allocating before would not make safer.
+/// Files up to this size are not preallocated: one write fills them, so preallocation reports a
+/// full disk no earlier.
 const SMALL: u64 = 256 << 10;
 
-/// A new file of known length. Unless it is published, nothing is left of it.
+/// A new file of known length. Dropping it unpublished removes it.
 #[derive(Debug)]
 pub struct TempFile {
     file: DataFile,
     dir: Dir,
-    /// Its name, where the file system has no unnamed files; locked while it is written.
+    /// Its temporary name and the lock on it, if the file system has no unnamed files (F4).
     temporary: Option<(PathBuf, Claim)>,
     synced: bool,
 }
 
 impl TempFile {
-    /// What others may do with a new file, unless the umask or the directory's default ACL say
-    /// otherwise.
+    /// The mode of a new file, before the umask or the directory's default ACL applies.
     pub(crate) const MODE: u32 = 0o666;
 
-    /// Makes a file of `len` bytes in a directory, with all its blocks allocated where the file
-    /// system can do that: then a full disk shows now, and not while it is filled.
+    /// Creates a file of `len` bytes in a directory. Preallocates its blocks where the file system
+    /// supports that, so that a full disk is reported before the file is filled.
     pub fn create(dir: &Dir, len: u64) -> Result<Self> {
         Self::create_with(dir, Self::MODE, len)
     }
@@ -40,7 +40,7 @@ impl TempFile {
         let dir = dir.try_clone()?;
         let (file, temporary) = match retry_on_intr(|| fs::openat(&dir, ".", flags, mode)) {
             Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
-            // No such thing here; an old kernel takes it for a directory.
+            // No O_TMPFILE here; an old kernel takes the call for an open of the directory.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let (file, name, claim) = create_named(&dir, mode)?;
                 (file, Some((name, claim)))
@@ -54,11 +54,11 @@ impl TempFile {
         Ok(output)
     }
 
-    /// Allocates blocks for a range. `false`: that can't be done here; writing shows what does not
-    /// fit.
+    /// Preallocates a range (`fallocate(2)`). Returns `false` if the file system can't: a full disk
+    /// then shows as a write error.
     pub(crate) fn allocate(&self, range: Range<u64>) -> Result<bool> {
         let len = range.end - range.start;
-        // Trying would take all that is left from everybody else, until it fails.
+        // A failing fallocate first takes all free space away from other programs.
         self.check_space(len)?;
         loop {
             match fs::fallocate(&self.file, FallocateFlags::empty(), range.start, len) {
@@ -70,26 +70,30 @@ impl TempFile {
         }
     }
 
-    /// Fails where the file system has no space for so many bytes.
+    /// Fails with ENOSPC if the file system has less than `len` bytes free.
     pub(crate) fn check_space(&self, len: u64) -> Result<()> {
         let is_full = fs::fstatvfs(&self.file)
             .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree);
         if is_full { Err(self.dir.error("allocate a file in", Errno::NOSPC)) } else { Ok(()) }
     }
 
-    /// The file, to be written to.
+    /// Returns the file, for writing.
     #[must_use]
     pub fn file(&self) -> &DataFile {
         &self.file
     }
 
-    /// Whether it has no name while it is written.
+    /// Returns whether the file system supports unnamed files.
     pub(crate) fn is_unnamed(&self) -> bool {
         self.temporary.is_none()
     }
 
-    /// Gives it its name, and makes both durable. `false`: the name is taken, and was not to be
-    /// replaced; another may be tried. Any other failure is final.
+    /// Syncs the file, gives it its name and syncs the directory. Returns `false` if the name is
+    /// taken and `replace` is not set; the caller may try another name.
+    ///
+    /// # Durability
+    ///
+    /// On success content and name are durable. A failed sync is final for the file (rule F1).
     pub fn publish(&mut self, name: &Path, replace: bool) -> Result<bool> {
         self.sync()?;
         let named = self.name(name, replace)?;
@@ -99,7 +103,11 @@ impl TempFile {
         Ok(named)
     }
 
-    /// Makes its content durable; a failure is final.
+    /// Syncs the file, unless that was done already.
+    ///
+    /// # Durability
+    ///
+    /// On success the content is durable. An error is final for the file (rule F1).
     pub fn sync(&mut self) -> Result<()> {
         if !self.synced {
             self.file.sync_all()?;
@@ -108,8 +116,13 @@ impl TempFile {
         Ok(())
     }
 
-    /// Gives it its name, once it is synced; the caller makes the name durable, by a sync of the
-    /// directory. `false`: the name is taken, and was not to be replaced; another may be tried.
+    /// Gives the file its name (`linkat(2)`). Returns `false` if the name is taken and `replace` is
+    /// not set; the caller may try another name.
+    ///
+    /// # Durability
+    ///
+    /// Call [`TempFile::sync`] first. The name is durable only after the caller syncs the directory
+    /// (rule F2).
     pub fn name(&mut self, name: &Path, replace: bool) -> Result<bool> {
         if replace {
             self.replace(name)?;
@@ -140,8 +153,14 @@ impl TempFile {
         Ok(())
     }
 
-    /// Replaces a file that is open, once this one is synced. The name means one of the two at
-    /// every moment. `false`, and nothing is changed, where the name means another file.
+    /// Exchanges this file with an open one and removes that (`renameat2(2)`, `RENAME_EXCHANGE`).
+    /// At every moment the name refers to one of the two. Returns `false`, and changes nothing, if
+    /// the name refers to a third file.
+    ///
+    /// # Durability
+    ///
+    /// Call [`TempFile::sync`] first. The name is durable only after the caller syncs the directory
+    /// (rule F2).
     pub fn replace_file(&mut self, name: &Path, old: &DataFile) -> Result<bool> {
         if !self.dir.refers_to(name, old)? {
             return Ok(false);
@@ -153,23 +172,28 @@ impl TempFile {
             Err(error) if error.is_missing() => return Ok(false),
             Err(error) => return Err(error),
         }
-        // The private name means the other file now, which must not be removed along with this.
+        // The temporary name refers to the other file now, which must not be removed on drop.
         let temporary = self.temporary.take();
         let is_old = self.dir.refers_to(&own, old);
         if matches!(is_old, Ok(true)) {
-            // What can't be removed now is removed by the next start.
+            // If this fails, the next crash recovery removes it.
             let _ = self.dir.unlink(&own);
             return is_old;
         }
-        // Another file got the name between the check and the exchange: it gets it back.
+        // Another file took the name between check and exchange: give the name back to it.
         self.dir.exchange(&own, name)?;
         self.temporary = temporary;
         is_old
     }
 
-    /// Takes the place of the file that has the first of these names, once it is synced, and tells
-    /// the name it got: the first, or where another file took that in the same moment, the next
-    /// that is free. `None`, and nothing is changed, where the file is not what it was `before`.
+    /// Replaces the file that has the first of these names, and returns the name this file gets:
+    /// the first, or the next free one if another file took the first in the same moment. Returns
+    /// `None`, and changes nothing, if the old file has changed since `before`.
+    ///
+    /// # Durability
+    ///
+    /// Call [`TempFile::sync`] first. The name is durable only after the caller syncs the directory
+    /// (rule F2).
     pub fn take_over_name<Name: AsRef<Path>>(
         &mut self,
         (file, before, writers): (&DataFile, &Stat, OpenWriters),
@@ -182,8 +206,8 @@ impl TempFile {
         };
         let replaced = self.dir.replace_if_unchanged(&first, file, before, (writers, &own))?;
         let Some(private) = replaced else { return Ok(None) };
-        // Now it is all there is of the data, and stays whatever fails; locked until it has a name
-        // that is no leftover's.
+        // This file is now the only copy of the data, so it stays even after an error. It is locked
+        // until it has a name that recovery does not remove (F4).
         let _claim = self.temporary.take();
         for name in names {
             let to = name.as_ref();
@@ -194,14 +218,14 @@ impl TempFile {
         Err(self.dir.names_exhausted(&first))
     }
 
-    /// The name it has while it is made. An unnamed file can't take another's name at once: it gets
-    /// one of its own first.
+    /// Returns the temporary name. An unnamed file gets one first, because linkat can't replace a
+    /// file.
     fn temp_name(&mut self) -> Result<PathBuf> {
         if let Some((name, _)) = &self.temporary {
             return Ok(name.clone());
         }
         let own = PathBuf::from(temp_name());
-        // Locked before it has a name: whoever sees it must not take it for a leftover.
+        // F4: lock it before it gets a name.
         let Some(claim) = self.file.claim()? else {
             return Err(self.file.error("lock", Errno::WOULDBLOCK));
         };
@@ -215,27 +239,28 @@ impl TempFile {
 impl Drop for TempFile {
     fn drop(&mut self) {
         if let Some((name, _)) = &self.temporary {
-            // What can't be removed now is by the next start: nobody holds it locked then.
+            // If this fails, the next crash recovery removes it: the lock ends with this value.
             let _ = self.dir.unlink(name);
         }
     }
 }
 
-/// What became of a second name.
+/// The result of adding a second name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Linked {
-    /// The file has it.
+    /// The file has the second name.
     Done,
-    /// Another file has it.
+    /// Another file has that name.
     NameTaken,
-    /// The file has no name any more, and can't get one.
+    /// The file was unlinked and can't get a name again.
     FileGone,
-    /// The file system has no hard links, or allows this file no more of them.
+    /// The file system has no hard links, or the file has the maximum number of them.
     Unsupported,
 }
 
 impl Dir {
-    /// Exchanges the files of two names. `false`: the file system can't do that.
+    /// Exchanges two names (`RENAME_EXCHANGE`). Returns `false` if the file system does not support
+    /// it.
     fn exchange(&self, one: &Path, other: &Path) -> Result<bool> {
         match fs::renameat_with(self, one, self, other, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
@@ -244,7 +269,11 @@ impl Dir {
         }
     }
 
-    /// Gives a file that is open and lies in this file system a second name in this directory.
+    /// Adds a second name in this directory to an open file of the same file system (`linkat(2)`).
+    ///
+    /// # Durability
+    ///
+    /// The name is durable only after the caller syncs this directory (rule F2).
     pub fn link(&self, file: &DataFile, name: &Path) -> Result<Linked> {
         match link_unnamed(file, self, name) {
             Ok(()) => Ok(Linked::Done),
@@ -272,11 +301,11 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
             Ok(fd) => {
                 let file = DataFile::from_fd(fd, dir.path().join(&name));
                 match file.claim() {
-                    // Before it was locked, another npyd may have taken it for a leftover.
+                    // Another npyd may have removed it before it was locked.
                     Ok(Some(claim)) if file.stat()?.nlink > 0 => return Ok((file, name, claim)),
                     Ok(_) => {}
                     Err(error) => {
-                        let _ = dir.unlink(&name); // the first error is the one to be told
+                        let _ = dir.unlink(&name); // report the first error
                         return Err(error);
                     }
                 }
@@ -287,7 +316,7 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
     }
 }
 
-/// A name nobody else uses: npyd's mark, the process, and a number that does not repeat soon.
+/// Returns a unique reserved name: prefix, process id, time and counter.
 fn temp_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -295,6 +324,7 @@ fn temp_name() -> String {
     let process = rustix::process::getpid();
     format!("{PREFIX}{process}-{:x}{:08x}-{number}{SUFFIX}", clock.tv_sec, clock.tv_nsec)
 }
+
 #[cfg(test)]
 mod tests {
     use crate::fs::recover_dir;

@@ -1,4 +1,5 @@
-//! How coarse a file system's clock is: two changes within its grain may leave the same times.
+//! Timestamp granularity of file systems: two changes within one granule can leave identical mtime
+//! and ctime.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,15 +10,16 @@ use crate::fs::DataFile;
 use crate::fs::fs_kind::info_of;
 use crate::model::Stat;
 
-/// Where times have no fraction of a second: 1 s on ext2 and ext3, 2 s on vfat, and what the clock
-/// that they are taken from lags behind.
+/// Granularity where timestamps are whole seconds: 1 s on ext2 and ext3, 2 s on vfat, plus the lag
+/// of the kernel's coarse clock.
 const WHOLE_SECONDS: Duration = Duration::from_millis(2020);
 
-/// Where the clock goes on with the kernel's ticks: each 10 ms at the least, and as much behind.
+/// Granularity where timestamps come from the kernel's coarse clock: a tick of at most 10 ms, plus
+/// a lag of as much.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Those whose files get a new time by each change after somebody asked for the last, from Linux
-/// 6.13 on (`Documentation/filesystems/multigrain-ts.rst`).
+/// File systems with multigrain timestamps from Linux 6.13 on: after somebody has read a time, the
+/// next change gets a different one (`Documentation/filesystems/multigrain-ts.rst`).
 const FINE: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
 
 /// `EXT4_EXTENTS_FL`.
@@ -31,8 +33,8 @@ static HAS_FINE_TIMES: LazyLock<bool> = LazyLock::new(|| {
 });
 
 impl DataFile {
-    /// Within how long after its last change a further one may leave the file's times as they
-    /// were by `stat`. Zero where that can't be.
+    /// Returns for how long after the last change a further one may leave the times of `stat`
+    /// unchanged. Returns zero where each change gets its own time.
     #[must_use]
     pub fn timestamp_granularity(&self, stat: &Stat) -> Duration {
         const SECOND: i64 = 1_000_000_000;
@@ -47,7 +49,8 @@ impl DataFile {
         if is_fine { Duration::ZERO } else { TICK }
     }
 
-    /// What is mounted as ext2 or ext3 calls itself as ext4 does, and has no extents.
+    /// Returns whether the file uses extents. ext2 and ext3 report the magic number of ext4, but
+    /// have no extents.
     fn has_extents(&self) -> bool {
         ioctl_getflags(self).is_ok_and(|flags| flags.bits() & EXTENTS != 0)
     }

@@ -200,7 +200,7 @@ fn a_scratched_disk() {
     for _ in 0..2 {
         let outcome = site.sweep().expect_code(1);
         assert_eq!(outcome.json().of_event("failed").len(), 1, "{outcome}");
-        outcome.expect_words(&["in/scan.raw`", "Input/output error", "the kernel's log"]);
+        outcome.expect_words(&["in/scan.raw`", "Input/output error", "the kernel log"]);
         assert!(site.names("out").is_empty() && site.has("in/scan.raw"));
     }
     mounted.unmount();

@@ -255,7 +255,7 @@ fn a_crash_and_a_newer_drop() {
     assert_eq!(site.read("in/.npyd-insert-scan.raw").len(), 4096 + LEN);
     site.drop_file("scan.raw", NEWER);
     let told = site.sweep();
-    told.expect_words(&["in/scan.raw` is another file by now", "in/scan.raw.1`"]);
+    told.expect_words(&["in/scan.raw` was replaced while npyd worked on it", "in/scan.raw.1`"]);
     assert!(site.read("in/scan.raw.1") == data(), "the older data differ");
     settle_newer(&site);
     assert_eq!(site.names("in"), ["scan.raw.1"]);

@@ -138,7 +138,7 @@ fn a_taken_file_and_a_newer_drop() {
     site.drop_file("scan.raw", [&room[..], &[7; 24]].concat());
     site.drop_file("scan.raw.toml", manifest);
     let told = site.sweep().expect_code(0);
-    told.expect_words(&["in/scan.raw` is another file by now", "in/scan.raw.1`"]);
+    told.expect_words(&["in/scan.raw` was replaced while npyd worked on it", "in/scan.raw.1`"]);
     assert!(site.read("out/scan.npy").ends_with(&[7; 24]));
     assert_eq!(site.read("in/scan.raw.1"), scan_npy());
     assert_eq!(site.names("in"), ["scan.raw.1"]);

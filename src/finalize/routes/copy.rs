@@ -21,8 +21,8 @@ pub(crate) fn fill(
     let (source, offset, len) = (&job.candidate.file, *offset, *len);
     let share = len / job.candidate.files().len() as u64;
     let segments = job.candidate.segments(&job.dump, share).into_iter();
-    let stretches = segments.map(|(file, offset)| Segment::new(file, offset, share));
-    let copy = fs::CopyJob { head, stretches: stretches.collect::<fs::Result<_>>()? };
+    let segments = segments.map(|(file, offset)| Segment::new(file, offset, share));
+    let copy = fs::CopyJob { head, segments: segments.collect::<fs::Result<_>>()? };
     let output = copy.output(&at.output).map_err(interruption)?;
     let mut hasher = job.dump.digest.as_ref().map(crate::describe::digest::Digest::hasher);
     if let Some(hasher) = &mut hasher {
@@ -47,8 +47,8 @@ pub(crate) fn duplicate(
     progress: &mut Progress,
 ) -> Result<(TempFile, Stat), Interruption> {
     let before = source.stat()?;
-    let stretches = vec![Segment::new(source, 0, before.size)?];
-    let copy = fs::CopyJob { head: &[], stretches };
+    let segments = vec![Segment::new(source, 0, before.size)?];
+    let copy = fs::CopyJob { head: &[], segments };
     let output = copy.output(&at.output).map_err(interruption)?;
     progress.expect(before.size);
     run(&copy, &output, None, progress)?;
@@ -62,7 +62,7 @@ pub(crate) fn duplicate(
 pub(crate) fn run(
     copy: &fs::CopyJob<'_>,
     output: &TempFile,
-    on_bytes: Option<fs::Tap<'_>>,
+    on_bytes: Option<fs::OnBytes<'_>>,
     progress: &mut Progress,
 ) -> Result<(), Interruption> {
     let mut advance = |done, moved| {

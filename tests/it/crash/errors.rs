@@ -64,9 +64,9 @@ fn faults_of(call: &str) -> &'static [Fault] {
 /// What is said of a fault: the system's words, and what is to be done.
 fn words_of(fault: Fault) -> &'static [&'static str] {
     match fault {
-        FULL => &["No space left on device", "make room"],
-        QUOTA => &["Disk quota exceeded", "make room"],
-        BROKEN => &["Input/output error", "the kernel's log"],
+        FULL => &["No space left on device", "free some space"],
+        QUOTA => &["Disk quota exceeded", "free some space"],
+        BROKEN => &["Input/output error", "the kernel log"],
         READ_ONLY => &["Read-only file system", "mount it for writing"],
         TABLE => &["Too many open files", "LimitNOFILE"],
         _ => &[],
