@@ -92,10 +92,10 @@ pub(crate) fn dispose_source(
     event: Event,
 ) -> Result<SourceOutcome, Interruption> {
     let candidate = &job.candidate;
-    let became_the_array =
+    let consumed_source =
         event == Event::Finalized && (route.consumes_source() || job.keeps_its_name(at));
     let gone = match job.drop_dir.source {
-        _ if became_the_array => return Ok(SourceOutcome::TheArray),
+        _ if consumed_source => return Ok(SourceOutcome::TheArray),
         Disposition::Keep => return Ok(SourceOutcome::Kept),
         Disposition::Remove => SourceOutcome::Removed,
         Disposition::Archive => SourceOutcome::Archived(archive_dir(job)?),
@@ -223,7 +223,7 @@ fn move_sidecar(
 /// some of their files, too. One that is claimed is about to be moved by whoever dealt with the
 /// data. Returns what is waited for, where something else stands there by now.
 pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Option<String>> {
-    let Residue { sidecar, finished: FinishedArray { array, became_the_array, remains, .. } } =
+    let Residue { sidecar, finished: FinishedArray { array, consumed_source, remains, .. } } =
         residue;
     let Some(_claim) = sidecar.file.claim()? else { return Ok(None) };
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
@@ -233,7 +233,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
         None => source.try_clone()?,
     };
     let archive = match (drop_dir.source, &drop_dir.archive) {
-        (Disposition::Archive, Some(archive)) if !became_the_array => {
+        (Disposition::Archive, Some(archive)) if !consumed_source => {
             Some(mirrored(drop_dir, archive, parent)?)
         }
         _ => None,

@@ -6,7 +6,7 @@
 //!
 //! # Rules
 //!
-//! Comments in `fs/` and `finalize/` refer to these rules by name.
+//! Comments in `fs/`, `probe/` and `finalize/` refer to these rules by name.
 //!
 //! - **F1**: After a failed fsync no later success counts, because fsync reports a writeback error
 //!   once (errseq), and the kernel may have dropped the dirty pages. The error is final for the
@@ -19,6 +19,8 @@
 //!   crash recovery leaves locked files alone.
 //! - **F5**: A lease must end before npyd itself opens the file for writing, because that open
 //!   would break it (`fcntl(2)`, "Leases").
+//! - **F6**: Reading an unwritten extent makes `lseek(2)` report it as data while its pages are in
+//!   the page cache. Holes are therefore found before anything is read, and never read.
 
 mod attributes;
 mod capabilities;

@@ -44,8 +44,7 @@ impl DataFile {
     }
 
     /// Calls `work` with each piece of data within `range` until it returns `false`. Skips holes
-    /// without reading them, because reading an unwritten extent makes `SEEK_DATA` report it as
-    /// data.
+    /// without reading them (rule F6).
     pub fn each_piece(
         &self,
         range: Range<u64>,

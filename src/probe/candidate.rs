@@ -1,4 +1,4 @@
-//! A candidate: a data file that somebody described, open, and what is to be done with it now.
+//! A candidate: an open data file with a description, and the decision what to do with it now.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::fs::{self, DataFile, Lease, Unprovable};
 use crate::model::{FileName, Stat};
 use crate::npy::{self, Header};
 
-/// A data file and what describes it, both open.
+/// A data file and its description, both open.
 pub struct Candidate {
     /// The data file's path below the drop directory.
     pub rel: PathBuf,
@@ -20,23 +20,23 @@ pub struct Candidate {
     pub name: FileName,
     /// The data file.
     pub file: DataFile,
-    /// What it looked like when it was opened.
+    /// Its metadata when it was opened.
     pub stat: Stat,
-    /// Where its first hole began then, or what was only allocated.
-    pub written: u64,
-    /// Further files that hold the rest of its data.
+    /// Offset of the first hole or unwritten extent when it was opened.
+    pub written_end: u64,
+    /// The other files of an array that is in several, in order.
     pub parts: Vec<Part>,
     /// The file that describes it.
     pub sidecar: Option<Sidecar>,
-    /// The inodes of files that leave open what it holds: once they are gone, it is another drop.
-    pub rivals: Vec<u64>,
-    /// Whether an array was made of it before that was left open: then it stays where it is.
+    /// Inodes of the conflicting description files. Removing one changes this drop's identity.
+    pub conflicting_inodes: Vec<u64>,
+    /// Whether it became an array before the conflict arose. Then it stays where it is.
     pub has_array: bool,
-    /// What it holds, or why that can't be told.
+    /// The declared layout, or the reason why there is none.
     pub dump: Result<Dump, String>,
 }
 
-/// A file that holds a part of the data.
+/// One of several files that together hold the data.
 pub struct Part {
     /// Its path below the drop directory.
     pub rel: PathBuf,
@@ -44,10 +44,10 @@ pub struct Part {
     pub name: FileName,
     /// The file.
     pub file: DataFile,
-    /// What it looked like when it was opened.
+    /// Its metadata when it was opened.
     pub stat: Stat,
-    /// Where its first hole began then, or what was only allocated.
-    pub written: u64,
+    /// Offset of the first hole or unwritten extent when it was opened.
+    pub written_end: u64,
 }
 
 /// A file that describes a data file.
@@ -58,40 +58,40 @@ pub struct Sidecar {
     pub name: FileName,
     /// The file.
     pub file: DataFile,
-    /// What it looked like when it was opened.
+    /// Its metadata when it was opened.
     pub stat: Stat,
-    /// Whether it stays where it is, whatever becomes of this data file: it describes others, too,
-    /// or lies in another directory.
+    /// Whether it never moves along with this data file, because it describes other files as well
+    /// or is in another directory.
     pub is_shared: bool,
 }
 
-/// What is to be done with a candidate now.
+/// What to do with a candidate now.
 pub enum Decision {
-    /// Make the array with this header.
+    /// Make the array.
     Finalize {
         /// The array's header.
         header: Box<Header>,
         /// What proved that the data are complete.
         evidence: Evidence,
-        /// What people should know about it.
+        /// A remark for the receipt.
         remark: Option<String>,
     },
-    /// Look again later.
+    /// Probe again later.
     Wait(Wait),
     /// It can't become an array as it is.
     Reject(String),
 }
 
-/// Why nothing proves that nobody writes to a file.
+/// Why npyd can't prove that no process writes to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unproven {
     file: FileName,
-    /// Why the kernel can't tell; `None` where it can, and somebody does.
+    /// Why the kernel can't detect writers, or `None` if it detected one.
     why: Option<Unprovable>,
 }
 
 impl Unproven {
-    /// Asks the kernel why it grants no lease on a file.
+    /// Returns why the kernel grants no lease on a file.
     fn of(name: &FileName, file: &DataFile) -> Self {
         let why = match file.writer() {
             fs::Writer::Unknown(why) => Some(why),
@@ -100,13 +100,13 @@ impl Unproven {
         Unproven { file: name.clone(), why }
     }
 
-    /// Somebody opened a file for writing in the middle of the work.
+    /// Returns the value for a file that a process opened for writing during the work.
     #[must_use]
     pub fn opened(name: &FileName) -> Self {
         Unproven { file: name.clone(), why: None }
     }
 
-    /// What would let the file go.
+    /// Returns what makes npyd remove or archive the file.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self.why {
@@ -126,30 +126,30 @@ impl fmt::Display for Unproven {
         let file = &self.file;
         match self.why {
             None => write!(f, "`{file}` is open for writing"),
-            Some(why) => write!(f, "whether `{file}` is still written to is unknown: {why}"),
+            Some(why) => write!(f, "npyd can't tell whether `{file}` is still written to: {why}"),
         }
     }
 }
 
 impl Candidate {
-    /// What it looked like at this look.
+    /// Returns the snapshot of this probe.
     #[must_use]
     pub fn snapshot(&self) -> FileSnapshot {
         FileSnapshot {
             data: self.stat,
             parts: self.parts.iter().map(|part| part.stat).collect(),
             sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
-            rivals: self.rivals.clone(),
+            rivals: self.conflicting_inodes.clone(),
         }
     }
 
-    /// What it looks like now, after npyd itself wrote to the data file.
+    /// Returns the snapshot after npyd itself wrote to the data file.
     pub fn restat(&self) -> fs::Result<FileSnapshot> {
         Ok(FileSnapshot { data: self.file.stat()?, ..self.snapshot() })
     }
 
-    /// What tells its description from another one: the file that describes it, or the data file
-    /// itself, where a template or the file's own header does.
+    /// Returns a key that identifies the description: the file that describes the data, or the data
+    /// file itself, if a template or the file's own header does.
     #[must_use]
     pub fn description_key(&self) -> String {
         match &self.sidecar {
@@ -161,13 +161,13 @@ impl Candidate {
         }
     }
 
-    /// The files that hold its data, in their order.
+    /// Returns the data files, in order.
     #[must_use]
     pub fn files(&self) -> Vec<&DataFile> {
         [&self.file].into_iter().chain(self.parts.iter().map(|part| &part.file)).collect()
     }
 
-    /// The same, and where in each its share of the data begins.
+    /// Returns the data files, in order, each with the offset of its share of the data.
     #[must_use]
     pub fn segments(&self, dump: &Dump, share: u64) -> Vec<(&DataFile, u64)> {
         let parts = self.parts.iter().map(|part| (&part.file, &part.stat));
@@ -175,12 +175,12 @@ impl Candidate {
         files.map(|(file, stat)| (file, dump.offset_in(stat.size, share))).collect()
     }
 
-    /// Their names.
+    /// Returns the names of the data files, in order.
     pub fn names(&self) -> impl Iterator<Item = &FileName> {
         [&self.name].into_iter().chain(self.parts.iter().map(|part| &part.name))
     }
 
-    /// Whether what holds its data is still what was opened.
+    /// Returns whether the data files are unchanged since they were opened.
     pub fn is_unchanged(&self) -> fs::Result<bool> {
         for part in &self.parts {
             if !part.file.stat()?.is_unchanged_since(&part.stat) {
@@ -190,7 +190,7 @@ impl Candidate {
         Ok(self.file.stat()?.is_unchanged_since(&self.stat))
     }
 
-    /// Who writes to the data.
+    /// Returns whether a process writes to the data.
     #[must_use]
     pub fn writer(&self) -> Writer {
         let writers = self.parts.iter().map(|part| writer(&part.file)).chain([writer(&self.file)]);
@@ -202,15 +202,15 @@ impl Candidate {
         writers.max_by_key(strongest).unwrap_or(Writer::Unknown)
     }
 
-    /// The files that hold its data, and the one that describes it.
+    /// Returns the data files and the sidecar.
     fn all_files(&self) -> impl Iterator<Item = (&FileName, &DataFile)> {
         let parts = self.parts.iter().map(|part| (&part.name, &part.file));
         let sidecar = self.sidecar.iter().map(|sidecar| (&sidecar.name, &sidecar.file));
         [(&self.name, &self.file)].into_iter().chain(parts).chain(sidecar)
     }
 
-    /// Leases on all its files at once: the proof that nobody writes to any of them, for as long as
-    /// they are held. The error says why there is none.
+    /// Takes leases on all its files. They prove that no process writes to any of them for as long
+    /// as they are held. The inner error gives the reason for the first that is not granted.
     pub fn leases(&self) -> fs::Result<Result<Vec<Lease<'_, DataFile>>, Unproven>> {
         let mut leases = Vec::new();
         for (name, file) in self.all_files() {
@@ -222,8 +222,8 @@ impl Candidate {
         Ok(Ok(leases))
     }
 
-    /// The size the data file would have if it held all parts; and how much of that is allocated.
-    /// Each file has an equal share: the one that differs decides.
+    /// Returns the size that one data file with all parts would have, and how much of that is
+    /// allocated. All parts have equal shares, so the part whose size differs decides.
     pub(crate) fn logical_size(&self, dump: &Dump) -> (u64, u64) {
         let Stat { size, blocks, .. } = self.stat;
         if self.parts.is_empty() {
@@ -235,7 +235,7 @@ impl Candidate {
         let needed = share.saturating_add(dump.trailing);
         let sizes = || {
             stats().map(|stat| match stat.size {
-                // What stands before data at the end has a length of its own in each.
+                // Bytes before data at the end of the file may have another length in each part.
                 size if dump.facts.at_the_end => own.saturating_sub(needed.saturating_sub(size)),
                 size => size,
             })
@@ -249,17 +249,19 @@ impl Candidate {
         (whole, stats().map(|stat| stat.blocks.saturating_mul(512)).sum())
     }
 
-    /// Whether every byte of its data files was written. What is allocated may still be a hole in
-    /// all but name, and where holes can't be told, only what is allocated tells of them.
+    /// Returns whether every byte of the data files was written. Checks both the reported holes and
+    /// the allocated blocks: unwritten extents are allocated, and some file systems do not report
+    /// holes.
     fn is_fully_written(&self) -> bool {
-        let parts = self.parts.iter().map(|part| (&part.stat, part.written));
-        let mut files = parts.chain([(&self.stat, self.written)]);
+        let parts = self.parts.iter().map(|part| (&part.stat, part.written_end));
+        let mut files = parts.chain([(&self.stat, self.written_end)]);
         files.all(|(stat, written)| {
             written >= stat.size && stat.blocks.saturating_mul(512) >= stat.size
         })
     }
 
-    /// How long ago its files last changed by the file system's own word, if that can be said.
+    /// Returns the age of the newest mtime or ctime of its files, or `None` if it lies in the
+    /// future.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let parts = self.parts.iter().map(|part| &part.stat);
@@ -271,7 +273,7 @@ impl Candidate {
         u64::try_from(age).ok().map(Duration::from_nanos)
     }
 
-    /// How coarse the clock is that its files' times are from.
+    /// Returns the coarsest timestamp granularity of its files.
     fn timestamp_granularity(&self) -> Duration {
         let parts = self.parts.iter().map(|part| (&part.file, &part.stat));
         let sidecar = self.sidecar.as_ref().map(|sidecar| (&sidecar.file, &sidecar.stat));
@@ -279,8 +281,8 @@ impl Candidate {
         files.map(|(file, stat)| file.timestamp_granularity(stat)).max().unwrap_or_default()
     }
 
-    /// Decides what is to be done, given how long nothing has changed, and how many times its array
-    /// was made again.
+    /// Decides what to do. `unchanged` is how long nothing has changed, `remakes` how often its
+    /// array was made again.
     pub fn decide(
         &self,
         drop_dir: &DropDir,
@@ -329,9 +331,9 @@ impl Candidate {
         })
     }
 
-    /// Whether npyd, which was ended before it could rename the file, wrote over the producer's
-    /// marker already: then every byte of the region is the header's, but for the first eight,
-    /// which are written last.
+    /// Returns whether an interrupted npyd already wrote its header over the producer's marker.
+    /// Then every byte of the region except the first eight is the header's; those are written
+    /// last.
     fn has_our_header(&self, dump: &Dump, marker: &[u8]) -> fs::Result<bool> {
         let LeadingBytes::Reserved(room) = &dump.front else { return Ok(false) };
         let bytes = dump.header(self.stat.size).map(|header| header.bytes_padded_to(*room));
@@ -342,7 +344,7 @@ impl Candidate {
             && (front.starts_with(magic) || marker.starts_with(&front[..8])))
     }
 
-    /// A description that can't be read may just not be written to its end.
+    /// Decides about an unreadable description, which may still be being written.
     fn unreadable(
         &self,
         reason: &str,
@@ -363,7 +365,7 @@ impl Candidate {
         }
     }
 
-    /// The producer of a pending file died.
+    /// Decides about a pending file whose producer died.
     fn abandoned(&self, dump: &Dump, salvage: Salvage) -> fs::Result<Decision> {
         let written = self.file.first_hole(dump.data_offset)?;
         let declared = dump.least_file_len().unwrap_or(u64::MAX);
@@ -376,7 +378,7 @@ impl Candidate {
         let behind =
             if rest > 0 { format!(", and {rest} bytes behind them") } else { String::new() };
         let found = format!(
-            "it was abandoned: its producer is gone without marking it ready; {}{behind}",
+            "it was abandoned: its producer ended without marking it ready; {}{behind}",
             count(dump, salvaged.as_ref(), written, self.stat.size)
         );
         Ok(match (salvage, salvaged) {
@@ -402,7 +404,7 @@ impl Candidate {
     }
 }
 
-/// Says how many complete records an abandoned file has.
+/// Builds the message on how many complete records an abandoned file has.
 fn count(dump: &Dump, salvaged: Option<&Header>, written: u64, size: u64) -> String {
     let records = salvaged.map_or(0, |header| match header.order() {
         npy::Order::C => header.shape().first().copied().unwrap_or(1),

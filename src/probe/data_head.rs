@@ -1,4 +1,4 @@
-//! What a data file itself tells, before anybody says what it holds.
+//! Reads what a data file itself reveals: .npy magic, pending header, end of skipped lines.
 
 use std::path::PathBuf;
 
@@ -7,47 +7,47 @@ use crate::fs::{self, DataFile};
 use crate::model::{FileName, Stat};
 use crate::npy::{self, Preamble};
 
-/// How far into a file lines are counted that are to be skipped, in bytes.
+/// Maximum offset up to which skipped lines are searched, in bytes.
 const LINES_WITHIN: usize = 1 << 20;
 
-/// A data file as it is when it is to be recognized.
+/// An open data file whose layout is to be determined.
 pub(crate) struct DataHead {
     pub(crate) name: FileName,
     pub(crate) file: DataFile,
     pub(crate) stat: Stat,
-    pub(crate) written: u64,
+    pub(crate) written_end: u64,
     pub(crate) sidecar_dir: Option<PathBuf>,
 }
 
 impl DataHead {
-    /// Whether it begins as a `.npy` file does.
+    /// Returns whether it begins with the `.npy` magic.
     pub(crate) fn is_npy(&self) -> fs::Result<bool> {
-        // Reading what was never written would make it look like data.
-        let is_written = self.written > 0 || self.stat.size == 0;
+        // F6
+        let is_written = self.written_end > 0 || self.stat.size == 0;
         Ok(is_written && self.file.read_at_most(0, 6)?.starts_with(&npy::MAGIC))
     }
 
-    /// Where the `lines`th line of a file ends; `None` where it does not within reach.
+    /// Returns the offset behind the first `lines` lines, or `None` if they end beyond the limit.
     pub(crate) fn lines_end(&self, lines: u64) -> fs::Result<Option<u64>> {
         if lines == 0 {
-            return Ok(Some(0)); // without reading, which would make zeros look like data
+            return Ok(Some(0)); // F6
         }
         let text = self.file.read_at_most(0, LINES_WITHIN)?;
-        let edge_hashes = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let line_ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         Ok(match usize::try_from(lines) {
-            Ok(lines) => edge_hashes.map(|(at, _)| at as u64 + 1).nth(lines - 1),
+            Ok(lines) => line_ends.map(|(at, _)| at as u64 + 1).nth(lines - 1),
             Err(_) => None,
         })
     }
 
-    /// The dump that a file's own pending header declares, if it has one.
+    /// Returns the dump that the file's own pending header declares, if it has one.
     pub(crate) fn own_header(&self) -> fs::Result<Result<Option<Dump>, String>> {
-        let DataHead { name, file, stat, written, .. } = self;
-        if *written == 0 && stat.size > 0 {
-            return Ok(Ok(None)); // zeros, which reading would make look like data
+        let DataHead { name, file, stat, written_end, .. } = self;
+        if *written_end == 0 && stat.size > 0 {
+            return Ok(Ok(None)); // F6: these are zeros
         }
         if self.is_npy()? && name.without_pending_suffix().is_none() {
-            return Ok(Ok(None)); // nothing is left to do, even in a version that is not known here
+            return Ok(Ok(None)); // it is final, even in an unknown version
         }
         let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
             Ok(Some(preamble)) => preamble,

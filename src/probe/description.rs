@@ -1,4 +1,4 @@
-//! What describes a data file: a manifest, or an instrument's sidecar; and which data it means.
+//! Descriptions: manifests and instruments' sidecars, and the data files that they refer to.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::model::FileName;
 use crate::probe::candidate::Sidecar;
 use crate::probe::{DirView, linked, rel_name};
 
-/// A file that describes data, and what it says.
+/// A file that describes data, and its parsed content.
 pub(crate) struct Description {
     pub(crate) sidecar: Sidecar,
     pub(crate) contents: Result<Contents, String>,
@@ -18,7 +18,7 @@ pub(crate) struct Description {
     format: Option<&'static Format>,
 }
 
-/// What a description says.
+/// The content of a description.
 pub(crate) enum Contents {
     /// A manifest's keys.
     Manifest(Box<Manifest>),
@@ -26,12 +26,12 @@ pub(crate) enum Contents {
     Arrays(&'static Format, Vec<Described>),
 }
 
-/// The data files, below the drop directory, that one array may be in.
+/// The data files of one array, as paths below the drop directory.
 #[derive(Clone)]
 pub(crate) enum DataFiles {
-    /// The first of these that is there.
+    /// The first of these that exists.
     FirstOf(Vec<PathBuf>),
-    /// All of these.
+    /// All of these together.
     Parts(Vec<PathBuf>),
 }
 
@@ -42,7 +42,7 @@ impl DataFiles {
         }
     }
 
-    /// The files that hold the data together.
+    /// Returns the files if the array is in several.
     pub(crate) fn parts(&self) -> &[PathBuf] {
         match self {
             DataFiles::FirstOf(_) => &[],
@@ -51,14 +51,14 @@ impl DataFiles {
     }
 }
 
-/// Whether a file of this name may describe data.
+/// Returns whether a file of this name may describe data.
 #[must_use]
 pub fn may_describe(name: &str) -> bool {
     manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
 }
 
-/// Whether npyd itself gives such names: to metadata, to manifests of what became an array, and to
-/// old arrays that were made again.
+/// Returns whether npyd itself creates files with such names: metadata, manifests that are done,
+/// and backups of arrays.
 pub(crate) fn is_put_beside_arrays(name: &str) -> bool {
     let is_retired = name.rsplit_once(".done").is_some_and(|(sidecar, number)| {
         may_describe(sidecar) && number.chars().all(|c| c == '.' || c.is_ascii_digit())
@@ -66,7 +66,7 @@ pub(crate) fn is_put_beside_arrays(name: &str) -> bool {
     is_retired || name.ends_with(".npy.json") || is_array_backup(name)
 }
 
-/// The files that may describe the data file at this path.
+/// Returns the paths of the files that may describe this data file by name.
 pub(crate) fn possible_sidecars(data: &Path) -> Vec<PathBuf> {
     let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let manifests = manifest::manifest_names(name).into_iter();
@@ -80,7 +80,8 @@ pub(crate) fn possible_sidecars(data: &Path) -> Vec<PathBuf> {
 }
 
 impl Description {
-    /// The data of each array it describes; where it can't be read, those its name speaks of.
+    /// Returns the data files of each array it describes. If it can't be parsed, they are derived
+    /// from its name.
     pub(crate) fn data_files(&self) -> Vec<DataFiles> {
         let name = self.sidecar.name.as_str();
         let beside = |names: Vec<String>| {
@@ -109,8 +110,8 @@ impl Description {
         }
     }
 
-    /// Whether it can't be read, and by its place alone means this data file: where its name does
-    /// not tell, nobody else would say what is wrong.
+    /// Returns whether this sidecar can't be parsed, but refers to the data file by its location.
+    /// Where the names do not match either, no other result would report the error.
     pub(crate) fn refers_to(&self, data: &Path) -> bool {
         match (&self.contents, self.format) {
             (Err(_), Some(format)) => {
@@ -121,7 +122,7 @@ impl Description {
         }
     }
 
-    /// The data file that it names by a key, if it is a manifest that does.
+    /// Returns the value of a manifest's key `data`.
     pub(crate) fn named_data(&self) -> Option<&FileName> {
         match &self.contents {
             Ok(Contents::Manifest(manifest)) => manifest.declared.data.as_ref(),
@@ -129,7 +130,7 @@ impl Description {
         }
     }
 
-    /// The output it names.
+    /// Returns the output name that it declares.
     pub(crate) fn named_output(&self) -> Option<&FileName> {
         match &self.contents {
             Ok(Contents::Manifest(manifest)) => manifest.declared.output.as_ref(),
@@ -145,8 +146,8 @@ impl Description {
         self.format.is_none()
     }
 
-    /// Whether one that can't be read was meant to describe data all the same, as every text of a
-    /// format that was recognized is. Others write JSON and TOML, too.
+    /// Returns whether an unparsable file was meant to describe data. That is so for every
+    /// recognized sidecar; other programs write JSON and TOML files as well.
     pub(crate) fn is_meant(&self) -> fs::Result<bool> {
         let text = self.sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
         let text = String::from_utf8_lossy(&text);
@@ -155,7 +156,8 @@ impl Description {
 }
 
 impl DirView<'_> {
-    /// Reads a file that is named as if it described data; `None` where it isn't there or doesn't.
+    /// Reads a file that is named like a description. Returns `None` if it does not exist or
+    /// describes nothing.
     pub(crate) fn read_description(&self, rel: &Path) -> fs::Result<Option<Description>> {
         let Ok(name) = rel_name(rel) else { return Ok(None) };
         if !may_describe(name.as_str()) {
@@ -180,7 +182,7 @@ impl DirView<'_> {
     }
 }
 
-/// Whether there are several arrays, or data in other directories.
+/// Returns whether there are several arrays, or data in other directories.
 fn are_elsewhere(arrays: &[Described]) -> bool {
     let mut paths = arrays.iter().flat_map(|array| array.data.paths());
     arrays.len() > 1 || paths.any(|path| path.as_path().components().count() > 1)

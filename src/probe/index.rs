@@ -1,8 +1,9 @@
-//! The description index: which files describe a data file, where the names do not show it.
+//! The description index: the descriptions of data files that cannot be found by name.
 //!
 //! A manifest's key `data` and many sidecars name their data in their text. The index holds what
-//! those texts say, so that all descriptions of a data file are found, whichever is read first. It
-//! may hold too much: whoever reads a description again sees whether it still means the data file.
+//! those texts say, so that npyd finds all descriptions of a data file, whichever it reads first.
+//! An entry may be stale: the reader of a description checks whether it still refers to the data
+//! file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,54 +13,54 @@ use crate::config::DropDir;
 use crate::describe::manifest::manifest_names;
 use crate::fs;
 use crate::probe::description::{DataFiles, possible_sidecars};
-use crate::probe::{DirView, ProbeResult, look_by, may_describe};
+use crate::probe::{DirView, ProbeResult, may_describe, probe_with};
 
-/// Which files describe a data file. All paths are below the drop directory.
+/// Maps data files to the files that describe them. All paths are below the drop directory.
 #[derive(Default)]
 pub struct DescriptionIndex {
     by_data: HashMap<PathBuf, BTreeSet<PathBuf>>,
-    /// Files that hold data together with others, and the sidecar that says so.
+    /// Maps the parts of an array that is in several files to their sidecar.
     parts: HashMap<PathBuf, PathBuf>,
-    /// How many descriptions are held, without those of parts.
+    /// Number of descriptions, without those of parts.
     len: usize,
-    /// The most that are held of each kind.
+    /// Maximum number of entries of each kind.
     room: usize,
 }
 
 impl DescriptionIndex {
-    /// An empty index with room for so many.
+    /// Creates an empty index for at most `room` entries of each kind.
     #[must_use]
     pub fn with_room(room: usize) -> Self {
         DescriptionIndex { room, ..DescriptionIndex::default() }
     }
 
-    /// The number of descriptions held.
+    /// Returns the number of descriptions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing is held.
+    /// Returns whether the index has no descriptions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The files that describe this data file, besides those that its name leads to.
+    /// Returns the files that describe this data file and cannot be found by name.
     pub fn describing(&self, data: &Path) -> impl Iterator<Item = &PathBuf> {
         self.by_data.get(data).into_iter().flatten()
     }
 
-    /// The sidecar that describes this file together with others.
+    /// Returns the sidecar that describes this file as one of several parts.
     #[must_use]
     pub fn whole_of(&self, part: &Path) -> Option<&PathBuf> {
         self.parts.get(part)
     }
 
-    /// Adds a description of a data file, unless the file's name leads to it. Returns whether that
-    /// was new.
+    /// Adds a description of a data file, unless it can be found by name. Returns whether it is
+    /// new.
     pub fn add(&mut self, data: &Path, description: &Path) -> bool {
-        if self.len >= self.room || leads_to(data, description) {
+        if self.len >= self.room || is_found_by_name(data, description) {
             return false;
         }
         let is_new =
@@ -68,7 +69,7 @@ impl DescriptionIndex {
         is_new
     }
 
-    /// Adds the files that a sidecar describes together.
+    /// Adds the parts that a sidecar describes.
     pub fn add_parts(&mut self, sidecar: &Path, parts: &[PathBuf]) {
         for part in parts {
             if self.parts.len() < self.room {
@@ -77,7 +78,7 @@ impl DescriptionIndex {
         }
     }
 
-    /// Reads a file that is named as if it described data, and adds what it describes.
+    /// Reads a file that is named like a description, and adds what it describes.
     pub fn learn(&mut self, drop_dir: &DropDir, rel: &Path) -> fs::Result<()> {
         let names_one = rel.file_name().and_then(|name| name.to_str()).is_some_and(may_describe);
         if names_one {
@@ -86,12 +87,12 @@ impl DescriptionIndex {
         Ok(())
     }
 
-    /// Returns the data files it describes.
-    fn learn_at(&mut self, place: &DirView<'_>, rel: &Path) -> fs::Result<Vec<PathBuf>> {
+    /// Reads a description, adds what it describes, and returns its data files.
+    fn learn_at(&mut self, view: &DirView<'_>, rel: &Path) -> fs::Result<Vec<PathBuf>> {
         let mut data = Vec::new();
-        let Some(by) = place.read_description(rel)? else { return Ok(data) };
+        let Some(by) = view.read_description(rel)? else { return Ok(data) };
         if by.contents.is_err() {
-            return Ok(data); // only names tell what it means
+            return Ok(data); // it can only be matched by name
         }
         for data_files in by.data_files() {
             match &data_files {
@@ -107,7 +108,7 @@ impl DescriptionIndex {
         Ok(data)
     }
 
-    /// Drops what is held of a data file and a description that are both `unknown`.
+    /// Removes the entries whose data file and description are both unknown.
     pub fn retain(&mut self, is_known: impl Fn(&Path) -> bool) {
         self.by_data.retain(|data, descriptions| {
             if !is_known(data) {
@@ -120,8 +121,8 @@ impl DescriptionIndex {
     }
 }
 
-/// Whether a data file's name leads to what describes it.
-fn leads_to(data: &Path, description: &Path) -> bool {
+/// Returns whether the description can be found by the data file's name.
+fn is_found_by_name(data: &Path, description: &Path) -> bool {
     let text = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let by_manifest = || {
         let (name, by) = text(data).zip(text(description))?;
@@ -130,22 +131,22 @@ fn leads_to(data: &Path, description: &Path) -> bool {
     by_manifest() == Some(true) || possible_sidecars(data).iter().any(|path| path == description)
 }
 
-/// How often a directory may be listed again: so many times as long as listing it takes.
+/// A directory is listed again after this many times the duration of the last listing.
 const LIST_AGAIN: u32 = 20;
 
-/// The descriptions in a drop directory, for whoever asks about single files: its files are listed
-/// and read. Several questions at once share what was read.
+/// The descriptions in a drop directory, for commands that probe single files: lists the
+/// directories and reads all descriptions. Several probes share one listing.
 #[derive(Default)]
 pub struct ListedDescriptions {
     index: DescriptionIndex,
     of: PathBuf,
-    /// The directories that were listed, when, and how long that took.
+    /// The listed directories: time and duration of the listing.
     dirs: HashMap<PathBuf, (Instant, Duration)>,
 }
 
 impl ListedDescriptions {
-    /// Lists the directories in which something may describe the file at `rel`, or the data that it
-    /// describes: their own, and those above.
+    /// Lists the directories that may hold descriptions of the file at `rel`, or of the data that
+    /// it describes: their own and all above.
     fn list_around(&mut self, drop_dir: &DropDir, rel: &Path) -> fs::Result<()> {
         let is_old = |(at, took): &(Instant, Duration)| at.elapsed() > *took * LIST_AGAIN;
         if self.of != drop_dir.path || self.dirs.values().any(is_old) {
@@ -155,30 +156,30 @@ impl ListedDescriptions {
                 dirs: HashMap::new(),
             };
         }
-        let place = DirView::open(drop_dir)?;
-        let data = self.index.learn_at(&place, rel).unwrap_or_default();
+        let view = DirView::open(drop_dir)?;
+        let data = self.index.learn_at(&view, rel).unwrap_or_default();
         for path in [rel.to_path_buf()].iter().chain(&data) {
             for dir in path.ancestors().skip(1) {
-                self.list(&place, dir)?;
+                self.list(&view, dir)?;
             }
         }
         Ok(())
     }
 
-    fn list(&mut self, place: &DirView<'_>, rel: &Path) -> fs::Result<()> {
+    fn list(&mut self, view: &DirView<'_>, rel: &Path) -> fs::Result<()> {
         if self.dirs.contains_key(rel) {
             return Ok(());
         }
         let at = Instant::now();
-        let entries = match place.dir.try_clone()?.into_subdir(rel).and_then(|dir| dir.entries()) {
+        let entries = match view.dir.try_clone()?.into_subdir(rel).and_then(|dir| dir.entries()) {
             Ok(entries) => entries,
             Err(error) if error.is_missing() => Vec::new(),
             Err(error) => return Err(error),
         };
         for (name, _) in entries {
             if name.to_str().is_some_and(may_describe) {
-                // One that can't be read describes nothing that its name does not tell.
-                let _ = self.index.learn_at(place, &rel.join(name));
+                // One that can't be parsed is matched by name, without the index.
+                let _ = self.index.learn_at(view, &rel.join(name));
             }
         }
         self.dirs.insert(rel.to_path_buf(), (at, at.elapsed()));
@@ -186,7 +187,8 @@ impl ListedDescriptions {
     }
 }
 
-/// Looks at a file that somebody asks about alone: all that lies beside it is read.
+/// Probes a file like [`probe`](super::probe), but finds its descriptions by reading all files
+/// beside and above it. For one-off commands.
 pub fn probe_standalone(
     drop_dir: &DropDir,
     rel: &Path,
@@ -196,5 +198,5 @@ pub fn probe_standalone(
         listed.list_around(drop_dir, rel)?;
     }
     let whole = listed.index.whole_of(rel).cloned();
-    look_by(drop_dir, rel, &listed.index, whole.as_deref())
+    probe_with(drop_dir, rel, &listed.index, whole.as_deref())
 }

@@ -1,11 +1,11 @@
-//! One look at one name of a drop directory: what it is taken for, and what is known of it now.
+//! Probes one name in a drop directory: classifies it, and opens the files that belong to it.
 //!
-//! Each look opens the directory anew and lets it go again: an open directory would pin its mount.
-//! Files are opened beneath it, without following links; what is learned afterwards is learned
-//! from the descriptor.
+//! Each probe opens the directory and closes it again, because an open directory keeps its mount
+//! busy. Files are opened below it without following links; from then on only their descriptors are
+//! used.
 
 pub mod candidate;
-mod claims;
+mod conflicts;
 mod data_head;
 mod description;
 mod index;
@@ -14,7 +14,7 @@ mod template_match;
 
 use std::path::{Path, PathBuf};
 
-use claims::{Claim, Rivalry};
+use conflicts::{Conflict, MatchedDescription};
 use data_head::DataHead;
 use description::{Contents, DataFiles, Description, possible_sidecars};
 
@@ -30,48 +30,48 @@ pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
 pub use residue::{FinishedArray, RemainingPart, Residue, SOURCE_ATTR};
 
-/// Why a file that nobody described is left alone.
+/// The reason for ignoring a file that nothing describes.
 pub const UNDESCRIBED: &str =
     "it has no manifest, no pending header, and no template matches its name";
 
-/// What one look has shown.
+/// The result of a probe.
 pub enum ProbeResult {
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// It is none of npyd's business; the text says why.
+    /// The file is not a drop; the string gives the reason.
     Ignored(String),
-    /// It describes data that aren't there yet.
+    /// A description whose data files do not all exist yet.
     AwaitingData {
-        /// The manifest that waits.
+        /// The waiting manifest.
         manifest: PathBuf,
-        /// The data file's name, where the manifest names it.
+        /// The data file, if it is known.
         data: Option<PathBuf>,
-        /// All files that hold the data, where they are several.
+        /// All data files, if the array has several.
         parts: Vec<PathBuf>,
-        /// What it waits for.
+        /// The reason for waiting, as a message.
         why: String,
     },
-    /// It describes several arrays, whose data are in these files.
+    /// A sidecar that describes several arrays.
     Multiple {
         /// The sidecar.
         sidecar: PathBuf,
-        /// The data files.
+        /// The data files that exist.
         data: Vec<PathBuf>,
     },
-    /// It describes data that were finalized; only itself was left behind, in a crash.
+    /// A description of data that were finalized; a crash left only the description.
     Residue(Box<Residue>),
-    /// It is a dump, or part of one.
+    /// A dump, or a part of one.
     Candidate(Box<Candidate>),
 }
 
-/// Looks at the file at `rel`, a path below the drop directory. The index holds what describes
-/// files, where that can't be seen from the names.
+/// Probes the file at `rel`, a path below the drop directory. `index` holds the descriptions that
+/// cannot be found by name.
 pub fn probe(drop_dir: &DropDir, rel: &Path, index: &DescriptionIndex) -> fs::Result<ProbeResult> {
-    look_by(drop_dir, rel, index, None)
+    probe_with(drop_dir, rel, index, None)
 }
 
-/// The same with a file that describes it for sure.
-fn look_by(
+/// Probes the file at `rel` like [`probe`]; `by` is a further file that describes it.
+fn probe_with(
     drop_dir: &DropDir,
     rel: &Path,
     index: &DescriptionIndex,
@@ -84,9 +84,9 @@ fn look_by(
     if crate::model::is_reserved_name(name.as_str()) {
         return Ok(ProbeResult::Ignored("npyd is writing it".to_owned()));
     }
-    let place = DirView::open(drop_dir)?;
+    let view = DirView::open(drop_dir)?;
     if let Some(reason) = drop_dir.ignore.reason(rel, false) {
-        let is_there = place.dir.stat(rel)?.is_some();
+        let is_there = view.dir.stat(rel)?.is_some();
         return Ok(if is_there {
             ProbeResult::Ignored(reason.to_string())
         } else {
@@ -94,14 +94,14 @@ fn look_by(
         });
     }
     if may_describe(name.as_str())
-        && let Some(description) = place.read_description(rel)?
+        && let Some(description) = view.read_description(rel)?
     {
-        return place.probe_from_description(description, index, by);
+        return view.probe_from_description(description, index, by);
     }
-    place.probe_data(rel, index, by)
+    view.probe_data(rel, index, by)
 }
 
-/// Looks at a data file of which somebody has said what it holds.
+/// Probes a data file for which the caller declares the layout.
 pub fn probe_as(
     drop_dir: &DropDir,
     rel: &Path,
@@ -121,7 +121,7 @@ fn rel_name(rel: &Path) -> Result<FileName, String> {
     }
 }
 
-/// The drop directory, open for one look. Paths are below it.
+/// The drop directory, open for one probe. All paths are relative to it.
 struct DirView<'a> {
     drop_dir: &'a DropDir,
     dir: Dir,
@@ -132,7 +132,7 @@ impl<'a> DirView<'a> {
         Ok(DirView { drop_dir, dir: Dir::open(&drop_dir.path)? })
     }
 
-    /// Opens a regular file. Everything else, and what is ignored, counts as missing.
+    /// Opens a regular file that is not ignored; anything else counts as missing.
     fn open_regular(&self, rel: &Path) -> fs::Result<Option<(DataFile, Stat)>> {
         let Some(file) = self.dir.open_file(rel)? else { return Ok(None) };
         let stat = file.stat()?;
@@ -140,13 +140,13 @@ impl<'a> DirView<'a> {
         Ok(counts.then_some((file, stat)))
     }
 
-    /// Looks for a regular file in the same way.
+    /// Returns the metadata of a regular file that is not ignored; anything else counts as missing.
     fn stat_regular(&self, rel: &Path) -> fs::Result<Option<Stat>> {
         let stat = self.dir.stat(rel)?.filter(Stat::is_file);
         Ok(stat.filter(|_| self.drop_dir.ignore.reason(rel, false).is_none()))
     }
 
-    /// Those of the paths under which a regular file stands.
+    /// Returns those of the paths that are regular files.
     fn present(&self, rels: &[PathBuf]) -> fs::Result<Vec<PathBuf>> {
         let mut present = Vec::new();
         for rel in rels {
@@ -157,7 +157,7 @@ impl<'a> DirView<'a> {
         Ok(present)
     }
 
-    /// From what describes data to the data.
+    /// Probes the data that a description refers to.
     fn probe_from_description(
         &self,
         by: Description,
@@ -203,8 +203,8 @@ impl<'a> DirView<'a> {
         Ok(ProbeResult::AwaitingData { manifest: by.sidecar.rel, data, parts, why })
     }
 
-    /// What can't be read may be data itself. Where it is not, nobody else would say what is wrong
-    /// with it: its own text was to name its data.
+    /// Probes a file that is named like a description, but can't be parsed: it may be data. If it
+    /// is not, its text was to name the data, so only this result can report what is wrong with it.
     fn unreadable_without_data(
         &self,
         by: &Description,
@@ -221,7 +221,7 @@ impl<'a> DirView<'a> {
         })
     }
 
-    /// What is told of data under one of these names while none is there.
+    /// Builds the waiting message when no candidate data file exists.
     fn missing_data_message(&self, paths: &[PathBuf], by_manifest: bool) -> fs::Result<String> {
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
         for path in paths {
@@ -241,8 +241,8 @@ impl<'a> DirView<'a> {
         Ok(match paths {
             [path] => format!("its data file `{}` is not there yet", name(path)),
             [path, ..] if by_manifest => format!(
-                "its data file is not there yet: `{}`, or that with {} behind it, or what the key \
-                 `data` names",
+                "its data file is not there yet: `{}`, that name followed by {}, or the file that the \
+                 key `data` names",
                 name(path),
                 manifest::DATA_SUFFIXES[1..].join(", ")
             ),
@@ -256,18 +256,18 @@ impl<'a> DirView<'a> {
         index: &DescriptionIndex,
         by: Option<&Path>,
     ) -> fs::Result<ProbeResult> {
-        let mut claims = self.claims_on(data, index, by)?;
-        let refused = self.rivalry(data, &claims, index)?;
-        let claim = if claims.is_empty() { None } else { Some(claims.swap_remove(0)) };
-        if let Some(Rivalry { reason, between, has_array }) = refused {
-            let mut result = self.candidate(data, claim, |_, _| Ok(Some(Err(reason))))?;
+        let mut matches = self.descriptions_of(data, index, by)?;
+        let refused = self.find_conflict(data, &matches, index)?;
+        let matched = if matches.is_empty() { None } else { Some(matches.swap_remove(0)) };
+        if let Some(Conflict { reason, inodes, has_array }) = refused {
+            let mut result = self.candidate(data, matched, |_, _| Ok(Some(Err(reason))))?;
             if let ProbeResult::Candidate(candidate) = &mut result {
-                candidate.rivals = between;
+                candidate.conflicting_inodes = inodes;
                 candidate.has_array = has_array;
             }
             return Ok(result);
         }
-        let result = self.candidate(data, claim, |raw, contents| {
+        let result = self.candidate(data, matched, |raw, contents| {
             let own = raw.own_header()?;
             Ok(match (contents, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(
@@ -290,7 +290,7 @@ impl<'a> DirView<'a> {
         })
     }
 
-    /// What else is to be said where only a text that is too large could describe a data file.
+    /// Returns an addition to the message if the only possible manifest is too large.
     fn too_large(&self, data: &Path) -> fs::Result<String> {
         for path in possible_sidecars(data) {
             let size = self.dir.stat(&path)?.map_or(0, |stat| stat.size);
@@ -298,14 +298,14 @@ impl<'a> DirView<'a> {
             if size > manifest::SIZE_MAX && manifest::is_manifest_name(&name.to_string()) {
                 let most = manifest::SIZE_MAX;
                 return Ok(format!(
-                    "; `{name}` has {size} bytes, and a manifest {most} at the most"
+                    "; `{name}` has {size} bytes, but a manifest may have at most {most}"
                 ));
             }
         }
         Ok(String::new())
     }
 
-    /// What an instrument's sidecar makes of a data file, with what only the files tell.
+    /// Returns the dump that an instrument's sidecar describes, measuring what only the files show.
     fn dump_of(
         &self,
         array: Described,
@@ -328,7 +328,7 @@ impl<'a> DirView<'a> {
         Ok(array.dump(format, &raw.name, found))
     }
 
-    /// How many rows a `.npy` file has, if it is whole.
+    /// Returns the number of rows of a `.npy` file, if the file is complete.
     fn rows(&self, rel: &Path) -> fs::Result<Option<u64>> {
         let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
         let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
@@ -343,17 +343,17 @@ impl<'a> DirView<'a> {
             .and_then(|header| header.shape().first().copied()))
     }
 
-    /// Opens a data file, or the first of several, and has it recognized.
+    /// Opens a data file, or all of several, and calls `recognize` for its dump.
     fn candidate(
         &self,
         data: &Path,
-        claim: Option<Claim>,
+        matched: Option<MatchedDescription>,
         recognize: impl FnOnce(
             &DataHead,
             Option<(Result<Contents, String>, usize)>,
         ) -> fs::Result<Option<Result<Dump, String>>>,
     ) -> fs::Result<ProbeResult> {
-        let files = match claim.as_ref().map(|claim| &claim.data_files) {
+        let files = match matched.as_ref().map(|matched| &matched.data_files) {
             Some(DataFiles::Parts(paths)) => paths.clone(),
             _ => vec![data.to_path_buf()],
         };
@@ -361,26 +361,29 @@ impl<'a> DirView<'a> {
         for rel in files {
             let Ok(name) = rel_name(&rel) else { return Ok(ProbeResult::Missing) };
             if crate::model::is_reserved_name(name.as_str()) {
-                return Ok(ProbeResult::Ignored(format!("`{name}` is a file of npyd's own")));
+                return Ok(ProbeResult::Ignored(format!("`{name}` is one of npyd's own files")));
             }
             let Some((file, stat)) = self.open_regular(&rel)? else {
-                return self.without_part(claim, &rel, data);
+                return self.without_part(matched, &rel, data);
             };
-            // Asked before anything is read: what was read of blocks that are only allocated
-            // looks like data for as long as it is in the page cache.
-            let written = file.first_hole(0)?;
-            opened.push(Part { rel, name, file, stat, written });
+            // F6: ask before anything is read.
+            let written_end = file.first_hole(0)?;
+            opened.push(Part { rel, name, file, stat, written_end });
         }
         let parts = opened.split_off(1);
-        let Some(Part { rel, name, file, stat, written }) = opened.pop() else {
+        let Some(Part { rel, name, file, stat, written_end }) = opened.pop() else {
             return Ok(ProbeResult::Missing);
         };
-        let sidecar_dir =
-            claim.as_ref().and_then(|claim| claim.by.sidecar.rel.parent()).map(Path::to_path_buf);
-        let raw = DataHead { name, file, stat, written, sidecar_dir };
+        let sidecar_dir = matched
+            .as_ref()
+            .and_then(|matched| matched.by.sidecar.rel.parent())
+            .map(Path::to_path_buf);
+        let raw = DataHead { name, file, stat, written_end, sidecar_dir };
         let links = parts.iter().map(|part| part.stat.nlink).chain([stat.nlink]).max();
-        let (sidecar, contents) = match claim {
-            Some(Claim { by, array, .. }) => (Some(by.sidecar), Some((by.contents, array))),
+        let (sidecar, contents) = match matched {
+            Some(MatchedDescription { by, array, .. }) => {
+                (Some(by.sidecar), Some((by.contents, array)))
+            }
             None => (None, None),
         };
         let dump = match recognize(&raw, contents)? {
@@ -392,36 +395,37 @@ impl<'a> DirView<'a> {
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let DataHead { name, file, stat, .. } = raw;
-        let rivals = Vec::new();
+        let conflicting_inodes = Vec::new();
         let has_array = false;
         Ok(ProbeResult::Candidate(Box::new(Candidate {
             rel,
             name,
             file,
             stat,
-            written,
+            written_end,
             parts,
             sidecar,
-            rivals,
+            conflicting_inodes,
             has_array,
             dump,
         })))
     }
 
-    /// What there is to be said where a file of the data of `looked_at` is missing.
+    /// Returns the result if `missing`, one of the data files of `probed`, does not exist.
     fn without_part(
         &self,
-        claim: Option<Claim>,
+        matched: Option<MatchedDescription>,
         missing: &Path,
-        looked_at: &Path,
+        probed: &Path,
     ) -> fs::Result<ProbeResult> {
-        if let Some(Claim { by, data_files, array }) = claim {
-            // An array already, and npyd was ended while it put its data away?
+        if let Some(MatchedDescription { by, data_files, array }) = matched {
+            // npyd may have been interrupted after it finished the array, while it disposed of the
+            // data.
             if let Some(finished) = self.finished(&by, array, &data_files)? {
                 let residue = Residue { sidecar: by.sidecar, finished };
                 return Ok(ProbeResult::Residue(Box::new(residue)));
             }
-            if missing != looked_at {
+            if missing != probed {
                 return Ok(ProbeResult::AwaitingData {
                     manifest: by.sidecar.rel,
                     data: Some(missing.to_path_buf()),
@@ -437,15 +441,15 @@ impl<'a> DirView<'a> {
     }
 }
 
-/// Under another name the array would be a drop or a manifest itself, or tidied away with what npyd
-/// left unfinished.
+/// Checks the output name. Any other name would make the array a drop, a manifest, or an unfinished
+/// file that recovery removes.
 fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
     let name = dump.output.as_str();
     if is_named_npy(name) && !crate::model::is_reserved_name(name) {
         return Ok(dump);
     }
     Err(format!(
-        "`{name}` can't be its array's name: end the key `output` in .npy, and don't begin it with .npyd-"
+        "`{name}` is not a valid output name: it must end in .npy and must not start with .npyd-"
     ))
 }
 
@@ -455,6 +459,6 @@ fn is_named_npy(name: &str) -> bool {
 
 fn linked(names: u64) -> String {
     format!(
-        "it has {names} names (hard links); npyd takes a file that has one: copy it instead, or remove the others"
+        "it has {names} hard links, and npyd takes only files that have one: copy it, or remove the other links"
     )
 }

@@ -1,4 +1,4 @@
-//! What a crash leaves of a drop whose array is there already.
+//! Residue: what a crash leaves of a drop whose array is already made.
 
 use std::path::Path;
 
@@ -11,45 +11,45 @@ use crate::probe::candidate::{Part, Sidecar};
 use crate::probe::description::{Contents, DataFiles, Description};
 use crate::probe::{DirView, rel_name};
 
-/// The attribute of an output that tells what it was made of: an [`SourceIdentity`].
+/// The extended attribute of an output that stores what it was made of, as a [`SourceIdentity`].
 pub const SOURCE_ATTR: &str = "user.npyd.source";
 
-/// A manifest or sidecar whose data are gone, or some of their files, for they were finalized.
+/// A manifest or sidecar whose data files, or some of them, are gone because the array was made.
 pub struct Residue {
     /// The file.
     pub sidecar: Sidecar,
-    /// What became of the data.
+    /// The array that was made.
     pub finished: FinishedArray,
 }
 
-/// An array that was made already.
+/// An array that is already made.
 pub struct FinishedArray {
     /// The array.
     pub array: DataFile,
-    /// What it was made of.
+    /// The identity of its source.
     pub mark: SourceIdentity,
-    /// Whether the data file became the array itself, and was not removed or archived.
-    pub became_the_array: bool,
-    /// What stands there of data that were in several files.
+    /// Whether the data file became the array itself, instead of being removed or archived.
+    pub consumed_source: bool,
+    /// The data files that still exist, if there were several.
     pub remains: Vec<RemainingPart>,
 }
 
-/// A file of the data of an array.
+/// A data file whose bytes are in the array.
 pub struct RemainingPart {
     /// The file.
     pub part: Part,
-    /// Where the array's data begin in it.
+    /// Offset of the data in the file.
     pub offset: u64,
-    /// Where they are in the array.
+    /// Offset of the same data in the array.
     pub at: u64,
-    /// How many bytes.
+    /// Length of the data, in bytes.
     pub len: u64,
 }
 
 impl DirView<'_> {
-    /// The array of a description without data, or without all of them, that was left behind when
-    /// npyd ended between dealing with the data and moving what describes them: then the output
-    /// tells its identity.
+    /// Returns the array of a description whose data files are not all there. npyd was interrupted
+    /// between disposing of the data and moving the description; the mark on the array identifies
+    /// it.
     pub(crate) fn finished(
         &self,
         by: &Description,
@@ -75,9 +75,9 @@ impl DirView<'_> {
             let (mut name, mut number_tried) = (first.clone(), 0);
             while let Some(array) = dir.open_file(name.as_ref())? {
                 if let Some(mark) = made_with(&array, &by.sidecar)? {
-                    let became_the_array = mark.is_of_inode(array.stat()?.ino);
+                    let consumed_source = mark.is_of_inode(array.stat()?.ino);
                     let remains = self.remains(by, number, data_files, &array)?;
-                    return Ok(Some(FinishedArray { array, mark, became_the_array, remains }));
+                    return Ok(Some(FinishedArray { array, mark, consumed_source, remains }));
                 }
                 let drop_dir = self.drop_dir;
                 let is_numbered = drop_dir.on_conflict == OnConflict::Number
@@ -92,7 +92,7 @@ impl DirView<'_> {
         Ok(None)
     }
 
-    /// The files that still stand of data that were in several.
+    /// Returns the data files that still exist, if there were several.
     fn remains(
         &self,
         by: &Description,
@@ -115,15 +115,15 @@ impl DirView<'_> {
             let Some((file, stat)) = self.open_regular(rel)? else { continue };
             let found = Measured { file_len: stat.size, lines_end: Some(0), counted: 0 };
             let Ok(Some(offset)) = described.offset(found) else { continue };
-            let written = file.first_hole(0)?;
-            let part = Part { rel: rel.clone(), name, file, stat, written };
+            let written_end = file.first_hole(0)?;
+            let part = Part { rel: rel.clone(), name, file, stat, written_end };
             remains.push(RemainingPart { part, offset, at: data_at + at as u64 * len, len });
         }
         Ok(remains)
     }
 }
 
-/// What an array was made of, if it was made with that very description.
+/// Returns the mark of an array that was made with this very description.
 fn made_with(array: &DataFile, sidecar: &Sidecar) -> fs::Result<Option<SourceIdentity>> {
     if ![fs::own_uid(), sidecar.stat.uid].contains(&array.stat()?.uid) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! What a template of the configuration makes of a data file.
+//! Applies the configuration's templates to a data file.
 
 use crate::describe::{Dump, LeadingBytes};
 use crate::fs;
@@ -7,9 +7,10 @@ use crate::probe::description::is_put_beside_arrays;
 use crate::probe::{DirView, is_named_npy};
 
 impl DirView<'_> {
-    /// What a template makes of a data file. Nothing of arrays, whoever made them, nor of what npyd
-    /// puts beside them: one for all names must not have it made into another. But where the header
-    /// is written in place, the array may have yet to be moved to where it goes.
+    /// Returns the dump that a template declares for a data file. Templates never apply to arrays
+    /// or to files that npyd creates beside them, so that a template for all names does not convert
+    /// those again. The exception is an array whose header was written in place and that may still
+    /// have to move to its output directory.
     pub(crate) fn dump_of_template(
         &self,
         raw: &DataHead,
@@ -25,7 +26,9 @@ impl DirView<'_> {
             _ if beside && is_put_beside_arrays(name) => None,
             _ if !raw.is_npy()? => Some(dump),
             true if beside || is_bare => None,
-            false if is_bare => Some(Err("it is a .npy file already: name it as one".to_owned())),
+            false if is_bare => {
+                Some(Err("it is a .npy file already: give it a name that ends in .npy".to_owned()))
+            }
             _ => Some(dump),
         })
     }

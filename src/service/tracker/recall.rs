@@ -62,10 +62,10 @@ impl Tracker {
         known: &LastSettled,
         candidate: &Candidate,
     ) -> bool {
-        let Candidate { rel, sidecar, rivals, .. } = candidate;
+        let Candidate { rel, sidecar, conflicting_inodes, .. } = candidate;
         let Some((name, _)) = &known.fingerprint.identity.sidecar else { return false };
         let is_found = sidecar.as_ref().is_some_and(|sidecar| sidecar.name.as_str() == name);
-        if is_found || !rivals.is_empty() {
+        if is_found || !conflicting_inodes.is_empty() {
             return false;
         }
         // The ledger knows the name alone: it lies beside the data, or above them.

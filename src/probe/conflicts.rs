@@ -1,0 +1,216 @@
+//! Matches descriptions to a data file, and detects conflicts: several descriptions for one data
+//! file, or one description for several.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::fs;
+use crate::probe::candidate::Sidecar;
+use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
+use crate::probe::{DescriptionIndex, DirView};
+
+/// A description that refers to a data file.
+pub(crate) struct MatchedDescription {
+    pub(crate) by: Description,
+    /// Index of the array that the data file holds.
+    pub(crate) array: usize,
+    pub(crate) data_files: DataFiles,
+}
+
+/// A conflict inodes descriptions of a data file.
+pub(crate) struct Conflict {
+    pub(crate) reason: String,
+    /// Inodes of the files that are in conflict.
+    pub(crate) inodes: Vec<u64>,
+    /// Whether the data file became an array before the conflict arose.
+    pub(crate) has_array: bool,
+}
+
+impl DirView<'_> {
+    /// Returns all descriptions of a data file: those found by name, those in the index, and `by`.
+    /// Their order does not depend on which file is probed first.
+    pub(crate) fn descriptions_of(
+        &self,
+        data: &Path,
+        index: &DescriptionIndex,
+        by: Option<&Path>,
+    ) -> fs::Result<Vec<MatchedDescription>> {
+        let mut paths = possible_sidecars(data);
+        let named: BTreeSet<&Path> =
+            index.describing(data).map(PathBuf::as_path).chain(by).collect();
+        for path in named {
+            if !paths.iter().any(|led_to| led_to == path) {
+                paths.push(path.to_path_buf());
+            }
+        }
+        let mut matches = Vec::new();
+        for path in &paths {
+            matches.extend(self.match_description(path, data)?);
+        }
+        // A part of several files is probed from its sidecar, not once from each part, unless
+        // something else describes the part as well.
+        if let Some(whole) = index.whole_of(data).filter(|whole| !paths.contains(whole))
+            && !matches.is_empty()
+        {
+            matches.extend(self.match_description(whole, data)?);
+        }
+        Ok(matches)
+    }
+
+    fn match_description(
+        &self,
+        path: &Path,
+        data: &Path,
+    ) -> fs::Result<Option<MatchedDescription>> {
+        let Some(by) = self.read_description(path)? else { return Ok(None) };
+        if by.refers_to(data) {
+            let data_files = DataFiles::FirstOf(vec![data.to_path_buf()]);
+            return Ok(Some(MatchedDescription { by, array: 0, data_files }));
+        }
+        let first_only = matches!(by.contents, Ok(Contents::Arrays(..)));
+        for (array, data_files) in by.data_files().into_iter().enumerate() {
+            let is_match = match &data_files {
+                DataFiles::FirstOf(paths) if first_only => {
+                    self.present(paths)?.first().is_some_and(|first| first == data)
+                }
+                data_files => data_files.paths().iter().any(|path| path == data),
+            };
+            if is_match {
+                return Ok(Some(MatchedDescription { by, array, data_files }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns another data file that the manifest of this one could refer to just as well, and its
+    /// inode.
+    fn other_data_file(
+        &self,
+        data: &Path,
+        matched: &MatchedDescription,
+    ) -> fs::Result<Option<(PathBuf, u64)>> {
+        let MatchedDescription { by, data_files, .. } = matched;
+        // `scan.raw.toml` always refers to `scan.raw`.
+        let is_sure = !by.is_manifest()
+            || by.named_data().is_some()
+            || data_files.paths().first().is_some_and(|first| first == data);
+        if is_sure {
+            return Ok(None);
+        }
+        for other in data_files.paths().iter().filter(|other| *other != data) {
+            if let Some(stat) = self.stat_regular(other)? {
+                return Ok(Some((other.clone(), stat.ino)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Detects ambiguity: several descriptions for one data file, or one description for several.
+    pub(crate) fn find_conflict(
+        &self,
+        data: &Path,
+        matches: &[MatchedDescription],
+        index: &DescriptionIndex,
+    ) -> fs::Result<Option<Conflict>> {
+        let names = competing(matches).map(|matched| self.name_of(matched, data));
+        let names: Vec<String> = names.collect();
+        Ok(match (&names[..], matches) {
+            ([_, _, ..], _) => {
+                let made = self.made_before(data, matches)?;
+                let has_array = made.is_some();
+                let made =
+                    made.map(|it| format!("; its array was made with `{it}` and stays as it is"));
+                Some(Conflict {
+                    reason: conflict_message(&names) + &made.unwrap_or_default(),
+                    inodes: matches.iter().map(|matched| matched.by.sidecar.stat.ino).collect(),
+                    has_array,
+                })
+            }
+            (_, [only]) => match self.other_data_file(data, only)? {
+                None => self.find_part_conflict(data, only, index)?,
+                Some((other, ino)) => Some(Conflict {
+                    reason: format!(
+                        "`{}` could describe `{}` or `{}`: name one with its key `data`",
+                        only.by.sidecar.name,
+                        data.file_name().unwrap_or_default().display(),
+                        other.file_name().unwrap_or_default().display()
+                    ),
+                    inodes: vec![ino],
+                    has_array: false,
+                }),
+            },
+            _ => None,
+        })
+    }
+
+    /// Detects another description of one of the parts that a sidecar describes together.
+    fn find_part_conflict(
+        &self,
+        data: &Path,
+        whole: &MatchedDescription,
+        index: &DescriptionIndex,
+    ) -> fs::Result<Option<Conflict>> {
+        let sidecar = &whole.by.sidecar;
+        for part in whole.data_files.parts().iter().filter(|part| *part != data) {
+            let others = self.descriptions_of(part, index, None)?;
+            let mut others = others.iter().filter(|matched| matched.by.sidecar.rel != sidecar.rel);
+            if let Some(other) = others.next() {
+                return Ok(Some(Conflict {
+                    reason: format!(
+                        "both `{}` and `{}` describe its part `{}`: remove one of them",
+                        self.name_of(whole, part),
+                        self.name_of(other, part),
+                        part.file_name().unwrap_or_default().display()
+                    ),
+                    inodes: vec![sidecar.stat.ino, other.by.sidecar.stat.ino],
+                    has_array: false,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns a description's name, with its directory if that is not the data file's.
+    fn name_of(&self, matched: &MatchedDescription, data: &Path) -> String {
+        let Sidecar { rel, name, .. } = &matched.by.sidecar;
+        if rel.parent() == data.parent() {
+            return name.to_string();
+        }
+        self.drop_dir.path.join(rel).display().to_string()
+    }
+
+    /// Returns the name of the description by which the data file became an array before there were
+    /// several.
+    fn made_before(
+        &self,
+        data: &Path,
+        matches: &[MatchedDescription],
+    ) -> fs::Result<Option<String>> {
+        let Some(stat) = self.stat_regular(data)? else { return Ok(None) };
+        for matched in matches {
+            if let Some(finished) =
+                self.finished(&matched.by, matched.array, &matched.data_files)?
+                && finished.mark.is_of_data(&stat)
+            {
+                return Ok(Some(self.name_of(matched, data)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Returns the descriptions of one data file that compete. If one kind of description should take
+/// precedence, decide that here and in the order of [`DirView::descriptions_of`].
+fn competing(matches: &[MatchedDescription]) -> impl Iterator<Item = &MatchedDescription> {
+    matches.iter()
+}
+
+fn conflict_message(names: &[String]) -> String {
+    match names {
+        [one, other] => format!("both `{one}` and `{other}` describe it: remove one of them"),
+        [others @ .., last] => {
+            format!("`{}` and `{last}` describe it: remove all but one", others.join("`, `"))
+        }
+        [] => String::new(),
+    }
+}
