@@ -1,4 +1,4 @@
-//! What limits the choice of a route for a job: rights, directories, file systems.
+//! Constraints on the choice of a route: permissions, directories, file systems.
 
 use crate::finalize::locations::Locations;
 use crate::finalize::{
@@ -14,8 +14,8 @@ pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Inte
     Ok(Constraints { can_journal: job.intents.is_some(), ..constraints })
 }
 
-/// What limits the choice of a route for a candidate from one directory to another. What may still
-/// be written to, for all that is known, does not become the array itself.
+/// Returns the constraints for a candidate, from one directory to another. A file that may still
+/// have a writer must not become the array itself.
 pub fn constraints_between(
     drop_dir: &DropDir,
     source: &Dir,
@@ -26,7 +26,7 @@ pub fn constraints_between(
     let mut constraints = constraints_of_dirs(drop_dir, source, output)?;
     constraints.files = candidate.files().len();
     let why = if evidence == Some(Evidence::Quiet) {
-        Some("nothing proves that nobody writes to the file any more")
+        Some("nothing proves that no process writes to the file any more")
     } else {
         lacks_right(drop_dir, source, candidate)?
     };
@@ -37,7 +37,7 @@ pub fn constraints_between(
     Ok(constraints)
 }
 
-/// Why this user can't make the data file itself the array, if it lacks the right to that.
+/// Returns why this user can't make the data file itself the array, if it lacks a permission.
 pub(crate) fn lacks_right(
     drop_dir: &DropDir,
     source: &Dir,
@@ -54,7 +54,7 @@ pub(crate) fn lacks_right(
     })
 }
 
-/// What the directories alone say of that, for data in one file.
+/// Returns the constraints that depend only on the directories, for data in one file.
 pub fn constraints_of_dirs(
     drop_dir: &DropDir,
     source: &Dir,
@@ -85,7 +85,7 @@ pub(crate) fn plan(
         plan.route() != Route::InPlace && job.dump.kind != crate::describe::DeclaredBy::Pending;
     if copied_raw && job.keeps_its_name(at) {
         return Err(Interruption::Rejected(format!(
-            "the array would take the name of its own data, `{}`: give it another by the key `output`",
+            "the array would get the name of its own data, `{}`: set another with the key `output`",
             job.candidate.name
         )));
     }

@@ -1,11 +1,11 @@
-//! Verifies the digest that a manifest gives.
+//! Verifies the digest of a manifest.
 
 use crate::finalize::{Hasher, Interruption, Job, Plan, Route, routes};
 use crate::fs::DataFile;
 use crate::probe::candidate::Candidate;
 use crate::throttle::meter::Progress;
 
-/// The copy works the digest out as it goes; the other routes read no data otherwise.
+/// Verifies the digest before any other route than copy, which computes it on the way.
 pub(crate) fn verify_ahead(
     job: &Job,
     plan: &Plan,
@@ -31,7 +31,7 @@ pub(crate) fn verify_ahead(
     verify(job, hasher)
 }
 
-/// Feeds a range of a file to a hasher.
+/// Hashes a range of a file.
 pub(crate) fn hash(
     file: &DataFile,
     range: std::ops::Range<u64>,
@@ -59,7 +59,8 @@ pub(crate) fn hash(
     Ok(())
 }
 
-/// A digest that does not fit yet may fit when the producer is done.
+/// Compares the digest. A mismatch is final only after the quiet time, because the producer may not
+/// be done before.
 pub(crate) fn verify(job: &Job, hasher: Hasher) -> Result<(), Interruption> {
     let Some(digest) = &job.dump.digest else { return Ok(()) };
     digest.verify(hasher).map_err(|reason| {

@@ -1,7 +1,7 @@
-//! What becomes of the source once its array is durable.
+//! Disposition of the source once its array is durable: kept, removed or archived.
 //!
-//! A sidecar is never deleted. Where its data file goes, it goes along, or moves beside the array
-//! under a name that no longer makes it a manifest waiting for data.
+//! A sidecar is never deleted. It is archived with its data file, or else moves beside the array
+//! under a name that does not make it a manifest that waits for data.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ use crate::model::{FileName, Stat};
 use crate::probe::candidate::{Candidate, Part, Sidecar, Unproven};
 use crate::probe::{FinishedArray, RemainingPart, Residue};
 
-/// The most names that are tried for a file that moves away.
+/// Maximum number of names that are tried for a file that moves away.
 const NUMBER_MAX: u32 = 10_000;
 
-/// Claims the sidecar where it is to move. Once the data are gone, it looks like a crash's
-/// leftover: whoever would tidy it must see that it is being worked on.
+/// Claims the sidecar if it is to move. Once the data are gone it looks like residue, so the claim
+/// keeps recovery away (rule F4).
 pub(crate) fn claim_sidecar(job: &Job, route: Route) -> Result<Option<Claim>, Interruption> {
     let stays = job.drop_dir.source == Disposition::Keep && !route.consumes_source();
     match &job.candidate.sidecar {
@@ -34,24 +34,24 @@ pub(crate) fn claim_sidecar(job: &Job, route: Route) -> Result<Option<Claim>, In
     }
 }
 
-/// What became of the source of an array.
+/// The fate of the source of an array.
 pub(crate) enum SourceOutcome {
-    /// Where it was, as the settings say.
+    /// It stays, as configured.
     Kept,
-    /// Where it was, because it changed: it is a drop of its own.
+    /// It stays, because it changed: it is a new drop.
     Changed,
-    /// Where it was, because nothing proves that nobody writes to it, for this reason.
+    /// It stays, because npyd can't prove that it has no writer, for this reason.
     Unproven(Unproven),
-    /// The array itself.
+    /// It is the array itself.
     TheArray,
-    /// Gone.
+    /// It was removed.
     Removed,
-    /// In this directory.
+    /// It was archived in this directory.
     Archived(Dir),
 }
 
 impl SourceOutcome {
-    /// What the receipt says of it.
+    /// Returns the fate for the receipt.
     pub(crate) fn fate(&self) -> SourceFate {
         match self {
             SourceOutcome::Kept | SourceOutcome::Changed => SourceFate::Kept,
@@ -62,7 +62,8 @@ impl SourceOutcome {
         }
     }
 
-    /// What the receipt says of one that could not be dealt with as configured, or not at first.
+    /// Returns the remark for a source that could not be disposed of as configured, or not at
+    /// first.
     pub(crate) fn remark(&self, disposition: Disposition, event: Event) -> Option<String> {
         let what = disposition.participle()?;
         match self {
@@ -78,13 +79,14 @@ impl SourceOutcome {
     }
 }
 
-/// Why a source stays, and what would let it go.
+/// Builds the message why a source stays, and what changes that.
 pub(crate) fn not_proven(what: &str, why: &Unproven) -> String {
     format!("the source is not {what}: {why}; each scan tries again; {}", why.remedy())
 }
 
-/// Removes or archives the source as configured; the caller makes that durable. It stays without a
-/// proof that nobody writes to any of its files, or their producer's word.
+/// Removes or archives the source as configured; the caller syncs the directories (F2). The source
+/// stays unless npyd can prove that none of its files has a writer, or its producer declared it
+/// complete.
 pub(crate) fn dispose_source(
     job: &Job,
     at: &Locations,
@@ -104,13 +106,13 @@ pub(crate) fn dispose_source(
         OpenWriters::ProvedAbsent => candidate.leases()?,
         OpenWriters::NotSeen | OpenWriters::Trusted => Ok(Vec::new()),
     };
-    // Held until all files are gone: whoever opens one of them for writing waits for that.
+    // Held until all files are gone: a process that opens one for writing blocks until then.
     let _leases = match leases {
         Ok(leases) => leases,
         Err(why) => return Ok(SourceOutcome::Unproven(why)),
     };
     match check_content(job).and_then(|()| check_sidecar(job, at)) {
-        // What was written since, or said of it, is in no array yet.
+        // No array holds what was written or declared since.
         Err(Interruption::Retry(_)) => return Ok(SourceOutcome::Changed),
         checked => checked?,
     }
@@ -119,7 +121,7 @@ pub(crate) fn dispose_source(
     let mut away = put_away(at, name, (file, stat, job.writers()), &gone)?;
     for part in &candidate.parts {
         let Part { name, file, stat, .. } = part;
-        // Or a scan would give it its name back in the middle of this.
+        // F4: without the lock, a concurrent scan would restore the original name.
         let Some(_claim) = file.claim()? else {
             return Err(Interruption::Locked(format!("another process has `{name}` locked")));
         };
@@ -152,7 +154,8 @@ fn put_away(
     }
 }
 
-/// Has the sidecar follow its data, where it is theirs alone; the caller makes that durable.
+/// Archives the sidecar or marks it as done, unless it is shared; the caller syncs the directories
+/// (F2).
 pub(crate) fn dispose_sidecar(
     job: &Job,
     at: &Locations,
@@ -181,7 +184,7 @@ fn archive_dir(job: &Job) -> Result<Dir, Interruption> {
     }
 }
 
-/// Moves a sidecar that is claimed to where its data were archived.
+/// Moves a claimed sidecar to the archive.
 fn archive_sidecar(
     source: &Dir,
     sidecar: &Sidecar,
@@ -191,7 +194,7 @@ fn archive_sidecar(
     move_sidecar(source, sidecar, (archive, &sidecar.name), writers)
 }
 
-/// Moves a sidecar that is claimed, and whose data became an array, beside that array.
+/// Moves a claimed sidecar, whose data became an array, beside that array.
 fn mark_sidecar_done(
     source: &Dir,
     sidecar: &Sidecar,
@@ -202,9 +205,8 @@ fn mark_sidecar_done(
     move_sidecar(source, sidecar, (output, &name), writers)
 }
 
-/// Moves a sidecar, unless it was written to since it was read: then it describes what comes next.
-/// To rename it takes nothing from whoever may have it open. One that stays for want of a proof is
-/// found by the next scan.
+/// Moves a sidecar, unless it changed since it was read: then it describes the next drop. A process
+/// that has it open loses nothing by a rename. If it stays without a proof, the next scan finds it.
 fn move_sidecar(
     source: &Dir,
     sidecar: &Sidecar,
@@ -219,9 +221,9 @@ fn move_sidecar(
     Ok(())
 }
 
-/// Finishes what a crash interrupted: the data are an array, and only their manifest was left, or
-/// some of their files, too. One that is claimed is about to be moved by whoever dealt with the
-/// data. Returns what is waited for, where something else stands there by now.
+/// Finishes an interrupted disposition: the array is made, and only the sidecar is left, or also
+/// some data files. A claimed sidecar is left to the process that is disposing of it. Returns the
+/// reason for waiting if a data file of that name holds something else now.
 pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Option<String>> {
     let Residue { sidecar, finished: FinishedArray { array, consumed_source, remains, .. } } =
         residue;
@@ -239,7 +241,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
         _ => None,
     };
     if !remains.is_empty() {
-        output.sync()?; // as before any source is touched
+        output.sync()?; // F2: before any source is touched
         for one in remains {
             let is_kept = drop_dir.source == Disposition::Keep;
             if is_kept || !put_remains_away(drop_dir, &source, one, (array, archive.as_ref()))? {
@@ -262,8 +264,8 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     source.sync().map(|()| None)
 }
 
-/// Removes or archives a file of the data of an array; `false` where the array does not hold what
-/// is in it, or somebody is at it.
+/// Removes or archives a remaining data file. Returns `false` if the array does not hold its bytes,
+/// or another process uses it.
 fn put_remains_away(
     drop_dir: &DropDir,
     source: &Dir,
@@ -288,25 +290,25 @@ fn put_remains_away(
     away.map(|away| away.is_ok())
 }
 
-/// `name`, `name.1`, `name.2`, …
+/// Returns `name`, `name.1`, `name.2`, …
 pub(crate) fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
     let rest = (1..NUMBER_MAX).map(move |number| PathBuf::from(format!("{name}.{number}")));
     std::iter::once(PathBuf::from(name)).chain(rest)
 }
 
-/// What must hold of a file before it moves away.
+/// Conditions for moving a file away.
 #[derive(Clone, Copy)]
 pub(crate) struct Guard<'a> {
-    /// What the file was; `None` where a change goes along with it.
+    /// The metadata that it must still have; `None` if it may have changed.
     pub(crate) before: Option<&'a Stat>,
-    /// What is asked of its writers before it is renamed.
+    /// Required evidence about writers before a rename.
     pub(crate) rename: OpenWriters,
-    /// What is asked of them before it gives way to a copy on another file system.
+    /// Required evidence about writers before it is replaced by a copy on another file system.
     pub(crate) copy: OpenWriters,
 }
 
-/// Moves a file that is claimed, under the first free of the names `to`, `to.1`, `to.2`, …; the
-/// caller makes that durable. Returns what a copy on another file system could not keep.
+/// Moves a claimed file to the first free of the names `to`, `to.1`, `to.2`, …; the caller syncs
+/// the directories (F2). Returns what a copy on another file system could not keep.
 pub(crate) fn move_away(
     from: &Dir,
     name: &FileName,
@@ -333,7 +335,7 @@ pub(crate) fn move_away(
     Err(to_dir.names_exhausted(to.as_ref()))
 }
 
-/// Moves a file to another file system, by a copy.
+/// Moves a file to another file system: copies it and removes the original.
 fn copy_away(
     from: &Dir,
     name: &FileName,
@@ -345,7 +347,7 @@ fn copy_away(
     if guard.before.is_some_and(|before| !now.is_unchanged_since(before)) {
         return Ok(Err(NotTaken::Changed));
     }
-    // Asked before the work is done; what counts is the answer when the file is removed.
+    // An early check, to save the work; the check at the removal is the one that counts.
     if guard.copy == OpenWriters::ProvedAbsent && file.lease()?.is_none() {
         return Ok(Err(NotTaken::Unproven));
     }

@@ -2,22 +2,22 @@
 
 use crate::fs::FsError;
 
-/// Why there is no receipt of a finished array.
+/// The reason why a job ended without a finished array.
 #[derive(Debug)]
 pub enum Interruption {
-    /// It can't become an array as it is.
+    /// The drop can't become an array as it is.
     Rejected(String),
-    /// The same for good: the disk may have lost what was written to it.
+    /// The data may be lost after a failed sync; the rejection is final (rule F1).
     DataLoss(String),
-    /// It must settle once more: it changed.
+    /// The drop changed; assess it again.
     Retry(String),
-    /// Another process has it.
+    /// Another process works on the drop.
     Locked(String),
-    /// It is gone; another process was faster, or its producer took it away.
+    /// The drop is gone: another process finished it, or its producer removed it.
     Vanished,
-    /// npyd is ending.
+    /// npyd is stopping.
     Cancelled,
-    /// A call failed; the fault may pass.
+    /// A system call failed; a retry may succeed.
     Io(FsError),
 }
 

@@ -1,4 +1,4 @@
-//! A job: a complete drop on its way to an array.
+//! A job: a complete drop, from which an array is to be made.
 
 use crate::finalize::locations::Locations;
 use crate::finalize::writer_proof::writers_after;
@@ -7,33 +7,33 @@ use crate::fs::OpenWriters;
 use crate::npy::Header;
 use crate::probe::candidate::Candidate;
 
-/// A settled dump: complete, and on its way to an array.
+/// A complete drop and all that is needed to make its array.
 pub struct Job {
     /// The drop directory's settings.
     pub drop_dir: Arc<DropDir>,
     /// The open files.
     pub candidate: Candidate,
-    /// What the data file holds.
+    /// The declared layout.
     pub dump: Dump,
     /// The array's header.
     pub header: Header,
-    /// What proved that it is complete.
+    /// The evidence that the drop is complete.
     pub evidence: Evidence,
-    /// What people should know about it.
+    /// A remark for the receipt.
     pub remark: Option<String>,
     /// Whether it has been unchanged for the quiet time.
     pub still: bool,
-    /// What the drop looked like when its earlier arrays were made of it, as the ledger knows;
-    /// empty where nothing is known of it.
+    /// The identities of the drop when its earlier arrays were made, according to the ledger; empty
+    /// if none are known.
     pub earlier: Vec<SourceIdentity>,
-    /// Whether a person asked for the array to be made again.
+    /// Whether a person asked npyd to make the array again.
     pub redo: bool,
-    /// Where it is noted down what would have to be undone after a crash.
+    /// The intent log, if there is a state directory.
     pub intents: Option<Arc<IntentLog>>,
 }
 
 impl Job {
-    /// The data file's whole path.
+    /// Returns the data file's full path.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.drop_dir.path.join(&self.candidate.rel)
@@ -43,18 +43,18 @@ impl Job {
         self.candidate.rel.parent().unwrap_or(Path::new(""))
     }
 
-    /// What is asked of its writers before it goes: a proof that there is none, or the producer's
-    /// own word. The settings may ask for less.
+    /// Returns the required evidence about writers before the source is disposed of: a proof that
+    /// there is none, or the producer's declaration. The settings may require less.
     pub(crate) fn writers(&self) -> OpenWriters {
         writers_after(self.evidence, &self.drop_dir)
     }
 
-    /// What an output tells of what it was made of.
+    /// Returns the mark for the output: the identity of its source.
     pub(crate) fn mark(&self) -> String {
         self.candidate.snapshot().identity().to_string()
     }
 
-    /// Whether the array takes the data file's own place, as a pending `x.npy` does.
+    /// Returns whether the array gets the data file's own name, like a pending `x.npy`.
     pub(crate) fn keeps_its_name(&self, at: &Locations) -> bool {
         at.beside && self.dump.output == self.candidate.name
     }

@@ -1,13 +1,13 @@
-//! The directories that the files of a job are in and go to.
+//! The open directories of a job.
 
 use crate::finalize::{DropDir, Interruption, Job, Path, RefCell, transfer};
 use crate::fs::{Dir, FsError};
 
-/// The directories a dump's files are in and go to.
+/// The directories of the source and the output.
 pub(crate) struct Locations {
     pub(crate) source: Dir,
     pub(crate) output: Dir,
-    /// Whether the two are one and the same.
+    /// Whether both are one directory.
     pub(crate) beside: bool,
     /// What an archived copy could not keep of its source.
     pub(crate) lost: RefCell<transfer::Lost>,
@@ -16,7 +16,7 @@ pub(crate) struct Locations {
 pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
     let parent = job.parent();
     let source = match Dir::open_below(&job.drop_dir.path, parent) {
-        // It was renamed with all that is in it, or unmounted.
+        // The directory was renamed with its files, or unmounted.
         Err(error) if error.is_missing() => return Err(Interruption::Vanished),
         opened => opened?,
     };
@@ -28,7 +28,8 @@ pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
     Ok(Locations { source, output, beside, lost: RefCell::default() })
 }
 
-/// Opens a directory below one that npyd writes to, where the drop directory's tree is mirrored.
+/// Opens, and creates if missing, the directory below `base` that corresponds to `below` in the
+/// drop directory.
 pub(crate) fn mirrored(drop_dir: &DropDir, base: &Path, below: &Path) -> Result<Dir, FsError> {
     let dir = Dir::open_trusted(base, drop_dir.untrusted_root())?;
     if below.as_os_str().is_empty() { Ok(dir) } else { dir.make_dirs(below) }

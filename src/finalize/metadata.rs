@@ -1,4 +1,4 @@
-//! What is known of an array besides its values, as JSON beside it: `x.npy.json`.
+//! Metadata of an array as JSON beside it: `x.npy.json`.
 
 use serde::Serialize;
 
@@ -13,38 +13,38 @@ use crate::fs::{self, TempFile};
 use crate::model::FileName;
 use crate::probe::SOURCE_ATTR;
 
-/// The content of the file.
+/// The content of the JSON file.
 #[derive(Serialize)]
 struct Content<'a> {
     /// The array's file.
     array: &'a str,
-    /// Who described the data.
+    /// The kind of description.
     described_by: String,
-    /// The file that did.
+    /// The file that describes the data.
     sidecar: Option<&'a str>,
-    /// What the axes are, in the array's order.
+    /// The axes, in the array's order.
     axes: &'a [Axis],
     /// Factors and offsets that were not applied to the values.
     unapplied: &'a Metadata,
-    /// What the description says, as its format names it.
+    /// The fields of the description, named as in its format.
     fields: &'a Metadata,
     /// How the array was made.
     receipt: &'a Receipt,
 }
 
-/// What stands where the metadata go.
+/// The file that has the metadata's name now.
 enum There {
     Nothing,
-    /// Metadata of npyd's: of this very array, or of another.
+    /// Metadata that npyd wrote, of this array or of another.
     Ours {
         of_this: bool,
     },
     Anothers,
 }
 
-/// Writes the metadata beside the array where the settings want that, durable before the source is
-/// touched; or checks those that were written ahead. Another's file of that name stays; npyd's own
-/// is replaced with its array.
+/// Writes the metadata beside the array if configured, durably before the source is touched, or
+/// checks those that were written ahead. Another program's file of that name stays; npyd's own is
+/// replaced.
 pub(crate) fn write(
     job: &Job,
     at: &Locations,
@@ -59,17 +59,17 @@ pub(crate) fn write(
     };
     match there(job, at, &name)? {
         There::Ours { of_this: true } if was_ahead || receipt.event == Event::Found => Ok(None),
-        // Not every file system can tell whose they are.
+        // Without extended attributes, npyd can't recognize its own file.
         There::Anothers if was_ahead => Ok(None),
         There::Anothers => {
-            Ok(Some(format!("`{name}` is there already: its metadata were not written")))
+            Ok(Some(format!("`{name}` already exists: its metadata were not written")))
         }
         There::Nothing | There::Ours { .. } => put(job, at, output, &name, receipt),
     }
 }
 
-/// Writes the metadata of a data file that becomes the array itself, before it is that: once it is,
-/// a crash leaves no source to begin from again. `false`: they were not.
+/// Writes the metadata of a data file that becomes the array itself, before it does: afterwards a
+/// crash leaves no source to begin from. Returns `false` if they were not written.
 pub(crate) fn write_ahead(
     job: &Job,
     at: &Locations,
@@ -87,7 +87,7 @@ pub(crate) fn write_ahead(
     }
 }
 
-/// The name of the metadata, where the settings want them.
+/// Returns the name of the metadata file, if configured.
 fn wanted(job: &Job, output: &FileName) -> Result<Option<FileName>, String> {
     match job.drop_dir.metadata {
         MetadataOutput::None => Ok(None),

@@ -1,5 +1,5 @@
-//! From a settled dump to its receipt: the array under its final name, whole and durable, and then,
-//! only then, what becomes of the source.
+//! Finalizes complete drops: makes the array, whole and durable under its final name, then disposes
+//! of the source, and returns the receipt.
 
 pub mod constraints;
 mod digest_check;

@@ -1,4 +1,4 @@
-//! The array's name: free, taken by somebody else, or taken by this very array.
+//! Chooses the array's name, and decides what happens if it is taken.
 
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::SourceIdentity;
@@ -12,22 +12,22 @@ use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
 use crate::probe::SOURCE_ATTR;
 use crate::probe::candidate::Candidate;
 
-/// The most numbered names that are tried.
+/// Maximum number of numbered names that are tried.
 const NUMBER_MAX: u32 = 10_000;
 
-/// Where an array goes.
+/// The name of an array, and what to do about it.
 pub(crate) enum OutputName {
-    /// It is there already.
+    /// The array already exists under this name.
     Found(FileName),
-    /// Under this name.
+    /// The array gets this name.
     Free(FileName),
-    /// In the place of the array that was made of this drop before it changed.
+    /// The array replaces the one that was made of this drop before the drop changed.
     Remake(FileName, OldArray),
-    /// Nowhere: that array stays as it is.
+    /// The drop changed, but the array that was made of it stays as it is.
     Stale(FileName),
 }
 
-/// Chooses the array's name as the configuration says.
+/// Chooses the array's name as configured.
 pub(crate) fn choose_name(
     job: &Job,
     at: &Locations,
@@ -39,7 +39,7 @@ pub(crate) fn choose_name(
     }
     if first.as_str().len() > 255 {
         return Err(Interruption::Rejected(
-            "its output's name would be too long: give it one by the key `output`".into(),
+            "its output name would be too long: set a shorter one with the key `output`".into(),
         ));
     }
     let mut name = first.clone();
@@ -63,12 +63,12 @@ pub(crate) fn choose_name(
         name = first.numbered(number);
     }
     Err(Interruption::Rejected(format!(
-        "{NUMBER_MAX} files are named like `{first}` already: move them away"
+        "there are already {NUMBER_MAX} files named like `{first}`: move them away"
     )))
 }
 
-/// Opens the array of that name if it was made of this drop before the drop changed: it is npyd's
-/// own, and marked with a state of this drop that the ledger knows.
+/// Opens the array of that name if it was made of this drop before the drop changed: npyd owns it,
+/// and its mark is an earlier state of this drop according to the ledger.
 fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArray>, Interruption> {
     if job.earlier.is_empty() {
         return Ok(None);
@@ -81,7 +81,7 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
     }
 }
 
-/// Decides about a name that another file has, which is not an array of this drop.
+/// Decides about a name that is taken by something other than an array of this drop.
 fn conflict(
     job: &Job,
     at: &Locations,
@@ -94,19 +94,19 @@ fn conflict(
     }
     Err(Interruption::Rejected(if !may_replace {
         format!(
-            "`{name}` is there already and is not made of this: move it away, name another output, or set on_conflict"
+            "`{name}` already exists and was not made of this: move it away, set another output, or set on_conflict"
         )
     } else if there.is_dir() {
         format!("`{name}` is a directory: move it away")
     } else {
         format!(
-            "`{name}` is there already, and is no array of npyd's or its owner's: move it away, or name another output"
+            "`{name}` already exists and belongs to someone else: move it away, or set another output"
         )
     }))
 }
 
-/// Gives a new file the name of its own source, which is gone then: it has to be the file that was
-/// settled, with nothing written to it since.
+/// Gives a new file the name of its own source, and removes the source, which must not have changed
+/// since the drop was complete.
 pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileName, Interruption> {
     let (candidate, first) = (&job.candidate, &job.dump.output);
     let source = (&candidate.file, &candidate.stat, job.writers());
@@ -114,11 +114,11 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
     let names = std::iter::once(first.clone()).chain(others);
     output
         .take_over_name(source, names)?
-        .ok_or_else(|| Interruption::Retry("it changed while it was taken".to_owned()))
+        .ok_or_else(|| Interruption::Retry("it changed while npyd replaced it".to_owned()))
 }
 
-/// Whether an array is to take the place of what has its name now; asked right before it does, for
-/// something else may have got that name since it was chosen.
+/// Returns whether an array may replace the file that has its name now. Call it right before the
+/// rename, because another file may have taken the name since it was chosen.
 pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<bool, Interruption> {
     if job.drop_dir.on_conflict != OnConflict::Replace {
         return Ok(false);
@@ -129,8 +129,8 @@ pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<boo
     }
 }
 
-/// Whether a file may be replaced. Beside the data lie everybody's drops and arrays: there only an
-/// array goes, and only npyd's own or one of who dropped the data.
+/// Returns whether a file may be replaced. In the drop directory, with everybody's drops and
+/// arrays, only an array may be, and only one of npyd's or of the user who dropped the data.
 fn may_replace_file(
     job: &Job,
     at: &Locations,
@@ -147,14 +147,15 @@ fn may_replace_file(
     Ok(file.read_at_most(0, 6)?.starts_with(&MAGIC))
 }
 
-/// Whether a file may stand for this source's array. What a third user dropped and npyd finished in
-/// place is that user's own still, to be written to as he likes.
+/// Returns whether a file may stand for this source's array: npyd or the source's owner owns it. An
+/// array that a third user dropped and npyd finished in place still belongs to that user, who may
+/// change it.
 fn is_trusted(there: &Stat, job: &Job) -> bool {
     there.is_file() && [fs::own_uid(), job.candidate.stat.uid].contains(&there.uid)
 }
 
-/// Whether the file under that name was made of this very source: by the mark npyd leaves on it,
-/// or, where that says nothing, by every byte.
+/// Returns whether the file of that name was made of this source: by its mark, or else by comparing
+/// every byte.
 fn is_array_of(
     job: &Job,
     at: &Locations,
@@ -175,7 +176,7 @@ fn is_array_of(
         if mark == source && !job.redo {
             return Ok(true);
         }
-        // Another drop of the same name, with equal content perhaps: it gets a number of its own.
+        // This may be another drop of that name with equal content: it gets a number of its own.
         let is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
         let is_of_this_drop = mark.is_of_file(&source) || job.earlier.contains(&mark);
         if is_numbered && !may_be_mixed && !is_of_this_drop {
@@ -192,27 +193,27 @@ fn is_array_of(
     }
     match (old, new) {
         (Some(old), Some(_)) if may_be_mixed => Err(Interruption::Locked(format!(
-            "`{old}` is in `{name}` already, and the rest of its data is not: drop it anew"
+            "`{name}` already holds `{old}`, but not the other data files: drop `{old}` again"
         ))),
         (_, None) => make_durable(&there, name).map(|()| true),
         (_, Some(_)) => Ok(false),
     }
 }
 
-/// An equal array may be somebody else's copy: what npyd itself made was durable before it had its
-/// name.
+/// Syncs an equal array, which may be another program's copy. npyd's own are durable before they
+/// have their name.
 fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Interruption> {
     if there.writer() == Writer::Present {
         return Err(Interruption::Locked(format!(
-            "`{name}`, which equals it, is open for writing"
+            "`{name}`, which has the same content, is open for writing"
         )));
     }
     there.sync_all().map_err(lost)
 }
 
-/// Whether some of the data may be what a crash left of the sources of that array, and others have
-/// come under the same names since: what describes them is still the file that went into it, and
-/// would have followed its data.
+/// Returns whether some data files may be left over from a crash after that array was made, while
+/// others are new under the old names. The sidecar is still the file that described that array;
+/// without a crash it would have moved with its data.
 fn may_be_mixed(job: &Job, mark: &SourceIdentity) -> bool {
     let Candidate { parts, sidecar, .. } = &job.candidate;
     job.drop_dir.source != Disposition::Keep
@@ -220,14 +221,14 @@ fn may_be_mixed(job: &Job, mark: &SourceIdentity) -> bool {
         && sidecar.as_ref().is_some_and(|it| mark.was_described_by(&it.name, &it.stat))
 }
 
-/// Where the data begin in a file that is a whole `.npy` with this header, however it is padded.
+/// Returns the data offset of a complete `.npy` file with this header, whatever its padding.
 fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Interruption> {
     let Some((facts, at)) = read_header(there)? else { return Ok(None) };
     let is_unbroken = there.stat()?.size == at + header.data_len();
     Ok((facts.same_bytes(header) && is_unbroken).then_some(at))
 }
 
-/// Reads the header of a `.npy` file, and where its data begin; `None` where it is not one.
+/// Reads the header and the data offset of a `.npy` file; returns `None` if it is not one.
 pub(crate) fn read_header(file: &DataFile) -> Result<Option<(Header, u64)>, Interruption> {
     let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
         return Ok(None);
@@ -241,8 +242,7 @@ pub(crate) fn read_header(file: &DataFile) -> Result<Option<(Header, u64)>, Inte
     Ok(layout.ok().and_then(|layout| layout.header()).map(|header| (header, at)))
 }
 
-/// What npyd says a file was made of. Only its own word counts: another user's file could carry a
-/// forged mark.
+/// Returns the mark of a file that npyd owns. Another user's file could carry a forged mark.
 fn trusted_mark(file: &DataFile) -> Result<Option<SourceIdentity>, Interruption> {
     if file.stat()?.uid != fs::own_uid() {
         return Ok(None);

@@ -1,14 +1,14 @@
-//! A step for several drops at once. Each waits for the disk, which serves those that wait together
-//! by one flush, and one commit of its journal.
+//! Runs one step for several drops in parallel, so that concurrent fsyncs share one flush and one
+//! journal commit.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// How many are at it at once. More gain little; each may hold a window of the copy in memory.
+/// Maximum number of threads. More gain little, and each may hold a copy window in memory.
 const THREADS: usize = 8;
 
-/// Does the work for all, and returns what came of it in their order. Where the machine gives no
-/// more threads, fewer do it.
+/// Calls `work` for all items and returns the results in their order. If no more threads can be
+/// started, fewer do the work.
 pub(crate) fn parallel_map<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let helpers = all.len().min(THREADS).saturating_sub(1);
     let waiting = Mutex::new(all.into_iter().enumerate());

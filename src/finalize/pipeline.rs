@@ -1,8 +1,8 @@
-//! One dump, or several at once: each step is made for all of them before the next, so that the
-//! disk's journal takes their syncs together, and each directory is synced once.
+//! The pipeline for one drop or a batch. Each step runs for the whole batch before the next one, so
+//! that the syncs share a journal commit and each directory is synced once.
 //!
-//! Data and header durable → name → directory durable → only then the source. An array that is made
-//! again has its old one backed up before it gets the name.
+//! Order: data and header durable → name → directory durable → only then the source. If an array is
+//! made again, its old one is backed up before the new one gets the name.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use crate::model::FileName;
 use crate::probe::SOURCE_ATTR;
 use crate::throttle::meter::Progress;
 
-/// Makes the array, and then deals with the source as configured.
+/// Makes the array, and then disposes of the source as configured.
 pub fn finalize(job: &Job, progress: &mut Progress) -> Result<Receipt, Interruption> {
     let mut all = [InFlight::new(job, progress)];
     finish(&mut all);
@@ -36,7 +36,7 @@ pub fn finalize(job: &Job, progress: &mut Progress) -> Result<Receipt, Interrupt
     one.map(|one| one.receipt())
 }
 
-/// The same for several; one that halts does not hold up the others.
+/// Finalizes a batch. A job that fails does not affect the others.
 pub fn finalize_all(
     batch: &[Job],
     show: impl Fn(&Job) -> Progress + Sync,
@@ -47,7 +47,7 @@ pub fn finalize_all(
     all.into_iter().map(|one| one.map(|one| one.receipt())).collect()
 }
 
-/// All that follows the filling, each step for all before the next.
+/// Runs the steps after filling, each for the whole batch.
 fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
     for_each_ok_parallel(all, InFlight::sync);
     for_each_ok(all, InFlight::back_up);
@@ -64,6 +64,7 @@ fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
     for_each_ok(all, |one| one.sync_sidecar(&mut synced));
 }
 
+/// Runs a step for each job that has not failed.
 fn for_each_ok<'a>(
     all: &mut [Result<InFlight<'a>, Interruption>],
     mut step: impl FnMut(&mut InFlight<'a>) -> Result<(), Interruption>,
@@ -77,7 +78,7 @@ fn for_each_ok<'a>(
     }
 }
 
-/// The same for a step that waits for the disk.
+/// Runs a step for each job that has not failed, in parallel, because the step waits for the disk.
 fn for_each_ok_parallel<'a>(
     all: &mut [Result<InFlight<'a>, Interruption>],
     step: impl Fn(&mut InFlight<'a>) -> Result<(), Interruption> + Sync,
@@ -85,7 +86,7 @@ fn for_each_ok_parallel<'a>(
     parallel_map(all.iter_mut().collect(), |one| for_each_ok(slice::from_mut(one), &step));
 }
 
-/// Directories that were synced in this step, each once, and what came of it.
+/// The directories synced in this step, each with the error of its sync, if any.
 #[derive(Default)]
 struct SyncedDirs(Vec<(PathBuf, Option<String>)>);
 
@@ -93,7 +94,7 @@ impl SyncedDirs {
     fn sync(&mut self, dir: &Dir) -> Result<(), Interruption> {
         match self.0.iter().find(|(path, _)| path == dir.path()) {
             Some((_, None)) => Ok(()),
-            // To ask again could bring a yes that is not true.
+            // F1
             Some((_, Some(failure))) => Err(Interruption::Retry(failure.clone())),
             None => {
                 let result = dir.sync();
@@ -105,11 +106,11 @@ impl SyncedDirs {
     }
 }
 
-/// The remark about an array that stays although its drop changed.
+/// The remark for an array that stays although its drop changed.
 const STALE: &str =
     "the drop changed after its array was made, and on_change = \"keep\": the array stays as it is";
 
-/// A dump on its way to an array.
+/// A job in progress.
 struct InFlight<'a> {
     job: &'a Job,
     started: Instant,
@@ -117,25 +118,25 @@ struct InFlight<'a> {
     constraints: Constraints,
     plan: Plan,
     _claim: Claim,
-    /// That on its sidecar, if it is to move.
+    /// The lock on the sidecar, if that is to move.
     sidecar_claim: Option<Claim>,
     event: Event,
     /// The array's name.
     name: FileName,
-    /// A new file, filled, that has no name yet; `None` where there is none to be named.
+    /// The new file, filled and without a name; `None` if the data file becomes the array.
     output: Option<TempFile>,
-    /// The old array whose place that takes.
+    /// The comparison with the old array, if the new one replaces it.
     remake: Option<Remake>,
-    /// Whether its metadata were written before it had its name.
+    /// Whether the metadata were written before the array had its name.
     is_described: Cell<bool>,
-    /// What became of the source; `None` until the array is durable.
+    /// The fate of the source; `None` until the array is durable.
     source: Option<SourceOutcome>,
-    /// What is to be told besides.
+    /// Further remarks for the receipt.
     remarks: Vec<String>,
 }
 
 impl<'a> InFlight<'a> {
-    /// All that can be done before anything must be durable.
+    /// Runs the steps before the first one that must be durable.
     fn new(job: &'a Job, progress: &mut Progress) -> Result<Self, Interruption> {
         let started = Instant::now();
         let Some(claim) = job.candidate.file.claim()? else {
@@ -151,7 +152,7 @@ impl<'a> InFlight<'a> {
             OutputName::Remake(name, old) => (name, Event::Remade, Some(old)),
         };
         if event == Event::Remade {
-            // The drop may change again: its file must not become the array.
+            // The drop may change again, so its file must not become the array.
             let why = "the array is made again, as a new file";
             let taking = [Route::InPlace, Route::InsertRange];
             constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
@@ -173,7 +174,7 @@ impl<'a> InFlight<'a> {
             output: None,
             remake: None,
             is_described: Cell::new(false),
-            source: is_stale.then_some(SourceOutcome::Kept), // its bytes are in no array
+            source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
             remarks: Vec::new(),
         };
         if matches!(event, Event::Finalized | Event::Remade) {
@@ -198,8 +199,8 @@ impl<'a> InFlight<'a> {
         Ok(())
     }
 
-    /// Carries the plan out: the data file becomes the array, or a new file is filled. Where the
-    /// file system refuses a route, the next best is taken.
+    /// Carries the plan out: makes the data file the array, or fills a new file. If the file system
+    /// refuses the route, takes the next best one.
     fn carry_out(&mut self, progress: &mut Progress) -> Result<(), Interruption> {
         loop {
             self.is_described.set(false);
@@ -259,19 +260,20 @@ impl<'a> InFlight<'a> {
         Ok(())
     }
 
-    /// Plans anew without the route that turned out to be none.
+    /// Excludes the current route and plans again.
     fn exclude(&mut self, reason: String) -> Result<(), Interruption> {
         self.constraints.excluded.push((self.plan.route(), reason));
         self.plan = plan(self.job, &self.at, &self.constraints)?;
         Ok(())
     }
 
-    /// Whether its name may not be durable yet: it is new, or was found, and nobody knows.
+    /// Returns whether the array's name may not be durable yet: it is new, or the array was found.
     fn has_new_name(&self) -> bool {
         self.output.is_some() || self.event == Event::Found
     }
 
-    /// Makes the new file durable, and what describes it where that is all that will stay.
+    /// Syncs the new file, and the sidecar if it will move: it may soon be the only other file of
+    /// the drop.
     fn sync(&mut self) -> Result<(), Interruption> {
         if let Some(output) = &mut self.output {
             output.sync()?;
@@ -282,7 +284,7 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    /// Keeps the old array, once the new one is durable.
+    /// Backs up the old array. The new one is durable by then.
     fn back_up(&mut self) -> Result<(), Interruption> {
         self.remake.as_mut().map_or(Ok(()), |remake| remake.back_up(&self.at, &self.name))
     }
@@ -294,7 +296,7 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    /// Gives the new file the first name that is free; another process may take names, too.
+    /// Gives the new file the first free name. Other processes may take names at the same time.
     fn name(&mut self) -> Result<(), Interruption> {
         let (job, at) = (self.job, &self.at);
         let Some(output) = &mut self.output else { return Ok(()) };
@@ -324,7 +326,7 @@ impl<'a> InFlight<'a> {
         if self.has_new_name() { synced.sync(&self.at.output) } else { Ok(()) }
     }
 
-    /// Under its name the array is durable: now come its metadata, and its source.
+    /// Writes the metadata and disposes of the source. The array is durable under its name by then.
     fn dispose_source(&mut self) -> Result<(), Interruption> {
         if self.source.is_some() {
             return Ok(());

@@ -1,5 +1,4 @@
-//! Quarantine: refused drops move to the directory that the settings name for them, and come back
-//! from there to be tried again.
+//! Quarantine: moves rejected drops to the directory `rejects`, and restores them for a retry.
 
 use std::path::Path;
 
@@ -12,22 +11,22 @@ use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
 use crate::model::FileName;
 use crate::probe::candidate::{Candidate, Unproven};
 
-/// Where a refused drop is.
+/// Where a rejected drop is.
 pub enum Aside {
-    /// Where it was: the settings name no other place, or it has hard links.
+    /// It stays: no directory is configured, or it has hard links.
     InPlace,
-    /// Where it was, because nothing proves that nobody writes to it.
+    /// It stays, because npyd can't prove that it has no writer.
     Unproven(Unproven),
-    /// In the configured directory.
+    /// It moved to the configured directory.
     Moved,
 }
 
-/// Moves a refused drop to the configured directory, if there is one, with a text that says why it
-/// is there. One that has an array already stays. A rename takes nothing from whoever may still
-/// write to it; a copy to another file system would.
+/// Moves a rejected drop to the configured directory, if there is one, with a text file that gives
+/// the reason. A drop that already has an array stays. A process that has it open loses nothing by
+/// a rename; before a copy to another file system, npyd must prove that there is no such process.
 pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
     let Some(rejects) = &drop_dir.rejects else { return Ok(Aside::InPlace) };
-    // What has other names may be somebody else's, from anywhere.
+    // A file with other names may belong to someone else.
     let mut stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
     if candidate.has_array || stats.any(|stat| stat.nlink > 1) {
         return Ok(Aside::InPlace);
@@ -43,13 +42,14 @@ pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     {
         return Ok(Aside::Unproven(why));
     }
-    // The reason first: a crash leaves a text too many rather than a file that nobody explains.
+    // Write the reason first: a crash then leaves a text without a file, never a file without a
+    // reason.
     explain(&rejects, &format!("{}.rejected.txt", candidate.name), &format!("{reason}\n"))?;
     move_to_quarantine(&files_in_move_order(candidate), (&source, &rejects), is_copied, writers)?;
     Ok(Aside::Moved)
 }
 
-/// The files of a refused drop, in the order in which they go.
+/// Returns the files of a rejected drop, in move order.
 fn files_in_move_order(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
     let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
     let parts = candidate.parts.iter().map(|part| (&part.name, &part.file));
@@ -65,11 +65,11 @@ fn move_to_quarantine(
 ) -> fs::Result<()> {
     let mut claimed = Vec::new();
     for &(name, file) in files {
-        // Or somebody else is moving it.
+        // A file that is not locked here is being moved by another process.
         claimed.extend(file.claim()?.map(|claim| (name, file, claim)));
     }
     if is_copied {
-        // What takes long comes before any of them is gone: until then it is the drop it was.
+        // Make all copies before the first removal: until then the drop is complete where it was.
         let copies = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
         let copies = copies.collect::<fs::Result<Vec<_>>>()?;
         for ((name, file, _), copy) in claimed.iter().zip(&copies) {
@@ -86,8 +86,8 @@ fn move_to_quarantine(
     source.sync()
 }
 
-/// Brings a rejected drop back from where it was set aside, its manifest first; what is no longer
-/// there stays away.
+/// Restores a rejected drop from quarantine, its manifest first. Files that are no longer there are
+/// skipped.
 pub fn restore_rejected(
     drop_dir: &DropDir,
     source: &Path,
@@ -103,7 +103,7 @@ pub fn restore_rejected(
         opened => opened?,
     };
     let to = Dir::open_below(&drop_dir.path, parent)?;
-    // A file that a retry was just moving when it was ended has its name again.
+    // Restore the name of a file that an interrupted retry was moving.
     fs::recover_dir(&from, &[to.try_clone()?])?;
     let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     for name in [sidecar, Some(data)].into_iter().flatten() {
@@ -119,8 +119,8 @@ pub fn restore_rejected(
     from.sync()
 }
 
-/// Writes a text under the first of these names that is free, or has it already: the drop may be
-/// one that could not be moved before.
+/// Writes a text under the first name that is free or has this text already: an earlier attempt to
+/// move the drop may have failed.
 fn explain(dir: &Dir, name: &str, text: &str) -> fs::Result<()> {
     let mut note = TempFile::create(dir, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;

@@ -1,7 +1,8 @@
-//! Remakes: a drop changed after its array was made. The new array takes the name of the old one
-//! atomically, and the old one stays as a backup where the new one does not hold all of its data.
+//! Remakes: a drop changed after its array was made. The new array takes the old one's name
+//! atomically (`RENAME_EXCHANGE`), and the old one stays as a backup if the new one does not hold
+//! all of its data.
 //!
-//! New array synced → backup linked → directory synced → name exchanged → directory synced.
+//! Order: new array synced → backup linked → directory synced → name exchanged → directory synced.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,17 +16,17 @@ use crate::model::{FileName, Stat};
 use crate::npy::Header;
 use crate::throttle::meter::Progress;
 
-/// The most bytes that are compared at once.
+/// Bytes that are compared at once.
 const PIECE: u64 = 1 << 20;
 
-/// The most backups of one array.
+/// Maximum number of backups of one array.
 const NUMBER_MAX: u32 = 9999;
 
 /// The array that was made of a drop before the drop changed.
 pub(crate) struct OldArray {
     file: DataFile,
     stat: Stat,
-    /// Its header, and where its data begin; `None` where it is not a `.npy` file any more.
+    /// Its header and data offset; `None` if it is not a `.npy` file any more.
     header: Option<(Header, u64)>,
 }
 
@@ -39,24 +40,24 @@ impl OldArray {
     }
 }
 
-/// How the data of the old array differ from the beginning of the new one's.
+/// How the data of the old array differ from the beginning of the new data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
     None,
-    /// Only items differ that were all zeros in the old one: it was not filled yet.
+    /// Only items differ that were all zeros in the old array: they were not filled yet.
     Filled,
     Other,
 }
 
-/// A new array, filled, that is to take the place of the old one.
+/// A filled new array that will replace the old one.
 pub(crate) struct Remake {
     old: OldArray,
-    /// What differs from the old one.
+    /// The names of the properties that differ.
     changes: Vec<&'static str>,
     /// Whether the new array holds all data of the old one.
     holds_old: bool,
     backup: Option<FileName>,
-    /// Whether the old one was renamed to the backup's name, and has no other.
+    /// Whether the old array was renamed to the backup's name, because it can't have two.
     is_moved: bool,
 }
 
@@ -98,8 +99,8 @@ impl Remake {
         Ok(Remake { old, changes, holds_old, backup: None, is_moved: false })
     }
 
-    /// Gives the old array its backup name, where the new one does not hold all of its data. The
-    /// caller makes that durable.
+    /// Gives the old array a backup name, unless the new one holds all of its data. The caller
+    /// syncs the directory (F2).
     pub(crate) fn back_up(&mut self, at: &Locations, name: &FileName) -> Result<(), Interruption> {
         if !self.old.is_unchanged()? {
             return Err(Interruption::Retry("its old array changed".to_owned()));
@@ -113,7 +114,7 @@ impl Remake {
         }
         let (existing, highest) = self.backups(at, name)?;
         if let Some(existing) = existing {
-            self.backup = Some(existing); // linked before a crash
+            self.backup = Some(existing); // linked by an interrupted run
             return Ok(());
         }
         for number in highest.saturating_add(1)..=NUMBER_MAX {
@@ -130,12 +131,12 @@ impl Remake {
             }
         }
         Err(Interruption::Rejected(format!(
-            "`{name}` has a backup `{}` already: move its backups away",
+            "`{name}` has the maximum number of backups, up to `{}`: move them away",
             name.backup(NUMBER_MAX)
         )))
     }
 
-    /// Whether a backup exists of this very file, and the highest number of all backups.
+    /// Returns the existing backup of this file, if any, and the highest number of all backups.
     fn backups(
         &self,
         at: &Locations,
@@ -155,8 +156,9 @@ impl Remake {
         Ok((existing, highest))
     }
 
-    /// Renames the old array, where the file system has no hard links; `true`: that name is taken.
-    /// A crash after that leaves the array's name free, and the drop is finalized again.
+    /// Renames the old array if the file system has no hard links. Returns `true` if the backup's
+    /// name is taken. A crash after that leaves the array's name free, and the drop is finalized
+    /// again.
     fn move_to(
         &mut self,
         at: &Locations,
@@ -174,13 +176,13 @@ impl Remake {
         }
     }
 
-    /// Whether there is a backup whose name must become durable first.
+    /// Returns whether there is a backup whose name must be synced first.
     pub(crate) fn has_backup(&self) -> bool {
         self.backup.is_some()
     }
 
-    /// Gives the new array, which is synced, the name of the old one. The caller makes that
-    /// durable.
+    /// Gives the new array the name of the old one. It must be synced; the caller syncs the
+    /// directory (F2).
     pub(crate) fn replace(
         &self,
         output: &mut TempFile,
@@ -194,7 +196,7 @@ impl Remake {
         if is_named { Ok(()) } else { Err(gone(name)) }
     }
 
-    /// What the receipt says of it.
+    /// Returns the remarks for the receipt.
     pub(crate) fn remarks(&self) -> impl Iterator<Item = String> {
         let backup = self.backup.iter();
         [format!("changed: {}", self.changes.join(", "))]
@@ -203,16 +205,16 @@ impl Remake {
     }
 }
 
-/// Backups of arrays.
+/// The number and size of backups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backups {
-    /// How many there are.
+    /// Number of backups.
     pub count: u64,
-    /// Their sizes, together.
+    /// Sum of their sizes, in bytes.
     pub bytes: u64,
 }
 
-/// Counts the backups of arrays in a directory and down to so many levels below it.
+/// Counts the backups of arrays in a directory, down to `depth` levels below it.
 pub fn count_backups(dir: &Dir, depth: usize) -> fs::Result<Backups> {
     let mut backups = Backups::default();
     for (name, kind) in dir.entries()? {
@@ -237,8 +239,8 @@ fn gone(name: &FileName) -> Interruption {
     Interruption::Retry(format!("`{name}` was replaced by another file meanwhile"))
 }
 
-/// Compares `len` bytes of two files. Items of `item` bytes that are all zeros in the old one may
-/// differ; 0: none may.
+/// Compares `len` bytes of two files. Items of `item` bytes may differ if they are all zeros in the
+/// old file; if `item` is 0, none may.
 fn difference_at(
     (old, old_at): (&DataFile, u64),
     (new, new_at): (&DataFile, u64),
@@ -269,7 +271,7 @@ fn difference_at(
     Ok(found)
 }
 
-/// Whether nothing but zeros stands in a range of a file.
+/// Returns whether all bytes of a range are zero.
 fn is_zeros(
     file: &DataFile,
     range: Range<u64>,
@@ -305,8 +307,8 @@ fn difference(old: &[u8], new: &[u8], item: usize) -> Difference {
 mod tests {
     use super::*;
 
-    /// A value whose bytes are zeros in part is not an empty place: 100.0 and 100.3 differ only in
-    /// bytes that are zeros in the first.
+    /// A value with some zero bytes is not an empty item: 100.0 and 100.3 differ only in bytes that
+    /// are zero in the first.
     #[test]
     fn only_items_that_are_all_zeros_count_as_not_filled() {
         let bytes =

@@ -1,8 +1,8 @@
 //! The rest of a drop: bytes behind the array that no description declares, such as a torn record.
 //!
-//! Salvage in place cuts them off, and a source that is removed takes them with it. So they are
-//! saved before that, as `NAME.rest` in the directory for rejects or else beside the array. Only
-//! what was written counts: holes and unwritten extents hold nothing.
+//! Salvage in place cuts them off, and removing a source deletes them. npyd therefore saves them
+//! first, as `NAME.rest` in the directory for rejects, or else beside the array. Only written bytes
+//! count, not holes and unwritten extents.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,29 +17,29 @@ use crate::model::{FileName, Stat};
 use crate::npy::Header;
 use crate::throttle::meter::Progress;
 
-/// The attribute of a rest that stores from which file it was cut, and where:
+/// The extended attribute of a rest that stores from which file and offset it was cut:
 /// `inode:birth:offset`.
 const REST_ATTR: &str = "user.npyd.rest";
 
-/// The most names that are tried for a rest.
+/// Maximum number of names that are tried for a rest.
 const NUMBER_MAX: u32 = 10_000;
 
-/// Room for the longest suffix, `.rest.~9999~`, in a name of 255 bytes.
+/// Maximum length of NAME in bytes, so that the longest suffix, `.rest.~9999~`, still fits.
 const STEM_MAX: usize = 255 - ".rest.~9999~".len();
 
-/// What lies behind the array in one data file.
+/// The bytes behind the array in one data file.
 struct Surplus<'a> {
     file: &'a DataFile,
     name: &'a FileName,
     range: Range<u64>,
 }
 
-/// Saves the rest of a data file that is to become the array, cuts it off, and returns what the
-/// file is then.
+/// Saves the rest of a data file that will become the array, cuts it off, and returns the file's
+/// metadata afterwards.
 ///
 /// Order: data durable, rest durable, cut durable. A crash before the cut leaves the whole file,
-/// and the next run finds the rest that was saved; a crash behind it leaves the complete records
-/// under their pending header.
+/// and the next run finds the saved rest. A crash after it leaves the complete records under their
+/// pending header.
 pub(crate) fn cut(
     job: &Job,
     at: &Locations,
@@ -58,7 +58,7 @@ pub(crate) fn cut(
     let name = candidate.name.as_ref();
     match at.source.cut_if_unchanged(name, &candidate.file, &candidate.stat, end) {
         Ok(Some(after)) => {
-            at.source.sync()?; // or a crash could bring its private name back
+            at.source.sync()?; // F2
             Ok((after, remark))
         }
         Ok(None) => Err(Interruption::Retry("it changed before its rest was cut off".to_owned())),
@@ -66,7 +66,7 @@ pub(crate) fn cut(
     }
 }
 
-/// Saves what a source holds behind the array before the source is removed or gives its name away.
+/// Saves the bytes behind the array before the source is removed or gives its name away.
 pub(crate) fn save_ahead(
     job: &Job,
     at: &Locations,
@@ -95,7 +95,7 @@ fn surplus_behind<'a>(file: &'a DataFile, name: &'a FileName, end: u64) -> fs::R
     Ok(Surplus { file, name, range: end..file.written_end(end)? })
 }
 
-/// Saves a rest and returns where it is; `None` where there is none.
+/// Saves a rest and returns the remark for the receipt, or `None` if there is no rest.
 fn save(
     job: &Job,
     at: &Locations,
@@ -115,10 +115,10 @@ fn save(
     Ok(Some(format!("the {bytes} bytes behind the array were saved as `{}`", path.display())))
 }
 
-/// Returns where an earlier run, which was interrupted behind the cut, saved the rest of this file.
+/// Returns the remark on the rest that an earlier run saved before it was interrupted.
 ///
-/// Fails where the file was written to since: what its producer appended belongs behind the rest,
-/// and would be cut into records at wrong places without it.
+/// Fails if the file was written to since: what its producer appended belongs behind the rest, and
+/// without it would be cut into records at wrong places.
 fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interruption> {
     let candidate = &job.candidate;
     let dir = match &job.drop_dir.rejects {
@@ -133,7 +133,7 @@ fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interrupti
         let path = dir.path().join(name);
         if candidate.stat.size > cut_at && !stands_at(&rest, &candidate.file, cut_at)? {
             return Err(Interruption::Rejected(format!(
-                "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that",
+                "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that file",
                 path.display()
             )));
         }
@@ -142,8 +142,8 @@ fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interrupti
     Ok(earlier)
 }
 
-/// Whether a file has a rest at `offset` still. A crash in the middle of the cut may have left
-/// zeros there, at the old length.
+/// Returns whether the file still has the rest at `offset`. A crash in the middle of the cut may
+/// have left zeros there, at the old length.
 fn stands_at(rest: &DataFile, file: &DataFile, offset: u64) -> fs::Result<bool> {
     let len = rest.stat()?.size;
     let may_be_zero = file.stat()?.size == offset + len;
@@ -170,7 +170,7 @@ pub fn rest_path(drop_dir: &DropDir, rel: &Path) -> PathBuf {
     base.join(rel.parent().unwrap_or(Path::new(""))).join(name)
 }
 
-/// `NAME.rest`, `NAME.rest.~1~`, `NAME.rest.~2~`, …; a NAME that is too long loses its end.
+/// Returns `NAME.rest`, `NAME.rest.~1~`, `NAME.rest.~2~`, …, with NAME cut if it is too long.
 fn names(name: &str) -> impl Iterator<Item = PathBuf> {
     let stem = &name[..name.floor_char_boundary(STEM_MAX)];
     let first = format!("{stem}.rest");
@@ -179,8 +179,8 @@ fn names(name: &str) -> impl Iterator<Item = PathBuf> {
     std::iter::once(PathBuf::from(first)).chain(numbered)
 }
 
-/// Returns the name of a rest that an interrupted run saved, and makes it durable. One that can't
-/// be synced does not count: another is written.
+/// Syncs a rest that an interrupted run saved, and returns its name. One that can't be synced does
+/// not count (F1): another is written.
 fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Interruption> {
     let Surplus { file, name, range } = surplus;
     let stat = file.stat()?;
@@ -203,7 +203,7 @@ fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Inter
     Ok(None)
 }
 
-/// Writes a rest under the first free name; durable then. Holes stay holes.
+/// Writes a rest under the first free name, and syncs it. Holes stay holes.
 fn write(
     dir: &Dir,
     surplus: &Surplus<'_>,
@@ -211,7 +211,8 @@ fn write(
 ) -> Result<PathBuf, Interruption> {
     let Surplus { file, range, .. } = surplus;
     let stat = file.stat()?;
-    // Its length would allocate the holes; nobody else may open it before it has its permissions.
+    // A length here would preallocate the holes. The mode keeps other users out until the rest has
+    // its permissions.
     let mut output = TempFile::create_with(dir, 0o600, 0)?;
     output.set_len(range.end - range.start)?;
     progress.expect(range.end - range.start);
@@ -239,18 +240,18 @@ fn write(
     Err(dir.names_exhausted(surplus.name.as_ref()).into())
 }
 
-/// `inode:birth:`, which stay the same while the file is cut and renamed.
+/// Returns `inode:birth:`, which do not change when the file is cut or renamed.
 fn origin(stat: &Stat) -> String {
     format!("{}:{}:", stat.ino, stat.born_ns)
 }
 
-/// Whether a file may be a rest that npyd saved: it is npyd's, or has the owner of its source.
+/// Returns whether a file may be a rest that npyd saved: npyd or the owner of its source owns it.
 fn may_be_rest(file: &Stat, source: &Stat) -> bool {
     file.is_file() && [fs::own_uid(), source.uid].contains(&file.uid)
 }
 
-/// Returns where a rest was cut off; `None` where it is not one of this file, or the file system
-/// does not tell files of one inode number apart.
+/// Returns the offset at which a rest was cut off, or `None` if it is not from this file, or the
+/// file system has no birth times, so that a reused inode number would look like the file.
 fn cut_offset(rest: &DataFile, source: &Stat) -> fs::Result<Option<u64>> {
     let stat = rest.stat()?;
     if !may_be_rest(&stat, source) || source.born_ns == 0 {

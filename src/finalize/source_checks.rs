@@ -1,5 +1,5 @@
-//! The data file that an array is made of, whatever the route: is it durable, and still what was
-//! settled?
+//! Checks of the data file for all routes: is it durable, and unchanged since the drop was
+//! complete?
 
 use crate::decide::completeness::{Evidence, Writer};
 use crate::finalize::locations::Locations;
@@ -8,17 +8,16 @@ use crate::fs::{DataFile, Dir, FsError};
 use crate::model::Stat;
 use crate::throttle::meter::Progress;
 
-/// After a failed sync of a file the next one may say that all is well, though it is not: neither
-/// its data nor a header in it are believed any more.
+/// Converts an error. A failed sync is a data loss: neither the data nor a header in the file can
+/// be trusted any more (F1).
 pub(crate) fn lost(error: FsError) -> Interruption {
     if !error.is_of_sync() {
         return Interruption::Io(error);
     }
-    Interruption::DataLoss(format!("{error}; what was written to it may be lost: drop it anew"))
+    Interruption::DataLoss(format!("{error}; its data may be lost: drop the file again"))
 }
 
-/// Opens the data file for writing and makes its data durable; it must still be what it was
-/// `before`.
+/// Opens the data file for writing and syncs its data. Fails if it has changed since `before`.
 pub(crate) fn synced(
     job: &Job,
     before: &Stat,
@@ -26,10 +25,10 @@ pub(crate) fn synced(
 ) -> Result<DataFile, Interruption> {
     let is_word = matches!(job.evidence, Evidence::Ready | Evidence::Marker);
     if !is_word && job.candidate.writer() == Writer::Present {
-        return Err(Interruption::Retry("somebody opened it for writing".to_owned()));
+        return Err(Interruption::Retry("a process opened it for writing".to_owned()));
     }
     let file = job.candidate.file.writable().map_err(|error| {
-        // Another process is probing it; an open that waits for that could wait for long.
+        // Another process holds a lease for a probe; a blocking open could wait long.
         if error.is_leased() {
             Interruption::Locked(error.to_string())
         } else {
@@ -41,7 +40,7 @@ pub(crate) fn synced(
     Ok(file)
 }
 
-/// Makes what the producer wrote durable.
+/// Syncs what the producer wrote.
 pub(crate) fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Interruption> {
     #[cfg(feature = "sabotage")]
     if crate::fs::skips("sync-before-header") {
@@ -53,11 +52,11 @@ pub(crate) fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), I
     file.sync_data().map_err(lost)
 }
 
-/// Fails unless the file still has the size and time that it had `then`.
+/// Fails if the size or mtime differs from `then`.
 pub(crate) fn check_size(job: &Job, then: &Stat, file: &DataFile) -> Result<(), Interruption> {
     let now = file.stat()?;
     let steady = match job.evidence {
-        // The producer's word stands; its mapping may still touch the times.
+        // The producer declared it complete; its mapping may still touch the times.
         Evidence::Ready => now.size == then.size,
         _ => now.size == then.size && now.mtime_ns == then.mtime_ns,
     };
@@ -68,31 +67,32 @@ pub(crate) fn check_size(job: &Job, then: &Stat, file: &DataFile) -> Result<(), 
     }
 }
 
-/// What was read or shared must be what the producer wrote.
+/// Fails if what was read or shared may not be what the producer wrote.
 pub(crate) fn check_content(job: &Job) -> Result<(), Interruption> {
     let candidate = &job.candidate;
     for file in candidate.files() {
         file.check_writeback_error().map_err(lost)?;
     }
     if !candidate.is_unchanged()? {
-        return Err(Interruption::Retry("it changed while it was taken".to_owned()));
+        return Err(Interruption::Retry("it changed while npyd read it".to_owned()));
     }
     Ok(())
 }
 
-/// The content must be right, and nobody may be writing to it.
+/// Fails if the content changed, or a process writes to it.
 pub(crate) fn check_source(job: &Job) -> Result<(), Interruption> {
     check_content(job)?;
     let candidate = &job.candidate;
     if job.evidence != Evidence::Ready && candidate.writer() == Writer::Present {
         return Err(Interruption::Retry(
-            "somebody opened it for writing while it was taken".to_owned(),
+            "a process opened it for writing while npyd read it".to_owned(),
         ));
     }
     Ok(())
 }
 
-/// Under the claim: is the name still this file, and the file still what was settled?
+/// Fails unless the name still refers to this file, and the file is unchanged. Call it under the
+/// claim.
 pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interruption> {
     let candidate = &job.candidate;
     let Some(named) = at.source.stat(candidate.name.as_ref())? else {
@@ -104,8 +104,8 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
     check_sidecar(job, at)?;
     let now = candidate.file.stat()?;
     if job.evidence == Evidence::Ready {
-        // The producer's word stands, whatever its mapping still does to the times. Another npyd
-        // may have finished it, though.
+        // The producer declared it complete, whatever its mapping still does to the times. Another
+        // npyd may have finished it, though.
         let first = candidate.file.read_at_most(0, 8)?;
         let unchanged =
             matches!(&job.dump.front, LeadingBytes::Header(own) if own.bytes.starts_with(&first));
@@ -122,7 +122,7 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
     }
 }
 
-/// What describes the data must still be what was read.
+/// Fails if the sidecar changed since it was read.
 pub(crate) fn check_sidecar(job: &Job, at: &Locations) -> Result<(), Interruption> {
     let Some(sidecar) = &job.candidate.sidecar else { return Ok(()) };
     let beside = sidecar.rel.parent() == job.candidate.rel.parent();

@@ -1,7 +1,7 @@
-//! Intents: what npyd is about to do to a file that takes more than one step, written down where no
-//! producer can reach it, so that a start after a crash can undo it.
+//! The intent log: records work on a file that takes more than one step, where no producer can
+//! reach it, so that it can be undone after a crash.
 //!
-//! One small file each below the state directory; it is there for as long as the work takes.
+//! Each intent is a small file in `state_dir/intents/`, which exists as long as the work takes.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,37 +13,37 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::fs::{self, Dir, TempFile};
 use crate::model::Stat;
 
-/// The largest intent that is read, in bytes.
+/// Maximum size of an intent that is read, in bytes.
 const SIZE_MAX: usize = 64 << 10;
 
-/// The most files that are kept in mind because nothing was to be done to them.
+/// Maximum number of files that are remembered as unsupported.
 const REFUSED_MAX: usize = 65_536;
 
-/// That room is about to be made at the front of a file.
+/// The intent to insert space at the front of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InsertIntent {
-    /// The file, under the private name it has meanwhile.
+    /// Path of the file under its private name.
     pub file: PathBuf,
-    /// Its number on its file system.
+    /// Its inode number.
     pub inode: u64,
-    /// Bytes it had.
+    /// Its original size, in bytes.
     pub size: u64,
-    /// Bytes of room.
+    /// Size of the inserted space, in bytes.
     pub room: u64,
-    /// A hash of what it had at its front, and at its end.
+    /// Hashes of its first and its last block.
     pub edge_hashes: (u64, u64),
 }
 
-/// The intents of one state directory.
+/// The intent log of one state directory.
 #[derive(Debug)]
 pub struct IntentLog {
     dir: PathBuf,
-    /// Device and inode of files to which it could not be done, for as long as this process lives.
+    /// Device and inode of files that do not support the insertion, for the life of this process.
     refused: Mutex<HashSet<(u64, u64)>>,
 }
 
 impl IntentLog {
-    /// Those of a state directory.
+    /// Returns the intent log of a state directory.
     #[must_use]
     pub fn of(state_dir: &Path) -> Self {
         IntentLog { dir: state_dir.join("intents"), refused: Mutex::default() }
@@ -54,16 +54,20 @@ impl IntentLog {
         Dir::open(state_dir.unwrap_or(Path::new("/")))?.make_dirs(name.unwrap_or_default().as_ref())
     }
 
-    /// Writes an intent down, and makes that durable.
+    /// Records an intent.
+    ///
+    /// # Durability
+    ///
+    /// On success the intent and its name are durable.
     pub fn record(&self, intent: &InsertIntent) -> fs::Result<()> {
-        let text = serde_json::to_vec(intent).unwrap_or_default(); // it never fails
+        let text = serde_json::to_vec(intent).unwrap_or_default(); // it can't fail
         let mut note = TempFile::create(&self.open()?, text.len() as u64)?;
         note.file().write_all_at(&text, 0)?;
         note.publish(name_of(intent).as_ref(), true).map(drop)
     }
 
-    /// The intent about a file, if there is one that can be read. Its directory may be known by
-    /// another path by now.
+    /// Returns the intent for a file, if there is a readable one. Its directory may have another
+    /// path by now.
     pub fn find(&self, file: &Path, inode: u64) -> fs::Result<Option<InsertIntent>> {
         let name = file.file_name();
         let is_it =
@@ -71,7 +75,7 @@ impl IntentLog {
         Ok(self.all()?.into_iter().filter(is_it).max_by_key(|intent| intent.file == file))
     }
 
-    /// The intents about whatever has this path.
+    /// Returns the intents for this path, whatever file has it now.
     pub fn at(&self, file: &Path) -> fs::Result<Vec<InsertIntent>> {
         Ok(self.all()?.into_iter().filter(|intent| intent.file == file).collect())
     }
@@ -86,13 +90,13 @@ impl IntentLog {
         Ok(all)
     }
 
-    /// Forgets an intent: its work is done, or undone. One that outlives this does no harm.
+    /// Removes an intent whose work is done or undone. A removal that a crash reverts does no harm.
     pub fn forget(&self, intent: &InsertIntent) -> fs::Result<()> {
         self.open()?.remove_if_there(name_of(intent).as_ref())
     }
 
-    /// Keeps in mind that it could not be done to a file: to try it changes the file's times, so
-    /// that it must settle anew, and would be tried for ever.
+    /// Remembers that the insertion failed for this file. Every attempt changes its timestamps, so
+    /// that it must be quiet again; npyd would otherwise retry forever.
     pub fn mark_unsupported(&self, file: &Stat) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSED_MAX {
@@ -101,7 +105,7 @@ impl IntentLog {
         refused.insert((file.dev, file.ino));
     }
 
-    /// Whether it was tried already, and could not be done.
+    /// Returns whether the insertion already failed for this file.
     #[must_use]
     pub fn is_unsupported(&self, file: &Stat) -> bool {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +113,8 @@ impl IntentLog {
     }
 }
 
-/// Another file may come to the same path while the note of one before it is still needed.
+/// Returns the intent's file name. It holds the inode, because another file may get the same path
+/// while the earlier intent is still needed.
 fn name_of(intent: &InsertIntent) -> String {
     let path = xxh3_64(intent.file.as_os_str().as_encoded_bytes());
     format!("{path:016x}-{:x}.json", intent.inode)

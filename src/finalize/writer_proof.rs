@@ -1,5 +1,4 @@
-//! The proof that nobody writes to a source any more, without which it is neither removed nor
-//! archived.
+//! Decides what evidence about writers is required before a source is removed or archived.
 
 use crate::finalize::{DropDir, Evidence, not_proven};
 use crate::fs::{self, OpenWriters};
@@ -13,7 +12,7 @@ pub(crate) fn writers_after(evidence: Evidence, drop_dir: &DropDir) -> OpenWrite
     }
 }
 
-/// Why a source that is to be removed or archived would stay, if it were taken now.
+/// Returns why a source would stay if it were disposed of now.
 pub fn why_source_stays(
     drop_dir: &DropDir,
     candidate: &Candidate,
@@ -26,7 +25,7 @@ pub fn why_source_stays(
     })
 }
 
-/// What is asked of writers where the producer has said nothing.
+/// Returns the required evidence where the producer did not declare the data complete.
 pub(crate) fn unproven_writers(drop_dir: &DropDir) -> OpenWriters {
     if drop_dir.remove_unproven { OpenWriters::NotSeen } else { OpenWriters::ProvedAbsent }
 }

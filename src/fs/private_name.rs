@@ -164,7 +164,7 @@ impl Dir {
         let private = private_name(name);
         if private.as_os_str().len() > NAME_MAX {
             let is_same = self.refers_to(name, file)?;
-            return Ok(is_same.then(|| name.to_path_buf())); // the name is too long to rename: accept the race
+            return Ok(is_same.then(|| name.to_path_buf())); // too long to rename: accept the race
         }
         Ok(self.rename_private_as(name, file, &private)?.then_some(private))
     }

@@ -1,4 +1,4 @@
-//! The earlier arrays of a drop: what the ledger knows of them while it is the same drop.
+//! Earlier arrays of a drop, from the receipts in the ledger.
 
 use std::path::Path;
 
@@ -9,26 +9,26 @@ use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::events::receipt::{Event, SourceFate};
 use crate::ledger::{Ledger, Result, UNPROVEN};
 
-/// The most receipts that are read, newest first.
+/// Maximum number of receipts that are read, newest first.
 const ROWS_READ_MAX: i64 = 10_000;
 
-/// The most identities that are returned.
+/// Maximum number of identities that are returned.
 const IDENTITIES_MAX: usize = 1000;
 
-/// The arrays that were made of a drop. *The same drop* is the same path, for as long as its source
-/// stayed there: after npyd removed or archived the source, or made it the array, the next file of
-/// that name is another drop.
+/// The arrays that were made of one drop. A drop is identified by its path, for as long as its
+/// source stays there: after npyd removed or archived the source, or made it the array, the next
+/// file of that name is another drop.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Earlier {
-    /// What the drop looked like each time an array was made of it or found, newest first.
+    /// The identity of the source each time an array was made or found, newest first.
     pub identities: Vec<SourceIdentity>,
-    /// How many times its array was made again.
+    /// How many times the array was made again.
     pub remakes: u32,
 }
 
 impl Ledger {
-    /// Returns the earlier arrays of a drop. Receipts from before receipts said what became of the
-    /// source count only where they are about the inode `ino`.
+    /// Returns the earlier arrays of a drop. Receipts of older versions lack `source_fate`; they
+    /// count only if they are about the inode `ino`.
     pub fn earlier_arrays(&self, source: &Path, ino: u64) -> Result<Earlier> {
         let mut earlier = Earlier::default();
         self.run(|db| {
@@ -54,7 +54,7 @@ impl Ledger {
 }
 
 impl Earlier {
-    /// Adds a receipt; `false` where it is about another drop, and so are all before it.
+    /// Adds a receipt. Returns `false` if it is about another drop, as then are all older ones.
     fn add(&mut self, receipt: &Value, identity: SourceIdentity, ino: u64) -> bool {
         let is_same_drop = match receipt["source_fate"].as_str() {
             Some(fate) => {

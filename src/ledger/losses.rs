@@ -1,6 +1,8 @@
-//! What the disk may have lost: the one thing in the ledger that can't be found out anew, for the
-//! next sync of such a file may well succeed. So it is on the disk before anything follows from it,
-//! holds whatever becomes of the file but for being written to, and is never deleted.
+//! Data losses: contents of files that may be lost after a failed sync.
+//!
+//! This is the only fact in the ledger that cannot be derived again, because the next sync of such
+//! a file may succeed (rule F1 of `fs`). npyd therefore syncs it before it acts on it. An entry
+//! holds until the file is written to, and is never deleted.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -12,15 +14,19 @@ pub(crate) const TABLE: &str = "
         reason TEXT NOT NULL
     ) WITHOUT ROWID;";
 
-/// A file's content, told from all others, and why it may be lost.
+/// A file's content, by its key, and why it may be lost.
 pub(crate) struct DataLoss {
     content: String,
     reason: String,
 }
 
 impl Ledger {
-    /// Has it known for good that these contents of files may be lost, and why: on the disk when
-    /// this returns. What can't be written is known until npyd ends, and written as soon as it can.
+    /// Persists that these contents of files may be lost, and why.
+    ///
+    /// # Durability
+    ///
+    /// On success the entries are durable. On an error they are kept in memory, and written as soon
+    /// as possible.
     pub fn record_data_loss(
         &self,
         contents: impl Iterator<Item = String>,
@@ -43,14 +49,14 @@ impl Ledger {
                 db.pragma_update(None, "synchronous", "normal")?;
                 written
             };
-            // On a disk that syncs nothing it outlives at least npyd, if no power cut.
+            // If the disk can't sync, a write without a sync at least survives the end of npyd.
             write_with("full").inspect_err(|_| drop(write_with("off")))
         })?;
         pending_losses.clear();
         Ok(())
     }
 
-    /// Why one of these contents may be lost, if one may.
+    /// Returns why one of these contents may be lost, or `None` if none is recorded.
     pub fn data_loss_of(&self, contents: impl Iterator<Item = String>) -> Result<Option<String>> {
         for content in contents {
             if let Some(loss) =
@@ -90,7 +96,7 @@ mod tests {
         ledger.data_loss_of(once(content.to_owned())).unwrap()
     }
 
-    /// A ledger of an npyd that knew of no losses is one, too.
+    /// Also opens a ledger of an older npyd that stored no losses.
     #[test]
     fn losses_are_known_for_good() {
         let dir = tempfile::tempdir().unwrap();
@@ -107,7 +113,7 @@ mod tests {
         );
     }
 
-    /// The disk that the ledger is on may be the very one that is full.
+    /// The ledger may be on the disk that is full.
     #[test]
     fn what_can_not_be_written_is_known_all_the_same() {
         let dir = tempfile::tempdir().unwrap();

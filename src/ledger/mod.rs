@@ -1,8 +1,8 @@
-//! The ledger: every receipt, in an `SQLite` database in the state directory.
+//! The ledger: all receipts, in an SQLite database in the state directory.
 //!
-//! It spares work, and answers `npyd history`; it is not the truth. The drop directories and the
-//! outputs are. So it is written without waiting for the disk, and a lost or broken one is begun
-//! anew. But for what nobody else remembers: whose content may be lost.
+//! It saves work, and answers `npyd history`, but it is not authoritative: the drop directories and
+//! the outputs are. Receipts are therefore committed without a sync, and npyd replaces a lost or
+//! corrupt ledger by an empty one. Only data losses (`losses`) cannot be derived again.
 
 mod earlier;
 mod losses;
@@ -26,7 +26,7 @@ pub use crate::ledger::requests::Request;
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, is_broken, make_dir, open_to_read, prepare};
 
-/// The newest receipts that are kept.
+/// Maximum number of receipts; older ones are deleted.
 const ROWS_MAX: i64 = 1_000_000;
 
 const TABLE: &str = "
@@ -43,19 +43,19 @@ const TABLE: &str = "
     CREATE INDEX IF NOT EXISTS by_source ON receipts (source, id);
     CREATE INDEX IF NOT EXISTS by_event ON receipts (event, id);";
 
-/// The open ledger. Threads share it.
+/// The open ledger, shared by all threads.
 pub struct Ledger {
     connection: Mutex<Connection>,
-    /// What could not be written down yet.
+    /// Data losses that could not be written yet.
     pending_losses: Mutex<Vec<DataLoss>>,
 }
 
-/// A receipt as the ledger holds it.
+/// A receipt as stored in the ledger.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// When it was written, in RFC 3339, UTC.
+    /// When it was written: RFC 3339, UTC.
     pub at: String,
-    /// What happened.
+    /// The stored event. It differs from the receipt's for [`LOST`] and [`UNPROVEN`].
     pub event: String,
     /// The drop directory.
     pub drop_dir: PathBuf,
@@ -65,30 +65,31 @@ pub struct Entry {
     pub output: Option<PathBuf>,
     /// The receipt as JSON.
     pub receipt: String,
-    /// What the source looked like then.
+    /// The source's [`LedgerKey`] at that time.
     pub fingerprint: String,
 }
 
 impl Entry {
-    /// Whether a source that still looks like this needs no further work.
+    /// Returns whether an unchanged source needs no further work.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         is_settled(&self.event)
     }
 
-    /// Whether it was rejected, for good or not.
+    /// Returns whether the drop was rejected, finally or not.
     #[must_use]
     pub fn is_rejected(&self) -> bool {
         is_rejected(&self.event)
     }
 
-    /// Whether its array was made, and the source stays for want of a proof.
+    /// Returns whether the array was made, but the source stays because npyd can't prove that it
+    /// has no writer.
     #[must_use]
     pub fn is_unproven(&self) -> bool {
         self.event == UNPROVEN
     }
 
-    /// What happened, as the receipt says it.
+    /// Returns the receipt's event.
     #[must_use]
     pub fn receipt_event(&self) -> String {
         match self.event.as_str() {
@@ -99,13 +100,13 @@ impl Entry {
         }
     }
 
-    /// Whether it was rejected for good.
+    /// Returns whether the drop was rejected finally, because its data may be lost.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.event == LOST
     }
 
-    /// Why it ended so; empty where that needed no words.
+    /// Returns the receipt's reason, or an empty string if there is none.
     #[must_use]
     pub fn reason(&self) -> String {
         self.receipt_value()["reason"].as_str().unwrap_or_default().to_owned()
@@ -133,7 +134,7 @@ impl Entry {
         })
     }
 
-    /// The receipt as one line of JSON, with its time.
+    /// Returns the receipt as one line of JSON, with its time.
     #[must_use]
     pub fn to_json(&self) -> String {
         match serde_json::from_str::<serde_json::Value>(&self.receipt) {
@@ -146,26 +147,27 @@ impl Entry {
     }
 }
 
-/// A source as a scan needs to know it.
+/// What a scan needs to know about a source.
 #[derive(Debug, Clone)]
 pub struct KnownSource {
     /// The data file's path.
     pub source: String,
-    /// Whether one that still looks like this needs no further work.
+    /// Whether it needs no further work while it is unchanged.
     pub is_settled: bool,
-    /// Whether it was rejected, and new settings may judge it otherwise.
+    /// Whether it was rejected, so that new settings may change the result.
     pub is_rejected: bool,
-    /// Whether it is still to be removed or archived, once nobody is proved to write to it.
+    /// Whether it is still to be removed or archived, once npyd can prove that it has no writer.
     pub is_unproven: bool,
-    /// What it looked like then.
+    /// Its key at that time.
     pub fingerprint: LedgerKey,
 }
 
-/// What a receipt of such an event is filed under, which says `rejected` itself.
+/// The event under which the ledger stores a data loss; the receipt itself says `rejected`.
 const LOST: &str = "lost";
 
-/// The event under which the ledger stores an array whose source stays for want of a proof; the
-/// receipt itself says `finalized` or `found`. Each scan tries to remove such a source again.
+/// The event under which the ledger stores an array whose source stays without a proof that it has
+/// no writer; the receipt itself says `finalized` or `found`. Each scan tries to remove such a
+/// source again.
 const UNPROVEN: &str = "unproven";
 
 fn storage_key(receipt: &Receipt) -> &'static str {
@@ -209,12 +211,12 @@ fn insert(
     ])
 }
 
-/// How many sources a scan reads from the ledger at once.
+/// Number of sources that a scan reads from the ledger at once.
 const PAGE: i64 = 4096;
 
 const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
 
-/// Why the ledger could not be used.
+/// An error of the ledger's database.
 #[derive(Debug)]
 pub struct LedgerError {
     path: PathBuf,
@@ -226,10 +228,10 @@ impl fmt::Display for LedgerError {
         write!(f, "failed to use the ledger `{}`: {}", self.path.display(), self.cause)?;
         match self.cause.sqlite_error_code() {
             Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => f.write_str(
-                "; name a directory that this user may write to as state_dir, or be the user that \
+                "; set state_dir to a directory that this user may write to, or be the user that \
                  npyd runs as",
             ),
-            Some(ErrorCode::DiskFull) => f.write_str("; make room for it"),
+            Some(ErrorCode::DiskFull) => f.write_str("; free some space"),
             _ => Ok(()),
         }
     }
@@ -240,8 +242,8 @@ impl std::error::Error for LedgerError {}
 type Result<T> = std::result::Result<T, LedgerError>;
 
 impl Ledger {
-    /// Opens the ledger in the state directory, which is made where it is missing. One that
-    /// `SQLite` can't read is set aside, and a new one begun.
+    /// Opens the ledger in the state directory, and creates both if missing. Renames a database
+    /// that SQLite can't read and creates a new one.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let path = state_dir.join("ledger.sqlite");
         let failed = |cause| LedgerError { path: path.clone(), cause };
@@ -251,7 +253,7 @@ impl Ledger {
             Err(cause) if is_broken(&cause) => {
                 let aside = path.with_extension("sqlite.broken");
                 tracing::warn!(
-                    "the ledger `{}` can't be read ({cause}): it is set aside as `{}`, and a new one begun",
+                    "the ledger `{}` can't be read ({cause}); it was renamed to `{}` and replaced by an empty one",
                     path.display(),
                     aside.display()
                 );
@@ -262,14 +264,14 @@ impl Ledger {
         }
     }
 
-    /// Opens the ledger only to read; `Ok(None)` where there is none yet.
+    /// Opens the ledger read-only. Returns `Ok(None)` if there is none yet.
     pub fn open_to_read(state_dir: &Path) -> Result<Option<Self>> {
         let path = state_dir.join("ledger.sqlite");
         let opened = open_to_read(&path).map(|ledger| ledger.map(Self::with));
         opened.map_err(|cause| LedgerError { path, cause })
     }
 
-    /// A ledger in memory.
+    /// Opens a ledger in memory.
     #[cfg(test)]
     fn in_memory() -> Result<Self> {
         let failed = |cause| LedgerError { path: PathBuf::from(":memory:"), cause };
@@ -284,8 +286,7 @@ impl Ledger {
         Ledger { connection: Mutex::new(connection), pending_losses: Mutex::default() }
     }
 
-    /// Writes receipts down, each with what its source looked like; those older than the newest
-    /// million go.
+    /// Stores receipts, each with the key of its source, and deletes all but the newest million.
     pub fn record(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
         self.write_losses(&mut lock(&self.pending_losses))?;
         self.run(|db| {
@@ -299,7 +300,7 @@ impl Ledger {
         })
     }
 
-    /// The newest receipt of a source.
+    /// Returns the newest receipt of a source.
     pub fn latest(&self, source: &Path) -> Result<Option<Entry>> {
         self.run(|db| {
             db.prepare_cached(&format!(
@@ -311,15 +312,15 @@ impl Ledger {
         })
     }
 
-    /// The settled sources whose paths begin with `prefix`, a directory and a slash, and come after
-    /// `after`: so many as are read at once, in the order of their paths.
+    /// Returns a page of the sources below the directory `prefix`, a path with a slash at its end,
+    /// in path order and behind `after`.
     pub fn settled_below(&self, prefix: &str, after: &str) -> Result<Vec<KnownSource>> {
-        // What begins with the directory and a slash comes before the same with the next character.
+        // '0' is the character after '/': the range holds all paths that begin with the prefix.
         let end = format!("{}0", prefix.trim_end_matches('/'));
         self.run(|db| {
             let mut page = Vec::new();
             let mut statement = db.prepare_cached(
-                // The other columns are those of the row that has the maximum (`SQLite`'s rule).
+                // SQLite returns the other columns from the row with the maximum.
                 "SELECT source, event, fingerprint, max(id) FROM receipts
                  WHERE source > ?1 AND source < ?2 AND event != 'refused' GROUP BY source ORDER BY source LIMIT ?3",
             )?;
@@ -338,7 +339,7 @@ impl Ledger {
         })
     }
 
-    /// Every receipt, the oldest first.
+    /// Calls `see` with each receipt, oldest first.
     pub fn for_each(&self, mut see: impl FnMut(Entry)) -> Result<()> {
         self.run(|db| {
             let mut statement =
@@ -350,7 +351,7 @@ impl Ledger {
         })
     }
 
-    /// The sources whose newest receipt is a rejection.
+    /// Returns the sources whose newest receipt is a rejection.
     pub fn rejected(&self) -> Result<Vec<Entry>> {
         self.run(|db| {
             db.prepare(&format!(
@@ -363,7 +364,7 @@ impl Ledger {
         })
     }
 
-    /// Makes a rejected source count as never seen.
+    /// Makes npyd treat a rejected source as new.
     pub fn retry(&self, entry: &Entry) -> Result<()> {
         self.run(|db| {
             db.execute(
@@ -385,8 +386,8 @@ impl Ledger {
         .map(drop)
     }
 
-    /// A number that changes when another process has written to the ledger; `None` while a thread
-    /// uses it, which may have to wait for another process: who asks has better to do than that.
+    /// Returns SQLite's `data_version`, which changes when another process writes. Returns `None`
+    /// if a thread holds the lock, so that the caller never blocks.
     pub fn data_version(&self) -> Result<Option<i64>> {
         let connection = match self.connection.try_lock() {
             Ok(connection) => connection,
@@ -452,7 +453,7 @@ mod tests {
         assert_eq!(known.map(|it| it.is_some()), [false, true, true]);
     }
 
-    /// The thread that feeds the watchdog and hears of signals asks.
+    /// The thread that feeds the watchdog and handles signals calls it.
     #[test]
     fn nobody_waits_to_hear_of_changes() {
         let ledger = Ledger::in_memory().unwrap();

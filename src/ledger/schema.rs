@@ -1,4 +1,4 @@
-//! How the ledger's database is opened, and begun where there is none.
+//! Opens and creates the ledger's database.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -13,18 +13,18 @@ use crate::ledger::losses::TABLE as LOSSES;
 use crate::ledger::requests::TABLE as REQUESTS;
 use crate::text::sanitize::os_message;
 
-/// Written into the database; another number belongs to another layout.
+/// Layout number, stored as `user_version`.
 const LAYOUT: i64 = 1;
 
-/// How long another process may keep the ledger locked.
+/// Maximum wait for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Opens the database, and makes it a ledger.
+/// Opens the database, and creates its tables.
 pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     share_with_group(path);
     if connection.is_readonly(MAIN_DB)? {
-        // `SQLite` makes do with reading; what may be lost could not be written down then.
+        // SQLite falls back to read-only; npyd could then not store data losses.
         let readonly = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
         let text = "this user may not write to it".to_owned();
         return Err(rusqlite::Error::SqliteFailure(readonly, Some(text)));
@@ -34,7 +34,7 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "normal")?;
     let layout = layout(&connection)?;
     if layout != 0 && layout != LAYOUT {
-        let text = format!("it has layout {layout}, this npyd writes {LAYOUT}");
+        let text = format!("it has layout {layout}, but this npyd supports only {LAYOUT}");
         return Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
             Some(text),
@@ -49,8 +49,8 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Lets the group of the state directory write to the ledger, where only that group may enter the
-/// directory. The members can then make requests. `SQLite` gives its other files the same rights.
+/// Gives the group of the state directory write permission on the ledger, if no other group may enter
+/// the directory. Its members can then make requests. SQLite gives its other files the same mode.
 fn share_with_group(path: &Path) {
     for suffix in ["", "-wal", "-shm"] {
         let file = PathBuf::from(format!("{}{suffix}", path.display()));
@@ -59,14 +59,14 @@ fn share_with_group(path: &Path) {
         let mode = stat.permissions().mode();
         let is_for_group = dir.permissions().mode() & 0o011 == 0o010 && dir.gid() == stat.gid();
         if is_for_group && mode & 0o060 != 0o060 {
-            // Only the owner may do that, and the others need no more than they have.
+            // Only the owner can do that; another user has all the permissions it needs.
             let _ = std::fs::set_permissions(&file, Permissions::from_mode(mode & 0o7777 | 0o060));
         }
     }
 }
 
-/// Has `SQLite` keep a write-ahead log. It does not wait for another that does the same to a new
-/// database.
+/// Enables the write-ahead log. SQLite does not apply its busy timeout here while another process
+/// enables it for a new database.
 fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
     let deadline = Instant::now() + BUSY;
     loop {
@@ -82,8 +82,8 @@ fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Whether another process has the ledger in `state_dir` open, as a daemon does all the time, as
-/// far as `/proc` shows. A process that has it open holds a lock on `SQLite`'s shared memory.
+/// Returns whether another process, such as a daemon, has the ledger in `state_dir` open: such a
+/// process holds a lock on SQLite's shared memory, which `/proc/locks` lists.
 #[must_use]
 pub fn is_in_use(state_dir: &Path) -> bool {
     let Ok(shared) = std::fs::metadata(state_dir.join("ledger.sqlite-shm")) else { return false };
@@ -92,23 +92,23 @@ pub fn is_in_use(state_dir: &Path) -> bool {
     locks.split_whitespace().any(|field| field.ends_with(&inode))
 }
 
-/// Opens the database only to read; `None` where there is no ledger in it yet.
+/// Opens the database read-only. Returns `None` if it has no ledger yet.
 pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.try_exists().map_err(|error| unusable(&error))? {
         return Ok(None);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    // One that was only just begun has no layout, and nothing in it.
+    // A database that is just being created has no layout yet.
     Ok((layout(&connection)? != 0).then_some(connection))
 }
 
-/// The number of the layout; 0 where there is none yet.
+/// Returns the layout number, or 0 if there is none yet.
 fn layout(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Whether it is no database that can be read.
+/// Returns whether the file is not a readable database.
 pub(crate) fn is_broken(cause: &rusqlite::Error) -> bool {
     matches!(cause.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
@@ -117,7 +117,7 @@ pub(crate) fn make_dir(dir: &Path) -> rusqlite::Result<()> {
     std::fs::create_dir_all(dir).map_err(|error| unusable(&error))
 }
 
-/// Moves the database and the files `SQLite` keeps beside it.
+/// Renames the database and the files that SQLite keeps beside it.
 pub(crate) fn back_up_corrupt(path: &Path, aside: &Path) -> rusqlite::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::ledger::Ledger;
 
-    /// The daemon and a sweep, started by the same boot.
+    /// As a daemon and a sweep do that start at the same boot.
     #[test]
     fn a_ledger_that_several_begin_at_once() {
         for _ in 0..30 {

@@ -183,7 +183,7 @@ fn a_second_one_after_the_array() {
         site.drop_file(other, second);
         let told = site.sweep_until("rejected");
         assert!(names_both(&told.stdout, one, other), "{one}, then {other}: {told}");
-        let told = told.expect_words(&[&format!("made by `{one}` and stays as it is")]);
+        let told = told.expect_words(&[&format!("made with `{one}` and stays as it is")]);
         assert_eq!(told.code, 1, "{told}");
         assert_eq!(site.sweep().expect_code(0).stdout, "", "it is told once");
         assert_eq!(site.names("in").len(), 3, "{one}, then {other}");
@@ -206,7 +206,7 @@ fn a_second_one_after_the_array_and_a_restart() {
     let array = site.identity("out/scan.npy");
     let daemon = site.daemon();
     site.drop_file("scan.raw.toml", SCAN_MANIFEST);
-    wait_until("the refusal", || daemon.log(), || daemon.log().contains("made by `about.toml`"));
+    wait_until("the refusal", || daemon.log(), || daemon.log().contains("made with `about.toml`"));
     assert!(names_both(&daemon.log(), "scan.raw.toml", "about.toml"), "{}", daemon.log());
     daemon.stop();
     assert_eq!(site.identity("out/scan.npy"), array);

@@ -111,7 +111,7 @@ fn what_became_of_a_drop() {
     let site = Site::with("source = \"remove\"");
     site.scan("scan").scan("taken").write("out/taken.npy", "something else");
     site.sweep();
-    explained(&site, "taken.raw", &["rejected at", "is there already"]);
+    explained(&site, "taken.raw", &["rejected at", "already exists"]);
     site.npyd(&["explain", "in/scan.raw"]).expect_words(&["gone", "finalized at"]);
 }
 

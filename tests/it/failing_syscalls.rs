@@ -60,7 +60,7 @@ fn is_lost_where(injection: &str) {
         let Some(outcome) = sweep_with(&site, Some(&file), injection) else { return };
         assert_eq!(outcome.code, 1, "{outcome}");
         assert_eq!(outcome.json().of_event("rejected").len(), 1, "{outcome}");
-        outcome.expect_words(&["may be lost", "drop it anew"]);
+        outcome.expect_words(&["may be lost", "drop the file again"]);
         stays_lost(&site, name, &content);
 
         let copy = site.read(&file);
@@ -87,7 +87,7 @@ fn stays_lost(site: &Site, name: &str, content: &[u8]) {
         site.drop_file("x.toml", [&site.read("in/x.toml")[..], b"# the same\n"].concat());
         look("another manifest", "rejected");
     }
-    let words = ["not retried", "drop it anew"];
+    let words = ["not retried", "drop the file again"];
     site.npyd(&["retry", name]).expect_code(1).expect_words(&words);
     site.npyd(&["retry", "--all"]).expect_code(0).expect_words(&words);
     look("a retry", "");

@@ -193,7 +193,7 @@ fn what_is_refused_later_is_copied() {
         let receipts = outcome.expect_code(0).json();
         assert_eq!(route(&receipts), "copy", "{injection}");
         let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
-        assert!(reason.contains("not insert-range: the file system would not"), "{reason}");
+        assert!(reason.contains("not insert-range: the file system could not"), "{reason}");
         assert!(site.read("out/scan.npy").ends_with(&data()));
         assert_eq!(site.names("in"), [""; 0]);
         assert_eq!(site.names("state/intents"), [""; 0]);

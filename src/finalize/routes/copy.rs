@@ -1,4 +1,5 @@
-//! The copy route: all bytes, in constant memory, into a file that has no name until it is whole.
+//! The copy route: copies all bytes, in constant memory, to a file that has no name until it is
+//! complete.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +11,7 @@ use crate::fs::{self, CopyError, DataFile, Segment, TempFile};
 use crate::model::Stat;
 use crate::throttle::meter::Progress;
 
-/// Fills a new file with header and data.
+/// Fills a new file with header and data, and verifies the digest on the way.
 pub(crate) fn fill(
     job: &Job,
     at: &Locations,
@@ -39,8 +40,7 @@ pub(crate) fn fill(
     Ok(output)
 }
 
-/// Copies a file as it is, which may be written to no more until the copy is made, and tells what
-/// it was.
+/// Copies a whole file and returns the source's metadata. Fails if the file changed meanwhile.
 pub(crate) fn duplicate(
     source: &DataFile,
     at: &Locations,

@@ -1,8 +1,8 @@
-//! The in-place route: the data stay where they are, and their header is written before them.
+//! The in-place route: the data stay where they are, and the header is written before them.
 //!
-//! Data first, synced; then the header, synced: never both under one sync, for a disk may write
-//! them in any order. The final name comes last, unless the file has it already: then the header's
-//! first eight bytes decide, and they come last.
+//! Data first, synced; then the header, synced: never both with one sync, because a disk may write
+//! them in any order. The final name comes last. If the file already has it, the header's first
+//! eight bytes decide whether the file is an array, so they come last.
 
 use crate::decide::identity::SourceIdentity;
 use crate::decide::route::Write;
@@ -19,8 +19,8 @@ use crate::probe::SOURCE_ATTR;
 use crate::probe::candidate::Candidate;
 use crate::throttle::meter::Progress;
 
-/// Writes the header into the data file, which is still what it was `before`, and gives it its
-/// final name. Before it is an array, it is described as one.
+/// Writes the header into the data file, if the file has not changed since `before`, and gives it
+/// its final name. Calls `describe` before it is an array.
 pub(crate) fn write(
     job: &Job,
     at: &Locations,
@@ -34,7 +34,7 @@ pub(crate) fn write(
     let name = leave_final_name(job, at)?;
     file.clear_special_bits()?;
     if job.dump.digest.is_some() {
-        // From the first byte of the header on, the digest can't be worked out any more.
+        // Once the header is begun, the digest can't be computed any more.
         file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
         file.sync_all().map_err(lost)?;
     }
@@ -43,7 +43,8 @@ pub(crate) fn write(
         let before = file.read_at_most(write.at, write.bytes.len())?;
         file.write_all_at(&write.bytes, write.at)?;
         if let Err(error) = file.sync_data() {
-            // Nobody shall take it for an array; where that fails, too, its receipt tells.
+            // F1: undo the header, so that the file is not taken for an array. If that also fails,
+            // the receipt reports the data loss.
             let _ = file.write_all_at(&before, write.at);
             return Err(lost(error));
         }
@@ -54,7 +55,7 @@ pub(crate) fn write(
     if job.candidate.sidecar.is_some() {
         file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
     }
-    drop(file); // or we would be a writer that keeps it from being removed
+    drop(file); // otherwise npyd itself would be a writer and block the removal
     if !rename(job, at, &name, output, progress)? {
         return Err(Interruption::Retry(format!("`{output}` appeared meanwhile")));
     }
@@ -65,8 +66,8 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// A template may fit the name of an array, too, that npyd has nothing to do with. Its own header
-/// it finds there where it was ended before the array was moved.
+/// Rejects a `.npy` file with another header, because a template can match an unrelated array.
+/// npyd's own header is left by a run that was interrupted before it moved the array.
 fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
     if job.dump.kind != DeclaredBy::Template {
         return Ok(());
@@ -77,15 +78,15 @@ fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
     }
     for write in writes {
         if file.read_at_most(write.at, write.bytes.len())? != write.bytes {
-            let what = "it is a .npy file already, with another header: move it away";
+            let what = "it already is a .npy file with another header: move it away";
             return Err(Interruption::Rejected(what.to_owned()));
         }
     }
     Ok(())
 }
 
-/// Whether the digest was right before npyd wrote this header into the file and was ended then: its
-/// mark is of this file and of this very manifest. Bytes 0 to 8 of a header come last.
+/// Returns whether an interrupted run verified the digest before it wrote this header: the mark is
+/// of this file and manifest. Bytes 0 to 8 of a header are written last.
 pub(crate) fn was_verified(job: &Job, there: &[u8], head: &[u8]) -> Result<bool, Interruption> {
     let Candidate { file, stat, .. } = &job.candidate;
     let Some(mark) = file.attr(SOURCE_ATTR)? else { return Ok(false) };
@@ -95,21 +96,21 @@ pub(crate) fn was_verified(job: &Job, there: &[u8], head: &[u8]) -> Result<bool,
     Ok(of_this && there.get(8..) == head.get(8..))
 }
 
-/// The byte that filled the room before npyd began to write a header into it, and a crash tore
-/// that: each sector is the header's or has that byte alone. `None`: there is none, or that can't
-/// be told.
+/// Returns the byte that filled the reserved region before npyd began to write its header. A crash
+/// may have torn that write: each sector is the header's, or has only that byte. Returns `None` if
+/// there is no such byte.
 pub(crate) fn filled_with(there: &[u8], head: &[u8]) -> Option<u8> {
     let fill = *there.first()?;
     let is_full = |bytes: &[u8]| bytes.iter().all(|byte| *byte == fill);
     let mut sectors = there.chunks(SECTOR).zip(head.chunks(SECTOR));
-    // Bytes 0 to 8 come last.
+    // Bytes 0 to 8 are written last.
     let (first, of_head) = sectors.next()?;
     let is_first = is_full(first.get(..8)?) && (first[8..] == of_head[8..] || is_full(first));
     let is_torn = is_first && sectors.all(|(sector, of_head)| sector == of_head || is_full(sector));
     (there.len() == head.len() && is_torn).then_some(fill)
 }
 
-/// Gives the array its final name; `false` where that is taken.
+/// Gives the array its final name. Returns `false` if that is taken.
 fn rename(
     job: &Job,
     at: &Locations,
@@ -125,8 +126,8 @@ fn rename(
         Moved::NotSame | Moved::Unproven => {
             Err(Interruption::Retry("it was replaced by another file".to_owned()))
         }
-        // One mount does not always mean that files can be renamed: the two directories may belong
-        // to different quota projects, or be encrypted differently.
+        // rename(2) can fail with EXDEV on one mount, between quota projects or encryption
+        // policies.
         Moved::OtherFileSystem => {
             let (mut copy, before) = copy::duplicate(file, at, progress)?;
             copy.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
@@ -140,9 +141,9 @@ fn rename(
     }
 }
 
-/// A pending `x.npy` that is to move elsewhere must not look final before it is there: a crash
-/// between commit and move would leave it where nobody finishes the move. Under a pending name the
-/// next look does.
+/// Renames a pending `x.npy` that is to move elsewhere to `x.npy.pending`, so that it does not look
+/// final before it is moved. After a crash the next scan recognizes the pending name and finishes
+/// the move.
 fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption> {
     let name = &job.candidate.name;
     if job.dump.kind != DeclaredBy::Pending || at.beside || name.without_pending_suffix().is_some()
@@ -152,7 +153,7 @@ fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption>
     let pending = FileName::try_from(format!("{name}.pending")).map_err(Interruption::Rejected)?;
     if at.source.stat(pending.as_ref())?.is_some() {
         return Err(Interruption::Rejected(format!(
-            "`{pending}` is there as well: remove one of the two"
+            "`{pending}` exists as well: remove one of the two"
         )));
     }
     if !at.source.rename_private_as(name.as_ref(), &job.candidate.file, pending.as_ref())? {

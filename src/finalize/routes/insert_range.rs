@@ -1,10 +1,11 @@
-//! The insert-range route: the file system opens a page up at the front of the raw file, the header
-//! goes there, and the file gets its final name. No byte of the data moves.
+//! The insert-range route: the file system inserts a page at the front of the raw file for the
+//! header (`fallocate(2)`, `FALLOC_FL_INSERT_RANGE`), and the file gets its final name. No data are
+//! copied.
 //!
-//! Making room is not one step for the file system: a crash can leave the file with the gap in its
-//! middle. So the file first leaves its name for one that nobody takes for a drop, and what is to
-//! happen to it is written down durably, away from its producer. A start that finds such a file
-//! takes the room back, from wherever it is, and gives the file its name back.
+//! The insertion is not atomic: a crash can leave the file with the gap in its middle. npyd
+//! therefore first records an intent durably, where no producer can reach it, and gives the file a
+//! private name that is not taken for a drop. The next scan that finds such a file removes the gap
+//! from wherever it is, and restores the name.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,25 +21,26 @@ use crate::probe::SOURCE_ATTR;
 use crate::probe::candidate::Candidate;
 use crate::throttle::meter::Progress;
 
-/// Begins the name that a file has while room is made in it.
+/// Prefix of the private name during the insertion.
 const PREFIX: &str = ".npyd-insert-";
 
-/// Why it is not done to a file to which it could not be done before.
-const REFUSED: &str = "the file system would not make room in it, or rename it";
+/// The reason for files for which it failed before.
+const REFUSED: &str = "the file system could not insert space in it, or rename it";
 
-/// How often it is tried to have a file alone, after pauses of so many milliseconds.
+/// Number of attempts to be the sole opener of a file. Attempt n is preceded by a pause of n
+/// milliseconds.
 const GLANCES: u64 = 5;
 
-/// What came of trying.
+/// The result of the route.
 pub(crate) enum Inserted {
-    /// The array has its name.
+    /// The array has its final name.
     Done,
-    /// It can't be done to this file, for this reason; nothing was changed.
+    /// The route can't be used for this file, for this reason; nothing was changed.
     Not(String),
 }
 
-/// Makes room for the header in the data file, writes it there and gives the file its final name.
-/// Before it is an array, it is described as one.
+/// Inserts space for the header in the data file, writes the header and gives the file its final
+/// name. Calls `describe` before it is an array.
 pub(crate) fn write(
     job: &Job,
     at: &Locations,
@@ -49,7 +51,9 @@ pub(crate) fn write(
 ) -> Result<Inserted, Interruption> {
     let candidate = &job.candidate;
     let not = |why: &str| Ok(Inserted::Not(why.to_owned()));
-    let Some(intents) = &job.intents else { return not("there is nowhere to note it down") };
+    let Some(intents) = &job.intents else {
+        return not("there is no state directory for its intent log");
+    };
     let Ok(private) = FileName::try_from(format!("{PREFIX}{}", candidate.name)) else {
         return not("the file's name is too long");
     };
@@ -72,16 +76,16 @@ pub(crate) fn write(
         other => other,
     };
     match renamed {
-        // From here on it is the array, and nothing is undone: where its name can't be made
-        // durable, the intent stays, for a crash may bring the private one back.
+        // From here on it is the array, and nothing is undone. If its name can't be synced, the
+        // intent stays, because a crash may bring the private name back (F2).
         Ok(true) => {
             work.sync_names()?;
             if let Err(error) = intents.forget(&intent) {
-                tracing::debug!("{error}"); // one that outlives its work does no harm
+                tracing::debug!("{error}"); // a stale intent does no harm
             }
             Ok(Inserted::Done)
         }
-        // Where undoing fails, the next scan does it: the intent is still there.
+        // If undoing fails, the next scan does it, because the intent is still there.
         Ok(false) => {
             intents.mark_unsupported(&candidate.stat);
             work.undo(intents)?;
@@ -94,7 +98,7 @@ pub(crate) fn write(
     }
 }
 
-/// What can be seen to stand against it before anything is changed.
+/// Returns why the route can't be used, as far as that is visible before anything is changed.
 fn obstacle(
     job: &Job,
     at: &Locations,
@@ -107,9 +111,9 @@ fn obstacle(
         return Ok(Some(REFUSED));
     }
     if at.source.stat(private.as_ref())?.is_some() {
-        return Ok(Some("an earlier try at a file of that name is yet to be undone"));
+        return Ok(Some("an interrupted insertion into a file of that name is not undone yet"));
     }
-    // A glance of npyd's own, or of another's, is over soon.
+    // Probes, npyd's own or another daemon's, hold the file open only briefly: retry.
     let is_sole_opener = (0..GLANCES).any(|glance| {
         std::thread::sleep(Duration::from_millis(glance));
         file.is_sole_opener()
@@ -121,10 +125,10 @@ fn obstacle(
         return Ok(Some("the file has holes"));
     }
     let is_made = at.source.supports_insert_range(room)?;
-    Ok((!is_made).then_some("the file system makes no such room"))
+    Ok((!is_made).then_some("the file system can't insert so much space"))
 }
 
-/// A file under its private name, and what is being done to it.
+/// A file under its private name, and the intent for it.
 struct PrivateFile<'a> {
     at: &'a Locations,
     file: &'a DataFile,
@@ -134,8 +138,8 @@ struct PrivateFile<'a> {
 }
 
 impl PrivateFile<'_> {
-    /// Gives the file its private name. Until it has that, anybody may write to it, or replace it:
-    /// one that is not what was settled keeps its name, or has it back.
+    /// Gives the file its private name. Until then any process can write to it or replace it, so a
+    /// file that changed gets its name back.
     fn take(&self, job: &Job, intents: &IntentLog) -> Result<(), Interruption> {
         let (dir, name) = (&self.at.source, self.name.as_ref());
         if !dir.rename_private_as(name, self.file, self.private.as_ref())? {
@@ -151,7 +155,8 @@ impl PrivateFile<'_> {
         checked
     }
 
-    /// The room, and the header in it, both durable; `false` where there is no room to be had.
+    /// Inserts the space, writes the header and syncs both. Returns `false` if the file system
+    /// can't insert the space.
     fn make_room(&self, head: &[u8]) -> Result<bool, Interruption> {
         self.at.source.sync()?;
         self.file.clear_special_bits()?;
@@ -160,12 +165,12 @@ impl PrivateFile<'_> {
         }
         self.file.write_all_at(head, 0)?;
         self.file.sync_all().map_err(lost)?;
-        // Whoever wrote to it meanwhile wrote to other bytes than they meant.
+        // A concurrent write went to the wrong offset.
         let grown = self.file.stat()?.size == self.intent.size + self.intent.room;
         if grown { Ok(true) } else { Err(Interruption::Retry("it changed meanwhile".to_owned())) }
     }
 
-    /// Gives the array its name; `false` where the file can't be renamed to there.
+    /// Gives the array its name. Returns `false` if the file can't be renamed to that directory.
     fn rename(&self, job: &Job, output: &FileName) -> Result<bool, Interruption> {
         self.file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
         let (from, to) = (&self.at.source, &self.at.output);
@@ -183,7 +188,7 @@ impl PrivateFile<'_> {
         }
     }
 
-    /// The new name is durable, and the old one gone for good.
+    /// Syncs the new name and the removal of the old one (F2).
     fn sync_names(&self) -> Result<(), Interruption> {
         self.at.output.sync()?;
         if !self.at.beside {
@@ -192,7 +197,7 @@ impl PrivateFile<'_> {
         Ok(())
     }
 
-    /// The file as it was, under the name that it had.
+    /// Restores the file and its name.
     fn undo(&self, intents: &IntentLog) -> Result<(), Interruption> {
         restore(self.file, self.intent)?;
         let dir = &self.at.source;
@@ -204,8 +209,8 @@ impl PrivateFile<'_> {
     }
 }
 
-/// Undoes what a crash interrupted, where the directory has a file under such a private name. `Err`
-/// says why one was left as it is; whoever works on one holds it locked.
+/// Undoes an interrupted insertion, if `name` is such a private name. Leaves a locked file alone
+/// (rule F4). The error is a message that says why the file was left unchanged.
 pub fn recover_insert(
     drop_dir: &DropDir,
     intents: &IntentLog,
@@ -216,7 +221,7 @@ pub fn recover_insert(
     let path = dir.path().join(name);
     let left = |why: &str| {
         format!(
-            "`{}` is left as it is: npyd was ended while it made room for a header in it, and {why}",
+            "`{}` is left as it is: npyd was interrupted while it inserted a header, and {why}",
             path.display()
         )
     };
@@ -225,7 +230,7 @@ pub fn recover_insert(
     let Some(_claim) = file.claim().map_err(facts)? else { return Ok(()) };
     let stat = file.stat().map_err(facts)?;
     if !stat.is_file() || stat.nlink > 1 {
-        return Err(left("it is no file of its own any more"));
+        return Err(left("it has hard links now, or is not a regular file"));
     }
     let intent = intents.find(&path, stat.ino).map_err(facts)?;
     match &intent {
@@ -236,27 +241,28 @@ pub fn recover_insert(
         None if was_taken_for_another(intents, &path, &stat).map_err(facts)? => {}
         None => {
             return Err(left(
-                "the state directory has no note of it: run the npyd that was, or rename the \
-                 file if its content is right",
+                "the state directory has no intent for it: run npyd with the state_dir that \
+                 has it, or rename the file if its content is right",
             ));
         }
     }
     let own = FileName::try_from(own.to_owned()).map_err(|error| left(&error))?;
     dir.restore_name(name.as_ref(), dir, own.as_ref()).map_err(facts)?;
     dir.sync().map_err(facts)?;
-    tracing::info!("gave `{}` back to `{}`", own, drop_dir.path.display());
+    tracing::info!("restored `{}` in `{}`", own, drop_dir.path.display());
     intent.map_or(Ok(()), |intent| intents.forget(&intent).map_err(facts))
 }
 
-/// Whether a file got its private name in place of the one that it had just replaced, and nothing
-/// was done to it. A copy of that other one, as a backup brings back, may have the room in it.
+/// Returns whether the file got its private name by mistake: it had just replaced the one of the
+/// intent, and nothing was done to it. The size excludes a copy of that other file from a backup,
+/// which may contain the gap.
 fn was_taken_for_another(intents: &IntentLog, path: &Path, stat: &Stat) -> fs::Result<bool> {
     let others = intents.at(path)?;
     let may_have_room = |of: &InsertIntent| of.size.checked_add(of.room) == Some(stat.size);
     Ok(!others.is_empty() && !others.iter().any(may_have_room))
 }
 
-/// Takes the room back, and makes sure that the file is itself again.
+/// Removes the gap, and verifies that the file has its original content.
 fn restore(file: &DataFile, intent: &InsertIntent) -> fs::Result<()> {
     let is_noted = file.stat()?.ino == intent.inode;
     if is_noted && file.remove_gap(intent.size, intent.room, intent.edge_hashes)? {

@@ -1,4 +1,4 @@
-//! The routes: how the data become an array. One file a route.
+//! The routes: how the data become an array, one file per route.
 
 pub(crate) mod copy;
 pub(crate) mod in_place;
