@@ -150,7 +150,7 @@ impl Dir {
         at.ok_or(Errno::NOENT)
     }
 
-    /// Rejects paths like `sub/../sub/x`, which RESOLVE_BENEATH allows.
+    /// Rejects paths like `sub/../sub/x`, which `RESOLVE_BENEATH` allows.
     fn check_plain(&self, rel: &Path) -> Result<()> {
         let plain = |part| matches!(part, Component::Normal(_));
         if rel.as_os_str().is_empty() || !rel.components().all(plain) {
@@ -247,7 +247,7 @@ impl Dir {
         }
     }
 
-    /// Reopens the directory for reading: an O_PATH descriptor can neither list nor sync it.
+    /// Reopens the directory for reading: an `O_PATH` descriptor can neither list nor sync it.
     fn readable(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         retry_on_intr(|| fs::openat(&self.fd, ".", flags, Mode::empty()))

@@ -258,16 +258,16 @@ impl<'a> DirView<'a> {
     ) -> fs::Result<ProbeResult> {
         let mut matches = self.descriptions_of(data, index, by)?;
         let refused = self.find_conflict(data, &matches, index)?;
-        let matched = if matches.is_empty() { None } else { Some(matches.swap_remove(0)) };
+        let first = if matches.is_empty() { None } else { Some(matches.swap_remove(0)) };
         if let Some(Conflict { reason, inodes, has_array }) = refused {
-            let mut result = self.candidate(data, matched, |_, _| Ok(Some(Err(reason))))?;
+            let mut result = self.candidate(data, first, |_, _| Ok(Some(Err(reason))))?;
             if let ProbeResult::Candidate(candidate) = &mut result {
                 candidate.conflicting_inodes = inodes;
                 candidate.has_array = has_array;
             }
             return Ok(result);
         }
-        let result = self.candidate(data, matched, |raw, contents| {
+        let result = self.candidate(data, first, |raw, contents| {
             let own = raw.own_header()?;
             Ok(match (contents, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(
@@ -449,7 +449,7 @@ fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
         return Ok(dump);
     }
     Err(format!(
-        "`{name}` is not a valid output name: it must end in .npy and must not start with .npyd-"
+        "`{name}` is not a valid output name: set the key `output` to one that ends in .npy and does not begin with .npyd-"
     ))
 }
 
