@@ -169,7 +169,7 @@ fn check_readable(path: &Path) -> fs::Result<String> {
 fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
     let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
     let fs = fs::fs_info(&dir)?;
-    let can = fs::abilities(&dir)?;
+    let can = fs::capabilities(&dir)?;
     let abilities = [
         ("reflink", can.reflink),
         ("insert-range", can.insert_range),
@@ -191,7 +191,7 @@ fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
         drop_dir.untrusted_root(),
     )?;
     let mut constraints = constraints_of_dirs(drop_dir, &data, &output)?;
-    let can = fs::abilities(&output)?;
+    let can = fs::capabilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {
             constraints.excluded.push((route, "the file system does not support it".to_owned()));

@@ -39,7 +39,7 @@ enum There {
     Ours {
         of_this: bool,
     },
-    Anothers,
+    Foreign,
 }
 
 /// Writes the metadata beside the array if configured, durably before the source is touched, or
@@ -60,8 +60,8 @@ pub(crate) fn write(
     match there(job, at, &name)? {
         There::Ours { of_this: true } if was_ahead || receipt.event == Event::Found => Ok(None),
         // Without extended attributes, npyd can't recognize its own file.
-        There::Anothers if was_ahead => Ok(None),
-        There::Anothers => {
+        There::Foreign if was_ahead => Ok(None),
+        There::Foreign => {
             Ok(Some(format!("`{name}` already exists: its metadata were not written")))
         }
         There::Nothing | There::Ours { .. } => put(job, at, output, &name, receipt),
@@ -82,7 +82,7 @@ pub(crate) fn write_ahead(
         return Err(Interruption::Retry(format!("`{output}` appeared meanwhile")));
     }
     match there(job, at, &name)? {
-        There::Anothers => Ok(false),
+        There::Foreign => Ok(false),
         _ => Ok(put(job, at, output, &name, receipt)?.is_none()),
     }
 }
@@ -99,7 +99,7 @@ fn there(job: &Job, at: &Locations, name: &FileName) -> Result<There, Interrupti
     let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(There::Nothing) };
     let mark = match there.attr(SOURCE_ATTR)? {
         Some(mark) if there.stat()?.uid == fs::own_uid() => mark,
-        _ => return Ok(There::Anothers),
+        _ => return Ok(There::Foreign),
     };
     let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
     Ok(There::Ours { of_this: mark.is_of_files(&job.candidate.snapshot().identity()) })

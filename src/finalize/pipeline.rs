@@ -123,9 +123,9 @@ struct InFlight<'a> {
     event: Event,
     /// The array's name.
     name: FileName,
-    /// The new file, filled and without a name; `None` if the data file becomes the array.
+    /// The new file, filled and without a name; `None` if there is none to name.
     output: Option<TempFile>,
-    /// The comparison with the old array, if the new one replaces it.
+    /// The old array that the new one replaces, compared with it.
     remake: Option<Remake>,
     /// Whether the metadata were written before the array had its name.
     is_described: Cell<bool>,
@@ -272,8 +272,8 @@ impl<'a> InFlight<'a> {
         self.output.is_some() || self.event == Event::Found
     }
 
-    /// Syncs the new file, and the sidecar if it will move: it may soon be the only other file of
-    /// the drop.
+    /// Syncs the new file, and the sidecar if it will move: beside the array it is all that stays
+    /// of the drop.
     fn sync(&mut self) -> Result<(), Interruption> {
         if let Some(output) = &mut self.output {
             output.sync()?;

@@ -30,7 +30,7 @@ pub struct InsertIntent {
     pub size: u64,
     /// Size of the inserted space, in bytes.
     pub room: u64,
-    /// Hashes of its first and its last block.
+    /// Hashes of its first and its last 4096 bytes.
     pub edge_hashes: (u64, u64),
 }
 

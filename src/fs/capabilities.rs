@@ -21,7 +21,7 @@ const PAGE: u64 = 4096;
 /// Capabilities of a directory's file system for this user.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
-pub struct Abilities {
+pub struct Capabilities {
     /// Files can share blocks (`ioctl_ficlonerange(2)`).
     pub reflink: bool,
     /// Space can be inserted at the front of a file (`fallocate(2)`, `FALLOC_FL_INSERT_RANGE`).
@@ -38,11 +38,11 @@ pub struct Abilities {
 }
 
 /// Probes a directory's file system with unnamed files.
-pub fn abilities(dir: &Dir) -> Result<Abilities> {
+pub fn capabilities(dir: &Dir) -> Result<Capabilities> {
     let (source, target) = (TempFile::create(dir, BLOCK)?, TempFile::create(dir, 0)?);
     source.file().write_all_at(&vec![1; BLOCK as usize], 0)?;
     source.file().sync_all()?;
-    Ok(Abilities {
+    Ok(Capabilities {
         reflink: fs::ioctl_ficlone(target.file(), source.file()).is_ok(),
         attributes: source.file().set_attr("user.npyd.check", b"1")?,
         preallocate: source.allocate(0..2 * BLOCK)?,

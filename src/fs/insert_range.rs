@@ -64,7 +64,7 @@ impl DataFile {
         }
     }
 
-    /// Returns hashes of the first and the last block of a file of `size` bytes.
+    /// Returns hashes of the first and the last 4096 bytes of a file of `size` bytes.
     pub fn edge_hashes(&self, size: u64) -> Result<(u64, u64)> {
         self.ends_around(size, size, 0)
     }

@@ -47,7 +47,7 @@ mod temp_file;
 mod timestamp_granularity;
 
 pub use attributes::{Acl, AclEntry, AclTag, Attributes};
-pub use capabilities::{Abilities, LeaseRight, abilities};
+pub use capabilities::{Capabilities, LeaseRight, capabilities};
 pub use copy::{CopyError, CopyJob, OnBytes, OnProgress, Segment};
 pub use crash_recovery::recover_dir;
 pub use dir::{Dir, EntryKind};

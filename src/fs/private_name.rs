@@ -73,7 +73,7 @@ impl PrivateName<'_> {
     }
 
     /// Ends the lease and returns the private name.
-    pub(crate) fn release(self) -> PathBuf {
+    pub(crate) fn end_lease(self) -> PathBuf {
         self.name
     }
 }
@@ -92,14 +92,14 @@ impl Dir {
         before: &Stat,
         writers: OpenWriters,
     ) -> Result<Guarded> {
-        match self.take_if_unchanged(name, file, before, writers)? {
-            Ok(taken) => self.unlink(&taken.name).map(Ok),
+        match self.rename_private_if_unchanged(name, file, before, writers)? {
+            Ok(private) => self.unlink(&private.name).map(Ok),
             Err(not) => Ok(Err(not)),
         }
     }
 
-    /// Replaces a file by the file `new`, if it has not changed since `before`. Returns the private
-    /// name, which `new` has then and from which the caller must rename it, or `None` if the file
+    /// Replaces a file by the file `new`, if the old one has not changed since `before`. Returns
+    /// the private name, from which the caller must rename `new`, or `None` if the old file
     /// changed.
     ///
     /// A crash leaves either file, whole, under a private name. Recovery restores that name without
@@ -113,19 +113,19 @@ impl Dir {
         before: &Stat,
         (writers, new): (OpenWriters, &Path),
     ) -> Result<Option<PathBuf>> {
-        let Ok(taken) = self.take_if_unchanged(name, file, before, writers)? else {
+        let Ok(private) = self.rename_private_if_unchanged(name, file, before, writers)? else {
             return Ok(None);
         };
-        if let Err(error) = self.rename_replace(new, self, &taken.name) {
-            self.restore_name(&taken.name, self, name)?;
+        if let Err(error) = self.rename_replace(new, self, &private.name) {
+            self.restore_name(&private.name, self, name)?;
             return Err(error);
         }
-        Ok(Some(taken.name))
+        Ok(Some(private.name))
     }
 
     /// Renames a file to its private name, if the name refers to the open file and the file has not
     /// changed since `before`.
-    pub(crate) fn take_if_unchanged<'a>(
+    pub(crate) fn rename_private_if_unchanged<'a>(
         &self,
         name: &Path,
         file: &'a DataFile,
@@ -150,11 +150,11 @@ impl Dir {
         };
         // The rename itself changed ctime, so compare only size and mtime.
         let content = |stat: &Stat| (stat.size, stat.mtime_ns);
-        let taken = PrivateName { name: private, lease };
-        if taken.is_unbroken() && content(&file.stat()?) == content(before) {
-            return Ok(Ok(taken));
+        let private = PrivateName { name: private, lease };
+        if private.is_unbroken() && content(&file.stat()?) == content(before) {
+            return Ok(Ok(private));
         }
-        self.restore_name(&taken.name, self, name)?;
+        self.restore_name(&private.name, self, name)?;
         Ok(Err(NotTaken::Changed))
     }
 

@@ -75,11 +75,11 @@ impl Dir {
         to: &Path,
         replace: bool,
     ) -> Result<Moved> {
-        let take = || {
+        let rename = || {
             let private = self.rename_private(name, file)?;
             Ok(private.map(PrivateName::without_lease).ok_or(NotTaken::Changed))
         };
-        self.move_taken((name, file), (to_dir, to), replace, take)
+        self.move_private((name, file), (to_dir, to), replace, rename)
     }
 
     /// Moves a file like [`Dir::move_if_same`], without replacing, and only if it has not changed
@@ -95,16 +95,16 @@ impl Dir {
         to_dir: &Dir,
         to: &Path,
     ) -> Result<Moved> {
-        let take = || self.take_if_unchanged(name, file, before, writers);
-        self.move_taken((name, file), (to_dir, to), false, take)
+        let rename = || self.rename_private_if_unchanged(name, file, before, writers);
+        self.move_private((name, file), (to_dir, to), false, rename)
     }
 
-    fn move_taken<'a>(
+    fn move_private<'a>(
         &self,
         (name, file): (&Path, &DataFile),
         (to_dir, to): (&Dir, &Path),
         replace: bool,
-        take: impl FnOnce() -> Result<Guarded<PrivateName<'a>>>,
+        rename: impl FnOnce() -> Result<Guarded<PrivateName<'a>>>,
     ) -> Result<Moved> {
         if !self.refers_to(name, file)? {
             return Ok(Moved::NotSame);
@@ -115,25 +115,25 @@ impl Dir {
         if !replace && to_dir.stat(to)?.is_some() {
             return Ok(Moved::TargetExists);
         }
-        let taken = match take()? {
-            Ok(taken) => taken,
+        let private = match rename()? {
+            Ok(private) => private,
             Err(NotTaken::Changed) => return Ok(Moved::NotSame),
             Err(NotTaken::Unproven) => return Ok(Moved::Unproven),
         };
-        let private = &taken.name;
+        let from = &private.name;
         let synced = self.sync_private(to_dir);
         let moved = if let Err(error) = synced {
             Err(error)
         } else if replace {
-            self.rename_replace(private, to_dir, to).map(|()| true)
+            self.rename_replace(from, to_dir, to).map(|()| true)
         } else {
-            self.rename_noreplace(private, to_dir, to)
+            self.rename_noreplace(from, to_dir, to)
         };
         if !matches!(moved, Ok(true)) {
-            self.restore_name(private, self, name)?;
+            self.restore_name(from, self, name)?;
         }
         match moved {
-            Ok(true) if !taken.is_unbroken() || !to_dir.refers_to(to, file)? => {
+            Ok(true) if !private.is_unbroken() || !to_dir.refers_to(to, file)? => {
                 // The owner of the directory can rename even a private name. Give the wrong file
                 // its name back, and likewise a file that a process is about to write to.
                 to_dir.restore_name(to, self, name)?;

@@ -1,5 +1,6 @@
 //! A cache of directories whose names are durable. An existing directory may come from a run that
-//! crashed before it synced that name (F2); syncing it once for every drop would slow each of them.
+//! crashed before it synced that name (F2), but syncing it again for every drop would slow each of
+//! them.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

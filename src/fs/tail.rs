@@ -99,15 +99,19 @@ impl Dir {
         before: &Stat,
         len: u64,
     ) -> Result<Option<Stat>> {
-        let taken = self.take_if_unchanged(name, file, before, OpenWriters::ProvedAbsent)?;
-        let Ok(taken) = taken else { return Ok(None) };
-        let is_proven = taken.is_unbroken();
-        let private = taken.release();
+        let renamed =
+            self.rename_private_if_unchanged(name, file, before, OpenWriters::ProvedAbsent)?;
+        let Ok(private) = renamed else { return Ok(None) };
+        let is_proven = private.is_unbroken();
+        let private_name = private.end_lease();
         let cut = if is_proven { cut(file, before, len) } else { Ok(None) };
-        let restored =
-            if private == name { Ok(()) } else { self.restore_name(&private, self, name) };
+        let restored = if private_name == name {
+            Ok(())
+        } else {
+            self.restore_name(&private_name, self, name)
+        };
         match cut {
-            // A failed sync is final: it is reported, whatever else fails.
+            // F1: a failed sync is reported, whatever else fails.
             Err(error) if error.is_of_sync() => Err(error),
             cut => restored.and(cut),
         }

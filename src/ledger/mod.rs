@@ -55,7 +55,7 @@ pub struct Ledger {
 pub struct Entry {
     /// When it was written: RFC 3339, UTC.
     pub at: String,
-    /// The stored event. It differs from the receipt's for [`LOST`] and [`UNPROVEN`].
+    /// The stored event. It differs from the receipt's for `lost` and `unproven`.
     pub event: String,
     /// The drop directory.
     pub drop_dir: PathBuf,

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::ledger::Ledger;
 
-    /// As a daemon and a sweep do that start at the same boot.
+    /// For example, a daemon and a sweep start at the same boot.
     #[test]
     fn a_ledger_that_several_begin_at_once() {
         for _ in 0..30 {

@@ -29,7 +29,7 @@ const REFUSED: &str = "the file system could not insert space in it, or rename i
 
 /// Number of attempts to be the sole opener of a file. Attempt n is preceded by a pause of n
 /// milliseconds.
-const GLANCES: u64 = 5;
+const SOLE_OPENER_TRIES: u64 = 5;
 
 /// The result of the route.
 pub(crate) enum Inserted {
@@ -71,7 +71,7 @@ pub(crate) fn write(
     intents.record(&intent)?;
     let work = PrivateFile { at, file: &file, intent: &intent, name: &candidate.name, private };
     work.take(job, intents)?;
-    let renamed = match work.make_room(head) {
+    let renamed = match work.insert_header(head) {
         Ok(true) => describe().and_then(|()| work.rename(job, output)),
         other => other,
     };
@@ -114,8 +114,8 @@ fn obstacle(
         return Ok(Some("an interrupted insertion into a file of that name is not undone yet"));
     }
     // Probes, npyd's own or another daemon's, hold the file open only briefly: retry.
-    let is_sole_opener = (0..GLANCES).any(|glance| {
-        std::thread::sleep(Duration::from_millis(glance));
+    let is_sole_opener = (0..SOLE_OPENER_TRIES).any(|attempt| {
+        std::thread::sleep(Duration::from_millis(attempt));
         file.is_sole_opener()
     });
     if !is_sole_opener {
@@ -157,7 +157,7 @@ impl PrivateFile<'_> {
 
     /// Inserts the space, writes the header and syncs both. Returns `false` if the file system
     /// can't insert the space.
-    fn make_room(&self, head: &[u8]) -> Result<bool, Interruption> {
+    fn insert_header(&self, head: &[u8]) -> Result<bool, Interruption> {
         self.at.source.sync()?;
         self.file.clear_special_bits()?;
         if !self.file.insert_gap(self.intent.room)? {
