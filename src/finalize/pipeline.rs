@@ -345,7 +345,7 @@ impl<'a> InFlight<'a> {
 
     fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         match &self.source {
-            // Whoever makes a file the array syncs both its directories.
+            // The in-place and insert-range routes already synced both directories.
             None
             | Some(
                 SourceOutcome::Kept
@@ -368,7 +368,8 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    /// A name in the source's directory that comes back in a crash is tidied up by the next scan.
+    /// Syncs the directories of the source after it is archived. If a crash brings the source's old
+    /// name back, the next scan recovers it.
     fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         let moves = self.job.candidate.sidecar.as_ref().is_some_and(|it| !it.is_shared);
         match &self.source {

@@ -62,7 +62,7 @@ pub(crate) struct Remake {
 }
 
 impl Remake {
-    /// Compares the two arrays.
+    /// Compares the old array with the new one.
     pub(crate) fn compare(
         old: OldArray,
         (new, header, head_len): (&DataFile, &Header, u64),

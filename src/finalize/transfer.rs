@@ -1,11 +1,11 @@
-//! Copies of whole files to another file system, where a rename can't move them: archived sources,
-//! refused drops, sidecars.
+//! Copies whole files to another file system, where a rename can't move them: archived sources,
+//! rejected drops, sidecars.
 //!
-//! A copy keeps times, owner, group, permissions, ACL and the user's attributes. Rule T1: at no
-//! moment can anybody read or change it who could not read or change the source. So it begins with
-//! mode 0600 and npyd as its owner. The group is set before the permissions, which are narrowed
-//! where owner or group can't be kept, and the owner is set last. Special bits (set user id, set
-//! group id, sticky) are dropped.
+//! A copy keeps times, owner, group, permissions, ACL and the user's attributes. Rule T1: no user
+//! can read or change the copy at any moment who could not read or change the source. The copy
+//! therefore begins with mode 0600 and npyd as its owner. The group is set before the permissions,
+//! which are narrowed where owner or group can't be kept, and the owner is set last. The
+//! set-user-ID, set-group-ID and sticky bits are dropped.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ use crate::fs::{
 };
 use crate::model::Stat;
 
-/// The rights to read and to write, in an entry of an ACL.
+/// The read and write bits of an ACL entry.
 const READ: u16 = 4;
 const WRITE: u16 = 2;
 
@@ -23,15 +23,15 @@ const WRITE: u16 = 2;
 /// that npyd owns, so they are not copied.
 const OWN_ATTRIBUTES: &[u8] = b"user.npyd.";
 
-/// A file that is durable on another file system, too.
+/// A file of which a durable copy exists on another file system.
 pub(crate) struct Copied {
-    /// What the file was that the copy was made of.
+    /// The source's metadata when it was copied.
     pub(crate) source: Stat,
     /// What the copy could not keep.
     pub(crate) lost: Lost,
 }
 
-/// What a copy does not have of its source.
+/// The properties of its source that a copy does not have.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost(Vec<&'static str>);
 
@@ -68,8 +68,8 @@ impl Lost {
     }
 }
 
-/// Makes a file durable on another file system, under the first free of the names `to`, `to.1`, …,
-/// unless an interrupted run did that already.
+/// Makes a durable copy of a file on another file system, under the first free of the names `to`,
+/// `to.1`, …, unless an interrupted run already made one.
 pub(crate) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
     match found_whole(source, to_dir, to)? {
         Some(found) => Ok(found),
@@ -78,8 +78,8 @@ pub(crate) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Co
 }
 
 /// Finds a copy that an interrupted run made. A copy gets its name after all its attributes, so a
-/// file with the same bytes and the source's modification time is that copy. Changes nothing about
-/// it, because it may be another file all the same.
+/// file with equal bytes and the source's modification time is that copy. Changes nothing about the
+/// file, because it may still be another program's.
 fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Option<Copied>> {
     let (before, attributes) = (source.stat()?, source.attributes()?);
     for name in numbered(to) {
@@ -100,10 +100,10 @@ fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Option<C
     Ok(None)
 }
 
-/// Copies a file to another file system, under the first free name. Fails if the file is written to
-/// meanwhile.
+/// Copies a file to another file system, under the first free name. Fails if a process writes to
+/// the file in the meantime.
 fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
-    // Reading the file would change its access time.
+    // Read the attributes first: copying changes the access time.
     let (before, attributes) = (source.stat()?, source.attributes()?);
     let check = || {
         let written = source.writer() == fs::Writer::Present;
@@ -142,7 +142,7 @@ fn publish_numbered(output: &mut TempFile, dir: &Dir, name: &str) -> fs::Result<
 /// Gives a private copy the attributes of its source, in the order of rule T1. Returns what could
 /// not be kept.
 pub(crate) fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> fs::Result<Lost> {
-    // First, because the permissions may take the right to write from its owner.
+    // Set these first, because the permissions may deny writing to the owner.
     let keeps_attributes = carry_user_attributes(source, copy)?;
     let new = copy.attributes()?;
     let has_group = new.gid == of.gid || copy.set_group(of.gid)?;
@@ -171,8 +171,8 @@ fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> fs::Result<bool>
     Ok(keeps_all)
 }
 
-/// Returns the permissions of a copy whose owner or group may be npyd's instead of the source's, so
-/// that nobody but npyd gains a right (T1).
+/// Returns the permissions of a copy that npyd, instead of the source's owner or group, may own, so
+/// that no user but npyd gains a permission (T1).
 fn narrowed(acl: &Acl, has_owner: bool, has_group: bool) -> Acl {
     let perm_of = |tag| acl.0.iter().find(|entry| entry.tag == tag).map(|entry| entry.perm);
     let mask = perm_of(AclTag::Mask);
@@ -180,14 +180,14 @@ fn narrowed(acl: &Acl, has_owner: bool, has_group: bool) -> Acl {
     let both = group & perm_of(AclTag::Other).unwrap_or(0);
     let narrow = |entry: &AclEntry| {
         let mut perm = match entry.tag {
-            // A named entry may deny a member of the copy's group what others have.
+            // A named entry may deny a member of the copy's group what other users may do.
             AclTag::OwningGroup if !has_group && mask.is_some() => 0,
-            // A member of one group only is one of the others for the other file.
+            // A member of only one of the two groups counts as another user for the other file.
             AclTag::OwningGroup | AclTag::Other if !has_group => both,
             _ => entry.perm,
         };
-        // npyd could read the source. Files that it owns count as its own work: no one else may
-        // write to them.
+        // npyd could read the source. A file that npyd owns counts as its own work, so no other
+        // user may write to it.
         match entry.tag {
             _ if has_owner => {}
             AclTag::Owner => perm |= READ,
@@ -257,7 +257,7 @@ mod tests {
         assert!(temp.path().join("to/x.1").exists());
     }
 
-    /// Permissions of the copy where npyd keeps the owner, the group, neither.
+    /// Permissions of the copy if npyd keeps the owner, the group, or neither.
     #[test]
     fn permissions_are_narrowed() {
         let mode = |mode, owner, group| narrowed(&Acl::of_mode(mode), owner, group).mode().unwrap();

@@ -193,7 +193,7 @@ mod tests {
                     return left_out();
                 }
                 if gap * LEN >= size {
-                    file.set_len(size + LEN).unwrap(); // the first step alone
+                    file.set_len(size + LEN).unwrap(); // only the first step
                 } else {
                     made.unwrap();
                 }
