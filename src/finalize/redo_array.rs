@@ -240,8 +240,8 @@ fn copy(old: &Old, steps: &Steps, progress: &mut Progress) -> Result<TempFile, I
     let Steps::Copy(new) = steps else {
         return Err(Interruption::Retry("no route is left for its array".to_owned()));
     };
-    let stretches = vec![Segment::new(&old.file, new.offset, new.len)?];
-    let copy = CopyJob { head: &new.head, stretches };
+    let segments = vec![Segment::new(&old.file, new.offset, new.len)?];
+    let copy = CopyJob { head: &new.head, segments };
     let output = copy.private_output(&old.at.output).map_err(copy::interruption)?;
     progress.expect(new.len);
     copy::run(&copy, &output, None, progress)?;
