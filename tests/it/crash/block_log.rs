@@ -6,18 +6,19 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::crash_case::{Trial, Violation};
-use super::npyd::Npyd;
-use super::recorder::Recorder;
-use super::replay::{Image, Log, Loss, State};
-use super::scenario::{ROUTES, Route, Scenario};
-use super::volume::{Memory, Volume, format, runs, with_own_mounts};
-use super::{Tally, is_long, say};
+use super::harness::crash_case::{CrashCase, Violation};
+use super::harness::npyd::Npyd;
+use super::harness::recorder::Recorder;
+use super::harness::replay::{Image, Log, Loss, State};
+use super::harness::scenario::{ROUTES, Route, Scenario};
+use super::harness::volume::{Memory, Volume, format, runs, with_own_mounts};
+use super::harness::{Tally, say};
 use crate::support::as_root;
+use crate::support::is_long;
 
 /// A drop of the recorded run.
 struct Recorded<'a> {
-    trial: Trial<'a>,
+    case: CrashCase<'a>,
     scenario: &'a Scenario,
     /// How many entries the log had when it lay there, durable if its producer cared.
     dropped: usize,
@@ -52,13 +53,13 @@ impl<'a> Recording<'a> {
             .unwrap_or_else(|| panic!("{kind} could not be mounted through the logging disk"));
         let mut drops = Vec::new();
         for (number, scenario) in scenarios.iter().enumerate() {
-            let name = format!("trial-{number}");
-            let trial = Trial::new(&name, scenario, npyd, (&volume, None, memory));
+            let name = format!("case-{number}");
+            let case = CrashCase::new(&name, scenario, npyd, (&volume, None, memory));
             let dropped = recorder.count();
-            assert!(trial.sweep().status().unwrap().success());
-            assert!(trial.is_told());
-            trial.expect_route();
-            drops.push(Recorded { trial, scenario, dropped, told: recorder.count() });
+            assert!(case.sweep().status().unwrap().success());
+            assert!(case.is_told());
+            case.expect_route();
+            drops.push(Recorded { case, scenario, dropped, told: recorder.count() });
         }
         drop(volume);
         let log = recorder.finish();
@@ -112,15 +113,15 @@ impl<'a> Recording<'a> {
     }
 
     fn check_drops(&self, state: &State, number: usize) -> Result<(), Violation> {
-        for drop in self.drops.iter().filter(|drop| drop.trial.root().join("in").exists()) {
+        for drop in self.drops.iter().filter(|drop| drop.case.root().join("in").exists()) {
             let dropped = drop.scenario.synced && state.cut >= drop.dropped;
-            let checked = drop.trial.examine_when(|_| state.cut >= drop.told, dropped);
+            let checked = drop.case.examine_when(|_| state.cut >= drop.told, dropped);
             checked.map_err(|it| it.of(&drop.scenario.to_string()))?;
         }
         let is_there = |drop: &&Recorded<'_>| drop.scenario.synced && state.cut >= drop.dropped;
         let there: Vec<_> = self.drops.iter().filter(is_there).collect();
         let Some(drop) = there.get(number % there.len().max(1)) else { return Ok(()) };
-        drop.trial.finish().map_err(|it| it.of(&drop.scenario.to_string()))
+        drop.case.finish().map_err(|it| it.of(&drop.scenario.to_string()))
     }
 }
 

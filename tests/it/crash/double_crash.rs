@@ -1,48 +1,49 @@
 //! A crash, and another one while the next sweep repairs what the first one left.
 
-use super::crash_case::Violation;
-use super::crash_dirs::{Crash, Ground, changes, on_ground};
-use super::npyd::Npyd;
-use super::scenario::Scenario;
-use super::volume::Cut;
-use super::{Tally, is_long};
+use super::harness::Tally;
+use super::harness::crash_case::Violation;
+use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
+use super::harness::npyd::Npyd;
+use super::harness::scenario::Scenario;
+use super::harness::volume::Cut;
+use crate::support::is_long;
 
-/// One trial: two crashes, a look after each, a sweep, and another look.
+/// One case: two crashes, a look after each, a sweep, and another look.
 fn check(
-    ground: &Ground,
+    dirs: &CrashDirs,
     scenario: &Scenario,
     crash: Crash,
     (first, second): (usize, usize),
 ) -> Result<(), Violation> {
-    let trial = ground.trial(scenario);
+    let case = dirs.case(scenario);
     let befores = [first, second].map(|point| {
-        let before = ground.crash(&trial, crash, point);
+        let before = dirs.crash(&case, crash, point);
         let before = before.map_or("the end".to_owned(), |change| change.to_string());
-        trial.examine(scenario.synced).map(|()| before)
+        case.examine(scenario.synced).map(|()| before)
     });
-    let of = format!("{}, {scenario}, {crash:?} before {befores:?}", ground.kind());
+    let of = format!("{}, {scenario}, {crash:?} before {befores:?}", dirs.kind());
     let [first, second] = befores;
-    first.and(second).and_then(|_| trial.finish()).map_err(|violation| violation.of(&of))
+    first.and(second).and_then(|_| case.finish()).map_err(|violation| violation.of(&of))
 }
 
 /// One of every `stride` points of a scenario, and after it each point of the next sweep, or one in
 /// turn. Counts the first points, and the pairs that there are with those that were tried.
-fn check_pairs(ground: &Ground, scenario: &Scenario, crash: Crash, stride: usize) -> [Tally; 2] {
-    let trial = ground.trial(scenario);
-    let firsts = changes(&trial).len() + 1;
-    trial.expect_route();
+fn check_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usize) -> [Tally; 2] {
+    let case = dirs.case(scenario);
+    let firsts = changes(&case).len() + 1;
+    case.expect_route();
     let (mut tally, mut pairs) = (Tally { of: firsts, ..Tally::default() }, Tally::default());
     for first in (0..firsts).step_by(stride) {
-        let trial = ground.trial(scenario);
-        ground.crash(&trial, crash, first);
-        let seconds = changes(&trial).len() + 1;
+        let case = dirs.case(scenario);
+        dirs.crash(&case, crash, first);
+        let seconds = changes(&case).len() + 1;
         pairs.of += seconds;
         let in_turn = first / stride % seconds;
         // The ledger's own writes make so many points that their pairs would take days.
         let all = stride == 1 && !scenario.ledger_along;
         let seconds = if all { 0..seconds } else { in_turn..in_turn + 1 };
         for second in seconds {
-            pairs.violations.extend(check(ground, scenario, crash, (first, second)).err());
+            pairs.violations.extend(check(dirs, scenario, crash, (first, second)).err());
             pairs.tried += 1;
         }
         tally.tried += 1;
@@ -52,7 +53,7 @@ fn check_pairs(ground: &Ground, scenario: &Scenario, crash: Crash, stride: usize
 
 /// In the short form, only what is not tried on another file system.
 fn every_pair(kind: &'static str, crash: Crash) {
-    let tallies = on_ground(kind, Npyd::real(), |ground| {
+    let tallies = on_crash_dirs(kind, Npyd::real(), |dirs| {
         let mut tallies = [Tally::default(), Tally::default()];
         let is_to_be = |it: &Scenario| {
             let is_own = kind == "ext4" || it.route.kinds.len() < 3;
@@ -62,10 +63,10 @@ fn every_pair(kind: &'static str, crash: Crash) {
         for scenario in &Scenario::on(kind) {
             if is_to_be(scenario) {
                 let stride = if is_long() { 1 } else { 3 * scenario.route.stride };
-                let of_this = check_pairs(ground, scenario, crash, stride);
+                let of_this = check_pairs(dirs, scenario, crash, stride);
                 tallies.iter_mut().zip(of_this).for_each(|(all, more)| all.add(more));
             } else {
-                tallies[0].of += changes(&ground.trial(scenario)).len() + 1;
+                tallies[0].of += changes(&dirs.case(scenario)).len() + 1;
             }
         }
         tallies

@@ -8,13 +8,14 @@ use std::{fs, thread};
 
 use libc::c_int;
 
-use super::crash_case::{Broken, Trial, Violation};
-use super::crash_dirs::{Crash, Ground, changes, on_ground};
-use super::npyd::Npyd;
-use super::scenario::{Disposition, Scenario};
-use super::tracee::{Change, Fault, FileId, Tracee};
-use super::volume::Cut;
-use super::{Tally, is_long, say, start};
+use super::harness::crash_case::{Broken, CrashCase, Violation};
+use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
+use super::harness::npyd::Npyd;
+use super::harness::scenario::{Disposition, Scenario};
+use super::harness::tracee::{Change, Fault, FileId, Tracee};
+use super::harness::volume::Cut;
+use super::harness::{Tally, say, start};
+use crate::support::is_long;
 
 /// More faults than a run could meet that gives up.
 const FAULTS_MAX: usize = 2000;
@@ -93,12 +94,12 @@ pub(super) struct Met {
 
 /// Sweeps while call number `at` fails; `None` where this run made no such call.
 pub(super) fn sweep_with(
-    trial: &Trial<'_>,
+    case: &CrashCase<'_>,
     at: usize,
     fault: Fault,
     lasting: Lasting,
 ) -> Result<Option<Met>, Violation> {
-    let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.roots());
+    let mut tracee = Tracee::spawn_with_reads(&mut case.sweep(), case.roots());
     let (mut first, mut number, mut faults, mut unsynced) = (None, 0, 0, Vec::new());
     let (mut has_header, mut has_lost_data) = (false, false);
     while let Some(change) = tracee.next_change() {
@@ -108,12 +109,12 @@ pub(super) fn sweep_with(
             tracee.inject(fault);
             if change.call.contains("sync") && fault != SIGNAL {
                 unsynced.push((change.path.clone(), change.file));
-                has_lost_data |= trial.is_data(&change.path) && !has_header;
+                has_lost_data |= case.is_data(&change.path) && !has_header;
             }
             first.get_or_insert(change);
             faults += 1;
         } else {
-            has_header |= change.call == "pwrite64" && trial.is_data(&change.path);
+            has_header |= change.call == "pwrite64" && case.is_data(&change.path);
         }
         if faults > FAULTS_MAX {
             return Err(Violation::new(Broken::Unfinished, "it never gave up"));
@@ -126,60 +127,60 @@ pub(super) fn sweep_with(
 
 impl Met {
     /// It ended by itself, in one of the ways that are documented.
-    pub(super) fn ended_well(&self, trial: &Trial<'_>) -> Result<(), Violation> {
+    pub(super) fn ended_well(&self, case: &CrashCase<'_>) -> Result<(), Violation> {
         let code = self.ended.and_then(|status| status.code());
         if matches!(code, Some(0..=2)) {
-            return trial.did_not_panic();
+            return case.did_not_panic();
         }
-        let account = format!("ended by {:?}\n{}", self.ended, trial.printed());
+        let account = format!("ended by {:?}\n{}", self.ended, case.printed());
         Err(Violation::new(Broken::Unfinished, account))
     }
 
     /// Whoever waits for the array knows why, where, and what to do.
-    fn is_told_of(&self, trial: &Trial<'_>) -> Result<(), Violation> {
-        if trial.is_told() {
+    fn is_told_of(&self, case: &CrashCase<'_>) -> Result<(), Violation> {
+        if case.is_told() {
             return Ok(());
         }
         // SQLite has words of its own.
         let of_ledger = self.first.path.starts_with("state");
-        let of_ledger = of_ledger && trial.has_no_ledger();
-        let names_it = trial.says(&format!("`{}", trial.root().display()));
+        let of_ledger = of_ledger && case.has_no_ledger();
+        let names_it = case.says(&format!("`{}", case.root().display()));
         let words = words_of(self.fault);
-        let is_told = of_ledger || !words.is_empty() && words.iter().all(|word| trial.says(word));
+        let is_told = of_ledger || !words.is_empty() && words.iter().all(|word| case.says(word));
         if is_told && names_it {
             return Ok(());
         }
-        Err(Violation::new(Broken::Untold, trial.printed()))
+        Err(Violation::new(Broken::Untold, case.printed()))
     }
 
     /// What may be lost is left alone by the next sweep, too.
-    fn is_kept(&self, trial: &Trial<'_>) -> Result<(), Violation> {
+    fn is_kept(&self, case: &CrashCase<'_>) -> Result<(), Violation> {
         // A file that can't even be looked at can't be known again by what npyd made of it.
         let was_seen = self.fault != BROKEN || self.lasting == Lasting::Once;
-        if was_seen { trial.is_let_be() } else { Ok(()) }
+        if was_seen { case.is_let_be() } else { Ok(()) }
     }
 
     /// An error of a sync is final for the file it was about, and no other error is.
-    fn is_judged(&self, trial: &Trial<'_>, scenario: &Scenario) -> Result<(), Violation> {
+    fn is_judged(&self, case: &CrashCase<'_>, scenario: &Scenario) -> Result<(), Violation> {
         let is_new = scenario.makes_a_file();
         let is_lost = self.unsynced.iter().any(|(path, _)| path.starts_with("in/"));
-        if trial.is_given_up() && !is_lost {
-            return Err(Violation::new(Broken::Misjudged, trial.printed()));
+        if case.is_given_up() && !is_lost {
+            return Err(Violation::new(Broken::Misjudged, case.printed()));
         }
         // What is copied is not synced but asked about, and that never ends so.
         let is_answer = !is_new || self.fault != READ_ONLY;
-        if self.has_lost_data && is_answer && !trial.is_given_up() {
-            let account = format!("data that may be lost were not given up\n{}", trial.printed());
+        if self.has_lost_data && is_answer && !case.is_given_up() {
+            let account = format!("data that may be lost were not given up\n{}", case.printed());
             return Err(Violation::new(Broken::Misjudged, account));
         }
         // Beside, what is not one yet has its name.
-        let is_array = fs::read(trial.output()).is_ok_and(|it| it.starts_with(b"\x93NUMPY"));
-        let array = FileId::of(&trial.output()).filter(|_| is_array);
+        let is_array = fs::read(case.output()).is_ok_and(|it| it.starts_with(b"\x93NUMPY"));
+        let array = FileId::of(&case.output()).filter(|_| is_array);
         let believed = self.unsynced.iter().find(|(_, file)| file.is_some() && *file == array);
         // Nor is one in place believed, if that could be noted down. Where room was made for the
         // header, it is made anew.
-        let is_noted = scenario.route.told == "in-place" && !trial.has_no_ledger();
-        match believed.filter(|_| is_new || is_noted && trial.is_told()) {
+        let is_noted = scenario.route.told == "in-place" && !case.has_no_ledger();
+        match believed.filter(|_| is_new || is_noted && case.is_told()) {
             Some((path, _)) => Err(Violation::new(Broken::Misjudged, format!("{path} is it"))),
             None => Ok(()),
         }
@@ -189,24 +190,24 @@ impl Met {
 /// One way in which a run can fail: at this call, so, and for so long.
 pub(super) type Way = (usize, Fault, Lasting);
 
-/// One trial: a fault, a look, and the end without it. `false`: the call never came.
+/// One case: a fault, a look, and the end without it. `false`: the call never came.
 fn check(
-    ground: &Ground,
+    dirs: &CrashDirs,
     scenario: &Scenario,
     (at, fault, lasting): Way,
     name: &str,
 ) -> Result<bool, Violation> {
     for _ in 0..RUNS_MAX {
-        let trial = ground.trial_in(name, scenario);
-        let Some(met) = sweep_with(&trial, at, fault, lasting)? else { continue };
+        let case = dirs.case_in(name, scenario);
+        let Some(met) = sweep_with(&case, at, fault, lasting)? else { continue };
         let checked = met
-            .ended_well(&trial)
-            .and_then(|()| trial.examine(true))
-            .and_then(|()| met.is_told_of(&trial))
-            .and_then(|()| if trial.is_given_up() { met.is_kept(&trial) } else { trial.finish() })
-            .and_then(|()| met.is_judged(&trial, scenario));
+            .ended_well(&case)
+            .and_then(|()| case.examine(true))
+            .and_then(|()| met.is_told_of(&case))
+            .and_then(|()| if case.is_given_up() { met.is_kept(&case) } else { case.finish() })
+            .and_then(|()| met.is_judged(&case, scenario));
         let of = || {
-            let kind = ground.kind();
+            let kind = dirs.kind();
             format!("{kind}, {scenario}, {fault:?} {lasting:?} at {}", met.first)
         };
         return checked.map(|()| true).map_err(|violation| violation.of(&of()));
@@ -215,8 +216,8 @@ fn check(
 }
 
 /// The calls of a run in which nothing fails.
-pub(super) fn calls(trial: &Trial<'_>) -> Vec<Change> {
-    let mut tracee = Tracee::spawn_with_reads(&mut trial.sweep(), trial.roots());
+pub(super) fn calls(case: &CrashCase<'_>) -> Vec<Change> {
+    let mut tracee = Tracee::spawn_with_reads(&mut case.sweep(), case.roots());
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
 
@@ -229,7 +230,7 @@ fn scenarios(kind: &str) -> Vec<Scenario> {
 }
 
 /// In the short form, of so many calls one is tried: each, but where another file system has the
-/// same scenario, or where a trial moves many bytes; and a third of those that only look, of which
+/// same scenario, or where a case moves many bytes; and a third of those that only look, of which
 /// there are many alike.
 fn stride_of(kind: &str, scenario: &Scenario, call: &Change) -> usize {
     let stride = match scenario.route.told {
@@ -270,11 +271,11 @@ pub(super) fn ways_of(
 
 /// All faults that a run can meet.
 fn every_error(kind: &'static str) {
-    let tally = on_ground(kind, Npyd::real(), |ground| {
+    let tally = on_crash_dirs(kind, Npyd::real(), |dirs| {
         let scenarios = scenarios(kind);
         let (mut tally, mut ways, mut made) = (Tally::default(), Vec::new(), 0);
         for (number, scenario) in scenarios.iter().enumerate() {
-            let calls = calls(&ground.trial(scenario));
+            let calls = calls(&dirs.case(scenario));
             let (chosen, of) = ways_of(&calls, number, |call| stride_of(kind, scenario, call));
             made += calls.len();
             ways.extend(chosen.into_iter().map(|way| (scenario, way)));
@@ -285,10 +286,10 @@ fn every_error(kind: &'static str) {
             for worker in 0..AT_ONCE {
                 let (ways, tally, never) = (&ways, &tally, &never);
                 scope.spawn(move || {
-                    let name = format!("trial-{worker}");
+                    let name = format!("case-{worker}");
                     let next = || ways.lock().unwrap().pop();
                     while let Some((scenario, way)) = next() {
-                        let checked = check(ground, scenario, way, &name);
+                        let checked = check(dirs, scenario, way, &name);
                         let mut tally = tally.lock().unwrap();
                         tally.tried += usize::from(!matches!(checked, Ok(false)));
                         *never.lock().unwrap() += usize::from(matches!(checked, Ok(false)));
@@ -332,19 +333,19 @@ fn every_error_on_btrfs() {
 /// again, and before that its source is left alone.
 #[test]
 fn a_directory_that_could_not_be_synced() {
-    on_ground("ext4", Npyd::real(), |ground| {
+    on_crash_dirs("ext4", Npyd::real(), |dirs| {
         for disposition in [Disposition::Remove, Disposition::Archive] {
             let scenario = Scenario::of("copy", disposition);
             let is_sync = |it: &Change| it.call == "fsync" && it.path == "out";
-            let at = calls(&ground.trial(&scenario)).iter().position(is_sync);
-            let trial = ground.trial(&scenario);
-            sweep_with(&trial, at.unwrap(), BROKEN, Lasting::FromThenOn).unwrap();
-            assert!(trial.output().exists() && !trial.is_told(), "{}", trial.printed());
-            let next = calls(&trial);
+            let at = calls(&dirs.case(&scenario)).iter().position(is_sync);
+            let case = dirs.case(&scenario);
+            sweep_with(&case, at.unwrap(), BROKEN, Lasting::FromThenOn).unwrap();
+            assert!(case.output().exists() && !case.is_told(), "{}", case.printed());
+            let next = calls(&case);
             let takes = |it: &Change| it.call != "flock" && it.path == "in/.npyd-taken-scan.raw";
             let (synced, first) = (next.iter().position(is_sync), next.iter().position(takes));
             assert!(synced.is_some() && synced < first, "{synced:?} {first:?} {next:?}");
-            trial.finish().unwrap_or_else(|violation| panic!("{violation}"));
+            case.finish().unwrap_or_else(|violation| panic!("{violation}"));
         }
     });
 }
@@ -353,19 +354,19 @@ fn a_directory_that_could_not_be_synced() {
 /// is made; so it is, too, after a kill.
 #[test]
 fn a_wait_for_writeback_that_fails() {
-    on_ground("xfs", Npyd::real(), |ground| {
+    on_crash_dirs("xfs", Npyd::real(), |dirs| {
         let scenario = Scenario::of("copy-behind", Disposition::Remove);
         let is_wait = |it: &Change| it.call == "sync_file_range";
-        let at = calls(&ground.trial(&scenario)).iter().rposition(is_wait).unwrap();
+        let at = calls(&dirs.case(&scenario)).iter().rposition(is_wait).unwrap();
         for lasting in [Lasting::Once, Lasting::FromThenOn] {
-            let checked = check(ground, &scenario, (at, BROKEN, lasting), "trial");
+            let checked = check(dirs, &scenario, (at, BROKEN, lasting), "case");
             assert!(checked.unwrap_or_else(|violation| panic!("{violation}")));
         }
-        let trial = ground.trial(&scenario);
-        let at = changes(&trial).iter().rposition(is_wait).unwrap();
-        let trial = ground.trial(&scenario);
-        assert!(is_wait(&ground.crash(&trial, Crash::Kill, at).unwrap()));
-        let checked = trial.examine(true).and_then(|()| trial.finish());
+        let case = dirs.case(&scenario);
+        let at = changes(&case).iter().rposition(is_wait).unwrap();
+        let case = dirs.case(&scenario);
+        assert!(is_wait(&dirs.crash(&case, Crash::Kill, at).unwrap()));
+        let checked = case.examine(true).and_then(|()| case.finish());
         checked.unwrap_or_else(|violation| panic!("{violation}"));
     });
 }
@@ -374,12 +375,12 @@ fn a_wait_for_writeback_that_fails() {
 #[test]
 fn a_fault_is_met() {
     const ERRNO: c_int = libc::EIO;
-    on_ground("ext4", Npyd::real(), |ground| {
+    on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let scenario = Scenario::of("copy", Disposition::Keep);
-        let at = calls(&ground.trial(&scenario)).iter().position(|it| it.call == "pwrite64");
-        let trial = ground.trial(&scenario);
-        sweep_with(&trial, at.unwrap(), Fault::Error(ERRNO), Lasting::FromThenOn).unwrap();
-        assert!(trial.says("Input/output error") && !trial.is_told());
+        let at = calls(&dirs.case(&scenario)).iter().position(|it| it.call == "pwrite64");
+        let case = dirs.case(&scenario);
+        sweep_with(&case, at.unwrap(), Fault::Error(ERRNO), Lasting::FromThenOn).unwrap();
+        assert!(case.says("Input/output error") && !case.is_told());
     });
 }
 
@@ -387,13 +388,13 @@ fn a_fault_is_met() {
 /// synced is noted down where that can be, before anybody hears of it.
 #[test]
 fn a_loss_that_a_power_cut_follows() {
-    on_ground("ext4", Npyd::real(), |ground| {
+    on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let scenario = Scenario { ledger_along: true, ..Scenario::of("room", Disposition::Keep) };
         for cut in [Cut::KeepsMetadata, Cut::KeepsNothing] {
-            let trial = ground.trial(&scenario);
-            ground.lose(&trial, cut);
-            start(&mut trial.sweep()).wait().unwrap();
-            assert!(!trial.is_told() && !trial.output().exists(), "{cut:?}: {}", trial.printed());
+            let case = dirs.case(&scenario);
+            dirs.lose(&case, cut);
+            start(&mut case.sweep()).wait().unwrap();
+            assert!(!case.is_told() && !case.output().exists(), "{cut:?}: {}", case.printed());
         }
     });
 }

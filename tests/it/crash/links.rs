@@ -4,12 +4,12 @@
 //! Where room can be made in a file, the file system can be told. A pending `x.npy` that moves
 //! elsewhere may end as both `x.npy` and `x.npy.pending`, and is refused then.
 
-use super::Tally;
-use super::crash_case::{Trial, Violation};
-use super::crash_dirs::{Ground, on_ground};
-use super::npyd::Npyd;
-use super::scenario::{Disposition, Scenario};
-use super::tracee::{Change, Fault, Tracee};
+use super::harness::Tally;
+use super::harness::crash_case::{CrashCase, Violation};
+use super::harness::crash_dirs::{CrashDirs, on_crash_dirs};
+use super::harness::npyd::Npyd;
+use super::harness::scenario::{Disposition, Scenario};
+use super::harness::tracee::{Change, Fault, Tracee};
 
 /// What happens at a change.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +22,8 @@ enum Happens {
 
 /// Sweeps where no rename can refuse to replace, until something happens at change number `at`,
 /// renames not counted. Returns that change, if there was one.
-fn sweep(trial: &Trial<'_>, happens: Happens, at: usize) -> Option<Change> {
-    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.roots());
+fn sweep(case: &CrashCase<'_>, happens: Happens, at: usize) -> Option<Change> {
+    let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
     let (mut number, mut met) = (0, None);
     while let Some(change) = tracee.next_change() {
         if change.call == "renameat2" {
@@ -45,27 +45,27 @@ fn sweep(trial: &Trial<'_>, happens: Happens, at: usize) -> Option<Change> {
     met
 }
 
-/// One trial: something happens, a look, and two more sweeps that nothing disturbs.
+/// One case: something happens, a look, and two more sweeps that nothing disturbs.
 fn check(
-    ground: &Ground,
+    dirs: &CrashDirs,
     scenario: &Scenario,
     happens: Happens,
     at: usize,
 ) -> Option<Result<(), Violation>> {
-    let trial = ground.trial(scenario);
-    let met = sweep(&trial, happens, at)?;
-    let checked = trial.examine(true).and_then(|()| {
-        if trial.is_given_up() {
+    let case = dirs.case(scenario);
+    let met = sweep(&case, happens, at)?;
+    let checked = case.examine(true).and_then(|()| {
+        if case.is_given_up() {
             return Ok(());
         }
-        sweep(&trial, happens, usize::MAX);
-        trial.finish()
+        sweep(&case, happens, usize::MAX);
+        case.finish()
     });
     Some(checked.map_err(|it| it.of(&format!("{scenario}, {happens:?} at {met}"))))
 }
 
 fn every_change(happens: Happens) {
-    let tally = on_ground("ext4", Npyd::real(), |ground| {
+    let tally = on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let mut tally = Tally::default();
         for (route, disposition) in [
             ("copy", Disposition::Archive),
@@ -76,7 +76,7 @@ fn every_change(happens: Happens) {
         ] {
             let scenario = Scenario::of(route, disposition);
             for at in 0.. {
-                let Some(checked) = check(ground, &scenario, happens, at) else { break };
+                let Some(checked) = check(dirs, &scenario, happens, at) else { break };
                 tally.tried += 1;
                 tally.violations.extend(checked.err());
             }

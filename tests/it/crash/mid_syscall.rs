@@ -4,13 +4,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::crash_case::{Trial, Violation};
-use super::crash_dirs::{Ground, on_ground};
-use super::npyd::Npyd;
-use super::scenario::{Disposition, Scenario};
-use super::tracee::{Change, Tracee};
-use super::volume::Cut;
-use super::{Tally, is_long};
+use super::harness::Tally;
+use super::harness::crash_case::{CrashCase, Violation};
+use super::harness::crash_dirs::{CrashDirs, on_crash_dirs};
+use super::harness::npyd::Npyd;
+use super::harness::scenario::{Disposition, Scenario};
+use super::harness::tracee::{Change, Tracee};
+use super::harness::volume::Cut;
+use crate::support::is_long;
 
 /// The smallest piece of a file that can move, in bytes.
 const BLOCK: u64 = 4096;
@@ -19,52 +20,52 @@ const BLOCK: u64 = 4096;
 const TRIALS_MAX: usize = 200;
 
 /// A run that stands before the call.
-fn before_the_call(trial: &Trial<'_>) -> Tracee {
-    let mut tracee = Tracee::spawn(&mut trial.sweep(), trial.roots());
+fn before_the_call(case: &CrashCase<'_>) -> Tracee {
+    let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
     let makes_room = |it: &Change| it.call == "fallocate" && it.path.contains(".npyd-insert-");
     while !makes_room(&tracee.next_change().unwrap()) {}
     tracee
 }
 
 /// How long the call takes where nothing disturbs it.
-fn length_of_the_call(trial: &Trial<'_>) -> Duration {
-    let mut tracee = before_the_call(trial);
+fn length_of_the_call(case: &CrashCase<'_>) -> Duration {
+    let mut tracee = before_the_call(case);
     let begun = Instant::now();
     tracee.next_change().unwrap();
     begun.elapsed()
 }
 
-/// One trial: a cut so long after the call began, a look, a sweep, and another look. Tells whether
+/// One case: a cut so long after the call began, a look, a sweep, and another look. Tells whether
 /// the room was amid the data.
-fn check(ground: &Ground, scenario: &Scenario, after: Duration) -> (bool, Result<(), Violation>) {
-    let trial = ground.trial(scenario);
-    let mut tracee = before_the_call(&trial);
+fn check(dirs: &CrashDirs, scenario: &Scenario, after: Duration) -> (bool, Result<(), Violation>) {
+    let case = dirs.case(scenario);
+    let mut tracee = before_the_call(&case);
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(after);
-            ground.cut(Cut::KeepsMetadata);
+            dirs.cut(Cut::KeepsMetadata);
         });
         tracee.next_change();
     });
     tracee.kill();
-    ground.restart();
-    let is_amid = trial.has_room_amid();
-    let checked = trial.examine(true).and_then(|()| trial.finish());
-    let of = format!("{}, {scenario}, cut {after:?} after the call began", ground.kind());
+    dirs.restart();
+    let is_amid = case.has_room_amid();
+    let checked = case.examine(true).and_then(|()| case.finish());
+    let of = format!("{}, {scenario}, cut {after:?} after the call began", dirs.kind());
     (is_amid, checked.map_err(|it| it.of(&of)))
 }
 
 /// Cuts all over the call, and until at least so many of the cuts left the room amid the data.
 fn every_moment(kind: &'static str, amid_min: usize) {
     let moments = if is_long() { 200 } else { 12 };
-    let tally = on_ground(kind, Npyd::real(), |ground| {
+    let tally = on_crash_dirs(kind, Npyd::real(), |dirs| {
         let scenario = Scenario::of("insert-range", Disposition::Remove);
         let scenario = Scenario { ledger_along: true, piece: Some(BLOCK), ..scenario };
-        let length = length_of_the_call(&ground.trial(&scenario));
+        let length = length_of_the_call(&dirs.case(&scenario));
         let (mut tally, mut amid) = (Tally::default(), 0);
         while tally.tried < moments || amid < amid_min && tally.tried < TRIALS_MAX {
             let after = length * (tally.tried % moments) as u32 / moments as u32;
-            let (is_amid, checked) = check(ground, &scenario, after);
+            let (is_amid, checked) = check(dirs, &scenario, after);
             amid += usize::from(is_amid);
             tally.violations.extend(checked.err());
             tally.tried += 1;

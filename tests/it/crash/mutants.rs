@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::crash_case::Broken;
-use super::crash_dirs::{Crash, on_ground};
-use super::npyd::Npyd;
+use super::block_log;
+use super::harness::Tally;
+use super::harness::crash_case::Broken;
+use super::harness::crash_dirs::{Crash, on_crash_dirs};
+use super::harness::npyd::Npyd;
+use super::harness::scenario::{Disposition, Scenario};
+use super::harness::volume::Cut;
 use super::points::check_points;
-use super::scenario::{Disposition, Scenario};
-use super::volume::Cut;
-use super::{Tally, block_log};
 use crate::support::{as_root, left_out};
 
 /// The npyd that leaves out what it is told to; built once. Recorded as left out where there is no
@@ -49,7 +50,7 @@ fn crash_points(
     }
     let npyd = sabotaged(leaves_out)?;
     let scenario = Scenario::of(route, disposition);
-    on_ground("ext4", npyd, |ground| check_points(ground, &scenario, crash, (0, 1)))
+    on_crash_dirs("ext4", npyd, |dirs| check_points(dirs, &scenario, crash, (0, 1)))
 }
 
 /// Fails unless at least one of the trials was a violation of one of these kinds.

@@ -1,47 +1,48 @@
 //! Every crash point: before and after every call that changes a file, on every way to an array.
 
-use super::crash_case::Violation;
-use super::crash_dirs::{Crash, Ground, changes, on_ground};
-use super::npyd::Npyd;
-use super::scenario::{Disposition, Scenario};
-use super::tracee::Change;
-use super::volume::Cut;
-use super::{Tally, is_long};
+use super::harness::Tally;
+use super::harness::crash_case::Violation;
+use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
+use super::harness::npyd::Npyd;
+use super::harness::scenario::{Disposition, Scenario};
+use super::harness::tracee::Change;
+use super::harness::volume::Cut;
+use crate::support::is_long;
 
-/// One trial: a crash at a point, a look, a sweep, and another look.
+/// One case: a crash at a point, a look, a sweep, and another look.
 fn check(
-    ground: &Ground,
+    dirs: &CrashDirs,
     scenario: &Scenario,
     crash: Crash,
     point: usize,
 ) -> Result<(), Violation> {
-    let trial = ground.trial(scenario);
-    let before = ground.crash(&trial, crash, point);
-    let checked = trial.examine(scenario.synced).and_then(|()| {
+    let case = dirs.case(scenario);
+    let before = dirs.crash(&case, crash, point);
+    let checked = case.examine(scenario.synced).and_then(|()| {
         // A sync that failed is final for a file in place, also if it was for such a reason.
-        let is_final = crash == Crash::ReadOnly && trial.is_given_up();
-        if is_final { Ok(()) } else { trial.finish() }
+        let is_final = crash == Crash::ReadOnly && case.is_given_up();
+        if is_final { Ok(()) } else { case.finish() }
     });
     checked.map_err(|violation| {
         let before = before.map_or("the end".to_owned(), |change| change.to_string());
-        violation.of(&format!("{}, {scenario}, {crash:?} before {before}", ground.kind()))
+        violation.of(&format!("{}, {scenario}, {crash:?} before {before}", dirs.kind()))
     })
 }
 
 /// One of every `stride` points of a scenario, from the one at `from` on; after the last change is
 /// a point, too.
 pub(super) fn check_points(
-    ground: &Ground,
+    dirs: &CrashDirs,
     scenario: &Scenario,
     crash: Crash,
     (from, stride): (usize, usize),
 ) -> Tally {
-    let trial = ground.trial(scenario);
-    let points = changes(&trial).len() + 1;
-    trial.expect_route();
+    let case = dirs.case(scenario);
+    let points = changes(&case).len() + 1;
+    case.expect_route();
     let mut tally = Tally { of: points, ..Tally::default() };
     for point in (from..points).step_by(stride) {
-        tally.violations.extend(check(ground, scenario, crash, point).err());
+        tally.violations.extend(check(dirs, scenario, crash, point).err());
         tally.tried += 1;
     }
     tally
@@ -50,7 +51,7 @@ pub(super) fn check_points(
 /// The crash points of all scenarios on a file system. In the short form, those on ext4 take turns
 /// with the kinds of crashes, and what is tried there is tried at every third point on the others.
 fn every_point(kind: &'static str, crash: Crash) {
-    let tally = on_ground(kind, Npyd::real(), |ground| {
+    let tally = on_crash_dirs(kind, Npyd::real(), |dirs| {
         let mut tally = Tally::default();
         for (number, scenario) in Scenario::on(kind).iter().enumerate() {
             let thinned = match kind {
@@ -64,7 +65,7 @@ fn every_point(kind: &'static str, crash: Crash) {
             let stride = if is_long() { 1 } else { thinned * scenario.route.stride };
             let turn = usize::from(crash == Crash::Power(Cut::KeepsNothing));
             let sample = ((number + turn) % stride, stride);
-            tally.add(check_points(ground, scenario, crash, sample));
+            tally.add(check_points(dirs, scenario, crash, sample));
         }
         tally
     });
@@ -77,27 +78,27 @@ fn every_point(kind: &'static str, crash: Crash) {
 /// anything that relies on it.
 #[test]
 fn a_directory_made_before_a_crash() {
-    on_ground("ext4", Npyd::real(), |ground| {
+    on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let scenario = Scenario::of("copy-below", Disposition::Remove);
         let is_sync = |it: &Change| it.call == "fsync" && it.path == "out";
-        let at = changes(&ground.trial(&scenario)).iter().position(is_sync).unwrap();
-        let trial = ground.trial(&scenario);
-        ground.crash(&trial, Crash::Kill, at);
-        assert!(trial.root().join("out/sub").exists());
-        let next = changes(&trial);
+        let at = changes(&dirs.case(&scenario)).iter().position(is_sync).unwrap();
+        let case = dirs.case(&scenario);
+        dirs.crash(&case, Crash::Kill, at);
+        assert!(case.root().join("out/sub").exists());
+        let next = changes(&case);
         let takes = |it: &Change| it.path == "in/sub/.npyd-taken-scan.raw";
         let (synced, first) = (next.iter().position(is_sync), next.iter().position(takes));
         assert!(synced.is_some() && synced < first, "{synced:?} {first:?} {next:?}");
-        trial.finish().unwrap_or_else(|violation| panic!("{violation}"));
+        case.finish().unwrap_or_else(|violation| panic!("{violation}"));
     });
 }
 
 /// Dumps that come together share the syncs of their directories.
 #[test]
 fn two_drops_in_one_batch() {
-    on_ground("ext4", Npyd::real(), |ground| {
+    on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let scenario = Scenario::of("copy-of-two", Disposition::Remove);
-        let calls = changes(&ground.trial(&scenario));
+        let calls = changes(&dirs.case(&scenario));
         let syncs =
             |path: &str| calls.iter().filter(|it| it.call == "fsync" && it.path == path).count();
         assert_eq!((syncs("in"), syncs("out")), (1, 2), "{calls:?}");

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 
-use super::crash_case::{Broken, Trial, Violation, files_below};
-use super::crash_dirs::{Crash, Ground, changes, on_ground};
 use super::errors::{calls, sweep_with, ways_of};
-use super::npyd::Npyd;
-use super::scenario::{Disposition, Scenario};
-use super::tracee::{Fault, Tracee};
-use super::volume::Cut;
-use super::{Tally, start};
+use super::harness::crash_case::{Broken, CrashCase, Violation, files_below};
+use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
+use super::harness::npyd::Npyd;
+use super::harness::scenario::{Disposition, Scenario};
+use super::harness::tracee::{Fault, Tracee};
+use super::harness::volume::Cut;
+use super::harness::{Tally, start};
 
 /// To the same file system, and to another.
 const ROUTES: [&str; 2] = ["copy", "archive-elsewhere"];
@@ -20,20 +20,23 @@ const ROUTES: [&str; 2] = ["copy", "archive-elsewhere"];
 const MANIFEST: &str = "dtype = '|u1'\nshape = [7]\ndigest = 'crc32c:00000000'\noffset = 3\n";
 
 /// A drop that will be refused, and set aside in the directory `archive`.
-fn refused<'a>(ground: &'a Ground, scenario: &'a Scenario) -> Trial<'a> {
-    let trial = ground.trial(scenario);
-    let manifest = trial.root().join("in").join(format!("{}.toml", scenario.route.file));
+fn refused<'a>(dirs: &'a CrashDirs, scenario: &'a Scenario) -> CrashCase<'a> {
+    let case = dirs.case(scenario);
+    let manifest = case.root().join("in").join(format!("{}.toml", scenario.route.file));
     fs::write(&manifest, MANIFEST).unwrap();
     File::open(manifest).unwrap().sync_all().unwrap();
-    let rejects = format!("rejects = '{}'\n", trial.root().join("archive").display());
-    let configuration = fs::read_to_string(trial.config()).unwrap();
-    fs::write(trial.config(), configuration + &rejects).unwrap();
-    trial
+    let rejects = format!("rejects = '{}'\n", case.root().join("archive").display());
+    let configuration = fs::read_to_string(case.config()).unwrap();
+    fs::write(case.config(), configuration + &rejects).unwrap();
+    case
 }
 
 /// What must hold in every state.
-fn examine(trial: &Trial<'_>, scenario: &Scenario) -> Result<BTreeMap<String, Vec<u8>>, Violation> {
-    let found = files_below(trial.root());
+fn examine(
+    case: &CrashCase<'_>,
+    scenario: &Scenario,
+) -> Result<BTreeMap<String, Vec<u8>>, Violation> {
+    let found = files_below(case.root());
     let is_at = |dir: &str, name: &str, content: &[u8]| {
         let is_it = |path: &String| path.starts_with(dir) && path.ends_with(name);
         found.iter().any(|(path, it)| is_it(path) && it == content)
@@ -57,9 +60,9 @@ fn examine(trial: &Trial<'_>, scenario: &Scenario) -> Result<BTreeMap<String, Ve
 
 /// Afterwards all is set aside, each file once; but the data may still be where they were dropped,
 /// if the crash was between two of the moments in which a file goes.
-fn finish(trial: &Trial<'_>, scenario: &Scenario, between: bool) -> Result<(), Violation> {
-    start(&mut trial.sweep()).wait().unwrap();
-    let found = examine(trial, scenario)?;
+fn finish(case: &CrashCase<'_>, scenario: &Scenario, between: bool) -> Result<(), Violation> {
+    start(&mut case.sweep()).wait().unwrap();
+    let found = examine(case, scenario)?;
     let files = || found.keys().filter(|path| !path.contains(".rejected."));
     let is_there = |path: &&String| between && *path == "in/scan.raw";
     let aside: Vec<_> = files().filter(|path| !is_there(path)).collect();
@@ -67,22 +70,22 @@ fn finish(trial: &Trial<'_>, scenario: &Scenario, between: bool) -> Result<(), V
     if aside == [data, manifest] || aside == [manifest] && files().any(|path| is_there(&path)) {
         return Ok(());
     }
-    Err(Violation::new(Broken::Unfinished, format!("{:?}\n{}", found.keys(), trial.printed())))
+    Err(Violation::new(Broken::Unfinished, format!("{:?}\n{}", found.keys(), case.printed())))
 }
 
 fn every_point(crash: Crash) {
-    let tally = on_ground("ext4", Npyd::real(), |ground| {
+    let tally = on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let mut tally = Tally::default();
         for route in ROUTES {
             let scenario = Scenario::of(route, Disposition::Archive);
-            let points = changes(&refused(ground, &scenario)).len() + 1;
+            let points = changes(&refused(dirs, &scenario)).len() + 1;
             for point in 0..points {
-                let trial = refused(ground, &scenario);
-                let before = ground.crash(&trial, crash, point);
+                let case = refused(dirs, &scenario);
+                let before = dirs.crash(&case, crash, point);
                 let between = before.as_ref().is_some_and(|it| it.call.starts_with("rename"))
                     || before.as_ref().is_some_and(|it| it.call == "unlinkat");
                 let checked =
-                    examine(&trial, &scenario).and_then(|_| finish(&trial, &scenario, between));
+                    examine(&case, &scenario).and_then(|_| finish(&case, &scenario, between));
                 let of = format!("{route}, {crash:?} before {before:?}");
                 tally.violations.extend(checked.err().map(|it| it.of(&of)));
                 tally.tried += 1;
@@ -114,14 +117,14 @@ fn cut_with_its_journal_written() {
 /// Each call that fails leaves what a crash there would leave, and the next sweep goes on.
 #[test]
 fn failing() {
-    let tally = on_ground("ext4", Npyd::real(), |ground| {
+    let tally = on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let mut tally = Tally::default();
         for (number, route) in ROUTES.into_iter().enumerate() {
             let scenario = Scenario::of(route, Disposition::Archive);
-            let (ways, of) = ways_of(&calls(&refused(ground, &scenario)), number, |_| 1);
+            let (ways, of) = ways_of(&calls(&refused(dirs, &scenario)), number, |_| 1);
             for (at, fault, lasting) in ways {
-                let trial = refused(ground, &scenario);
-                let met = match sweep_with(&trial, at, fault, lasting) {
+                let case = refused(dirs, &scenario);
+                let met = match sweep_with(&case, at, fault, lasting) {
                     Ok(Some(met)) => met,
                     Ok(None) => continue,
                     Err(violation) => {
@@ -130,9 +133,9 @@ fn failing() {
                     }
                 };
                 let checked = met
-                    .ended_well(&trial)
-                    .and_then(|()| examine(&trial, &scenario))
-                    .and_then(|_| finish(&trial, &scenario, true));
+                    .ended_well(&case)
+                    .and_then(|()| examine(&case, &scenario))
+                    .and_then(|_| finish(&case, &scenario, true));
                 let of = format!("{route}, {fault:?} {lasting:?} at {}", met.first);
                 tally.violations.extend(checked.err().map(|it| it.of(&of)));
                 tally.tried += 1;
@@ -154,8 +157,8 @@ enum Happens {
 }
 
 /// A retry to which something happens at change number `at`; `false`: there is no such change.
-fn retry_until(trial: &Trial<'_>, happens: Happens, at: usize) -> bool {
-    let mut tracee = Tracee::spawn(&mut trial.retry(), trial.roots());
+fn retry_until(case: &CrashCase<'_>, happens: Happens, at: usize) -> bool {
+    let mut tracee = Tracee::spawn(&mut case.retry(), case.roots());
     for _ in 0..at {
         tracee.next_change();
     }
@@ -173,30 +176,30 @@ fn retry_until(trial: &Trial<'_>, happens: Happens, at: usize) -> bool {
 }
 
 /// Both files are where they were dropped, and only there.
-fn is_back(trial: &Trial<'_>, scenario: &Scenario) -> Result<(), Violation> {
-    let found = examine(trial, scenario)?;
+fn is_back(case: &CrashCase<'_>, scenario: &Scenario) -> Result<(), Violation> {
+    let found = examine(case, scenario)?;
     let files: Vec<_> = found.keys().filter(|path| !path.contains(".rejected.")).collect();
     if files == ["in/scan.raw", "in/scan.raw.toml"] {
         return Ok(());
     }
-    Err(Violation::new(Broken::Unfinished, format!("{files:?}\n{}", trial.printed())))
+    Err(Violation::new(Broken::Unfinished, format!("{files:?}\n{}", case.printed())))
 }
 
 /// A retry that was ended or met an error loses nothing, and another one brings the drop back.
 fn retried(happens: Happens) {
-    let tally = on_ground("ext4", Npyd::real(), |ground| {
+    let tally = on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let mut tally = Tally::default();
         for route in ROUTES {
             let scenario = Scenario::of(route, Disposition::Archive);
             for at in 0.. {
-                let trial = refused(ground, &scenario);
-                start(&mut trial.sweep()).wait().unwrap();
-                if !retry_until(&trial, happens, at) {
+                let case = refused(dirs, &scenario);
+                start(&mut case.sweep()).wait().unwrap();
+                if !retry_until(&case, happens, at) {
                     break;
                 }
-                let checked = examine(&trial, &scenario).and_then(|_| {
-                    start(&mut trial.retry()).wait().unwrap();
-                    is_back(&trial, &scenario)
+                let checked = examine(&case, &scenario).and_then(|_| {
+                    start(&mut case.retry()).wait().unwrap();
+                    is_back(&case, &scenario)
                 });
                 let of = format!("{route}, {happens:?} at change {at}");
                 tally.violations.extend(checked.err().map(|it| it.of(&of)));

@@ -1,0 +1,133 @@
+//! Where trials are made: a volume, and the program that is tried on it.
+
+use super::crash_case::CrashCase;
+use super::npyd::Npyd;
+use super::scenario::Scenario;
+use super::tracee::{Change, Fault, Tracee};
+use super::volume::{Cut, Memory, Volume, format, with_own_mounts};
+use crate::support::as_root;
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// The process is killed.
+    Kill,
+    /// The machine loses its power.
+    Power(Cut),
+    /// The file system finds an error in itself, and turns read-only; the process goes on.
+    ReadOnly,
+}
+
+/// Where trials are made.
+pub(crate) struct CrashDirs {
+    volume: Volume,
+    /// Another file system of the same kind.
+    elsewhere: Volume,
+    memory: Memory,
+    npyd: Npyd,
+}
+
+impl CrashDirs {
+    /// A drop of a scenario, anew.
+    pub(crate) fn case<'a>(&'a self, scenario: &'a Scenario) -> CrashCase<'a> {
+        self.case_in("case", scenario)
+    }
+
+    /// The same in directories of that name: several may be tried side by side.
+    pub(crate) fn case_in<'a>(&'a self, name: &str, scenario: &'a Scenario) -> CrashCase<'a> {
+        CrashCase::new(
+            name,
+            scenario,
+            &self.npyd,
+            (&self.volume, Some(&self.elsewhere), &self.memory),
+        )
+    }
+
+    /// Its file system.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.volume.kind()
+    }
+
+    /// Sweeps, and crashes before change number `point`, or after the last one. Returns the change
+    /// that was not made.
+    pub(crate) fn crash(&self, case: &CrashCase<'_>, crash: Crash, point: usize) -> Option<Change> {
+        let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+        let mut change = tracee.next_change();
+        for _ in 0..point {
+            if change.is_some() {
+                change = tracee.next_change();
+            }
+        }
+        match crash {
+            Crash::Kill => {}
+            Crash::Power(cut) => self.cut(cut),
+            Crash::ReadOnly => {
+                self.volume.turn_read_only();
+                while tracee.next_change().is_some() {}
+            }
+        }
+        tracee.kill();
+        if crash != Crash::Kill {
+            self.restart();
+        }
+        change
+    }
+
+    /// Cuts the power of all of it.
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.volume.cut(cut);
+        self.elsewhere.cut(cut.elsewhere());
+    }
+
+    /// Starts all of it anew.
+    pub(crate) fn restart(&self) {
+        self.volume.restart();
+        self.elsewhere.restart();
+    }
+
+    /// Sweeps while a sync of the data fails, and cuts the power as soon as a receipt told of it.
+    pub(crate) fn lose(&self, case: &CrashCase<'_>, cut: Cut) {
+        let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+        let mut has_failed = false;
+        while !case.is_given_up() {
+            let change = tracee.next_change();
+            let change = change.unwrap_or_else(|| panic!("not refused: {}", case.printed()));
+            if !has_failed && change.call == "fdatasync" && change.path.starts_with("in/") {
+                tracee.inject(Fault::Error(libc::EIO));
+                has_failed = true;
+            }
+        }
+        self.cut(cut);
+        tracee.kill();
+        self.restart();
+    }
+}
+
+/// Sweeps undisturbed, and returns all changes.
+pub(crate) fn changes(case: &CrashCase<'_>) -> Vec<Change> {
+    let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+    std::iter::from_fn(|| tracee.next_change()).collect()
+}
+
+/// Does something on a new volume; `None` where there can't be one.
+pub(crate) fn on_crash_dirs<T: Send>(
+    kind: &'static str,
+    npyd: Npyd,
+    work: impl FnOnce(&CrashDirs) -> T + Send,
+) -> Option<T> {
+    if !as_root() {
+        return None;
+    }
+    with_own_mounts(|| {
+        let dir = tempfile::Builder::new().prefix("npyd-").tempdir().unwrap();
+        let memory = Memory::new(dir.path())?;
+        let volume = |name| {
+            let image = memory.path(&format!("{name}.image"));
+            format(kind, &image)?;
+            let volume = Volume::new(kind, image, dir.path().join(name));
+            Some(volume.unwrap_or_else(|| panic!("mount {kind}")))
+        };
+        let (volume, elsewhere) = (volume("volume")?, volume("elsewhere")?);
+        Some(work(&CrashDirs { volume, elsewhere, memory, npyd }))
+    })
+}

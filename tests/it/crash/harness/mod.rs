@@ -1,0 +1,66 @@
+//! The crash harness: it makes a drop on a small file system, ends a sweep at a chosen system call,
+//! and judges what remains. `tests/README.md` explains its fault model.
+
+pub(crate) mod crash_case;
+pub(crate) mod crash_dirs;
+mod extents;
+pub(crate) mod npyd;
+pub(crate) mod recorder;
+pub(crate) mod replay;
+pub(crate) mod scenario;
+pub(crate) mod tracee;
+pub(crate) mod volume;
+
+use std::io::{self, Write};
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crash_case::Violation;
+
+/// Held while a process is being started or a drop is written: until it has its own program, a
+/// process holds open what was open here, and npyd would see a writer in it.
+pub(crate) fn no_stranger() -> MutexGuard<'static, ()> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a process.
+pub(crate) fn start(command: &mut Command) -> Child {
+    let _alone = no_stranger();
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// What came of many trials.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// How many were made.
+    pub(crate) tried: usize,
+    /// How many there are to be made.
+    pub(crate) of: usize,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.of += other.of;
+        self.violations.extend(other.violations);
+    }
+
+    /// Says how much was tried. Fails where a promise was broken.
+    pub(crate) fn report(&self, what: &str) {
+        let Self { tried, of, violations } = self;
+        let line = format!("{tried} of {of} {what} tried");
+        say(&line);
+        let accounts: Vec<_> = violations.iter().map(ToString::to_string).collect();
+        assert!(accounts.is_empty(), "{}\n{line}", accounts.join("\n\n"));
+        assert!(*tried > 0, "{line}");
+    }
+}
+
+/// Says something past the test harness, which shows what a test prints only where it fails.
+pub(crate) fn say(what: &str) {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    io::stderr().write_all(format!("{name}: {what}\n").as_bytes()).unwrap();
+}

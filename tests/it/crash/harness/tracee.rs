@@ -1,0 +1,420 @@
+//! A process that stops before each call by which it would change a file; before each by which it
+//! would read one, too, if that is asked for. There the call can be made to fail.
+//!
+//! While it stands there the test may look around, cut the power or kill it. What a killed process
+//! leaves behind changes with these calls alone, so that "killed before the next one" is "killed
+//! right after this one", too.
+
+use std::fs::{self, File};
+use std::io::Error;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::ptr::null_mut;
+use std::time::SystemTime;
+
+use libc::{c_int, c_long, c_void, pid_t};
+
+use super::start;
+
+/// Seconds after which a process that does not end is ended by SIGALRM.
+const SECONDS_MAX: u32 = 60;
+
+/// A call that would change a file, with the file's path below the directories that are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The call's name.
+    pub(crate) call: &'static str,
+    /// The file's path.
+    pub(crate) path: String,
+    /// The file that it is to make durable.
+    pub(crate) file: Option<FileId>,
+}
+
+/// A file, told from another that gets its number later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    inode: u64,
+    born: SystemTime,
+}
+
+impl FileId {
+    /// The file under a path.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        Some(Self { inode: meta.ino(), born: meta.created().ok()? })
+    }
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.call, self.path)
+    }
+}
+
+/// The process, and all of its threads; killed when dropped.
+pub(crate) struct Tracee {
+    leader: pid_t,
+    /// The thread that stands before a change.
+    stopped: Option<pid_t>,
+    below: Vec<PathBuf>,
+    calls: Vec<Known>,
+    ended: Option<ExitStatus>,
+}
+
+impl Tracee {
+    /// Starts a command, and will stop it before its changes below directories.
+    pub(crate) fn spawn(command: &mut Command, below: Vec<PathBuf>) -> Self {
+        Self::spawn_before(&[CHANGES, OLDER_CHANGES], command, below)
+    }
+
+    /// The same, stopped before it reads there, too.
+    pub(crate) fn spawn_with_reads(command: &mut Command, below: Vec<PathBuf>) -> Self {
+        Self::spawn_before(&[CHANGES, OLDER_CHANGES, READS], command, below)
+    }
+
+    fn spawn_before(tables: &[&[Known]], command: &mut Command, below: Vec<PathBuf>) -> Self {
+        let calls = tables.concat();
+        let filter = filter(&calls);
+        // SAFETY: between fork and exec only system calls are made, on memory that was allocated
+        // before and that the closure owns.
+        unsafe {
+            command.pre_exec(move || {
+                let traced = libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<c_void>(), 0);
+                let program = libc::sock_fprog {
+                    len: filter.len() as u16,
+                    filter: filter.as_ptr().cast_mut(),
+                };
+                let mode = libc::SECCOMP_MODE_FILTER;
+                let filtered = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
+                libc::alarm(SECONDS_MAX);
+                if traced == 0 && filtered == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+            });
+        }
+        #[expect(clippy::zombie_processes, reason = "it is waited for by its number")]
+        let child = start(command);
+        let leader = pid_t::try_from(child.id()).unwrap();
+        let tracee = Self { leader, stopped: None, below, calls, ended: None };
+        let (pid, status) = wait(leader).unwrap();
+        assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
+        let options =
+            libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
+        request(libc::PTRACE_SETOPTIONS, leader, options.into());
+        resume(leader, 0);
+        tracee
+    }
+
+    /// Goes on until a thread is about to change a file; `None` where the process ended first.
+    pub(crate) fn next_change(&mut self) -> Option<Change> {
+        const CALL: c_int = libc::SIGTRAP | (libc::PTRACE_EVENT_SECCOMP << 8);
+        if let Some(thread) = self.stopped.take() {
+            resume(thread, 0);
+        }
+        while self.ended.is_none() {
+            let (thread, status) = wait(-1)?;
+            if !libc::WIFSTOPPED(status) {
+                if thread == self.leader {
+                    self.ended = Some(ExitStatus::from_raw(status));
+                }
+                continue;
+            }
+            match status >> 8 {
+                CALL => {
+                    if let Some(change) = Call::of(thread).and_then(|it| it.change(self)) {
+                        self.stopped = Some(thread);
+                        return Some(change);
+                    }
+                    resume(thread, 0);
+                }
+                // Of the tracing itself: a new thread, and its first stop.
+                event if event > 0xff || event == libc::SIGSTOP => resume(thread, 0),
+                signal => resume(thread, signal),
+            }
+        }
+        None
+    }
+
+    /// How it ended; `None` while it stands before a change.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        self.ended
+    }
+
+    /// Has the call that it stands before fail, or do less than it was told.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn inject(&self, fault: Fault) {
+        let Some(thread) = self.stopped else { return };
+        let mut registers = std::mem::MaybeUninit::<libc::user_regs_struct>::zeroed();
+        // SAFETY: the kernel writes the whole structure, which outlives the call.
+        let got = unsafe {
+            libc::ptrace(libc::PTRACE_GETREGS, thread, null_mut::<c_void>(), registers.as_mut_ptr())
+        };
+        assert_eq!(got, 0, "{}", Error::last_os_error());
+        // SAFETY: the kernel wrote it.
+        let mut registers = unsafe { registers.assume_init() };
+        match fault {
+            Fault::Error(errno) => {
+                registers.orig_rax = u64::MAX; // no call
+                registers.rax = i64::from(-errno).cast_unsigned();
+            }
+            Fault::Short => registers.rdx = registers.rdx.div_ceil(2), // the length
+        }
+        // SAFETY: the kernel only reads the structure, which outlives the call.
+        let set = unsafe {
+            libc::ptrace(libc::PTRACE_SETREGS, thread, null_mut::<c_void>(), &raw const registers)
+        };
+        assert_eq!(set, 0, "{}", Error::last_os_error());
+    }
+
+    /// Ends it by SIGKILL: the call it stands before is not made.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        if self.ended.is_some() {
+            return;
+        }
+        // SAFETY: the process is our own child and not reaped yet, so that the number is still its.
+        unsafe { libc::kill(self.leader, libc::SIGKILL) };
+        while let Some((thread, status)) = wait(-1) {
+            if thread == self.leader && !libc::WIFSTOPPED(status) {
+                break;
+            }
+        }
+    }
+}
+
+/// Waits for one of this very thread's children or their threads; `None` where there are none.
+fn wait(which: pid_t) -> Option<(pid_t, c_int)> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is an integer that outlives the call.
+        let pid =
+            unsafe { libc::waitpid(which, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+        match Error::last_os_error().raw_os_error() {
+            _ if pid > 0 => return Some((pid, status)),
+            Some(libc::EINTR) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// A request without a result. It fails only where the thread was killed meanwhile, which the next
+/// wait tells.
+fn request(what: libc::c_uint, thread: pid_t, data: c_long) {
+    // SAFETY: the requests that are made here take `data` as a number, and no address.
+    unsafe { libc::ptrace(what, thread, null_mut::<c_void>(), data) };
+}
+
+fn resume(thread: pid_t, signal: c_int) {
+    request(libc::PTRACE_CONT, thread, signal.into());
+}
+
+/// The kernel's filter that stops the process at these calls and lets it do all others at full
+/// speed.
+fn filter(calls: &[Known]) -> Vec<libc::sock_filter> {
+    let step = |code, jt, k| libc::sock_filter { code: code as u16, jt, jf: 0, k };
+    // The call's number is the first field of what the filter sees.
+    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    for (at, (_, number, _)) in calls.iter().enumerate() {
+        let to_last = u8::try_from(calls.len() - at).unwrap();
+        let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(step(is_it, to_last, u32::try_from(*number).unwrap()));
+    }
+    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_ALLOW));
+    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_TRACE));
+    filter
+}
+
+/// A call as its thread entered it.
+struct Call {
+    thread: pid_t,
+    number: c_long,
+    args: [u64; 6],
+}
+
+/// Where a call's arguments name the file.
+#[derive(Clone, Copy)]
+enum Names {
+    /// By a descriptor.
+    Fd(usize),
+    /// By a directory's descriptor and, after it, a path.
+    At(usize),
+    /// By a path alone.
+    Path(usize),
+    /// Not at all.
+    Nothing,
+}
+
+/// A call's name and number, and where it names its file.
+type Known = (&'static str, c_long, Names);
+
+/// What can be done to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not made, and answers with this error.
+    Error(c_int),
+    /// It is made with half of its length.
+    Short,
+}
+
+/// Every call that changes a file or makes a change durable.
+const CHANGES: &[Known] = &[
+    ("write", libc::SYS_write, Names::Fd(0)),
+    ("pwrite64", libc::SYS_pwrite64, Names::Fd(0)),
+    ("writev", libc::SYS_writev, Names::Fd(0)),
+    ("pwritev", libc::SYS_pwritev, Names::Fd(0)),
+    ("pwritev2", libc::SYS_pwritev2, Names::Fd(0)),
+    ("copy_file_range", libc::SYS_copy_file_range, Names::Fd(2)),
+    ("sendfile", libc::SYS_sendfile, Names::Fd(0)),
+    ("splice", libc::SYS_splice, Names::Fd(2)),
+    ("ftruncate", libc::SYS_ftruncate, Names::Fd(0)),
+    ("fallocate", libc::SYS_fallocate, Names::Fd(0)),
+    ("fsync", libc::SYS_fsync, Names::Fd(0)),
+    ("fdatasync", libc::SYS_fdatasync, Names::Fd(0)),
+    ("sync_file_range", libc::SYS_sync_file_range, Names::Fd(0)),
+    ("syncfs", libc::SYS_syncfs, Names::Fd(0)),
+    ("msync", libc::SYS_msync, Names::Nothing),
+    ("fsetxattr", libc::SYS_fsetxattr, Names::Fd(0)),
+    ("fremovexattr", libc::SYS_fremovexattr, Names::Fd(0)),
+    ("fchmod", libc::SYS_fchmod, Names::Fd(0)),
+    ("fchmodat", libc::SYS_fchmodat, Names::At(0)),
+    ("fchown", libc::SYS_fchown, Names::Fd(0)),
+    ("fchownat", libc::SYS_fchownat, Names::At(0)),
+    ("utimensat", libc::SYS_utimensat, Names::At(0)),
+    ("ioctl", libc::SYS_ioctl, Names::Fd(0)),
+    ("openat", libc::SYS_openat, Names::At(0)),
+    ("mkdirat", libc::SYS_mkdirat, Names::At(0)),
+    ("unlinkat", libc::SYS_unlinkat, Names::At(0)),
+    ("symlinkat", libc::SYS_symlinkat, Names::At(1)),
+    ("linkat", libc::SYS_linkat, Names::At(2)),
+    ("renameat2", libc::SYS_renameat2, Names::At(2)),
+    ("truncate", libc::SYS_truncate, Names::Path(0)),
+];
+
+/// The older forms, which only older architectures have.
+#[cfg(target_arch = "x86_64")]
+const OLDER_CHANGES: &[Known] = &[
+    ("open", libc::SYS_open, Names::Path(0)),
+    ("creat", libc::SYS_creat, Names::Path(0)),
+    ("mkdir", libc::SYS_mkdir, Names::Path(0)),
+    ("rmdir", libc::SYS_rmdir, Names::Path(0)),
+    ("unlink", libc::SYS_unlink, Names::Path(0)),
+    ("link", libc::SYS_link, Names::Path(1)),
+    ("rename", libc::SYS_rename, Names::Path(1)),
+    ("renameat", libc::SYS_renameat, Names::At(2)),
+    ("chmod", libc::SYS_chmod, Names::Path(0)),
+    ("chown", libc::SYS_chown, Names::Path(0)),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER_CHANGES: &[Known] = &[];
+
+/// Every call that looks at a file.
+const READS: &[Known] = &[
+    ("openat2", libc::SYS_openat2, Names::At(0)),
+    ("statx", libc::SYS_statx, Names::At(0)),
+    ("pread64", libc::SYS_pread64, Names::Fd(0)),
+    ("read", libc::SYS_read, Names::Fd(0)),
+    ("getdents64", libc::SYS_getdents64, Names::Fd(0)),
+    ("fgetxattr", libc::SYS_fgetxattr, Names::Fd(0)),
+    ("flistxattr", libc::SYS_flistxattr, Names::Fd(0)),
+    ("lseek", libc::SYS_lseek, Names::Fd(0)),
+    ("fstatfs", libc::SYS_fstatfs, Names::Fd(0)),
+    ("flock", libc::SYS_flock, Names::Fd(0)),
+];
+
+impl Call {
+    /// The call that a stopped thread is about to make.
+    fn of(thread: pid_t) -> Option<Self> {
+        let mut info = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+        let size = size_of_val(&info);
+        // SAFETY: the kernel writes at most `size` bytes to `info`, which are that structure's.
+        let got =
+            unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, info.as_mut_ptr()) };
+        // SAFETY: all zeros is a value of this structure of integers; the kernel wrote others.
+        let info = unsafe { info.assume_init() };
+        if got <= 0 || info.op != libc::PTRACE_SYSCALL_INFO_SECCOMP {
+            return None;
+        }
+        // SAFETY: `op` says that this is the part that the kernel wrote.
+        let entry = unsafe { info.u.seccomp };
+        Some(Self { thread, number: c_long::try_from(entry.nr).ok()?, args: entry.args })
+    }
+
+    /// The change it makes, if it makes one below the watched directory.
+    fn change(&self, tracee: &Tracee) -> Option<Change> {
+        let mut known = tracee.calls.iter();
+        let (call, _, names) = known.find(|(_, number, _)| *number == self.number)?;
+        if !self.does_change(call) {
+            return None;
+        }
+        let path = match *names {
+            Names::Nothing => return Some(Change { call, path: String::new(), file: None }),
+            Names::Fd(at) => self.path_of_fd(self.args[at] as c_int)?,
+            Names::At(at) => self.path_at(self.args[at] as c_int, self.args[at + 1])?,
+            Names::Path(at) => self.path_at(libc::AT_FDCWD, self.args[at])?,
+        };
+        let path = tracee.below.iter().find_map(|dir| path.strip_prefix(dir).ok())?;
+        let path = path.display().to_string();
+        let file = match *names {
+            Names::Fd(at) if call.contains("sync") => {
+                FileId::of(&self.link_of_fd(self.args[at] as c_int))
+            }
+            _ => None,
+        };
+        Some(Change { call, path, file })
+    }
+
+    /// Opening changes what it makes or cuts; of the requests to devices only sharing does.
+    fn does_change(&self, name: &str) -> bool {
+        const MAKES: u64 =
+            (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u64;
+        match name {
+            "openat" => self.args[2] & MAKES != 0,
+            "open" => self.args[1] & MAKES != 0,
+            "ioctl" => self.args[1] == 0x4020_940d || self.args[1] == 0x4004_9409,
+            _ => true,
+        }
+    }
+
+    fn link_of_fd(&self, fd: c_int) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/fd/{fd}", self.thread))
+    }
+
+    fn path_of_fd(&self, fd: c_int) -> Option<PathBuf> {
+        fs::read_link(self.link_of_fd(fd)).ok()
+    }
+
+    fn path_at(&self, dir: c_int, path: u64) -> Option<PathBuf> {
+        let path = self.text(path)?;
+        if Path::new(&path).is_absolute() {
+            return Some(PathBuf::from(path));
+        }
+        let base = match dir {
+            libc::AT_FDCWD => fs::read_link(format!("/proc/{}/cwd", self.thread)).ok()?,
+            dir => self.path_of_fd(dir)?,
+        };
+        Some(base.join(path))
+    }
+
+    /// The text at an address of the process.
+    fn text(&self, address: u64) -> Option<String> {
+        const PIECE: u64 = 128; // which no page ends amid
+        let memory = File::open(format!("/proc/{}/mem", self.thread)).ok()?;
+        let (mut text, mut at) = (Vec::new(), address);
+        while text.len() < libc::PATH_MAX as usize {
+            let mut piece = vec![0; (PIECE - at % PIECE) as usize];
+            memory.read_exact_at(&mut piece, at).ok()?;
+            at += piece.len() as u64;
+            let end = piece.iter().position(|byte| *byte == 0);
+            text.extend(&piece[..end.unwrap_or(piece.len())]);
+            if end.is_some() {
+                break;
+            }
+        }
+        String::from_utf8(text).ok()
+    }
+}

@@ -1,0 +1,11 @@
+//! The daemon: watching, restarting, reloading, load, and the service manager.
+
+mod drop_dir;
+mod event_overflow;
+mod faults;
+mod load;
+mod pace;
+mod reload;
+mod restart;
+mod service;
+mod two_daemons;

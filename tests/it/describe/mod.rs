@@ -1,0 +1,10 @@
+//! Descriptions: manifests, sidecars, templates, pending headers and digests.
+
+mod descriptions;
+mod digest;
+mod manifest;
+mod pending;
+mod sidecar;
+mod sidecars;
+mod streams;
+mod template;

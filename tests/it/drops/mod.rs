@@ -1,0 +1,11 @@
+//! Drops: when they are complete, which ones are refused, and what hostile or careless producers
+//! do.
+
+mod abandoned;
+mod attacker;
+mod ignore;
+mod races;
+mod rejection;
+mod settle;
+mod untrusted_files;
+mod writer;

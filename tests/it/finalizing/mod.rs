@@ -1,0 +1,16 @@
+//! Finalizing: the routes, the output name, what becomes of the source, and disks that fail.
+
+mod change;
+mod conflict;
+mod disk_full;
+mod failing_syscalls;
+mod filesystems;
+mod insert;
+mod large;
+mod parts;
+mod proof;
+mod redo;
+mod source;
+mod sparse;
+mod thin_provisioning;
+mod transfer;

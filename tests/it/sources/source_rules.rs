@@ -1,0 +1,270 @@
+//! Rules that the sources themselves must follow: layers, purity, sizes, `unsafe`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines a file may have.
+const LINES_MAX: usize = 500;
+
+/// Lines a function may have, with its signature.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Columns a line may have; more where it holds a message, which is best read in one piece.
+const COLUMNS_MAX: usize = 100;
+const COLUMNS_MAX_WITH_TEXT: usize = 130;
+
+/// What pure layers never name: system calls, the environment, the clock.
+const IMPURE: &[&str] = &["std::fs", "rustix::", "notify::", "::now(", "std::env", "libc::"];
+
+/// Layers that compute from values alone.
+const PURE: &[&str] = &["text", "model", "npy", "describe", "config", "decide"];
+
+/// The layers, each with those that it may use. An arrow that is not listed must not exist.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("text", &[]),
+    ("model", &["text"]),
+    ("npy", &["text"]),
+    ("describe", &["text", "model", "npy"]),
+    ("config", &["text", "model", "npy", "describe"]),
+    ("decide", &["text", "model", "npy", "describe", "config"]),
+    ("fs", &["text", "model"]),
+    ("probe", &["text", "model", "npy", "describe", "config", "decide", "fs"]),
+    ("events", &["text", "model", "decide"]),
+    ("throttle", &["text", "model", "events"]),
+    ("ledger", &["text", "model", "decide", "events"]),
+    ("sinks", &["text", "model", "events", "throttle"]),
+    (
+        "finalize",
+        &[
+            "text", "model", "npy", "describe", "config", "decide", "fs", "probe", "events",
+            "throttle",
+        ],
+    ),
+    (
+        "service",
+        &[
+            "text", "model", "npy", "describe", "config", "decide", "fs", "probe", "events",
+            "throttle", "ledger", "sinks", "finalize",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "text", "model", "npy", "describe", "config", "decide", "fs", "probe", "events",
+            "throttle", "ledger", "sinks", "finalize", "service",
+        ],
+    ),
+];
+
+/// A source file: its path below the repository, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+fn sources(dir: &str, extension: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut dirs = vec![root.join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|it| it == extension) {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources below {dir}");
+    found
+}
+
+/// The program, its tests and its fuzz targets.
+fn everything() -> impl Iterator<Item = Source> {
+    ["src", "tests", "fuzz/src", "fuzz/fuzz_targets"].into_iter().flat_map(|dir| sources(dir, "rs"))
+}
+
+impl Source {
+    /// All lines, each with its number.
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.lines().enumerate().map(|(at, line)| (at + 1, line))
+    }
+
+    /// The lines of code, without the unit tests and comments, each with its number.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.lines().take_while(|(_, line)| *line != "#[cfg(test)]");
+        lines.filter(|(_, line)| !is_comment(line))
+    }
+
+    /// Fails if one of these lines has one of these words.
+    fn has_none_of<'a>(&self, words: &[&str], lines: impl Iterator<Item = (usize, &'a str)>) {
+        for (number, line) in lines {
+            for word in words {
+                assert!(!line.contains(word), "{}:{number}: `{word}` has no place here", self.path);
+            }
+        }
+    }
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
+/// Whether the line has the keyword `unsafe`.
+fn is_unsafe(line: &str) -> bool {
+    !is_comment(line) && line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "unsafe")
+}
+
+/// The layer that a source file belongs to.
+fn layer(path: &str) -> &str {
+    path.trim_start_matches("src/").split('/').next().unwrap_or_default()
+}
+
+/// The layers that a line of code names, as `crate::layer`.
+fn used_layers(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn layers_use_only_layers_below() {
+    let mut arrows = 0;
+    for source in sources("src", "rs") {
+        let own = layer(&source.path);
+        if !source.path[4..].contains('/') {
+            continue; // lib.rs and main.rs
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == own) else {
+            panic!("{}: `{own}` is no layer: add it to LAYERS", source.path);
+        };
+        for (number, line) in source.code() {
+            for used in used_layers(line).filter(|used| *used != own) {
+                assert!(
+                    allowed.contains(&used),
+                    "{}:{number}: `{own}` must not use `{used}`",
+                    source.path
+                );
+                arrows += 1;
+            }
+        }
+    }
+    assert!(arrows > 100, "only {arrows} uses were found");
+}
+
+#[test]
+fn pure_layers_make_no_system_call() {
+    for pure in PURE {
+        for source in sources(&format!("src/{pure}"), "rs") {
+            source.has_none_of(IMPURE, source.code());
+        }
+    }
+}
+
+#[test]
+fn only_fs_is_unsafe() {
+    for source in sources("src", "rs") {
+        let in_fs = source.path.starts_with("src/fs/");
+        for (number, _) in source.lines().filter(|(_, line)| is_unsafe(line)) {
+            assert!(in_fs, "{}:{number}: only src/fs/ may be unsafe", source.path);
+        }
+    }
+}
+
+/// The comment stands right above the statement, where a reader needs it.
+#[test]
+fn unsafe_code_has_a_safety_comment() {
+    let mut seen = 0;
+    for source in sources("src/fs", "rs") {
+        let lines: Vec<_> = source.text.lines().collect();
+        for at in (0..lines.len()).filter(|at| is_unsafe(lines[*at])) {
+            // rustfmt may put the call on the line below its `let`.
+            let above = lines[..at].iter().rev().skip_while(|line| line.ends_with('='));
+            let mut comment = above.take_while(|line| is_comment(line));
+            let told = comment.any(|line| line.trim_start().starts_with("// SAFETY: "));
+            assert!(told, "{}:{}: no SAFETY comment above", source.path, at + 1);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no unsafe code was found: remove this test");
+}
+
+/// The words are split here so that this file does not contain them.
+#[test]
+fn no_unfinished_code() {
+    let words = ["TO-DO", "FIX-ME", "to-do!", "unimple-mented!", "dbg-!", "#[al-low("]
+        .map(|it| it.replace('-', ""));
+    for source in everything() {
+        source.has_none_of(&words.each_ref().map(String::as_str), source.lines());
+    }
+}
+
+#[test]
+fn files_are_short() {
+    for source in sources("src", "rs") {
+        let lines = source.text.lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines: split it", source.path);
+    }
+}
+
+#[test]
+fn functions_are_short() {
+    for source in sources("src", "rs") {
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        for (number, line) in source.lines() {
+            let code = line.trim_start();
+            let indent = line.len() - code.len();
+            if !is_comment(line) && (code.starts_with("fn ") || code.contains(" fn ")) {
+                open.retain(|(_, outer)| *outer < indent); // else a trait's, without a body
+                open.push((number, indent));
+            }
+            if code == "}"
+                && let Some((from, _)) = open.pop_if(|(_, outer)| *outer == indent)
+            {
+                let lines = number - from + 1;
+                assert!(lines <= FUNCTION_LINES_MAX, "{}:{from}: {lines} lines", source.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_are_short() {
+    for source in everything() {
+        for (number, line) in source.lines() {
+            let max = if line.contains('"') { COLUMNS_MAX_WITH_TEXT } else { COLUMNS_MAX };
+            let columns = line.chars().count();
+            assert!(columns <= max, "{}:{number}: {columns} columns", source.path);
+        }
+    }
+}
+
+/// Tables, links and code can't be broken everywhere.
+#[test]
+fn prose_lines_are_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        let mut fenced = false;
+        for (number, line) in text.lines().enumerate() {
+            fenced ^= line.starts_with("```");
+            if !fenced && !line.starts_with('|') && !line.contains("](") {
+                let columns = line.chars().count();
+                assert!(columns <= COLUMNS_MAX, "{name}:{}: {columns} columns", number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_architecture_names_every_layer() {
+    let map = include_str!("../../../ARCHITECTURE.md");
+    let library = include_str!("../../../src/lib.rs");
+    for module in library.lines().filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';')) {
+        assert!(map.contains(&format!("`{module}/`")), "ARCHITECTURE.md does not name `{module}`");
+    }
+}
