@@ -43,12 +43,12 @@ fn check(dirs: &CrashDirs, scenario: &Scenario, after: Duration) -> (bool, Resul
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(after);
-            dirs.cut(Cut::KeepsMetadata);
+            dirs.cut(&case, Cut::KeepsMetadata);
         });
         tracee.next_change();
     });
     tracee.kill();
-    dirs.restart();
+    dirs.restart(&case);
     let is_amid = case.has_room_amid();
     let checked = case.examine(true).and_then(|()| case.finish());
     let of = format!("{}, {scenario}, cut {after:?} after the call began", dirs.kind());

@@ -180,6 +180,11 @@ impl<'a> CrashCase<'a> {
         [&self.root].into_iter().chain(&self.elsewhere).cloned().collect()
     }
 
+    /// Whether one of its directories is on the second file system.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
     fn source(&self, name: &str) -> PathBuf {
         self.root.join("in").join(name)
     }

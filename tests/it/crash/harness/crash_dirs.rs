@@ -35,12 +35,8 @@ impl CrashDirs {
 
     /// The same in directories of that name: several may be tried side by side.
     pub(crate) fn case_in<'a>(&'a self, name: &str, scenario: &'a Scenario) -> CrashCase<'a> {
-        CrashCase::new(
-            name,
-            scenario,
-            &self.npyd,
-            (&self.volume, Some(&self.elsewhere), &self.memory),
-        )
+        let elsewhere = scenario.route.elsewhere.map(|_| &self.elsewhere);
+        CrashCase::new(name, scenario, &self.npyd, (&self.volume, elsewhere, &self.memory))
     }
 
     /// Its file system.
@@ -60,7 +56,7 @@ impl CrashDirs {
         }
         match crash {
             Crash::Kill => {}
-            Crash::Power(cut) => self.cut(cut),
+            Crash::Power(cut) => self.cut(case, cut),
             Crash::ReadOnly => {
                 self.volume.turn_read_only();
                 while tracee.next_change().is_some() {}
@@ -68,21 +64,26 @@ impl CrashDirs {
         }
         tracee.kill();
         if crash != Crash::Kill {
-            self.restart();
+            self.restart(case);
         }
         change
     }
 
-    /// Cuts the power of all of it.
-    pub(crate) fn cut(&self, cut: Cut) {
+    /// Cuts the power of every file system that the case is on. A second file system on which it
+    /// has nothing can't change the outcome, and to mount it takes as long as the first one.
+    pub(crate) fn cut(&self, case: &CrashCase<'_>, cut: Cut) {
         self.volume.cut(cut);
-        self.elsewhere.cut(cut.elsewhere());
+        if case.is_elsewhere() {
+            self.elsewhere.cut(cut.elsewhere());
+        }
     }
 
-    /// Starts all of it anew.
-    pub(crate) fn restart(&self) {
+    /// Mounts these file systems again, as after the machine has started.
+    pub(crate) fn restart(&self, case: &CrashCase<'_>) {
         self.volume.restart();
-        self.elsewhere.restart();
+        if case.is_elsewhere() {
+            self.elsewhere.restart();
+        }
     }
 
     /// Sweeps while a sync of the data fails, and cuts the power as soon as a receipt told of it.
@@ -97,9 +98,9 @@ impl CrashDirs {
                 has_failed = true;
             }
         }
-        self.cut(cut);
+        self.cut(case, cut);
         tracee.kill();
-        self.restart();
+        self.restart(case);
     }
 }
 
