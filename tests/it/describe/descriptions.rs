@@ -1,6 +1,6 @@
 //! Several descriptions of one data file: all are found, however they name it, and refused.
 
-use std::fs;
+use std::{fs, thread};
 
 use crate::support::{Receipts, SCAN_MANIFEST, Site, npy, scan_bytes, scan_npy, wait_until};
 
@@ -77,10 +77,11 @@ fn any_two_are_refused_by_all_commands() {
     }
 }
 
+/// `npyd finalize` has no setting for the quiet time, so the cases wait for it side by side.
 #[test]
 fn any_two_are_refused_by_finalize() {
-    for (at, (one, first)) in WAYS.into_iter().enumerate() {
-        let (other, second) = WAYS[(at + 3) % WAYS.len()];
+    let check = |at: usize| {
+        let ((one, first), (other, second)) = (WAYS[at], WAYS[(at + 3) % WAYS.len()]);
         let site = Site::new();
         site.drop_file("scan.raw", scan_bytes()).drop_file(one, first).drop_file(other, second);
         let files = ["scan.raw", one, other].map(|name| format!("in/{name}"));
@@ -88,7 +89,12 @@ fn any_two_are_refused_by_finalize() {
         let refused = told.stdout.lines().filter(|line| names_both(line, one, other)).count();
         assert_eq!(refused, 3, "{told}");
         assert_eq!(site.names("in").len(), 3, "{one} and {other}");
-    }
+    };
+    thread::scope(|scope| {
+        for at in 0..WAYS.len() {
+            scope.spawn(move || check(at));
+        }
+    });
 }
 
 #[test]
@@ -134,7 +140,7 @@ fn the_daemon_refuses_them_in_any_order() {
                 site.drop_file(name, &content[..len]);
             }
             if !is_data_last {
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                thread::sleep(std::time::Duration::from_millis(50));
                 site.drop_file(&data, scan_bytes());
             }
         }
@@ -157,7 +163,7 @@ fn a_second_one_while_the_drop_settles() {
         let daemon = site.daemon();
         site.drop_file("scan.raw", scan_bytes());
         site.drop_file("scan.raw.toml", "dtype = '<f4'\nshape = [-1, 3]\n");
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        thread::sleep(std::time::Duration::from_millis(200));
         site.drop_file(name, text);
         wait_until("the refusal", || daemon.log(), || daemon.log().contains("describe it"));
         assert!(names_both(&daemon.log(), "scan.raw.toml", name), "{}", daemon.log());

@@ -580,7 +580,8 @@ fn after_each_call(stride: usize, happens: impl Fn(&Site), check: impl Fn(&Site,
     }
     let mut calls = 0;
     loop {
-        let site = site_with("");
+        let site = Site::new().with_short_quiet_time();
+        site.scan("scan").sweep().expect_code(0);
         site.drop_file("scan.raw", [1; 24]).write("new", "another");
         let halted =
             sweep_halted(&site, &["in/scan.raw", "out", "out/scan.npy"], calls, || happens(&site));

@@ -118,7 +118,7 @@ fn a_drop_that_gets_the_name_meanwhile() {
         let drop = PendingFile::writing(&[2, 3]).with(&[7; 20]);
         let mut calls = 0;
         loop {
-            let site = replacing_beside();
+            let site = replacing_beside().with_short_quiet_time();
             site.drop_file("scan.raw", &data).drop_file("scan.raw.toml", manifest);
             let mut came = false;
             let halted = sweep_halted(&site, &["in", "in/scan.raw"], calls, || {

@@ -51,6 +51,14 @@ impl Site {
         self.write("npyd.toml", self.configuration("state", settings))
     }
 
+    /// Shortens the quiet time: for tests that sweep some hundred times.
+    pub(crate) fn with_short_quiet_time(self) -> Self {
+        let config = fs::read_to_string(self.path("npyd.toml")).unwrap();
+        assert!(config.contains("\"200ms\""), "{config}");
+        self.write("npyd.toml", config.replace("\"200ms\"", "\"20ms\""));
+        self
+    }
+
     /// The text of a configuration with its ledger in `state` and one drop.
     pub(crate) fn configuration(&self, state: &str, settings: &str) -> String {
         let root = self.dir.path().display();
