@@ -6,7 +6,7 @@ use std::fs::{self, File};
 
 use super::errors::{calls, sweep_with, ways_of};
 use super::harness::crash_case::{Broken, CrashCase, Violation, files_below};
-use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
+use super::harness::crash_dirs::{Crash, CrashDirs, changes, distinct_points, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
 use super::harness::tracee::{Fault, Tracee};
@@ -78,8 +78,10 @@ fn every_point(crash: Crash) {
         let mut tally = Tally::default();
         for route in ROUTES {
             let scenario = Scenario::of(route, Disposition::Archive);
-            let points = changes(&refused(dirs, &scenario)).len() + 1;
-            for point in 0..points {
+            let case = refused(dirs, &scenario);
+            let changes = changes(&case);
+            let points = distinct_points(&case, crash, &changes, 0..=changes.len());
+            for &point in &points {
                 let case = refused(dirs, &scenario);
                 let before = dirs.crash(&case, crash, point);
                 let between = before.as_ref().is_some_and(|it| it.call.starts_with("rename"))
@@ -90,7 +92,7 @@ fn every_point(crash: Crash) {
                 tally.violations.extend(checked.err().map(|it| it.of(&of)));
                 tally.tried += 1;
             }
-            tally.of += points;
+            tally.of += points.len();
         }
         tally
     });

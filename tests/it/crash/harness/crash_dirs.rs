@@ -110,6 +110,31 @@ pub(crate) fn changes(case: &CrashCase<'_>) -> Vec<Change> {
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
 
+/// Returns the points, of those given, at which a crash leaves different states. Among points that
+/// leave one state it is the last, because most has been reported by then, so that the judge asks
+/// for most.
+///
+/// - A sync changes no file. After a kill the files are as they would be before that sync.
+/// - A power cut that keeps nothing leaves what the last sync made durable. Points between two
+///   syncs leave one state, unless a second file system is cut that keeps its metadata.
+pub(crate) fn distinct_points(
+    case: &CrashCase<'_>,
+    crash: Crash,
+    changes: &[Change],
+    points: impl Iterator<Item = usize>,
+) -> Vec<usize> {
+    let is_sync = |at: usize| changes.get(at).is_some_and(|it| it.call.contains("sync"));
+    let is_last = |at: usize| match crash {
+        Crash::Kill => !is_sync(at),
+        Crash::Power(Cut::KeepsNothing) if !case.is_elsewhere() => is_sync(at),
+        Crash::Power(_) | Crash::ReadOnly => true,
+    };
+    let last = |from: usize| (from..changes.len()).find(|at| is_last(*at));
+    let mut points: Vec<_> = points.map(|from| last(from).unwrap_or(changes.len())).collect();
+    points.dedup();
+    points
+}
+
 /// Does something on a new volume; `None` where there can't be one.
 pub(crate) fn on_crash_dirs<T: Send>(
     kind: &'static str,
