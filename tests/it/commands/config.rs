@@ -1,4 +1,4 @@
-//! Configurations that are wrong, and where the error points.
+//! `npyd check`: wrong configurations, and the line that the error points at.
 
 use crate::support::Site;
 

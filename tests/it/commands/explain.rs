@@ -1,4 +1,4 @@
-//! `npyd explain`: what would become of a file, with nothing changed.
+//! `npyd explain`: says what would become of a file, and changes nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! `npyd finalize`: one file, without a configuration.
+//! `npyd finalize`: finalizes single files without a configuration.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `npyd inspect`: what a header says.
+//! `npyd inspect`: prints what a header says.
 
 use serde_json::json;
 

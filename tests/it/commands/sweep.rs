@@ -1,4 +1,4 @@
-//! `npyd sweep`: one pass, and what its exit code says.
+//! `npyd sweep`: one pass over all drop directories, and its exit code.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! Every write of whole runs to the disk is logged, and every state replayed that a power cut could
-//! have left: none of them may hold a wrong array.
+//! Replays the log of all writes to a disk: makes every state of the disk that a power cut could
+//! have left. No state may hold a wrong array.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! A crash, and another one while the next sweep repairs what the first one left.
+//! A second crash while the next sweep repairs what the first one left.
 
 use super::harness::Tally;
 use super::harness::crash_case::Violation;

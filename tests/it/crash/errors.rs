@@ -1,6 +1,6 @@
-//! Every error: each call of a run fails in turn, once and from then on, in each way in which it
-//! can fail. Nothing is lost and no wrong array appears, what held the drop up is told in words
-//! that help, and when the fault is over, the next sweep brings the drop to its end.
+//! Failing system calls: each call of a run fails in turn, once and permanently, in each way in
+//! which it can fail. Nothing is lost, no wrong array appears, a message says what failed and what
+//! to do, and when the fault is over, the next sweep finishes the drop.
 
 use std::process::ExitStatus;
 use std::sync::Mutex;

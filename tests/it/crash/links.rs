@@ -1,8 +1,8 @@
-//! File systems that can't be told not to replace a file: there a file gets its new name before it
-//! loses the old one, and a crash or an error between the two leaves it both.
+//! File systems without `RENAME_NOREPLACE`: there a file gets its new name before it loses the old
+//! one, and a crash or an error between the two leaves both.
 //!
-//! Where room can be made in a file, the file system can be told. A pending `x.npy` that moves
-//! elsewhere may end as both `x.npy` and `x.npy.pending`, and is refused then.
+//! A pending `x.npy` that moves to another directory may then end as both `x.npy` and
+//! `x.npy.pending`, and is refused.
 
 use super::harness::Tally;
 use super::harness::crash_case::{CrashCase, Violation};

@@ -1,5 +1,5 @@
-//! The power is cut amid the call that makes room at the front of a file: some of its blocks have
-//! moved, others have not.
+//! Power cuts in the middle of an insert-range call: some blocks of the file have moved, others
+//! have not.
 
 use std::thread;
 use std::time::{Duration, Instant};

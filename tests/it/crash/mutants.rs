@@ -1,4 +1,4 @@
-//! npyd, broken on purpose: whoever leaves one of its steps out is caught by these very tests.
+//! Mutants: versions of npyd that leave out one step. The crash tests must catch each of them.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Every crash point: before and after every call that changes a file, on every way to an array.
+//! Crash points: before and after every call that changes a file, on every route.
 
 use super::harness::Tally;
 use super::harness::crash_case::Violation;

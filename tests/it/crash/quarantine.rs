@@ -1,5 +1,5 @@
-//! Refused drops on their way to where they are set aside: neither the data nor their manifest is
-//! lost, and where one of them has moved, a text says why.
+//! Rejected drops on their way to `rejects`: neither the data nor the manifest is lost, and if one
+//! of them has moved, a text says why.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! Drop directories that are not there, vanish and come back, and those with directories in them.
+//! Drop directories that are missing, vanish and come back, and those with subdirectories.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

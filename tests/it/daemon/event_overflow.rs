@@ -1,5 +1,6 @@
-//! Watching under stress: events lost by the thousand, no watches left, directories that move, file
-//! systems that come and go, users who drop more than all others. Nothing is missed in the end.
+//! Watching under stress: lost events, no inotify watches left, directories that move, file
+//! systems that are unmounted and mounted again, one producer with far more drops than the others.
+//! In the end nothing is missed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Faults of the machine that pass: what they held up is done when they are over.
+//! Temporary faults of the machine: when they are over, what they delayed is done.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Many drops at once, made by Python while the daemon runs.
+//! Many drops at once, written by Python while the daemon runs.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

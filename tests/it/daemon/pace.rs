@@ -1,4 +1,4 @@
-//! Acquisition comes first: how fast npyd moves bytes, and when it moves none.
+//! Rate limit and I/O pressure: acquisition comes first.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! SIGHUP: the configuration is read again.
+//! SIGHUP: the daemon reads its configuration again.
 
 use std::fs;
 

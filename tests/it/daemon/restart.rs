@@ -1,4 +1,4 @@
-//! The daemon ends and starts again: nothing is done twice, nothing forgotten.
+//! Restart of the daemon: nothing is done twice, nothing is forgotten.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the daemon tells systemd, and how it ends.
+//! The protocol with systemd, and how the daemon ends.
 
 use rustix::process::Signal;
 

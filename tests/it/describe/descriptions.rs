@@ -1,4 +1,5 @@
-//! Several descriptions of one data file: all are found, however they name it, and refused.
+//! Several descriptions of one data file: npyd finds all of them, however they name the file, and
+//! refuses the drop.
 
 use std::{fs, thread};
 

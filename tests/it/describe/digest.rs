@@ -1,4 +1,4 @@
-//! Digests that a manifest gives for its data.
+//! Digests in manifests.
 
 use crate::support::{Receipts, Site, npy};
 

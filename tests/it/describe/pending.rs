@@ -1,4 +1,4 @@
-//! Drops that carry a pending header of their own.
+//! Drops with a pending header.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

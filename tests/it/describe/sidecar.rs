@@ -1,4 +1,4 @@
-//! Instruments' sidecars, by the smallest of them: what becomes of data that one describes.
+//! What becomes of data with a sidecar, tried with the smallest sidecar format.
 
 use serde_json::Value;
 

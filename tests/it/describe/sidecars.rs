@@ -1,5 +1,5 @@
-//! Instruments' sidecars of all formats, written by the formats' own programs, and what their own
-//! readers make of the same files.
+//! Sidecars of all formats, written by the formats' own programs; the arrays are compared with
+//! what their own readers return.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Sidecars of recordings that would do harm if they were believed, and their writers at work.
+//! Sidecars of recordings: hostile ones, and the instruments' own writers while they write.
 
 use std::fs;
 

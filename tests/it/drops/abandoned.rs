@@ -1,4 +1,4 @@
-//! Pending files whose writer went away before it said that they are ready.
+//! Pending files whose writer went away before it marked them as ready.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};

@@ -1,8 +1,6 @@
-//! A user without rights who may write to the drop directory, and means harm, against a daemon that
-//! runs as root: nothing outside the configured directories is read, written, linked or renamed.
-//!
-//! Where arrays, archived and rejected files go, only the administrator writes. But what became an
-//! array in place still belongs to who dropped it.
+//! A local attacker: a user without rights who may write to the drop directory, against a daemon
+//! that runs as root. npyd reads, writes, links and renames nothing outside the configured
+//! directories.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

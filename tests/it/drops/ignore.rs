@@ -1,5 +1,5 @@
 //! Names that are never drops: other programs' private files, what `ignore` lists, and what npyd
-//! itself puts beside arrays.
+//! puts beside arrays.
 
 use std::fs;
 

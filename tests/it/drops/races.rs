@@ -1,6 +1,6 @@
-//! Producers that misbehave: they come back, cut, replace and rename what they said was complete,
-//! between any two calls of npyd. What results is an array of one of the states their files were
-//! in, never of a mixture; and nothing that they wrote is lost.
+//! Races with producers that change, truncate, replace or rename files that they declared
+//! complete, between any two system calls of npyd. The array is one of the states that their files
+//! were in, never a mixture, and no data are lost.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;

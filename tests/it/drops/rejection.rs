@@ -1,4 +1,4 @@
-//! Bad drops: rejected once, with a reason, and left alone until they change.
+//! Rejected drops: they are rejected once, with a reason, and left alone until they change.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

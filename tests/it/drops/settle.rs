@@ -1,4 +1,5 @@
-//! Settling as timelines: what is seen when, and what is decided then. The clock is the test's.
+//! Completeness as timelines: what npyd observes when, and what it then decides. The test sets the
+//! clock.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Drops that mean harm: nothing outside the configured directories is read or written.
+//! Hostile drops: npyd reads and writes nothing outside the configured directories.
 
 use std::fs;
 use std::os::unix::fs::symlink;

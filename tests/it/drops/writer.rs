@@ -1,4 +1,5 @@
-//! Real producers at work: what they still hold is not touched, what they leave is finished.
+//! Real producers while they write: npyd does not touch what they hold open, and finalizes what
+//! they leave.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! A drop that changes after its array was made.
+//! Drops that change after their array was made.
 
 use std::fs::{self, File};
 use std::io::Read;

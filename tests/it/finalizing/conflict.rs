@@ -1,4 +1,4 @@
-//! An array whose name is taken.
+//! Output names that are already taken.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! A disk that is full, in each way in which it can be: a wait with a clear word, over when there
-//! is space again. Nothing is refused, and what has room is not held up.
+//! Full disks, in each way in which a disk can be full: the drop waits with a clear message until
+//! there is space. Nothing is rejected, and other drops are not delayed.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,5 @@
-//! Calls that fail, and an end in the middle: strace stands in for the kernel that does so.
+//! System calls that fail, and a process that is killed between two of them. strace injects the
+//! faults.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

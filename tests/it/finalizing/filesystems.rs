@@ -1,5 +1,5 @@
-//! The same drops on every file system that this machine has: what one of them can't do is done
-//! another way, and comes to the same.
+//! The same drops on every file system that this machine has. Where a file system lacks a feature,
+//! another route gives the same result.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -1,4 +1,4 @@
-//! Room for the header made at the front of the raw file, and what a crash leaves of that.
+//! Insert-range: room for the header at the front of the raw file, and recovery after a crash.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};

@@ -1,4 +1,4 @@
-//! Dumps so large that a copy takes seconds: ended in the middle, and in constant memory.
+//! Large dumps: a copy that is ended in the middle, and constant memory.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

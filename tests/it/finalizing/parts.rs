@@ -1,4 +1,4 @@
-//! Data in several files: what becomes of them once their array is there.
+//! Data in several files: what becomes of the files when the array is there.
 
 use std::fs;
 

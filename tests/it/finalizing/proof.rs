@@ -1,6 +1,6 @@
-//! A source goes only on a proof that nobody writes to it, or on its producer's word. All but one
-//! of these tests run npyd as a root that lacks `CAP_LEASE`, on files of another user: so a service
-//! without the capability sees them, and so does root in many containers.
+//! Sources are removed only after a proof that no process writes to them, or after their
+//! producer's mark. All but one of these tests run npyd as root without `CAP_LEASE` on files of
+//! another user, as a service without that capability and root in many containers do.
 
 use std::fs::{self, File};
 use std::io::Write;

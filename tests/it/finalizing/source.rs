@@ -1,4 +1,4 @@
-//! What becomes of the raw file and its sidecar once the array is durable.
+//! The disposition of the raw file and its sidecar once the array is durable.
 
 use crate::support::{SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 

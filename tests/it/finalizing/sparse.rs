@@ -1,5 +1,5 @@
-//! Sparse dumps: a hole is neither read nor written, and is a hole of the array. More of them, on
-//! other file systems: `filesystems::holes`, `disk_full::sparse`.
+//! Sparse dumps: a hole is neither read nor written, and is a hole in the array. Other file
+//! systems are in `filesystems::holes` and `disk_full::sparse`.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -1,6 +1,6 @@
-//! A disk that promises more than it has: writes are fine, and what the kernel brings to the disk
-//! later is not. What was to be copied is copied when there is room; what its producer wrote there
-//! itself, or npyd in it, is no array, however often it is asked for, and stays as it is.
+//! Thin provisioning: a disk that promises more space than it has, so that writes succeed and
+//! their writeback fails. A copy is made again when there is space; a file that its producer or
+//! npyd wrote in place never becomes an array, and stays as it is.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};

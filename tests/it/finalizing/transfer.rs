@@ -1,5 +1,5 @@
-//! What moves to another file system, where a rename can't move it: the copy keeps times, owner,
-//! group, permissions, ACL and attributes, and nobody may read it who could not read the source.
+//! Moves to another file system, where rename can't work: the copy keeps times, owner, group,
+//! permissions, ACL and attributes, and nobody can read it who could not read the source.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

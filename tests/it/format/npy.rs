@@ -1,4 +1,4 @@
-//! The .npy core against NumPy itself, and properties that hold for whatever comes.
+//! The `.npy` format compared with NumPy, and properties that hold for any input.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The reference that the other tests compare with, compared with NumPy.
+//! The reference implementation that the other tests compare with, compared with NumPy.
 
 use crate::support::{PendingFile, Site, load, npy, python, run_python};
 

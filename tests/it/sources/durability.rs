@@ -1,5 +1,5 @@
-//! The catalogue of `docs/durability.md` against the sources: every case is there, and every test
-//! that it names.
+//! Checks the catalogue in `docs/durability.md`: it has every case, and every test that it names
+//! exists.
 
 use std::fs;
 use std::path::Path;

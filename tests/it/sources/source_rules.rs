@@ -1,4 +1,4 @@
-//! Rules that the sources themselves must follow: layers, purity, sizes, `unsafe`.
+//! Checks the rules for the sources: layers, purity, sizes and `unsafe`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! File systems that a test mounts on its site.
+//! File systems that a test mounts below its site.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

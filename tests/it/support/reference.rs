@@ -1,4 +1,4 @@
-//! Files as NumPy and producers write them, made without the program under test.
+//! Files as NumPy and producers write them, made without the code under test.
 
 /// The bytes of the .npy file that `np.save` makes of `data`; `descr` as a header's literal, with
 /// its quotes where it is a string.

@@ -1,4 +1,4 @@
-//! A sweep that is stopped after every call, so that something can happen between any two.
+//! A sweep that stops after every system call, so that a test can act between any two.
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! What the command line says of itself.
+//! The text of `--help` and `--version`.
 
 use crate::support::{Outcome, Site};
 

@@ -1,4 +1,4 @@
-//! Every message, as a person reads it.
+//! Every message, as users read it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};

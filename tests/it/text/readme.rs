@@ -1,4 +1,4 @@
-//! The README's examples, run as they stand there.
+//! The examples of the README, run as they are written there.
 
 use std::fs;
 use std::path::Path;

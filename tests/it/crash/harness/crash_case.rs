@@ -1,4 +1,4 @@
-//! One drop in directories of its own: run, ended, examined, and brought to its end.
+//! A crash case: one drop in directories of its own, which is run, ended, judged and finished.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! Where trials are made: a volume, and the program that is tried on it.
+//! The file systems on which crash cases run, and the faults that hit them.
 
 use super::crash_case::CrashCase;
 use super::npyd::Npyd;

@@ -1,4 +1,4 @@
-//! The program that is tried: the real one, or one that was broken on purpose.
+//! The binary under test: the real one, or a mutant.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A disk that logs what is written to it.
+//! A disk that logs all writes to it (QEMU's blklogwrites).
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

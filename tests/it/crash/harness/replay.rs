@@ -1,7 +1,7 @@
-//! What a disk may hold after a power cut, worked out from the log of its writes. Pure.
+//! States of a disk after a power cut, computed from the log of its writes. Pure.
 //!
-//! What was written before a completed flush is there. Of what was written since, any part may be:
-//! a disk writes in the order it likes, and in pieces of a sector.
+//! All writes before a completed flush are there. Of the later ones, any part may be there: a disk
+//! writes in any order, and in pieces of a sector.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

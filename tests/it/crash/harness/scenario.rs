@@ -1,4 +1,4 @@
-//! What is dropped, which way it is to take, and what all of it must have become in the end.
+//! Scenarios: what is dropped, which route it must take, and which files must exist in the end.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

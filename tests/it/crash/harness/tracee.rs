@@ -1,9 +1,9 @@
-//! A process that stops before each call by which it would change a file; before each by which it
-//! would read one, too, if that is asked for. There the call can be made to fail.
+//! A process that stops before each system call that changes a file; optionally also before each
+//! that reads one. A test can then look at the files, cut the power, kill the process, or make the
+//! call fail.
 //!
-//! While it stands there the test may look around, cut the power or kill it. What a killed process
-//! leaves behind changes with these calls alone, so that "killed before the next one" is "killed
-//! right after this one", too.
+//! Only these calls change what a killed process leaves behind, so that "killed before the next
+//! one" is also "killed right after this one".
 
 use std::fs::{self, File};
 use std::io::Error;

@@ -1,4 +1,4 @@
-//! A small file system in memory, whose power can be cut.
+//! A small file system on an image in memory, whose power can be cut.
 
 use std::ffi::CString;
 use std::fs::{self, File};
