@@ -16,17 +16,18 @@ use super::harness::{Tally, say};
 use crate::support::as_root;
 use crate::support::is_long;
 
-/// A drop of the recorded run.
+/// One drop of the recorded run.
 struct Recorded<'a> {
     case: CrashCase<'a>,
     scenario: &'a Scenario,
-    /// How many entries the log had when it lay there, durable if its producer cared.
+    /// The number of log entries when the drop was complete (and durable, if its producer synced
+    /// it).
     dropped: usize,
-    /// How many it had when npyd had told that the array is there.
+    /// The number of log entries when npyd had reported the array.
     told: usize,
 }
 
-/// What was recorded.
+/// A recorded run.
 struct Recording<'a> {
     kind: &'static str,
     dir: &'a Path,
@@ -38,7 +39,7 @@ struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    /// Drops one after the other and sweeps after each.
+    /// Makes the drops one after the other, and sweeps after each.
     fn make(
         kind: &'static str,
         (dir, memory): (&'a Path, &'a Memory),
@@ -67,7 +68,7 @@ impl<'a> Recording<'a> {
         Some(Self { kind, dir, memory, base, len, log, drops })
     }
 
-    /// Replays so many states at the most, evenly spread, and says what is wrong in them.
+    /// Replays at most `states_max` states, evenly spread, and returns the violations.
     fn check(&self, seed: u64, draws: usize, states_max: usize) -> Checked {
         let states = self.log.states(seed, draws);
         let stride = states.len().div_ceil(states_max);
@@ -91,8 +92,8 @@ impl<'a> Recording<'a> {
         checked
     }
 
-    /// Mounts a disk in a state and looks at what is there; brings one of its drops to its end.
-    /// `None`: the file system itself can't be mounted.
+    /// Mounts a disk in a state, judges every drop and finishes one of them. Returns `None` if the
+    /// file system itself can't be mounted.
     fn check_state(
         &self,
         disk: &Image,
@@ -102,7 +103,8 @@ impl<'a> Recording<'a> {
         let image = self.memory.path("replayed");
         write_image(disk, self.len, &image);
         if self.kind == "btrfs" {
-            // It remembers the newest generation it has seen, and refuses an older one.
+            // btrfs remembers the newest generation that it has seen, and refuses to mount an
+            // older one.
             runs("btrfs", &["device", "scan", "--forget"]);
         }
         let volume = Volume::new(self.kind, image.clone(), self.dir.join("volume"));
@@ -125,11 +127,11 @@ impl<'a> Recording<'a> {
     }
 }
 
-/// What came of the states of a recording.
+/// The result of the replayed states.
 #[derive(Default)]
 struct Checked {
     tally: Tally,
-    /// Those from which the file system could not be mounted.
+    /// States from which the file system could not be mounted.
     unreadable: Vec<State>,
 }
 
@@ -155,9 +157,9 @@ fn write_image(image: &Image, len: u64, path: &Path) {
     }
 }
 
-/// Each way to an array with a drop that was durable, the source's fate in turn, or every fate
-/// where the array is a file of its own; and once with a drop that its producer never synced. The
-/// ledger is always along.
+/// Returns every route with a durable drop: with one disposition, in turn, or with every
+/// disposition where the array is a new file; and once with a drop that its producer never synced.
+/// The ledger is always on the same disk.
 fn scenarios(kind: &str) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     let is_here = |it: &&Route| {
@@ -178,10 +180,10 @@ fn scenarios(kind: &str) -> Vec<Scenario> {
     scenarios
 }
 
-/// Begins the pseudo-random numbers that choose what is lost.
+/// The seed of the pseudo-random numbers that choose what is lost.
 const SEED: u64 = 1;
 
-/// Records a run and replays it.
+/// Records a run and replays its states.
 pub(super) fn replay(
     kind: &'static str,
     npyd: &Npyd,
@@ -197,8 +199,8 @@ pub(super) fn replay(
         let recording = Recording::make(kind, (dir.path(), &memory), npyd, scenarios)?;
         let draws = if is_long() { 32 } else { 4 };
         let Checked { tally, unreadable } = recording.check(SEED, draws, states_max);
-        // ext4's superblock has two sectors, the others' have eight: torn, they are none. That is
-        // beyond npyd; nothing else may keep the file system from being mounted.
+        // A superblock spans two sectors on ext4 and eight elsewhere, and is invalid when torn.
+        // npyd can't prevent that; no other state may fail to mount.
         let torn = |state: &State| matches!(state.loss, Loss::Pieces { len: 512, .. });
         let broken = unreadable.iter().find(|state| !torn(state));
         assert!(broken.is_none(), "{kind} could not be mounted: {broken:?}");

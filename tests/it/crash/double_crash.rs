@@ -8,7 +8,7 @@ use super::harness::scenario::Scenario;
 use super::harness::volume::Cut;
 use crate::support::is_long;
 
-/// One case: two crashes, a look after each, a sweep, and another look.
+/// Runs one case: two crashes, judged after each; then a sweep, judged again.
 fn check(
     dirs: &CrashDirs,
     scenario: &Scenario,
@@ -26,8 +26,8 @@ fn check(
     first.and(second).and_then(|_| case.finish()).map_err(|violation| violation.of(&of))
 }
 
-/// One of every `stride` points of a scenario, and after it each point of the next sweep, or one in
-/// turn. Counts the first points, and the pairs that there are with those that were tried.
+/// Crashes at one in `stride` points of a scenario, and then at each point of the next sweep, or
+/// at one in turn. Counts the first points, and the pairs that these have.
 fn check_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usize) -> [Tally; 2] {
     let case = dirs.case(scenario);
     let firsts = changes(&case).len() + 1;
@@ -39,7 +39,7 @@ fn check_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usiz
         let seconds = changes(&case).len() + 1;
         pairs.of += seconds;
         let in_turn = first / stride % seconds;
-        // The ledger's own writes make so many points that their pairs would take days.
+        // The ledger's own writes have so many points that all pairs would take days.
         let all = stride == 1 && !scenario.ledger_along;
         let seconds = if all { 0..seconds } else { in_turn..in_turn + 1 };
         for second in seconds {
@@ -51,7 +51,7 @@ fn check_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usiz
     [tally, pairs]
 }
 
-/// In the short form, only what is not tried on another file system.
+/// The short form tries only what no other file system has.
 fn every_pair(kind: &'static str, crash: Crash) {
     let tallies = on_crash_dirs(kind, Npyd::real(), |dirs| {
         let mut tallies = [Tally::default(), Tally::default()];

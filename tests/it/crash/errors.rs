@@ -17,19 +17,19 @@ use super::harness::volume::Cut;
 use super::harness::{Tally, say, start};
 use crate::support::is_long;
 
-/// More faults than a run could meet that gives up.
+/// More faults than any run meets that gives up in the end.
 const FAULTS_MAX: usize = 2000;
 
-/// How often signals and short answers come that last.
+/// The number of signals or short results of a fault that lasts.
 const A_WHILE: usize = 50;
 
-/// How many trials are made side by side: they wait more than they work.
+/// The number of cases that run in parallel: they wait more than they compute.
 const AT_ONCE: usize = 2;
 
-/// How often a call is awaited that other runs made.
+/// How many runs are made until one makes the call that the first run made.
 const RUNS_MAX: usize = 5;
 
-/// How long a fault lasts.
+/// The duration of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasting {
     Once,
@@ -43,8 +43,8 @@ const READ_ONLY: Fault = Fault::Error(libc::EROFS);
 const SIGNAL: Fault = Fault::Error(libc::EINTR);
 const TABLE: Fault = Fault::Error(libc::EMFILE);
 
-/// In which ways a call can fail, of those that a full, broken or read-only disk, a quota, a signal
-/// or a full table of descriptors make.
+/// Returns the faults of a call that a full, broken or read-only disk, a quota, a signal or a full
+/// descriptor table can cause.
 fn faults_of(call: &str) -> &'static [Fault] {
     use Fault::Short;
     match call {
@@ -62,7 +62,7 @@ fn faults_of(call: &str) -> &'static [Fault] {
     }
 }
 
-/// What is said of a fault: the system's words, and what is to be done.
+/// Returns the words that a message about a fault must have: the system's text, and the remedy.
 fn words_of(fault: Fault) -> &'static [&'static str] {
     match fault {
         FULL => &["No space left on device", "free some space"],
@@ -74,25 +74,25 @@ fn words_of(fault: Fault) -> &'static [&'static str] {
     }
 }
 
-/// Whether a fault is no failure: the call is to be made again, or for the rest.
+/// Whether the call must simply be repeated, or continued.
 fn is_nothing(fault: Fault) -> bool {
     matches!(fault, SIGNAL | Fault::Short)
 }
 
-/// What became of a sweep in which calls failed.
+/// The result of a sweep in which calls failed.
 pub(super) struct Met {
-    /// The first call that did.
+    /// The first call that failed.
     pub(super) first: Change,
     fault: Fault,
     lasting: Lasting,
     /// The files that could not be synced.
     unsynced: Vec<(String, Option<FileId>)>,
-    /// Whether the data could not be synced before a header was written to their file.
+    /// Whether a sync of the data failed before a header was written to their file.
     has_lost_data: bool,
     ended: Option<ExitStatus>,
 }
 
-/// Sweeps while call number `at` fails; `None` where this run made no such call.
+/// Sweeps while call number `at` fails. Returns `None` if this run made no such call.
 pub(super) fn sweep_with(
     case: &CrashCase<'_>,
     at: usize,
@@ -126,7 +126,7 @@ pub(super) fn sweep_with(
 }
 
 impl Met {
-    /// It ended by itself, in one of the ways that are documented.
+    /// Checks that npyd exited by itself, with a documented exit code.
     pub(super) fn ended_well(&self, case: &CrashCase<'_>) -> Result<(), Violation> {
         let code = self.ended.and_then(|status| status.code());
         if matches!(code, Some(0..=2)) {
@@ -136,12 +136,12 @@ impl Met {
         Err(Violation::new(Broken::Unfinished, account))
     }
 
-    /// Whoever waits for the array knows why, where, and what to do.
+    /// Checks that a message says why the array is missing, where, and what to do.
     fn is_told_of(&self, case: &CrashCase<'_>) -> Result<(), Violation> {
         if case.is_told() {
             return Ok(());
         }
-        // SQLite has words of its own.
+        // Messages about the ledger quote SQLite instead.
         let of_ledger = self.first.path.starts_with("state");
         let of_ledger = of_ledger && case.has_no_ledger();
         let names_it = case.says(&format!("`{}", case.root().display()));
@@ -153,32 +153,33 @@ impl Met {
         Err(Violation::new(Broken::Untold, case.printed()))
     }
 
-    /// What may be lost is left alone by the next sweep, too.
+    /// Checks that the next sweep also leaves alone what may be lost.
     fn is_kept(&self, case: &CrashCase<'_>) -> Result<(), Violation> {
-        // A file that can't even be looked at can't be known again by what npyd made of it.
+        // npyd can't recognize its own array while every look at it fails.
         let was_seen = self.fault != BROKEN || self.lasting == Lasting::Once;
         if was_seen { case.is_let_be() } else { Ok(()) }
     }
 
-    /// An error of a sync is final for the file it was about, and no other error is.
+    /// Checks that a failed sync is final for its file, and that no other error is final.
     fn is_judged(&self, case: &CrashCase<'_>, scenario: &Scenario) -> Result<(), Violation> {
         let is_new = scenario.makes_a_file();
         let is_lost = self.unsynced.iter().any(|(path, _)| path.starts_with("in/"));
         if case.is_given_up() && !is_lost {
             return Err(Violation::new(Broken::Misjudged, case.printed()));
         }
-        // What is copied is not synced but asked about, and that never ends so.
+        // npyd asks for a writeback error of what it copies instead of syncing it, and EROFS is no
+        // such error.
         let is_answer = !is_new || self.fault != READ_ONLY;
         if self.has_lost_data && is_answer && !case.is_given_up() {
             let account = format!("data that may be lost were not given up\n{}", case.printed());
             return Err(Violation::new(Broken::Misjudged, account));
         }
-        // Beside, what is not one yet has its name.
+        // Beside the data, a pending file can have the array's name.
         let is_array = fs::read(case.output()).is_ok_and(|it| it.starts_with(b"\x93NUMPY"));
         let array = FileId::of(&case.output()).filter(|_| is_array);
         let believed = self.unsynced.iter().find(|(_, file)| file.is_some() && *file == array);
-        // Nor is one in place believed, if that could be noted down. Where room was made for the
-        // header, it is made anew.
+        // An array in place must not count either, if the ledger could record the loss. With
+        // insert-range the room and the header are made again.
         let is_noted = scenario.route.told == "in-place" && !case.has_no_ledger();
         match believed.filter(|_| is_new || is_noted && case.is_told()) {
             Some((path, _)) => Err(Violation::new(Broken::Misjudged, format!("{path} is it"))),
@@ -187,10 +188,11 @@ impl Met {
     }
 }
 
-/// One way in which a run can fail: at this call, so, and for so long.
+/// One way for a run to fail: the number of the call, the fault, and its duration.
 pub(super) type Way = (usize, Fault, Lasting);
 
-/// One case: a fault, a look, and the end without it. `false`: the call never came.
+/// Runs one case: a sweep with a fault, judged; then a sweep without it, judged again. Returns
+/// `false` if the call was never made.
 fn check(
     dirs: &CrashDirs,
     scenario: &Scenario,
@@ -215,13 +217,13 @@ fn check(
     Ok(false)
 }
 
-/// The calls of a run in which nothing fails.
+/// Returns the calls of a run in which nothing fails.
 pub(super) fn calls(case: &CrashCase<'_>) -> Vec<Change> {
     let mut tracee = Tracee::spawn_with_reads(&mut case.sweep(), case.roots());
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
 
-/// What is tried on a file system: what is tried on another in full only where it differs there.
+/// Returns the scenarios for a file system, without those that another one tries in full.
 fn scenarios(kind: &str) -> Vec<Scenario> {
     let mut scenarios = Scenario::on(kind);
     let is_own = |it: &Scenario| kind != "xfs-without-reflink" || it.route.kinds.contains(&kind);
@@ -229,9 +231,9 @@ fn scenarios(kind: &str) -> Vec<Scenario> {
     scenarios
 }
 
-/// In the short form, of so many calls one is tried: each, but where another file system has the
-/// same scenario, or where a case moves many bytes; and a third of those that only look, of which
-/// there are many alike.
+/// Returns that one in so many calls fails in the short form: every call, but fewer where another
+/// file system has the scenario or a case moves many bytes, and a third of the calls that only
+/// read metadata, because many are alike.
 fn stride_of(kind: &str, scenario: &Scenario, call: &Change) -> usize {
     let stride = match scenario.route.told {
         _ if is_long() => return 1,
@@ -244,8 +246,8 @@ fn stride_of(kind: &str, scenario: &Scenario, call: &Change) -> usize {
     if ["openat2", "statx"].contains(&call.call) { 3 * stride } else { stride }
 }
 
-/// The faults that a run of a scenario can meet: those that are tried, and how many there are. In
-/// the short form, a call fails in one way; ways and lasting take turns with the scenarios.
+/// Returns the faults to try in a run of a scenario, and how many exist. In the short form a call
+/// fails in one way; fault and duration change from scenario to scenario.
 pub(super) fn ways_of(
     calls: &[Change],
     number: usize,
@@ -269,7 +271,7 @@ pub(super) fn ways_of(
     (chosen, of)
 }
 
-/// All faults that a run can meet.
+/// Tries all faults on a file system.
 fn every_error(kind: &'static str) {
     let tally = on_crash_dirs(kind, Npyd::real(), |dirs| {
         let scenarios = scenarios(kind);
@@ -329,8 +331,8 @@ fn every_error_on_btrfs() {
     every_error("btrfs");
 }
 
-/// The name of an array may not be durable when the next sweep finds it: its directory is synced
-/// again, and before that its source is left alone.
+/// When the next sweep finds an array, its name may not be durable. npyd syncs the directory again
+/// before it touches the source.
 #[test]
 fn a_directory_that_could_not_be_synced() {
     on_crash_dirs("ext4", Npyd::real(), |dirs| {
@@ -350,8 +352,8 @@ fn a_directory_that_could_not_be_synced() {
     });
 }
 
-/// Amid a large copy the disk is waited for: an error then is final for that copy, and another one
-/// is made; so it is, too, after a kill.
+/// In the middle of a large copy npyd waits for writeback. An error then is final for that copy,
+/// and npyd makes another one, also after a kill.
 #[test]
 fn a_wait_for_writeback_that_fails() {
     on_crash_dirs("xfs", Npyd::real(), |dirs| {
@@ -371,7 +373,7 @@ fn a_wait_for_writeback_that_fails() {
     });
 }
 
-/// What the injector says it does is done.
+/// The injected fault really reaches npyd.
 #[test]
 fn a_fault_is_met() {
     const ERRNO: c_int = libc::EIO;
@@ -384,8 +386,8 @@ fn a_fault_is_met() {
     });
 }
 
-/// The next sync may succeed, and a power cut makes the file look untouched: what could not be
-/// synced is noted down where that can be, before anybody hears of it.
+/// The next sync may succeed, and a power cut makes the file look untouched. So npyd records the
+/// failed sync durably before it reports it.
 #[test]
 fn a_loss_that_a_power_cut_follows() {
     on_crash_dirs("ext4", Npyd::real(), |dirs| {

@@ -11,17 +11,17 @@ use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
 use super::harness::tracee::{Change, Fault, Tracee};
 
-/// What happens at a change.
+/// The event at a change.
 #[derive(Debug, Clone, Copy)]
 enum Happens {
     /// The process is killed before it.
     Kill,
-    /// It fails.
+    /// The change fails.
     Error,
 }
 
-/// Sweeps where no rename can refuse to replace, until something happens at change number `at`,
-/// renames not counted. Returns that change, if there was one.
+/// Sweeps without `RENAME_NOREPLACE`, with an event at change number `at`, not counting renames.
+/// Returns that change, if there was one.
 fn sweep(case: &CrashCase<'_>, happens: Happens, at: usize) -> Option<Change> {
     let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
     let (mut number, mut met) = (0, None);
@@ -45,7 +45,7 @@ fn sweep(case: &CrashCase<'_>, happens: Happens, at: usize) -> Option<Change> {
     met
 }
 
-/// One case: something happens, a look, and two more sweeps that nothing disturbs.
+/// Runs one case: a sweep with an event, judged; then two undisturbed sweeps, judged again.
 fn check(
     dirs: &CrashDirs,
     scenario: &Scenario,

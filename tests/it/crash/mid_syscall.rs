@@ -13,13 +13,13 @@ use super::harness::tracee::{Change, Tracee};
 use super::harness::volume::Cut;
 use crate::support::is_long;
 
-/// The smallest piece of a file that can move, in bytes.
+/// The smallest piece of a file that the call can move, in bytes.
 const BLOCK: u64 = 4096;
 
-/// How often it is tried to reach a call amid its work.
+/// The most attempts to cut the power in the middle of the call.
 const TRIALS_MAX: usize = 200;
 
-/// A run that stands before the call.
+/// Returns a run that is stopped before the call.
 fn before_the_call(case: &CrashCase<'_>) -> Tracee {
     let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
     let makes_room = |it: &Change| it.call == "fallocate" && it.path.contains(".npyd-insert-");
@@ -27,7 +27,7 @@ fn before_the_call(case: &CrashCase<'_>) -> Tracee {
     tracee
 }
 
-/// How long the call takes where nothing disturbs it.
+/// Returns the duration of an undisturbed call.
 fn length_of_the_call(case: &CrashCase<'_>) -> Duration {
     let mut tracee = before_the_call(case);
     let begun = Instant::now();
@@ -35,8 +35,8 @@ fn length_of_the_call(case: &CrashCase<'_>) -> Duration {
     begun.elapsed()
 }
 
-/// One case: a cut so long after the call began, a look, a sweep, and another look. Tells whether
-/// the room was amid the data.
+/// Runs one case: a power cut `after` the call began, judged; then a sweep, judged again. Also
+/// returns whether the room was in the middle of the data.
 fn check(dirs: &CrashDirs, scenario: &Scenario, after: Duration) -> (bool, Result<(), Violation>) {
     let case = dirs.case(scenario);
     let mut tracee = before_the_call(&case);
@@ -55,7 +55,8 @@ fn check(dirs: &CrashDirs, scenario: &Scenario, after: Duration) -> (bool, Resul
     (is_amid, checked.map_err(|it| it.of(&of)))
 }
 
-/// Cuts all over the call, and until at least so many of the cuts left the room amid the data.
+/// Cuts the power at moments all over the call, until at least `amid_min` cuts left the room in
+/// the middle of the data.
 fn every_moment(kind: &'static str, amid_min: usize) {
     let moments = if is_long() { 200 } else { 12 };
     let tally = on_crash_dirs(kind, Npyd::real(), |dirs| {
@@ -84,7 +85,7 @@ fn cut_on_xfs_without_reflink() {
     every_moment("xfs-without-reflink", 1);
 }
 
-/// ext4 stops on its way only where its journal is being written out; seldom, that is.
+/// ext4 stops in the middle only when its journal is written out, which is rare.
 #[test]
 fn cut_on_ext4() {
     every_moment("ext4", 0);

@@ -15,14 +15,14 @@ use super::harness::volume::Cut;
 use super::points::check_points;
 use crate::support::{as_root, left_out};
 
-/// The npyd that leaves out what it is told to; built once. Recorded as left out where there is no
-/// cargo: these tests were built somewhere else then.
+/// Returns the npyd that leaves out a step; it is built once. Records the test as left out if
+/// there is no cargo, because the tests were built on another machine.
 fn sabotaged(leaves_out: &'static str) -> Option<Npyd> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        // Into the same directory: what npyd depends on is built there already.
+        // In the same target directory, where all dependencies are built already.
         let build = Command::new(cargo)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(["build", "--locked", "--offline", "--quiet", "--profile=dev"])
@@ -39,7 +39,7 @@ fn sabotaged(leaves_out: &'static str) -> Option<Npyd> {
     built.as_ref().map(|binary| Npyd::sabotaged(binary.clone(), leaves_out))
 }
 
-/// Every crash point of one drop.
+/// Tries every crash point of one drop.
 fn crash_points(
     leaves_out: &'static str,
     (route, disposition): (&str, Disposition),
@@ -53,7 +53,7 @@ fn crash_points(
     on_crash_dirs("ext4", npyd, |dirs| check_points(dirs, &scenario, crash, (0, 1)))
 }
 
-/// Fails unless at least one of the trials was a violation of one of these kinds.
+/// Fails unless at least one case was a violation of one of these kinds.
 #[track_caller]
 fn expect(tally: Option<&Tally>, broken: &[Broken]) {
     let Some(tally) = tally else { return };
@@ -89,7 +89,7 @@ fn a_directory_that_is_not_synced() {
     expect(tally.as_ref(), &[Broken::NotDurable]);
 }
 
-/// The source's file system may forget nothing while that of the array forgets all.
+/// A power cut may keep everything on the source's file system and nothing on the array's.
 #[test]
 fn a_directory_elsewhere_that_is_not_synced() {
     let crash = Crash::Power(Cut::KeepsMetadata);
@@ -105,7 +105,7 @@ fn a_copy_that_is_written_back_but_not_synced() {
     let Some(npyd) = sabotaged("data-sync") else { return };
     let scenario = Scenario::of("copy", Disposition::Keep);
     let tally = block_log::replay("xfs", &npyd, &[scenario], usize::MAX);
-    // Which of the two it is depends on when the disk wrote what.
+    // Which of the two appears depends on the order of the disk's writes.
     expect(tally.as_ref(), &[Broken::WrongArray, Broken::NotDurable]);
 }
 

@@ -9,7 +9,7 @@ use super::harness::tracee::Change;
 use super::harness::volume::Cut;
 use crate::support::is_long;
 
-/// One case: a crash at a point, a look, a sweep, and another look.
+/// Runs one case: a crash at a point, judged; then a sweep, judged again.
 fn check(
     dirs: &CrashDirs,
     scenario: &Scenario,
@@ -19,7 +19,7 @@ fn check(
     let case = dirs.case(scenario);
     let before = dirs.crash(&case, crash, point);
     let checked = case.examine(scenario.synced).and_then(|()| {
-        // A sync that failed is final for a file in place, also if it was for such a reason.
+        // A failed sync is final for a file in place, also on a read-only file system.
         let is_final = crash == Crash::ReadOnly && case.is_given_up();
         if is_final { Ok(()) } else { case.finish() }
     });
@@ -29,8 +29,8 @@ fn check(
     })
 }
 
-/// One of every `stride` points of a scenario, from the one at `from` on; after the last change is
-/// a point, too.
+/// Tries one in `stride` points of a scenario, beginning at `from`. The end of the run is a point,
+/// too.
 pub(super) fn check_points(
     dirs: &CrashDirs,
     scenario: &Scenario,
@@ -51,16 +51,16 @@ pub(super) fn check_points(
     tally
 }
 
-/// The crash points of all scenarios on a file system. In the short form, those on ext4 take turns
-/// with the kinds of crashes, and what is tried there is tried at every third point on the others.
+/// Tries the crash points of all scenarios on a file system. In the short form, the kinds of
+/// crashes on ext4 take turns, and other file systems try every third point of what ext4 tries.
 fn every_point(kind: &'static str, crash: Crash) {
     let tally = on_crash_dirs(kind, Npyd::real(), |dirs| {
         let mut tally = Tally::default();
         for (number, scenario) in Scenario::on(kind).iter().enumerate() {
             let thinned = match kind {
-                // Where the note of intent is lost along, the ledger adds most of the points.
+                // With the intent log on the same disk, most points are the ledger's.
                 _ if scenario.is_noted() && scenario.ledger_along => 3,
-                // Of an error that ends nothing at once, few calls learn.
+                // An error that does not end the run shows at few calls.
                 "ext4" if crash != Crash::ReadOnly => 2,
                 _ if scenario.route.kinds.len() < 3 => 1,
                 _ => 3,
@@ -77,8 +77,8 @@ fn every_point(kind: &'static str, crash: Crash) {
     }
 }
 
-/// A directory that a run made before it was ended may not be durable: its name is synced before
-/// anything that relies on it.
+/// A directory that a killed run made may not be durable: the next run syncs its name before it
+/// relies on it.
 #[test]
 fn a_directory_made_before_a_crash() {
     on_crash_dirs("ext4", Npyd::real(), |dirs| {
@@ -96,7 +96,7 @@ fn a_directory_made_before_a_crash() {
     });
 }
 
-/// Dumps that come together share the syncs of their directories.
+/// Drops of one batch share the syncs of their directories.
 #[test]
 fn two_drops_in_one_batch() {
     on_crash_dirs("ext4", Npyd::real(), |dirs| {

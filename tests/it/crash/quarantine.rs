@@ -13,13 +13,13 @@ use super::harness::tracee::{Fault, Tracee};
 use super::harness::volume::Cut;
 use super::harness::{Tally, start};
 
-/// To the same file system, and to another.
+/// Routes to `rejects` on the same file system, and on another one.
 const ROUTES: [&str; 2] = ["copy", "archive-elsewhere"];
 
 /// A manifest that no data can satisfy.
 const MANIFEST: &str = "dtype = '|u1'\nshape = [7]\ndigest = 'crc32c:00000000'\noffset = 3\n";
 
-/// A drop that will be refused, and set aside in the directory `archive`.
+/// Makes a drop that npyd rejects and moves to the directory `archive`.
 fn refused<'a>(dirs: &'a CrashDirs, scenario: &'a Scenario) -> CrashCase<'a> {
     let case = dirs.case(scenario);
     let manifest = case.root().join("in").join(format!("{}.toml", scenario.route.file));
@@ -31,7 +31,7 @@ fn refused<'a>(dirs: &'a CrashDirs, scenario: &'a Scenario) -> CrashCase<'a> {
     case
 }
 
-/// What must hold in every state.
+/// Checks what must hold in every state.
 fn examine(
     case: &CrashCase<'_>,
     scenario: &Scenario,
@@ -58,8 +58,8 @@ fn examine(
     Ok(found)
 }
 
-/// Afterwards all is set aside, each file once; but the data may still be where they were dropped,
-/// if the crash was between two of the moments in which a file goes.
+/// Sweeps, and checks that all files have moved, each once. If the crash was between the moves of
+/// two files, the data may still be in the drop directory.
 fn finish(case: &CrashCase<'_>, scenario: &Scenario, between: bool) -> Result<(), Violation> {
     start(&mut case.sweep()).wait().unwrap();
     let found = examine(case, scenario)?;
@@ -116,7 +116,7 @@ fn cut_with_its_journal_written() {
     every_point(Crash::Power(Cut::KeepsMetadata));
 }
 
-/// Each call that fails leaves what a crash there would leave, and the next sweep goes on.
+/// A failing call leaves what a crash there would leave, and the next sweep continues.
 #[test]
 fn failing() {
     let tally = on_crash_dirs("ext4", Npyd::real(), |dirs| {
@@ -151,14 +151,14 @@ fn failing() {
     }
 }
 
-/// What happens to a retry.
+/// The event during a retry.
 #[derive(Debug, Clone, Copy)]
 enum Happens {
     Kill,
     Error,
 }
 
-/// A retry to which something happens at change number `at`; `false`: there is no such change.
+/// Retries with an event at change number `at`. Returns `false` if there is no such change.
 fn retry_until(case: &CrashCase<'_>, happens: Happens, at: usize) -> bool {
     let mut tracee = Tracee::spawn(&mut case.retry(), case.roots());
     for _ in 0..at {
@@ -177,7 +177,7 @@ fn retry_until(case: &CrashCase<'_>, happens: Happens, at: usize) -> bool {
     true
 }
 
-/// Both files are where they were dropped, and only there.
+/// Checks that both files are in the drop directory, and only there.
 fn is_back(case: &CrashCase<'_>, scenario: &Scenario) -> Result<(), Violation> {
     let found = examine(case, scenario)?;
     let files: Vec<_> = found.keys().filter(|path| !path.contains(".rejected.")).collect();
@@ -187,7 +187,7 @@ fn is_back(case: &CrashCase<'_>, scenario: &Scenario) -> Result<(), Violation> {
     Err(Violation::new(Broken::Unfinished, format!("{files:?}\n{}", case.printed())))
 }
 
-/// A retry that was ended or met an error loses nothing, and another one brings the drop back.
+/// A retry that is killed or fails loses nothing, and another retry restores the drop.
 fn retried(happens: Happens) {
     let tally = on_crash_dirs("ext4", Npyd::real(), |dirs| {
         let mut tally = Tally::default();

@@ -13,24 +13,24 @@ use super::scenario::{Disposition, Drop, OLD, Scenario};
 use super::volume::{Memory, Volume};
 use super::{extents, no_stranger, start};
 
-/// What npyd promised and did not keep.
+/// The kinds of violations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Broken {
-    /// A file looks like an array, and holds other bytes than the right one.
+    /// A file looks like an array, but holds wrong bytes.
     WrongArray,
-    /// Neither the array nor the data are there, or not the manifest.
+    /// Neither the array nor the data exist, or the manifest does not.
     Lost,
-    /// A receipt told of an array that is not there.
+    /// A receipt reported an array that does not exist.
     NotDurable,
-    /// The next sweep did not bring it to its end, or left something behind.
+    /// The next sweep did not finish the drop, or left something behind.
     Unfinished,
-    /// A fault that held it up was not told, or not in words that help.
+    /// A fault delayed the drop, and no message says so, or none that helps.
     Untold,
-    /// What could not be synced was taken for durable, or what could be was refused.
+    /// Data whose sync failed counted as durable, or good data were rejected.
     Misjudged,
 }
 
-/// A promise that was not kept, and the account of it.
+/// A violation, and a description of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Violation {
     pub(crate) broken: Broken,
@@ -42,7 +42,7 @@ impl Violation {
         Self { broken, account: account.into() }
     }
 
-    /// The same, with what it was that broke.
+    /// Adds which case it was.
     pub(crate) fn of(mut self, what: &str) -> Self {
         self.account = format!("{what}: {}", self.account);
         self
@@ -55,7 +55,7 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// A drop, its directories on volumes, and what is kept apart from them.
+/// A drop, its directories on the volumes, and the directory that crashes do not affect.
 pub(crate) struct CrashCase<'a> {
     scenario: &'a Scenario,
     npyd: &'a Npyd,
@@ -65,7 +65,7 @@ pub(crate) struct CrashCase<'a> {
 }
 
 impl<'a> CrashCase<'a> {
-    /// Drops it anew, in directories of that name.
+    /// Makes the drop in new directories of that name.
     pub(crate) fn new(
         name: &str,
         scenario: &'a Scenario,
@@ -88,7 +88,7 @@ impl<'a> CrashCase<'a> {
             fs::write(case.source(&name), text).unwrap();
         }
         if scenario.synced {
-            // XFS flushes nothing to the disk on behalf of the whole where only data changed.
+            // On XFS, syncfs does not flush the disk's cache if only data changed.
             for name in files_below(&case.root.join("in")).keys() {
                 File::open(case.source(name)).unwrap().sync_all().unwrap();
             }
@@ -102,7 +102,7 @@ impl<'a> CrashCase<'a> {
 
     fn make_dirs(&self) {
         for dir in [&self.root, &self.apart].into_iter().chain(&self.elsewhere) {
-            let _ = fs::remove_dir_all(dir); // that of the last one, if there was one
+            let _ = fs::remove_dir_all(dir); // that of the case before, if there was one
             fs::create_dir(dir).unwrap();
         }
         for name in ["in", "out", "archive"] {
@@ -117,7 +117,7 @@ impl<'a> CrashCase<'a> {
         }
     }
 
-    /// Puts a file there that has the array's name, and what looks like its metadata.
+    /// Puts a file under the array's name, with what looks like its metadata.
     fn put_old(&self) {
         let Some(old) = self.scenario.old() else { return };
         fs::write(self.root.join(&old), OLD).unwrap();
@@ -129,7 +129,7 @@ impl<'a> CrashCase<'a> {
         }
     }
 
-    /// Has npyd make an array of what was dropped before, and keep its source.
+    /// Has npyd make an array of the former drop, and keep its source.
     fn make_old(&self, volume: &Volume) {
         let Drop { files, sidecar, output, array, .. } = self.scenario.former_drop();
         let (sidecar, text) = sidecar.unwrap();
@@ -147,14 +147,15 @@ impl<'a> CrashCase<'a> {
         volume.sync();
     }
 
-    /// As a producer does that maps its files, and syncs them only while they are still empty.
+    /// Writes the data as a producer does that maps its files, and syncs them only while they are
+    /// empty.
     fn drop_data(&self, volume: &Volume) {
         let drops = self.scenario.drops();
         let files = || drops.iter().flat_map(|drop| &drop.files);
         for (name, raw) in files() {
             let (path, len) = (self.source(name), raw.len() as u64);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            // What was dropped before may be there.
+            // The former drop may be there.
             let file =
                 File::options().write(true).create(true).truncate(false).open(&path).unwrap();
             if let Some(piece) = self.scenario.piece {
@@ -170,12 +171,12 @@ impl<'a> CrashCase<'a> {
         }
     }
 
-    /// The directory on the volume that holds all of it.
+    /// The directory of the case on the first volume.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The directories that hold all of it, on whichever volume.
+    /// The directories of the case on all volumes.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
         [&self.root].into_iter().chain(&self.elsewhere).cloned().collect()
     }
@@ -189,13 +190,13 @@ impl<'a> CrashCase<'a> {
         self.root.join("in").join(name)
     }
 
-    /// Whether a path, from the root on, is that of the data file, whatever its name is by now.
+    /// Whether a path, relative to the root, is that of the data file, under any of its names.
     pub(crate) fn is_data(&self, path: &str) -> bool {
         let name = path.strip_prefix("in/").unwrap_or_default();
         name.contains(self.scenario.route.file) && !name.contains(".toml")
     }
 
-    /// The configuration.
+    /// The path of the configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.apart.join("npyd.toml")
     }
@@ -218,7 +219,7 @@ impl<'a> CrashCase<'a> {
         )
     }
 
-    /// The command that sweeps once. What it prints is kept apart.
+    /// Returns the command that sweeps once. Its output goes where no crash affects it.
     pub(crate) fn sweep(&self) -> Command {
         let mut command = self.npyd.command();
         command.args(["sweep", "--json", "--config"]).arg(self.config());
@@ -226,7 +227,7 @@ impl<'a> CrashCase<'a> {
         command
     }
 
-    /// The command that has all that was refused be tried once more.
+    /// Returns the command that retries all rejected drops.
     pub(crate) fn retry(&self) -> Command {
         let mut command = self.npyd.command();
         command.args(["retry", "--all", "--config"]).arg(self.config());
@@ -238,12 +239,12 @@ impl<'a> CrashCase<'a> {
         File::options().append(true).create(true).open(self.apart.join(name)).unwrap()
     }
 
-    /// Whether receipts told that all arrays are there.
+    /// Whether receipts reported all arrays.
     pub(crate) fn is_told(&self) -> bool {
         self.scenario.drops().iter().all(|drop| self.is_told_of(drop))
     }
 
-    /// Whether a receipt told that the array of a drop is there.
+    /// Whether a receipt reported the array of a drop.
     fn is_told_of(&self, drop: &Drop) -> bool {
         let source = format!("/in/{}\"", drop.files[0].0);
         let is_remade = self.scenario.route.old.is_of_this_drop();
@@ -255,37 +256,36 @@ impl<'a> CrashCase<'a> {
         self.told_all(&[what])
     }
 
-    /// Whether one line told all of this.
+    /// Whether one line of the receipts has all these texts.
     fn told_all(&self, what: &[&str]) -> bool {
         let printed = fs::read_to_string(self.apart.join("stdout")).unwrap_or_default();
         let mut lines = printed.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         lines.any(|line| what.iter().all(|what| line.contains(what)))
     }
 
-    /// Whether the log or a receipt says something.
+    /// Whether the log or a receipt has a text.
     pub(crate) fn says(&self, what: &str) -> bool {
         let log = fs::read_to_string(self.apart.join("stderr")).unwrap();
         log.contains(what) || self.told(what)
     }
 
-    /// Whether the drop was refused for good, for what was written to it may be lost: no later
-    /// success may be believed.
+    /// Whether npyd rejected the drop forever because written data may be lost.
     pub(crate) fn is_given_up(&self) -> bool {
         self.told("\"event\":\"rejected\"") && self.told("may be lost")
     }
 
-    /// The first array's path.
+    /// The path of the first array.
     pub(crate) fn output(&self) -> PathBuf {
         self.root.join(&self.scenario.drops()[0].output)
     }
 
-    /// All that was printed.
+    /// Returns everything that npyd printed.
     pub(crate) fn printed(&self) -> String {
         let read = |name| fs::read_to_string(self.apart.join(name)).unwrap_or_default();
         read("stdout") + &read("stderr")
     }
 
-    /// A fault of any kind has words.
+    /// Checks that npyd did not panic.
     pub(crate) fn did_not_panic(&self) -> Result<(), Violation> {
         if self.says("panicked") || self.says("has a bug") {
             return Err(Violation::new(Broken::Unfinished, self.printed()));
@@ -293,12 +293,13 @@ impl<'a> CrashCase<'a> {
         Ok(())
     }
 
-    /// What must hold in every state, before anybody repairs it. `dropped`: the drops were durable.
+    /// Checks what must hold in every state, before it is repaired. `dropped`: the drops were
+    /// durable.
     pub(crate) fn examine(&self, dropped: bool) -> Result<(), Violation> {
         self.examine_when(|drop| self.is_told_of(drop), dropped)
     }
 
-    /// The same; `told`: a receipt told of the array of a drop.
+    /// Checks it with `told` in place of the receipts: whether the array of a drop was reported.
     pub(crate) fn examine_when(
         &self,
         told: impl Fn(&Drop) -> bool,
@@ -331,7 +332,7 @@ impl<'a> CrashCase<'a> {
         Ok(())
     }
 
-    /// The name means the old array or the new one at any time, and the old one is not lost.
+    /// Checks that the name means the old array or the new one, and that the old one is not lost.
     fn has_old(&self, found: &BTreeMap<String, Vec<u8>>, drop: &Drop) -> Result<(), Violation> {
         let former = self.scenario.former_drop();
         let is_at = |path: &String| found.get(path) == Some(&former.array);
@@ -359,7 +360,7 @@ impl<'a> CrashCase<'a> {
     ) -> Result<(), Violation> {
         let is_below = |drop: &Drop| Path::new(&drop.output).parent() == Path::new(path).parent();
         let its_own = drops.iter().find(|drop| drop.output == path);
-        // A pending file, or one of which its producer synced nothing, may have any name.
+        // A pending file, or one that its producer never synced, may have any name.
         let is_final = its_own.is_some() && !self.scenario.route.beside;
         let is_old = self.scenario.old().is_some_and(|old| old == path)
             && (content == OLD || !dropped && content.len() == OLD.len());
@@ -378,7 +379,8 @@ impl<'a> CrashCase<'a> {
         Err(Violation::new(Broken::WrongArray, format!("{path}: {told}")))
     }
 
-    /// Whether the room for the header is amid the data: some of them have moved, others have not.
+    /// Whether the room for the header is in the middle of the data: some have moved, others have
+    /// not.
     pub(crate) fn has_room_amid(&self) -> bool {
         let drops = self.scenario.drops();
         let (name, raw) = &drops[0].files[0];
@@ -389,12 +391,12 @@ impl<'a> CrashCase<'a> {
         })
     }
 
-    /// Sweeps once more, and then all must be as if nothing had happened.
+    /// Sweeps, and checks that everything is as if nothing had happened.
     pub(crate) fn finish(&self) -> Result<(), Violation> {
         let status = start(&mut self.sweep()).wait().unwrap();
         self.examine(self.scenario.synced)?;
         if !self.scenario.synced {
-            return Ok(()); // there may be nothing left to be finished
+            return Ok(()); // there may be nothing left to finish
         }
         let (mut found, end) = (files_below(&self.root), self.scenario.end());
         let drops = self.scenario.drops();
@@ -416,12 +418,12 @@ impl<'a> CrashCase<'a> {
         Err(Violation::new(Broken::Unfinished, account))
     }
 
-    /// Whether it could not be noted down, and the log says so.
+    /// Whether the log says that the ledger failed.
     pub(crate) fn has_no_ledger(&self) -> bool {
         self.says("failed to use the ledger")
     }
 
-    /// Sweeps once more: what may be lost is left alone.
+    /// Sweeps, and checks that npyd leaves alone what may be lost.
     pub(crate) fn is_let_be(&self) -> Result<(), Violation> {
         start(&mut self.sweep()).wait().unwrap();
         if self.is_told() && !self.has_no_ledger() {
@@ -430,7 +432,7 @@ impl<'a> CrashCase<'a> {
         self.examine(true)
     }
 
-    /// Fails unless npyd went the way that is tried here.
+    /// Fails unless npyd took the route of the scenario.
     pub(crate) fn expect_route(&self) {
         let route = format!("\"route\":\"{}\"", self.scenario.route.told);
         assert!(self.told(&route), "{}: not by {route}", self.scenario);
@@ -438,12 +440,12 @@ impl<'a> CrashCase<'a> {
 }
 
 impl Drop {
-    /// Whether what is behind its array, if anything is, was saved.
+    /// Whether the bytes behind its array, if there are any, were saved.
     fn has_rest(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
         self.rest.as_ref().is_none_or(|(path, rest)| found.get(path) == Some(rest))
     }
 
-    /// Whether its data are there, under names by which the next sweep knows them.
+    /// Whether its data exist, under names that the next sweep recognizes.
     fn is_among(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
         self.files.iter().all(|(path, raw)| {
             let (below, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -453,7 +455,8 @@ impl Drop {
                 ["", ".pending"].map(|behind| format!("{before}{file}{behind}"))
             });
             let data = self.data_offset..;
-            // What was cut off, or zeroed in the middle of that, must have been saved before.
+            // Bytes that were cut off, or zeroed in the middle of the cut, must have been saved
+            // before.
             let rest_len = self.rest.as_ref().map_or(0, |(_, rest)| rest.len());
             let cut = if self.has_rest(found) { raw.len() - rest_len } else { raw.len() };
             let is_whole = |it: &Vec<u8>| {
@@ -463,7 +466,7 @@ impl Drop {
                     && it[data.start..cut] == raw[data.start..cut]
                     && is_tail
             };
-            // What takes its own source's name has the private one before.
+            // An array that takes its own source's name has the private name first.
             let has_array = at(format!(".npyd-taken-{file}")) == Some(&self.array);
             names.filter_map(at).any(is_whole)
                 || has_array
@@ -471,7 +474,7 @@ impl Drop {
         })
     }
 
-    /// What describes it is never lost, wherever it is by now.
+    /// Whether its description exists, in any directory.
     fn is_described_among(&self, found: &BTreeMap<String, Vec<u8>>) -> bool {
         let Some((path, text)) = &self.sidecar else { return true };
         let name = path.rsplit('/').next().unwrap();
@@ -489,7 +492,7 @@ fn tells_of(found: &BTreeMap<String, Vec<u8>>, drop: &Drop) -> bool {
     ends("output", &drop.output) && ends("source", &format!("in/{}", drop.files[0].0))
 }
 
-/// Every file below a directory, by its path from there.
+/// Returns every file below a directory, by its relative path.
 pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![root.to_path_buf()];
@@ -510,17 +513,17 @@ pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
 /// The room for a header, in bytes.
 const GAP: usize = 4096;
 
-/// Whether this is what it was, or the same with a gap of a page somewhere: room for a header that
-/// was still being made.
+/// Whether these are the raw bytes, perhaps with a gap of one page somewhere: unfinished room for
+/// a header.
 fn is_but_for_a_gap(found: &[u8], raw: &[u8]) -> bool {
     let same = found.iter().zip(raw).take_while(|(a, b)| a == b).count();
     let from = same / GAP * GAP;
     let is_longer = found.len() == raw.len() + GAP;
-    // At first the file only becomes longer.
+    // The file becomes longer before anything moves.
     found == raw || is_longer && (same == raw.len() || found[from + GAP..] == raw[from..])
 }
 
-/// Where two files begin to differ.
+/// Describes where two files begin to differ.
 pub(crate) fn difference(found: &[u8], expected: &[u8]) -> String {
     let at = found.iter().zip(expected).position(|(a, b)| a != b);
     let at = at.unwrap_or(found.len().min(expected.len()));

@@ -7,39 +7,39 @@ use super::tracee::{Change, Fault, Tracee};
 use super::volume::{Cut, Memory, Volume, format, with_own_mounts};
 use crate::support::as_root;
 
-/// How a run ends.
+/// A crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Crash {
     /// The process is killed.
     Kill,
-    /// The machine loses its power.
+    /// The machine loses power.
     Power(Cut),
-    /// The file system finds an error in itself, and turns read-only; the process goes on.
+    /// The file system finds an error and turns read-only; the process continues.
     ReadOnly,
 }
 
-/// Where trials are made.
+/// The file systems of crash cases, and the binary under test.
 pub(crate) struct CrashDirs {
     volume: Volume,
-    /// Another file system of the same kind.
+    /// A second file system of the same kind.
     elsewhere: Volume,
     memory: Memory,
     npyd: Npyd,
 }
 
 impl CrashDirs {
-    /// A drop of a scenario, anew.
+    /// Makes a new drop of a scenario.
     pub(crate) fn case<'a>(&'a self, scenario: &'a Scenario) -> CrashCase<'a> {
         self.case_in("case", scenario)
     }
 
-    /// The same in directories of that name: several may be tried side by side.
+    /// Makes it in directories of that name, so that several cases can run in parallel.
     pub(crate) fn case_in<'a>(&'a self, name: &str, scenario: &'a Scenario) -> CrashCase<'a> {
         let elsewhere = scenario.route.elsewhere.map(|_| &self.elsewhere);
         CrashCase::new(name, scenario, &self.npyd, (&self.volume, elsewhere, &self.memory))
     }
 
-    /// Its file system.
+    /// The kind of the file systems.
     pub(crate) fn kind(&self) -> &'static str {
         self.volume.kind()
     }
@@ -86,7 +86,8 @@ impl CrashDirs {
         }
     }
 
-    /// Sweeps while a sync of the data fails, and cuts the power as soon as a receipt told of it.
+    /// Sweeps while a sync of the data fails, and cuts the power as soon as a receipt reports
+    /// that.
     pub(crate) fn lose(&self, case: &CrashCase<'_>, cut: Cut) {
         let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
         let mut has_failed = false;
@@ -135,7 +136,7 @@ pub(crate) fn distinct_points(
     points
 }
 
-/// Does something on a new volume; `None` where there can't be one.
+/// Runs `work` on new file systems. Returns `None` if this machine can't mount them.
 pub(crate) fn on_crash_dirs<T: Send>(
     kind: &'static str,
     npyd: Npyd,

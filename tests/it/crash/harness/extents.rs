@@ -1,4 +1,4 @@
-//! Where a file's blocks lie: in how many stretches of the disk.
+//! Extents: allocates a file in pieces that are scattered over the disk.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -18,8 +18,8 @@ use std::thread;
 
 use crash_case::Violation;
 
-/// Held while a process is being started or a drop is written: until it has its own program, a
-/// process holds open what was open here, and npyd would see a writer in it.
+/// Returns a lock to hold while a process is started or a drop is written: between fork and exec
+/// the new process holds open what the test has open, and npyd would take it for a writer.
 pub(crate) fn no_stranger() -> MutexGuard<'static, ()> {
     static STARTING: Mutex<()> = Mutex::new(());
     STARTING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -31,12 +31,12 @@ pub(crate) fn start(command: &mut Command) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// What came of many trials.
+/// The result of many cases.
 #[derive(Default)]
 pub(crate) struct Tally {
-    /// How many were made.
+    /// How many cases were tried.
     pub(crate) tried: usize,
-    /// How many there are to be made.
+    /// How many cases there are.
     pub(crate) of: usize,
     pub(crate) violations: Vec<Violation>,
 }
@@ -48,7 +48,7 @@ impl Tally {
         self.violations.extend(other.violations);
     }
 
-    /// Says how much was tried. Fails where a promise was broken.
+    /// Prints how many cases were tried. Fails if there is a violation.
     pub(crate) fn report(&self, what: &str) {
         let Self { tried, of, violations } = self;
         let line = format!("{tried} of {of} {what} tried");
@@ -59,7 +59,7 @@ impl Tally {
     }
 }
 
-/// Says something past the test harness, which shows what a test prints only where it fails.
+/// Prints a line even if the test passes; libtest captures `println!` until a test fails.
 pub(crate) fn say(what: &str) {
     let name = thread::current().name().unwrap_or_default().to_owned();
     io::stderr().write_all(format!("{name}: {what}\n").as_bytes()).unwrap();

@@ -3,24 +3,24 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A binary of npyd, and what it is told to leave out.
+/// A binary of npyd, and the steps that it leaves out.
 pub(crate) struct Npyd {
     binary: PathBuf,
     sabotage: Option<&'static str>,
 }
 
 impl Npyd {
-    /// The one under test.
+    /// The binary under test.
     pub(crate) fn real() -> Self {
         Self { binary: PathBuf::from(env!("CARGO_BIN_EXE_npyd")), sabotage: None }
     }
 
-    /// One that was built with the feature `sabotage`.
+    /// A binary built with the feature `sabotage`.
     pub(crate) fn sabotaged(binary: PathBuf, leaves_out: &'static str) -> Self {
         Self { binary, sabotage: Some(leaves_out) }
     }
 
-    /// A command of it, without arguments.
+    /// Returns a command without arguments.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         for name in ["NOTIFY_SOCKET", "RUST_LOG", "NPYD_CONFIG", "NPYD_SABOTAGE"] {

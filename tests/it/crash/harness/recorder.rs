@@ -9,7 +9,7 @@ use super::replay::Log;
 use super::volume::Memory;
 use crate::support::{left_out, wait_until};
 
-/// The disk: a file, behind which QEMU's storage daemon stands.
+/// The disk: a file that QEMU's storage daemon serves.
 pub(crate) struct Recorder {
     daemon: Child,
     disk: PathBuf,
@@ -17,7 +17,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts one before an image; recorded as left out where this machine can't.
+    /// Starts a disk in front of an image. Records the test as left out if this machine can't.
     pub(crate) fn start(image: &Path, memory: &Memory) -> Option<Self> {
         let (disk, log) = (memory.path("disk"), memory.path("log"));
         for file in [&disk, &log] {
@@ -60,14 +60,14 @@ impl Recorder {
         self.disk.clone()
     }
 
-    /// How many writes and flushes there were up to the last flush.
+    /// Returns the number of writes and flushes up to the last flush.
     pub(crate) fn count(&self) -> usize {
         let mut head = [0; 32];
         File::open(&self.log).unwrap().read_exact_at(&mut head, 0).unwrap();
         Log::count(&head)
     }
 
-    /// Ends it, when nothing is mounted there any more.
+    /// Stops the daemon and returns the log. Nothing may be mounted on the disk any more.
     pub(crate) fn finish(mut self) -> Log {
         rustix::process::kill_process(
             rustix::process::Pid::from_child(&self.daemon),
@@ -81,7 +81,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if the daemon has ended already.
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
     }

@@ -22,7 +22,8 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    /// What it leaves of another file system, so that no order between the two can be relied on.
+    /// Returns the cut for the second file system: the opposite, so that a test fails if npyd
+    /// relies on an order between the two.
     pub(crate) fn elsewhere(self) -> Self {
         match self {
             Cut::KeepsMetadata => Cut::KeepsNothing,
@@ -31,11 +32,11 @@ impl Cut {
     }
 }
 
-/// A directory whose files are in memory, and know nothing of power cuts.
+/// A directory in memory (tmpfs) that power cuts do not affect.
 pub(crate) struct Memory(PathBuf);
 
 impl Memory {
-    /// Mounts one below a directory; recorded as left out where this machine can't.
+    /// Mounts a tmpfs below a directory. Records the test as left out if this machine can't.
     pub(crate) fn new(dir: &Path) -> Option<Self> {
         let at = dir.join("memory");
         fs::create_dir(&at).unwrap();
@@ -65,29 +66,29 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Mounts an image at a path; `None` where the kernel refuses that.
+    /// Mounts an image at a path. Returns `None` if the kernel refuses.
     pub(crate) fn new(kind: &'static str, image: PathBuf, at: PathBuf) -> Option<Self> {
         let _ = fs::create_dir(&at); // it may be there already
         let volume = Self { kind, image, at };
         volume.mount().then_some(volume)
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn at(&self) -> &Path {
         &self.at
     }
 
-    /// Its file system.
+    /// The kind of its file system.
     pub(crate) fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// Makes all that was written durable.
+    /// Makes everything written so far durable.
     pub(crate) fn sync(&self) {
         rustix::fs::syncfs(File::open(&self.at).unwrap()).unwrap();
     }
 
-    /// Cuts the power: from now on nothing reaches the disk any more, and every write fails.
+    /// Cuts the power: from now on nothing reaches the disk, and every write fails.
     pub(crate) fn cut(&self, cut: Cut) {
         const SHUTDOWN: libc::Ioctl = 0x8004_587d; // EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN
         let flag: u32 = match cut {
@@ -100,7 +101,7 @@ impl Volume {
         assert_eq!(answer, 0, "{}: {}", self.kind, Error::last_os_error());
     }
 
-    /// Has ext4 believe that it is broken: it writes nothing any more until it is mounted anew.
+    /// Triggers an ext4 error: the file system is read-only until it is mounted again.
     pub(crate) fn turn_read_only(&self) {
         let device = fs::metadata(&self.at).unwrap().dev();
         let (major, minor) = (libc::major(device), libc::minor(device));
@@ -109,7 +110,7 @@ impl Volume {
         fs::write(format!("/sys/fs/ext4/{disk}/trigger_fs_error"), "by a test").unwrap();
     }
 
-    /// Starts it anew, as after a power cut.
+    /// Mounts it again, as after a power cut.
     pub(crate) fn restart(&self) {
         unmount(&self.at);
         assert!(self.mount(), "{} could not be mounted after a power cut", self.kind);
@@ -133,8 +134,8 @@ impl Drop for Volume {
 /// Makes an empty file system on a new image.
 pub(crate) fn format(kind: &str, image: &Path) -> Option<()> {
     const LATER: &str = "lazy_itable_init=0,lazy_journal_init=0";
-    // Small, but with room for some of the largest drops. The kernel is left nothing to do in its
-    // own time.
+    // Small, but with room for some of the largest drops, and without lazy initialization, which
+    // would write later.
     let (mebibytes, options): (u64, &[&str]) = match kind {
         "ext4" => (96, &["-F", "-b", "4096", "-e", "remount-ro", "-E", LATER]),
         "xfs" => (300, &["-f"]),
@@ -145,12 +146,12 @@ pub(crate) fn format(kind: &str, image: &Path) -> Option<()> {
     runs(&format!("mkfs.{}", type_of(kind)), &[&["-q"], options, &[&text(image)]].concat())
 }
 
-/// What the system calls a file system that is told from others by how it was made.
+/// Returns the system's name for a kind of file system.
 fn type_of(kind: &str) -> &str {
     kind.split('-').next().unwrap()
 }
 
-/// Unmounts. A process that another test is just starting may hold a file open for a moment.
+/// Unmounts. A process that another test is starting may hold a file open for a moment.
 fn unmount(at: &Path) {
     let path = CString::new(text(at)).unwrap();
     wait_until(&format!("{} to be unmounted", at.display()), String::new, || {
@@ -160,7 +161,7 @@ fn unmount(at: &Path) {
     });
 }
 
-/// Runs a program to its end; recorded as left out where it fails.
+/// Runs a program. Records the test as left out if it fails.
 pub(crate) fn runs(program: &str, args: &[&str]) -> Option<()> {
     let told = match Command::new(program).args(args).output() {
         Ok(output) if output.status.success() => return Some(()),
@@ -175,8 +176,8 @@ fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Does something in a mount namespace of its own: nobody else can keep its mounts busy, and none
-/// of them outlives it.
+/// Runs `work` in a mount namespace of its own, so that no other process keeps its mounts busy and
+/// no mount outlives it.
 pub(crate) fn with_own_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let name = thread::current().name().unwrap_or_default().to_owned();
     thread::scope(|scope| {
