@@ -4,4 +4,5 @@ mod config;
 mod explain;
 mod finalize;
 mod inspect;
+mod redo;
 mod sweep;

@@ -9,7 +9,6 @@ mod insert;
 mod large;
 mod parts;
 mod proof;
-mod redo;
 mod source;
 mod sparse;
 mod thin_provisioning;
