@@ -49,8 +49,9 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Gives the group of the state directory write permission on the ledger, if no other group may enter
-/// the directory. Its members can then make requests. SQLite gives its other files the same mode.
+/// Gives the group of the state directory write permission on the ledger, if no other group may
+/// enter the directory. Its members can then make requests. SQLite gives its other files the same
+/// mode.
 fn share_with_group(path: &Path) {
     for suffix in ["", "-wal", "-shm"] {
         let file = PathBuf::from(format!("{}{suffix}", path.display()));
