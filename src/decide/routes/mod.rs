@@ -1,5 +1,5 @@
 //! The routes, the pure half: when each one applies, and which steps it takes. One file a route;
-//! a new one is a file and a line in [`CHEAPEST_FIRST`].
+//! a new one is a file and a line in `CHEAPEST_FIRST`.
 
 mod copy;
 mod in_place;
