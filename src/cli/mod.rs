@@ -63,7 +63,7 @@ enum Command {
     History(history::History),
     /// Retry rejected drops
     Retry(history::Retry),
-    /// Make arrays again, whatever the ledger says: deleted ones, or those described wrongly
+    /// Make arrays again that were deleted or described wrongly
     Redo(redo::Redo),
 }
 

@@ -1,4 +1,4 @@
-//! `npyd redo`: requests that arrays be made again. The daemon or the next sweep carries them out.
+//! `npyd redo`: stores requests to make arrays again; the daemon or the next sweep executes them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,22 +21,22 @@ pub(crate) struct Redo {
     /// Names or paths of data files, or of their arrays
     #[arg(required = true, value_name = "NAME")]
     names: Vec<PathBuf>,
-    /// The items' type, in place of what the description says
+    /// NumPy dtype; replaces that of the description
     #[arg(long, value_parser = Dtype::from_text)]
     dtype: Option<Dtype>,
-    /// Items along each axis, such as 100,512,512; one may be -1
+    /// Length of each axis, for example 100,512,512; one may be -1 (computed from the file size)
     #[arg(long, allow_hyphen_values = true)]
     shape: Option<Dims>,
-    /// C: the last axis varies fastest; F: the first
+    /// Memory order: C (the last axis varies fastest) or F (the first axis does)
     #[arg(long, value_parser = Order::from_str)]
     order: Option<Order>,
-    /// Bytes before the data
+    /// Number of bytes before the data
     #[arg(long, value_name = "BYTES")]
     offset: Option<u64>,
-    /// Bytes after the data
+    /// Number of bytes after the data
     #[arg(long, value_name = "BYTES")]
     trailing: Option<u64>,
-    /// Write over the array's own header, where its source is gone and one sector is enough
+    /// If the source is gone, overwrite the array's header, if it fits in one disk sector
     #[arg(long)]
     in_place: bool,
 }
@@ -48,20 +48,20 @@ impl Redo {
         let has_daemon = ledger::is_in_use(&config.state_dir);
         let ledger = Ledger::open(&config.state_dir)?;
         let by = if has_daemon { "" } else { " by the next sweep" };
-        let mut end = Exit::Success;
+        let mut exit = Exit::Success;
         for name in &self.names {
             let found = named(&ledger, name, &config)?;
             if found.is_empty() {
-                end = Exit::Failure;
+                exit = Exit::Failure;
                 print(&format!(
-                    "{}: the ledger has no such drop or array; `npyd history` lists them, and \
-                     `npyd explain` says what a file waits for",
+                    "{}: no drop or array in the ledger has this name; see `npyd history`, or \
+                     `npyd explain` for a file that is waiting",
                     name.display()
                 ));
             }
             for entry in found {
                 if let Some(why) = refusal(&entry, &config) {
-                    end = Exit::Failure;
+                    exit = Exit::Failure;
                     print(&format!("{}: not made again: {why}", entry.source.display()));
                     continue;
                 }
@@ -69,10 +69,13 @@ impl Redo {
                 print(&format!("{}: will be made again{by}", entry.source.display()));
             }
         }
-        Ok(end)
+        Ok(exit)
     }
 
-    /// The keys that were given; those that contradict each other are an error.
+    /// Returns the keys given on the command line.
+    ///
+    /// # Errors
+    /// If they contradict each other.
     fn correction(&self) -> Result<Correction, FatalError> {
         let shape = self.shape.as_ref().map(|Dims(dims)| dims.clone());
         if let (Some(dtype), Some(shape)) = (&self.dtype, &shape) {
@@ -90,23 +93,25 @@ impl Redo {
     }
 }
 
-/// Why nobody would carry out a request about this drop.
+/// Returns why neither daemon nor sweep would execute a request for this drop, if so.
 fn refusal(entry: &Entry, config: &Config) -> Option<&'static str> {
     if entry.is_lost() {
-        return Some("the disk may have lost its data: drop it anew");
+        return Some("the disk may have lost its data; drop the file again");
     }
     let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir);
     match drop_dir {
-        None => Some("its drop directory is not in the configuration: add it, or name another"),
+        None => Some(
+            "its drop directory is not in the configuration; add it, or use another configuration",
+        ),
         Some(it) if it.rejects.is_some() && entry.is_rejected() => {
-            Some("it was rejected: correct its description, and run `npyd retry`")
+            Some("it was rejected; correct its description and run `npyd retry`")
         }
         Some(_) => None,
     }
 }
 
-/// Returns the newest entry of each source that a person means by this name: as `npyd retry` does,
-/// or by its array's name or path.
+/// Returns the latest entry of each source that `name` refers to: like `npyd retry`, or by the name
+/// or path of its array.
 fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Entry>, FatalError> {
     let path = std::path::absolute(name)?;
     let is_output = |entry: &Entry| {

@@ -166,7 +166,10 @@ fn keys_that_do_not_fit() {
 fn unknown_names() {
     let site = site_with("");
     let outcome = site.npyd(&["redo", "nothing.raw"]).expect_code(1);
-    outcome.expect_words(&["nothing.raw: the ledger has no such drop or array", "npyd history"]);
+    outcome.expect_words(&[
+        "nothing.raw: no drop or array in the ledger has this name",
+        "npyd history",
+    ]);
     site.npyd(&["redo", "nothing.raw", "scan.raw"]).expect_code(1).expect_words(&["will be made"]);
     assert_eq!(site.sweep().expect_code(0).json().len(), 1);
     site.npyd(&["redo"]).expect_code(2);
