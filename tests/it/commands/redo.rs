@@ -143,7 +143,7 @@ fn keys_that_do_not_fit() {
     let site = site_with("rejects = 'bad'");
     for (args, why) in [
         (&["--dtype", "<f8"][..], "24 of 48 bytes"),
-        (&["--dtype", "<f2"], "24 bytes where 12 are declared"),
+        (&["--dtype", "<f2"], "24 bytes, not the declared 12"),
         (&["--offset", "4"], "24 of 28 bytes"),
         (&["--shape", "-1,5"], "incomplete"),
         (&["--shape", "-1,6", "--order", "F"], "growth axis"),
@@ -262,7 +262,7 @@ fn an_array_that_can_not_be_made_again() {
     for (args, why) in [
         (&[][..], "say what is wrong"),
         (&["--dtype", "<f8"], "24 of 48 bytes"),
-        (&["--shape", "2,2"], "24 bytes where 16 are declared"),
+        (&["--shape", "2,2"], "24 bytes, not the declared 16"),
         (&["--shape", "-1,5"], "incomplete"),
     ] {
         site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(0);
