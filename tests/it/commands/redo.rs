@@ -193,8 +193,8 @@ fn a_source_that_was_removed() {
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[6], &scan_bytes()));
 }
 
-/// npyd was killed after the array had its name, and before the ledger knew. Cutting off as much
-/// once more would be wrong.
+/// npyd was killed after the array had its name and before the ledger had the receipt: cutting off
+/// the same number of bytes again would be wrong.
 #[test]
 fn carried_out_once() {
     let site = site_with("source = 'remove'\nremove_unproven = true");
