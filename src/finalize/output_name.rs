@@ -172,7 +172,7 @@ fn is_array_of(
     let may_be_mixed = mark.as_ref().is_some_and(|mark| may_be_mixed(job, mark));
     if let Some(mark) = mark {
         let source = candidate.snapshot().identity();
-        // The mark does not say that nobody wrote to the array since.
+        // The mark does not prove that the array is unchanged since.
         if mark == source && !job.redo {
             return Ok(true);
         }

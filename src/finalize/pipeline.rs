@@ -368,8 +368,8 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    /// Syncs the directories of the source after it is archived. If a crash brings the source's old
-    /// name back, the next scan recovers it.
+    /// Syncs the directory that the sidecar moved to. If a crash brings its old name back, the next
+    /// scan recovers it.
     fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         let moves = self.job.candidate.sidecar.as_ref().is_some_and(|it| !it.is_shared);
         match &self.source {

@@ -1,7 +1,7 @@
-//! An array made again of itself: its source is gone, and the array holds the data.
+//! Makes an array again from itself: its source is gone, but the array holds the data.
 //!
-//! The new array takes the name as every remake does: filled and synced → compared → backup linked
-//! → directory synced → exchanged → directory synced.
+//! The new array takes the old one's name like every remake: filled and synced → compared → backup
+//! linked → directory synced → exchanged → directory synced.
 
 use std::cell::RefCell;
 use std::path::{Component, PathBuf};
@@ -30,39 +30,43 @@ use crate::npy::{Header, Layout};
 use crate::probe::SOURCE_ATTR;
 use crate::throttle::meter::Progress;
 
-/// The attribute that says which request an array was made again for: one that is carried out once
-/// more after a crash finds its work done.
+/// The extended attribute that stores for which request an array was made again. A request that is
+/// carried out once more after a crash then finds its work done.
 const REDO_ATTR: &str = "user.npyd.redo";
 
-/// An array that is to be described anew.
+/// An array whose header a request corrects.
 pub struct ArrayJob {
     /// The drop directory's settings.
     pub drop_dir: Arc<DropDir>,
-    /// The path of the data file that the array was made of.
+    /// Path of the data file that the array was made of.
     pub source: PathBuf,
-    /// The array's path, as the ledger knows it.
+    /// Path of the array, from the ledger.
     pub array: PathBuf,
     /// The keys that replace those of the array's header. `offset` and `trailing` count bytes of
     /// the array's data.
     pub correction: Correction,
-    /// What became of the source.
+    /// The fate of the source.
     pub source_fate: Option<SourceFate>,
-    /// The text that tells the request from all others.
+    /// A text that identifies the request.
     pub request: String,
 }
 
-/// The old array, open.
+/// The open old array.
 struct Old {
     at: Locations,
     name: FileName,
     file: DataFile,
     stat: Stat,
-    /// Where its data begin.
+    /// Offset of its data.
     data_at: u64,
     header: Header,
 }
 
 /// Makes the array again.
+///
+/// # Durability
+///
+/// On success the new array and its name are durable, or, in place, the new header is.
 pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, Interruption> {
     let started = Instant::now();
     let old = open(job)?;
@@ -97,7 +101,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
     let mut receipt = receipt(job, &old, (Event::Remade, Some(plan.route())), &header, started);
     receipt.add(remake.remarks());
     receipt.add(job.correction.remark());
-    receipt.add(["made of the array itself, for its source is gone".to_owned()]);
+    receipt.add(["made from the array itself, because its source is gone".to_owned()]);
     Ok(receipt)
 }
 
@@ -109,7 +113,7 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
         |it: &std::path::Path| it.components().all(|part| matches!(part, Component::Normal(_)));
     let (Some(below), Some(name)) = (below.ok().filter(|it| is_below(it)), job.array.file_name())
     else {
-        return Err(refused("is not where arrays of this drop directory go"));
+        return Err(refused("is not in the output directory of this drop directory"));
     };
     let name = FileName::try_from(name.to_string_lossy().into_owned())
         .map_err(|why| refused(&format!("can't be made again: {why}")))?;
@@ -119,7 +123,7 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
             .and_then(|dir| dir.into_subdir(parent)),
         None => Dir::open_below(path, parent),
     };
-    let gone = || refused("is gone, as its source is: drop the data anew");
+    let gone = || refused("is gone, like its source: drop the data again");
     let dir = match opened {
         Err(error) if error.is_missing() => return Err(gone()),
         opened => opened?,
@@ -141,10 +145,10 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     Ok(Old { at, name, file, stat, data_at, header })
 }
 
-/// What the array's file holds with the keys of the request in place of those of its header.
+/// Returns the array's layout and header after the correction.
 fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     if job.correction.keys().is_empty() {
-        let why = "its source is gone, and its array is there: say what is wrong by --dtype, \
+        let why = "its source is gone, but its array is there: correct it with --dtype, \
                    --shape, --order, --offset or --trailing";
         return Err(Interruption::Rejected(why.to_owned()));
     }
@@ -176,8 +180,8 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     Ok((dump, header))
 }
 
-/// Writes the header over the old one, within one sector of the disk, so that a power cut leaves
-/// one of the two. Data synced → header written → synced, as on the in-place route.
+/// Overwrites the header within one disk sector, so that a power cut leaves either the old or the
+/// new one. Order: data synced → header written → synced, as on the in-place route.
 fn write_over(
     old: &Old,
     dump: &Dump,
@@ -205,7 +209,7 @@ fn write_over(
     if first / SECTOR != last / SECTOR {
         return Err(refused("the new header differs in more than one sector of the disk"));
     }
-    // npyd's own open for writing would break a lease that it holds.
+    // F5: probe before npyd opens the file for writing.
     if file.writer() != Writer::None {
         return Err(refused("nothing proves that nobody writes to the array"));
     }
@@ -222,10 +226,10 @@ fn write_over(
     Ok(Event::Remade)
 }
 
-/// Fills a new file that shares the data; `None` where that can't be.
+/// Fills a new file that shares the data. Returns `None` if the file system can't share them.
 fn share(old: &Old, steps: &Steps, progress: &Progress) -> Result<Option<TempFile>, Interruption> {
     let Steps::Reflink(new) = steps else { return Ok(None) };
-    // Sharing writes to the disk what is not there yet, and hides whether that failed.
+    // F1: FICLONERANGE also writes dirty pages back, but hides an error.
     sync_written(&old.file, progress)?;
     let output = TempFile::create_with(&old.at.output, 0o600, 0)?;
     if !output.share(&old.file, new.offset, new.head.len() as u64, new.len)? {
@@ -248,8 +252,8 @@ fn copy(old: &Old, steps: &Steps, progress: &mut Progress) -> Result<TempFile, I
     Ok(output)
 }
 
-/// Gives the new array what the old one has besides its data, but for the times: readers must see
-/// that it changed.
+/// Copies the attributes of the old array to the new one, except the times: readers must see that
+/// it changed.
 fn give_attributes(job: &ArrayJob, old: &Old, new: &DataFile) -> Result<(), Interruption> {
     new.set_attr(REDO_ATTR, job.request.as_bytes())?;
     if old.stat.uid == fs::own_uid()
@@ -263,8 +267,8 @@ fn give_attributes(job: &ArrayJob, old: &Old, new: &DataFile) -> Result<(), Inte
     Ok(())
 }
 
-/// Gives the new array the old one's name, and the old one a backup's where the new one does not
-/// hold all of its data.
+/// Gives the new array the old one's name, and the old one a backup name if the new one does not
+/// hold all of its data. Syncs the file and the directory (F2).
 fn name(
     old: &Old,
     output: &mut TempFile,

@@ -112,7 +112,7 @@ impl Entry {
         self.receipt_value()["reason"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// What became of the source, where the receipt says it.
+    /// Returns the fate of the source, if the receipt has it.
     #[must_use]
     pub fn source_fate(&self) -> Option<SourceFate> {
         self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)

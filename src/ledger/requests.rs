@@ -1,7 +1,7 @@
-//! Requests that people make with `npyd redo`, and what they declared about a source.
+//! Requests by `npyd redo`, and what users declared about a source.
 //!
-//! A command writes the request, as a user who may write to the ledger. The daemon or the next
-//! sweep reads it and carries it out with its own rights.
+//! The command writes a request with the permissions of its user, who must be able to write to the
+//! ledger. The daemon or the next sweep reads it and carries it out with npyd's permissions.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -27,28 +27,28 @@ pub(crate) const TABLE: &str = "
         at TEXT NOT NULL
     ) WITHOUT ROWID;";
 
-/// The kind of a request to make an array again, and the event of the row that carries it out.
+/// The kind of a request to make an array again, and the event that stores its acceptance.
 pub(crate) const REDO: &str = "redo";
 
 /// The event under which the ledger stores the refusal of a request; the receipt itself says
-/// `failed`. It is not about the state of the source.
+/// `failed`. It says nothing about the state of the source.
 pub(crate) const REFUSED: &str = "refused";
 
-/// The most requests of one drop directory that are read at once.
+/// Maximum number of requests of one drop directory that are read at once.
 const REQUESTS_MAX: u32 = 4096;
 
 /// A request to make the array of a source again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Its number in the ledger; a new request has none yet.
+    /// Its row id in the ledger.
     pub id: i64,
-    /// When it was made, in RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC.
     pub at: String,
     /// The drop directory.
     pub drop_dir: PathBuf,
     /// The data file.
     pub source: PathBuf,
-    /// What the person said, as JSON.
+    /// The options of the command, as JSON.
     pub options: String,
 }
 
@@ -86,8 +86,8 @@ impl Ledger {
         })
     }
 
-    /// Accepts a request: the source counts as never seen, and what was declared about it is
-    /// stored. All of this happens in one transaction with the end of the request.
+    /// Accepts a request: makes npyd treat the source as new, stores what was declared about it,
+    /// and deletes the request, all in one transaction.
     pub fn accept_request(&self, request: &Request, declared: Option<&str>) -> Result<()> {
         let Request { drop_dir, source, options, .. } = request;
         let receipt = serde_json::json!({
@@ -116,8 +116,8 @@ impl Ledger {
         })
     }
 
-    /// Ends a request with a receipt, and what the source looked like where an array was made. A
-    /// refusal leaves the source as settled as it was.
+    /// Ends a request with a receipt, and, if an array was made, the key of its source. A refusal
+    /// does not change whether the source is settled.
     pub fn end_request(
         &self,
         request: &Request,
@@ -145,12 +145,12 @@ impl Ledger {
         })
     }
 
-    /// Forgets what was declared about a source.
+    /// Deletes what was declared about a source.
     pub fn forget_declared(&self, source: &Path) -> Result<()> {
         self.run(|db| forget(db, source)).map(drop)
     }
 
-    /// Whether the array of a source is to be made again, and was not since that was asked for.
+    /// Returns whether the array of a source is to be made again and was not since the request.
     pub fn is_redo(&self, source: &Path) -> Result<bool> {
         self.run(|db| {
             db.prepare_cached(&format!(
@@ -176,7 +176,7 @@ fn declare(db: &Connection, source: &Path, keys: &str) -> rusqlite::Result<usize
     )
 }
 
-/// Deletes a request, and those before it about the same source.
+/// Deletes a request, and all earlier ones about the same source.
 fn delete(db: &Connection, request: &Request) -> rusqlite::Result<usize> {
     let Request { id, source, .. } = request;
     db.execute(

@@ -58,7 +58,7 @@ pub(crate) fn duplicate(
     Ok((output, before))
 }
 
-/// Runs a copy, which the progress may stop.
+/// Runs a copy. `progress` can stop it.
 pub(crate) fn run(
     copy: &fs::CopyJob<'_>,
     output: &TempFile,

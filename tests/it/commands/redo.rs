@@ -260,7 +260,7 @@ fn an_array_that_can_not_be_made_again() {
     let site = site_with("source = 'remove'\nremove_unproven = true");
     let before = site.identity("out/scan.npy");
     for (args, why) in [
-        (&[][..], "say what is wrong"),
+        (&[][..], "correct it with"),
         (&["--dtype", "<f8"], "24 of 48 bytes"),
         (&["--shape", "2,2"], "24 bytes, not the declared 16"),
         (&["--shape", "-1,5"], "incomplete"),
@@ -281,7 +281,7 @@ fn an_array_that_can_not_be_made_again() {
     fs::remove_file(site.path("out/scan.npy")).unwrap();
     site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
     let receipts = site.sweep().expect_code(1).json();
-    assert!(reason(&receipts[0]).contains("drop the data anew"), "{receipts:#?}");
+    assert!(reason(&receipts[0]).contains("drop the data again"), "{receipts:#?}");
 }
 
 /// One sector of the header is written over, and nothing else.
