@@ -16,8 +16,8 @@ use crate::support::is_long;
 /// The smallest piece of a file that the call can move, in bytes.
 const BLOCK: u64 = 4096;
 
-/// The most attempts to cut the power in the middle of the call.
-const TRIALS_MAX: usize = 200;
+/// The most attempts to cut the power in the middle of the call. A busy machine needs more of them.
+const TRIALS_MAX: usize = 600;
 
 /// Returns a run that is stopped before the call.
 fn before_the_call(case: &CrashCase<'_>) -> Tracee {
