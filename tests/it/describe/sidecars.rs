@@ -76,7 +76,7 @@ fn a_recording_is_awaited_to_its_end() {
     site.drop_file("x.ap.meta", SPIKEGLX);
     for end in [20, 40, 80] {
         site.drop_file("x.ap.bin", &data[..end]);
-        daemon.wait_for_log("goes on");
+        daemon.wait_for_log("the recording continues");
         std::thread::sleep(std::time::Duration::from_millis(300)); // longer than the quiet time
         assert!(!site.has("out/x.ap.npy"));
     }
@@ -166,7 +166,7 @@ fn refusals_name_their_reason() {
             "l.raw",
             "l.rpl",
             "key\tvalue\nwidth\t2\nheight\t2\ndata-length\t1\ndata-type\tsigned\nrecord-by\tdont-care\n",
-            &["6 bytes where 4"],
+            &["6 bytes, not the declared 4"],
         ),
     ];
     let site = Site::new();

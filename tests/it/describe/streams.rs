@@ -32,7 +32,7 @@ fn refusals_reach_the_data() {
             "gap/x.sigmf-meta",
             "{\"global\": {\"core:datatype\": \"ri8\"}, \"captures\": [\n\
              {\"core:sample_start\": 2, \"core:header_bytes\": 2}]}",
-            "line 2, `captures[0].core:header_bytes = 2`: these bytes lie between samples",
+            "line 2, `captures[0].core:header_bytes = 2`: npyd can't read data with bytes between samples",
         ),
     ];
     for (data, sidecar, text, _) in faults {
@@ -99,7 +99,7 @@ fn spikeglx_records() {
     let args = [dir.to_str().unwrap(), "run_g0_t0.nidq", "5"];
     let mut recorder = Producer::start(&python, "live_spikeglx.py", args);
     recorder.say("write 300");
-    daemon.wait_for_log("goes on");
+    daemon.wait_for_log("the recording continues");
     recorder.say("write 200");
     assert!(!site.has("out/run_g0_t0.nidq.npy"));
     recorder.say("close");
@@ -119,7 +119,7 @@ fn open_ephys_records() {
     let mut recorder = Producer::start(&python, "live_open_ephys.py", args);
     let output = "out/experiment1/recording1/continuous/Probe-100.AP/continuous.npy";
     recorder.say("write 5000");
-    daemon.wait_for_log("it has 4096 records where 5000 are counted");
+    daemon.wait_for_log("it has 4096 records, but 5000 are counted");
     recorder.say("write 100");
     assert!(!site.has(output));
     recorder.say("close");
