@@ -1,4 +1,4 @@
-//! A correction: keys that a person gave to `npyd redo`, in place of those of the description.
+//! Corrections: keys of `npyd redo` that replace those of a description.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -8,14 +8,14 @@ use crate::describe::declared::{Dims, LiteralValue, bytes, dtype_of, parsed};
 use crate::describe::dump::{Dump, LeadingBytes};
 use crate::npy::{Dtype, Layout, Order};
 
-/// The keys that replace those of a description. Every key may be given alone.
+/// The keys that replace those of a description. Each key is optional.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Correction {
-    /// The items' type.
+    /// The type of the items.
     #[serde(default, deserialize_with = "some_dtype")]
     pub dtype: Option<Dtype>,
-    /// Items along each axis; -1 where the file's size is to say it.
+    /// The number of items along each axis; -1 if it follows from the file's size.
     #[serde(default, deserialize_with = "some_dims")]
     pub shape: Option<Vec<i64>>,
     /// Which axis varies slowest.
@@ -27,22 +27,25 @@ pub struct Correction {
     /// Bytes after the data.
     #[serde(default, deserialize_with = "some_bytes")]
     pub trailing: Option<u64>,
-    /// Whether the array's own header is to be written over, rather than a new file made.
+    /// Whether npyd overwrites the array's header. If not, it makes a new file.
     #[serde(default)]
     pub in_place: bool,
-    /// The description that the keys correct, as [`crate::decide::identity`] writes it; empty until
-    /// the source is probed.
+    /// The description that the keys correct, in the form of [`crate::decide::identity`]. Empty
+    /// until the source is probed.
     #[serde(default)]
     pub of: String,
 }
 
 impl Correction {
-    /// Reads the text form back.
+    /// Parses the text form.
+    ///
+    /// # Errors
+    /// The text is not the JSON of a correction.
     pub fn parse(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// The names of the keys that are given.
+    /// Returns the names of the given keys.
     #[must_use]
     pub fn keys(&self) -> Vec<&'static str> {
         [
@@ -57,14 +60,14 @@ impl Correction {
         .collect()
     }
 
-    /// Says which keys were given; `None` where none was.
+    /// Returns a remark that lists the given keys; `None` if there are none.
     #[must_use]
     pub fn remark(&self) -> Option<String> {
         let keys = self.keys();
         (!keys.is_empty()).then(|| format!("npyd redo gave {}", keys.join(", ")))
     }
 
-    /// The text form: a JSON object.
+    /// Returns the text form: a JSON object.
     #[must_use]
     pub fn to_json(&self) -> String {
         let Correction { dtype, shape, order, offset, trailing, in_place, of } = self;
@@ -80,10 +83,10 @@ impl Correction {
         keys.to_string()
     }
 
-    /// Returns the dump with these keys in place of its own.
+    /// Returns the dump with its own keys replaced by these.
     ///
     /// # Errors
-    /// The keys contradict each other or those that stay.
+    /// The keys contradict each other or those that remain.
     pub fn apply(&self, mut dump: Dump) -> Result<Dump, String> {
         let Some(remark) = self.remark() else { return Ok(dump) };
         if self.dtype.is_some() || self.shape.is_some() || self.order.is_some() {
@@ -104,7 +107,7 @@ impl Correction {
         dump.trailing = self.trailing.unwrap_or(dump.trailing);
         let is_moved = self.offset.is_some() && matches!(dump.front, LeadingBytes::Reserved(_));
         if is_moved || matches!(dump.front, LeadingBytes::Header(_)) {
-            // What stands before the data says something else: it is left as it is.
+            // The bytes before the data describe another layout, so npyd does not overwrite them.
             dump.front = LeadingBytes::Bare;
         }
         dump.warnings.push(remark);
