@@ -6,7 +6,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy};
+use crate::support::{
+    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy,
+};
 
 /// A scan of which an array was made.
 fn site_with(settings: &str) -> Site {
@@ -136,6 +138,36 @@ fn another_drop_of_that_name() {
     fs::rename(site.path("new"), site.path("in/scan.raw")).unwrap();
     site.settle("remade", 3);
     assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[2, 3], &[2; 24]));
+}
+
+/// What describes a pending file is its own header.
+#[test]
+fn a_pending_file() {
+    let site = Site::new();
+    let pending = PendingFile::ready(&[2, 3]);
+    site.drop_file("x.npy.pending", pending.with(&scan_bytes())).sweep().expect_code(0);
+    assert!(site.has("in/x.npy.pending"));
+    site.npyd(&["redo", "x.npy.pending", "--shape", "3,2"]).expect_code(0);
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts[0]["event"], "remade", "{receipts:#?}");
+    assert_eq!(site.read("out/x.npy"), npy("'<f4'", false, &[3, 2], &scan_bytes()));
+    assert_at_rest(&site);
+}
+
+/// Several files hold the data.
+#[test]
+fn data_in_parts() {
+    let site = Site::new();
+    let header = "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 6 2\nencoding: raw\n\
+                  data file: LIST\na.raw\nb.raw\n";
+    site.drop_file("a.raw", [1; 6]).drop_file("b.raw", [2; 6]).drop_file("scan.nhdr", header);
+    site.sweep().expect_code(0);
+    let array = site.history()[0]["output"].as_str().unwrap().to_owned();
+    site.npyd(&["redo", &array, "--dtype", "|i1", "--shape", "4,3"]).expect_code(0);
+    let receipts = site.sweep().expect_code(0).json();
+    assert_eq!(receipts[0]["event"], "remade", "{receipts:#?}");
+    let data = [[1; 6], [2; 6]].concat();
+    assert_eq!(fs::read(array).unwrap(), npy("'|i1'", false, &[4, 3], &data));
 }
 
 #[test]
