@@ -150,7 +150,7 @@ fn a_pending_file() {
     site.npyd(&["redo", "x.npy.pending", "--shape", "3,2"]).expect_code(0);
     let receipts = site.sweep().expect_code(0).json();
     assert_eq!(receipts[0]["event"], "remade", "{receipts:#?}");
-    assert_eq!(site.read("out/x.npy"), npy("'<f4'", false, &[3, 2], &scan_bytes()));
+    assert_eq!(site.read("out/x.npy"), npy("'<i4'", false, &[3, 2], &scan_bytes()));
     assert_at_rest(&site);
 }
 
