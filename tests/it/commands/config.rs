@@ -150,9 +150,9 @@ fn directories_inside_the_drop_directory() {
     symlink(site.path("in"), site.path("another")).unwrap();
     inside("another/npy").expect_code(1).expect_words(&["use its real path"]);
     symlink(site.path("out"), site.path("in/link")).unwrap();
-    inside("in/link").expect_code(1).expect_words(&["in/link`", "and no link"]);
+    inside("in/link").expect_code(1).expect_words(&["in/link`", "not a symbolic link"]);
     site.scan("scan");
-    site.sweep().expect_code(1).expect_words(&["in/link`", "and no link"]);
+    site.sweep().expect_code(1).expect_words(&["in/link`", "not a symbolic link"]);
     assert_eq!(site.names("out"), [""; 0]);
 }
 

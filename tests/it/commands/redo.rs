@@ -140,13 +140,13 @@ fn another_drop_of_that_name() {
     assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[2, 3], &[2; 24]));
 }
 
-/// What describes a pending file is its own header.
+/// A pending file became the array itself.
 #[test]
 fn a_pending_file() {
     let site = Site::new();
     let pending = PendingFile::ready(&[2, 3]);
     site.drop_file("x.npy.pending", pending.with(&scan_bytes())).sweep().expect_code(0);
-    assert!(site.has("in/x.npy.pending"));
+    assert!(!site.has("in/x.npy.pending"));
     site.npyd(&["redo", "x.npy.pending", "--shape", "3,2"]).expect_code(0);
     let receipts = site.sweep().expect_code(0).json();
     assert_eq!(receipts[0]["event"], "remade", "{receipts:#?}");
