@@ -153,7 +153,7 @@ fn names_that_are_no_arrays() {
     site.drop_file("x.toml", format!("{SCAN_MANIFEST}{data}"));
     site.sweep();
     assert_eq!((site.names("out").len(), site.names("in").len()), (0, 2));
-    site.npyd(&["finalize", "in/x.toml", "-o", "out/.npyd-a.npy"]).expect_words(&["npyd's own"]);
+    site.npyd(&["finalize", "in/x.toml", "-o", "out/.npyd-a.npy"]).expect_words(&["its own files"]);
 }
 
 #[test]
