@@ -1,9 +1,8 @@
-//! Is a dump complete? Evidence and time go in, a [`Verdict`] comes out.
+//! Completeness: from an [`Observation`] of a drop to a [`Verdict`].
 //!
-//! The principle: what more bytes could still make right, waits; what no more bytes can make
-//! right, is refused; and nothing is taken while somebody may be writing. Evidence counts in the
-//! order of [`Evidence`], strongest first. Reading the clock and asking the kernel is done by the
-//! caller.
+//! If more bytes could fix the drop, it waits; if no number of bytes could, it is rejected. A drop
+//! is not complete while a process writes to it. [`Evidence`] lists what counts, strongest first.
+//! The caller reads the clock and asks the kernel.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,51 +10,50 @@ use std::time::Duration;
 use crate::describe::{Dump, LeadingBytes, SizeFit};
 use crate::npy::{Kind, PendingState};
 
-/// What one look at a dump has shown.
+/// What one probe of a drop has shown.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// Size of the data file in bytes. It says nothing about how much was written.
+    /// Size of the data file in bytes. A preallocated or mapped file has its final size at once.
     pub size: u64,
-    /// Bytes the file system holds for the data file; holes are not among them.
+    /// Bytes that are allocated for the data file, without holes.
     pub allocated: u64,
-    /// Whether every byte was written: there are no holes, and nothing that was only allocated.
+    /// Whether every byte was written: the file has neither holes nor unwritten extents.
     pub solid: bool,
-    /// Who writes to the data file.
+    /// Whether a process writes to the data file.
     pub writer: Writer,
-    /// Who writes to the file that describes it; `None` where there is no such file.
+    /// Whether a process writes to the description; `None` if no file describes the data.
     pub sidecar_writer: Option<Writer>,
-    /// The first bytes of the data file, as many as the producer's marker has.
+    /// The first bytes of the data file, as many as the marker has.
     pub first_bytes: Vec<u8>,
-    /// How long neither of the two has changed.
+    /// How long data file and description have been unchanged.
     pub unchanged: Duration,
-    /// How coarse their file system's clock is: a change that comes sooner after another may leave
-    /// the same times.
+    /// Timestamp granularity of their file system: two changes within it may leave equal times.
     pub timestamp_granularity: Duration,
 }
 
-/// Whether somebody has a file open for writing, or mapped so.
+/// Whether a process has a file open for writing, or mapped writable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// Nobody has.
+    /// No process has.
     None,
-    /// Somebody has.
+    /// A process has.
     Present,
-    /// The kernel could not say.
+    /// The kernel can't tell.
     Unknown,
 }
 
-/// The rules of the drop directory.
+/// The settings of the drop directory that the verdict depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// How long a dump must be unchanged where nothing stronger proves that it is complete.
+    /// How long a drop must be unchanged if no stronger evidence shows that it is complete.
     pub quiet: Duration,
     /// Whether bytes beyond the declared end are tolerated.
     pub allow_trailing: bool,
-    /// How many times the drop's array was made again: it was not complete when it looked so.
+    /// How often the array was remade, which means that the drop looked complete too early.
     pub remakes: u32,
 }
 
-/// The longest quiet time that remakes lead to.
+/// Upper limit of the quiet time that remakes lead to.
 const QUIET_MAX: Duration = Duration::from_hours(1);
 
 /// Returns the quiet time of a drop: it doubles with each remake.
@@ -64,22 +62,22 @@ pub fn quiet_after(quiet: Duration, remakes: u32) -> Duration {
     quiet.max(quiet.saturating_mul(1 << remakes.min(31)).min(QUIET_MAX))
 }
 
-/// What proved that a dump is complete, strongest first.
+/// What showed that a drop is complete, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evidence {
     /// The producer marked the pending header as ready.
     Ready,
     /// The producer's marker stands at the front of the file.
     Marker,
-    /// The declared digest; it is verified in the pass that reads the data.
+    /// The description has a digest. The pass that reads the data verifies it.
     Digest,
-    /// The exact size, and nobody writes.
+    /// The size is exact, and no process writes.
     Size,
-    /// Nobody writes, and nothing changed for the quiet time.
+    /// No process writes, and nothing changed for the quiet time.
     NoWriter,
-    /// Nothing changed for the quiet time; whether somebody writes could not be learned.
+    /// Nothing changed for the quiet time. The kernel can't tell whether a process writes.
     Quiet,
-    /// The writer died; what it had completed was kept because the configuration says so.
+    /// The writer is gone; the settings keep its complete records.
     Salvaged,
 }
 
@@ -97,30 +95,30 @@ impl fmt::Display for Evidence {
     }
 }
 
-/// What is to be done with a dump now.
+/// What to do with a drop now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is complete.
     Ready(Evidence),
-    /// It may become complete.
+    /// It may become complete later.
     Wait(Wait),
-    /// It is marked as being written, and nobody writes.
+    /// It is marked as being written, and no process writes.
     Abandoned,
-    /// It can't become right by waiting.
+    /// No further bytes could make it valid.
     Refused(String),
 }
 
-/// Why a dump waits.
+/// Why a drop waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
     /// The reason, for people.
     pub why: String,
-    /// When time alone will have brought the proof, if nothing changes until then.
+    /// When the drop becomes ready by waiting alone, if nothing changes until then.
     pub ready_in: Option<Duration>,
 }
 
 impl Wait {
-    /// A wait for something that somebody must do.
+    /// A wait for an action outside npyd.
     pub fn on_external(why: impl Into<String>) -> Self {
         Wait { why: why.into(), ready_in: None }
     }
@@ -135,12 +133,12 @@ fn wait(why: impl Into<String>) -> Verdict {
     Verdict::Wait(Wait::on_external(why))
 }
 
-/// Decides about one dump from one look at it.
+/// Assesses one drop.
 ///
-/// Whatever is done then ends with the question whether the file is unchanged since, and the ledger
-/// asks the same later. Where the clock is coarse, the answer can be trusted only of a file that is
-/// older than its grain at this look: then each later change gets a later time, and this one wait
-/// serves all who ask. The producer's own word needs none, for it promises that no change follows.
+/// All later steps check that the files are unchanged since this observation, and so does the
+/// ledger. With coarse timestamps that check is reliable only if the last change is older than the
+/// granularity: then every later change gets a later time. So a verdict that rests on times waits
+/// that long once. The producer's own mark does not, because it promises that no change follows.
 #[must_use]
 pub fn assess(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     let verdict = assess_size(dump, look, rules);
@@ -153,7 +151,7 @@ pub fn assess(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     verdict
 }
 
-/// The wait until a change will show in the file's times, if it would not yet.
+/// Returns the wait until a change would show in the file's times, if it would not yet.
 fn wait_for_clock(grain: Duration, unchanged: Duration) -> Option<Wait> {
     let left = grain.checked_sub(unchanged).filter(|left| !left.is_zero())?;
     let why = format!(
@@ -186,7 +184,7 @@ fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     by_size(dump, look, rules)
 }
 
-/// A pending file that its producer has not declared ready.
+/// Assesses a pending file that is marked as being written.
 fn writing(look: &Observation, rules: &Rules) -> Verdict {
     match look.writer {
         Writer::Present => wait(format!("it is still being written {}", amount(look))),
@@ -198,12 +196,13 @@ fn writing(look: &Observation, rules: &Rules) -> Verdict {
     }
 }
 
-/// How much of a file is really there: a preallocated or mapped one has its size from the start.
+/// Returns how much of a file is allocated, because the size of a preallocated or mapped file says
+/// nothing.
 fn amount(look: &Observation) -> String {
     format!("({} of {} bytes are allocated)", look.allocated.min(look.size), look.size)
 }
 
-/// The producer says that it is done: then nothing but the size is left to ask for.
+/// Assesses a drop that its producer marked as complete: only the size remains to be checked.
 fn by_producer_mark(dump: &Dump, look: &Observation, rules: &Rules, evidence: Evidence) -> Verdict {
     let fit = dump.fit(look.size, rules.allow_trailing);
     let why = format!("its producer says that it is complete, but {fit}");
@@ -243,17 +242,16 @@ fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     }
 }
 
-/// The size fits, and nobody is known to write.
+/// Assesses a drop of the right size to which no process is known to write.
 fn whole(dump: &Dump, look: &Observation, rules: &Rules, exact: bool, still: bool) -> Verdict {
     let nobody =
         look.writer == Writer::None && !matches!(look.sidecar_writer, Some(Writer::Unknown));
-    // A committed header under a pending name is right to the byte already while its producer has
-    // the rename still ahead.
+    // A final header under a pending name: its producer may still be about to rename the file.
     let raw = !matches!(dump.front, LeadingBytes::Header(_));
     if nobody && dump.digest.is_some() {
         return Verdict::Ready(Evidence::Digest);
     }
-    // A file of the right size may be preallocated, and not filled yet: then quiet must speak.
+    // A file of the right size may be preallocated and not filled yet; then it must also be quiet.
     let was_right_before = rules.remakes == 0;
     if nobody && exact && look.solid && raw && (was_right_before || still) {
         return Verdict::Ready(Evidence::Size);

@@ -1,4 +1,4 @@
-//! What the files of a dump looked like, so that it can be told later whether they changed.
+//! Identity of a drop's files: what they looked like, so that a later run can detect a change.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{FileName, Stat};
 
-/// What a dump's files looked like; another stamp means that one of them changed.
+/// What the files of a drop looked like. Two snapshots differ if one of the files changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSnapshot {
     /// The data file.
     pub data: Stat,
-    /// The files with the rest of the data.
+    /// Further data files, if the data are in several.
     pub parts: Vec<Stat>,
     /// The file that describes it.
     pub sidecar: Option<(FileName, Stat)>,
-    /// The inodes of files that leave open what it is.
+    /// Inodes of conflicting descriptions or data files; the drop is another once they are gone.
     pub rivals: Vec<u64>,
 }
 
 impl FileSnapshot {
-    /// The stamp as text that outlives a restart of the machine.
+    /// Returns the snapshot as text that stays valid after a reboot.
     #[must_use]
     pub fn identity(&self) -> SourceIdentity {
         let own = identity_of(&self.data);
@@ -38,21 +38,21 @@ impl FileSnapshot {
         }
     }
 
-    /// What tells the contents of its data files from all others, each as text.
+    /// Returns a key for the content of each data file, for the table of data losses.
     pub fn contents(&self) -> impl Iterator<Item = String> {
         [&self.data].into_iter().chain(&self.parts).map(content_of)
     }
 }
 
-/// `inode:size:mtime:ctime`, times in nanoseconds. The device is left out, for its number changes
-/// when the machine starts anew.
+/// Returns `inode:size:mtime:ctime`, with times in nanoseconds. The device is left out because its
+/// number can change at a reboot.
 #[must_use]
 pub fn identity_of(stat: &Stat) -> String {
     format!("{}:{}:{}:{}", stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns)
 }
 
-/// `inode:birth:size:mtime`: what stays of a file that nobody writes to, whatever becomes of its
-/// name and attributes. An inode's number alone is soon another file's.
+/// Returns `inode:birth:size:mtime`, which does not change when a file is renamed or its attributes
+/// change. The inode number alone is not enough, because the file system soon reuses it.
 fn content_of(stat: &Stat) -> String {
     format!("{}:{}:{}:{}", stat.ino, stat.born_ns, stat.size, stat.mtime_ns)
 }
@@ -62,30 +62,30 @@ pub(crate) fn without_ctime(identity: &str) -> Option<&str> {
     identity.rsplit_once(':').map(|(file, _)| file)
 }
 
-/// A stamp as text: equal ones mean unchanged files.
+/// A snapshot as text. Equal identities mean unchanged files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceIdentity {
-    /// The data file's.
+    /// Identity of the data file.
     pub data: String,
-    /// The describing file's name, and its own.
+    /// Name and identity of the description.
     pub sidecar: Option<(String, String)>,
 }
 
 impl SourceIdentity {
-    /// Whether both are of one data file, with the same size and time of writing; attributes may
+    /// Returns whether both have one data file with the same size and mtime. Its attributes may
     /// have changed.
     #[must_use]
     pub fn is_of_file(&self, other: &SourceIdentity) -> bool {
         without_ctime(&self.data) == without_ctime(&other.data)
     }
 
-    /// Whether the data file, or the first of several, was this one; attributes may have changed.
+    /// Returns whether the first data file was this one. Its attributes may have changed.
     #[must_use]
     pub fn is_of_data(&self, stat: &Stat) -> bool {
         self.data.starts_with(&format!("{}:{}:{}:", stat.ino, stat.size, stat.mtime_ns))
     }
 
-    /// Whether both are of the same files, with the same sizes and times of writing.
+    /// Returns whether both have the same files, with equal sizes and mtimes.
     #[must_use]
     pub fn is_of_files(&self, other: &SourceIdentity) -> bool {
         let described = |identity: &SourceIdentity| {
@@ -95,14 +95,14 @@ impl SourceIdentity {
         self.is_of_file(other) && described(self) == described(other)
     }
 
-    /// Whether the data file has that inode.
+    /// Returns whether the data file has this inode.
     #[must_use]
     pub fn is_of_inode(&self, ino: u64) -> bool {
         self.data.split(':').next() == Some(ino.to_string().as_str())
     }
 
-    /// Whether the describing file was this one; its attributes may have changed, as they do when
-    /// it is renamed and gets its name back.
+    /// Returns whether the description was this file. Its ctime may differ, because a rename to a
+    /// private name and back changes it.
     #[must_use]
     pub fn was_described_by(&self, name: &FileName, stat: &Stat) -> bool {
         let found = identity_of(stat);
@@ -111,7 +111,7 @@ impl SourceIdentity {
         })
     }
 
-    /// Reads the text form back.
+    /// Parses the text form.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut parts = text.splitn(3, ' ').map(str::to_owned);
@@ -131,17 +131,17 @@ impl fmt::Display for SourceIdentity {
     }
 }
 
-/// What a receipt remembers of its source: the files, and the settings that judged them.
+/// What the ledger stores with a receipt: the identity of the source, and the settings in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerKey {
-    /// A hash of the drop directory's settings.
+    /// Hash of the settings of the drop directory.
     pub settings: u64,
-    /// The files.
+    /// Identity of the files.
     pub identity: SourceIdentity,
 }
 
 impl LedgerKey {
-    /// Reads the text form back; `None` where there is none.
+    /// Parses the text form; `None` if it is empty or invalid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (settings, identity) = text.split_once(' ')?;

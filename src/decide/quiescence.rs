@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long something has been as it is, by the looks of it.
+/// Tracks how long an observed state has been unchanged.
 #[derive(Debug, Clone)]
 pub struct Quiescence<S> {
     snapshot: S,
@@ -12,16 +12,16 @@ pub struct Quiescence<S> {
 }
 
 impl<S: PartialEq> Quiescence<S> {
-    /// Seen for the first time. `age` is how long ago the file system says the last change was,
-    /// where its clock is ours and can be trusted.
+    /// Starts with the first observation. `age` is the time since the last change by the file's own
+    /// timestamps, if the file system's clock is this machine's.
     pub fn new(snapshot: S, now: Instant, age: Option<Duration>) -> Self {
         let since = now.checked_sub(age.unwrap_or_default()).unwrap_or(now);
         Quiescence { snapshot, since, seen: now, changes: 0 }
     }
 
-    /// Seen again: how long it has been unchanged. What changed did so after the last look, however
-    /// old its times say that it is: the wall clock may have been set forward meanwhile, and goes
-    /// on while the machine sleeps, with all who write.
+    /// Adds an observation and returns how long the state has been unchanged. A change counts from
+    /// the last observation at the earliest, whatever its timestamps say: the wall clock may have
+    /// been set forward, and it advances while the machine is suspended.
     pub fn observe(&mut self, snapshot: S, now: Instant, age: Option<Duration>) -> Duration {
         if snapshot != self.snapshot {
             let (earliest, changes) = (self.seen, self.changes.saturating_add(1));
@@ -32,7 +32,7 @@ impl<S: PartialEq> Quiescence<S> {
         now.saturating_duration_since(self.since)
     }
 
-    /// How often it was seen to have changed.
+    /// Returns how many changes were observed.
     pub fn changes(&self) -> u32 {
         self.changes
     }

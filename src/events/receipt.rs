@@ -1,4 +1,4 @@
-//! Receipts: what became of a drop, and why. One JSON object a line wherever they are printed.
+//! Receipts: what happened to a drop, and why. Printed as one JSON object per line.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,42 +9,43 @@ use serde::Serialize;
 use crate::decide::completeness::Evidence;
 use crate::decide::route::Route;
 
-/// What became of one drop.
+/// What happened to one drop.
 #[derive(Debug, Clone, Serialize)]
 pub struct Receipt {
     /// What happened.
     pub event: Event,
     /// The drop directory.
     pub drop: PathBuf,
-    /// The data file, or the manifest of data that aren't there.
+    /// The data file, or the manifest whose data file is missing.
     pub source: PathBuf,
-    /// The `.npy` file, if there is one.
+    /// The array, if there is one.
     pub output: Option<PathBuf>,
-    /// The way the data took.
+    /// The route of the data.
     #[serde(serialize_with = "as_text")]
     pub route: Option<Route>,
-    /// Bytes of the array's data.
+    /// Length of the array's data, in bytes.
     pub bytes: u64,
     /// How long the work took, in seconds.
     #[serde(serialize_with = "in_seconds")]
     pub seconds: Duration,
-    /// What proved that the data were complete.
+    /// What showed that the data were complete.
     #[serde(serialize_with = "as_text")]
     pub evidence: Option<Evidence>,
-    /// What became of the source, where there is an array.
+    /// What happened to the source, if there is an array.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_fate: Option<SourceFate>,
-    /// Why it ended so, where that needs words.
+    /// The reason or remarks, if any.
     pub reason: Option<String>,
 }
 
-/// What became of the source of an array.
+/// What happened to the source of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceFate {
-    /// It stays, as the settings say.
+    /// It stays, as configured.
     Kept,
-    /// It was to be removed or archived, and stays for want of a proof that nobody writes to it.
+    /// It stays, because nothing proves that no process writes to it. It was to be removed or
+    /// archived.
     Unproven,
     /// It became the array.
     Array,
@@ -55,20 +56,20 @@ pub enum SourceFate {
 }
 
 impl SourceFate {
-    /// Whether the next file of the source's name is another drop.
+    /// Returns whether a later file of the source's name is another drop.
     #[must_use]
     pub fn ends_drop(self) -> bool {
         !matches!(self, SourceFate::Kept | SourceFate::Unproven)
     }
 
-    /// The fate of this name.
+    /// Returns the fate that has this name in receipts.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let all = [Self::Kept, Self::Unproven, Self::Array, Self::Removed, Self::Archived];
         all.into_iter().find(|fate| fate.as_str() == name)
     }
 
-    /// The name in receipts.
+    /// Returns the name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -81,27 +82,27 @@ impl SourceFate {
     }
 }
 
-/// The kinds of endings.
+/// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
-    /// The `.npy` is there, whole and durable.
+    /// The array was made, complete and durable.
     Finalized,
-    /// The drop changed, and its `.npy` was made again: it is whole and durable.
+    /// The drop changed, and its array was made again, complete and durable.
     Remade,
-    /// The `.npy` made of this very source was there already.
+    /// An array made of this source already existed.
     Found,
-    /// The `.npy` that is there was made of this drop before it changed, and stays as it is.
+    /// The existing array was made of this drop before it changed, and stays.
     #[serde(rename = "found")]
     Stale,
-    /// It can't become a `.npy` as it is; it is left alone until it changes.
+    /// The drop cannot become an array as it is. npyd does not try again until it changes.
     Rejected,
-    /// The same for good: the disk may have lost what was written to it.
+    /// The disk may have lost data of the drop, so that npyd never tries again.
     #[serde(rename = "rejected")]
     Lost,
-    /// Something failed that may pass; it is tried again.
+    /// A failure that may be temporary; npyd tries again.
     Failed,
-    /// It is not complete yet.
+    /// The drop is not complete yet.
     Waiting,
 }
 

@@ -1,5 +1,5 @@
-//! How much others wait for the disk: the kernel's pressure stall information
-//! (`Documentation/accounting/psi.rst` of the kernel).
+//! I/O pressure of other processes, by the kernel's pressure stall information (PSI, see
+//! `Documentation/accounting/psi.rst` of the kernel).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 
 use crate::model::Limit;
 
-/// How long a reading counts.
+/// How long a reading is cached.
 const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Where the pressure of all is told.
+/// Pressure of the whole system.
 const SYSTEM_PSI: &str = "/proc/pressure/io";
 
-/// Where control groups are, and where they are beside those of version 1.
+/// Mount points of control groups of version 2, alone and beside version 1.
 const GROUPS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// Why a limit may have no effect, and what to do about it.
+/// Message for a kernel without PSI.
 pub const PSI_UNAVAILABLE: &str =
     "this kernel does not measure the I/O pressure; boot it with psi=1, if it was built for that";
 
-/// A limit on the pressure, and whether it is exceeded.
+/// A limit on the I/O pressure of other processes.
 pub struct Pressure {
     limit: Limit,
     gauges: Vec<PathBuf>,
@@ -29,14 +29,14 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// Watches over a limit; `None`: this kernel does not measure the pressure.
+    /// Makes a limit; `None` if this kernel does not measure the pressure.
     #[must_use]
     pub fn new(limit: Limit) -> Option<Self> {
         let gauges = gauges();
         read(&gauges).map(|_| Pressure { limit, gauges, last: Mutex::new(None) })
     }
 
-    /// Whether others wait for the disk more than they should.
+    /// Returns whether the pressure exceeds the limit.
     #[must_use]
     pub fn is_too_high(&self) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,20 +60,20 @@ impl Pressure {
     }
 }
 
-/// The highest pressure that is told in any of these files, in percent.
+/// Returns the highest pressure in any of these files, in percent.
 fn read(gauges: &[PathBuf]) -> Option<f64> {
     let texts = gauges.iter().filter_map(|gauge| fs::read_to_string(gauge).ok());
     texts.filter_map(|text| some_avg10(&text)).reduce(f64::max)
 }
 
-/// What `some avg10=1.23 …` tells: the percentage of the last ten seconds in which somebody waited.
+/// Parses `some avg10=1.23 …`: the percentage of the last ten seconds in which a process waited.
 fn some_avg10(text: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
     line.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
 }
 
-/// Where others' pressure is told. npyd's own waiting is not theirs: where it has a control group
-/// of its own, as under systemd, only the groups beside it and beside those that it is in count.
+/// Returns the PSI files to read. With a control group of its own, as under systemd, npyd reads
+/// only the sibling groups on each level, so that its own stalls do not count.
 fn gauges() -> Vec<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
@@ -82,7 +82,7 @@ fn gauges() -> Vec<PathBuf> {
     told.unwrap_or_else(|| vec![PathBuf::from(SYSTEM_PSI)])
 }
 
-/// The gauges of all groups below `root` that are not `own`, nor hold it, nor lie in others.
+/// Returns the PSI files of the siblings of `own` and of its ancestors below `root`.
 fn groups_beside(root: &Path, own: &Path) -> Vec<PathBuf> {
     let own = root.join(own);
     let mut gauges = Vec::new();

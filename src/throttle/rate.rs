@@ -1,4 +1,4 @@
-//! How fast bytes may be moved: acquisition comes first.
+//! Rate limiter for copies, so that acquisition keeps the disk's bandwidth.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 use crate::model::Rate;
 use crate::throttle::psi::Pressure;
 
-/// How much may be made up for after a lull.
+/// Largest time that a burst after an idle period may catch up.
 const BURST: Duration = Duration::from_millis(100);
 
-/// How long the disk is left to others before they are asked after again.
+/// Pause before the I/O pressure is read again.
 const PRESSURE_BACKOFF: Duration = Duration::from_millis(500);
 
-/// The pace of all work of one drop directory.
+/// Limits all copies of one drop directory together.
 pub struct RateLimiter {
     max_rate: Option<Rate>,
-    /// When what was moved so far would have been moved at the highest rate.
+    /// The time at which the bytes moved so far are due at the configured rate.
     due: Mutex<Instant>,
     pressure: Option<Arc<Pressure>>,
 }
 
 impl RateLimiter {
-    /// A pace that keeps to a rate, and rests while others wait for the disk.
+    /// Makes a limiter of a rate and of I/O pressure; each is optional.
     #[must_use]
     pub fn new(max_rate: Option<Rate>, pressure: Option<Arc<Pressure>>) -> Self {
         RateLimiter { max_rate, due: Mutex::new(Instant::now()), pressure }
     }
 
-    /// How long to rest now that so many more bytes were moved.
+    /// Returns how long to pause after `moved` more bytes.
     #[must_use]
     pub fn rest(&self, moved: u64, now: Instant) -> Duration {
         let Some(rate) = self.max_rate else { return Duration::ZERO };
@@ -37,7 +37,7 @@ impl RateLimiter {
         due.saturating_duration_since(now)
     }
 
-    /// How long to leave the disk to others before asking again.
+    /// Returns how long to pause for I/O pressure; `None` if the pressure is low.
     #[must_use]
     pub fn respite(&self) -> Option<Duration> {
         self.pressure
