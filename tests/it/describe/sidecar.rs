@@ -55,7 +55,7 @@ fn a_manifests_keys_are_metadata_too() {
     assert_eq!(told["fields"], serde_json::json!({"gain": 2.5}));
     assert_eq!(site.read("out/b.npy.json"), b"somebody else's");
     let reason = receipts.of_source("b.raw")["reason"].clone();
-    assert!(reason.as_str().unwrap().contains("there already"), "{reason}");
+    assert!(reason.as_str().unwrap().contains("already exists"), "{reason}");
 }
 
 /// The daemon sees them in any order.

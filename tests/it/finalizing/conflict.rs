@@ -98,7 +98,7 @@ fn replaced_beside_the_data() {
         let receipt = receipts.of_source(&format!("{name}-new.raw"));
         assert_eq!(receipt["event"], "rejected", "{name}");
         let reason = receipt["reason"].as_str().unwrap();
-        assert!(reason.contains("no array of npyd's"), "{name}: {reason}");
+        assert!(reason.contains("belongs to someone else"), "{name}: {reason}");
     }
     assert_eq!(kept.map(|name| site.identity(&format!("in/{name}.npy"))), before);
     for name in gone {

@@ -114,7 +114,7 @@ fn old_and_new_are_not_mixed() {
     site.sweep().expect_code(0);
     configure(&site, "remove", "on_conflict = 'number'");
     site.drop_file("a.raw", [7; 7]);
-    site.lose_ledger().sweep().expect_code(0).expect_words(&["`b.raw` is in `a.npy` already"]);
+    site.lose_ledger().sweep().expect_code(0).expect_words(&["`a.npy` already holds `b.raw`"]);
     assert_eq!(site.names("in"), ["a.raw", "b.raw", "scan.nhdr"]);
     assert_eq!(site.names("out"), ["a.npy"]);
     site.drop_file("b.raw", [8; 7]).sweep().expect_code(0);
