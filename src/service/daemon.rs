@@ -1,5 +1,5 @@
-//! The daemon: starts what the configuration asks for, listens to signals, and keeps the service
-//! manager informed. What happens in a drop directory is its own thread's business.
+//! The daemon: starts one thread per drop directory, handles signals and reloads, and notifies the
+//! service manager. Each thread handles all events of its own drop directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,17 +20,18 @@ use crate::service::tracker::{Context, Tell};
 use crate::service::worker_pool::Pool;
 use crate::sinks::bars::ProgressDisplay;
 
-/// How often the daemon looks around when nothing happens.
+/// Interval of the checks for dead threads and for changes of the ledger.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long the first scans may take before the daemon counts as ready all the same: a mount that
-/// hangs must not keep the others' service from starting.
+/// Maximum time until the daemon reports that it is ready, even if first scans still run: one hung
+/// mount must not keep the service from starting.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long threads may take to end; whatever is cut off then is safe, and done again.
+/// Maximum time that threads get to end. It is safe to cut off their work: npyd does it again after
+/// a restart.
 const STOP_WITHIN: Duration = Duration::from_millis(700);
 
-/// Everything that can happen to the daemon itself.
+/// Events of the daemon's own loop.
 enum Event {
     Signal(i32),
     Ready,
@@ -48,14 +49,18 @@ struct Daemon {
     ledger_version: Option<i64>,
 }
 
-/// Runs until a signal ends it. `read` reads the configuration anew.
+/// Runs the daemon until a signal ends it. `read` reads the configuration for a reload.
+///
+/// # Errors
+///
+/// Returns an error if the signal handlers cannot be installed.
 pub fn run(
     config: Config,
     config_path: &Path,
     ledger: Ledger,
     read: impl Fn(&Path) -> Result<Config, String>,
 ) -> io::Result<()> {
-    // First of all: threads begin as considerate as the one that starts them.
+    // This comes first: it may set the idle I/O class, which threads inherit from their parent.
     let context = Context::new(&config, ledger, ProgressDisplay::Log, Tell::Log);
     let signals = forward_signals()?;
     let (ready_tx, ready_rx) = bounded(0);
@@ -76,6 +81,7 @@ pub fn run(
     Ok(())
 }
 
+/// Forwards signals to a channel, from a thread of its own.
 fn forward_signals() -> io::Result<Receiver<i32>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (to, from) = bounded(16);
@@ -90,7 +96,7 @@ impl Daemon {
         }
     }
 
-    /// What the configuration asks for and this process has no right to.
+    /// Warns if the configuration requires proofs and npyd may take leases on its own files alone.
     fn warn_of_missing_right(&self) {
         let needs_proof =
             |drop_dir: &DropDir| drop_dir.source != Disposition::Keep && !drop_dir.remove_unproven;
@@ -110,7 +116,7 @@ impl Daemon {
         ));
     }
 
-    /// The only loop: one event at a time, until a signal ends it.
+    /// Handles one event at a time, until a signal ends the loop.
     fn run_loop(
         &mut self,
         signals: &Receiver<i32>,
@@ -156,6 +162,7 @@ impl Daemon {
         }
     }
 
+    /// Restarts dead threads, and requests scans if another process has written to the ledger.
     fn on_tick(&mut self) {
         self.restart_dead_loops();
         match self.context.ledger.data_version() {
@@ -168,7 +175,7 @@ impl Daemon {
         }
     }
 
-    /// A thread that ended unasked met a bug; the directory gets another one.
+    /// Starts a new thread for each one that ended without a command, which only a bug can cause.
     fn restart_dead_loops(&mut self) {
         let (left, stay): (Vec<_>, Vec<_>) =
             self.handles.drain(..).partition(DropDirHandle::is_finished);
@@ -183,7 +190,7 @@ impl Daemon {
         }
     }
 
-    /// Takes a new configuration; keeps the old one if the new one is wrong.
+    /// Reads the configuration again and applies it; keeps the old one if the new one is invalid.
     fn reload(&mut self, read: &impl Fn(&Path) -> Result<Config, String>) {
         systemd::reloading();
         match read(&self.config_path) {
@@ -193,13 +200,14 @@ impl Daemon {
         systemd::ready(&self.status());
     }
 
+    /// Stops the threads whose settings changed or are gone, and starts the missing ones.
     fn apply_config(&mut self, config: Config) {
         if config.restart_only_settings() != self.config.restart_only_settings() {
             tracing::warn!(
                 "a new state_dir, workers, io_priority or max_pressure counts from the next start on"
             );
         }
-        // What did not change goes on undisturbed.
+        // A thread whose settings did not change keeps running.
         let same = |a: &DropDir, b: &DropDir| a.settings == b.settings;
         self.handles.retain(|handle| {
             let stays = config.drop_dirs.iter().any(|drop_dir| same(drop_dir, &handle.drop_dir));
@@ -218,7 +226,8 @@ impl Daemon {
         tracing::info!("configuration read again: {}", self.status());
     }
 
-    /// Ends everything within a moment. What is cut off is done again at the next start.
+    /// Stops all threads, and waits up to [`STOP_WITHIN`]. Unfinished drops are processed again
+    /// after a restart.
     fn stop(&self) {
         systemd::stopping();
         tracing::info!("stopping");

@@ -1,4 +1,4 @@
-//! The service: the daemon, its drop directories, and the workers that do what they decide.
+//! The service: the daemon, one supervisor and one tracker per drop directory, and the workers.
 
 pub mod daemon;
 pub mod supervisor;

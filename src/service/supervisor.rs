@@ -1,5 +1,5 @@
-//! One thread for each drop directory: it watches, scans and tends, so that a mount that hangs or
-//! vanishes is nobody else's trouble.
+//! Supervisor: one thread per drop directory, which watches it, scans it and runs its tracker. A
+//! hung or unmounted file system blocks only its own thread.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use crate::service::tracker::{Context, JobDone, Tracker};
 use crate::service::watcher::{DirWatcher, PathEvent};
 use crate::service::worker_pool::Queue;
 
-/// How often the root is looked at: is it still there, and still the same?
+/// Interval of the checks that the root directory exists and was not replaced.
 const ROOT_CHECK: Duration = Duration::from_secs(1);
 
-/// How often a directory without events is listed at the most.
+/// Minimum interval between two scans of a polled directory.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Sightings that may wait to be taken in; more of them make a scan.
+/// Capacity of the channel of watch events. Events beyond it are lost, and a scan replaces them.
 const PATH_EVENTS_MAX: usize = 8192;
 
-/// Words to a drop directory's thread.
+/// Commands for the thread of a drop directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// List the directory now.
+    /// Scan the directory now.
     Rescan,
-    /// Take it out of care.
+    /// Stop watching the directory, and exit.
     Stop,
 }
 
-/// A drop directory's thread.
+/// A handle to the thread of one drop directory.
 pub struct DropDirHandle {
-    /// The directory's settings.
+    /// The settings of the drop directory.
     pub drop_dir: Arc<DropDir>,
     commands: Sender<Command>,
     thread: JoinHandle<()>,
 }
 
 impl DropDirHandle {
-    /// Starts a thread for a directory. It sends one word through `attending` once it has scanned
-    /// the directory, or found that it is not there.
+    /// Starts the thread. It drops `ready_tx` after the first scan, or once the directory is known
+    /// to be missing.
     #[must_use]
     pub fn start(
         drop_dir: Arc<DropDir>,
@@ -59,30 +59,32 @@ impl DropDirHandle {
         DropDirHandle { drop_dir, commands, thread }
     }
 
-    /// Gives an order; a thread that is too busy to take it will scan anyway.
+    /// Sends a command without blocking; drops it if the channel is full. That does no harm: a full
+    /// channel holds a rescan already, and the thread also stops when its handle is dropped.
     pub fn send(&self, send: Command) {
         let _ = self.commands.try_send(send);
     }
 
-    /// Whether the thread has ended.
+    /// Returns whether the thread has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 }
 
-/// How the directory is watched at present.
+/// How the directory is watched.
 enum WatchMode {
-    /// It is not there.
+    /// The directory does not exist.
     Missing,
-    /// By events.
+    /// By inotify events, and by scans at the interval `rescan`.
     Inotify { watcher: DirWatcher, root: RootId },
-    /// By listing it.
+    /// By frequent scans alone.
     Polling { root: RootId },
 }
 
-/// What tells a directory from one that was made, or mounted, in its place. A new one is often
-/// given the number of the old one, whose watch is dead.
+/// Identifies the root directory, to notice when another one was made or mounted in its place. The
+/// inode number is not enough: a new directory often gets the number of the old one, whose watch
+/// is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct RootId {
     dev: u64,
@@ -91,6 +93,7 @@ struct RootId {
     mount: u64,
 }
 
+/// The event loop of a drop directory's thread.
 struct DropDirLoop {
     drop_dir: Arc<DropDir>,
     context: Context,
@@ -107,7 +110,7 @@ struct DropDirLoop {
 
 impl DropDirLoop {
     fn new(drop_dir: Arc<DropDir>, context: Context, queue: Queue, ready_tx: Sender<()>) -> Self {
-        let (ended_sender, ended) = unbounded(); // as many as the pool takes from here
+        let (ended_sender, ended) = unbounded(); // the worker queue limits the number of tasks
         let (path_event_tx, path_events) = bounded(PATH_EVENTS_MAX);
         let now = Instant::now();
         DropDirLoop {
@@ -125,11 +128,12 @@ impl DropDirLoop {
         }
     }
 
+    /// Runs until a command or `stop` ends it. Scans before it waits for the first event.
     fn run(mut self, commands: &Receiver<Command>) {
         while !self.context.stop.load(Ordering::Relaxed) {
             self.check_root(Instant::now());
             self.scan_if_due(Instant::now());
-            self.ready_tx = None; // dropped: the word that the first round was made
+            self.ready_tx = None; // dropping it signals that the first scan has finished
             self.tracker.process_due(Instant::now());
             let now = Instant::now();
             let due = [self.tracker.next_due(), Some(self.next_scan), Some(self.next_root_check)];
@@ -157,7 +161,7 @@ impl DropDirLoop {
         }
     }
 
-    /// Notices that the root appeared, vanished, or is another directory than before.
+    /// Detects whether the root directory appeared, vanished or was replaced.
     fn check_root(&mut self, now: Instant) {
         if now < self.next_root_check {
             return;
@@ -181,7 +185,8 @@ impl DropDirLoop {
         }
     }
 
-    /// Watches first, scans then: what lands in between is seen twice rather than never.
+    /// Starts the watch before it makes a scan due, so that a file that arrives in between is seen
+    /// twice rather than never.
     fn start_watching(&mut self, root: RootId, now: Instant) {
         self.warned_missing = false;
         self.next_scan = now;
@@ -208,6 +213,7 @@ impl DropDirLoop {
         };
     }
 
+    /// Scans if the interval is over, if events were lost, or if the tracker asks for a scan.
     fn scan_if_due(&mut self, now: Instant) {
         if let WatchMode::Inotify { watcher, root } = &self.watch_mode
             && watcher.is_exhausted()
@@ -240,7 +246,7 @@ impl DropDirLoop {
         }
         let took = now.elapsed();
         let interval = match self.watch_mode {
-            // A directory that takes long to list is listed less often.
+            // A directory whose scans take long is scanned less often: 5 % of the time at most.
             WatchMode::Polling { .. } => POLL.max(20 * took).min(self.drop_dir.rescan.max(POLL)),
             _ => self.drop_dir.rescan,
         };

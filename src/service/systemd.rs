@@ -1,15 +1,15 @@
-//! Words to the service manager. Without one they go nowhere.
+//! Notifies the service manager with `sd_notify(3)`; does nothing without `NOTIFY_SOCKET`.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Everything is watched, or watched for.
+/// Reports that npyd is ready, with a status text.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is being read again.
+/// Reports that npyd is reloading its configuration.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -17,22 +17,23 @@ pub fn reloading() {
     }
 }
 
-/// npyd is ending.
+/// Reports that npyd is stopping.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// What npyd is doing, for `systemctl status`.
+/// Sets the status text that `systemctl status` shows.
 pub fn status(text: &str) {
     tell(&[NotifyState::Status(text)]);
 }
 
-/// npyd is alive.
+/// Resets the service manager's watchdog timer.
 pub fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// How often [`alive`] must be said, if at all: twice in the time the service manager allows.
+/// Returns the interval between calls of [`alive`], if the service manager has a watchdog: half the
+/// time that it allows.
 #[must_use]
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|allowed| allowed / 2)

@@ -1,5 +1,5 @@
-//! Noticing that something happened in a drop directory. What comes from here are hints: a lost one
-//! delays a dump until the next scan, and does no harm otherwise.
+//! Inotify watcher of one drop directory. Its events are hints: a lost event delays a drop until
+//! the next scan, and does no other harm.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,32 +13,33 @@ use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
 use crate::config::DropDir;
 use crate::text::sanitize::os_message;
 
-/// Something may have landed in the drop directory.
+/// An event about a path below the drop directory: a file may have arrived there.
 pub struct PathEvent {
-    /// Its path below.
+    /// The path, relative to the drop directory.
     pub rel: PathBuf,
-    /// Whether it was only just made: whoever writes it will close it, which is a sighting, too.
+    /// Whether the file was created just now: a close event usually follows.
     pub is_new: bool,
 }
 
-/// An inotify watch on a drop directory. It ends when dropped.
+/// An inotify watcher of a drop directory. Dropping it ends the watch.
 pub struct DirWatcher {
     _watcher: INotifyWatcher,
     lost: Arc<Lost>,
 }
 
-/// What the watch could not see.
+/// What the watcher has missed.
 #[derive(Default)]
 struct Lost {
-    /// Events; a scan makes up for them.
+    /// Whether events were lost. A scan replaces them.
     some: AtomicBool,
-    /// Perhaps those of directories that appeared: these are not watched.
+    /// Whether the lost events may be about new directories, which then have no watch.
     dirs: AtomicBool,
-    /// Whole directories, for no watches are left; only polling sees them.
+    /// Whether the inotify watches are exhausted: some directories have none, and only polling
+    /// finds their files.
     for_good: AtomicBool,
 }
 
-/// Why a directory can't be watched by events.
+/// Why a directory cannot be watched with inotify.
 #[derive(Debug)]
 pub struct WatchError(notify::Error);
 
@@ -63,9 +64,13 @@ impl fmt::Display for WatchError {
 impl std::error::Error for WatchError {}
 
 impl DirWatcher {
-    /// Begins to send a sighting for whatever closes, appears or is renamed in the directory, but
-    /// for what is ignored there. Directories that are ignored have watches, too: notify offers no
-    /// choice.
+    /// Starts to send an event for each path that is closed after writing, created or renamed in
+    /// the directory, except ignored paths. Ignored directories have watches as well, because
+    /// notify cannot exclude them.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if inotify is not available, or its watches or instances are exhausted.
     pub fn start(drop_dir: &Arc<DropDir>, to: Sender<PathEvent>) -> Result<Self, WatchError> {
         let lost = Arc::new(Lost::default());
         let sieve = EventFilter { drop_dir: Arc::clone(drop_dir), to, lost: Arc::clone(&lost) };
@@ -78,27 +83,27 @@ impl DirWatcher {
         Ok(DirWatcher { _watcher: watcher, lost })
     }
 
-    /// Whether events were lost since the last call: then only a scan can tell what happened.
+    /// Returns whether events were lost since the last call; only a scan finds their paths.
     #[must_use]
     pub fn take_overflow(&self) -> bool {
         self.lost.some.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether directories below may have appeared since the last call that are not watched: then
-    /// only a new watch sees what lands there.
+    /// Returns whether subdirectories without a watch may have appeared since the last call; only a
+    /// new watcher covers them.
     #[must_use]
     pub fn has_missed_dirs(&self) -> bool {
         self.lost.dirs.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether directories below can't be watched any more.
+    /// Returns whether some subdirectories have no watch because the inotify watches are exhausted.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         self.lost.for_good.load(Ordering::Acquire)
     }
 }
 
-/// Lets pass what may be a dump; our own reads and probes are events, too.
+/// Accepts only events that may announce a drop: npyd's own reads and probes cause events as well.
 struct EventFilter {
     drop_dir: Arc<DropDir>,
     to: Sender<PathEvent>,

@@ -1,4 +1,5 @@
-//! What a worker does for a drop directory, and how people and the ledger hear of it.
+//! Worker-side jobs: finalize, reject, recover, redo. A job stores its receipt in the ledger, then
+//! reports it to the log or to standard output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,46 +23,49 @@ use crate::throttle::meter::Progress;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 use crate::throttle::rate::RateLimiter;
 
-/// What all drop directories share.
+/// The state that all drop directories share.
 #[derive(Clone)]
 pub struct Context {
     /// The ledger.
     pub ledger: Arc<Ledger>,
-    /// What would have to be undone after a crash.
+    /// The intent log, with which npyd undoes interrupted insert-range work after a crash.
     pub intents: Arc<IntentLog>,
-    /// Set when npyd is ending.
+    /// Set when npyd is stopping.
     pub stop: Arc<AtomicBool>,
     /// How progress is shown.
     pub show: ProgressDisplay,
-    /// From which pressure on the disk is left to others.
+    /// The limit of I/O pressure above which copies pause, if there is one.
     pub pressure: Option<Arc<Pressure>>,
-    /// On whose files leases may be taken.
+    /// Whose files this process may take leases on.
     pub lease_right: LeaseRight,
-    /// How receipts are told.
+    /// Where receipts are reported.
     pub tell: Tell,
-    /// How many drops were rejected or failed so far.
+    /// Number of receipts about rejected, lost and failed drops so far.
     pub failures: Arc<AtomicU64>,
 }
 
-/// How receipts are told.
+/// Where receipts are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tell {
-    /// In the log.
+    /// To the log.
     Log,
-    /// As lines for people on standard output.
+    /// To standard output, as lines of text.
     Lines,
-    /// As JSON on standard output.
+    /// To standard output, as JSON.
     Json,
 }
 
-/// How a task ended, as far as the patrol must know.
+/// The result of a job for the tracker.
 pub(crate) enum Outcome {
+    /// There is nothing left to do.
     Done,
+    /// The drop must wait, and be probed again.
     Retry(Wait),
+    /// The job failed, for a reason that may pass.
     Failed(String),
 }
 
-/// Finalizes and records, in a worker.
+/// Finalizes the drops of a batch and records the results. Runs in a worker.
 pub(crate) fn run_batch(
     context: &Context,
     pace: &Arc<RateLimiter>,
@@ -85,9 +89,10 @@ pub(crate) fn run_batch(
     outcomes
 }
 
-/// A receipt, and what its source looked like.
+/// A receipt, and the ledger key of its source.
 type Record = (Receipt, Option<LedgerKey>);
 
+/// Converts the result of a job. Handles rejections and data loss, which need further work.
 fn to_outcome(
     context: &Context,
     job: &Job,
@@ -97,9 +102,9 @@ fn to_outcome(
     let interruption = match result {
         Ok(receipt) => {
             let candidate = &job.candidate;
-            // In place, the file itself was written to: it is known by what it looks like now. A
-            // source that changed after it was copied must not be known, for it is a new drop; and
-            // so is one whose array was found.
+            // A route that consumes the source changes the file itself, so the ledger stores its
+            // new identity. Otherwise it stores the one from before the job: a source that changed
+            // after that, while or after it was copied or compared, is a new drop.
             let snapshot = match (receipt.event, receipt.route) {
                 (Event::Finalized, Some(route)) if route.consumes_source() => {
                     candidate.restat().ok()
@@ -127,7 +132,7 @@ fn to_outcome(
     (outcome, None)
 }
 
-/// Tidies up what a crash left of a drop that is an array already, in a worker.
+/// Recovers the residue of a drop whose array is finished. Runs in a worker.
 pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
     match recover_residue(drop_dir, residue) {
         Ok(None) => Outcome::Done,
@@ -136,7 +141,7 @@ pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
     }
 }
 
-/// Makes an array again whose source is gone, in a worker, and ends the request for that.
+/// Makes an array again whose source is gone, and ends the request. Runs in a worker.
 pub(crate) fn redo_array(
     context: &Context,
     pace: &Arc<RateLimiter>,
@@ -150,7 +155,7 @@ pub(crate) fn redo_array(
             return context.refuse(request, &why);
         }
         Err(Interruption::Io(error)) => return context.refuse(request, &error.to_string()),
-        // The request stays for the next scan.
+        // The request stays in the ledger; the next scan reads it again.
         Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
             return Outcome::Retry(Wait::on_external(why));
         }
@@ -159,7 +164,7 @@ pub(crate) fn redo_array(
     context.end_request(request, &receipt, fingerprint)
 }
 
-/// Sets a refused drop aside and records why, in a worker.
+/// Moves a rejected drop to the quarantine and records the reason. Runs in a worker.
 pub(crate) fn reject_drop(
     drop_dir: &DropDir,
     context: &Context,
@@ -175,9 +180,8 @@ pub(crate) fn reject_drop(
     outcome
 }
 
-/// Has the ledger know for good that the content of these files may be lost, before anything else
-/// is done with them. npyd may have written to the data file itself: both are known, what it was
-/// and what it is.
+/// Persists in the ledger that these files may have lost data, before any other action. Records the
+/// identities from before and after the job, because npyd may have written to the data file.
 fn record_data_loss(
     context: &Context,
     job: &Job,
@@ -199,6 +203,7 @@ fn record_data_loss(
     reject(drop_dir, candidate, (Event::Lost, reason), fingerprint)
 }
 
+/// Moves a rejected drop to the quarantine. Returns the receipt to record.
 fn reject(
     drop_dir: &DropDir,
     candidate: &Candidate,
@@ -223,7 +228,7 @@ fn reject(
 }
 
 impl Context {
-    /// What is shared under a configuration; the process itself becomes as considerate as it asks.
+    /// Creates the context of a configuration. Also sets the idle I/O class if it is configured.
     #[must_use]
     pub fn new(config: &Config, ledger: Ledger, show: ProgressDisplay, tell: Tell) -> Self {
         if config.io_priority == IoPriority::Idle
@@ -247,7 +252,7 @@ impl Context {
         }
     }
 
-    /// Ends a request that can't be carried out, and reports why.
+    /// Ends a request that cannot be carried out, and reports the reason.
     pub(crate) fn refuse(&self, request: &Request, why: &str) -> Outcome {
         let Request { drop_dir, source, .. } = request;
         let reason = format!("not made again: {why}");
@@ -275,7 +280,8 @@ impl Context {
         self.publish(&[(receipt, fingerprint)]);
     }
 
-    /// Stores receipts in the ledger, then reports them: what is reported can be looked up.
+    /// Stores receipts in the ledger, then reports them, in this order, so that a reported receipt
+    /// can be looked up.
     fn publish(&self, records: &[Record]) {
         if let Err(error) = self.ledger.record(records) {
             tracing::warn!("{error}");
@@ -285,7 +291,7 @@ impl Context {
         }
     }
 
-    /// Reports a receipt to people or programs.
+    /// Reports a receipt, and counts it if it is a failure.
     pub fn tell(&self, receipt: &Receipt) {
         if matches!(receipt.event, Event::Rejected | Event::Lost | Event::Failed) {
             self.failures.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,8 @@
-//! The workers: a fixed number of threads that take tasks from the drop directories in turn.
+//! Worker pool: a fixed number of threads that run the drop directories' tasks in turn.
 //!
-//! Each directory has a short queue of its own, so that a flood in one does not hold up another;
-//! and none may occupy every worker, so that a mount that hangs does not stop the rest.
+//! Each directory has its own short queue (a lane), so that many drops in one do not delay another.
+//! With several workers and several directories, no directory may occupy every worker, so that a
+//! hung mount does not stop the others.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// The worker threads. They end when the pool is closed, each after the task it is at.
+/// The worker threads. After [`Pool::close`], each one ends when its current task has ended.
 pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -34,7 +35,7 @@ struct Lane {
     abandoned: bool,
 }
 
-/// One drop directory's access to the pool.
+/// The queue through which one drop directory submits tasks.
 pub struct Queue {
     shared: Arc<Shared>,
     lane: usize,
@@ -42,7 +43,7 @@ pub struct Queue {
 }
 
 impl Pool {
-    /// Starts so many workers.
+    /// Starts `workers` threads.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         let shared = Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new() });
@@ -55,7 +56,7 @@ impl Pool {
         Pool { shared, threads }
     }
 
-    /// A queue for one drop directory.
+    /// Returns a queue for one drop directory.
     #[must_use]
     pub fn queue(&self) -> Queue {
         let mut queues = self.shared.lock();
@@ -68,7 +69,7 @@ impl Pool {
         Queue { shared: Arc::clone(&self.shared), lane, capacity: 2 * self.threads.len() }
     }
 
-    /// Lets no worker begin another task; tells whether all of them have ended.
+    /// Discards all waiting tasks and starts no more. Returns whether all workers have ended.
     pub fn close(&self) -> bool {
         let mut queues = self.shared.lock();
         queues.closed = true;
@@ -79,14 +80,14 @@ impl Pool {
 }
 
 impl Queue {
-    /// Whether a task can be handed over now.
+    /// Returns whether the queue accepts a task now.
     #[must_use]
     pub fn has_room(&self) -> bool {
         let queues = self.shared.lock();
         !queues.closed && queues.lanes[self.lane].waiting.len() < self.capacity
     }
 
-    /// Hands a task over.
+    /// Submits a task.
     pub fn submit(&self, task: impl FnOnce() + Send + 'static) {
         self.shared.lock().lanes[self.lane].waiting.push_back(Box::new(task));
         self.shared.changed.notify_one();
@@ -98,8 +99,8 @@ impl Drop for Queue {
         let mut queues = self.shared.lock();
         let waiting = std::mem::take(&mut queues.lanes[self.lane].waiting);
         queues.lanes[self.lane].abandoned = true;
-        self.shared.changed.notify_all(); // the others' share may be larger now
-        drop(queues); // for to close a file on a mount that hangs takes for ever
+        self.shared.changed.notify_all(); // the other lanes' share may be larger now
+        drop(queues); // dropping tasks closes files, which can block forever on a hung mount
         drop(waiting);
     }
 }
@@ -111,13 +112,14 @@ impl Shared {
 }
 
 impl Lane {
+    /// Returns whether another queue may reuse this lane.
     fn is_free(&self) -> bool {
         self.abandoned && self.running == 0
     }
 }
 
 impl Queues {
-    /// The next task in turn, of a lane that does not occupy its share of the workers.
+    /// Takes the next task in turn, skipping lanes that occupy their share of the workers.
     fn take(&mut self, workers: usize) -> Option<(usize, Task)> {
         let lanes = self.lanes.len();
         let others = self.lanes.iter().filter(|lane| !lane.is_free()).count() > 1;
@@ -178,7 +180,7 @@ mod tests {
         assert!(seen[..2].contains(&"other"), "{seen:?}");
     }
 
-    /// To drop a task closes its files, and a mount that hangs may never answer.
+    /// Dropping a task closes its files, which can block forever on a hung mount.
     #[test]
     fn a_queue_that_can_not_be_emptied_stops_no_other() {
         struct Stuck(crossbeam_channel::Receiver<()>);
@@ -214,7 +216,7 @@ mod tests {
         thread.join().unwrap();
     }
 
-    /// As after settings were read anew.
+    /// This happens after a reload replaced the only drop directory.
     #[test]
     fn the_only_queue_left_has_all_workers() {
         let pool = Pool::new(2);

@@ -1,4 +1,4 @@
-//! Handing dumps over to the workers, one by one or several at once, and hearing of their end.
+//! Dispatches jobs to the worker pool, singly or in batches, and applies their results.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,19 +15,21 @@ use crate::service::tracker::Tracker;
 use crate::service::tracker::entry::{Entry, State};
 use crate::service::worker::{self, Outcome};
 
-/// Up to how many bytes a dump's syncs take longer than its copy, and are shared with others.
+/// Maximum data size in bytes of a drop in a batch. The syncs of such a drop take longer than its
+/// copy, and a batch shares them.
 const SMALL: u64 = 1 << 20;
 
-/// The most dumps that share their syncs: the first of them must not wait long for the last.
+/// Maximum number of drops in a batch; the first one must not wait long for the last one.
 const BATCH_MAX: usize = 64;
 
-/// A task's end, told by the worker.
+/// The result of a job, for [`Tracker::on_job_done`].
 pub struct JobDone {
     rel: PathBuf,
     outcome: Outcome,
 }
 
 impl Tracker {
+    /// Dispatches the rejection of a drop.
     pub(crate) fn reject(&mut self, candidate: Candidate, event: Event, reason: String) {
         let rel = candidate.rel.clone();
         if !self.queue.has_room() {
@@ -41,7 +43,7 @@ impl Tracker {
         });
     }
 
-    /// Finishes what a crash interrupted: what still stands of the data is read for that.
+    /// Dispatches the recovery of residue. A worker does it, because it reads the remaining data.
     pub(crate) fn recover_residue(&mut self, rel: &Path, residue: Box<Residue>) {
         if !self.queue.has_room() {
             return self.postpone(rel.to_path_buf());
@@ -51,7 +53,7 @@ impl Tracker {
         self.submit(vec![rel.to_path_buf()], move || vec![worker::recover(&drop_dir, &residue)]);
     }
 
-    /// Hands an array to the workers that is made again of itself.
+    /// Dispatches a job that makes an array again from the array itself: its source is gone.
     pub(crate) fn redo_array(&mut self, rel: &Path, request: Request, job: ArrayJob, of: &str) {
         if !self.queue.has_room() {
             self.requests.insert(rel.to_path_buf(), request);
@@ -65,12 +67,13 @@ impl Tracker {
         });
     }
 
+    /// Dispatches a complete drop: a small one with the next batch, any other by itself.
     pub(crate) fn dispatch(&mut self, job: Job) {
         let rel = job.candidate.rel.clone();
         if !self.queue.has_room() {
             return self.postpone(rel);
         }
-        // One that failed goes alone: it must not take others with it again.
+        // A drop that failed before goes alone, so that it cannot make a whole batch fail again.
         let failures = self.entries.get(&rel).map_or(0, |entry| entry.failures);
         if failures > 0 || job.header.data_len() > SMALL {
             self.mark_working(&rel);
@@ -83,6 +86,7 @@ impl Tracker {
         }
     }
 
+    /// Dispatches the batch that was collected, if it has drops.
     pub(crate) fn dispatch_batch(&mut self) {
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
@@ -97,6 +101,7 @@ impl Tracker {
         self.submit(rels, move || worker::run_batch(&context, &pace, &batch, settings));
     }
 
+    /// Moves an entry to the backlog, because the worker queue is full.
     fn postpone(&mut self, rel: PathBuf) {
         if let Some(entry) = self.entries.get_mut(&rel) {
             entry.state = State::Backlog;
@@ -111,6 +116,7 @@ impl Tracker {
         }
     }
 
+    /// Submits a task for these entries. If it panics, all of them fail.
     fn submit(&self, rels: Vec<PathBuf>, task: impl FnOnce() -> Vec<Outcome> + Send + 'static) {
         let ended = self.ended.clone();
         self.queue.submit(move || {
@@ -119,13 +125,13 @@ impl Tracker {
                 let outcome = outcomes.next().unwrap_or_else(|| {
                     Outcome::Failed("npyd has a bug (its log tells where)".to_owned())
                 });
-                // Nobody listens any more when the directory was taken out of care.
+                // The receiver is gone if the directory's thread has stopped.
                 let _ = ended.send(JobDone { rel, outcome });
             }
         });
     }
 
-    /// Takes a task's end in.
+    /// Applies the result of a job to its entry.
     pub fn on_job_done(&mut self, JobDone { rel, outcome }: JobDone, now: Instant) {
         let again = match self.entries.get(&rel) {
             Some(Entry { state: State::Working { again }, .. }) => *again,
@@ -135,7 +141,8 @@ impl Tracker {
             Outcome::Done => {
                 self.forget(&rel);
                 if again {
-                    // What describes it may have led here, and waits for it where it is gone.
+                    // A description may have been probed meanwhile: its entry was merged into this
+                    // one. It must wait for new data if the data file is gone.
                     let describing: Vec<_> = self.index.describing(&rel).cloned().collect();
                     for rel in describing.into_iter().chain([rel]) {
                         self.enqueue(rel, now);

@@ -1,17 +1,25 @@
-//! An entry: one path that the tracker watches over, and its state.
+//! Entries of the tracker: one path each, with its state and the time of its next probe.
 
 use crate::service::tracker::{ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Wait};
 
+/// One tracked path.
 pub(crate) struct Entry {
+    /// The state; the module doc of the tracker lists the transitions.
     pub(crate) state: State,
+    /// How long the drop has been unchanged; `None` before it was first evaluated.
     pub(crate) quiescence: Option<Quiescence<FileSnapshot>>,
+    /// When the entry was created.
     pub(crate) since: Instant,
+    /// When the next probe is due.
     pub(crate) due: Option<Instant>,
+    /// When the log last mentioned at level info that the drop is waiting.
     pub(crate) last_logged: Option<Instant>,
+    /// Number of failures so far; the delay before a retry grows with it.
     pub(crate) failures: u32,
 }
 
 impl Entry {
+    /// Creates an entry in the state [`State::Unprobed`].
     pub(crate) fn new(now: Instant) -> Self {
         Entry {
             state: State::Unprobed,
@@ -23,6 +31,8 @@ impl Entry {
         }
     }
 
+    /// Returns whether a producer seems to be writing to the drop: waiting alone may not make it
+    /// ready.
     pub(crate) fn is_active(&self) -> bool {
         self.quiescence
             .as_ref()
@@ -30,13 +40,14 @@ impl Entry {
     }
 }
 
+/// The state of an entry.
 pub(crate) enum State {
-    /// Not looked at yet.
+    /// Found, but not probed yet.
     Unprobed,
-    /// Waiting, for this reason; time alone may prove it complete.
+    /// Probed and not ready, or failed; the wait holds the reason.
     Waiting(Wait),
-    /// Complete, and queued here until the workers have room.
+    /// Ready for a worker, but the worker queue is full.
     Backlog,
-    /// With a worker; whether it was sighted meanwhile.
+    /// In a job or in the next batch; `again` is set if the path was enqueued meanwhile.
     Working { again: bool },
 }

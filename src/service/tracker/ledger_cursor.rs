@@ -1,15 +1,15 @@
-//! Reads what the ledger knows of one directory, page by page, in the order of names.
+//! Ledger cursor: reads the ledger's sources of one directory page by page, in the order of names.
 
 use std::ffi::OsStr;
 
 use crate::ledger::{KnownSource, Ledger};
 use crate::service::tracker::{Path, VecDeque};
 
-/// What the ledger knows of a directory's files, in the order of their names, a page at a time:
-/// it may be much, and a look-up for each name would take longer.
+/// A cursor over the sources that the ledger has for a directory, in the order of their names. It
+/// reads pages because there may be very many, and because one query per name would take longer.
 pub(crate) struct LedgerCursor<'a> {
     ledger: &'a Ledger,
-    /// The directory's path, with a slash at its end.
+    /// The path of the directory, with a slash at its end.
     prefix: String,
     page: VecDeque<KnownSource>,
     last: String,
@@ -17,12 +17,13 @@ pub(crate) struct LedgerCursor<'a> {
 }
 
 impl<'a> LedgerCursor<'a> {
+    /// Creates a cursor over the sources below `dir`.
     pub(crate) fn below(ledger: &'a Ledger, dir: &Path) -> Self {
         let prefix = format!("{}/", dir.to_string_lossy().trim_end_matches('/'));
         LedgerCursor { ledger, last: prefix.clone(), prefix, page: VecDeque::new(), at_end: false }
     }
 
-    /// What is known of a name; names must come in order.
+    /// Returns what the ledger stores about a name. The names of successive calls must be sorted.
     pub(crate) fn find(&mut self, name: &OsStr) -> Option<KnownSource> {
         let source = format!("{}{}", self.prefix, name.to_str()?);
         loop {
@@ -38,6 +39,7 @@ impl<'a> LedgerCursor<'a> {
         }
     }
 
+    /// Reads the next page. A page without sources ends the cursor; so does an error.
     pub(crate) fn next_page(&mut self) {
         match self.ledger.settled_below(&self.prefix, &self.last) {
             Ok(page) => self.page.extend(page),

@@ -1,7 +1,31 @@
-//! A drop directory under care: what was sighted, what waits and why, and when to look again.
+//! Tracker: the pending drops of one drop directory, their states, and when each is probed next.
 //!
-//! The directory is the truth. Sightings and the ledger only spare work: a scan alone reaches the
-//! same state, and whatever is forgotten here is found by the next one.
+//! Scans are authoritative. Watch events and the ledger only save work: a scan alone leads to the
+//! same state, and it finds every entry that the tracker forgot.
+//!
+//! | state of an entry | meaning |
+//! |---|---|
+//! | `Unprobed` | found, but not probed yet |
+//! | `Waiting` | not ready, or failed; has a reason, and a time at which it is probed again |
+//! | `Backlog` | ready for a worker, but the worker queue is full |
+//! | `Working` | in a job, or in the batch that is dispatched next |
+//! | gone | the tracker has no entry for the path |
+//!
+//! | from | to | when |
+//! |---|---|---|
+//! | gone | `Unprobed` | an event, a scan, a request or a description leads to the path |
+//! | `Unprobed`, `Waiting` | probed | its time has come; a further event brings the time forward |
+//! | `Backlog` | probed | the worker queue has room |
+//! | probed | gone | it is missing, ignored or settled, or belongs to another entry |
+//! | probed | `Waiting` | it is incomplete or leased, lacks data, or could not be probed |
+//! | probed | `Working` | it is to be finalized, rejected, recovered or made again |
+//! | probed | `Backlog` | as for `Working`, but the worker queue is full |
+//! | `Working` | gone | the job is done |
+//! | `Working` | `Unprobed` | the job is done, and the path was enqueued meanwhile |
+//! | `Working` | `Waiting` | the job failed, or the drop must be tried again later |
+//!
+//! *Probed* is not a state: a probe ends in the call that starts it. A drop has one entry, under
+//! the path of its data file; an entry of its description is merged into that one.
 
 mod dispatch;
 mod entry;
@@ -40,69 +64,72 @@ pub use scan::DEPTH_MAX;
 pub use crate::service::worker::{Context, Tell};
 pub use dispatch::JobDone;
 
-/// The most dumps of one directory that are kept in mind; the rest is left to later scans.
+/// Maximum number of entries of one drop directory; later scans find the rest.
 const ENTRIES_MAX: usize = 65_536;
 
-/// The shortest and the longest time until something that waits is looked at again.
+/// Shortest and longest delay until a waiting drop is probed again.
 pub(crate) const PROBE_DELAY_MIN: Duration = Duration::from_millis(100);
 const PROBE_DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// How long a new file is left alone, for its close will tell more. One that was linked to its name
-/// has none.
+/// Delay of the probe after `IN_CREATE`: `IN_CLOSE_WRITE` usually follows. A file that was
+/// published with `linkat(2)` has no close event.
 const CLOSE_GRACE: Duration = Duration::from_millis(20);
 
-/// How long a new directory's watch may take: what lands there before is found by a second look.
+/// Delay of the second scan of a new directory. It finds files that arrived before the watch was
+/// set up.
 const NEW_DIR_RESCAN_DELAY: Duration = Duration::from_secs(1);
 
-/// The most new directories that are looked at twice; with more of them, everything is.
+/// Maximum number of new directories that wait for their second scan; the next full scan covers
+/// the rest.
 const NEW_DIRS_MAX: usize = 4096;
 
-/// How long people are left alone about something that waits.
+/// Minimum interval between two log messages at level info about one waiting drop.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The first and the longest pause after a fault that may pass.
+/// First and longest delay before a retry after a failure; the delay doubles with each failure.
 const FAULT_MIN: Duration = Duration::from_secs(1);
 const FAULT_MAX: Duration = Duration::from_mins(1);
 
-/// After how many changes a dump counts as being written to: time alone proves nothing then.
+/// After this many observed changes a drop counts as active, and a sweep does not wait for it.
 const ACTIVE_AFTER_CHANGES: u32 = 3;
 
-/// How long a sweep waits for a drop whose quiet time is longer than the configured one.
+/// How long a sweep waits for a drop whose quiet time was extended because it was made again.
 const SWEEP_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The most looks between two glances at what else has happened.
+/// Maximum number of due probes per iteration of the event loop.
 const PROBES_PER_TURN: usize = 256;
 
-/// One drop directory under care.
+/// The tracker of one drop directory.
 pub struct Tracker {
     drop_dir: Arc<DropDir>,
     context: Context,
     queue: Queue,
     ended: Sender<JobDone>,
     pace: Arc<RateLimiter>,
-    /// A hash of the settings: what decides about a rejection besides the files.
+    /// A hash of the settings; a rejection holds only under the settings it was made with.
     settings: u64,
     trusts_clock: bool,
     recovered: bool,
     entries: HashMap<PathBuf, Entry>,
     due: BinaryHeap<Reverse<(Instant, PathBuf)>>,
-    /// Complete, but the workers are busy.
+    /// Entries that are ready for a worker, in the order in which they came.
     backlog: VecDeque<PathBuf>,
-    /// Directories that appeared, and when each is to be listed once more.
+    /// New directories, and the times of their second scans.
     new_dirs: VecDeque<(Instant, PathBuf)>,
-    /// Small ones that are handed to a worker together, so that they share their syncs.
+    /// Small drops that one worker finalizes together, so that they share their syncs.
     batch: Vec<Job>,
-    /// What describes files whose names do not show it.
+    /// The descriptions of data files that cannot be found by name.
     index: DescriptionIndex,
-    /// Arrays that are to be made again, by their sources.
+    /// Redo requests, by the paths of their sources.
     requests: HashMap<PathBuf, Request>,
+    /// Whether a path was left out because there were too many entries.
     overflowed: bool,
     warnings: WarningDedup,
 }
 
 impl Tracker {
-    /// Takes a drop directory into care. `ended` receives each task's end, to be handed back to
-    /// [`Tracker::on_job_done`].
+    /// Creates the tracker of a drop directory. Workers send the results of jobs to `ended`; the
+    /// caller passes them to [`Tracker::on_job_done`].
     #[must_use]
     pub fn new(
         drop_dir: Arc<DropDir>,
@@ -133,20 +160,20 @@ impl Tracker {
         }
     }
 
-    /// Whether a path lies where npyd itself puts files.
+    /// Returns whether a path is in a directory that npyd manages.
     fn is_own(&self, rel: &Path) -> bool {
         let path = self.drop_dir.path.join(rel);
         self.drop_dir.managed_dirs().any(|dir| path.starts_with(dir) && dir != self.drop_dir.path)
     }
 
-    /// Something may have landed at this path below the drop directory, to be looked at then.
+    /// Enqueues a path below the drop directory, to be probed at the time `at`.
     pub fn enqueue(&mut self, rel: PathBuf, at: Instant) {
         if self.is_own(&rel) || self.drop_dir.ignore.ignores_path(&rel) {
             return;
         }
-        // Before anything is looked at that it describes, and that may have another description.
+        // Before its data file is probed, so that a conflict with another description is found.
         if let Err(error) = self.index.learn(&self.drop_dir, &rel) {
-            tracing::debug!("{error}"); // its own look tells
+            tracing::debug!("{error}"); // the probe of this path reports it
         }
         let known = self.entries.len();
         match self.entries.get_mut(&rel) {
@@ -162,11 +189,12 @@ impl Tracker {
         }
     }
 
-    /// Takes in what the watch reports; npyd's own unnamed files close there, too.
+    /// Enqueues the path of a watch event. npyd's own unnamed files cause such events as well.
     pub fn on_watch_event(&mut self, PathEvent { rel, is_new }: PathEvent, now: Instant) {
         self.enqueue(rel, if is_new { now + CLOSE_GRACE } else { now });
     }
 
+    /// Makes the next probe of an entry due at `at`, unless it is due earlier.
     fn schedule(&mut self, rel: PathBuf, at: Instant) {
         if let Some(entry) = self.entries.get_mut(&rel)
             && entry.due.is_none_or(|due| at < due)
@@ -176,7 +204,7 @@ impl Tracker {
         }
     }
 
-    /// When the next look is due.
+    /// Returns when the next probe or second scan is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         let looks = self.due.peek().map(|Reverse((at, _))| *at);
@@ -184,15 +212,15 @@ impl Tracker {
         looks.into_iter().chain(dirs).min()
     }
 
-    /// Whether sightings had to be forgotten for want of room, and there is room for a scan now.
+    /// Returns whether paths were left out for lack of room, and there is room for a scan now.
     #[must_use]
     pub fn wants_scan(&self) -> bool {
         self.overflowed && self.entries.len() < ENTRIES_MAX / 2
     }
 
-    /// Whether everything that work or time alone can bring about has come about. What must be
-    /// unchanged for long because it was made again is left to the next sweep: the file's times
-    /// tell that one how long it has been unchanged.
+    /// Returns whether nothing is left that could finish without outside input. A drop whose quiet
+    /// time was extended because it was made again is left to the next sweep, which computes from
+    /// the file's times how long it has been unchanged.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         let wait_max = self.drop_dir.quiet.max(SWEEP_WAIT_MAX);
@@ -204,7 +232,7 @@ impl Tracker {
             })
     }
 
-    /// What waits, and why; what failed was told already.
+    /// Returns the drops that wait, and the reasons. Failures are left out: they were reported.
     pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &str)> {
         self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
             State::Waiting(wait) if entry.failures == 0 => {
@@ -214,7 +242,7 @@ impl Tracker {
         })
     }
 
-    /// What time alone will bring about.
+    /// Returns the drops that may become ready by waiting alone.
     pub fn waiting_for_time(&self) -> impl Iterator<Item = PathBuf> {
         self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
             State::Waiting(Wait { ready_in: Some(_), .. }) => Some(self.drop_dir.path.join(rel)),
@@ -222,7 +250,7 @@ impl Tracker {
         })
     }
 
-    /// Looks at whatever is due, and hands to the workers what is complete.
+    /// Probes the entries that are due, and dispatches those that are ready to the workers.
     pub fn process_due(&mut self, now: Instant) {
         while let Some(rel) = self.backlog.front()
             && self.queue.has_room()
@@ -239,7 +267,7 @@ impl Tracker {
                 break;
             }
             let Some(Reverse((at, rel))) = self.due.pop() else { break };
-            // Entries may have been forgotten, or made due anew, since this was put down.
+            // Stale if the entry was forgotten or rescheduled since.
             if self.entries.get(&rel).is_some_and(|entry| entry.due == Some(at)) {
                 self.probe_now(&rel, now);
             }
@@ -247,6 +275,7 @@ impl Tracker {
         self.dispatch_batch();
     }
 
+    /// Probes a path, and moves its entry to the state that follows.
     fn probe_now(&mut self, rel: &Path, now: Instant) {
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.due = None;
@@ -281,7 +310,7 @@ impl Tracker {
                 }
             }
             Ok(ProbeResult::Residue(residue)) => self.recover_residue(rel, residue),
-            // Its sidecar's own look takes it, with the others.
+            // It is one of several parts; the probe of their sidecar takes all of them.
             Ok(ProbeResult::Candidate(candidate))
                 if candidate.sidecar.is_none()
                     && self.has_template(rel)
@@ -291,7 +320,7 @@ impl Tracker {
             }
             Ok(ProbeResult::Candidate(candidate)) => self.evaluate(rel, *candidate, now),
             Err(error) if error.is_missing() => self.forget(rel),
-            // A worker has it, or another process probes it.
+            // The lease of a worker, or of another process that probes it, is brief.
             Err(error) if error.is_leased() => {
                 let why = "another process holds a lease on it".to_owned();
                 let since = self.entries.get(rel).map_or(now, |entry| entry.since);
@@ -306,13 +335,14 @@ impl Tracker {
         self.entries.remove(rel);
     }
 
-    /// Whether a template speaks of a file's name.
+    /// Returns whether a template matches the name of a file.
     fn has_template(&self, rel: &Path) -> bool {
         let name = rel.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| self.drop_dir.templates.iter().any(|it| it.matches(name)))
     }
 
-    /// A manifest's look leads to its data: care for them under their own name.
+    /// Merges the entry of a description into that of its data file. Returns `false` if the latter
+    /// is in the backlog or with a worker, so that it must not be evaluated now.
     fn rename_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
         if from == to {
             return true;
@@ -332,6 +362,7 @@ impl Tracker {
         true
     }
 
+    /// Decides about a drop that was probed under the path `seen`.
     fn evaluate(&mut self, seen: &Path, mut candidate: Candidate, now: Instant) {
         let rel = candidate.rel.clone();
         if let Some(sidecar) = &candidate.sidecar {
@@ -339,7 +370,7 @@ impl Tracker {
             let parts: Vec<_> = candidate.parts.iter().map(|part| part.rel.clone()).collect();
             self.index.add_parts(&sidecar.rel, &parts);
             if !sidecar.is_shared {
-                // A sighting of its own would only lead here again.
+                // A probe of the sidecar would only lead to this drop again.
                 self.entries.remove(&sidecar.rel);
             }
         }
@@ -364,7 +395,7 @@ impl Tracker {
         };
         match self.context.ledger.data_loss_of(snapshot.contents()) {
             Ok(None) => {}
-            // Whatever changed since: it is not looked at any further.
+            // Its data may be lost, so it is rejected without further checks.
             Ok(Some(reason)) => return self.reject(candidate, Event::Lost, reason),
             Err(error) => return self.on_failure(&rel, &error.to_string(), now),
         }
@@ -400,6 +431,7 @@ impl Tracker {
         }
     }
 
+    /// Moves an entry to the state [`State::Waiting`], and schedules its next probe.
     fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {
         let path = self.drop_dir.path.join(rel);
         let Some(entry) = self.entries.get_mut(rel) else { return };
@@ -408,8 +440,8 @@ impl Tracker {
             Some(ready_in) => ready_in.min(PROBE_DELAY_MAX),
             None => (waited / 10).clamp(PROBE_DELAY_MIN, PROBE_DELAY_MAX),
         };
-        // Told once it has lasted, for most waits are over before anybody could read of them; and
-        // again when it has something new to tell, but not at every look.
+        // Most waits end before anyone could read of them, so the log mentions one at level info
+        // only once it has lasted for `quiet`, and again only if the reason changes.
         let news = !matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
         let due = entry
             .last_logged
@@ -425,7 +457,7 @@ impl Tracker {
         self.schedule(rel.to_path_buf(), now + pause);
     }
 
-    /// A fault that may pass: tried again, after pauses that grow.
+    /// Records a failure that may pass, and schedules a retry after a delay that grows.
     fn on_failure(&mut self, rel: &Path, error: &str, now: Instant) {
         let path = self.drop_dir.path.join(rel);
         let Some(entry) = self.entries.get_mut(rel) else { return };
@@ -436,7 +468,7 @@ impl Tracker {
             Tell::Log => {
                 format!("{error}; trying again in {}", humantime::format_duration(pause))
             }
-            // One pass, and no other.
+            // A sweep ends without a retry.
             Tell::Lines | Tell::Json => error.to_owned(),
         };
         entry.state = State::Waiting(Wait::on_external(why.as_str()));

@@ -1,4 +1,4 @@
-//! What the ledger says of a drop that is looked at.
+//! Reads what the ledger stores about a drop that is being probed.
 
 use std::path::Path;
 
@@ -8,15 +8,16 @@ use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
 
-/// The last word on a source that needed no further work.
+/// The last ledger entry of a source that npyd has settled: finalized or rejected.
 pub(crate) struct LastSettled {
     fingerprint: LedgerKey,
     is_rejected: bool,
-    /// Whether the source was to go, and stays for want of a proof.
+    /// Whether the source stays only because its proof was missing.
     is_unproven: bool,
 }
 
 impl Tracker {
+    /// Returns the latest ledger entry of a source. Logs an error, and returns `None` then.
     pub(crate) fn latest(&self, rel: &Path) -> Option<Entry> {
         self.context.ledger.latest(&self.drop_dir.path.join(rel)).unwrap_or_else(|error| {
             tracing::warn!("{error}");
@@ -24,7 +25,7 @@ impl Tracker {
         })
     }
 
-    /// Reads what the ledger says of a data file that it knows as settled.
+    /// Returns the last ledger entry of a data file, if that settled it.
     pub(crate) fn last_settled(&self, rel: &Path) -> Option<LastSettled> {
         let entry = self.latest(rel).filter(Entry::is_settled)?;
         let fingerprint = LedgerKey::parse(&entry.fingerprint)?;
@@ -32,8 +33,8 @@ impl Tracker {
         Some(LastSettled { fingerprint, is_rejected, is_unproven })
     }
 
-    /// Whether exactly this was dealt with already. A source that was to go and stays for want of a
-    /// proof is dealt with once there is one.
+    /// Returns whether the ledger has settled exactly this drop. A source that stays because its
+    /// proof was missing is not settled any more once there is a proof.
     pub(crate) fn is_as_known(
         &self,
         known: &LastSettled,
@@ -43,20 +44,20 @@ impl Tracker {
         if known.is_unproven && self.may_go(candidate) {
             return false;
         }
-        // New settings give a rejected drop another chance; a finished one needs none.
+        // A rejected drop is tried again under new settings; a finished one is not.
         known.fingerprint.identity == snapshot.identity()
             && (!known.is_rejected || known.fingerprint.settings == self.settings)
     }
 
-    /// Whether a finished source may be removed or archived now.
+    /// Returns whether a finished source may be removed or archived now.
     fn may_go(&self, candidate: &Candidate) -> bool {
         self.drop_dir.source != Disposition::Keep
             && (self.drop_dir.remove_unproven || matches!(candidate.leases(), Ok(Ok(_))))
     }
 
-    /// Puts the description by which a drop was settled into the index. A scan does not read it
-    /// again, so another one that came later would be taken for the only one. Returns whether the
-    /// drop is to be looked at again for that.
+    /// Adds the description with which a drop was settled to the index. A scan does not read that
+    /// description again, so without this a second, later one would count as the only one. Returns
+    /// whether the index changed, so that the drop must be probed again.
     pub(crate) fn recall_description(
         &mut self,
         known: &LastSettled,
@@ -68,12 +69,13 @@ impl Tracker {
         if is_found || !conflicting_inodes.is_empty() {
             return false;
         }
-        // The ledger knows the name alone: it lies beside the data, or above them.
+        // The ledger stores only its name: it is in the data file's directory, or in one above.
         let mut dirs = rel.ancestors().skip(1).map(|dir| dir.join(name));
         dirs.any(|description| self.index.add(rel, &description))
     }
 
-    /// What is to be said of a data file that is waited for, where one of its name became an array.
+    /// Returns an addition to the waiting message of a missing data file: the array that an earlier
+    /// file of this name became. Returns an empty string if there is none.
     pub(crate) fn earlier_array(&self, data: &Path) -> String {
         let Some(entry) = self.latest(data).filter(|it| it.is_settled() && !it.is_rejected())
         else {

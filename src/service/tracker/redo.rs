@@ -1,4 +1,4 @@
-//! Requests to make an array again: read at each scan, carried out when the source is probed.
+//! Redo requests: each scan reads them from the ledger; the probe of a source carries them out.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
 
 impl Tracker {
-    /// Reads the requests about this directory, and enqueues their sources.
+    /// Reads the requests about this drop directory, and enqueues their sources.
     pub(crate) fn read_requests(&mut self, now: Instant) {
         let requests = match self.context.ledger.requests(&self.drop_dir.path) {
             Ok(requests) => requests,
@@ -35,12 +35,13 @@ impl Tracker {
                 request.options = before.options;
             }
             self.requests.insert(rel.clone(), request);
-            // Behind all that may describe it.
+            // It is probed after all files that may describe it.
             self.enqueue(rel, now + Duration::from_nanos(1));
         }
     }
 
-    /// The source below the drop directory. Whoever may write to the ledger wrote that path.
+    /// Returns the path of the source below the drop directory, or `None` if it is not a path of a
+    /// drop there. The check is strict because anyone who may write to the ledger can write a path.
     fn rel_of(&self, request: &Request) -> Option<PathBuf> {
         let rel = request.source.strip_prefix(&self.drop_dir.path).ok()?;
         let is_below = rel.components().all(|part| matches!(part, Component::Normal(_)));
@@ -48,7 +49,8 @@ impl Tracker {
         (is_drop && !self.drop_dir.ignore.ignores_path(rel)).then(|| rel.to_path_buf())
     }
 
-    /// Adds the description by which a source was settled to the index, as a scan does not read it.
+    /// Adds the description with which a source was settled to the index, because a scan does not
+    /// read it again.
     fn recall_described(&mut self, rel: &Path) {
         let known = self.latest(rel).and_then(|entry| LedgerKey::parse(&entry.fingerprint));
         if let Some((name, _)) = known.and_then(|known| known.identity.sidecar) {
@@ -58,8 +60,8 @@ impl Tracker {
         }
     }
 
-    /// Deals with the request about a path where no data file was found. Returns whether a worker
-    /// has it now.
+    /// Handles the request about a path for which the probe found no data file. Returns whether it
+    /// was dispatched to a worker, or is in the backlog.
     pub(crate) fn redo_without_source(
         &mut self,
         rel: &Path,
@@ -75,7 +77,7 @@ impl Tracker {
                 None
             }
             Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => Some(why),
-            Ok(_) | Err(_) => return false, // carried out once that is over
+            Ok(_) | Err(_) => return false, // the request waits until the drop is evaluated
         };
         let Some(request) = self.requests.remove(rel) else { return false };
         let array = match unfounded {
@@ -94,14 +96,14 @@ impl Tracker {
         }
     }
 
-    /// Whether the source became the array, removed or archived, so that what has its name now is
-    /// not the source.
+    /// Returns whether the source became the array or was removed or archived, so that a file of
+    /// its name is another file.
     fn is_gone(&self, rel: &Path) -> bool {
         let fate = self.latest(rel).and_then(|entry| entry.source_fate());
         fate.is_some_and(SourceFate::ends_drop)
     }
 
-    /// The array that was made of a source that is gone, and what the ledger knows of that source.
+    /// Returns the job for the array of a source that is gone, and the fingerprint of that source.
     fn array_of(&self, rel: &Path, request: &Request) -> Result<(ArrayJob, String), String> {
         let correction = Correction::parse(&request.options)?;
         let entry = self.latest(rel).ok_or("the ledger does not know it")?;
@@ -120,7 +122,8 @@ impl Tracker {
         Ok((job, entry.fingerprint))
     }
 
-    /// Carries out the request about a drop, if there is one: the drop counts as never seen then.
+    /// Accepts the request about a drop, if there is one: npyd then processes the drop as if it had
+    /// never seen it.
     pub(crate) fn accept_redo(&mut self, candidate: &Candidate) {
         let Some(request) = self.requests.remove(&candidate.rel) else { return };
         let accepted = Correction::parse(&request.options).and_then(|correction| {
@@ -145,7 +148,7 @@ impl Tracker {
         }
     }
 
-    /// Checks that the description with these keys fits the file.
+    /// Checks that the description, with the keys of the correction, fits the file.
     fn check_fit(&self, candidate: &Candidate, correction: &Correction) -> Result<(), String> {
         let dump = correction.apply(candidate.dump.clone()?)?;
         let size = candidate.logical_size(&dump).0;
@@ -155,8 +158,8 @@ impl Tracker {
         }
     }
 
-    /// Puts what `npyd redo` declared in place of what the description says, for as long as that
-    /// description stays.
+    /// Applies the keys that `npyd redo` declared, as long as the description is the one they
+    /// correct. Deletes them from the ledger once it is another.
     pub(crate) fn apply_declared(&self, candidate: &mut Candidate) {
         let source = self.drop_dir.path.join(&candidate.rel);
         let ledger = &self.context.ledger;

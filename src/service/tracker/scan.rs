@@ -1,4 +1,4 @@
-//! Listing a drop directory: the truth, of which sightings are hints.
+//! Full directory scans. A scan is authoritative; watcher events only make npyd react sooner.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -15,14 +15,18 @@ use crate::probe::may_describe;
 use crate::service::tracker::Tracker;
 use crate::service::tracker::ledger_cursor::LedgerCursor;
 
-/// A directory's entry.
+/// The name and kind of a directory entry.
 type Listed = (OsString, EntryKind);
 
-/// How deep below a drop directory files are looked for.
+/// Maximum depth below a drop directory at which npyd finds files.
 pub const DEPTH_MAX: usize = 64;
 
 impl Tracker {
-    /// Lists the directory and sights everything in it that the ledger does not know as settled.
+    /// Lists the directory and enqueues everything in it that the ledger does not have as settled.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the drop directory itself cannot be read.
     pub fn scan(&mut self, now: Instant) -> fs::Result<()> {
         self.warnings.begin_scan();
         let root = Dir::open(&self.drop_dir.path)?;
@@ -39,11 +43,12 @@ impl Tracker {
         Ok(())
     }
 
-    /// Tells of what a scan could not do, but not again for as long as that lasts.
+    /// Logs a warning of a scan, once for as long as its cause lasts.
     pub fn warn(&mut self, what: String) {
         self.warnings.tell(what);
     }
 
+    /// Scans a listed directory and, in a recursive drop directory, all below it.
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> fs::Result<()> {
         let mut entries = dir.entries()?;
         if self.recover(dir, below, &entries)? {
@@ -62,7 +67,7 @@ impl Tracker {
                 continue;
             }
             match known.find(name).filter(|known| self.is_settled(dir, name, known)) {
-                // Its manifest needs no look either.
+                // Its manifest needs no probe either.
                 Some(KnownSource { fingerprint, is_unproven, .. }) => {
                     if is_unproven && self.may_be_proved(dir, name) {
                         self.enqueue_listed(below.join(name), now);
@@ -85,8 +90,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Recovers what a crash left under private names in a listed directory; `false` where nothing
-    /// has such a name.
+    /// Recovers what a crash left under private names in a listed directory. Returns `false` if it
+    /// has no private names.
     fn recover(&mut self, dir: &Dir, below: &Path, entries: &[Listed]) -> fs::Result<bool> {
         if !entries
             .iter()
@@ -97,13 +102,13 @@ impl Tracker {
         if let Err(error) = fs::recover_dir(dir, &managed_dirs_below(&self.drop_dir, below)) {
             self.warnings.tell(error.to_string());
         }
-        // It may just have got this name back.
+        // A file may have got its own name back just now, so the directory is listed again.
         self.recover_insert(dir, &dir.entries()?);
         Ok(true)
     }
 
-    /// Recovers the same in a directory that is ignored, and below: npyd may have worked there
-    /// before it was. It was able to only where it may write.
+    /// Recovers private names in an ignored directory and below: npyd may have worked there before
+    /// it was ignored. Skips directories that npyd may not write to.
     fn recover_ignored(&mut self, dir: &Dir, rel: &Path) -> fs::Result<()> {
         if !dir.is_writable() || rel.components().count() > DEPTH_MAX {
             return Ok(());
@@ -122,8 +127,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Whether a source that stays for want of a proof may go now, as far as that can be said
-    /// without opening it.
+    /// Returns whether a source that stays because its proof was missing might be removed or
+    /// archived now. Does not open the source, so that the answer is only a guess.
     fn may_be_proved(&self, dir: &Dir, name: &OsStr) -> bool {
         if self.drop_dir.source == Disposition::Keep {
             return false;
@@ -136,8 +141,8 @@ impl Tracker {
         self.drop_dir.remove_unproven || self.trusts_clock && may_lease()
     }
 
-    /// Sights what a template might take after all that was listed with it: something may describe
-    /// it that its own name does not lead to.
+    /// Enqueues a listed file. A file that a template matches is probed after all others of the
+    /// scan, because one of those may describe it and cannot be found by name.
     fn enqueue_listed(&mut self, rel: PathBuf, now: Instant) {
         if self.drop_dir.ignore.ignores_entry(&rel, false) {
             return;
@@ -147,7 +152,8 @@ impl Tracker {
         self.enqueue(rel, if is_later { now + Duration::from_nanos(1) } else { now });
     }
 
-    /// A directory that appeared may hold files that came before its watch.
+    /// Scans a path if it is a directory: a new one may hold files that arrived before its watch
+    /// was set up. Returns whether it is a directory to scan.
     pub(crate) fn scan_if_dir(&mut self, rel: &Path, now: Instant) -> bool {
         if self.drop_dir.recursive
             && !self.drop_dir.ignore.ignores_entry(rel, true)
@@ -160,7 +166,7 @@ impl Tracker {
         false
     }
 
-    /// Files that npyd was making room in when it was ended are drops again.
+    /// Undoes interrupted insert-range work, so that the files are drops again.
     fn recover_insert(&mut self, dir: &Dir, entries: &[Listed]) {
         for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
             if let Err(left) = recover_insert(&self.drop_dir, &self.context.intents, dir, name) {
@@ -169,11 +175,12 @@ impl Tracker {
         }
     }
 
-    /// Tidies up where npyd puts files; what can't be tidied now does no harm where it is.
+    /// Recovers private names in the directories that npyd manages. A failure does no harm: the
+    /// files stay there until the next start.
     fn recover_managed_dirs(&self) {
         let depth = if self.drop_dir.recursive { DEPTH_MAX } else { 0 };
         for path in self.drop_dir.managed_dirs() {
-            // What can't be opened is told of where it is to be written to.
+            // A directory that cannot be opened is reported when npyd writes to it.
             let Ok(dir) = Dir::open_trusted(path, self.drop_dir.untrusted_root()) else { continue };
             if let Err(error) = recover_below(&self.drop_dir, &dir, Path::new(""), depth) {
                 tracing::warn!("{error}");
@@ -181,14 +188,14 @@ impl Tracker {
         }
     }
 
-    /// Scans a directory below, unless it is not part of the drop. One that can't be read does not
-    /// end the scan of the others.
+    /// Scans a subdirectory, unless it is ignored, managed by npyd or deeper than [`DEPTH_MAX`]. A
+    /// subdirectory that cannot be read does not end the scan of the others.
     fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
         if !self.drop_dir.recursive || self.is_own(rel) {
             return;
         }
         if self.drop_dir.ignore.ignores_entry(rel, true) {
-            // Once is enough: a running npyd does not work there.
+            // Once per start is enough: a running npyd does not work in ignored directories.
             if !self.recovered
                 && let Err(error) =
                     parent.open_dir(name).and_then(|dir| self.recover_ignored(&dir, rel))
@@ -212,7 +219,8 @@ impl Tracker {
         }
     }
 
-    /// Whether a data file and its manifest are still what the ledger knows.
+    /// Returns whether the ledger has a data file as settled, and neither the file nor its
+    /// description has changed since. A rejection holds only under the settings it was made with.
     fn is_settled(&self, dir: &Dir, name: &OsStr, known: &KnownSource) -> bool {
         let is = |name: &OsStr, identity: &str| {
             let stat = dir.stat(Path::new(name)).ok().flatten();
@@ -226,7 +234,7 @@ impl Tracker {
     }
 }
 
-/// Moves what may be manifests behind all others, without a second list: there may be very many.
+/// Partitions the listing: possible manifests last. Works in place, because listings can be huge.
 fn partition_manifests(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
     let mut others = 0;
     for at in 0..entries.len() {
@@ -239,6 +247,7 @@ fn partition_manifests(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed])
     entries.split_at_mut(others)
 }
 
+/// Recovers private names in a managed directory, and `depth` levels below it.
 fn recover_below(drop_dir: &DropDir, dir: &Dir, below: &Path, depth: usize) -> fs::Result<()> {
     fs::recover_dir(dir, &managed_dirs_below(drop_dir, below))?;
     if depth > 0 {
@@ -252,7 +261,7 @@ fn recover_below(drop_dir: &DropDir, dir: &Dir, below: &Path, depth: usize) -> f
     Ok(())
 }
 
-/// Everywhere between which npyd moves the files of a directory `below` the drop directory.
+/// Opens the directories between which npyd moves the files of the subdirectory `below`.
 fn managed_dirs_below(drop_dir: &DropDir, below: &Path) -> Vec<Dir> {
     let dirs = std::iter::once(drop_dir.path.as_path()).chain(drop_dir.managed_dirs());
     dirs.filter_map(|dir| Dir::open_below(dir, below).ok()).collect()
@@ -271,7 +280,7 @@ mod tests {
     use crate::service::worker_pool::Pool;
     use crate::sinks::bars::ProgressDisplay;
 
-    /// There is room for so many, and no manifest must find it taken by those that are gone.
+    /// The index has limited room, which the descriptions of removed manifests must not fill.
     #[test]
     fn a_claim_goes_with_its_manifest() {
         let temp = tempfile::tempdir().unwrap();
