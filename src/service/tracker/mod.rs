@@ -29,6 +29,7 @@
 
 mod dispatch;
 mod entry;
+mod gate;
 mod ledger_cursor;
 mod recall;
 mod redo;
@@ -39,11 +40,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
 use entry::{Entry, State};
+use gate::Action;
 use warnings::WarningDedup;
 
 use crate::config::DropDir;
@@ -52,8 +54,8 @@ use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::Job;
-use crate::ledger::{Earlier, Request};
-use crate::probe::candidate::{Candidate, Decision};
+use crate::ledger::Request;
+use crate::probe::candidate::Candidate;
 use crate::probe::{DescriptionIndex, ProbeResult, probe};
 use crate::service::watcher::PathEvent;
 use crate::service::worker_pool::Queue;
@@ -362,72 +364,41 @@ impl Tracker {
         true
     }
 
-    /// Decides about a drop that was probed under the path `seen`.
-    fn evaluate(&mut self, seen: &Path, mut candidate: Candidate, now: Instant) {
+    /// Decides about a drop that was probed under the path `seen`, and carries the decision out.
+    fn evaluate(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
         let rel = candidate.rel.clone();
-        if let Some(sidecar) = &candidate.sidecar {
-            self.index.add(&rel, &sidecar.rel);
-            let parts: Vec<_> = candidate.parts.iter().map(|part| part.rel.clone()).collect();
-            self.index.add_parts(&sidecar.rel, &parts);
-            if !sidecar.is_shared {
-                // A probe of the sidecar would only lead to this drop again.
-                self.entries.remove(&sidecar.rel);
-            }
-        }
+        self.remember_description(&candidate);
         if !self.rename_entry(seen, &rel, now) {
             return;
         }
-        let snapshot = candidate.snapshot();
-        self.accept_redo(&candidate);
-        let known = self.last_settled(&rel);
-        if known.as_ref().is_some_and(|known| self.is_as_known(known, &snapshot, &candidate)) {
-            self.forget(&rel);
-            return;
-        }
-        if known.is_some_and(|known| self.recall_description(&known, &candidate)) {
-            return self.probe_now(&rel, now);
-        }
-        self.apply_declared(&mut candidate);
-        let source = self.drop_dir.path.join(&rel);
-        let earlier = match self.context.ledger.earlier_arrays(&source, snapshot.data.ino) {
-            Ok(earlier) => earlier,
-            Err(error) => return self.on_failure(&rel, &error.to_string(), now),
+        let action = match self.gate(candidate, now) {
+            Ok(action) => action,
+            Err(error) => Action::Fail(error),
         };
-        match self.context.ledger.data_loss_of(snapshot.contents()) {
-            Ok(None) => {}
-            // Its data may be lost, so it is rejected without further checks.
-            Ok(Some(reason)) => return self.reject(candidate, Event::Lost, reason),
-            Err(error) => return self.on_failure(&rel, &error.to_string(), now),
+        self.apply(&rel, action, now);
+    }
+
+    /// Adds the description of a drop to the index, under the paths of its data.
+    fn remember_description(&mut self, candidate: &Candidate) {
+        let Some(sidecar) = &candidate.sidecar else { return };
+        self.index.add(&candidate.rel, &sidecar.rel);
+        let parts: Vec<_> = candidate.parts.iter().map(|part| part.rel.clone()).collect();
+        self.index.add_parts(&sidecar.rel, &parts);
+        if !sidecar.is_shared {
+            // A probe of the sidecar would only lead to this drop again.
+            self.entries.remove(&sidecar.rel);
         }
-        let Some(entry) = self.entries.get_mut(&rel) else { return };
-        let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
-        let first = || Quiescence::new(snapshot.clone(), now, age);
-        let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
-        let still = unchanged >= self.drop_dir.quiet;
-        let Earlier { identities: earlier, remakes } = earlier;
-        match candidate.decide(&self.drop_dir, unchanged, remakes) {
-            Ok(Decision::Finalize { header, evidence, remark }) => {
-                let Ok(dump) = candidate.dump.clone() else { return };
-                let drop_dir = Arc::clone(&self.drop_dir);
-                let header = *header;
-                let intents = Some(Arc::clone(&self.context.intents));
-                let redo = self.context.ledger.is_redo(&source).unwrap_or(false);
-                self.dispatch(Job {
-                    drop_dir,
-                    candidate,
-                    dump,
-                    header,
-                    evidence,
-                    remark,
-                    still,
-                    earlier,
-                    redo,
-                    intents,
-                });
-            }
-            Ok(Decision::Wait(wait)) => self.wait(&rel, wait, now),
-            Ok(Decision::Reject(reason)) => self.reject(candidate, Event::Rejected, reason),
-            Err(error) => self.on_failure(&rel, &error.to_string(), now),
+    }
+
+    /// Carries out what [`Tracker::gate`] decided.
+    fn apply(&mut self, rel: &Path, action: Action, now: Instant) {
+        match action {
+            Action::Forget => self.forget(rel),
+            Action::Probe => self.probe_now(rel, now),
+            Action::Dispatch(job) => self.dispatch(*job),
+            Action::Wait(wait) => self.wait(rel, wait, now),
+            Action::Reject { candidate, event, reason } => self.reject(*candidate, event, reason),
+            Action::Fail(error) => self.on_failure(rel, &error, now),
         }
     }
 

@@ -1,0 +1,89 @@
+//! The gate: from what was seen of a drop to one [`Action`]. It dispatches nothing;
+//! [`Tracker::apply`] carries the action out.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::decide::completeness::Wait;
+use crate::decide::quiescence::Quiescence;
+use crate::events::receipt::Event;
+use crate::finalize::Job;
+use crate::ledger::Earlier;
+use crate::probe::candidate::{Candidate, Decision};
+use crate::service::tracker::Tracker;
+
+/// What to do with a drop that was probed.
+pub(super) enum Action {
+    /// Nothing: it is settled as it is.
+    Forget,
+    /// Probe it again, with what the ledger recalled about its description.
+    Probe,
+    /// Finalize it.
+    Dispatch(Box<Job>),
+    /// Probe it again later.
+    Wait(Wait),
+    /// Reject it; the event tells whether its data may be lost.
+    Reject { candidate: Box<Candidate>, event: Event, reason: String },
+    /// Try again after a pause.
+    Fail(String),
+}
+
+impl Tracker {
+    /// Decides what to do with a drop.
+    ///
+    /// # Errors
+    ///
+    /// The ledger or a file can't be read; it may be possible later.
+    pub(super) fn gate(
+        &mut self,
+        mut candidate: Candidate,
+        now: Instant,
+    ) -> Result<Action, String> {
+        let snapshot = candidate.snapshot();
+        self.accept_redo(&candidate);
+        if let Some(known) = self.last_settled(&candidate.rel) {
+            if self.is_as_known(&known, &snapshot, &candidate) {
+                return Ok(Action::Forget);
+            }
+            if self.recall_description(&known, &candidate) {
+                return Ok(Action::Probe);
+            }
+        }
+        self.apply_declared(&mut candidate);
+        let ledger = Arc::clone(&self.context.ledger);
+        let source = self.drop_dir.path.join(&candidate.rel);
+        let earlier = ledger.earlier_arrays(&source, snapshot.data.ino);
+        let Earlier { identities: earlier, remakes } =
+            earlier.map_err(|error| error.to_string())?;
+        let loss = ledger.data_loss_of(snapshot.contents()).map_err(|error| error.to_string())?;
+        if let Some(reason) = loss {
+            // Its data may be lost, so it is rejected without further checks.
+            return Ok(reject(candidate, Event::Lost, reason));
+        }
+        let Some(entry) = self.entries.get_mut(&candidate.rel) else { return Ok(Action::Forget) };
+        let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
+        let first = || Quiescence::new(snapshot.clone(), now, age);
+        let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
+        let decision = candidate.decide(&self.drop_dir, unchanged, remakes);
+        Ok(match decision.map_err(|error| error.to_string())? {
+            Decision::Finalize { header, evidence, remark } => Action::Dispatch(Box::new(Job {
+                drop_dir: Arc::clone(&self.drop_dir),
+                dump: candidate.dump.clone()?,
+                header: *header,
+                evidence,
+                remark,
+                still: unchanged >= self.drop_dir.quiet,
+                earlier,
+                redo: ledger.is_redo(&source).unwrap_or(false),
+                intents: Some(Arc::clone(&self.context.intents)),
+                candidate,
+            })),
+            Decision::Wait(wait) => Action::Wait(wait),
+            Decision::Reject(reason) => reject(candidate, Event::Rejected, reason),
+        })
+    }
+}
+
+fn reject(candidate: Candidate, event: Event, reason: String) -> Action {
+    Action::Reject { candidate: Box::new(candidate), event, reason }
+}
