@@ -274,7 +274,7 @@ fn put_remains_away(
 ) -> fs::Result<bool> {
     let RemainingPart { part: Part { name, file, stat, .. }, offset, at, len } = remains;
     let Some(_claim) = file.claim()? else { return Ok(false) };
-    let is_alone = file.writer() != fs::Writer::Present;
+    let is_alone = file.writer()? != fs::Writer::Present;
     if !is_alone || !array.is_equal_at(*at, file, *offset, *len)? {
         return Ok(false);
     }

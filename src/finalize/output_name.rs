@@ -203,7 +203,7 @@ fn is_array_of(
 /// Syncs an equal array, which may be another program's copy. npyd's own are durable before they
 /// have their name.
 fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Interruption> {
-    if there.writer() == Writer::Present {
+    if there.writer()? == Writer::Present {
         return Err(Interruption::Locked(format!(
             "`{name}`, which has the same content, is open for writing"
         )));

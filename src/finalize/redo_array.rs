@@ -137,7 +137,7 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     if stat.size != data_at + header.data_len() {
         return Err(refused("is not as long as its header says"));
     }
-    if file.writer() == Writer::Present {
+    if file.writer()? == Writer::Present {
         return Err(Interruption::Locked(format!("`{name}` is open for writing")));
     }
     let beside = output.is_none();
@@ -210,7 +210,7 @@ fn write_over(
         return Err(refused("the new header differs in more than one sector of the disk"));
     }
     // F5: probe before npyd opens the file for writing.
-    if file.writer() != Writer::None {
+    if file.writer()? != Writer::None {
         return Err(refused("nothing proves that nobody writes to the array"));
     }
     let writable = file.writable()?;

@@ -24,7 +24,7 @@ pub(crate) fn synced(
     progress: &mut Progress,
 ) -> Result<DataFile, Interruption> {
     let is_word = matches!(job.evidence, Evidence::Ready | Evidence::Marker);
-    if !is_word && job.candidate.writer() == Writer::Present {
+    if !is_word && job.candidate.writer()? == Writer::Present {
         return Err(Interruption::Retry("a process opened it for writing".to_owned()));
     }
     let file = job.candidate.file.writable().map_err(|error| {
@@ -83,7 +83,7 @@ pub(crate) fn check_content(job: &Job) -> Result<(), Interruption> {
 pub(crate) fn check_source(job: &Job) -> Result<(), Interruption> {
     check_content(job)?;
     let candidate = &job.candidate;
-    if job.evidence != Evidence::Ready && candidate.writer() == Writer::Present {
+    if job.evidence != Evidence::Ready && candidate.writer()? == Writer::Present {
         return Err(Interruption::Retry(
             "a process opened it for writing while npyd read it".to_owned(),
         ));

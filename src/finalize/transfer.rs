@@ -106,7 +106,7 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
     // Read the attributes first: copying changes the access time.
     let (before, attributes) = (source.stat()?, source.attributes()?);
     let check = || {
-        let written = source.writer() == fs::Writer::Present;
+        let written = source.writer()? == fs::Writer::Present;
         if !written && source.stat()?.is_unchanged_since(&before) {
             Ok(())
         } else {

@@ -56,7 +56,7 @@ pub fn capabilities(dir: &Dir) -> Result<Capabilities> {
 /// leases must report the writer.
 fn leases(file: &DataFile) -> Result<bool> {
     let is_local = info_of(file).is_ok_and(|fs| !fs.network);
-    Ok(is_local && file.readable()?.writer() == Writer::Present)
+    Ok(is_local && file.readable()?.writer()? == Writer::Present)
 }
 
 /// The files on which this process may take leases.
@@ -118,7 +118,7 @@ fn given_away(scratch: &Path) -> Option<DataFile> {
 /// Returns whether the kernel grants a lease on another user's file, or `None` if the file system
 /// has no leases.
 fn may_lease(file: &DataFile) -> Option<bool> {
-    match file.writer() {
+    match file.writer().ok()? {
         Writer::None | Writer::Present => Some(true),
         Writer::Unknown(Unprovable::NoRight) => Some(false),
         Writer::Unknown(_) => None,

@@ -12,7 +12,7 @@ use crate::fs::error::{SYNC, WRITE_BACK};
 use crate::fs::fs_kind::info_of;
 use crate::fs::lease::{self, Lease, Unprovable, Writer};
 use crate::fs::{FsError, Result};
-use crate::model::Stat;
+use crate::model::{FsInfo, Stat};
 
 /// Maximum size of an extended attribute that npyd reads, in bytes.
 const ATTR_MAX: usize = 4096;
@@ -286,17 +286,19 @@ impl DataFile {
 
     /// Returns whether any process has the file open for writing or mapped writable. The descriptor
     /// must be open for reading only (`fcntl(2)`, `F_SETLEASE`).
-    #[must_use]
-    pub fn writer(&self) -> Writer {
-        let writer = lease::probe(&self.fd);
-        let Ok(fs) = info_of(&self.fd) else { return Writer::Unknown(Unprovable::NoLeases) };
-        match writer {
+    pub fn writer(&self) -> Result<Writer> {
+        let fs = self.file_system()?;
+        Ok(match lease::probe(&self.fd) {
             // On such file systems a refused lease does not imply a writer, and a granted one does
             // not exclude writers on other hosts.
             Writer::Present if fs.leases_need_a_server() => Writer::Unknown(Unprovable::Network),
             Writer::None if fs.network => Writer::Unknown(Unprovable::Network),
             writer => writer,
-        }
+        })
+    }
+
+    fn file_system(&self) -> Result<FsInfo> {
+        info_of(&self.fd).map_err(|errno| self.error("ask for the file system of", errno))
     }
 
     /// Takes a read lease, which proves that no process writes to the file while the lease is
@@ -406,15 +408,15 @@ mod tests {
     #[test]
     fn a_writer_is_seen_and_so_is_a_mapping() {
         let (_temp, path, file) = file(&[0; 8192]);
-        assert_eq!(file.writer(), Writer::None);
+        assert_eq!(file.writer().unwrap(), Writer::None);
         let writer = std_fs::File::options().read(true).write(true).open(&path).unwrap();
-        assert_eq!(file.writer(), Writer::Present);
+        assert_eq!(file.writer().unwrap(), Writer::Present);
         // SAFETY: only this test uses the file, and it does not truncate it.
         let mapping = unsafe { MmapMut::map_mut(&writer) }.unwrap();
         drop(writer);
-        assert_eq!(file.writer(), Writer::Present, "through a mapping alone");
+        assert_eq!(file.writer().unwrap(), Writer::Present, "through a mapping alone");
         drop(mapping);
-        assert_eq!(file.writer(), Writer::None);
+        assert_eq!(file.writer().unwrap(), Writer::None);
     }
 
     #[test]

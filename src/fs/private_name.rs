@@ -136,7 +136,7 @@ impl Dir {
         // A process that opened it before the lease can still write.
         let may_go = match writers {
             OpenWriters::ProvedAbsent => lease.is_some(),
-            OpenWriters::NotSeen => lease.is_some() || file.writer() != Writer::Present,
+            OpenWriters::NotSeen => lease.is_some() || file.writer()? != Writer::Present,
             OpenWriters::Trusted => true,
         };
         if !may_go {

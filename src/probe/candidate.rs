@@ -92,12 +92,12 @@ pub struct Unproven {
 
 impl Unproven {
     /// Returns why the kernel grants no lease on a file.
-    fn of(name: &FileName, file: &DataFile) -> Self {
-        let why = match file.writer() {
+    fn of(name: &FileName, file: &DataFile) -> fs::Result<Self> {
+        let why = match file.writer()? {
             fs::Writer::Unknown(why) => Some(why),
             fs::Writer::Present | fs::Writer::None => None,
         };
-        Unproven { file: name.clone(), why }
+        Ok(Unproven { file: name.clone(), why })
     }
 
     /// Returns the value for a file that a process opened for writing during the work.
@@ -191,15 +191,20 @@ impl Candidate {
     }
 
     /// Returns whether a process writes to the data.
-    #[must_use]
-    pub fn writer(&self) -> Writer {
-        let writers = self.parts.iter().map(|part| writer(&part.file)).chain([writer(&self.file)]);
-        let strongest = |writer: &Writer| match writer {
+    pub fn writer(&self) -> fs::Result<Writer> {
+        let rank = |writer: Writer| match writer {
             Writer::None => 0,
             Writer::Unknown => 1,
             Writer::Present => 2,
         };
-        writers.max_by_key(strongest).unwrap_or(Writer::Unknown)
+        let mut strongest = writer(&self.file)?;
+        for part in &self.parts {
+            let next = writer(&part.file)?;
+            if rank(next) > rank(strongest) {
+                strongest = next;
+            }
+        }
+        Ok(strongest)
     }
 
     /// Returns the data files and the sidecar.
@@ -216,7 +221,7 @@ impl Candidate {
         for (name, file) in self.all_files() {
             match file.lease()? {
                 Some(lease) => leases.push(lease),
-                None => return Ok(Err(Unproven::of(name, file))),
+                None => return Ok(Err(Unproven::of(name, file)?)),
             }
         }
         Ok(Ok(leases))
@@ -292,13 +297,14 @@ impl Candidate {
         let allow_trailing = drop_dir.allow_trailing;
         let quiet = completeness::quiet_after(drop_dir.quiet, remakes);
         let rules = Rules { quiet, allow_trailing, remakes };
-        let sidecar_writer = self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file));
+        let sidecar_writer =
+            self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file)).transpose()?;
         let timestamp_granularity = self.timestamp_granularity();
         let dump = match &self.dump {
             Ok(dump) => dump,
             Err(reason) => {
                 let quiet = rules.quiet.max(timestamp_granularity);
-                return Ok(self.unreadable(reason, sidecar_writer, unchanged, quiet));
+                return self.unreadable(reason, sidecar_writer, unchanged, quiet);
             }
         };
         let first_bytes = match &dump.marker {
@@ -307,7 +313,7 @@ impl Candidate {
             None => Vec::new(),
         };
         let (size, allocated) = self.logical_size(dump);
-        let (solid, writer) = (self.is_fully_written(), self.writer());
+        let (solid, writer) = (self.is_fully_written(), self.writer()?);
         let look = Observation {
             size,
             allocated,
@@ -351,9 +357,12 @@ impl Candidate {
         sidecar: Option<Writer>,
         unchanged: Duration,
         quiet: Duration,
-    ) -> Decision {
-        let writer = sidecar.unwrap_or_else(|| writer(&self.file));
-        if writer == Writer::Present {
+    ) -> fs::Result<Decision> {
+        let writer = match sidecar {
+            Some(writer) => writer,
+            None => writer(&self.file)?,
+        };
+        Ok(if writer == Writer::Present {
             Decision::Wait(Wait::on_external(format!("it is still being written: {reason}")))
         } else if unchanged < quiet {
             Decision::Wait(Wait {
@@ -362,7 +371,7 @@ impl Candidate {
             })
         } else {
             Decision::Reject(reason.to_owned())
-        }
+        })
     }
 
     /// Decides about a pending file whose producer died.
@@ -419,10 +428,10 @@ fn count(dump: &Dump, salvaged: Option<&Header>, written: u64, size: u64) -> Str
     format!("{records} complete records ({written} of {size} bytes) were written{more}")
 }
 
-fn writer(file: &DataFile) -> Writer {
-    match file.writer() {
+fn writer(file: &DataFile) -> fs::Result<Writer> {
+    Ok(match file.writer()? {
         fs::Writer::None => Writer::None,
         fs::Writer::Present => Writer::Present,
         fs::Writer::Unknown(_) => Writer::Unknown,
-    }
+    })
 }

@@ -134,18 +134,16 @@ impl DropDirLoop {
             self.check_root(Instant::now());
             self.scan_if_due(Instant::now());
             self.ready_tx = None; // dropping it signals that the first scan has finished
+            // A listing can miss a name that was made during it, and return later ones. The events
+            // of such names come before any drop of the listing is probed.
+            self.take_path_events(None);
             self.tracker.process_due(Instant::now());
             let now = Instant::now();
             let due = [self.tracker.next_due(), Some(self.next_scan), Some(self.next_root_check)];
             let pause =
                 due.into_iter().flatten().min().map_or(ROOT_CHECK, |at| at.duration_since(now));
             select! {
-                recv(self.path_events) -> event => {
-                    let now = Instant::now();
-                    for event in event.into_iter().chain(self.path_events.try_iter()) {
-                        self.tracker.on_watch_event(event, now);
-                    }
-                }
+                recv(self.path_events) -> event => self.take_path_events(event.ok()),
                 recv(self.ended) -> ended => {
                     let now = Instant::now();
                     for ended in ended.into_iter().chain(self.ended.try_iter()) {
@@ -158,6 +156,13 @@ impl DropDirLoop {
                 },
                 default(pause) => {}
             }
+        }
+    }
+
+    fn take_path_events(&mut self, first: Option<PathEvent>) {
+        let now = Instant::now();
+        for event in first.into_iter().chain(self.path_events.try_iter()) {
+            self.tracker.on_watch_event(event, now);
         }
     }
 
