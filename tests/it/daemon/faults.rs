@@ -114,8 +114,9 @@ fn too_few_descriptors_for_one_drop() {
 #[test]
 fn too_little_memory() {
     let limits = (1..200).map(|it| format!("--as={}", it << 20));
-    let too_little =
-        sweep_with_ever_more(limits, |outcome| assert_ne!(outcome.code, 0, "{outcome}"));
+    let too_little = sweep_with_ever_more(limits, |outcome| {
+        assert!(![0, 124].contains(&outcome.code), "it succeeded, or hung: {outcome}");
+    });
     tell(&format!("{too_little} limits were too low"));
     assert!(too_little > 5);
 }

@@ -136,6 +136,8 @@ impl Site {
         {
             command.env_remove(name);
         }
+        // Rust's standard library can deadlock where memory is short and it makes a backtrace.
+        command.env_remove("RUST_BACKTRACE");
         command.env("NPYD_CONFIG", self.path("npyd.toml")).current_dir(self.dir.path());
         command
     }
@@ -182,9 +184,13 @@ impl Site {
     /// Sweeps with so little of a resource; `--nofile=9` and the like.
     pub(crate) fn sweep_within(&self, limit: &str) -> Outcome {
         let npyd = self.command();
-        let mut limited = Command::new("prlimit");
+        let mut limited = Command::new("timeout");
         limited.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        limited.args([limit, "--"]).arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+        limited.env_remove("RUST_BACKTRACE");
+        limited
+            .args(["120", "prlimit", limit, "--"])
+            .arg(npyd.get_program())
+            .args(["sweep", "--json", "--config"]);
         Outcome::of(limited.arg(self.path("npyd.toml")))
     }
 
