@@ -194,13 +194,13 @@ fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
     let can = fs::capabilities(&output)?;
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {
-            constraints.excluded.push((route, "the file system does not support it".to_owned()));
+            constraints.exclude(route, "the file system does not support it");
         }
     }
     if !data.is_writable() {
-        let why = "the user that npyd runs as has no permission to rename files there";
-        let consuming = [Route::InPlace, Route::InsertRange];
-        constraints.excluded.extend(consuming.map(|route| (route, why.to_owned())));
+        constraints.exclude_consuming(
+            "the user that npyd runs as has no permission to rename files there",
+        );
     }
     let mut lines = Vec::new();
     for (what, manifest) in SAMPLE_MANIFESTS {

@@ -100,6 +100,18 @@ pub struct Constraints {
 }
 
 impl Constraints {
+    /// Excludes a route.
+    pub(crate) fn exclude(&mut self, route: Route, why: impl Into<String>) {
+        self.excluded.push((route, why.into()));
+    }
+
+    /// Excludes the routes by which the data file itself becomes the array.
+    pub(crate) fn exclude_consuming(&mut self, why: &str) {
+        for route in [Route::InPlace, Route::InsertRange] {
+            self.exclude(route, why);
+        }
+    }
+
     /// Fails if the route was excluded.
     pub(crate) fn allow(&self, route: Route) -> Result<(), Obstacle> {
         let found = self.excluded.iter().find(|(excluded, _)| *excluded == route);

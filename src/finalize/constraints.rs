@@ -31,8 +31,7 @@ pub fn constraints_between(
         lacks_right(drop_dir, source, candidate)?
     };
     if let Some(why) = why {
-        let taking = [Route::InPlace, Route::InsertRange];
-        constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
+        constraints.exclude_consuming(why);
     }
     Ok(constraints)
 }

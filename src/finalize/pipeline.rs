@@ -153,9 +153,7 @@ impl<'a> InFlight<'a> {
         };
         if event == Event::Remade {
             // The drop may change again, so its file must not become the array.
-            let why = "the array is made again, as a new file";
-            let taking = [Route::InPlace, Route::InsertRange];
-            constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
+            constraints.exclude_consuming("the array is made again, as a new file");
         }
         let plan = plan(job, &at, &constraints)?;
         let sidecar_claim = disposition::claim_sidecar(job, plan.route())?;
@@ -262,7 +260,7 @@ impl<'a> InFlight<'a> {
 
     /// Excludes the current route and plans again.
     fn exclude(&mut self, reason: String) -> Result<(), Interruption> {
-        self.constraints.excluded.push((self.plan.route(), reason));
+        self.constraints.exclude(self.plan.route(), reason);
         self.plan = plan(self.job, &self.at, &self.constraints)?;
         Ok(())
     }

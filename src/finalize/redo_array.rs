@@ -84,14 +84,12 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
         return Ok(receipt);
     }
     let mut constraints = constraints_of_dirs(&job.drop_dir, &old.at.output, &old.at.output)?;
-    let why = "the array is made again, as a new file";
-    let taking = [Route::InPlace, Route::InsertRange];
-    constraints.excluded.extend(taking.map(|route| (route, why.to_owned())));
+    constraints.exclude_consuming("the array is made again, as a new file");
     let mut plan = Plan::new(&dump, header.clone(), old.stat.size, &constraints);
     let mut output = if let Some(output) = share(&old, &plan.steps, progress)? {
         output
     } else {
-        constraints.excluded.push((Route::Reflink, "blocks are not shared".to_owned()));
+        constraints.exclude(Route::Reflink, "blocks are not shared");
         plan = Plan::new(&dump, header.clone(), old.stat.size, &constraints);
         copy(&old, &plan.steps, progress)?
     };

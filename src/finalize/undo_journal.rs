@@ -66,8 +66,8 @@ impl IntentLog {
         note.publish(name_of(intent).as_ref(), true).map(drop)
     }
 
-    /// Returns the intent for a file, if there is a readable one. Its directory may have another
-    /// path by now.
+    /// Returns the intent for a file, if there is a readable one. Its directory may have got
+    /// another path since.
     pub fn find(&self, file: &Path, inode: u64) -> fs::Result<Option<InsertIntent>> {
         let name = file.file_name();
         let is_it =

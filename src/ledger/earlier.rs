@@ -57,9 +57,7 @@ impl Earlier {
     /// Adds a receipt. Returns `false` if it is about another drop, as then are all older ones.
     fn add(&mut self, receipt: &Value, identity: SourceIdentity, ino: u64) -> bool {
         let is_same_drop = match receipt["source_fate"].as_str() {
-            Some(fate) => {
-                [SourceFate::Kept, SourceFate::Unproven].iter().any(|it| it.as_str() == fate)
-            }
+            Some(fate) => SourceFate::from_name(fate).is_some_and(|fate| !fate.ends_drop()),
             None => identity.is_of_inode(ino),
         };
         if !is_same_drop {

@@ -319,11 +319,12 @@ impl Ledger {
         let end = format!("{}0", prefix.trim_end_matches('/'));
         self.run(|db| {
             let mut page = Vec::new();
-            let mut statement = db.prepare_cached(
-                // SQLite returns the other columns from the row with the maximum.
+            // SQLite returns the other columns from the row with the maximum.
+            let mut statement = db.prepare_cached(&format!(
                 "SELECT source, event, fingerprint, max(id) FROM receipts
-                 WHERE source > ?1 AND source < ?2 AND event != 'refused' GROUP BY source ORDER BY source LIMIT ?3",
-            )?;
+                 WHERE source > ?1 AND source < ?2 AND event != '{REFUSED}'
+                 GROUP BY source ORDER BY source LIMIT ?3"
+            ))?;
             let mut rows = statement.query(params![after, end, PAGE])?;
             while let Some(row) = rows.next()? {
                 let event: String = row.get(1)?;
