@@ -10,23 +10,13 @@ use crate::support::{
     Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy,
 };
 
-/// A scan of which an array was made.
-fn site_with(settings: &str) -> Site {
-    let site = Site::with(settings);
-    site.scan("scan").sweep().expect_code(0);
-    assert_eq!(site.read("out/scan.npy"), scan_npy());
-    site
-}
-
 /// Asks for it, sweeps, and returns the one receipt.
 #[track_caller]
 fn redone(site: &Site, args: &[&str]) -> Value {
     site.npyd(&[&["redo"], args].concat())
         .expect_code(0)
         .expect_words(&["in/scan.raw: will be made again by the next sweep"]);
-    let mut receipts = site.sweep().expect_code(0).json();
-    assert_eq!(receipts.len(), 1, "{receipts:#?}");
-    receipts.remove(0)
+    site.sweep().expect_code(0).only_receipt()
 }
 
 #[track_caller]
@@ -43,7 +33,7 @@ fn reason(receipt: &Value) -> &str {
 #[test]
 fn a_deleted_array() {
     for name in ["scan.raw", "in/scan.raw", "scan.npy", "out/scan.npy"] {
-        let site = site_with("");
+        let site = Site::with_array("");
         fs::remove_file(site.path("out/scan.npy")).unwrap();
         assert_at_rest(&site);
         assert_eq!(redone(&site, &[name])["event"], "finalized", "{name}");
@@ -57,7 +47,7 @@ fn a_deleted_array() {
 /// Equal bytes are found; others are replaced, and kept beside.
 #[test]
 fn an_array_that_is_there() {
-    let site = site_with("");
+    let site = Site::with_array("");
     let before = site.identity("out/scan.npy");
     assert_eq!(redone(&site, &["scan.raw"])["event"], "found");
     assert_eq!(site.identity("out/scan.npy"), before);
@@ -79,7 +69,7 @@ fn described_wrongly() {
         (&["--dtype", "<u2", "--shape", "(-1, 4)"], "'<u2'", false, &[3, 4], "dtype, shape"),
     ] {
         for on_change in ["remake", "keep"] {
-            let site = site_with(&format!("on_change = '{on_change}'"));
+            let site = Site::with_array(&format!("on_change = '{on_change}'"));
             let receipt = redone(&site, &[&["scan.raw"], args].concat());
             assert_eq!(receipt["event"], "remade", "{args:?}");
             let given = format!("npyd redo gave {keys}");
@@ -93,7 +83,7 @@ fn described_wrongly() {
 
 #[test]
 fn an_offset_and_what_trails() {
-    let site = site_with("");
+    let site = Site::with_array("");
     let args = ["scan.raw", "--shape", "-1", "--offset", "4", "--trailing", "8"];
     let receipt = redone(&site, &args);
     assert!(reason(&receipt).contains("npyd redo gave shape, offset, trailing"), "{receipt:#?}");
@@ -105,7 +95,7 @@ fn an_offset_and_what_trails() {
 /// What was declared holds for later looks, until the manifest changes.
 #[test]
 fn later_scans_agree() {
-    let site = site_with("");
+    let site = Site::with_array("");
     redone(&site, &["scan.raw", "--dtype", "<i4"]);
     site.drop_file("scan.raw", [1; 24]);
     site.settle("remade", 2);
@@ -172,7 +162,7 @@ fn data_in_parts() {
 
 #[test]
 fn keys_that_do_not_fit() {
-    let site = site_with("rejects = 'bad'");
+    let site = Site::with_array("rejects = 'bad'");
     for (args, why) in [
         (&["--dtype", "<f8"][..], "24 of 48 bytes"),
         (&["--dtype", "<f2"], "24 bytes, not the declared 12"),
@@ -196,7 +186,7 @@ fn keys_that_do_not_fit() {
 
 #[test]
 fn unknown_names() {
-    let site = site_with("");
+    let site = Site::with_array("");
     let outcome = site.npyd(&["redo", "nothing.raw"]).expect_code(1);
     outcome.expect_words(&[
         "nothing.raw: no drop or array in the ledger has this name",
@@ -210,7 +200,7 @@ fn unknown_names() {
 /// The array holds the data, and is made again of itself.
 #[test]
 fn a_source_that_was_removed() {
-    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
     assert!(!site.has("in/scan.raw"));
     let receipt = redone(&site, &["scan.npy", "--dtype", "<i4", "--shape", "-1"]);
     assert_eq!(receipt["event"], "remade");
@@ -229,7 +219,7 @@ fn a_source_that_was_removed() {
 /// the same number of bytes again would be wrong.
 #[test]
 fn carried_out_once() {
-    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
     site.npyd(&["redo", "scan.raw", "--shape", "-1", "--offset", "4"]).expect_code(0);
     let copy = |from: &str, to: &str| {
         let paths = [site.path(from), site.path(to)];
@@ -250,7 +240,7 @@ fn carried_out_once() {
 /// Bytes that are not in the new array stay in a backup.
 #[test]
 fn a_part_of_an_array() {
-    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
     let args = ["scan.raw", "--shape", "-1", "--offset", "4", "--trailing", "8"];
     let receipt = redone(&site, &args);
     assert!(reason(&receipt).contains("`scan.npy.~1~`"), "{receipt:#?}");
@@ -289,7 +279,7 @@ fn an_array_that_is_the_producers_file() {
 
 #[test]
 fn an_array_that_can_not_be_made_again() {
-    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
     let before = site.identity("out/scan.npy");
     for (args, why) in [
         (&[][..], "correct it with"),
@@ -319,7 +309,7 @@ fn an_array_that_can_not_be_made_again() {
 /// One sector of the header is written over, and nothing else.
 #[test]
 fn in_place() {
-    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
     let inode = site.inode("out/scan.npy");
     let args = ["scan.raw", "--in-place", "--dtype", "<i4", "--shape", "-1"];
     let receipt = redone(&site, &args);
@@ -338,7 +328,7 @@ fn refused_in_place() {
     let manifest = format!("dtype = \"{}\"\nshape = [2]\n", dtype("x"));
     let long =
         "[('a', '<u4'), ('b', '<u4'), ('c', '<u4'), ('d', '<u4'), ('e', '<u4'), ('f', '<u4')]";
-    let scan = || site_with("source = 'remove'\nremove_unproven = true");
+    let scan = || Site::with_array("source = 'remove'\nremove_unproven = true");
     let structured = || {
         let site = Site::with("source = 'remove'\nremove_unproven = true");
         site.drop_file("scan.raw", [1; 162]).drop_file("scan.raw.toml", &manifest);
@@ -350,7 +340,7 @@ fn refused_in_place() {
         fs::hard_link(site.path("out/scan.npy"), site.path("out/other.npy")).unwrap();
         site
     };
-    let kept = || site_with("");
+    let kept = || Site::with_array("");
     for (site, args, why) in [
         (scan(), &["--dtype", long, "--shape", "1"][..], "longer than the old one"),
         (scan(), &["--shape", "5", "--offset", "4"], "begin or end elsewhere"),
@@ -372,7 +362,7 @@ fn refused_in_place() {
 
 #[test]
 fn written_to_in_place() {
-    let site = site_with("source = 'remove'\nremove_unproven = true");
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
     let writer = fs::File::options().append(true).open(site.path("out/scan.npy")).unwrap();
     let before = site.identity("out/scan.npy");
     site.npyd(&["redo", "scan.raw", "--in-place", "--order", "F"]).expect_code(0);

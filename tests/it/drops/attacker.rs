@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::XattrFlags;
 
 use crate::support::{
-    Daemon, Mounted, PendingFile, Producer, Receipts, SCAN_MANIFEST, Site, as_root, can_halt,
+    Daemon, Mounted, PendingFile, Producer, Receipts, SCAN_MANIFEST, Site, as_root, has_strace,
     python, scan_bytes, scan_npy, sweep_halted,
 };
 
@@ -226,7 +226,7 @@ fn directories_inside() {
 #[test]
 fn a_link_that_takes_the_place_of_a_file_at_any_call() {
     let mut at = 0;
-    while can_halt() {
+    while has_strace() {
         let settings = "on_conflict = \"replace\"";
         let Some(mut attack) = Attack::begin(settings) else { return };
         attack.says("pending IN/x.npy.pending 24 1").says("link SITE/secret/pending IN/link");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use crate::support::{
-    Mounted, PendingFile, Producer, Receipts, Site, as_root, can_halt, is_long, npy, npy_filling,
+    Mounted, PendingFile, Producer, Receipts, Site, as_root, has_strace, is_long, npy, npy_filling,
     python, scan_bytes, scan_npy, sweep_halted,
 };
 
@@ -151,7 +151,7 @@ impl Race {
     /// drop after another sweep.
     fn run(&self) {
         let Some(python) = python() else { return };
-        if !can_halt() || self.way.kind.is_some() && !as_root() {
+        if !has_strace() || self.way.kind.is_some() && !as_root() {
             return;
         }
         let ground = Site::new();
@@ -409,7 +409,7 @@ fn data_before_their_manifest() {
 /// and that is no failure.
 #[test]
 fn its_directory_renamed() {
-    if !can_halt() {
+    if !has_strace() {
         return;
     }
     let (mut call, stride) = (0, if is_long() { 1 } else { 3 });
@@ -439,7 +439,7 @@ fn its_directory_renamed() {
 #[test]
 fn dropped_again_at_once() {
     let Some(python) = python() else { return };
-    if !can_halt() {
+    if !has_strace() {
         return;
     }
     let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
@@ -482,7 +482,7 @@ fn dropped_again_at_once() {
 #[test]
 fn a_manifest_corrected() {
     let Some(python) = python() else { return };
-    if !can_halt() {
+    if !has_strace() {
         return;
     }
     let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
@@ -520,7 +520,7 @@ fn a_manifest_corrected() {
 #[test]
 fn a_salvaged_file_appended_to() {
     let Some(python) = python() else { return };
-    if !can_halt() {
+    if !has_strace() {
         return;
     }
     let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);

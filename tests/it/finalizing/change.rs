@@ -4,30 +4,19 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, chown};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Mounted, Outcome, Producer, Receipts, SCAN_MANIFEST, Site, as_root, can_halt, is_long, load,
-    npy, python, scan_bytes, scan_npy, sweep_halted,
+    Mounted, Producer, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, is_long, load, npy,
+    python, scan_bytes, scan_npy, sweep_halted, sweep_with_fault,
 };
-
-/// A scan of which an array was made, and what changes afterwards.
-fn site_with(settings: &str) -> Site {
-    let site = Site::with(settings);
-    site.scan("scan").sweep().expect_code(0);
-    assert_eq!(site.read("out/scan.npy"), scan_npy());
-    site
-}
 
 /// Sweeps, and returns the one receipt.
 #[track_caller]
 fn swept(site: &Site) -> Value {
-    let mut receipts = site.sweep().expect_code(0).json();
-    assert_eq!(receipts.len(), 1, "{receipts:#?}");
-    receipts.remove(0)
+    site.sweep().expect_code(0).only_receipt()
 }
 
 #[track_caller]
@@ -42,7 +31,7 @@ fn array(data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn rewritten() {
-    let site = site_with("");
+    let site = Site::with_array("");
     let old = site.inode("out/scan.npy");
     site.drop_file("scan.raw", [1; 24]);
     let receipt = swept(&site);
@@ -65,7 +54,7 @@ fn rewritten() {
 /// As GNU's tools do: behind the highest number that there is.
 #[test]
 fn backups_are_numbered_behind_the_last() {
-    let site = site_with("");
+    let site = Site::with_array("");
     for name in ["scan.npy.~3~", "scan.npy.~04~", "scan.npy.~x~", "other.npy.~7~", "scan.npy~"] {
         site.write(&format!("out/{name}"), "somebody's");
     }
@@ -78,7 +67,7 @@ fn backups_are_numbered_behind_the_last() {
 /// Ended between the link and the rename.
 #[test]
 fn a_backup_that_is_linked_already() {
-    let site = site_with("");
+    let site = Site::with_array("");
     site.write("out/scan.npy.~1~", "somebody's");
     fs::hard_link(site.path("out/scan.npy"), site.path("out/scan.npy.~2~")).unwrap();
     site.drop_file("scan.raw", [1; 24]);
@@ -199,7 +188,7 @@ fn cut_after_a_pause() {
 #[test]
 fn touched_only() {
     for on_conflict in ["reject", "replace", "number"] {
-        let site = site_with(&format!("on_conflict = \"{on_conflict}\""));
+        let site = Site::with_array(&format!("on_conflict = \"{on_conflict}\""));
         let old = site.identity("out/scan.npy");
         File::options()
             .write(true)
@@ -222,7 +211,7 @@ fn touched_only() {
 /// The same drop is the same path, whatever its inode.
 #[test]
 fn another_file_is_renamed_into_its_place() {
-    let site = site_with("");
+    let site = Site::with_array("");
     site.write("new", [1; 24]);
     fs::rename(site.path("new"), site.path("in/scan.raw")).unwrap();
     assert_eq!(swept(&site)["event"], "remade");
@@ -233,7 +222,7 @@ fn another_file_is_renamed_into_its_place() {
 /// After its source was removed, a file of that name is another source, whatever came before.
 #[test]
 fn a_source_that_was_removed() {
-    let site = site_with("");
+    let site = Site::with_array("");
     site.configure("source = \"remove\"");
     site.drop_file("scan.raw", [1; 24]);
     assert_eq!(swept(&site)["event"], "remade");
@@ -249,7 +238,7 @@ fn a_source_that_was_removed() {
 /// Without its ledger npyd does not know what its array was made of.
 #[test]
 fn a_lost_ledger() {
-    let site = site_with("");
+    let site = Site::with_array("");
     site.drop_file("scan.raw", [1; 24]);
     let receipts = site.lose_ledger().sweep().expect_code(1).json();
     assert_eq!(receipts.of_source("scan.raw")["event"], "rejected");
@@ -263,7 +252,7 @@ fn an_array_of_another_user() {
     if !as_root() {
         return;
     }
-    let site = site_with("");
+    let site = Site::with_array("");
     chown(site.path("out/scan.npy"), Some(1234), None).unwrap();
     site.drop_file("scan.raw", [1; 24]);
     let receipts = site.sweep().expect_code(1).json();
@@ -274,7 +263,7 @@ fn an_array_of_another_user() {
 /// What has the array's name by now is not npyd's array of this drop.
 #[test]
 fn another_array_of_that_name() {
-    let site = site_with("");
+    let site = Site::with_array("");
     site.scan("other").sweep().expect_code(0);
     fs::rename(site.path("out/other.npy"), site.path("out/scan.npy")).unwrap();
     site.drop_file("scan.raw", [1; 24]);
@@ -286,7 +275,7 @@ fn another_array_of_that_name() {
 /// The array stays, which is reported once; and the source stays, whose bytes are in no array.
 #[test]
 fn the_old_array_is_kept() {
-    let site = site_with("");
+    let site = Site::with_array("");
     site.configure("on_change = \"keep\"\nsource = \"remove\"\nmetadata = \"json\"");
     let old = site.identity("out/scan.npy");
     for bytes in [[1; 24], [2; 24]] {
@@ -314,7 +303,7 @@ fn the_old_array_is_kept() {
 
 #[test]
 fn the_new_array_gets_a_number() {
-    let site = site_with("on_change = \"number\"");
+    let site = Site::with_array("on_change = \"number\"");
     site.write("out/scan-2.npy", "somebody's");
     for (bytes, name) in [([1; 24], "scan-1.npy"), ([2; 24], "scan-3.npy")] {
         site.drop_file("scan.raw", bytes);
@@ -346,7 +335,7 @@ fn a_numbered_array_is_remade() {
 /// Who has the old array open goes on reading it.
 #[test]
 fn a_reader_of_the_old_array() {
-    let site = site_with("");
+    let site = Site::with_array("");
     let mut reader = File::open(site.path("out/scan.npy")).unwrap();
     // SAFETY: nobody writes to it or cuts it: that is what is tested.
     let map = unsafe { memmap2::Mmap::map(&reader) }.unwrap();
@@ -363,7 +352,7 @@ fn a_reader_of_the_old_array() {
 
 #[test]
 fn its_metadata_are_replaced() {
-    let site = site_with("metadata = \"json\"");
+    let site = Site::with_array("metadata = \"json\"");
     site.drop_file("scan.raw", [1; 24]);
     assert_eq!(swept(&site)["event"], "remade");
     let told: Value = serde_json::from_slice(&site.read("out/scan.npy.json")).unwrap();
@@ -394,7 +383,7 @@ fn beside_its_data() {
 /// `npyd check` counts them.
 #[test]
 fn backups_are_counted() {
-    let site = site_with("recursive = true");
+    let site = Site::with_array("recursive = true");
     let check = || site.npyd(&["check"]).expect_code(0).stdout;
     assert!(!check().contains("backups"));
     fs::create_dir(site.path("out/sub")).unwrap();
@@ -435,7 +424,7 @@ fn several_at_once() {
 /// After each remake a drop must be unchanged for twice as long, also after a restart.
 #[test]
 fn the_quiet_time_doubles() {
-    let site = site_with("");
+    let site = Site::with_array("");
     let mut daemon = site.daemon();
     for (number, least) in [(1_u8, 0), (2, 400), (3, 800)] {
         let begun = Instant::now();
@@ -461,7 +450,7 @@ fn the_quiet_time_doubles() {
 /// A sweep does not wait for an hour: the next one finds what has been unchanged meanwhile.
 #[test]
 fn a_sweep_leaves_what_must_be_unchanged_for_long() {
-    let site = site_with("");
+    let site = Site::with_array("");
     site.drop_file("scan.raw", [1; 24]);
     assert_eq!(swept(&site)["event"], "remade");
     let config = String::from_utf8(site.read("npyd.toml")).unwrap();
@@ -555,17 +544,9 @@ fn on_xfs() {
 /// Where there are no hard links, the old array is renamed.
 #[test]
 fn without_hard_links() {
-    if !can_halt() {
-        return;
-    }
-    let site = site_with("");
+    let site = Site::with_array("");
     site.drop_file("scan.raw", [1; 24]);
-    let npyd = site.command();
-    let mut strace = Command::new("strace");
-    strace.args(["--follow-forks", "--output"]).arg(site.path("strace.log"));
-    strace.arg("--inject=linkat:error=EPERM:when=1").arg(npyd.get_program());
-    let outcome =
-        Outcome::of(strace.args(["sweep", "--json", "--config"]).arg(site.path("npyd.toml")));
+    let Some(outcome) = sweep_with_fault(&site, None, "linkat:error=EPERM:when=1") else { return };
     let receipts = outcome.expect_code(0).json();
     assert_eq!(receipts.of_source("scan.raw")["event"], "remade");
     assert_eq!(site.read("out/scan.npy"), array(&[1; 24]));
@@ -575,7 +556,7 @@ fn without_hard_links() {
 
 /// Something happens after each call of a remake; in the short form, after one in `stride`.
 fn after_each_call(stride: usize, happens: impl Fn(&Site), check: impl Fn(&Site, usize)) {
-    if !can_halt() {
+    if !has_strace() {
         return;
     }
     let mut calls = 0;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::chown;
 
 use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, can_halt, scan_bytes, scan_npy,
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, scan_bytes, scan_npy,
     sweep_halted,
 };
 
@@ -109,7 +109,7 @@ fn replaced_beside_the_data() {
 /// Beside its data an array replaces an array, and nobody's drop, whenever that came.
 #[test]
 fn a_drop_that_gets_the_name_meanwhile() {
-    if !can_halt() {
+    if !has_strace() {
         return;
     }
     for manifest in [SCAN_MANIFEST, "dtype = '<f4'\nshape = [6]\nreserved = 128\n"] {

@@ -3,29 +3,15 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use crate::support::{
-    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, crc32c, left_out, scan_bytes, scan_npy,
+    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, crc32c, scan_bytes, scan_npy,
+    sweep_with_fault,
 };
 
-/// Sweeps while strace does `injections` to the calls on a file of the site, or on all. Fails where
-/// there was nothing to do that to; `None` without strace.
+/// Sweeps with a fault. Fails where there was no call to inject it into; `None` without strace.
 fn sweep_with(site: &Site, file: Option<&str>, injection: &str) -> Option<Outcome> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        left_out("strace is not installed");
-        return None;
-    }
-    let npyd = site.command();
-    let mut strace = Command::new("strace");
-    strace.args(["--follow-forks", "--output"]).arg(site.path("strace.log"));
-    if let Some(file) = file {
-        strace.arg("--trace-path").arg(site.path(file));
-    }
-    let call = injection.split(':').next().unwrap();
-    strace.arg(format!("--trace={call}")).arg(format!("--inject={injection}"));
-    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
-    let outcome = Outcome::of(strace.arg(site.path("npyd.toml")));
+    let outcome = sweep_with_fault(site, file, injection)?;
     let trace = String::from_utf8(site.read("strace.log")).unwrap();
     assert!(trace.contains("(INJECTED)") || trace.contains("+++ killed"), "{trace}\n{outcome}");
     Some(outcome)

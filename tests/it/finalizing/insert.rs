@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, PendingFile, Receipts, Site, left_out, npy, wait_until};
+use crate::support::{
+    Outcome, PendingFile, Receipts, Site, left_out, npy, sweep_with_fault, wait_until,
+};
 
 /// Large enough to be worth it, and no multiple of a block.
 const LEN: usize = (16 << 20) + 1234;
@@ -114,22 +115,7 @@ fn what_could_be_noticed_by_others_is_not_done() {
 
 /// Ends a sweep by SIGKILL before the `nth` of such calls.
 fn sweep_killed_before(site: &Site, call: &str, nth: usize) -> Option<Outcome> {
-    sweep_with(site, &format!("{call}:signal=SIGKILL:when={nth}"))
-}
-
-/// Sweeps while strace does this to npyd's calls; `None` without strace.
-fn sweep_with(site: &Site, injection: &str) -> Option<Outcome> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        left_out("strace is not installed");
-        return None;
-    }
-    let npyd = site.command();
-    let mut strace = Command::new("strace");
-    strace.args(["--follow-forks", "--output"]).arg(site.path("strace.log"));
-    strace.arg(format!("--trace={}", injection.split(':').next().unwrap()));
-    strace.arg(format!("--inject={injection}"));
-    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
-    Some(Outcome::of(strace.arg(site.path("npyd.toml"))))
+    sweep_with_fault(site, None, &format!("{call}:signal=SIGKILL:when={nth}"))
 }
 
 /// Whatever a crash left, the next start ends well.
@@ -189,7 +175,7 @@ fn what_is_refused_later_is_copied() {
         // strace counts the calls of each thread apart.
         let config = String::from_utf8(site.read("npyd.toml")).unwrap();
         site.write("npyd.toml", format!("workers = 1\n{config}"));
-        let Some(outcome) = sweep_with(&site, injection) else { return };
+        let Some(outcome) = sweep_with_fault(&site, None, injection) else { return };
         let receipts = outcome.expect_code(0).json();
         assert_eq!(route(&receipts), "copy", "{injection}");
         let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
@@ -219,7 +205,8 @@ fn a_file_that_is_replaced_when_it_is_taken() {
     let Some(site) = site("source = \"remove\"") else { return };
     site.write("newer", NEWER);
     thread::scope(|scope| {
-        let sweep = scope.spawn(|| sweep_with(&site, "renameat2:delay_enter=1500000:when=1"));
+        let sweep =
+            scope.spawn(|| sweep_with_fault(&site, None, "renameat2:delay_enter=1500000:when=1"));
         let is_noted = || site.has("state/intents") && !site.names("state/intents").is_empty();
         wait_until("a note", String::new, || is_noted() || sweep.is_finished());
         thread::sleep(std::time::Duration::from_millis(300)); // the last look is right behind it

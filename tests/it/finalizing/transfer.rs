@@ -11,7 +11,7 @@ use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
 use crate::support::{
-    Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, can_halt, left_out, scan_bytes,
+    Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, left_out, scan_bytes,
 };
 
 const ACL: &str = "system.posix_acl_access";
@@ -266,7 +266,7 @@ fn where_no_acl_can_be_kept_the_owner_alone_may_read() {
 /// permissions, its owner comes last, and all of it before the sync.
 #[test]
 fn nobody_may_read_it_at_any_moment_who_could_not_read_the_source() {
-    if !as_root() || !can_halt() {
+    if !as_root() || !has_strace() {
         return;
     }
     let Some((site, _other)) = elsewhere() else { return };

@@ -9,6 +9,7 @@
 //! ```
 
 mod daemon;
+mod fault_injection;
 mod mount;
 mod outcome;
 mod producer;
@@ -22,13 +23,14 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 pub(crate) use daemon::Daemon;
+pub(crate) use fault_injection::{has_strace, sweep_with_fault};
 pub(crate) use mount::{Mounted, succeeds};
 pub(crate) use outcome::{Outcome, Receipts};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};
 pub(crate) use reference::{PendingFile, npy, npy_filling, npy_header};
 pub(crate) use site::{SCAN_MANIFEST, Site, scan_bytes, scan_npy};
-pub(crate) use syscall_stepper::{can_halt, sweep_halted};
+pub(crate) use syscall_stepper::sweep_halted;
 
 /// How long a condition may take to come true. Nothing here takes that long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -53,6 +53,14 @@ impl Outcome {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}\n{self}"));
         self.stdout.lines().map(parse).collect()
     }
+
+    /// The one JSON object of standard output; fails where there are none or more.
+    #[track_caller]
+    pub(crate) fn only_receipt(&self) -> Value {
+        let mut receipts = self.json();
+        assert_eq!(receipts.len(), 1, "{receipts:#?}");
+        receipts.remove(0)
+    }
 }
 
 impl std::fmt::Display for Outcome {

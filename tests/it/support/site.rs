@@ -46,6 +46,15 @@ impl Site {
         site
     }
 
+    /// A site with such settings, where an array was made of the scan `scan.raw`.
+    #[track_caller]
+    pub(crate) fn with_array(settings: &str) -> Self {
+        let site = Self::with(settings);
+        site.scan("scan").sweep().expect_code(0);
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
+        site
+    }
+
     /// Writes the configuration again, its one drop with these further settings.
     pub(crate) fn configure(&self, settings: &str) -> &Self {
         self.write("npyd.toml", self.configuration("state", settings))

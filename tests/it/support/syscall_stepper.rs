@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use super::{Site, left_out};
+use super::Site;
 
 /// The calls by which npyd looks at drops, writes to them, takes them and names arrays; between
 /// these the world may change.
@@ -22,15 +22,6 @@ impl Drop for Halting {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Whether strace is there; recorded as left out otherwise.
-pub(crate) fn can_halt() -> bool {
-    let there = Command::new("strace").arg("-V").output().is_ok();
-    if !there {
-        left_out("strace is not installed");
-    }
-    there
 }
 
 /// Sweeps, and has `act` done while npyd is stopped after the call number `at`, counted from 0, on
