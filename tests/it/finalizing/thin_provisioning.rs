@@ -195,9 +195,12 @@ fn a_source_that_was_to_be_shared() {
     site.sweep().expect_code(0);
     assert!(!site.has("in/out/scan.npy"));
 
-    // Dropped anew, it is an array.
-    fs::remove_file(site.path("in/scan.raw")).unwrap();
+    // The manifest was written to the full volume, too: both are dropped again.
+    for name in ["scan.raw", "scan.raw.toml"] {
+        fs::remove_file(site.path("in").join(name)).unwrap();
+    }
     site.drop_file("scan.raw", &data);
+    site.drop_file("scan.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
     site.sweep_until("finalized");
     thin.mount_anew();
     let array = site.read("in/out/scan.npy");
