@@ -12,6 +12,7 @@ use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::Evidence;
 use crate::decide::plan::Plan;
+use crate::decide::reason::Reason;
 use crate::decide::route::Route;
 use crate::describe::{Correction, Dump};
 use crate::finalize::{constraints_between, rest_path, why_source_stays};
@@ -135,9 +136,11 @@ fn explain(drop_dir: &DropDir, rel: &Path, state_dir: Option<&Path>) -> fs::Resu
         ProbeResult::Missing => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
         }
-        ProbeResult::Ignored(why) => json!({"taken_for": null, "verdict": "ignored", "why": why}),
+        ProbeResult::Ignored(why) => {
+            json!({"taken_for": null, "verdict": "ignored", "why": why.to_string()})
+        }
         ProbeResult::AwaitingData { why, .. } => {
-            json!({"taken_for": "manifest", "verdict": "waiting", "why": why})
+            json!({"taken_for": "manifest", "verdict": "waiting", "why": why.to_string()})
         }
         ProbeResult::Multiple { data, .. } => json!({
             "taken_for": "sidecar", "verdict": "several arrays",
@@ -198,13 +201,15 @@ fn explain_candidate(
             };
             let verdict = json!({
                 "verdict": "waiting",
-                "why": wait.why,
+                "why": wait.why.to_string(),
                 "proof_in_seconds": seconds,
                 "source_stays": stays,
             });
             (verdict, None)
         }
-        Decision::Reject(reason) => (json!({"verdict": "rejected", "why": reason}), None),
+        Decision::Reject(reason) => {
+            (json!({"verdict": "rejected", "why": reason.to_string()}), None)
+        }
     };
     merge(&mut report, verdict);
     if let Ok(dump) = &candidate.dump
@@ -228,7 +233,10 @@ fn apply_declared(drop_dir: &DropDir, candidate: &mut Candidate, state_dir: Opti
     if let Some(correction) = declared.and_then(|text| Correction::parse(&text).ok())
         && correction.of == candidate.description_key()
     {
-        candidate.dump = candidate.dump.clone().and_then(|dump| correction.apply(dump));
+        candidate.dump = candidate
+            .dump
+            .clone()
+            .and_then(|dump| correction.apply(dump).map_err(Reason::Description));
     }
 }
 

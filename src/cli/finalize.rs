@@ -13,6 +13,7 @@ use crate::cli::sweep::bars;
 use crate::cli::{Exit, FatalError};
 use crate::config::DropDir;
 use crate::decide::quiescence::Quiescence;
+use crate::decide::reason::Reason;
 use crate::describe::{Declared, DeclaredBy, Metadata, Reserved};
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::{Interruption, Job, finalize};
@@ -20,7 +21,7 @@ use crate::fs::FsError;
 use crate::model::FileName;
 use crate::npy::{Dtype, Order};
 use crate::probe::candidate::{Candidate, Decision};
-use crate::probe::{ListedDescriptions, ProbeResult, UNDESCRIBED, probe_as, probe_standalone};
+use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
 use crate::sinks::bars::ProgressDisplay;
 use crate::throttle::meter::Progress;
 
@@ -75,29 +76,29 @@ impl FromStr for Dims {
 /// The event and the reason of a file that got no array.
 struct Refused {
     event: Event,
-    reason: String,
+    reason: Reason,
 }
 
-impl From<String> for Refused {
-    fn from(reason: String) -> Self {
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
         Refused { event: Event::Rejected, reason }
     }
 }
 
 impl From<FsError> for Refused {
     fn from(error: FsError) -> Self {
-        Refused { event: Event::Failed, reason: error.to_string() }
+        Refused { event: Event::Failed, reason: Reason::Io(error.to_string()) }
     }
 }
 
 impl From<Interruption> for Refused {
     fn from(interruption: Interruption) -> Self {
-        let failed = |reason: &str| Refused { event: Event::Failed, reason: reason.to_owned() };
+        let failed = |reason| Refused { event: Event::Failed, reason };
         match interruption {
             Interruption::Rejected(reason) | Interruption::DataLoss(reason) => reason.into(),
-            Interruption::Retry(reason) | Interruption::Locked(reason) => failed(&reason),
-            Interruption::Vanished => failed("the file disappeared"),
-            Interruption::Cancelled => failed("stopped"),
+            Interruption::Retry(reason) | Interruption::Locked(reason) => failed(reason),
+            Interruption::Vanished => failed(Reason::Gone),
+            Interruption::Cancelled => failed(Reason::Stopped),
             Interruption::Io(error) => error.into(),
         }
     }
@@ -113,7 +114,7 @@ impl Refused {
         let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
         let path = PathBuf::from(path.to_string_lossy().into_owned());
         let drop = path.parent().unwrap_or(&path).to_path_buf();
-        Receipt::without_output(*event, drop, path, reason.clone()).to_json()
+        Receipt::without_output(*event, drop, path, reason).to_json()
     }
 }
 
@@ -130,7 +131,7 @@ impl Finalize {
                 Ok((drop_dir, rel, name)) => {
                     self.finalize_described(&drop_dir, &rel, name.as_ref(), (&display, &mut listed))
                 }
-                Err(reason) => vec![Err(reason.into())],
+                Err(reason) => vec![Err(Reason::Description(reason).into())],
             };
             for result in results {
                 match result {
@@ -245,7 +246,7 @@ impl Finalize {
                 }
                 Decision::Wait(wait) => {
                     let Some(ready_in) = wait.ready_in else {
-                        let reason = format!("not complete: {}", wait.why);
+                        let reason = Reason::Incomplete(Box::new(wait.why));
                         return Err(Refused { event: Event::Waiting, reason });
                     };
                     thread::sleep(ready_in);
@@ -282,15 +283,13 @@ impl Finalize {
         };
         Err(Refused::from(match result? {
             ProbeResult::Candidate(candidate) => return Ok(*candidate),
-            ProbeResult::Missing => "there is no such file".to_owned(),
-            ProbeResult::Ignored(why) if why.starts_with(UNDESCRIBED) => {
-                format!("{why}; describe it with --dtype and --shape")
+            ProbeResult::Missing => Reason::Request("there is no such file".to_owned()),
+            ProbeResult::Ignored(why @ Reason::Undescribed { .. }) => {
+                Reason::Request(format!("{why}; describe it with --dtype and --shape"))
             }
             ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => why,
-            ProbeResult::Residue(_) => "its data were finalized already".to_owned(),
-            ProbeResult::Multiple { .. } => {
-                "it describes several arrays; leave -o out, or give a data file".to_owned()
-            }
+            ProbeResult::Residue(_) => Reason::Residue,
+            ProbeResult::Multiple { .. } => Reason::SeveralArrays,
         }))
     }
 }

@@ -45,7 +45,7 @@ impl Manifest {
                 );
             }
         };
-        let dump = candidate.dump.as_ref().map_err(String::as_str)?;
+        let dump = candidate.dump.as_ref().map_err(ToString::to_string)?;
         let text = text(&candidate, dump)?;
         match &self.output {
             None => print(text.trim_end()),

@@ -69,7 +69,7 @@ impl Sweep {
                     Event::Waiting,
                     drop_dir.path.clone(),
                     path,
-                    why.to_owned(),
+                    why,
                 ));
             }
         }

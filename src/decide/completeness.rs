@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::decide::reason::{QuietTime, Reason};
 use crate::describe::{Dump, LeadingBytes, SizeFit};
 use crate::npy::{Kind, PendingState};
 
@@ -105,31 +106,32 @@ pub enum Verdict {
     /// It is marked as being written, and no process writes.
     Abandoned,
     /// No further bytes could make it valid.
-    Refused(String),
+    Refused(Reason),
 }
 
 /// Why a drop waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
-    /// The reason, for people.
-    pub why: String,
+    /// The reason.
+    pub why: Reason,
     /// When the drop becomes ready by waiting alone, if nothing changes until then.
     pub ready_in: Option<Duration>,
 }
 
 impl Wait {
     /// A wait for an action outside npyd.
-    pub fn on_external(why: impl Into<String>) -> Self {
-        Wait { why: why.into(), ready_in: None }
+    #[must_use]
+    pub fn on_external(why: Reason) -> Self {
+        Wait { why, ready_in: None }
     }
 
-    fn on_time(look: &Observation, rules: &Rules, why: &str) -> Verdict {
+    fn on_time(look: &Observation, rules: &Rules, why: Reason) -> Verdict {
         let left = rules.quiet.saturating_sub(look.unchanged);
-        Verdict::Wait(Wait { why: why.to_owned(), ready_in: Some(left) })
+        Verdict::Wait(Wait { why, ready_in: Some(left) })
     }
 }
 
-fn wait(why: impl Into<String>) -> Verdict {
+fn wait(why: Reason) -> Verdict {
     Verdict::Wait(Wait::on_external(why))
 }
 
@@ -154,11 +156,7 @@ pub fn assess(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
 /// Returns the wait until a change would show in the file's times, if it would not yet.
 fn wait_for_clock(grain: Duration, unchanged: Duration) -> Option<Wait> {
     let left = grain.checked_sub(unchanged).filter(|left| !left.is_zero())?;
-    let why = format!(
-        "its file system's clock is coarse, and a change might not show; it must be unchanged for {} ms",
-        grain.as_millis()
-    );
-    Some(Wait { why, ready_in: Some(left) })
+    Some(Wait { why: Reason::CoarseClock(grain), ready_in: Some(left) })
 }
 
 fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
@@ -172,13 +170,13 @@ fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         }
     }
     if let Some(missing) = &dump.facts.unfinished {
-        return wait(missing.clone());
+        return wait(Reason::Unfinished(missing.clone()));
     }
     if let Some(marker) = &dump.marker {
         return if look.first_bytes == *marker {
             by_producer_mark(dump, look, rules, Evidence::Marker)
         } else {
-            wait("the producer has not written its marker yet")
+            wait(Reason::NoMarker)
         };
     }
     by_size(dump, look, rules)
@@ -186,26 +184,21 @@ fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
 
 /// Assesses a pending file that is marked as being written.
 fn writing(look: &Observation, rules: &Rules) -> Verdict {
+    let (allocated, size) = (look.allocated.min(look.size), look.size);
     match look.writer {
-        Writer::Present => wait(format!("it is still being written {}", amount(look))),
-        Writer::Unknown => wait(format!("its producer has not marked it ready {}", amount(look))),
+        Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
+        Writer::Unknown => wait(Reason::NotReady { allocated, size }),
         Writer::None if look.unchanged < rules.quiet => {
-            Wait::on_time(look, rules, "its producer closed it without marking it ready")
+            Wait::on_time(look, rules, Reason::ClosedUnready)
         }
         Writer::None => Verdict::Abandoned,
     }
 }
 
-/// Returns how much of a file is allocated, because the size of a preallocated or mapped file says
-/// nothing.
-fn amount(look: &Observation) -> String {
-    format!("({} of {} bytes are allocated)", look.allocated.min(look.size), look.size)
-}
-
 /// Assesses a drop that its producer marked as complete: only the size remains to be checked.
 fn by_producer_mark(dump: &Dump, look: &Observation, rules: &Rules, evidence: Evidence) -> Verdict {
     let fit = dump.fit(look.size, rules.allow_trailing);
-    let why = format!("its producer says that it is complete, but {fit}");
+    let why = Reason::SizeOfComplete(fit);
     match fit {
         SizeFit::Whole { .. } => Verdict::Ready(evidence),
         SizeFit::TooShort { .. }
@@ -218,26 +211,22 @@ fn by_producer_mark(dump: &Dump, look: &Observation, rules: &Rules, evidence: Ev
 
 fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     let fit = dump.fit(look.size, rules.allow_trailing);
-    let busy = if look.sidecar_writer == Some(Writer::Present) {
-        Some("the file that describes it is still being written".to_owned())
-    } else {
-        let writing = look.writer == Writer::Present;
-        writing.then(|| format!("it is still being written {}", amount(look)))
-    };
-    if let Some(busy) = busy {
-        return wait(match &fit {
-            SizeFit::Whole { .. } => busy,
-            misfit => format!("{busy}: {misfit}"),
-        });
+    let misfit = (!matches!(fit, SizeFit::Whole { .. })).then_some(fit);
+    if look.sidecar_writer == Some(Writer::Present) {
+        return wait(Reason::DescriptionWriting { fit: misfit });
+    }
+    if look.writer == Writer::Present {
+        let (allocated, size) = (look.allocated.min(look.size), look.size);
+        return wait(Reason::Writing { allocated, size, fit: misfit });
     }
     let still = look.unchanged >= rules.quiet;
     match fit {
         SizeFit::TooShort { .. }
         | SizeFit::PartialRecord { .. }
         | SizeFit::Empty
-        | SizeFit::CountMismatch { .. } => wait(fit.to_string()),
-        SizeFit::TooLong { .. } if !still => Wait::on_time(look, rules, &fit.to_string()),
-        SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(fit.to_string()),
+        | SizeFit::CountMismatch { .. } => wait(Reason::Size(fit)),
+        SizeFit::TooLong { .. } if !still => Wait::on_time(look, rules, Reason::Size(fit)),
+        SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(Reason::Size(fit)),
         SizeFit::Whole { exact } => whole(dump, look, rules, exact, still),
     }
 }
@@ -260,26 +249,13 @@ fn whole(dump: &Dump, look: &Observation, rules: &Rules, exact: bool, still: boo
         (true, _) if dump.digest.is_some() => Verdict::Ready(Evidence::Digest),
         (true, true) => Verdict::Ready(Evidence::NoWriter),
         (true, false) => Verdict::Ready(Evidence::Quiet),
-        (false, true) => {
-            let what = "nobody writes to it; it must be unchanged for";
-            Wait::on_time(look, rules, &format!("{what} {}", rules.quiet_in_words()))
-        }
-        (false, false) => {
-            let what =
-                "whether somebody writes to it can't be learned here; it must be unchanged for";
-            Wait::on_time(look, rules, &format!("{what} {}", rules.quiet_in_words()))
-        }
+        (false, true) => Wait::on_time(look, rules, Reason::NotQuiet(rules.quiet_time())),
+        (false, false) => Wait::on_time(look, rules, Reason::NotQuietUnproven(rules.quiet_time())),
     }
 }
 
 impl Rules {
-    fn quiet_in_words(&self) -> String {
-        let times = match self.remakes {
-            0 => return "the quiet time".to_owned(),
-            1 => "once".to_owned(),
-            remakes => format!("{remakes} times"),
-        };
-        let quiet = humantime::format_duration(self.quiet);
-        format!("{quiet}: it changed after its array was made, and was made again {times}")
+    fn quiet_time(&self) -> QuietTime {
+        QuietTime { quiet: self.quiet, remakes: self.remakes }
     }
 }

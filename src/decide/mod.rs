@@ -5,5 +5,6 @@ pub mod completeness;
 pub mod identity;
 pub mod plan;
 pub mod quiescence;
+pub mod reason;
 pub mod route;
 pub mod routes;

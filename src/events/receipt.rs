@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::decide::completeness::Evidence;
+use crate::decide::reason::Reason;
 use crate::decide::route::Route;
 
 /// What happened to one drop.
@@ -36,6 +37,9 @@ pub struct Receipt {
     pub source_fate: Option<SourceFate>,
     /// The reason or remarks, if any.
     pub reason: Option<String>,
+    /// The kind of the reason, if there is no array; [`Reason::kind`] lists the kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_kind: Option<&'static str>,
 }
 
 /// What happened to the source of an array.
@@ -124,7 +128,7 @@ impl Event {
 impl Receipt {
     /// A receipt of an ending without an output.
     #[must_use]
-    pub fn without_output(event: Event, drop: PathBuf, source: PathBuf, reason: String) -> Self {
+    pub fn without_output(event: Event, drop: PathBuf, source: PathBuf, reason: &Reason) -> Self {
         Receipt {
             event,
             drop,
@@ -135,7 +139,8 @@ impl Receipt {
             seconds: Duration::ZERO,
             evidence: None,
             source_fate: None,
-            reason: Some(reason),
+            reason: Some(reason.to_string()),
+            reason_kind: Some(reason.kind()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Constraints on the choice of a route: permissions, directories, file systems.
 
+use crate::decide::reason::Reason;
 use crate::finalize::locations::Locations;
 use crate::finalize::{
     Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan, Route,
@@ -83,10 +84,10 @@ pub(crate) fn plan(
     let copied_raw =
         plan.route() != Route::InPlace && job.dump.kind != crate::describe::DeclaredBy::Pending;
     if copied_raw && job.keeps_its_name(at) {
-        return Err(Interruption::Rejected(format!(
+        return Err(Interruption::Rejected(Reason::Output(format!(
             "the array would get the name of its own data, `{}`: set another with the key `output`",
             job.candidate.name
-        )));
+        ))));
     }
     Ok(plan)
 }

@@ -1,5 +1,6 @@
 //! Verifies the digest of a manifest.
 
+use crate::decide::reason::Reason;
 use crate::finalize::{Hasher, Interruption, Job, Plan, Route, routes};
 use crate::fs::DataFile;
 use crate::probe::candidate::Candidate;
@@ -46,7 +47,9 @@ pub(crate) fn hash(
         let piece = &mut buffer[..(range.end - at).min(PIECE) as usize];
         match file.read_exact_at(piece, at) {
             Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(Interruption::Retry("it was truncated while it was read".to_owned()));
+                return Err(Interruption::Retry(Reason::Changed(
+                    "it was truncated while it was read".to_owned(),
+                )));
             }
             read => read?,
         }
@@ -63,7 +66,7 @@ pub(crate) fn hash(
 /// be done before.
 pub(crate) fn verify(job: &Job, hasher: Hasher) -> Result<(), Interruption> {
     let Some(digest) = &job.dump.digest else { return Ok(()) };
-    digest.verify(hasher).map_err(|reason| {
+    digest.verify(hasher).map_err(Reason::Digest).map_err(|reason| {
         if job.still { Interruption::Rejected(reason) } else { Interruption::Retry(reason) }
     })
 }

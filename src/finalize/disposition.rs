@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, DropDir};
+use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
 use crate::events::receipt::{Event, SourceFate};
 use crate::finalize::locations::{Locations, mirrored};
@@ -27,7 +28,7 @@ pub(crate) fn claim_sidecar(job: &Job, route: Route) -> Result<Option<Claim>, In
     let stays = job.drop_dir.source == Disposition::Keep && !route.consumes_source();
     match &job.candidate.sidecar {
         Some(sidecar) if !stays => match sidecar.file.claim()? {
-            None => Err(Interruption::Locked("another process has its manifest locked".to_owned())),
+            None => Err(Interruption::Locked(Reason::Locked(Subject::Manifest))),
             claim => Ok(claim),
         },
         _ => Ok(None),
@@ -123,7 +124,7 @@ pub(crate) fn dispose_source(
         let Part { name, file, stat, .. } = part;
         // F4: without the lock, a concurrent scan would restore the original name.
         let Some(_claim) = file.claim()? else {
-            return Err(Interruption::Locked(format!("another process has `{name}` locked")));
+            return Err(Interruption::Locked(Reason::Locked(Subject::File(name.clone()))));
         };
         if away.is_ok() {
             last = name;
@@ -176,12 +177,11 @@ pub(crate) fn dispose_sidecar(
 }
 
 fn archive_dir(job: &Job) -> Result<Dir, Interruption> {
-    match &job.drop_dir.archive {
-        Some(archive) => Ok(mirrored(&job.drop_dir, archive, job.parent())?),
-        None => {
-            Err(Interruption::Rejected("source = \"archive\" needs archive = \"DIR\"".to_owned()))
-        }
-    }
+    let Some(archive) = &job.drop_dir.archive else {
+        let why = "source = \"archive\" needs archive = \"DIR\"".to_owned();
+        return Err(Interruption::Rejected(Reason::Settings(why)));
+    };
+    Ok(mirrored(&job.drop_dir, archive, job.parent())?)
 }
 
 /// Moves a claimed sidecar to the archive.
@@ -224,7 +224,7 @@ fn move_sidecar(
 /// Finishes an interrupted disposition: the array is made, and only the sidecar is left, or also
 /// some data files. A claimed sidecar is left to the process that is disposing of it. Returns the
 /// reason for waiting if a data file of that name holds something else now.
-pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Option<String>> {
+pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Option<Reason>> {
     let Residue { sidecar, finished: FinishedArray { array, consumed_source, remains, .. } } =
         residue;
     let Some(_claim) = sidecar.file.claim()? else { return Ok(None) };
@@ -246,9 +246,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
             let is_kept = drop_dir.source == Disposition::Keep;
             if is_kept || !put_remains_away(drop_dir, &source, one, (array, archive.as_ref()))? {
                 let name = &one.part.name;
-                return Ok(Some(format!(
-                    "the files that belong to `{name}` are not all there yet"
-                )));
+                return Ok(Some(Reason::NoOtherParts(name.clone())));
             }
         }
         archive.as_ref().map_or(Ok(()), Dir::sync)?;

@@ -1,18 +1,19 @@
 //! Interruptions: why a job ended without an array.
 
+use crate::decide::reason::Reason;
 use crate::fs::FsError;
 
 /// The reason why a job ended without a finished array.
 #[derive(Debug)]
 pub enum Interruption {
     /// The drop can't become an array as it is.
-    Rejected(String),
+    Rejected(Reason),
     /// The data may be lost after a failed sync; the rejection is final (rule F1).
-    DataLoss(String),
+    DataLoss(Reason),
     /// The drop changed; assess it again.
-    Retry(String),
+    Retry(Reason),
     /// Another process works on the drop.
-    Locked(String),
+    Locked(Reason),
     /// The drop is gone: another process finished it, or its producer removed it.
     Vanished,
     /// npyd is stopping.

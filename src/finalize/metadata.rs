@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::config::MetadataOutput;
 use crate::decide::identity::SourceIdentity;
+use crate::decide::reason::Reason;
 use crate::describe::Metadata;
 use crate::describe::sidecar::Axis;
 use crate::events::receipt::{Event, Receipt};
@@ -79,7 +80,7 @@ pub(crate) fn write_ahead(
     let Ok(Some(name)) = wanted(job, output) else { return Ok(false) };
     let may_be_there = job.keeps_its_name(at) || output_name::replaces(job, at, output)?;
     if !may_be_there && at.output.stat(output.as_ref())?.is_some() {
-        return Err(Interruption::Retry(format!("`{output}` appeared meanwhile")));
+        return Err(Interruption::Retry(Reason::Appeared(output.clone())));
     }
     match there(job, at, &name)? {
         There::Foreign => Ok(false),

@@ -2,6 +2,7 @@
 
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::SourceIdentity;
+use crate::decide::reason::Reason;
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
@@ -38,9 +39,9 @@ pub(crate) fn choose_name(
         return Ok(OutputName::Free(first.clone()));
     }
     if first.as_str().len() > 255 {
-        return Err(Interruption::Rejected(
+        return Err(Interruption::Rejected(Reason::Output(
             "its output name would be too long: set a shorter one with the key `output`".into(),
-        ));
+        )));
     }
     let mut name = first.clone();
     let mut is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
@@ -62,9 +63,9 @@ pub(crate) fn choose_name(
         }
         name = first.numbered(number);
     }
-    Err(Interruption::Rejected(format!(
+    Err(Interruption::Rejected(Reason::Output(format!(
         "there are already {NUMBER_MAX} files named like `{first}`: move them away"
-    )))
+    ))))
 }
 
 /// Opens the array of that name if it was made of this drop before the drop changed: npyd owns it,
@@ -92,7 +93,7 @@ fn conflict(
     if may_replace && may_replace_file(job, at, &name, there)? {
         return Ok(OutputName::Free(name));
     }
-    Err(Interruption::Rejected(if !may_replace {
+    Err(Interruption::Rejected(Reason::Output(if !may_replace {
         format!(
             "`{name}` already exists and was not made of this: move it away, set another output, or set on_conflict"
         )
@@ -102,7 +103,7 @@ fn conflict(
         format!(
             "`{name}` already exists and belongs to someone else: move it away, or set another output"
         )
-    }))
+    })))
 }
 
 /// Gives a new file the name of its own source, and removes the source, which must not have changed
@@ -114,7 +115,8 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
     let names = std::iter::once(first.clone()).chain(others);
     output
         .take_over_name(source, names)?
-        .ok_or_else(|| Interruption::Retry("it changed while npyd replaced it".to_owned()))
+        .ok_or_else(|| Reason::Changed("it changed while npyd replaced it".to_owned()))
+        .map_err(Interruption::Retry)
 }
 
 /// Returns whether an array may replace the file that has its name now. Call it right before the
@@ -192,9 +194,10 @@ fn is_array_of(
         at += share;
     }
     match (old, new) {
-        (Some(old), Some(_)) if may_be_mixed => Err(Interruption::Locked(format!(
-            "`{name}` already holds `{old}`, but not the other data files: drop `{old}` again"
-        ))),
+        (Some(old), Some(_)) if may_be_mixed => {
+            let (array, old) = (name.clone(), old.clone());
+            Err(Interruption::Locked(Reason::Mixed { array, old }))
+        }
         (_, None) => make_durable(&there, name).map(|()| true),
         (_, Some(_)) => Ok(false),
     }
@@ -204,9 +207,9 @@ fn is_array_of(
 /// have their name.
 fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Interruption> {
     if there.writer()? == Writer::Present {
-        return Err(Interruption::Locked(format!(
+        return Err(Interruption::Locked(Reason::OpenForWriting(format!(
             "`{name}`, which has the same content, is open for writing"
-        )));
+        ))));
     }
     there.sync_all().map_err(lost)
 }

@@ -10,6 +10,7 @@ use std::slice;
 use std::time::Instant;
 
 use crate::decide::plan::{Plan, Steps};
+use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::{Constraints, Route};
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::constraints::{constraints, plan};
@@ -95,7 +96,7 @@ impl SyncedDirs {
         match self.0.iter().find(|(path, _)| path == dir.path()) {
             Some((_, None)) => Ok(()),
             // F1
-            Some((_, Some(failure))) => Err(Interruption::Retry(failure.clone())),
+            Some((_, Some(failure))) => Err(Interruption::Retry(Reason::Io(failure.clone()))),
             None => {
                 let result = dir.sync();
                 let failure = result.as_ref().err().map(ToString::to_string);
@@ -140,7 +141,7 @@ impl<'a> InFlight<'a> {
     fn new(job: &'a Job, progress: &mut Progress) -> Result<Self, Interruption> {
         let started = Instant::now();
         let Some(claim) = job.candidate.file.claim()? else {
-            return Err(Interruption::Locked("another process has it locked".to_owned()));
+            return Err(Interruption::Locked(Reason::Locked(Subject::Drop)));
         };
         let at = open_locations(job)?;
         check_unchanged(job, &at)?;
@@ -313,7 +314,7 @@ impl<'a> InFlight<'a> {
                 }
                 OutputName::Free(next) => self.name = next,
                 OutputName::Remake(name, _) | OutputName::Stale(name) => {
-                    return Err(Interruption::Retry(format!("`{name}` appeared meanwhile")));
+                    return Err(Interruption::Retry(Reason::Appeared(name)));
                 }
             }
         }
@@ -392,6 +393,7 @@ impl<'a> InFlight<'a> {
             evidence: Some(job.evidence),
             source_fate: self.source.as_ref().map(SourceOutcome::fate),
             reason: None,
+            reason_kind: None,
         };
         receipt.add(self.remake.iter().flat_map(Remake::remarks));
         receipt.add((*event == Event::Stale).then(|| STALE.to_owned()));

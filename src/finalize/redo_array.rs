@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::config::DropDir;
 use crate::decide::plan::{Plan, Steps};
+use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
 use crate::decide::routes::SECTOR;
 use crate::describe::{
@@ -71,7 +72,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
     let started = Instant::now();
     let old = open(job)?;
     let Some(_claim) = old.file.claim()? else {
-        return Err(Interruption::Locked("another process has its array locked".to_owned()));
+        return Err(Interruption::Locked(Reason::Locked(Subject::Array)));
     };
     if old.file.attr(REDO_ATTR)?.as_deref() == Some(job.request.as_bytes()) {
         return Ok(receipt(job, &old, (Event::Found, None), &old.header, started));
@@ -103,9 +104,17 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
     Ok(receipt)
 }
 
+fn rejected(why: String) -> Interruption {
+    Interruption::Rejected(Reason::Request(why))
+}
+
+fn changed(name: &FileName) -> Interruption {
+    Interruption::Retry(Reason::Changed(format!("`{name}` changed while it was made again")))
+}
+
 fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let DropDir { path, output, .. } = &*job.drop_dir;
-    let refused = |why: &str| Interruption::Rejected(format!("`{}` {why}", job.array.display()));
+    let refused = |why: &str| rejected(format!("`{}` {why}", job.array.display()));
     let below = job.array.strip_prefix(output.as_ref().unwrap_or(path));
     let is_below =
         |it: &std::path::Path| it.components().all(|part| matches!(part, Component::Normal(_)));
@@ -136,7 +145,9 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
         return Err(refused("is not as long as its header says"));
     }
     if file.writer()? == Writer::Present {
-        return Err(Interruption::Locked(format!("`{name}` is open for writing")));
+        return Err(Interruption::Locked(Reason::OpenForWriting(format!(
+            "`{name}` is open for writing"
+        ))));
     }
     let beside = output.is_none();
     let at = Locations { source: dir.try_clone()?, output: dir, beside, lost: RefCell::default() };
@@ -148,15 +159,14 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     if job.correction.keys().is_empty() {
         let why = "its source is gone, but its array is there: correct it with --dtype, \
                    --shape, --order, --offset or --trailing";
-        return Err(Interruption::Rejected(why.to_owned()));
+        return Err(rejected(why.to_owned()));
     }
-    let reject = |why: String| Interruption::Rejected(why);
     let dims = old.header.shape().iter().map(|dim| i64::try_from(*dim));
-    let dims = dims.collect::<Result<Vec<_>, _>>().map_err(|error| reject(error.to_string()))?;
+    let dims = dims.collect::<Result<Vec<_>, _>>().map_err(|error| rejected(error.to_string()))?;
     let layout = Layout::new(old.header.dtype().clone(), &dims, old.header.order());
     let dump = Dump {
         kind: DeclaredBy::Options,
-        layout: layout.map_err(|error| reject(error.to_string()))?,
+        layout: layout.map_err(|error| rejected(error.to_string()))?,
         data_offset: 0,
         trailing: 0,
         front: LeadingBytes::Bare,
@@ -167,13 +177,13 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
         warnings: Vec::new(),
         facts: SidecarFacts::default(),
     };
-    let mut dump = job.correction.apply(dump).map_err(reject)?;
+    let mut dump = job.correction.apply(dump).map_err(rejected)?;
     let len = old.header.data_len();
     match dump.fit(len, false) {
         SizeFit::Whole { .. } => {}
-        misfit => return Err(reject(format!("the array's data do not fit: {misfit}"))),
+        misfit => return Err(rejected(format!("the array's data do not fit: {misfit}"))),
     }
-    let header = dump.header(len).map_err(reject)?;
+    let header = dump.header(len).map_err(rejected)?;
     dump.data_offset += old.data_at;
     Ok((dump, header))
 }
@@ -187,9 +197,8 @@ fn write_over(
     progress: &Progress,
 ) -> Result<Event, Interruption> {
     let Old { file, stat, name, data_at, .. } = old;
-    let refused = |why: &str| {
-        Interruption::Rejected(format!("{why}: leave out --in-place to have a new file made"))
-    };
+    let refused =
+        |why: &str| rejected(format!("{why}: leave out --in-place to have a new file made"));
     if stat.nlink > 1 {
         return Err(refused("the array has another name, such as a backup's"));
     }
@@ -214,7 +223,7 @@ fn write_over(
     let writable = file.writable()?;
     sync_written(&writable, progress)?;
     if !file.stat()?.is_unchanged_since(stat) || !old.at.output.refers_to(name.as_ref(), file)? {
-        return Err(Interruption::Retry(format!("`{name}` changed while it was made again")));
+        return Err(changed(name));
     }
     writable.write_all_at(&bytes[first..=last], first as u64)?;
     if let Err(error) = writable.sync_data() {
@@ -240,7 +249,9 @@ fn share(old: &Old, steps: &Steps, progress: &Progress) -> Result<Option<TempFil
 /// Fills a new file with a copy of the data.
 fn copy(old: &Old, steps: &Steps, progress: &mut Progress) -> Result<TempFile, Interruption> {
     let Steps::Copy(new) = steps else {
-        return Err(Interruption::Retry("no route is left for its array".to_owned()));
+        return Err(Interruption::Retry(Reason::Route(
+            "no route is left for its array".to_owned(),
+        )));
     };
     let segments = vec![Segment::new(&old.file, new.offset, new.len)?];
     let copy = CopyJob { head: &new.head, segments };
@@ -274,7 +285,7 @@ fn name(
     progress: &mut Progress,
 ) -> Result<Remake, Interruption> {
     let Old { at, name, stat, .. } = old;
-    let gone = || Interruption::Retry(format!("`{name}` changed while it was made again"));
+    let gone = || changed(name);
     let again = at.output.open_file(name.as_ref())?.ok_or_else(gone)?;
     let mut remake =
         Remake::compare(OldArray::read(again)?, (output.file(), header, head_len), progress)?;
@@ -311,5 +322,6 @@ fn receipt(
         evidence: None,
         source_fate: job.source_fate,
         reason: None,
+        reason_kind: None,
     }
 }

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::decide::reason::{Reason, Subject};
 use crate::describe::is_array_backup;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
@@ -92,9 +93,9 @@ impl Remake {
             changes.extend(differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| what));
         }
         if !old.is_unchanged()? {
-            return Err(Interruption::Retry(
+            return Err(Interruption::Retry(Reason::Changed(
                 "its old array changed while it was compared".to_owned(),
-            ));
+            )));
         }
         Ok(Remake { old, changes, holds_old, backup: None, is_moved: false })
     }
@@ -103,7 +104,7 @@ impl Remake {
     /// syncs the directory (F2).
     pub(crate) fn back_up(&mut self, at: &Locations, name: &FileName) -> Result<(), Interruption> {
         if !self.old.is_unchanged()? {
-            return Err(Interruption::Retry("its old array changed".to_owned()));
+            return Err(Interruption::Retry(Reason::Changed("its old array changed".to_owned())));
         }
         #[cfg(feature = "sabotage")]
         if fs::skips("backup") {
@@ -130,10 +131,10 @@ impl Remake {
                 return Ok(());
             }
         }
-        Err(Interruption::Rejected(format!(
+        Err(Interruption::Rejected(Reason::Output(format!(
             "`{name}` has the maximum number of backups, up to `{}`: move them away",
             name.backup(NUMBER_MAX)
-        )))
+        ))))
     }
 
     /// Returns the existing backup of this file, if any, and the highest number of all backups.
@@ -236,7 +237,7 @@ pub fn count_backups(dir: &Dir, depth: usize) -> fs::Result<Backups> {
 }
 
 fn gone(name: &FileName) -> Interruption {
-    Interruption::Retry(format!("`{name}` was replaced by another file meanwhile"))
+    Interruption::Retry(Reason::Replaced(Subject::File(name.clone())))
 }
 
 /// Compares `len` bytes of two files. Items of `item` bytes may differ if they are all zeros in the

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::Evidence;
+use crate::decide::reason::Reason;
 use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, transfer};
@@ -61,7 +62,9 @@ pub(crate) fn cut(
             at.source.sync()?; // F2
             Ok((after, remark))
         }
-        Ok(None) => Err(Interruption::Retry("it changed before its rest was cut off".to_owned())),
+        Ok(None) => Err(Interruption::Retry(Reason::Changed(
+            "it changed before its rest was cut off".to_owned(),
+        ))),
         Err(error) => Err(lost(error)),
     }
 }
@@ -132,10 +135,10 @@ fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interrupti
         let Some(cut_at) = cut_offset(&rest, &candidate.stat)? else { continue };
         let path = dir.path().join(name);
         if candidate.stat.size > cut_at && !stands_at(&rest, &candidate.file, cut_at)? {
-            return Err(Interruption::Rejected(format!(
+            return Err(Interruption::Rejected(Reason::Rest(format!(
                 "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that file",
                 path.display()
-            )));
+            ))));
         }
         earlier = Some(format!("what was behind the array was saved as `{}`", path.display()));
     }

@@ -2,6 +2,7 @@
 //! complete?
 
 use crate::decide::completeness::{Evidence, Writer};
+use crate::decide::reason::{Reason, Subject};
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{DataFile, Dir, FsError};
@@ -14,7 +15,12 @@ pub(crate) fn lost(error: FsError) -> Interruption {
     if !error.is_of_sync() {
         return Interruption::Io(error);
     }
-    Interruption::DataLoss(format!("{error}; its data may be lost: drop the file again"))
+    let lost = format!("{error}; its data may be lost: drop the file again");
+    Interruption::DataLoss(Reason::DataLoss(lost))
+}
+
+fn changed(how: &str) -> Interruption {
+    Interruption::Retry(Reason::Changed(how.to_owned()))
 }
 
 /// Opens the data file for writing and syncs its data. Fails if it has changed since `before`.
@@ -25,12 +31,14 @@ pub(crate) fn synced(
 ) -> Result<DataFile, Interruption> {
     let is_word = matches!(job.evidence, Evidence::Ready | Evidence::Marker);
     if !is_word && job.candidate.writer()? == Writer::Present {
-        return Err(Interruption::Retry("a process opened it for writing".to_owned()));
+        return Err(Interruption::Retry(Reason::OpenForWriting(
+            "a process opened it for writing".to_owned(),
+        )));
     }
     let file = job.candidate.file.writable().map_err(|error| {
         // Another process holds a lease for a probe; a blocking open could wait long.
         if error.is_leased() {
-            Interruption::Locked(error.to_string())
+            Interruption::Locked(Reason::Io(error.to_string()))
         } else {
             Interruption::Io(error)
         }
@@ -60,11 +68,7 @@ pub(crate) fn check_size(job: &Job, then: &Stat, file: &DataFile) -> Result<(), 
         Evidence::Ready => now.size == then.size,
         _ => now.size == then.size && now.mtime_ns == then.mtime_ns,
     };
-    if steady {
-        Ok(())
-    } else {
-        Err(Interruption::Retry("it changed while it was synced".to_owned()))
-    }
+    if steady { Ok(()) } else { Err(changed("it changed while it was synced")) }
 }
 
 /// Fails if what was read or shared may not be what the producer wrote.
@@ -74,7 +78,7 @@ pub(crate) fn check_content(job: &Job) -> Result<(), Interruption> {
         file.check_writeback_error().map_err(lost)?;
     }
     if !candidate.is_unchanged()? {
-        return Err(Interruption::Retry("it changed while npyd read it".to_owned()));
+        return Err(changed("it changed while npyd read it"));
     }
     Ok(())
 }
@@ -84,9 +88,9 @@ pub(crate) fn check_source(job: &Job) -> Result<(), Interruption> {
     check_content(job)?;
     let candidate = &job.candidate;
     if job.evidence != Evidence::Ready && candidate.writer()? == Writer::Present {
-        return Err(Interruption::Retry(
+        return Err(Interruption::Retry(Reason::OpenForWriting(
             "a process opened it for writing while npyd read it".to_owned(),
-        ));
+        )));
     }
     Ok(())
 }
@@ -99,7 +103,7 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
         return Err(Interruption::Vanished);
     };
     if !named.is_same_file(&candidate.stat) {
-        return Err(Interruption::Retry("it was replaced by another file".to_owned()));
+        return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));
     }
     check_sidecar(job, at)?;
     let now = candidate.file.stat()?;
@@ -112,14 +116,10 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
         return if unchanged && now.size >= candidate.stat.size {
             Ok(())
         } else {
-            Err(Interruption::Retry("its header changed".to_owned()))
+            Err(changed("its header changed"))
         };
     }
-    if candidate.is_unchanged()? {
-        Ok(())
-    } else {
-        Err(Interruption::Retry("it changed".to_owned()))
-    }
+    if candidate.is_unchanged()? { Ok(()) } else { Err(changed("it changed")) }
 }
 
 /// Fails if the sidecar changed since it was read.
@@ -133,6 +133,6 @@ pub(crate) fn check_sidecar(job: &Job, at: &Locations) -> Result<(), Interruptio
     };
     match now {
         Some(now) if now.is_unchanged_since(&sidecar.stat) => Ok(()),
-        _ => Err(Interruption::Retry(format!("`{}` changed", sidecar.name))),
+        _ => Err(changed(&format!("`{}` changed", sidecar.name))),
     }
 }

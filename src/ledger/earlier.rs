@@ -76,13 +76,14 @@ impl Earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::reason::Reason;
     use crate::events::receipt::Receipt;
 
     const SOURCE: &str = "/in/scan.raw";
 
     fn record(ledger: &Ledger, event: Event, fate: Option<SourceFate>, data: &str) {
         let mut receipt =
-            Receipt::without_output(event, "/in".into(), SOURCE.into(), String::new());
+            Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Io(String::new()));
         receipt.source_fate = fate;
         let identity = SourceIdentity::parse(data);
         ledger.record(&[(receipt, Some(LedgerKey { settings: 1, identity }))]).unwrap();

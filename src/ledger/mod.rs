@@ -416,9 +416,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::reason::Reason;
 
     fn receipt(event: Event, source: &str) -> Receipt {
-        Receipt::without_output(event, "/in".into(), source.into(), "why".into())
+        Receipt::without_output(event, "/in".into(), source.into(), &Reason::Io("why".into()))
     }
 
     #[test]

@@ -192,11 +192,12 @@ fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::reason::Reason;
 
     const SOURCE: &str = "/in/scan.raw";
 
     fn receipt(event: Event) -> Receipt {
-        Receipt::without_output(event, "/in".into(), SOURCE.into(), "why".into())
+        Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Io("why".into()))
     }
 
     fn ledger_with_a_request() -> (Ledger, Request) {

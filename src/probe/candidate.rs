@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{DropDir, Salvage};
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
+use crate::decide::reason::Reason;
 use crate::describe::{Dump, LeadingBytes};
 use crate::fs::{self, DataFile, Lease, Unprovable};
 use crate::model::{FileName, Stat};
@@ -33,7 +34,7 @@ pub struct Candidate {
     /// Whether it became an array before the conflict arose. Then it stays where it is.
     pub has_array: bool,
     /// The declared layout, or the reason why there is none.
-    pub dump: Result<Dump, String>,
+    pub dump: Result<Dump, Reason>,
 }
 
 /// One of several files that together hold the data.
@@ -79,7 +80,7 @@ pub enum Decision {
     /// Probe again later.
     Wait(Wait),
     /// It can't become an array as it is.
-    Reject(String),
+    Reject(Reason),
 }
 
 /// Why npyd can't prove that no process writes to a file.
@@ -329,7 +330,7 @@ impl Candidate {
                 Ok(header) => {
                     Decision::Finalize { header: Box::new(header), evidence, remark: None }
                 }
-                Err(reason) => Decision::Reject(reason),
+                Err(reason) => Decision::Reject(Reason::Description(reason)),
             },
             Verdict::Wait(wait) => Decision::Wait(wait),
             Verdict::Refused(reason) => Decision::Reject(reason),
@@ -353,7 +354,7 @@ impl Candidate {
     /// Decides about an unreadable description, which may still be being written.
     fn unreadable(
         &self,
-        reason: &str,
+        reason: &Reason,
         sidecar: Option<Writer>,
         unchanged: Duration,
         quiet: Duration,
@@ -363,14 +364,15 @@ impl Candidate {
             None => writer(&self.file)?,
         };
         Ok(if writer == Writer::Present {
-            Decision::Wait(Wait::on_external(format!("it is still being written: {reason}")))
+            let why = Reason::DescriptionUnfinished(Box::new(reason.clone()));
+            Decision::Wait(Wait::on_external(why))
         } else if unchanged < quiet {
             Decision::Wait(Wait {
-                why: reason.to_owned(),
+                why: reason.clone(),
                 ready_in: Some(quiet.saturating_sub(unchanged)),
             })
         } else {
-            Decision::Reject(reason.to_owned())
+            Decision::Reject(reason.clone())
         })
     }
 
@@ -396,11 +398,11 @@ impl Candidate {
                 evidence: Evidence::Salvaged,
                 remark: Some(found),
             },
-            (Salvage::WholeRecords, None) => Decision::Reject(found),
-            (Salvage::Quarantine, _) => Decision::Reject(format!(
+            (Salvage::WholeRecords, None) => Decision::Reject(Reason::Abandoned(found)),
+            (Salvage::Quarantine, _) => Decision::Reject(Reason::Abandoned(format!(
                 "{found}: set salvage = \"whole-records\" to keep {}, or let the producer finish it",
                 if rest > 0 { "the records, and the rest as a file of its own" } else { "them" }
-            )),
+            ))),
         })
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::decide::reason::Reason;
 use crate::fs;
 use crate::probe::candidate::Sidecar;
 use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
@@ -17,9 +18,9 @@ pub(crate) struct MatchedDescription {
     pub(crate) data_files: DataFiles,
 }
 
-/// A conflict inodes descriptions of a data file.
+/// A conflict between descriptions of a data file.
 pub(crate) struct Conflict {
-    pub(crate) reason: String,
+    pub(crate) reason: Reason,
     /// Inodes of the files that are in conflict.
     pub(crate) inodes: Vec<u64>,
     /// Whether the data file became an array before the conflict arose.
@@ -121,7 +122,7 @@ impl DirView<'_> {
                 let made =
                     made.map(|it| format!("; its array was made with `{it}` and stays as it is"));
                 Some(Conflict {
-                    reason: conflict_message(&names) + &made.unwrap_or_default(),
+                    reason: Reason::Conflict(conflict_message(&names) + &made.unwrap_or_default()),
                     inodes: matches.iter().map(|matched| matched.by.sidecar.stat.ino).collect(),
                     has_array,
                 })
@@ -129,12 +130,12 @@ impl DirView<'_> {
             (_, [only]) => match self.other_data_file(data, only)? {
                 None => self.find_part_conflict(data, only, index)?,
                 Some((other, ino)) => Some(Conflict {
-                    reason: format!(
+                    reason: Reason::Conflict(format!(
                         "`{}` could describe `{}` or `{}`: name one with its key `data`",
                         only.by.sidecar.name,
                         data.file_name().unwrap_or_default().display(),
                         other.file_name().unwrap_or_default().display()
-                    ),
+                    )),
                     inodes: vec![ino],
                     has_array: false,
                 }),
@@ -156,12 +157,12 @@ impl DirView<'_> {
             let mut others = others.iter().filter(|matched| matched.by.sidecar.rel != sidecar.rel);
             if let Some(other) = others.next() {
                 return Ok(Some(Conflict {
-                    reason: format!(
+                    reason: Reason::Conflict(format!(
                         "both `{}` and `{}` describe its part `{}`: remove one of them",
                         self.name_of(whole, part),
                         self.name_of(other, part),
                         part.file_name().unwrap_or_default().display()
-                    ),
+                    )),
                     inodes: vec![sidecar.stat.ino, other.by.sidecar.stat.ino],
                     has_array: false,
                 }));

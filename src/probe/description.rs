@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::decide::reason::Reason;
 use crate::describe::formats::FORMATS;
 use crate::describe::sidecar::{self, Data, Described, Format};
 use crate::describe::{Manifest, is_array_backup, manifest};
 use crate::fs;
 use crate::model::FileName;
 use crate::probe::candidate::Sidecar;
-use crate::probe::{DirView, linked, rel_name};
+use crate::probe::{DirView, rel_name};
 
 /// A file that describes data, and its parsed content.
 pub(crate) struct Description {
@@ -191,7 +192,7 @@ fn are_elsewhere(arrays: &[Described]) -> bool {
 fn read_manifest(sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, String>>> {
     let Sidecar { name, file, stat, .. } = sidecar;
     if stat.nlink > 1 {
-        return Ok(Some(Err(linked(stat.nlink))));
+        return Ok(Some(Err(Reason::HardLinks(stat.nlink).to_string())));
     }
     if stat.size > manifest::SIZE_MAX {
         return Ok(None);
@@ -217,7 +218,7 @@ fn read_sidecar(
         |what: String| format!("the {} sidecar `{name}` can't be used: {what}", format.name);
     Ok(match format.describe(name, &text) {
         Ok(None) => None,
-        Ok(Some(_)) if stat.nlink > 1 => Some(Err(linked(stat.nlink))),
+        Ok(Some(_)) if stat.nlink > 1 => Some(Err(Reason::HardLinks(stat.nlink).to_string())),
         Ok(Some(arrays)) => Some(Ok(Contents::Arrays(format, arrays))),
         Err(reason) => Some(Err(of_format(reason))),
     })

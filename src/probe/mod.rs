@@ -19,6 +19,7 @@ use data_head::DataHead;
 use description::{Contents, DataFiles, Description, possible_sidecars};
 
 use crate::config::DropDir;
+use crate::decide::reason::Reason;
 use crate::describe::sidecar::{DataStart, Described, Format, Measured};
 use crate::describe::{Dump, manifest};
 use crate::fs::{self, DataFile, Dir};
@@ -30,16 +31,12 @@ pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
 pub use residue::{FinishedArray, RemainingPart, Residue, SOURCE_ATTR};
 
-/// The reason for ignoring a file that nothing describes.
-pub const UNDESCRIBED: &str =
-    "it has no manifest, no pending header, and no template matches its name";
-
 /// The result of a probe.
 pub enum ProbeResult {
     /// The file does not exist.
     Missing,
-    /// The file is not a drop; the string gives the reason.
-    Ignored(String),
+    /// The file is not a drop.
+    Ignored(Reason),
     /// A description whose data files do not all exist yet.
     AwaitingData {
         /// The waiting manifest.
@@ -48,8 +45,8 @@ pub enum ProbeResult {
         data: Option<PathBuf>,
         /// All data files, if the array has several.
         parts: Vec<PathBuf>,
-        /// The reason for waiting, as a message.
-        why: String,
+        /// The reason for waiting.
+        why: Reason,
     },
     /// A sidecar that describes several arrays.
     Multiple {
@@ -79,16 +76,16 @@ fn probe_with(
 ) -> fs::Result<ProbeResult> {
     let name = match rel_name(rel) {
         Ok(name) => name,
-        Err(reason) => return Ok(ProbeResult::Ignored(reason)),
+        Err(reason) => return Ok(ProbeResult::Ignored(Reason::BadName(reason))),
     };
     if crate::model::is_reserved_name(name.as_str()) {
-        return Ok(ProbeResult::Ignored("npyd is writing it".to_owned()));
+        return Ok(ProbeResult::Ignored(Reason::Private));
     }
     let view = DirView::open(drop_dir)?;
     if let Some(reason) = drop_dir.ignore.reason(rel, false) {
         let is_there = view.dir.stat(rel)?.is_some();
         return Ok(if is_there {
-            ProbeResult::Ignored(reason.to_string())
+            ProbeResult::Ignored(Reason::Ignored(reason.to_string()))
         } else {
             ProbeResult::Missing
         });
@@ -108,8 +105,9 @@ pub fn probe_as(
     declare: impl FnOnce(&FileName) -> Result<Dump, String>,
 ) -> fs::Result<ProbeResult> {
     match rel_name(rel) {
-        Ok(name) => DirView::open(drop_dir)?.candidate(rel, None, |_, _| Ok(Some(declare(&name)))),
-        Err(reason) => Ok(ProbeResult::Ignored(reason)),
+        Ok(name) => DirView::open(drop_dir)?
+            .candidate(rel, None, |_, _| Ok(Some(declare(&name).map_err(Reason::Description)))),
+        Err(reason) => Ok(ProbeResult::Ignored(Reason::BadName(reason))),
     }
 }
 
@@ -177,7 +175,7 @@ impl<'a> DirView<'a> {
             }
             ([only], []) => self.without_data(by, only),
             (_, []) => {
-                let why = "none of its data files is there yet".to_owned();
+                let why = Reason::NoDataFiles;
                 Ok(ProbeResult::AwaitingData {
                     manifest: sidecar,
                     data: None,
@@ -198,7 +196,7 @@ impl<'a> DirView<'a> {
             [path] => Some(path.clone()),
             _ => None,
         };
-        let why = self.missing_data_message(data_files.paths(), by.is_manifest())?;
+        let why = self.missing_data(data_files.paths(), by.is_manifest())?;
         let parts = data_files.parts().to_vec();
         Ok(ProbeResult::AwaitingData { manifest: by.sidecar.rel, data, parts, why })
     }
@@ -214,39 +212,32 @@ impl<'a> DirView<'a> {
         let result = self.probe_data(&by.sidecar.rel, index, described_by)?;
         Ok(match (result, &by.contents) {
             (ProbeResult::Ignored(_), Err(why)) if by.is_meant()? => {
-                let (manifest, why) = (by.sidecar.rel.clone(), why.clone());
+                let why = Reason::Description(why.clone());
+                let manifest = by.sidecar.rel.clone();
                 ProbeResult::AwaitingData { manifest, data: None, parts: Vec::new(), why }
             }
             (result, _) => result,
         })
     }
 
-    /// Builds the waiting message when no candidate data file exists.
-    fn missing_data_message(&self, paths: &[PathBuf], by_manifest: bool) -> fs::Result<String> {
+    /// Returns why the drop waits when no candidate data file exists.
+    fn missing_data(&self, paths: &[PathBuf], by_manifest: bool) -> fs::Result<Reason> {
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
         for path in paths {
             let stat = self.dir.stat(path)?;
             if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
-                return Ok(format!(
-                    "its data file `{}` is not a regular file: put the file itself there",
-                    name(path)
-                ));
+                return Ok(Reason::DataNotRegular(name(path)));
             }
             if (stat.is_some() || paths.len() == 1)
                 && let Some(ignored) = self.drop_dir.ignore.reason(path, false)
             {
-                return Ok(format!("its data file is not taken: {ignored}"));
+                return Ok(Reason::DataIgnored(ignored.to_string()));
             }
         }
         Ok(match paths {
-            [path] => format!("its data file `{}` is not there yet", name(path)),
-            [path, ..] if by_manifest => format!(
-                "its data file is not there yet: `{}`, that name followed by {}, or the file that the \
-                 key `data` names",
-                name(path),
-                manifest::DATA_SUFFIXES[1..].join(", ")
-            ),
-            _ => "its data file is not there yet".to_owned(),
+            [path] => Reason::NoDataFile(name(path)),
+            [path, ..] if by_manifest => Reason::NoDataFileNamed { name: name(path) },
+            _ => Reason::NoDataFileYet,
         })
     }
 
@@ -270,39 +261,42 @@ impl<'a> DirView<'a> {
         let result = self.candidate(data, first, |raw, contents| {
             let own = raw.own_header()?;
             Ok(match (contents, own) {
-                (Some(_), Ok(Some(_))) => Some(Err(
-                    "it has a pending header and a manifest: remove one of them".to_owned(),
-                )),
-                (Some((Ok(Contents::Manifest(manifest)), _)), _) => Some(manifest.dump(&raw.name)),
-                (Some((Ok(Contents::Arrays(format, mut arrays)), array)), _) => {
-                    Some(self.dump_of(arrays.swap_remove(array), format, raw)?)
+                (Some(_), Ok(Some(_))) => Some(Err(Reason::HeaderAndManifest)),
+                (Some((Ok(Contents::Manifest(manifest)), _)), _) => {
+                    Some(manifest.dump(&raw.name).map_err(Reason::Description))
                 }
-                (Some((Err(reason), _)), _) | (None, Err(reason)) => Some(Err(reason)),
+                (Some((Ok(Contents::Arrays(format, mut arrays)), array)), _) => {
+                    let dump = self.dump_of(arrays.swap_remove(array), format, raw)?;
+                    Some(dump.map_err(Reason::Description))
+                }
+                (Some((Err(reason), _)), _) | (None, Err(reason)) => {
+                    Some(Err(Reason::Description(reason)))
+                }
                 (None, Ok(Some(dump))) => Some(Ok(dump)),
-                (None, Ok(None)) => self.dump_of_template(raw)?,
+                (None, Ok(None)) => {
+                    self.dump_of_template(raw)?.map(|dump| dump.map_err(Reason::Description))
+                }
             })
         })?;
         Ok(match result {
-            ProbeResult::Ignored(why) if why == UNDESCRIBED => {
-                ProbeResult::Ignored(why + &self.too_large(data)?)
+            ProbeResult::Ignored(Reason::Undescribed { .. }) => {
+                let manifest = self.too_large(data)?;
+                ProbeResult::Ignored(Reason::Undescribed { manifest })
             }
             result => result,
         })
     }
 
-    /// Returns an addition to the message if the only possible manifest is too large.
-    fn too_large(&self, data: &Path) -> fs::Result<String> {
+    /// Returns the name and size of a possible manifest that is too large, if there is one.
+    fn too_large(&self, data: &Path) -> fs::Result<Option<(String, u64)>> {
         for path in possible_sidecars(data) {
             let size = self.dir.stat(&path)?.map_or(0, |stat| stat.size);
-            let name = path.file_name().unwrap_or_default().display();
-            if size > manifest::SIZE_MAX && manifest::is_manifest_name(&name.to_string()) {
-                let most = manifest::SIZE_MAX;
-                return Ok(format!(
-                    "; `{name}` has {size} bytes, but a manifest may have at most {most}"
-                ));
+            let name = path.file_name().unwrap_or_default().display().to_string();
+            if size > manifest::SIZE_MAX && manifest::is_manifest_name(&name) {
+                return Ok(Some((name, size)));
             }
         }
-        Ok(String::new())
+        Ok(None)
     }
 
     /// Returns the dump that an instrument's sidecar describes, measuring what only the files show.
@@ -351,7 +345,7 @@ impl<'a> DirView<'a> {
         recognize: impl FnOnce(
             &DataHead,
             Option<(Result<Contents, String>, usize)>,
-        ) -> fs::Result<Option<Result<Dump, String>>>,
+        ) -> fs::Result<Option<Result<Dump, Reason>>>,
     ) -> fs::Result<ProbeResult> {
         let files = match matched.as_ref().map(|matched| &matched.data_files) {
             Some(DataFiles::Parts(paths)) => paths.clone(),
@@ -361,7 +355,7 @@ impl<'a> DirView<'a> {
         for rel in files {
             let Ok(name) = rel_name(&rel) else { return Ok(ProbeResult::Missing) };
             if crate::model::is_reserved_name(name.as_str()) {
-                return Ok(ProbeResult::Ignored(format!("`{name}` is one of npyd's own files")));
+                return Ok(ProbeResult::Ignored(Reason::PrivatePart(name)));
             }
             let Some((file, stat)) = self.open_regular(&rel)? else {
                 return self.without_part(matched, &rel, data);
@@ -388,10 +382,10 @@ impl<'a> DirView<'a> {
         };
         let dump = match recognize(&raw, contents)? {
             None if raw.is_npy()? => {
-                return Ok(ProbeResult::Ignored("it is a .npy file already".to_owned()));
+                return Ok(ProbeResult::Ignored(Reason::IsArray));
             }
-            None => return Ok(ProbeResult::Ignored(UNDESCRIBED.to_owned())),
-            Some(_) if links.is_some_and(|links| links > 1) => Err(linked(stat.nlink)),
+            None => return Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: None })),
+            Some(_) if links.is_some_and(|links| links > 1) => Err(Reason::HardLinks(stat.nlink)),
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let DataHead { name, file, stat, .. } = raw;
@@ -430,12 +424,12 @@ impl<'a> DirView<'a> {
                     manifest: by.sidecar.rel,
                     data: Some(missing.to_path_buf()),
                     parts: data_files.parts().to_vec(),
-                    why: self.missing_data_message(&[missing.to_path_buf()], false)?,
+                    why: self.missing_data(&[missing.to_path_buf()], false)?,
                 });
             }
         }
         Ok(match self.dir.stat(missing)? {
-            Some(_) => ProbeResult::Ignored("it is not a regular file".to_owned()),
+            Some(_) => ProbeResult::Ignored(Reason::NotRegular),
             None => ProbeResult::Missing,
         })
     }
@@ -443,22 +437,14 @@ impl<'a> DirView<'a> {
 
 /// Checks the output name. Any other name would make the array a drop, a manifest, or an unfinished
 /// file that recovery removes.
-fn named_as_an_array(dump: Dump) -> Result<Dump, String> {
+fn named_as_an_array(dump: Dump) -> Result<Dump, Reason> {
     let name = dump.output.as_str();
     if is_named_npy(name) && !crate::model::is_reserved_name(name) {
         return Ok(dump);
     }
-    Err(format!(
-        "`{name}` is not a valid output name: set the key `output` to one that ends in .npy and does not begin with .npyd-"
-    ))
+    Err(Reason::BadOutput(dump.output))
 }
 
 fn is_named_npy(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "npy")
-}
-
-fn linked(names: u64) -> String {
-    format!(
-        "it has {names} hard links, and npyd takes only files that have one: copy it, or remove the other links"
-    )
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::config::{Config, DropDir, IoPriority};
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
+use crate::decide::reason::Reason;
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::undo_journal::IntentLog;
 use crate::finalize::{
@@ -123,7 +124,7 @@ fn to_outcome(
             let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
             return reject(drop_dir, candidate, (Event::Rejected, reason), fingerprint);
         }
-        Interruption::DataLoss(reason) => return record_data_loss(context, job, reason, settings),
+        Interruption::DataLoss(reason) => return record_data_loss(context, job, &reason, settings),
         Interruption::Retry(why) => Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) }),
         Interruption::Locked(why) => Outcome::Retry(Wait::on_external(why)),
         Interruption::Vanished | Interruption::Cancelled => Outcome::Done,
@@ -152,7 +153,7 @@ pub(crate) fn redo_array(
     let receipt = match finalize::redo_array(job, &mut progress) {
         Ok(receipt) => receipt,
         Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
-            return context.refuse(request, &why);
+            return context.refuse(request, &why.to_string());
         }
         Err(Interruption::Io(error)) => return context.refuse(request, &error.to_string()),
         // The request stays in the ledger; the next scan reads it again.
@@ -169,7 +170,7 @@ pub(crate) fn reject_drop(
     drop_dir: &DropDir,
     context: &Context,
     candidate: &Candidate,
-    why: (Event, String),
+    why: (Event, Reason),
     settings: u64,
 ) -> Outcome {
     let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
@@ -185,10 +186,11 @@ pub(crate) fn reject_drop(
 fn record_data_loss(
     context: &Context,
     job: &Job,
-    mut reason: String,
+    reason: &Reason,
     settings: u64,
 ) -> (Outcome, Option<Record>) {
     let Job { drop_dir, candidate, .. } = job;
+    let mut reason = reason.to_string();
     if !candidate.parts.is_empty() {
         reason.push_str(", with the other files of its data");
     }
@@ -200,17 +202,17 @@ fn record_data_loss(
         tracing::warn!("{error}");
     }
     let fingerprint = LedgerKey { settings, identity: now.identity() };
-    reject(drop_dir, candidate, (Event::Lost, reason), fingerprint)
+    reject(drop_dir, candidate, (Event::Lost, Reason::DataLoss(reason)), fingerprint)
 }
 
 /// Moves a rejected drop to the quarantine. Returns the receipt to record.
 fn reject(
     drop_dir: &DropDir,
     candidate: &Candidate,
-    (event, reason): (Event, String),
+    (event, reason): (Event, Reason),
     fingerprint: LedgerKey,
 ) -> (Outcome, Option<Record>) {
-    let aside = match quarantine(drop_dir, candidate, &reason) {
+    let aside = match quarantine(drop_dir, candidate, &reason.to_string()) {
         Ok(aside) => aside,
         Err(error) => {
             let told = format!("it is to be set aside, for {reason}; {error}");
@@ -218,7 +220,7 @@ fn reject(
         }
     };
     let path = drop_dir.path.join(&candidate.rel);
-    let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, reason);
+    let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, &reason);
     receipt.add(match (aside, &drop_dir.rejects) {
         (Aside::Moved, Some(dir)) => Some(format!("it is in `{}` now", dir.display())),
         (Aside::Unproven(why), _) => Some(format!("it was not moved: {why}")),
@@ -255,9 +257,9 @@ impl Context {
     /// Ends a request that cannot be carried out, and reports the reason.
     pub(crate) fn refuse(&self, request: &Request, why: &str) -> Outcome {
         let Request { drop_dir, source, .. } = request;
-        let reason = format!("not made again: {why}");
+        let reason = Reason::Request(format!("not made again: {why}"));
         let receipt =
-            Receipt::without_output(Event::Failed, drop_dir.clone(), source.clone(), reason);
+            Receipt::without_output(Event::Failed, drop_dir.clone(), source.clone(), &reason);
         self.end_request(request, &receipt, None)
     }
 

@@ -5,6 +5,7 @@
 //! eight bytes decide whether the file is an array, so they come last.
 
 use crate::decide::identity::SourceIdentity;
+use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Write;
 use crate::decide::routes::SECTOR;
 use crate::describe::DeclaredBy;
@@ -57,7 +58,7 @@ pub(crate) fn write(
     }
     drop(file); // otherwise npyd itself would be a writer and block the removal
     if !rename(job, at, &name, output, progress)? {
-        return Err(Interruption::Retry(format!("`{output}` appeared meanwhile")));
+        return Err(Interruption::Retry(Reason::Appeared(output.clone())));
     }
     at.output.sync()?;
     if !at.beside {
@@ -79,7 +80,7 @@ fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
     for write in writes {
         if file.read_at_most(write.at, write.bytes.len())? != write.bytes {
             let what = "it already is a .npy file with another header: move it away";
-            return Err(Interruption::Rejected(what.to_owned()));
+            return Err(Interruption::Rejected(Reason::Route(what.to_owned())));
         }
     }
     Ok(())
@@ -124,7 +125,7 @@ fn rename(
         Moved::Moved => Ok(true),
         Moved::TargetExists => Ok(false),
         Moved::NotSame | Moved::Unproven => {
-            Err(Interruption::Retry("it was replaced by another file".to_owned()))
+            Err(Interruption::Retry(Reason::Replaced(Subject::Drop)))
         }
         // rename(2) can fail with EXDEV on one mount, between quota projects or encryption
         // policies.
@@ -150,14 +151,15 @@ fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption>
     {
         return Ok(name.clone());
     }
-    let pending = FileName::try_from(format!("{name}.pending")).map_err(Interruption::Rejected)?;
+    let pending = FileName::try_from(format!("{name}.pending"))
+        .map_err(|why| Interruption::Rejected(Reason::BadName(why)))?;
     if at.source.stat(pending.as_ref())?.is_some() {
-        return Err(Interruption::Rejected(format!(
+        return Err(Interruption::Rejected(Reason::Output(format!(
             "`{pending}` exists as well: remove one of the two"
-        )));
+        ))));
     }
     if !at.source.rename_private_as(name.as_ref(), &job.candidate.file, pending.as_ref())? {
-        return Err(Interruption::Retry("it was replaced by another file".to_owned()));
+        return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));
     }
     at.source.sync()?;
     Ok(pending)

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::DropDir;
+use crate::decide::reason::{Reason, Subject};
 use crate::finalize::locations::Locations;
 use crate::finalize::source_checks::{self, lost};
 use crate::finalize::undo_journal::{InsertIntent, IntentLog};
@@ -89,7 +90,7 @@ pub(crate) fn write(
         Ok(false) => {
             intents.mark_unsupported(&candidate.stat);
             work.undo(intents)?;
-            Err(Interruption::Retry(format!("{REFUSED}: it will be copied")))
+            Err(Interruption::Retry(Reason::Route(format!("{REFUSED}: it will be copied"))))
         }
         Err(interruption) => {
             work.undo(intents)?;
@@ -144,7 +145,7 @@ impl PrivateFile<'_> {
         let (dir, name) = (&self.at.source, self.name.as_ref());
         if !dir.rename_private_as(name, self.file, self.private.as_ref())? {
             intents.forget(self.intent)?;
-            return Err(Interruption::Retry("it was replaced by another file".to_owned()));
+            return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));
         }
         let checked = source_checks::check_size(job, &job.candidate.stat, self.file);
         if checked.is_err() {
@@ -167,7 +168,11 @@ impl PrivateFile<'_> {
         self.file.sync_all().map_err(lost)?;
         // A concurrent write went to the wrong offset.
         let grown = self.file.stat()?.size == self.intent.size + self.intent.room;
-        if grown { Ok(true) } else { Err(Interruption::Retry("it changed meanwhile".to_owned())) }
+        if grown {
+            Ok(true)
+        } else {
+            Err(Interruption::Retry(Reason::Changed("it changed meanwhile".to_owned())))
+        }
     }
 
     /// Gives the array its name. Returns `false` if the file can't be renamed to that directory.
@@ -182,7 +187,7 @@ impl PrivateFile<'_> {
         };
         match renamed {
             Ok(true) => Ok(true),
-            Ok(false) => Err(Interruption::Retry(format!("`{output}` appeared meanwhile"))),
+            Ok(false) => Err(Interruption::Retry(Reason::Appeared(output.clone()))),
             Err(error) if error.is_other_file_system() => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::decide::identity::LedgerKey;
+use crate::decide::reason::Reason;
 use crate::events::receipt::Event;
 use crate::finalize::{ArrayJob, Job};
 use crate::ledger::Request;
@@ -30,7 +31,7 @@ pub struct JobDone {
 
 impl Tracker {
     /// Dispatches the rejection of a drop.
-    pub(crate) fn reject(&mut self, candidate: Candidate, event: Event, reason: String) {
+    pub(crate) fn reject(&mut self, candidate: Candidate, event: Event, reason: Reason) {
         let rel = candidate.rel.clone();
         if !self.queue.has_room() {
             return self.postpone(rel);

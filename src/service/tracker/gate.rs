@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::decide::completeness::Wait;
 use crate::decide::quiescence::Quiescence;
+use crate::decide::reason::Reason;
 use crate::events::receipt::Event;
 use crate::finalize::Job;
 use crate::ledger::Earlier;
@@ -23,7 +24,7 @@ pub(super) enum Action {
     /// Probe it again later.
     Wait(Wait),
     /// Reject it; the event tells whether its data may be lost.
-    Reject { candidate: Box<Candidate>, event: Event, reason: String },
+    Reject { candidate: Box<Candidate>, event: Event, reason: Reason },
     /// Try again after a pause.
     Fail(String),
 }
@@ -58,7 +59,7 @@ impl Tracker {
         let loss = ledger.data_loss_of(snapshot.contents()).map_err(|error| error.to_string())?;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
-            return Ok(reject(candidate, Event::Lost, reason));
+            return Ok(reject(candidate, Event::Lost, Reason::DataLoss(reason)));
         }
         let Some(entry) = self.entries.get_mut(&candidate.rel) else { return Ok(Action::Forget) };
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
@@ -68,7 +69,7 @@ impl Tracker {
         Ok(match decision.map_err(|error| error.to_string())? {
             Decision::Finalize { header, evidence, remark } => Action::Dispatch(Box::new(Job {
                 drop_dir: Arc::clone(&self.drop_dir),
-                dump: candidate.dump.clone()?,
+                dump: candidate.dump.clone().map_err(|reason| reason.to_string())?,
                 header: *header,
                 evidence,
                 remark,
@@ -84,6 +85,6 @@ impl Tracker {
     }
 }
 
-fn reject(candidate: Candidate, event: Event, reason: String) -> Action {
+fn reject(candidate: Candidate, event: Event, reason: Reason) -> Action {
     Action::Reject { candidate: Box::new(candidate), event, reason }
 }

@@ -52,6 +52,7 @@ use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
+use crate::decide::reason::Reason;
 use crate::events::receipt::{Event, Receipt};
 use crate::finalize::Job;
 use crate::ledger::Request;
@@ -235,10 +236,10 @@ impl Tracker {
     }
 
     /// Returns the drops that wait, and the reasons. Failures are left out: they were reported.
-    pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &str)> {
+    pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &Reason)> {
         self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
             State::Waiting(wait) if entry.failures == 0 => {
-                Some((self.drop_dir.path.join(rel), wait.why.as_str()))
+                Some((self.drop_dir.path.join(rel), &wait.why))
             }
             _ => None,
         })
@@ -300,7 +301,7 @@ impl Tracker {
                 let mut why = why;
                 if let Some(data) = data {
                     self.index.add(&data, &manifest);
-                    why.push_str(&self.earlier_array(&data));
+                    why = self.after_earlier_array(why, &data);
                 }
                 self.wait(rel, Wait::on_external(why), now);
             }
@@ -324,7 +325,7 @@ impl Tracker {
             Err(error) if error.is_missing() => self.forget(rel),
             // The lease of a worker, or of another process that probes it, is brief.
             Err(error) if error.is_leased() => {
-                let why = "another process holds a lease on it".to_owned();
+                let why = Reason::Leased;
                 let since = self.entries.get(rel).map_or(now, |entry| entry.since);
                 let is_brief = now.saturating_duration_since(since) < FAULT_MIN;
                 self.wait(rel, Wait { why, ready_in: is_brief.then_some(PROBE_DELAY_MIN) }, now);
@@ -435,19 +436,19 @@ impl Tracker {
         let pause = FAULT_MIN.saturating_mul(1 << entry.failures.min(16)).min(FAULT_MAX);
         entry.failures += 1;
         let first = entry.failures == 1;
-        let why = match self.context.tell {
+        let why = Reason::Io(match self.context.tell {
             Tell::Log => {
                 format!("{error}; trying again in {}", humantime::format_duration(pause))
             }
             // A sweep ends without a retry.
             Tell::Lines | Tell::Json => error.to_owned(),
-        };
-        entry.state = State::Waiting(Wait::on_external(why.as_str()));
+        });
+        entry.state = State::Waiting(Wait::on_external(why.clone()));
         entry.due = None;
         self.schedule(rel.to_path_buf(), now + pause);
         if first {
             let receipt =
-                Receipt::without_output(Event::Failed, self.drop_dir.path.clone(), path, why);
+                Receipt::without_output(Event::Failed, self.drop_dir.path.clone(), path, &why);
             self.context.record(receipt, None);
         } else {
             tracing::warn!("failed again with {}: {why}", path.display());

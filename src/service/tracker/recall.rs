@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::Disposition;
 use crate::decide::identity::{FileSnapshot, LedgerKey};
+use crate::decide::reason::Reason;
 use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
@@ -76,20 +77,19 @@ impl Tracker {
 
     /// Returns an addition to the waiting message of a missing data file: the array that an earlier
     /// file of this name became. Returns an empty string if there is none.
-    pub(crate) fn earlier_array(&self, data: &Path) -> String {
+    pub(crate) fn after_earlier_array(&self, why: Reason, data: &Path) -> Reason {
         let Some(entry) = self.latest(data).filter(|it| it.is_settled() && !it.is_rejected())
         else {
-            return String::new();
+            return why;
         };
         let described = LedgerKey::parse(&entry.fingerprint).and_then(|it| it.identity.sidecar);
-        let described = described.map(|(name, _)| format!(", described by `{name}`"));
         match entry.output {
-            Some(output) => format!(
-                "; one of that name became `{}`{}",
-                output.display(),
-                described.unwrap_or_default()
-            ),
-            None => String::new(),
+            Some(array) => Reason::NoNewData {
+                why: Box::new(why),
+                array,
+                sidecar: described.map(|(name, _)| name),
+            },
+            None => why,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decide::identity::LedgerKey;
-use crate::describe::{Correction, Dump, SizeFit};
+use crate::decide::reason::Reason;
+use crate::describe::{Correction, SizeFit};
 use crate::events::receipt::SourceFate;
 use crate::finalize::ArrayJob;
 use crate::fs;
@@ -81,7 +82,7 @@ impl Tracker {
         };
         let Some(request) = self.requests.remove(rel) else { return false };
         let array = match unfounded {
-            Some(why) => Err(why.clone()),
+            Some(why) => Err(why.to_string()),
             None => self.array_of(rel, &request),
         };
         match array {
@@ -150,7 +151,8 @@ impl Tracker {
 
     /// Checks that the description, with the keys of the correction, fits the file.
     fn check_fit(&self, candidate: &Candidate, correction: &Correction) -> Result<(), String> {
-        let dump = correction.apply(candidate.dump.clone()?)?;
+        let dump = candidate.dump.clone().map_err(|reason| reason.to_string())?;
+        let dump = correction.apply(dump)?;
         let size = candidate.logical_size(&dump).0;
         match dump.fit(size, self.drop_dir.allow_trailing) {
             SizeFit::Whole { .. } => dump.header(size).map(drop),
@@ -170,7 +172,7 @@ impl Tracker {
         };
         match correction {
             Ok(correction) if correction.of == candidate.description_key() => {
-                let correct = |dump: Dump| correction.apply(dump);
+                let correct = |dump| correction.apply(dump).map_err(Reason::Description);
                 candidate.dump = candidate.dump.clone().and_then(correct);
             }
             _ => {

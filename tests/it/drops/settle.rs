@@ -217,7 +217,7 @@ fn remakes_double_the_quiet_time() {
     let Verdict::Wait(wait) = at(0, 2)(&raw(&[4], 0)) else { panic!() };
     assert_eq!(wait.ready_in, Some(Duration::from_secs(8)));
     for words in ["must be unchanged for 8s", "was made again 2 times"] {
-        assert!(wait.why.contains(words), "{}", wait.why);
+        assert!(wait.why.to_string().contains(words), "{}", wait.why);
     }
     // A quiet time that is longer stays as it is.
     assert_eq!(quiet_after(Duration::from_hours(2), 3), Duration::from_hours(2));

@@ -1,0 +1,342 @@
+//! Reasons: why a drop waits, was rejected, or failed. The texts for people are made here alone.
+//! Programs use [`Reason::kind`], and compare values; nothing compares texts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::describe::SizeFit;
+use crate::describe::manifest::{DATA_SUFFIXES, SIZE_MAX};
+use crate::model::FileName;
+
+/// Why something happens to a drop, or does not happen.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Reason {
+    // What is not a drop.
+    /// The name of a file is not one that npyd takes.
+    #[error("{0}")]
+    BadName(String),
+    /// The file has a private name of npyd's.
+    #[error("npyd is writing it")]
+    Private,
+    /// A file of the drop has a private name of npyd's.
+    #[error("`{0}` is one of npyd's own files")]
+    PrivatePart(FileName),
+    /// A rule of `ignore` matches; the text names the rule.
+    #[error("{0}")]
+    Ignored(String),
+    /// It is a directory, a link or a device.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// It is an array already.
+    #[error("it is a .npy file already")]
+    IsArray,
+    /// Nothing describes the file.
+    #[error("it has no manifest, no pending header, and no template matches its name{}", too_large(manifest.as_ref()))]
+    Undescribed {
+        /// The name and size of a possible manifest that is too large.
+        manifest: Option<(String, u64)>,
+    },
+
+    // What describes the data.
+    /// What a description says is wrong or can't be read.
+    #[error("{0}")]
+    Description(String),
+    /// A description can't be read, and a process writes to it.
+    #[error("it is still being written: {0}")]
+    DescriptionUnfinished(Box<Reason>),
+    /// The file has a pending header, and a manifest describes it, too.
+    #[error("it has a pending header and a manifest: remove one of them")]
+    HeaderAndManifest,
+    /// Several files describe the data; the text names them.
+    #[error("{0}")]
+    Conflict(String),
+    /// The output name would make the array a drop, a manifest or a private file.
+    #[error(
+        "`{0}` is not a valid output name: set the key `output` to one that ends in .npy and does not begin with .npyd-"
+    )]
+    BadOutput(FileName),
+    /// The file has several names.
+    #[error(
+        "it has {0} hard links, and npyd takes only files that have one: copy it, or remove the other links"
+    )]
+    HardLinks(u64),
+
+    // Data that are missing.
+    /// None of several data files exists.
+    #[error("none of its data files is there yet")]
+    NoDataFiles,
+    /// The data file of that name does not exist.
+    #[error("its data file `{0}` is not there yet")]
+    NoDataFile(String),
+    /// None of the files that the manifest may describe exists.
+    #[error("{}", named_data(name))]
+    NoDataFileNamed {
+        /// The name that comes first.
+        name: String,
+    },
+    /// None of the files that the sidecar may describe exists.
+    #[error("its data file is not there yet")]
+    NoDataFileYet,
+    /// An earlier data file of that name became an array, and no other has followed.
+    #[error("{why}; one of that name became `{}`{}", array.display(), described_by(sidecar.as_ref()))]
+    NoNewData {
+        /// The reason without that array.
+        why: Box<Reason>,
+        /// The array.
+        array: PathBuf,
+        /// The name of the file that described the earlier data.
+        sidecar: Option<String>,
+    },
+    /// The data file is a link, a pipe or a device.
+    #[error("its data file `{0}` is not a regular file: put the file itself there")]
+    DataNotRegular(String),
+    /// A rule of `ignore` matches the data file.
+    #[error("its data file is not taken: {0}")]
+    DataIgnored(String),
+
+    // Completeness.
+    /// The size does not fit the declaration.
+    #[error("{0}")]
+    Size(SizeFit),
+    /// The producer marked the drop as complete, but the size does not fit.
+    #[error("its producer says that it is complete, but {0}")]
+    SizeOfComplete(SizeFit),
+    /// A process writes to the data file.
+    #[error("it is still being written ({allocated} of {size} bytes are allocated){}", misfit(*fit))]
+    Writing {
+        /// Allocated bytes; the size of a preallocated or mapped file says nothing.
+        allocated: u64,
+        /// The file's size in bytes.
+        size: u64,
+        /// How the size fits, if it does not.
+        fit: Option<SizeFit>,
+    },
+    /// A process writes to the description.
+    #[error("the file that describes it is still being written{}", misfit(*fit))]
+    DescriptionWriting {
+        /// How the size of the data fits, if it does not.
+        fit: Option<SizeFit>,
+    },
+    /// The pending header is not marked as ready; the kernel can't tell whether a process writes.
+    #[error("its producer has not marked it ready ({allocated} of {size} bytes are allocated)")]
+    NotReady {
+        /// Allocated bytes.
+        allocated: u64,
+        /// The file's size in bytes.
+        size: u64,
+    },
+    /// The pending header is not marked as ready, and no process writes.
+    #[error("its producer closed it without marking it ready")]
+    ClosedUnready,
+    /// The producer's marker is not at the front of the file.
+    #[error("the producer has not written its marker yet")]
+    NoMarker,
+    /// The sidecar says that the recording goes on.
+    #[error("{0}")]
+    Unfinished(String),
+    /// No process writes, but the drop must be unchanged for a while.
+    #[error("nobody writes to it; it must be unchanged for {0}")]
+    NotQuiet(QuietTime),
+    /// The kernel can't tell whether a process writes, so the drop must be unchanged for a while.
+    #[error("whether somebody writes to it can't be learned here; it must be unchanged for {0}")]
+    NotQuietUnproven(QuietTime),
+    /// A change might not show in the times yet.
+    #[error(
+        "its file system's clock is coarse, and a change might not show; it must be unchanged for {} ms",
+        .0.as_millis()
+    )]
+    CoarseClock(Duration),
+    /// The producer of a pending file ended; the text says what was found.
+    #[error("{0}")]
+    Abandoned(String),
+    /// The data do not have the declared digest.
+    #[error("{0}")]
+    Digest(String),
+
+    // Other processes.
+    /// Another process holds a lease.
+    #[error("another process holds a lease on it")]
+    Leased,
+    /// Another process works on a file of the drop.
+    #[error("another process has {0} locked")]
+    Locked(Subject),
+    /// A process has a file open for writing.
+    #[error("{0}")]
+    OpenForWriting(String),
+    /// A file changed during the work.
+    #[error("{0}")]
+    Changed(String),
+    /// The name refers to another file now.
+    #[error("{0} was replaced by another file")]
+    Replaced(Subject),
+    /// A file got the array's name during the work.
+    #[error("`{0}` appeared meanwhile")]
+    Appeared(FileName),
+
+    // The output.
+    /// The array can't have its name; the text says why, and what to do.
+    #[error("{0}")]
+    Output(String),
+    /// A data file of a finished array waits for the others, to be removed or archived with them.
+    #[error("the files that belong to `{0}` are not all there yet")]
+    NoOtherParts(FileName),
+    /// An array holds some of the data files, but not the others.
+    #[error("`{array}` already holds `{old}`, but not the other data files: drop `{old}` again")]
+    Mixed {
+        /// The array.
+        array: FileName,
+        /// The data file that it holds.
+        old: FileName,
+    },
+    /// A route does not work for this drop.
+    #[error("{0}")]
+    Route(String),
+    /// What was cut off an abandoned file can't be kept apart any more.
+    #[error("{0}")]
+    Rest(String),
+    /// The settings forbid it, or don't say how.
+    #[error("{0}")]
+    Settings(String),
+    /// A request can't be carried out.
+    #[error("{0}")]
+    Request(String),
+
+    /// A single command does not wait.
+    #[error("not complete: {0}")]
+    Incomplete(Box<Reason>),
+    /// The file does not exist any more.
+    #[error("the file disappeared")]
+    Gone,
+    /// Its array exists; only the description is left.
+    #[error("its data were finalized already")]
+    Residue,
+    /// The description describes several arrays, and a command makes one.
+    #[error("it describes several arrays; leave -o out, or give a data file")]
+    SeveralArrays,
+    /// npyd is stopping.
+    #[error("stopped")]
+    Stopped,
+
+    // The disk.
+    /// A sync failed: the disk may have lost data.
+    #[error("{0}")]
+    DataLoss(String),
+    /// A system call failed; the text has the file and the remedy.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// A file that a reason is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The data file, where the drop is named already.
+    Drop,
+    /// The manifest or sidecar.
+    Manifest,
+    /// The array.
+    Array,
+    /// The file of that name.
+    File(FileName),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::Drop => f.write_str("it"),
+            Subject::Manifest => f.write_str("its manifest"),
+            Subject::Array => f.write_str("its array"),
+            Subject::File(name) => write!(f, "`{name}`"),
+        }
+    }
+}
+
+/// How long a drop must be unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietTime {
+    /// The time, which doubles with each remake.
+    pub quiet: Duration,
+    /// How often the array was remade.
+    pub remakes: u32,
+}
+
+impl std::fmt::Display for QuietTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let times = match self.remakes {
+            0 => return f.write_str("the quiet time"),
+            1 => "once".to_owned(),
+            remakes => format!("{remakes} times"),
+        };
+        let quiet = humantime::format_duration(self.quiet);
+        write!(f, "{quiet}: it changed after its array was made, and was made again {times}")
+    }
+}
+
+fn named_data(name: &str) -> String {
+    let suffixes = DATA_SUFFIXES[1..].join(", ");
+    format!(
+        "its data file is not there yet: `{name}`, that name followed by {suffixes}, or the file that the key `data` names"
+    )
+}
+
+fn described_by(sidecar: Option<&String>) -> String {
+    sidecar.map_or_else(String::new, |name| format!(", described by `{name}`"))
+}
+
+fn misfit(fit: Option<SizeFit>) -> String {
+    fit.map_or_else(String::new, |fit| format!(": {fit}"))
+}
+
+fn too_large(manifest: Option<&(String, u64)>) -> String {
+    manifest.map_or_else(String::new, |(name, size)| {
+        format!("; `{name}` has {size} bytes, but a manifest may have at most {SIZE_MAX}")
+    })
+}
+
+impl Reason {
+    /// Returns the kind, a label for programs: receipts and metrics have it. The labels are stable.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Reason::BadName(_) => "name",
+            Reason::Private | Reason::PrivatePart(_) => "private",
+            Reason::Ignored(_) | Reason::DataIgnored(_) => "ignored",
+            Reason::NotRegular | Reason::DataNotRegular(_) => "not-regular",
+            Reason::IsArray => "array",
+            Reason::Undescribed { .. } => "undescribed",
+            Reason::Description(_) | Reason::HeaderAndManifest => "description",
+            Reason::Conflict(_) => "conflict",
+            Reason::HardLinks(_) => "hard-links",
+            Reason::NoDataFiles
+            | Reason::NoDataFile(_)
+            | Reason::NoDataFileNamed { .. }
+            | Reason::NoDataFileYet
+            | Reason::NoNewData { .. }
+            | Reason::NoOtherParts(_) => "no-data",
+            Reason::Size(_) | Reason::SizeOfComplete(_) => "size",
+            Reason::DescriptionUnfinished(_)
+            | Reason::Writing { .. }
+            | Reason::DescriptionWriting { .. }
+            | Reason::OpenForWriting(_) => "writing",
+            Reason::NotReady { .. } | Reason::ClosedUnready | Reason::NoMarker => "not-ready",
+            Reason::Unfinished(_) => "unfinished",
+            Reason::NotQuiet(_) | Reason::NotQuietUnproven(_) | Reason::CoarseClock(_) => "quiet",
+            Reason::Abandoned(_) => "abandoned",
+            Reason::Digest(_) => "digest",
+            Reason::Leased | Reason::Locked(_) => "locked",
+            Reason::Changed(_) | Reason::Replaced(_) | Reason::Appeared(_) => "changed",
+            Reason::BadOutput(_) | Reason::Output(_) | Reason::Mixed { .. } => "output",
+            Reason::Route(_) => "route",
+            Reason::Rest(_) => "rest",
+            Reason::Settings(_) => "settings",
+            Reason::Request(_) => "request",
+            Reason::Incomplete(of) => of.kind(),
+            Reason::Gone | Reason::Residue => "gone",
+            Reason::Stopped => "stopped",
+            Reason::SeveralArrays => "several-arrays",
+            Reason::DataLoss(_) => "data-loss",
+            Reason::Io(_) => "io",
+        }
+    }
+}
