@@ -55,6 +55,14 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
                 "  data         shares files with the drop directory `{other}`; remove one of the two [[drop]] tables"
             ));
         }
+        if let Some(other) =
+            config.drop_dirs[..at].iter().find(|other| share_output(drop_dir, other))
+        {
+            let other = other.path.display();
+            print(&format!(
+                "  output       warning: `{other}` has it too; arrays of one name conflict (see on_conflict)"
+            ));
+        }
     }
     print_limits();
     Ok(exit)
@@ -142,6 +150,12 @@ fn share_files(one: &DropDir, other: &DropDir) -> bool {
             || one.recursive && there.starts_with(&here)
             || other.recursive && here.starts_with(&there)
     })
+}
+
+/// Returns whether arrays of two drop directories get into one directory, with symlinks resolved.
+fn share_output(one: &DropDir, other: &DropDir) -> bool {
+    let real = |it: &DropDir| it.output.as_ref().unwrap_or(&it.path).canonicalize().ok();
+    real(one).zip(real(other)).is_some_and(|(here, there)| here == there)
 }
 
 /// Returns whether a symlink outside the drop directory leads into it. npyd protects itself against

@@ -58,8 +58,11 @@ pub enum OnConflict {
     /// Reject the drop.
     #[default]
     Reject,
-    /// Replace the file atomically.
+    /// Replace the file atomically, unless it is an array of another source.
     Replace,
+    /// Replace the file atomically, whatever it is.
+    #[serde(rename = "replace-any")]
+    ReplaceAny,
     /// Name the array `NAME-1.npy`, `NAME-2.npy`, ….
     Number,
 }

@@ -1,11 +1,13 @@
 //! A job: a complete drop, from which an array is to be made.
 
+use crate::decide::identity::Origin;
 use crate::finalize::locations::Locations;
 use crate::finalize::writer_proof::writers_after;
 use crate::finalize::{Arc, DropDir, Dump, Evidence, IntentLog, Path, PathBuf, SourceIdentity};
-use crate::fs::OpenWriters;
+use crate::fs::{self, DataFile, OpenWriters};
 use crate::npy::Header;
 use crate::probe::candidate::Candidate;
+use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
 /// A complete drop and all that is needed to make its array.
 pub struct Job {
@@ -52,6 +54,19 @@ impl Job {
     /// Returns the mark for the output: the identity of its source.
     pub(crate) fn mark(&self) -> String {
         self.candidate.snapshot().identity().to_string()
+    }
+
+    /// Marks a file as the array of this drop: by the identity and the path of its source.
+    pub(crate) fn mark_array(&self, file: &DataFile) -> fs::Result<()> {
+        file.set_attr(SOURCE_ATTR, self.mark().as_bytes())?;
+        self.mark_origin(file)
+    }
+
+    /// Marks a file by the path of its source.
+    pub(crate) fn mark_origin(&self, file: &DataFile) -> fs::Result<()> {
+        let origin = Origin::of(&self.path(), &self.candidate.name);
+        file.set_attr(ORIGIN_ATTR, origin.to_string().as_bytes())?;
+        Ok(())
     }
 
     /// Returns whether the array gets the data file's own name, like a pending `x.npy`.

@@ -1,7 +1,7 @@
 //! Chooses the array's name, and decides what happens if it is taken.
 
 use crate::config::{Disposition, OnChange, OnConflict};
-use crate::decide::identity::SourceIdentity;
+use crate::decide::identity::{Origin, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
@@ -10,8 +10,8 @@ use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
-use crate::probe::SOURCE_ATTR;
 use crate::probe::candidate::Candidate;
+use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
 /// Maximum number of numbered names that are tried.
 const NUMBER_MAX: u32 = 10_000;
@@ -89,8 +89,9 @@ fn conflict(
     name: FileName,
     there: &Stat,
 ) -> Result<OutputName, Interruption> {
-    let may_replace = job.drop_dir.on_conflict == OnConflict::Replace;
-    if may_replace && may_replace_file(job, at, &name, there)? {
+    let may_replace =
+        matches!(job.drop_dir.on_conflict, OnConflict::Replace | OnConflict::ReplaceAny);
+    if may_replace && replaceable(job, at, &name)?.is_some() {
         return Ok(OutputName::Free(name));
     }
     Err(Interruption::Rejected(Reason::Output(if !may_replace {
@@ -99,6 +100,11 @@ fn conflict(
         )
     } else if there.is_dir() {
         format!("`{name}` is a directory: move it away")
+    } else if replaceable_by(job, at, &name, true)?.is_some() {
+        format!(
+            "`{name}` is {}: move it away, set another output, or set on_conflict = \"replace-any\"",
+            array_of(origin_of(at, &name)?.as_ref())
+        )
     } else {
         format!(
             "`{name}` already exists and belongs to someone else: move it away, or set another output"
@@ -119,34 +125,105 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
         .map_err(Interruption::Retry)
 }
 
-/// Returns whether an array may replace the file that has its name now. Call it right before the
-/// rename, because another file may have taken the name since it was chosen.
-pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<bool, Interruption> {
-    if job.drop_dir.on_conflict != OnConflict::Replace {
-        return Ok(false);
-    }
-    match at.output.stat(name.as_ref())? {
-        Some(there) => may_replace_file(job, at, name, &there),
-        None => Ok(false),
-    }
+/// A file that an array may replace.
+pub(crate) struct Replaceable {
+    /// The open file; `None` if it is not one that can be opened.
+    file: Option<DataFile>,
+    /// What is replaced, for the receipt.
+    pub(crate) remark: String,
 }
 
-/// Returns whether a file may be replaced. In the drop directory, with everybody's drops and
-/// arrays, only an array may be, and only one of npyd's or of the user who dropped the data.
-fn may_replace_file(
+/// Returns whether an array may replace the file that has its name now.
+pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<bool, Interruption> {
+    Ok(replaceable(job, at, name)?.is_some())
+}
+
+/// Returns the file of that name if the array may replace it; `None` if not, or if there is none.
+/// Call it right before the rename, because another file may have taken the name since it was
+/// chosen.
+///
+/// The data of an array whose source was removed exist nowhere else, so `replace` spares an array
+/// unless it was made of a file with the path of this source. In the drop directory, with
+/// everybody's drops and arrays, only an array may be replaced, and only one of npyd's or of the
+/// user who dropped the data.
+pub(crate) fn replaceable(
     job: &Job,
     at: &Locations,
     name: &FileName,
-    there: &Stat,
-) -> Result<bool, Interruption> {
-    if !at.beside {
-        return Ok(!there.is_dir());
+) -> Result<Option<Replaceable>, Interruption> {
+    match job.drop_dir.on_conflict {
+        OnConflict::Replace => replaceable_by(job, at, name, false),
+        OnConflict::ReplaceAny => replaceable_by(job, at, name, true),
+        OnConflict::Reject | OnConflict::Number => Ok(None),
     }
-    if !is_trusted(there, job) {
-        return Ok(false);
+}
+
+fn replaceable_by(
+    job: &Job,
+    at: &Locations,
+    name: &FileName,
+    replaces_any: bool,
+) -> Result<Option<Replaceable>, Interruption> {
+    let Some(there) = at.output.stat(name.as_ref())? else { return Ok(None) };
+    if there.is_dir() || at.beside && !is_trusted(&there, job) {
+        return Ok(None);
     }
-    let Some(file) = at.output.open_file(name.as_ref())? else { return Ok(false) };
-    Ok(file.read_at_most(0, 6)?.starts_with(&MAGIC))
+    let file = match at.output.open_file(name.as_ref()) {
+        Err(error) if error.is_denied() && replaces_any => None,
+        Err(error) if error.is_denied() => return Ok(None),
+        opened => opened?.filter(|_| there.is_file()),
+    };
+    let is_array = match &file {
+        Some(file) => file.read_at_most(0, 6)?.starts_with(&MAGIC),
+        None => false,
+    };
+    if at.beside && !is_array {
+        return Ok(None);
+    }
+    let origin = file.as_ref().map(read_origin).transpose()?.flatten();
+    let is_own = origin.as_ref() == Some(&Origin::of(&job.path(), &job.candidate.name));
+    let what = match () {
+        () if !is_array => "a file that is not an array".to_owned(),
+        () if is_own => "the array of an earlier file of this name".to_owned(),
+        () if replaces_any => array_of(origin.as_ref()),
+        () => return Ok(None),
+    };
+    Ok(Some(Replaceable { file, remark: format!("it replaces `{name}`, {what}") }))
+}
+
+/// Gives a new file its name. Returns `false` if another file took the name meanwhile.
+pub(crate) fn publish(
+    output: &mut TempFile,
+    name: &FileName,
+    replaced: Option<&Replaceable>,
+) -> fs::Result<bool> {
+    match replaced {
+        Some(Replaceable { file: Some(old), .. }) => output.replace_file(name.as_ref(), old),
+        Some(Replaceable { file: None, .. }) => output.name(name.as_ref(), true),
+        None => output.name(name.as_ref(), false),
+    }
+}
+
+/// Describes an array that was not made of this source.
+fn array_of(origin: Option<&Origin>) -> String {
+    match origin {
+        Some(origin) => format!("the array of another source, `{}`", origin.name),
+        None => "an array that may be of another source".to_owned(),
+    }
+}
+
+fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interruption> {
+    let file = match at.output.open_file(name.as_ref()) {
+        Err(error) if error.is_denied() => return Ok(None),
+        opened => opened?,
+    };
+    Ok(file.as_ref().map(read_origin).transpose()?.flatten())
+}
+
+/// Reads where an array's source was. Its owner could forge it, and would lose only that array.
+fn read_origin(file: &DataFile) -> fs::Result<Option<Origin>> {
+    let text = file.attr(ORIGIN_ATTR)?;
+    Ok(text.and_then(|text| Origin::parse(&String::from_utf8_lossy(&text))))
 }
 
 /// Returns whether a file may stand for this source's array: npyd or the source's owner owns it. An

@@ -26,7 +26,6 @@ use crate::finalize::source_checks::{check_sidecar, check_source, check_unchange
 use crate::finalize::{Interruption, Job, metadata, rest};
 use crate::fs::{Claim, Dir, TempFile};
 use crate::model::FileName;
-use crate::probe::SOURCE_ATTR;
 use crate::throttle::meter::Progress;
 
 /// Makes the array, and then disposes of the source as configured.
@@ -130,6 +129,8 @@ struct InFlight<'a> {
     remake: Option<Remake>,
     /// Whether the metadata were written before the array had its name.
     is_described: Cell<bool>,
+    /// What the array replaces, for the receipt.
+    replaced: Option<String>,
     /// The fate of the source; `None` until the array is durable.
     source: Option<SourceOutcome>,
     /// Further remarks for the receipt.
@@ -173,10 +174,15 @@ impl<'a> InFlight<'a> {
             output: None,
             remake: None,
             is_described: Cell::new(false),
+            replaced: None,
             source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
             remarks: Vec::new(),
         };
         if matches!(event, Event::Finalized | Event::Remade) {
+            if event == Event::Finalized {
+                let replaced = output_name::replaceable(job, &one.at, &one.name)?;
+                one.replaced = replaced.map(|it| it.remark);
+            }
             one.carry_out(progress)?;
         }
         if let Some(old) = old {
@@ -244,7 +250,7 @@ impl<'a> InFlight<'a> {
         let (job, at) = (self.job, &self.at);
         check_source(job)?;
         check_sidecar(job, at)?;
-        output.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+        job.mark_array(output.file())?;
         #[cfg(feature = "sabotage")]
         if crate::fs::skips("source-last") {
             let candidate = &job.candidate;
@@ -306,7 +312,12 @@ impl<'a> InFlight<'a> {
             self.name = output_name::replace_source(job, output)?;
             return Ok(());
         }
-        while !output.name(self.name.as_ref(), output_name::replaces(job, at, &self.name)?)? {
+        loop {
+            let replaced = output_name::replaceable(job, at, &self.name)?;
+            if output_name::publish(output, &self.name, replaced.as_ref())? {
+                self.replaced = replaced.map(|it| it.remark);
+                return Ok(());
+            }
             match output_name::choose_name(job, at, &self.plan.header)? {
                 OutputName::Found(name) => {
                     self.name = name;
@@ -318,7 +329,6 @@ impl<'a> InFlight<'a> {
                 }
             }
         }
-        Ok(())
     }
 
     fn sync_name(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
@@ -395,6 +405,7 @@ impl<'a> InFlight<'a> {
             reason: None,
             reason_kind: None,
         };
+        receipt.add(self.replaced.clone());
         receipt.add(self.remake.iter().flat_map(Remake::remarks));
         receipt.add((*event == Event::Stale).then(|| STALE.to_owned()));
         let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.is_noteworthy);

@@ -28,7 +28,7 @@ use crate::finalize::transfer::carry;
 use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{Header, Layout};
-use crate::probe::SOURCE_ATTR;
+use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 use crate::throttle::meter::Progress;
 
 /// The extended attribute that stores for which request an array was made again. A request that is
@@ -265,10 +265,12 @@ fn copy(old: &Old, steps: &Steps, progress: &mut Progress) -> Result<TempFile, I
 /// it changed.
 fn give_attributes(job: &ArrayJob, old: &Old, new: &DataFile) -> Result<(), Interruption> {
     new.set_attr(REDO_ATTR, job.request.as_bytes())?;
-    if old.stat.uid == fs::own_uid()
-        && let Some(mark) = old.file.attr(SOURCE_ATTR)?
-    {
-        new.set_attr(SOURCE_ATTR, &mark)?;
+    if old.stat.uid == fs::own_uid() {
+        for name in [SOURCE_ATTR, ORIGIN_ATTR] {
+            if let Some(mark) = old.file.attr(name)? {
+                new.set_attr(name, &mark)?;
+            }
+        }
     }
     let now = new.attributes()?;
     carry(&old.file, &old.file.attributes()?, new)?;

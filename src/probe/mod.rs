@@ -29,7 +29,7 @@ use crate::probe::candidate::{Candidate, Part};
 
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
-pub use residue::{FinishedArray, RemainingPart, Residue, SOURCE_ATTR};
+pub use residue::{FinishedArray, ORIGIN_ATTR, RemainingPart, Residue, SOURCE_ATTR};
 
 /// The result of a probe.
 pub enum ProbeResult {

@@ -14,6 +14,9 @@ use crate::probe::{DirView, rel_name};
 /// The extended attribute of an output that stores what it was made of, as a [`SourceIdentity`].
 pub const SOURCE_ATTR: &str = "user.npyd.source";
 
+/// The extended attribute of an output that stores where its source was, as an `Origin`.
+pub const ORIGIN_ATTR: &str = "user.npyd.origin";
+
 /// A manifest or sidecar whose data files, or some of them, are gone because the array was made.
 pub struct Residue {
     /// The file.

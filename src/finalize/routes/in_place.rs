@@ -36,7 +36,7 @@ pub(crate) fn write(
     file.clear_special_bits()?;
     if job.dump.digest.is_some() {
         // Once the header is begun, the digest can't be computed any more.
-        file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+        job.mark_array(&file)?;
         file.sync_all().map_err(lost)?;
     }
     describe()?;
@@ -54,7 +54,9 @@ pub(crate) fn write(
         return Ok(());
     }
     if job.candidate.sidecar.is_some() {
-        file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+        job.mark_array(&file)?;
+    } else {
+        job.mark_origin(&file)?;
     }
     drop(file); // otherwise npyd itself would be a writer and block the removal
     if !rename(job, at, &name, output, progress)? {
@@ -131,7 +133,7 @@ fn rename(
         // policies.
         Moved::OtherFileSystem => {
             let (mut copy, before) = copy::duplicate(file, at, progress)?;
-            copy.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+            job.mark_array(copy.file())?;
             let published = copy.publish(output.as_ref(), replace)?;
             if published {
                 let writers = job.writers();

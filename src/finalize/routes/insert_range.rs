@@ -18,7 +18,6 @@ use crate::finalize::undo_journal::{InsertIntent, IntentLog};
 use crate::finalize::{Interruption, Job, output_name};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
-use crate::probe::SOURCE_ATTR;
 use crate::probe::candidate::Candidate;
 use crate::throttle::meter::Progress;
 
@@ -177,7 +176,7 @@ impl PrivateFile<'_> {
 
     /// Gives the array its name. Returns `false` if the file can't be renamed to that directory.
     fn rename(&self, job: &Job, output: &FileName) -> Result<bool, Interruption> {
-        self.file.set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
+        job.mark_array(self.file)?;
         let (from, to) = (&self.at.source, &self.at.output);
         let (private, output_name) = (self.private.as_ref(), output.as_ref());
         let renamed = if output_name::replaces(job, self.at, output)? {

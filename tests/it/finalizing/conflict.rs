@@ -31,6 +31,77 @@ fn replaced() {
     assert_eq!(site.names("out"), ["scan.npy"]);
 }
 
+/// With `remove`, an array of another source has the only copy of that source's data.
+#[test]
+fn an_array_of_another_source_is_not_replaced() {
+    let site = Site::with("on_conflict = \"replace\"\nsource = \"remove\"\nremove_unproven = true");
+    site.scan("scan").sweep().expect_code(0);
+    site.drop_file("scan.bin", [7; 24]).drop_file("scan.bin.toml", SCAN_MANIFEST);
+    let receipts = site.sweep().expect_code(1).json();
+    let receipt = receipts.of_source("scan.bin");
+    assert_eq!(receipt["event"], "rejected");
+    let reason = receipt["reason"].as_str().unwrap();
+    assert!(reason.contains("`scan.raw`") && reason.contains("replace-any"), "{reason}");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.read("in/scan.bin"), [7; 24]);
+
+    site.drop_file("scan.raw", [8; 24]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    let receipts = site.sweep().expect_code(0).json();
+    let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("an earlier file of this name"), "{reason}");
+    assert!(site.read("out/scan.npy").ends_with(&[8; 24]));
+}
+
+/// So it is for a source that became the array itself, and for two sources that come together.
+#[test]
+fn an_array_of_another_kind_is_not_replaced() {
+    let site = Site::with("on_conflict = \"replace\"\nsource = \"remove\"\nremove_unproven = true");
+    site.drop_file("x.npy.pending", PendingFile::ready(&[2, 3]).with(&[5; 24]));
+    site.sweep().expect_code(0);
+    let array = site.read("out/x.npy");
+    site.drop_file("x.raw", [7; 24]).drop_file("x.raw.toml", SCAN_MANIFEST);
+    for name in ["y.raw", "y.bin"] {
+        site.drop_file(name, [name.len() as u8; 24]);
+        site.drop_file(&format!("{name}.toml"), SCAN_MANIFEST);
+    }
+    let receipts = site.sweep().expect_code(1).json();
+    assert_eq!(receipts.of_source("x.raw")["event"], "rejected");
+    assert_eq!(receipts.of_event("finalized").len(), 1);
+    assert_eq!(site.read("out/x.npy"), array);
+    assert!(site.has("in/x.raw"));
+    assert_eq!(["in/y.raw", "in/y.bin"].iter().filter(|it| site.has(it)).count(), 1);
+}
+
+#[test]
+fn any_array_is_replaced_by_an_option_of_its_own() {
+    let site = Site::with_array("on_conflict = \"replace-any\"");
+    site.drop_file("scan.bin", [7; 24]).drop_file("scan.bin.toml", SCAN_MANIFEST);
+    let receipts = site.sweep().expect_code(0).json();
+    let reason = receipts.of_source("scan.bin")["reason"].as_str().unwrap().to_owned();
+    assert!(
+        reason.contains("replaces `scan.npy`, the array of another source, `scan.raw`"),
+        "{reason}"
+    );
+    assert!(site.read("out/scan.npy").ends_with(&[7; 24]));
+}
+
+#[test]
+fn two_drop_directories_with_one_output() {
+    let site = Site::with("on_conflict = \"replace\"\nsource = \"remove\"\nremove_unproven = true");
+    let config = site.configuration("state", "on_conflict = \"replace\"");
+    let (_, table) = config.split_once("[[drop]]").unwrap();
+    let second = table.replace("/in\"", "/in2\"");
+    let first = String::from_utf8(site.read("npyd.toml")).unwrap();
+    site.write("npyd.toml", format!("{first}\n[[drop]]{second}"));
+    std::fs::create_dir(site.path("in2")).unwrap();
+    site.npyd(&["check"]).expect_code(0).expect_words(&["warning", "on_conflict"]);
+    site.scan("scan").sweep().expect_code(0);
+    site.write("in2/scan.raw", [7; 24]).write("in2/scan.raw.toml", SCAN_MANIFEST);
+    site.sweep().expect_code(1);
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert_eq!(site.read("in2/scan.raw"), [7; 24]);
+}
+
 #[test]
 fn numbered() {
     let site = Site::with("on_conflict = \"number\"");
@@ -56,9 +127,9 @@ fn two_drops_with_one_output() {
 }
 
 /// A site whose arrays lie beside their data, and replace others.
-fn replacing_beside() -> Site {
+fn replacing_beside(on_conflict: &str) -> Site {
     let site = Site::new();
-    let config = site.configuration("state", "on_conflict = \"replace\"");
+    let config = site.configuration("state", &format!("on_conflict = \"{on_conflict}\""));
     let output = format!("output = \"{}\"\n", site.path("out").display());
     site.write("npyd.toml", config.replace(&output, ""));
     site
@@ -73,7 +144,7 @@ fn replaced_beside_the_data() {
     if !as_root() {
         return;
     }
-    let site = replacing_beside();
+    let site = replacing_beside("replace-any");
     let file = |name: &str, content: &[u8], uid| {
         site.drop_file(name, content);
         chown(site.path("in").join(name), uid, uid).unwrap();
@@ -118,7 +189,7 @@ fn a_drop_that_gets_the_name_meanwhile() {
         let drop = PendingFile::writing(&[2, 3]).with(&[7; 20]);
         let mut calls = 0;
         loop {
-            let site = replacing_beside().with_short_quiet_time();
+            let site = replacing_beside("replace").with_short_quiet_time();
             site.drop_file("scan.raw", &data).drop_file("scan.raw.toml", manifest);
             let mut came = false;
             let halted = sweep_halted(&site, &["in", "in/scan.raw"], calls, || {
