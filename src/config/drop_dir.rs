@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::config::in_force::InForce;
 use crate::config::{
     Disposition, Duration, IgnoreRules, MetadataOutput, OnChange, OnConflict, Path, PathBuf,
     Readers, Salvage, Watch, resolve_path,
@@ -24,6 +25,9 @@ pub struct DropDir {
     /// A hash of all settings of this table, to detect changes; 0 without a configuration.
     #[serde(skip)]
     pub settings: u64,
+    /// What the running process knows of these settings.
+    #[serde(skip)]
+    pub in_force: InForce,
     /// The directory for the `.npy` files; beside the data if absent.
     #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub output: Option<PathBuf>,
@@ -91,6 +95,7 @@ impl DropDir {
             path: path.to_path_buf(),
             is_untrusted: false,
             settings: 0,
+            in_force: InForce::default(),
             output: None,
             recursive: false,
             ignore: IgnoreRules::none(),

@@ -8,6 +8,7 @@ mod choice;
 mod drop_dir;
 mod duration;
 pub mod ignore_rules;
+pub mod in_force;
 mod path_value;
 mod settings_hash;
 

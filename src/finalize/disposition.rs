@@ -117,6 +117,10 @@ pub(crate) fn dispose_source(
         Err(Interruption::Retry(_)) => return Ok(SourceOutcome::Changed),
         checked => checked?,
     }
+    if job.drop_dir.in_force.is_superseded() {
+        // The scan with the new settings finds the array, and disposes of the source as they say.
+        return Err(Interruption::Cancelled);
+    }
     let Candidate { name, file, stat, .. } = candidate;
     let mut last = name;
     let mut away = put_away(at, name, (file, stat, job.writers()), &gone)?;
@@ -228,6 +232,9 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     let Residue { sidecar, finished: FinishedArray { array, consumed_source, remains, .. } } =
         residue;
     let Some(_claim) = sidecar.file.claim()? else { return Ok(None) };
+    if drop_dir.in_force.is_superseded() {
+        return Ok(None);
+    }
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let output = match &drop_dir.output {

@@ -141,6 +141,9 @@ impl<'a> InFlight<'a> {
     /// Runs the steps before the first one that must be durable.
     fn new(job: &'a Job, progress: &mut Progress) -> Result<Self, Interruption> {
         let started = Instant::now();
+        if job.drop_dir.in_force.is_superseded() {
+            return Err(Interruption::Cancelled); // the scan with the new settings finds it
+        }
         let Some(claim) = job.candidate.file.claim()? else {
             return Err(Interruption::Locked(Reason::Locked(Subject::Drop)));
         };

@@ -45,6 +45,15 @@ pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
     info_of(dir.as_fd()).map_err(|errno| dir.error("get the file system of", errno))
 }
 
+/// Returns type and id of the file system of a directory, which stay the same when it is mounted
+/// again.
+pub fn fs_id(dir: &Dir) -> Result<(u64, u64)> {
+    let failed = |errno| dir.error("get the file system of", errno);
+    let kind = retry_on_intr(|| fs::fstatfs(dir)).map_err(failed)?.f_type;
+    let id = retry_on_intr(|| fs::fstatvfs(dir)).map_err(failed)?.f_fsid;
+    Ok((u64::try_from(kind).unwrap_or(0), id))
+}
+
 /// Returns the file system of an open file. An unknown one counts as a network file system, because
 /// nothing is known about its leases and holes.
 pub(crate) fn info_of(file: impl AsFd) -> rustix::io::Result<FsInfo> {

@@ -55,7 +55,7 @@ pub use error::{FsError, Result};
 #[cfg(feature = "sabotage")]
 pub use fault_injection::skips;
 pub use file::{Claim, DataFile};
-pub use fs_kind::fs_info;
+pub use fs_kind::{fs_id, fs_info};
 pub use ioprio::make_idle;
 pub use lease::{Lease, Unprovable, Writer};
 use private_name::is_private_name;

@@ -212,6 +212,8 @@ impl Daemon {
         self.handles.retain(|handle| {
             let stays = config.drop_dirs.iter().any(|drop_dir| same(drop_dir, &handle.drop_dir));
             if !stays {
+                // Work under way must not take anything away by the old settings.
+                handle.drop_dir.in_force.supersede();
                 handle.send(Command::Stop);
             }
             stays

@@ -212,6 +212,9 @@ fn reject(
     (event, reason): (Event, Reason),
     fingerprint: LedgerKey,
 ) -> (Outcome, Option<Record>) {
+    if drop_dir.in_force.is_superseded() {
+        return (Outcome::Done, None);
+    }
     let aside = match quarantine(drop_dir, candidate, &reason.to_string()) {
         Ok(aside) => aside,
         Err(error) => {

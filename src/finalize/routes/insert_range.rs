@@ -61,6 +61,9 @@ pub(crate) fn write(
         return not(why);
     }
     let file = source_checks::synced(job, &candidate.stat, progress)?;
+    if job.drop_dir.in_force.is_superseded() {
+        return Err(Interruption::Cancelled);
+    }
     let intent = InsertIntent {
         file: at.source.path().join(&private),
         inode: candidate.stat.ino,

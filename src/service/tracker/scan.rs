@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Disposition, DropDir};
 use crate::decide::identity::{SourceIdentity, identity_of};
 use crate::describe::manifest::is_manifest_name;
-use crate::finalize::recover_insert;
+use crate::finalize::{recover_insert, remember_dirs};
 use crate::fs::{self, Dir, EntryKind, LeaseRight};
 use crate::ledger::KnownSource;
 use crate::probe::may_describe;
@@ -30,6 +30,7 @@ impl Tracker {
     pub fn scan(&mut self, now: Instant) -> fs::Result<()> {
         self.warnings.begin_scan();
         let root = Dir::open(&self.drop_dir.path)?;
+        remember_dirs(&self.drop_dir);
         self.trusts_clock = !fs::fs_info(&root)?.network;
         self.overflowed = false;
         let entries = &self.entries;

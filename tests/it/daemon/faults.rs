@@ -38,6 +38,45 @@ fn a_file_system_turned_read_only() {
     assert!(site.history().of_event("rejected").is_empty());
 }
 
+/// The mount point remains, and what npyd wrote below it would vanish at the next mount.
+#[test]
+fn the_output_is_unmounted() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("source = \"remove\"");
+    let Some(mounted) = Mounted::image(&site, "out", "ext4", 32, &[]) else { return };
+    let mut daemon = site.daemon();
+    site.scan("before");
+    daemon.wait_for_file("out/before.raw.toml.done");
+    mounted.unmount();
+    site.scan("scan");
+    daemon.wait_for_log("mount that again, or restart npyd");
+    assert_eq!(site.read("in/scan.raw"), scan_bytes());
+    assert_eq!(site.names("out"), [""; 0]);
+    let image = site.path("out.image");
+    let options = ["-t", "ext4", "-o", "loop", image.to_str().unwrap()];
+    let mounted = Mounted::with(&site, "out", "mount", &options).unwrap();
+    daemon.wait_for_file("out/scan.npy");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    assert!(daemon.stop().success());
+    assert!(site.history().of_event("rejected").is_empty());
+    mounted.unmount();
+}
+
+/// A new directory on the file system of the old one is as good as that.
+#[test]
+fn the_output_is_another_directory() {
+    let site = Site::with("source = \"remove\"");
+    let mut daemon = site.daemon();
+    fs::rename(site.path("out"), site.path("old")).unwrap();
+    fs::create_dir(site.path("out")).unwrap();
+    site.scan("scan");
+    daemon.wait_for_file("out/scan.npy");
+    daemon.wait_for_log("is a new directory");
+    assert!(daemon.stop().success());
+}
+
 /// With far fewer descriptors than a burst has files.
 #[test]
 fn no_descriptors_left() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Site, scan_npy};
+use crate::support::{Mounted, Site, as_root, scan_npy};
 
 /// A second drop, which lies in `in-2` and `out-2`.
 fn with_second_drop(site: &Site) -> String {
@@ -78,5 +78,35 @@ fn a_wrong_configuration_changes_nothing() {
     daemon.reload();
     site.scan("next");
     daemon.wait_for_file("out/next.raw.toml.done");
+    assert!(daemon.stop().success());
+}
+
+/// What takes away asks the settings of that moment: a copy that began under `remove` leaves its
+/// source once `keep` counts.
+#[test]
+fn a_source_is_kept_from_the_reload_on() {
+    const LEN: usize = 16 << 20;
+    const SLOW: &str = "max_rate = '8 MiB/s'";
+    if !as_root() {
+        return;
+    }
+    let site = Site::with(&format!("{SLOW}\nsource = \"remove\""));
+    let Some(mounted) = Mounted::memory(&site, "out") else { return }; // it must be copied
+    let mut daemon = site.daemon();
+    site.drop_file("x.raw", vec![7; LEN]);
+    site.drop_file("x.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
+    let (fds, out) = (format!("/proc/{}/fd", daemon.pid()), mounted.at().join("#"));
+    let out = out.to_str().unwrap().to_owned();
+    daemon.wait_for("the copy to begin", || {
+        let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
+        links.flatten().any(|path| path.to_string_lossy().starts_with(&out))
+    });
+    site.configure(&format!("{SLOW}\nsource = \"keep\""));
+    daemon.reload();
+    assert!(!site.has("out/x.npy"), "the reload came too late");
+    daemon.wait_for_file("out/x.npy");
+    daemon.wait_for("a receipt", || !site.history().is_empty());
+    assert_eq!(site.read("in/x.raw"), vec![7; LEN]);
+    assert_eq!(site.history()[0]["source_fate"], "kept");
     assert!(daemon.stop().success());
 }
