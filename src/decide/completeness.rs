@@ -57,6 +57,10 @@ pub struct Rules {
 /// Upper limit of the quiet time that remakes lead to.
 const QUIET_MAX: Duration = Duration::from_hours(1);
 
+/// How many quiet times a description that can't be used must be unchanged before it is rejected:
+/// people and programs write it in several steps.
+pub const LONGER_QUIET: u32 = 10;
+
 /// Returns the quiet time of a drop: it doubles with each remake.
 #[must_use]
 pub fn quiet_after(quiet: Duration, remakes: u32) -> Duration {

@@ -5,12 +5,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 
 use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Layout, Literal, Order};
+
+/// Every whole number below this one is exact as a 64-bit float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Minimum size of a region for a header, in bytes.
 const RESERVED_MIN: u64 = 64;
@@ -150,17 +153,37 @@ impl<'de> Deserialize<'de> for Dims {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Dims, A::Error> {
                 let mut dims = Vec::new();
                 while let Some(dim) = list.next_element::<serde_json::Value>()? {
-                    let whole = dim.as_i64();
+                    let whole = dim.as_i64().or_else(|| whole_number(&dim));
                     dims.push(whole.ok_or_else(|| {
                         de::Error::custom(format!("{dim} is not a whole number of items"))
                     })?);
                 }
                 Ok(Dims(dims))
             }
+
+            /// A tuple or list in Python's notation.
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Dims, E> {
+                let wrong = || E::invalid_value(Unexpected::Str(text), &self);
+                let items = match Literal::parse(text) {
+                    Ok(Literal::Tuple(items) | Literal::List(items)) => items,
+                    _ => return Err(wrong()),
+                };
+                let dim = |item: &Literal| match item {
+                    Literal::Int(dim) => i64::try_from(*dim).ok(),
+                    _ => None,
+                };
+                items.iter().map(dim).collect::<Option<_>>().map(Dims).ok_or_else(wrong)
+            }
         }
 
-        from.deserialize_seq(DimsVisitor)
+        from.deserialize_any(DimsVisitor)
     }
+}
+
+/// Returns the value of a number such as `3.0`, which some programs write for whole numbers.
+pub(crate) fn whole_number(number: &serde_json::Value) -> Option<i64> {
+    let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
+    (number.abs() < WHOLE_MAX).then_some(number as i64)
 }
 
 /// Deserializes a number of bytes.

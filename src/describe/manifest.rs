@@ -5,6 +5,7 @@
 //! file names it in the key `data`. A file with such a name is a manifest if it contains `dtype`
 //! and `shape`. If it contains neither, npyd ignores it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -13,6 +14,8 @@ use serde::de::IgnoredAny;
 use crate::describe::declared::Declared;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
 use crate::describe::keys;
+use crate::describe::text::fields::unicode_text;
+use crate::describe::text::python_json;
 use crate::model::FileName;
 use crate::text::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
@@ -45,12 +48,13 @@ impl Manifest {
     /// # Errors
     /// The text is a manifest, but not a valid one. The message names the line and the remedy.
     pub fn parse(name: &FileName, text: &[u8]) -> Result<Option<Self>, String> {
-        let text = str::from_utf8(text).map_err(|error| {
-            let line = text[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        let text = unicode_text(text).ok_or_else(|| {
+            let valid = str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+            let line = text[..valid].split(|byte| *byte == b'\n').count();
             format!("line {line}: the text is not UTF-8")
         })?;
-        let text = text.trim_start_matches('\u{feff}'); // editors on Windows write it
         let syntax = Syntax::of(name).ok_or("a manifest's name ends in .toml or .json")?;
+        let text = &*syntax.plain(&text);
         let mut metadata: Metadata = match syntax.read(text) {
             Ok(metadata) => metadata,
             // A JSON text may be a list or a number: valid, and not a manifest.
@@ -145,6 +149,16 @@ impl Syntax {
             "toml" => Some(Syntax::Toml),
             "json" => Some(Syntax::Json),
             _ => None,
+        }
+    }
+
+    /// Returns the text without Python's notation, if it is JSON only without it.
+    fn plain(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Syntax::Json if serde_json::from_str::<IgnoredAny>(text).is_err() => {
+                python_json::to_json(text)
+            }
+            _ => text.into(),
         }
     }
 

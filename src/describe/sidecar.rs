@@ -90,6 +90,9 @@ pub struct Described {
     pub trailing: u64,
     /// The total size of the data file, if the sidecar contains it.
     pub file_len: Option<u64>,
+    /// The total size of the data file, if the sidecar may end in the middle of that number. A data
+    /// file of that size is complete once it is quiet.
+    pub unsure_len: Option<u64>,
     /// The digest that the data file must have.
     pub digest: Option<Digest>,
     /// The `.npy` file's name, if it does not follow from the name of the data file.
@@ -123,6 +126,7 @@ impl Described {
             skip: DataStart::Bytes(0),
             trailing: 0,
             file_len: None,
+            unsure_len: None,
             digest: None,
             output: None,
             unfinished: None,
@@ -213,7 +217,7 @@ impl Described {
                 at_the_end: self.skip == DataStart::Rest,
                 file_len: self.file_len,
                 counted: (!self.row_counts.is_empty()).then_some(found.counted),
-                unfinished: self.unfinished,
+                unfinished: self.unfinished.filter(|_| self.unsure_len != Some(found.file_len)),
                 has_live_readers: self.has_live_readers,
                 axes: self.axes,
                 unapplied: self.unapplied,
@@ -323,6 +327,20 @@ impl DataPath {
         Ok(path)
     }
 
+    /// Parses the path of a file in the sidecar's own directory or one below. Of a path of Windows
+    /// only the name counts, because the data were moved here from another computer; a warning says
+    /// so.
+    ///
+    /// # Errors
+    /// The text is not the name of a file, or leads out of the directory.
+    pub fn moved(text: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
+        let Some((_, name)) = text.rsplit_once('\\') else { return Self::below(text) };
+        let path = Self::beside(name)?;
+        warnings
+            .push(format!("`{text}` is a path of Windows: npyd takes `{path}` beside the sidecar"));
+        Ok(path)
+    }
+
     /// Parses the path of a file in the sidecar's own directory or one below.
     ///
     /// # Errors
@@ -382,5 +400,20 @@ mod tests {
             assert!(DataPath::below(text).is_err(), "{text:?}");
         }
         assert!(DataPath::beside("a/x").is_err());
+    }
+
+    #[test]
+    fn of_a_path_of_windows_the_name_counts() {
+        let mut warnings = Vec::new();
+        for text in ["C:\\Users\\x\\w.raw", "..\\w.raw", "\\\\nas\\share\\w.raw"] {
+            let path = DataPath::moved(text, &mut warnings).unwrap();
+            assert_eq!(path.as_path(), Path::new("w.raw"));
+            assert!(warnings.pop().unwrap().contains("beside the sidecar"));
+        }
+        assert_eq!(DataPath::moved("a/w.raw", &mut warnings).unwrap().to_string(), "a/w.raw");
+        assert!(warnings.is_empty());
+        for text in ["/w.raw", "../w.raw", "C:\\", "C:\\..", "..\\a/w.raw"] {
+            assert!(DataPath::moved(text, &mut warnings).is_err(), "{text}");
+        }
     }
 }

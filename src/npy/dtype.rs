@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::npy::dtype_spelling;
 use crate::npy::literal::Literal;
 use crate::npy::shape::{AXES_MAX, write_tuple};
 use crate::text::sanitize::sanitize;
@@ -66,13 +67,25 @@ fn error<T>(what: impl Into<String>) -> Result<T> {
 
 impl Dtype {
     /// Parses a dtype as people write it: a type string (`"<f4"`, `"float32"`, `"M8[25s]"`,
-    /// `"f4,(2,3)u1"`), or the literal of a header (`"[('a','<i2'),('b','<f4',(3,))]"`). The byte
-    /// order defaults to that of this machine.
+    /// `"f4,(2,3)u1"`), the literal of a header (`"[('a','<i2'),('b','<f4',(3,))]"`), the text that
+    /// NumPy prints for an aligned dtype, or a spelling of [`dtype_spelling`]. The byte order
+    /// defaults to that of this machine.
     pub fn from_text(text: &str) -> Result<Self> {
-        if text.trim_start().starts_with(['[', '\'', '"']) {
+        Self::from_numpy_text(text).or_else(|why| match dtype_spelling::respell(text) {
+            Some(text) => Self::from_numpy_text(&text),
+            None => Err(why),
+        })
+    }
+
+    /// Parses a dtype that NumPy itself parses or prints.
+    fn from_numpy_text(text: &str) -> Result<Self> {
+        if text.trim_start().starts_with(['[', '\'', '"', '{']) {
             let literal =
                 Literal::parse(text).map_err(|why| DtypeError::new(format!("`{text}`: {why}")))?;
-            return Self::from_literal(&literal);
+            return match &literal {
+                Literal::Dict(keys) => from_dict(keys),
+                descr => Self::from_literal(descr),
+            };
         }
         Self::without_subarray(type_string(text)?)
     }
@@ -220,6 +233,47 @@ fn field_of(field: &Literal, depth: usize) -> Result<Field> {
     }
 }
 
+/// Converts the dict that NumPy prints for a dtype with gaps: names, formats, offsets and itemsize.
+fn from_dict(keys: &[(Literal, Literal)]) -> Result<Dtype> {
+    let get = |key: &str| {
+        let found = keys.iter().find(|(name, _)| *name == Literal::Str(key.to_owned()));
+        found.map(|(_, value)| value)
+    };
+    let list = |key: &str| match get(key) {
+        Some(Literal::List(items) | Literal::Tuple(items)) => Ok(items.as_slice()),
+        _ => error(format!("the dict of a dtype needs the list `{key}`")),
+    };
+    let size = |value: &Literal| match value {
+        Literal::Int(size) => u64::try_from(*size).ok().filter(|size| *size <= ITEMSIZE_MAX),
+        _ => None,
+    };
+    let (names, formats, offsets) = (list("names")?, list("formats")?, list("offsets")?);
+    if names.len() != formats.len() || names.len() != offsets.len() || get("titles").is_some() {
+        return error(
+            "the dict of a dtype needs one format and one offset for each name".to_owned(),
+        );
+    }
+    let (mut fields, mut end) = (Vec::new(), 0);
+    let gap = |end: u64, to: Option<u64>| match to.and_then(|to| to.checked_sub(end)) {
+        Some(bytes) => Ok(Field::Padding(bytes)),
+        None => error("the fields of a dtype must not overlap: give their offsets in order"),
+    };
+    for ((name, format), offset) in names.iter().zip(formats).zip(offsets) {
+        let Literal::Str(name) = name else {
+            return error(format!("{name} is not a field's name"));
+        };
+        fields.push(gap(end, size(offset))?);
+        let dtype = from_descr(format, 1)?;
+        end = size(offset).unwrap_or(end).saturating_add(dtype.itemsize());
+        fields.push(Field::Named { title: None, name: name.clone(), dtype });
+    }
+    if let Some(itemsize) = get("itemsize") {
+        fields.push(gap(end, size(itemsize))?);
+    }
+    check_names(&fields)?;
+    Dtype::structure(fields)
+}
+
 /// Rejects duplicates among names and titles, because NumPy stores both in one dict.
 fn check_names(fields: &[Field]) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
@@ -270,7 +324,10 @@ fn single_type(text: &str) -> Result<Dtype> {
     };
     let big = swapped != cfg!(target_endian = "big");
     let order = if big { '>' } else { '<' };
-    let unknown = || DtypeError::new(format!("'{text}' is not a dtype NumPy knows"));
+    let unknown = || match code {
+        "bfloat16" => DtypeError::new(format!("'{text}' is not a dtype NumPy knows: write \"V2\"")),
+        _ => DtypeError::new(format!("'{text}' is not a dtype NumPy knows")),
+    };
     for (name, kind) in [("datetime64", "M8"), ("timedelta64", "m8"), ("M8", "M8"), ("m8", "m8")] {
         if let Some(unit) = code.strip_prefix(name)
             && (unit.is_empty() || unit.starts_with('['))

@@ -304,7 +304,12 @@ impl Candidate {
         let dump = match &self.dump {
             Ok(dump) => dump,
             Err(reason) => {
-                let quiet = rules.quiet.max(timestamp_granularity);
+                let quiet = if self.is_description() {
+                    rules.quiet.saturating_mul(completeness::LONGER_QUIET)
+                } else {
+                    rules.quiet
+                };
+                let quiet = quiet.max(timestamp_granularity);
                 return self.unreadable(reason, sidecar_writer, unchanged, quiet);
             }
         };
@@ -336,6 +341,11 @@ impl Candidate {
             Verdict::Refused(reason) => Decision::Reject(reason),
             Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage)?,
         })
+    }
+
+    /// Returns whether this is a description that can't be used, and whose data are not known.
+    fn is_description(&self) -> bool {
+        self.sidecar.is_none() && crate::probe::may_describe(self.name.as_str())
     }
 
     /// Returns whether an interrupted npyd already wrote its header over the producer's marker.

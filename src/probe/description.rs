@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::decide::reason::Reason;
 use crate::describe::formats::FORMATS;
 use crate::describe::sidecar::{self, Data, Described, Format};
+use crate::describe::text::text_of;
 use crate::describe::{Manifest, is_array_backup, manifest};
 use crate::fs;
 use crate::model::FileName;
@@ -151,7 +152,7 @@ impl Description {
     /// recognized sidecar; other programs write JSON and TOML files as well.
     pub(crate) fn is_meant(&self) -> fs::Result<bool> {
         let text = self.sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
-        let text = String::from_utf8_lossy(&text);
+        let text = text_of(&text);
         Ok(!self.is_manifest() || manifest::is_meant(&text))
     }
 }
@@ -167,10 +168,14 @@ impl DirView<'_> {
         let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
         let rel = rel.to_path_buf();
         let mut sidecar = Sidecar { rel, name, file, stat, is_shared: false };
+        let mut unusable = None;
         if manifest::is_manifest_name(sidecar.name.as_str())
             && let Some(contents) = read_manifest(&sidecar)?
         {
-            return Ok(Some(Description { sidecar, contents, format: None }));
+            if contents.is_ok() {
+                return Ok(Some(Description { sidecar, contents, format: None }));
+            }
+            unusable = Some(contents);
         }
         for format in FORMATS.iter().filter(|format| (format.is_named)(sidecar.name.as_str())) {
             if let Some(contents) = read_sidecar(&sidecar, format)? {
@@ -179,7 +184,7 @@ impl DirView<'_> {
                 return Ok(Some(Description { sidecar, contents, format: Some(format) }));
             }
         }
-        Ok(None)
+        Ok(unusable.map(|contents| Description { sidecar, contents, format: None }))
     }
 }
 

@@ -202,7 +202,8 @@ impl<'a> DirView<'a> {
     }
 
     /// Probes a file that is named like a description, but can't be parsed: it may be data. If it
-    /// is not, its text was to name the data, so only this result can report what is wrong with it.
+    /// is not, its text was to name the data, so only this result can report what is wrong with it:
+    /// the description itself becomes the drop, and is rejected.
     fn unreadable_without_data(
         &self,
         by: &Description,
@@ -210,14 +211,13 @@ impl<'a> DirView<'a> {
         described_by: Option<&Path>,
     ) -> fs::Result<ProbeResult> {
         let result = self.probe_data(&by.sidecar.rel, index, described_by)?;
-        Ok(match (result, &by.contents) {
+        match (result, &by.contents) {
             (ProbeResult::Ignored(_), Err(why)) if by.is_meant()? => {
                 let why = Reason::Description(why.clone());
-                let manifest = by.sidecar.rel.clone();
-                ProbeResult::AwaitingData { manifest, data: None, parts: Vec::new(), why }
+                self.candidate(&by.sidecar.rel, None, |_, _| Ok(Some(Err(why))))
             }
-            (result, _) => result,
-        })
+            (result, _) => Ok(result),
+        }
     }
 
     /// Returns why the drop waits when no candidate data file exists.

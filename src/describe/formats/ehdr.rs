@@ -37,13 +37,13 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let (rows, columns) = (fields.need("NROWS")?.length()?, fields.need("NCOLS")?.length()?);
     let bands = fields.get("NBANDS").map_or(Ok(1), Field::length)?;
     let data_type = data_type(&fields)?;
-    let warnings = match fields.get("DATATYPE") {
+    let mut warnings = match fields.get("DATATYPE") {
         Some(field) if data_type.is_none() => {
             vec![field.error("unknown data type: npyd uses NBITS and PIXELTYPE instead")]
         }
         _ => Vec::new(),
     };
-    let (dtype, bits) = dtype(&fields, data_type)?;
+    let (dtype, bits) = dtype(&fields, data_type, &mut warnings)?;
     refuse_padding(&fields, [columns, bands], bits)?;
     let step = |key: &str| fields.get(key).and_then(|field| field.value.parse().ok());
     let rows_axis = Axis { step: step("YDIM"), ..Axis::named("rows") };
@@ -108,7 +108,11 @@ fn data_type(fields: &Fields<'_>) -> Result<Option<(char, i64)>, String> {
     Ok(data_type)
 }
 
-fn dtype(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<(Dtype, i64), String> {
+fn dtype(
+    fields: &Fields<'_>,
+    data_type: Option<(char, i64)>,
+    warnings: &mut Vec<String>,
+) -> Result<(Dtype, i64), String> {
     let code = kind(fields, data_type)?;
     let bits = match (fields.get("NBITS"), data_type) {
         (Some(field), _) => field.length()?,
@@ -128,8 +132,10 @@ fn dtype(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<(Dtype, 
     }
     let order = match fields.get("BYTEORDER") {
         _ if bits == 8 => '|',
+        // GDAL's default.
         None => {
-            return Err("it has no `BYTEORDER`: add I for little-endian, M for big-endian".into());
+            warnings.push("it has no `BYTEORDER`: npyd assumes M, big-endian, as GDAL does".into());
+            '>'
         }
         Some(field) => match &*field.value.to_ascii_uppercase() {
             "I" | "LSBFIRST" => '<',
@@ -217,6 +223,15 @@ mod tests {
         let one = described("nrows 2\nncols 5\n").unwrap().unwrap().remove(0);
         assert_eq!(one.layout.shape.dims(), [2, 5]);
         assert_eq!(one.layout.dtype.to_string(), "'|u1'");
+    }
+
+    /// GDAL reads such rasters as big-endian, too.
+    #[test]
+    fn a_missing_byte_order_is_big_endian_with_a_remark() {
+        let one = described(&RASTER.replace("BYTEORDER      M\n", "")).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.dtype.to_string(), "'>i2'");
+        assert!(one.warnings[0].contains("`BYTEORDER`"), "{:?}", one.warnings);
+        assert!(described(RASTER).unwrap().unwrap().remove(0).warnings.is_empty());
     }
 
     /// The expected types are those that GDAL reads.
@@ -311,7 +326,6 @@ mod tests {
                 "NBITS 32\n",
                 "`PIXELTYPE`",
             ),
-            ("BYTEORDER      M\n", "", "`BYTEORDER`"),
             ("LAYOUT         BIL", "LAYOUT BSP", "line 2"),
             ("16\nBANDROW", "4\nBANDROW", "line 6"),
             ("BANDROWBYTES   8", "BANDROWBYTES   12", "line 7"),

@@ -36,12 +36,21 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     };
     // The instrument writes the path that the file had on its own disk.
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    let (shape, axes) = scan(&document, name)?;
     let dtype = Dtype::from_text(FRAME).map_err(|error| error.to_string())?;
-    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    let mut warnings = Vec::new();
+    let (layout, axes) = match scan(&document, name)? {
+        Some((shape, axes)) => (Layout::new(dtype, &shape, Order::C), axes),
+        None => {
+            warnings
+                .push("it does not give the number of frames: npyd takes all of the file".into());
+            (Layout::open_on(dtype, &[-1], 0), vec![Axis::named("frame")])
+        }
+    };
+    let layout = layout.map_err(|error| error.to_string())?;
     Ok(Some(vec![Described {
         axes,
         fields: xml::fields(root),
+        warnings,
         ..Described::new(Data::FirstOf(vec![DataPath::beside(name)?]), layout)
     }]))
 }
@@ -51,8 +60,9 @@ fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
 }
 
 /// Returns the number of frames along each axis. It is given as the length of a series, as the
-/// pixels of a scan, or in the raw file's name, such as `scan_x64_y32.raw`.
-fn scan(xml: &Document<'_>, name: &str) -> Result<(Vec<i64>, Vec<Axis>), String> {
+/// pixels of a scan, or in the raw file's name, such as `scan_x64_y32.raw`. `None` if it is not
+/// given, as in an acquisition without a scan.
+fn scan(xml: &Document<'_>, name: &str) -> Result<Option<(Vec<i64>, Vec<Axis>)>, String> {
     let root = xml.root_element();
     let number = |node: Node<'_, '_>| {
         let text = node.text().unwrap_or_default().trim();
@@ -70,22 +80,20 @@ fn scan(xml: &Document<'_>, name: &str) -> Result<(Vec<i64>, Vec<Axis>), String>
         .filter(|node| node.has_tag_name("scan_parameters"))
         .find_map(|node| child(node, "series_count"));
     if let Some(series) = series {
-        return Ok((vec![number(series)?], vec![Axis::named("series")]));
+        return Ok(Some((vec![number(series)?], vec![Axis::named("series")])));
     }
     let axes = vec![Axis::named("scan_y"), Axis::named("scan_x")];
     if let (Some(x), Some(y)) = (child(root, "pix_x"), child(root, "pix_y")) {
-        return Ok((vec![number(y)?, number(x)?], axes));
+        return Ok(Some((vec![number(y)?, number(x)?], axes)));
     }
     let of_name = |axis: char| {
         let part = name.split(['_', '.']).find_map(|part| part.strip_prefix(axis))?;
         part.parse::<i64>().ok().filter(|number| *number > 0)
     };
-    match (of_name('y'), of_name('x')) {
-        (Some(y), Some(x)) if name.starts_with("scan_") => Ok((vec![y, x], axes)),
-        _ => Err("it does not give the number of frames: add `pix_x` and `pix_y` or \
-                  `series_count`, or name the raw file like scan_x64_y64.raw"
-            .to_owned()),
-    }
+    Ok(match (of_name('y'), of_name('x')) {
+        (Some(y), Some(x)) if name.starts_with("scan_") => Some((vec![y, x], axes)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -117,9 +125,16 @@ mod tests {
     }
 
     #[test]
+    fn an_acquisition_without_a_scan() {
+        let text = "<root>\n<raw_file filename='a.raw'/></root>";
+        let one = described(text).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [-1]);
+        assert!(one.warnings[0].contains("number of frames"), "{:?}", one.warnings);
+    }
+
+    #[test]
     fn incomplete_sidecars_are_rejected() {
         for (text, words) in [
-            ("<root>\n<raw_file filename='a.raw'/></root>", "number of frames"),
             (
                 "<root>\n<raw_file filename='..'/><pix_x>4</pix_x><pix_y>3</pix_y></root>",
                 "outside the sidecar",

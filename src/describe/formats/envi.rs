@@ -51,8 +51,9 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         "bip" => ([lines, samples, bands], [lines_axis, samples_axis, bands_axis]),
         _ => return Err(interleave.error("write bsq, bil or bip")),
     };
-    let layout =
-        Layout::new(dtype(&fields)?, &shape, Order::C).map_err(|error| error.to_string())?;
+    let mut warnings = Vec::new();
+    let dtype = dtype(&fields, &mut warnings)?;
+    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
     let data = (FORMAT.data_of)(name.as_str());
     let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
     let (mut kept, mut unapplied) = (Metadata::new(), Metadata::new());
@@ -65,6 +66,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         axes: axes.into(),
         unapplied,
         fields: kept,
+        warnings,
         ..Described::new(Data::FirstOf(data), layout)
     }]))
 }
@@ -99,22 +101,30 @@ fn check_supported(fields: &Fields<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Parses lines of the form `key = value`. A value in braces may extend over several lines, and a
-/// line that begins with `;` is a comment.
+/// Parses lines of the form `key = value`. A value in braces may begin on the next line and extend
+/// over several, and a line that begins with `;` is a comment.
 fn fields(text: &str) -> Result<Fields<'_>, String> {
     let mut fields = Vec::new();
-    let mut lines = text.lines().enumerate().skip(1);
+    let mut lines = text.lines().enumerate().skip(1).peekable();
     while let Some((at, line)) = lines.next() {
         if line.trim_start().starts_with(';') {
             continue;
         }
         let Some((key, value)) = line.split_once('=') else { continue };
         let mut value = value.trim().to_owned();
+        if value.is_empty()
+            && let Some((_, next)) = lines.next_if(|(_, next)| next.trim_start().starts_with('{'))
+        {
+            next.trim().clone_into(&mut value);
+        }
         let mut is_open = value.starts_with('{') && !value.contains('}');
         while is_open {
             let Some((_, more)) = lines.next() else {
                 return Err(format!("line {}: the brace is not closed: add a `}}`", at + 1));
             };
+            if more.trim_start().starts_with(';') {
+                continue;
+            }
             is_open = !more.contains('}');
             value.push('\n');
             value.push_str(more.trim());
@@ -124,7 +134,7 @@ fn fields(text: &str) -> Result<Fields<'_>, String> {
     Ok(Fields(fields))
 }
 
-fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
+fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, String> {
     let data_type = fields.need("data type")?;
     let code = match &*data_type.value {
         "1" => "u1",
@@ -143,7 +153,8 @@ fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
     let order = match fields.get("byte order") {
         _ if code == "u1" => "|",
         None => {
-            return Err("it has no `byte order`: add 0 for little-endian, 1 for big-endian".into());
+            warnings.push("it has no `byte order`: npyd assumes 0, little-endian".to_owned());
+            "<"
         }
         Some(field) => match &*field.value {
             "0" => "<",
@@ -179,6 +190,31 @@ mod tests {
         assert_eq!(data[0].to_string(), "scan.img");
     }
 
+    /// ENVI itself writes little-endian data on all current computers.
+    #[test]
+    fn a_missing_byte_order_is_little_endian_with_a_remark() {
+        let one = described(&CUBE.replace("Byte Order = 1\n", "")).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.dtype.to_string(), "'<u2'");
+        assert!(one.warnings[0].contains("`byte order`"), "{:?}", one.warnings);
+        let one = described(CUBE).unwrap().unwrap().remove(0);
+        assert!(one.warnings.is_empty());
+        let bytes = CUBE.replace("data type = 12", "data type = 1").replace("Byte Order = 1\n", "");
+        assert!(described(&bytes).unwrap().unwrap().remove(0).warnings.is_empty());
+    }
+
+    #[test]
+    fn fields_over_several_lines() {
+        let text = CUBE
+            .replace("wavelength = {400, 500}", "wavelength =\n  {400,\n; none\n500}")
+            .replace("bands = 2", "note =\n{ bands = 7\n  lines = 9 }\nbands = 2");
+        for text in [text.clone(), text.replace('\n', "\r"), text.replace('\n', "\r\n")] {
+            let one = described(&text).unwrap().unwrap().remove(0);
+            assert_eq!(one.layout.shape.dims(), [3, 2, 4]);
+            assert_eq!(one.fields["wavelength"], serde_json::json!(["400", "500"]));
+            assert_eq!(one.fields["note"], "bands = 7\nlines = 9");
+        }
+    }
+
     /// The parser reads each line only once; otherwise this test would take an hour.
     #[test]
     fn a_brace_over_very_many_lines() {
@@ -196,7 +232,6 @@ mod tests {
             ("data type = 12", "data type = 7", "line 8"),
             ("interleave = bil", "interleave = bsp", "line 9"),
             ("interleave = bil\n", "", "`interleave`"),
-            ("Byte Order = 1\n", "", "`byte order`"),
             ("Byte Order = 1", "byte order = 2", "line 10"),
             ("; a comment", "file compression", "line 11"),
             ("; a comment = 1", "minor frame offsets = {0, 8}", "line 11"),

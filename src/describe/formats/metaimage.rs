@@ -63,7 +63,8 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         return Err(dims.error(&format!("DimSize has {} sizes: correct one of them", shape.len())));
     }
     let file = need("ElementDataFile")?;
-    let (data, parts) = data(file, &rest, &shape)?;
+    let mut warnings = Vec::new();
+    let (data, parts) = data(file, &rest, &shape, &mut warnings)?;
     shape.reverse();
     let mut axes = axes(get("ElementSpacing").or_else(|| get("ElementSize")), shape.len());
     let channels = get("ElementNumberOfChannels").map_or(Ok(1), Field::length)?;
@@ -71,7 +72,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         shape.push(channels);
         axes.push(Axis::named("channels"));
     }
-    let dtype = dtype(need("ElementType")?, get)?;
+    let dtype = dtype(need("ElementType")?, get, &mut warnings)?;
     let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
     let skip = match get("HeaderSize") {
         Some(field) if field.value == "-1" => DataStart::Rest,
@@ -84,6 +85,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         axes,
         fields: fields.to_metadata(),
         output: output.transpose()?,
+        warnings,
         ..Described::new(data, layout)
     }]))
 }
@@ -92,13 +94,22 @@ fn is_true(field: &Field<'_>) -> bool {
     field.value.starts_with(['T', 't', '1'])
 }
 
-/// Parses lines of the form `Key = Value` or `Key : Value`, up to `ElementDataFile`. Also returns
-/// the lines after that, which are its list of files.
+/// Parses lines of the form `Key = Value` or `Key : Value`, up to `ElementDataFile`. A line that has
+/// only numbers continues the field before it. Also returns the lines after `ElementDataFile`, which
+/// are its list of files.
 fn fields(text: &str) -> (Fields<'_>, Vec<(usize, &str)>) {
-    let mut fields = Vec::new();
+    let mut fields: Vec<Field<'_>> = Vec::new();
     let mut lines = text.lines().enumerate();
     for (at, line) in lines.by_ref() {
-        let Some((key, value)) = line.split_once(['=', ':']) else { continue };
+        let Some((key, value)) = line.split_once(['=', ':']) else {
+            let is_number = |word: &str| word.parse::<f64>().is_ok();
+            if line.split_whitespace().all(is_number)
+                && let Some(Field { value, .. }) = fields.last_mut()
+            {
+                *value = format!("{value} {}", line.trim()).trim().to_owned().into();
+            }
+            continue;
+        };
         let key = key.trim();
         fields.push(Field { key, value: value.trim().into(), line: at + 1 });
         if key == "ElementDataFile" {
@@ -110,7 +121,12 @@ fn fields(text: &str) -> (Fields<'_>, Vec<(usize, &str)>) {
 }
 
 /// Returns the data file or the slices, and whether there are several files.
-fn data(file: &Field<'_>, rest: &[(usize, &str)], sizes: &[i64]) -> Result<(Data, bool), String> {
+fn data(
+    file: &Field<'_>,
+    rest: &[(usize, &str)],
+    sizes: &[i64],
+    warnings: &mut Vec<String>,
+) -> Result<(Data, bool), String> {
     let wrong = |error: String| file.error(&error);
     if file.value.eq_ignore_ascii_case("local") {
         return Err(
@@ -124,7 +140,7 @@ fn data(file: &Field<'_>, rest: &[(usize, &str)], sizes: &[i64]) -> Result<(Data
                 file.error("write LIST, or LIST and the number of dimensions of each file")
             })?,
         };
-        let files = rest.iter().map(|(_, line)| DataPath::beside(line));
+        let files = rest.iter().map(|(_, line)| DataPath::below(line));
         let parts = files.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
@@ -133,7 +149,7 @@ fn data(file: &Field<'_>, rest: &[(usize, &str)], sizes: &[i64]) -> Result<(Data
         let dim = sizes.len().saturating_sub(1);
         return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
-    Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
+    Ok((Data::FirstOf(vec![DataPath::moved(&file.value, warnings).map_err(wrong)?]), false))
 }
 
 /// Returns the axes in the array's order. The field lists the step of the fastest axis first.
@@ -149,6 +165,7 @@ fn axes(spacing: Option<&Field<'_>>, count: usize) -> Vec<Axis> {
 fn dtype<'a>(
     kind: &Field<'_>,
     get: impl Fn(&str) -> Option<&'a Field<'a>>,
+    warnings: &mut Vec<String>,
 ) -> Result<Dtype, String> {
     let name = kind.value.strip_suffix("_ARRAY").unwrap_or(&kind.value);
     let code = TYPES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code);
@@ -157,12 +174,12 @@ fn dtype<'a>(
         _ if code.ends_with('1') => '|',
         Some(field) if is_true(field) => '>',
         Some(_) => '<',
+        // The Insight Toolkit uses the byte order of the computer that reads the file.
         None => {
-            return Err(
-                "it has no `BinaryDataByteOrderMSB`: add False for little-endian, True for \
-                        big-endian"
-                    .to_owned(),
+            warnings.push(
+                "it has no `BinaryDataByteOrderMSB`: npyd assumes False, little-endian".to_owned(),
             );
+            '<'
         }
     };
     Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
@@ -202,11 +219,19 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_byte_order_is_little_endian_with_a_remark() {
+        let text = VOLUME.replace("BinaryDataByteOrderMSB = False\n", "");
+        let one = described(&text).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.dtype.to_string(), "'<i2'");
+        assert!(one.warnings[0].contains("`BinaryDataByteOrderMSB`"), "{:?}", one.warnings);
+        assert!(described(VOLUME).unwrap().unwrap().remove(0).warnings.is_empty());
+    }
+
+    #[test]
     fn unsupported_headers_are_rejected_with_their_line() {
         for (was, is, words) in [
             ("CompressedData = False", "CompressedData = True", "line 5"),
             ("BinaryData = True", "BinaryData = False", "line 3"),
-            ("BinaryDataByteOrderMSB = False\n", "", "`BinaryDataByteOrderMSB`"),
             ("MET_SHORT", "MET_OTHER", "line 8"),
             ("scan.raw", "LOCAL", "line 9"),
             ("scan.raw", "/etc/passwd", "line 9"),

@@ -75,7 +75,8 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let file = either(&fields, "data file", "datafile").ok_or(
         "it has no `data file`: save the data in a file of their own, not in the header's",
     )?;
-    let (data, parts) = data(file, &list, &shape)?;
+    let mut warnings = Vec::new();
+    let (data, parts) = data(file, &list, &shape, &mut warnings)?;
     let (skip, trailing) = skip(&fields, parts)?;
     let axes = axes(&fields, shape.len());
     shape.reverse();
@@ -90,6 +91,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         axes,
         fields: kept,
         output: output.transpose()?,
+        warnings,
         ..Described::new(data, layout)
     }]))
 }
@@ -149,7 +151,12 @@ fn either<'f, 'a>(fields: &'f Fields<'a>, one: &str, other: &str) -> Option<&'f 
 }
 
 /// Returns the data file or the slabs, and whether there are several files.
-fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), String> {
+fn data(
+    file: &Field<'_>,
+    list: &[&str],
+    sizes: &[i64],
+    warnings: &mut Vec<String>,
+) -> Result<(Data, bool), String> {
     let wrong = |error: String| file.error(&error);
     let slowest = sizes.len().saturating_sub(1);
     if let Some(dim) = file.value.strip_prefix("LIST") {
@@ -157,7 +164,7 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
             "" => slowest,
             dim => dim.parse().map_err(|_| file.error("write LIST, or LIST and a dimension"))?,
         };
-        let parts = list.iter().map(|name| DataPath::beside(name));
+        let parts = list.iter().map(|name| DataPath::below(name));
         let parts = parts.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
@@ -172,7 +179,7 @@ fn data(file: &Field<'_>, list: &[&str], sizes: &[i64]) -> Result<(Data, bool), 
         let parts = file_names::pattern(&tokens.join(" ")).map_err(wrong)?;
         return Ok((file_names::slabs(parts, sizes, dim).map_err(wrong)?, true));
     }
-    Ok((Data::FirstOf(vec![DataPath::beside(&file.value).map_err(wrong)?]), false))
+    Ok((Data::FirstOf(vec![DataPath::moved(&file.value, warnings).map_err(wrong)?]), false))
 }
 
 /// Returns where the data begin, and the number of bytes after them.

@@ -55,15 +55,17 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
 }
 
 /// Parses lines with a key, a tab and a value; `;` begins a comment. It skips the title line
-/// `key`, tab, `value`.
+/// `key`, tab, `value`. INCA writes `(MLX::key : value)` instead, with values in upper case.
 fn fields(text: &str) -> Fields<'_> {
     let mut fields = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.split(';').next().unwrap_or_default();
-        let Some((key, value)) = line.split_once('\t') else { continue };
-        let (key, value) = (key.trim(), value.trim());
+        let inca = line.trim().strip_prefix("(MLX::").and_then(|it| it.strip_suffix(')'));
+        let pair = inca.map_or_else(|| line.split_once('\t'), |inca| inca.split_once(':'));
+        let Some((key, value)) = pair else { continue };
+        let (key, value) = (key.trim(), value.trim().trim_matches('"'));
         if !key.is_empty() && (key, value) != ("key", "value") {
-            fields.push(Field { key, value: value.into(), line: at + 1 });
+            fields.push(Field { key, value: value.to_ascii_lowercase().into(), line: at + 1 });
         }
     }
     Fields(fields)
@@ -114,6 +116,19 @@ mod tests {
         assert_eq!(one.layout.shape.dims(), [3, 4, 1024]);
         assert_eq!(one.layout.dtype.to_string(), "'>u2'");
         assert_eq!(one.skip, DataStart::Bytes(16));
+    }
+
+    #[test]
+    fn the_notation_of_inca() {
+        let inca = "(MLX::key value)\r\n(MLX::width : 4)\r\n(MLX::height : 3)\r\n(MLX::depth : 2)\r\n\
+            (MLX::offset : 8)\r\n(MLX::data-length : 2)\r\n(MLX::data-type : UNSIGNED)\r\n\
+            (MLX::byte-order : BIG-ENDIAN)\r\n(MLX::record-by : VECTOR)\r\n";
+        let one = described(inca).unwrap().unwrap().remove(0);
+        assert_eq!(one.layout.shape.dims(), [3, 4, 2]);
+        assert_eq!(one.layout.dtype.to_string(), "'>u2'");
+        assert_eq!(one.skip, DataStart::Bytes(8));
+        let error = described(&inca.replace("width : 4", "width : x")).unwrap_err();
+        assert!(error.starts_with("line 2"), "{error}");
     }
 
     #[test]

@@ -42,7 +42,8 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     };
     let mut warnings = Vec::new();
     let (layout, axes) = layout(&global, &mut warnings)?;
-    let digest = global.get("core:sha512").map(|hash| {
+    let hash = global.get("core:sha512").filter(|hash| *hash.value() != Value::from(""));
+    let digest = hash.map(|hash| {
         let digest = format!("sha512:{}", hash.text()?).parse();
         digest.map_err(|error: String| hash.error(&error))
     });
@@ -62,7 +63,13 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
 /// complex integers, because NumPy has no type for them.
 fn layout(global: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Layout, Vec<Axis>), String> {
     let (dtype, has_parts) = dtype(&global.need("core:datatype")?, warnings)?;
-    let rate = global.get("core:sample_rate").map(|rate| rate.positive()).transpose()?;
+    let rate = global.get("core:sample_rate").and_then(|rate| {
+        let read = rate.lenient_number().filter(|rate| *rate > 0.0);
+        if read.is_none() || !rate.value().is_number() {
+            warnings.push(rate.error("the sample rate should be a number above 0"));
+        }
+        read
+    });
     let mut dims = vec![-1];
     let mut axes = vec![Axis::samples(rate)];
     if let Some(channels) = global.get("core:num_channels")
@@ -85,7 +92,15 @@ fn dtype(datatype: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Dtype, bool
     let wrong = || {
         datatype.error("write c or r, f32, f64, i32, i16, i8, u32, u16 or u8, then _le or _be, such as cf32_le")
     };
-    let text = datatype.text()?;
+    let text = match datatype.text()? {
+        // GNU Radio and other programs call complex 16-bit integers so.
+        "cs8" => "ci8",
+        "cs16" => "ci16",
+        "cs16_le" => "ci16_le",
+        "cs16_be" => "ci16_be",
+        "cs32" => "ci32",
+        text => text,
+    };
     let (item, order) = match text.split_once('_') {
         Some((item, "le")) => (item, Some('<')),
         Some((item, "be")) => (item, Some('>')),
@@ -212,6 +227,26 @@ mod tests {
         assert!(described(&named, "").unwrap().is_some());
     }
 
+    /// What does not bear on the array is only a remark.
+    #[test]
+    fn faults_that_do_not_bear_on_the_array_are_remarks() {
+        for (field, remarks, step) in [
+            (r#""core:sample_rate": NaN"#, 1, None),
+            (r#""core:sample_rate": 0"#, 1, None),
+            (r#""core:sample_rate": "4""#, 1, Some(0.25)),
+            (r#""core:sha512": """#, 0, None),
+            (r#""core:num_channels": 1.0"#, 0, None),
+        ] {
+            let one = one(&format!("{CI16},\n{field}"), "");
+            assert_eq!(one.layout.shape.dims(), [-1, 2], "{field}");
+            assert_eq!((one.warnings.len(), one.axes[0].step), (remarks, step), "{field}");
+            assert_eq!(one.digest, None);
+        }
+        let one = one(r#""core:datatype": "cs16""#, "");
+        assert_eq!(one.layout.dtype.to_string(), "'<i2'");
+        assert_eq!((one.layout.shape.dims(), one.warnings.len()), (vec![-1, 2], 1));
+    }
+
     #[test]
     fn invalid_sidecars_are_rejected_with_their_line() {
         let with = |field: &str| format!("{CI16},\n{field}");
@@ -227,7 +262,6 @@ mod tests {
             (with(r#""core:num_channels": 9223372036854775807"#), "", 0, "2^63"),
             (with(r#""core:sha512": "ab""#), "", 3, "128 hexadecimal digits"),
             (with(r#""core:trailing_bytes": -1"#), "", 3, "0 or more"),
-            (with(r#""core:sample_rate": 0"#), "", 3, "above 0"),
             (with(r#""core:dataset": "/x""#), "", 3, "outside the sidecar's directory"),
             (with(r#""core:dataset": "../x""#), "", 3, "outside the sidecar's directory"),
             (with(r#""core:dataset": "a/x""#), "", 3, "another directory"),

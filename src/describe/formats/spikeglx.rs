@@ -46,8 +46,11 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let fields = fields(&text);
     let Some(channels) = fields.get("nSavedChans") else { return Ok(None) };
-    let cut_off = [Some(channels), fields.get("fileSizeBytes")].into_iter().flatten();
+    let size = fields.get("fileSizeBytes");
+    let cut_off = [Some(channels), size].into_iter().flatten();
     let cut_off = cut_off.filter(|field| is_cut_off(field, &text)).map(|field| field.line).next();
+    // Somebody who ends the file by hand may leave out the last newline.
+    let unsure_len = size.filter(|size| is_cut_off(size, &text)).and_then(|it| it.count().ok());
     let channels = channels.length()?;
     let dtype = Dtype::from_text("<i2").map_err(|error| error.to_string())?;
     let size = fields.get("fileSizeBytes").filter(|field| field.value != "0" && cut_off.is_none());
@@ -86,6 +89,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         .partition(|(key, _)| FACTORS.contains(&key.trim_start_matches('~')));
     Ok(Some(vec![Described {
         file_len,
+        unsure_len,
         digest,
         unfinished: match cut_off {
             Some(line) => Some(format!("its meta file ends in the middle of line {line}")),
@@ -147,6 +151,8 @@ mod tests {
             );
             assert_eq!(torn.file_len, None);
         }
+        let torn = described("nSavedChans=3\nfileSizeBytes=60").unwrap().unwrap().remove(0);
+        assert_eq!((torn.unsure_len, torn.layout.shape.dims()), (Some(60), vec![-1, 3]));
         let odd = described(&META.replace("SHA1=0", "SHA1=abc")).unwrap().unwrap().remove(0);
         assert_eq!((odd.digest, odd.warnings.len()), (None, 1));
         let sha = META.replace("SHA1=0", "SHA1=DA39A3EE5E6B4B0D3255BFEF95601890AFD80709");

@@ -28,7 +28,11 @@ pub(crate) static FORMAT: Format = Format {
 
 fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
-    let json = Json::read(&text)?;
+    let json = match Json::read(&text) {
+        // Other programs write a `binary.json`, too.
+        Err(_) if !text.contains("BinaryRecordingExtractor") => return Ok(None),
+        json => json?,
+    };
     let root = json.root();
     let class = root.value().get("class").and_then(Value::as_str).unwrap_or_default();
     if !class.ends_with(".BinaryRecordingExtractor") {

@@ -74,13 +74,37 @@ pub(crate) fn on_line(number: usize, line: &str, what: &str) -> String {
     sanitize(&format!("line {number}, `{shown}`: {what}"))
 }
 
-/// Decodes a sidecar. Text that is not UTF-8 is decoded as Latin-1, which older programs write.
+/// Decodes a sidecar. Text that is neither UTF-8 nor UTF-16 is decoded as Latin-1, which older
+/// programs write. A carriage return alone ends a line, too.
 #[must_use]
 pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
-    match str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text.trim_start_matches('\u{feff}')),
-        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
+    unicode_text(bytes)
+        .unwrap_or_else(|| with_newlines(bytes.iter().map(|&byte| char::from(byte)).collect()))
+}
+
+/// Decodes UTF-8, or UTF-16 with a byte order mark. `None` if the text is neither.
+pub(crate) fn unicode_text(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    let units: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => {
+            let text = str::from_utf8(bytes).ok()?.trim_start_matches('\u{feff}');
+            let is_plain = !text.contains('\r');
+            return Some(if is_plain { text.into() } else { with_newlines(text.to_owned()) });
+        }
+    };
+    // The last character may not be written yet; the text is still recognized without it.
+    let pairs = bytes[2..].chunks_exact(2).map(|pair| units([pair[0], pair[1]]));
+    let text: String = char::decode_utf16(pairs).collect::<Result<_, _>>().ok()?;
+    Some(with_newlines(text))
+}
+
+/// Ends each line with a newline, also those that end with a carriage return alone.
+fn with_newlines(text: String) -> Cow<'static, str> {
+    if text.contains('\r') {
+        return text.replace("\r\n", "\n").replace('\r', "\n").into();
     }
+    text.into()
 }
 
 /// Converts a value to JSON: a list in braces becomes a list, anything else a string.
@@ -89,5 +113,33 @@ pub(crate) fn list_or_text(value: &str) -> serde_json::Value {
         Some(items) if items.contains(',') => items.split(',').map(str::trim).collect(),
         Some(text) => text.trim().into(),
         None => value.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_and_line_endings() {
+        let utf16 = |text: &str, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(unit).collect()
+        };
+        for (bytes, text) in [
+            (b"a\r\nb\n".to_vec(), "a\nb\n"),
+            (b"a\rb\r".to_vec(), "a\nb\n"),
+            (b"a\r\rb".to_vec(), "a\n\nb"),
+            ("\u{feff}\u{e9}".as_bytes().to_vec(), "\u{e9}"),
+            (b"\xb5V\r".to_vec(), "\u{b5}V\n"),
+            (utf16("\u{feff}a\r\n\u{1f600}", u16::to_le_bytes), "a\n\u{1f600}"),
+            (utf16("\u{feff}a\rb", u16::to_be_bytes), "a\nb"),
+            (b"\xff\xfea\0b".to_vec(), "a"),
+            (b"\xff\xfe".to_vec(), ""),
+            // A surrogate without its pair: not UTF-16.
+            (b"\xff\xfe\0\xd8".to_vec(), "\u{ff}\u{fe}\0\u{d8}"),
+        ] {
+            assert_eq!(text_of(&bytes), text, "{bytes:?}");
+        }
+        assert_eq!(unicode_text(b"\xb5V"), None);
     }
 }

@@ -1,20 +1,23 @@
 //! JSON sidecars: values with their place in the text, so that a message can quote the line.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::describe::declared::whole_number;
 use crate::describe::dump::Metadata;
 use crate::describe::text::fields::on_line;
+use crate::describe::text::python_json;
 use crate::text::serde_errors::humanize;
 
 /// Maximum number of values, because a value needs far more memory than its text.
 const VALUES_MAX: usize = 1 << 20;
 
-/// A parsed JSON text (RFC 8259).
+/// A parsed JSON text (RFC 8259), or one in the notation of Python.
 #[derive(Debug)]
 pub(crate) struct Json<'a> {
-    text: &'a str,
+    text: Cow<'a, str>,
     root: Value,
 }
 
@@ -29,7 +32,11 @@ impl<'a> Json<'a> {
                 "it has more than {VALUES_MAX} values: leave out what is not needed"
             ));
         }
-        match serde_json::from_str(text) {
+        if let Ok(root) = serde_json::from_str(text) {
+            return Ok(Json { text: text.into(), root });
+        }
+        let text = python_json::to_json(text);
+        match serde_json::from_str(&text) {
             Ok(root) => Ok(Json { text, root }),
             Err(error) => {
                 let message = error.to_string();
@@ -107,13 +114,15 @@ impl<'a> Node<'a> {
 
     /// Returns the value as a whole number, 0 or more.
     pub(crate) fn count(&self) -> Result<u64, String> {
-        let count = self.value.as_u64();
+        let whole = || whole_number(self.value).and_then(|count| u64::try_from(count).ok());
+        let count = self.value.as_u64().or_else(whole);
         count.ok_or_else(|| self.error("the value must be a whole number, 0 or more"))
     }
 
     /// Returns the value as a whole number, 1 or more.
     pub(crate) fn length(&self) -> Result<i64, String> {
-        let length = self.value.as_i64().filter(|length| *length > 0);
+        let length = self.value.as_i64().or_else(|| whole_number(self.value));
+        let length = length.filter(|length| *length > 0);
         length.ok_or_else(|| self.error("the value must be a whole number, 1 or more"))
     }
 
@@ -121,6 +130,12 @@ impl<'a> Node<'a> {
     pub(crate) fn positive(&self) -> Result<f64, String> {
         let number = self.value.as_f64().filter(|number| *number > 0.0);
         number.ok_or_else(|| self.error("the value must be a number above 0"))
+    }
+
+    /// Returns a finite number, which may also be written as a text in quotes.
+    pub(crate) fn lenient_number(&self) -> Option<f64> {
+        let text = || self.value.as_str().and_then(|text| text.trim().parse().ok());
+        self.value.as_f64().or_else(text).filter(|number: &f64| number.is_finite())
     }
 
     /// Returns a message about this value.
@@ -141,7 +156,7 @@ impl<'a> Node<'a> {
         if !self.value.is_object() && !self.value.is_array() {
             let _ = write!(shown, " = {}", self.value);
         }
-        on_line(line_of(self.json.text, &self.path), &shown, what)
+        on_line(line_of(&self.json.text, &self.path), &shown, what)
     }
 
     fn inner(&self, step: Step<'a>, value: &'a Value) -> Self {

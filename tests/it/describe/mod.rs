@@ -2,6 +2,7 @@
 
 mod descriptions;
 mod digest;
+mod field_cases;
 mod manifest;
 mod pending;
 mod sidecar;

@@ -1,0 +1,268 @@
+//! Inputs as they come from the field: what people and instruments write beside their data. Each
+//! has its right array, or the words of its rejection.
+
+use crate::support::{Receipts, Site, npy};
+
+/// The data of most cases: 24 `<u2`, 0 to 23.
+fn counts() -> Vec<u8> {
+    (0..24_u16).flat_map(u16::to_le_bytes).collect()
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
+/// A sidecar, its data, and the array that they become.
+struct Case {
+    sidecar: (&'static str, Vec<u8>),
+    data: &'static str,
+    array: (&'static str, &'static str, &'static [u64]),
+    /// Words of the remark in the receipt.
+    remark: &'static str,
+}
+
+fn case(
+    sidecar: &'static str,
+    text: impl Into<Vec<u8>>,
+    data: &'static str,
+    array: (&'static str, &'static str, &'static [u64]),
+    remark: &'static str,
+) -> Case {
+    Case { sidecar: (sidecar, text.into()), data, array, remark }
+}
+
+const ENVI: &str =
+    "ENVI\r\nsamples = 4\r\nlines = 3\r\nbands = 2\r\ndata type = 12\r\ninterleave = bsq\r\n";
+
+const MHD: &str =
+    "ObjectType = Image\r\nNDims = 3\r\nDimSize = 4 3\r\n  2\r\nElementType = MET_USHORT\r\n";
+
+const NRRD: &str = "NRRD0004\ntype: unsigned short\ndimension: 3\nsizes: 4 3 2\nendian: little\n\
+    encoding: raw\n";
+
+const INCA: &str = "(MLX::key value)\r\n(MLX::width : 4)\r\n(MLX::height : 3)\r\n(MLX::depth : 2)\r\n\
+    (MLX::offset : 0)\r\n(MLX::data-length : 2)\r\n(MLX::data-type : UNSIGNED)\r\n\
+    (MLX::byte-order : LITTLE-ENDIAN)\r\n(MLX::record-by : VECTOR)\r\n";
+
+fn sigmf(field: &str) -> String {
+    format!("{{\"global\": {{\"core:version\": \"1.0.0\", {field}}}, \"captures\": []}}")
+}
+
+const CI16: &str = "\"core:datatype\": \"ci16_le\"";
+
+fn spikeinterface(gain: &str) -> String {
+    format!(
+        "{{\"class\": \"spikeinterface.core.binaryrecordingextractor.BinaryRecordingExtractor\",\n\
+         \"kwargs\": {{\"file_paths\": [\"traces_cached_seg0.raw\"], \"sampling_frequency\": 30000.0,\n\
+         \"num_channels\": 3, \"dtype\": \"<i2\", \"gain_to_uV\": [{gain}]}},\n\
+         \"relative_paths\": true}}"
+    )
+}
+
+fn cases() -> Vec<Case> {
+    const CUBE: (&str, &str, &[u64]) = ("x.npy", "'<u2'", &[2, 3, 4]);
+    const IQ: (&str, &str, &[u64]) = ("x.npy", "'<i2'", &[12, 2]);
+    vec![
+        case("x.hdr", ENVI, "x.raw", CUBE, "`byte order`"),
+        case("x.hdr", utf16(ENVI), "x.raw", CUBE, "`byte order`"),
+        case("x.hdr", ENVI.replace("\r\n", "\r"), "x.raw", CUBE, "`byte order`"),
+        case(
+            "x.hdr",
+            "ncols 4\nnrows 6\nnbits 16\n",
+            "x.bil",
+            ("x.npy", "'>u2'", &[6, 4]),
+            "`BYTEORDER`",
+        ),
+        case(
+            "x.mhd",
+            format!("{MHD}ElementDataFile = C:\\Users\\x\\x.raw\r\n"),
+            "x.raw",
+            CUBE,
+            "path of Windows",
+        ),
+        case(
+            "x.mhd",
+            format!("{MHD}ElementDataFile = data/x.raw\r\n"),
+            "data/x.raw",
+            ("data/x.npy", "'<u2'", &[2, 3, 4]),
+            "MSB",
+        ),
+        case(
+            "x.nhdr",
+            format!("{NRRD}data file: data/x.raw\n"),
+            "data/x.raw",
+            ("data/x.npy", "'<u2'", &[2, 3, 4]),
+            "",
+        ),
+        case("x.rpl", INCA, "x.raw", ("x.npy", "'<u2'", &[3, 4, 2]), ""),
+        case(
+            "x.sigmf-meta",
+            sigmf(&format!("{CI16}, \"core:sample_rate\": NaN")),
+            "x.sigmf-data",
+            IQ,
+            "sample_rate",
+        ),
+        case(
+            "x.sigmf-meta",
+            sigmf(&format!("{CI16}, \"core:sha512\": \"\"")),
+            "x.sigmf-data",
+            IQ,
+            "",
+        ),
+        case(
+            "x.sigmf-meta",
+            sigmf(&format!("{CI16}, \"core:num_channels\": 1.0")),
+            "x.sigmf-data",
+            IQ,
+            "",
+        ),
+        case(
+            "x.sigmf-meta",
+            sigmf(&format!("{CI16}, \"core:sample_rate\": \"2000000\"")),
+            "x.sigmf-data",
+            IQ,
+            "sample_rate",
+        ),
+        case(
+            "x.sigmf-meta",
+            sigmf("\"core:datatype\": \"cs16\""),
+            "x.sigmf-data",
+            IQ,
+            "little-endian",
+        ),
+        case(
+            "x.meta",
+            "nSavedChans=3\nfileSHA1=0\nfileSizeBytes=48",
+            "x.bin",
+            ("x.npy", "'<i2'", &[8, 3]),
+            "",
+        ),
+        case(
+            "binary.json",
+            spikeinterface("NaN, Infinity, -Infinity"),
+            "traces_cached_seg0.raw",
+            ("traces_cached_seg0.npy", "'<i2'", &[8, 3]),
+            "",
+        ),
+        case(
+            "x.raw.toml",
+            utf16("dtype = \"<u2\"\r\nshape = [-1, 4]\r\n"),
+            "x.raw",
+            ("x.npy", "'<u2'", &[6, 4]),
+            "",
+        ),
+        case(
+            "x.raw.toml",
+            "dtype = \"<u2\"\rshape = [-1, 4]\r",
+            "x.raw",
+            ("x.npy", "'<u2'", &[6, 4]),
+            "",
+        ),
+        case(
+            "x.raw.toml",
+            "dtype = \"u16\"\nshape = \"(6, 4)\"\n",
+            "x.raw",
+            ("x.npy", "'<u2'", &[6, 4]),
+            "",
+        ),
+        case(
+            "x.raw.json",
+            "{'dtype': 'np.uint16', 'shape': (24,), 'lamp': None}",
+            "x.raw",
+            ("x.npy", "'<u2'", &[24]),
+            "",
+        ),
+        case(
+            "x.raw.json",
+            "{\"dtype\": \"uint16be\", \"shape\": [3.0, 8.0], \"t\": NaN}",
+            "x.raw",
+            ("x.npy", "'>u2'", &[3, 8]),
+            "",
+        ),
+        case(
+            "x.raw.json",
+            "{\"dtype\": \"dtype('<u2')\", \"shape\": [24]}",
+            "x.raw",
+            ("x.npy", "'<u2'", &[24]),
+            "",
+        ),
+        case(
+            "x.raw.json",
+            "{\"dtype\": \"<class 'numpy.float32'>\", \"shape\": [12]}",
+            "x.raw",
+            ("x.npy", "'<f4'", &[12]),
+            "",
+        ),
+        case(
+            "x.raw.json",
+            "{\"dtype\": \"Mono16\", \"shape\": [24]}",
+            "x.raw",
+            ("x.npy", "'<u2'", &[24]),
+            "",
+        ),
+        case(
+            "x.raw.json",
+            "{\"dtype\": \"{'names': ['a', 'b'], 'formats': ['u1', '<f8'], 'offsets': [0, 8], 'itemsize': 16, 'aligned': True}\", \"shape\": [3]}",
+            "x.raw",
+            ("x.npy", "[('a', '|u1'), ('', '|V7'), ('b', '<f8')]", &[3]),
+            "",
+        ),
+    ]
+}
+
+#[test]
+fn inputs_from_the_field_become_their_arrays() {
+    for Case { sidecar: (sidecar, text), data, array: (array, descr, shape), remark } in cases() {
+        let site = Site::with("recursive = true");
+        std::fs::create_dir(site.path("in/data")).unwrap();
+        site.drop_file(data, counts()).drop_file(sidecar, &text);
+        let outcome = site.sweep();
+        let account = format!("{sidecar}: {}\n{outcome}", String::from_utf8_lossy(&text));
+        assert_eq!(outcome.code, 0, "{account}");
+        assert!(site.has(&format!("out/{array}")), "{account}");
+        let expected = npy(descr, false, shape, &counts());
+        assert_eq!(site.read(&format!("out/{array}")), expected, "{account}");
+        let receipts = outcome.json();
+        let reason = receipts.of_event("finalized")[0]["reason"].to_string();
+        assert!(remark.is_empty() || reason.contains(remark), "{remark}: {account}");
+    }
+}
+
+/// A sidecar that can't be used is rejected even if its data are missing.
+#[test]
+fn a_sidecar_that_cannot_be_used_is_rejected() {
+    let cut = spikeinterface("0.1");
+    for (name, text, words) in [
+        ("x.hdr", "ENVI\nsamples = x\n", "line 2"),
+        ("binary.json", &cut[..cut.len() - 9], "binary.json"),
+        ("x.mhd", "NDims = 2\nDimSize = 4 x\n", "line 2"),
+        ("x.toml", "dtype = '<u2'\nshape = [2\n", "x.toml"),
+    ] {
+        let site = Site::new();
+        site.drop_file(name, text);
+        let outcome = site.sweep().expect_code(1);
+        let receipts = outcome.json();
+        let reason = receipts.of_event("rejected")[0]["reason"].to_string();
+        assert!(reason.contains(words), "{name}: {reason}");
+        assert_eq!(site.history().of_event("rejected").len(), 1);
+        assert!(site.sweep().json().of_event("rejected").is_empty(), "once is enough");
+    }
+}
+
+/// Such files belong to other programs.
+#[test]
+fn files_without_the_mark_of_a_format_are_not_rejected() {
+    let site = Site::new();
+    for (name, text) in [
+        ("a.hdr", "#include <stdio.h>\n"),
+        ("b.json", "{\"name\": "),
+        ("binary.json", "{\"name\": "),
+        ("c.xml", "<svg>"),
+        ("d.meta", "title=x\n"),
+        ("e.json", "{}"),
+    ] {
+        site.drop_file(name, text);
+    }
+    let receipts = site.sweep().expect_code(0).json();
+    assert!(receipts.of_event("rejected").is_empty(), "{receipts:?}");
+}
