@@ -164,9 +164,8 @@ impl<'de> Deserialize<'de> for Dims {
             /// A tuple or list in Python's notation.
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Dims, E> {
                 let wrong = || E::invalid_value(Unexpected::Str(text), &self);
-                let items = match Literal::parse(text) {
-                    Ok(Literal::Tuple(items) | Literal::List(items)) => items,
-                    _ => return Err(wrong()),
+                let Ok(Literal::Tuple(items) | Literal::List(items)) = Literal::parse(text) else {
+                    return Err(wrong());
                 };
                 let dim = |item: &Literal| match item {
                     Literal::Int(dim) => i64::try_from(*dim).ok(),

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::npy::dtype_names::{LETTERS, NAMES};
 use crate::npy::dtype_spelling;
 use crate::npy::literal::Literal;
 use crate::npy::shape::{AXES_MAX, write_tuple};
@@ -361,88 +362,6 @@ fn single_type(text: &str) -> Result<Dtype> {
         _ => Err(unknown()),
     }
 }
-
-/// Type codes of one letter (`numpy.typecodes`), on 64-bit Linux.
-const LETTERS: [(&str, &str); 25] = [
-    ("?", "b1"),
-    ("b", "i1"),
-    ("B", "u1"),
-    ("h", "i2"),
-    ("H", "u2"),
-    ("i", "i4"),
-    ("I", "u4"),
-    ("l", "i8"),
-    ("L", "u8"),
-    ("q", "i8"),
-    ("Q", "u8"),
-    ("p", "i8"),
-    ("P", "u8"),
-    ("n", "i8"),
-    ("N", "u8"),
-    ("e", "f2"),
-    ("f", "f4"),
-    ("d", "f8"),
-    ("g", "f16"),
-    ("F", "c8"),
-    ("D", "c16"),
-    ("G", "c32"),
-    ("c", "S1"),
-    ("M", "M8"),
-    ("m", "m8"),
-];
-
-/// Type names (`numpy.sctypeDict`).
-const NAMES: [(&str, &str); 49] = [
-    ("bool", "?"),
-    ("bool_", "?"),
-    ("int8", "i1"),
-    ("int16", "i2"),
-    ("int32", "i4"),
-    ("int64", "i8"),
-    ("uint8", "u1"),
-    ("uint16", "u2"),
-    ("uint32", "u4"),
-    ("uint64", "u8"),
-    ("float16", "f2"),
-    ("float32", "f4"),
-    ("float64", "f8"),
-    ("float128", "f16"),
-    ("complex64", "c8"),
-    ("complex128", "c16"),
-    ("complex256", "c32"),
-    ("byte", "b"),
-    ("ubyte", "B"),
-    ("short", "h"),
-    ("ushort", "H"),
-    ("intc", "i"),
-    ("uintc", "I"),
-    ("int", "l"),
-    ("int_", "l"),
-    ("uint", "L"),
-    ("long", "l"),
-    ("ulong", "L"),
-    ("longlong", "q"),
-    ("ulonglong", "Q"),
-    ("intp", "p"),
-    ("uintp", "P"),
-    ("half", "e"),
-    ("single", "f"),
-    ("double", "d"),
-    ("float", "d"),
-    ("longdouble", "g"),
-    ("csingle", "F"),
-    ("cdouble", "D"),
-    ("complex", "D"),
-    ("clongdouble", "G"),
-    ("str", "U"),
-    ("str_", "U"),
-    ("unicode", "U"),
-    ("bytes", "S"),
-    ("bytes_", "S"),
-    ("void", "V"),
-    ("object", "O"),
-    ("object_", "O"),
-];
 
 /// Returns the unit of a datetime or timedelta as NumPy prints it: `[25s]` is unchanged, `[1s]`
 /// becomes `[s]`, and the generic unit becomes an empty text.

@@ -2,7 +2,7 @@
 //! expressions such as `np.uint16`, names with a byte order such as `uint16be`, names of Rust and C
 //! such as `u16` and `uint16_t`, and the pixel formats of cameras such as `Mono16`.
 
-/// Pixel formats of GenICam (PFNC) with whole bytes. Their byte order is little-endian.
+/// Pixel formats of cameras (`GenICam` PFNC) with whole bytes. Their byte order is little-endian.
 const PIXEL_FORMATS: [(&str, &str); 6] = [
     ("Mono8", "|u1"),
     ("Mono8s", "|i1"),

@@ -7,6 +7,7 @@
 //! All sizes are bytes, in checked 64-bit arithmetic.
 
 mod dtype;
+mod dtype_names;
 mod dtype_spelling;
 mod header;
 mod literal;

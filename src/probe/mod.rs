@@ -278,13 +278,27 @@ impl<'a> DirView<'a> {
                 }
             })
         })?;
-        Ok(match result {
-            ProbeResult::Ignored(Reason::Undescribed { .. }) => {
-                let manifest = self.too_large(data)?;
-                ProbeResult::Ignored(Reason::Undescribed { manifest })
+        if !matches!(result, ProbeResult::Ignored(Reason::Undescribed { .. })) {
+            return Ok(result);
+        }
+        if let Some(reason) = self.empty_manifest(data)? {
+            return self.candidate(data, None, |_, _| Ok(Some(Err(reason))));
+        }
+        let manifest = self.too_large(data)?;
+        Ok(ProbeResult::Ignored(Reason::Undescribed { manifest }))
+    }
+
+    /// Returns the reason for rejecting data that nothing describes but whose manifest is empty: it
+    /// was not synced before a power cut, or is not written yet.
+    fn empty_manifest(&self, data: &Path) -> fs::Result<Option<Reason>> {
+        let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for manifest in manifest::manifest_names(name) {
+            if self.stat_regular(&data.with_file_name(&manifest))?.is_some_and(|it| it.size == 0) {
+                let why = format!("its manifest `{manifest}` is empty: write it again");
+                return Ok(Some(Reason::Description(why)));
             }
-            result => result,
-        })
+        }
+        Ok(None)
     }
 
     /// Returns the name and size of a possible manifest that is too large, if there is one.

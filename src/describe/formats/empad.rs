@@ -38,13 +38,11 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let dtype = Dtype::from_text(FRAME).map_err(|error| error.to_string())?;
     let mut warnings = Vec::new();
-    let (layout, axes) = match scan(&document, name)? {
-        Some((shape, axes)) => (Layout::new(dtype, &shape, Order::C), axes),
-        None => {
-            warnings
-                .push("it does not give the number of frames: npyd takes all of the file".into());
-            (Layout::open_on(dtype, &[-1], 0), vec![Axis::named("frame")])
-        }
+    let (layout, axes) = if let Some((shape, axes)) = scan(&document, name)? {
+        (Layout::new(dtype, &shape, Order::C), axes)
+    } else {
+        warnings.push("it does not give the number of frames: npyd takes all of the file".into());
+        (Layout::open_on(dtype, &[-1], 0), vec![Axis::named("frame")])
     };
     let layout = layout.map_err(|error| error.to_string())?;
     Ok(Some(vec![Described {
@@ -59,10 +57,13 @@ fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
     node.children().find(|child| child.has_tag_name(name))
 }
 
+/// The number of frames along each axis, and the axes.
+type Frames = (Vec<i64>, Vec<Axis>);
+
 /// Returns the number of frames along each axis. It is given as the length of a series, as the
 /// pixels of a scan, or in the raw file's name, such as `scan_x64_y32.raw`. `None` if it is not
 /// given, as in an acquisition without a scan.
-fn scan(xml: &Document<'_>, name: &str) -> Result<Option<(Vec<i64>, Vec<Axis>)>, String> {
+fn scan(xml: &Document<'_>, name: &str) -> Result<Option<Frames>, String> {
     let root = xml.root_element();
     let number = |node: Node<'_, '_>| {
         let text = node.text().unwrap_or_default().trim();

@@ -94,9 +94,9 @@ fn is_true(field: &Field<'_>) -> bool {
     field.value.starts_with(['T', 't', '1'])
 }
 
-/// Parses lines of the form `Key = Value` or `Key : Value`, up to `ElementDataFile`. A line that has
-/// only numbers continues the field before it. Also returns the lines after `ElementDataFile`, which
-/// are its list of files.
+/// Parses lines of the form `Key = Value` or `Key : Value`, up to `ElementDataFile`. A line with
+/// only numbers continues the field before it. Also returns the lines after `ElementDataFile`,
+/// which are its list of files.
 fn fields(text: &str) -> (Fields<'_>, Vec<(usize, &str)>) {
     let mut fields: Vec<Field<'_>> = Vec::new();
     let mut lines = text.lines().enumerate();

@@ -42,7 +42,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     };
     let mut warnings = Vec::new();
     let (layout, axes) = layout(&global, &mut warnings)?;
-    let hash = global.get("core:sha512").filter(|hash| *hash.value() != Value::from(""));
+    let hash = global.get("core:sha512").filter(|hash| hash.value().as_str() != Some(""));
     let digest = hash.map(|hash| {
         let digest = format!("sha512:{}", hash.text()?).parse();
         digest.map_err(|error: String| hash.error(&error))

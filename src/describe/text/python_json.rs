@@ -61,7 +61,9 @@ fn copy_string(text: &str, json: &mut String) -> usize {
 fn requote(text: &str, json: &mut String) -> usize {
     let len = string_len(text, '\'');
     let inner = text[1..len].strip_suffix('\'').unwrap_or(&text[1..len]);
-    json.push_str(&format!("\"{}\"", inner.replace("\\'", "'").replace('"', "\\\"")));
+    json.push('"');
+    json.push_str(&inner.replace("\\'", "'").replace('"', "\\\""));
+    json.push('"');
     len
 }
 

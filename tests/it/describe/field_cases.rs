@@ -59,9 +59,8 @@ fn spikeinterface(gain: &str) -> String {
     )
 }
 
-fn cases() -> Vec<Case> {
+fn image_cases() -> Vec<Case> {
     const CUBE: (&str, &str, &[u64]) = ("x.npy", "'<u2'", &[2, 3, 4]);
-    const IQ: (&str, &str, &[u64]) = ("x.npy", "'<i2'", &[12, 2]);
     vec![
         case("x.hdr", ENVI, "x.raw", CUBE, "`byte order`"),
         case("x.hdr", utf16(ENVI), "x.raw", CUBE, "`byte order`"),
@@ -95,6 +94,12 @@ fn cases() -> Vec<Case> {
             "",
         ),
         case("x.rpl", INCA, "x.raw", ("x.npy", "'<u2'", &[3, 4, 2]), ""),
+    ]
+}
+
+fn signal_cases() -> Vec<Case> {
+    const IQ: (&str, &str, &[u64]) = ("x.npy", "'<i2'", &[12, 2]);
+    vec![
         case(
             "x.sigmf-meta",
             sigmf(&format!("{CI16}, \"core:sample_rate\": NaN")),
@@ -144,6 +149,11 @@ fn cases() -> Vec<Case> {
             ("traces_cached_seg0.npy", "'<i2'", &[8, 3]),
             "",
         ),
+    ]
+}
+
+fn manifest_cases() -> Vec<Case> {
+    vec![
         case(
             "x.raw.toml",
             utf16("dtype = \"<u2\"\r\nshape = [-1, 4]\r\n"),
@@ -212,7 +222,8 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn inputs_from_the_field_become_their_arrays() {
-    for Case { sidecar: (sidecar, text), data, array: (array, descr, shape), remark } in cases() {
+    let cases = image_cases().into_iter().chain(signal_cases()).chain(manifest_cases());
+    for Case { sidecar: (sidecar, text), data, array: (array, descr, shape), remark } in cases {
         let site = Site::with("recursive = true");
         std::fs::create_dir(site.path("in/data")).unwrap();
         site.drop_file(data, counts()).drop_file(sidecar, &text);
@@ -265,4 +276,21 @@ fn files_without_the_mark_of_a_format_are_not_rejected() {
     }
     let receipts = site.sweep().expect_code(0).json();
     assert!(receipts.of_event("rejected").is_empty(), "{receipts:?}");
+}
+
+/// A manifest that was not synced before a power cut is empty.
+#[test]
+fn data_with_an_empty_manifest_are_rejected_until_it_is_written() {
+    let site = Site::new();
+    site.drop_file("a.raw", counts()).drop_file("a.toml", "");
+    site.drop_file("b.raw", counts()).drop_file("b.toml", "").drop_file("b.rpl", INCA);
+    site.drop_file("c.json", "");
+    let receipts = site.sweep().expect_code(1).json();
+    let rejected = receipts.of_event("rejected");
+    assert_eq!(rejected.len(), 1, "{receipts:?}");
+    assert!(rejected[0]["reason"].to_string().contains("`a.toml` is empty"), "{rejected:?}");
+    assert!(site.has("out/b.npy"), "another description counts");
+    site.drop_file("a.toml", "dtype = '<u2'\nshape = [24]\n");
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("out/a.npy"), npy("'<u2'", false, &[24], &counts()));
 }

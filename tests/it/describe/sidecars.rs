@@ -120,8 +120,8 @@ fn refusals_name_their_reason() {
         (
             "b.img",
             "b.hdr",
-            "ENVI\nsamples = 2\nlines = 2\nbands = 1\ndata type = 2\ninterleave = bsq\n",
-            &["byte order"],
+            "ENVI\nsamples = 2\nlines = 2\nbands = 1\ndata type = 2\n",
+            &["interleave"],
         ),
         (
             "c.raw",
@@ -161,7 +161,12 @@ fn refusals_name_their_reason() {
             "<parameters><acquisitionSystem><nBits>16</nBits>\n<nChannels>x</nChannels></acquisitionSystem></parameters>",
             &["Neuroscope", "line 2"],
         ),
-        ("k.raw", "k.xml", "<root><raw_file filename='k.raw'/></root>", &["EMPAD", "frames"]),
+        (
+            "k.raw",
+            "k.xml",
+            "<root><raw_file filename='k.raw'/>\n<pix_x>x</pix_x><pix_y>2</pix_y></root>",
+            &["EMPAD", "line 2"],
+        ),
         (
             "l.raw",
             "l.rpl",
