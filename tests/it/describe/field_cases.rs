@@ -212,7 +212,8 @@ fn manifest_cases() -> Vec<Case> {
         ),
         case(
             "x.raw.json",
-            "{\"dtype\": \"{'names': ['a', 'b'], 'formats': ['u1', '<f8'], 'offsets': [0, 8], 'itemsize': 16, 'aligned': True}\", \"shape\": [3]}",
+            "{\"dtype\": \"{'names': ['a', 'b'], 'formats': ['u1', '<f8'], \
+             'offsets': [0, 8], 'itemsize': 16, 'aligned': True}\", \"shape\": [3]}",
             "x.raw",
             ("x.npy", "[('a', '|u1'), ('', '|V7'), ('b', '<f8')]", &[3]),
             "",
