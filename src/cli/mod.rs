@@ -11,6 +11,7 @@ mod history;
 mod inspect;
 mod log;
 mod manifest;
+mod real_paths;
 mod redo;
 mod sweep;
 
@@ -152,5 +153,7 @@ fn read_config(path: &Path) -> Result<Config, String> {
     })?;
     let whole = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
     let base = whole.parent().unwrap_or(Path::new("/"));
-    Config::parse(&text, path, base).map_err(|error| error.to_string())
+    let mut config = Config::parse(&text, path, base).map_err(|error| error.to_string())?;
+    real_paths::resolve(&mut config, path)?;
+    Ok(config)
 }

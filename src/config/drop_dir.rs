@@ -162,6 +162,18 @@ impl DropDir {
         for dir in [&mut self.output, &mut self.archive, &mut self.rejects].into_iter().flatten() {
             *dir = resolve_path(base, dir);
         }
+        self.set_paths(self.path.clone(), self.dirs());
+    }
+
+    /// Returns output, archive and rejects.
+    pub(crate) fn dirs(&self) -> [Option<PathBuf>; 3] {
+        [self.output.clone(), self.archive.clone(), self.rejects.clone()]
+    }
+
+    /// Replaces the path, and those of output, archive and rejects.
+    pub(crate) fn set_paths(&mut self, path: PathBuf, dirs: [Option<PathBuf>; 3]) {
+        self.path = path;
+        [self.output, self.archive, self.rejects] = dirs;
         if self.output.as_deref() == Some(self.path.as_path()) {
             self.output = None; // both mean: beside the data
         }

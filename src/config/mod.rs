@@ -167,10 +167,14 @@ impl Config {
             drop_dir.settings =
                 tables.get(at).map_or(0, |table| settings_hash(&drop_dir.path, table));
         }
-        config
-            .check()
-            .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), sanitize(&what))))?;
+        config.check_paths(name)?;
         Ok(config)
+    }
+
+    /// Checks the values that depend on each other.
+    pub(crate) fn check_paths(&self, name: &Path) -> Result<(), ConfigError> {
+        self.check()
+            .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), sanitize(&what))))
     }
 
     /// Returns the settings that take effect only when the process starts.

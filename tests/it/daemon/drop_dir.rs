@@ -192,8 +192,28 @@ fn one_directory_by_two_names() {
     let site = Site::new();
     symlink("in", site.path("link")).unwrap();
     let also = format!("[[drop]]\npath = \"{}\"", site.path("link").display());
-    site.configure(&also)
-        .npyd(&["check"])
-        .expect_code(1)
-        .expect_words(&["shares files with the drop directory"]);
+    site.configure(&also).npyd(&["check"]).expect_code(2).expect_words(&["configured twice"]);
+}
+
+/// Its archive, named by its real path, is npyd's own, and its files are noticed at once.
+#[test]
+fn a_drop_directory_that_is_a_link() {
+    let site = Site::new();
+    symlink("in", site.path("link")).unwrap();
+    fs::create_dir(site.path("in/archive")).unwrap();
+    let settings = "recursive = true\nrescan = \"1day\"\nsource = \"archive\"\n\
+                    remove_unproven = true\n\
+                    template = [{ match = \"*.raw\", dtype = \"<f4\", shape = [2, 3] }]";
+    let archive = format!("archive = \"{}\"", site.path("in/archive").display());
+    let config = site.configuration("state", &format!("{settings}\n{archive}"));
+    site.write("npyd.toml", config.replace("/in\"\n", "/link\"\n"));
+    let mut daemon = site.daemon();
+    site.drop_file("scan.raw", scan_bytes());
+    daemon.wait_for_file("out/scan.npy").wait_for_file("in/archive/scan.raw");
+    site.drop_file("next.raw", scan_bytes());
+    daemon.wait_for_file("out/next.npy").wait_for_file("in/archive/next.raw");
+    assert!(daemon.stop().success());
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("out"), ["next.npy", "scan.npy"]);
+    assert_eq!(site.history().of_event("finalized").len(), 2);
 }
