@@ -15,7 +15,7 @@ use crate::config::DropDir;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::describe::{Declared, DeclaredBy, Metadata, Reserved};
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{Interruption, Job, finalize};
 use crate::fs::FsError;
 use crate::model::FileName;
@@ -75,25 +75,25 @@ impl FromStr for Dims {
 
 /// The event and the reason of a file that got no array.
 struct Refused {
-    event: Event,
+    event: EventKind,
     reason: Reason,
 }
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Refused { event: Event::Rejected, reason }
+        Refused { event: EventKind::Rejected, reason }
     }
 }
 
 impl From<FsError> for Refused {
     fn from(error: FsError) -> Self {
-        Refused { event: Event::Failed, reason: Reason::Io(error.to_string()) }
+        Refused { event: EventKind::Failed, reason: Reason::Io(error.to_string()) }
     }
 }
 
 impl From<Interruption> for Refused {
     fn from(interruption: Interruption) -> Self {
-        let failed = |reason| Refused { event: Event::Failed, reason };
+        let failed = |reason| Refused { event: EventKind::Failed, reason };
         match interruption {
             Interruption::Rejected(reason) | Interruption::DataLoss(reason) => reason.into(),
             Interruption::Retry(reason) | Interruption::Locked(reason) => failed(reason),
@@ -247,7 +247,7 @@ impl Finalize {
                 Decision::Wait(wait) => {
                     let Some(ready_in) = wait.ready_in else {
                         let reason = Reason::Incomplete(Box::new(wait.why));
-                        return Err(Refused { event: Event::Waiting, reason });
+                        return Err(Refused { event: EventKind::Waiting, reason });
                     };
                     thread::sleep(ready_in);
                 }

@@ -11,7 +11,7 @@ use indicatif::MultiProgress;
 
 use crate::cli::{ConfigArgs, Exit, FatalError};
 use crate::config::DropDir;
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::{EventKind, Receipt};
 use crate::ledger::Ledger;
 use crate::service::tracker::{Context, JobDone, Tell, Tracker};
 use crate::service::worker_pool::Pool;
@@ -66,7 +66,7 @@ impl Sweep {
         for SweptDir { drop_dir, tracker, .. } in &dirs {
             for (path, why) in tracker.waiting() {
                 context.tell(&Receipt::without_output(
-                    Event::Waiting,
+                    EventKind::Waiting,
                     drop_dir.path.clone(),
                     path,
                     why,

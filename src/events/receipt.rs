@@ -14,7 +14,7 @@ use crate::decide::route::Route;
 #[derive(Debug, Clone, Serialize)]
 pub struct Receipt {
     /// What happened.
-    pub event: Event,
+    pub event: EventKind,
     /// The drop directory.
     pub drop: PathBuf,
     /// The data file, or the manifest whose data file is missing.
@@ -89,7 +89,7 @@ impl SourceFate {
 /// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Event {
+pub enum EventKind {
     /// The array was made, complete and durable.
     Finalized,
     /// The drop changed, and its array was made again, complete and durable.
@@ -110,17 +110,17 @@ pub enum Event {
     Waiting,
 }
 
-impl Event {
+impl EventKind {
     /// The name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Event::Finalized => "finalized",
-            Event::Remade => "remade",
-            Event::Found | Event::Stale => "found",
-            Event::Rejected | Event::Lost => "rejected",
-            Event::Failed => "failed",
-            Event::Waiting => "waiting",
+            EventKind::Finalized => "finalized",
+            EventKind::Remade => "remade",
+            EventKind::Found | EventKind::Stale => "found",
+            EventKind::Rejected | EventKind::Lost => "rejected",
+            EventKind::Failed => "failed",
+            EventKind::Waiting => "waiting",
         }
     }
 }
@@ -128,7 +128,12 @@ impl Event {
 impl Receipt {
     /// A receipt of an ending without an output.
     #[must_use]
-    pub fn without_output(event: Event, drop: PathBuf, source: PathBuf, reason: &Reason) -> Self {
+    pub fn without_output(
+        event: EventKind,
+        drop: PathBuf,
+        source: PathBuf,
+        reason: &Reason,
+    ) -> Self {
         Receipt {
             event,
             drop,

@@ -7,7 +7,7 @@ use crate::decide::identity::SourceIdentity;
 use crate::decide::reason::Reason;
 use crate::describe::Metadata;
 use crate::describe::sidecar::Axis;
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, output_name};
 use crate::fs::{self, TempFile};
@@ -59,7 +59,7 @@ pub(crate) fn write(
         Err(error) => return Ok(Some(format!("its metadata were not written: {error}"))),
     };
     match there(job, at, &name)? {
-        There::Ours { of_this: true } if was_ahead || receipt.event == Event::Found => Ok(None),
+        There::Ours { of_this: true } if was_ahead || receipt.event == EventKind::Found => Ok(None),
         // Without extended attributes, npyd can't recognize its own file.
         There::Foreign if was_ahead => Ok(None),
         There::Foreign => {

@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::decide::plan::{Plan, Steps};
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::{Constraints, Route};
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::constraints::{constraints, plan};
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
@@ -120,7 +120,7 @@ struct InFlight<'a> {
     _claim: Claim,
     /// The lock on the sidecar, if that is to move.
     sidecar_claim: Option<Claim>,
-    event: Event,
+    event: EventKind,
     /// The array's name.
     name: FileName,
     /// The new file, filled and without a name; `None` if there is none to name.
@@ -151,19 +151,19 @@ impl<'a> InFlight<'a> {
         check_unchanged(job, &at)?;
         let mut constraints = constraints(job, &at)?;
         let (name, event, old) = match output_name::choose_name(job, &at, &job.header)? {
-            OutputName::Found(name) => (name, Event::Found, None),
-            OutputName::Stale(name) => (name, Event::Stale, None),
-            OutputName::Free(name) => (name, Event::Finalized, None),
-            OutputName::Remake(name, old) => (name, Event::Remade, Some(old)),
+            OutputName::Found(name) => (name, EventKind::Found, None),
+            OutputName::Stale(name) => (name, EventKind::Stale, None),
+            OutputName::Free(name) => (name, EventKind::Finalized, None),
+            OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
         };
-        if event == Event::Remade {
+        if event == EventKind::Remade {
             // The drop may change again, so its file must not become the array.
             constraints.exclude_consuming("the array is made again, as a new file");
         }
         let plan = plan(job, &at, &constraints)?;
         let sidecar_claim = disposition::claim_sidecar(job, plan.route())?;
         verify_ahead(job, &plan, progress)?;
-        let is_stale = event == Event::Stale;
+        let is_stale = event == EventKind::Stale;
         let mut one = InFlight {
             job,
             started,
@@ -181,8 +181,8 @@ impl<'a> InFlight<'a> {
             source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
             remarks: Vec::new(),
         };
-        if matches!(event, Event::Finalized | Event::Remade) {
-            if event == Event::Finalized {
+        if matches!(event, EventKind::Finalized | EventKind::Remade) {
+            if event == EventKind::Finalized {
                 let replaced = output_name::replaceable(job, &one.at, &one.name)?;
                 one.replaced = replaced.map(|it| it.remark);
             }
@@ -191,7 +191,7 @@ impl<'a> InFlight<'a> {
         if let Some(old) = old {
             one.compare(old, progress)?;
         }
-        if !is_stale && (event == Event::Found || !one.plan.route().consumes_source()) {
+        if !is_stale && (event == EventKind::Found || !one.plan.route().consumes_source()) {
             let header = &one.plan.header;
             one.remarks.extend(rest::save_ahead(job, &one.at, header, progress)?);
         }
@@ -277,7 +277,7 @@ impl<'a> InFlight<'a> {
 
     /// Returns whether the array's name may not be durable yet: it is new, or the array was found.
     fn has_new_name(&self) -> bool {
-        self.output.is_some() || self.event == Event::Found
+        self.output.is_some() || self.event == EventKind::Found
     }
 
     /// Syncs the new file, and the sidecar if it will move: beside the array it is all that stays
@@ -410,7 +410,7 @@ impl<'a> InFlight<'a> {
         };
         receipt.add(self.replaced.clone());
         receipt.add(self.remake.iter().flat_map(Remake::remarks));
-        receipt.add((*event == Event::Stale).then(|| STALE.to_owned()));
+        receipt.add((*event == EventKind::Stale).then(|| STALE.to_owned()));
         let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.is_noteworthy);
         receipt.add(noteworthy.map(ToString::to_string));
         receipt.add(job.dump.warnings.iter().cloned());

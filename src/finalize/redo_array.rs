@@ -16,7 +16,7 @@ use crate::decide::routes::SECTOR;
 use crate::describe::{
     Correction, DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
-use crate::events::receipt::{Event, Receipt, SourceFate};
+use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::Interruption;
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
@@ -75,7 +75,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
         return Err(Interruption::Locked(Reason::Locked(Subject::Array)));
     };
     if old.file.attr(REDO_ATTR)?.as_deref() == Some(job.request.as_bytes()) {
-        return Ok(receipt(job, &old, (Event::Found, None), &old.header, started));
+        return Ok(receipt(job, &old, (EventKind::Found, None), &old.header, started));
     }
     let (dump, header) = describe(job, &old)?;
     if job.correction.in_place {
@@ -97,7 +97,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
     give_attributes(job, &old, output.file())?;
     let head_len = plan.head(&dump).len() as u64;
     let remake = name(&old, &mut output, (&header, head_len), progress)?;
-    let mut receipt = receipt(job, &old, (Event::Remade, Some(plan.route())), &header, started);
+    let mut receipt = receipt(job, &old, (EventKind::Remade, Some(plan.route())), &header, started);
     receipt.add(remake.remarks());
     receipt.add(job.correction.remark());
     receipt.add(["made from the array itself, because its source is gone".to_owned()]);
@@ -195,7 +195,7 @@ fn write_over(
     dump: &Dump,
     header: &Header,
     progress: &Progress,
-) -> Result<Event, Interruption> {
+) -> Result<EventKind, Interruption> {
     let Old { file, stat, name, data_at, .. } = old;
     let refused =
         |why: &str| rejected(format!("{why}: leave out --in-place to have a new file made"));
@@ -211,7 +211,7 @@ fn write_over(
         return Err(refused("the new header is longer than the old one"));
     };
     let differs = |at: &usize| there.get(*at) != bytes.get(*at);
-    let Some(first) = (0..bytes.len()).find(differs) else { return Ok(Event::Found) };
+    let Some(first) = (0..bytes.len()).find(differs) else { return Ok(EventKind::Found) };
     let last = (first..bytes.len()).rfind(differs).unwrap_or(first);
     if first / SECTOR != last / SECTOR {
         return Err(refused("the new header differs in more than one sector of the disk"));
@@ -230,7 +230,7 @@ fn write_over(
         let _ = writable.write_all_at(&there[first..=last], first as u64);
         return Err(lost(error));
     }
-    Ok(Event::Remade)
+    Ok(EventKind::Remade)
 }
 
 /// Fills a new file that shares the data. Returns `None` if the file system can't share them.
@@ -309,7 +309,7 @@ fn name(
 fn receipt(
     job: &ArrayJob,
     old: &Old,
-    (event, route): (Event, Option<Route>),
+    (event, route): (EventKind, Option<Route>),
     header: &Header,
     started: Instant,
 ) -> Receipt {

@@ -6,7 +6,7 @@ use rusqlite::params;
 use serde_json::Value;
 
 use crate::decide::identity::{LedgerKey, SourceIdentity};
-use crate::events::receipt::{Event, SourceFate};
+use crate::events::receipt::{EventKind, SourceFate};
 use crate::ledger::{Ledger, Result, UNPROVEN};
 
 /// Maximum number of receipts that are read, newest first.
@@ -35,9 +35,9 @@ impl Ledger {
             let mut statement = db.prepare_cached(&format!(
                 "SELECT receipt, fingerprint FROM receipts WHERE source = ?1
                  AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY id DESC LIMIT ?2",
-                Event::Finalized.as_str(),
-                Event::Remade.as_str(),
-                Event::Found.as_str()
+                EventKind::Finalized.as_str(),
+                EventKind::Remade.as_str(),
+                EventKind::Found.as_str()
             ))?;
             let mut rows = statement.query(params![source.to_string_lossy(), ROWS_READ_MAX])?;
             while let Some(row) = rows.next()? {
@@ -63,7 +63,7 @@ impl Earlier {
         if !is_same_drop {
             return false;
         }
-        if receipt["event"] == Event::Remade.as_str() {
+        if receipt["event"] == EventKind::Remade.as_str() {
             self.remakes += 1;
         }
         if self.identities.len() < IDENTITIES_MAX && !self.identities.contains(&identity) {
@@ -81,7 +81,7 @@ mod tests {
 
     const SOURCE: &str = "/in/scan.raw";
 
-    fn record(ledger: &Ledger, event: Event, fate: Option<SourceFate>, data: &str) {
+    fn record(ledger: &Ledger, event: EventKind, fate: Option<SourceFate>, data: &str) {
         let mut receipt =
             Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Io(String::new()));
         receipt.source_fate = fate;
@@ -99,11 +99,11 @@ mod tests {
     fn the_arrays_of_this_drop() {
         let ledger = Ledger::in_memory().unwrap();
         let kept = Some(SourceFate::Kept);
-        record(&ledger, Event::Finalized, kept, "1:1:1:1");
-        record(&ledger, Event::Remade, kept, "1:2:2:2");
-        record(&ledger, Event::Rejected, None, "1:3:3:3");
-        record(&ledger, Event::Remade, Some(SourceFate::Unproven), "2:4:4:4");
-        record(&ledger, Event::Found, kept, "2:4:4:5 9:9:9:9 scan.raw.toml");
+        record(&ledger, EventKind::Finalized, kept, "1:1:1:1");
+        record(&ledger, EventKind::Remade, kept, "1:2:2:2");
+        record(&ledger, EventKind::Rejected, None, "1:3:3:3");
+        record(&ledger, EventKind::Remade, Some(SourceFate::Unproven), "2:4:4:4");
+        record(&ledger, EventKind::Found, kept, "2:4:4:5 9:9:9:9 scan.raw.toml");
         let all = ["2:4:4:5 9:9:9:9 scan.raw.toml", "2:4:4:4", "1:2:2:2", "1:1:1:1"];
         assert_eq!(earlier(&ledger, 7), (all.map(str::to_owned).to_vec(), 2));
     }
@@ -112,10 +112,10 @@ mod tests {
     fn another_drop_of_that_name() {
         for fate in [SourceFate::Removed, SourceFate::Archived, SourceFate::Array] {
             let ledger = Ledger::in_memory().unwrap();
-            record(&ledger, Event::Remade, Some(SourceFate::Kept), "1:1:1:1");
-            record(&ledger, Event::Remade, Some(fate), "1:2:2:2");
+            record(&ledger, EventKind::Remade, Some(SourceFate::Kept), "1:1:1:1");
+            record(&ledger, EventKind::Remade, Some(fate), "1:2:2:2");
             assert_eq!(earlier(&ledger, 1), (Vec::new(), 0));
-            record(&ledger, Event::Finalized, Some(SourceFate::Kept), "1:3:3:3");
+            record(&ledger, EventKind::Finalized, Some(SourceFate::Kept), "1:3:3:3");
             assert_eq!(earlier(&ledger, 1), (vec!["1:3:3:3".to_owned()], 0));
         }
     }
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn receipts_that_say_nothing_of_the_source() {
         let ledger = Ledger::in_memory().unwrap();
-        record(&ledger, Event::Finalized, None, "1:1:1:1");
+        record(&ledger, EventKind::Finalized, None, "1:1:1:1");
         assert_eq!(earlier(&ledger, 1), (vec!["1:1:1:1".to_owned()], 0));
         assert_eq!(earlier(&ledger, 2), (Vec::new(), 0));
     }

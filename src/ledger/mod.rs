@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
 use crate::decide::identity::LedgerKey;
-use crate::events::receipt::{Event, Receipt, SourceFate};
+use crate::events::receipt::{EventKind, Receipt, SourceFate};
 
 pub use crate::ledger::earlier::Earlier;
 use crate::ledger::losses::DataLoss;
@@ -93,8 +93,8 @@ impl Entry {
     #[must_use]
     pub fn receipt_event(&self) -> String {
         match self.event.as_str() {
-            LOST => Event::Lost.as_str().to_owned(),
-            REFUSED => Event::Failed.as_str().to_owned(),
+            LOST => EventKind::Lost.as_str().to_owned(),
+            REFUSED => EventKind::Failed.as_str().to_owned(),
             UNPROVEN => self.receipt_value()["event"].as_str().unwrap_or_default().to_owned(),
             event => event.to_owned(),
         }
@@ -172,7 +172,7 @@ const UNPROVEN: &str = "unproven";
 
 fn storage_key(receipt: &Receipt) -> &'static str {
     match (receipt.event, receipt.source_fate) {
-        (Event::Lost, _) => LOST,
+        (EventKind::Lost, _) => LOST,
         (_, Some(SourceFate::Unproven)) => UNPROVEN,
         (event, _) => event.as_str(),
     }
@@ -181,11 +181,13 @@ fn storage_key(receipt: &Receipt) -> &'static str {
 fn is_settled(event: &str) -> bool {
     is_rejected(event)
         || event == UNPROVEN
-        || [Event::Finalized, Event::Remade, Event::Found].iter().any(|it| it.as_str() == event)
+        || [EventKind::Finalized, EventKind::Remade, EventKind::Found]
+            .iter()
+            .any(|it| it.as_str() == event)
 }
 
 fn is_rejected(event: &str) -> bool {
-    [Event::Rejected.as_str(), LOST].contains(&event)
+    [EventKind::Rejected.as_str(), LOST].contains(&event)
 }
 
 fn insert(
@@ -418,7 +420,7 @@ mod tests {
     use super::*;
     use crate::decide::reason::Reason;
 
-    fn receipt(event: Event, source: &str) -> Receipt {
+    fn receipt(event: EventKind, source: &str) -> Receipt {
         Receipt::without_output(event, "/in".into(), source.into(), &Reason::Io("why".into()))
     }
 
@@ -426,7 +428,7 @@ mod tests {
     fn the_newest_receipt_of_a_source_counts() {
         let ledger = Ledger::in_memory().unwrap();
         let seen = |settings| Some(LedgerKey { settings, ..LedgerKey::default() });
-        let (a, b) = (receipt(Event::Rejected, "/in/a"), receipt(Event::Rejected, "/in/b"));
+        let (a, b) = (receipt(EventKind::Rejected, "/in/a"), receipt(EventKind::Rejected, "/in/b"));
         ledger.record(&[(a.clone(), seen(1)), (b, seen(2)), (a, seen(3))]).unwrap();
         let entry = ledger.latest(Path::new("/in/a")).unwrap().unwrap();
         assert_eq!(LedgerKey::parse(&entry.fingerprint), seen(3));
@@ -444,7 +446,7 @@ mod tests {
     fn the_oldest_receipts_go() {
         let ledger = Ledger::in_memory().unwrap();
         let record = |source| {
-            ledger.record(&[(receipt(Event::Rejected, source), None)]).unwrap();
+            ledger.record(&[(receipt(EventKind::Rejected, source), None)]).unwrap();
         };
         record("/in/a");
         record("/in/b");
@@ -470,7 +472,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("ledger.sqlite"), "not a database".repeat(1000)).unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
-        ledger.record(&[(receipt(Event::Failed, "/in/a"), None)]).unwrap();
+        ledger.record(&[(receipt(EventKind::Failed, "/in/a"), None)]).unwrap();
         assert!(dir.path().join("ledger.sqlite.broken").exists());
         drop(ledger);
         assert!(

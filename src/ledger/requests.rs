@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::{EventKind, Receipt};
 use crate::ledger::{Ledger, Result, insert};
 
 pub(crate) const TABLE: &str = "
@@ -127,7 +127,7 @@ impl Ledger {
         self.run(|db| {
             let together = db.unchecked_transaction()?;
             insert(db, receipt, fingerprint)?;
-            if receipt.event == Event::Failed {
+            if receipt.event == EventKind::Failed {
                 let id = db.last_insert_rowid();
                 db.execute("UPDATE receipts SET event = ?1 WHERE id = ?2", params![REFUSED, id])?;
             }
@@ -156,7 +156,7 @@ impl Ledger {
             db.prepare_cached(&format!(
                 "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
                  ORDER BY id DESC LIMIT 1",
-                Event::Failed.as_str()
+                EventKind::Failed.as_str()
             ))?
             .query_row([source.to_string_lossy()], |row| row.get::<_, String>(0))
             .optional()
@@ -196,14 +196,14 @@ mod tests {
 
     const SOURCE: &str = "/in/scan.raw";
 
-    fn receipt(event: Event) -> Receipt {
+    fn receipt(event: EventKind) -> Receipt {
         Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Io("why".into()))
     }
 
     fn ledger_with_a_request() -> (Ledger, Request) {
         let ledger = Ledger::in_memory().unwrap();
         let seen = Some(LedgerKey { settings: 1, ..LedgerKey::default() });
-        ledger.record(&[(receipt(Event::Finalized), seen)]).unwrap();
+        ledger.record(&[(receipt(EventKind::Finalized), seen)]).unwrap();
         ledger.add_request(Path::new("/in"), Path::new(SOURCE), r#"{"order":"F"}"#).unwrap();
         assert!(ledger.requests(Path::new("/other")).unwrap().is_empty());
         let request = ledger.requests(Path::new("/in")).unwrap().remove(0);
@@ -219,9 +219,9 @@ mod tests {
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         assert!(!ledger.latest(source).unwrap().unwrap().is_settled());
         assert_eq!(ledger.declared(source).unwrap().as_deref(), Some("{}"));
-        ledger.record(&[(receipt(Event::Failed), None)]).unwrap();
+        ledger.record(&[(receipt(EventKind::Failed), None)]).unwrap();
         assert!(ledger.is_redo(source).unwrap());
-        ledger.record(&[(receipt(Event::Remade), None)]).unwrap();
+        ledger.record(&[(receipt(EventKind::Remade), None)]).unwrap();
         assert!(!ledger.is_redo(source).unwrap());
     }
 
@@ -229,7 +229,7 @@ mod tests {
     fn a_refused_request_leaves_the_source_settled() {
         let (ledger, request) = ledger_with_a_request();
         let source = Path::new(SOURCE);
-        ledger.end_request(&request, &receipt(Event::Failed), None).unwrap();
+        ledger.end_request(&request, &receipt(EventKind::Failed), None).unwrap();
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         let latest = ledger.latest(source).unwrap().unwrap();
         assert!(latest.is_settled());

@@ -8,7 +8,7 @@ use crate::config::{Config, DropDir, IoPriority};
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::undo_journal::IntentLog;
 use crate::finalize::{
     self, ArrayJob, Aside, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
@@ -107,7 +107,7 @@ fn to_outcome(
             // new identity. Otherwise it stores the one from before the job: a source that changed
             // after that, while or after it was copied or compared, is a new drop.
             let snapshot = match (receipt.event, receipt.route) {
-                (Event::Finalized, Some(route)) if route.consumes_source() => {
+                (EventKind::Finalized, Some(route)) if route.consumes_source() => {
                     candidate.restat().ok()
                 }
                 _ => None,
@@ -122,7 +122,7 @@ fn to_outcome(
         Interruption::Rejected(reason) => {
             let Job { drop_dir, candidate, .. } = job;
             let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
-            return reject(drop_dir, candidate, (Event::Rejected, reason), fingerprint);
+            return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
         }
         Interruption::DataLoss(reason) => return record_data_loss(context, job, &reason, settings),
         Interruption::Retry(why) => Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) }),
@@ -170,7 +170,7 @@ pub(crate) fn reject_drop(
     drop_dir: &DropDir,
     context: &Context,
     candidate: &Candidate,
-    why: (Event, Reason),
+    why: (EventKind, Reason),
     settings: u64,
 ) -> Outcome {
     let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
@@ -202,14 +202,14 @@ fn record_data_loss(
         tracing::warn!("{error}");
     }
     let fingerprint = LedgerKey { settings, identity: now.identity() };
-    reject(drop_dir, candidate, (Event::Lost, Reason::DataLoss(reason)), fingerprint)
+    reject(drop_dir, candidate, (EventKind::Lost, Reason::DataLoss(reason)), fingerprint)
 }
 
 /// Moves a rejected drop to the quarantine. Returns the receipt to record.
 fn reject(
     drop_dir: &DropDir,
     candidate: &Candidate,
-    (event, reason): (Event, Reason),
+    (event, reason): (EventKind, Reason),
     fingerprint: LedgerKey,
 ) -> (Outcome, Option<Record>) {
     if drop_dir.in_force.is_superseded() {
@@ -262,7 +262,7 @@ impl Context {
         let Request { drop_dir, source, .. } = request;
         let reason = Reason::Request(format!("not made again: {why}"));
         let receipt =
-            Receipt::without_output(Event::Failed, drop_dir.clone(), source.clone(), &reason);
+            Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
         self.end_request(request, &receipt, None)
     }
 
@@ -298,7 +298,7 @@ impl Context {
 
     /// Reports a receipt, and counts it if it is a failure.
     pub fn tell(&self, receipt: &Receipt) {
-        if matches!(receipt.event, Event::Rejected | Event::Lost | Event::Failed) {
+        if matches!(receipt.event, EventKind::Rejected | EventKind::Lost | EventKind::Failed) {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
         match self.tell {

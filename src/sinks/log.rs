@@ -1,6 +1,6 @@
 //! The log: one line for each receipt, with its fields.
 
-use crate::events::receipt::{Event, Receipt, SourceFate};
+use crate::events::receipt::{EventKind, Receipt, SourceFate};
 
 /// Logs a receipt at a level that fits its event.
 pub(crate) fn log(receipt: &Receipt) {
@@ -22,9 +22,9 @@ pub(crate) fn log(receipt: &Receipt) {
         };
     }
     match receipt.event {
-        Event::Rejected | Event::Lost | Event::Failed | Event::Stale => at!(warn),
-        Event::Found if receipt.source_fate == Some(SourceFate::Kept) => at!(debug),
-        Event::Waiting => at!(debug),
-        Event::Finalized | Event::Remade | Event::Found => at!(info),
+        EventKind::Rejected | EventKind::Lost | EventKind::Failed | EventKind::Stale => at!(warn),
+        EventKind::Found if receipt.source_fate == Some(SourceFate::Kept) => at!(debug),
+        EventKind::Waiting => at!(debug),
+        EventKind::Finalized | EventKind::Remade | EventKind::Found => at!(info),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
-use crate::events::receipt::Event;
+use crate::events::receipt::EventKind;
 use crate::finalize::{ArrayJob, Job};
 use crate::ledger::Request;
 use crate::probe::Residue;
@@ -31,7 +31,7 @@ pub struct JobDone {
 
 impl Tracker {
     /// Dispatches the rejection of a drop.
-    pub(crate) fn reject(&mut self, candidate: Candidate, event: Event, reason: Reason) {
+    pub(crate) fn reject(&mut self, candidate: Candidate, event: EventKind, reason: Reason) {
         let rel = candidate.rel.clone();
         if !self.queue.has_room() {
             return self.postpone(rel);

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use crate::decide::completeness::Wait;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
-use crate::events::receipt::Event;
+use crate::events::receipt::EventKind;
 use crate::finalize::Job;
 use crate::ledger::Earlier;
 use crate::probe::candidate::{Candidate, Decision};
@@ -24,7 +24,7 @@ pub(super) enum Action {
     /// Probe it again later.
     Wait(Wait),
     /// Reject it; the event tells whether its data may be lost.
-    Reject { candidate: Box<Candidate>, event: Event, reason: Reason },
+    Reject { candidate: Box<Candidate>, event: EventKind, reason: Reason },
     /// Try again after a pause.
     Fail(String),
 }
@@ -59,7 +59,7 @@ impl Tracker {
         let loss = ledger.data_loss_of(snapshot.contents()).map_err(|error| error.to_string())?;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
-            return Ok(reject(candidate, Event::Lost, Reason::DataLoss(reason)));
+            return Ok(reject(candidate, EventKind::Lost, Reason::DataLoss(reason)));
         }
         let Some(entry) = self.entries.get_mut(&candidate.rel) else { return Ok(Action::Forget) };
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
@@ -80,11 +80,11 @@ impl Tracker {
                 candidate,
             })),
             Decision::Wait(wait) => Action::Wait(wait),
-            Decision::Reject(reason) => reject(candidate, Event::Rejected, reason),
+            Decision::Reject(reason) => reject(candidate, EventKind::Rejected, reason),
         })
     }
 }
 
-fn reject(candidate: Candidate, event: Event, reason: Reason) -> Action {
+fn reject(candidate: Candidate, event: EventKind, reason: Reason) -> Action {
     Action::Reject { candidate: Box::new(candidate), event, reason }
 }

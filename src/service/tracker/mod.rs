@@ -53,7 +53,7 @@ use crate::decide::completeness::Wait;
 use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
-use crate::events::receipt::{Event, Receipt};
+use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::Job;
 use crate::ledger::Request;
 use crate::probe::candidate::Candidate;
@@ -448,7 +448,7 @@ impl Tracker {
         self.schedule(rel.to_path_buf(), now + pause);
         if first {
             let receipt =
-                Receipt::without_output(Event::Failed, self.drop_dir.path.clone(), path, &why);
+                Receipt::without_output(EventKind::Failed, self.drop_dir.path.clone(), path, &why);
             self.context.record(receipt, None);
         } else {
             tracing::warn!("failed again with {}: {why}", path.display());
