@@ -73,7 +73,7 @@ impl Explain {
         let mut state_dir = None;
         let mut outside = Cow::Borrowed("there is no configuration");
         if !by_default || config.exists() {
-            let config = read_config(config).map_err(FatalError)?;
+            let config = read_config(config)?;
             state_dir = Some(config.state_dir);
             outside = Cow::Borrowed("it is not in a drop directory");
             for drop_dir in config.drop_dirs {

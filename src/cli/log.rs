@@ -58,6 +58,13 @@ fn begin(format: Format, filter: EnvFilter) {
     }
 }
 
+/// Formats the message of a command that could not run. In the journal each of its lines gets the
+/// priority `err`, so that `journalctl -p err` finds it (see `sd-daemon(3)`).
+pub(crate) fn fatal(message: &str) -> String {
+    let priority = if is_the_journal() { "<3>" } else { "" };
+    format!("{priority}npyd: {}\n", message.replace('\n', &format!("\n{priority}")))
+}
+
 /// Returns whether standard error is connected to the journal. Compares device and inode, because
 /// child processes inherit `JOURNAL_STREAM` even when their standard error goes elsewhere.
 fn is_the_journal() -> bool {

@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
 //! Exit codes: 0 if all went well, 1 if a file was rejected, failed or would be refused, 2 if the
-//! command could not run.
+//! command could not run, and 78 (`EX_CONFIG`) if the configuration of `npyd run` is invalid.
 
 mod check;
 mod explain;
@@ -76,12 +76,19 @@ struct ConfigArgs {
     config: PathBuf,
 }
 
-/// An error that keeps a command from running. `main` prints it to standard error and exits with 2.
-struct FatalError(String);
+/// Exit status of `npyd run` for an invalid configuration: `EX_CONFIG` of `sysexits.h`. The unit
+/// names it in `RestartPreventExitStatus=`, because a restart does not repair a configuration.
+const INVALID_CONFIG: u8 = 78;
+
+/// An error that keeps a command from running. `main` prints it to standard error.
+struct FatalError {
+    message: String,
+    status: u8,
+}
 
 impl<E: fmt::Display> From<E> for FatalError {
     fn from(error: E) -> Self {
-        FatalError(error.to_string())
+        FatalError { message: error.to_string(), status: 2 }
     }
 }
 
@@ -122,15 +129,16 @@ pub fn main() -> ExitCode {
         Ok(_) if stdout::has_failed() => ExitCode::from(2),
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Failure) => ExitCode::from(1),
-        Err(FatalError(error)) => {
-            let _ = writeln!(std::io::stderr(), "npyd: {error}");
-            ExitCode::from(2)
+        Err(FatalError { message, status }) => {
+            let _ = write!(std::io::stderr(), "{}", log::fatal(&message));
+            ExitCode::from(status)
         }
     }
 }
 
 fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
-    let config = args.read()?;
+    let config = read_config(&args.config)
+        .map_err(|message| FatalError { message, status: INVALID_CONFIG })?;
     let ledger = Ledger::open(&config.state_dir)?;
     daemon::run(config, &args.config, ledger, read_config)?;
     Ok(Exit::Success)
@@ -138,7 +146,7 @@ fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
 
 impl ConfigArgs {
     fn read(&self) -> Result<Config, FatalError> {
-        read_config(&self.config).map_err(FatalError)
+        Ok(read_config(&self.config)?)
     }
 }
 

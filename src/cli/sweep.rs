@@ -43,7 +43,7 @@ impl Sweep {
         let context = Context::new(&config, Ledger::open(&config.state_dir)?, bars(), tell);
         let pool = Pool::new(config.workers.get());
         let mut dirs = Vec::new();
-        let mut unreadable = Ok(());
+        let mut unreadable = None;
         for drop_dir in config.drop_dirs {
             let drop_dir = Arc::new(drop_dir);
             let (sender, ended) = unbounded(); // bounded by the pool's queue
@@ -51,7 +51,7 @@ impl Sweep {
                 Tracker::new(Arc::clone(&drop_dir), context.clone(), pool.queue(), sender);
             if let Err(error) = tracker.scan(Instant::now()) {
                 tracing::error!("{error}");
-                unreadable = Err(FatalError(format!("failed to read a drop directory: {error}")));
+                unreadable = Some(format!("failed to read a drop directory: {error}"));
             }
             dirs.push(SweptDir { drop_dir, tracker, ended });
         }
@@ -73,7 +73,9 @@ impl Sweep {
                 ));
             }
         }
-        unreadable?;
+        if let Some(error) = unreadable {
+            return Err(error.into());
+        }
         Ok(Exit::from(context.failures.load(Ordering::Relaxed) == 0))
     }
 }

@@ -1,5 +1,10 @@
 //! The protocol with systemd, and how the daemon ends.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
 use rustix::process::Signal;
 
 use crate::support::{Daemon, Site, wait_until};
@@ -40,4 +45,54 @@ fn it_tells_its_status() {
     site.scan("scan");
     daemon.wait_for_file("out/scan.npy");
     daemon.wait_for_notice("STATUS=", 1);
+}
+
+/// A restart does not repair a configuration; the unit names the status for that.
+#[test]
+fn an_invalid_configuration_has_its_own_status() {
+    let status = |text: Option<&str>, command| {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("npyd.toml");
+        if let Some(text) = text {
+            std::fs::write(&config, text).unwrap();
+        }
+        start_in_vain(&config, command, "").0
+    };
+    assert_eq!(status(Some("drop = 1\n"), "run"), Some(78));
+    assert_eq!(status(None, "run"), Some(78));
+    assert_eq!(status(Some("drop = 1\n"), "sweep"), Some(2));
+    let unit = include_str!("../../../systemd/npyd.service");
+    assert!(unit.lines().any(|line| line == "RestartPreventExitStatus=78"), "{unit}");
+}
+
+/// `journalctl -p err` finds every line of the reason; elsewhere no line has a prefix.
+#[test]
+fn the_reason_for_a_failed_start_is_an_error_in_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("npyd.toml");
+    std::fs::write(&config, "drop = 1\n").unwrap();
+    let (_, in_journal) = start_in_vain(&config, "run", "journal");
+    assert!(in_journal.lines().count() > 1, "{in_journal}");
+    assert!(in_journal.lines().all(|line| line.starts_with("<3>")), "{in_journal}");
+    let (_, elsewhere) = start_in_vain(&config, "run", "");
+    assert_eq!(elsewhere, in_journal.replace("<3>", ""));
+}
+
+/// Runs npyd with standard error in a file, which counts as the journal if `stream` says so.
+fn start_in_vain(config: &Path, command: &str, stream: &str) -> (Option<i32>, String) {
+    let path = config.with_extension("err");
+    let file = File::create(&path).unwrap();
+    let stat = file.metadata().unwrap();
+    let stream = match stream {
+        "journal" => format!("{}:{}", stat.dev(), stat.ino()),
+        _ => String::new(),
+    };
+    let status = Command::new(env!("CARGO_BIN_EXE_npyd"))
+        .args([command, "--config"])
+        .arg(config)
+        .env("JOURNAL_STREAM", stream)
+        .stderr(file)
+        .status()
+        .unwrap();
+    (status.code(), std::fs::read_to_string(path).unwrap())
 }
