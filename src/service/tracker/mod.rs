@@ -451,7 +451,14 @@ impl Tracker {
                 Receipt::without_output(EventKind::Failed, self.drop_dir.path.clone(), path, &why);
             self.context.record(receipt, None);
         } else {
-            tracing::warn!("failed again with {}: {why}", path.display());
+            tracing::warn!(
+                event = EventKind::Failed.as_str(),
+                drop = %self.drop_dir.path.display(),
+                source = %path.display(),
+                reason = %why,
+                "failed again with {}: {why}",
+                path.display()
+            );
         }
     }
 }
