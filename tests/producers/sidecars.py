@@ -109,8 +109,7 @@ def metaimage(samples):
         for name, content in files.items():
             (place / name).write_bytes(content)
         (place / "scan.mhd").write_text(head + lines)
-        output = {"LIST": "0.npy", "LIST, HeaderSize -1": "h.npy", "LIST 2": "s.npy", "pattern": "s.npy"}.get(variant, "scan.npy")
-        samples.add(place, "MetaImage", variant, "by hand", reader, output, read(place).astype(">i2"))
+        samples.add(place, "MetaImage", variant, "by hand", reader, "scan.npy", read(place).astype(">i2"))
 
 
 def nrrd_(samples):
@@ -152,8 +151,7 @@ def nrrd_(samples):
             expected = read(place).astype(">u2")
         except RuntimeError:  # what the Insight Toolkit's reader does not read is known from above
             reader, expected = "none: as it was written", volume
-        output = {"LIST": "0.npy", "LIST 3": "0.npy", "pattern": "s.npy"}.get(variant, "scan.npy")
-        samples.add(place, "NRRD", variant, "by hand", reader, output, expected)
+        samples.add(place, "NRRD", variant, "by hand", reader, "scan.npy", expected)
 
 
 def sigmf_(samples):

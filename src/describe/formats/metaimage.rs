@@ -38,7 +38,7 @@ const TYPES: [(&str, &str); 13] = [
     ("MET_STRING", "S1"),
 ];
 
-fn read(_: &FileName, text: &[u8]) -> ReadResult {
+fn read(sidecar: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let (fields, rest) = fields(&text);
     let get = |key: &str| fields.0.iter().rev().find(|field| field.key == key);
@@ -79,12 +79,11 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         Some(field) => DataStart::Bytes(field.count()?),
         None => DataStart::Bytes(0),
     };
-    let output = parts.then(|| FileName::try_from(format!("{}.npy", file_names::stem(&data))));
     Ok(Some(vec![Described {
         skip,
         axes,
         fields: fields.to_metadata(),
-        output: output.transpose()?,
+        output: parts.then(|| sidecar.as_npy()),
         warnings,
         ..Described::new(data, layout)
     }]))
@@ -212,6 +211,7 @@ mod tests {
                 VOLUME.replace("scan.raw\n", files).replace("NDims", "HeaderSize = X\nNDims");
             let one = described(&text.replace('X', header)).unwrap().unwrap().remove(0);
             assert!(matches!(&one.data, Data::Parts(parts) if parts.len() == 2), "{files}");
+            assert_eq!(one.output.as_ref().unwrap().as_str(), "scan.npy", "{files}");
         }
         let channels = VOLUME.replace("MET_SHORT", "MET_UCHAR\nElementNumberOfChannels = 3");
         let one = described(&channels).unwrap().unwrap().remove(0);

@@ -47,7 +47,7 @@ const TYPES: [(&[&str], &str); 10] = [
     (&["double"], "f8"),
 ];
 
-fn read(_: &FileName, text: &[u8]) -> ReadResult {
+fn read(sidecar: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let Some(version) = text.strip_prefix("NRRD000") else { return Ok(None) };
     if !version.starts_with(['1', '2', '3', '4', '5']) {
@@ -82,7 +82,6 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     shape.reverse();
     let layout =
         Layout::new(dtype(&fields)?, &shape, Order::C).map_err(|error| error.to_string())?;
-    let output = parts.then(|| FileName::try_from(format!("{}.npy", file_names::stem(&data))));
     let mut kept = fields.to_metadata();
     kept.extend(own);
     Ok(Some(vec![Described {
@@ -90,7 +89,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         trailing,
         axes,
         fields: kept,
-        output: output.transpose()?,
+        output: parts.then(|| sidecar.as_npy()),
         warnings,
         ..Described::new(data, layout)
     }]))
@@ -275,6 +274,7 @@ mod tests {
         for files in ["LIST\na\nb", "LIST 3\na\nb", "x%d.raw 1 2 1", "x%03d.raw 1 2 1 2"] {
             let one = described(&VOLUME.replace("scan.raw", files)).unwrap().unwrap().remove(0);
             assert!(matches!(&one.data, Data::Parts(parts) if parts.len() == 2), "{files}");
+            assert_eq!(one.output.as_ref().unwrap().as_str(), "scan.npy", "{files}");
         }
     }
 

@@ -58,16 +58,6 @@ pub(crate) fn hdrs_of(data: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Returns the common name of several data files: the name of the first without its extension and
-/// number.
-pub(crate) fn stem(data: &Data) -> String {
-    let first = data.paths().first().map(|path| path.as_path().to_path_buf()).unwrap_or_default();
-    let name = first.file_name().unwrap_or_default().to_string_lossy();
-    let stem = crate::model::without_extension(&name).to_owned();
-    let plain = stem.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '_' | '-' | '.'));
-    if plain.is_empty() { stem } else { plain.to_owned() }
-}
-
 /// Returns the files of a pattern such as `x%03d.raw 1 60 1`: a name with one `%d` or `%0Nd`, the
 /// first number, the last number, and the step.
 pub(crate) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
@@ -201,21 +191,5 @@ mod tests {
         assert_eq!(beside("scan"), ["scan.mhd"]);
         assert!(data_of_hdr("scene_0.5m.hdr", &["", ".img"]).contains(&"scene_0.5m".to_owned()));
         assert!(hdrs_of(Path::new("scene_0.5m")).contains(&PathBuf::from("scene_0.5m.hdr")));
-    }
-
-    #[test]
-    fn several_files_are_named_after_the_first() {
-        for (first, name) in [
-            ("b1", "b"),
-            ("h0.raw", "h"),
-            ("0.raw", "0"),
-            ("frame.001", "frame"),
-            ("scene_0.5m.001", "scene_0.5m"),
-            ("scene_0.5m_001.raw", "scene_0.5m"),
-            ("scene_0.5m", "scene_0.5m"),
-        ] {
-            let data = Data::Parts(vec![DataPath::beside(first).unwrap()]);
-            assert_eq!(stem(&data), name, "{first}");
-        }
     }
 }

@@ -278,6 +278,6 @@ fn a_part_that_has_a_description_of_its_own() {
         }
         fs::remove_file(site.path("in").join(name)).unwrap();
         site.sweep_until("finalized");
-        assert_eq!(site.names("out"), ["s.npy"]);
+        assert_eq!(site.names("out"), ["scan.npy"]);
     }
 }

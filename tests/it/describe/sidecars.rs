@@ -243,7 +243,7 @@ fn what_can_not_name_its_data_is_told_of() {
     daemon.wait_for_log("`attached.mhd` can't be used: it names itself");
     site.drop_file("scan.mhd", format!("{slices} 1 2 1\n"));
     site.drop_file("frames.toml", frames);
-    daemon.wait_for_file("out/s.npy");
+    daemon.wait_for_file("out/scan.npy");
     daemon.wait_for_file("out/frames.npy");
     assert!(!daemon.log().contains("others.toml"));
     assert!(daemon.stop().success());
@@ -264,7 +264,7 @@ fn slices_are_one_array() {
     site.drop_file("b1", &data[..5]);
     site.drop_file("b1", &data[..12]);
     daemon.wait_for_file("out/scan.mhd.done");
-    assert_eq!(site.read("out/b.npy"), npy("'|u1'", false, &[2, 3, 4], &data));
+    assert_eq!(site.read("out/scan.npy"), npy("'|u1'", false, &[2, 3, 4], &data));
     wait_until("an empty drop directory", || daemon.log(), || site.names("in").is_empty());
     assert!(daemon.stop().success());
 }

@@ -104,8 +104,8 @@ fn descriptions_count_more() {
     assert_eq!(site.read("out/a.npy"), npy("'<u2'", false, &[4], &data[8..]));
     assert_eq!(site.read("out/b.npy"), npy("'|u1'", false, &[8], &data[8..]));
     site.drop_file("s1.u8", &data[..8]).sweep().expect_code(0);
-    assert_eq!(site.names("out"), ["a.npy", "b.npy", "s.npy"]);
-    assert_eq!(site.read("out/s.npy"), npy("'|u1'", false, &[2, 8], &data));
+    assert_eq!(site.names("out"), ["a.npy", "b.npy", "scan.npy"]);
+    assert_eq!(site.read("out/scan.npy"), npy("'|u1'", false, &[2, 8], &data));
     site.sweep().expect_code(0);
     assert_eq!(site.names("out").len(), 3);
 }

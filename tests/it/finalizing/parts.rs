@@ -39,8 +39,8 @@ fn drop_all(site: &Site) {
 /// What there is in the end: in the directory of the arrays, and in the archive.
 fn end(disposition: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match disposition {
-        "archive" => (&["a.npy"], &["a.raw", "b.raw", "scan.nhdr"]),
-        _ => (&["a.npy", "scan.nhdr.done"], &[]),
+        "archive" => (&["scan.npy"], &["a.raw", "b.raw", "scan.nhdr"]),
+        _ => (&["scan.nhdr.done", "scan.npy"], &[]),
     }
 }
 
@@ -51,7 +51,7 @@ fn all_of_them_go() {
         drop_all(&site);
         site.sweep().expect_code(0);
         let (out, old) = end(disposition);
-        assert_eq!(site.read("out/a.npy"), array());
+        assert_eq!(site.read("out/scan.npy"), array());
         assert_eq!(site.names("in"), [""; 0], "{disposition}");
         assert_eq!(site.names("out"), out, "{disposition}");
         assert_eq!(site.names("old"), old, "{disposition}");
@@ -90,7 +90,7 @@ fn what_is_in_no_array_stays() {
         site.sweep().expect_code(0).expect_words(&["not all there yet"]);
         assert_eq!(site.names("in"), ["b.raw", "scan.nhdr"]);
         assert_eq!(site.read("in/b.raw"), second);
-        assert_eq!(site.read("out/a.npy"), array());
+        assert_eq!(site.read("out/scan.npy"), array());
     }
 }
 
@@ -101,9 +101,12 @@ fn one_of_them_changes() {
     drop_all(&site);
     site.sweep().expect_code(0);
     site.drop_file("b.raw", [7; 7]);
-    site.sweep().expect_code(0).expect_words(&["\"remade\"", "`a.npy.~1~`"]);
-    assert_eq!(site.read("out/a.npy"), npy("'|u1'", false, &[2, 6], &[&A[1..], &[7; 6]].concat()));
-    assert_eq!(site.read("out/a.npy.~1~"), array());
+    site.sweep().expect_code(0).expect_words(&["\"remade\"", "`scan.npy.~1~`"]);
+    assert_eq!(
+        site.read("out/scan.npy"),
+        npy("'|u1'", false, &[2, 6], &[&A[1..], &[7; 6]].concat())
+    );
+    assert_eq!(site.read("out/scan.npy.~1~"), array());
 }
 
 /// One that was left behind is not joined to what comes under the others' names.
@@ -114,10 +117,13 @@ fn old_and_new_are_not_mixed() {
     site.sweep().expect_code(0);
     configure(&site, "remove", "on_conflict = 'number'");
     site.drop_file("a.raw", [7; 7]);
-    site.lose_ledger().sweep().expect_code(0).expect_words(&["`a.npy` already holds `b.raw`"]);
+    site.lose_ledger().sweep().expect_code(0).expect_words(&["`scan.npy` already holds `b.raw`"]);
     assert_eq!(site.names("in"), ["a.raw", "b.raw", "scan.nhdr"]);
-    assert_eq!(site.names("out"), ["a.npy"]);
+    assert_eq!(site.names("out"), ["scan.npy"]);
     site.drop_file("b.raw", [8; 7]).sweep().expect_code(0);
-    assert_eq!(site.read("out/a-1.npy"), npy("'|u1'", false, &[2, 6], &[[7; 6], [8; 6]].concat()));
+    assert_eq!(
+        site.read("out/scan-1.npy"),
+        npy("'|u1'", false, &[2, 6], &[[7; 6], [8; 6]].concat())
+    );
     assert_eq!(site.names("in"), [""; 0]);
 }
