@@ -47,7 +47,7 @@ pub(crate) fn choose_name(
     let mut is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
     for number in 1..NUMBER_MAX {
         let Some(there) = at.output.stat(name.as_ref())? else { return Ok(OutputName::Free(name)) };
-        if is_trusted(&there, job) && is_array_of(job, at, &name, header)? {
+        if may_count_as_found(&there, job, at, &name) && is_array_of(job, at, &name, header)? {
             return Ok(OutputName::Found(name));
         }
         if let Some(old) = old_array(job, at, &name)? {
@@ -231,6 +231,14 @@ fn read_origin(file: &DataFile) -> fs::Result<Option<Origin>> {
 /// change it.
 fn is_trusted(there: &Stat, job: &Job) -> bool {
     there.is_file() && [fs::own_uid(), job.candidate.stat.uid].contains(&there.uid)
+}
+
+/// Returns whether a file may count as this source's array. If the source stays, so may the file
+/// of another user, such as that of an npyd which ran as another user: its bytes are compared, and
+/// nothing depends on it later.
+fn may_count_as_found(there: &Stat, job: &Job, at: &Locations, name: &FileName) -> bool {
+    let stays = job.drop_dir.source == Disposition::Keep && there.is_file();
+    is_trusted(there, job) || (stays && at.output.open_file(name.as_ref()).is_ok())
 }
 
 /// Returns whether the file of that name was made of this source: by its mark, or else by comparing
