@@ -177,9 +177,15 @@ impl Config {
             .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), sanitize(&what))))
     }
 
-    /// Returns the settings that take effect only when the process starts.
-    pub(crate) fn restart_only_settings(&self) -> (&Path, usize, IoPriority, Option<Limit>) {
-        (&self.state_dir, self.workers.get(), self.io_priority, self.max_pressure)
+    /// Returns which settings that take effect only when the process starts differ in `other`.
+    pub(crate) fn restart_only_changes(&self, other: &Config) -> Vec<&'static str> {
+        let settings = [
+            ("state_dir", self.state_dir != other.state_dir),
+            ("workers", self.workers.get() != other.workers.get()),
+            ("io_priority", self.io_priority != other.io_priority),
+            ("max_pressure", self.max_pressure != other.max_pressure),
+        ];
+        settings.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
     fn check(&self) -> Result<(), String> {

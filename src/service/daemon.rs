@@ -202,10 +202,9 @@ impl Daemon {
 
     /// Stops the threads whose settings changed or are gone, and starts the missing ones.
     fn apply_config(&mut self, config: Config) {
-        if config.restart_only_settings() != self.config.restart_only_settings() {
-            tracing::warn!(
-                "a new state_dir, workers, io_priority or max_pressure counts from the next start on"
-            );
+        let changes = config.restart_only_changes(&self.config);
+        if !changes.is_empty() {
+            tracing::warn!("restart npyd to apply what changed in {}", changes.join(", "));
         }
         // A thread whose settings did not change keeps running.
         let same = |a: &DropDir, b: &DropDir| a.settings == b.settings;

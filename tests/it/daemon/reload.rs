@@ -110,3 +110,15 @@ fn a_source_is_kept_from_the_reload_on() {
     assert_eq!(site.history()[0]["source_fate"], "kept");
     assert!(daemon.stop().success());
 }
+
+/// A setting that counts from the next start is named once, and no other with it.
+#[test]
+fn a_setting_that_needs_a_restart() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+    site.write("npyd.toml", format!("workers = 7\n{config}"));
+    daemon.reload();
+    daemon.wait_for_log("restart npyd to apply what changed in workers\n");
+    daemon.stop();
+}
