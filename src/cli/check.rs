@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
+use clap::Args;
 use indicatif::BinaryBytes;
+use serde_json::{Value, json};
 
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
-use crate::config::{Disposition, DropDir, Watch};
+use crate::config::{Config, Disposition, DropDir, Watch};
 use crate::decide::plan::Plan;
 use crate::decide::route::{Constraints, Route};
 use crate::describe::Manifest;
@@ -23,68 +25,133 @@ const SAMPLE_MANIFESTS: &[(&str, &str)] = &[
     ("reserved", "dtype = '|u1'\nshape = [1073741824]\nreserved = 128"),
 ];
 
-pub(crate) fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
-    let config = args.read()?;
-    print(&format!("configuration  {}: ok", args.config.display()));
-    let mut exit = match Ledger::open(&config.state_dir) {
-        Ok(_) => {
-            print(&format!("ledger         {}: ok", config.state_dir.display()));
-            Exit::Success
+#[derive(Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Check the configuration alone, not the machine
+    #[arg(long)]
+    config_only: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The lines of the result: printed at once as text, or collected for JSON.
+struct Report {
+    lines: Option<Vec<Value>>,
+    /// The drop directory that the lines are about.
+    drop: Option<String>,
+    exit: Exit,
+}
+
+impl Check {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
+        let config = match self.config.read() {
+            Ok(config) => config,
+            Err(error) if self.json => {
+                let told = json!({"ok": false, "error": error.message, "checks": []});
+                print(&told.to_string());
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let lines = self.json.then(Vec::new);
+        let mut report = Report { lines, drop: None, exit: Exit::Success };
+        report.add("configuration", &format!("{}: ok", self.config.config.display()));
+        if !self.config_only {
+            check_machine(&config, &mut report);
         }
-        Err(error) => {
-            print(&format!("ledger         {error}"));
-            Exit::Failure
+        if let Some(lines) = report.lines {
+            let is_ok = report.exit == Exit::Success;
+            print(&json!({"ok": is_ok, "error": null, "checks": lines}).to_string());
         }
-    };
+        Ok(report.exit)
+    }
+}
+
+impl Report {
+    /// Adds a result. An empty topic continues the line before.
+    fn add(&mut self, topic: &str, text: &str) {
+        self.push(topic, text, true);
+    }
+
+    /// Adds a result that makes the check fail.
+    fn fail(&mut self, topic: &str, text: &str) {
+        self.exit = Exit::Failure;
+        self.push(topic, text, false);
+    }
+
+    fn push(&mut self, topic: &str, text: &str, is_ok: bool) {
+        match (&mut self.lines, &self.drop) {
+            (Some(lines), drop) => {
+                lines.push(json!({"drop": drop, "topic": topic, "ok": is_ok, "text": text}));
+            }
+            (None, Some(_)) => print(&format!("  {topic:<12} {text}")),
+            (None, None) => print(&format!("{topic:<14} {text}")),
+        }
+    }
+}
+
+/// Checks what this user may do on this machine.
+fn check_machine(config: &Config, report: &mut Report) {
+    match Ledger::check(&config.state_dir) {
+        Ok(()) => report.add("ledger", &format!("{}: ok", config.state_dir.display())),
+        Err(error) => report.fail("ledger", &error.to_string()),
+    }
     let lease_right = LeaseRight::probe(&config.state_dir);
-    print(&format!("rights         npyd may take {lease_right}"));
+    report.add("rights", &format!("npyd may take {lease_right}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
-        exit = Exit::Failure;
-        print(&format!("max_pressure   {PSI_UNAVAILABLE}"));
+        report.fail("max_pressure", PSI_UNAVAILABLE);
     }
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
-        if check_drop_dir(drop_dir) == Exit::Failure {
-            exit = Exit::Failure;
-        }
+        report.add("drop", &drop_dir.path.display().to_string());
+        report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
+        check_drop_dir(drop_dir, report);
         if let Some(other) =
             config.drop_dirs[..at].iter().find(|other| share_files(drop_dir, other))
         {
-            exit = Exit::Failure;
             let other = other.path.display();
-            print(&format!(
-                "  data         shares files with the drop directory `{other}`; remove one of the two [[drop]] tables"
-            ));
+            report.fail(
+                "data",
+                &format!(
+                    "shares files with the drop directory `{other}`; remove one of the two [[drop]] tables"
+                ),
+            );
         }
         if let Some(other) =
             config.drop_dirs[..at].iter().find(|other| share_output(drop_dir, other))
         {
             let other = other.path.display();
-            print(&format!(
-                "  output       warning: `{other}` has it too; arrays of one name conflict (see on_conflict)"
-            ));
+            report.add(
+                "output",
+                &format!(
+                    "warning: `{other}` has it too; arrays of one name conflict (see on_conflict)"
+                ),
+            );
         }
+        report.drop = None;
     }
-    print_limits();
-    Ok(exit)
+    check_limits(report);
 }
 
-fn check_drop_dir(drop_dir: &DropDir) -> Exit {
-    print(&format!("drop           {}", drop_dir.path.display()));
+fn check_drop_dir(drop_dir: &DropDir, report: &mut Report) {
     let roles = [
         ("data", Some(&drop_dir.path)),
         ("output", drop_dir.output.as_ref()),
         ("archive", drop_dir.archive.as_ref()),
         ("rejects", drop_dir.rejects.as_ref()),
     ];
-    let mut exit = Exit::Success;
     for (role, path) in roles {
         let Some(path) = path else { continue };
         if is_inside_by_another_name(path, &drop_dir.path) {
-            exit = Exit::Failure;
-            print(&format!(
-                "  {role:<12} {}: it is inside the drop directory, reached through a symlink; use its real path",
-                path.display()
-            ));
+            report.fail(
+                role,
+                &format!(
+                    "{}: it is inside the drop directory, reached through a symlink; use its real path",
+                    path.display()
+                ),
+            );
         }
         let checked = if role == "data" && is_only_read(drop_dir) {
             check_readable(path)
@@ -92,32 +159,31 @@ fn check_drop_dir(drop_dir: &DropDir) -> Exit {
             check_dir(path, drop_dir)
         };
         match checked {
-            Ok(summary) => print(&format!("  {role:<12} {}: {summary}", path.display())),
-            Err(error) => {
-                exit = Exit::Failure;
-                print(&format!("  {role:<12} {error}"));
-            }
+            Ok(summary) => report.add(role, &format!("{}: {summary}", path.display())),
+            Err(error) => report.fail(role, &error.to_string()),
         }
     }
-    print(&format!("  ignore       {}", ignore_rules(drop_dir)));
+    report.add("ignore", &ignore_rules(drop_dir));
     match routes(drop_dir) {
-        Ok(routes) => routes.iter().for_each(|line| print(line)),
-        Err(_) => exit = Exit::Failure, // the directory's error was printed above
+        Ok(routes) => routes.iter().for_each(|(topic, text)| report.add(topic, text)),
+        Err(_) => report.exit = Exit::Failure, // the directory's error was added above
     }
     match backups(drop_dir) {
-        Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was printed above
+        Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was added above
         Ok(Backups { count, bytes }) => {
             let bytes = BinaryBytes(bytes);
-            print(&format!(
-                "  backups      {count} × NAME.npy.~N~, {bytes}: earlier arrays of drops that changed"
-            ));
+            report.add(
+                "backups",
+                &format!(
+                    "{count} × NAME.npy.~N~, {bytes}: earlier arrays of drops that changed"
+                ),
+            );
         }
     }
-    if let Err(error) = check_watch(drop_dir) {
-        exit = Exit::Failure;
-        print(&format!("  watch        {error}"));
+    match check_watch(drop_dir) {
+        Ok(text) => report.add("watch", &text),
+        Err(error) => report.fail("watch", &error.to_string()),
     }
-    exit
 }
 
 /// Formats the effective ignore rules, quoted as in TOML.
@@ -197,8 +263,8 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
     Ok(format!("{}, {} free; {}", fs.kind, BinaryBytes(fs.free), abilities.join(", ")))
 }
 
-/// Returns the route of each sample dump and the skipped routes, one line each.
-fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
+/// Returns the route of each sample dump and the skipped routes, each with its topic.
+fn routes(drop_dir: &DropDir) -> fs::Result<Vec<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     let output = Dir::open_trusted(
         drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
@@ -219,8 +285,8 @@ fn routes(drop_dir: &DropDir) -> fs::Result<Vec<String>> {
     let mut lines = Vec::new();
     for (what, manifest) in SAMPLE_MANIFESTS {
         let Some(plan) = plan_of(manifest, &constraints) else { continue };
-        lines.push(format!("  {what:<12} {}", plan.route()));
-        lines.extend(plan.skipped_routes.iter().map(|passed| format!("{:15}{passed}", "")));
+        lines.push((*what, plan.route().to_string()));
+        lines.extend(plan.skipped_routes.iter().map(|passed| ("", passed.to_string())));
     }
     Ok(lines)
 }
@@ -235,7 +301,7 @@ fn plan_of(manifest: &str, constraints: &Constraints) -> Option<Plan> {
     Some(Plan::new(&dump, header, size, constraints))
 }
 
-fn check_watch(drop_dir: &DropDir) -> fs::Result<()> {
+fn check_watch(drop_dir: &DropDir) -> fs::Result<String> {
     let network = fs::fs_info(&Dir::open(&drop_dir.path)?)?.network;
     let how = match (drop_dir.watch, network) {
         (Watch::Poll, _) => "by polling, as configured",
@@ -245,17 +311,13 @@ fn check_watch(drop_dir: &DropDir) -> fs::Result<()> {
         (Watch::Auto, true) => "by polling, because it is a network file system",
         (Watch::Inotify | Watch::Auto, false) => "by inotify",
     };
-    print(&format!(
-        "  watch        {how}; one scan every {}",
-        humantime::format_duration(drop_dir.rescan)
-    ));
-    Ok(())
+    Ok(format!("{how}; one scan every {}", humantime::format_duration(drop_dir.rescan)))
 }
 
-fn print_limits() {
+fn check_limits(report: &mut Report) {
     for name in ["max_user_watches", "max_user_instances", "max_queued_events"] {
         if let Ok(value) = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")) {
-            print(&format!("inotify        {name} = {}", value.trim()));
+            report.add("inotify", &format!("{name} = {}", value.trim()));
         }
     }
 }

@@ -15,11 +15,13 @@ mod real_paths;
 mod redo;
 mod sweep;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config};
@@ -59,7 +61,7 @@ enum Command {
     /// List the sidecar formats that npyd reads
     Formats,
     /// Check the configuration, the permissions and the file systems
-    Check(ConfigArgs),
+    Check(check::Check),
     /// List what was finalized, rejected or failed, and why
     History(history::History),
     /// Retry rejected drops
@@ -73,7 +75,13 @@ struct ConfigArgs {
     /// Configuration file
     #[arg(long, env = "NPYD_CONFIG", hide_env_values = true)]
     #[arg(default_value = config::DEFAULT_PATH, value_name = "FILE")]
+    #[arg(value_parser = OsStringValueParser::new().map(config_path))]
     config: PathBuf,
+}
+
+/// Returns the path of the configuration. An empty `NPYD_CONFIG` counts as unset.
+fn config_path(value: OsString) -> PathBuf {
+    if value.is_empty() { config::DEFAULT_PATH.into() } else { value.into() }
 }
 
 /// Exit status of `npyd run` for an invalid configuration: `EX_CONFIG` of `sysexits.h`. The unit
@@ -120,7 +128,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(command) => Ok(command.run()),
         Command::Manifest(command) => command.run(),
         Command::Formats => Ok(formats::run()),
-        Command::Check(args) => check::run(&args),
+        Command::Check(command) => command.run(),
         Command::History(command) => command.run(),
         Command::Retry(command) => command.run(),
         Command::Redo(command) => command.run(),

@@ -4,6 +4,7 @@
 //! the outputs are. Receipts are therefore committed without a sync, and npyd replaces a lost or
 //! corrupt ledger by an empty one. Only data losses (`losses`) cannot be derived again.
 
+mod access;
 mod earlier;
 mod losses;
 mod requests;

@@ -1,12 +1,13 @@
 //! Opens and creates the ledger's database.
 
 use std::fs::Permissions;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
+use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::ledger::TABLE;
 use crate::ledger::losses::TABLE as LOSSES;
@@ -21,13 +22,15 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens the database, and creates its tables.
 pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+    let is_new = !path.try_exists().map_err(|error| unusable(&error))?;
     let connection = Connection::open(path)?;
+    if is_new {
+        give_to_owner_of_dir(path);
+    }
     share_with_group(path);
     if connection.is_readonly(MAIN_DB)? {
         // SQLite falls back to read-only; npyd could then not store data losses.
-        let readonly = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
-        let text = "this user may not write to it".to_owned();
-        return Err(rusqlite::Error::SqliteFailure(readonly, Some(text)));
+        return Err(read_only());
     }
     connection.busy_timeout(BUSY)?;
     enable_wal(&connection)?;
@@ -47,6 +50,34 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
         connection.pragma_update(None, "user_version", LAYOUT)?;
     }
     Ok(connection)
+}
+
+/// Gives a new ledger that root creates to the owner of the state directory: to the user that npyd
+/// runs as, who could not write to root's file. SQLite gives its other files the same owner.
+fn give_to_owner_of_dir(path: &Path) {
+    let Some(Ok(dir)) = path.parent().map(std::fs::metadata) else { return };
+    if std::fs::metadata(path).is_ok_and(|file| file.uid() != dir.uid()) {
+        // Only root may give a file away. Another user creates it in a directory that both use.
+        let _ = chown(path, Some(dir.uid()), Some(dir.gid()));
+    }
+}
+
+/// Checks whether this user may write to the ledger, or create it with its directory.
+pub(crate) fn check(path: &Path) -> rusqlite::Result<()> {
+    let connection = open_to_read(path)?;
+    let writable = if connection.is_some() {
+        Some(path)
+    } else {
+        path.ancestors().skip(1).find(|dir| dir.exists())
+    };
+    let Some(writable) = writable else { return Ok(()) };
+    rustix::fs::accessat(CWD, writable, Access::WRITE_OK, AtFlags::EACCESS)
+        .map_err(|error| if writable == path { read_only() } else { unusable(&error.into()) })
+}
+
+fn read_only() -> rusqlite::Error {
+    let cause = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+    rusqlite::Error::SqliteFailure(cause, Some("this user may not write to it".to_owned()))
 }
 
 /// Gives the group of the state directory write permission on the ledger, if no other group may
@@ -99,9 +130,32 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Option<Connection>> 
         return Ok(None);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    if layout(&connection).is_err_and(|error| needs_shared_memory(&error)) && !has_log(path)? {
+        // Nobody has it open, and this user may not create the files that SQLite shares.
+        let uri = immutable_uri(path);
+        connection = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?;
+    }
     // A database that is just being created has no layout yet.
     Ok((layout(&connection)? != 0).then_some(connection))
+}
+
+/// Returns whether SQLite could not create the files that it keeps beside an open database.
+fn needs_shared_memory(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
+}
+
+/// Returns whether there is a write-ahead log: a process has the ledger open, or ended abruptly.
+fn has_log(path: &Path) -> rusqlite::Result<bool> {
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    log.try_exists().map_err(|error| unusable(&error))
+}
+
+/// Returns a URI that makes SQLite read the file alone, with neither locks nor shared memory.
+fn immutable_uri(path: &Path) -> String {
+    let escaped = path.display().to_string();
+    let escaped = escaped.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{escaped}?immutable=1")
 }
 
 /// Returns the layout number, or 0 if there is none yet.

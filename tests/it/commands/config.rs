@@ -170,3 +170,63 @@ fn where_the_configuration_is_looked_for() {
         outcome.expect_code(2).expect_words(&["/etc/npyd/npyd.toml"]);
     }
 }
+
+/// Scripts and units may set the variable to nothing.
+#[test]
+fn an_empty_variable_is_as_if_unset() {
+    let site = Site::new();
+    let run = |value: Option<&str>| {
+        let mut command = site.command();
+        command.env_remove("NPYD_CONFIG").args(["check", "--config-only"]);
+        crate::support::Outcome::of(command.envs(value.map(|it| ("NPYD_CONFIG", it))))
+    };
+    let (unset, empty) = (run(None), run(Some("")));
+    assert_eq!((empty.code, empty.stderr), (unset.code, unset.stderr));
+}
+
+#[test]
+fn the_configuration_alone() {
+    let site = Site::new();
+    std::fs::remove_dir(site.path("out")).unwrap();
+    site.npyd(&["check"]).expect_code(1);
+    let outcome = site.npyd(&["check", "--config-only"]).expect_code(0);
+    assert_eq!(outcome.stdout.lines().count(), 1, "{outcome}");
+    site.configure("colour = \"blue\"");
+    site.npyd(&["check", "--config-only"]).expect_code(2).expect_words(&["colour"]);
+}
+
+#[test]
+fn as_json() {
+    let site = Site::new();
+    let told = site.npyd(&["check", "--json"]).expect_code(0).json();
+    assert_eq!((told.len(), &told[0]["ok"]), (1, &true.into()), "{told:#?}");
+    let drop = site.path("in");
+    let checks = told[0]["checks"].as_array().unwrap();
+    let data = checks.iter().find(|it| it["topic"] == "data").unwrap();
+    assert_eq!(data["drop"], drop.to_str().unwrap());
+    std::fs::remove_dir(site.path("out")).unwrap();
+    let told = site.npyd(&["check", "--json"]).expect_code(1).json();
+    let checks = told[0]["checks"].as_array().unwrap();
+    let failed: Vec<_> = checks.iter().filter(|it| it["ok"] == false).collect();
+    assert_eq!((failed.len(), &failed[0]["topic"]), (1, &"output".into()), "{told:#?}");
+    assert_eq!(told[0]["ok"], false);
+    site.configure("colour = \"blue\"");
+    let told = site.npyd(&["check", "--json"]).expect_code(2).json();
+    assert!(told[0]["error"].as_str().unwrap().contains("colour"), "{told:#?}");
+}
+
+/// What root leaves behind, the daemon's user could not write to.
+#[test]
+fn a_check_leaves_nothing_behind() {
+    let site = Site::new();
+    site.npyd(&["check"]).expect_code(0);
+    for command in [&["retry", "--all"], &["redo", "scan.raw"], &["history", "--json"]] {
+        site.npyd(command);
+        assert_eq!(site.names("state"), [""; 0], "{command:?}");
+    }
+    std::fs::remove_dir(site.path("state")).unwrap();
+    site.npyd(&["check"]).expect_code(0);
+    assert!(!site.has("state"));
+    site.write("state", "a file");
+    site.npyd(&["check"]).expect_code(1).expect_words(&["ledger"]);
+}

@@ -3,6 +3,7 @@
 mod config;
 mod explain;
 mod finalize;
+mod history;
 mod inspect;
 mod redo;
 mod sweep;
