@@ -36,14 +36,14 @@ const WRONG_TEMPLATES: &[(&str, &[&str])] = &[
     ("offest = 80", &["offest", "offset"]),
 ];
 
-/// Asserts that `npyd check` and `npyd run` refuse the site's configuration with exit code 2, name
-/// the file and point at `line`.
+/// Asserts that `npyd check` and `npyd sweep` refuse the site's configuration with exit code 2 and
+/// `npyd run` with 78 (`EX_CONFIG`), name the file and point at `line`.
 #[track_caller]
 fn assert_points_at(site: &Site, line: &str, words: &[&str]) {
     let text = String::from_utf8(site.read("npyd.toml")).unwrap();
     let number = text.lines().position(|found| found == line).unwrap() + 1;
-    for command in ["check", "run", "sweep"] {
-        let outcome = site.npyd(&[command]).expect_code(2).expect_words(words);
+    for (command, code) in [("check", 2), ("run", 78), ("sweep", 2)] {
+        let outcome = site.npyd(&[command]).expect_code(code).expect_words(words);
         let outcome = outcome.expect_words(&["npyd.toml", line]);
         let points = [format!("line {number}"), format!("npyd.toml:{number}")];
         assert!(points.iter().any(|it| outcome.stderr.contains(it)), "line {number}: {outcome}");
