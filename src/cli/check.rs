@@ -174,9 +174,7 @@ fn check_drop_dir(drop_dir: &DropDir, report: &mut Report) {
             let bytes = BinaryBytes(bytes);
             report.add(
                 "backups",
-                &format!(
-                    "{count} × NAME.npy.~N~, {bytes}: earlier arrays of drops that changed"
-                ),
+                &format!("{count} × NAME.npy.~N~, {bytes}: earlier arrays of drops that changed"),
             );
         }
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::npyd::Npyd;
-use super::scenario::{Disposition, Drop, OLD, Scenario};
+use super::scenario::{Disposition, Drop, OLD, Old, Scenario};
 use super::volume::{Memory, Volume};
 use super::{extents, no_stranger, start};
 
@@ -366,7 +366,12 @@ impl<'a> CrashCase<'a> {
             && (content == OLD || !dropped && content.len() == OLD.len());
         let is_former = self.scenario.route.old.is_of_this_drop()
             && self.scenario.former_drop().array == content;
-        let is_old = is_old || is_former;
+        // The file that the array replaced has a private name until npyd removes it.
+        let is_private = Path::new(path)
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b".npyd-"));
+        let is_replaced = self.scenario.route.old == Old::Replaced && is_private && content == OLD;
+        let is_old = is_old || is_former || is_replaced;
         if !drops.iter().any(is_below) || is_old || !(is_final || content.starts_with(b"\x93NUMPY"))
         {
             return Ok(());

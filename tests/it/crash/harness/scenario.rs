@@ -165,7 +165,7 @@ pub(crate) const ROUTES: &[Route] = &[
     BARE,
     Route {
         name: "copy-replacing",
-        settings: "readers = \"any\"\non_conflict = \"replace\"\nmetadata = \"json\"",
+        settings: "readers = \"any\"\non_conflict = \"replace-any\"\nmetadata = \"json\"",
         old: Old::Replaced,
         ..BARE
     },
