@@ -69,7 +69,7 @@ fn error<T>(what: impl Into<String>) -> Result<T> {
 impl Dtype {
     /// Parses a dtype as people write it: a type string (`"<f4"`, `"float32"`, `"M8[25s]"`,
     /// `"f4,(2,3)u1"`), the literal of a header (`"[('a','<i2'),('b','<f4',(3,))]"`), the text that
-    /// NumPy prints for an aligned dtype, or a spelling of [`dtype_spelling`]. The byte order
+    /// NumPy prints for an aligned dtype, or a spelling of `dtype_spelling`. The byte order
     /// defaults to that of this machine.
     pub fn from_text(text: &str) -> Result<Self> {
         Self::from_numpy_text(text).or_else(|why| match dtype_spelling::respell(text) {
