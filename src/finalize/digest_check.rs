@@ -47,9 +47,7 @@ pub(crate) fn hash(
         let piece = &mut buffer[..(range.end - at).min(PIECE) as usize];
         match file.read_exact_at(piece, at) {
             Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(Interruption::Retry(Reason::Changed(
-                    "it was truncated while it was read".to_owned(),
-                )));
+                return Err(Interruption::changed("it was truncated while it was read"));
             }
             read => read?,
         }

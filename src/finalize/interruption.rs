@@ -22,6 +22,13 @@ pub enum Interruption {
     Io(FsError),
 }
 
+impl Interruption {
+    /// A file changed during the work; the text says which one, and when.
+    pub(crate) fn changed(how: impl Into<String>) -> Self {
+        Interruption::Retry(Reason::Changed(how.into()))
+    }
+}
+
 impl From<FsError> for Interruption {
     fn from(error: FsError) -> Self {
         Interruption::Io(error)

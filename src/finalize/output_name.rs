@@ -121,8 +121,7 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
     let names = std::iter::once(first.clone()).chain(others);
     output
         .take_over_name(source, names)?
-        .ok_or_else(|| Reason::Changed("it changed while npyd replaced it".to_owned()))
-        .map_err(Interruption::Retry)
+        .ok_or_else(|| Interruption::changed("it changed while npyd replaced it"))
 }
 
 /// A file that an array may replace.

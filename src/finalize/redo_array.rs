@@ -109,7 +109,7 @@ fn rejected(why: String) -> Interruption {
 }
 
 fn changed(name: &FileName) -> Interruption {
-    Interruption::Retry(Reason::Changed(format!("`{name}` changed while it was made again")))
+    Interruption::changed(format!("`{name}` changed while it was made again"))
 }
 
 fn open(job: &ArrayJob) -> Result<Old, Interruption> {

@@ -93,9 +93,7 @@ impl Remake {
             changes.extend(differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| what));
         }
         if !old.is_unchanged()? {
-            return Err(Interruption::Retry(Reason::Changed(
-                "its old array changed while it was compared".to_owned(),
-            )));
+            return Err(Interruption::changed("its old array changed while it was compared"));
         }
         Ok(Remake { old, changes, holds_old, backup: None, is_moved: false })
     }
@@ -104,7 +102,7 @@ impl Remake {
     /// syncs the directory (F2).
     pub(crate) fn back_up(&mut self, at: &Locations, name: &FileName) -> Result<(), Interruption> {
         if !self.old.is_unchanged()? {
-            return Err(Interruption::Retry(Reason::Changed("its old array changed".to_owned())));
+            return Err(Interruption::changed("its old array changed"));
         }
         #[cfg(feature = "sabotage")]
         if fs::skips("backup") {

@@ -62,9 +62,7 @@ pub(crate) fn cut(
             at.source.sync()?; // F2
             Ok((after, remark))
         }
-        Ok(None) => Err(Interruption::Retry(Reason::Changed(
-            "it changed before its rest was cut off".to_owned(),
-        ))),
+        Ok(None) => Err(Interruption::changed("it changed before its rest was cut off")),
         Err(error) => Err(lost(error)),
     }
 }

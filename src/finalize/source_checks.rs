@@ -19,10 +19,6 @@ pub(crate) fn lost(error: FsError) -> Interruption {
     Interruption::DataLoss(Reason::DataLoss(lost))
 }
 
-fn changed(how: &str) -> Interruption {
-    Interruption::Retry(Reason::Changed(how.to_owned()))
-}
-
 /// Opens the data file for writing and syncs its data. Fails if it has changed since `before`.
 pub(crate) fn synced(
     job: &Job,
@@ -68,7 +64,7 @@ pub(crate) fn check_size(job: &Job, then: &Stat, file: &DataFile) -> Result<(), 
         Evidence::Ready => now.size == then.size,
         _ => now.size == then.size && now.mtime_ns == then.mtime_ns,
     };
-    if steady { Ok(()) } else { Err(changed("it changed while it was synced")) }
+    if steady { Ok(()) } else { Err(Interruption::changed("it changed while it was synced")) }
 }
 
 /// Fails if what was read or shared may not be what the producer wrote.
@@ -78,7 +74,7 @@ pub(crate) fn check_content(job: &Job) -> Result<(), Interruption> {
         file.check_writeback_error().map_err(lost)?;
     }
     if !candidate.is_unchanged()? {
-        return Err(changed("it changed while npyd read it"));
+        return Err(Interruption::changed("it changed while npyd read it"));
     }
     Ok(())
 }
@@ -116,10 +112,10 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
         return if unchanged && now.size >= candidate.stat.size {
             Ok(())
         } else {
-            Err(changed("its header changed"))
+            Err(Interruption::changed("its header changed"))
         };
     }
-    if candidate.is_unchanged()? { Ok(()) } else { Err(changed("it changed")) }
+    if candidate.is_unchanged()? { Ok(()) } else { Err(Interruption::changed("it changed")) }
 }
 
 /// Fails if the sidecar changed since it was read.
@@ -133,6 +129,6 @@ pub(crate) fn check_sidecar(job: &Job, at: &Locations) -> Result<(), Interruptio
     };
     match now {
         Some(now) if now.is_unchanged_since(&sidecar.stat) => Ok(()),
-        _ => Err(changed(&format!("`{}` changed", sidecar.name))),
+        _ => Err(Interruption::changed(format!("`{}` changed", sidecar.name))),
     }
 }

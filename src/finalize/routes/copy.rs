@@ -3,7 +3,6 @@
 
 use std::ops::ControlFlow;
 
-use crate::decide::reason::Reason;
 use crate::decide::route::NewFile;
 use crate::finalize::digest_check::{hash, verify};
 use crate::finalize::locations::Locations;
@@ -54,9 +53,7 @@ pub(crate) fn duplicate(
     progress.expect(before.size);
     run(&copy, &output, None, progress)?;
     if !source.stat()?.is_unchanged_since(&before) {
-        return Err(Interruption::Retry(Reason::Changed(
-            "it changed while it was copied".to_owned(),
-        )));
+        return Err(Interruption::changed("it changed while it was copied"));
     }
     Ok((output, before))
 }
@@ -79,8 +76,8 @@ pub(crate) fn interruption(error: CopyError) -> Interruption {
     match error {
         CopyError::Disk(error) => Interruption::Io(error),
         CopyError::Stopped => Interruption::Cancelled,
-        CopyError::SourceEnded { at } => Interruption::Retry(Reason::Changed(format!(
-            "it was truncated to {at} bytes while it was copied"
-        ))),
+        CopyError::SourceEnded { at } => {
+            Interruption::changed(format!("it was truncated to {at} bytes while it was copied"))
+        }
     }
 }

@@ -170,11 +170,7 @@ impl PrivateFile<'_> {
         self.file.sync_all().map_err(lost)?;
         // A concurrent write went to the wrong offset.
         let grown = self.file.stat()?.size == self.intent.size + self.intent.room;
-        if grown {
-            Ok(true)
-        } else {
-            Err(Interruption::Retry(Reason::Changed("it changed meanwhile".to_owned())))
-        }
+        if grown { Ok(true) } else { Err(Interruption::changed("it changed meanwhile")) }
     }
 
     /// Gives the array its name. Returns `false` if the file can't be renamed to that directory.
