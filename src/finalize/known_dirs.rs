@@ -10,37 +10,35 @@ use crate::fs::{self, Dir, FsError};
 /// Remembers the file systems of a drop directory's own directories, as far as they exist.
 pub fn remember_dirs(drop_dir: &DropDir) {
     for path in drop_dir.managed_dirs() {
-        if let Ok(dir) = Dir::open_trusted(path, drop_dir.untrusted_root()) {
-            let _ = why_not_known(drop_dir, path, &dir); // a job reports it
-        }
+        let _ = open_if_known(drop_dir, path); // a job reports why it can't be used
     }
 }
 
-/// Opens a directory of npyd's own, unless it is on another file system than before.
+/// Opens a directory of npyd's own. Fails if it is on another file system than before.
 pub(crate) fn open_known(drop_dir: &DropDir, path: &Path) -> fs::Result<Dir> {
-    let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
-    match why_not_known(drop_dir, path, &dir)? {
-        None => Ok(dir),
-        Some(why) => Err(FsError::new("use", path, std::io::Error::other(why))),
-    }
+    open_if_known(drop_dir, path)?
+        .map_err(|why| FsError::new("use", path, std::io::Error::other(why)))
 }
 
-/// Returns why npyd must not write to a directory: it is on another file system than before.
-pub(crate) fn why_not_known(
+/// Opens a directory of npyd's own. The inner error says why npyd must not write to it: it is on
+/// another file system than before.
+pub(crate) fn open_if_known(
     drop_dir: &DropDir,
     path: &Path,
-    dir: &Dir,
-) -> fs::Result<Option<&'static str>> {
+) -> fs::Result<Result<Dir, &'static str>> {
+    let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
     let stat = dir.stat_self()?;
-    let found = DirId { file_system: fs::fs_id(dir)?, dir: (stat.ino, stat.born_ns) };
-    Ok(match drop_dir.in_force.recognize(path, found) {
-        Recognized::Known => None,
+    let found = DirId { file_system: fs::fs_id(&dir)?, dir: (stat.ino, stat.born_ns) };
+    match drop_dir.in_force.recognize(path, found) {
+        Recognized::Known => {}
         Recognized::NewDir => {
             tracing::info!("`{}` is a new directory, and is used from now on", path.display());
-            None
         }
-        Recognized::OtherFileSystem => Some(
-            "another file system was there when npyd started: mount that again, or restart npyd",
-        ),
-    })
+        Recognized::OtherFileSystem => {
+            return Ok(Err(
+                "another file system was there when npyd started: mount that again, or restart npyd",
+            ));
+        }
+    }
+    Ok(Ok(dir))
 }

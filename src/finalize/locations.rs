@@ -1,7 +1,7 @@
 //! The open directories of a job.
 
 use crate::decide::reason::Reason;
-use crate::finalize::known_dirs::{open_known, why_not_known};
+use crate::finalize::known_dirs::{open_if_known, open_known};
 use crate::finalize::{DropDir, Interruption, Job, Path, RefCell, transfer};
 use crate::fs::{Dir, FsError};
 
@@ -22,31 +22,33 @@ pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
         Err(error) if error.is_missing() => return Err(Interruption::Vanished),
         opened => opened?,
     };
-    check_dirs(job)?;
-    let beside = job.drop_dir.output.is_none();
-    let output = match &job.drop_dir.output {
-        Some(output) => mirrored(&job.drop_dir, output, parent)?,
+    let DropDir { output, archive, .. } = &*job.drop_dir;
+    let output = output.as_ref().map(|path| open_own(job, path)).transpose()?;
+    if let Some(archive) = archive {
+        open_own(job, archive)?; // the job must not begin while its source can't be archived
+    }
+    let beside = output.is_none();
+    let output = match output {
+        Some(output) => below_own(output, parent)?,
         None => source.try_clone()?,
     };
     Ok(Locations { source, output, beside, lost: RefCell::default() })
 }
 
-/// Has the job wait while its output or its archive is on another file system than before.
-fn check_dirs(job: &Job) -> Result<(), Interruption> {
-    let drop_dir = &job.drop_dir;
-    for path in [&drop_dir.output, &drop_dir.archive].into_iter().flatten() {
-        let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
-        if let Some(why) = why_not_known(drop_dir, path, &dir)? {
-            let why = format!("`{}` can't be used: {why}", path.display());
-            return Err(Interruption::Locked(Reason::Output(why)));
-        }
-    }
-    Ok(())
+/// Opens the output or the archive. The job waits while that is on another file system than before.
+fn open_own(job: &Job, path: &Path) -> Result<Dir, Interruption> {
+    open_if_known(&job.drop_dir, path)?.map_err(|why| {
+        let why = format!("`{}` can't be used: {why}", path.display());
+        Interruption::Locked(Reason::Output(why))
+    })
 }
 
 /// Opens, and creates if missing, the directory below `base` that corresponds to `below` in the
 /// drop directory.
 pub(crate) fn mirrored(drop_dir: &DropDir, base: &Path, below: &Path) -> Result<Dir, FsError> {
-    let dir = open_known(drop_dir, base)?;
+    below_own(open_known(drop_dir, base)?, below)
+}
+
+fn below_own(dir: Dir, below: &Path) -> Result<Dir, FsError> {
     if below.as_os_str().is_empty() { Ok(dir) } else { dir.make_dirs(below) }
 }
