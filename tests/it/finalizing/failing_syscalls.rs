@@ -162,9 +162,9 @@ fn a_directory_whose_sync_fails() {
 #[test]
 fn nothing_that_could_be_synced() {
     let site = Site::new();
+    site.sweep().expect_code(0); // begins the ledger
     let pending = PendingFile::ready(&[2]).with(&[1; 8]);
     site.drop_file("x.npy.pending", &pending);
-    site.npyd(&["retry", "--all"]).expect_code(0); // which begins the ledger
     let Some(outcome) = sweep_with(&site, None, "fsync,fdatasync:error=EIO") else { return };
     assert_eq!(outcome.json().of_event("rejected").len(), 1, "{outcome}");
     outcome.expect_words(&["failed to use the ledger"]);

@@ -22,6 +22,7 @@ const MANIFEST: &str = "dtype = '|u1'\nshape = [-1]\n";
 /// A site with one such dump on a file system that makes room; `None` where it does not.
 fn site(settings: &str) -> Option<Site> {
     let site = Site::with(settings);
+    site.sweep().expect_code(0); // begins the ledger, so that calls are counted without that
     site.drop_file("scan.raw", data()).drop_file("scan.raw.toml", MANIFEST);
     let check = site.npyd(&["check"]).expect_code(0);
     if !check.stdout.contains("insert-range yes") {
