@@ -60,8 +60,8 @@ pub(crate) struct Retry {
 impl Retry {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
-        let ledger = Ledger::open_existing(&config.state_dir)?;
-        let rejected = ledger.as_ref().map_or(Ok(Vec::new()), Ledger::rejected)?;
+        let ledger = Ledger::open_without_creating(&config.state_dir)?;
+        let rejected = ledger.rejected()?;
         let mut exit = Exit::Success;
         let mut chosen: Vec<&Entry> = Vec::new();
         if self.all {
@@ -86,8 +86,7 @@ impl Retry {
                 print(&format!("{}: not retried: {}", entry.source.display(), entry.reason()));
                 continue;
             }
-            let Some(ledger) = &ledger else { continue };
-            match retry(entry, &config.drop_dirs, ledger) {
+            match retry(entry, &config.drop_dirs, &ledger) {
                 Ok(()) => print(&format!("{}: will be retried", entry.source.display())),
                 // For example a directory that is gone. The other drops are still retried.
                 Err(error) => {

@@ -46,14 +46,11 @@ impl Redo {
         let config = self.config.read()?;
         let correction = self.correction()?.to_json();
         let has_daemon = ledger::is_in_use(&config.state_dir);
-        let ledger = Ledger::open_existing(&config.state_dir)?;
+        let ledger = Ledger::open_without_creating(&config.state_dir)?;
         let by = if has_daemon { "" } else { " by the next sweep" };
         let mut exit = Exit::Success;
         for name in &self.names {
-            let found = match &ledger {
-                Some(ledger) => named(ledger, name, &config)?,
-                None => Vec::new(),
-            };
+            let found = named(&ledger, name, &config)?;
             if found.is_empty() {
                 exit = Exit::Failure;
                 print(&format!(
@@ -68,7 +65,6 @@ impl Redo {
                     print(&format!("{}: not made again: {why}", entry.source.display()));
                     continue;
                 }
-                let Some(ledger) = &ledger else { continue };
                 ledger.add_request(&entry.drop_dir, &entry.source, &correction)?;
                 print(&format!("{}: will be made again{by}", entry.source.display()));
             }

@@ -11,12 +11,12 @@ impl Ledger {
         schema::check(&path).map_err(|cause| LedgerError { path, cause })
     }
 
-    /// Opens the ledger. Returns `Ok(None)` if there is none yet, so that a command that needs one
-    /// leaves nothing behind that belongs to another user than npyd's.
-    pub fn open_existing(state_dir: &Path) -> Result<Option<Self>> {
+    /// Opens the ledger. If there is none yet, returns an empty one in memory: a new file would
+    /// belong to the user of this command, and npyd could not write to it.
+    pub fn open_without_creating(state_dir: &Path) -> Result<Self> {
         match Self::open_to_read(state_dir)? {
-            Some(_) => Self::open(state_dir).map(Some),
-            None => Ok(None),
+            Some(_) => Self::open(state_dir),
+            None => Self::in_memory(),
         }
     }
 }

@@ -274,8 +274,7 @@ impl Ledger {
         opened.map_err(|cause| LedgerError { path, cause })
     }
 
-    /// Opens a ledger in memory.
-    #[cfg(test)]
+    /// Opens an empty ledger in memory.
     fn in_memory() -> Result<Self> {
         let failed = |cause| LedgerError { path: PathBuf::from(":memory:"), cause };
         let connection = Connection::open_in_memory().map_err(failed)?;
