@@ -2,20 +2,10 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::process::Command;
 
-use crate::support::{Outcome, Receipts, Site, as_root};
+use crate::support::{Receipts, Site, as_root};
 
 const NPYD: u32 = 61_000;
-
-fn run_as(site: &Site, (uid, gid): (u32, u32), args: &[&str]) -> Outcome {
-    let npyd = site.command();
-    let mut command = Command::new("setpriv");
-    command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"]);
-    command.arg(npyd.get_program()).args(args).current_dir(site.path(""));
-    Outcome::of(&mut command)
-}
 
 /// A site whose directories belong to the user npyd, and whose ledger its group may read.
 fn site_of_npyd() -> Site {
@@ -41,7 +31,7 @@ fn roots_ledger_belongs_to_npyd() {
     }
     site.npyd(&["retry", "--all"]).expect_code(0);
     site.npyd(&["check"]).expect_code(0);
-    run_as(&site, (NPYD, NPYD), &["sweep"]).expect_code(0);
+    site.npyd_as((NPYD, NPYD), &["sweep"]).expect_code(0);
 }
 
 /// Nobody has the ledger open, and a member of the group may not create SQLite's other files.
@@ -52,12 +42,12 @@ fn the_group_reads_while_the_daemon_is_stopped() {
     }
     let site = site_of_npyd();
     site.scan("scan");
-    run_as(&site, (NPYD, NPYD), &["sweep"]).expect_code(0);
+    site.npyd_as((NPYD, NPYD), &["sweep"]).expect_code(0);
     assert_eq!(site.names("state"), ["ledger.sqlite"]);
-    let told = run_as(&site, (65_534, NPYD), &["history", "--json"]).expect_code(0).json();
+    let told = site.npyd_as((65_534, NPYD), &["history", "--json"]).expect_code(0).json();
     assert_eq!(told.of_event("finalized").len(), 1);
-    run_as(&site, (65_534, NPYD), &["retry", "--all"]).expect_code(2);
-    run_as(&site, (65_534, 65_534), &["history"]).expect_code(2);
+    site.npyd_as((65_534, NPYD), &["retry", "--all"]).expect_code(2);
+    site.npyd_as((65_534, 65_534), &["history"]).expect_code(2);
     assert_eq!(site.names("state"), ["ledger.sqlite"]);
 }
 
@@ -69,7 +59,7 @@ fn an_npyd_of_another_user_knows_the_arrays() {
     }
     let site = site_of_npyd();
     site.scan("scan").scan("changed");
-    run_as(&site, (NPYD, NPYD), &["sweep"]).expect_code(0);
+    site.npyd_as((NPYD, NPYD), &["sweep"]).expect_code(0);
     site.lose_ledger();
     let other = 61_001;
     for name in ["in", "out", "state"] {
@@ -77,7 +67,7 @@ fn an_npyd_of_another_user_knows_the_arrays() {
     }
     let (scan, changed) = (site.identity("out/scan.npy"), site.identity("out/changed.npy"));
     site.drop_file("changed.raw", [7; 24]);
-    let told = run_as(&site, (other, other), &["sweep", "--json"]).expect_code(1).json();
+    let told = site.npyd_as((other, other), &["sweep", "--json"]).expect_code(1).json();
     assert_eq!(told.of_event("found").len(), 1, "{told:#?}");
     assert_eq!(told.of_event("rejected").len(), 1, "{told:#?}");
     assert_eq!((site.identity("out/scan.npy"), site.identity("out/changed.npy")), (scan, changed));

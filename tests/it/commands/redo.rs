@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy,
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy,
 };
 
 /// Asks for it, sweeps, and returns the one receipt.
@@ -422,22 +422,14 @@ fn a_member_of_the_group_asks() {
     rights("in", 0o700);
     rights("out", 0o700);
     site.scan("scan");
-    let as_user = |uid: u32, gid: u32, args: &[&str]| {
-        let npyd = site.command();
-        let mut command = Command::new("setpriv");
-        command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"]);
-        command.arg(npyd.get_program()).args(args).current_dir(site.path(""));
-        Outcome::of(&mut command)
-    };
     let mut run = Command::new("setpriv");
     let npyd = site.command();
     run.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
     run.args(["--regid", &npyd_group.to_string(), "--clear-groups"]).arg(npyd.get_program());
     let mut daemon = crate::support::Daemon::start_as(&site, "npyd.toml", run);
     daemon.wait_for_receipts("finalized", 1);
-    as_user(65534, 65534, &["redo", "scan.raw"]).expect_code(2);
-    as_user(65534, npyd_group, &["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
+    site.npyd_as((65534, 65534), &["redo", "scan.raw"]).expect_code(2);
+    site.npyd_as((65534, npyd_group), &["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
     daemon.wait_for_receipts("remade", 1);
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
 }

@@ -179,6 +179,16 @@ impl Site {
         bound
     }
 
+    /// Runs `npyd ARGS…` to its end as another user and group; needs root.
+    pub(crate) fn npyd_as(&self, (uid, gid): (u32, u32), args: &[&str]) -> Outcome {
+        let npyd = self.command();
+        let mut command = Command::new("setpriv");
+        command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"]);
+        command.arg(npyd.get_program()).args(args).current_dir(self.dir.path());
+        Outcome::of(&mut command)
+    }
+
     /// Runs it to its end.
     pub(crate) fn npyd_by_rights(&self, args: &[&str]) -> Outcome {
         Outcome::of(self.command_by_rights().args(args))
