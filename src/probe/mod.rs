@@ -281,36 +281,36 @@ impl<'a> DirView<'a> {
         if !matches!(result, ProbeResult::Ignored(Reason::Undescribed { .. })) {
             return Ok(result);
         }
-        if let Some(reason) = self.empty_manifest(data)? {
-            return self.candidate(data, None, |_, _| Ok(Some(Err(reason))));
+        match self.why_undescribed(data)? {
+            reason @ Reason::Undescribed { .. } => Ok(ProbeResult::Ignored(reason)),
+            reason => self.candidate(data, None, |_, _| Ok(Some(Err(reason)))),
         }
-        let manifest = self.too_large(data)?;
-        Ok(ProbeResult::Ignored(Reason::Undescribed { manifest }))
     }
 
-    /// Returns the reason for rejecting data that nothing describes but whose manifest is empty: it
-    /// was not synced before a power cut, or is not written yet.
-    fn empty_manifest(&self, data: &Path) -> fs::Result<Option<Reason>> {
-        let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        for manifest in manifest::manifest_names(name) {
-            if self.stat_regular(&data.with_file_name(&manifest))?.is_some_and(|it| it.size == 0) {
-                let why = format!("its manifest `{manifest}` is empty: write it again");
-                return Ok(Some(Reason::Description(why)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns the name and size of a possible manifest that is too large, if there is one.
-    fn too_large(&self, data: &Path) -> fs::Result<Option<(String, u64)>> {
+    /// Returns why nothing describes the data. An empty manifest is a reason to reject them: it was
+    /// not synced before a power cut, or is not written yet.
+    fn why_undescribed(&self, data: &Path) -> fs::Result<Reason> {
+        let own_names =
+            data.file_name().and_then(|name| name.to_str()).map(manifest::manifest_names);
+        let own_names = own_names.unwrap_or_default();
+        let mut too_large = None;
         for path in possible_sidecars(data) {
-            let size = self.dir.stat(&path)?.map_or(0, |stat| stat.size);
             let name = path.file_name().unwrap_or_default().display().to_string();
-            if size > manifest::SIZE_MAX && manifest::is_manifest_name(&name) {
-                return Ok(Some((name, size)));
+            if !manifest::is_manifest_name(&name) {
+                continue;
+            }
+            let Some(stat) = self.dir.stat(&path)? else { continue };
+            let is_ignored = || self.drop_dir.ignore.reason(&path, false).is_some();
+            let is_empty = stat.size == 0 && stat.is_file() && own_names.contains(&name);
+            if is_empty && !is_ignored() {
+                let why = format!("its manifest `{name}` is empty: write it again");
+                return Ok(Reason::Description(why));
+            }
+            if stat.size > manifest::SIZE_MAX && too_large.is_none() {
+                too_large = Some((name, stat.size));
             }
         }
-        Ok(None)
+        Ok(Reason::Undescribed { manifest: too_large })
     }
 
     /// Returns the dump that an instrument's sidecar describes, measuring what only the files show.
