@@ -33,8 +33,8 @@ const NAMES: [(&str, &str); 16] = [
     ("uint64_t", "u8"),
 ];
 
-/// Types that end in digits, so that a byte order may follow.
-const SIZED: [(&str, &str); 16] = [
+/// NumPy's names that end in digits, so that a byte order may follow.
+const SIZED: [(&str, &str); 13] = [
     ("uint8", "u1"),
     ("uint16", "u2"),
     ("uint32", "u4"),
@@ -48,9 +48,6 @@ const SIZED: [(&str, &str); 16] = [
     ("float64", "f8"),
     ("complex64", "c8"),
     ("complex128", "c16"),
-    ("u16", "u2"),
-    ("i16", "i2"),
-    ("f32", "f4"),
 ];
 
 /// Maximum nesting of expressions, as in `np.dtype(np.uint16)`.

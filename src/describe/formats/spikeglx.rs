@@ -53,7 +53,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let unsure_len = size.filter(|size| is_cut_off(size, &text)).and_then(|it| it.count().ok());
     let channels = channels.length()?;
     let dtype = Dtype::from_text("<i2").map_err(|error| error.to_string())?;
-    let size = fields.get("fileSizeBytes").filter(|field| field.value != "0" && cut_off.is_none());
+    let size = size.filter(|field| field.value != "0" && cut_off.is_none());
     let (layout, file_len) = match size {
         Some(field) => {
             let len = field.count()?;

@@ -89,22 +89,21 @@ pub(crate) fn unicode_text(bytes: &[u8]) -> Option<Cow<'_, str>> {
         [0xfe, 0xff, ..] => u16::from_be_bytes,
         _ => {
             let text = str::from_utf8(bytes).ok()?.trim_start_matches('\u{feff}');
-            let is_plain = !text.contains('\r');
-            return Some(if is_plain { text.into() } else { with_newlines(text.to_owned()) });
+            return Some(with_newlines(text.into()));
         }
     };
     // The last character may not be written yet; the text is still recognized without it.
     let pairs = bytes[2..].chunks_exact(2).map(|pair| units([pair[0], pair[1]]));
     let text: String = char::decode_utf16(pairs).collect::<Result<_, _>>().ok()?;
-    Some(with_newlines(text))
+    Some(with_newlines(text.into()))
 }
 
 /// Ends each line with a newline, also those that end with a carriage return alone.
-fn with_newlines(text: String) -> Cow<'static, str> {
+fn with_newlines(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.contains('\r') {
         return text.replace("\r\n", "\n").replace('\r', "\n").into();
     }
-    text.into()
+    text
 }
 
 /// Converts a value to JSON: a list in braces becomes a list, anything else a string.
