@@ -108,9 +108,10 @@ fn check_machine(config: &Config, report: &mut Report) {
         report.add("drop", &drop_dir.path.display().to_string());
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
         check_drop_dir(drop_dir, report);
-        if let Some(other) =
-            config.drop_dirs[..at].iter().find(|other| share_files(drop_dir, other))
-        {
+        let earlier = |shares: fn(&DropDir, &DropDir) -> bool| {
+            config.drop_dirs[..at].iter().find(|other| shares(drop_dir, other))
+        };
+        if let Some(other) = earlier(share_files) {
             let other = other.path.display();
             report.fail(
                 "data",
@@ -119,9 +120,7 @@ fn check_machine(config: &Config, report: &mut Report) {
                 ),
             );
         }
-        if let Some(other) =
-            config.drop_dirs[..at].iter().find(|other| share_output(drop_dir, other))
-        {
+        if let Some(other) = earlier(share_output) {
             let other = other.path.display();
             report.add(
                 "output",

@@ -60,7 +60,7 @@ pub enum OnConflict {
     Reject,
     /// Replace the file atomically, unless it is an array of another source.
     Replace,
-    /// Replace the file atomically, whatever it is.
+    /// Replace the file atomically, even if it is an array of another source.
     #[serde(rename = "replace-any")]
     ReplaceAny,
     /// Name the array `NAME-1.npy`, `NAME-2.npy`, ….

@@ -39,7 +39,8 @@ struct State {
 }
 
 impl InForce {
-    /// Returns whether other settings count by now. Then nothing more may be taken away by these.
+    /// Returns whether newer settings replaced these. A job with replaced settings must not remove,
+    /// archive or quarantine anything.
     #[must_use]
     pub fn is_superseded(&self) -> bool {
         self.0.is_superseded.load(Ordering::SeqCst)

@@ -137,7 +137,8 @@ pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<boo
     Ok(replaceable(job, at, name)?.is_some())
 }
 
-/// Returns the file of that name if the array may replace it; `None` if not, or if there is none.
+/// Returns the file of that name if the array may replace it. Returns `None` if the array may not,
+/// or if no file has the name.
 /// Call it right before the rename, because another file may have taken the name since it was
 /// chosen.
 ///

@@ -1,6 +1,7 @@
 //! Worker-side jobs: finalize, reject, recover, redo. A job stores its receipt in the ledger, then
 //! reports it to the log or to standard output.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -153,9 +154,9 @@ pub(crate) fn redo_array(
     let receipt = match finalize::redo_array(job, &mut progress) {
         Ok(receipt) => receipt,
         Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
-            return context.refuse(request, &why.to_string());
+            return context.refuse(request, why);
         }
-        Err(Interruption::Io(error)) => return context.refuse(request, &error.to_string()),
+        Err(Interruption::Io(error)) => return context.refuse(request, error),
         // The request stays in the ledger; the next scan reads it again.
         Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
             return Outcome::Retry(Wait::on_external(why));
@@ -258,7 +259,7 @@ impl Context {
     }
 
     /// Ends a request that cannot be carried out, and reports the reason.
-    pub(crate) fn refuse(&self, request: &Request, why: &str) -> Outcome {
+    pub(crate) fn refuse(&self, request: &Request, why: impl fmt::Display) -> Outcome {
         let Request { drop_dir, source, .. } = request;
         let reason = Reason::Request(format!("not made again: {why}"));
         let receipt =

@@ -75,8 +75,8 @@ impl Tracker {
         dirs.any(|description| self.index.add(rel, &description))
     }
 
-    /// Returns an addition to the waiting message of a missing data file: the array that an earlier
-    /// file of this name became. Returns an empty string if there is none.
+    /// Returns the reason for waiting for a missing data file. If an earlier file of that name
+    /// became an array, the reason names the array.
     pub(crate) fn after_earlier_array(&self, why: Reason, data: &Path) -> Reason {
         let Some(entry) = self.latest(data).filter(|it| it.is_settled() && !it.is_rejected())
         else {

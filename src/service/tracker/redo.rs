@@ -91,7 +91,7 @@ impl Tracker {
                 true
             }
             Err(why) => {
-                self.context.refuse(&request, &why);
+                self.context.refuse(&request, why);
                 false
             }
         }
@@ -145,7 +145,7 @@ impl Tracker {
                     tracing::warn!("{error}");
                 }
             }
-            Err(why) => drop(self.context.refuse(&request, &why)),
+            Err(why) => drop(self.context.refuse(&request, why)),
         }
     }
 
