@@ -144,7 +144,9 @@ impl Met {
         // Messages about the ledger quote SQLite instead.
         let of_ledger = self.first.path.starts_with("state");
         let of_ledger = of_ledger && case.has_no_ledger();
-        let names_it = case.says(&format!("`{}", case.root().display()));
+        // A directory that the configuration names by a link is told of by its real path.
+        let roots = case.roots();
+        let names_it = roots.iter().any(|root| case.says(&format!("`{}", root.display())));
         let words = words_of(self.fault);
         let is_told = of_ledger || !words.is_empty() && words.iter().all(|word| case.says(word));
         if is_told && names_it {
