@@ -12,9 +12,9 @@ const PIXEL_FORMATS: [(&str, &str); 6] = [
     ("Mono16", "<u2"),
 ];
 
-/// Types of other programs. `u8`, `f16` and the like are missing because NumPy reads them as a
-/// number of bytes.
-const NAMES: [(&str, &str); 16] = [
+/// Types of Rust. `u8`, `f16` and the like are missing because NumPy reads them as a number of
+/// bytes. NumPy's own notation, `<i16`, counts bytes as well, so that it takes none of these names.
+const RUST_NAMES: [(&str, &str); 8] = [
     ("u16", "u2"),
     ("u32", "u4"),
     ("u64", "u8"),
@@ -23,6 +23,10 @@ const NAMES: [(&str, &str); 16] = [
     ("i64", "i8"),
     ("f32", "f4"),
     ("f64", "f8"),
+];
+
+/// Types of C.
+const C_NAMES: [(&str, &str); 8] = [
     ("int8_t", "i1"),
     ("int16_t", "i2"),
     ("int32_t", "i4"),
@@ -75,7 +79,7 @@ fn respell_name(text: &str) -> Option<String> {
         return Some((*code).to_owned());
     }
     let lower = name.to_ascii_lowercase();
-    if let Some((_, code)) = NAMES.iter().chain(&SIZED).find(|(known, _)| *known == lower) {
+    if let Some(code) = code_of(&lower).filter(|_| order.is_empty() || !is_of_rust(&lower)) {
         return Some(format!("{order}{code}"));
     }
     if !order.is_empty() {
@@ -85,8 +89,16 @@ fn respell_name(text: &str) -> Option<String> {
         let name = lower.strip_suffix(suffix)?;
         Some((*order, name.strip_suffix(['_', '-', ' ']).unwrap_or(name)))
     })?;
-    let known = NAMES.iter().chain(&SIZED).find(|(known, _)| *known == name);
-    known.map(|(_, code)| format!("{order}{code}"))
+    code_of(name).map(|code| format!("{order}{code}"))
+}
+
+fn code_of(name: &str) -> Option<&'static str> {
+    let mut known = RUST_NAMES.iter().chain(&C_NAMES).chain(&SIZED);
+    known.find(|(known, _)| *known == name).map(|(_, code)| *code)
+}
+
+fn is_of_rust(name: &str) -> bool {
+    RUST_NAMES.iter().any(|(known, _)| *known == name)
 }
 
 /// Returns what a Python expression names: `np.uint16`, `np.dtype('<u2')`, `<class
@@ -118,8 +130,8 @@ mod tests {
     fn plain_meanings() {
         for (text, code) in [
             ("u16", "u2"),
-            ("<u16", "<u2"),
-            (">f32", ">f4"),
+            ("<uint16_t", "<u2"),
+            (">float32", ">f4"),
             ("F64", "f8"),
             ("np.uint16", "u2"),
             ("numpy.float32", "f4"),
@@ -151,6 +163,8 @@ mod tests {
             "",
             "u8",
             "<f8",
+            "<u16",
+            ">f32",
             "f16",
             "c32",
             "i3",
