@@ -20,9 +20,12 @@ fuzz_target!(|text: &[u8]| {
 });
 
 fn check(manifest: Manifest, syntax: &str, text: &[u8]) {
-    if syntax == "json" {
+    // Python's notation and UTF-16 have no other parser here to compare with.
+    let strict = serde_json::from_slice::<serde_json::Map<_, _>>(text);
+    if syntax == "json"
+        && let Ok(mut all) = strict
+    {
         // Not one of the user's keys is lost, nor changed.
-        let mut all: serde_json::Map<_, _> = serde_json::from_slice(text).unwrap();
         all.retain(|key, _| !KEYS.contains(&key.as_str()));
         assert_eq!(manifest.metadata, all);
     }

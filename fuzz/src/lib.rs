@@ -48,9 +48,29 @@ pub fn assert_clear_about(message: &str, text: &[u8]) {
     if let Some((_, rest)) = message.split_once("line ")
         && let Ok(line) = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("").parse()
     {
-        let lines = text.split(|byte| *byte == b'\n').count();
+        let lines = lines_of(text);
         assert!((1..=lines).contains(&line), "line {line} of {lines}: {message}");
     }
+}
+
+/// The lines of a text in UTF-8, in UTF-16 with a byte order mark, or in Latin-1. A carriage return
+/// alone ends a line, too.
+fn lines_of(text: &[u8]) -> usize {
+    let wide = |unit: fn([u8; 2]) -> u16| -> Vec<u16> {
+        text[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect()
+    };
+    let units = match text {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => text.iter().map(|byte| u16::from(*byte)).collect(),
+    };
+    // A text that is not UTF-16 in spite of its mark is Latin-1.
+    let is_text = char::decode_utf16(units.iter().copied()).all(|unit| unit.is_ok());
+    let units = if is_text { units } else { text.iter().map(|byte| u16::from(*byte)).collect() };
+    let (cr, lf) = (u16::from(b'\r'), u16::from(b'\n'));
+    let ends =
+        |(at, unit): (usize, &u16)| *unit == lf || *unit == cr && units.get(at + 1) != Some(&lf);
+    1 + units.iter().enumerate().filter(|it| ends(*it)).count()
 }
 
 /// Header bytes that np.load takes for just this array.
