@@ -59,7 +59,7 @@ const IN_PLACE: Way = Way {
 };
 
 /// An array that is there from the start, of a source that stays.
-const FOUND: Way = Way { settings: "on_conflict = 'replace'\nreaders = 'any'", ..IN_PLACE };
+const FOUND: Way = Way { settings: "on_conflict = 'replace-any'\nreaders = 'any'", ..IN_PLACE };
 
 /// A pending header that is not one that every reader takes.
 const BESIDE: Way =
