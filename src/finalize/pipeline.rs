@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::slice;
 use std::time::Instant;
 
-use crate::decide::plan::{Plan, Steps};
+use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
-use crate::decide::route::{Constraints, Route};
+use crate::decide::route::Constraints;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::constraints::{constraints, plan};
 use crate::finalize::digest_check::verify_ahead;
@@ -20,8 +20,7 @@ use crate::finalize::locations::{Locations, open_locations};
 use crate::finalize::output_name::{self, OutputName};
 use crate::finalize::parallel::parallel_map;
 use crate::finalize::remake::{OldArray, Remake};
-use crate::finalize::routes::insert_range::{self, Inserted};
-use crate::finalize::routes::{copy, in_place, reflink};
+use crate::finalize::routes::{self, RouteResult, RouteWork};
 use crate::finalize::source_checks::{check_sidecar, check_source, check_unchanged, lost};
 use crate::finalize::{Interruption, Job, metadata, rest};
 use crate::fs::{Claim, Dir, TempFile};
@@ -213,38 +212,21 @@ impl<'a> InFlight<'a> {
         loop {
             self.is_described.set(false);
             let (job, at) = (self.job, &self.at);
-            let mut before = job.candidate.stat;
-            if self.plan.route() == Route::InPlace {
-                let (after, remark) = rest::cut(job, at, &self.plan.header, progress)?;
-                self.remarks.extend(remark);
-                before = after;
-            }
-            let describe = || {
-                let ahead = metadata::write_ahead(job, at, &self.name, &self.receipt())?;
-                self.is_described.set(ahead);
+            let describe = |remarks: &[String]| {
+                let mut receipt = self.receipt();
+                receipt.add(remarks.iter().cloned());
+                self.is_described.set(metadata::write_ahead(job, at, &self.name, &receipt)?);
                 Ok(())
             };
-            match &self.plan.steps {
-                Steps::InPlace(writes) => {
-                    let names = (&self.name, &before);
-                    return in_place::write(job, at, writes, names, progress, &describe);
+            let header = &self.plan.header;
+            let work = RouteWork { job, at, header, name: &self.name, describe: &describe };
+            match routes::carry_out(&self.plan.steps, &work, progress)? {
+                RouteResult::Filled(output) => return self.is_filled(output),
+                RouteResult::Consumed(remarks) => {
+                    self.remarks.extend(remarks);
+                    return Ok(());
                 }
-                Steps::Insert(head) => {
-                    match insert_range::write(job, at, head, &self.name, progress, &describe)? {
-                        Inserted::Done => return Ok(()),
-                        Inserted::Not(reason) => self.exclude(reason)?,
-                    }
-                }
-                Steps::Reflink(new) => match reflink::fill(job, at, new, progress)? {
-                    Some(output) => return self.is_filled(output),
-                    None => {
-                        self.exclude("the file system does not share these blocks".to_owned())?;
-                    }
-                },
-                Steps::Copy(new) => {
-                    let output = copy::fill(job, at, new, progress)?;
-                    return self.is_filled(output);
-                }
+                RouteResult::Inapplicable(why) => self.exclude(why)?,
             }
         }
     }

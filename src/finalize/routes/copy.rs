@@ -4,20 +4,21 @@
 use std::ops::ControlFlow;
 
 use crate::decide::route::NewFile;
+use crate::finalize::Interruption;
 use crate::finalize::digest_check::{hash, verify};
 use crate::finalize::locations::Locations;
-use crate::finalize::{Interruption, Job};
+use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::fs::{self, CopyError, DataFile, Segment, TempFile};
 use crate::model::Stat;
 use crate::throttle::meter::Progress;
 
 /// Fills a new file with header and data, and verifies the digest on the way.
-pub(crate) fn fill(
-    job: &Job,
-    at: &Locations,
+pub(crate) fn carry_out(
+    work: &RouteWork<'_>,
     new: &NewFile,
     progress: &mut Progress,
-) -> Result<TempFile, Interruption> {
+) -> Result<RouteResult, Interruption> {
+    let RouteWork { job, at, .. } = *work;
     let NewFile { head, offset, len } = new;
     let (source, offset, len) = (&job.candidate.file, *offset, *len);
     let share = len / job.candidate.files().len() as u64;
@@ -37,7 +38,7 @@ pub(crate) fn fill(
     } else {
         run(&copy, &output, None, progress)?;
     }
-    Ok(output)
+    Ok(RouteResult::Filled(output))
 }
 
 /// Copies a whole file and returns the source's metadata. Fails if the file changed meanwhile.

@@ -10,27 +10,27 @@ use crate::decide::route::Write;
 use crate::decide::routes::SECTOR;
 use crate::describe::DeclaredBy;
 use crate::finalize::locations::Locations;
-use crate::finalize::routes::copy;
+use crate::finalize::routes::{RouteResult, RouteWork, copy};
 use crate::finalize::source_checks::{lost, synced};
-use crate::finalize::{Interruption, Job, output_name};
+use crate::finalize::{Interruption, Job, output_name, rest};
 use crate::fs::Moved;
-use crate::model::{FileName, Stat};
+use crate::model::FileName;
 use crate::npy::MAGIC;
 use crate::probe::SOURCE_ATTR;
 use crate::probe::candidate::Candidate;
 use crate::throttle::meter::Progress;
 
-/// Writes the header into the data file, if the file has not changed since `before`, and gives it
-/// its final name. Calls `describe` before it is an array.
-pub(crate) fn write(
-    job: &Job,
-    at: &Locations,
+/// Cuts off what lies behind the array, writes the header into the data file, and gives it its
+/// final name.
+pub(crate) fn carry_out(
+    work: &RouteWork<'_>,
     writes: &[Write],
-    (output, before): (&FileName, &Stat),
     progress: &mut Progress,
-    describe: &dyn Fn() -> Result<(), Interruption>,
-) -> Result<(), Interruption> {
-    let file = synced(job, before, progress)?;
+) -> Result<RouteResult, Interruption> {
+    let RouteWork { job, at, name: output, .. } = *work;
+    let (before, remark) = rest::cut(job, at, work.header, progress)?;
+    let remarks: Vec<String> = remark.into_iter().collect();
+    let file = synced(job, &before, progress)?;
     refuse_anothers(job, writes)?;
     let name = leave_final_name(job, at)?;
     file.clear_special_bits()?;
@@ -39,7 +39,7 @@ pub(crate) fn write(
         job.mark_array(&file)?;
         file.sync_all().map_err(lost)?;
     }
-    describe()?;
+    (work.describe)(&remarks)?;
     for write in writes {
         let before = file.read_at_most(write.at, write.bytes.len())?;
         file.write_all_at(&write.bytes, write.at)?;
@@ -51,7 +51,7 @@ pub(crate) fn write(
         }
     }
     if at.beside && *output == name {
-        return Ok(());
+        return Ok(RouteResult::Consumed(remarks));
     }
     if job.candidate.sidecar.is_some() {
         job.mark_array(&file)?;
@@ -66,7 +66,7 @@ pub(crate) fn write(
     if !at.beside {
         at.source.sync()?;
     }
-    Ok(())
+    Ok(RouteResult::Consumed(remarks))
 }
 
 /// Rejects a `.npy` file with another header, because a template can match an unrelated array.

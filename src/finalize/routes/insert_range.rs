@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::config::DropDir;
 use crate::decide::reason::{Reason, Subject};
 use crate::finalize::locations::Locations;
+use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
 use crate::finalize::undo_journal::{InsertIntent, IntentLog};
 use crate::finalize::{Interruption, Job, output_name};
@@ -31,26 +32,16 @@ const REFUSED: &str = "the file system could not insert space in it, or rename i
 /// milliseconds.
 const SOLE_OPENER_TRIES: u64 = 5;
 
-/// The result of the route.
-pub(crate) enum Inserted {
-    /// The array has its final name.
-    Done,
-    /// The route can't be used for this file, for this reason; nothing was changed.
-    Not(String),
-}
-
 /// Inserts space for the header in the data file, writes the header and gives the file its final
-/// name. Calls `describe` before it is an array.
-pub(crate) fn write(
-    job: &Job,
-    at: &Locations,
+/// name.
+pub(crate) fn carry_out(
+    work: &RouteWork<'_>,
     head: &[u8],
-    output: &FileName,
     progress: &mut Progress,
-    describe: &dyn Fn() -> Result<(), Interruption>,
-) -> Result<Inserted, Interruption> {
+) -> Result<RouteResult, Interruption> {
+    let RouteWork { job, at, name: output, describe, .. } = *work;
     let candidate = &job.candidate;
-    let not = |why: &str| Ok(Inserted::Not(why.to_owned()));
+    let not = |why: &str| Ok(RouteResult::Inapplicable(why.to_owned()));
     let Some(intents) = &job.intents else {
         return not("there is no state directory for its intent log");
     };
@@ -75,7 +66,7 @@ pub(crate) fn write(
     let work = PrivateFile { at, file: &file, intent: &intent, name: &candidate.name, private };
     work.take(job, intents)?;
     let renamed = match work.insert_header(head) {
-        Ok(true) => describe().and_then(|()| work.rename(job, output)),
+        Ok(true) => describe(&[]).and_then(|()| work.rename(job, output)),
         other => other,
     };
     match renamed {
@@ -86,7 +77,7 @@ pub(crate) fn write(
             if let Err(error) = intents.forget(&intent) {
                 tracing::debug!("{error}"); // a stale intent does no harm
             }
-            Ok(Inserted::Done)
+            Ok(RouteResult::Consumed(Vec::new()))
         }
         // If undoing fails, the next scan does it, because the intent is still there.
         Ok(false) => {
