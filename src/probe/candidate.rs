@@ -304,7 +304,7 @@ impl Candidate {
         let dump = match &self.dump {
             Ok(dump) => dump,
             Err(reason) => {
-                let quiet = if self.is_description() {
+                let quiet = if self.is_description() || self.has_empty_sidecar() {
                     rules.quiet.saturating_mul(completeness::LONGER_QUIET)
                 } else {
                     rules.quiet
@@ -348,6 +348,17 @@ impl Candidate {
         self.sidecar.is_none() && crate::probe::may_describe(self.name.as_str())
     }
 
+    /// Returns whether its description has no bytes yet: a process may be about to write them.
+    fn has_empty_sidecar(&self) -> bool {
+        self.sidecar.as_ref().is_some_and(|sidecar| sidecar.stat.size == 0)
+    }
+
+    /// Returns whether its description changed after it was opened.
+    fn has_changed_sidecar(&self) -> fs::Result<bool> {
+        let Some(sidecar) = &self.sidecar else { return Ok(false) };
+        Ok(sidecar.file.stat()? != sidecar.stat)
+    }
+
     /// Returns whether an interrupted npyd already wrote its header over the producer's marker.
     /// Then every byte of the region except the first eight is the header's; those are written
     /// last.
@@ -381,6 +392,9 @@ impl Candidate {
                 why: reason.clone(),
                 ready_in: Some(quiet.saturating_sub(unchanged)),
             })
+        } else if self.has_changed_sidecar()? {
+            // The text was read before its producer was done.
+            Decision::Wait(Wait { why: reason.clone(), ready_in: Some(Duration::ZERO) })
         } else {
             Decision::Reject(reason.clone())
         })

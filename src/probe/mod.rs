@@ -25,7 +25,7 @@ use crate::describe::{Dump, manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
 use crate::npy::{self, Preamble};
-use crate::probe::candidate::{Candidate, Part};
+use crate::probe::candidate::{Candidate, Part, Sidecar};
 
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
@@ -281,15 +281,27 @@ impl<'a> DirView<'a> {
         if !matches!(result, ProbeResult::Ignored(Reason::Undescribed { .. })) {
             return Ok(result);
         }
-        match self.why_undescribed(data)? {
-            reason @ Reason::Undescribed { .. } => Ok(ProbeResult::Ignored(reason)),
-            reason => self.candidate(data, None, |_, _| Ok(Some(Err(reason)))),
+        match self.empty_or_large_manifest(data)? {
+            Ok(empty) => {
+                let why = format!("its manifest `{}` is empty: write it again", empty.name);
+                let why = Reason::Description(why);
+                let mut result = self.candidate(data, None, |_, _| Ok(Some(Err(why))))?;
+                if let ProbeResult::Candidate(candidate) = &mut result {
+                    candidate.sidecar = Some(empty);
+                }
+                Ok(result)
+            }
+            Err(too_large) => Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: too_large })),
         }
     }
 
-    /// Returns why nothing describes the data. An empty manifest is a reason to reject them: it was
-    /// not synced before a power cut, or is not written yet.
-    fn why_undescribed(&self, data: &Path) -> fs::Result<Reason> {
+    /// Returns the empty manifest of data that nothing describes: it was not synced before a power
+    /// cut, or is not written yet. If there is none, returns the name and the size of one that is
+    /// too large.
+    fn empty_or_large_manifest(
+        &self,
+        data: &Path,
+    ) -> fs::Result<Result<Sidecar, Option<(String, u64)>>> {
         let own_names =
             data.file_name().and_then(|name| name.to_str()).map(manifest::manifest_names);
         let own_names = own_names.unwrap_or_default();
@@ -300,17 +312,18 @@ impl<'a> DirView<'a> {
                 continue;
             }
             let Some(stat) = self.dir.stat(&path)? else { continue };
-            let is_ignored = || self.drop_dir.ignore.reason(&path, false).is_some();
-            let is_empty = stat.size == 0 && stat.is_file() && own_names.contains(&name);
-            if is_empty && !is_ignored() {
-                let why = format!("its manifest `{name}` is empty: write it again");
-                return Ok(Reason::Description(why));
+            if stat.size == 0
+                && own_names.contains(&name)
+                && let Some((file, stat)) = self.open_regular(&path)?
+                && let Ok(name) = rel_name(&path)
+            {
+                return Ok(Ok(Sidecar { rel: path, name, file, stat, is_shared: false }));
             }
             if stat.size > manifest::SIZE_MAX && too_large.is_none() {
                 too_large = Some((name, stat.size));
             }
         }
-        Ok(Reason::Undescribed { manifest: too_large })
+        Ok(Err(too_large))
     }
 
     /// Returns the dump that an instrument's sidecar describes, measuring what only the files show.

@@ -1,6 +1,6 @@
 //! Many drops at once, written by Python while the daemon runs.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::support::{Receipts, Site, python, run_python, wait_until};
@@ -40,9 +40,13 @@ fn every_drop_is_finalized_exactly_once() {
 
     let history = site.history();
     let finalized = history.of_event("finalized");
-    let sources: BTreeSet<_> = finalized.iter().map(|it| it["source"].as_str()).collect();
+    let mut sources = BTreeMap::new();
+    for receipt in &finalized {
+        if let Some(first) = sources.insert(receipt["source"].as_str(), receipt) {
+            panic!("finalized twice: {first:#}\nand {receipt:#}");
+        }
+    }
     assert_eq!(finalized.len(), MANIFEST_DROPS + PENDING_DROPS);
-    assert_eq!(sources.len(), finalized.len());
     assert_eq!(history.len(), finalized.len());
     assert_eq!(site.names("out").len(), finalized.len());
     many("check", "out").expect_code(0);
