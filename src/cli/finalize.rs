@@ -9,12 +9,13 @@ use std::time::{Instant, SystemTime};
 
 use clap::Args;
 
-use crate::cli::sweep::bars;
 use crate::cli::{Exit, FatalError};
 use crate::config::DropDir;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::describe::{Declared, DeclaredBy, Metadata, Reserved};
+use crate::events::bus::Bus;
+use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{Interruption, Job, finalize};
 use crate::fs::FsError;
@@ -22,7 +23,8 @@ use crate::model::FileName;
 use crate::npy::{Dtype, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
-use crate::sinks::bars::ProgressDisplay;
+use crate::sinks;
+use crate::sinks::stdout::Format;
 use crate::throttle::meter::Progress;
 
 #[derive(Args)]
@@ -105,16 +107,13 @@ impl From<Interruption> for Refused {
 }
 
 impl Refused {
-    fn to_text(&self, file: &Path, as_json: bool) -> String {
+    fn to_receipt(&self, file: &Path) -> Receipt {
         let Refused { event, reason } = self;
-        if !as_json {
-            return format!("{}: {reason}", file.display());
-        }
         // Lossy, because JSON is UTF-8.
         let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
         let path = PathBuf::from(path.to_string_lossy().into_owned());
         let drop = path.parent().unwrap_or(&path).to_path_buf();
-        Receipt::without_output(*event, drop, path, reason).to_json()
+        Receipt::without_output(*event, drop, path, reason)
     }
 }
 
@@ -123,27 +122,25 @@ impl Finalize {
         if self.output.is_some() && self.files.len() > 1 {
             return Err("-o names one output; give exactly one FILE".into());
         }
-        let display = bars();
+        let bus = Arc::new(sinks::of_command(Format::new(self.json)));
         let mut exit = Exit::Success;
         let mut listed = ListedDescriptions::default();
         for file in &self.files {
             let results = match self.drop_dir(file) {
                 Ok((drop_dir, rel, name)) => {
-                    self.finalize_described(&drop_dir, &rel, name.as_ref(), (&display, &mut listed))
+                    self.finalize_described(&drop_dir, &rel, name.as_ref(), (&bus, &mut listed))
                 }
                 Err(reason) => vec![Err(Reason::Description(reason).into())],
             };
             for result in results {
-                match result {
-                    Ok(receipt) if self.json => display.print(&receipt.to_json()),
-                    Ok(receipt) => display.print(&receipt.to_string()),
-                    Err(refused) => {
-                        exit = Exit::Failure;
-                        display.print(&refused.to_text(file, self.json));
-                    }
-                }
+                let receipt = result.unwrap_or_else(|refused| {
+                    exit = Exit::Failure;
+                    refused.to_receipt(file)
+                });
+                bus.publish(Event::Receipt(Box::new(receipt)));
             }
         }
+        bus.flush(None);
         Ok(exit)
     }
 
@@ -182,7 +179,7 @@ impl Finalize {
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (display, listed): (&ProgressDisplay, &mut ListedDescriptions),
+        (bus, listed): (&Arc<Bus>, &mut ListedDescriptions),
     ) -> Vec<Result<Receipt, Refused>> {
         if self.dtype.is_none()
             && name.is_none()
@@ -190,10 +187,10 @@ impl Finalize {
         {
             return data
                 .iter()
-                .map(|rel| self.finalize_one(drop_dir, rel, None, (display, &mut *listed)))
+                .map(|rel| self.finalize_one(drop_dir, rel, None, (bus, &mut *listed)))
                 .collect();
         }
-        vec![self.finalize_one(drop_dir, rel, name, (display, listed))]
+        vec![self.finalize_one(drop_dir, rel, name, (bus, listed))]
     }
 
     fn finalize_one(
@@ -201,11 +198,10 @@ impl Finalize {
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (display, listed): (&ProgressDisplay, &mut ListedDescriptions),
+        (bus, listed): (&Arc<Bus>, &mut ListedDescriptions),
     ) -> Result<Receipt, Refused> {
         let job = self.wait_until_complete(drop_dir, rel, name, listed)?;
-        let mut progress =
-            Progress::new(display.gauge(&job.path()), &Arc::new(AtomicBool::new(false)), None);
+        let mut progress = Progress::new(job.path(), bus, &Arc::new(AtomicBool::new(false)), None);
         Ok(finalize(&job, &mut progress)?)
     }
 

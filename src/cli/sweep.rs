@@ -1,21 +1,21 @@
 //! `npyd sweep`: processes all drop directories once.
 
-use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use crossbeam_channel::{Receiver, unbounded};
-use indicatif::MultiProgress;
 
 use crate::cli::{ConfigArgs, Exit, FatalError};
 use crate::config::DropDir;
+use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::ledger::Ledger;
-use crate::service::tracker::{Context, JobDone, Tell, Tracker};
+use crate::service::tracker::{Context, JobDone, Tracker};
 use crate::service::worker_pool::Pool;
-use crate::sinks::bars::ProgressDisplay;
+use crate::sinks;
+use crate::sinks::stdout::Format;
 
 /// Time until the sweep first reports which drop it is waiting for.
 const FIRST_REPORT_AFTER: Duration = Duration::from_secs(5);
@@ -39,8 +39,9 @@ struct SweptDir {
 impl Sweep {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
-        let tell = if self.json { Tell::Json } else { Tell::Lines };
-        let context = Context::new(&config, Ledger::open(&config.state_dir)?, bars(), tell);
+        let ledger = Ledger::open(&config.state_dir)?;
+        let sinks = || sinks::of_command(Format::new(self.json));
+        let context = Context::new(&config, ledger, sinks, false);
         let pool = Pool::new(config.workers.get());
         let mut dirs = Vec::new();
         let mut unreadable = None;
@@ -65,14 +66,12 @@ impl Sweep {
         }
         for SweptDir { drop_dir, tracker, .. } in &dirs {
             for (path, why) in tracker.waiting() {
-                context.tell(&Receipt::without_output(
-                    EventKind::Waiting,
-                    drop_dir.path.clone(),
-                    path,
-                    why,
-                ));
+                let drop_dir = drop_dir.path.clone();
+                let receipt = Receipt::without_output(EventKind::Waiting, drop_dir, path, why);
+                context.publish(Event::Receipt(Box::new(receipt)));
             }
         }
+        context.bus.flush(None);
         if let Some(error) = unreadable {
             return Err(error.into());
         }
@@ -112,14 +111,5 @@ impl SweptDir {
             self.ended.try_iter().for_each(|ended| self.tracker.on_job_done(ended, now));
         }
         false
-    }
-}
-
-/// Returns the progress display: bars if standard error is a terminal, log lines otherwise.
-pub(crate) fn bars() -> ProgressDisplay {
-    if stderr().is_terminal() {
-        ProgressDisplay::Bars(MultiProgress::new())
-    } else {
-        ProgressDisplay::Log
     }
 }

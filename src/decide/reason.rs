@@ -226,6 +226,14 @@ pub enum Reason {
     /// A system call failed; the text has the file and the remedy.
     #[error("{0}")]
     Io(String),
+    /// A job failed, and may succeed later.
+    #[error("{error}{}", trying_again(*retry_in))]
+    Failed {
+        /// What failed; the text has the file and the remedy.
+        error: String,
+        /// When this process tries again, if it does.
+        retry_in: Option<Duration>,
+    },
 }
 
 /// A file that a reason is about.
@@ -284,6 +292,11 @@ fn described_by(sidecar: Option<&String>) -> String {
     sidecar.map_or_else(String::new, |name| format!(", described by `{name}`"))
 }
 
+fn trying_again(retry_in: Option<Duration>) -> String {
+    let in_time = |time| format!("; trying again in {}", humantime::format_duration(time));
+    retry_in.map_or_else(String::new, in_time)
+}
+
 fn misfit(fit: Option<SizeFit>) -> String {
     fit.map_or_else(String::new, |fit| format!(": {fit}"))
 }
@@ -336,7 +349,7 @@ impl Reason {
             Reason::Stopped => "stopped",
             Reason::SeveralArrays => "several-arrays",
             Reason::DataLoss(_) => "data-loss",
-            Reason::Io(_) => "io",
+            Reason::Io(_) | Reason::Failed { .. } => "io",
         }
     }
 }

@@ -1,3 +1,5 @@
-//! Events: what happened to a drop.
+//! Events: what happens, as values, and the bus that hands them to the sinks.
 
+pub mod bus;
+pub mod event;
 pub mod receipt;

@@ -12,13 +12,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Disposition, DropDir};
+use crate::events::event::{DaemonState, DropDirCount, Event, WatchState};
 use crate::fs::LeaseRight;
 use crate::ledger::Ledger;
 use crate::service::supervisor::{Command, DropDirHandle};
 use crate::service::systemd;
-use crate::service::tracker::{Context, Tell};
+use crate::service::tracker::Context;
 use crate::service::worker_pool::Pool;
-use crate::sinks::bars::ProgressDisplay;
+use crate::sinks;
 
 /// Interval of the checks for dead threads and for changes of the ledger.
 const TICK: Duration = Duration::from_secs(1);
@@ -31,8 +32,11 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// a restart.
 const STOP_WITHIN: Duration = Duration::from_millis(700);
 
-/// Events of the daemon's own loop.
-enum Event {
+/// Maximum time that the sinks get to take the last events.
+const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+
+/// What wakes the daemon's own loop.
+enum Wakeup {
     Signal(i32),
     Ready,
     Tick,
@@ -61,7 +65,7 @@ pub fn run(
     read: impl Fn(&Path) -> Result<Config, String>,
 ) -> io::Result<()> {
     // This comes first: it may set the idle I/O class, which threads inherit from their parent.
-    let context = Context::new(&config, ledger, ProgressDisplay::Log, Tell::Log);
+    let context = Context::new(&config, ledger, sinks::of_daemon, true);
     let signals = forward_signals()?;
     let (ready_tx, ready_rx) = bounded(0);
     let pool = Pool::new(config.workers.get());
@@ -102,7 +106,7 @@ impl Daemon {
             |drop_dir: &DropDir| drop_dir.source != Disposition::Keep && !drop_dir.remove_unproven;
         let right = self.context.lease_right;
         if right == LeaseRight::OwnFiles && self.config.drop_dirs.iter().any(needs_proof) {
-            tracing::warn!("npyd may take {right}");
+            self.context.report(format!("npyd may take {right}"));
         }
     }
 
@@ -129,20 +133,20 @@ impl Daemon {
         let mut ready_rx = ready_rx.clone();
         let mut ready = false;
         loop {
-            let event = select! {
-                recv(signals) -> signal => signal.map_or(Event::Tick, Event::Signal),
-                recv(ready_rx) -> _ => Event::Ready,
-                recv(ticks) -> _ => Event::Tick,
-                recv(alive) -> _ => Event::WatchdogDue,
+            let wakeup = select! {
+                recv(signals) -> signal => signal.map_or(Wakeup::Tick, Wakeup::Signal),
+                recv(ready_rx) -> _ => Wakeup::Ready,
+                recv(ticks) -> _ => Wakeup::Tick,
+                recv(alive) -> _ => Wakeup::WatchdogDue,
             };
-            match event {
-                Event::Signal(SIGHUP) => self.reload(&read),
-                Event::Signal(_) => return,
-                Event::WatchdogDue => systemd::alive(),
-                Event::Tick => self.on_tick(),
-                Event::Ready => {}
+            match wakeup {
+                Wakeup::Signal(SIGHUP) => self.reload(&read),
+                Wakeup::Signal(_) => return,
+                Wakeup::WatchdogDue => systemd::alive(),
+                Wakeup::Tick => self.on_tick(),
+                Wakeup::Ready => {}
             }
-            if !ready && (matches!(event, Event::Ready) || Instant::now() >= deadline) {
+            if !ready && (matches!(wakeup, Wakeup::Ready) || Instant::now() >= deadline) {
                 (ready, ready_rx) = (true, never());
                 self.announce();
             }
@@ -150,16 +154,17 @@ impl Daemon {
     }
 
     fn announce(&self) {
-        let status = self.status();
-        tracing::info!("ready: {status}");
-        systemd::ready(&status);
+        let drop_dirs = self.drop_dirs();
+        self.publish(DaemonState::Ready { drop_dirs });
+        systemd::ready(&drop_dirs.to_string());
     }
 
-    fn status(&self) -> String {
-        match self.handles.len() {
-            1 => "1 drop directory".to_owned(),
-            n => format!("{n} drop directories"),
-        }
+    fn publish(&self, state: DaemonState) {
+        self.context.publish(Event::Daemon(state));
+    }
+
+    fn drop_dirs(&self) -> DropDirCount {
+        DropDirCount(self.handles.len())
     }
 
     /// Restarts dead threads, and requests scans if another process has written to the ledger.
@@ -171,7 +176,7 @@ impl Daemon {
                 self.handles.iter().for_each(|handle| handle.send(Command::Rescan));
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!("{error}"),
+            Err(error) => self.context.report(error),
         }
     }
 
@@ -181,10 +186,8 @@ impl Daemon {
             self.handles.drain(..).partition(DropDirHandle::is_finished);
         self.handles = stay;
         for handle in left {
-            tracing::error!(
-                "the care of `{}` broke off; it begins anew",
-                handle.drop_dir.path.display()
-            );
+            let drop_dir = handle.drop_dir.path.clone();
+            self.context.publish(Event::Watch { drop_dir, state: WatchState::Restarted });
             let (ready_tx, _) = bounded(0);
             self.start(DropDir::clone(&handle.drop_dir), ready_tx);
         }
@@ -195,16 +198,16 @@ impl Daemon {
         systemd::reloading();
         match read(&self.config_path) {
             Ok(config) => self.apply_config(config),
-            Err(error) => tracing::error!("the configuration is kept as it was: {error}"),
+            Err(error) => self.publish(DaemonState::ReloadFailed { error }),
         }
-        systemd::ready(&self.status());
+        systemd::ready(&self.drop_dirs().to_string());
     }
 
     /// Stops the threads whose settings changed or are gone, and starts the missing ones.
     fn apply_config(&mut self, config: Config) {
-        let changes = config.restart_only_changes(&self.config);
-        if !changes.is_empty() {
-            tracing::warn!("restart npyd to apply what changed in {}", changes.join(", "));
+        let settings = config.restart_only_changes(&self.config);
+        if !settings.is_empty() {
+            self.publish(DaemonState::NeedsRestart { settings });
         }
         // A thread whose settings did not change keeps running.
         let same = |a: &DropDir, b: &DropDir| a.settings == b.settings;
@@ -224,24 +227,23 @@ impl Daemon {
             }
         }
         self.config = config;
-        tracing::info!("configuration read again: {}", self.status());
+        self.publish(DaemonState::Reloaded { drop_dirs: self.drop_dirs() });
     }
 
     /// Stops all threads, and waits up to [`STOP_WITHIN`]. Unfinished drops are processed again
     /// after a restart.
     fn stop(&self) {
         systemd::stopping();
-        tracing::info!("stopping");
+        self.publish(DaemonState::Stopping);
         self.context.stop.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + STOP_WITHIN;
         self.handles.iter().for_each(|handle| handle.send(Command::Stop));
-        while !(self.pool.close() && self.handles.iter().all(DropDirHandle::is_finished)) {
-            if Instant::now() >= deadline {
-                tracing::info!("stopped with work under way; it will be done again");
-                return;
-            }
+        let has_work_left =
+            || !(self.pool.close() && self.handles.iter().all(DropDirHandle::is_finished));
+        while has_work_left() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
-        tracing::info!("stopped");
+        self.publish(DaemonState::Stopped { has_work_left: has_work_left() });
+        self.context.bus.flush(Some(Instant::now() + FLUSH_WITHIN));
     }
 }

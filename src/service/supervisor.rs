@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use crate::config::{DropDir, Watch};
+use crate::events::event::{Event, WatchState};
 use crate::fs::{self, Dir};
 use crate::model::{FsInfo, Stat};
 use crate::service::tracker::{Context, JobDone, Tracker};
@@ -183,11 +184,16 @@ impl DropDirLoop {
             Err(error) => {
                 if known.is_some() || !self.warned_missing {
                     self.warned_missing = true;
-                    tracing::warn!("waiting for the drop directory: {error}");
+                    self.publish(WatchState::Missing { error: error.to_string() });
                 }
                 self.watch_mode = WatchMode::Missing;
             }
         }
+    }
+
+    fn publish(&self, state: WatchState) {
+        let drop_dir = self.drop_dir.path.clone();
+        self.context.publish(Event::Watch { drop_dir, state });
     }
 
     /// Starts the watch before it makes a scan due, so that a file that arrives in between is seen
@@ -195,23 +201,22 @@ impl DropDirLoop {
     fn start_watching(&mut self, root: RootId, now: Instant) {
         self.warned_missing = false;
         self.next_scan = now;
-        let path = self.drop_dir.path.display();
         let polls = match (self.drop_dir.watch, file_system(&self.drop_dir.path)) {
             (Watch::Poll, _) => true,
             (Watch::Inotify, _) | (Watch::Auto, None) => false,
             (Watch::Auto, Some(fs)) => fs.network,
         };
         self.watch_mode = if polls {
-            tracing::info!("polling `{path}`");
+            self.publish(WatchState::Polling);
             WatchMode::Polling { root }
         } else {
-            match DirWatcher::start(&self.drop_dir, self.path_event_tx.clone()) {
+            match DirWatcher::start(&self.drop_dir, self.path_event_tx.clone(), &self.context.bus) {
                 Ok(watcher) => {
-                    tracing::info!("watching `{path}`");
+                    self.publish(WatchState::Inotify);
                     WatchMode::Inotify { watcher, root }
                 }
                 Err(error) => {
-                    tracing::warn!("polling `{path}` instead of watching it: {error}");
+                    self.publish(WatchState::PollingInstead { error: error.to_string() });
                     WatchMode::Polling { root }
                 }
             }
@@ -223,8 +228,9 @@ impl DropDirLoop {
         if let WatchMode::Inotify { watcher, root } = &self.watch_mode
             && watcher.is_exhausted()
         {
-            tracing::warn!("polling `{}` from now on", self.drop_dir.path.display());
-            self.watch_mode = WatchMode::Polling { root: *root };
+            let root = *root;
+            self.publish(WatchState::PollingFromNowOn);
+            self.watch_mode = WatchMode::Polling { root };
             self.next_scan = now;
         }
         let missed = match &self.watch_mode {
@@ -238,7 +244,7 @@ impl DropDirLoop {
             WatchMode::Inotify { .. } | WatchMode::Polling { .. } => None,
         };
         if let Some((root, may_miss_dirs)) = missed {
-            tracing::info!("events were lost in `{}`: scanning it", self.drop_dir.path.display());
+            self.publish(WatchState::EventsLost);
             if may_miss_dirs && self.drop_dir.recursive {
                 self.start_watching(root, now);
             }

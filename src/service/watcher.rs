@@ -11,6 +11,8 @@ use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
 use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
 
 use crate::config::DropDir;
+use crate::events::bus::Bus;
+use crate::events::event::{Event as BusEvent, WatchState};
 use crate::text::sanitize::os_message;
 
 /// An event about a path below the drop directory: a file may have arrived there.
@@ -71,9 +73,18 @@ impl DirWatcher {
     /// # Errors
     ///
     /// Returns an error if inotify is not available, or its watches or instances are exhausted.
-    pub fn start(drop_dir: &Arc<DropDir>, to: Sender<PathEvent>) -> Result<Self, WatchError> {
+    pub fn start(
+        drop_dir: &Arc<DropDir>,
+        to: Sender<PathEvent>,
+        bus: &Arc<Bus>,
+    ) -> Result<Self, WatchError> {
         let lost = Arc::new(Lost::default());
-        let sieve = EventFilter { drop_dir: Arc::clone(drop_dir), to, lost: Arc::clone(&lost) };
+        let sieve = EventFilter {
+            drop_dir: Arc::clone(drop_dir),
+            to,
+            lost: Arc::clone(&lost),
+            bus: Arc::clone(bus),
+        };
         let config = Config::default().with_follow_symlinks(false);
         let mode =
             if drop_dir.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
@@ -108,6 +119,7 @@ struct EventFilter {
     drop_dir: Arc<DropDir>,
     to: Sender<PathEvent>,
     lost: Arc<Lost>,
+    bus: Arc<Bus>,
 }
 
 impl EventFilter {
@@ -121,11 +133,10 @@ impl EventFilter {
             Err(error) => {
                 let exhausted = matches!(error.kind, notify::ErrorKind::MaxFilesWatch);
                 self.lost.for_good.fetch_or(exhausted, Ordering::AcqRel);
-                tracing::warn!(
-                    "watching `{}`: {}",
-                    self.drop_dir.path.display(),
-                    WatchError(error)
-                );
+                self.bus.publish(BusEvent::Watch {
+                    drop_dir: self.drop_dir.path.clone(),
+                    state: WatchState::Incomplete { error: WatchError(error).to_string() },
+                });
                 return self.lost.some.store(true, Ordering::Release);
             }
         };

@@ -1,7 +1,8 @@
 //! Worker-side jobs: finalize, reject, recover, redo. A job stores its receipt in the ledger, then
-//! reports it to the log or to standard output.
+//! publishes it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -9,6 +10,8 @@ use crate::config::{Config, DropDir, IoPriority};
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
+use crate::events::bus::Bus;
+use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::undo_journal::IntentLog;
 use crate::finalize::{
@@ -19,8 +22,6 @@ use crate::ledger::{Ledger, Request};
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::PROBE_DELAY_MIN;
-use crate::sinks::bars::ProgressDisplay;
-use crate::sinks::log::log;
 use crate::throttle::meter::Progress;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 use crate::throttle::rate::RateLimiter;
@@ -34,27 +35,16 @@ pub struct Context {
     pub intents: Arc<IntentLog>,
     /// Set when npyd is stopping.
     pub stop: Arc<AtomicBool>,
-    /// How progress is shown.
-    pub show: ProgressDisplay,
+    /// The sinks of this process.
+    pub bus: Arc<Bus>,
+    /// Whether this process tries again what failed. A sweep ends instead.
+    pub retries: bool,
     /// The limit of I/O pressure above which copies pause, if there is one.
     pub pressure: Option<Arc<Pressure>>,
     /// Whose files this process may take leases on.
     pub lease_right: LeaseRight,
-    /// Where receipts are reported.
-    pub tell: Tell,
     /// Number of receipts about rejected, lost and failed drops so far.
     pub failures: Arc<AtomicU64>,
-}
-
-/// Where receipts are reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tell {
-    /// To the log.
-    Log,
-    /// To standard output, as lines of text.
-    Lines,
-    /// To standard output, as JSON.
-    Json,
 }
 
 /// The result of a job for the tracker.
@@ -74,8 +64,7 @@ pub(crate) fn run_batch(
     batch: &[Job],
     settings: u64,
 ) -> Vec<Outcome> {
-    let show =
-        |job: &Job| Progress::new(context.show.gauge(&job.path()), &context.stop, Some(pace));
+    let show = |job: &Job| context.meter(job.path(), pace);
     let results = match batch {
         [job] => vec![finalize(job, &mut show(job))],
         batch => finalize_all(batch, show),
@@ -87,7 +76,7 @@ pub(crate) fn run_batch(
         outcome
     });
     let outcomes = outcomes.collect();
-    context.publish(&records);
+    context.record_all(records);
     outcomes
 }
 
@@ -150,7 +139,7 @@ pub(crate) fn redo_array(
     (request, job): (&Request, &ArrayJob),
     fingerprint: Option<&LedgerKey>,
 ) -> Outcome {
-    let mut progress = Progress::new(context.show.gauge(&job.array), &context.stop, Some(pace));
+    let mut progress = context.meter(job.array.clone(), pace);
     let receipt = match finalize::redo_array(job, &mut progress) {
         Ok(receipt) => receipt,
         Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
@@ -163,7 +152,7 @@ pub(crate) fn redo_array(
         }
         Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Done,
     };
-    context.end_request(request, &receipt, fingerprint)
+    context.end_request(request, receipt, fingerprint)
 }
 
 /// Moves a rejected drop to the quarantine and records the reason. Runs in a worker.
@@ -200,7 +189,7 @@ fn record_data_loss(
     if let Err(error) =
         context.ledger.record_data_loss(then.contents().chain(now.contents()), &reason)
     {
-        tracing::warn!("{error}");
+        context.report(error);
     }
     let fingerprint = LedgerKey { settings, identity: now.identity() };
     reject(drop_dir, candidate, (EventKind::Lost, Reason::DataLoss(reason)), fingerprint)
@@ -236,24 +225,31 @@ fn reject(
 impl Context {
     /// Creates the context of a configuration. Also sets the idle I/O class if it is configured.
     #[must_use]
-    pub fn new(config: &Config, ledger: Ledger, show: ProgressDisplay, tell: Tell) -> Self {
-        if config.io_priority == IoPriority::Idle
-            && let Err(error) = fs::make_idle()
-        {
-            tracing::warn!("io_priority = \"idle\" was refused: {error}");
+    pub fn new(
+        config: &Config,
+        ledger: Ledger,
+        start_sinks: impl FnOnce() -> Bus,
+        retries: bool,
+    ) -> Self {
+        // First, because the threads of the sinks inherit it.
+        let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
+        let bus = start_sinks();
+        if let Err(error) = idle {
+            bus.publish(Event::Problem(format!("io_priority = \"idle\" was refused: {error}")));
         }
         let pressure = config.max_pressure.map(Pressure::new);
         if let Some(None) = pressure {
-            tracing::warn!("max_pressure has no effect: {PSI_UNAVAILABLE}");
+            let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
+            bus.publish(Event::Problem(problem));
         }
         Context {
             ledger: Arc::new(ledger),
             intents: Arc::new(IntentLog::of(&config.state_dir)),
             stop: Arc::new(AtomicBool::new(false)),
-            show,
+            bus: Arc::new(bus),
+            retries,
             pressure: pressure.flatten().map(Arc::new),
             lease_right: LeaseRight::probe(&config.state_dir),
-            tell,
             failures: Arc::new(AtomicU64::new(0)),
         }
     }
@@ -264,48 +260,57 @@ impl Context {
         let reason = Reason::Request(format!("not made again: {why}"));
         let receipt =
             Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
-        self.end_request(request, &receipt, None)
+        self.end_request(request, receipt, None)
     }
 
-    /// Stores the receipt of a request, then reports it.
+    /// Stores the receipt of a request, then publishes it.
     fn end_request(
         &self,
         request: &Request,
-        receipt: &Receipt,
+        receipt: Receipt,
         fingerprint: Option<&LedgerKey>,
     ) -> Outcome {
-        if let Err(error) = self.ledger.end_request(request, receipt, fingerprint) {
-            tracing::warn!("{error}");
+        if let Err(error) = self.ledger.end_request(request, &receipt, fingerprint) {
+            self.report(error);
         }
-        self.tell(receipt);
+        self.publish(Event::Receipt(Box::new(receipt)));
         Outcome::Done
     }
 
-    /// Stores a receipt in the ledger, then reports it.
+    /// Stores a receipt in the ledger, then publishes it.
     pub(crate) fn record(&self, receipt: Receipt, fingerprint: Option<LedgerKey>) {
-        self.publish(&[(receipt, fingerprint)]);
+        self.record_all(vec![(receipt, fingerprint)]);
     }
 
-    /// Stores receipts in the ledger, then reports them, in this order, so that a reported receipt
-    /// can be looked up.
-    fn publish(&self, records: &[Record]) {
-        if let Err(error) = self.ledger.record(records) {
-            tracing::warn!("{error}");
+    /// Stores receipts in the ledger, then publishes them, in this order, so that a published
+    /// receipt can be looked up.
+    fn record_all(&self, records: Vec<Record>) {
+        if let Err(error) = self.ledger.record(&records) {
+            self.report(error);
         }
         for (receipt, _) in records {
-            self.tell(receipt);
+            self.publish(Event::Receipt(Box::new(receipt)));
         }
     }
 
-    /// Reports a receipt, and counts it if it is a failure.
-    pub fn tell(&self, receipt: &Receipt) {
-        if matches!(receipt.event, EventKind::Rejected | EventKind::Lost | EventKind::Failed) {
+    /// Publishes a problem that concerns no single drop.
+    pub(crate) fn report(&self, problem: impl fmt::Display) {
+        self.publish(Event::Problem(problem.to_string()));
+    }
+
+    /// Publishes an event, and counts it if it is a receipt of a failure.
+    pub fn publish(&self, event: Event) {
+        let is_failure = |receipt: &Receipt| {
+            matches!(receipt.event, EventKind::Rejected | EventKind::Lost | EventKind::Failed)
+        };
+        if matches!(&event, Event::Receipt(receipt) if is_failure(receipt)) {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
-        match self.tell {
-            Tell::Log => log(receipt),
-            Tell::Lines => self.show.print(&receipt.to_string()),
-            Tell::Json => self.show.print(&receipt.to_json()),
-        }
+        self.bus.publish(event);
+    }
+
+    /// Returns the meter for the work on a file.
+    fn meter(&self, path: PathBuf, pace: &Arc<RateLimiter>) -> Progress {
+        Progress::new(path, &self.bus, &self.stop, Some(pace))
     }
 }

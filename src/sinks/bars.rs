@@ -1,119 +1,59 @@
-//! Progress of long work: a bar on a terminal, log lines at an interval otherwise.
+//! Progress bars on a terminal: one for each piece of long work.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::sinks::stdout::print;
-use crate::throttle::meter::Gauge;
+use crate::events::bus::{Filter, Sink, WhenFull};
+use crate::events::event::{Event, WorkProgress};
 
-/// The time between two log lines about one file.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How progress is displayed.
-#[derive(Clone)]
-pub enum ProgressDisplay {
-    /// As log lines.
-    Log,
-    /// As bars, on a terminal.
-    Bars(MultiProgress),
+/// Shows progress as bars, each of which disappears when its work ends.
+pub struct BarSink {
+    all: MultiProgress,
+    bars: HashMap<PathBuf, ProgressBar>,
 }
 
-impl ProgressDisplay {
-    /// Returns a gauge for the work on a file.
+impl BarSink {
+    /// Creates the sink, which adds its bars to `all`.
     #[must_use]
-    pub fn gauge(&self, path: &Path) -> Box<dyn Gauge> {
-        match self {
-            ProgressDisplay::Log => Box::new(LogLines::new(path)),
-            ProgressDisplay::Bars(bars) => Box::new(Bar(bars.add(bar_of(path)))),
-        }
-    }
-
-    /// Prints a line to standard output, above the bars.
-    pub fn print(&self, line: &str) {
-        match self {
-            ProgressDisplay::Log => print(line),
-            ProgressDisplay::Bars(bars) => bars.suspend(|| print(line)),
-        }
+    pub fn new(all: MultiProgress) -> Self {
+        BarSink { all, bars: HashMap::new() }
     }
 }
 
-/// A bar, which disappears when the work ends.
-struct Bar(ProgressBar);
-
-impl Gauge for Bar {
-    fn start_phase(&mut self, total: u64) {
-        self.0.set_length(total);
-        self.0.set_position(0);
+impl Sink for BarSink {
+    fn filter(&self) -> Filter {
+        Box::new(|event| matches!(event, Event::Progress(_)))
     }
 
-    fn set_done(&mut self, done: u64) {
-        self.0.set_position(done);
+    fn when_full(&self) -> WhenFull {
+        WhenFull::DropAfter(Duration::ZERO)
     }
-}
 
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
+    fn accept(&mut self, event: &Event) {
+        let Event::Progress(WorkProgress { path, done, total, .. }) = event else { return };
+        let Some(done) = done else {
+            if let Some(bar) = self.bars.remove(path) {
+                bar.finish_and_clear();
+            }
+            return;
+        };
+        let new = || self.all.add(bar_of(path));
+        let bar = self.bars.entry(path.clone()).or_insert_with(new);
+        bar.set_length(*total);
+        bar.set_position(*done);
     }
 }
 
 fn bar_of(path: &Path) -> ProgressBar {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = path.file_name().unwrap_or(path.as_os_str());
     let style = ProgressStyle::with_template(
         "{msg:30!} {bar:30} {percent:>3} % {binary_bytes_per_sec:>14} {eta:>5} left",
     );
     ProgressBar::no_length()
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        .with_message(name)
-}
-
-/// Log lines about the work on one file.
-struct LogLines {
-    path: PathBuf,
-    total: u64,
-    started: Instant,
-    last_line: Instant,
-}
-
-impl LogLines {
-    fn new(path: &Path) -> Self {
-        let now = Instant::now();
-        LogLines { path: path.to_path_buf(), total: 0, started: now, last_line: now }
-    }
-
-    fn log(&self, done: u64) {
-        let elapsed = self.started.elapsed();
-        let per_second = u64::try_from(u128::from(done) * 1000 / elapsed.as_millis().max(1));
-        let rate = per_second.unwrap_or(u64::MAX).max(1);
-        let left = Duration::from_secs(self.total.saturating_sub(done) / rate);
-        tracing::info!(
-            file = %self.path.display(),
-            percent = done / (self.total / 100).max(1),
-            bytes_per_second = rate,
-            seconds_left = left.as_secs(),
-            "{}: {} of {} at {}/s, {} left",
-            self.path.display(),
-            BinaryBytes(done),
-            BinaryBytes(self.total),
-            BinaryBytes(rate),
-            HumanDuration(left)
-        );
-    }
-}
-
-impl Gauge for LogLines {
-    fn start_phase(&mut self, total: u64) {
-        self.total = total;
-        self.started = Instant::now();
-        self.last_line = self.started;
-    }
-
-    fn set_done(&mut self, done: u64) {
-        if self.last_line.elapsed() >= LOG_INTERVAL {
-            self.last_line = Instant::now();
-            self.log(done);
-        }
-    }
+        .with_message(OsStr::to_string_lossy(name).into_owned())
 }

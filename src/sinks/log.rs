@@ -1,9 +1,142 @@
-//! The log: one line for each receipt, with its fields.
+//! The log: a line for each event that people should know of, with fields for programs.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{BinaryBytes, HumanDuration};
+
+use crate::decide::reason::Reason;
+use crate::events::bus::{Filter, Sink, WhenFull};
+use crate::events::event::{DaemonState, DropPath, Event, WatchState, WorkProgress};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 
+/// The time between two lines about the progress of one file.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long npyd waits for a log that is not read, such as a journal that hangs, before it drops
+/// lines.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Writes events to the log.
+#[derive(Debug)]
+pub struct LogSink {
+    has_receipts: bool,
+    has_progress: bool,
+    /// For each piece of work with a line, at which time of its phase it had the last one.
+    last_lines: HashMap<PathBuf, Duration>,
+}
+
+impl LogSink {
+    /// The log of the daemon, which has all events.
+    #[must_use]
+    pub fn of_daemon() -> Self {
+        LogSink { has_receipts: true, has_progress: true, last_lines: HashMap::new() }
+    }
+
+    /// The log of a command, which prints its receipts to standard output.
+    #[must_use]
+    pub fn of_command(has_progress: bool) -> Self {
+        LogSink { has_receipts: false, has_progress, last_lines: HashMap::new() }
+    }
+
+    fn log_progress(&mut self, progress: &WorkProgress) {
+        let WorkProgress { path, done, total, elapsed } = progress;
+        let Some(done) = *done else {
+            self.last_lines.remove(path);
+            return;
+        };
+        let last = self.last_lines.entry(path.clone()).or_default();
+        // The time starts again with each phase.
+        *last = (*last).min(*elapsed);
+        if elapsed.saturating_sub(*last) < PROGRESS_INTERVAL {
+            return;
+        }
+        *last = *elapsed;
+        let per_second = u64::try_from(u128::from(done) * 1000 / elapsed.as_millis().max(1));
+        let rate = per_second.unwrap_or(u64::MAX).max(1);
+        let left = Duration::from_secs(total.saturating_sub(done) / rate);
+        tracing::info!(
+            file = %path.display(),
+            percent = done / (total / 100).max(1),
+            bytes_per_second = rate,
+            seconds_left = left.as_secs(),
+            "{}: {} of {} at {}/s, {} left",
+            path.display(),
+            BinaryBytes(done),
+            BinaryBytes(*total),
+            BinaryBytes(rate),
+            HumanDuration(left)
+        );
+    }
+}
+
+impl Sink for LogSink {
+    fn filter(&self) -> Filter {
+        let (has_receipts, has_progress) = (self.has_receipts, self.has_progress);
+        Box::new(move |event| match event {
+            Event::Sighted(_) | Event::Queued(_) | Event::Overflowed { .. } => false,
+            Event::Untracked { reason, .. } => reason.is_some(),
+            Event::Receipt(_) => has_receipts,
+            Event::Progress(_) => has_progress,
+            Event::Waiting { .. }
+            | Event::FailedAgain(_)
+            | Event::Watch { .. }
+            | Event::Problem(_)
+            | Event::Daemon(_) => true,
+        })
+    }
+
+    fn when_full(&self) -> WhenFull {
+        WhenFull::DropAfter(PATIENCE)
+    }
+
+    fn accept(&mut self, event: &Event) {
+        match event {
+            Event::Sighted(_) | Event::Queued(_) | Event::Overflowed { .. } => {}
+            Event::Untracked { path, reason } => {
+                if let Some(reason) = reason {
+                    tracing::debug!("ignored `{}`: {reason}", path.source.display());
+                }
+            }
+            Event::Waiting { path, reason, is_lasting } => log_waiting(path, reason, *is_lasting),
+            Event::Progress(progress) => self.log_progress(progress),
+            Event::Receipt(receipt) => log_receipt(receipt),
+            Event::FailedAgain(receipt) => log_failed_again(receipt),
+            Event::Watch { drop_dir, state } => log_watch(&drop_dir.display().to_string(), state),
+            Event::Problem(problem) => tracing::warn!("{problem}"),
+            Event::Daemon(state) => match state {
+                DaemonState::ReloadFailed { .. } => tracing::error!("{state}"),
+                DaemonState::NeedsRestart { .. } => tracing::warn!("{state}"),
+                _ => tracing::info!("{state}"),
+            },
+        }
+    }
+
+    fn report_dropped(&mut self, total: u64) {
+        tracing::warn!("the log did not keep up: {total} lines were dropped since the start");
+    }
+}
+
+fn log_waiting(path: &DropPath, reason: &Reason, is_lasting: bool) {
+    macro_rules! at {
+        ($level:ident) => {
+            tracing::$level!(
+                event = EventKind::Waiting.as_str(),
+                drop = %path.drop_dir.display(),
+                source = %path.source.display(),
+                reason = %reason,
+                reason_kind = reason.kind(),
+                "waiting for {}: {reason}",
+                path.source.display()
+            )
+        };
+    }
+    if is_lasting { at!(info) } else { at!(debug) }
+}
+
 /// Logs a receipt at a level that fits its event.
-pub(crate) fn log(receipt: &Receipt) {
+fn log_receipt(receipt: &Receipt) {
     let output = receipt.output.as_ref().map(|path| path.display());
     macro_rules! at {
         ($level:ident) => {
@@ -17,6 +150,7 @@ pub(crate) fn log(receipt: &Receipt) {
                 seconds = receipt.seconds.as_secs_f64(),
                 evidence = receipt.evidence.map(tracing::field::display),
                 reason = receipt.reason,
+                reason_kind = receipt.reason_kind,
                 "{receipt}"
             )
         };
@@ -26,5 +160,37 @@ pub(crate) fn log(receipt: &Receipt) {
         EventKind::Found if receipt.source_fate == Some(SourceFate::Kept) => at!(debug),
         EventKind::Waiting => at!(debug),
         EventKind::Finalized | EventKind::Remade | EventKind::Found => at!(info),
+    }
+}
+
+fn log_failed_again(receipt: &Receipt) {
+    tracing::warn!(
+        event = receipt.event.as_str(),
+        drop = %receipt.drop.display(),
+        source = %receipt.source.display(),
+        reason = receipt.reason,
+        reason_kind = receipt.reason_kind,
+        "failed again with {}: {}",
+        receipt.source.display(),
+        receipt.reason.as_deref().unwrap_or_default()
+    );
+}
+
+fn log_watch(dir: &str, state: &WatchState) {
+    match state {
+        WatchState::Inotify => tracing::info!("watching `{dir}`"),
+        WatchState::Polling => tracing::info!("polling `{dir}`"),
+        WatchState::PollingInstead { error } => {
+            tracing::warn!("polling `{dir}` instead of watching it: {error}");
+        }
+        WatchState::PollingFromNowOn => tracing::warn!("polling `{dir}` from now on"),
+        WatchState::Incomplete { error } => tracing::warn!("watching `{dir}`: {error}"),
+        WatchState::EventsLost => tracing::info!("events were lost in `{dir}`: scanning it"),
+        WatchState::Missing { error } => {
+            tracing::warn!("waiting for the drop directory: {error}");
+        }
+        WatchState::Restarted => {
+            tracing::error!("npyd has a bug: its thread for `{dir}` ended, and is started again");
+        }
     }
 }

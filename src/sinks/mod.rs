@@ -1,5 +1,37 @@
-//! Sinks: where people and programs see what happens. One file a sink.
+//! Sinks: where people and programs see what happens. One file a sink; a new one is a file and a
+//! line in the list of those who should have it, here.
 
 pub mod bars;
 pub mod log;
 pub mod stdout;
+
+use std::io::{IsTerminal, stderr};
+
+use indicatif::MultiProgress;
+
+use crate::events::bus::{Bus, Sink};
+
+use bars::BarSink;
+use log::LogSink;
+use stdout::{Format, StdoutSink};
+
+/// Starts the sinks of the daemon.
+#[must_use]
+pub fn of_daemon() -> Bus {
+    Bus::new(vec![Box::new(LogSink::of_daemon())])
+}
+
+/// Starts the sinks of a command that prints receipts to standard output.
+#[must_use]
+pub fn of_command(format: Format) -> Bus {
+    // Progress is shown as bars if standard error is a terminal, as log lines otherwise.
+    let bars = stderr().is_terminal().then(MultiProgress::new);
+    let mut sinks: Vec<Box<dyn Sink>> = vec![
+        Box::new(StdoutSink::new(format, bars.clone())),
+        Box::new(LogSink::of_command(bars.is_none())),
+    ];
+    if let Some(bars) = bars {
+        sinks.push(Box::new(BarSink::new(bars)));
+    }
+    Bus::new(sinks)
+}

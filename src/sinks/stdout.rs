@@ -3,6 +3,10 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use indicatif::MultiProgress;
+
+use crate::events::bus::{Filter, Sink, WhenFull};
+use crate::events::event::Event;
 use crate::text::sanitize::os_message;
 
 /// Set when a write to standard output failed, unless the reader had closed it.
@@ -24,4 +28,58 @@ pub fn print(line: &str) {
 #[must_use]
 pub fn has_failed() -> bool {
     HAS_FAILED.load(Ordering::Relaxed)
+}
+
+/// How receipts are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As lines for people.
+    Lines,
+    /// As one JSON object a line.
+    Json,
+}
+
+impl Format {
+    /// Returns the format of a command with an option `--json`.
+    #[must_use]
+    pub fn new(is_json: bool) -> Self {
+        if is_json { Format::Json } else { Format::Lines }
+    }
+}
+
+/// Prints receipts.
+pub struct StdoutSink {
+    format: Format,
+    /// The bars that a line must not be printed across.
+    bars: Option<MultiProgress>,
+}
+
+impl StdoutSink {
+    /// Creates the sink.
+    #[must_use]
+    pub fn new(format: Format, bars: Option<MultiProgress>) -> Self {
+        StdoutSink { format, bars }
+    }
+}
+
+impl Sink for StdoutSink {
+    fn filter(&self) -> Filter {
+        Box::new(|event| matches!(event, Event::Receipt(_)))
+    }
+
+    fn when_full(&self) -> WhenFull {
+        WhenFull::Wait
+    }
+
+    fn accept(&mut self, event: &Event) {
+        let Event::Receipt(receipt) = event else { return };
+        let line = match self.format {
+            Format::Lines => receipt.to_string(),
+            Format::Json => receipt.to_json(),
+        };
+        match &self.bars {
+            Some(bars) => bars.suspend(|| print(&line)),
+            None => print(&line),
+        }
+    }
 }

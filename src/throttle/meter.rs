@@ -1,49 +1,76 @@
 //! The meter of one piece of long work: counts its bytes, keeps them to the rate limit, pauses
-//! under I/O pressure, and says when to stop. It displays nothing; a [`Gauge`] does.
+//! under I/O pressure, says when to stop, and publishes the progress. It displays nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::events::bus::Bus;
+use crate::events::event::{Event, WorkProgress};
 use crate::throttle::rate::RateLimiter;
 
 /// How often a pause checks whether to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Displays how far a piece of work is.
-pub trait Gauge: Send {
-    /// A phase of `total` bytes begins.
-    fn start_phase(&mut self, total: u64);
-    /// So many bytes of the phase are done.
-    fn set_done(&mut self, done: u64);
-}
+/// The time between two events about the progress. Shorter work causes none.
+const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The progress of one file, and the way to stop it.
 pub struct Progress {
-    gauge: Box<dyn Gauge>,
+    path: PathBuf,
+    bus: Arc<Bus>,
     stop: Arc<AtomicBool>,
     limiter: Option<Arc<RateLimiter>>,
     /// Bytes of this phase that the rate limiter has counted.
     limited: u64,
+    /// Bytes of this phase.
+    total: u64,
+    phase_began: Instant,
+    last_event: Instant,
+    has_events: bool,
 }
 
 impl Progress {
-    /// Starts the work; [`Progress::expect`] says how many bytes each phase has.
+    /// Starts the work on a file; [`Progress::expect`] says how many bytes each phase has.
     #[must_use]
     pub fn new(
-        gauge: Box<dyn Gauge>,
+        path: PathBuf,
+        bus: &Arc<Bus>,
         stop: &Arc<AtomicBool>,
         limiter: Option<&Arc<RateLimiter>>,
     ) -> Self {
-        let limiter = limiter.map(Arc::clone);
-        Progress { gauge, stop: Arc::clone(stop), limiter, limited: 0 }
+        let now = Instant::now();
+        Progress {
+            path,
+            bus: Arc::clone(bus),
+            stop: Arc::clone(stop),
+            limiter: limiter.map(Arc::clone),
+            limited: 0,
+            total: 0,
+            phase_began: now,
+            last_event: now,
+            has_events: false,
+        }
     }
 
     /// Starts a phase of `total` bytes.
     pub fn expect(&mut self, total: u64) {
         self.limited = 0;
-        self.gauge.start_phase(total);
+        self.total = total;
+        self.phase_began = Instant::now();
+    }
+
+    fn publish(&mut self, done: Option<u64>) {
+        self.has_events = true;
+        self.last_event = Instant::now();
+        self.bus.publish(Event::Progress(WorkProgress {
+            path: self.path.clone(),
+            done,
+            total: self.total,
+            elapsed: self.phase_began.elapsed(),
+        }));
     }
 
     /// Reports that `done` bytes of the phase are done, and pauses to keep the rate limit. Returns
@@ -57,7 +84,9 @@ impl Progress {
     /// rate limit counts these alone.
     #[must_use]
     pub fn advance_moved(&mut self, done: u64, moved: u64) -> bool {
-        self.gauge.set_done(done);
+        if self.last_event.elapsed() >= EVENT_INTERVAL {
+            self.publish(Some(done));
+        }
         self.throttle(moved);
         !self.stopped()
     }
@@ -87,5 +116,13 @@ impl Progress {
     #[must_use]
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.has_events {
+            self.publish(None);
+        }
     }
 }

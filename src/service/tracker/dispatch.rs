@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
+use crate::events::event::Event;
 use crate::events::receipt::EventKind;
 use crate::finalize::{ArrayJob, Job};
 use crate::ledger::Request;
@@ -114,6 +115,7 @@ impl Tracker {
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.state = State::Working { again: false };
             entry.due = None;
+            self.context.publish(Event::Queued(self.drop_path(rel)));
         }
     }
 

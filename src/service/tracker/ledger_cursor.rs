@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use crate::ledger::{KnownSource, Ledger};
+use crate::ledger::{KnownSource, Ledger, LedgerError};
 use crate::service::tracker::{Path, VecDeque};
 
 /// A cursor over the sources that the ledger has for a directory, in the order of their names. It
@@ -14,13 +14,22 @@ pub(crate) struct LedgerCursor<'a> {
     page: VecDeque<KnownSource>,
     last: String,
     at_end: bool,
+    /// Why the cursor ended early.
+    pub(crate) failure: Option<LedgerError>,
 }
 
 impl<'a> LedgerCursor<'a> {
     /// Creates a cursor over the sources below `dir`.
     pub(crate) fn below(ledger: &'a Ledger, dir: &Path) -> Self {
         let prefix = format!("{}/", dir.to_string_lossy().trim_end_matches('/'));
-        LedgerCursor { ledger, last: prefix.clone(), prefix, page: VecDeque::new(), at_end: false }
+        LedgerCursor {
+            ledger,
+            last: prefix.clone(),
+            prefix,
+            page: VecDeque::new(),
+            at_end: false,
+            failure: None,
+        }
     }
 
     /// Returns what the ledger stores about a name. The names of successive calls must be sorted.
@@ -43,7 +52,7 @@ impl<'a> LedgerCursor<'a> {
     pub(crate) fn next_page(&mut self) {
         match self.ledger.settled_below(&self.prefix, &self.last) {
             Ok(page) => self.page.extend(page),
-            Err(error) => tracing::warn!("{error}"),
+            Err(error) => self.failure = Some(error),
         }
         match self.page.back() {
             Some(settled) => self.last.clone_from(&settled.source),

@@ -53,6 +53,7 @@ use crate::decide::completeness::Wait;
 use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
+use crate::events::event::{DropPath, Event};
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::Job;
 use crate::ledger::Request;
@@ -64,7 +65,7 @@ use crate::throttle::rate::RateLimiter;
 
 pub use scan::DEPTH_MAX;
 
-pub use crate::service::worker::{Context, Tell};
+pub use crate::service::worker::Context;
 pub use dispatch::JobDone;
 
 /// Maximum number of entries of one drop directory; later scans find the rest.
@@ -175,21 +176,36 @@ impl Tracker {
             return;
         }
         // Before its data file is probed, so that a conflict with another description is found.
-        if let Err(error) = self.index.learn(&self.drop_dir, &rel) {
-            tracing::debug!("{error}"); // the probe of this path reports it
-        }
+        // The probe of this path reports an error.
+        let _ = self.index.learn(&self.drop_dir, &rel);
         let known = self.entries.len();
         match self.entries.get_mut(&rel) {
             Some(Entry { state: State::Working { again }, .. }) => *again = true,
             Some(Entry { state: State::Backlog, .. }) => {}
             Some(_) => self.schedule(rel, at),
-            None if known >= ENTRIES_MAX => self.overflowed = true,
+            None if known >= ENTRIES_MAX => {
+                if !self.overflowed {
+                    let drop_dir = self.drop_dir.path.clone();
+                    self.context.publish(Event::Overflowed { drop_dir });
+                }
+                self.overflowed = true;
+            }
             None => {
-                let entry = Entry::new(at);
-                self.entries.insert(rel.clone(), entry);
+                self.track(&rel, at);
                 self.schedule(rel, at);
             }
         }
+    }
+
+    /// Makes an entry for a path.
+    fn track(&mut self, rel: &Path, at: Instant) {
+        self.entries.insert(rel.to_path_buf(), Entry::new(at));
+        self.context.publish(Event::Sighted(self.drop_path(rel)));
+    }
+
+    fn drop_path(&self, rel: &Path) -> DropPath {
+        let drop_dir = self.drop_dir.path.clone();
+        DropPath { source: drop_dir.join(rel), drop_dir }
     }
 
     /// Enqueues the path of a watch event. npyd's own unnamed files cause such events as well.
@@ -290,8 +306,7 @@ impl Tracker {
         match result {
             Ok(ProbeResult::Missing) => self.forget(rel),
             Ok(ProbeResult::Ignored(why)) => {
-                tracing::debug!("ignored `{}`: {why}", self.drop_dir.path.join(rel).display());
-                self.forget(rel);
+                self.untrack(rel, Some(why));
                 if self.scan_if_dir(rel, now) && self.new_dirs.len() < NEW_DIRS_MAX {
                     self.new_dirs.push_back((now + NEW_DIR_RESCAN_DELAY, rel.to_path_buf()));
                 }
@@ -335,7 +350,15 @@ impl Tracker {
     }
 
     fn forget(&mut self, rel: &Path) {
-        self.entries.remove(rel);
+        self.untrack(rel, None);
+    }
+
+    /// Removes the entry of a path; the reason says why the path is no drop, if it exists.
+    fn untrack(&mut self, rel: &Path, reason: Option<Reason>) {
+        if self.entries.remove(rel).is_some() {
+            let path = self.drop_path(rel);
+            self.context.publish(Event::Untracked { path, reason });
+        }
     }
 
     /// Returns whether a template matches the name of a file.
@@ -350,17 +373,14 @@ impl Tracker {
         if from == to {
             return true;
         }
-        self.entries.remove(from);
+        self.forget(from);
         match self.entries.get(to) {
             Some(Entry { state: State::Working { .. } | State::Backlog, .. }) => {
                 self.enqueue(to.to_path_buf(), now);
                 return false;
             }
             Some(_) => {}
-            None => {
-                let entry = Entry::new(now);
-                self.entries.insert(to.to_path_buf(), entry);
-            }
+            None => self.track(to, now),
         }
         true
     }
@@ -387,7 +407,8 @@ impl Tracker {
         self.index.add_parts(&sidecar.rel, &parts);
         if !sidecar.is_shared {
             // A probe of the sidecar would only lead to this drop again.
-            self.entries.remove(&sidecar.rel);
+            let rel = sidecar.rel.clone();
+            self.forget(&rel);
         }
     }
 
@@ -405,25 +426,27 @@ impl Tracker {
 
     /// Moves an entry to the state [`State::Waiting`], and schedules its next probe.
     fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {
-        let path = self.drop_dir.path.join(rel);
+        let path = self.drop_path(rel);
         let Some(entry) = self.entries.get_mut(rel) else { return };
         let waited = now.saturating_duration_since(entry.since);
         let pause = match wait.ready_in {
             Some(ready_in) => ready_in.min(PROBE_DELAY_MAX),
             None => (waited / 10).clamp(PROBE_DELAY_MIN, PROBE_DELAY_MAX),
         };
-        // Most waits end before anyone could read of them, so the log mentions one at level info
-        // only once it has lasted for `quiet`, and again only if the reason changes.
+        // Most waits end before anyone could read of them, so one counts as lasting only once it
+        // has lasted for `quiet`, and again only if the reason changes.
         let news = !matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
         let due = entry
             .last_logged
             .is_none_or(|last_logged| now.saturating_duration_since(last_logged) >= LOG_INTERVAL);
         let untold = news || entry.last_logged.is_none();
-        if untold && due && wait.ready_in.is_none() && waited >= self.drop_dir.quiet {
+        let is_lasting = untold && due && wait.ready_in.is_none() && waited >= self.drop_dir.quiet;
+        if is_lasting {
             entry.last_logged = Some(now);
-            tracing::info!("waiting for {}: {}", path.display(), wait.why);
-        } else if news {
-            tracing::debug!("waiting for {}: {}", path.display(), wait.why);
+        }
+        if is_lasting || news {
+            let reason = wait.why.clone();
+            self.context.publish(Event::Waiting { path, reason, is_lasting });
         }
         entry.state = State::Waiting(wait);
         self.schedule(rel.to_path_buf(), now + pause);
@@ -431,34 +454,21 @@ impl Tracker {
 
     /// Records a failure that may pass, and schedules a retry after a delay that grows.
     fn on_failure(&mut self, rel: &Path, error: &str, now: Instant) {
-        let path = self.drop_dir.path.join(rel);
         let Some(entry) = self.entries.get_mut(rel) else { return };
         let pause = FAULT_MIN.saturating_mul(1 << entry.failures.min(16)).min(FAULT_MAX);
         entry.failures += 1;
-        let first = entry.failures == 1;
-        let why = Reason::Io(match self.context.tell {
-            Tell::Log => {
-                format!("{error}; trying again in {}", humantime::format_duration(pause))
-            }
-            // A sweep ends without a retry.
-            Tell::Lines | Tell::Json => error.to_owned(),
-        });
+        let is_first = entry.failures == 1;
+        let retry_in = self.context.retries.then_some(pause);
+        let why = Reason::Failed { error: error.to_owned(), retry_in };
         entry.state = State::Waiting(Wait::on_external(why.clone()));
         entry.due = None;
         self.schedule(rel.to_path_buf(), now + pause);
-        if first {
-            let receipt =
-                Receipt::without_output(EventKind::Failed, self.drop_dir.path.clone(), path, &why);
+        let DropPath { drop_dir, source } = self.drop_path(rel);
+        let receipt = Receipt::without_output(EventKind::Failed, drop_dir, source, &why);
+        if is_first {
             self.context.record(receipt, None);
         } else {
-            tracing::warn!(
-                event = EventKind::Failed.as_str(),
-                drop = %self.drop_dir.path.display(),
-                source = %path.display(),
-                reason = %why,
-                "failed again with {}: {why}",
-                path.display()
-            );
+            self.context.publish(Event::FailedAgain(Box::new(receipt)));
         }
     }
 }

@@ -20,7 +20,7 @@ impl Tracker {
     pub(crate) fn read_requests(&mut self, now: Instant) {
         let requests = match self.context.ledger.requests(&self.drop_dir.path) {
             Ok(requests) => requests,
-            Err(error) => return tracing::warn!("{error}"),
+            Err(error) => return self.context.report(error),
         };
         self.requests.clear();
         for mut request in requests {
@@ -142,7 +142,7 @@ impl Tracker {
             Ok(declared) => {
                 let accepted = self.context.ledger.accept_request(&request, declared.as_deref());
                 if let Err(error) = accepted {
-                    tracing::warn!("{error}");
+                    self.context.report(error);
                 }
             }
             Err(why) => drop(self.context.refuse(&request, why)),
@@ -168,7 +168,7 @@ impl Tracker {
         let correction = match ledger.declared(&source) {
             Ok(Some(text)) => Correction::parse(&text),
             Ok(None) => return,
-            Err(error) => return tracing::warn!("{error}"),
+            Err(error) => return self.context.report(error),
         };
         match correction {
             Ok(correction) if correction.of == candidate.description_key() => {
@@ -177,7 +177,7 @@ impl Tracker {
             }
             _ => {
                 if let Err(error) = ledger.forget_declared(&source) {
-                    tracing::warn!("{error}");
+                    self.context.report(error);
                 }
             }
         }

@@ -44,9 +44,11 @@ impl Tracker {
         Ok(())
     }
 
-    /// Logs a warning of a scan, once for as long as its cause lasts.
+    /// Publishes a warning of a scan, once for as long as its cause lasts.
     pub fn warn(&mut self, what: String) {
-        self.warnings.tell(what);
+        if self.warnings.is_new(&what) {
+            self.context.report(what);
+        }
     }
 
     /// Scans a listed directory and, in a recursive drop directory, all below it.
@@ -88,6 +90,9 @@ impl Tracker {
         for ((name, _), _) in manifests.iter().zip(covered).filter(|(_, covered)| !covered) {
             self.enqueue_listed(below.join(name), now);
         }
+        if let Some(error) = known.failure {
+            self.context.report(error);
+        }
         Ok(())
     }
 
@@ -101,7 +106,7 @@ impl Tracker {
             return Ok(false);
         }
         if let Err(error) = fs::recover_dir(dir, &managed_dirs_below(&self.drop_dir, below)) {
-            self.warnings.tell(error.to_string());
+            self.warn(error.to_string());
         }
         // A file may have got its own name back just now, so the directory is listed again.
         self.recover_insert(dir, &dir.entries()?);
@@ -119,10 +124,10 @@ impl Tracker {
         for (name, _) in entries.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
             let rel = rel.join(name);
             if !self.is_own(&rel)
-                && let Err(error) =
-                    dir.open_dir(Path::new(name)).and_then(|dir| self.recover_ignored(&dir, &rel))
+                && let Ok(dir) = dir.open_dir(Path::new(name))
             {
-                tracing::debug!("{error}");
+                // Of what is ignored, npyd reports nothing.
+                let _ = self.recover_ignored(&dir, &rel);
             }
         }
         Ok(())
@@ -171,7 +176,7 @@ impl Tracker {
     fn recover_insert(&mut self, dir: &Dir, entries: &[Listed]) {
         for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
             if let Err(left) = recover_insert(&self.drop_dir, &self.context.intents, dir, name) {
-                self.warnings.tell(left);
+                self.warn(left);
             }
         }
     }
@@ -184,7 +189,7 @@ impl Tracker {
             // A directory that cannot be opened is reported when npyd writes to it.
             let Ok(dir) = Dir::open_trusted(path, self.drop_dir.untrusted_root()) else { continue };
             if let Err(error) = recover_below(&self.drop_dir, &dir, Path::new(""), depth) {
-                tracing::warn!("{error}");
+                self.context.report(error);
             }
         }
     }
@@ -198,16 +203,15 @@ impl Tracker {
         if self.drop_dir.ignore.ignores_entry(rel, true) {
             // Once per start is enough: a running npyd does not work in ignored directories.
             if !self.recovered
-                && let Err(error) =
-                    parent.open_dir(name).and_then(|dir| self.recover_ignored(&dir, rel))
+                && let Ok(dir) = parent.open_dir(name)
             {
-                tracing::debug!("{error}");
+                let _ = self.recover_ignored(&dir, rel);
             }
             return;
         }
         if rel.components().count() > DEPTH_MAX {
             let path = self.drop_dir.path.join(rel);
-            return self.warnings.tell(format!(
+            return self.warn(format!(
                 "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
                 path.display()
             ));
@@ -216,7 +220,7 @@ impl Tracker {
         if let Err(error) = scanned
             && !error.is_missing()
         {
-            self.warnings.tell(error.to_string());
+            self.warn(error.to_string());
         }
     }
 
@@ -277,9 +281,9 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::service::tracker::{Context, Tell};
+    use crate::events::bus::Bus;
+    use crate::service::tracker::Context;
     use crate::service::worker_pool::Pool;
-    use crate::sinks::bars::ProgressDisplay;
 
     /// The index has limited room, which the descriptions of removed manifests must not fill.
     #[test]
@@ -290,7 +294,7 @@ mod tests {
             format!("state_dir = '{dir}/state'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
         let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
-        let context = Context::new(&config, ledger, ProgressDisplay::Log, Tell::Log);
+        let context = Context::new(&config, ledger, Bus::default, false);
         let (pool, (ended, _)) = (Pool::new(1), unbounded());
         let drop_dir = Arc::new(config.drop_dirs[0].clone());
         let mut tracker = Tracker::new(drop_dir, context, pool.queue(), ended);

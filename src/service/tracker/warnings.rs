@@ -1,12 +1,12 @@
-//! Deduplicates the warnings of scans: each is logged once for as long as its cause lasts.
+//! Deduplicates the warnings of scans: each is published once for as long as its cause lasts.
 
 use std::collections::HashSet;
 
-/// Maximum number of remembered warnings; further ones may be logged at every scan.
+/// Maximum number of remembered warnings; further ones may be published at every scan.
 const WARNINGS_MAX: usize = 4096;
 
 /// The warnings of this scan and of the last one. A warning that the last scan had as well is not
-/// logged again.
+/// published again.
 #[derive(Default)]
 pub(crate) struct WarningDedup {
     of_last_scan: HashSet<String>,
@@ -19,13 +19,12 @@ impl WarningDedup {
         self.of_last_scan = std::mem::take(&mut self.of_this);
     }
 
-    /// Logs a warning, unless it is in this scan or the last one already.
-    pub(crate) fn tell(&mut self, what: String) {
-        if !self.of_last_scan.contains(&what) && !self.of_this.contains(&what) {
-            tracing::warn!("{what}");
-        }
+    /// Returns whether a warning is in neither this scan nor the last one. Remembers it.
+    pub(crate) fn is_new(&mut self, what: &str) -> bool {
+        let is_new = !self.of_last_scan.contains(what) && !self.of_this.contains(what);
         if self.of_this.len() < WARNINGS_MAX {
-            self.of_this.insert(what);
+            self.of_this.insert(what.to_owned());
         }
+        is_new
     }
 }

@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("events", &["text", "model", "decide"]),
     ("throttle", &["text", "model", "events"]),
     ("ledger", &["text", "model", "decide", "events"]),
-    ("sinks", &["text", "model", "events", "throttle"]),
+    ("sinks", &["text", "model", "decide", "events"]),
     (
         "finalize",
         &[
@@ -162,6 +162,14 @@ fn pure_layers_make_no_system_call() {
         for source in sources(&format!("src/{pure}"), "rs") {
             source.has_none_of(IMPURE, source.code());
         }
+    }
+}
+
+/// Whoever shows what the tracker does is a sink.
+#[test]
+fn the_tracker_publishes_and_does_not_log() {
+    for source in sources("src/service/tracker", "rs") {
+        source.has_none_of(&["tracing::"], source.code());
     }
 }
 

@@ -1,0 +1,175 @@
+//! Events: what npyd sees and does, as values. Whoever shows or forwards them is a sink.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::decide::reason::Reason;
+use crate::events::receipt::Receipt;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The tracker of a drop directory has a new entry.
+    Sighted(DropPath),
+    /// The tracker removed an entry: the path is gone, is no drop, or is part of another drop.
+    Untracked {
+        /// The path.
+        path: DropPath,
+        /// Why the path is no drop, if it exists.
+        reason: Option<Reason>,
+    },
+    /// The tracker has no room for further entries. Later scans find the other paths.
+    Overflowed {
+        /// The drop directory.
+        drop_dir: PathBuf,
+    },
+    /// A drop is not ready.
+    Waiting {
+        /// The path.
+        path: DropPath,
+        /// What it waits for.
+        reason: Reason,
+        /// Whether it has waited so long that people should know.
+        is_lasting: bool,
+    },
+    /// A drop is ready, and was handed to a worker.
+    Queued(DropPath),
+    /// The state of a copy or another long read, at an interval.
+    Progress(WorkProgress),
+    /// A drop was finalized, made again, found, rejected or lost, or failed for the first time. The
+    /// ledger has the receipt already.
+    Receipt(Box<Receipt>),
+    /// A drop failed again. The ledger has only the first failure.
+    FailedAgain(Box<Receipt>),
+    /// How a drop directory is watched changed.
+    Watch {
+        /// The drop directory.
+        drop_dir: PathBuf,
+        /// How it is watched from now on.
+        state: WatchState,
+    },
+    /// Something that concerns no single drop does not work.
+    Problem(String),
+    /// The state of the daemon or of its configuration changed.
+    Daemon(DaemonState),
+}
+
+/// The path of a drop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropPath {
+    /// The drop directory.
+    pub drop_dir: PathBuf,
+    /// The data file, or the file that describes it.
+    pub source: PathBuf,
+}
+
+/// How far the work on one file is. A phase is one pass over its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkProgress {
+    /// The file.
+    pub path: PathBuf,
+    /// Bytes that are done; `None` once the work on the file has ended.
+    pub done: Option<u64>,
+    /// Bytes of the phase.
+    pub total: u64,
+    /// Time since the phase began.
+    pub elapsed: Duration,
+}
+
+/// How a drop directory is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchState {
+    /// By inotify events and scans.
+    Inotify,
+    /// By scans, as configured or because events of other machines do not arrive.
+    Polling,
+    /// By scans, because inotify is not available.
+    PollingInstead {
+        /// Why it is not.
+        error: String,
+    },
+    /// By scans, because the inotify watches are exhausted.
+    PollingFromNowOn,
+    /// By inotify, which failed for some paths; a scan finds these.
+    Incomplete {
+        /// What failed.
+        error: String,
+    },
+    /// By inotify, whose queue was full; a scan replaces the events.
+    EventsLost,
+    /// Not at all: the directory can't be opened.
+    Missing {
+        /// Why it can't.
+        error: String,
+    },
+    /// Its thread ended, which only a bug can cause, and is started again.
+    Restarted,
+}
+
+/// The state of the daemon or of its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DaemonState {
+    /// The first scans are done.
+    Ready {
+        /// Number of drop directories.
+        drop_dirs: DropDirCount,
+    },
+    /// The configuration was read again, and counts.
+    Reloaded {
+        /// Number of drop directories.
+        drop_dirs: DropDirCount,
+    },
+    /// The configuration could not be read again; the old one counts.
+    ReloadFailed {
+        /// Why.
+        error: String,
+    },
+    /// Settings changed that count only after a restart.
+    NeedsRestart {
+        /// Names of the settings.
+        settings: Vec<&'static str>,
+    },
+    /// It was told to stop.
+    Stopping,
+    /// It stops now.
+    Stopped {
+        /// Whether work was cut off, which the next start does again.
+        has_work_left: bool,
+    },
+}
+
+/// A number of drop directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DropDirCount(pub usize);
+
+impl fmt::Display for DropDirCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 drop directory"),
+            count => write!(f, "{count} drop directories"),
+        }
+    }
+}
+
+impl fmt::Display for DaemonState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DaemonState::Ready { drop_dirs } => write!(f, "ready: {drop_dirs}"),
+            DaemonState::Reloaded { drop_dirs } => {
+                write!(f, "configuration read again: {drop_dirs}")
+            }
+            DaemonState::ReloadFailed { error } => {
+                write!(f, "the configuration is kept as it was: {error}")
+            }
+            DaemonState::NeedsRestart { settings } => {
+                write!(f, "restart npyd to apply what changed in {}", settings.join(", "))
+            }
+            DaemonState::Stopping => f.write_str("stopping"),
+            DaemonState::Stopped { has_work_left: false } => f.write_str("stopped"),
+            DaemonState::Stopped { has_work_left: true } => {
+                f.write_str("stopped with work under way; it will be done again")
+            }
+        }
+    }
+}
