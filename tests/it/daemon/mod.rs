@@ -8,4 +8,5 @@ mod pace;
 mod reload;
 mod restart;
 mod service;
+mod systemd_unit;
 mod two_daemons;

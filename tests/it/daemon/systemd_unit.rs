@@ -1,0 +1,75 @@
+//! The systemd unit, and README's instructions for it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+
+use crate::support::{Outcome, SCAN_MANIFEST, Site, as_root, scan_bytes, scan_npy, succeeds};
+
+const UNIT: &str = include_str!("../../../systemd/npyd.service");
+const README: &str = include_str!("../../../README.md");
+
+/// Users for `camera` and `npyd`.
+const CAMERA: u32 = 1001;
+const NPYD: u32 = 998;
+
+/// systemd ignores a section header with anything behind it, and everything outside of a section.
+#[test]
+fn the_override_in_the_readme_is_the_one_that_the_unit_suggests() {
+    let heredoc = README.split("override.conf <<'END'\n").nth(1).unwrap();
+    let of_readme = heredoc.split("END\n").next().unwrap();
+    let commented = UNIT.lines().filter_map(|line| line.strip_prefix("#   "));
+    let of_unit: String = commented.map(|line| format!("{line}\n")).collect();
+    assert_eq!(of_readme, of_unit);
+    let mut lines = of_readme.lines();
+    assert_eq!(lines.next(), Some("[Service]"));
+    // Without the "-" the unit does not start before the directory exists.
+    assert!(lines.all(|line| line.starts_with("ReadWritePaths=-/")), "{of_readme}");
+}
+
+/// A limit on starts also counts an administrator's attempts to repair a configuration: then the
+/// start with the right one fails until `reset-failed`.
+#[test]
+fn no_limit_refuses_a_start() {
+    assert!(UNIT.lines().any(|line| line == "StartLimitIntervalSec=0"), "{UNIT}");
+}
+
+/// README's ACL: npyd may do all its work in the producer's private directory, and the producer
+/// reads the array there. Nobody else does.
+#[test]
+fn the_producer_reads_an_array_beside_the_data() {
+    if !as_root() || !succeeds("setfacl", &["--version"]) {
+        return;
+    }
+    for mode in [0o700, 0o750, 0o2770] {
+        let site = Site::new();
+        site.write("npyd.toml", site.configuration("state", "").replace("/out\"", "/in\""));
+        fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(site.path("in"), PermissionsExt::from_mode(mode)).unwrap();
+        chown(site.path("in"), Some(CAMERA), Some(CAMERA)).unwrap();
+        chown(site.path("state"), Some(NPYD), Some(NPYD)).unwrap();
+        let line = README.lines().find(|line| line.starts_with("sudo setfacl ")).unwrap();
+        let setfacl = line
+            .replace("sudo ", "")
+            .replace("u:npyd:", &format!("u:{NPYD}:"))
+            .replace("u:camera:", &format!("u:{CAMERA}:"))
+            .replace(" /data/camera/in ", " in ");
+        let shell = |user: u32, code: &str| {
+            let mut shell = Command::new("setpriv");
+            shell.args(["--reuid", &user.to_string(), "--regid", &user.to_string()]);
+            shell.args(["--clear-groups", "sh", "-c", code]).current_dir(site.path(""));
+            Outcome::of(&mut shell)
+        };
+        shell(0, &setfacl).expect_code(0);
+        let npyd = || site.npyd_as((NPYD, NPYD), &["sweep", "--json"]).expect_code(0);
+        site.write("data", scan_bytes()).write("manifest", SCAN_MANIFEST);
+        let drop = "umask 077; cp manifest in/scan.raw.toml; cp data in/scan.raw";
+        shell(CAMERA, drop).expect_code(0);
+        npyd();
+        let array = shell(CAMERA, "cat in/scan.npy | od -v -An -tx1");
+        assert_eq!(array.expect_code(0).stdout.split_whitespace().count(), scan_npy().len());
+        assert_eq!(site.read("in/scan.npy"), scan_npy());
+        assert!(shell(CAMERA, "echo >>in/scan.npy").code != 0);
+        assert!(shell(NPYD + 1, "cat in/scan.npy").code != 0);
+    }
+}
