@@ -27,6 +27,7 @@ pub(super) fn resolve(config: &mut Config, name: &Path) -> Result<(), String> {
     {
         drop_dir.set_paths(path, dirs);
     }
+    config.find_neighbors();
     config.check_paths(name).map_err(|error| error.to_string())
 }
 

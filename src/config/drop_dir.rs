@@ -28,6 +28,9 @@ pub struct DropDir {
     /// What the running process knows of these settings.
     #[serde(skip)]
     pub in_force: InForce,
+    /// The directories inside this one that other drop directories use.
+    #[serde(skip)]
+    pub neighbors: Vec<PathBuf>,
     /// The directory for the `.npy` files; beside the data if absent.
     #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub output: Option<PathBuf>,
@@ -55,6 +58,9 @@ pub struct DropDir {
         deserialize_with = "crate::config::duration::deserialize_rescan"
     )]
     pub rescan: Duration,
+    /// How long a file that nothing describes must be unchanged before npyd reports it.
+    #[serde(default = "default_undescribed_after", with = "crate::config::duration")]
+    pub undescribed_after: Duration,
     /// Who must be able to read the headers.
     #[serde(default)]
     pub readers: Readers,
@@ -96,6 +102,7 @@ impl DropDir {
             is_untrusted: false,
             settings: 0,
             in_force: InForce::default(),
+            neighbors: Vec::new(),
             output: None,
             recursive: false,
             ignore: IgnoreRules::none(),
@@ -104,6 +111,7 @@ impl DropDir {
             quiet: default_quiet(),
             watch: Watch::Auto,
             rescan: default_rescan(),
+            undescribed_after: default_undescribed_after(),
             readers: Readers::Numpy,
             on_conflict: OnConflict::Reject,
             remove_unproven: false,
@@ -190,4 +198,8 @@ fn default_quiet() -> Duration {
 
 fn default_rescan() -> Duration {
     Duration::from_mins(1)
+}
+
+fn default_undescribed_after() -> Duration {
+    Duration::from_mins(10)
 }

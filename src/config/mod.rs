@@ -167,8 +167,20 @@ impl Config {
             drop_dir.settings =
                 tables.get(at).map_or(0, |table| settings_hash(&drop_dir.path, table));
         }
+        config.find_neighbors();
         config.check_paths(name)?;
         Ok(config)
+    }
+
+    /// Notes in each drop directory which of the directories inside it others use.
+    pub(crate) fn find_neighbors(&mut self) {
+        let used = |it: &DropDir| [Some(it.path.clone())].into_iter().chain(it.dirs()).flatten();
+        let dirs: Vec<PathBuf> = self.drop_dirs.iter().flat_map(used).collect();
+        for drop_dir in &mut self.drop_dirs {
+            let is_inside =
+                |dir: &&PathBuf| **dir != drop_dir.path && dir.starts_with(&drop_dir.path);
+            drop_dir.neighbors = dirs.iter().filter(is_inside).cloned().collect();
+        }
     }
 
     /// Checks the values that depend on each other.

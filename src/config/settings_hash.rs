@@ -9,12 +9,19 @@ use std::path::Path;
 use toml::Value;
 use xxhash_rust::xxh3::Xxh3;
 
+/// Settings that change no result, and are therefore left out.
+const WITHOUT_EFFECT: [&str; 1] = ["undescribed_after"];
+
 /// Returns the hash of a drop directory's table. It includes the resolved path, because the table
 /// may hold a relative one.
 pub(crate) fn settings_hash(path: &Path, table: &Value) -> u64 {
     let mut hasher = Xxh3::new();
     add_text(&mut hasher, &path.to_string_lossy());
-    add(&mut hasher, table);
+    let mut table = table.clone();
+    if let Value::Table(table) = &mut table {
+        table.retain(|key, _| !WITHOUT_EFFECT.contains(&key));
+    }
+    add(&mut hasher, &table);
     hasher.digest()
 }
 
@@ -69,6 +76,8 @@ mod tests {
         for same in [
             "quiet = \"2s\" # a comment\npath = '/in'\n[[template]]\nshape = [ 1, 2 ]\nmatch = '*'",
             "path = '/in'\nquiet = '2s'\ntemplate = [{ match = '*', shape = [1, 2] }]\n",
+            "undescribed_after = '1h'\npath = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\n\
+             shape = [1, 2]\n",
         ] {
             assert_eq!(hash(same), first, "{same}");
         }

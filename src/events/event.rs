@@ -49,6 +49,8 @@ pub enum Event {
         /// How it is watched from now on.
         state: WatchState,
     },
+    /// Several files of a drop directory have something in common that people should know of.
+    Report(Box<Report>),
     /// Something that concerns no single drop does not work.
     Problem(String),
     /// The state of the daemon or of its configuration changed.
@@ -62,6 +64,21 @@ pub struct DropPath {
     pub drop_dir: PathBuf,
     /// The data file, or the file that describes it.
     pub source: PathBuf,
+}
+
+/// What several files of a drop directory have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The drop directory.
+    pub drop_dir: PathBuf,
+    /// What it is, for programs.
+    pub kind: &'static str,
+    /// The number of files.
+    pub count: u32,
+    /// The line for people, with examples.
+    pub text: String,
+    /// Whether somebody should do something.
+    pub is_warning: bool,
 }
 
 /// How far the work on one file is. A phase is one pass over its bytes.

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -204,8 +204,17 @@ impl Dir {
 
     /// Returns all entries, unordered.
     pub fn entries(&self) -> Result<Vec<(OsString, EntryKind)>> {
-        let failed = |errno| self.error("list", errno);
         let mut entries = Vec::new();
+        self.any_entry(|name, kind| {
+            entries.push((name.to_os_string(), kind));
+            false
+        })?;
+        Ok(entries)
+    }
+
+    /// Returns whether `is_wanted` returns `true` for an entry. Reads no further then.
+    pub fn any_entry(&self, mut is_wanted: impl FnMut(&OsStr, EntryKind) -> bool) -> Result<bool> {
+        let failed = |errno| self.error("list", errno);
         let listing = self.readable().and_then(fs::Dir::new).map_err(failed)?;
         for entry in listing {
             let entry = entry.map_err(failed)?;
@@ -213,20 +222,22 @@ impl Dir {
             if name == b"." || name == b".." {
                 continue;
             }
-            let name = OsString::from_vec(name.to_vec());
+            let name = OsStr::from_bytes(name);
             let kind = match entry.file_type() {
                 FileType::RegularFile => EntryKind::File,
                 FileType::Directory => EntryKind::Dir,
-                FileType::Unknown => match self.stat(Path::new(&name))? {
+                FileType::Unknown => match self.stat(Path::new(name))? {
                     Some(stat) if stat.is_file() => EntryKind::File,
                     Some(stat) if stat.is_dir() => EntryKind::Dir,
                     _ => EntryKind::Other,
                 },
                 _ => EntryKind::Other,
             };
-            entries.push((name, kind));
+            if is_wanted(name, kind) {
+                return Ok(true);
+            }
         }
-        Ok(entries)
+        Ok(false)
     }
 
     /// Syncs the directory.

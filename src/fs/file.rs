@@ -363,6 +363,15 @@ impl DataFile {
             Err(errno) => Err(self.error("read the mark of", errno)),
         }
     }
+
+    /// Returns whether it lacks an extended attribute that its file system could store.
+    pub fn lacks_attr(&self, name: &str) -> Result<bool> {
+        match fs::fgetxattr(&self.fd, name, &mut [0; 0]) {
+            Err(Errno::NODATA) => Ok(true),
+            Ok(_) | Err(Errno::OPNOTSUPP | Errno::RANGE | Errno::ACCESS) => Ok(false),
+            Err(errno) => Err(self.error("read the mark of", errno)),
+        }
+    }
 }
 
 /// Returns whether this user may write to the open file or directory.

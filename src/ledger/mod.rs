@@ -7,6 +7,7 @@
 mod access;
 mod earlier;
 mod losses;
+mod reports;
 mod requests;
 mod schema;
 
@@ -22,6 +23,7 @@ use crate::events::receipt::{EventKind, Receipt, SourceFate};
 
 pub use crate::ledger::earlier::Earlier;
 use crate::ledger::losses::DataLoss;
+pub use crate::ledger::reports::LastReport;
 use crate::ledger::requests::REFUSED;
 pub use crate::ledger::requests::Request;
 pub use crate::ledger::schema::is_in_use;
@@ -281,6 +283,7 @@ impl Ledger {
         connection.execute_batch(TABLE).map_err(failed)?;
         connection.execute_batch(losses::TABLE).map_err(failed)?;
         connection.execute_batch(requests::TABLE).map_err(failed)?;
+        connection.execute_batch(reports::TABLE).map_err(failed)?;
         Ok(Self::with(connection))
     }
 
@@ -339,6 +342,17 @@ impl Ledger {
                 });
             }
             Ok(page)
+        })
+    }
+
+    /// Returns whether there is a receipt about a source below a directory.
+    pub fn has_sources_below(&self, dir: &Path) -> Result<bool> {
+        let dir = dir.to_string_lossy();
+        // '0' is the character after '/': the range holds all paths that begin with the prefix.
+        let range = [format!("{dir}/"), format!("{dir}0")];
+        self.run(|db| {
+            db.prepare_cached("SELECT 1 FROM receipts WHERE source > ?1 AND source < ?2 LIMIT 1")?
+                .exists(range)
         })
     }
 

@@ -11,6 +11,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::ledger::TABLE;
 use crate::ledger::losses::TABLE as LOSSES;
+use crate::ledger::reports::TABLE as REPORTS;
 use crate::ledger::requests::TABLE as REQUESTS;
 use crate::text::sanitize::os_message;
 
@@ -46,6 +47,7 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     connection.execute_batch(TABLE)?;
     connection.execute_batch(LOSSES)?;
     connection.execute_batch(REQUESTS)?;
+    connection.execute_batch(REPORTS)?;
     if layout != LAYOUT {
         connection.pragma_update(None, "user_version", LAYOUT)?;
     }

@@ -57,6 +57,11 @@ impl DescriptionIndex {
         self.parts.get(part)
     }
 
+    /// Returns the data files that descriptions refer to.
+    pub fn data(&self) -> impl Iterator<Item = &PathBuf> {
+        self.by_data.keys().chain(self.parts.keys())
+    }
+
     /// Adds a description of a data file, unless it can be found by name. Returns whether it is
     /// new.
     pub fn add(&mut self, data: &Path, description: &Path) -> bool {

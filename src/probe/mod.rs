@@ -27,6 +27,7 @@ use crate::model::{FileName, Stat};
 use crate::npy::{self, Preamble};
 use crate::probe::candidate::{Candidate, Part, Sidecar};
 
+pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
 pub use residue::{FinishedArray, ORIGIN_ATTR, RemainingPart, Residue, SOURCE_ATTR};

@@ -210,7 +210,9 @@ impl Daemon {
             self.publish(DaemonState::NeedsRestart { settings });
         }
         // A thread whose settings did not change keeps running.
-        let same = |a: &DropDir, b: &DropDir| a.settings == b.settings;
+        let same = |a: &DropDir, b: &DropDir| {
+            (a.settings, a.undescribed_after) == (b.settings, b.undescribed_after)
+        };
         self.handles.retain(|handle| {
             let stays = config.drop_dirs.iter().any(|drop_dir| same(drop_dir, &handle.drop_dir));
             if !stays {

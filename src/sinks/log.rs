@@ -8,7 +8,7 @@ use indicatif::{BinaryBytes, HumanDuration};
 
 use crate::decide::reason::Reason;
 use crate::events::bus::{Filter, Sink, WhenFull};
-use crate::events::event::{DaemonState, DropPath, Event, WatchState, WorkProgress};
+use crate::events::event::{DaemonState, DropPath, Event, Report, WatchState, WorkProgress};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 
 /// The time between two lines about the progress of one file.
@@ -82,6 +82,7 @@ impl Sink for LogSink {
             Event::Waiting { .. }
             | Event::FailedAgain(_)
             | Event::Watch { .. }
+            | Event::Report(_)
             | Event::Problem(_)
             | Event::Daemon(_) => true,
         })
@@ -104,6 +105,7 @@ impl Sink for LogSink {
             Event::Receipt(receipt) => log_receipt(receipt),
             Event::FailedAgain(receipt) => log_failed_again(receipt),
             Event::Watch { drop_dir, state } => log_watch(&drop_dir.display().to_string(), state),
+            Event::Report(report) => log_report(report),
             Event::Problem(problem) => tracing::warn!("{problem}"),
             Event::Daemon(state) => match state {
                 DaemonState::ReloadFailed { .. } => tracing::error!("{state}"),
@@ -133,6 +135,15 @@ fn log_waiting(path: &DropPath, reason: &Reason, is_lasting: bool) {
         };
     }
     if is_lasting { at!(info) } else { at!(debug) }
+}
+
+fn log_report(report: &Report) {
+    let Report { drop_dir, kind, count, text, is_warning } = report;
+    if *is_warning {
+        tracing::warn!(drop = %drop_dir.display(), kind, count, "{text}");
+    } else {
+        tracing::info!(drop = %drop_dir.display(), kind, count, "{text}");
+    }
 }
 
 /// Logs a receipt at a level that fits its event.

@@ -10,6 +10,8 @@ pub(crate) struct Entry {
     pub(crate) quiescence: Option<Quiescence<FileSnapshot>>,
     /// When the entry was created.
     pub(crate) since: Instant,
+    /// Whether a scan listed the path since it was last probed.
+    pub(crate) is_listed: bool,
     /// When the next probe is due.
     pub(crate) due: Option<Instant>,
     /// When the log last mentioned at level info that the drop is waiting.
@@ -25,6 +27,7 @@ impl Entry {
             state: State::Unprobed,
             quiescence: None,
             since: now,
+            is_listed: false,
             due: None,
             last_logged: None,
             failures: 0,

@@ -34,6 +34,8 @@ mod ledger_cursor;
 mod recall;
 mod redo;
 mod scan;
+mod scan_report;
+mod tally;
 mod warnings;
 
 use std::cmp::Reverse;
@@ -46,6 +48,7 @@ use crossbeam_channel::Sender;
 
 use entry::{Entry, State};
 use gate::Action;
+use scan_report::ScanReport;
 use warnings::WarningDedup;
 
 use crate::config::DropDir;
@@ -129,6 +132,7 @@ pub struct Tracker {
     /// Whether a path was left out because there were too many entries.
     overflowed: bool,
     warnings: WarningDedup,
+    report: ScanReport,
 }
 
 impl Tracker {
@@ -161,6 +165,7 @@ impl Tracker {
             requests: HashMap::new(),
             overflowed: false,
             warnings: WarningDedup::default(),
+            report: ScanReport::default(),
         }
     }
 
@@ -292,6 +297,9 @@ impl Tracker {
             }
         }
         self.dispatch_batch();
+        if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
+            self.complete_report();
+        }
     }
 
     /// Probes a path, and moves its entry to the state that follows.
@@ -306,6 +314,7 @@ impl Tracker {
         match result {
             Ok(ProbeResult::Missing) => self.forget(rel),
             Ok(ProbeResult::Ignored(why)) => {
+                self.note_ignored(rel, &why);
                 self.untrack(rel, Some(why));
                 if self.scan_if_dir(rel, now) && self.new_dirs.len() < NEW_DIRS_MAX {
                     self.new_dirs.push_back((now + NEW_DIR_RESCAN_DELAY, rel.to_path_buf()));

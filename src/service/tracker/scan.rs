@@ -1,7 +1,7 @@
 //! Full directory scans. A scan is authoritative; watcher events only make npyd react sooner.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::service::tracker::Tracker;
 use crate::service::tracker::ledger_cursor::LedgerCursor;
 
 /// The name and kind of a directory entry.
-type Listed = (OsString, EntryKind);
+pub(super) type Listed = (OsString, EntryKind);
 
 /// Maximum depth below a drop directory at which npyd finds files.
 pub const DEPTH_MAX: usize = 64;
@@ -33,6 +33,7 @@ impl Tracker {
         remember_dirs(&self.drop_dir);
         self.trusts_clock = !fs::fs_info(&root)?.network;
         self.overflowed = false;
+        self.report.begin_scan();
         let entries = &self.entries;
         self.index.retain(|rel| entries.contains_key(rel));
         if !self.recovered {
@@ -73,7 +74,7 @@ impl Tracker {
                 // Its manifest needs no probe either.
                 Some(KnownSource { fingerprint, is_unproven, .. }) => {
                     if is_unproven && self.may_be_proved(dir, name) {
-                        self.enqueue_listed(below.join(name), now);
+                        self.enqueue_listed(&below.join(name), now);
                     }
                     let sidecar = fingerprint.identity.sidecar;
                     let its = |(sidecar, _): (String, _)| {
@@ -84,11 +85,14 @@ impl Tracker {
                         covered[at] = true;
                     }
                 }
-                None => self.enqueue_listed(below.join(name), now),
+                None => self.enqueue_listed(&below.join(name), now),
             }
         }
+        if !self.drop_dir.recursive {
+            self.note_subdirectories(others);
+        }
         for ((name, _), _) in manifests.iter().zip(covered).filter(|(_, covered)| !covered) {
-            self.enqueue_listed(below.join(name), now);
+            self.enqueue_listed(&below.join(name), now);
         }
         if let Some(error) = known.failure {
             self.context.report(error);
@@ -149,13 +153,17 @@ impl Tracker {
 
     /// Enqueues a listed file. A file that a template matches is probed after all others of the
     /// scan, because one of those may describe it and cannot be found by name.
-    fn enqueue_listed(&mut self, rel: PathBuf, now: Instant) {
-        if self.drop_dir.ignore.ignores_entry(&rel, false) {
+    fn enqueue_listed(&mut self, rel: &Path, now: Instant) {
+        if self.drop_dir.ignore.ignores_entry(rel, false) {
             return;
         }
         let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
-        let is_later = !describes && self.has_template(&rel);
-        self.enqueue(rel, if is_later { now + Duration::from_nanos(1) } else { now });
+        let is_later = !describes && self.has_template(rel);
+        let at = if is_later { now + Duration::from_nanos(1) } else { now };
+        self.enqueue(rel.to_path_buf(), at);
+        if let Some(entry) = self.entries.get_mut(rel) {
+            entry.is_listed = true;
+        }
     }
 
     /// Scans a path if it is a directory: a new one may hold files that arrived before its watch

@@ -6,6 +6,7 @@ mod attacker;
 mod ignore;
 mod races;
 mod rejection;
+mod reports;
 mod settle;
 mod untrusted_files;
 mod writer;
