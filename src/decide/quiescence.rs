@@ -29,6 +29,11 @@ impl<S: PartialEq> Quiescence<S> {
             self.since = self.since.max(earliest);
         }
         self.seen = now;
+        self.unchanged(now)
+    }
+
+    /// Returns how long the state has been unchanged if it still is as last observed.
+    pub fn unchanged(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
 

@@ -308,6 +308,29 @@ fn too_large(manifest: Option<&(String, u64)>) -> String {
 }
 
 impl Reason {
+    /// Returns what is wrong if a waiting drop is complete already, in numbers.
+    #[must_use]
+    pub fn if_complete(&self) -> Option<String> {
+        match self {
+            Reason::Size(fit) | Reason::SizeOfComplete(fit) => fit.if_complete(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a wait for this reason has lasted for as long as the files are unchanged,
+    /// because it follows from their sizes and contents alone.
+    #[must_use]
+    pub fn lasts_while_unchanged(&self) -> bool {
+        matches!(
+            self,
+            Reason::Size(_)
+                | Reason::SizeOfComplete(_)
+                | Reason::Unfinished(_)
+                | Reason::NotReady { .. }
+                | Reason::NoMarker
+        )
+    }
+
     /// Returns the kind, a label for programs: receipts and metrics have it. The labels are stable.
     #[must_use]
     pub fn kind(&self) -> &'static str {

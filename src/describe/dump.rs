@@ -131,6 +131,12 @@ pub enum SizeFit {
         size: u64,
         /// The minimum size.
         of: u64,
+        /// The number of its bytes that are data.
+        data: u64,
+        /// Size of a complete record.
+        record: u64,
+        /// The declared number of records, if the size follows from it.
+        records: Option<u64>,
     },
     /// There are more bytes than declared.
     TooLong {
@@ -145,6 +151,8 @@ pub enum SizeFit {
         bytes: u64,
         /// Size of a complete record.
         of: u64,
+        /// The number of bytes of all records.
+        data: u64,
     },
     /// There is no complete record yet.
     Empty,
@@ -163,12 +171,12 @@ impl fmt::Display for SizeFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SizeFit::Whole { .. } => f.write_str("its size fits"),
-            SizeFit::TooShort { size, of } => write!(f, "it has {size} of {of} bytes"),
+            SizeFit::TooShort { size, of, .. } => write!(f, "it has {size} of {of} bytes"),
             SizeFit::TooLong { size, of } => write!(
                 f,
                 "it has {size} bytes, not the declared {of}: correct dtype, shape, offset or trailing, or set allow_trailing"
             ),
-            SizeFit::PartialRecord { bytes, of } => {
+            SizeFit::PartialRecord { bytes, of, .. } => {
                 write!(f, "its last record is incomplete: it has {bytes} of {of} bytes")
             }
             SizeFit::Empty => f.write_str("it has no complete record yet"),
@@ -181,6 +189,40 @@ impl fmt::Display for SizeFit {
             ),
         }
     }
+}
+
+impl SizeFit {
+    /// Returns what is wrong if no more bytes follow, in records.
+    #[must_use]
+    pub fn if_complete(&self) -> Option<String> {
+        let (data, record, declared) = match *self {
+            SizeFit::TooShort { data, record, records, .. } => (data, record, records),
+            SizeFit::PartialRecord { of, data, .. } => (data, of, None),
+            _ => return None,
+        };
+        let declared = declared.map_or_else(String::new, |records| format!(", not {records}"));
+        let found = match data {
+            0 => "there are no bytes after the offset".to_owned(),
+            data => format!("{data} bytes are {}{declared}", in_records(data, record)?),
+        };
+        Some(format!("if it is complete, dtype, shape or offset is wrong: {found}"))
+    }
+}
+
+/// Returns a number of bytes in records, with at most three decimals.
+fn in_records(data: u64, record: u64) -> Option<String> {
+    let (whole, rest) = (data.checked_div(record)?, data % record);
+    let thousandths = (u128::from(rest) * 1000 + u128::from(record / 2)) / u128::from(record);
+    Some(match thousandths {
+        _ if rest == 0 && whole == 1 => "1 record".to_owned(),
+        _ if rest == 0 => format!("{whole} records"),
+        // Rounded, it would be a whole number.
+        0 | 1000 => format!("{whole} records and {rest} of {record} bytes"),
+        _ => {
+            let decimals = format!("{thousandths:03}");
+            format!("{whole}.{} records", decimals.trim_end_matches('0'))
+        }
+    })
 }
 
 impl Dump {
@@ -207,7 +249,7 @@ impl Dump {
     #[must_use]
     pub fn fit(&self, size: u64, allow_trailing: bool) -> SizeFit {
         match self.facts.file_len {
-            Some(of) if size < of => return SizeFit::TooShort { size, of },
+            Some(of) if size < of => return self.too_short(size, of, None),
             Some(of) if size > of => return SizeFit::TooLong { size, of },
             _ => {}
         }
@@ -233,10 +275,15 @@ impl Dump {
         self.data_offset + self.trailing
     }
 
+    fn too_short(&self, size: u64, of: u64, records: Option<u64>) -> SizeFit {
+        let (data, record) = (size.saturating_sub(self.around()), self.layout.record_len());
+        SizeFit::TooShort { size, of, data, record, records }
+    }
+
     fn fit_of_shape(&self, size: u64, allow_trailing: bool) -> SizeFit {
         let least = self.least_file_len().unwrap_or(u64::MAX);
         let Some(beyond) = size.checked_sub(least) else {
-            return SizeFit::TooShort { size, of: least };
+            return self.too_short(size, least, self.layout.records());
         };
         let exact = !self.layout.shape.is_open();
         let record = self.layout.record_len();
@@ -247,9 +294,9 @@ impl Dump {
             _ if exact => SizeFit::Whole { exact: false },
             _ if record == 0 => SizeFit::Unsizable,
             0 => SizeFit::Empty,
-            data if data < record => SizeFit::PartialRecord { bytes: data, of: record },
+            data if data < record => SizeFit::PartialRecord { bytes: data, of: record, data },
             data if data % record == 0 || may_trail => SizeFit::Whole { exact },
-            data => SizeFit::PartialRecord { bytes: data % record, of: record },
+            data => SizeFit::PartialRecord { bytes: data % record, of: record, data },
         }
     }
 
@@ -358,6 +405,45 @@ mod tests {
             assert_eq!(name(data).as_npy().as_str(), output);
         }
         assert_eq!(name("scene_0.5m.npy").numbered(1).as_str(), "scene_0.5m-1.npy");
+    }
+
+    #[test]
+    fn numbers_of_records() {
+        for (data, record, text) in [
+            (144, 120, "1.2 records"),
+            (6, 8, "0.75 records"),
+            (120, 120, "1 record"),
+            (240, 120, "2 records"),
+            (10, 3, "3.333 records"),
+            (11, 3, "3.667 records"),
+            (8 * 1001, 8000, "1.001 records"),
+            (1_000_001, 1000, "1000.001 records"),
+            (10_000_001, 10_000, "1000 records and 1 of 10000 bytes"),
+            (10_009_999, 10_000, "1000 records and 9999 of 10000 bytes"),
+            (u64::MAX, 2, "9223372036854775807.5 records"),
+        ] {
+            assert_eq!(in_records(data, record).as_deref(), Some(text));
+        }
+        assert_eq!(in_records(1, 0), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_complete_file() {
+        let short = |data, record, records| {
+            SizeFit::TooShort { size: 16 + data, of: 1000, data, record, records }.if_complete()
+        };
+        let wrong = |found: &str| {
+            Some(format!("if it is complete, dtype, shape or offset is wrong: {found}"))
+        };
+        assert_eq!(short(144, 120, Some(2)), wrong("144 bytes are 1.2 records, not 2"));
+        assert_eq!(short(144, 120, None), wrong("144 bytes are 1.2 records"));
+        assert_eq!(short(0, 120, Some(2)), wrong("there are no bytes after the offset"));
+        assert_eq!(short(144, 0, None), None);
+        let partial = SizeFit::PartialRecord { bytes: 24, of: 120, data: 144 };
+        assert_eq!(partial.if_complete(), wrong("144 bytes are 1.2 records"));
+        for other in [SizeFit::Empty, SizeFit::TooLong { size: 2, of: 1 }, SizeFit::Unsizable] {
+            assert_eq!(other.if_complete(), None);
+        }
     }
 
     #[test]

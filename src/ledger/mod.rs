@@ -345,17 +345,6 @@ impl Ledger {
         })
     }
 
-    /// Returns whether there is a receipt about a source below a directory.
-    pub fn has_sources_below(&self, dir: &Path) -> Result<bool> {
-        let dir = dir.to_string_lossy();
-        // '0' is the character after '/': the range holds all paths that begin with the prefix.
-        let range = [format!("{dir}/"), format!("{dir}0")];
-        self.run(|db| {
-            db.prepare_cached("SELECT 1 FROM receipts WHERE source > ?1 AND source < ?2 LIMIT 1")?
-                .exists(range)
-        })
-    }
-
     /// Calls `see` with each receipt, oldest first.
     pub fn for_each(&self, mut see: impl FnMut(Entry)) -> Result<()> {
         self.run(|db| {

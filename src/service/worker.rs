@@ -51,6 +51,8 @@ pub struct Context {
 pub(crate) enum Outcome {
     /// There is nothing left to do.
     Done,
+    /// There is nothing left to do, because the first array of this drop was there already.
+    Found,
     /// The drop must wait, and be probed again.
     Retry(Wait),
     /// The job failed, for a reason that may pass.
@@ -104,7 +106,9 @@ fn to_outcome(
             };
             let snapshot = snapshot.unwrap_or_else(|| candidate.snapshot());
             let fingerprint = LedgerKey { settings, identity: snapshot.identity() };
-            return (Outcome::Done, Some((receipt, Some(fingerprint))));
+            let is_first = receipt.event == EventKind::Found && job.earlier.is_empty();
+            let outcome = if is_first { Outcome::Found } else { Outcome::Done };
+            return (outcome, Some((receipt, Some(fingerprint))));
         }
         Err(interruption) => interruption,
     };

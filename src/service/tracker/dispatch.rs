@@ -140,8 +140,11 @@ impl Tracker {
             Some(Entry { state: State::Working { again }, .. }) => *again,
             _ => return,
         };
+        if matches!(outcome, Outcome::Found) {
+            self.found_arrays.add(&rel, now);
+        }
         match outcome {
-            Outcome::Done => {
+            Outcome::Done | Outcome::Found => {
                 self.forget(&rel);
                 if again {
                     // A description may have been probed meanwhile: its entry was merged into this

@@ -16,6 +16,8 @@ pub(crate) struct Entry {
     pub(crate) due: Option<Instant>,
     /// When the log last mentioned at level info that the drop is waiting.
     pub(crate) last_logged: Option<Instant>,
+    /// How many of the ages at which a wait is reported again it has reached.
+    pub(crate) reported_age: usize,
     /// Number of failures so far; the delay before a retry grows with it.
     pub(crate) failures: u32,
 }
@@ -30,6 +32,7 @@ impl Entry {
             is_listed: false,
             due: None,
             last_logged: None,
+            reported_age: 0,
             failures: 0,
         }
     }

@@ -29,10 +29,13 @@
 
 mod dispatch;
 mod entry;
+mod found_arrays;
 mod gate;
+mod lasting_waits;
 mod ledger_cursor;
 mod recall;
 mod redo;
+mod report_timer;
 mod scan;
 mod scan_report;
 mod tally;
@@ -47,7 +50,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use entry::{Entry, State};
+use found_arrays::FoundArrays;
 use gate::Action;
+use lasting_waits::LastingWaits;
 use scan_report::ScanReport;
 use warnings::WarningDedup;
 
@@ -133,6 +138,8 @@ pub struct Tracker {
     overflowed: bool,
     warnings: WarningDedup,
     report: ScanReport,
+    lasting_waits: LastingWaits,
+    found_arrays: FoundArrays,
 }
 
 impl Tracker {
@@ -166,6 +173,8 @@ impl Tracker {
             overflowed: false,
             warnings: WarningDedup::default(),
             report: ScanReport::default(),
+            lasting_waits: LastingWaits::default(),
+            found_arrays: FoundArrays::default(),
         }
     }
 
@@ -300,6 +309,8 @@ impl Tracker {
         if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
             self.complete_report();
         }
+        self.report_waits(now);
+        self.report_found(now);
     }
 
     /// Probes a path, and moves its entry to the state that follows.
@@ -435,6 +446,7 @@ impl Tracker {
 
     /// Moves an entry to the state [`State::Waiting`], and schedules its next probe.
     fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {
+        self.note_wait(rel, &wait, now);
         let path = self.drop_path(rel);
         let Some(entry) = self.entries.get_mut(rel) else { return };
         let waited = now.saturating_duration_since(entry.since);

@@ -267,7 +267,7 @@ impl Tracker {
                     kind: kind.as_str(),
                     count,
                     text: kind.text(path, tally),
-                    is_warning: kind != Kind::Array,
+                    is_warning: true,
                 })));
                 Some(now)
             }

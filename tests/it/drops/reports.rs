@@ -179,3 +179,30 @@ fn names_that_npyd_does_not_take() {
     assert!(told[0].contains("`a\\nb.raw`") && told[0].ends_with("; rename them"), "{swept}");
     assert_eq!(site.sweep().stderr, "");
 }
+
+/// Arrays that were there before the ledger knew of them are reported by a daemon, once.
+#[test]
+fn arrays_that_were_there_already() {
+    const FOUND: &str = "whose arrays were there already";
+    let site = Site::with_array("rescan = \"100ms\"");
+    for stem in ["b", "c", "d"] {
+        site.scan(stem);
+    }
+    site.sweep().expect_code(0);
+    let mut daemon = site.lose_ledger().daemon();
+    daemon.wait_for_log(FOUND);
+    daemon.wait_for_receipts("found", 4);
+    let log = daemon.log();
+    daemon.stop();
+    let told: Vec<_> = log.lines().filter(|line| line.contains(FOUND)).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(told[0].contains("`b.raw`"), "{log}");
+
+    let mut daemon = site.daemon();
+    site.scan("next");
+    daemon.wait_for_file("out/next.npy");
+    daemon.wait_for_receipts("finalized", 1);
+    daemon.stop();
+    let log = fs::read_to_string(site.path("npyd.toml.log")).unwrap();
+    assert_eq!(log.matches(FOUND).count(), 1, "{log}");
+}
