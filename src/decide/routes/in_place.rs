@@ -30,7 +30,7 @@ fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
         );
     }
     if !constraints.same_file_system {
-        return Err("the output is on another file system".to_owned().into());
+        return Err("the output is on another file system or mount".to_owned().into());
     }
     constraints.allow(Route::InPlace)?;
     Ok(Steps::InPlace(match &dump.front {

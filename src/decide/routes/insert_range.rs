@@ -34,7 +34,7 @@ fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
         return expected("it is so small that a copy is faster");
     }
     if !constraints.same_file_system {
-        return Err("the output is on another file system".to_owned().into());
+        return Err("the output is on another file system or mount".to_owned().into());
     }
     if dump.data_offset != 0 || *size != header.data_len() {
         return Err("the file holds more than the data".to_owned().into());

@@ -1,9 +1,11 @@
 //! Real producers while they write: npyd does not touch what they hold open, and finalizes what
 //! they leave.
 
+use std::fs;
+
 use serde_json::json;
 
-use crate::support::{Daemon, Producer, Receipts, Site, load, python, wait_until};
+use crate::support::{Daemon, Producer, Receipts, Site, left_out, load, python, wait_until};
 
 /// The manifest of four frames of three `<i4`.
 const FOUR_FRAMES: &str = "dtype = '<i4'\nshape = [4, 3]\n";
@@ -50,6 +52,32 @@ fn a_held_memmap_waits_until_it_is_closed() {
     daemon.wait_for_file("out/scan.npy");
     let values = json!([[10, 10, 10], [11, 11, 11], [12, 12, 12], [13, 13, 13]]);
     assert_eq!(load(&python, site.path("out/scan.npy"))["values"], values);
+}
+
+/// The open file is known to the kernel's ring alone; no process has a descriptor of it.
+#[test]
+fn a_file_that_io_uring_writes_waits_until_it_is_closed() {
+    let Some(python) = python() else { return };
+    if fs::read_to_string("/proc/sys/kernel/io_uring_disabled").is_ok_and(|text| text != "0\n") {
+        return left_out("io_uring is disabled");
+    }
+    for source in ["keep", "remove"] {
+        let site = Site::with(&format!("rescan = \"500ms\"\nsource = \"{source}\""));
+        site.drop_file("scan.raw.toml", "dtype = '<i4'\nshape = [-1, 3]\n");
+        let mut daemon = site.daemon();
+        let mut producer = start(&python, &site, "io_uring.py", "scan.raw", &[]);
+        producer.say("write 3 1");
+        let_it_look(&site, &mut daemon, "look-1");
+        daemon.wait_for_log("it is still being written");
+        producer.say("write 3 2");
+        let_it_look(&site, &mut daemon, "look-2");
+        assert!(!site.has("out/scan.npy"));
+        producer.say("close");
+        daemon.wait_for_file("out/scan.npy");
+        let values = json!([[1, 1, 1], [2, 2, 2]]);
+        assert_eq!(load(&python, site.path("out/scan.npy"))["values"], values);
+        daemon.wait_for("the source", || site.has("in/scan.raw") == (source == "keep"));
+    }
 }
 
 /// A producer that leaves room for the header gets its array without a copy.

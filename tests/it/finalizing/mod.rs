@@ -7,6 +7,7 @@ mod failing_syscalls;
 mod filesystems;
 mod insert;
 mod large;
+mod mounts;
 mod parts;
 mod proof;
 mod source;

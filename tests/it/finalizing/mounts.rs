@@ -1,0 +1,195 @@
+//! Drop directories on overlay file systems, in bind mounts, and on a file system that is unmounted
+//! lazily while the daemon runs.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::Command;
+
+use crate::support::{Daemon, Mounted, Receipts, SCAN_MANIFEST, Site, as_root, noise, npy};
+
+/// As many records as there are.
+const OPEN_SHAPE: &str = "dtype = '|u1'\nshape = [-1, 3]\n";
+
+const ROOM: &str = "dtype = '|u1'\nshape = [3]\nreserved = 128\n";
+
+const SOURCES: [&str; 2] = ["keep", "remove"];
+
+/// The array of these bytes, three to a record.
+fn records(bytes: &[u8]) -> Vec<u8> {
+    npy("'|u1'", false, &[bytes.len() as u64 / 3, 3], bytes)
+}
+
+/// Puts the site's drop directory and its output into the directory `root`.
+fn move_to(site: &Site, root: &str, settings: &str) {
+    let config = site.configuration("state", settings);
+    let path = |name: &str| format!("{}\"", site.path(name).display());
+    let config = config.replace(&path("in"), &path(&format!("{root}/in")));
+    site.write("npyd.toml", config.replace(&path("out"), &path(&format!("{root}/out"))));
+}
+
+/// Removed sources vanish from the overlay, and the layer below stays as it was. A writer that
+/// opens a file of the layer below gets a copy in the upper one.
+#[test]
+fn an_overlay() {
+    if !as_root() {
+        return;
+    }
+    for source in SOURCES {
+        let site = Site::new();
+        fs::create_dir(site.path("layers")).unwrap();
+        let Some(_layers) = Mounted::memory(&site, "layers") else { return };
+        for dir in ["layers/upper", "layers/work", "layers/lower/in", "layers/lower/out", "merged"]
+        {
+            fs::create_dir_all(site.path(dir)).unwrap();
+        }
+        site.write("layers/lower/in/scan.raw", [1; 6]);
+        site.write("layers/lower/in/scan.raw.toml", OPEN_SHAPE);
+        site.write("layers/lower/in/held.raw", [2; 3]);
+        site.write("layers/lower/in/held.raw.toml", OPEN_SHAPE);
+        site.write("layers/lower/in/room.raw", [&[0; 128][..], &[3; 3]].concat());
+        site.write("layers/lower/in/room.raw.toml", ROOM);
+        let layer = |name: &str| site.path(format!("layers/{name}")).display().to_string();
+        let layers = [("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work")];
+        let layers = layers.map(|(key, name)| format!("{key}={}", layer(name))).join(",");
+        let args = ["-t", "overlay", "overlay", "-o", &layers];
+        let Some(_merged) = Mounted::with(&site, "merged", "mount", &args) else { return };
+        move_to(&site, "merged", &format!("source = '{source}'"));
+
+        let held = site.path("merged/in/held.raw");
+        let mut writer = File::options().append(true).open(held).unwrap();
+        let receipts = site.sweep_until("finalized").json();
+        assert_eq!(receipts.of_source("room.raw")["route"], "in-place", "{receipts:#?}");
+        assert_eq!(site.read("merged/out/scan.npy"), records(&[1; 6]));
+        assert!(site.read("merged/out/room.npy").ends_with(&[3; 3]));
+        assert!(!site.has("merged/out/held.npy"));
+        writer.write_all(&[4; 3]).unwrap();
+        drop(writer);
+        site.sweep_until("finalized");
+        assert_eq!(site.read("merged/out/held.npy"), records(&[2, 2, 2, 4, 4, 4]));
+        let left = ["held.raw", "held.raw.toml", "scan.raw", "scan.raw.toml"];
+        let left = if source == "keep" { &left[..] } else { &[] };
+        assert_eq!(site.names("merged/in"), left);
+        assert_eq!(site.names("layers/lower/in").len(), 6);
+        assert_eq!(site.names("layers/lower/out"), [""; 0]);
+    }
+}
+
+/// Between two mounts of one file system the kernel neither renames nor links, although the device
+/// is the same. Writers come through any mount, and are seen through all.
+#[test]
+fn bind_mounts_of_one_file_system() {
+    if !as_root() {
+        return;
+    }
+    for source in ["keep", "remove", "archive"] {
+        let site = Site::new();
+        fs::create_dir(site.path("fs")).unwrap();
+        let Some(_fs) = Mounted::image(&site, "fs", "ext4", 128, &[]) else { return };
+        let mut binds = Vec::new();
+        for name in ["in", "out", "archive", "rejects"] {
+            let below = site.path(format!("fs/{name}"));
+            fs::create_dir(&below).unwrap();
+            fs::create_dir_all(site.path(name)).unwrap();
+            let args = ["--bind", below.to_str().unwrap()];
+            let Some(bind) = Mounted::with(&site, name, "mount", &args) else { return };
+            binds.push(bind);
+        }
+        let archive = if source == "archive" { "archive = 'archive'" } else { "" };
+        site.configure(&format!("source = '{source}'\nrejects = 'rejects'\n{archive}"));
+        let large = noise(17 << 20); // worth inserting room at its front
+        site.write("fs/in/large.raw", &large)
+            .drop_file("large.raw.toml", "dtype = '|u1'\nshape = [-1]");
+        site.write("fs/in/scan.raw", [1; 6]).drop_file("scan.raw.toml", OPEN_SHAPE);
+        site.drop_file("room.raw", [&[0; 128][..], &[3; 3]].concat())
+            .drop_file("room.raw.toml", ROOM);
+        site.drop_file("long.raw", [0; 25]).drop_file("long.raw.toml", SCAN_MANIFEST);
+        site.drop_file("held.raw.toml", OPEN_SHAPE);
+        let mut writer = File::create(site.path("fs/in/held.raw")).unwrap();
+        writer.write_all(&[2; 3]).unwrap();
+
+        let receipts = site.sweep_until("rejected").json();
+        for (name, route) in [("large.raw", "insert-range"), ("room.raw", "in-place")] {
+            let receipt = receipts.of_source(name);
+            assert_eq!(receipt["route"], "copy", "{receipt}");
+            let expected = route == "in-place" || source == "remove";
+            let reason = receipt["reason"].as_str().unwrap_or_default();
+            assert_eq!(reason.contains("another file system or mount"), expected, "{receipt}");
+        }
+        assert!(!site.has("out/held.npy"));
+        writer.write_all(&[4; 3]).unwrap();
+        drop(writer);
+        site.sweep_until("finalized");
+        assert_eq!(site.read("out/held.npy"), records(&[2, 2, 2, 4, 4, 4]));
+        assert_eq!(site.read("out/scan.npy"), records(&[1; 6]));
+        assert!(site.read("out/large.npy").ends_with(&large));
+        assert!(site.read("out/room.npy").ends_with(&[3; 3]));
+        assert_eq!(site.names("rejects"), ["long.raw", "long.raw.rejected.txt", "long.raw.toml"]);
+        let sources = ["held.raw", "large.raw", "room.raw", "scan.raw"];
+        let files = sources.map(|name| [name.to_owned(), format!("{name}.toml")]).concat();
+        let left = |stay: &str| if source == stay { files.clone() } else { Vec::new() };
+        assert_eq!((site.names("in"), site.names("archive")), (left("keep"), left("archive")));
+        if source == "archive" {
+            assert!(site.read("archive/large.raw") == large);
+        }
+        while binds.pop().is_some() {}
+    }
+}
+
+/// The daemon lets go of the old file system, waits instead of writing below the mount point, and
+/// takes the file system up again, with all that was written to it meanwhile.
+#[test]
+fn a_lazy_unmount() {
+    if !as_root() {
+        return;
+    }
+    for source in SOURCES {
+        let site = Site::new();
+        let Some(mounted) = Mounted::image(&site, "fs", "ext4", 16, &[]) else { return };
+        fs::create_dir(site.path("fs/in")).unwrap();
+        fs::create_dir(site.path("fs/out")).unwrap();
+        move_to(&site, "fs", &format!("source = '{source}'\nrescan = '500ms'"));
+        let mut daemon = site.daemon();
+        let drop_in = |name: &str| {
+            site.write(&format!("fs/in/{name}.raw"), [1; 6]);
+            site.write(&format!("fs/in/{name}.raw.toml"), OPEN_SHAPE);
+        };
+        drop_in("before");
+        let mut writer = File::create(site.path("fs/in/held.raw")).unwrap();
+        site.write("fs/in/held.raw.toml", OPEN_SHAPE);
+        writer.write_all(&[2; 3]).unwrap();
+        daemon.wait_for_file("fs/out/before.npy");
+
+        let unmounted = Command::new("umount").arg("--lazy").arg(mounted.at()).status().unwrap();
+        assert!(unmounted.success());
+        std::mem::forget(mounted);
+        daemon.wait_for_log("waiting for the drop directory");
+        writer.write_all(&[4; 3]).unwrap();
+        drop(writer);
+        fs::create_dir(site.path("fs/in")).unwrap();
+        fs::create_dir(site.path("fs/out")).unwrap();
+        drop_in("below");
+        daemon.wait_for_log("another file system was there");
+        assert_eq!(site.names("fs/in"), ["below.raw", "below.raw.toml"]);
+        assert_eq!(site.names("fs/out"), [""; 0]);
+
+        mount_again(&site, &mut daemon, &drop_in, source);
+    }
+}
+
+/// Mounts the image again, and waits for the arrays of what came before and after.
+fn mount_again(site: &Site, daemon: &mut Daemon, drop_in: &impl Fn(&str), source: &str) {
+    let image = site.path("fs.image");
+    let options = ["-t", "ext4", "-o", "loop", image.to_str().unwrap()];
+    let Some(mounted) = Mounted::with(site, "fs", "mount", &options) else { return };
+    drop_in("after");
+    daemon.wait_for_file("fs/out/after.npy").wait_for_file("fs/out/held.npy");
+    assert_eq!(site.read("fs/out/held.npy"), records(&[2, 2, 2, 4, 4, 4]));
+    let stems = ["after", "before", "held"];
+    let suffixes = if source == "keep" { &["npy"][..] } else { &["npy", "raw.toml.done"] };
+    let outputs = stems.map(|stem| suffixes.iter().map(move |end| format!("{stem}.{end}")));
+    let outputs: Vec<_> = outputs.into_iter().flatten().collect();
+    daemon.wait_for("all outputs", || site.names("fs/out") == outputs);
+    let left = if source == "keep" { 6 } else { 0 };
+    daemon.wait_for("the sources", || site.names("fs/in").len() == left);
+    drop(mounted);
+}
