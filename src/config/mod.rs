@@ -16,12 +16,12 @@ use crate::model::Limit;
 
 pub use drop_dir::DropDir;
 
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use thiserror::Error;
 
 use crate::config::settings_hash::settings_hash;
 
@@ -89,16 +89,9 @@ fn default_workers() -> Workers {
 }
 
 /// Why a configuration is invalid. The text names the file and, if possible, the line.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{0}")]
 pub struct ConfigError(String);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// Joins a path of the configuration to `base` and resolves each `..` at its beginning. Resolving
 /// them as text is right because `base` contains no symlinks.

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
 use crate::npy::dtype_names::{LETTERS, NAMES};
 use crate::npy::dtype_spelling;
 use crate::npy::literal::Literal;
@@ -43,16 +45,9 @@ enum Field {
 }
 
 /// Why a text or literal is not a dtype.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
 pub struct DtypeError(String);
-
-impl fmt::Display for DtypeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for DtypeError {}
 
 type Result<T> = std::result::Result<T, DtypeError>;
 

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use thiserror::Error;
+
 use crate::npy::literal::Literal;
 use crate::npy::shape::{check_size, len_of, write_tuple};
 use crate::npy::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
@@ -30,7 +32,8 @@ pub struct Header {
 }
 
 /// Why a header can't be parsed or written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
 pub struct HeaderError(String);
 
 impl HeaderError {
@@ -38,14 +41,6 @@ impl HeaderError {
         HeaderError(sanitize(&what.into()))
     }
 }
-
-impl fmt::Display for HeaderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for HeaderError {}
 
 impl Header {
     /// Creates the header of an array. The array's size must be possible for a file.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use thiserror::Error;
+
 use crate::npy::{Dtype, Header};
 
 /// Maximum number of axes (`NPY_MAXDIMS` of NumPy 2).
@@ -141,20 +143,13 @@ pub struct Layout {
 }
 
 /// Why an array of this layout can't exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
 pub struct LayoutError(String);
 
 fn error<T>(what: String) -> Result<T, LayoutError> {
     Err(LayoutError(what))
 }
-
-impl fmt::Display for LayoutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for LayoutError {}
 
 impl Layout {
     /// Creates a layout.
