@@ -23,9 +23,10 @@ pub mod finalize;
 pub mod fs;
 pub mod ledger;
 pub mod model;
-pub mod npy;
 pub mod probe;
 pub mod service;
 pub mod sinks;
 mod text;
 pub mod throttle;
+
+pub use npyd_npy as npy;

@@ -13,7 +13,7 @@ use crate::describe::{Dump, LeadingBytes, Metadata};
 use crate::npy::Order;
 use crate::probe::candidate::Candidate;
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
-use crate::text::sanitize::os_message;
+use crate::text::os_message::os_message;
 
 #[derive(Args)]
 pub(crate) struct Manifest {

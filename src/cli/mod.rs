@@ -29,7 +29,7 @@ use crate::fs;
 use crate::ledger::Ledger;
 use crate::service::daemon;
 use crate::sinks::stdout::{self, print};
-use crate::text::sanitize::os_message;
+use crate::text::os_message::os_message;
 
 /// Turn raw dumps into valid NumPy .npy files, safely and promptly
 #[derive(Parser)]

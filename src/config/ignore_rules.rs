@@ -17,7 +17,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::model::is_reserved_name;
-use crate::text::sanitize::sanitize;
+use crate::npy::sanitize::sanitize;
 
 /// The default rules: hidden files and directories, and the directories that NAS systems, Windows
 /// and ext4 create for themselves. The rules of the configuration come after these.

@@ -26,7 +26,7 @@ use thiserror::Error;
 use crate::config::settings_hash::settings_hash;
 
 use crate::config::ignore_rules::IgnoreRules;
-use crate::text::sanitize::sanitize;
+use crate::npy::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
 
 pub use choice::{

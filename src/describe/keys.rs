@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::describe::declared::Declared;
 use crate::describe::dump::Metadata;
-use crate::text::sanitize::sanitize;
+use crate::npy::sanitize::sanitize;
 
 /// Maximum number of remarks on one manifest.
 const REMARKS_MAX: usize = 10;

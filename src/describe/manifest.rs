@@ -17,7 +17,7 @@ use crate::describe::keys;
 use crate::describe::text::fields::unicode_text;
 use crate::describe::text::python_json;
 use crate::model::FileName;
-use crate::text::sanitize::sanitize;
+use crate::npy::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
 
 /// Maximum size of a manifest, in bytes.

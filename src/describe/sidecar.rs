@@ -11,7 +11,7 @@ use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::Layout;
-use crate::text::sanitize::sanitize;
+use crate::npy::sanitize::sanitize;
 
 /// Maximum size of a sidecar, in bytes.
 pub const SIZE_MAX: u64 = 16 << 20;

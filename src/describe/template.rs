@@ -15,8 +15,8 @@ use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
 use crate::describe::template_fields::{Templated, has_placeholder};
 use crate::model::FileName;
+use crate::npy::sanitize::sanitize;
 use crate::npy::{Dtype, Literal, Order};
-use crate::text::sanitize::sanitize;
 
 /// A template of the configuration.
 #[derive(Debug, Clone, Deserialize)]

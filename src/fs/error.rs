@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use rustix::io::Errno;
 
-use crate::text::sanitize::os_message;
+use crate::text::os_message::os_message;
 
 /// A failed system call.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::ledger::TABLE;
 use crate::ledger::losses::TABLE as LOSSES;
 use crate::ledger::reports::TABLE as REPORTS;
 use crate::ledger::requests::TABLE as REQUESTS;
-use crate::text::sanitize::os_message;
+use crate::text::os_message::os_message;
 
 /// Layout number, stored as `user_version`.
 const LAYOUT: i64 = 1;

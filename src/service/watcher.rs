@@ -13,7 +13,7 @@ use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
 use crate::config::DropDir;
 use crate::events::bus::Bus;
 use crate::events::event::{Event as BusEvent, WatchState};
-use crate::text::sanitize::os_message;
+use crate::text::os_message::os_message;
 
 /// An event about a path below the drop directory: a file may have arrived there.
 pub struct PathEvent {

@@ -7,7 +7,7 @@ use indicatif::MultiProgress;
 
 use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::Event;
-use crate::text::sanitize::os_message;
+use crate::text::os_message::os_message;
 
 /// Set when a write to standard output failed, unless the reader had closed it.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);

@@ -1,4 +1,4 @@
 //! Text for people: sanitizes messages and rewords the errors of other crates.
 
-pub(crate) mod sanitize;
+pub(crate) mod os_message;
 pub(crate) mod serde_errors;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::describe::dump::Metadata;
-use crate::text::sanitize::sanitize;
+use crate::npy::sanitize::sanitize;
 
 /// Maximum length of a line in a message, in characters.
 const SHOWN_MAX: usize = 100;

@@ -7,11 +7,11 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::npy::dtype_names::{LETTERS, NAMES};
-use crate::npy::dtype_spelling;
-use crate::npy::literal::Literal;
-use crate::npy::shape::{AXES_MAX, write_tuple};
-use crate::text::sanitize::sanitize;
+use crate::dtype_names::{LETTERS, NAMES};
+use crate::dtype_spelling;
+use crate::literal::Literal;
+use crate::sanitize::sanitize;
+use crate::shape::{AXES_MAX, write_tuple};
 
 /// Maximum size of an item, in bytes, because NumPy stores the size as a C int.
 const ITEMSIZE_MAX: u64 = i32::MAX as u64;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use crate::npy::literal_parser::read;
+use crate::literal_parser::read;
 
 /// A Python literal.
 #[derive(Debug, Clone, PartialEq)]

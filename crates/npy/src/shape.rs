@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::npy::{Dtype, Header};
+use crate::{Dtype, Header};
 
 /// Maximum number of axes (`NPY_MAXDIMS` of NumPy 2).
 pub(crate) const AXES_MAX: usize = 64;

@@ -1,7 +1,7 @@
 //! The parser of Python literals: from text to [`Literal`], with limited nesting.
 
-use crate::npy::literal::{Literal, LiteralError};
-use crate::text::sanitize::sanitize;
+use crate::literal::{Literal, LiteralError};
+use crate::sanitize::sanitize;
 
 /// Maximum nesting depth of lists, tuples and dicts.
 const DEPTH_MAX: usize = 64;

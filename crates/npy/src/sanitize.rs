@@ -13,7 +13,8 @@ const TAIL_LEN: usize = 200;
 
 /// Escapes all invisible characters of a message, such as terminal control sequences, and cuts
 /// the middle out of a message that is too long.
-pub(crate) fn sanitize(message: &str) -> String {
+#[must_use]
+pub fn sanitize(message: &str) -> String {
     let mut safe = String::with_capacity(message.len());
     for c in message.chars() {
         if c.general_category_group() == GeneralCategoryGroup::Other {
@@ -29,13 +30,6 @@ pub(crate) fn sanitize(message: &str) -> String {
     let head: String = safe.chars().take(LEN_MAX - TAIL_LEN).collect();
     let tail: String = safe.chars().skip(len - TAIL_LEN).collect();
     format!("{head} … {tail}")
-}
-
-/// Returns the operating system's text for an error, without the error number.
-#[must_use]
-pub(crate) fn os_message(error: &std::io::Error) -> String {
-    let words = error.to_string();
-    words.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::fmt::{self, Write};
 
 use thiserror::Error;
 
-use crate::npy::literal::Literal;
-use crate::npy::shape::{check_size, len_of, write_tuple};
-use crate::npy::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
-use crate::text::sanitize::sanitize;
+use crate::literal::Literal;
+use crate::sanitize::sanitize;
+use crate::shape::{check_size, len_of, write_tuple};
+use crate::{Dtype, Kind, Layout, LayoutError, Order, Preamble};
 
 /// NumPy pads headers to a multiple of this length, in bytes (`ARRAY_ALIGN` of `_format_impl.py`).
 const ALIGN: usize = 64;

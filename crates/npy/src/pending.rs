@@ -13,8 +13,8 @@
 //!
 //! One aligned write of [`commit_bytes`] over the first eight bytes makes the file final.
 
-use crate::npy::header::{HeaderError, dict_of, fill};
-use crate::npy::{Layout, Order};
+use crate::header::{HeaderError, dict_of, fill};
+use crate::{Layout, Order};
 
 /// The magic of a `.npy` file.
 pub const MAGIC: [u8; 6] = *b"\x93NUMPY";

@@ -1,7 +1,7 @@
 //! The `.npy` format: dtypes, shapes, headers and pending headers.
 //!
 //! The reference is NumPy itself: `numpy/lib/_format_impl.py` (the format, with its three versions)
-//! and `numpy/_core/_internal.py` (the `descr` of a dtype). This module writes headers byte for
+//! and `numpy/_core/_internal.py` (the `descr` of a dtype). This crate writes headers byte for
 //! byte as NumPy does, and reads the headers that NumPy reads.
 //!
 //! All sizes are bytes, in checked 64-bit arithmetic.
@@ -13,6 +13,7 @@ mod header;
 mod literal;
 mod literal_parser;
 mod pending;
+pub mod sanitize;
 mod shape;
 
 pub use dtype::{Dtype, DtypeError};
