@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::text::sanitize::sanitize;
+use crate::npy::sanitize::sanitize;
 
 /// Number of examples in a report.
 const EXAMPLES: usize = 3;
