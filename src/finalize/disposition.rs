@@ -159,22 +159,45 @@ fn put_away(
     }
 }
 
-/// Archives the sidecar or marks it as done, unless it is shared; the caller syncs the directories
-/// (F2).
+/// Archives the sidecar or marks it as done, unless it is shared, and those that a manifest
+/// overrides as well; the caller syncs the directories (F2).
 pub(crate) fn dispose_sidecar(
     job: &Job,
     at: &Locations,
     source: &SourceOutcome,
 ) -> Result<(), Interruption> {
-    if let Some(sidecar) = job.candidate.sidecar.as_ref().filter(|sidecar| !sidecar.is_shared) {
-        match source {
-            SourceOutcome::Kept | SourceOutcome::Changed | SourceOutcome::Unproven(_) => {}
-            SourceOutcome::Archived(archive) => {
-                archive_sidecar(&at.source, sidecar, archive, job.writers())?;
-            }
-            SourceOutcome::TheArray | SourceOutcome::Removed => {
-                mark_sidecar_done(&at.source, sidecar, &at.output, job.writers())?;
-            }
+    let Candidate { sidecar, overridden, .. } = &job.candidate;
+    for overridden in overridden.iter().filter(|sidecar| is_beside(sidecar, job)) {
+        // F4: without the lock, a concurrent scan would restore the original name.
+        if let Some(_claim) = overridden.file.claim()? {
+            put_sidecar_away(job, at, overridden, source)?;
+        }
+    }
+    match sidecar {
+        Some(sidecar) if !sidecar.is_shared => put_sidecar_away(job, at, sidecar, source),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether a sidecar belongs to this data file alone, and is in its directory.
+fn is_beside(sidecar: &Sidecar, job: &Job) -> bool {
+    !sidecar.is_shared && sidecar.rel.parent() == job.candidate.rel.parent()
+}
+
+/// Moves a claimed sidecar as the fate of the source requires.
+fn put_sidecar_away(
+    job: &Job,
+    at: &Locations,
+    sidecar: &Sidecar,
+    source: &SourceOutcome,
+) -> Result<(), Interruption> {
+    match source {
+        SourceOutcome::Kept | SourceOutcome::Changed | SourceOutcome::Unproven(_) => {}
+        SourceOutcome::Archived(archive) => {
+            archive_sidecar(&at.source, sidecar, archive, job.writers())?;
+        }
+        SourceOutcome::TheArray | SourceOutcome::Removed => {
+            mark_sidecar_done(&at.source, sidecar, &at.output, job.writers())?;
         }
     }
     Ok(())

@@ -29,6 +29,8 @@ pub struct Candidate {
     pub parts: Vec<Part>,
     /// The file that describes it.
     pub sidecar: Option<Sidecar>,
+    /// Sidecars that also describe it, but do not count because a manifest does.
+    pub overridden: Vec<Sidecar>,
     /// Inodes of the conflicting description files. Removing one changes this drop's identity.
     pub conflicting_inodes: Vec<u64>,
     /// Whether it became an array before the conflict arose. Then it stays where it is.

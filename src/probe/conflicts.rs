@@ -1,5 +1,6 @@
 //! Matches descriptions to a data file, and detects conflicts: several descriptions for one data
-//! file, or one description for several.
+//! file, or one description for several. npyd's own manifest counts more than an instrument's
+//! sidecar, so that a person can correct what the instrument wrote.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,33 @@ pub(crate) struct MatchedDescription {
     /// Index of the array that the data file holds.
     pub(crate) array: usize,
     pub(crate) data_files: DataFiles,
+}
+
+/// The descriptions of a data file, without those that only describe other files.
+pub(crate) struct Descriptions {
+    /// npyd's own manifests, if there are any, and otherwise the sidecars. More than one are in
+    /// conflict.
+    pub(crate) competing: Vec<MatchedDescription>,
+    /// The sidecars that a manifest overrides.
+    pub(crate) overridden: Vec<MatchedDescription>,
+}
+
+impl Descriptions {
+    /// Decides which descriptions count. A manifest overrides a sidecar of several files only if it
+    /// describes all of them: without one of its files the sidecar's array would not be complete.
+    fn of(matches: Vec<MatchedDescription>) -> Self {
+        let manifest = matches.iter().find(|matched| matched.by.is_manifest());
+        let parts = manifest.map(|manifest| manifest.data_files.parts().to_vec());
+        let counts = |matched: &MatchedDescription| match &parts {
+            Some(parts) if !matched.by.is_manifest() => {
+                let of = matched.data_files.parts();
+                !of.is_empty() && of != parts
+            }
+            _ => true,
+        };
+        let (competing, overridden) = matches.into_iter().partition(counts);
+        Descriptions { competing, overridden }
+    }
 }
 
 /// A conflict between descriptions of a data file.
@@ -35,7 +63,7 @@ impl DirView<'_> {
         data: &Path,
         index: &DescriptionIndex,
         by: Option<&Path>,
-    ) -> fs::Result<Vec<MatchedDescription>> {
+    ) -> fs::Result<Descriptions> {
         let mut paths = possible_sidecars(data);
         let named: BTreeSet<&Path> =
             index.describing(data).map(PathBuf::as_path).chain(by).collect();
@@ -55,7 +83,7 @@ impl DirView<'_> {
         {
             matches.extend(self.match_description(whole, data)?);
         }
-        Ok(matches)
+        Ok(Descriptions::of(matches))
     }
 
     fn match_description(
@@ -110,24 +138,24 @@ impl DirView<'_> {
     pub(crate) fn find_conflict(
         &self,
         data: &Path,
-        matches: &[MatchedDescription],
+        Descriptions { competing, overridden }: &Descriptions,
         index: &DescriptionIndex,
     ) -> fs::Result<Option<Conflict>> {
-        let names = competing(matches).map(|matched| self.name_of(matched, data));
-        let names: Vec<String> = names.collect();
-        Ok(match (&names[..], matches) {
-            ([_, _, ..], _) => {
-                let made = self.made_before(data, matches)?;
+        Ok(match &competing[..] {
+            [_, _, ..] => {
+                let names = competing.iter().map(|matched| self.name_of(matched, data));
+                let names: Vec<String> = names.collect();
+                let made = self.made_before(data, competing.iter().chain(overridden))?;
                 let has_array = made.is_some();
                 let made =
                     made.map(|it| format!("; its array was made with `{it}` and stays as it is"));
                 Some(Conflict {
                     reason: Reason::Conflict(conflict_message(&names) + &made.unwrap_or_default()),
-                    inodes: matches.iter().map(|matched| matched.by.sidecar.stat.ino).collect(),
+                    inodes: competing.iter().map(|matched| matched.by.sidecar.stat.ino).collect(),
                     has_array,
                 })
             }
-            (_, [only]) => match self.other_data_file(data, only)? {
+            [only] => match self.other_data_file(data, only)? {
                 None => self.find_part_conflict(data, only, index)?,
                 Some((other, ino)) => Some(Conflict {
                     reason: Reason::Conflict(format!(
@@ -140,7 +168,22 @@ impl DirView<'_> {
                     has_array: false,
                 }),
             },
-            _ => None,
+            [] => None,
+        })
+    }
+
+    /// Returns the remark that the manifest overrides these descriptions of the data file.
+    pub(crate) fn overriding_remark(
+        &self,
+        manifest: &MatchedDescription,
+        overridden: &[MatchedDescription],
+        data: &Path,
+    ) -> Option<String> {
+        let names: Vec<_> = overridden.iter().map(|it| self.name_of(it, data)).collect();
+        let verb = if names.len() == 1 { "describes" } else { "describe" };
+        let counts = &manifest.by.sidecar.name;
+        (!names.is_empty()).then(|| {
+            format!("`{}` also {verb} it; the manifest `{counts}` counts", names.join("`, `"))
         })
     }
 
@@ -153,8 +196,9 @@ impl DirView<'_> {
     ) -> fs::Result<Option<Conflict>> {
         let sidecar = &whole.by.sidecar;
         for part in whole.data_files.parts().iter().filter(|part| *part != data) {
-            let others = self.descriptions_of(part, index, None)?;
-            let mut others = others.iter().filter(|matched| matched.by.sidecar.rel != sidecar.rel);
+            let Descriptions { competing, .. } = self.descriptions_of(part, index, None)?;
+            let mut others =
+                competing.iter().filter(|matched| matched.by.sidecar.rel != sidecar.rel);
             if let Some(other) = others.next() {
                 return Ok(Some(Conflict {
                     reason: Reason::Conflict(format!(
@@ -182,10 +226,10 @@ impl DirView<'_> {
 
     /// Returns the name of the description by which the data file became an array before there were
     /// several.
-    fn made_before(
+    fn made_before<'m>(
         &self,
         data: &Path,
-        matches: &[MatchedDescription],
+        matches: impl Iterator<Item = &'m MatchedDescription>,
     ) -> fs::Result<Option<String>> {
         let Some(stat) = self.stat_regular(data)? else { return Ok(None) };
         for matched in matches {
@@ -198,12 +242,6 @@ impl DirView<'_> {
         }
         Ok(None)
     }
-}
-
-/// Returns the descriptions of one data file that compete. If one kind of description should take
-/// precedence, decide that here and in the order of [`DirView::descriptions_of`].
-fn competing(matches: &[MatchedDescription]) -> impl Iterator<Item = &MatchedDescription> {
-    matches.iter()
 }
 
 fn conflict_message(names: &[String]) -> String {

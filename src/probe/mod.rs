@@ -14,7 +14,7 @@ mod template_match;
 
 use std::path::{Path, PathBuf};
 
-use conflicts::{Conflict, MatchedDescription};
+use conflicts::{Conflict, Descriptions, MatchedDescription};
 use data_head::DataHead;
 use description::{Contents, DataFiles, Description, possible_sidecars};
 
@@ -248,9 +248,10 @@ impl<'a> DirView<'a> {
         index: &DescriptionIndex,
         by: Option<&Path>,
     ) -> fs::Result<ProbeResult> {
-        let mut matches = self.descriptions_of(data, index, by)?;
-        let refused = self.find_conflict(data, &matches, index)?;
-        let first = if matches.is_empty() { None } else { Some(matches.swap_remove(0)) };
+        let descriptions = self.descriptions_of(data, index, by)?;
+        let refused = self.find_conflict(data, &descriptions, index)?;
+        let Descriptions { mut competing, overridden } = descriptions;
+        let first = if competing.is_empty() { None } else { Some(competing.swap_remove(0)) };
         if let Some(Conflict { reason, inodes, has_array }) = refused {
             let mut result = self.candidate(data, first, |_, _| Ok(Some(Err(reason))))?;
             if let ProbeResult::Candidate(candidate) = &mut result {
@@ -259,7 +260,8 @@ impl<'a> DirView<'a> {
             }
             return Ok(result);
         }
-        let result = self.candidate(data, first, |raw, contents| {
+        let remark = first.as_ref().and_then(|it| self.overriding_remark(it, &overridden, data));
+        let mut result = self.candidate(data, first, |raw, contents| {
             let own = raw.own_header()?;
             Ok(match (contents, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(Reason::HeaderAndManifest)),
@@ -279,6 +281,12 @@ impl<'a> DirView<'a> {
                 }
             })
         })?;
+        if let ProbeResult::Candidate(candidate) = &mut result {
+            if let Ok(dump) = &mut candidate.dump {
+                dump.warnings.extend(remark);
+            }
+            candidate.overridden = overridden.into_iter().map(|it| it.by.sidecar).collect();
+        }
         if !matches!(result, ProbeResult::Ignored(Reason::Undescribed { .. })) {
             return Ok(result);
         }
@@ -427,6 +435,7 @@ impl<'a> DirView<'a> {
             written_end,
             parts,
             sidecar,
+            overridden: Vec::new(),
             conflicting_inodes,
             has_array,
             dump,

@@ -1,11 +1,12 @@
-//! Several descriptions of one data file: npyd finds all of them, however they name the file, and
-//! refuses the drop.
+//! Several descriptions of one data file: npyd finds all of them, however they name the file. A
+//! manifest overrides instruments' sidecars; several of one kind are refused.
 
 use std::{fs, thread};
 
 use crate::support::{Receipts, SCAN_MANIFEST, Site, npy, scan_bytes, scan_npy, wait_until};
 
-/// Descriptions of `scan.raw`, each naming it in its own way, and each valid for itself.
+/// Descriptions of `scan.raw`, each naming it in its own way, and each valid for itself: manifests,
+/// then sidecars.
 const WAYS: [(&str, &str); 8] = [
     ("scan.raw.toml", "dtype = '<f4'\nshape = [2, 3]\n"),
     ("scan.json", "{\"dtype\": \"<f4\", \"shape\": [3, 2]}"),
@@ -33,9 +34,31 @@ const WAYS: [(&str, &str); 8] = [
     ),
 ];
 
+/// The number of manifests among them.
+const MANIFESTS: usize = 4;
+
+/// Returns all pairs of two manifests and of two sidecars.
 fn pairs() -> impl Iterator<Item = ((&'static str, &'static str), (&'static str, &'static str))> {
     let pair = |one: usize| (one + 1..WAYS.len()).map(move |other| (WAYS[one], WAYS[other]));
-    (0..WAYS.len()).flat_map(pair)
+    let is_manifest = |(name, _): (&str, _)| WAYS[..MANIFESTS].iter().any(|it| it.0 == name);
+    let pairs = (0..WAYS.len()).flat_map(pair);
+    pairs.filter(move |(one, other)| is_manifest(*one) == is_manifest(*other))
+}
+
+/// Returns the array that a manifest of [`WAYS`] describes.
+fn array_by(manifest: &str) -> Vec<u8> {
+    let (descr, shape): (_, &[u64]) = match manifest {
+        "scan.raw.toml" => ("'<f4'", &[2, 3]),
+        "scan.json" => ("'<f4'", &[3, 2]),
+        "about.toml" => ("'<i4'", &[6]),
+        _ => ("'<u4'", &[6]),
+    };
+    npy(descr, false, shape, &scan_bytes())
+}
+
+/// The remark that a manifest overrides a sidecar.
+fn overrides(manifest: &str, sidecar: &str) -> String {
+    format!("`{sidecar}` also describes it; the manifest `{manifest}` counts")
 }
 
 /// Whether a text names both, in any order.
@@ -56,7 +79,7 @@ fn each_describes_it_alone() {
 }
 
 #[test]
-fn any_two_are_refused_by_all_commands() {
+fn two_of_one_kind_are_refused_by_all_commands() {
     for ((one, first), (other, second)) in pairs() {
         let site = Site::new();
         site.drop_file("scan.raw", scan_bytes()).drop_file(one, first).drop_file(other, second);
@@ -80,9 +103,8 @@ fn any_two_are_refused_by_all_commands() {
 
 /// `npyd finalize` has no setting for the quiet time, so the cases wait for it side by side.
 #[test]
-fn any_two_are_refused_by_finalize() {
-    let check = |at: usize| {
-        let ((one, first), (other, second)) = (WAYS[at], WAYS[(at + 3) % WAYS.len()]);
+fn two_of_one_kind_are_refused_by_finalize() {
+    let check = |((one, first), (other, second)): ((&str, &str), (&str, &str))| {
         let site = Site::new();
         site.drop_file("scan.raw", scan_bytes()).drop_file(one, first).drop_file(other, second);
         let files = ["scan.raw", one, other].map(|name| format!("in/{name}"));
@@ -92,8 +114,8 @@ fn any_two_are_refused_by_finalize() {
         assert_eq!(site.names("in").len(), 3, "{one} and {other}");
     };
     thread::scope(|scope| {
-        for at in 0..WAYS.len() {
-            scope.spawn(move || check(at));
+        for pair in pairs() {
+            scope.spawn(move || check(pair));
         }
     });
 }
@@ -117,12 +139,12 @@ fn three_are_named() {
 fn the_daemon_refuses_them_in_any_order() {
     let site = Site::with("rescan = \"1s\"");
     let daemon = site.daemon();
-    let ways = [WAYS[0], WAYS[2], WAYS[4]];
+    let ways = [WAYS[0], WAYS[1], WAYS[2], WAYS[4], WAYS[5]];
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let mut stem = 0;
     // Each data file, and in how many states npyd may see and refuse it.
     let mut states = Vec::new();
-    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+    for (one, other) in [(0, 1), (0, 2), (3, 4)] {
         for order in orders {
             stem += 1;
             let data = format!("{stem}.raw");
@@ -130,6 +152,7 @@ fn the_daemon_refuses_them_in_any_order() {
                 let name = name.replace("scan", &stem.to_string());
                 let name = name.replace("about", &format!("about{stem}"));
                 let name = name.replace("meta", &format!("meta{stem}"));
+                let name = name.replace("nrrd", &format!("nrrd{stem}"));
                 (name, text.replace("scan.raw", &data).into_bytes())
             };
             let files =
@@ -167,7 +190,7 @@ fn the_daemon_refuses_them_in_any_order() {
 /// While the first is waiting to be quiet.
 #[test]
 fn a_second_one_while_the_drop_settles() {
-    for (name, text) in [WAYS[2], WAYS[4], WAYS[5]] {
+    for (name, text) in &WAYS[1..MANIFESTS] {
         let site = Site::new();
         let config = site.configuration("state", "").replace("200ms", "1s");
         site.write("npyd.toml", config);
@@ -263,6 +286,173 @@ fn one_that_was_corrected_counts_no_more() {
     site.settle("finalized", 2);
     assert_eq!(site.names("out"), ["b.npy", "scan.npy"]);
     assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// However both name the data, and whichever command reads them.
+#[test]
+fn a_manifest_overrides_a_sidecar() {
+    for (manifest, text) in &WAYS[..MANIFESTS] {
+        for (sidecar, other) in &WAYS[MANIFESTS..] {
+            let site = Site::new().with_short_quiet_time();
+            site.drop_file("scan.raw", scan_bytes());
+            site.drop_file(manifest, text).drop_file(sidecar, other);
+            let remark = overrides(manifest, sidecar);
+            for name in ["scan.raw", manifest, sidecar] {
+                let told = site.npyd(&["explain", &format!("in/{name}")]);
+                told.expect_words(&["manifest", &remark, &format!("in/{manifest}")]);
+            }
+            site.sweep_until("finalized").expect_words(&[&remark]);
+            assert_eq!(site.read("out/scan.npy"), array_by(manifest), "{manifest}, {sidecar}");
+            assert_eq!(site.sweep().expect_code(0).stdout, "", "{manifest}, {sidecar}");
+            site.lose_ledger();
+            assert_eq!(site.sweep_until("found").json().len(), 1, "{manifest}, {sidecar}");
+            assert_eq!(site.names("out"), ["scan.npy"], "{manifest}, {sidecar}");
+        }
+    }
+}
+
+#[test]
+fn a_manifest_overrides_a_sidecar_for_finalize() {
+    let site = Site::new();
+    site.drop_file("scan.raw", scan_bytes()).drop_file(WAYS[2].0, WAYS[2].1);
+    site.drop_file(WAYS[4].0, WAYS[4].1);
+    let told = site.npyd(&["finalize", "in/scan.raw", "in/meta.mhd"]).expect_code(0);
+    told.expect_words(&[&overrides("about.toml", "meta.mhd")]);
+    assert_eq!(site.read("in/scan.npy"), array_by("about.toml"));
+}
+
+#[test]
+fn a_manifest_overrides_several_sidecars() {
+    let site = Site::new();
+    site.scan("scan");
+    for (name, text) in &WAYS[MANIFESTS..] {
+        site.drop_file(name, text);
+    }
+    let told = site.sweep_until("finalized");
+    told.expect_words(&[
+        "`scan.hdr`, `meta.mhd`, `nrrd.nhdr`, `rf.sigmf-meta` also describe it",
+        "; the manifest `scan.raw.toml` counts",
+    ]);
+}
+
+/// Among several manifests none counts more, whatever sidecars there are.
+#[test]
+fn a_sidecar_beside_two_manifests() {
+    let site = Site::new();
+    site.scan("scan").drop_file("about.toml", WAYS[2].1).drop_file("scan.hdr", WAYS[7].1);
+    let told = site.sweep().expect_code(1);
+    assert!(names_both(&told.stdout, "scan.raw.toml", "about.toml"), "{told}");
+    assert_eq!(site.names("out"), [""; 0]);
+}
+
+/// A sidecar that can't be used, or is not finished, does not matter beside a manifest.
+#[test]
+fn a_manifest_overrides_a_wrong_sidecar() {
+    let finished = WAYS[7].1;
+    for text in [
+        finished.replace("data type = 4", "data type = 99"),
+        finished.replace("lines = 2", "lines = 200"),
+        finished.replace("samples = 3\n", ""),
+        finished.replace("bsq", "bs"),
+        finished[..40].to_owned(),
+    ] {
+        for name in ["scan.hdr", "scan.raw.hdr"] {
+            let site = Site::new();
+            site.scan("scan").drop_file(name, &text);
+            site.sweep_until("finalized").expect_code(0);
+            assert_eq!(site.read("out/scan.npy"), scan_npy(), "{text}");
+            assert_eq!(site.sweep().expect_code(0).stdout, "", "{text}");
+        }
+    }
+}
+
+/// Its author meant it to count, so the sidecar does not replace it.
+#[test]
+fn a_wrong_manifest_is_refused_beside_a_sidecar() {
+    let site = Site::new();
+    site.drop_file("scan.raw", scan_bytes()).drop_file("scan.hdr", WAYS[7].1);
+    site.drop_file("scan.raw.toml", "dtype = '<q4'\nshape = [2, 3]\n");
+    site.sweep().expect_code(1).expect_words(&["the manifest `scan.raw.toml` can't be used"]);
+    assert_eq!(site.names("out"), [""; 0]);
+    site.drop_file("scan.raw.toml", SCAN_MANIFEST).sweep_until("finalized");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
+/// The array was made with the sidecar: the manifest corrects it.
+#[test]
+fn a_manifest_after_the_array() {
+    for (manifest, text) in &WAYS[..MANIFESTS] {
+        let site = Site::new();
+        site.drop_file("scan.raw", scan_bytes()).drop_file("meta.mhd", WAYS[4].1);
+        site.sweep_until("finalized");
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
+        let made = site.inode("out/scan.npy");
+        site.drop_file(manifest, text);
+        let event = if array_by(manifest) == scan_npy() { "found" } else { "remade" };
+        site.sweep_until(event).expect_words(&[&overrides(manifest, "meta.mhd")]);
+        assert_eq!(site.read("out/scan.npy"), array_by(manifest));
+        assert_eq!(site.inode("out/scan.npy") == made, event == "found", "{manifest}");
+        // All bytes of the old array are in the new one.
+        assert_eq!(site.names("out"), ["scan.npy"], "{manifest}");
+        assert_eq!(site.sweep().expect_code(0).stdout, "", "{manifest}");
+        // Without the manifest the sidecar counts again.
+        fs::remove_file(site.path("in").join(manifest)).unwrap();
+        site.sweep_until(event);
+        assert_eq!(site.read("out/scan.npy"), scan_npy(), "{manifest}");
+    }
+}
+
+/// The array was made with the manifest: the sidecar changes nothing.
+#[test]
+fn a_sidecar_after_the_array() {
+    for (at, (sidecar, text)) in WAYS[MANIFESTS..].iter().enumerate() {
+        let site = Site::new();
+        let (manifest, other) = WAYS[at];
+        site.drop_file("scan.raw", scan_bytes()).drop_file(manifest, other);
+        site.sweep_until("finalized");
+        let array = site.identity("out/scan.npy");
+        site.drop_file(sidecar, text);
+        assert_eq!(site.sweep().expect_code(0).stdout, "", "{manifest}, then {sidecar}");
+        site.lose_ledger();
+        site.sweep_until("found");
+        assert_eq!(site.identity("out/scan.npy"), array, "{manifest}, then {sidecar}");
+    }
+}
+
+#[test]
+fn the_daemon_takes_a_manifest_after_the_array() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    site.drop_file("meta.mhd", WAYS[4].1).drop_file("scan.raw", scan_bytes());
+    daemon.wait_for_receipts("finalized", 1);
+    site.drop_file("about.toml", WAYS[2].1);
+    daemon.wait_for_receipts("remade", 1);
+    daemon.stop();
+    assert_eq!(site.read("out/scan.npy"), array_by("about.toml"));
+}
+
+/// What described the data goes where they go, so that it waits for nothing.
+#[test]
+fn an_overridden_sidecar_goes_with_the_source() {
+    for archives in [false, true] {
+        let site = Site::new();
+        let gone = site.path("gone").display().to_string();
+        let setting = if archives {
+            fs::create_dir(&gone).unwrap();
+            format!("source = 'archive'\narchive = '{gone}'")
+        } else {
+            "source = 'remove'".to_owned()
+        };
+        site.configure(&(setting + "\nremove_unproven = true"));
+        site.scan("scan").drop_file("scan.hdr", WAYS[7].1).sweep_until("finalized");
+        assert_eq!(site.names("in"), [""; 0]);
+        if archives {
+            assert_eq!(site.names("gone"), ["scan.hdr", "scan.raw", "scan.raw.toml"]);
+        } else {
+            assert_eq!(site.names("out"), ["scan.hdr.done", "scan.npy", "scan.raw.toml.done"]);
+        }
+        assert_eq!(site.sweep().expect_code(0).stdout, "");
+    }
 }
 
 /// A file that holds the data of an array with others, and is described alone, too.

@@ -93,10 +93,10 @@ fn the_sidecar_is_kept_where_the_data_go() {
 fn two_that_claim_the_same_data_are_refused() {
     let site = Site::new();
     site.drop_file("scan.raw", raw()).drop_file("scan.rpl", RIPPLE);
-    site.drop_file("scan.toml", "dtype = '>u2'\nshape = [2, 3]\noffset = 16\n");
+    site.drop_file("scan.hdr", "ENVI\nsamples = 3\nlines = 2\nbands = 1\ndata type = 12\n");
     let rejected = site.sweep_until("rejected").json();
     let reason = rejected.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("scan.rpl") && reason.contains("scan.toml"), "{reason}");
+    assert!(reason.contains("scan.rpl") && reason.contains("scan.hdr"), "{reason}");
 }
 
 #[test]
