@@ -37,7 +37,7 @@ pub use choice::{
 pub const DEFAULT_PATH: &str = "/etc/npyd/npyd.toml";
 
 /// The whole configuration.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The directory that holds the ledger.

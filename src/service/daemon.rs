@@ -45,7 +45,10 @@ enum Wakeup {
 
 /// A running daemon.
 struct Daemon {
+    /// The configuration that was read last.
     config: Config,
+    /// The configuration at the start; some of its settings stay in force until a restart.
+    at_start: Config,
     config_path: PathBuf,
     context: Context,
     pool: Pool,
@@ -71,6 +74,7 @@ pub fn run(
     let pool = Pool::new(config.workers.get());
     let mut daemon = Daemon {
         config_path: config_path.to_path_buf(),
+        at_start: config.clone(),
         config,
         ledger_version: context.ledger.data_version().ok().flatten(),
         context,
@@ -205,7 +209,9 @@ impl Daemon {
 
     /// Stops the threads whose settings changed or are gone, and starts the missing ones.
     fn apply_config(&mut self, config: Config) {
-        let settings = config.restart_only_changes(&self.config);
+        let in_force = config.restart_only_changes(&self.at_start);
+        let mut settings = config.restart_only_changes(&self.config);
+        settings.retain(|name| in_force.contains(name)); // others are as they were at the start
         if !settings.is_empty() {
             self.publish(DaemonState::NeedsRestart { settings });
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Mounted, Site, as_root, scan_npy};
+use crate::support::{Daemon, Mounted, Site, as_root, scan_npy, wait_until};
 
 /// A second drop, which lies in `in-2` and `out-2`.
 fn with_second_drop(site: &Site) -> String {
@@ -120,5 +120,30 @@ fn a_setting_that_needs_a_restart() {
     site.write("npyd.toml", format!("workers = 7\n{config}"));
     daemon.reload();
     daemon.wait_for_log("restart npyd to apply what changed in workers\n");
+    daemon.stop();
+}
+
+/// A setting that is again as it was at the start needs no restart.
+#[test]
+fn a_setting_that_was_changed_back() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+    let mut reload = |text: &str, reports: usize| {
+        let count = |daemon: &Daemon<'_>, what: &str| daemon.log().matches(what).count();
+        let read = count(&daemon, "configuration read again");
+        site.write("npyd.toml", format!("{text}{config}"));
+        daemon.reload();
+        wait_until(
+            "the reload",
+            || daemon.log(),
+            || count(&daemon, "configuration read again") > read,
+        );
+        assert_eq!(count(&daemon, "restart npyd to apply"), reports, "{}", daemon.log());
+    };
+    reload("workers = 7\n", 1);
+    reload("workers = 7\n", 1);
+    reload("", 1);
+    reload("workers = 6\n", 2);
     daemon.stop();
 }
