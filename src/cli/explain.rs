@@ -1,18 +1,17 @@
 //! `npyd explain`: shows how a file is classified, what it is waiting for and why, its route and
 //! its header. Read-only.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::Evidence;
 use crate::decide::plan::Plan;
-use crate::decide::reason::Reason;
 use crate::decide::route::Route;
 use crate::describe::{Correction, Dump};
 use crate::finalize::{constraints_between, rest_path, why_source_stays};
@@ -71,45 +70,21 @@ impl Explain {
         let config = &self.config.config;
         let by_default = config == Path::new(crate::config::DEFAULT_PATH);
         let mut state_dir = None;
-        let mut outside = Cow::Borrowed("there is no configuration");
+        let mut outside = "there is no configuration".to_owned();
         if !by_default || config.exists() {
             let config = read_config(config)?;
-            state_dir = Some(config.state_dir);
-            outside = Cow::Borrowed("it is not in a drop directory");
-            for drop_dir in config.drop_dirs {
-                let is_own = |dir: &Path| dir != drop_dir.path && below(dir, parent).is_some();
-                match below(&drop_dir.path, parent) {
-                    Some(_) if drop_dir.managed_dirs().any(is_own) => {
-                        outside = Cow::Borrowed("npyd itself puts files into this directory");
-                    }
-                    Some(rel) if drop_dir.recursive || rel.as_os_str().is_empty() => {
-                        return Ok(Query {
-                            drop_dir,
-                            rel: rel.join(name),
-                            state_dir,
-                            outside: None,
-                        });
-                    }
-                    Some(_) => {
-                        outside = Cow::Owned(format!(
-                            "it is in a subdirectory of `{}`, which is not `recursive`",
-                            drop_dir.path.display()
-                        ));
-                    }
-                    None => {}
+            match locate(&config, parent, Path::new(name)) {
+                Ok((drop_dir, rel)) => {
+                    let (drop_dir, state_dir) = (drop_dir.clone(), Some(config.state_dir));
+                    return Ok(Query { drop_dir, rel, state_dir, outside: None });
                 }
+                Err(why) => outside = why,
             }
+            state_dir = Some(config.state_dir);
         }
         let outside = Some(format!("{outside}; only `npyd finalize` processes it"));
         Ok(Query { drop_dir: DropDir::at(parent), rel: PathBuf::from(name), state_dir, outside })
     }
-}
-
-/// Returns the path from `dir` down to `inner`, with symlinks resolved where possible.
-fn below(dir: &Path, inner: &Path) -> Option<PathBuf> {
-    let real = dir.canonicalize().and_then(|dir| Ok((dir, inner.canonicalize()?)));
-    let (dir, inner) = real.unwrap_or_else(|_| (dir.to_path_buf(), inner.to_path_buf()));
-    inner.strip_prefix(dir).ok().map(Path::to_path_buf)
 }
 
 /// Returns the latest receipt of the file, and a line of text about it.
@@ -225,18 +200,22 @@ fn explain_candidate(
     Ok(report)
 }
 
-/// Puts what `npyd redo` declared in place of what the description says, as the daemon would.
+/// Applies what `npyd redo` and `npyd take` declared, as the daemon would, and a request to take
+/// the drop that the daemon has not accepted yet.
 fn apply_declared(drop_dir: &DropDir, candidate: &mut Candidate, state_dir: Option<&Path>) {
-    let source = drop_dir.path.join(&candidate.rel);
     let ledger = state_dir.and_then(|dir| Ledger::open_to_read(dir).ok().flatten());
-    let declared = ledger.and_then(|ledger| ledger.declared(&source).ok().flatten());
-    if let Some(correction) = declared.and_then(|text| Correction::parse(&text).ok())
-        && correction.of == candidate.description_key()
-    {
-        candidate.dump = candidate
-            .dump
-            .clone()
-            .and_then(|dump| correction.apply(dump).map_err(Reason::Description));
+    let Some(ledger) = ledger else { return };
+    let source = drop_dir.path.join(&candidate.rel);
+    let declared = ledger.declared(&source).ok().flatten();
+    if let Some(correction) = declared.and_then(|text| Correction::parse(&text).ok()) {
+        candidate.correct(&correction);
+    }
+    let sidecar = candidate.sidecar.as_ref().map(|sidecar| drop_dir.path.join(&sidecar.rel));
+    let is_about = |path: &Path| path == source || Some(path) == sidecar.as_deref();
+    let requests = ledger.requests(&drop_dir.path).unwrap_or_default();
+    for request in requests.iter().filter(|request| is_about(&request.source)) {
+        let take = Correction::parse(&request.options).ok().and_then(|requested| requested.take);
+        candidate.take = take.or(candidate.take);
     }
 }
 
@@ -300,7 +279,7 @@ fn explain_plan(
     };
     let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;
     let size = match evidence {
-        Some(Evidence::Salvaged) => dump.end_of(&header),
+        Some(Evidence::Salvaged | Evidence::Taken) => dump.end_of(&header),
         _ => candidate.stat.size,
     };
     let plan = Plan::new(dump, header, size, &constraints);

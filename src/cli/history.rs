@@ -103,12 +103,15 @@ impl Retry {
 /// next scan processes it.
 fn retry(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
     if let Some(drop_dir) = drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir) {
-        let sidecar = LedgerKey::parse(&entry.fingerprint)
-            .and_then(|known| known.identity.sidecar)
-            .map(|(name, _)| name);
-        restore_rejected(drop_dir, &entry.source, sidecar.as_deref())?;
+        restore_rejected(drop_dir, &entry.source, sidecar_of(entry).as_deref())?;
     }
     Ok(ledger.retry(entry)?)
+}
+
+/// Returns the name of the file that described a rejected drop.
+pub(crate) fn sidecar_of(entry: &Entry) -> Option<String> {
+    let sidecar = LedgerKey::parse(&entry.fingerprint)?.identity.sidecar;
+    sidecar.map(|(name, _)| name)
 }
 
 /// Returns whether `name` refers to the entry: by file name, path, or path in the quarantine.

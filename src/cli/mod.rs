@@ -9,11 +9,13 @@ mod finalize;
 mod formats;
 mod history;
 mod inspect;
+mod locate;
 mod log;
 mod manifest;
 mod real_paths;
 mod redo;
 mod sweep;
+mod take;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -68,6 +70,8 @@ enum Command {
     Retry(history::Retry),
     /// Make arrays again that were deleted or described wrongly
     Redo(redo::Redo),
+    /// Make arrays of recordings as they are: cut off, miscounted or never closed
+    Take(take::Take),
 }
 
 #[derive(Args)]
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::History(command) => command.run(),
         Command::Retry(command) => command.run(),
         Command::Redo(command) => command.run(),
+        Command::Take(command) => command.run(),
     };
     match result {
         Ok(_) if stdout::has_failed() => ExitCode::from(2),

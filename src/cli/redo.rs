@@ -11,7 +11,7 @@ use crate::cli::history::is_named;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
-use crate::ledger::{self, Entry, Ledger};
+use crate::ledger::{self, Entry, Ledger, RequestKind};
 use crate::npy::{Dtype, Layout, Order};
 
 #[derive(Args)]
@@ -65,7 +65,8 @@ impl Redo {
                     print(&format!("{}: not made again: {why}", entry.source.display()));
                     continue;
                 }
-                ledger.add_request(&entry.drop_dir, &entry.source, &correction)?;
+                let (drop_dir, source) = (&entry.drop_dir, &entry.source);
+                ledger.add_request(RequestKind::Redo, drop_dir, source, &correction)?;
                 print(&format!("{}: will be made again{by}", entry.source.display()));
             }
         }
@@ -88,7 +89,7 @@ impl Redo {
             offset: self.offset,
             trailing: self.trailing,
             in_place: self.in_place,
-            of: String::new(),
+            ..Correction::default()
         })
     }
 }

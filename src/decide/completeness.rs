@@ -84,6 +84,8 @@ pub enum Evidence {
     Quiet,
     /// The writer is gone; the settings keep its complete records.
     Salvaged,
+    /// A person takes it as it is (`npyd take`), and nothing changed for the quiet time.
+    Taken,
 }
 
 impl fmt::Display for Evidence {
@@ -96,6 +98,7 @@ impl fmt::Display for Evidence {
             Evidence::NoWriter => "no-writer",
             Evidence::Quiet => "quiet",
             Evidence::Salvaged => "salvaged",
+            Evidence::Taken => "taken",
         })
     }
 }
@@ -155,6 +158,46 @@ pub fn assess(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         return Verdict::Wait(wait);
     }
     verdict
+}
+
+/// Assesses a drop that a person takes as it is. That overrides a size, a count or a missing mark
+/// which says that the drop is not complete. While a process writes to the drop, or before it is
+/// quiet, it still waits.
+#[must_use]
+pub fn assess_taken(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
+    let verdict = assess(dump, look, rules);
+    let overrides = match &verdict {
+        Verdict::Ready(_) => false,
+        Verdict::Abandoned => true,
+        Verdict::Refused(why) => matches!(why, Reason::Size(_) | Reason::SizeOfComplete(_)),
+        Verdict::Wait(Wait { why, .. }) => matches!(
+            why,
+            Reason::Size(_)
+                | Reason::SizeOfComplete(_)
+                | Reason::Unfinished(_)
+                | Reason::NoMarker
+                | Reason::NotReady { .. }
+        ),
+    };
+    let (allocated, size) = (look.allocated.min(look.size), look.size);
+    let quiet = rules.quiet.max(look.timestamp_granularity);
+    match look.writer {
+        _ if !overrides => verdict,
+        _ if look.sidecar_writer == Some(Writer::Present) => {
+            wait(Reason::DescriptionWriting { fit: None })
+        }
+        Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
+        _ if look.unchanged < quiet => {
+            let rules = Rules { quiet, ..*rules };
+            Wait::on_time(look, &rules, Reason::NotQuiet(rules.quiet_time()))
+        }
+        // Its own file becomes the array.
+        Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
+            Verdict::Refused(Reason::NotReady { allocated, size })
+        }
+        Writer::None if matches!(dump.front, LeadingBytes::Header(_)) => Verdict::Abandoned,
+        Writer::None | Writer::Unknown => Verdict::Ready(Evidence::Taken),
+    }
 }
 
 /// Returns the wait until a change would show in the file's times, if it would not yet.

@@ -1,4 +1,5 @@
-//! Corrections: keys of `npyd redo` that replace those of a description.
+//! Corrections: keys of `npyd redo` that replace those of a description, and what `npyd take`
+//! declared.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -6,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::describe::declared::{Dims, LiteralValue, bytes, dtype_of, parsed};
 use crate::describe::dump::{Dump, LeadingBytes};
+use crate::describe::taken::Rows;
 use crate::npy::{Dtype, Layout, Order};
 
 /// The keys that replace those of a description. Each key is optional.
@@ -34,6 +36,13 @@ pub struct Correction {
     /// until the source is probed.
     #[serde(default)]
     pub of: String,
+    /// The rows that are taken of data that do not fit their description.
+    #[serde(default)]
+    pub take: Option<Rows>,
+    /// The content of the data files that are taken, in the form of [`crate::decide::identity`].
+    /// Once it is another, the description counts again.
+    #[serde(default)]
+    pub content: String,
 }
 
 impl Correction {
@@ -70,17 +79,34 @@ impl Correction {
     /// Returns the text form: a JSON object.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let Correction { dtype, shape, order, offset, trailing, in_place, of } = self;
+        let Correction { dtype, shape, order, offset, trailing, in_place, of, take, content } =
+            self;
         let mut keys = json!({
             "dtype": dtype.as_ref().map(ToString::to_string), "shape": shape,
             "order": order.map(|order| order.to_string()), "offset": offset, "trailing": trailing,
             "in_place": in_place.then_some(true),
             "of": Some(of).filter(|of| !of.is_empty()),
+            "take": take, "content": Some(content).filter(|content| !content.is_empty()),
         });
         if let Value::Object(keys) = &mut keys {
             keys.retain(|_, value| !value.is_null());
         }
         keys.to_string()
+    }
+
+    /// Returns a later correction of the same data, completed by this one: keys that are given
+    /// replace all that were given before.
+    #[must_use]
+    pub fn followed_by(self, later: Correction) -> Correction {
+        let (take, content) = match later.take {
+            Some(_) => (later.take, later.content.clone()),
+            None => (self.take, self.content.clone()),
+        };
+        let has_keys = !later.keys().is_empty();
+        let in_place = later.in_place || (!has_keys && self.in_place);
+        let of = later.of.clone();
+        let keys = if has_keys { later } else { self };
+        Correction { in_place, of, take, content, ..keys }
     }
 
     /// Returns the dump with its own keys replaced by these.

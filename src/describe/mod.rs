@@ -13,6 +13,7 @@ mod keys;
 pub mod manifest;
 mod pending;
 pub mod sidecar;
+mod taken;
 mod template;
 mod template_fields;
 pub(crate) mod text;
@@ -24,4 +25,5 @@ pub use dump::{
 };
 pub use manifest::Manifest;
 pub use pending::from_header;
+pub use taken::{Rows, Taken};
 pub use template::Template;

@@ -26,10 +26,10 @@ pub fn constraints_between(
 ) -> fs::Result<Constraints> {
     let mut constraints = constraints_of_dirs(drop_dir, source, output)?;
     constraints.files = candidate.files().len();
-    let why = if evidence == Some(Evidence::Quiet) {
-        Some("nothing proves that no process writes to the file any more")
-    } else {
-        lacks_right(drop_dir, source, candidate)?
+    let why = match evidence {
+        Some(Evidence::Quiet) => Some("nothing proves that no process writes to the file any more"),
+        Some(Evidence::Taken) => Some("the file is taken as it is, and stays so"),
+        _ => lacks_right(drop_dir, source, candidate)?,
     };
     if let Some(why) = why {
         constraints.exclude_consuming(why);
@@ -77,7 +77,7 @@ pub(crate) fn plan(
     constraints: &Constraints,
 ) -> Result<Plan, Interruption> {
     let file_len = match job.evidence {
-        Evidence::Salvaged => job.dump.end_of(&job.header),
+        Evidence::Salvaged | Evidence::Taken => job.dump.end_of(&job.header),
         _ => job.candidate.stat.size,
     };
     let plan = Plan::new(&job.dump, job.header.clone(), file_len, constraints);

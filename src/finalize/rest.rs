@@ -79,13 +79,14 @@ pub(crate) fn save_ahead(
     let goes = job.drop_dir.source == Disposition::Remove || job.keeps_its_name(at);
     let share = header.data_len() / candidate.files().len() as u64;
     let segments = candidate.segments(&job.dump, share).into_iter();
+    let is_partial = matches!(job.evidence, Evidence::Salvaged | Evidence::Taken);
     let mut remarks = Vec::new();
     for ((file, offset), name) in segments.zip(candidate.names()) {
         let end = offset.saturating_add(share).saturating_add(job.dump.trailing);
         let surplus = surplus_behind(file, name, end)?;
         if goes {
             remarks.extend(save(job, at, &surplus, progress)?);
-        } else if !surplus.range.is_empty() && job.evidence == Evidence::Salvaged {
+        } else if !surplus.range.is_empty() && is_partial && remarks.is_empty() {
             remarks.push("those bytes stay in the source".to_owned());
         }
     }

@@ -25,7 +25,7 @@ pub use crate::ledger::earlier::Earlier;
 use crate::ledger::losses::DataLoss;
 pub use crate::ledger::reports::LastReport;
 use crate::ledger::requests::REFUSED;
-pub use crate::ledger::requests::Request;
+pub use crate::ledger::requests::{Request, RequestKind};
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, is_broken, make_dir, open_to_read, prepare};
 

@@ -1,4 +1,4 @@
-//! Requests by `npyd redo`, and what users declared about a source.
+//! Requests by `npyd redo` and `npyd take`, and what users declared about a source.
 //!
 //! The command writes a request with the permissions of its user, who must be able to write to the
 //! ledger. The daemon or the next sweep reads it and carries it out with npyd's permissions.
@@ -27,8 +27,30 @@ pub(crate) const TABLE: &str = "
         at TEXT NOT NULL
     ) WITHOUT ROWID;";
 
-/// The kind of a request to make an array again, and the event that stores its acceptance.
-pub(crate) const REDO: &str = "redo";
+/// The kinds of requests. The name of a kind is also the event that stores its acceptance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// Make the array again.
+    Redo,
+    /// Make an array of what is there, although it does not fit its description.
+    Take,
+}
+
+impl RequestKind {
+    /// Returns the name in the ledger and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestKind::Redo => "redo",
+            RequestKind::Take => "take",
+        }
+    }
+
+    /// Returns the kind of this name. Another version of npyd may know more kinds.
+    fn from_name(name: &str) -> Option<Self> {
+        [RequestKind::Redo, RequestKind::Take].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
 
 /// The event under which the ledger stores the refusal of a request; the receipt itself says
 /// `failed`. It says nothing about the state of the source.
@@ -37,29 +59,43 @@ pub(crate) const REFUSED: &str = "refused";
 /// Maximum number of requests of one drop directory that are read at once.
 const REQUESTS_MAX: u32 = 4096;
 
-/// A request to make the array of a source again.
+/// A request about one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Its row id in the ledger.
     pub id: i64,
     /// When it was made: RFC 3339, UTC.
     pub at: String,
+    /// What is requested.
+    pub kind: RequestKind,
     /// The drop directory.
     pub drop_dir: PathBuf,
-    /// The data file.
+    /// The data file; for a request to take it, also the file that describes it.
     pub source: PathBuf,
     /// The options of the command, as JSON.
     pub options: String,
 }
 
 impl Ledger {
-    /// Adds a request to make an array again.
-    pub fn add_request(&self, drop_dir: &Path, source: &Path, options: &str) -> Result<()> {
+    /// Adds a request.
+    pub fn add_request(
+        &self,
+        kind: RequestKind,
+        drop_dir: &Path,
+        source: &Path,
+        options: &str,
+    ) -> Result<()> {
         self.run(|db| {
             db.execute(
                 "INSERT INTO requests (at, kind, inbox, source, options)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![now(), REDO, drop_dir.to_string_lossy(), source.to_string_lossy(), options],
+                params![
+                    now(),
+                    kind.as_str(),
+                    drop_dir.to_string_lossy(),
+                    source.to_string_lossy(),
+                    options
+                ],
             )
         })
         .map(drop)
@@ -69,29 +105,39 @@ impl Ledger {
     /// they are accepted or refused.
     pub fn requests(&self, drop_dir: &Path) -> Result<Vec<Request>> {
         self.run(|db| {
-            db.prepare_cached(
-                "SELECT id, source, options, at FROM requests WHERE inbox = ?1 AND kind = ?2
-                 ORDER BY id LIMIT ?3",
-            )?
-            .query_map(params![drop_dir.to_string_lossy(), REDO, REQUESTS_MAX], |row| {
-                Ok(Request {
+            let mut statement = db.prepare_cached(
+                "SELECT id, source, options, at, kind FROM requests
+                 WHERE inbox = ?1 AND kind IN ('redo', 'take') ORDER BY id LIMIT ?2",
+            )?;
+            let mut rows = statement.query(params![drop_dir.to_string_lossy(), REQUESTS_MAX])?;
+            let mut requests = Vec::new();
+            while let Some(row) = rows.next()? {
+                let kind: String = row.get(4)?;
+                let Some(kind) = RequestKind::from_name(&kind) else { continue };
+                requests.push(Request {
                     id: row.get(0)?,
+                    kind,
                     drop_dir: drop_dir.to_path_buf(),
                     source: PathBuf::from(row.get::<_, String>(1)?),
                     options: row.get(2)?,
                     at: row.get(3)?,
-                })
-            })?
-            .collect()
+                });
+            }
+            Ok(requests)
         })
     }
 
-    /// Accepts a request: makes npyd treat the source as new, stores what was declared about it,
-    /// and deletes the request, all in one transaction.
-    pub fn accept_request(&self, request: &Request, declared: Option<&str>) -> Result<()> {
-        let Request { drop_dir, source, options, .. } = request;
+    /// Accepts a request about the data file `source`: makes npyd treat it as new, stores what was
+    /// declared about it, and deletes the request, all in one transaction.
+    pub fn accept_request(
+        &self,
+        request: &Request,
+        source: &Path,
+        declared: Option<&str>,
+    ) -> Result<()> {
+        let Request { kind, drop_dir, options, .. } = request;
         let receipt = serde_json::json!({
-            "event": REDO, "drop": drop_dir, "source": source, "output": null, "route": null,
+            "event": kind.as_str(), "drop": drop_dir, "source": source, "output": null, "route": null,
             "bytes": 0, "seconds": 0.0, "evidence": null,
             "reason": Some(options).filter(|options| *options != "{}")
         });
@@ -102,7 +148,7 @@ impl Ledger {
                  VALUES (?1, ?2, ?3, ?4, NULL, ?5, '')",
                 params![
                     now(),
-                    REDO,
+                    kind.as_str(),
                     drop_dir.to_string_lossy(),
                     source.to_string_lossy(),
                     receipt.to_string()
@@ -150,8 +196,8 @@ impl Ledger {
         self.run(|db| forget(db, source)).map(drop)
     }
 
-    /// Returns whether the array of a source is to be made again and was not since the request.
-    pub fn is_redo(&self, source: &Path) -> Result<bool> {
+    /// Returns whether the array of a source was requested, and was not made since.
+    pub fn is_requested(&self, source: &Path) -> Result<bool> {
         self.run(|db| {
             db.prepare_cached(&format!(
                 "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
@@ -161,7 +207,7 @@ impl Ledger {
             .query_row([source.to_string_lossy()], |row| row.get::<_, String>(0))
             .optional()
         })
-        .map(|event| event.as_deref() == Some(REDO))
+        .map(|event| event.is_some_and(|event| RequestKind::from_name(&event).is_some()))
     }
 }
 
@@ -204,7 +250,10 @@ mod tests {
         let ledger = Ledger::in_memory().unwrap();
         let seen = Some(LedgerKey { settings: 1, ..LedgerKey::default() });
         ledger.record(&[(receipt(EventKind::Finalized), seen)]).unwrap();
-        ledger.add_request(Path::new("/in"), Path::new(SOURCE), r#"{"order":"F"}"#).unwrap();
+        let add = |kind, options| {
+            ledger.add_request(kind, Path::new("/in"), Path::new(SOURCE), options).unwrap();
+        };
+        add(RequestKind::Redo, r#"{"order":"F"}"#);
         assert!(ledger.requests(Path::new("/other")).unwrap().is_empty());
         let request = ledger.requests(Path::new("/in")).unwrap().remove(0);
         (ledger, request)
@@ -214,15 +263,36 @@ mod tests {
     fn an_accepted_request_makes_the_source_count_as_never_seen() {
         let (ledger, request) = ledger_with_a_request();
         let source = Path::new(SOURCE);
-        assert!(!ledger.is_redo(source).unwrap());
-        ledger.accept_request(&request, Some("{}")).unwrap();
+        assert!(!ledger.is_requested(source).unwrap());
+        ledger.accept_request(&request, source, Some("{}")).unwrap();
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         assert!(!ledger.latest(source).unwrap().unwrap().is_settled());
         assert_eq!(ledger.declared(source).unwrap().as_deref(), Some("{}"));
         ledger.record(&[(receipt(EventKind::Failed), None)]).unwrap();
-        assert!(ledger.is_redo(source).unwrap());
+        assert!(ledger.is_requested(source).unwrap());
         ledger.record(&[(receipt(EventKind::Remade), None)]).unwrap();
-        assert!(!ledger.is_redo(source).unwrap());
+        assert!(!ledger.is_requested(source).unwrap());
+    }
+
+    /// The ledger of an npyd that knew no requests, and a request of one that knows more.
+    #[test]
+    fn ledgers_of_other_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch(&format!("{}; PRAGMA user_version = 1;", crate::ledger::TABLE)).unwrap();
+        drop(db);
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let add = |kind, source: &str| {
+            ledger.add_request(kind, Path::new("/in"), Path::new(source), "{}").unwrap();
+        };
+        add(RequestKind::Redo, "/in/a");
+        add(RequestKind::Take, "/in/b");
+        let sql = "UPDATE requests SET kind = 'later' WHERE kind = 'redo'";
+        ledger.run(|db| db.execute_batch(sql)).unwrap();
+        let requests = ledger.requests(Path::new("/in")).unwrap();
+        let found: Vec<_> = requests.iter().map(|it| (it.kind, it.source.as_path())).collect();
+        assert_eq!(found, [(RequestKind::Take, Path::new("/in/b"))]);
     }
 
     #[test]

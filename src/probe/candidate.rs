@@ -8,7 +8,7 @@ use crate::config::{DropDir, Salvage};
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::decide::reason::Reason;
-use crate::describe::{Dump, LeadingBytes};
+use crate::describe::{Dump, LeadingBytes, Rows};
 use crate::fs::{self, DataFile, Lease, Unprovable};
 use crate::model::{FileName, Stat};
 use crate::npy::{self, Header};
@@ -37,6 +37,8 @@ pub struct Candidate {
     pub has_array: bool,
     /// The declared layout, or the reason why there is none.
     pub dump: Result<Dump, Reason>,
+    /// The rows that a person takes, although the data do not fit their description.
+    pub take: Option<Rows>,
 }
 
 /// One of several files that together hold the data.
@@ -332,7 +334,14 @@ impl Candidate {
             unchanged,
             timestamp_granularity,
         };
-        Ok(match completeness::assess(dump, &look, &rules) {
+        let verdict = match self.take {
+            None => completeness::assess(dump, &look, &rules),
+            Some(_) => completeness::assess_taken(dump, &look, &rules),
+        };
+        Ok(match verdict {
+            Verdict::Ready(Evidence::Taken) => {
+                self.take_rows(dump, self.take.unwrap_or_default())?
+            }
             Verdict::Ready(evidence) => match dump.header(size) {
                 Ok(header) => {
                     Decision::Finalize { header: Box::new(header), evidence, remark: None }
@@ -414,10 +423,12 @@ impl Candidate {
         let rest = salvaged.as_ref().map_or(Ok(0), |header| self.rest_len(dump, header))?;
         let behind =
             if rest > 0 { format!(", and {rest} bytes behind them") } else { String::new() };
-        let found = format!(
-            "it was abandoned: its producer ended without marking it ready; {}{behind}",
-            count(dump, salvaged.as_ref(), written, self.stat.size)
-        );
+        let (salvage, what) = match self.take {
+            Some(_) => (Salvage::WholeRecords, "taken as it is:"),
+            None => (salvage, "it was abandoned: its producer ended without marking it ready;"),
+        };
+        let found =
+            format!("{what} {}{behind}", count(dump, salvaged.as_ref(), written, self.stat.size));
         Ok(match (salvage, salvaged) {
             (Salvage::WholeRecords, Some(header)) => Decision::Finalize {
                 header: Box::new(header),

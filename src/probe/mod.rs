@@ -7,6 +7,7 @@
 pub mod candidate;
 mod conflicts;
 mod data_head;
+mod declared;
 mod description;
 mod index;
 mod residue;
@@ -439,6 +440,7 @@ impl<'a> DirView<'a> {
             conflicting_inodes,
             has_array,
             dump,
+            take: None,
         })))
     }
 

@@ -18,7 +18,7 @@ use crate::finalize::{
     self, ArrayJob, Aside, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
 };
 use crate::fs::{self, LeaseRight};
-use crate::ledger::{Ledger, Request};
+use crate::ledger::{Ledger, Request, RequestKind};
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::PROBE_DELAY_MIN;
@@ -260,8 +260,12 @@ impl Context {
 
     /// Ends a request that cannot be carried out, and reports the reason.
     pub(crate) fn refuse(&self, request: &Request, why: impl fmt::Display) -> Outcome {
-        let Request { drop_dir, source, .. } = request;
-        let reason = Reason::Request(format!("not made again: {why}"));
+        let Request { kind, drop_dir, source, .. } = request;
+        let not_done = match kind {
+            RequestKind::Redo => "not made again",
+            RequestKind::Take => "not taken",
+        };
+        let reason = Reason::Request(format!("{not_done}: {why}"));
         let receipt =
             Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
         self.end_request(request, receipt, None)

@@ -213,6 +213,22 @@ impl Layout {
         self.order == Order::F || slower.iter().all(|dim| *dim == 1)
     }
 
+    /// Returns this layout with its slowest axis of more than one item as the growth axis. The
+    /// axes before it do not change where the items are.
+    #[must_use]
+    pub fn by_rows(&self) -> Layout {
+        let mut layout = self.clone();
+        let is_long = |dim: &u64| *dim > 1;
+        let axis = match self.order {
+            Order::C => self.shape.dims.iter().position(is_long),
+            Order::F => self.shape.dims.iter().rposition(is_long),
+        };
+        if let Some(axis) = axis.filter(|_| !self.shape.open && self.has_whole_records()) {
+            layout.shape.growth = axis;
+        }
+        layout
+    }
+
     /// Returns the length of the growth axis; `None` if it is open, or if there are no axes.
     #[must_use]
     pub fn records(&self) -> Option<u64> {

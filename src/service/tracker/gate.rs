@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::decide::completeness::Wait;
+use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
@@ -42,8 +42,9 @@ impl Tracker {
     ) -> Result<Action, String> {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
+        let taking = self.take_request(&candidate);
         if let Some(known) = self.last_settled(&candidate.rel) {
-            if self.is_as_known(&known, &snapshot, &candidate) {
+            if taking.is_none() && self.is_as_known(&known, &snapshot, &candidate) {
                 return Ok(Action::Forget);
             }
             if self.recall_description(&known, &candidate) {
@@ -51,6 +52,9 @@ impl Tracker {
             }
         }
         self.apply_declared(&mut candidate);
+        if let Some(at) = &taking {
+            self.apply_take(&mut candidate, at);
+        }
         let ledger = Arc::clone(&self.context.ledger);
         let source = self.drop_dir.path.join(&candidate.rel);
         let earlier = ledger.earlier_arrays(&source, snapshot.data.ino);
@@ -59,6 +63,9 @@ impl Tracker {
         let loss = ledger.data_loss_of(snapshot.contents()).map_err(|error| error.to_string())?;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
+            if let Some(at) = &taking {
+                self.refuse_take(at, &reason);
+            }
             return Ok(reject(candidate, EventKind::Lost, Reason::DataLoss(reason)));
         }
         let Some(entry) = self.entries.get_mut(&candidate.rel) else { return Ok(Action::Forget) };
@@ -66,21 +73,33 @@ impl Tracker {
         let first = || Quiescence::new(snapshot.clone(), now, age);
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
         let decision = candidate.decide(&self.drop_dir, unchanged, remakes);
-        Ok(match decision.map_err(|error| error.to_string())? {
-            Decision::Finalize { header, evidence, remark } => Action::Dispatch(Box::new(Job {
-                drop_dir: Arc::clone(&self.drop_dir),
-                dump: candidate.dump.clone().map_err(|reason| reason.to_string())?,
-                header: *header,
-                evidence,
-                remark,
-                still: unchanged >= self.drop_dir.quiet,
-                earlier,
-                redo: ledger.is_redo(&source).unwrap_or(false),
-                intents: Some(Arc::clone(&self.context.intents)),
-                candidate,
-            })),
-            Decision::Wait(wait) => Action::Wait(wait),
-            Decision::Reject(reason) => reject(candidate, EventKind::Rejected, reason),
+        Ok(match (decision.map_err(|error| error.to_string())?, taking) {
+            (Decision::Finalize { header, evidence, remark }, taking) => {
+                if let Some(at) = &taking {
+                    self.accept_take(&candidate, at)?;
+                }
+                let mut dump = candidate.dump.clone().map_err(|reason| reason.to_string())?;
+                // The producer's digest is that of the complete file.
+                dump.digest = dump.digest.filter(|_| evidence != Evidence::Taken);
+                Action::Dispatch(Box::new(Job {
+                    drop_dir: Arc::clone(&self.drop_dir),
+                    dump,
+                    header: *header,
+                    evidence,
+                    remark,
+                    still: unchanged >= self.drop_dir.quiet,
+                    earlier,
+                    redo: ledger.is_requested(&source).unwrap_or(false),
+                    intents: Some(Arc::clone(&self.context.intents)),
+                    candidate,
+                }))
+            }
+            (Decision::Wait(wait), _) => Action::Wait(wait),
+            (Decision::Reject(reason), Some(at)) => {
+                self.refuse_take(&at, &reason);
+                Action::Probe
+            }
+            (Decision::Reject(reason), None) => reject(candidate, EventKind::Rejected, reason),
         })
     }
 }

@@ -1,16 +1,17 @@
-//! Redo requests: each scan reads them from the ledger; the probe of a source carries them out.
+//! Requests: each scan reads them from the ledger, and the probe of a source carries them out. npyd
+//! accepts a request to make an array again at once, and one to take a file when the file is quiet.
 
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decide::identity::LedgerKey;
-use crate::decide::reason::Reason;
 use crate::describe::{Correction, SizeFit};
 use crate::events::receipt::SourceFate;
 use crate::finalize::ArrayJob;
 use crate::fs;
-use crate::ledger::Request;
+use crate::ledger::{Request, RequestKind};
 use crate::probe::ProbeResult;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
@@ -23,18 +24,17 @@ impl Tracker {
             Err(error) => return self.context.report(error),
         };
         self.requests.clear();
-        for mut request in requests {
+        for request in requests {
             let Some(rel) = self.rel_of(&request) else {
                 self.context
                     .refuse(&request, "it is not in the drop directory, or is ignored there");
                 continue;
             };
             self.recall_described(&rel);
-            if let Some(before) = self.requests.remove(&rel)
-                && Correction::parse(&request.options).is_ok_and(|it| it.keys().is_empty())
-            {
-                request.options = before.options;
-            }
+            let request = match self.requests.remove(&rel) {
+                Some(before) => merged(&before, request),
+                None => request,
+            };
             self.requests.insert(rel.clone(), request);
             // It is probed after all files that may describe it.
             self.enqueue(rel, now + Duration::from_nanos(1));
@@ -47,7 +47,12 @@ impl Tracker {
         let rel = request.source.strip_prefix(&self.drop_dir.path).ok()?;
         let is_below = rel.components().all(|part| matches!(part, Component::Normal(_)));
         let is_drop = is_below && rel.file_name().is_some() && !self.is_own(rel);
-        (is_drop && !self.drop_dir.ignore.ignores_path(rel)).then(|| rel.to_path_buf())
+        if !is_drop || self.drop_dir.ignore.ignores_path(rel) {
+            return None;
+        }
+        // One of several files is probed from the sidecar that describes all of them.
+        let whole = self.index.whole_of(rel).filter(|_| request.kind == RequestKind::Take);
+        Some(whole.map_or(rel, PathBuf::as_path).to_path_buf())
     }
 
     /// Adds the description with which a source was settled to the index, because a scan does not
@@ -68,8 +73,17 @@ impl Tracker {
         rel: &Path,
         result: &fs::Result<ProbeResult>,
     ) -> bool {
-        if !self.requests.contains_key(rel) {
-            return false;
+        match self.requests.get(rel) {
+            None => return false,
+            Some(request) if request.kind == RequestKind::Take => {
+                if let Some(why) = why_not_taken(result)
+                    && let Some(request) = self.requests.remove(rel)
+                {
+                    self.context.refuse(&request, why);
+                }
+                return false;
+            }
+            Some(_) => {}
         }
         let unfounded = match result {
             Ok(ProbeResult::Missing) => None,
@@ -123,9 +137,13 @@ impl Tracker {
         Ok((job, entry.fingerprint))
     }
 
-    /// Accepts the request about a drop, if there is one: npyd then processes the drop as if it had
-    /// never seen it.
+    /// Accepts the request to make the array of a drop again, if there is one: npyd then processes
+    /// the drop as if it had never seen it.
     pub(crate) fn accept_redo(&mut self, candidate: &Candidate) {
+        let is_redo = |request: &Request| request.kind == RequestKind::Redo;
+        if !self.requests.get(&candidate.rel).is_some_and(is_redo) {
+            return;
+        }
         let Some(request) = self.requests.remove(&candidate.rel) else { return };
         let accepted = Correction::parse(&request.options).and_then(|correction| {
             if correction.in_place {
@@ -134,13 +152,15 @@ impl Tracker {
             if correction.keys().is_empty() {
                 return Ok(None);
             }
-            let correction = Correction { of: candidate.description_key(), ..correction };
+            let correction = self.completed(candidate, correction);
             self.check_fit(candidate, &correction)?;
             Ok(Some(correction.to_json()))
         });
         match accepted {
             Ok(declared) => {
-                let accepted = self.context.ledger.accept_request(&request, declared.as_deref());
+                let source = self.drop_dir.path.join(&candidate.rel);
+                let ledger = &self.context.ledger;
+                let accepted = ledger.accept_request(&request, &source, declared.as_deref());
                 if let Err(error) = accepted {
                     self.context.report(error);
                 }
@@ -149,37 +169,120 @@ impl Tracker {
         }
     }
 
+    /// Returns the path of the request to take a drop as it is, if there is one: that of a data
+    /// file or of a file that describes it.
+    pub(crate) fn take_request(&self, candidate: &Candidate) -> Option<PathBuf> {
+        let Candidate { rel, sidecar, overridden, parts, .. } = candidate;
+        let sidecars = sidecar.iter().chain(overridden).filter(|sidecar| !sidecar.is_shared);
+        let rels = sidecars.map(|sidecar| &sidecar.rel).chain(parts.iter().map(|part| &part.rel));
+        let is_take = |rel: &&PathBuf| {
+            self.requests.get(*rel).is_some_and(|request| request.kind == RequestKind::Take)
+        };
+        [rel].into_iter().chain(rels).find(is_take).cloned()
+    }
+
+    /// Applies the request to take a drop as it is, without accepting it.
+    pub(crate) fn apply_take(&mut self, candidate: &mut Candidate, at: &Path) {
+        let Some(request) = self.requests.get(at) else { return };
+        match Correction::parse(&request.options) {
+            Ok(requested) => {
+                candidate.correct(&self.completed(candidate, requested));
+            }
+            Err(why) => self.refuse_take(at, &why),
+        }
+    }
+
+    /// Accepts the request to take a drop that is ready to be taken. Until then it stays in the
+    /// ledger, because what is taken may still change.
+    pub(crate) fn accept_take(&mut self, candidate: &Candidate, at: &Path) -> Result<(), String> {
+        let Some(request) = self.requests.get(at) else { return Ok(()) };
+        let correction = self.completed(candidate, Correction::parse(&request.options)?);
+        let source = self.drop_dir.path.join(&candidate.rel);
+        let accepted =
+            self.context.ledger.accept_request(request, &source, Some(&correction.to_json()));
+        accepted.map_err(|error| error.to_string())?;
+        self.requests.remove(at);
+        Ok(())
+    }
+
+    /// Refuses the request to take a drop.
+    pub(crate) fn refuse_take(&mut self, at: &Path, why: &impl fmt::Display) {
+        if let Some(request) = self.requests.remove(at) {
+            self.context.refuse(&request, why);
+        }
+    }
+
+    /// Returns what is requested, as a correction of this description, with what was declared about
+    /// it before.
+    fn completed(&self, candidate: &Candidate, requested: Correction) -> Correction {
+        let of = candidate.description_key();
+        let content = candidate.content_key();
+        let content = if requested.take.is_some() { content } else { String::new() };
+        let requested = Correction { of, content, ..requested };
+        match self.declared(candidate) {
+            Some(before) if before.of == requested.of => before.followed_by(requested),
+            _ => requested,
+        }
+    }
+
     /// Checks that the description, with the keys of the correction, fits the file.
     fn check_fit(&self, candidate: &Candidate, correction: &Correction) -> Result<(), String> {
         let dump = candidate.dump.clone().map_err(|reason| reason.to_string())?;
         let dump = correction.apply(dump)?;
         let size = candidate.logical_size(&dump).0;
-        match dump.fit(size, self.drop_dir.allow_trailing) {
-            SizeFit::Whole { .. } => dump.header(size).map(drop),
-            misfit => Err(misfit.to_string()),
+        match (dump.fit(size, self.drop_dir.allow_trailing), correction.take) {
+            (SizeFit::Whole { .. }, _) => dump.header(size).map(drop),
+            (_, Some(rows)) if correction.content == candidate.content_key() => {
+                candidate.taken(&dump, rows).map_err(|error| error.to_string())?.map(drop)
+            }
+            (misfit, _) => Err(misfit.to_string()),
         }
     }
 
-    /// Applies the keys that `npyd redo` declared, as long as the description is the one they
-    /// correct. Deletes them from the ledger once it is another.
+    /// Applies what was declared about a drop, as long as its description is the one that it is
+    /// about. Deletes it from the ledger once it is another.
     pub(crate) fn apply_declared(&self, candidate: &mut Candidate) {
-        let source = self.drop_dir.path.join(&candidate.rel);
-        let ledger = &self.context.ledger;
-        let correction = match ledger.declared(&source) {
-            Ok(Some(text)) => Correction::parse(&text),
-            Ok(None) => return,
-            Err(error) => return self.context.report(error),
-        };
-        match correction {
-            Ok(correction) if correction.of == candidate.description_key() => {
-                let correct = |dump| correction.apply(dump).map_err(Reason::Description);
-                candidate.dump = candidate.dump.clone().and_then(correct);
-            }
-            _ => {
-                if let Err(error) = ledger.forget_declared(&source) {
-                    self.context.report(error);
-                }
+        let is_of_this = self.declared(candidate).map(|declared| candidate.correct(&declared));
+        if is_of_this == Some(false) {
+            let source = self.drop_dir.path.join(&candidate.rel);
+            if let Err(error) = self.context.ledger.forget_declared(&source) {
+                self.context.report(error);
             }
         }
+    }
+
+    /// Returns what was declared about a drop. Logs an error, and returns `None` then.
+    fn declared(&self, candidate: &Candidate) -> Option<Correction> {
+        let source = self.drop_dir.path.join(&candidate.rel);
+        let declared = self.context.ledger.declared(&source).unwrap_or_else(|error| {
+            self.context.report(error);
+            None
+        });
+        // What another version of npyd declared counts as being about another description.
+        declared.map(|text| Correction::parse(&text).unwrap_or_default())
+    }
+}
+
+/// Returns two requests about one source as one. Its row is the later one.
+fn merged(before: &Request, later: Request) -> Request {
+    let parsed = |request: &Request| Correction::parse(&request.options).ok();
+    let Some((first, last)) = parsed(before).zip(parsed(&later)) else { return later };
+    let both = first.followed_by(last);
+    let kind = if both.take.is_some() { RequestKind::Take } else { RequestKind::Redo };
+    Request { kind, options: both.to_json(), ..later }
+}
+
+/// Returns why a file can't be taken that is not the data of one drop.
+fn why_not_taken(result: &fs::Result<ProbeResult>) -> Option<String> {
+    match result {
+        Ok(ProbeResult::Missing) => Some("the file does not exist any more".to_owned()),
+        Err(error) if error.is_missing() => Some("the file does not exist any more".to_owned()),
+        Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
+            Some(why.to_string())
+        }
+        Ok(ProbeResult::Multiple { .. }) => {
+            Some("it describes several arrays; name the data file of one".to_owned())
+        }
+        Ok(ProbeResult::Candidate(_) | ProbeResult::Residue(_)) | Err(_) => None,
     }
 }

@@ -7,3 +7,4 @@ mod history;
 mod inspect;
 mod redo;
 mod sweep;
+mod take;

@@ -1,0 +1,106 @@
+//! `npyd take`: stores requests to take files as they are; the daemon or the next sweep executes
+//! them.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::history::{is_named, sidecar_of};
+use crate::cli::locate::locate;
+use crate::cli::{ConfigArgs, Exit, FatalError, print};
+use crate::config::Config;
+use crate::describe::{Correction, Rows};
+use crate::finalize::restore_rejected;
+use crate::ledger::{self, Ledger, RequestKind};
+
+#[derive(Args)]
+pub(crate) struct Take {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Data files that are waiting or were rejected because their size, their number of rows or a
+    /// mark does not fit; or the files that describe them
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Rows to take: all complete ones, or those that every data file has and every declared or
+    /// counted number includes
+    #[arg(long, default_value_t, value_name = "all|common")]
+    rows: Rows,
+}
+
+/// A file to take: its drop directory, and its path there.
+struct Source {
+    drop_dir: PathBuf,
+    path: PathBuf,
+}
+
+impl Take {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
+        let config = self.config.read()?;
+        let has_daemon = ledger::is_in_use(&config.state_dir);
+        if Ledger::open_to_read(&config.state_dir)?.is_none() {
+            let dir = config.state_dir.display();
+            return Err(format!(
+                "there is no ledger in `{dir}` yet: start npyd, or run `npyd sweep`, first"
+            )
+            .into());
+        }
+        let ledger = Ledger::open_without_creating(&config.state_dir)?;
+        let take = Correction { take: Some(self.rows), ..Correction::default() }.to_json();
+        let by = if has_daemon { "" } else { " by the next sweep" };
+        let mut exit = Exit::Success;
+        for file in &self.files {
+            match source(file, &config, &ledger)? {
+                Ok(Source { drop_dir, path }) => {
+                    ledger.add_request(RequestKind::Take, &drop_dir, &path, &take)?;
+                    print(&format!("{}: will be taken as it is{by}", path.display()));
+                }
+                Err(why) => {
+                    exit = Exit::Failure;
+                    print(&format!("{}: not taken: {why}", file.display()));
+                }
+            }
+        }
+        Ok(exit)
+    }
+}
+
+/// Finds a file in its drop directory. A rejected one is first moved back there. The inner error
+/// says why there is none.
+fn source(
+    file: &Path,
+    config: &Config,
+    ledger: &Ledger,
+) -> Result<Result<Source, String>, FatalError> {
+    let path = std::path::absolute(file)?;
+    let name = path.file_name().ok_or("expected a file, not a directory")?;
+    let located = locate(config, path.parent().unwrap_or(Path::new("/")), Path::new(name));
+    // This user may not be allowed to see the file; npyd is.
+    let is_missing = |path: &Path| {
+        path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
+    if let Ok((drop_dir, rel)) = &located {
+        let (drop_dir, path) = (drop_dir.path.clone(), drop_dir.path.join(rel));
+        if !is_missing(&path) {
+            return Ok(Ok(Source { drop_dir, path }));
+        }
+    }
+    for entry in ledger.rejected()? {
+        let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir);
+        let Some(drop_dir) = drop_dir.filter(|_| is_named(&entry, file, config)) else { continue };
+        if entry.is_lost() {
+            return Ok(Err(entry.reason()));
+        }
+        if let Err(error) = restore_rejected(drop_dir, &entry.source, sidecar_of(&entry).as_deref())
+        {
+            return Ok(Err(error.to_string()));
+        }
+        if !is_missing(&entry.source) {
+            return Ok(Ok(Source { drop_dir: entry.drop_dir, path: entry.source }));
+        }
+    }
+    Ok(Err(match located {
+        Ok(_) => "there is no such file".to_owned(),
+        Err(outside) => outside,
+    }))
+}

@@ -1,0 +1,49 @@
+//! Applies to a candidate what `npyd redo` and `npyd take` declared about it.
+
+use crate::decide::completeness::Evidence;
+use crate::decide::reason::Reason;
+use crate::describe::{Correction, Dump, Rows, Taken};
+use crate::fs;
+use crate::probe::candidate::{Candidate, Decision};
+
+impl Candidate {
+    /// Applies a correction if it is about the description of this candidate. Returns whether it
+    /// is.
+    pub fn correct(&mut self, correction: &Correction) -> bool {
+        let is_of_this = correction.of == self.description_key();
+        if is_of_this {
+            let correct = |dump| correction.apply(dump).map_err(Reason::Description);
+            self.dump = self.dump.clone().and_then(correct);
+            self.take = correction.take.filter(|_| correction.content == self.content_key());
+        }
+        is_of_this
+    }
+
+    /// Returns a key that identifies the content of the data files. `npyd take` is about that.
+    #[must_use]
+    pub fn content_key(&self) -> String {
+        self.snapshot().contents().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns the rows to take of the data that were written; the inner error says why there are
+    /// none. Holes before the last written byte count as zeros, as for any reader.
+    pub fn taken(&self, dump: &Dump, rows: Rows) -> fs::Result<Result<Taken, String>> {
+        let mut ends = Vec::new();
+        for file in self.files() {
+            ends.push(file.written_end(0)?);
+        }
+        Ok(dump.taken(&ends, rows))
+    }
+
+    /// Decides to take the rows, or why that is not possible.
+    pub(crate) fn take_rows(&self, dump: &Dump, rows: Rows) -> fs::Result<Decision> {
+        Ok(match self.taken(dump, rows)? {
+            Ok(Taken { header, remark }) => Decision::Finalize {
+                header: Box::new(header),
+                evidence: Evidence::Taken,
+                remark: Some(remark),
+            },
+            Err(why) => Decision::Reject(Reason::Request(why)),
+        })
+    }
+}
