@@ -33,6 +33,7 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
         // SQLite falls back to read-only; npyd could then not store data losses.
         return Err(read_only());
     }
+    check_shared_files(path)?;
     connection.busy_timeout(BUSY)?;
     enable_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "normal")?;
@@ -52,6 +53,19 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
         connection.pragma_update(None, "user_version", LAYOUT)?;
     }
     Ok(connection)
+}
+
+/// Checks that the files which SQLite shares exist or can be created. A member of the group may
+/// write to them, but not create them in npyd's directory; SQLite would not say so.
+fn check_shared_files(path: &Path) -> rusqlite::Result<()> {
+    let shared = PathBuf::from(format!("{}-shm", path.display()));
+    let Some(dir) = path.parent().filter(|_| !shared.exists()) else { return Ok(()) };
+    rustix::fs::accessat(CWD, dir, Access::WRITE_OK, AtFlags::EACCESS).map_err(|_| {
+        let text = "while npyd is stopped, only the user that it runs as can write to it; start \
+                    npyd, or run this command as that user";
+        let cause = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_PERM);
+        rusqlite::Error::SqliteFailure(cause, Some(text.to_owned()))
+    })
 }
 
 /// Gives a new ledger that root creates to the owner of the state directory: to the user that npyd

@@ -46,7 +46,13 @@ fn the_group_reads_while_the_daemon_is_stopped() {
     assert_eq!(site.names("state"), ["ledger.sqlite"]);
     let told = site.npyd_as((65_534, NPYD), &["history", "--json"]).expect_code(0).json();
     assert_eq!(told.of_event("finalized").len(), 1);
-    site.npyd_as((65_534, NPYD), &["retry", "--all"]).expect_code(2);
+    for request in [&["retry", "--all"][..], &["redo", "scan.raw"], &["take", "in/scan.raw"]] {
+        let told = site.npyd_as((65_534, NPYD), request).expect_code(2);
+        told.expect_words(&[
+            "while npyd is stopped",
+            "start npyd, or run this command as that user",
+        ]);
+    }
     site.npyd_as((65_534, 65_534), &["history"]).expect_code(2);
     assert_eq!(site.names("state"), ["ledger.sqlite"]);
 }
