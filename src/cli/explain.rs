@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Disposition, DropDir};
-use crate::decide::completeness::Evidence;
+use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
-use crate::describe::{Correction, Dump};
+use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
 use crate::finalize::{constraints_between, rest_path, why_source_stays};
 use crate::fs::{self, Dir};
 use crate::ledger::Ledger;
@@ -156,7 +156,9 @@ fn explain_candidate(
         merge(&mut report, explain_dump(dump));
     }
     let mut proof = None;
-    let (verdict, header) = match candidate.decide(drop_dir, unchanged, remakes)? {
+    let decision = candidate.decide(drop_dir, unchanged, remakes)?;
+    merge(&mut report, explain_take(candidate, &decision)?);
+    let (verdict, header) = match decision {
         Decision::Finalize { header, evidence, remark } => {
             proof = Some(evidence);
             let verdict = json!({
@@ -198,6 +200,24 @@ fn explain_candidate(
         }
     }
     Ok(report)
+}
+
+/// Returns what `npyd take` would take of a drop that does not fit its description.
+fn explain_take(candidate: &Candidate, decision: &Decision) -> fs::Result<Value> {
+    let (Decision::Wait(Wait { why, .. }) | Decision::Reject(why)) = decision else {
+        return Ok(json!({}));
+    };
+    Ok(match &candidate.dump {
+        Ok(dump)
+            if why.lasts_while_unchanged() && !matches!(dump.front, LeadingBytes::Header(_)) =>
+        {
+            match candidate.taken(dump, Rows::All)? {
+                Ok(Taken { remark, .. }) => json!({"take": remark}),
+                Err(why) => json!({"take": why}),
+            }
+        }
+        _ => json!({}),
+    })
 }
 
 /// Applies what `npyd redo` and `npyd take` declared, as the daemon would, and a request to take
@@ -311,12 +331,13 @@ fn merge(into: &mut Value, more: Value) {
 
 fn print_text(path: &Path, report: &Value) {
     print(&path.display().to_string());
-    let rows: [(&str, &[&str]); 16] = [
+    let rows: [(&str, &[&str]); 17] = [
         ("kind", &["taken_for"]),
         ("described by", &["sidecar"]),
         ("verdict", &["verdict", "evidence"]),
         ("because", &["why"]),
         ("note", &["outside"]),
+        ("npyd take", &["take"]),
         ("source", &["source_stays"]),
         ("ledger", &["ledger"]),
         ("size", &["size"]),

@@ -169,15 +169,7 @@ pub fn assess_taken(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     let overrides = match &verdict {
         Verdict::Ready(_) => false,
         Verdict::Abandoned => true,
-        Verdict::Refused(why) => matches!(why, Reason::Size(_) | Reason::SizeOfComplete(_)),
-        Verdict::Wait(Wait { why, .. }) => matches!(
-            why,
-            Reason::Size(_)
-                | Reason::SizeOfComplete(_)
-                | Reason::Unfinished(_)
-                | Reason::NoMarker
-                | Reason::NotReady { .. }
-        ),
+        Verdict::Refused(why) | Verdict::Wait(Wait { why, .. }) => why.lasts_while_unchanged(),
     };
     let (allocated, size) = (look.allocated.min(look.size), look.size);
     let quiet = rules.quiet.max(look.timestamp_granularity);
@@ -193,7 +185,11 @@ pub fn assess_taken(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         }
         // Its own file becomes the array.
         Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
-            Verdict::Refused(Reason::NotReady { allocated, size })
+            Verdict::Refused(Reason::Request(
+                "whether somebody writes to it can't be learned here, and it would become the \
+                 array itself: give npyd CAP_LEASE, or copy the file"
+                    .to_owned(),
+            ))
         }
         Writer::None if matches!(dump.front, LeadingBytes::Header(_)) => Verdict::Abandoned,
         Writer::None | Writer::Unknown => Verdict::Ready(Evidence::Taken),

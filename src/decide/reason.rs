@@ -318,7 +318,7 @@ impl Reason {
     }
 
     /// Returns whether a wait for this reason has lasted for as long as the files are unchanged,
-    /// because it follows from their sizes and contents alone.
+    /// because it follows from their sizes and contents alone. `npyd take` overrides such a reason.
     #[must_use]
     pub fn lasts_while_unchanged(&self) -> bool {
         matches!(

@@ -46,7 +46,7 @@ impl FromStr for Rows {
 pub struct Taken {
     /// The header of their array.
     pub header: Header,
-    /// A remark for the receipt.
+    /// How many rows are taken, and what remains.
     pub remark: String,
 }
 
@@ -102,7 +102,7 @@ impl Dump {
             0 => String::new(),
             bytes => format!(", and {} behind them", count(bytes, "byte")),
         };
-        let remark = format!("taken as it is: {}{of}{behind}", count(taken, "row"));
+        let remark = format!("{}{of}{behind}", count(taken, "row"));
         self.checked(taken, header, remark)
     }
 
@@ -123,7 +123,7 @@ impl Dump {
         let range =
             if least == most { String::new() } else { format!("which have {least} to {most}, ") };
         let remark = format!(
-            "taken as it is: {} of each of its {} files, {range}of {} declared",
+            "{} of each of its {} files, {range}of {} declared",
             count(taken, "row"),
             lens.len(),
             split.rows
@@ -241,7 +241,7 @@ mod tests {
         let dump = dump(keys);
         let taken = dump.taken(&[14], Rows::All).unwrap();
         assert_eq!(taken.header.shape(), [2, 3]);
-        assert_eq!(taken.remark, "taken as it is: 2 rows of 4 declared, and 1 byte behind them");
+        assert_eq!(taken.remark, "2 rows of 4 declared, and 1 byte behind them");
         assert_eq!(dump.taken(&[9], Rows::All).unwrap_err(), "no complete row was written yet");
         assert!(dump.taken(&[0], Rows::All).is_err());
     }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(taken(Rows::Common).header.shape(), [2, 3]);
         assert_eq!(
             taken(Rows::Common).remark,
-            "taken as it is: 2 rows (3 are there, 2 are counted), and 3 bytes behind them"
+            "2 rows (3 are there, 2 are counted), and 3 bytes behind them"
         );
     }
 

@@ -41,7 +41,7 @@ impl Candidate {
             Ok(Taken { header, remark }) => Decision::Finalize {
                 header: Box::new(header),
                 evidence: Evidence::Taken,
-                remark: Some(remark),
+                remark: Some(format!("taken as it is: {remark}")),
             },
             Err(why) => Decision::Reject(Reason::Request(why)),
         })

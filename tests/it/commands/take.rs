@@ -55,6 +55,17 @@ fn first_row() -> Vec<u8> {
 }
 
 #[test]
+fn explain_says_what_would_be_taken() {
+    let site = cut_off("");
+    let told = site.npyd(&["explain", "in/scan.raw"]);
+    told.expect_words(&["npyd take      1 row of 2 declared, and 8 bytes behind them"]);
+    site.drop_file("scan.raw", &scan_bytes()[..4]);
+    site.npyd(&["explain", "in/scan.raw"]).expect_words(&["npyd take      no complete row"]);
+    site.drop_file("scan.raw", scan_bytes());
+    assert!(!site.npyd(&["explain", "in/scan.raw"]).stdout.contains("npyd take"));
+}
+
+#[test]
 fn a_recording_that_was_cut_off() {
     for name in ["in/scan.raw", "in/scan.raw.toml"] {
         let site = cut_off("");
