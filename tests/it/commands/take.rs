@@ -133,6 +133,23 @@ fn whatever_does_not_fit() {
     }
 }
 
+/// What a recorder allocated ahead holds no rows.
+#[test]
+fn space_that_was_never_written() {
+    const ROW: usize = 1 << 16;
+    let site = Site::new();
+    site.drop_file("x.raw.toml", format!("dtype = '|u1'\nshape = [4, {ROW}]\n"));
+    site.drop_file("x.raw", vec![7; ROW * 3 / 2]);
+    let file = OpenOptions::new().write(true).open(site.path("in/x.raw")).unwrap();
+    file.set_len(16 * ROW as u64).unwrap();
+    drop(file);
+    site.sweep();
+    site.npyd(&["take", "in/x.raw"]).expect_code(0);
+    let receipt = site.sweep_until("finalized").only_receipt();
+    assert!(reason(&receipt).contains("1 row of 4 declared, and 32768 bytes"), "{receipt:#?}");
+    assert_eq!(site.read("out/x.npy"), npy("'|u1'", false, &[1, ROW as u64], &[7; ROW]));
+}
+
 /// A finished recording with fewer timestamps than samples.
 #[test]
 fn a_recording_that_was_miscounted() {
