@@ -147,7 +147,7 @@ fn space_that_was_never_written() {
     site.npyd(&["take", "in/x.raw"]).expect_code(0);
     let receipt = site.sweep_until("finalized").only_receipt();
     assert!(reason(&receipt).contains("1 row of 4 declared, and 32768 bytes"), "{receipt:#?}");
-    assert_eq!(site.read("out/x.npy"), npy("'|u1'", false, &[1, ROW as u64], &[7; ROW]));
+    assert_eq!(site.read("out/x.npy"), npy("'|u1'", false, &[1, ROW as u64], &vec![7; ROW]));
 }
 
 /// A finished recording with fewer timestamps than samples.
