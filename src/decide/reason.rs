@@ -77,8 +77,12 @@ pub enum Reason {
         name: String,
     },
     /// None of the files that the sidecar may describe exists.
-    #[error("its data file is not there yet")]
-    NoDataFileYet,
+    #[error("its data file is not there yet: {0}")]
+    NoDataFileYet(String),
+    /// The names of several files differ from that of the data file in letter case alone; the text
+    /// lists them.
+    #[error("its data file is not there: in other letter case there are {0}; rename the right one")]
+    DataInOtherCase(String),
     /// An earlier data file of that name became an array, and no other has followed.
     #[error("{why}; one of that name became `{}`{}", array.display(), described_by(sidecar.as_ref()))]
     NoNewData {
@@ -347,7 +351,8 @@ impl Reason {
             Reason::NoDataFiles
             | Reason::NoDataFile(_)
             | Reason::NoDataFileNamed { .. }
-            | Reason::NoDataFileYet
+            | Reason::NoDataFileYet(_)
+            | Reason::DataInOtherCase(_)
             | Reason::NoNewData { .. }
             | Reason::NoOtherParts(_) => "no-data",
             Reason::Size(_) | Reason::SizeOfComplete(_) => "size",

@@ -99,8 +99,8 @@ impl DirView<'_> {
         let first_only = matches!(by.contents, Ok(Contents::Arrays(..)));
         for (array, data_files) in by.data_files().into_iter().enumerate() {
             let is_match = match &data_files {
-                DataFiles::FirstOf(paths) if first_only => {
-                    self.present(paths)?.first().is_some_and(|first| first == data)
+                DataFiles::FirstOf(_) if first_only => {
+                    self.existing_data(&by, &data_files)?.is_some_and(|first| first == data)
                 }
                 data_files => data_files.paths().iter().any(|path| path == data),
             };

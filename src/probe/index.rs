@@ -106,6 +106,12 @@ impl DescriptionIndex {
                     for path in paths {
                         self.add(path, rel);
                     }
+                    if let Some(path) = view.existing_data(&by, &data_files)?
+                        && !paths.contains(&path)
+                    {
+                        self.add(&path, rel);
+                        data.push(path);
+                    }
                 }
             }
             data.extend_from_slice(data_files.paths());

@@ -10,6 +10,8 @@ mod data_head;
 mod declared;
 mod description;
 mod index;
+mod letter_case;
+mod missing_data;
 mod residue;
 mod template_match;
 
@@ -168,7 +170,7 @@ impl<'a> DirView<'a> {
         let data_files = by.data_files();
         let mut there = Vec::new();
         for one in &data_files {
-            there.extend(self.present(one.paths())?.into_iter().next());
+            there.extend(self.existing_data(&by, one)?);
         }
         match (&data_files[..], &there[..]) {
             ([_], [data]) => self.probe_data(data, index, Some(&sidecar)),
@@ -198,7 +200,7 @@ impl<'a> DirView<'a> {
             [path] => Some(path.clone()),
             _ => None,
         };
-        let why = self.missing_data(data_files.paths(), by.is_manifest())?;
+        let why = self.why_missing(&by, data_files)?;
         let parts = data_files.parts().to_vec();
         Ok(ProbeResult::AwaitingData { manifest: by.sidecar.rel, data, parts, why })
     }
@@ -220,27 +222,6 @@ impl<'a> DirView<'a> {
             }
             (result, _) => Ok(result),
         }
-    }
-
-    /// Returns why the drop waits when no candidate data file exists.
-    fn missing_data(&self, paths: &[PathBuf], by_manifest: bool) -> fs::Result<Reason> {
-        let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
-        for path in paths {
-            let stat = self.dir.stat(path)?;
-            if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
-                return Ok(Reason::DataNotRegular(name(path)));
-            }
-            if (stat.is_some() || paths.len() == 1)
-                && let Some(ignored) = self.drop_dir.ignore.reason(path, false)
-            {
-                return Ok(Reason::DataIgnored(ignored.to_string()));
-            }
-        }
-        Ok(match paths {
-            [path] => Reason::NoDataFile(name(path)),
-            [path, ..] if by_manifest => Reason::NoDataFileNamed { name: name(path) },
-            _ => Reason::NoDataFileYet,
-        })
     }
 
     fn probe_data(

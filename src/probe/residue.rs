@@ -9,7 +9,7 @@ use crate::fs::{self, DataFile, Dir};
 use crate::model::FileName;
 use crate::probe::candidate::{Part, Sidecar};
 use crate::probe::description::{Contents, DataFiles, Description};
-use crate::probe::{DirView, rel_name};
+use crate::probe::{DirView, letter_case, rel_name};
 
 /// The extended attribute of an output that stores what it was made of, as a [`SourceIdentity`].
 pub const SOURCE_ATTR: &str = "user.npyd.source";
@@ -59,10 +59,17 @@ impl DirView<'_> {
         number: usize,
         data_files: &DataFiles,
     ) -> fs::Result<Option<FinishedArray>> {
-        let data = data_files.paths().iter().filter_map(|path| rel_name(path).ok());
+        let variants = letter_case::variants(by, data_files);
+        let data = data_files.paths().iter().chain(&variants);
+        let data = data.filter_map(|path| rel_name(path).ok());
         let names: Vec<FileName> = match by.named_output() {
             Some(output) => vec![output.clone()],
-            None => data.map(|name| name.as_npy()).collect(),
+            None => data.map(|name| name.as_npy()).fold(Vec::new(), |mut names, name| {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+                names
+            }),
         };
         let base = self.drop_dir.output.as_ref().unwrap_or(&self.drop_dir.path);
         let parent =

@@ -31,6 +31,23 @@ pub(crate) fn beside(sidecar: &str, suffix: &str, data: &[&str]) -> Vec<String> 
         .unwrap_or_default()
 }
 
+/// Returns the names that differ from this one in letter case alone and that a copy from another
+/// file system makes: stem and suffix each as they are, in lower case, or in upper case.
+pub(crate) fn case_variants(name: &str) -> Vec<String> {
+    let (stem, suffix) = name.split_at(name.rfind('.').unwrap_or(name.len()));
+    let forms = |text: &str| [text.to_owned(), text.to_lowercase(), text.to_uppercase()];
+    let mut variants = Vec::new();
+    for stem in forms(stem) {
+        for suffix in forms(suffix) {
+            let variant = format!("{stem}{suffix}");
+            if variant != name && !variants.contains(&variant) {
+                variants.push(variant);
+            }
+        }
+    }
+    variants
+}
+
 /// Returns the data files that `x.hdr` may describe. It may be named `x.hdr` or `x.EXT.hdr`, and
 /// the suffix of the data may be in lower or upper case.
 pub(crate) fn data_of_hdr(sidecar: &str, data: &[&str]) -> Vec<String> {
@@ -125,6 +142,15 @@ fn check_slabs(files: usize, sizes: &[i64], dim: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_other_letter_case() {
+        assert_eq!(case_variants("a.eeg"), ["a.EEG", "A.eeg", "A.EEG"]);
+        assert_eq!(case_variants("SUB2.eeg"), ["SUB2.EEG", "sub2.eeg", "sub2.EEG"]);
+        assert_eq!(case_variants("Ab.x.Raw").len(), 8);
+        assert_eq!(case_variants("scan"), ["SCAN"]);
+        assert_eq!(case_variants("1.2"), [""; 0]);
+    }
 
     #[test]
     fn patterns_become_file_names() {

@@ -240,6 +240,59 @@ fn inputs_from_the_field_become_their_arrays() {
     }
 }
 
+const VHDR: &str = "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\n\
+    DataFile=sub2.eeg\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=2\n\
+    [Binary Infos]\nBinaryFormat=INT_16\n[Channel Infos]\nCh1=Fp1,,0.5\nCh2=Fp2,,0.5\n";
+
+/// Names change their letter case on the way from Windows. The one file that fits is taken.
+#[test]
+fn data_in_other_letter_case() {
+    for (sidecar, named, data) in [
+        ("sub2.vhdr", "sub2.eeg", "SUB2.EEG"),
+        ("SUB2.VHDR", "SUB2.eeg", "SUB2.EEG"),
+        ("sub2.vhdr", "SUB2.EEG", "sub2.eeg"),
+        ("Sub2.vhdr", "Sub2.eeg", "SUB2.eeg"),
+        ("other.vhdr", "sub2.eeg", "sub2.EEG"),
+    ] {
+        for source in ["keep", "remove"] {
+            let site = Site::with(&format!("source = \"{source}\""));
+            site.drop_file(data, counts()).drop_file(sidecar, VHDR.replace("sub2.eeg", named));
+            let receipts = site.sweep_until("finalized").json();
+            assert!(receipts.of_source(data)["event"] == "finalized", "{named}: {receipts:#?}");
+            let array = format!("out/{}.npy", data.split_once('.').unwrap().0);
+            assert_eq!(site.read(&array), npy("'<i2'", false, &[12, 2], &counts()), "{named}");
+            assert_eq!(site.sweep().json(), Vec::<serde_json::Value>::new(), "{named}");
+        }
+    }
+}
+
+/// No file is guessed: where several fit, where the right one is there, or where a file has a
+/// sidecar of its own.
+#[test]
+fn data_in_other_letter_case_that_may_not_be_meant() {
+    let site = Site::new();
+    site.drop_file("sub2.vhdr", VHDR).drop_file("SUB2.EEG", counts());
+    site.drop_file("sub2.EEG", counts());
+    let waiting = site.sweep().expect_code(0).only_receipt();
+    let reason = waiting["reason"].to_string();
+    assert!(reason.contains("`sub2.EEG`, `SUB2.EEG`; rename the right one"), "{waiting:#?}");
+
+    let site = Site::new();
+    site.drop_file("sub2.vhdr", VHDR).drop_file("SUB2.EEG", [0; 4]);
+    site.drop_file("sub2.eeg", counts());
+    let receipts = site.sweep_until("finalized").json();
+    assert_eq!(receipts.of_event("finalized").len(), 1, "{receipts:#?}");
+    assert_eq!(site.names("out"), ["sub2.npy"]);
+
+    let site = Site::new();
+    site.drop_file("sub2.vhdr", VHDR).drop_file("SUB2.EEG", counts());
+    site.drop_file("SUB2.vhdr", VHDR.replace("sub2", "SUB2"));
+    let receipts = site.sweep_until("finalized").json();
+    assert_eq!(receipts.of_source("SUB2.EEG")["event"], "finalized", "{receipts:#?}");
+    let reason = receipts.of_source("sub2.vhdr")["reason"].to_string();
+    assert!(reason.contains("not there yet: `sub2.eeg`, `sub2.dat`"), "{receipts:#?}");
+}
+
 /// A sidecar that can't be used is rejected even if its data are missing.
 #[test]
 fn a_sidecar_that_cannot_be_used_is_rejected() {

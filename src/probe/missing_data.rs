@@ -1,0 +1,52 @@
+//! Missing data: why a description waits, and which files it waits for.
+
+use std::path::PathBuf;
+
+use crate::decide::reason::Reason;
+use crate::fs;
+use crate::probe::DirView;
+use crate::probe::description::{DataFiles, Description};
+
+impl DirView<'_> {
+    /// Returns why a description waits for its data.
+    pub(crate) fn why_missing(
+        &self,
+        by: &Description,
+        data_files: &DataFiles,
+    ) -> fs::Result<Reason> {
+        match &self.in_other_case(by, data_files)?[..] {
+            [] => self.missing_data(data_files.paths(), by.is_manifest()),
+            others => Ok(Reason::DataInOtherCase(listed(others))),
+        }
+    }
+
+    /// Returns why the drop waits when no candidate data file exists.
+    pub(crate) fn missing_data(&self, paths: &[PathBuf], by_manifest: bool) -> fs::Result<Reason> {
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        for path in paths {
+            let stat = self.dir.stat(path)?;
+            if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
+                return Ok(Reason::DataNotRegular(name(path)));
+            }
+            if (stat.is_some() || paths.len() == 1)
+                && let Some(ignored) = self.drop_dir.ignore.reason(path, false)
+            {
+                return Ok(Reason::DataIgnored(ignored.to_string()));
+            }
+        }
+        Ok(match paths {
+            [path] => Reason::NoDataFile(name(path)),
+            [path, ..] if by_manifest => Reason::NoDataFileNamed { name: name(path) },
+            _ => Reason::NoDataFileYet(listed(paths)),
+        })
+    }
+}
+
+/// Returns the names of the first files, as a message lists them.
+fn listed(paths: &[PathBuf]) -> String {
+    const NAMES: usize = 3;
+    let name = |path: &PathBuf| format!("`{}`", path.file_name().unwrap_or_default().display());
+    let names: Vec<_> = paths.iter().take(NAMES).map(name).collect();
+    let more = if paths.len() > NAMES { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
+}
