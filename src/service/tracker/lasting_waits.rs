@@ -23,6 +23,9 @@ const GATHER: Duration = Duration::from_secs(6);
 /// Minimum time between two reports about one drop directory.
 const INTERVAL: Duration = Duration::from_mins(10);
 
+/// Maximum number of drops of a report for which npyd looks for similar files.
+const HINTS_MAX: u32 = 3;
+
 /// Returns how many of the ages a wait has reached.
 fn ages_reached(lasted: Duration) -> usize {
     AGES.iter().filter(|(age, _)| lasted >= *age).count()
@@ -88,12 +91,24 @@ impl Tracker {
             None => waited,
         };
         let age = ages_reached(lasted);
-        if age > entry.reported_age {
+        let is_news = age > entry.reported_age;
+        entry.reported_age = age;
+        if is_news {
             entry.last_logged = Some(now);
-            let hint = wait.why.if_complete().map_or_else(String::new, |hint| format!("; {hint}"));
+            let hint = wait.why.if_complete().or_else(|| self.hint_at_data(rel, wait, age));
+            let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
             self.lasting_waits.add(age, format!("`{}` ({}{hint})", rel.display(), wait.why), now);
         }
-        entry.reported_age = age;
+    }
+
+    /// Returns a remark about files that may be the missing data. It costs a listing, so only the
+    /// first drops of a report get one.
+    fn hint_at_data(&self, rel: &Path, wait: &Wait, age: usize) -> Option<String> {
+        let is_among_first = self.lasting_waits.drops.get(age - 1)?.count() < HINTS_MAX;
+        if !is_among_first || wait.why.kind() != "no-data" {
+            return None;
+        }
+        self.similar_files(rel).ok().flatten()
     }
 
     /// Reports the waits that have reached an age.
@@ -217,6 +232,16 @@ mod tests {
         ));
         assert!(lines[0].ends_with(", …"), "{lines:?}");
         assert_eq!(time.lines_after(30 * MINUTE), [""; 0]);
+    }
+
+    #[test]
+    fn what_lies_beside_a_description_without_data() {
+        let mut time = Timeline::of(&[("scan.raw.toml", MANIFEST), ("other.raw", b"")]);
+        time.write("scan2.dat", b"");
+        time.write("SCAN.RAW", b"");
+        assert_eq!(time.lines_after(0), [""; 0]);
+        let lines = time.lines_after(11 * MINUTE);
+        assert!(lines[0].contains("; beside it lie `SCAN.RAW`, `scan2.dat`)"), "{lines:?}");
     }
 
     /// A drop that its producer extends is not stuck. Once nothing more comes, it is.

@@ -38,6 +38,7 @@ mod redo;
 mod report_timer;
 mod scan;
 mod scan_report;
+mod similar_files;
 mod tally;
 mod warnings;
 
