@@ -98,7 +98,7 @@ impl FsError {
             }
             Errno::MFILE | Errno::NFILE => "too many files are open; raise LimitNOFILE=",
             Errno::ROFS => {
-                "mount it for writing, or list it in ReadWritePaths= if systemd protects it"
+                "mount it for writing, or under systemd list it in ReadWritePaths= and restart npyd"
             }
             Errno::ACCESS | Errno::PERM => "give the user that npyd runs as access to it",
             Errno::LOOP | Errno::XDEV => "it is a symbolic link, or is on another file system",

@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
 
-use crate::support::{Daemon, Mounted, Receipts, SCAN_MANIFEST, Site, as_root, noise, npy};
+use crate::support::{
+    Daemon, Mounted, Receipts, SCAN_MANIFEST, Site, as_root, noise, npy, scan_bytes, scan_npy,
+};
 
 /// As many records as there are.
 const OPEN_SHAPE: &str = "dtype = '|u1'\nshape = [-1, 3]\n";
@@ -132,6 +134,41 @@ fn bind_mounts_of_one_file_system() {
             assert!(site.read("archive/large.raw") == large);
         }
         while binds.pop().is_some() {}
+    }
+}
+
+/// As a sandbox makes it of a directory that `ReadWritePaths=` does not name. The array is made, and
+/// the source goes once it can.
+#[test]
+fn a_read_only_bind_mount() {
+    if !as_root() {
+        return;
+    }
+    for source in SOURCES {
+        let site = Site::with(&format!("source = '{source}'"));
+        fs::create_dir(site.path("fs")).unwrap();
+        let Some(below) = Mounted::memory(&site, "fs") else { return };
+        let args = ["--bind", below.at().to_str().unwrap()];
+        let Some(bind) = Mounted::with(&site, "in", "mount", &args) else { return };
+        let remount = |options: &str| {
+            let mut mount = Command::new("mount");
+            mount.args(["-o", &format!("remount,bind,{options}")]).arg(bind.at());
+            assert!(mount.status().unwrap().success());
+        };
+        remount("ro");
+        site.write("fs/scan.raw", scan_bytes()).write("fs/scan.raw.toml", SCAN_MANIFEST);
+        if source == "keep" {
+            site.sweep().expect_code(0);
+        } else {
+            let words = ["in/scan.raw`: Read-only file system", "ReadWritePaths= and restart npyd"];
+            site.sweep().expect_code(1).expect_words(&words);
+        }
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
+        assert_eq!(site.names("fs"), ["scan.raw", "scan.raw.toml"]);
+        remount("rw");
+        site.sweep().expect_code(0);
+        assert_eq!(site.names("fs").is_empty(), source == "remove");
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
     }
 }
 
