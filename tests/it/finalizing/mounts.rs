@@ -137,8 +137,8 @@ fn bind_mounts_of_one_file_system() {
     }
 }
 
-/// As a sandbox makes it of a directory that `ReadWritePaths=` does not name. The array is made, and
-/// the source goes once it can.
+/// As a sandbox makes it of a directory that `ReadWritePaths=` does not name. The array is made,
+/// and the source goes once it can.
 #[test]
 fn a_read_only_bind_mount() {
     if !as_root() {
