@@ -276,7 +276,7 @@ fn explain_rest(
     if !candidate.parts.is_empty() {
         json!({}) // each part has its own rest
     } else if is_saved || takes_its_name {
-        json!({"rest": text(&rest_path(drop_dir, &candidate.rel)), "rest_len": len})
+        json!({"rest": text(&rest_path(drop_dir, &candidate.rel, &candidate.name)), "rest_len": len})
     } else {
         json!({"rest_len": len})
     }

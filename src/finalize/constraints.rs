@@ -2,6 +2,7 @@
 
 use crate::decide::reason::Reason;
 use crate::finalize::locations::Locations;
+use crate::finalize::routes::in_place;
 use crate::finalize::{
     Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan, Route,
 };
@@ -10,8 +11,11 @@ use crate::probe::candidate::Candidate;
 
 pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Interruption> {
     let Job { drop_dir, candidate, evidence, .. } = job;
-    let constraints =
+    let mut constraints =
         constraints_between(drop_dir, &at.source, &at.output, candidate, Some(*evidence))?;
+    if in_place::needs_pending_name(job, at) && in_place::pending_name(&candidate.name).is_err() {
+        constraints.exclude_consuming("there is no room for `.pending` in the file's name");
+    }
     Ok(Constraints { can_journal: job.intents.is_some(), ..constraints })
 }
 

@@ -3,7 +3,7 @@
 //! A sidecar is never deleted. It is archived with its data file, or else moves beside the array
 //! under a name that does not make it a manifest that waits for data.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::{Disposition, DropDir};
 use crate::decide::reason::{Reason, Subject};
@@ -18,9 +18,6 @@ use crate::fs::{self, Claim, DataFile, Dir, Guarded, Moved, NotTaken, OpenWriter
 use crate::model::{FileName, Stat};
 use crate::probe::candidate::{Candidate, Part, Sidecar, Unproven};
 use crate::probe::{FinishedArray, RemainingPart, Residue};
-
-/// Maximum number of names that are tried for a file that moves away.
-const NUMBER_MAX: u32 = 10_000;
 
 /// Claims the sidecar if it is to move. Once the data are gone it looks like residue, so the claim
 /// keeps recovery away (rule F4).
@@ -228,8 +225,7 @@ fn mark_sidecar_done(
     output: &Dir,
     writers: OpenWriters,
 ) -> fs::Result<()> {
-    let name = FileName::try_from(format!("{}.done", sidecar.name)).unwrap_or(sidecar.name.clone());
-    move_sidecar(source, sidecar, (output, &name), writers)
+    move_sidecar(source, sidecar, (output, &sidecar.name.with_suffix(".done")), writers)
 }
 
 /// Moves a sidecar, unless it changed since it was read: then it describes the next drop. A process
@@ -318,12 +314,6 @@ fn put_remains_away(
     away.map(|away| away.is_ok())
 }
 
-/// Returns `name`, `name.1`, `name.2`, …
-pub(crate) fn numbered(name: &str) -> impl Iterator<Item = PathBuf> {
-    let rest = (1..NUMBER_MAX).map(move |number| PathBuf::from(format!("{name}.{number}")));
-    std::iter::once(PathBuf::from(name)).chain(rest)
-}
-
 /// Conditions for moving a file away.
 #[derive(Clone, Copy)]
 pub(crate) struct Guard<'a> {
@@ -344,13 +334,13 @@ pub(crate) fn move_away(
     (to_dir, to): (&Dir, &FileName),
     guard: Guard<'_>,
 ) -> fs::Result<Guarded<Lost>> {
-    for number in numbered(to.as_str()) {
+    for other in to.alternatives() {
         let moved = match guard.before {
             Some(before) => {
                 let file = (file, before, guard.rename);
-                from.move_if_unchanged(name.as_ref(), file, to_dir, &number)
+                from.move_if_unchanged(name.as_ref(), file, to_dir, other.as_ref())
             }
-            None => from.move_if_same(name.as_ref(), file, to_dir, &number, false),
+            None => from.move_if_same(name.as_ref(), file, to_dir, other.as_ref(), false),
         };
         match moved? {
             Moved::Moved => return Ok(Ok(Lost::default())),
@@ -379,7 +369,7 @@ fn copy_away(
     if guard.copy == OpenWriters::ProvedAbsent && file.lease()?.is_none() {
         return Ok(Err(NotTaken::Unproven));
     }
-    let Copied { source, lost } = copied(file, to_dir, to.as_str())?;
+    let Copied { source, lost } = copied(file, to_dir, to)?;
     let removed = from.remove_if_unchanged(name.as_ref(), file, &source, guard.copy)?;
     Ok(removed.map(|()| lost))
 }

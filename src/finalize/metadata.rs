@@ -53,11 +53,7 @@ pub(crate) fn write(
     receipt: &Receipt,
     was_ahead: bool,
 ) -> Result<Option<String>, Interruption> {
-    let name = match wanted(job, output) {
-        Ok(Some(name)) => name,
-        Ok(None) => return Ok(None),
-        Err(error) => return Ok(Some(format!("its metadata were not written: {error}"))),
-    };
+    let Some(name) = wanted(job, output) else { return Ok(None) };
     match there(job, at, &name)? {
         There::Ours { of_this: true } if was_ahead || receipt.event == EventKind::Found => Ok(None),
         // Without extended attributes, npyd can't recognize its own file.
@@ -77,7 +73,7 @@ pub(crate) fn write_ahead(
     output: &FileName,
     receipt: &Receipt,
 ) -> Result<bool, Interruption> {
-    let Ok(Some(name)) = wanted(job, output) else { return Ok(false) };
+    let Some(name) = wanted(job, output) else { return Ok(false) };
     let may_be_there = job.keeps_its_name(at) || output_name::replaces(job, at, output)?;
     if !may_be_there && at.output.stat(output.as_ref())?.is_some() {
         return Err(Interruption::Retry(Reason::Appeared(output.clone())));
@@ -89,10 +85,10 @@ pub(crate) fn write_ahead(
 }
 
 /// Returns the name of the metadata file, if configured.
-fn wanted(job: &Job, output: &FileName) -> Result<Option<FileName>, String> {
+fn wanted(job: &Job, output: &FileName) -> Option<FileName> {
     match job.drop_dir.metadata {
-        MetadataOutput::None => Ok(None),
-        MetadataOutput::Json => FileName::try_from(format!("{output}.json")).map(Some),
+        MetadataOutput::None => None,
+        MetadataOutput::Json => Some(output.with_suffix(".json")),
     }
 }
 

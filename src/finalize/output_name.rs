@@ -8,13 +8,10 @@ use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, TempFile, Writer};
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
 use crate::probe::candidate::Candidate;
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
-
-/// Maximum number of numbered names that are tried.
-const NUMBER_MAX: u32 = 10_000;
 
 /// The name of an array, and what to do about it.
 pub(crate) enum OutputName {
@@ -38,14 +35,14 @@ pub(crate) fn choose_name(
     if job.keeps_its_name(at) {
         return Ok(OutputName::Free(first.clone()));
     }
-    if first.as_str().len() > 255 {
+    if first.as_str().len() > NAME_MAX {
         return Err(Interruption::Rejected(Reason::Output(
             "its output name would be too long: set a shorter one with the key `output`".into(),
         )));
     }
     let mut name = first.clone();
     let mut is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
-    for number in 1..NUMBER_MAX {
+    for number in 1..=NUMBER_MAX {
         let Some(there) = at.output.stat(name.as_ref())? else { return Ok(OutputName::Free(name)) };
         if may_count_as_found(&there, job, at, &name) && is_array_of(job, at, &name, header)? {
             return Ok(OutputName::Found(name));
@@ -117,7 +114,7 @@ fn conflict(
 pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileName, Interruption> {
     let (candidate, first) = (&job.candidate, &job.dump.output);
     let source = (&candidate.file, &candidate.stat, job.writers());
-    let others = (1..NUMBER_MAX).map(|number| first.numbered(number));
+    let others = (1..=NUMBER_MAX).map(|number| first.numbered(number));
     let names = std::iter::once(first.clone()).chain(others);
     output
         .take_over_name(source, names)?

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::DropDir;
-use crate::finalize::disposition::{Guard, move_away, numbered};
+use crate::finalize::disposition::{Guard, move_away};
 use crate::finalize::locations::mirrored;
 use crate::finalize::transfer::copied;
 use crate::finalize::writer_proof::unproven_writers;
@@ -17,6 +17,8 @@ pub enum Aside {
     InPlace,
     /// It stays, because npyd can't prove that it has no writer.
     Unproven(Unproven),
+    /// It stays, because it can't be moved, and a retry can't succeed either.
+    Immovable(fs::FsError),
     /// It moved to the configured directory.
     Moved,
 }
@@ -25,6 +27,13 @@ pub enum Aside {
 /// the reason. A drop that already has an array stays. A process that has it open loses nothing by
 /// a rename; before a copy to another file system, npyd must prove that there is no such process.
 pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
+    match try_quarantine(drop_dir, candidate, reason) {
+        Err(error) if error.is_name_too_long() => Ok(Aside::Immovable(error)),
+        other => other,
+    }
+}
+
+fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
     let Some(rejects) = &drop_dir.rejects else { return Ok(Aside::InPlace) };
     // A file with other names may belong to someone else.
     let mut stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
@@ -44,7 +53,7 @@ pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     }
     // Write the reason first: a crash then leaves a text without a file, never a file without a
     // reason.
-    explain(&rejects, &format!("{}.rejected.txt", candidate.name), &format!("{reason}\n"))?;
+    explain(&rejects, &candidate.name.with_suffix(".rejected.txt"), &format!("{reason}\n"))?;
     move_to_quarantine(&files_in_move_order(candidate), (&source, &rejects), is_copied, writers)?;
     Ok(Aside::Moved)
 }
@@ -70,7 +79,7 @@ fn move_to_quarantine(
     }
     if is_copied {
         // Make all copies before the first removal: until then the drop is complete where it was.
-        let copies = claimed.iter().map(|(name, file, _)| copied(file, rejects, name.as_str()));
+        let copies = claimed.iter().map(|(name, file, _)| copied(file, rejects, name));
         let copies = copies.collect::<fs::Result<Vec<_>>>()?;
         for ((name, file, _), copy) in claimed.iter().zip(&copies) {
             copy.lost.log(file);
@@ -121,14 +130,14 @@ pub fn restore_rejected(
 
 /// Writes a text under the first name that is free or has this text already: an earlier attempt to
 /// move the drop may have failed.
-fn explain(dir: &Dir, name: &str, text: &str) -> fs::Result<()> {
+fn explain(dir: &Dir, name: &FileName, text: &str) -> fs::Result<()> {
     let mut note = TempFile::create(dir, text.len() as u64)?;
     note.file().write_all_at(text.as_bytes(), 0)?;
-    for name in numbered(name) {
-        if note.publish(&name, false)? {
+    for name in name.alternatives() {
+        if note.publish(name.as_ref(), false)? {
             return Ok(());
         }
-        let there = dir.open_file(&name)?.map(|file| file.read_at_most(0, text.len() + 1));
+        let there = dir.open_file(name.as_ref())?.map(|file| file.read_at_most(0, text.len() + 1));
         if there.transpose()?.is_some_and(|there| there == text.as_bytes()) {
             return Ok(());
         }

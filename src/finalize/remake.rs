@@ -13,15 +13,12 @@ use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
 use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, TempFile};
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, NUMBER_MAX, Stat};
 use crate::npy::Header;
 use crate::throttle::meter::Progress;
 
 /// Bytes that are compared at once.
 const PIECE: u64 = 1 << 20;
-
-/// Maximum number of backups of one array.
-const NUMBER_MAX: u32 = 9999;
 
 /// The array that was made of a drop before the drop changed.
 pub(crate) struct OldArray {

@@ -14,7 +14,7 @@ use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, transfer};
 use crate::fs::{self, DataFile, Dir, TempFile};
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, NUMBER_MAX, Stat};
 use crate::npy::Header;
 use crate::throttle::meter::Progress;
 
@@ -22,11 +22,8 @@ use crate::throttle::meter::Progress;
 /// `inode:birth:offset`.
 const REST_ATTR: &str = "user.npyd.rest";
 
-/// Maximum number of names that are tried for a rest.
-const NUMBER_MAX: u32 = 10_000;
-
-/// Maximum length of NAME in bytes, so that the longest suffix, `.rest.~9999~`, still fits.
-const STEM_MAX: usize = 255 - ".rest.~9999~".len();
+/// The suffix of a rest's name.
+const REST_SUFFIX: &str = ".rest";
 
 /// The bytes behind the array in one data file.
 struct Surplus<'a> {
@@ -129,8 +126,8 @@ fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interrupti
         _ => open_dir(job, at)?,
     };
     let mut earlier = None;
-    for name in names(candidate.name.as_str()) {
-        let Some(rest) = dir.open_file(&name)? else { break };
+    for name in names(&candidate.name) {
+        let Some(rest) = dir.open_file(name.as_ref())? else { break };
         let Some(cut_at) = cut_offset(&rest, &candidate.stat)? else { continue };
         let path = dir.path().join(name);
         if candidate.stat.size > cut_at && !stands_at(&rest, &candidate.file, cut_at)? {
@@ -165,29 +162,25 @@ fn open_dir(job: &Job, at: &Locations) -> Result<Dir, Interruption> {
 
 /// Returns the path at which the rest of a data file would be saved, for `explain`.
 #[must_use]
-pub fn rest_path(drop_dir: &DropDir, rel: &Path) -> PathBuf {
+pub fn rest_path(drop_dir: &DropDir, rel: &Path, name: &FileName) -> PathBuf {
     let base = drop_dir.rejects.as_ref().or(drop_dir.output.as_ref()).unwrap_or(&drop_dir.path);
-    let name = rel.file_name().unwrap_or_default().to_string_lossy();
-    let name = names(&name).next().unwrap_or_default();
-    base.join(rel.parent().unwrap_or(Path::new(""))).join(name)
+    base.join(rel.parent().unwrap_or(Path::new(""))).join(name.with_suffix(REST_SUFFIX))
 }
 
-/// Returns `NAME.rest`, `NAME.rest.~1~`, `NAME.rest.~2~`, …, with NAME cut if it is too long.
-fn names(name: &str) -> impl Iterator<Item = PathBuf> {
-    let stem = &name[..name.floor_char_boundary(STEM_MAX)];
-    let first = format!("{stem}.rest");
-    let more = first.clone();
-    let numbered = (1..NUMBER_MAX).map(move |number| PathBuf::from(format!("{more}.~{number}~")));
-    std::iter::once(PathBuf::from(first)).chain(numbered)
+/// Returns `NAME.rest`, `NAME.rest.~1~`, `NAME.rest.~2~`, …
+fn names(name: &FileName) -> impl Iterator<Item = FileName> {
+    let suffix = |number| format!("{REST_SUFFIX}.~{number}~");
+    let numbered = (1..=NUMBER_MAX).map(move |number| name.with_suffix(&suffix(number)));
+    std::iter::once(name.with_suffix(REST_SUFFIX)).chain(numbered)
 }
 
 /// Syncs a rest that an interrupted run saved, and returns its name. One that can't be synced does
 /// not count (F1): another is written.
-fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<PathBuf>, Interruption> {
+fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<FileName>, Interruption> {
     let Surplus { file, name, range } = surplus;
     let stat = file.stat()?;
-    for name in names(name.as_str()) {
-        let Some(there) = dir.open_file(&name)? else { return Ok(None) };
+    for name in names(name) {
+        let Some(there) = dir.open_file(name.as_ref())? else { return Ok(None) };
         let found = there.stat()?;
         let is_as_long = found.size == range.end - range.start;
         let is_equal =
@@ -210,7 +203,7 @@ fn write(
     dir: &Dir,
     surplus: &Surplus<'_>,
     progress: &mut Progress,
-) -> Result<PathBuf, Interruption> {
+) -> Result<FileName, Interruption> {
     let Surplus { file, range, .. } = surplus;
     let stat = file.stat()?;
     // A length here would preallocate the holes. The mode keeps other users out until the rest has
@@ -228,14 +221,14 @@ fn write(
     transfer::carry(file, &file.attributes()?, output.file())?;
     let mark = format!("{}{}", origin(&stat), range.start);
     output.file().set_attr(REST_ATTR, mark.as_bytes())?;
-    for name in names(surplus.name.as_str()) {
+    for name in names(surplus.name) {
         #[cfg(feature = "sabotage")]
         if fs::skips("rest-sync") {
-            output.name(&name, false)?;
+            output.name(name.as_ref(), false)?;
             dir.sync()?;
             return Ok(name);
         }
-        if output.publish(&name, false)? {
+        if output.publish(name.as_ref(), false)? {
             return Ok(name);
         }
     }
@@ -261,19 +254,4 @@ fn cut_offset(rest: &DataFile, source: &Stat) -> fs::Result<Option<u64>> {
     }
     let mark = rest.attr(REST_ATTR)?.and_then(|mark| String::from_utf8(mark).ok());
     Ok(mark.and_then(|mark| mark.strip_prefix(&origin(source))?.parse().ok()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_rests_fit() {
-        let first = |name: &str| names(name).take(2).collect::<Vec<_>>();
-        assert_eq!(first("x.npy"), ["x.npy.rest", "x.npy.rest.~1~"].map(PathBuf::from));
-        let last = names(&"ü".repeat(127)).last().unwrap();
-        let last = last.to_str().unwrap();
-        assert!(last.starts_with("üü") && last.ends_with("ü.rest.~9999~"), "{last}");
-        assert!(last.len() <= 255);
-    }
 }

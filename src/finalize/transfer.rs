@@ -9,11 +9,10 @@
 
 use std::ops::ControlFlow;
 
-use crate::finalize::disposition::numbered;
 use crate::fs::{
     self, Acl, AclEntry, AclTag, Attributes, CopyError, CopyJob, DataFile, Dir, Segment, TempFile,
 };
-use crate::model::Stat;
+use crate::model::{FileName, Stat};
 
 /// The read and write bits of an ACL entry.
 const READ: u16 = 4;
@@ -70,7 +69,7 @@ impl Lost {
 
 /// Makes a durable copy of a file on another file system, under the first free of the names `to`,
 /// `to.1`, …, unless an interrupted run already made one.
-pub(crate) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
+pub(crate) fn copied(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Copied> {
     match found_whole(source, to_dir, to)? {
         Some(found) => Ok(found),
         None => copy_whole(source, to_dir, to),
@@ -80,10 +79,10 @@ pub(crate) fn copied(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Co
 /// Finds a copy that an interrupted run made. A copy gets its name after all its attributes, so a
 /// file with equal bytes and the source's modification time is that copy. Changes nothing about the
 /// file, because it may still be another program's.
-fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Option<Copied>> {
+fn found_whole(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Option<Copied>> {
     let (before, attributes) = (source.stat()?, source.attributes()?);
-    for name in numbered(to) {
-        let there = match to_dir.open_file(&name) {
+    for name in to.alternatives() {
+        let there = match to_dir.open_file(name.as_ref()) {
             Err(error) if error.is_denied() => continue,
             opened => opened?,
         };
@@ -102,7 +101,7 @@ fn found_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Option<C
 
 /// Copies a file to another file system, under the first free name. Fails if a process writes to
 /// the file in the meantime.
-fn copy_whole(source: &DataFile, to_dir: &Dir, to: &str) -> fs::Result<Copied> {
+fn copy_whole(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Copied> {
     // Read the attributes first: copying changes the access time.
     let (before, attributes) = (source.stat()?, source.attributes()?);
     let check = || {
@@ -130,13 +129,13 @@ fn filled(copy: &CopyJob<'_>, to_dir: &Dir) -> Result<TempFile, CopyError> {
     Ok(output)
 }
 
-fn publish_numbered(output: &mut TempFile, dir: &Dir, name: &str) -> fs::Result<()> {
-    for name in numbered(name) {
-        if output.publish(&name, false)? {
+fn publish_numbered(output: &mut TempFile, dir: &Dir, to: &FileName) -> fs::Result<()> {
+    for name in to.alternatives() {
+        if output.publish(name.as_ref(), false)? {
             return Ok(());
         }
     }
-    Err(dir.names_exhausted(name.as_ref()))
+    Err(dir.names_exhausted(to.as_ref()))
 }
 
 /// Gives a private copy the attributes of its source, in the order of rule T1. Returns what could
@@ -206,6 +205,10 @@ mod tests {
 
     use super::*;
 
+    fn name(text: &str) -> FileName {
+        FileName::try_from(text.to_owned()).unwrap()
+    }
+
     #[test]
     fn a_file_that_is_still_written_to_is_not_moved_by_a_copy() {
         let temp = tempfile::tempdir().unwrap();
@@ -215,10 +218,10 @@ mod tests {
         let to_dir = Dir::open(&to).unwrap();
         let file = DataFile::open(&from).unwrap();
         let writer = fs::File::options().append(true).open(&from).unwrap();
-        assert!(copy_whole(&file, &to_dir, "x").is_err());
+        assert!(copy_whole(&file, &to_dir, &name("x")).is_err());
         assert!(!to.join("x").exists());
         drop(writer);
-        copy_whole(&file, &to_dir, "x").unwrap();
+        copy_whole(&file, &to_dir, &name("x")).unwrap();
         assert_eq!(fs::read(to.join("x")).unwrap(), b"text");
     }
 
@@ -232,7 +235,7 @@ mod tests {
             fs::File::open(&from).unwrap().set_modified(time).unwrap();
             fs::set_permissions(&from, PermissionsExt::from_mode(mode)).unwrap();
             let dir = Dir::open(temp.path()).unwrap();
-            copy_whole(&DataFile::open(&from).unwrap(), &dir, "y").unwrap();
+            copy_whole(&DataFile::open(&from).unwrap(), &dir, &name("y")).unwrap();
             let meta = fs::metadata(temp.path().join("y")).unwrap();
             assert_eq!(meta.mode() & 0o7777, mode & 0o777);
             assert_eq!(meta.modified().unwrap(), time);
@@ -251,9 +254,9 @@ mod tests {
         let another = fs::File::open(temp.path().join("to/x")).unwrap();
         another.set_modified(SystemTime::now() + Duration::from_mins(1)).unwrap();
         let file = DataFile::open(&from).unwrap();
-        assert!(found_whole(&file, &dir, "x").unwrap().is_none());
-        copy_whole(&file, &dir, "x").unwrap();
-        assert!(found_whole(&file, &dir, "x").unwrap().is_some());
+        assert!(found_whole(&file, &dir, &name("x")).unwrap().is_none());
+        copy_whole(&file, &dir, &name("x")).unwrap();
+        assert!(found_whole(&file, &dir, &name("x")).unwrap().is_some());
         assert!(temp.path().join("to/x.1").exists());
     }
 

@@ -81,6 +81,12 @@ impl FsError {
         self.is(&[Errno::XDEV])
     }
 
+    /// Returns whether the file system allows only shorter names. A retry can't succeed.
+    #[must_use]
+    pub fn is_name_too_long(&self) -> bool {
+        self.is(&[Errno::NAMETOOLONG])
+    }
+
     pub(crate) fn is(&self, errnos: &[Errno]) -> bool {
         Errno::from_io_error(&self.cause).is_some_and(|errno| errnos.contains(&errno))
     }
@@ -101,6 +107,7 @@ impl FsError {
                 "mount it for writing, or under systemd list it in ReadWritePaths= and restart npyd"
             }
             Errno::ACCESS | Errno::PERM => "give the user that npyd runs as access to it",
+            Errno::NAMETOOLONG => "its file system allows only shorter names; use a shorter one",
             Errno::LOOP | Errno::XDEV => "it is a symbolic link, or is on another file system",
             _ => return None,
         })

@@ -351,6 +351,11 @@ impl DataFile {
         }
     }
 
+    /// Removes an extended attribute, if the file has it and npyd may.
+    pub(crate) fn remove_attr(&self, name: &str) {
+        let _ = fs::fremovexattr(&self.fd, name);
+    }
+
     /// Returns the value of an extended attribute, or `None` if the file does not have it.
     pub fn attr(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let mut value = vec![0; ATTR_MAX];

@@ -2,28 +2,34 @@
 //! verifying afterwards closes the race between check and action (rule F3).
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use crate::fs::lease::Lease;
 use crate::fs::{DataFile, Dir, Result, Writer};
-use crate::model::Stat;
+use crate::model::{NAME_MAX, NUMBER_MAX, Stat, with_suffix};
 
 /// Prefix of private names.
 const PRIVATE_PREFIX: &str = ".npyd-taken-";
 
-/// Maximum length of a file name, in bytes (`NAME_MAX`).
-const NAME_MAX: usize = 255;
+/// The extended attribute with the whole name of a file whose private name is cut, because with
+/// the prefix it would be longer than a file name may be.
+const NAME_ATTR: &str = "user.npyd.name";
 
-/// Maximum number of names that are tried when the original name is taken.
-const NUMBER_MAX: u32 = 10_000;
-
-fn private_name(name: &Path) -> PathBuf {
+/// Returns the private name of a file: the prefix and the name, cut to [`NAME_MAX`] bytes.
+fn private_name(name: &OsStr) -> OsString {
+    let room = NAME_MAX - PRIVATE_PREFIX.len();
+    let end = name.as_bytes().len().min(room);
     let mut private = OsString::from(PRIVATE_PREFIX);
-    private.push(name);
-    PathBuf::from(private)
+    private.push(OsStr::from_bytes(&name.as_bytes()[..end]));
+    private
+}
+
+/// Returns whether the private name does not hold the whole name.
+fn is_cut(name: &OsStr) -> bool {
+    PRIVATE_PREFIX.len() + name.len() > NAME_MAX
 }
 
 /// Returns whether this is a private name: npyd was about to remove or move its file.
@@ -161,10 +167,14 @@ impl Dir {
     /// Renames a file to its private name, if the name refers to the open file. Returns the private
     /// name.
     pub(crate) fn rename_private(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
-        let private = private_name(name);
-        if private.as_os_str().len() > NAME_MAX {
-            let is_same = self.refers_to(name, file)?;
-            return Ok(is_same.then(|| name.to_path_buf())); // too long to rename: accept the race
+        let private = PathBuf::from(private_name(name.as_os_str()));
+        if is_cut(name.as_os_str()) {
+            let whole = name.as_os_str().as_bytes();
+            let is_stored = file.set_attr(NAME_ATTR, whole);
+            if !is_stored.unwrap_or(false) || self.stat(&private)?.is_some() {
+                // Recovery could not restore the name: accept the race.
+                return Ok(self.refers_to(name, file)?.then(|| name.to_path_buf()));
+            }
         }
         Ok(self.rename_private_as(name, file, &private)?.then_some(private))
     }
@@ -196,12 +206,13 @@ impl Dir {
     ///
     /// The name is durable only after the caller syncs `to_dir` (rule F2).
     pub fn restore_name(&self, private: &Path, to_dir: &Dir, name: &Path) -> Result<()> {
-        if self.rename_noreplace(private, to_dir, name)? {
+        // A file that could not get a private name has its own.
+        let has_name = private == name && self.path() == to_dir.path();
+        if has_name || self.rename_noreplace(private, to_dir, name)? {
             return Ok(());
         }
-        for number in 1..NUMBER_MAX {
-            let mut other = name.as_os_str().to_owned();
-            other.push(format!(".{number}"));
+        for number in 1..=NUMBER_MAX {
+            let other = with_suffix(name.as_os_str(), &format!(".{number}"));
             if self.rename_noreplace(private, to_dir, Path::new(&other))? {
                 tracing::warn!(
                     "`{}` was replaced while npyd worked on it; the original is now `{}`",
@@ -236,7 +247,10 @@ impl Dir {
         if stat.nlink > 1 && self.has_name_of(&stat, Some(private), elsewhere)? {
             self.unlink(Path::new(private))?;
         } else {
-            self.restore_name(Path::new(private), self, Path::new(OsStr::from_bytes(name)))?;
+            let whole = whole_name(&file, private)?;
+            let name = whole.as_deref().unwrap_or(OsStr::from_bytes(name));
+            self.restore_name(Path::new(private), self, Path::new(name))?;
+            forget_name(name, &file);
         }
         self.sync()
     }
@@ -255,6 +269,21 @@ impl Dir {
             [next, others @ ..] => next.has_name_of(file, but, others),
         }
     }
+}
+
+/// Removes the attribute with the whole name, if the file has it. A leftover does no harm.
+pub(crate) fn forget_name(name: &OsStr, file: &DataFile) {
+    if is_cut(name) {
+        file.remove_attr(NAME_ATTR);
+    }
+}
+
+/// Returns the whole name of a file whose private name is cut. Any user who can write to the file
+/// can change the attribute, so a name counts only if the private name begins like it.
+fn whole_name(file: &DataFile, private: &OsStr) -> Result<Option<OsString>> {
+    let name = file.attr(NAME_ATTR)?.map(OsString::from_vec);
+    let is_plain = |name: &OsString| !name.as_bytes().contains(&b'/') && name.len() <= NAME_MAX;
+    Ok(name.filter(|name| is_cut(name) && is_plain(name) && private_name(name) == private))
 }
 
 #[cfg(test)]
@@ -290,7 +319,7 @@ mod tests {
     fn a_private_source_that_has_another_name_already_keeps_that() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        let private = temp.path().join(private_name(Path::new("scan.raw")));
+        let private = temp.path().join(private_name(OsStr::new("scan.raw")));
         fs::write(&private, "data").unwrap();
         fs::hard_link(&private, temp.path().join("scan.npy")).unwrap();
         recover_dir(&dir, &[]).unwrap();
@@ -304,7 +333,7 @@ mod tests {
             fs::create_dir(temp.path().join(name)).unwrap();
         }
         let [dir, out] = ["in", "out"].map(|name| Dir::open(&temp.path().join(name)).unwrap());
-        let private = temp.path().join("in").join(private_name(Path::new("scan.raw")));
+        let private = temp.path().join("in").join(private_name(OsStr::new("scan.raw")));
         fs::write(&private, "data").unwrap();
         fs::hard_link(&private, temp.path().join("out/scan.npy")).unwrap();
         recover_dir(&dir, &[out]).unwrap();
@@ -315,7 +344,7 @@ mod tests {
     fn a_private_source_of_which_somebody_has_a_snapshot_is_a_drop_still() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        let private = temp.path().join(private_name(Path::new("scan.raw")));
+        let private = temp.path().join(private_name(OsStr::new("scan.raw")));
         fs::write(&private, "data").unwrap();
         fs::create_dir(temp.path().join("snapshot")).unwrap();
         fs::hard_link(&private, temp.path().join("snapshot/scan.raw")).unwrap();
@@ -330,7 +359,7 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap();
         fs::write(temp.path().join("scan.raw"), "newer").unwrap();
         fs::write(temp.path().join("scan.raw.1"), "theirs").unwrap();
-        fs::write(temp.path().join(private_name(Path::new("scan.raw"))), "older").unwrap();
+        fs::write(temp.path().join(private_name(OsStr::new("scan.raw"))), "older").unwrap();
         recover_dir(&dir, &[]).unwrap();
         for (name, text) in
             [("scan.raw", "newer"), ("scan.raw.1", "theirs"), ("scan.raw.2", "older")]
@@ -362,14 +391,62 @@ mod tests {
     fn a_private_source_gets_its_name_back_unless_it_is_worked_on() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        let private = private_name(Path::new("scan.raw"));
+        let private = private_name(OsStr::new("scan.raw"));
         fs::write(temp.path().join(&private), "data").unwrap();
-        let worked_on = dir.open_file(&private).unwrap().unwrap();
+        let worked_on = dir.open_file(Path::new(&private)).unwrap().unwrap();
         let claim = worked_on.claim().unwrap().unwrap();
         recover_dir(&dir, &[]).unwrap();
         assert!(temp.path().join(&private).exists());
         drop((claim, worked_on));
         recover_dir(&dir, &[]).unwrap();
         assert!(temp.path().join("scan.raw").exists());
+    }
+
+    /// With the prefix, a name of 244 bytes is too long.
+    #[test]
+    fn a_long_name_is_restored_as_a_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        for (len, first) in [(243, b'x'), (244, b'x'), (255, b'x'), (255, 0xff)] {
+            let name = OsString::from_vec([&vec![first; len - 4][..], b".raw"].concat());
+            fs::write(temp.path().join(&name), "data").unwrap();
+            let file = dir.open_file(Path::new(&name)).unwrap().unwrap();
+            let private = dir.rename_private(Path::new(&name), &file).unwrap().unwrap();
+            assert!(is_private_name(private.as_os_str()), "{len}: {}", private.display());
+            drop(file);
+            recover_dir(&dir, &[]).unwrap();
+            assert_eq!(dir.entries().unwrap(), [(name.clone(), EntryKind::File)]);
+
+            // If another file has the name by then, the file gets one that is as long.
+            let file = dir.open_file(Path::new(&name)).unwrap().unwrap();
+            dir.rename_private(Path::new(&name), &file).unwrap().unwrap();
+            fs::write(temp.path().join(&name), "newer").unwrap();
+            drop(file);
+            recover_dir(&dir, &[]).unwrap();
+            let other = with_suffix(&name, ".1");
+            assert_eq!(fs::read(temp.path().join(&name)).unwrap(), b"newer");
+            assert_eq!(fs::read(temp.path().join(&other)).unwrap(), b"data");
+            for name in [name, other] {
+                fs::remove_file(temp.path().join(name)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_private_name_is_restored_only_to_a_name_that_begins_like_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let private = private_name(&OsString::from("x".repeat(255)));
+        let cut = "x".repeat(243);
+        let long = "y".repeat(255);
+        for forged in ["scan.raw", &long, "../scan.raw", ""] {
+            fs::write(temp.path().join(&private), "data").unwrap();
+            let file = dir.open_file(Path::new(&private)).unwrap().unwrap();
+            file.set_attr(NAME_ATTR, forged.as_bytes()).unwrap();
+            drop(file);
+            recover_dir(&dir, &[]).unwrap();
+            assert_eq!(dir.entries().unwrap(), [(OsString::from(&cut), EntryKind::File)]);
+            fs::remove_file(temp.path().join(&cut)).unwrap();
+        }
     }
 }

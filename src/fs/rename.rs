@@ -6,7 +6,7 @@ use rustix::fs::{self, AtFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::fs::fs_kind::fs_info;
-use crate::fs::private_name::PrivateName;
+use crate::fs::private_name::{PrivateName, forget_name};
 use crate::fs::{DataFile, Dir, Guarded, NotTaken, OpenWriters, Result};
 use crate::model::Stat;
 
@@ -139,7 +139,10 @@ impl Dir {
                 to_dir.restore_name(to, self, name)?;
                 Ok(Moved::NotSame)
             }
-            Ok(true) => Ok(Moved::Moved),
+            Ok(true) => {
+                forget_name(name.as_os_str(), file);
+                Ok(Moved::Moved)
+            }
             Ok(false) => Ok(Moved::TargetExists),
             Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
             Err(error) => Err(error),

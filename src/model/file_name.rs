@@ -1,11 +1,20 @@
 //! File names that npyd accepts: one component, UTF-8, no control characters.
+//!
+//! A name that npyd derives from another one (`scan-1.npy`, `scan.raw.1`, `scan.toml.done`) is never
+//! longer than a file name may be: the original name is cut before its extension.
 
-use std::borrow::Cow;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use serde::Deserialize;
+
+/// Maximum length of a file name, in bytes (`NAME_MAX`).
+pub const NAME_MAX: usize = 255;
+
+/// Highest number that npyd appends to a name that is taken.
+pub const NUMBER_MAX: u32 = 9_999;
 
 /// A file name without directories and without characters that could corrupt a terminal or a log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
@@ -39,15 +48,27 @@ impl FileName {
     /// Returns the `number`th name to try if this one is taken: `scan-1.npy`.
     #[must_use]
     pub fn numbered(&self, number: u32) -> FileName {
-        let (stem, extension) = match self.0.rfind('.') {
-            Some(dot) if dot > 0 => self.0.split_at(dot),
-            _ => (self.0.as_str(), ""),
-        };
-        FileName(format!("{stem}-{number}{extension}"))
+        let number = format!("-{number}");
+        let (stem, extension) = self.parts_within(NAME_MAX - number.len());
+        FileName(format!("{stem}{number}{extension}"))
+    }
+
+    /// Returns the name with a suffix appended: `scan.toml.done`.
+    #[must_use]
+    pub fn with_suffix(&self, suffix: &str) -> FileName {
+        let (stem, extension) = self.parts_within(NAME_MAX.saturating_sub(suffix.len()));
+        FileName(format!("{stem}{extension}{suffix}"))
+    }
+
+    /// Returns the names for a file that moves to another directory: `scan.raw`, `scan.raw.1`,
+    /// `scan.raw.2`, …
+    pub fn alternatives(&self) -> impl Iterator<Item = FileName> {
+        let numbered = (1..=NUMBER_MAX).map(|number| self.with_suffix(&format!(".{number}")));
+        std::iter::once(self.clone()).chain(numbered)
     }
 
     /// Returns the name of this file's backup of that number, as GNU's tools number them:
-    /// `scan.npy.~1~`. A long name is shortened; it keeps its beginning and its extension.
+    /// `scan.npy.~1~`.
     #[must_use]
     pub fn backup(&self, number: u32) -> FileName {
         FileName(format!("{}.~{number}~", self.backup_stem()))
@@ -60,14 +81,16 @@ impl FileName {
         (stem == self.backup_stem()).then_some(number)
     }
 
-    fn backup_stem(&self) -> Cow<'_, str> {
-        if self.0.len() <= BACKUP_STEM_MAX {
-            return Cow::Borrowed(&self.0);
-        }
-        let dot = self.0.rfind('.').filter(|dot| *dot > 0).unwrap_or(self.0.len());
-        let (stem, extension) = self.0.split_at(dot);
-        let room = BACKUP_STEM_MAX.saturating_sub(extension.len());
-        Cow::Owned(format!("{}{extension}", &stem[..stem.floor_char_boundary(room)]))
+    /// Returns the name before `.~1~`. It does not depend on the number.
+    fn backup_stem(&self) -> String {
+        let (stem, extension) = self.parts_within(NAME_MAX - ".~9999~".len());
+        format!("{stem}{extension}")
+    }
+
+    /// Returns the stem and the extension, together in at most `max` bytes.
+    fn parts_within(&self, max: usize) -> (&str, &str) {
+        let (stem, extension) = parts_within(self.0.as_bytes(), max);
+        (&self.0[..stem.len()], &self.0[self.0.len() - extension.len()..])
     }
 }
 
@@ -79,8 +102,8 @@ impl TryFrom<String> for FileName {
             Err(format!("{name:?} is not a plain file name: no directories are allowed"))
         } else if name.chars().any(char::is_control) {
             Err(format!("{name:?} contains a control character: rename the file"))
-        } else if name.len() > 255 {
-            Err(format!("a file name may have 255 bytes, not {}", name.len()))
+        } else if name.len() > NAME_MAX {
+            Err(format!("a file name may have {NAME_MAX} bytes, not {}", name.len()))
         } else {
             Ok(FileName(name))
         }
@@ -99,8 +122,31 @@ impl AsRef<Path> for FileName {
     }
 }
 
-/// Maximum length of a backup's name before `.~9999~`, in bytes.
-const BACKUP_STEM_MAX: usize = 255 - ".~9999~".len();
+/// Maximum length of an extension, in bytes. What follows the dot of a longer one is part of the
+/// stem, because it would leave no room for the beginning of the name.
+const EXTENSION_MAX: usize = 32;
+
+/// Returns a name of any bytes with a suffix appended, in at most [`NAME_MAX`] bytes.
+pub(crate) fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
+    let (stem, extension) = parts_within(name.as_bytes(), NAME_MAX.saturating_sub(suffix.len()));
+    OsString::from_vec([stem, extension, suffix.as_bytes()].concat())
+}
+
+/// Splits a name into its stem and its extension with the dot, and cuts the stem so that both
+/// together have at most `max` bytes. The cut is at a boundary of UTF-8 characters; other encodings
+/// are cut anywhere.
+fn parts_within(name: &[u8], max: usize) -> (&[u8], &[u8]) {
+    let dot = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0);
+    let dot = dot.filter(|dot| name.len() - dot <= EXTENSION_MAX).unwrap_or(name.len());
+    let (stem, extension) = name.split_at(dot);
+    let room = max.saturating_sub(extension.len());
+    if stem.len() <= room {
+        return (stem, extension);
+    }
+    let is_boundary = |at: &usize| stem[*at] & 0xc0 != 0x80;
+    let end = (room.saturating_sub(3)..=room).rev().find(is_boundary).unwrap_or(room);
+    (&stem[..end], extension)
+}
 
 /// Splits a backup's name into the name of its file and its number.
 pub(crate) fn split_backup(name: &str) -> Option<(&str, u32)> {
@@ -120,5 +166,55 @@ pub(crate) fn without_extension(name: &str) -> &str {
     match extension.filter(is_extension) {
         Some(extension) => &name[..name.len() - extension.len() - 1],
         None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: impl Into<String>) -> FileName {
+        FileName::try_from(text.into()).unwrap()
+    }
+
+    #[test]
+    fn derived_names_keep_the_beginning_and_the_suffix() {
+        assert_eq!(name("scan.raw").with_suffix(".done").as_str(), "scan.raw.done");
+        for len in 200..=NAME_MAX {
+            for character in ["x", "é", "€", "😀"] {
+                let stem = character.repeat((len - 4) / character.len());
+                let long = name(format!("{stem}{}.npy", "y".repeat(len - 4 - stem.len())));
+                assert_eq!(long.as_str().len(), len);
+                for (derived, end) in [
+                    (long.numbered(1), "-1.npy"),
+                    (long.numbered(NUMBER_MAX), "-9999.npy"),
+                    (long.backup(NUMBER_MAX), ".npy.~9999~"),
+                    (long.with_suffix(".rejected.txt"), ".npy.rejected.txt"),
+                    (long.alternatives().last().unwrap(), ".npy.9999"),
+                ] {
+                    let derived = derived.as_str();
+                    let beginning = derived.strip_suffix(end).unwrap();
+                    assert!(derived.len() <= NAME_MAX, "{len}: {derived}");
+                    assert!(long.as_str().starts_with(beginning), "{len}: {derived}");
+                    let shortest = NAME_MAX - end.len() - 3;
+                    assert!(beginning.len() >= shortest.min(len - 4), "{len}: {derived}");
+                }
+                assert_eq!(long.backup_number(long.backup(12).as_str()), Some(12));
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_other_encodings_and_without_an_extension() {
+        let cut = |bytes: &[u8]| with_suffix(OsStr::from_bytes(bytes), ".1").into_vec();
+        assert_eq!(cut(b"gr\xfc\xdfe.raw"), b"gr\xfc\xdfe.raw.1");
+        for byte in [b'x', 0xff, 0x80, 0xc3] {
+            let long = cut(&[&[byte; 251][..], b".raw"].concat());
+            assert!(long.len() <= NAME_MAX && long.starts_with(&[byte; 240]), "{long:?}");
+            assert!(long.ends_with(b".raw.1"), "{long:?}");
+        }
+        assert_eq!(cut(&[b'x'; 255]), [&[b'x'; 253][..], b".1"].concat());
+        let long_extension = [b"x.", &[b'y'; 253][..]].concat();
+        assert_eq!(cut(&long_extension), [b"x.", &[b'y'; 251][..], b".1"].concat());
     }
 }

@@ -6,8 +6,8 @@ mod fs_info;
 mod limits;
 mod reserved_names;
 
-pub use file_name::FileName;
-pub(crate) use file_name::{split_backup, without_extension};
+pub use file_name::{FileName, NAME_MAX, NUMBER_MAX};
+pub(crate) use file_name::{split_backup, with_suffix, without_extension};
 pub use file_stat::Stat;
 pub use fs_info::FsInfo;
 pub use limits::{Limit, Rate};

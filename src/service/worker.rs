@@ -122,6 +122,12 @@ fn to_outcome(
         Interruption::Retry(why) => Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) }),
         Interruption::Locked(why) => Outcome::Retry(Wait::on_external(why)),
         Interruption::Vanished | Interruption::Cancelled => Outcome::Done,
+        Interruption::Io(error) if error.is_name_too_long() => {
+            let Job { drop_dir, candidate, .. } = job;
+            let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
+            let reason = Reason::BadName(error.to_string());
+            return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
+        }
         Interruption::Io(error) => Outcome::Failed(error.to_string()),
     };
     (outcome, None)
@@ -221,6 +227,7 @@ fn reject(
     receipt.add(match (aside, &drop_dir.rejects) {
         (Aside::Moved, Some(dir)) => Some(format!("it is in `{}` now", dir.display())),
         (Aside::Unproven(why), _) => Some(format!("it was not moved: {why}")),
+        (Aside::Immovable(error), _) => Some(format!("it was not moved: {error}")),
         _ => None,
     });
     (Outcome::Done, Some((receipt, Some(fingerprint))))

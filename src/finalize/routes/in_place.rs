@@ -144,17 +144,28 @@ fn rename(
     }
 }
 
+/// Returns whether the file is to move elsewhere, and looks final in the meantime.
+pub(crate) fn needs_pending_name(job: &Job, at: &Locations) -> bool {
+    job.dump.kind == DeclaredBy::Pending
+        && !at.beside
+        && job.candidate.name.without_pending_suffix().is_none()
+}
+
+/// Returns `x.npy.pending`. Fails if that is longer than a file name may be: after a crash the array
+/// would get the shortened name.
+pub(crate) fn pending_name(name: &FileName) -> Result<FileName, String> {
+    FileName::try_from(format!("{name}.pending"))
+}
+
 /// Renames a pending `x.npy` that is to move elsewhere to `x.npy.pending`, so that it does not look
 /// final before it is moved. After a crash the next scan recognizes the pending name and finishes
 /// the move.
 fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption> {
     let name = &job.candidate.name;
-    if job.dump.kind != DeclaredBy::Pending || at.beside || name.without_pending_suffix().is_some()
-    {
+    if !needs_pending_name(job, at) {
         return Ok(name.clone());
     }
-    let pending = FileName::try_from(format!("{name}.pending"))
-        .map_err(|why| Interruption::Rejected(Reason::BadName(why)))?;
+    let pending = pending_name(name).map_err(|why| Interruption::Rejected(Reason::BadName(why)))?;
     if at.source.stat(pending.as_ref())?.is_some() {
         return Err(Interruption::Rejected(Reason::Output(format!(
             "`{pending}` exists as well: remove one of the two"

@@ -7,6 +7,7 @@ mod failing_syscalls;
 mod filesystems;
 mod insert;
 mod large;
+mod long_names;
 mod mounts;
 mod parts;
 mod proof;
