@@ -48,8 +48,8 @@ pub struct Receipt {
 pub enum SourceFate {
     /// It stays, as configured.
     Kept,
-    /// It stays, because nothing proves that no process writes to it. It was to be removed or
-    /// archived.
+    /// It stays, because nothing proves that no process writes to it, or a flag (`chattr(1)`)
+    /// protects it. It was to be removed or archived.
     Unproven,
     /// It became the array.
     Array,

@@ -31,28 +31,37 @@ pub fn constraints_between(
     let mut constraints = constraints_of_dirs(drop_dir, source, output)?;
     constraints.files = candidate.files().len();
     let why = match evidence {
-        Some(Evidence::Quiet) => Some("nothing proves that no process writes to the file any more"),
-        Some(Evidence::Taken) => Some("the file is taken as it is, and stays so"),
+        Some(Evidence::Quiet) => {
+            Some("nothing proves that no process writes to the file any more".to_owned())
+        }
+        Some(Evidence::Taken) => Some("the file is taken as it is, and stays so".to_owned()),
         _ => lacks_right(drop_dir, source, candidate)?,
     };
     if let Some(why) = why {
-        constraints.exclude_consuming(why);
+        constraints.exclude_consuming(&why);
     }
     Ok(constraints)
 }
 
-/// Returns why this user can't make the data file itself the array, if it lacks a permission.
+/// Returns why this user can't make the data file itself the array, if it lacks a permission or the
+/// file is protected.
 pub(crate) fn lacks_right(
     drop_dir: &DropDir,
     source: &Dir,
     candidate: &Candidate,
-) -> fs::Result<Option<&'static str>> {
+) -> fs::Result<Option<String>> {
     let has_its_name = |dump: &Dump| drop_dir.output.is_none() && dump.output == candidate.name;
     let keeps_its_name = candidate.dump.as_ref().is_ok_and(has_its_name);
-    Ok(if !candidate.file.is_writable() {
-        Some("the user that npyd runs as may not write to the file")
+    let protection = match candidate.protection() {
+        None if !keeps_its_name => candidate.protection_in(source)?,
+        protection => protection,
+    };
+    Ok(if let Some(protection) = protection {
+        Some(protection.to_string())
+    } else if !candidate.file.is_writable() {
+        Some("the user that npyd runs as may not write to the file".to_owned())
     } else if !keeps_its_name && !source.may_unlink(&candidate.stat)? {
-        Some("the user that npyd runs as may not rename the file")
+        Some("the user that npyd runs as may not rename the file".to_owned())
     } else {
         None
     })

@@ -38,7 +38,7 @@ pub(crate) enum SourceOutcome {
     Kept,
     /// It stays, because it changed: it is a new drop.
     Changed,
-    /// It stays, because npyd can't prove that it has no writer, for this reason.
+    /// It stays, because npyd can't prove that it has no writer, or may not remove it.
     Unproven(Unproven),
     /// It is the array itself.
     TheArray,
@@ -100,6 +100,9 @@ pub(crate) fn dispose_source(
         Disposition::Remove => SourceOutcome::Removed,
         Disposition::Archive => SourceOutcome::Archived(archive_dir(job)?),
     };
+    if let Some(why) = candidate.protection_in(&at.source)? {
+        return Ok(SourceOutcome::Unproven(why));
+    }
     let leases = match job.writers() {
         OpenWriters::ProvedAbsent => candidate.leases()?,
         OpenWriters::NotSeen | OpenWriters::Trusted => Ok(Vec::new()),
@@ -256,6 +259,10 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     }
     let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&drop_dir.path, parent)?;
+    if let Some(protection) = sidecar.stat.protection.or(source.stat_self()?.protection) {
+        let why = format!("`{}` can't be moved: it or its directory is {protection}", sidecar.name);
+        return Ok(Some(Reason::Io(why)));
+    }
     let output = match &drop_dir.output {
         Some(output) => mirrored(drop_dir, output, parent)?,
         None => source.try_clone()?,

@@ -15,7 +15,7 @@ use crate::probe::candidate::{Candidate, Unproven};
 pub enum Aside {
     /// It stays: no directory is configured, or it has hard links.
     InPlace,
-    /// It stays, because npyd can't prove that it has no writer.
+    /// It stays, because npyd can't prove that it has no writer, or may not move it.
     Unproven(Unproven),
     /// It stays, because it can't be moved, and a retry can't succeed either.
     Immovable(fs::FsError),
@@ -43,6 +43,9 @@ fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     let parent = candidate.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let rejects = mirrored(drop_dir, rejects, parent)?;
+    if let Some(why) = candidate.protection_in(&source)? {
+        return Ok(Aside::Unproven(why));
+    }
     let writers = unproven_writers(drop_dir);
     let is_copied = !rejects.is_on_mount_of(&source)?;
     if is_copied

@@ -1,7 +1,9 @@
 //! Decides what evidence about writers is required before a source is removed or archived.
 
+use std::path::Path;
+
 use crate::finalize::{DropDir, Evidence, not_proven};
-use crate::fs::{self, OpenWriters};
+use crate::fs::{self, Dir, OpenWriters};
 use crate::probe::candidate::Candidate;
 
 pub(crate) fn writers_after(evidence: Evidence, drop_dir: &DropDir) -> OpenWriters {
@@ -19,6 +21,10 @@ pub fn why_source_stays(
     evidence: Evidence,
 ) -> fs::Result<Option<String>> {
     let Some(what) = drop_dir.source.participle() else { return Ok(None) };
+    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+    if let Some(why) = candidate.protection_in(&Dir::open_below(&drop_dir.path, parent)?)? {
+        return Ok(Some(not_proven(what, &why)));
+    }
     Ok(match writers_after(evidence, drop_dir) {
         OpenWriters::ProvedAbsent => candidate.leases()?.err().map(|why| not_proven(what, &why)),
         OpenWriters::NotSeen | OpenWriters::Trusted => None,

@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use rustix::io::Errno;
 
+use crate::model::{Protection, Stat};
 use crate::text::os_message::os_message;
 
 /// A failed system call.
@@ -13,6 +14,8 @@ pub struct FsError {
     operation: &'static str,
     path: PathBuf,
     cause: io::Error,
+    /// The protected file or directory that makes the kernel refuse the call.
+    protected: Option<(PathBuf, Protection)>,
 }
 
 /// The result of a system call on data.
@@ -29,7 +32,10 @@ pub(crate) const WRITE_BACK: &str = "write back";
 
 impl FsError {
     pub(crate) fn new(operation: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
-        FsError { operation, path: path.to_path_buf(), cause: cause.into() }
+        let cause = cause.into();
+        let is_refused = Errno::from_io_error(&cause) == Some(Errno::PERM);
+        let protected = is_refused.then(|| find_protected(path)).flatten();
+        FsError { operation, path: path.to_path_buf(), cause, protected }
     }
 
     /// Returns the failed operation as a verb phrase: "open", "sync".
@@ -123,11 +129,24 @@ impl fmt::Display for FsError {
             self.path.display(),
             os_message(&self.cause)
         )?;
-        match self.remedy() {
-            Some(remedy) => write!(f, "; {remedy}"),
-            None => Ok(()),
+        match (&self.protected, self.remedy()) {
+            (Some((path, protection)), _) => {
+                let (path, remedy) = (path.display(), protection.remedy());
+                write!(f, "; `{path}` is {protection}: {remedy} lets npyd change it")
+            }
+            (None, Some(remedy)) => write!(f, "; {remedy}"),
+            (None, None) => Ok(()),
         }
     }
+}
+
+/// Returns the file or the directory around it that is protected. Only for messages: the path may
+/// lead to another file by now.
+fn find_protected(path: &Path) -> Option<(PathBuf, Protection)> {
+    path.ancestors().take(2).find_map(|path| {
+        let stat = Stat::at(rustix::fs::CWD, path).ok()?;
+        Some((path.to_path_buf(), stat.protection?))
+    })
 }
 
 impl std::error::Error for FsError {

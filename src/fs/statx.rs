@@ -3,10 +3,10 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Statx, StatxFlags, StatxTimestamp, statx};
+use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp, statx};
 use rustix::io;
 
-use crate::model::Stat;
+use crate::model::{Protection, Stat};
 
 /// `STATX_MNT_ID_UNIQUE`; older kernels ignore it and return a mount id that can be reused.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
@@ -39,8 +39,19 @@ impl From<&Statx> for Stat {
             nlink: statx.stx_nlink.into(),
             uid: statx.stx_uid,
             mode: statx.stx_mode.into(),
+            protection: protection(statx.stx_attributes),
             mount: statx.stx_mnt_id,
         }
+    }
+}
+
+fn protection(attributes: StatxAttributes) -> Option<Protection> {
+    if attributes.contains(StatxAttributes::IMMUTABLE) {
+        Some(Protection::Immutable)
+    } else if attributes.contains(StatxAttributes::APPEND) {
+        Some(Protection::AppendOnly)
+    } else {
+        None
     }
 }
 

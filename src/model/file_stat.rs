@@ -1,9 +1,40 @@
 //! File attributes, as `statx(2)` returns them.
 
+use std::fmt;
+
 /// The bits of a mode that hold the file type, and the values of two types (`inode(7)`).
 const TYPE_MASK: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
+
+/// A flag of `chattr(1)` that forbids changes, even to root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// `+i`: a file can't be written, renamed or removed, and a directory can't gain or lose names.
+    Immutable,
+    /// `+a`: a file can't be renamed or removed, and can only grow; a directory can only gain names.
+    AppendOnly,
+}
+
+impl Protection {
+    /// Returns the command that ends the protection.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Protection::Immutable => "chattr -i",
+            Protection::AppendOnly => "chattr -a",
+        }
+    }
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protection::Immutable => "immutable (chattr +i)",
+            Protection::AppendOnly => "append-only (chattr +a)",
+        })
+    }
+}
 
 /// A file's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +59,8 @@ pub struct Stat {
     pub uid: u32,
     /// File type and permissions.
     pub mode: u32,
+    /// The flag that forbids changes, if there is one and the file system reports it.
+    pub protection: Option<Protection>,
     /// ID of the mount that the file was opened through. Linux 6.8 and later never reuse an ID.
     pub mount: u64,
 }

@@ -8,7 +8,7 @@ mod reserved_names;
 
 pub use file_name::{FileName, NAME_MAX, NUMBER_MAX};
 pub(crate) use file_name::{split_backup, with_suffix, without_extension};
-pub use file_stat::Stat;
+pub use file_stat::{Protection, Stat};
 pub use fs_info::FsInfo;
 pub use limits::{Limit, Rate};
 pub use reserved_names::is_reserved_name;

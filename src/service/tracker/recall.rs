@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::config::Disposition;
 use crate::decide::identity::{FileSnapshot, LedgerKey};
 use crate::decide::reason::Reason;
+use crate::fs::Dir;
 use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
@@ -13,7 +14,7 @@ use crate::service::tracker::Tracker;
 pub(crate) struct LastSettled {
     fingerprint: LedgerKey,
     is_rejected: bool,
-    /// Whether the source stays only because its proof was missing.
+    /// Whether the source stays only because it could not be removed or archived.
     is_unproven: bool,
 }
 
@@ -52,7 +53,10 @@ impl Tracker {
 
     /// Returns whether a finished source may be removed or archived now.
     fn may_go(&self, candidate: &Candidate) -> bool {
+        let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+        let is_free = |dir: Dir| matches!(candidate.protection_in(&dir), Ok(None));
         self.drop_dir.source != Disposition::Keep
+            && Dir::open_below(&self.drop_dir.path, parent).is_ok_and(is_free)
             && (self.drop_dir.remove_unproven || matches!(candidate.leases(), Ok(Ok(_))))
     }
 

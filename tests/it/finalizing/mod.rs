@@ -11,6 +11,7 @@ mod long_names;
 mod mounts;
 mod parts;
 mod proof;
+mod protected;
 mod source;
 mod sparse;
 mod thin_provisioning;
