@@ -122,7 +122,7 @@ impl Finalize {
         if self.output.is_some() && self.files.len() > 1 {
             return Err("-o names one output; give exactly one FILE".into());
         }
-        let bus = Arc::new(sinks::of_command(Format::new(self.json)));
+        let bus = Arc::new(sinks::of_command(Format::new(self.json))?);
         let mut exit = Exit::Success;
         let mut listed = ListedDescriptions::default();
         for file in &self.files {

@@ -92,6 +92,10 @@ fn config_path(value: OsString) -> PathBuf {
 /// names it in `RestartPreventExitStatus=`, because a restart does not repair a configuration.
 const INVALID_CONFIG: u8 = 78;
 
+/// The warning for a process without `/proc`.
+const NO_PROC: &str = "/proc is not mounted, so npyd copies all data, and sees no I/O pressure: mount it \
+                       (mount -t proc proc /proc)";
+
 /// An error that keeps a command from running. `main` prints it to standard error.
 struct FatalError {
     message: String,
@@ -124,6 +128,13 @@ pub fn main() -> ExitCode {
     fs::prepare_process();
     let quiet_by_default = !matches!(cli.command, Command::Run(_));
     log::start(cli.log, quiet_by_default);
+    let is_work = matches!(
+        cli.command,
+        Command::Run(_) | Command::Sweep(_) | Command::Finalize(_) | Command::Check(_)
+    );
+    if is_work && !fs::has_proc() {
+        tracing::warn!("{NO_PROC}");
+    }
     let result = match cli.command {
         Command::Run(args) => run(&args),
         Command::Sweep(command) => command.run(),

@@ -41,8 +41,8 @@ impl Sweep {
         let config = self.config.read()?;
         let ledger = Ledger::open(&config.state_dir)?;
         let sinks = || sinks::of_command(Format::new(self.json));
-        let context = Context::new(&config, ledger, sinks, false);
-        let pool = Pool::new(config.workers.get());
+        let context = Context::new(&config, ledger, sinks, false)?;
+        let pool = Pool::new(config.workers.get())?;
         let mut dirs = Vec::new();
         let mut unreadable = None;
         for drop_dir in config.drop_dirs {

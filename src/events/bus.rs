@@ -1,6 +1,7 @@
 //! The bus: hands each event to every sink. A sink runs in a thread of its own, behind a bounded
 //! queue, so that a slow one neither delays the others nor grows in memory.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError, bounded};
 
 use crate::events::event::Event;
+use crate::text::os_message::thread_error;
 
 /// Maximum number of events that wait for one sink.
 const QUEUE_LENGTH: usize = 4096;
@@ -67,10 +69,13 @@ struct Lane {
 
 impl Bus {
     /// Starts one thread for each sink. The threads end with the bus.
-    #[must_use]
-    pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a thread can't be started.
+    pub fn new(sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
         let start = |sink| Lane::start(sink, QUEUE_LENGTH);
-        Bus { lanes: sinks.into_iter().map(start).collect() }
+        Ok(Bus { lanes: sinks.into_iter().map(start).collect::<io::Result<_>>()? })
     }
 
     /// Hands an event to every sink that wants it.
@@ -103,12 +108,12 @@ impl Bus {
 }
 
 impl Lane {
-    fn start(mut sink: Box<dyn Sink>, length: usize) -> Self {
+    fn start(mut sink: Box<dyn Sink>, length: usize) -> io::Result<Self> {
         let (queue, messages) = bounded::<Message>(length);
         let (wants, when_full) = (sink.filter(), sink.when_full());
         let dropped = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&dropped);
-        thread::spawn(move || {
+        let run = move || {
             let mut reported = 0;
             for message in messages {
                 let total = count.load(Ordering::Relaxed);
@@ -124,8 +129,9 @@ impl Lane {
                     Message::Flush(done) => drop(done),
                 }
             }
-        });
-        Lane { queue, wants, when_full, is_stalled: AtomicBool::new(false), dropped }
+        };
+        thread::Builder::new().spawn(run).map_err(|error| thread_error(&error))?;
+        Ok(Lane { queue, wants, when_full, is_stalled: AtomicBool::new(false), dropped })
     }
 
     fn send(&self, event: Arc<Event>) {
@@ -199,7 +205,7 @@ mod tests {
     fn lane(when_full: WhenFull, gate: Option<Receiver<()>>) -> (Lane, Arc<Mutex<Seen>>) {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let sink = Recorder { when_full, seen: Arc::clone(&seen), gate };
-        (Lane::start(Box::new(sink), 2), seen)
+        (Lane::start(Box::new(sink), 2).unwrap(), seen)
     }
 
     fn numbered(number: u64) -> Event {

@@ -40,6 +40,9 @@ pub fn constraints_between(
     if let Some(why) = why {
         constraints.exclude_consuming(&why);
     }
+    if !fs::has_proc() {
+        constraints.exclude_consuming("/proc is not mounted");
+    }
     Ok(constraints)
 }
 

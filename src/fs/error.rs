@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use rustix::io::Errno;
 
+use crate::fs::has_proc;
 use crate::model::{Protection, Stat};
 use crate::text::os_message::os_message;
 
@@ -102,6 +103,7 @@ impl FsError {
             return Some("create it, or mount its file system");
         }
         Some(match Errno::from_io_error(&self.cause)? {
+            Errno::NOENT if !has_proc() => "/proc is not mounted; mount it",
             Errno::NOSPC => "the disk is full (df) or out of inodes (df -i); free some space",
             Errno::DQUOT => "the quota is used up; free some space",
             Errno::IO => "the disk may be failing; see the kernel log (dmesg)",

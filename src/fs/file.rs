@@ -11,7 +11,7 @@ use rustix::io::{self, Errno, retry_on_intr};
 use crate::fs::error::{SYNC, WRITE_BACK};
 use crate::fs::fs_kind::info_of;
 use crate::fs::lease::{self, Lease, Unprovable, Writer};
-use crate::fs::{FsError, Result};
+use crate::fs::{FsError, Result, has_proc};
 use crate::model::{FsInfo, Stat};
 
 /// Maximum size of an extended attribute that npyd reads, in bytes.
@@ -381,8 +381,13 @@ impl DataFile {
 
 /// Returns whether this user may write to the open file or directory.
 pub(crate) fn is_writable(fd: impl AsFd) -> bool {
-    let fd = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-    let asked = fs::accessat(fs::CWD, fd, Access::WRITE_OK, AtFlags::EACCESS);
+    let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    let asked = if has_proc() {
+        fs::accessat(fs::CWD, link, Access::WRITE_OK, AtFlags::EACCESS)
+    } else {
+        // Linux 5.8 and later.
+        fs::accessat(fd, "", Access::WRITE_OK, AtFlags::EACCESS | AtFlags::EMPTY_PATH)
+    };
     !matches!(asked, Err(Errno::ACCESS | Errno::ROFS))
 }
 

@@ -22,6 +22,8 @@
 //! - **F6**: Reading an unwritten extent makes `lseek(2)` report it as data while its pages are in
 //!   the page cache. Holes are therefore found before anything is read, and never read.
 
+use std::sync::LazyLock;
+
 mod attributes;
 mod capabilities;
 mod clone_range;
@@ -68,6 +70,15 @@ pub use temp_file::{Linked, TempFile};
 #[must_use]
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Returns whether `/proc` shows the descriptors of this process. Without that, npyd can't name an
+/// unnamed file, nor open a file again for writing.
+#[must_use]
+pub fn has_proc() -> bool {
+    static HAS_PROC: LazyLock<bool> =
+        LazyLock::new(|| rustix::fs::access("/proc/self/fd", rustix::fs::Access::EXISTS).is_ok());
+    *HAS_PROC
 }
 
 /// Prepares the process: ignores SIGIO (raised when a lease breaks) and SIGXFSZ, and raises the

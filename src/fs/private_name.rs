@@ -99,7 +99,7 @@ impl Dir {
         writers: OpenWriters,
     ) -> Result<Guarded> {
         match self.rename_private_if_unchanged(name, file, before, writers)? {
-            Ok(private) => self.unlink(&private.name).map(Ok),
+            Ok(private) => self.remove_if_there(&private.name).map(Ok),
             Err(not) => Ok(Err(not)),
         }
     }
@@ -189,8 +189,13 @@ impl Dir {
         if !self.refers_to(name, file)? {
             return Ok(false);
         }
-        if !self.rename_noreplace(name, self, private)? {
-            return Err(self.error_at("rename", name, Errno::EXIST));
+        match self.rename_noreplace(name, self, private) {
+            Err(error) if error.is_missing() => return Ok(false), // removed or renamed just now
+            renamed => {
+                if !renamed? {
+                    return Err(self.error_at("rename", name, Errno::EXIST));
+                }
+            }
         }
         if self.refers_to(private, file)? {
             return Ok(true);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::fs::{Claim, DataFile, Dir, OpenWriters, Result};
+use crate::fs::{Claim, DataFile, Dir, OpenWriters, Result, has_proc};
 use crate::model::{PREFIX, SUFFIX, Stat};
 
 /// Files up to this size are not preallocated: one write fills them, so preallocation reports a
@@ -38,7 +38,13 @@ impl TempFile {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode);
         let dir = dir.try_clone()?;
-        let (file, temporary) = match retry_on_intr(|| fs::openat(&dir, ".", flags, mode)) {
+        // An unnamed file gets its name through /proc.
+        let unnamed = if has_proc() {
+            retry_on_intr(|| fs::openat(&dir, ".", flags, mode))
+        } else {
+            Err(Errno::OPNOTSUPP)
+        };
+        let (file, temporary) = match unnamed {
             Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
             // No O_TMPFILE here; an old kernel takes the call for an open of the directory.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
@@ -278,8 +284,8 @@ impl Dir {
         match link_unnamed(file, self, name) {
             Ok(()) => Ok(Linked::Done),
             Err(Errno::EXIST) => Ok(Linked::NameTaken),
-            Err(Errno::NOENT) => Ok(Linked::FileGone),
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+            Err(Errno::NOENT) if has_proc() => Ok(Linked::FileGone),
+            Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
                 Ok(Linked::Unsupported)
             }
             Err(errno) => Err(self.error_at("link", name, errno)),

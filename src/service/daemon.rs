@@ -20,6 +20,7 @@ use crate::service::systemd;
 use crate::service::tracker::Context;
 use crate::service::worker_pool::Pool;
 use crate::sinks;
+use crate::text::os_message::thread_error;
 
 /// Interval of the checks for dead threads and for changes of the ledger.
 const TICK: Duration = Duration::from_secs(1);
@@ -54,13 +55,15 @@ struct Daemon {
     pool: Pool,
     handles: Vec<DropDirHandle>,
     ledger_version: Option<i64>,
+    /// Whether the last attempt to start a thread failed.
+    lacks_threads: bool,
 }
 
 /// Runs the daemon until a signal ends it. `read` reads the configuration for a reload.
 ///
 /// # Errors
 ///
-/// Returns an error if the signal handlers cannot be installed.
+/// Returns an error if the signal handlers cannot be installed, or a thread can't be started.
 pub fn run(
     config: Config,
     config_path: &Path,
@@ -68,10 +71,10 @@ pub fn run(
     read: impl Fn(&Path) -> Result<Config, String>,
 ) -> io::Result<()> {
     // This comes first: it may set the idle I/O class, which threads inherit from their parent.
-    let context = Context::new(&config, ledger, sinks::of_daemon, true);
+    let context = Context::new(&config, ledger, sinks::of_daemon, true)?;
     let signals = forward_signals()?;
     let (ready_tx, ready_rx) = bounded(0);
-    let pool = Pool::new(config.workers.get());
+    let pool = Pool::new(config.workers.get())?;
     let mut daemon = Daemon {
         config_path: config_path.to_path_buf(),
         at_start: config.clone(),
@@ -80,9 +83,10 @@ pub fn run(
         context,
         pool,
         handles: Vec::new(),
+        lacks_threads: false,
     };
     daemon.warn_of_missing_right();
-    daemon.start_all(&ready_tx);
+    daemon.start_missing(&ready_tx)?;
     drop(ready_tx);
     daemon.run_loop(&signals, &ready_rx, read);
     daemon.stop();
@@ -93,14 +97,33 @@ pub fn run(
 fn forward_signals() -> io::Result<Receiver<i32>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (to, from) = bounded(16);
-    thread::spawn(move || signals.forever().try_for_each(|signal| to.send(signal)));
+    let forward = move || signals.forever().try_for_each(|signal| to.send(signal));
+    thread::Builder::new().spawn(forward).map_err(|error| thread_error(&error))?;
     Ok(from)
 }
 
 impl Daemon {
-    fn start_all(&mut self, ready_tx: &Sender<()>) {
-        for drop_dir in self.config.drop_dirs.clone() {
-            self.start(drop_dir, ready_tx.clone());
+    /// Starts a thread for each drop directory that has none.
+    fn start_missing(&mut self, ready_tx: &Sender<()>) -> io::Result<()> {
+        let is_missing = |drop_dir: &&DropDir| {
+            let is_its = |handle: &DropDirHandle| handle.drop_dir.settings == drop_dir.settings;
+            !self.handles.iter().any(is_its)
+        };
+        let missing: Vec<_> = self.config.drop_dirs.iter().filter(is_missing).cloned().collect();
+        missing.into_iter().try_for_each(|drop_dir| self.start(drop_dir, ready_tx.clone()))
+    }
+
+    /// Starts the missing threads while the daemon runs. Reports once that there are none to be
+    /// had; the next tick tries again.
+    fn catch_up(&mut self) {
+        let started = self.start_missing(&bounded(0).0);
+        match started {
+            Ok(()) => self.lacks_threads = false,
+            Err(error) if !self.lacks_threads => {
+                self.lacks_threads = true;
+                self.context.report(format!("some drop directories are not processed: {error}"));
+            }
+            Err(_) => {}
         }
     }
 
@@ -114,14 +137,11 @@ impl Daemon {
         }
     }
 
-    fn start(&mut self, drop_dir: DropDir, ready_tx: Sender<()>) {
-        let queue = self.pool.queue();
-        self.handles.push(DropDirHandle::start(
-            Arc::new(drop_dir),
-            self.context.clone(),
-            queue,
-            ready_tx,
-        ));
+    fn start(&mut self, drop_dir: DropDir, ready_tx: Sender<()>) -> io::Result<()> {
+        let (queue, context) = (self.pool.queue(), self.context.clone());
+        let handle = DropDirHandle::start(Arc::new(drop_dir), context, queue, ready_tx)?;
+        self.handles.push(handle);
+        Ok(())
     }
 
     /// Handles one event at a time, until a signal ends the loop.
@@ -192,9 +212,8 @@ impl Daemon {
         for handle in left {
             let drop_dir = handle.drop_dir.path.clone();
             self.context.publish(Event::Watch { drop_dir, state: WatchState::Restarted });
-            let (ready_tx, _) = bounded(0);
-            self.start(DropDir::clone(&handle.drop_dir), ready_tx);
         }
+        self.catch_up();
     }
 
     /// Reads the configuration again and applies it; keeps the old one if the new one is invalid.
@@ -228,13 +247,8 @@ impl Daemon {
             }
             stays
         });
-        let (ready_tx, _) = bounded(0);
-        for drop_dir in &config.drop_dirs {
-            if !self.handles.iter().any(|handle| same(drop_dir, &handle.drop_dir)) {
-                self.start(drop_dir.clone(), ready_tx.clone());
-            }
-        }
         self.config = config;
+        self.catch_up();
         self.publish(DaemonState::Reloaded { drop_dirs: self.drop_dirs() });
     }
 

@@ -1,6 +1,7 @@
 //! Supervisor: one thread per drop directory, which watches it, scans it and runs its tracker. A
 //! hung or unmounted file system blocks only its own thread.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +17,7 @@ use crate::model::{FsInfo, Stat};
 use crate::service::tracker::{Context, JobDone, Tracker};
 use crate::service::watcher::{DirWatcher, PathEvent};
 use crate::service::worker_pool::Queue;
+use crate::text::os_message::thread_error;
 
 /// Interval of the checks that the root directory exists and was not replaced.
 const ROOT_CHECK: Duration = Duration::from_secs(1);
@@ -46,18 +48,21 @@ pub struct DropDirHandle {
 impl DropDirHandle {
     /// Starts the thread. It drops `ready_tx` after the first scan, or once the directory is known
     /// to be missing.
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the thread can't be started.
     pub fn start(
         drop_dir: Arc<DropDir>,
         context: Context,
         queue: Queue,
         ready_tx: Sender<()>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (commands, commands_rx) = bounded(16);
         let of = Arc::clone(&drop_dir);
-        let thread =
-            thread::spawn(move || DropDirLoop::new(of, context, queue, ready_tx).run(&commands_rx));
-        DropDirHandle { drop_dir, commands, thread }
+        let run = move || DropDirLoop::new(of, context, queue, ready_tx).run(&commands_rx);
+        let thread = thread::Builder::new().spawn(run).map_err(|error| thread_error(&error))?;
+        Ok(DropDirHandle { drop_dir, commands, thread })
     }
 
     /// Sends a command without blocking; drops it if the channel is full. That does no harm: a full

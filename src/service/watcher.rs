@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crossbeam_channel::{Sender, TrySendError};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
@@ -13,7 +14,7 @@ use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
 use crate::config::DropDir;
 use crate::events::bus::Bus;
 use crate::events::event::{Event as BusEvent, WatchState};
-use crate::text::os_message::os_message;
+use crate::text::os_message::{os_message, thread_error};
 
 /// An event about a path below the drop directory: a file may have arrived there.
 pub struct PathEvent {
@@ -92,6 +93,9 @@ impl DirWatcher {
         let config = Config::default().with_follow_symlinks(false);
         let mode =
             if drop_dir.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+        // notify ignores it if its own thread can't be started, and panics later.
+        let started = thread::Builder::new().spawn(|| {}).map_err(|error| thread_error(&error));
+        started.map_err(|error| WatchError(notify::Error::io(error)))?;
         let mut watcher =
             INotifyWatcher::new(move |event| sieve.accept(event), config).map_err(WatchError)?;
         watcher.watch(&drop_dir.path, mode).map_err(WatchError)?;

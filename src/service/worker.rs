@@ -1,10 +1,10 @@
 //! Worker-side jobs: finalize, reject, recover, redo. A job stores its receipt in the ledger, then
 //! publishes it.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{fmt, io};
 
 use crate::config::{Config, DropDir, IoPriority};
 use crate::decide::completeness::Wait;
@@ -17,7 +17,7 @@ use crate::finalize::undo_journal::IntentLog;
 use crate::finalize::{
     self, ArrayJob, Aside, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
 };
-use crate::fs::{self, LeaseRight};
+use crate::fs::{self, Dir, LeaseRight};
 use crate::ledger::{Ledger, Request, RequestKind};
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
@@ -128,6 +128,9 @@ fn to_outcome(
             let reason = Reason::BadName(error.to_string());
             return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
         }
+        Interruption::Io(error) if error.is_missing() && is_gone(&job.drop_dir, &job.candidate) => {
+            Outcome::Done
+        }
         Interruption::Io(error) => Outcome::Failed(error.to_string()),
     };
     (outcome, None)
@@ -217,6 +220,9 @@ fn reject(
     }
     let aside = match quarantine(drop_dir, candidate, &reason.to_string()) {
         Ok(aside) => aside,
+        Err(error) if error.is_missing() && is_gone(drop_dir, candidate) => {
+            return (Outcome::Done, None);
+        }
         Err(error) => {
             let told = format!("it is to be set aside, for {reason}; {error}");
             return (Outcome::Failed(told), None);
@@ -233,18 +239,31 @@ fn reject(
     (Outcome::Done, Some((receipt, Some(fingerprint))))
 }
 
+/// Returns whether a data file has no name any more: its producer removed the drop, or renamed it
+/// or its directory.
+fn is_gone(drop_dir: &DropDir, candidate: &Candidate) -> bool {
+    let dir = Dir::open_below(&drop_dir.path, candidate.rel.parent().unwrap_or(Path::new("")));
+    match dir {
+        Ok(dir) => candidate.names().any(|name| matches!(dir.stat(name.as_ref()), Ok(None))),
+        Err(error) => error.is_missing(),
+    }
+}
+
 impl Context {
     /// Creates the context of a configuration. Also sets the idle I/O class if it is configured.
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the sinks can't be started.
     pub fn new(
         config: &Config,
         ledger: Ledger,
-        start_sinks: impl FnOnce() -> Bus,
+        start_sinks: impl FnOnce() -> io::Result<Bus>,
         retries: bool,
-    ) -> Self {
+    ) -> io::Result<Self> {
         // First, because the threads of the sinks inherit it.
         let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
-        let bus = start_sinks();
+        let bus = start_sinks()?;
         if let Err(error) = idle {
             bus.publish(Event::Problem(format!("io_priority = \"idle\" was refused: {error}")));
         }
@@ -253,7 +272,7 @@ impl Context {
             let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
             bus.publish(Event::Problem(problem));
         }
-        Context {
+        Ok(Context {
             ledger: Arc::new(ledger),
             intents: Arc::new(IntentLog::of(&config.state_dir)),
             stop: Arc::new(AtomicBool::new(false)),
@@ -262,7 +281,7 @@ impl Context {
             pressure: pressure.flatten().map(Arc::new),
             lease_right: LeaseRight::probe(&config.state_dir),
             failures: Arc::new(AtomicU64::new(0)),
-        }
+        })
     }
 
     /// Ends a request that cannot be carried out, and reports the reason.

@@ -5,8 +5,11 @@
 //! hung mount does not stop the others.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use crate::text::os_message::thread_error;
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -44,16 +47,24 @@ pub struct Queue {
 
 impl Pool {
     /// Starts `workers` threads.
-    #[must_use]
-    pub fn new(workers: usize) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one can't be started.
+    pub fn new(workers: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new() });
-        let threads = (0..workers)
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || work(&shared, workers))
-            })
-            .collect();
-        Pool { shared, threads }
+        let mut pool = Pool { shared, threads: Vec::new() };
+        for _ in 0..workers {
+            let shared = Arc::clone(&pool.shared);
+            match thread::Builder::new().spawn(move || work(&shared, workers)) {
+                Ok(thread) => pool.threads.push(thread),
+                Err(error) => {
+                    pool.close();
+                    return Err(thread_error(&error));
+                }
+            }
+        }
+        Ok(pool)
     }
 
     /// Returns a queue for one drop directory.
@@ -164,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_flood_does_not_starve_another_queue() {
-        let pool = Pool::new(1);
+        let pool = Pool::new(1).unwrap();
         let (flooded, other) = (pool.queue(), pool.queue());
         let (open_gate, gate) = bounded::<()>(0);
         let (done, order) = unbounded();
@@ -189,7 +200,7 @@ mod tests {
                 let _ = self.0.recv();
             }
         }
-        let pool = Pool::new(1);
+        let pool = Pool::new(1).unwrap();
         let (hung, other) = (pool.queue(), pool.queue());
         let (open_gate, gate) = bounded::<()>(0);
         let (tell, begun) = bounded(0);
@@ -219,7 +230,7 @@ mod tests {
     /// This happens after a reload replaced the only drop directory.
     #[test]
     fn the_only_queue_left_has_all_workers() {
-        let pool = Pool::new(2);
+        let pool = Pool::new(2).unwrap();
         let before = pool.queue();
         let only = pool.queue();
         drop(before);
@@ -232,7 +243,7 @@ mod tests {
 
     #[test]
     fn one_queue_never_occupies_all_workers() {
-        let pool = Pool::new(2);
+        let pool = Pool::new(2).unwrap();
         let (hung, other) = (pool.queue(), pool.queue());
         let (open_gate, gate) = bounded::<()>(0);
         for _ in 0..2 {

@@ -5,7 +5,7 @@ pub mod bars;
 pub mod log;
 pub mod stdout;
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, stderr};
 
 use indicatif::MultiProgress;
 
@@ -16,14 +16,20 @@ use log::LogSink;
 use stdout::{Format, StdoutSink};
 
 /// Starts the sinks of the daemon.
-#[must_use]
-pub fn of_daemon() -> Bus {
+///
+/// # Errors
+///
+/// Returns an error if a thread can't be started.
+pub fn of_daemon() -> io::Result<Bus> {
     Bus::new(vec![Box::new(LogSink::of_daemon())])
 }
 
 /// Starts the sinks of a command that prints receipts to standard output.
-#[must_use]
-pub fn of_command(format: Format) -> Bus {
+///
+/// # Errors
+///
+/// Returns an error if a thread can't be started.
+pub fn of_command(format: Format) -> io::Result<Bus> {
     // Progress is shown as bars if standard error is a terminal, as log lines otherwise.
     let bars = stderr().is_terminal().then(MultiProgress::new);
     let mut sinks: Vec<Box<dyn Sink>> = vec![

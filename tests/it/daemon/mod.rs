@@ -7,6 +7,7 @@ mod load;
 mod pace;
 mod reload;
 mod restart;
+mod scarcity;
 mod service;
 mod systemd_unit;
 mod two_daemons;
