@@ -16,7 +16,8 @@ use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, Claim, DataFile, Dir, Guarded, Moved, NotTaken, OpenWriters};
 use crate::model::{FileName, Stat};
-use crate::probe::candidate::{Candidate, Part, Sidecar, Unproven};
+use crate::probe::candidate::{Candidate, Part, Sidecar};
+use crate::probe::unproven::Unproven;
 use crate::probe::{FinishedArray, RemainingPart, Residue};
 
 /// Claims the sidecar if it is to move. Once the data are gone it looks like residue, so the claim

@@ -9,7 +9,8 @@ use crate::finalize::transfer::copied;
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
 use crate::model::FileName;
-use crate::probe::candidate::{Candidate, Unproven};
+use crate::probe::candidate::Candidate;
+use crate::probe::unproven::Unproven;
 
 /// Where a rejected drop is.
 pub enum Aside {

@@ -1,6 +1,5 @@
 //! A candidate: an open data file with a description, and the decision what to do with it now.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -9,9 +8,10 @@ use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, W
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::decide::reason::Reason;
 use crate::describe::{Dump, LeadingBytes, Rows};
-use crate::fs::{self, DataFile, Dir, Lease, Unprovable};
-use crate::model::{FileName, Protection, Stat};
+use crate::fs::{self, DataFile, Dir, Lease};
+use crate::model::{FileName, Stat};
 use crate::npy::{self, Header};
+use crate::probe::unproven::Unproven;
 
 /// A data file and its description, both open.
 pub struct Candidate {
@@ -85,79 +85,6 @@ pub enum Decision {
     Wait(Wait),
     /// It can't become an array as it is.
     Reject(Reason),
-}
-
-/// Why a file can't be removed or moved now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unproven {
-    file: FileName,
-    why: Obstacle,
-}
-
-/// What a file stays for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Obstacle {
-    /// A process writes to it.
-    Writer,
-    /// The kernel can't detect writers.
-    NoLease(Unprovable),
-    /// A flag forbids it.
-    Protected(Protection),
-    /// A flag of its directory forbids it.
-    DirProtected(Protection),
-}
-
-impl Unproven {
-    /// Returns why the kernel grants no lease on a file.
-    fn of(name: &FileName, file: &DataFile) -> fs::Result<Self> {
-        let why = match file.writer()? {
-            fs::Writer::Unknown(why) => Obstacle::NoLease(why),
-            fs::Writer::Present | fs::Writer::None => Obstacle::Writer,
-        };
-        Ok(Unproven { file: name.clone(), why })
-    }
-
-    /// Returns the value for a file that a process opened for writing during the work.
-    #[must_use]
-    pub fn opened(name: &FileName) -> Self {
-        Unproven { file: name.clone(), why: Obstacle::Writer }
-    }
-
-    /// Returns what makes npyd remove or archive the file.
-    #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self.why {
-            Obstacle::Writer => "it goes once it is closed",
-            Obstacle::Protected(Protection::Immutable) => "`chattr -i` lets it go",
-            Obstacle::Protected(Protection::AppendOnly) => "`chattr -a` lets it go",
-            Obstacle::DirProtected(Protection::Immutable) => {
-                "`chattr -i` on the directory lets it go"
-            }
-            Obstacle::DirProtected(Protection::AppendOnly) => {
-                "`chattr -a` on the directory lets it go"
-            }
-            Obstacle::NoLease(Unprovable::NoRight) => {
-                "CAP_LEASE, a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
-            }
-            Obstacle::NoLease(Unprovable::Network | Unprovable::NoLeases) => {
-                "a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
-            }
-        }
-    }
-}
-
-impl fmt::Display for Unproven {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = &self.file;
-        match self.why {
-            Obstacle::Writer => write!(f, "`{file}` is open for writing"),
-            Obstacle::NoLease(why) => {
-                write!(f, "npyd can't tell whether `{file}` is still written to: {why}")
-            }
-            Obstacle::Protected(flag) => write!(f, "`{file}` is {flag}"),
-            Obstacle::DirProtected(flag) => write!(f, "the directory of `{file}` is {flag}"),
-        }
-    }
 }
 
 impl Candidate {
@@ -264,16 +191,14 @@ impl Candidate {
         let parts = self.parts.iter().map(|part| (&part.name, &part.stat));
         let files = [(&self.name, &self.stat)].into_iter().chain(parts);
         let mut files = files.chain(sidecar.map(|sidecar| (&sidecar.name, &sidecar.stat)));
-        files.find_map(|(name, stat)| {
-            Some(Unproven { file: name.clone(), why: Obstacle::Protected(stat.protection?) })
-        })
+        files.find_map(|(name, stat)| Some(Unproven::protected(name, stat.protection?)))
     }
 
     /// Returns the flag that keeps npyd from removing the files from their directory, which is
     /// `dir`.
     pub fn protection_in(&self, dir: &Dir) -> fs::Result<Option<Unproven>> {
-        let of_dir = dir.stat_self()?.protection.map(Obstacle::DirProtected);
-        let of_dir = of_dir.map(|why| Unproven { file: self.name.clone(), why });
+        let of_dir = dir.stat_self()?.protection;
+        let of_dir = of_dir.map(|flag| Unproven::in_protected_dir(&self.name, flag));
         Ok(self.protection().or(of_dir))
     }
 

@@ -14,6 +14,7 @@ mod letter_case;
 mod missing_data;
 mod residue;
 mod template_match;
+pub mod unproven;
 
 use std::path::{Path, PathBuf};
 

@@ -151,8 +151,8 @@ pub(crate) fn needs_pending_name(job: &Job, at: &Locations) -> bool {
         && job.candidate.name.without_pending_suffix().is_none()
 }
 
-/// Returns `x.npy.pending`. Fails if that is longer than a file name may be: after a crash the array
-/// would get the shortened name.
+/// Returns `x.npy.pending`. Fails if that is longer than a file name may be: after a crash the
+/// array would get the shortened name.
 pub(crate) fn pending_name(name: &FileName) -> Result<FileName, String> {
     FileName::try_from(format!("{name}.pending"))
 }
