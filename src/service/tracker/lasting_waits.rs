@@ -171,8 +171,8 @@ mod tests {
             let text = format!("state_dir = '{root}/state'\n[[drop]]\npath = '{root}/in'\n");
             let config = Config::parse(&text, Path::new("npyd.toml"), &path).unwrap();
             let ledger = Ledger::open(&config.state_dir).unwrap();
-            let context = Context::new(&config, ledger, Bus::default, true);
-            let (pool, (ended, _)) = (Pool::new(1), unbounded());
+            let context = Context::new(&config, ledger, || Ok(Bus::default()), true).unwrap();
+            let (pool, (ended, _)) = (Pool::new(1).unwrap(), unbounded());
             let drop_dir = Arc::new(config.drop_dirs[0].clone());
             let tracker = Tracker::new(drop_dir, context, pool.queue(), ended);
             Timeline { dir, tracker, start: Instant::now(), _pool: pool }
