@@ -1,7 +1,7 @@
 //! File names that npyd accepts: one component, UTF-8, no control characters.
 //!
-//! A name that npyd derives from another one (`scan-1.npy`, `scan.raw.1`, `scan.toml.done`) is never
-//! longer than a file name may be: the original name is cut before its extension.
+//! A name that npyd derives from another one (`scan-1.npy`, `scan.raw.1`, `scan.toml.done`) is
+//! never longer than a file name may be: the original name is cut before its extension.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
