@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::fs::lease::Lease;
 use crate::fs::{DataFile, Dir, Result, Writer};
-use crate::model::{NAME_MAX, NUMBER_MAX, Stat, with_suffix};
+use crate::model::{NAME_MAX, NUMBER_MAX, Stat, cut, with_suffix};
 
 /// Prefix of private names.
 const PRIVATE_PREFIX: &str = ".npyd-taken-";
@@ -20,10 +20,8 @@ const NAME_ATTR: &str = "user.npyd.name";
 
 /// Returns the private name of a file: the prefix and the name, cut to [`NAME_MAX`] bytes.
 fn private_name(name: &OsStr) -> OsString {
-    let room = NAME_MAX - PRIVATE_PREFIX.len();
-    let end = name.as_bytes().len().min(room);
     let mut private = OsString::from(PRIVATE_PREFIX);
-    private.push(OsStr::from_bytes(&name.as_bytes()[..end]));
+    private.push(OsStr::from_bytes(cut(name.as_bytes(), NAME_MAX - PRIVATE_PREFIX.len())));
     private
 }
 

@@ -140,12 +140,17 @@ fn parts_within(name: &[u8], max: usize) -> (&[u8], &[u8]) {
     let dot = dot.filter(|dot| name.len() - dot <= EXTENSION_MAX).unwrap_or(name.len());
     let (stem, extension) = name.split_at(dot);
     let room = max.saturating_sub(extension.len());
-    if stem.len() <= room {
-        return (stem, extension);
+    (cut(stem, room), extension)
+}
+
+/// Returns the beginning of a name, in at most `max` bytes and whole characters of UTF-8.
+pub(crate) fn cut(name: &[u8], max: usize) -> &[u8] {
+    if name.len() <= max {
+        return name;
     }
-    let is_boundary = |at: &usize| stem[*at] & 0xc0 != 0x80;
-    let end = (room.saturating_sub(3)..=room).rev().find(is_boundary).unwrap_or(room);
-    (&stem[..end], extension)
+    let is_boundary = |at: &usize| name[*at] & 0xc0 != 0x80;
+    let end = (max.saturating_sub(3)..=max).rev().find(is_boundary).unwrap_or(max);
+    &name[..end]
 }
 
 /// Splits a backup's name into the name of its file and its number.

@@ -12,7 +12,8 @@ const DIRECTORY: u32 = 0o040_000;
 pub enum Protection {
     /// `+i`: a file can't be written, renamed or removed, and a directory can't gain or lose names.
     Immutable,
-    /// `+a`: a file can't be renamed or removed, and can only grow; a directory can only gain names.
+    /// `+a`: a file can only grow, and can't be renamed or removed; a directory can only gain
+    /// names.
     AppendOnly,
 }
 

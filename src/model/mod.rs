@@ -7,7 +7,7 @@ mod limits;
 mod reserved_names;
 
 pub use file_name::{FileName, NAME_MAX, NUMBER_MAX};
-pub(crate) use file_name::{split_backup, with_suffix, without_extension};
+pub(crate) use file_name::{cut, split_backup, with_suffix, without_extension};
 pub use file_stat::{Protection, Stat};
 pub use fs_info::FsInfo;
 pub use limits::{Limit, Rate};

@@ -103,9 +103,7 @@ impl Tracker {
     /// Recovers what a crash left under private names in a listed directory. Returns `false` if it
     /// has no private names.
     fn recover(&mut self, dir: &Dir, below: &Path, entries: &[Listed]) -> fs::Result<bool> {
-        if !entries
-            .iter()
-            .any(|(name, _)| name.to_str().is_some_and(crate::model::is_reserved_name))
+        if !entries.iter().any(|(name, _)| crate::model::is_reserved_name(&name.to_string_lossy()))
         {
             return Ok(false);
         }

@@ -169,7 +169,7 @@ fn rests() {
 /// gets that back.
 #[test]
 fn a_crash_before_the_removal() {
-    for len in [243, 244, 255] {
+    for len in [243, 244, 250, 255] {
         let site = Site::with("source = 'remove'");
         let (raw, manifest) = (name(len, 'd', ".raw"), name(len, 'm', ".toml"));
         site.drop_file(&raw, scan_bytes());
