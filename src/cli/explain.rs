@@ -47,11 +47,11 @@ impl Explain {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let path = std::path::absolute(&self.file)?;
         let Query { drop_dir, rel, state_dir, outside } = self.query(&path)?;
-        let mut report = explain(&drop_dir, &rel, state_dir.as_deref())?;
+        let (source, mut report) = explain(&drop_dir, &rel, state_dir.as_deref())?;
         if let Some(outside) = outside {
             merge(&mut report, json!({"outside": outside}));
         }
-        if let Some(ledger) = state_dir.and_then(|dir| last_receipt(&dir, &report)) {
+        if let Some(ledger) = state_dir.and_then(|dir| last_receipt(&dir, &source)) {
             merge(&mut report, ledger);
         }
         if self.json {
@@ -88,8 +88,7 @@ impl Explain {
 }
 
 /// Returns the latest receipt of the file, and a line of text about it.
-fn last_receipt(state_dir: &Path, report: &Value) -> Option<Value> {
-    let source = Path::new(report["source"].as_str()?);
+fn last_receipt(state_dir: &Path, source: &Path) -> Option<Value> {
     let latest = Ledger::open_to_read(state_dir)
         .and_then(|ledger| ledger.map_or(Ok(None), |ledger| ledger.latest(source)));
     match latest {
@@ -104,9 +103,14 @@ fn last_receipt(state_dir: &Path, report: &Value) -> Option<Value> {
     }
 }
 
-fn explain(drop_dir: &DropDir, rel: &Path, state_dir: Option<&Path>) -> fs::Result<Value> {
-    let mut report =
-        json!({"drop": text(&drop_dir.path), "source": text(&drop_dir.path.join(rel))});
+/// Explains a file. Returns the path of its data file, if that was found, and the report.
+fn explain(
+    drop_dir: &DropDir,
+    rel: &Path,
+    state_dir: Option<&Path>,
+) -> fs::Result<(PathBuf, Value)> {
+    let mut source = drop_dir.path.join(rel);
+    let mut report = json!({"drop": text(&drop_dir.path), "source": text(&source)});
     let more = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default())? {
         ProbeResult::Missing => {
             json!({"taken_for": null, "verdict": "gone", "why": "there is no such file"})
@@ -130,11 +134,12 @@ fn explain(drop_dir: &DropDir, rel: &Path, state_dir: Option<&Path>) -> fs::Resu
         }),
         ProbeResult::Candidate(mut candidate) => {
             apply_declared(drop_dir, &mut candidate, state_dir);
+            source = drop_dir.path.join(&candidate.rel);
             explain_candidate(drop_dir, &candidate, state_dir)?
         }
     };
     merge(&mut report, more);
-    Ok(report)
+    Ok((source, report))
 }
 
 fn explain_candidate(

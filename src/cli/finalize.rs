@@ -109,9 +109,7 @@ impl From<Interruption> for Refused {
 impl Refused {
     fn to_receipt(&self, file: &Path) -> Receipt {
         let Refused { event, reason } = self;
-        // Lossy, because JSON is UTF-8.
         let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
-        let path = PathBuf::from(path.to_string_lossy().into_owned());
         let drop = path.parent().unwrap_or(&path).to_path_buf();
         Receipt::without_output(*event, drop, path, reason)
     }

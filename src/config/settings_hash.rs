@@ -4,6 +4,7 @@
 //! and a new version of npyd do not change it. The ledger stores it with each receipt, because npyd
 //! retries a rejected drop after its settings changed.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use toml::Value;
@@ -16,7 +17,7 @@ const WITHOUT_EFFECT: [&str; 1] = ["undescribed_after"];
 /// may hold a relative one.
 pub(crate) fn settings_hash(path: &Path, table: &Value) -> u64 {
     let mut hasher = Xxh3::new();
-    add_text(&mut hasher, &path.to_string_lossy());
+    add_bytes(&mut hasher, path.as_os_str().as_bytes());
     let mut table = table.clone();
     if let Value::Table(table) = &mut table {
         table.retain(|key, _| !WITHOUT_EFFECT.contains(&key));
@@ -53,8 +54,12 @@ fn add(hasher: &mut Xxh3, value: &Value) {
 /// Hashes a text. Its length comes first, so that different sequences of texts hash different
 /// bytes.
 fn add_text(hasher: &mut Xxh3, text: &str) {
-    add_len(hasher, text.len());
-    hasher.update(text.as_bytes());
+    add_bytes(hasher, text.as_bytes());
+}
+
+fn add_bytes(hasher: &mut Xxh3, bytes: &[u8]) {
+    add_len(hasher, bytes.len());
+    hasher.update(bytes);
 }
 
 fn add_len(hasher: &mut Xxh3, len: usize) {

@@ -1,7 +1,7 @@
 //! Receipts: what happened to a drop, and why. Printed as one JSON object per line.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,10 +16,13 @@ pub struct Receipt {
     /// What happened.
     pub event: EventKind,
     /// The drop directory.
+    #[serde(serialize_with = "lossily")]
     pub drop: PathBuf,
     /// The data file, or the manifest whose data file is missing.
+    #[serde(serialize_with = "lossily")]
     pub source: PathBuf,
     /// The array, if there is one.
+    #[serde(serialize_with = "lossily_if_any")]
     pub output: Option<PathBuf>,
     /// The route of the data.
     #[serde(serialize_with = "as_text")]
@@ -163,7 +166,7 @@ impl Receipt {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|error| {
-            // A path that is not UTF-8; such names are refused before a receipt is written.
+            // It can't fail: each field is a number or UTF-8.
             serde_json::json!({"event": self.event.as_str(), "reason": error.to_string()})
                 .to_string()
         })
@@ -201,6 +204,17 @@ fn as_text<T: fmt::Display, S: serde::Serializer>(
         Some(value) => to.collect_str(value),
         None => to.serialize_none(),
     }
+}
+
+/// Serializes a path, with U+FFFD in place of bytes that are not UTF-8, as JSON requires. The ledger
+/// stores the path itself as well.
+fn lossily<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+fn lossily_if_any<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(to)
 }
 
 fn in_seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {

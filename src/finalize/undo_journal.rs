@@ -23,6 +23,7 @@ const REFUSED_MAX: usize = 65_536;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InsertIntent {
     /// Path of the file under its private name.
+    #[serde(with = "intent_path")]
     pub file: PathBuf,
     /// Its inode number.
     pub inode: u64,
@@ -32,6 +33,41 @@ pub struct InsertIntent {
     pub room: u64,
     /// Hashes of its first and its last 4096 bytes.
     pub edge_hashes: (u64, u64),
+}
+
+/// A path in an intent: a string if it is UTF-8, otherwise an array of its bytes.
+mod intent_path {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Borrowed<'a> {
+        Text(&'a str),
+        Bytes(&'a [u8]),
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Owned {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        let bytes = path.as_os_str().as_bytes();
+        path.to_str().map_or(Borrowed::Bytes(bytes), Borrowed::Text).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Owned::deserialize(from).map(|path| match path {
+            Owned::Text(text) => text.into(),
+            Owned::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
 }
 
 /// The intent log of one state directory.
@@ -122,13 +158,16 @@ fn name_of(intent: &InsertIntent) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
     fn an_intent_lasts_until_it_is_forgotten() {
         let temp = tempfile::tempdir().unwrap();
         let intents = IntentLog::of(temp.path());
-        let file = Path::new("/data/in/.npyd-insert-x.raw");
+        let file = Path::new(OsStr::from_bytes(b"/data/in\xff/.npyd-insert-x.raw"));
         assert_eq!(intents.find(file, 7).unwrap(), None);
         let intent = InsertIntent {
             file: file.to_path_buf(),
@@ -139,7 +178,7 @@ mod tests {
         };
         intents.record(&intent).unwrap();
         intents.record(&intent).unwrap();
-        let moved = Path::new("/mnt/in/.npyd-insert-x.raw");
+        let moved = Path::new("/mnt/in\u{fffd}/.npyd-insert-x.raw");
         for file in [file, moved] {
             assert_eq!(IntentLog::of(temp.path()).find(file, 7).unwrap().as_ref(), Some(&intent));
             assert_eq!(intents.find(file, 8).unwrap(), None);

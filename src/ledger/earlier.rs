@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::events::receipt::{EventKind, SourceFate};
+use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Ledger, Result, UNPROVEN};
 
 /// Maximum number of receipts that are read, newest first.
@@ -39,7 +40,7 @@ impl Ledger {
                 EventKind::Remade.as_str(),
                 EventKind::Found.as_str()
             ))?;
-            let mut rows = statement.query(params![source.to_string_lossy(), ROWS_READ_MAX])?;
+            let mut rows = statement.query(params![StoredPath(source), ROWS_READ_MAX])?;
             while let Some(row) = rows.next()? {
                 let receipt = serde_json::from_str(&row.get::<_, String>(0)?).unwrap_or_default();
                 let Some(seen) = LedgerKey::parse(&row.get::<_, String>(1)?) else { continue };

@@ -6,28 +6,35 @@
 
 mod access;
 mod earlier;
+mod entry;
 mod losses;
 mod reports;
 mod requests;
 mod schema;
+mod stored_path;
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::SystemTime;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
-use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::events::receipt::{Receipt, SourceFate};
 
 pub use crate::ledger::earlier::Earlier;
+pub use crate::ledger::entry::Entry;
+use crate::ledger::entry::{LOST, UNPROVEN, is_rejected, is_settled, storage_key};
 use crate::ledger::losses::DataLoss;
 pub use crate::ledger::reports::LastReport;
 use crate::ledger::requests::REFUSED;
 pub use crate::ledger::requests::{Request, RequestKind};
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, is_broken, make_dir, open_to_read, prepare};
+use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
 
 /// Maximum number of receipts; older ones are deleted.
 const ROWS_MAX: i64 = 1_000_000;
@@ -53,108 +60,11 @@ pub struct Ledger {
     pending_losses: Mutex<Vec<DataLoss>>,
 }
 
-/// A receipt as stored in the ledger.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// When it was written: RFC 3339, UTC.
-    pub at: String,
-    /// The stored event. It differs from the receipt's for `lost` and `unproven`.
-    pub event: String,
-    /// The drop directory.
-    pub drop_dir: PathBuf,
-    /// The data file.
-    pub source: PathBuf,
-    /// The `.npy` file.
-    pub output: Option<PathBuf>,
-    /// The receipt as JSON.
-    pub receipt: String,
-    /// The source's [`LedgerKey`] at that time.
-    pub fingerprint: String,
-}
-
-impl Entry {
-    /// Returns whether an unchanged source needs no further work.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        is_settled(&self.event)
-    }
-
-    /// Returns whether the drop was rejected, finally or not.
-    #[must_use]
-    pub fn is_rejected(&self) -> bool {
-        is_rejected(&self.event)
-    }
-
-    /// Returns whether the array was made, but the source stays because npyd can't prove that it
-    /// has no writer.
-    #[must_use]
-    pub fn is_unproven(&self) -> bool {
-        self.event == UNPROVEN
-    }
-
-    /// Returns the receipt's event.
-    #[must_use]
-    pub fn receipt_event(&self) -> String {
-        match self.event.as_str() {
-            LOST => EventKind::Lost.as_str().to_owned(),
-            REFUSED => EventKind::Failed.as_str().to_owned(),
-            UNPROVEN => self.receipt_value()["event"].as_str().unwrap_or_default().to_owned(),
-            event => event.to_owned(),
-        }
-    }
-
-    /// Returns whether the drop was rejected finally, because its data may be lost.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.event == LOST
-    }
-
-    /// Returns the receipt's reason, or an empty string if there is none.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        self.receipt_value()["reason"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// Returns the fate of the source, if the receipt has it.
-    #[must_use]
-    pub fn source_fate(&self) -> Option<SourceFate> {
-        self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)
-    }
-
-    fn receipt_value(&self) -> serde_json::Value {
-        serde_json::from_str(&self.receipt).unwrap_or_default()
-    }
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Entry {
-            at: row.get(0)?,
-            event: row.get(1)?,
-            drop_dir: PathBuf::from(row.get::<_, String>(2)?),
-            source: PathBuf::from(row.get::<_, String>(3)?),
-            output: row.get::<_, Option<String>>(4)?.map(PathBuf::from),
-            receipt: row.get(5)?,
-            fingerprint: row.get(6)?,
-        })
-    }
-
-    /// Returns the receipt as one line of JSON, with its time.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        match serde_json::from_str::<serde_json::Value>(&self.receipt) {
-            Ok(serde_json::Value::Object(mut receipt)) => {
-                receipt.insert("at".into(), self.at.clone().into());
-                serde_json::Value::Object(receipt).to_string()
-            }
-            _ => self.receipt.clone(),
-        }
-    }
-}
-
 /// What a scan needs to know about a source.
 #[derive(Debug, Clone)]
 pub struct KnownSource {
     /// The data file's path.
-    pub source: String,
+    pub source: OsString,
     /// Whether it needs no further work while it is unchanged.
     pub is_settled: bool,
     /// Whether it was rejected, so that new settings may change the result.
@@ -163,34 +73,6 @@ pub struct KnownSource {
     pub is_unproven: bool,
     /// Its key at that time.
     pub fingerprint: LedgerKey,
-}
-
-/// The event under which the ledger stores a data loss; the receipt itself says `rejected`.
-const LOST: &str = "lost";
-
-/// The event under which the ledger stores an array whose source stays without a proof that it has
-/// no writer; the receipt itself says `finalized` or `found`. Each scan tries to remove such a
-/// source again.
-const UNPROVEN: &str = "unproven";
-
-fn storage_key(receipt: &Receipt) -> &'static str {
-    match (receipt.event, receipt.source_fate) {
-        (EventKind::Lost, _) => LOST,
-        (_, Some(SourceFate::Unproven)) => UNPROVEN,
-        (event, _) => event.as_str(),
-    }
-}
-
-fn is_settled(event: &str) -> bool {
-    is_rejected(event)
-        || event == UNPROVEN
-        || [EventKind::Finalized, EventKind::Remade, EventKind::Found]
-            .iter()
-            .any(|it| it.as_str() == event)
-}
-
-fn is_rejected(event: &str) -> bool {
-    [EventKind::Rejected.as_str(), LOST].contains(&event)
 }
 
 fn insert(
@@ -206,15 +88,48 @@ fn insert(
         "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
     ))?;
     statement.execute(params![
-        humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        now(),
         storage_key(receipt),
-        receipt.drop.to_string_lossy(),
-        receipt.source.to_string_lossy(),
-        receipt.output.as_ref().map(|path| path.to_string_lossy()),
+        StoredPath(&receipt.drop),
+        StoredPath(&receipt.source),
+        receipt.output.as_deref().map(StoredPath),
         receipt.to_json(),
         fingerprint.map(LedgerKey::to_string).unwrap_or_default()
     ])
 }
+
+/// Inserts the receipt of an event without an array, such as a retry.
+fn insert_note(
+    db: &Connection,
+    event: &str,
+    drop_dir: &Path,
+    source: &Path,
+    reason: Option<&str>,
+) -> rusqlite::Result<usize> {
+    let receipt = serde_json::json!({
+        "event": event, "drop": drop_dir.to_string_lossy(), "source": source.to_string_lossy(),
+        "output": null, "route": null, "bytes": 0, "seconds": 0.0, "evidence": null,
+        "reason": reason
+    });
+    db.prepare_cached(&format!(
+        "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, NULL, ?5, '')"
+    ))?
+    .execute(params![
+        now(),
+        event,
+        StoredPath(drop_dir),
+        StoredPath(source),
+        receipt.to_string()
+    ])
+}
+
+/// Returns the time of a new row.
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+/// The event of a rejected drop that is tried again.
+const RETRIED: &str = "retried";
 
 /// Number of sources that a scan reads from the ledger at once.
 const PAGE: i64 = 4096;
@@ -316,16 +231,19 @@ impl Ledger {
                 "SELECT {COLUMNS} FROM receipts WHERE source = ?1 AND event != '{REFUSED}'
                  ORDER BY id DESC LIMIT 1"
             ))?
-            .query_row([source.to_string_lossy()], Entry::from_row)
+            .query_row([StoredPath(source)], Entry::from_row)
             .optional()
         })
     }
 
     /// Returns a page of the sources below the directory `prefix`, a path with a slash at its end,
-    /// in path order and behind `after`.
-    pub fn settled_below(&self, prefix: &str, after: &str) -> Result<Vec<KnownSource>> {
+    /// in the order of their bytes and behind `after`. Below a directory whose path is UTF-8 they
+    /// are those whose paths are UTF-8 as well; npyd settles no file with another name.
+    pub fn settled_below(&self, prefix: &OsStr, after: &OsStr) -> Result<Vec<KnownSource>> {
         // '0' is the character after '/': the range holds all paths that begin with the prefix.
-        let end = format!("{}0", prefix.trim_end_matches('/'));
+        let mut end = prefix.as_bytes().strip_suffix(b"/").unwrap_or(prefix.as_bytes()).to_vec();
+        end.push(b'0');
+        let range = [after, OsStr::from_bytes(&end)].map(|path| StoredPath(path.as_ref()));
         self.run(|db| {
             let mut page = Vec::new();
             // SQLite returns the other columns from the row with the maximum.
@@ -334,11 +252,11 @@ impl Ledger {
                  WHERE source > ?1 AND source < ?2 AND event != '{REFUSED}'
                  GROUP BY source ORDER BY source LIMIT ?3"
             ))?;
-            let mut rows = statement.query(params![after, end, PAGE])?;
+            let mut rows = statement.query(params![range[0], range[1], PAGE])?;
             while let Some(row) = rows.next()? {
                 let event: String = row.get(1)?;
                 page.push(KnownSource {
-                    source: row.get(0)?,
+                    source: row.get::<_, StoredPathBuf>(0)?.0.into_os_string(),
                     is_settled: is_settled(&event),
                     is_rejected: is_rejected(&event),
                     is_unproven: event == UNPROVEN,
@@ -376,24 +294,7 @@ impl Ledger {
 
     /// Makes npyd treat a rejected source as new.
     pub fn retry(&self, entry: &Entry) -> Result<()> {
-        self.run(|db| {
-            db.execute(
-                "INSERT INTO receipts (at, event, inbox, source, output, receipt, fingerprint)
-                 VALUES (?1, 'retried', ?2, ?3, NULL, ?4, '')",
-                params![
-                    humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-                    entry.drop_dir.to_string_lossy(),
-                    entry.source.to_string_lossy(),
-                    serde_json::json!({
-                        "event": "retried", "drop": entry.drop_dir, "source": entry.source,
-                        "output": null, "route": null, "bytes": 0, "seconds": 0.0,
-                        "evidence": null, "reason": null
-                    })
-                    .to_string()
-                ],
-            )
-        })
-        .map(drop)
+        self.run(|db| insert_note(db, RETRIED, &entry.drop_dir, &entry.source, None)).map(drop)
     }
 
     /// Returns SQLite's `data_version`, which changes when another process writes. Returns `None`
@@ -426,6 +327,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::decide::reason::Reason;
+    use crate::events::receipt::EventKind;
 
     fn receipt(event: EventKind, source: &str) -> Receipt {
         Receipt::without_output(event, "/in".into(), source.into(), &Reason::Io("why".into()))

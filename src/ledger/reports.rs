@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension, params};
 
+use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Ledger, Result};
 
 pub(crate) const TABLE: &str = "
@@ -31,7 +32,7 @@ impl Ledger {
     pub fn last_report(&self, drop_dir: &Path, kind: &str) -> Result<Option<LastReport>> {
         let row = self.run(|db| {
             db.prepare_cached("SELECT at, count FROM reports WHERE inbox = ?1 AND kind = ?2")?
-                .query_row(params![drop_dir.to_string_lossy(), kind], |row| {
+                .query_row(params![StoredPath(drop_dir), kind], |row| {
                     Ok((row.get::<_, String>(0)?, row.get(1)?))
                 })
                 .optional()
@@ -48,7 +49,7 @@ impl Ledger {
                 "INSERT OR REPLACE INTO reports (inbox, kind, at, count) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute(params![
-                drop_dir.to_string_lossy(),
+                StoredPath(drop_dir),
                 kind,
                 humantime::format_rfc3339_nanos(report.at).to_string(),
                 report.count
@@ -59,21 +60,46 @@ impl Ledger {
 
     /// Returns whether there is a receipt about a source below a directory.
     pub fn has_sources_below(&self, dir: &Path) -> Result<bool> {
-        let dir = dir.to_string_lossy();
         // '0' is the character after '/': the range holds all paths that begin with the prefix.
-        let range = [format!("{dir}/"), format!("{dir}0")];
+        let range = ["/", "0"].map(|end| {
+            let mut path = dir.as_os_str().to_owned();
+            path.push(end);
+            path
+        });
+        // Paths that are not UTF-8 are BLOBs, also below a directory whose path is UTF-8.
         self.run(|db| {
-            db.prepare_cached("SELECT 1 FROM receipts WHERE source > ?1 AND source < ?2 LIMIT 1")?
-                .exists(range)
+            db.prepare_cached(
+                "SELECT 1 FROM receipts WHERE source > ?1 AND source < ?2
+                 OR source > CAST(?1 AS BLOB) AND source < CAST(?2 AS BLOB) LIMIT 1",
+            )?
+            .exists(params![StoredPath(range[0].as_ref()), StoredPath(range[1].as_ref())])
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
     use std::time::Duration;
 
     use super::*;
+    use crate::decide::reason::Reason;
+    use crate::events::receipt::{EventKind, Receipt};
+
+    #[test]
+    fn sources_below_a_directory() {
+        let ledger = Ledger::in_memory().unwrap();
+        let path = |bytes: &'static [u8]| Path::new(OsStr::from_bytes(bytes));
+        let why = Reason::Io("why".into());
+        let source = path(b"/in/sub/\xff/a.raw").to_path_buf();
+        let receipt = Receipt::without_output(EventKind::Rejected, "/in".into(), source, &why);
+        ledger.record(&[(receipt, None)]).unwrap();
+        let has_some = |dir| ledger.has_sources_below(path(dir)).unwrap();
+        let dirs: [&[u8]; 6] =
+            [b"/in", b"/in/sub", b"/in/sub/\xff", b"/in/sub/\xfe", b"/in/su", b"/in/sub0"];
+        assert_eq!(dirs.map(has_some), [true, true, true, false, false, false]);
+    }
 
     #[test]
     fn one_row_for_each_directory_and_kind() {

@@ -4,13 +4,13 @@
 //! ledger. The daemon or the next sweep reads it and carries it out with npyd's permissions.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::{EventKind, Receipt};
-use crate::ledger::{Ledger, Result, insert};
+use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
+use crate::ledger::{Ledger, Result, insert, insert_note, now};
 
 pub(crate) const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS requests (
@@ -89,13 +89,7 @@ impl Ledger {
             db.execute(
                 "INSERT INTO requests (at, kind, inbox, source, options)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    now(),
-                    kind.as_str(),
-                    drop_dir.to_string_lossy(),
-                    source.to_string_lossy(),
-                    options
-                ],
+                params![now(), kind.as_str(), StoredPath(drop_dir), StoredPath(source), options],
             )
         })
         .map(drop)
@@ -109,7 +103,7 @@ impl Ledger {
                 "SELECT id, source, options, at, kind FROM requests
                  WHERE inbox = ?1 AND kind IN ('redo', 'take') ORDER BY id LIMIT ?2",
             )?;
-            let mut rows = statement.query(params![drop_dir.to_string_lossy(), REQUESTS_MAX])?;
+            let mut rows = statement.query(params![StoredPath(drop_dir), REQUESTS_MAX])?;
             let mut requests = Vec::new();
             while let Some(row) = rows.next()? {
                 let kind: String = row.get(4)?;
@@ -118,7 +112,7 @@ impl Ledger {
                     id: row.get(0)?,
                     kind,
                     drop_dir: drop_dir.to_path_buf(),
-                    source: PathBuf::from(row.get::<_, String>(1)?),
+                    source: row.get::<_, StoredPathBuf>(1)?.0,
                     options: row.get(2)?,
                     at: row.get(3)?,
                 });
@@ -136,24 +130,10 @@ impl Ledger {
         declared: Option<&str>,
     ) -> Result<()> {
         let Request { kind, drop_dir, options, .. } = request;
-        let receipt = serde_json::json!({
-            "event": kind.as_str(), "drop": drop_dir, "source": source, "output": null, "route": null,
-            "bytes": 0, "seconds": 0.0, "evidence": null,
-            "reason": Some(options).filter(|options| *options != "{}")
-        });
+        let remark = Some(options.as_str()).filter(|options| *options != "{}");
         self.run(|db| {
             let together = db.unchecked_transaction()?;
-            db.execute(
-                "INSERT INTO receipts (at, event, inbox, source, output, receipt, fingerprint)
-                 VALUES (?1, ?2, ?3, ?4, NULL, ?5, '')",
-                params![
-                    now(),
-                    kind.as_str(),
-                    drop_dir.to_string_lossy(),
-                    source.to_string_lossy(),
-                    receipt.to_string()
-                ],
-            )?;
+            insert_note(db, kind.as_str(), drop_dir, source, remark)?;
             if let Some(declared) = declared {
                 declare(db, source, declared)?;
             }
@@ -186,7 +166,7 @@ impl Ledger {
     pub fn declared(&self, source: &Path) -> Result<Option<String>> {
         self.run(|db| {
             db.prepare_cached("SELECT keys FROM declared WHERE source = ?1")?
-                .query_row([source.to_string_lossy()], |row| row.get(0))
+                .query_row([StoredPath(source)], |row| row.get(0))
                 .optional()
         })
     }
@@ -204,7 +184,7 @@ impl Ledger {
                  ORDER BY id DESC LIMIT 1",
                 EventKind::Failed.as_str()
             ))?
-            .query_row([source.to_string_lossy()], |row| row.get::<_, String>(0))
+            .query_row([StoredPath(source)], |row| row.get::<_, String>(0))
             .optional()
         })
         .map(|event| event.is_some_and(|event| RequestKind::from_name(&event).is_some()))
@@ -212,13 +192,13 @@ impl Ledger {
 }
 
 pub(crate) fn forget(db: &Connection, source: &Path) -> rusqlite::Result<usize> {
-    db.prepare_cached("DELETE FROM declared WHERE source = ?1")?.execute([source.to_string_lossy()])
+    db.prepare_cached("DELETE FROM declared WHERE source = ?1")?.execute([StoredPath(source)])
 }
 
 fn declare(db: &Connection, source: &Path, keys: &str) -> rusqlite::Result<usize> {
     db.execute(
         "INSERT OR REPLACE INTO declared (source, keys, at) VALUES (?1, ?2, ?3)",
-        params![source.to_string_lossy(), keys, now()],
+        params![StoredPath(source), keys, now()],
     )
 }
 
@@ -227,12 +207,8 @@ fn delete(db: &Connection, request: &Request) -> rusqlite::Result<usize> {
     let Request { id, source, .. } = request;
     db.execute(
         "DELETE FROM requests WHERE id <= ?1 AND source = ?2",
-        params![id, source.to_string_lossy()],
+        params![id, StoredPath(source)],
     )
-}
-
-fn now() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Ledger cursor: reads the ledger's sources of one directory page by page, in the order of names.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use crate::ledger::{KnownSource, Ledger, LedgerError};
 use crate::service::tracker::{Path, VecDeque};
@@ -10,9 +10,9 @@ use crate::service::tracker::{Path, VecDeque};
 pub(crate) struct LedgerCursor<'a> {
     ledger: &'a Ledger,
     /// The path of the directory, with a slash at its end.
-    prefix: String,
+    prefix: OsString,
     page: VecDeque<KnownSource>,
-    last: String,
+    last: OsString,
     at_end: bool,
     /// Why the cursor ended early.
     pub(crate) failure: Option<LedgerError>,
@@ -21,7 +21,7 @@ pub(crate) struct LedgerCursor<'a> {
 impl<'a> LedgerCursor<'a> {
     /// Creates a cursor over the sources below `dir`.
     pub(crate) fn below(ledger: &'a Ledger, dir: &Path) -> Self {
-        let prefix = format!("{}/", dir.to_string_lossy().trim_end_matches('/'));
+        let prefix = dir.join("").into_os_string(); // with one slash at its end
         LedgerCursor {
             ledger,
             last: prefix.clone(),
@@ -34,7 +34,8 @@ impl<'a> LedgerCursor<'a> {
 
     /// Returns what the ledger stores about a name. The names of successive calls must be sorted.
     pub(crate) fn find(&mut self, name: &OsStr) -> Option<KnownSource> {
-        let source = format!("{}{}", self.prefix, name.to_str()?);
+        let mut source = self.prefix.clone();
+        source.push(name);
         loop {
             if let Some(settled) = self.page.pop_front_if(|it| it.source <= source) {
                 if settled.source == source {

@@ -3,6 +3,7 @@
 mod drop_dir;
 mod event_overflow;
 mod faults;
+mod ledger;
 mod load;
 mod pace;
 mod reload;
