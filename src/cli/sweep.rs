@@ -64,6 +64,7 @@ impl Sweep {
                 report_at = Instant::now() + 10 * FIRST_REPORT_AFTER;
             }
         }
+        context.ledger.attend(); // so that the next sweep can use it
         for SweptDir { drop_dir, tracker, .. } in &dirs {
             for (path, why) in tracker.waiting() {
                 let drop_dir = drop_dir.path.clone();

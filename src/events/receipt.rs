@@ -206,8 +206,8 @@ fn as_text<T: fmt::Display, S: serde::Serializer>(
     }
 }
 
-/// Serializes a path, with U+FFFD in place of bytes that are not UTF-8, as JSON requires. The ledger
-/// stores the path itself as well.
+/// Serializes a path, with U+FFFD in place of bytes that are not UTF-8, as JSON requires. The
+/// ledger stores the path itself as well.
 fn lossily<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }

@@ -127,8 +127,12 @@ impl IntentLog {
     }
 
     /// Removes an intent whose work is done or undone. A removal that a crash reverts does no harm.
+    /// It is gone as well if somebody removed the state directory.
     pub fn forget(&self, intent: &InsertIntent) -> fs::Result<()> {
-        self.open()?.remove_if_there(name_of(intent).as_ref())
+        match self.open() {
+            Err(error) if error.is_missing() => Ok(()),
+            opened => opened?.remove_if_there(name_of(intent).as_ref()),
+        }
     }
 
     /// Remembers that the insertion failed for this file. Every attempt changes its timestamps, so

@@ -8,7 +8,7 @@ impl Ledger {
     /// Checks that this user can use the ledger, or create it. Creates nothing.
     pub fn check(state_dir: &Path) -> Result<()> {
         let path = state_dir.join("ledger.sqlite");
-        schema::check(&path).map_err(|cause| LedgerError { path, cause })
+        schema::check(&path).map_err(|cause| LedgerError::new(&path, cause))
     }
 
     /// Opens the ledger. If there is none yet, returns an empty one in memory: a new file would

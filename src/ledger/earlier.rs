@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use crate::decide::identity::{LedgerKey, SourceIdentity};
@@ -32,29 +32,35 @@ impl Ledger {
     /// count only if they are about the inode `ino`.
     pub fn earlier_arrays(&self, source: &Path, ino: u64) -> Result<Earlier> {
         let mut earlier = Earlier::default();
-        self.run(|db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT receipt, fingerprint FROM receipts WHERE source = ?1
-                 AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY id DESC LIMIT ?2",
-                EventKind::Finalized.as_str(),
-                EventKind::Remade.as_str(),
-                EventKind::Found.as_str()
-            ))?;
-            let mut rows = statement.query(params![StoredPath(source), ROWS_READ_MAX])?;
-            while let Some(row) = rows.next()? {
-                let receipt = serde_json::from_str(&row.get::<_, String>(0)?).unwrap_or_default();
-                let Some(seen) = LedgerKey::parse(&row.get::<_, String>(1)?) else { continue };
-                if !earlier.add(&receipt, seen.identity, ino) {
-                    break;
-                }
-            }
-            Ok(())
-        })?;
+        if !self.read_unsaved(|db| earlier.read(db, source, ino))? {
+            self.run(|db| earlier.read(db, source, ino))?;
+        }
         Ok(earlier)
     }
 }
 
 impl Earlier {
+    /// Adds the receipts of a database, newest first. Returns whether it has one about another
+    /// drop, as then are all older ones.
+    fn read(&mut self, db: &Connection, source: &Path, ino: u64) -> rusqlite::Result<bool> {
+        let mut statement = db.prepare_cached(&format!(
+            "SELECT receipt, fingerprint FROM receipts WHERE source = ?1
+             AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY id DESC LIMIT ?2",
+            EventKind::Finalized.as_str(),
+            EventKind::Remade.as_str(),
+            EventKind::Found.as_str()
+        ))?;
+        let mut rows = statement.query(params![StoredPath(source), ROWS_READ_MAX])?;
+        while let Some(row) = rows.next()? {
+            let receipt = serde_json::from_str(&row.get::<_, String>(0)?).unwrap_or_default();
+            let Some(seen) = LedgerKey::parse(&row.get::<_, String>(1)?) else { continue };
+            if !self.add(&receipt, seen.identity, ino) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Adds a receipt. Returns `false` if it is about another drop, as then are all older ones.
     fn add(&mut self, receipt: &Value, identity: SourceIdentity, ino: u64) -> bool {
         let is_same_drop = match receipt["source_fate"].as_str() {

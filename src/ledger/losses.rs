@@ -43,14 +43,12 @@ impl Ledger {
             return Ok(());
         }
         self.run(|db| {
-            let write_with = |synchronous| {
-                db.pragma_update(None, "synchronous", synchronous)?;
-                let written = insert_losses(db, pending_losses);
-                db.pragma_update(None, "synchronous", "normal")?;
-                written
-            };
-            // If the disk can't sync, a write without a sync at least survives the end of npyd.
-            write_with("full").inspect_err(|_| drop(write_with("off")))
+            insert_losses(db, pending_losses).inspect_err(|_| {
+                // If the disk can't sync, a write without a sync at least survives the end of npyd.
+                let _ = db.pragma_update(None, "synchronous", "off");
+                let _ = insert_losses(db, pending_losses);
+                let _ = db.pragma_update(None, "synchronous", "full");
+            })
         })?;
         pending_losses.clear();
         Ok(())

@@ -1,15 +1,23 @@
 //! The ledger: all receipts, in an SQLite database in the state directory.
 //!
 //! It saves work, and answers `npyd history`, but it is not authoritative: the drop directories and
-//! the outputs are. Receipts are therefore committed without a sync, and npyd replaces a lost or
-//! corrupt ledger by an empty one. Only data losses (`losses`) cannot be derived again.
+//! the outputs are. npyd replaces a corrupt ledger by an empty one, and goes on with its work while
+//! the ledger can't be written to. Only data losses (`losses`) cannot be derived again.
+//!
+//! # Durability
+//!
+//! Each commit syncs the write-ahead log, so that a receipt is durable before it is reported. The
+//! receipts of a batch of drops are one commit.
 
 mod access;
 mod earlier;
 mod entry;
 mod losses;
+mod mend;
+mod outage;
 mod reports;
 mod requests;
+mod row_copy;
 mod schema;
 mod stored_path;
 
@@ -29,11 +37,15 @@ pub use crate::ledger::earlier::Earlier;
 pub use crate::ledger::entry::Entry;
 use crate::ledger::entry::{LOST, UNPROVEN, is_rejected, is_settled, storage_key};
 use crate::ledger::losses::DataLoss;
+use crate::ledger::mend::OpenFiles;
+use crate::ledger::outage::Outage;
 pub use crate::ledger::reports::LastReport;
 use crate::ledger::requests::REFUSED;
 pub use crate::ledger::requests::{Request, RequestKind};
 pub use crate::ledger::schema::is_in_use;
-use crate::ledger::schema::{back_up_corrupt, is_broken, make_dir, open_to_read, prepare};
+use crate::ledger::schema::{
+    back_up_corrupt, in_memory, is_broken, make_dir, open_to_read, prepare,
+};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
 
 /// Maximum number of receipts; older ones are deleted.
@@ -55,9 +67,17 @@ const TABLE: &str = "
 
 /// The open ledger, shared by all threads.
 pub struct Ledger {
+    /// Path of the database.
+    path: PathBuf,
     connection: Mutex<Connection>,
+    /// The files that the connection has open.
+    files: Mutex<OpenFiles>,
     /// Data losses that could not be written yet.
     pending_losses: Mutex<Vec<DataLoss>>,
+    /// Receipts that could not be written yet, in a database in memory.
+    unsaved: Mutex<Option<Connection>>,
+    /// The state of an outage, if there is one.
+    outage: Mutex<Option<Outage>>,
 }
 
 /// What a scan needs to know about a source.
@@ -96,6 +116,30 @@ fn insert(
         receipt.to_json(),
         fingerprint.map(LedgerKey::to_string).unwrap_or_default()
     ])
+}
+
+/// Inserts receipts in one transaction, and deletes all but the newest `rows_max`.
+fn insert_all(
+    db: &Connection,
+    receipts: &[(Receipt, Option<LedgerKey>)],
+    rows_max: i64,
+) -> rusqlite::Result<()> {
+    let together = db.unchecked_transaction()?;
+    for (receipt, fingerprint) in receipts {
+        insert(db, receipt, fingerprint.as_ref())?;
+    }
+    db.prepare_cached("DELETE FROM receipts WHERE id <= ?1")?
+        .execute([db.last_insert_rowid() - rows_max])?;
+    together.commit()
+}
+
+fn latest_in(db: &Connection, source: &Path) -> rusqlite::Result<Option<Entry>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM receipts WHERE source = ?1 AND event != '{REFUSED}'
+         ORDER BY id DESC LIMIT 1"
+    ))?
+    .query_row([StoredPath(source)], Entry::from_row)
+    .optional()
 }
 
 /// Inserts the receipt of an event without an array, such as a retry.
@@ -141,6 +185,14 @@ const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
 pub struct LedgerError {
     path: PathBuf,
     cause: rusqlite::Error,
+    /// Whether the receipts that could not be stored are kept in memory.
+    is_kept: bool,
+}
+
+impl LedgerError {
+    fn new(path: &Path, cause: rusqlite::Error) -> Self {
+        LedgerError { path: path.to_path_buf(), cause, is_kept: false }
+    }
 }
 
 impl fmt::Display for LedgerError {
@@ -153,7 +205,8 @@ impl fmt::Display for LedgerError {
             ),
             Some(ErrorCode::DiskFull) => f.write_str("; free some space"),
             _ => Ok(()),
-        }
+        }?;
+        if self.is_kept { f.write_str("; until then receipts are kept in memory") } else { Ok(()) }
     }
 }
 
@@ -170,10 +223,10 @@ impl Ledger {
     /// that SQLite can't read and creates a new one.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let path = state_dir.join("ledger.sqlite");
-        let failed = |cause| LedgerError { path: path.clone(), cause };
+        let failed = |cause| LedgerError::new(&path, cause);
         make_dir(state_dir).map_err(failed)?;
         match prepare(&path) {
-            Ok(connection) => Ok(Self::with(connection)),
+            Ok(connection) => Ok(Self::with(path, connection)),
             Err(cause) if is_broken(&cause) => {
                 let aside = path.with_extension("sqlite.broken");
                 tracing::warn!(
@@ -182,7 +235,8 @@ impl Ledger {
                     aside.display()
                 );
                 back_up_corrupt(&path, &aside).map_err(failed)?;
-                prepare(&path).map(Self::with).map_err(failed)
+                let connection = prepare(&path).map_err(failed)?;
+                Ok(Self::with(path, connection))
             }
             Err(cause) => Err(failed(cause)),
         }
@@ -191,49 +245,75 @@ impl Ledger {
     /// Opens the ledger read-only. Returns `Ok(None)` if there is none yet.
     pub fn open_to_read(state_dir: &Path) -> Result<Option<Self>> {
         let path = state_dir.join("ledger.sqlite");
-        let opened = open_to_read(&path).map(|ledger| ledger.map(Self::with));
-        opened.map_err(|cause| LedgerError { path, cause })
+        match open_to_read(&path) {
+            Ok(connection) => Ok(connection.map(|connection| Self::with(path, connection))),
+            Err(cause) => Err(LedgerError::new(&path, cause)),
+        }
     }
 
     /// Opens an empty ledger in memory.
     fn in_memory() -> Result<Self> {
-        let failed = |cause| LedgerError { path: PathBuf::from(":memory:"), cause };
-        let connection = Connection::open_in_memory().map_err(failed)?;
-        connection.execute_batch(TABLE).map_err(failed)?;
-        connection.execute_batch(losses::TABLE).map_err(failed)?;
-        connection.execute_batch(requests::TABLE).map_err(failed)?;
-        connection.execute_batch(reports::TABLE).map_err(failed)?;
-        Ok(Self::with(connection))
+        let path = PathBuf::from(":memory:");
+        match in_memory() {
+            Ok(connection) => Ok(Self::with(path, connection)),
+            Err(cause) => Err(LedgerError::new(&path, cause)),
+        }
     }
 
-    fn with(connection: Connection) -> Self {
-        Ledger { connection: Mutex::new(connection), pending_losses: Mutex::default() }
+    fn with(path: PathBuf, connection: Connection) -> Self {
+        Ledger {
+            connection: Mutex::new(connection),
+            files: Mutex::new(OpenFiles::of(&path)),
+            pending_losses: Mutex::default(),
+            unsaved: Mutex::default(),
+            outage: Mutex::default(),
+            path,
+        }
     }
 
-    /// Stores receipts, each with the key of its source, and deletes all but the newest million.
+    /// Stores receipts, each with the key of its source, and deletes all but the newest million. If
+    /// that fails, keeps the receipts in memory, and stores them once that is possible.
+    ///
+    /// # Durability
+    ///
+    /// On success the receipts are durable, unless they are kept in memory.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error for the first failure alone, until the ledger can be written to again.
     pub fn record(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
+        let is_known = self.is_out();
+        let Err(error) = self.store(receipts) else { return Ok(()) };
+        self.keep_unsaved(receipts)?;
+        if is_known { Ok(()) } else { Err(LedgerError { is_kept: true, ..error }) }
+    }
+
+    fn store(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
+        if self.is_out() {
+            self.try_to_end_outage()?;
+        }
         self.write_losses(&mut lock(&self.pending_losses))?;
-        self.run(|db| {
-            let together = db.unchecked_transaction()?;
-            for (receipt, fingerprint) in receipts {
-                insert(db, receipt, fingerprint.as_ref())?;
-            }
-            db.prepare_cached("DELETE FROM receipts WHERE id <= ?1")?
-                .execute([db.last_insert_rowid() - ROWS_MAX])?;
-            together.commit()
-        })
+        self.run(|db| insert_all(db, receipts, ROWS_MAX))
     }
 
     /// Returns the newest receipt of a source.
     pub fn latest(&self, source: &Path) -> Result<Option<Entry>> {
-        self.run(|db| {
-            db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE source = ?1 AND event != '{REFUSED}'
-                 ORDER BY id DESC LIMIT 1"
-            ))?
-            .query_row([StoredPath(source)], Entry::from_row)
-            .optional()
-        })
+        match self.read_unsaved(|db| latest_in(db, source))? {
+            Some(entry) => Ok(Some(entry)),
+            None => self.run(|db| latest_in(db, source)),
+        }
+    }
+
+    /// Returns what a scan needs to know about a source, if its newest receipt is kept in memory.
+    pub fn known_unsaved(&self, source: &Path) -> Result<Option<KnownSource>> {
+        let latest = self.read_unsaved(|db| latest_in(db, source))?;
+        Ok(latest.map(|entry| KnownSource {
+            is_settled: entry.is_settled(),
+            is_rejected: entry.is_rejected(),
+            is_unproven: entry.is_unproven(),
+            fingerprint: LedgerKey::parse(&entry.fingerprint).unwrap_or_default(),
+            source: entry.source.into_os_string(),
+        }))
     }
 
     /// Returns a page of the sources below the directory `prefix`, a path with a slash at its end,
@@ -306,17 +386,12 @@ impl Ledger {
             Err(TryLockError::WouldBlock) => return Ok(None),
         };
         let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0));
-        version.map(Some).map_err(|cause| failed_with(&connection, cause))
+        version.map(Some).map_err(|cause| self.failure(cause))
     }
 
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let connection = lock(&self.connection);
-        work(&connection).map_err(|cause| failed_with(&connection, cause))
+        work(&lock(&self.connection)).map_err(|cause| self.failure(cause))
     }
-}
-
-fn failed_with(connection: &Connection, cause: rusqlite::Error) -> LedgerError {
-    LedgerError { path: connection.path().map(PathBuf::from).unwrap_or_default(), cause }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

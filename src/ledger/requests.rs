@@ -178,17 +178,23 @@ impl Ledger {
 
     /// Returns whether the array of a source was requested, and was not made since.
     pub fn is_requested(&self, source: &Path) -> Result<bool> {
-        self.run(|db| {
-            db.prepare_cached(&format!(
-                "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
-                 ORDER BY id DESC LIMIT 1",
-                EventKind::Failed.as_str()
-            ))?
-            .query_row([StoredPath(source)], |row| row.get::<_, String>(0))
-            .optional()
-        })
-        .map(|event| event.is_some_and(|event| RequestKind::from_name(&event).is_some()))
+        let event = match self.read_unsaved(|db| latest_success(db, source))? {
+            Some(event) => Some(event),
+            None => self.run(|db| latest_success(db, source))?,
+        };
+        Ok(event.is_some_and(|event| RequestKind::from_name(&event).is_some()))
     }
+}
+
+/// Returns the newest event of a source that is not a failure.
+fn latest_success(db: &Connection, source: &Path) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached(&format!(
+        "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
+         ORDER BY id DESC LIMIT 1",
+        EventKind::Failed.as_str()
+    ))?
+    .query_row([StoredPath(source)], |row| row.get(0))
+    .optional()
 }
 
 pub(crate) fn forget(db: &Connection, source: &Path) -> rusqlite::Result<usize> {

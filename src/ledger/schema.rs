@@ -1,6 +1,8 @@
 //! Opens and creates the ledger's database.
 
-use std::fs::Permissions;
+use std::fmt::Write;
+use std::fs::{File, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -22,6 +24,10 @@ const LAYOUT: i64 = 1;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens the database, and creates its tables.
+///
+/// # Durability
+///
+/// Each commit through this connection is durable when it returns.
 pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     let is_new = !path.try_exists().map_err(|error| unusable(&error))?;
     let connection = Connection::open(path)?;
@@ -45,20 +51,19 @@ pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
             Some(text),
         ));
     }
-    connection.execute_batch(TABLE)?;
-    connection.execute_batch(LOSSES)?;
-    connection.execute_batch(REQUESTS)?;
-    connection.execute_batch(REPORTS)?;
+    create_tables(&connection)?;
     if layout != LAYOUT {
-        connection.pragma_update(None, "user_version", LAYOUT)?;
+        rewrite_layout(&connection)?;
     }
+    // From now on each commit syncs the log once, with all that was written before.
+    connection.pragma_update(None, "synchronous", "full")?;
     Ok(connection)
 }
 
 /// Checks that the files which SQLite shares exist or can be created. A member of the group may
 /// write to them, but not create them in npyd's directory; SQLite would not say so.
 fn check_shared_files(path: &Path) -> rusqlite::Result<()> {
-    let shared = PathBuf::from(format!("{}-shm", path.display()));
+    let shared = with_suffix(path, "-shm");
     let Some(dir) = path.parent().filter(|_| !shared.exists()) else { return Ok(()) };
     rustix::fs::accessat(CWD, dir, Access::WRITE_OK, AtFlags::EACCESS).map_err(|_| {
         let text = "while npyd is stopped, only the user that it runs as can write to it; start \
@@ -66,6 +71,19 @@ fn check_shared_files(path: &Path) -> rusqlite::Result<()> {
         let cause = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_PERM);
         rusqlite::Error::SqliteFailure(cause, Some(text.to_owned()))
     })
+}
+
+/// Opens an empty database in memory.
+pub(crate) fn in_memory() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    create_tables(&connection)?;
+    Ok(connection)
+}
+
+fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    [TABLE, LOSSES, REQUESTS, REPORTS]
+        .into_iter()
+        .try_for_each(|tables| connection.execute_batch(tables))
 }
 
 /// Gives a new ledger that root creates to the owner of the state directory: to the user that npyd
@@ -101,7 +119,7 @@ fn read_only() -> rusqlite::Error {
 /// mode.
 fn share_with_group(path: &Path) {
     for suffix in ["", "-wal", "-shm"] {
-        let file = PathBuf::from(format!("{}{suffix}", path.display()));
+        let file = with_suffix(path, suffix);
         let Some(Ok(dir)) = path.parent().map(std::fs::metadata) else { return };
         let Ok(stat) = std::fs::metadata(&file) else { continue };
         let mode = stat.permissions().mode();
@@ -163,15 +181,42 @@ fn needs_shared_memory(error: &rusqlite::Error) -> bool {
 
 /// Returns whether there is a write-ahead log: a process has the ledger open, or ended abruptly.
 fn has_log(path: &Path) -> rusqlite::Result<bool> {
-    let log = PathBuf::from(format!("{}-wal", path.display()));
-    log.try_exists().map_err(|error| unusable(&error))
+    with_suffix(path, "-wal").try_exists().map_err(|error| unusable(&error))
 }
 
 /// Returns a URI that makes SQLite read the file alone, with neither locks nor shared memory.
 fn immutable_uri(path: &Path) -> String {
-    let escaped = path.display().to_string();
-    let escaped = escaped.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    format!("file:{escaped}?immutable=1")
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' | 0x80.. => write!(uri, "%{byte:02x}").unwrap_or_default(),
+            _ => uri.push(char::from(*byte)),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// Writes the layout number again, to test whether the database can be written to.
+pub(crate) fn rewrite_layout(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", LAYOUT)
+}
+
+/// Returns whether the file itself is not a database, whatever its log contains.
+pub(crate) fn is_file_broken(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    // The layout may still be in the log alone.
+    Connection::open_with_flags(immutable_uri(path), flags)
+        .and_then(|connection| layout(&connection))
+        .is_err_and(|error| is_broken(&error))
+}
+
+/// Returns the path of a file that SQLite keeps beside the database.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 /// Returns the layout number, or 0 if there is none yet.
@@ -184,15 +229,28 @@ pub(crate) fn is_broken(cause: &rusqlite::Error) -> bool {
     matches!(cause.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
+/// Creates the state directory, and those above it that are missing.
+///
+/// # Durability
+///
+/// The names of new directories are synced, as far as the file system can. SQLite syncs those of
+/// its files.
 pub(crate) fn make_dir(dir: &Path) -> rusqlite::Result<()> {
-    std::fs::create_dir_all(dir).map_err(|error| unusable(&error))
+    let is_missing = |dir: &&Path| !dir.exists();
+    let above_new: Vec<_> =
+        dir.ancestors().take_while(is_missing).filter_map(Path::parent).collect();
+    std::fs::create_dir_all(dir).map_err(|error| unusable(&error))?;
+    for dir in above_new {
+        // A directory that can't be synced or read must not keep npyd from working.
+        let _ = File::open(dir).and_then(|dir| dir.sync_all());
+    }
+    Ok(())
 }
 
 /// Renames the database and the files that SQLite keeps beside it.
 pub(crate) fn back_up_corrupt(path: &Path, aside: &Path) -> rusqlite::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
-        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
-        match std::fs::rename(with(path), with(aside)) {
+        match std::fs::rename(with_suffix(path, suffix), with_suffix(aside, suffix)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(unusable(&error));
             }

@@ -120,7 +120,7 @@ mod tests {
             ledger.accept_request(&requests[0], &path(dir, "a.raw"), Some("{}")).unwrap();
             for (at, dir) in DIRS.into_iter().enumerate() {
                 let source = path(dir, "a.raw");
-                assert_eq!(ledger.is_redo(&source).unwrap(), at <= done);
+                assert_eq!(ledger.is_requested(&source).unwrap(), at <= done);
                 assert_eq!(ledger.declared(&source).unwrap().is_some(), at <= done);
                 assert_eq!(ledger.requests(&path(dir, "")).unwrap().is_empty(), at <= done);
             }

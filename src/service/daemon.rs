@@ -15,6 +15,7 @@ use crate::config::{Config, Disposition, DropDir};
 use crate::events::event::{DaemonState, DropDirCount, Event, WatchState};
 use crate::fs::LeaseRight;
 use crate::ledger::Ledger;
+use crate::service::ledger_keeper::LedgerKeeper;
 use crate::service::supervisor::{Command, DropDirHandle};
 use crate::service::systemd;
 use crate::service::tracker::Context;
@@ -55,6 +56,7 @@ struct Daemon {
     pool: Pool,
     handles: Vec<DropDirHandle>,
     ledger_version: Option<i64>,
+    ledger_keeper: LedgerKeeper,
     /// Whether the last attempt to start a thread failed.
     lacks_threads: bool,
 }
@@ -80,6 +82,7 @@ pub fn run(
         at_start: config.clone(),
         config,
         ledger_version: context.ledger.data_version().ok().flatten(),
+        ledger_keeper: LedgerKeeper::start(&context.ledger),
         context,
         pool,
         handles: Vec::new(),
@@ -191,7 +194,8 @@ impl Daemon {
         DropDirCount(self.handles.len())
     }
 
-    /// Restarts dead threads, and requests scans if another process has written to the ledger.
+    /// Restarts dead threads, and requests scans if another process has written to the ledger or if
+    /// it was opened again.
     fn on_tick(&mut self) {
         self.restart_dead_loops();
         match self.context.ledger.data_version() {
@@ -199,9 +203,9 @@ impl Daemon {
                 self.ledger_version = version;
                 self.handles.iter().for_each(|handle| handle.send(Command::Rescan));
             }
-            Ok(_) => {}
-            Err(error) => self.context.report(error),
+            Ok(_) | Err(_) => {} // the ledger keeper reports an error
         }
+        self.ledger_keeper.tick();
     }
 
     /// Starts a new thread for each one that ended without a command, which only a bug can cause.
@@ -260,8 +264,11 @@ impl Daemon {
         self.context.stop.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + STOP_WITHIN;
         self.handles.iter().for_each(|handle| handle.send(Command::Stop));
-        let has_work_left =
-            || !(self.pool.close() && self.handles.iter().all(DropDirHandle::is_finished));
+        let has_work_left = || {
+            let has_ended =
+                self.pool.close() && self.handles.iter().all(DropDirHandle::is_finished);
+            !(has_ended && self.context.committer.is_idle())
+        };
         while has_work_left() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }

@@ -1,6 +1,8 @@
 //! The service: the daemon, one supervisor and one tracker per drop directory, and the workers.
 
+mod committer;
 pub mod daemon;
+mod ledger_keeper;
 pub mod supervisor;
 pub mod systemd;
 pub mod tracker;

@@ -1,9 +1,9 @@
-//! Worker-side jobs: finalize, reject, recover, redo. A job stores its receipt in the ledger, then
+//! Worker-side jobs: finalize, reject, recover, redo. The committer stores their receipts, then
 //! publishes it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::{fmt, io};
 
 use crate::config::{Config, DropDir, IoPriority};
@@ -21,6 +21,7 @@ use crate::fs::{self, Dir, LeaseRight};
 use crate::ledger::{Ledger, Request, RequestKind};
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
+use crate::service::committer::{Committer, Recorder};
 use crate::service::tracker::PROBE_DELAY_MIN;
 use crate::throttle::meter::Progress;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
@@ -45,6 +46,8 @@ pub struct Context {
     pub lease_right: LeaseRight,
     /// Number of receipts about rejected, lost and failed drops so far.
     pub failures: Arc<AtomicU64>,
+    /// Stores and publishes the receipts of workers.
+    pub(crate) committer: Arc<Committer>,
 }
 
 /// The result of a job for the tracker.
@@ -59,13 +62,26 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-/// Finalizes the drops of a batch and records the results. Runs in a worker.
+/// The results of a task: an outcome for each of its drops, and the receipts to record.
+#[derive(Default)]
+pub(crate) struct TaskResult {
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) records: Vec<Record>,
+}
+
+impl From<Outcome> for TaskResult {
+    fn from(outcome: Outcome) -> Self {
+        TaskResult { outcomes: vec![outcome], records: Vec::new() }
+    }
+}
+
+/// Finalizes the drops of a batch. Runs in a worker.
 pub(crate) fn run_batch(
     context: &Context,
     pace: &Arc<RateLimiter>,
     batch: &[Job],
     settings: u64,
-) -> Vec<Outcome> {
+) -> TaskResult {
     let show = |job: &Job| context.meter(job.path(), pace);
     let results = match batch {
         [job] => vec![finalize(job, &mut show(job))],
@@ -78,12 +94,11 @@ pub(crate) fn run_batch(
         outcome
     });
     let outcomes = outcomes.collect();
-    context.record_all(records);
-    outcomes
+    TaskResult { outcomes, records }
 }
 
 /// A receipt, and the ledger key of its source.
-type Record = (Receipt, Option<LedgerKey>);
+pub(crate) type Record = (Receipt, Option<LedgerKey>);
 
 /// Converts the result of a job. Handles rejections and data loss, which need further work.
 fn to_outcome(
@@ -168,20 +183,16 @@ pub(crate) fn redo_array(
     context.end_request(request, receipt, fingerprint)
 }
 
-/// Moves a rejected drop to the quarantine and records the reason. Runs in a worker.
+/// Moves a rejected drop to the quarantine. Runs in a worker.
 pub(crate) fn reject_drop(
     drop_dir: &DropDir,
-    context: &Context,
     candidate: &Candidate,
     why: (EventKind, Reason),
     settings: u64,
-) -> Outcome {
+) -> TaskResult {
     let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
     let (outcome, record) = reject(drop_dir, candidate, why, fingerprint);
-    if let Some((receipt, fingerprint)) = record {
-        context.record(receipt, fingerprint);
-    }
-    outcome
+    TaskResult { outcomes: vec![outcome], records: record.into_iter().collect() }
 }
 
 /// Persists in the ledger that these files may have lost data, before any other action. Records the
@@ -272,15 +283,18 @@ impl Context {
             let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
             bus.publish(Event::Problem(problem));
         }
+        let recorder =
+            Recorder { ledger: Arc::new(ledger), bus: Arc::new(bus), failures: Arc::default() };
         Ok(Context {
-            ledger: Arc::new(ledger),
+            ledger: Arc::clone(&recorder.ledger),
+            bus: Arc::clone(&recorder.bus),
+            failures: Arc::clone(&recorder.failures),
+            committer: Arc::new(Committer::start(recorder)),
             intents: Arc::new(IntentLog::of(&config.state_dir)),
             stop: Arc::new(AtomicBool::new(false)),
-            bus: Arc::new(bus),
             retries,
             pressure: pressure.flatten().map(Arc::new),
             lease_right: LeaseRight::probe(&config.state_dir),
-            failures: Arc::new(AtomicU64::new(0)),
         })
     }
 
@@ -311,22 +325,6 @@ impl Context {
         Outcome::Done
     }
 
-    /// Stores a receipt in the ledger, then publishes it.
-    pub(crate) fn record(&self, receipt: Receipt, fingerprint: Option<LedgerKey>) {
-        self.record_all(vec![(receipt, fingerprint)]);
-    }
-
-    /// Stores receipts in the ledger, then publishes them, in this order, so that a published
-    /// receipt can be looked up.
-    fn record_all(&self, records: Vec<Record>) {
-        if let Err(error) = self.ledger.record(&records) {
-            self.report(error);
-        }
-        for (receipt, _) in records {
-            self.publish(Event::Receipt(Box::new(receipt)));
-        }
-    }
-
     /// Publishes a problem that concerns no single drop.
     pub(crate) fn report(&self, problem: impl fmt::Display) {
         self.publish(Event::Problem(problem.to_string()));
@@ -334,13 +332,7 @@ impl Context {
 
     /// Publishes an event, and counts it if it is a receipt of a failure.
     pub fn publish(&self, event: Event) {
-        let is_failure = |receipt: &Receipt| {
-            matches!(receipt.event, EventKind::Rejected | EventKind::Lost | EventKind::Failed)
-        };
-        if matches!(&event, Event::Receipt(receipt) if is_failure(receipt)) {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        self.bus.publish(event);
+        self.committer.recorder.publish(event);
     }
 
     /// Returns the meter for the work on a file.

@@ -62,7 +62,10 @@ pub(crate) fn carry_out(
         room: head.len() as u64,
         edge_hashes: file.edge_hashes(candidate.stat.size)?,
     };
-    intents.record(&intent)?;
+    // A later attempt replaces what it may have recorded, and a stale intent does no harm.
+    if let Err(error) = intents.record(&intent) {
+        return not(&format!("its intent can't be recorded: {error}"));
+    }
     let work = PrivateFile { at, file: &file, intent: &intent, name: &candidate.name, private };
     work.take(job, intents)?;
     let renamed = match work.insert_header(head) {

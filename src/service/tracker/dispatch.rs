@@ -15,7 +15,7 @@ use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
 use crate::service::tracker::entry::{Entry, State};
-use crate::service::worker::{self, Outcome};
+use crate::service::worker::{self, Outcome, TaskResult};
 
 /// Maximum data size in bytes of a drop in a batch. The syncs of such a drop take longer than its
 /// copy, and a batch shares them.
@@ -37,11 +37,10 @@ impl Tracker {
         if !self.queue.has_room() {
             return self.postpone(rel);
         }
-        let (drop_dir, context) = (Arc::clone(&self.drop_dir), self.context.clone());
-        let settings = self.settings;
+        let (drop_dir, settings) = (Arc::clone(&self.drop_dir), self.settings);
         self.mark_working(&rel);
         self.submit(vec![rel], move || {
-            vec![worker::reject_drop(&drop_dir, &context, &candidate, (event, reason), settings)]
+            worker::reject_drop(&drop_dir, &candidate, (event, reason), settings)
         });
     }
 
@@ -52,7 +51,7 @@ impl Tracker {
         }
         let drop_dir = Arc::clone(&self.drop_dir);
         self.mark_working(rel);
-        self.submit(vec![rel.to_path_buf()], move || vec![worker::recover(&drop_dir, &residue)]);
+        self.submit(vec![rel.to_path_buf()], move || worker::recover(&drop_dir, &residue).into());
     }
 
     /// Dispatches a job that makes an array again from the array itself: its source is gone.
@@ -65,7 +64,7 @@ impl Tracker {
         let fingerprint = LedgerKey::parse(of);
         self.mark_working(rel);
         self.submit(vec![rel.to_path_buf()], move || {
-            vec![worker::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref())]
+            worker::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref()).into()
         });
     }
 
@@ -119,19 +118,32 @@ impl Tracker {
         }
     }
 
-    /// Submits a task for these entries. If it panics, all of them fail.
-    fn submit(&self, rels: Vec<PathBuf>, task: impl FnOnce() -> Vec<Outcome> + Send + 'static) {
-        let ended = self.ended.clone();
+    /// Submits a task for these entries. If it panics, all of them fail. They are done once their
+    /// receipts are stored.
+    fn submit(&self, rels: Vec<PathBuf>, task: impl FnOnce() -> TaskResult + Send + 'static) {
+        let (ended, committer) = (self.ended.clone(), Arc::clone(&self.context.committer));
         self.queue.submit(move || {
-            let mut outcomes = catch_unwind(AssertUnwindSafe(task)).unwrap_or_default().into_iter();
-            for rel in rels {
-                let outcome = outcomes.next().unwrap_or_else(|| {
-                    Outcome::Failed("npyd has a bug (its log tells where)".to_owned())
-                });
-                // The receiver is gone if the directory's thread has stopped.
-                let _ = ended.send(JobDone { rel, outcome });
-            }
+            let TaskResult { outcomes, records } =
+                catch_unwind(AssertUnwindSafe(task)).unwrap_or_default();
+            committer.commit(records, move || {
+                let mut outcomes = outcomes.into_iter();
+                for rel in rels {
+                    let outcome = outcomes.next().unwrap_or_else(|| {
+                        Outcome::Failed("npyd has a bug (its log tells where)".to_owned())
+                    });
+                    // The receiver is gone if the directory's thread has stopped.
+                    let _ = ended.send(JobDone { rel, outcome });
+                }
+            });
         });
+    }
+
+    /// Records first failures together, because each commit of the ledger waits for the disk.
+    pub(super) fn record_failures(&mut self) {
+        let failed = std::mem::take(&mut self.failed);
+        if !failed.is_empty() {
+            self.context.committer.recorder.record(failed);
+        }
     }
 
     /// Applies the result of a job to its entry.

@@ -36,6 +36,9 @@ impl<'a> LedgerCursor<'a> {
     pub(crate) fn find(&mut self, name: &OsStr) -> Option<KnownSource> {
         let mut source = self.prefix.clone();
         source.push(name);
+        if let Ok(Some(known)) = self.ledger.known_unsaved(source.as_ref()) {
+            return Some(known);
+        }
         loop {
             if let Some(settled) = self.page.pop_front_if(|it| it.source <= source) {
                 if settled.source == source {

@@ -69,6 +69,7 @@ use crate::ledger::Request;
 use crate::probe::candidate::Candidate;
 use crate::probe::{DescriptionIndex, ProbeResult, probe};
 use crate::service::watcher::PathEvent;
+use crate::service::worker::Record;
 use crate::service::worker_pool::Queue;
 use crate::throttle::rate::RateLimiter;
 
@@ -133,6 +134,8 @@ pub struct Tracker {
     batch: Vec<Job>,
     /// The descriptions of data files that cannot be found by name.
     index: DescriptionIndex,
+    /// Receipts of first failures, which are recorded together.
+    failed: Vec<Record>,
     /// Redo requests, by the paths of their sources.
     requests: HashMap<PathBuf, Request>,
     /// Whether a path was left out because there were too many entries.
@@ -170,6 +173,7 @@ impl Tracker {
             new_dirs: VecDeque::new(),
             batch: Vec::new(),
             index: DescriptionIndex::with_room(ENTRIES_MAX),
+            failed: Vec::new(),
             requests: HashMap::new(),
             overflowed: false,
             warnings: WarningDedup::default(),
@@ -307,6 +311,7 @@ impl Tracker {
             }
         }
         self.dispatch_batch();
+        self.record_failures();
         if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
             self.complete_report();
         }
@@ -488,7 +493,7 @@ impl Tracker {
         let DropPath { drop_dir, source } = self.drop_path(rel);
         let receipt = Receipt::without_output(EventKind::Failed, drop_dir, source, &why);
         if is_first {
-            self.context.record(receipt, None);
+            self.failed.push((receipt, None));
         } else {
             self.context.publish(Event::FailedAgain(Box::new(receipt)));
         }

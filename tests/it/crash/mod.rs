@@ -9,6 +9,7 @@ mod block_log;
 mod double_crash;
 mod errors;
 mod harness;
+mod ledger;
 mod links;
 mod mid_syscall;
 mod mutants;

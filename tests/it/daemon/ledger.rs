@@ -1,13 +1,17 @@
-//! The ledger: which drop a receipt is about.
+//! The ledger: which drop a receipt is about, when a receipt is durable, and what happens when the
+//! ledger is lost or can't be written to.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Receipts, SCAN_MANIFEST, Site, npy, scan_bytes, scan_npy};
+use crate::support::{
+    Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, npy, scan_bytes, scan_npy,
+};
 
 /// Names of directories that are not UTF-8, and have one lossy text.
 const NAMES: [&[u8]; 2] = [b"a\xff", b"a\xfe"];
@@ -86,4 +90,129 @@ fn a_rejection_in_one_of_two_directories() {
     assert!(site.sweep().expect_code(0).json().is_empty());
     assert!(npyd_on(&site, &["retry"], NAMES[1]).status.success());
     assert_eq!(site.sweep().expect_code(1).only_receipt()["event"], "rejected");
+}
+
+/// Checks a trace of a sweep that prints one receipt: before that, the log of the ledger was synced
+/// after the last write to it.
+#[track_caller]
+fn check_order(trace: &str) {
+    let (mut is_synced, mut receipts) = (false, 0);
+    for line in trace.lines() {
+        let is_of_log = line.contains("ledger.sqlite-wal>");
+        if is_of_log && line.contains("write") {
+            is_synced = false;
+        } else if is_of_log && line.contains("sync(") {
+            is_synced = true;
+        } else if line.contains("write(1<") && line.contains("event") {
+            receipts += 1;
+            assert!(is_synced, "reported before it was durable: {line}\n{trace}");
+        }
+    }
+    assert_eq!(receipts, 1, "{trace}");
+}
+
+/// Sweeps, and returns what strace saw of writes and syncs.
+fn sweep_traced(site: &Site, expected: i32) -> String {
+    let npyd = site.command();
+    let mut strace = std::process::Command::new("strace");
+    strace.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    strace.args(["--follow-forks", "--decode-fds=path", "--string-limit=32", "--output"]);
+    strace.arg(site.path("strace.log"));
+    strace.arg("--trace=write,pwrite64,fsync,fdatasync");
+    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+    Outcome::of(strace.arg(site.path("npyd.toml"))).expect_code(expected);
+    String::from_utf8(site.read("strace.log")).unwrap()
+}
+
+/// An array, a rejection, a failure and a refused request, each of which is stored in a way of its
+/// own.
+#[test]
+fn a_receipt_is_durable_before_it_is_reported() {
+    if !has_strace() {
+        return;
+    }
+    let site = Site::new();
+    check_order(&sweep_traced(site.scan("scan"), 0));
+    site.drop_file("long.raw", [0; 25]).drop_file("long.raw.toml", SCAN_MANIFEST);
+    check_order(&sweep_traced(&site, 1));
+    fs::remove_dir_all(site.path("in")).unwrap();
+    fs::create_dir(site.path("in")).unwrap();
+    site.npyd(&["redo", "scan.raw"]).expect_code(0);
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
+    check_order(&sweep_traced(&site, 1));
+    fs::remove_dir(site.path("out")).unwrap();
+    site.write("out", "no directory").scan("next");
+    check_order(&sweep_traced(&site, 1));
+}
+
+/// Whoever removes it may want an empty one; without a stop of npyd the receipts stay.
+#[test]
+fn a_state_directory_that_is_removed() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    site.scan("before");
+    daemon.wait_for_receipts("finalized", 1);
+    fs::remove_dir_all(site.path("state")).unwrap();
+    daemon.wait_for_log("was removed; npyd wrote it again, with 1 receipts");
+    site.scan("after");
+    daemon.wait_for_receipts("finalized", 2);
+    assert_eq!(daemon.log().matches("the ledger").count(), 1, "{}", daemon.log());
+    assert!(daemon.stop().success());
+    assert!(site.sweep().expect_code(0).json().is_empty());
+    assert_eq!(site.history().len(), 2);
+}
+
+#[test]
+fn a_ledger_that_is_replaced_by_garbage() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    site.scan("before");
+    daemon.wait_for_receipts("finalized", 1);
+    site.write("garbage", "garbage".repeat(4096));
+    fs::rename(site.path("garbage"), site.path("state/ledger.sqlite")).unwrap();
+    daemon.wait_for_log("can't be read; it was renamed to");
+    site.scan("after");
+    daemon.wait_for_receipts("finalized", 2);
+    assert_eq!(daemon.log().matches("the ledger").count(), 1, "{}", daemon.log());
+    assert!(daemon.stop().success());
+    assert!(site.sweep().expect_code(0).json().is_empty());
+    assert!(site.read("state/ledger.sqlite.broken").starts_with(b"garbage"));
+}
+
+/// npyd works on, reports that once, knows what it did, and stores it later.
+#[test]
+fn a_state_directory_that_is_full() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("rescan = \"1s\"");
+    let Some(_state) =
+        Mounted::with(&site, "state", "mount", &["-t", "tmpfs", "-o", "size=1m", "npyd"])
+    else {
+        return;
+    };
+    let mut daemon = site.daemon();
+    site.scan("before");
+    daemon.wait_for_receipts("finalized", 1);
+    let mut filler = File::create(site.path("state/filler")).unwrap();
+    while filler.write_all(&[1; 4096]).is_ok() {}
+    while filler.write_all(&[1]).is_ok() {}
+    for number in 0..20 {
+        site.scan(&format!("{number}"));
+        daemon.wait_for_file(&format!("out/{number}.npy"));
+    }
+    site.drop_file("long.raw", [0; 25]).drop_file("long.raw.toml", SCAN_MANIFEST);
+    daemon.wait_for_log("long.raw");
+    let log = daemon.log();
+    assert_eq!(log.matches("failed to use the ledger").count(), 1, "{log}");
+    assert!(log.contains("free some space; until then receipts are kept in memory"), "{log}");
+    drop(filler);
+    fs::remove_file(site.path("state/filler")).unwrap();
+    daemon.wait_for_log("can be used again");
+    daemon.wait_for_receipts("finalized", 21);
+    daemon.wait_for_receipts("rejected", 1);
+    let log = daemon.log();
+    assert_eq!(log.matches("the ledger `").count(), 2, "{log}");
+    assert!(daemon.stop().success());
+    assert_eq!(site.history().len(), 22);
 }

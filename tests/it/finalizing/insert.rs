@@ -60,6 +60,20 @@ fn the_source_becomes_the_array() {
     site.npyd(&["inspect", "out/scan.npy"]).expect_code(0);
 }
 
+/// The state directory may be gone, full or read-only.
+#[test]
+fn an_intent_that_can_not_be_recorded() {
+    let Some(site) = site("source = \"remove\"") else { return };
+    site.write("state/intents", "no directory");
+    let receipts = site.sweep_until("finalized").json();
+    assert_eq!(route(&receipts), "copy");
+    let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap();
+    assert!(reason.contains("its intent can't be recorded: "), "{reason}");
+    assert!(site.read("out/scan.npy").ends_with(&data()));
+    assert_eq!(site.names("in"), [""; 0]);
+    assert!(receipts.of_event("failed").is_empty(), "{receipts:#?}");
+}
+
 /// As those of other users are, with the usual umask: they are not stuck, but copied.
 #[test]
 fn files_that_npyd_may_only_read() {

@@ -1,0 +1,344 @@
+//! Mends the ledger of a running npyd, whose file may be removed, replaced or overwritten.
+//!
+//! SQLite goes on with a removed file without an error. Its rows are therefore still there and are
+//! copied into the new file. To begin with an empty ledger, stop npyd before you remove it.
+
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use crate::ledger::row_copy::copy_readable;
+use crate::ledger::schema::{
+    back_up_corrupt, in_memory, is_broken, is_file_broken, make_dir, prepare, with_suffix,
+};
+use crate::ledger::{Ledger, lock};
+
+/// The files of an open database.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct OpenFiles {
+    /// Device and inode of the database, its write-ahead log and its shared memory.
+    ids: [Option<(u64, u64)>; 3],
+    /// Size and mtime of the database when it was last checked.
+    checked: (u64, i64, i64),
+}
+
+/// What happened to the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    /// There is no database.
+    Removed,
+    /// Another file has its name.
+    Replaced,
+    /// SQLite can't read it.
+    Broken,
+    /// The log or the shared memory is gone.
+    LogRemoved,
+}
+
+impl OpenFiles {
+    /// Returns the files of the database at a path; those that can't be examined are left out.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self::examine(path).unwrap_or_default()
+    }
+
+    fn examine(path: &Path) -> io::Result<Self> {
+        let mut files = Self::default();
+        for (id, suffix) in files.ids.iter_mut().zip(["", "-wal", "-shm"]) {
+            match std::fs::metadata(with_suffix(path, suffix)) {
+                Ok(stat) => {
+                    *id = Some((stat.dev(), stat.ino()));
+                    if suffix.is_empty() {
+                        files.checked = (stat.size(), stat.mtime(), stat.mtime_nsec());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
+    }
+}
+
+impl Ledger {
+    /// Checks that the ledger's files are still those that are open, mends what can be mended, and
+    /// logs that. The daemon calls it about once per second, from a thread of its own.
+    pub fn attend(&self) {
+        let Some(damage) = self.damage() else {
+            if self.is_out() {
+                let _ = self.try_to_end_outage(); // the outage was reported when it began
+            }
+            return;
+        };
+        match self.mend(damage) {
+            Ok(what) => {
+                tracing::warn!("{what}");
+                lock(&self.outage).take();
+                if let Err(error) = self.store_unsaved() {
+                    tracing::warn!("{error}");
+                }
+            }
+            Err(cause) => {
+                let is_known = self.is_out();
+                let error = self.failure(cause);
+                if !is_known {
+                    tracing::warn!("{error}");
+                }
+            }
+        }
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        // Files that can't be examined now may be unharmed.
+        let found = OpenFiles::examine(&self.path).ok()?;
+        let mut known = lock(&self.files);
+        let has_changed = found.checked != known.checked;
+        let is_gone = |at: usize| known.ids[at].is_some() && known.ids[at] != found.ids[at];
+        if found.ids[0].is_none() {
+            return Some(Damage::Removed);
+        }
+        if found.ids[0] != known.ids[0] {
+            return Some(Damage::Replaced);
+        }
+        if lock(&self.outage).as_ref().is_some_and(|outage| outage.is_broken)
+            || has_changed && (found.checked.0 == 0 || is_file_broken(&self.path))
+        {
+            return Some(Damage::Broken);
+        }
+        if is_gone(1) || is_gone(2) {
+            return Some(Damage::LogRemoved);
+        }
+        *known = found;
+        None
+    }
+
+    /// Opens the database again, or a new one in its place. Returns a message that says so.
+    fn mend(&self, damage: Damage) -> rusqlite::Result<String> {
+        let mut connection = lock(&self.connection);
+        let mended = self.mend_connection(&mut connection, damage);
+        match &mended {
+            Ok(_) => *lock(&self.files) = OpenFiles::of(&self.path),
+            Err(_) if damage == Damage::Broken && !is_in_memory(&connection) => {
+                // npyd works with what can be read until the file can be replaced.
+                let memory = in_memory()?;
+                copy_readable(&connection, &memory)?;
+                *connection = memory;
+            }
+            Err(_) => {}
+        }
+        mended
+    }
+
+    fn mend_connection(
+        &self,
+        connection: &mut Connection,
+        damage: Damage,
+    ) -> rusqlite::Result<String> {
+        let path = self.path.display();
+        if damage == Damage::LogRemoved {
+            // SQLite writes the log into the database when it closes it, and could not open a new
+            // one beside the old one.
+            *connection = in_memory()?;
+        }
+        let mut aside = None;
+        match damage {
+            Damage::Broken => aside = Some(self.set_aside()?),
+            Damage::Removed | Damage::Replaced => self.remove_old_log(),
+            Damage::LogRemoved => {}
+        }
+        make_dir(self.path.parent().unwrap_or(Path::new("/")))?;
+        let new = match prepare(&self.path) {
+            Err(cause) if is_broken(&cause) => {
+                aside = Some(self.set_aside()?);
+                prepare(&self.path)?
+            }
+            opened => opened?,
+        };
+        let copied = if is_empty(&new)? || is_in_memory(connection) {
+            Some(copy_readable(connection, &new)?)
+        } else {
+            None
+        };
+        *connection = new;
+        Ok(match (damage, aside, copied) {
+            (_, Some(aside), Some(copied)) => format!(
+                "the ledger `{path}` can't be read; it was renamed to `{}`, and a new one has the \
+                 {copied} receipts that could be read",
+                aside.display()
+            ),
+            (Damage::LogRemoved, ..) => {
+                format!("the log of the ledger `{path}` was removed; npyd wrote it again")
+            }
+            (_, _, Some(copied)) => format!(
+                "the ledger `{path}` was removed; npyd wrote it again, with {copied} receipts"
+            ),
+            _ => format!("the ledger `{path}` was replaced; npyd uses the new one"),
+        })
+    }
+
+    /// Removes the names of the log and the shared memory that the connection has open, because
+    /// SQLite would take them for those of the new file.
+    fn remove_old_log(&self) {
+        let (known, found) = (*lock(&self.files), OpenFiles::of(&self.path));
+        for (at, suffix) in [(1, "-wal"), (2, "-shm")] {
+            if known.ids[at].is_some() && known.ids[at] == found.ids[at] {
+                // If that fails, so does the creation of new ones.
+                let _ = std::fs::remove_file(with_suffix(&self.path, suffix));
+            }
+        }
+    }
+
+    fn set_aside(&self) -> rusqlite::Result<PathBuf> {
+        let aside = self.path.with_extension("sqlite.broken");
+        back_up_corrupt(&self.path, &aside)?;
+        Ok(aside)
+    }
+}
+
+fn is_in_memory(connection: &Connection) -> bool {
+    connection.path().is_none_or(str::is_empty)
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM receipts)", [], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::decide::reason::Reason;
+    use crate::events::receipt::{EventKind, Receipt};
+    use crate::ledger::RequestKind;
+
+    fn record(ledger: &Ledger, source: &str) {
+        let why = Reason::Io("why".into());
+        let receipt =
+            Receipt::without_output(EventKind::Rejected, "/in".into(), source.into(), &why);
+        ledger.record(&[(receipt, None)]).unwrap();
+    }
+
+    /// Returns the sources in the ledger on disk, as another process sees them.
+    fn stored(state_dir: &Path) -> Vec<String> {
+        let mut sources = Vec::new();
+        let ledger = Ledger::open_to_read(state_dir).unwrap().unwrap();
+        ledger.for_each(|entry| sources.push(entry.source.display().to_string())).unwrap();
+        sources
+    }
+
+    /// A ledger with one receipt and one request, and the directory above its own.
+    fn ledger() -> (TempDir, PathBuf, Ledger) {
+        let top = tempfile::tempdir().unwrap();
+        let state_dir = top.path().join("state");
+        let ledger = Ledger::open(&state_dir).unwrap();
+        record(&ledger, "/in/a");
+        ledger.add_request(RequestKind::Redo, Path::new("/in"), Path::new("/in/a"), "{}").unwrap();
+        ledger.attend();
+        assert_eq!(stored(&state_dir), ["/in/a"]);
+        (top, state_dir, ledger)
+    }
+
+    /// POSIX locks of a process end when it closes any descriptor of the file, unless SQLite takes
+    /// care of that. Another process would then remove the log under this one.
+    #[test]
+    fn a_check_keeps_the_locks() {
+        let (_top, state_dir, ledger) = ledger();
+        let database = state_dir.join("ledger.sqlite");
+        let inode = format!(":{} ", fs::metadata(&database).unwrap().ino());
+        let has_locks = || fs::read_to_string("/proc/locks").unwrap().contains(&inode);
+        assert!(has_locks());
+        assert!(!is_file_broken(&database));
+        assert!(has_locks());
+        record(&ledger, "/in/b");
+    }
+
+    #[test]
+    fn a_removed_directory() {
+        let (_top, state_dir, ledger) = ledger();
+        fs::remove_dir_all(&state_dir).unwrap();
+        record(&ledger, "/in/b");
+        ledger.attend();
+        record(&ledger, "/in/c");
+        assert_eq!(stored(&state_dir), ["/in/a", "/in/b", "/in/c"]);
+        assert_eq!(ledger.requests(Path::new("/in")).unwrap().len(), 1);
+        assert!(!ledger.is_out());
+    }
+
+    #[test]
+    fn a_removed_database() {
+        let (_top, state_dir, ledger) = ledger();
+        fs::remove_file(state_dir.join("ledger.sqlite")).unwrap();
+        ledger.attend();
+        record(&ledger, "/in/b");
+        assert_eq!(stored(&state_dir), ["/in/a", "/in/b"]);
+    }
+
+    #[test]
+    fn a_directory_that_can_not_be_made_again() {
+        let (_top, state_dir, ledger) = ledger();
+        fs::remove_dir_all(&state_dir).unwrap();
+        fs::write(&state_dir, "no directory").unwrap();
+        ledger.attend();
+        record(&ledger, "/in/b");
+        assert!(ledger.latest(Path::new("/in/b")).unwrap().is_some());
+        fs::remove_file(&state_dir).unwrap();
+        ledger.attend();
+        assert_eq!(stored(&state_dir), ["/in/a", "/in/b"]);
+        assert!(!ledger.is_out());
+    }
+
+    #[test]
+    fn a_file_of_garbage_in_its_place() {
+        let (_top, state_dir, ledger) = ledger();
+        let garbage = state_dir.join("garbage");
+        fs::write(&garbage, "garbage".repeat(4096)).unwrap();
+        fs::rename(&garbage, state_dir.join("ledger.sqlite")).unwrap();
+        ledger.attend();
+        record(&ledger, "/in/b");
+        assert_eq!(stored(&state_dir), ["/in/a", "/in/b"]);
+        assert!(state_dir.join("ledger.sqlite.broken").exists());
+    }
+
+    /// What can be read then depends on SQLite's cache.
+    #[test]
+    fn garbage_in_the_file_itself() {
+        for garbage in [String::new(), "garbage".repeat(4096)] {
+            let (_top, state_dir, ledger) = ledger();
+            fs::write(state_dir.join("ledger.sqlite"), &garbage).unwrap();
+            ledger.attend();
+            record(&ledger, "/in/b");
+            assert_eq!(stored(&state_dir).last().unwrap(), "/in/b");
+            let aside = fs::read_to_string(state_dir.join("ledger.sqlite.broken")).unwrap();
+            assert_eq!(aside, garbage);
+        }
+    }
+
+    #[test]
+    fn a_removed_log() {
+        for suffix in ["-wal", "-shm"] {
+            let (_top, state_dir, ledger) = ledger();
+            fs::remove_file(state_dir.join(format!("ledger.sqlite{suffix}"))).unwrap();
+            record(&ledger, "/in/b");
+            ledger.attend();
+            record(&ledger, "/in/c");
+            assert_eq!(stored(&state_dir), ["/in/a", "/in/b", "/in/c"], "{suffix}");
+        }
+    }
+
+    /// For example from a backup.
+    #[test]
+    fn another_ledger_in_its_place() {
+        let (_top, state_dir, ledger) = ledger();
+        let (_other_top, other_dir, other) = self::ledger();
+        record(&other, "/in/other");
+        drop(other);
+        fs::rename(other_dir.join("ledger.sqlite"), state_dir.join("ledger.sqlite")).unwrap();
+        ledger.attend();
+        record(&ledger, "/in/b");
+        assert_eq!(stored(&state_dir), ["/in/a", "/in/other", "/in/b"]);
+    }
+}

@@ -1,0 +1,166 @@
+//! Outages: times in which the ledger's file can't be written to, for example because its disk is
+//! full. npyd goes on with its work and keeps the newest receipts in memory. It reports an outage
+//! once, and its end.
+
+use rusqlite::Connection;
+
+use crate::decide::identity::LedgerKey;
+use crate::events::receipt::Receipt;
+use crate::ledger::row_copy::{RECEIPTS, copy_rows};
+use crate::ledger::schema::{in_memory, is_broken, rewrite_layout};
+use crate::ledger::{Ledger, LedgerError, Result, insert_all, lock};
+
+/// Maximum number of receipts that are kept in memory; older ones are lost.
+const UNSAVED_MAX: i64 = 16_384;
+
+/// The state of an outage.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    /// Whether SQLite can't read the database.
+    pub(crate) is_broken: bool,
+}
+
+impl Ledger {
+    /// Makes an error of an operation that failed. A failure of the database begins an outage.
+    pub(crate) fn failure(&self, cause: rusqlite::Error) -> LedgerError {
+        if cause.sqlite_error_code().is_some() {
+            let mut outage = lock(&self.outage);
+            outage.get_or_insert_default().is_broken |= is_broken(&cause);
+        }
+        LedgerError::new(&self.path, cause)
+    }
+
+    /// Returns whether an outage has begun and was not ended.
+    pub(crate) fn is_out(&self) -> bool {
+        lock(&self.outage).is_some()
+    }
+
+    /// Keeps receipts in memory until they can be stored.
+    pub(crate) fn keep_unsaved(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
+        let mut unsaved = lock(&self.unsaved);
+        let kept = match &*unsaved {
+            Some(db) => insert_all(db, receipts, UNSAVED_MAX),
+            None => in_memory().and_then(|db| {
+                insert_all(&db, receipts, UNSAVED_MAX)?;
+                *unsaved = Some(db);
+                Ok(())
+            }),
+        };
+        kept.map_err(|cause| LedgerError::new(&self.path, cause))
+    }
+
+    /// Reads receipts that are kept in memory; returns the default if there are none.
+    pub(crate) fn read_unsaved<T: Default>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let unsaved = lock(&self.unsaved);
+        let result = unsaved.as_ref().map_or_else(|| Ok(T::default()), read);
+        result.map_err(|cause| LedgerError::new(&self.path, cause))
+    }
+
+    /// Stores the receipts that are kept in memory.
+    pub(crate) fn store_unsaved(&self) -> Result<()> {
+        let mut unsaved = lock(&self.unsaved);
+        if let Some(from) = &*unsaved {
+            self.run(|to| {
+                let together = to.unchecked_transaction()?;
+                copy_rows(from, to, &RECEIPTS)?;
+                together.commit()
+            })?;
+            *unsaved = None;
+        }
+        Ok(())
+    }
+
+    /// Tries to end an outage: tests whether the file can be written to, and stores what is kept in
+    /// memory.
+    pub(crate) fn try_to_end_outage(&self) -> Result<()> {
+        self.run(rewrite_layout)?;
+        self.write_losses(&mut lock(&self.pending_losses))?;
+        self.store_unsaved()?;
+        if lock(&self.outage).take().is_some() {
+            tracing::info!("the ledger `{}` can be used again", self.path.display());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::decide::identity::SourceIdentity;
+    use crate::decide::reason::Reason;
+    use crate::events::receipt::{EventKind, SourceFate};
+
+    fn receipt(event: EventKind, source: &str) -> (Receipt, Option<LedgerKey>) {
+        let why = Reason::Io("why".into());
+        let mut receipt = Receipt::without_output(event, "/in".into(), source.into(), &why);
+        receipt.source_fate = Some(SourceFate::Kept);
+        let identity = SourceIdentity::parse("1:2:3:4");
+        (receipt, Some(LedgerKey { settings: 1, identity }))
+    }
+
+    fn events(ledger: &Ledger) -> Vec<String> {
+        let mut events = Vec::new();
+        ledger.for_each(|entry| events.push(entry.event)).unwrap();
+        events
+    }
+
+    fn refuse_writes(ledger: &Ledger, refused: bool) {
+        lock(&ledger.connection).pragma_update(None, "query_only", refused).unwrap();
+    }
+
+    #[test]
+    fn receipts_in_memory_count_and_are_stored_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let a = Path::new("/in/a");
+        ledger.record(&[receipt(EventKind::Finalized, "/in/a")]).unwrap();
+        refuse_writes(&ledger, true);
+        let first = ledger.record(&[receipt(EventKind::Remade, "/in/a")]).unwrap_err();
+        assert!(first.to_string().contains("receipts are kept in memory"), "{first}");
+        ledger.record(&[receipt(EventKind::Rejected, "/in/b")]).unwrap();
+        ledger.attend();
+        assert_eq!(events(&ledger), ["finalized"]);
+
+        assert_eq!(ledger.latest(a).unwrap().unwrap().event, "remade");
+        assert_eq!(ledger.earlier_arrays(a, 1).unwrap().remakes, 1);
+        assert_eq!(ledger.earlier_arrays(a, 1).unwrap().identities.len(), 1);
+        assert!(ledger.known_unsaved(a).unwrap().unwrap().is_settled);
+        assert!(ledger.known_unsaved(Path::new("/in/c")).unwrap().is_none());
+
+        refuse_writes(&ledger, false);
+        ledger.attend();
+        assert_eq!(events(&ledger), ["finalized", "remade", "rejected"]);
+        assert!(!ledger.is_out() && ledger.known_unsaved(a).unwrap().is_none());
+    }
+
+    /// For example in a sweep, which nobody attends to.
+    #[test]
+    fn the_next_receipt_ends_an_outage() {
+        let ledger = Ledger::in_memory().unwrap();
+        refuse_writes(&ledger, true);
+        ledger.record(&[receipt(EventKind::Finalized, "/in/a")]).unwrap_err();
+        refuse_writes(&ledger, false);
+        ledger.record(&[receipt(EventKind::Rejected, "/in/a")]).unwrap();
+        assert_eq!(events(&ledger), ["finalized", "rejected"]);
+        refuse_writes(&ledger, true);
+        ledger.record(&[receipt(EventKind::Finalized, "/in/a")]).unwrap_err();
+    }
+
+    #[test]
+    fn the_oldest_receipts_in_memory_are_lost() {
+        let ledger = Ledger::in_memory().unwrap();
+        refuse_writes(&ledger, true);
+        let many = usize::try_from(UNSAVED_MAX).unwrap() + 10;
+        let receipts: Vec<_> =
+            (0..many).map(|at| receipt(EventKind::Rejected, &format!("/in/{at}"))).collect();
+        ledger.record(&receipts).unwrap_err();
+        let is_known =
+            |at: usize| ledger.known_unsaved(Path::new(&format!("/in/{at}"))).unwrap().is_some();
+        assert_eq!([9, 10, many - 1].map(is_known), [false, true, true]);
+    }
+}

@@ -1,0 +1,131 @@
+//! The committer: a thread that stores receipts in the ledger and then publishes them.
+//!
+//! A commit waits for the disk. Meanwhile the workers go on, and the next commit stores all
+//! receipts that have come: the syncs of a commit and of the next batch overlap, and under load one
+//! sync serves several batches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::events::bus::Bus;
+use crate::events::event::Event;
+use crate::events::receipt::{EventKind, Receipt};
+use crate::ledger::Ledger;
+use crate::service::worker::Record;
+
+/// Maximum number of batches that wait for their commit; workers wait then.
+const QUEUE_LENGTH: usize = 16;
+
+/// Maximum time for which the end of npyd waits for the last commit, because a disk may hang.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// Receipts to store and publish, and what to do after that.
+struct Commit {
+    records: Vec<Record>,
+    then: Box<dyn FnOnce() + Send>,
+}
+
+/// Stores and publishes receipts.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) bus: Arc<Bus>,
+    /// Number of receipts about rejected, lost and failed drops so far.
+    pub(crate) failures: Arc<AtomicU64>,
+}
+
+/// The thread, which ends when this is dropped.
+pub(crate) struct Committer {
+    /// Stores and publishes receipts at once, while the caller waits.
+    pub(crate) recorder: Recorder,
+    /// `None` if there is no thread.
+    queue: Option<Sender<Commit>>,
+    has_ended: Receiver<()>,
+    pending: Arc<AtomicUsize>,
+}
+
+impl Recorder {
+    /// Stores receipts in the ledger, then publishes them, in this order, so that a published
+    /// receipt can be looked up and survives a power cut.
+    pub(crate) fn record(&self, records: Vec<Record>) {
+        if let Err(error) = self.ledger.record(&records) {
+            self.publish(Event::Problem(error.to_string()));
+        }
+        for (receipt, _) in records {
+            self.publish(Event::Receipt(Box::new(receipt)));
+        }
+    }
+
+    /// Publishes an event, and counts it if it is a receipt of a failure.
+    pub(crate) fn publish(&self, event: Event) {
+        let is_failure = |receipt: &Receipt| {
+            matches!(receipt.event, EventKind::Rejected | EventKind::Lost | EventKind::Failed)
+        };
+        if matches!(&event, Event::Receipt(receipt) if is_failure(receipt)) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.bus.publish(event);
+    }
+}
+
+impl Committer {
+    /// Starts the thread. Without one, whoever commits waits.
+    pub(crate) fn start(recorder: Recorder) -> Self {
+        let (queue, commits) = bounded::<Commit>(QUEUE_LENGTH);
+        let (end, has_ended) = bounded::<()>(0);
+        let pending = Arc::new(AtomicUsize::new(0));
+        let (of_thread, count) = (recorder.clone(), Arc::clone(&pending));
+        let run = move || {
+            let _end = end; // dropped last
+            let recorder = of_thread;
+            while let Ok(first) = commits.recv() {
+                let together: Vec<_> = std::iter::once(first).chain(commits.try_iter()).collect();
+                let (records, then): (Vec<_>, Vec<_>) =
+                    together.into_iter().map(|Commit { records, then }| (records, then)).unzip();
+                recorder.record(records.into_iter().flatten().collect());
+                count.fetch_sub(then.len(), Ordering::Relaxed);
+                for then in then {
+                    then();
+                }
+            }
+        };
+        let queue = thread::Builder::new().spawn(run).is_ok().then_some(queue);
+        Committer { recorder, queue, has_ended, pending }
+    }
+
+    /// Has receipts stored and published, and `then` called after that.
+    pub(crate) fn commit(&self, records: Vec<Record>, then: impl FnOnce() + Send + 'static) {
+        if records.is_empty() {
+            return then();
+        }
+        let Some(queue) = &self.queue else {
+            self.recorder.record(records);
+            return then();
+        };
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        if let Err(unsent) = queue.send(Commit { records, then: Box::new(then) }) {
+            // Only a bug can end the thread before the queue.
+            let Commit { records, then } = unsent.into_inner();
+            self.recorder.record(records);
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+            then();
+        }
+    }
+
+    /// Returns whether all receipts are stored and published.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for Committer {
+    /// Waits until the thread has stored the last receipts and has closed the ledger.
+    fn drop(&mut self) {
+        self.queue = None;
+        let _ = self.has_ended.recv_timeout(END_WITHIN);
+    }
+}
