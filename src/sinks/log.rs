@@ -160,6 +160,7 @@ fn log_receipt(receipt: &Receipt) {
                 bytes = receipt.bytes,
                 seconds = receipt.seconds.as_secs_f64(),
                 evidence = receipt.evidence.map(tracing::field::display),
+                source_fate = receipt.source_fate.map(SourceFate::as_str),
                 reason = receipt.reason,
                 reason_kind = receipt.reason_kind,
                 "{receipt}"

@@ -5,6 +5,7 @@ mod event_overflow;
 mod faults;
 mod ledger;
 mod load;
+mod log;
 mod pace;
 mod reload;
 mod restart;

@@ -1,0 +1,76 @@
+//! The fields of log lines, for programs.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Daemon, SCAN_MANIFEST, Site};
+
+/// The names of all fields that `docs/log.md` lists.
+fn documented() -> Vec<&'static str> {
+    let rows = include_str!("../../../docs/log.md").lines();
+    rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect()
+}
+
+/// The lines of the log with a field `event`, and those whose text starts with `start`.
+fn lines(log: &str, start: &str) -> Vec<Value> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_it = |line: &Value| {
+        let text = line["message"].as_str().unwrap_or_default();
+        line.get("event").is_some() && text.starts_with(start)
+    };
+    lines.filter(is_it).collect()
+}
+
+/// Fails unless the line has these fields and no others.
+#[track_caller]
+fn expect_fields(line: &Value, fields: &[&str]) {
+    let given = ["timestamp", "level", "message"];
+    let mut found: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    found.retain(|field| !given.contains(field));
+    found.sort_unstable();
+    let mut expected = fields.to_vec();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{line}");
+    let undocumented: Vec<_> = found.iter().filter(|it| !documented().contains(it)).collect();
+    assert!(undocumented.is_empty(), "docs/log.md does not list {undocumented:?}");
+}
+
+#[test]
+fn lines_have_the_documented_fields() {
+    const WITHOUT_ARRAY: [&str; 5] = ["event", "drop", "source", "reason", "reason_kind"];
+    let site = Site::new();
+    let mut command = site.command();
+    command.args(["--log", "json"]);
+    let mut daemon = Daemon::start_as(&site, "npyd.toml", command);
+    site.scan("scan").drop_file("long.raw", [0; 25]).drop_file("long.raw.toml", SCAN_MANIFEST);
+    site.drop_file("short.raw", [0; 23]).drop_file("short.raw.toml", SCAN_MANIFEST);
+    for text in ["finalized ", "rejected ", "waiting for "] {
+        daemon.wait_for_log(&format!("\"{text}"));
+    }
+    fs::rename(site.path("out"), site.path("arrays")).unwrap();
+    site.write("out", "no directory").scan("next");
+    daemon.wait_for_log("\"failed again with ");
+    let log = daemon.log();
+
+    let finalized = &lines(&log, "finalized ")[0];
+    let of_array = ["output", "route", "bytes", "seconds", "evidence", "source_fate"];
+    expect_fields(finalized, &[&["event", "drop", "source"][..], &of_array].concat());
+    assert_eq!(finalized["event"], "finalized");
+    assert_eq!(finalized["bytes"], 24);
+    assert_eq!(finalized["output"], site.path("out/scan.npy").to_str().unwrap());
+    let rejected = &lines(&log, "rejected ")[0];
+    expect_fields(rejected, &[&WITHOUT_ARRAY[..], &["bytes", "seconds"]].concat());
+    assert_eq!((&rejected["reason_kind"], &rejected["level"]), (&"size".into(), &"WARN".into()));
+    let waiting = &lines(&log, "waiting for ")[0];
+    expect_fields(waiting, &WITHOUT_ARRAY);
+    assert_eq!(waiting["source"], site.path("in/short.raw").to_str().unwrap());
+    let again = &lines(&log, "failed again with ")[0];
+    expect_fields(again, &WITHOUT_ARRAY);
+    assert_eq!(again["event"], "failed");
+    assert_eq!(again["drop"], site.path("in").to_str().unwrap());
+    assert_eq!(again["source"], site.path("in/next.raw").to_str().unwrap());
+    assert!(again["reason"].as_str().unwrap().contains("/out`"), "{again}");
+    assert_eq!(again["level"], "WARN");
+    assert!(daemon.stop().success());
+}
