@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use crossbeam_channel::{Sender, TrySendError};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
@@ -93,11 +92,15 @@ impl DirWatcher {
         let config = Config::default().with_follow_symlinks(false);
         let mode =
             if drop_dir.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-        // notify ignores it if its own thread can't be started, and panics later.
-        let started = thread::Builder::new().spawn(|| {}).map_err(|error| thread_error(&error));
-        started.map_err(|error| WatchError(notify::Error::io(error)))?;
         let mut watcher =
             INotifyWatcher::new(move |event| sieve.accept(event), config).map_err(WatchError)?;
+        // notify reports no error if it can't start its thread, and panics at the next call.
+        // Without that thread the handler is gone, and with it the handler's reference.
+        if Arc::strong_count(&lost) == 1 {
+            std::mem::forget(watcher); // its destructor calls the thread
+            let error = thread_error(&std::io::Error::from_raw_os_error(libc::EAGAIN));
+            return Err(WatchError(notify::Error::io(error)));
+        }
         watcher.watch(&drop_dir.path, mode).map_err(WatchError)?;
         Ok(DirWatcher { _watcher: watcher, lost })
     }

@@ -118,6 +118,16 @@ fn no_threads_left() {
         daemon.expect_words(&["no thread can be started"]);
     }
     assert!((1..19).contains(&refused), "{refused}");
+    // Nor does it panic where the watch alone lacks a thread.
+    for threads in 4..9 {
+        let script = format!(
+            "exec timeout --preserve-status 1 setpriv --reuid {uid} --clear-groups \
+             prlimit --nproc={threads} \"$@\""
+        );
+        let daemon = Outcome::of(scripted(&site, &["--mount"], &script).arg("run"));
+        assert!(!daemon.stderr.contains("panicked"), "{daemon}");
+        assert!([0, 2, 143].contains(&daemon.code), "{daemon}");
+    }
     assert!(site.read("out/scan.npy").len() > 24);
 }
 
