@@ -73,10 +73,9 @@ use crate::service::worker::Record;
 use crate::service::worker_pool::Queue;
 use crate::throttle::rate::RateLimiter;
 
-pub use scan::DEPTH_MAX;
-
 pub use crate::service::worker::Context;
 pub use dispatch::JobDone;
+pub use scan::DEPTH_MAX;
 
 /// Maximum number of entries of one drop directory; later scans find the rest.
 const ENTRIES_MAX: usize = 65_536;
