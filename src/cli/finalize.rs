@@ -235,6 +235,7 @@ impl Finalize {
                         still,
                         earlier: Vec::new(),
                         redo: false,
+                        is_recheck: false,
                         intents: None,
                     });
                 }

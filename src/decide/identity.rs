@@ -26,18 +26,28 @@ impl FileSnapshot {
     #[must_use]
     pub fn identity(&self) -> SourceIdentity {
         let own = identity_of(&self.data);
-        let parts = self.parts.iter().map(identity_of);
-        let more = parts.chain(self.rivals.iter().map(u64::to_string));
+        let is_alone = self.parts.is_empty() && self.rivals.is_empty();
+        let data = if is_alone {
+            own
+        } else {
+            let whole = self.hash_of_further(identity_of);
+            let contents = self.hash_of_further(unchanged_by_attributes);
+            format!("{own}:{whole:016x}:{contents:016x}")
+        };
         SourceIdentity {
-            data: more.fold(own.clone(), |identity, more| {
-                let hash = xxh3_64(format!("{identity}+{more}").as_bytes());
-                format!("{own}:{hash:016x}")
-            }),
+            data,
             sidecar: self
                 .sidecar
                 .as_ref()
                 .map(|(name, stat)| (name.to_string(), identity_of(stat))),
         }
+    }
+
+    /// Returns a hash of the identities of the further files.
+    fn hash_of_further(&self, identity: impl Fn(&Stat) -> String) -> u64 {
+        let parts = self.parts.iter().map(identity);
+        let more = parts.chain(self.rivals.iter().map(u64::to_string));
+        more.fold(0, |hash, more| xxh3_64(format!("{hash:016x}+{more}").as_bytes()))
     }
 
     /// Returns a key for the content of each data file, for the table of data losses.
@@ -59,9 +69,25 @@ fn content_of(stat: &Stat) -> String {
     format!("{}:{}:{}:{}", stat.ino, stat.born_ns, stat.size, stat.mtime_ns)
 }
 
-/// Returns the identity without the time at which attributes last changed.
-pub(crate) fn without_ctime(identity: &str) -> Option<&str> {
-    identity.rsplit_once(':').map(|(file, _)| file)
+/// Returns `inode:size:mtime`, which does not change with a file's attributes.
+fn unchanged_by_attributes(stat: &Stat) -> String {
+    format!("{}:{}:{}", stat.ino, stat.size, stat.mtime_ns)
+}
+
+/// Returns the identity of one or several files without what a change of their attributes changes.
+/// Returns `None` if the text is not an identity.
+pub(crate) fn without_ctime(identity: &str) -> Option<String> {
+    let fields: Vec<_> = identity.split(':').collect();
+    match fields[..] {
+        [ino, size, mtime, _] => Some(format!("{ino}:{size}:{mtime}")),
+        [ino, size, mtime, _, _, contents] => Some(format!("{ino}:{size}:{mtime}:{contents}")),
+        _ => None,
+    }
+}
+
+/// Returns whether two identities are equal, or differ only in what attributes change.
+fn is_equal_but_for_ctime(one: &str, other: &str) -> bool {
+    one == other || without_ctime(one).is_some_and(|one| Some(one) == without_ctime(other))
 }
 
 /// A snapshot as text. Equal identities mean unchanged files.
@@ -74,11 +100,11 @@ pub struct SourceIdentity {
 }
 
 impl SourceIdentity {
-    /// Returns whether both have one data file with the same size and mtime. Its attributes may
-    /// have changed.
+    /// Returns whether both have the same data files, with equal sizes and mtimes. Their attributes
+    /// may have changed.
     #[must_use]
-    pub fn is_of_file(&self, other: &SourceIdentity) -> bool {
-        without_ctime(&self.data) == without_ctime(&other.data)
+    pub fn is_of_data_files(&self, other: &SourceIdentity) -> bool {
+        is_equal_but_for_ctime(&self.data, &other.data)
     }
 
     /// Returns whether the first data file was this one. Its attributes may have changed.
@@ -87,14 +113,18 @@ impl SourceIdentity {
         self.data.starts_with(&format!("{}:{}:{}:", stat.ino, stat.size, stat.mtime_ns))
     }
 
-    /// Returns whether both have the same files, with equal sizes and mtimes.
+    /// Returns whether both have the same files, with equal sizes and mtimes. Their attributes may
+    /// have changed.
     #[must_use]
     pub fn is_of_files(&self, other: &SourceIdentity) -> bool {
-        let described = |identity: &SourceIdentity| {
-            let sidecar = identity.sidecar.as_ref();
-            sidecar.map(|(name, it)| (name.clone(), without_ctime(it).map(str::to_owned)))
+        let is_same_description = match (&self.sidecar, &other.sidecar) {
+            (None, None) => true,
+            (Some((name, identity)), Some((other_name, other))) => {
+                name == other_name && is_equal_but_for_ctime(identity, other)
+            }
+            _ => false,
         };
-        self.is_of_file(other) && described(self) == described(other)
+        is_same_description && self.is_of_data_files(other)
     }
 
     /// Returns whether the data file has this inode.
@@ -109,7 +139,7 @@ impl SourceIdentity {
     pub fn was_described_by(&self, name: &FileName, stat: &Stat) -> bool {
         let found = identity_of(stat);
         self.sidecar.as_ref().is_some_and(|(known, identity)| {
-            known == name.as_str() && without_ctime(identity) == without_ctime(&found)
+            known == name.as_str() && is_equal_but_for_ctime(identity, &found)
         })
     }
 
@@ -193,6 +223,42 @@ impl fmt::Display for LedgerKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stat(ino: u64, mtime_ns: i64, ctime_ns: i64) -> Stat {
+        let (dev, size, blocks, born_ns, nlink, uid, mode, mount) =
+            (1, 2, 8, 3, 1, 4, 0o100_644, 5);
+        Stat { dev, ino, size, blocks, mtime_ns, ctime_ns, born_ns, nlink, uid, mode, mount }
+    }
+
+    fn snapshot(data: Stat, parts: &[Stat], sidecar: Stat) -> SourceIdentity {
+        let sidecar = Some((FileName::try_from("x.raw.toml".to_owned()).unwrap(), sidecar));
+        FileSnapshot { data, parts: parts.to_vec(), sidecar, rivals: Vec::new() }.identity()
+    }
+
+    #[test]
+    fn attributes_of_any_file_make_another_identity_of_the_same_files() {
+        let (data, part, sidecar) = (stat(1, 10, 10), stat(2, 10, 10), stat(3, 10, 10));
+        let before = snapshot(data, &[part, part], sidecar);
+        for (changed, is_of_files) in [
+            (snapshot(stat(1, 10, 11), &[part, part], sidecar), true),
+            (snapshot(data, &[part, stat(2, 10, 11)], sidecar), true),
+            (snapshot(data, &[part, part], stat(3, 10, 11)), true),
+            (snapshot(stat(1, 11, 11), &[part, part], sidecar), false),
+            (snapshot(data, &[part, stat(2, 11, 11)], sidecar), false),
+            (snapshot(data, &[part, stat(4, 10, 10)], sidecar), false),
+            (snapshot(data, &[part], sidecar), false),
+            (snapshot(data, &[part, part], stat(3, 11, 11)), false),
+        ] {
+            assert_ne!(before, changed);
+            assert_eq!(before.is_of_files(&changed), is_of_files, "{changed}");
+            let text = SourceIdentity::parse(&changed.to_string());
+            assert_eq!(before.is_of_files(&text), is_of_files, "{changed}");
+        }
+        let (one, other) = (SourceIdentity::default(), SourceIdentity::parse("1:2:3:4:5"));
+        assert!(
+            !one.is_of_files(&other) && !other.is_of_files(&SourceIdentity::parse("1:2:3:9:5"))
+        );
+    }
 
     #[test]
     fn an_origin_is_a_path_whatever_is_pending() {

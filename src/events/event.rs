@@ -42,6 +42,13 @@ pub enum Event {
     Receipt(Box<Receipt>),
     /// A drop failed again. The ledger has only the first failure.
     FailedAgain(Box<Receipt>),
+    /// Only attributes of finished drops changed: npyd compares each with its array.
+    Rechecking {
+        /// The drop directory.
+        drop_dir: PathBuf,
+        /// Number of drops.
+        count: usize,
+    },
     /// How a drop directory is watched changed.
     Watch {
         /// The drop directory.

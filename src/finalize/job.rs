@@ -30,6 +30,9 @@ pub struct Job {
     pub earlier: Vec<SourceIdentity>,
     /// Whether a person asked npyd to make the array again.
     pub redo: bool,
+    /// Whether its array was made, and only attributes of its files changed since: npyd compares
+    /// both once, at idle priority.
+    pub is_recheck: bool,
     /// The intent log, if there is a state directory.
     pub intents: Option<Arc<IntentLog>>,
 }

@@ -12,6 +12,7 @@ use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
 use crate::probe::candidate::Candidate;
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
+use crate::throttle::meter::Progress;
 
 /// The name of an array, and what to do about it.
 pub(crate) enum OutputName {
@@ -25,11 +26,13 @@ pub(crate) enum OutputName {
     Stale(FileName),
 }
 
-/// Chooses the array's name as configured.
+/// Chooses the array's name as configured. `progress` limits the rate at which npyd compares an
+/// existing array.
 pub(crate) fn choose_name(
     job: &Job,
     at: &Locations,
     header: &Header,
+    mut progress: Option<&mut Progress>,
 ) -> Result<OutputName, Interruption> {
     let first = &job.dump.output;
     if job.keeps_its_name(at) {
@@ -44,7 +47,9 @@ pub(crate) fn choose_name(
     let mut is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
     for number in 1..=NUMBER_MAX {
         let Some(there) = at.output.stat(name.as_ref())? else { return Ok(OutputName::Free(name)) };
-        if may_count_as_found(&there, job, at, &name) && is_array_of(job, at, &name, header)? {
+        if may_count_as_found(&there, job, at, &name)
+            && is_array_of(job, at, &name, header, progress.as_deref_mut())?
+        {
             return Ok(OutputName::Found(name));
         }
         if let Some(old) = old_array(job, at, &name)? {
@@ -245,6 +250,7 @@ fn is_array_of(
     at: &Locations,
     name: &FileName,
     header: &Header,
+    progress: Option<&mut Progress>,
 ) -> Result<bool, Interruption> {
     let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(false) };
     let candidate = &job.candidate;
@@ -254,27 +260,24 @@ fn is_array_of(
     let Some(data_at) = data_of(&there, header)? else { return Ok(false) };
     let mark = trusted_mark(&there)?;
     let may_be_mixed = mark.as_ref().is_some_and(|mark| may_be_mixed(job, mark));
+    let mut is_recheck = job.is_recheck;
     if let Some(mark) = mark {
         let source = candidate.snapshot().identity();
         // The mark does not prove that the array is unchanged since.
         if mark == source && !job.redo {
             return Ok(true);
         }
+        is_recheck |= mark.is_of_files(&source);
         // This may be another drop of that name with equal content: it gets a number of its own.
         let is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
-        let is_of_this_drop = mark.is_of_file(&source) || job.earlier.contains(&mark);
+        let is_of_this_drop = mark.is_of_data_files(&source) || job.earlier.contains(&mark);
         if is_numbered && !may_be_mixed && !is_of_this_drop {
             return Ok(false);
         }
     }
-    let share = header.data_len() / candidate.files().len() as u64;
-    let (mut at, mut old, mut new) = (data_at, None, None);
-    let segments = candidate.segments(&job.dump, share).into_iter();
-    for ((file, offset), file_name) in segments.zip(candidate.names()) {
-        let is_equal = there.is_equal_at(at, file, offset, share)?;
-        (if is_equal { &mut old } else { &mut new }).get_or_insert(file_name);
-        at += share;
-    }
+    // Nobody waits for the result if only attributes changed.
+    let _idle = is_recheck.then(fs::IdlePriority::begin);
+    let (old, new) = compare(job, &there, (data_at, header.data_len()), progress)?;
     match (old, new) {
         (Some(old), Some(_)) if may_be_mixed => {
             let (array, old) = (name.clone(), old.clone());
@@ -283,6 +286,37 @@ fn is_array_of(
         (_, None) => make_durable(&there, name).map(|()| true),
         (_, Some(_)) => Ok(false),
     }
+}
+
+/// Compares an array with the data files. Returns the first file whose bytes it has, and the first
+/// one whose bytes it does not have.
+fn compare<'a>(
+    job: &'a Job,
+    array: &DataFile,
+    (data_at, len): (u64, u64),
+    mut progress: Option<&mut Progress>,
+) -> Result<(Option<&'a FileName>, Option<&'a FileName>), Interruption> {
+    let candidate = &job.candidate;
+    let share = len / candidate.files().len() as u64;
+    let (mut at, mut equal, mut different) = (data_at, None, None);
+    if let Some(progress) = &mut progress {
+        progress.expect(len);
+    }
+    let segments = candidate.segments(&job.dump, share).into_iter();
+    for ((file, offset), file_name) in segments.zip(candidate.names()) {
+        let before = at - data_at;
+        let mut goes_on =
+            |done| progress.as_mut().is_none_or(|progress| progress.advance(before + done));
+        let is_equal = array.compare_at(at, (file, offset), share, &mut goes_on)?;
+        let first = match is_equal {
+            Some(true) => &mut equal,
+            Some(false) => &mut different,
+            None => return Err(Interruption::Cancelled),
+        };
+        first.get_or_insert(file_name);
+        at += share;
+    }
+    Ok((equal, different))
 }
 
 /// Syncs an equal array, which may be another program's copy. npyd's own are durable before they

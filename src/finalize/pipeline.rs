@@ -109,6 +109,9 @@ impl SyncedDirs {
 const STALE: &str =
     "the drop changed after its array was made, and on_change = \"keep\": the array stays as it is";
 
+/// The remark for an array that was compared because attributes of its source changed.
+const RECHECKED: &str = "only attributes of its files changed; the array has their bytes";
+
 /// A job in progress.
 struct InFlight<'a> {
     job: &'a Job,
@@ -149,19 +152,26 @@ impl<'a> InFlight<'a> {
         let at = open_locations(job)?;
         check_unchanged(job, &at)?;
         let mut constraints = constraints(job, &at)?;
-        let (name, event, old) = match output_name::choose_name(job, &at, &job.header)? {
-            OutputName::Found(name) => (name, EventKind::Found, None),
-            OutputName::Stale(name) => (name, EventKind::Stale, None),
-            OutputName::Free(name) => (name, EventKind::Finalized, None),
-            OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
-        };
+        let (name, event, old) =
+            match output_name::choose_name(job, &at, &job.header, Some(progress))? {
+                OutputName::Found(name) => (name, EventKind::Found, None),
+                OutputName::Stale(name) => (name, EventKind::Stale, None),
+                OutputName::Free(name) => (name, EventKind::Finalized, None),
+                OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
+            };
+        let has_array = matches!(event, EventKind::Found | EventKind::Stale);
+        if !has_array && job.candidate.links() > 1 {
+            return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.links())));
+        }
         if event == EventKind::Remade {
             // The drop may change again, so its file must not become the array.
             constraints.exclude_consuming("the array is made again, as a new file");
         }
         let plan = plan(job, &at, &constraints)?;
         let sidecar_claim = disposition::claim_sidecar(job, plan.route())?;
-        verify_ahead(job, &plan, progress)?;
+        if !(job.is_recheck && event == EventKind::Found) {
+            verify_ahead(job, &plan, progress)?; // a recheck reads the data once
+        }
         let is_stale = event == EventKind::Stale;
         let mut one = InFlight {
             job,
@@ -303,7 +313,7 @@ impl<'a> InFlight<'a> {
                 self.replaced = replaced.map(|it| it.remark);
                 return Ok(());
             }
-            match output_name::choose_name(job, at, &self.plan.header)? {
+            match output_name::choose_name(job, at, &self.plan.header, None)? {
                 OutputName::Found(name) => {
                     self.name = name;
                     return Ok(());
@@ -393,6 +403,8 @@ impl<'a> InFlight<'a> {
         receipt.add(self.replaced.clone());
         receipt.add(self.remake.iter().flat_map(Remake::remarks));
         receipt.add((*event == EventKind::Stale).then(|| STALE.to_owned()));
+        let is_rechecked = job.is_recheck && *event == EventKind::Found;
+        receipt.add(is_rechecked.then(|| RECHECKED.to_owned()));
         let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.is_noteworthy);
         receipt.add(noteworthy.map(ToString::to_string));
         receipt.add(job.dump.warnings.iter().cloned());

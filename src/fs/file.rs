@@ -90,6 +90,19 @@ impl DataFile {
 
     /// Returns whether `len` bytes at `offset` equal those of another file at its offset `at`.
     pub fn is_equal_at(&self, offset: u64, other: &DataFile, at: u64, len: u64) -> Result<bool> {
+        let equal = self.compare_at(offset, (other, at), len, &mut |_| true)?;
+        Ok(equal == Some(true))
+    }
+
+    /// Returns whether `len` bytes at `offset` equal those of another file at its offset. Reports
+    /// how many bytes were compared to `goes_on`, and returns `None` once that returns `false`.
+    pub fn compare_at(
+        &self,
+        offset: u64,
+        (other, at): (&DataFile, u64),
+        len: u64,
+        goes_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<bool>> {
         const PIECE: u64 = 1 << 20;
         let buffer = || vec![0; len.min(PIECE) as usize];
         let (mut own, mut others) = (buffer(), buffer());
@@ -99,11 +112,14 @@ impl DataFile {
             let (own, others) = (&mut own[..piece], &mut others[..piece]);
             let read = self.read_at(own, offset + done)?;
             if read != piece || other.read_at(others, at + done)? != piece || own != others {
-                return Ok(false);
+                return Ok(Some(false));
             }
             done += piece as u64;
+            if !goes_on(done) {
+                return Ok(None);
+            }
         }
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// Reads at most `len` bytes at `offset`; fewer if the file ends before.

@@ -58,7 +58,7 @@ pub use error::{FsError, Result};
 pub use fault_injection::skips;
 pub use file::{Claim, DataFile};
 pub use fs_kind::{fs_id, fs_info};
-pub use ioprio::make_idle;
+pub use ioprio::{IdlePriority, make_idle};
 pub use lease::{Lease, Unprovable, Writer};
 use private_name::is_private_name;
 

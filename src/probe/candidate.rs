@@ -131,6 +131,14 @@ impl Candidate {
         files.map(|(file, stat)| (file, dump.offset_in(stat.size, share))).collect()
     }
 
+    /// Returns the largest number of hard links that one of its files has.
+    #[must_use]
+    pub fn links(&self) -> u64 {
+        let parts = self.parts.iter().map(|part| &part.stat);
+        let sidecar = self.sidecar.iter().map(|sidecar| &sidecar.stat);
+        parts.chain(sidecar).map(|stat| stat.nlink).fold(self.stat.nlink, u64::max)
+    }
+
     /// Returns the names of the data files, in order.
     pub fn names(&self) -> impl Iterator<Item = &FileName> {
         [&self.name].into_iter().chain(self.parts.iter().map(|part| &part.name))

@@ -170,7 +170,7 @@ impl DirView<'_> {
         let mut sidecar = Sidecar { rel, name, file, stat, is_shared: false };
         let mut unusable = None;
         if manifest::is_manifest_name(sidecar.name.as_str())
-            && let Some(contents) = read_manifest(&sidecar)?
+            && let Some(contents) = read_manifest(&sidecar, self.accepts_links)?
         {
             if contents.is_ok() {
                 return Ok(Some(Description { sidecar, contents, format: None }));
@@ -178,7 +178,7 @@ impl DirView<'_> {
             unusable = Some(contents);
         }
         for format in FORMATS.iter().filter(|format| (format.is_named)(sidecar.name.as_str())) {
-            if let Some(contents) = read_sidecar(&sidecar, format)? {
+            if let Some(contents) = read_sidecar(&sidecar, format, self.accepts_links)? {
                 sidecar.is_shared =
                     matches!(&contents, Ok(Contents::Arrays(_, arrays)) if are_elsewhere(arrays));
                 return Ok(Some(Description { sidecar, contents, format: Some(format) }));
@@ -194,9 +194,12 @@ fn are_elsewhere(arrays: &[Described]) -> bool {
     arrays.len() > 1 || paths.any(|path| path.as_path().components().count() > 1)
 }
 
-fn read_manifest(sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, String>>> {
+fn read_manifest(
+    sidecar: &Sidecar,
+    accepts_links: bool,
+) -> fs::Result<Option<Result<Contents, String>>> {
     let Sidecar { name, file, stat, .. } = sidecar;
-    if stat.nlink > 1 {
+    if stat.nlink > 1 && !accepts_links {
         return Ok(Some(Err(Reason::HardLinks(stat.nlink).to_string())));
     }
     if stat.size > manifest::SIZE_MAX {
@@ -213,6 +216,7 @@ fn read_manifest(sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, String
 fn read_sidecar(
     sidecar: &Sidecar,
     format: &'static Format,
+    accepts_links: bool,
 ) -> fs::Result<Option<Result<Contents, String>>> {
     let Sidecar { name, file, stat, .. } = sidecar;
     if stat.size > sidecar::SIZE_MAX {
@@ -223,7 +227,9 @@ fn read_sidecar(
         |what: String| format!("the {} sidecar `{name}` can't be used: {what}", format.name);
     Ok(match format.describe(name, &text) {
         Ok(None) => None,
-        Ok(Some(_)) if stat.nlink > 1 => Some(Err(Reason::HardLinks(stat.nlink).to_string())),
+        Ok(Some(_)) if stat.nlink > 1 && !accepts_links => {
+            Some(Err(Reason::HardLinks(stat.nlink).to_string()))
+        }
         Ok(Some(arrays)) => Some(Ok(Contents::Arrays(format, arrays))),
         Err(reason) => Some(Err(of_format(reason))),
     })

@@ -209,5 +209,5 @@ pub fn probe_standalone(
         listed.list_around(drop_dir, rel)?;
     }
     let whole = listed.index.whole_of(rel).cloned();
-    probe_with(drop_dir, rel, &listed.index, whole.as_deref())
+    probe_with(drop_dir, rel, (&listed.index, whole.as_deref()), false)
 }

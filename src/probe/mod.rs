@@ -69,15 +69,26 @@ pub enum ProbeResult {
 /// Probes the file at `rel`, a path below the drop directory. `index` holds the descriptions that
 /// cannot be found by name.
 pub fn probe(drop_dir: &DropDir, rel: &Path, index: &DescriptionIndex) -> fs::Result<ProbeResult> {
-    probe_with(drop_dir, rel, index, None)
+    probe_with(drop_dir, rel, (index, None), false)
 }
 
-/// Probes the file at `rel` like [`probe`]; `by` is a further file that describes it.
-fn probe_with(
+/// Probes the file at `rel` like [`probe`], and accepts hard links to its files. The caller must
+/// know each of the files from the time before the links: whoever can make a link can put any file
+/// under a drop's name.
+pub fn probe_linked(
     drop_dir: &DropDir,
     rel: &Path,
     index: &DescriptionIndex,
-    by: Option<&Path>,
+) -> fs::Result<ProbeResult> {
+    probe_with(drop_dir, rel, (index, None), true)
+}
+
+/// Probes the file at `rel`; `by` is a further file that describes it.
+fn probe_with(
+    drop_dir: &DropDir,
+    rel: &Path,
+    (index, by): (&DescriptionIndex, Option<&Path>),
+    accepts_links: bool,
 ) -> fs::Result<ProbeResult> {
     let name = match rel_name(rel) {
         Ok(name) => name,
@@ -86,7 +97,7 @@ fn probe_with(
     if crate::model::is_reserved_name(name.as_str()) {
         return Ok(ProbeResult::Ignored(Reason::Private));
     }
-    let view = DirView::open(drop_dir)?;
+    let view = DirView { accepts_links, ..DirView::open(drop_dir)? };
     if let Some(reason) = drop_dir.ignore.reason(rel, false) {
         let is_there = view.dir.stat(rel)?.is_some();
         return Ok(if is_there {
@@ -128,11 +139,13 @@ fn rel_name(rel: &Path) -> Result<FileName, String> {
 struct DirView<'a> {
     drop_dir: &'a DropDir,
     dir: Dir,
+    /// Whether files may have several hard links.
+    accepts_links: bool,
 }
 
 impl<'a> DirView<'a> {
     fn open(drop_dir: &'a DropDir) -> fs::Result<Self> {
-        Ok(DirView { drop_dir, dir: Dir::open(&drop_dir.path)? })
+        Ok(DirView { drop_dir, dir: Dir::open(&drop_dir.path)?, accepts_links: false })
     }
 
     /// Opens a regular file that is not ignored; anything else counts as missing.
@@ -404,7 +417,9 @@ impl<'a> DirView<'a> {
                 return Ok(ProbeResult::Ignored(Reason::IsArray));
             }
             None => return Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: None })),
-            Some(_) if links.is_some_and(|links| links > 1) => Err(Reason::HardLinks(stat.nlink)),
+            Some(_) if !self.accepts_links && links.is_some_and(|links| links > 1) => {
+                Err(Reason::HardLinks(stat.nlink))
+            }
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let DataHead { name, file, stat, .. } = raw;

@@ -82,7 +82,28 @@ pub(crate) fn run_batch(
     batch: &[Job],
     settings: u64,
 ) -> TaskResult {
-    let show = |job: &Job| context.meter(job.path(), pace);
+    finalize_batch(context, batch, settings, |job| context.meter(job.path(), pace))
+}
+
+/// Compares finished drops with their arrays, and records the results. One event reports all of
+/// them, so the work on a single one publishes no progress. Runs in a thread of its own.
+pub(crate) fn recheck(
+    context: &Context,
+    pace: &Arc<RateLimiter>,
+    batch: &[Job],
+    settings: u64,
+) -> TaskResult {
+    let nobody = Arc::new(Bus::default());
+    let silent = |job: &Job| Progress::new(job.path(), &nobody, &context.stop, Some(pace));
+    finalize_batch(context, batch, settings, silent)
+}
+
+fn finalize_batch(
+    context: &Context,
+    batch: &[Job],
+    settings: u64,
+    show: impl Fn(&Job) -> Progress + Sync,
+) -> TaskResult {
     let results = match batch {
         [job] => vec![finalize(job, &mut show(job))],
         batch => finalize_all(batch, show),

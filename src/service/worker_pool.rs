@@ -29,6 +29,8 @@ struct Queues {
     lanes: Vec<Lane>,
     next: usize,
     closed: bool,
+    /// Number of tasks that run in threads of their own.
+    aside: usize,
 }
 
 #[derive(Default)]
@@ -86,7 +88,7 @@ impl Pool {
         queues.closed = true;
         queues.lanes.iter_mut().for_each(|lane| lane.waiting.clear());
         self.shared.changed.notify_all();
-        self.threads.iter().all(JoinHandle::is_finished)
+        queues.aside == 0 && self.threads.iter().all(JoinHandle::is_finished)
     }
 }
 
@@ -102,6 +104,43 @@ impl Queue {
     pub fn submit(&self, task: impl FnOnce() + Send + 'static) {
         self.shared.lock().lanes[self.lane].waiting.push_back(Box::new(task));
         self.shared.changed.notify_one();
+    }
+
+    /// Runs a task in a thread of its own, so that it occupies no worker however long it takes. A
+    /// worker runs it if no thread can be started.
+    pub fn run_aside(&self, task: impl FnOnce() + Send + 'static) {
+        let aside = Aside::begin(&self.shared);
+        let task: Arc<Mutex<Option<Task>>> = Arc::new(Mutex::new(Some(Box::new(task))));
+        let take =
+            |task: &Mutex<Option<Task>>| task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let own = Arc::clone(&task);
+        let run = move || {
+            let _aside = aside;
+            if let Some(task) = take(&own) {
+                task();
+            }
+        };
+        if thread::Builder::new().name("npyd-aside".to_owned()).spawn(run).is_err()
+            && let Some(task) = take(&task)
+        {
+            self.submit(task);
+        }
+    }
+}
+
+/// Counts a task that runs in a thread of its own, until it is dropped.
+struct Aside(Arc<Shared>);
+
+impl Aside {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.lock().aside += 1;
+        Aside(Arc::clone(shared))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.0.lock().aside -= 1;
     }
 }
 
@@ -225,6 +264,27 @@ mod tests {
         seen.recv().unwrap();
         drop(let_go);
         thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_task_aside_occupies_no_worker() {
+        let pool = Pool::new(1);
+        let queue = pool.queue();
+        let (open_gate, gate) = bounded::<()>(0);
+        let (done, seen) = unbounded();
+        let ended = done.clone();
+        queue.run_aside(move || {
+            gate.recv().unwrap();
+            ended.send("aside").unwrap();
+        });
+        queue.submit(move || done.send("worker").unwrap());
+        assert_eq!(seen.recv(), Ok("worker"));
+        assert!(!pool.close(), "a task runs aside");
+        open_gate.send(()).unwrap();
+        assert_eq!(seen.recv(), Ok("aside"));
+        while !pool.close() {
+            thread::yield_now();
+        }
     }
 
     /// This happens after a reload replaced the only drop directory.

@@ -1,7 +1,7 @@
 //! The log: a line for each event that people should know of, with fields for programs.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{BinaryBytes, HumanDuration};
@@ -81,6 +81,7 @@ impl Sink for LogSink {
             Event::Progress(_) => has_progress,
             Event::Waiting { .. }
             | Event::FailedAgain(_)
+            | Event::Rechecking { .. }
             | Event::Watch { .. }
             | Event::Report(_)
             | Event::Problem(_)
@@ -104,6 +105,7 @@ impl Sink for LogSink {
             Event::Progress(progress) => self.log_progress(progress),
             Event::Receipt(receipt) => log_receipt(receipt),
             Event::FailedAgain(receipt) => log_failed_again(receipt),
+            Event::Rechecking { drop_dir, count } => log_rechecking(drop_dir, *count),
             Event::Watch { drop_dir, state } => log_watch(&drop_dir.display().to_string(), state),
             Event::Report(report) => log_report(report),
             Event::Problem(problem) => tracing::warn!("{problem}"),
@@ -169,7 +171,12 @@ fn log_receipt(receipt: &Receipt) {
     }
     match receipt.event {
         EventKind::Rejected | EventKind::Lost | EventKind::Failed | EventKind::Stale => at!(warn),
-        EventKind::Found if receipt.source_fate == Some(SourceFate::Kept) => at!(debug),
+        // Nothing changed, and an earlier receipt says why the source stays.
+        EventKind::Found
+            if matches!(receipt.source_fate, Some(SourceFate::Kept | SourceFate::Unproven)) =>
+        {
+            at!(debug);
+        }
         EventKind::Waiting => at!(debug),
         EventKind::Finalized | EventKind::Remade | EventKind::Found => at!(info),
     }
@@ -185,6 +192,17 @@ fn log_failed_again(receipt: &Receipt) {
         "failed again with {}: {}",
         receipt.source.display(),
         receipt.reason.as_deref().unwrap_or_default()
+    );
+}
+
+fn log_rechecking(drop_dir: &Path, count: usize) {
+    let drops = if count == 1 { "finished drop" } else { "finished drops" };
+    tracing::info!(
+        drop = %drop_dir.display(),
+        count,
+        "only attributes (rights, ACL, links or name) of {count} {drops} in `{}` changed: \
+         comparing each with its array, at idle priority",
+        drop_dir.display()
     );
 }
 

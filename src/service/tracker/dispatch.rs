@@ -19,10 +19,10 @@ use crate::service::worker::{self, Outcome, TaskResult};
 
 /// Maximum data size in bytes of a drop in a batch. The syncs of such a drop take longer than its
 /// copy, and a batch shares them.
-const SMALL: u64 = 1 << 20;
+pub(crate) const SMALL: u64 = 1 << 20;
 
 /// Maximum number of drops in a batch; the first one must not wait long for the last one.
-const BATCH_MAX: usize = 64;
+pub(crate) const BATCH_MAX: usize = 64;
 
 /// The result of a job, for [`Tracker::on_job_done`].
 pub struct JobDone {
@@ -110,7 +110,7 @@ impl Tracker {
         }
     }
 
-    fn mark_working(&mut self, rel: &Path) {
+    pub(crate) fn mark_working(&mut self, rel: &Path) {
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.state = State::Working { again: false };
             entry.due = None;
@@ -118,11 +118,20 @@ impl Tracker {
         }
     }
 
-    /// Submits a task for these entries. If it panics, all of them fail. They are done once their
-    /// receipts are stored.
+    /// Submits a task for these entries.
     fn submit(&self, rels: Vec<PathBuf>, task: impl FnOnce() -> TaskResult + Send + 'static) {
+        self.queue.submit(self.task(rels, task));
+    }
+
+    /// Returns a task that sends the results of these entries. If it panics, all of them fail. They
+    /// are done once their receipts are stored.
+    pub(crate) fn task(
+        &self,
+        rels: Vec<PathBuf>,
+        task: impl FnOnce() -> TaskResult + Send + 'static,
+    ) -> impl FnOnce() + Send + 'static {
         let (ended, committer) = (self.ended.clone(), Arc::clone(&self.context.committer));
-        self.queue.submit(move || {
+        move || {
             let TaskResult { outcomes, records } =
                 catch_unwind(AssertUnwindSafe(task)).unwrap_or_default();
             committer.commit(records, move || {
@@ -135,7 +144,7 @@ impl Tracker {
                     let _ = ended.send(JobDone { rel, outcome });
                 }
             });
-        });
+        }
     }
 
     /// Records first failures together, because each commit of the ledger waits for the disk.
@@ -148,6 +157,7 @@ impl Tracker {
 
     /// Applies the result of a job to its entry.
     pub fn on_job_done(&mut self, JobDone { rel, outcome }: JobDone, now: Instant) {
+        self.end_recheck(&rel);
         let again = match self.entries.get(&rel) {
             Some(Entry { state: State::Working { again }, .. }) => *again,
             _ => return,

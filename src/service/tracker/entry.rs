@@ -54,6 +54,8 @@ pub(crate) enum State {
     Waiting(Wait),
     /// Ready for a worker, but the worker queue is full.
     Backlog,
+    /// Finished, but its attributes changed: waits for its turn to be compared with its array.
+    Unverified,
     /// In a job or in the next batch; `again` is set if the path was enqueued meanwhile.
     Working { again: bool },
 }

@@ -43,14 +43,16 @@ impl Tracker {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
         let taking = self.take_request(&candidate);
-        if let Some(known) = self.last_settled(&candidate.rel) {
-            if taking.is_none() && self.is_as_known(&known, &snapshot, &candidate) {
+        let known = self.last_settled(&candidate.rel);
+        if let Some(known) = &known {
+            if taking.is_none() && self.is_as_known(known, &snapshot, &candidate) {
                 return Ok(Action::Forget);
             }
-            if self.recall_description(&known, &candidate) {
+            if self.recall_description(known, &candidate) {
                 return Ok(Action::Probe);
             }
         }
+        let is_recheck = taking.is_none() && Self::is_recheck(known.as_ref(), &candidate);
         self.apply_declared(&mut candidate);
         if let Some(at) = &taking {
             self.apply_take(&mut candidate, at);
@@ -89,6 +91,7 @@ impl Tracker {
                     remark,
                     still: unchanged >= self.drop_dir.quiet,
                     earlier,
+                    is_recheck,
                     redo: ledger.is_requested(&source).unwrap_or(false),
                     intents: Some(Arc::clone(&self.context.intents)),
                     candidate,

@@ -8,6 +8,7 @@
 //! | `Unprobed` | found, but not probed yet |
 //! | `Waiting` | not ready, or failed; has a reason, and a time at which it is probed again |
 //! | `Backlog` | ready for a worker, but the worker queue is full |
+//! | `Unverified` | finished, but its attributes changed; waits for its turn to be compared |
 //! | `Working` | in a job, or in the batch that is dispatched next |
 //! | gone | the tracker has no entry for the path |
 //!
@@ -16,9 +17,11 @@
 //! | gone | `Unprobed` | an event, a scan, a request or a description leads to the path |
 //! | `Unprobed`, `Waiting` | probed | its time has come; a further event brings the time forward |
 //! | `Backlog` | probed | the worker queue has room |
+//! | `Unverified` | probed | its turn has come, or an event or a scan leads to the path |
 //! | probed | gone | it is missing, ignored or settled, or belongs to another entry |
 //! | probed | `Waiting` | it is incomplete or leased, lacks data, or could not be probed |
 //! | probed | `Working` | it is to be finalized, rejected, recovered or made again |
+//! | probed | `Unverified` | it is to be compared with its array, and its turn has not come |
 //! | probed | `Backlog` | as for `Working`, but the worker queue is full |
 //! | `Working` | gone | the job is done |
 //! | `Working` | `Unprobed` | the job is done, and the path was enqueued meanwhile |
@@ -31,9 +34,11 @@ mod dispatch;
 mod entry;
 mod found_arrays;
 mod gate;
+mod gathering;
 mod lasting_waits;
 mod ledger_cursor;
 mod recall;
+mod recheck;
 mod redo;
 mod report_timer;
 mod scan;
@@ -54,6 +59,7 @@ use entry::{Entry, State};
 use found_arrays::FoundArrays;
 use gate::Action;
 use lasting_waits::LastingWaits;
+use recheck::Rechecks;
 use scan_report::ScanReport;
 use warnings::WarningDedup;
 
@@ -131,6 +137,7 @@ pub struct Tracker {
     new_dirs: VecDeque<(Instant, PathBuf)>,
     /// Small drops that one worker finalizes together, so that they share their syncs.
     batch: Vec<Job>,
+    rechecks: Rechecks,
     /// The descriptions of data files that cannot be found by name.
     index: DescriptionIndex,
     /// Receipts of first failures, which are recorded together.
@@ -171,6 +178,7 @@ impl Tracker {
             backlog: VecDeque::new(),
             new_dirs: VecDeque::new(),
             batch: Vec::new(),
+            rechecks: Rechecks::default(),
             index: DescriptionIndex::with_room(ENTRIES_MAX),
             failed: Vec::new(),
             requests: HashMap::new(),
@@ -265,7 +273,9 @@ impl Tracker {
         self.backlog.is_empty()
             && self.entries.values().all(|entry| match &entry.state {
                 State::Waiting(wait) => wait.ready_in.is_none_or(is_left) || entry.is_active(),
-                State::Unprobed | State::Backlog | State::Working { .. } => false,
+                State::Unprobed | State::Backlog | State::Unverified | State::Working { .. } => {
+                    false
+                }
             })
     }
 
@@ -316,6 +326,7 @@ impl Tracker {
         }
         self.report_waits(now);
         self.report_found(now);
+        self.process_rechecks(now);
     }
 
     /// Probes a path, and moves its entry to the state that follows.
@@ -412,6 +423,7 @@ impl Tracker {
 
     /// Decides about a drop that was probed under the path `seen`, and carries the decision out.
     fn evaluate(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
+        let candidate = self.despite_links(seen, candidate);
         let rel = candidate.rel.clone();
         self.remember_description(&candidate);
         if !self.rename_entry(seen, &rel, now) {
@@ -442,6 +454,7 @@ impl Tracker {
         match action {
             Action::Forget => self.forget(rel),
             Action::Probe => self.probe_now(rel, now),
+            Action::Dispatch(job) if job.is_recheck => self.dispatch_recheck(*job, now),
             Action::Dispatch(job) => self.dispatch(*job),
             Action::Wait(wait) => self.wait(rel, wait, now),
             Action::Reject { candidate, event, reason } => self.reject(*candidate, event, reason),

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::config::Disposition;
 use crate::decide::identity::{FileSnapshot, LedgerKey};
 use crate::decide::reason::Reason;
+use crate::events::receipt::SourceFate;
 use crate::fs::Dir;
 use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
@@ -12,8 +13,10 @@ use crate::service::tracker::Tracker;
 
 /// The last ledger entry of a source that npyd has settled: finalized or rejected.
 pub(crate) struct LastSettled {
-    fingerprint: LedgerKey,
-    is_rejected: bool,
+    pub(crate) fingerprint: LedgerKey,
+    pub(crate) is_rejected: bool,
+    /// What happened to the source of the array.
+    pub(crate) source_fate: Option<SourceFate>,
     /// Whether the source stays only because it could not be removed or archived.
     is_unproven: bool,
 }
@@ -31,8 +34,12 @@ impl Tracker {
     pub(crate) fn last_settled(&self, rel: &Path) -> Option<LastSettled> {
         let entry = self.latest(rel).filter(Entry::is_settled)?;
         let fingerprint = LedgerKey::parse(&entry.fingerprint)?;
-        let (is_rejected, is_unproven) = (entry.is_rejected(), entry.is_unproven());
-        Some(LastSettled { fingerprint, is_rejected, is_unproven })
+        Some(LastSettled {
+            fingerprint,
+            is_rejected: entry.is_rejected(),
+            source_fate: entry.source_fate(),
+            is_unproven: entry.is_unproven(),
+        })
     }
 
     /// Returns whether the ledger has settled exactly this drop. A source that stays because its

@@ -12,6 +12,7 @@ mod mounts;
 mod parts;
 mod proof;
 mod protected;
+mod recheck;
 mod source;
 mod sparse;
 mod thin_provisioning;
