@@ -227,7 +227,20 @@ mod tests {
     fn stat(ino: u64, mtime_ns: i64, ctime_ns: i64) -> Stat {
         let (dev, size, blocks, born_ns, nlink, uid, mode, mount) =
             (1, 2, 8, 3, 1, 4, 0o100_644, 5);
-        Stat { dev, ino, size, blocks, mtime_ns, ctime_ns, born_ns, nlink, uid, mode, mount }
+        Stat {
+            dev,
+            ino,
+            size,
+            blocks,
+            mtime_ns,
+            ctime_ns,
+            born_ns,
+            nlink,
+            uid,
+            mode,
+            mount,
+            protection: None,
+        }
     }
 
     fn snapshot(data: Stat, parts: &[Stat], sidecar: Stat) -> SourceIdentity {

@@ -230,6 +230,12 @@ pub enum Reason {
     /// A system call failed; the text has the file and the remedy.
     #[error("{0}")]
     Io(String),
+    /// A directory has a fault that other drops meet as well, so npyd does not try each drop.
+    #[error("{error}; npyd tries again with one drop")]
+    Suspended {
+        /// What failed; the text has the file and the remedy.
+        error: String,
+    },
     /// A job failed, and may succeed later.
     #[error("{error}{}", trying_again(*retry_in))]
     Failed {
@@ -377,7 +383,7 @@ impl Reason {
             Reason::Stopped => "stopped",
             Reason::SeveralArrays => "several-arrays",
             Reason::DataLoss(_) => "data-loss",
-            Reason::Io(_) | Reason::Failed { .. } => "io",
+            Reason::Io(_) | Reason::Failed { .. } | Reason::Suspended { .. } => "io",
         }
     }
 }

@@ -42,6 +42,51 @@ pub enum Event {
     Receipt(Box<Receipt>),
     /// A drop failed again. The ledger has only the first failure.
     FailedAgain(Box<Receipt>),
+    /// Drops wait for a reason of one kind, and have waited so long that people should know. Each
+    /// has its own event, too.
+    Waits {
+        /// One of them.
+        path: DropPath,
+        /// What it waits for.
+        reason: Reason,
+        /// How many they are.
+        drops: usize,
+    },
+    /// Drops failed for one cause. Each has its own event, too.
+    Failing {
+        /// The receipt of one of them.
+        receipt: Box<Receipt>,
+        /// How many they are.
+        drops: usize,
+        /// Whether they were reported before, and still fail.
+        is_again: bool,
+    },
+    /// A directory has a fault that every drop meets, so npyd tries one drop at a time.
+    Suspended {
+        /// The drop directory.
+        drop_dir: PathBuf,
+        /// The directory that has the fault.
+        dir: PathBuf,
+        /// What failed; the text has the file and the remedy.
+        error: String,
+        /// Number of drops that wait.
+        drops: usize,
+        /// The delay before the next try.
+        retry_in: Duration,
+        /// How long it has lasted, if it was reported before.
+        lasted: Option<Duration>,
+    },
+    /// The fault of a directory is over.
+    Resumed {
+        /// The drop directory.
+        drop_dir: PathBuf,
+        /// The directory that had the fault.
+        dir: PathBuf,
+        /// Number of drops that failed or waited.
+        drops: usize,
+        /// How long it lasted.
+        lasted: Duration,
+    },
     /// Only attributes of finished drops changed: npyd compares each with its array.
     Rechecking {
         /// The drop directory.

@@ -30,6 +30,7 @@ mod clone_range;
 mod copy;
 mod crash_recovery;
 mod dir;
+mod dir_fault;
 mod error;
 #[cfg(feature = "sabotage")]
 mod fault_injection;

@@ -1,11 +1,13 @@
 //! Plain values that all layers share: file names, file attributes, file systems, limits.
 
+mod dir_fault;
 mod file_name;
 mod file_stat;
 mod fs_info;
 mod limits;
 mod reserved_names;
 
+pub use dir_fault::{DirFault, DirFaultKind};
 pub use file_name::{FileName, NAME_MAX, NUMBER_MAX};
 pub(crate) use file_name::{cut, split_backup, with_suffix, without_extension};
 pub use file_stat::{Protection, Stat};

@@ -2,6 +2,7 @@
 
 mod committer;
 pub mod daemon;
+mod failure;
 mod ledger_keeper;
 pub mod supervisor;
 pub mod systemd;

@@ -134,8 +134,14 @@ impl DropDirLoop {
         }
     }
 
-    /// Runs until a command or `stop` ends it. Scans before it waits for the first event.
+    /// Runs until a command or `stop` ends it.
     fn run(mut self, commands: &Receiver<Command>) {
+        self.run_until_stopped(commands);
+        self.tracker.publish_gathered();
+    }
+
+    /// Scans before it waits for the first event.
+    fn run_until_stopped(&mut self, commands: &Receiver<Command>) {
         while !self.context.stop.load(Ordering::Relaxed) {
             self.check_root(Instant::now());
             self.scan_if_due(Instant::now());

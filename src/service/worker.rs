@@ -22,6 +22,7 @@ use crate::ledger::{Ledger, Request, RequestKind};
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::committer::{Committer, Recorder};
+use crate::service::failure::Failure;
 use crate::service::tracker::PROBE_DELAY_MIN;
 use crate::throttle::meter::Progress;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
@@ -58,8 +59,10 @@ pub(crate) enum Outcome {
     Found,
     /// The drop must wait, and be probed again.
     Retry(Wait),
+    /// The drop is gone, or npyd is stopping.
+    Gone,
     /// The job failed, for a reason that may pass.
-    Failed(String),
+    Failed(Failure),
 }
 
 /// The results of a task: an outcome for each of its drops, and the receipts to record.
@@ -157,7 +160,7 @@ fn to_outcome(
         Interruption::DataLoss(reason) => return record_data_loss(context, job, &reason, settings),
         Interruption::Retry(why) => Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) }),
         Interruption::Locked(why) => Outcome::Retry(Wait::on_external(why)),
-        Interruption::Vanished | Interruption::Cancelled => Outcome::Done,
+        Interruption::Vanished | Interruption::Cancelled => Outcome::Gone,
         Interruption::Io(error) if error.is_name_too_long() => {
             let Job { drop_dir, candidate, .. } = job;
             let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
@@ -165,9 +168,9 @@ fn to_outcome(
             return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
         }
         Interruption::Io(error) if error.is_missing() && is_gone(&job.drop_dir, &job.candidate) => {
-            Outcome::Done
+            Outcome::Gone
         }
-        Interruption::Io(error) => Outcome::Failed(error.to_string()),
+        Interruption::Io(error) => Outcome::Failed(error.into()),
     };
     (outcome, None)
 }
@@ -177,7 +180,7 @@ pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
     match recover_residue(drop_dir, residue) {
         Ok(None) => Outcome::Done,
         Ok(Some(why)) => Outcome::Retry(Wait::on_external(why)),
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error) => Outcome::Failed(error.into()),
     }
 }
 
@@ -199,7 +202,7 @@ pub(crate) fn redo_array(
         Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
             return Outcome::Retry(Wait::on_external(why));
         }
-        Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Done,
+        Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Gone,
     };
     context.end_request(request, receipt, fingerprint)
 }
@@ -248,7 +251,7 @@ fn reject(
     fingerprint: LedgerKey,
 ) -> (Outcome, Option<Record>) {
     if drop_dir.in_force.is_superseded() {
-        return (Outcome::Done, None);
+        return (Outcome::Gone, None);
     }
     let aside = match quarantine(drop_dir, candidate, &reason.to_string()) {
         Ok(aside) => aside,
@@ -256,8 +259,8 @@ fn reject(
             return (Outcome::Done, None);
         }
         Err(error) => {
-            let told = format!("it is to be set aside, for {reason}; {error}");
-            return (Outcome::Failed(told), None);
+            let work = format!("it is to be set aside, for {reason}");
+            return (Outcome::Failed(Failure::from(error).during(&work)), None);
         }
     };
     let path = drop_dir.path.join(&candidate.rel);

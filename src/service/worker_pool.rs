@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_task_aside_occupies_no_worker() {
-        let pool = Pool::new(1);
+        let pool = Pool::new(1).unwrap();
         let queue = pool.queue();
         let (open_gate, gate) = bounded::<()>(0);
         let (done, seen) = unbounded();

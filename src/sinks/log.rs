@@ -1,8 +1,8 @@
 //! The log: a line for each event that people should know of, with fields for programs.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use indicatif::{BinaryBytes, HumanDuration};
 
@@ -10,6 +10,8 @@ use crate::decide::reason::Reason;
 use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::{DaemonState, DropPath, Event, Report, WatchState, WorkProgress};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::sinks::causes;
+use crate::sinks::repeats::Repeats;
 
 /// The time between two lines about the progress of one file.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -18,6 +20,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// lines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The kind of the reason for which drops fail.
+const IO_KIND: &str = "io";
+
 /// Writes events to the log.
 #[derive(Debug)]
 pub struct LogSink {
@@ -25,19 +30,39 @@ pub struct LogSink {
     has_progress: bool,
     /// For each piece of work with a line, at which time of its phase it had the last one.
     last_lines: HashMap<PathBuf, Duration>,
+    /// The problems that were logged lately.
+    repeats: Repeats,
 }
 
 impl LogSink {
     /// The log of the daemon, which has all events.
     #[must_use]
     pub fn of_daemon() -> Self {
-        LogSink { has_receipts: true, has_progress: true, last_lines: HashMap::new() }
+        LogSink {
+            has_receipts: true,
+            has_progress: true,
+            last_lines: HashMap::new(),
+            repeats: Repeats::default(),
+        }
     }
 
     /// The log of a command, which prints its receipts to standard output.
     #[must_use]
     pub fn of_command(has_progress: bool) -> Self {
-        LogSink { has_receipts: false, has_progress, last_lines: HashMap::new() }
+        LogSink {
+            has_receipts: false,
+            has_progress,
+            last_lines: HashMap::new(),
+            repeats: Repeats::default(),
+        }
+    }
+
+    fn log_problem(&mut self, problem: &str) {
+        match self.repeats.admit(problem, Instant::now()) {
+            None => tracing::debug!("{problem}"),
+            Some(0) => tracing::warn!("{problem}"),
+            Some(suppressed) => tracing::warn!("{problem} ({suppressed} times more since)"),
+        }
     }
 
     fn log_progress(&mut self, progress: &WorkProgress) {
@@ -81,6 +106,10 @@ impl Sink for LogSink {
             Event::Progress(_) => has_progress,
             Event::Waiting { .. }
             | Event::FailedAgain(_)
+            | Event::Waits { .. }
+            | Event::Failing { .. }
+            | Event::Suspended { .. }
+            | Event::Resumed { .. }
             | Event::Rechecking { .. }
             | Event::Watch { .. }
             | Event::Report(_)
@@ -101,14 +130,24 @@ impl Sink for LogSink {
                     tracing::debug!("ignored `{}`: {reason}", path.source.display());
                 }
             }
-            Event::Waiting { path, reason, is_lasting } => log_waiting(path, reason, *is_lasting),
+            Event::Waiting { path, reason, .. } => log_waiting(path, reason),
+            Event::Waits { path, reason, drops } => causes::waits(path, reason, *drops),
             Event::Progress(progress) => self.log_progress(progress),
             Event::Receipt(receipt) => log_receipt(receipt),
             Event::FailedAgain(receipt) => log_failed_again(receipt),
-            Event::Rechecking { drop_dir, count } => log_rechecking(drop_dir, *count),
+            Event::Failing { receipt, drops, is_again } => {
+                causes::failures(receipt, *drops, *is_again);
+            }
+            Event::Suspended { drop_dir, dir, error, drops, retry_in, lasted } => {
+                causes::suspended((drop_dir, dir), error, *drops, (*retry_in, *lasted));
+            }
+            Event::Resumed { drop_dir, dir, drops, lasted } => {
+                causes::resumed((drop_dir, dir), *drops, *lasted);
+            }
+            Event::Rechecking { drop_dir, count } => causes::rechecking(drop_dir, *count),
             Event::Watch { drop_dir, state } => log_watch(&drop_dir.display().to_string(), state),
             Event::Report(report) => log_report(report),
-            Event::Problem(problem) => tracing::warn!("{problem}"),
+            Event::Problem(problem) => self.log_problem(problem),
             Event::Daemon(state) => match state {
                 DaemonState::ReloadFailed { .. } => tracing::error!("{state}"),
                 DaemonState::NeedsRestart { .. } => tracing::warn!("{state}"),
@@ -122,21 +161,17 @@ impl Sink for LogSink {
     }
 }
 
-fn log_waiting(path: &DropPath, reason: &Reason, is_lasting: bool) {
-    macro_rules! at {
-        ($level:ident) => {
-            tracing::$level!(
-                event = EventKind::Waiting.as_str(),
-                drop = %path.drop_dir.display(),
-                source = %path.source.display(),
-                reason = %reason,
-                reason_kind = reason.kind(),
-                "waiting for {}: {reason}",
-                path.source.display()
-            )
-        };
-    }
-    if is_lasting { at!(info) } else { at!(debug) }
+/// Logs a single drop that waits. Another line reports those that have one kind of reason.
+fn log_waiting(path: &DropPath, reason: &Reason) {
+    tracing::debug!(
+        event = EventKind::Waiting.as_str(),
+        drop = %path.drop_dir.display(),
+        source = %path.source.display(),
+        reason = %reason,
+        reason_kind = reason.kind(),
+        "waiting for {}: {reason}",
+        path.source.display()
+    );
 }
 
 fn log_report(report: &Report) {
@@ -170,6 +205,8 @@ fn log_receipt(receipt: &Receipt) {
         };
     }
     match receipt.event {
+        // Another line reports those that have one cause.
+        EventKind::Failed if receipt.reason_kind == Some(IO_KIND) => at!(debug),
         EventKind::Rejected | EventKind::Lost | EventKind::Failed | EventKind::Stale => at!(warn),
         // Nothing changed, and an earlier receipt says why the source stays.
         EventKind::Found
@@ -182,8 +219,9 @@ fn log_receipt(receipt: &Receipt) {
     }
 }
 
+/// Logs that a single drop failed again. Another line reports those that have one cause.
 fn log_failed_again(receipt: &Receipt) {
-    tracing::warn!(
+    tracing::debug!(
         event = receipt.event.as_str(),
         drop = %receipt.drop.display(),
         source = %receipt.source.display(),
@@ -192,17 +230,6 @@ fn log_failed_again(receipt: &Receipt) {
         "failed again with {}: {}",
         receipt.source.display(),
         receipt.reason.as_deref().unwrap_or_default()
-    );
-}
-
-fn log_rechecking(drop_dir: &Path, count: usize) {
-    let drops = if count == 1 { "finished drop" } else { "finished drops" };
-    tracing::info!(
-        drop = %drop_dir.display(),
-        count,
-        "only attributes (rights, ACL, links or name) of {count} {drops} in `{}` changed: \
-         comparing each with its array, at idle priority",
-        drop_dir.display()
     );
 }
 

@@ -2,7 +2,9 @@
 //! line in the list of those who should have it, here.
 
 pub mod bars;
+mod causes;
 pub mod log;
+mod repeats;
 pub mod stdout;
 
 use std::io::{self, IsTerminal, stderr};

@@ -13,6 +13,7 @@ use crate::finalize::{ArrayJob, Job};
 use crate::ledger::Request;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
+use crate::service::failure::{Cause, Failure};
 use crate::service::tracker::Tracker;
 use crate::service::tracker::entry::{Entry, State};
 use crate::service::worker::{self, Outcome, TaskResult};
@@ -138,7 +139,8 @@ impl Tracker {
                 let mut outcomes = outcomes.into_iter();
                 for rel in rels {
                     let outcome = outcomes.next().unwrap_or_else(|| {
-                        Outcome::Failed("npyd has a bug (its log tells where)".to_owned())
+                        let bug = "npyd has a bug (its log tells where)".to_owned();
+                        Outcome::Failed(Failure::new(bug, Cause::Other))
                     });
                     // The receiver is gone if the directory's thread has stopped.
                     let _ = ended.send(JobDone { rel, outcome });
@@ -166,7 +168,10 @@ impl Tracker {
             self.found_arrays.add(&rel, now);
         }
         match outcome {
-            Outcome::Done | Outcome::Found => {
+            Outcome::Done | Outcome::Found | Outcome::Gone => {
+                if !matches!(outcome, Outcome::Gone) {
+                    self.resume_after(&rel, now);
+                }
                 self.forget(&rel);
                 if again {
                     // A description may have been probed meanwhile: its entry was merged into this
@@ -177,8 +182,11 @@ impl Tracker {
                     }
                 }
             }
-            Outcome::Retry(wait) => self.wait(&rel, wait, now),
-            Outcome::Failed(error) => self.on_failure(&rel, &error, now),
+            Outcome::Retry(wait) => {
+                self.suspensions.end_trial(&rel);
+                self.wait(&rel, wait, now);
+            }
+            Outcome::Failed(failure) => self.on_failure(&rel, &failure, now),
         }
     }
 }

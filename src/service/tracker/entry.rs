@@ -1,5 +1,6 @@
 //! Entries of the tracker: one path each, with its state and the time of its next probe.
 
+use crate::service::failure::Cause;
 use crate::service::tracker::{ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Wait};
 
 /// One tracked path.
@@ -18,6 +19,10 @@ pub(crate) struct Entry {
     pub(crate) last_logged: Option<Instant>,
     /// How many of the ages at which a wait is reported again it has reached.
     pub(crate) reported_age: usize,
+    /// The cause of the last failure.
+    pub(crate) cause: Option<Cause>,
+    /// Whether the ledger has a receipt of a failure.
+    pub(crate) is_recorded: bool,
     /// Number of failures so far; the delay before a retry grows with it.
     pub(crate) failures: u32,
 }
@@ -33,6 +38,8 @@ impl Entry {
             due: None,
             last_logged: None,
             reported_age: 0,
+            cause: None,
+            is_recorded: false,
             failures: 0,
         }
     }
@@ -56,6 +63,8 @@ pub(crate) enum State {
     Backlog,
     /// Finished, but its attributes changed: waits for its turn to be compared with its array.
     Unverified,
+    /// Waits because a directory has a fault that every drop meets.
+    Suspended,
     /// In a job or in the next batch; `again` is set if the path was enqueued meanwhile.
     Working { again: bool },
 }

@@ -11,6 +11,7 @@ use crate::events::receipt::EventKind;
 use crate::finalize::Job;
 use crate::ledger::Earlier;
 use crate::probe::candidate::{Candidate, Decision};
+use crate::service::failure::Failure;
 use crate::service::tracker::Tracker;
 
 /// What to do with a drop that was probed.
@@ -26,7 +27,7 @@ pub(super) enum Action {
     /// Reject it; the event tells whether its data may be lost.
     Reject { candidate: Box<Candidate>, event: EventKind, reason: Reason },
     /// Try again after a pause.
-    Fail(String),
+    Fail(Failure),
 }
 
 impl Tracker {
@@ -39,7 +40,7 @@ impl Tracker {
         &mut self,
         mut candidate: Candidate,
         now: Instant,
-    ) -> Result<Action, String> {
+    ) -> Result<Action, Failure> {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
         let taking = self.take_request(&candidate);
@@ -60,9 +61,8 @@ impl Tracker {
         let ledger = Arc::clone(&self.context.ledger);
         let source = self.drop_dir.path.join(&candidate.rel);
         let earlier = ledger.earlier_arrays(&source, snapshot.data.ino);
-        let Earlier { identities: earlier, remakes } =
-            earlier.map_err(|error| error.to_string())?;
-        let loss = ledger.data_loss_of(snapshot.contents()).map_err(|error| error.to_string())?;
+        let Earlier { identities: earlier, remakes } = earlier?;
+        let loss = ledger.data_loss_of(snapshot.contents())?;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
             if let Some(at) = &taking {
@@ -75,7 +75,7 @@ impl Tracker {
         let first = || Quiescence::new(snapshot.clone(), now, age);
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
         let decision = candidate.decide(&self.drop_dir, unchanged, remakes);
-        Ok(match (decision.map_err(|error| error.to_string())?, taking) {
+        Ok(match (decision?, taking) {
             (Decision::Finalize { header, evidence, remark }, taking) => {
                 if let Some(at) = &taking {
                     self.accept_take(&candidate, at)?;

@@ -9,6 +9,7 @@
 //! | `Waiting` | not ready, or failed; has a reason, and a time at which it is probed again |
 //! | `Backlog` | ready for a worker, but the worker queue is full |
 //! | `Unverified` | finished, but its attributes changed; waits for its turn to be compared |
+//! | `Suspended` | waits because a directory has a fault that every drop meets (`suspension`) |
 //! | `Working` | in a job, or in the batch that is dispatched next |
 //! | gone | the tracker has no entry for the path |
 //!
@@ -23,6 +24,8 @@
 //! | probed | `Working` | it is to be finalized, rejected, recovered or made again |
 //! | probed | `Unverified` | it is to be compared with its array, and its turn has not come |
 //! | probed | `Backlog` | as for `Working`, but the worker queue is full |
+//! | probed, `Working` | `Suspended` | a directory has a fault, or the job failed by one |
+//! | `Suspended` | probed | it is the one drop that is tried, or that one succeeded |
 //! | `Working` | gone | the job is done |
 //! | `Working` | `Unprobed` | the job is done, and the path was enqueued meanwhile |
 //! | `Working` | `Waiting` | the job failed, or the drop must be tried again later |
@@ -32,6 +35,7 @@
 
 mod dispatch;
 mod entry;
+mod failures;
 mod found_arrays;
 mod gate;
 mod gathering;
@@ -44,7 +48,10 @@ mod report_timer;
 mod scan;
 mod scan_report;
 mod similar_files;
+mod start_checks;
+mod suspension;
 mod tally;
+mod waits;
 mod warnings;
 
 use std::cmp::Reverse;
@@ -56,11 +63,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use entry::{Entry, State};
+use failures::{FailureReports, Work};
 use found_arrays::FoundArrays;
 use gate::Action;
 use lasting_waits::LastingWaits;
 use recheck::Rechecks;
 use scan_report::ScanReport;
+use suspension::Suspensions;
+use waits::WaitReports;
 use warnings::WarningDedup;
 
 use crate::config::DropDir;
@@ -69,7 +79,6 @@ use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::events::event::{DropPath, Event};
-use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::Job;
 use crate::ledger::Request;
 use crate::probe::candidate::Candidate;
@@ -138,6 +147,9 @@ pub struct Tracker {
     /// Small drops that one worker finalizes together, so that they share their syncs.
     batch: Vec<Job>,
     rechecks: Rechecks,
+    suspensions: Suspensions,
+    wait_reports: WaitReports,
+    failure_reports: FailureReports,
     /// The descriptions of data files that cannot be found by name.
     index: DescriptionIndex,
     /// Receipts of first failures, which are recorded together.
@@ -179,6 +191,9 @@ impl Tracker {
             new_dirs: VecDeque::new(),
             batch: Vec::new(),
             rechecks: Rechecks::default(),
+            suspensions: Suspensions::default(),
+            wait_reports: WaitReports::default(),
+            failure_reports: FailureReports::default(),
             index: DescriptionIndex::with_room(ENTRIES_MAX),
             failed: Vec::new(),
             requests: HashMap::new(),
@@ -207,7 +222,7 @@ impl Tracker {
         let known = self.entries.len();
         match self.entries.get_mut(&rel) {
             Some(Entry { state: State::Working { again }, .. }) => *again = true,
-            Some(Entry { state: State::Backlog, .. }) => {}
+            Some(Entry { state: State::Backlog | State::Suspended, .. }) => {}
             Some(_) => self.schedule(rel, at),
             None if known >= ENTRIES_MAX => {
                 if !self.overflowed {
@@ -273,6 +288,7 @@ impl Tracker {
         self.backlog.is_empty()
             && self.entries.values().all(|entry| match &entry.state {
                 State::Waiting(wait) => wait.ready_in.is_none_or(is_left) || entry.is_active(),
+                State::Suspended => true,
                 State::Unprobed | State::Backlog | State::Unverified | State::Working { .. } => {
                     false
                 }
@@ -319,6 +335,7 @@ impl Tracker {
                 self.probe_now(&rel, now);
             }
         }
+        self.process_suspensions(now);
         self.dispatch_batch();
         self.record_failures();
         if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
@@ -327,6 +344,7 @@ impl Tracker {
         self.report_waits(now);
         self.report_found(now);
         self.process_rechecks(now);
+        self.publish_reports(Some(now));
     }
 
     /// Probes a path, and moves its entry to the state that follows.
@@ -363,6 +381,7 @@ impl Tracker {
                     self.enqueue(data, now);
                 }
             }
+            Ok(ProbeResult::Residue(_)) if self.hold(rel, Work::Finalize, now) => {}
             Ok(ProbeResult::Residue(residue)) => self.recover_residue(rel, residue),
             // It is one of several parts; the probe of their sidecar takes all of them.
             Ok(ProbeResult::Candidate(candidate))
@@ -381,7 +400,7 @@ impl Tracker {
                 let is_brief = now.saturating_duration_since(since) < FAULT_MIN;
                 self.wait(rel, Wait { why, ready_in: is_brief.then_some(PROBE_DELAY_MIN) }, now);
             }
-            Err(error) => self.on_failure(rel, &error.to_string(), now),
+            Err(error) => self.on_failure(rel, &error.into(), now),
         }
     }
 
@@ -392,6 +411,7 @@ impl Tracker {
     /// Removes the entry of a path; the reason says why the path is no drop, if it exists.
     fn untrack(&mut self, rel: &Path, reason: Option<Reason>) {
         if self.entries.remove(rel).is_some() {
+            self.suspensions.forget(rel);
             let path = self.drop_path(rel);
             self.context.publish(Event::Untracked { path, reason });
         }
@@ -411,7 +431,10 @@ impl Tracker {
         }
         self.forget(from);
         match self.entries.get(to) {
-            Some(Entry { state: State::Working { .. } | State::Backlog, .. }) => {
+            Some(Entry {
+                state: State::Working { .. } | State::Backlog | State::Suspended,
+                ..
+            }) => {
                 self.enqueue(to.to_path_buf(), now);
                 return false;
             }
@@ -454,60 +477,13 @@ impl Tracker {
         match action {
             Action::Forget => self.forget(rel),
             Action::Probe => self.probe_now(rel, now),
+            Action::Dispatch(_) if self.hold(rel, Work::Finalize, now) => {}
             Action::Dispatch(job) if job.is_recheck => self.dispatch_recheck(*job, now),
             Action::Dispatch(job) => self.dispatch(*job),
             Action::Wait(wait) => self.wait(rel, wait, now),
+            Action::Reject { .. } if self.hold(rel, Work::Reject, now) => {}
             Action::Reject { candidate, event, reason } => self.reject(*candidate, event, reason),
-            Action::Fail(error) => self.on_failure(rel, &error, now),
-        }
-    }
-
-    /// Moves an entry to the state [`State::Waiting`], and schedules its next probe.
-    fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {
-        self.note_wait(rel, &wait, now);
-        let path = self.drop_path(rel);
-        let Some(entry) = self.entries.get_mut(rel) else { return };
-        let waited = now.saturating_duration_since(entry.since);
-        let pause = match wait.ready_in {
-            Some(ready_in) => ready_in.min(PROBE_DELAY_MAX),
-            None => (waited / 10).clamp(PROBE_DELAY_MIN, PROBE_DELAY_MAX),
-        };
-        // Most waits end before anyone could read of them, so one counts as lasting only once it
-        // has lasted for `quiet`, and again only if the reason changes.
-        let news = !matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
-        let due = entry
-            .last_logged
-            .is_none_or(|last_logged| now.saturating_duration_since(last_logged) >= LOG_INTERVAL);
-        let untold = news || entry.last_logged.is_none();
-        let is_lasting = untold && due && wait.ready_in.is_none() && waited >= self.drop_dir.quiet;
-        if is_lasting {
-            entry.last_logged = Some(now);
-        }
-        if is_lasting || news {
-            let reason = wait.why.clone();
-            self.context.publish(Event::Waiting { path, reason, is_lasting });
-        }
-        entry.state = State::Waiting(wait);
-        self.schedule(rel.to_path_buf(), now + pause);
-    }
-
-    /// Records a failure that may pass, and schedules a retry after a delay that grows.
-    fn on_failure(&mut self, rel: &Path, error: &str, now: Instant) {
-        let Some(entry) = self.entries.get_mut(rel) else { return };
-        let pause = FAULT_MIN.saturating_mul(1 << entry.failures.min(16)).min(FAULT_MAX);
-        entry.failures += 1;
-        let is_first = entry.failures == 1;
-        let retry_in = self.context.retries.then_some(pause);
-        let why = Reason::Failed { error: error.to_owned(), retry_in };
-        entry.state = State::Waiting(Wait::on_external(why.clone()));
-        entry.due = None;
-        self.schedule(rel.to_path_buf(), now + pause);
-        let DropPath { drop_dir, source } = self.drop_path(rel);
-        let receipt = Receipt::without_output(EventKind::Failed, drop_dir, source, &why);
-        if is_first {
-            self.failed.push((receipt, None));
-        } else {
-            self.context.publish(Event::FailedAgain(Box::new(receipt)));
+            Action::Fail(failure) => self.on_failure(rel, &failure, now),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Rechecks: compares finished drops with their arrays after only attributes of their files changed:
-//! rights, ACL, links, names. The content may have changed as well, because a program can restore a
-//! file's mtime (`touch -r`, `rsync --inplace`); the ctime alone shows it.
+//! Rechecks: compares finished drops with their arrays after only attributes of their files
+//! changed: rights, ACL, links, names. The content may have changed as well, because a program can
+//! restore a file's mtime (`touch -r`, `rsync --inplace`); the ctime alone shows it.
 //!
 //! One task of a drop directory at a time compares, in a thread of its own, so that neither the
 //! workers nor the drops in their queue wait for it.
@@ -18,12 +18,11 @@ use crate::probe::{ProbeResult, probe_linked};
 use crate::service::tracker::Tracker;
 use crate::service::tracker::dispatch::{BATCH_MAX, SMALL};
 use crate::service::tracker::entry::State;
-use crate::service::tracker::gathering::Gathering;
+use crate::service::tracker::gathering::{Gathering, LATER};
 use crate::service::tracker::recall::LastSettled;
 use crate::service::worker;
 
 /// The rechecks of one drop directory.
-#[derive(Default)]
 pub(crate) struct Rechecks {
     /// Drops whose turn has not come. They are probed again then.
     waiting: BTreeSet<PathBuf>,
@@ -33,6 +32,17 @@ pub(crate) struct Rechecks {
     running: BTreeSet<PathBuf>,
     /// Drops that no event has reported.
     unreported: Gathering,
+}
+
+impl Default for Rechecks {
+    fn default() -> Self {
+        Rechecks {
+            waiting: BTreeSet::new(),
+            batch: Vec::new(),
+            running: BTreeSet::new(),
+            unreported: Gathering::within(LATER),
+        }
+    }
 }
 
 impl Rechecks {
@@ -131,11 +141,12 @@ impl Tracker {
         self.rechecks.running.remove(rel);
     }
 
-    /// Publishes what was gathered for a later event.
+    /// Publishes what was gathered for later events, because npyd is about to end.
     pub fn publish_gathered(&mut self) {
         if let Some(count) = self.rechecks.unreported.take() {
             self.publish_rechecks(count);
         }
+        self.publish_reports(None);
     }
 
     fn publish_rechecks(&self, count: usize) {

@@ -36,8 +36,12 @@ impl Tracker {
         self.report.begin_scan();
         let entries = &self.entries;
         self.index.retain(|rel| entries.contains_key(rel));
+        self.failure_reports.retain(entries.values());
         if !self.recovered {
             self.recover_managed_dirs();
+            if self.context.retries {
+                self.report_unwritable_dirs(); // a sweep reports it with each drop
+            }
         }
         self.scan_below(&root, Path::new(""), now)?;
         self.recovered = true;

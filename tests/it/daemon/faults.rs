@@ -95,7 +95,7 @@ fn no_descriptors_left() {
     for number in 0..DROPS {
         assert_eq!(site.read(&format!("out/{number}.npy")), scan_npy());
     }
-    assert!(daemon.log().contains("oo many open files"), "{}", daemon.log());
+    daemon.wait_for_log("oo many open files");
     assert!(daemon.stop().success());
     assert!(site.history().of_event("rejected").is_empty());
 }

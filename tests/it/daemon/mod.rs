@@ -1,5 +1,6 @@
 //! The daemon: watching, restarting, reloading, load, and the service manager.
 
+mod causes;
 mod drop_dir;
 mod event_overflow;
 mod faults;

@@ -1,0 +1,260 @@
+//! Failures: schedules the retry of a drop, or suspends the work on all drops that meet the same
+//! fault of a directory. Reports failures of one cause together.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::decide::completeness::Wait;
+use crate::decide::reason::Reason;
+use crate::events::event::{DropPath, Event};
+use crate::events::receipt::{EventKind, Receipt};
+use crate::model::{DirFault, DirFaultKind};
+use crate::probe::may_describe;
+use crate::service::failure::{Cause, Failure};
+use crate::service::tracker::entry::{Entry, State};
+use crate::service::tracker::gathering::{Gathering, SOON};
+use crate::service::tracker::suspension::Notice;
+use crate::service::tracker::{FAULT_MAX, FAULT_MIN, PROBES_PER_TURN, Tracker};
+
+/// Failures that last are reported again after these times, and then once a day.
+const REMINDERS: [Duration; 3] =
+    [Duration::from_mins(10), Duration::from_hours(1), Duration::from_hours(24)];
+
+/// What a job does with a drop, and so which directories it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// It makes the array, or finishes that.
+    Finalize,
+    /// It sets the drop aside.
+    Reject,
+}
+
+/// The failures that have a cause of their own each, by cause.
+#[derive(Default)]
+pub(crate) struct FailureReports(HashMap<Cause, FailureReport>);
+
+struct FailureReport {
+    drops: Gathering,
+    /// The first of them that was not reported.
+    example: Option<Box<Receipt>>,
+    since: Instant,
+    reminders: usize,
+}
+
+impl FailureReports {
+    /// Adds a path that failed for the first time. A description is no drop of its own: its data
+    /// file fails as well.
+    fn add(&mut self, rel: &Path, cause: &Cause, receipt: &Receipt, now: Instant) {
+        let new = || FailureReport {
+            drops: Gathering::within(SOON),
+            example: None,
+            since: now,
+            reminders: 0,
+        };
+        let report = self.0.entry(cause.clone()).or_insert_with(new);
+        let name = rel.file_name().and_then(OsStr::to_str);
+        report.drops.add(usize::from(!name.is_some_and(may_describe)), now);
+        report.example.get_or_insert_with(|| Box::new(receipt.clone()));
+    }
+
+    /// Returns whether failures of this cause are to be reported again.
+    fn remind(&mut self, cause: &Cause, now: Instant) -> bool {
+        let Some(report) = self.0.get_mut(cause) else { return false };
+        let is_due = now.saturating_duration_since(report.since) >= reminder(report.reminders);
+        report.reminders += usize::from(is_due);
+        is_due
+    }
+
+    /// Returns the reports that are due, or all of them.
+    pub(crate) fn take(&mut self, now: Option<Instant>) -> Vec<Event> {
+        let due = self.0.values_mut().filter_map(|report| {
+            let drops = report.drops.take_due_or_any(now)?;
+            let (receipt, drops) = (report.example.take()?, drops.max(1));
+            Some(Event::Failing { receipt, drops, is_again: false })
+        });
+        due.collect()
+    }
+
+    /// Forgets the causes that no drop has any more.
+    pub(crate) fn retain<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let alive: std::collections::HashSet<_> =
+            entries.filter_map(|entry| entry.cause.as_ref()).collect();
+        self.0.retain(|cause, report| report.example.is_some() || alive.contains(cause));
+    }
+}
+
+/// Returns after which time the report number `number` is due.
+pub(crate) fn reminder(number: usize) -> Duration {
+    let days = number.saturating_sub(REMINDERS.len() - 1) as u32;
+    REMINDERS.get(number).copied().unwrap_or(Duration::from_hours(24) * (days + 1))
+}
+
+impl Tracker {
+    /// Records a failure that may pass, and schedules a retry after a delay that grows.
+    pub(crate) fn on_failure(&mut self, rel: &Path, failure: &Failure, now: Instant) {
+        self.suspensions.end_trial_unless(rel, failure.dir_fault().is_some());
+        if self.suspend(rel, failure, now) {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(rel) else { return };
+        let pause = FAULT_MIN.saturating_mul(1 << entry.failures.min(16)).min(FAULT_MAX);
+        entry.failures += 1;
+        let is_first = entry.failures == 1;
+        let is_recorded = std::mem::replace(&mut entry.is_recorded, true);
+        entry.cause = Some(failure.cause.clone());
+        let retry_in = self.context.retries.then_some(pause);
+        let why = Reason::Failed { error: failure.error.clone(), retry_in };
+        entry.state = State::Waiting(Wait::on_external(why.clone()));
+        entry.due = None;
+        self.schedule(rel.to_path_buf(), now + pause);
+        let receipt = self.failed(rel, &why);
+        if is_first {
+            self.failure_reports.add(rel, &failure.cause, &receipt, now);
+        } else if self.failure_reports.remind(&failure.cause, now) {
+            let has_cause = |entry: &&Entry| entry.cause.as_ref() == Some(&failure.cause);
+            let drops = self.entries.values().filter(has_cause).count();
+            let receipt = Box::new(receipt.clone());
+            self.context.publish(Event::Failing { receipt, drops, is_again: true });
+        }
+        if is_recorded {
+            self.context.publish(Event::FailedAgain(Box::new(receipt)));
+        } else {
+            self.failed.push((receipt, None));
+        }
+    }
+
+    fn failed(&self, rel: &Path, why: &Reason) -> Receipt {
+        let DropPath { drop_dir, source } = self.drop_path(rel);
+        Receipt::without_output(EventKind::Failed, drop_dir, source, why)
+    }
+
+    /// Suspends the work on all drops that meet the fault of a directory. Returns `false` if the
+    /// drop alone has a fault. A sweep tries each drop once instead.
+    fn suspend(&mut self, rel: &Path, failure: &Failure, now: Instant) -> bool {
+        let Some(fault) = self.fault_of(failure).filter(|_| self.context.retries) else {
+            return false;
+        };
+        let Some(entry) = self.entries.get_mut(rel) else { return true };
+        if !self.suspensions.fail(rel, &fault, &failure.failed_call, now) {
+            return false;
+        }
+        entry.state = State::Suspended;
+        entry.due = None;
+        if !std::mem::replace(&mut entry.is_recorded, true) {
+            let why = Reason::Suspended { error: failure.error.clone() };
+            let receipt = self.failed(rel, &why);
+            self.failed.push((receipt, None));
+        }
+        true
+    }
+
+    /// Returns the fault of a directory. One of a file system is the fault of the configured
+    /// directory in it.
+    fn fault_of(&self, failure: &Failure) -> Option<DirFault> {
+        let root = &self.drop_dir.path;
+        let fault = match &failure.cause {
+            // Without rights there, npyd still makes the arrays, and can't dispose of the sources.
+            Cause::Dir(fault) if self.is_of_sources_alone(fault) => return None,
+            Cause::Dir(fault) => fault.clone(),
+            Cause::Ledger => DirFault { kind: DirFaultKind::Ledger, dir: root.clone() },
+            Cause::Exhausted | Cause::File { .. } | Cause::Other => return None,
+        };
+        let dir = match fault.kind {
+            kind if kind.is_of_file_system() => {
+                let dirs = self.drop_dir.managed_dirs().chain([root.as_path()]);
+                let roots = dirs.filter(|dir| fault.dir.starts_with(dir));
+                let longest = roots.max_by_key(|dir| dir.components().count());
+                longest.map_or(fault.dir, Path::to_path_buf)
+            }
+            _ => fault.dir,
+        };
+        Some(DirFault { kind: fault.kind, dir })
+    }
+
+    /// Returns whether only the sources are in a directory, and npyd may not change it.
+    fn is_of_sources_alone(&self, fault: &DirFault) -> bool {
+        let holds = |dir: &Path| fault.dir.starts_with(dir);
+        matches!(fault.kind, DirFaultKind::Denied | DirFaultKind::ReadOnly)
+            && self.drop_dir.output.is_some()
+            && holds(&self.drop_dir.path)
+            && !self.drop_dir.managed_dirs().any(|dir| dir != self.drop_dir.path && holds(dir))
+    }
+
+    /// Has a drop wait if a directory that its job needs has a fault. Returns whether it waits.
+    pub(crate) fn hold(&mut self, rel: &Path, work: Work, now: Instant) -> bool {
+        if self.suspensions.is_empty() {
+            return false;
+        }
+        let dirs = self.dirs_of(rel, work);
+        let Some(error) = self.suspensions.hold(rel, &dirs, now) else { return false };
+        let reason = Reason::Suspended { error };
+        let path = self.drop_path(rel);
+        let Some(entry) = self.entries.get_mut(rel) else { return true };
+        entry.state = State::Suspended;
+        entry.due = None;
+        self.context.publish(Event::Waiting { path, reason, is_lasting: false });
+        true
+    }
+
+    /// Returns the directories that a job of a drop uses.
+    fn dirs_of(&self, rel: &Path, work: Work) -> Vec<PathBuf> {
+        let below = rel.parent().unwrap_or(Path::new(""));
+        let own = match work {
+            Work::Finalize => [&self.drop_dir.output, &self.drop_dir.archive],
+            Work::Reject => [&self.drop_dir.rejects, &None],
+        };
+        let own = own.into_iter().flatten();
+        own.chain([&self.drop_dir.path]).map(|dir| dir.join(below)).collect()
+    }
+
+    /// Tries each suspended directory with one drop.
+    pub(crate) fn process_suspensions(&mut self, now: Instant) {
+        for _ in 0..PROBES_PER_TURN {
+            let Some(rel) = self.suspensions.next_trial(now) else { return };
+            if matches!(self.entries.get(&rel), Some(Entry { state: State::Suspended, .. })) {
+                self.probe_now(&rel, now);
+            }
+            let is_dispatched = matches!(
+                self.entries.get(&rel),
+                Some(Entry { state: State::Working { .. } | State::Backlog, .. })
+            );
+            if !is_dispatched {
+                self.suspensions.end_trial(&rel);
+            }
+        }
+    }
+
+    /// Notes that a job of a drop succeeded, and goes on with those that waited for it.
+    pub(crate) fn resume_after(&mut self, rel: &Path, now: Instant) {
+        for rel in self.suspensions.succeed(rel, now) {
+            if let Some(entry @ Entry { state: State::Suspended, .. }) = self.entries.get_mut(&rel)
+            {
+                entry.state = State::Unprobed;
+                self.schedule(rel, now);
+            }
+        }
+    }
+
+    pub(crate) fn take_suspension_events(&mut self, now: Option<Instant>) -> Vec<Event> {
+        let drop_dir = &self.drop_dir.path;
+        let to_event = |notice| match notice {
+            Notice::Suspended { dir, error, drops, delay, lasted } => Event::Suspended {
+                drop_dir: drop_dir.clone(),
+                dir,
+                error,
+                drops,
+                retry_in: delay,
+                lasted,
+            },
+            Notice::Resumed { dir, drops, lasted } => {
+                Event::Resumed { drop_dir: drop_dir.clone(), dir, drops, lasted }
+            }
+        };
+        self.suspensions.take_notices(now).into_iter().map(to_event).collect()
+    }
+}

@@ -1,0 +1,26 @@
+//! Checks at the start: can npyd write to the directories that its drops will need?
+
+use crate::config::Disposition;
+use crate::fs::{Dir, TempFile};
+use crate::service::tracker::Tracker;
+
+impl Tracker {
+    /// Reports the directories that npyd can't write to. It makes a file without a name in each,
+    /// because rights, mounts and systemd's sandbox can each forbid it.
+    pub(crate) fn report_unwritable_dirs(&self) {
+        let drop_dir = &self.drop_dir;
+        let disposes = drop_dir.source != Disposition::Keep;
+        let root = [drop_dir.path.as_path()];
+        let root = root.into_iter().filter(|_| drop_dir.output.is_none() || disposes);
+        for path in drop_dir.managed_dirs().chain(root) {
+            let made = Dir::open_trusted(path, drop_dir.untrusted_root())
+                .and_then(|dir| TempFile::create(&dir, 0));
+            if let Err(error) = made {
+                let is_of_sources = path == drop_dir.path && drop_dir.output.is_some();
+                let what = if is_of_sources { "their sources will stay" } else { "they will wait" };
+                let drops = drop_dir.path.display();
+                self.context.report(format!("drops in `{drops}`: {what}: {error}"));
+            }
+        }
+    }
+}

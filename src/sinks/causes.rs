@@ -1,0 +1,117 @@
+//! Log lines about many drops: one line for each cause and drop directory, with a count.
+
+use std::path::Path;
+use std::time::Duration;
+
+use humantime::format_duration;
+
+use crate::decide::reason::Reason;
+use crate::events::event::DropPath;
+use crate::events::receipt::{EventKind, Receipt};
+
+/// Logs that drops wait for reasons of one kind.
+pub(crate) fn waits(path: &DropPath, reason: &Reason, drops: usize) {
+    macro_rules! line {
+        ($($text:tt)+) => {
+            tracing::info!(
+                event = EventKind::Waiting.as_str(),
+                drop = %path.drop_dir.display(),
+                source = %path.source.display(),
+                reason = %reason,
+                reason_kind = reason.kind(),
+                drops,
+                $($text)+
+            )
+        };
+    }
+    let (dir, source) = (path.drop_dir.display(), path.source.display());
+    if drops == 1 {
+        line!("waiting for {source}: {reason}");
+    } else {
+        line!(
+            "waiting for {drops} drops in `{dir}` ({}), such as {source}: {reason}",
+            reason.kind()
+        );
+    }
+}
+
+/// Logs that drops failed for one cause.
+pub(crate) fn failures(receipt: &Receipt, drops: usize, is_again: bool) {
+    let reason = receipt.reason.as_deref().unwrap_or_default();
+    macro_rules! line {
+        ($($text:tt)+) => {
+            tracing::warn!(
+                event = receipt.event.as_str(),
+                drop = %receipt.drop.display(),
+                source = %receipt.source.display(),
+                reason,
+                reason_kind = receipt.reason_kind,
+                drops,
+                $($text)+
+            )
+        };
+    }
+    let (dir, source) = (receipt.drop.display(), receipt.source.display());
+    let failed = if is_again { "still failing" } else { "failed" };
+    if drops == 1 {
+        line!("{failed} {source}: {reason}");
+    } else {
+        line!("{failed} {drops} drops in `{dir}`, such as {source}: {reason}");
+    }
+}
+
+/// Logs that the fault of a directory suspends the work on its drops.
+pub(crate) fn suspended(
+    (drop_dir, dir): (&Path, &Path),
+    error: &str,
+    drops: usize,
+    (retry_in, lasted): (Duration, Option<Duration>),
+) {
+    let still = lasted.map_or_else(String::new, |lasted| {
+        format!(" for {}", format_duration(Duration::from_secs(lasted.as_secs())))
+    });
+    tracing::warn!(
+        event = "suspended",
+        drop = %drop_dir.display(),
+        dir = %dir.display(),
+        reason = error,
+        drops,
+        "suspended{still}: {} in `{}`: {error}; trying again with one drop in {}",
+        counted(drops),
+        drop_dir.display(),
+        format_duration(retry_in)
+    );
+}
+
+/// Logs that the fault of a directory is over.
+pub(crate) fn resumed((drop_dir, dir): (&Path, &Path), drops: usize, lasted: Duration) {
+    let lasted = Duration::from_secs(lasted.as_secs().max(1));
+    tracing::info!(
+        event = "resumed",
+        drop = %drop_dir.display(),
+        dir = %dir.display(),
+        drops,
+        seconds = lasted.as_secs(),
+        "going on with {} in `{}`: the fault of `{}` is over after {}",
+        counted(drops),
+        drop_dir.display(),
+        dir.display(),
+        format_duration(lasted)
+    );
+}
+
+/// Logs that finished drops are compared with their arrays.
+pub(crate) fn rechecking(drop_dir: &Path, drops: usize) {
+    tracing::info!(
+        drop = %drop_dir.display(),
+        drops,
+        "only attributes (rights, ACL, links or name) of {} in `{}` changed: \
+         comparing each with its array, at idle priority",
+        if drops == 1 { "1 finished drop".to_owned() } else { format!("{drops} finished drops") },
+        drop_dir.display()
+    );
+}
+
+fn counted(drops: usize) -> String {
+    if drops == 1 { "1 drop".to_owned() } else { format!("{drops} drops") }
+}
