@@ -76,7 +76,7 @@ impl Entry {
         self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)
     }
 
-    fn receipt_value(&self) -> serde_json::Value {
+    pub(crate) fn receipt_value(&self) -> serde_json::Value {
         serde_json::from_str(&self.receipt).unwrap_or_default()
     }
 

@@ -12,6 +12,7 @@
 mod access;
 mod earlier;
 mod entry;
+mod lookup;
 mod losses;
 mod mend;
 mod outage;

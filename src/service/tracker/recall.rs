@@ -89,17 +89,8 @@ impl Tracker {
     /// Returns the reason for waiting for a missing data file. If an earlier file of that name
     /// became an array, the reason names the array.
     pub(crate) fn after_earlier_array(&self, why: Reason, data: &Path) -> Reason {
-        let Some(entry) = self.latest(data).filter(|it| it.is_settled() && !it.is_rejected())
-        else {
-            return why;
-        };
-        let described = LedgerKey::parse(&entry.fingerprint).and_then(|it| it.identity.sidecar);
-        match entry.output {
-            Some(array) => Reason::NoNewData {
-                why: Box::new(why),
-                array,
-                sidecar: described.map(|(name, _)| name),
-            },
+        match self.latest(data) {
+            Some(entry) => entry.add_earlier_array(why),
             None => why,
         }
     }

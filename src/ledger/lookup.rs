@@ -1,0 +1,125 @@
+//! Looks up what the ledger knows of one drop or array, for the tracker and `npyd explain`.
+
+use std::path::Path;
+
+use rusqlite::OptionalExtension;
+
+use crate::decide::identity::{LedgerKey, SourceIdentity};
+use crate::decide::reason::Reason;
+use crate::events::receipt::EventKind;
+use crate::ledger::stored_path::StoredPath;
+use crate::ledger::{COLUMNS, Entry, Ledger, REFUSED, Result};
+
+impl Entry {
+    /// Returns the key of the source at that time, if the receipt has one.
+    #[must_use]
+    pub fn key(&self) -> Option<LedgerKey> {
+        LedgerKey::parse(&self.fingerprint)
+    }
+
+    /// Returns whether an array was made or found.
+    #[must_use]
+    pub fn has_array(&self) -> bool {
+        self.is_settled() && !self.is_rejected()
+    }
+
+    /// Returns whether an attempt failed, for a reason that may pass.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.event == EventKind::Failed.as_str()
+    }
+
+    /// Returns a field of the receipt that is a text.
+    #[must_use]
+    pub fn receipt_field(&self, name: &str) -> Option<String> {
+        self.receipt_value()[name].as_str().map(str::to_owned)
+    }
+
+    /// Returns whether the entry settles a drop with these files under these settings. A rejected
+    /// drop is tried again under new settings; a finished one is not.
+    #[must_use]
+    pub fn settles(&self, identity: &SourceIdentity, settings: u64) -> bool {
+        self.is_settled()
+            && self.key().is_some_and(|key| {
+                key.identity == *identity && (!self.is_rejected() || key.settings == settings)
+            })
+    }
+
+    /// Returns the reason for waiting for a missing data file, which this entry is about. If an
+    /// earlier file of that name became an array, the reason names the array.
+    #[must_use]
+    pub fn add_earlier_array(self, why: Reason) -> Reason {
+        if !self.has_array() {
+            return why;
+        }
+        let sidecar = self.key().and_then(|it| it.identity.sidecar).map(|(name, _)| name);
+        match self.output {
+            Some(array) => Reason::NoNewData { why: Box::new(why), array, sidecar },
+            None => why,
+        }
+    }
+}
+
+impl Ledger {
+    /// Returns the newest receipt about an array of this path. Reads all newer receipts, because
+    /// the ledger has no index for it.
+    pub fn latest_of_array(&self, array: &Path) -> Result<Option<Entry>> {
+        self.run(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE output = ?1 AND event != '{REFUSED}'
+                 ORDER BY id DESC LIMIT 1"
+            ))?
+            .query_row([StoredPath(array)], Entry::from_row)
+            .optional()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::receipt::Receipt;
+
+    fn entry(event: EventKind, key: &LedgerKey) -> Entry {
+        let ledger = Ledger::in_memory().unwrap();
+        let why = Reason::Io("why".into());
+        let source = Path::new("/in/a");
+        let mut receipt = Receipt::without_output(event, "/in".into(), source.to_path_buf(), &why);
+        if event == EventKind::Finalized {
+            receipt.output = Some("/out/a.npy".into());
+        }
+        ledger.record(&[(receipt, Some(key.clone()))]).unwrap();
+        let of_array = ledger.latest_of_array(Path::new("/out/a.npy")).unwrap();
+        assert_eq!(of_array.is_some(), event == EventKind::Finalized);
+        assert!(ledger.latest_of_array(source).unwrap().is_none());
+        ledger.latest(source).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_settles_a_drop() {
+        let key = |settings| LedgerKey { settings, identity: SourceIdentity::parse("1:2:3:4") };
+        let identity = key(1).identity;
+        let changed = SourceIdentity::parse("1:2:3:5");
+        for (event, under_these, under_others) in [
+            (EventKind::Finalized, true, true),
+            (EventKind::Found, true, true),
+            (EventKind::Rejected, true, false),
+            (EventKind::Lost, true, false),
+            (EventKind::Failed, false, false),
+        ] {
+            let entry = entry(event, &key(1));
+            assert_eq!(entry.settles(&identity, 1), under_these, "{event:?}");
+            assert_eq!(entry.settles(&identity, 2), under_others, "{event:?}");
+            assert!(!entry.settles(&changed, 1), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn the_array_of_an_earlier_file_of_that_name() {
+        let why = || Reason::NoDataFile("a".to_owned());
+        let key = LedgerKey::default();
+        let reason = entry(EventKind::Finalized, &key).add_earlier_array(why());
+        assert!(matches!(reason, Reason::NoNewData { .. }), "{reason}");
+        assert_eq!(entry(EventKind::Rejected, &key).add_earlier_array(why()), why());
+    }
+}
