@@ -20,7 +20,7 @@ pub(crate) struct Inspect {
 }
 
 /// A header and the length of its file.
-struct Inspected {
+pub(crate) struct Inspected {
     preamble: Preamble,
     layout: Layout,
     file_len: u64,
@@ -58,7 +58,8 @@ impl Inspect {
     }
 }
 
-fn inspect(path: &Path) -> Result<Inspected, String> {
+/// Reads the header of a file.
+pub(crate) fn inspect(path: &Path) -> Result<Inspected, String> {
     let text = |error: crate::fs::FsError| error.to_string();
     let file = DataFile::open(path).map_err(text)?;
     let file_len = file.stat().map_err(text)?.size;
@@ -101,6 +102,12 @@ impl Inspected {
     /// Returns the array's size in bytes; with an open shape, the bytes of data in the file.
     fn data_len(&self) -> u64 {
         self.layout.data_len().unwrap_or_else(|| self.available_len())
+    }
+
+    /// Returns what the header declares, as `npyd explain` shows it.
+    pub(crate) fn to_facts(&self) -> serde_json::Value {
+        let Layout { dtype, order, shape } = &self.layout;
+        json!({"dtype": dtype.to_string(), "shape": shape.dims(), "order": order.to_string()})
     }
 
     fn to_json(&self, path: &Path, reason: Option<&str>) -> String {

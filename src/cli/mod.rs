@@ -54,7 +54,7 @@ enum Command {
     Sweep(sweep::Sweep),
     /// Finalize the given files, without a configuration
     Finalize(finalize::Finalize),
-    /// Show how a file is classified and what it is waiting for (read-only)
+    /// Show how a file is classified, what became of it or what it is waiting for (read-only)
     Explain(explain::Explain),
     /// Show the header of .npy and pending files
     Inspect(inspect::Inspect),

@@ -171,8 +171,19 @@ impl Candidate {
         Ok(strongest)
     }
 
+    /// Returns the first of its files for which this process may not detect writers, but a process
+    /// with `CAP_LEASE` may.
+    pub fn unseen(&self) -> fs::Result<Option<&FileName>> {
+        for (name, file) in self.all_files() {
+            if file.writer()? == fs::Writer::Unknown(fs::Unprovable::NoRight) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the data files and the sidecar.
-    fn all_files(&self) -> impl Iterator<Item = (&FileName, &DataFile)> {
+    pub fn all_files(&self) -> impl Iterator<Item = (&FileName, &DataFile)> {
         let parts = self.parts.iter().map(|part| (&part.name, &part.file));
         let sidecar = self.sidecar.iter().map(|sidecar| (&sidecar.name, &sidecar.file));
         [(&self.name, &self.file)].into_iter().chain(parts).chain(sidecar)

@@ -1,0 +1,110 @@
+//! Explains arrays and their backups: of which source they were made, when, and what became of it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Query, last_receipt, merge, merge_notes, text};
+use crate::cli::inspect::inspect;
+use crate::decide::identity::Origin;
+use crate::events::receipt::SourceFate;
+use crate::fs::{self, Dir};
+use crate::ledger::Entry;
+use crate::model::split_backup;
+use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
+
+/// Explains the file as an array. Returns `None` if npyd did not make it.
+pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
+    let path = query.path();
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
+    let backup = split_backup(name);
+    let array = backup.map_or_else(|| path.clone(), |(array, _)| path.with_file_name(array));
+    let file = Dir::open(path.parent().unwrap_or(Path::new("/")))?.open_file(name.as_ref())?;
+    let Some(file) = file else { return Ok(None) };
+    let entry = query.latest_of_array(&array);
+    let origin = file.attr(ORIGIN_ATTR)?;
+    let origin = origin.and_then(|it| Origin::parse(&String::from_utf8_lossy(&it)));
+    let is_marked = origin.is_some() || file.attr(SOURCE_ATTR)?.is_some();
+    if entry.is_none() && !is_marked {
+        return Ok(None);
+    }
+    let mut report = json!({
+        "taken_for": if backup.is_some() { "backup of an array" } else { "array" },
+        "verdict": "finished",
+        "output": text(&array),
+        "size": file.stat()?.size,
+    });
+    if let Ok(inspected) = inspect(&path) {
+        merge(&mut report, inspected.to_facts());
+    }
+    let more = if let Some(entry) = entry {
+        made_of(&entry, backup.map(|(_, number)| number))
+    } else {
+        let name = origin.map_or_else(|| "another file".to_owned(), |it| format!("`{}`", it.name));
+        json!({"why": format!(
+            "npyd made it of {name}, as its mark says; the ledger has no receipt of it"
+        )})
+    };
+    merge(&mut report, more);
+    Ok(Some(report))
+}
+
+/// Describes from which source an array was made.
+fn made_of(entry: &Entry, backup: Option<u32>) -> Value {
+    let source = entry.source.display();
+    let why = match backup {
+        Some(number) => format!("npyd made it of `{source}`, which changed later: backup {number}"),
+        None if entry.output.as_ref() == Some(&entry.source) => {
+            "it was a pending file, which npyd finalized in place".to_owned()
+        }
+        None => format!("npyd made it of `{source}`; {}", fate(entry)),
+    };
+    let mut report = json!({
+        "why": why,
+        "source": text(&entry.source),
+        "source_fate": entry.source_fate().map(SourceFate::as_str),
+        "route": entry.receipt_field("route"),
+        "evidence": entry.receipt_field("evidence"),
+    });
+    merge(&mut report, last_receipt(entry));
+    report
+}
+
+/// Says what became of the source, and whether it is there now.
+pub(super) fn fate(entry: &Entry) -> String {
+    let is_there = entry.source.symlink_metadata().is_ok();
+    let told = match entry.source_fate() {
+        Some(SourceFate::Removed) => "the source is gone: npyd removed it",
+        Some(SourceFate::Archived) => "the source is gone: npyd archived it",
+        Some(SourceFate::Array) => "the source itself became the array",
+        _ if is_there => "the source is still there",
+        _ => "the source is gone: something else removed it",
+    };
+    let is_another = is_there && entry.source_fate().is_some_and(SourceFate::ends_drop);
+    if is_another && entry.output.as_ref() != Some(&entry.source) {
+        format!("{told}; another file has its name now")
+    } else {
+        told.to_owned()
+    }
+}
+
+impl Query {
+    /// Returns the newest receipt about an array of this path.
+    pub(super) fn latest_of_array(&self, array: &Path) -> Option<Entry> {
+        let entry = self.ledger.as_ref()?.latest_of_array(array).ok().flatten();
+        entry.filter(Entry::has_array)
+    }
+}
+
+/// Notes that an array is missing, if it is.
+pub(super) fn note_missing_array(report: &mut Value, entry: &Entry) {
+    let Some(array) = &entry.output else { return };
+    if array.symlink_metadata().is_err() {
+        let name = entry.source.file_name().unwrap_or_default().display();
+        let note = format!(
+            "`{}` is not there any more; `npyd redo {name}` makes it again",
+            array.display()
+        );
+        merge_notes(report, [note]);
+    }
+}

@@ -1,0 +1,359 @@
+//! Explains a drop: a data file with its description, as npyd would process it now.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::array::note_missing_array;
+use super::standing::Standing;
+use super::text::json_text;
+use super::{Query, last_receipt, merge, merge_notes, text};
+use crate::config::{Disposition, DropDir};
+use crate::decide::completeness::{Evidence, Wait};
+use crate::decide::plan::Plan;
+use crate::decide::route::Route;
+use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
+use crate::finalize::{constraints_between, rest_path, why_source_stays};
+use crate::fs::{self, Dir, FileUse, Writer};
+use crate::ledger::Entry;
+use crate::npy::Header;
+use crate::probe::candidate::{Candidate, Decision};
+
+/// A verdict: its facts, the header of the array, and the evidence that the drop is complete.
+type Verdict = (Value, Option<Header>, Option<Evidence>);
+
+pub(super) fn explain_drop(query: &Query, mut candidate: Candidate) -> fs::Result<Value> {
+    query.apply_declared(&mut candidate);
+    let candidate = &candidate;
+    let mut report = facts(query, candidate);
+    let (verdict, header, evidence) = match query.standing(candidate) {
+        Standing::Finished(entry, note) => {
+            merge(&mut report, finished(query, candidate, &entry, note)?);
+            return Ok(report);
+        }
+        Standing::Rejected(why) => (json!({"verdict": "rejected", "why": why}), None, None),
+        Standing::Working(why) => (json!({"verdict": "working", "why": why}), None, None),
+        Standing::Locked(why, holder) => {
+            let verdict = json!({
+                "verdict": "waiting", "why": why.to_string(), "proof_in_seconds": null,
+                "notes": [holder],
+            });
+            (verdict, None, None)
+        }
+        Standing::Failing(why) => {
+            let (verdict, header, evidence) = query.decide(candidate)?;
+            if verdict["verdict"] == "waiting" {
+                (verdict, header, evidence)
+            } else {
+                (json!({"verdict": "failing", "why": why}), header, evidence)
+            }
+        }
+        Standing::Open(note) => {
+            let (mut verdict, header, evidence) = query.decide(candidate)?;
+            merge_notes(&mut verdict, note);
+            (verdict, header, evidence)
+        }
+    };
+    let is_open = !["rejected", "working"].iter().any(|it| verdict["verdict"] == *it);
+    merge(&mut report, verdict);
+    if is_open {
+        merge_writers(&mut report, candidate)?;
+    }
+    if let Ok(dump) = &candidate.dump
+        && let Some(header) = header.or_else(|| dump.header(candidate.stat.size).ok())
+    {
+        let rest = candidate.rest_len(dump, &header)?;
+        match explain_plan(&query.drop_dir, candidate, evidence, (dump, header)) {
+            Ok(plan) => merge(&mut report, plan),
+            Err(error) => merge_notes(&mut report, [error.to_string()]),
+        }
+        if evidence.is_some() && rest > 0 {
+            let route = json_text(&report["route"]).unwrap_or_default();
+            merge(&mut report, explain_rest(&query.drop_dir, candidate, dump, &route, rest));
+        }
+    }
+    Ok(report)
+}
+
+/// Describes the files and their description.
+fn facts(query: &Query, candidate: &Candidate) -> Value {
+    let path = |rel: &Path| text(&query.drop_dir.path.join(rel));
+    let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
+    let mut report = json!({
+        "source": path(&candidate.rel),
+        "sidecar": candidate.sidecar.as_ref().map(|sidecar| path(&sidecar.rel)),
+        "size": candidate.stat.size,
+        "allocated": candidate.stat.blocks * 512,
+        "unchanged_seconds": unchanged.as_secs_f64(),
+    });
+    if !candidate.parts.is_empty() {
+        let parts = candidate.parts.iter().map(|part| &part.rel);
+        let parts: Vec<_> = [&candidate.rel].into_iter().chain(parts).collect();
+        let at = parts.iter().position(|part| **part == query.rel);
+        merge(
+            &mut report,
+            json!({
+                "parts": parts.iter().map(|part| path(part)).collect::<Vec<_>>(),
+                "part": at.map(|at| format!("{} of {}", at + 1, parts.len())),
+            }),
+        );
+    }
+    if let Ok(dump) = &candidate.dump {
+        merge(&mut report, explain_dump(dump));
+    }
+    report
+}
+
+/// Describes the array that was made of a drop.
+fn finished(
+    query: &Query,
+    candidate: &Candidate,
+    entry: &Entry,
+    note: Option<&str>,
+) -> fs::Result<Value> {
+    let stays = if entry.is_unproven() {
+        why_source_stays(&query.drop_dir, candidate, Evidence::Quiet)?
+    } else {
+        None
+    };
+    let mut report = json!({
+        "verdict": "finished",
+        "evidence": entry.receipt_field("evidence"),
+        "why": "npyd made the array, and the drop has not changed since",
+        "source_stays": stays,
+        "source_fate": entry.receipt_field("source_fate"),
+        "route": entry.receipt_field("route"),
+        "output": entry.output.as_deref().map(text),
+    });
+    if let Some(note) = note {
+        merge(&mut report, json!({"why": format!("npyd made the array; {note}")}));
+    }
+    note_missing_array(&mut report, entry);
+    merge(&mut report, last_receipt(entry));
+    if entry.is_unproven() {
+        merge_writers(&mut report, candidate)?;
+    }
+    Ok(report)
+}
+
+/// Returns what `npyd take` would take of a drop that does not fit its description.
+fn explain_take(candidate: &Candidate, decision: &Decision) -> fs::Result<Value> {
+    let (Decision::Wait(Wait { why, .. }) | Decision::Reject(why)) = decision else {
+        return Ok(json!({}));
+    };
+    Ok(match &candidate.dump {
+        Ok(dump)
+            if why.lasts_while_unchanged() && !matches!(dump.front, LeadingBytes::Header(_)) =>
+        {
+            match candidate.taken(dump, Rows::All)? {
+                Ok(Taken { remark, .. }) => json!({"take": remark}),
+                Err(why) => json!({"take": why}),
+            }
+        }
+        _ => json!({}),
+    })
+}
+
+/// What this process can't see, but the daemon may: whether anything writes to another user's file.
+fn unseen(candidate: &Candidate) -> fs::Result<Option<String>> {
+    Ok(candidate.unseen()?.map(|name| {
+        format!(
+            "this process may not take leases on other users' files, so it can't see whether \
+             somebody writes to `{name}`; the daemon may: run `npyd explain` as root, or as the \
+             file's owner"
+        )
+    }))
+}
+
+/// Adds the processes that write to the files of the drop.
+fn merge_writers(report: &mut Value, candidate: &Candidate) -> fs::Result<()> {
+    let mut writers = Vec::new();
+    let mut notes = Vec::new();
+    for (name, file) in candidate.all_files() {
+        let writer = file.writer()?;
+        if writer == Writer::None {
+            continue;
+        }
+        let holders = file.holders();
+        let found = holders.found.iter().filter(|(_, how)| *how == FileUse::Writes);
+        let known = writers.len();
+        writers.extend(found.map(
+            |(holder, _)| json!({"file": name.as_str(), "pid": holder.pid, "name": holder.name}),
+        ));
+        if writer == Writer::Present && writers.len() == known {
+            notes.push(format!(
+                "`{name}` is open for writing, but {}",
+                if holders.is_complete {
+                    "no process that can be seen here has it open: it may be in another container"
+                } else {
+                    "this user may not see by which process: run `npyd explain` as root, or as \
+                     the user who writes"
+                }
+            ));
+        }
+    }
+    if !writers.is_empty() {
+        merge(report, json!({"writers": writers}));
+    }
+    merge_notes(report, notes);
+    Ok(())
+}
+
+impl Query {
+    /// Decides about the drop as the daemon would, as far as this process can see it.
+    fn decide(&self, candidate: &Candidate) -> fs::Result<Verdict> {
+        let drop_dir = &self.drop_dir;
+        let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
+        let decision = candidate.decide(drop_dir, unchanged, self.remakes_of(candidate))?;
+        let take = explain_take(candidate, &decision)?;
+        let rests_on_writers = match &decision {
+            Decision::Finalize { evidence, .. } => {
+                !matches!(evidence, Evidence::Ready | Evidence::Marker)
+            }
+            Decision::Wait(_) | Decision::Reject(_) => true,
+        };
+        let unseen = if rests_on_writers { unseen(candidate)? } else { None };
+        let mut verdict: Verdict = match decision {
+            Decision::Finalize { evidence, header, .. } if let Some(unseen) = unseen => {
+                let why = format!("{unseen}; if nobody does, it is ready");
+                let verdict = json!({
+                    "verdict": "unknown", "why": why, "evidence": null, "source_stays": null,
+                });
+                (verdict, Some(*header), Some(evidence))
+            }
+            Decision::Finalize { header, evidence, remark } => {
+                let verdict = json!({
+                    "verdict": "ready",
+                    "evidence": evidence.to_string(),
+                    "why": remark,
+                    "source_stays": why_source_stays(drop_dir, candidate, evidence)?,
+                });
+                (verdict, Some(*header), Some(evidence))
+            }
+            Decision::Wait(wait) => {
+                let seconds = wait.ready_in.as_ref().map(Duration::as_secs_f64);
+                let is_word = matches!(&candidate.dump, Ok(dump) if dump.digest.is_some());
+                let stays = match seconds {
+                    Some(_) if !is_word && unseen.is_none() => {
+                        why_source_stays(drop_dir, candidate, Evidence::Quiet)?
+                    }
+                    _ => None,
+                };
+                let mut verdict = json!({
+                    "verdict": "waiting",
+                    "why": wait.why.to_string(),
+                    "proof_in_seconds": seconds,
+                    "source_stays": stays,
+                });
+                merge_notes(&mut verdict, unseen);
+                (verdict, None, None)
+            }
+            Decision::Reject(reason) => {
+                let mut verdict = json!({"verdict": "rejected", "why": reason.to_string()});
+                merge_notes(&mut verdict, unseen);
+                (verdict, None, None)
+            }
+        };
+        merge(&mut verdict.0, take);
+        Ok(verdict)
+    }
+
+    /// Applies what `npyd redo` and `npyd take` declared, as the daemon would, and a request to take
+    /// the drop that the daemon has not accepted yet.
+    fn apply_declared(&self, candidate: &mut Candidate) {
+        let Some(ledger) = &self.ledger else { return };
+        let source = self.drop_dir.path.join(&candidate.rel);
+        let declared = ledger.declared(&source).ok().flatten();
+        if let Some(correction) = declared.and_then(|text| Correction::parse(&text).ok()) {
+            candidate.correct(&correction);
+        }
+        let sidecar = candidate.sidecar.as_ref();
+        let sidecar = sidecar.map(|sidecar| self.drop_dir.path.join(&sidecar.rel));
+        let is_about = |path: &Path| path == source || Some(path) == sidecar.as_deref();
+        let requests = ledger.requests(&self.drop_dir.path).unwrap_or_default();
+        for request in requests.iter().filter(|request| is_about(&request.source)) {
+            let take = Correction::parse(&request.options).ok().and_then(|it| it.take);
+            candidate.take = take.or(candidate.take);
+        }
+    }
+
+    /// Returns how often the array was remade, or 0 if the ledger cannot be read.
+    fn remakes_of(&self, candidate: &Candidate) -> u32 {
+        let source = self.drop_dir.path.join(&candidate.rel);
+        let ledger = self.ledger.as_ref();
+        let earlier = ledger.and_then(|it| it.earlier_arrays(&source, candidate.stat.ino).ok());
+        earlier.map_or(0, |earlier| earlier.remakes)
+    }
+}
+
+fn explain_dump(dump: &Dump) -> Value {
+    json!({
+        "taken_for": dump.kind.to_string(),
+        "dtype": dump.layout.dtype.to_string(),
+        "shape": dump.layout.shape.dims(),
+        "order": dump.layout.order.to_string(),
+        "data_offset": dump.data_offset,
+        "trailing": dump.trailing,
+        "front": dump.front.to_string(),
+        "digest": dump.digest.as_ref().map(ToString::to_string),
+        "metadata": dump.metadata,
+        "doubts": dump.warnings,
+    })
+}
+
+/// Returns the length of the rest (the bytes behind the array), and the path it would be saved to.
+/// There is no path if the source is kept: the rest stays in it.
+fn explain_rest(
+    drop_dir: &DropDir,
+    candidate: &Candidate,
+    dump: &Dump,
+    route: &str,
+    len: u64,
+) -> Value {
+    let takes_its_name = drop_dir.output.is_none() && dump.output == candidate.name;
+    let is_saved = route == Route::InPlace.as_str() || drop_dir.source == Disposition::Remove;
+    if !candidate.parts.is_empty() {
+        json!({}) // each part has its own rest
+    } else if is_saved || takes_its_name {
+        json!({"rest": text(&rest_path(drop_dir, &candidate.rel, &candidate.name)), "rest_len": len})
+    } else {
+        json!({"rest_len": len})
+    }
+}
+
+/// Plans the file as it is now: route, skipped routes, output and header.
+fn explain_plan(
+    drop_dir: &DropDir,
+    candidate: &Candidate,
+    evidence: Option<Evidence>,
+    (dump, header): (&Dump, Header),
+) -> fs::Result<Value> {
+    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+    let source = Dir::open_below(&drop_dir.path, parent)?;
+    let output =
+        drop_dir.output.as_ref().map_or_else(|| drop_dir.path.join(parent), |dir| dir.join(parent));
+    let at = match &drop_dir.output {
+        Some(dir) => Dir::open_trusted(dir, drop_dir.untrusted_root())?,
+        None => source.try_clone()?,
+    };
+    let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;
+    let size = match evidence {
+        Some(Evidence::Salvaged | Evidence::Taken) => dump.end_of(&header),
+        _ => candidate.stat.size,
+    };
+    let plan = Plan::new(dump, header, size, &constraints);
+    let head = plan.head(dump);
+    let skipped_routes = plan.skipped_routes.iter();
+    let skipped_routes =
+        skipped_routes.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
+    Ok(json!({
+        "route": plan.route().as_str(),
+        "passed_over": skipped_routes.collect::<Vec<_>>(),
+        "output": text(&output.join(&dump.output)),
+        "output_shape": plan.header.shape(),
+        "data_len": plan.header.data_len(),
+        "header_len": head.len(),
+        "header": String::from_utf8_lossy(head.get(10..).unwrap_or_default()).trim_end(),
+    }))
+}

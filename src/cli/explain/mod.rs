@@ -1,0 +1,230 @@
+//! `npyd explain`: shows how a file is classified, what became of it or what it is waiting for and
+//! why, its route and its header. Read-only.
+
+mod array;
+mod candidate;
+mod standing;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::candidate::explain_drop;
+use self::standing::explain_missing;
+use self::text::{json_text, print_text};
+use crate::cli::locate::locate;
+use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
+use crate::config::DropDir;
+use crate::decide::reason::Reason;
+use crate::fs::{self, Dir};
+use crate::ledger::{Entry, Ledger};
+use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// The file to explain: a data file, a pending file, a description or an array, also one that
+    /// npyd has removed
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The file in question, and the drop directory that contains it.
+struct Query {
+    drop_dir: DropDir,
+    rel: PathBuf,
+    /// The ledger's directory, if there is a configuration.
+    state_dir: Option<PathBuf>,
+    ledger: Option<Ledger>,
+    /// Why the daemon does not process files of this directory, if so.
+    outside: Option<String>,
+}
+
+impl Explain {
+    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
+        let path = std::path::absolute(&self.file)?;
+        let mut query = self.query(&path)?;
+        let unread = query.open_ledger();
+        let mut report = query.explain()?;
+        merge_notes(&mut report, unread.into_iter().chain(query.other_user()));
+        if report["verdict"] != "finished"
+            && let Some(outside) = query.outside
+        {
+            merge(&mut report, json!({"outside": outside}));
+        }
+        if self.json {
+            print(&report.to_string());
+        } else {
+            print_text(&path, &report);
+        }
+        Ok(Exit::from(report["verdict"] != GONE))
+    }
+
+    /// Finds the drop directory that contains the file. A file outside all drop directories gets
+    /// its own directory with default settings.
+    fn query(&self, path: &Path) -> Result<Query, FatalError> {
+        let name = path.file_name().ok_or("expected a file, not a directory")?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let config = &self.config.config;
+        let by_default = config == Path::new(crate::config::DEFAULT_PATH);
+        let mut state_dir = None;
+        let mut outside = "there is no configuration".to_owned();
+        if !by_default || config.exists() {
+            let config = read_config(config)?;
+            match locate(&config, parent, Path::new(name)) {
+                Ok((drop_dir, rel)) => {
+                    let (drop_dir, state_dir) = (drop_dir.clone(), Some(config.state_dir));
+                    return Ok(Query { drop_dir, rel, state_dir, ledger: None, outside: None });
+                }
+                Err(why) => outside = why,
+            }
+            state_dir = Some(config.state_dir);
+        }
+        let outside = Some(format!("{outside}; only `npyd finalize` processes it"));
+        let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
+        let (drop_dir, rel) = (DropDir::at(&parent), PathBuf::from(name));
+        Ok(Query { drop_dir, rel, state_dir, ledger: None, outside })
+    }
+}
+
+/// The verdict about a file that does not exist, and of which the ledger knows nothing.
+const GONE: &str = "gone";
+
+impl Query {
+    /// Opens the ledger. Returns a note if it can't be read: whether npyd has processed the file is
+    /// unknown then.
+    fn open_ledger(&mut self) -> Option<String> {
+        match Ledger::open_to_read(self.state_dir.as_deref()?) {
+            Ok(ledger) => {
+                self.ledger = ledger;
+                None
+            }
+            Err(error) => Some(format!("what npyd has done with it is unknown here: {error}")),
+        }
+    }
+
+    /// Returns a note if this process runs as another user than the one that the ledger belongs to:
+    /// it may lack permissions that the daemon has, or have others.
+    fn other_user(&self) -> Option<String> {
+        let owner = Dir::open(self.state_dir.as_deref()?).and_then(|dir| dir.stat_self());
+        let (owner, own) = (owner.ok()?.uid, fs::own_uid());
+        (owner != own).then(|| {
+            format!(
+                "seen with the rights of user {own}; npyd's ledger belongs to user {owner}, whose \
+                 rights may differ"
+            )
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.drop_dir.path.join(&self.rel)
+    }
+
+    /// Returns the newest receipt about a source.
+    fn latest(&self, source: &Path) -> Option<Entry> {
+        self.ledger.as_ref()?.latest(source).ok().flatten()
+    }
+
+    fn explain(&self) -> fs::Result<Value> {
+        let mut source = self.path();
+        let mut report = json!({"drop": text(&self.drop_dir.path), "source": text(&source)});
+        let result =
+            probe_standalone(&self.drop_dir, &self.rel, &mut ListedDescriptions::default());
+        let more = match result {
+            Ok(ProbeResult::Candidate(candidate)) => {
+                source = self.drop_dir.path.join(&candidate.rel);
+                explain_drop(self, *candidate)?
+            }
+            Ok(ProbeResult::Missing) => explain_missing(self),
+            Ok(ProbeResult::Residue(residue)) if residue.sidecar.rel != self.rel => {
+                explain_missing(self)
+            }
+            Err(error) if error.is_missing() => explain_missing(self),
+            Ok(result) => self.explain_other(result)?,
+            Err(error) => return Err(error),
+        };
+        merge(&mut report, more);
+        if report.get("last").is_none()
+            && let Some(entry) = self.latest(&source)
+        {
+            merge(&mut report, last_receipt(&entry));
+        }
+        Ok(report)
+    }
+
+    /// Explains a file that is neither a drop nor missing.
+    fn explain_other(&self, result: ProbeResult) -> fs::Result<Value> {
+        Ok(match result {
+            ProbeResult::Ignored(why) => match array::explain_array(self)? {
+                Some(array) => array,
+                None => {
+                    json!({"taken_for": null, "verdict": "ignored", "why": why.to_string()})
+                }
+            },
+            ProbeResult::AwaitingData { why, data, .. } => {
+                let why = self.after_earlier_array(why, data.as_deref());
+                json!({"taken_for": "manifest", "verdict": "waiting", "why": why.to_string()})
+            }
+            ProbeResult::Multiple { data, .. } => {
+                let files: Vec<_> =
+                    data.iter().map(|rel| text(&self.drop_dir.path.join(rel))).collect();
+                json!({
+                    "taken_for": "sidecar", "verdict": "several arrays",
+                    "why": format!(
+                        "it describes several arrays; run `npyd explain` on a data file: {}",
+                        files.join(", ")
+                    )
+                })
+            }
+            ProbeResult::Residue(_) => json!({
+                "taken_for": "manifest", "verdict": "leftover",
+                "why": "its data were finalized; it will be moved next to the array"
+            }),
+            ProbeResult::Candidate(_) | ProbeResult::Missing => Value::Null,
+        })
+    }
+
+    /// Returns the reason for waiting for a data file, as the daemon gives it.
+    fn after_earlier_array(&self, why: Reason, data: Option<&Path>) -> Reason {
+        let earlier = data.and_then(|data| self.latest(&self.drop_dir.path.join(data)));
+        match earlier {
+            Some(entry) => entry.add_earlier_array(why),
+            None => why,
+        }
+    }
+}
+
+/// Returns a receipt, and a line of text about it.
+fn last_receipt(entry: &Entry) -> Value {
+    let receipt: Value = serde_json::from_str(&entry.to_json()).unwrap_or_default();
+    let why = json_text(&receipt["reason"]).map(|why| format!(": {why}")).unwrap_or_default();
+    let event = json_text(&receipt["event"]).unwrap_or_default();
+    let line = format!("{event} at {}{why}", entry.at);
+    json!({"last": receipt, "ledger": line})
+}
+
+/// Converts a path for JSON. Lossy, because JSON is UTF-8.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}
+
+/// Adds notes to those that the explanation has.
+fn merge_notes(report: &mut Value, notes: impl IntoIterator<Item = String>) {
+    let mut all = report["notes"].as_array().cloned().unwrap_or_default();
+    all.extend(notes.into_iter().map(Value::String));
+    if !all.is_empty() {
+        merge(report, json!({"notes": all}));
+    }
+}

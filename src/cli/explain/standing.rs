@@ -1,0 +1,135 @@
+//! The standing of a drop: what npyd has done with it, or is doing, before anything is decided
+//! about it.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::array::{fate, note_missing_array};
+use super::{GONE, Query, last_receipt, merge, text};
+use crate::config::OnChange;
+use crate::decide::reason::{Reason, Subject};
+use crate::events::receipt::SourceFate;
+use crate::ledger::Entry;
+use crate::probe::candidate::Candidate;
+
+/// What npyd has done with a drop, or is doing.
+pub(super) enum Standing {
+    /// Its array was made; the note says what changed since, if anything.
+    Finished(Box<Entry>, Option<&'static str>),
+    /// It was rejected, and not changed since.
+    Rejected(String),
+    /// A process of npyd works on it.
+    Working(String),
+    /// Another process has it locked.
+    Locked(Reason, String),
+    /// The last attempt failed; npyd tries again.
+    Failing(String),
+    /// npyd has yet to process it. The note says what it did with the drop before.
+    Open(Option<String>),
+}
+
+const TOUCHED: &str =
+    "only its attributes changed since; the next scan compares its bytes with the array's";
+
+impl Query {
+    /// Returns the standing of a drop, in the order in which the tracker decides.
+    pub(super) fn standing(&self, candidate: &Candidate) -> Standing {
+        let source = self.drop_dir.path.join(&candidate.rel);
+        let snapshot = candidate.snapshot();
+        let identity = snapshot.identity();
+        let entry = self.latest(&source);
+        if let Some(entry) = &entry {
+            if entry.settles(&identity, self.drop_dir.settings) {
+                return if entry.is_rejected() {
+                    Standing::Rejected(entry.reason())
+                } else {
+                    Standing::Finished(Box::new(entry.clone()), None)
+                };
+            }
+            let is_touched = entry.key().is_some_and(|key| key.identity.is_of_files(&identity));
+            if is_touched && entry.has_array() && candidate.conflicting_inodes.is_empty() {
+                return Standing::Finished(Box::new(entry.clone()), Some(TOUCHED));
+            }
+        }
+        let loss = self.ledger.as_ref().map(|it| it.data_loss_of(snapshot.contents()));
+        if let Some(Ok(Some(loss))) = loss {
+            return Standing::Rejected(loss);
+        }
+        if let Some(holder) = candidate.file.lock_holder() {
+            return if holder.is_npyd() {
+                Standing::Working(format!("npyd (pid {}) is working on it now", holder.pid))
+            } else {
+                let why = Reason::Locked(Subject::Drop);
+                Standing::Locked(why, format!("{} (pid {}) has it locked", holder.name, holder.pid))
+            };
+        }
+        match entry {
+            Some(entry) if entry.is_failure() && is_about(&entry, candidate) => {
+                Standing::Failing(entry.reason())
+            }
+            Some(entry) if entry.has_array() => Standing::Open(Some(self.after_change(&entry))),
+            _ => Standing::Open(None),
+        }
+    }
+
+    /// Says what a change of a finished drop leads to.
+    fn after_change(&self, entry: &Entry) -> String {
+        let array = entry.output.as_deref().map(|it| it.display().to_string()).unwrap_or_default();
+        if entry.source_fate().is_some_and(SourceFate::ends_drop) {
+            return format!("an earlier file of its name became `{array}`");
+        }
+        let next = match self.drop_dir.on_change {
+            OnChange::Remake => "npyd will make the array again",
+            OnChange::Keep => "the array will stay as it is (on_change = \"keep\")",
+            OnChange::Number => "npyd will make another, numbered array",
+        };
+        format!("it changed after `{array}` was made of it: {next}")
+    }
+}
+
+/// Returns whether a failure is about these files: they are not newer. Failed attempts may change
+/// ctime, so only mtime and the time of creation count.
+fn is_about(entry: &Entry, candidate: &Candidate) -> bool {
+    let sidecar = candidate.sidecar.as_ref().map(|sidecar| &sidecar.stat);
+    let stats = [&candidate.stat].into_iter().chain(sidecar);
+    let newest = stats.map(|stat| stat.mtime_ns.max(stat.born_ns)).max().unwrap_or_default();
+    let newest = SystemTime::UNIX_EPOCH + Duration::from_nanos(newest.max(0).unsigned_abs());
+    // The ledger counts milliseconds.
+    let at = humantime::parse_rfc3339(&entry.at).unwrap_or(SystemTime::UNIX_EPOCH);
+    at + Duration::from_millis(1) >= newest
+}
+
+/// Explains a path where no file is: what npyd made of the file that was there.
+pub(super) fn explain_missing(query: &Query) -> Value {
+    let path = query.path();
+    if let Some(entry) = query.latest(&path) {
+        if entry.has_array() {
+            let mut report = json!({
+                "taken_for": null, "verdict": "finished",
+                "why": format!("npyd made an array of it; {}", fate(&entry)),
+                "output": entry.output.as_deref().map(text),
+            });
+            note_missing_array(&mut report, &entry);
+            merge(&mut report, last_receipt(&entry));
+            return report;
+        }
+        if entry.is_rejected() {
+            let mut report =
+                json!({"taken_for": null, "verdict": "rejected", "why": entry.reason()});
+            merge(&mut report, last_receipt(&entry));
+            return report;
+        }
+    }
+    let gone = |why: String| json!({"taken_for": null, "verdict": GONE, "why": why});
+    if let Some(entry) = query.latest_of_array(&path) {
+        let name = entry.source.file_name().unwrap_or_default().display();
+        let mut report = gone(format!(
+            "npyd made it of `{}`, but it is not there any more; `npyd redo {name}` makes it again",
+            entry.source.display()
+        ));
+        merge(&mut report, last_receipt(&entry));
+        return report;
+    }
+    gone("there is no such file".to_owned())
+}

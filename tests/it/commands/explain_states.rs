@@ -1,0 +1,332 @@
+//! `npyd explain`: tells what became of a drop, of its array and of its source.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
+
+use crate::support::{
+    Outcome, PendingFile, SCAN_MANIFEST, Site, as_root, has_strace, scan_bytes, sweep_halted,
+    wait_until,
+};
+
+/// Explains a file of the site, as JSON, and asserts the exit code.
+#[track_caller]
+fn explained_with(site: &Site, file: &str, code: i32) -> Value {
+    let path = site.path(file);
+    let told = site.npyd(&["explain", "--json", path.to_str().unwrap()]).expect_code(code).json();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    site.npyd(&["explain", file]).expect_code(code);
+    told[0].clone()
+}
+
+/// Explains a file about which something is known.
+#[track_caller]
+fn explained(site: &Site, file: &str) -> Value {
+    explained_with(site, file, 0)
+}
+
+/// Asserts the verdict, and words in the explanation.
+#[track_caller]
+fn assert_told(told: &Value, verdict: &str, words: &[&str]) {
+    assert_eq!(told["verdict"], verdict, "{told:#}");
+    let text = told.to_string();
+    for word in words {
+        assert!(text.contains(word), "no `{word}` in {told:#}");
+    }
+}
+
+/// Explains the file until it is told so: what a drop is depends on how long it has been unchanged.
+#[track_caller]
+fn becomes(site: &Site, file: &str, verdict: &str, words: &[&str]) -> Value {
+    let path = site.path(file);
+    let explain = || site.npyd(&["explain", "--json", path.to_str().unwrap()]).json().remove(0);
+    let mut told = explain();
+    let what = format!("{verdict}: {told:#}");
+    wait_until(&what, String::new, || {
+        told = explain();
+        told["verdict"] == verdict
+    });
+    assert_told(&told, verdict, words);
+    told
+}
+
+#[test]
+fn a_finished_drop() {
+    let site = Site::with_array("");
+    for file in ["in/scan.raw", "in/scan.raw.toml"] {
+        let told = explained(&site, file);
+        assert_told(&told, "finished", &["has not changed since"]);
+        assert_eq!(told["output"], site.path("out/scan.npy").to_str().unwrap());
+        assert_eq!((&told["route"], &told["evidence"]), (&"copy".into(), &"size".into()));
+    }
+    fs::set_permissions(site.path("in/scan.raw"), fs::Permissions::from_mode(0o640)).unwrap();
+    assert_told(&explained(&site, "in/scan.raw"), "finished", &["only its attributes changed"]);
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
+    let told = explained(&site, "in/scan.raw");
+    assert_told(&told, "finished", &["not there any more", "npyd redo scan.raw"]);
+}
+
+/// A drop that changed is not finished any more.
+#[test]
+fn a_drop_that_changed_since() {
+    for (setting, next) in [
+        ("", "make the array again"),
+        ("on_change = \"keep\"", "stay as it is"),
+        ("on_change = \"number\"", "numbered array"),
+    ] {
+        let site = Site::with_array(setting);
+        site.drop_file("scan.raw", [1; 24]);
+        becomes(&site, "in/scan.raw", "ready", &["it changed after", next]);
+    }
+    let site = Site::with_array("");
+    site.drop_file("scan.raw.toml", "dtype = '<i4'\nshape = [2, 3]\n");
+    becomes(&site, "in/scan.raw", "ready", &["it changed after", "<i4"]);
+    site.drop_file("scan.raw", &scan_bytes()[..20]);
+    assert_told(&explained(&site, "in/scan.raw"), "waiting", &["it changed after"]);
+    // After the source is gone, a file of its name is another drop.
+    let site = Site::with_array("source = \"remove\"");
+    site.scan("scan");
+    becomes(&site, "in/scan.raw", "ready", &["an earlier file of its name"]);
+}
+
+#[test]
+fn a_rejected_drop() {
+    let site = Site::new();
+    site.scan("scan").write("out/scan.npy", "something else");
+    becomes(&site, "in/scan.raw", "ready", &[]);
+    site.sweep().expect_code(1);
+    let told = explained(&site, "in/scan.raw");
+    assert_told(&told, "rejected", &["already exists"]);
+    assert!(told["why"].as_str().unwrap().contains("already exists"), "{told:#}");
+    // A rejection holds only under the settings it was made with.
+    site.configure("on_conflict = \"number\"");
+    becomes(&site, "in/scan.raw", "ready", &[]);
+    // It is in the quarantine now.
+    fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&format!("rejects = \"{}\"", site.path("bad").display()));
+    site.sweep().expect_code(1);
+    let bad = site.path("bad");
+    assert_told(&explained(&site, "in/scan.raw"), "rejected", &[bad.to_str().unwrap()]);
+}
+
+#[test]
+fn a_failing_drop() {
+    let site = Site::new();
+    fs::remove_dir(site.path("out")).unwrap();
+    site.scan("scan").sweep().expect_code(1);
+    let told = explained(&site, "in/scan.raw");
+    assert_told(&told, "failing", &["failed to open the directory"]);
+    // It waits as any other if it is not complete any more.
+    site.drop_file("scan.raw", &scan_bytes()[..20]);
+    assert_told(&explained(&site, "in/scan.raw"), "waiting", &["20 of 24 bytes"]);
+    site.drop_file("scan.raw", scan_bytes());
+    let later = SystemTime::now() + Duration::from_mins(1);
+    let file = File::options().write(true).open(site.path("in/scan.raw")).unwrap();
+    file.set_modified(later).unwrap();
+    drop(file);
+    becomes(&site, "in/scan.raw", "ready", &["failed at"]);
+}
+
+#[test]
+fn a_drop_at_work() {
+    if !has_strace() {
+        return;
+    }
+    // The daemon's lock on the file shows that it works on it.
+    let told = (0..20).find_map(|at| {
+        let site = Site::new();
+        site.scan("scan");
+        let mut told = Value::Null;
+        let halted = sweep_halted(&site, &["out"], at, || told = explained(&site, "in/scan.raw"));
+        assert!(halted, "npyd was never seen at work");
+        assert_told(&explained(&site, "in/scan.raw"), "finished", &[]);
+        (told["verdict"] == "working").then_some(told)
+    });
+    assert_told(&told.unwrap(), "working", &["npyd (pid "]);
+}
+
+#[test]
+fn a_file_that_another_process_has_locked() {
+    let site = Site::new();
+    site.scan("scan");
+    let file = File::open(site.path("in/scan.raw")).unwrap();
+    flock(&file, FlockOperation::LockExclusive).unwrap();
+    let pid = format!("(pid {}) has it locked", std::process::id());
+    assert_told(&explained(&site, "in/scan.raw"), "waiting", &["locked", &pid]);
+    drop(file);
+    becomes(&site, "in/scan.raw", "ready", &[]);
+}
+
+/// Of what is gone, and of its array.
+#[test]
+fn a_source_that_is_gone() {
+    for (fate, words) in [("remove", "npyd removed it"), ("archive", "npyd archived it")] {
+        let site = Site::new();
+        fs::create_dir(site.path("old")).unwrap();
+        let archive = format!("archive = '{}'", site.path("old").display());
+        let archive = if fate == "archive" { archive.as_str() } else { "" };
+        site.configure(&format!("source = '{fate}'\n{archive}"));
+        site.scan("scan").sweep().expect_code(0);
+        let told = explained(&site, "in/scan.raw");
+        assert_told(&told, "finished", &["the source is gone", words]);
+        assert_eq!(told["output"], site.path("out/scan.npy").to_str().unwrap());
+        let told = explained(&site, "out/scan.npy");
+        assert_told(&told, "finished", &["in/scan.raw", words, "<f4"]);
+        assert_eq!(told["taken_for"], "array");
+        assert!(told["outside"].is_null(), "{told:#}");
+        fs::remove_file(site.path("out/scan.npy")).unwrap();
+        let told = explained(&site, "in/scan.raw");
+        assert_told(&told, "finished", &["not there any more"]);
+        let told = explained_with(&site, "out/scan.npy", 1);
+        assert_told(&told, "gone", &["in/scan.raw", "npyd redo scan.raw"]);
+    }
+    let site = Site::with_array("");
+    fs::remove_file(site.path("in/scan.raw")).unwrap();
+    assert_told(&explained(&site, "in/scan.raw"), "finished", &["something else removed it"]);
+}
+
+#[test]
+fn a_pending_file_that_became_the_array() {
+    let site = Site::new();
+    let config = site.configuration("state", "");
+    let output = format!("output = \"{}\"\n", site.path("out").display());
+    site.write("npyd.toml", config.replace(&output, ""));
+    site.drop_file("x.npy", PendingFile::ready(&[2, 3]).with(&[7; 24])).sweep().expect_code(0);
+    let told = explained(&site, "in/x.npy");
+    assert_told(&told, "finished", &["finalized in place"]);
+    assert_eq!(told["taken_for"], "array");
+    site.drop_file("y.npy.pending", PendingFile::ready(&[2, 3]).with(&[7; 24]));
+    site.sweep().expect_code(0);
+    let told = explained(&site, "in/y.npy.pending");
+    assert_told(&told, "finished", &["the source itself became the array", "in/y.npy"]);
+}
+
+#[test]
+fn arrays_and_backups() {
+    let site = Site::with_array("");
+    assert_told(&explained(&site, "out/scan.npy"), "finished", &["the source is still there"]);
+    site.drop_file("scan.raw", [1; 24]);
+    site.settle("remade", 1);
+    let told = explained(&site, "out/scan.npy.~1~");
+    assert_told(&told, "finished", &["in/scan.raw", "backup 1"]);
+    assert_eq!(told["taken_for"], "backup of an array");
+    site.write("out/theirs.npy", site.read("out/scan.npy"));
+    assert_told(&explained(&site, "out/theirs.npy"), "ignored", &["a .npy file already"]);
+    site.lose_ledger();
+    let told = explained(&site, "out/scan.npy");
+    if told["verdict"] == "finished" {
+        // Where the file system has attributes.
+        assert_told(&told, "finished", &["scan.raw", "as its mark says"]);
+    }
+}
+
+#[test]
+fn one_file_of_several() {
+    let site = Site::new();
+    site.drop_file("a.raw", [1; 6]).drop_file("b.raw", [2; 6]).drop_file(
+        "scan.nhdr",
+        "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 6 2\nencoding: raw\ndata file: LIST\na.raw\n\
+         b.raw\n",
+    );
+    let told = becomes(&site, "in/b.raw", "ready", &["scan.nhdr", "scan.npy", "[2,6]"]);
+    assert_eq!(told["part"], "2 of 2");
+    site.sweep().expect_code(0);
+    for (file, part) in [("in/a.raw", "1 of 2"), ("in/b.raw", "2 of 2")] {
+        let told = explained(&site, file);
+        assert_told(&told, "finished", &["scan.npy"]);
+        assert_eq!(told["part"], part);
+    }
+    assert!(explained(&site, "in/scan.nhdr")["part"].is_null());
+}
+
+#[test]
+fn nothing_there() {
+    let site = Site::with_array("");
+    for file in ["in/nothing", "out/nothing.npy", "elsewhere", "in/no/where"] {
+        assert_told(&explained_with(&site, file, 1), "gone", &["there is no such file"]);
+    }
+}
+
+/// The process that the drop waits for is named.
+#[test]
+fn who_writes() {
+    let site = Site::new();
+    site.scan("scan");
+    let writer = File::options().append(true).open(site.path("in/scan.raw")).unwrap();
+    let told = explained(&site, "in/scan.raw");
+    assert_told(&told, "waiting", &["still being written"]);
+    let writers = told["writers"].as_array().unwrap();
+    assert!(writers.iter().any(|it| it["pid"] == std::process::id()), "{told:#}");
+    let line = format!("(pid {}) has `scan.raw` open for writing", std::process::id());
+    site.npyd(&["explain", "in/scan.raw"]).expect_words(&[&line]);
+    if as_root() {
+        fs::set_permissions(site.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["in/scan.raw", "in/scan.raw.toml"] {
+            chown(site.path(name), Some(65534), None).unwrap();
+        }
+        let other = site.npyd_as((65534, 65534), &["explain", "in/scan.raw"]).expect_code(0);
+        other.expect_words(&["waiting", "may not see by which process", "rights of user 65534"]);
+    }
+    drop(writer);
+    let told = becomes(&site, "in/scan.raw", "ready", &[]);
+    assert!(told.get("writers").is_none(), "{told:#}");
+}
+
+/// Without `CAP_LEASE` this process can't see what the daemon may see.
+#[test]
+fn what_this_process_may_not_see() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with_array("");
+    let explained = |file: &str| {
+        let mut command = Command::new("setpriv");
+        let npyd = site.command();
+        command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.args(["--bounding-set=-lease", "--inh-caps=-lease"]).arg(npyd.get_program());
+        command.args(["explain", "--json", file]).current_dir(site.path(""));
+        Outcome::of(&mut command).expect_code(0).json().remove(0)
+    };
+    let theirs = |stem: &str| {
+        for name in [format!("in/{stem}"), format!("in/{stem}.toml")] {
+            if site.has(&name) {
+                chown(site.path(name), Some(1000), None).unwrap();
+            }
+        }
+    };
+    site.scan("theirs").scan("short").scan("digest").scan("long").scan("mine");
+    site.drop_file("short.raw", [1; 20]).drop_file("long.raw", [1; 30]);
+    let digest = "digest = 'crc32c:00000000'\n";
+    site.drop_file("digest.raw.toml", format!("{SCAN_MANIFEST}{digest}"));
+    site.drop_file("ready.npy.pending", PendingFile::ready(&[2, 3]).with(&[7; 24]));
+    let writer = File::options().append(true).open(site.path("in/theirs.raw")).unwrap();
+    for stem in ["theirs.raw", "short.raw", "digest.raw", "long.raw", "ready.npy.pending"] {
+        theirs(stem);
+    }
+    let unseen = "this process may not take leases on other users' files";
+    let becomes = |file: &str, verdict: &str| {
+        let mut told = explained(file);
+        let what = format!("{verdict}: {told:#}");
+        wait_until(&what, String::new, || {
+            told = explained(file);
+            told["verdict"] == verdict
+        });
+        told
+    };
+    for file in ["in/theirs.raw", "in/digest.raw"] {
+        assert_told(&becomes(file, "unknown"), "unknown", &[unseen, "the daemon may"]);
+    }
+    assert_told(&explained("in/short.raw"), "waiting", &[unseen]);
+    assert_told(&becomes("in/long.raw", "rejected"), "rejected", &[unseen]);
+    for file in ["in/mine.raw", "in/ready.npy.pending"] {
+        let told = becomes(file, "ready");
+        assert!(!told.to_string().contains(unseen), "{told:#}");
+    }
+    theirs("scan.raw");
+    assert_told(&explained("in/scan.raw"), "finished", &[]);
+    drop(writer);
+}
