@@ -28,6 +28,7 @@ use crate::config::settings_hash::settings_hash;
 use crate::config::ignore_rules::IgnoreRules;
 use crate::npy::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
+use crate::text::toml_lists::list_remedy;
 
 pub use choice::{
     Disposition, IoPriority, MetadataOutput, OnChange, OnConflict, Readers, Salvage, Watch,
@@ -145,7 +146,9 @@ impl Config {
             if table.starts_with('[') && error.message().ends_with("map, expected a sequence") {
                 what = format!("{what}: write [{table}]");
             }
-            error_in_text(at, &what)
+            let before = text.get(..at.start).unwrap_or_default();
+            let line = text.lines().nth(before.matches('\n').count());
+            error_in_text(at, &line.and_then(list_remedy).unwrap_or(what))
         })?;
         for drop_dir in &config.drop_dirs {
             drop_dir.ignore.check().map_err(|(at, what)| error_in_text(at, &what))?;

@@ -19,6 +19,7 @@ use crate::describe::text::python_json;
 use crate::model::FileName;
 use crate::npy::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
+use crate::text::toml_lists::list_remedy;
 
 /// Maximum size of a manifest, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
@@ -166,7 +167,9 @@ impl Syntax {
         match self {
             Syntax::Toml => toml::from_str(text).map_err(|error| {
                 let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-                on_line(text, line.unwrap_or(1), error.message())
+                let line = line.unwrap_or(1);
+                let remedy = text.lines().nth(line - 1).and_then(list_remedy);
+                on_line(text, line, remedy.as_deref().unwrap_or(error.message()))
             }),
             Syntax::Json => serde_json::from_str(text).map_err(|error| {
                 let message = error.to_string();

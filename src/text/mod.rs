@@ -2,3 +2,4 @@
 
 pub(crate) mod os_message;
 pub(crate) mod serde_errors;
+pub(crate) mod toml_lists;

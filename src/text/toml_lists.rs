@@ -1,0 +1,45 @@
+//! Lists in TOML that are written as in Python: `shape = (2, 3)`, `shape = 2, 3`.
+
+/// Returns how to write the value of a line that is not TOML because it is a list without brackets;
+/// `None` if the line is something else.
+pub(crate) fn list_remedy(line: &str) -> Option<String> {
+    let (key, value) = line.split_once('=')?;
+    let value = value.split('#').next().unwrap_or_default().trim();
+    let is_tuple = value.starts_with('(');
+    let inner = value.strip_prefix('(').and_then(|it| it.strip_suffix(')')).unwrap_or(value);
+    let items: Vec<&str> = inner.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    let are_numbers = !items.is_empty() && items.iter().all(|it| it.parse::<i64>().is_ok());
+    match (is_tuple, are_numbers) {
+        (true, true) => {
+            Some(format!("TOML has no tuples: write `{} = [{}]`", key.trim(), items.join(", ")))
+        }
+        (true, false) => Some("TOML has no tuples: write brackets, as in `[2, 3]`".to_owned()),
+        (false, true) if value.contains(',') => {
+            Some(format!("a list needs brackets: write `{} = [{}]`", key.trim(), items.join(", ")))
+        }
+        (false, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_python() {
+        for (line, words) in [
+            ("shape = (2, 3)", "write `shape = [2, 3]`"),
+            ("shape=(-1,)  # frames", "write `shape = [-1]`"),
+            ("shape = 2, 3", "needs brackets: write `shape = [2, 3]`"),
+            ("shape = ()", "write brackets"),
+            ("shape = (2,", "write brackets"),
+            ("dtype = ('<f4', (2,))", "write brackets"),
+        ] {
+            let remedy = list_remedy(line).unwrap_or_default();
+            assert!(remedy.contains(words), "{line}: {remedy}");
+        }
+        for line in ["shape = [2, 3]", "shape = 6", "gain = 2,5 V", "shape (2, 3)", "", "a = 'x"] {
+            assert_eq!(list_remedy(line), None, "{line}");
+        }
+    }
+}
