@@ -125,6 +125,12 @@ impl DropDir {
         }
     }
 
+    /// Adds all directories below, without the names that are ignored by default.
+    pub fn include_below(&mut self) {
+        self.recursive = true;
+        self.ignore = IgnoreRules::default();
+    }
+
     /// Returns the directories that npyd itself writes to. Files in them are never drops, even if
     /// they are inside the drop directory.
     pub fn managed_dirs(&self) -> impl Iterator<Item = &Path> {

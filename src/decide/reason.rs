@@ -153,8 +153,13 @@ pub enum Reason {
     )]
     CoarseClock(Duration),
     /// The producer of a pending file ended; the text says what was found.
-    #[error("{0}")]
-    Abandoned(String),
+    #[error("{found}{}", salvage(*keeps))]
+    Abandoned {
+        /// What was found.
+        found: String,
+        /// What `salvage = "whole-records"` would keep, if anything.
+        keeps: Option<&'static str>,
+    },
     /// The data do not have the declared digest.
     #[error("{0}")]
     Digest(String),
@@ -180,6 +185,19 @@ pub enum Reason {
     Appeared(FileName),
 
     // The output.
+    /// Something else has the array's name.
+    #[error("`{name}` {by}")]
+    Taken {
+        /// The name.
+        name: FileName,
+        /// What has it.
+        by: NameTaker,
+    },
+    /// The array would get the name of its own data file.
+    #[error(
+        "the array would get the name of its own data, `{0}`: set another with the key `output`"
+    )]
+    OwnName(FileName),
     /// The array can't have its name; the text says why, and what to do.
     #[error("{0}")]
     Output(String),
@@ -246,6 +264,37 @@ pub enum Reason {
     },
 }
 
+/// What has the name of an array that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameTaker {
+    /// A file that was not made of this drop.
+    AnyFile,
+    /// A directory.
+    Directory,
+    /// The array of another source, as the text says.
+    OtherArray(String),
+    /// A file that npyd may not replace.
+    ForeignFile,
+}
+
+impl std::fmt::Display for NameTaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NameTaker::AnyFile => f.write_str(
+                "already exists and was not made of this: move it away, set another output, or set on_conflict",
+            ),
+            NameTaker::Directory => f.write_str("is a directory: move it away"),
+            NameTaker::OtherArray(array) => write!(
+                f,
+                "is {array}: move it away, set another output, or set on_conflict = \"replace-any\""
+            ),
+            NameTaker::ForeignFile => f.write_str(
+                "already exists and belongs to someone else: move it away, or set another output",
+            ),
+        }
+    }
+}
+
 /// A file that a reason is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -305,6 +354,12 @@ fn described_by(sidecar: Option<&String>) -> String {
 fn trying_again(retry_in: Option<Duration>) -> String {
     let in_time = |time| format!("; trying again in {}", humantime::format_duration(time));
     retry_in.map_or_else(String::new, in_time)
+}
+
+fn salvage(keeps: Option<&str>) -> String {
+    keeps.map_or_else(String::new, |keeps| {
+        format!(": set salvage = \"whole-records\" to keep {keeps}, or let the producer finish it")
+    })
 }
 
 fn misfit(fit: Option<SizeFit>) -> String {
@@ -369,11 +424,15 @@ impl Reason {
             Reason::NotReady { .. } | Reason::ClosedUnready | Reason::NoMarker => "not-ready",
             Reason::Unfinished(_) => "unfinished",
             Reason::NotQuiet(_) | Reason::NotQuietUnproven(_) | Reason::CoarseClock(_) => "quiet",
-            Reason::Abandoned(_) => "abandoned",
+            Reason::Abandoned { .. } => "abandoned",
             Reason::Digest(_) => "digest",
             Reason::Leased | Reason::Locked(_) => "locked",
             Reason::Changed(_) | Reason::Replaced(_) | Reason::Appeared(_) => "changed",
-            Reason::BadOutput(_) | Reason::Output(_) | Reason::Mixed { .. } => "output",
+            Reason::BadOutput(_)
+            | Reason::Output(_)
+            | Reason::Taken { .. }
+            | Reason::OwnName(_)
+            | Reason::Mixed { .. } => "output",
             Reason::Route(_) => "route",
             Reason::Rest(_) => "rest",
             Reason::Settings(_) => "settings",

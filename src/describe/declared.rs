@@ -100,9 +100,13 @@ impl Declared {
         let front = match reserved {
             None => LeadingBytes::Bare,
             Some(bytes) if self.offset != 0 && self.offset != bytes => {
+                let (option, equals) = match kind {
+                    DeclaredBy::Options => ("--", ""),
+                    _ => ("", "= "),
+                };
                 return Err(format!(
-                    "offset = {} contradicts reserved = {bytes}: the data begin right after \
-                     the reserved bytes, so leave offset out",
+                    "{option}offset {equals}{} contradicts {option}reserved {equals}{bytes}: the \
+                     data begin right after the reserved bytes, so leave {option}offset out",
                     self.offset
                 ));
             }

@@ -100,10 +100,8 @@ pub(crate) fn plan(
     let copied_raw =
         plan.route() != Route::InPlace && job.dump.kind != crate::describe::DeclaredBy::Pending;
     if copied_raw && job.keeps_its_name(at) {
-        return Err(Interruption::Rejected(Reason::Output(format!(
-            "the array would get the name of its own data, `{}`: set another with the key `output`",
-            job.candidate.name
-        ))));
+        let name = job.candidate.name.clone();
+        return Err(Interruption::Rejected(Reason::OwnName(name)));
     }
     Ok(plan)
 }

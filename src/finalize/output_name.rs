@@ -2,7 +2,7 @@
 
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::{Origin, SourceIdentity};
-use crate::decide::reason::Reason;
+use crate::decide::reason::{NameTaker, Reason};
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
@@ -96,22 +96,16 @@ fn conflict(
     if may_replace && replaceable(job, at, &name)?.is_some() {
         return Ok(OutputName::Free(name));
     }
-    Err(Interruption::Rejected(Reason::Output(if !may_replace {
-        format!(
-            "`{name}` already exists and was not made of this: move it away, set another output, or set on_conflict"
-        )
+    let by = if !may_replace {
+        NameTaker::AnyFile
     } else if there.is_dir() {
-        format!("`{name}` is a directory: move it away")
+        NameTaker::Directory
     } else if replaceable_by(job, at, &name, true)?.is_some() {
-        format!(
-            "`{name}` is {}: move it away, set another output, or set on_conflict = \"replace-any\"",
-            array_of(origin_of(at, &name)?.as_ref())
-        )
+        NameTaker::OtherArray(array_of(origin_of(at, &name)?.as_ref()))
     } else {
-        format!(
-            "`{name}` already exists and belongs to someone else: move it away, or set another output"
-        )
-    })))
+        NameTaker::ForeignFile
+    };
+    Err(Interruption::Rejected(Reason::Taken { name, by }))
 }
 
 /// Gives a new file the name of its own source, and removes the source, which must not have changed

@@ -424,11 +424,17 @@ impl Candidate {
                 evidence: Evidence::Salvaged,
                 remark: Some(found),
             },
-            (Salvage::WholeRecords, None) => Decision::Reject(Reason::Abandoned(found)),
-            (Salvage::Quarantine, _) => Decision::Reject(Reason::Abandoned(format!(
-                "{found}: set salvage = \"whole-records\" to keep {}, or let the producer finish it",
-                if rest > 0 { "the records, and the rest as a file of its own" } else { "them" }
-            ))),
+            (Salvage::WholeRecords, None) => {
+                Decision::Reject(Reason::Abandoned { found, keeps: None })
+            }
+            (Salvage::Quarantine, _) => Decision::Reject(Reason::Abandoned {
+                found,
+                keeps: Some(if rest > 0 {
+                    "the records, and the rest as a file of its own"
+                } else {
+                    "them"
+                }),
+            }),
         })
     }
 

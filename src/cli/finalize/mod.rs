@@ -1,5 +1,11 @@
 //! `npyd finalize`: finalizes the files given on the command line, without a configuration.
 
+mod dry_run;
+mod refused;
+mod sum;
+mod tree;
+
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,16 +15,18 @@ use std::time::{Instant, SystemTime};
 
 use clap::Args;
 
-use crate::cli::{Exit, FatalError};
-use crate::config::DropDir;
+use self::dry_run::Planned;
+use self::refused::Refused;
+use self::sum::Sum;
+use crate::cli::{Exit, FatalError, print};
+use crate::config::{DropDir, OnConflict};
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::describe::{Declared, DeclaredBy, Metadata, Reserved};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
-use crate::finalize::{Interruption, Job, finalize};
-use crate::fs::FsError;
+use crate::finalize::{Job, finalize};
 use crate::model::FileName;
 use crate::npy::{Dtype, Order};
 use crate::probe::candidate::{Candidate, Decision};
@@ -28,8 +36,10 @@ use crate::sinks::stdout::Format;
 use crate::throttle::meter::Progress;
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Finalize {
-    /// Raw data files (described by a manifest, a sidecar or the options below) or pending files
+    /// Raw data files (described by a manifest, a sidecar or the options below), pending files, or
+    /// directories with -r
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// NumPy dtype, for example '<f4' or "[('a','<i2'),('b','<f4',(3,))]"
@@ -44,12 +54,28 @@ pub(crate) struct Finalize {
     /// Number of bytes before the data
     #[arg(long, requires = "dtype", default_value_t, value_name = "BYTES")]
     offset: u64,
+    /// Number of bytes after the data
+    #[arg(long, requires = "dtype", default_value_t, value_name = "BYTES")]
+    trailing: u64,
     /// Number of unused bytes at the front of the file; the header is written there, in place
     #[arg(long, requires = "dtype", value_name = "BYTES")]
     reserved: Option<Reserved>,
     /// Path of the .npy file; needs exactly one FILE
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
+    /// Directory for the .npy files; with -r it gets the subdirectories of the given directories
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    output_dir: Option<PathBuf>,
+    /// Finalize all drops in the given directories and below. Ignores hidden names and the private
+    /// directories of other programs, as the daemon does, and files that nothing describes
+    #[arg(short, long, conflicts_with_all = ["output", "dtype"])]
+    recursive: bool,
+    /// Replace a file that has the output's name, unless it is an array made of another file
+    #[arg(long)]
+    replace: bool,
+    /// Show what would be made: output, shape, dtype and route. Changes nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Print receipts as JSON, one object per line
     #[arg(long)]
     json: bool,
@@ -75,44 +101,19 @@ impl FromStr for Dims {
     }
 }
 
-/// The event and the reason of a file that got no array.
-struct Refused {
-    event: EventKind,
-    reason: Reason,
+/// What became of a drop.
+enum Done {
+    /// Its array was made or found.
+    Made(Box<Receipt>),
+    /// In a dry run: what would be made.
+    Planned(Box<Planned>),
 }
 
-impl From<Reason> for Refused {
-    fn from(reason: Reason) -> Self {
-        Refused { event: EventKind::Rejected, reason }
-    }
-}
-
-impl From<FsError> for Refused {
-    fn from(error: FsError) -> Self {
-        Refused { event: EventKind::Failed, reason: Reason::Io(error.to_string()) }
-    }
-}
-
-impl From<Interruption> for Refused {
-    fn from(interruption: Interruption) -> Self {
-        let failed = |reason| Refused { event: EventKind::Failed, reason };
-        match interruption {
-            Interruption::Rejected(reason) | Interruption::DataLoss(reason) => reason.into(),
-            Interruption::Retry(reason) | Interruption::Locked(reason) => failed(reason),
-            Interruption::Vanished => failed(Reason::Gone),
-            Interruption::Cancelled => failed(Reason::Stopped),
-            Interruption::Io(error) => error.into(),
-        }
-    }
-}
-
-impl Refused {
-    fn to_receipt(&self, file: &Path) -> Receipt {
-        let Refused { event, reason } = self;
-        let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
-        let drop = path.parent().unwrap_or(&path).to_path_buf();
-        Receipt::without_output(*event, drop, path, reason)
-    }
+/// What the command has done so far.
+struct Session {
+    bus: Arc<Bus>,
+    listed: ListedDescriptions,
+    sum: Sum,
 }
 
 impl Finalize {
@@ -120,38 +121,68 @@ impl Finalize {
         if self.output.is_some() && self.files.len() > 1 {
             return Err("-o names one output; give exactly one FILE".into());
         }
-        let bus = Arc::new(sinks::of_command(Format::new(self.json))?);
-        let mut exit = Exit::Success;
-        let mut listed = ListedDescriptions::default();
+        let mut session = Session {
+            bus: Arc::new(sinks::of_command(Format::new(self.json))?),
+            listed: ListedDescriptions::default(),
+            sum: Sum::default(),
+        };
         for file in &self.files {
-            let results = match self.drop_dir(file) {
-                Ok((drop_dir, rel, name)) => {
-                    self.finalize_described(&drop_dir, &rel, name.as_ref(), (&bus, &mut listed))
-                }
-                Err(reason) => vec![Err(Reason::Description(reason).into())],
-            };
-            for result in results {
-                let receipt = result.unwrap_or_else(|refused| {
-                    exit = Exit::Failure;
-                    refused.to_receipt(file)
-                });
-                bus.publish(Event::Receipt(Box::new(receipt)));
+            if self.recursive && file.is_dir() {
+                self.finalize_tree(file, &mut session);
+            } else {
+                self.finalize_file(file, &mut session);
             }
         }
-        bus.flush(None);
-        Ok(exit)
+        session.bus.flush(None);
+        if !self.json
+            && let Some(sum) = session.sum.to_text()
+        {
+            // If standard error is closed, nobody wants to read it.
+            let _ = writeln!(stderr(), "{sum}");
+        }
+        Ok(Exit::from(session.sum.refused() == 0))
     }
 
-    /// Returns the file's directory as a drop directory with default settings, the file's name, and
-    /// the name of its output if `-o` gives one.
+    fn finalize_file(&self, file: &Path, session: &mut Session) {
+        let results = match self.drop_dir(file) {
+            Ok((drop_dir, rel, name)) => {
+                self.finalize_described(&drop_dir, &rel, name.as_ref(), session)
+            }
+            Err(reason) => vec![Err(Reason::Description(reason).into())],
+        };
+        for result in results {
+            self.report(file, result, session);
+        }
+    }
+
+    /// Reports what became of a file, or in a dry run what would.
+    fn report(&self, file: &Path, result: Result<Done, Refused>, session: &mut Session) {
+        let receipt = match result {
+            Ok(Done::Made(receipt)) => receipt,
+            Ok(Done::Planned(planned)) => {
+                session.sum.add_planned(&planned);
+                session.bus.flush(None); // what was reported before comes first
+                return print(&if self.json { planned.to_json() } else { planned.to_text() });
+            }
+            Err(refused) => Box::new(refused.to_receipt(file, self.dtype.is_some())),
+        };
+        session.sum.add(&receipt);
+        session.bus.publish(Event::Receipt(receipt));
+    }
+
+    /// Returns the file's directory as a drop directory with the settings of this command, the
+    /// file's name, and the name of its output if `-o` gives one.
     fn drop_dir(&self, file: &Path) -> Result<(Arc<DropDir>, PathBuf, Option<FileName>), String> {
         let path = std::path::absolute(file).map_err(|error| error.to_string())?;
-        let mut drop_dir = DropDir::at(path.parent().unwrap_or(Path::new("/")));
+        if file.is_dir() {
+            return Err("it is a directory: add -r to finalize all drops below it".to_owned());
+        }
+        let mut drop_dir = self.drop_dir_at(path.parent().unwrap_or(Path::new("/")))?;
         let mut name = None;
         if let Some(output) = &self.output {
             if output.is_dir() {
                 return Err(format!(
-                    "-o {} is a directory; give the path of a file in it",
+                    "-o {} is a directory; give the path of a file in it, or --output-dir",
                     output.display()
                 ));
             }
@@ -171,24 +202,38 @@ impl Finalize {
         Ok((Arc::new(drop_dir), rel, name))
     }
 
+    /// Returns a directory as a drop directory with the settings of this command.
+    fn drop_dir_at(&self, path: &Path) -> Result<DropDir, String> {
+        let mut drop_dir = DropDir::at(path);
+        if self.replace {
+            drop_dir.on_conflict = OnConflict::Replace;
+        }
+        if let Some(dir) = &self.output_dir {
+            let dir = std::path::absolute(dir).map_err(|error| error.to_string())?;
+            drop_dir.output = (dir != path).then_some(dir);
+        }
+        Ok(drop_dir)
+    }
+
     /// Finalizes all data files that the given file describes, or the given file itself.
     fn finalize_described(
         &self,
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (bus, listed): (&Arc<Bus>, &mut ListedDescriptions),
-    ) -> Vec<Result<Receipt, Refused>> {
+        session: &mut Session,
+    ) -> Vec<Result<Done, Refused>> {
         if self.dtype.is_none()
             && name.is_none()
-            && let Ok(ProbeResult::Multiple { data, .. }) = probe_standalone(drop_dir, rel, listed)
+            && let Ok(ProbeResult::Multiple { data, .. }) =
+                probe_standalone(drop_dir, rel, &mut session.listed)
         {
             return data
                 .iter()
-                .map(|rel| self.finalize_one(drop_dir, rel, None, (bus, &mut *listed)))
+                .map(|rel| self.finalize_one(drop_dir, rel, None, session))
                 .collect();
         }
-        vec![self.finalize_one(drop_dir, rel, name, (bus, listed))]
+        vec![self.finalize_one(drop_dir, rel, name, session)]
     }
 
     fn finalize_one(
@@ -196,11 +241,15 @@ impl Finalize {
         drop_dir: &Arc<DropDir>,
         rel: &Path,
         name: Option<&FileName>,
-        (bus, listed): (&Arc<Bus>, &mut ListedDescriptions),
-    ) -> Result<Receipt, Refused> {
-        let job = self.wait_until_complete(drop_dir, rel, name, listed)?;
-        let mut progress = Progress::new(job.path(), bus, &Arc::new(AtomicBool::new(false)), None);
-        Ok(finalize(&job, &mut progress)?)
+        session: &mut Session,
+    ) -> Result<Done, Refused> {
+        let job = self.wait_until_complete(drop_dir, rel, name, &mut session.listed)?;
+        if self.dry_run {
+            return Ok(Done::Planned(Box::new(Planned::of(&job)?)));
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut progress = Progress::new(job.path(), &session.bus, &stop, None);
+        Ok(Done::Made(Box::new(finalize(&job, &mut progress)?)))
     }
 
     /// Probes the file until it is complete. Sleeps while time alone can prove that, fails if not.
@@ -264,7 +313,7 @@ impl Finalize {
                     shape: shape.clone(),
                     order: self.order,
                     offset: self.offset,
-                    trailing: 0,
+                    trailing: self.trailing,
                     reserved: self.reserved,
                     data: None,
                     output: None,

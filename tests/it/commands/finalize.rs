@@ -1,5 +1,7 @@
 //! `npyd finalize`: finalizes single files without a configuration.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::support::{
@@ -52,6 +54,178 @@ fn in_place() {
     finalize(&site, &flags).expect_code(0);
     assert_eq!(site.inode("scan.npy"), inode);
     assert_eq!(load(&python, site.path("scan.npy"))["shape"], json!([2, 3]));
+}
+
+/// What people write for `<u2`, and what is not that.
+#[test]
+fn dtypes_as_people_write_them() {
+    let site = Site::new();
+    site.write("scan.raw", scan_bytes());
+    for (dtype, descr) in [
+        ("u16", "<u2"),
+        ("np.uint16", "<u2"),
+        ("dtype('<u2')", "<u2"),
+        ("'<u2'", "<u2"),
+        ("uint16be", ">u2"),
+        ("Mono16", "<u2"),
+        ("U3", "<U3"),
+        ("<class 'numpy.float64'>", "<f8"),
+    ] {
+        let flags = ["scan.raw", "--dtype", dtype, "--shape=-1", "-o", "x.npy"];
+        finalize(&site, &flags).expect_code(0);
+        let itemsize = if descr == "<U3" { 12 } else { descr[2..].parse().unwrap() };
+        let array = npy(&format!("'{descr}'"), false, &[24 / itemsize], &scan_bytes());
+        assert_eq!(site.read("x.npy"), array, "{dtype}");
+        fs::remove_file(site.path("x.npy")).unwrap();
+    }
+}
+
+#[test]
+fn bytes_around_the_data() {
+    let site = Site::new();
+    let data = scan_bytes();
+    site.write("scan.raw", [&[9; 3][..], &data, &[8; 5]].concat());
+    let flags = ["scan.raw", "--dtype", "<f4", "--shape", "2,3", "--offset", "3"];
+    let more = |trailing: &str| finalize(&site, &[&flags[..], &["--trailing", trailing]].concat());
+    more("4").expect_code(1).expect_words(&["correct --dtype, --shape, --offset or --trailing"]);
+    more("6").expect_code(1).expect_words(&["32 of 33 bytes"]);
+    more("5").expect_code(0);
+    assert_eq!(site.read("scan.npy"), scan_npy());
+    finalize(&site, &["scan.raw", "--trailing", "5"]).expect_code(2);
+}
+
+#[test]
+fn into_a_directory() {
+    let site = Site::new();
+    site.scan("a").scan("b");
+    finalize(&site, &["in/a.raw", "in/b.raw", "--output-dir", "out"]).expect_code(0);
+    assert_eq!(site.names("out"), ["a.npy", "b.npy"]);
+    finalize(&site, &["in/a.raw", "--output-dir", "in"]).expect_code(0);
+    assert_eq!(site.read("in/a.npy"), scan_npy());
+    let outcome = finalize(&site, &["in/a.raw", "--output-dir", "none"]).expect_code(1);
+    outcome.expect_words(&["none`", "create it"]);
+    finalize(&site, &["in/a.raw", "--output-dir", "out", "-o", "x.npy"]).expect_code(2);
+}
+
+/// Only what the file's own earlier array is, or no array, is replaced.
+#[test]
+fn a_name_that_is_taken() {
+    let site = Site::new();
+    site.scan("scan").scan("other");
+    let into = |name: &str, more: &[&str]| {
+        let output = format!("out/{name}");
+        finalize(&site, &[&["in/scan.raw", "-o", &output], more].concat())
+    };
+    site.write("out/text.npy", "no array");
+    into("text.npy", &[]).expect_code(1).expect_words(&["--replace", "-o, --output-dir"]);
+    into("text.npy", &["--replace"]).expect_code(0).expect_words(&["it replaces `text.npy`"]);
+    assert_eq!(site.read("out/text.npy"), scan_npy());
+    finalize(&site, &["in/other.raw", "-o", "out/other.npy"]).expect_code(0);
+    site.drop_file("scan.raw", [1; 24]);
+    into("text.npy", &[]).expect_code(1);
+    into("text.npy", &["--replace"]).expect_code(0);
+    let outcome = into("other.npy", &["--replace"]).expect_code(1);
+    outcome.expect_words(&["other.npy", "give another output"]);
+    assert_eq!(site.read("out/other.npy"), scan_npy());
+    fs::create_dir(site.path("out/dir.npy")).unwrap();
+    into("dir.npy", &["--replace"]).expect_code(1);
+}
+
+/// The messages name options of this command, not keys of a configuration.
+#[test]
+fn remedies_are_options() {
+    let site = Site::new();
+    site.write("scan.raw", scan_bytes()).write("scan.npy", "taken");
+    let shape = ["--dtype", "<f4", "--shape", "2,3"];
+    site.write("long.raw", [0; 28]).write("x.npy", PendingFile::writing(&[1, 3]).with(&[7; 29]));
+    for (file, flags) in [
+        ("scan.raw", &shape[..]),
+        ("scan.raw", &["--dtype", "<f4", "--shape", "2,3", "-o", "scan.raw"]),
+        ("scan.raw", &["--dtype", "<f4", "--shape", "2,3", "--offset", "4", "--reserved", "64"]),
+        ("long.raw", &shape[..]),
+        ("x.npy", &[]),
+    ] {
+        let outcome = finalize(&site, &[&[file], flags].concat()).expect_code(1);
+        for key in ["on_conflict", "`output`", "allow_trailing", "set salvage", "set another"] {
+            assert!(!outcome.stdout.contains(key), "{outcome}");
+        }
+    }
+}
+
+/// What a dry run says is what then happens, and the dry run itself changes nothing.
+#[test]
+fn dry_runs() {
+    let site = Site::new();
+    site.scan("a").scan("b").write("out/b.npy", scan_npy());
+    site.drop_file("x.npy.pending", PendingFile::ready(&[-1, 3]).with(&[7; 24]));
+    site.drop_file("short.raw", [0; 20]).drop_file("short.raw.toml", SCAN_MANIFEST);
+    fs::create_dir(site.path("in/below")).unwrap();
+    site.scan("below/c");
+    let state = || {
+        let files = ["in/a.raw", "in/b.raw", "in/x.npy.pending", "out/b.npy"];
+        (site.names("in"), site.names("out"), files.map(|file| site.identity(file)))
+    };
+    let (before, args) = (state(), ["-r", "in", "--output-dir", "out"]);
+    let told = finalize(&site, &[&args[..], &["--dry-run", "--json"]].concat()).expect_code(1);
+    let planned = told.json();
+    let lines = finalize(&site, &[&args[..], &["--dry-run"]].concat()).expect_code(1);
+    lines.expect_words(&["would finalize", "would find", "'<f4', (2, 3), C", "4 planned"]);
+    assert_eq!(state(), before);
+    let made = finalize(&site, &[&args[..], &["--json"]].concat()).expect_code(1).json();
+    assert_eq!(planned.len(), made.len(), "{planned:#?}\n{made:#?}");
+    for plan in planned.iter().filter(|plan| plan["event"] == "planned") {
+        let receipt = made.iter().find(|receipt| receipt["source"] == plan["source"]).unwrap();
+        for (of_plan, of_receipt) in
+            [("would", "event"), ("output", "output"), ("route", "route"), ("bytes", "bytes")]
+        {
+            assert_eq!(plan[of_plan], receipt[of_receipt], "{plan:#}\n{receipt:#}");
+        }
+    }
+    assert_eq!(site.names("out"), ["a.npy", "b.npy", "below", "x.npy"]);
+}
+
+/// All that the daemon would take, and nothing else.
+#[test]
+fn a_directory_and_all_below() {
+    let site = Site::new();
+    for dir in ["in/below", "in/.hidden", "in/below/.git", "in/npy"] {
+        fs::create_dir(site.path(dir)).unwrap();
+    }
+    for stem in ["a", "below/b", ".hidden/c", "below/.git/d", "npy/e"] {
+        site.scan(stem);
+    }
+    site.drop_file("notes.txt", "x").drop_file("final.npy", scan_npy());
+    site.drop_file("p1.raw", [1; 6]).drop_file("p2.raw", [2; 6]);
+    let sidecar = "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 6 2\nencoding: raw\n\
+                   data file: LIST\np1.raw\np2.raw\n";
+    site.drop_file("below/alone.toml", SCAN_MANIFEST).drop_file("parts.nhdr", sidecar);
+    finalize(&site, &["in"]).expect_code(1).expect_words(&["add -r"]);
+    let outcome = finalize(&site, &["-r", "in", "--output-dir", "in/npy"]).expect_code(1);
+    outcome.expect_words(&["5 files: 3 finalized, 1 waiting, 1 that nothing describes"]);
+    assert_eq!(site.names("in/npy"), ["a.npy", "below", "e.raw", "e.raw.toml", "parts.npy"]);
+    assert_eq!(site.names("in/npy/below"), ["b.npy"]);
+    assert!(site.has("in/a.raw") && site.has("in/below/b.raw"));
+    // Without --output-dir the arrays are beside their data. Again, they are found.
+    fs::remove_file(site.path("in/below/alone.toml")).unwrap();
+    for event in ["4 finalized", "4 found"] {
+        finalize(&site, &["-r", "in"]).expect_code(0).expect_words(&[event]);
+    }
+    assert!(site.has("in/below/b.npy") && site.has("in/npy/e.npy"));
+    finalize(&site, &["-r", "in", "--dtype", "<f4", "--shape", "6"]).expect_code(2);
+    finalize(&site, &["-r", "none"]).expect_code(1).expect_words(&["there is no such file"]);
+}
+
+/// One file needs no sum, and programs want none.
+#[test]
+fn the_sum_at_the_end() {
+    let site = Site::new();
+    site.scan("a").scan("b").drop_file("b.raw", [0; 20]);
+    let sum = "2 files: 1 finalized, 1 waiting; 24 B of data";
+    let outcome = finalize(&site, &["in/a.raw", "in/b.raw"]).expect_code(1).expect_words(&[sum]);
+    assert!(outcome.stderr.contains(sum) && !outcome.stdout.contains(sum), "{outcome}");
+    for args in [&["in/a.raw"][..], &["--json", "in/a.raw", "in/b.raw"]] {
+        assert!(!finalize(&site, args).stderr.contains("files:"), "{args:?}");
+    }
 }
 
 /// A person may write wherever a link leads, and by any name but those of npyd's own files.

@@ -1,0 +1,76 @@
+//! Dry run: describes what would be made of a drop.
+
+use std::path::PathBuf;
+
+use indicatif::BinaryBytes;
+use serde_json::json;
+
+use crate::decide::completeness::Evidence;
+use crate::events::receipt::EventKind;
+use crate::finalize::{Interruption, Job, Preview, preview};
+
+/// What would be made of a drop.
+pub(super) struct Planned {
+    source: PathBuf,
+    preview: Preview,
+    evidence: Evidence,
+}
+
+impl Planned {
+    pub(super) fn of(job: &Job) -> Result<Self, Interruption> {
+        Ok(Planned { source: job.path(), preview: preview(job)?, evidence: job.evidence })
+    }
+
+    /// Returns the size of the array's data in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.preview.plan.header.data_len()
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let Planned { source, preview: Preview { event, output, plan, replaced }, evidence } = self;
+        let header = &plan.header;
+        let what = match event {
+            EventKind::Found => "would find",
+            _ => "would finalize",
+        };
+        let replaced = replaced.as_ref().map_or_else(String::new, |it| format!("; {it}"));
+        format!(
+            "{what} {} → {} ({}, {}, {}, {}, {}, evidence: {evidence}){replaced}",
+            source.display(),
+            output.display(),
+            plan.route(),
+            header.dtype(),
+            shape_text(header.shape()),
+            header.order(),
+            BinaryBytes(self.bytes()),
+        )
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        let Planned { source, preview: Preview { event, output, plan, replaced }, evidence } = self;
+        let skipped = plan.skipped_routes.iter();
+        let skipped =
+            skipped.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
+        json!({
+            "event": "planned",
+            "would": event.as_str(),
+            "source": source.to_string_lossy(),
+            "output": output.to_string_lossy(),
+            "dtype": plan.header.dtype().to_string(),
+            "shape": plan.header.shape(),
+            "order": plan.header.order().to_string(),
+            "bytes": self.bytes(),
+            "route": plan.route().as_str(),
+            "passed_over": skipped.collect::<Vec<_>>(),
+            "evidence": evidence.to_string(),
+            "reason": replaced,
+        })
+        .to_string()
+    }
+}
+
+/// Formats a shape as a Python tuple.
+fn shape_text(dims: &[u64]) -> String {
+    let text: Vec<String> = dims.iter().map(ToString::to_string).collect();
+    format!("({}{})", text.join(", "), if dims.len() == 1 { "," } else { "" })
+}

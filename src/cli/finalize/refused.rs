@@ -1,0 +1,95 @@
+//! Files that got no array: the receipt, with the remedies that this command offers. The reasons
+//! themselves name the keys of a configuration, which it does not have.
+
+use std::path::Path;
+
+use crate::decide::reason::{NameTaker, Reason};
+use crate::describe::SizeFit;
+use crate::events::receipt::{EventKind, Receipt};
+use crate::finalize::Interruption;
+use crate::fs::FsError;
+
+/// The event and the reason of a file that got no array.
+pub(super) struct Refused {
+    pub(super) event: EventKind,
+    pub(super) reason: Reason,
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Refused { event: EventKind::Rejected, reason }
+    }
+}
+
+impl From<FsError> for Refused {
+    fn from(error: FsError) -> Self {
+        Refused { event: EventKind::Failed, reason: Reason::Io(error.to_string()) }
+    }
+}
+
+impl From<Interruption> for Refused {
+    fn from(interruption: Interruption) -> Self {
+        let failed = |reason| Refused { event: EventKind::Failed, reason };
+        match interruption {
+            Interruption::Rejected(reason) | Interruption::DataLoss(reason) => reason.into(),
+            Interruption::Retry(reason) | Interruption::Locked(reason) => failed(reason),
+            Interruption::Vanished => failed(Reason::Gone),
+            Interruption::Cancelled => failed(Reason::Stopped),
+            Interruption::Io(error) => error.into(),
+        }
+    }
+}
+
+impl Refused {
+    /// Returns the receipt, whose reason names the options of this command.
+    pub(super) fn to_receipt(&self, file: &Path, by_options: bool) -> Receipt {
+        let Refused { event, reason } = self;
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
+        let drop = path.parent().unwrap_or(&path).to_path_buf();
+        let mut receipt = Receipt::without_output(*event, drop, path, reason);
+        receipt.reason = reworded(reason, by_options).or(receipt.reason);
+        receipt
+    }
+}
+
+/// Returns the reason with the options of this command as its remedy; `None` if its own text fits.
+fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
+    Some(match reason {
+        Reason::Taken { name, by: NameTaker::AnyFile } => format!(
+            "`{name}` already exists and was not made of this: move it away, give another output \
+             (-o, --output-dir), or --replace it"
+        ),
+        Reason::Taken { name, by: NameTaker::OtherArray(array) } => {
+            format!("`{name}` is {array}: move it away, or give another output (-o, --output-dir)")
+        }
+        Reason::Taken { name, by: NameTaker::ForeignFile } => format!(
+            "`{name}` already exists and is not yours or not an array: move it away, or give \
+             another output (-o, --output-dir)"
+        ),
+        Reason::OwnName(name) => format!(
+            "the array would get the name of its own data, `{name}`: give another with -o, or \
+             --output-dir"
+        ),
+        Reason::BadOutput(name) => format!(
+            "`{name}` is not a valid output name: give one that ends in .npy and does not begin \
+             with .npyd- by -o"
+        ),
+        Reason::Size(fit) | Reason::SizeOfComplete(fit) => {
+            let SizeFit::TooLong { size, of } = fit else { return None };
+            let keys = if by_options {
+                "correct --dtype, --shape, --offset or --trailing"
+            } else {
+                "correct dtype, shape, offset or trailing in its description"
+            };
+            format!("it has {size} bytes, not the declared {of}: {keys}")
+        }
+        Reason::Abandoned { found, keeps: Some(keeps) } => format!(
+            "{found}: let the producer finish it; only `npyd run` and `npyd sweep` can keep \
+             {keeps} (salvage = \"whole-records\")"
+        ),
+        Reason::Incomplete(of) => {
+            return reworded(of, by_options).map(|text| format!("not complete: {text}"));
+        }
+        _ => return None,
+    })
+}

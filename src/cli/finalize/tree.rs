@@ -1,0 +1,90 @@
+//! `npyd finalize -r`: finalizes all drops in a directory and below.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::refused::Refused;
+use super::{Finalize, Session};
+use crate::config::DropDir;
+use crate::decide::reason::Reason;
+use crate::events::receipt::EventKind;
+use crate::fs::{self, Dir, EntryKind};
+use crate::probe::{ProbeResult, probe_standalone};
+use crate::service::tracker::DEPTH_MAX;
+
+impl Finalize {
+    /// Finalizes the drops of a directory, as a daemon would that finds them in a scan.
+    pub(super) fn finalize_tree(&self, dir: &Path, session: &mut Session) {
+        let opened = std::path::absolute(dir)
+            .map_err(|error| error.to_string())
+            .and_then(|path| self.drop_dir_at(&path));
+        let mut drop_dir = match opened {
+            Ok(drop_dir) => drop_dir,
+            Err(why) => {
+                return self.report(dir, Err(Reason::Request(why).into()), session);
+            }
+        };
+        drop_dir.include_below();
+        let drop_dir = Arc::new(drop_dir);
+        let root = match Dir::open(&drop_dir.path) {
+            Ok(root) => root,
+            Err(error) => return self.report(dir, Err(error.into()), session),
+        };
+        self.finalize_below(&drop_dir, &root, Path::new(""), session);
+    }
+
+    fn finalize_below(
+        &self,
+        drop_dir: &Arc<DropDir>,
+        dir: &Dir,
+        below: &Path,
+        session: &mut Session,
+    ) {
+        let mut entries = match dir.entries() {
+            Ok(entries) => entries,
+            Err(error) => return self.report(dir.path(), Err(error.into()), session),
+        };
+        entries.sort_unstable();
+        for (name, kind) in entries {
+            let rel = below.join(&name);
+            let path = drop_dir.path.join(&rel);
+            let is_dir = kind == EntryKind::Dir;
+            if drop_dir.ignore.ignores_entry(&rel, is_dir)
+                || drop_dir.managed_dirs().any(|own| own == path)
+            {
+                continue;
+            }
+            match kind {
+                EntryKind::File => self.finalize_found(drop_dir, &rel, session),
+                EntryKind::Dir if rel.components().count() <= DEPTH_MAX => {
+                    match dir.open_dir(Path::new(&name)) {
+                        Ok(dir) => self.finalize_below(drop_dir, &dir, &rel, session),
+                        Err(error) => self.report(&path, Err(error.into()), session),
+                    }
+                }
+                EntryKind::Dir | EntryKind::Other => {}
+            }
+        }
+    }
+
+    /// Finalizes a file that was found, if it is the first data file of a drop: each drop is found
+    /// under several names.
+    fn finalize_found(&self, drop_dir: &Arc<DropDir>, rel: &Path, session: &mut Session) {
+        let result = match probe_standalone(drop_dir, rel, &mut session.listed) {
+            Ok(ProbeResult::Candidate(candidate)) if candidate.rel == rel => {
+                drop(candidate);
+                self.finalize_one(drop_dir, rel, None, session)
+            }
+            Ok(ProbeResult::AwaitingData { why, .. }) => {
+                Err(Refused { event: EventKind::Waiting, reason: why })
+            }
+            Ok(ProbeResult::Ignored(Reason::Undescribed { .. })) => {
+                return session.sum.add_undescribed();
+            }
+            Ok(_) => return,
+            Err(error) if fs::FsError::is_missing(&error) => return,
+            Err(error) => Err(error.into()),
+        };
+        self.report(&drop_dir.path.join(rel), result, session);
+    }
+}

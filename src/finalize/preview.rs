@@ -1,0 +1,66 @@
+//! Preview: what finalizing a complete drop would do. Changes nothing.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use crate::decide::plan::Plan;
+use crate::events::receipt::EventKind;
+use crate::finalize::constraints::{constraints, plan};
+use crate::finalize::locations::Locations;
+use crate::finalize::output_name::{OutputName, choose_name, replaceable};
+use crate::finalize::{Interruption, Job};
+use crate::fs::Dir;
+
+/// What would be done with a drop.
+pub struct Preview {
+    /// The event of its receipt.
+    pub event: EventKind,
+    /// The array's path.
+    pub output: PathBuf,
+    /// The header and the route.
+    pub plan: Plan,
+    /// What the array would replace.
+    pub replaced: Option<String>,
+}
+
+/// Previews a job. The file system may still refuse the route.
+pub fn preview(job: &Job) -> Result<Preview, Interruption> {
+    let source = Dir::open_below(&job.drop_dir.path, job.parent())?;
+    let base = job.drop_dir.output.as_ref();
+    let path = base.map_or_else(|| source.path().to_path_buf(), |base| base.join(job.parent()));
+    let mut is_missing = false;
+    let output = match base.map(|base| Dir::open_below(base, job.parent())) {
+        None => source.try_clone()?,
+        Some(Ok(output)) => output,
+        // It would be made, unless the output itself is missing.
+        Some(Err(error)) if error.is_missing() => {
+            is_missing = true;
+            Dir::open(base.unwrap_or(&job.drop_dir.path))?
+        }
+        Some(Err(error)) => return Err(error.into()),
+    };
+    let at = Locations { source, output, beside: base.is_none(), lost: RefCell::default() };
+    let mut constraints = constraints(job, &at)?;
+    let chosen = if is_missing {
+        OutputName::Free(job.dump.output.clone())
+    } else {
+        choose_name(job, &at, &job.header, None)?
+    };
+    let mut replaced = None;
+    let (event, name) = match chosen {
+        OutputName::Found(name) => (EventKind::Found, name),
+        OutputName::Stale(name) => (EventKind::Stale, name),
+        OutputName::Free(name) => {
+            if !is_missing && !job.keeps_its_name(&at) {
+                replaced = replaceable(job, &at, &name)?.map(|it| it.remark);
+            }
+            (EventKind::Finalized, name)
+        }
+        OutputName::Remake(name, _) => {
+            constraints.exclude_consuming("the array is made again, as a new file");
+            (EventKind::Remade, name)
+        }
+    };
+    let plan = plan(job, &at, &constraints)?;
+    Ok(Preview { event, output: path.join(name), plan, replaced })
+}
