@@ -7,6 +7,7 @@ use clap::Args;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
+use crate::cli::unit::{self, Unit};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, Disposition, DropDir, Watch};
 use crate::decide::plan::Plan;
@@ -60,7 +61,8 @@ impl Check {
         let mut report = Report { lines, drop: None, exit: Exit::Success };
         report.add("configuration", &format!("{}: ok", self.config.config.display()));
         if !self.config_only {
-            check_machine(&config, &mut report);
+            let unit = Unit::of_config(&self.config.config);
+            check_machine(&config, unit.as_ref(), &mut report);
         }
         if let Some(lines) = report.lines {
             let is_ok = report.exit == Exit::Success;
@@ -94,20 +96,27 @@ impl Report {
 }
 
 /// Checks what this user may do on this machine.
-fn check_machine(config: &Config, report: &mut Report) {
+fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
+    if let Some(seen_by) = seen_by(config, unit) {
+        report.add("seen by", &seen_by);
+    }
     match Ledger::check(&config.state_dir) {
         Ok(()) => report.add("ledger", &format!("{}: ok", config.state_dir.display())),
         Err(error) => report.fail("ledger", &error.to_string()),
     }
     let lease_right = LeaseRight::probe(&config.state_dir);
-    report.add("rights", &format!("npyd may take {lease_right}"));
+    let daemon = match lease_right {
+        LeaseRight::OwnFiles => "; the daemon may take others: it warns at its start if not",
+        LeaseRight::AnyFile | LeaseRight::Unknown => "",
+    };
+    report.add("rights", &format!("this process may take {lease_right}{daemon}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
         report.fail("max_pressure", PSI_UNAVAILABLE);
     }
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         report.add("drop", &drop_dir.path.display().to_string());
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
-        check_drop_dir(drop_dir, report);
+        check_drop_dir(drop_dir, unit, report);
         let earlier = |shares: fn(&DropDir, &DropDir) -> bool| {
             config.drop_dirs[..at].iter().find(|other| shares(drop_dir, other))
         };
@@ -134,7 +143,38 @@ fn check_machine(config: &Config, report: &mut Report) {
     check_limits(report);
 }
 
-fn check_drop_dir(drop_dir: &DropDir, report: &mut Report) {
+/// Says as whom the machine is checked, if the daemon may see it otherwise.
+fn seen_by(config: &Config, unit: Option<&Unit>) -> Option<String> {
+    let own = fs::own_uid();
+    let owner = Dir::open(&config.state_dir).and_then(|dir| dir.stat_self()).ok();
+    let other = owner.map(|stat| stat.uid).filter(|uid| *uid != own);
+    let daemon = match (unit, other) {
+        (Some(Unit { user: Some(user), .. }), _) => format!("; the daemon runs as {user}"),
+        (_, Some(uid)) => format!("; the ledger belongs to user {uid}"),
+        (_, None) => String::new(),
+    };
+    let place = if unit.is_some() {
+        format!(", outside the sandbox of {}, of which only the files are checked", unit::NAME)
+    } else {
+        String::new()
+    };
+    (unit.is_some() || other.is_some()).then(|| {
+        format!("user {own}{place}{daemon}: what it may do can differ from what is shown here")
+    })
+}
+
+/// Adds what the daemon's sandbox denies for a directory.
+fn check_unit(role: &str, path: &Path, drop_dir: &DropDir, unit: &Unit, report: &mut Report) {
+    let is_written = role != "data"
+        || drop_dir.output.is_none()
+        || drop_dir.source != Disposition::Keep
+        || drop_dir.rejects.is_some();
+    if let Some(why) = unit.denies(path, is_written) {
+        report.fail(role, &format!("{}: {why}", path.display()));
+    }
+}
+
+fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) {
     let roles = [
         ("data", Some(&drop_dir.path)),
         ("output", drop_dir.output.as_ref()),
@@ -151,6 +191,9 @@ fn check_drop_dir(drop_dir: &DropDir, report: &mut Report) {
                     path.display()
                 ),
             );
+        }
+        if let Some(unit) = unit {
+            check_unit(role, path, drop_dir, unit, report);
         }
         let checked = if role == "data" && is_only_read(drop_dir) {
             check_readable(path)

@@ -16,6 +16,7 @@ mod real_paths;
 mod redo;
 mod sweep;
 mod take;
+mod unit;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -27,7 +28,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config};
-use crate::fs;
+use crate::fs::{self, HidingSetting};
 use crate::ledger::Ledger;
 use crate::service::daemon;
 use crate::sinks::stdout::{self, print};
@@ -177,8 +178,10 @@ impl ConfigArgs {
 /// Reads and validates a configuration file. Relative paths in it start at its own directory.
 fn read_config(path: &Path) -> Result<Config, String> {
     let text = std::fs::read_to_string(path).map_err(|error| {
+        let remedy = fs::hidden_by(path)
+            .map_or("give another file with --config FILE", HidingSetting::remedy);
         format!(
-            "failed to read the configuration `{}`: {}; give another file with --config FILE",
+            "failed to read the configuration `{}`: {}; {remedy}",
             path.display(),
             os_message(&error)
         )

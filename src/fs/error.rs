@@ -6,6 +6,7 @@ use std::{fmt, io};
 use rustix::io::Errno;
 
 use crate::fs::has_proc;
+use crate::fs::sandbox::hidden_by;
 use crate::model::{Protection, Stat};
 use crate::text::os_message::os_message;
 
@@ -99,6 +100,11 @@ impl FsError {
     }
 
     fn remedy(&self) -> Option<&'static str> {
+        if (self.is_missing() || self.is_denied())
+            && let Some(setting) = hidden_by(&self.path)
+        {
+            return Some(setting.remedy());
+        }
         if self.operation == OPEN_DIR && self.is_missing() {
             return Some("create it, or mount its file system");
         }

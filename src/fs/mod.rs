@@ -44,6 +44,7 @@ mod lease;
 mod owned_dir;
 mod private_name;
 mod rename;
+mod sandbox;
 mod statx;
 mod synced_dirs;
 mod tail;
@@ -67,6 +68,7 @@ use private_name::is_private_name;
 
 pub use private_name::{Guarded, NotTaken, OpenWriters};
 pub use rename::Moved;
+pub use sandbox::{HidingSetting, hidden_by};
 pub use temp_file::{Linked, TempFile};
 
 /// Returns the effective user id of the process.

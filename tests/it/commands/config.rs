@@ -29,6 +29,7 @@ const WRONG_TEMPLATES: &[(&str, &[&str])] = &[
     ("shape = [-1, -1]", &["-1"]),
     ("shape = [4, -1]", &["axis"]),
     ("shape = \"4\"", &["shape"]),
+    ("shape = (-1, 4)", &["shape = [-1, 4]"]),
     ("order = \"K\"", &["order"]),
     ("reserved = 32", &["64"]),
     ("match = \"[\"", &["match"]),
@@ -229,4 +230,94 @@ fn a_check_leaves_nothing_behind() {
     assert!(!site.has("state"));
     site.write("state", "a file");
     site.npyd(&["check"]).expect_code(1).expect_words(&["ledger"]);
+}
+
+/// `npyd check` runs outside the sandbox of the unit, and reads its files to know what that denies.
+#[test]
+fn what_the_unit_denies() {
+    let site = Site::new();
+    let unit = include_str!("../../../systemd/npyd.service");
+    let start = format!("run --config {}", site.path("npyd.toml").display());
+    std::fs::create_dir_all(site.path("units/npyd.service.d")).unwrap();
+    let install = |unit: &str| {
+        site.write("units/npyd.service", unit.replace("run --config /etc/npyd/npyd.toml", &start));
+    };
+    let check = || {
+        let mut command = site.command();
+        command.env("SYSTEMD_UNIT_PATH", site.path("units")).arg("check");
+        crate::support::Outcome::of(&mut command)
+    };
+    check().expect_code(0);
+    install(unit);
+    let is_temporary = ["/tmp", "/var/tmp"].iter().any(|dir| site.path("").starts_with(dir));
+    let denied = if is_temporary { "PrivateTmp=no" } else { "ReadWritePaths=" };
+    let words = [denied, "outside the sandbox of npyd.service", "runs as npyd"];
+    check().expect_code(1).expect_words(&words);
+    let write = |text: &str| site.write("units/npyd.service.d/own.conf", text);
+    write("[Service]\nPrivateTmp=no\n");
+    check().expect_code(1).expect_words(&["ReadWritePaths=", "ProtectSystem=strict"]);
+    let paths = site.path("");
+    write(&format!("[Service]\nPrivateTmp=no\nReadWritePaths={}\n", paths.display()));
+    check().expect_code(0).expect_words(&["outside the sandbox"]);
+    // A unit with another configuration is not about this one.
+    site.write("units/npyd.service", unit);
+    write("");
+    let outcome = check().expect_code(0);
+    assert!(!outcome.stdout.contains("sandbox"), "{outcome}");
+}
+
+/// In the sandbox, a hidden directory is not one that is missing.
+#[test]
+fn what_the_sandbox_hides() {
+    if !crate::support::as_root() {
+        return;
+    }
+    let site = Site::new();
+    let inaccessible = site.path("systemd/inaccessible/dir");
+    let private = site.path("systemd-private-1-npyd.service-2/tmp");
+    for dir in [&inaccessible, &private] {
+        std::fs::create_dir_all(dir).unwrap();
+    }
+    for (over, by, words) in [
+        ("/home", &inaccessible, "set ProtectHome=no"),
+        ("/var/tmp", &private, "set PrivateTmp=no"),
+        ("/home", &private, "create it"),
+    ] {
+        let config = site.configuration("state", "");
+        let input = format!("path = \"{}\"", site.path("in").display());
+        let output = format!("output = \"{}\"", site.path("out").display());
+        let config = config.replace(&input, &format!("path = \"{over}/npyd-none/in\""));
+        site.write("npyd.toml", config.replace(&output, &format!("output = \"{over}/none\"")));
+        let script = "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"";
+        let npyd = site.command();
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).args([by.as_path(), over.as_ref()]);
+        command.arg(npyd.get_program()).args(["check", "--config"]).arg(site.path("npyd.toml"));
+        crate::support::Outcome::of(&mut command).expect_code(1).expect_words(&[words]);
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).args([by.as_path(), over.as_ref()]);
+        command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg(npyd.get_program());
+        let mut daemon = crate::support::Daemon::start_as(&site, "npyd.toml", command);
+        daemon.wait_for_log(words);
+    }
+}
+
+/// A check by another user than the daemon's says so.
+#[test]
+fn by_another_user() {
+    if !crate::support::as_root() {
+        return;
+    }
+    let site = Site::new();
+    let outcome = site.npyd(&["check"]).expect_code(0);
+    assert!(!outcome.stdout.contains("seen by"), "{outcome}");
+    std::os::unix::fs::chown(site.path("state"), Some(1000), Some(1000)).unwrap();
+    site.npyd(&["check"]).expect_code(0).expect_words(&["seen by", "belongs to user 1000"]);
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--bounding-set=-lease", "--inh-caps=-lease"]);
+    command.arg(env!("CARGO_BIN_EXE_npyd")).args(["check", "--config"]);
+    command.arg(site.path("npyd.toml"));
+    let outcome = crate::support::Outcome::of(&mut command).expect_code(0);
+    outcome.expect_words(&["this process may take leases only on files", "the daemon may take"]);
 }
