@@ -115,6 +115,8 @@ fn manifests_in_toml() {
             ("torn", "dtype = '<f4'\nshape = [-1, 5]\n"),
             ("too-long", "dtype = '<f4'\nshape = [5]\n"),
             ("too-short", "dtype = '<f4'\nshape = [7]\n"),
+            ("tuple", "dtype = '<f4'\nshape = (2, 3)  # rows\n"),
+            ("tuple-without", "dtype = '<f4'\nshape = 2, 3\n"),
             ("twice", "dtype = '<f4'\ndtype = '<f8'\nshape = [2, 3]\n"),
             ("wrong-axis", "dtype = '<f4'\nshape = [2, -1]\n"),
         ],
