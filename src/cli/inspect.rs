@@ -110,6 +110,17 @@ impl Inspected {
         json!({"dtype": dtype.to_string(), "shape": shape.dims(), "order": order.to_string()})
     }
 
+    /// Returns the header of an array, as `npyd explain` shows it.
+    pub(crate) fn to_header(&self) -> serde_json::Value {
+        let Layout { dtype, order, shape } = &self.layout;
+        let is_fortran = if *order == npy::Order::F { "True" } else { "False" };
+        json!({
+            "output_shape": shape.dims(),
+            "header":
+                format!("{{'descr': {dtype}, 'fortran_order': {is_fortran}, 'shape': {shape}, }}"),
+        })
+    }
+
     fn to_json(&self, path: &Path, reason: Option<&str>) -> String {
         let Layout { dtype, order, shape } = &self.layout;
         json!({

@@ -9,6 +9,7 @@ use super::array::note_missing_array;
 use super::standing::Standing;
 use super::text::json_text;
 use super::{Query, last_receipt, merge, merge_notes, text};
+use crate::cli::inspect::inspect;
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::plan::Plan;
@@ -130,6 +131,9 @@ fn finished(
         merge(&mut report, json!({"why": format!("npyd made the array; {note}")}));
     }
     note_missing_array(&mut report, entry);
+    if let Some(Ok(array)) = entry.output.as_deref().map(inspect) {
+        merge(&mut report, array.to_header());
+    }
     merge(&mut report, last_receipt(entry));
     if entry.is_unproven() {
         merge_writers(&mut report, candidate)?;
@@ -259,8 +263,8 @@ impl Query {
         Ok(verdict)
     }
 
-    /// Applies what `npyd redo` and `npyd take` declared, as the daemon would, and a request to take
-    /// the drop that the daemon has not accepted yet.
+    /// Applies what `npyd redo` and `npyd take` declared, as the daemon would, and a request to
+    /// take the drop that the daemon has not accepted yet.
     fn apply_declared(&self, candidate: &mut Candidate) {
         let Some(ledger) = &self.ledger else { return };
         let source = self.drop_dir.path.join(&candidate.rel);

@@ -59,7 +59,7 @@ fn a_finished_drop() {
     let site = Site::with_array("");
     for file in ["in/scan.raw", "in/scan.raw.toml"] {
         let told = explained(&site, file);
-        assert_told(&told, "finished", &["has not changed since"]);
+        assert_told(&told, "finished", &["has not changed since", "'shape': (2, 3), }"]);
         assert_eq!(told["output"], site.path("out/scan.npy").to_str().unwrap());
         assert_eq!((&told["route"], &told["evidence"]), (&"copy".into(), &"size".into()));
     }
