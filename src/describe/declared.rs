@@ -9,6 +9,7 @@ use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 
 use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
+use crate::describe::text::python_json;
 use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Layout, Literal, Order};
 
@@ -165,11 +166,16 @@ impl<'de> Deserialize<'de> for Dims {
                 Ok(Dims(dims))
             }
 
-            /// A tuple or list in Python's notation.
+            /// A tuple or list in Python's notation, also with scalars of NumPy.
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Dims, E> {
                 let wrong = || E::invalid_value(Unexpected::Str(text), &self);
-                let Ok(Literal::Tuple(items) | Literal::List(items)) = Literal::parse(text) else {
-                    return Err(wrong());
+                let items = match Literal::parse(text) {
+                    Ok(Literal::Tuple(items) | Literal::List(items)) => items,
+                    Ok(_) => return Err(wrong()),
+                    Err(_) => {
+                        let dims = serde_json::from_str(&python_json::to_json(text));
+                        return dims.map(Dims).map_err(|_| wrong());
+                    }
                 };
                 let dim = |item: &Literal| match item {
                     Literal::Int(dim) => i64::try_from(*dim).ok(),

@@ -247,7 +247,7 @@ impl<'a> Reader<'a> {
             "None" => Literal::None,
             "True" => Literal::Bool(true),
             "False" => Literal::Bool(false),
-            _ => return self.error(format!("`{word}` is not a literal")),
+            _ => return self.error(not_a_literal(word, rest)),
         };
         self.at += end;
         Ok(literal)
@@ -382,6 +382,47 @@ impl<'a> Reader<'a> {
             }
             None => self.error("the escape is not a valid character"),
         }
+    }
+}
+
+/// The longest value that a message repeats, in bytes.
+const QUOTED_MAX: usize = 40;
+
+/// Builds the message for a word at the start of `rest` that is not a literal. NumPy 2 prints its
+/// scalars as `np.int64(2)`, so that is what the `repr` of a shape or a dict with them contains.
+fn not_a_literal(word: &str, rest: &str) -> String {
+    let name = rest[word.len()..].strip_prefix('.').unwrap_or_default();
+    let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+    let (name, behind) = name.split_at(end);
+    let value = behind.strip_prefix('(').and_then(|inner| Some(inner.split_once(')')?.0));
+    match (word, name, value) {
+        ("np" | "numpy", "True_" | "False_", _) => {
+            let plain = name.trim_end_matches('_');
+            format!(
+                "`{word}.{name}` is NumPy 2's repr, not a literal: write `{plain}`, as bool() does"
+            )
+        }
+        ("np" | "numpy", _, Some(value)) if !name.is_empty() && value.len() <= QUOTED_MAX => {
+            let convert = match name.trim_start_matches('u').get(..3) {
+                Some("int" | "lon") => "int()",
+                Some("flo") => "float()",
+                Some("str") => "str()",
+                _ => ".item()",
+            };
+            format!(
+                "`{word}.{name}({value})` is NumPy 2's repr, not a literal: write `{value}`, \
+                 as {convert} does"
+            )
+        }
+        ("true" | "false" | "null", ..) => {
+            let plain = match word {
+                "true" => "True",
+                "false" => "False",
+                _ => "None",
+            };
+            format!("`{word}` is not a literal of Python: write `{plain}`")
+        }
+        _ => format!("`{word}` is not a literal"),
     }
 }
 

@@ -1,13 +1,16 @@
 //! JSON in Python's notation: `NaN` and `Infinity`, which `json.dumps` writes, and what `str` makes
-//! of a dict: single quotes, tuples, `True`, `False` and `None`.
+//! of a dict: single quotes, tuples, `True`, `False`, `None`, `nan`, and the scalars of NumPy, such
+//! as `np.int64(2)`.
 
 use std::borrow::Cow;
 
 /// Words of Python, and what they become. JSON has no numbers that are not finite, so that these
 /// become texts.
-const WORDS: [(&str, &str); 5] = [
+const WORDS: [(&str, &str); 7] = [
     ("NaN", "\"NaN\""),
+    ("nan", "\"NaN\""),
     ("Infinity", "\"Infinity\""),
+    ("inf", "\"Infinity\""),
     ("True", "true"),
     ("False", "false"),
     ("None", "null"),
@@ -30,16 +33,11 @@ pub(crate) fn to_json(text: &str) -> Cow<'_, str> {
                 json.push(first);
                 1
             }
-            '-' if rest.starts_with("-Infinity") => {
+            '-' if rest.starts_with("-Infinity") || rest.starts_with("-inf") => {
                 json.push_str("\"-Infinity\"");
-                "-Infinity".len()
+                1 + word_len(&rest[1..])
             }
-            _ if first.is_alphabetic() => {
-                let len = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
-                let word = WORDS.iter().find(|(word, _)| *word == &rest[..len]);
-                json.push_str(word.map_or(&rest[..len], |(_, json)| json));
-                len
-            }
+            _ if first.is_alphabetic() => copy_word(rest, &mut json),
             _ => {
                 json.push(first);
                 first.len_utf8()
@@ -48,6 +46,42 @@ pub(crate) fn to_json(text: &str) -> Cow<'_, str> {
         rest = &rest[len..];
     }
     json.into()
+}
+
+/// Copies a word, or what stands for it in JSON, and returns its length.
+fn copy_word(text: &str, json: &mut String) -> usize {
+    if let Some((value, len)) = numpy_scalar(text) {
+        json.push_str(&to_json(value));
+        return len;
+    }
+    let word = &text[..word_len(text)];
+    let known = WORDS.iter().find(|(known, _)| *known == word);
+    json.push_str(known.map_or(word, |(_, json)| json));
+    word.len()
+}
+
+fn word_len(text: &str) -> usize {
+    text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len())
+}
+
+/// The longest text of a scalar, in bytes.
+const SCALAR_MAX: usize = 100;
+
+/// Returns the value of a scalar as NumPy 2 prints it, such as `np.int64(2)` or `np.True_`, and the
+/// length of that text.
+fn numpy_scalar(text: &str) -> Option<(&str, usize)> {
+    let text = &text[..text.floor_char_boundary(SCALAR_MAX)];
+    let name = text.strip_prefix("np.").or_else(|| text.strip_prefix("numpy."))?;
+    for (name_of, value) in [("True_", "True"), ("False_", "False")] {
+        if name.starts_with(name_of) {
+            return Some((value, text.len() - name.len() + name_of.len()));
+        }
+    }
+    let (class, value) = name.split_once('(')?;
+    let is_class = class.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+    let (value, behind) = value.split_once(')')?;
+    let is_plain = !value.contains(['(', '[', '{', '\n']);
+    (is_class && is_plain).then_some((value, text.len() - behind.len()))
 }
 
 /// Copies a string in double quotes, and returns its length.
@@ -111,6 +145,15 @@ mod tests {
                 "{\"a\": true, \"b\": null, \"c\": false \n}",
             ),
             (r#"{'it"s': "it's", 'c\'d': ''}"#, r#"{"it\"s": "it's", "c'd": ""}"#),
+            ("{'n': (np.int64(2), numpy.uint8(3),)}", r#"{"n": [2, 3 ]}"#),
+            ("[np.float64(-1e-05), np.float32(nan)]", r#"[-1e-05, "NaN"]"#),
+            (
+                "[nan, inf, -inf, np.float64(-inf)]",
+                r#"["NaN", "Infinity", "-Infinity", "-Infinity"]"#,
+            ),
+            ("[np.True_, np.False_, np.str_('a')]", r#"[true, false, "a"]"#),
+            ("[np.int64(2, np.x(np.y(2))]", "[np.int64[2, np.x[2]]"),
+            ("['np.int64(2)', \"np.int64(2)\"]", r#"["np.int64(2)", "np.int64(2)"]"#),
             (r#"{"NaN": "(None, 'x')"}"#, r#"{"NaN": "(None, 'x')"}"#),
             (r#"{"a": "x\"(", "b": NaNs}"#, r#"{"a": "x\"(", "b": NaNs}"#),
             ("{'a", "{\"a\""),
