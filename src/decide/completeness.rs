@@ -24,6 +24,9 @@ pub struct Observation {
     pub writer: Writer,
     /// Whether a process writes to the description; `None` if no file describes the data.
     pub sidecar_writer: Option<Writer>,
+    /// Whether a process writes to the file whose count contradicts the data; `None` if there is no
+    /// such file.
+    pub count_writer: Option<Writer>,
     /// The first bytes of the data file, as many as the marker has.
     pub first_bytes: Vec<u8>,
     /// How long data file and description have been unchanged.
@@ -57,8 +60,9 @@ pub struct Rules {
 /// Upper limit of the quiet time that remakes lead to.
 const QUIET_MAX: Duration = Duration::from_hours(1);
 
-/// How many quiet times a description that can't be used must be unchanged before it is rejected:
-/// people and programs write it in several steps.
+/// How many quiet times a description that can't be used must be unchanged before it is rejected,
+/// and a recording that was miscounted before it is taken: people and programs write in several
+/// steps.
 pub const LONGER_QUIET: u32 = 10;
 
 /// Returns the quiet time of a drop: it doubles with each remake.
@@ -82,10 +86,21 @@ pub enum Evidence {
     NoWriter,
     /// Nothing changed for the quiet time. The kernel can't tell whether a process writes.
     Quiet,
+    /// Nothing changed for ten times the quiet time, but the data and the file that counts their
+    /// rows do not agree: the rows that both have are taken.
+    CommonRows,
     /// The writer is gone; the settings keep its complete records.
     Salvaged,
     /// A person takes it as it is (`npyd take`), and nothing changed for the quiet time.
     Taken,
+}
+
+impl Evidence {
+    /// Returns whether the array may hold only some rows of what is in the file.
+    #[must_use]
+    pub fn is_partial(self) -> bool {
+        matches!(self, Evidence::CommonRows | Evidence::Salvaged | Evidence::Taken)
+    }
 }
 
 impl fmt::Display for Evidence {
@@ -97,6 +112,7 @@ impl fmt::Display for Evidence {
             Evidence::Size => "size",
             Evidence::NoWriter => "no-writer",
             Evidence::Quiet => "quiet",
+            Evidence::CommonRows => "common-rows",
             Evidence::Salvaged => "salvaged",
             Evidence::Taken => "taken",
         })
@@ -167,7 +183,7 @@ pub fn assess(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
 pub fn assess_taken(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     let verdict = assess(dump, look, rules);
     let overrides = match &verdict {
-        Verdict::Ready(_) => false,
+        Verdict::Ready(evidence) => *evidence == Evidence::CommonRows,
         Verdict::Abandoned => true,
         Verdict::Refused(why) | Verdict::Wait(Wait { why, .. }) => why.lasts_while_unchanged(),
     };
@@ -264,6 +280,9 @@ fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
     }
     let still = look.unchanged >= rules.quiet;
     match fit {
+        SizeFit::CountMismatch { records, counted } if records.min(counted) > 0 => {
+            miscounted(dump, look, rules, fit)
+        }
         SizeFit::TooShort { .. }
         | SizeFit::PartialRecord { .. }
         | SizeFit::Empty
@@ -272,6 +291,20 @@ fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(Reason::Size(fit)),
         SizeFit::Whole { exact } => whole(dump, look, rules, exact, still),
     }
+}
+
+/// Assesses whole records of which another file counts more or fewer. While the recording goes on,
+/// that is so: the count is written in steps, or at its end.
+fn miscounted(dump: &Dump, look: &Observation, rules: &Rules, fit: SizeFit) -> Verdict {
+    let quiet = rules.quiet.saturating_mul(LONGER_QUIET);
+    let is_counting = matches!(look.count_writer, None | Some(Writer::Present));
+    if is_counting || !dump.layout.has_whole_records() {
+        return wait(Reason::Size(fit));
+    }
+    if look.unchanged < quiet {
+        return Wait::on_time(look, &Rules { quiet, ..*rules }, Reason::Size(fit));
+    }
+    Verdict::Ready(Evidence::CommonRows)
 }
 
 /// Assesses a drop of the right size to which no process is known to write.

@@ -17,7 +17,8 @@ pub struct FileSnapshot {
     pub parts: Vec<Stat>,
     /// The file that describes it.
     pub sidecar: Option<(FileName, Stat)>,
-    /// Inodes of conflicting descriptions or data files; the drop is another once they are gone.
+    /// Inodes of conflicting descriptions or data files, and inode and mtime of a file whose count
+    /// contradicts the data; the drop is another once they are gone or changed.
     pub rivals: Vec<u64>,
 }
 

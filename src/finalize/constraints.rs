@@ -34,7 +34,9 @@ pub fn constraints_between(
         Some(Evidence::Quiet) => {
             Some("nothing proves that no process writes to the file any more".to_owned())
         }
-        Some(Evidence::Taken) => Some("the file is taken as it is, and stays so".to_owned()),
+        Some(Evidence::Taken | Evidence::CommonRows) => {
+            Some("the file is taken as it is, and stays so".to_owned())
+        }
         _ => lacks_right(drop_dir, source, candidate)?,
     };
     if let Some(why) = why {
@@ -93,7 +95,7 @@ pub(crate) fn plan(
     constraints: &Constraints,
 ) -> Result<Plan, Interruption> {
     let file_len = match job.evidence {
-        Evidence::Salvaged | Evidence::Taken => job.dump.end_of(&job.header),
+        evidence if evidence.is_partial() => job.dump.end_of(&job.header),
         _ => job.candidate.stat.size,
     };
     let plan = Plan::new(&job.dump, job.header.clone(), file_len, constraints);

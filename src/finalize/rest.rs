@@ -76,7 +76,7 @@ pub(crate) fn save_ahead(
     let goes = job.drop_dir.source == Disposition::Remove || job.keeps_its_name(at);
     let share = header.data_len() / candidate.files().len() as u64;
     let segments = candidate.segments(&job.dump, share).into_iter();
-    let is_partial = matches!(job.evidence, Evidence::Salvaged | Evidence::Taken);
+    let is_partial = job.evidence.is_partial();
     let mut remarks = Vec::new();
     for ((file, offset), name) in segments.zip(candidate.names()) {
         let end = offset.saturating_add(share).saturating_add(job.dump.trailing);

@@ -11,6 +11,7 @@ use crate::describe::{Dump, LeadingBytes, Rows};
 use crate::fs::{self, DataFile, Dir, Lease};
 use crate::model::{FileName, Stat};
 use crate::npy::{self, Header};
+use crate::probe::RowCount;
 use crate::probe::unproven::Unproven;
 
 /// A data file and its description, both open.
@@ -37,6 +38,8 @@ pub struct Candidate {
     pub has_array: bool,
     /// The declared layout, or the reason why there is none.
     pub dump: Result<Dump, Reason>,
+    /// The file whose count contradicts the size of the data.
+    pub miscount: Option<RowCount>,
     /// The rows that a person takes, although the data do not fit their description.
     pub take: Option<Rows>,
 }
@@ -95,8 +98,16 @@ impl Candidate {
             data: self.stat,
             parts: self.parts.iter().map(|part| part.stat).collect(),
             sidecar: self.sidecar.as_ref().map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
-            rivals: self.conflicting_inodes.clone(),
+            rivals: self.rivals(),
         }
+    }
+
+    /// Returns what else makes this another drop: conflicting files, and a count that contradicts
+    /// the data, which may be corrected.
+    fn rivals(&self) -> Vec<u64> {
+        let of_count = |count: &RowCount| [count.stat.ino, count.stat.mtime_ns.cast_unsigned()];
+        let miscount = self.miscount.iter().flat_map(of_count);
+        self.conflicting_inodes.iter().copied().chain(miscount).collect()
     }
 
     /// Returns the snapshot after npyd itself wrote to the data file.
@@ -265,7 +276,8 @@ impl Candidate {
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let parts = self.parts.iter().map(|part| &part.stat);
         let sidecar = self.sidecar.as_ref().map(|sidecar| &sidecar.stat);
-        let stats = parts.chain(sidecar).chain([&self.stat]);
+        let miscount = self.miscount.as_ref().map(|count| &count.stat);
+        let stats = parts.chain(sidecar).chain(miscount).chain([&self.stat]);
         let latest = stats.map(|stat| stat.mtime_ns.max(stat.ctime_ns)).max()?;
         let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
         let age = i128::try_from(now).ok()? - i128::from(latest);
@@ -293,6 +305,7 @@ impl Candidate {
         let rules = Rules { quiet, allow_trailing, remakes };
         let sidecar_writer =
             self.sidecar.as_ref().map(|sidecar| writer(&sidecar.file)).transpose()?;
+        let count_writer = self.miscount.as_ref().map(|count| writer(&count.file)).transpose()?;
         let timestamp_granularity = self.timestamp_granularity();
         let dump = match &self.dump {
             Ok(dump) => dump,
@@ -319,6 +332,7 @@ impl Candidate {
             solid,
             writer,
             sidecar_writer,
+            count_writer,
             first_bytes,
             unchanged,
             timestamp_granularity,
@@ -331,6 +345,7 @@ impl Candidate {
             Verdict::Ready(Evidence::Taken) => {
                 self.take_rows(dump, self.take.unwrap_or_default())?
             }
+            Verdict::Ready(Evidence::CommonRows) => self.common_rows(dump)?,
             Verdict::Ready(evidence) => match dump.header(size) {
                 Ok(header) => {
                     Decision::Finalize { header: Box::new(header), evidence, remark: None }

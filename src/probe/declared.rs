@@ -1,6 +1,6 @@
 //! Applies to a candidate what `npyd redo` and `npyd take` declared about it.
 
-use crate::decide::completeness::Evidence;
+use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::reason::Reason;
 use crate::describe::{Correction, Dump, Rows, Taken};
 use crate::fs;
@@ -33,6 +33,18 @@ impl Candidate {
             ends.push(file.written_end(0)?);
         }
         Ok(dump.taken(&ends, rows))
+    }
+
+    /// Decides to take the rows that the data and the file that counts them both have.
+    pub(crate) fn common_rows(&self, dump: &Dump) -> fs::Result<Decision> {
+        Ok(match self.taken(dump, Rows::Common)? {
+            Ok(Taken { header, remark }) => Decision::Finalize {
+                header: Box::new(header),
+                evidence: Evidence::CommonRows,
+                remark: Some(format!("the rows that its data and their count both have: {remark}")),
+            },
+            Err(why) => Decision::Wait(Wait::on_external(Reason::Request(why))),
+        })
     }
 
     /// Decides to take the rows, or why that is not possible.

@@ -13,6 +13,7 @@ mod index;
 mod letter_case;
 mod missing_data;
 mod residue;
+mod row_count;
 mod template_match;
 pub mod unproven;
 
@@ -25,16 +26,16 @@ use description::{Contents, DataFiles, Description, possible_sidecars};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::describe::sidecar::{DataStart, Described, Format, Measured};
-use crate::describe::{Dump, manifest};
+use crate::describe::{Dump, SizeFit, manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
-use crate::npy::{self, Preamble};
 use crate::probe::candidate::{Candidate, Part, Sidecar};
 
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
 pub use residue::{FinishedArray, ORIGIN_ATTR, RemainingPart, Residue, SOURCE_ATTR};
+pub use row_count::RowCount;
 
 /// The result of a probe.
 pub enum ProbeResult {
@@ -257,6 +258,7 @@ impl<'a> DirView<'a> {
             return Ok(result);
         }
         let remark = first.as_ref().and_then(|it| self.overriding_remark(it, &overridden, data));
+        let mut count = None;
         let mut result = self.candidate(data, first, |raw, contents| {
             let own = raw.own_header()?;
             Ok(match (contents, own) {
@@ -265,7 +267,7 @@ impl<'a> DirView<'a> {
                     Some(manifest.dump(&raw.name).map_err(Reason::Description))
                 }
                 (Some((Ok(Contents::Arrays(format, mut arrays)), array)), _) => {
-                    let dump = self.dump_of(arrays.swap_remove(array), format, raw)?;
+                    let dump = self.dump_of(arrays.swap_remove(array), format, raw, &mut count)?;
                     Some(dump.map_err(Reason::Description))
                 }
                 (Some((Err(reason), _)), _) | (None, Err(reason)) => {
@@ -280,6 +282,9 @@ impl<'a> DirView<'a> {
         if let ProbeResult::Candidate(candidate) = &mut result {
             if let Ok(dump) = &mut candidate.dump {
                 dump.warnings.extend(remark);
+                let fit = dump.fit(candidate.stat.size, self.drop_dir.allow_trailing);
+                let contradicts = matches!(fit, SizeFit::CountMismatch { .. });
+                candidate.miscount = count.filter(|_| contradicts);
             }
             candidate.overridden = overridden.into_iter().map(|it| it.by.sidecar).collect();
         }
@@ -337,36 +342,17 @@ impl<'a> DirView<'a> {
         array: Described,
         format: &'static Format,
         raw: &DataHead,
+        count: &mut Option<RowCount>,
     ) -> fs::Result<Result<Dump, String>> {
         let lines_end = match array.skip {
             DataStart::Lines { lines, .. } => raw.lines_end(lines)?,
             _ => None,
         };
         let parent = raw.sidecar_dir.as_deref().unwrap_or(Path::new(""));
-        let mut counted = None;
-        for path in &array.row_counts {
-            if counted.is_none() {
-                counted = self.rows(&parent.join(path.as_path()))?;
-            }
-        }
-        let found =
-            Measured { file_len: raw.stat.size, lines_end, counted: counted.unwrap_or_default() };
+        *count = self.row_count(&array, parent)?;
+        let counted = count.as_ref().map_or(0, |count| count.rows);
+        let found = Measured { file_len: raw.stat.size, lines_end, counted };
         Ok(array.dump(format, &raw.name, found))
-    }
-
-    /// Returns the number of rows of a `.npy` file, if the file is complete.
-    fn rows(&self, rel: &Path) -> fs::Result<Option<u64>> {
-        let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
-        let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
-            return Ok(None);
-        };
-        let len = preamble.data_offset.min(npy::HEADER_MAX);
-        let head = file.read_at_most(0, len as usize)?;
-        let layout = npy::parse_header(&preamble, &head, stat.size).ok();
-        let header = layout.and_then(|layout| layout.header());
-        Ok(header
-            .filter(|header| stat.size >= preamble.data_offset.saturating_add(header.data_len()))
-            .and_then(|header| header.shape().first().copied()))
     }
 
     /// Opens a data file, or all of several, and calls `recognize` for its dump.
@@ -423,8 +409,6 @@ impl<'a> DirView<'a> {
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         let DataHead { name, file, stat, .. } = raw;
-        let conflicting_inodes = Vec::new();
-        let has_array = false;
         Ok(ProbeResult::Candidate(Box::new(Candidate {
             rel,
             name,
@@ -434,9 +418,10 @@ impl<'a> DirView<'a> {
             parts,
             sidecar,
             overridden: Vec::new(),
-            conflicting_inodes,
-            has_array,
+            conflicting_inodes: Vec::new(),
+            has_array: false,
             dump,
+            miscount: None,
             take: None,
         })))
     }

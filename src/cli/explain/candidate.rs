@@ -343,7 +343,7 @@ fn explain_plan(
     };
     let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;
     let size = match evidence {
-        Some(Evidence::Salvaged | Evidence::Taken) => dump.end_of(&header),
+        Some(evidence) if evidence.is_partial() => dump.end_of(&header),
         _ => candidate.stat.size,
     };
     let plan = Plan::new(dump, header, size, &constraints);

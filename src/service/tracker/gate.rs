@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::decide::completeness::{Evidence, Wait};
+use crate::decide::completeness::Wait;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
@@ -82,7 +82,7 @@ impl Tracker {
                 }
                 let mut dump = candidate.dump.clone().map_err(|reason| reason.to_string())?;
                 // The producer's digest is that of the complete file.
-                dump.digest = dump.digest.filter(|_| evidence != Evidence::Taken);
+                dump.digest = dump.digest.filter(|_| !evidence.is_partial());
                 Action::Dispatch(Box::new(Job {
                     drop_dir: Arc::clone(&self.drop_dir),
                     dump,

@@ -184,6 +184,20 @@ fn manifest_cases() -> Vec<Case> {
         ),
         case(
             "x.raw.json",
+            "{'dtype': '<u2', 'shape': (np.int64(6), np.int64(4)), 'gain': np.float64(nan)}",
+            "x.raw",
+            ("x.npy", "'<u2'", &[6, 4]),
+            "",
+        ),
+        case(
+            "x.raw.toml",
+            "dtype = \"<u2\"\nshape = \"(np.int64(6), 4)\"\n",
+            "x.raw",
+            ("x.npy", "'<u2'", &[6, 4]),
+            "",
+        ),
+        case(
+            "x.raw.json",
             "{\"dtype\": \"uint16be\", \"shape\": [3.0, 8.0], \"t\": NaN}",
             "x.raw",
             ("x.npy", "'>u2'", &[3, 8]),
@@ -311,6 +325,86 @@ fn a_sidecar_that_cannot_be_used_is_rejected() {
         assert!(reason.contains(words), "{name}: {reason}");
         assert_eq!(site.history().of_event("rejected").len(), 1);
         assert!(site.sweep().json().of_event("rejected").is_empty(), "once is enough");
+    }
+}
+
+/// A recording of 4 rows that is quiet although another number of them is counted.
+fn miscounted(settings: &str, counted: u64) -> Site {
+    let site = Site::with(&format!("recursive = true\n{settings}"));
+    std::fs::create_dir_all(site.path("in/rec/continuous/A")).unwrap();
+    site.drop_file(
+        "rec/structure.oebin",
+        "{\"continuous\": [{\"folder_name\": \"A/\", \"num_channels\": 6}]}",
+    );
+    site.drop_file("rec/continuous/A/continuous.dat", counts());
+    recount(&site, counted);
+    site
+}
+
+fn recount(site: &Site, counted: u64) {
+    let times = vec![0; usize::try_from(8 * counted).unwrap()];
+    let count = npy("'<i8'", false, &[counted], &times);
+    site.drop_file("rec/continuous/A/timestamps.npy", count);
+}
+
+/// What the readers of Open Ephys do with a warning: the rows that both have.
+#[test]
+fn a_recording_that_counts_other_rows_than_it_has() {
+    let array = "out/rec/continuous/A/continuous.npy";
+    let data = "in/rec/continuous/A/continuous.dat";
+    for (counted, rows, remark) in [
+        (3, 3, "3 rows (4 are there, 3 are counted), and 12 bytes behind them"),
+        (5, 4, "4 rows (4 are there, 5 are counted)"),
+    ] {
+        for source in ["keep", "remove"] {
+            let settings = format!("source = \"{source}\"\nremove_unproven = true");
+            let site = miscounted(&settings, counted);
+            let receipt = site.sweep_until("finalized").only_receipt();
+            assert_eq!(receipt["evidence"], "common-rows", "{receipt:#?}");
+            assert!(receipt["reason"].to_string().contains(remark), "{receipt:#?}");
+            let expected = npy("'<i2'", false, &[rows, 6], &counts()[..12 * rows as usize]);
+            assert_eq!(site.read(array), expected);
+            if source == "keep" {
+                assert_eq!(site.read(data), counts());
+            } else if rows < 4 {
+                let rest = site.read("out/rec/continuous/A/continuous.dat.rest");
+                assert_eq!(rest, counts()[36..]);
+            }
+            let again = site.sweep().expect_code(0).json();
+            assert!(again.of_event("finalized").is_empty(), "{again:#?}");
+        }
+    }
+}
+
+/// The count may be corrected later.
+#[test]
+fn a_recording_that_is_counted_again() {
+    let site = miscounted("", 3);
+    site.sweep_until("finalized");
+    recount(&site, 4);
+    let receipt = site.sweep_until("remade").only_receipt();
+    assert_eq!(receipt["evidence"], "size", "{receipt:#?}");
+    let expected = npy("'<i2'", false, &[4, 6], &counts());
+    assert_eq!(site.read("out/rec/continuous/A/continuous.npy"), expected);
+}
+
+/// A header is Python's literal, which NumPy reads. What is none is rejected, with a remedy.
+#[test]
+fn a_header_that_is_not_a_literal_is_rejected() {
+    for (shape, words) in [
+        ("(np.int64(2), np.int64(3))", "`np.int64(2)` is NumPy 2's repr, not a literal: write `2`"),
+        ("(numpy.uint8(6),)", "write `6`, as int() does"),
+        ("(2, true)", "write `True`"),
+        ("(two, 3)", "`two` is not a literal"),
+    ] {
+        let site = Site::new();
+        let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+        let header = [b"\x93NPEND\x01rv\0", format!("{dict:117}\n").as_bytes()].concat();
+        site.drop_file("x.npy.pending", [&header[..], &[0; 24]].concat());
+        let receipt = site.sweep_until("rejected").only_receipt();
+        let reason = receipt["reason"].as_str().unwrap();
+        assert!(reason.contains(words), "{reason}");
+        assert_eq!(site.names("out"), [""; 0]);
     }
 }
 

@@ -98,8 +98,8 @@ fn samples_must_be_counted() {
     let mut daemon: Daemon<'_> = site.daemon();
     site.write(&format!("{stream}/continuous.dat"), &data[..20]);
     daemon.wait_for_log("counted");
-    site.write(&format!("{stream}/sample_numbers.npy"), npy("'<i8'", false, &[10], &[0; 80]));
     site.write(&format!("{stream}/continuous.dat"), &data);
+    site.write(&format!("{stream}/sample_numbers.npy"), npy("'<i8'", false, &[10], &[0; 80]));
     daemon.wait_for_file("out/rec/continuous/A/continuous.npy");
     let array = site.read("out/rec/continuous/A/continuous.npy");
     assert_eq!(array, npy("'<i2'", false, &[10, 2], &data));

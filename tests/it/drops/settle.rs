@@ -73,6 +73,7 @@ fn look(size: u64, writer: Writer, unchanged: Duration) -> Observation {
         solid: true,
         writer,
         sidecar_writer: None,
+        count_writer: None,
         first_bytes,
         unchanged,
         timestamp_granularity: Duration::ZERO,
@@ -221,6 +222,40 @@ fn remakes_double_the_quiet_time() {
     }
     // A quiet time that is longer stays as it is.
     assert_eq!(quiet_after(Duration::from_hours(2), 3), Duration::from_hours(2));
+}
+
+/// A recording that another file counts: the rows that both have, once it has long been quiet.
+#[test]
+fn a_miscounted_recording_needs_a_longer_quiet() {
+    let counted = |rows| {
+        let mut dump = raw(&[-1, 2], 0);
+        dump.facts.counted = Some(rows);
+        dump
+    };
+    let long = Duration::from_secs(20);
+    let almost = Duration::from_millis(19_999);
+    for (rows, size, count_writer, unchanged, then) in [
+        (2, 12, Some(Nobody), almost, "time"),
+        (2, 12, Some(Nobody), long, "ready: common-rows"),
+        (2, 12, Some(Unknown), long, "ready: common-rows"),
+        (4, 12, Some(Nobody), long, "ready: common-rows"),
+        (3, 12, None, Duration::ZERO, "ready: size"),
+        (2, 12, Some(Somebody), long, "wait"),
+        (2, 12, None, long, "wait"), // counted nowhere
+        (0, 12, Some(Nobody), long, "wait"),
+        (2, 0, Some(Nobody), long, "wait"),
+        (2, 10, Some(Nobody), long, "wait"), // a torn record
+    ] {
+        let look = |writer| Observation { count_writer, ..look(size, writer, unchanged) };
+        let verdict = assess(&counted(rows), &look(Nobody), &RULES);
+        assert_eq!(word(&verdict), then, "{rows} {size} {count_writer:?} {unchanged:?}");
+        assert_eq!(word(&assess(&counted(rows), &look(Somebody), &RULES)), "wait");
+    }
+    // The values of one channel follow each other: no rows can be cut off.
+    let mut channels = counted(2);
+    channels.layout = Layout::open_on(channels.layout.dtype.clone(), &[2, 0], 1).unwrap();
+    let look = Observation { count_writer: Some(Nobody), ..look(12, Nobody, long) };
+    assert_eq!(word(&assess(&channels, &look, &RULES)), "wait");
 }
 
 /// Nothing that rests on the files' times is decided before a change would show in them.
