@@ -141,9 +141,10 @@ impl Met {
         if case.is_told() {
             return Ok(());
         }
-        // Messages about the ledger quote SQLite instead.
-        let of_ledger = self.first.path.starts_with("state");
-        let of_ledger = of_ledger && case.has_no_ledger();
+        // Messages about the ledger quote SQLite instead. The first call for it syncs the directory
+        // above the new state directory, whose path is empty here.
+        let path = &self.first.path;
+        let of_ledger = (path.is_empty() || path.starts_with("state")) && case.has_no_ledger();
         // A directory that the configuration names by a link is told of by its real path.
         let roots = case.roots();
         let names_it = roots.iter().any(|root| case.says(&format!("`{}", root.display())));
