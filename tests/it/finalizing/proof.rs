@@ -285,10 +285,13 @@ fn the_missing_right_is_told_of() {
 
     site.scan("scan");
     give_away(&site, "in");
-    let mut explain = without_leases(&site);
-    explain.args(["explain", "--config"]).arg(site.path("npyd.toml"));
-    let explained = Outcome::of(explain.arg(site.path("in/scan.raw"))).stdout;
-    assert!(explained.contains("the source is not removed"), "{explained}");
+    let explain = || {
+        let mut explain = without_leases(&site);
+        explain.args(["explain", "--config"]).arg(site.path("npyd.toml"));
+        Outcome::of(explain.arg(site.path("in/scan.raw"))).stdout
+    };
+    let explained = explain();
+    assert!(explained.contains("may not take leases on other users' files"), "{explained}");
 
     let mut daemon = Daemon::start_as(&site, "npyd.toml", without_leases(&site));
     daemon.wait_for_file("out/scan.npy").wait_for_receipts("finalized", 1);
@@ -296,4 +299,6 @@ fn the_missing_right_is_told_of() {
     let warns = |line: &str| line.contains("WARN") && line.contains("no CAP_LEASE");
     assert!(log.lines().any(warns), "{log}");
     assert!(site.has("in/scan.raw"));
+    let explained = explain();
+    assert!(explained.contains("the source is not removed"), "{explained}");
 }

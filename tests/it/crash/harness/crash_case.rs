@@ -239,6 +239,19 @@ impl<'a> CrashCase<'a> {
         File::options().append(true).create(true).open(self.apart.join(name)).unwrap()
     }
 
+    /// Returns this case, judged by what another scenario expects.
+    pub(crate) fn judged_by<'b>(self, scenario: &'b Scenario) -> CrashCase<'b>
+    where
+        'a: 'b,
+    {
+        CrashCase { scenario, ..self }
+    }
+
+    /// Whether npyd reported that it copied the data.
+    pub(crate) fn was_copied(&self) -> bool {
+        self.told("\"route\":\"copy\"")
+    }
+
     /// Whether receipts reported all arrays.
     pub(crate) fn is_told(&self) -> bool {
         self.scenario.drops().iter().all(|drop| self.is_told_of(drop))

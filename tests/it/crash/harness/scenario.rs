@@ -369,7 +369,12 @@ pub(crate) struct Scenario {
     /// Of how many bytes the pieces are in which the data file lies on the disk; `None`: in as few
     /// as its file system likes.
     pub(crate) piece: Option<u64>,
+    /// Whether npyd copies instead, because the route can't be used.
+    pub(crate) is_copied: bool,
 }
+
+/// Length of the header of a copy.
+const COPY_HEADER_LEN: usize = 128;
 
 impl Scenario {
     /// Every one on a file system, the largest only in the long form. The ledger lies along where
@@ -397,7 +402,14 @@ impl Scenario {
     /// One, its drop durable and its ledger elsewhere.
     pub(crate) fn of(route: &str, disposition: Disposition) -> Self {
         let route = ROUTES.iter().find(|it| it.name == route).unwrap();
-        Self { route, disposition, ledger_along: false, synced: true, piece: None }
+        Self {
+            route,
+            disposition,
+            ledger_along: false,
+            synced: true,
+            piece: None,
+            is_copied: false,
+        }
     }
 
     /// Whether npyd notes down what it does, to undo it after a crash.
@@ -410,6 +422,11 @@ impl Scenario {
         ["copy", "reflink"].contains(&self.route.told)
     }
 
+    /// This drop as a copy.
+    pub(crate) fn copied(&self) -> Self {
+        Self { is_copied: true, ..*self }
+    }
+
     /// Everything that is dropped.
     pub(crate) fn drops(&self) -> Vec<Drop> {
         (0..self.route.drops).map(|number| self.number(number)).collect()
@@ -417,7 +434,8 @@ impl Scenario {
 
     /// One of the drops.
     fn number(&self, number: usize) -> Drop {
-        let Route { records, header_len, front, .. } = self.route;
+        let Route { records, front, .. } = self.route;
+        let header_len = if self.is_copied { COPY_HEADER_LEN } else { self.route.header_len };
         let named =
             |name: &str| if number == 0 { name.to_owned() } else { name.replace("scan", "twin") };
         let (file, data) = (named(self.route.file), data(number, *records));
@@ -434,7 +452,7 @@ impl Scenario {
         let stem =
             file.trim_end_matches(".pending").trim_end_matches(".npy").trim_end_matches(".raw");
         let number = if self.route.old == Old::Stays { "-1" } else { "" };
-        let array = npy_filling("'<i4'", false, &[u64::from(*records), 3], *header_len);
+        let array = npy_filling("'<i4'", false, &[u64::from(*records), 3], header_len);
         Drop {
             data_offset: head.len(),
             sidecar: self.sidecar(&file, &raw),
