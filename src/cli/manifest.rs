@@ -61,15 +61,15 @@ impl Manifest {
 
 /// Formats the manifest: npyd's keys first, then the sidecar's fields as the user's metadata.
 fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
-    if !candidate.parts.is_empty() {
+    let Some(input) = candidate.input.only_file() else {
         return Err("its data are in several files, but a manifest describes one file".to_owned());
-    }
+    };
     if matches!(dump.front, LeadingBytes::Header(_)) {
         return Err("it has a header and needs no manifest".to_owned());
     }
     let dtype = dump.layout.dtype.to_string();
     let plain = dtype.strip_prefix('\'').and_then(|dtype| dtype.strip_suffix('\''));
-    let shape = match dump.header(candidate.stat.size) {
+    let shape = match dump.header(input.stat.size) {
         Ok(header) => json!(header.shape()),
         Err(_) => json!(dump.layout.shape.dims()),
     };
@@ -84,7 +84,7 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
             keys.insert(key.to_owned(), json!(bytes));
         }
     }
-    keys.insert("data".to_owned(), json!(candidate.name.as_str()));
+    keys.insert("data".to_owned(), json!(input.name.as_str()));
     keys.insert("output".to_owned(), json!(dump.output.as_str()));
     if let Some(digest) = &dump.digest {
         keys.insert("digest".to_owned(), json!(digest.to_string()));

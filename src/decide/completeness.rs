@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::decide::reason::{QuietTime, Reason};
 use crate::describe::{Dump, LeadingBytes, SizeFit};
+use crate::model::FileName;
 use crate::npy::{Kind, PendingState};
 
 /// What one probe of a drop has shown.
@@ -16,6 +17,8 @@ use crate::npy::{Kind, PendingState};
 pub struct Observation {
     /// Size of the data file in bytes. A preallocated or mapped file has its final size at once.
     pub size: u64,
+    /// A data file of a series that is not complete by itself, and how its size fits.
+    pub unfit: Option<(FileName, SizeFit)>,
     /// Bytes that are allocated for the data file, without holes.
     pub allocated: u64,
     /// Whether every byte was written: the file has neither holes nor unwritten extents.
@@ -61,8 +64,8 @@ pub struct Rules {
 const QUIET_MAX: Duration = Duration::from_hours(1);
 
 /// How many quiet times a description that can't be used must be unchanged before it is rejected,
-/// and a recording that was miscounted before it is taken: people and programs write in several
-/// steps.
+/// a recording that was miscounted before it is taken, and a series before its array is made:
+/// people and programs write in several steps.
 pub const LONGER_QUIET: u32 = 10;
 
 /// Returns the quiet time of a drop: it doubles with each remake.
@@ -158,6 +161,13 @@ fn wait(why: Reason) -> Verdict {
     Verdict::Wait(Wait::on_external(why))
 }
 
+/// Returns how long a drop must be unchanged, before remakes prolong it. A series that may grow
+/// waits longer: its next file may be on the way.
+#[must_use]
+pub fn quiet_of(dump: &Dump, quiet: Duration) -> Duration {
+    if dump.may_grow() { quiet.saturating_mul(LONGER_QUIET) } else { quiet }
+}
+
 /// Assesses one drop.
 ///
 /// All later steps check that the files are unchanged since this observation, and so does the
@@ -197,7 +207,7 @@ pub fn assess_taken(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
         _ if look.unchanged < quiet => {
             let rules = Rules { quiet, ..*rules };
-            Wait::on_time(look, &rules, Reason::NotQuiet(rules.quiet_time()))
+            Wait::on_time(look, &rules, Reason::NotQuiet(rules.quiet_time(dump)))
         }
         // Its own file becomes the array.
         Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
@@ -269,7 +279,12 @@ fn by_producer_mark(dump: &Dump, look: &Observation, rules: &Rules, evidence: Ev
 }
 
 fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
-    let fit = dump.fit(look.size, rules.allow_trailing);
+    let (fit, why) = if let Some((name, fit)) = &look.unfit {
+        (*fit, Reason::SizeOfPart(name.clone(), *fit))
+    } else {
+        let fit = dump.fit(look.size, rules.allow_trailing);
+        (fit, Reason::Size(fit))
+    };
     let misfit = (!matches!(fit, SizeFit::Whole { .. })).then_some(fit);
     if look.sidecar_writer == Some(Writer::Present) {
         return wait(Reason::DescriptionWriting { fit: misfit });
@@ -286,9 +301,9 @@ fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         SizeFit::TooShort { .. }
         | SizeFit::PartialRecord { .. }
         | SizeFit::Empty
-        | SizeFit::CountMismatch { .. } => wait(Reason::Size(fit)),
-        SizeFit::TooLong { .. } if !still => Wait::on_time(look, rules, Reason::Size(fit)),
-        SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(Reason::Size(fit)),
+        | SizeFit::CountMismatch { .. } => wait(why),
+        SizeFit::TooLong { .. } if !still => Wait::on_time(look, rules, why),
+        SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(why),
         SizeFit::Whole { exact } => whole(dump, look, rules, exact, still),
     }
 }
@@ -313,7 +328,7 @@ fn whole(dump: &Dump, look: &Observation, rules: &Rules, exact: bool, still: boo
         look.writer == Writer::None && !matches!(look.sidecar_writer, Some(Writer::Unknown));
     // A final header under a pending name: its producer may still be about to rename the file.
     let raw = !matches!(dump.front, LeadingBytes::Header(_));
-    if nobody && dump.digest.is_some() {
+    if nobody && dump.digest.is_some() && (still || !dump.may_grow()) {
         return Verdict::Ready(Evidence::Digest);
     }
     // A file of the right size may be preallocated and not filled yet; then it must also be quiet.
@@ -325,13 +340,15 @@ fn whole(dump: &Dump, look: &Observation, rules: &Rules, exact: bool, still: boo
         (true, _) if dump.digest.is_some() => Verdict::Ready(Evidence::Digest),
         (true, true) => Verdict::Ready(Evidence::NoWriter),
         (true, false) => Verdict::Ready(Evidence::Quiet),
-        (false, true) => Wait::on_time(look, rules, Reason::NotQuiet(rules.quiet_time())),
-        (false, false) => Wait::on_time(look, rules, Reason::NotQuietUnproven(rules.quiet_time())),
+        (false, true) => Wait::on_time(look, rules, Reason::NotQuiet(rules.quiet_time(dump))),
+        (false, false) => {
+            Wait::on_time(look, rules, Reason::NotQuietUnproven(rules.quiet_time(dump)))
+        }
     }
 }
 
 impl Rules {
-    fn quiet_time(&self) -> QuietTime {
-        QuietTime { quiet: self.quiet, remakes: self.remakes }
+    fn quiet_time(&self, dump: &Dump) -> QuietTime {
+        QuietTime { quiet: self.quiet, remakes: self.remakes, may_grow: dump.may_grow() }
     }
 }

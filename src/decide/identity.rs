@@ -11,10 +11,8 @@ use crate::model::{FileName, Stat};
 /// What the files of a drop looked like. Two snapshots differ if one of the files changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSnapshot {
-    /// The data file.
-    pub data: Stat,
-    /// Further data files, if the data are in several.
-    pub parts: Vec<Stat>,
+    /// The data files, in order.
+    pub files: Vec<Stat>,
     /// The file that describes it.
     pub sidecar: Option<(FileName, Stat)>,
     /// Inodes of conflicting descriptions or data files, and inode and mtime of a file whose count
@@ -26,8 +24,8 @@ impl FileSnapshot {
     /// Returns the snapshot as text that stays valid after a reboot.
     #[must_use]
     pub fn identity(&self) -> SourceIdentity {
-        let own = identity_of(&self.data);
-        let is_alone = self.parts.is_empty() && self.rivals.is_empty();
+        let own = self.files.first().map(identity_of).unwrap_or_default();
+        let is_alone = self.files.len() <= 1 && self.rivals.is_empty();
         let data = if is_alone {
             own
         } else {
@@ -46,14 +44,20 @@ impl FileSnapshot {
 
     /// Returns a hash of the identities of the further files.
     fn hash_of_further(&self, identity: impl Fn(&Stat) -> String) -> u64 {
-        let parts = self.parts.iter().map(identity);
-        let more = parts.chain(self.rivals.iter().map(u64::to_string));
+        let further = self.files.iter().skip(1).map(identity);
+        let more = further.chain(self.rivals.iter().map(u64::to_string));
         more.fold(0, |hash, more| xxh3_64(format!("{hash:016x}+{more}").as_bytes()))
     }
 
     /// Returns a key for the content of each data file, for the table of data losses.
     pub fn contents(&self) -> impl Iterator<Item = String> {
-        [&self.data].into_iter().chain(&self.parts).map(content_of)
+        self.files.iter().map(content_of)
+    }
+
+    /// Returns the inode with which the identity begins.
+    #[must_use]
+    pub fn ino(&self) -> u64 {
+        self.files.first().map_or(0, |stat| stat.ino)
     }
 }
 
@@ -246,7 +250,8 @@ mod tests {
 
     fn snapshot(data: Stat, parts: &[Stat], sidecar: Stat) -> SourceIdentity {
         let sidecar = Some((FileName::try_from("x.raw.toml".to_owned()).unwrap(), sidecar));
-        FileSnapshot { data, parts: parts.to_vec(), sidecar, rivals: Vec::new() }.identity()
+        let files = [&[data], parts].concat();
+        FileSnapshot { files, sidecar, rivals: Vec::new() }.identity()
     }
 
     #[test]

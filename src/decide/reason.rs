@@ -70,6 +70,9 @@ pub enum Reason {
     /// The data file of that name does not exist.
     #[error("its data file `{0}` is not there yet")]
     NoDataFile(String),
+    /// No file matches the glob of the manifest's key `data`.
+    #[error("no file matches `{0}` yet, which is the value of the key `data`")]
+    NoMatch(String),
     /// None of the files that the manifest may describe exists.
     #[error("{}", named_data(name))]
     NoDataFileNamed {
@@ -104,6 +107,9 @@ pub enum Reason {
     /// The size does not fit the declaration.
     #[error("{0}")]
     Size(SizeFit),
+    /// The size of one of several data files does not fit the declaration.
+    #[error("its data file `{0}` is not complete: {1}")]
+    SizeOfPart(FileName, SizeFit),
     /// The producer marked the drop as complete, but the size does not fit.
     #[error("its producer says that it is complete, but {0}")]
     SizeOfComplete(SizeFit),
@@ -204,6 +210,11 @@ pub enum Reason {
     /// A data file of a finished array waits for the others, to be removed or archived with them.
     #[error("the files that belong to `{0}` are not all there yet")]
     NoOtherParts(FileName),
+    /// An array was made with this description of data files that are gone.
+    #[error(
+        "`{0}` was made with this manifest of files that are gone now: move the array away, or give the manifest another name"
+    )]
+    FilesGone(FileName),
     /// An array holds some of the data files, but not the others.
     #[error("`{array}` already holds `{old}`, but not the other data files: drop `{old}` again")]
     Mixed {
@@ -326,16 +337,21 @@ pub struct QuietTime {
     pub quiet: Duration,
     /// How often the array was remade.
     pub remakes: u32,
+    /// Whether it is longer because another file of a series may come.
+    pub may_grow: bool,
 }
 
 impl std::fmt::Display for QuietTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let quiet = humantime::format_duration(self.quiet);
         let times = match self.remakes {
+            0 if self.may_grow => {
+                return write!(f, "{quiet}, because another file may match its glob");
+            }
             0 => return f.write_str("the quiet time"),
             1 => "once".to_owned(),
             remakes => format!("{remakes} times"),
         };
-        let quiet = humantime::format_duration(self.quiet);
         write!(f, "{quiet}: it changed after its array was made, and was made again {times}")
     }
 }
@@ -377,7 +393,9 @@ impl Reason {
     #[must_use]
     pub fn if_complete(&self) -> Option<String> {
         match self {
-            Reason::Size(fit) | Reason::SizeOfComplete(fit) => fit.if_complete(),
+            Reason::Size(fit) | Reason::SizeOfPart(_, fit) | Reason::SizeOfComplete(fit) => {
+                fit.if_complete()
+            }
             _ => None,
         }
     }
@@ -389,6 +407,7 @@ impl Reason {
         matches!(
             self,
             Reason::Size(_)
+                | Reason::SizeOfPart(..)
                 | Reason::SizeOfComplete(_)
                 | Reason::Unfinished(_)
                 | Reason::NotReady { .. }
@@ -411,12 +430,13 @@ impl Reason {
             Reason::HardLinks(_) => "hard-links",
             Reason::NoDataFiles
             | Reason::NoDataFile(_)
+            | Reason::NoMatch(_)
             | Reason::NoDataFileNamed { .. }
             | Reason::NoDataFileYet(_)
             | Reason::DataInOtherCase(_)
             | Reason::NoNewData { .. }
             | Reason::NoOtherParts(_) => "no-data",
-            Reason::Size(_) | Reason::SizeOfComplete(_) => "size",
+            Reason::Size(_) | Reason::SizeOfPart(..) | Reason::SizeOfComplete(_) => "size",
             Reason::DescriptionUnfinished(_)
             | Reason::Writing { .. }
             | Reason::DescriptionWriting { .. }
@@ -432,6 +452,7 @@ impl Reason {
             | Reason::Output(_)
             | Reason::Taken { .. }
             | Reason::OwnName(_)
+            | Reason::FilesGone(_)
             | Reason::Mixed { .. } => "output",
             Reason::Route(_) => "route",
             Reason::Rest(_) => "rest",

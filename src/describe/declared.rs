@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 
+use crate::describe::data_names::DataNames;
 use crate::describe::digest::Digest;
-use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
+use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts};
 use crate::describe::text::python_json;
 use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Layout, Literal, Order};
@@ -39,8 +40,8 @@ pub struct Declared {
     pub trailing: u64,
     /// Bytes at the front of the file that are reserved for the header.
     pub reserved: Option<Reserved>,
-    /// The data file's name.
-    pub data: Option<FileName>,
+    /// The names of the data files.
+    pub data: Option<DataNames>,
     /// The `.npy` file's name.
     pub output: Option<FileName>,
     /// The digest that the data file must have.
@@ -97,7 +98,17 @@ impl Declared {
     ) -> Result<Dump, String> {
         let layout =
             Layout::new(self.dtype, &self.shape, self.order).map_err(|error| error.to_string())?;
+        let division = match &self.data {
+            None | Some(DataNames::One(_)) => Division::EqualShares,
+            Some(DataNames::List(_)) => Division::FullFiles { is_glob: false },
+            Some(DataNames::Matching(_)) => Division::FullFiles { is_glob: true },
+        };
         let reserved = self.reserved.map(Reserved::bytes);
+        if reserved.is_some() && division != Division::EqualShares {
+            return Err("`reserved` needs one data file, but `data` may name several: write \
+                        `offset` for the bytes before the data in each of them"
+                .to_owned());
+        }
         let front = match reserved {
             None => LeadingBytes::Bare,
             Some(bytes) if self.offset != 0 && self.offset != bytes => {
@@ -116,6 +127,7 @@ impl Declared {
         let dump = Dump {
             kind,
             layout,
+            division,
             data_offset: reserved.unwrap_or(self.offset),
             trailing: self.trailing,
             front,

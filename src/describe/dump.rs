@@ -19,6 +19,8 @@ pub struct Dump {
     pub kind: DeclaredBy,
     /// Type, order and shape of the array.
     pub layout: Layout,
+    /// How the data are divided if they are in several files.
+    pub division: Division,
     /// Start of the data, in bytes from the start of the file.
     pub data_offset: u64,
     /// Number of declared bytes after the data.
@@ -37,6 +39,18 @@ pub struct Dump {
     pub warnings: Vec<String>,
     /// Facts that only an instrument's sidecar contains.
     pub facts: SidecarFacts,
+}
+
+/// How data in several files are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Division {
+    /// Each file has an equal share.
+    EqualShares,
+    /// Each file has nothing but data between the bytes before and after them.
+    FullFiles {
+        /// Whether a glob matches the names, so that more files may come.
+        is_glob: bool,
+    },
 }
 
 /// Facts that only an instrument's sidecar contains. For other dumps they are empty.
@@ -270,12 +284,20 @@ impl Dump {
         }
     }
 
-    /// Returns the number of bytes before and after the data.
-    fn around(&self) -> u64 {
-        self.data_offset + self.trailing
+    /// Returns the number of bytes before and after the data in a file.
+    #[must_use]
+    pub fn around(&self) -> u64 {
+        self.data_offset.saturating_add(self.trailing)
     }
 
-    fn too_short(&self, size: u64, of: u64, records: Option<u64>) -> SizeFit {
+    /// Returns whether further files may belong to the array, however many there are.
+    #[must_use]
+    pub fn may_grow(&self) -> bool {
+        self.division == Division::FullFiles { is_glob: true } && self.layout.shape.is_open()
+    }
+
+    /// Returns the misfit of a file that has too few bytes.
+    pub(crate) fn too_short(&self, size: u64, of: u64, records: Option<u64>) -> SizeFit {
         let (data, record) = (size.saturating_sub(self.around()), self.layout.record_len());
         SizeFit::TooShort { size, of, data, record, records }
     }

@@ -11,9 +11,12 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::describe::data_names::DataNames;
 use crate::describe::declared::Declared;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
 use crate::describe::keys;
+use crate::describe::name_glob::NameGlob;
+use crate::describe::series::{natural_order, numbering_remarks};
 use crate::describe::text::fields::unicode_text;
 use crate::describe::text::python_json;
 use crate::model::FileName;
@@ -39,6 +42,8 @@ pub struct Manifest {
     pub declared: Declared,
     /// The user's own keys.
     pub metadata: Metadata,
+    /// The files that the glob of the key `data` matches, in natural order.
+    matching: Vec<FileName>,
     /// Remarks on the user's keys, or the error if one of them is a misspelt key of npyd.
     remarks: Result<Vec<String>, String>,
 }
@@ -68,11 +73,48 @@ impl Manifest {
             (false, true) => return Err(missing("dtype", "shape", "\"<f4\"", &metadata)),
             (true, true) => {}
         }
-        let declared: Declared = syntax.read(text)?;
+        let mut declared: Declared = syntax.read(text)?;
+        if let Some(DataNames::List(names)) = &declared.data
+            && names.contains(name)
+        {
+            return Err("it lists itself as data: remove it from the list".to_owned());
+        }
+        if let Some(DataNames::List(_) | DataNames::Matching(_)) = &declared.data {
+            declared.output.get_or_insert_with(|| name.as_npy());
+        }
         let remarks = keys::check(&metadata, &data_names(name.as_str()));
         metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(datetimes_to_text);
-        Ok(Some(Manifest { name: name.clone(), declared, metadata, remarks }))
+        let matching = Vec::new();
+        Ok(Some(Manifest { name: name.clone(), declared, metadata, matching, remarks }))
+    }
+
+    /// Returns the glob that the key `data` contains.
+    #[must_use]
+    pub fn glob(&self) -> Option<&NameGlob> {
+        match &self.declared.data {
+            Some(DataNames::Matching(glob)) => Some(glob),
+            _ => None,
+        }
+    }
+
+    /// Stores the files that the glob matches. Remarks on gaps in their numbering.
+    pub fn set_matching(&mut self, mut names: Vec<FileName>) {
+        names.sort_by(|name, other| natural_order(name.as_str(), other.as_str()));
+        if let Ok(remarks) = &mut self.remarks {
+            remarks.extend(numbering_remarks(&names).iter().map(|remark| sanitize(remark)));
+        }
+        self.matching = names;
+    }
+
+    /// Returns the data files, in order, if the key `data` lists them or has a glob.
+    #[must_use]
+    pub fn series(&self) -> Option<&[FileName]> {
+        match &self.declared.data {
+            Some(DataNames::List(names)) => Some(names),
+            Some(DataNames::Matching(_)) => Some(&self.matching),
+            Some(DataNames::One(_)) | None => None,
+        }
     }
 
     /// Returns the dump that this manifest declares for a data file.
@@ -80,7 +122,7 @@ impl Manifest {
     /// # Errors
     /// A key is misspelt, or keys contradict each other.
     pub fn dump(self, data: &FileName) -> Result<Dump, String> {
-        let Manifest { name, declared, metadata, remarks } = self;
+        let Manifest { name, declared, metadata, remarks, .. } = self;
         let dump = remarks.and_then(|warnings| {
             let dump = declared.dump(DeclaredBy::Manifest, data, metadata)?;
             Ok(Dump { warnings, ..dump })

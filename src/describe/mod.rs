@@ -5,13 +5,16 @@
 //! person whose file was rejected.
 
 mod correction;
+mod data_names;
 mod declared;
 pub mod digest;
 mod dump;
 pub mod formats;
 mod keys;
 pub mod manifest;
+mod name_glob;
 mod pending;
+pub mod series;
 pub mod sidecar;
 mod taken;
 mod template;
@@ -19,11 +22,14 @@ mod template_fields;
 pub(crate) mod text;
 
 pub use correction::Correction;
+pub use data_names::DataNames;
 pub use declared::{Declared, Reserved};
 pub use dump::{
-    DeclaredBy, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts, SizeFit, is_array_backup,
+    DeclaredBy, Division, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts, SizeFit,
+    is_array_backup,
 };
 pub use manifest::Manifest;
+pub use name_glob::NameGlob;
 pub use pending::from_header;
 pub use taken::{Rows, Taken};
 pub use template::Template;

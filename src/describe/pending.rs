@@ -1,6 +1,8 @@
 //! Pending files: data files that begin with a pending header, which describes them.
 
-use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts};
+use crate::describe::dump::{
+    DeclaredBy, Division, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts,
+};
 use crate::model::FileName;
 use crate::npy::{self, Preamble, parse_header};
 
@@ -25,6 +27,7 @@ pub fn from_header(
     Ok(Some(Dump {
         kind: DeclaredBy::Pending,
         layout,
+        division: Division::EqualShares,
         data_offset: preamble.data_offset,
         trailing: 0,
         front: LeadingBytes::Header(OwnHeader { preamble, bytes: head }),

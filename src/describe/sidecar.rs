@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::describe::digest::Digest;
-use crate::describe::dump::{DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts};
+use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts};
 use crate::model::FileName;
 use crate::npy::Layout;
 use crate::npy::sanitize::sanitize;
@@ -205,6 +205,7 @@ impl Described {
         let dump = Dump {
             kind: DeclaredBy::Sidecar(format.name),
             layout: self.layout,
+            division: Division::EqualShares,
             data_offset: offset.unwrap_or(u64::MAX),
             trailing: self.trailing,
             front: LeadingBytes::Bare,

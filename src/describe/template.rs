@@ -4,7 +4,6 @@
 use std::fmt;
 use std::ops::Range;
 
-use globset::{ErrorKind, Glob, GlobBuilder, GlobSet};
 use regex::{Captures, Regex};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -13,6 +12,7 @@ use toml::Spanned;
 use crate::describe::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_digest};
 use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
+use crate::describe::name_glob::NameGlob;
 use crate::describe::template_fields::{Templated, has_placeholder};
 use crate::model::FileName;
 use crate::npy::sanitize::sanitize;
@@ -44,8 +44,8 @@ pub struct Template {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 enum Names {
-    /// A glob with `*`, `?`, `[…]` and `{a,b}`. Only an explicit dot matches a leading dot.
-    Glob(Glob, GlobSet),
+    /// A glob.
+    Glob(NameGlob),
     /// A regular expression, which begins with `^`. Its named groups replace placeholders.
     Pattern(Regex),
 }
@@ -94,16 +94,7 @@ impl TryFrom<String> for Names {
                 format!("`{text}` is not a regular expression: {why}")
             });
         }
-        // A set of one glob, because the matcher of a single glob panics if the glob is too large.
-        GlobBuilder::new(&text)
-            .literal_separator(true)
-            .build()
-            .and_then(|glob| Ok((GlobSet::builder().add(glob.clone()).build()?, glob)))
-            .map(|(set, glob)| Names::Glob(glob, set))
-            .map_err(|error| match error.kind() {
-                ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large"),
-                why => format!("`{text}` is not a glob: {why}"),
-            })
+        NameGlob::new(&text).map(Names::Glob)
     }
 }
 
@@ -182,10 +173,7 @@ impl Template {
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.names.get_ref() {
-            Names::Glob(glob, set) => {
-                let hidden = name.starts_with('.') && !glob.glob().starts_with('.');
-                !hidden && set.is_match(name)
-            }
+            Names::Glob(glob) => glob.matches(name),
             Names::Pattern(pattern) => pattern.is_match(name),
         }
     }
@@ -234,7 +222,7 @@ impl Template {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.names.get_ref() {
-            Names::Glob(glob, _) => glob.glob(),
+            Names::Glob(glob) => glob.as_str(),
             Names::Pattern(pattern) => pattern.as_str(),
         })
     }

@@ -1,6 +1,7 @@
 //! Constraints on the choice of a route: permissions, directories, file systems.
 
 use crate::decide::reason::Reason;
+use crate::describe::Division;
 use crate::finalize::locations::Locations;
 use crate::finalize::routes::in_place;
 use crate::finalize::{
@@ -8,12 +9,15 @@ use crate::finalize::{
 };
 use crate::fs::{self, Dir, fs_info};
 use crate::probe::candidate::Candidate;
+use crate::probe::input::InputFile;
 
 pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Interruption> {
     let Job { drop_dir, candidate, evidence, .. } = job;
     let mut constraints =
         constraints_between(drop_dir, &at.source, &at.output, candidate, Some(*evidence))?;
-    if in_place::needs_pending_name(job, at) && in_place::pending_name(&candidate.name).is_err() {
+    if in_place::needs_pending_name(job, at)
+        && in_place::pending_name(&candidate.input.name).is_err()
+    {
         constraints.exclude_consuming("there is no room for `.pending` in the file's name");
     }
     Ok(Constraints { can_journal: job.intents.is_some(), ..constraints })
@@ -29,8 +33,12 @@ pub fn constraints_between(
     evidence: Option<Evidence>,
 ) -> fs::Result<Constraints> {
     let mut constraints = constraints_of_dirs(drop_dir, source, output)?;
-    constraints.files = candidate.files().len();
+    constraints.files = candidate.input.files.len();
+    let is_series = |dump: &Dump| dump.division != Division::EqualShares;
     let why = match evidence {
+        _ if candidate.dump.as_ref().is_ok_and(is_series) => {
+            Some("the file is one of a series".to_owned())
+        }
         Some(Evidence::Quiet) => {
             Some("nothing proves that no process writes to the file any more".to_owned())
         }
@@ -55,17 +63,20 @@ pub(crate) fn lacks_right(
     source: &Dir,
     candidate: &Candidate,
 ) -> fs::Result<Option<String>> {
-    let has_its_name = |dump: &Dump| drop_dir.output.is_none() && dump.output == candidate.name;
+    let Some(InputFile { name, file, stat, .. }) = candidate.input.only_file() else {
+        return Ok(None); // several files can't become one
+    };
+    let has_its_name = |dump: &Dump| drop_dir.output.is_none() && dump.output == *name;
     let keeps_its_name = candidate.dump.as_ref().is_ok_and(has_its_name);
-    let protection = match candidate.protection() {
-        None if !keeps_its_name => candidate.protection_in(source)?,
+    let protection = match candidate.input.protection() {
+        None if !keeps_its_name => candidate.input.protection_in(source)?,
         protection => protection,
     };
     Ok(if let Some(protection) = protection {
         Some(protection.to_string())
-    } else if !candidate.file.is_writable() {
+    } else if !file.is_writable() {
         Some("the user that npyd runs as may not write to the file".to_owned())
-    } else if !keeps_its_name && !source.may_unlink(&candidate.stat)? {
+    } else if !keeps_its_name && !source.may_unlink(stat)? {
         Some("the user that npyd runs as may not rename the file".to_owned())
     } else {
         None
@@ -96,13 +107,13 @@ pub(crate) fn plan(
 ) -> Result<Plan, Interruption> {
     let file_len = match job.evidence {
         evidence if evidence.is_partial() => job.dump.end_of(&job.header),
-        _ => job.candidate.stat.size,
+        _ => job.candidate.input.logical_size(&job.dump).0,
     };
     let plan = Plan::new(&job.dump, job.header.clone(), file_len, constraints);
     let copied_raw =
         plan.route() != Route::InPlace && job.dump.kind != crate::describe::DeclaredBy::Pending;
     if copied_raw && job.keeps_its_name(at) {
-        let name = job.candidate.name.clone();
+        let name = job.candidate.input.name.clone();
         return Err(Interruption::Rejected(Reason::OwnName(name)));
     }
     Ok(plan)

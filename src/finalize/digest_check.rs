@@ -3,21 +3,23 @@
 use crate::decide::reason::Reason;
 use crate::finalize::{Hasher, Interruption, Job, Plan, Route, routes};
 use crate::fs::DataFile;
-use crate::probe::candidate::Candidate;
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
-/// Verifies the digest before any other route than copy, which computes it on the way.
+/// Verifies the digest, unless the copy of a single file computes it on the way. The digest of
+/// several files is that of their contents, one after the other.
 pub(crate) fn verify_ahead(
     job: &Job,
     plan: &Plan,
     progress: &mut Progress,
 ) -> Result<(), Interruption> {
-    let Some(digest) = job.dump.digest.as_ref().filter(|_| plan.route() != Route::Copy) else {
+    let is_copied = plan.route() == Route::Copy && job.candidate.input.only_file().is_some();
+    let Some(digest) = job.dump.digest.as_ref().filter(|_| !is_copied) else {
         return Ok(());
     };
-    let Candidate { file, stat, .. } = &job.candidate;
     let (mut hasher, mut from) = (digest.hasher(), 0);
     if plan.route() == Route::InPlace {
+        let file = &job.only_file()?.file;
         let head = plan.head(&job.dump);
         let there = file.read_at_most(0, head.len())?;
         if routes::in_place::was_verified(job, &there, &head)? {
@@ -28,7 +30,9 @@ pub(crate) fn verify_ahead(
             from = head.len() as u64;
         }
     }
-    hash(file, from..stat.size, &mut hasher, progress)?;
+    for InputFile { file, stat, .. } in &job.candidate.input.files {
+        hash(file, from..stat.size, &mut hasher, progress)?;
+    }
     verify(job, hasher)
 }
 

@@ -16,7 +16,7 @@ use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, Claim, DataFile, Dir, Guarded, Moved, NotTaken, OpenWriters};
 use crate::model::{FileName, Stat};
-use crate::probe::candidate::{Candidate, Part, Sidecar};
+use crate::probe::input::{InputFile, Sidecar};
 use crate::probe::unproven::Unproven;
 use crate::probe::{FinishedArray, RemainingPart, Residue};
 
@@ -24,7 +24,7 @@ use crate::probe::{FinishedArray, RemainingPart, Residue};
 /// keeps recovery away (rule F4).
 pub(crate) fn claim_sidecar(job: &Job, route: Route) -> Result<Option<Claim>, Interruption> {
     let stays = job.drop_dir.source == Disposition::Keep && !route.consumes_source();
-    match &job.candidate.sidecar {
+    match &job.candidate.input.description {
         Some(sidecar) if !stays => match sidecar.file.claim()? {
             None => Err(Interruption::Locked(Reason::Locked(Subject::Manifest))),
             claim => Ok(claim),
@@ -92,7 +92,6 @@ pub(crate) fn dispose_source(
     route: Route,
     event: EventKind,
 ) -> Result<SourceOutcome, Interruption> {
-    let candidate = &job.candidate;
     let consumed_source =
         event == EventKind::Finalized && (route.consumes_source() || job.keeps_its_name(at));
     let gone = match job.drop_dir.source {
@@ -101,11 +100,11 @@ pub(crate) fn dispose_source(
         Disposition::Remove => SourceOutcome::Removed,
         Disposition::Archive => SourceOutcome::Archived(archive_dir(job)?),
     };
-    if let Some(why) = candidate.protection_in(&at.source)? {
+    if let Some(why) = job.candidate.input.protection_in(&at.source)? {
         return Ok(SourceOutcome::Unproven(why));
     }
     let leases = match job.writers() {
-        OpenWriters::ProvedAbsent => candidate.leases()?,
+        OpenWriters::ProvedAbsent => job.candidate.input.leases()?,
         OpenWriters::NotSeen | OpenWriters::Trusted => Ok(Vec::new()),
     };
     // Held until all files are gone: a process that opens one for writing blocks until then.
@@ -122,32 +121,23 @@ pub(crate) fn dispose_source(
         // The scan with the new settings finds the array, and disposes of the source as they say.
         return Err(Interruption::Cancelled);
     }
-    let Candidate { name, file, stat, .. } = candidate;
-    let mut last = name;
-    let mut away = put_away(at, name, (file, stat, job.writers()), &gone)?;
-    for part in &candidate.parts {
-        let Part { name, file, stat, .. } = part;
-        // F4: without the lock, a concurrent scan would restore the original name.
-        let Some(_claim) = file.claim()? else {
-            return Err(Interruption::Locked(Reason::Locked(Subject::File(name.clone()))));
-        };
-        if away.is_ok() {
-            last = name;
-            away = put_away(at, name, (file, stat, job.writers()), &gone)?;
+    for input in &job.candidate.input.files {
+        match put_away(at, input, job.writers(), &gone)? {
+            Ok(()) => {}
+            Err(NotTaken::Changed) => return Ok(SourceOutcome::Changed),
+            Err(NotTaken::Unproven) => {
+                return Ok(SourceOutcome::Unproven(Unproven::opened(&input.name)));
+            }
         }
     }
-    Ok(match away {
-        Ok(()) => gone,
-        Err(NotTaken::Changed) => SourceOutcome::Changed,
-        Err(NotTaken::Unproven) => SourceOutcome::Unproven(Unproven::opened(last)),
-    })
+    Ok(gone)
 }
 
-/// Removes or archives a data file.
+/// Removes or archives a claimed data file.
 fn put_away(
     at: &Locations,
-    name: &FileName,
-    (file, stat, writers): (&DataFile, &Stat, OpenWriters),
+    InputFile { name, file, stat, .. }: &InputFile,
+    writers: OpenWriters,
     to: &SourceOutcome,
 ) -> fs::Result<Guarded> {
     match to {
@@ -167,14 +157,14 @@ pub(crate) fn dispose_sidecar(
     at: &Locations,
     source: &SourceOutcome,
 ) -> Result<(), Interruption> {
-    let Candidate { sidecar, overridden, .. } = &job.candidate;
-    for overridden in overridden.iter().filter(|sidecar| is_beside(sidecar, job)) {
+    let description = job.candidate.input.description.as_ref();
+    for overridden in job.candidate.overridden.iter().filter(|sidecar| is_beside(sidecar, job)) {
         // F4: without the lock, a concurrent scan would restore the original name.
         if let Some(_claim) = overridden.file.claim()? {
             put_sidecar_away(job, at, overridden, source)?;
         }
     }
-    match sidecar {
+    match description {
         Some(sidecar) if !sidecar.is_shared => put_sidecar_away(job, at, sidecar, source),
         _ => Ok(()),
     }
@@ -182,7 +172,7 @@ pub(crate) fn dispose_sidecar(
 
 /// Returns whether a sidecar belongs to this data file alone, and is in its directory.
 fn is_beside(sidecar: &Sidecar, job: &Job) -> bool {
-    !sidecar.is_shared && sidecar.rel.parent() == job.candidate.rel.parent()
+    !sidecar.is_shared && sidecar.rel.parent() == job.candidate.input.rel.parent()
 }
 
 /// Moves a claimed sidecar as the fate of the source requires.
@@ -279,7 +269,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
         for one in remains {
             let is_kept = drop_dir.source == Disposition::Keep;
             if is_kept || !put_remains_away(drop_dir, &source, one, (array, archive.as_ref()))? {
-                let name = &one.part.name;
+                let name = &one.input.name;
                 return Ok(Some(Reason::NoOtherParts(name.clone())));
             }
         }
@@ -304,10 +294,14 @@ fn put_remains_away(
     remains: &RemainingPart,
     (array, archive): (&DataFile, Option<&Dir>),
 ) -> fs::Result<bool> {
-    let RemainingPart { part: Part { name, file, stat, .. }, offset, at, len } = remains;
+    let RemainingPart { input: InputFile { name, file, stat, .. }, offset, at, len } = remains;
     let Some(_claim) = file.claim()? else { return Ok(false) };
     let is_alone = file.writer()? != fs::Writer::Present;
-    if !is_alone || !array.is_equal_at(*at, file, *offset, *len)? {
+    let is_in_array = match at {
+        Some(at) => array.is_equal_at(*at, file, *offset, *len)?,
+        None => false,
+    };
+    if !is_alone || !is_in_array {
         return Ok(false);
     }
     let writers = unproven_writers(drop_dir);

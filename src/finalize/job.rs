@@ -1,12 +1,17 @@
 //! A job: a complete drop, from which an array is to be made.
 
 use crate::decide::identity::Origin;
+use crate::decide::reason::{Reason, Subject};
 use crate::finalize::locations::Locations;
 use crate::finalize::writer_proof::writers_after;
-use crate::finalize::{Arc, DropDir, Dump, Evidence, IntentLog, Path, PathBuf, SourceIdentity};
+use crate::finalize::{
+    Arc, DropDir, Dump, Evidence, IntentLog, Interruption, Path, PathBuf, SourceIdentity,
+};
 use crate::fs::{self, DataFile, OpenWriters};
+use crate::model::FileName;
 use crate::npy::Header;
 use crate::probe::candidate::Candidate;
+use crate::probe::input::{InputFile, InputSegment};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
 /// A complete drop and all that is needed to make its array.
@@ -38,14 +43,35 @@ pub struct Job {
 }
 
 impl Job {
-    /// Returns the data file's full path.
+    /// Returns the drop's full path.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.drop_dir.path.join(&self.candidate.rel)
+        self.drop_dir.path.join(&self.candidate.input.rel)
+    }
+
+    /// Returns the data file, for routes that need exactly one.
+    pub(crate) fn only_file(&self) -> Result<&InputFile, Interruption> {
+        self.candidate.input.only_file().ok_or_else(|| {
+            let why = "the data are in several files".to_owned();
+            Interruption::Rejected(Reason::Route(why))
+        })
+    }
+
+    /// Returns how a message about one of the data files names it.
+    pub(crate) fn subject(&self, name: &FileName) -> Subject {
+        match self.candidate.input.only_file() {
+            Some(_) => Subject::Drop,
+            None => Subject::File(name.clone()),
+        }
+    }
+
+    /// Returns the ranges of the data files that hold the array.
+    pub(crate) fn segments(&self, header: &Header) -> Vec<InputSegment<'_>> {
+        self.candidate.input.segments(&self.dump, header.data_len())
     }
 
     pub(crate) fn parent(&self) -> &Path {
-        self.candidate.rel.parent().unwrap_or(Path::new(""))
+        self.candidate.input.rel.parent().unwrap_or(Path::new(""))
     }
 
     /// Returns the required evidence about writers before the source is disposed of: a proof that
@@ -67,13 +93,14 @@ impl Job {
 
     /// Marks a file by the path of its source.
     pub(crate) fn mark_origin(&self, file: &DataFile) -> fs::Result<()> {
-        let origin = Origin::of(&self.path(), &self.candidate.name);
+        let origin = Origin::of(&self.path(), &self.candidate.input.name);
         file.set_attr(ORIGIN_ATTR, origin.to_string().as_bytes())?;
         Ok(())
     }
 
     /// Returns whether the array gets the data file's own name, like a pending `x.npy`.
     pub(crate) fn keeps_its_name(&self, at: &Locations) -> bool {
-        at.beside && self.dump.output == self.candidate.name
+        let only = self.candidate.input.only_file();
+        at.beside && only.is_some_and(|input| self.dump.output == input.name)
     }
 }

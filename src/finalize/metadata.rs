@@ -109,7 +109,7 @@ fn put(
     name: &FileName,
     receipt: &Receipt,
 ) -> Result<Option<String>, Interruption> {
-    let sidecar = job.candidate.sidecar.as_ref();
+    let sidecar = job.candidate.input.description.as_ref();
     let content = Content {
         array: output.as_str(),
         described_by: job.dump.kind.to_string(),

@@ -10,7 +10,7 @@ use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, TempFile, Writer};
 use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
-use crate::probe::candidate::Candidate;
+use crate::probe::input::{Input, InputSegment};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 use crate::throttle::meter::Progress;
 
@@ -61,6 +61,7 @@ pub(crate) fn choose_name(
             }
         }
         if !is_numbered {
+            spare_old_files(job, at, &name)?;
             return conflict(job, at, name, &there);
         }
         name = first.numbered(number);
@@ -77,10 +78,29 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
         return Ok(None);
     }
     let Some(file) = at.output.open_file(name.as_ref())? else { return Ok(None) };
-    let is_source = file.stat()?.is_same_file(&job.candidate.stat);
+    let is_source = is_source(job, &file)?;
     match trusted_mark(&file)? {
         Some(mark) if !is_source && job.earlier.contains(&mark) => OldArray::read(file).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// Returns whether a file is one of the data files.
+fn is_source(job: &Job, file: &DataFile) -> fs::Result<bool> {
+    let stat = file.stat()?;
+    Ok(job.candidate.input.files.iter().any(|input| stat.is_same_file(&input.stat)))
+}
+
+/// Fails if the array of that name was made with this very description and the ledger does not know
+/// it: npyd was interrupted while it disposed of the files, and other files joined those that were
+/// left. The array may be the only copy of those that are gone.
+fn spare_old_files(job: &Job, at: &Locations, name: &FileName) -> Result<(), Interruption> {
+    let Ok(Some(file)) = at.output.open_file(name.as_ref()) else { return Ok(()) };
+    match trusted_mark(&file)? {
+        Some(mark) if may_be_mixed(job, &mark) => {
+            Err(Interruption::Locked(Reason::FilesGone(name.clone())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -111,8 +131,8 @@ fn conflict(
 /// Gives a new file the name of its own source, and removes the source, which must not have changed
 /// since the drop was complete.
 pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileName, Interruption> {
-    let (candidate, first) = (&job.candidate, &job.dump.output);
-    let source = (&candidate.file, &candidate.stat, job.writers());
+    let (input, first) = (job.only_file()?, &job.dump.output);
+    let source = (&input.file, &input.stat, job.writers());
     let others = (1..=NUMBER_MAX).map(|number| first.numbered(number));
     let names = std::iter::once(first.clone()).chain(others);
     output
@@ -177,7 +197,7 @@ fn replaceable_by(
         return Ok(None);
     }
     let origin = file.as_ref().map(read_origin).transpose()?.flatten();
-    let is_own = origin.as_ref() == Some(&Origin::of(&job.path(), &job.candidate.name));
+    let is_own = origin.as_ref() == Some(&Origin::of(&job.path(), &job.candidate.input.name));
     let what = match () {
         () if !is_array => "a file that is not an array".to_owned(),
         () if is_own => "the array of an earlier file of this name".to_owned(),
@@ -226,7 +246,9 @@ fn read_origin(file: &DataFile) -> fs::Result<Option<Origin>> {
 /// array that a third user dropped and npyd finished in place still belongs to that user, who may
 /// change it.
 fn is_trusted(there: &Stat, job: &Job) -> bool {
-    there.is_file() && [fs::own_uid(), job.candidate.stat.uid].contains(&there.uid)
+    let owners = job.candidate.input.files.iter().map(|input| input.stat.uid);
+    let is_owners = owners.clone().all(|uid| uid == there.uid);
+    there.is_file() && (there.uid == fs::own_uid() || is_owners)
 }
 
 /// Returns whether a file may count as this source's array. If the source stays, so may the file
@@ -248,7 +270,7 @@ fn is_array_of(
 ) -> Result<bool, Interruption> {
     let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(false) };
     let candidate = &job.candidate;
-    if there.stat()?.is_same_file(&candidate.stat) {
+    if is_source(job, &there)? {
         return Ok(false);
     }
     let Some(data_at) = data_of(&there, header)? else { return Ok(false) };
@@ -290,25 +312,22 @@ fn compare<'a>(
     (data_at, len): (u64, u64),
     mut progress: Option<&mut Progress>,
 ) -> Result<(Option<&'a FileName>, Option<&'a FileName>), Interruption> {
-    let candidate = &job.candidate;
-    let share = len / candidate.files().len() as u64;
     let (mut at, mut equal, mut different) = (data_at, None, None);
     if let Some(progress) = &mut progress {
         progress.expect(len);
     }
-    let segments = candidate.segments(&job.dump, share).into_iter();
-    for ((file, offset), file_name) in segments.zip(candidate.names()) {
+    for InputSegment { input, offset, len } in job.candidate.input.segments(&job.dump, len) {
         let before = at - data_at;
         let mut goes_on =
             |done| progress.as_mut().is_none_or(|progress| progress.advance(before + done));
-        let is_equal = array.compare_at(at, (file, offset), share, &mut goes_on)?;
+        let is_equal = array.compare_at(at, (&input.file, offset), len, &mut goes_on)?;
         let first = match is_equal {
             Some(true) => &mut equal,
             Some(false) => &mut different,
             None => return Err(Interruption::Cancelled),
         };
-        first.get_or_insert(file_name);
-        at += share;
+        first.get_or_insert(&input.name);
+        at += len;
     }
     Ok((equal, different))
 }
@@ -328,10 +347,10 @@ fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Interruption> {
 /// others are new under the old names. The sidecar is still the file that described that array;
 /// without a crash it would have moved with its data.
 fn may_be_mixed(job: &Job, mark: &SourceIdentity) -> bool {
-    let Candidate { parts, sidecar, .. } = &job.candidate;
+    let Input { files, description, .. } = &job.candidate.input;
     job.drop_dir.source != Disposition::Keep
-        && !parts.is_empty()
-        && sidecar.as_ref().is_some_and(|it| mark.was_described_by(&it.name, &it.stat))
+        && files.len() > 1
+        && description.as_ref().is_some_and(|it| mark.was_described_by(&it.name, &it.stat))
 }
 
 /// Returns the data offset of a complete `.npy` file with this header, whatever its padding.

@@ -10,7 +10,7 @@ use std::slice;
 use std::time::Instant;
 
 use crate::decide::plan::Plan;
-use crate::decide::reason::{Reason, Subject};
+use crate::decide::reason::Reason;
 use crate::decide::route::Constraints;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::constraints::{constraints, plan};
@@ -25,6 +25,7 @@ use crate::finalize::source_checks::{check_sidecar, check_source, check_unchange
 use crate::finalize::{Interruption, Job, metadata, rest};
 use crate::fs::{Claim, Dir, TempFile};
 use crate::model::FileName;
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
 /// Makes the array, and then disposes of the source as configured.
@@ -85,6 +86,15 @@ fn for_each_ok_parallel<'a>(
     parallel_map(all.iter_mut().collect(), |one| for_each_ok(slice::from_mut(one), &step));
 }
 
+/// Locks the data files, so that no other npyd works on the drop.
+fn claim_data(job: &Job) -> Result<Vec<Claim>, Interruption> {
+    let claim = |input: &InputFile| match input.file.claim()? {
+        Some(claim) => Ok(claim),
+        None => Err(Interruption::Locked(Reason::Locked(job.subject(&input.name)))),
+    };
+    job.candidate.input.files.iter().map(claim).collect()
+}
+
 /// The directories synced in this step, each with the error of its sync, if any.
 #[derive(Default)]
 struct SyncedDirs(Vec<(PathBuf, Option<String>)>);
@@ -119,7 +129,8 @@ struct InFlight<'a> {
     at: Locations,
     constraints: Constraints,
     plan: Plan,
-    _claim: Claim,
+    /// The locks on the data files.
+    _claims: Vec<Claim>,
     /// The lock on the sidecar, if that is to move.
     sidecar_claim: Option<Claim>,
     event: EventKind,
@@ -146,9 +157,7 @@ impl<'a> InFlight<'a> {
         if job.drop_dir.in_force.is_superseded() {
             return Err(Interruption::Cancelled); // the scan with the new settings finds it
         }
-        let Some(claim) = job.candidate.file.claim()? else {
-            return Err(Interruption::Locked(Reason::Locked(Subject::Drop)));
-        };
+        let claims = claim_data(job)?;
         let at = open_locations(job)?;
         check_unchanged(job, &at)?;
         let mut constraints = constraints(job, &at)?;
@@ -160,8 +169,8 @@ impl<'a> InFlight<'a> {
                 OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
             };
         let has_array = matches!(event, EventKind::Found | EventKind::Stale);
-        if !has_array && job.candidate.links() > 1 {
-            return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.links())));
+        if !has_array && job.candidate.input.links() > 1 {
+            return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
         }
         if event == EventKind::Remade {
             // The drop may change again, so its file must not become the array.
@@ -179,7 +188,7 @@ impl<'a> InFlight<'a> {
             at,
             constraints,
             plan,
-            _claim: claim,
+            _claims: claims,
             sidecar_claim,
             event,
             name,
@@ -248,13 +257,11 @@ impl<'a> InFlight<'a> {
         job.mark_array(output.file())?;
         #[cfg(feature = "sabotage")]
         if crate::fs::skips("source-last") {
-            let candidate = &job.candidate;
-            let _ = at.source.remove_if_unchanged(
-                candidate.name.as_ref(),
-                &candidate.file,
-                &candidate.stat,
-                job.writers(),
-            )?;
+            for input in &job.candidate.input.files {
+                let (file, stat) = (&input.file, &input.stat);
+                let name = input.name.as_ref();
+                let _ = at.source.remove_if_unchanged(name, file, stat, job.writers())?;
+            }
         }
         self.output = Some(output);
         Ok(())
@@ -278,7 +285,7 @@ impl<'a> InFlight<'a> {
         if let Some(output) = &mut self.output {
             output.sync()?;
         }
-        match &self.job.candidate.sidecar {
+        match &self.job.candidate.input.description {
             Some(sidecar) if self.sidecar_claim.is_some() => sidecar.file.sync_all().map_err(lost),
             _ => Ok(()),
         }
@@ -375,7 +382,7 @@ impl<'a> InFlight<'a> {
     /// Syncs the directory that the sidecar moved to. If a crash brings its old name back, the next
     /// scan recovers it.
     fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
-        let moves = self.job.candidate.sidecar.as_ref().is_some_and(|it| !it.is_shared);
+        let moves = self.job.candidate.input.description.as_ref().is_some_and(|it| !it.is_shared);
         match &self.source {
             Some(SourceOutcome::TheArray | SourceOutcome::Removed) if moves => {
                 synced.sync(&self.at.output)

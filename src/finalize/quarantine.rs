@@ -10,6 +10,7 @@ use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
 use crate::model::FileName;
 use crate::probe::candidate::Candidate;
+use crate::probe::parts_of;
 use crate::probe::unproven::Unproven;
 
 /// Where a rejected drop is.
@@ -37,37 +38,36 @@ pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
 fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
     let Some(rejects) = &drop_dir.rejects else { return Ok(Aside::InPlace) };
     // A file with other names may belong to someone else.
-    let mut stats = candidate.parts.iter().map(|part| &part.stat).chain([&candidate.stat]);
-    if candidate.has_array || stats.any(|stat| stat.nlink > 1) {
+    let has_links = candidate.input.files.iter().any(|input| input.stat.nlink > 1);
+    if candidate.has_array || has_links {
         return Ok(Aside::InPlace);
     }
-    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+    let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let rejects = mirrored(drop_dir, rejects, parent)?;
-    if let Some(why) = candidate.protection_in(&source)? {
+    if let Some(why) = candidate.input.protection_in(&source)? {
         return Ok(Aside::Unproven(why));
     }
     let writers = unproven_writers(drop_dir);
     let is_copied = !rejects.is_on_mount_of(&source)?;
     if is_copied
         && writers == OpenWriters::ProvedAbsent
-        && let Err(why) = candidate.leases()?
+        && let Err(why) = candidate.input.leases()?
     {
         return Ok(Aside::Unproven(why));
     }
     // Write the reason first: a crash then leaves a text without a file, never a file without a
     // reason.
-    explain(&rejects, &candidate.name.with_suffix(".rejected.txt"), &format!("{reason}\n"))?;
+    explain(&rejects, &note_name(&candidate.input.name), &format!("{reason}\n"))?;
     move_to_quarantine(&files_in_move_order(candidate), (&source, &rejects), is_copied, writers)?;
     Ok(Aside::Moved)
 }
 
 /// Returns the files of a rejected drop, in move order.
 fn files_in_move_order(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
-    let sidecar = candidate.sidecar.iter().filter(|sidecar| !sidecar.is_shared);
-    let parts = candidate.parts.iter().map(|part| (&part.name, &part.file));
-    let files = sidecar.map(|it| (&it.name, &it.file)).chain(parts);
-    files.chain([(&candidate.name, &candidate.file)]).collect()
+    let sidecar = candidate.input.description.iter().filter(|sidecar| !sidecar.is_shared);
+    let data = candidate.input.files.iter().rev().map(|input| (&input.name, &input.file));
+    sidecar.map(|it| (&it.name, &it.file)).chain(data).collect()
 }
 
 fn move_to_quarantine(
@@ -99,8 +99,8 @@ fn move_to_quarantine(
     source.sync()
 }
 
-/// Restores a rejected drop from quarantine, its manifest first. Files that are no longer there are
-/// skipped.
+/// Restores a rejected drop from quarantine with all its data files, its manifest first. Files that
+/// are no longer there are skipped.
 pub fn restore_rejected(
     drop_dir: &DropDir,
     source: &Path,
@@ -119,8 +119,18 @@ pub fn restore_rejected(
     // Restore the name of a file that an interrupted retry was moving.
     fs::recover_dir(&from, &[to.try_clone()?])?;
     let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    for name in [sidecar, Some(data)].into_iter().flatten() {
-        let Ok(name) = FileName::try_from(name.to_owned()) else { continue };
+    let own = [sidecar, Some(data)].into_iter().flatten();
+    let mut names: Vec<FileName> =
+        own.filter_map(|name| FileName::try_from(name.to_owned()).ok()).collect();
+    if let Some(sidecar) = names.first() {
+        for part in parts_of(drop_dir, &from, sidecar)? {
+            // A glob may match another drop, which was rejected by itself.
+            if !names.contains(&part) && from.stat(note_name(&part).as_ref())?.is_none() {
+                names.push(part);
+            }
+        }
+    }
+    for name in names {
         let Some(file) = from.open_file(name.as_ref())? else { continue };
         if let Some(_claim) = file.claim()? {
             let copy = unproven_writers(drop_dir);
@@ -130,6 +140,11 @@ pub fn restore_rejected(
     }
     to.sync()?;
     from.sync()
+}
+
+/// Returns the name of the text file that gives the reason for a rejection.
+fn note_name(drop: &FileName) -> FileName {
+    drop.with_suffix(".rejected.txt")
 }
 
 /// Writes a text under the first name that is free or has this text already: an earlier attempt to

@@ -14,7 +14,7 @@ use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
 use crate::decide::routes::SECTOR;
 use crate::describe::{
-    Correction, DeclaredBy, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
+    Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::Interruption;
@@ -167,6 +167,7 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     let dump = Dump {
         kind: DeclaredBy::Options,
         layout: layout.map_err(|error| rejected(error.to_string()))?,
+        division: Division::EqualShares,
         data_offset: 0,
         trailing: 0,
         front: LeadingBytes::Bare,

@@ -16,6 +16,7 @@ use crate::finalize::{Interruption, Job, transfer};
 use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::{FileName, NUMBER_MAX, Stat};
 use crate::npy::Header;
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
 /// The extended attribute of a rest that stores from which file and offset it was cut:
@@ -44,17 +45,16 @@ pub(crate) fn cut(
     header: &Header,
     progress: &mut Progress,
 ) -> Result<(Stat, Option<String>), Interruption> {
-    let candidate = &job.candidate;
+    let input = job.only_file()?;
     let end = job.dump.end_of(header);
     let earlier = check_earlier(job, at)?;
-    if candidate.stat.size <= end {
-        return Ok((candidate.stat, earlier));
+    if input.stat.size <= end {
+        return Ok((input.stat, earlier));
     }
-    synced(job, &candidate.stat, progress)?;
-    let surplus = surplus_behind(&candidate.file, &candidate.name, end)?;
+    synced(job, &input.stat, progress)?;
+    let surplus = surplus_behind(input, end)?;
     let remark = save(job, at, &surplus, progress)?;
-    let name = candidate.name.as_ref();
-    match at.source.cut_if_unchanged(name, &candidate.file, &candidate.stat, end) {
+    match at.source.cut_if_unchanged(input.name.as_ref(), &input.file, &input.stat, end) {
         Ok(Some(after)) => {
             at.source.sync()?; // F2
             Ok((after, remark))
@@ -72,15 +72,12 @@ pub(crate) fn save_ahead(
     progress: &mut Progress,
 ) -> Result<Vec<String>, Interruption> {
     check_earlier(job, at)?;
-    let candidate = &job.candidate;
     let goes = job.drop_dir.source == Disposition::Remove || job.keeps_its_name(at);
-    let share = header.data_len() / candidate.files().len() as u64;
-    let segments = candidate.segments(&job.dump, share).into_iter();
     let is_partial = job.evidence.is_partial();
     let mut remarks = Vec::new();
-    for ((file, offset), name) in segments.zip(candidate.names()) {
-        let end = offset.saturating_add(share).saturating_add(job.dump.trailing);
-        let surplus = surplus_behind(file, name, end)?;
+    for segment in job.segments(header) {
+        let end = segment.end().saturating_add(job.dump.trailing);
+        let surplus = surplus_behind(segment.input, end)?;
         if goes {
             remarks.extend(save(job, at, &surplus, progress)?);
         } else if !surplus.range.is_empty() && is_partial && remarks.is_empty() {
@@ -90,7 +87,8 @@ pub(crate) fn save_ahead(
     Ok(remarks)
 }
 
-fn surplus_behind<'a>(file: &'a DataFile, name: &'a FileName, end: u64) -> fs::Result<Surplus<'a>> {
+fn surplus_behind(input: &InputFile, end: u64) -> fs::Result<Surplus<'_>> {
+    let InputFile { name, file, .. } = input;
     Ok(Surplus { file, name, range: end..file.written_end(end)? })
 }
 
@@ -119,18 +117,18 @@ fn save(
 /// Fails if the file was written to since: what its producer appended belongs behind the rest, and
 /// without it would be cut into records at wrong places.
 fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interruption> {
-    let candidate = &job.candidate;
     let dir = match &job.drop_dir.rejects {
         _ if job.evidence != Evidence::Salvaged => return Ok(None),
         Some(rejects) if !rejects.exists() => return Ok(None),
         _ => open_dir(job, at)?,
     };
+    let InputFile { name, file, stat, .. } = job.only_file()?;
     let mut earlier = None;
-    for name in names(&candidate.name) {
+    for name in names(name) {
         let Some(rest) = dir.open_file(name.as_ref())? else { break };
-        let Some(cut_at) = cut_offset(&rest, &candidate.stat)? else { continue };
+        let Some(cut_at) = cut_offset(&rest, stat)? else { continue };
         let path = dir.path().join(name);
-        if candidate.stat.size > cut_at && !stands_at(&rest, &candidate.file, cut_at)? {
+        if stat.size > cut_at && !stands_at(&rest, file, cut_at)? {
             return Err(Interruption::Rejected(Reason::Rest(format!(
                 "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that file",
                 path.display()

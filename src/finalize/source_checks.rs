@@ -2,11 +2,12 @@
 //! complete?
 
 use crate::decide::completeness::{Evidence, Writer};
-use crate::decide::reason::{Reason, Subject};
+use crate::decide::reason::Reason;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{DataFile, Dir, FsError};
 use crate::model::Stat;
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
 /// Converts an error. A failed sync is a data loss: neither the data nor a header in the file can
@@ -26,12 +27,12 @@ pub(crate) fn synced(
     progress: &mut Progress,
 ) -> Result<DataFile, Interruption> {
     let is_word = matches!(job.evidence, Evidence::Ready | Evidence::Marker);
-    if !is_word && job.candidate.writer()? == Writer::Present {
+    if !is_word && job.candidate.input.writer()? == Writer::Present {
         return Err(Interruption::Retry(Reason::OpenForWriting(
             "a process opened it for writing".to_owned(),
         )));
     }
-    let file = job.candidate.file.writable().map_err(|error| {
+    let file = job.only_file()?.file.writable().map_err(|error| {
         // Another process holds a lease for a probe; a blocking open could wait long.
         if error.is_leased() {
             Interruption::Locked(Reason::Io(error.to_string()))
@@ -70,10 +71,10 @@ pub(crate) fn check_size(job: &Job, then: &Stat, file: &DataFile) -> Result<(), 
 /// Fails if what was read or shared may not be what the producer wrote.
 pub(crate) fn check_content(job: &Job) -> Result<(), Interruption> {
     let candidate = &job.candidate;
-    for file in candidate.files() {
-        file.check_writeback_error().map_err(lost)?;
+    for input in &candidate.input.files {
+        input.file.check_writeback_error().map_err(lost)?;
     }
-    if !candidate.is_unchanged()? {
+    if !candidate.input.is_unchanged()? {
         return Err(Interruption::changed("it changed while npyd read it"));
     }
     Ok(())
@@ -83,7 +84,7 @@ pub(crate) fn check_content(job: &Job) -> Result<(), Interruption> {
 pub(crate) fn check_source(job: &Job) -> Result<(), Interruption> {
     check_content(job)?;
     let candidate = &job.candidate;
-    if job.evidence != Evidence::Ready && candidate.writer()? == Writer::Present {
+    if job.evidence != Evidence::Ready && candidate.input.writer()? == Writer::Present {
         return Err(Interruption::Retry(Reason::OpenForWriting(
             "a process opened it for writing while npyd read it".to_owned(),
         )));
@@ -91,37 +92,39 @@ pub(crate) fn check_source(job: &Job) -> Result<(), Interruption> {
     Ok(())
 }
 
-/// Fails unless the name still refers to this file, and the file is unchanged. Call it under the
-/// claim.
+/// Fails unless the names still refer to these files, and the files are unchanged. Call it under
+/// the claims.
 pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interruption> {
     let candidate = &job.candidate;
-    let Some(named) = at.source.stat(candidate.name.as_ref())? else {
-        return Err(Interruption::Vanished);
-    };
-    if !named.is_same_file(&candidate.stat) {
-        return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));
+    for InputFile { name, stat, .. } in &candidate.input.files {
+        let Some(named) = at.source.stat(name.as_ref())? else {
+            return Err(Interruption::Vanished);
+        };
+        if !named.is_same_file(stat) {
+            return Err(Interruption::Retry(Reason::Replaced(job.subject(name))));
+        }
     }
     check_sidecar(job, at)?;
-    let now = candidate.file.stat()?;
     if job.evidence == Evidence::Ready {
         // The producer declared it complete, whatever its mapping still does to the times. Another
         // npyd may have finished it, though.
-        let first = candidate.file.read_at_most(0, 8)?;
+        let InputFile { file, stat, .. } = job.only_file()?;
+        let (now, first) = (file.stat()?, file.read_at_most(0, 8)?);
         let unchanged =
             matches!(&job.dump.front, LeadingBytes::Header(own) if own.bytes.starts_with(&first));
-        return if unchanged && now.size >= candidate.stat.size {
+        return if unchanged && now.size >= stat.size {
             Ok(())
         } else {
             Err(Interruption::changed("its header changed"))
         };
     }
-    if candidate.is_unchanged()? { Ok(()) } else { Err(Interruption::changed("it changed")) }
+    if candidate.input.is_unchanged()? { Ok(()) } else { Err(Interruption::changed("it changed")) }
 }
 
 /// Fails if the sidecar changed since it was read.
 pub(crate) fn check_sidecar(job: &Job, at: &Locations) -> Result<(), Interruption> {
-    let Some(sidecar) = &job.candidate.sidecar else { return Ok(()) };
-    let beside = sidecar.rel.parent() == job.candidate.rel.parent();
+    let Some(sidecar) = &job.candidate.input.description else { return Ok(()) };
+    let beside = sidecar.rel.parent() == job.candidate.input.rel.parent();
     let now = if beside {
         at.source.stat(sidecar.name.as_ref())?
     } else {

@@ -21,12 +21,14 @@ pub fn why_source_stays(
     evidence: Evidence,
 ) -> fs::Result<Option<String>> {
     let Some(what) = drop_dir.source.participle() else { return Ok(None) };
-    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
-    if let Some(why) = candidate.protection_in(&Dir::open_below(&drop_dir.path, parent)?)? {
+    let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
+    if let Some(why) = candidate.input.protection_in(&Dir::open_below(&drop_dir.path, parent)?)? {
         return Ok(Some(not_proven(what, &why)));
     }
     Ok(match writers_after(evidence, drop_dir) {
-        OpenWriters::ProvedAbsent => candidate.leases()?.err().map(|why| not_proven(what, &why)),
+        OpenWriters::ProvedAbsent => {
+            candidate.input.leases()?.err().map(|why| not_proven(what, &why))
+        }
         OpenWriters::NotSeen | OpenWriters::Trusted => None,
     })
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::decide::reason::Reason;
 use crate::fs;
-use crate::probe::candidate::Sidecar;
+
 use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
+use crate::probe::input::Sidecar;
 use crate::probe::{DescriptionIndex, DirView};
 
 /// A description that refers to a data file.
@@ -76,12 +77,12 @@ impl DirView<'_> {
         for path in &paths {
             matches.extend(self.match_description(path, data)?);
         }
-        // A part of several files is probed from its sidecar, not once from each part, unless
+        // A part of several files is probed from its description, not once from each part, unless
         // something else describes the part as well.
-        if let Some(whole) = index.whole_of(data).filter(|whole| !paths.contains(whole))
-            && !matches.is_empty()
-        {
-            matches.extend(self.match_description(whole, data)?);
+        if !matches.is_empty() {
+            for whole in index.wholes_of(data).filter(|whole| !paths.contains(whole)) {
+                matches.extend(self.match_description(whole, data)?);
+            }
         }
         Ok(Descriptions::of(matches))
     }
@@ -121,7 +122,7 @@ impl DirView<'_> {
         let MatchedDescription { by, data_files, .. } = matched;
         // `scan.raw.toml` always refers to `scan.raw`.
         let is_sure = !by.is_manifest()
-            || by.named_data().is_some()
+            || by.has_named_data()
             || data_files.paths().first().is_some_and(|first| first == data);
         if is_sure {
             return Ok(None);
@@ -187,7 +188,7 @@ impl DirView<'_> {
         })
     }
 
-    /// Detects another description of one of the parts that a sidecar describes together.
+    /// Detects another description of one of the parts that a description combines.
     fn find_part_conflict(
         &self,
         data: &Path,
@@ -196,7 +197,14 @@ impl DirView<'_> {
     ) -> fs::Result<Option<Conflict>> {
         let sidecar = &whole.by.sidecar;
         for part in whole.data_files.parts().iter().filter(|part| *part != data) {
-            let Descriptions { competing, .. } = self.descriptions_of(part, index, None)?;
+            let Descriptions { mut competing, .. } = self.descriptions_of(part, index, None)?;
+            if competing.is_empty() && index.wholes_of(part).any(|other| *other != sidecar.rel) {
+                let mut wholes = Vec::new();
+                for by in index.wholes_of(part) {
+                    wholes.extend(self.match_description(by, part)?);
+                }
+                competing = Descriptions::of(wholes).competing;
+            }
             let mut others =
                 competing.iter().filter(|matched| matched.by.sidecar.rel != sidecar.rel);
             if let Some(other) = others.next() {

@@ -1,30 +1,28 @@
 //! Reads what a data file itself reveals: .npy magic, pending header, end of skipped lines.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::describe::{Dump, from_header};
-use crate::fs::{self, DataFile};
-use crate::model::{FileName, Stat};
+use crate::fs;
 use crate::npy::{self, Preamble};
+use crate::probe::input::InputFile;
 
 /// Maximum offset up to which skipped lines are searched, in bytes.
 const LINES_WITHIN: usize = 1 << 20;
 
-/// An open data file whose layout is to be determined.
-pub(crate) struct DataHead {
-    pub(crate) name: FileName,
-    pub(crate) file: DataFile,
-    pub(crate) stat: Stat,
-    pub(crate) written_end: u64,
-    pub(crate) sidecar_dir: Option<PathBuf>,
+/// A data file whose layout is to be determined.
+pub(crate) struct DataHead<'a> {
+    pub(crate) data: &'a InputFile,
+    /// The directory of the file that describes it.
+    pub(crate) sidecar_dir: Option<&'a Path>,
 }
 
-impl DataHead {
+impl DataHead<'_> {
     /// Returns whether it begins with the `.npy` magic.
     pub(crate) fn is_npy(&self) -> fs::Result<bool> {
         // F6
-        let is_written = self.written_end > 0 || self.stat.size == 0;
-        Ok(is_written && self.file.read_at_most(0, 6)?.starts_with(&npy::MAGIC))
+        let is_written = self.data.written_end > 0 || self.data.stat.size == 0;
+        Ok(is_written && self.data.file.read_at_most(0, 6)?.starts_with(&npy::MAGIC))
     }
 
     /// Returns the offset behind the first `lines` lines, or `None` if they end beyond the limit.
@@ -32,7 +30,7 @@ impl DataHead {
         if lines == 0 {
             return Ok(Some(0)); // F6
         }
-        let text = self.file.read_at_most(0, LINES_WITHIN)?;
+        let text = self.data.file.read_at_most(0, LINES_WITHIN)?;
         let line_ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         Ok(match usize::try_from(lines) {
             Ok(lines) => line_ends.map(|(at, _)| at as u64 + 1).nth(lines - 1),
@@ -42,7 +40,7 @@ impl DataHead {
 
     /// Returns the dump that the file's own pending header declares, if it has one.
     pub(crate) fn own_header(&self) -> fs::Result<Result<Option<Dump>, String>> {
-        let DataHead { name, file, stat, written_end, .. } = self;
+        let InputFile { name, file, stat, written_end, .. } = self.data;
         if *written_end == 0 && stat.size > 0 {
             return Ok(Ok(None)); // F6: these are zeros
         }

@@ -2,7 +2,7 @@
 
 use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::reason::Reason;
-use crate::describe::{Correction, Dump, Rows, Taken};
+use crate::describe::{Correction, Division, Dump, Rows, Taken};
 use crate::fs;
 use crate::probe::candidate::{Candidate, Decision};
 
@@ -28,9 +28,13 @@ impl Candidate {
     /// Returns the rows to take of the data that were written; the inner error says why there are
     /// none. Holes before the last written byte count as zeros, as for any reader.
     pub fn taken(&self, dump: &Dump, rows: Rows) -> fs::Result<Result<Taken, String>> {
+        if dump.division != Division::EqualShares {
+            let why = "a manifest combines its data files: leave incomplete ones out of the list";
+            return Ok(Err(why.to_owned()));
+        }
         let mut ends = Vec::new();
-        for file in self.files() {
-            ends.push(file.written_end(0)?);
+        for input in &self.input.files {
+            ends.push(input.file.written_end(0)?);
         }
         Ok(dump.taken(&ends, rows))
     }

@@ -6,11 +6,12 @@ use crate::decide::reason::Reason;
 use crate::describe::formats::FORMATS;
 use crate::describe::sidecar::{self, Data, Described, Format};
 use crate::describe::text::text_of;
-use crate::describe::{Manifest, is_array_backup, manifest};
-use crate::fs;
-use crate::model::FileName;
-use crate::probe::candidate::Sidecar;
-use crate::probe::{DirView, rel_name};
+use crate::describe::{DataNames, Manifest, NameGlob, is_array_backup, manifest};
+use crate::fs::{self, EntryKind};
+use crate::model::{FileName, is_reserved_name};
+
+use crate::probe::input::Sidecar;
+use crate::probe::{DirView, is_named_npy, rel_name};
 
 /// A file that describes data, and its parsed content.
 pub(crate) struct Description {
@@ -91,16 +92,23 @@ impl Description {
             vec![DataFiles::FirstOf(paths.filter(|path| *path != self.sidecar.rel).collect())]
         };
         match (&self.contents, self.format) {
-            (Ok(Contents::Manifest(manifest)), _) => match &manifest.declared.data {
-                Some(data) => beside(vec![data.to_string()]),
-                None => beside(manifest::data_names(name)),
-            },
+            (Ok(Contents::Manifest(manifest)), _) => {
+                match (&manifest.declared.data, manifest.series()) {
+                    (_, Some(series)) => vec![DataFiles::Parts(self.paths_beside(series))],
+                    (Some(DataNames::One(data)), _) => beside(vec![data.to_string()]),
+                    _ => beside(manifest::data_names(name)),
+                }
+            }
             (Ok(Contents::Arrays(_, arrays)), _) => {
                 arrays.iter().map(|array| self.below(&array.data)).collect()
             }
             (Err(_), Some(format)) => beside((format.data_of)(name)),
             (Err(_), None) => beside(manifest::data_names(name)),
         }
+    }
+
+    fn paths_beside(&self, names: &[FileName]) -> Vec<PathBuf> {
+        names.iter().map(|name| self.sidecar.rel.with_file_name(name.as_str())).collect()
     }
 
     fn below(&self, data: &Data) -> DataFiles {
@@ -124,12 +132,27 @@ impl Description {
         }
     }
 
-    /// Returns the value of a manifest's key `data`.
-    pub(crate) fn named_data(&self) -> Option<&FileName> {
+    /// Returns the manifest that it is.
+    fn manifest(&self) -> Option<&Manifest> {
         match &self.contents {
-            Ok(Contents::Manifest(manifest)) => manifest.declared.data.as_ref(),
+            Ok(Contents::Manifest(manifest)) => Some(manifest),
             _ => None,
         }
+    }
+
+    /// Returns whether it is a manifest with the key `data`.
+    pub(crate) fn has_named_data(&self) -> bool {
+        self.manifest().is_some_and(|manifest| manifest.declared.data.is_some())
+    }
+
+    /// Returns whether it is a manifest of data in several files.
+    pub(crate) fn is_series(&self) -> bool {
+        self.manifest().is_some_and(|manifest| manifest.series().is_some())
+    }
+
+    /// Returns the glob that a manifest's key `data` contains.
+    pub(crate) fn glob(&self) -> Option<&NameGlob> {
+        self.manifest().and_then(Manifest::glob)
     }
 
     /// Returns the output name that it declares.
@@ -170,7 +193,7 @@ impl DirView<'_> {
         let mut sidecar = Sidecar { rel, name, file, stat, is_shared: false };
         let mut unusable = None;
         if manifest::is_manifest_name(sidecar.name.as_str())
-            && let Some(contents) = read_manifest(&sidecar, self.accepts_links)?
+            && let Some(contents) = self.read_manifest(&sidecar)?
         {
             if contents.is_ok() {
                 return Ok(Some(Description { sidecar, contents, format: None }));
@@ -186,6 +209,46 @@ impl DirView<'_> {
         }
         Ok(unusable.map(|contents| Description { sidecar, contents, format: None }))
     }
+
+    /// Reads a manifest, and lists the files that its glob matches.
+    fn read_manifest(&self, sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, String>>> {
+        let mut manifest = match parse_manifest(sidecar, self.accepts_links)? {
+            Some(Ok(manifest)) => manifest,
+            Some(Err(why)) => return Ok(Some(Err(why))),
+            None => return Ok(None),
+        };
+        if let Some(glob) = manifest.glob() {
+            let names = self.matching(sidecar, glob)?;
+            if names.len() > sidecar::FILES_MAX {
+                let (glob, max) = (glob.as_str(), sidecar::FILES_MAX);
+                return Ok(Some(Err(format!(
+                    "the manifest `{}` can't be used: more than {max} files match `{glob}`",
+                    sidecar.name
+                ))));
+            }
+            manifest.set_matching(names);
+        }
+        Ok(Some(Ok(Contents::Manifest(Box::new(manifest)))))
+    }
+
+    /// Returns the names beside a manifest that its glob matches, without those of descriptions,
+    /// arrays, and files that npyd creates or ignores.
+    fn matching(&self, sidecar: &Sidecar, glob: &NameGlob) -> fs::Result<Vec<FileName>> {
+        let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
+        let entries = self.dir.try_clone()?.into_subdir(parent)?.entries()?;
+        let names = entries.into_iter().filter(|(_, kind)| *kind != EntryKind::Dir);
+        let names = names.filter_map(|(name, _)| FileName::try_from(name.into_string().ok()?).ok());
+        let is_data = |name: &FileName| {
+            let text = name.as_str();
+            glob.matches(text)
+                && !may_describe(text)
+                && !is_named_npy(text)
+                && !is_put_beside_arrays(text)
+                && !is_reserved_name(text)
+                && self.drop_dir.ignore.reason(&parent.join(name), false).is_none()
+        };
+        Ok(names.filter(is_data).collect())
+    }
 }
 
 /// Returns whether there are several arrays, or data in other directories.
@@ -194,10 +257,10 @@ fn are_elsewhere(arrays: &[Described]) -> bool {
     arrays.len() > 1 || paths.any(|path| path.as_path().components().count() > 1)
 }
 
-fn read_manifest(
+fn parse_manifest(
     sidecar: &Sidecar,
     accepts_links: bool,
-) -> fs::Result<Option<Result<Contents, String>>> {
+) -> fs::Result<Option<Result<Manifest, String>>> {
     let Sidecar { name, file, stat, .. } = sidecar;
     if stat.nlink > 1 && !accepts_links {
         return Ok(Some(Err(Reason::HardLinks(stat.nlink).to_string())));
@@ -208,7 +271,7 @@ fn read_manifest(
     let text = file.read_at_most(0, manifest::SIZE_MAX as usize)?;
     Ok(match Manifest::parse(name, &text) {
         Ok(None) => None,
-        Ok(Some(manifest)) => Some(Ok(Contents::Manifest(Box::new(manifest)))),
+        Ok(Some(manifest)) => Some(Ok(manifest)),
         Err(reason) => Some(Err(format!("the manifest `{name}` can't be used: {reason}"))),
     })
 }

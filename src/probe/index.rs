@@ -5,11 +5,12 @@
 //! An entry may be stale: the reader of a description checks whether it still refers to the data
 //! file.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::DropDir;
+use crate::describe::NameGlob;
 use crate::describe::manifest::manifest_names;
 use crate::fs;
 use crate::probe::description::{DataFiles, possible_sidecars};
@@ -19,8 +20,10 @@ use crate::probe::{DirView, ProbeResult, may_describe, probe_with};
 #[derive(Default)]
 pub struct DescriptionIndex {
     by_data: HashMap<PathBuf, BTreeSet<PathBuf>>,
-    /// Maps the parts of an array that is in several files to their sidecar.
-    parts: HashMap<PathBuf, PathBuf>,
+    /// Maps the parts of an array that is in several files to the descriptions that combine them.
+    parts: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    /// The manifests whose data match a glob, by directory.
+    globs: HashMap<PathBuf, BTreeMap<PathBuf, NameGlob>>,
     /// Number of descriptions, without those of parts.
     len: usize,
     /// Maximum number of entries of each kind.
@@ -51,10 +54,14 @@ impl DescriptionIndex {
         self.by_data.get(data).into_iter().flatten()
     }
 
-    /// Returns the sidecar that describes this file as one of several parts.
-    #[must_use]
-    pub fn whole_of(&self, part: &Path) -> Option<&PathBuf> {
-        self.parts.get(part)
+    /// Returns the descriptions that combine this file with others, as parts of one array.
+    pub fn wholes_of(&self, part: &Path) -> impl Iterator<Item = &PathBuf> {
+        let name = part.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let globs = part.parent().and_then(|dir| self.globs.get(dir)).into_iter().flatten();
+        let matching = globs.filter(|(by, glob)| *by != part && glob.matches(name));
+        let listing = self.parts.get(part).into_iter().flatten();
+        let wholes: BTreeSet<&PathBuf> = matching.map(|(by, _)| by).chain(listing).collect();
+        wholes.into_iter()
     }
 
     /// Returns the data files that descriptions refer to.
@@ -65,7 +72,7 @@ impl DescriptionIndex {
     /// Adds a description of a data file, unless it can be found by name. Returns whether it is
     /// new.
     pub fn add(&mut self, data: &Path, description: &Path) -> bool {
-        if self.len >= self.room || is_found_by_name(data, description) {
+        if self.len >= self.room || data == description || is_found_by_name(data, description) {
             return false;
         }
         let is_new =
@@ -74,11 +81,30 @@ impl DescriptionIndex {
         is_new
     }
 
-    /// Adds the parts that a sidecar describes.
-    pub fn add_parts(&mut self, sidecar: &Path, parts: &[PathBuf]) {
+    /// Adds the parts that a description combines.
+    pub fn add_parts(&mut self, description: &Path, parts: &[PathBuf]) {
         for part in parts {
             if self.parts.len() < self.room {
-                self.parts.insert(part.clone(), sidecar.to_path_buf());
+                let wholes = self.parts.entry(part.clone()).or_default();
+                wholes.insert(description.to_path_buf());
+            }
+        }
+    }
+
+    /// Adds or removes the glob by which a manifest names its data.
+    fn set_glob(&mut self, manifest: &Path, glob: Option<&NameGlob>) {
+        let dir = manifest.parent().unwrap_or(Path::new(""));
+        let count: usize = self.globs.values().map(BTreeMap::len).sum();
+        match glob {
+            Some(glob) if count < self.room => {
+                let globs = self.globs.entry(dir.to_path_buf()).or_default();
+                globs.insert(manifest.to_path_buf(), glob.clone());
+            }
+            Some(_) => {}
+            None => {
+                if let Some(globs) = self.globs.get_mut(dir) {
+                    globs.remove(manifest);
+                }
             }
         }
     }
@@ -99,8 +125,10 @@ impl DescriptionIndex {
         if by.contents.is_err() {
             return Ok(data); // it can only be matched by name
         }
+        self.set_glob(rel, by.glob());
         for data_files in by.data_files() {
             match &data_files {
+                DataFiles::Parts(_) if by.glob().is_some() => {}
                 DataFiles::Parts(parts) => self.add_parts(rel, parts),
                 DataFiles::FirstOf(paths) => {
                     for path in paths {
@@ -127,7 +155,11 @@ impl DescriptionIndex {
             }
             !descriptions.is_empty()
         });
-        self.parts.retain(|part, sidecar| is_known(part) || is_known(sidecar));
+        self.parts.retain(|part, wholes| is_known(part) || wholes.iter().any(|it| is_known(it)));
+        self.globs.retain(|_, globs| {
+            globs.retain(|manifest, _| is_known(manifest));
+            !globs.is_empty()
+        });
         self.len = self.by_data.values().map(BTreeSet::len).sum();
     }
 }
@@ -208,6 +240,6 @@ pub fn probe_standalone(
     if drop_dir.ignore.reason(rel, false).is_none() {
         listed.list_around(drop_dir, rel)?;
     }
-    let whole = listed.index.whole_of(rel).cloned();
+    let whole = listed.index.wholes_of(rel).next().cloned();
     probe_with(drop_dir, rel, (&listed.index, whole.as_deref()), false)
 }

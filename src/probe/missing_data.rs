@@ -14,6 +14,12 @@ impl DirView<'_> {
         by: &Description,
         data_files: &DataFiles,
     ) -> fs::Result<Reason> {
+        if let Some(glob) = by.glob() {
+            return Ok(Reason::NoMatch(glob.as_str().to_owned()));
+        }
+        if by.is_series() {
+            return self.missing_data(data_files.paths().get(..1).unwrap_or_default(), true);
+        }
         match &self.in_other_case(by, data_files)?[..] {
             [] => self.missing_data(data_files.paths(), by.is_manifest()),
             others => Ok(Reason::DataInOtherCase(listed(others))),

@@ -10,7 +10,9 @@ mod data_head;
 mod declared;
 mod description;
 mod index;
+pub mod input;
 mod letter_case;
+mod measure;
 mod missing_data;
 mod residue;
 mod row_count;
@@ -25,11 +27,11 @@ use description::{Contents, DataFiles, Description, possible_sidecars};
 
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
-use crate::describe::sidecar::{DataStart, Described, Format, Measured};
 use crate::describe::{Dump, SizeFit, manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
-use crate::probe::candidate::{Candidate, Part, Sidecar};
+use crate::probe::candidate::Candidate;
+use crate::probe::input::{Input, Sidecar};
 
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
@@ -126,6 +128,20 @@ pub fn probe_as(
             .candidate(rel, None, |_, _| Ok(Some(declare(&name).map_err(Reason::Description)))),
         Err(reason) => Ok(ProbeResult::Ignored(Reason::BadName(reason))),
     }
+}
+
+/// Returns the names of all data files of a description in the directory `dir`, if several hold one
+/// array.
+pub fn parts_of(
+    drop_dir: &DropDir,
+    dir: &Dir,
+    description: &FileName,
+) -> fs::Result<Vec<FileName>> {
+    let view = DirView { drop_dir, dir: dir.try_clone()?, accepts_links: false };
+    let by = view.read_description(description.as_ref())?;
+    let data_files = by.map(|by| by.data_files()).unwrap_or_default();
+    let parts = data_files.iter().flat_map(DataFiles::parts);
+    Ok(parts.filter_map(|path| rel_name(path).ok()).collect())
 }
 
 fn rel_name(rel: &Path) -> Result<FileName, String> {
@@ -248,7 +264,10 @@ impl<'a> DirView<'a> {
         let descriptions = self.descriptions_of(data, index, by)?;
         let refused = self.find_conflict(data, &descriptions, index)?;
         let Descriptions { mut competing, overridden } = descriptions;
-        let first = if competing.is_empty() { None } else { Some(competing.swap_remove(0)) };
+        // A conflict about one part of a series concerns all of it.
+        let series = competing.iter().position(|it| refused.is_some() && it.by.is_series());
+        let is_described = !competing.is_empty();
+        let first = is_described.then(|| competing.swap_remove(series.unwrap_or(0)));
         if let Some(Conflict { reason, inodes, has_array }) = refused {
             let mut result = self.candidate(data, first, |_, _| Ok(Some(Err(reason))))?;
             if let ProbeResult::Candidate(candidate) = &mut result {
@@ -264,7 +283,7 @@ impl<'a> DirView<'a> {
             Ok(match (contents, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(Reason::HeaderAndManifest)),
                 (Some((Ok(Contents::Manifest(manifest)), _)), _) => {
-                    Some(manifest.dump(&raw.name).map_err(Reason::Description))
+                    Some(manifest.dump(&raw.data.name).map_err(Reason::Description))
                 }
                 (Some((Ok(Contents::Arrays(format, mut arrays)), array)), _) => {
                     let dump = self.dump_of(arrays.swap_remove(array), format, raw, &mut count)?;
@@ -282,7 +301,8 @@ impl<'a> DirView<'a> {
         if let ProbeResult::Candidate(candidate) = &mut result {
             if let Ok(dump) = &mut candidate.dump {
                 dump.warnings.extend(remark);
-                let fit = dump.fit(candidate.stat.size, self.drop_dir.allow_trailing);
+                let fit =
+                    dump.fit(candidate.input.logical_size(dump).0, self.drop_dir.allow_trailing);
                 let contradicts = matches!(fit, SizeFit::CountMismatch { .. });
                 candidate.miscount = count.filter(|_| contradicts);
             }
@@ -297,7 +317,7 @@ impl<'a> DirView<'a> {
                 let why = Reason::Description(why);
                 let mut result = self.candidate(data, None, |_, _| Ok(Some(Err(why))))?;
                 if let ProbeResult::Candidate(candidate) = &mut result {
-                    candidate.sidecar = Some(empty);
+                    candidate.input.description = Some(empty);
                 }
                 Ok(result)
             }
@@ -336,87 +356,63 @@ impl<'a> DirView<'a> {
         Ok(Err(too_large))
     }
 
-    /// Returns the dump that an instrument's sidecar describes, measuring what only the files show.
-    fn dump_of(
-        &self,
-        array: Described,
-        format: &'static Format,
-        raw: &DataHead,
-        count: &mut Option<RowCount>,
-    ) -> fs::Result<Result<Dump, String>> {
-        let lines_end = match array.skip {
-            DataStart::Lines { lines, .. } => raw.lines_end(lines)?,
-            _ => None,
-        };
-        let parent = raw.sidecar_dir.as_deref().unwrap_or(Path::new(""));
-        *count = self.row_count(&array, parent)?;
-        let counted = count.as_ref().map_or(0, |count| count.rows);
-        let found = Measured { file_len: raw.stat.size, lines_end, counted };
-        Ok(array.dump(format, &raw.name, found))
-    }
-
     /// Opens a data file, or all of several, and calls `recognize` for its dump.
     fn candidate(
         &self,
         data: &Path,
         matched: Option<MatchedDescription>,
         recognize: impl FnOnce(
-            &DataHead,
+            &DataHead<'_>,
             Option<(Result<Contents, String>, usize)>,
         ) -> fs::Result<Option<Result<Dump, Reason>>>,
     ) -> fs::Result<ProbeResult> {
-        let files = match matched.as_ref().map(|matched| &matched.data_files) {
+        let paths = match matched.as_ref().map(|matched| &matched.data_files) {
             Some(DataFiles::Parts(paths)) => paths.clone(),
             _ => vec![data.to_path_buf()],
         };
-        let mut opened = Vec::with_capacity(files.len());
-        for rel in files {
+        let mut files = Vec::with_capacity(paths.len());
+        for rel in paths {
             let Ok(name) = rel_name(&rel) else { return Ok(ProbeResult::Missing) };
             if crate::model::is_reserved_name(name.as_str()) {
                 return Ok(ProbeResult::Ignored(Reason::PrivatePart(name)));
             }
-            let Some((file, stat)) = self.open_regular(&rel)? else {
+            let Some(input) = self.open_input(&rel)? else {
                 return self.without_part(matched, &rel, data);
             };
-            // F6: ask before anything is read.
-            let written_end = file.first_hole(0)?;
-            opened.push(Part { rel, name, file, stat, written_end });
+            files.push(input);
         }
-        let parts = opened.split_off(1);
-        let Some(Part { rel, name, file, stat, written_end }) = opened.pop() else {
-            return Ok(ProbeResult::Missing);
-        };
-        let sidecar_dir = matched
-            .as_ref()
-            .and_then(|matched| matched.by.sidecar.rel.parent())
-            .map(Path::to_path_buf);
-        let raw = DataHead { name, file, stat, written_end, sidecar_dir };
-        let links = parts.iter().map(|part| part.stat.nlink).chain([stat.nlink]).max();
-        let (sidecar, contents) = match matched {
+        let Some(first) = files.first() else { return Ok(ProbeResult::Missing) };
+        if let Some(series) = &matched
+            && let Some(finished) = self.rest_of_series(series, first)?
+        {
+            let residue = matched.map(|it| Residue { sidecar: it.by.sidecar, finished });
+            return Ok(residue.map_or(ProbeResult::Missing, |it| ProbeResult::Residue(it.into())));
+        }
+        let is_series = matched.as_ref().is_some_and(|matched| matched.by.is_series());
+        let (description, contents) = match matched {
             Some(MatchedDescription { by, array, .. }) => {
                 (Some(by.sidecar), Some((by.contents, array)))
             }
             None => (None, None),
         };
+        let sidecar_dir = description.as_ref().and_then(|sidecar| sidecar.rel.parent());
+        let raw = DataHead { data: first, sidecar_dir };
+        let links = files.iter().map(|input| input.stat.nlink).max().unwrap_or_default();
         let dump = match recognize(&raw, contents)? {
             None if raw.is_npy()? => {
                 return Ok(ProbeResult::Ignored(Reason::IsArray));
             }
             None => return Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: None })),
-            Some(_) if !self.accepts_links && links.is_some_and(|links| links > 1) => {
-                Err(Reason::HardLinks(stat.nlink))
-            }
+            Some(_) if !self.accepts_links && links > 1 => Err(Reason::HardLinks(links)),
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
-        let DataHead { name, file, stat, .. } = raw;
+        // Files may join a series at its front, too, so its manifest stands for it.
+        let (rel, name) = match &description {
+            Some(manifest) if is_series => (manifest.rel.clone(), manifest.name.clone()),
+            _ => (first.rel.clone(), first.name.clone()),
+        };
         Ok(ProbeResult::Candidate(Box::new(Candidate {
-            rel,
-            name,
-            file,
-            stat,
-            written_end,
-            parts,
-            sidecar,
+            input: Input { rel, name, files, description },
             overridden: Vec::new(),
             conflicting_inodes: Vec::new(),
             has_array: false,

@@ -1,14 +1,17 @@
 //! Residue: what a crash leaves of a drop whose array is already made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::config::{OnChange, OnConflict};
+use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::SourceIdentity;
-use crate::describe::sidecar::Measured;
+use crate::describe::sidecar::{Described, Measured};
+use crate::describe::{Declared, Manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::FileName;
-use crate::probe::candidate::{Part, Sidecar};
+use crate::npy::Preamble;
+use crate::probe::conflicts::MatchedDescription;
 use crate::probe::description::{Contents, DataFiles, Description};
+use crate::probe::input::{InputFile, Sidecar};
 use crate::probe::{DirView, letter_case, rel_name};
 
 /// The extended attribute of an output that stores what it was made of, as a [`SourceIdentity`].
@@ -16,6 +19,9 @@ pub const SOURCE_ATTR: &str = "user.npyd.source";
 
 /// The extended attribute of an output that stores where its source was, as an `Origin`.
 pub const ORIGIN_ATTR: &str = "user.npyd.origin";
+
+/// Number of bytes that a probe compares; a worker compares the rest.
+const COMPARED_MAX: u64 = 1 << 16;
 
 /// A manifest or sidecar whose data files, or some of them, are gone because the array was made.
 pub struct Residue {
@@ -40,11 +46,11 @@ pub struct FinishedArray {
 /// A data file whose bytes are in the array.
 pub struct RemainingPart {
     /// The file.
-    pub part: Part,
+    pub input: InputFile,
     /// Offset of the data in the file.
     pub offset: u64,
-    /// Offset of the same data in the array.
-    pub at: u64,
+    /// Offset of the same data in the array, if it can be known.
+    pub at: Option<u64>,
     /// Length of the data, in bytes.
     pub len: u64,
 }
@@ -72,8 +78,8 @@ impl DirView<'_> {
             }),
         };
         let base = self.drop_dir.output.as_ref().unwrap_or(&self.drop_dir.path);
-        let parent =
-            data_files.paths().first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+        let first = data_files.paths().first().unwrap_or(&by.sidecar.rel);
+        let parent = first.parent().unwrap_or(Path::new(""));
         let dir = match Dir::open_trusted(base, self.drop_dir.untrusted_root())
             .and_then(|dir| dir.into_subdir(parent))
         {
@@ -110,27 +116,117 @@ impl DirView<'_> {
         data_files: &DataFiles,
         array: &DataFile,
     ) -> fs::Result<Vec<RemainingPart>> {
-        let (Ok(Contents::Arrays(_, arrays)), DataFiles::Parts(paths)) = (&by.contents, data_files)
-        else {
-            return Ok(Vec::new());
-        };
-        let described = &arrays[number];
+        let DataFiles::Parts(paths) = data_files else { return Ok(Vec::new()) };
+        match &by.contents {
+            Ok(Contents::Arrays(_, arrays)) => self.equal_remains(&arrays[number], paths, array),
+            Ok(Contents::Manifest(manifest)) => self.full_remains(manifest, paths, array),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns the remaining data files of a sidecar, whose data have equal shares.
+    fn equal_remains(
+        &self,
+        described: &Described,
+        paths: &[PathBuf],
+        array: &DataFile,
+    ) -> fs::Result<Vec<RemainingPart>> {
         let (Some(data_len), Some(len)) = (described.layout.data_len(), described.share()) else {
             return Ok(Vec::new());
         };
         let data_at = array.stat()?.size.saturating_sub(data_len);
         let mut remains = Vec::new();
         for (at, rel) in paths.iter().enumerate() {
-            let Ok(name) = rel_name(rel) else { continue };
-            let Some((file, stat)) = self.open_regular(rel)? else { continue };
-            let found = Measured { file_len: stat.size, lines_end: Some(0), counted: 0 };
+            let Some(input) = self.open_input(rel)? else { continue };
+            let found = Measured { file_len: input.stat.size, lines_end: Some(0), counted: 0 };
             let Ok(Some(offset)) = described.offset(found) else { continue };
-            let written_end = file.first_hole(0)?;
-            let part = Part { rel: rel.clone(), name, file, stat, written_end };
-            remains.push(RemainingPart { part, offset, at: data_at + at as u64 * len, len });
+            remains.push(RemainingPart { input, offset, at: Some(data_at + at as u64 * len), len });
         }
         Ok(remains)
     }
+
+    /// Returns the remaining data files of a manifest, which are full of data. npyd disposes of
+    /// them in order, so those that remain are at the end of the array; the sizes of the others are
+    /// not known. Those before the first that is missing are at the front.
+    fn full_remains(
+        &self,
+        manifest: &Manifest,
+        paths: &[PathBuf],
+        array: &DataFile,
+    ) -> fs::Result<Vec<RemainingPart>> {
+        let Declared { offset, trailing, .. } = &manifest.declared;
+        let around = offset.saturating_add(*trailing);
+        let mut files = Vec::new();
+        for rel in paths {
+            files.push(self.open_input(rel)?);
+        }
+        let first_missing = files.iter().position(Option::is_none).unwrap_or(0);
+        let last_missing = files.iter().rposition(Option::is_none);
+        let len_of = |input: &InputFile| input.stat.size.saturating_sub(around);
+        let mut front = npy_data_offset(array)?;
+        let behind = files.iter().skip(last_missing.map_or(0, |at| at + 1)).flatten();
+        let mut end = array.stat()?.size.checked_sub(behind.map(len_of).sum());
+        let mut remains = Vec::new();
+        for (index, input) in files.into_iter().enumerate() {
+            let Some(input) = input else { continue };
+            let len = len_of(&input);
+            let at = match last_missing {
+                Some(_) if index < first_missing => advance(&mut front, len),
+                Some(last) if index < last => None,
+                _ => advance(&mut end, len),
+            };
+            remains.push(RemainingPart { input, offset: *offset, at, len });
+        }
+        Ok(remains)
+    }
+
+    /// Returns the residue if the files that a glob matches are what is left of an array that was
+    /// made with this very manifest: npyd was interrupted while it disposed of them. Without the
+    /// check, they would be taken for a shorter drop.
+    pub(crate) fn rest_of_series(
+        &self,
+        matched: &MatchedDescription,
+        first: &InputFile,
+    ) -> fs::Result<Option<FinishedArray>> {
+        let MatchedDescription { by, array, data_files } = matched;
+        if by.glob().is_none() || self.drop_dir.source == Disposition::Keep {
+            return Ok(None);
+        }
+        let Some(finished) = self.finished(by, *array, data_files)? else { return Ok(None) };
+        let Some(data_at) = npy_data_offset(&finished.array)? else { return Ok(None) };
+        let is_whole = finished.mark.is_of_data(&first.stat);
+        let is_rest = match finished.remains.first() {
+            // The worker compares all bytes.
+            Some(RemainingPart { input, offset, at: Some(at), len }) if *at > data_at => {
+                let len = (*len).min(COMPARED_MAX);
+                finished.array.is_equal_at(*at, &input.file, *offset, len)?
+            }
+            _ => false,
+        };
+        Ok((is_rest && !is_whole).then_some(finished))
+    }
+
+    /// Opens a data file; anything but a regular file counts as missing.
+    pub(crate) fn open_input(&self, rel: &Path) -> fs::Result<Option<InputFile>> {
+        let Ok(name) = rel_name(rel) else { return Ok(None) };
+        let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
+        // F6: ask before anything is read.
+        let written_end = file.first_hole(0)?;
+        Ok(Some(InputFile { rel: rel.to_path_buf(), name, file, stat, written_end }))
+    }
+}
+
+/// Returns an offset, and advances it.
+fn advance(offset: &mut Option<u64>, by: u64) -> Option<u64> {
+    let before = *offset;
+    *offset = before.and_then(|at| at.checked_add(by));
+    before
+}
+
+/// Returns where the data begin in a `.npy` file; `None` if it is not one.
+fn npy_data_offset(array: &DataFile) -> fs::Result<Option<u64>> {
+    let preamble = Preamble::read(&array.read_at_most(0, Preamble::LEN)?);
+    Ok(preamble.ok().flatten().map(|preamble| preamble.data_offset))
 }
 
 /// Returns the mark of an array that was made with this very description.

@@ -13,14 +13,14 @@ impl DirView<'_> {
     /// have to move to its output directory.
     pub(crate) fn dump_of_template(
         &self,
-        raw: &DataHead,
+        raw: &DataHead<'_>,
     ) -> fs::Result<Option<Result<Dump, String>>> {
-        let (name, beside) = (raw.name.as_str(), self.drop_dir.output.is_none());
+        let (name, beside) = (raw.data.name.as_str(), self.drop_dir.output.is_none());
         let mut templates = self.drop_dir.templates.iter();
         let Some(template) = templates.find(|template| template.matches(name)) else {
             return Ok(None);
         };
-        let dump = template.dump(&raw.name);
+        let dump = template.dump(&raw.data.name);
         let is_bare = matches!(&dump, Ok(Dump { front: LeadingBytes::Bare, .. }));
         Ok(match is_named_npy(name) {
             _ if beside && is_put_beside_arrays(name) => None,

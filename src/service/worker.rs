@@ -229,7 +229,7 @@ fn record_data_loss(
 ) -> (Outcome, Option<Record>) {
     let Job { drop_dir, candidate, .. } = job;
     let mut reason = reason.to_string();
-    if !candidate.parts.is_empty() {
+    if candidate.input.only_file().is_none() {
         reason.push_str(", with the other files of its data");
     }
     let then = candidate.snapshot();
@@ -263,7 +263,7 @@ fn reject(
             return (Outcome::Failed(Failure::from(error).during(&work)), None);
         }
     };
-    let path = drop_dir.path.join(&candidate.rel);
+    let path = drop_dir.path.join(&candidate.input.rel);
     let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, &reason);
     receipt.add(match (aside, &drop_dir.rejects) {
         (Aside::Moved, Some(dir)) => Some(format!("it is in `{}` now", dir.display())),
@@ -277,9 +277,12 @@ fn reject(
 /// Returns whether a data file has no name any more: its producer removed the drop, or renamed it
 /// or its directory.
 fn is_gone(drop_dir: &DropDir, candidate: &Candidate) -> bool {
-    let dir = Dir::open_below(&drop_dir.path, candidate.rel.parent().unwrap_or(Path::new("")));
+    let dir =
+        Dir::open_below(&drop_dir.path, candidate.input.rel.parent().unwrap_or(Path::new("")));
     match dir {
-        Ok(dir) => candidate.names().any(|name| matches!(dir.stat(name.as_ref()), Ok(None))),
+        Ok(dir) => {
+            candidate.input.files.iter().any(|it| matches!(dir.stat(it.name.as_ref()), Ok(None)))
+        }
         Err(error) => error.is_missing(),
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn explain_drop(query: &Query, mut candidate: Candidate) -> fs::Resul
         merge_writers(&mut report, candidate)?;
     }
     if let Ok(dump) = &candidate.dump
-        && let Some(header) = header.or_else(|| dump.header(candidate.stat.size).ok())
+        && let Some(header) =
+            header.or_else(|| dump.header(candidate.input.logical_size(dump).0).ok())
     {
         let rest = candidate.rest_len(dump, &header)?;
         match explain_plan(&query.drop_dir, candidate, evidence, (dump, header)) {
@@ -81,16 +82,16 @@ pub(super) fn explain_drop(query: &Query, mut candidate: Candidate) -> fs::Resul
 fn facts(query: &Query, candidate: &Candidate) -> Value {
     let path = |rel: &Path| text(&query.drop_dir.path.join(rel));
     let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
+    let files = &candidate.input.files;
     let mut report = json!({
-        "source": path(&candidate.rel),
-        "sidecar": candidate.sidecar.as_ref().map(|sidecar| path(&sidecar.rel)),
-        "size": candidate.stat.size,
-        "allocated": candidate.stat.blocks * 512,
+        "source": path(&candidate.input.rel),
+        "sidecar": candidate.input.description.as_ref().map(|sidecar| path(&sidecar.rel)),
+        "size": files.iter().map(|input| input.stat.size).sum::<u64>(),
+        "allocated": files.iter().map(|input| input.stat.blocks * 512).sum::<u64>(),
         "unchanged_seconds": unchanged.as_secs_f64(),
     });
-    if !candidate.parts.is_empty() {
-        let parts = candidate.parts.iter().map(|part| &part.rel);
-        let parts: Vec<_> = [&candidate.rel].into_iter().chain(parts).collect();
+    if candidate.input.only_file().is_none() {
+        let parts: Vec<_> = files.iter().map(|input| &input.rel).collect();
         let at = parts.iter().position(|part| **part == query.rel);
         merge(
             &mut report,
@@ -161,7 +162,7 @@ fn explain_take(candidate: &Candidate, decision: &Decision) -> fs::Result<Value>
 
 /// What this process can't see, but the daemon may: whether anything writes to another user's file.
 fn unseen(candidate: &Candidate) -> fs::Result<Option<String>> {
-    Ok(candidate.unseen()?.map(|name| {
+    Ok(candidate.input.unseen()?.map(|name| {
         format!(
             "this process may not take leases on other users' files, so it can't see whether \
              somebody writes to `{name}`; the daemon may: run `npyd explain` as root, or as the \
@@ -174,7 +175,7 @@ fn unseen(candidate: &Candidate) -> fs::Result<Option<String>> {
 fn merge_writers(report: &mut Value, candidate: &Candidate) -> fs::Result<()> {
     let mut writers = Vec::new();
     let mut notes = Vec::new();
-    for (name, file) in candidate.all_files() {
+    for (name, file, _) in candidate.input.all_files() {
         let writer = file.writer()?;
         if writer == Writer::None {
             continue;
@@ -267,12 +268,12 @@ impl Query {
     /// take the drop that the daemon has not accepted yet.
     fn apply_declared(&self, candidate: &mut Candidate) {
         let Some(ledger) = &self.ledger else { return };
-        let source = self.drop_dir.path.join(&candidate.rel);
+        let source = self.drop_dir.path.join(&candidate.input.rel);
         let declared = ledger.declared(&source).ok().flatten();
         if let Some(correction) = declared.and_then(|text| Correction::parse(&text).ok()) {
             candidate.correct(&correction);
         }
-        let sidecar = candidate.sidecar.as_ref();
+        let sidecar = candidate.input.description.as_ref();
         let sidecar = sidecar.map(|sidecar| self.drop_dir.path.join(&sidecar.rel));
         let is_about = |path: &Path| path == source || Some(path) == sidecar.as_deref();
         let requests = ledger.requests(&self.drop_dir.path).unwrap_or_default();
@@ -284,9 +285,10 @@ impl Query {
 
     /// Returns how often the array was remade, or 0 if the ledger cannot be read.
     fn remakes_of(&self, candidate: &Candidate) -> u32 {
-        let source = self.drop_dir.path.join(&candidate.rel);
+        let source = self.drop_dir.path.join(&candidate.input.rel);
         let ledger = self.ledger.as_ref();
-        let earlier = ledger.and_then(|it| it.earlier_arrays(&source, candidate.stat.ino).ok());
+        let earlier =
+            ledger.and_then(|it| it.earlier_arrays(&source, candidate.snapshot().ino()).ok());
         earlier.map_or(0, |earlier| earlier.remakes)
     }
 }
@@ -315,12 +317,13 @@ fn explain_rest(
     route: &str,
     len: u64,
 ) -> Value {
-    let takes_its_name = drop_dir.output.is_none() && dump.output == candidate.name;
+    let Some(only) = candidate.input.only_file() else {
+        return json!({}); // each file has its own rest
+    };
+    let takes_its_name = drop_dir.output.is_none() && dump.output == only.name;
     let is_saved = route == Route::InPlace.as_str() || drop_dir.source == Disposition::Remove;
-    if !candidate.parts.is_empty() {
-        json!({}) // each part has its own rest
-    } else if is_saved || takes_its_name {
-        json!({"rest": text(&rest_path(drop_dir, &candidate.rel, &candidate.name)), "rest_len": len})
+    if is_saved || takes_its_name {
+        json!({"rest": text(&rest_path(drop_dir, &only.rel, &only.name)), "rest_len": len})
     } else {
         json!({"rest_len": len})
     }
@@ -333,7 +336,7 @@ fn explain_plan(
     evidence: Option<Evidence>,
     (dump, header): (&Dump, Header),
 ) -> fs::Result<Value> {
-    let parent = candidate.rel.parent().unwrap_or(Path::new(""));
+    let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let output =
         drop_dir.output.as_ref().map_or_else(|| drop_dir.path.join(parent), |dir| dir.join(parent));
@@ -344,7 +347,7 @@ fn explain_plan(
     let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;
     let size = match evidence {
         Some(evidence) if evidence.is_partial() => dump.end_of(&header),
-        _ => candidate.stat.size,
+        _ => candidate.input.logical_size(dump).0,
     };
     let plan = Plan::new(dump, header, size, &constraints);
     let head = plan.head(dump);

@@ -138,7 +138,7 @@ impl Query {
             probe_standalone(&self.drop_dir, &self.rel, &mut ListedDescriptions::default());
         let more = match result {
             Ok(ProbeResult::Candidate(candidate)) => {
-                source = self.drop_dir.path.join(&candidate.rel);
+                source = self.drop_dir.path.join(&candidate.input.rel);
                 explain_drop(self, *candidate)?
             }
             Ok(ProbeResult::Missing) => explain_missing(self),

@@ -35,7 +35,7 @@ const TOUCHED: &str =
 impl Query {
     /// Returns the standing of a drop, in the order in which the tracker decides.
     pub(super) fn standing(&self, candidate: &Candidate) -> Standing {
-        let source = self.drop_dir.path.join(&candidate.rel);
+        let source = self.drop_dir.path.join(&candidate.input.rel);
         let snapshot = candidate.snapshot();
         let identity = snapshot.identity();
         let entry = self.latest(&source);
@@ -56,7 +56,8 @@ impl Query {
         if let Some(Ok(Some(loss))) = loss {
             return Standing::Rejected(loss);
         }
-        if let Some(holder) = candidate.file.lock_holder() {
+        let mut files = candidate.input.files.iter();
+        if let Some(holder) = files.find_map(|input| input.file.lock_holder()) {
             return if holder.is_npyd() {
                 Standing::Working(format!("npyd (pid {}) is working on it now", holder.pid))
             } else {
@@ -91,8 +92,7 @@ impl Query {
 /// Returns whether a failure is about these files: they are not newer. Failed attempts may change
 /// ctime, so only mtime and the time of creation count.
 fn is_about(entry: &Entry, candidate: &Candidate) -> bool {
-    let sidecar = candidate.sidecar.as_ref().map(|sidecar| &sidecar.stat);
-    let stats = [&candidate.stat].into_iter().chain(sidecar);
+    let stats = candidate.input.all_files().map(|(_, _, stat)| stat);
     let newest = stats.map(|stat| stat.mtime_ns.max(stat.born_ns)).max().unwrap_or_default();
     let newest = SystemTime::UNIX_EPOCH + Duration::from_nanos(newest.max(0).unsigned_abs());
     // The ledger counts milliseconds.

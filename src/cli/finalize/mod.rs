@@ -272,7 +272,7 @@ impl Finalize {
                 Decision::Finalize { header, evidence, remark } => {
                     let mut dump = candidate.dump.clone()?;
                     dump.output = output.cloned().unwrap_or(dump.output);
-                    let still = unchanged >= drop_dir.quiet;
+                    let still = unchanged >= candidate.quiet(drop_dir.quiet);
                     let (drop_dir, header) = (Arc::clone(drop_dir), *header);
                     return Ok(Job {
                         drop_dir,

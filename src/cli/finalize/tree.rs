@@ -71,7 +71,7 @@ impl Finalize {
     /// under several names.
     fn finalize_found(&self, drop_dir: &Arc<DropDir>, rel: &Path, session: &mut Session) {
         let result = match probe_standalone(drop_dir, rel, &mut session.listed) {
-            Ok(ProbeResult::Candidate(candidate)) if candidate.rel == rel => {
+            Ok(ProbeResult::Candidate(candidate)) if candidate.input.rel == rel => {
                 drop(candidate);
                 self.finalize_one(drop_dir, rel, None, session)
             }

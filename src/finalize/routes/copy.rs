@@ -10,6 +10,7 @@ use crate::finalize::locations::Locations;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::fs::{self, CopyError, DataFile, Segment, TempFile};
 use crate::model::Stat;
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
 /// Fills a new file with header and data, and verifies the digest on the way.
@@ -20,22 +21,21 @@ pub(crate) fn carry_out(
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, .. } = *work;
     let NewFile { head, offset, len } = new;
-    let (source, offset, len) = (&job.candidate.file, *offset, *len);
-    let share = len / job.candidate.files().len() as u64;
-    let segments = job.candidate.segments(&job.dump, share).into_iter();
-    let segments = segments.map(|(file, offset)| Segment::new(file, offset, share));
+    let segments = job.candidate.input.segments(&job.dump, *len).into_iter();
+    let segments = segments.map(|it| Segment::new(&it.input.file, it.offset, it.len));
     let copy = fs::CopyJob { head, segments: segments.collect::<fs::Result<_>>()? };
     let output = copy.output(&at.output).map_err(interruption)?;
-    let mut hasher = job.dump.digest.as_ref().map(crate::describe::digest::Digest::hasher);
-    if let Some(hasher) = &mut hasher {
-        hash(source, 0..offset, hasher, progress)?;
-    }
-    progress.expect(len);
-    if let Some(mut hasher) = hasher {
+    if let (Some(digest), Some(InputFile { file, stat, .. })) =
+        (&job.dump.digest, job.candidate.input.only_file())
+    {
+        let mut hasher = digest.hasher();
+        hash(file, 0..*offset, &mut hasher, progress)?;
+        progress.expect(*len);
         run(&copy, &output, Some(&mut |bytes| hasher.update(bytes)), progress)?;
-        hash(source, offset + len..job.candidate.stat.size, &mut hasher, progress)?;
+        hash(file, offset + len..stat.size, &mut hasher, progress)?;
         verify(job, hasher)?;
     } else {
+        progress.expect(*len); // the digest of several files was verified before
         run(&copy, &output, None, progress)?;
     }
     Ok(RouteResult::Filled(output))

@@ -17,7 +17,7 @@ use crate::fs::Moved;
 use crate::model::FileName;
 use crate::npy::MAGIC;
 use crate::probe::SOURCE_ATTR;
-use crate::probe::candidate::Candidate;
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
 /// Cuts off what lies behind the array, writes the header into the data file, and gives it its
@@ -53,7 +53,7 @@ pub(crate) fn carry_out(
     if at.beside && *output == name {
         return Ok(RouteResult::Consumed(remarks));
     }
-    if job.candidate.sidecar.is_some() {
+    if job.candidate.input.description.is_some() {
         job.mark_array(&file)?;
     } else {
         job.mark_origin(&file)?;
@@ -75,7 +75,7 @@ fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
     if job.dump.kind != DeclaredBy::Template {
         return Ok(());
     }
-    let file = &job.candidate.file;
+    let file = &job.only_file()?.file;
     if !file.read_at_most(0, 6)?.starts_with(&MAGIC) {
         return Ok(());
     }
@@ -91,7 +91,7 @@ fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
 /// Returns whether an interrupted run verified the digest before it wrote this header: the mark is
 /// of this file and manifest. Bytes 0 to 8 of a header are written last.
 pub(crate) fn was_verified(job: &Job, there: &[u8], head: &[u8]) -> Result<bool, Interruption> {
-    let Candidate { file, stat, .. } = &job.candidate;
+    let InputFile { file, stat, .. } = job.only_file()?;
     let Some(mark) = file.attr(SOURCE_ATTR)? else { return Ok(false) };
     let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
     let of_this = mark.data.starts_with(&format!("{}:{}:", stat.ino, stat.size))
@@ -122,7 +122,7 @@ fn rename(
     progress: &mut Progress,
 ) -> Result<bool, Interruption> {
     let replace = output_name::replaces(job, at, output)?;
-    let (file, to) = (&job.candidate.file, output.as_ref());
+    let (file, to) = (&job.only_file()?.file, output.as_ref());
     match at.source.move_if_same(name.as_ref(), file, &at.output, to, replace)? {
         Moved::Moved => Ok(true),
         Moved::TargetExists => Ok(false),
@@ -148,7 +148,7 @@ fn rename(
 pub(crate) fn needs_pending_name(job: &Job, at: &Locations) -> bool {
     job.dump.kind == DeclaredBy::Pending
         && !at.beside
-        && job.candidate.name.without_pending_suffix().is_none()
+        && job.candidate.input.name.without_pending_suffix().is_none()
 }
 
 /// Returns `x.npy.pending`. Fails if that is longer than a file name may be: after a crash the
@@ -161,7 +161,7 @@ pub(crate) fn pending_name(name: &FileName) -> Result<FileName, String> {
 /// final before it is moved. After a crash the next scan recognizes the pending name and finishes
 /// the move.
 fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption> {
-    let name = &job.candidate.name;
+    let InputFile { name, file, .. } = job.only_file()?;
     if !needs_pending_name(job, at) {
         return Ok(name.clone());
     }
@@ -171,7 +171,7 @@ fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption>
             "`{pending}` exists as well: remove one of the two"
         ))));
     }
-    if !at.source.rename_private_as(name.as_ref(), &job.candidate.file, pending.as_ref())? {
+    if !at.source.rename_private_as(name.as_ref(), file, pending.as_ref())? {
         return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));
     }
     at.source.sync()?;

@@ -19,7 +19,7 @@ use crate::finalize::undo_journal::{InsertIntent, IntentLog};
 use crate::finalize::{Interruption, Job, output_name};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
-use crate::probe::candidate::Candidate;
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
 /// Prefix of the private name during the insertion.
@@ -40,33 +40,33 @@ pub(crate) fn carry_out(
     progress: &mut Progress,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, describe, .. } = *work;
-    let candidate = &job.candidate;
+    let InputFile { name, stat, .. } = job.only_file()?;
     let not = |why: &str| Ok(RouteResult::Inapplicable(why.to_owned()));
     let Some(intents) = &job.intents else {
         return not("there is no state directory for its intent log");
     };
-    let Ok(private) = FileName::try_from(format!("{PREFIX}{}", candidate.name)) else {
+    let Ok(private) = FileName::try_from(format!("{PREFIX}{name}")) else {
         return not("the file's name is too long");
     };
     if let Some(why) = obstacle(job, at, intents, &private, head.len() as u64)? {
         return not(why);
     }
-    let file = source_checks::synced(job, &candidate.stat, progress)?;
+    let file = source_checks::synced(job, stat, progress)?;
     if job.drop_dir.in_force.is_superseded() {
         return Err(Interruption::Cancelled);
     }
     let intent = InsertIntent {
         file: at.source.path().join(&private),
-        inode: candidate.stat.ino,
-        size: candidate.stat.size,
+        inode: stat.ino,
+        size: stat.size,
         room: head.len() as u64,
-        edge_hashes: file.edge_hashes(candidate.stat.size)?,
+        edge_hashes: file.edge_hashes(stat.size)?,
     };
     // A later attempt replaces what it may have recorded, and a stale intent does no harm.
     if let Err(error) = intents.record(&intent) {
         return not(&format!("its intent can't be recorded: {error}"));
     }
-    let work = PrivateFile { at, file: &file, intent: &intent, name: &candidate.name, private };
+    let work = PrivateFile { at, file: &file, intent: &intent, name, private };
     work.take(job, intents)?;
     let renamed = match work.insert_header(head) {
         Ok(true) => describe(&[]).and_then(|()| work.rename(job, output)),
@@ -84,7 +84,7 @@ pub(crate) fn carry_out(
         }
         // If undoing fails, the next scan does it, because the intent is still there.
         Ok(false) => {
-            intents.mark_unsupported(&candidate.stat);
+            intents.mark_unsupported(stat);
             work.undo(intents)?;
             Err(Interruption::Retry(Reason::Route(format!("{REFUSED}: it will be copied"))))
         }
@@ -103,7 +103,7 @@ fn obstacle(
     private: &FileName,
     room: u64,
 ) -> Result<Option<&'static str>, Interruption> {
-    let Candidate { file, stat, .. } = &job.candidate;
+    let InputFile { file, stat, .. } = job.only_file()?;
     if intents.is_unsupported(stat) {
         return Ok(Some(REFUSED));
     }
@@ -143,7 +143,7 @@ impl PrivateFile<'_> {
             intents.forget(self.intent)?;
             return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));
         }
-        let checked = source_checks::check_size(job, &job.candidate.stat, self.file);
+        let checked = source_checks::check_size(job, &job.only_file()?.stat, self.file);
         if checked.is_err() {
             dir.restore_name(self.private.as_ref(), dir, name)?;
             dir.sync()?;

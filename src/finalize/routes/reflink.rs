@@ -17,10 +17,11 @@ pub(crate) fn carry_out(
     let RouteWork { job, at, .. } = *work;
     // F1: FICLONERANGE also writes dirty pages back, but after a failed writeback a second call
     // shares what is not on the disk.
-    source_checks::sync_written(&job.candidate.file, progress)?;
+    let source = &job.only_file()?.file;
+    source_checks::sync_written(source, progress)?;
     let output = TempFile::create(&at.output, 0)?;
     let at = new.head.len() as u64;
-    if !output.share(&job.candidate.file, new.offset, at, new.len)? {
+    if !output.share(source, new.offset, at, new.len)? {
         let why = "the file system does not share these blocks".to_owned();
         return Ok(RouteResult::Inapplicable(why));
     }

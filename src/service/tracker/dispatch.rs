@@ -34,7 +34,7 @@ pub struct JobDone {
 impl Tracker {
     /// Dispatches the rejection of a drop.
     pub(crate) fn reject(&mut self, candidate: Candidate, event: EventKind, reason: Reason) {
-        let rel = candidate.rel.clone();
+        let rel = candidate.input.rel.clone();
         if !self.queue.has_room() {
             return self.postpone(rel);
         }
@@ -71,7 +71,7 @@ impl Tracker {
 
     /// Dispatches a complete drop: a small one with the next batch, any other by itself.
     pub(crate) fn dispatch(&mut self, job: Job) {
-        let rel = job.candidate.rel.clone();
+        let rel = job.candidate.input.rel.clone();
         if !self.queue.has_room() {
             return self.postpone(rel);
         }
@@ -97,7 +97,7 @@ impl Tracker {
     }
 
     fn run_batch(&mut self, batch: Vec<Job>) {
-        let rels = batch.iter().map(|job| job.candidate.rel.clone()).collect();
+        let rels = batch.iter().map(|job| job.candidate.input.rel.clone()).collect();
         let (context, pace, settings) =
             (self.context.clone(), Arc::clone(&self.pace), self.settings);
         self.submit(rels, move || worker::run_batch(&context, &pace, &batch, settings));

@@ -44,7 +44,7 @@ impl Tracker {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
         let taking = self.take_request(&candidate);
-        let known = self.last_settled(&candidate.rel);
+        let known = self.last_settled(&candidate.input.rel);
         if let Some(known) = &known {
             if taking.is_none() && self.is_as_known(known, &snapshot, &candidate) {
                 return Ok(Action::Forget);
@@ -59,8 +59,8 @@ impl Tracker {
             self.apply_take(&mut candidate, at);
         }
         let ledger = Arc::clone(&self.context.ledger);
-        let source = self.drop_dir.path.join(&candidate.rel);
-        let earlier = ledger.earlier_arrays(&source, snapshot.data.ino);
+        let source = self.drop_dir.path.join(&candidate.input.rel);
+        let earlier = ledger.earlier_arrays(&source, snapshot.ino());
         let Earlier { identities: earlier, remakes } = earlier?;
         let loss = ledger.data_loss_of(snapshot.contents())?;
         if let Some(reason) = loss {
@@ -70,7 +70,8 @@ impl Tracker {
             }
             return Ok(reject(candidate, EventKind::Lost, Reason::DataLoss(reason)));
         }
-        let Some(entry) = self.entries.get_mut(&candidate.rel) else { return Ok(Action::Forget) };
+        let entry = self.entries.get_mut(&candidate.input.rel);
+        let Some(entry) = entry else { return Ok(Action::Forget) };
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
         let first = || Quiescence::new(snapshot.clone(), now, age);
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
@@ -89,7 +90,7 @@ impl Tracker {
                     header: *header,
                     evidence,
                     remark,
-                    still: unchanged >= self.drop_dir.quiet,
+                    still: unchanged >= candidate.quiet(self.drop_dir.quiet),
                     earlier,
                     is_recheck,
                     redo: ledger.is_requested(&source).unwrap_or(false),

@@ -53,6 +53,7 @@ mod suspension;
 mod tally;
 mod waits;
 mod warnings;
+mod watch_events;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -83,7 +84,6 @@ use crate::finalize::Job;
 use crate::ledger::Request;
 use crate::probe::candidate::Candidate;
 use crate::probe::{DescriptionIndex, ProbeResult, probe};
-use crate::service::watcher::PathEvent;
 use crate::service::worker::Record;
 use crate::service::worker_pool::Queue;
 use crate::throttle::rate::RateLimiter;
@@ -249,11 +249,6 @@ impl Tracker {
         DropPath { source: drop_dir.join(rel), drop_dir }
     }
 
-    /// Enqueues the path of a watch event. npyd's own unnamed files cause such events as well.
-    pub fn on_watch_event(&mut self, PathEvent { rel, is_new }: PathEvent, now: Instant) {
-        self.enqueue(rel, if is_new { now + CLOSE_GRACE } else { now });
-    }
-
     /// Makes the next probe of an entry due at `at`, unless it is due earlier.
     fn schedule(&mut self, rel: PathBuf, at: Instant) {
         if let Some(entry) = self.entries.get_mut(&rel)
@@ -385,9 +380,9 @@ impl Tracker {
             Ok(ProbeResult::Residue(residue)) => self.recover_residue(rel, residue),
             // It is one of several parts; the probe of their sidecar takes all of them.
             Ok(ProbeResult::Candidate(candidate))
-                if candidate.sidecar.is_none()
+                if candidate.input.description.is_none()
                     && self.has_template(rel)
-                    && self.index.whole_of(rel).is_some() =>
+                    && self.index.wholes_of(rel).next().is_some() =>
             {
                 self.forget(rel);
             }
@@ -447,7 +442,7 @@ impl Tracker {
     /// Decides about a drop that was probed under the path `seen`, and carries the decision out.
     fn evaluate(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
         let candidate = self.despite_links(seen, candidate);
-        let rel = candidate.rel.clone();
+        let rel = candidate.input.rel.clone();
         self.remember_description(&candidate);
         if !self.rename_entry(seen, &rel, now) {
             return;
@@ -461,11 +456,13 @@ impl Tracker {
 
     /// Adds the description of a drop to the index, under the paths of its data.
     fn remember_description(&mut self, candidate: &Candidate) {
-        let Some(sidecar) = &candidate.sidecar else { return };
-        self.index.add(&candidate.rel, &sidecar.rel);
-        let parts: Vec<_> = candidate.parts.iter().map(|part| part.rel.clone()).collect();
-        self.index.add_parts(&sidecar.rel, &parts);
-        if !sidecar.is_shared {
+        let Some(sidecar) = &candidate.input.description else { return };
+        self.index.add(&candidate.input.rel, &sidecar.rel);
+        if candidate.input.files.len() > 1 {
+            let parts: Vec<_> = candidate.input.files.iter().map(|it| it.rel.clone()).collect();
+            self.index.add_parts(&sidecar.rel, &parts);
+        }
+        if !sidecar.is_shared && sidecar.rel != candidate.input.rel {
             // A probe of the sidecar would only lead to this drop again.
             let rel = sidecar.rel.clone();
             self.forget(&rel);

@@ -9,6 +9,7 @@ use crate::events::receipt::SourceFate;
 use crate::fs::Dir;
 use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
+use crate::probe::input::Input;
 use crate::service::tracker::Tracker;
 
 /// The last ledger entry of a source that npyd has settled: finalized or rejected.
@@ -60,11 +61,11 @@ impl Tracker {
 
     /// Returns whether a finished source may be removed or archived now.
     fn may_go(&self, candidate: &Candidate) -> bool {
-        let parent = candidate.rel.parent().unwrap_or(Path::new(""));
-        let is_free = |dir: Dir| matches!(candidate.protection_in(&dir), Ok(None));
+        let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
+        let is_free = |dir: Dir| matches!(candidate.input.protection_in(&dir), Ok(None));
         self.drop_dir.source != Disposition::Keep
             && Dir::open_below(&self.drop_dir.path, parent).is_ok_and(is_free)
-            && (self.drop_dir.remove_unproven || matches!(candidate.leases(), Ok(Ok(_))))
+            && (self.drop_dir.remove_unproven || matches!(candidate.input.leases(), Ok(Ok(_))))
     }
 
     /// Adds the description with which a drop was settled to the index. A scan does not read that
@@ -75,9 +76,9 @@ impl Tracker {
         known: &LastSettled,
         candidate: &Candidate,
     ) -> bool {
-        let Candidate { rel, sidecar, conflicting_inodes, .. } = candidate;
+        let Candidate { input: Input { rel, description, .. }, conflicting_inodes, .. } = candidate;
         let Some((name, _)) = &known.fingerprint.identity.sidecar else { return false };
-        let is_found = sidecar.as_ref().is_some_and(|sidecar| sidecar.name.as_str() == name);
+        let is_found = description.as_ref().is_some_and(|sidecar| sidecar.name.as_str() == name);
         if is_found || !conflicting_inodes.is_empty() {
             return false;
         }

@@ -71,12 +71,12 @@ impl Tracker {
     /// Returns a finished drop as it was before somebody made hard links to its files, which would
     /// reject a new drop.
     pub(crate) fn despite_links(&self, seen: &Path, candidate: Candidate) -> Candidate {
-        if candidate.links() < 2 {
+        if candidate.input.links() < 2 {
             return candidate;
         }
         match probe_linked(&self.drop_dir, seen, &self.index) {
             Ok(ProbeResult::Candidate(linked))
-                if Self::is_recheck(self.last_settled(&linked.rel).as_ref(), &linked) =>
+                if Self::is_recheck(self.last_settled(&linked.input.rel).as_ref(), &linked) =>
             {
                 *linked
             }
@@ -86,7 +86,7 @@ impl Tracker {
 
     /// Adds a drop to the next task, or has it wait for its turn.
     pub(crate) fn dispatch_recheck(&mut self, job: Job, now: Instant) {
-        let rel = job.candidate.rel.clone();
+        let rel = job.candidate.input.rel.clone();
         let Some(entry) = self.entries.get_mut(&rel) else { return };
         if !matches!(entry.state, State::Unverified) && entry.failures == 0 {
             self.rechecks.unreported.add(1, now);
@@ -128,7 +128,7 @@ impl Tracker {
             return;
         }
         let batch = std::mem::take(&mut self.rechecks.batch);
-        let rels: Vec<_> = batch.iter().map(|job| job.candidate.rel.clone()).collect();
+        let rels: Vec<_> = batch.iter().map(|job| job.candidate.input.rel.clone()).collect();
         self.rechecks.running = rels.iter().cloned().collect();
         let (context, pace, settings) =
             (self.context.clone(), Arc::clone(&self.pace), self.settings);

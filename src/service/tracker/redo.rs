@@ -14,6 +14,7 @@ use crate::fs;
 use crate::ledger::{Request, RequestKind};
 use crate::probe::ProbeResult;
 use crate::probe::candidate::Candidate;
+use crate::probe::input::Input;
 use crate::service::tracker::Tracker;
 
 impl Tracker {
@@ -51,7 +52,7 @@ impl Tracker {
             return None;
         }
         // One of several files is probed from the sidecar that describes all of them.
-        let whole = self.index.whole_of(rel).filter(|_| request.kind == RequestKind::Take);
+        let whole = self.index.wholes_of(rel).next().filter(|_| request.kind == RequestKind::Take);
         Some(whole.map_or(rel, PathBuf::as_path).to_path_buf())
     }
 
@@ -141,10 +142,10 @@ impl Tracker {
     /// the drop as if it had never seen it.
     pub(crate) fn accept_redo(&mut self, candidate: &Candidate) {
         let is_redo = |request: &Request| request.kind == RequestKind::Redo;
-        if !self.requests.get(&candidate.rel).is_some_and(is_redo) {
+        if !self.requests.get(&candidate.input.rel).is_some_and(is_redo) {
             return;
         }
-        let Some(request) = self.requests.remove(&candidate.rel) else { return };
+        let Some(request) = self.requests.remove(&candidate.input.rel) else { return };
         let accepted = Correction::parse(&request.options).and_then(|correction| {
             if correction.in_place {
                 return Err("--in-place is for an array whose source is gone: leave it out".into());
@@ -158,7 +159,7 @@ impl Tracker {
         });
         match accepted {
             Ok(declared) => {
-                let source = self.drop_dir.path.join(&candidate.rel);
+                let source = self.drop_dir.path.join(&candidate.input.rel);
                 let ledger = &self.context.ledger;
                 let accepted = ledger.accept_request(&request, &source, declared.as_deref());
                 if let Err(error) = accepted {
@@ -172,9 +173,9 @@ impl Tracker {
     /// Returns the path of the request to take a drop as it is, if there is one: that of a data
     /// file or of a file that describes it.
     pub(crate) fn take_request(&self, candidate: &Candidate) -> Option<PathBuf> {
-        let Candidate { rel, sidecar, overridden, parts, .. } = candidate;
-        let sidecars = sidecar.iter().chain(overridden).filter(|sidecar| !sidecar.is_shared);
-        let rels = sidecars.map(|sidecar| &sidecar.rel).chain(parts.iter().map(|part| &part.rel));
+        let Candidate { input: Input { rel, files, description, .. }, overridden, .. } = candidate;
+        let sidecars = description.iter().chain(overridden).filter(|sidecar| !sidecar.is_shared);
+        let rels = sidecars.map(|sidecar| &sidecar.rel).chain(files.iter().map(|it| &it.rel));
         let is_take = |rel: &&PathBuf| {
             self.requests.get(*rel).is_some_and(|request| request.kind == RequestKind::Take)
         };
@@ -197,7 +198,7 @@ impl Tracker {
     pub(crate) fn accept_take(&mut self, candidate: &Candidate, at: &Path) -> Result<(), String> {
         let Some(request) = self.requests.get(at) else { return Ok(()) };
         let correction = self.completed(candidate, Correction::parse(&request.options)?);
-        let source = self.drop_dir.path.join(&candidate.rel);
+        let source = self.drop_dir.path.join(&candidate.input.rel);
         let accepted =
             self.context.ledger.accept_request(request, &source, Some(&correction.to_json()));
         accepted.map_err(|error| error.to_string())?;
@@ -229,7 +230,7 @@ impl Tracker {
     fn check_fit(&self, candidate: &Candidate, correction: &Correction) -> Result<(), String> {
         let dump = candidate.dump.clone().map_err(|reason| reason.to_string())?;
         let dump = correction.apply(dump)?;
-        let size = candidate.logical_size(&dump).0;
+        let size = candidate.input.logical_size(&dump).0;
         match (dump.fit(size, self.drop_dir.allow_trailing), correction.take) {
             (SizeFit::Whole { .. }, _) => dump.header(size).map(drop),
             (_, Some(rows)) if correction.content == candidate.content_key() => {
@@ -244,7 +245,7 @@ impl Tracker {
     pub(crate) fn apply_declared(&self, candidate: &mut Candidate) {
         let is_of_this = self.declared(candidate).map(|declared| candidate.correct(&declared));
         if is_of_this == Some(false) {
-            let source = self.drop_dir.path.join(&candidate.rel);
+            let source = self.drop_dir.path.join(&candidate.input.rel);
             if let Err(error) = self.context.ledger.forget_declared(&source) {
                 self.context.report(error);
             }
@@ -253,7 +254,7 @@ impl Tracker {
 
     /// Returns what was declared about a drop. Logs an error, and returns `None` then.
     fn declared(&self, candidate: &Candidate) -> Option<Correction> {
-        let source = self.drop_dir.path.join(&candidate.rel);
+        let source = self.drop_dir.path.join(&candidate.input.rel);
         let declared = self.context.ledger.declared(&source).unwrap_or_else(|error| {
             self.context.report(error);
             None

@@ -69,6 +69,7 @@ fn look(size: u64, writer: Writer, unchanged: Duration) -> Observation {
     let (allocated, first_bytes) = (size, Vec::new());
     Observation {
         size,
+        unfit: None,
         allocated,
         solid: true,
         writer,

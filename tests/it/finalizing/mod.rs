@@ -13,6 +13,7 @@ mod parts;
 mod proof;
 mod protected;
 mod recheck;
+mod series;
 mod source;
 mod sparse;
 mod thin_provisioning;

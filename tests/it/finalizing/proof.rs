@@ -230,17 +230,25 @@ fn several_files_go_together_or_not_at_all() {
     }
     let header = "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 6 2\nencoding: raw\n\
         data file: LIST\na.raw\nb.raw\n";
-    for anothers in ["a.raw", "b.raw", "scan.nhdr"] {
-        let site = site("source = 'remove'");
-        site.drop_file("a.raw", [1; 6]).drop_file("b.raw", [2; 6]).drop_file("scan.nhdr", header);
-        chown(site.path("in").join(anothers), Some(PRODUCER), None).unwrap();
-        let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "a.raw");
-        assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
-        assert!(receipt["reason"].as_str().unwrap().contains(anothers), "{receipt}");
-        assert_eq!(site.names("in"), ["a.raw", "b.raw", "scan.nhdr"]);
-        let receipt = of_source(&site.sweep().expect_code(0), "a.raw");
-        assert_eq!(receipt["source_fate"], "removed", "{receipt}");
-        assert_eq!(site.names("in"), [""; 0]);
+    let list = "dtype = '|u1'\nshape = [2, 6]\ndata = ['a.raw', 'b.raw']\n";
+    let glob = "dtype = '|u1'\nshape = [-1, 6]\ndata = '?.raw'\n";
+    for (name, text, source) in [
+        ("scan.nhdr", header, "a.raw"),
+        ("scan.toml", list, "scan.toml"),
+        ("scan.toml", glob, "scan.toml"),
+    ] {
+        for anothers in ["a.raw", "b.raw", name] {
+            let site = site("source = 'remove'");
+            site.drop_file("a.raw", [1; 6]).drop_file("b.raw", [2; 6]).drop_file(name, text);
+            chown(site.path("in").join(anothers), Some(PRODUCER), None).unwrap();
+            let receipt = of_source(&sweep_without_leases(&site).expect_code(0), source);
+            assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+            assert!(receipt["reason"].as_str().unwrap().contains(anothers), "{receipt}");
+            assert_eq!(site.names("in"), ["a.raw", "b.raw", name]);
+            let receipt = of_source(&site.sweep().expect_code(0), source);
+            assert_eq!(receipt["source_fate"], "removed", "{receipt}");
+            assert_eq!(site.names("in"), [""; 0]);
+        }
     }
 }
 

@@ -52,8 +52,11 @@ enum LeadingBytes {
     Pending(i64),
     /// The same, left by a producer that died within a record.
     Abandoned(i64),
-    /// Nothing, and the data are in two files.
+    /// Nothing, and the data are in two files, which an NRRD header lists.
     Parts,
+    /// Nothing, and the data are in two files, which a manifest names so, of a shape that is open
+    /// or not.
+    Series(&'static str, bool),
     /// The same of a page, spelled by its producer so that what would have to change crosses a
     /// sector.
     Sprawling,
@@ -188,6 +191,19 @@ pub(crate) const ROUTES: &[Route] = &[
     // Their syncs are shared.
     Route { name: "copy-of-two", drops: 2, dispositions: &[Remove, Archive], ..RARE },
     Route { name: "parts", front: LeadingBytes::Parts, ..RARE },
+    Route {
+        name: "list",
+        front: LeadingBytes::Series("['scan.raw', 'scan_rest.raw']", false),
+        dispositions: &[Remove, Archive],
+        ..RARE
+    },
+    // Those that are left of it look like a shorter drop.
+    Route {
+        name: "glob",
+        front: LeadingBytes::Series("'scan*.raw'", true),
+        dispositions: &[Remove],
+        ..RARE
+    },
     // Of a size from which on blocks are allocated ahead.
     Route {
         name: "copy-allocated",
@@ -440,7 +456,9 @@ impl Scenario {
             |name: &str| if number == 0 { name.to_owned() } else { name.replace("scan", "twin") };
         let (file, data) = (named(self.route.file), data(number, *records));
         let (head, tail) = match front {
-            LeadingBytes::Nothing | LeadingBytes::Parts => (Vec::new(), &[][..]),
+            LeadingBytes::Nothing | LeadingBytes::Parts | LeadingBytes::Series(..) => {
+                (Vec::new(), &[][..])
+            }
             LeadingBytes::Room(len, _) => (vec![0; *len], &[][..]),
             LeadingBytes::Pending(first) => (PendingFile::ready(&[*first, 3]).with(&[]), &[][..]),
             LeadingBytes::Sprawling => (self.sprawling_header(), &[][..]),
@@ -464,6 +482,11 @@ impl Scenario {
                 LeadingBytes::Parts => {
                     let (first, second) = raw.split_at(raw.len() / 2);
                     let rest = file.replace("scan", "rest");
+                    vec![(file, first.to_vec()), (rest, second.to_vec())]
+                }
+                LeadingBytes::Series(..) => {
+                    let (first, second) = raw.split_at(24);
+                    let rest = file.replace("scan", "scan_rest");
                     vec![(file, first.to_vec()), (rest, second.to_vec())]
                 }
                 _ => vec![(file, raw)],
@@ -504,6 +527,11 @@ impl Scenario {
                      endian: little\ndata file: LIST 2\nscan.raw\nrest.raw\n"
                 ),
             )),
+            LeadingBytes::Series(names, is_open) => {
+                let records = if is_open { -1 } else { i64::from(records) };
+                let text = format!("dtype = '<i4'\nshape = [{records}, 3]\ndata = {names}\n");
+                Some((file.replace(".raw", ".toml"), text))
+            }
             LeadingBytes::Pending(_) | LeadingBytes::Abandoned(_) | LeadingBytes::Sprawling => None,
         }
     }

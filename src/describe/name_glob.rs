@@ -1,0 +1,43 @@
+//! Globs over file names, with `*`, `?`, `[…]` and `{a,b}`. Only an explicit dot matches a leading
+//! dot.
+
+use globset::{ErrorKind, Glob, GlobBuilder, GlobSet};
+
+/// A glob over file names.
+#[derive(Debug, Clone)]
+pub struct NameGlob {
+    glob: Glob,
+    /// A set of one glob, because the matcher of a single glob panics if the glob is too large.
+    set: GlobSet,
+}
+
+impl NameGlob {
+    /// Parses a glob.
+    ///
+    /// # Errors
+    /// The text is not a glob.
+    pub fn new(text: &str) -> Result<Self, String> {
+        GlobBuilder::new(text)
+            .literal_separator(true)
+            .build()
+            .and_then(|glob| Ok((GlobSet::builder().add(glob.clone()).build()?, glob)))
+            .map(|(set, glob)| NameGlob { glob, set })
+            .map_err(|error| match error.kind() {
+                ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large"),
+                why => format!("`{text}` is not a glob: {why}"),
+            })
+    }
+
+    /// Returns the text of the glob.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.glob.glob()
+    }
+
+    /// Returns whether it matches a file name.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let is_hidden = name.starts_with('.') && !self.as_str().starts_with('.');
+        !is_hidden && self.set.is_match(name)
+    }
+}

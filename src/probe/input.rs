@@ -1,0 +1,281 @@
+//! The input of an array: its data files, and the file that describes them. One data file is a list
+//! of one.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::decide::completeness::Writer;
+use crate::describe::{Division, Dump, SizeFit};
+use crate::fs::{self, DataFile, Dir, Lease};
+use crate::model::{FileName, Stat};
+use crate::probe::unproven::Unproven;
+
+/// The data files of an array and what describes them, all open.
+pub struct Input {
+    /// The drop's path below the drop directory.
+    pub rel: PathBuf,
+    /// The last component of that path.
+    pub name: FileName,
+    /// The data files, in order.
+    pub files: Vec<InputFile>,
+    /// The file that describes them.
+    pub description: Option<Sidecar>,
+}
+
+/// A data file, open.
+pub struct InputFile {
+    /// Its path below the drop directory.
+    pub rel: PathBuf,
+    /// Its name.
+    pub name: FileName,
+    /// The file.
+    pub file: DataFile,
+    /// Its metadata when it was opened.
+    pub stat: Stat,
+    /// Offset of the first hole or unwritten extent when it was opened.
+    pub written_end: u64,
+}
+
+/// A file that describes data.
+pub struct Sidecar {
+    /// Its path below the drop directory.
+    pub rel: PathBuf,
+    /// Its name.
+    pub name: FileName,
+    /// The file.
+    pub file: DataFile,
+    /// Its metadata when it was opened.
+    pub stat: Stat,
+    /// Whether it never moves along with the data files, because it describes others as well or is
+    /// in another directory.
+    pub is_shared: bool,
+}
+
+/// A range of a data file that is part of the array.
+pub struct InputSegment<'a> {
+    /// The data file.
+    pub input: &'a InputFile,
+    /// Offset of the range in the file.
+    pub offset: u64,
+    /// Its length, in bytes.
+    pub len: u64,
+}
+
+impl InputSegment<'_> {
+    /// Returns the end of the range in the file.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+}
+
+impl Input {
+    /// Returns the data file if there is exactly one.
+    #[must_use]
+    pub fn only_file(&self) -> Option<&InputFile> {
+        match &self.files[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Returns the ranges of the files that hold an array with `data_len` bytes of data, in order.
+    #[must_use]
+    pub fn segments(&self, dump: &Dump, data_len: u64) -> Vec<InputSegment<'_>> {
+        let (share, mut left) = (data_len / self.count(), data_len);
+        let mut segments = Vec::with_capacity(self.files.len());
+        for input in &self.files {
+            let (offset, len) = match dump.division {
+                Division::EqualShares => (dump.offset_in(input.stat.size, share), share),
+                Division::FullFiles { .. } => {
+                    (dump.data_offset, full_share(dump, input).unwrap_or(0).min(left))
+                }
+            };
+            left = left.saturating_sub(len);
+            segments.push(InputSegment { input, offset, len });
+        }
+        segments
+    }
+
+    /// Returns the first file of a series that is not complete by itself, and how its size fits.
+    /// Each file has data; if the shape is open, it has whole records, so that no record that was
+    /// cut off in one file is filled up from the next.
+    #[must_use]
+    pub fn unfit_file(&self, dump: &Dump, allow_trailing: bool) -> Option<(&InputFile, SizeFit)> {
+        if dump.division == Division::EqualShares {
+            return None;
+        }
+        let has_no_data = dump.layout.data_len() == Some(0);
+        let record = if dump.layout.shape.is_open() { dump.layout.record_len() } else { 0 };
+        let unfit = |input: &InputFile| match full_share(dump, input) {
+            None => Some(dump.too_short(input.stat.size, dump.around(), None)),
+            Some(0) if !has_no_data => Some(SizeFit::Empty),
+            Some(share) if record > 0 && share % record > 0 => {
+                Some(SizeFit::PartialRecord { bytes: share % record, of: record, data: share })
+            }
+            Some(_) => None,
+        };
+        let (last, others) = self.files.split_last()?;
+        let found = others.iter().find_map(|input| Some((input, unfit(input)?)));
+        found.or_else(|| {
+            Some((last, unfit(last)?)).filter(|(_, fit)| {
+                !(allow_trailing && matches!(fit, SizeFit::PartialRecord { .. }))
+            })
+        })
+    }
+
+    fn count(&self) -> u64 {
+        self.files.len().max(1) as u64
+    }
+
+    /// Returns whether the data files are unchanged since they were opened.
+    pub fn is_unchanged(&self) -> fs::Result<bool> {
+        for input in &self.files {
+            if !input.file.stat()?.is_unchanged_since(&input.stat) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns whether a process writes to the data.
+    pub fn writer(&self) -> fs::Result<Writer> {
+        let rank = |writer: Writer| match writer {
+            Writer::None => 0,
+            Writer::Unknown => 1,
+            Writer::Present => 2,
+        };
+        let mut strongest = Writer::None;
+        for input in &self.files {
+            let next = writer(&input.file)?;
+            if rank(next) > rank(strongest) {
+                strongest = next;
+            }
+        }
+        Ok(strongest)
+    }
+
+    /// Returns the data files and the description.
+    pub fn all_files(&self) -> impl Iterator<Item = (&FileName, &DataFile, &Stat)> {
+        let files = self.files.iter().map(|input| (&input.name, &input.file, &input.stat));
+        let description = self.description.iter().map(|it| (&it.name, &it.file, &it.stat));
+        files.chain(description)
+    }
+
+    /// Returns the first of its files for which this process may not detect writers, but a process
+    /// with `CAP_LEASE` may.
+    pub fn unseen(&self) -> fs::Result<Option<&FileName>> {
+        for (name, file, _) in self.all_files() {
+            if file.writer()? == fs::Writer::Unknown(fs::Unprovable::NoRight) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes leases on all files. They prove that no process writes to any of them for as long as
+    /// they are held. The inner error gives the reason for the first that is not granted.
+    pub fn leases(&self) -> fs::Result<Result<Vec<Lease<'_, DataFile>>, Unproven>> {
+        let mut leases = Vec::new();
+        for (name, file, _) in self.all_files() {
+            match file.lease()? {
+                Some(lease) => leases.push(lease),
+                None => return Ok(Err(Unproven::of(name, file)?)),
+            }
+        }
+        Ok(Ok(leases))
+    }
+
+    /// Returns the largest number of hard links that one of the files has.
+    #[must_use]
+    pub fn links(&self) -> u64 {
+        self.all_files().map(|(_, _, stat)| stat.nlink).fold(1, u64::max)
+    }
+
+    /// Returns the flag that keeps npyd from changing one of the files that it would move, whatever
+    /// its permissions.
+    #[must_use]
+    pub fn protection(&self) -> Option<Unproven> {
+        let description = self.description.iter().filter(|sidecar| !sidecar.is_shared);
+        let files = self.files.iter().map(|input| (&input.name, &input.stat));
+        let mut files = files.chain(description.map(|sidecar| (&sidecar.name, &sidecar.stat)));
+        files.find_map(|(name, stat)| Some(Unproven::protected(name, stat.protection?)))
+    }
+
+    /// Returns the flag that keeps npyd from removing the files from their directory, which is
+    /// `dir`.
+    pub fn protection_in(&self, dir: &Dir) -> fs::Result<Option<Unproven>> {
+        let of_dir = dir.stat_self()?.protection;
+        let of_dir = of_dir.map(|flag| Unproven::in_protected_dir(&self.name, flag));
+        Ok(self.protection().or(of_dir))
+    }
+
+    /// Returns the size that a single data file with all the data would have, and how much of that
+    /// is allocated. If all files have equal shares, the file whose size differs decides.
+    #[must_use]
+    pub fn logical_size(&self, dump: &Dump) -> (u64, u64) {
+        let allocated = self.files.iter().map(|input| input.stat.blocks.saturating_mul(512)).sum();
+        if let Division::FullFiles { .. } = dump.division {
+            let shares = self.files.iter().map(|input| full_share(dump, input).unwrap_or(0));
+            return (shares.fold(dump.around(), u64::saturating_add), allocated);
+        }
+        if let Some(only) = self.only_file() {
+            return (only.stat.size, allocated);
+        }
+        let share = dump.layout.data_len().unwrap_or(0) / self.count();
+        let own = dump.data_offset.saturating_add(share).saturating_add(dump.trailing);
+        let needed = share.saturating_add(dump.trailing);
+        let sizes = || {
+            self.files.iter().map(|input| match input.stat.size {
+                // Bytes before data at the end of the file may have another length in each file.
+                size if dump.facts.at_the_end => own.saturating_sub(needed.saturating_sub(size)),
+                size => size,
+            })
+        };
+        let least = sizes().min().unwrap_or(own);
+        let most = sizes().max().unwrap_or(own);
+        let odd = if least < own { least } else { most };
+        let around = dump.data_offset.saturating_add(dump.trailing);
+        let segments = odd.saturating_sub(around).saturating_mul(self.count());
+        (around.saturating_add(segments), allocated)
+    }
+
+    /// Returns whether every byte of the data files was written. Checks both the reported holes and
+    /// the allocated blocks: unwritten extents are allocated, and some file systems do not report
+    /// holes.
+    pub(crate) fn is_fully_written(&self) -> bool {
+        self.files.iter().all(|InputFile { stat, written_end, .. }| {
+            *written_end >= stat.size && stat.blocks.saturating_mul(512) >= stat.size
+        })
+    }
+
+    /// Returns the age of the newest mtime or ctime of all files and `another`, or `None` if it
+    /// lies in the future.
+    pub(crate) fn age(&self, now: SystemTime, another: Option<&Stat>) -> Option<Duration> {
+        let stats = self.all_files().map(|(_, _, stat)| stat).chain(another);
+        let latest = stats.map(|stat| stat.mtime_ns.max(stat.ctime_ns)).max()?;
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
+        let age = i128::try_from(now).ok()? - i128::from(latest);
+        u64::try_from(age).ok().map(Duration::from_nanos)
+    }
+
+    /// Returns the coarsest timestamp granularity of all files.
+    pub(crate) fn timestamp_granularity(&self) -> Duration {
+        let files = self.all_files();
+        files.map(|(_, file, stat)| file.timestamp_granularity(stat)).max().unwrap_or_default()
+    }
+}
+
+/// Returns the number of data bytes in a file of a series; `None` if the file is too short.
+fn full_share(dump: &Dump, input: &InputFile) -> Option<u64> {
+    input.stat.size.checked_sub(dump.around())
+}
+
+/// Returns whether a process writes to a file.
+pub(crate) fn writer(file: &DataFile) -> fs::Result<Writer> {
+    Ok(match file.writer()? {
+        fs::Writer::None => Writer::None,
+        fs::Writer::Present => Writer::Present,
+        fs::Writer::Unknown(_) => Writer::Unknown,
+    })
+}

@@ -1,0 +1,23 @@
+//! Watch events: the paths that they lead to. An event is a hint; a scan finds whatever it missed.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::service::tracker::entry::State;
+use crate::service::tracker::{CLOSE_GRACE, PROBE_DELAY_MIN, Tracker};
+use crate::service::watcher::PathEvent;
+
+impl Tracker {
+    /// Enqueues the path of a watch event. npyd's own unnamed files cause such events as well.
+    pub fn on_watch_event(&mut self, PathEvent { rel, is_new }: PathEvent, now: Instant) {
+        let wholes: Vec<PathBuf> = self.index.wholes_of(&rel).cloned().collect();
+        self.enqueue(rel, if is_new { now + CLOSE_GRACE } else { now });
+        for whole in wholes {
+            // A description that waits is probed again anyway, and not once for each of its parts.
+            let entry = self.entries.get(&whole);
+            if entry.is_none_or(|it| matches!(it.state, State::Working { .. })) {
+                self.enqueue(whole, now + PROBE_DELAY_MIN);
+            }
+        }
+    }
+}
