@@ -160,6 +160,9 @@ impl Tracker {
         if !is_listed || name.is_some_and(is_put_beside_arrays) {
             return;
         }
+        if self.index.wholes_of(rel).next().is_some() {
+            return; // a manifest combines it with other files
+        }
         let Ok(dir) = Dir::open(&self.drop_dir.path) else { return };
         let Ok(Some(stat)) = dir.stat(rel) else { return };
         if self.is_old(stat.ctime_ns)

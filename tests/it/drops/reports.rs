@@ -44,6 +44,24 @@ fn files_that_nothing_describes() {
     assert_eq!(lines(&site.lose_ledger().sweep(), "nothing describes").len(), 1);
 }
 
+/// The manifest of a series describes its files, before and after their array is made.
+#[test]
+fn files_of_a_series_are_described() {
+    let site = Site::with(AT_ONCE);
+    for name in ["a1.raw", "a2.raw", "b1.raw"] {
+        site.drop_file(name, scan_bytes());
+    }
+    site.drop_file("a.toml", "dtype = '<f4'\nshape = [2, 2, 3]\ndata = 'a*.raw'\n");
+    site.drop_file("b.toml", "dtype = '<f4'\nshape = [2, 2, 3]\ndata = ['b1.raw', 'b2.raw']\n");
+    let waiting = site.sweep_until("finalized");
+    assert_eq!(lines(&waiting, "nothing describes"), [""; 0], "{waiting}");
+    assert_eq!(site.names("out"), ["a.npy"]);
+    site.drop_file("b2.raw", scan_bytes()).sweep_until("finalized");
+    let done = site.sweep().expect_code(0);
+    assert_eq!(lines(&done, "nothing describes"), [""; 0], "{done}");
+    assert_eq!(site.names("out"), ["a.npy", "b.npy"]);
+}
+
 #[test]
 fn a_daemon_reports_too() {
     let site = Site::with(&format!("{AT_ONCE}\nrescan = \"100ms\""));
