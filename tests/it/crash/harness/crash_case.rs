@@ -259,7 +259,7 @@ impl<'a> CrashCase<'a> {
 
     /// Whether a receipt reported the array of a drop.
     fn is_told_of(&self, drop: &Drop) -> bool {
-        let source = format!("/in/{}\"", drop.files[0].0);
+        let source = format!("/in/{}\"", drop.source());
         let is_remade = self.scenario.route.old.is_of_this_drop();
         let event = if is_remade { "remade" } else { "finalized" };
         self.told_all(&[&format!("\"event\":\"{event}\""), &source])
@@ -507,7 +507,7 @@ fn tells_of(found: &BTreeMap<String, Vec<u8>>, drop: &Drop) -> bool {
     let ends = |key: &str, with: &str| {
         told["receipt"][key].as_str().is_some_and(|path| path.ends_with(with))
     };
-    ends("output", &drop.output) && ends("source", &format!("in/{}", drop.files[0].0))
+    ends("output", &drop.output) && ends("source", &format!("in/{}", drop.source()))
 }
 
 /// Returns every file below a directory, by its relative path.

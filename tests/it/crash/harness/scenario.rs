@@ -366,6 +366,15 @@ pub(crate) struct Drop {
 }
 
 impl Drop {
+    /// The path that stands for the drop in receipts: that of the manifest of a series, otherwise
+    /// that of the data.
+    pub(crate) fn source(&self) -> &str {
+        match &self.sidecar {
+            Some((name, text)) if text.contains("data = ") => name,
+            _ => &self.files[0].0,
+        }
+    }
+
     /// The path of the array's metadata.
     pub(crate) fn metadata(&self) -> String {
         format!("{}.json", self.output)
