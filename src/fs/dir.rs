@@ -113,7 +113,7 @@ impl Dir {
     pub fn open_file(&self, rel: &Path) -> Result<Option<DataFile>> {
         match self.open_beneath(rel, OPEN_FLAGS) {
             Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(rel)))),
-            Err(error) if error.is_missing() => Ok(None),
+            Err(error) if error.is_missing() || error.is(&[Errno::NAMETOOLONG]) => Ok(None),
             // A link or a socket exists, but npyd does not process it.
             Err(error) if error.is(&[Errno::LOOP, Errno::NXIO, Errno::NOTDIR]) => Ok(None),
             Err(error) => Err(error),
@@ -159,7 +159,8 @@ impl Dir {
         Ok(())
     }
 
-    /// Returns the metadata of a name without following a link, or `None` if it does not exist.
+    /// Returns the metadata of a name without following a link, or `None` if it does not exist. A
+    /// name that is too long does not.
     pub fn stat(&self, rel: &Path) -> Result<Option<Stat>> {
         self.check_plain(rel)?;
         match rel.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -170,7 +171,7 @@ impl Dir {
             },
             None => match Stat::at(&self.fd, rel) {
                 Ok(stat) => Ok(Some(stat)),
-                Err(Errno::NOENT) => Ok(None),
+                Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
                 Err(errno) => Err(self.error_at("stat", rel, errno)),
             },
         }

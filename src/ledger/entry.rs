@@ -23,7 +23,7 @@ pub struct Entry {
     pub output: Option<PathBuf>,
     /// The receipt as JSON.
     pub receipt: String,
-    /// The source's [`LedgerKey`] at that time.
+    /// The source's [`LedgerKey`](crate::decide::identity::LedgerKey) at that time.
     pub fingerprint: String,
 }
 

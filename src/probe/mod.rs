@@ -30,8 +30,9 @@ use crate::decide::reason::Reason;
 use crate::describe::{Dump, SizeFit, manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
+use crate::npy;
 use crate::probe::candidate::Candidate;
-use crate::probe::input::{Input, Sidecar};
+use crate::probe::input::{Input, InputFile, Sidecar};
 
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
@@ -398,12 +399,18 @@ impl<'a> DirView<'a> {
         let sidecar_dir = description.as_ref().and_then(|sidecar| sidecar.rel.parent());
         let raw = DataHead { data: first, sidecar_dir };
         let links = files.iter().map(|input| input.stat.nlink).max().unwrap_or_default();
+        let own_array = description.as_ref().map_or(Ok(None), |_| own_array_among(&files))?;
+        let has_array = own_array.is_some();
         let dump = match recognize(&raw, contents)? {
             None if raw.is_npy()? => {
                 return Ok(ProbeResult::Ignored(Reason::IsArray));
             }
             None => return Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: None })),
             Some(_) if !self.accepts_links && links > 1 => Err(Reason::HardLinks(links)),
+            Some(_) if !is_series && has_array => return Ok(ProbeResult::Ignored(Reason::IsArray)),
+            Some(_) if let Some(array) = own_array => Err(Reason::Description(format!(
+                "`{array}` is an array of npyd's: leave it out of `data`"
+            ))),
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         // Files may join a series at its front, too, so its manifest stands for it.
@@ -415,7 +422,7 @@ impl<'a> DirView<'a> {
             input: Input { rel, name, files, description },
             overridden: Vec::new(),
             conflicting_inodes: Vec::new(),
-            has_array: false,
+            has_array,
             dump,
             miscount: None,
             take: None,
@@ -450,6 +457,20 @@ impl<'a> DirView<'a> {
             None => ProbeResult::Missing,
         })
     }
+}
+
+/// Returns the first file that is an array of npyd's own, which is no raw data whatever a file
+/// beside it says. An array that npyd has not finished, in place, does not have its name yet.
+fn own_array_among(files: &[InputFile]) -> fs::Result<Option<&FileName>> {
+    for InputFile { name, file, .. } in files {
+        if is_named_npy(name.as_str())
+            && file.attr(SOURCE_ATTR)?.is_some()
+            && file.read_at_most(0, npy::MAGIC.len())?.starts_with(&npy::MAGIC)
+        {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// Checks the output name. Any other name would make the array a drop, a manifest, or an unfinished

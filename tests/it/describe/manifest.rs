@@ -1,5 +1,7 @@
 //! Drops with a manifest beside the data.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::support::{
@@ -8,6 +10,31 @@ use crate::support::{
 
 /// The manifest of a scan, in JSON.
 const JSON_MANIFEST: &str = r#"{"dtype": "<f4", "shape": [2, 3]}"#;
+
+/// Whatever a file beside it says, an array that npyd made is no raw data.
+#[test]
+fn arrays_of_npyds_are_no_data() {
+    for (name, text) in [
+        ("scan.npy.toml", "note = 'x"),
+        ("scan.npy.toml", "dtype = '|u1'\nshape = [-1]\n"),
+        ("about.toml", "dtype = '|u1'\nshape = [-1]\ndata = 'scan.npy'\n"),
+        ("about.toml", "dtype = '|u1'\nshape = [-1]\ndata = ['scan.npy']\n"),
+    ] {
+        let site = Site::new();
+        let bad = site.path("bad");
+        fs::create_dir(&bad).unwrap();
+        let settings = format!("source = 'remove'\nrejects = '{}'", bad.display());
+        let config = site.configuration("state", &settings);
+        let config: Vec<_> = config.lines().filter(|line| !line.starts_with("output")).collect();
+        site.write("npyd.toml", config.join("\n"));
+        site.scan("scan").sweep_until("finalized");
+        site.drop_file(name, text);
+        let told = site.sweep();
+        assert!(site.has("in/scan.npy"), "{name}: {text}: {told}");
+        assert_eq!(site.read("in/scan.npy"), scan_npy(), "{name}: {text}");
+        assert!(!site.has("in/about.npy"), "{name}: {text}");
+    }
+}
 
 #[test]
 fn a_manifest_has_any_of_four_names() {

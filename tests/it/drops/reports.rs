@@ -62,6 +62,17 @@ fn files_of_a_series_are_described() {
     assert_eq!(site.names("out"), ["a.npy", "b.npy"]);
 }
 
+/// The names of the manifests that could describe it are too long to exist.
+#[test]
+fn a_long_name_without_a_description() {
+    let site = Site::with(AT_ONCE);
+    let name = format!("{}.raw", "u".repeat(251));
+    site.drop_file(&name, "something else");
+    let swept = site.sweep().expect_code(0);
+    assert_eq!(lines(&swept, "has 1 file that nothing describes").len(), 1, "{swept}");
+    assert_eq!(swept.stdout, "");
+}
+
 #[test]
 fn a_daemon_reports_too() {
     let site = Site::with(&format!("{AT_ONCE}\nrescan = \"100ms\""));
