@@ -1,4 +1,4 @@
-//! Events: what npyd sees and does, as values. Whoever shows or forwards them is a sink.
+//! Events: what npyd sees and does, as values. A sink shows or forwards them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::decide::reason::Reason;
 use crate::events::receipt::Receipt;
+use crate::text::count::counted;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -214,10 +215,7 @@ pub struct DropDirCount(pub usize);
 
 impl fmt::Display for DropDirCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            1 => f.write_str("1 drop directory"),
-            count => write!(f, "{count} drop directories"),
-        }
+        f.write_str(&counted(self.0, "drop directory"))
     }
 }
 

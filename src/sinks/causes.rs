@@ -8,6 +8,7 @@ use humantime::format_duration;
 use crate::decide::reason::Reason;
 use crate::events::event::DropPath;
 use crate::events::receipt::{EventKind, Receipt};
+use crate::text::count::counted;
 
 /// Logs that drops wait for reasons of one kind.
 pub(crate) fn waits(path: &DropPath, reason: &Reason, drops: usize) {
@@ -77,7 +78,7 @@ pub(crate) fn suspended(
         reason = error,
         drops,
         "suspended{still}: {} in `{}`: {error}; trying again with one drop in {}",
-        counted(drops),
+        counted(drops, "drop"),
         drop_dir.display(),
         format_duration(retry_in)
     );
@@ -93,7 +94,7 @@ pub(crate) fn resumed((drop_dir, dir): (&Path, &Path), drops: usize, lasted: Dur
         drops,
         seconds = lasted.as_secs(),
         "going on with {} in `{}`: the fault of `{}` is over after {}",
-        counted(drops),
+        counted(drops, "drop"),
         drop_dir.display(),
         dir.display(),
         format_duration(lasted)
@@ -107,11 +108,7 @@ pub(crate) fn rechecking(drop_dir: &Path, drops: usize) {
         drops,
         "only attributes (rights, ACL, links or name) of {} in `{}` changed: \
          comparing each with its array, at idle priority",
-        if drops == 1 { "1 finished drop".to_owned() } else { format!("{drops} finished drops") },
+        counted(drops, "finished drop"),
         drop_dir.display()
     );
-}
-
-fn counted(drops: usize) -> String {
-    if drops == 1 { "1 drop".to_owned() } else { format!("{drops} drops") }
 }

@@ -1,5 +1,6 @@
-//! Text for people: sanitizes messages and rewords the errors of other crates.
+//! Text for people: counts things and rewords the errors of other crates.
 
+pub(crate) mod count;
 pub(crate) mod os_message;
 pub(crate) mod serde_errors;
 pub(crate) mod toml_lists;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::npy::sanitize::sanitize;
+use crate::text::count::counted;
 
 /// Number of examples in a report.
 const EXAMPLES: usize = 3;
@@ -33,11 +34,7 @@ impl Tally {
 
     /// Returns the number with the noun in singular or plural.
     pub(crate) fn counted(&self, noun: &str) -> String {
-        match (self.count, noun.strip_suffix('y')) {
-            (1, _) => format!("1 {noun}"),
-            (count, Some(stem)) => format!("{count} {stem}ies"),
-            (count, None) => format!("{count} {noun}s"),
-        }
+        counted(self.count as usize, noun)
     }
 }
 
