@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::OptionalExtension;
-
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
-use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{COLUMNS, Entry, Ledger, REFUSED, Result};
+use crate::ledger::{Entry, Ledger, Result, latest_in};
 
 impl Entry {
     /// Returns the key of the source at that time, if the receipt has one.
@@ -64,14 +61,7 @@ impl Ledger {
     /// Returns the newest receipt about an array of this path. Reads all newer receipts, because
     /// the ledger has no index for it.
     pub fn latest_of_array(&self, array: &Path) -> Result<Option<Entry>> {
-        self.run(|db| {
-            db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE output = ?1 AND event != '{REFUSED}'
-                 ORDER BY id DESC LIMIT 1"
-            ))?
-            .query_row([StoredPath(array)], Entry::from_row)
-            .optional()
-        })
+        self.run(|db| latest_in(db, "output", array))
     }
 }
 

@@ -134,12 +134,13 @@ fn insert_all(
     together.commit()
 }
 
-fn latest_in(db: &Connection, source: &Path) -> rusqlite::Result<Option<Entry>> {
+/// Returns the newest receipt with this path in a column.
+fn latest_in(db: &Connection, column: &str, path: &Path) -> rusqlite::Result<Option<Entry>> {
     db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM receipts WHERE source = ?1 AND event != '{REFUSED}'
+        "SELECT {COLUMNS} FROM receipts WHERE {column} = ?1 AND event != '{REFUSED}'
          ORDER BY id DESC LIMIT 1"
     ))?
-    .query_row([StoredPath(source)], Entry::from_row)
+    .query_row([StoredPath(path)], Entry::from_row)
     .optional()
 }
 
@@ -299,15 +300,15 @@ impl Ledger {
 
     /// Returns the newest receipt of a source.
     pub fn latest(&self, source: &Path) -> Result<Option<Entry>> {
-        match self.read_unsaved(|db| latest_in(db, source))? {
+        match self.read_unsaved(|db| latest_in(db, "source", source))? {
             Some(entry) => Ok(Some(entry)),
-            None => self.run(|db| latest_in(db, source)),
+            None => self.run(|db| latest_in(db, "source", source)),
         }
     }
 
     /// Returns what a scan needs to know about a source, if its newest receipt is kept in memory.
     pub fn known_unsaved(&self, source: &Path) -> Result<Option<KnownSource>> {
-        let latest = self.read_unsaved(|db| latest_in(db, source))?;
+        let latest = self.read_unsaved(|db| latest_in(db, "source", source))?;
         Ok(latest.map(|entry| KnownSource {
             is_settled: entry.is_settled(),
             is_rejected: entry.is_rejected(),
