@@ -18,13 +18,6 @@ pub(crate) struct DataHead<'a> {
 }
 
 impl DataHead<'_> {
-    /// Returns whether it begins with the `.npy` magic.
-    pub(crate) fn is_npy(&self) -> fs::Result<bool> {
-        // F6
-        let is_written = self.data.written_end > 0 || self.data.stat.size == 0;
-        Ok(is_written && self.data.file.read_at_most(0, 6)?.starts_with(&npy::MAGIC))
-    }
-
     /// Returns the offset behind the first `lines` lines, or `None` if they end beyond the limit.
     pub(crate) fn lines_end(&self, lines: u64) -> fs::Result<Option<u64>> {
         if lines == 0 {
@@ -44,7 +37,7 @@ impl DataHead<'_> {
         if *written_end == 0 && stat.size > 0 {
             return Ok(Ok(None)); // F6: these are zeros
         }
-        if self.is_npy()? && name.without_pending_suffix().is_none() {
+        if self.data.is_npy()? && name.without_pending_suffix().is_none() {
             return Ok(Ok(None)); // it is final, even in an unknown version
         }
         let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {

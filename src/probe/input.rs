@@ -8,6 +8,7 @@ use crate::decide::completeness::Writer;
 use crate::describe::{Division, Dump, SizeFit};
 use crate::fs::{self, DataFile, Dir, Lease};
 use crate::model::{FileName, Stat};
+use crate::npy;
 use crate::probe::unproven::Unproven;
 
 /// The data files of an array and what describes them, all open.
@@ -34,6 +35,15 @@ pub struct InputFile {
     pub stat: Stat,
     /// Offset of the first hole or unwritten extent when it was opened.
     pub written_end: u64,
+}
+
+impl InputFile {
+    /// Returns whether it begins with the `.npy` magic.
+    pub(crate) fn is_npy(&self) -> fs::Result<bool> {
+        // F6
+        let is_written = self.written_end > 0 || self.stat.size == 0;
+        Ok(is_written && self.file.read_at_most(0, npy::MAGIC.len())?.starts_with(&npy::MAGIC))
+    }
 }
 
 /// A file that describes data.

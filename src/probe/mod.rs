@@ -30,7 +30,6 @@ use crate::decide::reason::Reason;
 use crate::describe::{Dump, SizeFit, manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
-use crate::npy;
 use crate::probe::candidate::Candidate;
 use crate::probe::input::{Input, InputFile, Sidecar};
 
@@ -402,7 +401,7 @@ impl<'a> DirView<'a> {
         let own_array = description.as_ref().map_or(Ok(None), |_| own_array_among(&files))?;
         let has_array = own_array.is_some();
         let dump = match recognize(&raw, contents)? {
-            None if raw.is_npy()? => {
+            None if first.is_npy()? => {
                 return Ok(ProbeResult::Ignored(Reason::IsArray));
             }
             None => return Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: None })),
@@ -462,12 +461,12 @@ impl<'a> DirView<'a> {
 /// Returns the first file that is an array of npyd's own, which is no raw data whatever a file
 /// beside it says. An array that npyd has not finished, in place, does not have its name yet.
 fn own_array_among(files: &[InputFile]) -> fs::Result<Option<&FileName>> {
-    for InputFile { name, file, .. } in files {
-        if is_named_npy(name.as_str())
-            && file.attr(SOURCE_ATTR)?.is_some()
-            && file.read_at_most(0, npy::MAGIC.len())?.starts_with(&npy::MAGIC)
+    for input in files {
+        if is_named_npy(input.name.as_str())
+            && input.file.attr(SOURCE_ATTR)?.is_some()
+            && input.is_npy()?
         {
-            return Ok(Some(name));
+            return Ok(Some(&input.name));
         }
     }
     Ok(None)

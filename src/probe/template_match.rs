@@ -24,7 +24,7 @@ impl DirView<'_> {
         let is_bare = matches!(&dump, Ok(Dump { front: LeadingBytes::Bare, .. }));
         Ok(match is_named_npy(name) {
             _ if beside && is_put_beside_arrays(name) => None,
-            _ if !raw.is_npy()? => Some(dump),
+            _ if !raw.data.is_npy()? => Some(dump),
             true if beside || is_bare => None,
             false if is_bare => {
                 Some(Err("it is a .npy file already: give it a name that ends in .npy".to_owned()))
