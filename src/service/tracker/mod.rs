@@ -114,7 +114,8 @@ const NEW_DIRS_MAX: usize = 4096;
 /// Minimum interval between two log messages at level info about one waiting drop.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// First and longest delay before a retry after a failure; the delay doubles with each failure.
+/// First and longest delay before a retry after a failure, of a drop or of a suspended directory;
+/// the delay doubles with each failure.
 const FAULT_MIN: Duration = Duration::from_secs(1);
 const FAULT_MAX: Duration = Duration::from_mins(1);
 

@@ -18,10 +18,7 @@ use std::time::{Duration, Instant};
 use crate::model::DirFault;
 use crate::service::tracker::failures::reminder;
 use crate::service::tracker::gathering::{Gathering, SOON};
-
-/// First and longest delay before a trial; the delay doubles with each one that fails.
-const DELAY_MIN: Duration = Duration::from_secs(1);
-const DELAY_MAX: Duration = Duration::from_mins(1);
+use crate::service::tracker::{FAULT_MAX, FAULT_MIN};
 
 /// After so many failures in a row, without a success between, the fault is back.
 const FAILURES_IN_ROW: u32 = 3;
@@ -90,7 +87,7 @@ impl Suspensions {
     /// Notes that a drop failed by a fault. Returns whether the drop waits; if not, it alone has
     /// the fault.
     pub(crate) fn fail(&mut self, rel: &Path, fault: &DirFault, error: &str, now: Instant) -> bool {
-        // It did not get to the end with another directory that it tried, either.
+        // It was the trial of another directory as well, and proves nothing there.
         let others = self.0.iter_mut().filter(|it| it.fault.dir != fault.dir);
         for other in others.filter(|it| it.trial.as_deref() == Some(rel)) {
             other.trial = None;
@@ -206,8 +203,8 @@ impl Suspension {
             error: error.to_owned(),
             began: now,
             is_resumed: false,
-            delay: DELAY_MIN,
-            next_trial: now + DELAY_MIN,
+            delay: FAULT_MIN,
+            next_trial: now + FAULT_MIN,
             trial: None,
             held: VecDeque::new(),
             failed: VecDeque::new(),
@@ -257,7 +254,7 @@ impl Suspension {
             self.is_reported = false;
         }
         if is_trial || self.next_trial <= now {
-            self.delay = (2 * self.delay).min(DELAY_MAX);
+            self.delay = (2 * self.delay).min(FAULT_MAX);
             self.next_trial = now + self.delay;
             self.trial = self.trial.take().filter(|_| !is_trial);
         }
