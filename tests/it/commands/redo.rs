@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy,
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, reason, scan_bytes, scan_npy,
 };
 
 /// Asks for it, sweeps, and returns the one receipt.
@@ -23,11 +23,6 @@ fn redone(site: &Site, args: &[&str]) -> Value {
 fn assert_at_rest(site: &Site) {
     let receipts = site.sweep().expect_code(0).json();
     assert!(receipts.is_empty(), "{receipts:#?}");
-}
-
-#[track_caller]
-fn reason(receipt: &Value) -> &str {
-    receipt["reason"].as_str().unwrap_or_default()
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    Daemon, Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy,
+    Daemon, Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, reason, scan_bytes,
+    scan_npy,
 };
 
 /// Requests it, sweeps, and returns the one receipt.
@@ -34,11 +35,6 @@ fn refused(site: &Site, args: &[&str]) -> String {
 fn assert_at_rest(site: &Site) {
     let receipts = site.sweep().expect_code(0).json();
     assert!(receipts.iter().all(|receipt| receipt["event"] == "waiting"), "{receipts:#?}");
-}
-
-#[track_caller]
-fn reason(receipt: &Value) -> &str {
-    receipt["reason"].as_str().unwrap_or_default()
 }
 
 /// A site whose `scan.raw` was cut off in its second row, and a ledger.

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Outcome, Receipts, Site, crc32c, npy};
+use crate::support::{Outcome, Receipts, Site, crc32c, npy, reason};
 
 /// A site with a short quiet time, because a glob waits ten times as long.
 fn site(settings: &str) -> Site {
@@ -35,10 +35,6 @@ fn frames(site: &Site, numbers: &[u8]) {
     for number in numbers {
         site.drop_file(&format!("frame_{number}.raw"), [*number; 2]);
     }
-}
-
-fn reason(receipt: &Value) -> &str {
-    receipt["reason"].as_str().unwrap_or_default()
 }
 
 /// Sweeps, and expects that the drop waits for this reason and has no array.

@@ -25,7 +25,7 @@ use std::{env, fs, thread};
 pub(crate) use daemon::Daemon;
 pub(crate) use fault_injection::{has_strace, sweep_with_fault};
 pub(crate) use mount::{Mounted, succeeds};
-pub(crate) use outcome::{Outcome, Receipts};
+pub(crate) use outcome::{Outcome, Receipts, reason};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};
 pub(crate) use reference::{PendingFile, npy, npy_filling, npy_header};

@@ -69,6 +69,11 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+/// The reason of a receipt, or an empty text.
+pub(crate) fn reason(receipt: &Value) -> &str {
+    receipt["reason"].as_str().unwrap_or_default()
+}
+
 /// Questions to ask of receipts.
 pub(crate) trait Receipts {
     /// The receipts whose `event` is `event`.
