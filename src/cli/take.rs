@@ -65,8 +65,8 @@ impl Take {
     }
 }
 
-/// Finds a file in its drop directory. A rejected one is first moved back there. The inner error
-/// says why there is none.
+/// Finds a file in its drop directory. Moves a rejected file back there first. The inner error is
+/// the reason why no such file was found.
 fn source(
     file: &Path,
     config: &Config,

@@ -30,8 +30,8 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Reads the unit that starts npyd with this configuration. Returns `None` if there is none, or
-    /// if this process itself runs in it and sees what it denies.
+    /// Reads the unit that starts npyd with this configuration. Returns `None` if no unit does, or
+    /// if this process runs in that unit and is itself subject to its restrictions.
     pub(crate) fn of_config(config: &Path) -> Option<Self> {
         let cgroup = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         if cgroup.lines().any(|line| line.ends_with(&format!("/{NAME}"))) {

@@ -149,7 +149,7 @@ impl fmt::Display for FsError {
 }
 
 /// Returns the file or the directory around it that is protected. Only for messages: the path may
-/// lead to another file by now.
+/// refer to another file in the meantime.
 fn find_protected(path: &Path) -> Option<(PathBuf, Protection)> {
     path.ancestors().take(2).find_map(|path| {
         let stat = Stat::at(rustix::fs::CWD, path).ok()?;

@@ -76,8 +76,8 @@ pub fn probe(drop_dir: &DropDir, rel: &Path, index: &DescriptionIndex) -> fs::Re
 }
 
 /// Probes the file at `rel` like [`probe`], and accepts hard links to its files. The caller must
-/// know each of the files from the time before the links: whoever can make a link can put any file
-/// under a drop's name.
+/// have known each file before it got its links, because a user who can create a link can put any
+/// file under a drop's name.
 pub fn probe_linked(
     drop_dir: &DropDir,
     rel: &Path,
@@ -326,8 +326,8 @@ impl<'a> DirView<'a> {
     }
 
     /// Returns the empty manifest of data that nothing describes: it was not synced before a power
-    /// cut, or is not written yet. If there is none, returns the name and the size of one that is
-    /// too large.
+    /// cut, or is not written yet. If no manifest is empty, returns the name and the size of a
+    /// manifest that is too large.
     fn empty_or_large_manifest(
         &self,
         data: &Path,

@@ -73,7 +73,7 @@ impl Recorder {
 }
 
 impl Committer {
-    /// Starts the thread. Without one, whoever commits waits.
+    /// Starts the thread. If it can't be started, [`Committer::commit`] blocks its caller.
     pub(crate) fn start(recorder: Recorder) -> Self {
         let (queue, commits) = bounded::<Commit>(QUEUE_LENGTH);
         let (end, has_ended) = bounded::<()>(0);
@@ -97,7 +97,7 @@ impl Committer {
         Committer { recorder, queue, has_ended, pending }
     }
 
-    /// Has receipts stored and published, and `then` called after that.
+    /// Queues receipts. The thread stores and publishes them, then calls `then`.
     pub(crate) fn commit(&self, records: Vec<Record>, then: impl FnOnce() + Send + 'static) {
         if records.is_empty() {
             return then();

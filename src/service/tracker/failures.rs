@@ -185,7 +185,7 @@ impl Tracker {
             && !self.drop_dir.managed_dirs().any(|dir| dir != self.drop_dir.path && holds(dir))
     }
 
-    /// Has a drop wait if a directory that its job needs has a fault. Returns whether it waits.
+    /// Holds a drop if a directory that its job needs has a fault. Returns whether the drop waits.
     pub(crate) fn hold(&mut self, rel: &Path, work: Work, now: Instant) -> bool {
         if self.suspensions.is_empty() {
             return false;
