@@ -430,7 +430,8 @@ fn the_quiet_time_doubles() {
         let begun = Instant::now();
         site.drop_file("scan.raw", [number; 24]);
         daemon.wait_for_receipts("remade", number.into());
-        let took = begun.elapsed();
+        // A file's time is that of the kernel's last tick, which may be 10 ms ago.
+        let took = begun.elapsed() + Duration::from_millis(10);
         assert!(took >= Duration::from_millis(least), "remake {number} after {took:?}");
         daemon.stop();
         daemon = site.daemon();
@@ -454,13 +455,12 @@ fn a_sweep_leaves_what_must_be_unchanged_for_long() {
     site.drop_file("scan.raw", [1; 24]);
     assert_eq!(swept(&site)["event"], "remade");
     let config = String::from_utf8(site.read("npyd.toml")).unwrap();
-    site.write("npyd.toml", config.replace("200ms", "6s"));
+    site.write("npyd.toml", config.replace("200ms", "10min"));
     site.drop_file("scan.raw", [2; 24]);
-    let begun = Instant::now();
+    // A sweep that waited would not end before the test's patience does.
     let receipt = swept(&site);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(receipt["event"], "waiting");
-    assert!(reason(&receipt).contains("must be unchanged for 12s"), "{receipt}");
+    assert!(reason(&receipt).contains("must be unchanged for 20min"), "{receipt}");
     // The quiet time after one remake, again: 400 ms.
     site.configure("");
     assert_eq!(swept(&site)["event"], "remade");
