@@ -19,6 +19,7 @@ pub mod config;
 pub mod decide;
 pub mod describe;
 pub mod events;
+pub mod facts;
 pub mod finalize;
 pub mod fs;
 pub mod ledger;

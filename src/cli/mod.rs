@@ -28,9 +28,11 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config};
+use crate::facts;
 use crate::fs::{self, HidingSetting};
 use crate::ledger::Ledger;
 use crate::service::daemon;
+use crate::sinks;
 use crate::sinks::stdout::{self, print};
 use crate::text::os_message::os_message;
 
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
     fs::prepare_process();
     let quiet_by_default = !matches!(cli.command, Command::Run(_));
     log::start(cli.log, quiet_by_default);
+    facts::observe(|fact| sinks::facts::log(&fact)); // until there is a bus
     let is_work = matches!(
         cli.command,
         Command::Run(_) | Command::Sweep(_) | Command::Finalize(_) | Command::Check(_)

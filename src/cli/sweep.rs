@@ -11,6 +11,7 @@ use crate::cli::{ConfigArgs, Exit, FatalError};
 use crate::config::DropDir;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
+use crate::facts::Fact;
 use crate::ledger::Ledger;
 use crate::service::tracker::{Context, JobDone, Tracker};
 use crate::service::worker_pool::Pool;
@@ -60,7 +61,7 @@ impl Sweep {
         while dirs.iter_mut().map(SweptDir::process).filter(|is_finished| !is_finished).count() > 0
         {
             if Instant::now() >= report_at {
-                report_waiting(&dirs);
+                report_waiting(&dirs, &context);
                 report_at = Instant::now() + 10 * FIRST_REPORT_AFTER;
             }
         }
@@ -81,15 +82,11 @@ impl Sweep {
     }
 }
 
-/// Logs which drops the sweep is waiting for.
-fn report_waiting(dirs: &[SweptDir]) {
+/// Reports which drops the sweep is waiting for.
+fn report_waiting(dirs: &[SweptDir], context: &Context) {
     let mut waiting = dirs.iter().flat_map(|it| it.tracker.waiting_for_time());
     if let Some(path) = waiting.next() {
-        let others = match waiting.count() {
-            0 => String::new(),
-            others => format!(" and {others} more"),
-        };
-        tracing::warn!("`{}`{others} must be unchanged for the time `quiet` first", path.display());
+        context.publish(Event::Fact(Fact::SweepWaits { path, others: waiting.count() }));
     }
 }
 

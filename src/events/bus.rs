@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError, bounded};
 
 use crate::events::event::Event;
+use crate::facts;
 use crate::text::os_message::thread_error;
 
 /// Maximum number of events that wait for one sink.
@@ -76,6 +77,16 @@ impl Bus {
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
         let start = |sink| Lane::start(sink, QUEUE_LENGTH);
         Ok(Bus { lanes: sinks.into_iter().map(start).collect::<io::Result<_>>()? })
+    }
+
+    /// Publishes all facts of this process as long as the bus exists.
+    pub fn observe_facts(self: &Arc<Self>) {
+        let bus = Arc::downgrade(self);
+        facts::observe(move |fact| {
+            if let Some(bus) = bus.upgrade() {
+                bus.publish(Event::Fact(fact));
+            }
+        });
     }
 
     /// Hands an event to every sink that wants it.

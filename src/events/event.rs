@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::decide::reason::Reason;
 use crate::events::receipt::Receipt;
+use crate::facts::Fact;
 use crate::text::count::counted;
 
 /// Something that happened.
@@ -104,6 +105,8 @@ pub enum Event {
     },
     /// Several files of a drop directory have something in common that people should know of.
     Report(Box<Report>),
+    /// Something happened that neither a receipt nor the state of a drop tells.
+    Fact(Fact),
     /// Something that concerns no single drop does not work.
     Problem(String),
     /// The state of the daemon or of its configuration changed.

@@ -233,7 +233,7 @@ fn move_sidecar(
     let Sidecar { name, file, stat, .. } = sidecar;
     let guard = Guard { before: Some(stat), rename: OpenWriters::NotSeen, copy: writers };
     if let Ok(lost) = move_away(source, name, file, to, guard)? {
-        lost.log(file);
+        lost.note(file);
     }
     Ok(())
 }
@@ -309,7 +309,7 @@ fn put_remains_away(
         Some(archive) => {
             let guard = Guard { before: Some(stat), rename: writers, copy: writers };
             let moved = move_away(source, name, file, (archive, name), guard)?;
-            Ok(moved.map(|lost| lost.log(file)))
+            Ok(moved.map(|lost| lost.note(file)))
         }
         None => source.remove_if_unchanged(name.as_ref(), file, stat, writers),
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::config::DropDir;
 use crate::config::in_force::{DirId, Recognized};
+use crate::facts::{self, Fact};
 use crate::fs::{self, Dir, FsError};
 
 /// Remembers the file systems of a drop directory's own directories, as far as they exist.
@@ -31,9 +32,7 @@ pub(crate) fn open_if_known(
     let found = DirId { file_system: fs::fs_id(&dir)?, dir: (stat.ino, stat.born_ns) };
     match drop_dir.in_force.recognize(path, found) {
         Recognized::Known => {}
-        Recognized::NewDir => {
-            tracing::info!("`{}` is a new directory, and is used from now on", path.display());
-        }
+        Recognized::NewDir => facts::note(Fact::NewDir(path.to_path_buf())),
         Recognized::OtherFileSystem => {
             return Ok(Err(
                 "another file system was there when npyd started: mount that again, or restart npyd",

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::DropDir;
 use crate::finalize::disposition::{Guard, move_away};
 use crate::finalize::locations::mirrored;
-use crate::finalize::transfer::copied;
+use crate::finalize::transfer::{Copied, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
 use crate::model::FileName;
@@ -85,9 +85,10 @@ fn move_to_quarantine(
         // Make all copies before the first removal: until then the drop is complete where it was.
         let copies = claimed.iter().map(|(name, file, _)| copied(file, rejects, name));
         let copies = copies.collect::<fs::Result<Vec<_>>>()?;
-        for ((name, file, _), copy) in claimed.iter().zip(&copies) {
-            copy.lost.log(file);
-            let _ = source.remove_if_unchanged((*name).as_ref(), file, &copy.source, writers)?;
+        for ((name, file, _), copy) in claimed.iter().zip(copies) {
+            let Copied { source: before, lost } = copy;
+            lost.note(file);
+            let _ = source.remove_if_unchanged((*name).as_ref(), file, &before, writers)?;
         }
     } else {
         for (name, file, _) in &claimed {

@@ -9,6 +9,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::facts::{self, Fact};
 use crate::fs::{
     self, Acl, AclEntry, AclTag, Attributes, CopyError, CopyJob, DataFile, Dir, Segment, TempFile,
 };
@@ -58,11 +59,11 @@ impl Lost {
         lost.then(|| format!("the archived copy could not keep the source's {}", self.0.join(", ")))
     }
 
-    /// Logs the losses of a file that has no receipt.
-    pub(crate) fn log(&self, file: &DataFile) {
+    /// Notes the losses of a file that has no receipt.
+    pub(crate) fn note(self, file: &DataFile) {
         if !self.0.is_empty() {
-            let (path, lost) = (file.path().display(), self.0.join(", "));
-            tracing::info!("`{path}`: its copy on another file system could not keep its {lost}");
+            let file = file.path().to_path_buf();
+            facts::note(Fact::AttributesLost { file, lost: self.0 });
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::facts::{self, Fact};
 use crate::fs::lease::Lease;
 use crate::fs::{DataFile, Dir, Result, Writer};
 use crate::model::{NAME_MAX, NUMBER_MAX, Stat, cut, with_suffix};
@@ -203,7 +204,7 @@ impl Dir {
     }
 
     /// Renames a file from its private name back to `name` in `to_dir`. If another file has that
-    /// name, the file gets the first free of `name.1`, `name.2`, …, and npyd logs a warning.
+    /// name, the file gets the first free of `name.1`, `name.2`, …, which is noted as a fact.
     ///
     /// # Durability
     ///
@@ -217,11 +218,8 @@ impl Dir {
         for number in 1..=NUMBER_MAX {
             let other = with_suffix(name.as_os_str(), &format!(".{number}"));
             if self.rename_noreplace(private, to_dir, Path::new(&other))? {
-                tracing::warn!(
-                    "`{}` was replaced while npyd worked on it; the original is now `{}`",
-                    to_dir.path().join(name).display(),
-                    to_dir.path().join(other).display()
-                );
+                let [path, now] = [name, Path::new(&other)].map(|name| to_dir.path().join(name));
+                facts::note(Fact::Renamed { path, now });
                 return Ok(());
             }
         }

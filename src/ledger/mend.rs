@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use crate::facts::LedgerEvent;
 use crate::ledger::row_copy::copy_readable;
 use crate::ledger::schema::{
     back_up_corrupt, in_memory, is_broken, is_file_broken, make_dir, prepare, with_suffix,
@@ -63,7 +64,7 @@ impl OpenFiles {
 
 impl Ledger {
     /// Checks that the ledger's files are still those that are open, mends what can be mended, and
-    /// logs that. The daemon calls it about once per second, from a thread of its own.
+    /// notes that. The daemon calls it about once per second, from a thread of its own.
     pub fn attend(&self) {
         let Some(damage) = self.damage() else {
             if self.is_out() {
@@ -73,17 +74,17 @@ impl Ledger {
         };
         match self.mend(damage) {
             Ok(what) => {
-                tracing::warn!("{what}");
+                self.note(what);
                 lock(&self.outage).take();
                 if let Err(error) = self.store_unsaved() {
-                    tracing::warn!("{error}");
+                    self.note_failure(&error);
                 }
             }
             Err(cause) => {
                 let is_known = self.is_out();
                 let error = self.failure(cause);
                 if !is_known {
-                    tracing::warn!("{error}");
+                    self.note_failure(&error);
                 }
             }
         }
@@ -113,8 +114,8 @@ impl Ledger {
         None
     }
 
-    /// Opens the database again, or a new one in its place. Returns a message that says so.
-    fn mend(&self, damage: Damage) -> rusqlite::Result<String> {
+    /// Opens the database again, or a new one in its place. Returns which of them it did.
+    fn mend(&self, damage: Damage) -> rusqlite::Result<LedgerEvent> {
         let mut connection = lock(&self.connection);
         let mended = self.mend_connection(&mut connection, damage);
         match &mended {
@@ -134,8 +135,7 @@ impl Ledger {
         &self,
         connection: &mut Connection,
         damage: Damage,
-    ) -> rusqlite::Result<String> {
-        let path = self.path.display();
+    ) -> rusqlite::Result<LedgerEvent> {
         if damage == Damage::LogRemoved {
             // SQLite writes the log into the database when it closes it, and could not open a new
             // one beside the old one.
@@ -162,18 +162,10 @@ impl Ledger {
         };
         *connection = new;
         Ok(match (damage, aside, copied) {
-            (_, Some(aside), Some(copied)) => format!(
-                "the ledger `{path}` can't be read; it was renamed to `{}`, and a new one has the \
-                 {copied} receipts that could be read",
-                aside.display()
-            ),
-            (Damage::LogRemoved, ..) => {
-                format!("the log of the ledger `{path}` was removed; npyd wrote it again")
-            }
-            (_, _, Some(copied)) => format!(
-                "the ledger `{path}` was removed; npyd wrote it again, with {copied} receipts"
-            ),
-            _ => format!("the ledger `{path}` was replaced; npyd uses the new one"),
+            (_, Some(aside), Some(receipts)) => LedgerEvent::Salvaged { aside, receipts },
+            (Damage::LogRemoved, ..) => LedgerEvent::LogRewritten,
+            (_, _, Some(receipts)) => LedgerEvent::Rewritten { receipts },
+            _ => LedgerEvent::Replaced,
         })
     }
 

@@ -33,6 +33,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::{Receipt, SourceFate};
+use crate::facts::{self, Fact, LedgerEvent};
 
 pub use crate::ledger::earlier::Earlier;
 pub use crate::ledger::entry::Entry;
@@ -231,14 +232,10 @@ impl Ledger {
             Ok(connection) => Ok(Self::with(path, connection)),
             Err(cause) if is_broken(&cause) => {
                 let aside = path.with_extension("sqlite.broken");
-                tracing::warn!(
-                    "the ledger `{}` can't be read ({cause}); it was renamed to `{}` and replaced by an empty one",
-                    path.display(),
-                    aside.display()
-                );
                 back_up_corrupt(&path, &aside).map_err(failed)?;
-                let connection = prepare(&path).map_err(failed)?;
-                Ok(Self::with(path, connection))
+                let ledger = Self::with(path.clone(), prepare(&path).map_err(failed)?);
+                ledger.note(LedgerEvent::Emptied { error: cause.to_string(), aside });
+                Ok(ledger)
             }
             Err(cause) => Err(failed(cause)),
         }
@@ -271,6 +268,14 @@ impl Ledger {
             outage: Mutex::default(),
             path,
         }
+    }
+
+    fn note(&self, event: LedgerEvent) {
+        facts::note(Fact::Ledger { path: self.path.clone(), event });
+    }
+
+    fn note_failure(&self, error: &LedgerError) {
+        self.note(LedgerEvent::Failed { error: error.to_string() });
     }
 
     /// Stores receipts, each with the key of its source, and deletes all but the newest million. If

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::Receipt;
+use crate::facts::LedgerEvent;
 use crate::ledger::row_copy::{RECEIPTS, copy_rows};
 use crate::ledger::schema::{in_memory, is_broken, rewrite_layout};
 use crate::ledger::{Ledger, LedgerError, Result, insert_all, lock};
@@ -80,7 +81,7 @@ impl Ledger {
         self.write_losses(&mut lock(&self.pending_losses))?;
         self.store_unsaved()?;
         if lock(&self.outage).take().is_some() {
-            tracing::info!("the ledger `{}` can be used again", self.path.display());
+            self.note(LedgerEvent::Usable);
         }
         Ok(())
     }

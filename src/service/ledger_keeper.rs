@@ -6,6 +6,7 @@ use std::thread;
 
 use crossbeam_channel::{Sender, bounded};
 
+use crate::facts::{self, Fact};
 use crate::ledger::Ledger;
 use crate::text::os_message::os_message;
 
@@ -26,7 +27,7 @@ impl LedgerKeeper {
             }
         };
         if let Err(error) = thread::Builder::new().spawn(attend) {
-            tracing::warn!("the ledger is not checked while npyd runs: {}", os_message(&error));
+            facts::note(Fact::LedgerUnchecked { error: os_message(&error) });
         }
         LedgerKeeper { ticks }
     }

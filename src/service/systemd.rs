@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use crate::facts::{self, Fact};
+
 /// Reports that npyd is ready, with a status text.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -41,6 +43,6 @@ pub fn watchdog_interval() -> Option<Duration> {
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!("failed to notify the service manager: {error}");
+        facts::note(Fact::ServiceManagerUnreached { error: error.to_string() });
     }
 }

@@ -301,7 +301,8 @@ impl Context {
     ) -> io::Result<Self> {
         // First, because the threads of the sinks inherit it.
         let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
-        let bus = start_sinks()?;
+        let bus = Arc::new(start_sinks()?);
+        bus.observe_facts();
         if let Err(error) = idle {
             bus.publish(Event::Problem(format!("io_priority = \"idle\" was refused: {error}")));
         }
@@ -310,8 +311,7 @@ impl Context {
             let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
             bus.publish(Event::Problem(problem));
         }
-        let recorder =
-            Recorder { ledger: Arc::new(ledger), bus: Arc::new(bus), failures: Arc::default() };
+        let recorder = Recorder { ledger: Arc::new(ledger), bus, failures: Arc::default() };
         Ok(Context {
             ledger: Arc::clone(&recorder.ledger),
             bus: Arc::clone(&recorder.bus),

@@ -10,8 +10,8 @@ use crate::decide::reason::Reason;
 use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::{DaemonState, DropPath, Event, Report, WatchState, WorkProgress};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
-use crate::sinks::causes;
 use crate::sinks::repeats::Repeats;
+use crate::sinks::{causes, facts};
 
 /// The time between two lines about the progress of one file.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -113,6 +113,7 @@ impl Sink for LogSink {
             | Event::Rechecking { .. }
             | Event::Watch { .. }
             | Event::Report(_)
+            | Event::Fact(_)
             | Event::Problem(_)
             | Event::Daemon(_) => true,
         })
@@ -147,6 +148,7 @@ impl Sink for LogSink {
             Event::Rechecking { drop_dir, count } => causes::rechecking(drop_dir, *count),
             Event::Watch { drop_dir, state } => log_watch(&drop_dir.display().to_string(), state),
             Event::Report(report) => log_report(report),
+            Event::Fact(fact) => facts::log(fact),
             Event::Problem(problem) => self.log_problem(problem),
             Event::Daemon(state) => match state {
                 DaemonState::ReloadFailed { .. } => tracing::error!("{state}"),

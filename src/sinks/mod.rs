@@ -3,6 +3,7 @@
 
 pub mod bars;
 mod causes;
+pub mod facts;
 pub mod log;
 mod repeats;
 pub mod stdout;

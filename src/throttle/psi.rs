@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::facts::{self, Fact};
 use crate::model::Limit;
 
 /// How long a reading is cached.
@@ -49,11 +50,8 @@ impl Pressure {
         *last = Some((Instant::now(), now));
         let limit = self.limit.0;
         match (before, now) {
-            (false, true) => tracing::info!(
-                "pausing: others wait for the disk {percent:.0} % of the time, \
-                 and max_pressure is {limit} %"
-            ),
-            (true, false) => tracing::info!("going on: others wait for the disk less again"),
+            (false, true) => facts::note(Fact::Paused { percent, limit }),
+            (true, false) => facts::note(Fact::Unpaused),
             _ => {}
         }
         now

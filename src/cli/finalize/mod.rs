@@ -121,11 +121,10 @@ impl Finalize {
         if self.output.is_some() && self.files.len() > 1 {
             return Err("-o names one output; give exactly one FILE".into());
         }
-        let mut session = Session {
-            bus: Arc::new(sinks::of_command(Format::new(self.json))?),
-            listed: ListedDescriptions::default(),
-            sum: Sum::default(),
-        };
+        let bus = Arc::new(sinks::of_command(Format::new(self.json))?);
+        bus.observe_facts();
+        let mut session =
+            Session { bus, listed: ListedDescriptions::default(), sum: Sum::default() };
         for file in &self.files {
             if self.recursive && file.is_dir() {
                 self.finalize_tree(file, &mut session);

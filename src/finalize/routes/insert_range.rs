@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::config::DropDir;
 use crate::decide::reason::{Reason, Subject};
+use crate::facts::{self, Fact};
 use crate::finalize::locations::Locations;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
@@ -78,7 +79,7 @@ pub(crate) fn carry_out(
         Ok(true) => {
             work.sync_names()?;
             if let Err(error) = intents.forget(&intent) {
-                tracing::debug!("{error}"); // a stale intent does no harm
+                facts::note(Fact::IntentStays { error: error.to_string() });
             }
             Ok(RouteResult::Consumed(Vec::new()))
         }
@@ -246,7 +247,7 @@ pub fn recover_insert(
     let own = FileName::try_from(own.to_owned()).map_err(|error| left(&error))?;
     dir.restore_name(name.as_ref(), dir, own.as_ref()).map_err(facts)?;
     dir.sync().map_err(facts)?;
-    tracing::info!("restored `{}` in `{}`", own, drop_dir.path.display());
+    facts::note(Fact::InsertUndone { file: own.to_string(), drop_dir: drop_dir.path.clone() });
     intent.map_or(Ok(()), |intent| intents.forget(&intent).map_err(facts))
 }
 
