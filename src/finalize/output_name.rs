@@ -22,6 +22,9 @@ pub(crate) enum OutputName {
     Free(FileName),
     /// The array replaces the one that was made of this drop before the drop changed.
     Remake(FileName, OldArray),
+    /// The array replaces one that was made of a file with this path, as the settings say. That may
+    /// hold the only copy of its data, so it is compared and backed up as for a remake.
+    Replace(FileName, OldArray),
     /// The drop changed, but the array that was made of it stays as it is.
     Stale(FileName),
 }
@@ -113,8 +116,11 @@ fn conflict(
 ) -> Result<OutputName, Interruption> {
     let may_replace =
         matches!(job.drop_dir.on_conflict, OnConflict::Replace | OnConflict::ReplaceAny);
-    if may_replace && replaceable(job, at, &name)?.is_some() {
-        return Ok(OutputName::Free(name));
+    if may_replace && let Some(replaceable) = replaceable(job, at, &name)? {
+        return Ok(match replaceable.into_own_array() {
+            Some(file) => OutputName::Replace(name, OldArray::read(file)?),
+            None => OutputName::Free(name),
+        });
     }
     let by = if !may_replace {
         NameTaker::AnyFile
@@ -144,13 +150,23 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
 pub(crate) struct Replaceable {
     /// The open file; `None` if it is not one that can be opened.
     file: Option<DataFile>,
+    /// Whether it is an array that was made of a file with the path of this source.
+    is_own_array: bool,
     /// What is replaced, for the receipt.
     pub(crate) remark: String,
 }
 
-/// Returns whether an array may replace the file that has its name now.
+impl Replaceable {
+    /// Returns the array that was made of a file with the path of this source. It must be compared
+    /// and backed up before it is replaced.
+    fn into_own_array(self) -> Option<DataFile> {
+        self.file.filter(|_| self.is_own_array)
+    }
+}
+
+/// Returns whether an array may replace the file that has its name now, without a comparison.
 pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<bool, Interruption> {
-    Ok(replaceable(job, at, name)?.is_some())
+    Ok(replaceable(job, at, name)?.is_some_and(|it| !it.is_own_array))
 }
 
 /// Returns the file of that name if the array may replace it. Returns `None` if the array may not,
@@ -204,16 +220,19 @@ fn replaceable_by(
         () if replaces_any => array_of(origin.as_ref()),
         () => return Ok(None),
     };
-    Ok(Some(Replaceable { file, remark: format!("it replaces `{name}`, {what}") }))
+    let remark = format!("it replaces `{name}`, {what}");
+    Ok(Some(Replaceable { file, is_own_array: is_array && is_own, remark }))
 }
 
-/// Gives a new file its name. Returns `false` if another file took the name meanwhile.
+/// Gives a new file its name. Returns `false` if another file took the name meanwhile, or if an
+/// array has it that must be backed up first.
 pub(crate) fn publish(
     output: &mut TempFile,
     name: &FileName,
     replaced: Option<&Replaceable>,
 ) -> fs::Result<bool> {
     match replaced {
+        Some(Replaceable { is_own_array: true, .. }) => Ok(false),
         Some(Replaceable { file: Some(old), .. }) => output.replace_file(name.as_ref(), old),
         Some(Replaceable { file: None, .. }) => output.name(name.as_ref(), true),
         None => output.name(name.as_ref(), false),

@@ -167,6 +167,7 @@ impl<'a> InFlight<'a> {
                 OutputName::Stale(name) => (name, EventKind::Stale, None),
                 OutputName::Free(name) => (name, EventKind::Finalized, None),
                 OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
+                OutputName::Replace(name, old) => (name, EventKind::Finalized, Some(old)),
             };
         let has_array = matches!(event, EventKind::Found | EventKind::Stale);
         if !has_array && job.candidate.input.links() > 1 {
@@ -175,6 +176,8 @@ impl<'a> InFlight<'a> {
         if event == EventKind::Remade {
             // The drop may change again, so its file must not become the array.
             constraints.exclude_consuming("the array is made again, as a new file");
+        } else if old.is_some() {
+            constraints.exclude_consuming("the array that it replaces is compared with it first");
         }
         let plan = plan(job, &at, &constraints)?;
         let sidecar_claim = disposition::claim_sidecar(job, plan.route())?;
@@ -326,7 +329,9 @@ impl<'a> InFlight<'a> {
                     return Ok(());
                 }
                 OutputName::Free(next) => self.name = next,
-                OutputName::Remake(name, _) | OutputName::Stale(name) => {
+                OutputName::Remake(name, _)
+                | OutputName::Replace(name, _)
+                | OutputName::Stale(name) => {
                     return Err(Interruption::Retry(Reason::Appeared(name)));
                 }
             }
@@ -408,7 +413,11 @@ impl<'a> InFlight<'a> {
             reason_kind: None,
         };
         receipt.add(self.replaced.clone());
-        receipt.add(self.remake.iter().flat_map(Remake::remarks));
+        let remake = self.remake.iter();
+        if *event == EventKind::Remade {
+            receipt.add(remake.clone().map(Remake::changes));
+        }
+        receipt.add(remake.filter_map(Remake::backup_remark));
         receipt.add((*event == EventKind::Stale).then(|| STALE.to_owned()));
         let is_rechecked = job.is_recheck && *event == EventKind::Found;
         receipt.add(is_rechecked.then(|| RECHECKED.to_owned()));

@@ -60,6 +60,13 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
             constraints.exclude_consuming("the array is made again, as a new file");
             (EventKind::Remade, name)
         }
+        OutputName::Replace(name, _) => {
+            constraints.exclude_consuming("the array that it replaces is compared with it first");
+            replaced = replaceable(job, &at, &name)?.map(|it| {
+                format!("{}, which stays as a backup unless the new one has its bytes", it.remark)
+            });
+            (EventKind::Finalized, name)
+        }
     };
     let plan = plan(job, &at, &constraints)?;
     Ok(Preview { event, output: path.join(name), plan, replaced })

@@ -98,7 +98,8 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
     let head_len = plan.head(&dump).len() as u64;
     let remake = name(&old, &mut output, (&header, head_len), progress)?;
     let mut receipt = receipt(job, &old, (EventKind::Remade, Some(plan.route())), &header, started);
-    receipt.add(remake.remarks());
+    receipt.add([remake.changes()]);
+    receipt.add(remake.backup_remark());
     receipt.add(job.correction.remark());
     receipt.add(["made from the array itself, because its source is gone".to_owned()]);
     Ok(receipt)

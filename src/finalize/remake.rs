@@ -1,6 +1,7 @@
-//! Remakes: a drop changed after its array was made. The new array takes the old one's name
-//! atomically (`RENAME_EXCHANGE`), and the old one stays as a backup if the new one does not hold
-//! all of its data.
+//! Remakes: a drop changed after its array was made, or an array is to be replaced by that of
+//! another file with its source's path. The new array takes the old one's name atomically
+//! (`RENAME_EXCHANGE`), and the old one stays as a backup if the new one does not hold all of its
+//! data.
 //!
 //! Order: new array synced → backup linked → directory synced → name exchanged → directory synced.
 
@@ -12,7 +13,7 @@ use crate::describe::is_array_backup;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
-use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, TempFile};
+use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, TempFile, Writer};
 use crate::model::{FileName, NUMBER_MAX, Stat};
 use crate::npy::Header;
 use crate::throttle::meter::Progress;
@@ -20,7 +21,7 @@ use crate::throttle::meter::Progress;
 /// Bytes that are compared at once.
 const PIECE: u64 = 1 << 20;
 
-/// The array that was made of a drop before the drop changed.
+/// The array that a new one replaces, and that may hold the only copy of its data.
 pub(crate) struct OldArray {
     file: DataFile,
     stat: Stat,
@@ -92,6 +93,8 @@ impl Remake {
         if !old.is_unchanged()? {
             return Err(Interruption::changed("its old array changed while it was compared"));
         }
+        // What is written to an array without a name would be lost.
+        holds_old = holds_old && old.file.writer()? != Writer::Present;
         Ok(Remake { old, changes, holds_old, backup: None, is_moved: false })
     }
 
@@ -192,12 +195,15 @@ impl Remake {
         if is_named { Ok(()) } else { Err(gone(name)) }
     }
 
-    /// Returns the remarks for the receipt.
-    pub(crate) fn remarks(&self) -> impl Iterator<Item = String> {
-        let backup = self.backup.iter();
-        [format!("changed: {}", self.changes.join(", "))]
-            .into_iter()
-            .chain(backup.map(|backup| format!("the old array is kept as `{backup}`")))
+    /// Returns what differs from the old array, for the receipt.
+    pub(crate) fn changes(&self) -> String {
+        format!("changed: {}", self.changes.join(", "))
+    }
+
+    /// Returns where the old array is, for the receipt, if it was kept.
+    pub(crate) fn backup_remark(&self) -> Option<String> {
+        let backup = self.backup.as_ref()?;
+        Some(format!("the old array is kept as `{backup}`"))
     }
 }
 

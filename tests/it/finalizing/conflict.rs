@@ -50,6 +50,29 @@ fn an_array_of_another_source_is_not_replaced() {
     let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("an earlier file of this name"), "{reason}");
     assert!(site.read("out/scan.npy").ends_with(&[8; 24]));
+    // The only copy of what that earlier file held.
+    assert!(reason.contains("kept as `scan.npy.~1~`"), "{reason}");
+    assert_eq!(site.read("out/scan.npy.~1~"), scan_npy());
+}
+
+/// A file that could become the array itself is copied then, because it must be compared first.
+#[test]
+fn the_array_of_an_earlier_file_stays_as_a_backup() {
+    let site = Site::with("on_conflict = \"replace\"\nsource = \"remove\"\nremove_unproven = true");
+    let pending = |byte: u8| PendingFile::ready(&[2, 3]).with(&[byte; 24]);
+    let manifest = "dtype = '<f4'\nshape = [6]\nreserved = 128\n";
+    for byte in [5, 6, 7] {
+        site.drop_file("x.npy.pending", pending(byte));
+        site.drop_file("y.raw", [vec![0; 128], vec![byte; 24]].concat());
+        site.drop_file("y.raw.toml", manifest).settle("finalized", 2 * (byte as usize - 4));
+    }
+    for name in ["x.npy", "y.npy"] {
+        for (suffix, byte) in [("", 7), (".~1~", 5), (".~2~", 6)] {
+            let content = site.read(&format!("out/{name}{suffix}"));
+            assert!(content.ends_with(&[byte; 24]), "{name}{suffix}");
+        }
+    }
+    assert_eq!(site.names("in"), [""; 0]);
 }
 
 /// So it is for a source that became the array itself, and for two sources that come together.
@@ -83,6 +106,21 @@ fn any_array_is_replaced_by_an_option_of_its_own() {
         "{reason}"
     );
     assert!(site.read("out/scan.npy").ends_with(&[7; 24]));
+}
+
+/// What is written to an array that has no name any more would be lost.
+#[test]
+fn an_array_that_somebody_writes_to_stays_as_a_backup() {
+    let site = Site::with("on_change = \"remake\"");
+    let open = "dtype = '|u1'\nshape = [-1, 2]\n";
+    site.drop_file("x.raw", [1; 2]).drop_file("x.raw.toml", open).settle("finalized", 1);
+    let mut writer = File::options().append(true).open(site.path("out/x.npy")).unwrap();
+    site.drop_file("x.raw", [1; 4]).settle("remade", 1);
+    writer.write_all(b"more").unwrap();
+    assert!(site.read("out/x.npy.~1~").ends_with(b"more"));
+    drop(writer);
+    site.drop_file("x.raw", [1; 6]).settle("remade", 2);
+    assert_eq!(site.names("out"), ["x.npy", "x.npy.~1~"]);
 }
 
 #[test]

@@ -400,6 +400,65 @@ fn an_array_of_files_that_are_gone_is_not_replaced() {
     }
 }
 
+/// Whatever replaces it: the array that has the only copy of a file's data stays as a backup.
+#[test]
+fn an_array_that_is_replaced_keeps_the_data_of_files_that_are_gone() {
+    type Replace = fn(&Site) -> Outcome;
+    let finalize: Replace = |site| site.npyd(&["finalize", "--replace", "in/run.toml"]);
+    let into_dir: Replace =
+        |site| site.npyd(&["finalize", "--replace", "--output-dir", "in", "in/run.toml"]);
+    let sweep: Replace = |site| site.lose_ledger().sweep();
+    let redo: Replace = |site| {
+        site.npyd(&["redo", "run.toml"]).expect_code(0);
+        site.sweep()
+    };
+    let beside = |replace: Replace| (replace, "in", "");
+    let by_sweep = |settings| (sweep, "out", settings);
+    for (at, (replace, dir, settings)) in [
+        beside(finalize),
+        beside(into_dir),
+        by_sweep("on_conflict = 'replace'"),
+        by_sweep("on_conflict = 'replace-any'"),
+        (redo, "out", "on_change = 'keep'"),
+        (redo, "out", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let site = site(settings);
+        frames(&site, &[1, 2, 3]);
+        site.drop_file("run.toml", manifest("[-1, 2]", "'frame_*.raw'"));
+        if dir == "in" {
+            site.npyd(&["finalize", "in/run.toml"]).expect_code(0);
+        } else {
+            site.sweep().expect_code(0);
+        }
+        fs::remove_file(site.path("in/frame_1.raw")).unwrap();
+        frames(&site, &[4]);
+        let outcome = replace(&site).expect_code(0);
+        let outcome = outcome.expect_words(&["`run.npy.~1~`"]);
+        let read = |name: &str| site.read(&format!("{dir}/{name}"));
+        assert_eq!(read("run.npy"), array(&[2, 2, 3, 3, 4, 4]), "{at}: {outcome}");
+        assert_eq!(read("run.npy.~1~"), array(&[1, 1, 2, 2, 3, 3]), "{at}: {outcome}");
+    }
+}
+
+/// Files that joined at an end leave nothing to keep.
+#[test]
+fn an_array_that_is_in_the_new_one_is_replaced() {
+    let site = site("");
+    frames(&site, &[2]);
+    site.drop_file("run.toml", manifest("[-1, 2]", "'frame_*.raw'"));
+    let finalize = || site.npyd(&["finalize", "--replace", "in/run.toml"]).expect_code(0);
+    finalize();
+    for (number, data) in [(3, &[2, 2, 3, 3][..]), (1, &[1, 1, 2, 2, 3, 3])] {
+        frames(&site, &[number]);
+        finalize();
+        assert_eq!(site.read("in/run.npy"), array(data));
+        assert!(!site.has("in/run.npy.~1~"));
+    }
+}
+
 /// What is in no array is not removed: it waits, with what describes it.
 #[test]
 fn what_is_in_no_array_stays() {
