@@ -6,15 +6,16 @@
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
 use crate::facts::LedgerEvent;
-use crate::ledger::row_copy::copy_readable;
+use crate::ledger::row_copy::{copy_newer, copy_readable};
 use crate::ledger::schema::{
-    back_up_corrupt, in_memory, is_broken, is_file_broken, make_dir, prepare, with_suffix,
+    back_up_corrupt, in_memory, is_broken, is_file_broken, make_dir, prepare, unusable, with_suffix,
 };
-use crate::ledger::{Ledger, lock};
+use crate::ledger::{IN_MEMORY, Ledger, LedgerError, Result, lock};
 
 /// The files of an open database.
 #[derive(Debug, Default, Clone, Copy)]
@@ -66,52 +67,94 @@ impl Ledger {
     /// Checks that the ledger's files are still those that are open, mends what can be mended, and
     /// notes that. The daemon calls it about once per second, from a thread of its own.
     pub fn attend(&self) {
-        let Some(damage) = self.damage() else {
-            if self.is_out() {
-                let _ = self.try_to_end_outage(); // the outage was reported when it began
+        let newest = newest(&lock(&self.connection));
+        let mended = match self.damage() {
+            Ok(None) => {
+                self.newest_checked.store(newest, Ordering::Relaxed);
+                return self.end_detachment();
             }
-            return;
+            Ok(Some(damage)) => self.mend(damage),
+            Err(error) => Err(unusable(&error)),
         };
-        match self.mend(damage) {
+        match mended {
             Ok(what) => {
                 self.note(what);
+                self.is_detached.store(false, Ordering::Relaxed);
                 lock(&self.outage).take();
                 if let Err(error) = self.store_unsaved() {
                     self.note_failure(&error);
                 }
             }
-            Err(cause) => {
-                let is_known = self.is_out();
-                let error = self.failure(cause);
-                if !is_known {
-                    self.note_failure(&error);
-                }
-            }
+            Err(cause) => self.detach(cause),
         }
     }
 
-    fn damage(&self) -> Option<Damage> {
-        // Files that can't be examined now may be unharmed.
-        let found = OpenFiles::examine(&self.path).ok()?;
+    /// Reports that the ledger can't be reached at its path, unless that is known. npyd goes on
+    /// with the files that it has open; without them, receipts are kept in memory.
+    fn detach(&self, cause: rusqlite::Error) {
+        if is_in_memory(&lock(&self.connection)) {
+            let is_known = self.is_out();
+            let error = LedgerError { is_kept: true, ..self.failure(cause) };
+            if !is_known {
+                self.note_failure(&error);
+            }
+        } else if !self.is_detached.swap(true, Ordering::Relaxed) {
+            let error = LedgerError::new(&self.path, cause);
+            let error = format!("{error}; until then npyd goes on with the files that it has open");
+            self.note(LedgerEvent::Failed { error });
+        }
+    }
+
+    /// Reports that the ledger can be reached again, and stores what is kept in memory.
+    fn end_detachment(&self) {
+        let was_detached = self.is_detached.swap(false, Ordering::Relaxed);
+        if self.is_out() || self.has_unsaved() {
+            let _ = self.try_to_end_outage(); // the outage was reported when it began
+        } else if was_detached {
+            self.note(LedgerEvent::Usable);
+        }
+    }
+
+    /// Returns an error if the open files are not those at the path, or can't be reached there.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        let cause = match self.damage() {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => ErrorKind::NotFound.into(),
+            Err(error) => error,
+        };
+        Err(LedgerError::new(&self.path, unusable(&cause)))
+    }
+
+    /// Compares the open files with those at the path.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the path can't be reached; the files may then be unharmed.
+    fn damage(&self) -> io::Result<Option<Damage>> {
+        if self.path == Path::new(IN_MEMORY) {
+            return Ok(None);
+        }
+        let found = OpenFiles::examine(&self.path)?;
         let mut known = lock(&self.files);
         let has_changed = found.checked != known.checked;
         let is_gone = |at: usize| known.ids[at].is_some() && known.ids[at] != found.ids[at];
-        if found.ids[0].is_none() {
-            return Some(Damage::Removed);
-        }
-        if found.ids[0] != known.ids[0] {
-            return Some(Damage::Replaced);
-        }
-        if lock(&self.outage).as_ref().is_some_and(|outage| outage.is_broken)
-            || has_changed && (found.checked.0 == 0 || is_file_broken(&self.path))
-        {
-            return Some(Damage::Broken);
-        }
-        if is_gone(1) || is_gone(2) {
-            return Some(Damage::LogRemoved);
-        }
-        *known = found;
-        None
+        let is_broken = || {
+            lock(&self.outage).as_ref().is_some_and(|outage| outage.is_broken)
+                || has_changed && (found.checked.0 == 0 || is_file_broken(&self.path))
+        };
+        let damage = if found.ids[0].is_none() {
+            Some(Damage::Removed)
+        } else if found.ids[0] != known.ids[0] {
+            Some(Damage::Replaced)
+        } else if is_broken() {
+            Some(Damage::Broken)
+        } else if is_gone(1) || is_gone(2) {
+            Some(Damage::LogRemoved)
+        } else {
+            *known = found;
+            None
+        };
+        Ok(damage)
     }
 
     /// Opens the database again, or a new one in its place. Returns which of them it did.
@@ -119,7 +162,10 @@ impl Ledger {
         let mut connection = lock(&self.connection);
         let mended = self.mend_connection(&mut connection, damage);
         match &mended {
-            Ok(_) => *lock(&self.files) = OpenFiles::of(&self.path),
+            Ok(_) => {
+                *lock(&self.files) = OpenFiles::of(&self.path);
+                self.newest_checked.store(newest(&connection), Ordering::Relaxed);
+            }
             Err(_) if damage == Damage::Broken && !is_in_memory(&connection) => {
                 // npyd works with what can be read until the file can be replaced.
                 let memory = in_memory()?;
@@ -158,6 +204,8 @@ impl Ledger {
         let copied = if is_empty(&new)? || is_in_memory(connection) {
             Some(copy_readable(connection, &new)?)
         } else {
+            // Those in the new ledger are older, for example from a backup.
+            copy_newer(connection, &new, self.newest_checked.load(Ordering::Relaxed))?;
             None
         };
         *connection = new;
@@ -192,6 +240,13 @@ fn is_in_memory(connection: &Connection) -> bool {
     connection.path().is_none_or(str::is_empty)
 }
 
+/// Returns the id of the newest receipt; the maximum if that can't be read.
+fn newest(connection: &Connection) -> i64 {
+    connection
+        .query_row("SELECT coalesce(max(id), 0) FROM receipts", [], |row| row.get(0))
+        .unwrap_or(i64::MAX)
+}
+
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM receipts)", [], |row| row.get(0))
 }
@@ -199,6 +254,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     use tempfile::TempDir;
 
@@ -269,18 +325,94 @@ mod tests {
         assert_eq!(stored(&state_dir), ["/in/a", "/in/b"]);
     }
 
+    /// What can take the place of the state directory.
+    fn obstruct(state_dir: &Path, how: &str) {
+        match how {
+            "file" => fs::write(state_dir, "no directory").unwrap(),
+            "dangling" => symlink("nowhere", state_dir).unwrap(),
+            "loop" => symlink(state_dir, state_dir).unwrap(),
+            _ => panic!("{how}"),
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_moved_away_and_back() {
+        for how in ["file", "dangling", "loop"] {
+            let (top, state_dir, ledger) = ledger();
+            let aside = top.path().join("aside");
+            fs::rename(&state_dir, &aside).unwrap();
+            obstruct(&state_dir, how);
+            ledger.attend();
+            assert!(ledger.is_detached.load(Ordering::Relaxed), "{how}");
+            record(&ledger, "/in/b");
+            ledger.attend();
+            assert_eq!(stored(&aside), ["/in/a", "/in/b"], "{how}"); // also after a crash
+            fs::remove_file(&state_dir).unwrap();
+            fs::rename(&aside, &state_dir).unwrap();
+            ledger.attend();
+            assert!(!ledger.is_detached.load(Ordering::Relaxed), "{how}");
+            record(&ledger, "/in/c");
+            assert_eq!(stored(&state_dir), ["/in/a", "/in/b", "/in/c"], "{how}");
+        }
+    }
+
     #[test]
     fn a_directory_that_can_not_be_made_again() {
-        let (_top, state_dir, ledger) = ledger();
-        fs::remove_dir_all(&state_dir).unwrap();
-        fs::write(&state_dir, "no directory").unwrap();
+        for how in ["file", "dangling", "loop"] {
+            let (_top, state_dir, ledger) = ledger();
+            fs::remove_dir_all(&state_dir).unwrap();
+            obstruct(&state_dir, how);
+            ledger.attend();
+            record(&ledger, "/in/b");
+            assert!(ledger.latest(Path::new("/in/b")).unwrap().is_some(), "{how}");
+            fs::remove_file(&state_dir).unwrap();
+            ledger.attend();
+            assert_eq!(stored(&state_dir), ["/in/a", "/in/b"], "{how}");
+            assert!(!ledger.is_out() && !ledger.is_detached.load(Ordering::Relaxed), "{how}");
+        }
+    }
+
+    /// SQLite could still write to the files that it has open.
+    #[test]
+    fn an_outage_does_not_end_without_the_ledger() {
+        let (top, state_dir, ledger) = ledger();
+        lock(&ledger.connection).pragma_update(None, "query_only", true).unwrap();
+        let why = Reason::Io("why".into());
+        let receipt =
+            Receipt::without_output(EventKind::Rejected, "/in".into(), "/in/b".into(), &why);
+        ledger.record(&[(receipt, None)]).unwrap_err();
+        let aside = top.path().join("aside");
+        fs::rename(&state_dir, &aside).unwrap();
+        obstruct(&state_dir, "dangling");
+        lock(&ledger.connection).pragma_update(None, "query_only", false).unwrap();
         ledger.attend();
-        record(&ledger, "/in/b");
-        assert!(ledger.latest(Path::new("/in/b")).unwrap().is_some());
+        record(&ledger, "/in/c");
+        assert!(ledger.is_out());
         fs::remove_file(&state_dir).unwrap();
         ledger.attend();
-        assert_eq!(stored(&state_dir), ["/in/a", "/in/b"]);
+        assert_eq!(stored(&state_dir), ["/in/a", "/in/b", "/in/c"]);
         assert!(!ledger.is_out());
+    }
+
+    /// It has the receipts of the time before, and the open files those since.
+    #[test]
+    fn a_copy_of_the_directory_in_its_place() {
+        let (top, state_dir, ledger) = ledger();
+        let copy = top.path().join("copy");
+        fs::create_dir(&copy).unwrap();
+        for name in ["ledger.sqlite", "ledger.sqlite-wal"] {
+            fs::copy(state_dir.join(name), copy.join(name)).unwrap();
+        }
+        fs::rename(&state_dir, top.path().join("aside")).unwrap();
+        obstruct(&state_dir, "file");
+        record(&ledger, "/in/b"); // before anybody noticed
+        ledger.attend();
+        record(&ledger, "/in/c");
+        fs::remove_file(&state_dir).unwrap();
+        fs::rename(&copy, &state_dir).unwrap();
+        ledger.attend();
+        record(&ledger, "/in/d");
+        assert_eq!(stored(&state_dir), ["/in/a", "/in/b", "/in/c", "/in/d"]);
     }
 
     #[test]

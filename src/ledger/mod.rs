@@ -15,6 +15,7 @@ mod entry;
 mod lookup;
 mod losses;
 mod mend;
+mod obstacle;
 mod outage;
 mod reports;
 mod requests;
@@ -26,6 +27,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::SystemTime;
 
@@ -40,6 +42,7 @@ pub use crate::ledger::entry::Entry;
 use crate::ledger::entry::{LOST, UNPROVEN, is_rejected, is_settled, storage_key};
 use crate::ledger::losses::DataLoss;
 use crate::ledger::mend::OpenFiles;
+use crate::ledger::obstacle::find_obstacle;
 use crate::ledger::outage::Outage;
 pub use crate::ledger::reports::LastReport;
 use crate::ledger::requests::REFUSED;
@@ -80,6 +83,11 @@ pub struct Ledger {
     unsaved: Mutex<Option<Connection>>,
     /// The state of an outage, if there is one.
     outage: Mutex<Option<Outage>>,
+    /// Whether the open files are not reachable at the path. Receipts still go there, and are
+    /// copied later.
+    is_detached: AtomicBool,
+    /// The newest receipt when the open files were last those at the path.
+    newest_checked: AtomicI64,
 }
 
 /// What a scan needs to know about a source.
@@ -178,6 +186,9 @@ fn now() -> String {
 /// The event of a rejected drop that is tried again.
 const RETRIED: &str = "retried";
 
+/// The path of a ledger that has no file.
+const IN_MEMORY: &str = ":memory:";
+
 /// Number of sources that a scan reads from the ledger at once.
 const PAGE: i64 = 4096;
 
@@ -188,27 +199,31 @@ const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
 pub struct LedgerError {
     path: PathBuf,
     cause: rusqlite::Error,
+    /// What at the ledger's path causes the error, and what to do about it.
+    obstacle: Option<String>,
     /// Whether the receipts that could not be stored are kept in memory.
     is_kept: bool,
 }
 
 impl LedgerError {
     fn new(path: &Path, cause: rusqlite::Error) -> Self {
-        LedgerError { path: path.to_path_buf(), cause, is_kept: false }
+        let is_of_path =
+            matches!(cause.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+        let obstacle = is_of_path.then(|| find_obstacle(path)).flatten();
+        LedgerError { path: path.to_path_buf(), cause, obstacle, is_kept: false }
     }
 }
 
 impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to use the ledger `{}`: {}", self.path.display(), self.cause)?;
-        match self.cause.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => f.write_str(
-                "; set state_dir to a directory that this user may write to, or be the user that \
-                 npyd runs as",
-            ),
-            Some(ErrorCode::DiskFull) => f.write_str("; free some space"),
-            _ => Ok(()),
-        }?;
+        write!(f, "failed to use the ledger `{}`: ", self.path.display())?;
+        match &self.obstacle {
+            Some(obstacle) => f.write_str(obstacle)?,
+            None => write!(f, "{}", self.cause)?,
+        }
+        if self.cause.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            f.write_str("; free some space")?;
+        }
         if self.is_kept { f.write_str("; until then receipts are kept in memory") } else { Ok(()) }
     }
 }
@@ -252,7 +267,7 @@ impl Ledger {
 
     /// Opens an empty ledger in memory.
     fn in_memory() -> Result<Self> {
-        let path = PathBuf::from(":memory:");
+        let path = PathBuf::from(IN_MEMORY);
         match in_memory() {
             Ok(connection) => Ok(Self::with(path, connection)),
             Err(cause) => Err(LedgerError::new(&path, cause)),
@@ -266,6 +281,8 @@ impl Ledger {
             pending_losses: Mutex::default(),
             unsaved: Mutex::default(),
             outage: Mutex::default(),
+            is_detached: AtomicBool::new(false),
+            newest_checked: AtomicI64::new(i64::MAX),
             path,
         }
     }

@@ -74,9 +74,20 @@ impl Ledger {
         Ok(())
     }
 
+    /// Returns whether receipts are kept in memory.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        lock(&self.unsaved).is_some()
+    }
+
     /// Tries to end an outage: tests whether the file can be written to, and stores what is kept in
     /// memory.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error also if the open database is not the one at the path, although SQLite can
+    /// still write to it: [`Ledger::attend`] mends that first.
     pub(crate) fn try_to_end_outage(&self) -> Result<()> {
+        self.check_files()?;
         self.run(rewrite_layout)?;
         self.write_losses(&mut lock(&self.pending_losses))?;
         self.store_unsaved()?;

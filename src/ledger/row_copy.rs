@@ -75,3 +75,26 @@ pub(crate) fn copy_readable(from: &Connection, to: &Connection) -> rusqlite::Res
     together.commit()?;
     Ok(receipts)
 }
+
+/// Copies the receipts with ids above `after` that the other database lacks, in one transaction.
+///
+/// # Errors
+///
+/// Returns an error if a row can't be read or written.
+pub(crate) fn copy_newer(from: &Connection, to: &Connection, after: i64) -> rusqlite::Result<()> {
+    let together = to.unchecked_transaction()?;
+    let count = COLUMNS.split(", ").count();
+    let places = (1..=count).map(|at| format!("?{at}")).collect::<Vec<_>>().join(", ");
+    let mut insert = to.prepare(&format!(
+        "INSERT INTO receipts ({COLUMNS}) SELECT {places} WHERE NOT EXISTS
+         (SELECT 1 FROM receipts WHERE at = ?1 AND source = ?4 AND receipt = ?6)"
+    ))?;
+    let mut select =
+        from.prepare(&format!("SELECT {COLUMNS} FROM receipts WHERE id > ?1 ORDER BY id"))?;
+    let mut rows = select.query([after])?;
+    while let Some(row) = rows.next()? {
+        let values = (0..count).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()?;
+        insert.execute(params_from_iter(values))?;
+    }
+    together.commit()
+}

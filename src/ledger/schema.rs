@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs::{File, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -161,7 +162,12 @@ pub fn is_in_use(state_dir: &Path) -> bool {
 /// Opens the database read-only. Returns `None` if it has no ledger yet.
 pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.try_exists().map_err(|error| unusable(&error))? {
-        return Ok(None);
+        let is_dangling = |dir: &Path| dir.is_symlink() && !dir.exists();
+        return if path.ancestors().any(is_dangling) {
+            Err(unusable(&ErrorKind::NotFound.into()))
+        } else {
+            Ok(None)
+        };
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
@@ -251,7 +257,7 @@ pub(crate) fn make_dir(dir: &Path) -> rusqlite::Result<()> {
 pub(crate) fn back_up_corrupt(path: &Path, aside: &Path) -> rusqlite::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         match std::fs::rename(with_suffix(path, suffix), with_suffix(aside, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(unusable(&error));
             }
             _ => {}
@@ -260,7 +266,7 @@ pub(crate) fn back_up_corrupt(path: &Path, aside: &Path) -> rusqlite::Result<()>
     Ok(())
 }
 
-fn unusable(error: &std::io::Error) -> rusqlite::Error {
+pub(crate) fn unusable(error: &std::io::Error) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
         Some(os_message(error)),

@@ -57,6 +57,41 @@ fn the_group_reads_while_the_daemon_is_stopped() {
     assert_eq!(site.names("state"), ["ledger.sqlite"]);
 }
 
+/// The message names the missing right, the user or the group that has it, and who can grant it. It
+/// does not advise a person's or root's group, nor another ledger.
+#[test]
+fn a_user_without_rights_on_the_ledger() {
+    if !as_root() {
+        return;
+    }
+    let site = site_of_npyd();
+    site.sweep().expect_code(0);
+    let group = NPYD + 1;
+    let (as_owner, join) = (format!("run this command as user `{NPYD}`"), "usermod -aG 61001 ");
+    for (owner, gid, mode, words, other) in [
+        (NPYD, group, 0o750, [as_owner.as_str(), join], "chmod"),
+        (NPYD, group, 0o700, ["chmod 750 ", join], "sudo"),
+        (NPYD, group, 0o755, ["may not read it", join], "sudo"),
+        (NPYD, NPYD, 0o750, [&as_owner, "to whom the ledger belongs"], "usermod"),
+        (0, 0, 0o750, ["run this command as user `root`", "may not enter"], "usermod"),
+    ] {
+        for name in ["state", "state/ledger.sqlite"] {
+            chown(site.path(name), Some(owner), Some(gid)).unwrap();
+        }
+        fs::set_permissions(site.path("state"), Permissions::from_mode(mode)).unwrap();
+        let ledger = site.path("state/ledger.sqlite");
+        fs::set_permissions(ledger, Permissions::from_mode(0o640)).unwrap();
+        for (command, code) in [(&["history"][..], 2), (&["retry", "--all"], 2), (&["check"], 1)] {
+            let told = site.npyd_as((65_534, 65_534), command).expect_code(code);
+            let told = told.expect_words(&words);
+            assert!(!format!("{told}").contains(other), "{told}");
+        }
+        // A member need not join.
+        let member = site.npyd_as((65_534, gid), &["check"]).expect_code(1);
+        assert!(!format!("{member}").contains("usermod"), "{member}");
+    }
+}
+
 /// The mark counts only on npyd's own files; the bytes count on all.
 #[test]
 fn an_npyd_of_another_user_knows_the_arrays() {

@@ -2,15 +2,18 @@
 //! ledger is lost or can't be written to.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::Value;
 
 use crate::support::{
-    Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, npy, scan_bytes, scan_npy,
+    Daemon, Mounted, Outcome, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, npy, scan_bytes,
+    scan_npy,
 };
 
 /// Names of directories that are not UTF-8, and have one lossy text.
@@ -160,6 +163,70 @@ fn a_state_directory_that_is_removed() {
     assert!(daemon.stop().success());
     assert!(site.sweep().expect_code(0).json().is_empty());
     assert_eq!(site.history().len(), 2);
+}
+
+/// A file, a symlink to nothing, a symlink to itself, or a directory that npyd may not enter.
+/// npyd reports that once and works on, and the receipts of that time are in the ledger afterwards.
+#[test]
+fn a_state_directory_that_can_not_be_reached() {
+    for (how, reported) in [
+        ("file", "state` is not a directory; move it away"),
+        ("dangling", "state` is a symlink to `nowhere`, which can't be reached"),
+        ("loop", "state` is a symlink to `state`, which can't be reached"),
+        ("closed", "may not enter its directory"),
+    ] {
+        let site = Site::new();
+        let mut daemon = Daemon::start_as(&site, "npyd.toml", site.command_by_rights());
+        site.scan("before");
+        daemon.wait_for_receipts("finalized", 1);
+        obstruct(&site, how);
+        daemon.wait_for_log(reported);
+        for name in ["one", "two"] {
+            site.scan(name);
+            daemon.wait_for_file(&format!("out/{name}.npy"));
+        }
+        daemon.wait_for_log("two.npy"); // its receipt is stored
+        let log = daemon.log();
+        assert_eq!(log.matches("the ledger `").count(), 1, "{how}: {log}");
+        clear(&site, how);
+        daemon.wait_for_log("can be used again");
+        site.scan("after");
+        daemon.wait_for_receipts("finalized", 4);
+        let log = daemon.log();
+        assert_eq!(log.matches("the ledger `").count(), 2, "{how}: {log}");
+        assert!(daemon.stop().success());
+        assert!(site.sweep().expect_code(0).json().is_empty(), "{how}");
+    }
+}
+
+/// Makes the state directory unreachable, in one step: the daemon would create a missing one.
+fn obstruct(site: &Site, how: &str) {
+    let aside = site.path("aside");
+    match how {
+        "file" => fs::write(&aside, "").unwrap(),
+        "dangling" => symlink("nowhere", &aside).unwrap(),
+        "loop" => symlink("state", &aside).unwrap(),
+        _ => {
+            let closed = Permissions::from_mode(0o0);
+            return fs::set_permissions(site.path("state"), closed).unwrap();
+        }
+    }
+    swap(site);
+}
+
+/// Makes it reachable again.
+fn clear(site: &Site, how: &str) {
+    if how == "closed" {
+        return fs::set_permissions(site.path("state"), Permissions::from_mode(0o700)).unwrap();
+    }
+    swap(site);
+    fs::remove_file(site.path("aside")).unwrap();
+}
+
+/// Swaps the names `state` and `aside`.
+fn swap(site: &Site) {
+    let [state, aside] = ["state", "aside"].map(|name| site.path(name));
+    renameat_with(CWD, state, CWD, aside, RenameFlags::EXCHANGE).unwrap();
 }
 
 #[test]

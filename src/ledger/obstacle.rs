@@ -1,0 +1,201 @@
+//! Obstacles: what at the ledger's path keeps this process from using it, and who can change that.
+
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid, getgroups};
+
+/// The first id of the accounts of people; those below belong to the system and its services
+/// (`login.defs(5)`, `UID_MIN`).
+const FIRST_PERSON: u32 = 1000;
+
+/// Returns what keeps this process from using the ledger at `path`, with a remedy. Returns `None`
+/// if the cause is not at the path, such as a full disk.
+pub(crate) fn find_obstacle(path: &Path) -> Option<String> {
+    let state_dir = path.parent()?;
+    let mut dirs: Vec<_> = state_dir.ancestors().collect();
+    dirs.reverse();
+    let mut last_dir = Path::new("/");
+    for dir in dirs {
+        match fs::metadata(dir) {
+            Ok(stat) if !stat.is_dir() => {
+                return Some(format!(
+                    "`{}` is not a directory; move it away, or set another state_dir",
+                    dir.display()
+                ));
+            }
+            Ok(_) if is_denied(dir, Access::EXEC_OK) => return Some(cannot_enter(dir, state_dir)),
+            Ok(_) => last_dir = dir,
+            Err(error) => match broken_link(dir) {
+                Some(text) => return Some(text),
+                None if error.kind() == ErrorKind::NotFound => {
+                    return is_denied(last_dir, Access::WRITE_OK).then(|| cannot_create(state_dir));
+                }
+                None => return None,
+            },
+        }
+    }
+    if is_denied(path, Access::READ_OK) {
+        return Some(lacks_rights("read it", state_dir));
+    }
+    // A new ledger is a new file in the directory.
+    let written = if path.exists() { path } else { state_dir };
+    match accessat(written, Access::WRITE_OK) {
+        Err(Errno::ROFS) => Some(
+            "its file system is mounted read-only; mount it for writing, or under systemd list it \
+             in ReadWritePaths="
+                .to_owned(),
+        ),
+        Err(Errno::ACCESS | Errno::PERM) => Some(lacks_rights("write to it", state_dir)),
+        _ => None,
+    }
+}
+
+fn accessat(path: &Path, access: Access) -> rustix::io::Result<()> {
+    rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)
+}
+
+fn is_denied(path: &Path, access: Access) -> bool {
+    matches!(accessat(path, access), Err(Errno::ACCESS | Errno::PERM))
+}
+
+/// Returns the message for a symlink that leads nowhere.
+fn broken_link(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    let (path, target) = (path.display(), target.display());
+    Some(format!(
+        "`{path}` is a symlink to `{target}`, which can't be reached; restore the target, or remove \
+         the symlink"
+    ))
+}
+
+fn cannot_enter(dir: &Path, state_dir: &Path) -> String {
+    if dir == state_dir {
+        return lacks_rights("enter its directory", state_dir);
+    }
+    format!(
+        "user `{}` may not enter `{}`; run this command as the user that npyd runs as",
+        own_name(),
+        dir.display()
+    )
+}
+
+fn cannot_create(state_dir: &Path) -> String {
+    let (user, dir) = (own_name(), state_dir.display());
+    format!(
+        "user `{user}` may not create `{dir}`; if npyd is to run as this user, an administrator can \
+         (install -d -o {user} -m 750 {dir})"
+    )
+}
+
+/// Returns the message for a user who lacks a right on the state directory or on the ledger.
+fn lacks_rights(what: &str, state_dir: &Path) -> String {
+    let Ok(stat) = fs::metadata(state_dir) else {
+        return format!("user `{}` may not {what}", own_name());
+    };
+    format!("user `{}` may not {what}; {}", own_name(), remedy(&stat, state_dir))
+}
+
+fn remedy(stat: &Metadata, state_dir: &Path) -> String {
+    let dir = state_dir.display();
+    if stat.uid() == geteuid().as_raw() {
+        return format!("restore its rights (chmod u+rwX {dir} {dir}/*)");
+    }
+    let (owner, group) = (user_name(stat.uid()), group_name(stat.gid()));
+    let mut steps = Vec::new();
+    if stat.mode() & 0o011 != 0o010 {
+        steps.push(format!("chmod 750 {dir}; systemctl restart npyd"));
+    }
+    if !is_member(stat.gid()) {
+        steps.push(format!("usermod -aG {group} {}", own_name()));
+    }
+    if steps.is_empty() || !is_shared(stat, &owner, &group) {
+        return format!("run this command as user `{owner}`, to whom the ledger belongs");
+    }
+    format!(
+        "run this command as user `{owner}`, or have an administrator give the group `{group}` \
+         access ({})",
+        steps.join("; ")
+    )
+}
+
+/// Returns whether others may join the group: it is neither root's nor that of one person.
+fn is_shared(stat: &Metadata, owner: &str, group: &str) -> bool {
+    stat.gid() != 0 && (stat.gid() < FIRST_PERSON || group != owner)
+}
+
+fn is_member(gid: u32) -> bool {
+    let groups = getgroups().unwrap_or_default();
+    groups.into_iter().chain([getegid()]).any(|it| it.as_raw() == gid)
+}
+
+fn own_name() -> String {
+    user_name(geteuid().as_raw())
+}
+
+fn user_name(uid: u32) -> String {
+    name_in("/etc/passwd", uid)
+}
+
+fn group_name(gid: u32) -> String {
+    name_in("/etc/group", gid)
+}
+
+/// Returns the name of an id in a file of accounts, or the id itself, for example if a directory
+/// service has the account.
+fn name_in(path: &str, id: u32) -> String {
+    let accounts = fs::read_to_string(path).unwrap_or_default();
+    find_name(&accounts, id).unwrap_or_else(|| id.to_string())
+}
+
+/// Finds the name of an id in lines of the form `name:password:id:…` (`passwd(5)`, `group(5)`).
+fn find_name(accounts: &str, id: u32) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn names_of_accounts() {
+        let accounts = "root:x:0:0:root:/root:/bin/sh\nbroken\nnpyd:x:994:994::/:/bin/false\n";
+        assert_eq!(find_name(accounts, 0).as_deref(), Some("root"));
+        assert_eq!(find_name(accounts, 994).as_deref(), Some("npyd"));
+        assert_eq!(find_name(accounts, 99), None);
+        assert_eq!(find_name("npyd:x:994:", 994).as_deref(), Some("npyd"));
+    }
+
+    #[test]
+    fn what_is_not_a_directory() {
+        let top = tempfile::tempdir().unwrap();
+        let path = |name: &str| top.path().join(name).join("ledger.sqlite");
+        fs::write(top.path().join("file"), "").unwrap();
+        symlink("nowhere", top.path().join("dangling")).unwrap();
+        symlink("loop", top.path().join("loop")).unwrap();
+        fs::create_dir(top.path().join("dir")).unwrap();
+        let found = |name: &str| find_obstacle(&path(name)).unwrap_or_default();
+        for (name, text) in [
+            ("file", "file` is not a directory; move it away"),
+            ("file/below", "file` is not a directory; move it away"),
+            ("dangling", "dangling` is a symlink to `nowhere`, which can't be reached"),
+            ("dangling/below", "dangling` is a symlink to `nowhere`, which can't be reached"),
+            ("loop", "loop` is a symlink to `loop`, which can't be reached"),
+        ] {
+            assert!(found(name).contains(text), "{name}: {}", found(name));
+        }
+        for name in ["dir", "missing", "missing/below"] {
+            assert_eq!(find_obstacle(&path(name)), None, "{name}");
+        }
+    }
+}
