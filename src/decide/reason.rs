@@ -73,6 +73,25 @@ pub enum Reason {
     /// No file matches the glob of the manifest's key `data`.
     #[error("no file matches `{0}` yet, which is the value of the key `data`")]
     NoMatch(String),
+    /// The data file does not exist, but files whose names differ in letter case alone do.
+    #[error(
+        "its data file `{name}` is not there yet; in other letter case there is {similar}: {}",
+        RENAME
+    )]
+    NoDataFileInThisCase {
+        /// The name of the data file.
+        name: String,
+        /// The files, as the text lists them.
+        similar: String,
+    },
+    /// No file matches the glob of the manifest's key `data`, except in other letter case.
+    #[error("no file matches `{glob}` yet; in other letter case there is {similar}: {RENAME}")]
+    NoMatchInThisCase {
+        /// The glob.
+        glob: String,
+        /// The files, as the text lists them.
+        similar: String,
+    },
     /// None of the files that the manifest may describe exists.
     #[error("{}", named_data(name))]
     NoDataFileNamed {
@@ -356,6 +375,9 @@ impl std::fmt::Display for QuietTime {
     }
 }
 
+/// What to do if names differ in letter case alone.
+const RENAME: &str = "correct the name in its description, or rename the file";
+
 fn named_data(name: &str) -> String {
     let suffixes = DATA_SUFFIXES[1..].join(", ");
     format!(
@@ -431,6 +453,8 @@ impl Reason {
             Reason::NoDataFiles
             | Reason::NoDataFile(_)
             | Reason::NoMatch(_)
+            | Reason::NoDataFileInThisCase { .. }
+            | Reason::NoMatchInThisCase { .. }
             | Reason::NoDataFileNamed { .. }
             | Reason::NoDataFileYet(_)
             | Reason::DataInOtherCase(_)

@@ -17,15 +17,25 @@ impl NameGlob {
     /// # Errors
     /// The text is not a glob.
     pub fn new(text: &str) -> Result<Self, String> {
-        GlobBuilder::new(text)
+        Self::build(text, false).map_err(|error| match error.kind() {
+            ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large"),
+            why => format!("`{text}` is not a glob: {why}"),
+        })
+    }
+
+    fn build(text: &str, ignores_case: bool) -> Result<Self, globset::Error> {
+        let glob = GlobBuilder::new(text)
             .literal_separator(true)
-            .build()
-            .and_then(|glob| Ok((GlobSet::builder().add(glob.clone()).build()?, glob)))
-            .map(|(set, glob)| NameGlob { glob, set })
-            .map_err(|error| match error.kind() {
-                ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large"),
-                why => format!("`{text}` is not a glob: {why}"),
-            })
+            .case_insensitive(ignores_case)
+            .build()?;
+        Ok(NameGlob { set: GlobSet::builder().add(glob.clone()).build()?, glob })
+    }
+
+    /// Returns the glob that also matches names in other letter case; the glob itself if that is
+    /// too large.
+    #[must_use]
+    pub fn in_any_case(&self) -> Self {
+        Self::build(self.as_str(), true).unwrap_or_else(|_| self.clone())
     }
 
     /// Returns the text of the glob.

@@ -10,6 +10,7 @@ use crate::fs;
 
 use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
 use crate::probe::input::Sidecar;
+use crate::probe::letter_case::manifests_in_other_case;
 use crate::probe::{DescriptionIndex, DirView};
 
 /// A description that refers to a data file.
@@ -77,6 +78,12 @@ impl DirView<'_> {
         for path in &paths {
             matches.extend(self.match_description(path, data)?);
         }
+        // A manifest overrides sidecars, also one whose name has other letter case.
+        if !matches.is_empty() && !matches.iter().any(|matched| matched.by.is_manifest()) {
+            for path in manifests_in_other_case(data) {
+                matches.extend(self.match_description(&path, data)?);
+            }
+        }
         // A part of several files is probed from its description, not once from each part, unless
         // something else describes the part as well.
         if !matches.is_empty() {
@@ -100,10 +107,11 @@ impl DirView<'_> {
         let first_only = matches!(by.contents, Ok(Contents::Arrays(..)));
         for (array, data_files) in by.data_files().into_iter().enumerate() {
             let is_match = match &data_files {
-                DataFiles::FirstOf(_) if first_only => {
-                    self.existing_data(&by, &data_files)?.is_some_and(|first| first == data)
+                DataFiles::FirstOf(paths) => {
+                    !first_only && paths.iter().any(|path| path == data)
+                        || self.existing_data(&by, &data_files)?.is_some_and(|it| it == data)
                 }
-                data_files => data_files.paths().iter().any(|path| path == data),
+                DataFiles::Parts(paths) => paths.iter().any(|path| path == data),
             };
             if is_match {
                 return Ok(Some(MatchedDescription { by, array, data_files }));

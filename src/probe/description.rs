@@ -71,15 +71,19 @@ pub(crate) fn is_put_beside_arrays(name: &str) -> bool {
 
 /// Returns the paths of the files that may describe this data file by name.
 pub(crate) fn possible_sidecars(data: &Path) -> Vec<PathBuf> {
-    let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let manifests = manifest::manifest_names(name).into_iter();
-    let mut found: Vec<PathBuf> = manifests.map(|name| data.with_file_name(name)).collect();
+    let mut found = possible_manifests(data);
     for path in FORMATS.iter().flat_map(|format| (format.sidecars_of)(data)) {
         if !found.contains(&path) && path != data {
             found.push(path);
         }
     }
     found
+}
+
+/// Returns the paths of the manifests that may describe this data file by name.
+pub(crate) fn possible_manifests(data: &Path) -> Vec<PathBuf> {
+    let name = data.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    manifest::manifest_names(name).into_iter().map(|name| data.with_file_name(name)).collect()
 }
 
 impl Description {
@@ -233,7 +237,7 @@ impl DirView<'_> {
 
     /// Returns the names beside a manifest that its glob matches, without those of descriptions,
     /// arrays, and files that npyd creates or ignores.
-    fn matching(&self, sidecar: &Sidecar, glob: &NameGlob) -> fs::Result<Vec<FileName>> {
+    pub(crate) fn matching(&self, sidecar: &Sidecar, glob: &NameGlob) -> fs::Result<Vec<FileName>> {
         let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
         let entries = self.dir.try_clone()?.into_subdir(parent)?.entries()?;
         let names = entries.into_iter().filter(|(_, kind)| *kind != EntryKind::Dir);

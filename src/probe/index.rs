@@ -122,16 +122,17 @@ impl DescriptionIndex {
     fn learn_at(&mut self, view: &DirView<'_>, rel: &Path) -> fs::Result<Vec<PathBuf>> {
         let mut data = Vec::new();
         let Some(by) = view.read_description(rel)? else { return Ok(data) };
-        if by.contents.is_err() {
-            return Ok(data); // it can only be matched by name
+        let is_usable = by.contents.is_ok();
+        if is_usable {
+            self.set_glob(rel, by.glob());
         }
-        self.set_glob(rel, by.glob());
         for data_files in by.data_files() {
             match &data_files {
                 DataFiles::Parts(_) if by.glob().is_some() => {}
                 DataFiles::Parts(parts) => self.add_parts(rel, parts),
                 DataFiles::FirstOf(paths) => {
-                    for path in paths {
+                    // One that can't be parsed is matched by its name, which leads to these.
+                    for path in paths.iter().filter(|_| is_usable) {
                         self.add(path, rel);
                     }
                     if let Some(path) = view.existing_data(&by, &data_files)?
@@ -142,7 +143,9 @@ impl DescriptionIndex {
                     }
                 }
             }
-            data.extend_from_slice(data_files.paths());
+            if is_usable {
+                data.extend_from_slice(data_files.paths());
+            }
         }
         Ok(data)
     }

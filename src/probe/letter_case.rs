@@ -1,16 +1,13 @@
-//! Data files whose names differ from the ones that a sidecar names in letter case alone, as after
-//! a copy from a file system that ignores case. The formats' own readers run there, and find them.
+//! Data files whose names differ from the ones that a description names in letter case alone, as
+//! after a copy from a file system that ignores case. Sidecars' own readers run there, or compare
+//! names without regard to case, as GDAL does.
 
 use std::path::{Path, PathBuf};
 
 use crate::describe::text::file_names::case_variants;
 use crate::fs;
 use crate::probe::DirView;
-use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
-
-/// Maximum number of names that a sidecar may give for its data file. Formats with more names list
-/// those in other letter case themselves.
-const NAMES_MAX: usize = 4;
+use crate::probe::description::{DataFiles, Description, possible_manifests, possible_sidecars};
 
 impl DirView<'_> {
     /// Returns the file that holds the data, or the first of several: the first of the names that
@@ -27,8 +24,8 @@ impl DirView<'_> {
         Ok(if others.len() == 1 { others.pop() } else { None })
     }
 
-    /// Returns the files that differ in letter case alone from the data files that a sidecar names,
-    /// and that nothing else describes by name.
+    /// Returns the files that differ in letter case alone from the data file that a description
+    /// names, without those that a description of the same kind refers to by its exact name.
     pub(crate) fn in_other_case(
         &self,
         by: &Description,
@@ -36,36 +33,63 @@ impl DirView<'_> {
     ) -> fs::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for path in variants(by, data_files) {
-            if !found.contains(&path)
-                && self.stat_regular(&path)?.is_some()
-                && !self.is_described_by_name(&path, &by.sidecar.rel)?
-            {
+            if self.stat_regular(&path)?.is_some() && !self.has_own_description(&path, by)? {
                 found.push(path);
             }
         }
         Ok(found)
     }
 
-    fn is_described_by_name(&self, data: &Path, except: &Path) -> fs::Result<bool> {
-        for path in possible_sidecars(data) {
-            if path != except && self.stat_regular(&path)?.is_some() {
+    /// Returns whether the name of a data file leads to another description of the same kind. A
+    /// manifest overrides sidecars, so those do not count against it, nor it against them.
+    fn has_own_description(&self, data: &Path, by: &Description) -> fs::Result<bool> {
+        let manifests = possible_manifests(data);
+        let mut paths = possible_sidecars(data);
+        paths.retain(|path| manifests.contains(path) == by.is_manifest());
+        for path in paths {
+            if path != by.sidecar.rel && self.stat_regular(&path)?.is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+
+    /// Returns the regular files whose names differ from this one in letter case alone.
+    pub(crate) fn case_twins(&self, data: &Path) -> fs::Result<Vec<PathBuf>> {
+        self.present(&case_variants_of(data))
+    }
 }
 
-/// Returns the paths of a sidecar's data file in other letter case.
+/// Returns the paths of a description's data file in other letter case. The names of several data
+/// files are exact, and so is that of a manifest that can't be parsed, because other programs write
+/// such files as well.
 pub(crate) fn variants(by: &Description, data_files: &DataFiles) -> Vec<PathBuf> {
-    match (&by.contents, data_files) {
-        (Ok(Contents::Arrays(..)), DataFiles::FirstOf(paths)) if paths.len() <= NAMES_MAX => {
-            let names = paths.iter().filter_map(|path| Some((path, path.file_name()?.to_str()?)));
-            let others = names.flat_map(|(path, name)| {
-                case_variants(name).into_iter().map(|name| path.with_file_name(name))
-            });
-            others.filter(|path| *path != by.sidecar.rel).collect()
+    let mut found = Vec::new();
+    if let DataFiles::FirstOf(paths) = data_files
+        && (by.contents.is_ok() || !by.is_manifest())
+    {
+        for path in paths.iter().flat_map(|path| case_variants_of(path)) {
+            if path != by.sidecar.rel && !paths.contains(&path) && !found.contains(&path) {
+                found.push(path);
+            }
         }
-        _ => Vec::new(),
     }
+    found
+}
+
+/// Returns the manifests that may describe a data file if letter case does not count, without those
+/// of its exact name.
+pub(crate) fn manifests_in_other_case(data: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in case_variants_of(data).iter().flat_map(|data| possible_manifests(data)) {
+        if !found.contains(&path) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn case_variants_of(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    case_variants(name).into_iter().map(|name| path.with_file_name(name)).collect()
 }

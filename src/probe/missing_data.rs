@@ -15,7 +15,15 @@ impl DirView<'_> {
         data_files: &DataFiles,
     ) -> fs::Result<Reason> {
         if let Some(glob) = by.glob() {
-            return Ok(Reason::NoMatch(glob.as_str().to_owned()));
+            let (glob, any_case) = (glob.as_str().to_owned(), glob.in_any_case());
+            let others = self.matching(&by.sidecar, &any_case)?;
+            let mut others: Vec<_> =
+                others.iter().map(|name| by.sidecar.rel.with_file_name(name.as_str())).collect();
+            others.sort_unstable();
+            return Ok(match &others[..] {
+                [] => Reason::NoMatch(glob),
+                others => Reason::NoMatchInThisCase { glob, similar: listed(others) },
+            });
         }
         if by.is_series() {
             return self.missing_data(data_files.paths().get(..1).unwrap_or_default(), true);
@@ -41,7 +49,10 @@ impl DirView<'_> {
             }
         }
         Ok(match paths {
-            [path] => Reason::NoDataFile(name(path)),
+            [path] => match &self.case_twins(path)?[..] {
+                [] => Reason::NoDataFile(name(path)),
+                twins => Reason::NoDataFileInThisCase { name: name(path), similar: listed(twins) },
+            },
             [path, ..] if by_manifest => Reason::NoDataFileNamed { name: name(path) },
             _ => Reason::NoDataFileYet(listed(paths)),
         })

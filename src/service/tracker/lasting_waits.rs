@@ -238,10 +238,10 @@ mod tests {
     fn what_lies_beside_a_description_without_data() {
         let mut time = Timeline::of(&[("scan.raw.toml", MANIFEST), ("other.raw", b"")]);
         time.write("scan2.dat", b"");
-        time.write("SCAN.RAW", b"");
+        time.write("SCAN3.RAW", b"");
         assert_eq!(time.lines_after(0), [""; 0]);
         let lines = time.lines_after(11 * MINUTE);
-        assert!(lines[0].contains("; beside it lie `SCAN.RAW`, `scan2.dat`)"), "{lines:?}");
+        assert!(lines[0].contains("; beside it lie `SCAN3.RAW`, `scan2.dat`)"), "{lines:?}");
     }
 
     /// A drop that its producer extends is not stuck. Once nothing more comes, it is.
