@@ -12,31 +12,22 @@ use crate::text::count::counted;
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The tracker of a drop directory has a new entry.
-    Sighted(DropPath),
-    /// The tracker removed an entry: the path is gone, is no drop, or is part of another drop.
-    Untracked {
+    /// The state of a drop changed, or the reason for it.
+    State {
         /// The path.
         path: DropPath,
-        /// Why the path is no drop, if it exists.
+        /// Its state from now on.
+        state: DropState,
+        /// Why it waits, or why it is no drop.
         reason: Option<Reason>,
+        /// The length of its data files in bytes when it was last probed, if it has some.
+        bytes: Option<u64>,
     },
     /// The tracker has no room for further entries. Later scans find the other paths.
     Overflowed {
         /// The drop directory.
         drop_dir: PathBuf,
     },
-    /// A drop is not ready.
-    Waiting {
-        /// The path.
-        path: DropPath,
-        /// What it waits for.
-        reason: Reason,
-        /// Whether it has waited so long that people should know.
-        is_lasting: bool,
-    },
-    /// A drop is ready, and was handed to a worker.
-    Queued(DropPath),
     /// The state of a copy or another long read, at an interval.
     Progress(WorkProgress),
     /// A drop was finalized, made again, found, rejected or lost, or failed for the first time. The
@@ -120,6 +111,25 @@ pub struct DropPath {
     pub drop_dir: PathBuf,
     /// The data file, or the file that describes it.
     pub source: PathBuf,
+}
+
+/// The state of a drop. The tracker's documentation lists the transitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropState {
+    /// Found, but not probed yet.
+    Unprobed,
+    /// Not ready, or failed; it is probed again.
+    Waiting,
+    /// Ready for a worker, but the worker queue is full.
+    Backlog,
+    /// Finished, but its attributes changed: waits for its turn to be compared with its array.
+    Unverified,
+    /// Waits because a directory has a fault that every drop meets.
+    Suspended,
+    /// With a worker, or about to be.
+    Working,
+    /// Not tracked any more: it is done, gone or no drop, or it belongs to another path.
+    Gone,
 }
 
 /// What several files of a drop directory have in common.

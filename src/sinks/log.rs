@@ -8,7 +8,9 @@ use indicatif::{BinaryBytes, HumanDuration};
 
 use crate::decide::reason::Reason;
 use crate::events::bus::{Filter, Sink, WhenFull};
-use crate::events::event::{DaemonState, DropPath, Event, Report, WatchState, WorkProgress};
+use crate::events::event::{
+    DaemonState, DropPath, DropState, Event, Report, WatchState, WorkProgress,
+};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::sinks::repeats::Repeats;
 use crate::sinks::{causes, facts};
@@ -100,12 +102,11 @@ impl Sink for LogSink {
     fn filter(&self) -> Filter {
         let (has_receipts, has_progress) = (self.has_receipts, self.has_progress);
         Box::new(move |event| match event {
-            Event::Sighted(_) | Event::Queued(_) | Event::Overflowed { .. } => false,
-            Event::Untracked { reason, .. } => reason.is_some(),
+            Event::Overflowed { .. } => false,
+            Event::State { reason, .. } => reason.is_some(),
             Event::Receipt(_) => has_receipts,
             Event::Progress(_) => has_progress,
-            Event::Waiting { .. }
-            | Event::FailedAgain(_)
+            Event::FailedAgain(_)
             | Event::Waits { .. }
             | Event::Failing { .. }
             | Event::Suspended { .. }
@@ -125,13 +126,8 @@ impl Sink for LogSink {
 
     fn accept(&mut self, event: &Event) {
         match event {
-            Event::Sighted(_) | Event::Queued(_) | Event::Overflowed { .. } => {}
-            Event::Untracked { path, reason } => {
-                if let Some(reason) = reason {
-                    tracing::debug!("ignored `{}`: {reason}", path.source.display());
-                }
-            }
-            Event::Waiting { path, reason, .. } => log_waiting(path, reason),
+            Event::Overflowed { .. } => {}
+            Event::State { path, state, reason, .. } => log_state(path, *state, reason.as_ref()),
             Event::Waits { path, reason, drops } => causes::waits(path, reason, *drops),
             Event::Progress(progress) => self.log_progress(progress),
             Event::Receipt(receipt) => log_receipt(receipt),
@@ -163,7 +159,17 @@ impl Sink for LogSink {
     }
 }
 
-/// Logs a single drop that waits. Another line reports those that have one kind of reason.
+/// Logs why a drop waits or is ignored. Other lines report those that wait long or fail.
+fn log_state(path: &DropPath, state: DropState, reason: Option<&Reason>) {
+    match (state, reason) {
+        (_, None | Some(Reason::Failed { .. })) => {}
+        (DropState::Gone, Some(reason)) => {
+            tracing::debug!("ignored `{}`: {reason}", path.source.display());
+        }
+        (_, Some(reason)) => log_waiting(path, reason),
+    }
+}
+
 fn log_waiting(path: &DropPath, reason: &Reason) {
     tracing::debug!(
         event = EventKind::Waiting.as_str(),

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
-use crate::events::event::Event;
 use crate::events::receipt::EventKind;
 use crate::finalize::{ArrayJob, Job};
 use crate::ledger::Request;
@@ -15,7 +14,7 @@ use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::failure::{Cause, Failure};
 use crate::service::tracker::Tracker;
-use crate::service::tracker::entry::{Entry, State};
+use crate::service::tracker::entry::State;
 use crate::service::worker::{self, Outcome, TaskResult};
 
 /// Maximum data size in bytes of a drop in a batch. The syncs of such a drop take longer than its
@@ -105,18 +104,16 @@ impl Tracker {
 
     /// Moves an entry to the backlog, because the worker queue is full.
     fn postpone(&mut self, rel: PathBuf) {
-        if let Some(entry) = self.entries.get_mut(&rel) {
-            entry.state = State::Backlog;
+        if self.set_state(&rel, State::Backlog) {
             self.backlog.push_back(rel);
         }
     }
 
     pub(crate) fn mark_working(&mut self, rel: &Path) {
         if let Some(entry) = self.entries.get_mut(rel) {
-            entry.state = State::Working { again: false };
             entry.due = None;
-            self.context.publish(Event::Queued(self.drop_path(rel)));
         }
+        self.set_state(rel, State::Working { again: false });
     }
 
     /// Submits a task for these entries.
@@ -160,8 +157,8 @@ impl Tracker {
     /// Applies the result of a job to its entry.
     pub fn on_job_done(&mut self, JobDone { rel, outcome }: JobDone, now: Instant) {
         self.end_recheck(&rel);
-        let again = match self.entries.get(&rel) {
-            Some(Entry { state: State::Working { again }, .. }) => *again,
+        let again = match self.state(&rel) {
+            Some(State::Working { again }) => *again,
             _ => return,
         };
         if matches!(outcome, Outcome::Found) {

@@ -1,12 +1,20 @@
 //! Entries of the tracker: one path each, with its state and the time of its next probe.
 
+use std::path::Path;
+
+use crate::decide::reason::Reason;
+use crate::events::event::{DropPath, DropState, Event};
 use crate::service::failure::Cause;
-use crate::service::tracker::{ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Wait};
+use crate::service::tracker::{
+    ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Tracker, Wait,
+};
 
 /// One tracked path.
 pub(crate) struct Entry {
-    /// The state; the module doc of the tracker lists the transitions.
-    pub(crate) state: State,
+    /// The state; [`Tracker::set_state`] alone changes it.
+    state: State,
+    /// The length of the data files in bytes when they were last probed.
+    pub(crate) bytes: Option<u64>,
     /// How long the drop has been unchanged; `None` before it was first evaluated.
     pub(crate) quiescence: Option<Quiescence<FileSnapshot>>,
     /// When the entry was created.
@@ -28,10 +36,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Creates an entry in the state [`State::Unprobed`].
-    pub(crate) fn new(now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
         Entry {
             state: State::Unprobed,
+            bytes: None,
             quiescence: None,
             since: now,
             is_listed: false,
@@ -41,6 +49,23 @@ impl Entry {
             cause: None,
             is_recorded: false,
             failures: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Returns whether the path is with a worker, or waits for something other than a probe of its
+    /// own.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.state, State::Working { .. } | State::Backlog | State::Suspended(_))
+    }
+
+    /// Has a path that is with a worker probed again after that.
+    pub(crate) fn note_again(&mut self) {
+        if let State::Working { again } = &mut self.state {
+            *again = true;
         }
     }
 
@@ -63,8 +88,147 @@ pub(crate) enum State {
     Backlog,
     /// Finished, but its attributes changed: waits for its turn to be compared with its array.
     Unverified,
-    /// Waits because a directory has a fault that every drop meets.
-    Suspended,
+    /// Waits because a directory has a fault that every drop meets; the reason names it.
+    Suspended(Reason),
     /// In a job or in the next batch; `again` is set if the path was enqueued meanwhile.
     Working { again: bool },
+}
+
+impl State {
+    /// Returns the state as other layers know it.
+    fn kind(&self) -> DropState {
+        match self {
+            State::Unprobed => DropState::Unprobed,
+            State::Waiting(_) => DropState::Waiting,
+            State::Backlog => DropState::Backlog,
+            State::Unverified => DropState::Unverified,
+            State::Suspended(_) => DropState::Suspended,
+            State::Working { .. } => DropState::Working,
+        }
+    }
+
+    /// Returns why a drop waits.
+    pub(crate) fn reason(&self) -> Option<&Reason> {
+        match self {
+            State::Waiting(wait) => Some(&wait.why),
+            State::Suspended(reason) => Some(reason),
+            State::Unprobed | State::Backlog | State::Unverified | State::Working { .. } => None,
+        }
+    }
+}
+
+/// Every change of a drop's state is made and published here.
+impl Tracker {
+    /// Makes an entry for a path.
+    pub(crate) fn track(&mut self, rel: &Path, at: Instant) {
+        self.entries.insert(rel.to_path_buf(), Entry::new(at));
+        self.publish_state(rel, DropState::Unprobed, None, None);
+    }
+
+    /// Returns the state of a path.
+    pub(crate) fn state(&self, rel: &Path) -> Option<&State> {
+        self.entries.get(rel).map(Entry::state)
+    }
+
+    /// Moves an entry to a state. Returns `false` if the path has no entry.
+    pub(crate) fn set_state(&mut self, rel: &Path, state: State) -> bool {
+        let Some(entry) = self.entries.get_mut(rel) else { return false };
+        let before = std::mem::replace(&mut entry.state, state);
+        let (state, reason, bytes) = (entry.state.kind(), entry.state.reason(), entry.bytes);
+        if (before.kind(), before.reason()) != (state, reason) {
+            let reason = reason.cloned();
+            self.publish_state(rel, state, reason, bytes);
+        }
+        true
+    }
+
+    /// Removes the entry of a path; the reason says why the path is no drop, if it exists.
+    pub(crate) fn untrack(&mut self, rel: &Path, reason: Option<Reason>) {
+        if let Some(entry) = self.entries.remove(rel) {
+            self.suspensions.forget(rel);
+            self.publish_state(rel, DropState::Gone, reason, entry.bytes);
+        }
+    }
+
+    fn publish_state(
+        &self,
+        rel: &Path,
+        state: DropState,
+        reason: Option<Reason>,
+        bytes: Option<u64>,
+    ) {
+        self.context.publish(Event::State { path: self.drop_path(rel), state, reason, bytes });
+    }
+
+    pub(crate) fn drop_path(&self, rel: &Path) -> DropPath {
+        let drop_dir = self.drop_dir.path.clone();
+        DropPath { source: drop_dir.join(rel), drop_dir }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::tracker::timeline::Timeline;
+
+    const MANIFEST: &[u8] = b"dtype = '|u1'\nshape = [4]\n";
+
+    impl Timeline {
+        /// The changes of a drop's state since the last call: state, bytes, kind of the reason.
+        fn changes(&self, name: &str) -> Vec<(DropState, Option<u64>, &'static str)> {
+            let source = self.path().join(name);
+            let change = |event| match event {
+                Event::State { path, state, reason, bytes } if path.source == source => {
+                    Some((state, bytes, reason.map_or("", |reason| reason.kind())))
+                }
+                _ => None,
+            };
+            self.events().into_iter().filter_map(change).collect()
+        }
+    }
+
+    #[test]
+    fn each_change_of_a_state_is_published_once() {
+        let mut time = Timeline::of(&[("a.raw.toml", MANIFEST)]);
+        time.scan_after(0);
+        assert_eq!(
+            time.changes("a.raw.toml"),
+            [(DropState::Unprobed, None, ""), (DropState::Waiting, None, "no-data")]
+        );
+        time.scan_after(10);
+        assert_eq!(time.changes("a.raw.toml"), []);
+
+        time.write("a.raw", &[1; 2]);
+        time.scan_after(20);
+        let waiting = |bytes| (DropState::Waiting, Some(bytes), "size");
+        assert_eq!(time.changes("a.raw"), [(DropState::Unprobed, None, ""), waiting(2)]);
+        time.scan_after(30);
+        assert_eq!(time.changes("a.raw"), []);
+        time.write("a.raw", &[1; 3]);
+        time.scan_after(40);
+        assert_eq!(time.changes("a.raw"), [waiting(3)]);
+
+        time.write("a.raw", &[1; 4]);
+        while !matches!(time.tracker.state(Path::new("a.raw")), Some(State::Working { .. })) {
+            time.scan_after(50);
+        }
+        assert_eq!(time.changes("a.raw").last(), Some(&(DropState::Working, Some(4), "")));
+        time.end_job_after(60);
+        assert_eq!(time.changes("a.raw"), [(DropState::Gone, Some(4), "")]);
+    }
+
+    /// A description has an entry until its data file is found.
+    #[test]
+    fn what_is_no_drop_is_untracked() {
+        let data: &[u8] = &[1; 2];
+        let mut time =
+            Timeline::of(&[("a.raw", data), ("a.raw.toml", MANIFEST), ("notes.txt", b"")]);
+        time.scan_after(0);
+        assert_eq!(
+            time.changes("notes.txt"),
+            [(DropState::Unprobed, None, ""), (DropState::Gone, None, "undescribed")]
+        );
+        assert!(time.tracker.state(Path::new("a.raw.toml")).is_none());
+        assert!(time.tracker.state(Path::new("a.raw")).is_some());
+    }
 }

@@ -109,8 +109,8 @@ impl Tracker {
         entry.cause = Some(failure.cause.clone());
         let retry_in = self.context.retries.then_some(pause);
         let why = Reason::Failed { error: failure.error.clone(), retry_in };
-        entry.state = State::Waiting(Wait::on_external(why.clone()));
         entry.due = None;
+        self.set_state(rel, State::Waiting(Wait::on_external(why.clone())));
         self.schedule(rel.to_path_buf(), now + pause);
         let receipt = self.failed(rel, &why);
         if is_first {
@@ -143,13 +143,13 @@ impl Tracker {
         if !self.suspensions.fail(rel, &fault, &failure.failed_call, now) {
             return false;
         }
-        entry.state = State::Suspended;
         entry.due = None;
-        if !std::mem::replace(&mut entry.is_recorded, true) {
-            let why = Reason::Suspended { error: failure.error.clone() };
-            let receipt = self.failed(rel, &why);
-            self.failed.push((receipt, None));
+        let is_recorded = std::mem::replace(&mut entry.is_recorded, true);
+        let why = Reason::Suspended { error: failure.error.clone() };
+        if !is_recorded {
+            self.failed.push((self.failed(rel, &why), None));
         }
+        self.set_state(rel, State::Suspended(why));
         true
     }
 
@@ -192,12 +192,10 @@ impl Tracker {
         }
         let dirs = self.dirs_of(rel, work);
         let Some(error) = self.suspensions.hold(rel, &dirs, now) else { return false };
-        let reason = Reason::Suspended { error };
-        let path = self.drop_path(rel);
-        let Some(entry) = self.entries.get_mut(rel) else { return true };
-        entry.state = State::Suspended;
-        entry.due = None;
-        self.context.publish(Event::Waiting { path, reason, is_lasting: false });
+        if let Some(entry) = self.entries.get_mut(rel) {
+            entry.due = None;
+        }
+        self.set_state(rel, State::Suspended(Reason::Suspended { error }));
         true
     }
 
@@ -216,13 +214,11 @@ impl Tracker {
     pub(crate) fn process_suspensions(&mut self, now: Instant) {
         for _ in 0..PROBES_PER_TURN {
             let Some(rel) = self.suspensions.next_trial(now) else { return };
-            if matches!(self.entries.get(&rel), Some(Entry { state: State::Suspended, .. })) {
+            if matches!(self.state(&rel), Some(State::Suspended(_))) {
                 self.probe_now(&rel, now);
             }
-            let is_dispatched = matches!(
-                self.entries.get(&rel),
-                Some(Entry { state: State::Working { .. } | State::Backlog, .. })
-            );
+            let is_dispatched =
+                matches!(self.state(&rel), Some(State::Working { .. } | State::Backlog));
             if !is_dispatched {
                 self.suspensions.end_trial(&rel);
             }
@@ -232,9 +228,8 @@ impl Tracker {
     /// Notes that a job of a drop succeeded, and goes on with those that waited for it.
     pub(crate) fn resume_after(&mut self, rel: &Path, now: Instant) {
         for rel in self.suspensions.succeed(rel, now) {
-            if let Some(entry @ Entry { state: State::Suspended, .. }) = self.entries.get_mut(&rel)
-            {
-                entry.state = State::Unprobed;
+            if matches!(self.state(&rel), Some(State::Suspended(_))) {
+                self.set_state(&rel, State::Unprobed);
                 self.schedule(rel, now);
             }
         }

@@ -1,6 +1,7 @@
-//! The gate: from what was seen of a drop to one [`Action`]. It dispatches nothing;
-//! [`Tracker::apply`] carries the action out.
+//! The gate: from what a probe has seen to one [`Action`]. It dispatches nothing; `apply` carries the
+//! action out.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -9,17 +10,27 @@ use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
 use crate::finalize::Job;
+use crate::fs;
 use crate::ledger::Earlier;
 use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::{ProbeResult, Residue};
 use crate::service::failure::Failure;
-use crate::service::tracker::Tracker;
+use crate::service::tracker::{FAULT_MIN, PROBE_DELAY_MIN, Tracker};
 
-/// What to do with a drop that was probed.
+/// What to do with a path that was probed.
 pub(super) enum Action {
-    /// Nothing: it is settled as it is.
+    /// Nothing: it is settled as it is, is missing, or belongs to another path.
     Forget,
+    /// Nothing: it is no drop. A directory is scanned.
+    Ignore(Reason),
+    /// Track these data files in its place: it describes several arrays.
+    Split(Vec<PathBuf>),
+    /// Probe it again once it is back from a worker or from a pause.
+    Enqueue,
     /// Probe it again, with what the ledger recalled about its description.
     Probe,
+    /// Finish what a crash left of it.
+    Recover(Box<Residue>),
     /// Finalize it.
     Dispatch(Box<Job>),
     /// Probe it again later.
@@ -31,16 +42,104 @@ pub(super) enum Action {
 }
 
 impl Tracker {
+    /// Decides what to do with a path that was probed. Returns the path to do it with, which for a
+    /// description is that of its data file.
+    pub(super) fn action(
+        &mut self,
+        rel: &Path,
+        seen: fs::Result<ProbeResult>,
+        now: Instant,
+    ) -> (PathBuf, Action) {
+        let action = match seen {
+            Ok(ProbeResult::Missing) => Action::Forget,
+            Ok(ProbeResult::Ignored(why)) => Action::Ignore(why),
+            Ok(ProbeResult::AwaitingData { manifest, data, parts, mut why }) => {
+                self.index.add_parts(&manifest, &parts);
+                if let Some(data) = data {
+                    self.index.add(&data, &manifest);
+                    why = self.after_earlier_array(why, &data);
+                }
+                Action::Wait(Wait::on_external(why))
+            }
+            Ok(ProbeResult::Multiple { sidecar, data }) => {
+                for data in &data {
+                    self.index.add(data, &sidecar);
+                }
+                Action::Split(data)
+            }
+            Ok(ProbeResult::Residue(residue)) => Action::Recover(residue),
+            // It is one of several parts; the probe of their sidecar takes all of them.
+            Ok(ProbeResult::Candidate(candidate))
+                if candidate.input.description.is_none()
+                    && self.has_template(rel)
+                    && self.index.wholes_of(rel).next().is_some() =>
+            {
+                Action::Forget
+            }
+            Ok(ProbeResult::Candidate(candidate)) => return self.evaluate(rel, *candidate, now),
+            Err(error) if error.is_missing() => Action::Forget,
+            // The lease of a worker, or of another process that probes it, is brief.
+            Err(error) if error.is_leased() => {
+                let since = self.entries.get(rel).map_or(now, |entry| entry.since);
+                let is_brief = now.saturating_duration_since(since) < FAULT_MIN;
+                let ready_in = is_brief.then_some(PROBE_DELAY_MIN);
+                Action::Wait(Wait { why: Reason::Leased, ready_in })
+            }
+            Err(error) => Action::Fail(error.into()),
+        };
+        (rel.to_path_buf(), action)
+    }
+
+    /// Decides about a drop that was probed under the path `seen`.
+    fn evaluate(&mut self, seen: &Path, candidate: Candidate, now: Instant) -> (PathBuf, Action) {
+        let candidate = self.despite_links(seen, candidate);
+        let rel = candidate.input.rel.clone();
+        self.remember_description(&candidate);
+        if !self.merge_entry(seen, &rel, now) {
+            return (rel, Action::Enqueue);
+        }
+        if let Some(entry) = self.entries.get_mut(&rel) {
+            entry.bytes = Some(candidate.input.files.iter().map(|it| it.stat.size).sum());
+        }
+        let action = self.gate(candidate, now).unwrap_or_else(Action::Fail);
+        (rel, action)
+    }
+
+    /// Adds the description of a drop to the index, under the paths of its data.
+    fn remember_description(&mut self, candidate: &Candidate) {
+        let Some(sidecar) = &candidate.input.description else { return };
+        self.index.add(&candidate.input.rel, &sidecar.rel);
+        if candidate.input.files.len() > 1 {
+            let parts: Vec<_> = candidate.input.files.iter().map(|it| it.rel.clone()).collect();
+            self.index.add_parts(&sidecar.rel, &parts);
+        }
+        if !sidecar.is_shared && sidecar.rel != candidate.input.rel {
+            // A probe of the sidecar would only lead to this drop again.
+            let rel = sidecar.rel.clone();
+            self.forget(&rel);
+        }
+    }
+
+    /// Merges the entry of a description into that of its data file. Returns `false` if the latter
+    /// is in the backlog, suspended or with a worker, so that it must not be evaluated now.
+    fn merge_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
+        if from == to {
+            return true;
+        }
+        self.forget(from);
+        if let Some(entry) = self.entries.get(to) {
+            return !entry.is_held();
+        }
+        self.track(to, now);
+        true
+    }
+
     /// Decides what to do with a drop.
     ///
     /// # Errors
     ///
     /// The ledger or a file can't be read; it may be possible later.
-    pub(super) fn gate(
-        &mut self,
-        mut candidate: Candidate,
-        now: Instant,
-    ) -> Result<Action, Failure> {
+    fn gate(&mut self, mut candidate: Candidate, now: Instant) -> Result<Action, Failure> {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
         let taking = self.take_request(&candidate);

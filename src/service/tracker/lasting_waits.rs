@@ -121,16 +121,8 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use crossbeam_channel::unbounded;
-
     use super::*;
-    use crate::config::Config;
-    use crate::events::bus::Bus;
-    use crate::ledger::Ledger;
-    use crate::service::tracker::Context;
-    use crate::service::worker_pool::Pool;
+    use crate::service::tracker::timeline::Timeline;
 
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -151,43 +143,11 @@ mod tests {
         }
     }
 
-    /// A tracker over a directory, which sees it at times of the test's choice.
-    struct Timeline {
-        dir: tempfile::TempDir,
-        tracker: Tracker,
-        start: Instant,
-        _pool: Pool,
-    }
-
     impl Timeline {
-        fn of(drops: &[(&str, &[u8])]) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().canonicalize().unwrap();
-            std::fs::create_dir(path.join("in")).unwrap();
-            for (name, content) in drops {
-                std::fs::write(path.join("in").join(name), content).unwrap();
-            }
-            let root = path.display();
-            let text = format!("state_dir = '{root}/state'\n[[drop]]\npath = '{root}/in'\n");
-            let config = Config::parse(&text, Path::new("npyd.toml"), &path).unwrap();
-            let ledger = Ledger::open(&config.state_dir).unwrap();
-            let context = Context::new(&config, ledger, || Ok(Bus::default()), true).unwrap();
-            let (pool, (ended, _)) = (Pool::new(1).unwrap(), unbounded());
-            let drop_dir = Arc::new(config.drop_dirs[0].clone());
-            let tracker = Tracker::new(drop_dir, context, pool.queue(), ended);
-            Timeline { dir, tracker, start: Instant::now(), _pool: pool }
-        }
-
-        fn write(&self, name: &str, content: &[u8]) {
-            std::fs::write(self.dir.path().join("in").join(name), content).unwrap();
-        }
-
         /// Scans and probes after so many seconds. Returns the lines that are due a little later.
         fn lines_after(&mut self, seconds: u64) -> Vec<String> {
-            let now = self.start + Duration::from_secs(seconds);
-            self.tracker.scan(now).unwrap();
-            self.tracker.process_due(now);
-            let path = self.tracker.drop_dir.path.clone();
+            self.scan_after(seconds);
+            let (path, now) = (self.path(), self.start + Duration::from_secs(seconds));
             let reports = self.tracker.lasting_waits.take_due(&path, now + GATHER);
             let here = format!("`{}` has ", path.display());
             reports.into_iter().map(|report| report.text.replace(&here, "")).collect()

@@ -30,6 +30,9 @@
 //! | `Working` | `Unprobed` | the job is done, and the path was enqueued meanwhile |
 //! | `Working` | `Waiting` | the job failed, or the drop must be tried again later |
 //!
+//! [`Tracker::action`] decides what follows a probe, `apply` carries it out, and
+//! [`Tracker::set_state`], `track` and `untrack` change the state and publish that.
+//!
 //! *Probed* is not a state: a probe ends in the call that starts it. A drop has one entry, under
 //! the path of its data file; an entry of its description is merged into that one.
 
@@ -51,6 +54,8 @@ mod similar_files;
 mod start_checks;
 mod suspension;
 mod tally;
+#[cfg(test)]
+mod timeline;
 mod waits;
 mod warnings;
 mod watch_events;
@@ -79,11 +84,10 @@ use crate::decide::completeness::Wait;
 use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
-use crate::events::event::{DropPath, Event};
+use crate::events::event::Event;
 use crate::finalize::Job;
 use crate::ledger::Request;
-use crate::probe::candidate::Candidate;
-use crate::probe::{DescriptionIndex, ProbeResult, probe};
+use crate::probe::{DescriptionIndex, probe};
 use crate::service::worker::Record;
 use crate::service::worker_pool::Queue;
 use crate::throttle::rate::RateLimiter;
@@ -222,8 +226,7 @@ impl Tracker {
         let _ = self.index.learn(&self.drop_dir, &rel);
         let known = self.entries.len();
         match self.entries.get_mut(&rel) {
-            Some(Entry { state: State::Working { again }, .. }) => *again = true,
-            Some(Entry { state: State::Backlog | State::Suspended, .. }) => {}
+            Some(entry) if entry.is_held() => entry.note_again(),
             Some(_) => self.schedule(rel, at),
             None if known >= ENTRIES_MAX => {
                 if !self.overflowed {
@@ -237,17 +240,6 @@ impl Tracker {
                 self.schedule(rel, at);
             }
         }
-    }
-
-    /// Makes an entry for a path.
-    fn track(&mut self, rel: &Path, at: Instant) {
-        self.entries.insert(rel.to_path_buf(), Entry::new(at));
-        self.context.publish(Event::Sighted(self.drop_path(rel)));
-    }
-
-    fn drop_path(&self, rel: &Path) -> DropPath {
-        let drop_dir = self.drop_dir.path.clone();
-        DropPath { source: drop_dir.join(rel), drop_dir }
     }
 
     /// Makes the next probe of an entry due at `at`, unless it is due earlier.
@@ -282,9 +274,9 @@ impl Tracker {
         let wait_max = self.drop_dir.quiet.max(SWEEP_WAIT_MAX);
         let is_left = |left: Duration| self.trusts_clock && left > wait_max;
         self.backlog.is_empty()
-            && self.entries.values().all(|entry| match &entry.state {
+            && self.entries.values().all(|entry| match entry.state() {
                 State::Waiting(wait) => wait.ready_in.is_none_or(is_left) || entry.is_active(),
-                State::Suspended => true,
+                State::Suspended(_) => true,
                 State::Unprobed | State::Backlog | State::Unverified | State::Working { .. } => {
                     false
                 }
@@ -293,7 +285,7 @@ impl Tracker {
 
     /// Returns the drops that wait, and the reasons. Failures are left out: they were reported.
     pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &Reason)> {
-        self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
+        self.entries.iter().filter_map(|(rel, entry)| match entry.state() {
             State::Waiting(wait) if entry.failures == 0 => {
                 Some((self.drop_dir.path.join(rel), &wait.why))
             }
@@ -303,7 +295,7 @@ impl Tracker {
 
     /// Returns the drops that may become ready by waiting alone.
     pub fn waiting_for_time(&self) -> impl Iterator<Item = PathBuf> {
-        self.entries.iter().filter_map(|(rel, entry)| match &entry.state {
+        self.entries.iter().filter_map(|(rel, entry)| match entry.state() {
             State::Waiting(Wait { ready_in: Some(_), .. }) => Some(self.drop_dir.path.join(rel)),
             _ => None,
         })
@@ -352,130 +344,31 @@ impl Tracker {
         if self.redo_without_source(rel, &result) {
             return;
         }
-        match result {
-            Ok(ProbeResult::Missing) => self.forget(rel),
-            Ok(ProbeResult::Ignored(why)) => {
+        let (rel, action) = self.action(rel, result, now);
+        self.apply(&rel, action, now);
+    }
+
+    /// Carries out an action.
+    fn apply(&mut self, rel: &Path, action: Action, now: Instant) {
+        match action {
+            Action::Forget => self.forget(rel),
+            Action::Ignore(why) => {
                 self.note_ignored(rel, &why);
                 self.untrack(rel, Some(why));
                 if self.scan_if_dir(rel, now) && self.new_dirs.len() < NEW_DIRS_MAX {
                     self.new_dirs.push_back((now + NEW_DIR_RESCAN_DELAY, rel.to_path_buf()));
                 }
             }
-            Ok(ProbeResult::AwaitingData { manifest, data, parts, why }) => {
-                self.index.add_parts(&manifest, &parts);
-                let mut why = why;
-                if let Some(data) = data {
-                    self.index.add(&data, &manifest);
-                    why = self.after_earlier_array(why, &data);
-                }
-                self.wait(rel, Wait::on_external(why), now);
-            }
-            Ok(ProbeResult::Multiple { sidecar, data }) => {
+            Action::Split(data) => {
                 self.forget(rel);
                 for data in data {
-                    self.index.add(&data, &sidecar);
                     self.enqueue(data, now);
                 }
             }
-            Ok(ProbeResult::Residue(_)) if self.hold(rel, Work::Finalize, now) => {}
-            Ok(ProbeResult::Residue(residue)) => self.recover_residue(rel, residue),
-            // It is one of several parts; the probe of their sidecar takes all of them.
-            Ok(ProbeResult::Candidate(candidate))
-                if candidate.input.description.is_none()
-                    && self.has_template(rel)
-                    && self.index.wholes_of(rel).next().is_some() =>
-            {
-                self.forget(rel);
-            }
-            Ok(ProbeResult::Candidate(candidate)) => self.evaluate(rel, *candidate, now),
-            Err(error) if error.is_missing() => self.forget(rel),
-            // The lease of a worker, or of another process that probes it, is brief.
-            Err(error) if error.is_leased() => {
-                let why = Reason::Leased;
-                let since = self.entries.get(rel).map_or(now, |entry| entry.since);
-                let is_brief = now.saturating_duration_since(since) < FAULT_MIN;
-                self.wait(rel, Wait { why, ready_in: is_brief.then_some(PROBE_DELAY_MIN) }, now);
-            }
-            Err(error) => self.on_failure(rel, &error.into(), now),
-        }
-    }
-
-    fn forget(&mut self, rel: &Path) {
-        self.untrack(rel, None);
-    }
-
-    /// Removes the entry of a path; the reason says why the path is no drop, if it exists.
-    fn untrack(&mut self, rel: &Path, reason: Option<Reason>) {
-        if self.entries.remove(rel).is_some() {
-            self.suspensions.forget(rel);
-            let path = self.drop_path(rel);
-            self.context.publish(Event::Untracked { path, reason });
-        }
-    }
-
-    /// Returns whether a template matches the name of a file.
-    fn has_template(&self, rel: &Path) -> bool {
-        let name = rel.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| self.drop_dir.templates.iter().any(|it| it.matches(name)))
-    }
-
-    /// Merges the entry of a description into that of its data file. Returns `false` if the latter
-    /// is in the backlog or with a worker, so that it must not be evaluated now.
-    fn rename_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
-        if from == to {
-            return true;
-        }
-        self.forget(from);
-        match self.entries.get(to) {
-            Some(Entry {
-                state: State::Working { .. } | State::Backlog | State::Suspended,
-                ..
-            }) => {
-                self.enqueue(to.to_path_buf(), now);
-                return false;
-            }
-            Some(_) => {}
-            None => self.track(to, now),
-        }
-        true
-    }
-
-    /// Decides about a drop that was probed under the path `seen`, and carries the decision out.
-    fn evaluate(&mut self, seen: &Path, candidate: Candidate, now: Instant) {
-        let candidate = self.despite_links(seen, candidate);
-        let rel = candidate.input.rel.clone();
-        self.remember_description(&candidate);
-        if !self.rename_entry(seen, &rel, now) {
-            return;
-        }
-        let action = match self.gate(candidate, now) {
-            Ok(action) => action,
-            Err(error) => Action::Fail(error),
-        };
-        self.apply(&rel, action, now);
-    }
-
-    /// Adds the description of a drop to the index, under the paths of its data.
-    fn remember_description(&mut self, candidate: &Candidate) {
-        let Some(sidecar) = &candidate.input.description else { return };
-        self.index.add(&candidate.input.rel, &sidecar.rel);
-        if candidate.input.files.len() > 1 {
-            let parts: Vec<_> = candidate.input.files.iter().map(|it| it.rel.clone()).collect();
-            self.index.add_parts(&sidecar.rel, &parts);
-        }
-        if !sidecar.is_shared && sidecar.rel != candidate.input.rel {
-            // A probe of the sidecar would only lead to this drop again.
-            let rel = sidecar.rel.clone();
-            self.forget(&rel);
-        }
-    }
-
-    /// Carries out what [`Tracker::gate`] decided.
-    fn apply(&mut self, rel: &Path, action: Action, now: Instant) {
-        match action {
-            Action::Forget => self.forget(rel),
+            Action::Enqueue => self.enqueue(rel.to_path_buf(), now),
             Action::Probe => self.probe_now(rel, now),
-            Action::Dispatch(_) if self.hold(rel, Work::Finalize, now) => {}
+            Action::Recover(_) | Action::Dispatch(_) if self.hold(rel, Work::Finalize, now) => {}
+            Action::Recover(residue) => self.recover_residue(rel, residue),
             Action::Dispatch(job) if job.is_recheck => self.dispatch_recheck(*job, now),
             Action::Dispatch(job) => self.dispatch(*job),
             Action::Wait(wait) => self.wait(rel, wait, now),
@@ -483,5 +376,15 @@ impl Tracker {
             Action::Reject { candidate, event, reason } => self.reject(*candidate, event, reason),
             Action::Fail(failure) => self.on_failure(rel, &failure, now),
         }
+    }
+
+    fn forget(&mut self, rel: &Path) {
+        self.untrack(rel, None);
+    }
+
+    /// Returns whether a template matches the name of a file.
+    fn has_template(&self, rel: &Path) -> bool {
+        let name = rel.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| self.drop_dir.templates.iter().any(|it| it.matches(name)))
     }
 }

@@ -88,7 +88,7 @@ impl Tracker {
     pub(crate) fn dispatch_recheck(&mut self, job: Job, now: Instant) {
         let rel = job.candidate.input.rel.clone();
         let Some(entry) = self.entries.get_mut(&rel) else { return };
-        if !matches!(entry.state, State::Unverified) && entry.failures == 0 {
+        if !matches!(entry.state(), State::Unverified) && entry.failures == 0 {
             self.rechecks.unreported.add(1, now);
         }
         if self.rechecks.has_room(job.header.data_len()) {
@@ -96,7 +96,7 @@ impl Tracker {
             self.mark_working(&rel);
             self.rechecks.batch.push(job);
         } else {
-            entry.state = State::Unverified;
+            self.set_state(&rel, State::Unverified);
             self.rechecks.waiting.insert(rel);
         }
     }
@@ -120,7 +120,7 @@ impl Tracker {
     }
 
     fn is_unverified(&self, rel: &Path) -> bool {
-        matches!(self.entries.get(rel), Some(entry) if matches!(entry.state, State::Unverified))
+        matches!(self.state(rel), Some(State::Unverified))
     }
 
     fn run_rechecks(&mut self) {

@@ -54,7 +54,7 @@ impl Tracker {
         };
         // Most waits end before anyone could read of them, so one counts as lasting only once it
         // has lasted for `quiet`, and again only if the reason changes.
-        let news = !matches!(&entry.state, State::Waiting(before) if before.why == wait.why);
+        let news = !matches!(entry.state(), State::Waiting(before) if before.why == wait.why);
         let due = entry
             .last_logged
             .is_none_or(|last_logged| now.saturating_duration_since(last_logged) >= LOG_INTERVAL);
@@ -62,13 +62,9 @@ impl Tracker {
         let is_lasting = untold && due && wait.ready_in.is_none() && waited >= self.drop_dir.quiet;
         if is_lasting {
             entry.last_logged = Some(now);
-            self.wait_reports.add(path.clone(), wait.why.clone(), now);
+            self.wait_reports.add(path, wait.why.clone(), now);
         }
-        if is_lasting || news {
-            let reason = wait.why.clone();
-            self.context.publish(Event::Waiting { path, reason, is_lasting });
-        }
-        entry.state = State::Waiting(wait);
+        self.set_state(rel, State::Waiting(wait));
         self.schedule(rel.to_path_buf(), now + pause);
     }
 

@@ -15,7 +15,7 @@ impl Tracker {
         for whole in wholes {
             // A description that waits is probed again anyway, and not once for each of its parts.
             let entry = self.entries.get(&whole);
-            if entry.is_none_or(|it| matches!(it.state, State::Working { .. })) {
+            if entry.is_none_or(|it| matches!(it.state(), State::Working { .. })) {
                 self.enqueue(whole, now + PROBE_DELAY_MIN);
             }
         }
