@@ -1,8 +1,8 @@
 //! What the fuzz targets assert of whatever npyd accepts, and of what it says where it does not.
 
 use npyd::config::Readers;
-use npyd::decide::plan::{Plan, Steps};
-use npyd::decide::route::Constraints;
+use npyd::decide::plan::Plan;
+use npyd::decide::route::{Constraints, Steps};
 use npyd::describe::formats::FORMATS;
 use npyd::describe::sidecar::Measured;
 use npyd::describe::{Dump, LeadingBytes, SizeFit};
@@ -160,9 +160,10 @@ fn assert_plans(dump: &Dump, header: &Header, size: u64) {
                 files: 1,
                 keeps_source: false,
                 can_journal: true,
+                own_name: None,
                 excluded: Vec::new(),
             };
-            assert_right(dump, &Plan::new(dump, header.clone(), size, &terms));
+            assert_right(dump, &Plan::new(dump, header, size, &terms).unwrap());
         }
     }
 }

@@ -1,78 +1,140 @@
 //! The plan for one array: its header, the [`Route`] that its data take, and the steps of that
 //! route.
 
-use crate::decide::route::{Constraints, NewFile, Obstacle, Route, SkippedRoute, Write};
-use crate::decide::routes::{CHEAPEST_FIRST, Request, copy_steps};
-use crate::describe::{Dump, LeadingBytes};
+use crate::decide::reason::Reason;
+use crate::decide::route::{Constraints, Obstacle, Route, SkippedRoute, Steps};
+use crate::decide::routes::{Candidate, Outline, ROUTES, Request};
+use crate::describe::Dump;
 use crate::npy::Header;
 
 /// What to do with the data of one drop, down to the bytes that are written.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// The route.
+    pub route: Route,
     /// The header of the array.
     pub header: Header,
+    /// Whether the data of the array are the bytes of the source, so that the one can be compared
+    /// with the other. Otherwise only its mark and the ledger tell what an array was made of.
+    pub holds_source_bytes: bool,
     /// The steps of the route.
     pub steps: Steps,
-    /// The routes that would move fewer bytes, and why they do not apply.
+    /// The routes that were tried before this one, and why they do not apply.
     pub skipped_routes: Vec<SkippedRoute>,
 }
 
-/// The steps of a route.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Steps {
-    /// The data are synced, then each of these writes is made and synced.
-    InPlace(Vec<Write>),
-    /// A new file with this header shares the blocks of the data.
-    Reflink(NewFile),
-    /// This header is written into a range inserted at the front of the data file.
-    Insert(Vec<u8>),
-    /// The data are copied into a new file behind this header.
-    Copy(NewFile),
-}
-
 impl Plan {
-    /// Returns the route.
-    #[must_use]
-    pub fn route(&self) -> Route {
-        match self.steps {
-            Steps::InPlace(_) => Route::InPlace,
-            Steps::Reflink(_) => Route::Reflink,
-            Steps::Insert(_) => Route::InsertRange,
-            Steps::Copy(_) => Route::Copy,
-        }
+    /// Plans the array of a source whose bytes are laid out as `source_header` says, in a data file
+    /// of `size` bytes; in salvage, the size that the file has once its rest is cut off. Chooses the
+    /// first route that applies.
+    ///
+    /// # Errors
+    ///
+    /// The array can be made by one route only, and that does not apply.
+    pub fn new(
+        dump: &Dump,
+        source_header: &Header,
+        size: u64,
+        constraints: &Constraints,
+    ) -> Result<Self, Reason> {
+        choose(&ROUTES, &Request { dump, source_header, size, constraints })
     }
 
     /// Returns the header as it will be in the file.
     #[must_use]
     pub fn head(&self, dump: &Dump) -> Vec<u8> {
-        let writes = match &self.steps {
-            Steps::Reflink(new) | Steps::Copy(new) => return new.head.clone(),
-            Steps::Insert(head) => return head.clone(),
-            Steps::InPlace(writes) => writes,
-        };
-        let mut head = match &dump.front {
-            LeadingBytes::Header(own) => own.bytes.clone(),
-            _ => vec![0; dump.data_offset as usize],
-        };
-        for Write { at, bytes } in writes {
-            head[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+        self.steps.head(dump)
+    }
+}
+
+fn choose(routes: &[Candidate], request: &Request<'_>) -> Result<Plan, Reason> {
+    let mut skipped_routes = Vec::new();
+    for Candidate { route, outline } in routes {
+        match outline(request) {
+            Ok(Outline { header, holds_source_bytes, steps }) => {
+                let route = *route;
+                return Ok(Plan { route, header, holds_source_bytes, steps, skipped_routes });
+            }
+            Err(Obstacle::Skip { why, is_noteworthy }) => {
+                skipped_routes.push(SkippedRoute { route: *route, why, is_noteworthy });
+            }
+            Err(Obstacle::Refuse(reason)) => return Err(reason),
         }
-        head
+    }
+    let tried: Vec<_> = skipped_routes.iter().map(ToString::to_string).collect();
+    Err(Reason::Route(format!("no route is left for its array: {}", tried.join("; "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Readers;
+    use crate::decide::route::NewFile;
+    use crate::describe::Manifest;
+    use crate::model::{FileName, FsInfo};
+    use crate::npy::{Dtype, Order};
+
+    const BIG_ENDIAN: &str = "dtype = '>i2'\nshape = [3]\n";
+
+    /// Plans a dump of six bytes by some of the routes.
+    fn planned(manifest: &str, routes: &[Candidate]) -> Result<Plan, Reason> {
+        let name = |name: &str| FileName::try_from(name.to_owned()).unwrap();
+        let manifest = Manifest::parse(&name("x.raw.toml"), manifest.as_bytes()).unwrap().unwrap();
+        let dump = manifest.dump(&name("x.raw")).unwrap();
+        let constraints = Constraints {
+            readers: Readers::Numpy,
+            same_file_system: true,
+            file_system: FsInfo { kind: "tmpfs".to_owned(), network: false, free: u64::MAX },
+            files: 1,
+            keeps_source: false,
+            can_journal: true,
+            own_name: None,
+            excluded: Vec::new(),
+        };
+        let source_header = &dump.header(6).unwrap();
+        choose(routes, &Request { dump: &dump, source_header, size: 6, constraints: &constraints })
     }
 
-    /// Plans an array with this header for a data file of `size` bytes; in salvage, the size that
-    /// the file has once its rest is cut off. Chooses the first route that applies.
-    #[must_use]
-    pub fn new(dump: &Dump, header: Header, size: u64, constraints: &Constraints) -> Self {
-        let request = Request { dump, header: &header, size, constraints };
-        let mut skipped_routes = Vec::new();
-        let cheaper = CHEAPEST_FIRST.iter().find_map(|candidate| {
-            let skip = |Obstacle { why, is_noteworthy }| {
-                skipped_routes.push(SkippedRoute { route: candidate.route, why, is_noteworthy });
-            };
-            (candidate.steps)(&request).map_err(skip).ok()
-        });
-        let steps = cheaper.unwrap_or_else(|| copy_steps(&request));
-        Plan { header, steps, skipped_routes }
+    fn refuses(_: &Request<'_>) -> Result<Outline, Obstacle> {
+        Err(Obstacle::Refuse(Reason::Route("there is one way, and it is barred".to_owned())))
+    }
+
+    fn swaps_bytes(request: &Request<'_>) -> Result<Outline, Obstacle> {
+        let dtype = Dtype::from_text("<i2").unwrap();
+        let header = Header::new(dtype, Order::C, vec![3]).unwrap();
+        let new = NewFile { head: header.numpy_bytes(), offset: 0, len: 6 };
+        assert_ne!(header, *request.source_header);
+        Ok(Outline { header, holds_source_bytes: false, steps: Steps::Copy(new) })
+    }
+
+    #[test]
+    fn the_copy_is_the_last_route_of_the_list() {
+        let plan = planned(BIG_ENDIAN, &ROUTES).unwrap();
+        assert_eq!((plan.route, plan.holds_source_bytes), (Route::Copy, true));
+        assert_eq!(plan.header.dtype().to_string(), "'>i2'");
+        assert_eq!(plan.skipped_routes.len(), ROUTES.len() - 1);
+    }
+
+    #[test]
+    fn a_route_that_is_required_is_not_replaced_by_a_copy() {
+        let required = Candidate { route: Route::InPlace, outline: refuses };
+        let all: Vec<_> = [required].into_iter().chain(ROUTES).collect();
+        let reason = planned(BIG_ENDIAN, &all).unwrap_err();
+        assert_eq!(reason.to_string(), "there is one way, and it is barred");
+    }
+
+    #[test]
+    fn no_route_is_an_error_that_names_those_that_were_tried() {
+        let all_but_the_copy = &ROUTES[..ROUTES.len() - 1];
+        let reason = planned(BIG_ENDIAN, all_but_the_copy).unwrap_err().to_string();
+        assert!(reason.contains("not in-place: ") && reason.contains("not reflink: "), "{reason}");
+    }
+
+    #[test]
+    fn the_header_of_the_array_is_that_of_its_route() {
+        let swapping = Candidate { route: Route::Copy, outline: swaps_bytes };
+        let plan = planned(BIG_ENDIAN, &[swapping]).unwrap();
+        assert!(!plan.holds_source_bytes);
+        assert_eq!(plan.header.dtype().to_string(), "'<i2'");
     }
 }

@@ -1,9 +1,11 @@
-//! A route: the way the data take into the array, and what limits the choice.
+//! A route: the way the data take into the array, its steps, and what limits the choice.
 
 use std::fmt;
 
 use crate::config::Readers;
-use crate::model::FsInfo;
+use crate::decide::reason::Reason;
+use crate::describe::{Dump, LeadingBytes};
+use crate::model::{FileName, FsInfo};
 
 /// The way that the data of a drop take into the array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +42,38 @@ impl Route {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The steps of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Steps {
+    /// The data are synced, then each of these writes is made and synced.
+    InPlace(Vec<Write>),
+    /// A new file with this header shares the blocks of the data.
+    Reflink(NewFile),
+    /// This header is written into a range inserted at the front of the data file.
+    Insert(Vec<u8>),
+    /// The data are copied into a new file behind this header.
+    Copy(NewFile),
+}
+
+impl Steps {
+    /// Returns the header as it will be in the file.
+    pub(crate) fn head(&self, dump: &Dump) -> Vec<u8> {
+        let writes = match self {
+            Steps::Reflink(new) | Steps::Copy(new) => return new.head.clone(),
+            Steps::Insert(head) => return head.clone(),
+            Steps::InPlace(writes) => writes,
+        };
+        let mut head = match &dump.front {
+            LeadingBytes::Header(own) => own.bytes.clone(),
+            _ => vec![0; dump.data_offset as usize],
+        };
+        for Write { at, bytes } in writes {
+            head[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+        head
     }
 }
 
@@ -95,6 +129,8 @@ pub struct Constraints {
     pub keeps_source: bool,
     /// Whether there is an intent log, which insert-range needs.
     pub can_journal: bool,
+    /// The name of the data file if the array is to have it, so that no other file can get it.
+    pub own_name: Option<FileName>,
     /// Routes that were found not to work for this drop, and why.
     pub excluded: Vec<(Route, String)>,
 }
@@ -120,19 +156,21 @@ impl Constraints {
 }
 
 /// Why a route does not apply.
-pub(crate) struct Obstacle {
-    pub(crate) why: String,
-    pub(crate) is_noteworthy: bool,
+pub(crate) enum Obstacle {
+    /// The next route is tried.
+    Skip { why: String, is_noteworthy: bool },
+    /// This route alone may make the array, so that no other is tried.
+    Refuse(Reason),
 }
 
 /// Fails with an obstacle that follows from the settings or the file system, so that receipts need
 /// not name it.
 pub(crate) fn expected<T>(why: &str) -> Result<T, Obstacle> {
-    Err(Obstacle { why: why.to_owned(), is_noteworthy: false })
+    Err(Obstacle::Skip { why: why.to_owned(), is_noteworthy: false })
 }
 
 impl From<String> for Obstacle {
     fn from(why: String) -> Self {
-        Obstacle { why, is_noteworthy: true }
+        Obstacle::Skip { why, is_noteworthy: true }
     }
 }

@@ -1,12 +1,9 @@
 //! Constraints on the choice of a route: permissions, directories, file systems.
 
-use crate::decide::reason::Reason;
 use crate::describe::Division;
 use crate::finalize::locations::Locations;
 use crate::finalize::routes::in_place;
-use crate::finalize::{
-    Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan, Route,
-};
+use crate::finalize::{Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan};
 use crate::fs::{self, Dir, fs_info};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::InputFile;
@@ -20,7 +17,9 @@ pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Inte
     {
         constraints.exclude_consuming("there is no room for `.pending` in the file's name");
     }
-    Ok(Constraints { can_journal: job.intents.is_some(), ..constraints })
+    constraints.can_journal = job.intents.is_some();
+    constraints.own_name = job.keeps_its_name(at).then(|| job.dump.output.clone());
+    Ok(constraints)
 }
 
 /// Returns the constraints for a candidate, from one directory to another. A file that may still
@@ -96,25 +95,15 @@ pub fn constraints_of_dirs(
         files: 1,
         keeps_source: drop_dir.source != Disposition::Remove,
         can_journal: true,
+        own_name: None,
         excluded: Vec::new(),
     })
 }
 
-pub(crate) fn plan(
-    job: &Job,
-    at: &Locations,
-    constraints: &Constraints,
-) -> Result<Plan, Interruption> {
+pub(crate) fn plan_of(job: &Job, constraints: &Constraints) -> Result<Plan, Interruption> {
     let file_len = match job.evidence {
-        evidence if evidence.is_partial() => job.dump.end_of(&job.header),
+        evidence if evidence.is_partial() => job.dump.end_of(&job.source_header),
         _ => job.candidate.input.logical_size(&job.dump).0,
     };
-    let plan = Plan::new(&job.dump, job.header.clone(), file_len, constraints);
-    let copied_raw =
-        plan.route() != Route::InPlace && job.dump.kind != crate::describe::DeclaredBy::Pending;
-    if copied_raw && job.keeps_its_name(at) {
-        let name = job.candidate.input.name.clone();
-        return Err(Interruption::Rejected(Reason::OwnName(name)));
-    }
-    Ok(plan)
+    Plan::new(&job.dump, &job.source_header, file_len, constraints).map_err(Interruption::Rejected)
 }

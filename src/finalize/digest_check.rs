@@ -13,12 +13,12 @@ pub(crate) fn verify_ahead(
     plan: &Plan,
     progress: &mut Progress,
 ) -> Result<(), Interruption> {
-    let is_copied = plan.route() == Route::Copy && job.candidate.input.only_file().is_some();
+    let is_copied = plan.route == Route::Copy && job.candidate.input.only_file().is_some();
     let Some(digest) = job.dump.digest.as_ref().filter(|_| !is_copied) else {
         return Ok(());
     };
     let (mut hasher, mut from) = (digest.hasher(), 0);
-    if plan.route() == Route::InPlace {
+    if plan.route == Route::InPlace {
         let file = &job.only_file()?.file;
         let head = plan.head(&job.dump);
         let there = file.read_at_most(0, head.len())?;

@@ -22,8 +22,9 @@ pub struct Job {
     pub candidate: Candidate,
     /// The declared layout.
     pub dump: Dump,
-    /// The array's header.
-    pub header: Header,
+    /// How the bytes of the source are laid out. The header of the array is that of the plan, and
+    /// another one if the route converts the bytes.
+    pub source_header: Header,
     /// The evidence that the drop is complete.
     pub evidence: Evidence,
     /// A remark for the receipt.
@@ -65,9 +66,14 @@ impl Job {
         }
     }
 
-    /// Returns the ranges of the data files that hold the array.
-    pub(crate) fn segments(&self, header: &Header) -> Vec<InputSegment<'_>> {
-        self.candidate.input.segments(&self.dump, header.data_len())
+    /// Returns the ranges of the data files that hold the data.
+    pub(crate) fn segments(&self) -> Vec<InputSegment<'_>> {
+        self.candidate.input.segments(&self.dump, self.data_len())
+    }
+
+    /// Returns the length of the data in the source, in bytes.
+    pub(crate) fn data_len(&self) -> u64 {
+        self.source_header.data_len()
     }
 
     pub(crate) fn parent(&self) -> &Path {

@@ -2,6 +2,7 @@
 
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::plan::Plan;
 use crate::decide::reason::{NameTaker, Reason};
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
@@ -34,7 +35,7 @@ pub(crate) enum OutputName {
 pub(crate) fn choose_name(
     job: &Job,
     at: &Locations,
-    header: &Header,
+    plan: &Plan,
     mut progress: Option<&mut Progress>,
 ) -> Result<OutputName, Interruption> {
     let first = &job.dump.output;
@@ -51,7 +52,7 @@ pub(crate) fn choose_name(
     for number in 1..=NUMBER_MAX {
         let Some(there) = at.output.stat(name.as_ref())? else { return Ok(OutputName::Free(name)) };
         if may_count_as_found(&there, job, at, &name)
-            && is_array_of(job, at, &name, header, progress.as_deref_mut())?
+            && is_array_of(job, at, &name, plan, progress.as_deref_mut())?
         {
             return Ok(OutputName::Found(name));
         }
@@ -279,12 +280,13 @@ fn may_count_as_found(there: &Stat, job: &Job, at: &Locations, name: &FileName) 
 }
 
 /// Returns whether the file of that name was made of this source: by its mark, or else by comparing
-/// every byte.
+/// every byte. An array that does not hold the bytes of its source is known by its mark alone; one
+/// that has another mark is made again, if the ledger knows it.
 fn is_array_of(
     job: &Job,
     at: &Locations,
     name: &FileName,
-    header: &Header,
+    plan: &Plan,
     progress: Option<&mut Progress>,
 ) -> Result<bool, Interruption> {
     let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(false) };
@@ -292,7 +294,7 @@ fn is_array_of(
     if is_source(job, &there)? {
         return Ok(false);
     }
-    let Some(data_at) = data_of(&there, header)? else { return Ok(false) };
+    let Some(data_at) = data_of(&there, &plan.header)? else { return Ok(false) };
     let mark = trusted_mark(&there)?;
     let may_be_mixed = mark.as_ref().is_some_and(|mark| may_be_mixed(job, mark));
     let mut is_recheck = job.is_recheck;
@@ -310,9 +312,16 @@ fn is_array_of(
             return Ok(false);
         }
     }
+    if !plan.holds_source_bytes {
+        return if may_be_mixed {
+            Err(Interruption::Locked(Reason::FilesGone(name.clone())))
+        } else {
+            Ok(false)
+        };
+    }
     // Nobody waits for the result if only attributes changed.
     let _idle = is_recheck.then(fs::IdlePriority::begin);
-    let (old, new) = compare(job, &there, (data_at, header.data_len()), progress)?;
+    let (old, new) = compare(job, &there, data_at, progress)?;
     match (old, new) {
         (Some(old), Some(_)) if may_be_mixed => {
             let (array, old) = (name.clone(), old.clone());
@@ -328,14 +337,14 @@ fn is_array_of(
 fn compare<'a>(
     job: &'a Job,
     array: &DataFile,
-    (data_at, len): (u64, u64),
+    data_at: u64,
     mut progress: Option<&mut Progress>,
 ) -> Result<(Option<&'a FileName>, Option<&'a FileName>), Interruption> {
     let (mut at, mut equal, mut different) = (data_at, None, None);
     if let Some(progress) = &mut progress {
-        progress.expect(len);
+        progress.expect(job.data_len());
     }
-    for InputSegment { input, offset, len } in job.candidate.input.segments(&job.dump, len) {
+    for InputSegment { input, offset, len } in job.segments() {
         let before = at - data_at;
         let mut goes_on =
             |done| progress.as_mut().is_none_or(|progress| progress.advance(before + done));

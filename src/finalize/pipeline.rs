@@ -13,11 +13,11 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Constraints;
 use crate::events::receipt::{EventKind, Receipt};
-use crate::finalize::constraints::{constraints, plan};
+use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
 use crate::finalize::locations::{Locations, open_locations};
-use crate::finalize::output_name::{self, OutputName};
+use crate::finalize::output_name::{self, OutputName, choose_name};
 use crate::finalize::parallel::parallel_map;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::routes::{self, RouteResult, RouteWork};
@@ -25,6 +25,7 @@ use crate::finalize::source_checks::{check_sidecar, check_source, check_unchange
 use crate::finalize::{Interruption, Job, metadata, rest};
 use crate::fs::{Claim, Dir, TempFile};
 use crate::model::FileName;
+use crate::probe::ROUTE_ATTR;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
@@ -161,14 +162,15 @@ impl<'a> InFlight<'a> {
         let at = open_locations(job)?;
         check_unchanged(job, &at)?;
         let mut constraints = constraints(job, &at)?;
-        let (name, event, old) =
-            match output_name::choose_name(job, &at, &job.header, Some(progress))? {
-                OutputName::Found(name) => (name, EventKind::Found, None),
-                OutputName::Stale(name) => (name, EventKind::Stale, None),
-                OutputName::Free(name) => (name, EventKind::Finalized, None),
-                OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
-                OutputName::Replace(name, old) => (name, EventKind::Finalized, Some(old)),
-            };
+        // An array that is there already is recognized by what the plan says of it.
+        let mut plan = plan_of(job, &constraints)?;
+        let (name, event, old) = match choose_name(job, &at, &plan, Some(progress))? {
+            OutputName::Found(name) => (name, EventKind::Found, None),
+            OutputName::Stale(name) => (name, EventKind::Stale, None),
+            OutputName::Free(name) => (name, EventKind::Finalized, None),
+            OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
+            OutputName::Replace(name, old) => (name, EventKind::Finalized, Some(old)),
+        };
         let has_array = matches!(event, EventKind::Found | EventKind::Stale);
         if !has_array && job.candidate.input.links() > 1 {
             return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
@@ -179,8 +181,10 @@ impl<'a> InFlight<'a> {
         } else if old.is_some() {
             constraints.exclude_consuming("the array that it replaces is compared with it first");
         }
-        let plan = plan(job, &at, &constraints)?;
-        let sidecar_claim = disposition::claim_sidecar(job, plan.route())?;
+        if old.is_some() {
+            plan = plan_of(job, &constraints)?;
+        }
+        let sidecar_claim = disposition::claim_sidecar(job, plan.route)?;
         if !(job.is_recheck && event == EventKind::Found) {
             verify_ahead(job, &plan, progress)?; // a recheck reads the data once
         }
@@ -212,9 +216,8 @@ impl<'a> InFlight<'a> {
         if let Some(old) = old {
             one.compare(old, progress)?;
         }
-        if !is_stale && (event == EventKind::Found || !one.plan.route().consumes_source()) {
-            let header = &one.plan.header;
-            one.remarks.extend(rest::save_ahead(job, &one.at, header, progress)?);
+        if !is_stale && (event == EventKind::Found || !one.plan.route.consumes_source()) {
+            one.remarks.extend(rest::save_ahead(job, &one.at, progress)?);
         }
         Ok(one)
     }
@@ -240,9 +243,9 @@ impl<'a> InFlight<'a> {
                 self.is_described.set(metadata::write_ahead(job, at, &self.name, &receipt)?);
                 Ok(())
             };
-            let header = &self.plan.header;
-            let work = RouteWork { job, at, header, name: &self.name, describe: &describe };
-            match routes::carry_out(&self.plan.steps, &work, progress)? {
+            let work =
+                RouteWork { job, at, plan: &self.plan, name: &self.name, describe: &describe };
+            match routes::carry_out(&work, progress)? {
                 RouteResult::Filled(output) => return self.is_filled(output),
                 RouteResult::Consumed(remarks) => {
                     self.remarks.extend(remarks);
@@ -258,6 +261,9 @@ impl<'a> InFlight<'a> {
         check_source(job)?;
         check_sidecar(job, at)?;
         job.mark_array(output.file())?;
+        if !self.plan.holds_source_bytes {
+            output.file().set_attr(ROUTE_ATTR, self.plan.route.as_str().as_bytes())?;
+        }
         #[cfg(feature = "sabotage")]
         if crate::fs::skips("source-last") {
             for input in &job.candidate.input.files {
@@ -272,8 +278,8 @@ impl<'a> InFlight<'a> {
 
     /// Excludes the current route and plans again.
     fn exclude(&mut self, reason: String) -> Result<(), Interruption> {
-        self.constraints.exclude(self.plan.route(), reason);
-        self.plan = plan(self.job, &self.at, &self.constraints)?;
+        self.constraints.exclude(self.plan.route, reason);
+        self.plan = plan_of(self.job, &self.constraints)?;
         Ok(())
     }
 
@@ -323,7 +329,7 @@ impl<'a> InFlight<'a> {
                 self.replaced = replaced.map(|it| it.remark);
                 return Ok(());
             }
-            match output_name::choose_name(job, at, &self.plan.header, None)? {
+            match choose_name(job, at, &self.plan, None)? {
                 OutputName::Found(name) => {
                     self.name = name;
                     return Ok(());
@@ -352,7 +358,7 @@ impl<'a> InFlight<'a> {
         let was_ahead = self.is_described.get();
         let remark = metadata::write(job, &self.at, &self.name, &receipt, was_ahead)?;
         self.remarks.extend(remark);
-        let source = disposition::dispose_source(job, &self.at, plan.route(), self.event)?;
+        let source = disposition::dispose_source(job, &self.at, plan.route, self.event)?;
         self.remarks.extend(source.remark(job.drop_dir.source, self.event));
         self.remarks.extend(self.at.lost.take().remark());
         self.source = Some(source);
@@ -404,7 +410,7 @@ impl<'a> InFlight<'a> {
             drop: job.drop_dir.path.clone(),
             source: job.path(),
             output: Some(at.output.path().join(name)),
-            route: Some(plan.route()),
+            route: Some(plan.route),
             bytes: plan.header.data_len(),
             seconds: started.elapsed(),
             evidence: Some(job.evidence),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::decide::plan::Plan;
 use crate::events::receipt::EventKind;
-use crate::finalize::constraints::{constraints, plan};
+use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::{OutputName, choose_name, replaceable};
 use crate::finalize::{Interruption, Job};
@@ -41,10 +41,11 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
     };
     let at = Locations { source, output, beside: base.is_none(), lost: RefCell::default() };
     let mut constraints = constraints(job, &at)?;
+    let mut plan = plan_of(job, &constraints)?;
     let chosen = if is_missing {
         OutputName::Free(job.dump.output.clone())
     } else {
-        choose_name(job, &at, &job.header, None)?
+        choose_name(job, &at, &plan, None)?
     };
     let mut replaced = None;
     let (event, name) = match chosen {
@@ -68,6 +69,6 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
             (EventKind::Finalized, name)
         }
     };
-    let plan = plan(job, &at, &constraints)?;
+    plan = plan_of(job, &constraints)?; // with the routes that are excluded since
     Ok(Preview { event, output: path.join(name), plan, replaced })
 }

@@ -9,15 +9,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::DropDir;
-use crate::decide::plan::{Plan, Steps};
+use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
-use crate::decide::route::Route;
+use crate::decide::route::{Route, Steps};
 use crate::decide::routes::SECTOR;
 use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
-use crate::finalize::Interruption;
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
@@ -25,10 +24,11 @@ use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::routes::copy;
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
+use crate::finalize::{Constraints, Interruption};
 use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{Header, Layout};
-use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
+use crate::probe::{ORIGIN_ATTR, ROUTE_ATTR, SOURCE_ATTR};
 use crate::throttle::meter::Progress;
 
 /// The extended attribute that stores for which request an array was made again. A request that is
@@ -86,18 +86,21 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, In
     }
     let mut constraints = constraints_of_dirs(&job.drop_dir, &old.at.output, &old.at.output)?;
     constraints.exclude_consuming("the array is made again, as a new file");
-    let mut plan = Plan::new(&dump, header.clone(), old.stat.size, &constraints);
+    let plan_of = |constraints: &Constraints| {
+        Plan::new(&dump, &header, old.stat.size, constraints).map_err(Interruption::Retry)
+    };
+    let mut plan = plan_of(&constraints)?;
     let mut output = if let Some(output) = share(&old, &plan.steps, progress)? {
         output
     } else {
         constraints.exclude(Route::Reflink, "blocks are not shared");
-        plan = Plan::new(&dump, header.clone(), old.stat.size, &constraints);
+        plan = plan_of(&constraints)?;
         copy(&old, &plan.steps, progress)?
     };
     give_attributes(job, &old, output.file())?;
     let head_len = plan.head(&dump).len() as u64;
     let remake = name(&old, &mut output, (&header, head_len), progress)?;
-    let mut receipt = receipt(job, &old, (EventKind::Remade, Some(plan.route())), &header, started);
+    let mut receipt = receipt(job, &old, (EventKind::Remade, Some(plan.route)), &header, started);
     receipt.add([remake.changes()]);
     receipt.add(remake.backup_remark());
     receipt.add(job.correction.remark());
@@ -142,6 +145,11 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let Some((header, data_at)) = header else {
         return Err(refused("is not a .npy file any more"));
     };
+    if file.attr(ROUTE_ATTR)?.is_some() {
+        return Err(refused(
+            "holds converted data, not the bytes of its source, which is gone: drop the data again",
+        ));
+    }
     if stat.size != data_at + header.data_len() {
         return Err(refused("is not as long as its header says"));
     }

@@ -15,7 +15,6 @@ use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, transfer};
 use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::{FileName, NUMBER_MAX, Stat};
-use crate::npy::Header;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
@@ -42,11 +41,10 @@ struct Surplus<'a> {
 pub(crate) fn cut(
     job: &Job,
     at: &Locations,
-    header: &Header,
     progress: &mut Progress,
 ) -> Result<(Stat, Option<String>), Interruption> {
     let input = job.only_file()?;
-    let end = job.dump.end_of(header);
+    let end = job.dump.end_of(&job.source_header);
     let earlier = check_earlier(job, at)?;
     if input.stat.size <= end {
         return Ok((input.stat, earlier));
@@ -68,14 +66,13 @@ pub(crate) fn cut(
 pub(crate) fn save_ahead(
     job: &Job,
     at: &Locations,
-    header: &Header,
     progress: &mut Progress,
 ) -> Result<Vec<String>, Interruption> {
     check_earlier(job, at)?;
     let goes = job.drop_dir.source == Disposition::Remove || job.keeps_its_name(at);
     let is_partial = job.evidence.is_partial();
     let mut remarks = Vec::new();
-    for segment in job.segments(header) {
+    for segment in job.segments() {
         let end = segment.end().saturating_add(job.dump.trailing);
         let surplus = surplus_behind(segment.input, end)?;
         if goes {

@@ -36,7 +36,7 @@ use crate::probe::input::{Input, InputFile, Sidecar};
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
-pub use residue::{FinishedArray, ORIGIN_ATTR, RemainingPart, Residue, SOURCE_ATTR};
+pub use residue::{FinishedArray, ORIGIN_ATTR, ROUTE_ATTR, RemainingPart, Residue, SOURCE_ATTR};
 pub use row_count::RowCount;
 
 /// The result of a probe.

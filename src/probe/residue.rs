@@ -20,6 +20,10 @@ pub const SOURCE_ATTR: &str = "user.npyd.source";
 /// The extended attribute of an output that stores where its source was, as an `Origin`.
 pub const ORIGIN_ATTR: &str = "user.npyd.origin";
 
+/// The extended attribute of an output whose data are not the bytes of its source: the route that
+/// made it. Such an array can't be compared with its source.
+pub const ROUTE_ATTR: &str = "user.npyd.route";
+
 /// Number of bytes that a probe compares; a worker compares the rest.
 const COMPARED_MAX: u64 = 1 << 16;
 
@@ -39,6 +43,8 @@ pub struct FinishedArray {
     pub mark: SourceIdentity,
     /// Whether the data file became the array itself, instead of being removed or archived.
     pub consumed_source: bool,
+    /// Whether its data are the bytes of its source.
+    pub holds_source_bytes: bool,
     /// The data files that still exist, if there were several.
     pub remains: Vec<RemainingPart>,
 }
@@ -49,7 +55,7 @@ pub struct RemainingPart {
     pub input: InputFile,
     /// Offset of the data in the file.
     pub offset: u64,
-    /// Offset of the same data in the array, if it can be known.
+    /// Offset of its bytes in the array, if it holds them and the offset can be known.
     pub at: Option<u64>,
     /// Length of the data, in bytes.
     pub len: u64,
@@ -92,8 +98,18 @@ impl DirView<'_> {
             while let Some(array) = dir.open_file(name.as_ref())? {
                 if let Some(mark) = made_with(&array, &by.sidecar)? {
                     let consumed_source = mark.is_of_inode(array.stat()?.ino);
-                    let remains = self.remains(by, number, data_files, &array)?;
-                    return Ok(Some(FinishedArray { array, mark, consumed_source, remains }));
+                    let holds_source_bytes = array.attr(ROUTE_ATTR)?.is_none();
+                    let mut remains = self.remains(by, number, data_files, &array)?;
+                    if !holds_source_bytes {
+                        remains.iter_mut().for_each(|part| part.at = None);
+                    }
+                    return Ok(Some(FinishedArray {
+                        array,
+                        mark,
+                        consumed_source,
+                        holds_source_bytes,
+                        remains,
+                    }));
                 }
                 let drop_dir = self.drop_dir;
                 let is_numbered = drop_dir.on_conflict == OnConflict::Number
@@ -196,6 +212,7 @@ impl DirView<'_> {
         let Some(data_at) = npy_data_offset(&finished.array)? else { return Ok(None) };
         let is_whole = finished.mark.is_of_data(&first.stat);
         let is_rest = match finished.remains.first() {
+            _ if !finished.holds_source_bytes => true, // nothing proves that it is another drop
             // The worker compares all bytes.
             Some(RemainingPart { input, offset, at: Some(at), len }) if *at > data_at => {
                 let len = (*len).min(COMPARED_MAX);

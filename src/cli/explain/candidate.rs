@@ -349,13 +349,16 @@ fn explain_plan(
         Some(evidence) if evidence.is_partial() => dump.end_of(&header),
         _ => candidate.input.logical_size(dump).0,
     };
-    let plan = Plan::new(dump, header, size, &constraints);
+    let plan = match Plan::new(dump, &header, size, &constraints) {
+        Ok(plan) => plan,
+        Err(why) => return Ok(json!({"notes": [why.to_string()]})),
+    };
     let head = plan.head(dump);
     let skipped_routes = plan.skipped_routes.iter();
     let skipped_routes =
         skipped_routes.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
     Ok(json!({
-        "route": plan.route().as_str(),
+        "route": plan.route.as_str(),
         "passed_over": skipped_routes.collect::<Vec<_>>(),
         "output": text(&output.join(&dump.output)),
         "output_shape": plan.header.shape(),

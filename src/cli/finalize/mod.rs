@@ -273,12 +273,12 @@ impl Finalize {
                     let mut dump = candidate.dump.clone()?;
                     dump.output = output.cloned().unwrap_or(dump.output);
                     let still = unchanged >= candidate.quiet(drop_dir.quiet);
-                    let (drop_dir, header) = (Arc::clone(drop_dir), *header);
+                    let (drop_dir, source_header) = (Arc::clone(drop_dir), *header);
                     return Ok(Job {
                         drop_dir,
                         candidate,
                         dump,
-                        header,
+                        source_header,
                         evidence,
                         remark,
                         still,

@@ -1,12 +1,15 @@
 //! The copy route: all bytes are copied behind a new header. It applies to every drop.
 
-use crate::decide::plan::Steps;
-use crate::decide::route::NewFile;
-use crate::decide::routes::Request;
+use crate::decide::route::{NewFile, Obstacle, Route, Steps};
+use crate::decide::routes::{Candidate, Outline, Request};
 
-/// Returns NumPy's own header, and the range of the data that is copied behind it.
-pub(crate) fn steps(request: &Request<'_>) -> Steps {
-    let Request { dump, header, .. } = request;
-    let (offset, len) = (dump.data_offset, header.data_len());
-    Steps::Copy(NewFile { head: header.numpy_bytes(), offset, len })
+pub(super) const CANDIDATE: Candidate = Candidate { route: Route::Copy, outline };
+
+/// Outlines NumPy's own header, and the range of the data that is copied behind it.
+fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
+    let Request { dump, source_header, constraints, .. } = request;
+    constraints.allow(Route::Copy)?;
+    let (offset, len) = (dump.data_offset, source_header.data_len());
+    let new = NewFile { head: source_header.numpy_bytes(), offset, len };
+    Ok(request.with_source_bytes(Steps::Copy(new)))
 }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::config::Readers;
-use crate::decide::plan::Steps;
-use crate::decide::route::{Obstacle, Route, Write, expected};
-use crate::decide::routes::{Candidate, Request};
-use crate::describe::{LeadingBytes, OwnHeader};
+use crate::decide::reason::Reason;
+use crate::decide::route::{Obstacle, Route, Steps, Write, expected};
+use crate::decide::routes::{Candidate, Outline, Request};
+use crate::describe::{DeclaredBy, LeadingBytes, OwnHeader};
 use crate::npy::{self, Header, commit_bytes};
 
 /// The only padded header length that all known readers accept, in bytes.
@@ -15,11 +15,21 @@ const UNIVERSAL_LEN: u64 = 128;
 /// The unit that a disk writes atomically, in bytes.
 pub const SECTOR: usize = 512;
 
-pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InPlace, steps };
+pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InPlace, outline };
 
-/// Returns the writes that make the data file the array.
-fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
-    let Request { dump, header, size, constraints } = request;
+/// Outlines the writes that make the data file the array. No other route can make an array that
+/// gets the name of its own data, except of a pending file, which npyd replaces.
+fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
+    let is_pending = request.dump.kind == DeclaredBy::Pending;
+    match (writes(request), &request.constraints.own_name) {
+        (Ok(writes), _) => Ok(request.with_source_bytes(Steps::InPlace(writes))),
+        (Err(_), Some(name)) if !is_pending => Err(Obstacle::Refuse(Reason::OwnName(name.clone()))),
+        (Err(obstacle), _) => Err(obstacle),
+    }
+}
+
+fn writes(request: &Request<'_>) -> Result<Vec<Write>, Obstacle> {
+    let Request { dump, source_header: header, size, constraints } = request;
     if matches!(dump.front, LeadingBytes::Bare) {
         return expected("there is no room reserved at the front of the file");
     }
@@ -33,11 +43,11 @@ fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
         return Err("the output is on another file system or mount".to_owned().into());
     }
     constraints.allow(Route::InPlace)?;
-    Ok(Steps::InPlace(match &dump.front {
+    Ok(match &dump.front {
         LeadingBytes::Bare => Vec::new(),
         LeadingBytes::Reserved(room) => fill_reserved(header, *room, constraints.readers)?,
         LeadingBytes::Header(own) => commit(own, header, constraints.readers)?,
-    }))
+    })
 }
 
 /// Fills the reserved region with the header. The file does not have its final name yet. A header

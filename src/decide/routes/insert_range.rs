@@ -1,20 +1,19 @@
 //! The insert-range route: the file system inserts a page for the header at the front of the file.
 
-use crate::decide::plan::Steps;
-use crate::decide::route::{Obstacle, Route, expected};
+use crate::decide::route::{Obstacle, Route, Steps, expected};
 use crate::decide::routes::page_header::page_header;
-use crate::decide::routes::{Candidate, Request};
+use crate::decide::routes::{Candidate, Outline, Request};
 use crate::describe::LeadingBytes;
 
 /// The smallest data for which inserting a range, with the syncs that make it safe, takes less time
 /// than a copy, in bytes.
 const WORTH_INSERTING: u64 = 16 << 20;
 
-pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InsertRange, steps };
+pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InsertRange, outline };
 
-/// Returns a header of one page, which goes into the range that is inserted before the data.
-fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
-    let Request { dump, header, size, constraints } = request;
+/// Outlines a header of one page, which goes into the range that is inserted before the data.
+fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
+    let Request { dump, source_header, size, constraints } = request;
     if constraints.keeps_source {
         return expected("the source is kept");
     }
@@ -30,15 +29,15 @@ fn steps(request: &Request<'_>) -> Result<Steps, Obstacle> {
     if matches!(dump.front, LeadingBytes::Header(_)) {
         return Err("it has a header of its own".to_owned().into());
     }
-    if header.data_len() < WORTH_INSERTING {
+    if source_header.data_len() < WORTH_INSERTING {
         return expected("it is so small that a copy is faster");
     }
     if !constraints.same_file_system {
         return Err("the output is on another file system or mount".to_owned().into());
     }
-    if dump.data_offset != 0 || *size != header.data_len() {
+    if dump.data_offset != 0 || *size != source_header.data_len() {
         return Err("the file holds more than the data".to_owned().into());
     }
     constraints.allow(Route::InsertRange)?;
-    page_header(request).map(Steps::Insert)
+    Ok(request.with_source_bytes(Steps::Insert(page_header(request)?)))
 }

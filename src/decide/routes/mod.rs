@@ -1,5 +1,5 @@
 //! The routes, the pure half: when each one applies, and which steps it takes. One file a route;
-//! a new one is a file and a line in `CHEAPEST_FIRST`.
+//! a new one is a file and a line in [`ROUTES`].
 
 mod copy;
 mod in_place;
@@ -7,31 +7,49 @@ mod insert_range;
 mod page_header;
 mod reflink;
 
-use crate::decide::plan::Steps;
-use crate::decide::route::{Constraints, Obstacle, Route};
+use crate::decide::route::{Constraints, Obstacle, Route, Steps};
 use crate::describe::Dump;
 use crate::npy::Header;
 
-pub(crate) use copy::steps as copy_steps;
 pub use in_place::SECTOR;
 
 /// The array that is to be made, and what limits the choice of a route.
 pub(crate) struct Request<'a> {
     pub(crate) dump: &'a Dump,
-    pub(crate) header: &'a Header,
+    /// How the bytes of the source are laid out.
+    pub(crate) source_header: &'a Header,
     /// Size of the data file in bytes; in salvage, the size once the rest is cut off.
     pub(crate) size: u64,
     pub(crate) constraints: &'a Constraints,
 }
 
-/// A route that does not apply to every drop.
-pub(crate) struct Candidate {
-    pub(crate) route: Route,
-    /// Returns the steps of the route, or why it does not apply.
-    pub(crate) steps: fn(&Request<'_>) -> Result<Steps, Obstacle>,
+impl Request<'_> {
+    /// Outlines an array that holds the bytes of the source, and therefore has their header.
+    fn with_source_bytes(&self, steps: Steps) -> Outline {
+        Outline { header: self.source_header.clone(), holds_source_bytes: true, steps }
+    }
 }
 
-/// The routes that are tried before the copy, which always applies; the one that moves the fewest
-/// bytes comes first.
-pub(crate) const CHEAPEST_FIRST: [Candidate; 3] =
-    [in_place::CANDIDATE, reflink::CANDIDATE, insert_range::CANDIDATE];
+/// The array that a route makes, and how.
+pub(crate) struct Outline {
+    /// The header of the array.
+    pub(crate) header: Header,
+    /// Whether the data of the array are the bytes of the source. A route that converts them says
+    /// no: its arrays are never compared with their sources.
+    pub(crate) holds_source_bytes: bool,
+    pub(crate) steps: Steps,
+}
+
+/// A route that can be chosen.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) route: Route,
+    /// Returns the array that the route makes, or why it does not apply.
+    pub(crate) outline: fn(&Request<'_>) -> Result<Outline, Obstacle>,
+}
+
+/// The routes in the order in which they are tried. The one that moves the fewest bytes comes
+/// first. One that a drop may require comes before those that it excludes
+/// ([`Obstacle::Refuse`]). The copy is last, because it always applies.
+pub(crate) const ROUTES: [Candidate; 4] =
+    [in_place::CANDIDATE, reflink::CANDIDATE, insert_range::CANDIDATE, copy::CANDIDATE];

@@ -10,8 +10,8 @@ const PAGE: u64 = 4096;
 
 /// Returns a header after which the data begin at a block boundary.
 pub(super) fn page_header(request: &Request<'_>) -> Result<Vec<u8>, Obstacle> {
-    let Request { dump, header, constraints, .. } = request;
-    if header.data_len() == 0 {
+    let Request { dump, source_header, constraints, .. } = request;
+    if source_header.data_len() == 0 {
         return expected("there are no data");
     }
     if constraints.readers == Readers::Any {
@@ -24,5 +24,5 @@ pub(super) fn page_header(request: &Request<'_>) -> Result<Vec<u8>, Obstacle> {
         let offset = dump.data_offset;
         return Err(format!("the data begin at byte {offset}, not at a multiple of {PAGE}").into());
     }
-    header.bytes_padded_to(PAGE).map_err(|error| error.to_string().into())
+    source_header.bytes_padded_to(PAGE).map_err(|error| error.to_string().into())
 }

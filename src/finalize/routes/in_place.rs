@@ -28,7 +28,7 @@ pub(crate) fn carry_out(
     progress: &mut Progress,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, .. } = *work;
-    let (before, remark) = rest::cut(job, at, work.header, progress)?;
+    let (before, remark) = rest::cut(job, at, progress)?;
     let remarks: Vec<String> = remark.into_iter().collect();
     let file = synced(job, &before, progress)?;
     refuse_anothers(job, writes)?;

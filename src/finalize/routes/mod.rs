@@ -6,19 +6,19 @@ pub(crate) mod in_place;
 pub(crate) mod insert_range;
 pub(crate) mod reflink;
 
-use crate::decide::plan::Steps;
+use crate::decide::plan::Plan;
+use crate::decide::route::Steps;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
 use crate::fs::TempFile;
 use crate::model::FileName;
-use crate::npy::Header;
 use crate::throttle::meter::Progress;
 
 /// What a route works on.
 pub(crate) struct RouteWork<'a> {
     pub(crate) job: &'a Job,
     pub(crate) at: &'a Locations,
-    pub(crate) header: &'a Header,
+    pub(crate) plan: &'a Plan,
     /// The array's name.
     pub(crate) name: &'a FileName,
     /// Writes the metadata, with these remarks in the receipt. A route calls it before the data
@@ -36,13 +36,12 @@ pub(crate) enum RouteResult {
     Inapplicable(String),
 }
 
-/// Carries out the steps of a plan.
+/// Carries out the steps of the plan.
 pub(crate) fn carry_out(
-    steps: &Steps,
     work: &RouteWork<'_>,
     progress: &mut Progress,
 ) -> Result<RouteResult, Interruption> {
-    match steps {
+    match &work.plan.steps {
         Steps::InPlace(writes) => in_place::carry_out(work, writes, progress),
         Steps::Reflink(new) => reflink::carry_out(work, new, progress),
         Steps::Insert(head) => insert_range::carry_out(work, head, progress),

@@ -76,7 +76,7 @@ impl Tracker {
         }
         // A drop that failed before goes alone, so that it cannot make a whole batch fail again.
         let failures = self.entries.get(&rel).map_or(0, |entry| entry.failures);
-        if failures > 0 || job.header.data_len() > SMALL {
+        if failures > 0 || job.data_len() > SMALL {
             self.mark_working(&rel);
             return self.run_batch(vec![job]);
         }

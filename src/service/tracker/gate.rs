@@ -186,7 +186,7 @@ impl Tracker {
                 Action::Dispatch(Box::new(Job {
                     drop_dir: Arc::clone(&self.drop_dir),
                     dump,
-                    header: *header,
+                    source_header: *header,
                     evidence,
                     remark,
                     still: unchanged >= candidate.quiet(self.drop_dir.quiet),

@@ -49,7 +49,7 @@ impl Rechecks {
     /// Returns whether the next task has room for a drop of `len` bytes.
     fn has_room(&self, len: u64) -> bool {
         let room = if len > SMALL { 1 } else { BATCH_MAX };
-        let is_alone = self.batch.iter().any(|job| job.header.data_len() > SMALL);
+        let is_alone = self.batch.iter().any(|job| job.data_len() > SMALL);
         self.running.is_empty() && !is_alone && self.batch.len() < room
     }
 }
@@ -91,7 +91,7 @@ impl Tracker {
         if !matches!(entry.state(), State::Unverified) && entry.failures == 0 {
             self.rechecks.unreported.add(1, now);
         }
-        if self.rechecks.has_room(job.header.data_len()) {
+        if self.rechecks.has_room(job.data_len()) {
             self.rechecks.waiting.remove(&rel);
             self.mark_working(&rel);
             self.rechecks.batch.push(job);

@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, reason, scan_bytes, scan_npy,
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, mark_as_converted, npy, reason,
+    scan_bytes, scan_npy,
 };
 
 /// Asks for it, sweeps, and returns the one receipt.
@@ -299,6 +300,18 @@ fn an_array_that_can_not_be_made_again() {
     site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
     let receipts = site.sweep().expect_code(1).json();
     assert!(reason(&receipts[0]).contains("drop the data again"), "{receipts:#?}");
+}
+
+/// A correction of the source's layout says nothing about data that are not the source's bytes.
+#[test]
+fn an_array_of_converted_data() {
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
+    mark_as_converted(&site.path("out/scan.npy"));
+    let before = site.identity("out/scan.npy");
+    site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
+    let receipts = site.sweep().expect_code(1).json();
+    assert!(reason(&receipts[0]).contains("holds converted data"), "{receipts:#?}");
+    assert_eq!(site.identity("out/scan.npy"), before);
 }
 
 /// One sector of the header is written over, and nothing else.

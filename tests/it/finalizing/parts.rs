@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Site, npy};
+use crate::support::{Site, mark_as_converted, npy};
 
 /// Twelve bytes in two files, behind a byte that is none of theirs.
 const HEADER: &str = "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 6 2\nencoding: raw\nbyte skip: 1\n\
@@ -92,6 +92,21 @@ fn what_is_in_no_array_stays() {
         assert_eq!(site.read("in/b.raw"), second);
         assert_eq!(site.read("out/scan.npy"), array());
     }
+}
+
+/// The bytes of converted data are not those of any part, so nothing proves that one is in the
+/// array.
+#[test]
+fn parts_of_a_converted_array_stay() {
+    let site = site("keep");
+    drop_all(&site);
+    site.sweep().expect_code(0);
+    configure(&site, "remove", "");
+    mark_as_converted(&site.path("out/scan.npy"));
+    fs::remove_file(site.path("in/a.raw")).unwrap();
+    site.sweep().expect_code(0).expect_words(&["not all there yet"]);
+    assert_eq!(site.names("in"), ["b.raw", "scan.nhdr"]);
+    assert_eq!(site.read("out/scan.npy"), array());
 }
 
 /// What is kept is the same drop: one file of it that was rewritten is no crash's leftover.

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Outcome, Receipts, Site, crc32c, npy, reason};
+use crate::support::{Outcome, Receipts, Site, crc32c, mark_as_converted, npy, reason};
 
 /// A site with a short quiet time, because a glob waits ten times as long.
 fn site(settings: &str) -> Site {
@@ -456,6 +456,23 @@ fn an_array_that_is_in_the_new_one_is_replaced() {
         finalize();
         assert_eq!(site.read("in/run.npy"), array(data));
         assert!(!site.has("in/run.npy.~1~"));
+    }
+}
+
+/// What is left of a converted series is not taken for a shorter one: its bytes prove nothing.
+#[test]
+fn files_of_a_converted_series_wait() {
+    for data in ["'frame_*.raw'", "['frame_1.raw', 'frame_2.raw', 'frame_3.raw']"] {
+        let site = site("source = 'keep'");
+        frames(&site, &[1, 2, 3]);
+        site.drop_file("run.toml", manifest("[-1, 2]", data));
+        site.sweep().expect_code(0);
+        configure(&site, "source = 'remove'");
+        mark_as_converted(&site.path("out/run.npy"));
+        fs::remove_file(site.path("in/frame_1.raw")).unwrap();
+        site.sweep().expect_code(0).expect_words(&["not all there yet"]);
+        assert_eq!(site.names("in"), ["frame_2.raw", "frame_3.raw", "run.toml"], "{data}");
+        assert_eq!(site.read("out/run.npy"), array(&[1, 1, 2, 2, 3, 3]), "{data}");
     }
 }
 

@@ -19,6 +19,7 @@ mod site;
 mod syscall_stepper;
 
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -89,6 +90,12 @@ pub(crate) fn wait_until(
 pub(crate) fn noise(len: usize) -> Vec<u8> {
     let words = (0..len.div_ceil(8) as u64).map(|at| xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()));
     words.flat_map(u64::to_le_bytes).take(len).collect()
+}
+
+/// Marks an array as made by a route that converts the bytes of its source.
+pub(crate) fn mark_as_converted(array: &Path) {
+    let none = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(array, "user.npyd.route", b"convert", none).unwrap();
 }
 
 /// CRC-32C (RFC 3720), bit by bit.
