@@ -101,7 +101,8 @@ mod tests {
 
     fn swaps_bytes(request: &Request<'_>) -> Result<Outline, Obstacle> {
         let dtype = Dtype::from_text("<i2").unwrap();
-        let header = Header::new(dtype, Order::C, vec![3]).unwrap();
+        let header = Header::new(dtype, Order::C, vec![3]);
+        let header = header.map_err(|error| error.to_string())?;
         let new = NewFile { head: header.numpy_bytes(), offset: 0, len: 6 };
         assert_ne!(header, *request.source_header);
         Ok(Outline { header, holds_source_bytes: false, steps: Steps::Copy(new) })

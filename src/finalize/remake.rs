@@ -197,7 +197,10 @@ impl Remake {
 
     /// Returns what differs from the old array, for the receipt.
     pub(crate) fn changes(&self) -> String {
-        format!("changed: {}", self.changes.join(", "))
+        match &self.changes[..] {
+            [] => "it was made again, and is equal to the old array".to_owned(),
+            changes => format!("changed: {}", changes.join(", ")),
+        }
     }
 
     /// Returns where the old array is, for the receipt, if it was kept.

@@ -101,7 +101,9 @@ impl DirView<'_> {
                     let holds_source_bytes = array.attr(ROUTE_ATTR)?.is_none();
                     let mut remains = self.remains(by, number, data_files, &array)?;
                     if !holds_source_bytes {
-                        remains.iter_mut().for_each(|part| part.at = None);
+                        for part in &mut remains {
+                            part.at = None;
+                        }
                     }
                     return Ok(Some(FinishedArray {
                         array,
