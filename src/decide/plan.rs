@@ -25,8 +25,8 @@ pub struct Plan {
 
 impl Plan {
     /// Plans the array of a source whose bytes are laid out as `source_header` says, in a data file
-    /// of `size` bytes; in salvage, the size that the file has once its rest is cut off. Chooses the
-    /// first route that applies.
+    /// of `size` bytes; in salvage, the size that the file has once its rest is cut off. Chooses
+    /// the first route that applies.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
 //! The routes, the pure half: when each one applies, and which steps it takes. One file a route;
-//! a new one is a file and a line in [`ROUTES`].
+//! a new one is a file and a line in `ROUTES`.
 
 mod copy;
 mod in_place;
@@ -50,6 +50,6 @@ pub(crate) struct Candidate {
 
 /// The routes in the order in which they are tried. The one that moves the fewest bytes comes
 /// first. One that a drop may require comes before those that it excludes
-/// ([`Obstacle::Refuse`]). The copy is last, because it always applies.
+/// (`Obstacle::Refuse`). The copy is last, because it always applies.
 pub(crate) const ROUTES: [Candidate; 4] =
     [in_place::CANDIDATE, reflink::CANDIDATE, insert_range::CANDIDATE, copy::CANDIDATE];

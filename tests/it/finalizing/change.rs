@@ -460,7 +460,7 @@ fn a_sweep_leaves_what_must_be_unchanged_for_long() {
     // A sweep that waited would not end before the test's patience does.
     let receipt = swept(&site);
     assert_eq!(receipt["event"], "waiting");
-    assert!(reason(&receipt).contains("must be unchanged for 20min"), "{receipt}");
+    assert!(reason(&receipt).contains("must be unchanged for 20m:"), "{receipt}");
     // The quiet time after one remake, again: 400 ms.
     site.configure("");
     assert_eq!(swept(&site)["event"], "remade");
