@@ -1,5 +1,5 @@
-//! The gate: from what a probe has seen to one [`Action`]. It dispatches nothing; `apply` carries the
-//! action out.
+//! The gate: from what a probe has seen to one [`Action`]. It dispatches nothing; `apply` carries
+//! the action out.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
