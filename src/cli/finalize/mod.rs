@@ -57,7 +57,8 @@ pub(crate) struct Finalize {
     /// Number of bytes after the data
     #[arg(long, requires = "dtype", default_value_t, value_name = "BYTES")]
     trailing: u64,
-    /// Number of unused bytes at the front of the file; the header is written there, in place
+    /// Number of unused bytes at the front of the file, all zeros; the header is written there, in
+    /// place
     #[arg(long, requires = "dtype", value_name = "BYTES")]
     reserved: Option<Reserved>,
     /// Path of the .npy file; needs exactly one FILE

@@ -5,10 +5,11 @@
 //! eight bytes decide whether the file is an array, so they come last.
 
 use crate::decide::identity::SourceIdentity;
+use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Write;
 use crate::decide::routes::SECTOR;
-use crate::describe::DeclaredBy;
+use crate::describe::{DeclaredBy, LeadingBytes};
 use crate::finalize::locations::Locations;
 use crate::finalize::routes::{RouteResult, RouteWork, copy};
 use crate::finalize::source_checks::{lost, synced};
@@ -28,6 +29,7 @@ pub(crate) fn carry_out(
     progress: &mut Progress,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, .. } = *work;
+    refuse_occupied(job, work.plan)?;
     let (before, remark) = rest::cut(job, at, progress)?;
     let remarks: Vec<String> = remark.into_iter().collect();
     let file = synced(job, &before, progress)?;
@@ -86,6 +88,27 @@ fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
         }
     }
     Ok(())
+}
+
+/// Rejects bytes in the reserved region if options reserve it. A manifest or a template is the word
+/// of the producer that the region is free, whatever is in it; a person who types `--reserved` may
+/// mean the header of an instrument. An interrupted run leaves npyd's own header.
+pub(crate) fn refuse_occupied(job: &Job, plan: &Plan) -> Result<(), Interruption> {
+    let (DeclaredBy::Options, LeadingBytes::Reserved(room)) = (job.dump.kind, &job.dump.front)
+    else {
+        return Ok(());
+    };
+    let head = plan.head(&job.dump);
+    let there = job.only_file()?.file.read_at_most(0, head.len())?;
+    if there == head || filled_with(&there, &head) == Some(0) {
+        return Ok(());
+    }
+    let at = there.iter().position(|byte| *byte != 0).unwrap_or_default();
+    Err(Interruption::Rejected(Reason::Route(format!(
+        "its first {room} bytes are not all zeros (byte {at} is 0x{:02x}): --reserved would \
+         overwrite them; --offset {room} makes a new file instead",
+        there.get(at).copied().unwrap_or_default()
+    ))))
 }
 
 /// Returns whether an interrupted run verified the digest before it wrote this header: the mark is

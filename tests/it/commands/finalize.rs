@@ -56,6 +56,54 @@ fn in_place() {
     assert_eq!(load(&python, site.path("scan.npy"))["shape"], json!([2, 3]));
 }
 
+/// A person who types `--reserved` may mean the header of an instrument: only zeros are room.
+#[test]
+fn reserved_bytes_that_are_not_empty_are_not_overwritten() {
+    let site = Site::new();
+    let flags = ["scan.raw", "--dtype", "<f4", "--shape", "2,3", "--reserved", "128"];
+    for at in [0, 7, 127] {
+        let mut file = [vec![0; 128], scan_bytes()].concat();
+        file[at] = 0x41;
+        site.write("scan.raw", &file);
+        let words = [format!("(byte {at} is 0x41)"), "--offset 128 makes a new file".to_owned()];
+        for more in [&[][..], &["--dry-run"], &["-o", "x.npy"]] {
+            let told = finalize(&site, &[&flags, more].concat()).expect_code(1);
+            told.expect_words(&[&words[0], &words[1]]);
+        }
+        assert_eq!(site.read("scan.raw"), file);
+        assert!(!site.has("scan.npy") && !site.has("x.npy"));
+        let offset = ["scan.raw", "--dtype", "<f4", "--shape", "2,3", "--offset", "128"];
+        finalize(&site, &offset).expect_code(0);
+        assert_eq!(site.read("scan.npy"), scan_npy());
+        assert_eq!(site.read("scan.raw"), file);
+        fs::remove_file(site.path("scan.npy")).unwrap();
+    }
+    // What a run leaves that was interrupted while it wrote the header.
+    let flags = ["scan.raw", "--dtype", "<f4", "--shape", "2,3", "--reserved", "1024"];
+    site.write("scan.raw", [vec![0; 1024], scan_bytes()].concat());
+    finalize(&site, &flags).expect_code(0);
+    let array = site.read("scan.npy");
+    fs::remove_file(site.path("scan.npy")).unwrap();
+    for (from, to) in [(0, 8), (0, 512), (0, 1024), (0, 0)] {
+        let mut torn = array.clone();
+        torn[from..to].fill(0);
+        site.write("scan.raw", &torn);
+        finalize(&site, &flags).expect_code(0);
+        assert_eq!(site.read("scan.npy"), array, "{from}..{to}");
+        fs::remove_file(site.path("scan.npy")).unwrap();
+    }
+}
+
+/// A manifest is its producer's word that the room is free, whatever is in it.
+#[test]
+fn reserved_bytes_of_a_manifest_are_free() {
+    let site = Site::new();
+    site.write("scan.raw", [vec![0x41; 128], scan_bytes()].concat());
+    site.write("scan.raw.toml", format!("{SCAN_MANIFEST}reserved = 128\n"));
+    finalize(&site, &["scan.raw"]).expect_code(0).expect_words(&["in-place"]);
+    assert_eq!(site.read("scan.npy"), scan_npy());
+}
+
 /// What people write for `<u2`, and what is not that.
 #[test]
 fn dtypes_as_people_write_them() {
