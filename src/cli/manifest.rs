@@ -10,9 +10,13 @@ use serde_json::{Value, json};
 use crate::cli::{Exit, FatalError, print};
 use crate::config::DropDir;
 use crate::describe::{Dump, LeadingBytes, Metadata};
+use crate::fs;
 use crate::npy::Order;
 use crate::probe::candidate::Candidate;
-use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+use crate::probe::input::Input;
+use crate::probe::{
+    ListedDescriptions, ProbeResult, is_manifest, probe_by_sidecar, probe_standalone,
+};
 use crate::text::os_message::os_message;
 
 #[derive(Args)]
@@ -30,8 +34,15 @@ impl Manifest {
         let path = std::path::absolute(&self.file)?;
         let drop_dir = DropDir::at(path.parent().unwrap_or(Path::new("/")));
         let rel = PathBuf::from(path.file_name().ok_or("expected a file, not a directory")?);
-        let candidate = match probe_standalone(&drop_dir, &rel, &mut ListedDescriptions::default())?
-        {
+        if is_manifest(&drop_dir, &rel)? {
+            return Err(format!(
+                "`{}` is a manifest already: give a sidecar, or the data file that it describes",
+                self.file.display()
+            )
+            .into());
+        }
+        let by_sidecar = probe_by_sidecar(&drop_dir, &rel)?;
+        let candidate = match by_sidecar.map_or_else(|| probe_data(&drop_dir, &rel), Ok)? {
             ProbeResult::Candidate(candidate) => candidate,
             ProbeResult::Missing => return Err("there is no such file".into()),
             ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => {
@@ -59,17 +70,32 @@ impl Manifest {
     }
 }
 
+/// Probes a data file with the description that counts.
+fn probe_data(drop_dir: &DropDir, rel: &Path) -> fs::Result<ProbeResult> {
+    probe_standalone(drop_dir, rel, &mut ListedDescriptions::default())
+}
+
 /// Formats the manifest: npyd's keys first, then the sidecar's fields as the user's metadata.
 fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
-    let Some(input) = candidate.input.only_file() else {
-        return Err("its data are in several files, but a manifest describes one file".to_owned());
+    let Input { files, name, .. } = &candidate.input;
+    let data = match &files[..] {
+        [only] => json!(only.name.as_str()),
+        parts if parts.iter().all(|part| part.rel.parent() == Some(Path::new(""))) => {
+            json!(parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>())
+        }
+        _ => {
+            return Err(format!(
+                "the data of `{name}` are in other directories, which a manifest can't name: move \
+                 them beside it"
+            ));
+        }
     };
     if matches!(dump.front, LeadingBytes::Header(_)) {
         return Err("it has a header and needs no manifest".to_owned());
     }
     let dtype = dump.layout.dtype.to_string();
     let plain = dtype.strip_prefix('\'').and_then(|dtype| dtype.strip_suffix('\''));
-    let shape = match dump.header(input.stat.size) {
+    let shape = match dump.header(candidate.input.logical_size(dump).0) {
         Ok(header) => json!(header.shape()),
         Err(_) => json!(dump.layout.shape.dims()),
     };
@@ -84,7 +110,7 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
             keys.insert(key.to_owned(), json!(bytes));
         }
     }
-    keys.insert("data".to_owned(), json!(input.name.as_str()));
+    keys.insert("data".to_owned(), data);
     keys.insert("output".to_owned(), json!(dump.output.as_str()));
     if let Some(digest) = &dump.digest {
         keys.insert("digest".to_owned(), json!(digest.to_string()));

@@ -66,6 +66,10 @@ impl DirView<'_> {
         index: &DescriptionIndex,
         by: Option<&Path>,
     ) -> fs::Result<Descriptions> {
+        if let Some(by) = by.filter(|_| self.counts_alone) {
+            let matches = self.match_description(by, data)?.into_iter().collect();
+            return Ok(Descriptions::of(matches));
+        }
         let mut paths = possible_sidecars(data);
         let named: BTreeSet<&Path> =
             index.describing(data).map(PathBuf::as_path).chain(by).collect();
@@ -204,6 +208,9 @@ impl DirView<'_> {
         index: &DescriptionIndex,
     ) -> fs::Result<Option<Conflict>> {
         let sidecar = &whole.by.sidecar;
+        if self.counts_alone {
+            return Ok(None);
+        }
         for part in whole.data_files.parts().iter().filter(|part| *part != data) {
             let Descriptions { mut competing, .. } = self.descriptions_of(part, index, None)?;
             if competing.is_empty() && index.wholes_of(part).any(|other| *other != sidecar.rel) {

@@ -4,6 +4,7 @@
 //! busy. Files are opened below it without following links; from then on only their descriptors are
 //! used.
 
+mod by_sidecar;
 pub mod candidate;
 mod conflicts;
 mod data_head;
@@ -33,6 +34,7 @@ use crate::model::{FileName, Stat};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::{Input, InputFile, Sidecar};
 
+pub use by_sidecar::{is_manifest, probe_by_sidecar};
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
@@ -137,7 +139,7 @@ pub fn parts_of(
     dir: &Dir,
     description: &FileName,
 ) -> fs::Result<Vec<FileName>> {
-    let view = DirView { drop_dir, dir: dir.try_clone()?, accepts_links: false };
+    let view = DirView::of(drop_dir, dir.try_clone()?);
     let by = view.read_description(description.as_ref())?;
     let data_files = by.map(|by| by.data_files()).unwrap_or_default();
     let parts = data_files.iter().flat_map(DataFiles::parts);
@@ -158,11 +160,17 @@ struct DirView<'a> {
     dir: Dir,
     /// Whether files may have several hard links.
     accepts_links: bool,
+    /// Whether the description that the probe begins with is the only one that counts.
+    counts_alone: bool,
 }
 
 impl<'a> DirView<'a> {
     fn open(drop_dir: &'a DropDir) -> fs::Result<Self> {
-        Ok(DirView { drop_dir, dir: Dir::open(&drop_dir.path)?, accepts_links: false })
+        Ok(Self::of(drop_dir, Dir::open(&drop_dir.path)?))
+    }
+
+    fn of(drop_dir: &'a DropDir, dir: Dir) -> Self {
+        DirView { drop_dir, dir, accepts_links: false, counts_alone: false }
     }
 
     /// Opens a regular file that is not ignored; anything else counts as missing.

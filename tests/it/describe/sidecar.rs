@@ -122,3 +122,32 @@ fn as_a_manifest() {
     assert_eq!(site.read("out/scan.npy"), npy("'>u2'", false, &[2, 3], &data()));
     site.npyd(&["formats"]).expect_code(0).expect_words(&["RPL", "x.rpl"]);
 }
+
+/// A sidecar's manifest says what the sidecar says, whatever else describes the data.
+#[test]
+fn as_a_manifest_beside_others() {
+    let site = Site::new();
+    site.drop_file("scan.raw", raw()).drop_file("scan.rpl", RIPPLE);
+    let alone = site.npyd(&["manifest", "in/scan.rpl"]).expect_code(0).stdout;
+    site.drop_file("scan.toml", "dtype = '<u4'\nshape = [3]\nnote = 'by hand'\n");
+    site.drop_file("scan.hdr", "ENVI\nsamples = 3\nlines = 2\nbands = 1\ndata type = 12\n");
+    assert_eq!(site.npyd(&["manifest", "in/scan.rpl"]).expect_code(0).stdout, alone);
+    site.npyd(&["manifest", "in/scan.raw"]).expect_code(0).expect_words(&["by hand", "<u4"]);
+    let hint = "`in/scan.toml` is a manifest already: give a sidecar, or the data file";
+    site.npyd(&["manifest", "in/scan.toml"]).expect_code(2).expect_words(&[hint]);
+    let told = site.npyd(&["manifest", "in/scan.hdr"]).expect_code(2);
+    told.expect_words(&["scan.hdr", "`interleave`"]);
+}
+
+/// A sidecar that lists several data files becomes a manifest that lists them.
+#[test]
+fn as_a_manifest_of_several_files() {
+    let site = Site::new();
+    let list = "NDims = 2\nDimSize = 3 2\nElementType = MET_USHORT\nElementDataFile = LIST 1\n";
+    site.drop_file("v.mhd", format!("{list}b.raw\na.raw\n"));
+    site.drop_file("b.raw", &data()[..6]).drop_file("a.raw", &data()[6..]);
+    site.npyd(&["manifest", "in/v.mhd", "-o", "in/w.toml"]).expect_code(0);
+    std::fs::remove_file(site.path("in/v.mhd")).unwrap();
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/v.npy"), npy("'<u2'", false, &[2, 3], &data()));
+}
