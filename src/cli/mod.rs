@@ -16,6 +16,7 @@ mod real_paths;
 mod redo;
 mod sweep;
 mod take;
+mod tree;
 mod unit;
 
 use std::ffi::OsString;

@@ -3,6 +3,7 @@
 
 mod array;
 mod candidate;
+mod dir;
 mod standing;
 mod text;
 
@@ -25,12 +26,13 @@ use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 #[derive(Args)]
 pub(crate) struct Explain {
     /// The file to explain: a data file, a pending file, a description or an array, also one that
-    /// npyd has removed
-    #[arg(value_name = "FILE")]
+    /// npyd has removed. Of a directory, lists the files in it that npyd leaves alone, with the
+    /// reason, one per line
+    #[arg(value_name = "FILE|DIR")]
     file: PathBuf,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print the result as one JSON object
+    /// Print the result as one JSON object; of a directory, one for each file
     #[arg(long)]
     json: bool,
 }
@@ -49,7 +51,11 @@ struct Query {
 impl Explain {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let path = std::path::absolute(&self.file)?;
-        let mut query = self.query(&path)?;
+        let name = path.file_name().ok_or("expected a file, or a directory other than /")?;
+        if path.is_dir() {
+            return self.query_dir(&path)?.explain_dir(self.json);
+        }
+        let mut query = self.query(path.parent().unwrap_or(Path::new("/")), Path::new(name))?;
         let unread = query.open_ledger();
         let mut report = query.explain()?;
         merge_notes(&mut report, unread.into_iter().chain(query.other_user()));
@@ -66,18 +72,26 @@ impl Explain {
         Ok(Exit::from(report["verdict"] != GONE))
     }
 
+    /// Finds the drop directory that is this directory or contains it. Any other directory is
+    /// explained as `npyd finalize -r` processes it.
+    fn query_dir(&self, dir: &Path) -> Result<Query, FatalError> {
+        let mut query = self.query(dir, Path::new(""))?;
+        if query.outside.is_some() {
+            query.drop_dir.include_below();
+        }
+        Ok(query)
+    }
+
     /// Finds the drop directory that contains the file. A file outside all drop directories gets
     /// its own directory with default settings.
-    fn query(&self, path: &Path) -> Result<Query, FatalError> {
-        let name = path.file_name().ok_or("expected a file, not a directory")?;
-        let parent = path.parent().unwrap_or(Path::new("/"));
+    fn query(&self, parent: &Path, name: &Path) -> Result<Query, FatalError> {
         let config = &self.config.config;
         let by_default = config == Path::new(crate::config::DEFAULT_PATH);
         let mut state_dir = None;
         let mut outside = "there is no configuration".to_owned();
         if !by_default || config.exists() {
             let config = read_config(config)?;
-            match locate(&config, parent, Path::new(name)) {
+            match locate(&config, parent, name) {
                 Ok((drop_dir, rel)) => {
                     let (drop_dir, state_dir) = (drop_dir.clone(), Some(config.state_dir));
                     return Ok(Query { drop_dir, rel, state_dir, ledger: None, outside: None });
@@ -105,7 +119,7 @@ impl Query {
                 self.ledger = ledger;
                 None
             }
-            Err(error) => Some(format!("what npyd has done with it is unknown here: {error}")),
+            Err(error) => Some(format!("what npyd has done is unknown here: {error}")),
         }
     }
 

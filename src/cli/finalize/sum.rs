@@ -46,7 +46,10 @@ impl Sum {
         let mut counts: Vec<String> =
             self.by_event.iter().map(|(event, count)| format!("{count} {event}")).collect();
         if self.undescribed > 0 {
-            counts.push(format!("{} that nothing describes", self.undescribed));
+            counts.push(format!(
+                "{} that nothing describes (`npyd explain DIR` lists them)",
+                self.undescribed
+            ));
         }
         let files = self.by_event.values().sum::<u64>() + self.undescribed;
         match files {

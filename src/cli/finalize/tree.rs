@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::refused::Refused;
 use super::{Finalize, Session};
+use crate::cli::tree::{Found, walk};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
-use crate::fs::{self, Dir, EntryKind};
+use crate::fs::{self, Dir};
 use crate::probe::{ProbeResult, probe_standalone};
-use crate::service::tracker::DEPTH_MAX;
 
 impl Finalize {
     /// Finalizes the drops of a directory, as a daemon would that finds them in a scan.
@@ -30,41 +30,13 @@ impl Finalize {
             Ok(root) => root,
             Err(error) => return self.report(dir, Err(error.into()), session),
         };
-        self.finalize_below(&drop_dir, &root, Path::new(""), session);
-    }
-
-    fn finalize_below(
-        &self,
-        drop_dir: &Arc<DropDir>,
-        dir: &Dir,
-        below: &Path,
-        session: &mut Session,
-    ) {
-        let mut entries = match dir.entries() {
-            Ok(entries) => entries,
-            Err(error) => return self.report(dir.path(), Err(error.into()), session),
-        };
-        entries.sort_unstable();
-        for (name, kind) in entries {
-            let rel = below.join(&name);
-            let path = drop_dir.path.join(&rel);
-            let is_dir = kind == EntryKind::Dir;
-            if drop_dir.ignore.ignores_entry(&rel, is_dir)
-                || drop_dir.managed_dirs().any(|own| own == path)
-            {
-                continue;
+        walk(&drop_dir, &root, Path::new(""), &mut |rel, found| match found {
+            Found::File => self.finalize_found(&drop_dir, rel, session),
+            Found::Unreadable(error) => {
+                self.report(&drop_dir.path.join(rel), Err(error.into()), session);
             }
-            match kind {
-                EntryKind::File => self.finalize_found(drop_dir, &rel, session),
-                EntryKind::Dir if rel.components().count() <= DEPTH_MAX => {
-                    match dir.open_dir(Path::new(&name)) {
-                        Ok(dir) => self.finalize_below(drop_dir, &dir, &rel, session),
-                        Err(error) => self.report(&path, Err(error.into()), session),
-                    }
-                }
-                EntryKind::Dir | EntryKind::Other => {}
-            }
-        }
+            Found::Subdirectory => {} // they are all included
+        });
     }
 
     /// Finalizes a file that was found, if it is the first data file of a drop: each drop is found

@@ -115,7 +115,7 @@ impl Kind {
         match self {
             Kind::Undescribed => format!(
                 "`{dir}` has {} that nothing describes: {tally}; add a manifest or a template, or \
-                 list {them} in `ignore` (`npyd explain` shows what is missing)",
+                 list {them} in `ignore` (`npyd explain {dir}` lists {them})",
                 tally.counted("file")
             ),
             Kind::BadName => format!(

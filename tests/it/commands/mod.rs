@@ -2,6 +2,7 @@
 
 mod config;
 mod explain;
+mod explain_dir;
 mod explain_states;
 mod finalize;
 mod history;

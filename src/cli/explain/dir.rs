@@ -1,0 +1,98 @@
+//! Explains a directory: lists the files in it that npyd leaves alone, one per line, with the
+//! reason.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Query, text};
+use crate::cli::tree::{Found, walk};
+use crate::cli::{Exit, FatalError, print};
+use crate::decide::reason::Reason;
+use crate::fs::{self, Dir};
+use crate::probe::{
+    ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, probe_standalone,
+};
+use crate::text::one_line::one_line;
+
+/// Lists the files while it finds them.
+struct List<'a> {
+    query: &'a Query,
+    root: Dir,
+    is_json: bool,
+    listed: ListedDescriptions,
+    exit: Exit,
+}
+
+impl Query {
+    /// Lists the files in the directory in question and below that npyd leaves alone.
+    pub(super) fn explain_dir(&mut self, is_json: bool) -> Result<Exit, FatalError> {
+        if let Some(unread) = self.open_ledger() {
+            tracing::warn!("{unread}");
+        }
+        let root = Dir::open(&self.drop_dir.path)?;
+        let dir = Dir::open(&self.path())?;
+        let listed = ListedDescriptions::default();
+        let mut list = List { query: self, root, is_json, listed, exit: Exit::Success };
+        walk(&self.drop_dir, &dir, &self.rel, &mut |rel, found| list.add(rel, found));
+        Ok(list.exit)
+    }
+}
+
+impl List<'_> {
+    fn add(&mut self, rel: &Path, found: Found) {
+        match found {
+            Found::File => match self.reason(rel) {
+                Ok(Some(reason)) => {
+                    self.print(rel, reason.kind(), &reason.to_string());
+                }
+                Ok(None) => {}
+                Err(error) if error.is_missing() => {}
+                Err(error) => self.fail(rel, &error),
+            },
+            Found::Subdirectory => {
+                self.print(rel, "subdirectory", "it is a subdirectory, and `recursive` is not set");
+            }
+            Found::Unreadable(error) => self.fail(rel, &error),
+        }
+    }
+
+    /// Returns why npyd leaves a file alone, if it does.
+    fn reason(&mut self, rel: &Path) -> fs::Result<Option<Reason>> {
+        if rel.file_name().and_then(OsStr::to_str).is_some_and(is_put_beside_arrays) {
+            return Ok(None);
+        }
+        match probe_standalone(&self.query.drop_dir, rel, &mut self.listed)? {
+            ProbeResult::Ignored(Reason::IsArray) if self.is_own_array(rel)? => Ok(None),
+            ProbeResult::Ignored(why) => Ok(Some(why)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns whether npyd made an array, as its mark or the ledger says.
+    fn is_own_array(&self, rel: &Path) -> fs::Result<bool> {
+        if self.query.latest_of_array(&self.query.drop_dir.path.join(rel)).is_some() {
+            return Ok(true);
+        }
+        let Some(file) = self.root.open_file(rel)? else { return Ok(false) };
+        Ok(file.attr(SOURCE_ATTR)?.is_some())
+    }
+
+    fn fail(&mut self, rel: &Path, error: &fs::FsError) {
+        self.exit = Exit::Failure;
+        self.print(rel, "io", &error.to_string());
+    }
+
+    fn print(&self, rel: &Path, kind: &str, why: &str) {
+        let path = self.query.drop_dir.path.join(rel);
+        print(&if self.is_json {
+            json!({
+                "source": text(&path), "verdict": "ignored", "reason_kind": kind, "why": why,
+            })
+            .to_string()
+        } else {
+            one_line(&format!("{}: {why}", path.display()))
+        });
+    }
+}
