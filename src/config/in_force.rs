@@ -35,6 +35,8 @@ pub struct InForce(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     is_superseded: AtomicBool,
+    /// Whether newer settings dispose of the source. Set before `is_superseded`.
+    is_disposed_later: AtomicBool,
     dirs: Mutex<BTreeMap<PathBuf, DirId>>,
 }
 
@@ -46,8 +48,16 @@ impl InForce {
         self.0.is_superseded.load(Ordering::SeqCst)
     }
 
-    /// Notes that the configuration has other settings for the drop directory, or none.
-    pub fn supersede(&self) {
+    /// Returns whether the newer settings, if any, remove or archive sources.
+    #[must_use]
+    pub fn is_disposed_later(&self) -> bool {
+        self.0.is_disposed_later.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the configuration has other settings for the drop directory, or none: settings
+    /// that remove or archive sources, or keep them.
+    pub fn supersede(&self, disposes: bool) {
+        self.0.is_disposed_later.store(disposes, Ordering::SeqCst);
         self.0.is_superseded.store(true, Ordering::SeqCst);
     }
 
@@ -83,7 +93,7 @@ mod tests {
         }
         assert_eq!(settings.recognize(Path::new("/archive"), id(8, 2)), Recognized::Known);
         assert!(!settings.is_superseded());
-        settings.clone().supersede();
-        assert!(settings.is_superseded());
+        settings.clone().supersede(true);
+        assert!(settings.is_superseded() && settings.is_disposed_later());
     }
 }

@@ -193,6 +193,9 @@ pub enum Reason {
     /// Another process holds a lease.
     #[error("another process holds a lease on it")]
     Leased,
+    /// A task of this process works on it, which began before the configuration was read again.
+    #[error("npyd itself is still working on it")]
+    InWork,
     /// Another process works on a file of the drop.
     #[error("another process has {0} locked")]
     Locked(Subject),
@@ -470,7 +473,7 @@ impl Reason {
             Reason::NotQuiet(_) | Reason::NotQuietUnproven(_) | Reason::CoarseClock(_) => "quiet",
             Reason::Abandoned { .. } => "abandoned",
             Reason::Digest(_) => "digest",
-            Reason::Leased | Reason::Locked(_) => "locked",
+            Reason::Leased | Reason::InWork | Reason::Locked(_) => "locked",
             Reason::Changed(_) | Reason::Replaced(_) | Reason::Appeared(_) => "changed",
             Reason::BadOutput(_)
             | Reason::Output(_)

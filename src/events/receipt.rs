@@ -51,8 +51,9 @@ pub struct Receipt {
 pub enum SourceFate {
     /// It stays, as configured.
     Kept,
-    /// It stays, because nothing proves that no process writes to it, or a flag (`chattr(1)`)
-    /// protects it. It was to be removed or archived.
+    /// It stays, because nothing proves that no process writes to it, a flag (`chattr(1)`) protects
+    /// it, or its removal was interrupted. It was to be removed or archived, and each scan tries
+    /// that again.
     Unproven,
     /// It became the array.
     Array,

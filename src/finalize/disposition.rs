@@ -41,6 +41,9 @@ pub(crate) enum SourceOutcome {
     Changed,
     /// It stays, because npyd can't prove that it has no writer, or may not remove it.
     Unproven(Unproven),
+    /// It stays for now, because the settings changed during the work: the next scan disposes of it
+    /// as the new ones say.
+    Later,
     /// It is the array itself.
     TheArray,
     /// It was removed.
@@ -54,7 +57,7 @@ impl SourceOutcome {
     pub(crate) fn fate(&self) -> SourceFate {
         match self {
             SourceOutcome::Kept | SourceOutcome::Changed => SourceFate::Kept,
-            SourceOutcome::Unproven(_) => SourceFate::Unproven,
+            SourceOutcome::Unproven(_) | SourceOutcome::Later => SourceFate::Unproven,
             SourceOutcome::TheArray => SourceFate::Array,
             SourceOutcome::Removed => SourceFate::Removed,
             SourceOutcome::Archived(_) => SourceFate::Archived,
@@ -73,6 +76,10 @@ impl SourceOutcome {
                 "the source, or what describes it, changed meanwhile and was not {what}"
             )),
             SourceOutcome::Unproven(why) => Some(not_proven(what, why)),
+            SourceOutcome::Later => Some(format!(
+                "the configuration was read again meanwhile, so the source was not {what}; the \
+                 next scan does what it says now"
+            )),
             _ => None,
         }
     }
@@ -118,8 +125,8 @@ pub(crate) fn dispose_source(
         checked => checked?,
     }
     if job.drop_dir.in_force.is_superseded() {
-        // The scan with the new settings finds the array, and disposes of the source as they say.
-        return Err(Interruption::Cancelled);
+        let is_later = job.drop_dir.in_force.is_disposed_later();
+        return Ok(if is_later { SourceOutcome::Later } else { SourceOutcome::Kept });
     }
     for input in &job.candidate.input.files {
         match put_away(at, input, job.writers(), &gone)? {
@@ -183,7 +190,10 @@ fn put_sidecar_away(
     source: &SourceOutcome,
 ) -> Result<(), Interruption> {
     match source {
-        SourceOutcome::Kept | SourceOutcome::Changed | SourceOutcome::Unproven(_) => {}
+        SourceOutcome::Kept
+        | SourceOutcome::Changed
+        | SourceOutcome::Unproven(_)
+        | SourceOutcome::Later => {}
         SourceOutcome::Archived(archive) => {
             archive_sidecar(&at.source, sidecar, archive, job.writers())?;
         }

@@ -27,6 +27,18 @@ impl Interruption {
     pub(crate) fn changed(how: impl Into<String>) -> Self {
         Interruption::Retry(Reason::Changed(how.into()))
     }
+
+    /// Returns what happened, for a receipt.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        match self {
+            Interruption::Rejected(reason)
+            | Interruption::DataLoss(reason)
+            | Interruption::Retry(reason)
+            | Interruption::Locked(reason) => Some(reason.to_string()),
+            Interruption::Io(error) => Some(error.to_string()),
+            Interruption::Vanished | Interruption::Cancelled => None,
+        }
+    }
 }
 
 impl From<FsError> for Interruption {

@@ -43,7 +43,7 @@ pub use disposition::recover_residue;
 pub use interruption::Interruption;
 pub use job::Job;
 pub use known_dirs::remember_dirs;
-pub use pipeline::{finalize, finalize_all};
+pub use pipeline::{Finalized, finalize, finalize_all};
 pub use preview::{Preview, preview};
 pub use quarantine::{Aside, quarantine, restore_rejected};
 pub use redo_array::{ArrayJob, redo_array};

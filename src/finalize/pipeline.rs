@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::slice;
 use std::time::Instant;
 
+use crate::config::Disposition;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Constraints;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
@@ -29,23 +30,31 @@ use crate::probe::ROUTE_ATTR;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Progress;
 
+/// The result of a job whose array is durable under its name.
+pub struct Finalized {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// Why what follows the array was not done: the next attempt finds the array, and does it.
+    pub interruption: Option<Interruption>,
+}
+
 /// Makes the array, and then disposes of the source as configured.
-pub fn finalize(job: &Job, progress: &mut Progress) -> Result<Receipt, Interruption> {
+pub fn finalize(job: &Job, progress: &mut Progress) -> Result<Finalized, Interruption> {
     let mut all = [InFlight::new(job, progress)];
     finish(&mut all);
     let [one] = all;
-    one.map(|one| one.receipt())
+    one.and_then(InFlight::into_result)
 }
 
 /// Finalizes a batch. A job that fails does not affect the others.
 pub fn finalize_all(
     batch: &[Job],
     show: impl Fn(&Job) -> Progress + Sync,
-) -> Vec<Result<Receipt, Interruption>> {
+) -> Vec<Result<Finalized, Interruption>> {
     let begin = |job| InFlight::new(job, &mut show(job));
     let mut all = parallel_map(batch.iter().collect(), begin);
     finish(&mut all);
-    all.into_iter().map(|one| one.map(|one| one.receipt())).collect()
+    all.into_iter().map(|one| one.and_then(InFlight::into_result)).collect()
 }
 
 /// Runs the steps after filling, each for the whole batch.
@@ -57,12 +66,20 @@ fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
     for_each_ok(all, InFlight::name);
     let mut synced = SyncedDirs::default();
     for_each_ok(all, |one| one.sync_name(&mut synced));
-    for_each_ok_parallel(all, InFlight::dispose_source);
+    // From here on the arrays are durable, so that each one gets its receipt.
+    let mut all: Vec<&mut InFlight<'_>> = all.iter_mut().flatten().collect();
+    parallel_map(all.iter_mut().collect(), |one| one.then(InFlight::dispose_source));
     let mut synced = SyncedDirs::default();
-    for_each_ok(all, |one| one.sync_source(&mut synced));
-    for_each_ok(all, InFlight::dispose_sidecar);
+    for one in &mut all {
+        one.then(|one| one.sync_source(&mut synced));
+    }
+    for one in &mut all {
+        one.then(InFlight::dispose_sidecar);
+    }
     let mut synced = SyncedDirs::default();
-    for_each_ok(all, |one| one.sync_sidecar(&mut synced));
+    for one in &mut all {
+        one.then(|one| one.sync_sidecar(&mut synced));
+    }
 }
 
 /// Runs a step for each job that has not failed.
@@ -147,6 +164,8 @@ struct InFlight<'a> {
     replaced: Option<String>,
     /// The fate of the source; `None` until the array is durable.
     source: Option<SourceOutcome>,
+    /// What stopped the steps that follow the durable array.
+    interruption: Option<Interruption>,
     /// Further remarks for the receipt.
     remarks: Vec<String>,
 }
@@ -204,6 +223,7 @@ impl<'a> InFlight<'a> {
             is_described: Cell::new(false),
             replaced: None,
             source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
+            interruption: None,
             remarks: Vec::new(),
         };
         if matches!(event, EventKind::Finalized | EventKind::Remade) {
@@ -348,6 +368,32 @@ impl<'a> InFlight<'a> {
         if self.has_new_name() { synced.sync(&self.at.output) } else { Ok(()) }
     }
 
+    /// Runs a step that follows the durable array, unless an earlier one was interrupted.
+    fn then(&mut self, step: impl FnOnce(&mut Self) -> Result<(), Interruption>) {
+        if self.interruption.is_none() {
+            self.interruption = step(self).err();
+        }
+    }
+
+    /// Returns the receipt of the array, and why a later step was interrupted. An array that was
+    /// found has its receipt already, unless that was lost: then the next attempt reports it.
+    fn into_result(mut self) -> Result<Finalized, Interruption> {
+        match self.interruption.take() {
+            Some(interruption) if self.event == EventKind::Found => Err(interruption),
+            Some(interruption) => {
+                self.remarks.extend(interruption.to_text());
+                let fate = match self.job.drop_dir.source {
+                    Disposition::Keep => SourceFate::Kept,
+                    Disposition::Remove | Disposition::Archive => SourceFate::Unproven,
+                };
+                let mut receipt = self.receipt();
+                receipt.source_fate = receipt.source_fate.or(Some(fate));
+                Ok(Finalized { receipt, interruption: Some(interruption) })
+            }
+            None => Ok(Finalized { receipt: self.receipt(), interruption: None }),
+        }
+    }
+
     /// Writes the metadata and disposes of the source. The array is durable under its name by then.
     fn dispose_source(&mut self) -> Result<(), Interruption> {
         if self.source.is_some() {
@@ -373,7 +419,8 @@ impl<'a> InFlight<'a> {
                 SourceOutcome::Kept
                 | SourceOutcome::TheArray
                 | SourceOutcome::Changed
-                | SourceOutcome::Unproven(_),
+                | SourceOutcome::Unproven(_)
+                | SourceOutcome::Later,
             ) => Ok(()),
             Some(SourceOutcome::Removed) => synced.sync(&self.at.source),
             Some(SourceOutcome::Archived(archive)) => {

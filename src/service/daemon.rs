@@ -246,7 +246,10 @@ impl Daemon {
             let stays = config.drop_dirs.iter().any(|drop_dir| same(drop_dir, &handle.drop_dir));
             if !stays {
                 // Work under way must not take anything away by the old settings.
-                handle.drop_dir.in_force.supersede();
+                let disposes = |it: &DropDir| {
+                    it.path == handle.drop_dir.path && it.source != Disposition::Keep
+                };
+                handle.drop_dir.in_force.supersede(config.drop_dirs.iter().any(disposes));
                 handle.send(Command::Stop);
             }
             stays

@@ -3,6 +3,7 @@
 mod committer;
 pub mod daemon;
 mod failure;
+mod in_work;
 mod ledger_keeper;
 pub mod supervisor;
 pub mod systemd;

@@ -15,7 +15,8 @@ use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::undo_journal::IntentLog;
 use crate::finalize::{
-    self, ArrayJob, Aside, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
+    self, ArrayJob, Aside, Finalized, Interruption, Job, finalize, finalize_all, quarantine,
+    recover_residue,
 };
 use crate::fs::{self, Dir, LeaseRight};
 use crate::ledger::{Ledger, Request, RequestKind};
@@ -23,6 +24,7 @@ use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::committer::{Committer, Recorder};
 use crate::service::failure::Failure;
+use crate::service::in_work::InWork;
 use crate::service::tracker::PROBE_DELAY_MIN;
 use crate::throttle::meter::Progress;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
@@ -49,6 +51,8 @@ pub struct Context {
     pub failures: Arc<AtomicU64>,
     /// Stores and publishes the receipts of workers.
     pub(crate) committer: Arc<Committer>,
+    /// The drops that tasks work on.
+    pub(crate) in_work: InWork,
 }
 
 /// The result of a job for the tracker.
@@ -113,8 +117,8 @@ fn finalize_batch(
     };
     let mut records = Vec::with_capacity(batch.len());
     let outcomes = batch.iter().zip(results).map(|(job, result)| {
-        let (outcome, record) = to_outcome(context, job, result, settings);
-        records.extend(record);
+        let (outcome, of_job) = to_outcome(context, job, result, settings);
+        records.extend(of_job);
         outcome
     });
     let outcomes = outcomes.collect();
@@ -124,15 +128,16 @@ fn finalize_batch(
 /// A receipt, and the ledger key of its source.
 pub(crate) type Record = (Receipt, Option<LedgerKey>);
 
-/// Converts the result of a job. Handles rejections and data loss, which need further work.
+/// Converts the result of a job to its outcome and the receipts to record.
 fn to_outcome(
     context: &Context,
     job: &Job,
-    result: Result<Receipt, Interruption>,
+    result: Result<Finalized, Interruption>,
     settings: u64,
-) -> (Outcome, Option<Record>) {
-    let interruption = match result {
-        Ok(receipt) => {
+) -> (Outcome, Vec<Record>) {
+    let mut records = Vec::new();
+    let (outcome, record) = match result {
+        Ok(Finalized { receipt, interruption }) => {
             let candidate = &job.candidate;
             // A route that consumes the source changes the file itself, so the ledger stores its
             // new identity. Otherwise it stores the one from before the job: a source that changed
@@ -146,11 +151,26 @@ fn to_outcome(
             let snapshot = snapshot.unwrap_or_else(|| candidate.snapshot());
             let fingerprint = LedgerKey { settings, identity: snapshot.identity() };
             let is_first = receipt.event == EventKind::Found && job.earlier.is_empty();
-            let outcome = if is_first { Outcome::Found } else { Outcome::Done };
-            return (outcome, Some((receipt, Some(fingerprint))));
+            records.push((receipt, Some(fingerprint)));
+            match interruption {
+                Some(interruption) => on_interruption(context, job, interruption, settings),
+                None if is_first => (Outcome::Found, None),
+                None => (Outcome::Done, None),
+            }
         }
-        Err(interruption) => interruption,
+        Err(interruption) => on_interruption(context, job, interruption, settings),
     };
+    records.extend(record);
+    (outcome, records)
+}
+
+/// Converts the interruption of a job. Handles rejections and data loss, which need further work.
+fn on_interruption(
+    context: &Context,
+    job: &Job,
+    interruption: Interruption,
+    settings: u64,
+) -> (Outcome, Option<Record>) {
     let outcome = match interruption {
         Interruption::Rejected(reason) => {
             let Job { drop_dir, candidate, .. } = job;
@@ -317,6 +337,7 @@ impl Context {
             bus: Arc::clone(&recorder.bus),
             failures: Arc::clone(&recorder.failures),
             committer: Arc::new(Committer::start(recorder)),
+            in_work: InWork::default(),
             intents: Arc::new(IntentLog::of(&config.state_dir)),
             stop: Arc::new(AtomicBool::new(false)),
             retries,

@@ -26,7 +26,7 @@ use crate::describe::{Declared, DeclaredBy, Metadata, Reserved};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
-use crate::finalize::{Job, finalize};
+use crate::finalize::{Finalized, Job, finalize};
 use crate::model::FileName;
 use crate::npy::{Dtype, Order};
 use crate::probe::candidate::{Candidate, Decision};
@@ -250,7 +250,11 @@ impl Finalize {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let mut progress = Progress::new(job.path(), &session.bus, &stop, None);
-        Ok(Done::Made(Box::new(finalize(&job, &mut progress)?)))
+        let Finalized { receipt, interruption } = finalize(&job, &mut progress)?;
+        match interruption {
+            Some(interruption) => Err(interruption.into()),
+            None => Ok(Done::Made(Box::new(receipt))),
+        }
     }
 
     /// Probes the file until it is complete. Sleeps while time alone can prove that, fails if not.

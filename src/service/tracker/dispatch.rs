@@ -129,10 +129,13 @@ impl Tracker {
         task: impl FnOnce() -> TaskResult + Send + 'static,
     ) -> impl FnOnce() + Send + 'static {
         let (ended, committer) = (self.ended.clone(), Arc::clone(&self.context.committer));
+        let paths = rels.iter().map(|rel| self.drop_dir.path.join(rel)).collect();
+        let in_work = self.context.in_work.begin(paths);
         move || {
             let TaskResult { outcomes, records } =
                 catch_unwind(AssertUnwindSafe(task)).unwrap_or_default();
             committer.commit(records, move || {
+                drop(in_work);
                 let mut outcomes = outcomes.into_iter();
                 for rel in rels {
                     let outcome = outcomes.next().unwrap_or_else(|| {

@@ -140,6 +140,11 @@ impl Tracker {
     ///
     /// The ledger or a file can't be read; it may be possible later.
     fn gate(&mut self, mut candidate: Candidate, now: Instant) -> Result<Action, Failure> {
+        // Checked before the ledger is read: once it is not in work, its receipt is there.
+        if self.context.in_work.contains(&self.drop_dir.path.join(&candidate.input.rel)) {
+            let ready_in = Some(PROBE_DELAY_MIN);
+            return Ok(Action::Wait(Wait { why: Reason::InWork, ready_in }));
+        }
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
         let taking = self.take_request(&candidate);

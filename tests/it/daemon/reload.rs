@@ -1,6 +1,6 @@
 //! SIGHUP: the daemon reads its configuration again.
 
-use std::fs;
+use std::{fs, thread};
 
 use crate::support::{Daemon, Mounted, Site, as_root, scan_npy, wait_until};
 
@@ -109,6 +109,103 @@ fn a_source_is_kept_from_the_reload_on() {
     assert_eq!(site.read("in/x.raw"), vec![7; LEN]);
     assert_eq!(site.history()[0]["source_fate"], "kept");
     assert!(daemon.stop().success());
+}
+
+/// The settings of a drop directory before and after a reload in the middle of a copy, and the
+/// events and fates of the source that follow.
+struct Reload {
+    before: &'static str,
+    after: &'static str,
+    output: &'static str,
+    receipts: &'static [(&'static str, &'static str)],
+}
+
+impl Reload {
+    /// Copies a series of two files, and reloads meanwhile. Returns `false` if the copy ended
+    /// before the reload.
+    fn carry_out(&self, rate: &str) -> bool {
+        const LEN: usize = 1 << 20;
+        let site = Site::new();
+        fs::create_dir(site.path("old")).unwrap();
+        fs::create_dir(site.path("out2")).unwrap();
+        let configure = |settings: &str, output: &str| {
+            let text = site.configuration("state", &format!("max_rate = '{rate}'\n{settings}"));
+            let text = text.replace("/out\"", &format!("/{output}\""));
+            site.write("npyd.toml", text.replace("\"200ms\"", "\"20ms\""));
+        };
+        configure(self.before, "out");
+        let mut daemon = site.daemon();
+        site.drop_file("a.raw", vec![1; LEN]).drop_file("b.raw", vec![2; LEN]);
+        let manifest = "dtype = '|u1'\nshape = [-1]\ndata = ['a.raw', 'b.raw']\n";
+        site.drop_file("run.toml", manifest);
+        let (fds, out) = (format!("/proc/{}/fd", daemon.pid()), site.path("out/#"));
+        let out = out.to_str().unwrap().to_owned();
+        let is_copying = || {
+            let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
+            links.flatten().any(|path| path.to_string_lossy().starts_with(&out))
+        };
+        daemon.wait_for("the copy to begin", || is_copying() || site.has("out/run.npy"));
+        configure(self.after, self.output);
+        daemon.reload();
+        if site.has("out/run.npy") {
+            return false;
+        }
+        daemon.wait_for("the receipts", || site.history().len() >= self.receipts.len());
+        daemon.wait_for("the source to go, or a later file", || {
+            let is_kept = self.receipts.len() == 1;
+            !site.has("in/run.toml") || is_kept
+        });
+        site.scan("later");
+        daemon.wait_for_file(&format!("{}/later.npy", self.output));
+        let log = daemon.log();
+        assert!(daemon.stop().success());
+        let history = site.history();
+        let of_run = history.iter().filter(|it| it["source"].as_str().unwrap().ends_with("toml"));
+        let receipts: Vec<_> = of_run
+            .map(|it| (it["event"].as_str().unwrap(), it["source_fate"].as_str().unwrap()))
+            .collect();
+        assert_eq!(receipts, self.receipts, "{log}");
+        assert_eq!(history[0]["output"], site.path("out/run.npy").to_str().unwrap());
+        assert!(!log.contains("locked"), "{log}");
+        assert!(site.read("out/run.npy").ends_with(&vec![2; LEN]));
+        true
+    }
+}
+
+/// A copy that ends after a reload has its receipt, with the fate of the source; what the new
+/// settings do with that source has another. npyd is not another process to itself.
+#[test]
+fn a_copy_that_a_reload_overtakes_has_its_receipt() {
+    const KEPT: (&str, &str) = ("finalized", "kept");
+    const LATER: (&str, &str) = ("finalized", "unproven");
+    let (remove, keep) = ("source = 'remove'", "source = 'keep'");
+    let archive = "source = 'archive'\narchive = 'old'";
+    let reloads = [
+        Reload { before: remove, after: keep, output: "out", receipts: &[KEPT] },
+        Reload { before: keep, after: remove, output: "out", receipts: &[KEPT] },
+        Reload {
+            before: remove,
+            after: archive,
+            output: "out",
+            receipts: &[LATER, ("found", "archived")],
+        },
+        Reload {
+            before: remove,
+            after: remove,
+            output: "out2",
+            receipts: &[LATER, ("finalized", "removed")],
+        },
+        Reload { before: remove, after: keep, output: "out2", receipts: &[KEPT] },
+    ];
+    thread::scope(|scope| {
+        for reload in &reloads {
+            scope.spawn(|| {
+                let rates = ["512 KiB/s", "100 KiB/s"];
+                let is_done = rates.iter().any(|rate| reload.carry_out(rate));
+                assert!(is_done, "the reload came too late");
+            });
+        }
+    });
 }
 
 /// A setting that counts from the next start is named once, and no other with it.

@@ -1,6 +1,6 @@
 //! The disposition of the raw file and its sidecar once the array is durable.
 
-use crate::support::{SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+use crate::support::{Receipts, SCAN_MANIFEST, Site, reason, scan_bytes, scan_npy};
 
 /// A site that archives its sources in `archive`.
 fn archiving() -> Site {
@@ -93,4 +93,38 @@ fn a_template_has_no_sidecar() {
     site.drop_file("x.u8", [1, 2, 3, 4]).sweep().expect_code(0);
     assert_eq!(site.names("in"), [""; 0]);
     assert_eq!(site.names("out"), ["x.npy"]);
+}
+
+/// The array is durable, so it has its receipt, although its source can't be disposed of yet.
+#[test]
+fn an_array_whose_source_can_not_go_has_its_receipt() {
+    for count in [1, 3] {
+        let site = Site::new();
+        for dir in ["in/sub", "archive"] {
+            std::fs::create_dir(site.path(dir)).unwrap();
+        }
+        site.configure("recursive = true\nsource = \"archive\"\narchive = \"archive\"");
+        site.write("archive/sub", "in the way");
+        for at in 0..count {
+            site.scan(&format!("sub/scan{at}"));
+        }
+        site.sweep().expect_code(1);
+        let history = site.history();
+        let made = history.of_event("finalized");
+        assert_eq!(made.len(), count, "{history:#?}");
+        for receipt in made {
+            assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+            assert!(reason(receipt).contains("archive"), "{receipt}");
+        }
+        assert_eq!(site.read("out/sub/scan0.npy"), scan_npy());
+        assert_eq!(site.read("in/sub/scan0.raw"), scan_bytes());
+        // Another attempt that fails adds no second receipt.
+        site.sweep();
+        assert_eq!(site.history().of_event("finalized").len(), count);
+        assert_eq!(site.history().of_event("found").len(), 0);
+        std::fs::remove_file(site.path("archive/sub")).unwrap();
+        site.settle("found", count);
+        assert_eq!(site.names("archive/sub").len(), 2 * count);
+        assert_eq!(site.names("in/sub"), [""; 0]);
+    }
 }
