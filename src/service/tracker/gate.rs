@@ -101,7 +101,12 @@ impl Tracker {
         if let Some(entry) = self.entries.get_mut(&rel) {
             entry.bytes = Some(candidate.input.files.iter().map(|it| it.stat.size).sum());
         }
-        let action = self.gate(candidate, now).unwrap_or_else(Action::Fail);
+        // Checked before the ledger is read: once it is not in work, its receipt is there.
+        let action = if self.context.in_work.contains(&self.drop_dir.path.join(&rel)) {
+            Action::Wait(Wait { why: Reason::InWork, ready_in: Some(PROBE_DELAY_MIN) })
+        } else {
+            self.gate(candidate, now).unwrap_or_else(Action::Fail)
+        };
         (rel, action)
     }
 
@@ -140,11 +145,6 @@ impl Tracker {
     ///
     /// The ledger or a file can't be read; it may be possible later.
     fn gate(&mut self, mut candidate: Candidate, now: Instant) -> Result<Action, Failure> {
-        // Checked before the ledger is read: once it is not in work, its receipt is there.
-        if self.context.in_work.contains(&self.drop_dir.path.join(&candidate.input.rel)) {
-            let ready_in = Some(PROBE_DELAY_MIN);
-            return Ok(Action::Wait(Wait { why: Reason::InWork, ready_in }));
-        }
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
         let taking = self.take_request(&candidate);
