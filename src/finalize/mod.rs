@@ -2,6 +2,7 @@
 //! of the source, and returns the receipt.
 
 pub mod constraints;
+mod copying;
 mod digest_check;
 mod disposition;
 pub mod interruption;

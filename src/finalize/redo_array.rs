@@ -21,10 +21,9 @@ use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
 use crate::finalize::remake::{OldArray, Remake};
-use crate::finalize::routes::copy;
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
-use crate::finalize::{Constraints, Interruption};
+use crate::finalize::{Constraints, Interruption, copying};
 use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{Header, Layout};
@@ -265,9 +264,9 @@ fn copy(old: &Old, steps: &Steps, progress: &mut Progress) -> Result<TempFile, I
     };
     let segments = vec![Segment::new(&old.file, new.offset, new.len)?];
     let copy = CopyJob { head: &new.head, segments };
-    let output = copy.private_output(&old.at.output).map_err(copy::interruption)?;
+    let output = copy.private_output(&old.at.output).map_err(copying::interruption)?;
     progress.expect(new.len);
-    copy::run(&copy, &output, None, progress)?;
+    copying::run(&copy, &output, None, progress)?;
     Ok(output)
 }
 

@@ -10,8 +10,9 @@ use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Write;
 use crate::decide::routes::SECTOR;
 use crate::describe::{DeclaredBy, LeadingBytes};
+use crate::finalize::copying::duplicate;
 use crate::finalize::locations::Locations;
-use crate::finalize::routes::{RouteResult, RouteWork, copy};
+use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, output_name, rest};
 use crate::fs::Moved;
@@ -155,7 +156,7 @@ fn rename(
         // rename(2) can fail with EXDEV on one mount, between quota projects or encryption
         // policies.
         Moved::OtherFileSystem => {
-            let (mut copy, before) = copy::duplicate(file, at, progress)?;
+            let (mut copy, before) = duplicate(file, at, progress)?;
             job.mark_array(copy.file())?;
             let published = copy.publish(output.as_ref(), replace)?;
             if published {

@@ -127,6 +127,11 @@ fn is_unsafe(line: &str) -> bool {
     !is_comment(line) && line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "unsafe")
 }
 
+/// The name of a source file without its extension.
+fn stem(source: &Source) -> &str {
+    Path::new(&source.path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+}
+
 /// The layer that a source file belongs to.
 fn layer(path: &str) -> &str {
     path.trim_start_matches("src/").split('/').next().unwrap_or_default()
@@ -184,6 +189,32 @@ fn only_sinks_log() {
             source.has_none_of(&log, source.code());
         }
     }
+}
+
+/// A route stands for itself: what several need is in a file of its own.
+#[test]
+fn no_route_uses_another() {
+    for dir in ["src/decide/routes", "src/finalize/routes"] {
+        let routes: Vec<_> = sources(dir, "rs").into_iter().filter(is_route).collect();
+        assert!(routes.len() > 3, "only {} routes were found in {dir}", routes.len());
+        for route in &routes {
+            for other in routes.iter().map(stem).filter(|it| *it != stem(route)) {
+                // As in `routes::{Candidate, copy}`, `routes::copy::run` and `super::copy`.
+                for (number, line) in route.code() {
+                    let of_routes = line.split_once("routes::").or(line.split_once("super::"));
+                    let names = of_routes.map_or("", |(_, names)| names);
+                    let mut names = names.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+                    let is_used = names.any(|name| name == other);
+                    assert!(!is_used, "{}:{number}: a route uses `{other}`", route.path);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a file among the routes is one, and not what they share.
+fn is_route(source: &Source) -> bool {
+    !["mod", "page_header"].contains(&stem(source))
 }
 
 #[test]

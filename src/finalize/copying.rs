@@ -1,0 +1,52 @@
+//! Copies bytes into a new file, in constant memory. What all who copy share: the copy route, an
+//! array that must move to another file system, and an array that is made again from itself.
+
+use std::ops::ControlFlow;
+
+use crate::finalize::Interruption;
+use crate::finalize::locations::Locations;
+use crate::fs::{self, CopyError, DataFile, Segment, TempFile};
+use crate::model::Stat;
+use crate::throttle::meter::Progress;
+
+/// Copies a whole file and returns the source's metadata. Fails if the file changed meanwhile.
+pub(crate) fn duplicate(
+    source: &DataFile,
+    at: &Locations,
+    progress: &mut Progress,
+) -> Result<(TempFile, Stat), Interruption> {
+    let before = source.stat()?;
+    let segments = vec![Segment::new(source, 0, before.size)?];
+    let copy = fs::CopyJob { head: &[], segments };
+    let output = copy.output(&at.output).map_err(interruption)?;
+    progress.expect(before.size);
+    run(&copy, &output, None, progress)?;
+    if !source.stat()?.is_unchanged_since(&before) {
+        return Err(Interruption::changed("it changed while it was copied"));
+    }
+    Ok((output, before))
+}
+
+/// Runs a copy. `progress` can stop it.
+pub(crate) fn run(
+    copy: &fs::CopyJob<'_>,
+    output: &TempFile,
+    on_bytes: Option<fs::OnBytes<'_>>,
+    progress: &mut Progress,
+) -> Result<(), Interruption> {
+    let mut advance = |done, moved| {
+        let goes_on = progress.advance_moved(done, moved);
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    copy.run(output, on_bytes, &mut advance).map_err(interruption)
+}
+
+pub(crate) fn interruption(error: CopyError) -> Interruption {
+    match error {
+        CopyError::Disk(error) => Interruption::Io(error),
+        CopyError::Stopped => Interruption::Cancelled,
+        CopyError::SourceEnded { at } => {
+            Interruption::changed(format!("it was truncated to {at} bytes while it was copied"))
+        }
+    }
+}
