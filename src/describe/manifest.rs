@@ -16,7 +16,7 @@ use crate::describe::declared::Declared;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
 use crate::describe::keys;
 use crate::describe::name_glob::NameGlob;
-use crate::describe::series::{natural_order, numbering_remarks};
+use crate::describe::natural_order::{natural_order, numbering_remarks};
 use crate::describe::text::fields::unicode_text;
 use crate::describe::text::python_json;
 use crate::model::FileName;

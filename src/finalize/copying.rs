@@ -7,13 +7,13 @@ use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::fs::{self, CopyError, DataFile, Segment, TempFile};
 use crate::model::Stat;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Copies a whole file and returns the source's metadata. Fails if the file changed meanwhile.
 pub(crate) fn duplicate(
     source: &DataFile,
     at: &Locations,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<(TempFile, Stat), Interruption> {
     let before = source.stat()?;
     let segments = vec![Segment::new(source, 0, before.size)?];
@@ -32,7 +32,7 @@ pub(crate) fn run(
     copy: &fs::CopyJob<'_>,
     output: &TempFile,
     on_bytes: Option<fs::OnBytes<'_>>,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<(), Interruption> {
     let mut advance = |done, moved| {
         let goes_on = progress.advance_moved(done, moved);

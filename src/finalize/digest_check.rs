@@ -4,14 +4,14 @@ use crate::decide::reason::Reason;
 use crate::finalize::{Hasher, Interruption, Job, Plan, Route, routes};
 use crate::fs::DataFile;
 use crate::probe::input::InputFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Verifies the digest, unless the copy of a single file computes it on the way. The digest of
 /// several files is that of their contents, one after the other.
 pub(crate) fn verify_ahead(
     job: &Job,
     plan: &Plan,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<(), Interruption> {
     let is_copied = plan.route == Route::Copy && job.candidate.input.only_file().is_some();
     let Some(digest) = job.dump.digest.as_ref().filter(|_| !is_copied) else {
@@ -41,7 +41,7 @@ pub(crate) fn hash(
     file: &DataFile,
     range: std::ops::Range<u64>,
     hasher: &mut Hasher,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<(), Interruption> {
     const PIECE: u64 = 1 << 20;
     progress.expect(range.end - range.start);

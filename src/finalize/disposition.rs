@@ -14,7 +14,7 @@ use crate::finalize::source_checks::{check_content, check_sidecar};
 use crate::finalize::transfer::{Copied, Lost, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
-use crate::fs::{self, Claim, DataFile, Dir, Guarded, Moved, NotTaken, OpenWriters};
+use crate::fs::{self, Claim, Conditional, DataFile, Dir, Moved, OpenWriters, Unmet};
 use crate::model::{FileName, Stat};
 use crate::probe::input::{InputFile, Sidecar};
 use crate::probe::unproven::Unproven;
@@ -131,8 +131,8 @@ pub(crate) fn dispose_source(
     for input in &job.candidate.input.files {
         match put_away(at, input, job.writers(), &gone)? {
             Ok(()) => {}
-            Err(NotTaken::Changed) => return Ok(SourceOutcome::Changed),
-            Err(NotTaken::Unproven) => {
+            Err(Unmet::Changed) => return Ok(SourceOutcome::Changed),
+            Err(Unmet::Unproven) => {
                 return Ok(SourceOutcome::Unproven(Unproven::opened(&input.name)));
             }
         }
@@ -146,11 +146,11 @@ fn put_away(
     InputFile { name, file, stat, .. }: &InputFile,
     writers: OpenWriters,
     to: &SourceOutcome,
-) -> fs::Result<Guarded> {
+) -> fs::Result<Conditional> {
     match to {
         SourceOutcome::Archived(archive) => {
-            let guard = Guard { before: Some(stat), rename: writers, copy: writers };
-            let moved = move_away(&at.source, name, file, (archive, name), guard)?;
+            let conditions = Conditions { before: Some(stat), rename: writers, copy: writers };
+            let moved = move_away(&at.source, name, file, (archive, name), conditions)?;
             Ok(moved.map(|lost| at.lost.borrow_mut().add(lost)))
         }
         _ => at.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
@@ -241,8 +241,8 @@ fn move_sidecar(
     writers: OpenWriters,
 ) -> fs::Result<()> {
     let Sidecar { name, file, stat, .. } = sidecar;
-    let guard = Guard { before: Some(stat), rename: OpenWriters::NotSeen, copy: writers };
-    if let Ok(lost) = move_away(source, name, file, to, guard)? {
+    let conditions = Conditions { before: Some(stat), rename: OpenWriters::NotSeen, copy: writers };
+    if let Ok(lost) = move_away(source, name, file, to, conditions)? {
         lost.note(file);
     }
     Ok(())
@@ -317,8 +317,8 @@ fn put_remains_away(
     let writers = unproven_writers(drop_dir);
     let away = match archive {
         Some(archive) => {
-            let guard = Guard { before: Some(stat), rename: writers, copy: writers };
-            let moved = move_away(source, name, file, (archive, name), guard)?;
+            let conditions = Conditions { before: Some(stat), rename: writers, copy: writers };
+            let moved = move_away(source, name, file, (archive, name), conditions)?;
             Ok(moved.map(|lost| lost.note(file)))
         }
         None => source.remove_if_unchanged(name.as_ref(), file, stat, writers),
@@ -328,7 +328,7 @@ fn put_remains_away(
 
 /// Conditions for moving a file away.
 #[derive(Clone, Copy)]
-pub(crate) struct Guard<'a> {
+pub(crate) struct Conditions<'a> {
     /// The metadata that it must still have; `None` if it may have changed.
     pub(crate) before: Option<&'a Stat>,
     /// Required evidence about writers before a rename.
@@ -344,22 +344,22 @@ pub(crate) fn move_away(
     name: &FileName,
     file: &DataFile,
     (to_dir, to): (&Dir, &FileName),
-    guard: Guard<'_>,
-) -> fs::Result<Guarded<Lost>> {
+    conditions: Conditions<'_>,
+) -> fs::Result<Conditional<Lost>> {
     for other in to.alternatives() {
-        let moved = match guard.before {
+        let moved = match conditions.before {
             Some(before) => {
-                let file = (file, before, guard.rename);
+                let file = (file, before, conditions.rename);
                 from.move_if_unchanged(name.as_ref(), file, to_dir, other.as_ref())
             }
             None => from.move_if_same(name.as_ref(), file, to_dir, other.as_ref(), false),
         };
         match moved? {
             Moved::Moved => return Ok(Ok(Lost::default())),
-            Moved::NotSame => return Ok(Err(NotTaken::Changed)),
-            Moved::Unproven => return Ok(Err(NotTaken::Unproven)),
+            Moved::NotSame => return Ok(Err(Unmet::Changed)),
+            Moved::Unproven => return Ok(Err(Unmet::Unproven)),
             Moved::TargetExists => {}
-            Moved::OtherFileSystem => return copy_away(from, name, file, (to_dir, to), guard),
+            Moved::OtherFileSystem => return copy_away(from, name, file, (to_dir, to), conditions),
         }
     }
     Err(to_dir.names_exhausted(to.as_ref()))
@@ -371,17 +371,17 @@ fn copy_away(
     name: &FileName,
     file: &DataFile,
     (to_dir, to): (&Dir, &FileName),
-    guard: Guard<'_>,
-) -> fs::Result<Guarded<Lost>> {
+    conditions: Conditions<'_>,
+) -> fs::Result<Conditional<Lost>> {
     let now = file.stat()?;
-    if guard.before.is_some_and(|before| !now.is_unchanged_since(before)) {
-        return Ok(Err(NotTaken::Changed));
+    if conditions.before.is_some_and(|before| !now.is_unchanged_since(before)) {
+        return Ok(Err(Unmet::Changed));
     }
     // An early check, to save the work; the check at the removal is the one that counts.
-    if guard.copy == OpenWriters::ProvedAbsent && file.lease()?.is_none() {
-        return Ok(Err(NotTaken::Unproven));
+    if conditions.copy == OpenWriters::ProvedAbsent && file.lease()?.is_none() {
+        return Ok(Err(Unmet::Unproven));
     }
     let Copied { source, lost } = copied(file, to_dir, to)?;
-    let removed = from.remove_if_unchanged(name.as_ref(), file, &source, guard.copy)?;
+    let removed = from.remove_if_unchanged(name.as_ref(), file, &source, conditions.copy)?;
     Ok(removed.map(|()| lost))
 }

@@ -5,6 +5,7 @@ pub mod constraints;
 mod copying;
 mod digest_check;
 mod disposition;
+pub(crate) mod intent_log;
 pub mod interruption;
 pub mod job;
 mod known_dirs;
@@ -21,7 +22,6 @@ mod rest;
 mod routes;
 mod source_checks;
 mod transfer;
-pub(crate) mod undo_journal;
 pub mod writer_proof;
 
 use std::cell::RefCell;
@@ -37,7 +37,7 @@ use crate::decide::plan::Plan;
 use crate::decide::route::{Constraints, Route};
 use crate::describe::digest::Hasher;
 use crate::describe::{Dump, LeadingBytes};
-use crate::finalize::undo_journal::IntentLog;
+use crate::finalize::intent_log::IntentLog;
 
 pub use constraints::{constraints_between, constraints_of_dirs};
 pub use disposition::recover_residue;

@@ -13,7 +13,7 @@ use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
 use crate::probe::input::{Input, InputSegment};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// The name of an array, and what to do about it.
 pub(crate) enum OutputName {
@@ -36,7 +36,7 @@ pub(crate) fn choose_name(
     job: &Job,
     at: &Locations,
     plan: &Plan,
-    mut progress: Option<&mut Progress>,
+    mut progress: Option<&mut Meter>,
 ) -> Result<OutputName, Interruption> {
     let first = &job.dump.output;
     if job.keeps_its_name(at) {
@@ -287,7 +287,7 @@ fn is_array_of(
     at: &Locations,
     name: &FileName,
     plan: &Plan,
-    progress: Option<&mut Progress>,
+    progress: Option<&mut Meter>,
 ) -> Result<bool, Interruption> {
     let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(false) };
     let candidate = &job.candidate;
@@ -338,7 +338,7 @@ fn compare<'a>(
     job: &'a Job,
     array: &DataFile,
     data_at: u64,
-    mut progress: Option<&mut Progress>,
+    mut progress: Option<&mut Meter>,
 ) -> Result<(Option<&'a FileName>, Option<&'a FileName>), Interruption> {
     let (mut at, mut equal, mut different) = (data_at, None, None);
     if let Some(progress) = &mut progress {

@@ -28,7 +28,7 @@ use crate::fs::{Claim, Dir, TempFile};
 use crate::model::FileName;
 use crate::probe::ROUTE_ATTR;
 use crate::probe::input::InputFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// The result of a job whose array is durable under its name.
 pub struct Finalized {
@@ -39,7 +39,7 @@ pub struct Finalized {
 }
 
 /// Makes the array, and then disposes of the source as configured.
-pub fn finalize(job: &Job, progress: &mut Progress) -> Result<Finalized, Interruption> {
+pub fn finalize(job: &Job, progress: &mut Meter) -> Result<Finalized, Interruption> {
     let mut all = [InFlight::new(job, progress)];
     finish(&mut all);
     let [one] = all;
@@ -49,7 +49,7 @@ pub fn finalize(job: &Job, progress: &mut Progress) -> Result<Finalized, Interru
 /// Finalizes a batch. A job that fails does not affect the others.
 pub fn finalize_all(
     batch: &[Job],
-    show: impl Fn(&Job) -> Progress + Sync,
+    show: impl Fn(&Job) -> Meter + Sync,
 ) -> Vec<Result<Finalized, Interruption>> {
     let begin = |job| InFlight::new(job, &mut show(job));
     let mut all = parallel_map(batch.iter().collect(), begin);
@@ -172,7 +172,7 @@ struct InFlight<'a> {
 
 impl<'a> InFlight<'a> {
     /// Runs the steps before the first one that must be durable.
-    fn new(job: &'a Job, progress: &mut Progress) -> Result<Self, Interruption> {
+    fn new(job: &'a Job, progress: &mut Meter) -> Result<Self, Interruption> {
         let started = Instant::now();
         if job.drop_dir.in_force.is_superseded() {
             return Err(Interruption::Cancelled); // the scan with the new settings finds it
@@ -243,7 +243,7 @@ impl<'a> InFlight<'a> {
     }
 
     /// Compares the new array with the one that it replaces.
-    fn compare(&mut self, old: OldArray, progress: &mut Progress) -> Result<(), Interruption> {
+    fn compare(&mut self, old: OldArray, progress: &mut Meter) -> Result<(), Interruption> {
         let Some(output) = &self.output else { return Ok(()) };
         let header = &self.plan.header;
         let head_len = self.plan.head(&self.job.dump).len() as u64;
@@ -253,7 +253,7 @@ impl<'a> InFlight<'a> {
 
     /// Carries the plan out: makes the data file the array, or fills a new file. If the file system
     /// refuses the route, takes the next best one.
-    fn carry_out(&mut self, progress: &mut Progress) -> Result<(), Interruption> {
+    fn carry_out(&mut self, progress: &mut Meter) -> Result<(), Interruption> {
         loop {
             self.is_described.set(false);
             let (job, at) = (self.job, &self.at);

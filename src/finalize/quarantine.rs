@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::DropDir;
-use crate::finalize::disposition::{Guard, move_away};
+use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::locations::mirrored;
 use crate::finalize::transfer::{Copied, copied};
 use crate::finalize::writer_proof::unproven_writers;
@@ -92,8 +92,9 @@ fn move_to_quarantine(
         }
     } else {
         for (name, file, _) in &claimed {
-            let guard = Guard { before: None, rename: OpenWriters::Trusted, copy: writers };
-            let _ = move_away(source, name, file, (rejects, name), guard)?;
+            let conditions =
+                Conditions { before: None, rename: OpenWriters::Trusted, copy: writers };
+            let _ = move_away(source, name, file, (rejects, name), conditions)?;
         }
     }
     rejects.sync()?;
@@ -135,8 +136,8 @@ pub fn restore_rejected(
         let Some(file) = from.open_file(name.as_ref())? else { continue };
         if let Some(_claim) = file.claim()? {
             let copy = unproven_writers(drop_dir);
-            let guard = Guard { before: None, rename: OpenWriters::Trusted, copy };
-            let _ = move_away(&from, &name, &file, (&to, &name), guard)?;
+            let conditions = Conditions { before: None, rename: OpenWriters::Trusted, copy };
+            let _ = move_away(&from, &name, &file, (&to, &name), conditions)?;
         }
     }
     to.sync()?;

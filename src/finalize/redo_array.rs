@@ -28,7 +28,7 @@ use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{Header, Layout};
 use crate::probe::{ORIGIN_ATTR, ROUTE_ATTR, SOURCE_ATTR};
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// The extended attribute that stores for which request an array was made again. A request that is
 /// carried out once more after a crash then finds its work done.
@@ -67,7 +67,7 @@ struct Old {
 /// # Durability
 ///
 /// On success the new array and its name are durable, or, in place, the new header is.
-pub fn redo_array(job: &ArrayJob, progress: &mut Progress) -> Result<Receipt, Interruption> {
+pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Interruption> {
     let started = Instant::now();
     let old = open(job)?;
     let Some(_claim) = old.file.claim()? else {
@@ -203,7 +203,7 @@ fn write_over(
     old: &Old,
     dump: &Dump,
     header: &Header,
-    progress: &Progress,
+    progress: &Meter,
 ) -> Result<EventKind, Interruption> {
     let Old { file, stat, name, data_at, .. } = old;
     let refused =
@@ -243,7 +243,7 @@ fn write_over(
 }
 
 /// Fills a new file that shares the data. Returns `None` if the file system can't share them.
-fn share(old: &Old, steps: &Steps, progress: &Progress) -> Result<Option<TempFile>, Interruption> {
+fn share(old: &Old, steps: &Steps, progress: &Meter) -> Result<Option<TempFile>, Interruption> {
     let Steps::Reflink(new) = steps else { return Ok(None) };
     // F1: FICLONERANGE also writes dirty pages back, but hides an error.
     sync_written(&old.file, progress)?;
@@ -256,7 +256,7 @@ fn share(old: &Old, steps: &Steps, progress: &Progress) -> Result<Option<TempFil
 }
 
 /// Fills a new file with a copy of the data.
-fn copy(old: &Old, steps: &Steps, progress: &mut Progress) -> Result<TempFile, Interruption> {
+fn copy(old: &Old, steps: &Steps, progress: &mut Meter) -> Result<TempFile, Interruption> {
     let Steps::Copy(new) = steps else {
         return Err(Interruption::Retry(Reason::Route(
             "no route is left for its array".to_owned(),
@@ -293,7 +293,7 @@ fn name(
     old: &Old,
     output: &mut TempFile,
     (header, head_len): (&Header, u64),
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<Remake, Interruption> {
     let Old { at, name, stat, .. } = old;
     let gone = || changed(name);

@@ -16,7 +16,7 @@ use crate::finalize::output_name::read_header;
 use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, TempFile, Writer};
 use crate::model::{FileName, NUMBER_MAX, Stat};
 use crate::npy::Header;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Bytes that are compared at once.
 const PIECE: u64 = 1 << 20;
@@ -65,7 +65,7 @@ impl Remake {
     pub(crate) fn compare(
         old: OldArray,
         (new, header, head_len): (&DataFile, &Header, u64),
-        progress: &mut Progress,
+        progress: &mut Meter,
     ) -> Result<Self, Interruption> {
         let (mut changes, mut holds_old) = (vec!["bytes"], false);
         if let Some((old_header, at)) = &old.header {
@@ -251,7 +251,7 @@ fn difference_at(
     (new, new_at): (&DataFile, u64),
     len: u64,
     item: u64,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<Difference, Interruption> {
     let step = item.clamp(1, PIECE);
     let piece = PIECE - PIECE % step;
@@ -280,7 +280,7 @@ fn difference_at(
 fn is_zeros(
     file: &DataFile,
     range: Range<u64>,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<bool, Interruption> {
     let len = range.end.saturating_sub(range.start);
     let (mut buffer, mut done) = (vec![0; len.min(PIECE) as usize], 0);

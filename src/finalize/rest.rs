@@ -16,7 +16,7 @@ use crate::finalize::{Interruption, Job, transfer};
 use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::{FileName, NUMBER_MAX, Stat};
 use crate::probe::input::InputFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// The extended attribute of a rest that stores from which file and offset it was cut:
 /// `inode:birth:offset`.
@@ -41,7 +41,7 @@ struct Surplus<'a> {
 pub(crate) fn cut(
     job: &Job,
     at: &Locations,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<(Stat, Option<String>), Interruption> {
     let input = job.only_file()?;
     let end = job.dump.end_of(&job.source_header);
@@ -66,7 +66,7 @@ pub(crate) fn cut(
 pub(crate) fn save_ahead(
     job: &Job,
     at: &Locations,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<Vec<String>, Interruption> {
     check_earlier(job, at)?;
     let goes = job.drop_dir.source == Disposition::Remove || job.keeps_its_name(at);
@@ -94,7 +94,7 @@ fn save(
     job: &Job,
     at: &Locations,
     surplus: &Surplus<'_>,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<Option<String>, Interruption> {
     if surplus.range.is_empty() {
         return Ok(None);
@@ -194,11 +194,7 @@ fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<FileName>, Inte
 }
 
 /// Writes a rest under the first free name, and syncs it. Holes stay holes.
-fn write(
-    dir: &Dir,
-    surplus: &Surplus<'_>,
-    progress: &mut Progress,
-) -> Result<FileName, Interruption> {
+fn write(dir: &Dir, surplus: &Surplus<'_>, progress: &mut Meter) -> Result<FileName, Interruption> {
     let Surplus { file, range, .. } = surplus;
     let stat = file.stat()?;
     // A length here would preallocate the holes. The mode keeps other users out until the rest has

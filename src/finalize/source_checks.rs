@@ -8,7 +8,7 @@ use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{DataFile, Dir, FsError};
 use crate::model::Stat;
 use crate::probe::input::InputFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Converts an error. A failed sync is a data loss: neither the data nor a header in the file can
 /// be trusted any more (F1).
@@ -24,7 +24,7 @@ pub(crate) fn lost(error: FsError) -> Interruption {
 pub(crate) fn synced(
     job: &Job,
     before: &Stat,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<DataFile, Interruption> {
     let is_word = matches!(job.evidence, Evidence::Ready | Evidence::Marker);
     if !is_word && job.candidate.input.writer()? == Writer::Present {
@@ -46,7 +46,7 @@ pub(crate) fn synced(
 }
 
 /// Syncs what the producer wrote.
-pub(crate) fn sync_written(file: &DataFile, progress: &Progress) -> Result<(), Interruption> {
+pub(crate) fn sync_written(file: &DataFile, progress: &Meter) -> Result<(), Interruption> {
     #[cfg(feature = "sabotage")]
     if crate::fs::skips("sync-before-header") {
         return Ok(());

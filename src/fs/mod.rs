@@ -66,7 +66,7 @@ pub use ioprio::{IdlePriority, make_idle};
 pub use lease::{Lease, Unprovable, Writer};
 use private_name::is_private_name;
 
-pub use private_name::{Guarded, NotTaken, OpenWriters};
+pub use private_name::{Conditional, OpenWriters, Unmet};
 pub use rename::Moved;
 pub use sandbox::{HidingSetting, hidden_by};
 pub use temp_file::{Linked, TempFile};

@@ -48,12 +48,13 @@ pub enum OpenWriters {
     Trusted,
 }
 
-/// The result of taking away a file's name.
-pub type Guarded<T = ()> = std::result::Result<T, NotTaken>;
+/// The result of removing or moving a file on conditions: that it is unchanged, and that no process
+/// writes to it.
+pub type Conditional<T = ()> = std::result::Result<T, Unmet>;
 
-/// Why a file kept its name.
+/// The condition that is not met, so that the file keeps its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotTaken {
+pub enum Unmet {
     /// The name refers to another file, or the file changed.
     Changed,
     /// A process writes to the file, or npyd can't prove that none does.
@@ -96,7 +97,7 @@ impl Dir {
         file: &DataFile,
         before: &Stat,
         writers: OpenWriters,
-    ) -> Result<Guarded> {
+    ) -> Result<Conditional> {
         match self.rename_private_if_unchanged(name, file, before, writers)? {
             Ok(private) => self.remove_if_there(&private.name).map(Ok),
             Err(not) => Ok(Err(not)),
@@ -136,7 +137,7 @@ impl Dir {
         file: &'a DataFile,
         before: &Stat,
         writers: OpenWriters,
-    ) -> Result<Guarded<PrivateName<'a>>> {
+    ) -> Result<Conditional<PrivateName<'a>>> {
         let lease = file.lease()?;
         // A process that opened it before the lease can still write.
         let may_go = match writers {
@@ -145,13 +146,13 @@ impl Dir {
             OpenWriters::Trusted => true,
         };
         if !may_go {
-            return Ok(Err(NotTaken::Unproven));
+            return Ok(Err(Unmet::Unproven));
         }
         if !file.stat()?.is_unchanged_since(before) {
-            return Ok(Err(NotTaken::Changed));
+            return Ok(Err(Unmet::Changed));
         }
         let Some(private) = self.rename_private(name, file)? else {
-            return Ok(Err(NotTaken::Changed));
+            return Ok(Err(Unmet::Changed));
         };
         // The rename itself changed ctime, so compare only size and mtime.
         let content = |stat: &Stat| (stat.size, stat.mtime_ns);
@@ -160,7 +161,7 @@ impl Dir {
             return Ok(Ok(private));
         }
         self.restore_name(&private.name, self, name)?;
-        Ok(Err(NotTaken::Changed))
+        Ok(Err(Unmet::Changed))
     }
 
     /// Renames a file to its private name, if the name refers to the open file. Returns the private
@@ -305,7 +306,7 @@ mod tests {
         let before = file.stat().unwrap();
         for writers in [OpenWriters::ProvedAbsent, OpenWriters::NotSeen] {
             let removed = dir.remove_if_unchanged(name, &file, &before, writers).unwrap();
-            assert_eq!(removed, Err(NotTaken::Unproven));
+            assert_eq!(removed, Err(Unmet::Unproven));
         }
         assert!(path.exists());
         assert_eq!(

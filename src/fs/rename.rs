@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::fs::fs_kind::fs_info;
 use crate::fs::private_name::{PrivateName, forget_name};
-use crate::fs::{DataFile, Dir, Guarded, NotTaken, OpenWriters, Result};
+use crate::fs::{Conditional, DataFile, Dir, OpenWriters, Result, Unmet};
 use crate::model::Stat;
 
 /// The result of a move.
@@ -77,7 +77,7 @@ impl Dir {
     ) -> Result<Moved> {
         let rename = || {
             let private = self.rename_private(name, file)?;
-            Ok(private.map(PrivateName::without_lease).ok_or(NotTaken::Changed))
+            Ok(private.map(PrivateName::without_lease).ok_or(Unmet::Changed))
         };
         self.move_private((name, file), (to_dir, to), replace, rename)
     }
@@ -104,7 +104,7 @@ impl Dir {
         (name, file): (&Path, &DataFile),
         (to_dir, to): (&Dir, &Path),
         replace: bool,
-        rename: impl FnOnce() -> Result<Guarded<PrivateName<'a>>>,
+        rename: impl FnOnce() -> Result<Conditional<PrivateName<'a>>>,
     ) -> Result<Moved> {
         if !self.refers_to(name, file)? {
             return Ok(Moved::NotSame);
@@ -117,8 +117,8 @@ impl Dir {
         }
         let private = match rename()? {
             Ok(private) => private,
-            Err(NotTaken::Changed) => return Ok(Moved::NotSame),
-            Err(NotTaken::Unproven) => return Ok(Moved::Unproven),
+            Err(Unmet::Changed) => return Ok(Moved::NotSame),
+            Err(Unmet::Unproven) => return Ok(Moved::Unproven),
         };
         let from = &private.name;
         let synced = self.sync_private(to_dir);
@@ -182,7 +182,7 @@ mod tests {
         let remove = |name, file: &DataFile, before: &Stat| {
             dir.remove_if_unchanged(name, file, before, OpenWriters::ProvedAbsent).unwrap()
         };
-        assert_eq!(remove(name, &old, &old.stat().unwrap()), Err(NotTaken::Changed));
+        assert_eq!(remove(name, &old, &old.stat().unwrap()), Err(Unmet::Changed));
         assert_eq!(
             dir.move_if_same(name, &old, &dir, "c".as_ref(), false).unwrap(),
             Moved::NotSame
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(dir.move_if_same(name, &new, &dir, "c".as_ref(), false).unwrap(), Moved::Moved);
         let (name, before) = (Path::new("c"), new.stat().unwrap());
         std_fs::write(temp.path().join("c"), "newer").unwrap();
-        assert_eq!(remove(name, &new, &before), Err(NotTaken::Changed));
+        assert_eq!(remove(name, &new, &before), Err(Unmet::Changed));
         assert_eq!(remove(name, &new, &new.stat().unwrap()), Ok(()));
         assert_eq!(dir.entries().unwrap(), [(OsString::from("b"), EntryKind::File)]);
     }

@@ -7,8 +7,8 @@
 mod by_sidecar;
 pub mod candidate;
 mod conflicts;
+mod corrections;
 mod data_head;
-mod declared;
 mod description;
 mod index;
 pub mod input;

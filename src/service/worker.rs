@@ -13,7 +13,7 @@ use crate::decide::reason::Reason;
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
-use crate::finalize::undo_journal::IntentLog;
+use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{
     self, ArrayJob, Aside, Finalized, Interruption, Job, finalize, finalize_all, quarantine,
     recover_residue,
@@ -26,7 +26,7 @@ use crate::service::committer::{Committer, Recorder};
 use crate::service::failure::Failure;
 use crate::service::in_work::InWork;
 use crate::service::tracker::PROBE_DELAY_MIN;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 use crate::throttle::rate::RateLimiter;
 
@@ -101,7 +101,7 @@ pub(crate) fn recheck(
     settings: u64,
 ) -> TaskResult {
     let nobody = Arc::new(Bus::default());
-    let silent = |job: &Job| Progress::new(job.path(), &nobody, &context.stop, Some(pace));
+    let silent = |job: &Job| Meter::new(job.path(), &nobody, &context.stop, Some(pace));
     finalize_batch(context, batch, settings, silent)
 }
 
@@ -109,7 +109,7 @@ fn finalize_batch(
     context: &Context,
     batch: &[Job],
     settings: u64,
-    show: impl Fn(&Job) -> Progress + Sync,
+    show: impl Fn(&Job) -> Meter + Sync,
 ) -> TaskResult {
     let results = match batch {
         [job] => vec![finalize(job, &mut show(job))],
@@ -384,7 +384,7 @@ impl Context {
     }
 
     /// Returns the meter for the work on a file.
-    fn meter(&self, path: PathBuf, pace: &Arc<RateLimiter>) -> Progress {
-        Progress::new(path, &self.bus, &self.stop, Some(pace))
+    fn meter(&self, path: PathBuf, pace: &Arc<RateLimiter>) -> Meter {
+        Meter::new(path, &self.bus, &self.stop, Some(pace))
     }
 }

@@ -17,8 +17,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The time between two events about the progress. Shorter work causes none.
 const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The progress of one file, and the way to stop it.
-pub struct Progress {
+/// The meter of the work on one file.
+pub struct Meter {
     path: PathBuf,
     bus: Arc<Bus>,
     stop: Arc<AtomicBool>,
@@ -32,8 +32,8 @@ pub struct Progress {
     has_events: bool,
 }
 
-impl Progress {
-    /// Starts the work on a file; [`Progress::expect`] says how many bytes each phase has.
+impl Meter {
+    /// Starts the work on a file; [`Meter::expect`] says how many bytes each phase has.
     #[must_use]
     pub fn new(
         path: PathBuf,
@@ -42,7 +42,7 @@ impl Progress {
         limiter: Option<&Arc<RateLimiter>>,
     ) -> Self {
         let now = Instant::now();
-        Progress {
+        Meter {
             path,
             bus: Arc::clone(bus),
             stop: Arc::clone(stop),
@@ -80,7 +80,7 @@ impl Progress {
         self.advance_moved(done, done)
     }
 
-    /// Like [`Progress::advance`], where only `moved` of the bytes that are done were moved: the
+    /// Like [`Meter::advance`], where only `moved` of the bytes that are done were moved: the
     /// rate limit counts these alone.
     #[must_use]
     pub fn advance_moved(&mut self, done: u64, moved: u64) -> bool {
@@ -119,7 +119,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for Meter {
     fn drop(&mut self) {
         if self.has_events {
             self.publish(None);

@@ -33,7 +33,7 @@ use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
 use crate::sinks;
 use crate::sinks::stdout::Format;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
@@ -249,7 +249,7 @@ impl Finalize {
             return Ok(Done::Planned(Box::new(Planned::of(&job)?)));
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let mut progress = Progress::new(job.path(), &session.bus, &stop, None);
+        let mut progress = Meter::new(job.path(), &session.bus, &stop, None);
         let Finalized { receipt, interruption } = finalize(&job, &mut progress)?;
         match interruption {
             Some(interruption) => Err(interruption.into()),

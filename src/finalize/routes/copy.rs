@@ -8,13 +8,13 @@ use crate::finalize::digest_check::{hash, verify};
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::fs::{self, Segment};
 use crate::probe::input::InputFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Fills a new file with header and data, and verifies the digest on the way.
 pub(crate) fn carry_out(
     work: &RouteWork<'_>,
     new: &NewFile,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, .. } = *work;
     let NewFile { head, offset, len } = new;

@@ -20,14 +20,14 @@ use crate::model::FileName;
 use crate::npy::MAGIC;
 use crate::probe::SOURCE_ATTR;
 use crate::probe::input::InputFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Cuts off what lies behind the array, writes the header into the data file, and gives it its
 /// final name.
 pub(crate) fn carry_out(
     work: &RouteWork<'_>,
     writes: &[Write],
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, .. } = *work;
     refuse_occupied(job, work.plan)?;
@@ -143,7 +143,7 @@ fn rename(
     at: &Locations,
     name: &FileName,
     output: &FileName,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<bool, Interruption> {
     let replace = output_name::replaces(job, at, output)?;
     let (file, to) = (&job.only_file()?.file, output.as_ref());

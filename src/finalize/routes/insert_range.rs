@@ -13,15 +13,15 @@ use std::time::Duration;
 use crate::config::DropDir;
 use crate::decide::reason::{Reason, Subject};
 use crate::facts::{self, Fact};
+use crate::finalize::intent_log::{InsertIntent, IntentLog};
 use crate::finalize::locations::Locations;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
-use crate::finalize::undo_journal::{InsertIntent, IntentLog};
 use crate::finalize::{Interruption, Job, output_name};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
 use crate::probe::input::InputFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Prefix of the private name during the insertion.
 const PREFIX: &str = ".npyd-insert-";
@@ -38,7 +38,7 @@ const SOLE_OPENER_TRIES: u64 = 5;
 pub(crate) fn carry_out(
     work: &RouteWork<'_>,
     head: &[u8],
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, describe, .. } = *work;
     let InputFile { name, stat, .. } = job.only_file()?;

@@ -12,7 +12,7 @@ use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
 use crate::fs::TempFile;
 use crate::model::FileName;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// What a route works on.
 pub(crate) struct RouteWork<'a> {
@@ -39,7 +39,7 @@ pub(crate) enum RouteResult {
 /// Carries out the steps of the plan.
 pub(crate) fn carry_out(
     work: &RouteWork<'_>,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<RouteResult, Interruption> {
     match &work.plan.steps {
         Steps::InPlace(writes) => in_place::carry_out(work, writes, progress),

@@ -6,13 +6,13 @@ use crate::decide::route::NewFile;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::{Interruption, source_checks};
 use crate::fs::TempFile;
-use crate::throttle::meter::Progress;
+use crate::throttle::meter::Meter;
 
 /// Fills a new file with header and shared data.
 pub(crate) fn carry_out(
     work: &RouteWork<'_>,
     new: &NewFile,
-    progress: &Progress,
+    progress: &Meter,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, .. } = *work;
     // F1: FICLONERANGE also writes dirty pages back, but after a failed writeback a second call

@@ -1,5 +1,5 @@
-//! Series: data files whose names are numbered. Sorts the names in natural order, in which numbers
-//! count by their value, and finds gaps in the numbering.
+//! Natural order of numbered file names: numbers count by their value. Also finds gaps in the
+//! numbering.
 
 use std::cmp::Ordering;
 use std::iter::zip;

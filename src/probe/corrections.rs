@@ -1,4 +1,4 @@
-//! Applies to a candidate what `npyd redo` and `npyd take` declared about it.
+//! Corrections: applies to a candidate what `npyd redo` and `npyd take` declared about it.
 
 use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::reason::Reason;
