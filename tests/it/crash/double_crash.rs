@@ -2,48 +2,49 @@
 
 use super::harness::Tally;
 use super::harness::crash_case::Violation;
-use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
+use super::harness::crash_dirs::{Crash, CrashDirs, changes, distinct_points, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::Scenario;
 use super::harness::volume::Cut;
 use crate::support::is_long;
 
-/// Runs one case: two crashes, judged after each; then a sweep, judged again.
+/// Runs one case: two crashes, judged after each; then a sweep, judged again. Returns how many
+/// changes the second sweep made.
 fn check(
     dirs: &CrashDirs,
     scenario: &Scenario,
     crash: Crash,
     (first, second): (usize, usize),
-) -> Result<(), Violation> {
+) -> (usize, Result<(), Violation>) {
     let case = dirs.case(scenario);
+    let mut made = 0;
     let befores = [first, second].map(|point| {
-        let before = dirs.crash(&case, crash, point);
+        let (number, before) = dirs.crash(&case, crash, point);
+        made = number;
         let before = before.map_or("the end".to_owned(), |change| change.to_string());
         case.examine(scenario.synced).map(|()| before)
     });
     let of = format!("{}, {scenario}, {crash:?} before {befores:?}", dirs.kind());
     let [first, second] = befores;
-    first.and(second).and_then(|_| case.finish()).map_err(|violation| violation.of(&of))
+    let checked = first.and(second).and_then(|_| case.finish());
+    (made, checked.map_err(|violation| violation.of(&of)))
 }
 
-/// Crashes at one in `stride` points of a scenario, and then at each point of the next sweep, or
-/// at one in turn. Counts the first points, and the pairs that these have.
-fn check_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usize) -> [Tally; 2] {
-    let case = dirs.case(scenario);
-    let firsts = changes(&case).len() + 1;
-    case.expect_route();
+/// Crashes at all points of a scenario, and then at each point of the next sweep. Counts the first
+/// points, and the pairs that these have.
+fn check_all_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash) -> [Tally; 2] {
+    let firsts = changes(&dirs.case(scenario)).len() + 1;
     let (mut tally, mut pairs) = (Tally { of: firsts, ..Tally::default() }, Tally::default());
-    for first in (0..firsts).step_by(stride) {
+    for first in 0..firsts {
         let case = dirs.case(scenario);
         dirs.crash(&case, crash, first);
         let seconds = changes(&case).len() + 1;
         pairs.of += seconds;
-        let in_turn = first / stride % seconds;
         // The ledger's own writes have so many points that all pairs would take days.
-        let all = stride == 1 && !scenario.ledger_along;
-        let seconds = if all { 0..seconds } else { in_turn..in_turn + 1 };
+        let in_turn = first % seconds;
+        let seconds = if scenario.ledger_along { in_turn..in_turn + 1 } else { 0..seconds };
         for second in seconds {
-            pairs.violations.extend(check(dirs, scenario, crash, (first, second)).err());
+            pairs.violations.extend(check(dirs, scenario, crash, (first, second)).1.err());
             pairs.tried += 1;
         }
         tally.tried += 1;
@@ -51,29 +52,61 @@ fn check_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usiz
     [tally, pairs]
 }
 
+/// Crashes at one in `stride` points of a scenario, and then at one point of the next sweep.
+fn check_some_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usize) -> Tally {
+    // Second points are spread over the sweep by steps of this length.
+    const STEP: usize = 7;
+    let case = dirs.case(scenario);
+    let changes = changes(&case);
+    case.expect_route();
+    let all = 0..=changes.len();
+    let of = distinct_points(&case, crash, &changes, all.clone()).len();
+    let mut tally = Tally { of, ..Tally::default() };
+    // The number of the next sweep's points is known once one ends before its second crash.
+    let mut seconds = changes.len() + 1;
+    for first in distinct_points(&case, crash, &changes, all.step_by(stride)) {
+        let second = tally.tried * STEP % seconds;
+        let (made, checked) = check(dirs, scenario, crash, (first, second));
+        if made < second {
+            seconds = made + 1;
+        }
+        tally.violations.extend(checked.err());
+        tally.tried += 1;
+    }
+    tally
+}
+
 /// The short form tries only what no other file system has.
 fn every_pair(kind: &'static str, crash: Crash) {
     let tallies = on_crash_dirs(kind, Npyd::real(), |dirs| {
-        let mut tallies = [Tally::default(), Tally::default()];
-        let is_to_be = |it: &Scenario| {
-            let is_own = kind == "ext4" || it.route.kinds.len() < 3;
-            let in_sample = is_own && it.synced && !it.ledger_along;
-            (is_long() || in_sample) && !it.route.is_largest()
-        };
-        for scenario in &Scenario::on(kind) {
-            if is_to_be(scenario) {
-                let stride = if is_long() { 1 } else { 3 * scenario.route.stride };
-                let of_this = check_pairs(dirs, scenario, crash, stride);
-                tallies.iter_mut().zip(of_this).for_each(|(all, more)| all.add(more));
-            } else {
-                tallies[0].of += changes(&dirs.case(scenario)).len() + 1;
+        let (mut firsts, mut pairs) = (Tally::default(), Tally::default());
+        let all = Scenario::on(kind);
+        let mut scenarios = Tally { of: all.len(), ..Tally::default() };
+        for scenario in &all {
+            let is_own = kind == "ext4" || scenario.route.kinds.len() < 3;
+            if scenario.route.is_largest() {
+                continue;
             }
+            if is_long() {
+                let [of_first, of_pairs] = check_all_pairs(dirs, scenario, crash);
+                firsts.add(of_first);
+                pairs.add(of_pairs);
+            } else if is_own && scenario.synced && !scenario.ledger_along {
+                let stride = 3 * scenario.route.stride;
+                firsts.add(check_some_pairs(dirs, scenario, crash, stride));
+            } else {
+                continue;
+            }
+            scenarios.tried += 1;
         }
-        tallies
+        [scenarios, firsts, pairs]
     });
-    if let Some([firsts, pairs]) = tallies {
-        firsts.report("first crash points");
-        pairs.report("pairs of these and a second one");
+    if let Some([scenarios, firsts, pairs]) = tallies {
+        scenarios.report("scenarios");
+        firsts.report("first crash points of these");
+        if is_long() {
+            pairs.report("pairs of these and a second one");
+        }
     }
 }
 

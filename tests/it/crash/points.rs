@@ -17,7 +17,7 @@ fn check(
     point: usize,
 ) -> Result<(), Violation> {
     let case = dirs.case(scenario);
-    let before = dirs.crash(&case, crash, point);
+    let (_, before) = dirs.crash(&case, crash, point);
     let checked = case.examine(scenario.synced).and_then(|()| {
         // A failed sync is final for a file in place, also on a read-only file system.
         let is_final = crash == Crash::ReadOnly && case.is_given_up();
@@ -60,8 +60,10 @@ fn every_point(kind: &'static str, crash: Crash) {
             let thinned = match kind {
                 // With the intent log on the same disk, most points are the ledger's.
                 _ if scenario.is_noted() && scenario.ledger_along => 3,
-                // An error that does not end the run shows at few calls.
                 "ext4" if crash != Crash::ReadOnly => 2,
+                // An error that does not end the run shows at few calls, and `errors` has each call
+                // fail so.
+                _ if crash == Crash::ReadOnly => 3,
                 _ if scenario.route.kinds.len() < 3 => 1,
                 _ => 3,
             };

@@ -83,7 +83,7 @@ fn every_point(crash: Crash) {
             let points = distinct_points(&case, crash, &changes, 0..=changes.len());
             for &point in &points {
                 let case = refused(dirs, &scenario);
-                let before = dirs.crash(&case, crash, point);
+                let (_, before) = dirs.crash(&case, crash, point);
                 let between = before.as_ref().is_some_and(|it| it.call.starts_with("rename"))
                     || before.as_ref().is_some_and(|it| it.call == "unlinkat");
                 let checked =

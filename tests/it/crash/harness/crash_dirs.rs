@@ -44,15 +44,19 @@ impl CrashDirs {
         self.volume.kind()
     }
 
-    /// Sweeps, and crashes before change number `point`, or after the last one. Returns the change
-    /// that was not made.
-    pub(crate) fn crash(&self, case: &CrashCase<'_>, crash: Crash, point: usize) -> Option<Change> {
+    /// Sweeps, and crashes before change number `point`, or after the last one. Returns how many
+    /// changes were made, and the one that was not made.
+    pub(crate) fn crash(
+        &self,
+        case: &CrashCase<'_>,
+        crash: Crash,
+        point: usize,
+    ) -> (usize, Option<Change>) {
         let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
-        let mut change = tracee.next_change();
-        for _ in 0..point {
-            if change.is_some() {
-                change = tracee.next_change();
-            }
+        let (mut made, mut change) = (0, tracee.next_change());
+        while made < point && change.is_some() {
+            change = tracee.next_change();
+            made += 1;
         }
         match crash {
             Crash::Kill => {}
@@ -66,7 +70,7 @@ impl CrashDirs {
         if crash != Crash::Kill {
             self.restart(case);
         }
-        change
+        (made, change)
     }
 
     /// Cuts the power of every file system that the case is on. A second file system on which it

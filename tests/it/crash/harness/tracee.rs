@@ -213,20 +213,64 @@ fn resume(thread: pid_t, signal: c_int) {
     request(libc::PTRACE_CONT, thread, signal.into());
 }
 
-/// The kernel's filter that stops the process at these calls and lets it do all others at full
-/// speed.
+/// Returns the kernel's filter (seccomp) that stops the process at these calls and lets it make all
+/// others at full speed. Each stop costs two switches of tasks, which are most of what a case takes.
 fn filter(calls: &[Known]) -> Vec<libc::sock_filter> {
-    let step = |code, jt, k| libc::sock_filter { code: code as u16, jt, jf: 0, k };
-    // The call's number is the first field of what the filter sees.
-    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
-    for (at, (_, number, _)) in calls.iter().enumerate() {
-        let to_last = u8::try_from(calls.len() - at).unwrap();
-        let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-        filter.push(step(is_it, to_last, u32::try_from(*number).unwrap()));
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const IS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const HAS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    let of = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let stop = of(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_TRACE);
+    let go_on = of(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW);
+    // The lower half of an argument of the call: `seccomp_data` has them from byte 16 on.
+    let load_arg = |at: u32| of(LOAD, 0, 0, 16 + 8 * at);
+    // The number of the call is the first field of `seccomp_data`.
+    let mut filter = vec![of(LOAD, 0, 0, 0)];
+    for (name, number, _) in calls {
+        let then = match changes_if(name) {
+            Changes::Always => vec![stop],
+            Changes::IfFlags { arg, any_of } => {
+                vec![load_arg(arg), of(HAS, 0, 1, any_of), stop, go_on]
+            }
+            Changes::IfRequest { arg, one_of: [a, b] } => {
+                vec![load_arg(arg), of(IS, 1, 0, a), of(IS, 0, 1, b), stop, go_on]
+            }
+        };
+        filter.push(of(IS, 0, then.len() as u8, u32::try_from(*number).unwrap()));
+        filter.extend(then);
     }
-    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_ALLOW));
-    filter.push(step(libc::BPF_RET, 0, libc::SECCOMP_RET_TRACE));
+    filter.push(go_on);
     filter
+}
+
+/// When a call changes a file.
+enum Changes {
+    Always,
+    /// If this argument has one of these flags.
+    IfFlags {
+        arg: u32,
+        any_of: u32,
+    },
+    /// If this argument is one of these requests.
+    IfRequest {
+        arg: u32,
+        one_of: [u32; 2],
+    },
+}
+
+/// Returns when a call of that name changes a file: opening changes what it makes or truncates; of
+/// the requests to devices only sharing does.
+fn changes_if(name: &str) -> Changes {
+    const MAKES: u32 =
+        (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
+    const FICLONERANGE: u32 = 0x4020_940d;
+    const FICLONE: u32 = 0x4004_9409;
+    match name {
+        "openat" => Changes::IfFlags { arg: 2, any_of: MAKES },
+        "open" => Changes::IfFlags { arg: 1, any_of: MAKES },
+        "ioctl" => Changes::IfRequest { arg: 1, one_of: [FICLONERANGE, FICLONE] },
+        _ => Changes::Always,
+    }
 }
 
 /// A call as its thread entered it.
@@ -348,9 +392,6 @@ impl Call {
     fn change(&self, tracee: &Tracee) -> Option<Change> {
         let mut known = tracee.calls.iter();
         let (call, _, names) = known.find(|(_, number, _)| *number == self.number)?;
-        if !self.does_change(call) {
-            return None;
-        }
         let path = match *names {
             Names::Nothing => return Some(Change { call, path: String::new(), file: None }),
             Names::Fd(at) => self.path_of_fd(self.args[at] as c_int)?,
@@ -366,18 +407,6 @@ impl Call {
             _ => None,
         };
         Some(Change { call, path, file })
-    }
-
-    /// Opening changes what it makes or cuts; of the requests to devices only sharing does.
-    fn does_change(&self, name: &str) -> bool {
-        const MAKES: u64 =
-            (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u64;
-        match name {
-            "openat" => self.args[2] & MAKES != 0,
-            "open" => self.args[1] & MAKES != 0,
-            "ioctl" => self.args[1] == 0x4020_940d || self.args[1] == 0x4004_9409,
-            _ => true,
-        }
     }
 
     fn link_of_fd(&self, fd: c_int) -> PathBuf {
