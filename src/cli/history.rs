@@ -5,44 +5,111 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
 use crate::decide::identity::LedgerKey;
+use crate::describe::Correction;
+use crate::events::receipt::EventKind;
 use crate::finalize::restore_rejected;
 use crate::ledger::{Entry, Ledger};
+use crate::text::one_line::one_line;
 
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct History {
+    /// Names or paths of data files or of their arrays, whose receipts are listed; without one, all
+    /// receipts
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
+    /// List only receipts since then: a duration before now (2h, 7days), or a date with or without
+    /// a time, in UTC
+    #[arg(long, value_name = "WHEN")]
+    since: Option<Since>,
+    /// List only rejected and failed drops, and requests that failed
+    #[arg(long)]
+    failed: bool,
     /// Print receipts as JSON, one object per line
     #[arg(long)]
     json: bool,
 }
 
+const EXAMPLES: &str = "\
+Times are in UTC. The newest receipt comes last.
+
+Examples:
+  npyd history --failed --since 12h     what went wrong in the last twelve hours
+  npyd history --since 2026-11-29       everything since that day began
+  npyd history scan.raw                 everything about scan.raw
+  npyd history /data/npy/scan.npy       what this array was made of, and when";
+
 impl History {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         if let Some(ledger) = Ledger::open_to_read(&config.state_dir)? {
-            ledger
-                .for_each(|entry| print(&if self.json { entry.to_json() } else { line(&entry) }))?;
+            ledger.for_each(|entry| {
+                if self.selects(&entry, &config) {
+                    print(&if self.json { entry.to_json() } else { line(&entry) });
+                }
+            })?;
         }
         Ok(Exit::Success)
+    }
+
+    /// Returns whether the options select an entry.
+    fn selects(&self, entry: &Entry, config: &Config) -> bool {
+        let is_failure = || {
+            [EventKind::Rejected, EventKind::Failed]
+                .iter()
+                .any(|it| it.as_str() == entry.receipt_event())
+        };
+        let is_chosen =
+            |file: &PathBuf| is_named(entry, file, config) || is_array_named(entry, file);
+        self.since.as_ref().is_none_or(|Since(at)| entry.at >= *at)
+            && (!self.failed || is_failure())
+            && (self.files.is_empty() || self.files.iter().any(is_chosen))
     }
 }
 
 /// Formats a ledger entry as one line of text.
 fn line(entry: &Entry) -> String {
     let output = entry.output.as_ref().map(|output| format!(" → {}", output.display()));
-    let reason = Some(entry.reason()).filter(|it| !it.is_empty()).map(|it| format!(": {it}"));
-    format!(
+    let reason = Some(reason_text(entry)).filter(|it| !it.is_empty()).map(|it| format!(": {it}"));
+    one_line(&format!(
         "{}  {:<9}  {}{}{}",
-        entry.at,
+        time_text(&entry.at),
         entry.receipt_event(),
         entry.source.display(),
         output.unwrap_or_default(),
         reason.unwrap_or_default()
-    )
+    ))
+}
+
+/// Formats the time of an entry, which is UTC.
+pub(crate) fn time_text(at: &str) -> String {
+    let time = at.split('.').next().unwrap_or(at).trim_end_matches('Z');
+    format!("{} UTC", time.replace('T', " "))
+}
+
+/// Returns the reason of an entry; that of a request is what it asked for.
+pub(crate) fn reason_text(entry: &Entry) -> String {
+    if !entry.is_request() {
+        return entry.reason();
+    }
+    let options = Correction::parse(&entry.reason()).map(|options| options.to_string());
+    match options {
+        Ok(options) if !options.is_empty() => format!("requested, {options}"),
+        _ => "requested".to_owned(),
+    }
+}
+
+/// Returns whether `name` is the name or the path of the entry's array.
+pub(crate) fn is_array_named(entry: &Entry, name: &Path) -> bool {
+    let path = std::path::absolute(name).unwrap_or_default();
+    let is_named = |it: &PathBuf| *it == path || it.file_name() == Some(name.as_os_str());
+    entry.output.as_ref().is_some_and(is_named)
 }
 
 #[derive(Args)]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use crate::cli::finalize::Dims;
-use crate::cli::history::is_named;
+use crate::cli::history::{is_array_named, is_named};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
@@ -114,14 +114,9 @@ fn refusal(entry: &Entry, config: &Config) -> Option<&'static str> {
 /// Returns the latest entry of each source that `name` refers to: like `npyd retry`, or by the name
 /// or path of its array.
 fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Entry>, FatalError> {
-    let path = std::path::absolute(name)?;
-    let is_output = |entry: &Entry| {
-        let output = entry.output.as_ref();
-        output.is_some_and(|it| *it == path || it.file_name() == Some(name.as_os_str()))
-    };
     let mut sources = BTreeSet::new();
     ledger.for_each(|entry| {
-        if is_output(&entry) || is_named(&entry, name, config) {
+        if is_array_named(&entry, name) || is_named(&entry, name, config) {
             sources.insert(entry.source);
         }
     })?;

@@ -1,6 +1,8 @@
 //! Corrections: keys of `npyd redo` that replace those of a description, and what `npyd take`
 //! declared.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_json::{Value, json};
@@ -43,6 +45,23 @@ pub struct Correction {
     /// Once it is another, the description counts again.
     #[serde(default)]
     pub content: String,
+}
+
+/// The keys in words.
+impl fmt::Display for Correction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = self.shape.as_ref().map(|shape| format!("shape {shape:?}"));
+        let words = [
+            self.take.map(|rows| format!("{rows} rows")),
+            self.dtype.as_ref().map(|dtype| format!("dtype {dtype}")),
+            shape,
+            self.order.map(|order| format!("order {order}")),
+            self.offset.map(|offset| format!("offset {offset}")),
+            self.trailing.map(|trailing| format!("trailing {trailing}")),
+            self.in_place.then(|| "in place".to_owned()),
+        ];
+        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
 }
 
 impl Correction {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Row;
 
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
-use crate::ledger::requests::REFUSED;
+use crate::ledger::requests::{REFUSED, RequestKind};
 use crate::ledger::stored_path::StoredPathBuf;
 
 /// A receipt as stored in the ledger.
@@ -45,6 +45,12 @@ impl Entry {
     #[must_use]
     pub fn is_unproven(&self) -> bool {
         self.event == UNPROVEN
+    }
+
+    /// Returns whether it stores that a request was accepted; its reason are the options.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        RequestKind::from_name(&self.event).is_some()
     }
 
     /// Returns the receipt's event.

@@ -47,7 +47,7 @@ impl RequestKind {
     }
 
     /// Returns the kind of this name. Another version of npyd may know more kinds.
-    fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [RequestKind::Redo, RequestKind::Take].into_iter().find(|kind| kind.as_str() == name)
     }
 }

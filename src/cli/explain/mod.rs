@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use self::candidate::explain_drop;
 use self::standing::explain_missing;
 use self::text::{json_text, print_text};
+use crate::cli::history::{reason_text, time_text};
 use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::DropDir;
@@ -217,9 +218,9 @@ impl Query {
 /// Returns a receipt, and a line of text about it.
 fn last_receipt(entry: &Entry) -> Value {
     let receipt: Value = serde_json::from_str(&entry.to_json()).unwrap_or_default();
-    let why = json_text(&receipt["reason"]).map(|why| format!(": {why}")).unwrap_or_default();
+    let why = Some(reason_text(entry)).filter(|it| !it.is_empty()).map(|why| format!(": {why}"));
     let event = json_text(&receipt["event"]).unwrap_or_default();
-    let line = format!("{event} at {}{why}", entry.at);
+    let line = format!("{event} at {}{}", time_text(&entry.at), why.unwrap_or_default());
     json!({"last": receipt, "ledger": line})
 }
 

@@ -1,9 +1,10 @@
-//! `npyd history` and `npyd retry` by other users than the one that npyd runs as.
+//! `npyd history`: what it lists. `npyd history` and `npyd retry` by other users than the one that
+//! npyd runs as.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
-use crate::support::{Receipts, Site, as_root};
+use crate::support::{Receipts, SCAN_MANIFEST, Site, as_root};
 
 const NPYD: u32 = 61_000;
 
@@ -16,6 +17,79 @@ fn site_of_npyd() -> Site {
     }
     fs::set_permissions(site.path("state"), Permissions::from_mode(0o750)).unwrap();
     site
+}
+
+/// The sources of the lines of `npyd history ARGS…`, in their order, the same as of its JSON.
+#[track_caller]
+fn listed(site: &Site, args: &[&str]) -> Vec<String> {
+    let text = site.npyd(&[&["history"], args].concat()).expect_code(0).stdout;
+    let json = site.npyd(&[&["history", "--json"], args].concat()).expect_code(0).json();
+    let name = |it: &serde_json::Value| {
+        let path = it["source"].as_str().unwrap();
+        let words = format!("  {:<9}  {path}", it["event"].as_str().unwrap());
+        assert!(text.contains(&words), "no `{words}` in {text}");
+        path.rsplit('/').next().unwrap().to_owned()
+    };
+    assert_eq!(text.lines().count(), json.len(), "{text}");
+    json.iter().map(name).collect()
+}
+
+#[test]
+fn receipts_of_a_time_a_kind_or_a_file() {
+    let site = Site::new();
+    site.scan("a").sweep().expect_code(0);
+    site.drop_file("bad.raw", [0; 28]).drop_file("bad.toml", SCAN_MANIFEST);
+    site.sweep_until("rejected");
+    site.scan("b").sweep().expect_code(0);
+    assert_eq!(listed(&site, &[]), ["a.raw", "bad.raw", "b.raw"]);
+    assert_eq!(listed(&site, &["--failed"]), ["bad.raw"]);
+    let array = site.path("out/b.npy").display().to_string();
+    for (file, expected) in [
+        ("a.raw", &["a.raw"][..]),
+        ("in/a.raw", &["a.raw"]),
+        ("a.npy", &["a.raw"]),
+        (&array, &["b.raw"]),
+        ("bad.raw", &["bad.raw"]),
+        ("raw", &[]),
+        ("other/a.raw", &[]),
+    ] {
+        assert_eq!(listed(&site, &[file]), expected, "{file}");
+    }
+    assert_eq!(listed(&site, &["b.npy", "bad.raw"]), ["bad.raw", "b.raw"]);
+    assert_eq!(listed(&site, &["b.npy", "--failed"]), [""; 0]);
+
+    let at = |source: &str| site.history().of_source(source)["at"].as_str().unwrap().to_owned();
+    assert_eq!(listed(&site, &["--since", &at("bad.raw")]), ["bad.raw", "b.raw"]);
+    assert_eq!(listed(&site, &["--since", &at("b.raw"), "--failed"]), [""; 0]);
+    assert_eq!(listed(&site, &["--since", "1day"]).len(), 3);
+    assert_eq!(listed(&site, &["--since", "2000-01-01 10:00"]).len(), 3);
+    assert_eq!(listed(&site, &["--since", "2999-01-01"]).len(), 0);
+    site.npyd(&["history", "--since", "yesterday"]).expect_code(2).expect_words(&["90min"]);
+}
+
+/// Times name their zone, requests are words, and a line break in a name does not break the line.
+#[test]
+fn lines_for_people() {
+    let site = Site::with("recursive = true");
+    fs::create_dir(site.path("in/line\nbreak")).unwrap();
+    site.scan("a").scan("line\nbreak/b").drop_file("c.raw", [0; 20]);
+    site.drop_file("c.toml", "dtype = '<f4'\nshape = [3, 2]\n").sweep().expect_code(0);
+    let redo = ["redo", "a.raw", "--dtype", "<i4", "--shape", "3,-1", "--order", "F"];
+    site.npyd(&redo).expect_code(0);
+    site.npyd(&["redo", "b.raw"]).expect_code(0);
+    site.npyd(&["take", "in/c.raw"]).expect_code(0);
+    site.sweep().expect_code(0);
+    let told = site.npyd(&["history"]).expect_code(0);
+    let at = site.history()[0]["at"].as_str().unwrap()[..19].replace('T', " ");
+    assert!(told.stdout.starts_with(&format!("{at} UTC  finalized  ")), "{told}");
+    assert_eq!(told.stdout.lines().count(), site.history().len(), "{told}");
+    told.expect_words(&[
+        "in/a.raw: requested, dtype <i4, shape [3, -1], order F\n",
+        "in/line\\nbreak/b.raw: requested\n",
+        "in/c.raw: requested, all rows\n",
+    ]);
+    let told = site.npyd(&["history", "--json", "a.raw"]).expect_code(0).json();
+    assert!(told.of_event("redo")[0]["reason"].as_str().unwrap().starts_with("{\"dtype\""));
 }
 
 #[test]
