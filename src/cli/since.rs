@@ -23,7 +23,10 @@ impl FromStr for Since {
 impl Since {
     fn parse(text: &str, now: SystemTime) -> Option<Self> {
         let time = match humantime::parse_duration(text) {
-            Ok(duration) => now.checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
+            Ok(duration) => now
+                .checked_sub(duration)
+                .unwrap_or(SystemTime::UNIX_EPOCH)
+                .max(SystemTime::UNIX_EPOCH),
             Err(_) => parse_date(text)?,
         };
         Some(Since(humantime::format_rfc3339_millis(time).to_string()))

@@ -26,6 +26,10 @@ const INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum number of drops of a report for which npyd looks for similar files.
 const HINTS_MAX: u32 = 3;
 
+/// What names the process that has a file open or locked.
+const HOLDER_HINT: &str =
+    "`npyd explain` on it, as root or as the producer's user, names the process";
+
 /// Returns how many of the ages a wait has reached.
 fn ages_reached(lasted: Duration) -> usize {
     AGES.iter().filter(|(age, _)| lasted >= *age).count()
@@ -96,6 +100,10 @@ impl Tracker {
         if is_news {
             entry.last_logged = Some(now);
             let hint = wait.why.if_complete().or_else(|| self.hint_at_data(rel, wait, age));
+            let hint = hint.or_else(|| {
+                let is_held = ["writing", "locked"].contains(&wait.why.kind());
+                is_held.then(|| HOLDER_HINT.to_owned())
+            });
             let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
             self.lasting_waits.add(age, format!("`{}` ({}{hint})", rel.display(), wait.why), now);
         }

@@ -84,7 +84,7 @@ fn lines_for_people() {
     assert!(told.stdout.starts_with(&format!("{at} UTC  finalized  ")), "{told}");
     assert_eq!(told.stdout.lines().count(), site.history().len(), "{told}");
     told.expect_words(&[
-        "in/a.raw: requested, dtype <i4, shape [3, -1], order F\n",
+        "in/a.raw: requested, dtype '<i4', shape [3, -1], order F\n",
         "in/line\\nbreak/b.raw: requested\n",
         "in/c.raw: requested, all rows\n",
     ]);

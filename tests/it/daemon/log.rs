@@ -1,10 +1,11 @@
 //! The fields of log lines, for programs.
 
 use std::fs;
+use std::io::Write;
 
 use serde_json::Value;
 
-use crate::support::{Daemon, SCAN_MANIFEST, Site};
+use crate::support::{Daemon, SCAN_MANIFEST, Site, scan_bytes};
 
 /// The names of all fields that `docs/log.md` lists.
 fn documented() -> Vec<&'static str> {
@@ -72,4 +73,26 @@ fn lines_have_the_documented_fields() {
     assert_eq!(suspended["dir"], site.path("out").to_str().unwrap());
     assert_eq!((&suspended["drops"], &suspended["level"]), (&1.into(), &"WARN".into()));
     assert!(daemon.stop().success());
+}
+
+/// The daemon can't see which process writes; `npyd explain` can.
+#[test]
+fn a_wait_for_a_writer_says_how_to_find_it() {
+    let site = Site::new();
+    let mut daemon = site.daemon();
+    let mut producer = fs::File::create(site.path("in/scan.raw")).unwrap();
+    producer.write_all(&scan_bytes()).unwrap();
+    site.drop_file("scan.raw.toml", SCAN_MANIFEST);
+    let source = site.path("in/scan.raw").display().to_string();
+    daemon.wait_for_log(&format!(
+        "; `npyd explain {source}`, as root or as the producer's user, names the process"
+    ));
+    let writer = format!("(pid {}) has `scan.raw` open for writing", std::process::id());
+    site.npyd(&["explain", &source]).expect_code(0).expect_words(&["waiting", &writer]);
+    drop(producer);
+    daemon.wait_for_file("out/scan.npy");
+    // A wait for time or bytes has no holder.
+    site.drop_file("short.raw", [0; 23]).drop_file("short.raw.toml", SCAN_MANIFEST);
+    daemon.wait_for_log("short.raw: it has 23");
+    assert_eq!(daemon.log().matches("names the process").count(), 1, "{}", daemon.log());
 }
