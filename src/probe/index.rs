@@ -13,7 +13,7 @@ use crate::config::DropDir;
 use crate::describe::NameGlob;
 use crate::describe::manifest::manifest_names;
 use crate::fs;
-use crate::probe::description::{DataFiles, possible_sidecars};
+use crate::probe::description::{DataFiles, Description, possible_sidecars};
 use crate::probe::{DirView, ProbeResult, may_describe, probe_with};
 
 /// Maps data files to the files that describe them. All paths are below the drop directory.
@@ -118,10 +118,29 @@ impl DescriptionIndex {
         Ok(())
     }
 
+    /// Reads a manifest and, if it describes a series, adds its files and returns them in order.
+    pub fn learn_series(
+        &mut self,
+        drop_dir: &DropDir,
+        rel: &Path,
+    ) -> fs::Result<Option<Vec<PathBuf>>> {
+        let view = DirView::open(drop_dir)?;
+        match view.read_description(rel)? {
+            Some(by) if by.is_series() => self.learn_from(&view, &by).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Reads a description, adds what it describes, and returns its data files.
     fn learn_at(&mut self, view: &DirView<'_>, rel: &Path) -> fs::Result<Vec<PathBuf>> {
-        let mut data = Vec::new();
-        let Some(by) = view.read_description(rel)? else { return Ok(data) };
+        match view.read_description(rel)? {
+            Some(by) => self.learn_from(view, &by),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn learn_from(&mut self, view: &DirView<'_>, by: &Description) -> fs::Result<Vec<PathBuf>> {
+        let (mut data, rel) = (Vec::new(), by.sidecar.rel.as_path());
         let is_usable = by.contents.is_ok();
         if is_usable {
             self.set_glob(rel, by.glob());
@@ -135,7 +154,7 @@ impl DescriptionIndex {
                     for path in paths.iter().filter(|_| is_usable) {
                         self.add(path, rel);
                     }
-                    if let Some(path) = view.existing_data(&by, &data_files)?
+                    if let Some(path) = view.existing_data(by, &data_files)?
                         && !paths.contains(&path)
                     {
                         self.add(&path, rel);

@@ -50,6 +50,7 @@ mod redo;
 mod report_timer;
 mod scan;
 mod scan_report;
+mod settled_series;
 mod similar_files;
 mod start_checks;
 mod suspension;

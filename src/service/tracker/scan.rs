@@ -1,5 +1,6 @@
 //! Full directory scans. A scan is authoritative; watcher events only make npyd react sooner.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
@@ -66,42 +67,69 @@ impl Tracker {
         let (others, manifests) = partition_manifests(&mut entries);
         others.sort_unstable();
         manifests.sort_unstable();
+        for (name, _) in others.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
+            self.scan_dir(dir, Path::new(name), &below.join(name), now);
+        }
+        if !self.drop_dir.recursive {
+            self.note_subdirectories(others);
+        }
+        for name in self.unsettled((dir, below), (others, manifests), now) {
+            self.enqueue_listed(&below.join(name), now);
+        }
+        Ok(())
+    }
+
+    /// Returns the files of a listing that the ledger does not have as settled: first the others,
+    /// then the manifests. Both lists are sorted.
+    fn unsettled<'l>(
+        &mut self,
+        (dir, below): (&Dir, &Path),
+        (others, manifests): (&'l [Listed], &'l [Listed]),
+        now: Instant,
+    ) -> Vec<&'l OsStr> {
         let ledger = Arc::clone(&self.context.ledger);
-        let mut known = LedgerCursor::below(&ledger, &self.drop_dir.path.join(below));
-        let mut covered = vec![false; manifests.len()];
-        for (name, kind) in &*others {
-            if *kind == EntryKind::Dir {
-                self.scan_dir(dir, Path::new(name), &below.join(name), now);
-                continue;
+        let mut ledger = LedgerCursor::below(&ledger, &self.drop_dir.path.join(below));
+        let mut unsettled = Vec::new();
+        let mut is_covered = vec![false; manifests.len()];
+        let mut in_series = HashSet::new();
+        // One pass, because the cursor wants the names in order.
+        let mut rest = manifests.iter().map(|(name, _)| name).enumerate().peekable();
+        let files = others.iter().filter(|(_, kind)| *kind != EntryKind::Dir);
+        for name in files.map(|(name, _)| Some(name)).chain([None]) {
+            while let Some((at, manifest)) =
+                rest.next_if(|(_, manifest)| name.is_none_or(|name| *manifest < name))
+            {
+                let known = ledger.find(manifest);
+                let series = known
+                    .and_then(|known| self.settled_series(dir, (below, manifest), &known, now));
+                is_covered[at] = series.is_some();
+                in_series.extend(series.into_iter().flatten());
             }
-            match known.find(name).filter(|known| self.is_settled(dir, name, known)) {
+            let Some(name) = name else { break };
+            match ledger.find(name).filter(|known| self.is_settled(dir, name, known)) {
                 // Its manifest needs no probe either.
                 Some(KnownSource { fingerprint, is_unproven, .. }) => {
                     if is_unproven && self.may_be_proved(dir, name) {
                         self.enqueue_listed(&below.join(name), now);
                     }
-                    let sidecar = fingerprint.identity.sidecar;
                     let its = |(sidecar, _): (String, _)| {
                         manifests
                             .binary_search_by(|(name, _)| name.as_os_str().cmp(sidecar.as_ref()))
                     };
-                    if let Some(Ok(at)) = sidecar.map(its) {
-                        covered[at] = true;
+                    if let Some(Ok(at)) = fingerprint.identity.sidecar.map(its) {
+                        is_covered[at] = true;
                     }
                 }
-                None => self.enqueue_listed(&below.join(name), now),
+                None => unsettled.push(name.as_os_str()),
             }
         }
-        if !self.drop_dir.recursive {
-            self.note_subdirectories(others);
-        }
-        for ((name, _), _) in manifests.iter().zip(covered).filter(|(_, covered)| !covered) {
-            self.enqueue_listed(&below.join(name), now);
-        }
-        if let Some(error) = known.failure {
+        if let Some(error) = ledger.failure {
             self.context.report(error);
         }
-        Ok(())
+        unsettled.retain(|name| !in_series.contains(*name));
+        let manifests = manifests.iter().zip(is_covered).filter(|(_, is_covered)| !is_covered);
+        unsettled.extend(manifests.map(|((name, _), _)| name.as_os_str()));
+        unsettled
     }
 
     /// Recovers what a crash left under private names in a listed directory. Returns `false` if it
@@ -141,7 +169,7 @@ impl Tracker {
 
     /// Returns whether a source that stays because its proof was missing might be removed or
     /// archived now. Does not open the source, so that the answer is only a guess.
-    fn may_be_proved(&self, dir: &Dir, name: &OsStr) -> bool {
+    pub(super) fn may_be_proved(&self, dir: &Dir, name: &OsStr) -> bool {
         if self.drop_dir.source == Disposition::Keep {
             return false;
         }
@@ -155,7 +183,7 @@ impl Tracker {
 
     /// Enqueues a listed file. A file that a template matches is probed after all others of the
     /// scan, because one of those may describe it and cannot be found by name.
-    fn enqueue_listed(&mut self, rel: &Path, now: Instant) {
+    pub(super) fn enqueue_listed(&mut self, rel: &Path, now: Instant) {
         if self.drop_dir.ignore.ignores_entry(rel, false) {
             return;
         }
@@ -242,10 +270,14 @@ impl Tracker {
             stat.is_some_and(|stat| identity_of(&stat) == identity)
         };
         let SourceIdentity { data, sidecar } = &known.fingerprint.identity;
-        known.is_settled
+        self.holds_under_settings(known)
             && is(name, data)
             && sidecar.as_ref().is_none_or(|(name, identity)| is(name.as_ref(), identity))
-            && (!known.is_rejected || known.fingerprint.settings == self.settings)
+    }
+
+    /// Returns whether a source needs no further work under these settings if it is unchanged.
+    pub(super) fn holds_under_settings(&self, known: &KnownSource) -> bool {
+        known.is_settled && (!known.is_rejected || known.fingerprint.settings == self.settings)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Data in several files that a manifest lists, or that its glob matches.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Outcome, Receipts, Site, crc32c, mark_as_converted, npy, reason};
+use crate::support::{Outcome, Receipts, Site, crc32c, has_strace, mark_as_converted, npy, reason};
 
 /// A site with a short quiet time, because a glob waits ten times as long.
 fn site(settings: &str) -> Site {
@@ -323,6 +324,60 @@ fn a_second_description_is_a_conflict() {
             site.sweep_until("finalized");
             assert_eq!(site.read("out/run.npy"), array(&[1, 1, 2, 2]), "{series} {name}");
         }
+    }
+}
+
+/// The scan does not probe the series, but still knows which files it has.
+#[test]
+fn a_second_description_of_a_settled_series_is_a_conflict() {
+    let one = "dtype = '|u1'\nshape = [2]\n";
+    for series in ["['frame_1.raw', 'frame_2.raw']", "'frame_*.raw'"] {
+        for (name, text) in [
+            ("frame_1.raw.toml", one.to_owned()),
+            ("frame_2.raw.toml", one.to_owned()),
+            ("about.toml", format!("{one}data = 'frame_2.raw'\n")),
+            ("zz.toml", manifest("[-1, 2]", "'*_1.raw'")),
+        ] {
+            let site = site("source = 'keep'");
+            frames(&site, &[1, 2]);
+            site.drop_file("run.toml", manifest("[-1, 2]", series));
+            site.sweep().expect_code(0);
+            let outcome = site.drop_file(name, &text).sweep_until("rejected");
+            for words in ["run.toml", name] {
+                assert!(outcome.stdout.contains(words), "{series} {name}: {outcome}");
+            }
+            assert_eq!(site.names("out"), ["run.npy"], "{series} {name}: {outcome}");
+            assert_eq!(site.read("out/run.npy"), array(&[1, 1, 2, 2]), "{series} {name}");
+        }
+    }
+}
+
+/// A scan of a series that is settled costs one look at the metadata of each file.
+#[test]
+fn a_settled_series_is_not_opened() {
+    if !has_strace() {
+        return;
+    }
+    let list = "['frame_1.raw', 'frame_2.raw', 'frame_3.raw']";
+    for (data, settings) in [("'frame_*.raw'", ""), (list, "recursive = true"), (list, "")] {
+        let site = site(settings);
+        frames(&site, &[1, 2, 3]);
+        site.drop_file("run.toml", manifest("[-1, 2]", data));
+        site.sweep().expect_code(0);
+        let npyd = site.command();
+        let mut strace = Command::new("strace");
+        strace.args(["--follow-forks", "--trace=%file", "--output"]).arg(site.path("strace.log"));
+        strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+        let outcome = Outcome::of(strace.arg(site.path("npyd.toml"))).expect_code(0);
+        assert_eq!(outcome.stdout, "", "{data}");
+        let log = String::from_utf8(site.read("strace.log")).unwrap();
+        let of_files: Vec<_> = log.lines().filter(|line| line.contains("frame_")).collect();
+        assert!(of_files.iter().all(|line| line.contains("statx(")), "{data}: {of_files:#?}");
+        assert_eq!(of_files.len(), 3, "{data}: {of_files:#?}");
+        // One that changes is found nevertheless.
+        site.drop_file("frame_2.raw", [9; 2]);
+        site.sweep_until("remade");
+        assert_eq!(site.read("out/run.npy"), array(&[1, 1, 9, 9, 3, 3]), "{data}");
     }
 }
 
