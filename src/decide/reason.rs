@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::describe::SizeFit;
-use crate::describe::manifest::{DATA_SUFFIXES, SIZE_MAX};
+use crate::describe::manifest::DATA_SUFFIXES;
 use crate::model::FileName;
 
 /// Why something happens to a drop, or does not happen.
@@ -33,10 +33,10 @@ pub enum Reason {
     #[error("it is a .npy file already")]
     IsArray,
     /// Nothing describes the file.
-    #[error("it has no manifest, no pending header, and no template matches its name{}", too_large(manifest.as_ref()))]
+    #[error("it has no manifest, no pending header, and no template matches its name{}", after_semicolon(remark.as_ref()))]
     Undescribed {
-        /// The name and size of a possible manifest that is too large.
-        manifest: Option<(String, u64)>,
+        /// A remark about a file that looks like a description of it, but can't be used.
+        remark: Option<String>,
     },
 
     // What describes the data.
@@ -407,10 +407,8 @@ fn misfit(fit: Option<SizeFit>) -> String {
     fit.map_or_else(String::new, |fit| format!(": {fit}"))
 }
 
-fn too_large(manifest: Option<&(String, u64)>) -> String {
-    manifest.map_or_else(String::new, |(name, size)| {
-        format!("; `{name}` has {size} bytes, but a manifest may have at most {SIZE_MAX}")
-    })
+fn after_semicolon(remark: Option<&String>) -> String {
+    remark.map_or_else(String::new, |remark| format!("; {remark}"))
 }
 
 impl Reason {

@@ -14,6 +14,7 @@ mod keys;
 pub mod manifest;
 mod name_glob;
 pub mod natural_order;
+pub mod near_miss;
 mod pending;
 pub mod sidecar;
 mod taken;

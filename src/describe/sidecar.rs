@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts};
+use crate::describe::near_miss::Mark;
 use crate::model::FileName;
 use crate::npy::Layout;
 use crate::npy::sanitize::sanitize;
@@ -36,6 +37,8 @@ pub struct Format {
     pub data_of: fn(&str) -> Vec<String>,
     /// Returns the sidecars that may describe the data file at this path.
     pub sidecars_of: fn(&Path) -> Vec<PathBuf>,
+    /// The mark by which npyd knows its sidecars, for messages about files that lack it.
+    pub mark: Mark,
     /// Parses the sidecar with this name. Returns `Ok(None)` if the text has another format. An
     /// error names the line and the remedy.
     pub read: fn(&FileName, &[u8]) -> ReadResult,

@@ -18,21 +18,22 @@ mod missing_data;
 mod residue;
 mod row_count;
 mod template_match;
+mod undescribed;
 pub mod unproven;
 
 use std::path::{Path, PathBuf};
 
 use conflicts::{Conflict, Descriptions, MatchedDescription};
 use data_head::DataHead;
-use description::{Contents, DataFiles, Description, possible_sidecars};
+use description::{Contents, DataFiles, Description};
 
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
-use crate::describe::{Dump, SizeFit, manifest};
+use crate::describe::{Dump, SizeFit};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
 use crate::probe::candidate::Candidate;
-use crate::probe::input::{Input, InputFile, Sidecar};
+use crate::probe::input::{Input, InputFile};
 
 pub use by_sidecar::{is_manifest, probe_by_sidecar};
 pub(crate) use description::is_put_beside_arrays;
@@ -319,7 +320,7 @@ impl<'a> DirView<'a> {
         if !matches!(result, ProbeResult::Ignored(Reason::Undescribed { .. })) {
             return Ok(result);
         }
-        match self.empty_or_large_manifest(data)? {
+        match self.unusable_description(data)? {
             Ok(empty) => {
                 let why = format!("its manifest `{}` is empty: write it again", empty.name);
                 let why = Reason::Description(why);
@@ -329,39 +330,8 @@ impl<'a> DirView<'a> {
                 }
                 Ok(result)
             }
-            Err(too_large) => Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: too_large })),
+            Err(remark) => Ok(ProbeResult::Ignored(Reason::Undescribed { remark })),
         }
-    }
-
-    /// Returns the empty manifest of data that nothing describes: it was not synced before a power
-    /// cut, or is not written yet. If no manifest is empty, returns the name and the size of a
-    /// manifest that is too large.
-    fn empty_or_large_manifest(
-        &self,
-        data: &Path,
-    ) -> fs::Result<Result<Sidecar, Option<(String, u64)>>> {
-        let own_names =
-            data.file_name().and_then(|name| name.to_str()).map(manifest::manifest_names);
-        let own_names = own_names.unwrap_or_default();
-        let mut too_large = None;
-        for path in possible_sidecars(data) {
-            let name = path.file_name().unwrap_or_default().display().to_string();
-            if !manifest::is_manifest_name(&name) {
-                continue;
-            }
-            let Some(stat) = self.dir.stat(&path)? else { continue };
-            if stat.size == 0
-                && own_names.contains(&name)
-                && let Some((file, stat)) = self.open_regular(&path)?
-                && let Ok(name) = rel_name(&path)
-            {
-                return Ok(Ok(Sidecar { rel: path, name, file, stat, is_shared: false }));
-            }
-            if stat.size > manifest::SIZE_MAX && too_large.is_none() {
-                too_large = Some((name, stat.size));
-            }
-        }
-        Ok(Err(too_large))
     }
 
     /// Opens a data file, or all of several, and calls `recognize` for its dump.
@@ -412,7 +382,7 @@ impl<'a> DirView<'a> {
             None if first.is_npy()? => {
                 return Ok(ProbeResult::Ignored(Reason::IsArray));
             }
-            None => return Ok(ProbeResult::Ignored(Reason::Undescribed { manifest: None })),
+            None => return Ok(ProbeResult::Ignored(Reason::Undescribed { remark: None })),
             Some(_) if !self.accepts_links && links > 1 => Err(Reason::HardLinks(links)),
             Some(_) if !is_series && has_array => return Ok(ProbeResult::Ignored(Reason::IsArray)),
             Some(_) if let Some(array) = own_array => Err(Reason::Description(format!(

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::describe::dump::Metadata;
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, text_of};
 use crate::describe::text::file_names;
@@ -20,6 +21,10 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".vhdr").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".vhdr", &[".eeg", ".dat"]),
     sidecars_of: |data| file_names::sidecars(data, "vhdr"),
+    mark: Mark {
+        keys: &["DataFile", "DataFormat", "DataOrientation", "NumberOfChannels", "BinaryFormat"],
+        missing: "its first line is not `Brain Vision Data Exchange Header File Version 1.0`: write that there",
+    },
     read,
 };
 

@@ -4,6 +4,7 @@
 //! GDAL reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some programs
 //! write instead of `PIXELTYPE`: a letter for the kind, and the number of bits, such as `S16`.
 
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
@@ -18,6 +19,10 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".hdr").is_some(),
     data_of: |sidecar| file_names::data_of_hdr(sidecar, &SUFFIXES),
     sidecars_of: file_names::hdrs_of,
+    mark: Mark {
+        keys: &["NROWS", "NCOLS", "NBANDS", "NBITS", "LAYOUT", "PIXELTYPE", "BYTEORDER"],
+        missing: "it lacks `NROWS` or `NCOLS`: add them",
+    },
     read,
 };
 

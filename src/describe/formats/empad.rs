@@ -7,6 +7,7 @@
 
 use roxmltree::{Document, Node};
 
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::{file_names, xml};
@@ -21,6 +22,10 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".xml").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".xml", &[".raw"]),
     sidecars_of: |data| file_names::sidecars(data, "xml"),
+    mark: Mark {
+        keys: &["<scan_parameters", "<pix_x", "<pix_y"],
+        missing: "it has no element `raw_file` with the attribute `filename`: add it",
+    },
     read,
 };
 

@@ -5,6 +5,7 @@
 //! `spectral/io/envi.py`.
 
 use crate::describe::dump::Metadata;
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, list_or_text, text_of};
 use crate::describe::text::file_names;
@@ -20,6 +21,10 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".hdr").is_some(),
     data_of: |sidecar| file_names::data_of_hdr(sidecar, &SUFFIXES),
     sidecars_of: file_names::hdrs_of,
+    mark: Mark {
+        keys: &["samples", "lines", "bands", "data type", "interleave", "byte order"],
+        missing: "its first line is not `ENVI`: write that there",
+    },
     read,
 };
 
@@ -32,7 +37,9 @@ const FACTORS: [&str; 3] = ["data gain values", "data offset values", "reflectan
 
 fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
-    if text.lines().next().is_none_or(|line| line.split_whitespace().next() != Some("ENVI")) {
+    // Spectral Python and GDAL accept any text behind the word.
+    let first = text.lines().next().unwrap_or_default().trim_start();
+    if first.strip_prefix("ENVI").is_none_or(|more| more.starts_with(char::is_alphanumeric)) {
         return Ok(None);
     }
     let fields = fields(&text)?;
@@ -245,7 +252,12 @@ mod tests {
             let error = described(&CUBE.replace(was, is)).unwrap_err();
             assert!(error.contains(words), "{is}: {error}");
         }
-        assert!(described(&CUBE.replace("ENVI\n", "ENVI Standard\n")).unwrap().is_some());
+        for first in ["ENVI Standard", "  ENVI", "ENVI, made by hand", "\u{feff}ENVI"] {
+            assert!(described(&CUBE.replace("ENVI", first)).unwrap().is_some(), "{first}");
+        }
+        for first in ["Envi", "EVNI", "ENVIRONMENT", "\nENVI", "ENVI1"] {
+            assert!(described(&CUBE.replace("ENVI", first)).unwrap().is_none(), "{first}");
+        }
         assert!(described("NROWS 2\n").unwrap().is_none());
     }
 }

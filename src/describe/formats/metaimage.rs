@@ -4,6 +4,7 @@
 //! Specification: "MetaIO Documentation", Kitware; the Insight Toolkit reads and writes it in
 //! `MetaIO/src/metaImage.cxx`.
 
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
@@ -18,6 +19,10 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".mhd").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".mhd", &[".raw"]),
     sidecars_of: |data| file_names::sidecars(data, "mhd"),
+    mark: Mark {
+        keys: &["NDims", "DimSize", "ElementType", "ElementDataFile"],
+        missing: "it has neither `NDims` nor `DimSize`, in this letter case: add them",
+    },
     read,
 };
 

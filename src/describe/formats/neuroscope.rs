@@ -6,6 +6,7 @@
 use roxmltree::{Document, Node};
 
 use crate::describe::dump::Metadata;
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::{file_names, xml};
@@ -22,6 +23,10 @@ pub(crate) static FORMAT: Format = Format {
     sidecars_of: |data| match data.extension().and_then(|extension| extension.to_str()) {
         Some("dat" | "lfp" | "eeg") => vec![data.with_extension("xml")],
         _ => Vec::new(),
+    },
+    mark: Mark {
+        keys: &["<nBits", "<nChannels", "<samplingRate"],
+        missing: "it has no element `acquisitionSystem`: add it",
     },
     read,
 };

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use crate::describe::dump::Metadata;
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, on_line, text_of};
 use crate::describe::text::file_names;
@@ -19,6 +20,10 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".nhdr").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".nhdr", &[".raw"]),
     sidecars_of: |data| file_names::sidecars(data, "nhdr"),
+    mark: Mark {
+        keys: &["type", "dimension", "sizes", "encoding", "endian", "data file"],
+        missing: "it does not begin with `NRRD0004` or another version: add that line",
+    },
     read,
 };
 

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::describe::dump::Metadata;
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, Described, FILES_MAX, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::json::{Json, Node};
@@ -32,6 +33,7 @@ pub(crate) static FORMAT: Format = Format {
         let above = data.ancestors().filter(|above| above.ends_with("continuous"));
         above.map(|continuous| continuous.with_file_name("structure.oebin")).collect()
     },
+    mark: Mark::NONE,
     read,
 };
 

@@ -4,6 +4,7 @@
 //! Specification: D. Bright, "LISPIX: Ripple file format", NIST; RosettaSciIO reads and writes it
 //! in `rsciio/ripple`.
 
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
@@ -20,6 +21,10 @@ pub(crate) static FORMAT: Format = Format {
     sidecars_of: |data| match data.extension() {
         Some(extension) if extension == "raw" => vec![data.with_extension("rpl")],
         _ => Vec::new(),
+    },
+    mark: Mark {
+        keys: &["width", "height", "depth", "data-type", "byte-order"],
+        missing: "it has neither `record-by` nor `data-length`: add them",
     },
     read,
 };

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
 use crate::describe::text::fields::text_of;
 use crate::describe::text::file_names;
@@ -22,6 +23,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".sigmf-meta").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".sigmf-meta", &[".sigmf-data"]),
     sidecars_of: |data| file_names::sidecars(data, "sigmf-meta"),
+    mark: Mark::NONE,
     read,
 };
 

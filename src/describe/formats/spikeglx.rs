@@ -4,6 +4,7 @@
 //! `neo/rawio/spikeglxrawio.py`.
 
 use crate::describe::dump::Metadata;
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::describe::text::file_names;
@@ -20,6 +21,10 @@ pub(crate) static FORMAT: Format = Format {
     sidecars_of: |data| match data.extension() {
         Some(extension) if extension == "bin" => vec![data.with_extension("meta")],
         _ => Vec::new(),
+    },
+    mark: Mark {
+        keys: &["fileSizeBytes", "fileSHA1", "fileName", "typeThis", "snsSaveChanSubset"],
+        missing: "it has no `nSavedChans`: add it",
     },
     read,
 };

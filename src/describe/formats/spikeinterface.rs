@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use crate::describe::dump::Metadata;
+use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{
     Axis, Data, DataPath, DataStart, Described, FILES_MAX, Format, ReadResult, SIZE_MAX,
 };
@@ -23,6 +24,10 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| name == "binary.json",
     data_of: |_| vec!["traces_cached_seg0.raw".to_owned()],
     sidecars_of: |data| vec![data.with_file_name("binary.json")],
+    mark: Mark {
+        keys: &["\"kwargs\"", "\"file_paths\"", "\"num_channels\""],
+        missing: "its `class` does not end in `.BinaryRecordingExtractor`: correct it",
+    },
     read,
 };
 

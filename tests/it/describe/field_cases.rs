@@ -426,6 +426,31 @@ fn files_without_the_mark_of_a_format_are_not_rejected() {
     assert!(receipts.of_event("rejected").is_empty(), "{receipts:?}");
 }
 
+/// A file that lacks the mark of a format is not its sidecar, but `explain` says what it lacks.
+#[test]
+fn near_misses_are_explained() {
+    for (name, text, data, words) in [
+        ("x.hdr", ENVI.replace("ENVI", "Envi"), "x.img", "an ENVI sidecar, but its first line"),
+        ("x.hdr", ENVI.replace("ENVI", "\u{feff}EVNI"), "x.img", "its first line is not `ENVI`"),
+        ("x.mhd", MHD.replace("Dim", "dim"), "x.raw", "neither `NDims` nor `DimSize`"),
+        ("x.nhdr", NRRD.replace("NRRD0004", "NRRD"), "x.raw", "begin with `NRRD0004`"),
+        ("x.toml", "type = 'u2'\nname = 'x'\n".to_owned(), "x.raw", "neither `dtype` nor `shape`"),
+    ] {
+        let site = Site::new();
+        site.drop_file(name, &text).drop_file(data, counts());
+        let told = site.npyd(&["explain", &format!("in/{data}")]);
+        told.expect_words(&[&format!("`{name}` "), words, "ignored"]);
+        if name != "x.toml" {
+            let told = site.npyd(&["explain", &format!("in/{name}")]);
+            told.expect_words(&["; it looks like a", words]);
+        }
+        let receipts = site.sweep().expect_code(0).json();
+        assert!(receipts.is_empty(), "{name}: {receipts:?}");
+        let told = site.npyd(&["finalize", &format!("in/{data}")]).expect_code(1);
+        told.expect_words(&[words, "describe it with --dtype and --shape"]);
+    }
+}
+
 /// A manifest that was not synced before a power cut is empty.
 #[test]
 fn data_with_an_empty_manifest_are_rejected_until_it_is_written() {

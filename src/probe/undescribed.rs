@@ -1,0 +1,85 @@
+//! Data that nothing describes: files beside them that were to describe them, but can't be used.
+
+use std::path::Path;
+
+use crate::describe::formats::FORMATS;
+use crate::describe::{Manifest, manifest};
+use crate::fs;
+use crate::model::FileName;
+use crate::probe::description::possible_sidecars;
+use crate::probe::input::Sidecar;
+use crate::probe::{DirView, rel_name};
+
+/// Maximum number of bytes of a file that npyd examines for a near miss.
+const EXAMINED_MAX: usize = 64 << 10;
+
+impl DirView<'_> {
+    /// Returns the empty manifest of data that nothing describes: it was not synced before a power
+    /// cut, or is not written yet. If no manifest is empty, returns a remark about a file that
+    /// looks like a description of the data.
+    pub(crate) fn unusable_description(
+        &self,
+        data: &Path,
+    ) -> fs::Result<Result<Sidecar, Option<String>>> {
+        let own_names =
+            data.file_name().and_then(|name| name.to_str()).map(manifest::manifest_names);
+        let own_names = own_names.unwrap_or_default();
+        let mut remark = self.near_miss(data)?.map(|what| format!("it {what}"));
+        let mut no_manifest = None;
+        for path in possible_sidecars(data) {
+            let Some(stat) = self.stat_regular(&path)? else { continue };
+            let Ok(name) = rel_name(&path) else { continue };
+            if stat.size == 0
+                && own_names.contains(&name.to_string())
+                && let Some((file, stat)) = self.open_regular(&path)?
+            {
+                return Ok(Ok(Sidecar { rel: path, name, file, stat, is_shared: false }));
+            }
+            if remark.is_none() {
+                remark = match self.near_miss(&path)? {
+                    Some(what) => Some(format!("`{name}` {what}")),
+                    None if stat.size > manifest::SIZE_MAX
+                        && manifest::is_manifest_name(name.as_str()) =>
+                    {
+                        let (size, max) = (stat.size, manifest::SIZE_MAX);
+                        Some(format!(
+                            "`{name}` has {size} bytes, but a manifest may have at most {max}"
+                        ))
+                    }
+                    None => None,
+                };
+            }
+            if no_manifest.is_none() && self.is_no_manifest(&path, &name)? {
+                no_manifest = Some(format!(
+                    "`{name}` is not a manifest, because it has neither `dtype` nor `shape`"
+                ));
+            }
+        }
+        Ok(Err(remark.or(no_manifest)))
+    }
+
+    /// Returns whether a file is named like a manifest, but is not one.
+    fn is_no_manifest(&self, path: &Path, name: &FileName) -> fs::Result<bool> {
+        if !manifest::is_manifest_name(name.as_str()) {
+            return Ok(false);
+        }
+        let Some((file, stat)) = self.open_regular(path)? else { return Ok(false) };
+        if stat.size > manifest::SIZE_MAX {
+            return Ok(false);
+        }
+        let text = file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+        Ok(matches!(Manifest::parse(name, &text), Ok(None)))
+    }
+
+    /// Returns what a file lacks that looks like a sidecar.
+    fn near_miss(&self, path: &Path) -> fs::Result<Option<String>> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let mut formats = FORMATS.iter().filter(|format| (format.is_named)(name)).peekable();
+        if formats.peek().is_none() {
+            return Ok(None);
+        }
+        let Some((file, _)) = self.open_regular(path)? else { return Ok(None) };
+        let text = file.read_at_most(0, EXAMINED_MAX)?;
+        Ok(formats.find_map(|format| format.near_miss(&text)))
+    }
+}
