@@ -6,5 +6,6 @@ pub mod identity;
 pub mod plan;
 pub mod quiescence;
 pub mod reason;
+pub(crate) mod reason_text;
 pub mod route;
 pub mod routes;

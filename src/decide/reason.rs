@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::decide::reason_text::{after_semicolon, misfit, misfit_of_sidecar, salvage};
 use crate::describe::SizeFit;
 use crate::describe::manifest::DATA_SUFFIXES;
 use crate::model::FileName;
@@ -126,6 +127,16 @@ pub enum Reason {
     /// The size does not fit the declaration.
     #[error("{0}")]
     Size(SizeFit),
+    /// The size does not fit what an instrument's sidecar declares.
+    #[error("{}", misfit_of_sidecar(*fit, sidecar, keys, "use `npyd take`"))]
+    SizeBySidecar {
+        /// How it fits.
+        fit: SizeFit,
+        /// The sidecar.
+        sidecar: FileName,
+        /// Its keys that declare the size, as a list for people.
+        keys: &'static str,
+    },
     /// The size of one of several data files does not fit the declaration.
     #[error("its data file `{0}` is not complete: {1}")]
     SizeOfPart(FileName, SizeFit),
@@ -397,28 +408,15 @@ fn trying_again(retry_in: Option<Duration>) -> String {
     retry_in.map_or_else(String::new, in_time)
 }
 
-fn salvage(keeps: Option<&str>) -> String {
-    keeps.map_or_else(String::new, |keeps| {
-        format!(": set salvage = \"whole-records\" to keep {keeps}, or let the producer finish it")
-    })
-}
-
-fn misfit(fit: Option<SizeFit>) -> String {
-    fit.map_or_else(String::new, |fit| format!(": {fit}"))
-}
-
-fn after_semicolon(remark: Option<&String>) -> String {
-    remark.map_or_else(String::new, |remark| format!("; {remark}"))
-}
-
 impl Reason {
     /// Returns what is wrong if a waiting drop is complete already, in numbers.
     #[must_use]
     pub fn if_complete(&self) -> Option<String> {
         match self {
-            Reason::Size(fit) | Reason::SizeOfPart(_, fit) | Reason::SizeOfComplete(fit) => {
-                fit.if_complete()
-            }
+            Reason::Size(fit)
+            | Reason::SizeBySidecar { fit, .. }
+            | Reason::SizeOfPart(_, fit)
+            | Reason::SizeOfComplete(fit) => fit.if_complete(),
             _ => None,
         }
     }
@@ -430,6 +428,7 @@ impl Reason {
         matches!(
             self,
             Reason::Size(_)
+                | Reason::SizeBySidecar { .. }
                 | Reason::SizeOfPart(..)
                 | Reason::SizeOfComplete(_)
                 | Reason::Unfinished(_)
@@ -461,7 +460,10 @@ impl Reason {
             | Reason::DataInOtherCase(_)
             | Reason::NoNewData { .. }
             | Reason::NoOtherParts(_) => "no-data",
-            Reason::Size(_) | Reason::SizeOfPart(..) | Reason::SizeOfComplete(_) => "size",
+            Reason::Size(_)
+            | Reason::SizeBySidecar { .. }
+            | Reason::SizeOfPart(..)
+            | Reason::SizeOfComplete(_) => "size",
             Reason::DescriptionUnfinished(_)
             | Reason::Writing { .. }
             | Reason::DescriptionWriting { .. }

@@ -52,7 +52,6 @@ fn has_key(text: &str, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::describe::formats::FORMATS;
 
     fn near_miss(format: &str, text: &str) -> Option<String> {

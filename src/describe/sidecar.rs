@@ -37,6 +37,8 @@ pub struct Format {
     pub data_of: fn(&str) -> Vec<String>,
     /// Returns the sidecars that may describe the data file at this path.
     pub sidecars_of: fn(&Path) -> Vec<PathBuf>,
+    /// The keys that declare the size of the data, for people.
+    pub size_keys: &'static str,
     /// The mark by which npyd knows its sidecars, for messages about files that lack it.
     pub mark: Mark,
     /// Parses the sidecar with this name. Returns `Ok(None)` if the text has another format. An

@@ -6,7 +6,8 @@ use crate::config::{DropDir, Salvage};
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::decide::reason::Reason;
-use crate::describe::{Dump, LeadingBytes, Rows};
+use crate::describe::formats::size_keys;
+use crate::describe::{DeclaredBy, Dump, LeadingBytes, Rows};
 use crate::fs;
 use crate::npy::{self, Header};
 use crate::probe::RowCount;
@@ -164,10 +165,23 @@ impl Candidate {
                 }
                 Err(reason) => Decision::Reject(Reason::Description(reason)),
             },
-            Verdict::Wait(wait) => Decision::Wait(wait),
-            Verdict::Refused(reason) => Decision::Reject(reason),
+            Verdict::Wait(wait) => {
+                Decision::Wait(Wait { why: self.naming_sidecar(dump, wait.why), ..wait })
+            }
+            Verdict::Refused(reason) => Decision::Reject(self.naming_sidecar(dump, reason)),
             Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage)?,
         })
+    }
+
+    /// Adds the sidecar that declares the size, and its keys, to a reason about the size.
+    fn naming_sidecar(&self, dump: &Dump, reason: Reason) -> Reason {
+        match (reason, dump.kind, &self.input.description) {
+            (Reason::Size(fit), DeclaredBy::Sidecar(format), Some(sidecar)) => {
+                let keys = size_keys(format);
+                Reason::SizeBySidecar { fit, sidecar: sidecar.name.clone(), keys }
+            }
+            (reason, ..) => reason,
+        }
     }
 
     /// Returns whether this is a description that can't be used, and whose data are not known.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::decide::reason::{NameTaker, Reason};
+use crate::decide::reason_text::misfit_of_sidecar;
 use crate::describe::SizeFit;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::Interruption;
@@ -82,6 +83,9 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
                 "correct dtype, shape, offset or trailing in its description"
             };
             format!("it has {size} bytes, not the declared {of}: {keys}")
+        }
+        Reason::SizeBySidecar { fit, sidecar, keys } => {
+            misfit_of_sidecar(*fit, sidecar, keys, "give --dtype and --shape")
         }
         Reason::Abandoned { found, keeps: Some(keeps) } => format!(
             "{found}: let the producer finish it; only `npyd run` and `npyd sweep` can keep \

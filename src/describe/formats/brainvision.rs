@@ -21,6 +21,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".vhdr").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".vhdr", &[".eeg", ".dat"]),
     sidecars_of: |data| file_names::sidecars(data, "vhdr"),
+    size_keys: "NumberOfChannels, BinaryFormat",
     mark: Mark {
         keys: &["DataFile", "DataFormat", "DataOrientation", "NumberOfChannels", "BinaryFormat"],
         missing: "its first line is not `Brain Vision Data Exchange Header File Version 1.0`: write that there",

@@ -19,6 +19,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".hdr").is_some(),
     data_of: |sidecar| file_names::data_of_hdr(sidecar, &SUFFIXES),
     sidecars_of: file_names::hdrs_of,
+    size_keys: "NROWS, NCOLS, NBANDS, NBITS, SKIPBYTES",
     mark: Mark {
         keys: &["NROWS", "NCOLS", "NBANDS", "NBITS", "LAYOUT", "PIXELTYPE", "BYTEORDER"],
         missing: "it lacks `NROWS` or `NCOLS`: add them",

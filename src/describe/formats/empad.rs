@@ -22,6 +22,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".xml").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".xml", &[".raw"]),
     sidecars_of: |data| file_names::sidecars(data, "xml"),
+    size_keys: "pix_x, pix_y, series_count",
     mark: Mark {
         keys: &["<scan_parameters", "<pix_x", "<pix_y"],
         missing: "it has no element `raw_file` with the attribute `filename`: add it",

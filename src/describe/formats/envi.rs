@@ -21,6 +21,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".hdr").is_some(),
     data_of: |sidecar| file_names::data_of_hdr(sidecar, &SUFFIXES),
     sidecars_of: file_names::hdrs_of,
+    size_keys: "samples, lines, bands, data type, header offset",
     mark: Mark {
         keys: &["samples", "lines", "bands", "data type", "interleave", "byte order"],
         missing: "its first line is not `ENVI`: write that there",

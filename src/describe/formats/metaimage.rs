@@ -19,6 +19,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".mhd").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".mhd", &[".raw"]),
     sidecars_of: |data| file_names::sidecars(data, "mhd"),
+    size_keys: "DimSize, ElementType, HeaderSize",
     mark: Mark {
         keys: &["NDims", "DimSize", "ElementType", "ElementDataFile"],
         missing: "it has neither `NDims` nor `DimSize`, in this letter case: add them",

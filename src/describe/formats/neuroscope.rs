@@ -24,6 +24,7 @@ pub(crate) static FORMAT: Format = Format {
         Some("dat" | "lfp" | "eeg") => vec![data.with_extension("xml")],
         _ => Vec::new(),
     },
+    size_keys: "nChannels, nBits",
     mark: Mark {
         keys: &["<nBits", "<nChannels", "<samplingRate"],
         missing: "it has no element `acquisitionSystem`: add it",

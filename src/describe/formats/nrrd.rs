@@ -20,6 +20,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".nhdr").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".nhdr", &[".raw"]),
     sidecars_of: |data| file_names::sidecars(data, "nhdr"),
+    size_keys: "sizes, type, byte skip",
     mark: Mark {
         keys: &["type", "dimension", "sizes", "encoding", "endian", "data file"],
         missing: "it does not begin with `NRRD0004` or another version: add that line",

@@ -33,6 +33,7 @@ pub(crate) static FORMAT: Format = Format {
         let above = data.ancestors().filter(|above| above.ends_with("continuous"));
         above.map(|continuous| continuous.with_file_name("structure.oebin")).collect()
     },
+    size_keys: "num_channels",
     mark: Mark::NONE,
     read,
 };

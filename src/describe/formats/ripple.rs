@@ -22,6 +22,7 @@ pub(crate) static FORMAT: Format = Format {
         Some(extension) if extension == "raw" => vec![data.with_extension("rpl")],
         _ => Vec::new(),
     },
+    size_keys: "width, height, depth, data-length, offset",
     mark: Mark {
         keys: &["width", "height", "depth", "data-type", "byte-order"],
         missing: "it has neither `record-by` nor `data-length`: add them",

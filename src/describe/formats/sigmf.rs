@@ -23,6 +23,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| file_names::without_suffix(name, ".sigmf-meta").is_some(),
     data_of: |sidecar| file_names::beside(sidecar, ".sigmf-meta", &[".sigmf-data"]),
     sidecars_of: |data| file_names::sidecars(data, "sigmf-meta"),
+    size_keys: "core:datatype, core:num_channels",
     mark: Mark::NONE,
     read,
 };

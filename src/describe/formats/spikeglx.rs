@@ -22,6 +22,7 @@ pub(crate) static FORMAT: Format = Format {
         Some(extension) if extension == "bin" => vec![data.with_extension("meta")],
         _ => Vec::new(),
     },
+    size_keys: "fileSizeBytes, nSavedChans",
     mark: Mark {
         keys: &["fileSizeBytes", "fileSHA1", "fileName", "typeThis", "snsSaveChanSubset"],
         missing: "it has no `nSavedChans`: add it",

@@ -24,6 +24,7 @@ pub(crate) static FORMAT: Format = Format {
     is_named: |name| name == "binary.json",
     data_of: |_| vec!["traces_cached_seg0.raw".to_owned()],
     sidecars_of: |data| vec![data.with_file_name("binary.json")],
+    size_keys: "num_channels, dtype",
     mark: Mark {
         keys: &["\"kwargs\"", "\"file_paths\"", "\"num_channels\""],
         missing: "its `class` does not end in `.BinaryRecordingExtractor`: correct it",

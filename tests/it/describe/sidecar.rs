@@ -151,3 +151,33 @@ fn as_a_manifest_of_several_files() {
     site.sweep_until("finalized");
     assert_eq!(site.read("out/v.npy"), npy("'<u2'", false, &[2, 3], &data()));
 }
+
+/// The message names the sidecar, its keys, the numbers, and what to do.
+#[test]
+fn a_size_that_does_not_fit_names_the_sidecar() {
+    let keys = "(width, height, depth, data-length, offset)";
+    for (size, words) in [
+        (
+            22,
+            format!(
+                "it has 22 of the 28 bytes that `scan.rpl` declares {keys}; if it is complete,"
+            ),
+        ),
+        (38, format!("it has 38 bytes, but `scan.rpl` declares 28 {keys}:")),
+    ] {
+        let site = Site::new();
+        site.drop_file("scan.raw", &[&raw()[..], &[7; 10]].concat()[..size]);
+        site.drop_file("scan.rpl", RIPPLE);
+        let remedy = " correct those, put a manifest beside it, or ";
+        let event = if size < 28 { "waiting" } else { "rejected" };
+        let receipts = site.sweep_until(event).json();
+        let told = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+        assert!(told.contains(&format!("{words}{remedy}use `npyd take`")), "{told}");
+        assert_eq!(receipts.of_source("scan.raw")["reason_kind"], "size");
+        let told = site.npyd(&["finalize", "in/scan.raw"]).expect_code(1);
+        told.expect_words(&[&words, remedy, "give --dtype and --shape"]);
+        site.npyd(&["take", "in/scan.raw"]).expect_code(0);
+        let receipts = site.sweep_until("finalized").expect_code(0).json();
+        assert_eq!(receipts.of_source("scan.raw")["evidence"], "taken");
+    }
+}

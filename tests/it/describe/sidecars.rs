@@ -171,7 +171,7 @@ fn refusals_name_their_reason() {
             "l.raw",
             "l.rpl",
             "key\tvalue\nwidth\t2\nheight\t2\ndata-length\t1\ndata-type\tsigned\nrecord-by\tdont-care\n",
-            &["6 bytes, not the declared 4"],
+            &["it has 6 bytes, but `l.rpl` declares 4 (width, height, ", "or use `npyd take`"],
         ),
     ];
     let site = Site::new();
