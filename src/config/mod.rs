@@ -110,6 +110,18 @@ fn drop_tables(text: &str) -> Vec<toml::Value> {
     table.get("drop").and_then(toml::Value::as_array).cloned().unwrap_or_default()
 }
 
+/// Returns the message about a table such as `[[drop.template]]` that comes before the first
+/// `[[drop]]`; `None` if no such table does. TOML takes the `[[drop]]` that follows for a second
+/// definition of `drop`.
+fn early_subtable<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut tables = lines.map(str::trim).filter_map(|line| line.split(']').next());
+    let table = tables.find(|line| line.starts_with("[[drop") || line.starts_with("[drop."))?;
+    let table = table.trim_start_matches('[');
+    table.starts_with("drop.").then(|| {
+        format!("[[{table}]] belongs to the [[drop]] before it, but there is none: put it below its [[drop]]")
+    })
+}
+
 /// Formats an error message that shows the line of the error, with a caret below the place.
 fn error_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
     let before = &text[..at.start.min(text.len())];
@@ -147,8 +159,12 @@ impl Config {
                 what = format!("{what}: write [{table}]");
             }
             let before = text.get(..at.start).unwrap_or_default();
-            let line = text.lines().nth(before.matches('\n').count());
-            error_in_text(at, &line.and_then(list_remedy).unwrap_or(what))
+            let number = before.matches('\n').count();
+            let line = text.lines().nth(number);
+            let remedy = || {
+                early_subtable(text.lines().take(number + 1)).or_else(|| line.and_then(list_remedy))
+            };
+            error_in_text(at, &remedy().unwrap_or(what))
         })?;
         for drop_dir in &config.drop_dirs {
             drop_dir.ignore.check().map_err(|(at, what)| error_in_text(at, &what))?;

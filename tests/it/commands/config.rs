@@ -70,6 +70,23 @@ fn lines_of_a_template() {
     }
 }
 
+/// A template belongs to the drop directory before it, which a TOML error alone does not say.
+#[test]
+fn a_template_before_its_drop_directory() {
+    for (header, rest) in [
+        ("[[drop.template]]", "\n[[drop]]\npath = \"in\"\n"),
+        ("[drop.template]", "\n[[drop]]\npath = \"in\"\n"),
+        ("[[drop.template]]", ""),
+    ] {
+        let site = Site::new();
+        let template = "match = \"*.u2\"\ndtype = \"<u2\"\nshape = [-1]\n";
+        site.write("npyd.toml", format!("state_dir = \"state\"\n{header}\n{template}{rest}"));
+        let words =
+            ["[[drop.template]] belongs to the [[drop]] before it", "put it below its [[drop]]"];
+        site.npyd(&["check"]).expect_code(2).expect_words(&words);
+    }
+}
+
 #[test]
 fn settings_of_the_daemon() {
     for (line, words) in
