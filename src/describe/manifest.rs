@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::describe::bits_or_bytes::bits_or_bytes_remark;
 use crate::describe::data_names::DataNames;
 use crate::describe::declared::Declared;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
@@ -82,7 +83,11 @@ impl Manifest {
         if let Some(DataNames::List(_) | DataNames::Matching(_)) = &declared.data {
             declared.output.get_or_insert_with(|| name.as_npy());
         }
-        let remarks = keys::check(&metadata, &data_names(name.as_str()));
+        let mut remarks = keys::check(&metadata, &data_names(name.as_str()));
+        if let Ok(remarks) = &mut remarks {
+            let dtype = metadata.get("dtype").and_then(|dtype| dtype.as_str());
+            remarks.extend(dtype.and_then(bits_or_bytes_remark));
+        }
         metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(datetimes_to_text);
         let matching = Vec::new();

@@ -4,6 +4,7 @@
 //! All functions take names and texts and return a dump or a reason. A reason is a message for the
 //! person whose file was rejected.
 
+mod bits_or_bytes;
 mod correction;
 mod data_names;
 mod declared;
@@ -22,6 +23,7 @@ mod template;
 mod template_fields;
 pub(crate) mod text;
 
+pub use bits_or_bytes::bits_or_bytes_remark;
 pub use correction::Correction;
 pub use data_names::DataNames;
 pub use declared::{Declared, Reserved};

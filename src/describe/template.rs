@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
+use crate::describe::bits_or_bytes::BY_BITS_OR_BYTES;
 use crate::describe::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_digest};
 use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Dump, Metadata};
@@ -72,9 +73,6 @@ const BY_BITS: [(&str, &str); 10] = [
     ("c64", "c8"),
     ("c128", "c16"),
 ];
-
-/// Ambiguous type names: in file names the number may count bits, but NumPy counts bytes.
-const BY_BITS_OR_BYTES: [&str; 4] = ["i8", "u8", "f16", "c32"];
 
 impl TryFrom<String> for Names {
     type Error = String;
@@ -232,7 +230,7 @@ impl fmt::Display for Template {
 fn type_by_name(text: &str) -> Result<Dtype, String> {
     let code = text.trim_start_matches(['<', '>', '=', '|']);
     let order = &text[..text.len() - code.len()];
-    if BY_BITS_OR_BYTES.contains(&code) {
+    if BY_BITS_OR_BYTES.iter().any(|it| it.text == code) {
         return Err(format!(
             "`{code}` in its name may count bits or bytes: add another template for such files, \
              with a dtype such as \"|u1\" or \"<u8\""

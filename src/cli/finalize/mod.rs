@@ -22,13 +22,13 @@ use crate::cli::{Exit, FatalError, print};
 use crate::config::{DropDir, OnConflict};
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
-use crate::describe::{Declared, DeclaredBy, Metadata, Reserved};
+use crate::describe::{Declared, DeclaredBy, Dump, Metadata, Reserved, bits_or_bytes_remark};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{Finalized, Job, finalize};
 use crate::model::FileName;
-use crate::npy::{Dtype, Order};
+use crate::npy::{Dtype, DtypeError, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
 use crate::sinks;
@@ -39,13 +39,17 @@ use crate::throttle::meter::Meter;
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Finalize {
     /// Raw data files (described by a manifest, a sidecar or the options below), pending files, or
-    /// directories with -r
+    /// directories with -r. Each becomes an array of its own. To join several to one, write a
+    /// manifest, for example run.toml: dtype = "<u2", shape = [-1, 512, 512], data = "frame_*.raw";
+    /// and give that
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// NumPy dtype, for example '<f4' or "[('a','<i2'),('b','<f4',(3,))]"
-    #[arg(long, requires = "shape", value_parser = Dtype::from_text)]
-    dtype: Option<Dtype>,
-    /// Length of each axis, for example 100,512,512; one may be -1 (computed from the file size)
+    /// NumPy dtype, for example '<f4' or "[('a','<i2'),('b','<f4',(3,))]". u16, i32 and f32 count
+    /// bits; u8, i8 and f16 count bytes, as in NumPy: for 8 bits write uint8
+    #[arg(long, requires = "shape")]
+    dtype: Option<DtypeArg>,
+    /// Length of each axis, the slowest first in C order, for example 100,512,512. The slowest may
+    /// be -1: its length follows from the file size, as in --shape=-1,512,512
     #[arg(long, requires = "dtype", allow_hyphen_values = true)]
     shape: Option<Dims>,
     /// Memory order: C (the last axis varies fastest) or F (the first axis does)
@@ -83,6 +87,21 @@ pub(crate) struct Finalize {
     json: bool,
 }
 
+/// A dtype on the command line, and the remark on how an ambiguous text is read.
+#[derive(Debug, Clone)]
+struct DtypeArg {
+    dtype: Dtype,
+    remark: Option<String>,
+}
+
+impl FromStr for DtypeArg {
+    type Err = DtypeError;
+
+    fn from_str(text: &str) -> Result<Self, DtypeError> {
+        Ok(DtypeArg { dtype: Dtype::from_text(text)?, remark: bits_or_bytes_remark(text) })
+    }
+}
+
 /// A shape on the command line: `100,512` or `(100, 512)`.
 #[derive(Debug, Clone)]
 pub(crate) struct Dims(pub(crate) Vec<i64>);
@@ -97,7 +116,11 @@ impl FromStr for Dims {
         }
         inner
             .split(',')
-            .map(|dim| dim.trim().parse().map_err(|_| format!("`{dim}` is not a whole number")))
+            .map(|dim| {
+                dim.trim().parse().map_err(|_| {
+                    format!("`{dim}` is not a whole number: write such as 100,512 or -1,512")
+                })
+            })
             .collect::<Result<_, _>>()
             .map(Dims)
     }
@@ -118,10 +141,21 @@ struct Session {
     sum: Sum,
 }
 
+/// Returns a remark about the name of an array that does not end in `.npy`.
+fn odd_name_remark(output: &FileName) -> Option<String> {
+    let extension = Path::new(output.as_str()).extension();
+    extension.is_none_or(|extension| extension != "npy").then(|| {
+        format!("`{output}` does not end in .npy, so that npyd and others will not know the array")
+    })
+}
+
 impl Finalize {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         if self.output.is_some() && self.files.len() > 1 {
-            return Err("-o names one output; give exactly one FILE".into());
+            return Err("-o names one output, but each FILE becomes an array of its own: leave -o \
+                        out, or join the files with a manifest such as \
+                        {\"dtype\": \"<u2\", \"shape\": [-1, 512], \"data\": [\"a.raw\", \"b.raw\"]}"
+                .into());
         }
         let bus = Arc::new(sinks::of_command(Format::new(self.json))?);
         bus.observe_facts();
@@ -191,6 +225,11 @@ impl Finalize {
             let dir = output.parent().unwrap_or(Path::new("/"));
             drop_dir.output = (dir != drop_dir.path).then(|| dir.to_path_buf());
             let last = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if last == "-" {
+                return Err("-o - is not possible: npyd writes an array to a file, so that it is \
+                            durable under its name"
+                    .to_owned());
+            }
             let last = FileName::try_from(last)?;
             if crate::model::is_reserved_name(last.as_str()) {
                 return Err(format!(
@@ -276,7 +315,10 @@ impl Finalize {
             match candidate.decide(drop_dir, unchanged, 0)? {
                 Decision::Finalize { header, evidence, remark } => {
                     let mut dump = candidate.dump.clone()?;
-                    dump.output = output.cloned().unwrap_or(dump.output);
+                    if let Some(output) = output {
+                        dump.warnings.extend(odd_name_remark(output));
+                        dump.output = output.clone();
+                    }
                     let still = unchanged >= candidate.quiet(drop_dir.quiet);
                     let (drop_dir, source_header) = (Arc::clone(drop_dir), *header);
                     return Ok(Job {
@@ -312,7 +354,7 @@ impl Finalize {
         listed: &mut ListedDescriptions,
     ) -> Result<Candidate, Refused> {
         let result = match (&self.dtype, &self.shape) {
-            (Some(dtype), Some(Dims(shape))) => {
+            (Some(DtypeArg { dtype, remark }), Some(Dims(shape))) => {
                 let declared = Declared {
                     dtype: dtype.clone(),
                     shape: shape.clone(),
@@ -325,7 +367,8 @@ impl Finalize {
                     digest: None,
                 };
                 probe_as(drop_dir, rel, |name| {
-                    declared.dump(DeclaredBy::Options, name, Metadata::new())
+                    let dump = declared.dump(DeclaredBy::Options, name, Metadata::new())?;
+                    Ok(Dump { warnings: remark.iter().cloned().collect(), ..dump })
                 })
             }
             _ => probe_standalone(drop_dir, rel, listed),

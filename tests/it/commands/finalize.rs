@@ -104,6 +104,68 @@ fn reserved_bytes_of_a_manifest_are_free() {
     assert_eq!(site.read("scan.npy"), scan_npy());
 }
 
+/// NumPy counts bytes, other programs bits: where a text may mean either, a remark says which.
+#[test]
+fn ambiguous_dtypes_have_a_remark() {
+    let site = Site::new();
+    for (dtype, descr, remark) in [
+        ("u8", "<u8", "`u8` is 8 bytes (uint64), as in NumPy: for bits write uint8, else `<u8`"),
+        ("i8", "<i8", "`i8` is 8 bytes (int64), as in NumPy: for bits write int8"),
+        ("<u8", "<u8", ""),
+        ("u16", "<u2", ""),
+        ("uint8", "|u1", ""),
+    ] {
+        site.write("scan.raw", scan_bytes());
+        let itemsize: u64 = descr[2..].parse().unwrap();
+        let array = npy(&format!("'{descr}'"), false, &[24 / itemsize], &scan_bytes());
+        site.write("by.toml", format!("dtype = '{dtype}'\nshape = [-1]\ndata = 'scan.raw'\n"));
+        for args in [&["scan.raw", "--dtype", dtype, "--shape=-1"][..], &["by.toml"]] {
+            let told = finalize(&site, args).expect_code(0).expect_words(&[remark]);
+            assert_eq!(told.stdout.contains("as in NumPy"), !remark.is_empty(), "{dtype}: {told}");
+            assert_eq!(site.read("scan.npy"), array, "{dtype}");
+            fs::remove_file(site.path("scan.npy")).unwrap();
+        }
+    }
+}
+
+/// A person may name an array as he likes, but a name without `.npy` is probably a mistake.
+#[test]
+fn outputs_that_are_not_named_npy_have_a_remark() {
+    let site = Site::new();
+    site.write("scan.raw", scan_bytes());
+    for output in ["x.txt", "x", "x.npy.gz", "X.NPY", ".npy", "x.npy"] {
+        let flags = ["scan.raw", "--dtype", "<f4", "--shape", "2,3", "-o", output];
+        let told = finalize(&site, &flags).expect_code(0);
+        let remark = format!("`{output}` does not end in .npy");
+        assert_eq!(told.stdout.contains(&remark), output != "x.npy", "{told}");
+        assert_eq!(site.read(output), scan_npy());
+    }
+    let flags = ["scan.raw", "--dtype", "<f4", "--shape", "2,3", "-o", "-"];
+    let told = finalize(&site, &flags).expect_code(1);
+    told.expect_words(&["-o - is not possible: npyd writes an array to a file"]);
+    assert!(!site.has("-"));
+}
+
+/// Frames by hand: each file is an array, a manifest joins them.
+#[test]
+fn several_files() {
+    let site = Site::new();
+    for name in ["frame_1.raw", "frame_2.raw", "frame_10.raw"] {
+        site.write(name, scan_bytes());
+    }
+    let frames = ["frame_1.raw", "frame_2.raw", "frame_10.raw", "--dtype", "<f4", "--shape", "2,3"];
+    let told = finalize(&site, &[&frames[..], &["-o", "run.npy"]].concat()).expect_code(2);
+    told.expect_words(&[
+        "each FILE becomes an array of its own",
+        "\"data\": [\"a.raw\", \"b.raw\"]",
+    ]);
+    finalize(&site, &frames).expect_code(0);
+    assert_eq!(site.read("frame_10.npy"), scan_npy());
+    site.write("run.toml", "dtype = \"<f4\"\nshape = [-1, 2, 3]\ndata = \"frame_*.raw\"\n");
+    finalize(&site, &["run.toml"]).expect_code(0);
+    assert_eq!(site.read("run.npy"), npy("'<f4'", false, &[3, 2, 3], &scan_bytes().repeat(3)));
+}
+
 /// What people write for `<u2`, and what is not that.
 #[test]
 fn dtypes_as_people_write_them() {
