@@ -46,7 +46,16 @@ fn every_drop_is_finalized_exactly_once() {
             panic!("finalized twice: {first:#}\nand {receipt:#}");
         }
     }
-    assert_eq!(finalized.len(), MANIFEST_DROPS + PENDING_DROPS);
+    let expected = |number: usize| match number.checked_sub(MANIFEST_DROPS) {
+        None => site.path(&format!("in/m{number}.raw")),
+        Some(number) => site.path(&format!("in/p{number}.npy")),
+    };
+    let expected: Vec<_> = (0..MANIFEST_DROPS + PENDING_DROPS).map(expected).collect();
+    for path in &expected {
+        sources.remove(&path.to_str());
+    }
+    assert!(sources.is_empty(), "nobody dropped these: {sources:#?}");
+    assert_eq!(finalized.len(), expected.len());
     assert_eq!(history.len(), finalized.len());
     assert_eq!(site.names("out").len(), finalized.len());
     many("check", "out").expect_code(0);
