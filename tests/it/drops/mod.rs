@@ -3,6 +3,7 @@
 
 mod abandoned;
 mod attacker;
+mod crowd;
 mod ignore;
 mod races;
 mod rejection;

@@ -1,6 +1,7 @@
 //! The daemon at work, and how a test waits for what it does.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -42,6 +43,8 @@ impl<'a> Daemon<'a> {
         let socket = site.path(format!("{config}.notify"));
         let _ = fs::remove_file(&socket); // of a daemon before this one
         let notices = listen(&UnixDatagram::bind(&socket).unwrap());
+        // The daemon may run as another user.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
         let output = File::options().create(true).append(true).open(&log).unwrap();
         let child = command
             .args(["run", "--config"])

@@ -179,14 +179,19 @@ impl Site {
         bound
     }
 
-    /// Runs `npyd ARGS…` to its end as another user and group; needs root.
-    pub(crate) fn npyd_as(&self, (uid, gid): (u32, u32), args: &[&str]) -> Outcome {
+    /// [`Site::command`] by another user and group; needs root.
+    pub(crate) fn command_as(&self, (uid, gid): (u32, u32)) -> Command {
         let npyd = self.command();
         let mut command = Command::new("setpriv");
         command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"]);
-        command.arg(npyd.get_program()).args(args).current_dir(self.dir.path());
-        Outcome::of(&mut command)
+        command.arg(npyd.get_program()).current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs it with arguments to its end.
+    pub(crate) fn npyd_as(&self, user: (u32, u32), args: &[&str]) -> Outcome {
+        Outcome::of(self.command_as(user).args(args))
     }
 
     /// Runs it to its end.
