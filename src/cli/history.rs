@@ -1,6 +1,7 @@
 //! `npyd history` lists the ledger; `npyd retry` retries rejected drops.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,10 +9,9 @@ use clap::Args;
 use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
-use crate::decide::identity::LedgerKey;
 use crate::describe::Correction;
 use crate::events::receipt::EventKind;
-use crate::finalize::restore_rejected;
+use crate::finalize::{RejectedDrop, restore_rejected};
 use crate::ledger::{Entry, Ledger};
 use crate::text::one_line::one_line;
 
@@ -170,15 +170,21 @@ impl Retry {
 /// next scan processes it.
 fn retry(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
     if let Some(drop_dir) = drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir) {
-        restore_rejected(drop_dir, &entry.source, sidecar_of(entry).as_deref())?;
+        let (source, sidecar, reason) = (entry.source.clone(), entry.sidecar(), entry.reason());
+        let is_restored = restore_rejected(drop_dir, &RejectedDrop { source, sidecar, reason })?;
+        if !is_restored && is_missing(&entry.source) {
+            let other =
+                drop_dir.rejects.as_ref().map(|dir| format!(", nor in `{}`", dir.display()));
+            let other = other.unwrap_or_default();
+            return Err(format!("its file is not there any more{other}: drop it again").into());
+        }
     }
     Ok(ledger.retry(entry)?)
 }
 
-/// Returns the name of the file that described a rejected drop.
-pub(crate) fn sidecar_of(entry: &Entry) -> Option<String> {
-    let sidecar = LedgerKey::parse(&entry.fingerprint)?.identity.sidecar;
-    sidecar.map(|(name, _)| name)
+/// Returns whether there is no such file. This user may not be allowed to see it; npyd is.
+pub(crate) fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 /// Returns whether `name` refers to the entry: by file name, path, or path in the quarantine.

@@ -14,6 +14,7 @@ mod log;
 mod manifest;
 mod real_paths;
 mod redo;
+mod request_check;
 mod since;
 mod sweep;
 mod take;

@@ -1,6 +1,6 @@
 //! `npyd redo`: stores requests to make arrays again; the daemon or the next sweep executes them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -8,8 +8,9 @@ use clap::Args;
 
 use crate::cli::finalize::Dims;
 use crate::cli::history::{is_array_named, is_named};
+use crate::cli::request_check::why_not_redone;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
-use crate::config::Config;
+use crate::config::{Config, DropDir};
 use crate::describe::Correction;
 use crate::ledger::{self, Entry, Ledger, RequestKind};
 use crate::npy::{Dtype, Layout, Order};
@@ -39,12 +40,16 @@ pub(crate) struct Redo {
     /// If the source is gone, overwrite the array's header, if it fits in one disk sector
     #[arg(long)]
     in_place: bool,
+    /// Undo `npyd take` and the options of earlier `npyd redo`: the description alone counts again
+    #[arg(long, conflicts_with_all = ["dtype", "shape", "order", "offset", "trailing", "in_place"])]
+    as_described: bool,
 }
 
 impl Redo {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
-        let correction = self.correction()?.to_json();
+        let correction = self.correction()?;
+        let options = correction.to_json();
         let has_daemon = ledger::is_in_use(&config.state_dir);
         let ledger = Ledger::open_without_creating(&config.state_dir)?;
         let by = if has_daemon { "" } else { " by the next sweep" };
@@ -59,14 +64,21 @@ impl Redo {
                     name.display()
                 ));
             }
-            for entry in found {
-                if let Some(why) = refusal(&entry, &config) {
+            for Named { entry, last_array } in found {
+                let refusal = match drop_dir_of(&entry, &config) {
+                    Ok(drop_dir) => {
+                        let dir = (drop_dir, &ledger);
+                        why_not_redone(dir, &entry, last_array.as_ref(), &correction)
+                    }
+                    Err(why) => Some(why.to_owned()),
+                };
+                if let Some(why) = refusal {
                     exit = Exit::Failure;
                     print(&format!("{}: not made again: {why}", entry.source.display()));
                     continue;
                 }
                 let (drop_dir, source) = (&entry.drop_dir, &entry.source);
-                ledger.add_request(RequestKind::Redo, drop_dir, source, &correction)?;
+                ledger.add_request(RequestKind::Redo, drop_dir, source, &options)?;
                 print(&format!("{}: will be made again{by}", entry.source.display()));
             }
         }
@@ -89,40 +101,54 @@ impl Redo {
             offset: self.offset,
             trailing: self.trailing,
             in_place: self.in_place,
+            as_described: self.as_described,
             ..Correction::default()
         })
     }
 }
 
-/// Returns why neither daemon nor sweep would execute a request for this drop, if so.
-fn refusal(entry: &Entry, config: &Config) -> Option<&'static str> {
+/// A drop that a name refers to.
+struct Named {
+    /// Its newest entry.
+    entry: Entry,
+    /// Its newest entry with an array.
+    last_array: Option<Entry>,
+}
+
+/// Returns the drop directory of an entry. The error says why neither daemon nor sweep would
+/// execute a request for this drop.
+fn drop_dir_of<'a>(entry: &Entry, config: &'a Config) -> Result<&'a DropDir, &'static str> {
     if entry.is_lost() {
-        return Some("the disk may have lost its data; drop the file again");
+        return Err("the disk may have lost its data; drop the file again");
     }
-    let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir);
-    match drop_dir {
-        None => Some(
+    match config.drop_dirs.iter().find(|it| it.path == entry.drop_dir) {
+        None => Err(
             "its drop directory is not in the configuration; add it, or use another configuration",
         ),
         Some(it) if it.rejects.is_some() && entry.is_rejected() => {
-            Some("it was rejected; correct its description and run `npyd retry`")
+            Err("it was rejected; correct its description and run `npyd retry`")
         }
-        Some(_) => None,
+        Some(it) => Ok(it),
     }
 }
 
-/// Returns the latest entry of each source that `name` refers to: like `npyd retry`, or by the name
-/// or path of its array.
-fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Entry>, FatalError> {
-    let mut sources = BTreeSet::new();
+/// Returns the drops that `name` refers to: like `npyd retry`, or by the name or path of its array.
+fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Named>, FatalError> {
+    let mut sources = BTreeMap::new();
     ledger.for_each(|entry| {
-        if is_array_named(&entry, name) || is_named(&entry, name, config) {
-            sources.insert(entry.source);
+        if is_array_named(&entry, name)
+            || is_named(&entry, name, config)
+            || sources.contains_key(&entry.source)
+        {
+            let last_array = sources.entry(entry.source.clone()).or_default();
+            if entry.has_array() {
+                *last_array = Some(entry);
+            }
         }
     })?;
     let mut found = Vec::new();
-    for source in &sources {
-        found.extend(ledger.latest(source)?);
+    for (source, last_array) in sources {
+        found.extend(ledger.latest(&source)?.map(|entry| Named { entry, last_array }));
     }
     Ok(found)
 }

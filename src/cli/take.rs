@@ -1,17 +1,16 @@
 //! `npyd take`: stores requests to take files as they are; the daemon or the next sweep executes
 //! them.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::history::{is_named, sidecar_of};
+use crate::cli::history::{is_missing, is_named};
 use crate::cli::locate::locate;
+use crate::cli::request_check::check_take;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
-use crate::config::Config;
+use crate::config::{Config, DropDir};
 use crate::describe::{Correction, Rows};
-use crate::finalize::restore_rejected;
 use crate::ledger::{self, Ledger, RequestKind};
 
 #[derive(Args)]
@@ -26,12 +25,6 @@ pub(crate) struct Take {
     /// counted number includes
     #[arg(long, default_value_t, value_name = "all|common")]
     rows: Rows,
-}
-
-/// A file to take: its drop directory, and its path there.
-struct Source {
-    drop_dir: PathBuf,
-    path: PathBuf,
 }
 
 impl Take {
@@ -50,9 +43,12 @@ impl Take {
         let by = if has_daemon { "" } else { " by the next sweep" };
         let mut exit = Exit::Success;
         for file in &self.files {
-            match source(file, &config, &ledger)? {
-                Ok(Source { drop_dir, path }) => {
-                    ledger.add_request(RequestKind::Take, &drop_dir, &path, &take)?;
+            let checked = source(file, &config, &ledger)?.and_then(|(drop_dir, path)| {
+                Ok((drop_dir, check_take((drop_dir, &ledger), path, self.rows)?))
+            });
+            match checked {
+                Ok((drop_dir, path)) => {
+                    ledger.add_request(RequestKind::Take, &drop_dir.path, &path, &take)?;
                     print(&format!("{}: will be taken as it is{by}", path.display()));
                 }
                 Err(why) => {
@@ -65,24 +61,21 @@ impl Take {
     }
 }
 
-/// Finds a file in its drop directory. Moves a rejected file back there first. The inner error is
-/// the reason why no such file was found.
-fn source(
+/// Returns the drop directory and the path of a file to take. For a rejected drop, the path is that
+/// which it had before: npyd restores it before it takes it. The inner error is the reason why no
+/// such file was found.
+fn source<'a>(
     file: &Path,
-    config: &Config,
+    config: &'a Config,
     ledger: &Ledger,
-) -> Result<Result<Source, String>, FatalError> {
+) -> Result<Result<(&'a DropDir, PathBuf), String>, FatalError> {
     let path = std::path::absolute(file)?;
     let name = path.file_name().ok_or("expected a file, not a directory")?;
     let located = locate(config, path.parent().unwrap_or(Path::new("/")), Path::new(name));
-    // This user may not be allowed to see the file; npyd is.
-    let is_missing = |path: &Path| {
-        path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
-    };
     if let Ok((drop_dir, rel)) = &located {
-        let (drop_dir, path) = (drop_dir.path.clone(), drop_dir.path.join(rel));
+        let path = drop_dir.path.join(rel);
         if !is_missing(&path) {
-            return Ok(Ok(Source { drop_dir, path }));
+            return Ok(Ok((drop_dir, path)));
         }
     }
     for entry in ledger.rejected()? {
@@ -91,12 +84,10 @@ fn source(
         if entry.is_lost() {
             return Ok(Err(entry.reason()));
         }
-        if let Err(error) = restore_rejected(drop_dir, &entry.source, sidecar_of(&entry).as_deref())
-        {
-            return Ok(Err(error.to_string()));
-        }
-        if !is_missing(&entry.source) {
-            return Ok(Ok(Source { drop_dir: entry.drop_dir, path: entry.source }));
+        let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
+        let rejected = drop_dir.rejects.as_ref().map(|rejects| rejects.join(rel));
+        if !is_missing(&entry.source) || rejected.is_some_and(|path| !is_missing(&path)) {
+            return Ok(Ok((drop_dir, entry.source)));
         }
     }
     Ok(Err(match located {

@@ -99,10 +99,13 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// The kinds with which an array may hold only some rows of what is in the file.
+    pub const PARTIAL: [Evidence; 3] = [Evidence::CommonRows, Evidence::Salvaged, Evidence::Taken];
+
     /// Returns whether the array may hold only some rows of what is in the file.
     #[must_use]
     pub fn is_partial(self) -> bool {
-        matches!(self, Evidence::CommonRows | Evidence::Salvaged | Evidence::Taken)
+        Evidence::PARTIAL.contains(&self)
     }
 }
 

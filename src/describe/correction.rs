@@ -34,6 +34,9 @@ pub struct Correction {
     /// Whether npyd overwrites the array's header. If not, it makes a new file.
     #[serde(default)]
     pub in_place: bool,
+    /// Whether the description alone counts again, without what was declared before.
+    #[serde(default)]
+    pub as_described: bool,
     /// The description that the keys correct, in the form of [`crate::decide::identity`]. Empty
     /// until the source is probed.
     #[serde(default)]
@@ -59,6 +62,7 @@ impl fmt::Display for Correction {
             self.offset.map(|offset| format!("offset {offset}")),
             self.trailing.map(|trailing| format!("trailing {trailing}")),
             self.in_place.then(|| "in place".to_owned()),
+            self.as_described.then(|| "as described".to_owned()),
         ];
         f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
@@ -98,12 +102,23 @@ impl Correction {
     /// Returns the text form: a JSON object.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let Correction { dtype, shape, order, offset, trailing, in_place, of, take, content } =
-            self;
+        let Correction {
+            dtype,
+            shape,
+            order,
+            offset,
+            trailing,
+            in_place,
+            as_described,
+            of,
+            take,
+            content,
+        } = self;
         let mut keys = json!({
             "dtype": dtype.as_ref().map(ToString::to_string), "shape": shape,
             "order": order.map(|order| order.to_string()), "offset": offset, "trailing": trailing,
             "in_place": in_place.then_some(true),
+            "as_described": as_described.then_some(true),
             "of": Some(of).filter(|of| !of.is_empty()),
             "take": take, "content": Some(content).filter(|content| !content.is_empty()),
         });
@@ -117,6 +132,9 @@ impl Correction {
     /// replace all that were given before.
     #[must_use]
     pub fn followed_by(self, later: Correction) -> Correction {
+        if later.as_described {
+            return later;
+        }
         let (take, content) = match later.take {
             Some(_) => (later.take, later.content.clone()),
             None => (self.take, self.content.clone()),
@@ -125,7 +143,7 @@ impl Correction {
         let in_place = later.in_place || (!has_keys && self.in_place);
         let of = later.of.clone();
         let keys = if has_keys { later } else { self };
-        Correction { in_place, of, take, content, ..keys }
+        Correction { in_place, as_described: false, of, take, content, ..keys }
     }
 
     /// Returns the dump with its own keys replaced by these.

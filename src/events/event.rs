@@ -30,6 +30,17 @@ pub enum Event {
     },
     /// The state of a copy or another long read, at an interval.
     Progress(WorkProgress),
+    /// A request was accepted; the ledger has that already. The receipt of the work follows.
+    Accepted {
+        /// The drop.
+        path: DropPath,
+        /// The command: `redo` or `take`.
+        kind: &'static str,
+        /// Its options, as JSON, if it has any.
+        options: Option<String>,
+        /// The options in words, if it has any.
+        words: Option<String>,
+    },
     /// A drop was finalized, made again, found, rejected or lost, or failed for the first time. The
     /// ledger has the receipt already.
     Receipt(Box<Receipt>),

@@ -43,6 +43,9 @@ pub struct Receipt {
     /// The kind of the reason, if there is no array; [`Reason::kind`] lists the kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_kind: Option<&'static str>,
+    /// Whether a person requested the work, so that the log reports its result in any case.
+    #[serde(skip)]
+    pub is_requested: bool,
 }
 
 /// What happened to the source of an array.
@@ -150,6 +153,7 @@ impl Receipt {
             source_fate: None,
             reason: Some(reason.to_string()),
             reason_kind: Some(reason.kind()),
+            is_requested: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Quarantine: moves rejected drops to the directory `rejects`, and restores them for a retry.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::DropDir;
 use crate::finalize::disposition::{Conditions, move_away};
@@ -101,47 +101,88 @@ fn move_to_quarantine(
     source.sync()
 }
 
-/// Restores a rejected drop from quarantine with all its data files, its manifest first. Files that
-/// are no longer there are skipped.
-pub fn restore_rejected(
-    drop_dir: &DropDir,
-    source: &Path,
-    sidecar: Option<&str>,
-) -> fs::Result<()> {
-    let Some(rejects) = &drop_dir.rejects else { return Ok(()) };
+/// A rejected drop, as its receipt describes it.
+pub struct RejectedDrop {
+    /// Path of the data file before it was rejected.
+    pub source: PathBuf,
+    /// Name of the file that described it.
+    pub sidecar: Option<String>,
+    /// The reason of the receipt. The text file beside the rejected drop has its beginning.
+    pub reason: String,
+}
+
+/// Restores a rejected drop from quarantine with all its data files, its manifest first, and
+/// removes the text file with the reason. Files that are no longer there are skipped. Returns
+/// whether there were any.
+pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result<bool> {
+    let RejectedDrop { source, sidecar, reason } = rejected;
+    let Some(rejects) = &drop_dir.rejects else { return Ok(false) };
     let rel = source.strip_prefix(&drop_dir.path).unwrap_or(source);
     let parent = rel.parent().unwrap_or(Path::new(""));
     let from = match Dir::open_trusted(rejects, drop_dir.untrusted_root())
         .and_then(|dir| dir.into_subdir(parent))
     {
-        Err(error) if error.is_missing() => return Ok(()),
+        Err(error) if error.is_missing() => return Ok(false),
         opened => opened?,
     };
     let to = Dir::open_below(&drop_dir.path, parent)?;
     // Restore the name of a file that an interrupted retry was moving.
     fs::recover_dir(&from, &[to.try_clone()?])?;
-    let data = rel.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let own = [sidecar, Some(data)].into_iter().flatten();
-    let mut names: Vec<FileName> =
-        own.filter_map(|name| FileName::try_from(name.to_owned()).ok()).collect();
+    let names = names_to_restore(drop_dir, &from, rel, sidecar.as_deref())?;
+    let mut is_restored = false;
+    for name in names {
+        let Some(file) = from.open_file(name.as_ref())? else { continue };
+        if let Some(_claim) = file.claim()? {
+            let copy = unproven_writers(drop_dir);
+            let conditions = Conditions { before: None, rename: OpenWriters::Trusted, copy };
+            is_restored |= move_away(&from, &name, &file, (&to, &name), conditions)?.is_ok();
+        }
+    }
+    to.sync()?;
+    if is_restored && let Some(name) = file_name(rel) {
+        remove_note(&from, &note_name(&name), reason)?;
+    }
+    from.sync()?;
+    Ok(is_restored)
+}
+
+/// Returns the names of the files of a rejected drop, its manifest first.
+fn names_to_restore(
+    drop_dir: &DropDir,
+    from: &Dir,
+    rel: &Path,
+    sidecar: Option<&str>,
+) -> fs::Result<Vec<FileName>> {
+    let sidecar = sidecar.and_then(|name| FileName::try_from(name.to_owned()).ok());
+    let mut names: Vec<FileName> = sidecar.into_iter().chain(file_name(rel)).collect();
     if let Some(sidecar) = names.first() {
-        for part in parts_of(drop_dir, &from, sidecar)? {
+        for part in parts_of(drop_dir, from, sidecar)? {
             // A glob may match another drop, which was rejected by itself.
             if !names.contains(&part) && from.stat(note_name(&part).as_ref())?.is_none() {
                 names.push(part);
             }
         }
     }
-    for name in names {
-        let Some(file) = from.open_file(name.as_ref())? else { continue };
-        if let Some(_claim) = file.claim()? {
-            let copy = unproven_writers(drop_dir);
-            let conditions = Conditions { before: None, rename: OpenWriters::Trusted, copy };
-            let _ = move_away(&from, &name, &file, (&to, &name), conditions)?;
+    Ok(names)
+}
+
+fn file_name(rel: &Path) -> Option<FileName> {
+    FileName::try_from(rel.file_name()?.to_str()?.to_owned()).ok()
+}
+
+/// Removes the text file that gives the reason of a receipt.
+fn remove_note(dir: &Dir, name: &FileName, reason: &str) -> fs::Result<()> {
+    for name in name.alternatives() {
+        let Some(note) = dir.open_file(name.as_ref())? else { return Ok(()) };
+        let text = note.read_at_most(0, reason.len() + 1)?;
+        if reason.as_bytes().starts_with(text.trim_ascii_end()) {
+            let stat = note.stat()?;
+            let writers = OpenWriters::Trusted;
+            let _ = dir.remove_if_unchanged(name.as_ref(), &note, &stat, writers)?;
+            return Ok(());
         }
     }
-    to.sync()?;
-    from.sync()
+    Ok(())
 }
 
 /// Returns the name of the text file that gives the reason for a rejection.

@@ -107,6 +107,14 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     Ok(receipt)
 }
 
+/// Checks whether the array can be made again, as far as that shows before it is read.
+///
+/// # Errors
+/// It can't be; the interruption says why.
+pub fn check_array_job(job: &ArrayJob) -> Result<(), Interruption> {
+    open(job).and_then(|old| describe(job, &old)).map(drop)
+}
+
 fn rejected(why: String) -> Interruption {
     Interruption::Rejected(Reason::Request(why))
 }
@@ -334,5 +342,6 @@ fn receipt(
         source_fate: job.source_fate,
         reason: None,
         reason_kind: None,
+        is_requested: true,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
@@ -12,6 +13,12 @@ impl Entry {
     #[must_use]
     pub fn key(&self) -> Option<LedgerKey> {
         LedgerKey::parse(&self.fingerprint)
+    }
+
+    /// Returns the name of the file that described the source.
+    #[must_use]
+    pub fn sidecar(&self) -> Option<String> {
+        self.key()?.identity.sidecar.map(|(name, _)| name)
     }
 
     /// Returns whether an array was made or found.
@@ -42,6 +49,22 @@ impl Entry {
             })
     }
 
+    /// Returns why a drop with these files needs no `npyd take`: all of its data are in an array.
+    #[must_use]
+    pub fn why_not_taken(&self, identity: &SourceIdentity, settings: u64) -> Option<String> {
+        let evidence = self.receipt_field("evidence").unwrap_or_default();
+        let is_partial = Evidence::PARTIAL.iter().any(|it| it.to_string() == evidence);
+        if is_partial || !self.has_array() || !self.settles(identity, settings) {
+            return None;
+        }
+        let array = self.output.as_deref().unwrap_or(&self.source).display();
+        let name = self.source.file_name().unwrap_or_default().display();
+        Some(format!(
+            "it is finished, and all of its data are in `{array}`; `npyd redo {name}` makes that \
+             array again"
+        ))
+    }
+
     /// Returns the reason for waiting for a missing data file, which this entry is about. If an
     /// earlier file of that name became an array, the reason names the array.
     #[must_use]
@@ -49,7 +72,7 @@ impl Entry {
         if !self.has_array() {
             return why;
         }
-        let sidecar = self.key().and_then(|it| it.identity.sidecar).map(|(name, _)| name);
+        let sidecar = self.sidecar();
         match self.output {
             Some(array) => Reason::NoNewData { why: Box::new(why), array, sidecar },
             None => why,

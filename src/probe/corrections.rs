@@ -2,7 +2,7 @@
 
 use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::reason::Reason;
-use crate::describe::{Correction, Division, Dump, Rows, Taken};
+use crate::describe::{Correction, Division, Dump, Rows, SizeFit, Taken};
 use crate::fs;
 use crate::probe::candidate::{Candidate, Decision};
 
@@ -17,6 +17,44 @@ impl Candidate {
             self.take = correction.take.filter(|_| correction.content == self.content_key());
         }
         is_of_this
+    }
+
+    /// Returns what is requested, as a correction of this description, with what was declared about
+    /// it before.
+    #[must_use]
+    pub fn completed(&self, requested: Correction, before: Option<Correction>) -> Correction {
+        let is_take = requested.take.is_some();
+        let content = if is_take { self.content_key() } else { String::new() };
+        let requested = Correction { of: self.description_key(), content, ..requested };
+        match before {
+            Some(before) if before.of == requested.of => before.followed_by(requested),
+            _ => requested,
+        }
+    }
+
+    /// Checks that the description, with the keys of the correction, fits the data.
+    ///
+    /// # Errors
+    /// It does not; the text says why, and which option helps.
+    pub fn check_fit(&self, correction: &Correction, allow_trailing: bool) -> Result<(), String> {
+        let dump = self.dump.clone().map_err(|reason| reason.to_string())?;
+        let dump = correction.apply(dump)?;
+        let size = self.input.logical_size(&dump).0;
+        match (dump.fit(size, allow_trailing), correction.take) {
+            (SizeFit::Whole { .. }, _) => dump.header(size).map(drop),
+            (_, Some(rows)) if correction.content == self.content_key() => {
+                self.taken(&dump, rows).map_err(|error| error.to_string())?.map(drop)
+            }
+            (SizeFit::TooLong { size, of }, _) if self.input.only_file().is_some() => Err(format!(
+                "it has {size} bytes, not the declared {of}: correct the keys; `--trailing {}` \
+                 leaves out the bytes at its end",
+                dump.trailing.saturating_add(size - of)
+            )),
+            (misfit @ (SizeFit::TooShort { .. } | SizeFit::PartialRecord { .. }), _) => Err(
+                format!("{misfit}: correct the keys; `npyd take` takes the rows that are there"),
+            ),
+            (misfit, _) => Err(misfit.to_string()),
+        }
     }
 
     /// Returns a key that identifies the content of the data files. `npyd take` is about that.

@@ -15,8 +15,8 @@ use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{
-    self, ArrayJob, Aside, Finalized, Interruption, Job, finalize, finalize_all, quarantine,
-    recover_residue,
+    self, ArrayJob, Aside, Finalized, Interruption, Job, RejectedDrop, finalize, finalize_all,
+    quarantine, recover_residue, restore_rejected,
 };
 use crate::fs::{self, Dir, LeaseRight};
 use crate::ledger::{Ledger, Request, RequestKind};
@@ -65,6 +65,8 @@ pub(crate) enum Outcome {
     Retry(Wait),
     /// The drop is gone, or npyd is stopping.
     Gone,
+    /// The request about it was refused.
+    Refused,
     /// The job failed, for a reason that may pass.
     Failed(Failure),
 }
@@ -200,6 +202,27 @@ pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
     match recover_residue(drop_dir, residue) {
         Ok(None) => Outcome::Done,
         Ok(Some(why)) => Outcome::Retry(Wait::on_external(why)),
+        Err(error) => Outcome::Failed(error.into()),
+    }
+}
+
+/// Restores a rejected drop that is to be taken. The tracker knows of the request, so that it does
+/// not reject the drop again. Runs in a worker.
+pub(crate) fn restore(
+    context: &Context,
+    drop_dir: &DropDir,
+    request: &Request,
+    rejected: &RejectedDrop,
+) -> Outcome {
+    match restore_rejected(drop_dir, rejected) {
+        Ok(true) => {
+            let why = Reason::Request("it was restored to be taken".to_owned());
+            Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) })
+        }
+        Ok(false) => {
+            context.refuse(request, "the file does not exist any more");
+            Outcome::Refused
+        }
         Err(error) => Outcome::Failed(error.into()),
     }
 }

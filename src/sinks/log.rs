@@ -112,6 +112,7 @@ impl Sink for LogSink {
             | Event::Suspended { .. }
             | Event::Resumed { .. }
             | Event::Rechecking { .. }
+            | Event::Accepted { .. }
             | Event::Watch { .. }
             | Event::Report(_)
             | Event::Fact(_)
@@ -142,6 +143,9 @@ impl Sink for LogSink {
                 causes::resumed((drop_dir, dir), *drops, *lasted);
             }
             Event::Rechecking { drop_dir, count } => causes::rechecking(drop_dir, *count),
+            Event::Accepted { path, kind, options, words } => {
+                log_accepted(path, kind, (options.as_deref(), words.as_deref()));
+            }
             Event::Watch { drop_dir, state } => log_watch(&drop_dir.display().to_string(), state),
             Event::Report(report) => log_report(report),
             Event::Fact(fact) => facts::log(fact),
@@ -182,6 +186,19 @@ fn log_waiting(path: &DropPath, reason: &Reason) {
     );
 }
 
+/// Logs that npyd accepted a request; its receipt follows.
+fn log_accepted(path: &DropPath, kind: &str, (options, words): (Option<&str>, Option<&str>)) {
+    tracing::info!(
+        event = kind,
+        drop = %path.drop_dir.display(),
+        source = %path.source.display(),
+        reason = options,
+        "accepted `npyd {kind}` of {}{}",
+        path.source.display(),
+        words.map_or_else(String::new, |words| format!(": {words}"))
+    );
+}
+
 fn log_report(report: &Report) {
     let Report { drop_dir, kind, count, text, is_warning } = report;
     if *is_warning {
@@ -218,7 +235,8 @@ fn log_receipt(receipt: &Receipt) {
         EventKind::Rejected | EventKind::Lost | EventKind::Failed | EventKind::Stale => at!(warn),
         // Nothing changed, and an earlier receipt says why the source stays.
         EventKind::Found
-            if matches!(receipt.source_fate, Some(SourceFate::Kept | SourceFate::Unproven)) =>
+            if !receipt.is_requested
+                && matches!(receipt.source_fate, Some(SourceFate::Kept | SourceFate::Unproven)) =>
         {
             at!(debug);
         }

@@ -20,8 +20,9 @@ use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
+use crate::describe::Correction;
 use crate::fs::{self, Dir};
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{Entry, Ledger, Request};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 
 #[derive(Args)]
@@ -165,6 +166,7 @@ impl Query {
             Err(error) => return Err(error),
         };
         merge(&mut report, more);
+        merge(&mut report, self.pending_request(&source));
         if report.get("last").is_none()
             && let Some(entry) = self.latest(&source)
         {
@@ -203,6 +205,23 @@ impl Query {
             }),
             ProbeResult::Candidate(_) | ProbeResult::Missing => Value::Null,
         })
+    }
+
+    /// Describes a request about the file that npyd has not carried out yet.
+    fn pending_request(&self, source: &Path) -> Value {
+        let ledger = self.ledger.as_ref();
+        let requests = ledger.and_then(|it| it.requests(&self.drop_dir.path).ok());
+        let is_about = |it: &Request| it.source == source || it.source == self.path();
+        match requests.unwrap_or_default().into_iter().rfind(is_about) {
+            Some(Request { kind, at, options, .. }) => {
+                let words = Correction::parse(&options).map(|it| it.to_string());
+                let words = words.ok().filter(|words| !words.is_empty());
+                let words = words.map_or_else(String::new, |words| format!(" ({words})"));
+                let kind = kind.as_str();
+                json!({"request": format!("`npyd {kind}`{words} at {at}: not carried out yet")})
+            }
+            None => json!({}),
+        }
     }
 
     /// Returns the reason for waiting for a data file, as the daemon gives it.

@@ -9,13 +9,14 @@ use crate::cli::print;
 /// Prints the facts that the explanation has.
 pub(super) fn print_text(path: &Path, report: &Value) {
     print(&path.display().to_string());
-    let rows: [(&str, &[&str]); 18] = [
+    let rows: [(&str, &[&str]); 19] = [
         ("kind", &["taken_for"]),
         ("part", &["part"]),
         ("described by", &["sidecar"]),
         ("verdict", &["verdict", "evidence"]),
         ("because", &["why"]),
         ("note", &["outside"]),
+        ("request", &["request"]),
         ("npyd take", &["take"]),
         ("source", &["source_stays"]),
         ("ledger", &["ledger"]),

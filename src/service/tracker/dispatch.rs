@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
-use crate::finalize::{ArrayJob, Job};
+use crate::finalize::{ArrayJob, Job, RejectedDrop};
 use crate::ledger::Request;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
@@ -65,6 +65,18 @@ impl Tracker {
         self.mark_working(rel);
         self.submit(vec![rel.to_path_buf()], move || {
             worker::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref()).into()
+        });
+    }
+
+    /// Dispatches the restoration of a rejected drop that is to be taken.
+    pub(crate) fn restore(&mut self, rel: &Path, request: Request, rejected: RejectedDrop) {
+        if !self.queue.has_room() {
+            return self.postpone(rel.to_path_buf());
+        }
+        let (context, drop_dir) = (self.context.clone(), Arc::clone(&self.drop_dir));
+        self.mark_working(rel);
+        self.submit(vec![rel.to_path_buf()], move || {
+            worker::restore(&context, &drop_dir, &request, &rejected).into()
         });
     }
 
@@ -167,8 +179,11 @@ impl Tracker {
         if matches!(outcome, Outcome::Found) {
             self.found_arrays.add(&rel, now);
         }
+        if matches!(outcome, Outcome::Refused) {
+            self.requests.remove(&rel);
+        }
         match outcome {
-            Outcome::Done | Outcome::Found | Outcome::Gone => {
+            Outcome::Done | Outcome::Found | Outcome::Gone | Outcome::Refused => {
                 if !matches!(outcome, Outcome::Gone) {
                     self.resume_after(&rel, now);
                 }

@@ -147,7 +147,7 @@ impl Tracker {
     fn gate(&mut self, mut candidate: Candidate, now: Instant) -> Result<Action, Failure> {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
-        let taking = self.take_request(&candidate);
+        let taking = self.take_request(&candidate).filter(|at| !self.is_finished(&candidate, at));
         let known = self.last_settled(&candidate.input.rel);
         if let Some(known) = &known {
             if taking.is_none() && self.is_as_known(known, &snapshot, &candidate) {
@@ -159,9 +159,6 @@ impl Tracker {
         }
         let is_recheck = taking.is_none() && Self::is_recheck(known.as_ref(), &candidate);
         self.apply_declared(&mut candidate);
-        if let Some(at) = &taking {
-            self.apply_take(&mut candidate, at);
-        }
         let ledger = Arc::clone(&self.context.ledger);
         let source = self.drop_dir.path.join(&candidate.input.rel);
         let earlier = ledger.earlier_arrays(&source, snapshot.ino());
@@ -179,8 +176,8 @@ impl Tracker {
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
         let first = || Quiescence::new(snapshot.clone(), now, age);
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
-        let decision = candidate.decide(&self.drop_dir, unchanged, remakes);
-        Ok(match (decision?, taking) {
+        let decided = self.decide(&mut candidate, taking, (unchanged, remakes))?;
+        Ok(match decided {
             (Decision::Finalize { header, evidence, remark }, taking) => {
                 if let Some(at) = &taking {
                     self.accept_take(&candidate, at)?;

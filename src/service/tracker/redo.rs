@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decide::identity::LedgerKey;
-use crate::describe::{Correction, SizeFit};
+use crate::describe::Correction;
+use crate::events::event::Event;
 use crate::events::receipt::SourceFate;
-use crate::finalize::ArrayJob;
+use crate::finalize::{ArrayJob, RejectedDrop};
 use crate::fs;
-use crate::ledger::{Request, RequestKind};
+use crate::ledger::{LedgerError, Request, RequestKind};
 use crate::probe::ProbeResult;
-use crate::probe::candidate::Candidate;
+use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
 use crate::service::tracker::Tracker;
 
@@ -77,6 +78,13 @@ impl Tracker {
         match self.requests.get(rel) {
             None => return false,
             Some(request) if request.kind == RequestKind::Take => {
+                if is_missing(result)
+                    && let Some(rejected) = self.rejected(rel)
+                {
+                    let request = request.clone();
+                    self.restore(rel, request, rejected);
+                    return true;
+                }
                 if let Some(why) = why_not_taken(result)
                     && let Some(request) = self.requests.remove(rel)
                 {
@@ -87,8 +95,7 @@ impl Tracker {
             Some(_) => {}
         }
         let unfounded = match result {
-            Ok(ProbeResult::Missing) => None,
-            Err(error) if error.is_missing() => None,
+            missing if is_missing(missing) => None,
             Ok(ProbeResult::Ignored(_) | ProbeResult::AwaitingData { .. }) if self.is_gone(rel) => {
                 None
             }
@@ -110,6 +117,14 @@ impl Tracker {
                 false
             }
         }
+    }
+
+    /// Returns the rejected drop of this path, if npyd moved it to the directory for rejects.
+    fn rejected(&self, rel: &Path) -> Option<RejectedDrop> {
+        self.drop_dir.rejects.as_ref()?;
+        let entry = self.latest(rel).filter(|entry| entry.is_rejected() && !entry.is_lost())?;
+        let (sidecar, reason) = (entry.sidecar(), entry.reason());
+        Some(RejectedDrop { source: entry.source, sidecar, reason })
     }
 
     /// Returns whether the source became the array or was removed or archived, so that a file of
@@ -150,18 +165,20 @@ impl Tracker {
             if correction.in_place {
                 return Err("--in-place is for an array whose source is gone: leave it out".into());
             }
+            if correction.as_described {
+                // An empty correction is about no description, so that it is deleted.
+                return Ok(Some(Correction::default().to_json()));
+            }
             if correction.keys().is_empty() {
                 return Ok(None);
             }
-            let correction = self.completed(candidate, correction);
-            self.check_fit(candidate, &correction)?;
+            let correction = candidate.completed(correction, self.declared(candidate));
+            candidate.check_fit(&correction, self.drop_dir.allow_trailing)?;
             Ok(Some(correction.to_json()))
         });
         match accepted {
             Ok(declared) => {
-                let source = self.drop_dir.path.join(&candidate.input.rel);
-                let ledger = &self.context.ledger;
-                let accepted = ledger.accept_request(&request, &source, declared.as_deref());
+                let accepted = self.store(&request, candidate, declared.as_deref());
                 if let Err(error) = accepted {
                     self.context.report(error);
                 }
@@ -182,12 +199,40 @@ impl Tracker {
         [rel].into_iter().chain(rels).find(is_take).cloned()
     }
 
+    /// Refuses the request to take a drop if all of its data are in an array already. Returns
+    /// whether it did.
+    pub(crate) fn is_finished(&mut self, candidate: &Candidate, at: &Path) -> bool {
+        let identity = candidate.snapshot().identity();
+        let entry = self.latest(&candidate.input.rel);
+        let why = entry.and_then(|entry| entry.why_not_taken(&identity, self.settings));
+        why.map(|why| self.refuse_take(at, &why)).is_some()
+    }
+
+    /// Decides about a drop, with the request to take it at the path `taking`, if there is one and
+    /// the drop needs it. Returns the path of the request in that case.
+    pub(crate) fn decide(
+        &mut self,
+        candidate: &mut Candidate,
+        taking: Option<PathBuf>,
+        (unchanged, remakes): (Duration, u32),
+    ) -> fs::Result<(Decision, Option<PathBuf>)> {
+        let decision = candidate.decide(&self.drop_dir, unchanged, remakes)?;
+        let Some(at) = taking else { return Ok((decision, None)) };
+        if matches!(&decision, Decision::Finalize { evidence, .. } if !evidence.is_partial()) {
+            self.accept_needless_take(candidate, &at);
+            return Ok((decision, None));
+        }
+        self.apply_take(candidate, &at);
+        Ok((candidate.decide(&self.drop_dir, unchanged, remakes)?, Some(at)))
+    }
+
     /// Applies the request to take a drop as it is, without accepting it.
-    pub(crate) fn apply_take(&mut self, candidate: &mut Candidate, at: &Path) {
+    fn apply_take(&mut self, candidate: &mut Candidate, at: &Path) {
         let Some(request) = self.requests.get(at) else { return };
         match Correction::parse(&request.options) {
             Ok(requested) => {
-                candidate.correct(&self.completed(candidate, requested));
+                let correction = candidate.completed(requested, self.declared(candidate));
+                candidate.correct(&correction);
             }
             Err(why) => self.refuse_take(at, &why),
         }
@@ -197,12 +242,37 @@ impl Tracker {
     /// ledger, because what is taken may still change.
     pub(crate) fn accept_take(&mut self, candidate: &Candidate, at: &Path) -> Result<(), String> {
         let Some(request) = self.requests.get(at) else { return Ok(()) };
-        let correction = self.completed(candidate, Correction::parse(&request.options)?);
-        let source = self.drop_dir.path.join(&candidate.input.rel);
-        let accepted =
-            self.context.ledger.accept_request(request, &source, Some(&correction.to_json()));
+        let requested = Correction::parse(&request.options)?;
+        let correction = candidate.completed(requested, self.declared(candidate));
+        let accepted = self.store(request, candidate, Some(&correction.to_json()));
         accepted.map_err(|error| error.to_string())?;
         self.requests.remove(at);
+        Ok(())
+    }
+
+    /// Accepts the request to take a drop that is complete without it: the drop becomes the array
+    /// of its description, and nothing is declared about it.
+    fn accept_needless_take(&mut self, candidate: &Candidate, at: &Path) {
+        let Some(request) = self.requests.remove(at) else { return };
+        if let Err(error) = self.store(&request, candidate, None) {
+            self.context.report(error);
+        }
+    }
+
+    /// Stores that a request about a drop is accepted, with what it declares, and publishes that.
+    fn store(
+        &self,
+        request: &Request,
+        candidate: &Candidate,
+        declared: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        let path = self.drop_path(&candidate.input.rel);
+        self.context.ledger.accept_request(request, &path.source, declared)?;
+        let kind = request.kind.as_str();
+        let options = Some(request.options.clone()).filter(|options| options != "{}");
+        let words = Correction::parse(&request.options).map(|options| options.to_string());
+        let words = words.ok().filter(|words| !words.is_empty());
+        self.context.publish(Event::Accepted { path, kind, options, words });
         Ok(())
     }
 
@@ -210,33 +280,6 @@ impl Tracker {
     pub(crate) fn refuse_take(&mut self, at: &Path, why: &impl fmt::Display) {
         if let Some(request) = self.requests.remove(at) {
             self.context.refuse(&request, why);
-        }
-    }
-
-    /// Returns what is requested, as a correction of this description, with what was declared about
-    /// it before.
-    fn completed(&self, candidate: &Candidate, requested: Correction) -> Correction {
-        let of = candidate.description_key();
-        let content = candidate.content_key();
-        let content = if requested.take.is_some() { content } else { String::new() };
-        let requested = Correction { of, content, ..requested };
-        match self.declared(candidate) {
-            Some(before) if before.of == requested.of => before.followed_by(requested),
-            _ => requested,
-        }
-    }
-
-    /// Checks that the description, with the keys of the correction, fits the file.
-    fn check_fit(&self, candidate: &Candidate, correction: &Correction) -> Result<(), String> {
-        let dump = candidate.dump.clone().map_err(|reason| reason.to_string())?;
-        let dump = correction.apply(dump)?;
-        let size = candidate.input.logical_size(&dump).0;
-        match (dump.fit(size, self.drop_dir.allow_trailing), correction.take) {
-            (SizeFit::Whole { .. }, _) => dump.header(size).map(drop),
-            (_, Some(rows)) if correction.content == candidate.content_key() => {
-                candidate.taken(&dump, rows).map_err(|error| error.to_string())?.map(drop)
-            }
-            (misfit, _) => Err(misfit.to_string()),
         }
     }
 
@@ -273,17 +316,23 @@ fn merged(before: &Request, later: Request) -> Request {
     Request { kind, options: both.to_json(), ..later }
 }
 
+fn is_missing(result: &fs::Result<ProbeResult>) -> bool {
+    match result {
+        Ok(result) => matches!(result, ProbeResult::Missing),
+        Err(error) => error.is_missing(),
+    }
+}
+
 /// Returns why a file can't be taken that is not the data of one drop.
 fn why_not_taken(result: &fs::Result<ProbeResult>) -> Option<String> {
     match result {
-        Ok(ProbeResult::Missing) => Some("the file does not exist any more".to_owned()),
-        Err(error) if error.is_missing() => Some("the file does not exist any more".to_owned()),
+        missing if is_missing(missing) => Some("the file does not exist any more".to_owned()),
         Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
             Some(why.to_string())
         }
         Ok(ProbeResult::Multiple { .. }) => {
             Some("it describes several arrays; name the data file of one".to_owned())
         }
-        Ok(ProbeResult::Candidate(_) | ProbeResult::Residue(_)) | Err(_) => None,
+        Ok(_) | Err(_) => None,
     }
 }

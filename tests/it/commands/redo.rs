@@ -161,21 +161,23 @@ fn keys_that_do_not_fit() {
     let site = Site::with_array("rejects = 'bad'");
     for (args, why) in [
         (&["--dtype", "<f8"][..], "24 of 48 bytes"),
-        (&["--dtype", "<f2"], "24 bytes, not the declared 12"),
-        (&["--offset", "4"], "24 of 28 bytes"),
+        (&["--dtype", "<f2"], "24 bytes, not the declared 12: correct the keys; `--trailing 12`"),
+        (&["--offset", "4"], "24 of 28 bytes: correct the keys; `npyd take`"),
         (&["--shape", "-1,5"], "incomplete"),
         (&["--shape", "-1,6", "--order", "F"], "growth axis"),
     ] {
         let before = (site.identity("in/scan.raw"), site.identity("out/scan.npy"));
-        site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(0);
-        let receipts = site.sweep().expect_code(1).json();
-        assert_eq!(receipts.len(), 1, "{args:?}: {receipts:#?}");
-        assert_eq!(receipts[0]["event"], "failed");
-        assert!(reason(&receipts[0]).contains(why), "{args:?}: {receipts:#?}");
+        site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(1).expect_words(&[why]);
         assert_eq!((site.identity("in/scan.raw"), site.identity("out/scan.npy")), before);
         assert_at_rest(&site);
         assert_eq!(site.names("out"), ["scan.npy"]);
     }
+    // npyd checks it again when it carries it out.
+    site.npyd(&["redo", "scan.raw", "--shape", "-1,2"]).expect_code(0);
+    site.drop_file("scan.raw", [7; 28]);
+    let receipts = site.sweep().expect_code(1).json();
+    assert!(reason(receipts.of_event("failed")[0]).contains("incomplete"), "{receipts:#?}");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
     site.npyd(&["redo", "scan.raw", "--dtype", "<q9"]).expect_code(2);
     site.npyd(&["redo", "scan.raw", "--dtype", "<f4", "--shape", "2,-1"]).expect_code(2);
 }
@@ -283,32 +285,68 @@ fn an_array_that_can_not_be_made_again() {
         (&["--shape", "2,2"], "24 bytes, not the declared 16"),
         (&["--shape", "-1,5"], "incomplete"),
     ] {
-        site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(0);
-        let receipts = site.sweep().expect_code(1).json();
-        assert!(reason(&receipts[0]).contains(why), "{receipts:#?}");
+        site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(1).expect_words(&[why]);
         assert_eq!(site.identity("out/scan.npy"), before);
         assert_at_rest(&site);
     }
+    let args = ["redo", "scan.raw", "--order", "F"];
     for (content, why) in [(&b"no array"[..], "not a .npy file"), (&[], "not a .npy file")] {
+        site.npyd(&args).expect_code(0);
         site.write("out/scan.npy", content);
-        site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
+        site.npyd(&args).expect_code(1).expect_words(&[why]);
         let receipts = site.sweep().expect_code(1).json();
         assert!(reason(&receipts[0]).contains(why), "{receipts:#?}");
         assert_eq!(site.read("out/scan.npy"), content);
+        site.write("out/scan.npy", scan_npy());
     }
+    site.npyd(&args).expect_code(0);
     fs::remove_file(site.path("out/scan.npy")).unwrap();
-    site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
+    site.npyd(&args).expect_code(1).expect_words(&["drop the data again"]);
     let receipts = site.sweep().expect_code(1).json();
     assert!(reason(&receipts[0]).contains("drop the data again"), "{receipts:#?}");
+}
+
+/// There is nothing to make again of a drop that never had an array.
+#[test]
+fn a_drop_without_an_array() {
+    let site = Site::new();
+    site.scan("scan").drop_file("scan.raw", [0; 28]).settle("rejected", 1);
+    let told = site.npyd(&["redo", "scan.raw"]).expect_code(1);
+    told.expect_words(&["no array was made of it", "28 bytes, not the declared 24"]);
+    // Keys that fit make one.
+    site.npyd(&["redo", "scan.raw", "--trailing", "3"]).expect_code(1);
+    site.npyd(&["redo", "scan.raw", "--trailing", "4"]).expect_code(0);
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[2, 3], &[0; 24]));
+    // Its file was removed before it had one.
+    site.scan("gone").drop_file("gone.raw", [0; 28]).settle("rejected", 2);
+    fs::remove_file(site.path("in/gone.raw")).unwrap();
+    let told = site.npyd(&["redo", "gone.raw", "--trailing", "4"]).expect_code(1);
+    told.expect_words(&["no array was made of it", "its file is gone"]);
+}
+
+/// What was declared does not count any more.
+#[test]
+fn undone() {
+    let site = Site::with_array("");
+    redone(&site, &["scan.raw", "--dtype", "<i4"]);
+    assert_eq!(redone(&site, &["scan.raw", "--as-described"])["event"], "remade");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    site.drop_file("scan.raw", [1; 24]);
+    site.settle("remade", 3);
+    assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[2, 3], &[1; 24]));
+    assert_at_rest(&site);
 }
 
 /// A correction of the source's layout says nothing about data that are not the source's bytes.
 #[test]
 fn an_array_of_converted_data() {
     let site = Site::with_array("source = 'remove'\nremove_unproven = true");
+    let args = ["redo", "scan.raw", "--order", "F"];
+    site.npyd(&args).expect_code(0);
     mark_as_converted(&site.path("out/scan.npy"));
     let before = site.identity("out/scan.npy");
-    site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
+    site.npyd(&args).expect_code(1).expect_words(&["holds converted data"]);
     let receipts = site.sweep().expect_code(1).json();
     assert!(reason(&receipts[0]).contains("holds converted data"), "{receipts:#?}");
     assert_eq!(site.identity("out/scan.npy"), before);
@@ -357,9 +395,14 @@ fn refused_in_place() {
         (kept(), &["--order", "F"], "whose source is gone"),
     ] {
         let before = site.identity("out/scan.npy");
-        site.npyd(&[&["redo", "scan.raw", "--in-place"], args].concat()).expect_code(0);
-        let receipts = site.sweep().expect_code(1).json();
-        assert!(reason(&receipts[0]).contains(why), "{why}: {receipts:#?}");
+        let told = site.npyd(&[&["redo", "scan.raw", "--in-place"], args].concat());
+        if site.has("in/scan.raw") {
+            told.expect_code(1).expect_words(&[why]);
+        } else {
+            told.expect_code(0);
+            let receipts = site.sweep().expect_code(1).json();
+            assert!(reason(&receipts[0]).contains(why), "{why}: {receipts:#?}");
+        }
         assert_eq!(site.identity("out/scan.npy"), before);
     }
     // In the last sector alone.
@@ -405,6 +448,10 @@ fn under_a_daemon() {
     assert!(outcome.stdout.ends_with("will be made again\n"), "{outcome}");
     daemon.wait_for_receipts("remade", 1);
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
+    daemon.wait_for_log("accepted `npyd redo` of");
+    // Its result is in the log, although nothing changed.
+    site.npyd(&["redo", "scan.raw"]).expect_code(0);
+    daemon.wait_for_log("found ");
     daemon.stop();
     let mut daemon = site.daemon();
     site.scan("other");

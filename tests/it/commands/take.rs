@@ -21,14 +21,13 @@ fn taken(site: &Site, args: &[&str]) -> Value {
     site.sweep().expect_code(0).only_receipt()
 }
 
-/// Requests it, sweeps, and returns the reason why it is not taken.
+/// Requests it, and returns the reason why it is not taken, which is known at once.
 #[track_caller]
 fn refused(site: &Site, args: &[&str]) -> String {
-    site.npyd(&[&["take"], args].concat()).expect_code(0);
-    let receipts = site.sweep().expect_code(1).json();
-    let failed = receipts.of_event("failed");
-    assert_eq!(failed.len(), 1, "{receipts:#?}");
-    reason(failed[0]).to_owned()
+    let told = site.npyd(&[&["take"], args].concat()).expect_code(1);
+    let swept = site.sweep().json();
+    assert!(swept.of_event("failed").is_empty(), "{swept:#?}");
+    told.stdout
 }
 
 #[track_caller]
@@ -361,6 +360,29 @@ fn with_corrected_keys() {
     assert_eq!(site.read("out/scan.npy"), array);
 }
 
+/// The daemon knows of the request before the drop is back, so it does not reject it again.
+#[test]
+fn a_rejected_recording_under_a_daemon() {
+    const COUNT: usize = 8;
+    let site = Site::with("rejects = 'bad'");
+    fs::create_dir(site.path("bad")).unwrap();
+    let mut daemon = site.daemon();
+    let data = [scan_bytes(), vec![9; 13]].concat();
+    for at in 0..COUNT {
+        site.scan(&format!("scan{at}")).drop_file(&format!("scan{at}.raw"), &data);
+    }
+    daemon.wait_for_receipts("rejected", COUNT);
+    assert!(site.has("bad/scan0.raw.rejected.txt"));
+    for at in 0..COUNT {
+        site.npyd(&["take", &format!("bad/scan{at}.raw")]).expect_code(0);
+    }
+    daemon.wait_for_receipts("finalized", COUNT);
+    assert_eq!(site.history().of_event("rejected").len(), COUNT);
+    assert_eq!(site.names("bad"), [""; 0]);
+    daemon.wait_for_log("accepted `npyd take`");
+    daemon.stop();
+}
+
 /// It was too long, and was moved to the quarantine.
 #[test]
 fn a_rejected_recording() {
@@ -375,8 +397,22 @@ fn a_rejected_recording() {
         assert!(reason(&told.json()[0]).contains("3 rows of 2 declared, and 1 byte"), "{told}");
         let data = [scan_bytes(), vec![9; 12]].concat();
         assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[3, 3], &data), "{name}");
+        assert_eq!(site.names("bad"), [""; 0]);
         assert_at_rest(&site);
+        fs::remove_file(site.path("in/scan.raw")).unwrap();
     }
+    // Somebody removed it from there.
+    let site = Site::with("rejects = 'bad'");
+    fs::create_dir(site.path("bad")).unwrap();
+    site.scan("scan").drop_file("scan.raw", [scan_bytes(), vec![9; 13]].concat());
+    site.settle("rejected", 1);
+    site.npyd(&["take", "scan.raw"]).expect_code(0);
+    fs::remove_file(site.path("bad/scan.raw")).unwrap();
+    fs::remove_file(site.path("bad/scan.raw.toml")).unwrap();
+    site.sweep().expect_code(1).expect_words(&["not taken: the file does not exist any more"]);
+    site.npyd(&["take", "in/scan.raw"]).expect_code(1).expect_words(&["there is no such file"]);
+    let retried = site.npyd(&["retry", "scan.raw"]).expect_code(1);
+    retried.expect_words(&["its file is not there any more", "/bad`"]);
 }
 
 /// A refusal changes nothing, and names the reason.
@@ -414,15 +450,97 @@ fn what_can_not_be_taken() {
     site.npyd(&["take", "in/lonely.raw.toml", "--rows", "some"]).expect_code(2);
 }
 
-/// It needed no request: it becomes the array that it would have become.
+/// It needs no request, and the command that makes its array again is named.
 #[test]
 fn a_complete_recording() {
     let site = Site::with_array("");
     let array = site.identity("out/scan.npy");
-    let receipt = taken(&site, &["in/scan.raw"]);
-    assert_eq!((&receipt["event"], &receipt["evidence"]), (&"found".into(), &"size".into()));
+    for name in ["in/scan.raw", "in/scan.raw.toml"] {
+        let why = refused(&site, &[name]);
+        assert!(why.contains("it is finished") && why.contains("`npyd redo scan.raw`"), "{why}");
+    }
+    site.scan("next");
+    let why = refused(&site, &["in/next.raw"]);
+    assert!(why.contains("it is complete"), "{why}");
     assert_eq!(site.identity("out/scan.npy"), array);
     assert_at_rest(&site);
+}
+
+/// A request that was made before the file was complete declares nothing about it: it would let a
+/// later `npyd redo` cut rows off.
+#[test]
+fn a_recording_that_was_completed_before_it_was_taken() {
+    let site = cut_off("");
+    site.npyd(&["take", "in/scan.raw"]).expect_code(0);
+    site.drop_file("scan.raw", scan_bytes());
+    let receipt = site.sweep_until("finalized").only_receipt();
+    assert_eq!(receipt["evidence"], "size", "{receipt}");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    let told = site.npyd(&["redo", "scan.raw", "--shape", "5,3"]).expect_code(1);
+    told.expect_words(&["24 of 60 bytes"]);
+    // Another one, which npyd finished before it read the request.
+    site.scan("other").drop_file("other.raw", &scan_bytes()[..20]);
+    site.sweep();
+    site.npyd(&["take", "in/other.raw"]).expect_code(0);
+    site.drop_file("other.raw", scan_bytes());
+    site.sweep_until("finalized");
+    assert_at_rest(&site);
+    assert_eq!(site.read("out/other.npy"), scan_npy());
+}
+
+/// A digest that does not match is no matter of rows.
+#[test]
+fn a_digest_that_does_not_match() {
+    let site = Site::new();
+    let manifest = format!("{SCAN_MANIFEST}digest = 'crc32c:00000000'\n");
+    site.scan("scan").drop_file("scan.raw.toml", manifest).settle("rejected", 1);
+    let why = refused(&site, &["in/scan.raw"]);
+    assert!(why.contains("crc32c") && why.contains("remove the key `digest`"), "{why}");
+}
+
+/// Files of a series are left out by their list.
+#[test]
+fn a_series() {
+    let site = Site::new();
+    site.drop_file("a.raw", [1; 2]).drop_file("b.raw", [2; 3]);
+    site.drop_file("run.toml", "dtype = '|u1'\nshape = [-1, 2]\ndata = ['a.raw', 'b.raw']\n");
+    site.sweep().expect_code(0);
+    for name in ["in/run.toml", "in/b.raw"] {
+        let why = refused(&site, &[name]);
+        assert!(why.contains("leave incomplete ones out of the list"), "{why}");
+    }
+}
+
+/// By its bare name in its directory, and from elsewhere by its path.
+#[test]
+fn named_from_within_its_directory() {
+    let site = cut_off("");
+    let mut command = site.command();
+    command.current_dir(site.path("in")).args(["take", "scan.raw"]);
+    Outcome::of(&mut command).expect_code(0).expect_words(&["in/scan.raw: will be taken"]);
+    assert_eq!(site.sweep().expect_code(0).only_receipt()["event"], "finalized");
+}
+
+/// `npyd explain` shows a request that npyd has not carried out yet, and `npyd redo` undoes it.
+#[test]
+fn undone() {
+    let site = cut_off("");
+    let mut writer = OpenOptions::new().append(true).open(site.path("in/scan.raw")).unwrap();
+    site.npyd(&["take", "in/scan.raw"]).expect_code(0);
+    site.npyd(&["explain", "in/scan.raw"]).expect_words(&["request", "npyd take", "not carried"]);
+    writer.write_all(&[0]).unwrap();
+    drop(writer);
+    site.sweep_until("finalized");
+    assert!(!site.npyd(&["explain", "in/scan.raw"]).stdout.contains("request"));
+    site.npyd(&["redo", "scan.raw", "--as-described"]).expect_code(0);
+    assert_at_rest(&site);
+    site.npyd(&["explain", "in/scan.raw"]).expect_words(&["waiting", "21 of 24 bytes"]);
+    // Its array stays until the drop is complete.
+    assert_eq!(site.read("out/scan.npy"), first_row());
+    site.drop_file("scan.raw", scan_bytes());
+    site.sweep_until("remade");
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    site.npyd(&["redo", "scan.raw", "--as-described", "--dtype", "<i4"]).expect_code(2);
 }
 
 /// npyd was killed after it accepted the request and before it made the array.

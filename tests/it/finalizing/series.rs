@@ -482,7 +482,8 @@ fn an_array_that_is_replaced_keeps_the_data_of_files_that_are_gone() {
     {
         let site = site(settings);
         frames(&site, &[1, 2, 3]);
-        site.drop_file("run.toml", manifest("[-1, 2]", "'frame_*.raw'"));
+        // An open shape would have `npyd finalize` wait.
+        site.drop_file("run.toml", manifest("[3, 2]", "'frame_*.raw'"));
         if dir == "in" {
             site.npyd(&["finalize", "in/run.toml"]).expect_code(0);
         } else {
@@ -502,13 +503,11 @@ fn an_array_that_is_replaced_keeps_the_data_of_files_that_are_gone() {
 #[test]
 fn an_array_that_is_in_the_new_one_is_replaced() {
     let site = site("");
-    frames(&site, &[2]);
-    site.drop_file("run.toml", manifest("[-1, 2]", "'frame_*.raw'"));
-    let finalize = || site.npyd(&["finalize", "--replace", "in/run.toml"]).expect_code(0);
-    finalize();
-    for (number, data) in [(3, &[2, 2, 3, 3][..]), (1, &[1, 1, 2, 2, 3, 3])] {
+    for (number, data) in [(2, &[2, 2][..]), (3, &[2, 2, 3, 3]), (1, &[1, 1, 2, 2, 3, 3])] {
         frames(&site, &[number]);
-        finalize();
+        let shape = format!("[{}, 2]", data.len() / 2);
+        site.drop_file("run.toml", manifest(&shape, "'frame_*.raw'"));
+        site.npyd(&["finalize", "--replace", "in/run.toml"]).expect_code(0);
         assert_eq!(site.read("in/run.npy"), array(data));
         assert!(!site.has("in/run.npy.~1~"));
     }
@@ -572,6 +571,8 @@ fn a_rejected_series_comes_back() {
         assert_eq!(site.names("in"), [""; 0]);
         site.npyd(&["retry", site.path("in").join(source).to_str().unwrap()]).expect_code(0);
         assert_eq!(site.names("in"), ["frame_1.raw", "frame_2.raw", "frame_3.raw", name]);
+        // The reason goes with it; that of the other drop stays.
+        assert_eq!(site.names("bad"), ["frame_4.raw", "frame_4.raw.rejected.txt"]);
     }
 }
 

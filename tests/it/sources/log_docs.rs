@@ -50,8 +50,10 @@ fn fields_of_the_log() -> BTreeSet<String> {
 /// The names of the fields of receipts in JSON, and of `npyd finalize --dry-run --json`.
 fn fields_of_receipts() -> BTreeSet<String> {
     let receipt = source("src/events/receipt.rs");
-    let fields = between(&receipt, "pub struct Receipt {", "\n}").lines();
-    let fields = fields.filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
+    let fields =
+        between(&receipt, "pub struct Receipt {", "\n}").replace("#[serde(skip)]\n    pub", "");
+    let fields =
+        fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
     let planned = source("src/cli/finalize/dry_run.rs");
     let planned = between(&planned, "fn to_json", ".to_string()\n    }").lines();
     let planned = planned.filter_map(|line| line.trim().strip_prefix('"')?.split('"').next());

@@ -1,0 +1,145 @@
+//! Checks requests before they are stored, as far as the user who makes them may see the files:
+//! what can't succeed is an error at once. npyd checks each request again when it carries it out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::cli::history::is_missing;
+use crate::config::DropDir;
+use crate::decide::completeness::Writer;
+use crate::describe::{Correction, LeadingBytes, Rows};
+use crate::finalize::{ArrayJob, Interruption, check_array_job};
+use crate::ledger::{Entry, Ledger};
+use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+
+/// Returns the source of the drop that a file belongs to.
+///
+/// # Errors
+/// Its rows can't be taken; the text says why.
+pub(crate) fn check_take(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    path: PathBuf,
+    rows: Rows,
+) -> Result<PathBuf, String> {
+    let Ok(rel) = path.strip_prefix(&drop_dir.path) else { return Ok(path) };
+    let mut candidate = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default()) {
+        Ok(ProbeResult::Candidate(candidate)) => *candidate,
+        Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
+            return Err(why.to_string());
+        }
+        Ok(ProbeResult::Multiple { .. }) => {
+            return Err("it describes several arrays; name the data file of one".to_owned());
+        }
+        Ok(ProbeResult::Residue(_) | ProbeResult::Missing) | Err(_) => return Ok(path),
+    };
+    let source = drop_dir.path.join(&candidate.input.rel);
+    let identity = candidate.snapshot().identity();
+    if let Some(entry) = ledger.latest(&source).ok().flatten() {
+        let is_as_rejected = entry.settles(&identity, drop_dir.settings) && entry.is_rejected();
+        if is_as_rejected && entry.receipt_field("reason_kind").as_deref() == Some("digest") {
+            return Err(format!(
+                "{}; remove the key `digest` if the data are right, or drop them again",
+                entry.reason()
+            ));
+        }
+        if let Some(why) = entry.why_not_taken(&identity, drop_dir.settings) {
+            return Err(why);
+        }
+    }
+    if let Some(declared) = declared(ledger, &source) {
+        candidate.correct(&declared);
+    }
+    why_no_rows(drop_dir, &candidate, rows).map_or(Ok(source), Err)
+}
+
+fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<String> {
+    let dump = match &candidate.dump {
+        Ok(dump) => dump,
+        Err(reason) => return Some(reason.to_string()),
+    };
+    let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
+    match candidate.decide(drop_dir, unchanged, 0).ok()? {
+        Decision::Finalize { evidence, .. } if !evidence.is_partial() => {
+            return Some("it is complete: npyd makes its array without a request".to_owned());
+        }
+        _ => {}
+    }
+    // Its writer may add rows, and a pending header says itself where they are.
+    if candidate.input.writer().ok()? == Writer::Present
+        || matches!(dump.front, LeadingBytes::Header(_))
+    {
+        return None;
+    }
+    candidate.taken(dump, rows).ok()?.err()
+}
+
+/// Returns why the array of a drop can't be made again. `entry` is the newest one of its source,
+/// `last_array` the newest one with an array.
+pub(crate) fn why_not_redone(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    entry: &Entry,
+    last_array: Option<&Entry>,
+    correction: &Correction,
+) -> Option<String> {
+    let is_gone = is_missing(&entry.source);
+    match last_array {
+        None if is_gone => {
+            return Some("no array was made of it, and its file is gone: drop it again".to_owned());
+        }
+        None if correction.keys().is_empty() => return Some(never_made(entry)),
+        Some(made) if is_gone => return why_not_from_array(drop_dir, made, correction),
+        _ => {}
+    }
+    let rel = entry.source.strip_prefix(&drop_dir.path).ok()?;
+    let probed = probe_standalone(drop_dir, rel, &mut ListedDescriptions::default());
+    let Ok(ProbeResult::Candidate(candidate)) = probed else { return None };
+    if drop_dir.path.join(&candidate.input.rel) != entry.source {
+        return None;
+    }
+    if correction.in_place {
+        return Some("--in-place is for an array whose source is gone: leave it out".to_owned());
+    }
+    if correction.keys().is_empty() {
+        return None;
+    }
+    let correction = candidate.completed(correction.clone(), declared(ledger, &entry.source));
+    candidate.check_fit(&correction, drop_dir.allow_trailing).err()
+}
+
+/// Says why there is no array to make again.
+fn never_made(entry: &Entry) -> String {
+    if entry.is_rejected() {
+        let reason = entry.reason();
+        return format!("no array was made of it, because it was rejected: {reason}");
+    }
+    match entry.reason() {
+        reason if entry.is_failure() => {
+            format!("no array was made of it yet; npyd tries again by itself: {reason}")
+        }
+        _ => "no array was made of it yet; see `npyd explain`".to_owned(),
+    }
+}
+
+fn why_not_from_array(drop_dir: &DropDir, made: &Entry, of: &Correction) -> Option<String> {
+    if of.as_described {
+        return Some("its source is gone, and its description with it".to_owned());
+    }
+    let job = ArrayJob {
+        drop_dir: Arc::new(drop_dir.clone()),
+        source: made.source.clone(),
+        array: made.output.clone()?,
+        correction: of.clone(),
+        source_fate: made.source_fate(),
+        request: String::new(),
+    };
+    match check_array_job(&job) {
+        Err(Interruption::Rejected(reason)) => Some(reason.to_string()),
+        _ => None, // it can, or this user may not see that
+    }
+}
+
+fn declared(ledger: &Ledger, source: &Path) -> Option<Correction> {
+    Correction::parse(&ledger.declared(source).ok().flatten()?).ok()
+}
