@@ -47,8 +47,8 @@ fn every_drop_is_finalized_exactly_once() {
         }
     }
     let expected = |number: usize| match number.checked_sub(MANIFEST_DROPS) {
-        None => site.path(&format!("in/m{number}.raw")),
-        Some(number) => site.path(&format!("in/p{number}.npy")),
+        None => site.path(format!("in/m{number}.raw")),
+        Some(number) => site.path(format!("in/p{number}.npy")),
     };
     let expected: Vec<_> = (0..MANIFEST_DROPS + PENDING_DROPS).map(expected).collect();
     for path in &expected {

@@ -1,5 +1,5 @@
-//! Many producers of all kinds in one shared directory, whose sources are removed: no record is lost
-//! that its producer did not itself overwrite or cut off.
+//! Many producers of all kinds in one shared directory, whose sources are removed: no record is
+//! lost that its producer did not itself overwrite or cut off.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
