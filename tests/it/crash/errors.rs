@@ -239,10 +239,10 @@ fn scenarios(kind: &str) -> Vec<Scenario> {
     scenarios
 }
 
-/// Returns that one in so many calls fails in the short form: fewer where another file system has the
-/// scenario or a case moves many bytes, and a third of the calls that only read metadata, because
-/// many are alike. On ext4 the dispositions of a route take turns, because up to the disposal they
-/// make the same calls.
+/// Returns that one in so many calls fails in the short form: fewer where another file system has
+/// the scenario or a case moves many bytes, and a third of the calls that only read metadata,
+/// because many are alike. On ext4 the dispositions of a route take turns, because up to the
+/// disposal they make the same calls.
 fn stride_of(kind: &str, scenario: &Scenario, call: &Change) -> usize {
     let stride = match scenario.route.told {
         _ if is_long() => return 1,

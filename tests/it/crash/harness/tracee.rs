@@ -213,8 +213,9 @@ fn resume(thread: pid_t, signal: c_int) {
     request(libc::PTRACE_CONT, thread, signal.into());
 }
 
-/// Returns the kernel's filter (seccomp) that stops the process at these calls and lets it make all
-/// others at full speed. Each stop costs two switches of tasks, which are most of what a case takes.
+/// Returns the kernel's filter (seccomp) that stops the process at these calls and lets it make
+/// all others at full speed. Each stop costs two switches of tasks, which are most of what a case
+/// takes.
 fn filter(calls: &[Known]) -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const IS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
