@@ -252,16 +252,21 @@ fn move_sidecar(
 /// some data files. A claimed sidecar is left to the process that is disposing of it. Returns the
 /// reason for waiting if a data file of that name holds something else now.
 pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Option<Reason>> {
-    let Residue { sidecar, finished: FinishedArray { array, consumed_source, remains, .. } } =
-        residue;
-    let Some(_claim) = sidecar.file.claim()? else { return Ok(None) };
+    let Residue { rel, description, finished } = residue;
+    let FinishedArray { array, consumed_source, remains, .. } = finished;
+    let _claim = match description.as_ref().map(|sidecar| sidecar.file.claim()).transpose()? {
+        Some(None) => return Ok(None),
+        claim => claim,
+    };
     if drop_dir.in_force.is_superseded() {
         return Ok(None);
     }
-    let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
+    let parent = rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&drop_dir.path, parent)?;
-    if let Some(protection) = sidecar.stat.protection.or(source.stat_self()?.protection) {
-        let why = format!("`{}` can't be moved: it or its directory is {protection}", sidecar.name);
+    let own = description.as_ref().and_then(|sidecar| sidecar.stat.protection);
+    if let Some(protection) = own.or(source.stat_self()?.protection) {
+        let name = rel.file_name().unwrap_or_default().display();
+        let why = format!("`{name}` can't be moved: it or its directory is {protection}");
         return Ok(Some(Reason::Io(why)));
     }
     let output = match &drop_dir.output {
@@ -286,12 +291,17 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
         archive.as_ref().map_or(Ok(()), Dir::sync)?;
         source.sync()?;
     }
-    if let Some(archive) = &archive {
-        archive_sidecar(&source, sidecar, archive, unproven_writers(drop_dir))?;
-        archive.sync()?;
-    } else {
-        mark_sidecar_done(&source, sidecar, &output, unproven_writers(drop_dir))?;
-        output.sync()?;
+    let writers = unproven_writers(drop_dir);
+    match (description, &archive) {
+        (Some(sidecar), Some(archive)) => {
+            archive_sidecar(&source, sidecar, archive, writers)?;
+            archive.sync()?;
+        }
+        (Some(sidecar), None) => {
+            mark_sidecar_done(&source, sidecar, &output, writers)?;
+            output.sync()?;
+        }
+        (None, _) => {}
     }
     source.sync().map(|()| None)
 }

@@ -101,7 +101,7 @@ fn is_source(job: &Job, file: &DataFile) -> fs::Result<bool> {
 fn spare_old_files(job: &Job, at: &Locations, name: &FileName) -> Result<(), Interruption> {
     let Ok(Some(file)) = at.output.open_file(name.as_ref()) else { return Ok(()) };
     match trusted_mark(&file)? {
-        Some(mark) if may_be_mixed(job, &mark) => {
+        Some(mark) if may_be_mixed(job, &file, &mark)? => {
             Err(Interruption::Locked(Reason::FilesGone(name.clone())))
         }
         _ => Ok(()),
@@ -296,7 +296,10 @@ fn is_array_of(
     }
     let Some(data_at) = data_of(&there, &plan.header)? else { return Ok(false) };
     let mark = trusted_mark(&there)?;
-    let may_be_mixed = mark.as_ref().is_some_and(|mark| may_be_mixed(job, mark));
+    let may_be_mixed = match &mark {
+        Some(mark) => may_be_mixed(job, &there, mark)?,
+        None => false,
+    };
     let mut is_recheck = job.is_recheck;
     if let Some(mark) = mark {
         let source = candidate.snapshot().identity();
@@ -373,12 +376,17 @@ fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Interruption> {
 
 /// Returns whether some data files may be left over from a crash after that array was made, while
 /// others are new under the old names. The sidecar is still the file that described that array;
-/// without a crash it would have moved with its data.
-fn may_be_mixed(job: &Job, mark: &SourceIdentity) -> bool {
-    let Input { files, description, .. } = &job.candidate.input;
-    job.drop_dir.source != Disposition::Keep
-        && files.len() > 1
-        && description.as_ref().is_some_and(|it| mark.was_described_by(&it.name, &it.stat))
+/// without a crash it would have moved with its data. Without a sidecar, the array is of the drop
+/// that has this name.
+fn may_be_mixed(job: &Job, array: &DataFile, mark: &SourceIdentity) -> fs::Result<bool> {
+    let Input { files, description, name, .. } = &job.candidate.input;
+    if job.drop_dir.source == Disposition::Keep || files.len() < 2 {
+        return Ok(false);
+    }
+    match description {
+        Some(sidecar) => Ok(mark.was_described_by(&sidecar.name, &sidecar.stat)),
+        None => Ok(read_origin(array)? == Some(Origin::of(&job.path(), name))),
+    }
 }
 
 /// Returns the data offset of a complete `.npy` file with this header, whatever its padding.

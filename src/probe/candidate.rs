@@ -82,16 +82,17 @@ impl Candidate {
         Ok(FileSnapshot { files: files.collect::<fs::Result<_>>()?, ..self.snapshot() })
     }
 
-    /// Returns a key that identifies the description: the file that describes the data, or the data
-    /// file itself, if a template or the file's own header does.
+    /// Returns a key that identifies the description: the file that describes the data, or, if a
+    /// template or the file's own header does, the name of the series or the data file itself.
     #[must_use]
     pub fn description_key(&self) -> String {
-        let Input { files, description, .. } = &self.input;
+        let Input { rel, files, description, is_series, .. } = &self.input;
         match (description, files.first()) {
             (Some(sidecar), _) => {
                 let identity = identity_of(&sidecar.stat);
                 format!("{} {}", without_ctime(&identity).unwrap_or_default(), sidecar.name)
             }
+            (None, _) if *is_series => format!("series {}", rel.display()),
             (None, Some(input)) => format!("{}:{}", input.stat.ino, input.stat.born_ns),
             (None, None) => String::new(),
         }

@@ -9,7 +9,6 @@ use crate::decide::reason::Reason;
 use crate::fs;
 
 use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
-use crate::probe::input::Sidecar;
 use crate::probe::letter_case::manifests_in_other_case;
 use crate::probe::{DescriptionIndex, DirView};
 
@@ -164,7 +163,7 @@ impl DirView<'_> {
                     made.map(|it| format!("; its array was made with `{it}` and stays as it is"));
                 Some(Conflict {
                     reason: Reason::Conflict(conflict_message(&names) + &made.unwrap_or_default()),
-                    inodes: competing.iter().map(|matched| matched.by.sidecar.stat.ino).collect(),
+                    inodes: competing.iter().filter_map(|matched| matched.by.ino()).collect(),
                     has_array,
                 })
             }
@@ -173,7 +172,7 @@ impl DirView<'_> {
                 Some((other, ino)) => Some(Conflict {
                     reason: Reason::Conflict(format!(
                         "`{}` could describe `{}` or `{}`: name one with its key `data`",
-                        only.by.sidecar.name,
+                        only.by.name,
                         data.file_name().unwrap_or_default().display(),
                         other.file_name().unwrap_or_default().display()
                     )),
@@ -194,7 +193,7 @@ impl DirView<'_> {
     ) -> Option<String> {
         let names: Vec<_> = overridden.iter().map(|it| self.name_of(it, data)).collect();
         let verb = if names.len() == 1 { "describes" } else { "describe" };
-        let counts = &manifest.by.sidecar.name;
+        let counts = &manifest.by.name;
         (!names.is_empty()).then(|| {
             format!("`{}` also {verb} it; the manifest `{counts}` counts", names.join("`, `"))
         })
@@ -207,21 +206,20 @@ impl DirView<'_> {
         whole: &MatchedDescription,
         index: &DescriptionIndex,
     ) -> fs::Result<Option<Conflict>> {
-        let sidecar = &whole.by.sidecar;
+        let rel = &whole.by.rel;
         if self.counts_alone {
             return Ok(None);
         }
         for part in whole.data_files.parts().iter().filter(|part| *part != data) {
             let Descriptions { mut competing, .. } = self.descriptions_of(part, index, None)?;
-            if competing.is_empty() && index.wholes_of(part).any(|other| *other != sidecar.rel) {
+            if competing.is_empty() && index.wholes_of(part).any(|other| other != rel) {
                 let mut wholes = Vec::new();
                 for by in index.wholes_of(part) {
                     wholes.extend(self.match_description(by, part)?);
                 }
                 competing = Descriptions::of(wholes).competing;
             }
-            let mut others =
-                competing.iter().filter(|matched| matched.by.sidecar.rel != sidecar.rel);
+            let mut others = competing.iter().filter(|matched| matched.by.rel != *rel);
             if let Some(other) = others.next() {
                 return Ok(Some(Conflict {
                     reason: Reason::Conflict(format!(
@@ -230,7 +228,7 @@ impl DirView<'_> {
                         self.name_of(other, part),
                         part.file_name().unwrap_or_default().display()
                     )),
-                    inodes: vec![sidecar.stat.ino, other.by.sidecar.stat.ino],
+                    inodes: [whole, other].iter().filter_map(|it| it.by.ino()).collect(),
                     has_array: false,
                 }));
             }
@@ -240,7 +238,7 @@ impl DirView<'_> {
 
     /// Returns a description's name, with its directory if that is not the data file's.
     fn name_of(&self, matched: &MatchedDescription, data: &Path) -> String {
-        let Sidecar { rel, name, .. } = &matched.by.sidecar;
+        let Description { rel, name, .. } = &matched.by;
         if rel.parent() == data.parent() {
             return name.to_string();
         }

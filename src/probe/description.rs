@@ -15,7 +15,12 @@ use crate::probe::{DirView, is_named_npy, rel_name};
 
 /// A file that describes data, and its parsed content.
 pub(crate) struct Description {
-    pub(crate) sidecar: Sidecar,
+    /// Its path below the drop directory, by which the index knows it. It stands for a series.
+    pub(crate) rel: PathBuf,
+    /// The last component of that path.
+    pub(crate) name: FileName,
+    /// The file, if the description is one.
+    pub(crate) file: Option<Sidecar>,
     pub(crate) contents: Result<Contents, String>,
     /// Its format; `None` for a manifest.
     format: Option<&'static Format>,
@@ -87,13 +92,27 @@ pub(crate) fn possible_manifests(data: &Path) -> Vec<PathBuf> {
 }
 
 impl Description {
+    fn of_file(
+        file: Sidecar,
+        contents: Result<Contents, String>,
+        format: Option<&'static Format>,
+    ) -> Self {
+        let (rel, name) = (file.rel.clone(), file.name.clone());
+        Description { rel, name, file: Some(file), contents, format }
+    }
+
+    /// Returns the inode of its file.
+    pub(crate) fn ino(&self) -> Option<u64> {
+        self.file.as_ref().map(|file| file.stat.ino)
+    }
+
     /// Returns the data files of each array it describes. If it can't be parsed, they are derived
     /// from its name.
     pub(crate) fn data_files(&self) -> Vec<DataFiles> {
-        let name = self.sidecar.name.as_str();
+        let name = self.name.as_str();
         let beside = |names: Vec<String>| {
-            let paths = names.into_iter().map(|name| self.sidecar.rel.with_file_name(name));
-            vec![DataFiles::FirstOf(paths.filter(|path| *path != self.sidecar.rel).collect())]
+            let paths = names.into_iter().map(|name| self.rel.with_file_name(name));
+            vec![DataFiles::FirstOf(paths.filter(|path| *path != self.rel).collect())]
         };
         match (&self.contents, self.format) {
             (Ok(Contents::Manifest(manifest)), _) => {
@@ -112,11 +131,11 @@ impl Description {
     }
 
     fn paths_beside(&self, names: &[FileName]) -> Vec<PathBuf> {
-        names.iter().map(|name| self.sidecar.rel.with_file_name(name.as_str())).collect()
+        names.iter().map(|name| self.rel.with_file_name(name.as_str())).collect()
     }
 
     fn below(&self, data: &Data) -> DataFiles {
-        let parent = self.sidecar.rel.parent().unwrap_or(Path::new(""));
+        let parent = self.rel.parent().unwrap_or(Path::new(""));
         let paths = data.paths().iter().map(|path| parent.join(path.as_path())).collect();
         match data {
             Data::FirstOf(_) => DataFiles::FirstOf(paths),
@@ -129,8 +148,8 @@ impl Description {
     pub(crate) fn refers_to(&self, data: &Path) -> bool {
         match (&self.contents, self.format) {
             (Err(_), Some(format)) => {
-                (format.data_of)(self.sidecar.name.as_str()).is_empty()
-                    && (format.sidecars_of)(data).contains(&self.sidecar.rel)
+                (format.data_of)(self.name.as_str()).is_empty()
+                    && (format.sidecars_of)(data).contains(&self.rel)
             }
             _ => false,
         }
@@ -178,7 +197,8 @@ impl Description {
     /// Returns whether an unparsable file was meant to describe data. That is so for every
     /// recognized sidecar; other programs write JSON and TOML files as well.
     pub(crate) fn is_meant(&self) -> fs::Result<bool> {
-        let text = self.sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+        let Some(sidecar) = &self.file else { return Ok(true) };
+        let text = sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;
         let text = text_of(&text);
         Ok(!self.is_manifest() || manifest::is_meant(&text))
     }
@@ -200,7 +220,7 @@ impl DirView<'_> {
             && let Some(contents) = self.read_manifest(&sidecar)?
         {
             if contents.is_ok() {
-                return Ok(Some(Description { sidecar, contents, format: None }));
+                return Ok(Some(Description::of_file(sidecar, contents, None)));
             }
             unusable = Some(contents);
         }
@@ -208,10 +228,10 @@ impl DirView<'_> {
             if let Some(contents) = read_sidecar(&sidecar, format, self.accepts_links)? {
                 sidecar.is_shared =
                     matches!(&contents, Ok(Contents::Arrays(_, arrays)) if are_elsewhere(arrays));
-                return Ok(Some(Description { sidecar, contents, format: Some(format) }));
+                return Ok(Some(Description::of_file(sidecar, contents, Some(format))));
             }
         }
-        Ok(unusable.map(|contents| Description { sidecar, contents, format: None }))
+        Ok(unusable.map(|contents| Description::of_file(sidecar, contents, None)))
     }
 
     /// Reads a manifest, and lists the files that its glob matches.
@@ -222,7 +242,7 @@ impl DirView<'_> {
             None => return Ok(None),
         };
         if let Some(glob) = manifest.glob() {
-            let names = self.matching(sidecar, glob)?;
+            let names = self.matching(&sidecar.rel, glob)?;
             if names.len() > sidecar::FILES_MAX {
                 let (glob, max) = (glob.as_str(), sidecar::FILES_MAX);
                 return Ok(Some(Err(format!(
@@ -237,8 +257,8 @@ impl DirView<'_> {
 
     /// Returns the names beside a manifest that its glob matches, without those of descriptions,
     /// arrays, and files that npyd creates or ignores.
-    pub(crate) fn matching(&self, sidecar: &Sidecar, glob: &NameGlob) -> fs::Result<Vec<FileName>> {
-        let parent = sidecar.rel.parent().unwrap_or(Path::new(""));
+    pub(crate) fn matching(&self, rel: &Path, glob: &NameGlob) -> fs::Result<Vec<FileName>> {
+        let parent = rel.parent().unwrap_or(Path::new(""));
         let entries = self.dir.try_clone()?.into_subdir(parent)?.entries()?;
         let names = entries.into_iter().filter(|(_, kind)| *kind != EntryKind::Dir);
         let names = names.filter_map(|(name, _)| FileName::try_from(name.into_string().ok()?).ok());

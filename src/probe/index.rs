@@ -22,7 +22,7 @@ pub struct DescriptionIndex {
     by_data: HashMap<PathBuf, BTreeSet<PathBuf>>,
     /// Maps the parts of an array that is in several files to the descriptions that combine them.
     parts: HashMap<PathBuf, BTreeSet<PathBuf>>,
-    /// The manifests whose data match a glob, by directory.
+    /// The descriptions whose data match a glob, by directory.
     globs: HashMap<PathBuf, BTreeMap<PathBuf, NameGlob>>,
     /// Number of descriptions, without those of parts.
     len: usize,
@@ -91,19 +91,19 @@ impl DescriptionIndex {
         }
     }
 
-    /// Adds or removes the glob by which a manifest names its data.
-    fn set_glob(&mut self, manifest: &Path, glob: Option<&NameGlob>) {
-        let dir = manifest.parent().unwrap_or(Path::new(""));
+    /// Adds or removes the glob by which a description names its data.
+    fn set_glob(&mut self, description: &Path, glob: Option<&NameGlob>) {
+        let dir = description.parent().unwrap_or(Path::new(""));
         let count: usize = self.globs.values().map(BTreeMap::len).sum();
         match glob {
             Some(glob) if count < self.room => {
                 let globs = self.globs.entry(dir.to_path_buf()).or_default();
-                globs.insert(manifest.to_path_buf(), glob.clone());
+                globs.insert(description.to_path_buf(), glob.clone());
             }
             Some(_) => {}
             None => {
                 if let Some(globs) = self.globs.get_mut(dir) {
-                    globs.remove(manifest);
+                    globs.remove(description);
                 }
             }
         }
@@ -140,7 +140,7 @@ impl DescriptionIndex {
     }
 
     fn learn_from(&mut self, view: &DirView<'_>, by: &Description) -> fs::Result<Vec<PathBuf>> {
-        let (mut data, rel) = (Vec::new(), by.sidecar.rel.as_path());
+        let (mut data, rel) = (Vec::new(), by.rel.as_path());
         let is_usable = by.contents.is_ok();
         if is_usable {
             self.set_glob(rel, by.glob());
@@ -179,7 +179,7 @@ impl DescriptionIndex {
         });
         self.parts.retain(|part, wholes| is_known(part) || wholes.iter().any(|it| is_known(it)));
         self.globs.retain(|_, globs| {
-            globs.retain(|manifest, _| is_known(manifest));
+            globs.retain(|description, _| is_known(description));
             !globs.is_empty()
         });
         self.len = self.by_data.values().map(BTreeSet::len).sum();

@@ -17,6 +17,9 @@ pub struct Input {
     pub rel: PathBuf,
     /// The last component of that path.
     pub name: FileName,
+    /// Whether the path stands for a series, which other files may join. Otherwise it is that of
+    /// the first data file.
+    pub is_series: bool,
     /// The data files, in order.
     pub files: Vec<InputFile>,
     /// The file that describes them.

@@ -47,7 +47,7 @@ impl DirView<'_> {
         let mut paths = possible_sidecars(data);
         paths.retain(|path| manifests.contains(path) == by.is_manifest());
         for path in paths {
-            if path != by.sidecar.rel && self.stat_regular(&path)?.is_some() {
+            if path != by.rel && self.stat_regular(&path)?.is_some() {
                 return Ok(true);
             }
         }
@@ -69,7 +69,7 @@ pub(crate) fn variants(by: &Description, data_files: &DataFiles) -> Vec<PathBuf>
         && (by.contents.is_ok() || !by.is_manifest())
     {
         for path in paths.iter().flat_map(|path| case_variants_of(path)) {
-            if path != by.sidecar.rel && !paths.contains(&path) && !found.contains(&path) {
+            if path != by.rel && !paths.contains(&path) && !found.contains(&path) {
                 found.push(path);
             }
         }

@@ -16,9 +16,9 @@ impl DirView<'_> {
     ) -> fs::Result<Reason> {
         if let Some(glob) = by.glob() {
             let (glob, any_case) = (glob.as_str().to_owned(), glob.in_any_case());
-            let others = self.matching(&by.sidecar, &any_case)?;
+            let others = self.matching(&by.rel, &any_case)?;
             let mut others: Vec<_> =
-                others.iter().map(|name| by.sidecar.rel.with_file_name(name.as_str())).collect();
+                others.iter().map(|name| by.rel.with_file_name(name.as_str())).collect();
             others.sort_unstable();
             return Ok(match &others[..] {
                 [] => Reason::NoMatch(glob),

@@ -206,7 +206,7 @@ impl<'a> DirView<'a> {
         index: &DescriptionIndex,
         described_by: Option<&Path>,
     ) -> fs::Result<ProbeResult> {
-        let sidecar = by.sidecar.rel.clone();
+        let sidecar = by.rel.clone();
         let data_files = by.data_files();
         let mut there = Vec::new();
         for one in &data_files {
@@ -233,7 +233,7 @@ impl<'a> DirView<'a> {
 
     fn without_data(&self, by: Description, data_files: &DataFiles) -> fs::Result<ProbeResult> {
         if let Some(finished) = self.finished(&by, 0, data_files)? {
-            let residue = Residue { sidecar: by.sidecar, finished };
+            let residue = Residue::of(by, finished);
             return Ok(ProbeResult::Residue(Box::new(residue)));
         }
         let data = match data_files.paths() {
@@ -242,7 +242,7 @@ impl<'a> DirView<'a> {
         };
         let why = self.why_missing(&by, data_files)?;
         let parts = data_files.parts().to_vec();
-        Ok(ProbeResult::AwaitingData { manifest: by.sidecar.rel, data, parts, why })
+        Ok(ProbeResult::AwaitingData { manifest: by.rel, data, parts, why })
     }
 
     /// Probes a file that is named like a description, but can't be parsed: it may be data. If it
@@ -254,11 +254,11 @@ impl<'a> DirView<'a> {
         index: &DescriptionIndex,
         described_by: Option<&Path>,
     ) -> fs::Result<ProbeResult> {
-        let result = self.probe_data(&by.sidecar.rel, index, described_by)?;
+        let result = self.probe_data(&by.rel, index, described_by)?;
         match (result, &by.contents) {
             (ProbeResult::Ignored(_), Err(why)) if by.is_meant()? => {
                 let why = Reason::Description(why.clone());
-                self.candidate(&by.sidecar.rel, None, |_, _| Ok(Some(Err(why))))
+                self.candidate(&by.rel, None, |_, _| Ok(Some(Err(why))))
             }
             (result, _) => Ok(result),
         }
@@ -315,7 +315,7 @@ impl<'a> DirView<'a> {
                 let contradicts = matches!(fit, SizeFit::CountMismatch { .. });
                 candidate.miscount = count.filter(|_| contradicts);
             }
-            candidate.overridden = overridden.into_iter().map(|it| it.by.sidecar).collect();
+            candidate.overridden = overridden.into_iter().filter_map(|it| it.by.file).collect();
         }
         if !matches!(result, ProbeResult::Ignored(Reason::Undescribed { .. })) {
             return Ok(result);
@@ -363,20 +363,23 @@ impl<'a> DirView<'a> {
         if let Some(series) = &matched
             && let Some(finished) = self.rest_of_series(series, first)?
         {
-            let residue = matched.map(|it| Residue { sidecar: it.by.sidecar, finished });
+            let residue = matched.map(|it| Residue::of(it.by, finished));
             return Ok(residue.map_or(ProbeResult::Missing, |it| ProbeResult::Residue(it.into())));
         }
         let is_series = matched.as_ref().is_some_and(|matched| matched.by.is_series());
+        // Files may join a series at its front, too, so the name of the series stands for it.
+        let (rel, name) = match &matched {
+            Some(matched) if is_series => (matched.by.rel.clone(), matched.by.name.clone()),
+            _ => (first.rel.clone(), first.name.clone()),
+        };
         let (description, contents) = match matched {
-            Some(MatchedDescription { by, array, .. }) => {
-                (Some(by.sidecar), Some((by.contents, array)))
-            }
+            Some(MatchedDescription { by, array, .. }) => (by.file, Some((by.contents, array))),
             None => (None, None),
         };
         let sidecar_dir = description.as_ref().and_then(|sidecar| sidecar.rel.parent());
         let raw = DataHead { data: first, sidecar_dir };
         let links = files.iter().map(|input| input.stat.nlink).max().unwrap_or_default();
-        let own_array = description.as_ref().map_or(Ok(None), |_| own_array_among(&files))?;
+        let own_array = contents.as_ref().map_or(Ok(None), |_| own_array_among(&files))?;
         let has_array = own_array.is_some();
         let dump = match recognize(&raw, contents)? {
             None if first.is_npy()? => {
@@ -390,13 +393,8 @@ impl<'a> DirView<'a> {
             ))),
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
-        // Files may join a series at its front, too, so its manifest stands for it.
-        let (rel, name) = match &description {
-            Some(manifest) if is_series => (manifest.rel.clone(), manifest.name.clone()),
-            _ => (first.rel.clone(), first.name.clone()),
-        };
         Ok(ProbeResult::Candidate(Box::new(Candidate {
-            input: Input { rel, name, files, description },
+            input: Input { rel, name, is_series, files, description },
             overridden: Vec::new(),
             conflicting_inodes: Vec::new(),
             has_array,
@@ -417,12 +415,12 @@ impl<'a> DirView<'a> {
             // npyd may have been interrupted after it finished the array, while it disposed of the
             // data.
             if let Some(finished) = self.finished(&by, array, &data_files)? {
-                let residue = Residue { sidecar: by.sidecar, finished };
+                let residue = Residue::of(by, finished);
                 return Ok(ProbeResult::Residue(Box::new(residue)));
             }
             if missing != probed {
                 return Ok(ProbeResult::AwaitingData {
-                    manifest: by.sidecar.rel,
+                    manifest: by.rel,
                     data: Some(missing.to_path_buf()),
                     parts: data_files.parts().to_vec(),
                     why: self.missing_data(&[missing.to_path_buf()], false)?,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, OnChange, OnConflict};
-use crate::decide::identity::SourceIdentity;
+use crate::decide::identity::{Origin, SourceIdentity};
 use crate::describe::sidecar::{Described, Measured};
 use crate::describe::{Declared, Manifest};
 use crate::fs::{self, DataFile, Dir};
@@ -27,12 +27,20 @@ pub const ROUTE_ATTR: &str = "user.npyd.route";
 /// Number of bytes that a probe compares; a worker compares the rest.
 const COMPARED_MAX: u64 = 1 << 16;
 
-/// A manifest or sidecar whose data files, or some of them, are gone because the array was made.
+/// What is left of a drop whose data files, or some of them, are gone because the array was made.
 pub struct Residue {
-    /// The file.
-    pub sidecar: Sidecar,
+    /// The path of the description below the drop directory.
+    pub rel: PathBuf,
+    /// The file that describes the data.
+    pub description: Option<Sidecar>,
     /// The array that was made.
     pub finished: FinishedArray,
+}
+
+impl Residue {
+    pub(crate) fn of(by: Description, finished: FinishedArray) -> Self {
+        Residue { rel: by.rel, description: by.file, finished }
+    }
 }
 
 /// An array that is already made.
@@ -84,7 +92,7 @@ impl DirView<'_> {
             }),
         };
         let base = self.drop_dir.output.as_ref().unwrap_or(&self.drop_dir.path);
-        let first = data_files.paths().first().unwrap_or(&by.sidecar.rel);
+        let first = data_files.paths().first().unwrap_or(&by.rel);
         let parent = first.parent().unwrap_or(Path::new(""));
         let dir = match Dir::open_trusted(base, self.drop_dir.untrusted_root())
             .and_then(|dir| dir.into_subdir(parent))
@@ -96,7 +104,7 @@ impl DirView<'_> {
         for first in names {
             let (mut name, mut number_tried) = (first.clone(), 0);
             while let Some(array) = dir.open_file(name.as_ref())? {
-                if let Some(mark) = made_with(&array, &by.sidecar)? {
+                if let Some(mark) = self.made_with(&array, by)? {
                     let consumed_source = mark.is_of_inode(array.stat()?.ino);
                     let holds_source_bytes = array.attr(ROUTE_ATTR)?.is_none();
                     let mut remains = self.remains(by, number, data_files, &array)?;
@@ -225,6 +233,24 @@ impl DirView<'_> {
         Ok((is_rest && !is_whole).then_some(finished))
     }
 
+    /// Returns the mark of an array that was made with this very description. If that is no file,
+    /// the array must have been made of the drop that has its name.
+    fn made_with(&self, array: &DataFile, by: &Description) -> fs::Result<Option<SourceIdentity>> {
+        let owners = [Some(fs::own_uid()), by.file.as_ref().map(|file| file.stat.uid)];
+        if !owners.contains(&Some(array.stat()?.uid)) {
+            return Ok(None);
+        }
+        let Some(mark) = array.attr(SOURCE_ATTR)? else { return Ok(None) };
+        let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
+        let is_of_this = if let Some(file) = &by.file {
+            mark.was_described_by(&file.name, &file.stat)
+        } else {
+            let origin = Origin::of(&self.drop_dir.path.join(&by.rel), &by.name);
+            array.attr(ORIGIN_ATTR)?.as_deref() == Some(origin.to_string().as_bytes())
+        };
+        Ok(is_of_this.then_some(mark))
+    }
+
     /// Opens a data file; anything but a regular file counts as missing.
     pub(crate) fn open_input(&self, rel: &Path) -> fs::Result<Option<InputFile>> {
         let Ok(name) = rel_name(rel) else { return Ok(None) };
@@ -246,14 +272,4 @@ fn advance(offset: &mut Option<u64>, by: u64) -> Option<u64> {
 fn npy_data_offset(array: &DataFile) -> fs::Result<Option<u64>> {
     let preamble = Preamble::read(&array.read_at_most(0, Preamble::LEN)?);
     Ok(preamble.ok().flatten().map(|preamble| preamble.data_offset))
-}
-
-/// Returns the mark of an array that was made with this very description.
-fn made_with(array: &DataFile, sidecar: &Sidecar) -> fs::Result<Option<SourceIdentity>> {
-    if ![fs::own_uid(), sidecar.stat.uid].contains(&array.stat()?.uid) {
-        return Ok(None);
-    }
-    let Some(mark) = array.attr(SOURCE_ATTR)? else { return Ok(None) };
-    let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
-    Ok(mark.was_described_by(&sidecar.name, &sidecar.stat).then_some(mark))
 }

@@ -158,9 +158,7 @@ impl Query {
                 explain_drop(self, *candidate)?
             }
             Ok(ProbeResult::Missing) => explain_missing(self),
-            Ok(ProbeResult::Residue(residue)) if residue.sidecar.rel != self.rel => {
-                explain_missing(self)
-            }
+            Ok(ProbeResult::Residue(residue)) if residue.rel != self.rel => explain_missing(self),
             Err(error) if error.is_missing() => explain_missing(self),
             Ok(result) => self.explain_other(result)?,
             Err(error) => return Err(error),

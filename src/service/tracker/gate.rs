@@ -13,6 +13,7 @@ use crate::finalize::Job;
 use crate::fs;
 use crate::ledger::Earlier;
 use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::input::Input;
 use crate::probe::{ProbeResult, Residue};
 use crate::service::failure::Failure;
 use crate::service::tracker::{FAULT_MIN, PROBE_DELAY_MIN, Tracker};
@@ -112,12 +113,14 @@ impl Tracker {
 
     /// Adds the description of a drop to the index, under the paths of its data.
     fn remember_description(&mut self, candidate: &Candidate) {
-        let Some(sidecar) = &candidate.input.description else { return };
-        self.index.add(&candidate.input.rel, &sidecar.rel);
-        if candidate.input.files.len() > 1 {
-            let parts: Vec<_> = candidate.input.files.iter().map(|it| it.rel.clone()).collect();
-            self.index.add_parts(&sidecar.rel, &parts);
+        let Input { rel, files, description, .. } = &candidate.input;
+        let whole = description.as_ref().map_or(rel, |sidecar| &sidecar.rel);
+        self.index.add(rel, whole);
+        if files.len() > 1 {
+            let parts: Vec<_> = files.iter().map(|it| it.rel.clone()).collect();
+            self.index.add_parts(whole, &parts);
         }
+        let Some(sidecar) = description else { return };
         if !sidecar.is_shared && sidecar.rel != candidate.input.rel {
             // A probe of the sidecar would only lead to this drop again.
             let rel = sidecar.rel.clone();

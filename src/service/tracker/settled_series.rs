@@ -8,8 +8,18 @@ use std::time::Instant;
 use crate::decide::identity::FileSnapshot;
 use crate::fs::Dir;
 use crate::ledger::KnownSource;
-use crate::model::{FileName, Stat};
+use crate::model::FileName;
 use crate::service::tracker::Tracker;
+
+/// A series, as a listing shows it.
+struct Series {
+    /// The name that stands for it.
+    name: FileName,
+    /// The file that describes it, in the same directory.
+    description: Option<FileName>,
+    /// The names of its files, in order.
+    files: Vec<OsString>,
+}
 
 impl Tracker {
     /// Returns the names of the files of a series that is settled and unchanged, or `None`. `known`
@@ -22,27 +32,40 @@ impl Tracker {
         known: &KnownSource,
         now: Instant,
     ) -> Option<Vec<OsString>> {
-        let identity = &known.fingerprint.identity;
         // The source of a series is its manifest; that of any other drop is a data file.
         let name = FileName::try_from(manifest.to_str()?.to_owned()).ok()?;
-        let is_series = identity.sidecar.as_ref().is_some_and(|(it, _)| it == name.as_str());
-        if !is_series || !self.holds_under_settings(known) {
+        let sidecar = known.fingerprint.identity.sidecar.as_ref();
+        if sidecar.is_none_or(|(sidecar, _)| sidecar != name.as_str()) {
             return None;
         }
-        let rel = below.join(manifest);
         // The probe of the manifest reports an error.
-        let files = self.index.learn_series(&self.drop_dir, &rel).ok().flatten()?;
-        let names: Vec<_> = files.iter().filter_map(|file| file.file_name()).collect();
-        let stat = |name: &OsStr| dir.stat(Path::new(name)).ok().flatten();
-        let stats: Vec<Stat> = names.iter().map(|name| stat(name)).collect::<Option<_>>()?;
-        let sidecar = Some((name, stat(manifest)?));
-        let snapshot = FileSnapshot { files: stats, sidecar, rivals: Vec::new() };
-        if snapshot.identity() != *identity {
+        let files =
+            self.index.learn_series(&self.drop_dir, &below.join(manifest)).ok().flatten()?;
+        let files = files.iter().filter_map(|file| file.file_name()).map(OsStr::to_owned);
+        let series = Series { description: Some(name.clone()), name, files: files.collect() };
+        if !self.is_series_settled(dir, &series, known) {
             return None;
         }
-        if known.is_unproven && names.first().is_some_and(|first| self.may_be_proved(dir, first)) {
-            self.enqueue_listed(&rel, now);
+        let first = series.files.first();
+        if known.is_unproven && first.is_some_and(|first| self.may_be_proved(dir, first)) {
+            self.enqueue_listed(&below.join(&series.name), now);
         }
-        Some(names.into_iter().map(OsStr::to_owned).collect())
+        Some(series.files)
+    }
+
+    /// Returns whether the ledger has this series as settled, and none of its files has changed
+    /// since.
+    fn is_series_settled(&self, dir: &Dir, series: &Series, known: &KnownSource) -> bool {
+        let stat = |name: &Path| dir.stat(name).ok().flatten();
+        let files = || series.files.iter().map(|name| stat(name.as_ref())).collect::<Option<_>>();
+        let snapshot = || {
+            let sidecar = match &series.description {
+                Some(name) => Some((name.clone(), stat(name.as_ref())?)),
+                None => None,
+            };
+            Some(FileSnapshot { files: files()?, sidecar, rivals: Vec::new() })
+        };
+        self.holds_under_settings(known)
+            && snapshot().is_some_and(|it| it.identity() == known.fingerprint.identity)
     }
 }
