@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::array::note_missing_array;
+use super::foresight::foresee;
 use super::standing::Standing;
 use super::text::json_text;
 use super::{Query, last_receipt, merge, merge_notes, text};
@@ -26,12 +27,27 @@ type Verdict = (Value, Option<Header>, Option<Evidence>);
 
 pub(super) fn explain_drop(query: &Query, mut candidate: Candidate) -> fs::Result<Value> {
     query.apply_declared(&mut candidate);
-    let candidate = &candidate;
+    let (mut report, decided) = explain_files(query, &candidate)?;
+    if let Some((header, evidence)) = decided
+        && query.outside.is_none()
+    {
+        foresee(query, &mut report, candidate, (header, evidence));
+    }
+    Ok(report)
+}
+
+/// Explains a drop without regard to what has the array's name. Returns the header of the array and
+/// the evidence if npyd would make it now.
+fn explain_files(
+    query: &Query,
+    candidate: &Candidate,
+) -> fs::Result<(Value, Option<(Header, Evidence)>)> {
     let mut report = facts(query, candidate);
+    let mut decided = None;
     let (verdict, header, evidence) = match query.standing(candidate) {
         Standing::Finished(entry, note) => {
             merge(&mut report, finished(query, candidate, &entry, note)?);
-            return Ok(report);
+            return Ok((report, None));
         }
         Standing::Rejected(why) => (json!({"verdict": "rejected", "why": why}), None, None),
         Standing::Working(why) => (json!({"verdict": "working", "why": why}), None, None),
@@ -53,6 +69,9 @@ pub(super) fn explain_drop(query: &Query, mut candidate: Candidate) -> fs::Resul
         Standing::Open(note) => {
             let (mut verdict, header, evidence) = query.decide(candidate)?;
             merge_notes(&mut verdict, note);
+            if verdict["verdict"] == "ready" {
+                decided = header.clone().zip(evidence);
+            }
             (verdict, header, evidence)
         }
     };
@@ -75,7 +94,7 @@ pub(super) fn explain_drop(query: &Query, mut candidate: Candidate) -> fs::Resul
             merge(&mut report, explain_rest(&query.drop_dir, candidate, dump, &route, rest));
         }
     }
-    Ok(report)
+    Ok((report, decided))
 }
 
 /// Describes the files and their description.

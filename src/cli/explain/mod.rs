@@ -4,6 +4,7 @@
 mod array;
 mod candidate;
 mod dir;
+mod foresight;
 mod standing;
 mod text;
 

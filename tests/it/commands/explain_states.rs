@@ -9,8 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use crate::support::{
-    Outcome, PendingFile, SCAN_MANIFEST, Site, as_root, has_strace, scan_bytes, sweep_halted,
-    wait_until,
+    Outcome, PendingFile, SCAN_MANIFEST, Site, as_root, has_strace, reason, scan_bytes, scan_npy,
+    sweep_halted, wait_until,
 };
 
 /// Explains a file of the site, as JSON, and asserts the exit code.
@@ -97,7 +97,7 @@ fn a_drop_that_changed_since() {
 fn a_rejected_drop() {
     let site = Site::new();
     site.scan("scan").write("out/scan.npy", "something else");
-    becomes(&site, "in/scan.raw", "ready", &[]);
+    becomes(&site, "in/scan.raw", "rejected", &["already exists"]);
     site.sweep().expect_code(1);
     let told = explained(&site, "in/scan.raw");
     assert_told(&told, "rejected", &["already exists"]);
@@ -329,4 +329,43 @@ fn what_this_process_may_not_see() {
     theirs("scan.raw");
     assert_told(&explained("in/scan.raw"), "finished", &[]);
     drop(writer);
+}
+
+/// What has the array's name already decides about a drop that is complete.
+#[test]
+fn a_name_that_is_taken() {
+    for (on_conflict, content, verdict, words) in [
+        ("reject", &b"something else"[..], "rejected", "already exists"),
+        ("replace", b"something else", "ready", "it replaces `scan.npy`"),
+        ("number", b"something else", "ready", "scan.npy"),
+        ("reject", &scan_npy(), "ready", "its array is there already"),
+    ] {
+        let site = Site::with(&format!("on_conflict = '{on_conflict}'"));
+        site.write("out/scan.npy", content).scan("scan");
+        let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
+        told.expect_words(&[&format!("verdict        {verdict}"), words]);
+        assert_eq!(site.read("out/scan.npy"), content);
+    }
+}
+
+/// The array of a series has the only copy of files that are gone, so that the others wait.
+#[test]
+fn files_that_joined_those_that_were_left_behind() {
+    let site = Site::new();
+    for number in 1..=3 {
+        site.drop_file(&format!("frame_{number}.raw"), [number; 2]);
+    }
+    site.drop_file("run.toml", "dtype = '|u1'\nshape = [3, 2]\ndata = 'frame_*.raw'\n");
+    site.sweep().expect_code(0);
+    fs::remove_file(site.path("in/frame_1.raw")).unwrap();
+    site.drop_file("frame_4.raw", [4; 2]);
+    for (source, verdict) in [("remove", "waiting"), ("keep", "rejected")] {
+        site.configure(&format!("source = '{source}'")).lose_ledger();
+        for name in ["in/run.toml", "in/frame_4.raw"] {
+            let told = site.npyd(&["explain", name]).expect_code(0);
+            told.expect_words(&[&format!("verdict        {verdict}"), "`run.npy`"]);
+        }
+        let told = site.sweep_until(verdict).only_receipt();
+        assert!(reason(&told).contains("`run.npy`"), "{told}");
+    }
 }

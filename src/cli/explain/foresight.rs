@@ -1,0 +1,60 @@
+//! Foresight: what a complete drop meets under the name of its array. The daemon may have to wait,
+//! or to reject it, because of a file that is there already.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Query, merge, merge_notes};
+use crate::decide::completeness::Evidence;
+use crate::decide::reason::Reason;
+use crate::events::receipt::EventKind;
+use crate::finalize::{Interruption, Job, Preview, preview};
+use crate::npy::Header;
+use crate::probe::candidate::Candidate;
+
+/// Adds to the report on a drop that is ready what npyd would do about the name of its array.
+pub(super) fn foresee(
+    query: &Query,
+    report: &mut Value,
+    candidate: Candidate,
+    (source_header, evidence): (Header, Evidence),
+) {
+    let Ok(dump) = candidate.dump.clone() else { return };
+    let source = query.drop_dir.path.join(&candidate.input.rel);
+    let ledger = query.ledger.as_ref();
+    let earlier = ledger.and_then(|it| it.earlier_arrays(&source, candidate.snapshot().ino()).ok());
+    let is_requested = ledger.and_then(|it| it.is_requested(&source).ok());
+    let job = Job {
+        drop_dir: Arc::new(query.drop_dir.clone()),
+        candidate,
+        dump,
+        source_header,
+        evidence,
+        remark: None,
+        still: true,
+        earlier: earlier.unwrap_or_default().identities,
+        redo: is_requested.unwrap_or_default(),
+        is_recheck: false,
+        intents: None,
+    };
+    match preview(&job) {
+        Ok(Preview { event: EventKind::Found, output, .. }) => {
+            let note = format!("its array is there already: `{}`", output.display());
+            merge_notes(report, [note]);
+        }
+        Ok(Preview { replaced, .. }) => merge_notes(report, replaced),
+        Err(Interruption::Rejected(why)) => merge(report, instead("rejected", &why)),
+        Err(Interruption::Locked(why) | Interruption::Retry(why)) => {
+            merge(report, instead("waiting", &why));
+        }
+        // Not known here, for example because this user may not read the output.
+        Err(_) => {}
+    }
+}
+
+fn instead(verdict: &str, why: &Reason) -> Value {
+    json!({
+        "verdict": verdict, "why": why.to_string(), "evidence": null, "proof_in_seconds": null,
+    })
+}
