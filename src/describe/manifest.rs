@@ -80,6 +80,11 @@ impl Manifest {
         {
             return Err("it lists itself as data: remove it from the list".to_owned());
         }
+        if let Some(DataNames::One(data)) = &declared.data
+            && data == name
+        {
+            return Err("it names itself as data: write the name of the raw file".to_owned());
+        }
         if let Some(DataNames::List(_) | DataNames::Matching(_)) = &declared.data {
             declared.output.get_or_insert_with(|| name.as_npy());
         }

@@ -97,7 +97,7 @@ impl DirView<'_> {
         Ok(Descriptions::of(matches))
     }
 
-    fn match_description(
+    pub(crate) fn match_description(
         &self,
         path: &Path,
         data: &Path,
@@ -157,12 +157,17 @@ impl DirView<'_> {
             [_, _, ..] => {
                 let names = competing.iter().map(|matched| self.name_of(matched, data));
                 let names: Vec<String> = names.collect();
+                let is_part = competing.iter().any(|it| !it.data_files.parts().is_empty());
+                let part = data.file_name().unwrap_or_default().display();
+                let subject = if is_part { format!("its part `{part}`") } else { "it".to_owned() };
                 let made = self.made_before(data, competing.iter().chain(overridden))?;
                 let has_array = made.is_some();
                 let made =
                     made.map(|it| format!("; its array was made with `{it}` and stays as it is"));
                 Some(Conflict {
-                    reason: Reason::Conflict(conflict_message(&names) + &made.unwrap_or_default()),
+                    reason: Reason::Conflict(
+                        conflict_message(&names, &subject) + &made.unwrap_or_default(),
+                    ),
                     inodes: competing.iter().filter_map(|matched| matched.by.ino()).collect(),
                     has_array,
                 })
@@ -222,11 +227,9 @@ impl DirView<'_> {
             let mut others = competing.iter().filter(|matched| matched.by.rel != *rel);
             if let Some(other) = others.next() {
                 return Ok(Some(Conflict {
-                    reason: Reason::Conflict(format!(
-                        "both `{}` and `{}` describe its part `{}`: remove one of them",
-                        self.name_of(whole, part),
-                        self.name_of(other, part),
-                        part.file_name().unwrap_or_default().display()
+                    reason: Reason::Conflict(conflict_message(
+                        &[self.name_of(whole, part), self.name_of(other, part)],
+                        &format!("its part `{}`", part.file_name().unwrap_or_default().display()),
                     )),
                     inodes: [whole, other].iter().filter_map(|it| it.by.ino()).collect(),
                     has_array: false,
@@ -265,11 +268,15 @@ impl DirView<'_> {
     }
 }
 
-fn conflict_message(names: &[String]) -> String {
+/// Returns the message that several files describe the subject.
+fn conflict_message(names: &[String], subject: &str) -> String {
     match names {
-        [one, other] => format!("both `{one}` and `{other}` describe it: remove one of them"),
+        [one, other] => {
+            format!("both `{one}` and `{other}` describe {subject}: remove one of them")
+        }
         [others @ .., last] => {
-            format!("`{}` and `{last}` describe it: remove all but one", others.join("`, `"))
+            let others = others.join("`, `");
+            format!("`{others}` and `{last}` describe {subject}: remove all but one")
         }
         [] => String::new(),
     }

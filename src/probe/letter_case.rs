@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::describe::text::file_names::case_variants;
 use crate::fs;
 use crate::probe::DirView;
-use crate::probe::description::{DataFiles, Description, possible_manifests, possible_sidecars};
+use crate::probe::description::{
+    DataFiles, Description, may_describe, possible_manifests, possible_sidecars,
+};
 
 impl DirView<'_> {
     /// Returns the file that holds the data, or the first of several: the first of the names that
@@ -89,7 +91,9 @@ pub(crate) fn manifests_in_other_case(data: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Returns the path in other letter case, without names of descriptions, which are no data.
 fn case_variants_of(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    case_variants(name).into_iter().map(|name| path.with_file_name(name)).collect()
+    let variants = case_variants(name).into_iter().filter(|name| !may_describe(name));
+    variants.map(|name| path.with_file_name(name)).collect()
 }

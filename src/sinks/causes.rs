@@ -115,7 +115,7 @@ pub(crate) fn rechecking(drop_dir: &Path, drops: usize) {
         drop = %drop_dir.display(),
         drops,
         "only attributes (rights, ACL, links or name) of {} in `{}` changed: \
-         comparing each with its array, at idle priority",
+         npyd compares each with its array, at idle priority",
         counted(drops, "finished drop"),
         drop_dir.display()
     );

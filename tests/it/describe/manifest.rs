@@ -305,3 +305,47 @@ fn without_an_output_directory_the_array_lies_beside_its_data() {
     assert_eq!(site.read("in/scan.npy"), scan_npy());
     assert_eq!(site.sweep().expect_code(0).json().of_event("finalized").len(), 0);
 }
+
+/// A manifest is not data, in whatever form its key `data` names it.
+#[test]
+fn data_that_name_the_manifest_itself() {
+    for (data, event, words) in [
+        ("'x.toml'", "rejected", "it names itself as data: write the name of the raw file"),
+        ("['x.toml']", "rejected", "it lists itself as data: remove it from the list"),
+        ("'x.*'", "waiting", "no file matches `x.*` yet"),
+        ("'X.TOML'", "waiting", "its data file `X.TOML` is not there yet"),
+    ] {
+        let site = Site::new();
+        site.drop_file("x.toml", format!("dtype = '<f4'\nshape = [-1]\ndata = {data}\n"));
+        let told = site.sweep_until(event).expect_words(&[words]);
+        assert!(!told.stdout.contains("letter case"), "{told}");
+        assert_eq!(site.names("out"), [""; 0], "{data}");
+    }
+}
+
+/// Several manifests of one series' files: the message names the file, whichever is probed first.
+#[test]
+fn globs_and_lists_that_have_a_common_file() {
+    for (one, other, part) in [
+        ("'f_*.raw'", "'f_[23]?raw'", "f_2.raw"),
+        ("'f_[12].ra*'", "'f_[23].ra*'", "f_2.raw"),
+        ("['f_3.raw', 'f_1.raw']", "'f_3.*'", "f_3.raw"),
+        ("['f_3.raw', 'f_1.raw']", "['f_1.raw']", "f_1.raw"),
+    ] {
+        let site = Site::new();
+        for at in 1..4 {
+            site.drop_file(&format!("f_{at}.raw"), scan_bytes());
+        }
+        for (name, data) in [("a.toml", one), ("b.toml", other)] {
+            site.drop_file(name, format!("dtype = '<f4'\nshape = [-1]\ndata = {data}\n"));
+        }
+        let receipts = site.settle("rejected", 1);
+        for receipt in receipts.of_event("rejected") {
+            let told = receipt["reason"].as_str().unwrap();
+            let names = told.contains("`a.toml`") && told.contains("`b.toml`");
+            let part = format!("describe its part `{part}`");
+            assert!(names && told.contains(&part), "{one} and {other}: {told}");
+        }
+        assert_eq!(site.names("out"), [""; 0], "{one} and {other}");
+    }
+}

@@ -140,7 +140,7 @@ fn many_at_once() {
     }
     let mut daemon = site.daemon();
     daemon.wait_for_receipts("found", DROPS);
-    daemon.wait_for_log("comparing each with its array");
+    daemon.wait_for_log("npyd compares each with its array");
     let log = daemon.log();
     assert!(daemon.stop().success());
     let about: Vec<_> = log.lines().filter(|line| line.contains("only attributes")).collect();
