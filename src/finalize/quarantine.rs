@@ -10,8 +10,8 @@ use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
 use crate::model::FileName;
 use crate::probe::candidate::Candidate;
-use crate::probe::parts_of;
 use crate::probe::unproven::Unproven;
+use crate::probe::{parts_of, sidecars_by_name};
 
 /// Where a rejected drop is.
 pub enum Aside {
@@ -59,15 +59,26 @@ fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     // Write the reason first: a crash then leaves a text without a file, never a file without a
     // reason.
     explain(&rejects, &note_name(&candidate.input.name), &format!("{reason}\n"))?;
-    move_to_quarantine(&files_in_move_order(candidate), (&source, &rejects), is_copied, writers)?;
+    let along = match &candidate.input.files[..] {
+        [only] => sidecars_by_name(drop_dir, &source, &only.name)?,
+        _ => Vec::new(),
+    };
+    let files = files_in_move_order(candidate, &along);
+    move_to_quarantine(&files, (&source, &rejects), is_copied, writers)?;
     Ok(Aside::Moved)
 }
 
-/// Returns the files of a rejected drop, in move order.
-fn files_in_move_order(candidate: &Candidate) -> Vec<(&FileName, &DataFile)> {
+/// Returns the files of a rejected drop, in move order. The sidecars that its manifest overrides go
+/// along if they are among those that a retry finds again, because without the data they would only
+/// wait for them. They go first: without them the drop is the same.
+fn files_in_move_order<'a>(
+    candidate: &'a Candidate,
+    along: &[FileName],
+) -> Vec<(&'a FileName, &'a DataFile)> {
+    let overridden = candidate.overridden.iter().filter(|sidecar| along.contains(&sidecar.name));
     let sidecar = candidate.input.description.iter().filter(|sidecar| !sidecar.is_shared);
     let data = candidate.input.files.iter().rev().map(|input| (&input.name, &input.file));
-    sidecar.map(|it| (&it.name, &it.file)).chain(data).collect()
+    overridden.chain(sidecar).map(|it| (&it.name, &it.file)).chain(data).collect()
 }
 
 fn move_to_quarantine(
@@ -146,7 +157,8 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
     Ok(is_restored)
 }
 
-/// Returns the names of the files of a rejected drop, its manifest first.
+/// Returns the names of the files of a rejected drop, its manifest before its data, and before that
+/// the sidecars that it overrides.
 fn names_to_restore(
     drop_dir: &DropDir,
     from: &Dir,
@@ -160,6 +172,14 @@ fn names_to_restore(
             // A glob may match another drop, which was rejected by itself.
             if !names.contains(&part) && from.stat(note_name(&part).as_ref())?.is_none() {
                 names.push(part);
+            }
+        }
+    }
+    if let Some(data) = file_name(rel) {
+        for sidecar in sidecars_by_name(drop_dir, from, &data)? {
+            // One that has its own note was rejected by itself.
+            if !names.contains(&sidecar) && from.stat(note_name(&sidecar).as_ref())?.is_none() {
+                names.insert(0, sidecar);
             }
         }
     }

@@ -1,10 +1,13 @@
-//! Probes by one sidecar alone, for commands that show what it says.
+//! Probes by sidecars alone: for commands that show what one says, and for rejected drops whose
+//! sidecars a manifest overrides.
 
 use std::path::Path;
 
 use crate::config::DropDir;
-use crate::fs;
-use crate::probe::{DescriptionIndex, DirView, ProbeResult};
+use crate::fs::{self, Dir};
+use crate::model::FileName;
+use crate::probe::description::{possible_manifests, possible_sidecars};
+use crate::probe::{DescriptionIndex, DirView, ProbeResult, rel_name};
 
 /// Probes the data that the sidecar at `rel` describes as if nothing else described them. Returns
 /// `None` if the file is not a sidecar.
@@ -26,4 +29,30 @@ pub fn probe_by_sidecar(drop_dir: &DropDir, rel: &Path) -> fs::Result<Option<Pro
 pub fn is_manifest(drop_dir: &DropDir, rel: &Path) -> fs::Result<bool> {
     let by = DirView::open(drop_dir)?.read_description(rel)?;
     Ok(by.is_some_and(|by| by.is_manifest() && by.contents.is_ok()))
+}
+
+/// Returns the names of the sidecars in the directory `dir` to which the name of a data file leads,
+/// and that describe it alone.
+///
+/// # Errors
+/// A file can't be read.
+pub fn sidecars_by_name(
+    drop_dir: &DropDir,
+    dir: &Dir,
+    data: &FileName,
+) -> fs::Result<Vec<FileName>> {
+    let view = DirView::of(drop_dir, dir.try_clone()?);
+    let mut names = Vec::new();
+    for path in possible_sidecars(data.as_ref()) {
+        let is_beside = path.components().count() == 1;
+        if is_beside
+            && !possible_manifests(data.as_ref()).contains(&path)
+            && let Some(matched) = view.match_description(&path, data.as_ref())?
+            && matched.by.file.is_some_and(|file| !file.is_shared)
+            && matched.data_files.parts().is_empty()
+        {
+            names.extend(rel_name(&path));
+        }
+    }
+    Ok(names)
 }

@@ -279,3 +279,30 @@ fn one_that_can_not_be_set_aside() {
     site.npyd(&["retry", "bad/scan.raw"]).expect_code(0);
     assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
 }
+
+/// A sidecar that belongs to a rejected drop alone goes along, and returns with it: beside other
+/// files it would only wait for its data. So do those that can't be used, and with a copy to
+/// another file system. What may describe other data stays.
+#[test]
+fn a_sidecar_that_its_manifest_overrides_goes_along() {
+    const ENVI: &str = "ENVI\nsamples = 3\nlines = 2\nbands = 1\ndata type = 4\nbyte order = 0\n\
+        interleave = bsq\n";
+    for text in [ENVI, "ENVI\nsamples = x\n"] {
+        let site = Site::new();
+        fs::create_dir(site.path("bad")).unwrap();
+        site.configure("rejects = \"bad\"");
+        site.drop_file("scan.raw", scan_bytes()).drop_file("scan.hdr", text);
+        site.drop_file("scan.toml", "dtype = '<f4'\nshape = [3]\n");
+        site.drop_file("other.hdr", ENVI).drop_file("scan.raw.note", "x");
+        site.sweep_until("rejected");
+        assert_eq!(site.names("in"), ["other.hdr", "scan.raw.note"], "{text}");
+        let moved = ["scan.hdr", "scan.raw", "scan.raw.rejected.txt", "scan.toml"];
+        assert_eq!(site.names("bad"), moved, "{text}");
+        site.write("bad/scan.toml", SCAN_MANIFEST);
+        site.npyd(&["retry", "--all"]).expect_code(0);
+        assert_eq!(site.names("bad"), [""; 0], "{text}");
+        let told = site.sweep_until("finalized");
+        told.expect_words(&["`scan.hdr` also describes it; the manifest `scan.toml` counts"]);
+        assert_eq!(site.read("out/scan.npy"), scan_npy(), "{text}");
+    }
+}
