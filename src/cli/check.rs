@@ -15,7 +15,7 @@ use crate::decide::route::{Constraints, Route};
 use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
 use crate::fs::{self, Dir, LeaseRight};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::model::FileName;
 use crate::service::tracker::DEPTH_MAX;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
@@ -145,12 +145,11 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
 
 /// Says as whom the machine is checked, if the daemon may see it otherwise.
 fn seen_by(config: &Config, unit: Option<&Unit>) -> Option<String> {
-    let own = fs::own_uid();
-    let owner = Dir::open(&config.state_dir).and_then(|dir| dir.stat_self()).ok();
-    let other = owner.map(|stat| stat.uid).filter(|uid| *uid != own);
-    let daemon = match (unit, other) {
-        (Some(Unit { user: Some(user), .. }), _) => format!("; the daemon runs as {user}"),
-        (_, Some(uid)) => format!("; the ledger belongs to user {uid}"),
+    let own = ledger::own_name();
+    let other = ledger::other_owner(&config.state_dir);
+    let daemon = match (unit, &other) {
+        (Some(Unit { user: Some(user), .. }), _) => format!("; the daemon runs as `{user}`"),
+        (_, Some(owner)) => format!("; the ledger belongs to user `{owner}`"),
         (_, None) => String::new(),
     };
     let place = if unit.is_some() {
@@ -159,7 +158,7 @@ fn seen_by(config: &Config, unit: Option<&Unit>) -> Option<String> {
         String::new()
     };
     (unit.is_some() || other.is_some()).then(|| {
-        format!("user {own}{place}{daemon}: what it may do can differ from what is shown here")
+        format!("user `{own}`{place}{daemon}: what it may do can differ from what is shown here")
     })
 }
 

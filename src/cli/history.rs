@@ -8,11 +8,12 @@ use clap::Args;
 
 use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
-use crate::config::{Config, DropDir};
+use crate::config::Config;
 use crate::describe::Correction;
 use crate::events::receipt::EventKind;
 use crate::finalize::{RejectedDrop, restore_rejected};
-use crate::ledger::{Entry, Ledger};
+use crate::fs::FsError;
+use crate::ledger::{Entry, Ledger, other_owner, own_name};
 use crate::text::one_line::one_line;
 
 #[derive(Args)]
@@ -153,7 +154,7 @@ impl Retry {
                 print(&format!("{}: not retried: {}", entry.source.display(), entry.reason()));
                 continue;
             }
-            match retry(entry, &config.drop_dirs, &ledger) {
+            match retry(entry, &config, &ledger) {
                 Ok(()) => print(&format!("{}: will be retried", entry.source.display())),
                 // For example a directory that is gone. The other drops are still retried.
                 Err(error) => {
@@ -168,10 +169,12 @@ impl Retry {
 
 /// Moves the files of a rejected drop back and removes its rejection from the ledger, so that the
 /// next scan processes it.
-fn retry(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Box<dyn Error>> {
-    if let Some(drop_dir) = drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir) {
+fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<(), Box<dyn Error>> {
+    let mut drop_dirs = config.drop_dirs.iter();
+    if let Some(drop_dir) = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir) {
         let (source, sidecar, reason) = (entry.source.clone(), entry.sidecar(), entry.reason());
-        let is_restored = restore_rejected(drop_dir, &RejectedDrop { source, sidecar, reason })?;
+        let is_restored = restore_rejected(drop_dir, &RejectedDrop { source, sidecar, reason })
+            .map_err(|error| name_user(error, config))?;
         if !is_restored && is_missing(&entry.source) {
             let other =
                 drop_dir.rejects.as_ref().map(|dir| format!(", nor in `{}`", dir.display()));
@@ -180,6 +183,19 @@ fn retry(entry: &Entry, drop_dirs: &[DropDir], ledger: &Ledger) -> Result<(), Bo
         }
     }
     Ok(ledger.retry(entry)?)
+}
+
+/// Says which user may move a file back if this one may not.
+fn name_user(error: FsError, config: &Config) -> Box<dyn Error> {
+    match other_owner(&config.state_dir) {
+        Some(owner) if error.is_denied() => format!(
+            "user `{}` may not move it back; run `npyd retry` as user `{owner}`, to whom the \
+             ledger belongs",
+            own_name()
+        )
+        .into(),
+        _ => error.into(),
+    }
 }
 
 /// Returns whether there is no such file. This user may not be allowed to see it; npyd is.

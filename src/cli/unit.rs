@@ -130,7 +130,7 @@ impl Unit {
         let is_protected = self.protect_system == "strict" && !is_free;
         (is_written && is_protected && !is_writable).then(|| {
             format!(
-                "the unit lets npyd only read it (ProtectSystem=strict): add ReadWritePaths={} \
+                "the unit lets npyd only read it (ProtectSystem=strict): add ReadWritePaths=-{} \
                  (systemctl edit npyd)",
                 path.display()
             )
@@ -173,7 +173,7 @@ mod tests {
             ("/home/alice/in", "ProtectHome=no"),
             ("/root/in", "ProtectHome=no"),
             ("/tmp/in", "PrivateTmp=no"),
-            ("/data/in", "ReadWritePaths=/data/in"),
+            ("/data/in", "ReadWritePaths=-/data/in"),
         ] {
             assert!(denies(path, true).is_some_and(|it| it.contains(words)), "{path}");
         }

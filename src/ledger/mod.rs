@@ -43,6 +43,7 @@ use crate::ledger::entry::{LOST, UNPROVEN, is_rejected, is_settled, storage_key}
 use crate::ledger::losses::DataLoss;
 use crate::ledger::mend::OpenFiles;
 use crate::ledger::obstacle::find_obstacle;
+pub use crate::ledger::obstacle::{other_owner, own_name};
 use crate::ledger::outage::Outage;
 pub use crate::ledger::reports::LastReport;
 use crate::ledger::requests::REFUSED;

@@ -133,7 +133,16 @@ fn is_member(gid: u32) -> bool {
     groups.into_iter().chain([getegid()]).any(|it| it.as_raw() == gid)
 }
 
-fn own_name() -> String {
+/// Returns the name of the user to whom the state directory belongs, if that is not this process's
+/// user.
+pub fn other_owner(state_dir: &Path) -> Option<String> {
+    let uid = fs::metadata(state_dir).ok()?.uid();
+    (uid != geteuid().as_raw()).then(|| user_name(uid))
+}
+
+/// Returns the name of this process's user.
+#[must_use]
+pub fn own_name() -> String {
     user_name(geteuid().as_raw())
 }
 

@@ -22,8 +22,8 @@ use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::describe::Correction;
-use crate::fs::{self, Dir};
-use crate::ledger::{Entry, Ledger, Request};
+use crate::fs;
+use crate::ledger::{self, Entry, Ledger, Request};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 
 #[derive(Args)]
@@ -129,14 +129,12 @@ impl Query {
     /// Returns a note if this process runs as another user than the one that the ledger belongs to:
     /// it may lack permissions that the daemon has, or have others.
     fn other_user(&self) -> Option<String> {
-        let owner = Dir::open(self.state_dir.as_deref()?).and_then(|dir| dir.stat_self());
-        let (owner, own) = (owner.ok()?.uid, fs::own_uid());
-        (owner != own).then(|| {
-            format!(
-                "seen with the rights of user {own}; npyd's ledger belongs to user {owner}, whose \
-                 rights may differ"
-            )
-        })
+        let owner = ledger::other_owner(self.state_dir.as_deref()?)?;
+        Some(format!(
+            "seen with the rights of user `{}`; npyd's ledger belongs to user `{owner}`, whose \
+             rights may differ",
+            ledger::own_name()
+        ))
     }
 
     fn path(&self) -> PathBuf {

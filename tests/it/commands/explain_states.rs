@@ -269,7 +269,7 @@ fn who_writes() {
             chown(site.path(name), Some(65534), None).unwrap();
         }
         let other = site.npyd_as((65534, 65534), &["explain", "in/scan.raw"]).expect_code(0);
-        other.expect_words(&["waiting", "may not see by which process", "rights of user 65534"]);
+        other.expect_words(&["waiting", "may not see by which process", "the rights of user `"]);
     }
     drop(writer);
     let told = becomes(&site, "in/scan.raw", "ready", &[]);

@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
-use crate::support::{Receipts, SCAN_MANIFEST, Site, as_root};
+use crate::support::{Receipts, SCAN_MANIFEST, Site, as_root, wait_until};
 
 const NPYD: u32 = 61_000;
 
@@ -164,6 +164,33 @@ fn a_user_without_rights_on_the_ledger() {
         let member = site.npyd_as((65_534, gid), &["check"]).expect_code(1);
         assert!(!format!("{member}").contains("usermod"), "{member}");
     }
+}
+
+/// A member of the group may write to the ledger, but not move npyd's files.
+#[test]
+fn a_retry_of_a_file_in_a_directory_of_npyd() {
+    if !as_root() {
+        return;
+    }
+    let site = site_of_npyd();
+    site.configure(&format!("rejects = \"{}\"", site.path("rejects").display()));
+    site.drop_file("bad.raw", [0; 28]).drop_file("bad.toml", SCAN_MANIFEST);
+    fs::create_dir(site.path("rejects")).unwrap();
+    for name in ["rejects", "in/bad.raw", "in/bad.toml"] {
+        chown(site.path(name), Some(NPYD), Some(NPYD)).unwrap();
+    }
+    // Without a daemon, the group also creates SQLite's other files.
+    fs::set_permissions(site.path("state"), Permissions::from_mode(0o2770)).unwrap();
+    let reject = || {
+        let told = site.npyd_as((NPYD, NPYD), &["sweep", "--json"]).json();
+        !told.of_event("rejected").is_empty()
+    };
+    wait_until("the rejection", String::new, reject);
+    let told = site.npyd_as((65_534, NPYD), &["retry", "bad.raw"]).expect_code(1);
+    told.expect_words(&["not retried: user `", &format!("run `npyd retry` as user `{NPYD}`")]);
+    assert!(site.has("rejects/bad.raw"));
+    site.npyd_as((NPYD, NPYD), &["retry", "bad.raw"]).expect_code(0);
+    assert!(site.has("in/bad.raw"));
 }
 
 /// The mark counts only on npyd's own files; the bytes count on all.
