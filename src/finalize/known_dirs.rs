@@ -8,6 +8,10 @@ use crate::config::in_force::{DirId, Recognized};
 use crate::facts::{self, Fact};
 use crate::fs::{self, Dir, FsError};
 
+/// Why npyd does not use a directory that is on another file system than before.
+pub const OTHER_FILE_SYSTEM: &str =
+    "another file system was there when npyd started: mount that again, or restart npyd";
+
 /// Remembers the file systems of a drop directory's own directories, as far as they exist.
 pub fn remember_dirs(drop_dir: &DropDir) {
     for path in drop_dir.managed_dirs() {
@@ -34,9 +38,7 @@ pub(crate) fn open_if_known(
         Recognized::Known => {}
         Recognized::NewDir => facts::note(Fact::NewDir(path.to_path_buf())),
         Recognized::OtherFileSystem => {
-            return Ok(Err(
-                "another file system was there when npyd started: mount that again, or restart npyd",
-            ));
+            return Ok(Err(OTHER_FILE_SYSTEM));
         }
     }
     Ok(Ok(dir))

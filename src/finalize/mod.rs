@@ -43,7 +43,7 @@ pub use constraints::{constraints_between, constraints_of_dirs};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;
 pub use job::Job;
-pub use known_dirs::remember_dirs;
+pub use known_dirs::{OTHER_FILE_SYSTEM, remember_dirs};
 pub use pipeline::{Finalized, finalize, finalize_all};
 pub use preview::{Preview, preview};
 pub use quarantine::{Aside, RejectedDrop, quarantine, restore_rejected};

@@ -1,6 +1,7 @@
 //! Kinds of file systems, identified by `statfs(2)`.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use rustix::fs;
 use rustix::io::retry_on_intr;
@@ -45,13 +46,27 @@ pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
     info_of(dir.as_fd()).map_err(|errno| dir.error("get the file system of", errno))
 }
 
-/// Returns type and id of the file system of a directory, which stay the same when it is mounted
-/// again.
-pub fn fs_id(dir: &Dir) -> Result<(u64, u64)> {
+/// Type and id of a file system, which stay the same when it is mounted again.
+pub type FsId = (u64, u64);
+
+/// Returns type and id of the file system of a directory.
+pub fn fs_id(dir: &Dir) -> Result<FsId> {
     let failed = |errno| dir.error("get the file system of", errno);
     let kind = retry_on_intr(|| fs::fstatfs(dir)).map_err(failed)?.f_type;
     let id = retry_on_intr(|| fs::fstatvfs(dir)).map_err(failed)?.f_fsid;
     Ok((u64::try_from(kind).unwrap_or(0), id))
+}
+
+/// Returns the file systems of the directories above a path. One of them appears at the path if its
+/// own file system is unmounted.
+#[must_use]
+pub fn fs_ids_above(path: &Path) -> Vec<FsId> {
+    let id = |dir: &Path| {
+        let kind = retry_on_intr(|| fs::statfs(dir)).ok()?.f_type;
+        let id = retry_on_intr(|| fs::statvfs(dir)).ok()?.f_fsid;
+        Some((u64::try_from(kind).unwrap_or(0), id))
+    };
+    path.ancestors().skip(1).filter_map(id).collect()
 }
 
 /// Returns the file system of an open file. An unknown one counts as a network file system, because

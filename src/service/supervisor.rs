@@ -12,7 +12,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use crate::config::{DropDir, Watch};
 use crate::events::event::{Event, WatchState};
-use crate::fs::{self, Dir};
+use crate::finalize::OTHER_FILE_SYSTEM;
+use crate::fs::{self, Dir, FsError, FsId};
 use crate::model::{FsInfo, Stat};
 use crate::service::tracker::{Context, JobDone, Tracker};
 use crate::service::watcher::{DirWatcher, PathEvent};
@@ -99,6 +100,22 @@ struct RootId {
     mount: u64,
 }
 
+/// The file system of the root directory, to notice that it was unmounted: its mount point remains
+/// as a directory, and drops in it are not those of the file system.
+struct RootFs {
+    id: FsId,
+    /// The file systems of the directories above, of which one contains the mount point.
+    above: Vec<FsId>,
+}
+
+impl RootFs {
+    /// Returns whether the directory is now what its file system was mounted on. Another file
+    /// system, mounted there instead or later, is one to work with.
+    fn is_unmounted(&self, now: FsId) -> bool {
+        now != self.id && self.above.contains(&now)
+    }
+}
+
 /// The event loop of a drop directory's thread.
 struct DropDirLoop {
     drop_dir: Arc<DropDir>,
@@ -112,6 +129,9 @@ struct DropDirLoop {
     next_scan: Instant,
     next_root_check: Instant,
     warned_missing: bool,
+    root_fs: Option<RootFs>,
+    /// Whether that file system was unmounted, and its mount point is there instead.
+    is_unmounted: bool,
 }
 
 impl DropDirLoop {
@@ -131,6 +151,8 @@ impl DropDirLoop {
             next_scan: now,
             next_root_check: now,
             warned_missing: false,
+            root_fs: None,
+            is_unmounted: false,
         }
     }
 
@@ -149,9 +171,13 @@ impl DropDirLoop {
             // A listing can miss a name that was made during it, and return later ones. The events
             // of such names come before any drop of the listing is probed.
             self.take_path_events(None);
-            self.tracker.process_due(Instant::now());
+            if !self.is_unmounted {
+                // Otherwise the paths of its drops may lead to other files.
+                self.tracker.process_due(Instant::now());
+            }
             let now = Instant::now();
-            let due = [self.tracker.next_due(), Some(self.next_scan), Some(self.next_root_check)];
+            let next = self.tracker.next_due().filter(|_| !self.is_unmounted);
+            let due = [next, Some(self.next_scan), Some(self.next_root_check)];
             let pause =
                 due.into_iter().flatten().min().map_or(ROOT_CHECK, |at| at.duration_since(now));
             select! {
@@ -178,13 +204,17 @@ impl DropDirLoop {
         }
     }
 
-    /// Detects whether the root directory appeared, vanished or was replaced.
+    /// Detects whether the root directory appeared, vanished or was replaced. Checks that also
+    /// before each scan, and before anything else while it is missing.
     fn check_root(&mut self, now: Instant) {
-        if now < self.next_root_check {
+        let is_missing = matches!(self.watch_mode, WatchMode::Missing);
+        let will_scan = now >= self.next_scan || self.tracker.wants_scan();
+        if now < self.next_root_check && !is_missing && !will_scan {
             return;
         }
         self.next_root_check = now + ROOT_CHECK;
-        let found = root_id(&self.drop_dir.path);
+        let was_unmounted = self.is_unmounted;
+        let found = root_id(&self.drop_dir.path).and_then(|id| self.check_file_system(id));
         let known = match &self.watch_mode {
             WatchMode::Missing => None,
             WatchMode::Inotify { root, .. } | WatchMode::Polling { root } => Some(*root),
@@ -193,13 +223,31 @@ impl DropDirLoop {
             Ok(found) if Some(found) == known => {}
             Ok(found) => self.start_watching(found, now),
             Err(error) => {
-                if known.is_some() || !self.warned_missing {
+                let is_news = self.is_unmounted && !was_unmounted;
+                if known.is_some() || !self.warned_missing || is_news {
                     self.warned_missing = true;
                     self.publish(WatchState::Missing { error: error.to_string() });
                 }
                 self.watch_mode = WatchMode::Missing;
             }
         }
+    }
+
+    /// Checks that the file system of the root directory was not unmounted.
+    fn check_file_system(&mut self, root: RootId) -> fs::Result<RootId> {
+        let path = &self.drop_dir.path;
+        if matches!(&self.watch_mode, WatchMode::Inotify { root: known, .. }
+            | WatchMode::Polling { root: known } if *known == root)
+        {
+            return Ok(root);
+        }
+        let id = fs::fs_id(&Dir::open(path)?)?;
+        self.is_unmounted = self.root_fs.as_ref().is_some_and(|known| known.is_unmounted(id));
+        if self.is_unmounted {
+            return Err(FsError::new("use", path, io::Error::other(OTHER_FILE_SYSTEM)));
+        }
+        self.root_fs = Some(RootFs { id, above: fs::fs_ids_above(path) });
+        Ok(root)
     }
 
     fn publish(&self, state: WatchState) {

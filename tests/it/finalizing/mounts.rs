@@ -213,6 +213,52 @@ fn a_lazy_unmount() {
     }
 }
 
+/// The output is elsewhere, so that only the drop directory itself shows that its file system is
+/// gone. Drops below the mount point wait for the file system that is mounted over them, or for a
+/// restart. In a sandbox of systemd the mount point is a bind mount of itself.
+#[test]
+fn a_drop_directory_whose_file_system_is_unmounted() {
+    if !as_root() {
+        return;
+    }
+    for is_bind in [false, true] {
+        let site = Site::with("rescan = '100ms'");
+        let bind = || {
+            let at = site.path("in").display().to_string();
+            Mounted::with(&site, "in", "mount", &["--bind", &at])
+        };
+        let bind = if is_bind { Some(bind()) } else { None };
+        let drop_in = |name: &str| {
+            site.drop_file(&format!("{name}.raw"), [1; 6]);
+            site.drop_file(&format!("{name}.raw.toml"), OPEN_SHAPE);
+        };
+        let mut daemon = site.daemon();
+        // A file system that comes late is taken up.
+        drop_in("early");
+        daemon.wait_for_file("out/early.npy");
+        let Some(mounted) = Mounted::image(&site, "in", "ext4", 16, &[]) else { return };
+        drop_in("mounted");
+        daemon.wait_for_file("out/mounted.npy");
+
+        mounted.unmount();
+        daemon.wait_for_log("another file system was there");
+        drop_in("below");
+        let image = site.path("in.image");
+        let options = ["-t", "ext4", "-o", "loop", image.to_str().unwrap()];
+        let Some(mounted) = Mounted::with(&site, "in", "mount", &options) else { return };
+        drop_in("again");
+        daemon.wait_for_file("out/again.npy");
+        assert!(!site.has("out/below.npy"), "{}", daemon.log());
+        assert_eq!(daemon.log().matches("another file system").count(), 1, "{}", daemon.log());
+        mounted.unmount();
+        assert!(daemon.stop().success());
+
+        let mut daemon = site.daemon();
+        daemon.wait_for_file("out/below.npy");
+        drop((daemon, bind));
+    }
+}
+
 /// Mounts the image again, and waits for the arrays of what came before and after.
 fn mount_again(site: &Site, daemon: &mut Daemon, drop_in: &impl Fn(&str), source: &str) {
     let image = site.path("fs.image");
