@@ -303,7 +303,7 @@ pub enum Reason {
     Failed {
         /// What failed; the text has the file and the remedy.
         error: String,
-        /// When this process tries again, if it does.
+        /// After which time this process tries again at the latest, if it does.
         retry_in: Option<Duration>,
     },
 }
@@ -404,8 +404,9 @@ fn described_by(sidecar: Option<&String>) -> String {
 }
 
 fn trying_again(retry_in: Option<Duration>) -> String {
-    let in_time = |time| format!("; trying again in {}", humantime::format_duration(time));
-    retry_in.map_or_else(String::new, in_time)
+    // A scan may try earlier.
+    let within = |time| format!("; trying again within {}", humantime::format_duration(time));
+    retry_in.map_or_else(String::new, within)
 }
 
 impl Reason {
