@@ -50,7 +50,7 @@ fn the_producer_reads_an_array_beside_the_data() {
             .replace("sudo ", "")
             .replace("u:npyd:", &format!("u:{NPYD}:"))
             .replace("u:camera:", &format!("u:{CAMERA}:"))
-            .replace(" /data/camera/in ", " in ");
+            .replace(" /data/camera/in /data/camera/npy", " in out");
         let shell = |user: u32, code: &str| {
             let mut shell = Command::new("setpriv");
             shell.args(["--reuid", &user.to_string(), "--regid", &user.to_string()]);

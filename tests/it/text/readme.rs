@@ -46,7 +46,7 @@ fn a_newcomers_first_minutes() {
         Outcome::of(command.args(["-c", code]).current_dir(site.path(""))).expect_code(0)
     };
     let [drop, load] = &examples("python")[..] else { panic!("two examples in Python") };
-    let [_, shell] = &examples("sh")[..] else { panic!("two examples for the shell") };
+    let [_, shell, ask] = &examples("sh")[..] else { panic!("three examples for the shell") };
     run(&python, drop);
     run(Path::new("sh"), shell);
     for name in ["mine", "noise"] {
@@ -59,6 +59,16 @@ fn a_newcomers_first_minutes() {
     {
         assert_eq!(told, promised);
     }
+    // A user's `target/release` is the directory of the tested binary.
+    let built = Path::new(env!("CARGO_BIN_EXE_npyd")).parent().unwrap();
+    let ask = ask.replace("$PWD/target/release", built.to_str().unwrap());
+    let told = run(Path::new("sh"), &format!("set -e\n{ask}"));
+    told.expect_words(&[
+        "finalized  ",
+        "verdict        finished",
+        "(100, 64)",
+        "quickstart.toml: ok",
+    ]);
 }
 
 /// The drops in the repository are those that its script makes.
