@@ -135,6 +135,7 @@ fn is_member(gid: u32) -> bool {
 
 /// Returns the name of the user to whom the state directory belongs, if that is not this process's
 /// user.
+#[must_use]
 pub fn other_owner(state_dir: &Path) -> Option<String> {
     let uid = fs::metadata(state_dir).ok()?.uid();
     (uid != geteuid().as_raw()).then(|| user_name(uid))

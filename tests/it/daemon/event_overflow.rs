@@ -188,8 +188,7 @@ fn a_file_system_that_comes_and_goes() {
     site.scan("first");
     daemon.wait_for_file("out/first.npy");
     mounted.unmount();
-    site.scan("between");
-    daemon.wait_for_file("out/between.npy");
+    daemon.wait_for_log("another file system was there");
     let Some(mounted) = Mounted::memory(&site, "in") else { return };
     site.scan("last");
     daemon.wait_for_file("out/last.npy");
