@@ -61,7 +61,7 @@ fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<
     };
     let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
     match candidate.decide(drop_dir, unchanged, 0).ok()? {
-        Decision::Finalize { evidence, .. } if !evidence.is_partial() => {
+        Decision::Finalize(complete) if !complete.evidence.is_partial() => {
             return Some("it is complete: npyd makes its array without a request".to_owned());
         }
         _ => {}

@@ -1,5 +1,7 @@
 //! A job: a complete drop, from which an array is to be made.
 
+use std::time::Duration;
+
 use crate::decide::identity::Origin;
 use crate::decide::reason::{Reason, Subject};
 use crate::finalize::locations::Locations;
@@ -10,7 +12,7 @@ use crate::finalize::{
 use crate::fs::{self, DataFile, OpenWriters};
 use crate::model::FileName;
 use crate::npy::Header;
-use crate::probe::candidate::Candidate;
+use crate::probe::candidate::{Candidate, Complete};
 use crate::probe::input::{InputFile, InputSegment};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
@@ -44,6 +46,37 @@ pub struct Job {
 }
 
 impl Job {
+    /// Creates the job of a complete candidate, which has been unchanged for a time. The ledger may
+    /// know more about it.
+    ///
+    /// # Errors
+    ///
+    /// The candidate has no valid description.
+    pub fn new(
+        drop_dir: &Arc<DropDir>,
+        candidate: Candidate,
+        complete: Complete,
+        unchanged: Duration,
+    ) -> Result<Self, Reason> {
+        let Complete { header, evidence, remark } = complete;
+        let mut dump = candidate.dump.clone()?;
+        // The producer's digest is that of the complete file.
+        dump.digest = dump.digest.filter(|_| !evidence.is_partial());
+        Ok(Job {
+            drop_dir: Arc::clone(drop_dir),
+            dump,
+            source_header: header,
+            evidence,
+            remark,
+            still: unchanged >= candidate.quiet(drop_dir.quiet),
+            earlier: Vec::new(),
+            redo: false,
+            is_recheck: false,
+            intents: None,
+            candidate,
+        })
+    }
+
     /// Returns the drop's full path.
     #[must_use]
     pub fn path(&self) -> PathBuf {

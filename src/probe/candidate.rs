@@ -31,17 +31,20 @@ pub struct Candidate {
     pub take: Option<Rows>,
 }
 
+/// What makes a candidate complete.
+pub struct Complete {
+    /// How the bytes of the source are laid out.
+    pub header: Header,
+    /// What proved that the data are complete.
+    pub evidence: Evidence,
+    /// A remark for the receipt.
+    pub remark: Option<String>,
+}
+
 /// What to do with a candidate now.
 pub enum Decision {
     /// Make the array.
-    Finalize {
-        /// The array's header.
-        header: Box<Header>,
-        /// What proved that the data are complete.
-        evidence: Evidence,
-        /// A remark for the receipt.
-        remark: Option<String>,
-    },
+    Finalize(Complete),
     /// Probe again later.
     Wait(Wait),
     /// It can't become an array as it is.
@@ -161,9 +164,7 @@ impl Candidate {
             }
             Verdict::Ready(Evidence::CommonRows) => self.common_rows(dump)?,
             Verdict::Ready(evidence) => match dump.header(size) {
-                Ok(header) => {
-                    Decision::Finalize { header: Box::new(header), evidence, remark: None }
-                }
+                Ok(header) => Decision::Finalize(Complete { header, evidence, remark: None }),
                 Err(reason) => Decision::Reject(Reason::Description(reason)),
             },
             Verdict::Wait(wait) => {
@@ -272,11 +273,11 @@ impl Candidate {
         let found =
             format!("{what} {}{behind}", count(dump, salvaged.as_ref(), written, stat.size));
         Ok(match (salvage, salvaged) {
-            (Salvage::WholeRecords, Some(header)) => Decision::Finalize {
-                header: Box::new(header),
+            (Salvage::WholeRecords, Some(header)) => Decision::Finalize(Complete {
+                header,
                 evidence: Evidence::Salvaged,
                 remark: Some(found),
-            },
+            }),
             (Salvage::WholeRecords, None) => {
                 Decision::Reject(Reason::Abandoned { found, keeps: None })
             }

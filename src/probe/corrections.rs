@@ -4,7 +4,7 @@ use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::reason::Reason;
 use crate::describe::{Correction, Division, Dump, Rows, SizeFit, Taken};
 use crate::fs;
-use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::candidate::{Candidate, Complete, Decision};
 
 impl Candidate {
     /// Applies a correction if it is about the description of this candidate. Returns whether it
@@ -80,11 +80,11 @@ impl Candidate {
     /// Decides to take the rows that the data and the file that counts them both have.
     pub(crate) fn common_rows(&self, dump: &Dump) -> fs::Result<Decision> {
         Ok(match self.taken(dump, Rows::Common)? {
-            Ok(Taken { header, remark }) => Decision::Finalize {
-                header: Box::new(header),
+            Ok(Taken { header, remark }) => Decision::Finalize(Complete {
+                header,
                 evidence: Evidence::CommonRows,
                 remark: Some(format!("the rows that its data and their count both have: {remark}")),
-            },
+            }),
             Err(why) => Decision::Wait(Wait::on_external(Reason::Request(why))),
         })
     }
@@ -92,11 +92,11 @@ impl Candidate {
     /// Decides to take the rows, or why that is not possible.
     pub(crate) fn take_rows(&self, dump: &Dump, rows: Rows) -> fs::Result<Decision> {
         Ok(match self.taken(dump, rows)? {
-            Ok(Taken { header, remark }) => Decision::Finalize {
-                header: Box::new(header),
+            Ok(Taken { header, remark }) => Decision::Finalize(Complete {
+                header,
                 evidence: Evidence::Taken,
                 remark: Some(format!("taken as it is: {remark}")),
-            },
+            }),
             Err(why) => Decision::Reject(Reason::Request(why)),
         })
     }

@@ -20,7 +20,7 @@ use crate::finalize::{constraints_between, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
 use crate::ledger::Entry;
 use crate::npy::Header;
-use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::candidate::{Candidate, Complete, Decision};
 
 /// A verdict: its facts, the header of the array, and the evidence that the drop is complete.
 type Verdict = (Value, Option<Header>, Option<Evidence>);
@@ -232,28 +232,28 @@ impl Query {
         let decision = candidate.decide(drop_dir, unchanged, self.remakes_of(candidate))?;
         let take = explain_take(candidate, &decision)?;
         let rests_on_writers = match &decision {
-            Decision::Finalize { evidence, .. } => {
+            Decision::Finalize(Complete { evidence, .. }) => {
                 !matches!(evidence, Evidence::Ready | Evidence::Marker)
             }
             Decision::Wait(_) | Decision::Reject(_) => true,
         };
         let unseen = if rests_on_writers { unseen(candidate)? } else { None };
         let mut verdict: Verdict = match decision {
-            Decision::Finalize { evidence, header, .. } if let Some(unseen) = unseen => {
+            Decision::Finalize(Complete { evidence, header, .. }) if let Some(unseen) = unseen => {
                 let why = format!("{unseen}; if nobody does, it is ready");
                 let verdict = json!({
                     "verdict": "unknown", "why": why, "evidence": null, "source_stays": null,
                 });
-                (verdict, Some(*header), Some(evidence))
+                (verdict, Some(header), Some(evidence))
             }
-            Decision::Finalize { header, evidence, remark } => {
+            Decision::Finalize(Complete { header, evidence, remark }) => {
                 let verdict = json!({
                     "verdict": "ready",
                     "evidence": evidence.to_string(),
                     "why": remark,
                     "source_stays": why_source_stays(drop_dir, candidate, evidence)?,
                 });
-                (verdict, Some(*header), Some(evidence))
+                (verdict, Some(header), Some(evidence))
             }
             Decision::Wait(wait) => {
                 let seconds = wait.ready_in.as_ref().map(Duration::as_secs_f64);

@@ -313,27 +313,13 @@ impl Finalize {
                 .get_or_insert_with(|| Quiescence::new(snapshot.clone(), now, age))
                 .observe(snapshot, now, age);
             match candidate.decide(drop_dir, unchanged, 0)? {
-                Decision::Finalize { header, evidence, remark } => {
-                    let mut dump = candidate.dump.clone()?;
+                Decision::Finalize(complete) => {
+                    let mut job = Job::new(drop_dir, candidate, complete, unchanged)?;
                     if let Some(output) = output {
-                        dump.warnings.extend(odd_name_remark(output));
-                        dump.output = output.clone();
+                        job.dump.warnings.extend(odd_name_remark(output));
+                        job.dump.output = output.clone();
                     }
-                    let still = unchanged >= candidate.quiet(drop_dir.quiet);
-                    let (drop_dir, source_header) = (Arc::clone(drop_dir), *header);
-                    return Ok(Job {
-                        drop_dir,
-                        candidate,
-                        dump,
-                        source_header,
-                        evidence,
-                        remark,
-                        still,
-                        earlier: Vec::new(),
-                        redo: false,
-                        is_recheck: false,
-                        intents: None,
-                    });
+                    return Ok(job);
                 }
                 Decision::Wait(wait) => {
                     let Some(ready_in) = wait.ready_in else {

@@ -181,25 +181,17 @@ impl Tracker {
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
         let decided = self.decide(&mut candidate, taking, (unchanged, remakes))?;
         Ok(match decided {
-            (Decision::Finalize { header, evidence, remark }, taking) => {
+            (Decision::Finalize(complete), taking) => {
                 if let Some(at) = &taking {
                     self.accept_take(&candidate, at)?;
                 }
-                let mut dump = candidate.dump.clone().map_err(|reason| reason.to_string())?;
-                // The producer's digest is that of the complete file.
-                dump.digest = dump.digest.filter(|_| !evidence.is_partial());
+                let job = Job::new(&self.drop_dir, candidate, complete, unchanged);
                 Action::Dispatch(Box::new(Job {
-                    drop_dir: Arc::clone(&self.drop_dir),
-                    dump,
-                    source_header: *header,
-                    evidence,
-                    remark,
-                    still: unchanged >= candidate.quiet(self.drop_dir.quiet),
                     earlier,
                     is_recheck,
                     redo: ledger.is_requested(&source).unwrap_or(false),
                     intents: Some(Arc::clone(&self.context.intents)),
-                    candidate,
+                    ..job.map_err(|reason| reason.to_string())?
                 }))
             }
             (Decision::Wait(wait), _) => Action::Wait(wait),

@@ -30,8 +30,8 @@
 //! | `Working` | `Unprobed` | the job is done, and the path was enqueued meanwhile |
 //! | `Working` | `Waiting` | the job failed, or the drop must be tried again later |
 //!
-//! [`Tracker::action`] decides what follows a probe, `apply` carries it out, and
-//! [`Tracker::set_state`], `track` and `untrack` change the state and publish that.
+//! `Tracker::action` decides what follows a probe, `apply` carries it out, and
+//! `Tracker::set_state`, `track` and `untrack` change the state and publish that.
 //!
 //! *Probed* is not a state: a probe ends in the call that starts it. A drop has one entry, under
 //! the path of its data file; an entry of its description is merged into that one.

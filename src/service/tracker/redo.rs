@@ -218,7 +218,7 @@ impl Tracker {
     ) -> fs::Result<(Decision, Option<PathBuf>)> {
         let decision = candidate.decide(&self.drop_dir, unchanged, remakes)?;
         let Some(at) = taking else { return Ok((decision, None)) };
-        if matches!(&decision, Decision::Finalize { evidence, .. } if !evidence.is_partial()) {
+        if matches!(&decision, Decision::Finalize(complete) if !complete.evidence.is_partial()) {
             self.accept_needless_take(candidate, &at);
             return Ok((decision, None));
         }
