@@ -1,4 +1,4 @@
-//! Instruments' sidecars, of the format that the first byte says.
+//! Instruments' sidecars, of the format that the first line names.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -196,8 +196,9 @@ fn assert_right(dump: &Dump, plan: &Plan) {
     assert_loads(&head, &plan.header);
 }
 
-/// A name that a sidecar of each format has; an input's first byte says which it is.
-const SIDECARS: [(&str, &str); 12] = [
+/// A name that a sidecar of each format has. The first line of an input names the format, so that
+/// one more changes no seed.
+const SIDECARS: &[(&str, &str)] = &[
     ("ENVI", "scan.hdr"),
     ("MetaImage", "scan.mhd"),
     ("SigMF", "scan.sigmf-meta"),
@@ -217,8 +218,10 @@ const SIDECARS: [(&str, &str); 12] = [
 /// # Panics
 /// Where the format accepts what it should not, or says badly why it does not.
 pub fn sidecar(input: &[u8]) {
-    let Some((which, text)) = input.split_first() else { return };
-    let (format, sidecar) = SIDECARS[usize::from(*which) % SIDECARS.len()];
+    let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
+    let (which, text) = (&input[..end], &input[end + 1..]);
+    let known = SIDECARS.iter().find(|(format, _)| format.as_bytes() == which);
+    let Some((format, sidecar)) = known.copied() else { return };
     let format = FORMATS.iter().find(|it| it.name == format).expect("the format is in the list");
     assert!((format.is_named)(sidecar), "{sidecar}");
     let described = match format.describe(&name(sidecar), text) {
