@@ -101,7 +101,9 @@ pub(crate) fn why_not_redone(
     if correction.in_place {
         return Some("--in-place is for an array whose source is gone: leave it out".to_owned());
     }
-    if correction.keys().is_empty() {
+    let has_own_header =
+        matches!(&candidate.dump, Ok(dump) if matches!(dump.front, LeadingBytes::Header(_)));
+    if correction.as_described || correction.keys().is_empty() && has_own_header {
         return None;
     }
     let correction = candidate.completed(correction.clone(), declared(ledger, &entry.source));

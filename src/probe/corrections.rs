@@ -50,9 +50,15 @@ impl Candidate {
                  leaves out the bytes at its end",
                 dump.trailing.saturating_add(size - of)
             )),
-            (misfit @ (SizeFit::TooShort { .. } | SizeFit::PartialRecord { .. }), _) => Err(
-                format!("{misfit}: correct the keys; `npyd take` takes the rows that are there"),
-            ),
+            (misfit @ (SizeFit::TooShort { .. } | SizeFit::PartialRecord { .. }), _) => {
+                let has_keys = !correction.keys().is_empty();
+                let remedy = if has_keys {
+                    "correct the keys"
+                } else {
+                    "`npyd take` takes the rows that are there"
+                };
+                Err(format!("{misfit}: {remedy}"))
+            }
             (misfit, _) => Err(misfit.to_string()),
         }
     }

@@ -162,7 +162,7 @@ fn keys_that_do_not_fit() {
     for (args, why) in [
         (&["--dtype", "<f8"][..], "24 of 48 bytes"),
         (&["--dtype", "<f2"], "24 bytes, not the declared 12: correct the keys; `--trailing 12`"),
-        (&["--offset", "4"], "24 of 28 bytes: correct the keys; `npyd take`"),
+        (&["--offset", "4"], "24 of 28 bytes: correct the keys"),
         (&["--shape", "-1,5"], "incomplete"),
         (&["--shape", "-1,6", "--order", "F"], "growth axis"),
     ] {
@@ -323,6 +323,19 @@ fn a_drop_without_an_array() {
     fs::remove_file(site.path("in/gone.raw")).unwrap();
     let told = site.npyd(&["redo", "gone.raw", "--trailing", "4"]).expect_code(1);
     told.expect_words(&["no array was made of it", "its file is gone"]);
+}
+
+/// What helps depends on whether the file or the keys are wrong.
+#[test]
+fn a_file_that_was_cut_off_by_hand() {
+    let site = Site::with_array("");
+    for (len, words) in [(20, "20 of 24 bytes: `npyd take`"), (28, "`--trailing 4` leaves out")] {
+        site.drop_file("scan.raw", vec![7; len]);
+        site.npyd(&["redo", "scan.raw"]).expect_code(1).expect_words(&[words]);
+    }
+    site.npyd(&["redo", "scan.raw", "--trailing", "4"]).expect_code(0);
+    site.sweep_until("remade");
+    assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[2, 3], &[7; 24]));
 }
 
 /// What was declared does not count any more.
