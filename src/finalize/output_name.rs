@@ -303,8 +303,10 @@ fn is_array_of(
     let mut is_recheck = job.is_recheck;
     if let Some(mark) = mark {
         let source = candidate.snapshot().identity();
-        // The mark does not prove that the array is unchanged since.
-        if mark == source && !job.redo {
+        // The mark does not prove that the array is unchanged since, and once the source is gone,
+        // nothing else has its bytes.
+        let is_removed = job.drop_dir.source == Disposition::Remove && plan.holds_source_bytes;
+        if mark == source && !job.redo && !is_removed {
             return Ok(true);
         }
         is_recheck |= mark.is_of_files(&source);

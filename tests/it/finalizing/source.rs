@@ -128,3 +128,20 @@ fn an_array_whose_source_can_not_go_has_its_receipt() {
         assert_eq!(site.names("in/sub"), [""; 0]);
     }
 }
+
+/// Its mark says what the array was made of, but not that it still holds that.
+#[test]
+fn a_source_stays_if_its_array_does_not_hold_its_bytes() {
+    for is_edited in [false, true] {
+        let site = Site::with_array("source = \"keep\"");
+        let mut array = scan_npy();
+        if is_edited {
+            *array.last_mut().unwrap() = 7;
+            site.write("out/scan.npy", &array); // in place, so that its mark stays
+        }
+        site.configure("source = \"remove\"").lose_ledger();
+        let told = site.sweep().expect_code(i32::from(is_edited));
+        assert_eq!(site.has("in/scan.raw"), is_edited, "{told}");
+        assert_eq!(site.read("out/scan.npy"), array, "{told}");
+    }
+}
