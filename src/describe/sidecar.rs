@@ -340,7 +340,13 @@ impl DataPath {
     /// # Errors
     /// The text is not the name of a file, or leads out of the directory.
     pub fn moved(text: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
-        let Some((_, name)) = text.rsplit_once('\\') else { return Self::below(text) };
+        let name = match text.as_bytes() {
+            [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic() => {
+                text.rsplit(['/', '\\']).next()
+            }
+            _ => text.rsplit_once('\\').map(|(_, name)| name),
+        };
+        let Some(name) = name else { return Self::below(text) };
         let path = Self::beside(name)?;
         warnings
             .push(format!("`{text}` is a path of Windows: npyd takes `{path}` beside the sidecar"));
@@ -411,14 +417,22 @@ mod tests {
     #[test]
     fn of_a_path_of_windows_the_name_counts() {
         let mut warnings = Vec::new();
-        for text in ["C:\\Users\\x\\w.raw", "..\\w.raw", "\\\\nas\\share\\w.raw"] {
+        for text in [
+            "C:\\Users\\x\\w.raw",
+            "c:/Users/x/w.raw",
+            "D:\\x/w.raw",
+            "..\\w.raw",
+            "\\\\nas\\share\\w.raw",
+        ] {
             let path = DataPath::moved(text, &mut warnings).unwrap();
             assert_eq!(path.as_path(), Path::new("w.raw"));
             assert!(warnings.pop().unwrap().contains("beside the sidecar"));
         }
-        assert_eq!(DataPath::moved("a/w.raw", &mut warnings).unwrap().to_string(), "a/w.raw");
+        for text in ["a/w.raw", "a:b.raw", "C:w.raw"] {
+            assert_eq!(DataPath::moved(text, &mut warnings).unwrap().to_string(), text);
+        }
         assert!(warnings.is_empty());
-        for text in ["/w.raw", "../w.raw", "C:\\", "C:\\..", "..\\a/w.raw"] {
+        for text in ["/w.raw", "../w.raw", "C:\\", "C:\\..", "C:/..", "..\\a/w.raw"] {
             assert!(DataPath::moved(text, &mut warnings).is_err(), "{text}");
         }
     }

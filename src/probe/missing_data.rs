@@ -1,6 +1,6 @@
 //! Missing data: why a description waits, and which files it waits for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::decide::reason::Reason;
 use crate::fs;
@@ -26,17 +26,25 @@ impl DirView<'_> {
             });
         }
         if by.is_series() {
-            return self.missing_data(data_files.paths().get(..1).unwrap_or_default(), true);
+            let first = data_files.paths().get(..1).unwrap_or_default();
+            return self.missing_data(first, &by.rel, true);
         }
         match &self.in_other_case(by, data_files)?[..] {
-            [] => self.missing_data(data_files.paths(), by.is_manifest()),
+            [] => self.missing_data(data_files.paths(), &by.rel, by.is_manifest()),
             others => Ok(Reason::DataInOtherCase(listed(others))),
         }
     }
 
-    /// Returns why the drop waits when no candidate data file exists.
-    pub(crate) fn missing_data(&self, paths: &[PathBuf], by_manifest: bool) -> fs::Result<Reason> {
-        let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+    /// Returns why the drop waits when no candidate data file exists. Names the files as the
+    /// description at `by` would.
+    pub(crate) fn missing_data(
+        &self,
+        paths: &[PathBuf],
+        by: &Path,
+        by_manifest: bool,
+    ) -> fs::Result<Reason> {
+        let beside = by.parent().unwrap_or(Path::new(""));
+        let name = |path: &PathBuf| path.strip_prefix(beside).unwrap_or(path).display().to_string();
         for path in paths {
             let stat = self.dir.stat(path)?;
             if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {

@@ -420,10 +420,10 @@ impl<'a> DirView<'a> {
             }
             if missing != probed {
                 return Ok(ProbeResult::AwaitingData {
+                    why: self.missing_data(&[missing.to_path_buf()], &by.rel, false)?,
                     manifest: by.rel,
                     data: Some(missing.to_path_buf()),
                     parts: data_files.parts().to_vec(),
-                    why: self.missing_data(&[missing.to_path_buf()], false)?,
                 });
             }
         }

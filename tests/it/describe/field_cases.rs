@@ -12,6 +12,18 @@ fn utf16(text: &str) -> Vec<u8> {
     [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
 
+fn utf16_be(text: &str) -> Vec<u8> {
+    [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect()
+}
+
+/// An EHdr sidecar as ArcGIS writes it, with the type in `more` or in its no-data value.
+fn ehdr(rows: &str, bits: &str, more: &str) -> String {
+    format!(
+        "xdim 30\r\nncols 4\r\nnrows {rows}\r\nnbits {bits}\r\nnbands 1\r\nbyteorder I\r\n\
+         layout bil\r\nskipbytes 0\r\n{more}\r\nnodatavalue -9999\r\n"
+    )
+}
+
 /// A sidecar, its data, and the array that they become.
 struct Case {
     sidecar: (&'static str, Vec<u8>),
@@ -94,6 +106,26 @@ fn image_cases() -> Vec<Case> {
             "",
         ),
         case("x.rpl", INCA, "x.raw", ("x.npy", "'<u2'", &[3, 4, 2]), ""),
+        case("x.hdr", utf16_be(ENVI), "x.raw", CUBE, "`byte order`"),
+        case("x.hdr", format!("\u{feff}{ENVI}"), "x.raw", CUBE, "`byte order`"),
+        case(
+            "x.mhd",
+            format!("{MHD}ElementDataFile = C:/Users/x/x.raw\r\n"),
+            "x.raw",
+            CUBE,
+            "path of Windows",
+        ),
+        case(
+            "x.nhdr",
+            format!("{NRRD}data file: C:\\Users\\x\\x.raw\n"),
+            "x.raw",
+            CUBE,
+            "path of Windows",
+        ),
+        case("x.hdr", ehdr("6", "16", "datatype S16"), "x.bil", ("x.npy", "'<i2'", &[6, 4]), ""),
+        case("x.hdr", ehdr("6", "16", "datatype U16"), "x.bil", ("x.npy", "'<u2'", &[6, 4]), ""),
+        case("x.hdr", ehdr("3", "32", "datatype R32"), "x.bil", ("x.npy", "'<f4'", &[3, 4]), ""),
+        case("x.hdr", ehdr("6", "16", ""), "x.bil", ("x.npy", "'<i2'", &[6, 4]), ""),
     ]
 }
 
@@ -157,6 +189,20 @@ fn manifest_cases() -> Vec<Case> {
         case(
             "x.raw.toml",
             utf16("dtype = \"<u2\"\r\nshape = [-1, 4]\r\n"),
+            "x.raw",
+            ("x.npy", "'<u2'", &[6, 4]),
+            "",
+        ),
+        case(
+            "x.raw.toml",
+            utf16_be("dtype = \"<u2\"\r\nshape = [-1, 4]\r\n"),
+            "x.raw",
+            ("x.npy", "'<u2'", &[6, 4]),
+            "",
+        ),
+        case(
+            "x.raw.json",
+            "\u{feff}{\"dtype\": \"<u2\", \"shape\": [-1, 4]}",
             "x.raw",
             ("x.npy", "'<u2'", &[6, 4]),
             "",
@@ -235,9 +281,37 @@ fn manifest_cases() -> Vec<Case> {
     ]
 }
 
+/// What programs and people write for a dtype: the text of the key, the array's, and its shape.
+fn dtype_cases() -> Vec<Case> {
+    const DTYPES: [(&str, &str, &str, &[u64]); 14] = [
+        ("\"<f4\"", "'<f4'", "[3, 4]", &[3, 4]),
+        ("\"float32\"", "'<f4'", "[3, 4]", &[3, 4]),
+        ("\"dtype('float32')\"", "'<f4'", "[3, 4]", &[3, 4]),
+        ("\"np.float32\"", "'<f4'", "[3.0, 4.0]", &[3, 4]),
+        ("\"bool\"", "'|b1'", "[48]", &[48]),
+        ("\"|S3\"", "'|S3'", "[16]", &[16]),
+        ("\"<U3\"", "'<U3'", "[4]", &[4]),
+        ("\"|V6\"", "'|V6'", "[8]", &[8]),
+        ("\"datetime64[us]\"", "'<M8[us]'", "[6]", &[6]),
+        ("\"float128\"", "'<f16'", "[3]", &[3]),
+        ("\"|V48\"", "'|V48'", "[]", &[]),
+        ("[[\"t\", \"<i8\"], [\"v\", \">f4\", [2]]]", STRUCT, "[3]", &[3]),
+        ("\"[('t', '<i8'), ('v', '>f4', (2,))]\"", STRUCT, "[3]", &[3]),
+        ("[[\"a\", \"|u1\"], [\"\", \"|V7\"], [\"b\", \"<f8\"]]", ALIGNED, "[3]", &[3]),
+    ];
+    const STRUCT: &str = "[('t', '<i8'), ('v', '>f4', (2,))]";
+    const ALIGNED: &str = "[('a', '|u1'), ('', '|V7'), ('b', '<f8')]";
+    let case_of = |(dtype, descr, shape, dims): (&str, &'static str, &str, &'static [u64])| {
+        let text = format!("{{\"dtype\": {dtype}, \"shape\": {shape}}}");
+        case("x.raw.json", text, "x.raw", ("x.npy", descr, dims), "")
+    };
+    DTYPES.into_iter().map(case_of).collect()
+}
+
 #[test]
 fn inputs_from_the_field_become_their_arrays() {
     let cases = image_cases().into_iter().chain(signal_cases()).chain(manifest_cases());
+    let cases = cases.chain(dtype_cases());
     for Case { sidecar: (sidecar, text), data, array: (array, descr, shape), remark } in cases {
         let site = Site::with("recursive = true");
         std::fs::create_dir(site.path("in/data")).unwrap();
@@ -374,6 +448,55 @@ fn a_recording_that_counts_other_rows_than_it_has() {
             assert!(again.of_event("finalized").is_empty(), "{again:#?}");
         }
     }
+}
+
+/// npyd's own manifest counts more than the sidecar and its count.
+#[test]
+fn a_manifest_beside_a_miscounted_recording() {
+    let site = miscounted("", 3);
+    site.drop_file("rec/continuous/A/continuous.toml", "dtype = '<i2'\nshape = [-1, 6]\n");
+    let receipt = site.sweep_until("finalized").only_receipt();
+    assert!(receipt["reason"].to_string().contains("the manifest `continuous.toml` counts"));
+    let expected = npy("'<i2'", false, &[4, 6], &counts());
+    assert_eq!(site.read("out/rec/continuous/A/continuous.npy"), expected);
+    assert_eq!(site.sweep().expect_code(0).stdout, "");
+}
+
+/// An EMPAD acquisition without a scan has as many frames as its file.
+#[test]
+fn an_acquisition_without_a_scan_size() {
+    let site = Site::new();
+    let frames = vec![7; 3 * 130 * 128 * 4];
+    site.drop_file("mydata.raw", &frames);
+    site.drop_file("acq.xml", "<root name=\"a\"><raw_file filename=\"mydata.raw\"/></root>");
+    let receipt = site.sweep_until("finalized").only_receipt();
+    assert!(receipt["reason"].to_string().contains("number of frames"), "{receipt:#?}");
+    let frame = "[('data', '<f4', (128, 128)), ('footer', '<f4', (2, 128))]";
+    assert_eq!(site.read("out/mydata.npy"), npy(frame, false, &[3], &frames));
+}
+
+/// The data of a sidecar that was cut off wait, then are rejected by its name.
+#[test]
+fn data_whose_sidecar_is_cut_off() {
+    let site = Site::new();
+    let text = spikeinterface("0.1");
+    site.drop_file("binary.json", &text[..text.len() - 9]);
+    site.drop_file("traces_cached_seg0.raw", counts());
+    let receipt = site.sweep_until("rejected").only_receipt();
+    let reason = receipt["reason"].to_string();
+    assert!(reason.contains("`binary.json` can't be used") && reason.contains("incomplete"));
+    site.drop_file("binary.json", &text).sweep_until("finalized");
+    assert_eq!(site.read("out/traces_cached_seg0.npy"), npy("'<i2'", false, &[8, 3], &counts()));
+}
+
+/// Data in a directory below that are missing are named as the sidecar names them.
+#[test]
+fn missing_data_in_a_directory_are_named_with_it() {
+    let site = Site::with("recursive = true");
+    std::fs::create_dir(site.path("in/sub")).unwrap();
+    site.drop_file("sub/x.mhd", format!("{MHD}ElementDataFile = data/x.raw\n"));
+    let told = site.sweep().expect_code(0);
+    told.expect_words(&["its data file `data/x.raw` is not there yet"]);
 }
 
 /// The count may be corrected later.
