@@ -74,7 +74,7 @@ impl Sweep {
                 context.publish(Event::Receipt(Box::new(receipt)));
             }
         }
-        context.bus.flush(None);
+        context.bus.stop(None);
         if let Some(error) = unreadable {
             return Err(error.into());
         }

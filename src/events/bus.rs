@@ -3,19 +3,25 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{SendTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded,
+};
 
+use crate::config::Config;
 use crate::events::event::Event;
 use crate::facts;
 use crate::text::os_message::thread_error;
 
 /// Maximum number of events that wait for one sink.
 const QUEUE_LENGTH: usize = 4096;
+
+/// Shortest time between two ticks of a sink.
+const TICK_MIN: Duration = Duration::from_millis(50);
 
 /// Says for which events a sink has a use; others do not get into its queue.
 pub type Filter = Box<dyn Fn(&Event) -> bool + Send + Sync>;
@@ -28,8 +34,22 @@ pub trait Sink: Send {
     /// What happens to an event while the queue is full.
     fn when_full(&self) -> WhenFull;
 
-    /// Takes one event. Runs in the sink's own thread.
+    /// Takes one event. Runs in the sink's own thread, as all that follow do.
     fn accept(&mut self, event: &Event);
+
+    /// Gets the configuration: at the start, if there is one, and after each reload.
+    fn configure(&mut self, _config: &Config) {}
+
+    /// Returns when [`Sink::tick`] is to be called. The bus asks after each call of another method.
+    fn next_tick(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due by itself, such as a line that gathers several events.
+    fn tick(&mut self, _now: Instant) {}
+
+    /// Does what is left to do, because no further event will come.
+    fn finish(&mut self) {}
 
     /// Learns how many events were dropped so far because the queue was full.
     fn report_dropped(&mut self, _total: u64) {}
@@ -54,8 +74,21 @@ pub struct Bus {
 /// What a sink's thread receives.
 enum Message {
     Event(Arc<Event>),
+    /// There is a new configuration.
+    Configure,
     /// Answered, by dropping the sender, once all earlier events were taken.
     Flush(Sender<()>),
+    /// Ends the sink, and is answered in the same way.
+    Stop(Sender<()>),
+}
+
+/// What a lane shares with the thread of its sink.
+#[derive(Default)]
+struct Shared {
+    dropped: AtomicU64,
+    /// The configuration that the sink has not got yet. It is no message, because the queue of a
+    /// sink that hangs has no room, and the daemon must not wait.
+    config: Mutex<Option<Arc<Config>>>,
 }
 
 /// The queue of one sink.
@@ -65,7 +98,7 @@ struct Lane {
     when_full: WhenFull,
     /// Whether the queue was full for longer than the publisher waits.
     is_stalled: AtomicBool,
-    dropped: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl Bus {
@@ -100,56 +133,58 @@ impl Bus {
     /// Waits until every sink has taken what was published before, at most until `deadline`: a
     /// sink may hang.
     pub fn flush(&self, deadline: Option<Instant>) {
+        self.lanes.iter().for_each(|lane| lane.ask(Message::Flush, deadline));
+    }
+
+    /// Ends all sinks, once each has taken what was published before; waits at most until
+    /// `deadline`. Later events are lost.
+    pub fn stop(&self, deadline: Option<Instant>) {
+        self.lanes.iter().for_each(|lane| lane.ask(Message::Stop, deadline));
+    }
+
+    /// Gives each sink a configuration. Does not block.
+    pub fn configure(&self, config: &Arc<Config>) {
         for lane in &self.lanes {
-            let (done, is_done) = bounded::<()>(0);
-            let flush = Message::Flush(done);
-            // Both fail once the sink has taken all, or at the deadline.
-            match deadline {
-                None => {
-                    let _ = lane.queue.send(flush);
-                    let _ = is_done.recv();
-                }
-                Some(deadline) => {
-                    let _ = lane.queue.send_deadline(flush, deadline);
-                    let _ = is_done.recv_deadline(deadline);
-                }
-            }
+            *lock(&lane.shared.config) = Some(Arc::clone(config));
+            // A full queue wakes the sink as well.
+            let _ = lane.queue.try_send(Message::Configure);
         }
     }
 }
 
 impl Lane {
-    fn start(mut sink: Box<dyn Sink>, length: usize) -> io::Result<Self> {
+    fn start(sink: Box<dyn Sink>, length: usize) -> io::Result<Self> {
         let (queue, messages) = bounded::<Message>(length);
         let (wants, when_full) = (sink.filter(), sink.when_full());
-        let dropped = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&dropped);
-        let run = move || {
-            let mut reported = 0;
-            for message in messages {
-                let total = count.load(Ordering::Relaxed);
-                if total != reported {
-                    reported = total;
-                    sink.report_dropped(total);
-                }
-                match message {
-                    // A panic is printed; the sink goes on with the next event.
-                    Message::Event(event) => {
-                        let _ = catch_unwind(AssertUnwindSafe(|| sink.accept(&event)));
-                    }
-                    Message::Flush(done) => drop(done),
-                }
-            }
-        };
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        let run = move || run(sink, &messages, &of_thread);
         thread::Builder::new().spawn(run).map_err(|error| thread_error(&error))?;
-        Ok(Lane { queue, wants, when_full, is_stalled: AtomicBool::new(false), dropped })
+        Ok(Lane { queue, wants, when_full, is_stalled: AtomicBool::new(false), shared })
+    }
+
+    /// Sends a message, and waits until it is answered, at most until `deadline`.
+    fn ask(&self, message: impl FnOnce(Sender<()>) -> Message, deadline: Option<Instant>) {
+        let (done, is_done) = bounded::<()>(0);
+        let message = message(done);
+        // Both fail once the sink has taken all, or at the deadline.
+        match deadline {
+            None => {
+                let _ = self.queue.send(message);
+                let _ = is_done.recv();
+            }
+            Some(deadline) => {
+                let _ = self.queue.send_deadline(message, deadline);
+                let _ = is_done.recv_deadline(deadline);
+            }
+        }
     }
 
     fn send(&self, event: Arc<Event>) {
         let message = Message::Event(event);
         let patience = match self.when_full {
             WhenFull::Wait => {
-                let _ = self.queue.send(message); // its thread receives as long as the bus exists
+                let _ = self.queue.send(message); // fails only after the sink was stopped
                 return;
             }
             WhenFull::DropAfter(_) if self.is_stalled.load(Ordering::Relaxed) => Duration::ZERO,
@@ -163,10 +198,49 @@ impl Lane {
             Ok(()) | Err(TrySendError::Disconnected(_)) => false,
         };
         if is_full {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
         self.is_stalled.store(is_full, Ordering::Relaxed);
     }
+}
+
+/// The thread of a sink.
+fn run(mut sink: Box<dyn Sink>, messages: &Receiver<Message>, shared: &Shared) {
+    let (mut reported, mut not_before) = (0, Instant::now());
+    // A panic is printed; the sink goes on.
+    let guarded = |work: &mut dyn FnMut()| drop(catch_unwind(AssertUnwindSafe(work)));
+    let done = loop {
+        let message = match sink.next_tick() {
+            Some(at) => messages.recv_deadline(at.max(not_before)),
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        if let Some(config) = lock(&shared.config).take() {
+            guarded(&mut || sink.configure(&config));
+        }
+        let total = shared.dropped.load(Ordering::Relaxed);
+        if total != reported {
+            reported = total;
+            guarded(&mut || sink.report_dropped(total));
+        }
+        match message {
+            Ok(Message::Event(event)) => guarded(&mut || sink.accept(&event)),
+            Ok(Message::Configure) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::Flush(done)) => drop(done),
+            Ok(Message::Stop(done)) => break Some(done),
+            Err(RecvTimeoutError::Disconnected) => break None,
+        }
+        let now = Instant::now();
+        if now >= not_before && sink.next_tick().is_some_and(|at| at <= now) {
+            not_before = now + TICK_MIN;
+            guarded(&mut || sink.tick(now));
+        }
+    };
+    guarded(&mut || sink.finish());
+    drop(done);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -267,5 +341,65 @@ mod tests {
         bus.publish(numbered(1));
         bus.flush(None);
         assert_eq!(seen.lock().unwrap().events, ["1"]);
+    }
+
+    /// Keeps what it is told to do; ticks once, at once, after each event.
+    struct Script {
+        calls: Sender<String>,
+        next: Option<Instant>,
+    }
+
+    impl Sink for Script {
+        fn filter(&self) -> Filter {
+            Box::new(|_| true)
+        }
+
+        fn when_full(&self) -> WhenFull {
+            WhenFull::Wait
+        }
+
+        fn accept(&mut self, _event: &Event) {
+            self.next = Some(Instant::now());
+            self.calls.send("event".to_owned()).unwrap();
+        }
+
+        fn configure(&mut self, config: &Config) {
+            self.calls.send(format!("config {}", config.drop_dirs.len())).unwrap();
+        }
+
+        fn next_tick(&self) -> Option<Instant> {
+            self.next
+        }
+
+        fn tick(&mut self, now: Instant) {
+            assert!(self.next.take().is_some_and(|next| next <= now));
+            self.calls.send("tick".to_owned()).unwrap();
+        }
+
+        fn finish(&mut self) {
+            self.calls.send("finish".to_owned()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_sink_is_configured_ticks_and_is_stopped() {
+        let (to, calls) = unbounded();
+        let bus = Bus::new(vec![Box::new(Script { calls: to, next: None })]).unwrap();
+        let path = std::path::Path::new("/etc/npyd.toml");
+        let drop = "state_dir = '/s'\n[[drop]]\npath = '/in'\n";
+        for drops in [drop, &format!("{drop}[[drop]]\npath = '/other'\n")] {
+            let config = Config::parse(drops, path, std::path::Path::new("/etc")).unwrap();
+            bus.configure(&Arc::new(config));
+            bus.flush(None);
+        }
+        bus.publish(numbered(1));
+        assert_eq!(
+            [(); 4].map(|()| calls.recv().unwrap()),
+            ["config 1", "config 2", "event", "tick"]
+        );
+        bus.stop(None);
+        bus.publish(numbered(2));
+        bus.stop(None);
+        assert_eq!(calls.iter().collect::<Vec<_>>(), ["finish"]);
     }
 }

@@ -254,6 +254,7 @@ impl Daemon {
             }
             stays
         });
+        self.context.bus.configure(&Arc::new(config.clone()));
         self.config = config;
         self.catch_up();
         self.publish(DaemonState::Reloaded { drop_dirs: self.drop_dirs() });
@@ -276,6 +277,6 @@ impl Daemon {
             thread::sleep(Duration::from_millis(5));
         }
         self.publish(DaemonState::Stopped { has_work_left: has_work_left() });
-        self.context.bus.flush(Some(Instant::now() + FLUSH_WITHIN));
+        self.context.bus.stop(Some(Instant::now() + FLUSH_WITHIN));
     }
 }

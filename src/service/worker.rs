@@ -346,6 +346,7 @@ impl Context {
         let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
         let bus = Arc::new(start_sinks()?);
         bus.observe_facts();
+        bus.configure(&Arc::new(config.clone()));
         if let Err(error) = idle {
             bus.publish(Event::Problem(format!("io_priority = \"idle\" was refused: {error}")));
         }

@@ -168,7 +168,7 @@ impl Finalize {
                 self.finalize_file(file, &mut session);
             }
         }
-        session.bus.flush(None);
+        session.bus.stop(None);
         if !self.json
             && let Some(sum) = session.sum.to_text()
         {

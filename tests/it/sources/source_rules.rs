@@ -31,10 +31,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("decide", &["text", "model", "describe", "config"]),
     ("fs", &["text", "facts", "model"]),
     ("probe", &["text", "model", "describe", "config", "decide", "fs"]),
-    ("events", &["text", "facts", "model", "decide"]),
+    ("events", &["text", "facts", "model", "config", "decide"]),
     ("throttle", &["text", "facts", "model", "events"]),
     ("ledger", &["text", "facts", "model", "decide", "events"]),
-    ("sinks", &["text", "facts", "model", "decide", "events"]),
+    ("sinks", &["text", "facts", "model", "config", "decide", "events"]),
     (
         "finalize",
         &[
