@@ -67,7 +67,7 @@ impl Sweep {
         }
         context.ledger.attend(); // so that the next sweep can use it
         for SweptDir { drop_dir, tracker, .. } in &mut dirs {
-            tracker.publish_gathered();
+            tracker.end();
             for (path, why) in tracker.waiting() {
                 let drop_dir = drop_dir.path.clone();
                 let receipt = Receipt::without_output(EventKind::Waiting, drop_dir, path, why);

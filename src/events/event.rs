@@ -1,11 +1,12 @@
 //! Events: what npyd sees and does, as values. A sink shows or forwards them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decide::reason::Reason;
 use crate::events::receipt::Receipt;
+use crate::events::tally::Tally;
 use crate::facts::Fact;
 use crate::text::count::counted;
 
@@ -46,16 +47,19 @@ pub enum Event {
     Receipt(Box<Receipt>),
     /// A drop failed again. The ledger has only the first failure.
     FailedAgain(Box<Receipt>),
-    /// Drops wait for a reason of one kind, and have waited so long that people should know. Each
-    /// has its own event, too.
-    Waits {
-        /// One of them.
+    /// A drop has waited so long that people should know. The event about its state precedes.
+    LongWait {
+        /// The path.
         path: DropPath,
         /// What it waits for.
         reason: Reason,
-        /// How many they are.
-        drops: usize,
+        /// The age.
+        age: WaitAge,
+        /// The names of files that may be the data that it waits for.
+        similar: Vec<String>,
     },
+    /// The array of a drop was there already, although the ledger has no earlier receipt of it.
+    FoundArray(DropPath),
     /// Drops failed for one cause. Each has its own event, too.
     Failing {
         /// The receipt of one of them.
@@ -91,13 +95,8 @@ pub enum Event {
         /// How long it lasted.
         lasted: Duration,
     },
-    /// Only attributes of finished drops changed: npyd compares each with its array.
-    Rechecking {
-        /// The drop directory.
-        drop_dir: PathBuf,
-        /// Number of drops.
-        count: usize,
-    },
+    /// Only attributes of a finished drop changed: npyd compares it with its array.
+    Rechecking(DropPath),
     /// How a drop directory is watched changed.
     Watch {
         /// The drop directory.
@@ -105,8 +104,8 @@ pub enum Event {
         /// How it is watched from now on.
         state: WatchState,
     },
-    /// Several files of a drop directory have something in common that people should know of.
-    Report(Box<Report>),
+    /// A drop directory has files that npyd leaves alone although somebody may expect an array.
+    LeftAlone(Box<LeftAlone>),
     /// Something happened that neither a receipt nor the state of a drop tells.
     Fact(Fact),
     /// Something that concerns no single drop does not work.
@@ -122,6 +121,14 @@ pub struct DropPath {
     pub drop_dir: PathBuf,
     /// The data file, or the file that describes it.
     pub source: PathBuf,
+}
+
+impl DropPath {
+    /// Returns the path below the drop directory.
+    #[must_use]
+    pub fn rel(&self) -> &Path {
+        self.source.strip_prefix(&self.drop_dir).unwrap_or(&self.source)
+    }
 }
 
 /// The state of a drop. The tracker's documentation lists the transitions.
@@ -143,19 +150,57 @@ pub enum DropState {
     Gone,
 }
 
-/// What several files of a drop directory have in common.
+/// An age of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitAge {
+    /// The time `quiet`.
+    Quiet,
+    /// Ten minutes.
+    TenMinutes,
+    /// One hour.
+    Hour,
+    /// One day.
+    Day,
+}
+
+/// Files of a drop directory that npyd leaves alone for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct LeftAlone {
     /// The drop directory.
     pub drop_dir: PathBuf,
-    /// What it is, for programs.
-    pub kind: &'static str,
-    /// The number of files.
-    pub count: u32,
-    /// The line for people, with examples.
-    pub text: String,
-    /// Whether somebody should do something.
-    pub is_warning: bool,
+    /// The reason.
+    pub kind: LeftAloneKind,
+    /// The files, by their paths below the drop directory.
+    pub files: Tally,
+}
+
+/// Why npyd leaves a file or directory alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftAloneKind {
+    /// Nothing describes the file.
+    Undescribed,
+    /// The file has a name that npyd does not take.
+    BadName,
+    /// The file is an array already, and npyd did not make it.
+    Array,
+    /// The directory is not watched, because `recursive` is not set.
+    Subdirectory,
+}
+
+impl LeftAloneKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Undescribed, Self::BadName, Self::Array, Self::Subdirectory];
+
+    /// Returns the name that the ledger and the log have for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LeftAloneKind::Undescribed => "undescribed",
+            LeftAloneKind::BadName => "name",
+            LeftAloneKind::Array => "array",
+            LeftAloneKind::Subdirectory => "subdirectory",
+        }
+    }
 }
 
 /// How far the work on one file is. A phase is one pass over its bytes.
@@ -197,8 +242,10 @@ pub enum WatchState {
         /// Why it can't.
         error: String,
     },
-    /// Its thread ended, which only a bug can cause, and is started again.
+    /// Its thread ended, which only a bug can cause, and is started again. Its drops have no state.
     Restarted,
+    /// Not any more: its settings changed, or npyd stops. Its drops have no state.
+    Ended,
 }
 
 /// The state of the daemon or of its configuration.

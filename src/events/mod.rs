@@ -2,4 +2,6 @@
 
 pub mod bus;
 pub mod event;
+pub mod gathering;
 pub mod receipt;
+pub mod tally;

@@ -242,6 +242,7 @@ impl Daemon {
         let same = |a: &DropDir, b: &DropDir| {
             (a.settings, a.undescribed_after) == (b.settings, b.undescribed_after)
         };
+        let context = &self.context;
         self.handles.retain(|handle| {
             let stays = config.drop_dirs.iter().any(|drop_dir| same(drop_dir, &handle.drop_dir));
             if !stays {
@@ -250,6 +251,10 @@ impl Daemon {
                     it.path == handle.drop_dir.path && it.source != Disposition::Keep
                 };
                 handle.drop_dir.in_force.supersede(config.drop_dirs.iter().any(disposes));
+                // Here, because a new thread may publish the states of its drops before this one
+                // stops.
+                let drop_dir = handle.drop_dir.path.clone();
+                context.publish(Event::Watch { drop_dir, state: WatchState::Ended });
                 handle.send(Command::Stop);
             }
             stays

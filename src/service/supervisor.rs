@@ -159,7 +159,7 @@ impl DropDirLoop {
     /// Runs until a command or `stop` ends it.
     fn run(mut self, commands: &Receiver<Command>) {
         self.run_until_stopped(commands);
-        self.tracker.publish_gathered();
+        self.tracker.end();
     }
 
     /// Scans before it waits for the first event.

@@ -5,44 +5,8 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use crate::decide::reason::Reason;
-use crate::events::event::DropPath;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::Receipt;
 use crate::text::count::counted;
-
-/// The kinds of reasons for which a process has a file open or locked. The daemon can't see which.
-const HELD_KINDS: [&str; 2] = ["writing", "locked"];
-
-/// Logs that drops wait for reasons of one kind.
-pub(crate) fn waits(path: &DropPath, reason: &Reason, drops: usize) {
-    macro_rules! line {
-        ($($text:tt)+) => {
-            tracing::info!(
-                event = EventKind::Waiting.as_str(),
-                drop = %path.drop_dir.display(),
-                source = %path.source.display(),
-                reason = %reason,
-                reason_kind = reason.kind(),
-                drops,
-                $($text)+
-            )
-        };
-    }
-    let (dir, source) = (path.drop_dir.display(), path.source.display());
-    let holder = if HELD_KINDS.contains(&reason.kind()) {
-        format!("; `npyd explain {source}`, as root or as the producer's user, names the process")
-    } else {
-        String::new()
-    };
-    if drops == 1 {
-        line!("waiting for {source}: {reason}{holder}");
-    } else {
-        line!(
-            "waiting for {drops} drops in `{dir}` ({}), such as {source}: {reason}{holder}",
-            reason.kind()
-        );
-    }
-}
 
 /// Logs that drops failed for one cause.
 pub(crate) fn failures(receipt: &Receipt, drops: usize, is_again: bool) {

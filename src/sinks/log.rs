@@ -8,12 +8,12 @@ use indicatif::{BinaryBytes, HumanDuration};
 
 use crate::decide::reason::Reason;
 use crate::events::bus::{Filter, Sink, WhenFull};
-use crate::events::event::{
-    DaemonState, DropPath, DropState, Event, Report, WatchState, WorkProgress,
-};
+use crate::events::event::{DaemonState, DropPath, DropState, Event, WatchState, WorkProgress};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::sinks::finished::Finished;
 use crate::sinks::repeats::Repeats;
-use crate::sinks::{causes, facts};
+use crate::sinks::waits::{Line, Waits};
+use crate::sinks::{causes, facts, left_alone};
 
 /// The time between two lines about the progress of one file.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -34,28 +34,33 @@ pub struct LogSink {
     last_lines: HashMap<PathBuf, Duration>,
     /// The problems that were logged lately.
     repeats: Repeats,
+    /// The drops that wait for long.
+    waits: Waits,
+    /// The finished drops that a line will report.
+    finished: Finished,
 }
 
 impl LogSink {
     /// The log of the daemon, which has all events.
     #[must_use]
     pub fn of_daemon() -> Self {
-        LogSink {
-            has_receipts: true,
-            has_progress: true,
-            last_lines: HashMap::new(),
-            repeats: Repeats::default(),
-        }
+        Self::new(true, true)
     }
 
     /// The log of a command, which prints its receipts to standard output.
     #[must_use]
     pub fn of_command(has_progress: bool) -> Self {
+        Self::new(false, has_progress)
+    }
+
+    fn new(has_receipts: bool, has_progress: bool) -> Self {
         LogSink {
-            has_receipts: false,
+            has_receipts,
             has_progress,
             last_lines: HashMap::new(),
             repeats: Repeats::default(),
+            waits: Waits::default(),
+            finished: Finished::default(),
         }
     }
 
@@ -103,18 +108,20 @@ impl Sink for LogSink {
         let (has_receipts, has_progress) = (self.has_receipts, self.has_progress);
         Box::new(move |event| match event {
             Event::Overflowed { .. } => false,
-            Event::State { reason, .. } => reason.is_some(),
+            // A drop that was found has not waited yet.
+            Event::State { state, .. } => *state != DropState::Unprobed,
             Event::Receipt(_) => has_receipts,
             Event::Progress(_) => has_progress,
             Event::FailedAgain(_)
-            | Event::Waits { .. }
+            | Event::LongWait { .. }
+            | Event::FoundArray(_)
             | Event::Failing { .. }
             | Event::Suspended { .. }
             | Event::Resumed { .. }
-            | Event::Rechecking { .. }
+            | Event::Rechecking(_)
             | Event::Accepted { .. }
             | Event::Watch { .. }
-            | Event::Report(_)
+            | Event::LeftAlone(_)
             | Event::Fact(_)
             | Event::Problem(_)
             | Event::Daemon(_) => true,
@@ -126,10 +133,12 @@ impl Sink for LogSink {
     }
 
     fn accept(&mut self, event: &Event) {
+        let now = Instant::now();
+        self.waits.take(event, now);
         match event {
-            Event::Overflowed { .. } => {}
+            Event::Overflowed { .. } | Event::LongWait { .. } => {}
             Event::State { path, state, reason, .. } => log_state(path, *state, reason.as_ref()),
-            Event::Waits { path, reason, drops } => causes::waits(path, reason, *drops),
+            Event::FoundArray(path) => self.finished.add_found(path, now),
             Event::Progress(progress) => self.log_progress(progress),
             Event::Receipt(receipt) => log_receipt(receipt),
             Event::FailedAgain(receipt) => log_failed_again(receipt),
@@ -142,12 +151,18 @@ impl Sink for LogSink {
             Event::Resumed { drop_dir, dir, drops, lasted } => {
                 causes::resumed((drop_dir, dir), *drops, *lasted);
             }
-            Event::Rechecking { drop_dir, count } => causes::rechecking(drop_dir, *count),
             Event::Accepted { path, kind, options, words } => {
                 log_accepted(path, kind, (options.as_deref(), words.as_deref()));
             }
-            Event::Watch { drop_dir, state } => log_watch(&drop_dir.display().to_string(), state),
-            Event::Report(report) => log_report(report),
+            Event::Rechecking(path) => self.finished.add_recheck(path, now),
+            Event::Watch { drop_dir, state } => {
+                if *state == WatchState::Ended {
+                    self.waits.end(drop_dir).iter().for_each(Line::log);
+                    self.finished.end(drop_dir);
+                }
+                log_watch(&drop_dir.display().to_string(), state);
+            }
+            Event::LeftAlone(left_alone) => left_alone::log(left_alone),
             Event::Fact(fact) => facts::log(fact),
             Event::Problem(problem) => self.log_problem(problem),
             Event::Daemon(state) => match state {
@@ -158,7 +173,17 @@ impl Sink for LogSink {
         }
     }
 
+    fn next_tick(&self) -> Option<Instant> {
+        self.waits.next_due().into_iter().chain(self.finished.next_due()).min()
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.waits.lines(now).iter().for_each(Line::log);
+        self.finished.log_due(now);
+    }
+
     fn report_dropped(&mut self, total: u64) {
+        self.waits.clear(); // they may have ended meanwhile
         tracing::warn!("the log did not keep up: {total} lines were dropped since the start");
     }
 }
@@ -197,15 +222,6 @@ fn log_accepted(path: &DropPath, kind: &str, (options, words): (Option<&str>, Op
         path.source.display(),
         words.map_or_else(String::new, |words| format!(": {words}"))
     );
-}
-
-fn log_report(report: &Report) {
-    let Report { drop_dir, kind, count, text, is_warning } = report;
-    if *is_warning {
-        tracing::warn!(drop = %drop_dir.display(), kind, count, "{text}");
-    } else {
-        tracing::info!(drop = %drop_dir.display(), kind, count, "{text}");
-    }
 }
 
 /// Logs a receipt at a level that fits its event.
@@ -272,6 +288,7 @@ fn log_watch(dir: &str, state: &WatchState) {
         WatchState::Missing { error } => {
             tracing::warn!("waiting for the drop directory: {error}");
         }
+        WatchState::Ended => {}
         WatchState::Restarted => {
             tracing::error!("npyd has a bug: its thread for `{dir}` ended, and is started again");
         }

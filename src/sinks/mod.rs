@@ -4,9 +4,12 @@
 pub mod bars;
 mod causes;
 pub mod facts;
+mod finished;
+mod left_alone;
 pub mod log;
 mod repeats;
 pub mod stdout;
+pub(crate) mod waits;
 
 use std::io::{self, IsTerminal, stderr};
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
+use crate::events::event::Event;
 use crate::events::receipt::EventKind;
 use crate::finalize::{ArrayJob, Job, RejectedDrop};
 use crate::ledger::Request;
@@ -177,7 +178,7 @@ impl Tracker {
             _ => return,
         };
         if matches!(outcome, Outcome::Found) {
-            self.found_arrays.add(&rel, now);
+            self.context.publish(Event::FoundArray(self.drop_path(&rel)));
         }
         if matches!(outcome, Outcome::Refused) {
             self.requests.remove(&rel);

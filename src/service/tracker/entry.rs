@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::decide::reason::Reason;
-use crate::events::event::{DropPath, DropState, Event};
+use crate::events::event::{DropPath, DropState, Event, WaitAge};
 use crate::service::failure::Cause;
 use crate::service::tracker::{
     ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Tracker, Wait,
@@ -23,10 +23,10 @@ pub(crate) struct Entry {
     pub(crate) is_listed: bool,
     /// When the next probe is due.
     pub(crate) due: Option<Instant>,
-    /// When the log last mentioned at level info that the drop is waiting.
-    pub(crate) last_logged: Option<Instant>,
-    /// How many of the ages at which a wait is reported again it has reached.
-    pub(crate) reported_age: usize,
+    /// When an event last reported that the drop has waited for long.
+    pub(crate) last_reported: Option<Instant>,
+    /// The greatest of the ages at which a wait is reported again that it has reached.
+    pub(crate) reported_age: Option<WaitAge>,
     /// The cause of the last failure.
     pub(crate) cause: Option<Cause>,
     /// Whether the ledger has a receipt of a failure.
@@ -44,8 +44,8 @@ impl Entry {
             since: now,
             is_listed: false,
             due: None,
-            last_logged: None,
-            reported_age: 0,
+            last_reported: None,
+            reported_age: None,
             cause: None,
             is_recorded: false,
             failures: 0,
@@ -157,7 +157,10 @@ impl Tracker {
         reason: Option<Reason>,
         bytes: Option<u64>,
     ) {
-        self.context.publish(Event::State { path: self.drop_path(rel), state, reason, bytes });
+        // Newer settings have a tracker of their own, which knows the states.
+        if !self.drop_dir.in_force.is_superseded() {
+            self.context.publish(Event::State { path: self.drop_path(rel), state, reason, bytes });
+        }
     }
 
     pub(crate) fn drop_path(&self, rel: &Path) -> DropPath {

@@ -4,23 +4,19 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::decide::completeness::Wait;
 use crate::decide::reason::Reason;
 use crate::events::event::{DropPath, Event};
+use crate::events::gathering::Gathering;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::model::{DirFault, DirFaultKind};
 use crate::probe::may_describe;
 use crate::service::failure::{Cause, Failure};
 use crate::service::tracker::entry::{Entry, State};
-use crate::service::tracker::gathering::{Gathering, SOON};
-use crate::service::tracker::suspension::Notice;
+use crate::service::tracker::reminders::reminder;
 use crate::service::tracker::{FAULT_MAX, FAULT_MIN, PROBES_PER_TURN, Tracker};
-
-/// Failures that last are reported again after these times, and then once a day.
-const REMINDERS: [Duration; 3] =
-    [Duration::from_mins(10), Duration::from_hours(1), Duration::from_hours(24)];
 
 /// What a job does with a drop, and so which directories it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +32,8 @@ pub(crate) enum Work {
 pub(crate) struct FailureReports(HashMap<Cause, FailureReport>);
 
 struct FailureReport {
-    drops: Gathering,
+    drops: usize,
+    timer: Gathering,
     /// The first of them that was not reported.
     example: Option<Box<Receipt>>,
     since: Instant,
@@ -48,14 +45,16 @@ impl FailureReports {
     /// file fails as well.
     fn add(&mut self, rel: &Path, cause: &Cause, receipt: &Receipt, now: Instant) {
         let new = || FailureReport {
-            drops: Gathering::within(SOON),
+            drops: 0,
+            timer: Gathering::soon(),
             example: None,
             since: now,
             reminders: 0,
         };
         let report = self.0.entry(cause.clone()).or_insert_with(new);
         let name = rel.file_name().and_then(OsStr::to_str);
-        report.drops.add(usize::from(!name.is_some_and(may_describe)), now);
+        report.drops += usize::from(!name.is_some_and(may_describe));
+        report.timer.add(now);
         report.example.get_or_insert_with(|| Box::new(receipt.clone()));
     }
 
@@ -70,8 +69,11 @@ impl FailureReports {
     /// Returns the reports that are due, or all of them.
     pub(crate) fn take(&mut self, now: Option<Instant>) -> Vec<Event> {
         let due = self.0.values_mut().filter_map(|report| {
-            let drops = report.drops.take_due_or_any(now)?;
-            let (receipt, drops) = (report.example.take()?, drops.max(1));
+            if !report.timer.take_due(now) {
+                return None;
+            }
+            let drops = std::mem::take(&mut report.drops).max(1);
+            let receipt = report.example.take()?;
             Some(Event::Failing { receipt, drops, is_again: false })
         });
         due.collect()
@@ -86,12 +88,6 @@ impl FailureReports {
             entries.filter_map(|entry| entry.cause.as_ref()).collect();
         self.0.retain(|cause, report| report.example.is_some() || alive.contains(cause));
     }
-}
-
-/// Returns after which time the report number `number` is due.
-pub(crate) fn reminder(number: usize) -> Duration {
-    let days = number.saturating_sub(REMINDERS.len() - 1) as u32;
-    REMINDERS.get(number).copied().unwrap_or(Duration::from_hours(24) * (days + 1))
 }
 
 impl Tracker {
@@ -233,23 +229,5 @@ impl Tracker {
                 self.schedule(rel, now);
             }
         }
-    }
-
-    pub(crate) fn take_suspension_events(&mut self, now: Option<Instant>) -> Vec<Event> {
-        let drop_dir = &self.drop_dir.path;
-        let to_event = |notice| match notice {
-            Notice::Suspended { dir, error, drops, delay, lasted } => Event::Suspended {
-                drop_dir: drop_dir.clone(),
-                dir,
-                error,
-                drops,
-                retry_in: delay,
-                lasted,
-            },
-            Notice::Resumed { dir, drops, lasted } => {
-                Event::Resumed { drop_dir: drop_dir.clone(), dir, drops, lasted }
-            }
-        };
-        self.suspensions.take_notices(now).into_iter().map(to_event).collect()
     }
 }

@@ -39,22 +39,18 @@
 mod dispatch;
 mod entry;
 mod failures;
-mod found_arrays;
 mod gate;
-mod gathering;
-mod lasting_waits;
 mod ledger_cursor;
 mod recall;
 mod recheck;
 mod redo;
-mod report_timer;
+mod reminders;
 mod scan;
 mod scan_report;
 mod settled_series;
 mod similar_files;
 mod start_checks;
 mod suspension;
-mod tally;
 #[cfg(test)]
 mod timeline;
 mod waits;
@@ -71,13 +67,11 @@ use crossbeam_channel::Sender;
 
 use entry::{Entry, State};
 use failures::{FailureReports, Work};
-use found_arrays::FoundArrays;
 use gate::Action;
-use lasting_waits::LastingWaits;
 use recheck::Rechecks;
 use scan_report::ScanReport;
 use suspension::Suspensions;
-use waits::WaitReports;
+use waits::Searches;
 use warnings::WarningDedup;
 
 use crate::config::DropDir;
@@ -116,7 +110,7 @@ const NEW_DIR_RESCAN_DELAY: Duration = Duration::from_secs(1);
 /// the rest.
 const NEW_DIRS_MAX: usize = 4096;
 
-/// Minimum interval between two log messages at level info about one waiting drop.
+/// Minimum interval between two events about the long wait of one drop, if its reason changes.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// First and longest delay before a retry after a failure, of a drop or of a suspended directory;
@@ -154,7 +148,6 @@ pub struct Tracker {
     batch: Vec<Job>,
     rechecks: Rechecks,
     suspensions: Suspensions,
-    wait_reports: WaitReports,
     failure_reports: FailureReports,
     /// The descriptions of data files that cannot be found by name.
     index: DescriptionIndex,
@@ -166,8 +159,7 @@ pub struct Tracker {
     overflowed: bool,
     warnings: WarningDedup,
     report: ScanReport,
-    lasting_waits: LastingWaits,
-    found_arrays: FoundArrays,
+    searches: Searches,
 }
 
 impl Tracker {
@@ -198,7 +190,6 @@ impl Tracker {
             batch: Vec::new(),
             rechecks: Rechecks::default(),
             suspensions: Suspensions::default(),
-            wait_reports: WaitReports::default(),
             failure_reports: FailureReports::default(),
             index: DescriptionIndex::with_room(ENTRIES_MAX),
             failed: Vec::new(),
@@ -206,8 +197,7 @@ impl Tracker {
             overflowed: false,
             warnings: WarningDedup::default(),
             report: ScanReport::default(),
-            lasting_waits: LastingWaits::default(),
-            found_arrays: FoundArrays::default(),
+            searches: Searches::default(),
         }
     }
 
@@ -330,8 +320,6 @@ impl Tracker {
         if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
             self.complete_report();
         }
-        self.report_waits(now);
-        self.report_found(now);
         self.process_rechecks(now);
         self.publish_reports(Some(now));
     }
@@ -370,7 +358,7 @@ impl Tracker {
             Action::Probe => self.probe_now(rel, now),
             Action::Recover(_) | Action::Dispatch(_) if self.hold(rel, Work::Finalize, now) => {}
             Action::Recover(residue) => self.recover_residue(rel, residue),
-            Action::Dispatch(job) if job.is_recheck => self.dispatch_recheck(*job, now),
+            Action::Dispatch(job) if job.is_recheck => self.dispatch_recheck(*job),
             Action::Dispatch(job) => self.dispatch(*job),
             Action::Wait(wait) => self.wait(rel, wait, now),
             Action::Reject { .. } if self.hold(rel, Work::Reject, now) => {}

@@ -18,11 +18,11 @@ use crate::probe::{ProbeResult, probe_linked};
 use crate::service::tracker::Tracker;
 use crate::service::tracker::dispatch::{BATCH_MAX, SMALL};
 use crate::service::tracker::entry::State;
-use crate::service::tracker::gathering::{Gathering, LATER};
 use crate::service::tracker::recall::LastSettled;
 use crate::service::worker;
 
 /// The rechecks of one drop directory.
+#[derive(Default)]
 pub(crate) struct Rechecks {
     /// Drops whose turn has not come. They are probed again then.
     waiting: BTreeSet<PathBuf>,
@@ -30,19 +30,6 @@ pub(crate) struct Rechecks {
     batch: Vec<Job>,
     /// Drops of the running task.
     running: BTreeSet<PathBuf>,
-    /// Drops that no event has reported.
-    unreported: Gathering,
-}
-
-impl Default for Rechecks {
-    fn default() -> Self {
-        Rechecks {
-            waiting: BTreeSet::new(),
-            batch: Vec::new(),
-            running: BTreeSet::new(),
-            unreported: Gathering::within(LATER),
-        }
-    }
 }
 
 impl Rechecks {
@@ -85,11 +72,11 @@ impl Tracker {
     }
 
     /// Adds a drop to the next task, or has it wait for its turn.
-    pub(crate) fn dispatch_recheck(&mut self, job: Job, now: Instant) {
+    pub(crate) fn dispatch_recheck(&mut self, job: Job) {
         let rel = job.candidate.input.rel.clone();
-        let Some(entry) = self.entries.get_mut(&rel) else { return };
+        let Some(entry) = self.entries.get(&rel) else { return };
         if !matches!(entry.state(), State::Unverified) && entry.failures == 0 {
-            self.rechecks.unreported.add(1, now);
+            self.context.publish(Event::Rechecking(self.drop_path(&rel)));
         }
         if self.rechecks.has_room(job.data_len()) {
             self.rechecks.waiting.remove(&rel);
@@ -114,9 +101,6 @@ impl Tracker {
             }
             self.run_rechecks();
         }
-        if let Some(count) = self.rechecks.unreported.take_due(now) {
-            self.publish_rechecks(count);
-        }
     }
 
     fn is_unverified(&self, rel: &Path) -> bool {
@@ -139,18 +123,5 @@ impl Tracker {
     /// Notes that the task is done with a drop.
     pub(crate) fn end_recheck(&mut self, rel: &Path) {
         self.rechecks.running.remove(rel);
-    }
-
-    /// Publishes what was gathered for later events, because npyd is about to end.
-    pub fn publish_gathered(&mut self) {
-        if let Some(count) = self.rechecks.unreported.take() {
-            self.publish_rechecks(count);
-        }
-        self.publish_reports(None);
-    }
-
-    fn publish_rechecks(&self, count: usize) {
-        let drop_dir = self.drop_dir.path.clone();
-        self.context.publish(Event::Rechecking { drop_dir, count });
     }
 }

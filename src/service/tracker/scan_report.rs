@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::decide::reason::Reason;
-use crate::events::event::{Event, Report};
+use crate::events::event::{Event, LeftAlone, LeftAloneKind as Kind};
+use crate::events::tally::Tally;
 use crate::fs::{self, Dir, EntryKind};
 use crate::ledger::{LastReport, LedgerError};
 use crate::model::Stat;
 use crate::probe::{SOURCE_ATTR, is_put_beside_arrays};
 use crate::service::tracker::scan::Listed;
-use crate::service::tracker::tally::Tally;
 use crate::service::tracker::{ENTRIES_MAX, Tracker};
 
 /// Minimum time between two reports of one kind, if the number of files has doubled since.
@@ -24,21 +24,6 @@ const AGAIN_IF_DOUBLED: Duration = Duration::from_hours(1);
 
 /// Minimum time between two reports of one kind, if there are any new files.
 const AGAIN_IF_NEW: Duration = Duration::from_hours(24);
-
-/// Why npyd leaves a file or directory alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Nothing describes the file.
-    Undescribed,
-    /// The file has a name that npyd does not take.
-    BadName,
-    /// The file is an array already, and npyd did not make it.
-    Array,
-    /// The directory is not watched, because `recursive` is not set.
-    Subdirectory,
-}
-
-const KINDS: [Kind; 4] = [Kind::Undescribed, Kind::BadName, Kind::Array, Kind::Subdirectory];
 
 /// The files of one kind that the last scan has found so far.
 #[derive(Debug, Default)]
@@ -53,7 +38,7 @@ struct Found {
 /// What the last scan has found so far, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct ScanReport {
-    found: [Found; KINDS.len()],
+    found: [Found; Kind::ALL.len()],
     /// The subdirectories that the scan found, before they are judged.
     subdirectories: Vec<PathBuf>,
     /// Whether the files of the last scan are still being probed.
@@ -87,51 +72,13 @@ fn decide(last: Option<LastReport>, count: u32, newest: SystemTime, now: SystemT
     if count > 0 && is_due { Action::Report } else { Action::None }
 }
 
-impl Kind {
-    /// Returns the kind of a file that is not a drop for this reason.
-    fn of(reason: &Reason) -> Option<Self> {
-        match reason {
-            Reason::Undescribed { .. } => Some(Kind::Undescribed),
-            Reason::BadName(_) => Some(Kind::BadName),
-            Reason::IsArray => Some(Kind::Array),
-            _ => None,
-        }
-    }
-
-    /// Returns the name that the ledger and the log have for it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Kind::Undescribed => "undescribed",
-            Kind::BadName => "name",
-            Kind::Array => "array",
-            Kind::Subdirectory => "subdirectory",
-        }
-    }
-
-    /// Returns the text of the report.
-    fn text(self, dir: &Path, tally: &Tally) -> String {
-        let dir = dir.display();
-        let them = if tally.count() == 1 { "it" } else { "them" };
-        match self {
-            Kind::Undescribed => format!(
-                "`{dir}` has {} that nothing describes: {tally}; add a manifest or a template, or \
-                 list {them} in `ignore` (`npyd explain {dir}` lists {them})",
-                tally.counted("file")
-            ),
-            Kind::BadName => format!(
-                "`{dir}` has {} with a name that npyd does not take: {tally}; rename {them}",
-                tally.counted("file")
-            ),
-            Kind::Array => format!(
-                "`{dir}` has {} that npyd did not make: {tally}; npyd leaves {them} there",
-                tally.counted("finished .npy file")
-            ),
-            Kind::Subdirectory => format!(
-                "`{dir}` has {} with files that npyd does not see: {tally}; set recursive = true, \
-                 or list {them} in `ignore`",
-                tally.counted("subdirectory")
-            ),
-        }
+/// Returns the kind of a file that is not a drop for this reason.
+fn kind_of(reason: &Reason) -> Option<Kind> {
+    match reason {
+        Reason::Undescribed { .. } => Some(Kind::Undescribed),
+        Reason::BadName(_) => Some(Kind::BadName),
+        Reason::IsArray => Some(Kind::Array),
+        _ => None,
     }
 }
 
@@ -154,7 +101,7 @@ impl ScanReport {
 impl Tracker {
     /// Notes a listed file that is not a drop, if it is old enough.
     pub(crate) fn note_ignored(&mut self, rel: &Path, reason: &Reason) {
-        let Some(kind) = Kind::of(reason) else { return };
+        let Some(kind) = kind_of(reason) else { return };
         let is_listed = self.entries.get(rel).is_some_and(|entry| entry.is_listed);
         let name = rel.file_name().and_then(OsStr::to_str);
         if !is_listed || name.is_some_and(is_put_beside_arrays) {
@@ -245,7 +192,7 @@ impl Tracker {
         if std::mem::take(&mut self.report.is_open) {
             // The next scan finds out again, and reports a directory that can't be read.
             let _ = self.judge_subdirectories();
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 if let Err(error) = self.report_kind(kind, SystemTime::now()) {
                     self.context.report(error);
                 }
@@ -265,13 +212,9 @@ impl Tracker {
         let newest = from_ns(*newest_ns).checked_add(self.drop_dir.undescribed_after);
         let at = match (decide(last, count, newest.unwrap_or(now), now), last) {
             (Action::Report, _) => {
-                self.context.publish(Event::Report(Box::new(Report {
-                    drop_dir: path.clone(),
-                    kind: kind.as_str(),
-                    count,
-                    text: kind.text(path, tally),
-                    is_warning: true,
-                })));
+                let (drop_dir, files) = (path.clone(), tally.clone());
+                let left_alone = LeftAlone { drop_dir, kind, files };
+                self.context.publish(Event::LeftAlone(Box::new(left_alone)));
                 Some(now)
             }
             (Action::Store, Some(last)) => Some(last.at),

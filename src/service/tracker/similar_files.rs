@@ -8,7 +8,7 @@ use crate::fs::{self, Dir, EntryKind};
 use crate::probe::may_describe;
 use crate::service::tracker::Tracker;
 
-/// Maximum number of names that a message lists.
+/// Maximum number of names that are returned.
 const NAMES_MAX: usize = 3;
 
 /// Returns the part of a name before its first dot, in lower case.
@@ -23,8 +23,8 @@ fn is_similar(name: &str, description: &str) -> bool {
 }
 
 impl Tracker {
-    /// Returns a remark about the similar files beside a description.
-    pub(crate) fn similar_files(&self, description: &Path) -> fs::Result<Option<String>> {
+    /// Returns the names of the similar files beside a description.
+    pub(crate) fn similar_files(&self, description: &Path) -> fs::Result<Vec<String>> {
         let own = description.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let parent = description.parent().unwrap_or(Path::new(""));
         let mut similar = BTreeSet::new();
@@ -33,19 +33,14 @@ impl Tracker {
                 && let Some(name) = name.to_str().filter(|name| is_similar(name, own))
                 && !self.drop_dir.ignore.ignores_entry(&parent.join(name), false)
             {
-                similar.insert(format!("`{name}`"));
+                similar.insert(name.to_owned());
                 if similar.len() > NAMES_MAX {
                     similar.pop_last();
                 }
             }
             false
         })?;
-        let names: Vec<_> = similar.into_iter().collect();
-        Ok(match names.len() {
-            0 => None,
-            1 => Some(format!("beside it lies {}", names[0])),
-            _ => Some(format!("beside it lie {}", names.join(", "))),
-        })
+        Ok(similar.into_iter().collect())
     }
 }
 

@@ -15,9 +15,10 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::events::event::Event;
+use crate::events::gathering::Gathering;
 use crate::model::DirFault;
-use crate::service::tracker::failures::reminder;
-use crate::service::tracker::gathering::{Gathering, SOON};
+use crate::service::tracker::reminders::reminder;
 use crate::service::tracker::{FAULT_MAX, FAULT_MIN};
 
 /// After so many failures in a row, without a success between, the fault is back.
@@ -26,33 +27,6 @@ const FAILURES_IN_ROW: u32 = 3;
 /// All suspensions of one drop directory: one for each directory with a fault.
 #[derive(Default)]
 pub(crate) struct Suspensions(Vec<Suspension>);
-
-/// What to report of a suspension.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Notice {
-    /// The work is suspended.
-    Suspended {
-        /// The directory.
-        dir: PathBuf,
-        /// What failed.
-        error: String,
-        /// Number of drops that wait.
-        drops: usize,
-        /// The delay before the next trial.
-        delay: Duration,
-        /// How long it has lasted, if it was reported before.
-        lasted: Option<Duration>,
-    },
-    /// The work goes on.
-    Resumed {
-        /// The directory.
-        dir: PathBuf,
-        /// Number of drops that met the fault or waited.
-        drops: usize,
-        /// How long it was suspended.
-        lasted: Duration,
-    },
-}
 
 struct Suspension {
     fault: DirFault,
@@ -75,12 +49,12 @@ struct Suspension {
     successes: u64,
     /// Number of failures since the last success.
     failures_in_row: u32,
-    /// Drops that no notice has reported.
+    /// Times the event about drops that none has reported.
     unreported: Gathering,
     is_reported: bool,
     reminders: usize,
-    /// A notice that the work goes on.
-    resumed: Option<Notice>,
+    /// How many drops met the fault or waited, and how long it lasted, once the work goes on.
+    resumed: Option<(usize, Duration)>,
 }
 
 impl Suspensions {
@@ -183,11 +157,11 @@ impl Suspensions {
         self.remove_ended();
     }
 
-    /// Returns what is to be reported now, or all that was not reported.
-    pub(crate) fn take_notices(&mut self, now: Option<Instant>) -> Vec<Notice> {
-        let notices = self.0.iter_mut().flat_map(|it| it.take_notices(now)).collect();
+    /// Returns the events that are due now, or all that were not published.
+    pub(crate) fn take_events(&mut self, drop_dir: &Path, now: Option<Instant>) -> Vec<Event> {
+        let events = self.0.iter_mut().flat_map(|it| it.take_events(drop_dir, now)).collect();
         self.remove_ended();
-        notices
+        events
     }
 
     /// Removes the suspensions of which nothing is left.
@@ -212,7 +186,7 @@ impl Suspension {
             count: 0,
             successes: 0,
             failures_in_row: 0,
-            unreported: Gathering::within(SOON),
+            unreported: Gathering::soon(),
             is_reported: false,
             reminders: 0,
             resumed: None,
@@ -233,7 +207,7 @@ impl Suspension {
     fn affect(&mut self, rel: &Path, failed_at: Option<u64>, now: Instant) {
         if self.affected.insert(rel.to_path_buf(), failed_at).is_none() {
             self.count += 1;
-            self.unreported.add(1, now);
+            self.unreported.add(now);
         }
     }
 
@@ -245,12 +219,12 @@ impl Suspension {
             self.is_resumed = false;
             self.began = now;
             self.count = self.affected.len();
-            self.unreported.add(0, now);
+            self.unreported.add(now);
             self.is_reported = false;
             self.reminders = 0;
         }
         if self.fault.kind != fault.kind {
-            self.unreported.add(0, now);
+            self.unreported.add(now);
             self.is_reported = false;
         }
         if is_trial || self.next_trial <= now {
@@ -267,36 +241,40 @@ impl Suspension {
     fn resume(&mut self, now: Instant) -> impl Iterator<Item = PathBuf> + use<> {
         self.trial = None;
         self.is_resumed = true;
-        self.resumed = Some(Notice::Resumed {
-            dir: self.fault.dir.clone(),
-            drops: self.count,
-            lasted: now.saturating_duration_since(self.began),
-        });
+        self.resumed = Some((self.count, now.saturating_duration_since(self.began)));
         let failed = std::mem::take(&mut self.failed);
         std::mem::take(&mut self.held).into_iter().chain(failed)
     }
 
-    fn take_notices(&mut self, now: Option<Instant>) -> Vec<Notice> {
+    fn take_events(&mut self, drop_dir: &Path, now: Option<Instant>) -> Vec<Event> {
         let lasted = now.map_or(Duration::ZERO, |now| now.saturating_duration_since(self.began));
         let is_reminder_due = self.is_reported && lasted >= reminder(self.reminders);
         let is_due = now.is_none_or(|now| self.unreported.is_due(now)) || self.resumed.is_some();
-        let mut notices = Vec::new();
+        let (drop_dir, dir) = (drop_dir.to_path_buf(), self.fault.dir.clone());
+        let mut events = Vec::new();
         if !self.is_reported && is_due || is_reminder_due && !self.is_resumed {
-            notices.push(Notice::Suspended {
-                dir: self.fault.dir.clone(),
+            events.push(Event::Suspended {
+                drop_dir: drop_dir.clone(),
+                dir: dir.clone(),
                 error: self.error.clone(),
                 drops: if self.is_resumed { self.count } else { self.affected.len() },
-                delay: self.delay,
+                retry_in: self.delay,
                 lasted: is_reminder_due.then_some(lasted),
             });
             self.reminders += usize::from(is_reminder_due);
             self.is_reported = true;
         }
         if is_due {
-            self.unreported.take();
+            self.unreported.cancel();
         }
-        notices.extend(self.resumed.take());
-        notices
+        let resumed = self.resumed.take();
+        events.extend(resumed.map(|(drops, lasted)| Event::Resumed {
+            drop_dir,
+            dir,
+            drops,
+            lasted,
+        }));
+        events
     }
 }
 
@@ -349,15 +327,20 @@ mod tests {
             resumed.iter().map(|rel| rel.display().to_string()).collect()
         }
 
-        /// The notices in short: `+` suspended, `!` still so, `-` resumed; each with its count.
-        fn notices(&mut self, at: u64) -> String {
+        /// The events in short: `+` suspended, `!` still so, `-` resumed; each with its count.
+        fn events(&mut self, at: u64) -> String {
             let now = self.at(at);
-            let short = |notice: Notice| match notice {
-                Notice::Suspended { drops, lasted: None, .. } => format!("+{drops}"),
-                Notice::Suspended { drops, lasted: Some(_), .. } => format!("!{drops}"),
-                Notice::Resumed { drops, .. } => format!("-{drops}"),
+            let short = |event: Event| match event {
+                Event::Suspended { drops, lasted: None, .. } => format!("+{drops}"),
+                Event::Suspended { drops, lasted: Some(_), .. } => format!("!{drops}"),
+                Event::Resumed { drops, .. } => format!("-{drops}"),
+                other => panic!("{other:?}"),
             };
-            self.suspensions.take_notices(Some(now)).into_iter().map(short).collect()
+            self.suspensions
+                .take_events(Path::new("/in"), Some(now))
+                .into_iter()
+                .map(short)
+                .collect()
         }
     }
 
@@ -367,8 +350,8 @@ mod tests {
         assert!(case.fail("a", 0) && case.fail("b", 10));
         assert!(case.is_held("c", "/out", 20) && case.is_held("d", "/out/below", 30));
         assert!(!case.is_held("e", "/other", 30) && !case.is_held("e", "/output", 30));
-        assert_eq!(case.notices(500), "", "more may come");
-        assert_eq!(case.notices(1030), "+4");
+        assert_eq!(case.events(500), "", "more may come");
+        assert_eq!(case.events(1030), "+4");
         // Those that have not met the fault come first.
         let mut now = 1030;
         for (trial, delay) in [("c", 2), ("d", 4), ("a", 8), ("b", 16), ("c", 32), ("d", 60)] {
@@ -379,10 +362,10 @@ mod tests {
             assert_eq!(case.trial(now + delay * 1000 - 1), None, "{trial}");
             now += delay * 1000;
         }
-        assert_eq!(case.notices(now), "");
+        assert_eq!(case.events(now), "");
         assert_eq!(case.trial(now).as_deref(), Some("a"));
         assert_eq!(case.succeed("a", now), ["b", "c", "d"]);
-        assert_eq!(case.notices(now), "-4");
+        assert_eq!(case.events(now), "-4");
         assert!(!case.is_held("b", "/out", now));
         for drop in ["b", "c", "d"] {
             assert!(!case.suspensions.0.is_empty());
@@ -399,10 +382,10 @@ mod tests {
         case.is_held("c", "/out", 0);
         assert_eq!(case.trial(1000).as_deref(), Some("b"));
         assert_eq!(case.succeed("b", 1000), ["c", "a"]);
-        assert_eq!(case.notices(1000), "+3-3");
+        assert_eq!(case.events(1000), "+3-3");
         assert!(case.fail("c", 1100), "it has not met the fault before");
         assert!(case.is_held("d", "/out", 1200));
-        assert_eq!(case.notices(2300), "+3");
+        assert_eq!(case.events(2300), "+3");
         assert_eq!(case.trial(3000), None, "the delay has grown");
         assert_eq!(case.trial(3100).as_deref(), Some("d"));
     }
@@ -415,7 +398,7 @@ mod tests {
         case.is_held("small", "/out", 10);
         assert_eq!(case.trial(1000).as_deref(), Some("small"));
         assert_eq!(case.succeed("small", 1000), ["large"]);
-        assert_eq!(case.notices(1000), "+2-2");
+        assert_eq!(case.events(1000), "+2-2");
         assert!(!case.fail("large", 1100));
         assert!(case.suspensions.0.is_empty());
         assert!(!case.is_held("next", "/out", 1100));
@@ -479,7 +462,7 @@ mod tests {
         case.fail("a", 0);
         let mut reports = Vec::new();
         for minute in 0..72 * 60 {
-            if !case.notices(minute * 60_000 + 2000).is_empty() {
+            if !case.events(minute * 60_000 + 2000).is_empty() {
                 reports.push(minute);
             }
         }
@@ -488,6 +471,6 @@ mod tests {
         let now = case.at(72 * HOUR);
         let denied = fault(DirFaultKind::Denied, "/out");
         assert!(case.suspensions.fail(Path::new("a"), &denied, "denied", now));
-        assert_eq!(case.notices(72 * HOUR + 1000), "+1");
+        assert_eq!(case.events(72 * HOUR + 1000), "+1");
     }
 }

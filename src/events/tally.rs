@@ -10,15 +10,15 @@ use crate::text::count::counted;
 const EXAMPLES: usize = 3;
 
 /// A number of files, and the first of them in the order of their names.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
     count: u32,
     examples: BTreeSet<String>,
 }
 
 impl Tally {
     /// Counts a file; `example` is how a report would show it.
-    pub(crate) fn add(&mut self, example: String) {
+    pub fn add(&mut self, example: String) {
         self.count += 1;
         if self.examples.len() < EXAMPLES || self.examples.last().is_some_and(|it| example < *it) {
             self.examples.insert(example);
@@ -28,12 +28,15 @@ impl Tally {
         }
     }
 
-    pub(crate) fn count(&self) -> u32 {
+    /// Returns the number.
+    #[must_use]
+    pub fn count(&self) -> u32 {
         self.count
     }
 
     /// Returns the number with the noun in singular or plural.
-    pub(crate) fn counted(&self, noun: &str) -> String {
+    #[must_use]
+    pub fn counted(&self, noun: &str) -> String {
         counted(self.count as usize, noun)
     }
 }

@@ -1,0 +1,380 @@
+//! Log lines about drops that wait for long, because one cause often holds up many: one line for
+//! each kind of reason, and one for all drops that have reached an age at about one time. A drop
+//! that does not wait any more is in none of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::decide::reason::Reason;
+use crate::events::event::{DropPath, DropState, Event, WaitAge, WatchState};
+use crate::events::gathering::Gathering;
+use crate::events::receipt::EventKind;
+use crate::events::tally::Tally;
+
+/// The kinds of reasons for which a process has a file open or locked. The daemon can't see which.
+const HELD_KINDS: [&str; 2] = ["writing", "locked"];
+
+/// What names the process that has a file open or locked.
+const HOLDER_HINT: &str =
+    "`npyd explain` on it, as root or as the producer's user, names the process";
+
+/// How long a line about an age waits for further drops. A waiting drop is probed more often than
+/// that.
+const AGE_GATHER: Duration = Duration::from_secs(6);
+
+/// Minimum time between two lines about ages in one drop directory.
+const AGE_INTERVAL: Duration = Duration::from_mins(10);
+
+/// The drops that no line has reported, by drop directory.
+#[derive(Debug, Default)]
+pub(crate) struct Waits(BTreeMap<PathBuf, OfDir>);
+
+/// Those of one drop directory.
+#[derive(Debug)]
+struct OfDir {
+    /// Those that have waited for the time `quiet`, by the kind of their reasons.
+    kinds: BTreeMap<&'static str, OfKind>,
+    /// Those that have reached a greater age.
+    ages: BTreeMap<PathBuf, OfAge>,
+    ages_timer: Gathering,
+}
+
+#[derive(Debug)]
+struct OfKind {
+    drops: BTreeMap<PathBuf, Reason>,
+    timer: Gathering,
+}
+
+#[derive(Debug)]
+struct OfAge {
+    age: WaitAge,
+    reason: Reason,
+    similar: Vec<String>,
+}
+
+/// A line of the log.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// Drops wait for reasons of one kind.
+    Kind {
+        /// One of them.
+        path: DropPath,
+        /// Its reason.
+        reason: Reason,
+        /// How many they are.
+        drops: usize,
+    },
+    /// Drops have reached an age.
+    Age {
+        /// The drop directory.
+        drop_dir: PathBuf,
+        /// The age.
+        age: WaitAge,
+        /// The drops.
+        drops: Tally,
+    },
+}
+
+impl Waits {
+    /// Takes an event about the state of a drop or of a drop directory.
+    pub(crate) fn take(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::LongWait { path, reason, age, similar } => {
+                let dir = self.0.entry(path.drop_dir.clone()).or_insert_with(OfDir::new);
+                match age {
+                    WaitAge::Quiet => dir.add(&path.source, reason, now),
+                    age => dir.add_age(&path.source, (*age, reason, similar), now),
+                }
+            }
+            Event::State { path, state, reason, .. } => {
+                let Some(dir) = self.0.get_mut(&path.drop_dir) else { return };
+                match (state, reason) {
+                    (DropState::Waiting, Some(reason)) => dir.change(&path.source, reason, now),
+                    _ => dir.remove(&path.source),
+                }
+            }
+            Event::Watch { drop_dir, state: WatchState::Restarted } => {
+                self.0.remove(drop_dir);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets all drops, because their states are not known any more.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns when the next line is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.0.values().filter_map(OfDir::next_due).min()
+    }
+
+    /// Returns the lines that are due.
+    pub(crate) fn lines(&mut self, now: Instant) -> Vec<Line> {
+        let dirs = self.0.iter_mut();
+        dirs.flat_map(|(path, dir)| [dir.kinds(path, Some(now)), dir.ages(path, now)])
+            .flatten()
+            .collect()
+    }
+
+    /// Returns the lines about a drop directory that ends, and forgets its drops.
+    pub(crate) fn end(&mut self, drop_dir: &Path) -> Vec<Line> {
+        let dir = self.0.remove(drop_dir);
+        dir.map_or_else(Vec::new, |mut dir| dir.kinds(drop_dir, None))
+    }
+}
+
+impl OfDir {
+    fn new() -> Self {
+        OfDir {
+            kinds: BTreeMap::new(),
+            ages: BTreeMap::new(),
+            ages_timer: Gathering::after(AGE_GATHER, AGE_INTERVAL),
+        }
+    }
+
+    fn add(&mut self, source: &Path, reason: &Reason, now: Instant) {
+        let new = || OfKind { drops: BTreeMap::new(), timer: Gathering::later() };
+        let kind = self.kinds.entry(reason.kind()).or_insert_with(new);
+        kind.drops.insert(source.to_path_buf(), reason.clone());
+        kind.timer.add(now);
+    }
+
+    fn add_age(
+        &mut self,
+        source: &Path,
+        (age, reason, similar): (WaitAge, &Reason, &[String]),
+        now: Instant,
+    ) {
+        let of = OfAge { age, reason: reason.clone(), similar: similar.to_vec() };
+        self.ages.insert(source.to_path_buf(), of);
+        self.ages_timer.add(now);
+    }
+
+    /// Changes the reason of a drop that still waits.
+    fn change(&mut self, source: &Path, reason: &Reason, now: Instant) {
+        if self.remove_from_kinds(source) {
+            self.add(source, reason, now);
+        }
+        if let Some(of) = self.ages.get_mut(source) {
+            of.reason = reason.clone();
+        }
+    }
+
+    /// Removes a drop that does not wait any more.
+    fn remove(&mut self, source: &Path) {
+        self.remove_from_kinds(source);
+        if self.ages.remove(source).is_some() && self.ages.is_empty() {
+            self.ages_timer.cancel();
+        }
+    }
+
+    fn remove_from_kinds(&mut self, source: &Path) -> bool {
+        for kind in self.kinds.values_mut() {
+            if kind.drops.remove(source).is_some() {
+                if kind.drops.is_empty() {
+                    kind.timer.cancel();
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let kinds = self.kinds.values().filter_map(|kind| kind.timer.due_at());
+        kinds.chain(self.ages_timer.due_at()).min()
+    }
+
+    /// Returns the lines about kinds that are due, or all of them.
+    fn kinds(&mut self, drop_dir: &Path, now: Option<Instant>) -> Vec<Line> {
+        let due = self.kinds.values_mut().filter_map(|kind| {
+            if !kind.timer.take_due(now) {
+                return None;
+            }
+            let (drops, (source, reason)) = (kind.drops.len(), kind.drops.pop_first()?);
+            kind.drops.clear();
+            let path = DropPath { drop_dir: drop_dir.to_path_buf(), source };
+            Some(Line::Kind { path, reason, drops })
+        });
+        due.collect()
+    }
+
+    /// Returns the lines about ages if they are due.
+    fn ages(&mut self, drop_dir: &Path, now: Instant) -> Vec<Line> {
+        if !self.ages_timer.take_due(Some(now)) {
+            return Vec::new();
+        }
+        let mut tallies = BTreeMap::<WaitAge, Tally>::new();
+        for (source, of) in std::mem::take(&mut self.ages) {
+            let path = DropPath { drop_dir: drop_dir.to_path_buf(), source };
+            tallies.entry(of.age).or_default().add(of.to_text(path.rel()));
+        }
+        let line = |(age, drops)| Line::Age { drop_dir: drop_dir.to_path_buf(), age, drops };
+        tallies.into_iter().map(line).collect()
+    }
+}
+
+impl OfAge {
+    fn to_text(&self, rel: &Path) -> String {
+        let quoted: Vec<_> = self.similar.iter().map(|name| format!("`{name}`")).collect();
+        let similar = match &quoted[..] {
+            [] => None,
+            [one] => Some(format!("beside it lies {one}")),
+            several => Some(format!("beside it lie {}", several.join(", "))),
+        };
+        let is_held = HELD_KINDS.contains(&self.reason.kind());
+        let holder = is_held.then(|| HOLDER_HINT.to_owned());
+        let hint = self.reason.if_complete().or(similar).or(holder);
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("`{}` ({}{hint})", rel.display(), self.reason)
+    }
+}
+
+impl Line {
+    /// Logs the line.
+    pub(crate) fn log(&self) {
+        match self {
+            Line::Kind { path, reason, drops } => tracing::info!(
+                event = EventKind::Waiting.as_str(),
+                drop = %path.drop_dir.display(),
+                source = %path.source.display(),
+                reason = %reason,
+                reason_kind = reason.kind(),
+                drops,
+                "{self}"
+            ),
+            Line::Age { drop_dir, drops, .. } => tracing::warn!(
+                drop = %drop_dir.display(),
+                kind = "lasting-wait",
+                count = drops.count(),
+                "{self}"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Kind { path, reason, drops: 1 } => {
+                write!(f, "waiting for {}: {reason}", path.source.display())
+            }
+            Line::Kind { path, reason, drops } => {
+                let (dir, source) = (path.drop_dir.display(), path.source.display());
+                let kind = reason.kind();
+                write!(
+                    f,
+                    "waiting for {drops} drops in `{dir}` ({kind}), such as {source}: {reason}"
+                )
+            }
+            Line::Age { drop_dir, age, drops } => {
+                let age = match age {
+                    WaitAge::Quiet => "the time `quiet`",
+                    WaitAge::TenMinutes => "10 minutes",
+                    WaitAge::Hour => "1 hour",
+                    WaitAge::Day => "1 day",
+                };
+                write!(
+                    f,
+                    "`{}` has {} waiting for more than {age}: {drops}",
+                    drop_dir.display(),
+                    drops.counted("drop")
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits on a clock of seconds.
+    struct Case {
+        waits: Waits,
+        start: Instant,
+    }
+
+    fn path(name: &str) -> DropPath {
+        DropPath { drop_dir: "/in".into(), source: Path::new("/in").join(name) }
+    }
+
+    impl Case {
+        fn new() -> Self {
+            Case { waits: Waits::default(), start: Instant::now() }
+        }
+
+        fn at(&self, second: u64) -> Instant {
+            self.start + Duration::from_secs(second)
+        }
+
+        fn long_wait(&mut self, name: &str, reason: Reason, age: WaitAge) {
+            let event = Event::LongWait { path: path(name), reason, age, similar: Vec::new() };
+            self.waits.take(&event, self.start);
+        }
+
+        fn state(&mut self, name: &str, state: DropState, reason: Option<Reason>) {
+            let event = Event::State { path: path(name), state, reason, bytes: None };
+            self.waits.take(&event, self.start);
+        }
+
+        fn lines(&mut self, second: u64) -> Vec<String> {
+            let lines = self.waits.lines(self.at(second));
+            lines.iter().map(Line::to_string).collect()
+        }
+    }
+
+    #[test]
+    fn a_drop_that_is_done_is_not_reported() {
+        for done in [DropState::Gone, DropState::Working, DropState::Suspended] {
+            let mut case = Case::new();
+            for name in ["a", "b", "c"] {
+                case.long_wait(name, Reason::Leased, WaitAge::Quiet);
+                case.long_wait(name, Reason::Leased, WaitAge::Hour);
+            }
+            case.state("a", done, None);
+            let lines = case.lines(60);
+            assert!(lines[0].starts_with("waiting for 2 drops in `/in` ("), "{lines:?}");
+            assert!(lines[0].contains("such as /in/b: "), "{lines:?}");
+            assert!(lines[1].starts_with("`/in` has 2 drops waiting for more than 1 hour: `b`"));
+            assert_eq!(case.lines(120), [""; 0]);
+
+            case.long_wait("d", Reason::Leased, WaitAge::Quiet);
+            case.long_wait("d", Reason::Leased, WaitAge::Day);
+            case.state("d", done, None);
+            assert_eq!(case.waits.next_due(), None);
+            assert_eq!(case.lines(10_000), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_drop_that_waits_for_something_else_is_reported_with_that() {
+        let mut case = Case::new();
+        case.long_wait("a", Reason::Leased, WaitAge::Quiet);
+        case.long_wait("b", Reason::Leased, WaitAge::Quiet);
+        case.state("a", DropState::Waiting, Some(Reason::NoMarker));
+        let mut lines = case.lines(60);
+        lines.sort();
+        let expected = [("a", Reason::NoMarker), ("b", Reason::Leased)];
+        assert_eq!(lines, expected.map(|(name, why)| format!("waiting for /in/{name}: {why}")));
+    }
+
+    #[test]
+    fn a_drop_directory_that_ends() {
+        let mut case = Case::new();
+        case.long_wait("a", Reason::Leased, WaitAge::Quiet);
+        case.long_wait("b", Reason::Leased, WaitAge::Hour);
+        let lines = case.waits.end(Path::new("/in"));
+        let lines: Vec<_> = lines.iter().map(Line::to_string).collect();
+        assert_eq!(lines, [format!("waiting for /in/a: {}", Reason::Leased)]);
+        assert!(case.waits.next_due().is_none());
+        case.long_wait("a", Reason::Leased, WaitAge::Quiet);
+        let state = WatchState::Restarted;
+        case.waits.take(&Event::Watch { drop_dir: "/in".into(), state }, case.start);
+        assert!(case.waits.next_due().is_none());
+    }
+}
