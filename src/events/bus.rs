@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{
-    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded,
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, at, bounded, never, select,
 };
 
 use crate::config::Config;
@@ -99,6 +99,8 @@ struct Lane {
     /// Whether the queue was full for longer than the publisher waits.
     is_stalled: AtomicBool,
     shared: Arc<Shared>,
+    /// Disconnected once the thread has ended.
+    has_ended: Receiver<()>,
 }
 
 impl Bus {
@@ -158,24 +160,31 @@ impl Lane {
         let (wants, when_full) = (sink.filter(), sink.when_full());
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
-        let run = move || run(sink, &messages, &of_thread);
+        let (end, has_ended) = bounded::<()>(0);
+        let run = move || {
+            let _end = end; // dropped last
+            run(sink, messages, &of_thread);
+        };
         thread::Builder::new().spawn(run).map_err(|error| thread_error(&error))?;
-        Ok(Lane { queue, wants, when_full, is_stalled: AtomicBool::new(false), shared })
+        let is_stalled = AtomicBool::new(false);
+        Ok(Lane { queue, wants, when_full, is_stalled, shared, has_ended })
     }
 
     /// Sends a message, and waits until it is answered, at most until `deadline`.
     fn ask(&self, message: impl FnOnce(Sender<()>) -> Message, deadline: Option<Instant>) {
         let (done, is_done) = bounded::<()>(0);
         let message = message(done);
-        // Both fail once the sink has taken all, or at the deadline.
-        match deadline {
-            None => {
-                let _ = self.queue.send(message);
-                let _ = is_done.recv();
-            }
-            Some(deadline) => {
-                let _ = self.queue.send_deadline(message, deadline);
-                let _ = is_done.recv_deadline(deadline);
+        // Fails once the sink was stopped, or at the deadline.
+        let is_sent = match deadline {
+            None => self.queue.send(message).is_ok(),
+            Some(deadline) => self.queue.send_deadline(message, deadline).is_ok(),
+        };
+        if is_sent {
+            // A sink that was stopped meanwhile answers nothing.
+            select! {
+                recv(is_done) -> _ => {}
+                recv(self.has_ended) -> _ => {}
+                recv(deadline.map_or_else(never, at)) -> _ => {}
             }
         }
     }
@@ -205,7 +214,7 @@ impl Lane {
 }
 
 /// The thread of a sink.
-fn run(mut sink: Box<dyn Sink>, messages: &Receiver<Message>, shared: &Shared) {
+fn run(mut sink: Box<dyn Sink>, messages: Receiver<Message>, shared: &Shared) {
     let (mut reported, mut not_before) = (0, Instant::now());
     // A panic is printed; the sink goes on.
     let guarded = |work: &mut dyn FnMut()| drop(catch_unwind(AssertUnwindSafe(work)));
@@ -236,7 +245,7 @@ fn run(mut sink: Box<dyn Sink>, messages: &Receiver<Message>, shared: &Shared) {
         }
     };
     guarded(&mut || sink.finish());
-    drop(done);
+    drop((messages, done));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
