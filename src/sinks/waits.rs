@@ -91,7 +91,7 @@ impl Waits {
             Event::State { path, state, reason, .. } => {
                 let Some(dir) = self.0.get_mut(&path.drop_dir) else { return };
                 match (state, reason) {
-                    (DropState::Waiting, Some(reason)) => dir.change(&path.source, reason, now),
+                    (DropState::Waiting, Some(reason)) => dir.change(&path.source, reason),
                     _ => dir.remove(&path.source),
                 }
             }
@@ -154,11 +154,10 @@ impl OfDir {
         self.ages_timer.add(now);
     }
 
-    /// Changes the reason of a drop that still waits.
-    fn change(&mut self, source: &Path, reason: &Reason, now: Instant) {
-        if self.remove_from_kinds(source) {
-            self.add(source, reason, now);
-        }
+    /// Changes the reason of a drop that still waits. The time of its line stays.
+    fn change(&mut self, source: &Path, reason: &Reason) {
+        let of_kinds = self.kinds.values_mut().filter_map(|kind| kind.drops.get_mut(source));
+        of_kinds.for_each(|of| of.clone_from(reason));
         if let Some(of) = self.ages.get_mut(source) {
             of.reason = reason.clone();
         }
@@ -166,22 +165,14 @@ impl OfDir {
 
     /// Removes a drop that does not wait any more.
     fn remove(&mut self, source: &Path) {
-        self.remove_from_kinds(source);
+        for kind in self.kinds.values_mut() {
+            if kind.drops.remove(source).is_some() && kind.drops.is_empty() {
+                kind.timer.cancel();
+            }
+        }
         if self.ages.remove(source).is_some() && self.ages.is_empty() {
             self.ages_timer.cancel();
         }
-    }
-
-    fn remove_from_kinds(&mut self, source: &Path) -> bool {
-        for kind in self.kinds.values_mut() {
-            if kind.drops.remove(source).is_some() {
-                if kind.drops.is_empty() {
-                    kind.timer.cancel();
-                }
-                return true;
-            }
-        }
-        false
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -191,16 +182,18 @@ impl OfDir {
 
     /// Returns the lines about kinds that are due, or all of them.
     fn kinds(&mut self, drop_dir: &Path, now: Option<Instant>) -> Vec<Line> {
-        let due = self.kinds.values_mut().filter_map(|kind| {
-            if !kind.timer.take_due(now) {
-                return None;
+        // By the kinds that the reasons have now.
+        let mut due = BTreeMap::<&str, (PathBuf, Reason, usize)>::new();
+        for kind in self.kinds.values_mut().filter_map(|kind| kind.take_due(now)) {
+            for (source, reason) in kind {
+                due.entry(reason.kind()).or_insert((source, reason, 0)).2 += 1;
             }
-            let (drops, (source, reason)) = (kind.drops.len(), kind.drops.pop_first()?);
-            kind.drops.clear();
+        }
+        let line = |(source, reason, drops)| {
             let path = DropPath { drop_dir: drop_dir.to_path_buf(), source };
-            Some(Line::Kind { path, reason, drops })
-        });
-        due.collect()
+            Line::Kind { path, reason, drops }
+        };
+        due.into_values().map(line).collect()
     }
 
     /// Returns the lines about ages if they are due.
@@ -215,6 +208,13 @@ impl OfDir {
         }
         let line = |(age, drops)| Line::Age { drop_dir: drop_dir.to_path_buf(), age, drops };
         tallies.into_iter().map(line).collect()
+    }
+}
+
+impl OfKind {
+    /// Returns the drops if their line is due, or in any case without a time.
+    fn take_due(&mut self, now: Option<Instant>) -> Option<BTreeMap<PathBuf, Reason>> {
+        self.timer.take_due(now).then(|| std::mem::take(&mut self.drops))
     }
 }
 
@@ -260,16 +260,21 @@ impl Line {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Line::Kind { path, reason, drops: 1 } => {
-                write!(f, "waiting for {}: {reason}", path.source.display())
-            }
             Line::Kind { path, reason, drops } => {
                 let (dir, source) = (path.drop_dir.display(), path.source.display());
-                let kind = reason.kind();
-                write!(
-                    f,
-                    "waiting for {drops} drops in `{dir}` ({kind}), such as {source}: {reason}"
-                )
+                match drops {
+                    1 => write!(f, "waiting for {source}: {reason}")?,
+                    _ => write!(
+                        f,
+                        "waiting for {drops} drops in `{dir}` ({}), such as {source}: {reason}",
+                        reason.kind()
+                    )?,
+                }
+                if !HELD_KINDS.contains(&reason.kind()) {
+                    return Ok(());
+                }
+                let users = "as root or as the producer's user";
+                write!(f, "; `npyd explain {source}`, {users}, names the process")
             }
             Line::Age { drop_dir, age, drops } => {
                 let age = match age {
@@ -360,7 +365,27 @@ mod tests {
         let mut lines = case.lines(60);
         lines.sort();
         let expected = [("a", Reason::NoMarker), ("b", Reason::Leased)];
-        assert_eq!(lines, expected.map(|(name, why)| format!("waiting for /in/{name}: {why}")));
+        for (line, (name, why)) in lines.iter().zip(expected) {
+            assert!(line.starts_with(&format!("waiting for /in/{name}: {why}")), "{line}");
+        }
+        assert_eq!(lines.len(), 2);
+    }
+
+    /// Some reasons change at each probe.
+    #[test]
+    fn a_reason_that_changes_delays_no_line() {
+        let mut case = Case::new();
+        case.long_wait("a", Reason::Leased, WaitAge::Quiet);
+        for why in [Reason::NoMarker, Reason::Leased] {
+            let event = Event::State {
+                path: path("a"),
+                state: DropState::Waiting,
+                reason: Some(why),
+                bytes: None,
+            };
+            case.waits.take(&event, case.at(50));
+        }
+        assert_eq!(case.waits.next_due(), Some(case.at(1)));
     }
 
     #[test]
@@ -370,7 +395,7 @@ mod tests {
         case.long_wait("b", Reason::Leased, WaitAge::Hour);
         let lines = case.waits.end(Path::new("/in"));
         let lines: Vec<_> = lines.iter().map(Line::to_string).collect();
-        assert_eq!(lines, [format!("waiting for /in/a: {}", Reason::Leased)]);
+        assert!(lines[0].starts_with(&format!("waiting for /in/a: {}", Reason::Leased)));
         assert!(case.waits.next_due().is_none());
         case.long_wait("a", Reason::Leased, WaitAge::Quiet);
         let state = WatchState::Restarted;

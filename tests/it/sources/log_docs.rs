@@ -105,15 +105,13 @@ fn every_field_is_documented() {
 /// The values of the field `kind`.
 #[test]
 fn every_kind_of_report_is_documented() {
-    let report = source("src/service/tracker/scan_report.rs");
-    let found = source("src/service/tracker/found_arrays.rs");
-    let waits = source("src/service/tracker/lasting_waits.rs");
-    let kinds = [
-        quoted(between(&report, "fn as_str", "\n    }"), "=> "),
-        quoted(&found, "kind: "),
-        quoted(&waits, "kind: "),
-    ]
-    .concat();
+    let events = source("src/events/event.rs");
+    let left_alone = between(&events, "impl LeftAloneKind {", "\n}");
+    let finished = source("src/sinks/finished.rs");
+    let waits = source("src/sinks/waits.rs");
+    let kinds =
+        [quoted(left_alone, "=> "), quoted(&finished, "kind = "), quoted(&waits, "kind = ")]
+            .concat();
     assert!(kinds.len() > 5, "{kinds:?}");
     let row = between(DOCS, "\n| `kind` |", "\n");
     let missing: Vec<_> = kinds.iter().filter(|it| !row.contains(&format!("`{it}`"))).collect();
