@@ -16,7 +16,7 @@ fn utf16_be(text: &str) -> Vec<u8> {
     [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect()
 }
 
-/// An EHdr sidecar as ArcGIS writes it, with the type in `more` or in its no-data value.
+/// An EHdr sidecar as programs for maps write it, with the type in `more` or in its no-data value.
 fn ehdr(rows: &str, bits: &str, more: &str) -> String {
     format!(
         "xdim 30\r\nncols 4\r\nnrows {rows}\r\nnbits {bits}\r\nnbands 1\r\nbyteorder I\r\n\
