@@ -190,7 +190,7 @@ fn is_valid(known: &str, value: &Value) -> bool {
 
 /// Returns whether the keys differ only in letter case and in one insertion, deletion, replacement
 /// or swap of adjacent letters.
-fn is_near(known: &str, key: &str) -> bool {
+pub(crate) fn is_near(known: &str, key: &str) -> bool {
     let lower = key.to_lowercase();
     match differences(known.as_bytes(), lower.as_bytes()) {
         ([first, second], [third, fourth]) => (first, second) == (fourth, third),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::describe::dump::Metadata;
 use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
-use crate::describe::text::fields::{Field, text_of};
+use crate::describe::text::fields::{Field, missing, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
 use crate::npy::{Dtype, Layout, Order};
@@ -41,7 +41,9 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         fields.iter().rev().find(|field| field.key.eq_ignore_ascii_case(key))
     };
     let need = |section: &str, key: &str| {
-        get(section, key).ok_or_else(|| format!("it has no `{key}` in [{section}]: add it"))
+        let fields = sections.iter().filter(|(name, _)| name.eq_ignore_ascii_case(section));
+        let fields = fields.map(|(_, fields)| &fields[..]).next().unwrap_or_default();
+        get(section, key).ok_or_else(|| missing(fields, key, &format!(" in [{section}]")))
     };
     let format = need("Common Infos", "DataFormat")?;
     if !format.value.eq_ignore_ascii_case("BINARY") {

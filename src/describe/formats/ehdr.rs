@@ -22,7 +22,7 @@ pub(crate) static FORMAT: Format = Format {
     size_keys: "NROWS, NCOLS, NBANDS, NBITS, SKIPBYTES",
     mark: Mark {
         keys: &["NROWS", "NCOLS", "NBANDS", "NBITS", "LAYOUT", "PIXELTYPE", "BYTEORDER"],
-        missing: "it lacks `NROWS` or `NCOLS`: add them",
+        missing: "it lacks `NROWS` or `NCOLS`, with a blank behind: add them",
     },
     read,
 };

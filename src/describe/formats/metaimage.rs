@@ -6,7 +6,7 @@
 
 use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
-use crate::describe::text::fields::{Field, Fields, text_of};
+use crate::describe::text::fields::{Field, Fields, missing, text_of};
 use crate::describe::text::file_names;
 use crate::model::FileName;
 use crate::npy::{Dtype, Layout, Order};
@@ -48,7 +48,7 @@ fn read(sidecar: &FileName, text: &[u8]) -> ReadResult {
     let text = text_of(text);
     let (fields, rest) = fields(&text);
     let get = |key: &str| fields.0.iter().rev().find(|field| field.key == key);
-    let need = |key: &str| get(key).ok_or_else(|| format!("it has no `{key}`: add it"));
+    let need = |key: &str| get(key).ok_or_else(|| missing(&fields.0, key, ""));
     if get("NDims").is_none() && get("DimSize").is_none() {
         return Ok(None);
     }

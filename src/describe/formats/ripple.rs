@@ -25,7 +25,7 @@ pub(crate) static FORMAT: Format = Format {
     size_keys: "width, height, depth, data-length, offset",
     mark: Mark {
         keys: &["width", "height", "depth", "data-type", "byte-order"],
-        missing: "it has neither `record-by` nor `data-length`: add them",
+        missing: "it has neither `record-by` nor `data-length`, with a tab behind: add them",
     },
     read,
 };

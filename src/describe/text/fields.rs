@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::describe::dump::Metadata;
+use crate::describe::keys::is_near;
 use crate::npy::sanitize::sanitize;
 
 /// Maximum length of a line in a message, in characters.
@@ -56,7 +57,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// There is no such field.
     pub(crate) fn need(&self, key: &str) -> Result<&Field<'a>, String> {
-        self.get(key).ok_or_else(|| format!("it has no `{key}`: add it"))
+        self.get(key).ok_or_else(|| missing(&self.0, key, ""))
     }
 
     /// Returns all fields as metadata, unchanged.
@@ -64,6 +65,17 @@ impl<'a> Fields<'a> {
     pub(crate) fn to_metadata(&self) -> Metadata {
         let kept = |field: &Field<'_>| (field.key.to_owned(), field.value.to_string().into());
         self.0.iter().map(kept).collect()
+    }
+}
+
+/// Returns the message that no field has this key. If another field is nearly named so, the message
+/// quotes it. `place` says where the key belongs, such as ` in [Common Infos]`.
+#[must_use]
+pub(crate) fn missing(fields: &[Field<'_>], key: &str, place: &str) -> String {
+    let lower = key.to_lowercase();
+    match fields.iter().find(|field| is_near(&lower, field.key)) {
+        Some(near) => near.error(&format!("it has no `{key}`{place}; did you mean that?")),
+        None => format!("it has no `{key}`{place}: add it"),
     }
 }
 
@@ -118,6 +130,20 @@ pub(crate) fn list_or_text(value: &str) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn misspelt_keys_are_quoted() {
+        let field = |key| Field { key, value: "4".into(), line: 2 };
+        for (key, given, words) in [
+            ("samples", "sample", "line 2, `sample = 4`: it has no `samples`; did you mean that?"),
+            ("data-length", "data-lenght", "it has no `data-length`; did you"),
+            ("ElementType", "Elementtype", "it has no `ElementType`; did you"),
+            ("samples", "lines", "it has no `samples`: add it"),
+        ] {
+            let told = missing(&[field("x"), field(given)], key, "");
+            assert!(told.contains(words), "{told}");
+        }
+    }
 
     #[test]
     fn encodings_and_line_endings() {
