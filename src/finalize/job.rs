@@ -83,6 +83,13 @@ impl Job {
         self.drop_dir.path.join(&self.candidate.input.rel)
     }
 
+    /// Returns whether attributes of the files changed since the array was made. If not, a recheck
+    /// serves a source that may be removed or archived now.
+    #[must_use]
+    pub fn has_other_attributes(&self) -> bool {
+        self.is_recheck && !self.earlier.contains(&self.candidate.snapshot().identity())
+    }
+
     /// Returns the data file, for routes that need exactly one.
     pub(crate) fn only_file(&self) -> Result<&InputFile, Interruption> {
         self.candidate.input.only_file().ok_or_else(|| {

@@ -473,7 +473,7 @@ impl<'a> InFlight<'a> {
         }
         receipt.add(remake.filter_map(Remake::backup_remark));
         receipt.add((*event == EventKind::Stale).then(|| STALE.to_owned()));
-        let is_rechecked = job.is_recheck && *event == EventKind::Found;
+        let is_rechecked = job.has_other_attributes() && *event == EventKind::Found;
         receipt.add(is_rechecked.then(|| RECHECKED.to_owned()));
         let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.is_noteworthy);
         receipt.add(noteworthy.map(ToString::to_string));

@@ -75,7 +75,8 @@ impl Tracker {
     pub(crate) fn dispatch_recheck(&mut self, job: Job) {
         let rel = job.candidate.input.rel.clone();
         let Some(entry) = self.entries.get(&rel) else { return };
-        if !matches!(entry.state(), State::Unverified) && entry.failures == 0 {
+        let is_new = !matches!(entry.state(), State::Unverified) && entry.failures == 0;
+        if is_new && job.has_other_attributes() {
             self.context.publish(Event::Rechecking(self.drop_path(&rel)));
         }
         if self.rechecks.has_room(job.data_len()) {

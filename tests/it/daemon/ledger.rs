@@ -140,7 +140,7 @@ fn a_receipt_is_durable_before_it_is_reported() {
     check_order(&sweep_traced(&site, 1));
     fs::remove_dir_all(site.path("in")).unwrap();
     fs::create_dir(site.path("in")).unwrap();
-    site.npyd(&["redo", "scan.raw"]).expect_code(0);
+    site.npyd(&["redo", "scan.raw", "--order", "F"]).expect_code(0);
     fs::remove_file(site.path("out/scan.npy")).unwrap();
     check_order(&sweep_traced(&site, 1));
     fs::remove_dir(site.path("out")).unwrap();

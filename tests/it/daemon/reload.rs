@@ -167,6 +167,7 @@ impl Reload {
         assert_eq!(receipts, self.receipts, "{log}");
         assert_eq!(history[0]["output"], site.path("out/run.npy").to_str().unwrap());
         assert!(!log.contains("locked"), "{log}");
+        assert!(!log.contains("only attributes"), "{log}");
         assert!(site.read("out/run.npy").ends_with(&vec![2; LEN]));
         true
     }
