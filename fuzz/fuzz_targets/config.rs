@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use npyd::config::Config;
 use npyd_fuzz::{assert_becomes_an_array, assert_clear, assert_clear_about, name};
 
-/// Names that a template's pattern may find something in.
+/// File names that the templates are tried on.
 const NAMES: [&str; 5] =
     ["scan.u16", ".hidden", "run_512x512_u16.raw", "a-2-3-f4-F-16.bin", "été\u{202e}.dat"];
 
@@ -33,7 +33,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// It points at the line, by its number and by showing it; or says which drop it is about.
+/// Asserts that an error names its line and quotes it, or says which drop it is about.
 fn check_error(message: &str, text: &str) {
     let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
     assert_clear_about(first, text.as_bytes());

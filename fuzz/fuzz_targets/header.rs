@@ -19,7 +19,7 @@ fuzz_target!(|file: &[u8]| {
     assert!(preamble.data_offset <= len.min(HEADER_MAX));
     let head = &file[..usize::try_from(preamble.data_offset).unwrap()];
     assert!(text_len(head, preamble.major) <= 10_000);
-    // What stands behind the header, or how large the file is, does not matter to it.
+    // Neither the bytes behind the header nor the size of the file change the result.
     assert_eq!(parse_header(&preamble, head, u64::MAX).unwrap(), layout);
 
     let dims = layout.shape.dims();
@@ -41,7 +41,7 @@ fuzz_target!(|file: &[u8]| {
     let product = if dims.contains(&0) { 0 } else { bytes.unwrap() * u64::from(itemsize > 0) };
     assert_eq!(header.data_len(), product);
     assert!(header.numpy_bytes().len().is_multiple_of(64));
-    // Written out, a text of few characters may have more.
+    // NumPy's spelling of the header can be longer than the one that was parsed.
     match header.check_loadable() {
         Ok(()) => assert_loads(&header.numpy_bytes(), &header),
         Err(error) => assert_clear(&error.to_string()),

@@ -9,7 +9,7 @@ fuzz_target!(|text: &str| {
     let literal = Literal::parse(text);
     let of_python2 = Literal::parse_python2(text);
     if let Ok(literal) = &literal {
-        // What Python 3 takes, Python 2 takes for the same; but for NaN, which no literal is.
+        // Python 2 reads what Python 3 accepts as an equal value. No literal is NaN.
         assert_eq!(Ok(literal), of_python2.as_ref());
     }
     for parsed in [literal, of_python2] {

@@ -25,7 +25,7 @@ fn check(manifest: Manifest, syntax: &str, text: &[u8]) {
     if syntax == "json"
         && let Ok(mut all) = strict
     {
-        // Not one of the user's keys is lost, nor changed.
+        // No key of the user is lost or changed.
         all.retain(|key, _| !KEYS.contains(&key.as_str()));
         assert_eq!(manifest.metadata, all);
     }

@@ -18,7 +18,7 @@ fuzz_target!(|file: &[u8]| {
     assert_eq!(dump.data_offset, head_len as u64);
     assert_becomes_an_array(&dump);
 
-    // The eight bytes make of it what it says, unless its shape is still open.
+    // With the eight final bytes it has the layout that it declares, unless its shape is open.
     let mut committed = head;
     committed[..8].copy_from_slice(&commit_bytes(preamble.major));
     let last = Preamble::read(&committed).unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! What the fuzz targets assert of whatever npyd accepts, and of what it says where it does not.
+//! Assertions of the fuzz targets: about every input that npyd accepts, and about the message for
+//! every input that it rejects.
 
 use npyd::config::Readers;
 use npyd::decide::plan::Plan;
@@ -9,40 +10,41 @@ use npyd::describe::{Dump, LeadingBytes, SizeFit};
 use npyd::model::{FileName, FsInfo};
 use npyd::npy::{Header, Kind, Preamble, parse_header};
 
-/// The most characters of a message that a person reads to its end.
+/// Maximum length of a message, in characters. People do not read longer ones to their end.
 const MESSAGE_MAX: usize = 1000;
 
-/// The most characters of a header that np.load takes.
+/// Maximum length of a header's text that np.load accepts, in characters.
 const TEXT_MAX: usize = 10_000;
 
-/// What a disk writes whole or not at all, in bytes.
+/// The unit that a disk writes atomically, in bytes.
 const SECTOR: usize = 512;
 
-/// A plain file name.
+/// Returns a file name.
 ///
 /// # Panics
-/// Where it is none: a mistake of the target.
+/// The text is not a file name, which is a mistake of the target.
 #[must_use]
 pub fn name(text: &str) -> FileName {
     FileName::try_from(text.to_owned()).unwrap()
 }
 
-/// A message that may stand in a terminal and in a log, whatever it quotes.
+/// Asserts that a message is fit for a terminal and a log, whatever it quotes.
 ///
 /// # Panics
-/// Where it may not.
+/// It is not.
 pub fn assert_clear(message: &str) {
-    assert!(!message.trim().is_empty(), "an error without a word");
+    assert!(!message.trim().is_empty(), "an empty message");
     assert!(!message.ends_with('.') || message.ends_with("..."), "a full stop: {message}");
     assert!(!message.chars().any(char::is_control), "control characters: {message:?}");
     let len = message.chars().count();
     assert!(len <= MESSAGE_MAX, "{len} characters: {message:.200}");
 }
 
-/// The same of a message about a text: the line that it names is there.
+/// Asserts that a message about a text is fit for a terminal and a log, and that the text has the
+/// line that the message names.
 ///
 /// # Panics
-/// Where it is not.
+/// It is not, or the text does not have that line.
 pub fn assert_clear_about(message: &str, text: &[u8]) {
     assert_clear(message);
     if let Some((_, rest)) = message.split_once("line ")
@@ -53,8 +55,8 @@ pub fn assert_clear_about(message: &str, text: &[u8]) {
     }
 }
 
-/// The lines of a text in UTF-8, in UTF-16 with a byte order mark, or in Latin-1. A carriage return
-/// alone ends a line, too.
+/// Counts the lines of a text in UTF-8, in UTF-16 with a byte order mark, or in Latin-1. A carriage
+/// return alone also ends a line.
 fn lines_of(text: &[u8]) -> usize {
     let wide = |unit: fn([u8; 2]) -> u16| -> Vec<u16> {
         text[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect()
@@ -73,10 +75,10 @@ fn lines_of(text: &[u8]) -> usize {
     1 + units.iter().enumerate().filter(|it| ends(*it)).count()
 }
 
-/// Header bytes that np.load takes for just this array.
+/// Asserts that np.load reads this very header from these bytes.
 ///
 /// # Panics
-/// Where it would not.
+/// It would not.
 pub fn assert_loads(head: &[u8], header: &Header) {
     let preamble = Preamble::read(head).unwrap().expect("a header begins with its magic");
     assert_eq!(preamble.kind, Kind::Final);
@@ -87,10 +89,10 @@ pub fn assert_loads(head: &[u8], header: &Header) {
     assert!(layout.header().unwrap().same_bytes(header), "{layout:?} is not {header:?}");
 }
 
-/// Characters of a header's text.
+/// Returns the length of a header's text, in characters.
 ///
 /// # Panics
-/// Where the text is not in its version's encoding.
+/// The text is not in the encoding of its version.
 #[must_use]
 pub fn text_len(head: &[u8], major: u8) -> usize {
     match major {
@@ -100,11 +102,11 @@ pub fn text_len(head: &[u8], major: u8) -> usize {
     }
 }
 
-/// A dump for which a data file of any size is either told what is wrong with it, or becomes an
-/// array by each route that the terms allow.
+/// Asserts that a data file of any size either becomes an array, by each route that the constraints
+/// allow, or gets a message that says what is wrong with it.
 ///
 /// # Panics
-/// Where it does not.
+/// It does not.
 pub fn assert_becomes_an_array(dump: &Dump) {
     dump.warnings.iter().for_each(|doubt| assert_clear(doubt));
     let least = dump.least_file_len().expect("its size was checked");
@@ -148,7 +150,7 @@ fn assert_fits(dump: &Dump, header: &Header, size: u64, allow_trailing: bool) {
     }
 }
 
-/// Right plans on file systems that insert, share, and do neither.
+/// Asserts that plans are right on file systems that insert ranges, share blocks, or do neither.
 fn assert_plans(dump: &Dump, header: &Header, size: u64) {
     assert_loads(&header.numpy_bytes(), header);
     for kind in ["ext4", "btrfs", "tmpfs"] {
@@ -168,7 +170,8 @@ fn assert_plans(dump: &Dump, header: &Header, size: u64) {
     }
 }
 
-/// A plan that makes the array whatever happens in the middle of it.
+/// Asserts that a plan makes the array, and that a crash between its steps leaves a file that npyd
+/// can finish.
 fn assert_right(dump: &Dump, plan: &Plan) {
     plan.skipped_routes.iter().for_each(|passed| assert_clear(&passed.to_string()));
     assert_loads(&plan.head(dump), &plan.header);
@@ -213,10 +216,10 @@ const SIDECARS: &[(&str, &str)] = &[
     ("EMPAD", "scan.xml"),
 ];
 
-/// The target of all formats of sidecars.
+/// Fuzzes the sidecar formats.
 ///
 /// # Panics
-/// Where the format accepts what it should not, or says badly why it does not.
+/// The format accepts an input that it should reject, or rejects one with an unfit message.
 pub fn sidecar(input: &[u8]) {
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
     let (which, text) = (&input[..end], &input[end + 1..]);

@@ -215,7 +215,7 @@ pub fn assess_taken(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         // Its own file becomes the array.
         Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
             Verdict::Refused(Reason::Request(
-                "whether somebody writes to it can't be learned here, and it would become the \
+                "npyd can't tell whether a process writes to it, and it would become the \
                  array itself: give npyd CAP_LEASE, or copy the file"
                     .to_owned(),
             ))

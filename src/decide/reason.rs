@@ -60,7 +60,7 @@ pub enum Reason {
     BadOutput(FileName),
     /// The file has several names.
     #[error(
-        "it has {0} hard links, and npyd takes only files that have one: copy it, or remove the other links"
+        "it has {0} hard links, and npyd accepts only files with one: copy it, or remove the other links"
     )]
     HardLinks(u64),
 
@@ -177,10 +177,10 @@ pub enum Reason {
     #[error("{0}")]
     Unfinished(String),
     /// No process writes, but the drop must be unchanged for a while.
-    #[error("nobody writes to it; it must be unchanged for {0}")]
+    #[error("no process writes to it; it must be unchanged for {0}")]
     NotQuiet(QuietTime),
     /// The kernel can't tell whether a process writes, so the drop must be unchanged for a while.
-    #[error("whether somebody writes to it can't be learned here; it must be unchanged for {0}")]
+    #[error("npyd can't tell whether a process writes to it; it must be unchanged for {0}")]
     NotQuietUnproven(QuietTime),
     /// A change might not show in the times yet.
     #[error(
@@ -220,7 +220,7 @@ pub enum Reason {
     #[error("{0} was replaced by another file")]
     Replaced(Subject),
     /// A file got the array's name during the work.
-    #[error("`{0}` appeared meanwhile")]
+    #[error("a file named `{0}` was created meanwhile")]
     Appeared(FileName),
 
     // The output.
@@ -325,7 +325,7 @@ impl std::fmt::Display for NameTaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             NameTaker::AnyFile => f.write_str(
-                "already exists and was not made of this: move it away, set another output, or set on_conflict",
+                "already exists and was not made from this drop: move it away, set another output, or set on_conflict",
             ),
             NameTaker::Directory => f.write_str("is a directory: move it away"),
             NameTaker::OtherArray(array) => write!(

@@ -1,4 +1,4 @@
-//! Events: what npyd sees and does, as values. A sink shows or forwards them.
+//! Events: values that say what npyd found and did. Sinks show them or forward them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

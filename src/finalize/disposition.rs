@@ -73,7 +73,7 @@ impl SourceOutcome {
                 Some(format!("the source is {what} now"))
             }
             SourceOutcome::Changed => Some(format!(
-                "the source, or what describes it, changed meanwhile and was not {what}"
+                "the source or its description changed meanwhile, so the source was not {what}"
             )),
             SourceOutcome::Unproven(why) => Some(not_proven(what, why)),
             SourceOutcome::Later => Some(format!(

@@ -150,7 +150,7 @@ mod tests {
         assert!(!ledger.is_out() && ledger.known_unsaved(a).unwrap().is_none());
     }
 
-    /// For example in a sweep, which nobody attends to.
+    /// In a sweep, for example, no thread calls `attend`.
     #[test]
     fn the_next_receipt_ends_an_outage() {
         let ledger = Ledger::in_memory().unwrap();

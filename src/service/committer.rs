@@ -1,8 +1,8 @@
 //! The committer: a thread that stores receipts in the ledger and then publishes them.
 //!
-//! A commit waits for the disk. Meanwhile the workers go on, and the next commit stores all
-//! receipts that have come: the syncs of a commit and of the next batch overlap, and under load one
-//! sync serves several batches.
+//! A commit waits for the disk. The workers continue meanwhile, and the next commit stores all
+//! receipts that they sent until then. So npyd syncs a commit and the next batch at the same time,
+//! and under load one sync stores the receipts of several batches.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -73,7 +73,8 @@ impl Recorder {
 }
 
 impl Committer {
-    /// Starts the thread. If it can't be started, [`Committer::commit`] blocks its caller.
+    /// Starts the thread. Without the thread, [`Committer::commit`] stores the receipts itself, and
+    /// its caller waits for the disk.
     pub(crate) fn start(recorder: Recorder) -> Self {
         let (queue, commits) = bounded::<Commit>(QUEUE_LENGTH);
         let (end, has_ended) = bounded::<()>(0);
@@ -97,7 +98,7 @@ impl Committer {
         Committer { recorder, queue, has_ended, pending }
     }
 
-    /// Queues receipts. The thread stores and publishes them, then calls `then`.
+    /// Queues receipts for the thread, which stores them, publishes them and calls `then`.
     pub(crate) fn commit(&self, records: Vec<Record>, then: impl FnOnce() + Send + 'static) {
         if records.is_empty() {
             return then();

@@ -302,7 +302,7 @@ fn reject(
             return (Outcome::Done, None);
         }
         Err(error) => {
-            let work = format!("it is to be set aside, for {reason}");
+            let work = format!("it was to be moved to `rejects`, because {reason}");
             return (Outcome::Failed(Failure::from(error).during(&work)), None);
         }
     };

@@ -6,10 +6,12 @@ use crate::facts::{Fact, LedgerEvent};
 pub fn log(fact: &Fact) {
     match fact {
         Fact::Paused { percent, limit } => tracing::info!(
-            "pausing: others wait for the disk {percent:.0} % of the time, \
+            "pausing: other processes wait for the disk {percent:.0} % of the time, \
              and max_pressure is {limit} %"
         ),
-        Fact::Unpaused => tracing::info!("going on: others wait for the disk less again"),
+        Fact::Unpaused => {
+            tracing::info!("continuing: other processes wait less for the disk again");
+        }
         Fact::NewDir(path) => {
             tracing::info!("`{}` is a new directory, and is used from now on", path.display());
         }

@@ -18,8 +18,8 @@ use crate::sinks::{causes, facts, left_alone};
 /// The time between two lines about the progress of one file.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long npyd waits for a log that is not read, such as a journal that hangs, before it drops
-/// lines.
+/// How long the sink waits while nothing reads the log, such as a journal that hangs, before it
+/// drops lines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The kind of the reason for which drops fail.

@@ -57,7 +57,7 @@ impl Refused {
 fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
     Some(match reason {
         Reason::Taken { name, by: NameTaker::AnyFile } => format!(
-            "`{name}` already exists and was not made of this: move it away, give another output \
+            "`{name}` already exists and was not made from this drop: move it away, give another output \
              (-o, --output-dir), or --replace it"
         ),
         Reason::Taken { name, by: NameTaker::OtherArray(array) } => {

@@ -22,8 +22,8 @@ use crate::probe::SOURCE_ATTR;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 
-/// Cuts off what lies behind the array, writes the header into the data file, and gives it its
-/// final name.
+/// Cuts off the bytes after the array, writes the header into the data file, and renames the file
+/// to its final name.
 pub(crate) fn carry_out(
     work: &RouteWork<'_>,
     writes: &[Write],
@@ -34,7 +34,7 @@ pub(crate) fn carry_out(
     let (before, remark) = rest::cut(job, at, progress)?;
     let remarks: Vec<String> = remark.into_iter().collect();
     let file = synced(job, &before, progress)?;
-    refuse_anothers(job, writes)?;
+    refuse_other_header(job, writes)?;
     let name = leave_final_name(job, at)?;
     file.clear_special_bits()?;
     if job.dump.digest.is_some() {
@@ -47,8 +47,8 @@ pub(crate) fn carry_out(
         let before = file.read_at_most(write.at, write.bytes.len())?;
         file.write_all_at(&write.bytes, write.at)?;
         if let Err(error) = file.sync_data() {
-            // F1: undo the header, so that the file is not taken for an array. If that also fails,
-            // the receipt reports the data loss.
+            // F1: restore the old bytes, so that no reader takes the file for an array. If that
+            // also fails, the receipt reports the data loss.
             let _ = file.write_all_at(&before, write.at);
             return Err(lost(error));
         }
@@ -72,9 +72,9 @@ pub(crate) fn carry_out(
     Ok(RouteResult::Consumed(remarks))
 }
 
-/// Rejects a `.npy` file with another header, because a template can match an unrelated array.
-/// npyd's own header is left by a run that was interrupted before it moved the array.
-fn refuse_anothers(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
+/// Rejects a `.npy` file that has another header, because a template can match an unrelated array.
+/// A file with this very header was left by a run that was interrupted before it moved the array.
+fn refuse_other_header(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
     if job.dump.kind != DeclaredBy::Template {
         return Ok(());
     }

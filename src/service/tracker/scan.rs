@@ -160,7 +160,7 @@ impl Tracker {
             if !self.is_own(&rel)
                 && let Ok(dir) = dir.open_dir(Path::new(name))
             {
-                // Of what is ignored, npyd reports nothing.
+                // npyd reports nothing about ignored files.
                 let _ = self.recover_ignored(&dir, &rel);
             }
         }

@@ -7,8 +7,8 @@
 //! | suspended | wait | the *trial*, the one drop that is let through, succeeds |
 //! | resumed | none | all drops that met the fault are done; the fault may come back before |
 //!
-//! A drop that fails by the fault again although others succeeded in between has the fault alone:
-//! a file that is larger than the space that is left. It does not suspend the others again, unless
+//! If a drop meets the fault again after others succeeded, the fault concerns that drop alone, such
+//! as a file that is larger than the free space. It does not suspend the others again, unless
 //! several such drops fail in a row.
 
 use std::collections::{HashMap, VecDeque};
@@ -61,7 +61,7 @@ impl Suspensions {
     /// Notes that a drop failed by a fault. Returns whether the drop waits; if not, it alone has
     /// the fault.
     pub(crate) fn fail(&mut self, rel: &Path, fault: &DirFault, error: &str, now: Instant) -> bool {
-        // It was the trial of another directory as well, and proves nothing there.
+        // It was the trial of another directory as well. There its failure proves nothing.
         let others = self.0.iter_mut().filter(|it| it.fault.dir != fault.dir);
         for other in others.filter(|it| it.trial.as_deref() == Some(rel)) {
             other.trial = None;
@@ -92,7 +92,7 @@ impl Suspensions {
         self.0.is_empty()
     }
 
-    /// Has a drop wait if its job uses a directory that has a fault. Returns that fault then.
+    /// Suspends a drop if its job uses a directory that has a fault. Returns the error then.
     pub(crate) fn hold(&mut self, rel: &Path, dirs: &[PathBuf], now: Instant) -> Option<String> {
         if self.is_trial(rel) {
             return None;
@@ -197,7 +197,7 @@ impl Suspension {
         !self.is_resumed && dirs.iter().any(|dir| dir.starts_with(&self.fault.dir))
     }
 
-    /// Has a drop wait that has not met the fault since the work was suspended.
+    /// Suspends a drop that has not met the fault since the work was suspended.
     fn hold(&mut self, rel: &Path, now: Instant) {
         let failed_at = self.affected.get(rel).copied().flatten();
         self.affect(rel, failed_at, now);
@@ -214,7 +214,7 @@ impl Suspension {
     fn fail(&mut self, rel: &Path, fault: &DirFault, error: &str, now: Instant) {
         let is_trial = self.trial.as_deref() == Some(rel);
         if self.is_resumed {
-            // The delay goes on growing, because the fault comes and goes.
+            // The delay keeps its length and grows further, because the fault comes and goes.
             self.failures_in_row = 0;
             self.is_resumed = false;
             self.began = now;

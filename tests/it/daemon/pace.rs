@@ -105,7 +105,7 @@ fn nothing_is_moved_while_others_wait_for_the_disk() {
     site.write("npyd.toml", config);
     let mut daemon = Daemon::start_as(&site, "npyd.toml", own.command(&site.command()));
     drop_raw(&site, "scan.raw");
-    daemon.wait_for_log("pausing: others wait for the disk");
+    daemon.wait_for_log("pausing: other processes wait for the disk");
     assert!(!site.has("out/scan.npy"));
     // What moves no bytes is not held up.
     site.drop_file("room.raw.toml", "dtype = '|u1'\nshape = [8]\nreserved = 128");
@@ -116,7 +116,7 @@ fn nothing_is_moved_while_others_wait_for_the_disk() {
     camera.wait().unwrap();
     fs::write(others.0.join("cgroup.kill"), "1").unwrap();
     daemon.wait_for_file("out/scan.npy");
-    daemon.wait_for_log("going on");
+    daemon.wait_for_log("continuing");
     assert_eq!(site.read("out/scan.npy"), array());
     assert!(daemon.stop().success());
 }
