@@ -66,7 +66,8 @@ fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
     for_each_ok(all, InFlight::name);
     let mut synced = SyncedDirs::default();
     for_each_ok(all, |one| one.sync_name(&mut synced));
-    // From here on the arrays are durable, so that each one gets its receipt.
+    for_each_ok_parallel(all, InFlight::write_metadata);
+    // From here on the arrays are complete and durable, so that each one gets its receipt.
     let mut all: Vec<&mut InFlight<'_>> = all.iter_mut().flatten().collect();
     parallel_map(all.iter_mut().collect(), |one| one.then(InFlight::dispose_source));
     let mut synced = SyncedDirs::default();
@@ -376,9 +377,11 @@ impl<'a> InFlight<'a> {
     }
 
     /// Returns the receipt of the array, and why a later step was interrupted. An array that was
-    /// found has its receipt already, unless that was lost: then the next attempt reports it.
+    /// found has its receipt already, unless that was lost: then the next attempt reports it. An
+    /// array whose source may be lost has none, because npyd can't vouch for what it read (F1).
     fn into_result(mut self) -> Result<Finalized, Interruption> {
         match self.interruption.take() {
+            Some(lost @ Interruption::DataLoss(_)) => Err(lost),
             Some(interruption) if self.event == EventKind::Found => Err(interruption),
             Some(interruption) => {
                 self.remarks.extend(interruption.to_text());
@@ -394,16 +397,24 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    /// Writes the metadata and disposes of the source. The array is durable under its name by then.
+    /// Writes the metadata of an array that is durable under its name.
+    fn write_metadata(&mut self) -> Result<(), Interruption> {
+        if self.source.is_some() {
+            return Ok(());
+        }
+        let was_ahead = self.is_described.get();
+        let receipt = self.receipt();
+        let remark = metadata::write(self.job, &self.at, &self.name, &receipt, was_ahead)?;
+        self.remarks.extend(remark);
+        Ok(())
+    }
+
+    /// Disposes of the source. The array and its metadata are durable by then.
     fn dispose_source(&mut self) -> Result<(), Interruption> {
         if self.source.is_some() {
             return Ok(());
         }
         let (job, plan) = (self.job, &self.plan);
-        let receipt = self.receipt();
-        let was_ahead = self.is_described.get();
-        let remark = metadata::write(job, &self.at, &self.name, &receipt, was_ahead)?;
-        self.remarks.extend(remark);
         let source = disposition::dispose_source(job, &self.at, plan.route, self.event)?;
         self.remarks.extend(source.remark(job.drop_dir.source, self.event));
         self.remarks.extend(self.at.lost.take().remark());
