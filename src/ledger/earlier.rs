@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::events::receipt::{EventKind, SourceFate};
+use crate::ledger::receipt_kind::UNPROVEN;
 use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{Ledger, Result, UNPROVEN};
+use crate::ledger::{Ledger, Result};
 
 /// Maximum number of receipts that are read, newest first.
 const ROWS_READ_MAX: i64 = 10_000;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use rusqlite::Row;
 
-use crate::events::receipt::{EventKind, Receipt, SourceFate};
-use crate::ledger::requests::{REFUSED, RequestKind};
+use crate::events::receipt::{EventKind, SourceFate};
+use crate::ledger::receipt_kind::ReceiptKind;
 use crate::ledger::stored_path::StoredPathBuf;
 
 /// A receipt as stored in the ledger.
@@ -13,8 +13,8 @@ use crate::ledger::stored_path::StoredPathBuf;
 pub struct Entry {
     /// When it was written: RFC 3339, UTC.
     pub at: String,
-    /// The stored event. It differs from the receipt's for `lost` and `unproven`.
-    pub event: String,
+    /// What it stores.
+    pub kind: ReceiptKind,
     /// The drop directory.
     pub drop_dir: PathBuf,
     /// The data file.
@@ -31,43 +31,47 @@ impl Entry {
     /// Returns whether an unchanged source needs no further work.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        is_settled(&self.event)
+        self.kind.is_settled()
     }
 
     /// Returns whether the drop was rejected, finally or not.
     #[must_use]
     pub fn is_rejected(&self) -> bool {
-        is_rejected(&self.event)
+        self.kind.is_rejected()
     }
 
     /// Returns whether the array was made, but the source stays because npyd can't prove that it
     /// has no writer.
     #[must_use]
     pub fn is_unproven(&self) -> bool {
-        self.event == UNPROVEN
+        self.kind == ReceiptKind::Unproven
     }
 
     /// Returns whether it stores that a request was accepted; its reason are the options.
     #[must_use]
     pub fn is_request(&self) -> bool {
-        RequestKind::from_name(&self.event).is_some()
+        matches!(self.kind, ReceiptKind::Request(_))
     }
 
     /// Returns the receipt's event.
     #[must_use]
     pub fn receipt_event(&self) -> String {
-        match self.event.as_str() {
-            LOST => EventKind::Lost.as_str().to_owned(),
-            REFUSED => EventKind::Failed.as_str().to_owned(),
-            UNPROVEN => self.receipt_value()["event"].as_str().unwrap_or_default().to_owned(),
-            event => event.to_owned(),
+        match self.kind {
+            ReceiptKind::Lost => EventKind::Lost.as_str().to_owned(),
+            ReceiptKind::Refused => EventKind::Failed.as_str().to_owned(),
+            ReceiptKind::Unproven | ReceiptKind::Unknown => {
+                self.receipt_value()["event"].as_str().unwrap_or_default().to_owned()
+            }
+            ReceiptKind::Event(_) | ReceiptKind::Retried | ReceiptKind::Request(_) => {
+                self.kind.to_string()
+            }
         }
     }
 
     /// Returns whether the drop was rejected finally, because its data may be lost.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.event == LOST
+        self.kind == ReceiptKind::Lost
     }
 
     /// Returns the receipt's reason, or an empty string if there is none.
@@ -89,7 +93,7 @@ impl Entry {
     pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Entry {
             at: row.get(0)?,
-            event: row.get(1)?,
+            kind: row.get(1)?,
             drop_dir: row.get::<_, StoredPathBuf>(2)?.0,
             source: row.get::<_, StoredPathBuf>(3)?.0,
             output: row.get::<_, Option<StoredPathBuf>>(4)?.map(|path| path.0),
@@ -109,32 +113,4 @@ impl Entry {
             _ => self.receipt.clone(),
         }
     }
-}
-
-/// The event under which the ledger stores a data loss; the receipt itself says `rejected`.
-pub(crate) const LOST: &str = "lost";
-
-/// The event under which the ledger stores an array whose source stays without a proof that it has
-/// no writer; the receipt itself says `finalized` or `found`. Each scan tries to remove such a
-/// source again.
-pub(crate) const UNPROVEN: &str = "unproven";
-
-pub(crate) fn storage_key(receipt: &Receipt) -> &'static str {
-    match (receipt.event, receipt.source_fate) {
-        (EventKind::Lost, _) => LOST,
-        (_, Some(SourceFate::Unproven)) => UNPROVEN,
-        (event, _) => event.as_str(),
-    }
-}
-
-pub(crate) fn is_settled(event: &str) -> bool {
-    is_rejected(event)
-        || event == UNPROVEN
-        || [EventKind::Finalized, EventKind::Remade, EventKind::Found]
-            .iter()
-            .any(|it| it.as_str() == event)
-}
-
-pub(crate) fn is_rejected(event: &str) -> bool {
-    [EventKind::Rejected.as_str(), LOST].contains(&event)
 }

@@ -6,7 +6,7 @@ use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
-use crate::ledger::{Entry, Ledger, Result, latest_in};
+use crate::ledger::{Entry, Ledger, ReceiptKind, Result, latest_in};
 
 impl Entry {
     /// Returns the key of the source at that time, if the receipt has one.
@@ -30,7 +30,7 @@ impl Entry {
     /// Returns whether an attempt failed, for a reason that may pass.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        self.event == EventKind::Failed.as_str()
+        self.kind == ReceiptKind::Event(EventKind::Failed)
     }
 
     /// Returns a field of the receipt that is a text.

@@ -17,6 +17,7 @@ mod losses;
 mod mend;
 mod obstacle;
 mod outage;
+mod receipt_kind;
 mod reports;
 mod requests;
 mod row_copy;
@@ -39,14 +40,14 @@ use crate::facts::{self, Fact, LedgerEvent};
 
 pub use crate::ledger::earlier::Earlier;
 pub use crate::ledger::entry::Entry;
-use crate::ledger::entry::{LOST, UNPROVEN, is_rejected, is_settled, storage_key};
 use crate::ledger::losses::DataLoss;
 use crate::ledger::mend::OpenFiles;
 use crate::ledger::obstacle::find_obstacle;
 pub use crate::ledger::obstacle::{other_owner, own_name};
 use crate::ledger::outage::Outage;
+pub use crate::ledger::receipt_kind::ReceiptKind;
+use crate::ledger::receipt_kind::{LOST, REFUSED};
 pub use crate::ledger::reports::LastReport;
-use crate::ledger::requests::REFUSED;
 pub use crate::ledger::requests::{Request, RequestKind};
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{
@@ -120,7 +121,7 @@ fn insert(
     ))?;
     statement.execute(params![
         now(),
-        storage_key(receipt),
+        ReceiptKind::of(receipt),
         StoredPath(&receipt.drop),
         StoredPath(&receipt.source),
         receipt.output.as_deref().map(StoredPath),
@@ -157,13 +158,13 @@ fn latest_in(db: &Connection, column: &str, path: &Path) -> rusqlite::Result<Opt
 /// Inserts the receipt of an event without an array, such as a retry.
 fn insert_note(
     db: &Connection,
-    event: &str,
+    kind: ReceiptKind,
     drop_dir: &Path,
     source: &Path,
     reason: Option<&str>,
 ) -> rusqlite::Result<usize> {
     let receipt = serde_json::json!({
-        "event": event, "drop": drop_dir.to_string_lossy(), "source": source.to_string_lossy(),
+        "event": kind.as_str(), "drop": drop_dir.to_string_lossy(), "source": source.to_string_lossy(),
         "output": null, "route": null, "bytes": 0, "seconds": 0.0, "evidence": null,
         "reason": reason
     });
@@ -172,7 +173,7 @@ fn insert_note(
     ))?
     .execute(params![
         now(),
-        event,
+        kind,
         StoredPath(drop_dir),
         StoredPath(source),
         receipt.to_string()
@@ -183,9 +184,6 @@ fn insert_note(
 fn now() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
-
-/// The event of a rejected drop that is tried again.
-const RETRIED: &str = "retried";
 
 /// The path of a ledger that has no file.
 const IN_MEMORY: &str = ":memory:";
@@ -359,12 +357,12 @@ impl Ledger {
             ))?;
             let mut rows = statement.query(params![range[0], range[1], PAGE])?;
             while let Some(row) = rows.next()? {
-                let event: String = row.get(1)?;
+                let kind: ReceiptKind = row.get(1)?;
                 page.push(KnownSource {
                     source: row.get::<_, StoredPathBuf>(0)?.0.into_os_string(),
-                    is_settled: is_settled(&event),
-                    is_rejected: is_rejected(&event),
-                    is_unproven: event == UNPROVEN,
+                    is_settled: kind.is_settled(),
+                    is_rejected: kind.is_rejected(),
+                    is_unproven: kind == ReceiptKind::Unproven,
                     fingerprint: LedgerKey::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
                 });
             }
@@ -399,7 +397,8 @@ impl Ledger {
 
     /// Makes npyd treat a rejected source as new.
     pub fn retry(&self, entry: &Entry) -> Result<()> {
-        self.run(|db| insert_note(db, RETRIED, &entry.drop_dir, &entry.source, None)).map(drop)
+        self.run(|db| insert_note(db, ReceiptKind::Retried, &entry.drop_dir, &entry.source, None))
+            .map(drop)
     }
 
     /// Returns SQLite's `data_version`, which changes when another process writes. Returns `None`

@@ -117,7 +117,7 @@ mod tests {
 
     fn events(ledger: &Ledger) -> Vec<String> {
         let mut events = Vec::new();
-        ledger.for_each(|entry| events.push(entry.event)).unwrap();
+        ledger.for_each(|entry| events.push(entry.kind.to_string())).unwrap();
         events
     }
 
@@ -138,7 +138,7 @@ mod tests {
         ledger.attend();
         assert_eq!(events(&ledger), ["finalized"]);
 
-        assert_eq!(ledger.latest(a).unwrap().unwrap().event, "remade");
+        assert_eq!(ledger.latest(a).unwrap().unwrap().kind.as_str(), "remade");
         assert_eq!(ledger.earlier_arrays(a, 1).unwrap().remakes, 1);
         assert_eq!(ledger.earlier_arrays(a, 1).unwrap().identities.len(), 1);
         assert!(ledger.known_unsaved(a).unwrap().unwrap().is_settled);

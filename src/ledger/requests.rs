@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::{EventKind, Receipt};
+use crate::ledger::receipt_kind::{REFUSED, ReceiptKind};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
 use crate::ledger::{Ledger, Result, insert, insert_note, now};
 
@@ -51,10 +52,6 @@ impl RequestKind {
         [RequestKind::Redo, RequestKind::Take].into_iter().find(|kind| kind.as_str() == name)
     }
 }
-
-/// The event under which the ledger stores the refusal of a request; the receipt itself says
-/// `failed`. It says nothing about the state of the source.
-pub(crate) const REFUSED: &str = "refused";
 
 /// Maximum number of requests of one drop directory that are read at once.
 const REQUESTS_MAX: u32 = 4096;
@@ -133,7 +130,7 @@ impl Ledger {
         let remark = Some(options.as_str()).filter(|options| *options != "{}");
         self.run(|db| {
             let together = db.unchecked_transaction()?;
-            insert_note(db, kind.as_str(), drop_dir, source, remark)?;
+            insert_note(db, ReceiptKind::Request(*kind), drop_dir, source, remark)?;
             if let Some(declared) = declared {
                 declare(db, source, declared)?;
             }
@@ -178,20 +175,20 @@ impl Ledger {
 
     /// Returns whether the array of a source was requested, and was not made since.
     pub fn is_requested(&self, source: &Path) -> Result<bool> {
-        let event = match self.read_unsaved(|db| latest_success(db, source))? {
-            Some(event) => Some(event),
+        let kind = match self.read_unsaved(|db| latest_success(db, source))? {
+            Some(kind) => Some(kind),
             None => self.run(|db| latest_success(db, source))?,
         };
-        Ok(event.is_some_and(|event| RequestKind::from_name(&event).is_some()))
+        Ok(matches!(kind, Some(ReceiptKind::Request(_))))
     }
 }
 
-/// Returns the newest event of a source that is not a failure.
-fn latest_success(db: &Connection, source: &Path) -> rusqlite::Result<Option<String>> {
+/// Returns the newest row of a source that is not a failure.
+fn latest_success(db: &Connection, source: &Path) -> rusqlite::Result<Option<ReceiptKind>> {
     db.prepare_cached(&format!(
         "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
          ORDER BY id DESC LIMIT 1",
-        EventKind::Failed.as_str()
+        ReceiptKind::Event(EventKind::Failed)
     ))?
     .query_row([StoredPath(source)], |row| row.get(0))
     .optional()

@@ -72,13 +72,13 @@ fn events() -> BTreeSet<String> {
     let kinds = between(&kinds, "impl EventKind {", "\n}");
     let requests = source("src/ledger/requests.rs");
     let requests = between(&requests, "pub fn as_str", "\n    }");
-    let retried = source("src/ledger/mod.rs");
+    let retried = source("src/ledger/receipt_kind.rs");
     let planned = source("src/cli/finalize/dry_run.rs");
     let causes = source("src/sinks/causes.rs");
     [
         quoted_before(kinds, "=> "),
         quoted_before(requests, "=> "),
-        quoted_before(&retried, "const RETRIED: &str = "),
+        quoted_before(&retried, "ReceiptKind::Retried => "),
         quoted_before(&planned, "\"event\": "),
         quoted_before(&causes, "event = "),
     ]
