@@ -1,7 +1,6 @@
 //! `npyd sweep`: processes all drop directories once.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -65,7 +64,7 @@ impl Sweep {
                 report_at = Instant::now() + 10 * FIRST_REPORT_AFTER;
             }
         }
-        context.ledger.attend(); // so that the next sweep can use it
+        context.ledger().attend(); // so that the next sweep can use it
         for SweptDir { drop_dir, tracker, .. } in &mut dirs {
             tracker.end();
             for (path, why) in tracker.waiting() {
@@ -74,11 +73,11 @@ impl Sweep {
                 context.publish(Event::Receipt(Box::new(receipt)));
             }
         }
-        context.bus.stop(None);
+        context.bus().stop(None);
         if let Some(error) = unreadable {
             return Err(error.into());
         }
-        Ok(Exit::from(context.failures.load(Ordering::Relaxed) == 0))
+        Ok(Exit::from(context.failures() == 0))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The kinds of rows in the ledger. They are finer than the events of receipts: the ledger must find
-//! some rows without reading their JSON.
+//! The kinds of rows in the ledger. They are finer than the events of receipts: the ledger must
+//! find some rows without reading their JSON.
 
 use std::fmt;
 

@@ -30,18 +30,17 @@ struct Commit {
 }
 
 /// Stores and publishes receipts.
-#[derive(Clone)]
 pub(crate) struct Recorder {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) bus: Arc<Bus>,
     /// Number of receipts about rejected, lost and failed drops so far.
-    pub(crate) failures: Arc<AtomicU64>,
+    pub(crate) failures: AtomicU64,
 }
 
 /// The thread, which ends when this is dropped.
 pub(crate) struct Committer {
     /// Stores and publishes receipts at once, while the caller waits.
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: Arc<Recorder>,
     /// `None` if there is no thread.
     queue: Option<Sender<Commit>>,
     has_ended: Receiver<()>,
@@ -76,10 +75,11 @@ impl Committer {
     /// Starts the thread. Without the thread, [`Committer::commit`] stores the receipts itself, and
     /// its caller waits for the disk.
     pub(crate) fn start(recorder: Recorder) -> Self {
+        let recorder = Arc::new(recorder);
         let (queue, commits) = bounded::<Commit>(QUEUE_LENGTH);
         let (end, has_ended) = bounded::<()>(0);
         let pending = Arc::new(AtomicUsize::new(0));
-        let (of_thread, count) = (recorder.clone(), Arc::clone(&pending));
+        let (of_thread, count) = (Arc::clone(&recorder), Arc::clone(&pending));
         let run = move || {
             let _end = end; // dropped last
             let recorder = of_thread;

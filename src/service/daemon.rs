@@ -81,8 +81,8 @@ pub fn run(
         config_path: config_path.to_path_buf(),
         at_start: config.clone(),
         config,
-        ledger_version: context.ledger.data_version().ok().flatten(),
-        ledger_keeper: LedgerKeeper::start(&context.ledger),
+        ledger_version: context.ledger().data_version().ok().flatten(),
+        ledger_keeper: LedgerKeeper::start(context.ledger()),
         context,
         pool,
         handles: Vec::new(),
@@ -198,7 +198,7 @@ impl Daemon {
     /// it was opened again.
     fn on_tick(&mut self) {
         self.restart_dead_loops();
-        match self.context.ledger.data_version() {
+        match self.context.ledger().data_version() {
             Ok(version @ Some(_)) if version != self.ledger_version => {
                 self.ledger_version = version;
                 self.handles.iter().for_each(|handle| handle.send(Command::Rescan));
@@ -259,7 +259,7 @@ impl Daemon {
             }
             stays
         });
-        self.context.bus.configure(&Arc::new(config.clone()));
+        self.context.bus().configure(&Arc::new(config.clone()));
         self.config = config;
         self.catch_up();
         self.publish(DaemonState::Reloaded { drop_dirs: self.drop_dirs() });
@@ -282,6 +282,6 @@ impl Daemon {
             thread::sleep(Duration::from_millis(5));
         }
         self.publish(DaemonState::Stopped { has_work_left: has_work_left() });
-        self.context.bus.stop(Some(Instant::now() + FLUSH_WITHIN));
+        self.context.bus().stop(Some(Instant::now() + FLUSH_WITHIN));
     }
 }

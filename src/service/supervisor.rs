@@ -269,7 +269,8 @@ impl DropDirLoop {
             self.publish(WatchState::Polling);
             WatchMode::Polling { root }
         } else {
-            match DirWatcher::start(&self.drop_dir, self.path_event_tx.clone(), &self.context.bus) {
+            match DirWatcher::start(&self.drop_dir, self.path_event_tx.clone(), self.context.bus())
+            {
                 Ok(watcher) => {
                     self.publish(WatchState::Inotify);
                     WatchMode::Inotify { watcher, root }

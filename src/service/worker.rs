@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::{fmt, io};
 
 use crate::config::{Config, DropDir, IoPriority};
@@ -33,23 +33,17 @@ use crate::throttle::rate::RateLimiter;
 /// The state that all drop directories share.
 #[derive(Clone)]
 pub struct Context {
-    /// The ledger.
-    pub ledger: Arc<Ledger>,
     /// The intent log, with which npyd undoes interrupted insert-range work after a crash.
     pub intents: Arc<IntentLog>,
     /// Set when npyd is stopping.
     pub stop: Arc<AtomicBool>,
-    /// The sinks of this process.
-    pub bus: Arc<Bus>,
     /// Whether this process tries again what failed. A sweep ends instead.
     pub retries: bool,
     /// The limit of I/O pressure above which copies pause, if there is one.
     pub pressure: Option<Arc<Pressure>>,
     /// Whose files this process may take leases on.
     pub lease_right: LeaseRight,
-    /// Number of receipts about rejected, lost and failed drops so far.
-    pub failures: Arc<AtomicU64>,
-    /// Stores and publishes the receipts of workers.
+    /// Stores and publishes the receipts of workers; has the ledger and the bus.
     pub(crate) committer: Arc<Committer>,
     /// The drops that tasks work on.
     pub(crate) in_work: InWork,
@@ -278,7 +272,7 @@ fn record_data_loss(
     let then = candidate.snapshot();
     let now = candidate.restat().unwrap_or_else(|_| then.clone());
     if let Err(error) =
-        context.ledger.record_data_loss(then.contents().chain(now.contents()), &reason)
+        context.ledger().record_data_loss(then.contents().chain(now.contents()), &reason)
     {
         context.report(error);
     }
@@ -355,11 +349,8 @@ impl Context {
             let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
             bus.publish(Event::Problem(problem));
         }
-        let recorder = Recorder { ledger: Arc::new(ledger), bus, failures: Arc::default() };
+        let recorder = Recorder { ledger: Arc::new(ledger), bus, failures: AtomicU64::new(0) };
         Ok(Context {
-            ledger: Arc::clone(&recorder.ledger),
-            bus: Arc::clone(&recorder.bus),
-            failures: Arc::clone(&recorder.failures),
             committer: Arc::new(Committer::start(recorder)),
             in_work: InWork::default(),
             intents: Arc::new(IntentLog::of(&config.state_dir)),
@@ -368,6 +359,24 @@ impl Context {
             pressure: pressure.flatten().map(Arc::new),
             lease_right: LeaseRight::probe(&config.state_dir),
         })
+    }
+
+    /// Returns the ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.committer.recorder.ledger
+    }
+
+    /// Returns the sinks of this process.
+    #[must_use]
+    pub fn bus(&self) -> &Arc<Bus> {
+        &self.committer.recorder.bus
+    }
+
+    /// Returns the number of receipts about rejected, lost and failed drops so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.committer.recorder.failures.load(Ordering::Relaxed)
     }
 
     /// Ends a request that cannot be carried out, and reports the reason.
@@ -390,7 +399,7 @@ impl Context {
         receipt: Receipt,
         fingerprint: Option<&LedgerKey>,
     ) -> Outcome {
-        if let Err(error) = self.ledger.end_request(request, &receipt, fingerprint) {
+        if let Err(error) = self.ledger().end_request(request, &receipt, fingerprint) {
             self.report(error);
         }
         self.publish(Event::Receipt(Box::new(receipt)));
@@ -409,6 +418,6 @@ impl Context {
 
     /// Returns the meter for the work on a file.
     fn meter(&self, path: PathBuf, pace: &Arc<RateLimiter>) -> Meter {
-        Meter::new(path, &self.bus, &self.stop, Some(pace))
+        Meter::new(path, self.bus(), &self.stop, Some(pace))
     }
 }

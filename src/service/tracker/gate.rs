@@ -162,7 +162,7 @@ impl Tracker {
         }
         let is_recheck = taking.is_none() && Self::is_recheck(known.as_ref(), &candidate);
         self.apply_declared(&mut candidate);
-        let ledger = Arc::clone(&self.context.ledger);
+        let ledger = Arc::clone(self.context.ledger());
         let source = self.drop_dir.path.join(&candidate.input.rel);
         let earlier = ledger.earlier_arrays(&source, snapshot.ino());
         let Earlier { identities: earlier, remakes } = earlier?;

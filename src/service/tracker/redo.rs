@@ -21,7 +21,7 @@ use crate::service::tracker::Tracker;
 impl Tracker {
     /// Reads the requests about this drop directory, and enqueues their sources.
     pub(crate) fn read_requests(&mut self, now: Instant) {
-        let requests = match self.context.ledger.requests(&self.drop_dir.path) {
+        let requests = match self.context.ledger().requests(&self.drop_dir.path) {
             Ok(requests) => requests,
             Err(error) => return self.context.report(error),
         };
@@ -267,7 +267,7 @@ impl Tracker {
         declared: Option<&str>,
     ) -> Result<(), LedgerError> {
         let path = self.drop_path(&candidate.input.rel);
-        self.context.ledger.accept_request(request, &path.source, declared)?;
+        self.context.ledger().accept_request(request, &path.source, declared)?;
         let kind = request.kind.as_str();
         let options = Some(request.options.clone()).filter(|options| options != "{}");
         let words = Correction::parse(&request.options).map(|options| options.to_string());
@@ -289,7 +289,7 @@ impl Tracker {
         let is_of_this = self.declared(candidate).map(|declared| candidate.correct(&declared));
         if is_of_this == Some(false) {
             let source = self.drop_dir.path.join(&candidate.input.rel);
-            if let Err(error) = self.context.ledger.forget_declared(&source) {
+            if let Err(error) = self.context.ledger().forget_declared(&source) {
                 self.context.report(error);
             }
         }
@@ -298,7 +298,7 @@ impl Tracker {
     /// Returns what was declared about a drop. Logs an error, and returns `None` then.
     fn declared(&self, candidate: &Candidate) -> Option<Correction> {
         let source = self.drop_dir.path.join(&candidate.input.rel);
-        let declared = self.context.ledger.declared(&source).unwrap_or_else(|error| {
+        let declared = self.context.ledger().declared(&source).unwrap_or_else(|error| {
             self.context.report(error);
             None
         });

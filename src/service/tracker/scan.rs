@@ -87,7 +87,7 @@ impl Tracker {
         (others, manifests): (&'l [Listed], &'l [Listed]),
         now: Instant,
     ) -> Vec<&'l OsStr> {
-        let ledger = Arc::clone(&self.context.ledger);
+        let ledger = Arc::clone(self.context.ledger());
         let mut ledger = LedgerCursor::below(&ledger, &self.drop_dir.path.join(below));
         let mut unsettled = Vec::new();
         let mut is_covered = vec![false; manifests.len()];

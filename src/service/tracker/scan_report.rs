@@ -165,7 +165,7 @@ impl Tracker {
         let neighbors = self.drop_dir.neighbors.iter().map(PathBuf::as_path);
         self.is_own(rel)
             || self.drop_dir.managed_dirs().chain(neighbors).any(|dir| dir.starts_with(&path))
-            || self.context.ledger.has_sources_below(&path).unwrap_or(true)
+            || self.context.ledger().has_sources_below(&path).unwrap_or(true)
     }
 
     /// Returns whether a time lies at least `undescribed_after` back. A time in the future was set
@@ -207,7 +207,7 @@ impl Tracker {
         if *is_unreported && count == 0 {
             return Ok(()); // saves a query at most scans
         }
-        let ledger = &self.context.ledger;
+        let ledger = self.context.ledger();
         let last = ledger.last_report(path, kind.as_str())?;
         let newest = from_ns(*newest_ns).checked_add(self.drop_dir.undescribed_after);
         let at = match (decide(last, count, newest.unwrap_or(now), now), last) {

@@ -85,7 +85,7 @@ impl Timeline {
 
     /// Returns what was published since the last call.
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.tracker.context.bus.flush(None);
+        self.tracker.context.bus().flush(None);
         self.events.try_iter().collect()
     }
 
