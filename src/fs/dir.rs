@@ -260,7 +260,7 @@ impl Dir {
     }
 
     /// Reopens the directory for reading: an `O_PATH` descriptor can neither list nor sync it.
-    fn readable(&self) -> rustix::io::Result<OwnedFd> {
+    pub(crate) fn readable(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         retry_on_intr(|| fs::openat(&self.fd, ".", flags, Mode::empty()))
     }

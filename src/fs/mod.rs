@@ -26,6 +26,7 @@ use std::sync::LazyLock;
 
 mod attributes;
 mod capabilities;
+mod casefold;
 mod clone_range;
 mod copy;
 mod crash_recovery;

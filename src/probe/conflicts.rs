@@ -69,7 +69,7 @@ impl DirView<'_> {
             let matches = self.match_description(by, data)?.into_iter().collect();
             return Ok(Descriptions::of(matches));
         }
-        let mut paths = possible_sidecars(data);
+        let mut paths = self.as_listed(possible_sidecars(data))?;
         let named: BTreeSet<&Path> =
             index.describing(data).map(PathBuf::as_path).chain(by).collect();
         for path in named {

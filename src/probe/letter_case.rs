@@ -22,8 +22,36 @@ impl DirView<'_> {
         if let Some(first) = self.present(data_files.paths())?.into_iter().next() {
             return Ok(Some(first));
         }
+        if let DataFiles::FirstOf(paths) = data_files {
+            for path in paths {
+                // The directory itself ignores letter case.
+                if let Some(listed) = self.dir.listed_path(path)?
+                    && self.stat_regular(&listed)?.is_some()
+                {
+                    return Ok(Some(listed));
+                }
+            }
+        }
         let mut others = self.in_other_case(by, data_files)?;
         Ok(if others.len() == 1 { others.pop() } else { None })
+    }
+
+    /// Replaces paths in one directory by those that it lists, if it ignores letter case.
+    pub(crate) fn as_listed(&self, paths: Vec<PathBuf>) -> fs::Result<Vec<PathBuf>> {
+        let parent = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+        let ignores_case =
+            self.dir.try_clone()?.into_subdir(parent).is_ok_and(|dir| dir.ignores_case());
+        if !ignores_case {
+            return Ok(paths);
+        }
+        let mut found = Vec::new();
+        for path in paths {
+            let path = self.dir.listed_path(&path)?.unwrap_or(path);
+            if !found.contains(&path) {
+                found.push(path);
+            }
+        }
+        Ok(found)
     }
 
     /// Returns the files that differ in letter case alone from the data file that a description

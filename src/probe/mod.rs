@@ -112,6 +112,9 @@ fn probe_with(
             ProbeResult::Missing
         });
     }
+    if view.dir.listed_path(rel)?.is_some() {
+        return Ok(ProbeResult::Missing); // it is probed under the name that is listed
+    }
     if may_describe(name.as_str())
         && let Some(description) = view.read_description(rel)?
     {
@@ -178,14 +181,17 @@ impl<'a> DirView<'a> {
     fn open_regular(&self, rel: &Path) -> fs::Result<Option<(DataFile, Stat)>> {
         let Some(file) = self.dir.open_file(rel)? else { return Ok(None) };
         let stat = file.stat()?;
-        let counts = stat.is_file() && self.drop_dir.ignore.reason(rel, false).is_none();
+        let counts = stat.is_file()
+            && self.drop_dir.ignore.reason(rel, false).is_none()
+            && self.dir.has_exact_name(rel)?;
         Ok(counts.then_some((file, stat)))
     }
 
     /// Returns the metadata of a regular file that is not ignored; anything else counts as missing.
     fn stat_regular(&self, rel: &Path) -> fs::Result<Option<Stat>> {
         let stat = self.dir.stat(rel)?.filter(Stat::is_file);
-        Ok(stat.filter(|_| self.drop_dir.ignore.reason(rel, false).is_none()))
+        let stat = stat.filter(|_| self.drop_dir.ignore.reason(rel, false).is_none());
+        Ok(if stat.is_some() && !self.dir.has_exact_name(rel)? { None } else { stat })
     }
 
     /// Returns those of the paths that are regular files.
@@ -428,8 +434,10 @@ impl<'a> DirView<'a> {
             }
         }
         Ok(match self.dir.stat(missing)? {
-            Some(_) => ProbeResult::Ignored(Reason::NotRegular),
-            None => ProbeResult::Missing,
+            Some(_) if self.dir.has_exact_name(missing)? => {
+                ProbeResult::Ignored(Reason::NotRegular)
+            }
+            _ => ProbeResult::Missing,
         })
     }
 }

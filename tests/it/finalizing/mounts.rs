@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::support::{
     Daemon, Mounted, Receipts, SCAN_MANIFEST, Site, as_root, noise, npy, scan_bytes, scan_npy,
+    succeeds,
 };
 
 /// As many records as there are.
@@ -210,6 +211,51 @@ fn a_lazy_unmount() {
         assert_eq!(site.names("fs/out"), [""; 0]);
 
         mount_again(&site, &mut daemon, &drop_in, source);
+    }
+}
+
+/// ext4 with `chattr +F`: a file is found under each spelling of its name, and inotify reports the
+/// spelling that a program used. The drop is the one that the directory lists.
+#[test]
+fn a_directory_that_ignores_letter_case() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("rescan = '500ms'");
+    let options = ["-O", "casefold", "-E", "encoding=utf8"];
+    let Some(_mounted) = Mounted::image(&site, "fs", "ext4", 16, &options) else { return };
+    for name in ["fs/in", "fs/out"] {
+        fs::create_dir(site.path(name)).unwrap();
+        if !succeeds("chattr", &["+F", site.path(name).to_str().unwrap()]) {
+            return;
+        }
+    }
+    move_to(&site, "fs", "rescan = '500ms'");
+    let touch = |name: &str| {
+        let file = File::options().append(true).create(true).open(site.path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now()).unwrap();
+    };
+    let mut daemon = site.daemon();
+    let write = |name: &str, data: &[u8]| fs::write(site.path(name), data).unwrap();
+    write("fs/in/Scan.raw", &scan_bytes());
+    write("fs/in/scan.raw.toml", SCAN_MANIFEST.as_bytes());
+    write("fs/in/TWO.raw", &scan_bytes());
+    touch("fs/in/two.raw");
+    write("fs/in/two.toml", SCAN_MANIFEST.as_bytes());
+    daemon.wait_for_file("fs/out/Scan.npy").wait_for_file("fs/out/TWO.npy");
+    for name in ["fs/in/SCAN.RAW", "fs/in/scan.raw", "fs/in/tWO.raw", "fs/in/two.RAW"] {
+        touch(name);
+    }
+    write("fs/in/two.RAW", &[1; 24]);
+    daemon.wait_for_receipts("remade", 1);
+    assert_eq!(site.read("fs/out/TWO.npy"), npy("'<f4'", false, &[2, 3], &[1; 24]));
+    assert_eq!(site.read("fs/out/Scan.npy"), scan_npy());
+    assert!(daemon.stop().success());
+    assert_eq!(site.names("fs/out"), ["Scan.npy", "TWO.npy", "TWO.npy.~1~"]);
+    for receipt in site.history() {
+        let source = receipt["source"].as_str().unwrap();
+        assert!(source.ends_with("/Scan.raw") || source.ends_with("/TWO.raw"), "{receipt}");
+        assert_ne!(receipt["event"], "rejected", "{receipt}");
     }
 }
 

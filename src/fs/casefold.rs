@@ -1,0 +1,58 @@
+//! Directories that ignore letter case (`chattr +F` on ext4, f2fs and tmpfs): they find a file
+//! under names that they do not list, and inotify reports such names as well. npyd takes a file
+//! only under the name that is listed, so that each drop has one path.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::ioctl_getflags;
+
+use crate::fs::fs_kind::info_of;
+use crate::fs::{Dir, Result};
+
+/// `FS_CASEFOLD_FL` (`linux/fs.h`).
+const CASEFOLD: u32 = 0x4000_0000;
+
+/// File systems that ignore letter case in all directories.
+const ALWAYS: [&str; 2] = ["vfat", "exfat"];
+
+impl Dir {
+    /// Returns whether an existing file at a path below this directory is listed under this very
+    /// name, and so are the directories above it that ignore letter case.
+    pub fn has_exact_name(&self, rel: &Path) -> Result<bool> {
+        let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else { return Ok(true) };
+        let dir = self.try_clone()?.into_subdir(parent)?;
+        if !dir.ignores_case() {
+            return Ok(true);
+        }
+        Ok(dir.any_entry(|listed, _| listed == name)? && self.has_exact_name(parent)?)
+    }
+
+    /// Returns the path under which a directory that ignores letter case lists the file that it
+    /// finds at `rel`. Returns `None` if there is none, or if `rel` is listed itself.
+    pub fn listed_path(&self, rel: &Path) -> Result<Option<PathBuf>> {
+        let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else { return Ok(None) };
+        if self.has_exact_name(rel)? {
+            return Ok(None);
+        }
+        let Some(stat) = self.stat(rel)? else { return Ok(None) };
+        let fold = |name: &OsStr| name.to_string_lossy().to_lowercase();
+        let mut listed = self.try_clone()?.into_subdir(parent)?.entries()?;
+        listed.retain(|(listed, _)| fold(listed) == fold(name));
+        for (listed, _) in listed {
+            let path = parent.join(listed);
+            if self.stat(&path)?.is_some_and(|it| (it.dev, it.ino) == (stat.dev, stat.ino)) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether this directory ignores letter case.
+    #[must_use]
+    pub fn ignores_case(&self) -> bool {
+        let Ok(dir) = self.readable() else { return false };
+        ioctl_getflags(&dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
+            || info_of(&dir).is_ok_and(|fs| ALWAYS.contains(&fs.kind.as_str()))
+    }
+}
