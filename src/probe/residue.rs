@@ -173,7 +173,7 @@ impl DirView<'_> {
 
     /// Returns the remaining data files of a manifest, which are full of data. npyd disposes of
     /// them in order, so those that remain are at the end of the array; the sizes of the others are
-    /// not known. Those before the first that is missing are at the front.
+    /// not known. The files before the first missing one are at the front of the array.
     fn full_remains(
         &self,
         manifest: &Manifest,

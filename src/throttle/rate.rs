@@ -71,7 +71,7 @@ mod tests {
         let rests = [500, 500, 2000].map(|bytes| pace.rest(bytes, now).as_millis());
         let near = |rest: u128, wanted: u128| rest.abs_diff(wanted) <= 100;
         assert!(near(rests[0], 500) && near(rests[1], 1000) && near(rests[2], 3000), "{rests:?}");
-        // Lost time is made up for a little only.
+        // After a pause the limiter allows only a short burst.
         let later = now + Duration::from_mins(1);
         assert_eq!(pace.rest(1000, later).as_millis(), 900);
         assert_eq!(RateLimiter::new(None, None).rest(1 << 40, now), Duration::ZERO);
