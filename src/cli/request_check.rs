@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::cli::history::is_missing;
 use crate::config::DropDir;
 use crate::decide::completeness::Writer;
+use crate::decide::reason_kind::ReasonKind;
 use crate::describe::{Correction, LeadingBytes, Rows};
 use crate::finalize::{ArrayJob, Interruption, check_array_job};
 use crate::ledger::{Entry, Ledger};
@@ -38,7 +39,9 @@ pub(crate) fn check_take(
     let identity = candidate.snapshot().identity();
     if let Some(entry) = ledger.latest(&source).ok().flatten() {
         let is_as_rejected = entry.settles(&identity, drop_dir.settings) && entry.is_rejected();
-        if is_as_rejected && entry.receipt_field("reason_kind").as_deref() == Some("digest") {
+        if is_as_rejected
+            && entry.receipt_field("reason_kind").as_deref() == Some(ReasonKind::Digest.as_str())
+        {
             return Err(format!(
                 "{}; remove the key `digest` if the data are right, or drop them again",
                 entry.reason()

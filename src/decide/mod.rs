@@ -6,6 +6,7 @@ pub mod identity;
 pub mod plan;
 pub mod quiescence;
 pub mod reason;
+pub mod reason_kind;
 pub(crate) mod reason_text;
 pub mod route;
 pub mod routes;

@@ -1,5 +1,5 @@
 //! Reasons: why a drop waits, was rejected, or failed. The texts for people are made here alone.
-//! Programs use [`Reason::kind`], and compare values; nothing compares texts.
+//! Programs use [`Reason::kind`] (`reason_kind.rs`), and compare values; nothing compares texts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -436,62 +436,5 @@ impl Reason {
                 | Reason::NotReady { .. }
                 | Reason::NoMarker
         )
-    }
-
-    /// Returns the kind, a label for programs: receipts and metrics have it. The labels are stable.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Reason::BadName(_) => "name",
-            Reason::Private | Reason::PrivatePart(_) => "private",
-            Reason::Ignored(_) | Reason::DataIgnored(_) => "ignored",
-            Reason::NotRegular | Reason::DataNotRegular(_) => "not-regular",
-            Reason::IsArray => "array",
-            Reason::Undescribed { .. } => "undescribed",
-            Reason::Description(_) | Reason::HeaderAndManifest => "description",
-            Reason::Conflict(_) => "conflict",
-            Reason::HardLinks(_) => "hard-links",
-            Reason::NoDataFiles
-            | Reason::NoDataFile(_)
-            | Reason::NoMatch(_)
-            | Reason::NoDataFileInThisCase { .. }
-            | Reason::NoMatchInThisCase { .. }
-            | Reason::NoDataFileNamed { .. }
-            | Reason::NoDataFileYet(_)
-            | Reason::DataInOtherCase(_)
-            | Reason::NoNewData { .. }
-            | Reason::NoOtherParts(_) => "no-data",
-            Reason::Size(_)
-            | Reason::SizeBySidecar { .. }
-            | Reason::SizeOfPart(..)
-            | Reason::SizeOfComplete(_) => "size",
-            Reason::DescriptionUnfinished(_)
-            | Reason::Writing { .. }
-            | Reason::DescriptionWriting { .. }
-            | Reason::OpenForWriting(_) => "writing",
-            Reason::NotReady { .. } | Reason::ClosedUnready | Reason::NoMarker => "not-ready",
-            Reason::Unfinished(_) => "unfinished",
-            Reason::NotQuiet(_) | Reason::NotQuietUnproven(_) | Reason::CoarseClock(_) => "quiet",
-            Reason::Abandoned { .. } => "abandoned",
-            Reason::Digest(_) => "digest",
-            Reason::Leased | Reason::InWork | Reason::Locked(_) => "locked",
-            Reason::Changed(_) | Reason::Replaced(_) | Reason::Appeared(_) => "changed",
-            Reason::BadOutput(_)
-            | Reason::Output(_)
-            | Reason::Taken { .. }
-            | Reason::OwnName(_)
-            | Reason::FilesGone(_)
-            | Reason::Mixed { .. } => "output",
-            Reason::Route(_) => "route",
-            Reason::Rest(_) => "rest",
-            Reason::Settings(_) => "settings",
-            Reason::Request(_) => "request",
-            Reason::Incomplete(of) => of.kind(),
-            Reason::Gone | Reason::Residue => "gone",
-            Reason::Stopped => "stopped",
-            Reason::SeveralArrays => "several-arrays",
-            Reason::DataLoss(_) => "data-loss",
-            Reason::Io(_) | Reason::Failed { .. } | Reason::Suspended { .. } => "io",
-        }
     }
 }

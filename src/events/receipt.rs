@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;
 
 /// What happened to one drop.
@@ -42,7 +43,7 @@ pub struct Receipt {
     pub reason: Option<String>,
     /// The kind of the reason, if there is no array; [`Reason::kind`] lists the kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason_kind: Option<&'static str>,
+    pub reason_kind: Option<ReasonKind>,
     /// Whether a person requested the work, so that the log reports its result in any case.
     #[serde(skip)]
     pub is_requested: bool,

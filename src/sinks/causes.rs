@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
+use crate::decide::reason_kind::ReasonKind;
 use crate::events::receipt::Receipt;
 use crate::text::count::counted;
 
@@ -18,7 +19,7 @@ pub(crate) fn failures(receipt: &Receipt, drops: usize, is_again: bool) {
                 drop = %receipt.drop.display(),
                 source = %receipt.source.display(),
                 reason,
-                reason_kind = receipt.reason_kind,
+                reason_kind = receipt.reason_kind.map(ReasonKind::as_str),
                 drops,
                 $($text)+
             )

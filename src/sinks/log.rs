@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{BinaryBytes, HumanDuration};
 
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::{DaemonState, DropPath, DropState, Event, WatchState, WorkProgress};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
@@ -21,9 +22,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the sink waits while nothing reads the log, such as a journal that hangs, before it
 /// drops lines.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The kind of the reason for which drops fail.
-const IO_KIND: &str = "io";
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -205,7 +203,7 @@ fn log_waiting(path: &DropPath, reason: &Reason) {
         drop = %path.drop_dir.display(),
         source = %path.source.display(),
         reason = %reason,
-        reason_kind = reason.kind(),
+        reason_kind = reason.kind().as_str(),
         "waiting for {}: {reason}",
         path.source.display()
     );
@@ -240,14 +238,14 @@ fn log_receipt(receipt: &Receipt) {
                 evidence = receipt.evidence.map(tracing::field::display),
                 source_fate = receipt.source_fate.map(SourceFate::as_str),
                 reason = receipt.reason,
-                reason_kind = receipt.reason_kind,
+                reason_kind = receipt.reason_kind.map(ReasonKind::as_str),
                 "{receipt}"
             )
         };
     }
     match receipt.event {
         // Another line reports those that have one cause.
-        EventKind::Failed if receipt.reason_kind == Some(IO_KIND) => at!(debug),
+        EventKind::Failed if receipt.reason_kind == Some(ReasonKind::Io) => at!(debug),
         EventKind::Rejected | EventKind::Lost | EventKind::Failed | EventKind::Stale => at!(warn),
         // Nothing changed, and an earlier receipt says why the source stays.
         EventKind::Found
@@ -268,7 +266,7 @@ fn log_failed_again(receipt: &Receipt) {
         drop = %receipt.drop.display(),
         source = %receipt.source.display(),
         reason = receipt.reason,
-        reason_kind = receipt.reason_kind,
+        reason_kind = receipt.reason_kind.map(ReasonKind::as_str),
         "failed again with {}: {}",
         receipt.source.display(),
         receipt.reason.as_deref().unwrap_or_default()

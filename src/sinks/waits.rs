@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::events::event::{DropPath, DropState, Event, WaitAge, WatchState};
 use crate::events::gathering::Gathering;
 use crate::events::receipt::EventKind;
 use crate::events::tally::Tally;
-
-/// The kinds of reasons for which a process has a file open or locked. The daemon can't see which.
-const HELD_KINDS: [&str; 2] = ["writing", "locked"];
 
 /// What names the process that has a file open or locked.
 const HOLDER_HINT: &str =
@@ -35,7 +33,7 @@ pub(crate) struct Waits(BTreeMap<PathBuf, OfDir>);
 #[derive(Debug)]
 struct OfDir {
     /// Those that have waited for the time `quiet`, by the kind of their reasons.
-    kinds: BTreeMap<&'static str, OfKind>,
+    kinds: BTreeMap<ReasonKind, OfKind>,
     /// Those that have reached a greater age.
     ages: BTreeMap<PathBuf, OfAge>,
     ages_timer: Gathering,
@@ -183,7 +181,7 @@ impl OfDir {
     /// Returns the lines about kinds that are due, or all of them.
     fn kinds(&mut self, drop_dir: &Path, now: Option<Instant>) -> Vec<Line> {
         // By the kinds that the reasons have now.
-        let mut due = BTreeMap::<&str, (PathBuf, Reason, usize)>::new();
+        let mut due = BTreeMap::<ReasonKind, (PathBuf, Reason, usize)>::new();
         for kind in self.kinds.values_mut().filter_map(|kind| kind.take_due(now)) {
             for (source, reason) in kind {
                 due.entry(reason.kind()).or_insert((source, reason, 0)).2 += 1;
@@ -226,7 +224,7 @@ impl OfAge {
             [one] => Some(format!("beside it lies {one}")),
             several => Some(format!("beside it lie {}", several.join(", "))),
         };
-        let is_held = HELD_KINDS.contains(&self.reason.kind());
+        let is_held = self.reason.kind().is_held();
         let holder = is_held.then(|| HOLDER_HINT.to_owned());
         let hint = self.reason.if_complete().or(similar).or(holder);
         let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
@@ -243,7 +241,7 @@ impl Line {
                 drop = %path.drop_dir.display(),
                 source = %path.source.display(),
                 reason = %reason,
-                reason_kind = reason.kind(),
+                reason_kind = reason.kind().as_str(),
                 drops,
                 "{self}"
             ),
@@ -270,7 +268,7 @@ impl fmt::Display for Line {
                         reason.kind()
                     )?,
                 }
-                if !HELD_KINDS.contains(&reason.kind()) {
+                if !reason.kind().is_held() {
                     return Ok(());
                 }
                 let users = "as root or as the producer's user";

@@ -10,6 +10,7 @@ use super::{Query, text};
 use crate::cli::tree::{Found, walk};
 use crate::cli::{Exit, FatalError, print};
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::fs::{self, Dir};
 use crate::probe::{
     ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, probe_standalone,
@@ -45,7 +46,7 @@ impl List<'_> {
         match found {
             Found::File => match self.reason(rel) {
                 Ok(Some(reason)) => {
-                    self.print(rel, reason.kind(), &reason.to_string());
+                    self.print(rel, reason.kind().as_str(), &reason.to_string());
                 }
                 Ok(None) => {}
                 Err(error) if error.is_missing() => {}
@@ -81,7 +82,7 @@ impl List<'_> {
 
     fn fail(&mut self, rel: &Path, error: &fs::FsError) {
         self.exit = Exit::Failure;
-        self.print(rel, "io", &error.to_string());
+        self.print(rel, ReasonKind::Io.as_str(), &error.to_string());
     }
 
     fn print(&self, rel: &Path, kind: &str, why: &str) {

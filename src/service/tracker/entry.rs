@@ -182,7 +182,7 @@ mod tests {
             let source = self.path().join(name);
             let change = |event| match event {
                 Event::State { path, state, reason, bytes } if path.source == source => {
-                    Some((state, bytes, reason.map_or("", |reason| reason.kind())))
+                    Some((state, bytes, reason.map_or("", |reason| reason.kind().as_str())))
                 }
                 _ => None,
             };

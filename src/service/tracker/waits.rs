@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::decide::completeness::Wait;
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::events::event::{Event, WaitAge, WatchState};
 use crate::service::tracker::entry::State;
 use crate::service::tracker::reminders::age_reached;
@@ -91,7 +92,8 @@ impl Tracker {
         age: WaitAge,
         now: Instant,
     ) -> Vec<String> {
-        if age == WaitAge::Quiet || reason.kind() != "no-data" || !self.searches.admit(now) {
+        if age == WaitAge::Quiet || reason.kind() != ReasonKind::NoData || !self.searches.admit(now)
+        {
             return Vec::new();
         }
         self.similar_files(rel).unwrap_or_default()

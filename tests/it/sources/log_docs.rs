@@ -130,3 +130,15 @@ fn every_event_is_documented() {
     let stale: Vec<_> = rows.filter(|row| !events.contains(*row)).collect();
     assert!(stale.is_empty(), "docs/log.md has rows for {stale:?}, which do not exist");
 }
+
+#[test]
+fn every_kind_of_reason_is_documented() {
+    let source = source("src/decide/reason_kind.rs");
+    let kinds = quoted_before(&source, "=> ");
+    assert!(kinds.len() > 20, "{kinds:?}");
+    let (_, table) = DOCS.split_once("## Kinds of reasons").unwrap();
+    let missing: Vec<_> =
+        kinds.iter().filter(|it| !table.contains(&format!("\n| `{it}` |"))).collect();
+    assert!(missing.is_empty(), "docs/log.md has no row for the kinds {missing:?}");
+    assert_eq!(table.matches("\n| `").count(), kinds.len() + 1, "{table}");
+}

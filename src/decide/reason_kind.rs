@@ -1,0 +1,189 @@
+//! The kind of a reason: a label for programs.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::decide::reason::Reason;
+
+/// The kinds of reasons. Receipts, the log and metrics have their labels, which are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReasonKind {
+    /// The name of a file is not one that npyd takes.
+    Name,
+    /// The file is one of npyd's own.
+    Private,
+    /// A rule of `ignore` matches.
+    Ignored,
+    /// It is a directory, a link or a device.
+    NotRegular,
+    /// It is an array already.
+    Array,
+    /// Nothing describes it.
+    Undescribed,
+    /// What a description says is wrong, or can't be read.
+    Description,
+    /// Several files describe the data.
+    Conflict,
+    /// A data file has several names.
+    HardLinks,
+    /// The described data are not there.
+    NoData,
+    /// The size does not fit the description.
+    Size,
+    /// A process writes to it.
+    Writing,
+    /// Its producer has not marked it ready.
+    NotReady,
+    /// A part of the data is not written yet.
+    Unfinished,
+    /// It changed a short time ago.
+    Quiet,
+    /// Its producer ended without marking it ready.
+    Abandoned,
+    /// The data do not have the declared digest.
+    Digest,
+    /// Another process holds it.
+    Locked,
+    /// It changed during the work.
+    Changed,
+    /// The array can't have its name.
+    Output,
+    /// No route is possible.
+    Route,
+    /// What follows the array can't be saved.
+    Rest,
+    /// The settings contradict each other.
+    Settings,
+    /// A request can't be carried out.
+    Request,
+    /// It is not there any more.
+    Gone,
+    /// npyd is stopping.
+    Stopped,
+    /// The file holds several arrays.
+    SeveralArrays,
+    /// A sync failed, and its data may be lost.
+    DataLoss,
+    /// A system call failed.
+    Io,
+}
+
+impl ReasonKind {
+    /// Returns the label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReasonKind::Name => "name",
+            ReasonKind::Private => "private",
+            ReasonKind::Ignored => "ignored",
+            ReasonKind::NotRegular => "not-regular",
+            ReasonKind::Array => "array",
+            ReasonKind::Undescribed => "undescribed",
+            ReasonKind::Description => "description",
+            ReasonKind::Conflict => "conflict",
+            ReasonKind::HardLinks => "hard-links",
+            ReasonKind::NoData => "no-data",
+            ReasonKind::Size => "size",
+            ReasonKind::Writing => "writing",
+            ReasonKind::NotReady => "not-ready",
+            ReasonKind::Unfinished => "unfinished",
+            ReasonKind::Quiet => "quiet",
+            ReasonKind::Abandoned => "abandoned",
+            ReasonKind::Digest => "digest",
+            ReasonKind::Locked => "locked",
+            ReasonKind::Changed => "changed",
+            ReasonKind::Output => "output",
+            ReasonKind::Route => "route",
+            ReasonKind::Rest => "rest",
+            ReasonKind::Settings => "settings",
+            ReasonKind::Request => "request",
+            ReasonKind::Gone => "gone",
+            ReasonKind::Stopped => "stopped",
+            ReasonKind::SeveralArrays => "several-arrays",
+            ReasonKind::DataLoss => "data-loss",
+            ReasonKind::Io => "io",
+        }
+    }
+
+    /// Whether the drop waits for a process that has one of its files open or locked.
+    #[must_use]
+    pub fn is_held(self) -> bool {
+        matches!(self, ReasonKind::Writing | ReasonKind::Locked)
+    }
+}
+
+impl Reason {
+    /// Returns the kind.
+    #[must_use]
+    pub fn kind(&self) -> ReasonKind {
+        match self {
+            Reason::BadName(_) => ReasonKind::Name,
+            Reason::Private | Reason::PrivatePart(_) => ReasonKind::Private,
+            Reason::Ignored(_) | Reason::DataIgnored(_) => ReasonKind::Ignored,
+            Reason::NotRegular | Reason::DataNotRegular(_) => ReasonKind::NotRegular,
+            Reason::IsArray => ReasonKind::Array,
+            Reason::Undescribed { .. } => ReasonKind::Undescribed,
+            Reason::Description(_) | Reason::HeaderAndManifest => ReasonKind::Description,
+            Reason::Conflict(_) => ReasonKind::Conflict,
+            Reason::HardLinks(_) => ReasonKind::HardLinks,
+            Reason::NoDataFiles
+            | Reason::NoDataFile(_)
+            | Reason::NoMatch(_)
+            | Reason::NoDataFileInThisCase { .. }
+            | Reason::NoMatchInThisCase { .. }
+            | Reason::NoDataFileNamed { .. }
+            | Reason::NoDataFileYet(_)
+            | Reason::DataInOtherCase(_)
+            | Reason::NoNewData { .. }
+            | Reason::NoOtherParts(_) => ReasonKind::NoData,
+            Reason::Size(_)
+            | Reason::SizeBySidecar { .. }
+            | Reason::SizeOfPart(..)
+            | Reason::SizeOfComplete(_) => ReasonKind::Size,
+            Reason::DescriptionUnfinished(_)
+            | Reason::Writing { .. }
+            | Reason::DescriptionWriting { .. }
+            | Reason::OpenForWriting(_) => ReasonKind::Writing,
+            Reason::NotReady { .. } | Reason::ClosedUnready | Reason::NoMarker => {
+                ReasonKind::NotReady
+            }
+            Reason::Unfinished(_) => ReasonKind::Unfinished,
+            Reason::NotQuiet(_) | Reason::NotQuietUnproven(_) | Reason::CoarseClock(_) => {
+                ReasonKind::Quiet
+            }
+            Reason::Abandoned { .. } => ReasonKind::Abandoned,
+            Reason::Digest(_) => ReasonKind::Digest,
+            Reason::Leased | Reason::InWork | Reason::Locked(_) => ReasonKind::Locked,
+            Reason::Changed(_) | Reason::Replaced(_) | Reason::Appeared(_) => ReasonKind::Changed,
+            Reason::BadOutput(_)
+            | Reason::Output(_)
+            | Reason::Taken { .. }
+            | Reason::OwnName(_)
+            | Reason::FilesGone(_)
+            | Reason::Mixed { .. } => ReasonKind::Output,
+            Reason::Route(_) => ReasonKind::Route,
+            Reason::Rest(_) => ReasonKind::Rest,
+            Reason::Settings(_) => ReasonKind::Settings,
+            Reason::Request(_) => ReasonKind::Request,
+            Reason::Incomplete(of) => of.kind(),
+            Reason::Gone | Reason::Residue => ReasonKind::Gone,
+            Reason::Stopped => ReasonKind::Stopped,
+            Reason::SeveralArrays => ReasonKind::SeveralArrays,
+            Reason::DataLoss(_) => ReasonKind::DataLoss,
+            Reason::Io(_) | Reason::Failed { .. } | Reason::Suspended { .. } => ReasonKind::Io,
+        }
+    }
+}
+
+impl fmt::Display for ReasonKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ReasonKind {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
