@@ -10,6 +10,7 @@ use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;
+use crate::text::one_line::shown;
 
 /// What happened to one drop.
 #[derive(Debug, Clone, Serialize)]
@@ -182,9 +183,9 @@ impl Receipt {
 /// The receipt as a line for people.
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.event.as_str(), self.source.display())?;
+        write!(f, "{} {}", self.event.as_str(), shown(&self.source))?;
         if let Some(output) = &self.output {
-            write!(f, " → {}", output.display())?;
+            write!(f, " → {}", shown(output))?;
         }
         if let (Some(route), Some(evidence)) = (self.route, self.evidence) {
             let bytes = indicatif::BinaryBytes(self.bytes);

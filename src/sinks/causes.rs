@@ -8,6 +8,7 @@ use humantime::format_duration;
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::receipt::Receipt;
 use crate::text::count::counted;
+use crate::text::one_line::shown;
 
 /// Logs that drops failed for one cause.
 pub(crate) fn failures(receipt: &Receipt, drops: usize, is_again: bool) {
@@ -25,7 +26,7 @@ pub(crate) fn failures(receipt: &Receipt, drops: usize, is_again: bool) {
             )
         };
     }
-    let (dir, source) = (receipt.drop.display(), receipt.source.display());
+    let (dir, source) = (shown(&receipt.drop), shown(&receipt.source));
     let failed = if is_again { "still failing" } else { "failed" };
     if drops == 1 {
         line!("{failed} {source}: {reason}");
@@ -52,7 +53,7 @@ pub(crate) fn suspended(
         drops,
         "suspended{still}: {} in `{}`: {error}; trying again with one drop in {}",
         counted(drops, "drop"),
-        drop_dir.display(),
+        shown(drop_dir),
         format_duration(retry_in)
     );
 }
@@ -68,8 +69,8 @@ pub(crate) fn resumed((drop_dir, dir): (&Path, &Path), drops: usize, lasted: Dur
         seconds = lasted.as_secs(),
         "going on with {} in `{}`: the fault of `{}` is over after {}",
         counted(drops, "drop"),
-        drop_dir.display(),
-        dir.display(),
+        shown(drop_dir),
+        shown(dir),
         format_duration(lasted)
     );
 }
@@ -82,6 +83,6 @@ pub(crate) fn rechecking(drop_dir: &Path, drops: usize) {
         "only attributes (rights, ACL, links or name) of {} in `{}` changed: \
          npyd compares each with its array, at idle priority",
         counted(drops, "finished drop"),
-        drop_dir.display()
+        shown(drop_dir)
     );
 }

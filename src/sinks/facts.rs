@@ -1,6 +1,7 @@
 //! Log lines about facts: what no receipt tells.
 
 use crate::facts::{Fact, LedgerEvent};
+use crate::text::one_line::shown;
 
 /// Logs a fact at a level that fits it.
 pub fn log(fact: &Fact) {
@@ -13,23 +14,23 @@ pub fn log(fact: &Fact) {
             tracing::info!("continuing: other processes wait less for the disk again");
         }
         Fact::NewDir(path) => {
-            tracing::info!("`{}` is a new directory, and is used from now on", path.display());
+            tracing::info!("`{}` is a new directory, and is used from now on", shown(path));
         }
         Fact::AttributesLost { file, lost } => tracing::info!(
             "`{}`: its copy on another file system could not keep its {}",
-            file.display(),
+            shown(file),
             lost.join(", ")
         ),
         Fact::InsertUndone { file, drop_dir } => {
-            tracing::info!("restored `{file}` in `{}`", drop_dir.display());
+            tracing::info!("restored `{file}` in `{}`", shown(drop_dir));
         }
         Fact::IntentStays { error } => tracing::debug!("{error}"),
         Fact::Renamed { path, now } => tracing::warn!(
             "`{}` was replaced while npyd worked on it; the original is now `{}`",
-            path.display(),
-            now.display()
+            shown(path),
+            shown(now)
         ),
-        Fact::Ledger { path, event } => log_ledger(&path.display().to_string(), event),
+        Fact::Ledger { path, event } => log_ledger(&shown(path), event),
         Fact::LedgerUnchecked { error } => {
             tracing::warn!("the ledger is not checked while npyd runs: {error}");
         }
@@ -41,7 +42,7 @@ pub fn log(fact: &Fact) {
                 0 => String::new(),
                 others => format!(" and {others} more"),
             };
-            let path = path.display();
+            let path = shown(path);
             tracing::warn!("`{path}`{others} must be unchanged for the time `quiet` first");
         }
     }
@@ -51,12 +52,12 @@ fn log_ledger(path: &str, event: &LedgerEvent) {
     match event {
         LedgerEvent::Emptied { error, aside } => tracing::warn!(
             "the ledger `{path}` can't be read ({error}); it was renamed to `{}` and replaced by an empty one",
-            aside.display()
+            shown(aside)
         ),
         LedgerEvent::Salvaged { aside, receipts } => tracing::warn!(
             "the ledger `{path}` can't be read; it was renamed to `{}`, and a new one has the \
              {receipts} receipts that could be read",
-            aside.display()
+            shown(aside)
         ),
         LedgerEvent::LogRewritten => {
             tracing::warn!("the log of the ledger `{path}` was removed; npyd wrote it again");

@@ -9,6 +9,7 @@ use crate::events::event::DropPath;
 use crate::events::gathering::Gathering;
 use crate::events::tally::Tally;
 use crate::sinks::causes;
+use crate::text::one_line::shown;
 
 /// How long a line about found arrays waits for further drops, and its distance to the last one.
 const FOUND_GATHER: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ impl Finished {
     /// Adds a drop whose array was there already.
     pub(crate) fn add_found(&mut self, path: &DropPath, now: Instant) {
         let dir = self.0.entry(path.drop_dir.clone()).or_default();
-        dir.found.add(format!("`{}`", path.rel().display()));
+        dir.found.add(format!("`{}`", shown(path.rel())));
         dir.found_timer.add(now);
     }
 
@@ -85,7 +86,7 @@ fn log_found(drop_dir: &Path, drops: &Tally) {
         kind = "found",
         count = drops.count(),
         "`{}` has {} whose arrays were there already: {drops}; nothing was written",
-        drop_dir.display(),
+        shown(drop_dir),
         drops.counted("drop")
     );
 }

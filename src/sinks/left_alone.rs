@@ -1,6 +1,7 @@
 //! Log lines about files that npyd leaves alone: one for each drop directory and reason.
 
 use crate::events::event::{LeftAlone, LeftAloneKind};
+use crate::text::one_line::shown;
 
 /// Logs which files npyd leaves alone.
 pub(crate) fn log(left_alone: &LeftAlone) {
@@ -15,7 +16,7 @@ pub(crate) fn log(left_alone: &LeftAlone) {
 }
 
 fn text(LeftAlone { drop_dir, kind, files }: &LeftAlone) -> String {
-    let dir = drop_dir.display();
+    let dir = shown(drop_dir);
     let them = if files.count() == 1 { "it" } else { "them" };
     match kind {
         LeftAloneKind::Undescribed => format!(

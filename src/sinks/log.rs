@@ -15,6 +15,7 @@ use crate::sinks::finished::Finished;
 use crate::sinks::repeats::Repeats;
 use crate::sinks::waits::{Line, Waits};
 use crate::sinks::{causes, facts, left_alone};
+use crate::text::one_line::shown;
 
 /// The time between two lines about the progress of one file.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -92,7 +93,7 @@ impl LogSink {
             bytes_per_second = rate,
             seconds_left = left.as_secs(),
             "{}: {} of {} at {}/s, {} left",
-            path.display(),
+            shown(path),
             BinaryBytes(done),
             BinaryBytes(*total),
             BinaryBytes(rate),
@@ -158,7 +159,7 @@ impl Sink for LogSink {
                     self.waits.end(drop_dir).iter().for_each(Line::log);
                     self.finished.end(drop_dir);
                 }
-                log_watch(&drop_dir.display().to_string(), state);
+                log_watch(&shown(drop_dir), state);
             }
             Event::LeftAlone(left_alone) => left_alone::log(left_alone),
             Event::Fact(fact) => facts::log(fact),
@@ -191,7 +192,7 @@ fn log_state(path: &DropPath, state: DropState, reason: Option<&Reason>) {
     match (state, reason) {
         (_, None | Some(Reason::Failed { .. })) => {}
         (DropState::Gone, Some(reason)) => {
-            tracing::debug!("ignored `{}`: {reason}", path.source.display());
+            tracing::debug!("ignored `{}`: {reason}", shown(&path.source));
         }
         (_, Some(reason)) => log_waiting(path, reason),
     }
@@ -205,7 +206,7 @@ fn log_waiting(path: &DropPath, reason: &Reason) {
         reason = %reason,
         reason_kind = reason.kind().as_str(),
         "waiting for {}: {reason}",
-        path.source.display()
+        shown(&path.source)
     );
 }
 
@@ -217,7 +218,7 @@ fn log_accepted(path: &DropPath, kind: &str, (options, words): (Option<&str>, Op
         source = %path.source.display(),
         reason = options,
         "accepted `npyd {kind}` of {}{}",
-        path.source.display(),
+        shown(&path.source),
         words.map_or_else(String::new, |words| format!(": {words}"))
     );
 }
@@ -268,7 +269,7 @@ fn log_failed_again(receipt: &Receipt) {
         reason = receipt.reason,
         reason_kind = receipt.reason_kind.map(ReasonKind::as_str),
         "failed again with {}: {}",
-        receipt.source.display(),
+        shown(&receipt.source),
         receipt.reason.as_deref().unwrap_or_default()
     );
 }

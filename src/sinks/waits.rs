@@ -13,6 +13,7 @@ use crate::events::event::{DropPath, DropState, Event, WaitAge, WatchState};
 use crate::events::gathering::Gathering;
 use crate::events::receipt::EventKind;
 use crate::events::tally::Tally;
+use crate::text::one_line::shown;
 
 /// What names the process that has a file open or locked.
 const HOLDER_HINT: &str =
@@ -228,7 +229,7 @@ impl OfAge {
         let holder = is_held.then(|| HOLDER_HINT.to_owned());
         let hint = self.reason.if_complete().or(similar).or(holder);
         let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-        format!("`{}` ({}{hint})", rel.display(), self.reason)
+        format!("`{}` ({}{hint})", shown(rel), self.reason)
     }
 }
 
@@ -259,7 +260,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Line::Kind { path, reason, drops } => {
-                let (dir, source) = (path.drop_dir.display(), path.source.display());
+                let (dir, source) = (shown(&path.drop_dir), shown(&path.source));
                 match drops {
                     1 => write!(f, "waiting for {source}: {reason}")?,
                     _ => write!(
@@ -284,7 +285,7 @@ impl fmt::Display for Line {
                 write!(
                     f,
                     "`{}` has {} waiting for more than {age}: {drops}",
-                    drop_dir.display(),
+                    shown(drop_dir),
                     drops.counted("drop")
                 )
             }

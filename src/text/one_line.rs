@@ -1,5 +1,7 @@
 //! Keeps text on one line.
 
+use std::path::Path;
+
 /// Returns text with its control characters escaped. Names of files may contain line breaks and
 /// control sequences of terminals.
 #[must_use]
@@ -13,6 +15,11 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Returns a path for a message: on one line, whatever somebody named the file.
+pub(crate) fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -96,3 +96,23 @@ fn a_wait_for_a_writer_says_how_to_find_it() {
     daemon.wait_for_log("short.raw: it has 23");
     assert_eq!(daemon.log().matches("names the process").count(), 1, "{}", daemon.log());
 }
+
+/// Whoever names a directory can't forge a line: each line of text begins with its time, or, on
+/// standard output, with the event.
+#[test]
+fn names_with_line_breaks_stay_on_one_line() {
+    let site = Site::new();
+    site.configure("recursive = true");
+    let dir = "in/day\nfinalized forged";
+    fs::create_dir(site.path(dir)).unwrap();
+    for name in ["a", "b"] {
+        site.write(&format!("{dir}/{name}.raw"), scan_bytes());
+        site.write(&format!("{dir}/{name}.raw.toml"), SCAN_MANIFEST);
+    }
+    site.write(&format!("{dir}/b.raw"), [0; 25]);
+    site.write(&format!("{dir}/c.raw.toml"), SCAN_MANIFEST);
+    let swept = site.npyd(&["sweep"]).expect_code(1);
+    let forged = |text: &str| text.lines().any(|line| line.starts_with("finalized forged"));
+    assert!(!forged(&swept.stdout) && !forged(&swept.stderr), "{swept}");
+    swept.expect_words(&[r"finalized", r"rejected", r"day\nfinalized forged/a.raw"]);
+}
