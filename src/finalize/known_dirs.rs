@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::DropDir;
 use crate::config::in_force::{DirId, Recognized};
 use crate::facts::{self, Fact};
-use crate::fs::{self, Dir, FsError};
+use crate::fs::{self, Dir, FsError, Operation};
 
 /// Why npyd does not use a directory that is on another file system than before.
 pub const OTHER_FILE_SYSTEM: &str =
@@ -22,7 +22,7 @@ pub fn remember_dirs(drop_dir: &DropDir) {
 /// Opens a directory of npyd's own. Fails if it is on another file system than before.
 pub(crate) fn open_known(drop_dir: &DropDir, path: &Path) -> fs::Result<Dir> {
     open_if_known(drop_dir, path)?
-        .map_err(|why| FsError::new("use", path, std::io::Error::other(why)))
+        .map_err(|why| FsError::new(Operation::UseDir, path, std::io::Error::other(why)))
 }
 
 /// Opens a directory of npyd's own. The inner error says why npyd must not write to it: it is on

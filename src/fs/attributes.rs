@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString};
 use rustix::fs::{self, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::fs::{DataFile, Result};
+use crate::fs::{DataFile, Operation, Result};
 
 /// The extended attribute that holds the access ACL (`acl(5)`, `linux/posix_acl_xattr.h`).
 const ACL_ATTR: &str = "system.posix_acl_access";
@@ -131,13 +131,13 @@ impl Attributes {
 impl DataFile {
     /// Returns owner, group, permissions and times.
     pub fn attributes(&self) -> Result<Attributes> {
-        let stat = fs::fstat(self).map_err(|errno| self.error("stat", errno))?;
+        let stat = fs::fstat(self).map_err(|errno| self.error(Operation::Stat, errno))?;
         let mut value = vec![0; VALUE_MAX];
         let acl = match fs::fgetxattr(self, ACL_ATTR, &mut value[..]) {
             // An ACL that can't be parsed grants access to the owner only.
             Ok(len) => Acl::parse(&value[..len]).unwrap_or(Acl::of_mode(stat.st_mode & 0o700)),
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Acl::of_mode(stat.st_mode & 0o777),
-            Err(errno) => return Err(self.error("read the ACL of", errno)),
+            Err(errno) => return Err(self.error(Operation::ReadAcl, errno)),
         };
         let time = |seconds: i64, rest: u64| (seconds, rest.try_into().unwrap_or(0));
         Ok(Attributes {
@@ -160,13 +160,13 @@ impl DataFile {
     }
 
     fn chown(&self, uid: Option<Uid>, gid: Option<Gid>) -> Result<bool> {
-        self.is_done("change the owner of", fs::fchown(self, uid, gid))
+        self.is_done(Operation::ChangeOwner, fs::fchown(self, uid, gid))
     }
 
     /// Sets the permissions, and removes an ACL that the file inherited from its directory. Returns
     /// `false`, and changes nothing, if npyd may not, or if the file system has no ACLs.
     pub fn set_acl(&self, acl: &Acl) -> Result<bool> {
-        const OPERATION: &str = "set the permissions of";
+        const OPERATION: Operation = Operation::SetPermissions;
         let Some(mode) = acl.mode() else {
             let set = fs::fsetxattr(self, ACL_ATTR, &acl.to_bytes(), XattrFlags::empty());
             return self.is_done(OPERATION, set);
@@ -194,7 +194,7 @@ impl DataFile {
         let most = most.unwrap_or(acl.owner_mode());
         match self.attributes()?.acl.mode() {
             Some(mode) if mode & !most & 0o066 == 0 => Ok(()),
-            _ => Err(self.error("set the permissions of", Errno::PERM)),
+            _ => Err(self.error(Operation::SetPermissions, Errno::PERM)),
         }
     }
 
@@ -203,7 +203,7 @@ impl DataFile {
         let time = |(tv_sec, tv_nsec)| Timespec { tv_sec, tv_nsec };
         let times =
             Timestamps { last_access: time(of.accessed), last_modification: time(of.modified) };
-        self.is_done("set the times of", fs::futimens(self, &times))
+        self.is_done(Operation::SetTimes, fs::futimens(self, &times))
     }
 
     /// Returns the names of the extended attributes in the `user.` namespace, or `None` if the list
@@ -214,7 +214,7 @@ impl DataFile {
             Ok(len) => len,
             Err(Errno::OPNOTSUPP) => 0,
             Err(Errno::TOOBIG | Errno::RANGE) => return Ok(None),
-            Err(errno) => return Err(self.error("list the attributes of", errno)),
+            Err(errno) => return Err(self.error(Operation::ListAttributes, errno)),
         };
         let names = list[..len].split(|byte| *byte == 0).filter(|name| name.starts_with(b"user."));
         Ok(Some(names.filter_map(|name| CString::new(name).ok()).collect()))
@@ -227,16 +227,16 @@ impl DataFile {
         match fs::fgetxattr(self, name, &mut value[..]) {
             Ok(len) => {
                 let set = fs::fsetxattr(to, name, &value[..len], XattrFlags::empty());
-                to.is_done("set an attribute of", set)
+                to.is_done(Operation::SetAttribute, set)
             }
             Err(Errno::NODATA) => Ok(true), // removed in the meantime
             Err(Errno::RANGE | Errno::TOOBIG | Errno::ACCESS) => Ok(false),
-            Err(errno) => Err(self.error("read an attribute of", errno)),
+            Err(errno) => Err(self.error(Operation::ReadAttribute, errno)),
         }
     }
 
     /// Returns whether a change was made: `false` if the file system or the permissions refuse it.
-    fn is_done(&self, operation: &'static str, result: rustix::io::Result<()>) -> Result<bool> {
+    fn is_done(&self, operation: Operation, result: rustix::io::Result<()>) -> Result<bool> {
         match result {
             Ok(()) => Ok(true),
             Err(Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {

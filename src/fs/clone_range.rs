@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::io::Errno;
 
-use crate::fs::{DataFile, FsError, Result, TempFile};
+use crate::fs::{DataFile, FsError, Operation, Result, TempFile};
 
 /// The argument of `FICLONERANGE` (`struct file_clone_range`).
 #[repr(C)]
@@ -43,7 +43,7 @@ impl TempFile {
                     | Errno::TXTBSY,
                 ) => return Ok(false),
                 Err(errno) => {
-                    return Err(FsError::new("share the data of", source.path(), errno));
+                    return Err(FsError::new(Operation::ShareData, source.path(), errno));
                 }
             }
         }

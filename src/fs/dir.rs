@@ -8,9 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::fs::error::OPEN_DIR;
 use crate::fs::file::is_writable;
-use crate::fs::{DataFile, FsError, Result, own_uid};
+use crate::fs::{DataFile, FsError, Operation, Result, own_uid};
 use crate::model::Stat;
 
 /// Flags for opening a file: never follow a link, never block on a FIFO.
@@ -51,7 +50,7 @@ impl Dir {
     pub fn open(path: &Path) -> Result<Self> {
         retry_on_intr(|| fs::open(path, DIR_FLAGS, Mode::empty()))
             .map(|fd| Dir { fd, path: path.to_path_buf() })
-            .map_err(|errno| FsError::new(OPEN_DIR, path, errno))
+            .map_err(|errno| FsError::new(Operation::OpenDir, path, errno))
     }
 
     pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
@@ -76,7 +75,7 @@ impl Dir {
 
     /// Duplicates the descriptor.
     pub fn try_clone(&self) -> Result<Self> {
-        let fd = self.fd.try_clone().map_err(|error| self.error(OPEN_DIR, error))?;
+        let fd = self.fd.try_clone().map_err(|error| self.error(Operation::OpenDir, error))?;
         Ok(Dir { fd, path: self.path.clone() })
     }
 
@@ -89,12 +88,12 @@ impl Dir {
         let mut dir = self.try_clone()?;
         for part in rel.components() {
             let Component::Normal(name) = part else {
-                return Err(dir.error("open a directory below", Errno::XDEV));
+                return Err(dir.error(Operation::OpenDirBelow, Errno::XDEV));
             };
             let is_new = match fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(0o777)) {
                 Ok(()) => true,
                 Err(Errno::EXIST) => false,
-                Err(errno) => return Err(dir.error_at("make the directory", name, errno)),
+                Err(errno) => return Err(dir.error_at(Operation::CreateDir, name, errno)),
             };
             let next = dir.open_dir(Path::new(name))?;
             dir.sync_name_of(&next, is_new)?;
@@ -128,7 +127,7 @@ impl Dir {
                 Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(rel, flags),
                 opened => opened,
             };
-        opened.map_err(|errno| self.error_at("open", rel, errno))
+        opened.map_err(|errno| self.error_at(Operation::Open, rel, errno))
     }
 
     /// Opens a path without `openat2`: one component after the other, none of them a link, and all
@@ -154,7 +153,7 @@ impl Dir {
     fn check_plain(&self, rel: &Path) -> Result<()> {
         let plain = |part| matches!(part, Component::Normal(_));
         if rel.as_os_str().is_empty() || !rel.components().all(plain) {
-            return Err(self.error_at("open", rel, Errno::XDEV));
+            return Err(self.error_at(Operation::Open, rel, Errno::XDEV));
         }
         Ok(())
     }
@@ -172,14 +171,14 @@ impl Dir {
             None => match Stat::at(&self.fd, rel) {
                 Ok(stat) => Ok(Some(stat)),
                 Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
-                Err(errno) => Err(self.error_at("stat", rel, errno)),
+                Err(errno) => Err(self.error_at(Operation::Stat, rel, errno)),
             },
         }
     }
 
     /// Returns the metadata of the directory itself.
     pub fn stat_self(&self) -> Result<Stat> {
-        Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
+        Stat::of(&self.fd).map_err(|errno| self.error(Operation::Stat, errno))
     }
 
     /// Returns whether this user may create and remove names in the directory.
@@ -215,7 +214,7 @@ impl Dir {
 
     /// Returns whether `is_wanted` returns `true` for an entry. Reads no further then.
     pub fn any_entry(&self, mut is_wanted: impl FnMut(&OsStr, EntryKind) -> bool) -> Result<bool> {
-        let failed = |errno| self.error("list", errno);
+        let failed = |errno| self.error(Operation::ListDir, errno);
         let listing = self.readable().and_then(fs::Dir::new).map_err(failed)?;
         for entry in listing {
             let entry = entry.map_err(failed)?;
@@ -255,7 +254,7 @@ impl Dir {
         match self.readable().and_then(|dir| retry_on_intr(|| fs::fsync(&dir))) {
             // This file system can't sync directories (`fsync(2)`, EINVAL).
             Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(errno) => Err(self.error("sync the directory", errno)),
+            Err(errno) => Err(self.error(Operation::SyncDir, errno)),
         }
     }
 
@@ -268,7 +267,7 @@ impl Dir {
     /// Removes a name. The removal is durable only after the caller syncs the directory (F2).
     pub(crate) fn unlink(&self, name: &Path) -> Result<()> {
         fs::unlinkat(&self.fd, name, AtFlags::empty())
-            .map_err(|errno| self.error_at("remove", name, errno))
+            .map_err(|errno| self.error_at(Operation::Remove, name, errno))
     }
 
     /// Removes a name if it exists.
@@ -292,20 +291,16 @@ impl Dir {
     /// Returns the error for a name of which all numbered variants are taken.
     #[must_use]
     pub fn names_exhausted(&self, name: &Path) -> FsError {
-        self.error_at("find a free name like", name, Errno::EXIST)
+        self.error_at(Operation::FindFreeName, name, Errno::EXIST)
     }
 
-    pub(crate) fn error(
-        &self,
-        operation: &'static str,
-        cause: impl Into<std::io::Error>,
-    ) -> FsError {
+    pub(crate) fn error(&self, operation: Operation, cause: impl Into<std::io::Error>) -> FsError {
         FsError::new(operation, &self.path, cause)
     }
 
     pub(crate) fn error_at(
         &self,
-        operation: &'static str,
+        operation: Operation,
         name: impl AsRef<OsStr>,
         cause: impl Into<std::io::Error>,
     ) -> FsError {

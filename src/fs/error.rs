@@ -5,15 +5,15 @@ use std::{fmt, io};
 
 use rustix::io::Errno;
 
-use crate::fs::has_proc;
 use crate::fs::sandbox::hidden_by;
+use crate::fs::{Operation, has_proc};
 use crate::model::{Protection, Stat};
 use crate::text::os_message::os_message;
 
 /// A failed system call.
 #[derive(Debug)]
 pub struct FsError {
-    operation: &'static str,
+    operation: Operation,
     path: PathBuf,
     cause: io::Error,
     /// The protected file or directory that makes the kernel refuse the call.
@@ -23,26 +23,17 @@ pub struct FsError {
 /// The result of a system call on data.
 pub type Result<T> = std::result::Result<T, FsError>;
 
-/// The operation of opening a directory; its error has a remedy of its own.
-pub(crate) const OPEN_DIR: &str = "open the directory";
-
-/// The operation of syncing a file, whose failure is final (F1).
-pub(crate) const SYNC: &str = "sync";
-
-/// The kernel's writeback, some time after a write; its failure is final, too (F1).
-pub(crate) const WRITE_BACK: &str = "write back";
-
 impl FsError {
-    pub(crate) fn new(operation: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
+    pub(crate) fn new(operation: Operation, path: &Path, cause: impl Into<io::Error>) -> Self {
         let cause = cause.into();
         let is_refused = Errno::from_io_error(&cause) == Some(Errno::PERM);
         let protected = is_refused.then(|| find_protected(path)).flatten();
         FsError { operation, path: path.to_path_buf(), cause, protected }
     }
 
-    /// Returns the failed operation as a verb phrase: "open", "sync".
+    /// Returns the failed operation.
     #[must_use]
-    pub fn operation(&self) -> &'static str {
+    pub fn operation(&self) -> Operation {
         self.operation
     }
 
@@ -62,7 +53,7 @@ impl FsError {
     /// succeeds (rule F1).
     #[must_use]
     pub fn is_of_sync(&self) -> bool {
-        [SYNC, WRITE_BACK].contains(&self.operation)
+        self.operation.is_sync()
     }
 
     /// Returns whether the file does not exist.
@@ -105,7 +96,7 @@ impl FsError {
         {
             return Some(setting.remedy());
         }
-        if self.operation == OPEN_DIR && self.is_missing() {
+        if self.operation == Operation::OpenDir && self.is_missing() {
             return Some("create it, or mount its file system");
         }
         Some(match Errno::from_io_error(&self.cause)? {
@@ -133,7 +124,7 @@ impl fmt::Display for FsError {
         write!(
             f,
             "failed to {} `{}`: {}",
-            self.operation,
+            self.operation.as_str(),
             self.path.display(),
             os_message(&self.cause)
         )?;

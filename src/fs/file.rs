@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::fs::error::{SYNC, WRITE_BACK};
 use crate::fs::fs_kind::info_of;
 use crate::fs::lease::{self, Lease, Unprovable, Writer};
-use crate::fs::{FsError, Result, has_proc};
+use crate::fs::{FsError, Operation, Result, has_proc};
 use crate::model::{FsInfo, Stat};
 
 /// Maximum size of an extended attribute that npyd reads, in bytes.
@@ -44,7 +43,7 @@ impl DataFile {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         retry_on_intr(|| fs::open(path, flags, Mode::empty()))
             .map(|fd| Self::from_fd(fd, path.to_path_buf()))
-            .map_err(|errno| FsError::new("open", path, errno))
+            .map_err(|errno| FsError::new(Operation::Open, path, errno))
     }
 
     pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
@@ -57,19 +56,19 @@ impl DataFile {
         &self.path
     }
 
-    pub(crate) fn error(&self, operation: &'static str, errno: Errno) -> FsError {
+    pub(crate) fn error(&self, operation: Operation, errno: Errno) -> FsError {
         FsError::new(operation, &self.path, errno)
     }
 
     /// Returns the error for a file that changed while it was being read.
     #[must_use]
     pub fn changed(&self) -> FsError {
-        self.error("read a stable version of", Errno::BUSY)
+        self.error(Operation::ReadStable, Errno::BUSY)
     }
 
     /// Returns the current metadata (`statx(2)`).
     pub fn stat(&self) -> Result<Stat> {
-        Stat::of(&self.fd).map_err(|errno| self.error("stat", errno))
+        Stat::of(&self.fd).map_err(|errno| self.error(Operation::Stat, errno))
     }
 
     /// Reads exactly `buffer.len()` bytes at `offset`.
@@ -85,7 +84,7 @@ impl DataFile {
         }
         let text = format!("it ends at byte {}", offset + read as u64);
         let cause = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text);
-        Err(FsError::new("read", &self.path, cause))
+        Err(FsError::new(Operation::Read, &self.path, cause))
     }
 
     /// Returns whether `len` bytes at `offset` equal those of another file at its offset `at`.
@@ -138,7 +137,7 @@ impl DataFile {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.error("read", errno)),
+                Err(errno) => return Err(self.error(Operation::Read, errno)),
             }
         }
         Ok(done)
@@ -146,7 +145,7 @@ impl DataFile {
 
     /// Reopens the file for reading and writing.
     pub fn writable(&self) -> Result<DataFile> {
-        self.reopen(OFlags::RDWR).map_err(|errno| self.error("open for writing", errno))
+        self.reopen(OFlags::RDWR).map_err(|errno| self.error(Operation::OpenForWriting, errno))
     }
 
     /// Returns whether this user may write to the file. Checks without opening it (`faccessat(2)`),
@@ -158,7 +157,7 @@ impl DataFile {
 
     /// Reopens the file for reading only.
     pub(crate) fn readable(&self) -> Result<DataFile> {
-        self.reopen(OFlags::RDONLY).map_err(|errno| self.error("open", errno))
+        self.reopen(OFlags::RDONLY).map_err(|errno| self.error(Operation::Open, errno))
     }
 
     /// Clears the set-user-ID, set-group-ID and sticky bits: an array must not inherit them from
@@ -167,7 +166,7 @@ impl DataFile {
         let mode = self.stat()?.mode;
         if mode & SPECIAL_BITS != 0 {
             fs::fchmod(&self.fd, Mode::from_raw_mode(mode & 0o777))
-                .map_err(|errno| self.error("clear the special bits of", errno))?;
+                .map_err(|errno| self.error(Operation::ClearSpecialBits, errno))?;
         }
         Ok(())
     }
@@ -184,10 +183,10 @@ impl DataFile {
         let mut done = 0;
         while done < bytes.len() {
             match io::pwrite(&self.fd, &bytes[done..], offset + done as u64) {
-                Ok(0) => return Err(self.error("write", Errno::IO)),
+                Ok(0) => return Err(self.error(Operation::Write, Errno::IO)),
                 Ok(written) => done += written,
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.error("write", errno)),
+                Err(errno) => return Err(self.error(Operation::Write, errno)),
             }
         }
         Ok(())
@@ -196,7 +195,7 @@ impl DataFile {
     /// Truncates the file, or extends it by a hole.
     pub(crate) fn set_len(&self, len: u64) -> Result<()> {
         retry_on_intr(|| fs::ftruncate(&self.fd, len))
-            .map_err(|errno| self.error("set the length of", errno))
+            .map_err(|errno| self.error(Operation::SetLength, errno))
     }
 
     /// Syncs the content (`fdatasync(2)`).
@@ -209,7 +208,8 @@ impl DataFile {
         if crate::fs::skips("data-sync") {
             return Ok(());
         }
-        retry_on_intr(|| fs::fdatasync(&self.fd)).map_err(|errno| self.error(SYNC, errno))
+        retry_on_intr(|| fs::fdatasync(&self.fd))
+            .map_err(|errno| self.error(Operation::Sync, errno))
     }
 
     /// Syncs content and metadata (`fsync(2)`).
@@ -223,7 +223,7 @@ impl DataFile {
         if crate::fs::skips("data-sync") {
             return Ok(());
         }
-        retry_on_intr(|| fs::fsync(&self.fd)).map_err(|errno| self.error(SYNC, errno))
+        retry_on_intr(|| fs::fsync(&self.fd)).map_err(|errno| self.error(Operation::Sync, errno))
     }
 
     /// Writes dirty pages back in pieces, so that npyd can stop in between and the sync that must
@@ -252,7 +252,7 @@ impl DataFile {
             Ok(data) => Ok(Some(data)),
             Err(Errno::NXIO) => Ok(None),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok((from < self.stat()?.size).then_some(from)),
-            Err(errno) => Err(self.error("find the data of", errno)),
+            Err(errno) => Err(self.error(Operation::FindData, errno)),
         }
     }
 
@@ -273,7 +273,7 @@ impl DataFile {
         match sync_file_range(self.fd.as_fd(), offset, len, flags) {
             // Only an optimization: the sync that follows covers the whole file.
             Ok(()) | Err(Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP) => Ok(()),
-            Err(errno) => Err(self.error(SYNC, errno)),
+            Err(errno) => Err(self.error(Operation::Sync, errno)),
         }
     }
 
@@ -288,7 +288,7 @@ impl DataFile {
     pub fn check_writeback_error(&self) -> Result<()> {
         match sync_file_range(self.fd.as_fd(), 0, 1, libc::SYNC_FILE_RANGE_WAIT_BEFORE) {
             Err(errno @ (Errno::IO | Errno::NOSPC | Errno::DQUOT)) => {
-                Err(self.error(WRITE_BACK, errno))
+                Err(self.error(Operation::WriteBack, errno))
             }
             _ => Ok(()),
         }
@@ -313,16 +313,15 @@ impl DataFile {
         })
     }
 
-    fn file_system(&self) -> Result<FsInfo> {
-        info_of(&self.fd).map_err(|errno| self.error("ask for the file system of", errno))
+    pub(crate) fn file_system(&self) -> Result<FsInfo> {
+        info_of(&self.fd).map_err(|errno| self.error(Operation::GetFileSystem, errno))
     }
 
     /// Takes a read lease, which proves that no process writes to the file while the lease is
     /// unbroken. Returns `None` if there is a writer, or if a lease proves nothing on this file
     /// system.
     pub fn lease(&self) -> Result<Option<Lease<'_, DataFile>>> {
-        let fs = info_of(&self.fd).map_err(|errno| self.error("get the file system of", errno))?;
-        Ok(if fs.network { None } else { Lease::take(self) })
+        Ok(if self.file_system()?.network { None } else { Lease::take(self) })
     }
 
     /// Locks the file (`flock(2)`). Returns `None` if another process holds the lock, which may be
@@ -332,9 +331,9 @@ impl DataFile {
             // NFS emulates flock by a byte-range lock, which needs a writable descriptor.
             Err(Errno::BADF) => {
                 let writable = self.writable()?;
-                Self::lock(&writable.fd).map_err(|errno| self.error("lock", errno))
+                Self::lock(&writable.fd).map_err(|errno| self.error(Operation::Lock, errno))
             }
-            locked => locked.map_err(|errno| self.error("lock", errno)),
+            locked => locked.map_err(|errno| self.error(Operation::Lock, errno)),
         }
     }
 
@@ -353,7 +352,7 @@ impl DataFile {
             Ok(hole) => Ok(hole),
             Err(Errno::NXIO) => Ok(from.min(self.stat()?.size)),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(self.stat()?.size),
-            Err(errno) => Err(self.error("find the holes of", errno)),
+            Err(errno) => Err(self.error(Operation::FindHoles, errno)),
         }
     }
 
@@ -363,7 +362,7 @@ impl DataFile {
         match fs::fsetxattr(&self.fd, name, value, XattrFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::OPNOTSUPP | Errno::NOSPC | Errno::PERM | Errno::ACCESS) => Ok(false),
-            Err(errno) => Err(self.error("mark", errno)),
+            Err(errno) => Err(self.error(Operation::Mark, errno)),
         }
     }
 
@@ -381,7 +380,7 @@ impl DataFile {
                 Ok(Some(value))
             }
             Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE | Errno::ACCESS) => Ok(None),
-            Err(errno) => Err(self.error("read the mark of", errno)),
+            Err(errno) => Err(self.error(Operation::ReadMark, errno)),
         }
     }
 
@@ -390,7 +389,7 @@ impl DataFile {
         match fs::fgetxattr(&self.fd, name, &mut [0; 0]) {
             Err(Errno::NODATA) => Ok(true),
             Ok(_) | Err(Errno::OPNOTSUPP | Errno::RANGE | Errno::ACCESS) => Ok(false),
-            Err(errno) => Err(self.error("read the mark of", errno)),
+            Err(errno) => Err(self.error(Operation::ReadMark, errno)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs;
 use rustix::io::retry_on_intr;
 
-use crate::fs::{Dir, Result};
+use crate::fs::{Dir, Operation, Result};
 use crate::model::FsInfo;
 
 /// Known file systems: `f_type` (`statfs(2)`, `linux/magic.h`), name, and whether other hosts can
@@ -43,7 +43,7 @@ const KINDS: [(u32, &str, bool); 27] = [
 
 /// Returns the file system of a directory.
 pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
-    info_of(dir.as_fd()).map_err(|errno| dir.error("get the file system of", errno))
+    info_of(dir.as_fd()).map_err(|errno| dir.error(Operation::GetFileSystemOfDir, errno))
 }
 
 /// Type and id of a file system, which stay the same when it is mounted again.
@@ -51,7 +51,7 @@ pub type FsId = (u64, u64);
 
 /// Returns type and id of the file system of a directory.
 pub fn fs_id(dir: &Dir) -> Result<FsId> {
-    let failed = |errno| dir.error("get the file system of", errno);
+    let failed = |errno| dir.error(Operation::GetFileSystemOfDir, errno);
     let kind = retry_on_intr(|| fs::fstatfs(dir)).map_err(failed)?.f_type;
     let id = retry_on_intr(|| fs::fstatvfs(dir)).map_err(failed)?.f_fsid;
     Ok((u64::try_from(kind).unwrap_or(0), id))

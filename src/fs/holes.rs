@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::fs::fs_kind::info_of;
 use crate::fs::{DataFile, Result};
 
 /// Minimum size of a hole that a copy preserves, in bytes. Shorter ones are cheaper to write than
@@ -33,7 +32,7 @@ impl DataFile {
         if stat.size.saturating_sub(allocated) < HOLE_MIN {
             return Ok((Holes::None, allocated));
         }
-        let fs = info_of(self).map_err(|errno| self.error("get the file system of", errno))?;
+        let fs = self.file_system()?;
         let is_trusted = TRUSTED.contains(&fs.kind.as_str());
         Ok((if is_trusted { Holes::Reported } else { Holes::Read }, allocated))
     }

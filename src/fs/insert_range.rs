@@ -13,7 +13,7 @@ use rustix::fs::{self, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::fs::{DataFile, Dir, Result, TempFile, lease};
+use crate::fs::{DataFile, Dir, Operation, Result, TempFile, lease};
 
 /// Bytes at either end of a file that are hashed to recognize it.
 const END: u64 = 4096;
@@ -59,7 +59,7 @@ impl DataFile {
                     | Errno::TXTBSY
                     | Errno::FBIG,
                 ) => return Ok(false),
-                Err(errno) => return Err(self.error("insert space at the front of", errno)),
+                Err(errno) => return Err(self.error(Operation::InsertSpace, errno)),
             }
         }
     }
@@ -120,7 +120,7 @@ impl DataFile {
         let end = match fs::seek(self, SeekFrom::Data(hole)) {
             Ok(data) => data,
             Err(Errno::NXIO) => size,
-            Err(errno) => return Err(self.error("find the holes of", errno)),
+            Err(errno) => return Err(self.error(Operation::FindHoles, errno)),
         };
         if end <= len {
             return Ok(Some(0)); // partly filled: the blocks are smaller than the gap
@@ -138,8 +138,7 @@ impl DataFile {
             match fs::fallocate(self, FallocateFlags::COLLAPSE_RANGE, at, len) {
                 Err(Errno::INTR) => {}
                 done => {
-                    return done
-                        .map_err(|errno| self.error("remove the inserted space from", errno));
+                    return done.map_err(|errno| self.error(Operation::RemoveSpace, errno));
                 }
             }
         }

@@ -42,6 +42,7 @@ mod holes;
 mod insert_range;
 mod ioprio;
 mod lease;
+mod operation;
 mod owned_dir;
 mod private_name;
 mod rename;
@@ -65,6 +66,7 @@ pub use fs_kind::{FsId, fs_id, fs_ids_above, fs_info};
 pub use holders::{FileUse, Holder, Holders};
 pub use ioprio::{IdlePriority, make_idle};
 pub use lease::{Lease, Unprovable, Writer};
+pub use operation::Operation;
 use private_name::is_private_name;
 
 pub use private_name::{Conditional, OpenWriters, Unmet};

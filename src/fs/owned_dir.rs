@@ -8,8 +8,7 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::fs::dir::DIR_FLAGS;
-use crate::fs::error::OPEN_DIR;
-use crate::fs::{Dir, FsError, Result, own_uid};
+use crate::fs::{Dir, FsError, Operation, Result, own_uid};
 
 impl Dir {
     /// Opens a configured directory that npyd writes to. If it lies inside the `shared` directory,
@@ -23,7 +22,7 @@ impl Dir {
 
     fn open_own_child(&self, part: Component<'_>) -> Result<Self> {
         let path = self.path().join(part);
-        let refused = |why: &str| FsError::new(OPEN_DIR, &path, io::Error::other(why));
+        let refused = |why: &str| FsError::new(Operation::OpenDir, &path, io::Error::other(why));
         let flags = DIR_FLAGS | OFlags::NOFOLLOW;
         let opened = match part {
             // Crossing a mount is allowed: only the administrator can mount there.
@@ -45,7 +44,7 @@ impl Dir {
             Err(Errno::LOOP | Errno::NOTDIR) => Err(refused(
                 "inside the drop directory it must be a directory, not a symbolic link",
             )),
-            Err(errno) => Err(FsError::new(OPEN_DIR, &path, errno)),
+            Err(errno) => Err(FsError::new(Operation::OpenDir, &path, errno)),
         }
     }
 }

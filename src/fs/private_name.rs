@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::facts::{self, Fact};
 use crate::fs::lease::Lease;
-use crate::fs::{DataFile, Dir, Result, Writer};
+use crate::fs::{DataFile, Dir, Operation, Result, Writer};
 use crate::model::{NAME_MAX, NUMBER_MAX, Stat, cut, with_suffix};
 
 /// Prefix of private names.
@@ -193,7 +193,7 @@ impl Dir {
             Err(error) if error.is_missing() => return Ok(false), // removed or renamed just now
             renamed => {
                 if !renamed? {
-                    return Err(self.error_at("rename", name, Errno::EXIST));
+                    return Err(self.error_at(Operation::Rename, name, Errno::EXIST));
                 }
             }
         }

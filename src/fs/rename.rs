@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::fs::fs_kind::fs_info;
 use crate::fs::private_name::{PrivateName, forget_name};
-use crate::fs::{Conditional, DataFile, Dir, OpenWriters, Result, Unmet};
+use crate::fs::{Conditional, DataFile, Dir, OpenWriters, Operation, Result, Unmet};
 use crate::model::Stat;
 
 /// The result of a move.
@@ -45,10 +45,10 @@ impl Dir {
                         let _ = to_dir.unlink(to);
                     }),
                     Err(Errno::EXIST) => Ok(false),
-                    Err(errno) => Err(self.error_at("rename", from, errno)),
+                    Err(errno) => Err(self.error_at(Operation::Rename, from, errno)),
                 }
             }
-            Err(errno) => Err(self.error_at("rename", from, errno)),
+            Err(errno) => Err(self.error_at(Operation::Rename, from, errno)),
         }
     }
 
@@ -59,7 +59,7 @@ impl Dir {
     /// As for [`Dir::rename_noreplace`].
     pub fn rename_replace(&self, from: &Path, to_dir: &Dir, to: &Path) -> Result<()> {
         fs::renameat(&self.fd, from, &to_dir.fd, to)
-            .map_err(|errno| self.error_at("rename", from, errno))
+            .map_err(|errno| self.error_at(Operation::Rename, from, errno))
     }
 
     /// Moves a file if the name still refers to it, and the new name is free or `replace` is set.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::fs::{Claim, DataFile, Dir, OpenWriters, Result, has_proc};
+use crate::fs::{Claim, DataFile, Dir, OpenWriters, Operation, Result, has_proc};
 use crate::model::{PREFIX, SUFFIX, Stat};
 
 /// Files up to this size are not preallocated: one write fills them, so preallocation reports a
@@ -51,7 +51,7 @@ impl TempFile {
                 let (file, name, claim) = create_named(&dir, mode)?;
                 (file, Some((name, claim)))
             }
-            Err(errno) => return Err(dir.error("make a file in", errno)),
+            Err(errno) => return Err(dir.error(Operation::CreateFileIn, errno)),
         };
         let output = TempFile { file, dir, temporary, synced: false };
         if len > SMALL {
@@ -71,7 +71,7 @@ impl TempFile {
                 Ok(()) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
-                Err(errno) => return Err(self.dir.error("allocate a file in", errno)),
+                Err(errno) => return Err(self.dir.error(Operation::AllocateFileIn, errno)),
             }
         }
     }
@@ -80,7 +80,7 @@ impl TempFile {
     pub(crate) fn check_space(&self, len: u64) -> Result<()> {
         let is_full = fs::fstatvfs(&self.file)
             .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree);
-        if is_full { Err(self.dir.error("allocate a file in", Errno::NOSPC)) } else { Ok(()) }
+        if is_full { Err(self.dir.error(Operation::AllocateFileIn, Errno::NOSPC)) } else { Ok(()) }
     }
 
     /// Returns the file, for writing.
@@ -148,7 +148,7 @@ impl TempFile {
         match link_unnamed(&self.file, &self.dir, name) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
-            Err(errno) => Err(self.dir.error_at("name", name, errno)),
+            Err(errno) => Err(self.dir.error_at(Operation::Name, name, errno)),
         }
     }
 
@@ -233,10 +233,10 @@ impl TempFile {
         let own = PathBuf::from(temp_name());
         // F4: lock it before it gets a name.
         let Some(claim) = self.file.claim()? else {
-            return Err(self.file.error("lock", Errno::WOULDBLOCK));
+            return Err(self.file.error(Operation::Lock, Errno::WOULDBLOCK));
         };
         link_unnamed(&self.file, &self.dir, &own)
-            .map_err(|errno| self.dir.error_at("name", &own, errno))?;
+            .map_err(|errno| self.dir.error_at(Operation::Name, &own, errno))?;
         self.temporary = Some((own.clone(), claim));
         Ok(own)
     }
@@ -271,7 +271,7 @@ impl Dir {
         match fs::renameat_with(self, one, self, other, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
-            Err(errno) => Err(self.error_at("rename", one, errno)),
+            Err(errno) => Err(self.error_at(Operation::Rename, one, errno)),
         }
     }
 
@@ -288,7 +288,7 @@ impl Dir {
             Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
                 Ok(Linked::Unsupported)
             }
-            Err(errno) => Err(self.error_at("link", name, errno)),
+            Err(errno) => Err(self.error_at(Operation::Link, name, errno)),
         }
     }
 }
@@ -317,7 +317,7 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
                 }
             }
             Err(Errno::EXIST) => {}
-            Err(errno) => return Err(dir.error_at("make", &name, errno)),
+            Err(errno) => return Err(dir.error_at(Operation::CreateEntry, &name, errno)),
         }
     }
 }

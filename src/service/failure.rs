@@ -1,7 +1,7 @@
 //! Failures of jobs: the text for people, and the cause, by which the tracker tells a fault of a
 //! directory from that of a single drop.
 
-use crate::fs::FsError;
+use crate::fs::{FsError, Operation};
 use crate::ledger::LedgerError;
 use crate::model::DirFault;
 
@@ -28,7 +28,7 @@ pub(crate) enum Cause {
     /// A system call on a file of the drop failed.
     File {
         /// The operation.
-        operation: &'static str,
+        operation: Operation,
         /// The error number.
         error: Option<i32>,
     },

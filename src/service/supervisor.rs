@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use crate::config::{DropDir, Watch};
 use crate::events::event::{Event, WatchState};
 use crate::finalize::OTHER_FILE_SYSTEM;
-use crate::fs::{self, Dir, FsError, FsId};
+use crate::fs::{self, Dir, FsError, FsId, Operation};
 use crate::model::{FsInfo, Stat};
 use crate::service::tracker::{Context, JobDone, Tracker};
 use crate::service::watcher::{DirWatcher, PathEvent};
@@ -244,7 +244,7 @@ impl DropDirLoop {
         let id = fs::fs_id(&Dir::open(path)?)?;
         self.is_unmounted = self.root_fs.as_ref().is_some_and(|known| known.is_unmounted(id));
         if self.is_unmounted {
-            return Err(FsError::new("use", path, io::Error::other(OTHER_FILE_SYSTEM)));
+            return Err(FsError::new(Operation::UseDir, path, io::Error::other(OTHER_FILE_SYSTEM)));
         }
         self.root_fs = Some(RootFs { id, above: fs::fs_ids_above(path) });
         Ok(root)
