@@ -51,8 +51,8 @@ impl Check {
         let config = match self.config.read() {
             Ok(config) => config,
             Err(error) if self.json => {
-                let told = json!({"ok": false, "error": error.message, "checks": []});
-                print(&told.to_string());
+                let failure = json!({"ok": false, "error": error.message, "checks": []});
+                print(&failure.to_string());
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -302,7 +302,8 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
     Ok(format!("{}, {} free; {}", fs.kind, BinaryBytes(fs.free), abilities.join(", ")))
 }
 
-/// Returns the route of each sample dump and the skipped routes, each with its topic.
+/// Returns the lines about routes: the route of each sample dump, under the name of the sample, and
+/// below it the skipped routes, without a name.
 fn routes(drop_dir: &DropDir) -> fs::Result<Vec<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     let output = Dir::open_trusted(

@@ -69,7 +69,7 @@ fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<
         }
         _ => {}
     }
-    // Its writer may add rows, and a pending header says itself where they are.
+    // A writer may still add rows, and a pending header declares where its rows are.
     if candidate.input.writer().ok()? == Writer::Present
         || matches!(dump.front, LeadingBytes::Header(_))
     {

@@ -14,8 +14,8 @@ pub struct Plan {
     pub route: Route,
     /// The header of the array.
     pub header: Header,
-    /// Whether the data of the array are the bytes of the source, so that the one can be compared
-    /// with the other. Otherwise only its mark and the ledger tell what an array was made of.
+    /// Whether the array contains the bytes of the source unchanged, so that npyd can compare both.
+    /// If not, npyd recognizes the array only by its mark and the ledger.
     pub holds_source_bytes: bool,
     /// The steps of the route.
     pub steps: Steps,

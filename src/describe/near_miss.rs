@@ -74,8 +74,8 @@ mod tests {
             ("Neuroscope", "<parameters><nBits>16</nBits><nChannels>2</nChannels>", "element"),
             ("EMPAD", "<root><scan_parameters/><pix_x>4</pix_x>", "`raw_file`"),
         ] {
-            let told = near_miss(format, text).unwrap_or_default();
-            assert!(told.contains(words), "{format}: {told}");
+            let message = near_miss(format, text).unwrap_or_default();
+            assert!(message.contains(words), "{format}: {message}");
         }
     }
 

@@ -1,12 +1,11 @@
-//! Facts: what happened that neither a receipt nor the state of a drop tells, such as a file that
-//! got another name in the middle of a move. Layers that don't know the bus note a fact here, and
-//! the observer of the process shows it: the bus, or the log of a command without one. The sinks
-//! make the text.
+//! Facts: events that belong to no receipt and no state of a drop, such as a file that got another
+//! name in the middle of a move. A layer without the bus reports a fact with `note`; the
+//! process-wide observer, the bus or the log, publishes it. The sinks make the text.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Something that no receipt tells.
+/// An event that no receipt contains.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     /// Copies pause, because other processes wait for the disk.
@@ -22,7 +21,7 @@ pub enum Fact {
     NewDir(PathBuf),
     /// A file that was moved to another file system could not keep some of its attributes.
     AttributesLost {
-        /// The file, as it was named.
+        /// The path of the file before the move.
         file: PathBuf,
         /// The attributes.
         lost: Vec<&'static str>,
@@ -34,7 +33,7 @@ pub enum Fact {
         /// The drop directory.
         drop_dir: PathBuf,
     },
-    /// The intent of finished work could not be removed. It does no harm.
+    /// npyd could not remove the intent of finished work. The intent does no harm.
     IntentStays {
         /// Why.
         error: String,
@@ -65,9 +64,9 @@ pub enum Fact {
     },
     /// A sweep waits until drops have been unchanged for the time `quiet`.
     SweepWaits {
-        /// One of them.
+        /// The path of one of these drops.
         path: PathBuf,
-        /// The number of the others.
+        /// The number of the other drops.
         others: usize,
     },
 }
@@ -75,50 +74,51 @@ pub enum Fact {
 /// What happened to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerEvent {
-    /// It can't be read. It was renamed, and an empty one was made.
+    /// npyd can't read the ledger. npyd renamed the file, and made an empty ledger.
     Emptied {
-        /// Why it can't be read.
+        /// Why npyd can't read the ledger.
         error: String,
-        /// The name that the old one has now.
+        /// The name that the old file has now.
         aside: PathBuf,
     },
-    /// It can't be read. It was renamed, and a new one has what could be read.
+    /// npyd can't read all of the ledger. npyd renamed the file, and copied the readable receipts
+    /// into a new ledger.
     Salvaged {
-        /// The name that the old one has now.
+        /// The name that the old file has now.
         aside: PathBuf,
-        /// The number of receipts that could be read.
+        /// The number of readable receipts.
         receipts: u64,
     },
-    /// Its write-ahead log was removed. npyd wrote it again.
+    /// The ledger's write-ahead log was removed. npyd wrote the log again.
     LogRewritten,
-    /// It was removed. npyd wrote it again.
+    /// The ledger was removed. npyd wrote the ledger again.
     Rewritten {
-        /// The number of its receipts.
+        /// The number of receipts in the ledger.
         receipts: u64,
     },
-    /// Another database has its name, and npyd uses that.
+    /// Another database has the ledger's name. npyd uses that database.
     Replaced,
-    /// It can't be used.
+    /// npyd can't use the ledger.
     Failed {
         /// The error, with the path and the remedy.
         error: String,
     },
-    /// It can be used again.
+    /// npyd can use the ledger again.
     Usable,
 }
 
-/// Shows a fact.
+/// Publishes a fact.
 type Observer = Arc<dyn Fn(Fact) + Send + Sync>;
 
-/// The observer of the process.
+/// The process-wide observer.
 static OBSERVER: RwLock<Option<Observer>> = RwLock::new(None);
 
-/// Has all later facts shown by `observer`, in place of the one before.
+/// Replaces the observer. `observer` gets all later facts.
 pub fn observe(observer: impl Fn(Fact) + Send + Sync + 'static) {
     *OBSERVER.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(observer));
 }
 
-/// Notes a fact.
+/// Reports a fact to the observer, if there is one.
 pub(crate) fn note(fact: Fact) {
     // The lock is free again before the observer runs, which may block.
     let observer = OBSERVER.read().unwrap_or_else(PoisonError::into_inner).clone();

@@ -126,8 +126,8 @@ impl IntentLog {
         Ok(all)
     }
 
-    /// Removes an intent whose work is done or undone. A removal that a crash reverts does no harm.
-    /// It is gone as well if somebody removed the state directory.
+    /// Removes an intent whose work is done or undone. If a crash reverts the removal, the intent
+    /// does no harm. Succeeds as well if somebody removed the state directory.
     pub fn forget(&self, intent: &InsertIntent) -> fs::Result<()> {
         match self.open() {
             Err(error) if error.is_missing() => Ok(()),
@@ -153,8 +153,8 @@ impl IntentLog {
     }
 }
 
-/// Returns the intent's file name. It holds the inode, because another file may get the same path
-/// while the earlier intent is still needed.
+/// Returns the intent's file name. The name contains the inode number, because another file may get
+/// the same path while npyd still needs the earlier intent.
 fn name_of(intent: &InsertIntent) -> String {
     let path = xxh3_64(intent.file.as_os_str().as_encoded_bytes());
     format!("{path:016x}-{:x}.json", intent.inode)

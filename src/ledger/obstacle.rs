@@ -9,8 +9,8 @@ use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgroups};
 
-/// The first id of the accounts of people; those below belong to the system and its services
-/// (`login.defs(5)`, `UID_MIN`).
+/// The first user ID of regular accounts (`UID_MIN`, `login.defs(5)`); lower IDs are system
+/// accounts.
 const FIRST_PERSON: u32 = 1000;
 
 /// Returns what keeps this process from using the ledger at `path`, with a remedy. Returns `None`

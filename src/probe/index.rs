@@ -1,9 +1,8 @@
 //! The description index: the descriptions of data files that cannot be found by name.
 //!
-//! A manifest's key `data` and many sidecars name their data in their text. The index holds what
-//! those texts say, so that npyd finds all descriptions of a data file, whichever it reads first.
-//! An entry may be stale: the reader of a description checks whether it still refers to the data
-//! file.
+//! A manifest's key `data` and many sidecars name their data in their text. Maps each data file to
+//! the descriptions whose text names it, so the order of reading does not matter. An entry may be
+//! stale: the reader of a description checks whether it still refers to the data file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

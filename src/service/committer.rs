@@ -20,7 +20,7 @@ use crate::service::worker::Record;
 /// Maximum number of batches that wait for their commit; workers wait then.
 const QUEUE_LENGTH: usize = 16;
 
-/// Maximum time for which the end of npyd waits for the last commit, because a disk may hang.
+/// Maximum time that npyd waits for the last commit before it exits, because a disk may hang.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Receipts to store and publish, and what to do after that.

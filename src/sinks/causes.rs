@@ -35,7 +35,7 @@ pub(crate) fn failures(receipt: &Receipt, drops: usize, is_again: bool) {
     }
 }
 
-/// Logs that the fault of a directory suspends the work on its drops.
+/// Logs that npyd suspends drops because a directory that they need has a fault.
 pub(crate) fn suspended(
     (drop_dir, dir): (&Path, &Path),
     error: &str,

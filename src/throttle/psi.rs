@@ -76,8 +76,8 @@ fn gauges() -> Vec<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
     let mut beside = GROUPS.iter().map(|root| groups_beside(Path::new(root), Path::new(own)));
-    let told = beside.find(|gauges| !gauges.is_empty());
-    told.unwrap_or_else(|| vec![PathBuf::from(SYSTEM_PSI)])
+    let siblings = beside.find(|gauges| !gauges.is_empty());
+    siblings.unwrap_or_else(|| vec![PathBuf::from(SYSTEM_PSI)])
 }
 
 /// Returns the PSI files of the siblings of `own` and of its ancestors below `root`.

@@ -73,7 +73,7 @@ fn made_of(entry: &Entry, backup: Option<u32>) -> Value {
 /// Says what became of the source, and whether it is there now.
 pub(super) fn fate(entry: &Entry) -> String {
     let is_there = entry.source.symlink_metadata().is_ok();
-    let told = match entry.source_fate() {
+    let fate = match entry.source_fate() {
         Some(SourceFate::Removed) => "the source is gone: npyd removed it",
         Some(SourceFate::Archived) => "the source is gone: npyd archived it",
         Some(SourceFate::Array) => "the source itself became the array",
@@ -82,9 +82,9 @@ pub(super) fn fate(entry: &Entry) -> String {
     };
     let is_another = is_there && entry.source_fate().is_some_and(SourceFate::ends_drop);
     if is_another && entry.output.as_ref() != Some(&entry.source) {
-        format!("{told}; another file has its name now")
+        format!("{fate}; another file has its name now")
     } else {
-        told.to_owned()
+        fate.to_owned()
     }
 }
 

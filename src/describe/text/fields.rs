@@ -140,8 +140,8 @@ mod tests {
             ("ElementType", "Elementtype", "it has no `ElementType`; did you"),
             ("samples", "lines", "it has no `samples`: add it"),
         ] {
-            let told = missing(&[field("x"), field(given)], key, "");
-            assert!(told.contains(words), "{told}");
+            let message = missing(&[field("x"), field(given)], key, "");
+            assert!(message.contains(words), "{message}");
         }
     }
 

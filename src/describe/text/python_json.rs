@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-/// Words of Python, and what they become. JSON has no numbers that are not finite, so that these
-/// become texts.
+/// Words of Python, each with its replacement. JSON has no non-finite numbers, so they become
+/// strings.
 const WORDS: [(&str, &str); 7] = [
     ("NaN", "\"NaN\""),
     ("nan", "\"NaN\""),

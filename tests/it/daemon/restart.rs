@@ -65,9 +65,9 @@ fn a_lost_ledger_does_not_number_again() {
     assert_eq!(site.names("out"), ["scan-1.npy", "scan.npy"]);
 }
 
-/// A ledger that is no database stops nothing and is not thrown away.
+/// A ledger file that is not a database does not stop npyd, and npyd does not delete it.
 #[test]
-fn a_damaged_ledger_is_said_so() {
+fn a_damaged_ledger_is_reported() {
     let site = Site::new();
     site.scan("scan").sweep().expect_code(0);
     for name in site.names("state") {
@@ -75,7 +75,7 @@ fn a_damaged_ledger_is_said_so() {
     }
     let outcome = site.sweep();
     assert!(outcome.code == 0 || outcome.code == 2, "{outcome}");
-    assert!(!outcome.stderr.is_empty(), "it says what is wrong: {outcome}");
+    assert!(!outcome.stderr.is_empty(), "npyd reports nothing: {outcome}");
     assert_eq!(site.names("out"), ["scan.npy"]);
 }
 

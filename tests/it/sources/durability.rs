@@ -49,7 +49,8 @@ fn module(path: &str) -> Option<String> {
     tests.into_iter().next().or_else(|| file(&root.join("src")))
 }
 
-/// Whether a module has a test of that name, written out or made by a macro of its own.
+/// Returns whether the module in `name` has that test: as a function, or through one of its macros.
+/// A name without `::` is the path of a file in the repository.
 fn has_test(name: &str) -> bool {
     let Some((path, test)) = name.rsplit_once("::") else {
         return name.contains('/') && Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists();

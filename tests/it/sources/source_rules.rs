@@ -237,8 +237,8 @@ fn unsafe_code_has_a_safety_comment() {
             // rustfmt may put the call on the line below its `let`.
             let above = lines[..at].iter().rev().skip_while(|line| line.ends_with('='));
             let mut comment = above.take_while(|line| is_comment(line));
-            let told = comment.any(|line| line.trim_start().starts_with("// SAFETY: "));
-            assert!(told, "{}:{}: no SAFETY comment above", source.path, at + 1);
+            let has_safety = comment.any(|line| line.trim_start().starts_with("// SAFETY: "));
+            assert!(has_safety, "{}:{}: no SAFETY comment above", source.path, at + 1);
             seen += 1;
         }
     }

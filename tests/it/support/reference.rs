@@ -1,14 +1,14 @@
-//! Files as NumPy and producers write them, made without the code under test.
+//! Reference files: builds the bytes that NumPy and producers write, without the code under test.
 
-/// The bytes of the .npy file that `np.save` makes of `data`; `descr` as a header's literal, with
-/// its quotes where it is a string.
+/// Returns the bytes of the `.npy` file that `np.save` writes for `data`. `descr` is a literal as
+/// in the header: a string has its quotes.
 pub(crate) fn npy(descr: &str, fortran: bool, shape: &[u64], data: &[u8]) -> Vec<u8> {
     let mut file = npy_header(descr, fortran, shape);
     file.extend_from_slice(data);
     file
 }
 
-/// The header alone of [`npy`], version 1.
+/// Returns the header that [`npy`] puts before the data, in version 1.
 pub(crate) fn npy_header(descr: &str, fortran: bool, shape: &[u64]) -> Vec<u8> {
     let shape: Vec<i64> = shape.iter().map(|&n| i64::try_from(n).unwrap()).collect();
     let growth = if fortran { shape.last() } else { shape.first() };

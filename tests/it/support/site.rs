@@ -151,7 +151,8 @@ impl Site {
         command
     }
 
-    /// Runs `npyd ARGS…` to its end; one that hangs is ended, with code 124.
+    /// Runs `npyd ARGS…` and waits until it exits. Kills it after 120 seconds; its exit code is 124
+    /// then.
     pub(crate) fn npyd(&self, args: &[&str]) -> Outcome {
         let npyd = self.command();
         let mut command = Command::new("timeout");
