@@ -154,8 +154,8 @@ impl Wait {
         Wait { why, ready_in: None }
     }
 
-    fn on_time(look: &Observation, rules: &Rules, why: Reason) -> Verdict {
-        let left = rules.quiet.saturating_sub(look.unchanged);
+    fn on_time(observation: &Observation, rules: &Rules, why: Reason) -> Verdict {
+        let left = rules.quiet.saturating_sub(observation.unchanged);
         Verdict::Wait(Wait { why, ready_in: Some(left) })
     }
 }
@@ -178,11 +178,12 @@ pub fn quiet_of(dump: &Dump, quiet: Duration) -> Duration {
 /// granularity: then every later change gets a later time. So a verdict that rests on times waits
 /// that long once. The producer's own mark does not, because it promises that no change follows.
 #[must_use]
-pub fn assess(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
-    let verdict = assess_size(dump, look, rules);
+pub fn assess(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict {
+    let verdict = assess_size(dump, observation, rules);
     let rests_on_times =
         !matches!(verdict, Verdict::Wait(_) | Verdict::Ready(Evidence::Ready | Evidence::Marker));
-    if rests_on_times && let Some(wait) = wait_for_clock(look.timestamp_granularity, look.unchanged)
+    if rests_on_times
+        && let Some(wait) = wait_for_clock(observation.timestamp_granularity, observation.unchanged)
     {
         return Verdict::Wait(wait);
     }
@@ -193,24 +194,24 @@ pub fn assess(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
 /// which says that the drop is not complete. While a process writes to the drop, or before it is
 /// quiet, it still waits.
 #[must_use]
-pub fn assess_taken(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
-    let verdict = assess(dump, look, rules);
+pub fn assess_taken(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict {
+    let verdict = assess(dump, observation, rules);
     let overrides = match &verdict {
         Verdict::Ready(evidence) => *evidence == Evidence::CommonRows,
         Verdict::Abandoned => true,
         Verdict::Refused(why) | Verdict::Wait(Wait { why, .. }) => why.lasts_while_unchanged(),
     };
-    let (allocated, size) = (look.allocated.min(look.size), look.size);
-    let quiet = rules.quiet.max(look.timestamp_granularity);
-    match look.writer {
+    let (allocated, size) = (observation.allocated.min(observation.size), observation.size);
+    let quiet = rules.quiet.max(observation.timestamp_granularity);
+    match observation.writer {
         _ if !overrides => verdict,
-        _ if look.sidecar_writer == Some(Writer::Present) => {
+        _ if observation.sidecar_writer == Some(Writer::Present) => {
             wait(Reason::DescriptionWriting { fit: None })
         }
         Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
-        _ if look.unchanged < quiet => {
+        _ if observation.unchanged < quiet => {
             let rules = Rules { quiet, ..*rules };
-            Wait::on_time(look, &rules, Reason::NotQuiet(rules.quiet_time(dump)))
+            Wait::on_time(observation, &rules, Reason::NotQuiet(rules.quiet_time(dump)))
         }
         // Its own file becomes the array.
         Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
@@ -231,12 +232,12 @@ fn wait_for_clock(grain: Duration, unchanged: Duration) -> Option<Wait> {
     Some(Wait { why: Reason::CoarseClock(grain), ready_in: Some(left) })
 }
 
-fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
+fn assess_size(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict {
     if let LeadingBytes::Header(header) = &dump.front {
         match header.preamble.kind {
-            Kind::Pending(PendingState::Writing) => return writing(look, rules),
+            Kind::Pending(PendingState::Writing) => return writing(observation, rules),
             Kind::Pending(PendingState::Ready) => {
-                return by_producer_mark(dump, look, rules, Evidence::Ready);
+                return by_producer_mark(dump, observation, rules, Evidence::Ready);
             }
             Kind::Final => {}
         }
@@ -245,31 +246,36 @@ fn assess_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
         return wait(Reason::Unfinished(missing.clone()));
     }
     if let Some(marker) = &dump.marker {
-        return if look.first_bytes == *marker {
-            by_producer_mark(dump, look, rules, Evidence::Marker)
+        return if observation.first_bytes == *marker {
+            by_producer_mark(dump, observation, rules, Evidence::Marker)
         } else {
             wait(Reason::NoMarker)
         };
     }
-    by_size(dump, look, rules)
+    by_size(dump, observation, rules)
 }
 
 /// Assesses a pending file that is marked as being written.
-fn writing(look: &Observation, rules: &Rules) -> Verdict {
-    let (allocated, size) = (look.allocated.min(look.size), look.size);
-    match look.writer {
+fn writing(observation: &Observation, rules: &Rules) -> Verdict {
+    let (allocated, size) = (observation.allocated.min(observation.size), observation.size);
+    match observation.writer {
         Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
         Writer::Unknown => wait(Reason::NotReady { allocated, size }),
-        Writer::None if look.unchanged < rules.quiet => {
-            Wait::on_time(look, rules, Reason::ClosedUnready)
+        Writer::None if observation.unchanged < rules.quiet => {
+            Wait::on_time(observation, rules, Reason::ClosedUnready)
         }
         Writer::None => Verdict::Abandoned,
     }
 }
 
 /// Assesses a drop that its producer marked as complete: only the size remains to be checked.
-fn by_producer_mark(dump: &Dump, look: &Observation, rules: &Rules, evidence: Evidence) -> Verdict {
-    let fit = dump.fit(look.size, rules.allow_trailing);
+fn by_producer_mark(
+    dump: &Dump,
+    observation: &Observation,
+    rules: &Rules,
+    evidence: Evidence,
+) -> Verdict {
+    let fit = dump.fit(observation.size, rules.allow_trailing);
     let why = Reason::SizeOfComplete(fit);
     match fit {
         SizeFit::Whole { .. } => Verdict::Ready(evidence),
@@ -281,54 +287,60 @@ fn by_producer_mark(dump: &Dump, look: &Observation, rules: &Rules, evidence: Ev
     }
 }
 
-fn by_size(dump: &Dump, look: &Observation, rules: &Rules) -> Verdict {
-    let (fit, why) = if let Some((name, fit)) = &look.unfit {
+fn by_size(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict {
+    let (fit, why) = if let Some((name, fit)) = &observation.unfit {
         (*fit, Reason::SizeOfPart(name.clone(), *fit))
     } else {
-        let fit = dump.fit(look.size, rules.allow_trailing);
+        let fit = dump.fit(observation.size, rules.allow_trailing);
         (fit, Reason::Size(fit))
     };
     let misfit = (!matches!(fit, SizeFit::Whole { .. })).then_some(fit);
-    if look.sidecar_writer == Some(Writer::Present) {
+    if observation.sidecar_writer == Some(Writer::Present) {
         return wait(Reason::DescriptionWriting { fit: misfit });
     }
-    if look.writer == Writer::Present {
-        let (allocated, size) = (look.allocated.min(look.size), look.size);
+    if observation.writer == Writer::Present {
+        let (allocated, size) = (observation.allocated.min(observation.size), observation.size);
         return wait(Reason::Writing { allocated, size, fit: misfit });
     }
-    let still = look.unchanged >= rules.quiet;
+    let still = observation.unchanged >= rules.quiet;
     match fit {
         SizeFit::CountMismatch { records, counted } if records.min(counted) > 0 => {
-            miscounted(dump, look, rules, fit)
+            miscounted(dump, observation, rules, fit)
         }
         SizeFit::TooShort { .. }
         | SizeFit::PartialRecord { .. }
         | SizeFit::Empty
         | SizeFit::CountMismatch { .. } => wait(why),
-        SizeFit::TooLong { .. } if !still => Wait::on_time(look, rules, why),
+        SizeFit::TooLong { .. } if !still => Wait::on_time(observation, rules, why),
         SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(why),
-        SizeFit::Whole { exact } => whole(dump, look, rules, exact, still),
+        SizeFit::Whole { exact } => whole(dump, observation, rules, exact, still),
     }
 }
 
 /// Assesses whole records of which another file counts more or fewer. While the recording goes on,
 /// that is so: the count is written in steps, or at its end.
-fn miscounted(dump: &Dump, look: &Observation, rules: &Rules, fit: SizeFit) -> Verdict {
+fn miscounted(dump: &Dump, observation: &Observation, rules: &Rules, fit: SizeFit) -> Verdict {
     let quiet = rules.quiet.saturating_mul(LONGER_QUIET);
-    let is_counting = matches!(look.count_writer, None | Some(Writer::Present));
+    let is_counting = matches!(observation.count_writer, None | Some(Writer::Present));
     if is_counting || !dump.layout.has_whole_records() {
         return wait(Reason::Size(fit));
     }
-    if look.unchanged < quiet {
-        return Wait::on_time(look, &Rules { quiet, ..*rules }, Reason::Size(fit));
+    if observation.unchanged < quiet {
+        return Wait::on_time(observation, &Rules { quiet, ..*rules }, Reason::Size(fit));
     }
     Verdict::Ready(Evidence::CommonRows)
 }
 
 /// Assesses a drop of the right size to which no process is known to write.
-fn whole(dump: &Dump, look: &Observation, rules: &Rules, exact: bool, still: bool) -> Verdict {
-    let nobody =
-        look.writer == Writer::None && !matches!(look.sidecar_writer, Some(Writer::Unknown));
+fn whole(
+    dump: &Dump,
+    observation: &Observation,
+    rules: &Rules,
+    exact: bool,
+    still: bool,
+) -> Verdict {
+    let nobody = observation.writer == Writer::None
+        && !matches!(observation.sidecar_writer, Some(Writer::Unknown));
     // A final header under a pending name: its producer may still be about to rename the file.
     let raw = !matches!(dump.front, LeadingBytes::Header(_));
     if nobody && dump.digest.is_some() && (still || !dump.may_grow()) {
@@ -336,16 +348,18 @@ fn whole(dump: &Dump, look: &Observation, rules: &Rules, exact: bool, still: boo
     }
     // A file of the right size may be preallocated and not filled yet; then it must also be quiet.
     let was_right_before = rules.remakes == 0;
-    if nobody && exact && look.solid && raw && (was_right_before || still) {
+    if nobody && exact && observation.solid && raw && (was_right_before || still) {
         return Verdict::Ready(Evidence::Size);
     }
     match (still, nobody) {
         (true, _) if dump.digest.is_some() => Verdict::Ready(Evidence::Digest),
         (true, true) => Verdict::Ready(Evidence::NoWriter),
         (true, false) => Verdict::Ready(Evidence::Quiet),
-        (false, true) => Wait::on_time(look, rules, Reason::NotQuiet(rules.quiet_time(dump))),
+        (false, true) => {
+            Wait::on_time(observation, rules, Reason::NotQuiet(rules.quiet_time(dump)))
+        }
         (false, false) => {
-            Wait::on_time(look, rules, Reason::NotQuietUnproven(rules.quiet_time(dump)))
+            Wait::on_time(observation, rules, Reason::NotQuietUnproven(rules.quiet_time(dump)))
         }
     }
 }

@@ -42,19 +42,19 @@ pub struct Finalized {
 pub fn finalize(job: &Job, progress: &mut Meter) -> Result<Finalized, Interruption> {
     let mut all = [InFlight::new(job, progress)];
     finish(&mut all);
-    let [one] = all;
-    one.and_then(InFlight::into_result)
+    let [in_flight] = all;
+    in_flight.and_then(InFlight::into_result)
 }
 
 /// Finalizes a batch. A job that fails does not affect the others.
 pub fn finalize_all(
     batch: &[Job],
-    show: impl Fn(&Job) -> Meter + Sync,
+    meter_of: impl Fn(&Job) -> Meter + Sync,
 ) -> Vec<Result<Finalized, Interruption>> {
-    let begin = |job| InFlight::new(job, &mut show(job));
+    let begin = |job| InFlight::new(job, &mut meter_of(job));
     let mut all = parallel_map(batch.iter().collect(), begin);
     finish(&mut all);
-    all.into_iter().map(|one| one.and_then(InFlight::into_result)).collect()
+    all.into_iter().map(|in_flight| in_flight.and_then(InFlight::into_result)).collect()
 }
 
 /// Runs the steps after filling, each for the whole batch.
@@ -62,24 +62,24 @@ fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
     for_each_ok_parallel(all, InFlight::sync);
     for_each_ok(all, InFlight::back_up);
     let mut synced = SyncedDirs::default();
-    for_each_ok(all, |one| one.sync_backup(&mut synced));
-    for_each_ok(all, InFlight::name);
+    for_each_ok(all, |job| job.sync_backup(&mut synced));
+    for_each_ok(all, InFlight::publish_name);
     let mut synced = SyncedDirs::default();
-    for_each_ok(all, |one| one.sync_name(&mut synced));
+    for_each_ok(all, |job| job.sync_name(&mut synced));
     for_each_ok_parallel(all, InFlight::write_metadata);
     // From here on the arrays are complete and durable, so that each one gets its receipt.
     let mut all: Vec<&mut InFlight<'_>> = all.iter_mut().flatten().collect();
-    parallel_map(all.iter_mut().collect(), |one| one.then(InFlight::dispose_source));
+    parallel_map(all.iter_mut().collect(), |job| job.then(InFlight::dispose_source));
     let mut synced = SyncedDirs::default();
-    for one in &mut all {
-        one.then(|one| one.sync_source(&mut synced));
+    for job in &mut all {
+        job.then(|job| job.sync_source(&mut synced));
     }
-    for one in &mut all {
-        one.then(InFlight::dispose_sidecar);
+    for job in &mut all {
+        job.then(InFlight::dispose_sidecar);
     }
     let mut synced = SyncedDirs::default();
-    for one in &mut all {
-        one.then(|one| one.sync_sidecar(&mut synced));
+    for job in &mut all {
+        job.then(|job| job.sync_sidecar(&mut synced));
     }
 }
 
@@ -89,8 +89,8 @@ fn for_each_ok<'a>(
     mut step: impl FnMut(&mut InFlight<'a>) -> Result<(), Interruption>,
 ) {
     for item in all {
-        if let Ok(one) = item
-            && let Err(interruption) = step(one)
+        if let Ok(in_flight) = item
+            && let Err(interruption) = step(in_flight)
         {
             *item = Err(interruption);
         }
@@ -102,7 +102,7 @@ fn for_each_ok_parallel<'a>(
     all: &mut [Result<InFlight<'a>, Interruption>],
     step: impl Fn(&mut InFlight<'a>) -> Result<(), Interruption> + Sync,
 ) {
-    parallel_map(all.iter_mut().collect(), |one| for_each_ok(slice::from_mut(one), &step));
+    parallel_map(all.iter_mut().collect(), |item| for_each_ok(slice::from_mut(item), &step));
 }
 
 /// Locks the data files, so that no other npyd works on the drop.
@@ -209,7 +209,7 @@ impl<'a> InFlight<'a> {
             verify_ahead(job, &plan, progress)?; // a recheck reads the data once
         }
         let is_stale = event == EventKind::Stale;
-        let mut one = InFlight {
+        let mut in_flight = InFlight {
             job,
             started,
             at,
@@ -229,18 +229,18 @@ impl<'a> InFlight<'a> {
         };
         if matches!(event, EventKind::Finalized | EventKind::Remade) {
             if event == EventKind::Finalized {
-                let replaced = output_name::replaceable(job, &one.at, &one.name)?;
-                one.replaced = replaced.map(|it| it.remark);
+                let replaced = output_name::replaceable(job, &in_flight.at, &in_flight.name)?;
+                in_flight.replaced = replaced.map(|it| it.remark);
             }
-            one.carry_out(progress)?;
+            in_flight.carry_out(progress)?;
         }
         if let Some(old) = old {
-            one.compare(old, progress)?;
+            in_flight.compare(old, progress)?;
         }
-        if !is_stale && (event == EventKind::Found || !one.plan.route.consumes_source()) {
-            one.remarks.extend(rest::save_ahead(job, &one.at, progress)?);
+        if !is_stale && (event == EventKind::Found || !in_flight.plan.route.consumes_source()) {
+            in_flight.remarks.extend(rest::save_ahead(job, &in_flight.at, progress)?);
         }
-        Ok(one)
+        Ok(in_flight)
     }
 
     /// Compares the new array with the one that it replaces.
@@ -267,7 +267,7 @@ impl<'a> InFlight<'a> {
             let work =
                 RouteWork { job, at, plan: &self.plan, name: &self.name, describe: &describe };
             match routes::carry_out(&work, progress)? {
-                RouteResult::Filled(output) => return self.is_filled(output),
+                RouteResult::Filled(output) => return self.check_and_mark(output),
                 RouteResult::Consumed(remarks) => {
                     self.remarks.extend(remarks);
                     return Ok(());
@@ -277,7 +277,8 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    fn is_filled(&mut self, output: TempFile) -> Result<(), Interruption> {
+    /// Checks that the source is unchanged, and marks the new file.
+    fn check_and_mark(&mut self, output: TempFile) -> Result<(), Interruption> {
         let (job, at) = (self.job, &self.at);
         check_source(job)?;
         check_sidecar(job, at)?;
@@ -334,7 +335,7 @@ impl<'a> InFlight<'a> {
     }
 
     /// Gives the new file the first free name. Other processes may take names at the same time.
-    fn name(&mut self) -> Result<(), Interruption> {
+    fn publish_name(&mut self) -> Result<(), Interruption> {
         let (job, at) = (self.job, &self.at);
         let Some(output) = &mut self.output else { return Ok(()) };
         if let Some(remake) = &self.remake {

@@ -76,12 +76,12 @@ impl Ledger {
 }
 
 fn insert_losses(db: &Connection, losses: &[DataLoss]) -> rusqlite::Result<()> {
-    let together = db.unchecked_transaction()?;
+    let transaction = db.unchecked_transaction()?;
     for DataLoss { content, reason } in losses {
         db.prepare_cached("INSERT OR REPLACE INTO lost (content, reason) VALUES (?1, ?2)")?
             .execute([content, reason])?;
     }
-    together.commit()
+    transaction.commit()
 }
 
 #[cfg(test)]

@@ -136,13 +136,13 @@ fn insert_all(
     receipts: &[(Receipt, Option<LedgerKey>)],
     rows_max: i64,
 ) -> rusqlite::Result<()> {
-    let together = db.unchecked_transaction()?;
+    let transaction = db.unchecked_transaction()?;
     for (receipt, fingerprint) in receipts {
         insert(db, receipt, fingerprint.as_ref())?;
     }
     db.prepare_cached("DELETE FROM receipts WHERE id <= ?1")?
         .execute([db.last_insert_rowid() - rows_max])?;
-    together.commit()
+    transaction.commit()
 }
 
 /// Returns the newest receipt with this path in a column.

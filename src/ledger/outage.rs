@@ -65,9 +65,9 @@ impl Ledger {
         let mut unsaved = lock(&self.unsaved);
         if let Some(from) = &*unsaved {
             self.run(|to| {
-                let together = to.unchecked_transaction()?;
+                let transaction = to.unchecked_transaction()?;
                 copy_rows(from, to, &RECEIPTS)?;
-                together.commit()
+                transaction.commit()
             })?;
             *unsaved = None;
         }

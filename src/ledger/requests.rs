@@ -129,13 +129,13 @@ impl Ledger {
         let Request { kind, drop_dir, options, .. } = request;
         let remark = Some(options.as_str()).filter(|options| *options != "{}");
         self.run(|db| {
-            let together = db.unchecked_transaction()?;
+            let transaction = db.unchecked_transaction()?;
             insert_note(db, ReceiptKind::Request(*kind), drop_dir, source, remark)?;
             if let Some(declared) = declared {
                 declare(db, source, declared)?;
             }
             delete(db, request)?;
-            together.commit()
+            transaction.commit()
         })
     }
 
@@ -148,14 +148,14 @@ impl Ledger {
         fingerprint: Option<&LedgerKey>,
     ) -> Result<()> {
         self.run(|db| {
-            let together = db.unchecked_transaction()?;
+            let transaction = db.unchecked_transaction()?;
             insert(db, receipt, fingerprint)?;
             if receipt.event == EventKind::Failed {
                 let id = db.last_insert_rowid();
                 db.execute("UPDATE receipts SET event = ?1 WHERE id = ?2", params![REFUSED, id])?;
             }
             delete(db, request)?;
-            together.commit()
+            transaction.commit()
         })
     }
 

@@ -64,7 +64,7 @@ pub(crate) fn copy_rows(
 ///
 /// Returns an error if a row can't be written.
 pub(crate) fn copy_readable(from: &Connection, to: &Connection) -> rusqlite::Result<u64> {
-    let together = to.unchecked_transaction()?;
+    let transaction = to.unchecked_transaction()?;
     let mut receipts = 0;
     for table in &TABLES {
         let (copied, _) = copy_rows(from, to, table)?;
@@ -72,7 +72,7 @@ pub(crate) fn copy_readable(from: &Connection, to: &Connection) -> rusqlite::Res
             receipts = copied;
         }
     }
-    together.commit()?;
+    transaction.commit()?;
     Ok(receipts)
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn copy_readable(from: &Connection, to: &Connection) -> rusqlite::Res
 ///
 /// Returns an error if a row can't be read or written.
 pub(crate) fn copy_newer(from: &Connection, to: &Connection, after: i64) -> rusqlite::Result<()> {
-    let together = to.unchecked_transaction()?;
+    let transaction = to.unchecked_transaction()?;
     let count = COLUMNS.split(", ").count();
     let places = (1..=count).map(|at| format!("?{at}")).collect::<Vec<_>>().join(", ");
     let mut insert = to.prepare(&format!(
@@ -96,5 +96,5 @@ pub(crate) fn copy_newer(from: &Connection, to: &Connection, after: i64) -> rusq
         let values = (0..count).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()?;
         insert.execute(params_from_iter(values))?;
     }
-    together.commit()
+    transaction.commit()
 }

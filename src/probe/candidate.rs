@@ -142,7 +142,7 @@ impl Candidate {
         let (size, allocated) = self.input.logical_size(dump);
         let (solid, writer) = (self.input.is_fully_written(), self.input.writer()?);
         let unfit = self.input.unfit_file(dump, allow_trailing);
-        let look = Observation {
+        let observation = Observation {
             size,
             unfit: unfit.map(|(input, fit)| (input.name.clone(), fit)),
             allocated,
@@ -155,8 +155,8 @@ impl Candidate {
             timestamp_granularity,
         };
         let verdict = match self.take {
-            None => completeness::assess(dump, &look, &rules),
-            Some(_) => completeness::assess_taken(dump, &look, &rules),
+            None => completeness::assess(dump, &observation, &rules),
+            Some(_) => completeness::assess_taken(dump, &observation, &rules),
         };
         Ok(match verdict {
             Verdict::Ready(Evidence::Taken) => {

@@ -83,7 +83,7 @@ impl DirWatcher {
         bus: &Arc<Bus>,
     ) -> Result<Self, WatchError> {
         let lost = Arc::new(Lost::default());
-        let sieve = EventFilter {
+        let filter = EventFilter {
             drop_dir: Arc::clone(drop_dir),
             to,
             lost: Arc::clone(&lost),
@@ -93,7 +93,7 @@ impl DirWatcher {
         let mode =
             if drop_dir.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         let mut watcher =
-            INotifyWatcher::new(move |event| sieve.accept(event), config).map_err(WatchError)?;
+            INotifyWatcher::new(move |event| filter.accept(event), config).map_err(WatchError)?;
         // notify reports no error if it can't start its thread, and panics at the next call.
         // Without that thread the handler is gone, and with it the handler's reference.
         if Arc::strong_count(&lost) == 1 {

@@ -57,8 +57,9 @@ pub(crate) enum Outcome {
     Found,
     /// The drop must wait, and be probed again.
     Retry(Wait),
-    /// The drop is gone, or npyd is stopping.
-    Gone,
+    /// The job ended without a result: its drop is gone, npyd is stopping, or the settings were
+    /// superseded.
+    Dropped,
     /// The request about it was refused.
     Refused,
     /// The job failed, for a reason that may pass.
@@ -105,11 +106,11 @@ fn finalize_batch(
     context: &Context,
     batch: &[Job],
     settings: u64,
-    show: impl Fn(&Job) -> Meter + Sync,
+    meter_of: impl Fn(&Job) -> Meter + Sync,
 ) -> TaskResult {
     let results = match batch {
-        [job] => vec![finalize(job, &mut show(job))],
-        batch => finalize_all(batch, show),
+        [job] => vec![finalize(job, &mut meter_of(job))],
+        batch => finalize_all(batch, meter_of),
     };
     let mut records = Vec::with_capacity(batch.len());
     let outcomes = batch.iter().zip(results).map(|(job, result)| {
@@ -176,7 +177,7 @@ fn on_interruption(
         Interruption::DataLoss(reason) => return record_data_loss(context, job, &reason, settings),
         Interruption::Retry(why) => Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) }),
         Interruption::Locked(why) => Outcome::Retry(Wait::on_external(why)),
-        Interruption::Vanished | Interruption::Cancelled => Outcome::Gone,
+        Interruption::Vanished | Interruption::Cancelled => Outcome::Dropped,
         Interruption::Io(error) if error.is_name_too_long() => {
             let Job { drop_dir, candidate, .. } = job;
             let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
@@ -184,7 +185,7 @@ fn on_interruption(
             return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
         }
         Interruption::Io(error) if error.is_missing() && is_gone(&job.drop_dir, &job.candidate) => {
-            Outcome::Gone
+            Outcome::Dropped
         }
         Interruption::Io(error) => Outcome::Failed(error.into()),
     };
@@ -239,7 +240,7 @@ pub(crate) fn redo_array(
         Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
             return Outcome::Retry(Wait::on_external(why));
         }
-        Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Gone,
+        Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Dropped,
     };
     context.end_request(request, receipt, fingerprint)
 }
@@ -288,7 +289,7 @@ fn reject(
     fingerprint: LedgerKey,
 ) -> (Outcome, Option<Record>) {
     if drop_dir.in_force.is_superseded() {
-        return (Outcome::Gone, None);
+        return (Outcome::Dropped, None);
     }
     let aside = match quarantine(drop_dir, candidate, &reason.to_string()) {
         Ok(aside) => aside,

@@ -184,8 +184,8 @@ impl Tracker {
             self.requests.remove(&rel);
         }
         match outcome {
-            Outcome::Done | Outcome::Found | Outcome::Gone | Outcome::Refused => {
-                if !matches!(outcome, Outcome::Gone) {
+            Outcome::Done | Outcome::Found | Outcome::Dropped | Outcome::Refused => {
+                if !matches!(outcome, Outcome::Dropped) {
                     self.resume_after(&rel, now);
                 }
                 self.forget(&rel);
