@@ -1,5 +1,6 @@
 //! Checks the rules for the sources: layers, purity, sizes and `unsafe`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,34 +14,62 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 100;
 const COLUMNS_MAX_WITH_TEXT: usize = 130;
 
-/// What pure layers never name: system calls, the environment, the clock.
-const IMPURE: &[&str] = &["std::fs", "rustix::", "notify::", "::now(", "std::env", "libc::"];
+/// What pure layers never name: system calls, the environment, the clock, threads. `std::{` is in
+/// the list because `use std::{fs, io}` would hide a module; this code has one `use` per module.
+const IMPURE: &[&str] = &[
+    "std::{",
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "libc::",
+    "notify::",
+    "rustix::",
+    "::now(",
+    ".elapsed(",
+    ".canonicalize(",
+    ".exists(",
+    ".is_dir(",
+    ".is_file(",
+    ".metadata(",
+    ".read_dir(",
+    ".read_link(",
+    ".symlink_metadata(",
+];
 
-/// Layers that compute from values alone.
-const PURE: &[&str] =
-    &["crates/npy/src", "src/text", "src/model", "src/describe", "src/config", "src/decide"];
+/// Layers that compute from values alone. `facts` also has the process-wide observer.
+const PURE: &[&str] = &[
+    "crates/npy/src",
+    "src/text",
+    "src/facts",
+    "src/model",
+    "src/describe",
+    "src/config",
+    "src/decide",
+];
 
-/// The layers, each with those that it may use. An arrow that is not listed must not exist. All of
-/// them may use `npy`, which is a crate of its own and therefore uses none of them.
+/// The modules in `src/sinks/` that are parts of the log. Only the log and these parts use them.
+const LOG_PARTS: &[&str] = &["causes", "facts", "finished", "left_alone", "repeats", "waits"];
+
+/// The layers, each with exactly the layers that it uses. All layers may use `npy`, which is a
+/// crate of its own and therefore uses no layer.
 const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("facts", &[]),
-    ("model", &["text"]),
+    ("model", &[]),
     ("describe", &["text", "model"]),
     ("config", &["text", "model", "describe"]),
-    ("decide", &["text", "model", "describe", "config"]),
+    ("decide", &["model", "describe", "config"]),
     ("fs", &["text", "facts", "model"]),
-    ("probe", &["text", "model", "describe", "config", "decide", "fs"]),
-    ("events", &["text", "facts", "model", "config", "decide"]),
-    ("throttle", &["text", "facts", "model", "events"]),
-    ("ledger", &["text", "facts", "model", "decide", "events"]),
-    ("sinks", &["text", "facts", "model", "config", "decide", "events"]),
+    ("probe", &["model", "describe", "config", "decide", "fs"]),
+    ("events", &["text", "facts", "config", "decide"]),
+    ("throttle", &["facts", "model", "events"]),
+    ("ledger", &["text", "facts", "decide", "events"]),
+    ("sinks", &["text", "facts", "decide", "events"]),
     (
         "finalize",
-        &[
-            "text", "facts", "model", "describe", "config", "decide", "fs", "probe", "events",
-            "throttle",
-        ],
+        &["facts", "model", "describe", "config", "decide", "fs", "probe", "events", "throttle"],
     ),
     (
         "service",
@@ -108,6 +137,33 @@ impl Source {
         lines.filter(|(_, line)| !is_comment(line))
     }
 
+    /// The statements that may name modules: the lines of code, where a `use` over several lines is
+    /// one statement. Each has the number of its first line.
+    fn statements(&self) -> Vec<(usize, String)> {
+        let mut statements: Vec<(usize, String)> = Vec::new();
+        let mut is_in_use = false;
+        for (number, line) in self.code() {
+            match statements.last_mut() {
+                Some((_, statement)) if is_in_use => statement.push_str(line.trim()),
+                _ => statements.push((number, line.to_owned())),
+            }
+            is_in_use |= line.starts_with("use ") || line.contains(" use ");
+            is_in_use &= !line.ends_with(';');
+        }
+        statements
+    }
+
+    /// Fails if this file names one of the modules `others` in the folder `dir`.
+    fn uses_none_of<'a>(&self, dir: &str, others: impl IntoIterator<Item = &'a str>) {
+        let statements = self.statements();
+        for other in others {
+            for (number, statement) in &statements {
+                let is_used = names_module(statement, dir, other);
+                assert!(!is_used, "{}:{number}: this file must not use `{other}`", self.path);
+            }
+        }
+    }
+
     /// Fails if one of these lines has one of these words.
     fn has_none_of<'a>(&self, words: &[&str], lines: impl Iterator<Item = (usize, &'a str)>) {
         for (number, line) in lines {
@@ -125,6 +181,14 @@ fn is_comment(line: &str) -> bool {
 /// Whether the line has the keyword `unsafe`.
 fn is_unsafe(line: &str) -> bool {
     !is_comment(line) && line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "unsafe")
+}
+
+/// Returns whether a statement names a module in the folder `dir`, as in `dir::{Type, module}`,
+/// `dir::module::run` and `super::module`.
+fn names_module(statement: &str, dir: &str, module: &str) -> bool {
+    let in_dir = statement.split_once(&format!("{dir}::")).or(statement.split_once("super::"));
+    let names = in_dir.map_or("", |(_, names)| names);
+    names.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|name| name == module)
 }
 
 /// The name of a source file without its extension.
@@ -147,7 +211,7 @@ fn used_layers(line: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn layers_use_only_layers_below() {
-    let mut arrows = 0;
+    let mut arrows = BTreeSet::new();
     for source in sources("src", "rs") {
         let own = layer(&source.path);
         if !source.path[4..].contains('/') {
@@ -163,11 +227,24 @@ fn layers_use_only_layers_below() {
                     "{}:{number}: `{own}` must not use `{used}`",
                     source.path
                 );
-                arrows += 1;
+                arrows.insert((own.to_owned(), used.to_owned()));
             }
         }
     }
-    assert!(arrows > 100, "only {arrows} uses were found");
+    for (layer, allowed) in LAYERS {
+        for used in *allowed {
+            let arrow = ((*layer).to_owned(), (*used).to_owned());
+            assert!(arrows.contains(&arrow), "`{layer}` no longer uses `{used}`: edit LAYERS");
+        }
+    }
+}
+
+/// A path through two parents hides which layer it leads to.
+#[test]
+fn no_path_goes_up_twice() {
+    for source in product() {
+        source.has_none_of(&["super::super::"], source.code());
+    }
 }
 
 #[test]
@@ -198,21 +275,61 @@ fn no_route_uses_another() {
         let routes: Vec<_> = sources(dir, "rs").into_iter().filter(is_route).collect();
         assert!(routes.len() > 3, "only {} routes were found in {dir}", routes.len());
         for route in &routes {
-            for other in routes.iter().map(stem).filter(|it| *it != stem(route)) {
-                // As in `routes::{Candidate, copy}`, `routes::copy::run` and `super::copy`.
-                for (number, line) in route.code() {
-                    let of_routes = line.split_once("routes::").or(line.split_once("super::"));
-                    let names = of_routes.map_or("", |(_, names)| names);
-                    let mut names = names.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-                    let is_used = names.any(|name| name == other);
-                    assert!(!is_used, "{}:{number}: a route uses `{other}`", route.path);
-                }
-            }
+            let others = routes.iter().map(stem).filter(|it| *it != stem(route));
+            route.uses_none_of("routes", others);
         }
     }
 }
 
-/// Whether a file among the routes is one, and not what they share.
+/// What several sidecar formats need is in `describe/text/` or `describe/sidecar.rs`.
+#[test]
+fn no_sidecar_format_uses_another() {
+    let mut formats = sources("src/describe/formats", "rs");
+    formats.retain(|it| stem(it) != "mod");
+    assert!(formats.len() > 10, "only {} formats were found", formats.len());
+    for format in &formats {
+        let others = formats.iter().map(stem).filter(|it| *it != stem(format));
+        format.uses_none_of("formats", others);
+    }
+}
+
+/// What several sinks need is in `events/` or `text/`. The log consists of several files.
+#[test]
+fn no_sink_uses_another() {
+    let mut sinks = sources("src/sinks", "rs");
+    sinks.retain(|it| stem(it) != "mod");
+    let names: BTreeSet<_> = sinks.iter().map(stem).collect();
+    for part in LOG_PARTS {
+        assert!(names.contains(part), "src/sinks/{part}.rs does not exist: edit LOG_PARTS");
+    }
+    for sink in &sinks {
+        let is_log = stem(sink) == "log" || LOG_PARTS.contains(&stem(sink));
+        let is_own = |name: &str| name == stem(sink) || is_log && LOG_PARTS.contains(&name);
+        sink.uses_none_of("sinks", names.iter().copied().filter(|name| !is_own(name)));
+    }
+}
+
+#[test]
+fn modules_are_found_in_paths() {
+    for (statement, is_named) in [
+        ("use crate::sinks::log::LogSink;", true),
+        ("use crate::sinks::{bars, log};", true),
+        ("use super::log;", true),
+        ("    super::log::write(line);", true),
+        ("use crate::sinks::log_lines;", false),
+        ("use crate::events::log;", false),
+        ("    log::write(line);", false),
+    ] {
+        assert_eq!(names_module(statement, "sinks", "log"), is_named, "{statement}");
+    }
+    let text = "use crate::sinks::{\n    bars,\n    log,\n};\nfn run() {\n}\n".to_owned();
+    let statements = Source { path: String::new(), text }.statements();
+    let numbers: Vec<_> = statements.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [1, 5, 6]);
+    assert!(names_module(&statements[0].1, "sinks", "log"));
+}
+
+/// Returns whether a file in a folder of routes is a route, and not a part that routes share.
 fn is_route(source: &Source) -> bool {
     !["mod", "page_header"].contains(&stem(source))
 }
