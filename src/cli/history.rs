@@ -185,7 +185,7 @@ fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<(), Box<dyn 
     Ok(ledger.retry(entry)?)
 }
 
-/// Says which user may move a file back if this one may not.
+/// Adds to an error which user may move a file back, if this user may not.
 fn name_user(error: FsError, config: &Config) -> Box<dyn Error> {
     match other_owner(&config.state_dir) {
         Some(owner) if error.is_denied() => format!(

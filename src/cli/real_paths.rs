@@ -37,8 +37,8 @@ fn real_paths((path, dirs): Paths) -> Paths {
     (real, dirs)
 }
 
-/// Resolves the path of a directory outside the drop directory. Links inside that stay: its users
-/// may have made them, and npyd follows none of them.
+/// Resolves the path of a directory outside the drop directory. Does not resolve links inside the
+/// drop directory: its users may have made them, and npyd follows none of them.
 fn real_path(dir: &Path, drop: &Path, real_drop: &Path) -> PathBuf {
     if let Ok(inside) = dir.strip_prefix(drop) {
         return if inside.as_os_str().is_empty() {

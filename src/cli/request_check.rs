@@ -113,7 +113,7 @@ pub(crate) fn why_not_redone(
     candidate.check_fit(&correction, drop_dir.allow_trailing).err()
 }
 
-/// Says why there is no array to make again.
+/// Returns why the drop has no array that npyd could make again.
 fn never_made(entry: &Entry) -> String {
     if entry.is_rejected() {
         let reason = entry.reason();

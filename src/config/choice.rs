@@ -6,12 +6,12 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Disposition {
-    /// Leave it in place.
+    /// Leave the raw file in place.
     #[default]
     Keep,
-    /// Delete it.
+    /// Delete the raw file.
     Remove,
-    /// Move it to the archive directory.
+    /// Move the raw file to the archive directory.
     Archive,
 }
 
@@ -31,16 +31,16 @@ impl Disposition {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watch {
-    /// With inotify on local file systems, by polling on network file systems.
+    /// Use inotify on local file systems, and polling on network file systems.
     #[default]
     Auto,
-    /// With inotify.
+    /// Use inotify.
     Inotify,
-    /// By listing the directory periodically.
+    /// List the directory periodically.
     Poll,
 }
 
-/// Who must be able to read the headers npyd writes.
+/// Which programs must be able to read the headers that npyd writes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Readers {
@@ -84,7 +84,7 @@ pub enum OnChange {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Salvage {
-    /// Reject it, and move it to the directory `rejects` if one is configured.
+    /// Reject the file, and move it to the directory `rejects` if that is configured.
     #[default]
     Quarantine,
     /// Make an array of the complete records along the growth axis, and save the rest.

@@ -348,7 +348,7 @@ mod tests {
         check(&IgnoreRules::none(), &[("x.rest", false), (".x.raw", false)]);
     }
 
-    /// It is not known yet whether a new name is a file or a directory.
+    /// npyd does not know yet whether a new name is a file or a directory.
     #[test]
     fn a_path_is_ignored_only_as_file_and_directory() {
         let rules = rules(&["*", "!*/", "!x.raw"]);

@@ -20,11 +20,11 @@ pub struct DirId {
 /// The result of comparing a directory with what is known of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recognized {
-    /// It is the known one, or the first one.
+    /// The directory is the known one, or the first one at its path.
     Known,
-    /// It is a new directory on the known file system, and is known from now on.
+    /// The directory is new, on the known file system. It is the known one from now on.
     NewDir,
-    /// It is on another file system.
+    /// The directory is on another file system.
     OtherFileSystem,
 }
 

@@ -63,9 +63,9 @@ pub struct Rules {
 /// Upper limit of the quiet time that remakes lead to.
 const QUIET_MAX: Duration = Duration::from_hours(1);
 
-/// How many quiet times a description that can't be used must be unchanged before it is rejected,
-/// a recording that was miscounted before it is taken, and a series before its array is made:
-/// people and programs write in several steps.
+/// Factor for the quiet time of an unusable description before npyd rejects it, of a miscounted
+/// recording before npyd takes it, and of a series before npyd makes its array: people and programs
+/// write in several steps.
 pub const LONGER_QUIET: u32 = 10;
 
 /// Returns the quiet time of a drop: it doubles with each remake.
@@ -102,7 +102,7 @@ impl Evidence {
     /// The kinds with which an array may hold only some rows of what is in the file.
     pub const PARTIAL: [Evidence; 3] = [Evidence::CommonRows, Evidence::Salvaged, Evidence::Taken];
 
-    /// Returns whether the array may hold only some rows of what is in the file.
+    /// Returns whether the array may contain only some rows of the file.
     #[must_use]
     pub fn is_partial(self) -> bool {
         Evidence::PARTIAL.contains(&self)
@@ -128,7 +128,7 @@ impl fmt::Display for Evidence {
 /// What to do with a drop now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is complete.
+    /// The drop is complete.
     Ready(Evidence),
     /// It may become complete later.
     Wait(Wait),
@@ -317,8 +317,8 @@ fn by_size(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict {
     }
 }
 
-/// Assesses whole records of which another file counts more or fewer. While the recording goes on,
-/// that is so: the count is written in steps, or at its end.
+/// Assesses whole records whose number differs from the count in another file. During a recording
+/// the two differ, because the producer writes the count in steps, or at the end.
 fn miscounted(dump: &Dump, observation: &Observation, rules: &Rules, fit: SizeFit) -> Verdict {
     let quiet = rules.quiet.saturating_mul(LONGER_QUIET);
     let is_counting = matches!(observation.count_writer, None | Some(Writer::Present));

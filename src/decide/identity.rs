@@ -138,7 +138,7 @@ impl SourceIdentity {
         self.data.split(':').next() == Some(ino.to_string().as_str())
     }
 
-    /// Returns whether the description was this file. Its ctime may differ, because a rename to a
+    /// Returns whether this file was the description. The ctime may differ, because a rename to a
     /// private name and back changes it.
     #[must_use]
     pub fn was_described_by(&self, name: &FileName, stat: &Stat) -> bool {

@@ -15,7 +15,7 @@ use crate::model::FileName;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Reason {
     // What is not a drop.
-    /// The name of a file is not one that npyd takes.
+    /// npyd does not take files with such a name.
     #[error("{0}")]
     BadName(String),
     /// The file has a private name of npyd's.
@@ -36,12 +36,13 @@ pub enum Reason {
     /// Nothing describes the file.
     #[error("it has no manifest, no pending header, and no template matches its name{}", after_semicolon(remark.as_ref()))]
     Undescribed {
-        /// A remark about a file that looks like a description of it, but can't be used.
+        /// A remark about a file that looks like a description of the data, but that npyd can't
+        /// use.
         remark: Option<String>,
     },
 
     // What describes the data.
-    /// What a description says is wrong or can't be read.
+    /// A description is wrong, or npyd can't read it.
     #[error("{0}")]
     Description(String),
     /// A description can't be read, and a process writes to it.
@@ -106,7 +107,7 @@ pub enum Reason {
     /// lists them.
     #[error("its data file is not there: in other letter case there are {0}; rename the right one")]
     DataInOtherCase(String),
-    /// An earlier data file of that name became an array, and no other has followed.
+    /// An earlier data file of that name became an array, and no new file has that name yet.
     #[error("{why}; one of that name became `{}`{}", array.display(), described_by(sidecar.as_ref()))]
     NoNewData {
         /// The reason without that array.
@@ -229,7 +230,7 @@ pub enum Reason {
     Taken {
         /// The name.
         name: FileName,
-        /// What has it.
+        /// What has the name.
         by: NameTaker,
     },
     /// The array would get the name of its own data file.
@@ -240,7 +241,8 @@ pub enum Reason {
     /// The array can't have its name; the text says why, and what to do.
     #[error("{0}")]
     Output(String),
-    /// A data file of a finished array waits for the others, to be removed or archived with them.
+    /// A data file of a finished array waits for the array's other data files. npyd removes or
+    /// archives all of them together.
     #[error("the files that belong to `{0}` are not all there yet")]
     NoOtherParts(FileName),
     /// An array was made with this description of data files that are gone.
@@ -315,7 +317,7 @@ pub enum NameTaker {
     AnyFile,
     /// A directory.
     Directory,
-    /// The array of another source, as the text says.
+    /// An array of another source. The text names that source.
     OtherArray(String),
     /// A file that npyd may not replace.
     ForeignFile,

@@ -9,55 +9,55 @@ use crate::decide::reason::Reason;
 /// The kinds of reasons. Receipts, the log and metrics have their labels, which are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReasonKind {
-    /// The name of a file is not one that npyd takes.
+    /// npyd does not take files with such a name.
     Name,
-    /// The file is one of npyd's own.
+    /// The file belongs to npyd itself.
     Private,
     /// A rule of `ignore` matches.
     Ignored,
-    /// It is a directory, a link or a device.
+    /// The path is a directory, a link or a device.
     NotRegular,
-    /// It is an array already.
+    /// The file is an array already.
     Array,
-    /// Nothing describes it.
+    /// The file has no description.
     Undescribed,
-    /// What a description says is wrong, or can't be read.
+    /// A description is wrong, or npyd can't read it.
     Description,
     /// Several files describe the data.
     Conflict,
     /// A data file has several names.
     HardLinks,
-    /// The described data are not there.
+    /// The described data file does not exist.
     NoData,
     /// The size does not fit the description.
     Size,
-    /// A process writes to it.
+    /// A process writes to the drop.
     Writing,
-    /// Its producer has not marked it ready.
+    /// The producer has not marked the drop as ready.
     NotReady,
     /// A part of the data is not written yet.
     Unfinished,
-    /// It changed a short time ago.
+    /// The drop changed a short time ago.
     Quiet,
-    /// Its producer ended without marking it ready.
+    /// The producer ended and did not mark the drop as ready.
     Abandoned,
-    /// The data do not have the declared digest.
+    /// The digest of the data differs from the declared one.
     Digest,
-    /// Another process holds it.
+    /// Another process has locked a file of the drop.
     Locked,
-    /// It changed during the work.
+    /// The drop changed during the work.
     Changed,
     /// The array can't have its name.
     Output,
     /// No route is possible.
     Route,
-    /// What follows the array can't be saved.
+    /// npyd can't save the bytes after the array.
     Rest,
     /// The settings contradict each other.
     Settings,
-    /// A request can't be carried out.
+    /// npyd can't carry out a request.
     Request,
-    /// It is not there any more.
+    /// The drop does not exist any more.
     Gone,
     /// npyd is stopping.
     Stopped,

@@ -92,7 +92,7 @@ impl Correction {
         .collect()
     }
 
-    /// Returns a remark that lists the given keys; `None` if there are none.
+    /// Returns a remark that lists the given keys; `None` if no key is given.
     #[must_use]
     pub fn remark(&self) -> Option<String> {
         let keys = self.keys();
@@ -128,8 +128,8 @@ impl Correction {
         keys.to_string()
     }
 
-    /// Returns a later correction of the same data, completed by this one: keys that are given
-    /// replace all that were given before.
+    /// Returns a later correction of the data, completed by this one. If the later correction has
+    /// keys, they replace all keys of this one.
     #[must_use]
     pub fn followed_by(self, later: Correction) -> Correction {
         if later.as_described {

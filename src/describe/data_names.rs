@@ -16,7 +16,7 @@ const WILDCARDS: [char; 2] = ['*', '?'];
 /// The data files that a manifest names.
 #[derive(Debug, Clone)]
 pub enum DataNames {
-    /// One file.
+    /// A single file.
     One(FileName),
     /// Several files, which hold the data one after the other.
     List(Vec<FileName>),

@@ -15,7 +15,7 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 /// [`crate::decide::completeness`] decides whether the file is complete.
 #[derive(Debug, Clone)]
 pub struct Dump {
-    /// What declared it.
+    /// The kind of description that declared the dump.
     pub kind: DeclaredBy,
     /// Type, order and shape of the array.
     pub layout: Layout,
@@ -290,7 +290,7 @@ impl Dump {
         self.data_offset.saturating_add(self.trailing)
     }
 
-    /// Returns whether further files may belong to the array, however many there are.
+    /// Returns whether further files may belong to the array, without a limit on their number.
     #[must_use]
     pub fn may_grow(&self) -> bool {
         self.division == Division::FullFiles { is_glob: true } && self.layout.shape.is_open()

@@ -30,7 +30,8 @@ pub struct Format {
     pub reads: &'static str,
     /// What proves that the data are complete, for people.
     pub proof: &'static str,
-    /// Returns whether a file with this name may be such a sidecar. Its content decides.
+    /// Returns whether a file with this name may be a sidecar of this format. The content of the
+    /// file decides.
     pub is_named: fn(&str) -> bool,
     /// Returns the data files, relative to the sidecar, that a sidecar with this name describes if
     /// its text names none; the most likely first.
@@ -102,7 +103,7 @@ pub struct Described {
     pub digest: Option<Digest>,
     /// The `.npy` file's name, if it does not follow from the name of the data file.
     pub output: Option<FileName>,
-    /// If the sidecar shows that the recording continues: a message that says so.
+    /// A message that the recording continues, if the sidecar shows that.
     pub unfinished: Option<String>,
     /// `.npy` files, relative to the sidecar. The first one that exists has a row for each record
     /// once the data are complete.
@@ -151,7 +152,7 @@ impl Described {
 pub struct Measured {
     /// Size of the data file in bytes, or of each if there are several.
     pub file_len: u64,
-    /// End of the lines to be skipped, if the file has that many.
+    /// End of the lines that npyd skips, if the file has that many lines.
     pub lines_end: Option<u64>,
     /// Number of records that another file counts; 0 if it does not exist yet.
     pub counted: u64,
@@ -260,7 +261,7 @@ impl Data {
 /// The files that hold an array's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
-    /// One file: the first of these that exists.
+    /// The first of these files that exists.
     FirstOf(Vec<DataPath>),
     /// All of these, concatenated. Each holds the same number of data bytes.
     Parts(Vec<DataPath>),
@@ -333,9 +334,8 @@ impl DataPath {
         Ok(path)
     }
 
-    /// Parses the path of a file in the sidecar's own directory or one below. Of a path of Windows
-    /// only the name counts, because the data were moved here from another computer; a warning says
-    /// so.
+    /// Parses the path of a file in the sidecar's own directory or one below. Uses only the file
+    /// name of a Windows path, because the data came from another computer, and adds a warning.
     ///
     /// # Errors
     /// The text is not the name of a file, or leads out of the directory.

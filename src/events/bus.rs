@@ -60,8 +60,8 @@ pub trait Sink: Send {
 pub enum WhenFull {
     /// The publisher waits: what a command prints must be complete.
     Wait,
-    /// The publisher waits for this time once; then events are dropped and counted until the queue
-    /// has room again.
+    /// The publisher waits once, for this time. Then the bus drops and counts events until the
+    /// queue has room again.
     DropAfter(Duration),
 }
 
@@ -71,14 +71,14 @@ pub struct Bus {
     lanes: Vec<Lane>,
 }
 
-/// What a sink's thread receives.
+/// A message to the thread of a sink.
 enum Message {
     Event(Arc<Event>),
     /// There is a new configuration.
     Configure,
     /// Answered, by dropping the sender, once all earlier events were taken.
     Flush(Sender<()>),
-    /// Ends the sink, and is answered in the same way.
+    /// Ends the sink. The sink answers in the same way.
     Stop(Sender<()>),
 }
 
@@ -86,8 +86,8 @@ enum Message {
 #[derive(Default)]
 struct Shared {
     dropped: AtomicU64,
-    /// The configuration that the sink has not got yet. It is no message, because the queue of a
-    /// sink that hangs has no room, and the daemon must not wait.
+    /// The configuration that the sink has not received yet. The bus does not send it as a message,
+    /// because the queue of a sink that hangs has no room, and the daemon must not wait.
     config: Mutex<Option<Arc<Config>>>,
 }
 
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(seen.lock().unwrap().events, ["1"]);
     }
 
-    /// Keeps what it is told to do; ticks once, at once, after each event.
+    /// Records its calls; ticks once, immediately, after each event.
     struct Script {
         calls: Sender<String>,
         next: Option<Instant>,

@@ -17,11 +17,11 @@ pub enum Event {
     State {
         /// The path.
         path: DropPath,
-        /// Its state from now on.
+        /// The new state of the drop.
         state: DropState,
-        /// Why it waits, or why it is no drop.
+        /// Why the drop waits, or why the path is not a drop.
         reason: Option<Reason>,
-        /// The length of its data files in bytes when it was last probed, if it has some.
+        /// The length of the data files in bytes at the last probe, if the drop has data files.
         bytes: Option<u64>,
     },
     /// The tracker has no room for further entries. Later scans find the other paths.
@@ -29,17 +29,17 @@ pub enum Event {
         /// The drop directory.
         drop_dir: PathBuf,
     },
-    /// The state of a copy or another long read, at an interval.
+    /// The progress of a copy or of another long read, published at an interval.
     Progress(WorkProgress),
-    /// A request was accepted; the ledger has that already. The receipt of the work follows.
+    /// npyd accepted a request, and has stored that in the ledger. The receipt of the work follows.
     Accepted {
         /// The drop.
         path: DropPath,
         /// The command: `redo` or `take`.
         kind: &'static str,
-        /// Its options, as JSON, if it has any.
+        /// The options of the request, as JSON, if it has any.
         options: Option<String>,
-        /// The options in words, if it has any.
+        /// The options in words, if the request has any.
         words: Option<String>,
     },
     /// A drop was finalized, made again, found, rejected or lost, or failed for the first time. The
@@ -47,26 +47,27 @@ pub enum Event {
     Receipt(Box<Receipt>),
     /// A drop failed again. The ledger has only the first failure.
     FailedAgain(Box<Receipt>),
-    /// A drop has waited so long that people should know. The event about its state precedes.
+    /// A drop has waited so long that people should know. The event about the drop's state precedes
+    /// this event.
     LongWait {
         /// The path.
         path: DropPath,
-        /// What it waits for.
+        /// What the drop waits for.
         reason: Reason,
         /// The age.
         age: WaitAge,
-        /// The names of files that may be the data that it waits for.
+        /// The names of files that may be the missing data.
         similar: Vec<String>,
     },
     /// The array of a drop was there already, although the ledger has no earlier receipt of it.
     FoundArray(DropPath),
-    /// Drops failed for one cause. Each has its own event, too.
+    /// Drops failed for one cause. Each failure also has its own event.
     Failing {
-        /// The receipt of one of them.
+        /// The receipt of one of the failures.
         receipt: Box<Receipt>,
-        /// How many they are.
+        /// Number of drops that failed.
         drops: usize,
-        /// Whether they were reported before, and still fail.
+        /// Whether npyd reported these failures before, and the drops still fail.
         is_again: bool,
     },
     /// A directory has a fault that every drop meets, so npyd tries one drop at a time.
@@ -81,7 +82,7 @@ pub enum Event {
         drops: usize,
         /// The delay before the next try.
         retry_in: Duration,
-        /// How long it has lasted, if it was reported before.
+        /// How long the fault has lasted, if npyd reported it before.
         lasted: Option<Duration>,
     },
     /// The fault of a directory is over.
@@ -92,23 +93,23 @@ pub enum Event {
         dir: PathBuf,
         /// Number of drops that failed or waited.
         drops: usize,
-        /// How long it lasted.
+        /// How long the fault lasted.
         lasted: Duration,
     },
-    /// Only attributes of a finished drop changed: npyd compares it with its array.
+    /// Only attributes of a finished drop changed: npyd compares the drop with its array.
     Rechecking(DropPath),
-    /// How a drop directory is watched changed.
+    /// npyd changed the way in which it watches a drop directory.
     Watch {
         /// The drop directory.
         drop_dir: PathBuf,
-        /// How it is watched from now on.
+        /// How npyd watches the directory from now on.
         state: WatchState,
     },
     /// A drop directory has files that npyd leaves alone although somebody may expect an array.
     LeftAlone(Box<LeftAlone>),
-    /// Something happened that neither a receipt nor the state of a drop tells.
+    /// A fact, which belongs to no receipt and no state of a drop.
     Fact(Fact),
-    /// Something that concerns no single drop does not work.
+    /// A failure that concerns no single drop.
     Problem(String),
     /// The state of the daemon or of its configuration changed.
     Daemon(DaemonState),
@@ -134,19 +135,21 @@ impl DropPath {
 /// The state of a drop. The tracker's documentation lists the transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropState {
-    /// Found, but not probed yet.
+    /// npyd found the drop, and has not probed it yet.
     Unprobed,
-    /// Not ready, or failed; it is probed again.
+    /// The drop is not ready, or its work failed. npyd probes it again.
     Waiting,
-    /// Ready for a worker, but the worker queue is full.
+    /// The drop is ready for a worker, but the worker queue is full.
     Backlog,
-    /// Finished, but its attributes changed: waits for its turn to be compared with its array.
+    /// The drop is finished, but attributes of its files changed: it waits for its comparison with
+    /// its array.
     Unverified,
-    /// Waits because a directory has a fault that every drop meets.
+    /// The drop waits because a directory has a fault that every drop meets.
     Suspended,
-    /// With a worker, or about to be.
+    /// A worker processes the drop, or will do so next.
     Working,
-    /// Not tracked any more: it is done, gone or no drop, or it belongs to another path.
+    /// npyd no longer tracks the path: the drop is done or gone, the path is not a drop, or its
+    /// file belongs to the drop of another path.
     Gone,
 }
 
@@ -177,7 +180,7 @@ pub struct LeftAlone {
 /// Why npyd leaves a file or directory alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftAloneKind {
-    /// Nothing describes the file.
+    /// The file has no description.
     Undescribed,
     /// The file has a name that npyd does not take.
     BadName,
@@ -191,7 +194,7 @@ impl LeftAloneKind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Undescribed, Self::BadName, Self::Array, Self::Subdirectory];
 
-    /// Returns the name that the ledger and the log have for it.
+    /// Returns the name of the kind in the ledger and in the log.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -203,12 +206,12 @@ impl LeftAloneKind {
     }
 }
 
-/// How far the work on one file is. A phase is one pass over its bytes.
+/// The progress of the work on one file. A phase is one pass over the file's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkProgress {
     /// The file.
     pub path: PathBuf,
-    /// Bytes that are done; `None` once the work on the file has ended.
+    /// Number of processed bytes; `None` once the work on the file has ended.
     pub done: Option<u64>,
     /// Bytes of the phase.
     pub total: u64,
@@ -216,35 +219,38 @@ pub struct WorkProgress {
     pub elapsed: Duration,
 }
 
-/// How a drop directory is watched.
+/// How npyd watches a drop directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchState {
-    /// By inotify events and scans.
+    /// npyd uses inotify events and scans.
     Inotify,
-    /// By scans, as configured or because events of other machines do not arrive.
+    /// npyd only scans, as configured, or because inotify does not report changes by other
+    /// machines.
     Polling,
-    /// By scans, because inotify is not available.
+    /// npyd only scans, because inotify is not available.
     PollingInstead {
-        /// Why it is not.
+        /// Why inotify is not available.
         error: String,
     },
-    /// By scans, because the inotify watches are exhausted.
+    /// npyd only scans, because the inotify watches are exhausted.
     PollingFromNowOn,
-    /// By inotify, which failed for some paths; a scan finds these.
+    /// inotify failed for some paths. A scan finds the changes there.
     Incomplete {
         /// What failed.
         error: String,
     },
-    /// By inotify, whose queue was full; a scan replaces the events.
+    /// The inotify queue overflowed. A scan replaces the lost events.
     EventsLost,
-    /// Not at all: the directory can't be opened.
+    /// npyd does not watch the directory, because it can't open it.
     Missing {
-        /// Why it can't.
+        /// Why npyd can't open the directory.
         error: String,
     },
-    /// Its thread ended, which only a bug can cause, and is started again. Its drops have no state.
+    /// The thread of the directory ended, which only a bug can cause, and npyd starts it again. The
+    /// drops of the directory have no state.
     Restarted,
-    /// Not any more: its settings changed, or npyd stops. Its drops have no state.
+    /// npyd no longer watches the directory: its settings changed, or npyd stops. The drops of the
+    /// directory have no state.
     Ended,
 }
 
@@ -256,26 +262,26 @@ pub enum DaemonState {
         /// Number of drop directories.
         drop_dirs: DropDirCount,
     },
-    /// The configuration was read again, and counts.
+    /// npyd read the configuration again, and uses it.
     Reloaded {
         /// Number of drop directories.
         drop_dirs: DropDirCount,
     },
-    /// The configuration could not be read again; the old one counts.
+    /// npyd could not read the configuration again, and still uses the old one.
     ReloadFailed {
-        /// Why.
+        /// Why npyd could not read the configuration.
         error: String,
     },
-    /// Settings changed that count only after a restart.
+    /// Some changed settings take effect only after a restart.
     NeedsRestart {
         /// Names of the settings.
         settings: Vec<&'static str>,
     },
-    /// It was told to stop.
+    /// The daemon received a signal to stop.
     Stopping,
-    /// It stops now.
+    /// The daemon exits.
     Stopped {
-        /// Whether work was cut off, which the next start does again.
+        /// Whether npyd interrupted work, which it repeats after the next start.
         has_work_left: bool,
     },
 }

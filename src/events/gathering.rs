@@ -1,5 +1,5 @@
-//! Gathering: when one line about many drops is due. It waits until no more of them come, and keeps
-//! a distance to the last line.
+//! Gathering: decides when one line about many drops is due. Waits until no more drops are added,
+//! and keeps a minimum interval to the last line.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,8 @@ pub(crate) struct Gathering {
 }
 
 impl Gathering {
-    /// For what people should know soon: due after ten seconds at the latest.
+    /// Creates a gathering for events that people should know soon: due after ten seconds at the
+    /// latest.
     pub(crate) fn soon() -> Self {
         Self::with(CALM, Duration::from_secs(10), INTERVAL)
     }

@@ -31,10 +31,10 @@ pub struct Receipt {
     pub route: Option<Route>,
     /// Length of the array's data, in bytes.
     pub bytes: u64,
-    /// How long the work took, in seconds.
+    /// Duration of the work, in seconds.
     #[serde(serialize_with = "in_seconds")]
     pub seconds: Duration,
-    /// What showed that the data were complete.
+    /// The evidence that the data were complete.
     #[serde(serialize_with = "as_text")]
     pub evidence: Option<Evidence>,
     /// What happened to the source, if there is an array.
@@ -54,17 +54,17 @@ pub struct Receipt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceFate {
-    /// It stays, as configured.
+    /// npyd keeps the source, as configured.
     Kept,
-    /// It stays, because nothing proves that no process writes to it, a flag (`chattr(1)`) protects
-    /// it, or its removal was interrupted. It was to be removed or archived, and each scan tries
-    /// that again.
+    /// The source stays, although it is to be removed or archived: nothing proves that no process
+    /// writes to it, a flag (`chattr(1)`) protects it, or the removal was interrupted. Each scan
+    /// tries again.
     Unproven,
-    /// It became the array.
+    /// The source became the array.
     Array,
-    /// It was removed.
+    /// npyd removed the source.
     Removed,
-    /// It was archived.
+    /// npyd archived the source.
     Archived,
 }
 
@@ -120,7 +120,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The name in receipts.
+    /// Returns the name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -135,7 +135,7 @@ impl EventKind {
 }
 
 impl Receipt {
-    /// A receipt of an ending without an output.
+    /// Creates a receipt for a drop that has no array.
     #[must_use]
     pub fn without_output(
         event: EventKind,
@@ -159,7 +159,7 @@ impl Receipt {
         }
     }
 
-    /// Adds remarks to its reason.
+    /// Adds remarks to the reason.
     pub fn add(&mut self, remarks: impl IntoIterator<Item = String>) {
         for remark in remarks {
             self.reason = Some(match self.reason.take() {
@@ -169,7 +169,7 @@ impl Receipt {
         }
     }
 
-    /// The receipt as one line of JSON.
+    /// Returns the receipt as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|error| {
@@ -180,7 +180,7 @@ impl Receipt {
     }
 }
 
-/// The receipt as a line for people.
+/// Formats the receipt as a line for people.
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.event.as_str(), shown(&self.source))?;

@@ -28,7 +28,7 @@ impl Tally {
         }
     }
 
-    /// Returns the number.
+    /// Returns the number of counted items.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
@@ -41,7 +41,7 @@ impl Tally {
     }
 }
 
-/// The examples, and a mark that there are more.
+/// Formats the examples, and a mark if the tally has more.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let examples: Vec<_> = self.examples.iter().map(|it| sanitize(it)).collect();

@@ -48,7 +48,7 @@ pub(crate) enum SourceOutcome {
     TheArray,
     /// It was removed.
     Removed,
-    /// It was archived in this directory.
+    /// npyd archived the source in this directory.
     Archived(Dir),
 }
 
@@ -232,8 +232,9 @@ fn mark_sidecar_done(
     move_sidecar(source, sidecar, (output, &sidecar.name.with_suffix(".done")), writers)
 }
 
-/// Moves a sidecar, unless it changed since it was read: then it describes the next drop. A process
-/// that has it open loses nothing by a rename. If it stays without a proof, the next scan finds it.
+/// Moves a sidecar, unless it changed after npyd read it: a changed sidecar describes the next
+/// drop. The rename does no harm to a process that has the sidecar open. If the sidecar stays
+/// because a proof is missing, the next scan finds it.
 fn move_sidecar(
     source: &Dir,
     sidecar: &Sidecar,

@@ -9,7 +9,7 @@ use crate::fs::{Dir, FsError};
 pub(crate) struct Locations {
     pub(crate) source: Dir,
     pub(crate) output: Dir,
-    /// Whether both are one directory.
+    /// Whether source and output are in one directory.
     pub(crate) beside: bool,
     /// What an archived copy could not keep of its source.
     pub(crate) lost: RefCell<transfer::Lost>,

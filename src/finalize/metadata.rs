@@ -36,7 +36,7 @@ struct Content<'a> {
 /// The file that has the metadata's name now.
 enum There {
     Nothing,
-    /// Metadata that npyd wrote, of this array or of another.
+    /// Metadata that npyd wrote, for this array or for another.
     Ours {
         of_this: bool,
     },

@@ -23,8 +23,9 @@ pub(crate) enum OutputName {
     Free(FileName),
     /// The array replaces the one that was made of this drop before the drop changed.
     Remake(FileName, OldArray),
-    /// The array replaces one that was made of a file with this path, as the settings say. That may
-    /// hold the only copy of its data, so it is compared and backed up as for a remake.
+    /// The array replaces an older array that was made of a file with this path, as configured. The
+    /// older array may contain the only copy of its data, so npyd compares it and backs it up as
+    /// for a remake.
     Replace(FileName, OldArray),
     /// The drop changed, but the array that was made of it stays as it is.
     Stale(FileName),
@@ -149,7 +150,7 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
 
 /// A file that an array may replace.
 pub(crate) struct Replaceable {
-    /// The open file; `None` if it is not one that can be opened.
+    /// The open file; `None` if it can't be opened.
     file: Option<DataFile>,
     /// Whether it is an array that was made of a file with the path of this source.
     is_own_array: bool,
@@ -158,8 +159,8 @@ pub(crate) struct Replaceable {
 }
 
 impl Replaceable {
-    /// Returns the array that was made of a file with the path of this source. It must be compared
-    /// and backed up before it is replaced.
+    /// Returns the array that was made of a file with the path of this source. The caller must
+    /// compare the array and back it up before it replaces the array.
     fn into_own_array(self) -> Option<DataFile> {
         self.file.filter(|_| self.is_own_array)
     }
@@ -226,7 +227,7 @@ fn replaceable_by(
 }
 
 /// Gives a new file its name. Returns `false` if another file took the name meanwhile, or if an
-/// array has it that must be backed up first.
+/// array has the name and must be backed up first.
 pub(crate) fn publish(
     output: &mut TempFile,
     name: &FileName,

@@ -136,8 +136,8 @@ fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interrupti
     Ok(earlier)
 }
 
-/// Returns whether the file still has the rest at `offset`. A crash in the middle of the cut may
-/// have left zeros there, at the old length.
+/// Returns whether the file still has the rest at `offset`. A crash during the cut may have left
+/// zeros in place of the rest, at the old length.
 fn stands_at(rest: &DataFile, file: &DataFile, offset: u64) -> fs::Result<bool> {
     let len = rest.stat()?.size;
     let may_be_zero = file.stat()?.size == offset + len;
@@ -169,8 +169,8 @@ fn names(name: &FileName) -> impl Iterator<Item = FileName> {
     std::iter::once(name.with_suffix(REST_SUFFIX)).chain(numbered)
 }
 
-/// Syncs a rest that an interrupted run saved, and returns its name. One that can't be synced does
-/// not count (F1): another is written.
+/// Syncs a rest that an interrupted run saved, and returns its name. If the sync fails, the rest
+/// does not count (F1), and the caller writes another one.
 fn find_equal(dir: &Dir, surplus: &Surplus<'_>) -> Result<Option<FileName>, Interruption> {
     let Surplus { file, name, range } = surplus;
     let stat = file.stat()?;

@@ -1,5 +1,5 @@
-//! Checks of the data file for all routes: is it durable, and unchanged since the drop was
-//! complete?
+//! Checks of the data file for all routes: whether the file is durable, and unchanged since the
+//! drop was complete.
 
 use crate::decide::completeness::{Evidence, Writer};
 use crate::decide::reason::Reason;

@@ -1,11 +1,12 @@
-//! Faults of directories: causes that stop the work on all files there, not on a single one.
+//! Faults of directories: causes that stop the work on all files in a directory, not on a single
+//! file.
 
 use std::path::PathBuf;
 
 /// A fault of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DirFault {
-    /// What is wrong.
+    /// The kind of the fault.
     pub kind: DirFaultKind,
     /// The directory.
     pub dir: PathBuf,

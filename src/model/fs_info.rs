@@ -3,10 +3,11 @@
 /// A file system.
 #[derive(Debug, Clone)]
 pub struct FsInfo {
-    /// Its kind, such as `ext4`; the magic number of `statfs(2)` if npyd has no name for it.
+    /// The kind of the file system, such as `ext4`; the magic number of `statfs(2)` if npyd has no
+    /// name for the kind.
     pub kind: String,
-    /// Whether other hosts may write to it without this host's kernel noticing. An unknown kind
-    /// counts as a network file system, because a lease may prove nothing there.
+    /// Whether other hosts may write to the file system unnoticed by this host's kernel. An unknown
+    /// kind counts as a network file system, because a lease may prove nothing there.
     pub network: bool,
     /// Bytes that this user may still allocate.
     pub free: u64,

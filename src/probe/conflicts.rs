@@ -248,8 +248,8 @@ impl DirView<'_> {
         self.drop_dir.path.join(rel).display().to_string()
     }
 
-    /// Returns the name of the description by which the data file became an array before there were
-    /// several.
+    /// Returns the name of the description that npyd used when it made an array of the data file,
+    /// before a second description appeared.
     fn made_before<'m>(
         &self,
         data: &Path,

@@ -37,9 +37,9 @@ pub(crate) enum Contents {
 /// The data files of one array, as paths below the drop directory.
 #[derive(Clone)]
 pub(crate) enum DataFiles {
-    /// The first of these that exists.
+    /// The first of these files that exists.
     FirstOf(Vec<PathBuf>),
-    /// All of these together.
+    /// All of these files, as the parts of one array.
     Parts(Vec<PathBuf>),
 }
 
@@ -178,7 +178,7 @@ impl Description {
         self.manifest().and_then(Manifest::glob)
     }
 
-    /// Returns the output name that it declares.
+    /// Returns the output name that the description declares.
     pub(crate) fn named_output(&self) -> Option<&FileName> {
         match &self.contents {
             Ok(Contents::Manifest(manifest)) => manifest.declared.output.as_ref(),

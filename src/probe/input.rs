@@ -1,5 +1,4 @@
-//! The input of an array: its data files, and the file that describes them. One data file is a list
-//! of one.
+//! The input of an array: a list of one or more data files, and the file that describes them.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -28,9 +27,9 @@ pub struct Input {
 
 /// A data file, open.
 pub struct InputFile {
-    /// Its path below the drop directory.
+    /// The path of the file below the drop directory.
     pub rel: PathBuf,
-    /// Its name.
+    /// The name of the file.
     pub name: FileName,
     /// The file.
     pub file: DataFile,
@@ -51,9 +50,9 @@ impl InputFile {
 
 /// A file that describes data.
 pub struct Sidecar {
-    /// Its path below the drop directory.
+    /// The path of the file below the drop directory.
     pub rel: PathBuf,
-    /// Its name.
+    /// The name of the file.
     pub name: FileName,
     /// The file.
     pub file: DataFile,

@@ -194,7 +194,7 @@ impl<'a> DirView<'a> {
         Ok(if stat.is_some() && !self.dir.has_exact_name(rel)? { None } else { stat })
     }
 
-    /// Returns those of the paths that are regular files.
+    /// Returns the paths that lead to regular files.
     fn present(&self, rels: &[PathBuf]) -> fs::Result<Vec<PathBuf>> {
         let mut present = Vec::new();
         for rel in rels {
@@ -442,8 +442,9 @@ impl<'a> DirView<'a> {
     }
 }
 
-/// Returns the first file that is an array of npyd's own, which is no raw data whatever a file
-/// beside it says. An array that npyd has not finished, in place, does not have its name yet.
+/// Returns the first file that is an array of npyd's own. Such a file is not raw data, even if a
+/// file beside it describes it as such. An array that npyd makes in place does not have its final
+/// name before it is finished.
 fn own_array_among(files: &[InputFile]) -> fs::Result<Option<&FileName>> {
     for input in files {
         if is_named_npy(input.name.as_str())

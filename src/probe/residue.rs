@@ -20,8 +20,8 @@ pub const SOURCE_ATTR: &str = "user.npyd.source";
 /// The extended attribute of an output that stores where its source was, as an `Origin`.
 pub const ORIGIN_ATTR: &str = "user.npyd.origin";
 
-/// The extended attribute of an output whose data are not the bytes of its source: the route that
-/// made it. Such an array can't be compared with its source.
+/// The extended attribute that names the route of an array whose data are not the bytes of its
+/// source. npyd can't compare such an array with its source.
 pub const ROUTE_ATTR: &str = "user.npyd.route";
 
 /// Number of bytes that a probe compares; a worker compares the rest.
@@ -53,7 +53,7 @@ pub struct FinishedArray {
     pub consumed_source: bool,
     /// Whether its data are the bytes of its source.
     pub holds_source_bytes: bool,
-    /// The data files that still exist, if there were several.
+    /// The data files that still exist, if the array was made of several.
     pub remains: Vec<RemainingPart>,
 }
 
@@ -63,7 +63,7 @@ pub struct RemainingPart {
     pub input: InputFile,
     /// Offset of the data in the file.
     pub offset: u64,
-    /// Offset of its bytes in the array, if it holds them and the offset can be known.
+    /// Offset of the part's bytes in the array, if the array contains them and the offset is known.
     pub at: Option<u64>,
     /// Length of the data, in bytes.
     pub len: u64,
@@ -134,7 +134,7 @@ impl DirView<'_> {
         Ok(None)
     }
 
-    /// Returns the data files that still exist, if there were several.
+    /// Returns the data files that still exist, if the array was made of several.
     fn remains(
         &self,
         by: &Description,

@@ -1,4 +1,5 @@
-//! Data that nothing describes: files beside them that were to describe them, but can't be used.
+//! Data without a description: finds files beside the data that should describe them, but that npyd
+//! can't use.
 
 use std::path::Path;
 

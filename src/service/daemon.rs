@@ -30,8 +30,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// mount must not keep the service from starting.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// Maximum time that threads get to end. It is safe to cut off their work: npyd does it again after
-/// a restart.
+/// Maximum time that threads get to end. npyd may interrupt their work, because it repeats the work
+/// after a restart.
 const STOP_WITHIN: Duration = Duration::from_millis(700);
 
 /// Maximum time that the sinks get to take the last events.
@@ -116,8 +116,8 @@ impl Daemon {
         missing.into_iter().try_for_each(|drop_dir| self.start(drop_dir, ready_tx.clone()))
     }
 
-    /// Starts the missing threads while the daemon runs. Reports once that there are none to be
-    /// had; the next tick tries again.
+    /// Starts the missing threads while the daemon runs. Reports once that the system refuses new
+    /// threads; the next tick tries again.
     fn catch_up(&mut self) {
         let started = self.start_missing(&bounded(0).0);
         match started {
@@ -208,7 +208,8 @@ impl Daemon {
         self.ledger_keeper.tick();
     }
 
-    /// Starts a new thread for each one that ended without a command, which only a bug can cause.
+    /// Starts a new thread in place of each thread that ended without a command, which only a bug
+    /// can cause.
     fn restart_dead_loops(&mut self) {
         let (left, stay): (Vec<_>, Vec<_>) =
             self.handles.drain(..).partition(DropDirHandle::is_finished);
@@ -230,7 +231,8 @@ impl Daemon {
         systemd::ready(&self.drop_dirs().to_string());
     }
 
-    /// Stops the threads whose settings changed or are gone, and starts the missing ones.
+    /// Stops each thread whose drop directory has other settings or is no longer configured, and
+    /// starts the missing threads.
     fn apply_config(&mut self, config: Config) {
         let in_force = config.restart_only_changes(&self.at_start);
         let mut settings = config.restart_only_changes(&self.config);

@@ -1,5 +1,5 @@
-//! The drops that tasks of this process work on. After a reload, a task may still work with the old
-//! settings on a drop that the tracker with the new ones finds.
+//! The drops that tasks of this process work on. After a reload, a task may still process a drop
+//! with the old settings while the tracker with the new settings finds that drop.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

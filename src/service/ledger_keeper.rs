@@ -16,7 +16,7 @@ pub(super) struct LedgerKeeper {
 }
 
 impl LedgerKeeper {
-    /// Starts the thread. It does not keep the ledger open.
+    /// Starts the thread, which does not keep the ledger open.
     pub(super) fn start(ledger: &Arc<Ledger>) -> Self {
         let ledger = Arc::downgrade(ledger);
         let (ticks, from) = bounded(1);

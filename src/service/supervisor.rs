@@ -66,8 +66,9 @@ impl DropDirHandle {
         Ok(DropDirHandle { drop_dir, commands, thread })
     }
 
-    /// Sends a command without blocking; drops it if the channel is full. That does no harm: a full
-    /// channel holds a rescan already, and the thread also stops when its handle is dropped.
+    /// Sends a command without blocking; drops the command if the channel is full. The loss does no
+    /// harm: a full channel contains a rescan already, and the thread also stops when its handle is
+    /// dropped.
     pub fn send(&self, send: Command) {
         let _ = self.commands.try_send(send);
     }
@@ -83,7 +84,7 @@ impl DropDirHandle {
 enum WatchMode {
     /// The directory does not exist.
     Missing,
-    /// By inotify events, and by scans at the interval `rescan`.
+    /// The thread handles inotify events, and scans at the interval `rescan`.
     Inotify { watcher: DirWatcher, root: RootId },
     /// By frequent scans alone.
     Polling { root: RootId },
@@ -109,8 +110,9 @@ struct RootFs {
 }
 
 impl RootFs {
-    /// Returns whether the directory is now what its file system was mounted on. Another file
-    /// system, mounted there instead or later, is one to work with.
+    /// Returns whether the path now leads to the directory below the mount point, because its file
+    /// system was unmounted. npyd works with another file system that is mounted there instead or
+    /// later.
     fn is_unmounted(&self, now: FsId) -> bool {
         now != self.id && self.above.contains(&now)
     }

@@ -71,7 +71,7 @@ impl List<'_> {
         }
     }
 
-    /// Returns whether npyd made an array, as its mark or the ledger says.
+    /// Returns whether npyd made an array, according to the array's mark or the ledger.
     fn is_own_array(&self, rel: &Path) -> fs::Result<bool> {
         if self.query.latest_of_array(&self.query.drop_dir.path.join(rel)).is_some() {
             return Ok(true);

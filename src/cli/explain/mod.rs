@@ -1,5 +1,5 @@
-//! `npyd explain`: shows how a file is classified, what became of it or what it is waiting for and
-//! why, its route and its header. Read-only.
+//! `npyd explain`: shows how npyd classifies a file, what it made of the file or what the file
+//! waits for and why, the route and the header. Read-only.
 
 mod array;
 mod candidate;
@@ -47,7 +47,7 @@ struct Query {
     /// The ledger's directory, if there is a configuration.
     state_dir: Option<PathBuf>,
     ledger: Option<Ledger>,
-    /// Why the daemon does not process files of this directory, if so.
+    /// If the daemon does not process files of this directory: the reason.
     outside: Option<String>,
 }
 

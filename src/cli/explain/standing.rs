@@ -17,7 +17,7 @@ use crate::probe::candidate::Candidate;
 pub(super) enum Standing {
     /// Its array was made; the note says what changed since, if anything.
     Finished(Box<Entry>, Option<&'static str>),
-    /// It was rejected, and not changed since.
+    /// npyd rejected the drop, and the drop has not changed since.
     Rejected(String),
     /// A process of npyd works on it.
     Working(String),
@@ -25,7 +25,7 @@ pub(super) enum Standing {
     Locked(Reason, String),
     /// The last attempt failed; npyd tries again.
     Failing(String),
-    /// npyd has yet to process it. The note says what it did with the drop before.
+    /// npyd has not processed the drop yet. The note says what npyd did with the drop before.
     Open(Option<String>),
 }
 
@@ -100,7 +100,7 @@ fn is_about(entry: &Entry, candidate: &Candidate) -> bool {
     at + Duration::from_millis(1) >= newest
 }
 
-/// Explains a path where no file is: what npyd made of the file that was there.
+/// Explains a path without a file: what npyd made of the file that had the path.
 pub(super) fn explain_missing(query: &Query) -> Value {
     let path = query.path();
     if let Some(entry) = query.latest(&path) {

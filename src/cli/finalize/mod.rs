@@ -128,7 +128,7 @@ impl FromStr for Dims {
 
 /// What became of a drop.
 enum Done {
-    /// Its array was made or found.
+    /// npyd made or found the array of the drop.
     Made(Box<Receipt>),
     /// In a dry run: what would be made.
     Planned(Box<Planned>),

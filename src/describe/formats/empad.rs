@@ -66,9 +66,9 @@ fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
 /// The number of frames along each axis, and the axes.
 type Frames = (Vec<i64>, Vec<Axis>);
 
-/// Returns the number of frames along each axis. It is given as the length of a series, as the
-/// pixels of a scan, or in the raw file's name, such as `scan_x64_y32.raw`. `None` if it is not
-/// given, as in an acquisition without a scan.
+/// Returns the number of frames along each axis. The sidecar declares the length of a series or the
+/// pixels of a scan, or the raw file's name contains them, such as `scan_x64_y32.raw`. Returns
+/// `None` if neither does, as for an acquisition without a scan.
 fn scan(xml: &Document<'_>, name: &str) -> Result<Option<Frames>, String> {
     let root = xml.root_element();
     let number = |node: Node<'_, '_>| {

@@ -1,4 +1,4 @@
-//! Names of sidecars and data files, and how one follows from the other.
+//! Names of sidecars and data files: derives each from the other.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::describe::sidecar::{Data, DataPath, FILES_MAX};
 
 /// Returns the sidecars with this extension that may describe a data file: the extension replaces
-/// the data file's own. It also follows a name that ends in no extension, such as `scene_0.5m`.
+/// the data file's own. The extension is also appended to a name with a dot but without an
+/// extension, such as `scene_0.5m`.
 pub(crate) fn sidecars(data: &Path, extension: &str) -> Vec<PathBuf> {
     let name = data.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let mut paths = vec![data.with_extension(extension)];
@@ -31,8 +32,8 @@ pub(crate) fn beside(sidecar: &str, suffix: &str, data: &[&str]) -> Vec<String> 
         .unwrap_or_default()
 }
 
-/// Returns the names that differ from this one in letter case alone and that a copy from another
-/// file system makes: stem and suffix each as they are, in lower case, or in upper case.
+/// Returns the names that a copy from another file system may give to the file: stem and suffix
+/// each unchanged, in lower case, or in upper case.
 pub(crate) fn case_variants(name: &str) -> Vec<String> {
     let (stem, suffix) = name.split_at(name.rfind('.').unwrap_or(name.len()));
     let forms = |text: &str| [text.to_owned(), text.to_lowercase(), text.to_uppercase()];

@@ -123,9 +123,9 @@ pub(crate) fn was_verified(job: &Job, there: &[u8], head: &[u8]) -> Result<bool,
     Ok(of_this && there.get(8..) == head.get(8..))
 }
 
-/// Returns the byte that filled the reserved region before npyd began to write its header. A crash
-/// may have torn that write: each sector is the header's, or has only that byte. Returns `None` if
-/// there is no such byte.
+/// Returns the byte that filled the reserved region before npyd began to write the header. A crash
+/// may have torn that write: each sector has the header's bytes, or only the fill byte. Returns
+/// `None` if no byte fits all sectors.
 pub(crate) fn filled_with(there: &[u8], head: &[u8]) -> Option<u8> {
     let fill = *there.first()?;
     let is_full = |bytes: &[u8]| bytes.iter().all(|byte| *byte == fill);

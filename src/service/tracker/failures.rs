@@ -1,5 +1,5 @@
-//! Failures: schedules the retry of a drop, or suspends the work on all drops that meet the same
-//! fault of a directory. Reports failures of one cause together.
+//! Failures: schedules the retry of a drop, or, if a directory has a fault, suspends the work on
+//! all drops that need the directory. Reports failures of one cause together.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ use crate::service::tracker::entry::{Entry, State};
 use crate::service::tracker::reminders::reminder;
 use crate::service::tracker::{FAULT_MAX, FAULT_MIN, PROBES_PER_TURN, Tracker};
 
-/// What a job does with a drop, and so which directories it needs.
+/// What a job does with a drop. It determines which directories the job needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// It makes the array, or finishes that.
@@ -149,8 +149,8 @@ impl Tracker {
         true
     }
 
-    /// Returns the fault of a directory. One of a file system is the fault of the configured
-    /// directory in it.
+    /// Returns the fault of a directory that caused the failure, if any. If a file system has the
+    /// fault, returns it as the fault of the configured directory in that file system.
     fn fault_of(&self, failure: &Failure) -> Option<DirFault> {
         let root = &self.drop_dir.path;
         let fault = match &failure.cause {

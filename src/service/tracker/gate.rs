@@ -1,5 +1,5 @@
-//! The gate: from what a probe has seen to one [`Action`]. It dispatches nothing; `apply` carries
-//! the action out.
+//! The gate: derives one [`Action`] from the result of a probe. The gate dispatches nothing;
+//! `apply` carries the action out.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::service::tracker::{FAULT_MIN, PROBE_DELAY_MIN, Tracker};
 
 /// What to do with a path that was probed.
 pub(super) enum Action {
-    /// Nothing: it is settled as it is, is missing, or belongs to another path.
+    /// Do nothing: the drop is settled or missing, or its file belongs to the drop of another path.
     Forget,
     /// Nothing: it is no drop. A directory is scanned.
     Ignore(Reason),
@@ -36,7 +36,7 @@ pub(super) enum Action {
     Dispatch(Box<Job>),
     /// Probe it again later.
     Wait(Wait),
-    /// Reject it; the event tells whether its data may be lost.
+    /// Reject the drop. `event` says whether its data may be lost.
     Reject { candidate: Box<Candidate>, event: EventKind, reason: Reason },
     /// Try again after a pause.
     Fail(Failure),

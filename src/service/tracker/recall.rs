@@ -43,8 +43,8 @@ impl Tracker {
         })
     }
 
-    /// Returns whether the ledger has settled exactly this drop. A source that stays because its
-    /// proof was missing is not settled any more once there is a proof.
+    /// Returns whether the ledger has settled exactly this drop. A source that stayed because a
+    /// proof was missing is no longer settled once npyd has the proof.
     pub(crate) fn is_as_known(
         &self,
         known: &LastSettled,

@@ -28,7 +28,7 @@ pub(crate) struct Rechecks {
     waiting: BTreeSet<PathBuf>,
     /// Drops of the next task.
     batch: Vec<Job>,
-    /// Drops of the running task.
+    /// The drops of the running task.
     running: BTreeSet<PathBuf>,
 }
 
@@ -42,7 +42,7 @@ impl Rechecks {
 }
 
 impl LastSettled {
-    /// Returns whether the array of this drop was made, and only attributes changed since.
+    /// Returns whether this drop has its array, and only attributes of its files changed since.
     fn has_other_attributes(&self, candidate: &Candidate) -> bool {
         let is_there = !self.is_rejected && !self.source_fate.is_some_and(SourceFate::ends_drop);
         is_there && self.fingerprint.identity.is_of_files(&candidate.snapshot().identity())
@@ -71,7 +71,7 @@ impl Tracker {
         }
     }
 
-    /// Adds a drop to the next task, or has it wait for its turn.
+    /// Adds a drop to the next task, or to the queue of waiting drops.
     pub(crate) fn dispatch_recheck(&mut self, job: Job) {
         let rel = job.candidate.input.rel.clone();
         let Some(entry) = self.entries.get(&rel) else { return };

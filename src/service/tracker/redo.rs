@@ -43,8 +43,8 @@ impl Tracker {
         }
     }
 
-    /// Returns the path of the source below the drop directory, or `None` if it is not a path of a
-    /// drop there. The check is strict because anyone who may write to the ledger can write a path.
+    /// Returns the path of the source below the drop directory, or `None` if no drop can have that
+    /// path. The check is strict because anyone who may write to the ledger can write a path.
     fn rel_of(&self, request: &Request) -> Option<PathBuf> {
         let rel = request.source.strip_prefix(&self.drop_dir.path).ok()?;
         let is_below = rel.components().all(|part| matches!(part, Component::Normal(_)));
@@ -187,8 +187,8 @@ impl Tracker {
         }
     }
 
-    /// Returns the path of the request to take a drop as it is, if there is one: that of a data
-    /// file or of a file that describes it.
+    /// Returns the path in the request to take a drop as it is, if there is such a request. The
+    /// path is that of a data file or of a file that describes it.
     pub(crate) fn take_request(&self, candidate: &Candidate) -> Option<PathBuf> {
         let Candidate { input: Input { rel, files, description, .. }, overridden, .. } = candidate;
         let sidecars = description.iter().chain(overridden).filter(|sidecar| !sidecar.is_shared);
@@ -208,8 +208,8 @@ impl Tracker {
         why.map(|why| self.refuse_take(at, &why)).is_some()
     }
 
-    /// Decides about a drop, with the request to take it at the path `taking`, if there is one and
-    /// the drop needs it. Returns the path of the request in that case.
+    /// Decides about a drop. Uses the request to take the drop, at the path `taking`, if the drop
+    /// needs that request, and then returns its path.
     pub(crate) fn decide(
         &mut self,
         candidate: &mut Candidate,
@@ -283,8 +283,9 @@ impl Tracker {
         }
     }
 
-    /// Applies what was declared about a drop, as long as its description is the one that it is
-    /// about. Deletes it from the ledger once it is another.
+    /// Applies the declaration that a request made about a drop, as long as the drop has the
+    /// description that the declaration corrects. Deletes the declaration from the ledger once the
+    /// drop has another description.
     pub(crate) fn apply_declared(&self, candidate: &mut Candidate) {
         let is_of_this = self.declared(candidate).map(|declared| candidate.correct(&declared));
         if is_of_this == Some(false) {

@@ -79,8 +79,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Returns the files of a listing that the ledger does not have as settled: first the others,
-    /// then the manifests. Both lists are sorted.
+    /// Returns the files of a listing that are not settled in the ledger: first the files that are
+    /// not manifests, then the manifests. Both lists are sorted.
     fn unsettled<'l>(
         &mut self,
         (dir, below): (&Dir, &Path),

@@ -39,7 +39,7 @@ struct Found {
 #[derive(Debug, Default)]
 pub(crate) struct ScanReport {
     found: [Found; Kind::ALL.len()],
-    /// The subdirectories that the scan found, before they are judged.
+    /// The subdirectories that the scan found, before npyd checks them.
     subdirectories: Vec<PathBuf>,
     /// Whether the files of the last scan are still being probed.
     is_open: bool,
@@ -168,8 +168,8 @@ impl Tracker {
             || self.context.ledger().has_sources_below(&path).unwrap_or(true)
     }
 
-    /// Returns whether a time lies at least `undescribed_after` back. A time in the future was set
-    /// by a wrong clock, and counts as old once it is that far away.
+    /// Returns whether a time lies at least `undescribed_after` back. A time that lies at least as
+    /// far in the future also counts as old, because a wrong clock set it.
     fn is_old(&self, time_ns: i64) -> bool {
         let time = from_ns(time_ns);
         let now = SystemTime::now();

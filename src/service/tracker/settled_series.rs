@@ -1,5 +1,5 @@
-//! Settled series: a scan probes neither a series that the ledger has as settled nor its files, as
-//! long as none of them has changed.
+//! Settled series: if a series is settled in the ledger and none of its files has changed, a scan
+//! probes neither the series nor its files.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Tracker {
         Some(series.files)
     }
 
-    /// Returns whether the ledger has this series as settled, and none of its files has changed
+    /// Returns whether this series is settled in the ledger, and none of its files has changed
     /// since.
     fn is_series_settled(&self, dir: &Dir, series: &Series, known: &KnownSource) -> bool {
         let stat = |name: &Path| dir.stat(name).ok().flatten();

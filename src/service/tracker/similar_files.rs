@@ -1,5 +1,5 @@
-//! Similar files: the names that lie beside a description whose data are missing, and that resemble
-//! its own. One of them may be the data under another name.
+//! Similar files: files beside a description without data whose names resemble the description's
+//! name. One of these files may be the data under another name.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -5,8 +5,8 @@ use crate::fs::{Dir, TempFile};
 use crate::service::tracker::Tracker;
 
 impl Tracker {
-    /// Reports the directories that npyd can't write to. It makes a file without a name in each,
-    /// because rights, mounts and systemd's sandbox can each forbid it.
+    /// Reports the directories that npyd can't write to. Creates an unnamed file in each directory,
+    /// because permissions, mounts and systemd's sandbox can each forbid that.
     pub(crate) fn report_unwritable_dirs(&self) {
         let drop_dir = &self.drop_dir;
         let disposes = drop_dir.source != Disposition::Keep;

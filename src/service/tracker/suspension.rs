@@ -164,7 +164,7 @@ impl Suspensions {
         events
     }
 
-    /// Removes the suspensions of which nothing is left.
+    /// Removes the suspensions that are over: they affect no drop, and nothing is left to report.
     fn remove_ended(&mut self) {
         self.0.retain(|it| !it.is_resumed || !it.affected.is_empty() || it.resumed.is_some());
     }
@@ -197,7 +197,7 @@ impl Suspension {
         !self.is_resumed && dirs.iter().any(|dir| dir.starts_with(&self.fault.dir))
     }
 
-    /// Suspends a drop that has not met the fault since the work was suspended.
+    /// Suspends a drop that has not met the fault itself since npyd suspended the work.
     fn hold(&mut self, rel: &Path, now: Instant) {
         let failed_at = self.affected.get(rel).copied().flatten();
         self.affect(rel, failed_at, now);

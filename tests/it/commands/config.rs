@@ -320,7 +320,7 @@ fn what_the_sandbox_hides() {
     }
 }
 
-/// A check by another user than the daemon's says so.
+/// `npyd check` reports that it does not run as the daemon's user.
 #[test]
 fn by_another_user() {
     if !crate::support::as_root() {

@@ -1,4 +1,4 @@
-//! `npyd explain`: says what would become of a file, and changes nothing.
+//! `npyd explain`: reports what npyd would do with a file, and changes nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -39,7 +39,8 @@ fn assert_told(told: &Value, verdict: &str, words: &[&str]) {
     }
 }
 
-/// Explains the file until it is told so: what a drop is depends on how long it has been unchanged.
+/// Runs `npyd explain` until the file has this verdict, because a verdict depends on how long the
+/// drop has been unchanged.
 #[track_caller]
 fn becomes(site: &Site, file: &str, verdict: &str, words: &[&str]) -> Value {
     let path = site.path(file);
@@ -348,7 +349,8 @@ fn a_name_that_is_taken() {
     }
 }
 
-/// The array of a series has the only copy of files that are gone, so that the others wait.
+/// The array of a series contains the only copy of files that are gone, so npyd does not replace it
+/// by an array of the remaining files.
 #[test]
 fn files_that_joined_those_that_were_left_behind() {
     let site = Site::new();

@@ -1,5 +1,5 @@
-//! `npyd history`: what it lists. `npyd history` and `npyd retry` by other users than the one that
-//! npyd runs as.
+//! `npyd history`: the list of receipts. `npyd history` and `npyd retry` as another user than the
+//! daemon's.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

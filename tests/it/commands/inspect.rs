@@ -33,7 +33,8 @@ fn headers_in_every_state() {
     site.npyd(&["inspect", "final.npy"]).expect_code(0).expect_words(&["<f4", "(2, 3)", "final"]);
 }
 
-/// The exit code says whether np.load would take it: asked of np.load itself.
+/// The exit code says whether `np.load` accepts the file. The test compares it with `np.load`
+/// itself.
 #[test]
 fn the_exit_code_is_np_loads() {
     let Some(python) = python() else { return };

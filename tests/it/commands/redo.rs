@@ -213,8 +213,8 @@ fn a_source_that_was_removed() {
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[6], &scan_bytes()));
 }
 
-/// npyd was killed after the array had its name and before the ledger had the receipt: cutting off
-/// the same number of bytes again would be wrong.
+/// npyd is killed after the array has its name and before the ledger has the receipt. It must not
+/// cut off the bytes a second time.
 #[test]
 fn carried_out_once() {
     let site = Site::with_array("source = 'remove'\nremove_unproven = true");
@@ -246,7 +246,7 @@ fn a_part_of_an_array() {
     assert_eq!(site.read("out/scan.npy.~1~"), scan_npy());
 }
 
-/// Its producer's owner and permissions stay.
+/// The array keeps the owner and the permissions of the producer's file.
 #[test]
 fn an_array_that_is_the_producers_file() {
     let site = Site::with("source = 'remove'");

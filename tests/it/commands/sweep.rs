@@ -16,7 +16,7 @@ fn all_well() {
     assert!(site.sweep().expect_code(0).json().is_empty());
 }
 
-/// What waits is no failure, and says what for.
+/// A waiting drop is not a failure. The output says what the drop waits for.
 #[test]
 fn waiting() {
     let site = Site::new();

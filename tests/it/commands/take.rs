@@ -12,7 +12,7 @@ use crate::support::{
     scan_npy,
 };
 
-/// Requests it, sweeps, and returns the one receipt.
+/// Requests to take the file, sweeps, and returns the single receipt.
 #[track_caller]
 fn taken(site: &Site, args: &[&str]) -> Value {
     site.npyd(&[&["take"], args].concat())
@@ -87,7 +87,7 @@ fn a_recording_that_was_cut_off() {
     }
 }
 
-/// One file: its manifest or sidecar, its content, and what is taken of it.
+/// Each case is one file: its manifest or sidecar, its content, and the rows that npyd takes.
 #[test]
 fn whatever_does_not_fit() {
     let bytes: Vec<u8> = (1..=30).collect();

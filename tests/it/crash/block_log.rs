@@ -16,7 +16,7 @@ use super::harness::{Tally, say};
 use crate::support::as_root;
 use crate::support::is_long;
 
-/// One drop of the recorded run.
+/// A drop of the recorded run.
 struct Recorded<'a> {
     case: CrashCase<'a>,
     scenario: &'a Scenario,

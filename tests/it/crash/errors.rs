@@ -255,8 +255,8 @@ fn stride_of(kind: &str, scenario: &Scenario, call: &Change) -> usize {
     if ["openat2", "statx"].contains(&call.call) { 3 * stride } else { stride }
 }
 
-/// Returns the faults to try in a run of a scenario, and how many exist. In the short form a call
-/// fails in one way; fault and duration change from scenario to scenario.
+/// Returns the faults to try in a run of a scenario, and the number of all faults. In the short
+/// form each call fails in one way; fault and duration differ between scenarios.
 pub(super) fn ways_of(
     calls: &[Change],
     number: usize,
@@ -395,8 +395,8 @@ fn a_fault_is_met() {
     });
 }
 
-/// The next sync may succeed, and a power cut makes the file look untouched. So npyd records the
-/// failed sync durably before it reports it.
+/// After a failed sync the next sync may succeed, and after a power cut the file looks untouched.
+/// So npyd records the failed sync durably before it reports the failure.
 #[test]
 fn a_loss_that_a_power_cut_follows() {
     on_crash_dirs("ext4", Npyd::real(), |dirs| {

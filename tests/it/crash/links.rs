@@ -20,8 +20,8 @@ enum Happens {
     Error,
 }
 
-/// Sweeps without `RENAME_NOREPLACE`, with an event at change number `at`, not counting renames.
-/// Returns that change, if there was one.
+/// Sweeps without `RENAME_NOREPLACE`, and triggers an event at change number `at`, without the
+/// renames. Returns that change, if the sweep reached it.
 fn sweep(case: &CrashCase<'_>, happens: Happens, at: usize) -> Option<Change> {
     let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
     let (mut number, mut met) = (0, None);

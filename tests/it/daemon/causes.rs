@@ -199,7 +199,7 @@ fn a_quarantine_that_npyd_may_not_write_to() {
     assert!(daemon.stop().success());
 }
 
-/// One file that can't be read is the fault of that file: no other drop waits for it.
+/// An unreadable file is a fault of that file alone: no other drop waits.
 #[test]
 fn files_that_npyd_may_not_read() {
     let site = Site::new();
@@ -260,7 +260,7 @@ fn a_sweep_reports_each_drop() {
     site.sweep().expect_code(0);
 }
 
-/// Each has a line at the level `debug`.
+/// At the level `debug` each drop has its own line.
 #[test]
 fn details_for_those_who_ask() {
     let site = Site::new();

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::support::{Daemon, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
-/// A root that is not there is looked for as often as drops are.
+/// npyd looks for a missing root at the interval of the scans.
 const RESCAN: &str = "rescan = \"500ms\"";
 
 /// Drops a scan at the end of `path`, whose directories are made in the same moment.
@@ -66,7 +66,8 @@ fn a_root_that_is_removed_and_made_again() {
     assert!(daemon.stop().success());
 }
 
-/// So fast that nobody saw it gone, and with the number of the old one, as ext4 gives it.
+/// The root is replaced so fast that npyd does not see its absence. On ext4 the new root gets the
+/// inode number of the old one.
 #[test]
 fn a_root_that_is_made_again_at_once() {
     let site = Site::with("rescan = \"1h\"");
@@ -82,7 +83,7 @@ fn a_root_that_is_made_again_at_once() {
     assert!(daemon.stop().success());
 }
 
-/// One drop directory that is missing is no reason to neglect another.
+/// A missing drop directory does not delay the work in another one.
 #[test]
 fn a_missing_root_stops_no_other() {
     let site = Site::new();
@@ -195,7 +196,8 @@ fn one_directory_by_two_names() {
     site.configure(&also).npyd(&["check"]).expect_code(2).expect_words(&["configured twice"]);
 }
 
-/// Its archive, named by its real path, is npyd's own, and its files are noticed at once.
+/// The drop directory is configured by a symlink, and its archive by the real path. npyd recognizes
+/// the archive as its own, and notices new files at once.
 #[test]
 fn a_drop_directory_that_is_a_link() {
     let site = Site::new();

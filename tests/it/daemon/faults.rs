@@ -9,7 +9,7 @@ use crate::support::{
     scan_bytes, scan_npy, wait_until,
 };
 
-/// As after an error on the disk, or by an administrator's hand.
+/// A file system becomes read-only after a disk error, or when an administrator remounts it.
 #[test]
 fn a_file_system_turned_read_only() {
     if !as_root() {

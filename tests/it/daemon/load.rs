@@ -8,7 +8,7 @@ use crate::support::{Receipts, Site, python, run_python, wait_until};
 const MANIFEST_DROPS: usize = 10_000;
 const PENDING_DROPS: usize = 1_000;
 
-/// Each is finalized exactly once and is, to NumPy, what was written.
+/// npyd finalizes each drop exactly once, and NumPy reads the data that the producer wrote.
 #[test]
 fn every_drop_is_finalized_exactly_once() {
     let Some(python) = python() else { return };

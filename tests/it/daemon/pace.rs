@@ -121,7 +121,7 @@ fn nothing_is_moved_while_others_wait_for_the_disk() {
     assert!(daemon.stop().success());
 }
 
-/// The disk's scheduler is told; the kernel tells it back.
+/// npyd sets the I/O priority of its threads; the kernel returns the priority.
 #[test]
 fn idle_priority_is_asked_for() {
     let site = Site::new();

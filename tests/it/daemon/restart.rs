@@ -55,7 +55,7 @@ fn a_lost_ledger_does_no_harm() {
     }
 }
 
-/// Not even where the array had to take another name than its own.
+/// A lost ledger causes no second array, even if the first array had to take a numbered name.
 #[test]
 fn a_lost_ledger_does_not_number_again() {
     let site = Site::with("on_conflict = \"number\"");
@@ -102,7 +102,7 @@ fn killed_in_the_middle_of_a_burst() {
     }
 }
 
-/// What was dropped while nobody watched is done at the start.
+/// A start processes the drops that arrived while no daemon ran.
 #[test]
 fn what_came_meanwhile_is_found() {
     let site = Site::new();
@@ -240,8 +240,8 @@ fn headers_torn_at_every_byte() {
     }
 }
 
-/// And whatever sectors it wrote of a header that has several, though a digest counts what was
-/// there before.
+/// A crash may leave any subset of a header's sectors. npyd repairs the header, although the digest
+/// of the manifest covers the earlier bytes.
 #[test]
 fn headers_torn_at_every_sector_under_a_digest() {
     const ROOM: usize = 2048;

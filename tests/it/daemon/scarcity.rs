@@ -1,4 +1,4 @@
-//! What a machine may lack: `/proc`, threads, inotify instances.
+//! Missing resources: `/proc`, threads, inotify instances.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -36,7 +36,8 @@ fn works(mut command: Command) -> bool {
     works
 }
 
-/// npyd copies, also as a user who may not link open files, and says once what is missing.
+/// npyd copies the data, also as a user who may not link open files, and reports once that `/proc`
+/// is missing.
 #[test]
 fn proc_is_not_mounted() {
     if !as_root() {

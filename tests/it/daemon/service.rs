@@ -78,7 +78,8 @@ fn the_reason_for_a_failed_start_is_an_error_in_the_journal() {
     assert_eq!(elsewhere, in_journal.replace("<3>", ""));
 }
 
-/// Runs npyd with standard error in a file, which counts as the journal if `stream` says so.
+/// Runs npyd with standard error in a file. npyd takes the file for the journal if `stream`
+/// identifies it.
 fn start_in_vain(config: &Path, command: &str, stream: &str) -> (Option<i32>, String) {
     let path = config.with_extension("err");
     let file = File::create(&path).unwrap();

@@ -345,7 +345,7 @@ fn a_manifest_overrides_several_sidecars() {
     ]);
 }
 
-/// Among several manifests none counts more, whatever sidecars there are.
+/// No manifest takes precedence over another manifest, even if sidecars exist.
 #[test]
 fn a_sidecar_beside_two_manifests() {
     let site = Site::new();
@@ -441,7 +441,7 @@ fn the_daemon_takes_a_manifest_after_the_array() {
     assert_eq!(site.read("out/scan.npy"), array_by("about.toml"));
 }
 
-/// What described the data goes where they go, so that it waits for nothing.
+/// An overridden sidecar leaves with its data, so that it does not wait for new data.
 #[test]
 fn an_overridden_sidecar_goes_with_the_source() {
     for archives in [false, true] {

@@ -1,5 +1,5 @@
-//! Inputs as they come from the field: what people and instruments write beside their data. Each
-//! has its right array, or the words of its rejection.
+//! Inputs from the field: files that people and instruments write beside their data. Each case has
+//! the expected array, or the words of the expected rejection.
 
 use crate::support::{Receipts, Site, npy};
 
@@ -421,7 +421,8 @@ fn recount(site: &Site, counted: u64) {
     site.drop_file("rec/continuous/A/timestamps.npy", count);
 }
 
-/// What the readers of Open Ephys do with a warning: the rows that both have.
+/// npyd takes the rows that both files have. The readers of Open Ephys do so as well, with a
+/// warning.
 #[test]
 fn a_recording_that_counts_other_rows_than_it_has() {
     let array = "out/rec/continuous/A/continuous.npy";

@@ -212,7 +212,7 @@ fn data_and_manifest_arrive_in_any_order() {
     assert_eq!(site.names("out"), ["early.npy", "late.npy"]);
 }
 
-/// A TOML or JSON file with neither dtype nor shape is somebody else's.
+/// A TOML or JSON file without dtype and shape is not a manifest.
 #[test]
 fn other_peoples_files_are_left_alone() {
     let site = Site::new();

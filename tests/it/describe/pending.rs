@@ -73,7 +73,7 @@ fn every_header_version_and_order_is_finalized() {
     }
 }
 
-/// Where the shape is open, the dict is written again within the same bytes.
+/// If the shape is open, npyd rewrites the dict within the existing header.
 #[test]
 fn an_open_shape_is_filled_in() {
     let Some(python) = python() else { return };
@@ -101,8 +101,8 @@ fn an_open_shape_is_filled_in() {
     }
 }
 
-/// What is marked as being written is never taken for done, however quiet it is, and one whose
-/// open shape holds nothing yet waits as well.
+/// A file that is marked as being written never counts as complete, even if it is quiet. A file
+/// with an open shape and no record yet waits as well.
 #[test]
 fn what_is_not_done_is_left_as_it_is() {
     let site = Site::new();

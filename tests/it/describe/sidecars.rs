@@ -107,7 +107,7 @@ fn samples_must_be_counted() {
     assert_eq!(site.names("in/rec"), ["continuous", "structure.oebin"]);
 }
 
-/// What can't be taken is refused by the line or key that says so, and stays where it is.
+/// npyd rejects a sidecar that it can't apply, names the line or key, and leaves the data in place.
 #[test]
 fn refusals_name_their_reason() {
     let faults: &[(&str, &str, &str, &[&str])] = &[

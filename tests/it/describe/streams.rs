@@ -1,4 +1,5 @@
-//! Sidecars of recordings: hostile ones, and the instruments' own writers while they write.
+//! Sidecars of recordings: hostile sidecars, and the sidecars that the instruments' own writers
+//! produce during a recording.
 
 use std::fs;
 
@@ -9,7 +10,7 @@ fn deep() -> Site {
     Site::with("recursive = true")
 }
 
-/// What is wrong with a sidecar is told of its data, wherever they are.
+/// npyd reports a faulty sidecar as a fault of its data, even if the data are in another directory.
 #[test]
 fn refusals_reach_the_data() {
     let site = deep();
@@ -146,7 +147,7 @@ fn a_radio_records() {
     }
 }
 
-/// The header comes last: until then, nobody knows what the data are.
+/// The program writes the header last. Until then, nothing describes the data.
 #[test]
 fn an_export_from_python() {
     let Some(python) = python() else { return };

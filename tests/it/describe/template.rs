@@ -88,7 +88,8 @@ fn a_header_over_the_marker_is_as_good() {
     }
 }
 
-/// What describes a file counts more, though only its text leads there, and though it has to wait.
+/// A description takes precedence over a template, even if only its text names the file, and even
+/// if it must wait.
 #[test]
 fn descriptions_count_more() {
     let site = Site::with("[[drop.template]]\nmatch = '*.u8'\ndtype = '|u1'\nshape = [8]");
@@ -136,8 +137,8 @@ fn what_npyd_puts_there_is_no_drop() {
     }
 }
 
-/// With room for a header and a place of their own for arrays, `x.npy` may be one that has yet to
-/// be moved there: that is finished, and another's is not written over.
+/// With a reserved region and a separate output directory, `x.npy` may be an array that npyd has
+/// not moved yet. npyd finishes such an array, and does not overwrite an array of another source.
 #[test]
 fn arrays_that_are_yet_to_be_moved() {
     let keys = "match = '*'\ndtype = '<u2'\nshape = [-1]\nreserved = 128";
@@ -236,7 +237,7 @@ fn arrays_are_no_drops() {
     assert_eq!(site.names("bad"), [""; 0]);
 }
 
-/// It could be the configuration of a running daemon that is reloaded.
+/// A running daemon may reload such a configuration, so npyd must reject it without a crash.
 #[test]
 fn patterns_that_are_too_large_are_refused() {
     let nested = format!("match = \"{}{}{}\"", "{".repeat(250), "a,".repeat(3000), "}".repeat(250));

@@ -176,8 +176,8 @@ fn a_rest_has_no_more_rights_than_its_source() {
     assert_eq!(site.path("out/x.npy.rest").metadata().unwrap().mode() & 0o7777, 0o600);
 }
 
-/// Records behind a hole are not the array's; they keep their places in the rest, and a hole stays
-/// a hole. What was never written is not saved.
+/// Records after a hole do not belong to the array. They keep their offsets in the rest, where
+/// holes stay holes. npyd does not save a range that was never written.
 #[test]
 fn holes_end_what_is_salvaged() {
     const BLOCK: u64 = 1 << 16;
@@ -289,8 +289,8 @@ fn an_interrupted_salvage_is_finished() {
     }
 }
 
-/// Its producer came back after the cut: what it adds belongs behind the rest, and is no record of
-/// the array's without it.
+/// The producer continues to write after the cut. Its new bytes belong after the rest, so without
+/// the rest they are not records of the array.
 #[test]
 fn a_salvaged_file_that_is_written_to_after_the_cut_is_refused() {
     let site = Site::with("salvage = \"whole-records\"");

@@ -19,7 +19,8 @@ const UID: u32 = 65534;
 /// What must not get out.
 const SECRET: &[u8] = b"SECRET!!SECRET!!SECRET!!";
 
-/// A site whose drop directory belongs to an attacker, with files beside it that are none of his.
+/// A site whose drop directory belongs to an attacker, and files outside it that belong to other
+/// users.
 struct Attack {
     site: Site,
     attacker: Producer,
@@ -54,7 +55,7 @@ impl Attack {
         Some(Self { site, attacker })
     }
 
-    /// Archives sources, and numbers what has one name.
+    /// Creates a site that archives sources, and numbers arrays of one name.
     fn archiving() -> Option<Self> {
         let attack = Self::begin("")?;
         let (archive, bad) = (attack.site.path("archive"), attack.site.path("bad"));

@@ -137,7 +137,8 @@ fn the_daemon_ignores_them() {
     assert!(daemon.log().contains("is ignored by the rule `*.tmp.raw`"), "{}", daemon.log());
 }
 
-/// npyd may have worked there before the directory was ignored.
+/// npyd also recovers an ignored directory, because it may have worked there before the rule
+/// existed.
 #[test]
 fn a_crash_is_recovered_from_wherever_it_was() {
     let site = Site::with("recursive = true\nsource = \"remove\"\nignore = [\"old/\"]");

@@ -1,5 +1,5 @@
-//! Drops: when they are complete, which ones are refused, and what hostile or careless producers
-//! do.
+//! Drops: when npyd considers them complete, which drops it rejects, and what hostile or careless
+//! producers do.
 
 mod abandoned;
 mod attacker;

@@ -21,11 +21,11 @@ struct Way {
     file: &'static str,
     manifest: Option<&'static str>,
     settings: &'static str,
-    /// The file system that has it, where not all do.
+    /// The file system that supports the route, if not all do.
     kind: Option<&'static str>,
     /// The bytes of the drop.
     size: usize,
-    /// How many of them stand before the data, and are room or a pending header.
+    /// How many of these bytes are before the data: reserved room or a pending header.
     front: usize,
     /// The length of the array's header.
     header: usize,
@@ -392,7 +392,7 @@ fn two_writers_one_of_which_closes() {
     assert_eq!(site.read("out/scan.npy"), npy("'|u1'", false, &[20], &data));
 }
 
-/// In whatever order data and manifest come.
+/// The data may arrive before their manifest.
 #[test]
 fn data_before_their_manifest() {
     let site = Site::new();
@@ -434,8 +434,8 @@ fn its_directory_renamed() {
     assert!(call > 10, "only {call} calls were seen");
 }
 
-/// A drop of the same name follows as soon as the first is gone, its manifest written over the one
-/// that is still there: that goes with the drop that it describes.
+/// A producer drops a file of the same name as soon as the first file is gone, and overwrites the
+/// manifest that still exists. The new manifest stays with the drop that it describes.
 #[test]
 fn dropped_again_at_once() {
     let Some(python) = python() else { return };

@@ -104,7 +104,7 @@ fn a_dump_that_is_too_long() {
     assert_eq!(site.read("out/scan.npy"), scan_npy());
 }
 
-/// The second sweep has nothing to say of it, and neither has a daemon that starts.
+/// A second sweep does not report the rejected drop again, and neither does the start of a daemon.
 #[test]
 fn rejected_once() {
     let site = Site::new();
@@ -280,9 +280,9 @@ fn one_that_can_not_be_set_aside() {
     assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
 }
 
-/// A sidecar that belongs to a rejected drop alone goes along, and returns with it: beside other
-/// files it would only wait for its data. So do those that can't be used, and with a copy to
-/// another file system. What may describe other data stays.
+/// npyd moves a sidecar with its rejected drop, and back, if the sidecar belongs to that drop
+/// alone: left behind, it would only wait for its data. This also applies to unusable sidecars, and
+/// to moves to another file system. A sidecar that may describe other data stays.
 #[test]
 fn a_sidecar_that_its_manifest_overrides_goes_along() {
     const ENVI: &str = "ENVI\nsamples = 3\nlines = 2\nbands = 1\ndata type = 4\nbyte order = 0\n\

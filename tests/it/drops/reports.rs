@@ -209,7 +209,7 @@ fn names_that_npyd_does_not_take() {
     assert_eq!(site.sweep().stderr, "");
 }
 
-/// Arrays that were there before the ledger knew of them are reported by a daemon, once.
+/// The daemon reports arrays that existed before the ledger had their receipts, once.
 #[test]
 fn arrays_that_were_there_already() {
     const FOUND: &str = "whose arrays were there already";

@@ -65,7 +65,7 @@ fn word(verdict: &Verdict) -> String {
     }
 }
 
-fn look(size: u64, writer: Writer, unchanged: Duration) -> Observation {
+fn observation(size: u64, writer: Writer, unchanged: Duration) -> Observation {
     let (allocated, first_bytes) = (size, Vec::new());
     Observation {
         size,
@@ -86,7 +86,7 @@ fn plays(dump: &Dump, timeline: &[Moment]) {
     let mut stillness = Quiescence::new(timeline[0].1, start, None);
     for &(at, size, writer, expected) in timeline {
         let unchanged = stillness.observe(size, start + Duration::from_secs_f64(at), None);
-        let verdict = assess(dump, &look(size, writer, unchanged), &RULES);
+        let verdict = assess(dump, &observation(size, writer, unchanged), &RULES);
         assert_eq!(word(&verdict), expected, "at {at} s with {size} bytes: {verdict:?}");
     }
 }
@@ -180,30 +180,30 @@ fn a_pending_file_is_abandoned_when_its_writer_is_gone_for_good() {
 
 #[test]
 fn a_description_still_being_written_is_not_believed() {
-    let mut look = look(8, Nobody, Duration::ZERO);
-    look.sidecar_writer = Some(Somebody);
-    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "wait");
-    look.sidecar_writer = Some(Unknown);
-    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "time");
+    let mut observation = observation(8, Nobody, Duration::ZERO);
+    observation.sidecar_writer = Some(Somebody);
+    assert_eq!(word(&assess(&raw(&[4], 0), &observation, &RULES)), "wait");
+    observation.sidecar_writer = Some(Unknown);
+    assert_eq!(word(&assess(&raw(&[4], 0), &observation, &RULES)), "time");
 }
 
 #[test]
 fn a_preallocated_file_must_also_be_quiet() {
-    let mut look = look(8, Nobody, Duration::ZERO);
-    look.solid = false;
-    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "time");
-    look.unchanged = RULES.quiet;
-    assert_eq!(word(&assess(&raw(&[4], 0), &look, &RULES)), "ready: no-writer");
+    let mut observation = observation(8, Nobody, Duration::ZERO);
+    observation.solid = false;
+    assert_eq!(word(&assess(&raw(&[4], 0), &observation, &RULES)), "time");
+    observation.unchanged = RULES.quiet;
+    assert_eq!(word(&assess(&raw(&[4], 0), &observation, &RULES)), "ready: no-writer");
 }
 
-/// What changed after its array was made must be still for longer each time, unless its producer
-/// says that it is complete.
+/// The quiet time of a drop grows with each remake, unless the producer declares that the drop is
+/// complete.
 #[test]
 fn remakes_double_the_quiet_time() {
     let at = |unchanged, remakes| {
-        let look = look(8, Nobody, Duration::from_secs(unchanged));
+        let observation = observation(8, Nobody, Duration::from_secs(unchanged));
         let rules = Rules { quiet: quiet_after(RULES.quiet, remakes), remakes, ..RULES };
-        move |dump: &Dump| assess(dump, &look, &rules)
+        move |dump: &Dump| assess(dump, &observation, &rules)
     };
     for (remakes, quiet) in [(1, 4), (2, 8), (10, 2048), (11, 3600), (40, 3600), (4000, 3600)] {
         for (dump, word_then) in [(raw(&[4], 0), "size"), (raw(&[-1], 0), "no-writer")] {
@@ -213,7 +213,7 @@ fn remakes_double_the_quiet_time() {
     }
     assert_eq!(word(&at(0, 0)(&raw(&[4], 0))), "ready: size");
     assert_eq!(word(&at(0, 9)(&with_digest(raw(&[4], 0)))), "ready: digest");
-    let ready = look(136, Nobody, Duration::ZERO);
+    let ready = observation(136, Nobody, Duration::ZERO);
     let rules = Rules { remakes: 9, ..RULES };
     assert_eq!(word(&assess(&pending(&[4], b'r'), &ready, &rules)), "ready: ready");
     let Verdict::Wait(wait) = at(0, 2)(&raw(&[4], 0)) else { panic!() };
@@ -247,16 +247,17 @@ fn a_miscounted_recording_needs_a_longer_quiet() {
         (2, 0, Some(Nobody), long, "wait"),
         (2, 10, Some(Nobody), long, "wait"), // a torn record
     ] {
-        let look = |writer| Observation { count_writer, ..look(size, writer, unchanged) };
-        let verdict = assess(&counted(rows), &look(Nobody), &RULES);
+        let observation =
+            |writer| Observation { count_writer, ..observation(size, writer, unchanged) };
+        let verdict = assess(&counted(rows), &observation(Nobody), &RULES);
         assert_eq!(word(&verdict), then, "{rows} {size} {count_writer:?} {unchanged:?}");
-        assert_eq!(word(&assess(&counted(rows), &look(Somebody), &RULES)), "wait");
+        assert_eq!(word(&assess(&counted(rows), &observation(Somebody), &RULES)), "wait");
     }
     // The values of one channel follow each other: no rows can be cut off.
     let mut channels = counted(2);
     channels.layout = Layout::open_on(channels.layout.dtype.clone(), &[2, 0], 1).unwrap();
-    let look = Observation { count_writer: Some(Nobody), ..look(12, Nobody, long) };
-    assert_eq!(word(&assess(&channels, &look, &RULES)), "wait");
+    let observation = Observation { count_writer: Some(Nobody), ..observation(12, Nobody, long) };
+    assert_eq!(word(&assess(&channels, &observation, &RULES)), "wait");
 }
 
 /// Nothing that rests on the files' times is decided before a change would show in them.
@@ -264,12 +265,12 @@ fn a_miscounted_recording_needs_a_longer_quiet() {
 fn a_coarse_clock_is_waited_for() {
     let at = |age_ms, size, quiet| {
         let timestamp_granularity = Duration::from_secs(2);
-        let look = Observation {
+        let observation = Observation {
             timestamp_granularity,
-            ..look(size, Nobody, Duration::from_millis(age_ms))
+            ..observation(size, Nobody, Duration::from_millis(age_ms))
         };
         let rules = Rules { quiet, ..RULES };
-        move |dump: &Dump| word(&assess(dump, &look, &rules))
+        move |dump: &Dump| word(&assess(dump, &observation, &rules))
     };
     let short = Duration::from_millis(20);
     for (dump, size, then) in [
@@ -286,20 +287,21 @@ fn a_coarse_clock_is_waited_for() {
     assert_eq!(at(0, 136, short)(&pending(&[4], b'r')), "ready: ready");
     assert_eq!(at(0, 6, short)(&raw(&[4], 0)), "wait");
     let marked = Dump { marker: Some(b"X".to_vec()), ..raw(&[4], 64) };
-    let look = Observation { first_bytes: b"X".to_vec(), ..look(72, Somebody, Duration::ZERO) };
-    let look = Observation { timestamp_granularity: Duration::from_secs(2), ..look };
-    assert_eq!(word(&assess(&marked, &look, &RULES)), "ready: marker");
+    let observation =
+        Observation { first_bytes: b"X".to_vec(), ..observation(72, Somebody, Duration::ZERO) };
+    let observation = Observation { timestamp_granularity: Duration::from_secs(2), ..observation };
+    assert_eq!(word(&assess(&marked, &observation, &RULES)), "ready: marker");
 }
 
 #[test]
 fn a_marker_decides_alone() {
     let dump = Dump { marker: Some(b"DONE".to_vec()), ..raw(&[-1], 64) };
-    let mut look = look(72, Somebody, Duration::ZERO);
-    assert_eq!(word(&assess(&dump, &look, &RULES)), "wait");
-    look.first_bytes = b"DONE".to_vec();
-    assert_eq!(word(&assess(&dump, &look, &RULES)), "ready: marker");
-    look.size = 73;
-    assert_eq!(word(&assess(&dump, &look, &RULES)), "wait");
+    let mut observation = observation(72, Somebody, Duration::ZERO);
+    assert_eq!(word(&assess(&dump, &observation, &RULES)), "wait");
+    observation.first_bytes = b"DONE".to_vec();
+    assert_eq!(word(&assess(&dump, &observation, &RULES)), "ready: marker");
+    observation.size = 73;
+    assert_eq!(word(&assess(&dump, &observation, &RULES)), "wait");
 }
 
 #[test]
@@ -345,7 +347,7 @@ proptest! {
             now += Duration::from_millis(if lease { pause_ms } else { pause_ms % 2000 });
             size = (size + bytes).min(total - 1);
             let unchanged = stillness.observe(size, start + now, None);
-            let verdict = assess(&dump, &look(size, writer, unchanged), &RULES);
+            let verdict = assess(&dump, &observation(size, writer, unchanged), &RULES);
             let early = matches!(verdict, Verdict::Ready(_) | Verdict::Abandoned);
             prop_assert!(!early || (open && !lease && unchanged >= RULES.quiet), "{verdict:?}");
             prop_assert!(!matches!(verdict, Verdict::Refused(_)));
@@ -353,7 +355,7 @@ proptest! {
         stillness.observe(total, start + now, None);
         let unchanged = stillness.observe(total, start + now + RULES.quiet, None);
         let writer = if lease { Nobody } else { Unknown };
-        let verdict = assess(&dump, &look(total, writer, unchanged), &RULES);
+        let verdict = assess(&dump, &observation(total, writer, unchanged), &RULES);
         prop_assert!(matches!(verdict, Verdict::Ready(_)), "{verdict:?}");
     }
 }

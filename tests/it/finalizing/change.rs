@@ -120,8 +120,8 @@ fn appended_by_a_slow_producer() {
     daemon.wait_for_log("remade");
 }
 
-/// The same bytes described anew: nothing of the old array is lost. Only where it began before the
-/// new one, there are bytes in it that the new one does not hold.
+/// A corrected manifest describes unchanged data. npyd keeps a backup only if the old array has
+/// bytes that the new one lacks.
 #[test]
 fn a_manifest_is_corrected() {
     let data: Vec<u8> = (1..=48).collect();
@@ -541,7 +541,7 @@ fn on_xfs() {
     assert!(site.read("fs/out/x.npy.~1~").ends_with(&new));
 }
 
-/// Where there are no hard links, the old array is renamed.
+/// On a file system without hard links, npyd renames the old array to the backup's name.
 #[test]
 fn without_hard_links() {
     let site = Site::with_array("");

@@ -173,8 +173,8 @@ fn replacing_beside(on_conflict: &str) -> Site {
     site
 }
 
-/// Beside the data no manifest has root replace what is no array of root's or of who dropped it:
-/// neither another user's drop, nor his array.
+/// With the output beside the data, npyd as root replaces only arrays of root or of the user who
+/// dropped the data. No manifest makes npyd replace another user's drop or array.
 #[test]
 fn replaced_beside_the_data() {
     const DROPPER: Option<u32> = Some(1234);

@@ -99,8 +99,8 @@ fn data_that_could_not_be_synced() {
     }
 }
 
-/// An array that somebody put there stands for the source's own only once it is on the disk; what
-/// describes the source stays only if it is, too.
+/// An equal array that somebody else wrote counts as the source's array only once it is synced.
+/// npyd removes the source only if the manifest that stays is synced as well.
 #[test]
 fn an_equal_array_or_a_manifest_that_could_not_be_synced() {
     for file in ["out/scan.npy", "in/scan.raw.toml"] {
@@ -180,7 +180,7 @@ fn a_header_that_could_not_be_synced() {
     is_lost_where("fdatasync:error=EIO:when=2");
 }
 
-/// Nor what is written to a file before that.
+/// A mark that could not be synced is a data loss as well.
 #[test]
 fn a_mark_that_could_not_be_synced() {
     let site = Site::new();

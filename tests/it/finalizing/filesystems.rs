@@ -332,8 +332,8 @@ fn with_holes(site: &Site, kind: &str, name: &str) -> File {
     file
 }
 
-/// Where all that is written within a second has one time, a file is taken once a later change
-/// would show: until then, what follows could pass for what was there before.
+/// On a file system whose timestamps count whole seconds, npyd takes a file only once a later
+/// change would get another timestamp. Before that, npyd could not detect the change.
 #[test]
 fn a_coarse_clock() {
     const LEN: usize = 3 << 20;

@@ -14,7 +14,7 @@ const MANIFEST: &str = "dtype = '<u8'\nshape = [-1, 1024]\n";
 /// The memory a copy may take at its peak.
 const PEAK_KIB: u64 = 32 << 10;
 
-/// What a copy at [`SLOW_RATE`] takes some seconds for.
+/// A size whose copy at [`SLOW_RATE`] takes several seconds.
 const SLOW_SIZE: u64 = 64 << 20;
 const SLOW_RATE: &str = "max_rate = \"8 MB/s\"";
 /// Settings under which the data are copied on every file system.
@@ -44,9 +44,9 @@ fn unnamed_outputs(site: &Site, pid: u32) -> usize {
     targets.filter(|target| target.to_str().is_some_and(is_unnamed)).count()
 }
 
-/// SIGTERM in the middle of a copy, the signal by which a service manager's watchdog ends what
-/// hangs, and SIGKILL: the source is whole, there is no array and no trace of one; after a restart
-/// it is finished.
+/// A copy is interrupted by SIGTERM, by the signal of a service manager's watchdog, and by SIGKILL:
+/// the source is complete, and no array and no part of one exists. After a restart npyd finishes
+/// the array.
 #[test]
 fn ended_in_the_middle_of_a_copy() {
     let site = Site::with(&format!("{COPIED}\n{SLOW_RATE}"));

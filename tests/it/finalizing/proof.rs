@@ -85,8 +85,8 @@ fn a_source_that_is_still_written_to_stays() {
     }
 }
 
-/// What came through that descriptor is in the array that is made again; and without a proof the
-/// source stays then, too.
+/// The remade array contains the bytes that a process wrote after the first array was made. Without
+/// a proof, the source stays after the remake as well.
 #[test]
 fn a_source_that_was_still_written_to_is_remade() {
     if !as_root() {
@@ -163,7 +163,7 @@ fn the_settings_may_let_it_go() {
     assert_eq!(site.names("in"), [""; 0]);
 }
 
-/// Who says by a digest, a marker or a ready header that it is complete needs no lease.
+/// A drop needs no lease if a digest, a marker or a ready header shows that it is complete.
 #[test]
 fn the_producers_word_lets_it_go() {
     if !as_root() {

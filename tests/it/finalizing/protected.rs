@@ -34,8 +34,8 @@ fn chattr(site: &Site, change: &str, name: &str) {
     assert!(status.success(), "chattr {change} {name}");
 }
 
-/// Drops for each route by which the data file itself would become the array, and a plain one. All
-/// become arrays of ones.
+/// Writes a drop for each route by which the data file itself would become the array, and a drop
+/// for a copy. All become arrays of ones.
 fn drop_for_each_route(site: &Site) -> [&'static str; 4] {
     let ones = |len: usize| vec![1; len];
     let digest = xxhash_rust::xxh3::xxh3_64(&ones(64 << 10));

@@ -154,8 +154,8 @@ fn a_file_in_place() {
     }
 }
 
-/// Has the kernel write a file to the disk as it does by itself, which tells nobody of a failure,
-/// and let go of it.
+/// Makes the kernel write a file to the disk and drop its pages, as by background writeback, which
+/// reports a failure to no process.
 fn write_back_unheard(path: &Path) {
     let file = File::open(path).unwrap();
     let _ = rustix::fs::syncfs(&file); // tells of the file system's errors, and leaves the file's

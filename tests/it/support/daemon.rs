@@ -92,7 +92,7 @@ impl<'a> Daemon<'a> {
         });
     }
 
-    /// Waits until the site has that file.
+    /// Waits until the file exists in the site.
     #[track_caller]
     pub(crate) fn wait_for_file(&mut self, name: &str) -> &mut Self {
         let site = self.site;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::{Outcome, Site, left_out};
 
-/// Whether strace is there; recorded as left out otherwise.
+/// Returns whether strace is installed. If not, records the test as left out.
 pub(crate) fn has_strace() -> bool {
     let there = Command::new("strace").arg("-V").output().is_ok();
     if !there {

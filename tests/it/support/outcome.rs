@@ -78,7 +78,8 @@ pub(crate) fn reason(receipt: &Value) -> &str {
 pub(crate) trait Receipts {
     /// The receipts whose `event` is `event`.
     fn of_event(&self, event: &str) -> Vec<&Value>;
-    /// The one receipt of a source with the file name `name`; fails where there are none or more.
+    /// Returns the receipt of the source with the file name `name`. Fails unless there is exactly
+    /// one.
     fn of_source(&self, name: &str) -> &Value;
 }
 

@@ -1,4 +1,4 @@
-//! Producers: Python processes that write dumps as real ones do, step by step on command.
+//! Producers: Python processes that write dumps like real producers, one step per command.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};

@@ -48,7 +48,7 @@ impl Tally {
         self.violations.extend(other.violations);
     }
 
-    /// Prints how many cases were tried. Fails if there is a violation.
+    /// Prints the number of tried cases. Fails if a case has a violation.
     pub(crate) fn report(&self, what: &str) {
         let Self { tried, of, violations } = self;
         let line = format!("{tried} of {of} {what} tried");

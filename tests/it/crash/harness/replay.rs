@@ -100,7 +100,7 @@ impl Log {
         Self { bytes, entries }
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -46,11 +46,11 @@ impl Route {
 /// What stands before the data in the data file.
 enum LeadingBytes {
     Nothing,
-    /// So many zeros, and whether the manifest names a digest.
+    /// Reserved room: the number of zeros, and whether the manifest has a digest.
     Room(usize, bool),
     /// A pending header, and the first length of its shape.
     Pending(i64),
-    /// The same, left by a producer that died within a record.
+    /// A pending header whose producer died within a record, and the first length of its shape.
     Abandoned(i64),
     /// Nothing, and the data are in two files, which an NRRD header lists.
     Parts,
@@ -62,7 +62,7 @@ enum LeadingBytes {
     Sprawling,
 }
 
-/// What becomes of a file that has the array's name before.
+/// The fate of an older file that has the array's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Old {
     /// There is none.
@@ -84,7 +84,7 @@ impl Old {
     }
 }
 
-/// What becomes of the source.
+/// The fate of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disposition {
     Keep,
@@ -325,10 +325,10 @@ pub(crate) const ROUTES: &[Route] = &[
     },
 ];
 
-/// As many as make some pages, and not whole ones.
+/// The number of records: several pages, of which the last is not full.
 const RECORDS: u32 = 4000;
 
-/// So many that making room for a header is worth it.
+/// A number of records for which npyd inserts room for a header.
 const RECORDS_INSERTING: u32 = 1_400_000;
 
 /// The most that a route may ask for: more than a copy leaves to the disk.
@@ -366,8 +366,8 @@ pub(crate) struct Drop {
 }
 
 impl Drop {
-    /// The path that stands for the drop in receipts: that of the manifest of a series, otherwise
-    /// that of the data.
+    /// Returns the path of the drop in receipts: the manifest's path for a series, the data file's
+    /// path otherwise.
     pub(crate) fn source(&self) -> &str {
         match &self.sidecar {
             Some((name, text)) if text.contains("data = ") => name,
@@ -517,7 +517,7 @@ impl Scenario {
         if self.route.beside { "in" } else { "out" }
     }
 
-    /// What describes the data of a file: its path, and its text.
+    /// Returns the path and the text of the file that describes the data of a file.
     fn sidecar(&self, file: &str, raw: &[u8]) -> Option<(String, String)> {
         let records = self.route.records;
         let manifest = format!("{file}.toml");
@@ -574,7 +574,8 @@ impl Scenario {
         self.route.settings.contains("metadata")
     }
 
-    /// All files there must be in the end, by their paths, and nothing else but metadata.
+    /// Returns all files that must exist at the end, by path. Besides these, only metadata may
+    /// exist.
     pub(crate) fn end(&self) -> BTreeMap<String, Vec<u8>> {
         let becomes_the_array = self.route.told == "in-place" || self.route.beside;
         let source_at = match self.disposition {

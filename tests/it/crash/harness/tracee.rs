@@ -69,7 +69,7 @@ impl Tracee {
         Self::spawn_before(&[CHANGES, OLDER_CHANGES], command, below)
     }
 
-    /// The same, stopped before it reads there, too.
+    /// Starts a command, and will stop it before its changes and reads below directories.
     pub(crate) fn spawn_with_reads(command: &mut Command, below: Vec<PathBuf>) -> Self {
         Self::spawn_before(&[CHANGES, OLDER_CHANGES, READS], command, below)
     }
@@ -202,8 +202,8 @@ fn wait(which: pid_t) -> Option<(pid_t, c_int)> {
     }
 }
 
-/// A request without a result. It fails only where the thread was killed meanwhile, which the next
-/// wait tells.
+/// Makes a ptrace request that has no result. The request fails only if the thread was killed
+/// meanwhile; the next wait reports that.
 fn request(what: libc::c_uint, thread: pid_t, data: c_long) {
     // SAFETY: the requests that are made here take `data` as a number, and no address.
     unsafe { libc::ptrace(what, thread, null_mut::<c_void>(), data) };
@@ -284,13 +284,13 @@ struct Call {
 /// Where a call's arguments name the file.
 #[derive(Clone, Copy)]
 enum Names {
-    /// By a descriptor.
+    /// A descriptor names the file.
     Fd(usize),
-    /// By a directory's descriptor and, after it, a path.
+    /// A directory's descriptor and the path after it name the file.
     At(usize),
-    /// By a path alone.
+    /// A path alone names the file.
     Path(usize),
-    /// Not at all.
+    /// The arguments name no file.
     Nothing,
 }
 
