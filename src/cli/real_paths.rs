@@ -1,5 +1,5 @@
 //! Resolves the symlinks in the configured paths, once, so that each directory has one path: npyd
-//! compares paths to know its own directories, and inotify does not follow a link.
+//! compares paths to recognize its own directories, and inotify does not follow symlinks.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;

@@ -109,9 +109,9 @@ impl Redo {
 
 /// A drop that a name refers to.
 struct Named {
-    /// Its newest entry.
+    /// The newest entry of the drop.
     entry: Entry,
-    /// Its newest entry with an array.
+    /// The newest entry of the drop with an array.
     last_array: Option<Entry>,
 }
 

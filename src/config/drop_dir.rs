@@ -18,8 +18,8 @@ pub struct DropDir {
     /// The directory that npyd watches.
     #[serde(deserialize_with = "crate::config::path_value::deserialize")]
     pub path: PathBuf,
-    /// Whether other users may drop files there. False if a person names the files on the command
-    /// line.
+    /// Whether other users may drop files in the directory. False if a person names the files on
+    /// the command line.
     #[serde(skip, default = "default_untrusted")]
     is_untrusted: bool,
     /// A hash of all settings of this table, to detect changes; 0 without a configuration.

@@ -13,8 +13,8 @@ use xxhash_rust::xxh3::Xxh3;
 /// Settings that change no result, and are therefore left out.
 const WITHOUT_EFFECT: [&str; 1] = ["undescribed_after"];
 
-/// Returns the hash of a drop directory's table. It includes the resolved path, because the table
-/// may hold a relative one.
+/// Returns the hash of a drop directory's table. The hash includes the resolved path, because the
+/// table may contain a relative path.
 pub(crate) fn settings_hash(path: &Path, table: &Value) -> u64 {
     let mut hasher = Xxh3::new();
     add_bytes(&mut hasher, path.as_os_str().as_bytes());

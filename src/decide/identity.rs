@@ -200,7 +200,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What the ledger stores with a receipt: the identity of the source, and the settings in force.
+/// The key that the ledger stores with a receipt: the identity of the source, and the settings in
+/// force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerKey {
     /// Hash of the settings of the drop directory.

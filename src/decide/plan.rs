@@ -7,7 +7,7 @@ use crate::decide::routes::{Candidate, Outline, ROUTES, Request};
 use crate::describe::Dump;
 use crate::npy::Header;
 
-/// What to do with the data of one drop, down to the bytes that are written.
+/// How npyd makes the array of one drop, down to the bytes that it writes.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The route.
@@ -19,7 +19,7 @@ pub struct Plan {
     pub holds_source_bytes: bool,
     /// The steps of the route.
     pub steps: Steps,
-    /// The routes that were tried before this one, and why they do not apply.
+    /// The routes that come before this one in order of preference, and why they do not apply.
     pub skipped_routes: Vec<SkippedRoute>,
 }
 

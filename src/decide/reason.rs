@@ -30,7 +30,7 @@ pub enum Reason {
     /// It is a directory, a link or a device.
     #[error("it is not a regular file")]
     NotRegular,
-    /// It is an array already.
+    /// The file is an array already.
     #[error("it is a .npy file already")]
     IsArray,
     /// Nothing describes the file.
@@ -135,7 +135,7 @@ pub enum Reason {
         fit: SizeFit,
         /// The sidecar.
         sidecar: FileName,
-        /// Its keys that declare the size, as a list for people.
+        /// The keys of the description that declare the size, as a list for people.
         keys: &'static str,
     },
     /// The size of one of several data files does not fit the declaration.
@@ -250,7 +250,7 @@ pub enum Reason {
         "`{0}` was made with this manifest of files that are gone now: move the array away, or give the manifest another name"
     )]
     FilesGone(FileName),
-    /// An array holds some of the data files, but not the others.
+    /// An array contains some of the data files, but not the other ones.
     #[error("`{array}` already holds `{old}`, but not the other data files: drop `{old}` again")]
     Mixed {
         /// The array.
@@ -277,7 +277,7 @@ pub enum Reason {
     /// The file does not exist any more.
     #[error("the file disappeared")]
     Gone,
-    /// Its array exists; only the description is left.
+    /// The array of the drop exists; only the description is left.
     #[error("its data were finalized already")]
     Residue,
     /// The description describes several arrays, and a command makes one.

@@ -6,7 +6,7 @@ pub(crate) struct Ambiguous {
     pub(crate) text: &'static str,
     /// What it means for NumPy, and for npyd.
     by_bytes: &'static str,
-    /// What to write for the other meaning.
+    /// The spelling that declares the other meaning.
     by_bits: &'static str,
 }
 

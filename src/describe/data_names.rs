@@ -18,9 +18,9 @@ const WILDCARDS: [char; 2] = ['*', '?'];
 pub enum DataNames {
     /// A single file.
     One(FileName),
-    /// Several files, which hold the data one after the other.
+    /// Several files. Their contents, in this order, are the data.
     List(Vec<FileName>),
-    /// All files whose names match, in natural order, which hold the data one after the other.
+    /// All files whose names match. Their contents, in natural order of the names, are the data.
     Matching(NameGlob),
 }
 

@@ -46,7 +46,7 @@ pub struct Dump {
 pub enum Division {
     /// Each file has an equal share.
     EqualShares,
-    /// Each file has nothing but data between the bytes before and after them.
+    /// Each file has only data between its leading and trailing bytes.
     FullFiles {
         /// Whether a glob matches the names, so that more files may come.
         is_glob: bool,
@@ -72,7 +72,7 @@ pub struct SidecarFacts {
     pub unapplied: Metadata,
 }
 
-/// What declared a dump.
+/// The kind of description that declares a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeclaredBy {
     /// A manifest beside the data.
@@ -134,7 +134,7 @@ pub struct OwnHeader {
 /// How a data file's size fits the declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SizeFit {
-    /// Complete records, and no other bytes than declared or tolerated ones.
+    /// The file has complete records, and beyond these only declared or tolerated bytes.
     Whole {
         /// Whether the size was declared. If not, it follows from the file.
         exact: bool,
@@ -346,9 +346,9 @@ impl Dump {
     /// Returns the header of the complete records that a dead writer left; `None` if there are no
     /// records, or if np.load would reject the header. The file must have no hole before `written`.
     ///
-    /// The header's own count is not a limit, because the writer may have died before it updated
-    /// the count. Behind that count, records count only up to `nonzero`, the end of the last byte
-    /// that is not zero: a preallocated file holds zeros there that nobody wrote.
+    /// The count in the header is not a limit, because the writer may have died before it updated
+    /// the count. After that count, npyd takes records only up to `nonzero`, the end of the last
+    /// byte that is not zero: a preallocated file contains zeros there that no process wrote.
     #[must_use]
     pub fn salvaged_header(&self, written: u64, nonzero: u64) -> Option<Header> {
         let records_to = |end: u64| self.layout.records_in(end.saturating_sub(self.data_offset));

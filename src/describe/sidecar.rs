@@ -150,7 +150,7 @@ impl Described {
 /// Measurements of the files that a sidecar describes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
-    /// Size of the data file in bytes, or of each if there are several.
+    /// Size in bytes of the data file, or of each data file if the array has several.
     pub file_len: u64,
     /// End of the lines that npyd skips, if the file has that many lines.
     pub lines_end: Option<u64>,
@@ -263,7 +263,7 @@ impl Data {
 pub enum Data {
     /// The first of these files that exists.
     FirstOf(Vec<DataPath>),
-    /// All of these, concatenated. Each holds the same number of data bytes.
+    /// All of these files, concatenated. Each file contains an equal number of data bytes.
     Parts(Vec<DataPath>),
 }
 
@@ -286,7 +286,7 @@ pub enum DataStart {
 /// An axis of an array.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Axis {
-    /// Its name, such as `bands`.
+    /// The name of the axis, such as `bands`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The unit of its steps.

@@ -31,7 +31,7 @@ pub trait Sink: Send {
     /// Returns the filter, which runs in the threads that publish.
     fn filter(&self) -> Filter;
 
-    /// What happens to an event while the queue is full.
+    /// Returns what the bus does with an event while the queue is full.
     fn when_full(&self) -> WhenFull;
 
     /// Takes one event. Runs in the sink's own thread, as all that follow do.

@@ -12,7 +12,7 @@ use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;
 use crate::text::one_line::shown;
 
-/// What happened to one drop.
+/// The record of what happened to one drop.
 #[derive(Debug, Clone, Serialize)]
 pub struct Receipt {
     /// What happened.
@@ -37,7 +37,7 @@ pub struct Receipt {
     /// The evidence that the data were complete.
     #[serde(serialize_with = "as_text")]
     pub evidence: Option<Evidence>,
-    /// What happened to the source, if there is an array.
+    /// The fate of the source, if the drop has an array.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_fate: Option<SourceFate>,
     /// The reason or remarks, if any.
@@ -50,7 +50,7 @@ pub struct Receipt {
     pub is_requested: bool,
 }
 
-/// What happened to the source of an array.
+/// The fate of the source of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceFate {

@@ -39,14 +39,14 @@ pub(crate) enum SourceOutcome {
     Kept,
     /// It stays, because it changed: it is a new drop.
     Changed,
-    /// It stays, because npyd can't prove that it has no writer, or may not remove it.
+    /// The source stays, because npyd can't prove that it has no writer, or may not remove it.
     Unproven(Unproven),
     /// It stays for now, because the settings changed during the work: the next scan disposes of it
     /// as the new ones say.
     Later,
-    /// It is the array itself.
+    /// The source is the array itself.
     TheArray,
-    /// It was removed.
+    /// npyd removed the source.
     Removed,
     /// npyd archived the source in this directory.
     Archived(Dir),

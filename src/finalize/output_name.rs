@@ -21,13 +21,13 @@ pub(crate) enum OutputName {
     Found(FileName),
     /// The array gets this name.
     Free(FileName),
-    /// The array replaces the one that was made of this drop before the drop changed.
+    /// The array replaces the array that was made of this drop before it changed.
     Remake(FileName, OldArray),
     /// The array replaces an older array that was made of a file with this path, as configured. The
     /// older array may contain the only copy of its data, so npyd compares it and backs it up as
     /// for a remake.
     Replace(FileName, OldArray),
-    /// The drop changed, but the array that was made of it stays as it is.
+    /// The drop changed, but its array stays unchanged.
     Stale(FileName),
 }
 
@@ -177,8 +177,8 @@ pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<boo
 /// chosen.
 ///
 /// The data of an array whose source was removed exist nowhere else, so `replace` spares an array
-/// unless it was made of a file with the path of this source. In the drop directory, with
-/// everybody's drops and arrays, only an array may be replaced, and only one of npyd's or of the
+/// unless it was made of a file with the path of this source. The drop directory contains drops and
+/// arrays of all users. There npyd replaces only arrays, and only arrays of its own user or of the
 /// user who dropped the data.
 pub(crate) fn replaceable(
     job: &Job,
@@ -257,7 +257,8 @@ fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interrup
     Ok(file.as_ref().map(read_origin).transpose()?.flatten())
 }
 
-/// Reads where an array's source was. Its owner could forge it, and would lose only that array.
+/// Reads the path of an array's source. The owner of the array could forge the path, and would lose
+/// only that array.
 fn read_origin(file: &DataFile) -> fs::Result<Option<Origin>> {
     let text = file.attr(ORIGIN_ATTR)?;
     Ok(text.and_then(|text| Origin::parse(&String::from_utf8_lossy(&text))))
@@ -272,9 +273,9 @@ fn is_trusted(there: &Stat, job: &Job) -> bool {
     there.is_file() && (there.uid == fs::own_uid() || is_owners)
 }
 
-/// Returns whether a file may count as this source's array. If the source stays, so may the file
-/// of another user, such as that of an npyd which ran as another user: its bytes are compared, and
-/// nothing depends on it later.
+/// Returns whether a file may count as this source's array. If the source stays, a file of another
+/// user may count as well, for example because npyd ran as another user: npyd compares its bytes,
+/// and nothing depends on the file later.
 fn may_count_as_found(there: &Stat, job: &Job, at: &Locations, name: &FileName) -> bool {
     let stays = job.drop_dir.source == Disposition::Keep && there.is_file();
     is_trusted(there, job) || (stays && at.output.open_file(name.as_ref()).is_ok())

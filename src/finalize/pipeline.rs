@@ -155,7 +155,7 @@ struct InFlight<'a> {
     event: EventKind,
     /// The array's name.
     name: FileName,
-    /// The new file, filled and without a name; `None` if there is none to name.
+    /// The new file, filled and unnamed; `None` if the job makes no new file.
     output: Option<TempFile>,
     /// The old array that the new one replaces, compared with it.
     remake: Option<Remake>,
@@ -172,7 +172,7 @@ struct InFlight<'a> {
 }
 
 impl<'a> InFlight<'a> {
-    /// Runs the steps before the first one that must be durable.
+    /// Runs the steps up to filling the array. [`finish`] runs the later steps.
     fn new(job: &'a Job, progress: &mut Meter) -> Result<Self, Interruption> {
         let started = Instant::now();
         if job.drop_dir.in_force.is_superseded() {

@@ -107,10 +107,10 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     Ok(receipt)
 }
 
-/// Checks whether the array can be made again, as far as that shows before it is read.
+/// Checks whether npyd can make the array again, as far as it can tell before it reads the array.
 ///
 /// # Errors
-/// It can't be; the interruption says why.
+/// npyd can't make the array again; the interruption says why.
 pub fn check_array_job(job: &ArrayJob) -> Result<(), Interruption> {
     open(job).and_then(|old| describe(job, &old)).map(drop)
 }

@@ -175,7 +175,7 @@ impl Remake {
         }
     }
 
-    /// Returns whether there is a backup whose name must be synced first.
+    /// Returns whether the old array has a backup whose name must be synced first.
     pub(crate) fn has_backup(&self) -> bool {
         self.backup.is_some()
     }

@@ -10,8 +10,8 @@ use crate::model::Stat;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 
-/// Converts an error. A failed sync is a data loss: neither the data nor a header in the file can
-/// be trusted any more (F1).
+/// Converts an error. A failed sync is a data loss: npyd can no longer trust the data or a header
+/// in the file (F1).
 pub(crate) fn lost(error: FsError) -> Interruption {
     if !error.is_of_sync() {
         return Interruption::Io(error);

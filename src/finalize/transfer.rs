@@ -27,7 +27,7 @@ const OWN_ATTRIBUTES: &[u8] = b"user.npyd.";
 pub(crate) struct Copied {
     /// The source's metadata when it was copied.
     pub(crate) source: Stat,
-    /// What the copy could not keep.
+    /// The attributes that the copy could not keep.
     pub(crate) lost: Lost,
 }
 

@@ -1,5 +1,5 @@
-//! Probes by sidecars alone: for commands that show what one says, and for rejected drops whose
-//! sidecars a manifest overrides.
+//! Probes by sidecars alone: for commands that show what a sidecar declares, and for rejected drops
+//! whose sidecars a manifest overrides.
 
 use std::path::Path;
 

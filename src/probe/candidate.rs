@@ -23,7 +23,7 @@ pub struct Candidate {
     pub conflicting_inodes: Vec<u64>,
     /// Whether it became an array before the conflict arose. Then it stays where it is.
     pub has_array: bool,
-    /// The declared layout, or the reason why there is none.
+    /// The declared layout, or the reason why the drop has no usable layout.
     pub dump: Result<Dump, Reason>,
     /// The file whose count contradicts the size of the data.
     pub miscount: Option<RowCount>,
@@ -191,8 +191,8 @@ impl Candidate {
         self.input.description.is_none() && crate::probe::may_describe(self.input.name.as_str())
     }
 
-    /// Returns the first bytes of the data file, or none if there are several: those can't be told
-    /// apart from data.
+    /// Returns the first bytes of the data file. Returns no bytes for several data files, because
+    /// npyd could not distinguish such bytes from data.
     fn front(&self, len: usize) -> fs::Result<Vec<u8>> {
         let only = self.input.only_file();
         only.map_or(Ok(Vec::new()), |input| input.file.read_at_most(0, len))

@@ -69,8 +69,8 @@ impl Candidate {
         self.snapshot().contents().collect::<Vec<_>>().join(" ")
     }
 
-    /// Returns the rows to take of the data that were written; the inner error says why there are
-    /// none. Holes before the last written byte count as zeros, as for any reader.
+    /// Returns the rows to take from the written data; the inner error says why npyd can take no
+    /// rows. Holes before the last written byte count as zeros, as for any reader.
     pub fn taken(&self, dump: &Dump, rows: Rows) -> fs::Result<Result<Taken, String>> {
         if dump.division != Division::EqualShares {
             let why = "a manifest combines its data files: leave incomplete ones out of the list";

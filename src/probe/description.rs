@@ -19,7 +19,7 @@ pub(crate) struct Description {
     pub(crate) rel: PathBuf,
     /// The last component of that path.
     pub(crate) name: FileName,
-    /// The file, if the description is one.
+    /// The file, if the description is a file.
     pub(crate) file: Option<Sidecar>,
     pub(crate) contents: Result<Contents, String>,
     /// Its format; `None` for a manifest.
@@ -194,8 +194,8 @@ impl Description {
         self.format.is_none()
     }
 
-    /// Returns whether an unparsable file was meant to describe data. That is so for every
-    /// recognized sidecar; other programs write JSON and TOML files as well.
+    /// Returns whether a file that npyd can't parse was meant to describe data. Every recognized
+    /// sidecar was; a JSON or TOML file may belong to another program.
     pub(crate) fn is_meant(&self) -> fs::Result<bool> {
         let Some(sidecar) = &self.file else { return Ok(true) };
         let text = sidecar.file.read_at_most(0, manifest::SIZE_MAX as usize)?;

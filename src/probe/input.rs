@@ -33,7 +33,7 @@ pub struct InputFile {
     pub name: FileName,
     /// The file.
     pub file: DataFile,
-    /// Its metadata when it was opened.
+    /// The metadata of the file when npyd opened it.
     pub stat: Stat,
     /// Offset of the first hole or unwritten extent when it was opened.
     pub written_end: u64,
@@ -56,7 +56,7 @@ pub struct Sidecar {
     pub name: FileName,
     /// The file.
     pub file: DataFile,
-    /// Its metadata when it was opened.
+    /// The metadata of the file when npyd opened it.
     pub stat: Stat,
     /// Whether it never moves along with the data files, because it describes others as well or is
     /// in another directory.
@@ -69,7 +69,7 @@ pub struct InputSegment<'a> {
     pub input: &'a InputFile,
     /// Offset of the range in the file.
     pub offset: u64,
-    /// Its length, in bytes.
+    /// The length of the range, in bytes.
     pub len: u64,
 }
 
@@ -110,8 +110,8 @@ impl Input {
     }
 
     /// Returns the first file of a series that is not complete by itself, and how its size fits.
-    /// Each file has data; if the shape is open, it has whole records, so that no record that was
-    /// cut off in one file is filled up from the next.
+    /// Each file must have data. If the shape is open, each file must have whole records, so that
+    /// npyd does not complete a truncated record with bytes of the next file.
     #[must_use]
     pub fn unfit_file(&self, dump: &Dump, allow_trailing: bool) -> Option<(&InputFile, SizeFit)> {
         if dump.division == Division::EqualShares {

@@ -90,9 +90,9 @@ impl DirView<'_> {
     }
 }
 
-/// Returns the paths of a description's data file in other letter case. The names of several data
-/// files are exact, and so is that of a manifest that can't be parsed, because other programs write
-/// such files as well.
+/// Returns the paths of a description's data file in other letter case. npyd matches the names of
+/// several data files exactly. It also matches the name of an unparsable manifest exactly, because
+/// other programs write such files as well.
 pub(crate) fn variants(by: &Description, data_files: &DataFiles) -> Vec<PathBuf> {
     let mut found = Vec::new();
     if let DataFiles::FirstOf(paths) = data_files

@@ -171,9 +171,10 @@ impl DirView<'_> {
         Ok(remains)
     }
 
-    /// Returns the remaining data files of a manifest, which are full of data. npyd disposes of
-    /// them in order, so those that remain are at the end of the array; the sizes of the others are
-    /// not known. The files before the first missing one are at the front of the array.
+    /// Returns the remaining data files of a manifest, which contain only data. npyd disposes of
+    /// data files in order, so the remaining files are at the end of the array, and npyd does not
+    /// know the sizes of the removed files. Files before the first missing file are at the front of
+    /// the array.
     fn full_remains(
         &self,
         manifest: &Manifest,

@@ -12,7 +12,7 @@ use crate::npy::{self, Preamble};
 pub struct RowCount {
     /// The file.
     pub file: DataFile,
-    /// Its metadata when it was opened.
+    /// The metadata of the file when npyd opened it.
     pub stat: Stat,
     /// The number of its rows.
     pub rows: u64,

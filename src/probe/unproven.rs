@@ -12,7 +12,7 @@ pub struct Unproven {
     why: Obstacle,
 }
 
-/// What a file stays for.
+/// Why a file stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Obstacle {
     /// A process writes to it.

@@ -86,7 +86,7 @@ enum WatchMode {
     Missing,
     /// The thread handles inotify events, and scans at the interval `rescan`.
     Inotify { watcher: DirWatcher, root: RootId },
-    /// By frequent scans alone.
+    /// The thread only scans, frequently.
     Polling { root: RootId },
 }
 
@@ -132,7 +132,7 @@ struct DropDirLoop {
     next_root_check: Instant,
     warned_missing: bool,
     root_fs: Option<RootFs>,
-    /// Whether that file system was unmounted, and its mount point is there instead.
+    /// Whether that file system was unmounted, so that the path leads to the mount point.
     is_unmounted: bool,
 }
 

@@ -70,7 +70,7 @@ fn made_of(entry: &Entry, backup: Option<u32>) -> Value {
     report
 }
 
-/// Says what became of the source, and whether it is there now.
+/// Returns the fate of the source, and whether the file exists now.
 pub(super) fn fate(entry: &Entry) -> String {
     let is_there = entry.source.symlink_metadata().is_ok();
     let fate = match entry.source_fate() {

@@ -126,8 +126,8 @@ impl Query {
         }
     }
 
-    /// Returns a note if this process runs as another user than the one that the ledger belongs to:
-    /// it may lack permissions that the daemon has, or have others.
+    /// Returns a note if this process does not run as the owner of the ledger: it may have fewer or
+    /// other permissions than the daemon.
     fn other_user(&self) -> Option<String> {
         let owner = ledger::other_owner(self.state_dir.as_deref()?)?;
         Some(format!(

@@ -21,7 +21,7 @@ pub(super) enum Standing {
     Rejected(String),
     /// A process of npyd works on it.
     Working(String),
-    /// Another process has it locked.
+    /// Another process has locked a file of the drop.
     Locked(Reason, String),
     /// The last attempt failed; npyd tries again.
     Failing(String),

@@ -134,7 +134,7 @@ enum Done {
     Planned(Box<Planned>),
 }
 
-/// What the command has done so far.
+/// The state of the command: its results so far.
 struct Session {
     bus: Arc<Bus>,
     listed: ListedDescriptions,

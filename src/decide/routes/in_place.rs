@@ -1,4 +1,4 @@
-//! The in-place route: the header is written before the data, where there is room for it.
+//! The in-place route: npyd writes the header before the data, if the file has room for it.
 
 use std::ops::Range;
 

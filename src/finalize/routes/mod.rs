@@ -1,5 +1,5 @@
-//! The routes, the half that carries them out. One file a route; a new one is a file and a line in
-//! [`carry_out`]. `decide/routes/` decides whether a route applies, and which steps it takes.
+//! The routes: carries out the steps. Each route is one file; a new route needs a file and a line
+//! in [`carry_out`]. `decide/routes/` decides whether a route applies, and which steps it takes.
 
 pub(crate) mod copy;
 pub(crate) mod in_place;
@@ -14,7 +14,7 @@ use crate::fs::TempFile;
 use crate::model::FileName;
 use crate::throttle::meter::Meter;
 
-/// What a route works on.
+/// The arguments of a route.
 pub(crate) struct RouteWork<'a> {
     pub(crate) job: &'a Job,
     pub(crate) at: &'a Locations,

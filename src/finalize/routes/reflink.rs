@@ -1,6 +1,6 @@
 //! The reflink route: the new file shares the source's blocks behind a header of its own
-//! (`ioctl_ficlonerange(2)`). No data are copied; a later write to one of the files changes only
-//! that one.
+//! (`ioctl_ficlonerange(2)`). npyd copies no data. A later write to one of the files does not
+//! change the other file.
 
 use crate::decide::route::NewFile;
 use crate::finalize::routes::{RouteResult, RouteWork};

@@ -90,7 +90,8 @@ pub(crate) enum State {
     Unverified,
     /// Waits because a directory has a fault that every drop meets; the reason names it.
     Suspended(Reason),
-    /// In a job or in the next batch; `again` is set if the path was enqueued meanwhile.
+    /// A job or the next batch contains the drop. `again` is set if the path was enqueued
+    /// meanwhile.
     Working { again: bool },
 }
 

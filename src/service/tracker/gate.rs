@@ -18,7 +18,7 @@ use crate::probe::{ProbeResult, Residue};
 use crate::service::failure::Failure;
 use crate::service::tracker::{FAULT_MIN, PROBE_DELAY_MIN, Tracker};
 
-/// What to do with a path that was probed.
+/// What the tracker does with a probed path.
 pub(super) enum Action {
     /// Do nothing: the drop is settled or missing, or its file belongs to the drop of another path.
     Forget,
@@ -128,8 +128,9 @@ impl Tracker {
         }
     }
 
-    /// Merges the entry of a description into that of its data file. Returns `false` if the latter
-    /// is in the backlog, suspended or with a worker, so that it must not be evaluated now.
+    /// Merges the entry of a description into the entry of its data file. Returns `false` if the
+    /// data file's entry is in the backlog, suspended or with a worker, so that the caller must not
+    /// evaluate it now.
     fn merge_entry(&mut self, from: &Path, to: &Path, now: Instant) -> bool {
         if from == to {
             return true;

@@ -102,8 +102,8 @@ const PROBE_DELAY_MAX: Duration = Duration::from_secs(5);
 /// published with `linkat(2)` has no close event.
 const CLOSE_GRACE: Duration = Duration::from_millis(20);
 
-/// Delay of the second scan of a new directory. It finds files that arrived before the watch was
-/// set up.
+/// Delay of the second scan of a new directory. This scan finds files that arrived before npyd set
+/// up the watch.
 const NEW_DIR_RESCAN_DELAY: Duration = Duration::from_secs(1);
 
 /// Maximum number of new directories that wait for their second scan; the next full scan covers
@@ -251,7 +251,7 @@ impl Tracker {
         looks.into_iter().chain(dirs).min()
     }
 
-    /// Returns whether paths were left out for lack of room, and there is room for a scan now.
+    /// Returns whether the tracker left paths out for lack of room, and now has room for a scan.
     #[must_use]
     pub fn wants_scan(&self) -> bool {
         self.overflowed && self.entries.len() < ENTRIES_MAX / 2

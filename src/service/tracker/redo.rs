@@ -308,7 +308,7 @@ impl Tracker {
     }
 }
 
-/// Returns two requests about one source as one. Its row is the later one.
+/// Merges two requests about one source. The result has the row of the later request.
 fn merged(before: &Request, later: Request) -> Request {
     let parsed = |request: &Request| Correction::parse(&request.options).ok();
     let Some((first, last)) = parsed(before).zip(parsed(&later)) else { return later };

@@ -220,7 +220,7 @@ impl Tracker {
     }
 
     /// Recovers private names in the directories that npyd manages. A failure does no harm: the
-    /// files stay there until the next start.
+    /// files keep their private names until the next start.
     fn recover_managed_dirs(&self) {
         let depth = if self.drop_dir.recursive { DEPTH_MAX } else { 0 };
         for path in self.drop_dir.managed_dirs() {

@@ -1,8 +1,8 @@
 //! Scan report: the files and directories of a drop directory that npyd leaves alone although
 //! somebody may expect an array. One log line for each kind, with the number and three examples.
 //!
-//! A scan collects them, and its last probe completes the report. The ledger stores the last report
-//! of each kind, so that neither a scan nor a restart repeats one.
+//! A scan collects these paths, and the last probe of the scan completes the report. The ledger
+//! stores the last report of each kind, so that neither a scan nor a restart repeats a report.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

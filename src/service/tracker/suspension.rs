@@ -37,7 +37,7 @@ struct Suspension {
     delay: Duration,
     next_trial: Instant,
     trial: Option<PathBuf>,
-    /// Drops that wait and have not met the fault, in order. They are tried first.
+    /// Drops that wait and have not met the fault, in order. npyd tries these drops first.
     held: VecDeque<PathBuf>,
     /// Drops that wait and met the fault, in order.
     failed: VecDeque<PathBuf>,

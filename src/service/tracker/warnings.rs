@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// Maximum number of remembered warnings; further ones may be published at every scan.
+/// Maximum number of remembered warnings; further warnings may be published at every scan.
 const WARNINGS_MAX: usize = 4096;
 
 /// The warnings of this scan and of the last one. A warning that the last scan had as well is not
