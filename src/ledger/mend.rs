@@ -4,27 +4,20 @@
 //! copied into the new file. To begin with an empty ledger, stop npyd before you remove it.
 
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
 use crate::facts::LedgerEvent;
+use crate::ledger::layout::{check_file_layout, is_file_broken, keep_log};
+use crate::ledger::open_files::OpenFiles;
 use crate::ledger::row_copy::{copy_newer, copy_readable};
-use crate::ledger::schema::{
-    back_up_corrupt, in_memory, is_broken, is_file_broken, make_dir, prepare, unusable, with_suffix,
-};
-use crate::ledger::{IN_MEMORY, Ledger, LedgerError, Result, lock};
+use crate::ledger::schema::{back_up_corrupt, in_memory, make_dir, prepare, unusable, with_suffix};
+use crate::ledger::{IN_MEMORY, Ledger, LedgerError, LedgerErrorKind, Result, lock};
 
-/// The files of an open database.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct OpenFiles {
-    /// Device and inode of the database, its write-ahead log and its shared memory.
-    ids: [Option<(u64, u64)>; 3],
-    /// Size and mtime of the database when it was last checked.
-    checked: (u64, i64, i64),
-}
+/// The result of a step of mending.
+type Mended<T> = std::result::Result<T, LedgerErrorKind>;
 
 /// What happened to the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,34 +26,10 @@ enum Damage {
     Removed,
     /// Another file has its name.
     Replaced,
-    /// SQLite can't read it.
+    /// SQLite can't read it, or another version of npyd has overwritten it.
     Broken,
     /// The log or the shared memory is gone.
     LogRemoved,
-}
-
-impl OpenFiles {
-    /// Returns the files of the database at a path; those that can't be examined are left out.
-    pub(crate) fn of(path: &Path) -> Self {
-        Self::examine(path).unwrap_or_default()
-    }
-
-    fn examine(path: &Path) -> io::Result<Self> {
-        let mut files = Self::default();
-        for (id, suffix) in files.ids.iter_mut().zip(["", "-wal", "-shm"]) {
-            match std::fs::metadata(with_suffix(path, suffix)) {
-                Ok(stat) => {
-                    *id = Some((stat.dev(), stat.ino()));
-                    if suffix.is_empty() {
-                        files.checked = (stat.size(), stat.mtime(), stat.mtime_nsec());
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(files)
-    }
 }
 
 impl Ledger {
@@ -74,7 +43,7 @@ impl Ledger {
                 return self.end_detachment();
             }
             Ok(Some(damage)) => self.mend(damage),
-            Err(error) => Err(unusable(&error)),
+            Err(error) => Err(unusable(&error).into()),
         };
         match mended {
             Ok(what) => {
@@ -91,10 +60,10 @@ impl Ledger {
 
     /// Reports that the ledger can't be reached at its path, unless that is known. npyd goes on
     /// with the files that it has open; without them, receipts are kept in memory.
-    fn detach(&self, cause: rusqlite::Error) {
+    fn detach(&self, cause: LedgerErrorKind) {
         if is_in_memory(&lock(&self.connection)) {
             let is_known = self.is_out();
-            let error = LedgerError { is_kept: true, ..self.failure(cause) };
+            let error = self.failure(cause).kept_in_memory();
             if !is_known {
                 self.note_failure(&error);
             }
@@ -140,7 +109,10 @@ impl Ledger {
         let is_gone = |at: usize| known.ids[at].is_some() && known.ids[at] != found.ids[at];
         let is_broken = || {
             lock(&self.outage).as_ref().is_some_and(|outage| outage.is_broken)
-                || has_changed && (found.checked.0 == 0 || is_file_broken(&self.path))
+                || has_changed
+                    && (found.checked.0 == 0
+                        || is_file_broken(&self.path)
+                        || check_file_layout(&self.path).is_err())
         };
         let damage = if found.ids[0].is_none() {
             Some(Damage::Removed)
@@ -158,7 +130,7 @@ impl Ledger {
     }
 
     /// Opens the database again, or a new one in its place. Returns which of them it did.
-    fn mend(&self, damage: Damage) -> rusqlite::Result<LedgerEvent> {
+    fn mend(&self, damage: Damage) -> Mended<LedgerEvent> {
         let mut connection = lock(&self.connection);
         let mended = self.mend_connection(&mut connection, damage);
         match &mended {
@@ -166,7 +138,11 @@ impl Ledger {
                 *lock(&self.files) = OpenFiles::of(&self.path);
                 self.newest_checked.store(newest(&connection), Ordering::Relaxed);
             }
-            Err(_) if damage == Damage::Broken && !is_in_memory(&connection) => {
+            Err(cause) if damage == Damage::Broken && !is_in_memory(&connection) => {
+                if matches!(cause, LedgerErrorKind::Layout { .. }) {
+                    // The log holds pages of another database than the file.
+                    keep_log(&connection);
+                }
                 // npyd works with what can be read until the file can be replaced.
                 let memory = in_memory()?;
                 copy_readable(&connection, &memory)?;
@@ -177,11 +153,7 @@ impl Ledger {
         mended
     }
 
-    fn mend_connection(
-        &self,
-        connection: &mut Connection,
-        damage: Damage,
-    ) -> rusqlite::Result<LedgerEvent> {
+    fn mend_connection(&self, connection: &mut Connection, damage: Damage) -> Mended<LedgerEvent> {
         if damage == Damage::LogRemoved {
             // SQLite writes the log into the database when it closes it, and could not open a new
             // one beside the old one.
@@ -195,7 +167,7 @@ impl Ledger {
         }
         make_dir(self.path.parent().unwrap_or(Path::new("/")))?;
         let new = match prepare(&self.path) {
-            Err(cause) if is_broken(&cause) => {
+            Err(cause) if cause.is_broken() => {
                 aside = Some(self.set_aside()?);
                 prepare(&self.path)?
             }
@@ -229,7 +201,9 @@ impl Ledger {
         }
     }
 
-    fn set_aside(&self) -> rusqlite::Result<PathBuf> {
+    /// Renames the database. One of another version of npyd keeps its name.
+    fn set_aside(&self) -> Mended<PathBuf> {
+        check_file_layout(&self.path)?;
         let aside = self.path.with_extension("sqlite.broken");
         back_up_corrupt(&self.path, &aside)?;
         Ok(aside)
@@ -254,7 +228,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use tempfile::TempDir;
 
@@ -464,5 +438,58 @@ mod tests {
         ledger.attend();
         record(&ledger, "/in/b");
         assert_eq!(stored(&state_dir), ["/in/a", "/in/other", "/in/b"]);
+    }
+
+    /// Returns the bytes of a ledger that a later version of npyd wrote.
+    fn newer_ledger() -> Vec<u8> {
+        let (_top, state_dir, ledger) = ledger();
+        drop(ledger);
+        let database = state_dir.join("ledger.sqlite");
+        Connection::open(&database).unwrap().pragma_update(None, "user_version", 2).unwrap();
+        fs::read(database).unwrap()
+    }
+
+    /// npyd goes on with what it has, until its own ledger is back.
+    #[test]
+    fn a_ledger_of_a_later_version_in_its_place() {
+        for in_place in [false, true] {
+            let (top, state_dir, ledger) = ledger();
+            let newer = newer_ledger();
+            let database = state_dir.join("ledger.sqlite");
+            let aside = top.path().join("aside");
+            fs::copy(&database, &aside).unwrap();
+            if !in_place {
+                fs::remove_file(&database).unwrap();
+            }
+            fs::write(&database, &newer).unwrap();
+            for source in ["/in/b", "/in/c"] {
+                ledger.attend();
+                record(&ledger, source);
+                assert!(ledger.latest(Path::new(source)).unwrap().is_some(), "{in_place}");
+                assert!(fs::read(&database).unwrap() == newer, "{in_place}");
+                assert!(!state_dir.join("ledger.sqlite.broken").exists(), "{in_place}");
+            }
+            fs::rename(&aside, &database).unwrap();
+            ledger.attend();
+            record(&ledger, "/in/d");
+            assert!(stored(&state_dir).ends_with(&["/in/b", "/in/c", "/in/d"].map(str::to_owned)));
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_a_later_version_stays_at_the_end() {
+        for in_place in [false, true] {
+            let (_top, state_dir, ledger) = ledger();
+            let newer = newer_ledger();
+            let database = state_dir.join("ledger.sqlite");
+            if !in_place {
+                fs::remove_file(&database).unwrap();
+            }
+            fs::write(&database, &newer).unwrap();
+            ledger.attend();
+            record(&ledger, "/in/b");
+            drop(ledger);
+            assert!(fs::read(&database).unwrap() == newer, "{in_place}");
+        }
     }
 }

@@ -12,10 +12,13 @@
 mod access;
 mod earlier;
 mod entry;
+mod error;
+mod layout;
 mod lookup;
 mod losses;
 mod mend;
 mod obstacle;
+mod open_files;
 mod outage;
 mod receipt_kind;
 mod reports;
@@ -25,14 +28,13 @@ mod schema;
 mod stored_path;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::SystemTime;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::{Receipt, SourceFate};
@@ -40,19 +42,17 @@ use crate::facts::{self, Fact, LedgerEvent};
 
 pub use crate::ledger::earlier::Earlier;
 pub use crate::ledger::entry::Entry;
+pub use crate::ledger::error::{LedgerError, LedgerErrorKind};
 use crate::ledger::losses::DataLoss;
-use crate::ledger::mend::OpenFiles;
-use crate::ledger::obstacle::find_obstacle;
 pub use crate::ledger::obstacle::{other_owner, own_name};
+use crate::ledger::open_files::OpenFiles;
 use crate::ledger::outage::Outage;
 pub use crate::ledger::receipt_kind::ReceiptKind;
 use crate::ledger::receipt_kind::{LOST, REFUSED};
 pub use crate::ledger::reports::LastReport;
 pub use crate::ledger::requests::{Request, RequestKind};
 pub use crate::ledger::schema::is_in_use;
-use crate::ledger::schema::{
-    back_up_corrupt, in_memory, is_broken, make_dir, open_to_read, prepare,
-};
+use crate::ledger::schema::{back_up_corrupt, in_memory, make_dir, open_to_read, prepare};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
 
 /// Maximum number of receipts; older ones are deleted.
@@ -193,60 +193,21 @@ const PAGE: i64 = 4096;
 
 const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
 
-/// An error of the ledger's database.
-#[derive(Debug)]
-pub struct LedgerError {
-    path: PathBuf,
-    cause: rusqlite::Error,
-    /// What at the ledger's path causes the error, and what to do about it.
-    obstacle: Option<String>,
-    /// Whether the receipts that could not be stored are kept in memory.
-    is_kept: bool,
-}
-
-impl LedgerError {
-    fn new(path: &Path, cause: rusqlite::Error) -> Self {
-        let is_of_path =
-            matches!(cause.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
-        let obstacle = is_of_path.then(|| find_obstacle(path)).flatten();
-        LedgerError { path: path.to_path_buf(), cause, obstacle, is_kept: false }
-    }
-}
-
-impl fmt::Display for LedgerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to use the ledger `{}`: ", self.path.display())?;
-        match &self.obstacle {
-            Some(obstacle) => f.write_str(obstacle)?,
-            None => write!(f, "{}", self.cause)?,
-        }
-        if self.cause.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-            f.write_str("; free some space")?;
-        }
-        if self.is_kept { f.write_str("; until then receipts are kept in memory") } else { Ok(()) }
-    }
-}
-
-impl std::error::Error for LedgerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
-    }
-}
-
 type Result<T> = std::result::Result<T, LedgerError>;
 
 impl Ledger {
     /// Opens the ledger in the state directory, and creates both if missing. Renames a database
-    /// that SQLite can't read and creates a new one.
+    /// that SQLite can't read and creates a new one. Leaves one of an unknown layout as it is, and
+    /// returns an error.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let path = state_dir.join("ledger.sqlite");
-        let failed = |cause| LedgerError::new(&path, cause);
-        make_dir(state_dir).map_err(failed)?;
+        let failed = |cause: LedgerErrorKind| LedgerError::new(&path, cause);
+        make_dir(state_dir).map_err(|cause| failed(cause.into()))?;
         match prepare(&path) {
             Ok(connection) => Ok(Self::with(path, connection)),
-            Err(cause) if is_broken(&cause) => {
+            Err(cause) if cause.is_broken() => {
                 let aside = path.with_extension("sqlite.broken");
-                back_up_corrupt(&path, &aside).map_err(failed)?;
+                back_up_corrupt(&path, &aside).map_err(|cause| failed(cause.into()))?;
                 let ledger = Self::with(path.clone(), prepare(&path).map_err(failed)?);
                 ledger.note(LedgerEvent::Emptied { error: cause.to_string(), aside });
                 Ok(ledger)
@@ -308,7 +269,7 @@ impl Ledger {
         let is_known = self.is_out();
         let Err(error) = self.store(receipts) else { return Ok(()) };
         self.keep_unsaved(receipts)?;
-        if is_known { Ok(()) } else { Err(LedgerError { is_kept: true, ..error }) }
+        if is_known { Ok(()) } else { Err(error.kept_in_memory()) }
     }
 
     fn store(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {

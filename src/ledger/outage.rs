@@ -7,9 +7,10 @@ use rusqlite::Connection;
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::Receipt;
 use crate::facts::LedgerEvent;
+use crate::ledger::layout::rewrite_layout;
 use crate::ledger::row_copy::{RECEIPTS, copy_rows};
-use crate::ledger::schema::{in_memory, is_broken, rewrite_layout};
-use crate::ledger::{Ledger, LedgerError, Result, insert_all, lock};
+use crate::ledger::schema::in_memory;
+use crate::ledger::{Ledger, LedgerError, LedgerErrorKind, Result, insert_all, lock};
 
 /// Maximum number of receipts that are kept in memory; older ones are lost.
 const UNSAVED_MAX: i64 = 16_384;
@@ -23,10 +24,11 @@ pub(crate) struct Outage {
 
 impl Ledger {
     /// Makes an error of an operation that failed. A failure of the database begins an outage.
-    pub(crate) fn failure(&self, cause: rusqlite::Error) -> LedgerError {
-        if cause.sqlite_error_code().is_some() {
+    pub(crate) fn failure(&self, cause: impl Into<LedgerErrorKind>) -> LedgerError {
+        let cause = cause.into();
+        if cause.is_of_database() {
             let mut outage = lock(&self.outage);
-            outage.get_or_insert_default().is_broken |= is_broken(&cause);
+            outage.get_or_insert_default().is_broken |= cause.is_broken();
         }
         LedgerError::new(&self.path, cause)
     }
@@ -88,7 +90,8 @@ impl Ledger {
     /// still write to it: [`Ledger::attend`] mends that first.
     pub(crate) fn try_to_end_outage(&self) -> Result<()> {
         self.check_files()?;
-        self.run(rewrite_layout)?;
+        let rewritten = rewrite_layout(&lock(&self.connection));
+        rewritten.map_err(|cause| self.failure(cause))?;
         self.write_losses(&mut lock(&self.pending_losses))?;
         self.store_unsaved()?;
         if lock(&self.outage).take().is_some() {
@@ -174,5 +177,14 @@ mod tests {
         let is_known =
             |at: usize| ledger.known_unsaved(Path::new(&format!("/in/{at}"))).unwrap().is_some();
         assert_eq!([9, 10, many - 1].map(is_known), [false, true, true]);
+    }
+
+    /// A later version has begun to use the ledger while this one runs.
+    #[test]
+    fn the_end_of_an_outage_does_not_change_the_layout_back() {
+        let ledger = Ledger::in_memory().unwrap();
+        lock(&ledger.connection).pragma_update(None, "user_version", 2).unwrap();
+        let error = ledger.try_to_end_outage().unwrap_err();
+        assert!(matches!(error.kind(), LedgerErrorKind::Layout { found: 2, known: 1 }), "{error}");
     }
 }

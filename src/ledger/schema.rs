@@ -12,46 +12,48 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use rustix::fs::{Access, AtFlags, CWD};
 
-use crate::ledger::TABLE;
+use crate::ledger::layout::{LAYOUT, keep_log, known_layout, layout, rewrite_layout};
 use crate::ledger::losses::TABLE as LOSSES;
 use crate::ledger::reports::TABLE as REPORTS;
 use crate::ledger::requests::TABLE as REQUESTS;
+use crate::ledger::{LedgerErrorKind, TABLE};
 use crate::text::os_message::os_message;
-
-/// Layout number, stored as `user_version`.
-const LAYOUT: i64 = 1;
 
 /// Maximum wait for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// The result of opening a database.
+pub(crate) type Opened<T> = Result<T, LedgerErrorKind>;
 
 /// Opens the database, and creates its tables.
 ///
 /// # Durability
 ///
 /// Each commit through this connection is durable when it returns.
-pub(crate) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn prepare(path: &Path) -> Opened<Connection> {
     let is_new = !path.try_exists().map_err(|error| unusable(&error))?;
+    let had_log = has_log(path)?;
     let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    // First, so that the files of another version stay as they are.
+    if let Err(error @ LedgerErrorKind::Layout { .. }) = known_layout(&connection) {
+        if had_log {
+            keep_log(&connection);
+        }
+        return Err(error);
+    }
     if is_new {
         give_to_owner_of_dir(path);
     }
     share_with_group(path);
     if connection.is_readonly(MAIN_DB)? {
         // SQLite falls back to read-only; npyd could then not store data losses.
-        return Err(read_only());
+        return Err(read_only().into());
     }
     check_shared_files(path)?;
-    connection.busy_timeout(BUSY)?;
     enable_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "normal")?;
-    let layout = layout(&connection)?;
-    if layout != 0 && layout != LAYOUT {
-        let text = format!("it has layout {layout}, but this npyd supports only {LAYOUT}");
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
-            Some(text),
-        ));
-    }
+    let layout = known_layout(&connection)?;
     create_tables(&connection)?;
     if layout != LAYOUT {
         rewrite_layout(&connection)?;
@@ -98,7 +100,7 @@ fn give_to_owner_of_dir(path: &Path) {
 }
 
 /// Checks whether this user may write to the ledger, or create it with its directory.
-pub(crate) fn check(path: &Path) -> rusqlite::Result<()> {
+pub(crate) fn check(path: &Path) -> Opened<()> {
     let connection = open_to_read(path)?;
     let writable = if connection.is_some() {
         Some(path)
@@ -106,8 +108,10 @@ pub(crate) fn check(path: &Path) -> rusqlite::Result<()> {
         path.ancestors().skip(1).find(|dir| dir.exists())
     };
     let Some(writable) = writable else { return Ok(()) };
-    rustix::fs::accessat(CWD, writable, Access::WRITE_OK, AtFlags::EACCESS)
-        .map_err(|error| if writable == path { read_only() } else { unusable(&error.into()) })
+    rustix::fs::accessat(CWD, writable, Access::WRITE_OK, AtFlags::EACCESS).map_err(|error| {
+        let error = if writable == path { read_only() } else { unusable(&error.into()) };
+        error.into()
+    })
 }
 
 fn read_only() -> rusqlite::Error {
@@ -160,11 +164,11 @@ pub fn is_in_use(state_dir: &Path) -> bool {
 }
 
 /// Opens the database read-only. Returns `None` if it has no ledger yet.
-pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Option<Connection>> {
+pub(crate) fn open_to_read(path: &Path) -> Opened<Option<Connection>> {
     if !path.try_exists().map_err(|error| unusable(&error))? {
         let is_dangling = |dir: &Path| dir.is_symlink() && !dir.exists();
         return if path.ancestors().any(is_dangling) {
-            Err(unusable(&ErrorKind::NotFound.into()))
+            Err(unusable(&ErrorKind::NotFound.into()).into())
         } else {
             Ok(None)
         };
@@ -177,7 +181,7 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Option<Connection>> 
         connection = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?;
     }
     // A database that is just being created has no layout yet.
-    Ok((layout(&connection)? != 0).then_some(connection))
+    Ok((known_layout(&connection)? != 0).then_some(connection))
 }
 
 /// Returns whether SQLite could not create the files that it keeps beside an open database.
@@ -191,7 +195,7 @@ fn has_log(path: &Path) -> rusqlite::Result<bool> {
 }
 
 /// Returns a URI that makes SQLite read the file alone, with neither locks nor shared memory.
-fn immutable_uri(path: &Path) -> String {
+pub(crate) fn immutable_uri(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
         match byte {
@@ -202,37 +206,11 @@ fn immutable_uri(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// Writes the layout number again, to test whether the database can be written to.
-pub(crate) fn rewrite_layout(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", LAYOUT)
-}
-
-/// Returns whether the file itself is not a database, whatever its log contains.
-pub(crate) fn is_file_broken(path: &Path) -> bool {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    // The layout may still be in the log alone.
-    Connection::open_with_flags(immutable_uri(path), flags)
-        .and_then(|connection| layout(&connection))
-        .is_err_and(|error| is_broken(&error))
-}
-
 /// Returns the path of a file that SQLite keeps beside the database.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
-}
-
-/// Returns the layout number, or 0 if there is none yet.
-fn layout(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
-}
-
-/// Returns whether the file is not a readable database.
-pub(crate) fn is_broken(cause: &rusqlite::Error) -> bool {
-    matches!(cause.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 /// Creates the state directory, and those above it that are missing.

@@ -246,6 +246,55 @@ fn a_ledger_that_is_replaced_by_garbage() {
     assert!(site.read("state/ledger.sqlite.broken").starts_with(b"garbage"));
 }
 
+fn set_layout(ledger: &Path, layout: i32) {
+    let ledger = rusqlite::Connection::open(ledger).unwrap();
+    ledger.pragma_update(None, "user_version", layout).unwrap();
+}
+
+/// It is intact, and the data losses are stored only there.
+#[test]
+fn a_ledger_of_a_later_version() {
+    let site = Site::with_array("");
+    set_layout(&site.path("state/ledger.sqlite"), 2);
+    let ledger = site.read("state/ledger.sqlite");
+    let words = ["state/ledger.sqlite`", "layout 2", "only layout 1", "set another state_dir"];
+    for (args, code) in [
+        (&["run"][..], 2),
+        (&["sweep"], 2),
+        (&["history"], 2),
+        (&["retry", "--all"], 2),
+        (&["redo", "scan.raw"], 2),
+        (&["take", "in/scan.raw"], 2),
+        (&["check"], 1),
+        (&["explain", "in/scan.raw"], 0),
+    ] {
+        site.npyd(args).expect_code(code).expect_words(&words);
+        assert!(site.read("state/ledger.sqlite") == ledger, "{args:?}");
+        assert!(!site.has("state/ledger.sqlite.broken"), "{args:?}");
+    }
+    set_layout(&site.path("state/ledger.sqlite"), 1);
+    assert!(site.sweep().expect_code(0).json().is_empty());
+}
+
+/// npyd goes on with the files that it has open.
+#[test]
+fn a_ledger_that_is_replaced_by_one_of_a_later_version() {
+    let (site, other) = (Site::new(), Site::with_array(""));
+    set_layout(&other.path("state/ledger.sqlite"), 2);
+    let mut daemon = site.daemon();
+    site.scan("before");
+    daemon.wait_for_receipts("finalized", 1);
+    let newer = other.read("state/ledger.sqlite");
+    fs::write(site.path("newer"), &newer).unwrap();
+    fs::rename(site.path("newer"), site.path("state/ledger.sqlite")).unwrap();
+    daemon.wait_for_log("with layout 2");
+    site.scan("after");
+    daemon.wait_for_file("out/after.npy");
+    assert!(daemon.stop().success());
+    assert!(site.read("state/ledger.sqlite") == newer);
+    assert!(!site.has("state/ledger.sqlite.broken"));
+}
+
 /// npyd works on, reports that once, knows what it did, and stores it later.
 #[test]
 fn a_state_directory_that_is_full() {
