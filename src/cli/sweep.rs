@@ -73,6 +73,7 @@ impl Sweep {
                 context.publish(Event::Receipt(Box::new(receipt)));
             }
         }
+        context.ledger().finish();
         context.bus().stop(None);
         if let Some(error) = unreadable {
             return Err(error.into());

@@ -105,6 +105,15 @@ pub enum LedgerEvent {
     },
     /// npyd can use the ledger again.
     Usable,
+    /// npyd ends, and could not store all that it was to store there.
+    NotStored {
+        /// The number of receipts.
+        receipts: usize,
+        /// The number of contents that a failed sync may have lost.
+        losses: usize,
+        /// Why, with the remedy.
+        error: String,
+    },
 }
 
 /// Publishes a fact.

@@ -13,6 +13,7 @@ mod access;
 mod earlier;
 mod entry;
 mod error;
+mod last_attempt;
 mod layout;
 mod lookup;
 mod losses;
@@ -44,6 +45,7 @@ pub use crate::ledger::earlier::Earlier;
 pub use crate::ledger::entry::Entry;
 pub use crate::ledger::error::{LedgerError, LedgerErrorKind};
 use crate::ledger::losses::DataLoss;
+use crate::ledger::mend::newest;
 pub use crate::ledger::obstacle::{other_owner, own_name};
 use crate::ledger::open_files::OpenFiles;
 use crate::ledger::outage::Outage;
@@ -236,13 +238,13 @@ impl Ledger {
 
     fn with(path: PathBuf, connection: Connection) -> Self {
         Ledger {
+            newest_checked: AtomicI64::new(newest(&connection)),
             connection: Mutex::new(connection),
             files: Mutex::new(OpenFiles::of(&path)),
             pending_losses: Mutex::default(),
             unsaved: Mutex::default(),
             outage: Mutex::default(),
             is_detached: AtomicBool::new(false),
-            newest_checked: AtomicI64::new(i64::MAX),
             path,
         }
     }

@@ -34,7 +34,8 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// after a restart.
 const STOP_WITHIN: Duration = Duration::from_millis(700);
 
-/// Maximum time that the sinks get to take the last events.
+/// Maximum time that the ledger gets to store the last receipts, and the sinks to take the last
+/// events.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
 
 /// What wakes the daemon's own loop.
@@ -269,7 +270,7 @@ impl Daemon {
 
     /// Stops all threads, and waits up to [`STOP_WITHIN`]. Unfinished drops are processed again
     /// after a restart.
-    fn stop(&self) {
+    fn stop(&mut self) {
         systemd::stopping();
         self.publish(DaemonState::Stopping);
         self.context.stop.store(true, Ordering::Relaxed);
@@ -282,6 +283,13 @@ impl Daemon {
         };
         while has_work_left() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
+        }
+        if !self.ledger_keeper.end_within(FLUSH_WITHIN) && self.context.ledger().may_lack_receipts()
+        {
+            self.context.report(
+                "npyd ends while the ledger still does not respond; the receipts since then may be \
+                 lost, the arrays are durable",
+            );
         }
         self.publish(DaemonState::Stopped { has_work_left: has_work_left() });
         self.context.bus().stop(Some(Instant::now() + FLUSH_WITHIN));

@@ -1,6 +1,7 @@
 //! Log lines about facts: what no receipt tells.
 
 use crate::facts::{Fact, LedgerEvent};
+use crate::text::count::counted;
 use crate::text::one_line::shown;
 
 /// Logs a fact at a level that fits it.
@@ -70,5 +71,13 @@ fn log_ledger(path: &str, event: &LedgerEvent) {
         }
         LedgerEvent::Failed { error } => tracing::warn!("{error}"),
         LedgerEvent::Usable => tracing::info!("the ledger `{path}` can be used again"),
+        LedgerEvent::NotStored { receipts, losses, error } => {
+            let losses = match losses {
+                0 => String::new(),
+                losses => format!(" and {}", counted(*losses, "failed sync")),
+            };
+            let receipts = counted(*receipts, "receipt");
+            tracing::error!("npyd ends without storing {receipts}{losses} in the ledger: {error}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
@@ -290,7 +291,10 @@ fn a_ledger_that_is_replaced_by_one_of_a_later_version() {
     daemon.wait_for_log("with layout 2");
     site.scan("after");
     daemon.wait_for_file("out/after.npy");
-    assert!(daemon.stop().success());
+    assert!(daemon.end(Signal::TERM).success());
+    let told = "npyd ends without storing ";
+    let log = daemon.log();
+    assert!(log.contains(told) && log.matches("with layout 2").count() == 2, "{log}");
     assert!(site.read("state/ledger.sqlite") == newer);
     assert!(!site.has("state/ledger.sqlite.broken"));
 }
