@@ -150,8 +150,8 @@ fn a_machine_that_does_not_fit_is_said_so() {
     assert_eq!(outcome.code, 1, "{outcome}");
 }
 
-/// No link is followed from inside the drop directory to where npyd writes; by another name it
-/// could not know that it is inside.
+/// npyd does not follow a symlink inside the drop directory to a directory that it writes to: under
+/// another name it could not recognize that directory as inside.
 #[test]
 fn directories_inside_the_drop_directory() {
     use std::os::unix::fs::symlink;
@@ -249,7 +249,8 @@ fn a_check_leaves_nothing_behind() {
     site.npyd(&["check"]).expect_code(1).expect_words(&["ledger"]);
 }
 
-/// `npyd check` runs outside the sandbox of the unit, and reads its files to know what that denies.
+/// `npyd check` runs outside the unit's sandbox, and reads the unit files to find what the sandbox
+/// denies.
 #[test]
 fn what_the_unit_denies() {
     let site = Site::new();

@@ -73,7 +73,8 @@ fn a_drop_that_is_rejected() {
     explained(&site, "scan.raw", &["<q9"]);
 }
 
-/// Only who names such a file has it finalized; nobody shall wait for the daemon.
+/// The daemon ignores such a file; only `npyd finalize` with its name makes an array. `npyd
+/// explain` says so, so that nobody waits for the daemon.
 #[test]
 fn a_file_of_no_drop() {
     let site = Site::new();

@@ -67,7 +67,7 @@ fn files_in_subdirectories() {
     assert_eq!(site.npyd(&["explain", "out"]).expect_code(0).stdout, "");
 }
 
-/// As `npyd finalize -r` would process them.
+/// The report lists the files that `npyd finalize -r` would process.
 #[test]
 fn a_directory_outside_all_drop_directories() {
     let site = Site::new();

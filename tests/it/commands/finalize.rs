@@ -265,7 +265,7 @@ fn remedies_are_options() {
     }
 }
 
-/// What a dry run says is what then happens, and the dry run itself changes nothing.
+/// A dry run predicts the result of the real run, and changes nothing itself.
 #[test]
 fn dry_runs() {
     let site = Site::new();

@@ -168,7 +168,7 @@ fn a_recording_that_was_miscounted() {
     assert_eq!(fs::read(output).unwrap(), npy("'<i2'", false, &[4, 2], &data));
 }
 
-/// The producer's own mark is missing, or says what is not so.
+/// The producer's own mark is missing or wrong.
 #[test]
 fn what_its_producer_did_not_mark() {
     let data = scan_bytes();
@@ -383,7 +383,7 @@ fn a_rejected_recording_under_a_daemon() {
     daemon.stop();
 }
 
-/// It was too long, and was moved to the quarantine.
+/// The file was too long, and npyd moved it to the quarantine.
 #[test]
 fn a_rejected_recording() {
     for name in ["scan.raw", "in/scan.raw", "bad/scan.raw"] {

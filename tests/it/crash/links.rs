@@ -1,8 +1,8 @@
-//! File systems without `RENAME_NOREPLACE`: there a file gets its new name before it loses the old
-//! one, and a crash or an error between the two leaves both.
+//! File systems without `RENAME_NOREPLACE`: a file gets its new name before it loses the old name,
+//! and a crash or an error between the two calls leaves both names.
 //!
-//! A pending `x.npy` that moves to another directory may then end as both `x.npy` and
-//! `x.npy.pending`, and is refused.
+//! A pending `x.npy` that moves to another directory may then have the names `x.npy` and
+//! `x.npy.pending`, and npyd rejects it.
 
 use super::harness::Tally;
 use super::harness::crash_case::{CrashCase, Violation};

@@ -37,7 +37,8 @@ fn lines(log: &str, text: &str) -> Vec<String> {
     log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
 }
 
-/// Expects that the log has far fewer lines than there are drops; those about arrays do not count.
+/// Expects that the log has far fewer lines than the test has drops. Lines about arrays do not
+/// count.
 #[track_caller]
 fn expect_few_lines(log: &str) {
     let others = log.lines().filter(|line| !line.contains("INFO finalized")).count();

@@ -216,7 +216,7 @@ fn a_second_one_while_the_drop_settles() {
     }
 }
 
-/// The array is there, and was right: it stays, and so does the drop.
+/// The array exists and was correct. It stays, and so does the drop.
 #[test]
 fn a_second_one_after_the_array() {
     for (at, pair) in pairs().enumerate() {

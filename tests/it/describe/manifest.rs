@@ -11,7 +11,7 @@ use crate::support::{
 /// The manifest of a scan, in JSON.
 const JSON_MANIFEST: &str = r#"{"dtype": "<f4", "shape": [2, 3]}"#;
 
-/// Whatever a file beside it says, an array that npyd made is no raw data.
+/// An array that npyd made is not raw data, even if a file beside it describes it as such.
 #[test]
 fn arrays_of_npyds_are_no_data() {
     for (name, text) in [
@@ -142,7 +142,7 @@ fn an_open_growth_axis_comes_from_the_size() {
     assert_eq!(site.history().of_source("c.raw")["evidence"], "no-writer");
 }
 
-/// Both at once: the data file and the array have names of their own.
+/// The manifest names both the data file and the array.
 #[test]
 fn a_manifest_may_name_its_data_and_its_output() {
     let site = Site::new();

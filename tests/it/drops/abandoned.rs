@@ -43,7 +43,7 @@ fn an_abandoned_file_is_set_aside_where_there_is_a_place() {
     assert_eq!(site.names("out"), [""; 0]);
 }
 
-/// A pending file of which its producer said so much, what it held, and what becomes of it.
+/// A pending file, its content, and the expected array.
 struct Case {
     name: &'static str,
     pending: PendingFile,
@@ -53,7 +53,7 @@ struct Case {
     taken: usize,
 }
 
-/// So many bytes, none of them zero.
+/// Returns `len` bytes without a zero byte.
 fn filled(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 250) as u8 + 1).collect()
 }

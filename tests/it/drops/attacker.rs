@@ -16,7 +16,7 @@ use crate::support::{
 /// The attacker: nobody.
 const UID: u32 = 65534;
 
-/// What must not get out.
+/// Bytes that the attacker must not get.
 const SECRET: &[u8] = b"SECRET!!SECRET!!SECRET!!";
 
 /// A site whose drop directory belongs to an attacker, and files outside it that belong to other

@@ -1,6 +1,6 @@
-//! Races with producers that change, truncate, replace or rename files that they declared
-//! complete, between any two system calls of npyd. The array is one of the states that their files
-//! were in, never a mixture, and no data are lost.
+//! Races with producers that change, truncate, replace or rename files that they declared complete,
+//! between any two system calls of npyd. The array equals one state of the producer's files, never
+//! a mixture, and no data are lost.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -33,7 +33,7 @@ struct Way {
     is_beside: bool,
     /// Whether the producer's file becomes the array, and is its own still.
     is_in_place: bool,
-    /// In the short form, after one of so many calls.
+    /// Of this many calls, the short form tries one.
     stride: usize,
 }
 

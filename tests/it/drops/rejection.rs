@@ -140,7 +140,7 @@ fn corrected_data_are_taken() {
     assert_eq!(site.read("out/scan.npy"), scan_npy());
 }
 
-/// What it says is to be removed may be removed, whichever of the two it is.
+/// Two files conflict. The removal of either file resolves the conflict.
 #[test]
 fn one_of_two_is_removed() {
     for removed in ["scan.raw.toml", "scan.raw.json"] {

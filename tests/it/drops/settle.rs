@@ -260,7 +260,7 @@ fn a_miscounted_recording_needs_a_longer_quiet() {
     assert_eq!(word(&assess(&channels, &observation, &RULES)), "wait");
 }
 
-/// Nothing that rests on the files' times is decided before a change would show in them.
+/// A decision that depends on file times waits until a later change would alter these times.
 #[test]
 fn a_coarse_clock_is_waited_for() {
     let at = |age_ms, size, quiet| {

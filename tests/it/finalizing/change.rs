@@ -13,7 +13,7 @@ use crate::support::{
     python, scan_bytes, scan_npy, sweep_halted, sweep_with_fault,
 };
 
-/// Sweeps, and returns the one receipt.
+/// Sweeps, and returns the single receipt.
 #[track_caller]
 fn swept(site: &Site) -> Value {
     site.sweep().expect_code(0).only_receipt()

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::support::{Mounted, Receipts, Site, as_root, npy, scan_npy, succeeds};
 
-/// Bytes of a drop that there is no room for.
+/// Size of a drop for which the disk has no room.
 const LARGE: u64 = 32 << 20;
 
 /// Drops a large file, and gives space when it waits with these words in the log.
@@ -173,8 +173,8 @@ fn no_inodes() {
     assert!(daemon.stop().success());
 }
 
-/// Writing over blocks that another file shares takes new ones: a header in place can meet a full
-/// disk. The file is then as it was.
+/// A write to blocks that another file shares allocates new blocks, so an in-place header can fail
+/// on a full disk. The file then stays unchanged.
 fn shared_blocks(kind: &str) {
     if !as_root() {
         return;

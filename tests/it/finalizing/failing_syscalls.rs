@@ -115,7 +115,7 @@ fn an_equal_array_or_a_manifest_that_could_not_be_synced() {
     }
 }
 
-/// A signal that comes amid a sync is no failure of it.
+/// A signal during a sync is not a failure of the sync.
 #[test]
 fn a_sync_that_is_interrupted() {
     for (call, file) in [("fdatasync", "in/x.npy.pending"), ("fsync", "out")] {

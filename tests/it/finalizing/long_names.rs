@@ -11,7 +11,7 @@ use crate::support::{
 /// The lengths at which one or another of the derived names no longer fits.
 const LENGTHS: RangeInclusive<usize> = 242..=255;
 
-/// A name of that length. It begins with the length, and has characters of two bytes.
+/// Returns a name of `len` bytes. The name begins with its length, and has characters of two bytes.
 fn name(len: usize, kind: char, extension: &str) -> String {
     let begin = format!("{len}{kind}");
     let room = len - begin.len() - extension.len();

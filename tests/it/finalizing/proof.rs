@@ -111,7 +111,8 @@ fn a_source_that_was_still_written_to_is_remade() {
     assert!(site.read("out/scan.npy").ends_with(&RECORDS.concat()));
 }
 
-/// Each scan asks again, and the one that has the right lets it go, without another receipt before.
+/// Each scan tries again to prove that the source has no writer. A scan that may take leases
+/// removes the source; earlier scans write no further receipt.
 #[test]
 fn a_source_goes_once_there_is_a_proof() {
     if !as_root() {

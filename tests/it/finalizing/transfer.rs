@@ -123,7 +123,8 @@ fn times_mode_and_attributes_are_kept() {
     assert_eq!(site.names("in"), [""; 0]);
 }
 
-/// A copy that an interrupted run made is found, and another file with the same bytes is not it.
+/// npyd finds a copy that an interrupted run made, and does not mistake another file with equal
+/// bytes for the copy.
 #[test]
 fn a_copy_that_is_there_already() {
     let Some((site, other)) = elsewhere() else { return };

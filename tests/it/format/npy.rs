@@ -55,7 +55,7 @@ fn read(head: &[u8]) -> Result<Layout, String> {
     parse_header(&preamble, head, u64::MAX).map_err(|error| error.to_string())
 }
 
-/// The same in the form in which the script tells what NumPy read.
+/// Returns a layout in the form in which the script reports what NumPy read.
 fn told(layout: &Layout) -> Value {
     json!({
         "descr": layout.dtype.to_string(),

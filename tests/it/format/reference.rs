@@ -1,8 +1,8 @@
-//! The reference implementation that the other tests compare with, compared with NumPy.
+//! Compares the reference implementation, which the other tests use, with NumPy.
 
 use crate::support::{PendingFile, Site, load, npy, python, run_python};
 
-/// What `npy` makes is what `np.save` makes.
+/// `npy` writes the bytes that `np.save` writes.
 #[test]
 fn npy_files_are_numpys() {
     let Some(python) = python() else { return };

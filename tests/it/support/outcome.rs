@@ -54,7 +54,7 @@ impl Outcome {
         self.stdout.lines().map(parse).collect()
     }
 
-    /// The one JSON object of standard output; fails where there are none or more.
+    /// Returns the JSON object on standard output. Fails unless there is exactly one.
     #[track_caller]
     pub(crate) fn only_receipt(&self) -> Value {
         let mut receipts = self.json();

@@ -23,8 +23,8 @@ pub(crate) fn scan_npy() -> Vec<u8> {
     npy("'<f4'", false, &[2, 3], &scan_bytes())
 }
 
-/// A temporary directory with `in`, `out`, `state` and `npyd.toml`. All names given to its methods
-/// are relative to it, but for those of dropped files, which are relative to `in`.
+/// A temporary directory with `in`, `out`, `state` and `npyd.toml`. Methods take paths relative to
+/// this directory; only the paths of dropped files are relative to `in`.
 pub(crate) struct Site {
     dir: TempDir,
 }

@@ -25,8 +25,8 @@ impl Drop for Halting {
 }
 
 /// Sweeps, and has `act` done while npyd is stopped after the call number `at`, counted from 0, on
-/// one of the files or in the directories `names` of the site. `false` where there were not so many
-/// calls: then nothing was done.
+/// one of the files or in the directories `names` of the site. Returns `false`, and does not call
+/// `act`, if the sweep made fewer calls.
 pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnOnce()) -> bool {
     let npyd = site.command();
     // As a tracer that is not our child, so that npyd is: we hear when it stops.

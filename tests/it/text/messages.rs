@@ -503,7 +503,7 @@ fn one_offs() {
     snapshot!(site, snapshot_text(&site, &told));
 }
 
-/// What could not run says so on standard error, with exit code 2.
+/// A command that could not run reports that on standard error, with exit code 2.
 #[test]
 fn commands_that_can_not_run() {
     let site = Site::new();

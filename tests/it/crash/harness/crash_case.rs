@@ -190,7 +190,8 @@ impl<'a> CrashCase<'a> {
         self.root.join("in").join(name)
     }
 
-    /// Whether a path, relative to the root, is that of the data file, under any of its names.
+    /// Returns whether a path, relative to the root, leads to the data file, under any of its
+    /// names.
     pub(crate) fn is_data(&self, path: &str) -> bool {
         let name = path.strip_prefix("in/").unwrap_or_default();
         name.contains(self.scenario.route.file) && !name.contains(".toml")
@@ -436,7 +437,7 @@ impl<'a> CrashCase<'a> {
         Err(Violation::new(Broken::Unfinished, account))
     }
 
-    /// Whether the log says that the ledger failed.
+    /// Returns whether the log reports that the ledger failed.
     pub(crate) fn has_no_ledger(&self) -> bool {
         self.says("failed to use the ledger")
     }

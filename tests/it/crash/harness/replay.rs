@@ -1,7 +1,7 @@
 //! States of a disk after a power cut, computed from the log of its writes. Pure.
 //!
-//! All writes before a completed flush are there. Of the later ones, any part may be there: a disk
-//! writes in any order, and in pieces of a sector.
+//! The disk has all writes before a completed flush. It may have any part of the later writes,
+//! because a disk writes in any order, and in units of a sector.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -64,7 +64,7 @@ impl Log {
     const FUA: u64 = 2;
     const DISCARD: u64 = 4;
 
-    /// How many entries a log says that it has.
+    /// Returns the number of entries that a log declares.
     pub(crate) fn count(bytes: &[u8]) -> usize {
         assert_eq!(number(bytes, 0), Self::MAGIC, "not a log of writes");
         number(bytes, 16) as usize
@@ -182,7 +182,7 @@ pub(crate) struct State {
     pub(crate) loss: Loss,
 }
 
-/// What is lost of writes that were not flushed.
+/// The loss among writes that were not flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// Nothing.

@@ -32,7 +32,7 @@ pub(crate) struct Route {
     pub(crate) kinds: &'static [&'static str],
     /// The dispositions of the source that it is for.
     pub(crate) dispositions: &'static [Disposition],
-    /// In the short form, of so many points one is tried.
+    /// Of this many points, the short form tries one.
     pub(crate) stride: usize,
 }
 
