@@ -459,10 +459,8 @@ mod tests {
     #[test]
     fn a_ledger_of_a_later_version_in_its_place() {
         for in_place in [false, true] {
-            let (top, state_dir, ledger) = ledger();
-            let newer = newer_ledger();
-            let database = state_dir.join("ledger.sqlite");
-            let aside = top.path().join("aside");
+            let ((top, state_dir, ledger), newer) = (ledger(), newer_ledger());
+            let [database, aside] = ["state/ledger.sqlite", "aside"].map(|it| top.path().join(it));
             fs::copy(&database, &aside).unwrap();
             if !in_place {
                 fs::remove_file(&database).unwrap();
@@ -485,8 +483,7 @@ mod tests {
     #[test]
     fn a_ledger_of_a_later_version_stays_at_the_end() {
         for in_place in [false, true] {
-            let (_top, state_dir, ledger) = ledger();
-            let newer = newer_ledger();
+            let ((_top, state_dir, ledger), newer) = (ledger(), newer_ledger());
             let database = state_dir.join("ledger.sqlite");
             if !in_place {
                 fs::remove_file(&database).unwrap();
