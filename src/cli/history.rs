@@ -11,7 +11,7 @@ use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
 use crate::events::receipt::EventKind;
-use crate::finalize::{RejectedDrop, restore_rejected};
+use crate::finalize::{RejectedDrop, Restored, restore_rejected};
 use crate::fs::FsError;
 use crate::ledger::{Entry, Ledger, other_owner, own_name};
 use crate::text::one_line::one_line;
@@ -172,14 +172,14 @@ impl Retry {
 fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<(), Box<dyn Error>> {
     let mut drop_dirs = config.drop_dirs.iter();
     if let Some(drop_dir) = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir) {
-        let (source, sidecar, reason) = (entry.source.clone(), entry.sidecar(), entry.reason());
-        let is_restored = restore_rejected(drop_dir, &RejectedDrop { source, sidecar, reason })
-            .map_err(|error| name_user(error, config))?;
-        if !is_restored && is_missing(&entry.source) {
-            let other =
-                drop_dir.rejects.as_ref().map(|dir| format!(", nor in `{}`", dir.display()));
-            let other = other.unwrap_or_default();
-            return Err(format!("its file is not there any more{other}: drop it again").into());
+        let source = entry.source.clone();
+        let rejected = RejectedDrop { source, identity: entry.identity() };
+        let restored =
+            restore_rejected(drop_dir, &rejected).map_err(|error| name_user(error, config))?;
+        if let Some(why) = restored.refusal(drop_dir)
+            && (restored != Restored::Nothing || is_missing(&entry.source))
+        {
+            return Err(why.into());
         }
     }
     Ok(ledger.retry(entry)?)

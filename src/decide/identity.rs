@@ -118,6 +118,15 @@ impl SourceIdentity {
         self.data.starts_with(&format!("{}:{}:{}:", stat.ino, stat.size, stat.mtime_ns))
     }
 
+    /// Returns whether the first data file had this size and mtime, which a move to another file
+    /// system keeps.
+    #[must_use]
+    pub fn has_size_and_mtime(&self, stat: &Stat) -> bool {
+        let mut fields = self.data.split(':').skip(1);
+        fields.next() == Some(stat.size.to_string().as_str())
+            && fields.next() == Some(stat.mtime_ns.to_string().as_str())
+    }
+
     /// Returns whether both have the same files, with equal sizes and mtimes. Their attributes may
     /// have changed.
     #[must_use]

@@ -1,17 +1,19 @@
-//! Quarantine: moves rejected drops to the directory `rejects`, and restores them for a retry.
+//! Quarantine: moves rejected drops to the directory `rejects`. The files of a drop get one number
+//! there, which separates them from those of another drop of that name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::DropDir;
 use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::locations::mirrored;
+use crate::finalize::reject_note::{has_note, note_name, note_text, write_note};
 use crate::finalize::transfer::{Copied, copied};
 use crate::finalize::writer_proof::unproven_writers;
-use crate::fs::{self, DataFile, Dir, OpenWriters, TempFile};
-use crate::model::FileName;
+use crate::fs::{self, DataFile, Dir, OpenWriters};
+use crate::model::{FileName, NUMBER_MAX, Stat};
 use crate::probe::candidate::Candidate;
+use crate::probe::sidecars_by_name;
 use crate::probe::unproven::Unproven;
-use crate::probe::{parts_of, sidecars_by_name};
 
 /// Where a rejected drop is.
 pub enum Aside {
@@ -21,8 +23,10 @@ pub enum Aside {
     Unproven(Unproven),
     /// It stays, because it can't be moved, and a retry can't succeed either.
     Immovable(fs::FsError),
-    /// It moved to the configured directory.
-    Moved,
+    /// It stays, because files of its name are in the directory, and it has several files.
+    NameTaken(FileName),
+    /// It moved to the configured directory, where it has this name.
+    Moved(FileName),
 }
 
 /// Moves a rejected drop to the configured directory, if there is one, with a text file that gives
@@ -56,16 +60,48 @@ fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     {
         return Ok(Aside::Unproven(why));
     }
-    // Write the reason first: a crash then leaves a text without a file, never a file without a
-    // reason.
-    explain(&rejects, &note_name(&candidate.input.name), &format!("{reason}\n"))?;
     let along = match &candidate.input.files[..] {
         [only] => sidecars_by_name(drop_dir, &source, &only.name)?,
         _ => Vec::new(),
     };
     let files = files_in_move_order(candidate, &along);
-    move_to_quarantine(&files, (&source, &rejects), is_copied, writers)?;
-    Ok(Aside::Moved)
+    let name = &candidate.input.name;
+    let note = note_text(&drop_dir.path.join(&candidate.input.rel), reason);
+    let number = free_number(&rejects, &files, (&note_name(name), &note))?;
+    // Which files of that number are the parts of a series is told by their names alone.
+    if number > 0 && candidate.input.files.len() > 1 {
+        return Ok(Aside::NameTaken(name.clone()));
+    }
+    // Write the reason first: a crash then leaves a text without a file, never a file without a
+    // reason.
+    write_note(&rejects, &note_name(name).alternative(number), &note)?;
+    move_to_quarantine(&files, (&source, &rejects, number), is_copied, writers)?;
+    Ok(Aside::Moved(name.alternative(number)))
+}
+
+/// Returns the lowest number whose names are all free, or have copies that an interrupted attempt
+/// made of these files.
+fn free_number(
+    rejects: &Dir,
+    files: &[(&FileName, &DataFile)],
+    (note_name, note): (&FileName, &str),
+) -> fs::Result<u32> {
+    'numbers: for number in 0..=NUMBER_MAX {
+        let note_name = note_name.alternative(number);
+        let is_noted = has_note(rejects, &note_name, note)?;
+        if !is_noted && rejects.stat(note_name.as_ref())?.is_some() {
+            continue;
+        }
+        for (name, file) in files {
+            let there = rejects.stat(name.alternative(number).as_ref())?;
+            let is_own = |there: &Stat| Ok(is_noted && there.may_be_copy_of(&file.stat()?));
+            if !there.as_ref().map_or(Ok(true), is_own)? {
+                continue 'numbers;
+            }
+        }
+        return Ok(number);
+    }
+    Err(rejects.names_exhausted(note_name.as_ref()))
 }
 
 /// Returns the files of a rejected drop, in move order. The sidecars that its manifest overrides go
@@ -83,7 +119,7 @@ fn files_in_move_order<'a>(
 
 fn move_to_quarantine(
     files: &[(&FileName, &DataFile)],
-    (source, rejects): (&Dir, &Dir),
+    (source, rejects, number): (&Dir, &Dir, u32),
     is_copied: bool,
     writers: OpenWriters,
 ) -> fs::Result<()> {
@@ -94,7 +130,8 @@ fn move_to_quarantine(
     }
     if is_copied {
         // Make all copies before the first removal: until then the drop is complete where it was.
-        let copies = claimed.iter().map(|(name, file, _)| copied(file, rejects, name));
+        let copies =
+            claimed.iter().map(|(name, file, _)| copied(file, rejects, &name.alternative(number)));
         let copies = copies.collect::<fs::Result<Vec<_>>>()?;
         for ((name, file, _), copy) in claimed.iter().zip(copies) {
             let Copied { source: before, lost } = copy;
@@ -105,124 +142,10 @@ fn move_to_quarantine(
         for (name, file, _) in &claimed {
             let conditions =
                 Conditions { before: None, rename: OpenWriters::Trusted, copy: writers };
-            let _ = move_away(source, name, file, (rejects, name), conditions)?;
+            let _ =
+                move_away(source, name, file, (rejects, &name.alternative(number)), conditions)?;
         }
     }
     rejects.sync()?;
     source.sync()
-}
-
-/// A rejected drop, as its receipt describes it.
-pub struct RejectedDrop {
-    /// Path of the data file before it was rejected.
-    pub source: PathBuf,
-    /// Name of the file that described it.
-    pub sidecar: Option<String>,
-    /// The reason of the receipt. The text file beside the rejected drop has its beginning.
-    pub reason: String,
-}
-
-/// Restores a rejected drop from quarantine with all its data files, its manifest first, and
-/// removes the text file with the reason. Files that are no longer there are skipped. Returns
-/// whether there were any.
-pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result<bool> {
-    let RejectedDrop { source, sidecar, reason } = rejected;
-    let Some(rejects) = &drop_dir.rejects else { return Ok(false) };
-    let rel = source.strip_prefix(&drop_dir.path).unwrap_or(source);
-    let parent = rel.parent().unwrap_or(Path::new(""));
-    let from = match Dir::open_trusted(rejects, drop_dir.untrusted_root())
-        .and_then(|dir| dir.into_subdir(parent))
-    {
-        Err(error) if error.is_missing() => return Ok(false),
-        opened => opened?,
-    };
-    let to = Dir::open_below(&drop_dir.path, parent)?;
-    // Restore the name of a file that an interrupted retry was moving.
-    fs::recover_dir(&from, &[to.try_clone()?])?;
-    let names = names_to_restore(drop_dir, &from, rel, sidecar.as_deref())?;
-    let mut is_restored = false;
-    for name in names {
-        let Some(file) = from.open_file(name.as_ref())? else { continue };
-        if let Some(_claim) = file.claim()? {
-            let copy = unproven_writers(drop_dir);
-            let conditions = Conditions { before: None, rename: OpenWriters::Trusted, copy };
-            is_restored |= move_away(&from, &name, &file, (&to, &name), conditions)?.is_ok();
-        }
-    }
-    to.sync()?;
-    if is_restored && let Some(name) = file_name(rel) {
-        remove_note(&from, &note_name(&name), reason)?;
-    }
-    from.sync()?;
-    Ok(is_restored)
-}
-
-/// Returns the names of the files of a rejected drop, its manifest before its data, and before that
-/// the sidecars that it overrides.
-fn names_to_restore(
-    drop_dir: &DropDir,
-    from: &Dir,
-    rel: &Path,
-    sidecar: Option<&str>,
-) -> fs::Result<Vec<FileName>> {
-    let sidecar = sidecar.and_then(|name| FileName::try_from(name.to_owned()).ok());
-    let mut names: Vec<FileName> = sidecar.into_iter().chain(file_name(rel)).collect();
-    if let Some(sidecar) = names.first() {
-        for part in parts_of(drop_dir, from, sidecar)? {
-            // A glob may match another drop, which was rejected by itself.
-            if !names.contains(&part) && from.stat(note_name(&part).as_ref())?.is_none() {
-                names.push(part);
-            }
-        }
-    }
-    if let Some(data) = file_name(rel) {
-        for sidecar in sidecars_by_name(drop_dir, from, &data)? {
-            // One that has its own note was rejected by itself.
-            if !names.contains(&sidecar) && from.stat(note_name(&sidecar).as_ref())?.is_none() {
-                names.insert(0, sidecar);
-            }
-        }
-    }
-    Ok(names)
-}
-
-fn file_name(rel: &Path) -> Option<FileName> {
-    FileName::try_from(rel.file_name()?.to_str()?.to_owned()).ok()
-}
-
-/// Removes the text file that gives the reason of a receipt.
-fn remove_note(dir: &Dir, name: &FileName, reason: &str) -> fs::Result<()> {
-    for name in name.alternatives() {
-        let Some(note) = dir.open_file(name.as_ref())? else { return Ok(()) };
-        let text = note.read_at_most(0, reason.len() + 1)?;
-        if reason.as_bytes().starts_with(text.trim_ascii_end()) {
-            let stat = note.stat()?;
-            let writers = OpenWriters::Trusted;
-            let _ = dir.remove_if_unchanged(name.as_ref(), &note, &stat, writers)?;
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Returns the name of the text file that gives the reason for a rejection.
-fn note_name(drop: &FileName) -> FileName {
-    drop.with_suffix(".rejected.txt")
-}
-
-/// Writes a text under the first name that is free or has this text already: an earlier attempt to
-/// move the drop may have failed.
-fn explain(dir: &Dir, name: &FileName, text: &str) -> fs::Result<()> {
-    let mut note = TempFile::create(dir, text.len() as u64)?;
-    note.file().write_all_at(text.as_bytes(), 0)?;
-    for name in name.alternatives() {
-        if note.publish(name.as_ref(), false)? {
-            return Ok(());
-        }
-        let there = dir.open_file(name.as_ref())?.map(|file| file.read_at_most(0, text.len() + 1));
-        if there.transpose()?.is_some_and(|there| there == text.as_bytes()) {
-            return Ok(());
-        }
-    }
-    Err(dir.names_exhausted(name.as_ref()))
 }

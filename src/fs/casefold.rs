@@ -32,10 +32,10 @@ impl Dir {
     /// finds at `rel`. Returns `None` if there is none, or if `rel` is listed itself.
     pub fn listed_path(&self, rel: &Path) -> Result<Option<PathBuf>> {
         let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else { return Ok(None) };
+        let Some(stat) = self.stat(rel)? else { return Ok(None) };
         if self.has_exact_name(rel)? {
             return Ok(None);
         }
-        let Some(stat) = self.stat(rel)? else { return Ok(None) };
         let fold = |name: &OsStr| name.to_string_lossy().to_lowercase();
         let mut listed = self.try_clone()?.into_subdir(parent)?.entries()?;
         listed.retain(|(listed, _)| fold(listed) == fold(name));

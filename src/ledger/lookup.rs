@@ -15,6 +15,12 @@ impl Entry {
         LedgerKey::parse(&self.fingerprint)
     }
 
+    /// Returns what the files of the drop looked like.
+    #[must_use]
+    pub fn identity(&self) -> Option<SourceIdentity> {
+        Some(self.key()?.identity)
+    }
+
     /// Returns the name of the file that described the source.
     #[must_use]
     pub fn sidecar(&self) -> Option<String> {

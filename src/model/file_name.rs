@@ -63,8 +63,13 @@ impl FileName {
     /// Returns the names for a file that moves to another directory: `scan.raw`, `scan.raw.1`,
     /// `scan.raw.2`, …
     pub fn alternatives(&self) -> impl Iterator<Item = FileName> {
-        let numbered = (1..=NUMBER_MAX).map(|number| self.with_suffix(&format!(".{number}")));
-        std::iter::once(self.clone()).chain(numbered)
+        (0..=NUMBER_MAX).map(|number| self.alternative(number))
+    }
+
+    /// Returns the alternative of that number: 0 is the name itself, 1 is `scan.raw.1`.
+    #[must_use]
+    pub fn alternative(&self, number: u32) -> FileName {
+        if number == 0 { self.clone() } else { self.with_suffix(&format!(".{number}")) }
     }
 
     /// Returns the name of this file's backup of that number, as GNU's tools number them:

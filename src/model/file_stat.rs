@@ -67,6 +67,12 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// Returns whether this may be a copy of that file, which has its size and mtime.
+    #[must_use]
+    pub fn may_be_copy_of(&self, original: &Stat) -> bool {
+        (self.size, self.mtime_ns) == (original.size, original.mtime_ns)
+    }
+
     /// Returns whether this is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Probes by sidecars alone: for commands that show what a sidecar declares, and for rejected drops
 //! whose sidecars a manifest overrides.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::DropDir;
 use crate::fs::{self, Dir};
@@ -55,4 +55,18 @@ pub fn sidecars_by_name(
         }
     }
     Ok(names)
+}
+
+/// Returns the names under which a description of a data file may lie beside it.
+#[must_use]
+pub fn description_names(data: &FileName) -> Vec<FileName> {
+    let beside = |path: &PathBuf| path.components().count() == 1;
+    let paths = possible_sidecars(data.as_ref()).into_iter().filter(beside);
+    paths.filter_map(|path| rel_name(&path).ok()).collect()
+}
+
+/// Returns the names under which a manifest of a data file may lie beside it.
+#[must_use]
+pub fn manifest_names(data: &FileName) -> Vec<FileName> {
+    possible_manifests(data.as_ref()).iter().filter_map(|path| rel_name(path).ok()).collect()
 }

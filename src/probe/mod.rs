@@ -35,7 +35,9 @@ use crate::model::{FileName, Stat};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::{Input, InputFile};
 
-pub use by_sidecar::{is_manifest, probe_by_sidecar, sidecars_by_name};
+pub use by_sidecar::{
+    description_names, is_manifest, manifest_names, probe_by_sidecar, sidecars_by_name,
+};
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};

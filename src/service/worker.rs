@@ -15,8 +15,8 @@ use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{
-    self, ArrayJob, Aside, Finalized, Interruption, Job, RejectedDrop, finalize, finalize_all,
-    quarantine, recover_residue, restore_rejected,
+    self, ArrayJob, Aside, Finalized, Interruption, Job, RejectedDrop, Restored, finalize,
+    finalize_all, quarantine, recover_residue, restore_rejected,
 };
 use crate::fs::{self, Dir, LeaseRight};
 use crate::ledger::{Ledger, Request, RequestKind};
@@ -210,12 +210,12 @@ pub(crate) fn restore(
     rejected: &RejectedDrop,
 ) -> Outcome {
     match restore_rejected(drop_dir, rejected) {
-        Ok(true) => {
+        Ok(Restored::Done) => {
             let why = Reason::Request("it was restored to be taken".to_owned());
             Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) })
         }
-        Ok(false) => {
-            context.refuse(request, "the file does not exist any more");
+        Ok(restored) => {
+            context.refuse(request, restored.refusal(drop_dir).unwrap_or_default());
             Outcome::Refused
         }
         Err(error) => Outcome::Failed(error.into()),
@@ -304,7 +304,14 @@ fn reject(
     let path = drop_dir.path.join(&candidate.input.rel);
     let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, &reason);
     receipt.add(match (aside, &drop_dir.rejects) {
-        (Aside::Moved, Some(dir)) => Some(format!("it is in `{}` now", dir.display())),
+        (Aside::Moved(name), Some(dir)) => {
+            let is_numbered = name != candidate.input.name;
+            let name = if is_numbered { format!(", as `{name}`") } else { String::new() };
+            Some(format!("it is in `{}` now{name}", dir.display()))
+        }
+        (Aside::NameTaken(name), Some(dir)) => {
+            Some(format!("it was not moved: `{}` has another `{name}`", dir.display()))
+        }
         (Aside::Unproven(why), _) => Some(format!("it was not moved: {why}")),
         (Aside::Immovable(error), _) => Some(format!("it was not moved: {error}")),
         _ => None,

@@ -123,8 +123,7 @@ impl Tracker {
     fn rejected(&self, rel: &Path) -> Option<RejectedDrop> {
         self.drop_dir.rejects.as_ref()?;
         let entry = self.latest(rel).filter(|entry| entry.is_rejected() && !entry.is_lost())?;
-        let (sidecar, reason) = (entry.sidecar(), entry.reason());
-        Some(RejectedDrop { source: entry.source, sidecar, reason })
+        Some(RejectedDrop { identity: entry.identity(), source: entry.source })
     }
 
     /// Returns whether the source became the array or was removed or archived, so that a file of

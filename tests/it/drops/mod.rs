@@ -5,6 +5,7 @@ mod abandoned;
 mod attacker;
 mod crowd;
 mod ignore;
+mod quarantine;
 mod races;
 mod rejection;
 mod reports;

@@ -110,10 +110,11 @@ fn set_aside() {
         }
         site.settle("rejected", LENGTHS.count());
         assert_eq!(site.names("in"), [""; 0]);
-        let end = if is_taken { ".raw.1" } else { ".raw" };
-        assert!(contents(&site, "bad", 'd', end).iter().all(|data| *data == [7; 28]));
-        assert_eq!(contents(&site, "bad", 'm', ".toml").len(), LENGTHS.count());
-        for note in contents(&site, "bad", 'd', ".raw.rejected.txt") {
+        let number = if is_taken { ".1" } else { "" };
+        let end = format!(".raw{number}");
+        assert!(contents(&site, "bad", 'd', &end).iter().all(|data| *data == [7; 28]));
+        assert_eq!(contents(&site, "bad", 'm', &format!(".toml{number}")).len(), LENGTHS.count());
+        for note in contents(&site, "bad", 'd', &format!(".txt{number}")) {
             assert!(String::from_utf8(note).unwrap().contains("28"));
         }
         let again = site.sweep().expect_code(0);

@@ -69,7 +69,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sinks", &["text", "facts", "decide", "events"]),
     (
         "finalize",
-        &["facts", "model", "describe", "config", "decide", "fs", "probe", "events", "throttle"],
+        &[
+            "text", "facts", "model", "describe", "config", "decide", "fs", "probe", "events",
+            "throttle",
+        ],
     ),
     (
         "service",

@@ -1,0 +1,188 @@
+//! Restores a rejected drop from the directory `rejects` for a retry.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::DropDir;
+use crate::decide::identity::SourceIdentity;
+use crate::finalize::disposition::{Conditions, move_away};
+use crate::finalize::reject_note::{Belongs, belongs, note_name, remove_note};
+use crate::finalize::writer_proof::unproven_writers;
+use crate::fs::{self, Dir, OpenWriters};
+use crate::model::{FileName, NUMBER_MAX};
+use crate::probe::{description_names, manifest_names, parts_of, sidecars_by_name};
+use crate::text::one_line::shown;
+
+/// A rejected drop, as its receipt describes it.
+pub struct RejectedDrop {
+    /// Path of the data file before it was rejected.
+    pub source: PathBuf,
+    /// Identity of its files, if the ledger has it.
+    pub identity: Option<SourceIdentity>,
+}
+
+/// The result of a restoration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restored {
+    /// Its files are in the drop directory again.
+    Done,
+    /// None of its files is in `rejects`.
+    Nothing,
+    /// Several files in `rejects` may be its data.
+    Ambiguous(Vec<FileName>),
+    /// Another file has the name of its data file now.
+    Occupied,
+}
+
+impl Restored {
+    /// Returns why nothing was restored, and what to do.
+    #[must_use]
+    pub fn refusal(&self, drop_dir: &DropDir) -> Option<String> {
+        let rejects = drop_dir.rejects.as_deref().map(shown);
+        let rejects = rejects.unwrap_or_default();
+        match self {
+            Restored::Done => None,
+            Restored::Nothing if rejects.is_empty() => {
+                Some("its file is not there any more: drop it again".to_owned())
+            }
+            Restored::Nothing => {
+                Some(format!("its file is not there any more, nor in `{rejects}`: drop it again"))
+            }
+            Restored::Ambiguous(names) => {
+                let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+                Some(format!(
+                    "`{rejects}` has several files that may be it: {}; move the right one to the \
+                     drop directory, with what describes it",
+                    names.join(", ")
+                ))
+            }
+            Restored::Occupied => Some(format!(
+                "another file has its name in `{}`: move that away first",
+                shown(&drop_dir.path)
+            )),
+        }
+    }
+}
+
+/// Restores a rejected drop from quarantine with all its data files, its descriptions first, and
+/// removes the note with the reason. A description whose name is taken in the drop directory stays
+/// in the quarantine: the new one counts.
+pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result<Restored> {
+    let Some(rejects) = &drop_dir.rejects else { return Ok(Restored::Nothing) };
+    let rel = rejected.source.strip_prefix(&drop_dir.path).unwrap_or(&rejected.source);
+    let parent = rel.parent().unwrap_or(Path::new(""));
+    let from = match Dir::open_trusted(rejects, drop_dir.untrusted_root())
+        .and_then(|dir| dir.into_subdir(parent))
+    {
+        Err(error) if error.is_missing() => return Ok(Restored::Nothing),
+        opened => opened?,
+    };
+    let to = Dir::open_below(&drop_dir.path, parent)?;
+    // Restore the name of a file that an interrupted retry was moving.
+    fs::recover_dir(&from, &[to.try_clone()?])?;
+    let Some(data) = file_name(rel) else { return Ok(Restored::Nothing) };
+    let number = match &numbers_of(&from, &data, rejected)?[..] {
+        [] => return Ok(Restored::Nothing),
+        [number] => *number,
+        several => {
+            let names = several.iter().map(|number| data.alternative(*number)).collect();
+            return Ok(Restored::Ambiguous(names));
+        }
+    };
+    let names = names_to_restore(drop_dir, &from, (&data, number), rejected)?;
+    // A copy that an interrupted retry made does not count.
+    let is_taken = |name: &FileName| -> fs::Result<bool> {
+        let there = from.stat(name.alternative(number).as_ref())?;
+        let taken = to.stat(name.as_ref())?;
+        Ok(there.zip(taken).is_some_and(|(there, taken)| !taken.may_be_copy_of(&there)))
+    };
+    if is_taken(&data)? {
+        return Ok(Restored::Occupied);
+    }
+    let mut is_restored = false;
+    for name in names {
+        let there = name.alternative(number);
+        let Some(file) = from.open_file(there.as_ref())? else { continue };
+        if is_taken(&name)? {
+            continue;
+        }
+        if let Some(_claim) = file.claim()? {
+            let copy = unproven_writers(drop_dir);
+            let conditions = Conditions { before: None, rename: OpenWriters::Trusted, copy };
+            is_restored |= move_away(&from, &there, &file, (&to, &name), conditions)?.is_ok();
+        }
+    }
+    to.sync()?;
+    if is_restored {
+        remove_note(&from, &note_name(&data).alternative(number))?;
+    }
+    from.sync()?;
+    Ok(if is_restored { Restored::Done } else { Restored::Nothing })
+}
+
+/// Returns the number that the files of a rejected drop have in the quarantine: that of the data
+/// file which looks as the ledger says. If none does, because somebody corrected it there, returns
+/// all that may be it.
+fn numbers_of(from: &Dir, data: &FileName, rejected: &RejectedDrop) -> fs::Result<Vec<u32>> {
+    let mut possible = Vec::new();
+    for number in 0..=NUMBER_MAX {
+        let stat = from.stat(data.alternative(number).as_ref())?;
+        let note = note_name(data).alternative(number);
+        let is_noted = belongs(from, &note, &rejected.source)?;
+        let is_it = |identity: &SourceIdentity| {
+            stat.as_ref().is_some_and(|stat| identity.has_size_and_mtime(stat))
+        };
+        match (is_noted, &rejected.identity) {
+            (Belongs::No, _) => {}
+            (_, Some(identity)) if is_it(identity) => return Ok(vec![number]),
+            _ if stat.is_some() || is_noted == Belongs::Yes => {
+                possible.push((number, stat.is_some()));
+            }
+            _ => {}
+        }
+    }
+    // A note alone is what an interrupted retry leaves.
+    let has_data = |(_, has_data): &(u32, bool)| *has_data;
+    if possible.iter().any(has_data) {
+        possible.retain(has_data);
+    }
+    Ok(possible.into_iter().map(|(number, _)| number).collect())
+}
+
+/// Returns the names of the files of a rejected drop, its descriptions before its data.
+fn names_to_restore(
+    drop_dir: &DropDir,
+    from: &Dir,
+    (data, number): (&FileName, u32),
+    rejected: &RejectedDrop,
+) -> fs::Result<Vec<FileName>> {
+    let sidecar = rejected.identity.as_ref().and_then(|identity| identity.sidecar.as_ref());
+    let sidecar = sidecar.and_then(|(name, _)| FileName::try_from(name.clone()).ok());
+    let mut names: Vec<FileName> = sidecar.into_iter().chain([data.clone()]).collect();
+    if number > 0 {
+        // All files of this number are those of one drop.
+        let others = description_names(data).into_iter().filter(|it| !names.contains(it));
+        return Ok(others.collect::<Vec<_>>().into_iter().chain(names).collect());
+    }
+    if let Some(sidecar) = names.first() {
+        for part in parts_of(drop_dir, from, sidecar)? {
+            // A glob may match another drop, which was rejected by itself.
+            if !names.contains(&part) && from.stat(note_name(&part).as_ref())?.is_none() {
+                names.push(part);
+            }
+        }
+    }
+    // Its manifest, or what somebody put beside it to correct it; and the sidecars that it
+    // overrides.
+    let manifests = manifest_names(data);
+    for sidecar in sidecars_by_name(drop_dir, from, data)?.into_iter().chain(manifests) {
+        // One that has its own note was rejected by itself.
+        if !names.contains(&sidecar) && from.stat(note_name(&sidecar).as_ref())?.is_none() {
+            names.insert(0, sidecar);
+        }
+    }
+    Ok(names)
+}
+
+fn file_name(rel: &Path) -> Option<FileName> {
+    FileName::try_from(rel.file_name()?.to_str()?.to_owned()).ok()
+}

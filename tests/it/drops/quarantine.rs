@@ -1,0 +1,134 @@
+//! Several rejected drops in one directory `rejects`: each keeps its own files.
+
+use std::fs;
+
+use crate::support::Site;
+
+/// 24 bytes of items, and one byte too many.
+fn too_long(letter: u8) -> Vec<u8> {
+    vec![letter; 25]
+}
+
+const ITEMS: &str = "dtype = '|u1'\nshape = [24]\n";
+
+fn site() -> Site {
+    let site = Site::new();
+    let rejects = site.path("bad");
+    fs::create_dir(&rejects).unwrap();
+    site.configure(&format!("rejects = '{}'", rejects.display()));
+    site
+}
+
+/// Rejects a drop of that name, with a letter as its data.
+fn reject(site: &Site, dir: &str, letter: u8, (manifest, text): (&str, &str)) {
+    site.write(&format!("{dir}/x.raw"), too_long(letter));
+    site.write(&format!("{dir}/{manifest}"), text);
+    site.sweep().expect_code(1);
+    assert!(!site.has(&format!("{dir}/x.raw")));
+}
+
+/// The data of the array, from its first byte.
+fn data(site: &Site, array: &str) -> Vec<u8> {
+    site.read(array)[128..].to_vec()
+}
+
+#[test]
+fn each_keeps_its_own_description() {
+    let site = site();
+    reject(&site, "in", b'A', ("x.raw.toml", ITEMS));
+    // Of this one only the data have a name that is taken.
+    reject(&site, "in", b'B', ("x.toml", "dtype = '|u1'\nshape = [20]\ntrailing = 3\n"));
+    let names = ["x.raw", "x.raw.1", "x.raw.rejected.txt", "x.raw.rejected.txt.1"];
+    let expected = [&names[..], &["x.raw.toml", "x.toml.1"]].concat();
+    assert_eq!(site.names("bad"), expected);
+    site.write("bad/x.toml.1", "dtype = '|u1'\nshape = [25]\n");
+    site.npyd(&["retry", "x.raw"]).expect_code(0);
+    assert_eq!(site.names("bad"), ["x.raw", "x.raw.rejected.txt", "x.raw.toml"]);
+    site.sweep().expect_code(0);
+    assert_eq!(data(&site, "out/x.npy"), too_long(b'B'));
+}
+
+/// A retry and a request are about the newest one, as the ledger is.
+#[test]
+fn the_newest_one_is_retried() {
+    let site = site();
+    for letter in *b"ABC" {
+        reject(&site, "in", letter, ("x.toml", ITEMS));
+    }
+    site.npyd(&["take", "x.raw"]).expect_code(0);
+    site.settle("finalized", 1);
+    assert_eq!(data(&site, "out/x.npy"), too_long(b'C'));
+    assert_eq!(site.read("bad/x.raw"), too_long(b'A'));
+    assert_eq!(site.read("bad/x.raw.1"), too_long(b'B'));
+    let note = String::from_utf8(site.read("bad/x.raw.rejected.txt.1")).unwrap();
+    assert!(note.contains(&format!("npyd retry '{}'", site.path("in/x.raw").display())), "{note}");
+}
+
+#[test]
+fn drop_directories_that_share_it() {
+    let site = site();
+    fs::create_dir(site.path("in2")).unwrap();
+    fs::create_dir(site.path("out2")).unwrap();
+    let config = String::from_utf8(site.read("npyd.toml")).unwrap();
+    let other = config.split_once("[[drop]]").unwrap().1;
+    let other = other.replace("/in\"", "/in2\"").replace("/out\"", "/out2\"");
+    site.write("npyd.toml", format!("{config}\n[[drop]]{other}"));
+    for (dir, letter) in [("in", b'A'), ("in2", b'B')] {
+        reject(&site, dir, letter, ("x.toml", ITEMS));
+    }
+    for name in ["bad/x.toml", "bad/x.toml.1"] {
+        site.write(name, ITEMS.replace("24", "25"));
+    }
+    for dir in ["in2", "in"] {
+        let path = site.path(format!("{dir}/x.raw"));
+        site.npyd(&["retry", path.to_str().unwrap()]).expect_code(0);
+        site.sweep().expect_code(0);
+    }
+    assert_eq!(data(&site, "out/x.npy"), too_long(b'A'));
+    assert_eq!(data(&site, "out2/x.npy"), too_long(b'B'));
+    assert!(site.names("bad").is_empty(), "{:?}", site.names("bad"));
+}
+
+/// Whoever corrects a drop in the quarantine may also replace its description there.
+#[test]
+fn a_new_manifest_comes_along() {
+    let site = site();
+    reject(&site, "in", b'A', ("x.toml", ITEMS));
+    fs::remove_file(site.path("bad/x.toml")).unwrap();
+    site.write("bad/x.raw.toml", ITEMS.replace("24", "25"));
+    site.npyd(&["retry", "x.raw"]).expect_code(0);
+    site.sweep().expect_code(0);
+    assert_eq!(data(&site, "out/x.npy"), too_long(b'A'));
+}
+
+#[test]
+fn a_name_that_is_taken() {
+    let site = site();
+    reject(&site, "in", b'A', ("x.toml", ITEMS));
+    site.write("in/x.raw", "next");
+    let refused = site.npyd(&["retry", "x.raw"]).expect_code(1);
+    refused.expect_words(&["another file has its name", "move that away first"]);
+    assert_eq!(site.names("bad").len(), 3);
+    fs::remove_file(site.path("in/x.raw")).unwrap();
+    // A manifest that is there already counts; the old one stays.
+    site.write("in/x.toml", ITEMS.replace("24", "25"));
+    site.npyd(&["retry", "x.raw"]).expect_code(0);
+    site.sweep().expect_code(0);
+    assert_eq!(data(&site, "out/x.npy"), too_long(b'A'));
+    assert_eq!(site.names("bad"), ["x.toml"]);
+}
+
+/// Which of them it was, nobody can tell any more.
+#[test]
+fn changed_data_of_several() {
+    let site = site();
+    for letter in *b"AB" {
+        reject(&site, "in", letter, ("x.toml", ITEMS));
+    }
+    for name in ["bad/x.raw", "bad/x.raw.1"] {
+        site.write(name, [0; 24]);
+    }
+    let refused = site.npyd(&["retry", "x.raw"]).expect_code(1);
+    refused.expect_words(&["several files that may be it", "x.raw.1"]);
+    assert!(!site.has("in/x.raw"));
+}
