@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::decide::reason_kind::ReasonKind;
 use crate::decide::reason_text::{after_semicolon, misfit, misfit_of_sidecar, salvage};
 use crate::describe::SizeFit;
 use crate::describe::manifest::DATA_SUFFIXES;
@@ -305,6 +306,8 @@ pub enum Reason {
     Failed {
         /// What failed; the text has the file and the remedy.
         error: String,
+        /// The kind of the reason of that failure.
+        kind: ReasonKind,
         /// After which time this process tries again at the latest, if it does.
         retry_in: Option<Duration>,
     },

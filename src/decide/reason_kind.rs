@@ -171,7 +171,8 @@ impl Reason {
             Reason::Stopped => ReasonKind::Stopped,
             Reason::SeveralArrays => ReasonKind::SeveralArrays,
             Reason::DataLoss(_) => ReasonKind::DataLoss,
-            Reason::Io(_) | Reason::Failed { .. } | Reason::Suspended { .. } => ReasonKind::Io,
+            Reason::Failed { kind, .. } => *kind,
+            Reason::Io(_) | Reason::Suspended { .. } => ReasonKind::Io,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Failures of jobs: the text for people, and the cause, by which the tracker tells a fault of a
 //! directory from that of a single drop.
 
+use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::fs::{FsError, Operation};
 use crate::ledger::LedgerError;
 use crate::model::DirFault;
@@ -32,8 +34,10 @@ pub(crate) enum Cause {
         /// The error number.
         error: Option<i32>,
     },
-    /// Anything else.
-    Other,
+    /// A reason of this kind.
+    Reason(ReasonKind),
+    /// A bug.
+    Bug,
 }
 
 impl Failure {
@@ -46,7 +50,21 @@ impl Failure {
     pub(crate) fn dir_fault(&self) -> Option<&DirFault> {
         match &self.cause {
             Cause::Dir(fault) => Some(fault),
-            Cause::Ledger | Cause::Exhausted | Cause::File { .. } | Cause::Other => None,
+            Cause::Ledger
+            | Cause::Exhausted
+            | Cause::File { .. }
+            | Cause::Reason(_)
+            | Cause::Bug => None,
+        }
+    }
+
+    /// Returns the kind of its reason.
+    pub(crate) fn kind(&self) -> ReasonKind {
+        match self.cause {
+            Cause::Reason(kind) => kind,
+            Cause::Dir(_) | Cause::Ledger | Cause::Exhausted | Cause::File { .. } | Cause::Bug => {
+                ReasonKind::Io
+            }
         }
     }
 
@@ -73,8 +91,26 @@ impl From<LedgerError> for Failure {
     }
 }
 
-impl From<String> for Failure {
-    fn from(error: String) -> Self {
-        Failure::new(error, Cause::Other)
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Failure::new(reason.to_string(), Cause::Reason(reason.kind()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_has_the_kind_of_its_reason() {
+        let failure = Failure::from(Reason::Description("wrong".to_owned()));
+        assert_eq!(failure.kind(), ReasonKind::Description);
+        assert_eq!(failure.clone().during("reading it").kind(), ReasonKind::Description);
+        let kind = failure.kind();
+        let why = Reason::Failed { error: failure.error, kind, retry_in: None };
+        assert_eq!(why.kind(), ReasonKind::Description);
+        for cause in [Cause::Ledger, Cause::Exhausted, Cause::Bug] {
+            assert_eq!(Failure::new("why".to_owned(), cause).kind(), ReasonKind::Io);
+        }
     }
 }

@@ -362,9 +362,6 @@ impl Finalize {
         Err(Refused::from(match result? {
             ProbeResult::Candidate(candidate) => return Ok(*candidate),
             ProbeResult::Missing => Reason::Request("there is no such file".to_owned()),
-            ProbeResult::Ignored(why @ Reason::Undescribed { .. }) => {
-                Reason::Request(format!("{why}; describe it with --dtype and --shape"))
-            }
             ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => why,
             ProbeResult::Residue(_) => Reason::Residue,
             ProbeResult::Multiple { .. } => Reason::SeveralArrays,

@@ -32,7 +32,8 @@ impl From<Interruption> for Refused {
     fn from(interruption: Interruption) -> Self {
         let failed = |reason| Refused { event: EventKind::Failed, reason };
         match interruption {
-            Interruption::Rejected(reason) | Interruption::DataLoss(reason) => reason.into(),
+            Interruption::Rejected(reason) => reason.into(),
+            Interruption::DataLoss(reason) => Refused { event: EventKind::Lost, reason },
             Interruption::Retry(reason) | Interruption::Locked(reason) => failed(reason),
             Interruption::Vanished => failed(Reason::Gone),
             Interruption::Cancelled => failed(Reason::Stopped),
@@ -91,9 +92,29 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
             "{found}: let the producer finish it; only `npyd run` and `npyd sweep` can keep \
              {keeps} (salvage = \"whole-records\")"
         ),
+        Reason::Undescribed { .. } => format!("{reason}; describe it with --dtype and --shape"),
         Reason::Incomplete(of) => {
             return reworded(of, by_options).map(|text| format!("not complete: {text}"));
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::reason_kind::ReasonKind;
+
+    fn receipt(of: Interruption) -> Receipt {
+        Refused::from(of).to_receipt(Path::new("/in/a.raw"), true)
+    }
+
+    #[test]
+    fn a_data_loss_is_no_plain_rejection() {
+        let why = || Reason::DataLoss("a sync failed".to_owned());
+        let lost = receipt(Interruption::DataLoss(why()));
+        assert_eq!((lost.event, lost.reason_kind), (EventKind::Lost, Some(ReasonKind::DataLoss)));
+        let rejected = receipt(Interruption::Rejected(Reason::SeveralArrays));
+        assert_eq!(rejected.event, EventKind::Rejected);
+    }
 }

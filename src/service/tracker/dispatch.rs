@@ -153,7 +153,7 @@ impl Tracker {
                 for rel in rels {
                     let outcome = outcomes.next().unwrap_or_else(|| {
                         let bug = "npyd has a bug (its log tells where)".to_owned();
-                        Outcome::Failed(Failure::new(bug, Cause::Other))
+                        Outcome::Failed(Failure::new(bug, Cause::Bug))
                     });
                     // The receiver is gone if the directory's thread has stopped.
                     let _ = ended.send(JobDone { rel, outcome });

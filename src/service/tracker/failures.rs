@@ -104,7 +104,7 @@ impl Tracker {
         let is_recorded = std::mem::replace(&mut entry.is_recorded, true);
         entry.cause = Some(failure.cause.clone());
         let retry_in = self.context.retries.then_some(pause);
-        let why = Reason::Failed { error: failure.error.clone(), retry_in };
+        let why = Reason::Failed { error: failure.error.clone(), kind: failure.kind(), retry_in };
         entry.due = None;
         self.set_state(rel, State::Waiting(Wait::on_external(why.clone())));
         self.schedule(rel.to_path_buf(), now + pause);
@@ -158,7 +158,7 @@ impl Tracker {
             Cause::Dir(fault) if self.is_of_sources_alone(fault) => return None,
             Cause::Dir(fault) => fault.clone(),
             Cause::Ledger => DirFault { kind: DirFaultKind::Ledger, dir: root.clone() },
-            Cause::Exhausted | Cause::File { .. } | Cause::Other => return None,
+            Cause::Exhausted | Cause::File { .. } | Cause::Reason(_) | Cause::Bug => return None,
         };
         let dir = match fault.kind {
             kind if kind.is_of_file_system() => {

@@ -192,7 +192,7 @@ impl Tracker {
                     is_recheck,
                     redo: ledger.is_requested(&source).unwrap_or(false),
                     intents: Some(Arc::clone(&self.context.intents)),
-                    ..job.map_err(|reason| reason.to_string())?
+                    ..job?
                 }))
             }
             (Decision::Wait(wait), _) => Action::Wait(wait),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decide::identity::LedgerKey;
+use crate::decide::reason::Reason;
 use crate::describe::Correction;
 use crate::events::event::Event;
 use crate::events::receipt::SourceFate;
@@ -16,6 +17,7 @@ use crate::ledger::{LedgerError, Request, RequestKind};
 use crate::probe::ProbeResult;
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
+use crate::service::failure::Failure;
 use crate::service::tracker::Tracker;
 
 impl Tracker {
@@ -239,12 +241,11 @@ impl Tracker {
 
     /// Accepts the request to take a drop that is ready to be taken. Until then it stays in the
     /// ledger, because what is taken may still change.
-    pub(crate) fn accept_take(&mut self, candidate: &Candidate, at: &Path) -> Result<(), String> {
+    pub(crate) fn accept_take(&mut self, candidate: &Candidate, at: &Path) -> Result<(), Failure> {
         let Some(request) = self.requests.get(at) else { return Ok(()) };
-        let requested = Correction::parse(&request.options)?;
+        let requested = Correction::parse(&request.options).map_err(Reason::Request)?;
         let correction = candidate.completed(requested, self.declared(candidate));
-        let accepted = self.store(request, candidate, Some(&correction.to_json()));
-        accepted.map_err(|error| error.to_string())?;
+        self.store(request, candidate, Some(&correction.to_json()))?;
         self.requests.remove(at);
         Ok(())
     }

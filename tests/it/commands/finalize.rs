@@ -419,3 +419,18 @@ fn receipts_of_what_is_no_array() {
     let outcome = finalize(&site, &[&["short.raw"], &flags[..]].concat()).expect_code(1);
     outcome.expect_words(&["out/ is a directory"]);
 }
+
+/// The kind of the reason is that of the file, not of the command.
+#[test]
+fn the_kind_of_a_file_that_nothing_describes() {
+    let site = Site::new();
+    let receipt = site
+        .drop_file("data.raw", [0; 24])
+        .npyd(&["finalize", "--json", "in/data.raw"])
+        .expect_code(1)
+        .only_receipt();
+    assert_eq!(receipt["reason_kind"], "undescribed");
+    assert!(
+        receipt["reason"].as_str().unwrap().ends_with("; describe it with --dtype and --shape")
+    );
+}
