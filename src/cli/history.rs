@@ -14,7 +14,7 @@ use crate::events::receipt::EventKind;
 use crate::finalize::{RejectedDrop, Restored, restore_rejected};
 use crate::fs::FsError;
 use crate::ledger::{Entry, Ledger, other_owner, own_name};
-use crate::text::one_line::one_line;
+use crate::text::one_line::{one_line, shown};
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -49,14 +49,21 @@ Examples:
 impl History {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
+        let mut known = vec![false; self.files.len()];
         if let Some(ledger) = Ledger::open_to_read(&config.state_dir)? {
             ledger.for_each(|entry| {
+                for (file, known) in self.files.iter().zip(&mut known) {
+                    *known = *known || is_about(&entry, file, &config);
+                }
                 if self.selects(&entry, &config) {
                     print(&if self.json { entry.to_json() } else { line(&entry) });
                 }
             })?;
         }
-        Ok(Exit::Success)
+        for (file, _) in self.files.iter().zip(&known).filter(|(_, known)| !**known) {
+            eprintln!("npyd: {}: the ledger has no drop or array of this name", shown(file));
+        }
+        Ok(Exit::from(known.into_iter().all(|known| known)))
     }
 
     /// Returns whether the options select an entry.
@@ -66,11 +73,25 @@ impl History {
                 .iter()
                 .any(|it| it.as_str() == entry.receipt_event())
         };
-        let is_chosen =
-            |file: &PathBuf| is_named(entry, file, config) || is_array_named(entry, file);
+        let is_chosen = |file: &PathBuf| is_about(entry, file, config);
         self.since.as_ref().is_none_or(|Since(at)| entry.at >= *at)
             && (!self.failed || is_failure())
             && (self.files.is_empty() || self.files.iter().any(is_chosen))
+    }
+}
+
+/// Returns whether `name` refers to the drop of an entry, or to its array.
+fn is_about(entry: &Entry, name: &Path, config: &Config) -> bool {
+    is_named(entry, name, config) || is_array_named(entry, name)
+}
+
+/// Returns the absolute path of a file that may be gone, with the links and `..` of its directory
+/// resolved, as the ledger has it.
+fn real_path(name: &Path) -> PathBuf {
+    let path = std::path::absolute(name).unwrap_or_default();
+    match (path.parent().and_then(|parent| parent.canonicalize().ok()), path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path,
     }
 }
 
@@ -108,7 +129,7 @@ pub(crate) fn reason_text(entry: &Entry) -> String {
 
 /// Returns whether `name` is the name or the path of the entry's array.
 pub(crate) fn is_array_named(entry: &Entry, name: &Path) -> bool {
-    let path = std::path::absolute(name).unwrap_or_default();
+    let path = real_path(name);
     let is_named = |it: &PathBuf| *it == path || it.file_name() == Some(name.as_os_str());
     entry.output.as_ref().is_some_and(is_named)
 }
@@ -205,7 +226,7 @@ pub(crate) fn is_missing(path: &Path) -> bool {
 
 /// Returns whether `name` refers to the entry: by file name, path, or path in the quarantine.
 pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
-    let path = std::path::absolute(name).unwrap_or_default();
+    let path = real_path(name);
     let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
     let drop_dir = config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir);
     let rejects = drop_dir.and_then(|drop_dir| drop_dir.rejects.as_ref());

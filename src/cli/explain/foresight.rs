@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Query, merge, merge_notes};
 use crate::decide::completeness::Evidence;
-use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
 use crate::finalize::{Interruption, Job, Preview, preview};
 use crate::npy::Header;
@@ -44,17 +43,22 @@ pub(super) fn foresee(
             merge_notes(report, [note]);
         }
         Ok(Preview { replaced, .. }) => merge_notes(report, replaced),
-        Err(Interruption::Rejected(why)) => merge(report, instead("rejected", &why)),
+        // It may be the array of this drop: only the ledger says so.
+        Err(Interruption::Rejected(why)) if query.is_unread => {
+            let why = format!("the ledger can't be read here, and for all else {why}");
+            merge(report, instead("unknown", &why));
+        }
+        Err(Interruption::Rejected(why)) => merge(report, instead("rejected", &why.to_string())),
         Err(Interruption::Locked(why) | Interruption::Retry(why)) => {
-            merge(report, instead("waiting", &why));
+            merge(report, instead("waiting", &why.to_string()));
         }
         // Not known here, for example because this user may not read the output.
         Err(_) => {}
     }
 }
 
-fn instead(verdict: &str, why: &Reason) -> Value {
+fn instead(verdict: &str, why: &str) -> Value {
     json!({
-        "verdict": verdict, "why": why.to_string(), "evidence": null, "proof_in_seconds": null,
+        "verdict": verdict, "why": why, "evidence": null, "proof_in_seconds": null,
     })
 }

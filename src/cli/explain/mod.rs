@@ -47,6 +47,8 @@ struct Query {
     /// The ledger's directory, if there is a configuration.
     state_dir: Option<PathBuf>,
     ledger: Option<Ledger>,
+    /// Whether there is a ledger that this user can't read.
+    is_unread: bool,
     /// If the daemon does not process files of this directory: the reason.
     outside: Option<String>,
 }
@@ -97,7 +99,14 @@ impl Explain {
             match locate(&config, parent, name) {
                 Ok((drop_dir, rel)) => {
                     let (drop_dir, state_dir) = (drop_dir.clone(), Some(config.state_dir));
-                    return Ok(Query { drop_dir, rel, state_dir, ledger: None, outside: None });
+                    return Ok(Query {
+                        drop_dir,
+                        rel,
+                        state_dir,
+                        ledger: None,
+                        is_unread: false,
+                        outside: None,
+                    });
                 }
                 Err(why) => outside = why,
             }
@@ -106,7 +115,7 @@ impl Explain {
         let outside = Some(format!("{outside}; only `npyd finalize` processes it"));
         let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
         let (drop_dir, rel) = (DropDir::at(&parent), PathBuf::from(name));
-        Ok(Query { drop_dir, rel, state_dir, ledger: None, outside })
+        Ok(Query { drop_dir, rel, state_dir, ledger: None, is_unread: false, outside })
     }
 }
 
@@ -122,7 +131,10 @@ impl Query {
                 self.ledger = ledger;
                 None
             }
-            Err(error) => Some(format!("what npyd has done is unknown here: {error}")),
+            Err(error) => {
+                self.is_unread = true;
+                Some(format!("what npyd has done is unknown here: {error}"))
+            }
         }
     }
 

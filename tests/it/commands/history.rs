@@ -50,10 +50,11 @@ fn receipts_of_a_time_a_kind_or_a_file() {
         ("a.npy", &["a.raw"]),
         (&array, &["b.raw"]),
         ("bad.raw", &["bad.raw"]),
-        ("raw", &[]),
-        ("other/a.raw", &[]),
     ] {
         assert_eq!(listed(&site, &[file]), expected, "{file}");
+    }
+    for file in ["raw", "other/a.raw"] {
+        site.npyd(&["history", file]).expect_code(1).expect_words(&["no drop or array"]);
     }
     assert_eq!(listed(&site, &["b.npy", "bad.raw"]), ["bad.raw", "b.raw"]);
     assert_eq!(listed(&site, &["b.npy", "--failed"]), [""; 0]);
@@ -213,4 +214,33 @@ fn an_npyd_of_another_user_knows_the_arrays() {
     assert_eq!(told.of_event("found").len(), 1, "{told:#?}");
     assert_eq!(told.of_event("rejected").len(), 1, "{told:#?}");
     assert_eq!((site.identity("out/scan.npy"), site.identity("out/changed.npy")), (scan, changed));
+}
+
+/// A path with links or `..` is that of the ledger; a name that the ledger lacks is an error.
+#[test]
+fn files_by_other_paths() {
+    let site = Site::new();
+    site.scan("scan").sweep().expect_code(0);
+    std::os::unix::fs::symlink(site.path("in"), site.path("link")).unwrap();
+    for name in ["link/scan.raw", "in/../out/scan.npy", "in/../in/scan.raw"] {
+        let told = site.npyd(&["history", name]).expect_code(0);
+        assert_eq!(told.stdout.lines().count(), 1, "{name}: {told}");
+    }
+    let told = site.npyd(&["history", "nosuch.raw"]).expect_code(1);
+    told.expect_words(&["nosuch.raw: the ledger has no drop or array of this name"]);
+}
+
+/// Whether the array that is there is that of the drop, only the ledger says.
+#[test]
+fn explain_without_a_right_to_the_ledger() {
+    if !as_root() {
+        return;
+    }
+    let site = site_of_npyd();
+    site.scan("scan");
+    site.npyd_as((NPYD, NPYD), &["sweep"]).expect_code(0);
+    fs::set_permissions(site.path("state"), Permissions::from_mode(0o750)).unwrap();
+    let told = site.npyd_as((65_534, 65_534), &["explain", "in/scan.raw"]).expect_code(0);
+    assert!(!told.stdout.contains("verdict        rejected"), "{told}");
+    told.expect_words(&["unknown"]);
 }
