@@ -7,7 +7,7 @@ use crate::decide::reason::{NameTaker, Reason};
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
-use crate::finalize::{Interruption, Job};
+use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{self, DataFile, TempFile, Writer};
 use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
@@ -306,9 +306,10 @@ fn is_array_of(
     if let Some(mark) = mark {
         let source = candidate.snapshot().identity();
         // The mark does not prove that the array is unchanged since, and once the source is gone,
-        // nothing else has its bytes.
-        let is_removed = job.drop_dir.source == Disposition::Remove && plan.holds_source_bytes;
-        if mark == source && !job.redo && !is_removed {
+        // nothing else has its bytes. Nor does it contain the offset, unless a file declares that.
+        let is_removed = job.drop_dir.source == Disposition::Remove;
+        let is_compared = plan.holds_source_bytes && (is_removed || !is_described_by_file(job));
+        if mark == source && !job.redo && !is_compared {
             return Ok(true);
         }
         is_recheck |= mark.is_of_files(&source);
@@ -337,6 +338,12 @@ fn is_array_of(
         (_, None) => make_durable(&there, name).map(|()| true),
         (_, Some(_)) => Ok(false),
     }
+}
+
+/// Returns whether a file declares the layout, so that the mark changes with it: a sidecar, or the
+/// header of the data file. Options and templates are not part of the mark.
+fn is_described_by_file(job: &Job) -> bool {
+    job.candidate.input.description.is_some() || matches!(job.dump.front, LeadingBytes::Header(_))
 }
 
 /// Compares an array with the data files. Returns the first file whose bytes it has, and the first

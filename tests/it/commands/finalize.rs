@@ -244,6 +244,41 @@ fn a_name_that_is_taken() {
     into("dir.npy", &["--replace"]).expect_code(1);
 }
 
+/// The mark of an array does not contain the options that it was made with. If the header is equal,
+/// npyd compares the bytes that the options declare.
+#[test]
+fn other_options_that_give_an_equal_header() {
+    let data: Vec<u8> = (1..=48).collect();
+    let (front, end) = (["--offset", "8"], ["--trailing", "8"]);
+    let (flat, fortran) = (&["--shape", "20"][..], &["--shape", "4,5", "--order", "F"][..]);
+    for (shape, of_first, of_second) in
+        [(flat, front, end), (flat, end, front), (fortran, front, end), (fortran, end, front)]
+    {
+        let site = Site::new();
+        site.scan("scan").drop_file("scan.raw", &data);
+        let run = |options: &[&str], more: &[&str]| {
+            let common = ["in/scan.raw", "-o", "out/scan.npy", "--dtype", "<u2"];
+            finalize(&site, &[&common, shape, options, more].concat())
+        };
+        let bytes = |options| if options == front { &data[8..] } else { &data[..40] };
+        run(&of_first, &[]).expect_code(0);
+        let made = site.identity("out/scan.npy");
+        run(&of_first, &["--replace"]).expect_code(0).expect_words(&["found"]);
+        for more in [&["--dry-run"][..], &[]] {
+            run(&of_second, more).expect_code(1).expect_words(&["--replace"]);
+        }
+        let planned = run(&of_second, &["--replace", "--dry-run"]).expect_code(0);
+        planned.expect_words(&["would finalize", "stays as a backup"]);
+        assert_eq!(site.identity("out/scan.npy"), made, "{of_first:?}");
+        run(&of_second, &["--replace"]).expect_code(0).expect_words(&["kept as `scan.npy.~1~`"]);
+        assert!(site.read("out/scan.npy").ends_with(bytes(of_second)), "{of_second:?}");
+        assert!(site.read("out/scan.npy.~1~").ends_with(bytes(of_first)), "{of_first:?}");
+        run(&of_second, &[]).expect_code(0).expect_words(&["found"]);
+        assert_eq!(site.names("out"), ["scan.npy", "scan.npy.~1~"]);
+        assert_eq!(site.read("in/scan.raw"), data);
+    }
+}
+
 /// The messages name options of this command, not keys of a configuration.
 #[test]
 fn remedies_are_options() {

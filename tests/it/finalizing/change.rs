@@ -246,6 +246,49 @@ fn a_lost_ledger() {
     assert_eq!(site.names("out"), ["scan.npy"]);
 }
 
+/// The mark of an array does not contain its template. Without its ledger npyd compares the bytes
+/// that the template declares now.
+#[test]
+fn a_template_is_corrected_after_the_ledger_was_lost() {
+    let data: Vec<u8> = (1..=48).collect();
+    let made = |settings: &str, keys: &str| {
+        let template = "[[drop.template]]\nmatch = '*.u8'\ndtype = '|u1'\nshape = [40]\noffset = 8";
+        let site = Site::with(template);
+        site.drop_file("scan.u8", &data);
+        assert_eq!(swept(&site)["event"], "finalized");
+        fs::create_dir(site.path("archive")).unwrap();
+        let settings = settings.replace("ARCHIVE", site.path("archive").to_str().unwrap());
+        site.configure(&format!("{settings}\n{}", template.replace("offset = 8", keys)));
+        site.lose_ledger();
+        site
+    };
+    let (keep, remove) = ("source = 'keep'", "source = 'remove'");
+    for (settings, fate) in [
+        (keep, "kept"),
+        (remove, "removed"),
+        ("source = 'archive'\narchive = 'ARCHIVE'", "archived"),
+    ] {
+        let site = made(settings, "trailing = 8");
+        let old = site.identity("out/scan.npy");
+        let receipt = site.sweep().expect_code(1).only_receipt();
+        assert_eq!(receipt["event"], "rejected", "{receipt}");
+        assert_eq!(site.read("in/scan.u8"), data, "{settings}");
+        assert_eq!(site.identity("out/scan.npy"), old, "{settings}");
+        assert_eq!(site.names("out"), ["scan.npy"]);
+
+        let receipt = swept(&made(settings, "offset = 8"));
+        let told = (&receipt["event"], &receipt["source_fate"]);
+        assert_eq!(told, (&json!("found"), &json!(fate)), "{receipt}");
+    }
+    for (on_conflict, name) in [("replace", "scan.npy"), ("number", "scan-1.npy")] {
+        let site = made(&format!("on_conflict = '{on_conflict}'"), "trailing = 8");
+        assert_eq!(swept(&site)["event"], "finalized");
+        assert!(site.read(&format!("out/{name}")).ends_with(&data[..40]), "{on_conflict}");
+        let old = if on_conflict == "replace" { "scan.npy.~1~" } else { "scan.npy" };
+        assert!(site.read(&format!("out/{old}")).ends_with(&data[8..]), "{on_conflict}");
+    }
+}
+
 /// A mark counts only on a file of npyd's own user.
 #[test]
 fn an_array_of_another_user() {
