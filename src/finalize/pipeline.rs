@@ -22,7 +22,9 @@ use crate::finalize::output_name::{self, OutputName, choose_name};
 use crate::finalize::parallel::parallel_map;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::routes::{self, RouteResult, RouteWork};
-use crate::finalize::source_checks::{check_sidecar, check_source, check_unchanged, lost};
+use crate::finalize::source_checks::{
+    check_sidecar, check_source, check_unchanged, lost, sync_unproven,
+};
 use crate::finalize::{Interruption, Job, metadata, rest};
 use crate::fs::{Claim, Dir, TempFile};
 use crate::model::FileName;
@@ -181,6 +183,7 @@ impl<'a> InFlight<'a> {
         let claims = claim_data(job)?;
         let at = open_locations(job)?;
         check_unchanged(job, &at)?;
+        sync_unproven(job, progress)?;
         let mut constraints = constraints(job, &at)?;
         // An array that is there already is recognized by what the plan says of it.
         let mut plan = plan_of(job, &constraints)?;

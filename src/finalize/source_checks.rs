@@ -7,7 +7,7 @@ use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{DataFile, Dir, FsError};
 use crate::model::Stat;
-use crate::probe::input::InputFile;
+use crate::probe::input::{InputFile, writer};
 use crate::throttle::meter::Meter;
 
 /// Converts an error. A failed sync is a data loss: npyd can no longer trust the data or a header
@@ -55,6 +55,35 @@ pub(crate) fn sync_written(file: &DataFile, progress: &Meter) -> Result<(), Inte
         return Err(Interruption::Cancelled);
     }
     file.sync_data().map_err(lost)
+}
+
+/// Syncs each data file to which a process may be writing, as far as npyd can tell. Call it before
+/// the data are read.
+///
+/// A write through a mapping to a page that is already dirty changes neither mtime nor ctime, so no
+/// later check would detect it. A sync write-protects the page: the next write faults, and the
+/// kernel updates both. tmpfs has no writeback, so such writes stay undetected there.
+pub(crate) fn sync_unproven(job: &Job, progress: &Meter) -> Result<(), Interruption> {
+    if matches!(job.evidence, Evidence::Ready | Evidence::Marker | Evidence::Digest) {
+        return Ok(()); // the producer's word
+    }
+    for InputFile { file, .. } in &job.candidate.input.files {
+        if writer(file)? == Writer::None {
+            continue; // no process has a writable mapping, and the first write to a new one faults
+        }
+        if !file.flush_interruptibly(&|| progress.stopped()).map_err(lost)? {
+            return Err(Interruption::Cancelled);
+        }
+        match file.sync_data() {
+            Err(error) if error.is_unsyncable() => {}
+            synced => synced.map_err(lost)?,
+        }
+    }
+    if job.candidate.input.is_unchanged()? {
+        Ok(())
+    } else {
+        Err(Interruption::changed("it changed while it was synced"))
+    }
 }
 
 /// Fails if the size or mtime differs from `then`.

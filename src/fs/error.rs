@@ -56,6 +56,13 @@ impl FsError {
         self.operation.is_sync()
     }
 
+    /// Returns whether the file system has no sync: a read-only one, such as squashfs, which never
+    /// has dirty pages.
+    #[must_use]
+    pub(crate) fn is_unsyncable(&self) -> bool {
+        self.is_of_sync() && self.is(&[Errno::INVAL, Errno::ROFS])
+    }
+
     /// Returns whether the file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {

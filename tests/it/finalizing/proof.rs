@@ -7,10 +7,11 @@ use std::io::Write;
 use std::os::unix::fs::chown;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
-    Daemon, Mounted, Outcome, PendingFile, Receipts, Site, as_root, crc32c, noise,
+    Daemon, Mounted, Outcome, PendingFile, Producer, Receipts, Site, as_root, crc32c, has_strace,
+    load, noise, python,
 };
 
 /// Anybody but root.
@@ -109,6 +110,86 @@ fn a_source_that_was_still_written_to_is_remade() {
     let receipt = of_source(&site.sweep().expect_code(0), "scan.raw");
     assert_eq!((&receipt["event"], &receipt["source_fate"]), (&"found".into(), &"removed".into()));
     assert!(site.read("out/scan.npy").ends_with(&RECORDS.concat()));
+}
+
+/// A write to a mapped page that is already dirty changes no time. npyd syncs a source that may be
+/// mapped before it reads the source, so that the next write changes a time.
+#[test]
+fn a_mapped_source_is_remade_whatever_page_is_written_to() {
+    let (true, Some(python)) = (as_root(), python()) else { return };
+    for kind in ["ext4", "xfs"] {
+        let site = Site::new();
+        let Some(_mounted) = Mounted::image(&site, "in", kind, 400, &[]) else { continue };
+        site.drop_file("scan.raw.toml", "dtype = '<i4'\nshape = [4, 3]\n");
+        let path = site.path("in/scan.raw");
+        let arguments = [path.to_str().unwrap(), "4", "3", "0"];
+        let mut producer = Producer::start(&python, "mapped.py", arguments);
+        producer.say("frame 0 10");
+        give_away(&site, "in");
+        let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+        let told = (&receipt["event"], &receipt["evidence"]);
+        assert_eq!(told, (&"finalized".into(), &"quiet".into()), "{receipt}");
+        for frame in ["frame 1 11", "frame 2 12", "frame 3 13"] {
+            producer.say(frame);
+        }
+        let outcome = sweep_without_leases(&site).expect_code(0);
+        assert!(!outcome.json().is_empty(), "{kind}: the writes changed no time");
+        let receipt = of_source(&outcome, "scan.raw");
+        assert_eq!(receipt["event"], "remade", "{receipt}");
+        let values = json!([[10, 10, 10], [11, 11, 11], [12, 12, 12], [13, 13, 13]]);
+        assert_eq!(load(&python, site.path("out/scan.npy"))["values"], values, "{kind}");
+    }
+}
+
+/// An array that is found is compared with the source, which npyd syncs first as well.
+#[test]
+fn a_mapped_source_whose_array_was_found_is_watched() {
+    let (true, Some(python)) = (as_root(), python()) else { return };
+    let site = Site::new();
+    let Some(_mounted) = Mounted::image(&site, "in", "ext4", 32, &[]) else { return };
+    site.drop_file("scan.raw.toml", "dtype = '<i4'\nshape = [1, 3]\n");
+    let path = site.path("in/scan.raw");
+    let arguments = [path.to_str().unwrap(), "1", "3", "0"];
+    let mut producer = Producer::start(&python, "mapped.py", arguments);
+    producer.say("frame 0 1");
+    let data = [1_u32; 3].map(u32::to_le_bytes).concat();
+    site.write("out/scan.npy", crate::support::npy("'<i4'", false, &[1, 3], &data));
+    give_away(&site, "in");
+    let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+    let told = (&receipt["event"], &receipt["evidence"]);
+    assert_eq!(told, (&"found".into(), &"quiet".into()), "{receipt}");
+    producer.say("frame 0 2");
+    let outcome = sweep_without_leases(&site);
+    assert!(!outcome.json().is_empty(), "the write changed no time");
+}
+
+/// A failed sync of a source that may be mapped is a data loss. A file system without a sync, such
+/// as squashfs, has nothing to lose.
+#[test]
+fn a_sync_of_a_mapped_source_that_fails() {
+    if !as_root() || !has_strace() {
+        return;
+    }
+    for (errno, code, event) in [("EIO", 1, "rejected"), ("EINVAL", 0, "finalized")] {
+        let site = Site::new();
+        site.scan("scan");
+        give_away(&site, "in");
+        let mut strace = Command::new("strace");
+        strace.args(["--follow-forks", "--output"]).arg(site.path("strace.log"));
+        strace.arg("--trace-path").arg(site.path("in/scan.raw")).arg("--trace=fdatasync");
+        strace.arg(format!("--inject=fdatasync:error={errno}"));
+        let sweep = without_leases(&site);
+        strace.envs(sweep.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        strace.arg(sweep.get_program()).args(sweep.get_args()).args(["sweep", "--json"]);
+        strace.arg("--config").arg(site.path("npyd.toml"));
+        let outcome = Outcome::of(&mut strace).expect_code(code);
+        let receipt = of_source(&outcome, "scan.raw");
+        assert_eq!(receipt["event"], event, "{receipt}");
+        assert_eq!(site.has("out/scan.npy"), code == 0, "{receipt}");
+        if code == 1 {
+            outcome.expect_words(&["may be lost", "drop the file again"]);
+        }
+    }
 }
 
 /// Each scan tries again to prove that the source has no writer. A scan that may take leases
