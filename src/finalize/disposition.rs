@@ -39,6 +39,9 @@ pub(crate) enum SourceOutcome {
     Kept,
     /// It stays, because it changed: it is a new drop.
     Changed,
+    /// It stays for now, because other files describe or complete it than those that npyd used: the
+    /// next scan makes the array again, or rejects the drop.
+    Redescribed,
     /// The source stays, because npyd can't prove that it has no writer, or may not remove it.
     Unproven(Unproven),
     /// It stays for now, because the settings changed during the work: the next scan disposes of it
@@ -57,7 +60,9 @@ impl SourceOutcome {
     pub(crate) fn fate(&self) -> SourceFate {
         match self {
             SourceOutcome::Kept | SourceOutcome::Changed => SourceFate::Kept,
-            SourceOutcome::Unproven(_) | SourceOutcome::Later => SourceFate::Unproven,
+            SourceOutcome::Redescribed | SourceOutcome::Unproven(_) | SourceOutcome::Later => {
+                SourceFate::Unproven
+            }
             SourceOutcome::TheArray => SourceFate::Array,
             SourceOutcome::Removed => SourceFate::Removed,
             SourceOutcome::Archived(_) => SourceFate::Archived,
@@ -74,6 +79,10 @@ impl SourceOutcome {
             }
             SourceOutcome::Changed => Some(format!(
                 "the source or its description changed meanwhile, so the source was not {what}"
+            )),
+            SourceOutcome::Redescribed => Some(format!(
+                "another description or data file arrived meanwhile, so the source was not {what}; \
+                 the next scan takes it into account"
             )),
             SourceOutcome::Unproven(why) => Some(not_proven(what, why)),
             SourceOutcome::Later => Some(format!(
@@ -127,6 +136,9 @@ pub(crate) fn dispose_source(
     if job.drop_dir.in_force.is_superseded() {
         let is_later = job.drop_dir.in_force.is_disposed_later();
         return Ok(if is_later { SourceOutcome::Later } else { SourceOutcome::Kept });
+    }
+    if job.candidate.is_redescribed(&job.drop_dir)? {
+        return Ok(SourceOutcome::Redescribed);
     }
     for input in &job.candidate.input.files {
         match put_away(at, input, job.writers(), &gone)? {
@@ -192,6 +204,7 @@ fn put_sidecar_away(
     match source {
         SourceOutcome::Kept
         | SourceOutcome::Changed
+        | SourceOutcome::Redescribed
         | SourceOutcome::Unproven(_)
         | SourceOutcome::Later => {}
         SourceOutcome::Archived(archive) => {

@@ -434,6 +434,7 @@ impl<'a> InFlight<'a> {
                 SourceOutcome::Kept
                 | SourceOutcome::TheArray
                 | SourceOutcome::Changed
+                | SourceOutcome::Redescribed
                 | SourceOutcome::Unproven(_)
                 | SourceOutcome::Later,
             ) => Ok(()),

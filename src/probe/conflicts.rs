@@ -34,16 +34,27 @@ impl Descriptions {
     /// describes all of them: without one of its files the sidecar's array would not be complete.
     fn of(matches: Vec<MatchedDescription>) -> Self {
         let manifest = matches.iter().find(|matched| matched.by.is_manifest());
-        let parts = manifest.map(|manifest| manifest.data_files.parts().to_vec());
-        let counts = |matched: &MatchedDescription| match &parts {
-            Some(parts) if !matched.by.is_manifest() => {
-                let of = matched.data_files.parts();
-                !of.is_empty() && of != parts
-            }
-            _ => true,
-        };
-        let (competing, overridden) = matches.into_iter().partition(counts);
+        let counts: Vec<bool> = matches.iter().map(|it| counts_beside(it, manifest)).collect();
+        let (mut competing, mut overridden) = (Vec::new(), Vec::new());
+        for (matched, counts) in matches.into_iter().zip(counts) {
+            if counts { competing.push(matched) } else { overridden.push(matched) }
+        }
         Descriptions { competing, overridden }
+    }
+}
+
+/// Returns whether a description counts beside another one of the data file, which overrides it if
+/// that is a manifest of all its files.
+pub(crate) fn counts_beside(
+    matched: &MatchedDescription,
+    other: Option<&MatchedDescription>,
+) -> bool {
+    match other.filter(|other| other.by.is_manifest()) {
+        Some(manifest) if !matched.by.is_manifest() => {
+            let of = matched.data_files.parts();
+            !of.is_empty() && of != manifest.data_files.parts()
+        }
+        _ => true,
     }
 }
 
@@ -125,7 +136,7 @@ impl DirView<'_> {
 
     /// Returns another data file that the manifest of this one could refer to just as well, and its
     /// inode.
-    fn other_data_file(
+    pub(crate) fn other_data_file(
         &self,
         data: &Path,
         matched: &MatchedDescription,

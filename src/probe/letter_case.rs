@@ -110,8 +110,18 @@ pub(crate) fn variants(by: &Description, data_files: &DataFiles) -> Vec<PathBuf>
 /// Returns the manifests that may describe a data file if letter case does not count, without those
 /// of its exact name.
 pub(crate) fn manifests_in_other_case(data: &Path) -> Vec<PathBuf> {
+    in_each_case(data, possible_manifests)
+}
+
+/// Returns the files that may describe a data file by name if letter case does not count, without
+/// those of its exact name.
+pub(crate) fn sidecars_in_other_case(data: &Path) -> Vec<PathBuf> {
+    in_each_case(data, possible_sidecars)
+}
+
+fn in_each_case(data: &Path, possible: impl Fn(&Path) -> Vec<PathBuf>) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for path in case_variants_of(data).iter().flat_map(|data| possible_manifests(data)) {
+    for path in case_variants_of(data).iter().flat_map(|data| possible(data)) {
         if !found.contains(&path) {
             found.push(path);
         }

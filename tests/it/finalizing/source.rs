@@ -1,6 +1,9 @@
 //! The disposition of the raw file and its sidecar once the array is durable.
 
-use crate::support::{Receipts, SCAN_MANIFEST, Site, reason, scan_bytes, scan_npy};
+use crate::support::{
+    Receipts, SCAN_MANIFEST, Site, has_strace, npy, reason, scan_bytes, scan_npy, sweep_halted,
+    wait_until,
+};
 
 /// A site that archives its sources in `archive`.
 fn archiving() -> Site {
@@ -144,4 +147,143 @@ fn a_source_stays_if_its_array_does_not_hold_its_bytes() {
         assert_eq!(site.has("in/scan.raw"), is_edited, "{told}");
         assert_eq!(site.read("out/scan.npy"), array, "{told}");
     }
+}
+
+/// A drop, and a file that arrives while npyd makes the array, so that another array is due.
+struct Arrival<'a> {
+    settings: &'a str,
+    drop: &'a [(&'a str, &'a [u8])],
+    arrives: (&'a str, &'a [u8]),
+    /// The array and its content; `None` if the file makes the description ambiguous.
+    array: Option<(&'a str, Vec<u8>)>,
+}
+
+impl Arrival<'_> {
+    /// Has the file arrive after each call in the output directory while the whole source is there.
+    /// npyd removes or archives no source with an array that another description made.
+    fn after_each_call(&self, disposition: &str) {
+        if !has_strace() {
+            return;
+        }
+        let mut calls = 0;
+        loop {
+            let site = Site::new();
+            std::fs::create_dir(site.path("old")).unwrap();
+            let old = site.path("old");
+            let archive = format!("archive = \"{}\"", old.display());
+            let archive = if disposition == "archive" { &archive } else { "" };
+            let settings = format!("source = \"{disposition}\"\n{archive}\n{}", self.settings);
+            site.configure(&settings);
+            let site = site.with_short_quiet_time();
+            for (name, content) in self.drop {
+                site.drop_file(name, content);
+            }
+            let is_whole = || self.drop.iter().all(|(name, _)| site.has(&format!("in/{name}")));
+            let mut has_arrived = false;
+            let halted = sweep_halted(&site, &["out"], calls, || {
+                has_arrived = is_whole();
+                if has_arrived {
+                    site.drop_file(self.arrives.0, self.arrives.1);
+                }
+            });
+            if !halted || !has_arrived {
+                break; // the source is gone
+            }
+            calls += 1;
+            self.check(&site, calls);
+        }
+        println!("{} arrived after each of {calls} calls", self.arrives.0);
+        assert!(calls > 3, "only {calls} calls were seen");
+    }
+
+    fn check(&self, site: &Site, call: usize) {
+        let account = || {
+            let (left, history) = (site.names("in"), site.history());
+            format!("after call {call}, {}: {left:?}, {history:#?}", self.arrives.0)
+        };
+        let Some((array, content)) = &self.array else {
+            wait_until("a rejected drop", account, || {
+                site.sweep();
+                !site.history().of_event("rejected").is_empty()
+            });
+            let places = ["in", "in/rejected"];
+            for (name, content) in self.drop {
+                let is_there = |dir: &&str| {
+                    let path = format!("{dir}/{name}");
+                    site.has(&path) && site.read(&path) == *content
+                };
+                assert!(places.iter().any(is_there), "{name}: {}", account());
+            }
+            return;
+        };
+        wait_until("the array of all that is there", account, || {
+            site.sweep();
+            let path = format!("out/{array}");
+            site.has(&path) && site.read(&path) == *content && site.names("in").is_empty()
+        });
+    }
+}
+
+/// A manifest that arrives during the copy overrides the sidecar, also in other letter case.
+#[test]
+fn a_manifest_that_arrives_during_the_copy() {
+    let envi = b"ENVI\nsamples = 6\nlines = 2\nbands = 1\ndata type = 12\nbyte order = 0\n\
+        interleave = bsq\n";
+    let array = npy("'<f4'", false, &[2, 3], &scan_bytes());
+    for (disposition, sidecar, manifest) in
+        [("remove", "E.HDR", "e.toml"), ("archive", "e.hdr", "E.img.toml")]
+    {
+        Arrival {
+            settings: "",
+            drop: &[("e.img", &scan_bytes()), (sidecar, envi)],
+            arrives: (manifest, SCAN_MANIFEST.as_bytes()),
+            array: Some(("e.npy", array.clone())),
+        }
+        .after_each_call(disposition);
+    }
+}
+
+/// A manifest or a sidecar that arrives during the copy overrides a template.
+#[test]
+fn a_description_that_overrides_a_template_arrives_during_the_copy() {
+    let array = npy("'<f4'", false, &[2, 3], &scan_bytes());
+    for (disposition, manifest) in [("remove", "t.u16.toml"), ("archive", "T.u16.toml")] {
+        Arrival {
+            settings: "[[drop.template]]\nmatch = \"*.u16\"\ndtype = \"<u2\"\nshape = [-1]",
+            drop: &[("t.u16", &scan_bytes())],
+            arrives: (manifest, SCAN_MANIFEST.as_bytes()),
+            array: Some(("t.npy", array.clone())),
+        }
+        .after_each_call(disposition);
+    }
+}
+
+/// Neither of two manifests counts, whichever came first.
+#[test]
+fn a_second_manifest_arrives_during_the_copy() {
+    Arrival {
+        settings: "",
+        drop: &[("z.raw", &scan_bytes()), ("z.raw.toml", SCAN_MANIFEST.as_bytes())],
+        arrives: ("z.json", br#"{"dtype": "<u4", "shape": [6]}"#),
+        array: None,
+    }
+    .after_each_call("remove");
+}
+
+/// A manifest's glob also matches a file that arrives during the copy.
+#[test]
+fn a_file_joins_a_series_during_the_copy() {
+    let frames = [[1; 10], [2; 10], [3; 10], [4; 10]].concat();
+    Arrival {
+        settings: "",
+        drop: &[
+            ("f_1.raw", &[1; 10]),
+            ("f_2.raw", &[2; 10]),
+            ("f_4.raw", &[4; 10]),
+            ("run.toml", b"dtype = '|u1'\nshape = [-1, 10]\ndata = 'f_*.raw'\n"),
+        ],
+        arrives: ("f_3.raw", &[3; 10]),
+        array: Some(("run.npy", npy("'|u1'", false, &[4, 10], &frames))),
+    }
+    .after_each_call("remove");
 }
