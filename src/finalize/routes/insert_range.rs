@@ -56,6 +56,9 @@ pub(crate) fn carry_out(
     if job.drop_dir.in_force.is_superseded() {
         return Err(Interruption::Cancelled);
     }
+    if job.candidate.is_redescribed(&job.drop_dir)? {
+        return not("another description or data file arrived meanwhile");
+    }
     let intent = InsertIntent {
         file: at.source.path().join(&private),
         inode: stat.ino,
