@@ -428,21 +428,13 @@ impl<'a> InFlight<'a> {
 
     fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         match &self.source {
-            // The in-place and insert-range routes already synced both directories.
-            None
-            | Some(
-                SourceOutcome::Kept
-                | SourceOutcome::TheArray
-                | SourceOutcome::Changed
-                | SourceOutcome::Redescribed
-                | SourceOutcome::Unproven(_)
-                | SourceOutcome::Later,
-            ) => Ok(()),
             Some(SourceOutcome::Removed) => synced.sync(&self.at.source),
             Some(SourceOutcome::Archived(archive)) => {
                 synced.sync(archive)?;
                 synced.sync(&self.at.source)
             }
+            // The in-place and insert-range routes already synced both directories.
+            _ => Ok(()),
         }
     }
 
