@@ -88,7 +88,7 @@ fn cannot_create(state_dir: &Path) -> String {
     let (user, dir) = (own_name(), state_dir.display());
     format!(
         "user `{user}` may not create `{dir}`; if npyd is to run as this user, an administrator can \
-         (install -d -o {user} -m 750 {dir})"
+         (install -d -o {user} -g {user} -m 750 {dir})"
     )
 }
 
