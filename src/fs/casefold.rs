@@ -21,15 +21,15 @@ impl Dir {
     /// name, and so are the directories above it that ignore letter case.
     pub fn has_exact_name(&self, rel: &Path) -> Result<bool> {
         let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else { return Ok(true) };
-        let dir = self.try_clone()?.into_subdir(parent)?;
-        if !dir.ignores_case() {
+        if !self.ignores_case_at(parent)? {
             return Ok(true);
         }
+        let dir = self.try_clone()?.into_subdir(parent)?;
         Ok(dir.any_entry(|listed, _| listed == name)? && self.has_exact_name(parent)?)
     }
 
-    /// Returns the path under which a directory that ignores letter case lists the file that it
-    /// finds at `rel`. Returns `None` if there is none, or if `rel` is listed itself.
+    /// Returns the path under which a directory that ignores letter case lists the file `rel`.
+    /// Returns `None` if there is no such file, or if the directory lists it as `rel`.
     pub fn listed_path(&self, rel: &Path) -> Result<Option<PathBuf>> {
         let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else { return Ok(None) };
         let Some(stat) = self.stat(rel)? else { return Ok(None) };
@@ -48,11 +48,22 @@ impl Dir {
         Ok(None)
     }
 
-    /// Returns whether this directory ignores letter case.
+    /// Returns whether the directory at a path below this one ignores letter case.
+    pub fn ignores_case_at(&self, rel: &Path) -> Result<bool> {
+        if rel.as_os_str().is_empty() {
+            return Ok(self.ignores_case());
+        }
+        Ok(self.try_clone()?.into_subdir(rel)?.ignores_case())
+    }
+
+    /// Returns whether this directory ignores letter case. Asks the file system once, because each
+    /// probe of a drop needs it several times.
     #[must_use]
     pub fn ignores_case(&self) -> bool {
-        let Ok(dir) = self.readable() else { return false };
-        ioctl_getflags(&dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
-            || info_of(&dir).is_ok_and(|fs| ALWAYS.contains(&fs.kind.as_str()))
+        *self.ignores_case.get_or_init(|| {
+            let Ok(dir) = self.readable() else { return false };
+            ioctl_getflags(&dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
+                || info_of(&dir).is_ok_and(|fs| ALWAYS.contains(&fs.kind.as_str()))
+        })
     }
 }

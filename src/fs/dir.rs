@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -32,6 +33,9 @@ pub(crate) const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union
 pub struct Dir {
     pub(crate) fd: OwnedFd,
     path: PathBuf,
+    /// Whether the directory ignores letter case, once that is known. It can change only while the
+    /// directory is empty.
+    pub(crate) ignores_case: OnceLock<bool>,
 }
 
 /// The type of a directory entry.
@@ -49,12 +53,12 @@ impl Dir {
     /// Opens a configured directory. Follows links in its path: the administrator made them.
     pub fn open(path: &Path) -> Result<Self> {
         retry_on_intr(|| fs::open(path, DIR_FLAGS, Mode::empty()))
-            .map(|fd| Dir { fd, path: path.to_path_buf() })
+            .map(|fd| Dir::from_fd(fd, path.to_path_buf()))
             .map_err(|errno| FsError::new(Operation::OpenDir, path, errno))
     }
 
     pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
-        Dir { fd, path }
+        Dir { fd, path, ignores_case: OnceLock::new() }
     }
 
     /// Opens a directory at a path below a configured one. An empty path opens the configured one.
@@ -70,13 +74,13 @@ impl Dir {
     /// Opens a directory below this one.
     pub fn open_dir(&self, rel: &Path) -> Result<Self> {
         let fd = self.open_beneath(rel, DIR_FLAGS.union(OFlags::NOFOLLOW))?;
-        Ok(Dir { fd, path: self.path.join(rel) })
+        Ok(Dir::from_fd(fd, self.path.join(rel)))
     }
 
     /// Duplicates the descriptor.
     pub fn try_clone(&self) -> Result<Self> {
         let fd = self.fd.try_clone().map_err(|error| self.error(Operation::OpenDir, error))?;
-        Ok(Dir { fd, path: self.path.clone() })
+        Ok(Dir { fd, path: self.path.clone(), ignores_case: self.ignores_case.clone() })
     }
 
     /// Opens a directory below this one, and creates the missing directories of the path.

@@ -39,9 +39,7 @@ impl DirView<'_> {
     /// Replaces paths in one directory by those that it lists, if it ignores letter case.
     pub(crate) fn as_listed(&self, paths: Vec<PathBuf>) -> fs::Result<Vec<PathBuf>> {
         let parent = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-        let ignores_case =
-            self.dir.try_clone()?.into_subdir(parent).is_ok_and(|dir| dir.ignores_case());
-        if !ignores_case {
+        if !self.dir.ignores_case_at(parent).unwrap_or(false) {
             return Ok(paths);
         }
         let mut found = Vec::new();
