@@ -2,7 +2,9 @@
 
 use super::harness::Tally;
 use super::harness::crash_case::Violation;
-use super::harness::crash_dirs::{Crash, CrashDirs, changes, distinct_points, on_crash_dirs};
+use super::harness::crash_dirs::{
+    Crash, CrashDirs, changes, distinct_points, on_crash_dirs, survey,
+};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::Scenario;
 use super::harness::volume::Cut;
@@ -56,15 +58,11 @@ fn check_all_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash) -> [Tall
 fn check_some_pairs(dirs: &CrashDirs, scenario: &Scenario, crash: Crash, stride: usize) -> Tally {
     // Second points are spread over the sweep by steps of this length.
     const STEP: usize = 7;
-    let case = dirs.case(scenario);
-    let changes = changes(&case);
-    case.expect_route();
-    let all = 0..=changes.len();
-    let of = distinct_points(&case, crash, &changes, all.clone()).len();
-    let mut tally = Tally { of, ..Tally::default() };
+    let (case, changes, mut tally) = survey(dirs, scenario, crash);
     // The number of the next sweep's points is known once one ends before its second crash.
     let mut seconds = changes.len() + 1;
-    for first in distinct_points(&case, crash, &changes, all.step_by(stride)) {
+    let sample = (0..=changes.len()).step_by(stride);
+    for first in distinct_points(&case, crash, &changes, sample) {
         let second = tally.tried * STEP % seconds;
         let (made, checked) = check(dirs, scenario, crash, (first, second));
         if made < second {

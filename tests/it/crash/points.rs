@@ -2,7 +2,9 @@
 
 use super::harness::Tally;
 use super::harness::crash_case::Violation;
-use super::harness::crash_dirs::{Crash, CrashDirs, changes, distinct_points, on_crash_dirs};
+use super::harness::crash_dirs::{
+    Crash, CrashDirs, changes, distinct_points, on_crash_dirs, survey,
+};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
 use super::harness::tracee::Change;
@@ -37,13 +39,8 @@ pub(super) fn check_points(
     crash: Crash,
     (from, stride): (usize, usize),
 ) -> Tally {
-    let case = dirs.case(scenario);
-    let changes = changes(&case);
-    case.expect_route();
-    let all = 0..=changes.len();
-    let of = distinct_points(&case, crash, &changes, all.clone()).len();
-    let mut tally = Tally { of, ..Tally::default() };
-    let sample = all.skip(from).step_by(stride);
+    let (case, changes, mut tally) = survey(dirs, scenario, crash);
+    let sample = (0..=changes.len()).skip(from).step_by(stride);
     for point in distinct_points(&case, crash, &changes, sample) {
         tally.violations.extend(check(dirs, scenario, crash, point).err());
         tally.tried += 1;

@@ -1,5 +1,6 @@
 //! The file systems on which crash cases run, and the faults that hit them.
 
+use super::Tally;
 use super::crash_case::CrashCase;
 use super::npyd::Npyd;
 use super::scenario::Scenario;
@@ -113,6 +114,19 @@ impl CrashDirs {
 pub(crate) fn changes(case: &CrashCase<'_>) -> Vec<Change> {
     let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
     std::iter::from_fn(|| tracee.next_change()).collect()
+}
+
+/// A scenario's case, the changes of an undisturbed sweep, and a tally that counts the distinct
+/// crash points of that sweep.
+pub(crate) type Survey<'a> = (CrashCase<'a>, Vec<Change>, Tally);
+
+/// Sweeps a case of a scenario undisturbed, and fails if npyd takes another route.
+pub(crate) fn survey<'a>(dirs: &'a CrashDirs, scenario: &'a Scenario, crash: Crash) -> Survey<'a> {
+    let case = dirs.case(scenario);
+    let changes = changes(&case);
+    case.expect_route();
+    let of = distinct_points(&case, crash, &changes, 0..=changes.len()).len();
+    (case, changes, Tally { of, ..Tally::default() })
 }
 
 /// Returns the points, of those given, at which a crash leaves different states. Among points that
