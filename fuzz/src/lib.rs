@@ -28,7 +28,7 @@ pub fn name(text: &str) -> FileName {
     FileName::try_from(text.to_owned()).unwrap()
 }
 
-/// Asserts that a message is fit for a terminal and a log, whatever it quotes.
+/// Asserts that a terminal and a log can show a message, whatever text the message quotes.
 ///
 /// # Panics
 /// It is not.

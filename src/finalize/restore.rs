@@ -160,8 +160,10 @@ fn names_to_restore(
     let mut names: Vec<FileName> = sidecar.into_iter().chain([data.clone()]).collect();
     if number > 0 {
         // All files of this number are those of one drop.
-        let others = description_names(data).into_iter().filter(|it| !names.contains(it));
-        return Ok(others.collect::<Vec<_>>().into_iter().chain(names).collect());
+        let mut all = description_names(data);
+        all.retain(|name| !names.contains(name));
+        all.append(&mut names);
+        return Ok(all);
     }
     if let Some(sidecar) = names.first() {
         for part in parts_of(drop_dir, from, sidecar)? {

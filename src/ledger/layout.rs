@@ -12,16 +12,16 @@ use crate::ledger::schema::{Opened, immutable_uri};
 /// Layout number, stored as `user_version`.
 pub(crate) const LAYOUT: i64 = 1;
 
-/// Returns the layout number, or 0 if there is none yet.
+/// Returns the layout number of a database. A new database has the number 0.
 pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Returns the layout number, or 0 if there is none yet.
+/// Returns the layout number of a database if this version of npyd can use that layout.
 ///
 /// # Errors
 ///
-/// Returns an error also if this version of npyd does not know the layout.
+/// Returns an error if the database can't be read, or has another layout.
 pub(crate) fn known_layout(connection: &Connection) -> Opened<i64> {
     match layout(connection)? {
         layout @ (0 | LAYOUT) => Ok(layout),

@@ -97,8 +97,8 @@ fn a_wait_for_a_writer_says_how_to_find_it() {
     assert_eq!(daemon.log().matches("names the process").count(), 1, "{}", daemon.log());
 }
 
-/// Whoever names a directory can't forge a line: each line of text begins with its time, or, on
-/// standard output, with the event.
+/// The name of a directory can't forge a line of the log or of standard output, although it
+/// contains a line break.
 #[test]
 fn names_with_line_breaks_stay_on_one_line() {
     let site = Site::new();

@@ -89,7 +89,7 @@ fn drop_directories_that_share_it() {
     assert!(site.names("bad").is_empty(), "{:?}", site.names("bad"));
 }
 
-/// Whoever corrects a drop in the quarantine may also replace its description there.
+/// A user may replace the description of a rejected drop in the directory `rejects`.
 #[test]
 fn a_new_manifest_comes_along() {
     let site = site();
