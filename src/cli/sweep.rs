@@ -10,6 +10,7 @@ use crate::cli::{ConfigArgs, Exit, FatalError};
 use crate::config::DropDir;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
+use crate::events::stored::Stored;
 use crate::facts::Fact;
 use crate::ledger::Ledger;
 use crate::service::tracker::{Context, JobDone, Tracker};
@@ -70,7 +71,8 @@ impl Sweep {
             for (path, why) in tracker.waiting() {
                 let drop_dir = drop_dir.path.clone();
                 let receipt = Receipt::without_output(EventKind::Waiting, drop_dir, path, why);
-                context.publish(Event::Receipt(Box::new(receipt)));
+                let receipt = Box::new(receipt);
+                context.publish(Event::Receipt { receipt, stored: Stored::NotMeant });
             }
         }
         context.ledger().finish();

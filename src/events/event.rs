@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::decide::reason::Reason;
 use crate::events::receipt::Receipt;
+use crate::events::stored::Stored;
 use crate::events::tally::Tally;
 use crate::facts::Fact;
 use crate::text::count::counted;
@@ -42,9 +43,14 @@ pub enum Event {
         /// The options in words, if the request has any.
         words: Option<String>,
     },
-    /// A drop was finalized, made again, found, rejected or lost, or failed for the first time. The
-    /// ledger has the receipt already.
-    Receipt(Box<Receipt>),
+    /// A drop was finalized, made again, found, rejected or lost, or failed for the first time; or,
+    /// in a command, it waits.
+    Receipt {
+        /// The receipt.
+        receipt: Box<Receipt>,
+        /// Whether the ledger has the receipt.
+        stored: Stored,
+    },
     /// A drop failed again. The ledger has only the first failure.
     FailedAgain(Box<Receipt>),
     /// A drop has waited so long that people should know. The event about the drop's state precedes

@@ -4,4 +4,5 @@ pub mod bus;
 pub mod event;
 pub mod gathering;
 pub mod receipt;
+pub mod stored;
 pub mod tally;

@@ -10,6 +10,7 @@ use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;
+use crate::events::stored::Stored;
 use crate::text::one_line::shown;
 
 /// The record of what happened to one drop.
@@ -48,6 +49,15 @@ pub struct Receipt {
     /// Whether a person requested the work, so that the log reports its result in any case.
     #[serde(skip)]
     pub is_requested: bool,
+}
+
+/// A receipt as commands print it.
+#[derive(Serialize)]
+struct Published<'a> {
+    #[serde(flatten)]
+    receipt: &'a Receipt,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<&'static str>,
 }
 
 /// The fate of the source of an array.
@@ -169,6 +179,14 @@ impl Receipt {
         }
     }
 
+    /// Returns the receipt as one line of JSON, which also says whether the ledger has it.
+    #[must_use]
+    pub fn to_json_with(&self, stored: Stored) -> String {
+        let stored = stored.label();
+        serde_json::to_string(&Published { receipt: self, stored })
+            .unwrap_or_else(|_| self.to_json())
+    }
+
     /// Returns the receipt as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -226,4 +244,25 @@ fn lossily_if_any<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result
 
 fn in_seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_what_is_not_stored() {
+        let why = Reason::Io("why".into());
+        let receipt =
+            Receipt::without_output(EventKind::Failed, "/in".into(), "/in/a".into(), &why);
+        for (stored, end) in [
+            (Stored::Durable, "}"),
+            (Stored::NotMeant, "}"),
+            (Stored::NotYet, ",\"stored\":\"not-yet\"}"),
+            (Stored::No, ",\"stored\":\"no\"}"),
+        ] {
+            let expected = receipt.to_json().replace('}', end);
+            assert_eq!(receipt.to_json_with(stored), expected, "{stored:?}");
+        }
+    }
 }

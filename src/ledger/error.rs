@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::events::stored::Stored;
 use crate::ledger::obstacle::find_obstacle;
 
 /// An error of the ledger's database.
@@ -84,6 +85,12 @@ impl LedgerError {
     /// Adds that the receipts are kept in memory until the ledger can be used.
     pub(crate) fn kept_in_memory(self) -> Self {
         LedgerError { is_kept: true, ..self }
+    }
+
+    /// Returns what became of the receipts that were to be stored.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        if self.is_kept { Stored::NotYet } else { Stored::No }
     }
 
     /// Returns why the ledger can't be used.

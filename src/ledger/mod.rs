@@ -39,6 +39,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::{Receipt, SourceFate};
+use crate::events::stored::Stored;
 use crate::facts::{self, Fact, LedgerEvent};
 
 pub use crate::ledger::earlier::Earlier;
@@ -262,16 +263,22 @@ impl Ledger {
     ///
     /// # Durability
     ///
-    /// On success the receipts are durable, unless they are kept in memory.
+    /// The receipts are durable if the result is [`Stored::Durable`].
     ///
     /// # Errors
     ///
-    /// Returns an error for the first failure alone, until the ledger can be written to again.
-    pub fn record(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
+    /// Returns an error for the first failure alone, until the ledger can be written to again;
+    /// [`LedgerError::stored`] says whether the receipts are kept.
+    pub fn record(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<Stored> {
         let is_known = self.is_out();
-        let Err(error) = self.store(receipts) else { return Ok(()) };
+        let Err(error) = self.store(receipts) else { return Ok(self.stored_now()) };
         self.keep_unsaved(receipts)?;
-        if is_known { Ok(()) } else { Err(error.kept_in_memory()) }
+        if is_known { Ok(Stored::NotYet) } else { Err(error.kept_in_memory()) }
+    }
+
+    /// Returns what became of receipts that the open database has.
+    fn stored_now(&self) -> Stored {
+        if self.may_lack_receipts() { Stored::NotYet } else { Stored::Durable }
     }
 
     fn store(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {

@@ -109,6 +109,7 @@ mod tests {
     use crate::decide::identity::SourceIdentity;
     use crate::decide::reason::Reason;
     use crate::events::receipt::{EventKind, SourceFate};
+    use crate::events::stored::Stored;
 
     fn receipt(event: EventKind, source: &str) -> (Receipt, Option<LedgerKey>) {
         let why = Reason::Io("why".into());
@@ -133,11 +134,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
         let a = Path::new("/in/a");
-        ledger.record(&[receipt(EventKind::Finalized, "/in/a")]).unwrap();
+        let record = |event, source| ledger.record(&[receipt(event, source)]);
+        assert_eq!(record(EventKind::Finalized, "/in/a").unwrap(), Stored::Durable);
         refuse_writes(&ledger, true);
-        let first = ledger.record(&[receipt(EventKind::Remade, "/in/a")]).unwrap_err();
+        let first = record(EventKind::Remade, "/in/a").unwrap_err();
         assert!(first.to_string().contains("receipts are kept in memory"), "{first}");
-        ledger.record(&[receipt(EventKind::Rejected, "/in/b")]).unwrap();
+        assert_eq!(first.stored(), Stored::NotYet);
+        assert_eq!(record(EventKind::Rejected, "/in/b").unwrap(), Stored::NotYet);
         ledger.attend();
         assert_eq!(events(&ledger), ["finalized"]);
 
@@ -151,6 +154,7 @@ mod tests {
         ledger.attend();
         assert_eq!(events(&ledger), ["finalized", "remade", "rejected"]);
         assert!(!ledger.is_out() && ledger.known_unsaved(a).unwrap().is_none());
+        assert_eq!(record(EventKind::Rejected, "/in/c").unwrap(), Stored::Durable);
     }
 
     /// In a sweep, for example, no thread calls `attend`.

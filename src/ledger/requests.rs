@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
 use crate::events::receipt::{EventKind, Receipt};
+use crate::events::stored::Stored;
 use crate::ledger::receipt_kind::{REFUSED, ReceiptKind};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
 use crate::ledger::{Ledger, Result, insert, insert_note, now};
@@ -141,12 +142,16 @@ impl Ledger {
 
     /// Ends a request with a receipt, and, if an array was made, the key of its source. A refusal
     /// does not change whether the source is settled.
+    ///
+    /// # Errors
+    ///
+    /// After an error the receipt is not stored, and the request stays in the ledger.
     pub fn end_request(
         &self,
         request: &Request,
         receipt: &Receipt,
         fingerprint: Option<&LedgerKey>,
-    ) -> Result<()> {
+    ) -> Result<Stored> {
         self.run(|db| {
             let transaction = db.unchecked_transaction()?;
             insert(db, receipt, fingerprint)?;
@@ -156,7 +161,8 @@ impl Ledger {
             }
             delete(db, request)?;
             transaction.commit()
-        })
+        })?;
+        Ok(self.stored_now())
     }
 
     /// Returns what was declared about a source, as JSON.

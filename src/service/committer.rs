@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
-use crate::ledger::Ledger;
+use crate::events::stored::Stored;
+use crate::ledger::{Ledger, LedgerError};
 use crate::service::worker::Record;
 
 /// Maximum number of batches that wait for their commit; workers wait then.
@@ -49,13 +50,24 @@ pub(crate) struct Committer {
 
 impl Recorder {
     /// Stores receipts in the ledger, then publishes them, in this order, so that a published
-    /// receipt can be looked up and survives a power cut.
+    /// receipt can be looked up. It survives a power cut if the event says [`Stored::Durable`].
     pub(crate) fn record(&self, records: Vec<Record>) {
-        if let Err(error) = self.ledger.record(&records) {
+        let stored = self.ledger.record(&records);
+        self.publish_receipts(records.into_iter().map(|(receipt, _)| receipt), stored);
+    }
+
+    /// Publishes receipts that were to be stored, after the error if that failed.
+    pub(crate) fn publish_receipts(
+        &self,
+        receipts: impl IntoIterator<Item = Receipt>,
+        stored: Result<Stored, LedgerError>,
+    ) {
+        let stored = stored.unwrap_or_else(|error| {
             self.publish(Event::Problem(error.to_string()));
-        }
-        for (receipt, _) in records {
-            self.publish(Event::Receipt(Box::new(receipt)));
+            error.stored()
+        });
+        for receipt in receipts {
+            self.publish(Event::Receipt { receipt: Box::new(receipt), stored });
         }
     }
 
@@ -64,7 +76,7 @@ impl Recorder {
         let is_failure = |receipt: &Receipt| {
             matches!(receipt.event, EventKind::Rejected | EventKind::Lost | EventKind::Failed)
         };
-        if matches!(&event, Event::Receipt(receipt) if is_failure(receipt)) {
+        if matches!(&event, Event::Receipt { receipt, .. } if is_failure(receipt)) {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
         self.bus.publish(event);

@@ -407,10 +407,8 @@ impl Context {
         receipt: Receipt,
         fingerprint: Option<&LedgerKey>,
     ) -> Outcome {
-        if let Err(error) = self.ledger().end_request(request, &receipt, fingerprint) {
-            self.report(error);
-        }
-        self.publish(Event::Receipt(Box::new(receipt)));
+        let stored = self.ledger().end_request(request, &receipt, fingerprint);
+        self.committer.recorder.publish_receipts([receipt], stored);
         Outcome::Done
     }
 

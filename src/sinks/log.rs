@@ -11,6 +11,7 @@ use crate::decide::reason_kind::ReasonKind;
 use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::{DaemonState, DropPath, DropState, Event, WatchState, WorkProgress};
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::events::stored::Stored;
 use crate::sinks::finished::Finished;
 use crate::sinks::repeats::Repeats;
 use crate::sinks::waits::{Line, Waits};
@@ -109,7 +110,7 @@ impl Sink for LogSink {
             Event::Overflowed { .. } => false,
             // A drop that was found has not waited yet.
             Event::State { state, .. } => *state != DropState::Unprobed,
-            Event::Receipt(_) => has_receipts,
+            Event::Receipt { .. } => has_receipts,
             Event::Progress(_) => has_progress,
             Event::FailedAgain(_)
             | Event::LongWait { .. }
@@ -139,7 +140,7 @@ impl Sink for LogSink {
             Event::State { path, state, reason, .. } => log_state(path, *state, reason.as_ref()),
             Event::FoundArray(path) => self.finished.add_found(path, now),
             Event::Progress(progress) => self.log_progress(progress),
-            Event::Receipt(receipt) => log_receipt(receipt),
+            Event::Receipt { receipt, stored } => log_receipt(receipt, *stored),
             Event::FailedAgain(receipt) => log_failed_again(receipt),
             Event::Failing { receipt, drops, is_again } => {
                 causes::failures(receipt, *drops, *is_again);
@@ -224,7 +225,7 @@ fn log_accepted(path: &DropPath, kind: &str, (options, words): (Option<&str>, Op
 }
 
 /// Logs a receipt at a level that fits its event.
-fn log_receipt(receipt: &Receipt) {
+fn log_receipt(receipt: &Receipt, stored: Stored) {
     let output = receipt.output.as_ref().map(|path| path.display());
     macro_rules! at {
         ($level:ident) => {
@@ -240,7 +241,9 @@ fn log_receipt(receipt: &Receipt) {
                 source_fate = receipt.source_fate.map(SourceFate::as_str),
                 reason = receipt.reason,
                 reason_kind = receipt.reason_kind.map(ReasonKind::as_str),
-                "{receipt}"
+                stored = stored.label(),
+                "{receipt}{}",
+                stored.remark()
             )
         };
     }

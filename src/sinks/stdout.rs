@@ -64,7 +64,7 @@ impl StdoutSink {
 
 impl Sink for StdoutSink {
     fn filter(&self) -> Filter {
-        Box::new(|event| matches!(event, Event::Receipt(_)))
+        Box::new(|event| matches!(event, Event::Receipt { .. }))
     }
 
     fn when_full(&self) -> WhenFull {
@@ -72,10 +72,10 @@ impl Sink for StdoutSink {
     }
 
     fn accept(&mut self, event: &Event) {
-        let Event::Receipt(receipt) = event else { return };
+        let Event::Receipt { receipt, stored } = event else { return };
         let line = match self.format {
-            Format::Lines => receipt.to_string(),
-            Format::Json => receipt.to_json(),
+            Format::Lines => format!("{receipt}{}", stored.remark()),
+            Format::Json => receipt.to_json_with(*stored),
         };
         match &self.bars {
             Some(bars) => bars.suspend(|| print(&line)),

@@ -26,6 +26,7 @@ use crate::describe::{Declared, DeclaredBy, Dump, Metadata, Reserved, bits_or_by
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
+use crate::events::stored::Stored;
 use crate::finalize::{Finalized, Job, finalize};
 use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Order};
@@ -202,7 +203,7 @@ impl Finalize {
             Err(refused) => Box::new(refused.to_receipt(file, self.dtype.is_some())),
         };
         session.sum.add(&receipt);
-        session.bus.publish(Event::Receipt(receipt));
+        session.bus.publish(Event::Receipt { receipt, stored: Stored::NotMeant });
     }
 
     /// Returns the file's directory as a drop directory with the settings of this command, the

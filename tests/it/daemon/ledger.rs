@@ -195,8 +195,25 @@ fn a_state_directory_that_can_not_be_reached() {
         daemon.wait_for_receipts("finalized", 4);
         let log = daemon.log();
         assert_eq!(log.matches("the ledger `").count(), 2, "{how}: {log}");
+        check_stored(&log, &["one", "two"], &["before", "after"]);
         assert!(daemon.stop().success());
         assert!(site.sweep().expect_code(0).json().is_empty(), "{how}");
+    }
+}
+
+/// Checks which receipts the log reports as not stored yet.
+#[track_caller]
+fn check_stored(log: &str, not_yet: &[&str], durable: &[&str]) {
+    for (names, is_durable) in [(not_yet, false), (durable, true)] {
+        for name in names {
+            let receipt = log.lines().find(|line| {
+                line.contains(&format!("/{name}.raw"))
+                    && ["finalized ", "rejected "].iter().any(|it| line.contains(it))
+            });
+            let receipt = receipt.unwrap_or_else(|| panic!("no receipt of {name}: {log}"));
+            let is_said = receipt.contains("not stored in the ledger yet");
+            assert_eq!(is_said, !is_durable, "{receipt}");
+        }
     }
 }
 
@@ -333,6 +350,10 @@ fn a_state_directory_that_is_full() {
     daemon.wait_for_receipts("rejected", 1);
     let log = daemon.log();
     assert_eq!(log.matches("the ledger `").count(), 2, "{log}");
+    check_stored(&log, &["19", "long"], &["before"]);
+    site.scan("after");
+    daemon.wait_for_receipts("finalized", 22);
+    check_stored(&daemon.log(), &[], &["after"]);
     assert!(daemon.stop().success());
-    assert_eq!(site.history().len(), 22);
+    assert_eq!(site.history().len(), 23);
 }
