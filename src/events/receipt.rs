@@ -46,6 +46,9 @@ pub struct Receipt {
     /// The kind of the reason, if there is no array; [`Reason::kind`] lists the kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_kind: Option<ReasonKind>,
+    /// The directory whose fault caused a failure, and holds up other drops as well.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossily_if_any")]
+    pub dir: Option<PathBuf>,
     /// Whether a person requested the work, so that the log reports its result in any case.
     #[serde(skip)]
     pub is_requested: bool,
@@ -165,6 +168,7 @@ impl Receipt {
             source_fate: None,
             reason: Some(reason.to_string()),
             reason_kind: Some(reason.kind()),
+            dir: None,
             is_requested: false,
         }
     }

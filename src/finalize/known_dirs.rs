@@ -15,22 +15,13 @@ pub const OTHER_FILE_SYSTEM: &str =
 /// Remembers the file systems of a drop directory's own directories, as far as they exist.
 pub fn remember_dirs(drop_dir: &DropDir) {
     for path in drop_dir.managed_dirs() {
-        let _ = open_if_known(drop_dir, path); // a job reports why it can't be used
+        let _ = open_known(drop_dir, path); // a job reports why it can't be used
     }
 }
 
-/// Opens a directory of npyd's own. Fails if it is on another file system than before.
+/// Opens a directory of npyd's own. Fails if it is on another file system than before, which is a
+/// fault of the directory: all drops that need it wait.
 pub(crate) fn open_known(drop_dir: &DropDir, path: &Path) -> fs::Result<Dir> {
-    open_if_known(drop_dir, path)?
-        .map_err(|why| FsError::new(Operation::UseDir, path, std::io::Error::other(why)))
-}
-
-/// Opens a directory of npyd's own. The inner error says why npyd must not write to it: it is on
-/// another file system than before.
-pub(crate) fn open_if_known(
-    drop_dir: &DropDir,
-    path: &Path,
-) -> fs::Result<Result<Dir, &'static str>> {
     let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
     let stat = dir.stat_self()?;
     let found = DirId { file_system: fs::fs_id(&dir)?, dir: (stat.ino, stat.born_ns) };
@@ -38,8 +29,9 @@ pub(crate) fn open_if_known(
         Recognized::Known => {}
         Recognized::NewDir => facts::note(Fact::NewDir(path.to_path_buf())),
         Recognized::OtherFileSystem => {
-            return Ok(Err(OTHER_FILE_SYSTEM));
+            let why = std::io::Error::other(OTHER_FILE_SYSTEM);
+            return Err(FsError::new(Operation::UseDir, path, why));
         }
     }
-    Ok(Ok(dir))
+    Ok(dir)
 }

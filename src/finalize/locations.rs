@@ -1,7 +1,6 @@
 //! The open directories of a job.
 
-use crate::decide::reason::Reason;
-use crate::finalize::known_dirs::{open_if_known, open_known};
+use crate::finalize::known_dirs::open_known;
 use crate::finalize::{DropDir, Interruption, Job, Path, RefCell, transfer};
 use crate::fs::{Dir, FsError};
 
@@ -23,9 +22,9 @@ pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
         opened => opened?,
     };
     let DropDir { output, archive, .. } = &*job.drop_dir;
-    let output = output.as_ref().map(|path| open_own(job, path)).transpose()?;
+    let output = output.as_ref().map(|path| open_known(&job.drop_dir, path)).transpose()?;
     if let Some(archive) = archive {
-        open_own(job, archive)?; // the job must not begin while its source can't be archived
+        open_known(&job.drop_dir, archive)?; // the source could not be archived
     }
     let beside = output.is_none();
     let output = match output {
@@ -33,14 +32,6 @@ pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
         None => source.try_clone()?,
     };
     Ok(Locations { source, output, beside, lost: RefCell::default() })
-}
-
-/// Opens the output or the archive. The job waits while that is on another file system than before.
-fn open_own(job: &Job, path: &Path) -> Result<Dir, Interruption> {
-    open_if_known(&job.drop_dir, path)?.map_err(|why| {
-        let why = format!("`{}` can't be used: {why}", path.display());
-        Interruption::Locked(Reason::Output(why))
-    })
 }
 
 /// Opens, and creates if missing, the directory below `base` that corresponds to `below` in the

@@ -472,6 +472,7 @@ impl<'a> InFlight<'a> {
             source_fate: self.source.as_ref().map(SourceOutcome::fate),
             reason: None,
             reason_kind: None,
+            dir: None,
             is_requested: job.redo,
         };
         receipt.add(self.replaced.clone());

@@ -342,6 +342,7 @@ fn receipt(
         source_fate: job.source_fate,
         reason: None,
         reason_kind: None,
+        dir: None,
         is_requested: true,
     }
 }

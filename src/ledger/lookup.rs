@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use rusqlite::OptionalExtension;
+
 use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
-use crate::ledger::{Entry, Ledger, ReceiptKind, Result, latest_in};
+use crate::ledger::receipt_kind::UNPROVEN;
+use crate::ledger::stored_path::StoredPath;
+use crate::ledger::{COLUMNS, Entry, Ledger, ReceiptKind, Result, latest_in};
 
 impl Entry {
     /// Returns the key of the source at that time, if the receipt has one.
@@ -87,6 +91,22 @@ impl Entry {
 }
 
 impl Ledger {
+    /// Returns the newest failure in a drop directory that is the fault of a directory, if no drop
+    /// succeeded since. Reads all newer receipts, because the ledger has no index for it.
+    pub fn latest_dir_fault(&self, drop_dir: &Path) -> Result<Option<Entry>> {
+        let newest = self.run(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE inbox = ?1
+                 AND (event IN ('finalized', 'remade', 'found', '{UNPROVEN}')
+                      OR event = 'failed' AND receipt ->> 'dir' IS NOT NULL)
+                 ORDER BY id DESC LIMIT 1"
+            ))?
+            .query_row([StoredPath(drop_dir)], Entry::from_row)
+            .optional()
+        })?;
+        Ok(newest.filter(Entry::is_failure))
+    }
+
     /// Returns the newest receipt about an array of this path. Reads all newer receipts, because
     /// the ledger has no index for it.
     pub fn latest_of_array(&self, array: &Path) -> Result<Option<Entry>> {
@@ -112,6 +132,26 @@ mod tests {
         assert_eq!(of_array.is_some(), event == EventKind::Finalized);
         assert!(ledger.latest_of_array(source).unwrap().is_none());
         ledger.latest(source).unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_fault_of_a_directory() {
+        let ledger = Ledger::in_memory().unwrap();
+        let record = |drop_dir: &str, event, dir: Option<&str>| {
+            let why = Reason::Io("why".into());
+            let source = Path::new(drop_dir).join("a");
+            let receipt = Receipt::without_output(event, drop_dir.into(), source, &why);
+            let receipt = Receipt { dir: dir.map(Into::into), ..receipt };
+            ledger.record(&[(receipt, None)]).unwrap();
+            let found = ledger.latest_dir_fault(Path::new("/in")).unwrap();
+            found.and_then(|entry| entry.receipt_field("dir"))
+        };
+        assert_eq!(record("/in", EventKind::Failed, None), None);
+        assert_eq!(record("/in", EventKind::Failed, Some("/out")).as_deref(), Some("/out"));
+        assert_eq!(record("/in", EventKind::Failed, None).as_deref(), Some("/out"));
+        assert_eq!(record("/in", EventKind::Rejected, None).as_deref(), Some("/out"));
+        assert_eq!(record("/other", EventKind::Found, None).as_deref(), Some("/out"));
+        assert_eq!(record("/in", EventKind::Found, None), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::array::note_missing_array;
-use super::foresight::foresee;
+use super::foresight::{foresee, instead};
 use super::standing::Standing;
 use super::text::json_text;
 use super::{Query, last_receipt, merge, merge_notes, text};
@@ -69,6 +69,12 @@ fn explain_files(
         Standing::Open(note) => {
             let (mut verdict, header, evidence) = query.decide(candidate)?;
             merge_notes(&mut verdict, note);
+            if let Some(why) = query.dir_fault(candidate)
+                && verdict["verdict"] != "waiting"
+                && verdict["verdict"] != "rejected"
+            {
+                merge(&mut verdict, instead("waiting", &why));
+            }
             if verdict["verdict"] == "ready" {
                 decided = header.clone().zip(evidence);
             }

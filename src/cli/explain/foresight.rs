@@ -57,7 +57,8 @@ pub(super) fn foresee(
     }
 }
 
-fn instead(verdict: &str, why: &str) -> Value {
+/// Replaces the verdict "ready" about a drop.
+pub(super) fn instead(verdict: &str, why: &str) -> Value {
     json!({
         "verdict": verdict, "why": why, "evidence": null, "proof_in_seconds": null,
     })

@@ -1,13 +1,14 @@
 //! The standing of a drop: what npyd has done with it, or is doing, before anything is decided
 //! about it.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::array::{fate, note_missing_array};
 use super::{GONE, Query, last_receipt, merge, text};
-use crate::config::OnChange;
+use crate::config::{DropDir, OnChange};
 use crate::decide::reason::{Reason, Subject};
 use crate::events::receipt::SourceFate;
 use crate::ledger::Entry;
@@ -72,6 +73,17 @@ impl Query {
             Some(entry) if entry.has_array() => Standing::Open(Some(self.after_change(&entry))),
             _ => Standing::Open(None),
         }
+    }
+
+    /// Returns what is wrong with a directory that the drop needs, if that suspends the work on all
+    /// drops that need it. Only the daemon knows what was in that place before, so the ledger tells.
+    pub(super) fn dir_fault(&self, candidate: &Candidate) -> Option<String> {
+        let entry = self.ledger.as_ref()?.latest_dir_fault(&self.drop_dir.path).ok()??;
+        let faulty = PathBuf::from(entry.receipt_field("dir")?);
+        let below = candidate.input.rel.parent().unwrap_or(Path::new(""));
+        let DropDir { path, output, archive, .. } = &self.drop_dir;
+        let mut needed = [output, archive].into_iter().flatten().chain([path]);
+        needed.any(|dir| dir.join(below).starts_with(&faulty)).then(|| entry.reason())
     }
 
     /// Says what a change of a finished drop leads to.

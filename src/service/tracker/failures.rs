@@ -143,7 +143,8 @@ impl Tracker {
         let is_recorded = std::mem::replace(&mut entry.is_recorded, true);
         let why = Reason::Suspended { error: failure.error.clone() };
         if !is_recorded {
-            self.failed.push((self.failed(rel, &why), None));
+            let receipt = Receipt { dir: Some(fault.dir), ..self.failed(rel, &why) };
+            self.failed.push((receipt, None));
         }
         self.set_state(rel, State::Suspended(why));
         true

@@ -311,6 +311,47 @@ fn a_drop_directory_whose_file_system_is_unmounted() {
     }
 }
 
+/// All drops that need the output wait for its own file system, the log says so once, and `explain`
+/// of each.
+#[test]
+fn another_file_system_in_place_of_the_output() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::with("rescan = '500ms'\nsource = 'remove'");
+    let Some(_own) = Mounted::image(&site, "out", "ext4", 16, &[]) else { return };
+    let mut daemon = site.daemon();
+    site.scan("before");
+    daemon.wait_for_file("out/before.npy");
+    let Some(other) = Mounted::memory(&site, "out") else { return };
+    site.scan("first");
+    daemon.wait_for_log("suspended: ");
+    daemon.wait_for_receipts("failed", 1);
+    site.scan("second");
+    // The second is failing once it was tried.
+    for (name, verdicts) in [("first", &["failing"][..]), ("second", &["waiting", "failing"])] {
+        let path = site.path(format!("in/{name}.raw"));
+        let explain = || site.npyd(&["explain", "--json", path.to_str().unwrap()]).json().remove(0);
+        daemon.wait_for("its reason", || {
+            let report = explain();
+            let why = report["why"].as_str().unwrap_or_default();
+            let verdict = report["verdict"].as_str().unwrap_or_default();
+            verdicts.contains(&verdict) && why.contains("another file system was there")
+        });
+    }
+    assert_eq!(site.names("out"), [""; 0]);
+    assert_eq!(site.history().of_event("failed")[0]["dir"], site.path("out").to_str().unwrap());
+
+    other.unmount();
+    daemon.wait_for_file("out/first.npy").wait_for_file("out/second.npy");
+    daemon.wait_for_log("going on with ");
+    let log = daemon.log();
+    for text in ["suspended: ", "another file system was there", "going on with "] {
+        assert_eq!(log.matches(text).count(), 1, "{text}\n{log}");
+    }
+    assert!(daemon.stop().success());
+}
+
 /// Mounts the image again, and waits for the arrays of what came before and after.
 fn mount_again(site: &Site, daemon: &mut Daemon, drop_in: &impl Fn(&str), source: &str) {
     let image = site.path("fs.image");
