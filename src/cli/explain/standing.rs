@@ -76,7 +76,7 @@ impl Query {
     }
 
     /// Returns what is wrong with a directory that the drop needs, if that suspends the work on all
-    /// drops that need it. Only the daemon knows what was in that place before, so the ledger tells.
+    /// drops that need it. Only the daemon knows what was there before, so the ledger tells.
     pub(super) fn dir_fault(&self, candidate: &Candidate) -> Option<String> {
         let entry = self.ledger.as_ref()?.latest_dir_fault(&self.drop_dir.path).ok()??;
         let faulty = PathBuf::from(entry.receipt_field("dir")?);
