@@ -7,7 +7,7 @@ use clap::Args;
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::cli::{ConfigArgs, Exit, FatalError};
-use crate::config::DropDir;
+use crate::config::{Config, DropDir};
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
@@ -41,7 +41,7 @@ impl Sweep {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         let ledger = Ledger::open(&config.state_dir)?;
-        let sinks = || sinks::of_command(Format::new(self.json));
+        let sinks = |_: &Config| sinks::of_command(Format::new(self.json));
         let context = Context::new(&config, ledger, sinks, false)?;
         let pool = Pool::new(config.workers.get())?;
         let mut dirs = Vec::new();

@@ -53,6 +53,13 @@ pub trait Sink: Send {
 
     /// Learns how many events were dropped so far because the queue was full.
     fn report_dropped(&mut self, _total: u64) {}
+
+    /// Forgets the states of drops, because changes of them may be among the events that were
+    /// dropped. Returns whether the sink has a use for states: then [`Event::States`] follows for
+    /// each drop directory. Called once the sink has taken all events from before the loss.
+    fn forget_states(&mut self) -> bool {
+        false
+    }
 }
 
 /// What happens to an event whose sink's queue is full.
@@ -69,6 +76,7 @@ pub enum WhenFull {
 #[derive(Default)]
 pub struct Bus {
     lanes: Vec<Lane>,
+    state_requests: Arc<AtomicU64>,
 }
 
 /// A message to the thread of a sink.
@@ -89,6 +97,8 @@ struct Shared {
     /// The configuration that the sink has not received yet. The bus does not send it as a message,
     /// because the queue of a sink that hangs has no room, and the daemon must not wait.
     config: Mutex<Option<Arc<Config>>>,
+    /// How often a sink has asked for the states of all drops.
+    state_requests: Arc<AtomicU64>,
 }
 
 /// The queue of one sink.
@@ -110,8 +120,27 @@ impl Bus {
     ///
     /// Returns an error if a thread can't be started.
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
-        let start = |sink| Lane::start(sink, QUEUE_LENGTH);
-        Ok(Bus { lanes: sinks.into_iter().map(start).collect::<io::Result<_>>()? })
+        Self::with_queues(sinks, QUEUE_LENGTH)
+    }
+
+    fn with_queues(sinks: Vec<Box<dyn Sink>>, length: usize) -> io::Result<Self> {
+        let state_requests = Arc::default();
+        let start = |sink| Lane::start(sink, length, &state_requests);
+        let lanes = sinks.into_iter().map(start).collect::<io::Result<_>>()?;
+        Ok(Bus { lanes, state_requests })
+    }
+
+    /// Asks for the states of all drops, as the thread of a sink does.
+    #[cfg(test)]
+    pub(crate) fn request_states(&self) {
+        self.state_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how often sinks have asked for the states of all drops, because they lost events. A
+    /// tracker publishes [`Event::States`] when the number changes.
+    #[must_use]
+    pub fn state_requests(&self) -> u64 {
+        self.state_requests.load(Ordering::Relaxed)
     }
 
     /// Publishes all facts of this process as long as the bus exists.
@@ -155,10 +184,15 @@ impl Bus {
 }
 
 impl Lane {
-    fn start(sink: Box<dyn Sink>, length: usize) -> io::Result<Self> {
+    fn start(
+        sink: Box<dyn Sink>,
+        length: usize,
+        state_requests: &Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let (queue, messages) = bounded::<Message>(length);
         let (wants, when_full) = (sink.filter(), sink.when_full());
-        let shared = Arc::new(Shared::default());
+        let state_requests = Arc::clone(state_requests);
+        let shared = Arc::new(Shared { state_requests, ..Shared::default() });
         let of_thread = Arc::clone(&shared);
         let (end, has_ended) = bounded::<()>(0);
         let run = move || {
@@ -215,7 +249,7 @@ impl Lane {
 
 /// The thread of a sink.
 fn run(mut sink: Box<dyn Sink>, messages: Receiver<Message>, shared: &Shared) {
-    let (mut reported, mut not_before) = (0, Instant::now());
+    let (mut reported, mut forgotten, mut not_before) = (0, 0, Instant::now());
     // A panic is printed; the sink goes on.
     let guarded = |work: &mut dyn FnMut()| drop(catch_unwind(AssertUnwindSafe(work)));
     let done = loop {
@@ -237,6 +271,15 @@ fn run(mut sink: Box<dyn Sink>, messages: Receiver<Message>, shared: &Shared) {
             Ok(Message::Flush(done)) => drop(done),
             Ok(Message::Stop(done)) => break Some(done),
             Err(RecvTimeoutError::Disconnected) => break None,
+        }
+        // The states that follow from here on are newer than the dropped events.
+        if forgotten != reported && messages.is_empty() {
+            forgotten = reported;
+            guarded(&mut || {
+                if sink.forget_states() {
+                    shared.state_requests.fetch_add(1, Ordering::Relaxed);
+                }
+            });
         }
         let now = Instant::now();
         if now >= not_before && sink.next_tick().is_some_and(|at| at <= now) {
@@ -299,7 +342,7 @@ mod tests {
     fn lane(when_full: WhenFull, gate: Option<Receiver<()>>) -> (Lane, Arc<Mutex<Seen>>) {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let sink = Recorder { when_full, seen: Arc::clone(&seen), gate };
-        (Lane::start(Box::new(sink), 2).unwrap(), seen)
+        (Lane::start(Box::new(sink), 2, &Arc::default()).unwrap(), seen)
     }
 
     fn numbered(number: u64) -> Event {
@@ -315,7 +358,7 @@ mod tests {
         let (open, gate) = unbounded();
         let (hung, hung_seen) = lane(WhenFull::DropAfter(Duration::from_millis(1)), Some(gate));
         let (other, other_seen) = lane(WhenFull::Wait, None);
-        let bus = Bus { lanes: vec![hung, other] };
+        let bus = Bus { lanes: vec![hung, other], ..Bus::default() };
         (0..100).for_each(|number| bus.publish(numbered(number)));
         bus.flush(Some(Instant::now() + Duration::from_millis(10)));
         drop(open);
@@ -330,7 +373,7 @@ mod tests {
     fn a_sink_that_makes_its_publisher_wait_loses_nothing() {
         let (open, gate) = unbounded();
         let (slow, seen) = lane(WhenFull::Wait, Some(gate));
-        let bus = Bus { lanes: vec![slow] };
+        let bus = Bus { lanes: vec![slow], ..Bus::default() };
         thread::scope(|scope| {
             scope.spawn(|| (0..100).for_each(|number| bus.publish(numbered(number))));
             (0..100).for_each(|_| open.send(()).unwrap());
@@ -344,12 +387,55 @@ mod tests {
     #[test]
     fn a_sink_gets_only_what_it_wants_and_survives_its_bugs() {
         let (lane, seen) = lane(WhenFull::Wait, None);
-        let bus = Bus { lanes: vec![lane] };
+        let bus = Bus { lanes: vec![lane], ..Bus::default() };
         bus.publish(Event::Overflowed { drop_dir: "/in".into() });
         bus.publish(Event::Problem("bug".to_owned()));
         bus.publish(numbered(1));
         bus.flush(None);
         assert_eq!(seen.lock().unwrap().events, ["1"]);
+    }
+
+    /// Follows the states of drops. Waits at its gate before each event.
+    struct Board {
+        calls: Sender<&'static str>,
+        gate: Receiver<()>,
+    }
+
+    impl Sink for Board {
+        fn filter(&self) -> Filter {
+            Box::new(|_| true)
+        }
+
+        fn when_full(&self) -> WhenFull {
+            WhenFull::DropAfter(Duration::ZERO)
+        }
+
+        fn accept(&mut self, _event: &Event) {
+            let _ = self.gate.recv();
+            self.calls.send("event").unwrap();
+        }
+
+        fn forget_states(&mut self) -> bool {
+            self.calls.send("forget").unwrap();
+            true
+        }
+    }
+
+    /// What was published before the loss has no effect after it.
+    #[test]
+    fn states_are_requested_once_the_queue_is_empty() {
+        let (open, gate) = unbounded();
+        let (calls, called) = unbounded();
+        let bus = Bus::with_queues(vec![Box::new(Board { calls, gate })], 2).unwrap();
+        (0..10).for_each(|number| bus.publish(numbered(number)));
+        assert_eq!(bus.state_requests(), 0);
+        drop(open);
+        let calls: Vec<_> = called.iter().take_while(|call| *call == "event").collect();
+        assert!((2..=3).contains(&calls.len()), "{calls:?}");
+        bus.publish(numbered(10));
+        bus.stop(None);
+        assert_eq!(bus.state_requests(), 1);
+        assert_eq!(called.iter().collect::<Vec<_>>(), ["event"]);
     }
 
     /// Records its calls; ticks once, immediately, after each event.

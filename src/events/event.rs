@@ -25,6 +25,9 @@ pub enum Event {
         /// The length of the data files in bytes at the last probe, if the drop has data files.
         bytes: Option<u64>,
     },
+    /// The states of all drops of a drop directory, because a sink lost events. A drop that is not
+    /// among them has no state.
+    States(Box<DirStates>),
     /// The tracker has no room for further entries. Later scans find the other paths.
     Overflowed {
         /// The drop directory.
@@ -138,6 +141,28 @@ impl DropPath {
     }
 }
 
+/// The states of all drops of a drop directory.
+#[derive(Debug, Clone)]
+pub struct DirStates {
+    /// The drop directory.
+    pub drop_dir: PathBuf,
+    /// The drops, in no order.
+    pub drops: Vec<StateOfDrop>,
+}
+
+/// The state of one of several drops, as in [`Event::State`].
+#[derive(Debug, Clone)]
+pub struct StateOfDrop {
+    /// The data file, or the file that describes it.
+    pub source: PathBuf,
+    /// The state.
+    pub state: DropState,
+    /// Why the drop waits.
+    pub reason: Option<Reason>,
+    /// The length of the data files in bytes at the last probe, if the drop has data files.
+    pub bytes: Option<u64>,
+}
+
 /// The state of a drop. The tracker's documentation lists the transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropState {
@@ -215,14 +240,59 @@ impl LeftAloneKind {
 /// The progress of the work on one file. A phase is one pass over the file's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkProgress {
-    /// The file.
-    pub path: PathBuf,
+    /// The drop, by the path that its state has.
+    pub drop: DropPath,
+    /// The file: that of the drop, or an array that is made again without its source.
+    pub file: PathBuf,
+    /// What npyd does with the bytes.
+    pub phase: Phase,
     /// Number of processed bytes; `None` once the work on the file has ended.
     pub done: Option<u64>,
     /// Bytes of the phase.
     pub total: u64,
     /// Time since the phase began.
     pub elapsed: Duration,
+}
+
+/// What a pass over the bytes of a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// npyd computes the digest that the producer declared.
+    Digest,
+    /// npyd compares the bytes with those of an array.
+    Compare,
+    /// npyd copies the bytes.
+    Copy,
+    /// npyd saves the bytes that follow the array.
+    SaveRest,
+    /// npyd waits until the bytes are on the disk, and does not know how many are.
+    Sync,
+}
+
+impl Phase {
+    /// Returns the name for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Digest => "digest",
+            Phase::Compare => "compare",
+            Phase::Copy => "copy",
+            Phase::SaveRest => "save-rest",
+            Phase::Sync => "sync",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Digest => "computing the digest",
+            Phase::Compare => "comparing",
+            Phase::Copy => "copying",
+            Phase::SaveRest => "saving the rest",
+            Phase::Sync => "syncing",
+        })
+    }
 }
 
 /// How npyd watches a drop directory.

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::events::event::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::fs::{self, CopyError, DataFile, Segment, TempFile};
@@ -19,7 +20,7 @@ pub(crate) fn duplicate(
     let segments = vec![Segment::new(source, 0, before.size)?];
     let copy = fs::CopyJob { head: &[], segments };
     let output = copy.output(&at.output).map_err(interruption)?;
-    progress.expect(before.size);
+    progress.begin(Phase::Copy, before.size);
     run(&copy, &output, None, progress)?;
     if !source.stat()?.is_unchanged_since(&before) {
         return Err(Interruption::changed("it changed while it was copied"));

@@ -1,6 +1,7 @@
 //! Verifies the digest of a manifest.
 
 use crate::decide::reason::Reason;
+use crate::events::event::Phase;
 use crate::finalize::{Hasher, Interruption, Job, Plan, Route, routes};
 use crate::fs::DataFile;
 use crate::probe::input::InputFile;
@@ -44,7 +45,7 @@ pub(crate) fn hash(
     progress: &mut Meter,
 ) -> Result<(), Interruption> {
     const PIECE: u64 = 1 << 20;
-    progress.expect(range.end - range.start);
+    progress.begin(Phase::Digest, range.end - range.start);
     let mut at = range.start;
     let mut buffer = vec![0; PIECE as usize];
     while at < range.end {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::decide::identity::Origin;
 use crate::decide::reason::{Reason, Subject};
+use crate::events::event::DropPath;
 use crate::finalize::locations::Locations;
 use crate::finalize::writer_proof::writers_after;
 use crate::finalize::{
@@ -81,6 +82,12 @@ impl Job {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.drop_dir.path.join(&self.candidate.input.rel)
+    }
+
+    /// Returns the path that events about the drop have.
+    #[must_use]
+    pub fn drop_path(&self) -> DropPath {
+        DropPath { drop_dir: self.drop_dir.path.clone(), source: self.path() }
     }
 
     /// Returns whether attributes of the files changed since the array was made. If not, a recheck

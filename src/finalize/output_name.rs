@@ -4,6 +4,7 @@ use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::{Origin, SourceIdentity};
 use crate::decide::plan::Plan;
 use crate::decide::reason::{NameTaker, Reason};
+use crate::events::event::Phase;
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
@@ -356,7 +357,7 @@ fn compare<'a>(
 ) -> Result<(Option<&'a FileName>, Option<&'a FileName>), Interruption> {
     let (mut at, mut equal, mut different) = (data_at, None, None);
     if let Some(progress) = &mut progress {
-        progress.expect(job.data_len());
+        progress.begin(Phase::Compare, job.data_len());
     }
     for InputSegment { input, offset, len } in job.segments() {
         let before = at - data_at;

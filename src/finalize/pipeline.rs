@@ -43,6 +43,9 @@ pub struct Finalized {
 /// Makes the array, and then disposes of the source as configured.
 pub fn finalize(job: &Job, progress: &mut Meter) -> Result<Finalized, Interruption> {
     let mut all = [InFlight::new(job, progress)];
+    if matches!(&all, [Ok(InFlight { output: Some(_), .. })]) {
+        progress.begin_sync(job.data_len());
+    }
     finish(&mut all);
     let [in_flight] = all;
     in_flight.and_then(InFlight::into_result)

@@ -16,6 +16,7 @@ use crate::decide::routes::SECTOR;
 use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
+use crate::events::event::Phase;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
@@ -273,7 +274,7 @@ fn copy(old: &Old, steps: &Steps, progress: &mut Meter) -> Result<TempFile, Inte
     let segments = vec![Segment::new(&old.file, new.offset, new.len)?];
     let copy = CopyJob { head: &new.head, segments };
     let output = copy.private_output(&old.at.output).map_err(copying::interruption)?;
-    progress.expect(new.len);
+    progress.begin(Phase::Copy, new.len);
     copying::run(&copy, &output, None, progress)?;
     Ok(output)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::decide::reason::{Reason, Subject};
 use crate::describe::is_array_backup;
+use crate::events::event::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
@@ -257,7 +258,7 @@ fn difference_at(
     let piece = PIECE - PIECE % step;
     let buffer = || vec![0; len.min(piece) as usize];
     let (mut olds, mut news, mut found, mut at) = (buffer(), buffer(), Difference::None, 0);
-    progress.expect(len);
+    progress.begin(Phase::Compare, len);
     while at < len {
         let piece = (len - at).min(piece) as usize;
         let (olds, news) = (&mut olds[..piece], &mut news[..piece]);
@@ -284,7 +285,7 @@ fn is_zeros(
 ) -> Result<bool, Interruption> {
     let len = range.end.saturating_sub(range.start);
     let (mut buffer, mut done) = (vec![0; len.min(PIECE) as usize], 0);
-    progress.expect(len);
+    progress.begin(Phase::Compare, len);
     while done < len {
         let piece = &mut buffer[..(len - done).min(PIECE) as usize];
         file.read_exact_at(piece, range.start + done)?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
+use crate::events::event::Phase;
 use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, transfer};
@@ -201,7 +202,7 @@ fn write(dir: &Dir, surplus: &Surplus<'_>, progress: &mut Meter) -> Result<FileN
     // its permissions.
     let mut output = TempFile::create_with(dir, 0o600, 0)?;
     output.set_len(range.end - range.start)?;
-    progress.expect(range.end - range.start);
+    progress.begin(Phase::SaveRest, range.end - range.start);
     let is_unbroken = file.each_piece(range.clone(), |at, bytes| {
         output.file().write_all_at(bytes, at - range.start)?;
         Ok(progress.advance(at - range.start + bytes.len() as u64))

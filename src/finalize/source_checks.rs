@@ -63,14 +63,15 @@ pub(crate) fn sync_written(file: &DataFile, progress: &Meter) -> Result<(), Inte
 /// A write through a mapping to a page that is already dirty changes neither mtime nor ctime, so no
 /// later check would detect it. A sync write-protects the page: the next write faults, and the
 /// kernel updates both. tmpfs has no writeback, so such writes stay undetected there.
-pub(crate) fn sync_unproven(job: &Job, progress: &Meter) -> Result<(), Interruption> {
+pub(crate) fn sync_unproven(job: &Job, progress: &mut Meter) -> Result<(), Interruption> {
     if matches!(job.evidence, Evidence::Ready | Evidence::Marker | Evidence::Digest) {
         return Ok(()); // the producer's word
     }
-    for InputFile { file, .. } in &job.candidate.input.files {
+    for InputFile { file, stat, .. } in &job.candidate.input.files {
         if writer(file)? == Writer::None {
             continue; // no process has a writable mapping, and the first write to a new one faults
         }
+        progress.begin_sync(stat.size);
         if !file.flush_interruptibly(&|| progress.stopped()).map_err(lost)? {
             return Err(Interruption::Cancelled);
         }

@@ -11,7 +11,7 @@ use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
 use crate::events::bus::Bus;
-use crate::events::event::Event;
+use crate::events::event::{DropPath, Event};
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{
@@ -86,7 +86,8 @@ pub(crate) fn run_batch(
     batch: &[Job],
     settings: u64,
 ) -> TaskResult {
-    finalize_batch(context, batch, settings, |job| context.meter(job.path(), pace))
+    let meter = |job: &Job| context.meter(job.drop_path(), job.path(), pace);
+    finalize_batch(context, batch, settings, meter)
 }
 
 /// Compares finished drops with their arrays, and records the results. One event reports all of
@@ -98,7 +99,8 @@ pub(crate) fn recheck(
     settings: u64,
 ) -> TaskResult {
     let nobody = Arc::new(Bus::default());
-    let silent = |job: &Job| Meter::new(job.path(), &nobody, &context.stop, Some(pace));
+    let silent =
+        |job: &Job| Meter::new(job.drop_path(), job.path(), &nobody, &context.stop, Some(pace));
     finalize_batch(context, batch, settings, silent)
 }
 
@@ -229,7 +231,9 @@ pub(crate) fn redo_array(
     (request, job): (&Request, &ArrayJob),
     fingerprint: Option<&LedgerKey>,
 ) -> Outcome {
-    let mut progress = context.meter(job.array.clone(), pace);
+    let Request { drop_dir, source, .. } = request;
+    let drop = DropPath { drop_dir: drop_dir.clone(), source: source.clone() };
+    let mut progress = context.meter(drop, job.array.clone(), pace);
     let receipt = match finalize::redo_array(job, &mut progress) {
         Ok(receipt) => receipt,
         Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
@@ -341,12 +345,12 @@ impl Context {
     pub fn new(
         config: &Config,
         ledger: Ledger,
-        start_sinks: impl FnOnce() -> io::Result<Bus>,
+        start_sinks: impl FnOnce(&Config) -> io::Result<Bus>,
         retries: bool,
     ) -> io::Result<Self> {
         // First, because the threads of the sinks inherit it.
         let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
-        let bus = Arc::new(start_sinks()?);
+        let bus = Arc::new(start_sinks(config)?);
         bus.observe_facts();
         bus.configure(&Arc::new(config.clone()));
         if let Err(error) = idle {
@@ -422,8 +426,8 @@ impl Context {
         self.committer.recorder.publish(event);
     }
 
-    /// Returns the meter for the work on a file.
-    fn meter(&self, path: PathBuf, pace: &Arc<RateLimiter>) -> Meter {
-        Meter::new(path, self.bus(), &self.stop, Some(pace))
+    /// Returns the meter for the work on a file of a drop.
+    fn meter(&self, drop: DropPath, file: PathBuf, pace: &Arc<RateLimiter>) -> Meter {
+        Meter::new(drop, file, self.bus(), &self.stop, Some(pace))
     }
 }

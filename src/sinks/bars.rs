@@ -34,15 +34,16 @@ impl Sink for BarSink {
     }
 
     fn accept(&mut self, event: &Event) {
-        let Event::Progress(WorkProgress { path, done, total, .. }) = event else { return };
+        let Event::Progress(WorkProgress { file, phase, done, total, .. }) = event else { return };
         let Some(done) = done else {
-            if let Some(bar) = self.bars.remove(path) {
+            if let Some(bar) = self.bars.remove(file) {
                 bar.finish_and_clear();
             }
             return;
         };
-        let new = || self.all.add(bar_of(path));
-        let bar = self.bars.entry(path.clone()).or_insert_with(new);
+        let new = || self.all.add(bar_of(file));
+        let bar = self.bars.entry(file.clone()).or_insert_with(new);
+        bar.set_prefix(phase.to_string());
         bar.set_length(*total);
         bar.set_position(*done);
     }
@@ -51,7 +52,7 @@ impl Sink for BarSink {
 fn bar_of(path: &Path) -> ProgressBar {
     let name = path.file_name().unwrap_or(path.as_os_str());
     let style = ProgressStyle::with_template(
-        "{msg:30!} {bar:30} {percent:>3} % {binary_bytes_per_sec:>14} {eta:>5} left",
+        "{prefix:20!} {msg:30!} {bar:30} {percent:>3} % {binary_bytes_per_sec:>14} {eta:>5} left",
     );
     ProgressBar::no_length()
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

@@ -73,12 +73,12 @@ impl LogSink {
     }
 
     fn log_progress(&mut self, progress: &WorkProgress) {
-        let WorkProgress { path, done, total, elapsed } = progress;
+        let WorkProgress { file, phase, done, total, elapsed, .. } = progress;
         let Some(done) = *done else {
-            self.last_lines.remove(path);
+            self.last_lines.remove(file);
             return;
         };
-        let last = self.last_lines.entry(path.clone()).or_default();
+        let last = self.last_lines.entry(file.clone()).or_default();
         // The time starts again with each phase.
         *last = (*last).min(*elapsed);
         if elapsed.saturating_sub(*last) < PROGRESS_INTERVAL {
@@ -89,12 +89,13 @@ impl LogSink {
         let rate = per_second.unwrap_or(u64::MAX).max(1);
         let left = Duration::from_secs(total.saturating_sub(done) / rate);
         tracing::info!(
-            file = %path.display(),
+            file = %file.display(),
+            phase = phase.as_str(),
             percent = done / (total / 100).max(1),
             bytes_per_second = rate,
             seconds_left = left.as_secs(),
-            "{}: {} of {} at {}/s, {} left",
-            shown(path),
+            "{phase} {}: {} of {} at {}/s, {} left",
+            shown(file),
             BinaryBytes(done),
             BinaryBytes(*total),
             BinaryBytes(rate),
@@ -112,7 +113,8 @@ impl Sink for LogSink {
             Event::State { state, .. } => *state != DropState::Unprobed,
             Event::Receipt { .. } => has_receipts,
             Event::Progress(_) => has_progress,
-            Event::FailedAgain(_)
+            Event::States(_)
+            | Event::FailedAgain(_)
             | Event::LongWait { .. }
             | Event::FoundArray(_)
             | Event::Failing { .. }
@@ -136,7 +138,7 @@ impl Sink for LogSink {
         let now = Instant::now();
         self.waits.take(event, now);
         match event {
-            Event::Overflowed { .. } | Event::LongWait { .. } => {}
+            Event::Overflowed { .. } | Event::LongWait { .. } | Event::States(_) => {}
             Event::State { path, state, reason, .. } => log_state(path, *state, reason.as_ref()),
             Event::FoundArray(path) => self.finished.add_found(path, now),
             Event::Progress(progress) => self.log_progress(progress),
@@ -183,8 +185,13 @@ impl Sink for LogSink {
     }
 
     fn report_dropped(&mut self, total: u64) {
-        self.waits.clear(); // they may have ended meanwhile
+        self.waits.suspend(); // they may have ended meanwhile
         tracing::warn!("the log did not keep up: {total} lines were dropped since the start");
+    }
+
+    fn forget_states(&mut self) -> bool {
+        self.waits.suspend();
+        true
     }
 }
 

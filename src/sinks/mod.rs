@@ -15,18 +15,19 @@ use std::io::{self, IsTerminal, stderr};
 
 use indicatif::MultiProgress;
 
+use crate::config::Config;
 use crate::events::bus::{Bus, Sink};
 
 use bars::BarSink;
 use log::LogSink;
 use stdout::{Format, StdoutSink};
 
-/// Starts the sinks of the daemon.
+/// Starts the sinks of the daemon that the configuration asks for: so far the log, in any case.
 ///
 /// # Errors
 ///
 /// Returns an error if a thread can't be started.
-pub fn of_daemon() -> io::Result<Bus> {
+pub fn of_daemon(_config: &Config) -> io::Result<Bus> {
     Bus::new(vec![Box::new(LogSink::of_daemon())])
 }
 

@@ -2,14 +2,14 @@
 //! each kind of reason, and one for all drops that have reached an age at about one time. A drop
 //! that does not wait any more is in none of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
-use crate::events::event::{DropPath, DropState, Event, WaitAge, WatchState};
+use crate::events::event::{DropPath, DropState, Event, StateOfDrop, WaitAge, WatchState};
 use crate::events::gathering::Gathering;
 use crate::events::receipt::EventKind;
 use crate::events::tally::Tally;
@@ -38,6 +38,8 @@ struct OfDir {
     /// Those that have reached a greater age.
     ages: BTreeMap<PathBuf, OfAge>,
     ages_timer: Gathering,
+    /// Whether some of them may have ended, because events were lost.
+    is_suspended: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,11 @@ impl Waits {
                     age => dir.add_age(&path.source, (*age, reason, similar), now),
                 }
             }
+            Event::States(states) => {
+                if let Some(dir) = self.0.get_mut(&states.drop_dir) {
+                    dir.compare(&states.drops);
+                }
+            }
             Event::State { path, state, reason, .. } => {
                 let Some(dir) = self.0.get_mut(&path.drop_dir) else { return };
                 match (state, reason) {
@@ -101,19 +108,20 @@ impl Waits {
         }
     }
 
-    /// Forgets all drops, because their states are not known any more.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    /// Writes no line until the states of the drops are known again, because events were lost.
+    pub(crate) fn suspend(&mut self) {
+        self.0.values_mut().for_each(|dir| dir.is_suspended = true);
     }
 
     /// Returns when the next line is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.0.values().filter_map(OfDir::next_due).min()
+        let current = self.0.values().filter(|dir| !dir.is_suspended);
+        current.filter_map(OfDir::next_due).min()
     }
 
     /// Returns the lines that are due.
     pub(crate) fn lines(&mut self, now: Instant) -> Vec<Line> {
-        let dirs = self.0.iter_mut();
+        let dirs = self.0.iter_mut().filter(|(_, dir)| !dir.is_suspended);
         dirs.flat_map(|(path, dir)| [dir.kinds(path, Some(now)), dir.ages(path, now)])
             .flatten()
             .collect()
@@ -121,7 +129,7 @@ impl Waits {
 
     /// Returns the lines about a drop directory that ends, and forgets its drops.
     pub(crate) fn end(&mut self, drop_dir: &Path) -> Vec<Line> {
-        let dir = self.0.remove(drop_dir);
+        let dir = self.0.remove(drop_dir).filter(|dir| !dir.is_suspended);
         dir.map_or_else(Vec::new, |mut dir| dir.kinds(drop_dir, None))
     }
 }
@@ -132,6 +140,7 @@ impl OfDir {
             kinds: BTreeMap::new(),
             ages: BTreeMap::new(),
             ages_timer: Gathering::after(AGE_GATHER, AGE_INTERVAL),
+            is_suspended: false,
         }
     }
 
@@ -160,6 +169,24 @@ impl OfDir {
         if let Some(of) = self.ages.get_mut(source) {
             of.reason = reason.clone();
         }
+    }
+
+    /// Removes the drops that do not wait any more, and takes the reasons of the others.
+    fn compare(&mut self, drops: &[StateOfDrop]) {
+        let waiting: HashMap<&Path, &Reason> = drops
+            .iter()
+            .filter(|drop| drop.state == DropState::Waiting)
+            .filter_map(|drop| Some((drop.source.as_path(), drop.reason.as_ref()?)))
+            .collect();
+        let of_kinds = self.kinds.values().flat_map(|kind| kind.drops.keys());
+        let known: BTreeSet<_> = of_kinds.chain(self.ages.keys()).cloned().collect();
+        for source in known {
+            match waiting.get(source.as_path()) {
+                Some(reason) => self.change(&source, reason),
+                None => self.remove(&source),
+            }
+        }
+        self.is_suspended = false;
     }
 
     /// Removes a drop that does not wait any more.
@@ -296,6 +323,7 @@ impl fmt::Display for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::event::DirStates;
 
     /// Waits on a clock of seconds.
     struct Case {
@@ -368,6 +396,34 @@ mod tests {
             assert!(line.starts_with(&format!("waiting for /in/{name}: {why}")), "{line}");
         }
         assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn the_states_that_follow_a_loss_of_events_count() {
+        let mut case = Case::new();
+        for name in ["a", "b", "c"] {
+            case.long_wait(name, Reason::Leased, WaitAge::Quiet);
+        }
+        case.long_wait("a", Reason::Leased, WaitAge::Hour);
+        case.waits.suspend();
+        assert_eq!(case.waits.next_due(), None);
+        assert_eq!(case.lines(60), [""; 0]);
+        let state_of = |name, state, reason| StateOfDrop {
+            source: path(name).source,
+            state,
+            reason,
+            bytes: None,
+        };
+        let drops = vec![
+            state_of("b", DropState::Waiting, Some(Reason::NoMarker)),
+            state_of("c", DropState::Working, None),
+            state_of("d", DropState::Waiting, Some(Reason::Leased)),
+        ];
+        let states = Box::new(DirStates { drop_dir: "/in".into(), drops });
+        case.waits.take(&Event::States(states), case.start);
+        let lines = case.lines(60);
+        assert!(lines[0].starts_with(&format!("waiting for /in/b: {}", Reason::NoMarker)));
+        assert_eq!(lines.len(), 1, "{lines:?}");
     }
 
     /// Some reasons change at each probe.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::events::bus::Bus;
-use crate::events::event::{Event, WorkProgress};
+use crate::events::event::{DropPath, Event, Phase, WorkProgress};
 use crate::throttle::rate::RateLimiter;
 
 /// How often a pause checks whether to stop.
@@ -17,14 +17,19 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The time between two events about the progress. Shorter work causes none.
 const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A sync of fewer bytes publishes no progress.
+const LONG_SYNC: u64 = 64 << 20;
+
 /// The meter of the work on one file.
 pub struct Meter {
-    path: PathBuf,
+    drop: DropPath,
+    file: PathBuf,
     bus: Arc<Bus>,
     stop: Arc<AtomicBool>,
     limiter: Option<Arc<RateLimiter>>,
     /// Bytes of this phase that the rate limiter has counted.
     limited: u64,
+    phase: Phase,
     /// Bytes of this phase.
     total: u64,
     phase_began: Instant,
@@ -33,21 +38,24 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts the work on a file; [`Meter::expect`] says how many bytes each phase has.
+    /// Starts the work on a file of a drop; [`Meter::begin`] starts each phase.
     #[must_use]
     pub fn new(
-        path: PathBuf,
+        drop: DropPath,
+        file: PathBuf,
         bus: &Arc<Bus>,
         stop: &Arc<AtomicBool>,
         limiter: Option<&Arc<RateLimiter>>,
     ) -> Self {
         let now = Instant::now();
         Meter {
-            path,
+            drop,
+            file,
             bus: Arc::clone(bus),
             stop: Arc::clone(stop),
             limiter: limiter.map(Arc::clone),
             limited: 0,
+            phase: Phase::Copy,
             total: 0,
             phase_began: now,
             last_event: now,
@@ -56,17 +64,28 @@ impl Meter {
     }
 
     /// Starts a phase of `total` bytes.
-    pub fn expect(&mut self, total: u64) {
+    pub fn begin(&mut self, phase: Phase, total: u64) {
         self.limited = 0;
+        self.phase = phase;
         self.total = total;
         self.phase_began = Instant::now();
+    }
+
+    /// Starts a sync of `total` bytes, and publishes that if it may take long: no progress follows.
+    pub fn begin_sync(&mut self, total: u64) {
+        self.begin(Phase::Sync, total);
+        if total >= LONG_SYNC {
+            self.publish(Some(0));
+        }
     }
 
     fn publish(&mut self, done: Option<u64>) {
         self.has_events = true;
         self.last_event = Instant::now();
         self.bus.publish(Event::Progress(WorkProgress {
-            path: self.path.clone(),
+            drop: self.drop.clone(),
+            file: self.file.clone(),
+            phase: self.phase,
             done,
             total: self.total,
             elapsed: self.phase_began.elapsed(),
@@ -123,6 +142,59 @@ impl Drop for Meter {
     fn drop(&mut self) {
         if self.has_events {
             self.publish(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{Sender, unbounded};
+
+    use super::*;
+    use crate::events::bus::{Filter, Sink, WhenFull};
+
+    struct Recorder(Sender<WorkProgress>);
+
+    impl Sink for Recorder {
+        fn filter(&self) -> Filter {
+            Box::new(|event| matches!(event, Event::Progress(_)))
+        }
+
+        fn when_full(&self) -> WhenFull {
+            WhenFull::Wait
+        }
+
+        fn accept(&mut self, event: &Event) {
+            if let Event::Progress(progress) = event {
+                let _ = self.0.send(progress.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn progress_has_the_drop_and_the_phase() {
+        let (to, events) = unbounded();
+        let bus = Arc::new(Bus::new(vec![Box::new(Recorder(to))]).unwrap());
+        let drop_of = DropPath { drop_dir: "/in".into(), source: "/in/a.raw".into() };
+        let meter =
+            || Meter::new(drop_of.clone(), "/out/a.npy".into(), &bus, &Arc::default(), None);
+        let mut short = meter();
+        short.begin(Phase::Copy, 8);
+        short.begin_sync(LONG_SYNC - 1);
+        drop(short);
+        let mut long = meter();
+        long.begin(Phase::Copy, LONG_SYNC);
+        long.last_event = Instant::now().checked_sub(EVENT_INTERVAL).unwrap();
+        assert!(long.advance(5));
+        long.begin_sync(LONG_SYNC);
+        drop(long);
+        bus.stop(None);
+        let expected = [(Phase::Copy, Some(5)), (Phase::Sync, Some(0)), (Phase::Sync, None)];
+        let events: Vec<_> = events.try_iter().collect();
+        assert_eq!(events.iter().map(|it| (it.phase, it.done)).collect::<Vec<_>>(), expected);
+        for event in events {
+            assert_eq!((event.drop, event.total), (drop_of.clone(), LONG_SYNC));
+            assert_eq!(event.file, PathBuf::from("/out/a.npy"));
         }
     }
 }

@@ -289,7 +289,7 @@ impl Finalize {
             return Ok(Done::Planned(Box::new(Planned::of(&job)?)));
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let mut progress = Meter::new(job.path(), &session.bus, &stop, None);
+        let mut progress = Meter::new(job.drop_path(), job.path(), &session.bus, &stop, None);
         let Finalized { receipt, interruption } = finalize(&job, &mut progress)?;
         match interruption {
             Some(interruption) => Err(interruption.into()),

@@ -2,6 +2,7 @@
 //! complete.
 
 use crate::decide::route::NewFile;
+use crate::events::event::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::copying::{interruption, run};
 use crate::finalize::digest_check::{hash, verify};
@@ -27,12 +28,12 @@ pub(crate) fn carry_out(
     {
         let mut hasher = digest.hasher();
         hash(file, 0..*offset, &mut hasher, progress)?;
-        progress.expect(*len);
+        progress.begin(Phase::Copy, *len);
         run(&copy, &output, Some(&mut |bytes| hasher.update(bytes)), progress)?;
         hash(file, offset + len..stat.size, &mut hasher, progress)?;
         verify(job, hasher)?;
     } else {
-        progress.expect(*len); // the digest of several files was verified before
+        progress.begin(Phase::Copy, *len); // the digest of several files was verified before
         run(&copy, &output, None, progress)?;
     }
     Ok(RouteResult::Filled(output))

@@ -97,7 +97,7 @@ pub(crate) enum State {
 
 impl State {
     /// Returns the state as other layers know it.
-    fn kind(&self) -> DropState {
+    pub(crate) fn kind(&self) -> DropState {
         match self {
             State::Unprobed => DropState::Unprobed,
             State::Waiting(_) => DropState::Waiting,

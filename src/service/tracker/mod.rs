@@ -50,6 +50,7 @@ mod scan_report;
 mod settled_series;
 mod similar_files;
 mod start_checks;
+mod state_requests;
 mod suspension;
 #[cfg(test)]
 mod timeline;
@@ -70,6 +71,7 @@ use failures::{FailureReports, Work};
 use gate::Action;
 use recheck::Rechecks;
 use scan_report::ScanReport;
+use state_requests::StateRequests;
 use suspension::Suspensions;
 use waits::Searches;
 use warnings::WarningDedup;
@@ -160,6 +162,7 @@ pub struct Tracker {
     warnings: WarningDedup,
     report: ScanReport,
     searches: Searches,
+    state_requests: StateRequests,
 }
 
 impl Tracker {
@@ -173,6 +176,7 @@ impl Tracker {
         ended: Sender<JobDone>,
     ) -> Self {
         let settings = drop_dir.settings;
+        let state_requests = StateRequests::new(context.bus());
         let pace = Arc::new(RateLimiter::new(drop_dir.max_rate, context.pressure.clone()));
         Tracker {
             drop_dir,
@@ -198,6 +202,7 @@ impl Tracker {
             warnings: WarningDedup::default(),
             report: ScanReport::default(),
             searches: Searches::default(),
+            state_requests,
         }
     }
 
@@ -322,6 +327,7 @@ impl Tracker {
         }
         self.process_rechecks(now);
         self.publish_reports(Some(now));
+        self.publish_states_if_requested(now);
     }
 
     /// Probes a path, and moves its entry to the state that follows.

@@ -51,7 +51,7 @@ impl Timeline {
         let config = Config::parse(&text, Path::new("npyd.toml"), &path).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
         let (to, events) = unbounded();
-        let sinks = || Bus::new(vec![Box::new(Recorder(to))]);
+        let sinks = |_: &Config| Bus::new(vec![Box::new(Recorder(to))]);
         let context = Context::new(&config, ledger, sinks, true).unwrap();
         let (pool, (sender, ended)) = (Pool::new(1).unwrap(), unbounded());
         let drop_dir = Arc::new(config.drop_dirs[0].clone());
@@ -66,6 +66,16 @@ impl Timeline {
     /// Writes a file.
     pub(crate) fn write(&self, name: &str, content: &[u8]) {
         std::fs::write(self.dir.path().join("in").join(name), content).unwrap();
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.dir.path().join("in").join(name)).unwrap();
+    }
+
+    /// Requests the states of all drops, as a sink does that lost events.
+    pub(crate) fn request_states(&self) {
+        self.tracker.context.bus().request_states();
     }
 
     /// Scans and probes after so many seconds.

@@ -66,7 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("events", &["text", "facts", "config", "decide"]),
     ("throttle", &["facts", "model", "events"]),
     ("ledger", &["text", "facts", "decide", "events"]),
-    ("sinks", &["text", "facts", "decide", "events"]),
+    ("sinks", &["text", "facts", "config", "decide", "events"]),
     (
         "finalize",
         &[
