@@ -17,8 +17,9 @@ pub(crate) fn locate<'a>(
     let mut outside = "it is not in a drop directory".to_owned();
     for drop_dir in &config.drop_dirs {
         let is_own = |dir: &Path| dir != drop_dir.path && below(dir, parent).is_some();
+        let is_managed = drop_dir.managed_dirs().any(is_own);
         match below(&drop_dir.path, parent) {
-            Some(_) if drop_dir.managed_dirs().any(is_own) => {
+            _ if is_managed => {
                 "npyd itself puts files into this directory".clone_into(&mut outside);
             }
             Some(rel) if drop_dir.recursive || rel.as_os_str().is_empty() => {

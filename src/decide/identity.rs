@@ -127,6 +127,15 @@ impl SourceIdentity {
             && fields.next() == Some(stat.mtime_ns.to_string().as_str())
     }
 
+    /// Returns the identity of one of the files alone: of the description if it has this name,
+    /// otherwise of the data.
+    #[must_use]
+    pub fn of_file(&self, name: &FileName) -> SourceIdentity {
+        let description = self.sidecar.as_ref().filter(|(own, _)| own == name.as_str());
+        let data = description.map_or(&self.data, |(_, identity)| identity);
+        SourceIdentity { data: data.clone(), sidecar: None }
+    }
+
     /// Returns whether both have the same files, with equal sizes and mtimes. Their attributes may
     /// have changed.
     #[must_use]

@@ -163,6 +163,13 @@ pub fn rest_path(drop_dir: &DropDir, rel: &Path, name: &FileName) -> PathBuf {
     base.join(rel.parent().unwrap_or(Path::new(""))).join(name.with_suffix(REST_SUFFIX))
 }
 
+/// Returns the name of the data file that a rest of this name is from.
+#[must_use]
+pub fn rest_of(rest: &str) -> Option<&str> {
+    let name = crate::model::split_backup(rest).map_or(rest, |(name, _)| name);
+    name.strip_suffix(REST_SUFFIX).filter(|name| !name.is_empty())
+}
+
 /// Returns `NAME.rest`, `NAME.rest.~1~`, `NAME.rest.~2~`, …
 fn names(name: &FileName) -> impl Iterator<Item = FileName> {
     let suffix = |number| format!("{REST_SUFFIX}.~{number}~");

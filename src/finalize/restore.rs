@@ -63,6 +63,32 @@ impl Restored {
     }
 }
 
+/// Returns the paths in the quarantine that the data file of a rejected drop may have; of a series,
+/// the file that describes it.
+///
+/// # Errors
+/// A directory can't be read.
+pub fn rejected_paths(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result<Vec<PathBuf>> {
+    let Some(rejects) = &drop_dir.rejects else { return Ok(Vec::new()) };
+    let rel = rejected.source.strip_prefix(&drop_dir.path).unwrap_or(&rejected.source);
+    let parent = rel.parent().unwrap_or(Path::new(""));
+    let opened = Dir::open_trusted(rejects, drop_dir.untrusted_root())
+        .and_then(|dir| dir.into_subdir(parent));
+    let from = match opened {
+        Err(error) if error.is_missing() => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let Some(name) = FileName::of_path(rel) else { return Ok(Vec::new()) };
+    let mut paths = Vec::new();
+    for number in numbers_of(&from, &name, rejected)? {
+        let there = name.alternative(number);
+        if from.stat(there.as_ref())?.is_some() {
+            paths.push(from.path().join(there));
+        }
+    }
+    Ok(paths)
+}
+
 /// Restores a rejected drop from quarantine with all its data files, its descriptions first, and
 /// removes the note with the reason. A description whose name is taken in the drop directory stays
 /// in the quarantine: the new one counts.
@@ -79,7 +105,7 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
     let to = Dir::open_below(&drop_dir.path, parent)?;
     // Restore the name of a file that an interrupted retry was moving.
     fs::recover_dir(&from, &[to.try_clone()?])?;
-    let Some(data) = file_name(rel) else { return Ok(Restored::Nothing) };
+    let Some(data) = FileName::of_path(rel) else { return Ok(Restored::Nothing) };
     let number = match &numbers_of(&from, &data, rejected)?[..] {
         [] => return Ok(Restored::Nothing),
         [number] => *number,
@@ -183,8 +209,4 @@ fn names_to_restore(
         }
     }
     Ok(names)
-}
-
-fn file_name(rel: &Path) -> Option<FileName> {
-    FileName::try_from(rel.file_name()?.to_str()?.to_owned()).ok()
 }

@@ -1,14 +1,16 @@
 //! Looks up what the ledger knows of one drop or array, for the tracker and `npyd explain`.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, params};
 
 use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
-use crate::ledger::receipt_kind::UNPROVEN;
+use crate::ledger::receipt_kind::{REFUSED, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{COLUMNS, Entry, Ledger, ReceiptKind, Result, latest_in};
 
@@ -112,6 +114,49 @@ impl Ledger {
     pub fn latest_of_array(&self, array: &Path) -> Result<Option<Entry>> {
         self.run(|db| latest_in(db, "output", array))
     }
+
+    /// Returns the newest receipt about a drop in the directory of this file, and below, whose
+    /// description had the file's name. Reads all receipts of that directory.
+    pub fn latest_described_by(&self, description: &Path) -> Result<Option<Entry>> {
+        let Some(name) = description.file_name().and_then(|name| name.to_str()) else {
+            return Ok(None);
+        };
+        let end = format!(" {name}");
+        let is_it = |entry: &Entry| entry.sidecar().as_deref() == Some(name);
+        self.newest_in(description, "substr(fingerprint, -length(?3)) = ?3", &end, is_it)
+    }
+
+    /// Returns the newest receipt about a source in the directory of `file` that matches the
+    /// condition, in which `?3` is `value`, and that `is_it` accepts.
+    fn newest_in(
+        &self,
+        file: &Path,
+        condition: &str,
+        value: &str,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<Entry>> {
+        let dir = file.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes();
+        // '0' is the character after '/': the range holds all paths that begin with the directory.
+        let range = [b'/', b'0'].map(|end| {
+            let dir = dir.strip_suffix(b"/").unwrap_or(dir);
+            PathBuf::from(OsStr::from_bytes(&[dir, &[end]].concat()))
+        });
+        self.run(|db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE source > ?1 AND source < ?2
+                 AND event != '{REFUSED}' AND {condition} ORDER BY id DESC"
+            ))?;
+            let range = [StoredPath(&range[0]), StoredPath(&range[1])];
+            let mut rows = statement.query(params![range[0], range[1], value])?;
+            while let Some(row) = rows.next()? {
+                let entry = Entry::from_row(row)?;
+                if is_it(&entry) {
+                    return Ok(Some(entry));
+                }
+            }
+            Ok(None)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +215,36 @@ mod tests {
             assert_eq!(entry.settles(&identity, 1), under_these, "{event:?}");
             assert_eq!(entry.settles(&identity, 2), under_others, "{event:?}");
             assert!(!entry.settles(&changed, 1), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn the_drop_that_a_file_described() {
+        let ledger = Ledger::in_memory().unwrap();
+        let why = Reason::Io("why".into());
+        for (source, sidecar) in [
+            ("/in/a", " 5:6:7:8 one two.toml"),
+            ("/in/b", " 5:6:7:8 two.toml"),
+            ("/in/b", " 5:6:7:9 other.toml"),
+            ("/in0/c", " 5:6:7:8 two.toml"),
+            ("/in/d", ""),
+        ] {
+            let identity = SourceIdentity::parse(&format!("1:2:3:4{sidecar}"));
+            let key = LedgerKey { settings: 1, identity };
+            let receipt =
+                Receipt::without_output(EventKind::Rejected, "/in".into(), source.into(), &why);
+            ledger.record(&[(receipt, Some(key))]).unwrap();
+        }
+        for (description, source) in [
+            ("/in/two.toml", Some("/in/b")),
+            ("/in/one two.toml", Some("/in/a")),
+            ("/in/o.toml", None),
+            ("/in/below/two.toml", None),
+            ("/two.toml", Some("/in0/c")),
+        ] {
+            let entry = ledger.latest_described_by(Path::new(description)).unwrap();
+            let found = entry.map(|entry| entry.source);
+            assert_eq!(found.as_deref(), source.map(Path::new), "{description}");
         }
     }
 

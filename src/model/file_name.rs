@@ -72,6 +72,21 @@ impl FileName {
         if number == 0 { self.clone() } else { self.with_suffix(&format!(".{number}")) }
     }
 
+    /// Returns the name and the number of which this is the alternative: of `scan.raw.1`, `scan.raw`
+    /// and 1. Returns `None` as the name if it has no number.
+    #[must_use]
+    pub fn without_number(&self) -> (Option<FileName>, u32) {
+        let split = self.0.rsplit_once('.').filter(|(stem, number)| {
+            !stem.is_empty()
+                && !number.starts_with('0')
+                && number.bytes().all(|digit| digit.is_ascii_digit())
+        });
+        match split.and_then(|(stem, number)| Some((stem, number.parse().ok()?))) {
+            Some((stem, number)) => (Some(FileName(stem.to_owned())), number),
+            None => (None, 0),
+        }
+    }
+
     /// Returns the name of this file's backup of that number, as GNU's tools number them:
     /// `scan.npy.~1~`.
     #[must_use]
@@ -90,6 +105,12 @@ impl FileName {
     fn backup_stem(&self) -> String {
         let (stem, extension) = self.parts_within(NAME_MAX - ".~9999~".len());
         format!("{stem}{extension}")
+    }
+
+    /// Returns the file name of a path, if npyd accepts it.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<FileName> {
+        FileName::try_from(path.file_name()?.to_str()?.to_owned()).ok()
     }
 
     /// Returns the stem and the extension, together in at most `max` bytes.
@@ -210,6 +231,30 @@ mod tests {
                     assert!(beginning.len() >= shortest.min(len - 4), "{len}: {derived}");
                 }
                 assert_eq!(long.backup_number(long.backup(12).as_str()), Some(12));
+            }
+        }
+    }
+
+    #[test]
+    fn alternatives_and_their_numbers() {
+        for (text, stem, number) in [
+            ("scan.raw.1", Some("scan.raw"), 1),
+            ("scan.raw.9999", Some("scan.raw"), 9999),
+            ("scan.7", Some("scan"), 7),
+            ("scan.raw", None, 0),
+            ("scan.raw.01", None, 0),
+            (".1", None, 0),
+            ("scan.", None, 0),
+            ("scan.99999999999", None, 0),
+        ] {
+            let (found, found_number) = name(text).without_number();
+            assert_eq!(
+                (found.as_ref().map(FileName::as_str), found_number),
+                (stem, number),
+                "{text}"
+            );
+            if let Some(found) = found {
+                assert_eq!(found.alternative(number), name(text));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Explains arrays and their backups: of which source they were made, when, and what became of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -8,6 +8,7 @@ use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::inspect;
 use crate::decide::identity::Origin;
 use crate::events::receipt::SourceFate;
+use crate::finalize::archived_path;
 use crate::fs::{self, Dir};
 use crate::ledger::Entry;
 use crate::model::split_backup;
@@ -38,7 +39,7 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
         merge(&mut report, inspected.to_facts());
     }
     let more = if let Some(entry) = entry {
-        made_of(&entry, backup.map(|(_, number)| number))
+        query.made_of(&entry, backup.map(|(_, number)| number))
     } else {
         let name = origin.map_or_else(|| "another file".to_owned(), |it| format!("`{}`", it.name));
         json!({"why": format!(
@@ -49,46 +50,61 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     Ok(Some(report))
 }
 
-/// Describes from which source an array was made.
-fn made_of(entry: &Entry, backup: Option<u32>) -> Value {
-    let source = entry.source.display();
-    let why = match backup {
-        Some(number) => format!("npyd made it of `{source}`, which changed later: backup {number}"),
-        None if entry.output.as_ref() == Some(&entry.source) => {
-            "it was a pending file, which npyd finalized in place".to_owned()
-        }
-        None => format!("npyd made it of `{source}`; {}", fate(entry)),
-    };
-    let mut report = json!({
-        "why": why,
-        "source": text(&entry.source),
-        "source_fate": entry.source_fate().map(SourceFate::as_str),
-        "route": entry.receipt_field("route"),
-        "evidence": entry.receipt_field("evidence"),
-    });
-    merge(&mut report, last_receipt(entry));
-    report
-}
-
-/// Returns the fate of the source, and whether the file exists now.
-pub(super) fn fate(entry: &Entry) -> String {
-    let is_there = entry.source.symlink_metadata().is_ok();
-    let fate = match entry.source_fate() {
-        Some(SourceFate::Removed) => "the source is gone: npyd removed it",
-        Some(SourceFate::Archived) => "the source is gone: npyd archived it",
-        Some(SourceFate::Array) => "the source itself became the array",
-        _ if is_there => "the source is still there",
-        _ => "the source is gone: something else removed it",
-    };
-    let is_another = is_there && entry.source_fate().is_some_and(SourceFate::ends_drop);
-    if is_another && entry.output.as_ref() != Some(&entry.source) {
-        format!("{fate}; another file has its name now")
-    } else {
-        fate.to_owned()
-    }
-}
-
 impl Query {
+    /// Describes from which source an array was made.
+    fn made_of(&self, entry: &Entry, backup: Option<u32>) -> Value {
+        let source = entry.source.display();
+        let why = match backup {
+            Some(number) => {
+                format!("npyd made it of `{source}`, which changed later: backup {number}")
+            }
+            None if entry.output.as_ref() == Some(&entry.source) => {
+                "it was a pending file, which npyd finalized in place".to_owned()
+            }
+            None => format!("npyd made it of `{source}`; {}", self.fate(entry)),
+        };
+        let mut report = json!({
+            "why": why,
+            "source": text(&entry.source),
+            "source_fate": entry.source_fate().map(SourceFate::as_str),
+            "route": entry.receipt_field("route"),
+            "evidence": entry.receipt_field("evidence"),
+        });
+        merge(&mut report, last_receipt(entry));
+        report
+    }
+
+    /// Returns the fate of the source, and whether the file exists now.
+    pub(super) fn fate(&self, entry: &Entry) -> String {
+        let is_there = entry.source.symlink_metadata().is_ok();
+        let fate = match entry.source_fate() {
+            Some(SourceFate::Removed) => "the source is gone: npyd removed it".to_owned(),
+            Some(SourceFate::Archived) => match self.archived(entry) {
+                Some(path) => {
+                    format!("the source is gone: npyd archived it as `{}`", path.display())
+                }
+                None => "the source is gone: npyd archived it, but it is not in the archive \
+                         any more"
+                    .to_owned(),
+            },
+            Some(SourceFate::Array) => "the source itself became the array".to_owned(),
+            _ if is_there => "the source is still there".to_owned(),
+            _ => "the source is gone: something else removed it".to_owned(),
+        };
+        let is_another = is_there && entry.source_fate().is_some_and(SourceFate::ends_drop);
+        if is_another && entry.output.as_ref() != Some(&entry.source) {
+            format!("{fate}; another file has its name now")
+        } else {
+            fate
+        }
+    }
+
+    /// Returns the path of the archived source.
+    pub(super) fn archived(&self, entry: &Entry) -> Option<PathBuf> {
+        let drop_dir = self.drop_dir_of(entry)?;
+        archived_path(drop_dir, &entry.source, &entry.identity()?).ok().flatten()
+    }
+
     /// Returns the newest receipt about an array of this path.
     pub(super) fn latest_of_array(&self, array: &Path) -> Option<Entry> {
         let entry = self.ledger.as_ref()?.latest_of_array(array).ok().flatten();
@@ -96,7 +112,7 @@ impl Query {
     }
 }
 
-/// Notes that an array is missing, if it is.
+/// Notes that the array of a drop that is still there is missing, if it is.
 pub(super) fn note_missing_array(report: &mut Value, entry: &Entry) {
     let Some(array) = &entry.output else { return };
     if array.symlink_metadata().is_err() {

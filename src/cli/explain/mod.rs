@@ -5,6 +5,8 @@ mod array;
 mod candidate;
 mod dir;
 mod foresight;
+mod gone;
+mod own_file;
 mod standing;
 mod text;
 
@@ -14,12 +16,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::candidate::explain_drop;
-use self::standing::explain_missing;
+use self::gone::explain_missing;
+use self::own_file::explain_own_file;
 use self::text::{json_text, print_text};
 use crate::cli::history::{reason_text, time_text};
 use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
-use crate::config::DropDir;
+use crate::config::{Config, DropDir};
 use crate::decide::reason::Reason;
 use crate::describe::Correction;
 use crate::fs;
@@ -44,8 +47,8 @@ pub(crate) struct Explain {
 struct Query {
     drop_dir: DropDir,
     rel: PathBuf,
-    /// The ledger's directory, if there is a configuration.
-    state_dir: Option<PathBuf>,
+    /// The configuration, if there is one.
+    config: Option<Config>,
     ledger: Option<Ledger>,
     /// Whether there is a ledger that this user can't read.
     is_unread: bool,
@@ -64,7 +67,8 @@ impl Explain {
         let unread = query.open_ledger();
         let mut report = query.explain()?;
         merge_notes(&mut report, unread.into_iter().chain(query.other_user()));
-        if report["verdict"] != "finished"
+        if !["finished", GONE].contains(&report["verdict"].as_str().unwrap_or_default())
+            && report.get("outside").is_none()
             && let Some(outside) = query.outside
         {
             merge(&mut report, json!({"outside": outside}));
@@ -92,17 +96,16 @@ impl Explain {
     fn query(&self, parent: &Path, name: &Path) -> Result<Query, FatalError> {
         let config = &self.config.config;
         let by_default = config == Path::new(crate::config::DEFAULT_PATH);
-        let mut state_dir = None;
+        let mut read = None;
         let mut outside = "there is no configuration".to_owned();
         if !by_default || config.exists() {
             let config = read_config(config)?;
             match locate(&config, parent, name) {
                 Ok((drop_dir, rel)) => {
-                    let (drop_dir, state_dir) = (drop_dir.clone(), Some(config.state_dir));
                     return Ok(Query {
-                        drop_dir,
+                        drop_dir: drop_dir.clone(),
                         rel,
-                        state_dir,
+                        config: Some(config),
                         ledger: None,
                         is_unread: false,
                         outside: None,
@@ -110,12 +113,12 @@ impl Explain {
                 }
                 Err(why) => outside = why,
             }
-            state_dir = Some(config.state_dir);
+            read = Some(config);
         }
         let outside = Some(format!("{outside}; only `npyd finalize` processes it"));
         let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
         let (drop_dir, rel) = (DropDir::at(&parent), PathBuf::from(name));
-        Ok(Query { drop_dir, rel, state_dir, ledger: None, is_unread: false, outside })
+        Ok(Query { drop_dir, rel, config: read, ledger: None, is_unread: false, outside })
     }
 }
 
@@ -126,7 +129,7 @@ impl Query {
     /// Opens the ledger. Returns a note if it can't be read: whether npyd has processed the file is
     /// unknown then.
     fn open_ledger(&mut self) -> Option<String> {
-        match Ledger::open_to_read(self.state_dir.as_deref()?) {
+        match Ledger::open_to_read(&self.config.as_ref()?.state_dir) {
             Ok(ledger) => {
                 self.ledger = ledger;
                 None
@@ -141,7 +144,7 @@ impl Query {
     /// Returns a note if this process does not run as the owner of the ledger: it may have fewer or
     /// other permissions than the daemon.
     fn other_user(&self) -> Option<String> {
-        let owner = ledger::other_owner(self.state_dir.as_deref()?)?;
+        let owner = ledger::other_owner(&self.config.as_ref()?.state_dir)?;
         Some(format!(
             "seen with the rights of user `{}`; npyd's ledger belongs to user `{owner}`, whose \
              rights may differ",
@@ -153,6 +156,16 @@ impl Query {
         self.drop_dir.path.join(&self.rel)
     }
 
+    /// Returns the configured drop directories.
+    fn drop_dirs(&self) -> &[DropDir] {
+        self.config.as_ref().map_or(&[], |config| &config.drop_dirs)
+    }
+
+    /// Returns the settings of the drop directory that a receipt is about.
+    fn drop_dir_of(&self, entry: &Entry) -> Option<&DropDir> {
+        self.drop_dirs().iter().find(|drop_dir| drop_dir.path == entry.drop_dir)
+    }
+
     /// Returns the newest receipt about a source.
     fn latest(&self, source: &Path) -> Option<Entry> {
         self.ledger.as_ref()?.latest(source).ok().flatten()
@@ -161,6 +174,12 @@ impl Query {
     fn explain(&self) -> fs::Result<Value> {
         let mut source = self.path();
         let mut report = json!({"drop": text(&self.drop_dir.path), "source": text(&source)});
+        if self.outside.is_some()
+            && let Some(own) = explain_own_file(self)?
+        {
+            merge(&mut report, own);
+            return Ok(report);
+        }
         let result =
             probe_standalone(&self.drop_dir, &self.rel, &mut ListedDescriptions::default());
         let more = match result {
@@ -187,12 +206,7 @@ impl Query {
     /// Explains a file that is neither a drop nor missing.
     fn explain_other(&self, result: ProbeResult) -> fs::Result<Value> {
         Ok(match result {
-            ProbeResult::Ignored(why) => match array::explain_array(self)? {
-                Some(array) => array,
-                None => {
-                    json!({"taken_for": null, "verdict": "ignored", "why": why.to_string()})
-                }
-            },
+            ProbeResult::Ignored(why) => self.explain_ignored(&why)?,
             ProbeResult::AwaitingData { why, data, .. } => {
                 let why = self.after_earlier_array(why, data.as_deref());
                 json!({"taken_for": "manifest", "verdict": "waiting", "why": why.to_string()})
@@ -214,6 +228,30 @@ impl Query {
             }),
             ProbeResult::Candidate(_) | ProbeResult::Missing => Value::Null,
         })
+    }
+
+    /// Explains a file that is not a drop.
+    fn explain_ignored(&self, why: &Reason) -> fs::Result<Value> {
+        if let Some(array) = array::explain_array(self)? {
+            return Ok(array);
+        }
+        if let Some(own) = explain_own_file(self)? {
+            return Ok(own);
+        }
+        let mut report = json!({"taken_for": null, "verdict": "ignored", "why": why.to_string()});
+        if let Reason::Undescribed { .. } = why
+            && self.outside.is_none()
+        {
+            let name = self.rel.file_name().unwrap_or_default().display();
+            merge_notes(
+                &mut report,
+                [format!(
+                    "put a manifest `{name}.toml` with dtype and shape beside it, or add a template or \
+                 an `ignore` rule to the configuration"
+                )],
+            );
+        }
+        Ok(report)
     }
 
     /// Describes a request about the file that npyd has not carried out yet.

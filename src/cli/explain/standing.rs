@@ -4,10 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
-
-use super::array::{fate, note_missing_array};
-use super::{GONE, Query, last_receipt, merge, text};
+use super::Query;
 use crate::config::{DropDir, OnChange};
 use crate::decide::reason::{Reason, Subject};
 use crate::events::receipt::SourceFate;
@@ -110,38 +107,4 @@ fn is_about(entry: &Entry, candidate: &Candidate) -> bool {
     // The ledger counts milliseconds.
     let at = humantime::parse_rfc3339(&entry.at).unwrap_or(SystemTime::UNIX_EPOCH);
     at + Duration::from_millis(1) >= newest
-}
-
-/// Explains a path without a file: what npyd made of the file that had the path.
-pub(super) fn explain_missing(query: &Query) -> Value {
-    let path = query.path();
-    if let Some(entry) = query.latest(&path) {
-        if entry.has_array() {
-            let mut report = json!({
-                "taken_for": null, "verdict": "finished",
-                "why": format!("npyd made an array of it; {}", fate(&entry)),
-                "output": entry.output.as_deref().map(text),
-            });
-            note_missing_array(&mut report, &entry);
-            merge(&mut report, last_receipt(&entry));
-            return report;
-        }
-        if entry.is_rejected() {
-            let mut report =
-                json!({"taken_for": null, "verdict": "rejected", "why": entry.reason()});
-            merge(&mut report, last_receipt(&entry));
-            return report;
-        }
-    }
-    let gone = |why: String| json!({"taken_for": null, "verdict": GONE, "why": why});
-    if let Some(entry) = query.latest_of_array(&path) {
-        let name = entry.source.file_name().unwrap_or_default().display();
-        let mut report = gone(format!(
-            "npyd made it of `{}`, but it is not there any more; `npyd redo {name}` makes it again",
-            entry.source.display()
-        ));
-        merge(&mut report, last_receipt(&entry));
-        return report;
-    }
-    gone("there is no such file".to_owned())
 }

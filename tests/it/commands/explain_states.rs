@@ -29,6 +29,19 @@ fn explained(site: &Site, file: &str) -> Value {
     explained_with(site, file, 0)
 }
 
+/// A site with these settings, and with directories for the archive and for rejected drops.
+fn site_with_dirs(settings: &str) -> Site {
+    let site = Site::new();
+    for name in ["old", "bad"] {
+        fs::create_dir(site.path(name)).unwrap();
+    }
+    let dir = |name: &str| site.path(name).display().to_string();
+    let archive = format!("archive = '{}'", dir("old"));
+    let archive = if settings.contains("'archive'") { archive.as_str() } else { "" };
+    site.configure(&format!("{settings}\nrejects = '{}'\n{archive}", dir("bad")));
+    site
+}
+
 /// Asserts the verdict, and words in the explanation.
 #[track_caller]
 fn assert_told(told: &Value, verdict: &str, words: &[&str]) {
@@ -165,12 +178,8 @@ fn a_file_that_another_process_has_locked() {
 /// Of what is gone, and of its array.
 #[test]
 fn a_source_that_is_gone() {
-    for (fate, words) in [("remove", "npyd removed it"), ("archive", "npyd archived it")] {
-        let site = Site::new();
-        fs::create_dir(site.path("old")).unwrap();
-        let archive = format!("archive = '{}'", site.path("old").display());
-        let archive = if fate == "archive" { archive.as_str() } else { "" };
-        site.configure(&format!("source = '{fate}'\n{archive}"));
+    for (fate, words) in [("remove", "npyd removed it"), ("archive", "npyd archived it as `")] {
+        let site = site_with_dirs(&format!("source = '{fate}'"));
         site.scan("scan").sweep().expect_code(0);
         let told = explained(&site, "in/scan.raw");
         assert_told(&told, "finished", &["the source is gone", words]);
@@ -179,15 +188,115 @@ fn a_source_that_is_gone() {
         assert_told(&told, "finished", &["in/scan.raw", words, "<f4"]);
         assert_eq!(told["taken_for"], "array");
         assert!(told["outside"].is_null(), "{told:#}");
-        fs::remove_file(site.path("out/scan.npy")).unwrap();
-        let told = explained(&site, "in/scan.raw");
-        assert_told(&told, "finished", &["not there any more"]);
-        let told = explained_with(&site, "out/scan.npy", 1);
-        assert_told(&told, "gone", &["in/scan.raw", "npyd redo scan.raw"]);
     }
     let site = Site::with_array("");
     fs::remove_file(site.path("in/scan.raw")).unwrap();
     assert_told(&explained(&site, "in/scan.raw"), "finished", &["something else removed it"]);
+}
+
+/// An array that is lost together with its source can't be made again: what is said is where its
+/// bytes may be.
+#[test]
+fn an_array_that_is_gone_like_its_source() {
+    let no_copy = "npyd knows no other copy of its data: drop them again";
+    for (fate, words) in [("remove", no_copy), ("archive", "old/scan.raw`: move that file back")] {
+        let site = site_with_dirs(&format!("source = '{fate}'"));
+        site.scan("scan").sweep().expect_code(0);
+        fs::remove_file(site.path("out/scan.npy")).unwrap();
+        for file in ["in/scan.raw", "in/scan.raw.toml", "out/scan.npy"] {
+            let told = explained_with(&site, file, 1);
+            assert_told(&told, "gone", &["scan.npy` is not there any more, either", words]);
+            assert!(!told.to_string().contains("npyd redo"), "{told:#}");
+            assert!(!told.to_string().contains("only `npyd finalize`"), "{told:#}");
+        }
+        if fate == "archive" {
+            // As it says.
+            for name in ["scan.raw.toml", "scan.raw"] {
+                let (from, to) = (format!("old/{name}"), format!("in/{name}"));
+                fs::rename(site.path(from), site.path(to)).unwrap();
+            }
+            site.settle("finalized", 2);
+            assert_eq!(site.read("out/scan.npy"), scan_npy());
+        } else {
+            site.npyd(&["redo", "scan.raw"]).expect_code(1).expect_words(&["drop the data again"]);
+        }
+    }
+    // Its source is there: the array can be made again.
+    let site = Site::with_array("");
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
+    let told = explained_with(&site, "out/scan.npy", 1);
+    assert_told(&told, "gone", &["in/scan.raw", "npyd redo scan.raw"]);
+    assert!(!told.to_string().contains("only `npyd finalize`"), "{told:#}");
+    site.npyd(&["redo", "scan.raw"]).expect_code(0);
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    // Only a backup is left.
+    site.drop_file("scan.raw", [1; 24]);
+    site.settle("remade", 1);
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
+    fs::remove_file(site.path("in/scan.raw")).unwrap();
+    let told = explained_with(&site, "in/scan.raw", 1);
+    assert_told(&told, "gone", &["something else removed it", "out/scan.npy.~1~`"]);
+    assert!(!told.to_string().contains(no_copy), "{told:#}");
+    // The array has another name now.
+    let site = Site::with_array("on_change = 'number'");
+    site.drop_file("scan.raw", [1; 24]);
+    site.settle("finalized", 2);
+    fs::remove_file(site.path("out/scan.npy")).unwrap();
+    let told = explained_with(&site, "out/scan.npy", 1);
+    assert_told(&told, "gone", &["whose array is `", "out/scan-1.npy"]);
+}
+
+/// Files that npyd itself put where they are.
+#[test]
+fn files_of_npyd() {
+    let site = site_with_dirs("source = 'archive'\nmetadata = 'json'");
+    for _ in 0..2 {
+        site.scan("scan").sweep().expect_code(0);
+        fs::remove_file(site.path("out/scan.npy")).unwrap();
+        site.write("out/theirs.json", "{}");
+    }
+    for (file, kind, words) in [
+        ("old/scan.raw", "archived file", "in/scan.raw`, or with an earlier drop"),
+        ("old/scan.raw.1", "archived source", "archived it: it was `"),
+        ("old/scan.raw.toml.1", "archived file", "in/scan.raw"),
+        ("out/scan.npy.json", "metadata", "out/scan.npy"),
+    ] {
+        let told = explained(&site, file);
+        assert_told(&told, "finished", &[words]);
+        assert_eq!(told["taken_for"], kind, "{file}");
+        assert!(told["source"].as_str().unwrap().ends_with("in/scan.raw"), "{told:#}");
+    }
+    site.write("old/theirs.raw", [1; 3]);
+    for file in ["old/theirs.raw", "out/theirs.json"] {
+        let told = explained(&site, file);
+        assert_told(&told, "ignored", &["npyd itself puts files into this directory"]);
+    }
+
+    let site = site_with_dirs("source = 'remove'\nsalvage = 'whole-records'");
+    let short = PendingFile::writing(&[-1, 3]).with(&[7; 20]);
+    site.scan("scan").drop_file("torn.npy.pending", short);
+    site.settle("finalized", 2);
+    for (file, kind, verdict, words) in [
+        ("out/scan.raw.toml.done", "description", "finished", "it described `"),
+        ("in/scan.raw.toml", "", "finished", "it described `"),
+        ("bad/torn.npy.pending.rest", "rest", "ignored", "in/torn.npy.pending"),
+    ] {
+        let told = explained(&site, file);
+        assert_told(&told, verdict, &[words]);
+        assert_eq!(told["taken_for"].as_str().unwrap_or_default(), kind, "{file}");
+    }
+}
+
+/// Who looks at a file that nothing describes learns what to do.
+#[test]
+fn a_file_that_nothing_describes() {
+    let site = Site::new();
+    site.drop_file("x.raw", [1; 24]);
+    assert_told(&explained(&site, "in/x.raw"), "ignored", &["put a manifest `x.raw.toml`"]);
+    site.drop_file("x.npy", scan_npy());
+    let told = explained(&site, "in/x.npy");
+    assert!(!told.to_string().contains("put a manifest"), "{told:#}");
 }
 
 #[test]

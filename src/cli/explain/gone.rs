@@ -1,0 +1,177 @@
+//! Explains a path without a file: what became of the file that had the path, and where its bytes
+//! are now.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{GONE, Query, last_receipt, merge, merge_notes, text};
+use crate::events::receipt::SourceFate;
+use crate::finalize::{RejectedDrop, rejected_paths, rest_path};
+use crate::fs::Dir;
+use crate::ledger::Entry;
+use crate::model::FileName;
+use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+
+/// Maximum number of backups that are named.
+const BACKUPS_NAMED: usize = 3;
+
+/// Explains a path without a file.
+pub(super) fn explain_missing(query: &Query) -> Value {
+    let path = query.path();
+    if let Some(entry) = query.latest(&path).filter(Entry::is_settled) {
+        return query.explain_gone_drop(&entry, "");
+    }
+    if let Some(entry) = query.latest_of_array(&path) {
+        return query.explain_gone_array(&entry);
+    }
+    if let Some(entry) = query.latest_described_by(&path) {
+        let of = format!("it described `{}`; ", entry.source.display());
+        return query.explain_gone_drop(&entry, &of);
+    }
+    gone("there is no such file".to_owned())
+}
+
+fn gone(why: String) -> Value {
+    json!({"taken_for": null, "verdict": GONE, "why": why})
+}
+
+impl Query {
+    /// Explains a drop whose file in question is gone. `of` says how the file belongs to the drop,
+    /// unless it is its source.
+    fn explain_gone_drop(&self, entry: &Entry, of: &str) -> Value {
+        let mut report = if entry.is_rejected() {
+            self.explain_rejected(entry, of)
+        } else if entry.output.as_ref().is_some_and(|array| array.symlink_metadata().is_ok()) {
+            json!({
+                "taken_for": null, "verdict": "finished",
+                "why": format!("{of}npyd made an array of it; {}", self.fate(entry)),
+                "output": entry.output.as_deref().map(text),
+            })
+        } else {
+            self.explain_lost_array(entry, &format!("{of}npyd made an array of it"))
+        };
+        merge(&mut report, last_receipt(entry));
+        report
+    }
+
+    /// Explains an array that is gone.
+    fn explain_gone_array(&self, entry: &Entry) -> Value {
+        let source = entry.source.display();
+        let now = self.latest(&entry.source).filter(Entry::has_array);
+        let moved = now.and_then(|now| now.output).filter(|output| {
+            Some(output) != entry.output.as_ref() && output.symlink_metadata().is_ok()
+        });
+        let mut report = if let Some(array) = moved {
+            gone(format!("npyd made it of `{source}`, whose array is `{}` now", array.display()))
+        } else if self.has_source(entry) {
+            let name = entry.source.file_name().unwrap_or_default().display();
+            gone(format!(
+                "npyd made it of `{source}`, but it is not there any more; `npyd redo {name}` \
+                 makes it again"
+            ))
+        } else {
+            self.explain_lost_array(entry, &format!("npyd made it of `{source}`"))
+        };
+        merge(&mut report, last_receipt(entry));
+        report
+    }
+
+    /// Explains an array that is gone, like its source: where its bytes may be.
+    fn explain_lost_array(&self, entry: &Entry, made: &str) -> Value {
+        let array = entry.output.as_deref().unwrap_or(Path::new("")).display();
+        let fate = self.fate(entry);
+        let mut report =
+            gone(format!("{made}; {fate}; the array `{array}` is not there any more, either"));
+        let mut copies = self.copies_of(entry);
+        if copies.is_empty() {
+            copies.push("npyd knows no other copy of its data: drop them again".to_owned());
+        }
+        merge_notes(&mut report, copies);
+        report
+    }
+
+    /// Returns where else bytes of a drop are.
+    fn copies_of(&self, entry: &Entry) -> Vec<String> {
+        let mut copies = Vec::new();
+        let archived = entry.source_fate() == Some(SourceFate::Archived);
+        if let Some(path) = self.archived(entry).filter(|_| archived) {
+            copies.push(format!(
+                "its data are in `{}`: move that file back to `{}`, with what describes it, and \
+                 npyd makes the array again",
+                path.display(),
+                entry.source.display()
+            ));
+        }
+        let Some(array) = &entry.output else { return copies };
+        copies.extend(backups_of(array));
+        if let Some(drop_dir) = self.drop_dir_of(entry)
+            && let Ok(rel) = entry.source.strip_prefix(&entry.drop_dir)
+            && let Some(name) = FileName::of_path(rel)
+        {
+            let rest = rest_path(drop_dir, rel, &name);
+            if rest.symlink_metadata().is_ok() {
+                copies.push(format!("`{}` has the bytes behind its array", rest.display()));
+            }
+        }
+        copies
+    }
+
+    /// Explains a rejected drop whose file in question is gone.
+    fn explain_rejected(&self, entry: &Entry, of: &str) -> Value {
+        let why = entry.reason();
+        let name = entry.source.file_name().unwrap_or_default().display();
+        let source = entry.source.clone();
+        let rejected = RejectedDrop { source, identity: entry.identity() };
+        let paths = self.drop_dir_of(entry).and_then(|it| rejected_paths(it, &rejected).ok());
+        match paths.as_deref() {
+            Some([path, ..]) => json!({
+                "taken_for": null, "verdict": "rejected",
+                "why": if of.is_empty() { why } else { format!("{of}that was rejected: {why}") },
+                "notes": [format!(
+                    "correct it in `{}`, then run `npyd retry {name}`, which moves it back",
+                    path.parent().unwrap_or(path).display()
+                )],
+            }),
+            _ if entry.source.symlink_metadata().is_ok() => gone(format!(
+                "{of}that was rejected: {why}; put the file that describes it there again, or run \
+                 `npyd explain {}`",
+                entry.source.display()
+            )),
+            _ => gone(format!("{of}npyd rejected it, and its file is gone: drop it again; {why}")),
+        }
+    }
+
+    /// Returns whether the source of an array is still there, so that npyd can make it again.
+    fn has_source(&self, entry: &Entry) -> bool {
+        if entry.source_fate().is_some_and(SourceFate::ends_drop) {
+            return false;
+        }
+        let Some(drop_dir) = self.drop_dir_of(entry) else { return false };
+        let Ok(rel) = entry.source.strip_prefix(&drop_dir.path) else { return false };
+        let probed = probe_standalone(drop_dir, rel, &mut ListedDescriptions::default());
+        matches!(probed, Ok(ProbeResult::Candidate(_)))
+    }
+
+    /// Returns the newest receipt about a drop that a file of this path described.
+    pub(super) fn latest_described_by(&self, path: &Path) -> Option<Entry> {
+        let entry = self.ledger.as_ref()?.latest_described_by(path).ok().flatten()?;
+        self.latest(&entry.source).filter(Entry::is_settled)
+    }
+}
+
+/// Returns what is said about the backups of an array.
+fn backups_of(array: &Path) -> Option<String> {
+    let name = FileName::of_path(array)?;
+    let dir = Dir::open(array.parent()?).ok()?;
+    let names = dir.entries().ok()?.into_iter().filter_map(|(it, _)| it.into_string().ok());
+    let mut backups: Vec<_> = names.filter_map(|it| Some((name.backup_number(&it)?, it))).collect();
+    backups.sort_unstable();
+    let named = backups.iter().rev().take(BACKUPS_NAMED);
+    let named: Vec<_> =
+        named.map(|(_, it)| format!("`{}`", dir.path().join(it).display())).collect();
+    let more = backups.len().saturating_sub(BACKUPS_NAMED);
+    let more = if more > 0 { format!(" and {more} older") } else { String::new() };
+    (!named.is_empty())
+        .then(|| format!("earlier arrays of it, before it changed: {}{more}", named.join(", ")))
+}

@@ -1,0 +1,149 @@
+//! Explains files that npyd itself put where they are: archived sources, rejected drops and their
+//! notes, rests, metadata, and descriptions that are done.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Query, last_receipt, merge, text};
+use crate::config::DropDir;
+use crate::events::receipt::SourceFate;
+use crate::finalize::{Quarantine, Quarantined, rest_of};
+use crate::fs;
+use crate::ledger::Entry;
+use crate::model::FileName;
+
+/// Explains a file that npyd put where it is. Returns `None` if npyd knows nothing of it.
+pub(super) fn explain_own_file(query: &Query) -> fs::Result<Option<Value>> {
+    let path = query.path();
+    let (Some(name), Some(dir)) = (FileName::of_path(&path), path.parent()) else {
+        return Ok(None);
+    };
+    if query.drop_dirs().is_empty() || path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    if let Some(quarantine) = Quarantine::open(query.drop_dirs(), dir)?
+        && let Some(drop) = quarantine.drop_with(&name)?
+    {
+        return Ok(Some(query.explain_quarantined(&drop)));
+    }
+    let explained = [Query::explain_rest, Query::explain_metadata, Query::explain_description];
+    let explained = explained.into_iter().find_map(|explain| explain(query, dir, &name));
+    Ok(explained.or_else(|| query.explain_archived(dir, &name)))
+}
+
+/// Builds the explanation of a file that belongs to the drop of an entry.
+fn report(kind: &str, verdict: &str, why: &str, entry: &Entry) -> Value {
+    let mut report = json!({
+        "taken_for": kind, "verdict": verdict, "why": why, "source": text(&entry.source),
+        "output": entry.output.as_deref().map(text), "outside": null,
+    });
+    merge(&mut report, last_receipt(entry));
+    report
+}
+
+impl Query {
+    fn explain_quarantined(&self, drop: &Quarantined) -> Value {
+        let Quarantined { source, reason, path, .. } = drop;
+        let kind = if *path == self.path() { "rejected drop" } else { "file of a rejected drop" };
+        let entry = self.latest(source);
+        let is_newest = entry
+            .as_ref()
+            .is_none_or(|entry| entry.is_rejected() && entry.reason().starts_with(reason.as_str()));
+        let name = source.file_name().unwrap_or_default().display();
+        let next = if is_newest {
+            format!("correct it here, then run `npyd retry {name}`, which moves it back")
+        } else {
+            format!(
+                "a later file of its name counts now: to try this one again, move it back to `{}` \
+                 yourself",
+                source.parent().unwrap_or(source).display()
+            )
+        };
+        let mut report = json!({
+            "taken_for": kind, "verdict": "rejected", "why": reason, "source": text(source),
+            "outside": null, "notes": [format!("it was `{}`", source.display()), next],
+        });
+        if let Some(entry) = entry.filter(|_| is_newest) {
+            merge(&mut report, last_receipt(&entry));
+        }
+        report
+    }
+
+    fn explain_rest(&self, dir: &Path, name: &FileName) -> Option<Value> {
+        let of = rest_of(name.as_str())?;
+        let dir_of = |it: &DropDir| {
+            it.rejects.clone().or_else(|| it.output.clone()).unwrap_or_else(|| it.path.clone())
+        };
+        let entry = self.entry_of(dir, of.as_ref(), dir_of, Self::latest)?;
+        let why = format!(
+            "the bytes behind the array of `{}`, which npyd saved before they were cut off or \
+             removed with the source; npyd does not need them: delete them if you don't",
+            entry.source.display()
+        );
+        Some(report("rest", "ignored", &why, &entry))
+    }
+
+    fn explain_metadata(&self, dir: &Path, name: &FileName) -> Option<Value> {
+        let array = dir.join(name.as_str().strip_suffix(".json")?);
+        let entry = self.latest_of_array(&array)?;
+        let why = format!("the metadata of the array `{}`", array.display());
+        Some(report("metadata", "finished", &why, &entry))
+    }
+
+    fn explain_description(&self, dir: &Path, name: &FileName) -> Option<Value> {
+        let (stem, number) = name.as_str().rsplit_once(".done")?;
+        if !number.chars().all(|it| it == '.' || it.is_ascii_digit()) {
+            return None;
+        }
+        let dir_of = |it: &DropDir| it.output.clone().unwrap_or_else(|| it.path.clone());
+        let entry = self.entry_of(dir, stem.as_ref(), dir_of, Self::latest_described_by)?;
+        let why = format!(
+            "it described `{}`, whose array is made; npyd keeps each description",
+            entry.source.display()
+        );
+        Some(report("description", "finished", &why, &entry))
+    }
+
+    fn explain_archived(&self, dir: &Path, name: &FileName) -> Option<Value> {
+        let archive = |it: &DropDir| it.archive.clone().unwrap_or_default();
+        let is_archived = |entry: &Entry| entry.source_fate() == Some(SourceFate::Archived);
+        let find = |name: &FileName| {
+            let data = self.entry_of(dir, name.as_ref(), archive, Self::latest);
+            let find = Self::latest_described_by;
+            let entry = data.or_else(|| self.entry_of(dir, name.as_ref(), archive, find));
+            entry.filter(is_archived)
+        };
+        let entry = find(name).or_else(|| find(&name.without_number().0?))?;
+        let source = entry.source.display();
+        let is_it = self.archived(&entry) == Some(self.path());
+        let (kind, why) = if is_it {
+            (
+                "archived source",
+                format!("npyd made an array of it, and archived it: it was `{source}`"),
+            )
+        } else {
+            (
+                "archived file",
+                format!("npyd archived it with `{source}`, or with an earlier drop of that name"),
+            )
+        };
+        Some(report(kind, "finished", &why, &entry))
+    }
+
+    /// Returns the entry that `find` finds for a file named `name` in the drop directory, of those
+    /// for which `dir_of` leads to the directory `dir`.
+    fn entry_of(
+        &self,
+        dir: &Path,
+        name: &Path,
+        dir_of: impl Fn(&DropDir) -> PathBuf,
+        find: impl Fn(&Self, &Path) -> Option<Entry>,
+    ) -> Option<Entry> {
+        self.drop_dirs().iter().find_map(|drop_dir| {
+            let own = dir_of(drop_dir);
+            let below = dir.strip_prefix(&own).ok().filter(|_| own.is_absolute())?;
+            find(self, &drop_dir.path.join(below).join(name)).filter(Entry::is_settled)
+        })
+    }
+}
