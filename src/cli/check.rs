@@ -7,6 +7,7 @@ use clap::Args;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
+use crate::cli::history::is_still_there;
 use crate::cli::unit::{self, Unit};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, Disposition, DropDir, Watch};
@@ -15,7 +16,7 @@ use crate::decide::route::{Constraints, Route};
 use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
 use crate::fs::{self, Dir, LeaseRight};
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Entry, Ledger};
 use crate::model::FileName;
 use crate::service::tracker::DEPTH_MAX;
 use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
@@ -104,6 +105,8 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         Ok(()) => report.add("ledger", &format!("{}: ok", config.state_dir.display())),
         Err(error) => report.fail("ledger", &error.to_string()),
     }
+    let ledger = Ledger::open_to_read(&config.state_dir).ok().flatten();
+    let rejected = ledger.and_then(|ledger| ledger.rejected().ok()).unwrap_or_default();
     let lease_right = LeaseRight::probe(&config.state_dir);
     let daemon = match lease_right {
         LeaseRight::OwnFiles => "; the daemon may take others: it warns at its start if not",
@@ -117,6 +120,14 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         report.add("drop", &drop_dir.path.display().to_string());
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
         check_drop_dir(drop_dir, unit, report);
+        let is_here = |it: &&Entry| it.drop_dir == drop_dir.path && is_still_there(it, config);
+        match rejected.iter().filter(is_here).count() {
+            0 => {}
+            count => report.add(
+                "rejected",
+                &format!("{count} now; `npyd history --rejected` lists them with the reasons"),
+            ),
+        }
         let earlier = |shares: fn(&DropDir, &DropDir) -> bool| {
             config.drop_dirs[..at].iter().find(|other| shares(drop_dir, other))
         };

@@ -11,7 +11,7 @@ use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
 use crate::events::receipt::EventKind;
-use crate::finalize::{RejectedDrop, Restored, restore_rejected};
+use crate::finalize::{RejectedDrop, Restored, rejected_paths, restore_rejected};
 use crate::fs::FsError;
 use crate::ledger::{Entry, Ledger, other_owner, own_name};
 use crate::text::one_line::{one_line, shown};
@@ -29,6 +29,13 @@ pub(crate) struct History {
     /// a time, in UTC
     #[arg(long, value_name = "WHEN")]
     since: Option<Since>,
+    /// List only receipts before then, written like --since
+    #[arg(long, value_name = "WHEN")]
+    until: Option<Since>,
+    /// List the drops that are rejected now, which `npyd retry` tries again: the last receipt of
+    /// each
+    #[arg(long, conflicts_with = "failed")]
+    rejected: bool,
     /// List only rejected and failed drops, and requests that failed
     #[arg(long)]
     failed: bool,
@@ -41,6 +48,7 @@ const EXAMPLES: &str = "\
 Times are in UTC. The newest receipt comes last.
 
 Examples:
+  npyd history --rejected               what is rejected now, and waits for `npyd retry`
   npyd history --failed --since 12h     what went wrong in the last twelve hours
   npyd history --since 2026-11-29       everything since that day began
   npyd history scan.raw                 everything about scan.raw
@@ -51,17 +59,24 @@ impl History {
         let config = self.config.read()?;
         let mut known = vec![false; self.files.len()];
         if let Some(ledger) = Ledger::open_to_read(&config.state_dir)? {
-            ledger.for_each(|entry| {
+            let mut see = |entry: Entry| {
                 for (file, known) in self.files.iter().zip(&mut known) {
                     *known = *known || is_about(&entry, file, &config);
                 }
                 if self.selects(&entry, &config) {
                     print(&if self.json { entry.to_json() } else { line(&entry) });
                 }
-            })?;
+            };
+            if self.rejected {
+                let rejected = ledger.rejected()?.into_iter();
+                rejected.filter(|entry| is_still_there(entry, &config)).for_each(&mut see);
+            } else {
+                ledger.for_each(see)?;
+            }
         }
         for (file, _) in self.files.iter().zip(&known).filter(|(_, known)| !**known) {
-            eprintln!("npyd: {}: the ledger has no drop or array of this name", shown(file));
+            let what = if self.rejected { "rejected drop" } else { "drop or array" };
+            eprintln!("npyd: {}: the ledger has no {what} of this name", shown(file));
         }
         Ok(Exit::from(known.into_iter().all(|known| known)))
     }
@@ -75,9 +90,23 @@ impl History {
         };
         let is_chosen = |file: &PathBuf| is_about(entry, file, config);
         self.since.as_ref().is_none_or(|Since(at)| entry.at >= *at)
+            && self.until.as_ref().is_none_or(|Since(at)| entry.at < *at)
             && (!self.failed || is_failure())
             && (self.files.is_empty() || self.files.iter().any(is_chosen))
     }
+}
+
+/// Returns whether the file of a rejected drop is still there: in its place, or in `rejects`.
+pub(crate) fn is_still_there(entry: &Entry, config: &Config) -> bool {
+    if !is_missing(&entry.source) {
+        return true;
+    }
+    let mut drop_dirs = config.drop_dirs.iter();
+    let drop_dir = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir);
+    let rejected = RejectedDrop { source: entry.source.clone(), identity: entry.identity() };
+    // What this user may not see may be there.
+    drop_dir
+        .is_some_and(|it| !matches!(rejected_paths(it, &rejected), Ok(paths) if paths.is_empty()))
 }
 
 /// Returns whether `name` refers to the drop of an entry, or to its array.
@@ -135,6 +164,7 @@ pub(crate) fn is_array_named(entry: &Entry, name: &Path) -> bool {
 }
 
 #[derive(Args)]
+#[command(override_usage = "npyd retry [OPTIONS] <NAME>...\n       npyd retry [OPTIONS] --all")]
 pub(crate) struct Retry {
     #[command(flatten)]
     config: ConfigArgs,

@@ -118,6 +118,16 @@ pub enum Reason {
         /// The name of the file that described the earlier data.
         sidecar: Option<String>,
     },
+    /// The data file was rejected, and npyd moved it to `rejects`.
+    #[error("{why}; `{name}` was rejected: {rejected}; `npyd retry {name}` moves it back")]
+    DataRejected {
+        /// The reason without that data file.
+        why: Box<Reason>,
+        /// The name of the data file.
+        name: String,
+        /// Why it was rejected, and where it is.
+        rejected: String,
+    },
     /// The data file is a link, a pipe or a device.
     #[error("its data file `{0}` is not a regular file: put the file itself there")]
     DataNotRegular(String),

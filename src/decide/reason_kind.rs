@@ -136,6 +136,7 @@ impl Reason {
             | Reason::NoDataFileYet(_)
             | Reason::DataInOtherCase(_)
             | Reason::NoNewData { .. }
+            | Reason::DataRejected { .. }
             | Reason::NoOtherParts(_) => ReasonKind::NoData,
             Reason::Size(_)
             | Reason::SizeBySidecar { .. }

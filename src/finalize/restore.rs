@@ -1,5 +1,6 @@
 //! Restores a rejected drop from the directory `rejects` for a retry.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::DropDir;
@@ -8,7 +9,7 @@ use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::reject_note::{Belongs, belongs, note_name, remove_note};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, Dir, OpenWriters};
-use crate::model::{FileName, NUMBER_MAX};
+use crate::model::FileName;
 use crate::probe::{description_names, manifest_names, parts_of, sidecars_by_name};
 use crate::text::one_line::shown;
 
@@ -150,7 +151,7 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
 /// all that may be it.
 fn numbers_of(from: &Dir, data: &FileName, rejected: &RejectedDrop) -> fs::Result<Vec<u32>> {
     let mut possible = Vec::new();
-    for number in 0..=NUMBER_MAX {
+    for number in numbers_there(from, data)? {
         let stat = from.stat(data.alternative(number).as_ref())?;
         let note = note_name(data).alternative(number);
         let is_noted = belongs(from, &note, &rejected.source)?;
@@ -172,6 +173,22 @@ fn numbers_of(from: &Dir, data: &FileName, rejected: &RejectedDrop) -> fs::Resul
         possible.retain(has_data);
     }
     Ok(possible.into_iter().map(|(number, _)| number).collect())
+}
+
+/// Returns the numbers of the data files and notes of that name, in ascending order.
+fn numbers_there(from: &Dir, data: &FileName) -> fs::Result<BTreeSet<u32>> {
+    let note = note_name(data);
+    let mut numbers = BTreeSet::new();
+    for (name, _) in from.entries()? {
+        let Some(name) = FileName::of_path(name.as_ref()) else { continue };
+        let (_, number) = name.without_number();
+        for number in [0, number] {
+            if data.alternative(number) == name || note.alternative(number) == name {
+                numbers.insert(number);
+            }
+        }
+    }
+    Ok(numbers)
 }
 
 /// Returns the names of the files of a rejected drop, its descriptions before its data.

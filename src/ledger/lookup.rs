@@ -78,9 +78,14 @@ impl Entry {
     }
 
     /// Returns the reason for waiting for a missing data file, which this entry is about. If an
-    /// earlier file of that name became an array, the reason names the array.
+    /// earlier file of that name became an array, the reason names the array. If npyd rejected it
+    /// and moved it to `rejects`, the reason says so.
     #[must_use]
-    pub fn add_earlier_array(self, why: Reason) -> Reason {
+    pub fn add_earlier_data(self, why: Reason, has_rejects: bool) -> Reason {
+        if self.is_rejected() && has_rejects && !self.is_lost() {
+            let name = self.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Reason::DataRejected { why: Box::new(why), name, rejected: self.reason() };
+        }
         if !self.has_array() {
             return why;
         }
@@ -249,11 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn the_array_of_an_earlier_file_of_that_name() {
+    fn an_earlier_file_of_that_name() {
         let why = || Reason::NoDataFile("a".to_owned());
         let key = LedgerKey::default();
-        let reason = entry(EventKind::Finalized, &key).add_earlier_array(why());
+        let reason = entry(EventKind::Finalized, &key).add_earlier_data(why(), true);
         assert!(matches!(reason, Reason::NoNewData { .. }), "{reason}");
-        assert_eq!(entry(EventKind::Rejected, &key).add_earlier_array(why()), why());
+        let reason = entry(EventKind::Rejected, &key).add_earlier_data(why(), true);
+        assert!(matches!(reason, Reason::DataRejected { .. }), "{reason}");
+        for (event, has_rejects) in
+            [(EventKind::Rejected, false), (EventKind::Lost, true), (EventKind::Failed, true)]
+        {
+            assert_eq!(entry(event, &key).add_earlier_data(why(), has_rejects), why());
+        }
     }
 }

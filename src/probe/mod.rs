@@ -55,8 +55,8 @@ pub enum ProbeResult {
     AwaitingData {
         /// The waiting manifest.
         manifest: PathBuf,
-        /// The data file, if it is known.
-        data: Option<PathBuf>,
+        /// The paths that the data file may have, if it is a single one.
+        data: Vec<PathBuf>,
         /// All data files, if the array has several.
         parts: Vec<PathBuf>,
         /// The reason for waiting.
@@ -231,7 +231,7 @@ impl<'a> DirView<'a> {
                 let why = Reason::NoDataFiles;
                 Ok(ProbeResult::AwaitingData {
                     manifest: sidecar,
-                    data: None,
+                    data: Vec::new(),
                     parts: Vec::new(),
                     why,
                 })
@@ -245,9 +245,10 @@ impl<'a> DirView<'a> {
             let residue = Residue::of(by, finished);
             return Ok(ProbeResult::Residue(Box::new(residue)));
         }
-        let data = match data_files.paths() {
-            [path] => Some(path.clone()),
-            _ => None,
+        let data = match data_files {
+            DataFiles::FirstOf(paths) => paths.clone(),
+            DataFiles::Parts(paths) if paths.len() == 1 => paths.clone(),
+            DataFiles::Parts(_) => Vec::new(),
         };
         let why = self.why_missing(&by, data_files)?;
         let parts = data_files.parts().to_vec();
@@ -431,7 +432,7 @@ impl<'a> DirView<'a> {
                 return Ok(ProbeResult::AwaitingData {
                     why: self.missing_data(&[missing.to_path_buf()], &by.rel, false)?,
                     manifest: by.rel,
-                    data: Some(missing.to_path_buf()),
+                    data: vec![missing.to_path_buf()],
                     parts: data_files.parts().to_vec(),
                 });
             }

@@ -1,11 +1,12 @@
-//! Explains a directory: lists the files in it that npyd leaves alone, one per line, with the
-//! reason.
+//! Explains a directory: lists the files in it that npyd leaves alone, and its rejected drops, one
+//! per line, with the reason.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use serde_json::json;
 
+use super::own_file::explain_own_file;
 use super::{Query, text};
 use crate::cli::tree::{Found, walk};
 use crate::cli::{Exit, FatalError, print};
@@ -17,6 +18,10 @@ use crate::probe::{
 };
 use crate::text::one_line::one_line;
 
+/// The verdicts of the lines.
+pub(super) const IGNORED: &str = "ignored";
+pub(super) const REJECTED: &str = "rejected";
+
 /// Lists the files while it finds them.
 struct List<'a> {
     query: &'a Query,
@@ -27,17 +32,25 @@ struct List<'a> {
 }
 
 impl Query {
-    /// Lists the files in the directory in question and below that npyd leaves alone.
+    /// Lists the files in the directory in question and below that npyd leaves alone, and the
+    /// rejected drops that were there.
     pub(super) fn explain_dir(&mut self, is_json: bool) -> Result<Exit, FatalError> {
         if let Some(unread) = self.open_ledger() {
             tracing::warn!("{unread}");
+        }
+        if self.list_quarantine(is_json)? {
+            return Ok(Exit::Success);
         }
         let root = Dir::open(&self.drop_dir.path)?;
         let dir = Dir::open(&self.path())?;
         let listed = ListedDescriptions::default();
         let mut list = List { query: self, root, is_json, listed, exit: Exit::Success };
         walk(&self.drop_dir, &dir, &self.rel, &mut |rel, found| list.add(rel, found));
-        Ok(list.exit)
+        let exit = list.exit;
+        if self.outside.is_none() {
+            self.list_moved(is_json)?;
+        }
+        Ok(exit)
     }
 }
 
@@ -45,30 +58,42 @@ impl List<'_> {
     fn add(&mut self, rel: &Path, found: Found) {
         match found {
             Found::File => match self.reason(rel) {
-                Ok(Some(reason)) => {
-                    self.print(rel, reason.kind().as_str(), &reason.to_string());
-                }
+                Ok(Some((verdict, kind, why))) => self.print(rel, verdict, &kind, &why),
                 Ok(None) => {}
                 Err(error) if error.is_missing() => {}
                 Err(error) => self.fail(rel, &error),
             },
             Found::Subdirectory => {
-                self.print(rel, "subdirectory", "it is a subdirectory, and `recursive` is not set");
+                self.print(
+                    rel,
+                    IGNORED,
+                    "subdirectory",
+                    "it is a subdirectory, and `recursive` is not set",
+                );
             }
             Found::Unreadable(error) => self.fail(rel, &error),
         }
     }
 
-    /// Returns why npyd leaves a file alone, if it does.
-    fn reason(&mut self, rel: &Path) -> fs::Result<Option<Reason>> {
+    /// Returns why npyd leaves a file alone, if it does: the verdict, the kind of the reason and its
+    /// text.
+    fn reason(&mut self, rel: &Path) -> fs::Result<Option<(&'static str, String, String)>> {
         if rel.file_name().and_then(OsStr::to_str).is_some_and(is_put_beside_arrays) {
             return Ok(None);
         }
-        match probe_standalone(&self.query.drop_dir, rel, &mut self.listed)? {
-            ProbeResult::Ignored(Reason::IsArray) if self.is_own_array(rel)? => Ok(None),
-            ProbeResult::Ignored(why) => Ok(Some(why)),
-            _ => Ok(None),
+        let why = match probe_standalone(&self.query.drop_dir, rel, &mut self.listed)? {
+            ProbeResult::Ignored(Reason::IsArray) if self.is_own_array(rel)? => return Ok(None),
+            ProbeResult::Ignored(why) => why,
+            ProbeResult::Candidate(candidate) if candidate.input.rel == rel => {
+                let rejection = self.query.rejection(&candidate);
+                return Ok(rejection.map(|(why, kind)| (REJECTED, kind, why)));
+            }
+            _ => return Ok(None),
+        };
+        if explain_own_file(self.query, &self.query.drop_dir.path.join(rel))?.is_some() {
+            return Ok(None);
         }
+        Ok(Some((IGNORED, why.kind().as_str().to_owned(), why.to_string())))
     }
 
     /// Returns whether npyd made an array, according to the array's mark or the ledger.
@@ -82,18 +107,22 @@ impl List<'_> {
 
     fn fail(&mut self, rel: &Path, error: &fs::FsError) {
         self.exit = Exit::Failure;
-        self.print(rel, ReasonKind::Io.as_str(), &error.to_string());
+        self.print(rel, IGNORED, ReasonKind::Io.as_str(), &error.to_string());
     }
 
-    fn print(&self, rel: &Path, kind: &str, why: &str) {
-        let path = self.query.drop_dir.path.join(rel);
-        print(&if self.is_json {
-            json!({
-                "source": text(&path), "verdict": "ignored", "reason_kind": kind, "why": why,
-            })
-            .to_string()
-        } else {
-            one_line(&format!("{}: {why}", path.display()))
-        });
+    fn print(&self, rel: &Path, verdict: &str, kind: &str, why: &str) {
+        print_line(&self.query.drop_dir.path.join(rel), (verdict, kind, why), self.is_json);
     }
+}
+
+/// Prints the line about a file.
+pub(super) fn print_line(path: &Path, (verdict, kind, why): (&str, &str, &str), is_json: bool) {
+    print(&if is_json {
+        let kind = Some(kind).filter(|kind| !kind.is_empty());
+        json!({"source": text(path), "verdict": verdict, "reason_kind": kind, "why": why})
+            .to_string()
+    } else {
+        let verdict = if verdict == IGNORED { String::new() } else { format!("{verdict}: ") };
+        one_line(&format!("{}: {verdict}{why}", path.display()))
+    });
 }

@@ -29,10 +29,10 @@ pub(super) fn explain_missing(query: &Query) -> Value {
         let of = format!("it described `{}`; ", entry.source.display());
         return query.explain_gone_drop(&entry, &of);
     }
-    gone("there is no such file".to_owned())
+    gone("there is no such file")
 }
 
-fn gone(why: String) -> Value {
+fn gone(why: &str) -> Value {
     json!({"taken_for": null, "verdict": GONE, "why": why})
 }
 
@@ -63,10 +63,10 @@ impl Query {
             Some(output) != entry.output.as_ref() && output.symlink_metadata().is_ok()
         });
         let mut report = if let Some(array) = moved {
-            gone(format!("npyd made it of `{source}`, whose array is `{}` now", array.display()))
+            gone(&format!("npyd made it of `{source}`, whose array is `{}` now", array.display()))
         } else if self.has_source(entry) {
             let name = entry.source.file_name().unwrap_or_default().display();
-            gone(format!(
+            gone(&format!(
                 "npyd made it of `{source}`, but it is not there any more; `npyd redo {name}` \
                  makes it again"
             ))
@@ -82,7 +82,7 @@ impl Query {
         let array = entry.output.as_deref().unwrap_or(Path::new("")).display();
         let fate = self.fate(entry);
         let mut report =
-            gone(format!("{made}; {fate}; the array `{array}` is not there any more, either"));
+            gone(&format!("{made}; {fate}; the array `{array}` is not there any more, either"));
         let mut copies = self.copies_of(entry);
         if copies.is_empty() {
             copies.push("npyd knows no other copy of its data: drop them again".to_owned());
@@ -133,12 +133,12 @@ impl Query {
                     path.parent().unwrap_or(path).display()
                 )],
             }),
-            _ if entry.source.symlink_metadata().is_ok() => gone(format!(
+            _ if entry.source.symlink_metadata().is_ok() => gone(&format!(
                 "{of}that was rejected: {why}; put the file that describes it there again, or run \
                  `npyd explain {}`",
                 entry.source.display()
             )),
-            _ => gone(format!("{of}npyd rejected it, and its file is gone: drop it again; {why}")),
+            _ => gone(&format!("{of}npyd rejected it, and its file is gone: drop it again; {why}")),
         }
     }
 
@@ -164,12 +164,12 @@ impl Query {
 fn backups_of(array: &Path) -> Option<String> {
     let name = FileName::of_path(array)?;
     let dir = Dir::open(array.parent()?).ok()?;
-    let names = dir.entries().ok()?.into_iter().filter_map(|(it, _)| it.into_string().ok());
-    let mut backups: Vec<_> = names.filter_map(|it| Some((name.backup_number(&it)?, it))).collect();
+    let there = dir.entries().ok()?.into_iter().filter_map(|(it, _)| it.into_string().ok());
+    let mut backups: Vec<_> = there.filter_map(|it| Some((name.backup_number(&it)?, it))).collect();
     backups.sort_unstable();
-    let named = backups.iter().rev().take(BACKUPS_NAMED);
+    let newest = backups.iter().rev().take(BACKUPS_NAMED);
     let named: Vec<_> =
-        named.map(|(_, it)| format!("`{}`", dir.path().join(it).display())).collect();
+        newest.map(|(_, it)| format!("`{}`", dir.path().join(it).display())).collect();
     let more = backups.len().saturating_sub(BACKUPS_NAMED);
     let more = if more > 0 { format!(" and {more} older") } else { String::new() };
     (!named.is_empty())

@@ -7,6 +7,7 @@ mod dir;
 mod foresight;
 mod gone;
 mod own_file;
+mod rejects;
 mod standing;
 mod text;
 
@@ -32,8 +33,8 @@ use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 #[derive(Args)]
 pub(crate) struct Explain {
     /// The file to explain: a data file, a pending file, a description or an array, also one that
-    /// npyd has removed. Of a directory, lists the files in it that npyd leaves alone, with the
-    /// reason, one per line
+    /// is gone, and any file that npyd archived, rejected or saved. Of a directory, lists the files
+    /// in it that npyd leaves alone, and its rejected drops, with the reason, one per line
     #[arg(value_name = "FILE|DIR")]
     file: PathBuf,
     #[command(flatten)]
@@ -175,7 +176,7 @@ impl Query {
         let mut source = self.path();
         let mut report = json!({"drop": text(&self.drop_dir.path), "source": text(&source)});
         if self.outside.is_some()
-            && let Some(own) = explain_own_file(self)?
+            && let Some(own) = explain_own_file(self, &self.path())?
         {
             merge(&mut report, own);
             return Ok(report);
@@ -208,7 +209,7 @@ impl Query {
         Ok(match result {
             ProbeResult::Ignored(why) => self.explain_ignored(&why)?,
             ProbeResult::AwaitingData { why, data, .. } => {
-                let why = self.after_earlier_array(why, data.as_deref());
+                let why = self.after_earlier_data(why, &data);
                 json!({"taken_for": "manifest", "verdict": "waiting", "why": why.to_string()})
             }
             ProbeResult::Multiple { data, .. } => {
@@ -235,7 +236,7 @@ impl Query {
         if let Some(array) = array::explain_array(self)? {
             return Ok(array);
         }
-        if let Some(own) = explain_own_file(self)? {
+        if let Some(own) = explain_own_file(self, &self.path())? {
             return Ok(own);
         }
         let mut report = json!({"taken_for": null, "verdict": "ignored", "why": why.to_string()});
@@ -272,10 +273,11 @@ impl Query {
     }
 
     /// Returns the reason for waiting for a data file, as the daemon gives it.
-    fn after_earlier_array(&self, why: Reason, data: Option<&Path>) -> Reason {
-        let earlier = data.and_then(|data| self.latest(&self.drop_dir.path.join(data)));
-        match earlier {
-            Some(entry) => entry.add_earlier_array(why),
+    fn after_earlier_data(&self, why: Reason, data: &[PathBuf]) -> Reason {
+        let mut earlier =
+            data.iter().filter_map(|data| self.latest(&self.drop_dir.path.join(data)));
+        match earlier.find(Entry::is_settled) {
+            Some(entry) => entry.add_earlier_data(why, self.drop_dir.rejects.is_some()),
             None => why,
         }
     }

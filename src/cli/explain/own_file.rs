@@ -14,9 +14,8 @@ use crate::ledger::Entry;
 use crate::model::FileName;
 
 /// Explains a file that npyd put where it is. Returns `None` if npyd knows nothing of it.
-pub(super) fn explain_own_file(query: &Query) -> fs::Result<Option<Value>> {
-    let path = query.path();
-    let (Some(name), Some(dir)) = (FileName::of_path(&path), path.parent()) else {
+pub(super) fn explain_own_file(query: &Query, path: &Path) -> fs::Result<Option<Value>> {
+    let (Some(name), Some(dir)) = (FileName::of_path(path), path.parent()) else {
         return Ok(None);
     };
     if query.drop_dirs().is_empty() || path.symlink_metadata().is_err() {
@@ -25,7 +24,7 @@ pub(super) fn explain_own_file(query: &Query) -> fs::Result<Option<Value>> {
     if let Some(quarantine) = Quarantine::open(query.drop_dirs(), dir)?
         && let Some(drop) = quarantine.drop_with(&name)?
     {
-        return Ok(Some(query.explain_quarantined(&drop)));
+        return Ok(Some(query.explain_quarantined(&drop, path)));
     }
     let explained = [Query::explain_rest, Query::explain_metadata, Query::explain_description];
     let explained = explained.into_iter().find_map(|explain| explain(query, dir, &name));
@@ -43,9 +42,9 @@ fn report(kind: &str, verdict: &str, why: &str, entry: &Entry) -> Value {
 }
 
 impl Query {
-    fn explain_quarantined(&self, drop: &Quarantined) -> Value {
+    fn explain_quarantined(&self, drop: &Quarantined, file: &Path) -> Value {
         let Quarantined { source, reason, path, .. } = drop;
-        let kind = if *path == self.path() { "rejected drop" } else { "file of a rejected drop" };
+        let kind = if path == file { "rejected drop" } else { "file of a rejected drop" };
         let entry = self.latest(source);
         let is_newest = entry
             .as_ref()
@@ -116,7 +115,7 @@ impl Query {
         };
         let entry = find(name).or_else(|| find(&name.without_number().0?))?;
         let source = entry.source.display();
-        let is_it = self.archived(&entry) == Some(self.path());
+        let is_it = self.archived(&entry).is_some_and(|path| path == dir.join(name));
         let (kind, why) = if is_it {
             (
                 "archived source",

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::Query;
 use crate::config::{DropDir, OnChange};
 use crate::decide::reason::{Reason, Subject};
+use crate::decide::reason_kind::ReasonKind;
 use crate::events::receipt::SourceFate;
 use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
@@ -34,25 +35,19 @@ impl Query {
     /// Returns the standing of a drop, in the order in which the tracker decides.
     pub(super) fn standing(&self, candidate: &Candidate) -> Standing {
         let source = self.drop_dir.path.join(&candidate.input.rel);
-        let snapshot = candidate.snapshot();
-        let identity = snapshot.identity();
+        let identity = candidate.snapshot().identity();
+        if let Some((why, _)) = self.rejection(candidate) {
+            return Standing::Rejected(why);
+        }
         let entry = self.latest(&source);
         if let Some(entry) = &entry {
             if entry.settles(&identity, self.drop_dir.settings) {
-                return if entry.is_rejected() {
-                    Standing::Rejected(entry.reason())
-                } else {
-                    Standing::Finished(Box::new(entry.clone()), None)
-                };
+                return Standing::Finished(Box::new(entry.clone()), None);
             }
             let is_touched = entry.key().is_some_and(|key| key.identity.is_of_files(&identity));
             if is_touched && entry.has_array() && candidate.conflicting_inodes.is_empty() {
                 return Standing::Finished(Box::new(entry.clone()), Some(TOUCHED));
             }
-        }
-        let loss = self.ledger.as_ref().map(|it| it.data_loss_of(snapshot.contents()));
-        if let Some(Ok(Some(loss))) = loss {
-            return Standing::Rejected(loss);
         }
         let mut files = candidate.input.files.iter();
         if let Some(holder) = files.find_map(|input| input.file.lock_holder()) {
@@ -81,6 +76,21 @@ impl Query {
         let DropDir { path, output, archive, .. } = &self.drop_dir;
         let mut needed = [output, archive].into_iter().flatten().chain([path]);
         needed.any(|dir| dir.join(below).starts_with(&faulty)).then(|| entry.reason())
+    }
+
+    /// Returns why npyd rejected a drop that has not changed since: the text, and the kind of the
+    /// reason.
+    pub(super) fn rejection(&self, candidate: &Candidate) -> Option<(String, String)> {
+        let snapshot = candidate.snapshot();
+        let entry = self.latest(&self.drop_dir.path.join(&candidate.input.rel));
+        if let Some(entry) =
+            entry.filter(|it| it.settles(&snapshot.identity(), self.drop_dir.settings))
+        {
+            let kind = entry.receipt_field("reason_kind").unwrap_or_default();
+            return entry.is_rejected().then(|| (entry.reason(), kind));
+        }
+        let loss = self.ledger.as_ref()?.data_loss_of(snapshot.contents()).ok().flatten()?;
+        Some((loss, ReasonKind::DataLoss.as_str().to_owned()))
     }
 
     /// Says what a change of a finished drop leads to.

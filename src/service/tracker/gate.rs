@@ -54,13 +54,12 @@ impl Tracker {
         let action = match seen {
             Ok(ProbeResult::Missing) => Action::Forget,
             Ok(ProbeResult::Ignored(why)) => Action::Ignore(why),
-            Ok(ProbeResult::AwaitingData { manifest, data, parts, mut why }) => {
+            Ok(ProbeResult::AwaitingData { manifest, data, parts, why }) => {
                 self.index.add_parts(&manifest, &parts);
-                if let Some(data) = data {
-                    self.index.add(&data, &manifest);
-                    why = self.after_earlier_array(why, &data);
+                if let [data] = &data[..] {
+                    self.index.add(data, &manifest);
                 }
-                Action::Wait(Wait::on_external(why))
+                Action::Wait(Wait::on_external(self.after_earlier_data(why, &data)))
             }
             Ok(ProbeResult::Multiple { sidecar, data }) => {
                 for data in &data {

@@ -1,6 +1,6 @@
 //! Reads what the ledger stores about a drop that is being probed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::Disposition;
 use crate::decide::identity::{FileSnapshot, LedgerKey};
@@ -87,11 +87,12 @@ impl Tracker {
         dirs.any(|description| self.index.add(rel, &description))
     }
 
-    /// Returns the reason for waiting for a missing data file. If an earlier file of that name
-    /// became an array, the reason names the array.
-    pub(crate) fn after_earlier_array(&self, why: Reason, data: &Path) -> Reason {
-        match self.latest(data) {
-            Some(entry) => entry.add_earlier_array(why),
+    /// Returns the reason for waiting for a data file that may have these paths. The reason names
+    /// the array that an earlier file of that name became, or says that npyd rejected it.
+    pub(crate) fn after_earlier_data(&self, why: Reason, data: &[PathBuf]) -> Reason {
+        let earlier = data.iter().filter_map(|data| self.latest(data)).find(Entry::is_settled);
+        match earlier {
+            Some(entry) => entry.add_earlier_data(why, self.drop_dir.rejects.is_some()),
             None => why,
         }
     }

@@ -62,6 +62,10 @@ fn receipts_of_a_time_a_kind_or_a_file() {
     let at = |source: &str| site.history().of_source(source)["at"].as_str().unwrap().to_owned();
     assert_eq!(listed(&site, &["--since", &at("bad.raw")]), ["bad.raw", "b.raw"]);
     assert_eq!(listed(&site, &["--since", &at("b.raw"), "--failed"]), [""; 0]);
+    assert_eq!(listed(&site, &["--until", &at("b.raw")]), ["a.raw", "bad.raw"]);
+    let only = ["--since", &at("bad.raw"), "--until", &at("b.raw")];
+    assert_eq!(listed(&site, &only), ["bad.raw"]);
+    assert_eq!(listed(&site, &["--until", "1day"]).len(), 0);
     assert_eq!(listed(&site, &["--since", "1day"]).len(), 3);
     assert_eq!(listed(&site, &["--since", "2000-01-01 10:00"]).len(), 3);
     assert_eq!(listed(&site, &["--since", "2999-01-01"]).len(), 0);

@@ -8,5 +8,6 @@ mod finalize;
 mod history;
 mod inspect;
 mod redo;
+mod rejects;
 mod sweep;
 mod take;

@@ -1,0 +1,181 @@
+//! What is said about rejected drops: where they are, why, and what to do. By `npyd explain`,
+//! `npyd history --rejected`, `npyd check`, and a description that waits for rejected data.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+
+/// A site whose rejected drops move to `bad`.
+fn site() -> Site {
+    let site = Site::new();
+    fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&settings(&site));
+    site
+}
+
+fn settings(site: &Site) -> String {
+    format!("recursive = true\nrejects = '{}'", site.path("bad").display())
+}
+
+/// Drops `STEM.raw` of 28 bytes instead of 24, and its manifest `STEM.toml`, and has them rejected.
+fn reject(site: &Site, stem: &str) {
+    site.drop_file(&format!("{stem}.raw"), [7; 28]);
+    site.drop_file(&format!("{stem}.toml"), SCAN_MANIFEST).sweep_until("rejected");
+}
+
+#[track_caller]
+fn explained(site: &Site, file: &str, code: i32) -> Value {
+    site.npyd(&["explain", "--json", file]).expect_code(code).json().remove(0)
+}
+
+/// Asserts the verdict about a file, and words in what is said.
+#[track_caller]
+fn assert_explained(site: &Site, file: &str, verdict: &str, words: &[&str]) {
+    let told = explained(site, file, i32::from(verdict == "gone"));
+    assert_eq!(told["verdict"], verdict, "{file}: {told:#}");
+    for word in words {
+        assert!(told.to_string().contains(word), "{file}: no `{word}` in {told:#}");
+    }
+}
+
+#[test]
+fn each_file_of_a_rejected_drop() {
+    let site = site();
+    fs::create_dir(site.path("in/sub")).unwrap();
+    reject(&site, "x");
+    reject(&site, "sub/y");
+    assert_eq!(site.names("bad"), ["sub", "x.raw", "x.raw.rejected.txt", "x.toml"]);
+    for (dir, stem) in [("", "x"), ("sub/", "y")] {
+        let retry = format!("npyd retry {stem}.raw");
+        let was = format!("it was `{}`", site.path(format!("in/{dir}{stem}.raw")).display());
+        for name in ["raw", "raw.rejected.txt", "toml"] {
+            let file = format!("bad/{dir}{stem}.{name}");
+            assert_explained(&site, &file, "rejected", &["28", &retry, &was]);
+            let told = explained(&site, &file, 0);
+            assert!(told["outside"].is_null(), "{told:#}");
+        }
+        for name in ["raw", "toml"] {
+            let file = format!("in/{dir}{stem}.{name}");
+            assert_explained(&site, &file, "rejected", &["28", &retry, "bad"]);
+        }
+    }
+    assert_explained(&site, "in/x.toml", "rejected", &["it described `"]);
+    // What somebody else put there.
+    site.write("bad/z.raw", [0; 3]);
+    assert_explained(&site, "bad/z.raw", "ignored", &["npyd itself puts files into this"]);
+
+    // The listings.
+    let told = site.npyd(&["explain", "bad"]).expect_code(0);
+    let (top, dir) = (site.path("bad"), site.path("in"));
+    let lines: Vec<_> = told.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{told}");
+    assert!(lines[0].starts_with(&format!("{}: rejected: ", top.join("x.raw").display())));
+    assert!(lines[1].starts_with(&format!("{}: it belongs to no", top.join("z.raw").display())));
+    assert!(lines[2].starts_with(&format!("{}: rejected: ", top.join("sub/y.raw").display())));
+    let told = site.npyd(&["explain", "in"]).expect_code(0);
+    let lines: Vec<_> = told.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].starts_with(&format!("{}: rejected: ", dir.join("x.raw").display())));
+    assert!(lines[0].ends_with(&format!("; it is `{}` now", top.join("x.raw").display())));
+    assert_eq!(site.npyd(&["explain", "in/sub"]).expect_code(0).stdout.lines().count(), 1);
+    let told = site.npyd(&["explain", "--json", "in/sub"]).expect_code(0).json().remove(0);
+    assert_eq!((&told["verdict"], &told["reason_kind"]), (&"rejected".into(), &Value::Null));
+
+    // As it says.
+    site.write("bad/x.toml", "dtype = '|u1'\nshape = [28]\n");
+    site.npyd(&["retry", "x.raw"]).expect_code(0);
+    site.settle("finalized", 1);
+    assert_explained(&site, "in/x.toml", "finished", &[]);
+    assert_eq!(site.npyd(&["explain", "in"]).expect_code(0).stdout.lines().count(), 1);
+}
+
+/// A second file of that name, and a rejected drop that somebody deleted.
+#[test]
+fn which_one_is_retried() {
+    let site = site();
+    reject(&site, "x");
+    reject(&site, "x");
+    assert_explained(&site, "bad/x.raw.1", "rejected", &["npyd retry x.raw"]);
+    assert_explained(&site, "bad/x.toml.1", "rejected", &["28"]);
+    fs::remove_file(site.path("bad/x.raw.1")).unwrap();
+    fs::remove_file(site.path("bad/x.raw.rejected.txt.1")).unwrap();
+    site.scan("x").settle("finalized", 1);
+    assert_explained(&site, "bad/x.raw", "rejected", &["28", "a later file of its name counts"]);
+    reject(&site, "y");
+    for name in site.names("bad") {
+        fs::remove_file(site.path("bad").join(name)).unwrap();
+    }
+    for file in ["in/y.raw", "in/y.toml"] {
+        assert_explained(&site, file, "gone", &["rejected", "drop it again"]);
+    }
+}
+
+/// A manifest that was corrected in the drop directory waits for data that npyd moved away.
+#[test]
+fn a_description_that_waits_for_rejected_data() {
+    for manifest in ["x.raw.toml", "x.toml"] {
+        let site = site();
+        site.drop_file("x.raw", [7; 28]).drop_file(manifest, SCAN_MANIFEST);
+        site.sweep_until("rejected");
+        site.drop_file(manifest, "dtype = '|u1'\nshape = [28]\n");
+        let words = ["`x.raw` was rejected: ", "28", "bad", "`npyd retry x.raw` moves it back"];
+        assert_explained(&site, &format!("in/{manifest}"), "waiting", &words);
+        let mut daemon = site.daemon();
+        daemon.wait_for_log("`npyd retry x.raw` moves it back");
+        site.npyd(&["retry", "x.raw"]).expect_code(0);
+        daemon.wait_for_log("finalized");
+        assert!(site.has("out/x.npy"));
+    }
+    // Without `rejects` there is nothing to be moved back.
+    let site = Site::new();
+    site.drop_file("x.raw", [7; 28]).drop_file("x.toml", SCAN_MANIFEST).sweep_until("rejected");
+    fs::remove_file(site.path("in/x.raw")).unwrap();
+    let told = explained(&site, "in/x.toml", 0);
+    assert_eq!(told["verdict"], "waiting");
+    assert!(!told.to_string().contains("retry"), "{told:#}");
+}
+
+/// The drops that are rejected now, with and without `rejects`.
+#[test]
+fn what_is_rejected_now() {
+    for has_rejects in [true, false] {
+        let site = site();
+        if !has_rejects {
+            site.configure("");
+        }
+        for stem in ["a", "b", "c"] {
+            reject(&site, stem);
+        }
+        site.scan("fine").sweep();
+        let history = |args: &[&str]| site.npyd(&[&["history", "--rejected"], args].concat());
+        let told = history(&[]).expect_code(0);
+        assert_eq!(told.stdout.lines().count(), 3, "{told}");
+        let told = history(&["--json"]).expect_code(0).json();
+        assert!(told.iter().all(|it| it["event"] == "rejected"), "{told:#?}");
+        site.npyd(&["check"]).expect_words(&["rejected     3 now; `npyd history --rejected`"]);
+        assert_eq!(site.npyd(&["explain", "in"]).expect_code(0).stdout.lines().count(), 3);
+        if !has_rejects {
+            let told = site.npyd(&["explain", "--json", "in"]).expect_code(0).json();
+            let is_size = |it: &Value| it["reason_kind"] == "size" && it["verdict"] == "rejected";
+            assert!(told.iter().all(is_size), "{told:#?}");
+        }
+        history(&["a.raw"]).expect_code(0).expect_words(&["a.raw"]);
+        history(&["fine.raw"]).expect_code(1).expect_words(&["no rejected drop of this name"]);
+        // One is deleted, and one corrected.
+        let dir = if has_rejects { "bad" } else { "in" };
+        fs::remove_file(site.path(format!("{dir}/a.raw"))).unwrap();
+        site.write(&format!("{dir}/b.raw"), scan_bytes());
+        if has_rejects {
+            site.npyd(&["retry", "b.raw"]).expect_code(0);
+        }
+        site.settle("finalized", 2);
+        assert_eq!(site.read("out/b.npy"), scan_npy());
+        let told = history(&["--json"]).expect_code(0).json();
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0]["source"].as_str().unwrap().ends_with("/c.raw"));
+        site.npyd(&["check"]).expect_words(&["rejected     1 now"]);
+        assert_eq!(site.history().of_event("rejected").len(), 3);
+    }
+}
