@@ -75,8 +75,7 @@ impl List<'_> {
         }
     }
 
-    /// Returns why npyd leaves a file alone, if it does: the verdict, the kind of the reason and its
-    /// text.
+    /// Returns why npyd leaves a file alone, if it does: verdict, kind of the reason, and text.
     fn reason(&mut self, rel: &Path) -> fs::Result<Option<(&'static str, String, String)>> {
         if rel.file_name().and_then(OsStr::to_str).is_some_and(is_put_beside_arrays) {
             return Ok(None);
