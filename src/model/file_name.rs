@@ -72,8 +72,8 @@ impl FileName {
         if number == 0 { self.clone() } else { self.with_suffix(&format!(".{number}")) }
     }
 
-    /// Returns the name and the number of which this is the alternative: of `scan.raw.1`, `scan.raw`
-    /// and 1. Returns `None` as the name if it has no number.
+    /// Returns the name and the number of which this is the alternative: of `scan.raw.1`, that is
+    /// `scan.raw` and 1. Returns `None` as the name if it has no number.
     #[must_use]
     pub fn without_number(&self) -> (Option<FileName>, u32) {
         let split = self.0.rsplit_once('.').filter(|(stem, number)| {

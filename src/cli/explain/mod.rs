@@ -247,8 +247,8 @@ impl Query {
             merge_notes(
                 &mut report,
                 [format!(
-                    "put a manifest `{name}.toml` with dtype and shape beside it, or add a template or \
-                 an `ignore` rule to the configuration"
+                    "if it is data, put a manifest `{name}.toml` with dtype and shape beside it, or \
+                     add a template to the configuration; if not, add an `ignore` rule"
                 )],
             );
         }
