@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::parts::is_part_named;
 use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
@@ -254,7 +255,8 @@ pub(crate) fn is_missing(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
-/// Returns whether `name` refers to the entry: by file name, path, or path in the quarantine.
+/// Returns whether `name` refers to the entry: by the name or path of its file or of a part of it,
+/// or by the path in the quarantine.
 pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
     let path = real_path(name);
     let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
@@ -264,4 +266,5 @@ pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
         || entry.source.file_name() == Some(name.as_os_str())
         || rel == name
         || rejects.is_some_and(|rejects| rejects.join(rel) == path)
+        || is_part_named(entry, name, &path)
 }

@@ -12,6 +12,7 @@ mod inspect;
 mod locate;
 mod log;
 mod manifest;
+mod parts;
 mod real_paths;
 mod redo;
 mod request_check;

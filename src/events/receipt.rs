@@ -10,6 +10,7 @@ use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;
+use crate::events::parts::Parts;
 use crate::events::stored::Stored;
 use crate::text::one_line::shown;
 
@@ -24,6 +25,9 @@ pub struct Receipt {
     /// The data file, or the manifest whose data file is missing.
     #[serde(serialize_with = "lossily")]
     pub source: PathBuf,
+    /// The data files, if the array is made of several, or of a series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
     /// The array, if there is one.
     #[serde(serialize_with = "lossily_if_any")]
     pub output: Option<PathBuf>,
@@ -160,6 +164,7 @@ impl Receipt {
             event,
             drop,
             source,
+            parts: None,
             output: None,
             route: None,
             bytes: 0,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::decide::identity::Origin;
 use crate::decide::reason::{Reason, Subject};
 use crate::events::event::DropPath;
+use crate::events::parts::Parts;
 use crate::finalize::locations::Locations;
 use crate::finalize::writer_proof::writers_after;
 use crate::finalize::{
@@ -14,7 +15,7 @@ use crate::fs::{self, DataFile, OpenWriters};
 use crate::model::FileName;
 use crate::npy::Header;
 use crate::probe::candidate::{Candidate, Complete};
-use crate::probe::input::{InputFile, InputSegment};
+use crate::probe::input::{Input, InputFile, InputSegment};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
 /// A complete drop and all that is needed to make its array.
@@ -44,6 +45,13 @@ pub struct Job {
     pub is_recheck: bool,
     /// The intent log, if there is a state directory.
     pub intents: Option<Arc<IntentLog>>,
+}
+
+/// Returns the data files as a receipt names them, if they are several or those of a series.
+#[must_use]
+pub fn parts_of_input(input: &Input) -> Option<Parts> {
+    let paths = input.files.iter().map(|input| input.rel.as_path());
+    (input.is_series || input.files.len() > 1).then(|| Parts::of(paths)).flatten()
 }
 
 impl Job {

@@ -45,7 +45,7 @@ use crate::finalize::intent_log::IntentLog;
 pub use constraints::{constraints_between, constraints_of_dirs};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;
-pub use job::Job;
+pub use job::{Job, parts_of_input};
 pub use known_dirs::{OTHER_FILE_SYSTEM, remember_dirs};
 pub use moved::{Quarantine, Quarantined, archived_path};
 pub use pipeline::{Finalized, finalize, finalize_all};

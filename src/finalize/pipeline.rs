@@ -467,6 +467,7 @@ impl<'a> InFlight<'a> {
             event: *event,
             drop: job.drop_dir.path.clone(),
             source: job.path(),
+            parts: super::parts_of_input(&job.candidate.input),
             output: Some(at.output.path().join(name)),
             route: Some(plan.route),
             bytes: plan.header.data_len(),

@@ -335,6 +335,7 @@ fn receipt(
         event,
         drop: job.drop_dir.path.clone(),
         source: job.source.clone(),
+        parts: None,
         output: Some(old.at.output.path().join(&old.name)),
         route,
         bytes: header.data_len(),

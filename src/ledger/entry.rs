@@ -8,6 +8,9 @@ use crate::events::receipt::{EventKind, SourceFate};
 use crate::ledger::receipt_kind::ReceiptKind;
 use crate::ledger::stored_path::StoredPathBuf;
 
+/// What a receipt with data files of its own contains.
+pub(crate) const PARTS: &str = "\"parts\":{";
+
 /// A receipt as stored in the ledger.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -84,6 +87,14 @@ impl Entry {
     #[must_use]
     pub fn source_fate(&self) -> Option<SourceFate> {
         self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)
+    }
+
+    /// Returns what the receipt says of the data files, if the drop has several.
+    #[must_use]
+    pub fn receipt_parts(&self) -> Option<serde_json::Value> {
+        // Most receipts have none, and are not parsed.
+        let parts = self.receipt.contains(PARTS).then(|| self.receipt_value()["parts"].take());
+        parts.filter(serde_json::Value::is_object)
     }
 
     pub(crate) fn receipt_value(&self) -> serde_json::Value {

@@ -10,6 +10,7 @@ use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::events::receipt::EventKind;
+use crate::ledger::entry::PARTS;
 use crate::ledger::receipt_kind::{REFUSED, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{COLUMNS, Entry, Ledger, ReceiptKind, Result, latest_in};
@@ -129,6 +130,16 @@ impl Ledger {
         let end = format!(" {name}");
         let is_it = |entry: &Entry| entry.sidecar().as_deref() == Some(name);
         self.newest_in(description, "substr(fingerprint, -length(?3)) = ?3", &end, is_it)
+    }
+
+    /// Returns the newest receipt about a drop in the directory of this file, and below, with
+    /// several data files, that `is_part` accepts.
+    pub fn latest_with_part(
+        &self,
+        file: &Path,
+        is_part: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<Entry>> {
+        self.newest_in(file, "instr(receipt, ?3) > 0", PARTS, is_part)
     }
 
     /// Returns the newest receipt about a source in the directory of `file` that matches the

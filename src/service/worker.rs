@@ -307,6 +307,7 @@ fn reject(
     };
     let path = drop_dir.path.join(&candidate.input.rel);
     let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, &reason);
+    receipt.parts = finalize::parts_of_input(&candidate.input);
     receipt.add(match (aside, &drop_dir.rejects) {
         (Aside::Moved(name), Some(dir)) => {
             let is_numbered = name != candidate.input.name;

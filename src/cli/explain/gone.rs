@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{GONE, Query, last_receipt, merge, merge_notes, text};
+use crate::cli::parts::{NamedParts, is_part_named};
 use crate::events::receipt::SourceFate;
 use crate::finalize::{RejectedDrop, rejected_paths, rest_path};
 use crate::fs::Dir;
@@ -28,6 +29,9 @@ pub(super) fn explain_missing(query: &Query) -> Value {
     if let Some(entry) = query.latest_described_by(&path) {
         let of = format!("it described `{}`; ", entry.source.display());
         return query.explain_gone_drop(&entry, &of);
+    }
+    if let Some((entry, of)) = query.latest_with_part(&path) {
+        return query.explain_gone_drop(&entry, &format!("{of}; "));
     }
     gone("there is no such file")
 }
@@ -151,6 +155,22 @@ impl Query {
         let Ok(rel) = entry.source.strip_prefix(&drop_dir.path) else { return false };
         let probed = probe_standalone(drop_dir, rel, &mut ListedDescriptions::default());
         matches!(probed, Ok(ProbeResult::Candidate(_)))
+    }
+
+    /// Returns the newest receipt about the drop that a file of this path was a part of, and says
+    /// which part.
+    pub(super) fn latest_with_part(&self, path: &Path) -> Option<(Entry, String)> {
+        let is_part = |entry: &Entry| is_part_named(entry, path, path);
+        let with = self.ledger.as_ref()?.latest_with_part(path, is_part).ok().flatten()?;
+        let NamedParts { count, first, last, .. } = NamedParts::of(&with)?;
+        let source = with.source.display();
+        let of = match count {
+            1 => format!("it was the data file of `{source}`"),
+            _ => {
+                format!("it was one of the {count} data files of `{source}`, `{first}` to `{last}`")
+            }
+        };
+        Some((self.latest(&with.source).filter(Entry::is_settled)?, of))
     }
 
     /// Returns the newest receipt about a drop that a file of this path described.

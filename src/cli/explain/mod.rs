@@ -243,6 +243,13 @@ impl Query {
         if let Reason::Undescribed { .. } = why
             && self.outside.is_none()
         {
+            if let Some((entry, of)) = self.latest_with_part(&self.path())
+                && let Some(array) = &entry.output
+            {
+                let array = array.display();
+                merge_notes(&mut report, [format!("{of}, which became `{array}`")]);
+                return Ok(report);
+            }
             let name = self.rel.file_name().unwrap_or_default().display();
             merge_notes(
                 &mut report,

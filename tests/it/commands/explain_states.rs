@@ -293,7 +293,11 @@ fn files_of_npyd() {
 fn a_file_that_nothing_describes() {
     let site = Site::new();
     site.drop_file("x.raw", [1; 24]);
-    assert_told(&explained(&site, "in/x.raw"), "ignored", &["if it is data, put a manifest `x.raw.toml`"]);
+    assert_told(
+        &explained(&site, "in/x.raw"),
+        "ignored",
+        &["if it is data, put a manifest `x.raw.toml`"],
+    );
     site.drop_file("x.npy", scan_npy());
     let told = explained(&site, "in/x.npy");
     assert!(!told.to_string().contains("put a manifest"), "{told:#}");

@@ -7,6 +7,7 @@ mod explain_states;
 mod finalize;
 mod history;
 mod inspect;
+mod part_names;
 mod redo;
 mod rejects;
 mod sweep;
