@@ -4,6 +4,7 @@
 //! command could not run, and 78 (`EX_CONFIG`) if the configuration of `npyd run` is invalid.
 
 mod check;
+mod dims;
 mod explain;
 mod finalize;
 mod formats;

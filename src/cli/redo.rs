@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use crate::cli::finalize::Dims;
+use crate::cli::dims::Dims;
 use crate::cli::history::{is_array_named, is_named};
 use crate::cli::request_check::why_not_redone;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};

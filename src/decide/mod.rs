@@ -3,10 +3,11 @@
 
 pub mod completeness;
 pub mod identity;
-pub mod plan;
 pub mod quiescence;
 pub mod reason;
 pub mod reason_kind;
 pub(crate) mod reason_text;
 pub mod route;
 pub mod routes;
+
+pub use routes::plan;

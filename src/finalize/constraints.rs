@@ -2,7 +2,7 @@
 
 use crate::describe::Division;
 use crate::finalize::locations::Locations;
-use crate::finalize::routes::in_place;
+use crate::finalize::pending_name::{needs_pending_name, pending_name};
 use crate::finalize::{Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan};
 use crate::fs::{self, Dir, fs_info};
 use crate::probe::candidate::Candidate;
@@ -12,9 +12,7 @@ pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Inte
     let Job { drop_dir, candidate, evidence, .. } = job;
     let mut constraints =
         constraints_between(drop_dir, &at.source, &at.output, candidate, Some(*evidence))?;
-    if in_place::needs_pending_name(job, at)
-        && in_place::pending_name(&candidate.input.name).is_err()
-    {
+    if needs_pending_name(job, at) && pending_name(&candidate.input.name).is_err() {
         constraints.exclude_consuming("there is no room for `.pending` in the file's name");
     }
     constraints.can_journal = job.intents.is_some();

@@ -2,7 +2,7 @@
 
 use crate::decide::reason::Reason;
 use crate::events::event::Phase;
-use crate::finalize::{Hasher, Interruption, Job, Plan, Route, routes};
+use crate::finalize::{Hasher, Interruption, Job, Plan, Route, header_room};
 use crate::fs::DataFile;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
@@ -23,10 +23,10 @@ pub(crate) fn verify_ahead(
         let file = &job.only_file()?.file;
         let head = plan.head(&job.dump);
         let there = file.read_at_most(0, head.len())?;
-        if routes::in_place::was_verified(job, &there, &head)? {
+        if header_room::was_verified(job, &there, &head)? {
             return Ok(());
         }
-        if let Some(fill) = routes::in_place::filled_with(&there, &head) {
+        if let Some(fill) = header_room::filled_with(&there, &head) {
             hasher.update(&vec![fill; head.len()]);
             from = head.len() as u64;
         }

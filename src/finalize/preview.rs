@@ -7,9 +7,9 @@ use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::events::receipt::EventKind;
 use crate::finalize::constraints::{constraints, plan_of};
+use crate::finalize::header_room::refuse_occupied;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::{OutputName, choose_name, replaceable};
-use crate::finalize::routes::in_place;
 use crate::finalize::{Interruption, Job};
 use crate::fs::Dir;
 
@@ -73,7 +73,7 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
     };
     plan = plan_of(job, &constraints)?; // with the routes that are excluded since
     if plan.route == Route::InPlace {
-        in_place::refuse_occupied(job, &plan)?;
+        refuse_occupied(job, &plan)?;
     }
     Ok(Preview { event, output: path.join(name), plan, replaced })
 }

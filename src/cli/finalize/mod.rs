@@ -18,6 +18,7 @@ use clap::Args;
 use self::dry_run::Planned;
 use self::refused::Refused;
 use self::sum::Sum;
+use crate::cli::dims::Dims;
 use crate::cli::{Exit, FatalError, print};
 use crate::config::{DropDir, OnConflict};
 use crate::decide::quiescence::Quiescence;
@@ -100,30 +101,6 @@ impl FromStr for DtypeArg {
 
     fn from_str(text: &str) -> Result<Self, DtypeError> {
         Ok(DtypeArg { dtype: Dtype::from_text(text)?, remark: bits_or_bytes_remark(text) })
-    }
-}
-
-/// A shape on the command line: `100,512` or `(100, 512)`.
-#[derive(Debug, Clone)]
-pub(crate) struct Dims(pub(crate) Vec<i64>);
-
-impl FromStr for Dims {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let inner = text.trim().trim_matches(['(', ')', '[', ']']).trim().trim_end_matches(',');
-        if inner.is_empty() {
-            return Ok(Dims(Vec::new()));
-        }
-        inner
-            .split(',')
-            .map(|dim| {
-                dim.trim().parse().map_err(|_| {
-                    format!("`{dim}` is not a whole number: write such as 100,512 or -1,512")
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map(Dims)
     }
 }
 

@@ -5,6 +5,7 @@ mod copy;
 mod in_place;
 mod insert_range;
 mod page_header;
+pub mod plan;
 mod reflink;
 
 use crate::decide::route::{Constraints, Obstacle, Route, Steps};

@@ -4,21 +4,19 @@
 //! them in any order. The final name comes last. If the file already has it, the header's first
 //! eight bytes decide whether the file is an array, so they come last.
 
-use crate::decide::identity::SourceIdentity;
-use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Write;
-use crate::decide::routes::SECTOR;
-use crate::describe::{DeclaredBy, LeadingBytes};
+use crate::describe::DeclaredBy;
 use crate::finalize::copying::duplicate;
+use crate::finalize::header_room::refuse_occupied;
 use crate::finalize::locations::Locations;
+use crate::finalize::pending_name::{needs_pending_name, pending_name};
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, output_name, rest};
 use crate::fs::Moved;
 use crate::model::FileName;
 use crate::npy::MAGIC;
-use crate::probe::SOURCE_ATTR;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 
@@ -91,52 +89,6 @@ fn refuse_other_header(job: &Job, writes: &[Write]) -> Result<(), Interruption> 
     Ok(())
 }
 
-/// Rejects bytes in the reserved region if options reserve it. A manifest or a template is the word
-/// of the producer that the region is free, whatever is in it; a person who types `--reserved` may
-/// mean the header of an instrument. An interrupted run leaves npyd's own header.
-pub(crate) fn refuse_occupied(job: &Job, plan: &Plan) -> Result<(), Interruption> {
-    let (DeclaredBy::Options, LeadingBytes::Reserved(room)) = (job.dump.kind, &job.dump.front)
-    else {
-        return Ok(());
-    };
-    let head = plan.head(&job.dump);
-    let there = job.only_file()?.file.read_at_most(0, head.len())?;
-    if there == head || filled_with(&there, &head) == Some(0) {
-        return Ok(());
-    }
-    let at = there.iter().position(|byte| *byte != 0).unwrap_or_default();
-    Err(Interruption::Rejected(Reason::Route(format!(
-        "its first {room} bytes are not all zeros (byte {at} is 0x{:02x}): --reserved would \
-         overwrite them; --offset {room} makes a new file instead",
-        there.get(at).copied().unwrap_or_default()
-    ))))
-}
-
-/// Returns whether an interrupted run verified the digest before it wrote this header: the mark is
-/// of this file and manifest. Bytes 0 to 8 of a header are written last.
-pub(crate) fn was_verified(job: &Job, there: &[u8], head: &[u8]) -> Result<bool, Interruption> {
-    let InputFile { file, stat, .. } = job.only_file()?;
-    let Some(mark) = file.attr(SOURCE_ATTR)? else { return Ok(false) };
-    let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
-    let of_this = mark.data.starts_with(&format!("{}:{}:", stat.ino, stat.size))
-        && mark.sidecar == job.candidate.snapshot().identity().sidecar;
-    Ok(of_this && there.get(8..) == head.get(8..))
-}
-
-/// Returns the byte that filled the reserved region before npyd began to write the header. A crash
-/// may have torn that write: each sector has the header's bytes, or only the fill byte. Returns
-/// `None` if no byte fits all sectors.
-pub(crate) fn filled_with(there: &[u8], head: &[u8]) -> Option<u8> {
-    let fill = *there.first()?;
-    let is_full = |bytes: &[u8]| bytes.iter().all(|byte| *byte == fill);
-    let mut sectors = there.chunks(SECTOR).zip(head.chunks(SECTOR));
-    // Bytes 0 to 8 are written last.
-    let (first, of_head) = sectors.next()?;
-    let is_first = is_full(first.get(..8)?) && (first[8..] == of_head[8..] || is_full(first));
-    let is_torn = is_first && sectors.all(|(sector, of_head)| sector == of_head || is_full(sector));
-    (there.len() == head.len() && is_torn).then_some(fill)
-}
-
 /// Gives the array its final name. Returns `false` if that is taken.
 fn rename(
     job: &Job,
@@ -166,19 +118,6 @@ fn rename(
             Ok(published)
         }
     }
-}
-
-/// Returns whether the file is to move elsewhere, and looks final in the meantime.
-pub(crate) fn needs_pending_name(job: &Job, at: &Locations) -> bool {
-    job.dump.kind == DeclaredBy::Pending
-        && !at.beside
-        && job.candidate.input.name.without_pending_suffix().is_none()
-}
-
-/// Returns `x.npy.pending`. Fails if that is longer than a file name may be: after a crash the
-/// array would get the shortened name.
-pub(crate) fn pending_name(name: &FileName) -> Result<FileName, String> {
-    FileName::try_from(format!("{name}.pending"))
 }
 
 /// Renames a pending `x.npy` that is to move elsewhere to `x.npy.pending`, so that it does not look

@@ -1,12 +1,6 @@
-//! The pipeline for one drop or a batch. Each step runs for the whole batch before the next one, so
-//! that the syncs share a journal commit and each directory is synced once.
-//!
-//! Order: data and header durable → name → directory durable → only then the source. If an array is
-//! made again, its old one is backed up before the new one gets the name.
+//! A job of the pipeline in progress: its steps, one after the other, and its receipt.
 
 use std::cell::Cell;
-use std::path::PathBuf;
-use std::slice;
 use std::time::Instant;
 
 use crate::config::Disposition;
@@ -19,96 +13,19 @@ use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
 use crate::finalize::locations::{Locations, open_locations};
 use crate::finalize::output_name::{self, OutputName, choose_name};
-use crate::finalize::parallel::parallel_map;
+use crate::finalize::pipeline::Finalized;
+use crate::finalize::pipeline::synced_dirs::SyncedDirs;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::routes::{self, RouteResult, RouteWork};
 use crate::finalize::source_checks::{
     check_sidecar, check_source, check_unchanged, lost, sync_unproven,
 };
 use crate::finalize::{Interruption, Job, metadata, rest};
-use crate::fs::{Claim, Dir, TempFile};
+use crate::fs::{Claim, TempFile};
 use crate::model::FileName;
 use crate::probe::ROUTE_ATTR;
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
-
-/// The result of a job whose array is durable under its name.
-pub struct Finalized {
-    /// The receipt.
-    pub receipt: Receipt,
-    /// Why what follows the array was not done: the next attempt finds the array, and does it.
-    pub interruption: Option<Interruption>,
-}
-
-/// Makes the array, and then disposes of the source as configured.
-pub fn finalize(job: &Job, progress: &mut Meter) -> Result<Finalized, Interruption> {
-    let mut all = [InFlight::new(job, progress)];
-    if matches!(&all, [Ok(InFlight { output: Some(_), .. })]) {
-        progress.begin_sync(job.data_len());
-    }
-    finish(&mut all);
-    let [in_flight] = all;
-    in_flight.and_then(InFlight::into_result)
-}
-
-/// Finalizes a batch. A job that fails does not affect the others.
-pub fn finalize_all(
-    batch: &[Job],
-    meter_of: impl Fn(&Job) -> Meter + Sync,
-) -> Vec<Result<Finalized, Interruption>> {
-    let begin = |job| InFlight::new(job, &mut meter_of(job));
-    let mut all = parallel_map(batch.iter().collect(), begin);
-    finish(&mut all);
-    all.into_iter().map(|in_flight| in_flight.and_then(InFlight::into_result)).collect()
-}
-
-/// Runs the steps after filling, each for the whole batch.
-fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
-    for_each_ok_parallel(all, InFlight::sync);
-    for_each_ok(all, InFlight::back_up);
-    let mut synced = SyncedDirs::default();
-    for_each_ok(all, |job| job.sync_backup(&mut synced));
-    for_each_ok(all, InFlight::publish_name);
-    let mut synced = SyncedDirs::default();
-    for_each_ok(all, |job| job.sync_name(&mut synced));
-    for_each_ok_parallel(all, InFlight::write_metadata);
-    // From here on the arrays are complete and durable, so that each one gets its receipt.
-    let mut all: Vec<&mut InFlight<'_>> = all.iter_mut().flatten().collect();
-    parallel_map(all.iter_mut().collect(), |job| job.then(InFlight::dispose_source));
-    let mut synced = SyncedDirs::default();
-    for job in &mut all {
-        job.then(|job| job.sync_source(&mut synced));
-    }
-    for job in &mut all {
-        job.then(InFlight::dispose_sidecar);
-    }
-    let mut synced = SyncedDirs::default();
-    for job in &mut all {
-        job.then(|job| job.sync_sidecar(&mut synced));
-    }
-}
-
-/// Runs a step for each job that has not failed.
-fn for_each_ok<'a>(
-    all: &mut [Result<InFlight<'a>, Interruption>],
-    mut step: impl FnMut(&mut InFlight<'a>) -> Result<(), Interruption>,
-) {
-    for item in all {
-        if let Ok(in_flight) = item
-            && let Err(interruption) = step(in_flight)
-        {
-            *item = Err(interruption);
-        }
-    }
-}
-
-/// Runs a step for each job that has not failed, in parallel, because the step waits for the disk.
-fn for_each_ok_parallel<'a>(
-    all: &mut [Result<InFlight<'a>, Interruption>],
-    step: impl Fn(&mut InFlight<'a>) -> Result<(), Interruption> + Sync,
-) {
-    parallel_map(all.iter_mut().collect(), |item| for_each_ok(slice::from_mut(item), &step));
-}
 
 /// Locks the data files, so that no other npyd works on the drop.
 fn claim_data(job: &Job) -> Result<Vec<Claim>, Interruption> {
@@ -119,26 +36,6 @@ fn claim_data(job: &Job) -> Result<Vec<Claim>, Interruption> {
     job.candidate.input.files.iter().map(claim).collect()
 }
 
-/// The directories synced in this step, each with the error of its sync, if any.
-#[derive(Default)]
-struct SyncedDirs(Vec<(PathBuf, Option<String>)>);
-
-impl SyncedDirs {
-    fn sync(&mut self, dir: &Dir) -> Result<(), Interruption> {
-        match self.0.iter().find(|(path, _)| path == dir.path()) {
-            Some((_, None)) => Ok(()),
-            // F1
-            Some((_, Some(failure))) => Err(Interruption::Retry(Reason::Io(failure.clone()))),
-            None => {
-                let result = dir.sync();
-                let failure = result.as_ref().err().map(ToString::to_string);
-                self.0.push((dir.path().to_path_buf(), failure));
-                Ok(result?)
-            }
-        }
-    }
-}
-
 /// The remark for an array that stays although its drop changed.
 const STALE: &str =
     "the drop changed after its array was made, and on_change = \"keep\": the array stays as it is";
@@ -147,7 +44,7 @@ const STALE: &str =
 const RECHECKED: &str = "only attributes of its files changed; the array has their bytes";
 
 /// A job in progress.
-struct InFlight<'a> {
+pub(super) struct InFlight<'a> {
     job: &'a Job,
     started: Instant,
     at: Locations,
@@ -161,7 +58,7 @@ struct InFlight<'a> {
     /// The array's name.
     name: FileName,
     /// The new file, filled and unnamed; `None` if the job makes no new file.
-    output: Option<TempFile>,
+    pub(super) output: Option<TempFile>,
     /// The old array that the new one replaces, compared with it.
     remake: Option<Remake>,
     /// Whether the metadata were written before the array had its name.
@@ -177,8 +74,8 @@ struct InFlight<'a> {
 }
 
 impl<'a> InFlight<'a> {
-    /// Runs the steps up to filling the array. [`finish`] runs the later steps.
-    fn new(job: &'a Job, progress: &mut Meter) -> Result<Self, Interruption> {
+    /// Runs the steps up to filling the array. [`finish`](super::finish) runs the later steps.
+    pub(super) fn new(job: &'a Job, progress: &mut Meter) -> Result<Self, Interruption> {
         let started = Instant::now();
         if job.drop_dir.in_force.is_superseded() {
             return Err(Interruption::Cancelled); // the scan with the new settings finds it
@@ -318,7 +215,7 @@ impl<'a> InFlight<'a> {
 
     /// Syncs the new file, and the sidecar if it will move: beside the array it is all that stays
     /// of the drop.
-    fn sync(&mut self) -> Result<(), Interruption> {
+    pub(super) fn sync(&mut self) -> Result<(), Interruption> {
         if let Some(output) = &mut self.output {
             output.sync()?;
         }
@@ -329,11 +226,11 @@ impl<'a> InFlight<'a> {
     }
 
     /// Backs up the old array. The new one is durable by then.
-    fn back_up(&mut self) -> Result<(), Interruption> {
+    pub(super) fn back_up(&mut self) -> Result<(), Interruption> {
         self.remake.as_mut().map_or(Ok(()), |remake| remake.back_up(&self.at, &self.name))
     }
 
-    fn sync_backup(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+    pub(super) fn sync_backup(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         match &self.remake {
             Some(remake) if remake.has_backup() => synced.sync(&self.at.output),
             _ => Ok(()),
@@ -341,7 +238,7 @@ impl<'a> InFlight<'a> {
     }
 
     /// Gives the new file the first free name. Other processes may take names at the same time.
-    fn publish_name(&mut self) -> Result<(), Interruption> {
+    pub(super) fn publish_name(&mut self) -> Result<(), Interruption> {
         let (job, at) = (self.job, &self.at);
         let Some(output) = &mut self.output else { return Ok(()) };
         if let Some(remake) = &self.remake {
@@ -372,12 +269,12 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    fn sync_name(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+    pub(super) fn sync_name(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         if self.has_new_name() { synced.sync(&self.at.output) } else { Ok(()) }
     }
 
     /// Runs a step that follows the durable array, unless an earlier one was interrupted.
-    fn then(&mut self, step: impl FnOnce(&mut Self) -> Result<(), Interruption>) {
+    pub(super) fn then(&mut self, step: impl FnOnce(&mut Self) -> Result<(), Interruption>) {
         if self.interruption.is_none() {
             self.interruption = step(self).err();
         }
@@ -386,7 +283,7 @@ impl<'a> InFlight<'a> {
     /// Returns the receipt of the array, and why a later step was interrupted. An array that was
     /// found has its receipt already, unless that was lost: then the next attempt reports it. An
     /// array whose source may be lost has none, because npyd can't vouch for what it read (F1).
-    fn into_result(mut self) -> Result<Finalized, Interruption> {
+    pub(super) fn into_result(mut self) -> Result<Finalized, Interruption> {
         match self.interruption.take() {
             Some(lost @ Interruption::DataLoss(_)) => Err(lost),
             Some(interruption) if self.event == EventKind::Found => Err(interruption),
@@ -405,7 +302,7 @@ impl<'a> InFlight<'a> {
     }
 
     /// Writes the metadata of an array that is durable under its name.
-    fn write_metadata(&mut self) -> Result<(), Interruption> {
+    pub(super) fn write_metadata(&mut self) -> Result<(), Interruption> {
         if self.source.is_some() {
             return Ok(());
         }
@@ -417,7 +314,7 @@ impl<'a> InFlight<'a> {
     }
 
     /// Disposes of the source. The array and its metadata are durable by then.
-    fn dispose_source(&mut self) -> Result<(), Interruption> {
+    pub(super) fn dispose_source(&mut self) -> Result<(), Interruption> {
         if self.source.is_some() {
             return Ok(());
         }
@@ -429,7 +326,7 @@ impl<'a> InFlight<'a> {
         Ok(())
     }
 
-    fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+    pub(super) fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         match &self.source {
             Some(SourceOutcome::Removed) => synced.sync(&self.at.source),
             Some(SourceOutcome::Archived(archive)) => {
@@ -441,7 +338,7 @@ impl<'a> InFlight<'a> {
         }
     }
 
-    fn dispose_sidecar(&mut self) -> Result<(), Interruption> {
+    pub(super) fn dispose_sidecar(&mut self) -> Result<(), Interruption> {
         match &self.source {
             Some(source) => disposition::dispose_sidecar(self.job, &self.at, source),
             None => Ok(()),
@@ -450,7 +347,7 @@ impl<'a> InFlight<'a> {
 
     /// Syncs the directory that the sidecar moved to. If a crash brings its old name back, the next
     /// scan recovers it.
-    fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
+    pub(super) fn sync_sidecar(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         let moves = self.job.candidate.input.description.as_ref().is_some_and(|it| !it.is_shared);
         match &self.source {
             Some(SourceOutcome::TheArray | SourceOutcome::Removed) if moves => {

@@ -1,0 +1,27 @@
+//! The directories of one step of a batch, each of which is synced once.
+
+use std::path::PathBuf;
+
+use crate::decide::reason::Reason;
+use crate::finalize::Interruption;
+use crate::fs::Dir;
+
+/// The directories synced in this step, each with the error of its sync, if any.
+#[derive(Default)]
+pub(super) struct SyncedDirs(Vec<(PathBuf, Option<String>)>);
+
+impl SyncedDirs {
+    pub(super) fn sync(&mut self, dir: &Dir) -> Result<(), Interruption> {
+        match self.0.iter().find(|(path, _)| path == dir.path()) {
+            Some((_, None)) => Ok(()),
+            // F1
+            Some((_, Some(failure))) => Err(Interruption::Retry(Reason::Io(failure.clone()))),
+            None => {
+                let result = dir.sync();
+                let failure = result.as_ref().err().map(ToString::to_string);
+                self.0.push((dir.path().to_path_buf(), failure));
+                Ok(result?)
+            }
+        }
+    }
+}
