@@ -5,7 +5,7 @@ use npyd::config::Readers;
 use npyd::decide::plan::Plan;
 use npyd::decide::route::{Constraints, Steps};
 use npyd::describe::formats::FORMATS;
-use npyd::describe::sidecar::Measured;
+use npyd::describe::described::Measured;
 use npyd::describe::{Dump, LeadingBytes, SizeFit};
 use npyd::model::{FileName, FsInfo};
 use npyd::npy::{Header, Kind, Preamble, parse_header};

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use crate::describe::data_path::FILES_MAX;
 use crate::describe::name_glob::NameGlob;
-use crate::describe::sidecar::FILES_MAX;
 use crate::model::FileName;
 
 /// The characters that make a text a glob. Brackets and braces alone do not: they occur in names.

@@ -9,13 +9,12 @@ use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 
 use crate::describe::data_names::DataNames;
 use crate::describe::digest::Digest;
-use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts};
+use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, SidecarFacts};
+use crate::describe::text::Metadata;
+use crate::describe::text::json::whole_number;
 use crate::describe::text::python_json;
 use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Layout, Literal, Order};
-
-/// Every whole number below this one is exact as a 64-bit float.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Minimum size of a region for a header, in bytes.
 const RESERVED_MIN: u64 = 64;
@@ -199,12 +198,6 @@ impl<'de> Deserialize<'de> for Dims {
 
         from.deserialize_any(DimsVisitor)
     }
-}
-
-/// Returns the value of a number such as `3.0`, which some programs write for whole numbers.
-pub(crate) fn whole_number(number: &serde_json::Value) -> Option<i64> {
-    let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
-    (number.abs() < WHOLE_MAX).then_some(number as i64)
 }
 
 /// Deserializes a number of bytes.

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::describe::described::Axis;
 use crate::describe::digest::Digest;
-use crate::describe::sidecar::Axis;
+use crate::describe::text::Metadata;
 use crate::model::{FileName, split_backup};
 use crate::npy::{Header, Layout, Preamble};
-
-/// The user's own keys of a manifest, in their order.
-pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 /// The content of a data file, as a manifest, sidecar, template or pending header declares it.
 /// [`crate::decide::completeness`] decides whether the file is complete.

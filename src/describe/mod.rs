@@ -7,9 +7,12 @@
 mod bits_or_bytes;
 mod correction;
 mod data_names;
+pub mod data_path;
 mod declared;
+pub mod described;
 pub mod digest;
 mod dump;
+pub(crate) mod file_names;
 pub mod formats;
 mod keys;
 pub mod manifest;
@@ -28,11 +31,11 @@ pub use correction::Correction;
 pub use data_names::DataNames;
 pub use declared::{Declared, Reserved};
 pub use dump::{
-    DeclaredBy, Division, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts, SizeFit,
-    is_array_backup,
+    DeclaredBy, Division, Dump, LeadingBytes, OwnHeader, SidecarFacts, SizeFit, is_array_backup,
 };
 pub use manifest::Manifest;
 pub use name_glob::NameGlob;
 pub use pending::from_header;
 pub use taken::{Rows, Taken};
 pub use template::Template;
+pub use text::Metadata;

@@ -1,8 +1,7 @@
 //! Pending files: data files that begin with a pending header, which describes them.
 
-use crate::describe::dump::{
-    DeclaredBy, Division, Dump, LeadingBytes, Metadata, OwnHeader, SidecarFacts,
-};
+use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, OwnHeader, SidecarFacts};
+use crate::describe::text::Metadata;
 use crate::model::FileName;
 use crate::npy::{self, Preamble, parse_header};
 

@@ -6,7 +6,7 @@ use crate::config::MetadataOutput;
 use crate::decide::identity::SourceIdentity;
 use crate::decide::reason::Reason;
 use crate::describe::Metadata;
-use crate::describe::sidecar::Axis;
+use crate::describe::described::Axis;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, output_name};

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::decide::reason::Reason;
+use crate::describe::data_path::{Data, FILES_MAX};
+use crate::describe::described::Described;
 use crate::describe::formats::FORMATS;
-use crate::describe::sidecar::{self, Data, Described, Format};
+use crate::describe::sidecar::{self, Format};
 use crate::describe::text::text_of;
 use crate::describe::{DataNames, Manifest, NameGlob, is_array_backup, manifest};
 use crate::fs::{self, EntryKind};
@@ -243,8 +245,8 @@ impl DirView<'_> {
         };
         if let Some(glob) = manifest.glob() {
             let names = self.matching(&sidecar.rel, glob)?;
-            if names.len() > sidecar::FILES_MAX {
-                let (glob, max) = (glob.as_str(), sidecar::FILES_MAX);
+            if names.len() > FILES_MAX {
+                let (glob, max) = (glob.as_str(), FILES_MAX);
                 return Ok(Some(Err(format!(
                     "the manifest `{}` can't be used: more than {max} files match `{glob}`",
                     sidecar.name

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::describe::text::file_names::case_variants;
+use crate::describe::file_names::case_variants;
 use crate::fs;
 use crate::probe::DirView;
 use crate::probe::description::{

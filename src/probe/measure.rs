@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::describe::Dump;
-use crate::describe::sidecar::{DataStart, Described, Format, Measured};
+use crate::describe::described::{DataStart, Described, Measured};
+use crate::describe::sidecar::Format;
 use crate::fs;
 use crate::probe::data_head::DataHead;
 use crate::probe::{DirView, RowCount};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::{Origin, SourceIdentity};
-use crate::describe::sidecar::{Described, Measured};
+use crate::describe::described::{Described, Measured};
 use crate::describe::{Declared, Manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::FileName;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::DirView;
-use crate::describe::sidecar::Described;
+use crate::describe::described::Described;
 use crate::fs::{self, DataFile};
 use crate::model::Stat;
 use crate::npy::{self, Preamble};

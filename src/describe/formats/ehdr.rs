@@ -4,10 +4,12 @@
 //! GDAL reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some programs
 //! write instead of `PIXELTYPE`: a letter for the kind, and the number of bits, such as `S16`.
 
+use crate::describe::data_path::{Data, DataPath};
+use crate::describe::described::{Axis, DataStart, Described};
+use crate::describe::file_names;
 use crate::describe::near_miss::Mark;
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
+use crate::describe::sidecar::{Format, ReadResult};
 use crate::describe::text::fields::{Field, Fields, text_of};
-use crate::describe::text::file_names;
 use crate::model::FileName;
 use crate::npy::{Dtype, Layout, Order};
 

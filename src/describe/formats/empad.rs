@@ -7,10 +7,13 @@
 
 use roxmltree::{Document, Node};
 
+use crate::describe::data_path::{Data, DataPath};
+use crate::describe::described::{Axis, Described};
+use crate::describe::file_names;
 use crate::describe::near_miss::Mark;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
+use crate::describe::sidecar::{Format, ReadResult};
 use crate::describe::text::fields::text_of;
-use crate::describe::text::{file_names, xml};
+use crate::describe::text::xml;
 use crate::model::FileName;
 use crate::npy::{Dtype, Layout, Order};
 

@@ -4,11 +4,13 @@
 
 use std::collections::HashSet;
 
-use crate::describe::dump::Metadata;
+use crate::describe::data_path::{Data, DataPath};
+use crate::describe::described::{Axis, DataStart, Described};
+use crate::describe::file_names;
 use crate::describe::near_miss::Mark;
-use crate::describe::sidecar::{Axis, Data, DataPath, DataStart, Described, Format, ReadResult};
+use crate::describe::sidecar::{Format, ReadResult};
+use crate::describe::text::Metadata;
 use crate::describe::text::fields::{Field, Fields, on_line, text_of};
-use crate::describe::text::file_names;
 use crate::model::FileName;
 use crate::npy::{Dtype, Layout, Order};
 

@@ -11,9 +11,11 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::describe::dump::Metadata;
+use crate::describe::data_path::{Data, DataPath, FILES_MAX};
+use crate::describe::described::{Axis, Described};
 use crate::describe::near_miss::Mark;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, FILES_MAX, Format, ReadResult};
+use crate::describe::sidecar::{Format, ReadResult};
+use crate::describe::text::Metadata;
 use crate::describe::text::fields::text_of;
 use crate::describe::text::json::{Json, Node};
 use crate::model::FileName;

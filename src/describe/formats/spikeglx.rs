@@ -3,11 +3,13 @@
 //! Specification: "SpikeGLX metadata guide", Bill Karsh, Janelia; neo reads it in
 //! `neo/rawio/spikeglxrawio.py`.
 
-use crate::describe::dump::Metadata;
+use crate::describe::data_path::{Data, DataPath};
+use crate::describe::described::{Axis, Described};
+use crate::describe::file_names;
 use crate::describe::near_miss::Mark;
-use crate::describe::sidecar::{Axis, Data, DataPath, Described, Format, ReadResult};
+use crate::describe::sidecar::{Format, ReadResult};
+use crate::describe::text::Metadata;
 use crate::describe::text::fields::{Field, Fields, text_of};
-use crate::describe::text::file_names;
 use crate::model::FileName;
 use crate::npy::{Dtype, Layout, Order};
 

@@ -6,11 +6,11 @@
 
 use serde_json::Value;
 
-use crate::describe::dump::Metadata;
+use crate::describe::data_path::{Data, DataPath, FILES_MAX};
+use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::near_miss::Mark;
-use crate::describe::sidecar::{
-    Axis, Data, DataPath, DataStart, Described, FILES_MAX, Format, ReadResult, SIZE_MAX,
-};
+use crate::describe::sidecar::{Format, ReadResult, SIZE_MAX};
+use crate::describe::text::Metadata;
 use crate::describe::text::fields::text_of;
 use crate::describe::text::json::{Json, Node};
 use crate::model::FileName;

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::describe::dump::Metadata;
-use crate::describe::keys::is_near;
+use crate::describe::text::Metadata;
+use crate::describe::text::near_words::is_near;
 use crate::npy::sanitize::sanitize;
 
 /// Maximum length of a line in a message, in characters.

@@ -5,14 +5,22 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::describe::declared::whole_number;
-use crate::describe::dump::Metadata;
+use crate::describe::text::Metadata;
 use crate::describe::text::fields::on_line;
 use crate::describe::text::python_json;
 use crate::text::serde_errors::humanize;
 
 /// Maximum number of values, because a value needs far more memory than its text.
 const VALUES_MAX: usize = 1 << 20;
+
+/// Every whole number below this one is exact as a 64-bit float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Returns the value of a number such as `3.0`, which some programs write for whole numbers.
+pub(crate) fn whole_number(number: &Value) -> Option<i64> {
+    let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
+    (number.abs() < WHOLE_MAX).then_some(number as i64)
+}
 
 /// A parsed JSON text (RFC 8259), or one in the notation of Python.
 #[derive(Debug)]

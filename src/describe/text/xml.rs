@@ -3,7 +3,7 @@
 use roxmltree::{Document, Error, Node, ParsingOptions};
 use serde_json::Value;
 
-use crate::describe::dump::Metadata;
+use crate::describe::text::Metadata;
 
 /// Maximum size of an XML text, in bytes. Instruments write much smaller ones, and a parsed text
 /// needs many times its size in memory.

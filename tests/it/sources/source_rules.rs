@@ -284,7 +284,7 @@ fn no_route_uses_another() {
     }
 }
 
-/// What several sidecar formats need is in `describe/text/` or `describe/sidecar.rs`.
+/// What several sidecar formats need is in `describe/text/` or beside `describe/sidecar.rs`.
 #[test]
 fn no_sidecar_format_uses_another() {
     let mut formats = sources("src/describe/formats", "rs");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::describe::sidecar::{Data, DataPath, FILES_MAX};
+use crate::describe::data_path::{Data, DataPath, FILES_MAX};
 
 /// Returns the sidecars with this extension that may describe a data file: the extension replaces
 /// the data file's own. The extension is also appended to a name with a dot but without an
