@@ -13,8 +13,9 @@ use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
 use crate::facts::Fact;
 use crate::ledger::Ledger;
-use crate::service::tracker::{Context, JobDone, Tracker};
-use crate::service::worker_pool::Pool;
+use crate::service::tracker::{JobDone, Tracker};
+use crate::service::work::context::Context;
+use crate::service::work::worker_pool::Pool;
 use crate::sinks;
 use crate::sinks::stdout::Format;
 

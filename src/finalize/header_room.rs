@@ -1,5 +1,5 @@
-//! The room for a header at the front of a data file: what an interrupted run or other programs left
-//! there. Changes nothing.
+//! The room for a header at the front of a data file: what an interrupted run or other programs
+//! left there. Changes nothing.
 
 use crate::decide::identity::SourceIdentity;
 use crate::decide::plan::Plan;

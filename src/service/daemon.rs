@@ -18,8 +18,8 @@ use crate::ledger::Ledger;
 use crate::service::ledger_keeper::LedgerKeeper;
 use crate::service::supervisor::{Command, DropDirHandle};
 use crate::service::systemd;
-use crate::service::tracker::Context;
-use crate::service::worker_pool::Pool;
+use crate::service::work::context::Context;
+use crate::service::work::worker_pool::Pool;
 use crate::sinks;
 use crate::text::os_message::thread_error;
 

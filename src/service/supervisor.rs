@@ -15,9 +15,11 @@ use crate::events::event::{Event, WatchState};
 use crate::finalize::OTHER_FILE_SYSTEM;
 use crate::fs::{self, Dir, FsError, FsId, Operation};
 use crate::model::{FsInfo, Stat};
-use crate::service::tracker::{Context, JobDone, Tracker};
-use crate::service::watcher::{DirWatcher, PathEvent};
-use crate::service::worker_pool::Queue;
+use crate::service::tracker::PathEvent;
+use crate::service::tracker::{JobDone, Tracker};
+use crate::service::watcher::DirWatcher;
+use crate::service::work::context::Context;
+use crate::service::work::worker_pool::Queue;
 use crate::text::os_message::thread_error;
 
 /// Interval of the checks that the root directory exists and was not replaced.

@@ -2,7 +2,6 @@
 //! the next scan, and does no other harm.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,15 +12,8 @@ use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
 use crate::config::DropDir;
 use crate::events::bus::Bus;
 use crate::events::event::{Event as BusEvent, WatchState};
+use crate::service::tracker::PathEvent;
 use crate::text::os_message::{os_message, thread_error};
-
-/// An event about a path below the drop directory: a file may have arrived there.
-pub struct PathEvent {
-    /// The path, relative to the drop directory.
-    pub rel: PathBuf,
-    /// Whether the file was created just now: a close event usually follows.
-    pub is_new: bool,
-}
 
 /// An inotify watcher of a drop directory. Dropping it ends the watch.
 pub struct DirWatcher {

@@ -13,10 +13,11 @@ use crate::finalize::{ArrayJob, Job, RejectedDrop};
 use crate::ledger::Request;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
-use crate::service::failure::{Cause, Failure};
 use crate::service::tracker::Tracker;
 use crate::service::tracker::entry::State;
-use crate::service::worker::{self, Outcome, TaskResult};
+use crate::service::work::failure::{Cause, Failure};
+use crate::service::work::outcome::{Outcome, TaskResult};
+use crate::service::work::{drop_jobs, request_jobs};
 
 /// Maximum data size in bytes of a drop in a batch. The syncs of such a drop take longer than its
 /// copy, and a batch shares them.
@@ -41,7 +42,7 @@ impl Tracker {
         let (drop_dir, settings) = (Arc::clone(&self.drop_dir), self.settings);
         self.mark_working(&rel);
         self.submit(vec![rel], move || {
-            worker::reject_drop(&drop_dir, &candidate, (event, reason), settings)
+            drop_jobs::reject_drop(&drop_dir, &candidate, (event, reason), settings)
         });
     }
 
@@ -52,7 +53,9 @@ impl Tracker {
         }
         let drop_dir = Arc::clone(&self.drop_dir);
         self.mark_working(rel);
-        self.submit(vec![rel.to_path_buf()], move || worker::recover(&drop_dir, &residue).into());
+        self.submit(vec![rel.to_path_buf()], move || {
+            drop_jobs::recover(&drop_dir, &residue).into()
+        });
     }
 
     /// Dispatches a job that makes an array again from the array itself: its source is gone.
@@ -65,7 +68,7 @@ impl Tracker {
         let fingerprint = LedgerKey::parse(of);
         self.mark_working(rel);
         self.submit(vec![rel.to_path_buf()], move || {
-            worker::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref()).into()
+            request_jobs::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref()).into()
         });
     }
 
@@ -77,7 +80,7 @@ impl Tracker {
         let (context, drop_dir) = (self.context.clone(), Arc::clone(&self.drop_dir));
         self.mark_working(rel);
         self.submit(vec![rel.to_path_buf()], move || {
-            worker::restore(&context, &drop_dir, &request, &rejected).into()
+            request_jobs::restore(&context, &drop_dir, &request, &rejected).into()
         });
     }
 
@@ -112,7 +115,7 @@ impl Tracker {
         let rels = batch.iter().map(|job| job.candidate.input.rel.clone()).collect();
         let (context, pace, settings) =
             (self.context.clone(), Arc::clone(&self.pace), self.settings);
-        self.submit(rels, move || worker::run_batch(&context, &pace, &batch, settings));
+        self.submit(rels, move || drop_jobs::run_batch(&context, &pace, &batch, settings));
     }
 
     /// Moves an entry to the backlog, because the worker queue is full.

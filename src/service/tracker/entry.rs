@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::decide::reason::Reason;
 use crate::events::event::{DropPath, DropState, Event, WaitAge};
-use crate::service::failure::Cause;
 use crate::service::tracker::{
     ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Tracker, Wait,
 };
+use crate::service::work::failure::Cause;
 
 /// One tracked path.
 pub(crate) struct Entry {

@@ -13,10 +13,10 @@ use crate::events::gathering::Gathering;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::model::{DirFault, DirFaultKind};
 use crate::probe::may_describe;
-use crate::service::failure::{Cause, Failure};
 use crate::service::tracker::entry::{Entry, State};
 use crate::service::tracker::reminders::reminder;
 use crate::service::tracker::{FAULT_MAX, FAULT_MIN, PROBES_PER_TURN, Tracker};
+use crate::service::work::failure::{Cause, Failure};
 
 /// What a job does with a drop. It determines which directories the job needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use crate::ledger::Earlier;
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
 use crate::probe::{ProbeResult, Residue};
-use crate::service::failure::Failure;
-use crate::service::tracker::{FAULT_MIN, PROBE_DELAY_MIN, Tracker};
+use crate::service::tracker::{FAULT_MIN, Tracker};
+use crate::service::work::failure::Failure;
+use crate::service::work::outcome::PROBE_DELAY_MIN;
 
 /// What the tracker does with a probed path.
 pub(super) enum Action {

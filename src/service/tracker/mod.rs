@@ -85,19 +85,19 @@ use crate::events::event::Event;
 use crate::finalize::Job;
 use crate::ledger::Request;
 use crate::probe::{DescriptionIndex, probe};
-use crate::service::worker::Record;
-use crate::service::worker_pool::Queue;
+use crate::service::work::context::Context;
+use crate::service::work::outcome::Record;
+use crate::service::work::worker_pool::Queue;
 use crate::throttle::rate::RateLimiter;
 
-pub use crate::service::worker::Context;
 pub use dispatch::JobDone;
 pub use scan::DEPTH_MAX;
+pub use watch_events::PathEvent;
 
 /// Maximum number of entries of one drop directory; later scans find the rest.
 const ENTRIES_MAX: usize = 65_536;
 
-/// Shortest and longest delay until a waiting drop is probed again.
-pub(crate) const PROBE_DELAY_MIN: Duration = Duration::from_millis(100);
+/// Longest delay until a waiting drop is probed again.
 const PROBE_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Delay of the probe after `IN_CREATE`: `IN_CLOSE_WRITE` usually follows. A file that was

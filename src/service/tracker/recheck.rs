@@ -19,7 +19,7 @@ use crate::service::tracker::Tracker;
 use crate::service::tracker::dispatch::{BATCH_MAX, SMALL};
 use crate::service::tracker::entry::State;
 use crate::service::tracker::recall::LastSettled;
-use crate::service::worker;
+use crate::service::work::drop_jobs;
 
 /// The rechecks of one drop directory.
 #[derive(Default)]
@@ -117,7 +117,7 @@ impl Tracker {
         self.rechecks.running = rels.iter().cloned().collect();
         let (context, pace, settings) =
             (self.context.clone(), Arc::clone(&self.pace), self.settings);
-        let task = self.task(rels, move || worker::recheck(&context, &pace, &batch, settings));
+        let task = self.task(rels, move || drop_jobs::recheck(&context, &pace, &batch, settings));
         self.queue.run_aside(task);
     }
 

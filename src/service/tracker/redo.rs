@@ -17,8 +17,8 @@ use crate::ledger::{LedgerError, Request, RequestKind};
 use crate::probe::ProbeResult;
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
-use crate::service::failure::Failure;
 use crate::service::tracker::Tracker;
+use crate::service::work::failure::Failure;
 
 impl Tracker {
     /// Reads the requests about this drop directory, and enqueues their sources.

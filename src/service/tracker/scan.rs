@@ -324,8 +324,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::events::bus::Bus;
-    use crate::service::tracker::Context;
-    use crate::service::worker_pool::Pool;
+    use crate::service::work::context::Context;
+    use crate::service::work::worker_pool::Pool;
 
     /// The index has limited room, which the descriptions of removed manifests must not fill.
     #[test]
@@ -352,7 +352,7 @@ mod tests {
         }
         assert_eq!(scan(), 2);
         fs::remove_file(temp.path().join("about-a.toml")).unwrap();
-        std::thread::sleep(2 * crate::service::tracker::PROBE_DELAY_MIN);
+        std::thread::sleep(2 * crate::service::work::outcome::PROBE_DELAY_MIN);
         scan();
         assert_eq!(scan(), 1);
     }

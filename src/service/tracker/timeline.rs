@@ -10,8 +10,9 @@ use crate::config::Config;
 use crate::events::bus::{Bus, Filter, Sink, WhenFull};
 use crate::events::event::Event;
 use crate::ledger::Ledger;
-use crate::service::tracker::{Context, JobDone, Tracker};
-use crate::service::worker_pool::Pool;
+use crate::service::tracker::{JobDone, Tracker};
+use crate::service::work::context::Context;
+use crate::service::work::worker_pool::Pool;
 
 /// Sends each event to a test.
 struct Recorder(Sender<Event>);

@@ -10,7 +10,8 @@ use crate::decide::reason_kind::ReasonKind;
 use crate::events::event::{Event, WaitAge, WatchState};
 use crate::service::tracker::entry::State;
 use crate::service::tracker::reminders::age_reached;
-use crate::service::tracker::{LOG_INTERVAL, PROBE_DELAY_MAX, PROBE_DELAY_MIN, Tracker};
+use crate::service::tracker::{LOG_INTERVAL, PROBE_DELAY_MAX, Tracker};
+use crate::service::work::outcome::PROBE_DELAY_MIN;
 
 /// Maximum number of searches for similar files in the time [`SEARCH_INTERVAL`], because each costs
 /// a listing. A line shows as many examples.

@@ -1,6 +1,6 @@
 //! Checks the rules for the sources: layers, purity, sizes and `unsafe`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -136,8 +136,9 @@ impl Source {
 
     /// The lines of code, without the unit tests and comments, each with its number.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.lines().take_while(|(_, line)| *line != "#[cfg(test)]");
-        lines.filter(|(_, line)| !is_comment(line))
+        let tests = self.text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
+        let count = self.text[..tests].lines().count();
+        self.lines().take(count).filter(|(_, line)| !is_comment(line))
     }
 
     /// The statements that may name modules: the lines of code, where a `use` over several lines is
@@ -239,6 +240,138 @@ fn layers_use_only_layers_below() {
             let arrow = ((*layer).to_owned(), (*used).to_owned());
             assert!(arrows.contains(&arrow), "`{layer}` no longer uses `{used}`: edit LAYERS");
         }
+    }
+}
+
+/// The modules of the program: the path of each one, and the folder of its file.
+fn modules() -> BTreeMap<Vec<String>, String> {
+    sources("src", "rs").iter().map(|source| (module(&source.path), folder(&source.path))).collect()
+}
+
+/// The path of the module in a file below `src/`.
+fn module(path: &str) -> Vec<String> {
+    let mut path: Vec<_> = path["src/".len()..path.len() - ".rs".len()].split('/').collect();
+    path.pop_if(|last| ["mod", "lib", "main"].contains(last));
+    path.into_iter().map(str::to_owned).collect()
+}
+
+/// The folder of a file.
+fn folder(path: &str) -> String {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned()
+}
+
+/// All paths in a statement, such as `a::b` and `a::c` in `use a::{b, c};`.
+fn paths(statement: &str) -> Vec<Vec<&str>> {
+    let (mut all, mut outer, mut current) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rest = statement;
+    while let Some(first) = rest.chars().next() {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let word = &rest[..rest.find(|c: char| !is_word(c)).unwrap_or(rest.len())];
+        if !word.is_empty() {
+            current.push(word);
+            rest = &rest[word.len()..];
+            continue;
+        }
+        rest = rest.strip_prefix("::").unwrap_or_else(|| {
+            let is_group = first == '{' && statement.contains("use ");
+            if is_group {
+                outer.push(current.len());
+            } else {
+                if current.len() > outer.last().copied().unwrap_or_default() {
+                    all.push(current.clone());
+                }
+                if first == '}' {
+                    outer.pop();
+                }
+                current.truncate(outer.last().copied().unwrap_or_default());
+            }
+            &rest[first.len_utf8()..]
+        });
+    }
+    all.push(current);
+    all.retain(|path| path.len() > 1);
+    all
+}
+
+/// The folders that a file uses, each with the number of a line that names it. A `mod.rs` lists
+/// what is in the folders below it, so that these do not count.
+fn used_folders(
+    source: &Source,
+    modules: &BTreeMap<Vec<String>, String>,
+) -> BTreeMap<String, usize> {
+    let own = module(&source.path);
+    let is_mod = stem(source) == "mod";
+    let mut used = BTreeMap::new();
+    for (number, statement) in source.statements() {
+        for path in paths(&statement) {
+            let parent = own.split_last().map_or(&[][..], |(_, parent)| parent);
+            let (base, rest) = match path[0] {
+                "crate" => (&[][..], &path[1..]),
+                "super" => (parent, &path[1..]),
+                "self" => (&own[..], &path[1..]),
+                _ => (&own[..], &path[..]),
+            };
+            let full: Vec<_> =
+                base.iter().cloned().chain(rest.iter().map(|it| (*it).to_owned())).collect();
+            let found =
+                (base.len() + 1..=full.len()).rev().find_map(|len| modules.get(&full[..len]));
+            let is_listed = |found: &String| {
+                let parent = found.rsplit_once('/').map_or("", |(parent, _)| parent);
+                is_mod && parent == folder(&source.path)
+            };
+            if let Some(folder) = found.filter(|it| **it != folder(&source.path) && !is_listed(it))
+            {
+                used.entry(folder.clone()).or_insert(number);
+            }
+        }
+    }
+    used
+}
+
+/// Neither a folder and its subfolder nor any other two use each other, over others or directly:
+/// what both need is in a third place.
+#[test]
+fn folders_form_no_circle() {
+    let modules = modules();
+    let mut arrows = BTreeMap::<String, BTreeMap<String, String>>::new();
+    for source in sources("src", "rs") {
+        for (used, number) in used_folders(&source, &modules) {
+            let from = arrows.entry(folder(&source.path)).or_default();
+            from.entry(used).or_insert(format!("{}:{number}", source.path));
+        }
+    }
+    let has = |from: &str, to: &str| arrows.get(from).is_some_and(|it| it.contains_key(to));
+    assert!(has("src/describe/formats", "src/describe/text"), "{arrows:?}");
+    assert!(has("src/service", "src/service/tracker"), "{arrows:?}");
+    // Leave out folders that use none that are left, until nothing changes: what stays is circles.
+    loop {
+        let known: BTreeSet<_> = arrows.keys().cloned().collect();
+        for used in arrows.values_mut() {
+            used.retain(|folder, _| known.contains(folder));
+        }
+        arrows.retain(|_, used| !used.is_empty());
+        if arrows.len() == known.len() {
+            break;
+        }
+    }
+    assert!(arrows.is_empty(), "these folders use each other: {arrows:#?}");
+}
+
+#[test]
+fn paths_are_found_in_statements() {
+    let found = |statement| -> Vec<String> {
+        paths(statement).into_iter().map(|path| path.join("::")).collect()
+    };
+    for (statement, expected) in [
+        ("use crate::a::b;", &["crate::a::b"][..]),
+        (
+            "use crate::a::{b, c::{d, e}, f};",
+            &["crate::a::b", "crate::a::c::d", "crate::a::c::e", "crate::a::f"],
+        ),
+        ("    let x = crate::a::run(super::b::C, y);", &["crate::a::run", "super::b::C"]),
+        ("impl From<crate::a::B> for C {", &["crate::a::B"]),
+    ] {
+        assert_eq!(found(statement), expected, "{statement}");
     }
 }
 

@@ -16,7 +16,7 @@ use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
 use crate::ledger::{Ledger, LedgerError};
-use crate::service::worker::Record;
+use crate::service::work::outcome::Record;
 
 /// Maximum number of batches that wait for their commit; workers wait then.
 const QUEUE_LENGTH: usize = 16;

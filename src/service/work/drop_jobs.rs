@@ -1,83 +1,26 @@
-//! Worker-side jobs: finalize, reject, recover, redo. The committer stores their receipts, then
-//! publishes it.
+//! Jobs of drops: finalizes, rejects and recovers them. A job runs in a worker, and returns the
+//! receipts that the committer stores and then publishes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::{fmt, io};
 
-use crate::config::{Config, DropDir, IoPriority};
+use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
 use crate::events::bus::Bus;
-use crate::events::event::{DropPath, Event};
 use crate::events::receipt::{EventKind, Receipt};
-use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{
-    self, ArrayJob, Aside, Finalized, Interruption, Job, RejectedDrop, Restored, finalize,
-    finalize_all, quarantine, recover_residue, restore_rejected,
+    Aside, Finalized, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
 };
-use crate::fs::{self, Dir, LeaseRight};
-use crate::ledger::{Ledger, Request, RequestKind};
+use crate::fs::Dir;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
-use crate::service::committer::{Committer, Recorder};
-use crate::service::failure::Failure;
-use crate::service::in_work::InWork;
-use crate::service::tracker::PROBE_DELAY_MIN;
+use crate::service::work::context::Context;
+use crate::service::work::failure::Failure;
+use crate::service::work::outcome::{Outcome, PROBE_DELAY_MIN, Record, TaskResult};
 use crate::throttle::meter::Meter;
-use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
 use crate::throttle::rate::RateLimiter;
-
-/// The state that all drop directories share.
-#[derive(Clone)]
-pub struct Context {
-    /// The intent log, with which npyd undoes interrupted insert-range work after a crash.
-    pub intents: Arc<IntentLog>,
-    /// Set when npyd is stopping.
-    pub stop: Arc<AtomicBool>,
-    /// Whether this process tries again what failed. A sweep ends instead.
-    pub retries: bool,
-    /// The limit of I/O pressure above which copies pause, if there is one.
-    pub pressure: Option<Arc<Pressure>>,
-    /// Whose files this process may take leases on.
-    pub lease_right: LeaseRight,
-    /// Stores and publishes the receipts of workers; has the ledger and the bus.
-    pub(crate) committer: Arc<Committer>,
-    /// The drops that tasks work on.
-    pub(crate) in_work: InWork,
-}
-
-/// The result of a job for the tracker.
-pub(crate) enum Outcome {
-    /// There is nothing left to do.
-    Done,
-    /// There is nothing left to do, because the first array of this drop was there already.
-    Found,
-    /// The drop must wait, and be probed again.
-    Retry(Wait),
-    /// The job ended without a result: its drop is gone, npyd is stopping, or the settings were
-    /// superseded.
-    Dropped,
-    /// The request about it was refused.
-    Refused,
-    /// The job failed, for a reason that may pass.
-    Failed(Failure),
-}
-
-/// The results of a task: an outcome for each of its drops, and the receipts to record.
-#[derive(Default)]
-pub(crate) struct TaskResult {
-    pub(crate) outcomes: Vec<Outcome>,
-    pub(crate) records: Vec<Record>,
-}
-
-impl From<Outcome> for TaskResult {
-    fn from(outcome: Outcome) -> Self {
-        TaskResult { outcomes: vec![outcome], records: Vec::new() }
-    }
-}
 
 /// Finalizes the drops of a batch. Runs in a worker.
 pub(crate) fn run_batch(
@@ -123,9 +66,6 @@ fn finalize_batch(
     let outcomes = outcomes.collect();
     TaskResult { outcomes, records }
 }
-
-/// A receipt, and the ledger key of its source.
-pub(crate) type Record = (Receipt, Option<LedgerKey>);
 
 /// Converts the result of a job to its outcome and the receipts to record.
 fn to_outcome(
@@ -201,52 +141,6 @@ pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
         Ok(Some(why)) => Outcome::Retry(Wait::on_external(why)),
         Err(error) => Outcome::Failed(error.into()),
     }
-}
-
-/// Restores a rejected drop that is to be taken. The tracker knows of the request, so that it does
-/// not reject the drop again. Runs in a worker.
-pub(crate) fn restore(
-    context: &Context,
-    drop_dir: &DropDir,
-    request: &Request,
-    rejected: &RejectedDrop,
-) -> Outcome {
-    match restore_rejected(drop_dir, rejected) {
-        Ok(Restored::Done) => {
-            let why = Reason::Request("it was restored to be taken".to_owned());
-            Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) })
-        }
-        Ok(restored) => {
-            context.refuse(request, restored.refusal(drop_dir).unwrap_or_default());
-            Outcome::Refused
-        }
-        Err(error) => Outcome::Failed(error.into()),
-    }
-}
-
-/// Makes an array again whose source is gone, and ends the request. Runs in a worker.
-pub(crate) fn redo_array(
-    context: &Context,
-    pace: &Arc<RateLimiter>,
-    (request, job): (&Request, &ArrayJob),
-    fingerprint: Option<&LedgerKey>,
-) -> Outcome {
-    let Request { drop_dir, source, .. } = request;
-    let drop = DropPath { drop_dir: drop_dir.clone(), source: source.clone() };
-    let mut progress = context.meter(drop, job.array.clone(), pace);
-    let receipt = match finalize::redo_array(job, &mut progress) {
-        Ok(receipt) => receipt,
-        Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
-            return context.refuse(request, why);
-        }
-        Err(Interruption::Io(error)) => return context.refuse(request, error),
-        // The request stays in the ledger; the next scan reads it again.
-        Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
-            return Outcome::Retry(Wait::on_external(why));
-        }
-        Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Dropped,
-    };
-    context.end_request(request, receipt, fingerprint)
 }
 
 /// Moves a rejected drop to the quarantine. Runs in a worker.
@@ -334,101 +228,5 @@ fn is_gone(drop_dir: &DropDir, candidate: &Candidate) -> bool {
             candidate.input.files.iter().any(|it| matches!(dir.stat(it.name.as_ref()), Ok(None)))
         }
         Err(error) => error.is_missing(),
-    }
-}
-
-impl Context {
-    /// Creates the context of a configuration. Also sets the idle I/O class if it is configured.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the sinks can't be started.
-    pub fn new(
-        config: &Config,
-        ledger: Ledger,
-        start_sinks: impl FnOnce(&Config) -> io::Result<Bus>,
-        retries: bool,
-    ) -> io::Result<Self> {
-        // First, because the threads of the sinks inherit it.
-        let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
-        let bus = Arc::new(start_sinks(config)?);
-        bus.observe_facts();
-        bus.configure(&Arc::new(config.clone()));
-        if let Err(error) = idle {
-            bus.publish(Event::Problem(format!("io_priority = \"idle\" was refused: {error}")));
-        }
-        let pressure = config.max_pressure.map(Pressure::new);
-        if let Some(None) = pressure {
-            let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
-            bus.publish(Event::Problem(problem));
-        }
-        let recorder = Recorder { ledger: Arc::new(ledger), bus, failures: AtomicU64::new(0) };
-        Ok(Context {
-            committer: Arc::new(Committer::start(recorder)),
-            in_work: InWork::default(),
-            intents: Arc::new(IntentLog::of(&config.state_dir)),
-            stop: Arc::new(AtomicBool::new(false)),
-            retries,
-            pressure: pressure.flatten().map(Arc::new),
-            lease_right: LeaseRight::probe(&config.state_dir),
-        })
-    }
-
-    /// Returns the ledger.
-    #[must_use]
-    pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.committer.recorder.ledger
-    }
-
-    /// Returns the sinks of this process.
-    #[must_use]
-    pub fn bus(&self) -> &Arc<Bus> {
-        &self.committer.recorder.bus
-    }
-
-    /// Returns the number of receipts about rejected, lost and failed drops so far.
-    #[must_use]
-    pub fn failures(&self) -> u64 {
-        self.committer.recorder.failures.load(Ordering::Relaxed)
-    }
-
-    /// Ends a request that cannot be carried out, and reports the reason.
-    pub(crate) fn refuse(&self, request: &Request, why: impl fmt::Display) -> Outcome {
-        let Request { kind, drop_dir, source, .. } = request;
-        let not_done = match kind {
-            RequestKind::Redo => "not made again",
-            RequestKind::Take => "not taken",
-        };
-        let reason = Reason::Request(format!("{not_done}: {why}"));
-        let receipt =
-            Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
-        self.end_request(request, receipt, None)
-    }
-
-    /// Stores the receipt of a request, then publishes it.
-    fn end_request(
-        &self,
-        request: &Request,
-        receipt: Receipt,
-        fingerprint: Option<&LedgerKey>,
-    ) -> Outcome {
-        let stored = self.ledger().end_request(request, &receipt, fingerprint);
-        self.committer.recorder.publish_receipts([receipt], stored);
-        Outcome::Done
-    }
-
-    /// Publishes a problem that concerns no single drop.
-    pub(crate) fn report(&self, problem: impl fmt::Display) {
-        self.publish(Event::Problem(problem.to_string()));
-    }
-
-    /// Publishes an event, and counts it if it is a receipt of a failure.
-    pub fn publish(&self, event: Event) {
-        self.committer.recorder.publish(event);
-    }
-
-    /// Returns the meter for the work on a file of a drop.
-    fn meter(&self, drop: DropPath, file: PathBuf, pace: &Arc<RateLimiter>) -> Meter {
-        Meter::new(drop, file, self.bus(), &self.stop, Some(pace))
     }
 }

@@ -1,0 +1,108 @@
+//! What all drop directories share: the ledger, the bus, the limits, and the signal to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{fmt, io};
+
+use crate::config::{Config, IoPriority};
+use crate::events::bus::Bus;
+use crate::events::event::{DropPath, Event};
+use crate::finalize::intent_log::IntentLog;
+use crate::fs::{self, LeaseRight};
+use crate::ledger::Ledger;
+use crate::service::work::committer::{Committer, Recorder};
+use crate::service::work::in_work::InWork;
+use crate::throttle::meter::Meter;
+use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
+use crate::throttle::rate::RateLimiter;
+
+/// The state that all drop directories share.
+#[derive(Clone)]
+pub struct Context {
+    /// The intent log, with which npyd undoes interrupted insert-range work after a crash.
+    pub intents: Arc<IntentLog>,
+    /// Set when npyd is stopping.
+    pub stop: Arc<AtomicBool>,
+    /// Whether this process tries again what failed. A sweep ends instead.
+    pub retries: bool,
+    /// The limit of I/O pressure above which copies pause, if there is one.
+    pub pressure: Option<Arc<Pressure>>,
+    /// Whose files this process may take leases on.
+    pub lease_right: LeaseRight,
+    /// Stores and publishes the receipts of workers; has the ledger and the bus.
+    pub(crate) committer: Arc<Committer>,
+    /// The drops that tasks work on.
+    pub(crate) in_work: InWork,
+}
+
+impl Context {
+    /// Creates the context of a configuration. Also sets the idle I/O class if it is configured.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the sinks can't be started.
+    pub fn new(
+        config: &Config,
+        ledger: Ledger,
+        start_sinks: impl FnOnce(&Config) -> io::Result<Bus>,
+        retries: bool,
+    ) -> io::Result<Self> {
+        // First, because the threads of the sinks inherit it.
+        let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
+        let bus = Arc::new(start_sinks(config)?);
+        bus.observe_facts();
+        bus.configure(&Arc::new(config.clone()));
+        if let Err(error) = idle {
+            bus.publish(Event::Problem(format!("io_priority = \"idle\" was refused: {error}")));
+        }
+        let pressure = config.max_pressure.map(Pressure::new);
+        if let Some(None) = pressure {
+            let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
+            bus.publish(Event::Problem(problem));
+        }
+        let recorder = Recorder { ledger: Arc::new(ledger), bus, failures: AtomicU64::new(0) };
+        Ok(Context {
+            committer: Arc::new(Committer::start(recorder)),
+            in_work: InWork::default(),
+            intents: Arc::new(IntentLog::of(&config.state_dir)),
+            stop: Arc::new(AtomicBool::new(false)),
+            retries,
+            pressure: pressure.flatten().map(Arc::new),
+            lease_right: LeaseRight::probe(&config.state_dir),
+        })
+    }
+
+    /// Returns the ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.committer.recorder.ledger
+    }
+
+    /// Returns the sinks of this process.
+    #[must_use]
+    pub fn bus(&self) -> &Arc<Bus> {
+        &self.committer.recorder.bus
+    }
+
+    /// Returns the number of receipts about rejected, lost and failed drops so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.committer.recorder.failures.load(Ordering::Relaxed)
+    }
+
+    /// Publishes a problem that concerns no single drop.
+    pub(crate) fn report(&self, problem: impl fmt::Display) {
+        self.publish(Event::Problem(problem.to_string()));
+    }
+
+    /// Publishes an event, and counts it if it is a receipt of a failure.
+    pub fn publish(&self, event: Event) {
+        self.committer.recorder.publish(event);
+    }
+
+    /// Returns the meter for the work on a file of a drop.
+    pub(super) fn meter(&self, drop: DropPath, file: PathBuf, pace: &Arc<RateLimiter>) -> Meter {
+        Meter::new(drop, file, self.bus(), &self.stop, Some(pace))
+    }
+}

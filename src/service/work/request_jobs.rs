@@ -1,0 +1,90 @@
+//! Jobs that people requested with `npyd take` and `npyd redo`, and the end of their requests. They
+//! run in a worker.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::DropDir;
+use crate::decide::completeness::Wait;
+use crate::decide::identity::LedgerKey;
+use crate::decide::reason::Reason;
+use crate::events::event::DropPath;
+use crate::events::receipt::{EventKind, Receipt};
+use crate::finalize::{self, ArrayJob, Interruption, RejectedDrop, Restored, restore_rejected};
+use crate::ledger::{Request, RequestKind};
+use crate::service::work::context::Context;
+use crate::service::work::outcome::{Outcome, PROBE_DELAY_MIN};
+use crate::throttle::rate::RateLimiter;
+
+/// Restores a rejected drop that is to be taken. The tracker knows of the request, so that it does
+/// not reject the drop again. Runs in a worker.
+pub(crate) fn restore(
+    context: &Context,
+    drop_dir: &DropDir,
+    request: &Request,
+    rejected: &RejectedDrop,
+) -> Outcome {
+    match restore_rejected(drop_dir, rejected) {
+        Ok(Restored::Done) => {
+            let why = Reason::Request("it was restored to be taken".to_owned());
+            Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) })
+        }
+        Ok(restored) => {
+            context.refuse(request, restored.refusal(drop_dir).unwrap_or_default());
+            Outcome::Refused
+        }
+        Err(error) => Outcome::Failed(error.into()),
+    }
+}
+
+/// Makes an array again whose source is gone, and ends the request. Runs in a worker.
+pub(crate) fn redo_array(
+    context: &Context,
+    pace: &Arc<RateLimiter>,
+    (request, job): (&Request, &ArrayJob),
+    fingerprint: Option<&LedgerKey>,
+) -> Outcome {
+    let Request { drop_dir, source, .. } = request;
+    let drop = DropPath { drop_dir: drop_dir.clone(), source: source.clone() };
+    let mut progress = context.meter(drop, job.array.clone(), pace);
+    let receipt = match finalize::redo_array(job, &mut progress) {
+        Ok(receipt) => receipt,
+        Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
+            return context.refuse(request, why);
+        }
+        Err(Interruption::Io(error)) => return context.refuse(request, error),
+        // The request stays in the ledger; the next scan reads it again.
+        Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
+            return Outcome::Retry(Wait::on_external(why));
+        }
+        Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Dropped,
+    };
+    context.end_request(request, receipt, fingerprint)
+}
+
+impl Context {
+    /// Ends a request that cannot be carried out, and reports the reason.
+    pub(crate) fn refuse(&self, request: &Request, why: impl fmt::Display) -> Outcome {
+        let Request { kind, drop_dir, source, .. } = request;
+        let not_done = match kind {
+            RequestKind::Redo => "not made again",
+            RequestKind::Take => "not taken",
+        };
+        let reason = Reason::Request(format!("{not_done}: {why}"));
+        let receipt =
+            Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
+        self.end_request(request, receipt, None)
+    }
+
+    /// Stores the receipt of a request, then publishes it.
+    fn end_request(
+        &self,
+        request: &Request,
+        receipt: Receipt,
+        fingerprint: Option<&LedgerKey>,
+    ) -> Outcome {
+        let stored = self.ledger().end_request(request, &receipt, fingerprint);
+        self.committer.recorder.publish_receipts([receipt], stored);
+        Outcome::Done
+    }
+}
