@@ -20,7 +20,7 @@ use crate::finalize::routes::{self, RouteResult, RouteWork};
 use crate::finalize::source_checks::{
     check_sidecar, check_source, check_unchanged, lost, sync_unproven,
 };
-use crate::finalize::{Interruption, Job, metadata, rest};
+use crate::finalize::{Interruption, Job, metadata, parts_of_input, rest};
 use crate::fs::{Claim, TempFile};
 use crate::model::FileName;
 use crate::probe::ROUTE_ATTR;
@@ -364,7 +364,7 @@ impl<'a> InFlight<'a> {
             event: *event,
             drop: job.drop_dir.path.clone(),
             source: job.path(),
-            parts: super::parts_of_input(&job.candidate.input),
+            parts: parts_of_input(&job.candidate.input),
             output: Some(at.output.path().join(name)),
             route: Some(plan.route),
             bytes: plan.header.data_len(),

@@ -11,7 +11,8 @@ use crate::decide::reason::Reason;
 use crate::events::bus::Bus;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{
-    Aside, Finalized, Interruption, Job, finalize, finalize_all, quarantine, recover_residue,
+    Aside, Finalized, Interruption, Job, finalize, finalize_all, parts_of_input, quarantine,
+    recover_residue,
 };
 use crate::fs::Dir;
 use crate::probe::Residue;
@@ -201,7 +202,7 @@ fn reject(
     };
     let path = drop_dir.path.join(&candidate.input.rel);
     let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, &reason);
-    receipt.parts = finalize::parts_of_input(&candidate.input);
+    receipt.parts = parts_of_input(&candidate.input);
     receipt.add(match (aside, &drop_dir.rejects) {
         (Aside::Moved(name), Some(dir)) => {
             let is_numbered = name != candidate.input.name;
