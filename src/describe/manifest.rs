@@ -16,8 +16,8 @@ use crate::describe::data_names::DataNames;
 use crate::describe::declared::Declared;
 use crate::describe::dump::{DeclaredBy, Dump};
 use crate::describe::keys;
-use crate::describe::name_glob::NameGlob;
 use crate::describe::natural_order::{natural_order, numbering_remarks};
+use crate::describe::series::{Series, SeriesKey};
 use crate::describe::text::Metadata;
 use crate::describe::text::fields::unicode_text;
 use crate::describe::text::python_json;
@@ -100,15 +100,6 @@ impl Manifest {
         Ok(Some(Manifest { name: name.clone(), declared, metadata, matching, remarks }))
     }
 
-    /// Returns the glob that the key `data` contains.
-    #[must_use]
-    pub fn glob(&self) -> Option<&NameGlob> {
-        match &self.declared.data {
-            Some(DataNames::Matching(glob)) => Some(glob),
-            _ => None,
-        }
-    }
-
     /// Stores the files that the glob matches. Remarks on gaps in their numbering.
     pub fn set_matching(&mut self, mut names: Vec<FileName>) {
         names.sort_by(|name, other| natural_order(name.as_str(), other.as_str()));
@@ -118,14 +109,16 @@ impl Manifest {
         self.matching = names;
     }
 
-    /// Returns the data files, in order, if the key `data` lists them or has a glob.
+    /// Returns the series that the manifest describes, if the key `data` lists its files or has a
+    /// glob.
     #[must_use]
-    pub fn series(&self) -> Option<&[FileName]> {
-        match &self.declared.data {
-            Some(DataNames::List(names)) => Some(names),
-            Some(DataNames::Matching(_)) => Some(&self.matching),
-            Some(DataNames::One(_)) | None => None,
-        }
+    pub fn series(&self) -> Option<Series<'_>> {
+        let (files, glob) = match &self.declared.data {
+            Some(DataNames::List(names)) => (&names[..], None),
+            Some(DataNames::Matching(glob)) => (&self.matching[..], Some(glob)),
+            Some(DataNames::One(_)) | None => return None,
+        };
+        Some(Series { key: SeriesKey::Manifest(self.name.clone()), files, glob })
     }
 
     /// Returns the dump that this manifest declares for a data file.

@@ -20,6 +20,7 @@ mod name_glob;
 pub mod natural_order;
 pub mod near_miss;
 mod pending;
+pub mod series;
 pub mod sidecar;
 mod taken;
 mod template;

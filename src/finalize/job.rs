@@ -51,7 +51,7 @@ pub struct Job {
 #[must_use]
 pub fn parts_of_input(input: &Input) -> Option<Parts> {
     let paths = input.files.iter().map(|input| input.rel.as_path());
-    (input.is_series || input.files.len() > 1).then(|| Parts::of(paths)).flatten()
+    (input.series.is_some() || input.files.len() > 1).then(|| Parts::of(paths)).flatten()
 }
 
 impl Job {

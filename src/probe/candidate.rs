@@ -89,13 +89,13 @@ impl Candidate {
     /// template or the file's own header does, the name of the series or the data file itself.
     #[must_use]
     pub fn description_key(&self) -> String {
-        let Input { rel, files, description, is_series, .. } = &self.input;
+        let Input { rel, files, description, series, .. } = &self.input;
         match (description, files.first()) {
             (Some(sidecar), _) => {
                 let identity = identity_of(&sidecar.stat);
                 format!("{} {}", without_ctime(&identity).unwrap_or_default(), sidecar.name)
             }
-            (None, _) if *is_series => format!("series {}", rel.display()),
+            (None, _) if series.is_some() => format!("series {}", rel.display()),
             (None, Some(input)) => format!("{}:{}", input.stat.ino, input.stat.born_ns),
             (None, None) => String::new(),
         }

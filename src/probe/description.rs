@@ -6,6 +6,7 @@ use crate::decide::reason::Reason;
 use crate::describe::data_path::{Data, FILES_MAX};
 use crate::describe::described::Described;
 use crate::describe::formats::FORMATS;
+use crate::describe::series::Series;
 use crate::describe::sidecar::{self, Format};
 use crate::describe::text::text_of;
 use crate::describe::{DataNames, Manifest, NameGlob, is_array_backup, manifest};
@@ -17,7 +18,7 @@ use crate::probe::{DirView, is_named_npy, rel_name};
 
 /// A file that describes data, and its parsed content.
 pub(crate) struct Description {
-    /// Its path below the drop directory, by which the index knows it. It stands for a series.
+    /// Its path below the drop directory, by which the index knows it.
     pub(crate) rel: PathBuf,
     /// The last component of that path.
     pub(crate) name: FileName,
@@ -119,7 +120,7 @@ impl Description {
         match (&self.contents, self.format) {
             (Ok(Contents::Manifest(manifest)), _) => {
                 match (&manifest.declared.data, manifest.series()) {
-                    (_, Some(series)) => vec![DataFiles::Parts(self.paths_beside(series))],
+                    (_, Some(series)) => vec![DataFiles::Parts(self.paths_beside(series.files))],
                     (Some(DataNames::One(data)), _) => beside(vec![data.to_string()]),
                     _ => beside(manifest::data_names(name)),
                 }
@@ -170,14 +171,14 @@ impl Description {
         self.manifest().is_some_and(|manifest| manifest.declared.data.is_some())
     }
 
-    /// Returns whether it is a manifest of data in several files.
-    pub(crate) fn is_series(&self) -> bool {
-        self.manifest().is_some_and(|manifest| manifest.series().is_some())
+    /// Returns the series that it describes, if it does.
+    pub(crate) fn series(&self) -> Option<Series<'_>> {
+        self.manifest().and_then(Manifest::series)
     }
 
-    /// Returns the glob that a manifest's key `data` contains.
+    /// Returns the glob that the names of its data files match, if it has one.
     pub(crate) fn glob(&self) -> Option<&NameGlob> {
-        self.manifest().and_then(Manifest::glob)
+        self.series().and_then(|series| series.glob)
     }
 
     /// Returns the output name that the description declares.
@@ -243,7 +244,7 @@ impl DirView<'_> {
             Some(Err(why)) => return Ok(Some(Err(why))),
             None => return Ok(None),
         };
-        if let Some(glob) = manifest.glob() {
+        if let Some(glob) = manifest.series().and_then(|series| series.glob) {
             let names = self.matching(&sidecar.rel, glob)?;
             if names.len() > FILES_MAX {
                 let (glob, max) = (glob.as_str(), FILES_MAX);

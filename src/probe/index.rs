@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::config::DropDir;
 use crate::describe::NameGlob;
 use crate::describe::manifest::manifest_names;
+use crate::describe::series::SeriesKey;
 use crate::fs;
 use crate::probe::description::{DataFiles, Description, possible_sidecars};
 use crate::probe::{DirView, ProbeResult, may_describe, probe_with};
@@ -117,15 +118,16 @@ impl DescriptionIndex {
         Ok(())
     }
 
-    /// Reads a manifest and, if it describes a series, adds its files and returns them in order.
+    /// Reads the description of a series in the directory `dir`. If it still describes one, adds
+    /// the files and returns them in order.
     pub fn learn_series(
         &mut self,
         drop_dir: &DropDir,
-        rel: &Path,
+        (dir, key): (&Path, &SeriesKey),
     ) -> fs::Result<Option<Vec<PathBuf>>> {
         let view = DirView::open(drop_dir)?;
-        match view.read_description(rel)? {
-            Some(by) if by.is_series() => self.learn_from(&view, &by).map(Some),
+        match view.read_description(&key.path_in(dir))? {
+            Some(by) if by.series().is_some() => self.learn_from(&view, &by).map(Some),
             _ => Ok(None),
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::decide::completeness::Writer;
+use crate::describe::series::SeriesKey;
 use crate::describe::{Division, Dump, SizeFit};
 use crate::fs::{self, DataFile, Dir, Lease};
 use crate::model::{FileName, Stat};
@@ -12,13 +13,12 @@ use crate::probe::unproven::Unproven;
 
 /// The data files of an array and what describes them, all open.
 pub struct Input {
-    /// The drop's path below the drop directory.
+    /// The drop's path below the drop directory: that of the series, or of the data file.
     pub rel: PathBuf,
     /// The last component of that path.
     pub name: FileName,
-    /// Whether the path stands for a series, which other files may join. Otherwise it is that of
-    /// the first data file.
-    pub is_series: bool,
+    /// What stands for the series, if the data are one.
+    pub series: Option<SeriesKey>,
     /// The data files, in order.
     pub files: Vec<InputFile>,
     /// The file that describes them.

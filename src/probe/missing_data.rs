@@ -25,7 +25,7 @@ impl DirView<'_> {
                 others => Reason::NoMatchInThisCase { glob, similar: listed(others) },
             });
         }
-        if by.is_series() {
+        if by.series().is_some() {
             let first = data_files.paths().get(..1).unwrap_or_default();
             return self.missing_data(first, &by.rel, true);
         }

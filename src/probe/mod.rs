@@ -153,6 +153,10 @@ pub fn parts_of(
     Ok(parts.filter_map(|path| rel_name(path).ok()).collect())
 }
 
+fn parent_of(rel: &Path) -> &Path {
+    rel.parent().unwrap_or(Path::new(""))
+}
+
 fn rel_name(rel: &Path) -> Result<FileName, String> {
     let name = rel.file_name().unwrap_or_default();
     match name.to_str() {
@@ -284,7 +288,7 @@ impl<'a> DirView<'a> {
         let refused = self.find_conflict(data, &descriptions, index)?;
         let Descriptions { mut competing, overridden } = descriptions;
         // A conflict about one part of a series concerns all of it.
-        let series = competing.iter().position(|it| refused.is_some() && it.by.is_series());
+        let series = competing.iter().position(|it| refused.is_some() && it.by.series().is_some());
         let is_described = !competing.is_empty();
         let first = is_described.then(|| competing.swap_remove(series.unwrap_or(0)));
         if let Some(Conflict { reason, inodes, has_array }) = refused {
@@ -376,11 +380,10 @@ impl<'a> DirView<'a> {
             let residue = matched.map(|it| Residue::of(it.by, finished));
             return Ok(residue.map_or(ProbeResult::Missing, |it| ProbeResult::Residue(it.into())));
         }
-        let is_series = matched.as_ref().is_some_and(|matched| matched.by.is_series());
-        // Files may join a series at its front, too, so the name of the series stands for it.
-        let (rel, name) = match &matched {
-            Some(matched) if is_series => (matched.by.rel.clone(), matched.by.name.clone()),
-            _ => (first.rel.clone(), first.name.clone()),
+        let series = matched.as_ref().and_then(|matched| Some(matched.by.series()?.key));
+        let (rel, name) = match &series {
+            Some(key) => (key.path_in(parent_of(&first.rel)), key.name().clone()),
+            None => (first.rel.clone(), first.name.clone()),
         };
         let (description, contents) = match matched {
             Some(MatchedDescription { by, array, .. }) => (by.file, Some((by.contents, array))),
@@ -397,14 +400,16 @@ impl<'a> DirView<'a> {
             }
             None => return Ok(ProbeResult::Ignored(Reason::Undescribed { remark: None })),
             Some(_) if !self.accepts_links && links > 1 => Err(Reason::HardLinks(links)),
-            Some(_) if !is_series && has_array => return Ok(ProbeResult::Ignored(Reason::IsArray)),
+            Some(_) if series.is_none() && has_array => {
+                return Ok(ProbeResult::Ignored(Reason::IsArray));
+            }
             Some(_) if let Some(array) = own_array => Err(Reason::Description(format!(
                 "`{array}` is an array of npyd's: leave it out of `data`"
             ))),
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         Ok(ProbeResult::Candidate(Box::new(Candidate {
-            input: Input { rel, name, is_series, files, description },
+            input: Input { rel, name, series, files, description },
             overridden: Vec::new(),
             conflicting_inodes: Vec::new(),
             has_array,
