@@ -14,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
         match Manifest::parse(&name(&format!("scan.raw.{syntax}")), text) {
             Ok(Some(manifest)) => check(manifest, syntax, text),
             Ok(None) => {}
-            Err(reason) => assert_clear_about(&reason, text),
+            Err(error) => assert_clear_about(&error.to_string(), text),
         }
     }
 });
@@ -33,7 +33,7 @@ fn check(manifest: Manifest, syntax: &str, text: &[u8]) {
     let (offset, reserved) = (manifest.declared.offset, manifest.declared.reserved);
     let dump = match manifest.dump(&name("scan.raw")) {
         Ok(dump) => dump,
-        Err(reason) => return assert_clear(&reason),
+        Err(error) => return assert_clear(&error.to_string()),
     };
     match reserved {
         Some(reserved) => {

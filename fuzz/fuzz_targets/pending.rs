@@ -12,7 +12,7 @@ fuzz_target!(|file: &[u8]| {
     let head = file[..head_len].to_vec();
     let dump = match from_header(&name("x.npy.part"), preamble, head.clone(), file.len() as u64) {
         Ok(dump) => dump.expect("under a pending name every header awaits something"),
-        Err(reason) => return assert_clear(&reason),
+        Err(error) => return assert_clear(&error.to_string()),
     };
     assert_eq!(dump.output.as_str(), "x.npy");
     assert_eq!(dump.data_offset, head_len as u64);

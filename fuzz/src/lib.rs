@@ -131,7 +131,7 @@ pub fn assert_becomes_an_array(dump: &Dump) {
                         planned.push(header);
                     }
                 }
-                Err(reason) => assert_clear(&reason),
+                Err(error) => assert_clear(&error.to_string()),
             }
         }
         if let Some(salvaged) = dump.salvaged_header(size, size) {
@@ -228,7 +228,7 @@ pub fn sidecar(input: &[u8]) {
     let format = FORMATS.iter().find(|it| it.name == format).expect("the format is in the list");
     assert!((format.is_named)(sidecar), "{sidecar}");
     let described = match format.describe(&name(sidecar), text) {
-        Err(reason) => return assert_clear_about(&reason, text),
+        Err(error) => return assert_clear_about(&error.to_string(), text),
         Ok(None) => return,
         Ok(Some(described)) => described,
     };
@@ -244,7 +244,7 @@ pub fn sidecar(input: &[u8]) {
             let found = Measured { file_len, lines_end, counted };
             match one.clone().dump(format, &name("scan.raw"), found) {
                 Ok(dump) => assert_becomes_an_array(&dump),
-                Err(reason) => assert_clear(&reason),
+                Err(error) => assert_clear(&error.to_string()),
             }
         }
     }

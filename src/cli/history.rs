@@ -231,7 +231,7 @@ fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<(), Box<dyn 
         if let Some(why) = restored.refusal(drop_dir)
             && (restored != Restored::Nothing || is_missing(&entry.source))
         {
-            return Err(why.into());
+            return Err(Box::new(why));
         }
     }
     Ok(ledger.retry(entry)?)

@@ -9,6 +9,7 @@ use crate::cli::history::is_missing;
 use crate::config::DropDir;
 use crate::decide::completeness::Writer;
 use crate::decide::reason_kind::ReasonKind;
+use crate::decide::request_problem::RequestProblem;
 use crate::describe::{Correction, LeadingBytes, Rows};
 use crate::finalize::{ArrayJob, Interruption, check_array_job};
 use crate::ledger::{Entry, Ledger};
@@ -31,7 +32,7 @@ pub(crate) fn check_take(
             return Err(why.to_string());
         }
         Ok(ProbeResult::Multiple { .. }) => {
-            return Err("it describes several arrays; name the data file of one".to_owned());
+            return Err(RequestProblem::SeveralArrays.to_string());
         }
         Ok(ProbeResult::Residue(_) | ProbeResult::Missing) | Err(_) => return Ok(path),
     };
@@ -48,7 +49,7 @@ pub(crate) fn check_take(
             ));
         }
         if let Some(why) = entry.why_not_taken(&identity, drop_dir.settings) {
-            return Err(why);
+            return Err(why.to_string());
         }
     }
     if let Some(declared) = declared(ledger, &source) {
@@ -75,7 +76,7 @@ fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<
     {
         return None;
     }
-    candidate.taken(dump, rows).ok()?.err()
+    candidate.taken(dump, rows).ok()?.err().map(|why| why.to_string())
 }
 
 /// Returns why the array of a drop can't be made again. `entry` is the newest one of its source,
@@ -102,7 +103,7 @@ pub(crate) fn why_not_redone(
         return None;
     }
     if correction.in_place {
-        return Some("--in-place is for an array whose source is gone: leave it out".to_owned());
+        return Some(RequestProblem::InPlaceWithSource.to_string());
     }
     let has_own_header =
         matches!(&candidate.dump, Ok(dump) if matches!(dump.front, LeadingBytes::Header(_)));
@@ -110,7 +111,8 @@ pub(crate) fn why_not_redone(
         return None;
     }
     let correction = candidate.completed(correction.clone(), declared(ledger, &entry.source));
-    candidate.check_fit(&correction, drop_dir.allow_trailing).err()
+    let fits = candidate.check_fit(&correction, drop_dir.allow_trailing);
+    fits.err().map(|why| why.to_string())
 }
 
 /// Returns why the drop has no array that npyd could make again.

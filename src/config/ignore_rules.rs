@@ -6,6 +6,7 @@
 //! npyd never ignores the reserved names of its unfinished work, because crash recovery needs them.
 //! It always ignores the files that it puts beside an array.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::ops::Range;
@@ -53,19 +54,19 @@ struct Matchers {
 }
 
 /// Why a name is ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored<'a> {
     /// The name of the file, or of the directory above it that is ignored.
-    name: &'a OsStr,
+    name: Cow<'a, OsStr>,
     by: By<'a>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum By<'a> {
     /// npyd itself creates files with such names.
     Own,
-    Default(&'a str),
-    Configured(&'a str),
+    Default(Cow<'a, str>),
+    Configured(Cow<'a, str>),
 }
 
 impl IgnoreRules {
@@ -122,10 +123,10 @@ impl IgnoreRules {
             return None;
         }
         if !is_dir && is_made_by_npyd(text) {
-            return Some(Ignored { name, by: By::Own });
+            return Some(Ignored { name: name.into(), by: By::Own });
         }
         let by = matchers.rule_for(rel, is_dir)?;
-        Some(Ignored { name, by })
+        Some(Ignored { name: name.into(), by })
     }
 }
 
@@ -141,11 +142,11 @@ impl Matchers {
 
     fn rule_for(&self, rel: &Path, is_dir: bool) -> Option<By<'_>> {
         if let Match::Ignore(rule) = self.configured.matched(rel, is_dir) {
-            return Some(By::Configured(rule.original()));
+            return Some(By::Configured(rule.original().into()));
         }
         match self.defaults.matched(rel, is_dir) {
             Match::Ignore(rule) if !self.lifting.matched(rel, is_dir).is_whitelist() => {
-                Some(By::Default(rule.original()))
+                Some(By::Default(rule.original().into()))
             }
             _ => None,
         }
@@ -221,10 +222,23 @@ fn is_made_by_npyd(name: &str) -> bool {
     [".live", ".rest"].iter().any(|end| name.ends_with(end)) || is_backup()
 }
 
+impl Ignored<'_> {
+    /// Returns a value that does not borrow from the rules.
+    #[must_use]
+    pub fn into_owned(self) -> Ignored<'static> {
+        let by = match self.by {
+            By::Own => By::Own,
+            By::Default(rule) => By::Default(rule.into_owned().into()),
+            By::Configured(rule) => By::Configured(rule.into_owned().into()),
+        };
+        Ignored { name: self.name.into_owned().into(), by }
+    }
+}
+
 impl fmt::Display for Ignored<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = sanitize(&self.name.to_string_lossy());
-        match self.by {
+        match &self.by {
             By::Own => write!(f, "`{name}` is ignored: npyd itself creates files with such names"),
             By::Default(rule) => write!(
                 f,

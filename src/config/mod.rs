@@ -15,6 +15,7 @@ mod settings_hash;
 use crate::model::Limit;
 
 pub use drop_dir::DropDir;
+pub use ignore_rules::Ignored;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -170,7 +171,7 @@ impl Config {
             drop_dir.ignore.check().map_err(|(at, what)| error_in_text(at, &what))?;
         }
         for template in config.drop_dirs.iter().flat_map(|drop_dir| &drop_dir.templates) {
-            template.check().map_err(|(at, what)| error_in_text(at, &what))?;
+            template.check().map_err(|(at, what)| error_in_text(at, &what.to_string()))?;
         }
         config.state_dir = resolve_path(base, &config.state_dir);
         let tables = drop_tables(text);

@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::decide::reason::{QuietTime, Reason};
+use crate::decide::request_problem::RequestProblem;
 use crate::describe::{Dump, LeadingBytes, SizeFit};
 use crate::model::FileName;
 use crate::npy::{Kind, PendingState};
@@ -215,11 +216,7 @@ pub fn assess_taken(dump: &Dump, observation: &Observation, rules: &Rules) -> Ve
         }
         // Its own file becomes the array.
         Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
-            Verdict::Refused(Reason::Request(
-                "npyd can't tell whether a process writes to it, and it would become the \
-                 array itself: give npyd CAP_LEASE, or copy the file"
-                    .to_owned(),
-            ))
+            Verdict::Refused(Reason::Request(RequestProblem::UnprovenPendingFile))
         }
         Writer::None if matches!(dump.front, LeadingBytes::Header(_)) => Verdict::Abandoned,
         Writer::None | Writer::Unknown => Verdict::Ready(Evidence::Taken),
@@ -243,7 +240,7 @@ fn assess_size(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict
         }
     }
     if let Some(missing) = &dump.facts.unfinished {
-        return wait(Reason::Unfinished(missing.clone()));
+        return wait(Reason::Unfinished(*missing));
     }
     if let Some(marker) = &dump.marker {
         return if observation.first_bytes == *marker {

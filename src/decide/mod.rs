@@ -1,13 +1,23 @@
 //! Decisions from values alone: is a drop complete, what identifies it, which route does it take?
 //! Nothing here makes a system call or reads a clock.
 
+pub mod abandoned;
+pub mod ambiguity;
+pub mod argument_problem;
+pub mod change;
 pub mod completeness;
+pub mod description_remark;
 pub mod identity;
+pub mod name_list;
+pub mod output_problem;
 pub mod quiescence;
 pub mod reason;
 pub mod reason_kind;
 pub(crate) mod reason_text;
+pub mod request_problem;
 pub mod route;
+pub mod route_problem;
 pub mod routes;
+pub mod work_error;
 
 pub use routes::plan;

@@ -6,11 +6,24 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::decide::reason_kind::ReasonKind;
-use crate::decide::reason_text::{after_semicolon, misfit, misfit_of_sidecar, salvage};
-use crate::describe::SizeFit;
-use crate::describe::manifest::DATA_SUFFIXES;
-use crate::model::FileName;
+use crate::config::Ignored;
+use crate::decide::abandoned::AbandonedData;
+use crate::decide::ambiguity::Ambiguity;
+use crate::decide::argument_problem::ArgumentProblem;
+use crate::decide::change::{Change, OpenFile};
+use crate::decide::description_remark::DescriptionRemark;
+use crate::decide::name_list::NameList;
+use crate::decide::output_problem::OutputProblem;
+use crate::decide::reason_text::{
+    RENAME, after_semicolon, array_of, described_by, misfit, misfit_of_sidecar, named_data,
+    salvage, trying_again,
+};
+use crate::decide::request_problem::{NotDone, RequestProblem};
+use crate::decide::route_problem::RouteProblem;
+use crate::decide::work_error::{DataLoss, WorkError};
+use crate::describe::digest::DigestMismatch;
+use crate::describe::{DescribeError, SizeFit, Unfinished};
+use crate::model::{FileName, FileNameError, Protection, SystemError};
 
 /// Why something happens to a drop, or does not happen.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -18,16 +31,19 @@ pub enum Reason {
     // What is not a drop.
     /// npyd does not take files with such a name.
     #[error("{0}")]
-    BadName(String),
+    BadName(#[source] FileNameError),
+    /// A file of the drop would need a longer name than its file system allows.
+    #[error("{0}")]
+    NameTooLong(#[source] SystemError),
     /// The file has a private name of npyd's.
     #[error("npyd is writing it")]
     Private,
     /// A file of the drop has a private name of npyd's.
     #[error("`{0}` is one of npyd's own files")]
     PrivatePart(FileName),
-    /// A rule of `ignore` matches; the text names the rule.
+    /// A rule of `ignore` matches.
     #[error("{0}")]
-    Ignored(String),
+    Ignored(Ignored<'static>),
     /// It is a directory, a link or a device.
     #[error("it is not a regular file")]
     NotRegular,
@@ -39,22 +55,22 @@ pub enum Reason {
     Undescribed {
         /// A remark about a file that looks like a description of the data, but that npyd can't
         /// use.
-        remark: Option<String>,
+        remark: Option<DescriptionRemark>,
     },
 
     // What describes the data.
     /// A description is wrong, or npyd can't read it.
     #[error("{0}")]
-    Description(String),
+    Description(#[source] DescribeError),
     /// A description can't be read, and a process writes to it.
     #[error("it is still being written: {0}")]
     DescriptionUnfinished(Box<Reason>),
     /// The file has a pending header, and a manifest describes it, too.
     #[error("it has a pending header and a manifest: remove one of them")]
     HeaderAndManifest,
-    /// Several files describe the data; the text names them.
+    /// Several files describe the data, or a manifest may describe several files.
     #[error("{0}")]
-    Conflict(String),
+    Conflict(#[source] Ambiguity),
     /// The output name would make the array a drop, a manifest or a private file.
     #[error(
         "`{0}` is not a valid output name: set the key `output` to one that ends in .npy and does not begin with .npyd-"
@@ -71,43 +87,42 @@ pub enum Reason {
     #[error("none of its data files is there yet")]
     NoDataFiles,
     /// The data file of that name does not exist.
-    #[error("its data file `{0}` is not there yet")]
-    NoDataFile(String),
+    #[error("its data file `{}` is not there yet", .0.display())]
+    NoDataFile(PathBuf),
     /// No file matches the glob of the manifest's key `data`.
     #[error("no file matches `{0}` yet, which is the value of the key `data`")]
     NoMatch(String),
     /// The data file does not exist, but files whose names differ in letter case alone do.
     #[error(
-        "its data file `{name}` is not there yet; in other letter case there is {similar}: {}",
-        RENAME
+        "its data file `{}` is not there yet; in other letter case there is {similar}: {RENAME}",
+        name.display()
     )]
     NoDataFileInThisCase {
-        /// The name of the data file.
-        name: String,
-        /// The files, as the text lists them.
-        similar: String,
+        /// The path of the data file, relative to the description.
+        name: PathBuf,
+        /// The files.
+        similar: NameList,
     },
     /// No file matches the glob of the manifest's key `data`, except in other letter case.
     #[error("no file matches `{glob}` yet; in other letter case there is {similar}: {RENAME}")]
     NoMatchInThisCase {
         /// The glob.
         glob: String,
-        /// The files, as the text lists them.
-        similar: String,
+        /// The files.
+        similar: NameList,
     },
     /// None of the files that the manifest may describe exists.
     #[error("{}", named_data(name))]
     NoDataFileNamed {
-        /// The name that comes first.
-        name: String,
+        /// The path that comes first, relative to the description.
+        name: PathBuf,
     },
     /// None of the files that the sidecar may describe exists.
     #[error("its data file is not there yet: {0}")]
-    NoDataFileYet(String),
-    /// The names of several files differ from that of the data file in letter case alone; the text
-    /// lists them.
+    NoDataFileYet(NameList),
+    /// The names of several files differ from that of the data file in letter case alone.
     #[error("its data file is not there: in other letter case there are {0}; rename the right one")]
-    DataInOtherCase(String),
+    DataInOtherCase(NameList),
     /// An earlier data file of that name became an array, and no new file has that name yet.
     #[error("{why}; one of that name became `{}`{}", array.display(), described_by(sidecar.as_ref()))]
     NoNewData {
@@ -119,21 +134,24 @@ pub enum Reason {
         sidecar: Option<String>,
     },
     /// The data file was rejected, and npyd moved it to `rejects`.
-    #[error("{why}; `{name}` was rejected: {rejected}; `npyd retry {name}` moves it back")]
+    #[error(
+        "{why}; `{0}` was rejected: {rejected}; `npyd retry {0}` moves it back",
+        name.display()
+    )]
     DataRejected {
         /// The reason without that data file.
         why: Box<Reason>,
         /// The name of the data file.
-        name: String,
-        /// Why it was rejected, and where it is.
+        name: PathBuf,
+        /// Why it was rejected, and where it is: the text in the ledger.
         rejected: String,
     },
     /// The data file is a link, a pipe or a device.
-    #[error("its data file `{0}` is not a regular file: put the file itself there")]
-    DataNotRegular(String),
+    #[error("its data file `{}` is not a regular file: put the file itself there", .0.display())]
+    DataNotRegular(PathBuf),
     /// A rule of `ignore` matches the data file.
     #[error("its data file is not taken: {0}")]
-    DataIgnored(String),
+    DataIgnored(Ignored<'static>),
 
     // Completeness.
     /// The size does not fit the declaration.
@@ -187,7 +205,7 @@ pub enum Reason {
     NoMarker,
     /// The sidecar says that the recording goes on.
     #[error("{0}")]
-    Unfinished(String),
+    Unfinished(Unfinished),
     /// No process writes, but the drop must be unchanged for a while.
     #[error("no process writes to it; it must be unchanged for {0}")]
     NotQuiet(QuietTime),
@@ -200,17 +218,17 @@ pub enum Reason {
         .0.as_millis()
     )]
     CoarseClock(Duration),
-    /// The producer of a pending file ended; the text says what was found.
+    /// The producer of a pending file ended.
     #[error("{found}{}", salvage(*keeps))]
     Abandoned {
         /// What was found.
-        found: String,
+        found: AbandonedData,
         /// What `salvage = "whole-records"` would keep, if anything.
         keeps: Option<&'static str>,
     },
     /// The data do not have the declared digest.
     #[error("{0}")]
-    Digest(String),
+    Digest(#[source] DigestMismatch),
 
     // Other processes.
     /// Another process holds a lease.
@@ -224,10 +242,10 @@ pub enum Reason {
     Locked(Subject),
     /// A process has a file open for writing.
     #[error("{0}")]
-    OpenForWriting(String),
+    OpenForWriting(OpenFile),
     /// A file changed during the work.
     #[error("{0}")]
-    Changed(String),
+    Changed(Change),
     /// The name refers to another file now.
     #[error("{0} was replaced by another file")]
     Replaced(Subject),
@@ -249,9 +267,9 @@ pub enum Reason {
         "the array would get the name of its own data, `{0}`: set another with the key `output`"
     )]
     OwnName(FileName),
-    /// The array can't have its name; the text says why, and what to do.
+    /// The array can't have its name, or can't be in its directory.
     #[error("{0}")]
-    Output(String),
+    Output(OutputProblem),
     /// A data file of a finished array waits for the array's other data files. npyd removes or
     /// archives all of them together.
     #[error("the files that belong to `{0}` are not all there yet")]
@@ -269,18 +287,42 @@ pub enum Reason {
         /// The data file that it holds.
         old: FileName,
     },
-    /// A route does not work for this drop.
+    /// No route works for this drop, or not the required one.
     #[error("{0}")]
-    Route(String),
-    /// What was cut off an abandoned file can't be kept apart any more.
-    #[error("{0}")]
-    Rest(String),
-    /// The settings forbid it, or don't say how.
-    #[error("{0}")]
-    Settings(String),
+    Route(RouteProblem),
+    /// An abandoned file was written to after its rest was cut off, so that npyd can't keep the
+    /// two apart any more.
+    #[error(
+        "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that file",
+        rest.display()
+    )]
+    WrittenAfterCut {
+        /// The offset of the cut, in bytes.
+        cut_at: u64,
+        /// The path of the saved rest.
+        rest: PathBuf,
+    },
+    /// The settings archive sources, and have no directory for that.
+    #[error("source = \"archive\" needs archive = \"DIR\"")]
+    NoArchive,
     /// A request can't be carried out.
     #[error("{0}")]
-    Request(String),
+    Request(#[source] RequestProblem),
+    /// A request was refused.
+    #[error("{not_done}: {why}")]
+    NotDone {
+        /// What npyd does not do.
+        not_done: NotDone,
+        /// Why.
+        #[source]
+        why: Box<Reason>,
+    },
+    /// A rejected drop was restored, and its request to take it is carried out next.
+    #[error("it was restored to be taken")]
+    Restored,
+    /// A command can't use one of its arguments.
+    #[error("{0}")]
+    Argument(#[source] ArgumentProblem),
 
     /// A single command does not wait.
     #[error("not complete: {0}")]
@@ -301,23 +343,31 @@ pub enum Reason {
     // The disk.
     /// A sync failed: the disk may have lost data.
     #[error("{0}")]
-    DataLoss(String),
-    /// A system call failed; the text has the file and the remedy.
+    DataLoss(#[source] DataLoss),
+    /// A system call failed.
     #[error("{0}")]
-    Io(String),
+    Io(#[source] SystemError),
+    /// A flag protects a file that npyd is to move, or the directory of the file.
+    #[error("`{}` can't be moved: it or its directory is {protection}", name.display())]
+    Protected {
+        /// The name of the file.
+        name: PathBuf,
+        /// The flag.
+        protection: Protection,
+    },
     /// A directory has a fault that other drops meet as well, so npyd does not try each drop.
     #[error("{error}; npyd tries again with one drop")]
     Suspended {
-        /// What failed; the text has the file and the remedy.
-        error: String,
+        /// What failed.
+        #[source]
+        error: WorkError,
     },
     /// A job failed, and may succeed later.
     #[error("{error}{}", trying_again(*retry_in))]
     Failed {
-        /// What failed; the text has the file and the remedy.
-        error: String,
-        /// The kind of the reason of that failure.
-        kind: ReasonKind,
+        /// What failed.
+        #[source]
+        error: WorkError,
         /// After which time this process tries again at the latest, if it does.
         retry_in: Option<Duration>,
     },
@@ -330,8 +380,8 @@ pub enum NameTaker {
     AnyFile,
     /// A directory.
     Directory,
-    /// An array of another source. The text names that source.
-    OtherArray(String),
+    /// An array of another source, which has this name if the array has it.
+    OtherArray(Option<PathBuf>),
     /// A file that npyd may not replace.
     ForeignFile,
 }
@@ -343,9 +393,10 @@ impl std::fmt::Display for NameTaker {
                 "already exists and was not made from this drop: move it away, set another output, or set on_conflict",
             ),
             NameTaker::Directory => f.write_str("is a directory: move it away"),
-            NameTaker::OtherArray(array) => write!(
+            NameTaker::OtherArray(source) => write!(
                 f,
-                "is {array}: move it away, set another output, or set on_conflict = \"replace-any\""
+                "is {}: move it away, set another output, or set on_conflict = \"replace-any\"",
+                array_of(source.as_deref())
             ),
             NameTaker::ForeignFile => f.write_str(
                 "already exists and belongs to someone else: move it away, or set another output",
@@ -402,26 +453,6 @@ impl std::fmt::Display for QuietTime {
         };
         write!(f, "{quiet}: it changed after its array was made, and was made again {times}")
     }
-}
-
-/// What to do if names differ in letter case alone.
-const RENAME: &str = "correct the name in its description, or rename the file";
-
-fn named_data(name: &str) -> String {
-    let suffixes = DATA_SUFFIXES[1..].join(", ");
-    format!(
-        "its data file is not there yet: `{name}`, that name followed by {suffixes}, or the file that the key `data` names"
-    )
-}
-
-fn described_by(sidecar: Option<&String>) -> String {
-    sidecar.map_or_else(String::new, |name| format!(", described by `{name}`"))
-}
-
-fn trying_again(retry_in: Option<Duration>) -> String {
-    // A scan may try earlier.
-    let within = |time| format!("; trying again within {}", humantime::format_duration(time));
-    retry_in.map_or_else(String::new, within)
 }
 
 impl Reason {

@@ -25,7 +25,7 @@ pub enum ReasonKind {
     Description,
     /// Several files describe the data.
     Conflict,
-    /// A data file has several names.
+    /// A data file, or the file that describes it, has several names.
     HardLinks,
     /// The described data file does not exist.
     NoData,
@@ -55,7 +55,7 @@ pub enum ReasonKind {
     Rest,
     /// The settings contradict each other.
     Settings,
-    /// npyd can't carry out a request.
+    /// npyd can't carry out a request, for a reason of no other kind.
     Request,
     /// The drop does not exist any more.
     Gone,
@@ -118,7 +118,7 @@ impl Reason {
     #[must_use]
     pub fn kind(&self) -> ReasonKind {
         match self {
-            Reason::BadName(_) => ReasonKind::Name,
+            Reason::BadName(_) | Reason::NameTooLong(_) => ReasonKind::Name,
             Reason::Private | Reason::PrivatePart(_) => ReasonKind::Private,
             Reason::Ignored(_) | Reason::DataIgnored(_) => ReasonKind::Ignored,
             Reason::NotRegular | Reason::DataNotRegular(_) => ReasonKind::NotRegular,
@@ -164,16 +164,18 @@ impl Reason {
             | Reason::FilesGone(_)
             | Reason::Mixed { .. } => ReasonKind::Output,
             Reason::Route(_) => ReasonKind::Route,
-            Reason::Rest(_) => ReasonKind::Rest,
-            Reason::Settings(_) => ReasonKind::Settings,
-            Reason::Request(_) => ReasonKind::Request,
+            Reason::WrittenAfterCut { .. } => ReasonKind::Rest,
+            Reason::NoArchive => ReasonKind::Settings,
+            Reason::Request(problem) => problem.kind(),
+            Reason::NotDone { why, .. } => why.kind(),
+            Reason::Restored | Reason::Argument(_) => ReasonKind::Request,
             Reason::Incomplete(of) => of.kind(),
             Reason::Gone | Reason::Residue => ReasonKind::Gone,
             Reason::Stopped => ReasonKind::Stopped,
             Reason::SeveralArrays => ReasonKind::SeveralArrays,
             Reason::DataLoss(_) => ReasonKind::DataLoss,
-            Reason::Failed { kind, .. } => *kind,
-            Reason::Io(_) | Reason::Suspended { .. } => ReasonKind::Io,
+            Reason::Failed { error, .. } | Reason::Suspended { error } => error.kind(),
+            Reason::Io(_) | Reason::Protected { .. } => ReasonKind::Io,
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Parts of the texts of reasons.
 
+use std::path::Path;
+use std::time::Duration;
+
+use crate::decide::description_remark::DescriptionRemark;
 use crate::describe::SizeFit;
+use crate::describe::manifest::DATA_SUFFIXES;
 use crate::model::FileName;
 
 /// Returns how the size of data does not fit their sidecar; `last` is the last of the remedies.
@@ -33,7 +38,7 @@ pub(crate) fn misfit(fit: Option<SizeFit>) -> String {
 }
 
 /// Returns a remark, to follow another statement.
-pub(crate) fn after_semicolon(remark: Option<&String>) -> String {
+pub(crate) fn after_semicolon(remark: Option<&DescriptionRemark>) -> String {
     remark.map_or_else(String::new, |remark| format!("; {remark}"))
 }
 
@@ -42,4 +47,36 @@ pub(crate) fn salvage(keeps: Option<&str>) -> String {
     keeps.map_or_else(String::new, |keeps| {
         format!(": set salvage = \"whole-records\" to keep {keeps}, or let the producer finish it")
     })
+}
+
+/// Describes an array that was not made of this drop, by the name of its source.
+pub(crate) fn array_of(source: Option<&Path>) -> String {
+    match source {
+        Some(name) => format!("the array of another source, `{}`", name.display()),
+        None => "an array that may be of another source".to_owned(),
+    }
+}
+
+/// What to do if names differ in letter case alone.
+pub(crate) const RENAME: &str = "correct the name in its description, or rename the file";
+
+/// Returns that none of the files exists that a manifest may describe.
+pub(crate) fn named_data(name: &Path) -> String {
+    let suffixes = DATA_SUFFIXES[1..].join(", ");
+    format!(
+        "its data file is not there yet: `{}`, that name followed by {suffixes}, or the file that the key `data` names",
+        name.display()
+    )
+}
+
+/// Returns what described the data of an array, to follow another statement.
+pub(crate) fn described_by(sidecar: Option<&String>) -> String {
+    sidecar.map_or_else(String::new, |name| format!(", described by `{name}`"))
+}
+
+/// Returns when npyd tries again, to follow another statement.
+pub(crate) fn trying_again(retry_in: Option<Duration>) -> String {
+    // A scan may try earlier.
+    let within = |time| format!("; trying again within {}", humantime::format_duration(time));
+    retry_in.map_or_else(String::new, within)
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_json::{Value, json};
 
+use crate::describe::DescribeError;
 use crate::describe::declared::{Dims, LiteralValue, bytes, dtype_of, parsed};
 use crate::describe::dump::{Dump, LeadingBytes};
 use crate::describe::taken::Rows;
@@ -73,8 +74,8 @@ impl Correction {
     ///
     /// # Errors
     /// The text is not the JSON of a correction.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
+    pub fn parse(text: &str) -> Result<Self, DescribeError> {
+        serde_json::from_str(text).map_err(|error| error.to_string().into())
     }
 
     /// Returns the names of the given keys.
@@ -150,14 +151,13 @@ impl Correction {
     ///
     /// # Errors
     /// The keys contradict each other or those that remain.
-    pub fn apply(&self, mut dump: Dump) -> Result<Dump, String> {
+    pub fn apply(&self, mut dump: Dump) -> Result<Dump, DescribeError> {
         let Some(remark) = self.remark() else { return Ok(dump) };
         if self.dtype.is_some() || self.shape.is_some() || self.order.is_some() {
             let Layout { dtype, order, shape } = &dump.layout;
             let dims = self.shape.clone().unwrap_or_else(|| shape.dims());
             let dtype = self.dtype.as_ref().unwrap_or(dtype).clone();
-            dump.layout = Layout::new(dtype, &dims, self.order.unwrap_or(*order))
-                .map_err(|error| error.to_string())?;
+            dump.layout = Layout::new(dtype, &dims, self.order.unwrap_or(*order))?;
             dump.facts.counted = None;
         }
         if self.shape.is_some() || self.order.is_some() {
@@ -214,7 +214,7 @@ mod tests {
         declared.dump(DeclaredBy::Manifest, &name, Metadata::new()).unwrap()
     }
 
-    fn apply(keys: &Value) -> Result<Dump, String> {
+    fn apply(keys: &Value) -> Result<Dump, DescribeError> {
         let correction = Correction::parse(&keys.to_string())?;
         assert_eq!(Correction::parse(&correction.to_json()).unwrap(), correction);
         correction.apply(dump())

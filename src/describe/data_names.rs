@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::FILES_MAX;
 use crate::describe::name_glob::NameGlob;
 use crate::model::FileName;
@@ -25,7 +26,7 @@ pub enum DataNames {
 }
 
 impl DataNames {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, DescribeError> {
         let name = FileName::try_from(text.to_owned())?;
         if text.contains(WILDCARDS) {
             NameGlob::new(text).map(DataNames::Matching)
@@ -34,21 +35,22 @@ impl DataNames {
         }
     }
 
-    fn list(names: Vec<FileName>) -> Result<Self, String> {
+    fn list(names: Vec<FileName>) -> Result<Self, DescribeError> {
         let mut seen = BTreeSet::new();
         if names.is_empty() {
-            return Err("the list of data files is empty: name at least one".to_owned());
+            return Err("the list of data files is empty: name at least one".into());
         }
         if names.len() > FILES_MAX {
-            return Err(format!("it lists more than {FILES_MAX} data files"));
+            return Err(format!("it lists more than {FILES_MAX} data files").into());
         }
         if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
-            return Err(format!("it lists `{twice}` twice"));
+            return Err(format!("it lists `{twice}` twice").into());
         }
         if let Some(glob) = names.iter().find(|name| name.as_str().contains(WILDCARDS)) {
             return Err(format!(
                 "`{glob}` is a glob: write it instead of the list, as in data = \"{glob}\""
-            ));
+            )
+            .into());
         }
         Ok(DataNames::List(names))
     }
@@ -88,8 +90,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(value: serde_json::Value) -> Result<DataNames, String> {
-        serde_json::from_value(value).map_err(|error: serde_json::Error| error.to_string())
+    fn parse(value: serde_json::Value) -> Result<DataNames, DescribeError> {
+        serde_json::from_value(value).map_err(|error: serde_json::Error| error.to_string().into())
     }
 
     #[test]
@@ -123,7 +125,7 @@ mod tests {
             (json!(["a.raw", 1]), "string"),
             (json!(7), "a list of file names, or a glob"),
         ] {
-            let error = parse(value.clone()).unwrap_err();
+            let error = parse(value.clone()).unwrap_err().to_string();
             assert!(error.contains(words), "{value}: {error}");
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::describe::DescribeError;
 use crate::model::FileName;
 
 /// Maximum number of data files that a sidecar may list.
@@ -45,12 +46,13 @@ impl DataPath {
     ///
     /// # Errors
     /// The text is not the name of a file, or names another directory.
-    pub fn beside(text: &str) -> Result<Self, String> {
+    pub fn beside(text: &str) -> Result<Self, DescribeError> {
         let path = Self::below(text)?;
         if path.0.components().count() > 1 {
             return Err(format!(
                 "`{text}` is in another directory: put data and sidecar into one directory"
-            ));
+            )
+            .into());
         }
         Ok(path)
     }
@@ -60,7 +62,7 @@ impl DataPath {
     ///
     /// # Errors
     /// The text is not the name of a file, or leads out of the directory.
-    pub fn moved(text: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
+    pub fn moved(text: &str, warnings: &mut Vec<String>) -> Result<Self, DescribeError> {
         let name = match text.as_bytes() {
             [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic() => {
                 text.rsplit(['/', '\\']).next()
@@ -78,7 +80,7 @@ impl DataPath {
     ///
     /// # Errors
     /// The text is not the name of a file, or leads out of the directory.
-    pub fn below(text: &str) -> Result<Self, String> {
+    pub fn below(text: &str) -> Result<Self, DescribeError> {
         let mut path = PathBuf::new();
         for component in Path::new(text).components() {
             match component {
@@ -90,12 +92,12 @@ impl DataPath {
                 _ => {
                     return Err(format!(
                         "{text:?} is outside the sidecar's directory: put the data beside it, and name them without a directory"
-                    ));
+                    ).into());
                 }
             }
         }
         if path.as_os_str().is_empty() || text.ends_with('/') {
-            return Err(format!("{text:?} does not name a file"));
+            return Err(format!("{text:?} does not name a file").into());
         }
         Ok(DataPath(path))
     }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 
+use crate::describe::DescribeError;
 use crate::describe::data_names::DataNames;
 use crate::describe::digest::Digest;
 use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, SidecarFacts};
@@ -62,22 +63,23 @@ impl Reserved {
 }
 
 impl TryFrom<u64> for Reserved {
-    type Error = String;
+    type Error = DescribeError;
 
-    fn try_from(bytes: u64) -> Result<Self, String> {
+    fn try_from(bytes: u64) -> Result<Self, DescribeError> {
         if bytes < RESERVED_MIN {
             return Err(format!(
                 "{bytes} reserved bytes are too few for a header: reserve at least 64, better 128"
-            ));
+            )
+            .into());
         }
         Ok(Reserved(bytes))
     }
 }
 
 impl FromStr for Reserved {
-    type Err = String;
+    type Err = DescribeError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, DescribeError> {
         let bytes: u64 =
             text.parse().map_err(|_| format!("`{text}` is not a number of bytes: write 128"))?;
         bytes.try_into()
@@ -94,9 +96,8 @@ impl Declared {
         kind: DeclaredBy,
         data: &FileName,
         metadata: Metadata,
-    ) -> Result<Dump, String> {
-        let layout =
-            Layout::new(self.dtype, &self.shape, self.order).map_err(|error| error.to_string())?;
+    ) -> Result<Dump, DescribeError> {
+        let layout = Layout::new(self.dtype, &self.shape, self.order)?;
         let division = match &self.data {
             None | Some(DataNames::One(_)) => Division::EqualShares,
             Some(DataNames::List(_)) => Division::FullFiles { is_glob: false },
@@ -106,7 +107,7 @@ impl Declared {
         if reserved.is_some() && division != Division::EqualShares {
             return Err("`reserved` needs one data file, but `data` may name several: write \
                         `offset` for the bytes before the data in each of them"
-                .to_owned());
+                .into());
         }
         let front = match reserved {
             None => LeadingBytes::Bare,
@@ -119,7 +120,8 @@ impl Declared {
                     "{option}offset {equals}{} contradicts {option}reserved {equals}{bytes}: the \
                      data begin right after the reserved bytes, so leave {option}offset out",
                     self.offset
-                ));
+                )
+                .into());
             }
             Some(bytes) => LeadingBytes::Reserved(bytes),
         };

@@ -1,10 +1,11 @@
 //! One array as a sidecar describes it, and the [`Dump`] that follows from it and from what was
 //! measured of its files.
 
+use crate::describe::DescribeError;
 use crate::describe::Metadata;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::digest::Digest;
-use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, SidecarFacts};
+use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, SidecarFacts, Unfinished};
 use crate::describe::sidecar::Format;
 use crate::model::FileName;
 use crate::npy::Layout;
@@ -30,7 +31,7 @@ pub struct Described {
     /// The `.npy` file's name, if it does not follow from the name of the data file.
     pub output: Option<FileName>,
     /// A message that the recording continues, if the sidecar shows that.
-    pub unfinished: Option<String>,
+    pub unfinished: Option<Unfinished>,
     /// `.npy` files, relative to the sidecar. The first one that exists has a row for each record
     /// once the data are complete.
     pub row_counts: Vec<DataPath>,
@@ -95,18 +96,18 @@ impl Described {
     ///
     /// # Errors
     /// The file has too few lines, or the start depends on a shape that is open.
-    pub fn offset(&self, found: Measured) -> Result<Option<u64>, String> {
+    pub fn offset(&self, found: Measured) -> Result<Option<u64>, DescribeError> {
         Ok(match self.skip {
             DataStart::Bytes(bytes) => Some(bytes),
             DataStart::Lines { lines, bytes } => match found.lines_end {
                 Some(end) => end.checked_add(bytes),
                 None => {
-                    return Err(format!("it has fewer than {lines} lines before its data"));
+                    return Err(format!("it has fewer than {lines} lines before its data").into());
                 }
             },
             DataStart::Rest => match self.share() {
                 None => {
-                    return Err("data at the end of the file need a complete shape".to_owned());
+                    return Err("data at the end of the file need a complete shape".into());
                 }
                 // A file that is too short is noticed later, by its size.
                 Some(share) => {
@@ -120,13 +121,18 @@ impl Described {
     ///
     /// # Errors
     /// The description does not match the files, or its sizes are too large for a file.
-    pub fn dump(self, format: &Format, data: &FileName, found: Measured) -> Result<Dump, String> {
+    pub fn dump(
+        self,
+        format: &Format,
+        data: &FileName,
+        found: Measured,
+    ) -> Result<Dump, DescribeError> {
         let data_len = self.layout.data_len();
         let offset = self.offset(found)?;
         if let (Data::Parts(parts), false) =
             (&self.data, data_len.is_some_and(|len| len % self.data.count() == 0))
         {
-            return Err(format!("its data do not fill {} files of equal size", parts.len()));
+            return Err(format!("its data do not fill {} files of equal size", parts.len()).into());
         }
         let around = offset.unwrap_or(0).saturating_add(self.trailing);
         let (records, _) = self.layout.records_in(found.file_len.saturating_sub(around));
@@ -160,7 +166,7 @@ impl Described {
             Some(_) => Ok(dump),
             None => Err("the data and the bytes before and after them exceed 2^63 bytes: \
                          correct the sidecar"
-                .to_owned()),
+                .into()),
         }
     }
 }

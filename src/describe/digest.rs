@@ -1,9 +1,11 @@
 //! Digests: hashes of a data file that its producer wrote down.
 
+use crate::describe::DescribeError;
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::Digest as _;
+use thiserror::Error;
 
 /// A digest, in the form of a manifest: `algorithm:hexadecimal`.
 ///
@@ -14,6 +16,18 @@ use sha2::Digest as _;
 pub struct Digest {
     algorithm: Algorithm,
     value: Vec<u8>,
+}
+
+/// The data have another digest than the declared one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "the data have the digest {found}, but {declared} was declared: drop the data again, or correct the digest"
+)]
+pub struct DigestMismatch {
+    /// The digest of the data.
+    pub found: Digest,
+    /// The declared digest.
+    pub declared: Digest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +70,13 @@ impl Digest {
     /// Compares the digest with the result of `hasher`.
     ///
     /// # Errors
-    /// They differ. The message contains both values.
-    pub fn verify(&self, hasher: Hasher) -> Result<(), String> {
+    /// They differ.
+    pub fn verify(&self, hasher: Hasher) -> Result<(), DigestMismatch> {
         let found = Digest { algorithm: self.algorithm, value: hasher.finish() };
         if found.value == self.value {
             Ok(())
         } else {
-            Err(format!(
-                "the data have the digest {found}, but {self} was declared: drop the data again, or correct the digest"
-            ))
+            Err(DigestMismatch { found, declared: self.clone() })
         }
     }
 }
@@ -78,9 +90,9 @@ impl fmt::Display for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = String;
+    type Err = DescribeError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, DescribeError> {
         let (name, hex) = text
             .split_once(':')
             .ok_or_else(|| format!("`{text}` is not a digest: write `algorithm:hexadecimal`"))?;
@@ -181,7 +193,7 @@ mod tests {
             hasher.update(b"1234");
             hasher.update(b"56789");
             assert_eq!(digest.verify(hasher), Ok(()), "{text}");
-            let message = digest.verify(digest.hasher()).unwrap_err();
+            let message = digest.verify(digest.hasher()).unwrap_err().to_string();
             assert!(message.contains(text), "{message}");
         }
     }

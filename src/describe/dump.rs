@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::describe::DescribeError;
 use crate::describe::described::Axis;
 use crate::describe::digest::Digest;
 use crate::describe::text::Metadata;
 use crate::model::{FileName, split_backup};
 use crate::npy::{Header, Layout, Preamble};
+use thiserror::Error;
 
 /// The content of a data file, as a manifest, sidecar, template or pending header declares it.
 /// [`crate::decide::completeness`] decides whether the file is complete.
@@ -51,6 +53,20 @@ pub enum Division {
     },
 }
 
+/// What in a sidecar shows that the recording continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unfinished {
+    /// It ends in the middle of a line.
+    #[error("its meta file ends in the middle of line {line}")]
+    CutOff {
+        /// The number of the line, from 1.
+        line: usize,
+    },
+    /// It does not have the size of the data yet.
+    #[error("the recording continues: its meta file has no fileSizeBytes yet")]
+    NoFileSize,
+}
+
 /// Facts that only an instrument's sidecar contains. For other dumps they are empty.
 #[derive(Debug, Clone, Default)]
 pub struct SidecarFacts {
@@ -60,8 +76,8 @@ pub struct SidecarFacts {
     pub file_len: Option<u64>,
     /// The number of complete records, which another file counts.
     pub counted: Option<u64>,
-    /// If the sidecar shows that the recording continues: a message that says so.
-    pub unfinished: Option<String>,
+    /// What shows that the recording continues, if the sidecar does.
+    pub unfinished: Option<Unfinished>,
     /// Whether other programs read the data with the sidecar, so that npyd must not change them.
     pub has_live_readers: bool,
     /// The axes, in the array's order.
@@ -325,13 +341,13 @@ impl Dump {
     ///
     /// # Errors
     /// The array would be too large, or np.load would reject the header.
-    pub fn header(&self, size: u64) -> Result<Header, String> {
+    pub fn header(&self, size: u64) -> Result<Header, DescribeError> {
         let (records, _) = self.layout.records_in(size.saturating_sub(self.around()));
         let header = match self.layout.header() {
             Some(header) => header,
-            None => self.layout.with_records(records).map_err(|error| error.to_string())?,
+            None => self.layout.with_records(records)?,
         };
-        header.check_loadable().map_err(|error| error.to_string())?;
+        header.check_loadable()?;
         Ok(header)
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath, FILES_MAX};
 
 /// Returns the sidecars with this extension that may describe a data file: the extension replaces
@@ -78,7 +79,7 @@ pub(crate) fn hdrs_of(data: &Path) -> Vec<PathBuf> {
 
 /// Returns the files of a pattern such as `x%03d.raw 1 60 1`: a name with one `%d` or `%0Nd`, the
 /// first number, the last number, and the step.
-pub(crate) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
+pub(crate) fn pattern(text: &str) -> Result<Vec<DataPath>, DescribeError> {
     let wrong = || format!("{text:?} is not a pattern: write such as x%03d.raw 1 60 1");
     let mut words: Vec<&str> = text.split_whitespace().collect();
     let mut number = || words.pop().and_then(|word| word.parse::<i64>().ok()).ok_or_else(wrong);
@@ -97,11 +98,11 @@ pub(crate) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
             .ok_or_else(wrong)?,
     };
     if step < 1 || first < 0 || last < first {
-        return Err(format!("{text:?} must count upwards, in steps of 1 or more"));
+        return Err(format!("{text:?} must count upwards, in steps of 1 or more").into());
     }
     let count = ((last - first) / step).saturating_add(1);
     if usize::try_from(count).is_ok_and(|count| count > FILES_MAX) {
-        return Err(format!("{count} files are too many: name at most {FILES_MAX}"));
+        return Err(format!("{count} files are too many: name at most {FILES_MAX}").into());
     }
     let name = |at: i64| DataPath::beside(&format!("{before}{:0width$}{after}", first + at * step));
     (0..count).map(name).collect()
@@ -109,18 +110,22 @@ pub(crate) fn pattern(text: &str) -> Result<Vec<DataPath>, String> {
 
 /// Returns data that consist of one slab in each file. `sizes` are those of the array, the fastest
 /// axis first; `dim` is the number of dimensions of a slab.
-pub(crate) fn slabs(parts: Vec<DataPath>, sizes: &[i64], dim: usize) -> Result<Data, String> {
+pub(crate) fn slabs(
+    parts: Vec<DataPath>,
+    sizes: &[i64],
+    dim: usize,
+) -> Result<Data, DescribeError> {
     check_slabs(parts.len(), sizes, dim)?;
     let mut seen = HashSet::new();
     match parts.iter().find(|part| !seen.insert(*part)) {
-        Some(twice) => Err(format!("it names `{twice}` twice: name each file once")),
+        Some(twice) => Err(format!("it names `{twice}` twice: name each file once").into()),
         None => Ok(Data::Parts(parts)),
     }
 }
 
 /// Checks that the concatenation of this many files is the whole array. `sizes` are those of the
 /// array, the fastest axis first; each file holds `dim` of its dimensions.
-fn check_slabs(files: usize, sizes: &[i64], dim: usize) -> Result<(), String> {
+fn check_slabs(files: usize, sizes: &[i64], dim: usize) -> Result<(), DescribeError> {
     let count = i64::try_from(files).unwrap_or(i64::MAX);
     let wanted = match sizes.get(dim..) {
         Some(rest) if !rest.is_empty() && dim > 0 => {
@@ -131,12 +136,12 @@ fn check_slabs(files: usize, sizes: &[i64], dim: usize) -> Result<(), String> {
         _ => None,
     };
     if files > FILES_MAX {
-        return Err(format!("{files} files are too many: name at most {FILES_MAX}"));
+        return Err(format!("{files} files are too many: name at most {FILES_MAX}").into());
     }
     match wanted {
         Some(wanted) if wanted == count => Ok(()),
-        Some(wanted) => Err(format!("it names {files} files, but its sizes need {wanted}")),
-        None => Err(format!("{files} files of {dim} dimensions do not match its sizes")),
+        Some(wanted) => Err(format!("it names {files} files, but its sizes need {wanted}").into()),
+        None => Err(format!("{files} files of {dim} dimensions do not match its sizes").into()),
     }
 }
 
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn patterns_become_file_names() {
-        let names = |text: &str| -> Result<Vec<String>, String> {
+        let names = |text: &str| -> Result<Vec<String>, DescribeError> {
             Ok(pattern(text)?.iter().map(ToString::to_string).collect())
         };
         assert_eq!(names("x%03d.raw 9 11 2").unwrap(), ["x009.raw", "x011.raw"]);

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::describe::DescribeError;
 use crate::describe::declared::Declared;
 use crate::describe::text::Metadata;
 use crate::describe::text::near_words::{are_equal_but_one, is_near};
@@ -108,7 +109,7 @@ const LOOKALIKES: [(&str, &str, &[&str]); 9] = [
 /// # Errors
 /// A key resembles one of npyd's, has no meaning of its own, and its value is valid for npyd's key.
 /// This is also an error if both keys are present, because npyd can't know which of them is right.
-pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, String> {
+pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, DescribeError> {
     let (mut remarks, mut misspelt) = (Vec::new(), Vec::new());
     for (key, value) in keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
         let names_the_data =
@@ -130,7 +131,7 @@ pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, St
     if misspelt.is_empty() {
         Ok(remarks.iter().take(REMARKS_MAX).map(|remark| sanitize(remark)).collect())
     } else {
-        Err(sanitize(&misspelt.join("; ")))
+        Err(sanitize(&misspelt.join("; ")).into())
     }
 }
 
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     /// Checks the keys of a manifest with one additional key.
-    fn checked(key: &str, value: &Value) -> Result<Vec<String>, String> {
+    fn checked(key: &str, value: &Value) -> Result<Vec<String>, DescribeError> {
         let mut keys = json!({"dtype": "<f4", "shape": [2]});
         keys[key] = value.clone();
         check(keys.as_object().unwrap(), &["scan.raw".to_owned()])
@@ -218,7 +219,7 @@ mod tests {
             ("dytpe", json!("<f8"), "dtype"),
             ("shpae", json!([3, 4]), "shape"),
         ] {
-            let error = checked(key, &value).unwrap_err();
+            let error = checked(key, &value).unwrap_err().to_string();
             for word in [key, known, "rename your own"] {
                 assert!(error.contains(word), "{key}: {error}");
             }
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn both_keys_are_ambiguous() {
         let both = json!({"dtype": "<f4", "shape": [2], "offset": 80, "offest": 80});
-        let error = check(both.as_object().unwrap(), &[]).unwrap_err();
+        let error = check(both.as_object().unwrap(), &[]).unwrap_err().to_string();
         assert!(error.contains("remove one of them"), "{error}");
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::describe::DescribeError;
 use crate::describe::bits_or_bytes::bits_or_bytes_remark;
 use crate::describe::data_names::DataNames;
 use crate::describe::declared::Declared;
@@ -47,7 +48,7 @@ pub struct Manifest {
     /// The files that the glob of the key `data` matches, in natural order.
     matching: Vec<FileName>,
     /// Remarks on the user's keys, or the error if one of them is a misspelt key of npyd.
-    remarks: Result<Vec<String>, String>,
+    remarks: Result<Vec<String>, DescribeError>,
 }
 
 impl Manifest {
@@ -55,7 +56,7 @@ impl Manifest {
     ///
     /// # Errors
     /// The text is a manifest, but not a valid one. The message names the line and the remedy.
-    pub fn parse(name: &FileName, text: &[u8]) -> Result<Option<Self>, String> {
+    pub fn parse(name: &FileName, text: &[u8]) -> Result<Option<Self>, DescribeError> {
         let text = unicode_text(text).ok_or_else(|| {
             let valid = str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
             let line = text[..valid].split(|byte| *byte == b'\n').count();
@@ -79,12 +80,12 @@ impl Manifest {
         if let Some(DataNames::List(names)) = &declared.data
             && names.contains(name)
         {
-            return Err("it lists itself as data: remove it from the list".to_owned());
+            return Err("it lists itself as data: remove it from the list".into());
         }
         if let Some(DataNames::One(data)) = &declared.data
             && data == name
         {
-            return Err("it names itself as data: write the name of the raw file".to_owned());
+            return Err("it names itself as data: write the name of the raw file".into());
         }
         if let Some(DataNames::List(_) | DataNames::Matching(_)) = &declared.data {
             declared.output.get_or_insert_with(|| name.as_npy());
@@ -125,24 +126,24 @@ impl Manifest {
     ///
     /// # Errors
     /// A key is misspelt, or keys contradict each other.
-    pub fn dump(self, data: &FileName) -> Result<Dump, String> {
+    pub fn dump(self, data: &FileName) -> Result<Dump, DescribeError> {
         let Manifest { name, declared, metadata, remarks, .. } = self;
         let dump = remarks.and_then(|warnings| {
             let dump = declared.dump(DeclaredBy::Manifest, data, metadata)?;
             Ok(Dump { warnings, ..dump })
         });
-        dump.map_err(|reason| format!("the manifest `{name}` can't be used: {reason}"))
+        dump.map_err(|error| error.of_manifest(name))
     }
 }
 
 /// Returns the message that one of the two required keys is missing. If another key was probably
 /// meant to be the missing one, the message names it.
-fn missing(key: &str, other: &str, example: &str, keys: &Metadata) -> String {
+fn missing(key: &str, other: &str, example: &str, keys: &Metadata) -> DescribeError {
     let remedy = match keys::in_place_of(key, keys) {
         Some(meant) => format!("; did you mean `{key}` by `{meant}`?"),
         None => format!(": add it, such as {key} = {example}"),
     };
-    sanitize(&format!("it has `{other}` but no `{key}`{remedy}"))
+    sanitize(&format!("it has `{other}` but no `{key}`{remedy}")).into()
 }
 
 /// Returns whether a text that can't be parsed was meant to be a manifest. Other programs write
@@ -209,7 +210,7 @@ impl Syntax {
         }
     }
 
-    fn read<T: for<'de> Deserialize<'de>>(self, text: &str) -> Result<T, String> {
+    fn read<T: for<'de> Deserialize<'de>>(self, text: &str) -> Result<T, DescribeError> {
         match self {
             Syntax::Toml => toml::from_str(text).map_err(|error| {
                 let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
@@ -226,17 +227,12 @@ impl Syntax {
     }
 }
 
-/// Returns a message that quotes the line of an error.
-fn on_line(text: &str, number: usize, what: &str) -> String {
-    let line: String = text
-        .lines()
-        .nth(number.saturating_sub(1))
-        .unwrap_or_default()
-        .chars()
-        .take(LINE_MAX)
-        .collect();
-    let what = humanize(what).replace('\n', ", ");
-    sanitize(&format!("line {number}, `{}`: {what}", line.trim()))
+/// Returns an error that quotes its line.
+fn on_line(text: &str, number: usize, what: &str) -> DescribeError {
+    let line = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
+    let line: String = line.chars().take(LINE_MAX).collect();
+    let source = Box::new(humanize(what).replace('\n', ", ").into());
+    DescribeError::Line { number, line: line.trim().to_owned(), source }
 }
 
 /// Converts TOML dates to strings, because JSON has no date type.
@@ -255,7 +251,7 @@ fn datetimes_to_text(value: &mut serde_json::Value) {
 mod tests {
     use super::*;
 
-    fn parse(name: &str, text: &str) -> Result<Option<Manifest>, String> {
+    fn parse(name: &str, text: &str) -> Result<Option<Manifest>, DescribeError> {
         Manifest::parse(&FileName::try_from(name.to_owned()).unwrap(), text.as_bytes())
     }
 
@@ -321,7 +317,7 @@ mod tests {
             ("bits = 16\nshape = [2]", "no `dtype`: add it"),
             ("endian = 'big'\nshape = [2]", "no `dtype`: add it"),
         ] {
-            let error = parse("a.toml", text).unwrap_err();
+            let error = parse("a.toml", text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
         assert!(parse("a.toml", "dtyp = '<f4'\nshpe = [2]").unwrap().is_none());
@@ -334,7 +330,7 @@ mod tests {
             let manifest = parse("a.toml", &text).unwrap().unwrap();
             manifest.dump(&FileName::try_from("a.raw".to_owned()).unwrap())
         };
-        let reason = manifest("offest = 80").unwrap_err();
+        let reason = manifest("offest = 80").unwrap_err().to_string();
         assert!(reason.contains("`a.toml`") && reason.contains("`offset`"), "{reason}");
         let dump = manifest("offest = 'left'").unwrap();
         assert_eq!((dump.warnings.len(), &dump.metadata["offest"]), (1, &"left".into()));

@@ -32,7 +32,8 @@ pub use correction::Correction;
 pub use data_names::DataNames;
 pub use declared::{Declared, Reserved};
 pub use dump::{
-    DeclaredBy, Division, Dump, LeadingBytes, OwnHeader, SidecarFacts, SizeFit, is_array_backup,
+    DeclaredBy, Division, Dump, LeadingBytes, OwnHeader, SidecarFacts, SizeFit, Unfinished,
+    is_array_backup,
 };
 pub use manifest::Manifest;
 pub use name_glob::NameGlob;
@@ -40,3 +41,4 @@ pub use pending::from_header;
 pub use taken::{Rows, Taken};
 pub use template::Template;
 pub use text::Metadata;
+pub use text::error::DescribeError;

@@ -1,6 +1,7 @@
 //! Globs over file names, with `*`, `?`, `[…]` and `{a,b}`. Only an explicit dot matches a leading
 //! dot.
 
+use crate::describe::DescribeError;
 use globset::{ErrorKind, Glob, GlobBuilder, GlobSet};
 
 /// A glob over file names.
@@ -16,10 +17,10 @@ impl NameGlob {
     ///
     /// # Errors
     /// The text is not a glob.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub fn new(text: &str) -> Result<Self, DescribeError> {
         Self::build(text, false).map_err(|error| match error.kind() {
-            ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large"),
-            why => format!("`{text}` is not a glob: {why}"),
+            ErrorKind::Regex(_) => format!("`{text}` is not a glob: it is too large").into(),
+            why => format!("`{text}` is not a glob: {why}").into(),
         })
     }
 

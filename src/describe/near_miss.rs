@@ -1,6 +1,8 @@
 //! Near misses: files that look like a sidecar of a format, but lack its mark, so that they are not
 //! one. A message names what is missing.
 
+use std::fmt;
+
 use crate::describe::sidecar::Format;
 use crate::describe::text::fields::text_of;
 
@@ -21,17 +23,29 @@ impl Mark {
     pub const NONE: Mark = Mark { keys: &[], missing: "" };
 }
 
+/// A file that looks like a sidecar of a format, and what it lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NearMiss {
+    format: &'static str,
+    missing: &'static str,
+}
+
+impl fmt::Display for NearMiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NearMiss { format, missing } = self;
+        let article = if format.starts_with(['E', 'N', 'O', 'R']) { "an" } else { "a" };
+        write!(f, "looks like {article} {format} sidecar, but {missing}")
+    }
+}
+
 impl Format {
     /// Returns what a file lacks that is named like a sidecar of this format and has such keys, but
     /// has another format. The caller has found out that it is not a sidecar.
     #[must_use]
-    pub fn near_miss(&self, text: &[u8]) -> Option<String> {
+    pub fn near_miss(&self, text: &[u8]) -> Option<NearMiss> {
         let text = text_of(text);
         let count = self.mark.keys.iter().filter(|key| has_key(&text, key)).count();
-        let article = if self.name.starts_with(['E', 'N', 'O', 'R']) { "an" } else { "a" };
-        (count >= KEYS_MIN).then(|| {
-            format!("looks like {article} {} sidecar, but {}", self.name, self.mark.missing)
-        })
+        (count >= KEYS_MIN).then_some(NearMiss { format: self.name, missing: self.mark.missing })
     }
 }
 
@@ -56,7 +70,7 @@ mod tests {
 
     fn near_miss(format: &str, text: &str) -> Option<String> {
         let format = FORMATS.iter().find(|it| it.name == format).unwrap();
-        format.near_miss(text.as_bytes())
+        format.near_miss(text.as_bytes()).map(|it| it.to_string())
     }
 
     #[test]

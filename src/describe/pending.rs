@@ -1,5 +1,6 @@
 //! Pending files: data files that begin with a pending header, which describes them.
 
+use crate::describe::DescribeError;
 use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, OwnHeader, SidecarFacts};
 use crate::describe::text::Metadata;
 use crate::model::FileName;
@@ -18,11 +19,11 @@ pub fn from_header(
     preamble: Preamble,
     head: Vec<u8>,
     file_len: u64,
-) -> Result<Option<Dump>, String> {
+) -> Result<Option<Dump>, DescribeError> {
     if preamble.kind == npy::Kind::Final && name.without_pending_suffix().is_none() {
         return Ok(None);
     }
-    let layout = parse_header(&preamble, &head, file_len).map_err(|error| error.to_string())?;
+    let layout = parse_header(&preamble, &head, file_len)?;
     Ok(Some(Dump {
         kind: DeclaredBy::Pending,
         layout,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::DataPath;
 use crate::describe::described::Described;
 use crate::describe::near_miss::Mark;
@@ -44,7 +45,7 @@ pub struct Format {
 }
 
 /// The result of parsing a sidecar: its arrays, or `None` if the text has another format.
-pub type ReadResult = Result<Option<Vec<Described>>, String>;
+pub type ReadResult = Result<Option<Vec<Described>>, DescribeError>;
 
 impl Format {
     /// Parses a sidecar. The text may be anything; all errors and warnings that quote it are
@@ -56,14 +57,14 @@ impl Format {
         let mut arrays = match (self.read)(name, text) {
             Ok(Some(arrays)) => arrays,
             Ok(None) => return Ok(None),
-            Err(reason) => return Err(sanitize(&reason)),
+            Err(error) => return Err(error),
         };
         let is_itself = |path: &DataPath| path.as_path() == Path::new(name.as_str());
         if arrays.iter().flat_map(|array| array.data.paths()).any(is_itself) {
             return Err(
                 "it names itself as data: data after the header can't be read, so save them in \
                         a file beside it"
-                    .to_owned(),
+                    .into(),
             );
         }
         for warning in arrays.iter_mut().flat_map(|array| &mut array.warnings) {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::describe::DescribeError;
 use crate::describe::dump::Dump;
 use crate::npy::{Header, Layout, Order};
 
@@ -30,13 +31,13 @@ impl fmt::Display for Rows {
 }
 
 impl FromStr for Rows {
-    type Err = String;
+    type Err = DescribeError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, DescribeError> {
         match text {
             "all" => Ok(Rows::All),
             "common" => Ok(Rows::Common),
-            _ => Err(format!("`{text}` is not a choice of rows: write all or common")),
+            _ => Err(format!("`{text}` is not a choice of rows: write all or common").into()),
         }
     }
 }
@@ -55,11 +56,11 @@ impl Dump {
     ///
     /// # Errors
     /// No complete row was written, or where the rows are does not follow from the description.
-    pub fn taken(&self, ends: &[u64], rows: Rows) -> Result<Taken, String> {
+    pub fn taken(&self, ends: &[u64], rows: Rows) -> Result<Taken, DescribeError> {
         if self.facts.at_the_end {
             return Err("its data are at the end of the file, so where they begin depends on how \
                         many there are: write a manifest with `offset`"
-                .to_owned());
+                .into());
         }
         let before = self.data_offset.saturating_add(self.trailing);
         let lens: Vec<u64> = ends.iter().map(|end| end.saturating_sub(before)).collect();
@@ -69,7 +70,7 @@ impl Dump {
         }
     }
 
-    fn taken_of_one(&self, len: u64, rows: Rows) -> Result<Taken, String> {
+    fn taken_of_one(&self, len: u64, rows: Rows) -> Result<Taken, DescribeError> {
         let layout = match self.layout.records_in(len) {
             (0, _) => self.layout.by_rows(),
             _ => self.layout.clone(),
@@ -88,9 +89,9 @@ impl Dump {
         if !layout.has_whole_records() && !is_as_described {
             return Err("the values of one channel follow each other, so where those of the next \
                         begin depends on how many there are: write a manifest for what is there"
-                .to_owned());
+                .into());
         }
-        let header = layout.with_records(taken).map_err(|error| error.to_string())?;
+        let header = layout.with_records(taken)?;
         let of = match (declared, counted) {
             (Some(declared), _) if declared != taken => format!(" of {declared} declared"),
             (_, Some(counted)) if counted != complete => {
@@ -107,7 +108,7 @@ impl Dump {
     }
 
     /// Takes equal numbers of rows of several files.
-    fn taken_of_several(&self, lens: &[u64], rows: Rows) -> Result<Taken, String> {
+    fn taken_of_several(&self, lens: &[u64], rows: Rows) -> Result<Taken, DescribeError> {
         let mut split = Split::of(&self.layout, lens.len() as u64)?;
         let complete: Vec<u64> = lens.iter().map(|len| len / split.row_len.max(1)).collect();
         let least = complete.iter().copied().min().unwrap_or(0);
@@ -117,7 +118,7 @@ impl Dump {
                 "its {} files have {least} to {most} rows, and an array needs equally many of each: \
                  `--rows common` takes the first {least}",
                 lens.len()
-            ));
+            ).into());
         }
         let taken = if rows == Rows::Common { least.min(split.rows) } else { least };
         let range =
@@ -132,11 +133,16 @@ impl Dump {
         self.checked(taken, header, remark)
     }
 
-    fn checked(&self, taken: u64, header: Header, mut remark: String) -> Result<Taken, String> {
+    fn checked(
+        &self,
+        taken: u64,
+        header: Header,
+        mut remark: String,
+    ) -> Result<Taken, DescribeError> {
         if taken == 0 {
-            return Err("no complete row was written yet".to_owned());
+            return Err("no complete row was written yet".into());
         }
-        header.check_loadable().map_err(|error| error.to_string())?;
+        header.check_loadable()?;
         if self.digest.is_some() {
             remark += "; its digest is not checked";
         }
@@ -163,7 +169,7 @@ struct Split {
 }
 
 impl Split {
-    fn of(layout: &Layout, files: u64) -> Result<Self, String> {
+    fn of(layout: &Layout, files: u64) -> Result<Self, DescribeError> {
         let unclear = || "how its files share the array does not follow from its shape".to_owned();
         let share = layout.data_len().ok_or_else(unclear)? / files;
         let mut dims = layout.shape.dims();
@@ -174,23 +180,22 @@ impl Split {
         let (axis, rows) = match (length(0), length(1)) {
             (Some(steps), Some(rows)) if steps == files => (1, rows),
             (Some(steps), _) if steps % files == 0 => (0, steps / files),
-            _ => return Err(unclear()),
+            _ => return Err(unclear().into()),
         };
         let row_len = share.checked_div(rows).filter(|len| *len > 0).ok_or_else(unclear)?;
         Ok(Split { dims, axis, rows, row_len, files })
     }
 
     /// Returns the header of an array with this number of rows of each file.
-    fn header(&mut self, layout: &Layout, rows: u64) -> Result<Header, String> {
+    fn header(&mut self, layout: &Layout, rows: u64) -> Result<Header, DescribeError> {
         let steps = if self.axis == 0 { rows.saturating_mul(self.files) } else { rows };
         self.dims[self.axis] = i64::try_from(steps).unwrap_or(i64::MAX);
         if layout.order == Order::F {
             self.dims.reverse();
         }
-        Layout::new(layout.dtype.clone(), &self.dims, layout.order)
-            .map_err(|error| error.to_string())?
+        Layout::new(layout.dtype.clone(), &self.dims, layout.order)?
             .header()
-            .ok_or_else(|| "its shape is open".to_owned())
+            .ok_or_else(|| "its shape is open".into())
     }
 }
 
@@ -242,7 +247,10 @@ mod tests {
         let taken = dump.taken(&[14], Rows::All).unwrap();
         assert_eq!(taken.header.shape(), [2, 3]);
         assert_eq!(taken.remark, "2 rows of 4 declared, and 1 byte behind them");
-        assert_eq!(dump.taken(&[9], Rows::All).unwrap_err(), "no complete row was written yet");
+        assert_eq!(
+            dump.taken(&[9], Rows::All).unwrap_err().to_string(),
+            "no complete row was written yet"
+        );
         assert!(dump.taken(&[0], Rows::All).is_err());
     }
 
@@ -282,7 +290,7 @@ mod tests {
         assert_eq!(shape(&channels, &[17, 17], Rows::All), [2, 4, 2]);
         assert_eq!(shape(&chunks, &[12, 8], Rows::Common), [4, 2]);
         assert_eq!(shape(&fortran, &[12, 8], Rows::Common), [2, 4]);
-        let refused = channels.taken(&[24, 17], Rows::All).unwrap_err();
+        let refused = channels.taken(&[24, 17], Rows::All).unwrap_err().to_string();
         assert!(refused.contains("4 to 6 rows") && refused.contains("--rows common"), "{refused}");
         assert!(channels.taken(&[24, 3], Rows::Common).is_err());
         let odd = dump(serde_json::json!({"dtype": "<u2", "shape": [5, 2]}));

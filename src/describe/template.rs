@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
+use crate::describe::DescribeError;
 use crate::describe::bits_or_bytes::BY_BITS_OR_BYTES;
 use crate::describe::declared::{Declared, LiteralValue, Reserved, dtype_of, optional_digest};
 use crate::describe::digest::Digest;
@@ -17,7 +18,7 @@ use crate::describe::name_glob::NameGlob;
 use crate::describe::template_fields::{Templated, has_placeholder};
 use crate::describe::text::Metadata;
 use crate::model::FileName;
-use crate::npy::sanitize::sanitize;
+
 use crate::npy::{Dtype, Literal, Order};
 
 /// A template of the configuration.
@@ -76,11 +77,13 @@ const BY_BITS: [(&str, &str); 10] = [
 ];
 
 impl TryFrom<String> for Names {
-    type Error = String;
+    type Error = DescribeError;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, DescribeError> {
         if text.contains('/') {
-            return Err(format!("`{text}` has a slash: `match` applies to file names, not paths"));
+            return Err(
+                format!("`{text}` has a slash: `match` applies to file names, not paths").into()
+            );
         }
         if text.starts_with('^') {
             return Regex::new(&text).map(Names::Pattern).map_err(|error| {
@@ -90,7 +93,7 @@ impl TryFrom<String> for Names {
                     regex::Error::CompiledTooBig(_) => "it is too large",
                     _ => last.trim_start_matches("error: "),
                 };
-                format!("`{text}` is not a regular expression: {why}")
+                format!("`{text}` is not a regular expression: {why}").into()
             });
         }
         NameGlob::new(&text).map(Names::Glob)
@@ -102,19 +105,19 @@ impl Template {
     ///
     /// # Errors
     /// No file could satisfy the template. The error contains the place in the configuration.
-    pub(crate) fn check(&self) -> Result<(), (Range<usize>, String)> {
+    pub(crate) fn check(&self) -> Result<(), (Range<usize>, DescribeError)> {
         if let Some(marker) = &self.marker {
-            let at = |error| (marker.span(), error);
+            let at = |error: DescribeError| (marker.span(), error);
             let Some(reserved) = self.reserved else {
                 let error = "marker needs reserved: the marker is at the start of that region";
-                return Err(at(error.to_owned()));
+                return Err(at(error.into()));
             };
             let len = marker.get_ref().len() as u64;
             if len == 0 || len > reserved.bytes() {
-                return Err(at(format!(
-                    "marker must have 1 to {} bytes, because reserved has {0}",
-                    reserved.bytes()
-                )));
+                let max = reserved.bytes();
+                let error =
+                    format!("marker must have 1 to {max} bytes, because reserved has {max}");
+                return Err(at(error.into()));
             }
         }
         let groups = self.groups();
@@ -122,12 +125,12 @@ impl Template {
             && !has_placeholder(output.get_ref())
         {
             let error = "output would be the same for all files: add a placeholder such as {name}";
-            return Err((output.span(), error.to_owned()));
+            return Err((output.span(), error.into()));
         }
         if let Some(output) = &self.output
             && ![".npy", "}"].iter().any(|end| output.get_ref().ends_with(end))
         {
-            return Err((output.span(), "output must end in .npy".to_owned()));
+            return Err((output.span(), "output must end in .npy".into()));
         }
         match self.names.get_ref() {
             Names::Glob(..) if !groups.is_empty() => {
@@ -135,21 +138,21 @@ impl Template {
                     "`{{{}}}` needs a regular expression with this group: begin `match` with ^",
                     groups[0]
                 );
-                Err((self.names.span(), error))
+                Err((self.names.span(), error.into()))
             }
             Names::Pattern(pattern) if !groups.is_empty() => {
                 let known = |group: &str| pattern.capture_names().any(|it| it == Some(group));
                 match groups.into_iter().find(|group| !known(group)) {
                     Some(group) => {
                         let error = format!("it has no group (?<{group}>…) for `{{{group}}}`");
-                        Err((self.names.span(), error))
+                        Err((self.names.span(), error.into()))
                     }
                     None => Ok(()),
                 }
             }
             _ => {
-                let at = |error| (self.shape.span(), error);
-                let any = FileName::try_from("any".to_owned()).map_err(at)?;
+                let at = |error: DescribeError| (self.shape.span(), error);
+                let any = FileName::try_from("any".to_owned()).map_err(|error| at(error.into()))?;
                 self.dump_with(&any, None).map(drop).map_err(at)
             }
         }
@@ -181,30 +184,36 @@ impl Template {
     ///
     /// # Errors
     /// A value from the file's name is not valid, or keys contradict each other.
-    pub fn dump(&self, data: &FileName) -> Result<Dump, String> {
+    pub fn dump(&self, data: &FileName) -> Result<Dump, DescribeError> {
         let captures = match self.names.get_ref() {
             Names::Glob(..) => None,
             Names::Pattern(pattern) => pattern.captures(data.as_str()),
         };
-        self.dump_with(data, captures.as_ref()).map_err(|reason| sanitize(&reason))
+        self.dump_with(data, captures.as_ref())
     }
 
-    fn dump_with(&self, data: &FileName, captures: Option<&Captures<'_>>) -> Result<Dump, String> {
+    fn dump_with(
+        &self,
+        data: &FileName,
+        captures: Option<&Captures<'_>>,
+    ) -> Result<Dump, DescribeError> {
         let number = |text: &str| {
-            text.parse().map_err(|_| format!("`{text}` in its name is not a number of bytes"))
+            let error = || format!("`{text}` in its name is not a number of bytes").into();
+            text.parse().map_err(|_| error())
         };
         let dim = |text: &str| {
-            text.parse().map_err(|_| format!("`{text}` in its name is not a whole number of items"))
+            let error = || format!("`{text}` in its name is not a whole number of items").into();
+            text.parse().map_err(|_| error())
         };
         let shape = &self.shape.get_ref().0;
         let output = self.output.as_ref().map(|output| {
             let output = Templated::Pattern(output.get_ref().clone());
-            output.fill(captures, |text| FileName::try_from(text.to_owned()))
+            output.fill(captures, |text| Ok(FileName::try_from(text.to_owned())?))
         });
         let declared = Declared {
             dtype: self.dtype.fill(captures, type_by_name)?,
             shape: shape.iter().map(|it| it.0.fill(captures, dim)).collect::<Result<_, _>>()?,
-            order: self.order.fill(captures, str::parse)?,
+            order: self.order.fill(captures, |text| Ok(text.parse::<Order>()?))?,
             offset: self.offset.fill(captures, number)?,
             trailing: self.trailing.fill(captures, number)?,
             reserved: self.reserved,
@@ -228,14 +237,15 @@ impl fmt::Display for Template {
 }
 
 /// Parses a type in a file's name: one of NumPy's names, or one that counts bits.
-fn type_by_name(text: &str) -> Result<Dtype, String> {
+fn type_by_name(text: &str) -> Result<Dtype, DescribeError> {
     let code = text.trim_start_matches(['<', '>', '=', '|']);
     let order = &text[..text.len() - code.len()];
     if BY_BITS_OR_BYTES.iter().any(|it| it.text == code) {
         return Err(format!(
             "`{code}` in its name may count bits or bytes: add another template for such files, \
              with a dtype such as \"|u1\" or \"<u8\""
-        ));
+        )
+        .into());
     }
     let by_bits = BY_BITS.iter().find(|(name, _)| *name == code);
     let text = match (by_bits, order) {
@@ -243,7 +253,7 @@ fn type_by_name(text: &str) -> Result<Dtype, String> {
         (Some((_, code)), order) => format!("{order}{code}"),
         (None, _) => text.to_owned(),
     };
-    Dtype::from_text(&text).map_err(|error| error.to_string())
+    Dtype::from_text(&text).map_err(DescribeError::from)
 }
 
 fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<Dtype>, D::Error> {
@@ -264,7 +274,8 @@ fn order<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<Order>, D::Erro
 
 fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Templated<u64>, D::Error> {
     Templated::number(from, |number| {
-        number.try_into().map_err(|_| format!("{number} is not a number of bytes: write 0 or more"))
+        let error = || format!("{number} is not a number of bytes: write 0 or more").into();
+        number.try_into().map_err(|_| error())
     })
 }
 
@@ -287,7 +298,10 @@ mod tests {
     #[test]
     fn a_type_that_counts_bits_or_bytes_is_not_guessed() {
         for text in ["u8", "i8", "f16", "c32", "<u8"] {
-            assert!(type_by_name(text).unwrap_err().contains("bits or bytes"), "{text}");
+            assert!(
+                type_by_name(text).unwrap_err().to_string().contains("bits or bytes"),
+                "{text}"
+            );
         }
         for (text, descr) in
             [("u16", "'<u2'"), (">f32", "'>f4'"), ("uint8", "'|u1'"), ("f8", "'<f8'")]
@@ -300,7 +314,8 @@ mod tests {
     fn messages_about_a_name_are_sanitized() {
         let text = "match = '^(?<n>.*)$'\ndtype = '|u1'\nshape = [\"\\u001B[2J{n}\"]";
         let template: Template = toml::from_str(text).unwrap();
-        let reason = template.dump(&FileName::try_from("x".to_owned()).unwrap()).unwrap_err();
+        let reason =
+            template.dump(&FileName::try_from("x".to_owned()).unwrap()).unwrap_err().to_string();
         assert_eq!(reason, "`\\u{1b}[2Jx` in its name is not a whole number of items");
     }
 }

@@ -1,6 +1,7 @@
 //! Placeholders in templates: `"{w}"` stands for the text that the named group `w` of the
 //! template's regular expression matched in a file's name.
 
+use crate::describe::DescribeError;
 use regex::Captures;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -26,7 +27,7 @@ impl<T> Templated<T> {
     /// Deserializes a number, or a text with placeholders.
     pub(crate) fn number<'de, D: Deserializer<'de>>(
         from: D,
-        of: impl FnOnce(i64) -> Result<T, String>,
+        of: impl FnOnce(i64) -> Result<T, DescribeError>,
     ) -> Result<Self, D::Error> {
         match Written::deserialize(from)? {
             Written::Number(number) => of(number).map(Templated::Value).map_err(D::Error::custom),
@@ -54,8 +55,8 @@ impl<T> Templated<T> {
     pub(crate) fn fill(
         &self,
         captures: Option<&Captures<'_>>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<T, String>
+        parse: impl FnOnce(&str) -> Result<T, DescribeError>,
+    ) -> Result<T, DescribeError>
     where
         T: Clone,
     {

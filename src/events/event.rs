@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decide::reason::Reason;
+use crate::decide::work_error::WorkError;
 use crate::events::receipt::Receipt;
 use crate::events::stored::Stored;
 use crate::events::tally::Tally;
@@ -85,8 +86,8 @@ pub enum Event {
         drop_dir: PathBuf,
         /// The directory that has the fault.
         dir: PathBuf,
-        /// What failed; the text has the file and the remedy.
-        error: String,
+        /// What failed.
+        error: WorkError,
         /// Number of drops that wait.
         drops: usize,
         /// The delay before the next try.

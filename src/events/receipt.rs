@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn json_says_what_is_not_stored() {
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         let receipt =
             Receipt::without_output(EventKind::Failed, "/in".into(), "/in/a".into(), &why);
         for (stored, end) in [

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::decide::change::Change;
 use crate::events::event::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
@@ -23,7 +24,7 @@ pub(crate) fn duplicate(
     progress.begin(Phase::Copy, before.size);
     run(&copy, &output, None, progress)?;
     if !source.stat()?.is_unchanged_since(&before) {
-        return Err(Interruption::changed("it changed while it was copied"));
+        return Err(Interruption::changed(Change::DuringCopy));
     }
     Ok((output, before))
 }
@@ -46,8 +47,6 @@ pub(crate) fn interruption(error: CopyError) -> Interruption {
     match error {
         CopyError::Disk(error) => Interruption::Io(error),
         CopyError::Stopped => Interruption::Cancelled,
-        CopyError::SourceEnded { at } => {
-            Interruption::changed(format!("it was truncated to {at} bytes while it was copied"))
-        }
+        CopyError::SourceEnded { at } => Interruption::changed(Change::TruncatedTo(at)),
     }
 }

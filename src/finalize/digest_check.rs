@@ -1,5 +1,6 @@
 //! Verifies the digest of a manifest.
 
+use crate::decide::change::Change;
 use crate::decide::reason::Reason;
 use crate::events::event::Phase;
 use crate::finalize::{Hasher, Interruption, Job, Plan, Route, header_room};
@@ -52,7 +53,7 @@ pub(crate) fn hash(
         let piece = &mut buffer[..(range.end - at).min(PIECE) as usize];
         match file.read_exact_at(piece, at) {
             Err(error) if error.io().kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(Interruption::changed("it was truncated while it was read"));
+                return Err(Interruption::changed(Change::Truncated));
             }
             read => read?,
         }

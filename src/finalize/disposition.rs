@@ -219,8 +219,7 @@ fn put_sidecar_away(
 
 fn archive_dir(job: &Job) -> Result<Dir, Interruption> {
     let Some(archive) = &job.drop_dir.archive else {
-        let why = "source = \"archive\" needs archive = \"DIR\"".to_owned();
-        return Err(Interruption::Rejected(Reason::Settings(why)));
+        return Err(Interruption::Rejected(Reason::NoArchive));
     };
     Ok(mirrored(&job.drop_dir, archive, job.parent())?)
 }
@@ -279,9 +278,8 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let own = description.as_ref().and_then(|sidecar| sidecar.stat.protection);
     if let Some(protection) = own.or(source.stat_self()?.protection) {
-        let name = rel.file_name().unwrap_or_default().display();
-        let why = format!("`{name}` can't be moved: it or its directory is {protection}");
-        return Ok(Some(Reason::Io(why)));
+        let name = rel.file_name().unwrap_or_default().into();
+        return Ok(Some(Reason::Protected { name, protection }));
     }
     let output = match &drop_dir.output {
         Some(output) => mirrored(drop_dir, output, parent)?,

@@ -4,6 +4,7 @@
 use crate::decide::identity::SourceIdentity;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
+use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::SECTOR;
 use crate::describe::{DeclaredBy, LeadingBytes};
 use crate::finalize::{Interruption, Job};
@@ -24,11 +25,11 @@ pub(crate) fn refuse_occupied(job: &Job, plan: &Plan) -> Result<(), Interruption
         return Ok(());
     }
     let at = there.iter().position(|byte| *byte != 0).unwrap_or_default();
-    Err(Interruption::Rejected(Reason::Route(format!(
-        "its first {room} bytes are not all zeros (byte {at} is 0x{:02x}): --reserved would \
-         overwrite them; --offset {room} makes a new file instead",
-        there.get(at).copied().unwrap_or_default()
-    ))))
+    Err(Interruption::Rejected(Reason::Route(RouteProblem::Occupied {
+        room: *room,
+        at,
+        byte: there.get(at).copied().unwrap_or_default(),
+    })))
 }
 
 /// Returns whether an interrupted run verified the digest before it wrote this header: the mark is

@@ -1,5 +1,6 @@
 //! Interruptions: why a job ended without an array.
 
+use crate::decide::change::Change;
 use crate::decide::reason::Reason;
 use crate::fs::FsError;
 
@@ -23,9 +24,9 @@ pub enum Interruption {
 }
 
 impl Interruption {
-    /// A file changed during the work; the text says which one, and when.
-    pub(crate) fn changed(how: impl Into<String>) -> Self {
-        Interruption::Retry(Reason::Changed(how.into()))
+    /// A file changed during the work.
+    pub(crate) fn changed(what: Change) -> Self {
+        Interruption::Retry(Reason::Changed(what))
     }
 
     /// Returns what happened, for a receipt.

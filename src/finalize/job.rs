@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::decide::identity::Origin;
 use crate::decide::reason::{Reason, Subject};
+use crate::decide::route_problem::RouteProblem;
 use crate::events::event::DropPath;
 use crate::events::parts::Parts;
 use crate::finalize::locations::Locations;
@@ -107,10 +108,8 @@ impl Job {
 
     /// Returns the data file, for routes that need exactly one.
     pub(crate) fn only_file(&self) -> Result<&InputFile, Interruption> {
-        self.candidate.input.only_file().ok_or_else(|| {
-            let why = "the data are in several files".to_owned();
-            Interruption::Rejected(Reason::Route(why))
-        })
+        let only = self.candidate.input.only_file();
+        only.ok_or(Interruption::Rejected(Reason::Route(RouteProblem::SeveralFiles)))
     }
 
     /// Returns how a message about one of the data files names it.

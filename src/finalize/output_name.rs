@@ -1,9 +1,12 @@
 //! Chooses the array's name, and decides what happens if it is taken.
 
 use crate::config::{Disposition, OnChange, OnConflict};
+use crate::decide::change::{Change, OpenFile};
 use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::output_problem::OutputProblem;
 use crate::decide::plan::Plan;
 use crate::decide::reason::{NameTaker, Reason};
+use crate::decide::reason_text::array_of;
 use crate::events::event::Phase;
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::OldArray;
@@ -45,9 +48,7 @@ pub(crate) fn choose_name(
         return Ok(OutputName::Free(first.clone()));
     }
     if first.as_str().len() > NAME_MAX {
-        return Err(Interruption::Rejected(Reason::Output(
-            "its output name would be too long: set a shorter one with the key `output`".into(),
-        )));
+        return Err(Interruption::Rejected(Reason::Output(OutputProblem::NameTooLong)));
     }
     let mut name = first.clone();
     let mut is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
@@ -72,9 +73,7 @@ pub(crate) fn choose_name(
         }
         name = first.numbered(number);
     }
-    Err(Interruption::Rejected(Reason::Output(format!(
-        "there are already {NUMBER_MAX} files named like `{first}`: move them away"
-    ))))
+    Err(Interruption::Rejected(Reason::Output(OutputProblem::NamesExhausted(first.clone()))))
 }
 
 /// Opens the array of that name if it was made of this drop before the drop changed: npyd owns it,
@@ -130,7 +129,7 @@ fn conflict(
     } else if there.is_dir() {
         NameTaker::Directory
     } else if replaceable_by(job, at, &name, true)?.is_some() {
-        NameTaker::OtherArray(array_of(origin_of(at, &name)?.as_ref()))
+        NameTaker::OtherArray(origin_of(at, &name)?.map(|origin| origin.name.into()))
     } else {
         NameTaker::ForeignFile
     };
@@ -146,7 +145,7 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
     let names = std::iter::once(first.clone()).chain(others);
     output
         .take_over_name(source, names)?
-        .ok_or_else(|| Interruption::changed("it changed while npyd replaced it"))
+        .ok_or_else(|| Interruption::changed(Change::DuringReplacement))
 }
 
 /// A file that an array may replace.
@@ -220,7 +219,7 @@ fn replaceable_by(
     let what = match () {
         () if !is_array => "a file that is not an array".to_owned(),
         () if is_own => "the array of an earlier file of this name".to_owned(),
-        () if replaces_any => array_of(origin.as_ref()),
+        () if replaces_any => array_of(origin.as_ref().map(|origin| origin.name.as_ref())),
         () => return Ok(None),
     };
     let remark = format!("it replaces `{name}`, {what}");
@@ -239,14 +238,6 @@ pub(crate) fn publish(
         Some(Replaceable { file: Some(old), .. }) => output.replace_file(name.as_ref(), old),
         Some(Replaceable { file: None, .. }) => output.name(name.as_ref(), true),
         None => output.name(name.as_ref(), false),
-    }
-}
-
-/// Describes an array that was not made of this source.
-fn array_of(origin: Option<&Origin>) -> String {
-    match origin {
-        Some(origin) => format!("the array of another source, `{}`", origin.name),
-        None => "an array that may be of another source".to_owned(),
     }
 }
 
@@ -379,8 +370,8 @@ fn compare<'a>(
 /// have their name.
 fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Interruption> {
     if there.writer()? == Writer::Present {
-        return Err(Interruption::Locked(Reason::OpenForWriting(format!(
-            "`{name}`, which has the same content, is open for writing"
+        return Err(Interruption::Locked(Reason::OpenForWriting(OpenFile::EqualArray(
+            name.clone(),
         ))));
     }
     there.sync_all().map_err(lost)

@@ -3,7 +3,7 @@
 use crate::describe::DeclaredBy;
 use crate::finalize::Job;
 use crate::finalize::locations::Locations;
-use crate::model::FileName;
+use crate::model::{FileName, FileNameError};
 
 /// Returns whether the file is to move elsewhere, and looks final in the meantime.
 pub(crate) fn needs_pending_name(job: &Job, at: &Locations) -> bool {
@@ -14,6 +14,6 @@ pub(crate) fn needs_pending_name(job: &Job, at: &Locations) -> bool {
 
 /// Returns `x.npy.pending`. Fails if that is longer than a file name may be: after a crash the
 /// array would get the shortened name.
-pub(crate) fn pending_name(name: &FileName) -> Result<FileName, String> {
+pub(crate) fn pending_name(name: &FileName) -> Result<FileName, FileNameError> {
     FileName::try_from(format!("{name}.pending"))
 }

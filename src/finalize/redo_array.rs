@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::DropDir;
+use crate::decide::change::{Change, OpenFile};
 use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
+use crate::decide::request_problem::{ArrayProblem, InPlaceProblem, RequestProblem};
 use crate::decide::route::{Route, Steps};
+use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::SECTOR;
+use crate::describe::DescribeError;
 use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
@@ -116,33 +120,37 @@ pub fn check_array_job(job: &ArrayJob) -> Result<(), Interruption> {
     open(job).and_then(|old| describe(job, &old)).map(drop)
 }
 
-fn rejected(why: String) -> Interruption {
+fn rejected(why: RequestProblem) -> Interruption {
     Interruption::Rejected(Reason::Request(why))
 }
 
+fn bad_keys(error: impl Into<DescribeError>) -> Interruption {
+    rejected(RequestProblem::Keys(error.into()))
+}
+
 fn changed(name: &FileName) -> Interruption {
-    Interruption::changed(format!("`{name}` changed while it was made again"))
+    Interruption::changed(Change::Array(name.clone()))
 }
 
 fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let DropDir { path, output, .. } = &*job.drop_dir;
-    let refused = |why: &str| rejected(format!("`{}` {why}", job.array.display()));
+    let refused = |problem| rejected(RequestProblem::Array { array: job.array.clone(), problem });
     let below = job.array.strip_prefix(output.as_ref().unwrap_or(path));
     let is_below =
         |it: &std::path::Path| it.components().all(|part| matches!(part, Component::Normal(_)));
     let (Some(below), Some(name)) = (below.ok().filter(|it| is_below(it)), job.array.file_name())
     else {
-        return Err(refused("is not in the output directory of this drop directory"));
+        return Err(refused(ArrayProblem::Elsewhere));
     };
     let name = FileName::try_from(name.to_string_lossy().into_owned())
-        .map_err(|why| refused(&format!("can't be made again: {why}")))?;
+        .map_err(|error| refused(ArrayProblem::BadName(error)))?;
     let parent = below.parent().unwrap_or(std::path::Path::new(""));
     let opened = match output {
         Some(output) => Dir::open_trusted(output, job.drop_dir.untrusted_root())
             .and_then(|dir| dir.into_subdir(parent)),
         None => Dir::open_below(path, parent),
     };
-    let gone = || refused("is gone, like its source: drop the data again");
+    let gone = || refused(ArrayProblem::Gone);
     let dir = match opened {
         Err(error) if error.is_missing() => return Err(gone()),
         opened => opened?,
@@ -151,20 +159,16 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let stat = file.stat()?;
     let header = if stat.is_file() { read_header(&file)? } else { None };
     let Some((header, data_at)) = header else {
-        return Err(refused("is not a .npy file any more"));
+        return Err(refused(ArrayProblem::NotNpy));
     };
     if file.attr(ROUTE_ATTR)?.is_some() {
-        return Err(refused(
-            "holds converted data, not the bytes of its source, which is gone: drop the data again",
-        ));
+        return Err(refused(ArrayProblem::Converted));
     }
     if stat.size != data_at + header.data_len() {
-        return Err(refused("is not as long as its header says"));
+        return Err(refused(ArrayProblem::WrongLength));
     }
     if file.writer()? == Writer::Present {
-        return Err(Interruption::Locked(Reason::OpenForWriting(format!(
-            "`{name}` is open for writing"
-        ))));
+        return Err(Interruption::Locked(Reason::OpenForWriting(OpenFile::Array(name))));
     }
     let beside = output.is_none();
     let at = Locations { source: dir.try_clone()?, output: dir, beside, lost: RefCell::default() };
@@ -174,16 +178,14 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
 /// Returns the array's layout and header after the correction.
 fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     if job.correction.keys().is_empty() {
-        let why = "its source is gone, but its array is there: correct it with --dtype, \
-                   --shape, --order, --offset or --trailing";
-        return Err(rejected(why.to_owned()));
+        return Err(rejected(RequestProblem::NoKeys));
     }
     let dims = old.header.shape().iter().map(|dim| i64::try_from(*dim));
-    let dims = dims.collect::<Result<Vec<_>, _>>().map_err(|error| rejected(error.to_string()))?;
+    let dims = dims.collect::<Result<Vec<_>, _>>().map_err(|error| bad_keys(error.to_string()))?;
     let layout = Layout::new(old.header.dtype().clone(), &dims, old.header.order());
     let dump = Dump {
         kind: DeclaredBy::Options,
-        layout: layout.map_err(|error| rejected(error.to_string()))?,
+        layout: layout.map_err(bad_keys)?,
         division: Division::EqualShares,
         data_offset: 0,
         trailing: 0,
@@ -195,13 +197,13 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
         warnings: Vec::new(),
         facts: SidecarFacts::default(),
     };
-    let mut dump = job.correction.apply(dump).map_err(rejected)?;
+    let mut dump = job.correction.apply(dump).map_err(bad_keys)?;
     let len = old.header.data_len();
     match dump.fit(len, false) {
         SizeFit::Whole { .. } => {}
-        misfit => return Err(rejected(format!("the array's data do not fit: {misfit}"))),
+        misfit => return Err(rejected(RequestProblem::ArrayMisfit(misfit))),
     }
-    let header = dump.header(len).map_err(rejected)?;
+    let header = dump.header(len).map_err(bad_keys)?;
     dump.data_offset += old.data_at;
     Ok((dump, header))
 }
@@ -215,28 +217,27 @@ fn write_over(
     progress: &Meter,
 ) -> Result<EventKind, Interruption> {
     let Old { file, stat, name, data_at, .. } = old;
-    let refused =
-        |why: &str| rejected(format!("{why}: leave out --in-place to have a new file made"));
+    let refused = |problem| rejected(RequestProblem::InPlace(problem));
     if stat.nlink > 1 {
-        return Err(refused("the array has another name, such as a backup's"));
+        return Err(refused(InPlaceProblem::HardLinks));
     }
     if dump.data_offset != *data_at || header.data_len() != old.header.data_len() {
-        return Err(refused("the data of the array would begin or end elsewhere"));
+        return Err(refused(InPlaceProblem::OtherData));
     }
     let there = file.read_at_most(0, *data_at as usize)?;
     let major = there.get(6).copied().unwrap_or_default();
     let Ok(bytes) = header.bytes_padded_to_version(*data_at, major) else {
-        return Err(refused("the new header is longer than the old one"));
+        return Err(refused(InPlaceProblem::LongerHeader));
     };
     let differs = |at: &usize| there.get(*at) != bytes.get(*at);
     let Some(first) = (0..bytes.len()).find(differs) else { return Ok(EventKind::Found) };
     let last = (first..bytes.len()).rfind(differs).unwrap_or(first);
     if first / SECTOR != last / SECTOR {
-        return Err(refused("the new header differs in more than one sector of the disk"));
+        return Err(refused(InPlaceProblem::SeveralSectors));
     }
     // F5: probe before npyd opens the file for writing.
     if file.writer()? != Writer::None {
-        return Err(refused("nothing proves that nobody writes to the array"));
+        return Err(refused(InPlaceProblem::Unproven));
     }
     let writable = file.writable()?;
     sync_written(&writable, progress)?;
@@ -267,9 +268,7 @@ fn share(old: &Old, steps: &Steps, progress: &Meter) -> Result<Option<TempFile>,
 /// Fills a new file with a copy of the data.
 fn copy(old: &Old, steps: &Steps, progress: &mut Meter) -> Result<TempFile, Interruption> {
     let Steps::Copy(new) = steps else {
-        return Err(Interruption::Retry(Reason::Route(
-            "no route is left for its array".to_owned(),
-        )));
+        return Err(Interruption::Retry(Reason::Route(RouteProblem::NoneLeft(Vec::new()))));
     };
     let segments = vec![Segment::new(&old.file, new.offset, new.len)?];
     let copy = CopyJob { head: &new.head, segments };

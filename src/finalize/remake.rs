@@ -8,6 +8,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::decide::change::Change;
+use crate::decide::output_problem::OutputProblem;
 use crate::decide::reason::{Reason, Subject};
 use crate::describe::is_array_backup;
 use crate::events::event::Phase;
@@ -92,7 +94,7 @@ impl Remake {
             changes.extend(differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| what));
         }
         if !old.is_unchanged()? {
-            return Err(Interruption::changed("its old array changed while it was compared"));
+            return Err(Interruption::changed(Change::OldArrayDuringComparison));
         }
         // What is written to an array without a name would be lost.
         holds_old = holds_old && old.file.writer()? != Writer::Present;
@@ -103,7 +105,7 @@ impl Remake {
     /// syncs the directory (F2).
     pub(crate) fn back_up(&mut self, at: &Locations, name: &FileName) -> Result<(), Interruption> {
         if !self.old.is_unchanged()? {
-            return Err(Interruption::changed("its old array changed"));
+            return Err(Interruption::changed(Change::OldArray));
         }
         #[cfg(feature = "sabotage")]
         if fs::skips("backup") {
@@ -130,10 +132,9 @@ impl Remake {
                 return Ok(());
             }
         }
-        Err(Interruption::Rejected(Reason::Output(format!(
-            "`{name}` has the maximum number of backups, up to `{}`: move them away",
-            name.backup(NUMBER_MAX)
-        ))))
+        Err(Interruption::Rejected(Reason::Output(OutputProblem::BackupsExhausted {
+            name: name.clone(),
+        })))
     }
 
     /// Returns the existing backup of this file, if any, and the highest number of all backups.

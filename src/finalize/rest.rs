@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, DropDir};
+use crate::decide::change::Change;
 use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
 use crate::events::event::Phase;
@@ -58,7 +59,7 @@ pub(crate) fn cut(
             at.source.sync()?; // F2
             Ok((after, remark))
         }
-        Ok(None) => Err(Interruption::changed("it changed before its rest was cut off")),
+        Ok(None) => Err(Interruption::changed(Change::BeforeCut)),
         Err(error) => Err(lost(error)),
     }
 }
@@ -127,10 +128,7 @@ fn check_earlier(job: &Job, at: &Locations) -> Result<Option<String>, Interrupti
         let Some(cut_at) = cut_offset(&rest, stat)? else { continue };
         let path = dir.path().join(name);
         if stat.size > cut_at && !stands_at(&rest, file, cut_at)? {
-            return Err(Interruption::Rejected(Reason::Rest(format!(
-                "it was written to after its rest was cut off at byte {cut_at}: insert `{}` there, or remove that file",
-                path.display()
-            ))));
+            return Err(Interruption::Rejected(Reason::WrittenAfterCut { cut_at, rest: path }));
         }
         earlier = Some(format!("what was behind the array was saved as `{}`", path.display()));
     }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::config::DropDir;
 use crate::decide::identity::SourceIdentity;
+use crate::decide::request_problem::RequestProblem;
 use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::reject_note::{Belongs, belongs, note_name, remove_note};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, Dir, OpenWriters};
 use crate::model::FileName;
 use crate::probe::{description_names, manifest_names, parts_of, sidecars_by_name};
-use crate::text::one_line::shown;
 
 /// A rejected drop, as its receipt describes it.
 pub struct RejectedDrop {
@@ -37,29 +37,16 @@ pub enum Restored {
 impl Restored {
     /// Returns why nothing was restored, and what to do.
     #[must_use]
-    pub fn refusal(&self, drop_dir: &DropDir) -> Option<String> {
-        let rejects = drop_dir.rejects.as_deref().map(shown);
-        let rejects = rejects.unwrap_or_default();
+    pub fn refusal(&self, drop_dir: &DropDir) -> Option<RequestProblem> {
+        let rejects = drop_dir.rejects.clone();
         match self {
             Restored::Done => None,
-            Restored::Nothing if rejects.is_empty() => {
-                Some("its file is not there any more: drop it again".to_owned())
+            Restored::Nothing => Some(RequestProblem::NotInQuarantine { rejects }),
+            Restored::Ambiguous(files) => {
+                let (rejects, files) = (rejects.unwrap_or_default(), files.clone());
+                Some(RequestProblem::Ambiguous { rejects, files })
             }
-            Restored::Nothing => {
-                Some(format!("its file is not there any more, nor in `{rejects}`: drop it again"))
-            }
-            Restored::Ambiguous(names) => {
-                let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-                Some(format!(
-                    "`{rejects}` has several files that may be it: {}; move the right one to the \
-                     drop directory, with what describes it",
-                    names.join(", ")
-                ))
-            }
-            Restored::Occupied => Some(format!(
-                "another file has its name in `{}`: move that away first",
-                shown(&drop_dir.path)
-            )),
+            Restored::Occupied => Some(RequestProblem::Occupied(drop_dir.path.clone())),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Checks of the data file for all routes: whether the file is durable, and unchanged since the
 //! drop was complete.
 
+use crate::decide::change::{Change, OpenFile};
 use crate::decide::completeness::{Evidence, Writer};
 use crate::decide::reason::Reason;
+use crate::decide::work_error::DataLoss;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{DataFile, Dir, FsError};
@@ -16,8 +18,8 @@ pub(crate) fn lost(error: FsError) -> Interruption {
     if !error.is_of_sync() {
         return Interruption::Io(error);
     }
-    let lost = format!("{error}; its data may be lost: drop the file again");
-    Interruption::DataLoss(Reason::DataLoss(lost))
+    let (error, has_other_files) = (error.into(), false);
+    Interruption::DataLoss(Reason::DataLoss(DataLoss::Sync { error, has_other_files }))
 }
 
 /// Opens the data file for writing and syncs its data. Fails if it has changed since `before`.
@@ -28,14 +30,12 @@ pub(crate) fn synced(
 ) -> Result<DataFile, Interruption> {
     let is_word = matches!(job.evidence, Evidence::Ready | Evidence::Marker);
     if !is_word && job.candidate.input.writer()? == Writer::Present {
-        return Err(Interruption::Retry(Reason::OpenForWriting(
-            "a process opened it for writing".to_owned(),
-        )));
+        return Err(Interruption::Retry(Reason::OpenForWriting(OpenFile::Data)));
     }
     let file = job.only_file()?.file.writable().map_err(|error| {
         // Another process holds a lease for a probe; a blocking open could wait long.
         if error.is_leased() {
-            Interruption::Locked(Reason::Io(error.to_string()))
+            Interruption::Locked(Reason::Io(error.into()))
         } else {
             Interruption::Io(error)
         }
@@ -83,7 +83,7 @@ pub(crate) fn sync_unproven(job: &Job, progress: &mut Meter) -> Result<(), Inter
     if job.candidate.input.is_unchanged()? {
         Ok(())
     } else {
-        Err(Interruption::changed("it changed while it was synced"))
+        Err(Interruption::changed(Change::DuringSync))
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn check_size(job: &Job, then: &Stat, file: &DataFile) -> Result<(), 
         Evidence::Ready => now.size == then.size,
         _ => now.size == then.size && now.mtime_ns == then.mtime_ns,
     };
-    if steady { Ok(()) } else { Err(Interruption::changed("it changed while it was synced")) }
+    if steady { Ok(()) } else { Err(Interruption::changed(Change::DuringSync)) }
 }
 
 /// Fails if what was read or shared may not be what the producer wrote.
@@ -105,7 +105,7 @@ pub(crate) fn check_content(job: &Job) -> Result<(), Interruption> {
         input.file.check_writeback_error().map_err(lost)?;
     }
     if !candidate.input.is_unchanged()? {
-        return Err(Interruption::changed("it changed while npyd read it"));
+        return Err(Interruption::changed(Change::DuringRead));
     }
     Ok(())
 }
@@ -115,9 +115,7 @@ pub(crate) fn check_source(job: &Job) -> Result<(), Interruption> {
     check_content(job)?;
     let candidate = &job.candidate;
     if job.evidence != Evidence::Ready && candidate.input.writer()? == Writer::Present {
-        return Err(Interruption::Retry(Reason::OpenForWriting(
-            "a process opened it for writing while npyd read it".to_owned(),
-        )));
+        return Err(Interruption::Retry(Reason::OpenForWriting(OpenFile::DataDuringRead)));
     }
     Ok(())
 }
@@ -145,10 +143,14 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
         return if unchanged && now.size >= stat.size {
             Ok(())
         } else {
-            Err(Interruption::changed("its header changed"))
+            Err(Interruption::changed(Change::Header))
         };
     }
-    if candidate.input.is_unchanged()? { Ok(()) } else { Err(Interruption::changed("it changed")) }
+    if candidate.input.is_unchanged()? {
+        Ok(())
+    } else {
+        Err(Interruption::changed(Change::Before))
+    }
 }
 
 /// Fails if the sidecar changed since it was read.
@@ -162,6 +164,6 @@ pub(crate) fn check_sidecar(job: &Job, at: &Locations) -> Result<(), Interruptio
     };
     match now {
         Some(now) if now.is_unchanged_since(&sidecar.stat) => Ok(()),
-        _ => Err(Interruption::changed(format!("`{}` changed", sidecar.name))),
+        _ => Err(Interruption::changed(Change::Description(sidecar.name.clone()))),
     }
 }

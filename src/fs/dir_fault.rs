@@ -2,8 +2,8 @@
 
 use rustix::io::Errno;
 
-use crate::fs::operation::Subject;
 use crate::fs::{FsError, Operation};
+use crate::model::Subject;
 use crate::model::{DirFault, DirFaultKind};
 
 impl FsError {

@@ -7,8 +7,7 @@ use rustix::io::Errno;
 
 use crate::fs::sandbox::hidden_by;
 use crate::fs::{Operation, has_proc};
-use crate::model::{Protection, Stat};
-use crate::text::os_message::os_message;
+use crate::model::{Protection, Stat, SystemError, SystemErrorCause, SystemErrorRemedy};
 
 /// A failed system call.
 #[derive(Debug)]
@@ -97,6 +96,20 @@ impl FsError {
         Errno::from_io_error(&self.cause).is_some_and(|errno| errnos.contains(&errno))
     }
 
+    /// Returns the error as a value that can be compared. Finds the remedy.
+    #[must_use]
+    pub fn to_value(&self) -> SystemError {
+        let cause = match self.cause.raw_os_error() {
+            Some(code) => SystemErrorCause::Os(code),
+            None => SystemErrorCause::Own(self.cause.to_string()),
+        };
+        let unprotect = self.protected.clone();
+        let unprotect =
+            unprotect.map(|(path, protection)| SystemErrorRemedy::Unprotect { path, protection });
+        let remedy = unprotect.or_else(|| self.remedy().map(SystemErrorRemedy::Words));
+        SystemError { operation: self.operation, path: self.path.clone(), cause, remedy }
+    }
+
     fn remedy(&self) -> Option<&'static str> {
         if (self.is_missing() || self.is_denied())
             && let Some(setting) = hidden_by(&self.path)
@@ -128,21 +141,13 @@ impl FsError {
 
 impl fmt::Display for FsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "failed to {} `{}`: {}",
-            self.operation.as_str(),
-            self.path.display(),
-            os_message(&self.cause)
-        )?;
-        match (&self.protected, self.remedy()) {
-            (Some((path, protection)), _) => {
-                let (path, remedy) = (path.display(), protection.remedy());
-                write!(f, "; `{path}` is {protection}: {remedy} lets npyd change it")
-            }
-            (None, Some(remedy)) => write!(f, "; {remedy}"),
-            (None, None) => Ok(()),
-        }
+        self.to_value().fmt(f)
+    }
+}
+
+impl From<FsError> for SystemError {
+    fn from(error: FsError) -> Self {
+        error.to_value()
     }
 }
 

@@ -42,7 +42,6 @@ mod holes;
 mod insert_range;
 mod ioprio;
 mod lease;
-mod operation;
 mod owned_dir;
 mod private_name;
 mod rename;
@@ -53,6 +52,7 @@ mod tail;
 mod temp_file;
 mod timestamp_granularity;
 
+pub use crate::model::Operation;
 pub use attributes::{Acl, AclEntry, AclTag, Attributes};
 pub use capabilities::{Capabilities, LeaseRight, capabilities};
 pub use copy::{CopyError, CopyJob, OnBytes, OnProgress, Segment};
@@ -66,7 +66,6 @@ pub use fs_kind::{FsId, fs_id, fs_ids_above, fs_info};
 pub use holders::{FileUse, Holder, Holders};
 pub use ioprio::{IdlePriority, make_idle};
 pub use lease::{Lease, Unprovable, Writer};
-pub use operation::Operation;
 use private_name::is_private_name;
 
 pub use private_name::{Conditional, OpenWriters, Unmet};

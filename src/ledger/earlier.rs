@@ -91,7 +91,7 @@ mod tests {
 
     fn record(ledger: &Ledger, event: EventKind, fate: Option<SourceFate>, data: &str) {
         let mut receipt =
-            Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Io(String::new()));
+            Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Gone);
         receipt.source_fate = fate;
         let identity = SourceIdentity::parse(data);
         ledger.record(&[(receipt, Some(LedgerKey { settings: 1, identity }))]).unwrap();

@@ -62,7 +62,7 @@ mod tests {
     use crate::events::receipt::{EventKind, Receipt};
 
     fn record(ledger: &Ledger, source: &str) {
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         let receipt =
             Receipt::without_output(EventKind::Rejected, "/in".into(), source.into(), &why);
         let _ = ledger.record(&[(receipt, None)]); // an outage is an error

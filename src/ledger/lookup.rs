@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
+use crate::decide::request_problem::RequestProblem;
 use crate::events::receipt::EventKind;
 use crate::ledger::entry::PARTS;
 use crate::ledger::receipt_kind::{REFUSED, UNPROVEN};
@@ -64,18 +65,19 @@ impl Entry {
 
     /// Returns why a drop with these files needs no `npyd take`: all of its data are in an array.
     #[must_use]
-    pub fn why_not_taken(&self, identity: &SourceIdentity, settings: u64) -> Option<String> {
+    pub fn why_not_taken(
+        &self,
+        identity: &SourceIdentity,
+        settings: u64,
+    ) -> Option<RequestProblem> {
         let evidence = self.receipt_field("evidence").unwrap_or_default();
         let is_partial = Evidence::PARTIAL.iter().any(|it| it.to_string() == evidence);
         if is_partial || !self.has_array() || !self.settles(identity, settings) {
             return None;
         }
-        let array = self.output.as_deref().unwrap_or(&self.source).display();
-        let name = self.source.file_name().unwrap_or_default().display();
-        Some(format!(
-            "it is finished, and all of its data are in `{array}`; `npyd redo {name}` makes that \
-             array again"
-        ))
+        let array = self.output.as_deref().unwrap_or(&self.source).to_path_buf();
+        let name = self.source.file_name().unwrap_or_default().into();
+        Some(RequestProblem::Finished { array, name })
     }
 
     /// Returns the reason for waiting for a missing data file, which this entry is about. If an
@@ -84,7 +86,7 @@ impl Entry {
     #[must_use]
     pub fn add_earlier_data(self, why: Reason, has_rejects: bool) -> Reason {
         if self.is_rejected() && has_rejects && !self.is_lost() {
-            let name = self.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = self.source.file_name().unwrap_or_default().into();
             return Reason::DataRejected { why: Box::new(why), name, rejected: self.reason() };
         }
         if !self.has_array() {
@@ -182,7 +184,7 @@ mod tests {
 
     fn entry(event: EventKind, key: &LedgerKey) -> Entry {
         let ledger = Ledger::in_memory().unwrap();
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         let source = Path::new("/in/a");
         let mut receipt = Receipt::without_output(event, "/in".into(), source.to_path_buf(), &why);
         if event == EventKind::Finalized {
@@ -199,7 +201,7 @@ mod tests {
     fn the_fault_of_a_directory() {
         let ledger = Ledger::in_memory().unwrap();
         let record = |drop_dir: &str, event, dir: Option<&str>| {
-            let why = Reason::Io("why".into());
+            let why = Reason::Gone;
             let source = Path::new(drop_dir).join("a");
             let receipt = Receipt::without_output(event, drop_dir.into(), source, &why);
             let receipt = Receipt { dir: dir.map(Into::into), ..receipt };
@@ -237,7 +239,7 @@ mod tests {
     #[test]
     fn the_drop_that_a_file_described() {
         let ledger = Ledger::in_memory().unwrap();
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         for (source, sidecar) in [
             ("/in/a", " 5:6:7:8 one two.toml"),
             ("/in/b", " 5:6:7:8 two.toml"),
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn an_earlier_file_of_that_name() {
-        let why = || Reason::NoDataFile("a".to_owned());
+        let why = || Reason::NoDataFile("a".into());
         let key = LedgerKey::default();
         let reason = entry(EventKind::Finalized, &key).add_earlier_data(why(), true);
         assert!(matches!(reason, Reason::NoNewData { .. }), "{reason}");

@@ -242,7 +242,7 @@ mod tests {
     use crate::ledger::RequestKind;
 
     fn record(ledger: &Ledger, source: &str) {
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         let receipt =
             Receipt::without_output(EventKind::Rejected, "/in".into(), source.into(), &why);
         ledger.record(&[(receipt, None)]).unwrap();
@@ -357,7 +357,7 @@ mod tests {
     fn an_outage_does_not_end_without_the_ledger() {
         let (top, state_dir, ledger) = ledger();
         lock(&ledger.connection).pragma_update(None, "query_only", true).unwrap();
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         let receipt =
             Receipt::without_output(EventKind::Rejected, "/in".into(), "/in/b".into(), &why);
         ledger.record(&[(receipt, None)]).unwrap_err();

@@ -399,7 +399,7 @@ mod tests {
     use crate::events::receipt::EventKind;
 
     fn receipt(event: EventKind, source: &str) -> Receipt {
-        Receipt::without_output(event, "/in".into(), source.into(), &Reason::Io("why".into()))
+        Receipt::without_output(event, "/in".into(), source.into(), &Reason::Gone)
     }
 
     #[test]

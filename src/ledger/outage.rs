@@ -112,7 +112,7 @@ mod tests {
     use crate::events::stored::Stored;
 
     fn receipt(event: EventKind, source: &str) -> (Receipt, Option<LedgerKey>) {
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         let mut receipt = Receipt::without_output(event, "/in".into(), source.into(), &why);
         receipt.source_fate = Some(SourceFate::Kept);
         let identity = SourceIdentity::parse("1:2:3:4");

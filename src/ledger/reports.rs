@@ -91,7 +91,7 @@ mod tests {
     fn sources_below_a_directory() {
         let ledger = Ledger::in_memory().unwrap();
         let path = |bytes: &'static [u8]| Path::new(OsStr::from_bytes(bytes));
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         let source = path(b"/in/sub/\xff/a.raw").to_path_buf();
         let receipt = Receipt::without_output(EventKind::Rejected, "/in".into(), source, &why);
         ledger.record(&[(receipt, None)]).unwrap();

@@ -228,7 +228,7 @@ mod tests {
     const SOURCE: &str = "/in/scan.raw";
 
     fn receipt(event: EventKind) -> Receipt {
-        Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Io("why".into()))
+        Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Gone)
     }
 
     fn ledger_with_a_request() -> (Ledger, Request) {

@@ -54,7 +54,7 @@ mod tests {
     }
 
     fn receipt(event: EventKind, dir: &[u8]) -> Receipt {
-        let why = Reason::Io("why".into());
+        let why = Reason::Gone;
         Receipt::without_output(event, path(dir, ""), path(dir, "a.raw"), &why)
     }
 

@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use serde::Deserialize;
+use thiserror::Error;
 
 /// Maximum length of a file name, in bytes (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;
@@ -120,16 +121,33 @@ impl FileName {
     }
 }
 
-impl TryFrom<String> for FileName {
-    type Error = String;
+/// Why npyd does not take a text as a file name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FileNameError {
+    /// It is empty, or the path of a directory.
+    #[error("{0:?} is not a plain file name: no directories are allowed")]
+    NotPlain(String),
+    /// It has a character that no terminal can show.
+    #[error("{0:?} contains a control character: rename the file")]
+    ControlCharacter(String),
+    /// It is too long for a file system; the value is its length.
+    #[error("a file name may have {NAME_MAX} bytes, not {0}")]
+    TooLong(usize),
+    /// It is not UTF-8.
+    #[error("{} is not UTF-8: rename the file", Path::new(.0).display())]
+    NotUtf8(OsString),
+}
 
-    fn try_from(name: String) -> Result<Self, String> {
+impl TryFrom<String> for FileName {
+    type Error = FileNameError;
+
+    fn try_from(name: String) -> Result<Self, FileNameError> {
         if name.is_empty() || name == "." || name == ".." || name.contains('/') {
-            Err(format!("{name:?} is not a plain file name: no directories are allowed"))
+            Err(FileNameError::NotPlain(name))
         } else if name.chars().any(char::is_control) {
-            Err(format!("{name:?} contains a control character: rename the file"))
+            Err(FileNameError::ControlCharacter(name))
         } else if name.len() > NAME_MAX {
-            Err(format!("a file name may have {NAME_MAX} bytes, not {}", name.len()))
+            Err(FileNameError::TooLong(name.len()))
         } else {
             Ok(FileName(name))
         }

@@ -1,17 +1,23 @@
-//! Plain values that all layers share: file names, file attributes, file systems, limits.
+//! Plain values that all layers share: file names, file attributes, file systems, limits, failed
+//! system calls.
 
 mod dir_fault;
 mod file_name;
 mod file_stat;
 mod fs_info;
 mod limits;
+mod operation;
 mod reserved_names;
+mod system_error;
 
 pub use dir_fault::{DirFault, DirFaultKind};
-pub use file_name::{FileName, NAME_MAX, NUMBER_MAX};
+pub use file_name::{FileName, FileNameError, NAME_MAX, NUMBER_MAX};
 pub(crate) use file_name::{cut, split_backup, with_suffix, without_extension};
 pub use file_stat::{Protection, Stat};
 pub use fs_info::FsInfo;
 pub use limits::{Limit, Rate};
+pub use operation::Operation;
+pub(crate) use operation::Subject;
 pub use reserved_names::is_reserved_name;
 pub(crate) use reserved_names::{PREFIX, SUFFIX, is_unfinished};
+pub use system_error::{SystemError, SystemErrorCause, SystemErrorRemedy};

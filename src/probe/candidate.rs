@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::config::{DropDir, Salvage};
+use crate::decide::abandoned::AbandonedData;
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::decide::reason::Reason;
@@ -264,19 +265,17 @@ impl Candidate {
         };
         let salvaged = dump.salvaged_header(written, nonzero);
         let rest = salvaged.as_ref().map_or(Ok(0), |header| self.rest_len(dump, header))?;
-        let behind =
-            if rest > 0 { format!(", and {rest} bytes behind them") } else { String::new() };
-        let (salvage, what) = match self.take {
-            Some(_) => (Salvage::WholeRecords, "taken as it is:"),
-            None => (salvage, "it was abandoned: its producer ended without marking it ready;"),
-        };
-        let found =
-            format!("{what} {}{behind}", count(dump, salvaged.as_ref(), written, stat.size));
+        let is_taken = self.take.is_some();
+        let salvage = if is_taken { Salvage::WholeRecords } else { salvage };
+        let records = salvaged.as_ref().map_or(0, records);
+        let declared = dump.layout.records().filter(|declared| *declared < records);
+        let size = stat.size;
+        let found = AbandonedData { is_taken, records, declared, written, size, rest };
         Ok(match (salvage, salvaged) {
             (Salvage::WholeRecords, Some(header)) => Decision::Finalize(Complete {
                 header,
                 evidence: Evidence::Salvaged,
-                remark: Some(found),
+                remark: Some(found.to_string()),
             }),
             (Salvage::WholeRecords, None) => {
                 Decision::Reject(Reason::Abandoned { found, keeps: None })
@@ -304,17 +303,10 @@ impl Candidate {
     }
 }
 
-/// Builds the message on how many complete records an abandoned file has.
-fn count(dump: &Dump, salvaged: Option<&Header>, written: u64, size: u64) -> String {
-    let records = salvaged.map_or(0, |header| match header.order() {
+/// Returns the number of complete records in an array.
+fn records(header: &Header) -> u64 {
+    match header.order() {
         npy::Order::C => header.shape().first().copied().unwrap_or(1),
         npy::Order::F => header.shape().last().copied().unwrap_or(1),
-    });
-    let more = match dump.layout.records() {
-        Some(declared) if declared < records => {
-            format!(" where its header says {declared}")
-        }
-        _ => String::new(),
-    };
-    format!("{records} complete records ({written} of {size} bytes) were written{more}")
+    }
 }

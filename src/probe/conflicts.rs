@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::decide::ambiguity::Ambiguity;
 use crate::decide::reason::Reason;
 use crate::fs;
 
@@ -166,19 +167,15 @@ impl DirView<'_> {
     ) -> fs::Result<Option<Conflict>> {
         Ok(match &competing[..] {
             [_, _, ..] => {
-                let names = competing.iter().map(|matched| self.name_of(matched, data));
-                let names: Vec<String> = names.collect();
+                let descriptions =
+                    competing.iter().map(|matched| self.name_of(matched, data)).collect();
                 let is_part = competing.iter().any(|it| !it.data_files.parts().is_empty());
-                let part = data.file_name().unwrap_or_default().display();
-                let subject = if is_part { format!("its part `{part}`") } else { "it".to_owned() };
-                let made = self.made_before(data, competing.iter().chain(overridden))?;
-                let has_array = made.is_some();
-                let made =
-                    made.map(|it| format!("; its array was made with `{it}` and stays as it is"));
+                let part = is_part.then(|| name_of_file(data));
+                let array_of = self.made_before(data, competing.iter().chain(overridden))?;
+                let has_array = array_of.is_some();
+                let why = Ambiguity::SeveralDescriptions { descriptions, part, array_of };
                 Some(Conflict {
-                    reason: Reason::Conflict(
-                        conflict_message(&names, &subject) + &made.unwrap_or_default(),
-                    ),
+                    reason: Reason::Conflict(why),
                     inodes: competing.iter().filter_map(|matched| matched.by.ino()).collect(),
                     has_array,
                 })
@@ -186,12 +183,11 @@ impl DirView<'_> {
             [only] => match self.other_data_file(data, only)? {
                 None => self.find_part_conflict(data, only, index)?,
                 Some((other, ino)) => Some(Conflict {
-                    reason: Reason::Conflict(format!(
-                        "`{}` could describe `{}` or `{}`: name one with its key `data`",
-                        only.by.name,
-                        data.file_name().unwrap_or_default().display(),
-                        other.file_name().unwrap_or_default().display()
-                    )),
+                    reason: Reason::Conflict(Ambiguity::SeveralData {
+                        description: only.by.name.clone(),
+                        data: name_of_file(data),
+                        other: name_of_file(&other),
+                    }),
                     inodes: vec![ino],
                     has_array: false,
                 }),
@@ -207,7 +203,8 @@ impl DirView<'_> {
         overridden: &[MatchedDescription],
         data: &Path,
     ) -> Option<String> {
-        let names: Vec<_> = overridden.iter().map(|it| self.name_of(it, data)).collect();
+        let names = overridden.iter().map(|it| self.name_of(it, data).display().to_string());
+        let names: Vec<_> = names.collect();
         let verb = if names.len() == 1 { "describes" } else { "describe" };
         let counts = &manifest.by.name;
         (!names.is_empty()).then(|| {
@@ -238,10 +235,11 @@ impl DirView<'_> {
             let mut others = competing.iter().filter(|matched| matched.by.rel != *rel);
             if let Some(other) = others.next() {
                 return Ok(Some(Conflict {
-                    reason: Reason::Conflict(conflict_message(
-                        &[self.name_of(whole, part), self.name_of(other, part)],
-                        &format!("its part `{}`", part.file_name().unwrap_or_default().display()),
-                    )),
+                    reason: Reason::Conflict(Ambiguity::SeveralDescriptions {
+                        descriptions: vec![self.name_of(whole, part), self.name_of(other, part)],
+                        part: Some(name_of_file(part)),
+                        array_of: None,
+                    }),
                     inodes: [whole, other].iter().filter_map(|it| it.by.ino()).collect(),
                     has_array: false,
                 }));
@@ -251,12 +249,12 @@ impl DirView<'_> {
     }
 
     /// Returns a description's name, with its directory if that is not the data file's.
-    fn name_of(&self, matched: &MatchedDescription, data: &Path) -> String {
+    fn name_of(&self, matched: &MatchedDescription, data: &Path) -> PathBuf {
         let Description { rel, name, .. } = &matched.by;
         if rel.parent() == data.parent() {
-            return name.to_string();
+            return PathBuf::from(name.as_str());
         }
-        self.drop_dir.path.join(rel).display().to_string()
+        self.drop_dir.path.join(rel)
     }
 
     /// Returns the name of the description that npyd used when it made an array of the data file,
@@ -265,7 +263,7 @@ impl DirView<'_> {
         &self,
         data: &Path,
         matches: impl Iterator<Item = &'m MatchedDescription>,
-    ) -> fs::Result<Option<String>> {
+    ) -> fs::Result<Option<PathBuf>> {
         let Some(stat) = self.stat_regular(data)? else { return Ok(None) };
         for matched in matches {
             if let Some(finished) =
@@ -279,16 +277,6 @@ impl DirView<'_> {
     }
 }
 
-/// Returns the message that several files describe the subject.
-fn conflict_message(names: &[String], subject: &str) -> String {
-    match names {
-        [one, other] => {
-            format!("both `{one}` and `{other}` describe {subject}: remove one of them")
-        }
-        [others @ .., last] => {
-            let others = others.join("`, `");
-            format!("`{others}` and `{last}` describe {subject}: remove all but one")
-        }
-        [] => String::new(),
-    }
+fn name_of_file(path: &Path) -> PathBuf {
+    PathBuf::from(path.file_name().unwrap_or_default())
 }

@@ -2,6 +2,7 @@
 
 use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::reason::Reason;
+use crate::decide::request_problem::RequestProblem;
 use crate::describe::{Correction, Division, Dump, Rows, SizeFit, Taken};
 use crate::fs;
 use crate::probe::candidate::{Candidate, Complete, Decision};
@@ -35,31 +36,26 @@ impl Candidate {
     /// Checks that the description, with the keys of the correction, fits the data.
     ///
     /// # Errors
-    /// It does not; the text says why, and which option helps.
-    pub fn check_fit(&self, correction: &Correction, allow_trailing: bool) -> Result<(), String> {
-        let dump = self.dump.clone().map_err(|reason| reason.to_string())?;
-        let dump = correction.apply(dump)?;
+    /// It does not; the reason says which option helps.
+    pub fn check_fit(&self, correction: &Correction, allow_trailing: bool) -> Result<(), Reason> {
+        let keys = |error| Reason::Request(RequestProblem::Keys(error));
+        let dump = correction.apply(self.dump.clone()?).map_err(keys)?;
         let size = self.input.logical_size(&dump).0;
         match (dump.fit(size, allow_trailing), correction.take) {
-            (SizeFit::Whole { .. }, _) => dump.header(size).map(drop),
+            (SizeFit::Whole { .. }, _) => dump.header(size).map(drop).map_err(keys),
             (_, Some(rows)) if correction.content == self.content_key() => {
-                self.taken(&dump, rows).map_err(|error| error.to_string())?.map(drop)
+                let taken = self.taken(&dump, rows).map_err(|error| Reason::Io(error.into()))?;
+                taken.map(drop).map_err(Reason::Request)
             }
-            (SizeFit::TooLong { size, of }, _) if self.input.only_file().is_some() => Err(format!(
-                "it has {size} bytes, not the declared {of}: correct the keys; `--trailing {}` \
-                 leaves out the bytes at its end",
-                dump.trailing.saturating_add(size - of)
-            )),
-            (misfit @ (SizeFit::TooShort { .. } | SizeFit::PartialRecord { .. }), _) => {
+            (SizeFit::TooLong { size, of }, _) if self.input.only_file().is_some() => {
+                let trailing = dump.trailing.saturating_add(size - of);
+                Err(Reason::Request(RequestProblem::TooLong { size, of, trailing }))
+            }
+            (fit @ (SizeFit::TooShort { .. } | SizeFit::PartialRecord { .. }), _) => {
                 let has_keys = !correction.keys().is_empty();
-                let remedy = if has_keys {
-                    "correct the keys"
-                } else {
-                    "`npyd take` takes the rows that are there"
-                };
-                Err(format!("{misfit}: {remedy}"))
+                Err(Reason::Request(RequestProblem::TooShort { fit, has_keys }))
             }
-            (misfit, _) => Err(misfit.to_string()),
+            (misfit, _) => Err(Reason::Size(misfit)),
         }
     }
 
@@ -71,16 +67,15 @@ impl Candidate {
 
     /// Returns the rows to take from the written data; the inner error says why npyd can take no
     /// rows. Holes before the last written byte count as zeros, as for any reader.
-    pub fn taken(&self, dump: &Dump, rows: Rows) -> fs::Result<Result<Taken, String>> {
+    pub fn taken(&self, dump: &Dump, rows: Rows) -> fs::Result<Result<Taken, RequestProblem>> {
         if dump.division != Division::EqualShares {
-            let why = "a manifest combines its data files: leave incomplete ones out of the list";
-            return Ok(Err(why.to_owned()));
+            return Ok(Err(RequestProblem::CombinedFiles));
         }
         let mut ends = Vec::new();
         for input in &self.input.files {
             ends.push(input.file.written_end(0)?);
         }
-        Ok(dump.taken(&ends, rows))
+        Ok(dump.taken(&ends, rows).map_err(RequestProblem::Keys))
     }
 
     /// Decides to take the rows that the data and the file that counts them both have.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::describe::{Dump, from_header};
+use crate::describe::{DescribeError, Dump, from_header};
 use crate::fs;
 use crate::npy::{self, Preamble};
 use crate::probe::input::InputFile;
@@ -32,7 +32,7 @@ impl DataHead<'_> {
     }
 
     /// Returns the dump that the file's own pending header declares, if it has one.
-    pub(crate) fn own_header(&self) -> fs::Result<Result<Option<Dump>, String>> {
+    pub(crate) fn own_header(&self) -> fs::Result<Result<Option<Dump>, DescribeError>> {
         let InputFile { name, file, stat, written_end, .. } = self.data;
         if *written_end == 0 && stat.size > 0 {
             return Ok(Ok(None)); // F6: these are zeros
@@ -43,7 +43,7 @@ impl DataHead<'_> {
         let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
             Ok(Some(preamble)) => preamble,
             Ok(None) => return Ok(Ok(None)),
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(error.into())),
         };
         let head_len = preamble.data_offset.min(stat.size).min(npy::HEADER_MAX);
         let head = file.read_at_most(0, head_len as usize)?;

@@ -9,7 +9,7 @@ use crate::describe::formats::FORMATS;
 use crate::describe::series::Series;
 use crate::describe::sidecar::{self, Format};
 use crate::describe::text::text_of;
-use crate::describe::{DataNames, Manifest, NameGlob, is_array_backup, manifest};
+use crate::describe::{DataNames, DescribeError, Manifest, NameGlob, is_array_backup, manifest};
 use crate::fs::{self, EntryKind};
 use crate::model::{FileName, is_reserved_name};
 
@@ -24,7 +24,7 @@ pub(crate) struct Description {
     pub(crate) name: FileName,
     /// The file, if the description is a file.
     pub(crate) file: Option<Sidecar>,
-    pub(crate) contents: Result<Contents, String>,
+    pub(crate) contents: Result<Contents, Reason>,
     /// Its format; `None` for a manifest.
     format: Option<&'static Format>,
 }
@@ -97,7 +97,7 @@ pub(crate) fn possible_manifests(data: &Path) -> Vec<PathBuf> {
 impl Description {
     fn of_file(
         file: Sidecar,
-        contents: Result<Contents, String>,
+        contents: Result<Contents, Reason>,
         format: Option<&'static Format>,
     ) -> Self {
         let (rel, name) = (file.rel.clone(), file.name.clone());
@@ -238,7 +238,7 @@ impl DirView<'_> {
     }
 
     /// Reads a manifest, and lists the files that its glob matches.
-    fn read_manifest(&self, sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, String>>> {
+    fn read_manifest(&self, sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, Reason>>> {
         let mut manifest = match parse_manifest(sidecar, self.accepts_links)? {
             Some(Ok(manifest)) => manifest,
             Some(Err(why)) => return Ok(Some(Err(why))),
@@ -247,11 +247,10 @@ impl DirView<'_> {
         if let Some(glob) = manifest.series().and_then(|series| series.glob) {
             let names = self.matching(&sidecar.rel, glob)?;
             if names.len() > FILES_MAX {
-                let (glob, max) = (glob.as_str(), FILES_MAX);
-                return Ok(Some(Err(format!(
-                    "the manifest `{}` can't be used: more than {max} files match `{glob}`",
-                    sidecar.name
-                ))));
+                let (glob, max) = (glob.as_str().to_owned(), FILES_MAX);
+                let error = DescribeError::TooManyFiles { glob, max };
+                let error = error.of_manifest(sidecar.name.clone());
+                return Ok(Some(Err(Reason::Description(error))));
             }
             manifest.set_matching(names);
         }
@@ -287,10 +286,10 @@ fn are_elsewhere(arrays: &[Described]) -> bool {
 fn parse_manifest(
     sidecar: &Sidecar,
     accepts_links: bool,
-) -> fs::Result<Option<Result<Manifest, String>>> {
+) -> fs::Result<Option<Result<Manifest, Reason>>> {
     let Sidecar { name, file, stat, .. } = sidecar;
     if stat.nlink > 1 && !accepts_links {
-        return Ok(Some(Err(Reason::HardLinks(stat.nlink).to_string())));
+        return Ok(Some(Err(Reason::HardLinks(stat.nlink))));
     }
     if stat.size > manifest::SIZE_MAX {
         return Ok(None);
@@ -299,7 +298,7 @@ fn parse_manifest(
     Ok(match Manifest::parse(name, &text) {
         Ok(None) => None,
         Ok(Some(manifest)) => Some(Ok(manifest)),
-        Err(reason) => Some(Err(format!("the manifest `{name}` can't be used: {reason}"))),
+        Err(error) => Some(Err(Reason::Description(error.of_manifest(name.clone())))),
     })
 }
 
@@ -307,20 +306,20 @@ fn read_sidecar(
     sidecar: &Sidecar,
     format: &'static Format,
     accepts_links: bool,
-) -> fs::Result<Option<Result<Contents, String>>> {
+) -> fs::Result<Option<Result<Contents, Reason>>> {
     let Sidecar { name, file, stat, .. } = sidecar;
     if stat.size > sidecar::SIZE_MAX {
         return Ok(None);
     }
     let text = file.read_at_most(0, sidecar::SIZE_MAX as usize)?;
-    let of_format =
-        |what: String| format!("the {} sidecar `{name}` can't be used: {what}", format.name);
     Ok(match format.describe(name, &text) {
         Ok(None) => None,
-        Ok(Some(_)) if stat.nlink > 1 && !accepts_links => {
-            Some(Err(Reason::HardLinks(stat.nlink).to_string()))
-        }
+        Ok(Some(_)) if stat.nlink > 1 && !accepts_links => Some(Err(Reason::HardLinks(stat.nlink))),
         Ok(Some(arrays)) => Some(Ok(Contents::Arrays(format, arrays))),
-        Err(reason) => Some(Err(of_format(reason))),
+        Err(error) => {
+            let (name, source) = (name.clone(), Box::new(error));
+            let error = DescribeError::Sidecar { format: format.name, name, source };
+            Some(Err(Reason::Description(error)))
+        }
     })
 }

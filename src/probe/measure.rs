@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::describe::Dump;
 use crate::describe::described::{DataStart, Described, Measured};
 use crate::describe::sidecar::Format;
+use crate::describe::{DescribeError, Dump};
 use crate::fs;
 use crate::probe::data_head::DataHead;
 use crate::probe::{DirView, RowCount};
@@ -17,7 +17,7 @@ impl DirView<'_> {
         format: &'static Format,
         raw: &DataHead<'_>,
         count: &mut Option<RowCount>,
-    ) -> fs::Result<Result<Dump, String>> {
+    ) -> fs::Result<Result<Dump, DescribeError>> {
         let lines_end = match array.skip {
             DataStart::Lines { lines, .. } => raw.lines_end(lines)?,
             _ => None,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::fs;
 use crate::probe::DirView;
@@ -22,7 +23,7 @@ impl DirView<'_> {
             others.sort_unstable();
             return Ok(match &others[..] {
                 [] => Reason::NoMatch(glob),
-                others => Reason::NoMatchInThisCase { glob, similar: listed(others) },
+                others => Reason::NoMatchInThisCase { glob, similar: NameList::of(others) },
             });
         }
         if by.series().is_some() {
@@ -31,7 +32,7 @@ impl DirView<'_> {
         }
         match &self.in_other_case(by, data_files)?[..] {
             [] => self.missing_data(data_files.paths(), &by.rel, by.is_manifest()),
-            others => Ok(Reason::DataInOtherCase(listed(others))),
+            others => Ok(Reason::DataInOtherCase(NameList::of(others))),
         }
     }
 
@@ -44,7 +45,7 @@ impl DirView<'_> {
         by_manifest: bool,
     ) -> fs::Result<Reason> {
         let beside = by.parent().unwrap_or(Path::new(""));
-        let name = |path: &PathBuf| path.strip_prefix(beside).unwrap_or(path).display().to_string();
+        let name = |path: &PathBuf| path.strip_prefix(beside).unwrap_or(path).to_path_buf();
         for path in paths {
             let stat = self.dir.stat(path)?;
             if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
@@ -53,25 +54,18 @@ impl DirView<'_> {
             if (stat.is_some() || paths.len() == 1)
                 && let Some(ignored) = self.drop_dir.ignore.reason(path, false)
             {
-                return Ok(Reason::DataIgnored(ignored.to_string()));
+                return Ok(Reason::DataIgnored(ignored.into_owned()));
             }
         }
         Ok(match paths {
             [path] => match &self.case_twins(path)?[..] {
                 [] => Reason::NoDataFile(name(path)),
-                twins => Reason::NoDataFileInThisCase { name: name(path), similar: listed(twins) },
+                twins => {
+                    Reason::NoDataFileInThisCase { name: name(path), similar: NameList::of(twins) }
+                }
             },
             [path, ..] if by_manifest => Reason::NoDataFileNamed { name: name(path) },
-            _ => Reason::NoDataFileYet(listed(paths)),
+            _ => Reason::NoDataFileYet(NameList::of(paths)),
         })
     }
-}
-
-/// Returns the names of the first files, as a message lists them.
-fn listed(paths: &[PathBuf]) -> String {
-    const NAMES: usize = 3;
-    let name = |path: &PathBuf| format!("`{}`", path.file_name().unwrap_or_default().display());
-    let names: Vec<_> = paths.iter().take(NAMES).map(name).collect();
-    let more = if paths.len() > NAMES { ", …" } else { "" };
-    format!("{}{more}", names.join(", "))
 }

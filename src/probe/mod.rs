@@ -30,9 +30,9 @@ use description::{Contents, DataFiles, Description};
 
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
-use crate::describe::{Dump, SizeFit};
+use crate::describe::{DescribeError, Dump, SizeFit};
 use crate::fs::{self, DataFile, Dir};
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, FileNameError, Stat};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::{Input, InputFile};
 
@@ -101,7 +101,7 @@ fn probe_with(
 ) -> fs::Result<ProbeResult> {
     let name = match rel_name(rel) {
         Ok(name) => name,
-        Err(reason) => return Ok(ProbeResult::Ignored(Reason::BadName(reason))),
+        Err(error) => return Ok(ProbeResult::Ignored(Reason::BadName(error))),
     };
     if crate::model::is_reserved_name(name.as_str()) {
         return Ok(ProbeResult::Ignored(Reason::Private));
@@ -110,7 +110,7 @@ fn probe_with(
     if let Some(reason) = drop_dir.ignore.reason(rel, false) {
         let is_there = view.dir.stat(rel)?.is_some();
         return Ok(if is_there {
-            ProbeResult::Ignored(Reason::Ignored(reason.to_string()))
+            ProbeResult::Ignored(Reason::Ignored(reason.into_owned()))
         } else {
             ProbeResult::Missing
         });
@@ -130,12 +130,12 @@ fn probe_with(
 pub fn probe_as(
     drop_dir: &DropDir,
     rel: &Path,
-    declare: impl FnOnce(&FileName) -> Result<Dump, String>,
+    declare: impl FnOnce(&FileName) -> Result<Dump, DescribeError>,
 ) -> fs::Result<ProbeResult> {
     match rel_name(rel) {
         Ok(name) => DirView::open(drop_dir)?
             .candidate(rel, None, |_, _| Ok(Some(declare(&name).map_err(Reason::Description)))),
-        Err(reason) => Ok(ProbeResult::Ignored(Reason::BadName(reason))),
+        Err(error) => Ok(ProbeResult::Ignored(Reason::BadName(error))),
     }
 }
 
@@ -157,11 +157,11 @@ fn parent_of(rel: &Path) -> &Path {
     rel.parent().unwrap_or(Path::new(""))
 }
 
-fn rel_name(rel: &Path) -> Result<FileName, String> {
+fn rel_name(rel: &Path) -> Result<FileName, FileNameError> {
     let name = rel.file_name().unwrap_or_default();
     match name.to_str() {
         Some(name) => FileName::try_from(name.to_owned()),
-        None => Err(format!("{} is not UTF-8: rename the file", Path::new(name).display())),
+        None => Err(FileNameError::NotUtf8(name.to_owned())),
     }
 }
 
@@ -271,7 +271,7 @@ impl<'a> DirView<'a> {
         let result = self.probe_data(&by.rel, index, described_by)?;
         match (result, &by.contents) {
             (ProbeResult::Ignored(_), Err(why)) if by.is_meant()? => {
-                let why = Reason::Description(why.clone());
+                let why = why.clone();
                 self.candidate(&by.rel, None, |_, _| Ok(Some(Err(why))))
             }
             (result, _) => Ok(result),
@@ -312,9 +312,8 @@ impl<'a> DirView<'a> {
                     let dump = self.dump_of(arrays.swap_remove(array), format, raw, &mut count)?;
                     Some(dump.map_err(Reason::Description))
                 }
-                (Some((Err(reason), _)), _) | (None, Err(reason)) => {
-                    Some(Err(Reason::Description(reason)))
-                }
+                (Some((Err(reason), _)), _) => Some(Err(reason)),
+                (None, Err(error)) => Some(Err(Reason::Description(error))),
                 (None, Ok(Some(dump))) => Some(Ok(dump)),
                 (None, Ok(None)) => {
                     self.dump_of_template(raw)?.map(|dump| dump.map_err(Reason::Description))
@@ -336,8 +335,7 @@ impl<'a> DirView<'a> {
         }
         match self.unusable_description(data)? {
             Ok(empty) => {
-                let why = format!("its manifest `{}` is empty: write it again", empty.name);
-                let why = Reason::Description(why);
+                let why = Reason::Description(DescribeError::EmptyManifest(empty.name.clone()));
                 let mut result = self.candidate(data, None, |_, _| Ok(Some(Err(why))))?;
                 if let ProbeResult::Candidate(candidate) = &mut result {
                     candidate.input.description = Some(empty);
@@ -355,7 +353,7 @@ impl<'a> DirView<'a> {
         matched: Option<MatchedDescription>,
         recognize: impl FnOnce(
             &DataHead<'_>,
-            Option<(Result<Contents, String>, usize)>,
+            Option<(Result<Contents, Reason>, usize)>,
         ) -> fs::Result<Option<Result<Dump, Reason>>>,
     ) -> fs::Result<ProbeResult> {
         let paths = match matched.as_ref().map(|matched| &matched.data_files) {
@@ -403,9 +401,9 @@ impl<'a> DirView<'a> {
             Some(_) if series.is_none() && has_array => {
                 return Ok(ProbeResult::Ignored(Reason::IsArray));
             }
-            Some(_) if let Some(array) = own_array => Err(Reason::Description(format!(
-                "`{array}` is an array of npyd's: leave it out of `data`"
-            ))),
+            Some(_) if let Some(array) = own_array => {
+                Err(Reason::Description(DescribeError::OwnArray(array.clone())))
+            }
             Some(recognized) => recognized.and_then(named_as_an_array),
         };
         Ok(ProbeResult::Candidate(Box::new(Candidate {

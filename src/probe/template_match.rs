@@ -1,6 +1,6 @@
 //! Applies the configuration's templates to a data file.
 
-use crate::describe::{Dump, LeadingBytes};
+use crate::describe::{DescribeError, Dump, LeadingBytes};
 use crate::fs;
 use crate::probe::data_head::DataHead;
 use crate::probe::description::is_put_beside_arrays;
@@ -14,7 +14,7 @@ impl DirView<'_> {
     pub(crate) fn dump_of_template(
         &self,
         raw: &DataHead<'_>,
-    ) -> fs::Result<Option<Result<Dump, String>>> {
+    ) -> fs::Result<Option<Result<Dump, DescribeError>>> {
         let (name, beside) = (raw.data.name.as_str(), self.drop_dir.output.is_none());
         let mut templates = self.drop_dir.templates.iter();
         let Some(template) = templates.find(|template| template.matches(name)) else {
@@ -27,7 +27,7 @@ impl DirView<'_> {
             _ if !raw.data.is_npy()? => Some(dump),
             true if beside || is_bare => None,
             false if is_bare => {
-                Some(Err("it is a .npy file already: give it a name that ends in .npy".to_owned()))
+                Some(Err("it is a .npy file already: give it a name that ends in .npy".into()))
             }
             _ => Some(dump),
         })

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
+use crate::decide::description_remark::DescriptionRemark;
 use crate::describe::formats::FORMATS;
+use crate::describe::near_miss::NearMiss;
 use crate::describe::{Manifest, manifest};
 use crate::fs;
 use crate::model::FileName;
@@ -21,11 +23,11 @@ impl DirView<'_> {
     pub(crate) fn unusable_description(
         &self,
         data: &Path,
-    ) -> fs::Result<Result<Sidecar, Option<String>>> {
+    ) -> fs::Result<Result<Sidecar, Option<DescriptionRemark>>> {
         let own_names =
             data.file_name().and_then(|name| name.to_str()).map(manifest::manifest_names);
         let own_names = own_names.unwrap_or_default();
-        let mut remark = self.near_miss(data)?.map(|what| format!("it {what}"));
+        let mut remark = self.near_miss(data)?.map(DescriptionRemark::DataNearMiss);
         let mut no_manifest = None;
         for path in possible_sidecars(data) {
             let Some(stat) = self.stat_regular(&path)? else { continue };
@@ -38,22 +40,18 @@ impl DirView<'_> {
             }
             if remark.is_none() {
                 remark = match self.near_miss(&path)? {
-                    Some(what) => Some(format!("`{name}` {what}")),
+                    Some(near) => Some(DescriptionRemark::NearMiss(name.clone(), near)),
                     None if stat.size > manifest::SIZE_MAX
                         && manifest::is_manifest_name(name.as_str()) =>
                     {
-                        let (size, max) = (stat.size, manifest::SIZE_MAX);
-                        Some(format!(
-                            "`{name}` has {size} bytes, but a manifest may have at most {max}"
-                        ))
+                        let (name, size) = (name.clone(), stat.size);
+                        Some(DescriptionRemark::TooLong { name, size })
                     }
                     None => None,
                 };
             }
             if no_manifest.is_none() && self.is_no_manifest(&path, &name)? {
-                no_manifest = Some(format!(
-                    "`{name}` is not a manifest, because it has neither `dtype` nor `shape`"
-                ));
+                no_manifest = Some(DescriptionRemark::NotManifest(name));
             }
         }
         Ok(Err(remark.or(no_manifest)))
@@ -73,7 +71,7 @@ impl DirView<'_> {
     }
 
     /// Returns what a file lacks that looks like a sidecar.
-    fn near_miss(&self, path: &Path) -> fs::Result<Option<String>> {
+    fn near_miss(&self, path: &Path) -> fs::Result<Option<NearMiss>> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let mut formats = FORMATS.iter().filter(|format| (format.is_named)(name)).peekable();
         if formats.peek().is_none() {

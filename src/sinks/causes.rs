@@ -6,6 +6,7 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::decide::reason_kind::ReasonKind;
+use crate::decide::work_error::WorkError;
 use crate::events::receipt::Receipt;
 use crate::text::count::counted;
 use crate::text::one_line::shown;
@@ -38,7 +39,7 @@ pub(crate) fn failures(receipt: &Receipt, drops: usize, is_again: bool) {
 /// Logs that npyd suspends drops because a directory that they need has a fault.
 pub(crate) fn suspended(
     (drop_dir, dir): (&Path, &Path),
-    error: &str,
+    error: &WorkError,
     drops: usize,
     (retry_in, lasted): (Duration, Option<Duration>),
 ) {
@@ -49,7 +50,7 @@ pub(crate) fn suspended(
         event = "suspended",
         drop = %drop_dir.display(),
         dir = %dir.display(),
-        reason = error,
+        reason = %error,
         drops,
         "suspended{still}: {} in `{}`: {error}; trying again with one drop in {}",
         counted(drops, "drop"),

@@ -178,7 +178,7 @@ fn explain_take(candidate: &Candidate, decision: &Decision) -> fs::Result<Value>
         {
             match candidate.taken(dump, Rows::All)? {
                 Ok(Taken { remark, .. }) => json!({"take": remark}),
-                Err(why) => json!({"take": why}),
+                Err(why) => json!({"take": why.to_string()}),
             }
         }
         _ => json!({}),

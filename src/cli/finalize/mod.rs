@@ -21,8 +21,10 @@ use self::sum::Sum;
 use crate::cli::dims::Dims;
 use crate::cli::{Exit, FatalError, print};
 use crate::config::{DropDir, OnConflict};
+use crate::decide::argument_problem::ArgumentProblem;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
+use crate::decide::request_problem::RequestProblem;
 use crate::describe::{Declared, DeclaredBy, Dump, Metadata, Reserved, bits_or_bytes_remark};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
@@ -161,7 +163,7 @@ impl Finalize {
             Ok((drop_dir, rel, name)) => {
                 self.finalize_described(&drop_dir, &rel, name.as_ref(), session)
             }
-            Err(reason) => vec![Err(Reason::Description(reason).into())],
+            Err(problem) => vec![Err(Reason::Argument(problem).into())],
         };
         for result in results {
             self.report(file, result, session);
@@ -185,49 +187,45 @@ impl Finalize {
 
     /// Returns the file's directory as a drop directory with the settings of this command, the
     /// file's name, and the name of its output if `-o` gives one.
-    fn drop_dir(&self, file: &Path) -> Result<(Arc<DropDir>, PathBuf, Option<FileName>), String> {
-        let path = std::path::absolute(file).map_err(|error| error.to_string())?;
+    fn drop_dir(
+        &self,
+        file: &Path,
+    ) -> Result<(Arc<DropDir>, PathBuf, Option<FileName>), ArgumentProblem> {
+        let path = absolute(file)?;
         if file.is_dir() {
-            return Err("it is a directory: add -r to finalize all drops below it".to_owned());
+            return Err(ArgumentProblem::Directory);
         }
         let mut drop_dir = self.drop_dir_at(path.parent().unwrap_or(Path::new("/")))?;
         let mut name = None;
         if let Some(output) = &self.output {
             if output.is_dir() {
-                return Err(format!(
-                    "-o {} is a directory; give the path of a file in it, or --output-dir",
-                    output.display()
-                ));
+                return Err(ArgumentProblem::OutputDirectory(output.clone()));
             }
-            let output = std::path::absolute(output).map_err(|error| error.to_string())?;
+            let output = absolute(output)?;
             let dir = output.parent().unwrap_or(Path::new("/"));
             drop_dir.output = (dir != drop_dir.path).then(|| dir.to_path_buf());
             let last = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if last == "-" {
-                return Err("-o - is not possible: npyd writes an array to a file, so that it is \
-                            durable under its name"
-                    .to_owned());
+                return Err(ArgumentProblem::StandardOutput);
             }
             let last = FileName::try_from(last)?;
             if crate::model::is_reserved_name(last.as_str()) {
-                return Err(format!(
-                    "-o {last} is a name that npyd reserves for its own files; choose another name"
-                ));
+                return Err(ArgumentProblem::ReservedName(last));
             }
             name = Some(last);
         }
-        let rel = PathBuf::from(path.file_name().ok_or("it has no file name")?);
+        let rel = PathBuf::from(path.file_name().ok_or(ArgumentProblem::NoFileName)?);
         Ok((Arc::new(drop_dir), rel, name))
     }
 
     /// Returns a directory as a drop directory with the settings of this command.
-    fn drop_dir_at(&self, path: &Path) -> Result<DropDir, String> {
+    fn drop_dir_at(&self, path: &Path) -> Result<DropDir, ArgumentProblem> {
         let mut drop_dir = DropDir::at(path);
         if self.replace {
             drop_dir.on_conflict = OnConflict::Replace;
         }
         if let Some(dir) = &self.output_dir {
-            let dir = std::path::absolute(dir).map_err(|error| error.to_string())?;
+            let dir = absolute(dir)?;
             drop_dir.output = (dir != path).then_some(dir);
         }
         Ok(drop_dir)
@@ -339,10 +337,14 @@ impl Finalize {
         };
         Err(Refused::from(match result? {
             ProbeResult::Candidate(candidate) => return Ok(*candidate),
-            ProbeResult::Missing => Reason::Request("there is no such file".to_owned()),
+            ProbeResult::Missing => Reason::Request(RequestProblem::NoSuchFile),
             ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => why,
             ProbeResult::Residue(_) => Reason::Residue,
             ProbeResult::Multiple { .. } => Reason::SeveralArrays,
         }))
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ArgumentProblem> {
+    std::path::absolute(path).map_err(|error| ArgumentProblem::NoAbsolutePath(error.to_string()))
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::decide::reason::{NameTaker, Reason};
-use crate::decide::reason_text::misfit_of_sidecar;
+use crate::decide::reason_text::{array_of, misfit_of_sidecar};
 use crate::describe::SizeFit;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::Interruption;
@@ -24,7 +24,7 @@ impl From<Reason> for Refused {
 
 impl From<FsError> for Refused {
     fn from(error: FsError) -> Self {
-        Refused { event: EventKind::Failed, reason: Reason::Io(error.to_string()) }
+        Refused { event: EventKind::Failed, reason: Reason::Io(error.into()) }
     }
 }
 
@@ -62,6 +62,7 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
              (-o, --output-dir), or --replace it"
         ),
         Reason::Taken { name, by: NameTaker::OtherArray(array) } => {
+            let array = array_of(array.as_deref());
             format!("`{name}` is {array}: move it away, or give another output (-o, --output-dir)")
         }
         Reason::Taken { name, by: NameTaker::ForeignFile } => format!(
@@ -104,6 +105,7 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
 mod tests {
     use super::*;
     use crate::decide::reason_kind::ReasonKind;
+    use crate::decide::work_error::DataLoss;
 
     fn receipt(of: Interruption) -> Receipt {
         Refused::from(of).to_receipt(Path::new("/in/a.raw"), true)
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_data_loss_is_no_plain_rejection() {
-        let why = || Reason::DataLoss("a sync failed".to_owned());
+        let why = || Reason::DataLoss(DataLoss::Recorded("a sync failed".to_owned()));
         let lost = receipt(Interruption::DataLoss(why()));
         assert_eq!((lost.event, lost.reason_kind), (EventKind::Lost, Some(ReasonKind::DataLoss)));
         let rejected = receipt(Interruption::Rejected(Reason::SeveralArrays));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::refused::Refused;
-use super::{Finalize, Session};
+use super::{Finalize, Session, absolute};
 use crate::cli::tree::{Found, walk};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
@@ -15,13 +15,11 @@ use crate::probe::{ProbeResult, probe_standalone};
 impl Finalize {
     /// Finalizes the drops of a directory, as a daemon would that finds them in a scan.
     pub(super) fn finalize_tree(&self, dir: &Path, session: &mut Session) {
-        let opened = std::path::absolute(dir)
-            .map_err(|error| error.to_string())
-            .and_then(|path| self.drop_dir_at(&path));
+        let opened = absolute(dir).and_then(|path| self.drop_dir_at(&path));
         let mut drop_dir = match opened {
             Ok(drop_dir) => drop_dir,
             Err(why) => {
-                return self.report(dir, Err(Reason::Request(why).into()), session);
+                return self.report(dir, Err(Reason::Argument(why).into()), session);
             }
         };
         drop_dir.include_below();

@@ -3,6 +3,7 @@
 
 use crate::decide::reason::Reason;
 use crate::decide::route::{Constraints, Obstacle, Route, SkippedRoute, Steps};
+use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::{Candidate, Outline, ROUTES, Request};
 use crate::describe::Dump;
 use crate::npy::Header;
@@ -61,8 +62,7 @@ fn choose(routes: &[Candidate], request: &Request<'_>) -> Result<Plan, Reason> {
             Err(Obstacle::Refuse(reason)) => return Err(reason),
         }
     }
-    let tried: Vec<_> = skipped_routes.iter().map(ToString::to_string).collect();
-    Err(Reason::Route(format!("no route is left for its array: {}", tried.join("; "))))
+    Err(Reason::Route(RouteProblem::NoneLeft(skipped_routes)))
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn refuses(_: &Request<'_>) -> Result<Outline, Obstacle> {
-        Err(Obstacle::Refuse(Reason::Route("there is one way, and it is barred".to_owned())))
+        Err(Obstacle::Refuse(Reason::Route(RouteProblem::SeveralFiles)))
     }
 
     fn swaps_bytes(request: &Request<'_>) -> Result<Outline, Obstacle> {
@@ -121,7 +121,7 @@ mod tests {
         let required = Candidate { route: Route::InPlace, outline: refuses };
         let all: Vec<_> = [required].into_iter().chain(ROUTES).collect();
         let reason = planned(BIG_ENDIAN, &all).unwrap_err();
-        assert_eq!(reason.to_string(), "there is one way, and it is barred");
+        assert_eq!(reason, Reason::Route(RouteProblem::SeveralFiles));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::file_names;
@@ -91,14 +92,11 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         axes: axes.into(),
         unapplied: resolutions(&sections, channels)?,
         fields: to_metadata(&sections, comment),
-        ..Described::new(
-            Data::FirstOf(data(name, get("Common Infos", "DataFile"))?),
-            layout.map_err(|error| error.to_string())?,
-        )
+        ..Described::new(Data::FirstOf(data(name, get("Common Infos", "DataFile"))?), layout?)
     }]))
 }
 
-fn dtype(binary: &Field<'_>, big_endian: Option<&Field<'_>>) -> Result<Dtype, String> {
+fn dtype(binary: &Field<'_>, big_endian: Option<&Field<'_>>) -> Result<Dtype, DescribeError> {
     let code = match &*binary.value.to_ascii_uppercase() {
         "INT_16" => "i2",
         "INT_32" => "i4",
@@ -112,12 +110,12 @@ fn dtype(binary: &Field<'_>, big_endian: Option<&Field<'_>>) -> Result<Dtype, St
         }
         _ => '<', // the default of the specification
     };
-    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
+    Dtype::from_text(&format!("{order}{code}")).map_err(DescribeError::from)
 }
 
 /// Returns the data file that the header names. The files with the header's own stem follow, in
 /// case the data were renamed.
-fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, String> {
+fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, DescribeError> {
     let mut data = Vec::new();
     if let Some(field) = named {
         let stem = file_names::without_suffix(name.as_str(), ".vhdr").unwrap_or_default();
@@ -127,7 +125,7 @@ fn data(name: &FileName, named: Option<&Field<'_>>) -> Result<Vec<DataPath>, Str
             );
         }
         let path = DataPath::beside(&field.value.replace("$b", stem));
-        data.push(path.map_err(|error| field.error(&error))?);
+        data.push(path.map_err(|error| field.error(error))?);
     }
     for name in (FORMAT.data_of)(name.as_str()) {
         let path = DataPath::beside(&name)?;
@@ -184,7 +182,7 @@ fn to_metadata(sections: &Sections<'_>, comment: &str) -> Metadata {
 ///
 /// # Errors
 /// A channel is missing.
-fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, String> {
+fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, DescribeError> {
     let mut unapplied = Metadata::new();
     for (_, fields) in
         sections.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Channel Infos"))
@@ -206,7 +204,7 @@ fn resolutions(sections: &Sections<'_>, channels: i64) -> Result<Metadata, Strin
     match (1..=channels).find(|number| !is_described(number)) {
         Some(number) => Err(format!(
             "it has no `Ch{number}` in [Channel Infos], but NumberOfChannels={channels}: correct one of them"
-        )),
+        ).into()),
         None => Ok(unapplied),
     }
 }
@@ -267,7 +265,7 @@ mod tests {
             ("Channels=2", "Channels=3", "no `Ch3`"),
             ("Channels=2", "Channels=9223372036854775807", "no `Ch3`"),
         ] {
-            let error = described(&HEADER.replace(was, is)).unwrap_err();
+            let error = described(&HEADER.replace(was, is)).unwrap_err().to_string();
             assert!(error.contains(words), "{is}: {error}");
         }
         assert!(described("[Common Infos]\n").unwrap().is_none());

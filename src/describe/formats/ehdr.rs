@@ -4,6 +4,7 @@
 //! GDAL reads both in its driver `EHdr`. That driver does not read `DATATYPE`, which some programs
 //! write instead of `PIXELTYPE`: a letter for the kind, and the number of bits, such as `S16`.
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::file_names;
@@ -47,7 +48,9 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let data_type = data_type(&fields)?;
     let mut warnings = match fields.get("DATATYPE") {
         Some(field) if data_type.is_none() => {
-            vec![field.error("unknown data type: npyd uses NBITS and PIXELTYPE instead")]
+            vec![
+                field.error("unknown data type: npyd uses NBITS and PIXELTYPE instead").to_string(),
+            ]
         }
         _ => Vec::new(),
     };
@@ -65,7 +68,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         (_, "BSQ") => (vec![bands, rows, columns], vec![bands_axis, rows_axis, columns_axis]),
         _ => return Err(fields.need("LAYOUT")?.error("write BIL, BIP or BSQ")),
     };
-    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    let layout = Layout::new(dtype, &shape, Order::C)?;
     let data = if is_grid_float(&fields) {
         file_names::data_of_hdr(name.as_str(), &[".flt"])
     } else {
@@ -101,7 +104,7 @@ fn is_grid_float(fields: &Fields<'_>) -> bool {
 
 /// Parses DATATYPE: the kind as `i`, `u` or `f`, and the bits. `None` if the key is missing, or if
 /// its value is unknown and NBITS and PIXELTYPE are present.
-fn data_type(fields: &Fields<'_>) -> Result<Option<(char, i64)>, String> {
+fn data_type(fields: &Fields<'_>) -> Result<Option<(char, i64)>, DescribeError> {
     let Some(field) = fields.get("DATATYPE") else { return Ok(None) };
     let text = field.value.to_ascii_uppercase();
     let known = [('U', 'u'), ('S', 'i'), ('R', 'f'), ('F', 'f')];
@@ -120,7 +123,7 @@ fn dtype(
     fields: &Fields<'_>,
     data_type: Option<(char, i64)>,
     warnings: &mut Vec<String>,
-) -> Result<(Dtype, i64), String> {
+) -> Result<(Dtype, i64), DescribeError> {
     let code = kind(fields, data_type)?;
     let bits = match (fields.get("NBITS"), data_type) {
         (Some(field), _) => field.length()?,
@@ -130,13 +133,13 @@ fn dtype(
     };
     if let Some((_, stated)) = data_type.filter(|(_, stated)| *stated != bits) {
         let contradiction = format!("NBITS is {bits}, not {stated}: correct one of them");
-        return Err(fields.need("DATATYPE")?.error(&contradiction));
+        return Err(fields.need("DATATYPE")?.error(contradiction));
     }
     let right = if code == 'f' { &[32, 64][..] } else { &[8, 16, 32, 64] };
     if !right.contains(&bits) {
         let remedy = "npyd can't read items of so many bits: save them as 8, 16, 32 or 64";
         let field = fields.get("NBITS").or_else(|| fields.get("DATATYPE"));
-        return Err(field.map_or(remedy.to_owned(), |field| field.error(remedy)));
+        return Err(field.map_or(remedy.into(), |field| field.error(remedy)));
     }
     let order = match fields.get("BYTEORDER") {
         _ if bits == 8 => '|',
@@ -152,13 +155,13 @@ fn dtype(
         },
     };
     let dtype = Dtype::from_text(&format!("{order}{code}{}", bits / 8));
-    Ok((dtype.map_err(|error| error.to_string())?, bits))
+    Ok((dtype?, bits))
 }
 
 /// Returns the kind, `i`, `u` or `f`. A missing PIXELTYPE means UNSIGNEDINT, except that a no-data
 /// value below 0 means signed integers, because signed elevation models may have no PIXELTYPE. For
 /// items of 32 or 64 bits PIXELTYPE is required, because they may be floats.
-fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, String> {
+fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, DescribeError> {
     let stated = data_type.map(|(kind, _)| kind);
     if let Some(field) = fields.get("PIXELTYPE") {
         let kind = match &*field.value.to_ascii_uppercase() {
@@ -170,7 +173,7 @@ fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, Str
         return match stated {
             Some(stated) if stated != kind => Err(fields
                 .need("DATATYPE")?
-                .error(&format!("PIXELTYPE is {}: correct one of them", field.value))),
+                .error(format!("PIXELTYPE is {}: correct one of them", field.value))),
             _ => Ok(kind),
         };
     }
@@ -183,7 +186,7 @@ fn kind(fields: &Fields<'_>, data_type: Option<(char, i64)>) -> Result<char, Str
         None if is_grid_float(fields) => Ok('f'),
         None | Some("8" | "16") if is_below_0 => Ok('i'),
         Some("32" | "64") => {
-            Err("it has no `PIXELTYPE`: add SIGNEDINT, UNSIGNEDINT or FLOAT".to_owned())
+            Err("it has no `PIXELTYPE`: add SIGNEDINT, UNSIGNEDINT or FLOAT".into())
         }
         _ => Ok('u'),
     }
@@ -194,7 +197,7 @@ fn refuse_padding(
     fields: &Fields<'_>,
     [columns, bands]: [i64; 2],
     bits: i64,
-) -> Result<(), String> {
+) -> Result<(), DescribeError> {
     let row = columns.saturating_mul(bits / 8);
     let total = row.saturating_mul(bands);
     for (key, packed) in
@@ -321,7 +324,7 @@ mod tests {
             ("S16", "16", &["line 6", "as in S16"]),
             ("nbits 16\nbyteorder I\nlayout bil\ndatatype S16", "datatype U1", &["line 3"]),
         ] {
-            let error = described(&TYPED.replace(was, is)).unwrap_err();
+            let error = described(&TYPED.replace(was, is)).unwrap_err().to_string();
             assert!(words.iter().all(|word| error.contains(word)), "{is}: {error}");
         }
     }
@@ -339,7 +342,7 @@ mod tests {
             ("BANDROWBYTES   8", "BANDROWBYTES   12", "line 7"),
             ("SIGNEDINT", "COMPLEX", "line 9"),
         ] {
-            let error = described(&RASTER.replace(was, is)).unwrap_err();
+            let error = described(&RASTER.replace(was, is)).unwrap_err().to_string();
             assert!(error.contains(words), "{is}: {error}");
         }
         assert!(described("ENVI\nsamples = 4\n").unwrap().is_none());

@@ -7,6 +7,7 @@
 
 use roxmltree::{Document, Node};
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, Described};
 use crate::describe::file_names;
@@ -45,7 +46,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     };
     // The instrument writes the path that the file had on its own disk.
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    let dtype = Dtype::from_text(FRAME).map_err(|error| error.to_string())?;
+    let dtype = Dtype::from_text(FRAME)?;
     let mut warnings = Vec::new();
     let (layout, axes) = if let Some((shape, axes)) = scan(&document, name)? {
         (Layout::new(dtype, &shape, Order::C), axes)
@@ -53,7 +54,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         warnings.push("it does not give the number of frames: npyd takes all of the file".into());
         (Layout::open_on(dtype, &[-1], 0), vec![Axis::named("frame")])
     };
-    let layout = layout.map_err(|error| error.to_string())?;
+    let layout = layout?;
     Ok(Some(vec![Described {
         axes,
         fields: xml::fields(root),
@@ -72,7 +73,7 @@ type Frames = (Vec<i64>, Vec<Axis>);
 /// Returns the number of frames along each axis. The sidecar declares the length of a series or the
 /// pixels of a scan, or the raw file's name contains them, such as `scan_x64_y32.raw`. Returns
 /// `None` if neither does, as for an acquisition without a scan.
-fn scan(xml: &Document<'_>, name: &str) -> Result<Option<Frames>, String> {
+fn scan(xml: &Document<'_>, name: &str) -> Result<Option<Frames>, DescribeError> {
     let root = xml.root_element();
     let number = |node: Node<'_, '_>| {
         let text = node.text().unwrap_or_default().trim();
@@ -155,7 +156,7 @@ mod tests {
             ),
             ("<root>\n<raw_file filename='a.raw'/>\n<root>", "line"),
         ] {
-            let error = described(text).unwrap_err();
+            let error = described(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
         assert!(described("<parameters/>").unwrap().is_none());

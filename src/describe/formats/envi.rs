@@ -4,6 +4,7 @@
 //! Specification: "ENVI Header Files", NV5 Geospatial; Spectral Python reads and writes it in
 //! `spectral/io/envi.py`.
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::file_names;
@@ -63,7 +64,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     };
     let mut warnings = Vec::new();
     let dtype = dtype(&fields, &mut warnings)?;
-    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    let layout = Layout::new(dtype, &shape, Order::C)?;
     let data = (FORMAT.data_of)(name.as_str());
     let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
     let (mut kept, mut unapplied) = (Metadata::new(), Metadata::new());
@@ -83,7 +84,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
 
 /// Rejects fields that change the layout but that npyd does not support, and misspelt names of such
 /// fields.
-fn check_supported(fields: &Fields<'_>) -> Result<(), String> {
+fn check_supported(fields: &Fields<'_>) -> Result<(), DescribeError> {
     // Readers ignore a field whose name has other blanks than they expect.
     let bare = |key: &str| key.replace([' ', '\t', '_'], "").to_ascii_lowercase();
     for known in ["header offset", "file compression", "major frame offsets", "minor frame offsets"]
@@ -92,7 +93,7 @@ fn check_supported(fields: &Fields<'_>) -> Result<(), String> {
             bare(field.key) == bare(known) && !field.key.eq_ignore_ascii_case(known)
         };
         if let Some(field) = fields.0.iter().find(odd) {
-            return Err(field.error(&format!("write it as `{known}`")));
+            return Err(field.error(format!("write it as `{known}`")));
         }
     }
     if let Some(field) = fields.get("file compression")
@@ -113,7 +114,7 @@ fn check_supported(fields: &Fields<'_>) -> Result<(), String> {
 
 /// Parses lines of the form `key = value`. A value in braces may begin on the next line and extend
 /// over several, and a line that begins with `;` is a comment.
-fn fields(text: &str) -> Result<Fields<'_>, String> {
+fn fields(text: &str) -> Result<Fields<'_>, DescribeError> {
     let mut fields = Vec::new();
     let mut lines = text.lines().enumerate().skip(1).peekable();
     while let Some((at, line)) = lines.next() {
@@ -130,7 +131,7 @@ fn fields(text: &str) -> Result<Fields<'_>, String> {
         let mut is_open = value.starts_with('{') && !value.contains('}');
         while is_open {
             let Some((_, more)) = lines.next() else {
-                return Err(format!("line {}: the brace is not closed: add a `}}`", at + 1));
+                return Err(format!("line {}: the brace is not closed: add a `}}`", at + 1).into());
             };
             if more.trim_start().starts_with(';') {
                 continue;
@@ -144,7 +145,7 @@ fn fields(text: &str) -> Result<Fields<'_>, String> {
     Ok(Fields(fields))
 }
 
-fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, String> {
+fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, DescribeError> {
     let data_type = fields.need("data type")?;
     let code = match &*data_type.value {
         "1" => "u1",
@@ -172,7 +173,7 @@ fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, Strin
             _ => return Err(field.error("write 0 for little-endian, 1 for big-endian")),
         },
     };
-    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
+    Dtype::from_text(&format!("{order}{code}")).map_err(DescribeError::from)
 }
 
 #[cfg(test)]
@@ -229,7 +230,7 @@ mod tests {
     #[test]
     fn a_brace_over_very_many_lines() {
         let open = format!("{CUBE}band names = {{{}", "a,\n".repeat(4_000_000));
-        assert!(described(&open).unwrap_err().contains("line 15"));
+        assert!(described(&open).unwrap_err().to_string().contains("line 15"));
         assert!(described(&(open + "b}")).unwrap().is_some());
     }
 
@@ -252,7 +253,7 @@ mod tests {
             ),
             ("bands = 2", "bands = 0", "line 6"),
         ] {
-            let error = described(&CUBE.replace(was, is)).unwrap_err();
+            let error = described(&CUBE.replace(was, is)).unwrap_err().to_string();
             assert!(error.contains(words), "{is}: {error}");
         }
         for first in ["ENVI Standard", "  ENVI", "ENVI, made by hand", "\u{feff}ENVI"] {

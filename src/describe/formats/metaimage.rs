@@ -4,6 +4,7 @@
 //! Specification: "MetaIO Documentation", Kitware; the Insight Toolkit reads and writes it in
 //! `MetaIO/src/metaImage.cxx`.
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::file_names;
@@ -68,7 +69,7 @@ fn read(sidecar: &FileName, text: &[u8]) -> ReadResult {
         .collect::<Result<Vec<i64>, _>>()?;
     let dims = need("NDims")?;
     if dims.length()? != i64::try_from(shape.len()).unwrap_or(0) {
-        return Err(dims.error(&format!("DimSize has {} sizes: correct one of them", shape.len())));
+        return Err(dims.error(format!("DimSize has {} sizes: correct one of them", shape.len())));
     }
     let file = need("ElementDataFile")?;
     let mut warnings = Vec::new();
@@ -81,7 +82,7 @@ fn read(sidecar: &FileName, text: &[u8]) -> ReadResult {
         axes.push(Axis::named("channels"));
     }
     let dtype = dtype(need("ElementType")?, get, &mut warnings)?;
-    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    let layout = Layout::new(dtype, &shape, Order::C)?;
     let skip = match get("HeaderSize") {
         Some(field) if field.value == "-1" => DataStart::Rest,
         Some(field) => DataStart::Bytes(field.count()?),
@@ -133,8 +134,8 @@ fn data(
     rest: &[(usize, &str)],
     sizes: &[i64],
     warnings: &mut Vec<String>,
-) -> Result<(Data, bool), String> {
-    let wrong = |error: String| file.error(&error);
+) -> Result<(Data, bool), DescribeError> {
+    let wrong = |error: DescribeError| file.error(error);
     if file.value.eq_ignore_ascii_case("local") {
         return Err(
             file.error("npyd can't read data in the header's file: save them in a file beside it")
@@ -173,7 +174,7 @@ fn dtype<'a>(
     kind: &Field<'_>,
     get: impl Fn(&str) -> Option<&'a Field<'a>>,
     warnings: &mut Vec<String>,
-) -> Result<Dtype, String> {
+) -> Result<Dtype, DescribeError> {
     let name = kind.value.strip_suffix("_ARRAY").unwrap_or(&kind.value);
     let code = TYPES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code);
     let code = code.ok_or_else(|| kind.error("unknown type: write such as MET_SHORT"))?;
@@ -189,7 +190,7 @@ fn dtype<'a>(
             '<'
         }
     };
-    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
+    Dtype::from_text(&format!("{order}{code}")).map_err(DescribeError::from)
 }
 
 #[cfg(test)]
@@ -252,7 +253,7 @@ mod tests {
             ("DimSize = 4 3 2", "DimSize = 4 3", "line 2"),
             ("DimSize = 4 3 2", "DimSize = 4 3 x", "line 7"),
         ] {
-            let error = described(&VOLUME.replace(was, is)).unwrap_err();
+            let error = described(&VOLUME.replace(was, is)).unwrap_err().to_string();
             assert!(error.contains(words), "{is}: {error}");
         }
     }

@@ -5,6 +5,7 @@
 
 use roxmltree::{Document, Node};
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, Described};
 use crate::describe::file_names;
@@ -51,7 +52,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let code = match bits {
         12 | 14 | 16 => "<i2", // fewer bits are stored in sixteen
         32 => "<i4",
-        _ => return Err(format!("`nBits`: npyd can't read samples of {bits} bits")),
+        _ => return Err(format!("`nBits`: npyd can't read samples of {bits} bits").into()),
     };
     let rate = |node: Option<Node<'_, '_>>, key: &str| {
         let text = node.and_then(|node| child(node, key)).and_then(|node| node.text());
@@ -66,7 +67,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         acquisition.into_iter().filter(|(key, _)| FACTORS.contains(&key.as_str())).collect();
     let stem = file_names::without_suffix(name.as_str(), ".xml").unwrap_or_default();
     let describe = |suffix: &&str| {
-        let dtype = Dtype::from_text(code).map_err(|error| error.to_string())?;
+        let dtype = Dtype::from_text(code)?;
         let layout = Layout::open_on(dtype, &[0, channels], 0);
         let rate = if *suffix == ".dat" { rates[0] } else { rates[1] };
         let output = match *suffix {
@@ -81,24 +82,24 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
             fields: xml::fields(root),
             ..Described::new(
                 Data::FirstOf(vec![DataPath::beside(&format!("{stem}{suffix}"))?]),
-                layout.map_err(|error| error.to_string())?,
+                layout?,
             )
         })
     };
-    SUFFIXES.iter().map(describe).collect::<Result<_, String>>().map(Some)
+    SUFFIXES.iter().map(describe).collect::<Result<_, DescribeError>>().map(Some)
 }
 
 fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
     node.children().find(|child| child.has_tag_name(name))
 }
 
-fn number(document: &Document<'_>, node: Node<'_, '_>, key: &str) -> Result<i64, String> {
+fn number(document: &Document<'_>, node: Node<'_, '_>, key: &str) -> Result<i64, DescribeError> {
     let found = node.children().find(|child| child.has_tag_name(key));
     let found = found.ok_or_else(|| format!("it has no `{key}` in acquisitionSystem: add it"))?;
     let text = found.text().unwrap_or_default().trim();
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
         let line = document.text_pos_at(found.range().start).row;
-        format!("line {line}, `{key}`: the value must be a whole number, 1 or more")
+        format!("line {line}, `{key}`: the value must be a whole number, 1 or more").into()
     })
 }
 
@@ -135,7 +136,7 @@ mod tests {
             ("<nChannels>4</nChannels>", "", "nChannels"),
             ("</parameters>", "", "line"),
         ] {
-            let error = described(&PARAMETERS.replace(was, is)).unwrap_err();
+            let error = described(&PARAMETERS.replace(was, is)).unwrap_err().to_string();
             assert!(error.contains(words), "{is}: {error}");
         }
         assert!(described("<root><raw_file/></root>").unwrap().is_none());

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::file_names;
@@ -76,9 +77,7 @@ fn read(sidecar: &FileName, text: &[u8]) -> ReadResult {
         .collect::<Result<Vec<i64>, _>>()?;
     let dimension = need("dimension")?;
     if dimension.length()? != i64::try_from(shape.len()).unwrap_or(0) {
-        return Err(
-            dimension.error(&format!("sizes has {} axes: correct one of them", shape.len()))
-        );
+        return Err(dimension.error(format!("sizes has {} axes: correct one of them", shape.len())));
     }
     let file = either(&fields, "data file", "datafile").ok_or(
         "it has no `data file`: save the data in a file of their own, not in the header's",
@@ -88,8 +87,7 @@ fn read(sidecar: &FileName, text: &[u8]) -> ReadResult {
     let (skip, trailing) = skip(&fields, parts)?;
     let axes = axes(&fields, shape.len());
     shape.reverse();
-    let layout =
-        Layout::new(dtype(&fields)?, &shape, Order::C).map_err(|error| error.to_string())?;
+    let layout = Layout::new(dtype(&fields)?, &shape, Order::C)?;
     let mut kept = fields.to_metadata();
     kept.extend(own);
     Ok(Some(vec![Described {
@@ -118,7 +116,7 @@ struct Header<'a> {
 /// # Errors
 /// A field is repeated, or a line has another form. npyd does not ignore them, because it could
 /// miss a skip.
-fn header(text: &str) -> Result<Header<'_>, String> {
+fn header(text: &str) -> Result<Header<'_>, DescribeError> {
     let mut header = Header { fields: Fields::default(), own: Metadata::new(), list: Vec::new() };
     let mut seen = HashSet::new();
     let mut lines = text.lines().enumerate().skip(1);
@@ -163,8 +161,8 @@ fn data(
     list: &[&str],
     sizes: &[i64],
     warnings: &mut Vec<String>,
-) -> Result<(Data, bool), String> {
-    let wrong = |error: String| file.error(&error);
+) -> Result<(Data, bool), DescribeError> {
+    let wrong = |error: DescribeError| file.error(error);
     let slowest = sizes.len().saturating_sub(1);
     if let Some(dim) = file.value.strip_prefix("LIST") {
         let dim = match dim.trim() {
@@ -190,7 +188,7 @@ fn data(
 }
 
 /// Returns where the data begin, and the number of bytes after them.
-fn skip(fields: &Fields<'_>, parts: bool) -> Result<(DataStart, u64), String> {
+fn skip(fields: &Fields<'_>, parts: bool) -> Result<(DataStart, u64), DescribeError> {
     let lines = either(fields, "line skip", "lineskip");
     let lines_count = lines.map_or(Ok(0), Field::count)?;
     if let Some(lines) = lines.filter(|_| parts && lines_count > 0) {
@@ -232,21 +230,21 @@ fn axes(fields: &Fields<'_>, count: usize) -> Vec<Axis> {
     axes
 }
 
-fn dtype(fields: &Fields<'_>) -> Result<Dtype, String> {
+fn dtype(fields: &Fields<'_>) -> Result<Dtype, DescribeError> {
     let kind = fields.need("type")?;
     let name = kind.value.to_lowercase();
     let code = TYPES.iter().find(|(names, _)| names.contains(&&*name)).map(|(_, code)| *code);
     let code = code.ok_or_else(|| kind.error("unknown type: write such as int16 or float"))?;
     let order = match fields.get("endian") {
         _ if code.ends_with('1') => '|',
-        None => return Err("it has no `endian`: add little or big".to_owned()),
+        None => return Err("it has no `endian`: add little or big".into()),
         Some(field) => match &*field.value.to_lowercase() {
             "little" => '<',
             "big" => '>',
             _ => return Err(field.error("write little or big")),
         },
     };
-    Dtype::from_text(&format!("{order}{code}")).map_err(|error| error.to_string())
+    Dtype::from_text(&format!("{order}{code}")).map_err(DescribeError::from)
 }
 
 #[cfg(test)]
@@ -302,7 +300,7 @@ mod tests {
             ("endian: big", "byte skip: 4\nBYTESKIP: 8", "line 8"),
             ("endian: big", "endian: big\nbyte skip:4", "line 8"),
         ] {
-            let error = described(&VOLUME.replace(was, is)).unwrap_err();
+            let error = described(&VOLUME.replace(was, is)).unwrap_err().to_string();
             assert!(error.contains(words), "{is}: {error}");
         }
     }

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath, FILES_MAX};
 use crate::describe::described::{Axis, Described};
 use crate::describe::near_miss::Mark;
@@ -49,13 +50,13 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
         return Ok(None); // only events or spikes were recorded
     }
     if streams.len() > FILES_MAX {
-        return Err(format!("it has more than {FILES_MAX} streams, which is npyd's limit"));
+        return Err(format!("it has more than {FILES_MAX} streams, which is npyd's limit").into());
     }
     let (mut arrays, mut folders) = (Vec::with_capacity(streams.len()), HashSet::new());
     for stream in &streams {
         let named = stream.need("folder_name")?;
         let folder = DataPath::below(named.text()?.trim_end_matches('/'));
-        let folder = folder.map_err(|error| named.error(&error))?;
+        let folder = folder.map_err(|error| named.error(error))?;
         let array = array(stream, &folder)?;
         if !folders.insert(folder) {
             return Err(named.error("two streams have this folder: each needs its own"));
@@ -66,10 +67,10 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
 }
 
 /// Returns the description of one stream.
-fn array(stream: &Node<'_>, folder: &DataPath) -> Result<Described, String> {
+fn array(stream: &Node<'_>, folder: &DataPath) -> Result<Described, DescribeError> {
     let file = |file: &str| {
         let path = DataPath::below(&format!("continuous/{folder}/{file}"));
-        path.map_err(|error| stream.error(&error))
+        path.map_err(|error| stream.error(error))
     };
     let channels = stream.need("num_channels")?;
     let described = match stream.get("channels") {
@@ -78,10 +79,10 @@ fn array(stream: &Node<'_>, folder: &DataPath) -> Result<Described, String> {
     };
     if !described.is_empty() && described.len() as u64 != channels.count()? {
         let remedy = format!("`channels` has {} entries: correct one of them", described.len());
-        return Err(channels.error(&remedy));
+        return Err(channels.error(remedy));
     }
     let rate = stream.get("sample_rate").map(|rate| rate.positive()).transpose()?;
-    let dtype = Dtype::from_text("<i2").map_err(|error| error.to_string())?;
+    let dtype = Dtype::from_text("<i2")?;
     let layout = Layout::open_on(dtype, &[-1, channels.length()?], 0);
     Ok(Described {
         row_counts: vec![file("sample_numbers.npy")?, file("timestamps.npy")?],
@@ -91,7 +92,7 @@ fn array(stream: &Node<'_>, folder: &DataPath) -> Result<Described, String> {
         fields: stream.value().as_object().cloned().unwrap_or_default(),
         ..Described::new(
             Data::FirstOf(vec![file("continuous.dat")?]),
-            layout.map_err(|error| channels.error(&error.to_string()))?,
+            layout.map_err(|error| channels.error(error.to_string()))?,
         )
     })
 }
@@ -181,13 +182,15 @@ mod tests {
             ("\"num_channels\": 8", "\"num_channels\": 9223372036854775807", 13, "2^63"),
             (", \"num_channels\": 8", "", 13, "no `num_channels`"),
         ] {
-            let error = described(&OEBIN.replace(was, is)).unwrap_err();
+            let error = described(&OEBIN.replace(was, is)).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("line {line}, ")) && error.contains(word),
                 "{error}"
             );
         }
-        assert!(described("{\"continuous\": {}}").unwrap_err().contains("must be a list"));
+        assert!(
+            described("{\"continuous\": {}}").unwrap_err().to_string().contains("must be a list")
+        );
         assert!(described("{").is_err());
         for without_samples in ["{}", "{\"continuous\": []}", "[]"] {
             assert!(described(without_samples).unwrap().is_none());

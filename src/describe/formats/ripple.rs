@@ -4,6 +4,7 @@
 //! Specification: D. Bright, "LISPIX: Ripple file format", NIST; RosettaSciIO reads and writes it
 //! in `rsciio/ripple`.
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::file_names;
@@ -50,7 +51,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     };
     let mut warnings = Vec::new();
     let dtype = dtype(&fields, &mut warnings)?;
-    let layout = Layout::new(dtype, &shape, Order::C).map_err(|error| error.to_string())?;
+    let layout = Layout::new(dtype, &shape, Order::C)?;
     let data = (FORMAT.data_of)(name.as_str());
     let data = data.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?;
     Ok(Some(vec![Described {
@@ -79,7 +80,7 @@ fn fields(text: &str) -> Fields<'_> {
     Fields(fields)
 }
 
-fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, String> {
+fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, DescribeError> {
     let kind = fields.need("data-type")?;
     let length = fields.need("data-length")?;
     let code = match (&*kind.value, &*length.value) {
@@ -97,14 +98,14 @@ fn dtype(fields: &Fields<'_>, warnings: &mut Vec<String>) -> Result<Dtype, Strin
             "little-endian" => '<',
             "big-endian" => '>',
             "dont-care" => {
-                warnings.push(field.error("npyd assumes little-endian"));
+                warnings.push(field.error("npyd assumes little-endian").to_string());
                 '<'
             }
             _ => return Err(field.error("write little-endian or big-endian")),
         },
-        None => return Err("it has no `byte-order`: add little-endian or big-endian".to_owned()),
+        None => return Err("it has no `byte-order`: add little-endian or big-endian".into()),
     };
-    Dtype::from_text(&format!("{order}{code}{}", length.value)).map_err(|error| error.to_string())
+    Dtype::from_text(&format!("{order}{code}{}", length.value)).map_err(DescribeError::from)
 }
 
 #[cfg(test)]
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(one.layout.shape.dims(), [3, 4, 2]);
         assert_eq!(one.layout.dtype.to_string(), "'>u2'");
         assert_eq!(one.skip, DataStart::Bytes(8));
-        let error = described(&inca.replace("width : 4", "width : x")).unwrap_err();
+        let error = described(&inca.replace("width : 4", "width : x")).unwrap_err().to_string();
         assert!(error.starts_with("line 2"), "{error}");
     }
 
@@ -147,7 +148,7 @@ mod tests {
             ("big-endian", "middle-endian", "line 8"),
             ("vector", "dont-care", "line 9"),
         ] {
-            let error = described(&SPECTRA.replace(was, is)).unwrap_err();
+            let error = described(&SPECTRA.replace(was, is)).unwrap_err().to_string();
             assert!(error.starts_with(line), "{error}");
         }
         assert!(described("key\tvalue\n").unwrap().is_none());

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::file_names;
@@ -40,7 +41,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         return Ok(None);
     }
     let data = if let Some(named) = dataset {
-        vec![DataPath::beside(named.text()?).map_err(|error| named.error(&error))?]
+        vec![DataPath::beside(named.text()?).map_err(|error| named.error(error))?]
     } else {
         let names = (FORMAT.data_of)(name.as_str());
         names.iter().map(|name| DataPath::beside(name)).collect::<Result<_, _>>()?
@@ -50,7 +51,7 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     let hash = global.get("core:sha512").filter(|hash| hash.value().as_str() != Some(""));
     let digest = hash.map(|hash| {
         let digest = format!("sha512:{}", hash.text()?).parse();
-        digest.map_err(|error: String| hash.error(&error))
+        digest.map_err(|error: DescribeError| hash.error(error))
     });
     let trailing = global.get("core:trailing_bytes").map_or(Ok(0), |bytes| bytes.count())?;
     Ok(Some(vec![Described {
@@ -66,12 +67,15 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
 
 /// Returns the layout: samples, channels if there are several, and an axis for the two parts of
 /// complex integers, because NumPy has no type for them.
-fn layout(global: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Layout, Vec<Axis>), String> {
+fn layout(
+    global: &Node<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(Layout, Vec<Axis>), DescribeError> {
     let (dtype, has_parts) = dtype(&global.need("core:datatype")?, warnings)?;
     let rate = global.get("core:sample_rate").and_then(|rate| {
         let read = rate.lenient_number().filter(|rate| *rate > 0.0);
         if read.is_none() || !rate.value().is_number() {
-            warnings.push(rate.error("the sample rate should be a number above 0"));
+            warnings.push(rate.error("the sample rate should be a number above 0").to_string());
         }
         read
     });
@@ -87,13 +91,13 @@ fn layout(global: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Layout, Vec<
         dims.push(2);
         axes.push(Axis::named("real and imaginary part"));
     }
-    let layout = Layout::open_on(dtype, &dims, 0).map_err(|error| error.to_string())?;
+    let layout = Layout::open_on(dtype, &dims, 0)?;
     Ok((layout, axes))
 }
 
 /// Parses `core:datatype`, such as `cf32_le`. Also returns whether an item is only one part of a
 /// complex number.
-fn dtype(datatype: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Dtype, bool), String> {
+fn dtype(datatype: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Dtype, bool), DescribeError> {
     let wrong = || {
         datatype.error("write c or r, f32, f64, i32, i16, i8, u32, u16 or u8, then _le or _be, such as cf32_le")
     };
@@ -131,16 +135,17 @@ fn dtype(datatype: &Node<'_>, warnings: &mut Vec<String>) -> Result<(Dtype, bool
         _ => return Err(wrong()),
     };
     if order.is_none() && !code.ends_with('1') {
-        warnings.push(datatype.error("neither _le nor _be: npyd assumes little-endian"));
+        warnings
+            .push(datatype.error("neither _le nor _be: npyd assumes little-endian").to_string());
     }
     let text = format!("{}{code}", order.unwrap_or('<'));
-    let dtype = Dtype::from_text(&text).map_err(|error| datatype.error(&error.to_string()))?;
+    let dtype = Dtype::from_text(&text).map_err(|error| datatype.error(error.to_string()))?;
     Ok((dtype, has_parts))
 }
 
 /// Returns the number of bytes before the first sample. Bytes before a later capture are an error,
 /// because they are between samples.
-fn leading(root: &Node<'_>, global: &Node<'_>) -> Result<u64, String> {
+fn leading(root: &Node<'_>, global: &Node<'_>) -> Result<u64, DescribeError> {
     let Some(captures) = root.get("captures") else { return Ok(0) };
     let first_sample = global.get("core:offset").map_or(Ok(0), |offset| offset.count())?;
     let mut leading = 0;
@@ -275,12 +280,12 @@ mod tests {
             (CI16.to_owned(), r#"{"core:header_bytes": 1.5}"#, 3, "0 or more"),
             (CI16.to_owned(), "{", 3, "must be a string"),
         ] {
-            let error = described(&global, captures).unwrap_err();
+            let error = described(&global, captures).unwrap_err().to_string();
             let stated = line == 0 || error.starts_with(&format!("line {line}, "));
             assert!(stated && error.contains(word), "{error}");
         }
         let name = FileName::try_from("x.sigmf-meta".to_owned()).unwrap();
-        assert!(read(&name, b"[]").unwrap_err().contains("no `global`"));
+        assert!(read(&name, b"[]").unwrap_err().to_string().contains("no `global`"));
     }
 
     #[test]

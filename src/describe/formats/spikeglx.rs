@@ -5,6 +5,7 @@
 
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, Described};
+use crate::describe::dump::Unfinished;
 use crate::describe::file_names;
 use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Format, ReadResult};
@@ -60,16 +61,14 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     // Somebody who ends the file by hand may leave out the last newline.
     let unsure_len = size.filter(|size| is_cut_off(size, &text)).and_then(|it| it.count().ok());
     let channels = channels.length()?;
-    let dtype = Dtype::from_text("<i2").map_err(|error| error.to_string())?;
+    let dtype = Dtype::from_text("<i2")?;
     let size = size.filter(|field| field.value != "0" && cut_off.is_none());
     let (layout, file_len) = match size {
         Some(field) => {
             let len = field.count()?;
             let frame = channels.unsigned_abs().saturating_mul(2);
             if len % frame != 0 {
-                return Err(
-                    field.error(&format!("not a multiple of {channels} samples of 2 bytes"))
-                );
+                return Err(field.error(format!("not a multiple of {channels} samples of 2 bytes")));
             }
             let shape = [i64::try_from(len / frame).unwrap_or(i64::MAX), channels];
             (Layout::new(dtype, &shape, Order::C), Some(len))
@@ -85,7 +84,9 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
     if let (Some(field), None) = (fields.get("fileSHA1"), &digest)
         && !matches!(&*field.value, "" | "0")
     {
-        warnings.push(field.error("not a hash of 40 hexadecimal digits: npyd does not check it"));
+        warnings.push(
+            field.error("not a hash of 40 hexadecimal digits: npyd does not check it").to_string(),
+        );
     }
     let rate = ["imSampRate", "niSampRate", "obSampRate"].iter().find_map(|key| fields.get(key));
     let step = rate.and_then(|rate| rate.value.parse::<f64>().ok()).filter(|rate| *rate > 0.0);
@@ -100,17 +101,15 @@ fn read(name: &FileName, text: &[u8]) -> ReadResult {
         unsure_len,
         digest,
         unfinished: match cut_off {
-            Some(line) => Some(format!("its meta file ends in the middle of line {line}")),
-            None => file_len.is_none().then(|| {
-                "the recording continues: its meta file has no fileSizeBytes yet".to_owned()
-            }),
+            Some(line) => Some(Unfinished::CutOff { line }),
+            None => file_len.is_none().then_some(Unfinished::NoFileSize),
         },
         has_live_readers: true,
         axes: vec![Axis::samples(step), Axis::named("channel")],
         unapplied,
         fields: kept,
         warnings,
-        ..Described::new(Data::FirstOf(data), layout.map_err(|error| error.to_string())?)
+        ..Described::new(Data::FirstOf(data), layout?)
     }]))
 }
 
@@ -154,7 +153,7 @@ mod tests {
         for torn in ["nSavedChans=3\nfileSizeBytes=6", "fileSizeBytes=60\nnSavedChans=3"] {
             let torn = described(torn).unwrap().unwrap().remove(0);
             assert_eq!(
-                torn.unfinished.as_deref(),
+                torn.unfinished.map(|it| it.to_string()).as_deref(),
                 Some("its meta file ends in the middle of line 2")
             );
             assert_eq!(torn.file_len, None);
@@ -172,7 +171,7 @@ mod tests {
         for (was, is, words) in
             [("=60", "=61", "line 3"), ("=60", "=x", "line 3"), ("Chans=3", "Chans=0", "line 5")]
         {
-            let error = described(&META.replace(was, is)).unwrap_err();
+            let error = described(&META.replace(was, is)).unwrap_err().to_string();
             assert!(error.contains(words), "{is}: {error}");
         }
         assert!(described("other=1\n").unwrap().is_none());

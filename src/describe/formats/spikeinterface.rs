@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::describe::DescribeError;
 use crate::describe::data_path::{Data, DataPath, FILES_MAX};
 use crate::describe::described::{Axis, DataStart, Described};
 use crate::describe::near_miss::Mark;
@@ -56,12 +57,14 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
     }
     // Each array stores a copy of the whole sidecar.
     if files.len() > FILES_MAX || files.len().saturating_mul(text.len()) as u64 > SIZE_MAX {
-        return Err(format!("{} segments are more than npyd reads of one sidecar", files.len()));
+        return Err(
+            format!("{} segments are more than npyd reads of one sidecar", files.len()).into()
+        );
     }
     let segment = segment(&kwargs)?;
     let mut arrays = Vec::with_capacity(files.len());
     for file in &files {
-        let path = DataPath::beside(file.text()?).map_err(|error| file.error(&error))?;
+        let path = DataPath::beside(file.text()?).map_err(|error| file.error(error))?;
         let data = Data::FirstOf(vec![path]);
         if arrays.iter().any(|other: &Described| other.data == data) {
             return Err(file.error("two segments have this file: each needs its own"));
@@ -76,7 +79,7 @@ fn read(_: &FileName, text: &[u8]) -> ReadResult {
 }
 
 /// Returns the description that all segments share.
-fn segment(kwargs: &Node<'_>) -> Result<Described, String> {
+fn segment(kwargs: &Node<'_>) -> Result<Described, DescribeError> {
     let channels = match kwargs.get("num_channels") {
         Some(channels) => channels.length()?,
         None => kwargs.need("num_chan")?.length()?, // the key of older versions
@@ -103,22 +106,22 @@ fn segment(kwargs: &Node<'_>) -> Result<Described, String> {
         warnings,
         ..Described::new(
             Data::FirstOf(Vec::new()),
-            layout.map_err(|error| kwargs.error(&error.to_string()))?,
+            layout.map_err(|error| kwargs.error(error.to_string()))?,
         )
     })
 }
 
 /// Parses the type of the samples, which must be numbers.
-fn dtype(field: &Node<'_>, warnings: &mut Vec<String>) -> Result<Dtype, String> {
+fn dtype(field: &Node<'_>, warnings: &mut Vec<String>) -> Result<Dtype, DescribeError> {
     let text = field.text()?;
-    let dtype = Dtype::from_text(text).map_err(|error| field.error(&error.to_string()))?;
+    let dtype = Dtype::from_text(text).map_err(|error| field.error(error.to_string()))?;
     let descr = dtype.to_string();
     let is_number = descr.get(2..3).is_some_and(|kind| "biufc".contains(kind));
     if !is_number || !descr.starts_with('\'') {
         return Err(field.error("samples must be plain numbers: write such as \"<i2\""));
     }
     if dtype.itemsize() > 1 && !text.starts_with(['<', '>']) {
-        warnings.push(field.error("it has no byte order: npyd assumes little-endian"));
+        warnings.push(field.error("it has no byte order: npyd assumes little-endian").to_string());
     }
     Ok(dtype)
 }
@@ -202,7 +205,7 @@ mod tests {
             ("paths\": true", "paths\": false", 18, "relative"),
             (FILES, "", 5, "not name a file"),
         ] {
-            let error = described(&BINARY.replace(was, is)).unwrap_err();
+            let error = described(&BINARY.replace(was, is)).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("line {line}, ")) && error.contains(word),
                 "{error}"
@@ -210,7 +213,7 @@ mod tests {
         }
         let many =
             BINARY.replace("\"dtype\"", &format!("\"x\": \"{}\", \"dtype\"", "x".repeat(9 << 20)));
-        assert!(described(&many).unwrap_err().contains("2 segments are more"));
+        assert!(described(&many).unwrap_err().to_string().contains("2 segments are more"));
         for somebody_elses in ["{}", "[]", r#"{"class": 3}"#, r#"{"class": "a.NpzRecording"}"#] {
             assert!(described(somebody_elses).unwrap().is_none());
         }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::describe::text::Metadata;
+use crate::describe::text::error::DescribeError;
 use crate::describe::text::near_words::is_near;
-use crate::npy::sanitize::sanitize;
 
 /// Maximum length of a line in a message, in characters.
 const SHOWN_MAX: usize = 100;
@@ -21,19 +21,19 @@ pub(crate) struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// Returns a message about this field.
+    /// Returns an error about this field.
     #[must_use]
-    pub(crate) fn error(&self, what: &str) -> String {
+    pub(crate) fn error(&self, what: impl Into<DescribeError>) -> DescribeError {
         on_line(self.line, &format!("{} = {}", self.key, self.value), what)
     }
 
     /// Returns the value as a whole number, 0 or more.
-    pub(crate) fn count(&self) -> Result<u64, String> {
+    pub(crate) fn count(&self) -> Result<u64, DescribeError> {
         self.value.parse().map_err(|_| self.error("the value must be a whole number, 0 or more"))
     }
 
     /// Returns the value as a whole number, 1 or more.
-    pub(crate) fn length(&self) -> Result<i64, String> {
+    pub(crate) fn length(&self) -> Result<i64, DescribeError> {
         match self.value.parse() {
             Ok(length @ 1..=i64::MAX) => Ok(length),
             _ => Err(self.error("the value must be a whole number, 1 or more")),
@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// There is no such field.
-    pub(crate) fn need(&self, key: &str) -> Result<&Field<'a>, String> {
+    pub(crate) fn need(&self, key: &str) -> Result<&Field<'a>, DescribeError> {
         self.get(key).ok_or_else(|| missing(&self.0, key, ""))
     }
 
@@ -68,22 +68,22 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Returns the message that no field has this key. If another field is nearly named so, the message
+/// Returns the error that no field has this key. If another field is nearly named so, the message
 /// quotes it. `place` says where the key belongs, such as ` in [Common Infos]`.
 #[must_use]
-pub(crate) fn missing(fields: &[Field<'_>], key: &str, place: &str) -> String {
+pub(crate) fn missing(fields: &[Field<'_>], key: &str, place: &str) -> DescribeError {
     let lower = key.to_lowercase();
     match fields.iter().find(|field| is_near(&lower, field.key)) {
-        Some(near) => near.error(&format!("it has no `{key}`{place}; did you mean that?")),
-        None => format!("it has no `{key}`{place}: add it"),
+        Some(near) => near.error(format!("it has no `{key}`{place}; did you mean that?")),
+        None => format!("it has no `{key}`{place}: add it").into(),
     }
 }
 
-/// Returns a message that quotes the line of an error.
+/// Returns an error that quotes its line.
 #[must_use]
-pub(crate) fn on_line(number: usize, line: &str, what: &str) -> String {
-    let shown: String = line.trim().chars().take(SHOWN_MAX).collect();
-    sanitize(&format!("line {number}, `{shown}`: {what}"))
+pub(crate) fn on_line(number: usize, line: &str, what: impl Into<DescribeError>) -> DescribeError {
+    let line = line.trim().chars().take(SHOWN_MAX).collect();
+    DescribeError::Line { number, line, source: Box::new(what.into()) }
 }
 
 /// Decodes a sidecar. Text that is neither UTF-8 nor UTF-16 is decoded as Latin-1, which older
@@ -140,7 +140,7 @@ mod tests {
             ("ElementType", "Elementtype", "it has no `ElementType`; did you"),
             ("samples", "lines", "it has no `samples`: add it"),
         ] {
-            let message = missing(&[field("x"), field(given)], key, "");
+            let message = missing(&[field("x"), field(given)], key, "").to_string();
             assert!(message.contains(words), "{message}");
         }
     }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::describe::text::Metadata;
+use crate::describe::text::error::DescribeError;
 use crate::describe::text::fields::on_line;
 use crate::describe::text::python_json;
 use crate::text::serde_errors::humanize;
@@ -34,11 +35,12 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     /// The text is not JSON or has too many values. The message names the line.
-    pub(crate) fn read(text: &'a str) -> Result<Self, String> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, DescribeError> {
         if text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > VALUES_MAX {
             return Err(format!(
                 "it has more than {VALUES_MAX} values: leave out what is not needed"
-            ));
+            )
+            .into());
         }
         if let Ok(root) = serde_json::from_str(text) {
             return Ok(Json { text: text.into(), root });
@@ -54,7 +56,7 @@ impl<'a> Json<'a> {
                     None => &message,
                 };
                 let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-                Err(on_line(error.line(), line, &humanize(message)))
+                Err(on_line(error.line(), line, humanize(message)))
             }
         }
     }
@@ -104,38 +106,38 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// There is no such key, or its value is null.
-    pub(crate) fn need(&self, key: &'a str) -> Result<Self, String> {
-        self.get(key).ok_or_else(|| self.error(&format!("it has no `{key}`: add it")))
+    pub(crate) fn need(&self, key: &'a str) -> Result<Self, DescribeError> {
+        self.get(key).ok_or_else(|| self.error(format!("it has no `{key}`: add it")))
     }
 
     /// Returns the values of a list.
-    pub(crate) fn items(&self) -> Result<Vec<Self>, String> {
+    pub(crate) fn items(&self) -> Result<Vec<Self>, DescribeError> {
         let list = self.value.as_array().ok_or_else(|| self.error("the value must be a list"))?;
         let items = list.iter().enumerate();
         Ok(items.map(|(at, value)| self.inner(Step::Item(at), value)).collect())
     }
 
     /// Returns the value as text.
-    pub(crate) fn text(&self) -> Result<&'a str, String> {
+    pub(crate) fn text(&self) -> Result<&'a str, DescribeError> {
         self.value.as_str().ok_or_else(|| self.error("the value must be a text in quotes"))
     }
 
     /// Returns the value as a whole number, 0 or more.
-    pub(crate) fn count(&self) -> Result<u64, String> {
+    pub(crate) fn count(&self) -> Result<u64, DescribeError> {
         let whole = || whole_number(self.value).and_then(|count| u64::try_from(count).ok());
         let count = self.value.as_u64().or_else(whole);
         count.ok_or_else(|| self.error("the value must be a whole number, 0 or more"))
     }
 
     /// Returns the value as a whole number, 1 or more.
-    pub(crate) fn length(&self) -> Result<i64, String> {
+    pub(crate) fn length(&self) -> Result<i64, DescribeError> {
         let length = self.value.as_i64().or_else(|| whole_number(self.value));
         let length = length.filter(|length| *length > 0);
         length.ok_or_else(|| self.error("the value must be a whole number, 1 or more"))
     }
 
     /// Returns the value as a number above 0.
-    pub(crate) fn positive(&self) -> Result<f64, String> {
+    pub(crate) fn positive(&self) -> Result<f64, DescribeError> {
         let number = self.value.as_f64().filter(|number| *number > 0.0);
         number.ok_or_else(|| self.error("the value must be a number above 0"))
     }
@@ -148,9 +150,9 @@ impl<'a> Node<'a> {
 
     /// Returns a message about this value.
     #[must_use]
-    pub(crate) fn error(&self, what: &str) -> String {
+    pub(crate) fn error(&self, what: impl Into<DescribeError>) -> DescribeError {
         if self.path.is_empty() {
-            return what.to_owned();
+            return what.into();
         }
         let mut shown = String::new();
         for step in &self.path {
@@ -291,7 +293,8 @@ mod tests {
         let json = Json::read(TEXT).unwrap();
         let root = json.root();
         let list = root.need("a").unwrap().need("x\"}").unwrap();
-        let lines: Vec<String> = list.items().unwrap().iter().map(|it| it.error("no")).collect();
+        let lines: Vec<String> =
+            list.items().unwrap().iter().map(|it| it.error("no").to_string()).collect();
         assert_eq!(
             lines,
             [
@@ -301,20 +304,23 @@ mod tests {
                 "line 4, `a.x\"}[3] = 3.5`: no",
             ]
         );
-        assert_eq!(root.need("b").unwrap().error("no"), "line 7, `b = 2`: no");
-        assert_eq!(root.need("c").unwrap_err(), "it has no `c`: add it");
-        assert_eq!(list.need("d").unwrap_err(), "line 2, `a.x\"}`: it has no `d`: add it");
-        assert!(list.items().unwrap()[3].count().unwrap_err().ends_with("0 or more"));
+        assert_eq!(root.need("b").unwrap().error("no").to_string(), "line 7, `b = 2`: no");
+        assert_eq!(root.need("c").unwrap_err().to_string(), "it has no `c`: add it");
+        assert_eq!(
+            list.need("d").unwrap_err().to_string(),
+            "line 2, `a.x\"}`: it has no `d`: add it"
+        );
+        assert!(list.items().unwrap()[3].count().unwrap_err().to_string().ends_with("0 or more"));
     }
 
     #[test]
     fn invalid_json_is_rejected_with_its_line() {
-        let torn = Json::read(&TEXT[..37]).unwrap_err();
+        let torn = Json::read(&TEXT[..37]).unwrap_err().to_string();
         assert_eq!(torn, "line 3, `\"two`: the text is incomplete: it ends here");
-        let deep = Json::read(&"[".repeat(1000)).unwrap_err();
+        let deep = Json::read(&"[".repeat(1000)).unwrap_err().to_string();
         assert!(deep.ends_with("nested too deeply"), "{deep}");
         let many = format!("[{}0]", "0,".repeat(VALUES_MAX));
-        assert!(Json::read(&many).unwrap_err().contains("more than 1048576 values"));
+        assert!(Json::read(&many).unwrap_err().to_string().contains("more than 1048576 values"));
         assert!(Json::read("[1]").unwrap().into_metadata().is_empty());
     }
 }

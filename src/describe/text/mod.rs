@@ -1,5 +1,6 @@
 //! Parsers for the text that sidecars are written in.
 
+pub(crate) mod error;
 pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod near_words;

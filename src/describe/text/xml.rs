@@ -4,6 +4,7 @@ use roxmltree::{Document, Error, Node, ParsingOptions};
 use serde_json::Value;
 
 use crate::describe::text::Metadata;
+use crate::describe::text::error::DescribeError;
 
 /// Maximum size of an XML text, in bytes. Instruments write much smaller ones, and a parsed text
 /// needs many times its size in memory.
@@ -23,22 +24,27 @@ const ATTRIBUTES_MAX: usize = 1000;
 ///
 /// # Errors
 /// The text contains the name, and is not valid XML or exceeds a limit.
-pub(crate) fn parse<'a>(text: &'a str, element: &str) -> Result<Option<Document<'a>>, String> {
+pub(crate) fn parse<'a>(
+    text: &'a str,
+    element: &str,
+) -> Result<Option<Document<'a>>, DescribeError> {
     if !text.contains(element) {
         return Ok(None);
     }
     if text.len() > TEXT_MAX {
-        return Err(format!("it has {} bytes; npyd reads at most {TEXT_MAX}", text.len()));
+        return Err(format!("it has {} bytes; npyd reads at most {TEXT_MAX}", text.len()).into());
     }
     if let Some(line) = crowded_line(text) {
-        return Err(format!("line {line}: an element has more than {ATTRIBUTES_MAX} attributes"));
+        return Err(
+            format!("line {line}: an element has more than {ATTRIBUTES_MAX} attributes").into()
+        );
     }
     let options = ParsingOptions { nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     match Document::parse_with_options(text, options) {
         Ok(xml) => {
             if let Some(node) = deep_node(&xml) {
                 let line = xml.text_pos_at(node.range().start).row;
-                return Err(format!("line {line}: it is nested deeper than {DEPTH_MAX}"));
+                return Err(format!("line {line}: it is nested deeper than {DEPTH_MAX}").into());
             }
             let root = xml.root_element();
             let has_it = root.has_tag_name(element)
@@ -46,9 +52,9 @@ pub(crate) fn parse<'a>(text: &'a str, element: &str) -> Result<Option<Document<
             Ok(has_it.then_some(xml))
         }
         Err(Error::NodesLimitReached) => {
-            Err(format!("it has more than {NODES_MAX} elements, texts and comments"))
+            Err(format!("it has more than {NODES_MAX} elements, texts and comments").into())
         }
-        Err(error) => Err(format!("line {}: {error}", error.pos().row)),
+        Err(error) => Err(format!("line {}: {error}", error.pos().row).into()),
     }
 }
 
@@ -116,24 +122,24 @@ mod tests {
             serde_json::json!({"a": "1", "b": "x", "c": [{"d": "2"}, ""], "e": {"f": "y"}});
         assert_eq!(facts, expected);
         assert!(parse(text, "f").unwrap().is_none());
-        assert!(parse("<b>\n<c></b>", "b").unwrap_err().contains("line 2"));
+        assert!(parse("<b>\n<c></b>", "b").unwrap_err().to_string().contains("line 2"));
     }
 
     #[test]
     fn texts_beyond_the_limits_are_rejected() {
         let nested = |depth| "<b>".repeat(depth) + &"</b>".repeat(depth);
         assert!(parse(&nested(DEPTH_MAX), "b").unwrap().is_some());
-        assert!(parse(&nested(DEPTH_MAX + 1), "b").unwrap_err().contains("deeper"));
-        assert!(parse(&nested(90_000), "b").unwrap_err().contains("deeper"));
+        assert!(parse(&nested(DEPTH_MAX + 1), "b").unwrap_err().to_string().contains("deeper"));
+        assert!(parse(&nested(90_000), "b").unwrap_err().to_string().contains("deeper"));
         let many = format!("<b>{}</b>", "<c/>".repeat(100_000));
-        assert!(parse(&many, "b").unwrap_err().contains("more than 100000 elements"));
+        assert!(parse(&many, "b").unwrap_err().to_string().contains("more than 100000 elements"));
         assert!(parse(&nested(140_000), "b").is_err());
-        assert!(parse(&("<b/>".repeat(300_000)), "b").unwrap_err().contains("bytes"));
+        assert!(parse(&("<b/>".repeat(300_000)), "b").unwrap_err().to_string().contains("bytes"));
         let attributes =
             |count| (0..count).fold(String::new(), |tag, at| tag + &format!(" a{at}='>'"));
         assert!(parse(&format!("<b{}/>", attributes(ATTRIBUTES_MAX)), "b").unwrap().is_some());
         let crowded = format!("<b>\n<c{}/></b>", attributes(ATTRIBUTES_MAX + 1));
-        assert!(parse(&crowded, "b").unwrap_err().contains("line 2"));
+        assert!(parse(&crowded, "b").unwrap_err().to_string().contains("line 2"));
         let laughs = "<!DOCTYPE b [<!ENTITY x 'ha'><!ENTITY y '&x;&x;'>]><b>&y;</b>";
         assert!(parse(laughs, "b").is_err());
     }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use crate::decide::reason::Reason;
 use crate::finalize::Interruption;
-use crate::fs::Dir;
+use crate::fs::{Dir, FsError};
+use crate::model::SystemError;
 
 /// The directories synced in this step, each with the error of its sync, if any.
 #[derive(Default)]
-pub(super) struct SyncedDirs(Vec<(PathBuf, Option<String>)>);
+pub(super) struct SyncedDirs(Vec<(PathBuf, Option<SystemError>)>);
 
 impl SyncedDirs {
     pub(super) fn sync(&mut self, dir: &Dir) -> Result<(), Interruption> {
@@ -18,7 +19,7 @@ impl SyncedDirs {
             Some((_, Some(failure))) => Err(Interruption::Retry(Reason::Io(failure.clone()))),
             None => {
                 let result = dir.sync();
-                let failure = result.as_ref().err().map(ToString::to_string);
+                let failure = result.as_ref().err().map(FsError::to_value);
                 self.0.push((dir.path().to_path_buf(), failure));
                 Ok(result?)
             }

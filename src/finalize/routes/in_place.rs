@@ -4,8 +4,10 @@
 //! them in any order. The final name comes last. If the file already has it, the header's first
 //! eight bytes decide whether the file is an array, so they come last.
 
+use crate::decide::output_problem::OutputProblem;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Write;
+use crate::decide::route_problem::RouteProblem;
 use crate::describe::DeclaredBy;
 use crate::finalize::copying::duplicate;
 use crate::finalize::header_room::refuse_occupied;
@@ -82,8 +84,7 @@ fn refuse_other_header(job: &Job, writes: &[Write]) -> Result<(), Interruption> 
     }
     for write in writes {
         if file.read_at_most(write.at, write.bytes.len())? != write.bytes {
-            let what = "it already is a .npy file with another header: move it away";
-            return Err(Interruption::Rejected(Reason::Route(what.to_owned())));
+            return Err(Interruption::Rejected(Reason::Route(RouteProblem::OtherHeader)));
         }
     }
     Ok(())
@@ -130,9 +131,7 @@ fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption>
     }
     let pending = pending_name(name).map_err(|why| Interruption::Rejected(Reason::BadName(why)))?;
     if at.source.stat(pending.as_ref())?.is_some() {
-        return Err(Interruption::Rejected(Reason::Output(format!(
-            "`{pending}` exists as well: remove one of the two"
-        ))));
+        return Err(Interruption::Rejected(Reason::Output(OutputProblem::PendingTwice(pending))));
     }
     if !at.source.rename_private_as(name.as_ref(), file, pending.as_ref())? {
         return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));

@@ -11,7 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::DropDir;
+use crate::decide::change::Change;
 use crate::decide::reason::{Reason, Subject};
+use crate::decide::route_problem::{INSERT_REFUSED, RouteProblem};
 use crate::facts::{self, Fact};
 use crate::finalize::intent_log::{InsertIntent, IntentLog};
 use crate::finalize::locations::Locations;
@@ -25,9 +27,6 @@ use crate::throttle::meter::Meter;
 
 /// Prefix of the private name during the insertion.
 const PREFIX: &str = ".npyd-insert-";
-
-/// The reason for files for which it failed before.
-const REFUSED: &str = "the file system could not insert space in it, or rename it";
 
 /// Number of attempts to be the sole opener of a file. Attempt n is preceded by a pause of n
 /// milliseconds.
@@ -90,7 +89,7 @@ pub(crate) fn carry_out(
         Ok(false) => {
             intents.mark_unsupported(stat);
             work.undo(intents)?;
-            Err(Interruption::Retry(Reason::Route(format!("{REFUSED}: it will be copied"))))
+            Err(Interruption::Retry(Reason::Route(RouteProblem::InsertRefused)))
         }
         Err(interruption) => {
             work.undo(intents)?;
@@ -109,7 +108,7 @@ fn obstacle(
 ) -> Result<Option<&'static str>, Interruption> {
     let InputFile { file, stat, .. } = job.only_file()?;
     if intents.is_unsupported(stat) {
-        return Ok(Some(REFUSED));
+        return Ok(Some(INSERT_REFUSED));
     }
     if at.source.stat(private.as_ref())?.is_some() {
         return Ok(Some("an interrupted insertion into a file of that name is not undone yet"));
@@ -168,7 +167,7 @@ impl PrivateFile<'_> {
         self.file.sync_all().map_err(lost)?;
         // A concurrent write went to the wrong offset.
         let grown = self.file.stat()?.size == self.intent.size + self.intent.room;
-        if grown { Ok(true) } else { Err(Interruption::changed("it changed meanwhile")) }
+        if grown { Ok(true) } else { Err(Interruption::changed(Change::DuringInsert)) }
     }
 
     /// Gives the array its name. Returns `false` if the file can't be renamed to that directory.
@@ -247,7 +246,7 @@ pub fn recover_insert(
             ));
         }
     }
-    let own = FileName::try_from(own.to_owned()).map_err(|error| left(&error))?;
+    let own = FileName::try_from(own.to_owned()).map_err(|error| left(&error.to_string()))?;
     dir.restore_name(name.as_ref(), dir, own.as_ref()).map_err(facts)?;
     dir.sync().map_err(facts)?;
     facts::note(Fact::InsertUndone { file: own.to_string(), drop_dir: drop_dir.path.clone() });

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
+use crate::decide::work_error::WorkError;
 use crate::events::event::Event;
 use crate::events::receipt::EventKind;
 use crate::finalize::{ArrayJob, Job, RejectedDrop};
@@ -155,8 +156,7 @@ impl Tracker {
                 let mut outcomes = outcomes.into_iter();
                 for rel in rels {
                     let outcome = outcomes.next().unwrap_or_else(|| {
-                        let bug = "npyd has a bug (its log tells where)".to_owned();
-                        Outcome::Failed(Failure::new(bug, Cause::Bug))
+                        Outcome::Failed(Failure::new(WorkError::Bug, Cause::Bug))
                     });
                     // The receiver is gone if the directory's thread has stopped.
                     let _ = ended.send(JobDone { rel, outcome });

@@ -104,7 +104,7 @@ impl Tracker {
         let is_recorded = std::mem::replace(&mut entry.is_recorded, true);
         entry.cause = Some(failure.cause.clone());
         let retry_in = self.context.retries.then_some(pause);
-        let why = Reason::Failed { error: failure.error.clone(), kind: failure.kind(), retry_in };
+        let why = Reason::Failed { error: failure.error.clone(), retry_in };
         entry.due = None;
         self.set_state(rel, State::Waiting(Wait::on_external(why.clone())));
         self.schedule(rel.to_path_buf(), now + pause);
@@ -136,7 +136,7 @@ impl Tracker {
             return false;
         };
         let Some(entry) = self.entries.get_mut(rel) else { return true };
-        if !self.suspensions.fail(rel, &fault, &failure.failed_call, now) {
+        if !self.suspensions.fail(rel, &fault, failure.error.cause(), now) {
             return false;
         }
         entry.due = None;

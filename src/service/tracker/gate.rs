@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use crate::decide::completeness::Wait;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
+use crate::decide::work_error::DataLoss;
 use crate::events::receipt::EventKind;
 use crate::finalize::Job;
 use crate::fs;
@@ -170,10 +171,11 @@ impl Tracker {
         let loss = ledger.data_loss_of(snapshot.contents())?;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
+            let reason = Reason::DataLoss(DataLoss::Recorded(reason));
             if let Some(at) = &taking {
-                self.refuse_take(at, &reason);
+                self.refuse_take(at, reason.clone());
             }
-            return Ok(reject(candidate, EventKind::Lost, Reason::DataLoss(reason)));
+            return Ok(reject(candidate, EventKind::Lost, reason));
         }
         let entry = self.entries.get_mut(&candidate.input.rel);
         let Some(entry) = entry else { return Ok(Action::Forget) };
@@ -197,7 +199,7 @@ impl Tracker {
             }
             (Decision::Wait(wait), _) => Action::Wait(wait),
             (Decision::Reject(reason), Some(at)) => {
-                self.refuse_take(&at, &reason);
+                self.refuse_take(&at, reason);
                 Action::Probe
             }
             (Decision::Reject(reason), None) => reject(candidate, EventKind::Rejected, reason),

@@ -1,13 +1,13 @@
 //! Requests: each scan reads them from the ledger, and the probe of a source carries them out. npyd
 //! accepts a request to make an array again at once, and one to take a file when the file is quiet.
 
-use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
+use crate::decide::request_problem::RequestProblem;
 use crate::describe::Correction;
 use crate::events::event::Event;
 use crate::events::receipt::SourceFate;
@@ -30,8 +30,7 @@ impl Tracker {
         self.requests.clear();
         for request in requests {
             let Some(rel) = self.rel_of(&request) else {
-                self.context
-                    .refuse(&request, "it is not in the drop directory, or is ignored there");
+                self.context.refuse(&request, Reason::Request(RequestProblem::NotInDropDir));
                 continue;
             };
             self.recall_described(&rel);
@@ -106,7 +105,7 @@ impl Tracker {
         };
         let Some(request) = self.requests.remove(rel) else { return false };
         let array = match unfounded {
-            Some(why) => Err(why.to_string()),
+            Some(why) => Err(why.clone()),
             None => self.array_of(rel, &request),
         };
         match array {
@@ -136,12 +135,13 @@ impl Tracker {
     }
 
     /// Returns the job for the array of a source that is gone, and the fingerprint of that source.
-    fn array_of(&self, rel: &Path, request: &Request) -> Result<(ArrayJob, String), String> {
-        let correction = Correction::parse(&request.options)?;
-        let entry = self.latest(rel).ok_or("the ledger does not know it")?;
+    fn array_of(&self, rel: &Path, request: &Request) -> Result<(ArrayJob, String), Reason> {
+        let refused = Reason::Request;
+        let correction = parse(&request.options)?;
+        let entry = self.latest(rel).ok_or(refused(RequestProblem::Unknown))?;
         let array = match entry.output {
             Some(ref array) if entry.is_settled() => array.clone(),
-            _ => return Err("its source is gone, and no array was made of it".to_owned()),
+            _ => return Err(refused(RequestProblem::NoArray)),
         };
         let job = ArrayJob {
             drop_dir: Arc::clone(&self.drop_dir),
@@ -162,9 +162,9 @@ impl Tracker {
             return;
         }
         let Some(request) = self.requests.remove(&candidate.input.rel) else { return };
-        let accepted = Correction::parse(&request.options).and_then(|correction| {
+        let accepted = parse(&request.options).and_then(|correction| {
             if correction.in_place {
-                return Err("--in-place is for an array whose source is gone: leave it out".into());
+                return Err(Reason::Request(RequestProblem::InPlaceWithSource));
             }
             if correction.as_described {
                 // An empty correction is about no description, so that it is deleted.
@@ -206,7 +206,7 @@ impl Tracker {
         let identity = candidate.snapshot().identity();
         let entry = self.latest(&candidate.input.rel);
         let why = entry.and_then(|entry| entry.why_not_taken(&identity, self.settings));
-        why.map(|why| self.refuse_take(at, &why)).is_some()
+        why.map(|why| self.refuse_take(at, Reason::Request(why))).is_some()
     }
 
     /// Decides about a drop. Uses the request to take the drop, at the path `taking`, if the drop
@@ -230,12 +230,12 @@ impl Tracker {
     /// Applies the request to take a drop as it is, without accepting it.
     fn apply_take(&mut self, candidate: &mut Candidate, at: &Path) {
         let Some(request) = self.requests.get(at) else { return };
-        match Correction::parse(&request.options) {
+        match parse(&request.options) {
             Ok(requested) => {
                 let correction = candidate.completed(requested, self.declared(candidate));
                 candidate.correct(&correction);
             }
-            Err(why) => self.refuse_take(at, &why),
+            Err(why) => self.refuse_take(at, why),
         }
     }
 
@@ -243,7 +243,7 @@ impl Tracker {
     /// ledger, because what is taken may still change.
     pub(crate) fn accept_take(&mut self, candidate: &Candidate, at: &Path) -> Result<(), Failure> {
         let Some(request) = self.requests.get(at) else { return Ok(()) };
-        let requested = Correction::parse(&request.options).map_err(Reason::Request)?;
+        let requested = parse(&request.options)?;
         let correction = candidate.completed(requested, self.declared(candidate));
         self.store(request, candidate, Some(&correction.to_json()))?;
         self.requests.remove(at);
@@ -277,7 +277,7 @@ impl Tracker {
     }
 
     /// Refuses the request to take a drop.
-    pub(crate) fn refuse_take(&mut self, at: &Path, why: &impl fmt::Display) {
+    pub(crate) fn refuse_take(&mut self, at: &Path, why: Reason) {
         if let Some(request) = self.requests.remove(at) {
             self.context.refuse(&request, why);
         }
@@ -317,6 +317,11 @@ fn merged(before: &Request, later: Request) -> Request {
     Request { kind, options: both.to_json(), ..later }
 }
 
+/// Parses the options of a request.
+fn parse(options: &str) -> Result<Correction, Reason> {
+    Correction::parse(options).map_err(|error| Reason::Request(RequestProblem::Keys(error)))
+}
+
 fn is_missing(result: &fs::Result<ProbeResult>) -> bool {
     match result {
         Ok(result) => matches!(result, ProbeResult::Missing),
@@ -325,15 +330,11 @@ fn is_missing(result: &fs::Result<ProbeResult>) -> bool {
 }
 
 /// Returns why a file can't be taken that is not the data of one drop.
-fn why_not_taken(result: &fs::Result<ProbeResult>) -> Option<String> {
+fn why_not_taken(result: &fs::Result<ProbeResult>) -> Option<Reason> {
     match result {
-        missing if is_missing(missing) => Some("the file does not exist any more".to_owned()),
-        Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
-            Some(why.to_string())
-        }
-        Ok(ProbeResult::Multiple { .. }) => {
-            Some("it describes several arrays; name the data file of one".to_owned())
-        }
+        missing if is_missing(missing) => Some(Reason::Request(RequestProblem::FileGone)),
+        Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => Some(why.clone()),
+        Ok(ProbeResult::Multiple { .. }) => Some(Reason::Request(RequestProblem::SeveralArrays)),
         Ok(_) | Err(_) => None,
     }
 }

@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::decide::work_error::WorkError;
 use crate::events::event::Event;
 use crate::events::gathering::Gathering;
 use crate::model::DirFault;
@@ -31,7 +32,7 @@ pub(crate) struct Suspensions(Vec<Suspension>);
 struct Suspension {
     fault: DirFault,
     /// What failed, with the remedy.
-    error: String,
+    error: WorkError,
     began: Instant,
     is_resumed: bool,
     delay: Duration,
@@ -60,7 +61,13 @@ struct Suspension {
 impl Suspensions {
     /// Notes that a drop failed by a fault. Returns whether the drop waits; if not, it alone has
     /// the fault.
-    pub(crate) fn fail(&mut self, rel: &Path, fault: &DirFault, error: &str, now: Instant) -> bool {
+    pub(crate) fn fail(
+        &mut self,
+        rel: &Path,
+        fault: &DirFault,
+        error: &WorkError,
+        now: Instant,
+    ) -> bool {
         // It was the trial of another directory as well. There its failure proves nothing.
         let others = self.0.iter_mut().filter(|it| it.fault.dir != fault.dir);
         for other in others.filter(|it| it.trial.as_deref() == Some(rel)) {
@@ -93,7 +100,7 @@ impl Suspensions {
     }
 
     /// Suspends a drop if its job uses a directory that has a fault. Returns the error then.
-    pub(crate) fn hold(&mut self, rel: &Path, dirs: &[PathBuf], now: Instant) -> Option<String> {
+    pub(crate) fn hold(&mut self, rel: &Path, dirs: &[PathBuf], now: Instant) -> Option<WorkError> {
         if self.is_trial(rel) {
             return None;
         }
@@ -171,10 +178,10 @@ impl Suspensions {
 }
 
 impl Suspension {
-    fn new(fault: &DirFault, error: &str, now: Instant) -> Self {
+    fn new(fault: &DirFault, error: &WorkError, now: Instant) -> Self {
         Suspension {
             fault: fault.clone(),
-            error: error.to_owned(),
+            error: error.clone(),
             began: now,
             is_resumed: false,
             delay: FAULT_MIN,
@@ -211,7 +218,7 @@ impl Suspension {
         }
     }
 
-    fn fail(&mut self, rel: &Path, fault: &DirFault, error: &str, now: Instant) {
+    fn fail(&mut self, rel: &Path, fault: &DirFault, error: &WorkError, now: Instant) {
         let is_trial = self.trial.as_deref() == Some(rel);
         if self.is_resumed {
             // The delay keeps its length and grows further, because the fault comes and goes.
@@ -233,7 +240,7 @@ impl Suspension {
             self.trial = self.trial.take().filter(|_| !is_trial);
         }
         self.fault.kind = fault.kind;
-        error.clone_into(&mut self.error);
+        self.error = error.clone();
         self.affect(rel, Some(self.successes), now);
         self.failed.push_back(rel.to_path_buf());
     }
@@ -289,6 +296,10 @@ mod tests {
         start: Instant,
     }
 
+    fn error(text: &str) -> WorkError {
+        WorkError::Ledger(text.to_owned())
+    }
+
     fn fault(kind: DirFaultKind, dir: &str) -> DirFault {
         DirFault { kind, dir: dir.into() }
     }
@@ -308,7 +319,7 @@ mod tests {
 
         fn fail(&mut self, rel: &str, at: u64) -> bool {
             let (now, full) = (self.at(at), fault(DirFaultKind::Full, "/out"));
-            self.suspensions.fail(Path::new(rel), &full, "full", now)
+            self.suspensions.fail(Path::new(rel), &full, &error("full"), now)
         }
 
         fn is_held(&mut self, rel: &str, dir: &str, at: u64) -> bool {
@@ -444,7 +455,7 @@ mod tests {
         let mut case = Case::new();
         let start = case.start;
         let denied = fault(DirFaultKind::Denied, "/out/a");
-        assert!(case.suspensions.fail(Path::new("a/x"), &denied, "denied", start));
+        assert!(case.suspensions.fail(Path::new("a/x"), &denied, &error("denied"), start));
         assert!(case.is_held("a/y", "/out/a", 0) && !case.is_held("b/y", "/out/b", 0));
         assert!(case.fail("b/y", 0));
         assert_eq!(case.suspensions.0.len(), 2);
@@ -470,7 +481,7 @@ mod tests {
         // Another fault of the directory is news.
         let now = case.at(72 * HOUR);
         let denied = fault(DirFaultKind::Denied, "/out");
-        assert!(case.suspensions.fail(Path::new("a"), &denied, "denied", now));
+        assert!(case.suspensions.fail(Path::new("a"), &denied, &error("denied"), now));
         assert_eq!(case.events(72 * HOUR + 1000), "+1");
     }
 }

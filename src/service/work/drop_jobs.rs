@@ -124,7 +124,7 @@ fn on_interruption(
         Interruption::Io(error) if error.is_name_too_long() => {
             let Job { drop_dir, candidate, .. } = job;
             let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
-            let reason = Reason::BadName(error.to_string());
+            let reason = Reason::NameTooLong(error.into());
             return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
         }
         Interruption::Io(error) if error.is_missing() && is_gone(&job.drop_dir, &job.candidate) => {
@@ -165,19 +165,20 @@ fn record_data_loss(
     settings: u64,
 ) -> (Outcome, Option<Record>) {
     let Job { drop_dir, candidate, .. } = job;
-    let mut reason = reason.to_string();
-    if candidate.input.only_file().is_none() {
-        reason.push_str(", with the other files of its data");
-    }
+    let reason = match (reason, candidate.input.only_file()) {
+        (Reason::DataLoss(loss), None) => Reason::DataLoss(loss.clone().of_several_files()),
+        (reason, _) => reason.clone(),
+    };
     let then = candidate.snapshot();
     let now = candidate.restat().unwrap_or_else(|_| then.clone());
-    if let Err(error) =
-        context.ledger().record_data_loss(then.contents().chain(now.contents()), &reason)
+    if let Err(error) = context
+        .ledger()
+        .record_data_loss(then.contents().chain(now.contents()), &reason.to_string())
     {
         context.report(error);
     }
     let fingerprint = LedgerKey { settings, identity: now.identity() };
-    reject(drop_dir, candidate, (EventKind::Lost, Reason::DataLoss(reason)), fingerprint)
+    reject(drop_dir, candidate, (EventKind::Lost, reason), fingerprint)
 }
 
 /// Moves a rejected drop to the quarantine. Returns the receipt to record.
@@ -196,8 +197,7 @@ fn reject(
             return (Outcome::Done, None);
         }
         Err(error) => {
-            let work = format!("it was to be moved to `rejects`, because {reason}");
-            return (Outcome::Failed(Failure::from(error).during(&work)), None);
+            return (Outcome::Failed(Failure::from(error).during_rejection(reason)), None);
         }
     };
     let path = drop_dir.path.join(&candidate.input.rel);

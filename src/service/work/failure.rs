@@ -3,6 +3,7 @@
 
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
+use crate::decide::work_error::WorkError;
 use crate::fs::{FsError, Operation};
 use crate::ledger::LedgerError;
 use crate::model::DirFault;
@@ -10,10 +11,8 @@ use crate::model::DirFault;
 /// Why a job failed, and may succeed later.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
-    /// What npyd was about to do, and what failed.
-    pub(crate) error: String,
-    /// What failed; the text has the file and the remedy.
-    pub(crate) failed_call: String,
+    /// What failed, and what npyd was about to do.
+    pub(crate) error: WorkError,
     /// The cause.
     pub(crate) cause: Cause,
 }
@@ -42,8 +41,8 @@ pub(crate) enum Cause {
 
 impl Failure {
     /// Creates a failure of a cause.
-    pub(crate) fn new(error: String, cause: Cause) -> Self {
-        Failure { failed_call: error.clone(), error, cause }
+    pub(crate) fn new(error: WorkError, cause: Cause) -> Self {
+        Failure { error, cause }
     }
 
     /// Returns the fault of a directory, if that is the cause.
@@ -58,19 +57,10 @@ impl Failure {
         }
     }
 
-    /// Returns the kind of its reason.
-    pub(crate) fn kind(&self) -> ReasonKind {
-        match self.cause {
-            Cause::Reason(kind) => kind,
-            Cause::Dir(_) | Cause::Ledger | Cause::Exhausted | Cause::File { .. } | Cause::Bug => {
-                ReasonKind::Io
-            }
-        }
-    }
-
-    /// Adds what npyd was about to do.
-    pub(crate) fn during(self, work: &str) -> Self {
-        Failure { error: format!("{work}; {}", self.error), ..self }
+    /// Adds that npyd was about to move a rejected drop to the quarantine.
+    pub(crate) fn during_rejection(self, reason: Reason) -> Self {
+        let (reason, source) = (Box::new(reason), Box::new(self.error));
+        Failure { error: WorkError::Quarantine { reason, source }, ..self }
     }
 }
 
@@ -81,19 +71,20 @@ impl From<FsError> for Failure {
             (None, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => Cause::Exhausted,
             (None, code) => Cause::File { operation: error.operation(), error: code },
         };
-        Failure::new(error.to_string(), cause)
+        Failure::new(WorkError::Call(error.into()), cause)
     }
 }
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        Failure::new(error.to_string(), Cause::Ledger)
+        Failure::new(WorkError::Ledger(error.to_string()), Cause::Ledger)
     }
 }
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        Failure::new(reason.to_string(), Cause::Reason(reason.kind()))
+        let cause = Cause::Reason(reason.kind());
+        Failure::new(WorkError::Reason(Box::new(reason)), cause)
     }
 }
 
@@ -103,14 +94,15 @@ mod tests {
 
     #[test]
     fn a_failure_has_the_kind_of_its_reason() {
-        let failure = Failure::from(Reason::Description("wrong".to_owned()));
-        assert_eq!(failure.kind(), ReasonKind::Description);
-        assert_eq!(failure.clone().during("reading it").kind(), ReasonKind::Description);
-        let kind = failure.kind();
-        let why = Reason::Failed { error: failure.error, kind, retry_in: None };
+        let failure = Failure::from(Reason::Description("wrong".into()));
+        assert_eq!(failure.error.kind(), ReasonKind::Description);
+        let rejected = failure.clone().during_rejection(Reason::IsArray);
+        assert_eq!(rejected.error.kind(), ReasonKind::Description);
+        assert_eq!(rejected.error.cause(), &failure.error);
+        let why = Reason::Failed { error: failure.error, retry_in: None };
         assert_eq!(why.kind(), ReasonKind::Description);
-        for cause in [Cause::Ledger, Cause::Exhausted, Cause::Bug] {
-            assert_eq!(Failure::new("why".to_owned(), cause).kind(), ReasonKind::Io);
+        for error in [WorkError::Ledger(String::new()), WorkError::Bug] {
+            assert_eq!(error.kind(), ReasonKind::Io);
         }
     }
 }

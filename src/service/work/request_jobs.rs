@@ -1,13 +1,13 @@
 //! Jobs that people requested with `npyd take` and `npyd redo`, and the end of their requests. They
 //! run in a worker.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
+use crate::decide::request_problem::NotDone;
 use crate::events::event::DropPath;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{self, ArrayJob, Interruption, RejectedDrop, Restored, restore_rejected};
@@ -26,11 +26,12 @@ pub(crate) fn restore(
 ) -> Outcome {
     match restore_rejected(drop_dir, rejected) {
         Ok(Restored::Done) => {
-            let why = Reason::Request("it was restored to be taken".to_owned());
-            Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) })
+            Outcome::Retry(Wait { why: Reason::Restored, ready_in: Some(PROBE_DELAY_MIN) })
         }
         Ok(restored) => {
-            context.refuse(request, restored.refusal(drop_dir).unwrap_or_default());
+            if let Some(why) = restored.refusal(drop_dir) {
+                context.refuse(request, Reason::Request(why));
+            }
             Outcome::Refused
         }
         Err(error) => Outcome::Failed(error.into()),
@@ -52,7 +53,7 @@ pub(crate) fn redo_array(
         Err(Interruption::Rejected(why) | Interruption::DataLoss(why)) => {
             return context.refuse(request, why);
         }
-        Err(Interruption::Io(error)) => return context.refuse(request, error),
+        Err(Interruption::Io(error)) => return context.refuse(request, Reason::Io(error.into())),
         // The request stays in the ledger; the next scan reads it again.
         Err(Interruption::Retry(why) | Interruption::Locked(why)) => {
             return Outcome::Retry(Wait::on_external(why));
@@ -64,13 +65,13 @@ pub(crate) fn redo_array(
 
 impl Context {
     /// Ends a request that cannot be carried out, and reports the reason.
-    pub(crate) fn refuse(&self, request: &Request, why: impl fmt::Display) -> Outcome {
+    pub(crate) fn refuse(&self, request: &Request, why: Reason) -> Outcome {
         let Request { kind, drop_dir, source, .. } = request;
         let not_done = match kind {
-            RequestKind::Redo => "not made again",
-            RequestKind::Take => "not taken",
+            RequestKind::Redo => NotDone::Redo,
+            RequestKind::Take => NotDone::Take,
         };
-        let reason = Reason::Request(format!("{not_done}: {why}"));
+        let reason = Reason::NotDone { not_done, why: Box::new(why) };
         let receipt =
             Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
         self.end_request(request, receipt, None)

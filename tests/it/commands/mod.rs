@@ -9,6 +9,7 @@ mod history;
 mod inspect;
 mod part_names;
 mod redo;
+mod refusals;
 mod rejects;
 mod sweep;
 mod take;

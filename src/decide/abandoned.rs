@@ -1,0 +1,36 @@
+//! Abandoned files: what a pending file holds whose producer ended before it was done.
+
+use std::fmt;
+
+/// What was found in an abandoned file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbandonedData {
+    /// Whether a person takes it as it is.
+    pub is_taken: bool,
+    /// Number of complete records.
+    pub records: u64,
+    /// The number of records that its header declares, if that is less.
+    pub declared: Option<u64>,
+    /// The end of the written bytes.
+    pub written: u64,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// Number of bytes behind the complete records.
+    pub rest: u64,
+}
+
+impl fmt::Display for AbandonedData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AbandonedData { is_taken, records, declared, written, size, rest } = self;
+        f.write_str(if *is_taken {
+            "taken as it is:"
+        } else {
+            "it was abandoned: its producer ended without marking it ready;"
+        })?;
+        write!(f, " {records} complete records ({written} of {size} bytes) were written")?;
+        if let Some(declared) = declared {
+            write!(f, " where its header says {declared}")?;
+        }
+        if *rest > 0 { write!(f, ", and {rest} bytes behind them") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,29 @@
+//! Remarks about files that look like the description of data that nothing describes.
+
+use thiserror::Error;
+
+use crate::describe::manifest::SIZE_MAX;
+use crate::describe::near_miss::NearMiss;
+use crate::model::FileName;
+
+/// Why a file beside the data, or the data file itself, is not their description.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DescriptionRemark {
+    /// The data file looks like a sidecar.
+    #[error("it {0}")]
+    DataNearMiss(NearMiss),
+    /// A file beside the data looks like a sidecar.
+    #[error("`{0}` {1}")]
+    NearMiss(FileName, NearMiss),
+    /// A file is named like a manifest, and is too long for one.
+    #[error("`{name}` has {size} bytes, but a manifest may have at most {SIZE_MAX}")]
+    TooLong {
+        /// Its name.
+        name: FileName,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A file is named like a manifest, and has none of the keys of one.
+    #[error("`{0}` is not a manifest, because it has neither `dtype` nor `shape`")]
+    NotManifest(FileName),
+}

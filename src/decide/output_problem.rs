@@ -1,0 +1,28 @@
+//! Problems with the name or the directory of an array.
+
+use thiserror::Error;
+
+use crate::model::{FileName, NUMBER_MAX};
+
+/// Why an array can't have its name, or can't be in its directory.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OutputProblem {
+    /// The name is longer than a file system allows.
+    #[error("its output name would be too long: set a shorter one with the key `output`")]
+    NameTooLong,
+    /// All numbered names are taken.
+    #[error("there are already {NUMBER_MAX} files named like `{0}`: move them away")]
+    NamesExhausted(FileName),
+    /// The array that would be replaced has as many backups as it can have.
+    #[error(
+        "`{name}` has the maximum number of backups, up to `{}`: move them away",
+        name.backup(NUMBER_MAX)
+    )]
+    BackupsExhausted {
+        /// The name of the array.
+        name: FileName,
+    },
+    /// A pending file is to get its pending name, and another file has that.
+    #[error("`{0}` exists as well: remove one of the two")]
+    PendingTwice(FileName),
+}

@@ -1,0 +1,221 @@
+//! Problems of requests (`npyd redo`, `npyd take`): why npyd does not carry one out.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::decide::reason_kind::ReasonKind;
+use crate::describe::{DescribeError, SizeFit};
+use crate::model::{FileName, FileNameError};
+use crate::text::one_line::shown;
+
+/// Why a request can't be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RequestProblem {
+    // The file.
+    /// No drop can have the path.
+    #[error("it is not in the drop directory, or is ignored there")]
+    NotInDropDir,
+    /// The file is not there.
+    #[error("the file does not exist any more")]
+    FileGone,
+    /// A command names a file that is not there.
+    #[error("there is no such file")]
+    NoSuchFile,
+    /// A sidecar describes several arrays.
+    #[error("it describes several arrays; name the data file of one")]
+    SeveralArrays,
+    /// All data of the drop are in an array.
+    #[error(
+        "it is finished, and all of its data are in `{}`; `npyd redo {}` makes that array again",
+        array.display(), name.display()
+    )]
+    Finished {
+        /// The path of the array.
+        array: PathBuf,
+        /// The name of the data file.
+        name: PathBuf,
+    },
+    /// The ledger has no receipt of the drop.
+    #[error("the ledger does not know it")]
+    Unknown,
+
+    // The rejected drop that is to be taken.
+    /// None of its files is in the quarantine.
+    #[error("its file is not there any more{}: drop it again", nor_in(rejects.as_ref()))]
+    NotInQuarantine {
+        /// The quarantine, if there is one.
+        rejects: Option<PathBuf>,
+    },
+    /// Several files in the quarantine may be its data.
+    #[error(
+        "`{}` has several files that may be it: {}; move the right one to the drop directory, \
+         with what describes it",
+        shown(rejects),
+        quoted(files)
+    )]
+    Ambiguous {
+        /// The quarantine.
+        rejects: PathBuf,
+        /// The files.
+        files: Vec<FileName>,
+    },
+    /// Another file has the name of its data file now.
+    #[error("another file has its name in `{}`: move that away first", shown(.0))]
+    Occupied(PathBuf),
+
+    // The array that is to be made again.
+    /// No array was made of a source that is gone.
+    #[error("its source is gone, and no array was made of it")]
+    NoArray,
+    /// npyd can't make an array again from itself.
+    #[error("`{}` {problem}", array.display())]
+    Array {
+        /// The path of the array.
+        array: PathBuf,
+        /// Why.
+        #[source]
+        problem: ArrayProblem,
+    },
+    /// npyd can't overwrite the header of the array.
+    #[error("{0}: leave out --in-place to have a new file made")]
+    InPlace(#[source] InPlaceProblem),
+    /// The source is there, so npyd does not overwrite the header of the array.
+    #[error("--in-place is for an array whose source is gone: leave it out")]
+    InPlaceWithSource,
+
+    // The keys.
+    /// Without the source, the request must say what to change.
+    #[error(
+        "its source is gone, but its array is there: correct it with --dtype, --shape, --order, \
+         --offset or --trailing"
+    )]
+    NoKeys,
+    /// The keys contradict each other, or no array fits them.
+    #[error(transparent)]
+    Keys(#[from] DescribeError),
+    /// The array's data do not fit the keys.
+    #[error("the array's data do not fit: {0}")]
+    ArrayMisfit(SizeFit),
+    /// The data are longer than declared.
+    #[error(
+        "it has {size} bytes, not the declared {of}: correct the keys; `--trailing {trailing}` \
+         leaves out the bytes at its end"
+    )]
+    TooLong {
+        /// The size of the file in bytes.
+        size: u64,
+        /// The declared size.
+        of: u64,
+        /// The number of bytes at the end with which the data would fit.
+        trailing: u64,
+    },
+    /// The data are shorter than declared.
+    #[error("{fit}: {}", if *has_keys { "correct the keys" } else { "`npyd take` takes the rows that are there" })]
+    TooShort {
+        /// How they fit.
+        fit: SizeFit,
+        /// Whether the request has keys.
+        has_keys: bool,
+    },
+
+    // The rows.
+    /// npyd can't take rows of the files of a manifest.
+    #[error("a manifest combines its data files: leave incomplete ones out of the list")]
+    CombinedFiles,
+    /// The kernel can't tell whether a process writes to a file that would become the array.
+    #[error(
+        "npyd can't tell whether a process writes to it, and it would become the array itself: \
+         give npyd CAP_LEASE, or copy the file"
+    )]
+    UnprovenPendingFile,
+}
+
+/// Why npyd can't make an array again whose source is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ArrayProblem {
+    /// It is elsewhere.
+    #[error("is not in the output directory of this drop directory")]
+    Elsewhere,
+    /// npyd does not take files of its name.
+    #[error("can't be made again: {0}")]
+    BadName(#[source] FileNameError),
+    /// It is not there.
+    #[error("is gone, like its source: drop the data again")]
+    Gone,
+    /// It is another kind of file.
+    #[error("is not a .npy file any more")]
+    NotNpy,
+    /// Its route converted the data.
+    #[error(
+        "holds converted data, not the bytes of its source, which is gone: drop the data again"
+    )]
+    Converted,
+    /// Its length is wrong.
+    #[error("is not as long as its header says")]
+    WrongLength,
+}
+
+/// Why npyd can't overwrite the header of an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InPlaceProblem {
+    /// It has several hard links.
+    #[error("the array has another name, such as a backup's")]
+    HardLinks,
+    /// The data would move.
+    #[error("the data of the array would begin or end elsewhere")]
+    OtherData,
+    /// The new header does not fit.
+    #[error("the new header is longer than the old one")]
+    LongerHeader,
+    /// A power cut could tear the write.
+    #[error("the new header differs in more than one sector of the disk")]
+    SeveralSectors,
+    /// The array may have a writer.
+    #[error("nothing proves that nobody writes to the array")]
+    Unproven,
+}
+
+/// What npyd does not do for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotDone {
+    /// It does not make the array again.
+    Redo,
+    /// It does not take the drop.
+    Take,
+}
+
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotDone::Redo => "not made again",
+            NotDone::Take => "not taken",
+        })
+    }
+}
+
+impl RequestProblem {
+    /// Returns the kind of the reason.
+    #[must_use]
+    pub fn kind(&self) -> ReasonKind {
+        match self {
+            RequestProblem::FileGone
+            | RequestProblem::NotInQuarantine { .. }
+            | RequestProblem::Array { problem: ArrayProblem::Gone, .. } => ReasonKind::Gone,
+            RequestProblem::SeveralArrays => ReasonKind::SeveralArrays,
+            RequestProblem::ArrayMisfit(_)
+            | RequestProblem::TooLong { .. }
+            | RequestProblem::TooShort { .. } => ReasonKind::Size,
+            _ => ReasonKind::Request,
+        }
+    }
+}
+
+fn nor_in(rejects: Option<&PathBuf>) -> String {
+    rejects.map_or_else(String::new, |rejects| format!(", nor in `{}`", shown(rejects)))
+}
+
+fn quoted(files: &[FileName]) -> String {
+    files.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

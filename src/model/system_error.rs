@@ -1,0 +1,71 @@
+//! Failed system calls as values, which a reason can hold and compare.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::model::{Operation, Protection};
+use crate::text::os_message::os_message;
+
+/// A system call that failed: what npyd was about to do, with which file, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemError {
+    /// The failed operation.
+    pub operation: Operation,
+    /// The path of the file or directory.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub cause: SystemErrorCause,
+    /// What to do, if npyd knows it.
+    pub remedy: Option<SystemErrorRemedy>,
+}
+
+/// Why a system call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SystemErrorCause {
+    /// An error number of the operating system.
+    Os(i32),
+    /// npyd or a library refused the call, and gives its own words for that.
+    Own(String),
+}
+
+/// What to do about a failed system call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SystemErrorRemedy {
+    /// Remove the protection of a file or directory.
+    Unprotect {
+        /// The path of the protected file or directory.
+        path: PathBuf,
+        /// The protection.
+        protection: Protection,
+    },
+    /// Something else, in words.
+    Words(&'static str),
+}
+
+impl fmt::Display for SystemErrorCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SystemErrorCause::Os(code) => {
+                f.write_str(&os_message(&std::io::Error::from_raw_os_error(*code)))
+            }
+            SystemErrorCause::Own(words) => f.write_str(words),
+        }
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (operation, path) = (self.operation.as_str(), self.path.display());
+        write!(f, "failed to {operation} `{path}`: {}", self.cause)?;
+        match &self.remedy {
+            Some(SystemErrorRemedy::Unprotect { path, protection }) => {
+                let (path, remedy) = (path.display(), protection.remedy());
+                write!(f, "; `{path}` is {protection}: {remedy} lets npyd change it")
+            }
+            Some(SystemErrorRemedy::Words(remedy)) => write!(f, "; {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SystemError {}
