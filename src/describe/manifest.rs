@@ -97,8 +97,13 @@ impl Manifest {
         }
         metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(datetimes_to_text);
-        let matching = Vec::new();
-        Ok(Some(Manifest { name: name.clone(), declared, metadata, matching, remarks }))
+        Ok(Some(Manifest { metadata, remarks, ..Self::of(name.clone(), declared) }))
+    }
+
+    /// Creates a manifest with npyd's own keys alone.
+    pub(crate) fn of(name: FileName, declared: Declared) -> Self {
+        let (metadata, matching, remarks) = (Metadata::new(), Vec::new(), Ok(Vec::new()));
+        Manifest { name, declared, metadata, matching, remarks }
     }
 
     /// Stores the files that the glob matches. Remarks on gaps in their numbering.
@@ -119,7 +124,7 @@ impl Manifest {
             Some(DataNames::Matching(glob)) => (&self.matching[..], Some(glob)),
             Some(DataNames::One(_)) | None => return None,
         };
-        Some(Series { key: SeriesKey::Manifest(self.name.clone()), files, glob })
+        Some(Series { key: SeriesKey::of_description(&self.name), files, glob })
     }
 
     /// Returns the dump that this manifest declares for a data file.

@@ -26,11 +26,17 @@ pub struct Series<'a> {
 }
 
 impl SeriesKey {
+    /// Returns the key of the series that the description of this name describes.
+    #[must_use]
+    pub(crate) fn of_description(name: &FileName) -> Self {
+        SeriesKey::Manifest(name.clone())
+    }
+
     /// Returns the key of a drop of the ledger that has this name and was described by that file;
     /// `None` if the drop is that of a single file.
     #[must_use]
     pub fn of_drop(name: &FileName, described_by: Option<&str>) -> Option<Self> {
-        (described_by == Some(name.as_str())).then(|| SeriesKey::Manifest(name.clone()))
+        (described_by == Some(name.as_str())).then(|| Self::of_description(name))
     }
 
     /// Returns the name of the drop.
