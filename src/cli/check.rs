@@ -15,7 +15,7 @@ use crate::decide::plan::Plan;
 use crate::decide::route::{Constraints, Route};
 use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
-use crate::fs::{self, Dir, LeaseRight};
+use crate::fs::{self, Crossing, Dir, LeaseRight};
 use crate::ledger::{self, Entry, Ledger};
 use crate::model::FileName;
 use crate::service::tracker::DEPTH_MAX;
@@ -173,6 +173,16 @@ fn seen_by(config: &Config, unit: Option<&Unit>) -> Option<String> {
     })
 }
 
+/// Builds the warning about a directory that is another mount than the drop directory.
+fn separated(path: &Path, drop: &Path) -> String {
+    format!(
+        "warning: in the unit's sandbox, `{}` and `{}` are two mounts (ReadWritePaths=), so that \
+         npyd must copy from one to the other: name one directory that has both",
+        drop.display(),
+        path.display()
+    )
+}
+
 /// Adds what the daemon's sandbox denies for a directory.
 fn check_unit(role: &str, path: &Path, drop_dir: &DropDir, unit: &Unit, report: &mut Report) {
     let is_written = role != "data"
@@ -204,6 +214,9 @@ fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) 
         }
         if let Some(unit) = unit {
             check_unit(role, path, drop_dir, unit, report);
+            if unit.separates(&drop_dir.path, path) {
+                report.add(role, &separated(path, &drop_dir.path));
+            }
         }
         let checked = if role == "data" && is_only_read(drop_dir) {
             check_readable(path)
@@ -216,7 +229,7 @@ fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) 
         }
     }
     report.add("ignore", &ignore_rules(drop_dir));
-    match routes(drop_dir) {
+    match routes(drop_dir, unit) {
         Ok(routes) => routes.iter().for_each(|(topic, text)| report.add(topic, text)),
         Err(_) => report.exit = Exit::Failure, // the directory's error was added above
     }
@@ -315,7 +328,7 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
 
 /// Returns the lines about routes: the route of each sample dump, under the name of the sample, and
 /// below it the skipped routes, without a name.
-fn routes(drop_dir: &DropDir) -> fs::Result<Vec<(&'static str, String)>> {
+fn routes(drop_dir: &DropDir, unit: Option<&Unit>) -> fs::Result<Vec<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     let output = Dir::open_trusted(
         drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
@@ -323,6 +336,13 @@ fn routes(drop_dir: &DropDir) -> fs::Result<Vec<(&'static str, String)>> {
     )?;
     let mut constraints = constraints_of_dirs(drop_dir, &data, &output)?;
     let can = fs::capabilities(&output)?;
+    let Crossing { rename, reflink } = fs::crossing(&data, &output)?;
+    let output_path = drop_dir.output.as_ref().unwrap_or(&drop_dir.path);
+    let is_separate = unit.is_some_and(|unit| unit.separates(&drop_dir.path, output_path));
+    constraints.same_file_system &= rename && !is_separate;
+    if can.reflink && !reflink {
+        constraints.exclude(Route::Reflink, "the output is on another file system");
+    }
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {
             constraints.exclude(route, "the file system does not support it");

@@ -111,6 +111,16 @@ impl Unit {
         }
     }
 
+    /// Returns whether the sandbox has two directories on different mounts, between which no file
+    /// can be renamed: each path of `ReadWritePaths=` that is in no other one becomes a mount.
+    pub(crate) fn separates(&self, one: &Path, other: &Path) -> bool {
+        let mount_of = |path: &Path| {
+            let paths = self.writable.iter().filter(|it| path.starts_with(it));
+            paths.min_by_key(|it| it.as_os_str().len())
+        };
+        mount_of(one) != mount_of(other)
+    }
+
     /// Returns what the daemon's sandbox denies for a directory, and the remedy.
     pub(crate) fn denies(&self, path: &Path, is_written: bool) -> Option<String> {
         let is_writable = self.writable.iter().any(|it| path.starts_with(it));
@@ -180,6 +190,22 @@ mod tests {
         assert!(denies("/home/alice/in", false).is_some());
         for (path, is_written) in [("/data/in", false), ("/var/lib/npyd/out", true)] {
             assert_eq!(denies(path, is_written), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn mounts_of_the_sandbox() {
+        let paths = "-/data/in -/data/out /mnt/lab /mnt/lab/npy /data/in2";
+        let unit = unit(&format!("[Service]\nReadWritePaths={paths}\n"));
+        for (one, other, expected) in [
+            ("/data/in", "/data/out", true),
+            ("/data/in", "/data/in/npy", false),
+            ("/data/in/a", "/data/in2", true),
+            ("/mnt/lab/in", "/mnt/lab/npy", false),
+            ("/data/in", "/srv/out", true),
+            ("/srv/in", "/srv/out", false),
+        ] {
+            assert_eq!(unit.separates(one.as_ref(), other.as_ref()), expected, "{one} {other}");
         }
     }
 

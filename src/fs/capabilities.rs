@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use rustix::fs;
+use rustix::io::Errno;
 
 use crate::fs::fs_kind::info_of;
 use crate::fs::{DataFile, Dir, Result, TempFile, Unprovable, Writer, own_uid};
@@ -50,6 +51,45 @@ pub fn capabilities(dir: &Dir) -> Result<Capabilities> {
         insert_range: dir.supports_insert_range(PAGE)?,
         leases: leases(source.file())?,
     })
+}
+
+/// What the kernel allows between two directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crossing {
+    /// A file of one can be renamed to the other: they are on one mount.
+    pub rename: bool,
+    /// Files of one can share blocks with files of the other.
+    pub reflink: bool,
+}
+
+/// A name that no file system accepts, so that no file can have it.
+const NO_NAME_LEN: usize = 1000;
+
+/// Probes what the kernel allows from one directory to another. A bind mount counts as a mount of
+/// its own, also within one file system.
+pub fn crossing(from: &Dir, to: &Dir) -> Result<Crossing> {
+    // The kernel compares the mounts before it looks for the file.
+    let name = "x".repeat(NO_NAME_LEN);
+    let flags = fs::RenameFlags::NOREPLACE;
+    let rename = fs::renameat_with(from, &name, to, &name, flags) != Err(Errno::XDEV);
+    Ok(Crossing { rename, reflink: can_share(from, to)? })
+}
+
+/// Tries to share the blocks of a file in one directory with a file in the other. If this user may
+/// not write to the first one, the two must be on one device.
+fn can_share(from: &Dir, to: &Dir) -> Result<bool> {
+    let target = TempFile::create(to, 0)?;
+    let place = if from.is_writable() {
+        from
+    } else if from.stat_self()?.dev == to.stat_self()?.dev {
+        to
+    } else {
+        return Ok(false);
+    };
+    let source = TempFile::create(place, BLOCK)?;
+    source.file().write_all_at(&vec![1; BLOCK as usize], 0)?;
+    source.file().sync_all()?;
+    Ok(fs::ioctl_ficlone(target.file(), source.file()).is_ok())
 }
 
 /// Tries a lease on npyd's own file while npyd has it open for writing: a file system that grants

@@ -54,7 +54,7 @@ mod timestamp_granularity;
 
 pub use crate::model::Operation;
 pub use attributes::{Acl, AclEntry, AclTag, Attributes};
-pub use capabilities::{Capabilities, LeaseRight, capabilities};
+pub use capabilities::{Capabilities, Crossing, LeaseRight, capabilities, crossing};
 pub use copy::{CopyError, CopyJob, OnBytes, OnProgress, Segment};
 pub use crash_recovery::recover_dir;
 pub use dir::{Dir, EntryKind};

@@ -277,6 +277,17 @@ fn what_the_unit_denies() {
     let paths = site.path("");
     write(&format!("[Service]\nPrivateTmp=no\nReadWritePaths={}\n", paths.display()));
     check().expect_code(0).expect_words(&["outside the sandbox"]);
+    // Two paths are two mounts in the sandbox.
+    let is_in_place = |outcome: &crate::support::Outcome| {
+        outcome.stdout.lines().any(|line| line.trim().starts_with("reserved     in-place"))
+    };
+    assert!(is_in_place(&check()));
+    let paths = ["in", "out", "state"].map(|name| site.path(name).display().to_string());
+    write(&format!("[Service]\nPrivateTmp=no\nReadWritePaths={}\n", paths.join(" ")));
+    let outcome = check().expect_code(0);
+    let words = ["are two mounts (ReadWritePaths=)", "another file system or mount"];
+    let outcome = outcome.expect_words(&words);
+    assert!(!is_in_place(&outcome), "{outcome}");
     // A unit with another configuration is not about this one.
     site.write("units/npyd.service", unit);
     write("");
@@ -338,4 +349,29 @@ fn by_another_user() {
     command.arg(site.path("npyd.toml"));
     let outcome = crate::support::Outcome::of(&mut command).expect_code(0);
     outcome.expect_words(&["this process may take leases only on files", "the daemon may take"]);
+}
+
+/// The kernel renames nothing from one mount to another, also within one file system.
+#[test]
+fn mounts_between_drops_and_arrays() {
+    if !crate::support::as_root() {
+        return;
+    }
+    let site = Site::with("source = 'remove'");
+    let route = |site: &Site| {
+        let outcome = site.npyd(&["check"]).expect_code(0);
+        let mut lines = outcome.stdout.lines().map(str::trim);
+        let line = lines.find_map(|line| line.strip_prefix("reserved     "));
+        (line.unwrap().to_owned(), outcome)
+    };
+    assert_eq!(route(&site).0, "in-place");
+    let from = site.path("out").display().to_string();
+    let Some(_bound) = crate::support::Mounted::with(&site, "out", "mount", &["--bind", &from])
+    else {
+        return;
+    };
+    let (route, outcome) = route(&site);
+    assert_ne!(route, "in-place");
+    outcome.expect_words(&["not in-place: the output is on another file system or mount"]);
+    assert_eq!((site.names("in"), site.names("out")), (Vec::new(), Vec::new()));
 }
