@@ -15,6 +15,7 @@ pub mod input;
 mod letter_case;
 mod measure;
 mod missing_data;
+mod named_files;
 mod redescribed;
 mod residue;
 mod row_count;

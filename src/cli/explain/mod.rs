@@ -243,11 +243,8 @@ impl Query {
         if let Reason::Undescribed { .. } = why
             && self.outside.is_none()
         {
-            if let Some((entry, of)) = self.latest_with_part(&self.path())
-                && let Some(array) = &entry.output
-            {
-                let array = array.display();
-                merge_notes(&mut report, [format!("{of}, which became `{array}`")]);
+            if let Some(note) = self.latest_with_part(&self.path()).and_then(undescribed_part) {
+                merge_notes(&mut report, [note]);
                 return Ok(report);
             }
             let name = self.rel.file_name().unwrap_or_default().display();
@@ -287,6 +284,21 @@ impl Query {
             Some(entry) => entry.add_earlier_data(why, self.drop_dir.rejects.is_some()),
             None => why,
         }
+    }
+}
+
+/// Says what became of the drop that a file was a part of, and why nothing describes it now.
+fn undescribed_part((entry, of): (Entry, String)) -> Option<String> {
+    let source = entry.source.display();
+    match &entry.output {
+        Some(array) => Some(format!("{of}, which became `{}`", array.display())),
+        None if entry.is_rejected() => {
+            let name = entry.source.file_name().unwrap_or_default().display();
+            let why = entry.reason();
+            let what = format!("`{source}` names it, but was rejected: {why}");
+            Some(format!("{what}; correct it, then run `npyd retry {name}`"))
+        }
+        None => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Jobs of drops: finalizes, rejects and recovers them. A job runs in a worker, and returns the
 //! receipts that the committer stores and then publishes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::DropDir;
@@ -9,6 +9,7 @@ use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
 use crate::events::bus::Bus;
+use crate::events::parts::Parts;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{
     Aside, Finalized, Interruption, Job, finalize, finalize_all, parts_of_input, quarantine,
@@ -22,6 +23,9 @@ use crate::service::work::failure::Failure;
 use crate::service::work::outcome::{Outcome, PROBE_DELAY_MIN, Record, TaskResult};
 use crate::throttle::meter::Meter;
 use crate::throttle::rate::RateLimiter;
+
+/// Maximum number of files that a remark names.
+const NAMED_MAX: usize = 3;
 
 /// Finalizes the drops of a batch. Runs in a worker.
 pub(crate) fn run_batch(
@@ -191,7 +195,12 @@ fn reject(
     if drop_dir.in_force.is_superseded() {
         return (Outcome::Dropped, None);
     }
-    let aside = match quarantine(drop_dir, candidate, &reason.to_string()) {
+    let named = candidate.named_files(drop_dir).unwrap_or_default();
+    let mut text = reason.to_string();
+    if let Some(remark) = data_stay(&named) {
+        text = format!("{text}; {remark}");
+    }
+    let aside = match quarantine(drop_dir, candidate, &text) {
         Ok(aside) => aside,
         Err(error) if error.is_missing() && is_gone(drop_dir, candidate) => {
             return (Outcome::Done, None);
@@ -202,7 +211,8 @@ fn reject(
     };
     let path = drop_dir.path.join(&candidate.input.rel);
     let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, &reason);
-    receipt.parts = parts_of_input(&candidate.input);
+    receipt.parts =
+        parts_of_input(&candidate.input).or_else(|| Parts::of(named.iter().map(PathBuf::as_path)));
     receipt.add(match (aside, &drop_dir.rejects) {
         (Aside::Moved(name), Some(dir)) => {
             let is_numbered = name != candidate.input.name;
@@ -217,6 +227,17 @@ fn reject(
         _ => None,
     });
     (Outcome::Done, Some((receipt, Some(fingerprint))))
+}
+
+/// Returns the remark about files that an unusable description names: npyd rejects it alone.
+fn data_stay(named: &[PathBuf]) -> Option<String> {
+    let few = named.iter().take(NAMED_MAX).map(|path| format!("`{}`", path.display()));
+    let few = few.collect::<Vec<_>>().join(", ");
+    let more = match named.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!named.is_empty()).then(|| format!("what it names stays: {few}{more}"))
 }
 
 /// Returns whether a data file has no name any more: its producer removed the drop, or renamed it

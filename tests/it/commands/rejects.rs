@@ -179,3 +179,72 @@ fn what_is_rejected_now() {
         assert_eq!(site.history().of_event("rejected").len(), 3);
     }
 }
+
+/// Of a description that can't be used, npyd does not know the data: they stay, and it is said of
+/// which files, in the receipt and about each of them.
+#[test]
+fn what_an_unusable_description_names() {
+    const MHD: &str = "ObjectType = Image\nNDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\n";
+    for (name, text, right, data) in [
+        (
+            "b.mhd",
+            format!("{}ElementDataFile = other.raw\n", MHD.replace("UCHAR", "BOGUS")),
+            format!("{MHD}ElementDataFile = other.raw\n"),
+            &["other.raw"][..],
+        ),
+        (
+            "c.mhd",
+            format!("{}ElementDataFile = LIST\nc1.raw\nc 2.raw\n", MHD.replace("2 2", "2 3")),
+            format!("{MHD}ElementDataFile = LIST\nc1.raw\nc 2.raw\n"),
+            &["c1.raw", "c 2.raw"],
+        ),
+        (
+            "n.nhdr",
+            "NRRD0004\ntype: bogus\ndimension: 2\nsizes: 2 2\nencoding: raw\ndata file: n n.x\n"
+                .into(),
+            "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 2 2\nencoding: raw\ndata file: n n.x\n"
+                .into(),
+            &["n n.x"],
+        ),
+        (
+            "m.toml",
+            "dtype = 'bogus'\nshape = [4]\ndata = 'mm.raw'\n".into(),
+            "dtype = '|u1'\nshape = [4]\ndata = 'mm.raw'\n".into(),
+            &["mm.raw"],
+        ),
+    ] {
+        for has_rejects in [true, false] {
+            let site = site();
+            if !has_rejects {
+                site.configure("");
+            }
+            site.drop_file("unrelated.raw", [0; 4]);
+            for file in data {
+                site.drop_file(file, vec![7; 4 / data.len()]);
+            }
+            let told = site.drop_file(name, &text).sweep_until("rejected").json();
+            let receipt = told.of_source(name);
+            let reason = receipt["reason"].as_str().unwrap();
+            let stay = data.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ");
+            assert!(reason.contains(&format!("what it names stays: {stay}")), "{reason}");
+            assert_eq!(receipt["parts"]["count"], data.len(), "{receipt}");
+            let retry = format!("npyd retry {name}");
+            for file in data {
+                let file = format!("in/{file}");
+                let names = format!("{name}` names it, but was rejected: ");
+                assert_explained(&site, &file, "ignored", &[&names, &retry]);
+            }
+            let told = explained(&site, "in/unrelated.raw", 0);
+            assert!(!told.to_string().contains("rejected"), "{told:#}");
+            // As it says.
+            let dir = if has_rejects { "bad" } else { "in" };
+            site.write(&format!("{dir}/{name}"), &right);
+            if has_rejects {
+                let note = site.read(&format!("bad/{name}.rejected.txt"));
+                assert!(String::from_utf8(note).unwrap().contains("what it names stays"));
+                site.npyd(&["retry", data[0]]).expect_code(0);
+            }
+            site.settle("finalized", 1);
+        }
+    }
+}
