@@ -213,6 +213,7 @@ fn reject(
     let mut receipt = Receipt::without_output(event, drop_dir.path.clone(), path, &reason);
     receipt.parts =
         parts_of_input(&candidate.input).or_else(|| Parts::of(named.iter().map(PathBuf::as_path)));
+    receipt.add(data_stay(&named));
     receipt.add(match (aside, &drop_dir.rejects) {
         (Aside::Moved(name), Some(dir)) => {
             let is_numbered = name != candidate.input.name;
