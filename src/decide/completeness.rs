@@ -99,6 +99,15 @@ pub enum Evidence {
     Taken,
 }
 
+/// How a producer says that its data are complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProducerWord {
+    /// A mark in the data file: the producer wrote it last, so that no change follows.
+    Mark,
+    /// A digest of the data, which may be written before them.
+    Digest,
+}
+
 impl Evidence {
     /// The kinds with which an array may hold only some rows of what is in the file.
     pub const PARTIAL: [Evidence; 3] = [Evidence::CommonRows, Evidence::Salvaged, Evidence::Taken];
@@ -107,6 +116,21 @@ impl Evidence {
     #[must_use]
     pub fn is_partial(self) -> bool {
         Evidence::PARTIAL.contains(&self)
+    }
+
+    /// Returns how the producer itself says that the data are complete, if it does.
+    #[must_use]
+    pub fn producer_word(self) -> Option<ProducerWord> {
+        match self {
+            Evidence::Ready | Evidence::Marker => Some(ProducerWord::Mark),
+            Evidence::Digest => Some(ProducerWord::Digest),
+            Evidence::Size
+            | Evidence::NoWriter
+            | Evidence::Quiet
+            | Evidence::CommonRows
+            | Evidence::Salvaged
+            | Evidence::Taken => None,
+        }
     }
 }
 
@@ -181,8 +205,11 @@ pub fn quiet_of(dump: &Dump, quiet: Duration) -> Duration {
 #[must_use]
 pub fn assess(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict {
     let verdict = assess_size(dump, observation, rules);
-    let rests_on_times =
-        !matches!(verdict, Verdict::Wait(_) | Verdict::Ready(Evidence::Ready | Evidence::Marker));
+    let rests_on_times = match verdict {
+        Verdict::Wait(_) => false,
+        Verdict::Ready(evidence) => evidence.producer_word() != Some(ProducerWord::Mark),
+        Verdict::Abandoned | Verdict::Refused(_) => true,
+    };
     if rests_on_times
         && let Some(wait) = wait_for_clock(observation.timestamp_granularity, observation.unchanged)
     {
@@ -364,5 +391,25 @@ fn whole(
 impl Rules {
     fn quiet_time(&self, dump: &Dump) -> QuietTime {
         QuietTime { quiet: self.quiet, remakes: self.remakes, may_grow: dump.may_grow() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_producer_says_itself() {
+        for (evidence, word) in [
+            (Evidence::Ready, Some(ProducerWord::Mark)),
+            (Evidence::Marker, Some(ProducerWord::Mark)),
+            (Evidence::Digest, Some(ProducerWord::Digest)),
+            (Evidence::Size, None),
+            (Evidence::NoWriter, None),
+            (Evidence::Quiet, None),
+            (Evidence::Taken, None),
+        ] {
+            assert_eq!(evidence.producer_word(), word, "{evidence}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! drop was complete.
 
 use crate::decide::change::{Change, OpenFile};
-use crate::decide::completeness::{Evidence, Writer};
+use crate::decide::completeness::{Evidence, ProducerWord, Writer};
 use crate::decide::reason::Reason;
 use crate::decide::work_error::DataLoss;
 use crate::finalize::locations::Locations;
@@ -28,8 +28,8 @@ pub(crate) fn synced(
     before: &Stat,
     progress: &mut Meter,
 ) -> Result<DataFile, Interruption> {
-    let is_word = matches!(job.evidence, Evidence::Ready | Evidence::Marker);
-    if !is_word && job.candidate.input.writer()? == Writer::Present {
+    let is_marked = job.evidence.producer_word() == Some(ProducerWord::Mark);
+    if !is_marked && job.candidate.input.writer()? == Writer::Present {
         return Err(Interruption::Retry(Reason::OpenForWriting(OpenFile::Data)));
     }
     let file = job.only_file()?.file.writable().map_err(|error| {
@@ -64,8 +64,8 @@ pub(crate) fn sync_written(file: &DataFile, progress: &Meter) -> Result<(), Inte
 /// later check would detect it. A sync write-protects the page: the next write faults, and the
 /// kernel updates both. tmpfs has no writeback, so such writes stay undetected there.
 pub(crate) fn sync_unproven(job: &Job, progress: &mut Meter) -> Result<(), Interruption> {
-    if matches!(job.evidence, Evidence::Ready | Evidence::Marker | Evidence::Digest) {
-        return Ok(()); // the producer's word
+    if job.evidence.producer_word().is_some() {
+        return Ok(());
     }
     for InputFile { file, stat, .. } in &job.candidate.input.files {
         if writer(file)? == Writer::None {

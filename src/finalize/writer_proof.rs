@@ -7,10 +7,10 @@ use crate::fs::{self, Dir, OpenWriters};
 use crate::probe::candidate::Candidate;
 
 pub(crate) fn writers_after(evidence: Evidence, drop_dir: &DropDir) -> OpenWriters {
-    match evidence {
-        Evidence::Ready => OpenWriters::Trusted,
-        Evidence::Marker | Evidence::Digest => OpenWriters::NotSeen,
-        _ => unproven_writers(drop_dir),
+    match (evidence, evidence.producer_word()) {
+        (Evidence::Ready, _) => OpenWriters::Trusted,
+        (_, Some(_)) => OpenWriters::NotSeen,
+        (_, None) => unproven_writers(drop_dir),
     }
 }
 

@@ -12,7 +12,7 @@ use super::text::json_text;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::inspect;
 use crate::config::{Disposition, DropDir};
-use crate::decide::completeness::{Evidence, Wait};
+use crate::decide::completeness::{Evidence, ProducerWord, Wait};
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
@@ -239,7 +239,7 @@ impl Query {
         let take = explain_take(candidate, &decision)?;
         let rests_on_writers = match &decision {
             Decision::Finalize(Complete { evidence, .. }) => {
-                !matches!(evidence, Evidence::Ready | Evidence::Marker)
+                evidence.producer_word() != Some(ProducerWord::Mark)
             }
             Decision::Wait(_) | Decision::Reject(_) => true,
         };
