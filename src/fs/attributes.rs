@@ -131,7 +131,7 @@ impl Attributes {
 impl DataFile {
     /// Returns owner, group, permissions and times.
     pub fn attributes(&self) -> Result<Attributes> {
-        let stat = fs::fstat(self).map_err(|errno| self.error(Operation::Stat, errno))?;
+        let stat = fs::fstat(self).map_err(|errno| self.error(Operation::StatFile, errno))?;
         let mut value = vec![0; VALUE_MAX];
         let acl = match fs::fgetxattr(self, ACL_ATTR, &mut value[..]) {
             // An ACL that can't be parsed grants access to the owner only.

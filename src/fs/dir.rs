@@ -175,14 +175,14 @@ impl Dir {
             None => match Stat::at(&self.fd, rel) {
                 Ok(stat) => Ok(Some(stat)),
                 Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
-                Err(errno) => Err(self.error_at(Operation::Stat, rel, errno)),
+                Err(errno) => Err(self.error_at(Operation::StatName, rel, errno)),
             },
         }
     }
 
     /// Returns the metadata of the directory itself.
     pub fn stat_self(&self) -> Result<Stat> {
-        Stat::of(&self.fd).map_err(|errno| self.error(Operation::Stat, errno))
+        Stat::of(&self.fd).map_err(|errno| self.error(Operation::StatDir, errno))
     }
 
     /// Returns whether this user may create and remove names in the directory.

@@ -68,7 +68,10 @@ mod tests {
             (Operation::Read, file, Errno::STALE, Some(DirFaultKind::Unreachable)),
             (Operation::GetFileSystemOfDir, dir, Errno::IO, Some(DirFaultKind::Failing)),
             (Operation::GetFileSystem, file, Errno::STALE, Some(DirFaultKind::Unreachable)),
+            (Operation::StatDir, dir, Errno::IO, Some(DirFaultKind::Failing)),
+            (Operation::StatName, file, Errno::IO, Some(DirFaultKind::Failing)),
             // Of the single file.
+            (Operation::StatFile, file, Errno::IO, None),
             (Operation::GetFileSystem, file, Errno::IO, None),
             (Operation::Remove, file, Errno::PERM, None),
             (Operation::Open, file, Errno::ACCESS, None),

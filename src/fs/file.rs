@@ -68,7 +68,7 @@ impl DataFile {
 
     /// Returns the current metadata (`statx(2)`).
     pub fn stat(&self) -> Result<Stat> {
-        Stat::of(&self.fd).map_err(|errno| self.error(Operation::Stat, errno))
+        Stat::of(&self.fd).map_err(|errno| self.error(Operation::StatFile, errno))
     }
 
     /// Reads exactly `buffer.len()` bytes at `offset`.

@@ -31,8 +31,12 @@ pub enum Operation {
     CreateDir,
     /// Remove a name.
     Remove,
-    /// Get the metadata of a file.
-    Stat,
+    /// Get the metadata of an open file.
+    StatFile,
+    /// Get the metadata of the file of a name.
+    StatName,
+    /// Get the metadata of an open directory.
+    StatDir,
     /// Find a name that no file has.
     FindFreeName,
     /// Open a file.
@@ -122,6 +126,7 @@ impl Operation {
             Operation::UseDir => (Dir, "use"),
             Operation::ListDir => (Dir, "list"),
             Operation::SyncDir => (Dir, "sync the directory"),
+            Operation::StatDir => (Dir, "stat the directory"),
             Operation::CreateFileIn => (Dir, "make a file in"),
             Operation::AllocateFileIn => (Dir, "allocate a file in"),
             Operation::GetFileSystemOfDir => (Dir, "get the file system of"),
@@ -131,9 +136,10 @@ impl Operation {
             Operation::CreateEntry => (Entry, "make"),
             Operation::CreateDir => (Entry, "make the directory"),
             Operation::Remove => (Entry, "remove"),
-            Operation::Stat => (Entry, "stat"),
+            Operation::StatName => (Entry, "stat"),
             Operation::FindFreeName => (Entry, "find a free name like"),
             Operation::Open => (File, "open"),
+            Operation::StatFile => (File, "stat the open file"),
             Operation::OpenForWriting => (File, "open for writing"),
             Operation::Lock => (File, "lock"),
             Operation::GetFileSystem => (File, "get the file system of"),
@@ -192,6 +198,9 @@ mod tests {
             (Operation::ListDir, Subject::Dir, "list"),
             (Operation::ListAttributes, Subject::File, "list the attributes of"),
             (Operation::Name, Subject::Entry, "name"),
+            (Operation::StatFile, Subject::File, "stat the open file"),
+            (Operation::StatName, Subject::Entry, "stat"),
+            (Operation::StatDir, Subject::Dir, "stat the directory"),
             (Operation::Open, Subject::File, "open"),
         ] {
             assert_eq!(operation.subject(), subject, "{operation:?}");
