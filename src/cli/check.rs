@@ -19,7 +19,8 @@ use crate::fs::{self, Crossing, Dir, LeaseRight};
 use crate::ledger::{self, Entry, Ledger};
 use crate::model::FileName;
 use crate::service::tracker::DEPTH_MAX;
-use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
+use crate::text::missing_features::NO_PSI;
+use crate::throttle::psi::Pressure;
 
 /// Label and manifest of two large sample dumps, to show which routes a drop directory allows.
 const SAMPLE_MANIFESTS: &[(&str, &str)] = &[
@@ -114,7 +115,7 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
     };
     report.add("rights", &format!("this process may take {lease_right}{daemon}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
-        report.fail("max_pressure", PSI_UNAVAILABLE);
+        report.fail("max_pressure", NO_PSI);
     }
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         report.add("drop", &drop_dir.path.display().to_string());

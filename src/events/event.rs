@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::decide::reason::Reason;
 use crate::decide::work_error::WorkError;
+use crate::events::problem::Problem;
 use crate::events::receipt::Receipt;
 use crate::events::stored::Stored;
 use crate::events::tally::Tally;
@@ -120,7 +121,7 @@ pub enum Event {
     /// A fact, which belongs to no receipt and no state of a drop.
     Fact(Fact),
     /// A failure that concerns no single drop.
-    Problem(String),
+    Problem(Problem),
     /// The state of the daemon or of its configuration changed.
     Daemon(DaemonState),
 }

@@ -4,6 +4,7 @@ pub mod bus;
 pub mod event;
 pub mod gathering;
 pub mod parts;
+pub mod problem;
 pub mod receipt;
 pub mod stored;
 pub mod tally;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::fs::fs_kind::info_of;
 use crate::fs::{DataFile, Dir, Result, TempFile, Unprovable, Writer, own_uid};
+use crate::text::missing_features::OWN_LEASES;
 
 /// Size of the test file, in bytes: a multiple of every common block size, and large enough to be
 /// preallocated.
@@ -131,11 +132,7 @@ impl fmt::Display for LeaseRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             LeaseRight::AnyFile => "leases on files of every user",
-            LeaseRight::OwnFiles => {
-                "leases only on files of its own user (no CAP_LEASE): npyd can't prove that another \
-                 user's file has no writer, and neither removes nor archives such a source \
-                 without a `digest` or a marker, or remove_unproven = true"
-            }
+            LeaseRight::OwnFiles => OWN_LEASES,
             LeaseRight::Unknown => {
                 "leases on files of its own user; files of other users could not be tested"
             }

@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Disposition, DropDir};
 use crate::events::event::{DaemonState, DropDirCount, Event, WatchState};
+use crate::events::problem::Problem;
 use crate::fs::LeaseRight;
 use crate::ledger::Ledger;
 use crate::service::ledger_keeper::LedgerKeeper;
@@ -125,7 +126,7 @@ impl Daemon {
             Ok(()) => self.lacks_threads = false,
             Err(error) if !self.lacks_threads => {
                 self.lacks_threads = true;
-                self.context.report(format!("some drop directories are not processed: {error}"));
+                self.context.report(Problem::NoThreads { error: error.to_string() });
             }
             Err(_) => {}
         }
@@ -137,7 +138,7 @@ impl Daemon {
             |drop_dir: &DropDir| drop_dir.source != Disposition::Keep && !drop_dir.remove_unproven;
         let right = self.context.lease_right;
         if right == LeaseRight::OwnFiles && self.config.drop_dirs.iter().any(needs_proof) {
-            self.context.report(format!("npyd may take {right}"));
+            self.context.report(Problem::OwnLeasesOnly);
         }
     }
 
@@ -286,10 +287,7 @@ impl Daemon {
         }
         if !self.ledger_keeper.end_within(FLUSH_WITHIN) && self.context.ledger().may_lack_receipts()
         {
-            self.context.report(
-                "npyd ends while the ledger still does not respond; the receipts since then may be \
-                 lost, the arrays are durable",
-            );
+            self.context.report(Problem::LedgerHangs);
         }
         self.publish(DaemonState::Stopped { has_work_left: has_work_left() });
         self.context.bus().stop(Some(Instant::now() + FLUSH_WITHIN));

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use crate::config::{DropDir, Watch};
 use crate::events::event::{Event, WatchState};
+use crate::events::problem::Problem;
 use crate::finalize::OTHER_FILE_SYSTEM;
 use crate::fs::{self, Dir, FsError, FsId, Operation};
 use crate::model::{FsInfo, Stat};
@@ -317,7 +318,7 @@ impl DropDirLoop {
             return;
         }
         if let Err(error) = self.tracker.scan(now) {
-            self.tracker.warn(error.to_string());
+            self.tracker.warn(Problem::Dir { error: error.to_string() });
         }
         let took = now.elapsed();
         let interval = match self.watch_mode {

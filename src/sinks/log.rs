@@ -10,12 +10,13 @@ use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::{DaemonState, DropPath, DropState, Event, WatchState, WorkProgress};
+use crate::events::problem::Problem;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::events::stored::Stored;
 use crate::sinks::finished::Finished;
 use crate::sinks::repeats::Repeats;
 use crate::sinks::waits::{Line, Waits};
-use crate::sinks::{causes, facts, left_alone};
+use crate::sinks::{causes, facts, left_alone, problems};
 use crate::text::one_line::shown;
 
 /// The time between two lines about the progress of one file.
@@ -64,8 +65,10 @@ impl LogSink {
         }
     }
 
-    fn log_problem(&mut self, problem: &str) {
-        match self.repeats.admit(problem, Instant::now()) {
+    fn log_problem(&mut self, problem: &Problem) {
+        let repeat = self.repeats.admit(problem, Instant::now());
+        let problem = problems::text(problem);
+        match repeat {
             None => tracing::debug!("{problem}"),
             Some(0) => tracing::warn!("{problem}"),
             Some(suppressed) => tracing::warn!("{problem} ({suppressed} times more since)"),

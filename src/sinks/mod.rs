@@ -7,6 +7,7 @@ pub mod facts;
 mod finished;
 mod left_alone;
 pub mod log;
+mod problems;
 mod repeats;
 pub mod stdout;
 pub(crate) mod waits;

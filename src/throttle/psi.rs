@@ -18,10 +18,6 @@ const SYSTEM_PSI: &str = "/proc/pressure/io";
 /// Mount points of control groups of version 2, alone and beside version 1.
 const GROUPS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// Message for a kernel without PSI.
-pub const PSI_UNAVAILABLE: &str =
-    "this kernel does not measure the I/O pressure; boot it with psi=1, if it was built for that";
-
 /// A limit on the I/O pressure of other processes.
 pub struct Pressure {
     limit: Limit,

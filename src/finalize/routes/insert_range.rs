@@ -14,6 +14,7 @@ use crate::config::DropDir;
 use crate::decide::change::Change;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route_problem::{INSERT_REFUSED, RouteProblem};
+use crate::events::problem::{InsertObstacle, Problem};
 use crate::facts::{self, Fact};
 use crate::finalize::intent_log::{InsertIntent, IntentLog};
 use crate::finalize::locations::Locations;
@@ -210,27 +211,22 @@ impl PrivateFile<'_> {
 }
 
 /// Undoes an interrupted insertion, if `name` is such a private name. Leaves a locked file alone
-/// (rule F4). The error is a message that says why the file was left unchanged.
+/// (rule F4). The error says why the file was left unchanged.
 pub fn recover_insert(
     drop_dir: &DropDir,
     intents: &IntentLog,
     dir: &Dir,
     name: &str,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     let Some(own) = name.strip_prefix(PREFIX) else { return Ok(()) };
     let path = dir.path().join(name);
-    let left = |why: &str| {
-        format!(
-            "`{}` is left as it is: npyd was interrupted while it inserted a header, and {why}",
-            path.display()
-        )
-    };
-    let facts = |error: fs::FsError| left(&error.to_string());
+    let left = |why| Problem::InsertStays { path: path.clone(), why };
+    let facts = |error: fs::FsError| left(InsertObstacle::Error(error.to_string()));
     let Some(file) = dir.open_file(name.as_ref()).map_err(facts)? else { return Ok(()) };
     let Some(_claim) = file.claim().map_err(facts)? else { return Ok(()) };
     let stat = file.stat().map_err(facts)?;
     if !stat.is_file() || stat.nlink > 1 {
-        return Err(left("it has hard links now, or is not a regular file"));
+        return Err(left(InsertObstacle::OtherFile));
     }
     let intent = intents.find(&path, stat.ino).map_err(facts)?;
     match &intent {
@@ -240,13 +236,11 @@ pub fn recover_insert(
         }
         None if was_taken_for_another(intents, &path, &stat).map_err(facts)? => {}
         None => {
-            return Err(left(
-                "the state directory has no intent for it: run npyd with the state_dir that \
-                 has it, or rename the file if its content is right",
-            ));
+            return Err(left(InsertObstacle::NoIntent));
         }
     }
-    let own = FileName::try_from(own.to_owned()).map_err(|error| left(&error.to_string()))?;
+    let own = FileName::try_from(own.to_owned())
+        .map_err(|error| left(InsertObstacle::Error(error.to_string())))?;
     dir.restore_name(name.as_ref(), dir, own.as_ref()).map_err(facts)?;
     dir.sync().map_err(facts)?;
     facts::note(Fact::InsertUndone { file: own.to_string(), drop_dir: drop_dir.path.clone() });

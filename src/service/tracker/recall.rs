@@ -26,7 +26,7 @@ impl Tracker {
     /// Returns the latest ledger entry of a source. Reports an error, and returns `None` then.
     pub(crate) fn latest(&self, rel: &Path) -> Option<Entry> {
         self.context.ledger().latest(&self.drop_dir.path.join(rel)).unwrap_or_else(|error| {
-            self.context.report(error);
+            self.context.report_ledger(&error);
             None
         })
     }

@@ -25,7 +25,7 @@ impl Tracker {
     pub(crate) fn read_requests(&mut self, now: Instant) {
         let requests = match self.context.ledger().requests(&self.drop_dir.path) {
             Ok(requests) => requests,
-            Err(error) => return self.context.report(error),
+            Err(error) => return self.context.report_ledger(&error),
         };
         self.requests.clear();
         for request in requests {
@@ -181,7 +181,7 @@ impl Tracker {
             Ok(declared) => {
                 let accepted = self.store(&request, candidate, declared.as_deref());
                 if let Err(error) = accepted {
-                    self.context.report(error);
+                    self.context.report_ledger(&error);
                 }
             }
             Err(why) => drop(self.context.refuse(&request, why)),
@@ -255,7 +255,7 @@ impl Tracker {
     fn accept_needless_take(&mut self, candidate: &Candidate, at: &Path) {
         let Some(request) = self.requests.remove(at) else { return };
         if let Err(error) = self.store(&request, candidate, None) {
-            self.context.report(error);
+            self.context.report_ledger(&error);
         }
     }
 
@@ -291,7 +291,7 @@ impl Tracker {
         if is_of_this == Some(false) {
             let source = self.drop_dir.path.join(&candidate.input.rel);
             if let Err(error) = self.context.ledger().forget_declared(&source) {
-                self.context.report(error);
+                self.context.report_ledger(&error);
             }
         }
     }
@@ -300,7 +300,7 @@ impl Tracker {
     fn declared(&self, candidate: &Candidate) -> Option<Correction> {
         let source = self.drop_dir.path.join(&candidate.input.rel);
         let declared = self.context.ledger().declared(&source).unwrap_or_else(|error| {
-            self.context.report(error);
+            self.context.report_ledger(&error);
             None
         });
         // What another version of npyd declared counts as being about another description.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Disposition, DropDir};
 use crate::decide::identity::{SourceIdentity, identity_of};
 use crate::describe::manifest::is_manifest_name;
+use crate::events::problem::Problem;
 use crate::finalize::{recover_insert, remember_dirs};
 use crate::fs::{self, Dir, EntryKind, LeaseRight};
 use crate::ledger::KnownSource;
@@ -51,9 +52,9 @@ impl Tracker {
     }
 
     /// Publishes a warning of a scan, once for as long as its cause lasts.
-    pub fn warn(&mut self, what: String) {
-        if self.warnings.is_new(&what) {
-            self.context.report(what);
+    pub(crate) fn warn(&mut self, problem: Problem) {
+        if self.warnings.is_new(&problem) {
+            self.context.report(problem);
         }
     }
 
@@ -124,7 +125,7 @@ impl Tracker {
             }
         }
         if let Some(error) = ledger.failure {
-            self.context.report(error);
+            self.context.report_ledger(&error);
         }
         unsettled.retain(|name| !in_series.contains(*name));
         let manifests = manifests.iter().zip(is_covered).filter(|(_, is_covered)| !is_covered);
@@ -140,7 +141,7 @@ impl Tracker {
             return Ok(false);
         }
         if let Err(error) = fs::recover_dir(dir, &managed_dirs_below(&self.drop_dir, below)) {
-            self.warn(error.to_string());
+            self.warn(Problem::Dir { error: error.to_string() });
         }
         // A file may have got its own name back just now, so the directory is listed again.
         self.recover_insert(dir, &dir.entries()?);
@@ -227,7 +228,7 @@ impl Tracker {
             // A directory that cannot be opened is reported when npyd writes to it.
             let Ok(dir) = Dir::open_trusted(path, self.drop_dir.untrusted_root()) else { continue };
             if let Err(error) = recover_below(&self.drop_dir, &dir, Path::new(""), depth) {
-                self.context.report(error);
+                self.context.report(Problem::Dir { error: error.to_string() });
             }
         }
     }
@@ -249,16 +250,13 @@ impl Tracker {
         }
         if rel.components().count() > DEPTH_MAX {
             let path = self.drop_dir.path.join(rel);
-            return self.warn(format!(
-                "ignored `{}`: it lies deeper than {DEPTH_MAX} directories",
-                path.display()
-            ));
+            return self.warn(Problem::TooDeep { path, max: DEPTH_MAX });
         }
         let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
         if let Err(error) = scanned
             && !error.is_missing()
         {
-            self.warn(error.to_string());
+            self.warn(Problem::Dir { error: error.to_string() });
         }
     }
 

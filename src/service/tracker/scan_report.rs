@@ -194,7 +194,7 @@ impl Tracker {
             let _ = self.judge_subdirectories();
             for kind in Kind::ALL {
                 if let Err(error) = self.report_kind(kind, SystemTime::now()) {
-                    self.context.report(error);
+                    self.context.report_ledger(&error);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Checks at the start: can npyd write to the directories that its drops will need?
 
 use crate::config::Disposition;
+use crate::events::problem::Problem;
 use crate::fs::{Dir, TempFile};
 use crate::service::tracker::Tracker;
 
@@ -17,9 +18,8 @@ impl Tracker {
                 .and_then(|dir| TempFile::create(&dir, 0));
             if let Err(error) = made {
                 let is_of_sources = path == drop_dir.path && drop_dir.output.is_some();
-                let what = if is_of_sources { "their sources will stay" } else { "they will wait" };
-                let drops = drop_dir.path.display();
-                self.context.report(format!("drops in `{drops}`: {what}: {error}"));
+                let (drop_dir, error) = (drop_dir.path.clone(), error.to_string());
+                self.context.report(Problem::UnwritableDir { drop_dir, is_of_sources, error });
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::events::problem::Problem;
+
 /// Maximum number of remembered warnings; further warnings may be published at every scan.
 const WARNINGS_MAX: usize = 4096;
 
@@ -9,8 +11,8 @@ const WARNINGS_MAX: usize = 4096;
 /// published again.
 #[derive(Default)]
 pub(crate) struct WarningDedup {
-    of_last_scan: HashSet<String>,
-    of_this: HashSet<String>,
+    of_last_scan: HashSet<Problem>,
+    of_this: HashSet<Problem>,
 }
 
 impl WarningDedup {
@@ -20,10 +22,10 @@ impl WarningDedup {
     }
 
     /// Returns whether a warning is in neither this scan nor the last one. Remembers it.
-    pub(crate) fn is_new(&mut self, what: &str) -> bool {
-        let is_new = !self.of_last_scan.contains(what) && !self.of_this.contains(what);
+    pub(crate) fn is_new(&mut self, problem: &Problem) -> bool {
+        let is_new = !self.of_last_scan.contains(problem) && !self.of_this.contains(problem);
         if self.of_this.len() < WARNINGS_MAX {
-            self.of_this.insert(what.to_owned());
+            self.of_this.insert(problem.clone());
         }
         is_new
     }

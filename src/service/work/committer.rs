@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::events::bus::Bus;
 use crate::events::event::Event;
+use crate::events::problem::Problem;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
 use crate::ledger::{Ledger, LedgerError};
@@ -63,7 +64,7 @@ impl Recorder {
         stored: Result<Stored, LedgerError>,
     ) {
         let stored = stored.unwrap_or_else(|error| {
-            self.publish(Event::Problem(error.to_string()));
+            self.publish(Event::Problem(Problem::Ledger { error: error.to_string() }));
             error.stored()
         });
         for receipt in receipts {

@@ -1,20 +1,21 @@
 //! What all drop directories share: the ledger, the bus, the limits, and the signal to stop.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::{fmt, io};
 
 use crate::config::{Config, IoPriority};
 use crate::events::bus::Bus;
 use crate::events::event::{DropPath, Event};
+use crate::events::problem::Problem;
 use crate::finalize::intent_log::IntentLog;
 use crate::fs::{self, LeaseRight};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::service::work::committer::{Committer, Recorder};
 use crate::service::work::in_work::InWork;
 use crate::throttle::meter::Meter;
-use crate::throttle::psi::{PSI_UNAVAILABLE, Pressure};
+use crate::throttle::psi::Pressure;
 use crate::throttle::rate::RateLimiter;
 
 /// The state that all drop directories share.
@@ -54,12 +55,12 @@ impl Context {
         bus.observe_facts();
         bus.configure(&Arc::new(config.clone()));
         if let Err(error) = idle {
-            bus.publish(Event::Problem(format!("io_priority = \"idle\" was refused: {error}")));
+            let error = error.to_string();
+            bus.publish(Event::Problem(Problem::NotIdle { error }));
         }
         let pressure = config.max_pressure.map(Pressure::new);
         if let Some(None) = pressure {
-            let problem = format!("max_pressure has no effect: {PSI_UNAVAILABLE}");
-            bus.publish(Event::Problem(problem));
+            bus.publish(Event::Problem(Problem::NoPressure));
         }
         let recorder = Recorder { ledger: Arc::new(ledger), bus, failures: AtomicU64::new(0) };
         Ok(Context {
@@ -92,8 +93,13 @@ impl Context {
     }
 
     /// Publishes a problem that concerns no single drop.
-    pub(crate) fn report(&self, problem: impl fmt::Display) {
-        self.publish(Event::Problem(problem.to_string()));
+    pub(crate) fn report(&self, problem: Problem) {
+        self.publish(Event::Problem(problem));
+    }
+
+    /// Publishes that npyd can't use its ledger.
+    pub(crate) fn report_ledger(&self, error: &LedgerError) {
+        self.report(Problem::Ledger { error: error.to_string() });
     }
 
     /// Publishes an event, and counts it if it is a receipt of a failure.

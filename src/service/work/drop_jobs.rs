@@ -179,7 +179,7 @@ fn record_data_loss(
         .ledger()
         .record_data_loss(then.contents().chain(now.contents()), &reason.to_string())
     {
-        context.report(error);
+        context.report_ledger(&error);
     }
     let fingerprint = LedgerKey { settings, identity: now.identity() };
     reject(drop_dir, candidate, (EventKind::Lost, reason), fingerprint)

@@ -50,7 +50,8 @@ const PURE: &[&str] = &[
 ];
 
 /// The modules in `src/sinks/` that are parts of the log. Only the log and these parts use them.
-const LOG_PARTS: &[&str] = &["causes", "facts", "finished", "left_alone", "repeats", "waits"];
+const LOG_PARTS: &[&str] =
+    &["causes", "facts", "finished", "left_alone", "problems", "repeats", "waits"];
 
 /// The layers, each with exactly the layers that it uses. All layers may use `npy`, which is a
 /// crate of its own and therefore uses no layer.
@@ -61,7 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("describe", &["text", "model"]),
     ("config", &["text", "model", "describe"]),
     ("decide", &["text", "model", "describe", "config"]),
-    ("fs", &["facts", "model"]),
+    ("fs", &["text", "facts", "model"]),
     ("probe", &["model", "describe", "config", "decide", "fs"]),
     ("events", &["text", "facts", "config", "decide"]),
     ("throttle", &["facts", "model", "events"]),

@@ -1,0 +1,45 @@
+//! Log lines about problems.
+
+use crate::events::problem::{InsertObstacle, Problem};
+use crate::text::missing_features::{NO_PSI, OWN_LEASES};
+
+/// Returns the line about a problem.
+pub(crate) fn text(problem: &Problem) -> String {
+    match problem {
+        Problem::Ledger { error } | Problem::Dir { error } => error.clone(),
+        Problem::UnwritableDir { drop_dir, is_of_sources, error } => {
+            let what = if *is_of_sources { "their sources will stay" } else { "they will wait" };
+            format!("drops in `{}`: {what}: {error}", drop_dir.display())
+        }
+        Problem::TooDeep { path, max } => {
+            format!("ignored `{}`: it lies deeper than {max} directories", path.display())
+        }
+        Problem::InsertStays { path, why } => format!(
+            "`{}` is left as it is: npyd was interrupted while it inserted a header, and {}",
+            path.display(),
+            obstacle(why)
+        ),
+        Problem::NoThreads { error } => {
+            format!("some drop directories are not processed: {error}")
+        }
+        Problem::OwnLeasesOnly => format!("npyd may take {OWN_LEASES}"),
+        Problem::NotIdle { error } => format!("io_priority = \"idle\" was refused: {error}"),
+        Problem::NoPressure => format!("max_pressure has no effect: {NO_PSI}"),
+        Problem::LedgerHangs => {
+            "npyd ends while the ledger still does not respond; the receipts since then may be \
+             lost, the arrays are durable"
+                .to_owned()
+        }
+    }
+}
+
+fn obstacle(why: &InsertObstacle) -> &str {
+    match why {
+        InsertObstacle::OtherFile => "it has hard links now, or is not a regular file",
+        InsertObstacle::NoIntent => {
+            "the state directory has no intent for it: run npyd with the state_dir that has it, or \
+             rename the file if its content is right"
+        }
+        InsertObstacle::Error(error) => error,
+    }
+}
