@@ -11,6 +11,7 @@ use crate::cli::history::{is_array_named, is_named};
 use crate::cli::request_check::why_not_redone;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
+use crate::decide::completeness::Evidence;
 use crate::describe::Correction;
 use crate::ledger::{self, Entry, Ledger, RequestKind};
 use crate::npy::{Dtype, Layout, Order};
@@ -79,7 +80,9 @@ impl Redo {
                 }
                 let (drop_dir, source) = (&entry.drop_dir, &entry.source);
                 ledger.add_request(RequestKind::Redo, drop_dir, source, &options)?;
-                print(&format!("{}: will be made again{by}", entry.source.display()));
+                let made = last_array.as_ref().filter(|_| correction.as_described);
+                let remark = made.and_then(after_take).unwrap_or_default();
+                print(&format!("{}: will be made again{by}{remark}", entry.source.display()));
             }
         }
         Ok(exit)
@@ -105,6 +108,19 @@ impl Redo {
             ..Correction::default()
         })
     }
+}
+
+/// Returns what undoing `npyd take` leads to, if the array was taken.
+fn after_take(made: &Entry) -> Option<String> {
+    let evidence = made.receipt_field("evidence")?;
+    let is_partial = Evidence::PARTIAL.iter().any(|it| it.to_string() == evidence);
+    let array = made.output.as_deref()?.display();
+    is_partial.then(|| {
+        format!(
+            ", if its data fit the description; if they don't, the drop waits again, and its array \
+             `{array}` stays"
+        )
+    })
 }
 
 /// A drop that a name refers to.

@@ -122,14 +122,27 @@ pub enum RequestProblem {
 
     // The rows.
     /// npyd can't take rows of the files of a manifest.
-    #[error("a manifest combines its data files: leave incomplete ones out of the list")]
-    CombinedFiles,
+    #[error("a series can't be taken: {}", series_remedy(incomplete.as_ref()))]
+    CombinedFiles {
+        /// The first file that is not complete by itself.
+        incomplete: Option<FileName>,
+    },
     /// The kernel can't tell whether a process writes to a file that would become the array.
     #[error(
         "npyd can't tell whether a process writes to it, and it would become the array itself: \
          give npyd CAP_LEASE, or copy the file"
     )]
     UnprovenPendingFile,
+}
+
+fn series_remedy(incomplete: Option<&FileName>) -> String {
+    incomplete.map_or_else(
+        || {
+            "each of its files is whole, so correct `shape`, or write -1 for its slowest axis"
+                .into()
+        },
+        |name| format!("complete `{name}`, move it away, or leave it out of `data`"),
+    )
 }
 
 /// Why npyd can't make an array again whose source is gone.

@@ -12,6 +12,7 @@ use crate::events::stored::Stored;
 use crate::events::tally::Tally;
 use crate::facts::Fact;
 use crate::text::count::counted;
+use crate::text::one_line::shown;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -355,6 +356,14 @@ pub enum DaemonState {
         /// Names of the settings.
         settings: Vec<&'static str>,
     },
+    /// The sources of a drop directory are to be removed or archived from now on; those of finished
+    /// arrays stay.
+    Disposes {
+        /// The drop directory.
+        drop_dir: PathBuf,
+        /// What happens to sources, as a participle.
+        what: &'static str,
+    },
     /// The daemon received a signal to stop.
     Stopping,
     /// The daemon exits.
@@ -387,6 +396,12 @@ impl fmt::Display for DaemonState {
             DaemonState::NeedsRestart { settings } => {
                 write!(f, "restart npyd to apply what changed in {}", settings.join(", "))
             }
+            DaemonState::Disposes { drop_dir, what } => write!(
+                f,
+                "sources in `{}` are {what} from now on; those whose arrays are finished stay: `npyd \
+                 redo NAME` lets one go",
+                shown(drop_dir)
+            ),
             DaemonState::Stopping => f.write_str("stopping"),
             DaemonState::Stopped { has_work_left: false } => f.write_str("stopped"),
             DaemonState::Stopped { has_work_left: true } => {

@@ -69,7 +69,9 @@ impl Candidate {
     /// rows. Holes before the last written byte count as zeros, as for any reader.
     pub fn taken(&self, dump: &Dump, rows: Rows) -> fs::Result<Result<Taken, RequestProblem>> {
         if dump.division != Division::EqualShares {
-            return Ok(Err(RequestProblem::CombinedFiles));
+            let unfit = self.input.unfit_file(dump, false);
+            let incomplete = unfit.map(|(input, _)| input.name.clone());
+            return Ok(Err(RequestProblem::CombinedFiles { incomplete }));
         }
         let mut ends = Vec::new();
         for input in &self.input.files {

@@ -264,9 +264,22 @@ impl Daemon {
             stays
         });
         self.context.bus().configure(&Arc::new(config.clone()));
-        self.config = config;
+        let before = std::mem::replace(&mut self.config, config);
         self.catch_up();
+        self.report_dispositions(&before);
         self.publish(DaemonState::Reloaded { drop_dirs: self.drop_dirs() });
+    }
+
+    /// Reports drop directories whose sources are no longer kept: those of finished arrays stay.
+    fn report_dispositions(&self, before: &Config) {
+        for DropDir { path, source, .. } in &self.config.drop_dirs {
+            let is_kept = |it: &DropDir| it.path == *path && it.source == Disposition::Keep;
+            if let Some(what) = source.participle()
+                && before.drop_dirs.iter().any(is_kept)
+            {
+                self.publish(DaemonState::Disposes { drop_dir: path.clone(), what });
+            }
+        }
     }
 
     /// Stops all threads, and waits up to [`STOP_WITHIN`]. Unfinished drops are processed again

@@ -16,6 +16,7 @@ use crate::decide::completeness::{Evidence, ProducerWord, Wait};
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
+use crate::events::receipt::SourceFate;
 use crate::finalize::{constraints_between, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
 use crate::ledger::Entry;
@@ -157,6 +158,7 @@ fn finished(
         merge(&mut report, json!({"why": format!("npyd made the array; {note}")}));
     }
     note_missing_array(&mut report, entry);
+    merge_notes(&mut report, note_kept_source(&query.drop_dir, entry));
     if let Some(Ok(array)) = entry.output.as_deref().map(inspect) {
         merge(&mut report, array.to_header());
     }
@@ -165,6 +167,18 @@ fn finished(
         merge_writers(&mut report, candidate)?;
     }
     Ok(report)
+}
+
+/// Returns the note about a source that stays because it was finished before the setting changed.
+fn note_kept_source(drop_dir: &DropDir, entry: &Entry) -> Option<String> {
+    let what = drop_dir.source.participle()?;
+    let name = entry.source.file_name().unwrap_or_default().display();
+    (entry.source_fate() == Some(SourceFate::Kept)).then(|| {
+        format!(
+            "sources are {what} now, but this one stays, because its array was finished before: \
+             `npyd redo {name}` lets it go"
+        )
+    })
 }
 
 /// Returns what `npyd take` would take of a drop that does not fit its description.

@@ -498,7 +498,7 @@ fn a_digest_that_does_not_match() {
     assert!(why.contains("crc32c") && why.contains("remove the key `digest`"), "{why}");
 }
 
-/// Files of a series are left out by their list.
+/// A series is not taken; what is said depends on what is wrong with it.
 #[test]
 fn a_series() {
     let site = Site::new();
@@ -507,7 +507,14 @@ fn a_series() {
     site.sweep().expect_code(0);
     for name in ["in/run.toml", "in/b.raw"] {
         let why = refused(&site, &[name]);
-        assert!(why.contains("leave incomplete ones out of the list"), "{why}");
+        let words = "complete `b.raw`, move it away, or leave it out of `data`";
+        assert!(why.contains(words), "{why}");
+    }
+    site.drop_file("run.toml", "dtype = '|u1'\nshape = [9, 2]\ndata = '*.raw'\n");
+    site.drop_file("b.raw", [2; 4]);
+    for name in ["in/run.toml", "in/b.raw"] {
+        let why = refused(&site, &[name]);
+        assert!(why.contains("each of its files is whole, so correct `shape`"), "{why}");
     }
 }
 
@@ -532,7 +539,9 @@ fn undone() {
     drop(writer);
     site.sweep_until("finalized");
     assert!(!site.npyd(&["explain", "in/scan.raw"]).stdout.contains("request"));
-    site.npyd(&["redo", "scan.raw", "--as-described"]).expect_code(0);
+    let told = site.npyd(&["redo", "scan.raw", "--as-described"]).expect_code(0);
+    let array = site.path("out/scan.npy");
+    told.expect_words(&["the drop waits again, and its array `", array.to_str().unwrap()]);
     assert_at_rest(&site);
     site.npyd(&["explain", "in/scan.raw"]).expect_words(&["waiting", "21 of 24 bytes"]);
     // Its array stays until the drop is complete.

@@ -33,6 +33,34 @@ fn a_drop_is_added() {
     daemon.wait_for_file("out/scan.npy");
 }
 
+/// What was finished before is not taken away, and the log says how to let it go.
+#[test]
+fn sources_that_were_finished_before() {
+    let site = Site::with_array("");
+    let mut daemon = site.daemon();
+    site.configure("source = 'remove'");
+    daemon.reload();
+    daemon.wait_for_log("are removed from now on; those whose arrays are finished stay");
+    site.scan("later");
+    daemon.wait_for("the later source is removed", || !site.has("in/later.raw"));
+    assert!(site.has("in/scan.raw"));
+    let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
+    told.expect_words(&["this one stays", "`npyd redo scan.raw` lets it go"]);
+    site.npyd(&["redo", "scan.raw"]).expect_code(0);
+    daemon.wait_for("the source is removed", || !site.has("in/scan.raw"));
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+    // Nothing to say where nothing is taken away, or it was before.
+    let lines = |daemon: &Daemon<'_>| daemon.log().matches("from now on").count();
+    for source in ["remove", "keep"] {
+        site.configure(&format!("source = '{source}'\nrescan = '50s'"));
+        daemon.reload();
+        daemon.wait_for_log("configuration read again");
+    }
+    site.configure("");
+    daemon.reload();
+    assert_eq!(lines(&daemon), 1, "{}", daemon.log());
+}
+
 #[test]
 fn a_drop_is_removed() {
     let site = Site::new();
