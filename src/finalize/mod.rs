@@ -13,6 +13,7 @@ mod known_dirs;
 mod locations;
 mod metadata;
 mod moved;
+mod numbering;
 mod output_name;
 mod parallel;
 mod pending_name;

@@ -9,6 +9,7 @@ use crate::decide::reason::{NameTaker, Reason};
 use crate::decide::reason_text::array_of;
 use crate::events::event::Phase;
 use crate::finalize::locations::Locations;
+use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
 use crate::finalize::{Interruption, Job, LeadingBytes};
@@ -53,7 +54,13 @@ pub(crate) fn choose_name(
     let mut name = first.clone();
     let mut is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
     for number in 1..=NUMBER_MAX {
-        let Some(there) = at.output.stat(name.as_ref())? else { return Ok(OutputName::Free(name)) };
+        let Some(there) = at.output.stat(name.as_ref())? else {
+            let found = match number {
+                1 => None,
+                _ => find_numbered(job, at, number - 1, (plan, progress))?,
+            };
+            return Ok(found.map_or(OutputName::Free(name), OutputName::Found));
+        };
         if may_count_as_found(&there, job, at, &name)
             && is_array_of(job, at, &name, plan, progress.as_deref_mut())?
         {
@@ -67,6 +74,15 @@ pub(crate) fn choose_name(
                 OnChange::Number => is_numbered = true,
             }
         }
+        if !is_numbered && job.drop_dir.on_change == OnChange::Number {
+            // The ledger, which is lost, knew what made the first array; or it knows a later one.
+            if let Some(found) = find_numbered(job, at, 0, (plan, progress.as_deref_mut()))? {
+                return Ok(OutputName::Found(found));
+            }
+            for other in numbered_after(at, first, 0)? {
+                is_numbered |= old_array(job, at, &other)?.is_some();
+            }
+        }
         if !is_numbered {
             spare_old_files(job, at, &name)?;
             return conflict(job, at, name, &there);
@@ -74,6 +90,25 @@ pub(crate) fn choose_name(
         name = first.numbered(number);
     }
     Err(Interruption::Rejected(Reason::Output(OutputProblem::NamesExhausted(first.clone()))))
+}
+
+/// Returns the array of this drop that has a higher number than `after`, if there is one. Arrays
+/// with lower numbers may be gone.
+fn find_numbered(
+    job: &Job,
+    at: &Locations,
+    after: u32,
+    (plan, mut progress): (&Plan, Option<&mut Meter>),
+) -> Result<Option<FileName>, Interruption> {
+    for name in numbered_after(at, &job.dump.output, after)? {
+        let Some(there) = at.output.stat(name.as_ref())? else { continue };
+        if may_count_as_found(&there, job, at, &name)
+            && is_array_of(job, at, &name, plan, progress.as_deref_mut())?
+        {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// Opens the array of that name if it was made of this drop before the drop changed: npyd owns it,

@@ -54,6 +54,15 @@ impl FileName {
         FileName(format!("{stem}{number}{extension}"))
     }
 
+    /// Returns the number with which [`FileName::numbered`] makes the name `other` of this one.
+    #[must_use]
+    pub fn number_of(&self, other: &str) -> Option<u32> {
+        let end = other.rfind('-')? + 1;
+        let digits = other[end..].find(|c: char| !c.is_ascii_digit()).unwrap_or(other.len() - end);
+        let number = other[end..end + digits].parse().ok()?;
+        ((1..=NUMBER_MAX).contains(&number) && self.numbered(number).0 == other).then_some(number)
+    }
+
     /// Returns the name with a suffix appended: `scan.toml.done`.
     #[must_use]
     pub fn with_suffix(&self, suffix: &str) -> FileName {
@@ -249,6 +258,9 @@ mod tests {
                     assert!(beginning.len() >= shortest.min(len - 4), "{len}: {derived}");
                 }
                 assert_eq!(long.backup_number(long.backup(12).as_str()), Some(12));
+                for number in [1, 20, NUMBER_MAX] {
+                    assert_eq!(long.number_of(long.numbered(number).as_str()), Some(number));
+                }
             }
         }
     }
@@ -274,6 +286,28 @@ mod tests {
             if let Some(found) = found {
                 assert_eq!(found.alternative(number), name(text));
             }
+        }
+    }
+
+    #[test]
+    fn numbers_of_names() {
+        for (of, other, number) in [
+            ("x.npy", "x-1.npy", Some(1)),
+            ("a-2.b.npy", "a-2.b-30.npy", Some(30)),
+            ("x", "x-4", Some(4)),
+            ("x-y", "x-y-4", Some(4)),
+            ("x.npy", "x.npy", None),
+            ("x.npy", "x-0.npy", None),
+            ("x.npy", "x-01.npy", None),
+            ("x.npy", "x-10000.npy", None),
+            ("x.npy", "x-99999999999.npy", None),
+            ("x.npy", "x-.npy", None),
+            ("x.npy", "x-1.raw", None),
+            ("x.npy", "y-1.npy", None),
+            ("x.npy", "x-1-1.npy", None),
+            ("x-é.npy", "x-é-1.npy", Some(1)),
+        ] {
+            assert_eq!(name(of).number_of(other), number, "{of} {other}");
         }
     }
 

@@ -246,6 +246,39 @@ fn a_lost_ledger() {
     assert_eq!(site.names("out"), ["scan.npy"]);
 }
 
+/// Without its ledger npyd knows all names that its numbering can have given, also behind a gap.
+#[test]
+fn a_lost_ledger_and_numbered_arrays() {
+    let site = Site::with_array("on_change = \"number\"");
+    for bytes in [[1; 24], [2; 24]] {
+        site.drop_file("scan.raw", bytes);
+        assert_eq!(swept(&site)["event"], "finalized");
+    }
+    let find = |site: &Site, name: &str| {
+        let there = site.names("out");
+        let receipt = swept(site.lose_ledger());
+        assert_eq!(receipt["event"], "found", "{receipt}");
+        assert!(receipt["output"].as_str().unwrap().ends_with(name), "{receipt}");
+        assert_eq!(site.names("out"), there);
+    };
+    find(&site, "scan-2.npy");
+    fs::remove_file(site.path("out/scan-1.npy")).unwrap();
+    find(&site, "scan-2.npy");
+    // Known again by that array, the drop goes on with the numbers.
+    site.drop_file("scan.raw", [3; 24]);
+    assert_eq!(swept(&site)["event"], "finalized");
+    assert_eq!(site.read("out/scan-1.npy"), array(&[3; 24]));
+    // An array of that name that another source has is a conflict still.
+    site.write("out/new.npy", "somebody's").scan("new").sweep().expect_code(1);
+    assert!(!site.has("out/new-1.npy"));
+
+    let site = Site::with("on_conflict = \"number\"");
+    site.write("out/scan.npy", "somebody's").write("out/scan-1.npy", "somebody's").scan("scan");
+    assert_eq!(swept(&site)["event"], "finalized");
+    fs::remove_file(site.path("out/scan-1.npy")).unwrap();
+    find(&site, "scan-2.npy");
+}
+
 /// The mark of an array does not contain its template. Without its ledger npyd compares the bytes
 /// that the template declares now.
 #[test]
