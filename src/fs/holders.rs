@@ -82,7 +82,8 @@ impl DataFile {
         holders
     }
 
-    /// Returns the process that holds the lock on the file (`flock(2)`), if any.
+    /// Returns the process that holds the lock on the file (`flock(2)`), if any. If there are many
+    /// locks, the list may lack one while others end.
     #[must_use]
     pub fn lock_holder(&self) -> Option<Holder> {
         let stat = self.stat().ok()?;

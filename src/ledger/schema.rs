@@ -22,6 +22,9 @@ use crate::text::os_message::os_message;
 /// Maximum wait for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// How often [`is_in_use`] reads the list of locks before it trusts that a lock is not there.
+const LOOKS_AT_LOCKS: u32 = 3;
+
 /// The result of opening a database.
 pub(crate) type Opened<T> = Result<T, LedgerErrorKind>;
 
@@ -155,12 +158,18 @@ fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Returns whether another process, such as a daemon, has the ledger in `state_dir` open: such a
 /// process holds a lock on SQLite's shared memory, which `/proc/locks` lists.
+///
+/// For messages alone. If there are many locks, the kernel returns the list in pieces, and a lock
+/// is missing in the next piece if others ended since the last one: so this looks again. It never
+/// shows a lock that nobody has.
 #[must_use]
 pub fn is_in_use(state_dir: &Path) -> bool {
     let Ok(shared) = std::fs::metadata(state_dir.join("ledger.sqlite-shm")) else { return false };
-    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let inode = format!(":{}", shared.ino());
-    locks.split_whitespace().any(|field| field.ends_with(&inode))
+    (0..LOOKS_AT_LOCKS).any(|_| {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.split_whitespace().any(|field| field.ends_with(&inode))
+    })
 }
 
 /// Opens the database read-only. Returns `None` if it has no ledger yet.
