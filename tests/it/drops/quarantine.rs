@@ -1,8 +1,9 @@
 //! Several rejected drops in one directory `rejects`: each keeps its own files.
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::Site;
+use crate::support::{Outcome, Site, has_strace};
 
 /// 24 bytes of items, and one byte too many.
 fn too_long(letter: u8) -> Vec<u8> {
@@ -116,6 +117,28 @@ fn a_name_that_is_taken() {
     site.sweep().expect_code(0);
     assert_eq!(data(&site, "out/x.npy"), too_long(b'A'));
     assert_eq!(site.names("bad"), ["x.toml"]);
+}
+
+/// One listing shows the names that there are; each number is not looked up.
+#[test]
+fn a_retry_that_finds_nothing() {
+    if !has_strace() {
+        return;
+    }
+    let site = site();
+    reject(&site, "in", b'A', ("x.toml", ITEMS));
+    for name in site.names("bad") {
+        fs::remove_file(site.path("bad").join(name)).unwrap();
+    }
+    let npyd = site.command();
+    let mut strace = Command::new("strace");
+    strace.args(["--follow-forks", "--trace=%file,statx", "--output"]);
+    strace.arg(site.path("strace.log")).arg(npyd.get_program()).args(["retry", "x.raw"]);
+    strace.arg("--config").arg(site.path("npyd.toml"));
+    Outcome::of(&mut strace).expect_code(1).expect_words(&["is not there any more", "nor in"]);
+    let log = String::from_utf8(site.read("strace.log")).unwrap();
+    let calls = log.lines().filter(|line| line.contains("x.raw")).count();
+    assert!(calls < 100, "{calls} calls");
 }
 
 /// Which of them it was, nobody can tell any more.
