@@ -40,6 +40,9 @@ pub enum Change {
     /// The file that describes the data.
     #[error("`{0}` changed")]
     Description(FileName),
+    /// The files that describe the data, or the data files, by one that arrived.
+    #[error("another description or data file arrived meanwhile")]
+    Redescribed,
     /// The old array, after it was compared.
     #[error("its old array changed")]
     OldArray,

@@ -1,10 +1,13 @@
 //! Constraints on the choice of a route: permissions, directories, file systems.
 
 use crate::describe::Division;
+use crate::events::receipt::EventKind;
 use crate::finalize::locations::Locations;
+use crate::finalize::output_name::replaceable;
 use crate::finalize::pending_name::{needs_pending_name, pending_name};
 use crate::finalize::{Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan};
 use crate::fs::{self, Dir, fs_info};
+use crate::model::FileName;
 use crate::probe::candidate::Candidate;
 use crate::probe::input::InputFile;
 
@@ -18,6 +21,30 @@ pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Inte
     constraints.can_journal = job.intents.is_some();
     constraints.own_name = job.keeps_its_name(at).then(|| job.dump.output.clone());
     Ok(constraints)
+}
+
+/// Excludes the routes by which the data file itself becomes the array, if the array replaces a
+/// file. Returns what it replaces, for the receipt.
+pub(crate) fn exclude_by_name(
+    job: &Job,
+    at: &Locations,
+    (event, name, has_old): (EventKind, &FileName, bool),
+    constraints: &mut Constraints,
+) -> Result<Option<String>, Interruption> {
+    let replaced = match event {
+        EventKind::Finalized if !job.keeps_its_name(at) => replaceable(job, at, name)?,
+        _ => None,
+    };
+    let why = match event {
+        // The drop may change again, so its file must not become the array.
+        EventKind::Remade => "the array is made again, as a new file",
+        _ if has_old => "the array that it replaces is compared with it first",
+        // Only a new file can be exchanged with the old one, so that no third file is replaced.
+        _ if replaced.is_some() => "a new file replaces the one that has its name",
+        _ => return Ok(None),
+    };
+    constraints.exclude_consuming(why);
+    Ok(replaced.map(|it| it.remark))
 }
 
 /// Returns the constraints for a candidate, from one directory to another. A file that may still

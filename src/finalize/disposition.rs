@@ -374,7 +374,7 @@ pub(crate) fn move_away(
                 let file = (file, before, conditions.rename);
                 from.move_if_unchanged(name.as_ref(), file, to_dir, other.as_ref())
             }
-            None => from.move_if_same(name.as_ref(), file, to_dir, other.as_ref(), false),
+            None => from.move_if_same(name.as_ref(), file, to_dir, other.as_ref()),
         };
         match moved? {
             Moved::Moved => return Ok(Ok(Lost::default())),

@@ -9,8 +9,8 @@ use crate::describe::Metadata;
 use crate::describe::described::Axis;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::locations::Locations;
-use crate::finalize::{Interruption, Job, output_name};
-use crate::fs::{self, TempFile};
+use crate::finalize::{Interruption, Job};
+use crate::fs::{self, DataFile, TempFile};
 use crate::model::FileName;
 use crate::probe::SOURCE_ATTR;
 
@@ -38,6 +38,7 @@ enum There {
     Nothing,
     /// Metadata that npyd wrote, for this array or for another.
     Ours {
+        file: DataFile,
         of_this: bool,
     },
     Foreign,
@@ -55,13 +56,14 @@ pub(crate) fn write(
 ) -> Result<Option<String>, Interruption> {
     let Some(name) = wanted(job, output) else { return Ok(None) };
     match there(job, at, &name)? {
-        There::Ours { of_this: true } if was_ahead || receipt.event == EventKind::Found => Ok(None),
+        There::Ours { of_this: true, .. } if was_ahead || receipt.event == EventKind::Found => {
+            Ok(None)
+        }
         // Without extended attributes, npyd can't recognize its own file.
         There::Foreign if was_ahead => Ok(None),
-        There::Foreign => {
-            Ok(Some(format!("`{name}` already exists: its metadata were not written")))
-        }
-        There::Nothing | There::Ours { .. } => put(job, at, output, &name, receipt),
+        There::Foreign => Ok(Some(exists(&name))),
+        There::Nothing => put(job, at, (output, &name, None), receipt),
+        There::Ours { file, .. } => put(job, at, (output, &name, Some(&file)), receipt),
     }
 }
 
@@ -74,13 +76,15 @@ pub(crate) fn write_ahead(
     receipt: &Receipt,
 ) -> Result<bool, Interruption> {
     let Some(name) = wanted(job, output) else { return Ok(false) };
-    let may_be_there = job.keeps_its_name(at) || output_name::replaces(job, at, output)?;
-    if !may_be_there && at.output.stat(output.as_ref())?.is_some() {
+    if !job.keeps_its_name(at) && at.output.stat(output.as_ref())?.is_some() {
         return Err(Interruption::Retry(Reason::Appeared(output.clone())));
     }
     match there(job, at, &name)? {
         There::Foreign => Ok(false),
-        _ => Ok(put(job, at, output, &name, receipt)?.is_none()),
+        There::Nothing => Ok(put(job, at, (output, &name, None), receipt)?.is_none()),
+        There::Ours { file, .. } => {
+            Ok(put(job, at, (output, &name, Some(&file)), receipt)?.is_none())
+        }
     }
 }
 
@@ -99,14 +103,19 @@ fn there(job: &Job, at: &Locations, name: &FileName) -> Result<There, Interrupti
         _ => return Ok(There::Foreign),
     };
     let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
-    Ok(There::Ours { of_this: mark.is_of_files(&job.candidate.snapshot().identity()) })
+    let of_this = mark.is_of_files(&job.candidate.snapshot().identity());
+    Ok(There::Ours { file: there, of_this })
 }
 
+fn exists(name: &FileName) -> String {
+    format!("`{name}` already exists: its metadata were not written")
+}
+
+/// Writes the metadata of the array `output` to the file `name`. Replaces only the file `old`.
 fn put(
     job: &Job,
     at: &Locations,
-    output: &FileName,
-    name: &FileName,
+    (output, name, old): (&FileName, &FileName, Option<&DataFile>),
     receipt: &Receipt,
 ) -> Result<Option<String>, Interruption> {
     let sidecar = job.candidate.input.description.as_ref();
@@ -127,6 +136,14 @@ fn put(
     let mut file = TempFile::create(&at.output, text.len() as u64)?;
     file.file().write_all_at(&text, 0)?;
     file.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
-    file.publish(name.as_ref(), true)?;
+    file.sync()?;
+    let is_named = match old {
+        Some(old) => file.replace_file(name.as_ref(), old)?,
+        None => file.name(name.as_ref(), false)?,
+    };
+    if !is_named {
+        return Ok(Some(exists(name)));
+    }
+    at.output.sync()?;
     Ok(None)
 }

@@ -185,8 +185,8 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
 
 /// A file that an array may replace.
 pub(crate) struct Replaceable {
-    /// The open file; `None` if it can't be opened.
-    file: Option<DataFile>,
+    /// The file; open without access to its content if npyd may not read it.
+    file: DataFile,
     /// Whether it is an array that was made of a file with the path of this source.
     is_own_array: bool,
     /// What is replaced, for the receipt.
@@ -197,13 +197,8 @@ impl Replaceable {
     /// Returns the array that was made of a file with the path of this source. The caller must
     /// compare the array and back it up before it replaces the array.
     fn into_own_array(self) -> Option<DataFile> {
-        self.file.filter(|_| self.is_own_array)
+        self.is_own_array.then_some(self.file)
     }
-}
-
-/// Returns whether an array may replace the file that has its name now, without a comparison.
-pub(crate) fn replaces(job: &Job, at: &Locations, name: &FileName) -> Result<bool, Interruption> {
-    Ok(replaceable(job, at, name)?.is_some_and(|it| !it.is_own_array))
 }
 
 /// Returns the file of that name if the array may replace it. Returns `None` if the array may not,
@@ -233,14 +228,19 @@ fn replaceable_by(
     name: &FileName,
     replaces_any: bool,
 ) -> Result<Option<Replaceable>, Interruption> {
-    let Some(there) = at.output.stat(name.as_ref())? else { return Ok(None) };
+    let Some(pinned) = at.output.pin(name.as_ref())? else { return Ok(None) };
+    let there = pinned.stat()?;
     if there.is_dir() || at.beside && !is_trusted(&there, job) {
         return Ok(None);
     }
     let file = match at.output.open_file(name.as_ref()) {
         Err(error) if error.is_denied() && replaces_any => None,
         Err(error) if error.is_denied() => return Ok(None),
-        opened => opened?.filter(|_| there.is_file()),
+        opened => opened?,
+    };
+    let file = match file {
+        Some(file) if there.is_file() && file.stat()?.is_same_file(&there) => Some(file),
+        _ => None,
     };
     let is_array = match &file {
         Some(file) => file.read_at_most(0, 6)?.starts_with(&MAGIC),
@@ -258,6 +258,7 @@ fn replaceable_by(
         () => return Ok(None),
     };
     let remark = format!("it replaces `{name}`, {what}");
+    let file = file.unwrap_or(pinned);
     Ok(Some(Replaceable { file, is_own_array: is_array && is_own, remark }))
 }
 
@@ -270,8 +271,7 @@ pub(crate) fn publish(
 ) -> fs::Result<bool> {
     match replaced {
         Some(Replaceable { is_own_array: true, .. }) => Ok(false),
-        Some(Replaceable { file: Some(old), .. }) => output.replace_file(name.as_ref(), old),
-        Some(Replaceable { file: None, .. }) => output.name(name.as_ref(), true),
+        Some(Replaceable { file: old, .. }) => output.replace_file(name.as_ref(), old),
         None => output.name(name.as_ref(), false),
     }
 }

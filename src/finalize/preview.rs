@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::events::receipt::EventKind;
-use crate::finalize::constraints::{constraints, plan_of};
+use crate::finalize::constraints::{constraints, exclude_by_name, plan_of};
 use crate::finalize::header_room::refuse_occupied;
 use crate::finalize::locations::Locations;
-use crate::finalize::output_name::{OutputName, choose_name, replaceable};
+use crate::finalize::output_name::{OutputName, choose_name};
 use crate::finalize::{Interruption, Job};
 use crate::fs::Dir;
 
@@ -49,28 +49,23 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
     } else {
         choose_name(job, &at, &plan, None)?
     };
-    let mut replaced = None;
-    let (event, name) = match chosen {
-        OutputName::Found(name) => (EventKind::Found, name),
-        OutputName::Stale(name) => (EventKind::Stale, name),
-        OutputName::Free(name) => {
-            if !is_missing && !job.keeps_its_name(&at) {
-                replaced = replaceable(job, &at, &name)?.map(|it| it.remark);
-            }
-            (EventKind::Finalized, name)
-        }
-        OutputName::Remake(name, _) => {
-            constraints.exclude_consuming("the array is made again, as a new file");
-            (EventKind::Remade, name)
-        }
-        OutputName::Replace(name, _) => {
-            constraints.exclude_consuming("the array that it replaces is compared with it first");
-            replaced = replaceable(job, &at, &name)?.map(|it| {
-                format!("{}, which stays as a backup unless the new one has its bytes", it.remark)
-            });
-            (EventKind::Finalized, name)
-        }
+    let (event, name, is_backed_up) = match chosen {
+        OutputName::Found(name) => (EventKind::Found, name, false),
+        OutputName::Stale(name) => (EventKind::Stale, name, false),
+        OutputName::Free(name) => (EventKind::Finalized, name, false),
+        OutputName::Remake(name, _) => (EventKind::Remade, name, false),
+        OutputName::Replace(name, _) => (EventKind::Finalized, name, true),
     };
+    let mut replaced = None;
+    if !is_missing {
+        let chosen = (event, &name, is_backed_up);
+        replaced = exclude_by_name(job, &at, chosen, &mut constraints)?;
+        if is_backed_up {
+            replaced = replaced.map(|it| {
+                format!("{it}, which stays as a backup unless the new one has its bytes")
+            });
+        }
+    }
     plan = plan_of(job, &constraints)?; // with the routes that are excluded since
     if plan.route == Route::InPlace {
         refuse_occupied(job, &plan)?;

@@ -167,7 +167,7 @@ impl Remake {
         backup: &FileName,
     ) -> Result<bool, Interruption> {
         let (dir, old) = (&at.output, &self.old.file);
-        match dir.move_if_same(name.as_ref(), old, dir, backup.as_ref(), false)? {
+        match dir.move_if_same(name.as_ref(), old, dir, backup.as_ref())? {
             Moved::Moved => {
                 self.is_moved = true;
                 Ok(false)

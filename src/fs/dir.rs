@@ -123,6 +123,18 @@ impl Dir {
         }
     }
 
+    /// Opens a name of any type without access to its content (`O_PATH`), so that no other file
+    /// gets its inode number. Returns `None` if it does not exist.
+    pub fn pin(&self, name: &Path) -> Result<Option<DataFile>> {
+        self.check_plain(name)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty())) {
+            Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(name)))),
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
+            Err(errno) => Err(self.error_at(Operation::Open, name, errno)),
+        }
+    }
+
     fn open_beneath(&self, rel: &Path, flags: OFlags) -> Result<OwnedFd> {
         self.check_plain(rel)?;
         let opened =

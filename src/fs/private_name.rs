@@ -20,14 +20,14 @@ const PRIVATE_PREFIX: &str = ".npyd-taken-";
 const NAME_ATTR: &str = "user.npyd.name";
 
 /// Returns the private name of a file: the prefix and the name, cut to [`NAME_MAX`] bytes.
-fn private_name(name: &OsStr) -> OsString {
+pub(crate) fn private_name(name: &OsStr) -> OsString {
     let mut private = OsString::from(PRIVATE_PREFIX);
     private.push(OsStr::from_bytes(cut(name.as_bytes(), NAME_MAX - PRIVATE_PREFIX.len())));
     private
 }
 
 /// Returns whether the private name does not hold the whole name.
-fn is_cut(name: &OsStr) -> bool {
+pub(crate) fn is_cut(name: &OsStr) -> bool {
     PRIVATE_PREFIX.len() + name.len() > NAME_MAX
 }
 

@@ -8,7 +8,7 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Constraints;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
-use crate::finalize::constraints::{constraints, plan_of};
+use crate::finalize::constraints::{constraints, exclude_by_name, plan_of};
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
 use crate::finalize::locations::{Locations, open_locations};
@@ -98,13 +98,9 @@ impl<'a> InFlight<'a> {
         if !has_array && job.candidate.input.links() > 1 {
             return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
         }
-        if event == EventKind::Remade {
-            // The drop may change again, so its file must not become the array.
-            constraints.exclude_consuming("the array is made again, as a new file");
-        } else if old.is_some() {
-            constraints.exclude_consuming("the array that it replaces is compared with it first");
-        }
-        if old.is_some() {
+        let chosen = (event, &name, old.is_some());
+        let replaced = exclude_by_name(job, &at, chosen, &mut constraints)?;
+        if old.is_some() || replaced.is_some() {
             plan = plan_of(job, &constraints)?;
         }
         let sidecar_claim = disposition::claim_sidecar(job, plan.route)?;
@@ -125,16 +121,12 @@ impl<'a> InFlight<'a> {
             output: None,
             remake: None,
             is_described: Cell::new(false),
-            replaced: None,
+            replaced,
             source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
             interruption: None,
             remarks: Vec::new(),
         };
         if matches!(event, EventKind::Finalized | EventKind::Remade) {
-            if event == EventKind::Finalized {
-                let replaced = output_name::replaceable(job, &in_flight.at, &in_flight.name)?;
-                in_flight.replaced = replaced.map(|it| it.remark);
-            }
             in_flight.carry_out(progress)?;
         }
         if let Some(old) = old {

@@ -4,6 +4,7 @@
 //! them in any order. The final name comes last. If the file already has it, the header's first
 //! eight bytes decide whether the file is an array, so they come last.
 
+use crate::decide::change::Change;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Write;
@@ -15,7 +16,7 @@ use crate::finalize::locations::Locations;
 use crate::finalize::pending_name::{needs_pending_name, pending_name};
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{lost, synced};
-use crate::finalize::{Interruption, Job, output_name, rest};
+use crate::finalize::{Interruption, Job, rest};
 use crate::fs::Moved;
 use crate::model::FileName;
 use crate::npy::MAGIC;
@@ -31,10 +32,14 @@ pub(crate) fn carry_out(
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, .. } = *work;
     refuse_occupied(job, work.plan)?;
+    if job.only_file()?.stat.size > job.dump.end_of(&job.source_header) {
+        check_described(job)?; // bytes are cut off
+    }
     let (before, remark) = rest::cut(job, at, progress)?;
     let remarks: Vec<String> = remark.into_iter().collect();
     let file = synced(job, &before, progress)?;
     refuse_other_header(job, writes)?;
+    check_described(job)?; // the sync can take long
     let name = leave_final_name(job, at)?;
     file.clear_special_bits()?;
     if job.dump.digest.is_some() {
@@ -72,6 +77,18 @@ pub(crate) fn carry_out(
     Ok(RouteResult::Consumed(remarks))
 }
 
+/// Fails if other files describe the drop now than those that npyd used, or if other settings count.
+/// Once the header is written, there is no source left to begin from.
+fn check_described(job: &Job) -> Result<(), Interruption> {
+    if job.drop_dir.in_force.is_superseded() {
+        return Err(Interruption::Cancelled); // the scan with the new settings finds it
+    }
+    if job.candidate.is_redescribed(&job.drop_dir)? {
+        return Err(Interruption::changed(Change::Redescribed));
+    }
+    Ok(())
+}
+
 /// Rejects a `.npy` file that has another header, because a template can match an unrelated array.
 /// A file with this very header was left by a run that was interrupted before it moved the array.
 fn refuse_other_header(job: &Job, writes: &[Write]) -> Result<(), Interruption> {
@@ -98,9 +115,8 @@ fn rename(
     output: &FileName,
     progress: &mut Meter,
 ) -> Result<bool, Interruption> {
-    let replace = output_name::replaces(job, at, output)?;
     let (file, to) = (&job.only_file()?.file, output.as_ref());
-    match at.source.move_if_same(name.as_ref(), file, &at.output, to, replace)? {
+    match at.source.move_if_same(name.as_ref(), file, &at.output, to)? {
         Moved::Moved => Ok(true),
         Moved::TargetExists => Ok(false),
         Moved::NotSame | Moved::Unproven => {
@@ -111,7 +127,7 @@ fn rename(
         Moved::OtherFileSystem => {
             let (mut copy, before) = duplicate(file, at, progress)?;
             job.mark_array(copy.file())?;
-            let published = copy.publish(output.as_ref(), replace)?;
+            let published = copy.publish(output.as_ref(), false)?;
             if published {
                 let writers = job.writers();
                 let _ = at.source.remove_if_unchanged(name.as_ref(), file, &before, writers)?;

@@ -20,7 +20,7 @@ use crate::finalize::intent_log::{InsertIntent, IntentLog};
 use crate::finalize::locations::Locations;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
-use crate::finalize::{Interruption, Job, output_name};
+use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::{FileName, Stat};
 use crate::probe::input::InputFile;
@@ -176,12 +176,7 @@ impl PrivateFile<'_> {
         job.mark_array(self.file)?;
         let (from, to) = (&self.at.source, &self.at.output);
         let (private, output_name) = (self.private.as_ref(), output.as_ref());
-        let renamed = if output_name::replaces(job, self.at, output)? {
-            from.rename_replace(private, to, output_name).map(|()| true)
-        } else {
-            from.rename_noreplace(private, to, output_name)
-        };
-        match renamed {
+        match from.rename_noreplace(private, to, output_name) {
             Ok(true) => Ok(true),
             Ok(false) => Err(Interruption::Retry(Reason::Appeared(output.clone()))),
             Err(error) if error.is_other_file_system() => Ok(false),

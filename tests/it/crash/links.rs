@@ -1,8 +1,5 @@
-//! File systems without `RENAME_NOREPLACE`: a file gets its new name before it loses the old name,
-//! and a crash or an error between the two calls leaves both names.
-//!
-//! A pending `x.npy` that moves to another directory may then have the names `x.npy` and
-//! `x.npy.pending`, and npyd rejects it.
+//! File systems without the flags of `renameat2(2)`: a file gets its final name before it loses its
+//! private name, and a crash or an error between the two calls leaves both names.
 
 use super::harness::Tally;
 use super::harness::crash_case::{CrashCase, Violation};

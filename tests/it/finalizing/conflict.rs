@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::chown;
 
 use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, scan_bytes, scan_npy,
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, npy, scan_bytes, scan_npy,
     sweep_halted,
 };
 
@@ -253,7 +253,38 @@ fn a_drop_that_gets_the_name_meanwhile() {
     }
 }
 
-/// In place there is nothing to copy, and the same rules hold.
+/// The file that is there may be replaced; an array that takes the name meanwhile may not, however
+/// the new array is made.
+#[test]
+fn an_array_that_gets_the_name_meanwhile() {
+    if !has_strace() {
+        return;
+    }
+    let theirs = npy("'|u1'", false, &[5], &[7; 5]);
+    for manifest in [SCAN_MANIFEST, "dtype = '<f4'\nshape = [6]\nreserved = 128\n"] {
+        let data =
+            [vec![0; if manifest == SCAN_MANIFEST { 0 } else { 128 }], scan_bytes()].concat();
+        let mut calls = 0;
+        loop {
+            let site = Site::with("on_conflict = 'replace'").with_short_quiet_time();
+            site.write("out/scan.npy", "something else").write("theirs.npy", &theirs);
+            site.drop_file("scan.raw", &data).drop_file("scan.raw.toml", manifest);
+            let halted = sweep_halted(&site, &["out"], calls, || {
+                std::fs::rename(site.path("theirs.npy"), site.path("out/scan.npy")).unwrap();
+            });
+            if !halted {
+                break;
+            }
+            assert_eq!(site.read("out/scan.npy"), theirs, "it came after call {calls}");
+            assert_eq!(site.names("out"), ["scan.npy"], "it came after call {calls}");
+            calls += 1;
+        }
+        println!("an array after each of {calls} calls");
+        assert!(calls > 5, "only {calls} calls were seen");
+    }
+}
+
+/// A new file replaces the old one, because only a new file can be exchanged with that.
 #[test]
 fn a_pending_file_whose_name_is_taken() {
     let pending = PendingFile::ready(&[2, 3]).with(&[7; 24]);
@@ -267,7 +298,7 @@ fn a_pending_file_whose_name_is_taken() {
         site.sweep().expect_code(code);
         assert_eq!(site.names("out"), names, "{policy}");
         let untouched = site.has("in/x.npy.pending") && site.read("in/x.npy.pending") == pending;
-        assert_eq!(untouched, policy == "reject", "{policy}");
+        assert_eq!(untouched, policy != "number", "{policy}");
         assert_eq!(site.read("out/x.npy") == b"something else", policy != "replace", "{policy}");
     }
 }

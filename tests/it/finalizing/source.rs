@@ -258,6 +258,38 @@ fn a_description_that_overrides_a_template_arrives_during_the_copy() {
     }
 }
 
+/// In place the header is written into the source itself, so that no other array can be made of it
+/// afterwards. npyd looks for descriptions after it has synced the data, which can take long.
+#[test]
+fn a_manifest_that_arrives_before_the_header_is_written() {
+    if !has_strace() {
+        return;
+    }
+    let settings =
+        "[[drop.template]]\nmatch = '*.u16'\ndtype = '<u2'\nshape = [-1]\nreserved = 128";
+    let data = [&[0; 128][..], &scan_bytes()].concat();
+    let manifest = format!("{SCAN_MANIFEST}reserved = 128\n");
+    for calls in 0.. {
+        let site = Site::with(settings).with_short_quiet_time();
+        site.drop_file("t.u16", &data);
+        sweep_halted(&site, &["in/t.u16"], calls, || {
+            site.drop_file("t.u16.toml", &manifest);
+        });
+        let log = String::from_utf8(site.read("strace.log")).unwrap();
+        let mut of_calls = log.lines().filter(|line| line.contains('(') && !line.contains("---"));
+        let synced = of_calls.position(|line| line.contains("fdatasync("));
+        if synced.is_none_or(|synced| calls > synced) {
+            assert!(calls > 3, "only {calls} calls were seen\n{log}");
+            break;
+        }
+        let account = || format!("after call {calls}: {:#?}\n{log}", site.history());
+        wait_until("the array of the manifest", account, || {
+            site.sweep();
+            site.has("out/t.npy") && site.read("out/t.npy") == scan_npy()
+        });
+    }
+}
+
 /// Neither of two manifests counts, whichever came first.
 #[test]
 fn a_second_manifest_arrives_during_the_copy() {
