@@ -1,5 +1,5 @@
-//! Numbered names of arrays, `x-1.npy`, `x-2.npy`, …: finds those that exist, because the ledger that
-//! knew them may be lost.
+//! Numbered names of arrays, `x-1.npy`, `x-2.npy`, …: finds those that exist, because the ledger
+//! that knew them may be lost.
 
 use crate::finalize::locations::Locations;
 use crate::fs;
