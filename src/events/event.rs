@@ -21,6 +21,8 @@ pub enum Event {
     State {
         /// The path.
         path: DropPath,
+        /// The state before; `None` if npyd has just found the path.
+        before: Option<DropState>,
         /// The new state of the drop.
         state: DropState,
         /// Why the drop waits, or why the path is not a drop.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{BinaryBytes, HumanDuration};
+use tracing::level_filters::LevelFilter;
 
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
@@ -112,8 +113,7 @@ impl Sink for LogSink {
         let (has_receipts, has_progress) = (self.has_receipts, self.has_progress);
         Box::new(move |event| match event {
             Event::Overflowed { .. } => false,
-            // A drop that was found has not waited yet.
-            Event::State { state, .. } => *state != DropState::Unprobed,
+            Event::State { before, reason, .. } => is_of_use(*before, reason.as_ref()),
             Event::Receipt { .. } => has_receipts,
             Event::Progress(_) => has_progress,
             Event::States(_)
@@ -196,6 +196,13 @@ impl Sink for LogSink {
         self.waits.suspend();
         true
     }
+}
+
+/// Returns whether the log has a use for a change of a drop's state: the drop waited, and may be in
+/// a line to come, or the reason is logged. All other changes would only wake the log's thread.
+fn is_of_use(before: Option<DropState>, reason: Option<&Reason>) -> bool {
+    before == Some(DropState::Waiting)
+        || reason.is_some() && LevelFilter::current() >= LevelFilter::DEBUG
 }
 
 /// Logs why a drop waits or is ignored. Other lines report those that wait long or fail.
@@ -304,5 +311,28 @@ fn log_watch(dir: &str, state: &WatchState) {
         WatchState::Restarted => {
             tracing::error!("npyd has a bug: its thread for `{dir}` ended, and is started again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drop_that_never_waits_does_not_wake_the_log() {
+        let wants = LogSink::of_daemon().filter();
+        let is_wanted = |before, state, reason| {
+            let path = DropPath { drop_dir: "/in".into(), source: "/in/a".into() };
+            wants(&Event::State { path, before, state, reason, bytes: None })
+        };
+        let (found, working) = (Some(DropState::Unprobed), Some(DropState::Working));
+        let waiting = Some(DropState::Waiting);
+        assert!(!is_wanted(None, DropState::Unprobed, None));
+        assert!(!is_wanted(found, DropState::Working, None));
+        assert!(!is_wanted(working, DropState::Gone, None));
+        // It may be in a line to come.
+        assert!(is_wanted(waiting, DropState::Working, None));
+        assert!(is_wanted(waiting, DropState::Gone, None));
+        assert!(is_wanted(waiting, DropState::Waiting, Some(Reason::Leased)));
     }
 }

@@ -350,7 +350,8 @@ mod tests {
         }
 
         fn state(&mut self, name: &str, state: DropState, reason: Option<Reason>) {
-            let event = Event::State { path: path(name), state, reason, bytes: None };
+            let before = Some(DropState::Waiting);
+            let event = Event::State { path: path(name), before, state, reason, bytes: None };
             self.waits.take(&event, self.start);
         }
 
@@ -434,6 +435,7 @@ mod tests {
         for why in [Reason::NoMarker, Reason::Leased] {
             let event = Event::State {
                 path: path("a"),
+                before: Some(DropState::Waiting),
                 state: DropState::Waiting,
                 reason: Some(why),
                 bytes: None,

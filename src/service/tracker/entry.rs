@@ -123,7 +123,7 @@ impl Tracker {
     /// Makes an entry for a path.
     pub(crate) fn track(&mut self, rel: &Path, at: Instant) {
         self.entries.insert(rel.to_path_buf(), Entry::new(at));
-        self.publish_state(rel, DropState::Unprobed, None, None);
+        self.publish_state(rel, (None, DropState::Unprobed), None, None);
     }
 
     /// Returns the state of a path.
@@ -138,7 +138,7 @@ impl Tracker {
         let (state, reason, bytes) = (entry.state.kind(), entry.state.reason(), entry.bytes);
         if (before.kind(), before.reason()) != (state, reason) {
             let reason = reason.cloned();
-            self.publish_state(rel, state, reason, bytes);
+            self.publish_state(rel, (Some(before.kind()), state), reason, bytes);
         }
         true
     }
@@ -147,20 +147,22 @@ impl Tracker {
     pub(crate) fn untrack(&mut self, rel: &Path, reason: Option<Reason>) {
         if let Some(entry) = self.entries.remove(rel) {
             self.suspensions.forget(rel);
-            self.publish_state(rel, DropState::Gone, reason, entry.bytes);
+            let before = Some(entry.state.kind());
+            self.publish_state(rel, (before, DropState::Gone), reason, entry.bytes);
         }
     }
 
     fn publish_state(
         &self,
         rel: &Path,
-        state: DropState,
+        (before, state): (Option<DropState>, DropState),
         reason: Option<Reason>,
         bytes: Option<u64>,
     ) {
         // Newer settings have a tracker of their own, which knows the states.
         if !self.drop_dir.in_force.is_superseded() {
-            self.context.publish(Event::State { path: self.drop_path(rel), state, reason, bytes });
+            let path = self.drop_path(rel);
+            self.context.publish(Event::State { path, before, state, reason, bytes });
         }
     }
 
@@ -182,7 +184,7 @@ mod tests {
         fn changes(&self, name: &str) -> Vec<(DropState, Option<u64>, &'static str)> {
             let source = self.path().join(name);
             let change = |event| match event {
-                Event::State { path, state, reason, bytes } if path.source == source => {
+                Event::State { path, state, reason, bytes, .. } if path.source == source => {
                     Some((state, bytes, reason.map_or("", |reason| reason.kind().as_str())))
                 }
                 _ => None,
