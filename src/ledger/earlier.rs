@@ -43,7 +43,12 @@ impl Ledger {
 impl Earlier {
     /// Adds the receipts of a database, newest first. Returns whether it has one about another
     /// drop, as then are all older ones.
-    fn read(&mut self, db: &Connection, source: &Path, ino: u64) -> rusqlite::Result<bool> {
+    pub(crate) fn read(
+        &mut self,
+        db: &Connection,
+        source: &Path,
+        ino: u64,
+    ) -> rusqlite::Result<bool> {
         let mut statement = db.prepare_cached(&format!(
             "SELECT receipt, fingerprint FROM receipts WHERE source = ?1
              AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY id DESC LIMIT ?2",

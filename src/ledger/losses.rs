@@ -56,23 +56,31 @@ impl Ledger {
 
     /// Returns why one of these contents may be lost, or `None` if none is recorded.
     pub fn data_loss_of(&self, contents: impl Iterator<Item = String>) -> Result<Option<String>> {
-        for content in contents {
-            if let Some(loss) =
-                lock(&self.pending_losses).iter().find(|loss| loss.content == content)
-            {
-                return Ok(Some(loss.reason.clone()));
-            }
-            let written = self.run(|db| {
-                db.prepare_cached("SELECT reason FROM lost WHERE content = ?1")?
-                    .query_row([&content], |row| row.get(0))
-                    .optional()
-            })?;
-            if written.is_some() {
-                return Ok(written);
-            }
+        let contents: Vec<String> = contents.collect();
+        match self.pending_loss_of(&contents) {
+            Some(reason) => Ok(Some(reason)),
+            None => self.run(|db| loss_in(db, &contents)),
         }
-        Ok(None)
     }
+
+    /// Returns why one of these contents may be lost, if that could not be written yet.
+    pub(crate) fn pending_loss_of(&self, contents: &[String]) -> Option<String> {
+        let pending_losses = lock(&self.pending_losses);
+        let loss = pending_losses.iter().find(|loss| contents.contains(&loss.content))?;
+        Some(loss.reason.clone())
+    }
+}
+
+/// Returns why one of these contents may be lost, as far as the database has it.
+pub(crate) fn loss_in(db: &Connection, contents: &[String]) -> rusqlite::Result<Option<String>> {
+    let mut statement = db.prepare_cached("SELECT reason FROM lost WHERE content = ?1")?;
+    for content in contents {
+        let reason = statement.query_row([content], |row| row.get(0)).optional()?;
+        if reason.is_some() {
+            return Ok(reason);
+        }
+    }
+    Ok(None)
 }
 
 fn insert_losses(db: &Connection, losses: &[DataLoss]) -> rusqlite::Result<()> {

@@ -167,11 +167,7 @@ impl Ledger {
 
     /// Returns what was declared about a source, as JSON.
     pub fn declared(&self, source: &Path) -> Result<Option<String>> {
-        self.run(|db| {
-            db.prepare_cached("SELECT keys FROM declared WHERE source = ?1")?
-                .query_row([StoredPath(source)], |row| row.get(0))
-                .optional()
-        })
+        self.run(|db| declared_in(db, source))
     }
 
     /// Deletes what was declared about a source.
@@ -189,8 +185,18 @@ impl Ledger {
     }
 }
 
+/// Returns what was declared about a source.
+pub(crate) fn declared_in(db: &Connection, source: &Path) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT keys FROM declared WHERE source = ?1")?
+        .query_row([StoredPath(source)], |row| row.get(0))
+        .optional()
+}
+
 /// Returns the newest row of a source that is not a failure.
-fn latest_success(db: &Connection, source: &Path) -> rusqlite::Result<Option<ReceiptKind>> {
+pub(crate) fn latest_success(
+    db: &Connection,
+    source: &Path,
+) -> rusqlite::Result<Option<ReceiptKind>> {
     db.prepare_cached(&format!(
         "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
          ORDER BY id DESC LIMIT 1",

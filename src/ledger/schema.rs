@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use rustix::fs::{Access, AtFlags, CWD};
 
@@ -63,6 +64,7 @@ pub(crate) fn prepare(path: &Path) -> Opened<Connection> {
     }
     // From now on each commit syncs the log once, with all that was written before.
     connection.pragma_update(None, "synchronous", "full")?;
+    keep_plans(&connection)?;
     Ok(connection)
 }
 
@@ -83,7 +85,14 @@ fn check_shared_files(path: &Path) -> rusqlite::Result<()> {
 pub(crate) fn in_memory() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
     create_tables(&connection)?;
+    keep_plans(&connection)?;
     Ok(connection)
+}
+
+/// Makes SQLite keep the plan of a prepared query. Otherwise it would parse and plan a query again
+/// each time another path is bound to it, in case that the statistics advise another plan.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
 }
 
 fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
@@ -264,8 +273,25 @@ pub(crate) fn unusable(error: &std::io::Error) -> rusqlite::Error {
 mod tests {
     use std::sync::Barrier;
 
+    use rusqlite::StatementStatus;
+
     use super::*;
     use crate::ledger::Ledger;
+
+    /// Each probe of a drop looks up its path.
+    #[test]
+    fn a_query_about_another_path_is_not_planned_again() {
+        let dir = tempfile::tempdir().unwrap();
+        for connection in [prepare(&dir.path().join("ledger.sqlite")), Ok(in_memory().unwrap())] {
+            let connection = connection.unwrap();
+            let sql = "SELECT id FROM receipts WHERE source = ?1 ORDER BY id DESC LIMIT 1";
+            let mut statement = connection.prepare(sql).unwrap();
+            for source in ["/in/a", "/in/b", "/in/c"] {
+                assert!(!statement.exists([source]).unwrap());
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+        }
+    }
 
     /// For example, a daemon and a sweep start at the same boot.
     #[test]

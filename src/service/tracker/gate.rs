@@ -12,10 +12,11 @@ use crate::decide::work_error::DataLoss;
 use crate::events::receipt::EventKind;
 use crate::finalize::Job;
 use crate::fs;
-use crate::ledger::Earlier;
+use crate::ledger::{Earlier, KnownDrop};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
 use crate::probe::{ProbeResult, Residue};
+use crate::service::tracker::recall::LastSettled;
 use crate::service::tracker::{FAULT_MIN, Tracker};
 use crate::service::work::failure::Failure;
 use crate::service::work::outcome::PROBE_DELAY_MIN;
@@ -153,7 +154,11 @@ impl Tracker {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
         let taking = self.take_request(&candidate).filter(|at| !self.is_finished(&candidate, at));
-        let known = self.last_settled(&candidate.input.rel);
+        let ledger = Arc::clone(self.context.ledger());
+        let source = self.drop_dir.path.join(&candidate.input.rel);
+        let KnownDrop { latest, declared, earlier, is_requested, loss } =
+            ledger.known_drop(&source, snapshot.ino(), snapshot.contents())?;
+        let known = latest.as_ref().and_then(LastSettled::of);
         if let Some(known) = &known {
             if taking.is_none() && self.is_as_known(known, &snapshot, &candidate) {
                 return Ok(Action::Forget);
@@ -163,12 +168,8 @@ impl Tracker {
             }
         }
         let is_recheck = taking.is_none() && Self::is_recheck(known.as_ref(), &candidate);
-        self.apply_declared(&mut candidate);
-        let ledger = Arc::clone(self.context.ledger());
-        let source = self.drop_dir.path.join(&candidate.input.rel);
-        let earlier = ledger.earlier_arrays(&source, snapshot.ino());
-        let Earlier { identities: earlier, remakes } = earlier?;
-        let loss = ledger.data_loss_of(snapshot.contents())?;
+        self.apply_declared(&mut candidate, declared);
+        let Earlier { identities: earlier, remakes } = earlier;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
             let reason = Reason::DataLoss(DataLoss::Recorded(reason));
@@ -185,14 +186,18 @@ impl Tracker {
         let decided = self.decide(&mut candidate, taking, (unchanged, remakes))?;
         Ok(match decided {
             (Decision::Finalize(complete), taking) => {
-                if let Some(at) = &taking {
-                    self.accept_take(&candidate, at)?;
-                }
+                let redo = match &taking {
+                    Some(at) => {
+                        self.accept_take(&candidate, at)?;
+                        ledger.is_requested(&source).unwrap_or(false)
+                    }
+                    None => is_requested,
+                };
                 let job = Job::new(&self.drop_dir, candidate, complete, unchanged);
                 Action::Dispatch(Box::new(Job {
                     earlier,
                     is_recheck,
-                    redo: ledger.is_requested(&source).unwrap_or(false),
+                    redo,
                     intents: Some(Arc::clone(&self.context.intents)),
                     ..job?
                 }))

@@ -22,6 +22,19 @@ pub(crate) struct LastSettled {
     is_unproven: bool,
 }
 
+impl LastSettled {
+    /// Returns the value for the newest entry of a source, if that settled it.
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        let fingerprint = LedgerKey::parse(&entry.fingerprint).filter(|_| entry.is_settled())?;
+        Some(LastSettled {
+            fingerprint,
+            is_rejected: entry.is_rejected(),
+            source_fate: entry.source_fate(),
+            is_unproven: entry.is_unproven(),
+        })
+    }
+}
+
 impl Tracker {
     /// Returns the latest ledger entry of a source. Reports an error, and returns `None` then.
     pub(crate) fn latest(&self, rel: &Path) -> Option<Entry> {
@@ -33,14 +46,7 @@ impl Tracker {
 
     /// Returns the last ledger entry of a data file, if that settled it.
     pub(crate) fn last_settled(&self, rel: &Path) -> Option<LastSettled> {
-        let entry = self.latest(rel).filter(Entry::is_settled)?;
-        let fingerprint = LedgerKey::parse(&entry.fingerprint)?;
-        Some(LastSettled {
-            fingerprint,
-            is_rejected: entry.is_rejected(),
-            source_fate: entry.source_fate(),
-            is_unproven: entry.is_unproven(),
-        })
+        LastSettled::of(&self.latest(rel)?)
     }
 
     /// Returns whether the ledger has settled exactly this drop. A source that stayed because a

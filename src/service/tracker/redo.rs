@@ -286,8 +286,8 @@ impl Tracker {
     /// Applies the declaration that a request made about a drop, as long as the drop has the
     /// description that the declaration corrects. Deletes the declaration from the ledger once the
     /// drop has another description.
-    pub(crate) fn apply_declared(&self, candidate: &mut Candidate) {
-        let is_of_this = self.declared(candidate).map(|declared| candidate.correct(&declared));
+    pub(crate) fn apply_declared(&self, candidate: &mut Candidate, declared: Option<String>) {
+        let is_of_this = declared.map(|declared| candidate.correct(&correction(&declared)));
         if is_of_this == Some(false) {
             let source = self.drop_dir.path.join(&candidate.input.rel);
             if let Err(error) = self.context.ledger().forget_declared(&source) {
@@ -303,9 +303,14 @@ impl Tracker {
             self.context.report_ledger(&error);
             None
         });
-        // What another version of npyd declared counts as being about another description.
-        declared.map(|text| Correction::parse(&text).unwrap_or_default())
+        declared.map(|declared| correction(&declared))
     }
+}
+
+/// Parses what was declared about a drop. What another version of npyd declared counts as being
+/// about another description.
+fn correction(declared: &str) -> Correction {
+    Correction::parse(declared).unwrap_or_default()
 }
 
 /// Merges two requests about one source. The result has the row of the later request.
