@@ -324,7 +324,8 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
     ];
     let abilities =
         abilities.map(|(name, can)| format!("{name} {}", if can { "yes" } else { "no" }));
-    Ok(format!("{}, {} free; {}", fs.kind, BinaryBytes(fs.free), abilities.join(", ")))
+    let free = BinaryBytes(fs::free_space(&dir)?);
+    Ok(format!("{}, {free} free; {}", fs.kind, abilities.join(", ")))
 }
 
 /// Returns the lines about routes: the route of each sample dump, under the name of the sample, and

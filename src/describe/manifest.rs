@@ -183,6 +183,13 @@ pub fn manifest_names(data: &str) -> Vec<String> {
         .collect()
 }
 
+/// Returns whether the name of a data file leads to a manifest of this name.
+#[must_use]
+pub fn is_named_for(manifest: &str, data: &str) -> bool {
+    let suffix = stem(manifest).and_then(|stem| data.strip_prefix(stem));
+    suffix.is_some_and(|suffix| DATA_SUFFIXES.contains(&suffix))
+}
+
 fn stem(manifest: &str) -> Option<&str> {
     [".toml", ".json"]
         .iter()
@@ -272,6 +279,15 @@ mod tests {
             ["scan.raw.toml", "scan.raw.json", "scan.toml", "scan.json"]
         );
         assert_eq!(manifest_names("scan.u16"), ["scan.u16.toml", "scan.u16.json"]);
+        let names = ["scan", "scan.raw", "scan.raw.raw", "scan.bin", ".raw", "scan.dat.img", "s"];
+        for data in names {
+            for stem in names.into_iter().chain(["scan.u16", "sc", ""]) {
+                for manifest in [format!("{stem}.toml"), format!("{stem}.json"), stem.to_owned()] {
+                    let is_of = manifest_names(data).contains(&manifest);
+                    assert_eq!(is_named_for(&manifest, data), is_of, "{manifest} of {data}");
+                }
+            }
+        }
         assert!(!is_manifest_name(".toml"));
     }
 

@@ -283,7 +283,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     }
     let output = match &drop_dir.output {
         Some(output) => mirrored(drop_dir, output, parent)?,
-        None => source.try_clone()?,
+        None => source.clone(),
     };
     let archive = match (drop_dir.source, &drop_dir.archive) {
         (Disposition::Archive, Some(archive)) if !consumed_source => {

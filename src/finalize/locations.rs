@@ -1,8 +1,18 @@
 //! The open directories of a job.
 
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
 use crate::finalize::known_dirs::open_known;
 use crate::finalize::{DropDir, Interruption, Job, Path, RefCell, transfer};
 use crate::fs::{Dir, FsError};
+
+/// The directories that the jobs of a batch have open: jobs between two directories share them.
+#[derive(Default)]
+pub(crate) struct OpenDirs(Mutex<Vec<(Pair, [Dir; 2])>>);
+
+/// The paths of a job's directory and of the configured output.
+type Pair = (PathBuf, Option<PathBuf>);
 
 /// The directories of the source and the output.
 pub(crate) struct Locations {
@@ -14,7 +24,21 @@ pub(crate) struct Locations {
     pub(crate) lost: RefCell<transfer::Lost>,
 }
 
-pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
+/// Opens the directories of a job, unless another job of the batch did.
+pub(crate) fn open_locations(job: &Job, open: &OpenDirs) -> Result<Locations, Interruption> {
+    let DropDir { path, output, .. } = &*job.drop_dir;
+    let pair = (path.join(job.parent()), output.clone());
+    let mut open = open.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = open.iter().find(|(known, _)| *known == pair).map(|(_, dirs)| dirs.clone());
+    let [source, output] = match known {
+        Some(dirs) => dirs,
+        None => open.push_mut((pair, open_dirs(job)?)).1.clone(),
+    };
+    let beside = job.drop_dir.output.is_none();
+    Ok(Locations { source, output, beside, lost: RefCell::default() })
+}
+
+fn open_dirs(job: &Job) -> Result<[Dir; 2], Interruption> {
     let parent = job.parent();
     let source = match Dir::open_below(&job.drop_dir.path, parent) {
         // The directory was renamed with its files, or unmounted.
@@ -26,12 +50,11 @@ pub(crate) fn open_locations(job: &Job) -> Result<Locations, Interruption> {
     if let Some(archive) = archive {
         open_known(&job.drop_dir, archive)?; // the source could not be archived
     }
-    let beside = output.is_none();
     let output = match output {
         Some(output) => below_own(output, parent)?,
-        None => source.try_clone()?,
+        None => source.clone(),
     };
-    Ok(Locations { source, output, beside, lost: RefCell::default() })
+    Ok([source, output])
 }
 
 /// Opens, and creates if missing, the directory below `base` that corresponds to `below` in the

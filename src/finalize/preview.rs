@@ -32,7 +32,7 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
     let path = base.map_or_else(|| source.path().to_path_buf(), |base| base.join(job.parent()));
     let mut is_missing = false;
     let output = match base.map(|base| Dir::open_below(base, job.parent())) {
-        None => source.try_clone()?,
+        None => source.clone(),
         Some(Ok(output)) => output,
         // It would be made, unless the output itself is missing.
         Some(Err(error)) if error.is_missing() => {

@@ -171,7 +171,7 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
         return Err(Interruption::Locked(Reason::OpenForWriting(OpenFile::Array(name))));
     }
     let beside = output.is_none();
-    let at = Locations { source: dir.try_clone()?, output: dir, beside, lost: RefCell::default() };
+    let at = Locations { source: dir.clone(), output: dir, beside, lost: RefCell::default() };
     Ok(Old { at, name, file, stat, data_at, header })
 }
 

@@ -150,7 +150,7 @@ fn stands_at(rest: &DataFile, file: &DataFile, offset: u64) -> fs::Result<bool> 
 fn open_dir(job: &Job, at: &Locations) -> Result<Dir, Interruption> {
     match &job.drop_dir.rejects {
         Some(rejects) => Ok(mirrored(&job.drop_dir, rejects, job.parent())?),
-        None => Ok(at.output.try_clone()?),
+        None => Ok(at.output.clone()),
     }
 }
 

@@ -92,7 +92,7 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
     };
     let to = Dir::open_below(&drop_dir.path, parent)?;
     // Restore the name of a file that an interrupted retry was moving.
-    fs::recover_dir(&from, &[to.try_clone()?])?;
+    fs::recover_dir(&from, std::slice::from_ref(&to))?;
     let Some(data) = FileName::of_path(rel) else { return Ok(Restored::Nothing) };
     let number = match &numbers_of(&from, &data, rejected)?[..] {
         [] => return Ok(Restored::Nothing),

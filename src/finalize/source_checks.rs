@@ -63,13 +63,17 @@ pub(crate) fn sync_written(file: &DataFile, progress: &Meter) -> Result<(), Inte
 /// A write through a mapping to a page that is already dirty changes neither mtime nor ctime, so no
 /// later check would detect it. A sync write-protects the page: the next write faults, and the
 /// kernel updates both. tmpfs has no writeback, so such writes stay undetected there.
+///
+/// A file needs no sync once a lease has proved that no process has a writable mapping: the first
+/// write through a later mapping faults, and changes the times of which the probe has a copy.
 pub(crate) fn sync_unproven(job: &Job, progress: &mut Meter) -> Result<(), Interruption> {
-    if job.evidence.producer_word().is_some() {
+    let had_leases = matches!(job.evidence, Evidence::Size | Evidence::NoWriter);
+    if job.evidence.producer_word().is_some() || had_leases {
         return Ok(());
     }
     for InputFile { file, stat, .. } in &job.candidate.input.files {
         if writer(file)? == Writer::None {
-            continue; // no process has a writable mapping, and the first write to a new one faults
+            continue;
         }
         progress.begin_sync(stat.size);
         if !file.flush_interruptibly(&|| progress.stopped()).map_err(lost)? {
@@ -124,6 +128,7 @@ pub(crate) fn check_source(job: &Job) -> Result<(), Interruption> {
 /// the claims.
 pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interruption> {
     let candidate = &job.candidate;
+    let mut is_unchanged = true;
     for InputFile { name, stat, .. } in &candidate.input.files {
         let Some(named) = at.source.stat(name.as_ref())? else {
             return Err(Interruption::Vanished);
@@ -131,6 +136,7 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
         if !named.is_same_file(stat) {
             return Err(Interruption::Retry(Reason::Replaced(job.subject(name))));
         }
+        is_unchanged &= named.is_unchanged_since(stat);
     }
     check_sidecar(job, at)?;
     if job.evidence == Evidence::Ready {
@@ -146,11 +152,7 @@ pub(crate) fn check_unchanged(job: &Job, at: &Locations) -> Result<(), Interrupt
             Err(Interruption::changed(Change::Header))
         };
     }
-    if candidate.input.is_unchanged()? {
-        Ok(())
-    } else {
-        Err(Interruption::changed(Change::Before))
-    }
+    if is_unchanged { Ok(()) } else { Err(Interruption::changed(Change::Before)) }
 }
 
 /// Fails if the sidecar changed since it was read.

@@ -6,7 +6,6 @@ use std::path::Path;
 use rustix::fs;
 use rustix::io::Errno;
 
-use crate::fs::fs_kind::info_of;
 use crate::fs::{DataFile, Dir, Result, TempFile, Unprovable, Writer, own_uid};
 use crate::text::missing_features::OWN_LEASES;
 
@@ -96,7 +95,7 @@ fn can_share(from: &Dir, to: &Dir) -> Result<bool> {
 /// Tries a lease on npyd's own file while npyd has it open for writing: a file system that grants
 /// leases must report the writer.
 fn leases(file: &DataFile) -> Result<bool> {
-    let is_local = info_of(file).is_ok_and(|fs| !fs.network);
+    let is_local = file.file_system().is_ok_and(|fs| !fs.network);
     Ok(is_local && file.readable()?.writer()? == Writer::Present)
 }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::ioctl_getflags;
 
-use crate::fs::fs_kind::info_of;
 use crate::fs::{Dir, Result};
 
 /// `FS_CASEFOLD_FL` (`linux/fs.h`).
@@ -24,7 +23,7 @@ impl Dir {
         if !self.ignores_case_at(parent)? {
             return Ok(true);
         }
-        let dir = self.try_clone()?.into_subdir(parent)?;
+        let dir = self.clone().into_subdir(parent)?;
         Ok(dir.any_entry(|listed, _| listed == name)? && self.has_exact_name(parent)?)
     }
 
@@ -32,12 +31,18 @@ impl Dir {
     /// Returns `None` if there is no such file, or if the directory lists it as `rel`.
     pub fn listed_path(&self, rel: &Path) -> Result<Option<PathBuf>> {
         let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else { return Ok(None) };
+        match self.ignores_case_at(parent) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error),
+        }
         let Some(stat) = self.stat(rel)? else { return Ok(None) };
         if self.has_exact_name(rel)? {
             return Ok(None);
         }
         let fold = |name: &OsStr| name.to_string_lossy().to_lowercase();
-        let mut listed = self.try_clone()?.into_subdir(parent)?.entries()?;
+        let mut listed = self.clone().into_subdir(parent)?.entries()?;
         listed.retain(|(listed, _)| fold(listed) == fold(name));
         for (listed, _) in listed {
             let path = parent.join(listed);
@@ -53,17 +58,17 @@ impl Dir {
         if rel.as_os_str().is_empty() {
             return Ok(self.ignores_case());
         }
-        Ok(self.try_clone()?.into_subdir(rel)?.ignores_case())
+        Ok(self.clone().into_subdir(rel)?.ignores_case())
     }
 
     /// Returns whether this directory ignores letter case. Asks the file system once, because each
     /// probe of a drop needs it several times.
     #[must_use]
     pub fn ignores_case(&self) -> bool {
-        *self.ignores_case.get_or_init(|| {
+        *self.facts.ignores_case.get_or_init(|| {
             let Ok(dir) = self.readable() else { return false };
             ioctl_getflags(&dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
-                || info_of(&dir).is_ok_and(|fs| ALWAYS.contains(&fs.kind.as_str()))
+                || self.fs.info(&dir).is_ok_and(|fs| ALWAYS.contains(&fs.kind.as_str()))
         })
     }
 }

@@ -10,7 +10,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use crate::fs::holes::Holes;
+use crate::fs::holes::{HOLE_MIN, Holes};
 use crate::fs::{DataFile, Dir, FsError, TempFile};
 
 /// Bytes per read and write.
@@ -76,7 +76,8 @@ pub type OnBytes<'a> = &'a mut dyn FnMut(&[u8]);
 impl<'a> Segment<'a> {
     /// Creates a segment of `len` bytes of a file.
     pub fn new(file: &'a DataFile, offset: u64, len: u64) -> crate::fs::Result<Self> {
-        let (holes, allocated) = file.holes()?;
+        // A shorter range has no hole that a copy preserves.
+        let (holes, allocated) = if len < HOLE_MIN { (Holes::None, len) } else { file.holes()? };
         Ok(Segment { file, offset, len, holes, allocated: allocated.min(len) })
     }
 
@@ -308,7 +309,7 @@ impl<'a> Source<'a> {
         let mut filled = 0;
         while filled < buffer.len() {
             let Some(Segment { file, offset, len, .. }) = self.segments.first() else { break };
-            if self.at == 0 {
+            if self.at == 0 && *len > WINDOW {
                 // Only advice: the copy is correct without it.
                 let _ = rustix::fs::fadvise(file, *offset, None, rustix::fs::Advice::Sequential);
             }

@@ -3,13 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::{Component, Path};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::fs::file::is_writable;
+use crate::fs::fs_kind::FsFacts;
 use crate::fs::{DataFile, FsError, Operation, Result, own_uid};
 use crate::model::Stat;
 
@@ -29,13 +30,22 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
 pub(crate) const DIR_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An open directory. It keeps its mount busy, so keep it only for the duration of one operation.
-#[derive(Debug)]
+/// Clones share the descriptor, and what npyd has learned of the directory.
+#[derive(Debug, Clone)]
 pub struct Dir {
-    pub(crate) fd: OwnedFd,
-    path: PathBuf,
-    /// Whether the directory ignores letter case, once that is known. It can change only while the
-    /// directory is empty.
+    pub(crate) fd: Arc<OwnedFd>,
+    path: Arc<Path>,
+    pub(crate) fs: Arc<FsFacts>,
+    pub(crate) facts: Arc<DirFacts>,
+}
+
+/// What npyd has learned of an open directory.
+#[derive(Debug, Default)]
+pub(crate) struct DirFacts {
+    /// Whether the directory ignores letter case. That can change only while it is empty.
     pub(crate) ignores_case: OnceLock<bool>,
+    /// Its device and mount.
+    mount: OnceLock<(u64, u64)>,
 }
 
 /// The type of a directory entry.
@@ -53,12 +63,12 @@ impl Dir {
     /// Opens a configured directory. Follows links in its path: the administrator made them.
     pub fn open(path: &Path) -> Result<Self> {
         retry_on_intr(|| fs::open(path, DIR_FLAGS, Mode::empty()))
-            .map(|fd| Dir::from_fd(fd, path.to_path_buf()))
+            .map(|fd| Dir::from_fd(fd, path))
             .map_err(|errno| FsError::new(Operation::OpenDir, path, errno))
     }
 
-    pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
-        Dir { fd, path, ignores_case: OnceLock::new() }
+    pub(crate) fn from_fd(fd: OwnedFd, path: &Path) -> Self {
+        Dir { fd: Arc::new(fd), path: path.into(), fs: Arc::default(), facts: Arc::default() }
     }
 
     /// Opens a directory at a path below a configured one. An empty path opens the configured one.
@@ -74,13 +84,7 @@ impl Dir {
     /// Opens a directory below this one.
     pub fn open_dir(&self, rel: &Path) -> Result<Self> {
         let fd = self.open_beneath(rel, DIR_FLAGS.union(OFlags::NOFOLLOW))?;
-        Ok(Dir::from_fd(fd, self.path.join(rel)))
-    }
-
-    /// Duplicates the descriptor.
-    pub fn try_clone(&self) -> Result<Self> {
-        let fd = self.fd.try_clone().map_err(|error| self.error(Operation::OpenDir, error))?;
-        Ok(Dir { fd, path: self.path.clone(), ignores_case: self.ignores_case.clone() })
+        Ok(Dir { fs: Arc::clone(&self.fs), ..Dir::from_fd(fd, &self.path.join(rel)) })
     }
 
     /// Opens a directory below this one, and creates the missing directories of the path.
@@ -89,7 +93,7 @@ impl Dir {
     ///
     /// On success the names of all directories of the path are durable.
     pub fn make_dirs(&self, rel: &Path) -> Result<Self> {
-        let mut dir = self.try_clone()?;
+        let mut dir = self.clone();
         for part in rel.components() {
             let Component::Normal(name) = part else {
                 return Err(dir.error(Operation::OpenDirBelow, Errno::XDEV));
@@ -115,7 +119,7 @@ impl Dir {
     /// Opens a file of any type below this directory. Returns `None` if it does not exist.
     pub fn open_file(&self, rel: &Path) -> Result<Option<DataFile>> {
         match self.open_beneath(rel, OPEN_FLAGS) {
-            Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(rel)))),
+            Ok(fd) => Ok(Some(DataFile::in_dir(self, fd, rel))),
             Err(error) if error.is_missing() || error.is(&[Errno::NAMETOOLONG]) => Ok(None),
             // A link or a socket exists, but npyd does not process it.
             Err(error) if error.is(&[Errno::LOOP, Errno::NXIO, Errno::NOTDIR]) => Ok(None),
@@ -214,8 +218,16 @@ impl Dir {
 
     /// Returns whether files can be renamed between the two directories.
     pub fn is_on_mount_of(&self, other: &Dir) -> Result<bool> {
-        let (here, there) = (self.stat_self()?, other.stat_self()?);
-        Ok((here.dev, here.mount) == (there.dev, there.mount))
+        Ok(self.mount()? == other.mount()?)
+    }
+
+    /// Returns the device and the mount of the directory, which never change while it is open.
+    fn mount(&self) -> Result<(u64, u64)> {
+        if let Some(mount) = self.facts.mount.get() {
+            return Ok(*mount);
+        }
+        let stat = self.stat_self()?;
+        Ok(*self.facts.mount.get_or_init(|| (stat.dev, stat.mount)))
     }
 
     /// Returns all entries, unordered.

@@ -4,13 +4,14 @@ use std::ffi::c_int;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::fs::fs_kind::info_of;
+use crate::fs::fs_kind::FsFacts;
 use crate::fs::lease::{self, Lease, Unprovable, Writer};
-use crate::fs::{FsError, Operation, Result, has_proc};
+use crate::fs::{Dir, FsError, Operation, Result, has_proc};
 use crate::model::{FsInfo, Stat};
 
 /// Maximum size of an extended attribute that npyd reads, in bytes.
@@ -25,8 +26,9 @@ const SPECIAL_BITS: u32 = 0o7000;
 /// An open data file. All reads and writes take an offset; the file position is never used.
 #[derive(Debug)]
 pub struct DataFile {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     path: PathBuf,
+    fs: Arc<FsFacts>,
 }
 
 /// An exclusive `flock(2)` lock on a file that npyd is working on. It belongs to the open file
@@ -34,7 +36,7 @@ pub struct DataFile {
 /// Claiming the same open file again succeeds.
 #[derive(Debug)]
 pub struct Claim {
-    _fd: OwnedFd,
+    _fd: Arc<OwnedFd>,
 }
 
 impl DataFile {
@@ -42,12 +44,13 @@ impl DataFile {
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         retry_on_intr(|| fs::open(path, flags, Mode::empty()))
-            .map(|fd| Self::from_fd(fd, path.to_path_buf()))
+            .map(|fd| DataFile { fd: fd.into(), path: path.to_path_buf(), fs: Arc::default() })
             .map_err(|errno| FsError::new(Operation::Open, path, errno))
     }
 
-    pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
-        DataFile { fd, path }
+    /// Makes the value of a file that was opened below `dir`, on the mount of it.
+    pub(crate) fn in_dir(dir: &Dir, fd: OwnedFd, rel: &Path) -> Self {
+        DataFile { fd: fd.into(), path: dir.path().join(rel), fs: Arc::clone(&dir.fs) }
     }
 
     /// Returns the path it was opened by, for messages.
@@ -121,6 +124,15 @@ impl DataFile {
         Ok(Some(true))
     }
 
+    /// Reads at most the first `len` bytes of the file, which had the metadata `stat` a moment ago:
+    /// fewer if it ended before.
+    pub fn read_head(&self, stat: &Stat, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len.min(usize::try_from(stat.size).unwrap_or(usize::MAX))];
+        let read = self.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
     /// Reads at most `len` bytes at `offset`; fewer if the file ends before.
     pub fn read_at_most(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let left = self.stat()?.size.saturating_sub(offset);
@@ -175,7 +187,7 @@ impl DataFile {
         let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
         let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let fd = retry_on_intr(|| fs::open(&link, flags, Mode::empty()))?;
-        Ok(DataFile { fd, path: self.path.clone() })
+        Ok(DataFile { fd: fd.into(), path: self.path.clone(), fs: Arc::clone(&self.fs) })
     }
 
     /// Writes all bytes at `offset`.
@@ -313,8 +325,14 @@ impl DataFile {
         })
     }
 
-    pub(crate) fn file_system(&self) -> Result<FsInfo> {
-        info_of(&self.fd).map_err(|errno| self.error(Operation::GetFileSystem, errno))
+    /// Returns what npyd has learned of its file system.
+    pub(crate) fn fs_facts(&self) -> &FsFacts {
+        &self.fs
+    }
+
+    /// Returns its file system.
+    pub(crate) fn file_system(&self) -> Result<&FsInfo> {
+        self.fs.info(self).map_err(|errno| self.error(Operation::GetFileSystem, errno))
     }
 
     /// Takes a read lease, which proves that no process writes to the file while the lease is
@@ -337,9 +355,9 @@ impl DataFile {
         }
     }
 
-    fn lock(fd: &OwnedFd) -> io::Result<Option<Claim>> {
+    fn lock(fd: &Arc<OwnedFd>) -> io::Result<Option<Claim>> {
         match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Claim { _fd: io::fcntl_dupfd_cloexec(fd, 0)? })),
+            Ok(()) => Ok(Some(Claim { _fd: Arc::clone(fd) })),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(errno),
         }

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 use rustix::fs;
 use rustix::io::retry_on_intr;
@@ -41,9 +43,36 @@ const KINDS: [(u32, &str, bool); 27] = [
     (0x7461_636f, "ocfs2", true),
 ];
 
+/// What npyd has learned of a file system. A directory shares it with the directories and files
+/// that are opened below it, because `openat2(2)` crosses no mount there.
+#[derive(Debug, Default)]
+pub(crate) struct FsFacts {
+    info: OnceLock<FsInfo>,
+    /// Whether a file with extents was seen. A file system that has extents is mounted as ext4.
+    pub(crate) has_extents: AtomicBool,
+}
+
+impl FsFacts {
+    /// Returns the file system of a file or directory that shares these facts.
+    pub(crate) fn info(&self, file: impl AsFd) -> rustix::io::Result<&FsInfo> {
+        match self.info.get() {
+            Some(info) => Ok(info),
+            None => info_of(file).map(|info| self.info.get_or_init(|| info)),
+        }
+    }
+}
+
 /// Returns the file system of a directory.
 pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
-    info_of(dir.as_fd()).map_err(|errno| dir.error(Operation::GetFileSystemOfDir, errno))
+    let info = dir.fs.info(dir).map_err(|errno| dir.error(Operation::GetFileSystemOfDir, errno))?;
+    Ok(info.clone())
+}
+
+/// Returns how many bytes this user may still allocate on the file system of a directory.
+pub fn free_space(dir: &Dir) -> Result<u64> {
+    let failed = |errno| dir.error(Operation::GetFileSystemOfDir, errno);
+    let statfs = retry_on_intr(|| fs::fstatfs(dir)).map_err(failed)?;
+    Ok(statfs.f_bavail.saturating_mul(statfs.f_bsize.try_into().unwrap_or(0)))
 }
 
 /// Type and id of a file system, which stay the same when it is mounted again.
@@ -75,9 +104,8 @@ pub(crate) fn info_of(file: impl AsFd) -> rustix::io::Result<FsInfo> {
     let statfs = retry_on_intr(|| fs::fstatfs(&file))?;
     let magic = u32::try_from(statfs.f_type).unwrap_or(0);
     let known = KINDS.iter().find(|(known, ..)| *known == magic);
-    let free = statfs.f_bavail.saturating_mul(statfs.f_bsize.try_into().unwrap_or(0));
     Ok(match known {
-        Some((_, kind, network)) => FsInfo { kind: (*kind).to_owned(), network: *network, free },
-        None => FsInfo { kind: format!("{magic:#x}"), network: true, free },
+        Some((_, kind, network)) => FsInfo { kind: (*kind).to_owned(), network: *network },
+        None => FsInfo { kind: format!("{magic:#x}"), network: true },
     })
 }

@@ -62,7 +62,7 @@ pub use error::{FsError, Result};
 #[cfg(feature = "sabotage")]
 pub use fault_injection::skips;
 pub use file::{Claim, DataFile};
-pub use fs_kind::{FsId, fs_id, fs_ids_above, fs_info};
+pub use fs_kind::{FsId, free_space, fs_id, fs_ids_above, fs_info};
 pub use holders::{FileUse, Holder, Holders};
 pub use ioprio::{IdlePriority, make_idle};
 pub use lease::{Lease, Unprovable, Writer};

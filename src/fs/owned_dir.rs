@@ -33,7 +33,7 @@ impl Dir {
         };
         match opened {
             Ok(fd) => {
-                let dir = Dir::from_fd(fd, path.clone());
+                let dir = Dir::from_fd(fd, &path);
                 if [own_uid(), 0].contains(&dir.stat_self()?.uid) {
                     return Ok(dir);
                 }

@@ -37,7 +37,7 @@ impl TempFile {
     pub(crate) fn create_with(dir: &Dir, mode: u32, len: u64) -> Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode);
-        let dir = dir.try_clone()?;
+        let dir = dir.clone();
         // An unnamed file gets its name through /proc.
         let unnamed = if has_proc() {
             retry_on_intr(|| fs::openat(&dir, ".", flags, mode))
@@ -45,7 +45,7 @@ impl TempFile {
             Err(Errno::OPNOTSUPP)
         };
         let (file, temporary) = match unnamed {
-            Ok(fd) => (DataFile::from_fd(fd, dir.path().join("(unnamed)")), None),
+            Ok(fd) => (DataFile::in_dir(&dir, fd, Path::new("(unnamed)")), None),
             // No O_TMPFILE here; an old kernel takes the call for an open of the directory.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let (file, name, claim) = create_named(&dir, mode)?;
@@ -338,7 +338,7 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
         let name = PathBuf::from(temp_name());
         match retry_on_intr(|| fs::openat(dir, &name, flags, mode)) {
             Ok(fd) => {
-                let file = DataFile::from_fd(fd, dir.path().join(&name));
+                let file = DataFile::in_dir(dir, fd, &name);
                 match file.claim() {
                     // Another npyd may have removed it before it was locked.
                     Ok(Some(claim)) if file.stat()?.nlink > 0 => return Ok((file, name, claim)),
@@ -402,7 +402,7 @@ mod tests {
         assert!(is_reserved_name(name.to_str().unwrap()) && temp.path().join(&name).exists());
         recover_dir(&dir, &[]).unwrap(); // it is locked
         assert!(temp.path().join(&name).exists());
-        let dir = dir.try_clone().unwrap();
+        let dir = dir.clone();
         drop(TempFile { file, dir, temporary: Some((name, claim)), synced: false });
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     }

@@ -2,12 +2,12 @@
 //! and ctime.
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::fs::ioctl_getflags;
 
 use crate::fs::DataFile;
-use crate::fs::fs_kind::info_of;
 use crate::model::Stat;
 
 /// Granularity where timestamps are whole seconds: 1 s on ext2 and ext3, 2 s on vfat, plus the lag
@@ -42,16 +42,22 @@ impl DataFile {
             return WHOLE_SECONDS;
         }
         let is_fine = *HAS_FINE_TIMES
-            && info_of(self).is_ok_and(|fs| match fs.kind.as_str() {
+            && self.file_system().is_ok_and(|fs| match fs.kind.as_str() {
                 "ext4" => self.has_extents(),
                 kind => FINE.contains(&kind),
             });
         if is_fine { Duration::ZERO } else { TICK }
     }
 
-    /// Returns whether the file uses extents. ext2 and ext3 report the magic number of ext4, but
-    /// have no extents.
+    /// Returns whether the file system has extents. ext2 and ext3 report the magic number of ext4,
+    /// but have none. One file with extents proves it for all.
     fn has_extents(&self) -> bool {
-        ioctl_getflags(self).is_ok_and(|flags| flags.bits() & EXTENTS != 0)
+        let is_known = &self.fs_facts().has_extents;
+        let asked = || ioctl_getflags(self).is_ok_and(|flags| flags.bits() & EXTENTS != 0);
+        let has_extents = is_known.load(Ordering::Relaxed) || asked();
+        if has_extents {
+            is_known.store(true, Ordering::Relaxed);
+        }
+        has_extents
     }
 }

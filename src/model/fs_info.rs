@@ -9,8 +9,6 @@ pub struct FsInfo {
     /// Whether other hosts may write to the file system unnoticed by this host's kernel. An unknown
     /// kind counts as a network file system, because a lease may prove nothing there.
     pub network: bool,
-    /// Bytes that this user may still allocate.
-    pub free: u64,
 }
 
 impl FsInfo {

@@ -41,7 +41,7 @@ pub fn sidecars_by_name(
     dir: &Dir,
     data: &FileName,
 ) -> fs::Result<Vec<FileName>> {
-    let view = DirView::of(drop_dir, dir.try_clone()?);
+    let view = DirView::of(drop_dir, dir.clone());
     let mut names = Vec::new();
     for path in possible_sidecars(data.as_ref()) {
         let is_beside = path.components().count() == 1;

@@ -37,10 +37,11 @@ impl DataHead<'_> {
         if *written_end == 0 && stat.size > 0 {
             return Ok(Ok(None)); // F6: these are zeros
         }
-        if self.data.is_npy()? && name.without_pending_suffix().is_none() {
+        let front = file.read_head(stat, Preamble::LEN)?;
+        if front.starts_with(&npy::MAGIC) && name.without_pending_suffix().is_none() {
             return Ok(Ok(None)); // it is final, even in an unknown version
         }
-        let preamble = match Preamble::read(&file.read_at_most(0, Preamble::LEN)?) {
+        let preamble = match Preamble::read(&front) {
             Ok(Some(preamble)) => preamble,
             Ok(None) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error.into())),

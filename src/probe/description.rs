@@ -81,7 +81,9 @@ pub(crate) fn is_put_beside_arrays(name: &str) -> bool {
 pub(crate) fn possible_sidecars(data: &Path) -> Vec<PathBuf> {
     let mut found = possible_manifests(data);
     for path in FORMATS.iter().flat_map(|format| (format.sidecars_of)(data)) {
-        if !found.contains(&path) && path != data {
+        // All are spelled alike, and bytes are compared much faster than the parts of paths.
+        let is = |other: &Path| other.as_os_str() == path.as_os_str();
+        if !found.iter().any(|other| is(other)) && !is(data) {
             found.push(path);
         }
     }
@@ -261,7 +263,7 @@ impl DirView<'_> {
     /// arrays, and files that npyd creates or ignores.
     pub(crate) fn matching(&self, rel: &Path, glob: &NameGlob) -> fs::Result<Vec<FileName>> {
         let parent = rel.parent().unwrap_or(Path::new(""));
-        let entries = self.dir.try_clone()?.into_subdir(parent)?.entries()?;
+        let entries = self.dir.clone().into_subdir(parent)?.entries()?;
         let names = entries.into_iter().filter(|(_, kind)| *kind != EntryKind::Dir);
         let names = names.filter_map(|(name, _)| FileName::try_from(name.into_string().ok()?).ok());
         let is_data = |name: &FileName| {
@@ -294,7 +296,7 @@ fn parse_manifest(
     if stat.size > manifest::SIZE_MAX {
         return Ok(None);
     }
-    let text = file.read_at_most(0, manifest::SIZE_MAX as usize)?;
+    let text = file.read_head(stat, manifest::SIZE_MAX as usize)?;
     Ok(match Manifest::parse(name, &text) {
         Ok(None) => None,
         Ok(Some(manifest)) => Some(Ok(manifest)),
@@ -311,7 +313,7 @@ fn read_sidecar(
     if stat.size > sidecar::SIZE_MAX {
         return Ok(None);
     }
-    let text = file.read_at_most(0, sidecar::SIZE_MAX as usize)?;
+    let text = file.read_head(stat, sidecar::SIZE_MAX as usize)?;
     Ok(match format.describe(name, &text) {
         Ok(None) => None,
         Ok(Some(_)) if stat.nlink > 1 && !accepts_links => Some(Err(Reason::HardLinks(stat.nlink))),

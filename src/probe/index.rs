@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::DropDir;
 use crate::describe::NameGlob;
-use crate::describe::manifest::manifest_names;
+use crate::describe::manifest::is_named_for;
 use crate::describe::series::SeriesKey;
-use crate::fs;
+use crate::fs::{self, Dir};
 use crate::probe::description::{DataFiles, Description, possible_sidecars};
 use crate::probe::{DirView, ProbeResult, may_describe, probe_with};
 
@@ -109,23 +109,20 @@ impl DescriptionIndex {
         }
     }
 
-    /// Reads a file that is named like a description, and adds what it describes.
-    pub fn learn(&mut self, drop_dir: &DropDir, rel: &Path) -> fs::Result<()> {
-        let names_one = rel.file_name().and_then(|name| name.to_str()).is_some_and(may_describe);
-        if names_one {
-            self.learn_at(&DirView::open(drop_dir)?, rel)?;
-        }
-        Ok(())
+    /// Reads a file that is named like a description, and adds what it describes. The drop
+    /// directory is open as `root`.
+    pub fn learn(&mut self, (drop_dir, root): (&DropDir, &Dir), rel: &Path) -> fs::Result<()> {
+        self.learn_at(&DirView::of(drop_dir, root.clone()), rel).map(drop)
     }
 
     /// Reads the description of a series in the directory `dir`. If it still describes one, adds
     /// the files and returns them in order.
     pub fn learn_series(
         &mut self,
-        drop_dir: &DropDir,
+        (drop_dir, root): (&DropDir, &Dir),
         (dir, key): (&Path, &SeriesKey),
     ) -> fs::Result<Option<Vec<PathBuf>>> {
-        let view = DirView::open(drop_dir)?;
+        let view = DirView::of(drop_dir, root.clone());
         match view.read_description(&key.path_in(dir))? {
             Some(by) if by.series().is_some() => self.learn_from(&view, &by).map(Some),
             _ => Ok(None),
@@ -189,12 +186,13 @@ impl DescriptionIndex {
 
 /// Returns whether the description can be found by the data file's name.
 fn is_found_by_name(data: &Path, description: &Path) -> bool {
-    let text = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    let by_manifest = || {
-        let (name, by) = text(data).zip(text(description))?;
-        Some(data.parent() == description.parent() && manifest_names(&name).contains(&by))
-    };
-    by_manifest() == Some(true) || possible_sidecars(data).iter().any(|path| path == description)
+    fn name(path: &Path) -> Option<&str> {
+        path.file_name().and_then(|name| name.to_str())
+    }
+    let is_by_manifest =
+        name(description).zip(name(data)).is_some_and(|(by, data)| is_named_for(by, data))
+            && data.parent() == description.parent();
+    is_by_manifest || possible_sidecars(data).iter().any(|path| path == description)
 }
 
 /// A directory is listed again after this many times the duration of the last listing.
@@ -237,7 +235,7 @@ impl ListedDescriptions {
             return Ok(());
         }
         let at = Instant::now();
-        let entries = match view.dir.try_clone()?.into_subdir(rel).and_then(|dir| dir.entries()) {
+        let entries = match view.dir.clone().into_subdir(rel).and_then(|dir| dir.entries()) {
             Ok(entries) => entries,
             Err(error) if error.is_missing() => Vec::new(),
             Err(error) => return Err(error),
@@ -264,5 +262,5 @@ pub fn probe_standalone(
         listed.list_around(drop_dir, rel)?;
     }
     let whole = listed.index.wholes_of(rel).next().cloned();
-    probe_with(drop_dir, rel, (&listed.index, whole.as_deref()), false)
+    probe_with(&DirView::open(drop_dir)?, rel, (&listed.index, whole.as_deref()))
 }

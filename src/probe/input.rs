@@ -44,7 +44,8 @@ impl InputFile {
     pub(crate) fn is_npy(&self) -> fs::Result<bool> {
         // F6
         let is_written = self.written_end > 0 || self.stat.size == 0;
-        Ok(is_written && self.file.read_at_most(0, npy::MAGIC.len())?.starts_with(&npy::MAGIC))
+        Ok(is_written
+            && self.file.read_head(&self.stat, npy::MAGIC.len())?.starts_with(&npy::MAGIC))
     }
 }
 

@@ -19,8 +19,10 @@ impl DirView<'_> {
         by: &Description,
         data_files: &DataFiles,
     ) -> fs::Result<Option<PathBuf>> {
-        if let Some(first) = self.present(data_files.paths())?.into_iter().next() {
-            return Ok(Some(first));
+        for path in data_files.paths() {
+            if self.stat_regular(path)?.is_some() {
+                return Ok(Some(path.clone()));
+            }
         }
         if let DataFiles::FirstOf(paths) = data_files {
             for path in paths {

@@ -1,6 +1,6 @@
 //! Probes one name in a drop directory: classifies it, and opens the files that belong to it.
 //!
-//! Each probe opens the directory and closes it again, because an open directory keeps its mount
+//! The drop directory is open for a few probes at most, because an open directory keeps its mount
 //! busy. Files are opened below it without following links; from then on only their descriptors are
 //! used.
 
@@ -76,29 +76,33 @@ pub enum ProbeResult {
     Candidate(Box<Candidate>),
 }
 
-/// Probes the file at `rel`, a path below the drop directory. `index` holds the descriptions that
-/// cannot be found by name.
-pub fn probe(drop_dir: &DropDir, rel: &Path, index: &DescriptionIndex) -> fs::Result<ProbeResult> {
-    probe_with(drop_dir, rel, (index, None), false)
+/// Probes the file at `rel`, a path below the drop directory, which is open as `root`. `index` holds
+/// the descriptions that cannot be found by name.
+pub fn probe(
+    (drop_dir, root): (&DropDir, &Dir),
+    rel: &Path,
+    index: &DescriptionIndex,
+) -> fs::Result<ProbeResult> {
+    probe_with(&DirView::of(drop_dir, root.clone()), rel, (index, None))
 }
 
 /// Probes the file at `rel` like [`probe`], and accepts hard links to its files. The caller must
 /// have known each file before it got its links, because a user who can create a link can put any
 /// file under a drop's name.
 pub fn probe_linked(
-    drop_dir: &DropDir,
+    (drop_dir, root): (&DropDir, &Dir),
     rel: &Path,
     index: &DescriptionIndex,
 ) -> fs::Result<ProbeResult> {
-    probe_with(drop_dir, rel, (index, None), true)
+    let view = DirView { accepts_links: true, ..DirView::of(drop_dir, root.clone()) };
+    probe_with(&view, rel, (index, None))
 }
 
 /// Probes the file at `rel`; `by` is a further file that describes it.
 fn probe_with(
-    drop_dir: &DropDir,
+    view: &DirView<'_>,
     rel: &Path,
     (index, by): (&DescriptionIndex, Option<&Path>),
-    accepts_links: bool,
 ) -> fs::Result<ProbeResult> {
     let name = match rel_name(rel) {
         Ok(name) => name,
@@ -107,8 +111,7 @@ fn probe_with(
     if crate::model::is_reserved_name(name.as_str()) {
         return Ok(ProbeResult::Ignored(Reason::Private));
     }
-    let view = DirView { accepts_links, ..DirView::open(drop_dir)? };
-    if let Some(reason) = drop_dir.ignore.reason(rel, false) {
+    if let Some(reason) = view.drop_dir.ignore.reason(rel, false) {
         let is_there = view.dir.stat(rel)?.is_some();
         return Ok(if is_there {
             ProbeResult::Ignored(Reason::Ignored(reason.into_owned()))
@@ -147,7 +150,7 @@ pub fn parts_of(
     dir: &Dir,
     description: &FileName,
 ) -> fs::Result<Vec<FileName>> {
-    let view = DirView::of(drop_dir, dir.try_clone()?);
+    let view = DirView::of(drop_dir, dir.clone());
     let by = view.read_description(description.as_ref())?;
     let data_files = by.map(|by| by.data_files()).unwrap_or_default();
     let parts = data_files.iter().flat_map(DataFiles::parts);
@@ -166,7 +169,7 @@ fn rel_name(rel: &Path) -> Result<FileName, FileNameError> {
     }
 }
 
-/// The drop directory, open for one probe. All paths are relative to it.
+/// The drop directory, as one probe sees it. All paths are relative to it.
 struct DirView<'a> {
     drop_dir: &'a DropDir,
     dir: Dir,

@@ -381,7 +381,7 @@ fn explain_plan(
         drop_dir.output.as_ref().map_or_else(|| drop_dir.path.join(parent), |dir| dir.join(parent));
     let at = match &drop_dir.output {
         Some(dir) => Dir::open_trusted(dir, drop_dir.untrusted_root())?,
-        None => source.try_clone()?,
+        None => source.clone(),
     };
     let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;
     let size = match evidence {

@@ -84,7 +84,7 @@ mod tests {
         let constraints = Constraints {
             readers: Readers::Numpy,
             same_file_system: true,
-            file_system: FsInfo { kind: "tmpfs".to_owned(), network: false, free: u64::MAX },
+            file_system: FsInfo { kind: "tmpfs".to_owned(), network: false },
             files: 1,
             keeps_source: false,
             can_journal: true,

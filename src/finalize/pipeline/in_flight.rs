@@ -11,7 +11,7 @@ use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::constraints::{constraints, exclude_by_name, plan_of};
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
-use crate::finalize::locations::{Locations, open_locations};
+use crate::finalize::locations::{Locations, OpenDirs, open_locations};
 use crate::finalize::output_name::{self, OutputName, choose_name};
 use crate::finalize::pipeline::Finalized;
 use crate::finalize::pipeline::synced_dirs::SyncedDirs;
@@ -75,13 +75,17 @@ pub(super) struct InFlight<'a> {
 
 impl<'a> InFlight<'a> {
     /// Runs the steps up to filling the array. [`finish`](super::finish) runs the later steps.
-    pub(super) fn new(job: &'a Job, progress: &mut Meter) -> Result<Self, Interruption> {
+    pub(super) fn new(
+        job: &'a Job,
+        dirs: &OpenDirs,
+        progress: &mut Meter,
+    ) -> Result<Self, Interruption> {
         let started = Instant::now();
         if job.drop_dir.in_force.is_superseded() {
             return Err(Interruption::Cancelled); // the scan with the new settings finds it
         }
         let claims = claim_data(job)?;
-        let at = open_locations(job)?;
+        let at = open_locations(job, dirs)?;
         check_unchanged(job, &at)?;
         sync_unproven(job, progress)?;
         let mut constraints = constraints(job, &at)?;

@@ -10,6 +10,7 @@ mod synced_dirs;
 use std::slice;
 
 use crate::events::receipt::Receipt;
+use crate::finalize::locations::OpenDirs;
 use crate::finalize::parallel::parallel_map;
 use crate::finalize::{Interruption, Job};
 use crate::throttle::meter::Meter;
@@ -27,7 +28,7 @@ pub struct Finalized {
 
 /// Makes the array, and then disposes of the source as configured.
 pub fn finalize(job: &Job, progress: &mut Meter) -> Result<Finalized, Interruption> {
-    let mut all = [InFlight::new(job, progress)];
+    let mut all = [InFlight::new(job, &OpenDirs::default(), progress)];
     if matches!(&all, [Ok(InFlight { output: Some(_), .. })]) {
         progress.begin_sync(job.data_len());
     }
@@ -41,7 +42,8 @@ pub fn finalize_all(
     batch: &[Job],
     meter_of: impl Fn(&Job) -> Meter + Sync,
 ) -> Vec<Result<Finalized, Interruption>> {
-    let begin = |job| InFlight::new(job, &mut meter_of(job));
+    let dirs = OpenDirs::default();
+    let begin = |job| InFlight::new(job, &dirs, &mut meter_of(job));
     let mut all = parallel_map(batch.iter().collect(), begin);
     finish(&mut all);
     all.into_iter().map(|in_flight| in_flight.and_then(InFlight::into_result)).collect()

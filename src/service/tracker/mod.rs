@@ -83,8 +83,9 @@ use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::events::event::Event;
 use crate::finalize::Job;
+use crate::fs::{self, Dir};
 use crate::ledger::Request;
-use crate::probe::{DescriptionIndex, probe};
+use crate::probe::{DescriptionIndex, may_describe, probe};
 use crate::service::work::context::Context;
 use crate::service::work::outcome::Record;
 use crate::service::work::worker_pool::Queue;
@@ -151,6 +152,8 @@ pub struct Tracker {
     rechecks: Rechecks,
     suspensions: Suspensions,
     failure_reports: FailureReports,
+    /// The drop directory, while a scan or a turn of probes has it open.
+    root: Option<Dir>,
     /// The descriptions of data files that cannot be found by name.
     index: DescriptionIndex,
     /// Receipts of first failures, which are recorded together.
@@ -195,6 +198,7 @@ impl Tracker {
             rechecks: Rechecks::default(),
             suspensions: Suspensions::default(),
             failure_reports: FailureReports::default(),
+            root: None,
             index: DescriptionIndex::with_room(ENTRIES_MAX),
             failed: Vec::new(),
             requests: HashMap::new(),
@@ -212,6 +216,11 @@ impl Tracker {
         self.drop_dir.managed_dirs().any(|dir| path.starts_with(dir) && dir != self.drop_dir.path)
     }
 
+    /// Opens the drop directory, unless it is open.
+    fn root(&self) -> fs::Result<Dir> {
+        self.root.clone().map_or_else(|| Dir::open(&self.drop_dir.path), Ok)
+    }
+
     /// Enqueues a path below the drop directory, to be probed at the time `at`.
     pub fn enqueue(&mut self, rel: PathBuf, at: Instant) {
         if self.is_own(&rel) || self.drop_dir.ignore.ignores_path(&rel) {
@@ -219,7 +228,10 @@ impl Tracker {
         }
         // Before its data file is probed, so that a conflict with another description is found.
         // The probe of this path reports an error.
-        let _ = self.index.learn(&self.drop_dir, &rel);
+        let describes = rel.file_name().and_then(|name| name.to_str()).is_some_and(may_describe);
+        if describes && let Ok(root) = self.root() {
+            let _ = self.index.learn((&self.drop_dir, &root), &rel);
+        }
         let known = self.entries.len();
         match self.entries.get_mut(&rel) {
             Some(entry) if entry.is_held() => entry.note_again(),
@@ -299,6 +311,25 @@ impl Tracker {
 
     /// Probes the entries that are due, and dispatches those that are ready to the workers.
     pub fn process_due(&mut self, now: Instant) {
+        self.probe_due(now);
+        self.root = None;
+        self.process_suspensions(now);
+        self.dispatch_batch();
+        self.record_failures();
+        if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
+            self.complete_report();
+        }
+        self.process_rechecks(now);
+        self.publish_reports(Some(now));
+        self.publish_states_if_requested(now);
+    }
+
+    /// Probes the entries whose time has come. They share one open drop directory.
+    fn probe_due(&mut self, now: Instant) {
+        let has_due = self.due.peek().is_some_and(|Reverse((at, _))| *at <= now);
+        if has_due || !self.backlog.is_empty() {
+            self.root = self.root().ok(); // a probe reports an error
+        }
         while let Some(rel) = self.backlog.front()
             && self.queue.has_room()
         {
@@ -319,15 +350,6 @@ impl Tracker {
                 self.probe_now(&rel, now);
             }
         }
-        self.process_suspensions(now);
-        self.dispatch_batch();
-        self.record_failures();
-        if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
-            self.complete_report();
-        }
-        self.process_rechecks(now);
-        self.publish_reports(Some(now));
-        self.publish_states_if_requested(now);
     }
 
     /// Probes a path, and moves its entry to the state that follows.
@@ -335,7 +357,8 @@ impl Tracker {
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.due = None;
         }
-        let result = probe(&self.drop_dir, rel, &self.index);
+        let root = self.root();
+        let result = root.and_then(|root| probe((&self.drop_dir, &root), rel, &self.index));
         if self.redo_without_source(rel, &result) {
             return;
         }

@@ -61,7 +61,8 @@ impl Tracker {
         if candidate.input.links() < 2 {
             return candidate;
         }
-        match probe_linked(&self.drop_dir, seen, &self.index) {
+        let probe = |root| probe_linked((&self.drop_dir, &root), seen, &self.index);
+        match self.root().and_then(probe) {
             Ok(ProbeResult::Candidate(linked))
                 if Self::is_recheck(self.last_settled(&linked.input.rel).as_ref(), &linked) =>
             {

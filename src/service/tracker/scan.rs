@@ -32,8 +32,15 @@ impl Tracker {
     pub fn scan(&mut self, now: Instant) -> fs::Result<()> {
         self.warnings.begin_scan();
         let root = Dir::open(&self.drop_dir.path)?;
+        self.root = Some(root.clone());
+        let scanned = self.scan_root(&root, now);
+        self.root = None;
+        scanned
+    }
+
+    fn scan_root(&mut self, root: &Dir, now: Instant) -> fs::Result<()> {
         remember_dirs(&self.drop_dir);
-        self.trusts_clock = !fs::fs_info(&root)?.network;
+        self.trusts_clock = !fs::fs_info(root)?.network;
         self.overflowed = false;
         self.report.begin_scan();
         let entries = &self.entries;
@@ -45,7 +52,7 @@ impl Tracker {
                 self.report_unwritable_dirs(); // a sweep reports it with each drop
             }
         }
-        self.scan_below(&root, Path::new(""), now)?;
+        self.scan_below(root, Path::new(""), now)?;
         self.recovered = true;
         self.read_requests(now);
         Ok(())

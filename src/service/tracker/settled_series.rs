@@ -27,7 +27,9 @@ impl Tracker {
         let described_by = known.fingerprint.identity.sidecar.as_ref().map(|(by, _)| by.as_str());
         let key = SeriesKey::of_drop(&name, described_by)?;
         // The probe of the series reports an error.
-        let files = self.index.learn_series(&self.drop_dir, (below, &key)).ok().flatten()?;
+        let root = self.root().ok()?;
+        let learned = self.index.learn_series((&self.drop_dir, &root), (below, &key));
+        let files = learned.ok().flatten()?;
         let files = files.iter().filter_map(|file| file.file_name()).map(OsStr::to_owned);
         let files: Vec<_> = files.collect();
         if !self.is_series_settled(dir, (&key, &files), known) {

@@ -1,11 +1,12 @@
 //! `npyd sweep`: one pass over all drop directories, and its exit code.
 
 use std::io::Write;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::support::{PATIENCE, Receipts, SCAN_MANIFEST, Site, scan_bytes};
+use crate::support::{Outcome, PATIENCE, Receipts, SCAN_MANIFEST, Site, has_strace, scan_bytes};
 
 #[test]
 fn all_well() {
@@ -81,4 +82,29 @@ fn as_text() {
     let site = Site::new();
     site.scan("scan");
     site.npyd(&["sweep"]).expect_code(0).expect_words(&["scan.raw", "scan.npy"]);
+}
+
+/// What holds for a whole directory and its file system is not asked for each drop again. A drop
+/// may be probed more than once, so that this counts the calls that do not depend on it.
+#[test]
+fn many_drops_share_what_is_asked_of_their_directory() {
+    if !has_strace() {
+        return;
+    }
+    let (drops, site) = (100, Site::new());
+    for number in 0..drops {
+        site.scan(&format!("scan_{number}"));
+    }
+    let npyd = site.command();
+    let mut strace = Command::new("strace");
+    strace.args(["--follow-forks", "--trace=open,openat,fstatfs,ioctl", "--output"]);
+    strace.arg(site.path("strace.log"));
+    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+    let outcome = Outcome::of(strace.arg(site.path("npyd.toml"))).expect_code(0);
+    assert_eq!(outcome.json().len(), drops);
+    let log = String::from_utf8(site.read("strace.log")).unwrap();
+    // Each array is a new file.
+    let calls = log.lines().filter(|line| !line.contains("O_TMPFILE") && line.contains('('));
+    let calls: Vec<_> = calls.filter(|line| !line.contains("resumed>")).collect();
+    assert!(calls.len() < 2 * drops, "{} calls: {calls:#?}", calls.len());
 }
