@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags, SeekFrom, XattrFlags};
+use rustix::fs::{self, Access, AtFlags, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::fs::fs_kind::FsFacts;
@@ -26,17 +26,9 @@ const SPECIAL_BITS: u32 = 0o7000;
 /// An open data file. All reads and writes take an offset; the file position is never used.
 #[derive(Debug)]
 pub struct DataFile {
-    fd: Arc<OwnedFd>,
+    pub(crate) fd: Arc<OwnedFd>,
     path: PathBuf,
     fs: Arc<FsFacts>,
-}
-
-/// An exclusive `flock(2)` lock on a file that npyd is working on. It belongs to the open file
-/// description: it ends when both this value and the [`DataFile`] are dropped, or with the process.
-/// Claiming the same open file again succeeds.
-#[derive(Debug)]
-pub struct Claim {
-    _fd: Arc<OwnedFd>,
 }
 
 impl DataFile {
@@ -342,27 +334,6 @@ impl DataFile {
         Ok(if self.file_system()?.network { None } else { Lease::take(self) })
     }
 
-    /// Locks the file (`flock(2)`). Returns `None` if another process holds the lock, which may be
-    /// the producer.
-    pub fn claim(&self) -> Result<Option<Claim>> {
-        match Self::lock(&self.fd) {
-            // NFS emulates flock by a byte-range lock, which needs a writable descriptor.
-            Err(Errno::BADF) => {
-                let writable = self.writable()?;
-                Self::lock(&writable.fd).map_err(|errno| self.error(Operation::Lock, errno))
-            }
-            locked => locked.map_err(|errno| self.error(Operation::Lock, errno)),
-        }
-    }
-
-    fn lock(fd: &Arc<OwnedFd>) -> io::Result<Option<Claim>> {
-        match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Claim { _fd: Arc::clone(fd) })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-
     /// Returns the offset of the first hole at or behind `from` (`SEEK_HOLE`), or the size if there
     /// is no hole or the file system does not report holes.
     pub fn first_hole(&self, from: u64) -> Result<u64> {
@@ -469,16 +440,6 @@ mod tests {
         assert_eq!(file.writer().unwrap(), Writer::Present, "through a mapping alone");
         drop(mapping);
         assert_eq!(file.writer().unwrap(), Writer::None);
-    }
-
-    #[test]
-    fn one_claim_at_a_time() {
-        let (_temp, path, file) = file(b"data");
-        let other = DataFile::open(&path).unwrap();
-        let claim = file.claim().unwrap().unwrap();
-        assert!(other.claim().unwrap().is_none());
-        drop((claim, file));
-        assert!(other.claim().unwrap().is_some());
     }
 
     #[test]

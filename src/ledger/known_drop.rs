@@ -71,7 +71,7 @@ mod tests {
         let ledger = Ledger::open(dir.path()).unwrap();
         let source = Path::new("/in/a");
         let note = |event, data: &str| {
-            let why = Reason::Io("why".into());
+            let why = Reason::NoMarker;
             let mut receipt = Receipt::without_output(event, "/in".into(), source.into(), &why);
             receipt.source_fate = Some(SourceFate::Kept);
             let key = LedgerKey { settings: 1, identity: SourceIdentity::parse(data) };

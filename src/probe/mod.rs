@@ -76,8 +76,8 @@ pub enum ProbeResult {
     Candidate(Box<Candidate>),
 }
 
-/// Probes the file at `rel`, a path below the drop directory, which is open as `root`. `index` holds
-/// the descriptions that cannot be found by name.
+/// Probes the file at `rel`, a path below the drop directory, which is open as `root`. `index`
+/// holds the descriptions that cannot be found by name.
 pub fn probe(
     (drop_dir, root): (&DropDir, &Dir),
     rel: &Path,
