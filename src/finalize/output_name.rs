@@ -8,6 +8,7 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::{NameTaker, Reason};
 use crate::decide::reason_text::array_of;
 use crate::events::event::Phase;
+use crate::events::receipt::EventKind;
 use crate::finalize::locations::Locations;
 use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;
@@ -34,6 +35,19 @@ pub(crate) enum OutputName {
     Replace(FileName, OldArray),
     /// The drop changed, but its array stays unchanged.
     Stale(FileName),
+}
+
+impl OutputName {
+    /// Returns the name, the event of the receipt, and the array that the new one replaces.
+    pub(crate) fn into_event(self) -> (FileName, EventKind, Option<OldArray>) {
+        match self {
+            OutputName::Found(name) => (name, EventKind::Found, None),
+            OutputName::Stale(name) => (name, EventKind::Stale, None),
+            OutputName::Free(name) => (name, EventKind::Finalized, None),
+            OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
+            OutputName::Replace(name, old) => (name, EventKind::Finalized, Some(old)),
+        }
+    }
 }
 
 /// Chooses the array's name as configured. `progress` limits the rate at which npyd compares an

@@ -91,13 +91,8 @@ impl<'a> InFlight<'a> {
         let mut constraints = constraints(job, &at)?;
         // An array that is there already is recognized by what the plan says of it.
         let mut plan = plan_of(job, &constraints)?;
-        let (name, event, old) = match choose_name(job, &at, &plan, Some(progress))? {
-            OutputName::Found(name) => (name, EventKind::Found, None),
-            OutputName::Stale(name) => (name, EventKind::Stale, None),
-            OutputName::Free(name) => (name, EventKind::Finalized, None),
-            OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
-            OutputName::Replace(name, old) => (name, EventKind::Finalized, Some(old)),
-        };
+        let chosen = choose_name(job, &at, &plan, Some(progress))?;
+        let (name, event, old) = chosen.into_event();
         let has_array = matches!(event, EventKind::Found | EventKind::Stale);
         if !has_array && job.candidate.input.links() > 1 {
             return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
