@@ -133,7 +133,7 @@ impl Dir {
         self.check_plain(name)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty())) {
-            Ok(fd) => Ok(Some(DataFile::from_fd(fd, self.path.join(name)))),
+            Ok(fd) => Ok(Some(DataFile::in_dir(self, fd, name))),
             Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
             Err(errno) => Err(self.error_at(Operation::Open, name, errno)),
         }
