@@ -7,7 +7,7 @@ use npyd::decide::route::{Constraints, Steps};
 use npyd::describe::formats::FORMATS;
 use npyd::describe::described::Measured;
 use npyd::describe::{Dump, LeadingBytes, SizeFit};
-use npyd::model::{FileName, FsInfo};
+use npyd::model::{FileName, FsInfo, FsKind};
 use npyd::npy::{Header, Kind, Preamble, parse_header};
 
 /// Maximum length of a message, in characters. People do not read longer ones to their end.
@@ -153,12 +153,12 @@ fn assert_fits(dump: &Dump, header: &Header, size: u64, allow_trailing: bool) {
 /// Asserts that plans are right on file systems that insert ranges, share blocks, or do neither.
 fn assert_plans(dump: &Dump, header: &Header, size: u64) {
     assert_loads(&header.numpy_bytes(), header);
-    for kind in ["ext4", "btrfs", "tmpfs"] {
+    for kind in [FsKind::Ext4, FsKind::Btrfs, FsKind::Tmpfs] {
         for readers in [Readers::Numpy, Readers::Any] {
             let terms = Constraints {
                 readers,
                 same_file_system: true,
-                file_system: FsInfo { kind: kind.to_owned(), network: false, free: u64::MAX },
+                file_system: FsInfo { kind, network: false, free: u64::MAX },
                 files: 1,
                 keeps_source: false,
                 can_journal: true,

@@ -184,29 +184,50 @@ fn separated(path: &Path, drop: &Path) -> String {
     )
 }
 
+/// What a drop directory uses a directory for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Data,
+    Output,
+    Archive,
+    Rejects,
+}
+
+impl Role {
+    /// Returns the topic of its line.
+    fn as_str(self) -> &'static str {
+        match self {
+            Role::Data => "data",
+            Role::Output => "output",
+            Role::Archive => "archive",
+            Role::Rejects => "rejects",
+        }
+    }
+}
+
 /// Adds what the daemon's sandbox denies for a directory.
-fn check_unit(role: &str, path: &Path, drop_dir: &DropDir, unit: &Unit, report: &mut Report) {
-    let is_written = role != "data"
+fn check_unit(role: Role, path: &Path, drop_dir: &DropDir, unit: &Unit, report: &mut Report) {
+    let is_written = role != Role::Data
         || drop_dir.output.is_none()
         || drop_dir.source != Disposition::Keep
         || drop_dir.rejects.is_some();
     if let Some(why) = unit.denies(path, is_written) {
-        report.fail(role, &format!("{}: {why}", path.display()));
+        report.fail(role.as_str(), &format!("{}: {why}", path.display()));
     }
 }
 
 fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) {
     let roles = [
-        ("data", Some(&drop_dir.path)),
-        ("output", drop_dir.output.as_ref()),
-        ("archive", drop_dir.archive.as_ref()),
-        ("rejects", drop_dir.rejects.as_ref()),
+        (Role::Data, Some(&drop_dir.path)),
+        (Role::Output, drop_dir.output.as_ref()),
+        (Role::Archive, drop_dir.archive.as_ref()),
+        (Role::Rejects, drop_dir.rejects.as_ref()),
     ];
     for (role, path) in roles {
         let Some(path) = path else { continue };
         if is_inside_by_another_name(path, &drop_dir.path) {
             report.fail(
-                role,
+                role.as_str(),
                 &format!(
                     "{}: it is inside the drop directory, reached through a symlink; use its real path",
                     path.display()
@@ -216,17 +237,17 @@ fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) 
         if let Some(unit) = unit {
             check_unit(role, path, drop_dir, unit, report);
             if unit.separates(&drop_dir.path, path) {
-                report.add(role, &separated(path, &drop_dir.path));
+                report.add(role.as_str(), &separated(path, &drop_dir.path));
             }
         }
-        let checked = if role == "data" && is_only_read(drop_dir) {
+        let checked = if role == Role::Data && is_only_read(drop_dir) {
             check_readable(path)
         } else {
             check_dir(path, drop_dir)
         };
         match checked {
-            Ok(summary) => report.add(role, &format!("{}: {summary}", path.display())),
-            Err(error) => report.fail(role, &error.to_string()),
+            Ok(summary) => report.add(role.as_str(), &format!("{}: {summary}", path.display())),
+            Err(error) => report.fail(role.as_str(), &error.to_string()),
         }
     }
     report.add("ignore", &ignore_rules(drop_dir));

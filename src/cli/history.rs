@@ -11,7 +11,6 @@ use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
-use crate::events::receipt::EventKind;
 use crate::finalize::{RejectedDrop, Restored, rejected_paths, restore_rejected};
 use crate::fs::FsError;
 use crate::ledger::{Entry, Ledger, other_owner, own_name};
@@ -84,15 +83,10 @@ impl History {
 
     /// Returns whether the options select an entry.
     fn selects(&self, entry: &Entry, config: &Config) -> bool {
-        let is_failure = || {
-            [EventKind::Rejected, EventKind::Failed]
-                .iter()
-                .any(|it| it.as_str() == entry.receipt_event())
-        };
         let is_chosen = |file: &PathBuf| is_about(entry, file, config);
         self.since.as_ref().is_none_or(|Since(at)| entry.at >= *at)
             && self.until.as_ref().is_none_or(|Since(at)| entry.at < *at)
-            && (!self.failed || is_failure())
+            && (!self.failed || entry.is_bad_news())
             && (self.files.is_empty() || self.files.iter().any(is_chosen))
     }
 }

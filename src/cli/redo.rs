@@ -12,8 +12,9 @@ use crate::cli::request_check::why_not_redone;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
 use crate::decide::completeness::Evidence;
+use crate::decide::request_kind::RequestKind;
 use crate::describe::Correction;
-use crate::ledger::{self, Entry, Ledger, RequestKind};
+use crate::ledger::{self, Entry, Ledger};
 use crate::npy::{Dtype, Layout, Order};
 
 #[derive(Args)]

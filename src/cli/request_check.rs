@@ -40,9 +40,7 @@ pub(crate) fn check_take(
     let identity = candidate.snapshot().identity();
     if let Some(entry) = ledger.latest(&source).ok().flatten() {
         let is_as_rejected = entry.settles(&identity, drop_dir.settings) && entry.is_rejected();
-        if is_as_rejected
-            && entry.receipt_field("reason_kind").as_deref() == Some(ReasonKind::Digest.as_str())
-        {
+        if is_as_rejected && entry.reason_kind() == Some(ReasonKind::Digest) {
             return Err(format!(
                 "{}; remove the key `digest` if the data are right, or drop them again",
                 entry.reason()

@@ -10,8 +10,9 @@ use crate::cli::locate::locate;
 use crate::cli::request_check::check_take;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
+use crate::decide::request_kind::RequestKind;
 use crate::describe::{Correction, Rows};
-use crate::ledger::{self, Ledger, RequestKind};
+use crate::ledger::{self, Ledger};
 
 #[derive(Args)]
 pub(crate) struct Take {

@@ -109,6 +109,25 @@ pub enum ProducerWord {
 }
 
 impl Evidence {
+    /// Returns the evidence of this name in receipts.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|evidence| evidence.as_str() == name)
+    }
+
+    /// All kinds.
+    const ALL: [Evidence; 9] = [
+        Evidence::Ready,
+        Evidence::Marker,
+        Evidence::Digest,
+        Evidence::Size,
+        Evidence::NoWriter,
+        Evidence::Quiet,
+        Evidence::CommonRows,
+        Evidence::Salvaged,
+        Evidence::Taken,
+    ];
+
     /// The kinds with which an array may hold only some rows of what is in the file.
     pub const PARTIAL: [Evidence; 3] = [Evidence::CommonRows, Evidence::Salvaged, Evidence::Taken];
 
@@ -134,9 +153,11 @@ impl Evidence {
     }
 }
 
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Evidence {
+    /// Returns the name in receipts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Evidence::Ready => "ready",
             Evidence::Marker => "marker",
             Evidence::Digest => "digest",
@@ -146,7 +167,13 @@ impl fmt::Display for Evidence {
             Evidence::CommonRows => "common-rows",
             Evidence::Salvaged => "salvaged",
             Evidence::Taken => "taken",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -410,6 +437,7 @@ mod tests {
             (Evidence::Taken, None),
         ] {
             assert_eq!(evidence.producer_word(), word, "{evidence}");
+            assert_eq!(Evidence::from_name(evidence.as_str()), Some(evidence));
         }
     }
 }

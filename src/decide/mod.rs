@@ -14,6 +14,7 @@ pub mod quiescence;
 pub mod reason;
 pub mod reason_kind;
 pub(crate) mod reason_text;
+pub mod request_kind;
 pub mod request_problem;
 pub mod route;
 pub mod route_problem;

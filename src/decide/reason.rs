@@ -18,7 +18,8 @@ use crate::decide::reason_text::{
     RENAME, after_semicolon, array_of, described_by, misfit, misfit_of_sidecar, named_data,
     salvage, trying_again,
 };
-use crate::decide::request_problem::{NotDone, RequestProblem};
+use crate::decide::request_kind::RequestKind;
+use crate::decide::request_problem::RequestProblem;
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::work_error::{DataLoss, WorkError};
 use crate::describe::digest::DigestMismatch;
@@ -309,10 +310,10 @@ pub enum Reason {
     #[error("{0}")]
     Request(#[source] RequestProblem),
     /// A request was refused.
-    #[error("{not_done}: {why}")]
+    #[error("{}: {why}", request.not_done())]
     NotDone {
-        /// What npyd does not do.
-        not_done: NotDone,
+        /// What was requested.
+        request: RequestKind,
         /// Why.
         #[source]
         why: Box<Reason>,

@@ -70,6 +70,45 @@ pub enum ReasonKind {
 }
 
 impl ReasonKind {
+    /// Returns the kind of this label. Another version of npyd may know more kinds.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// All kinds.
+    const ALL: [ReasonKind; 29] = [
+        ReasonKind::Name,
+        ReasonKind::Private,
+        ReasonKind::Ignored,
+        ReasonKind::NotRegular,
+        ReasonKind::Array,
+        ReasonKind::Undescribed,
+        ReasonKind::Description,
+        ReasonKind::Conflict,
+        ReasonKind::HardLinks,
+        ReasonKind::NoData,
+        ReasonKind::Size,
+        ReasonKind::Writing,
+        ReasonKind::NotReady,
+        ReasonKind::Unfinished,
+        ReasonKind::Quiet,
+        ReasonKind::Abandoned,
+        ReasonKind::Digest,
+        ReasonKind::Locked,
+        ReasonKind::Changed,
+        ReasonKind::Output,
+        ReasonKind::Route,
+        ReasonKind::Rest,
+        ReasonKind::Settings,
+        ReasonKind::Request,
+        ReasonKind::Gone,
+        ReasonKind::Stopped,
+        ReasonKind::SeveralArrays,
+        ReasonKind::DataLoss,
+        ReasonKind::Io,
+    ];
+
     /// Returns the label.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,6 +1,5 @@
 //! Problems of requests (`npyd redo`, `npyd take`): why npyd does not carry one out.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -188,24 +187,6 @@ pub enum InPlaceProblem {
     /// The array may have a writer.
     #[error("nothing proves that nobody writes to the array")]
     Unproven,
-}
-
-/// What npyd does not do for a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotDone {
-    /// It does not make the array again.
-    Redo,
-    /// It does not take the drop.
-    Take,
-}
-
-impl fmt::Display for NotDone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NotDone::Redo => "not made again",
-            NotDone::Take => "not taken",
-        })
-    }
 }
 
 impl RequestProblem {

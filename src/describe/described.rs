@@ -153,6 +153,7 @@ impl Described {
             metadata: self.fields,
             warnings,
             facts: SidecarFacts {
+                size_keys: format.size_keys,
                 at_the_end: self.skip == DataStart::Rest,
                 file_len: self.file_len,
                 counted: (!self.row_counts.is_empty()).then_some(found.counted),

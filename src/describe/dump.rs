@@ -70,6 +70,8 @@ pub enum Unfinished {
 /// Facts that only an instrument's sidecar contains. For other dumps they are empty.
 #[derive(Debug, Clone, Default)]
 pub struct SidecarFacts {
+    /// The keys that declare the size of the data, as a list for people.
+    pub size_keys: &'static str,
     /// Whether the data, and the trailing bytes after them, are at the end of the file.
     pub at_the_end: bool,
     /// The size of the complete data file.

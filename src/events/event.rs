@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decide::reason::Reason;
+use crate::decide::request_kind::RequestKind;
 use crate::decide::work_error::WorkError;
 use crate::events::problem::Problem;
 use crate::events::receipt::Receipt;
@@ -44,8 +45,8 @@ pub enum Event {
     Accepted {
         /// The drop.
         path: DropPath,
-        /// The command: `redo` or `take`.
-        kind: &'static str,
+        /// The kind of the request.
+        kind: RequestKind,
         /// The options of the request, as JSON, if it has any.
         options: Option<String>,
         /// The options in words, if the request has any.

@@ -137,6 +137,23 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Returns the event of this name in receipts: of two with one name, the one that is no
+    /// exception.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|event| event.as_str() == name)
+    }
+
+    /// The events, one for each name.
+    const NAMED: [EventKind; 6] = [
+        EventKind::Finalized,
+        EventKind::Remade,
+        EventKind::Found,
+        EventKind::Rejected,
+        EventKind::Failed,
+        EventKind::Waiting,
+    ];
+
     /// Returns the name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {

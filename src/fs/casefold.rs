@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::ioctl_getflags;
 
 use crate::fs::{Dir, Result};
+use crate::model::FsKind;
 
 /// `FS_CASEFOLD_FL` (`linux/fs.h`).
 const CASEFOLD: u32 = 0x4000_0000;
 
 /// File systems that ignore letter case in all directories.
-const ALWAYS: [&str; 2] = ["vfat", "exfat"];
+const ALWAYS: [FsKind; 2] = [FsKind::Vfat, FsKind::Exfat];
 
 impl Dir {
     /// Returns whether an existing file at a path below this directory is listed under this very
@@ -68,7 +69,7 @@ impl Dir {
         *self.facts.ignores_case.get_or_init(|| {
             let Ok(dir) = self.readable() else { return false };
             ioctl_getflags(&dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
-                || self.fs.info(&dir).is_ok_and(|fs| ALWAYS.contains(&fs.kind.as_str()))
+                || self.fs.info(&dir).is_ok_and(|fs| ALWAYS.contains(&fs.kind))
         })
     }
 }

@@ -9,38 +9,38 @@ use rustix::fs;
 use rustix::io::retry_on_intr;
 
 use crate::fs::{Dir, Operation, Result};
-use crate::model::FsInfo;
+use crate::model::{FsInfo, FsKind};
 
-/// Known file systems: `f_type` (`statfs(2)`, `linux/magic.h`), name, and whether other hosts can
+/// Known file systems: `f_type` (`statfs(2)`, `linux/magic.h`), kind, and whether other hosts can
 /// write to it.
-const KINDS: [(u32, &str, bool); 27] = [
-    (0xef53, "ext4", false),
-    (0x5846_5342, "xfs", false),
-    (0x9123_683e, "btrfs", false),
-    (0x0102_1994, "tmpfs", false),
-    (0x794c_7630, "overlay", false),
-    (0x2fc1_2fc1, "zfs", false),
-    (0xf2f5_2010, "f2fs", false),
-    (0xca45_1a4e, "bcachefs", false),
-    (0x4d44, "vfat", false),
-    (0x2011_bab0, "exfat", false),
-    (0x7366_746e, "ntfs3", false),
-    (0x8584_58f6, "ramfs", false),
-    (0x3153_464a, "jfs", false),
-    (0x3434, "nilfs2", false),
-    (0x482b, "hfsplus", false),
-    (0x6969, "nfs", true),
-    (0xff53_4d42, "cifs", true),
-    (0xfe53_4d42, "smb2", true),
-    (0x517b, "smb", true),
-    (0x6573_5546, "fuse", true),
-    (0x0102_1997, "9p", true),
-    (0x00c3_6400, "ceph", true),
-    (0x5346_414f, "afs", true),
-    (0x0bd0_0bd0, "lustre", true),
-    (0x4750_4653, "gpfs", true),
-    (0x1983_0326, "beegfs", true),
-    (0x7461_636f, "ocfs2", true),
+const KINDS: [(u32, FsKind, bool); 27] = [
+    (0xef53, FsKind::Ext4, false),
+    (0x5846_5342, FsKind::Xfs, false),
+    (0x9123_683e, FsKind::Btrfs, false),
+    (0x0102_1994, FsKind::Tmpfs, false),
+    (0x794c_7630, FsKind::Named("overlay"), false),
+    (0x2fc1_2fc1, FsKind::Named("zfs"), false),
+    (0xf2f5_2010, FsKind::F2fs, false),
+    (0xca45_1a4e, FsKind::Named("bcachefs"), false),
+    (0x4d44, FsKind::Vfat, false),
+    (0x2011_bab0, FsKind::Exfat, false),
+    (0x7366_746e, FsKind::Ntfs3, false),
+    (0x8584_58f6, FsKind::Named("ramfs"), false),
+    (0x3153_464a, FsKind::Named("jfs"), false),
+    (0x3434, FsKind::Named("nilfs2"), false),
+    (0x482b, FsKind::Named("hfsplus"), false),
+    (0x6969, FsKind::Nfs, true),
+    (0xff53_4d42, FsKind::Cifs, true),
+    (0xfe53_4d42, FsKind::Smb2, true),
+    (0x517b, FsKind::Smb, true),
+    (0x6573_5546, FsKind::Fuse, true),
+    (0x0102_1997, FsKind::Named("9p"), true),
+    (0x00c3_6400, FsKind::Named("ceph"), true),
+    (0x5346_414f, FsKind::Named("afs"), true),
+    (0x0bd0_0bd0, FsKind::Named("lustre"), true),
+    (0x4750_4653, FsKind::Named("gpfs"), true),
+    (0x1983_0326, FsKind::Named("beegfs"), true),
+    (0x7461_636f, FsKind::Named("ocfs2"), true),
 ];
 
 /// What npyd has learned of a file system. A directory shares it with the directories and files
@@ -65,7 +65,7 @@ impl FsFacts {
 /// Returns the file system of a directory.
 pub fn fs_info(dir: &Dir) -> Result<FsInfo> {
     let info = dir.fs.info(dir).map_err(|errno| dir.error(Operation::GetFileSystemOfDir, errno))?;
-    Ok(info.clone())
+    Ok(*info)
 }
 
 /// Returns how many bytes this user may still allocate on the file system of a directory.
@@ -105,7 +105,7 @@ pub(crate) fn info_of(file: impl AsFd) -> rustix::io::Result<FsInfo> {
     let magic = u32::try_from(statfs.f_type).unwrap_or(0);
     let known = KINDS.iter().find(|(known, ..)| *known == magic);
     Ok(match known {
-        Some((_, kind, network)) => FsInfo { kind: (*kind).to_owned(), network: *network },
-        None => FsInfo { kind: format!("{magic:#x}"), network: true },
+        Some((_, kind, network)) => FsInfo { kind: *kind, network: *network },
+        None => FsInfo { kind: FsKind::Unknown(magic), network: true },
     })
 }

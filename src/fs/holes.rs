@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::fs::{DataFile, Result};
+use crate::model::FsKind;
 
 /// Minimum size of a hole that a copy preserves, in bytes. Shorter ones are cheaper to write than
 /// to find.
@@ -11,7 +12,7 @@ pub(crate) const HOLE_MIN: u64 = 64 << 10;
 /// The file systems whose reported holes npyd trusts: tests compare them with what was written,
 /// also while it is only in memory. Elsewhere the answer can come from another kernel (network,
 /// overlay), or report data in memory as a hole (ZFS before 2.2.2).
-const TRUSTED: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
+const TRUSTED: [FsKind; 4] = [FsKind::Ext4, FsKind::Xfs, FsKind::Btrfs, FsKind::Tmpfs];
 
 /// How a copy finds the holes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl DataFile {
             return Ok((Holes::None, allocated));
         }
         let fs = self.file_system()?;
-        let is_trusted = TRUSTED.contains(&fs.kind.as_str());
+        let is_trusted = TRUSTED.contains(&fs.kind);
         Ok((if is_trusted { Holes::Reported } else { Holes::Read }, allocated))
     }
 

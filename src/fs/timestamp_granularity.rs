@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::ioctl_getflags;
 
 use crate::fs::DataFile;
-use crate::model::Stat;
+use crate::model::{FsKind, Stat};
 
 /// Granularity where timestamps are whole seconds: 1 s on ext2 and ext3, 2 s on vfat, plus the lag
 /// of the kernel's coarse clock.
@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// File systems with multigrain timestamps from Linux 6.13 on: after somebody has read a time, the
 /// next change gets a different one (`Documentation/filesystems/multigrain-ts.rst`).
-const FINE: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
+const FINE: [FsKind; 4] = [FsKind::Ext4, FsKind::Xfs, FsKind::Btrfs, FsKind::Tmpfs];
 
 /// `EXT4_EXTENTS_FL`.
 const EXTENTS: u32 = 0x0008_0000;
@@ -42,8 +42,8 @@ impl DataFile {
             return WHOLE_SECONDS;
         }
         let is_fine = *HAS_FINE_TIMES
-            && self.file_system().is_ok_and(|fs| match fs.kind.as_str() {
-                "ext4" => self.has_extents(),
+            && self.file_system().is_ok_and(|fs| match fs.kind {
+                FsKind::Ext4 => self.has_extents(),
                 kind => FINE.contains(&kind),
             });
         if is_fine { Duration::ZERO } else { TICK }

@@ -76,7 +76,7 @@ impl Earlier {
         if !is_same_drop {
             return false;
         }
-        if receipt["event"] == EventKind::Remade.as_str() {
+        if receipt["event"].as_str().and_then(EventKind::from_name) == Some(EventKind::Remade) {
             self.remakes += 1;
         }
         if self.identities.len() < IDENTITIES_MAX && !self.identities.contains(&identity) {

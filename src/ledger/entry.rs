@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::Row;
 
+use crate::decide::reason_kind::ReasonKind;
 use crate::events::receipt::{EventKind, SourceFate};
 use crate::ledger::receipt_kind::ReceiptKind;
 use crate::ledger::stored_path::StoredPathBuf;
@@ -69,6 +70,19 @@ impl Entry {
                 self.kind.to_string()
             }
         }
+    }
+
+    /// Returns whether the drop was rejected, or work on it failed, or a request was refused.
+    #[must_use]
+    pub fn is_bad_news(&self) -> bool {
+        let event = EventKind::from_name(&self.receipt_event());
+        matches!(event, Some(EventKind::Rejected | EventKind::Failed))
+    }
+
+    /// Returns the kind of the receipt's reason, if it has one that this version knows.
+    #[must_use]
+    pub fn reason_kind(&self) -> Option<ReasonKind> {
+        self.receipt_value()["reason_kind"].as_str().and_then(ReasonKind::from_name)
     }
 
     /// Returns whether the drop was rejected finally, because its data may be lost.

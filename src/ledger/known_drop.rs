@@ -61,8 +61,9 @@ mod tests {
     use super::*;
     use crate::decide::identity::{LedgerKey, SourceIdentity};
     use crate::decide::reason::Reason;
+    use crate::decide::request_kind::RequestKind;
     use crate::events::receipt::{EventKind, Receipt, SourceFate};
-    use crate::ledger::{RequestKind, lock};
+    use crate::ledger::lock;
 
     /// One transaction finds what single queries find, also in what is kept in memory.
     #[test]

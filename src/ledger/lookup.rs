@@ -70,8 +70,9 @@ impl Entry {
         identity: &SourceIdentity,
         settings: u64,
     ) -> Option<RequestProblem> {
-        let evidence = self.receipt_field("evidence").unwrap_or_default();
-        let is_partial = Evidence::PARTIAL.iter().any(|it| it.to_string() == evidence);
+        let evidence = self.receipt_field("evidence");
+        let evidence = evidence.and_then(|name| Evidence::from_name(&name));
+        let is_partial = evidence.is_some_and(Evidence::is_partial);
         if is_partial || !self.has_array() || !self.settles(identity, settings) {
             return None;
         }

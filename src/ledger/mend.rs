@@ -238,8 +238,8 @@ mod tests {
 
     use super::*;
     use crate::decide::reason::Reason;
+    use crate::decide::request_kind::RequestKind;
     use crate::events::receipt::{EventKind, Receipt};
-    use crate::ledger::RequestKind;
 
     fn record(ledger: &Ledger, source: &str) {
         let why = Reason::Gone;

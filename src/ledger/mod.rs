@@ -55,7 +55,7 @@ use crate::ledger::outage::Outage;
 pub use crate::ledger::receipt_kind::ReceiptKind;
 use crate::ledger::receipt_kind::{LOST, REFUSED};
 pub use crate::ledger::reports::LastReport;
-pub use crate::ledger::requests::{Request, RequestKind};
+pub use crate::ledger::requests::Request;
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, in_memory, make_dir, open_to_read, prepare};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};

@@ -6,8 +6,8 @@ use std::fmt;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 
+use crate::decide::request_kind::RequestKind;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
-use crate::ledger::requests::RequestKind;
 
 /// What a row of the ledger stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,17 +56,12 @@ impl ReceiptKind {
     }
 
     fn from_name(name: &str) -> Self {
-        let events = [
-            EventKind::Finalized,
-            EventKind::Remade,
-            EventKind::Found,
-            EventKind::Rejected,
-            EventKind::Failed,
-            EventKind::Waiting,
-        ];
+        if let Some(event) = EventKind::from_name(name) {
+            return Self::Event(event);
+        }
         let others = [Self::Lost, Self::Unproven, Self::Retried, Self::Refused];
         let requests = [RequestKind::Redo, RequestKind::Take].map(Self::Request);
-        let mut all = events.map(Self::Event).into_iter().chain(others).chain(requests);
+        let mut all = others.into_iter().chain(requests);
         all.find(|kind| kind.as_str() == name).unwrap_or(Self::Unknown)
     }
 

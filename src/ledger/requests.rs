@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
+use crate::decide::request_kind::RequestKind;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
 use crate::ledger::receipt_kind::{REFUSED, ReceiptKind};
@@ -29,31 +30,6 @@ pub(crate) const TABLE: &str = "
         at TEXT NOT NULL
     ) WITHOUT ROWID;";
 
-/// The kinds of requests. The name of a kind is also the event that stores its acceptance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestKind {
-    /// Make the array again.
-    Redo,
-    /// Make an array of what is there, although it does not fit its description.
-    Take,
-}
-
-impl RequestKind {
-    /// Returns the name in the ledger and on the command line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RequestKind::Redo => "redo",
-            RequestKind::Take => "take",
-        }
-    }
-
-    /// Returns the kind of this name. Another version of npyd may know more kinds.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [RequestKind::Redo, RequestKind::Take].into_iter().find(|kind| kind.as_str() == name)
-    }
-}
-
 /// Maximum number of requests of one drop directory that are read at once.
 const REQUESTS_MAX: u32 = 4096;
 
@@ -72,6 +48,17 @@ pub struct Request {
     pub source: PathBuf,
     /// The options of the command, as JSON.
     pub options: String,
+}
+
+/// The options of a request that has none.
+const NO_OPTIONS: &str = "{}";
+
+impl Request {
+    /// Returns the options as JSON, if there are any.
+    #[must_use]
+    pub fn given_options(&self) -> Option<&str> {
+        Some(self.options.as_str()).filter(|options| *options != NO_OPTIONS)
+    }
 }
 
 impl Ledger {
@@ -127,8 +114,8 @@ impl Ledger {
         source: &Path,
         declared: Option<&str>,
     ) -> Result<()> {
-        let Request { kind, drop_dir, options, .. } = request;
-        let remark = Some(options.as_str()).filter(|options| *options != "{}");
+        let Request { kind, drop_dir, .. } = request;
+        let remark = request.given_options();
         self.run(|db| {
             let transaction = db.unchecked_transaction()?;
             insert_note(db, ReceiptKind::Request(*kind), drop_dir, source, remark)?;

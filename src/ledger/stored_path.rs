@@ -43,8 +43,9 @@ mod tests {
     use super::*;
     use crate::decide::identity::LedgerKey;
     use crate::decide::reason::Reason;
+    use crate::decide::request_kind::RequestKind;
     use crate::events::receipt::{EventKind, Receipt, SourceFate};
-    use crate::ledger::{Ledger, RequestKind, lock};
+    use crate::ledger::{Ledger, lock};
 
     /// Directories that have one lossy path: the last one is that path.
     const DIRS: [&[u8]; 3] = [b"/in/\xff", b"/in/\xfe", "/in/\u{fffd}".as_bytes()];

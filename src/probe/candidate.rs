@@ -7,7 +7,6 @@ use crate::decide::abandoned::AbandonedData;
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::decide::reason::Reason;
-use crate::describe::formats::size_keys;
 use crate::describe::{DeclaredBy, Dump, LeadingBytes, Rows};
 use crate::fs;
 use crate::npy::{self, Header};
@@ -179,8 +178,8 @@ impl Candidate {
     /// Adds the sidecar that declares the size, and its keys, to a reason about the size.
     fn naming_sidecar(&self, dump: &Dump, reason: Reason) -> Reason {
         match (reason, dump.kind, &self.input.description) {
-            (Reason::Size(fit), DeclaredBy::Sidecar(format), Some(sidecar)) => {
-                let keys = size_keys(format);
+            (Reason::Size(fit), DeclaredBy::Sidecar(_), Some(sidecar)) => {
+                let keys = dump.facts.size_keys;
                 Reason::SizeBySidecar { fit, sidecar: sidecar.name.clone(), keys }
             }
             (reason, ..) => reason,

@@ -157,7 +157,7 @@ impl Sink for LogSink {
                 causes::resumed((drop_dir, dir), *drops, *lasted);
             }
             Event::Accepted { path, kind, options, words } => {
-                log_accepted(path, kind, (options.as_deref(), words.as_deref()));
+                log_accepted(path, kind.as_str(), (options.as_deref(), words.as_deref()));
             }
             Event::Rechecking(path) => self.finished.add_recheck(path, now),
             Event::Watch { drop_dir, state } => {

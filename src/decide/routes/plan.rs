@@ -71,7 +71,7 @@ mod tests {
     use crate::config::Readers;
     use crate::decide::route::NewFile;
     use crate::describe::Manifest;
-    use crate::model::{FileName, FsInfo};
+    use crate::model::{FileName, FsInfo, FsKind};
     use crate::npy::{Dtype, Order};
 
     const BIG_ENDIAN: &str = "dtype = '>i2'\nshape = [3]\n";
@@ -84,7 +84,7 @@ mod tests {
         let constraints = Constraints {
             readers: Readers::Numpy,
             same_file_system: true,
-            file_system: FsInfo { kind: "tmpfs".to_owned(), network: false },
+            file_system: FsInfo { kind: FsKind::Tmpfs, network: false },
             files: 1,
             keeps_source: false,
             can_journal: true,

@@ -26,9 +26,3 @@ formats! {
     neuroscope,
     empad,
 }
-
-/// Returns the keys that declare the size of the data in a format, as a list for people.
-#[must_use]
-pub fn size_keys(format: &str) -> &'static str {
-    FORMATS.iter().find(|it| it.name == format).map_or("", |it| it.size_keys)
-}

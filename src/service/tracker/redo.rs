@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
+use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::describe::Correction;
 use crate::events::event::Event;
 use crate::events::receipt::SourceFate;
 use crate::finalize::{ArrayJob, RejectedDrop};
 use crate::fs;
-use crate::ledger::{LedgerError, Request, RequestKind};
+use crate::ledger::{LedgerError, Request};
 use crate::probe::ProbeResult;
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
@@ -268,8 +269,8 @@ impl Tracker {
     ) -> Result<(), LedgerError> {
         let path = self.drop_path(&candidate.input.rel);
         self.context.ledger().accept_request(request, &path.source, declared)?;
-        let kind = request.kind.as_str();
-        let options = Some(request.options.clone()).filter(|options| options != "{}");
+        let kind = request.kind;
+        let options = request.given_options().map(str::to_owned);
         let words = Correction::parse(&request.options).map(|options| options.to_string());
         let words = words.ok().filter(|words| !words.is_empty());
         self.context.publish(Event::Accepted { path, kind, options, words });

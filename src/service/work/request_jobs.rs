@@ -7,11 +7,10 @@ use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
-use crate::decide::request_problem::NotDone;
 use crate::events::event::DropPath;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{self, ArrayJob, Interruption, RejectedDrop, Restored, restore_rejected};
-use crate::ledger::{Request, RequestKind};
+use crate::ledger::Request;
 use crate::service::work::context::Context;
 use crate::service::work::outcome::{Outcome, PROBE_DELAY_MIN};
 use crate::throttle::rate::RateLimiter;
@@ -67,11 +66,7 @@ impl Context {
     /// Ends a request that cannot be carried out, and reports the reason.
     pub(crate) fn refuse(&self, request: &Request, why: Reason) -> Outcome {
         let Request { kind, drop_dir, source, .. } = request;
-        let not_done = match kind {
-            RequestKind::Redo => NotDone::Redo,
-            RequestKind::Take => NotDone::Take,
-        };
-        let reason = Reason::NotDone { not_done, why: Box::new(why) };
+        let reason = Reason::NotDone { request: *kind, why: Box::new(why) };
         let receipt =
             Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
         self.end_request(request, receipt, None)
