@@ -36,8 +36,12 @@ impl DataFile {
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         retry_on_intr(|| fs::open(path, flags, Mode::empty()))
-            .map(|fd| DataFile { fd: fd.into(), path: path.to_path_buf(), fs: Arc::default() })
+            .map(|fd| Self::from_fd(fd, path.to_path_buf()))
             .map_err(|errno| FsError::new(Operation::Open, path, errno))
+    }
+
+    pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
+        DataFile { fd: fd.into(), path, fs: Arc::default() }
     }
 
     /// Makes the value of a file that was opened below `dir`, on the mount of it.
