@@ -77,8 +77,8 @@ pub(crate) fn carry_out(
     Ok(RouteResult::Consumed(remarks))
 }
 
-/// Fails if other files describe the drop now than those that npyd used, or if other settings count.
-/// Once the header is written, there is no source left to begin from.
+/// Fails if other files describe the drop now than those that npyd used, or if other settings
+/// count. Once the header is written, there is no source left to begin from.
 fn check_described(job: &Job) -> Result<(), Interruption> {
     if job.drop_dir.in_force.is_superseded() {
         return Err(Interruption::Cancelled); // the scan with the new settings finds it

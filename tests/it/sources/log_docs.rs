@@ -70,7 +70,7 @@ fn quoted_before(text: &str, before: &str) -> Vec<String> {
 fn events() -> BTreeSet<String> {
     let kinds = source("src/events/receipt.rs");
     let kinds = between(&kinds, "impl EventKind {", "\n}");
-    let requests = source("src/ledger/requests.rs");
+    let requests = source("src/decide/request_kind.rs");
     let requests = between(&requests, "pub fn as_str", "\n    }");
     let retried = source("src/ledger/receipt_kind.rs");
     let planned = source("src/cli/finalize/dry_run.rs");
