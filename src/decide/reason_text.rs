@@ -45,7 +45,10 @@ pub(crate) fn after_semicolon(remark: Option<&DescriptionRemark>) -> String {
 /// Returns what to do about an abandoned file.
 pub(crate) fn salvage(keeps: Option<&str>) -> String {
     keeps.map_or_else(String::new, |keeps| {
-        format!(": set salvage = \"whole-records\" to keep {keeps}, or let the producer finish it")
+        format!(
+            ": `npyd take`, or salvage = \"whole-records\" for all such files, keeps {keeps}; or let \
+             the producer finish it"
+        )
     })
 }
 

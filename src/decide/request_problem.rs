@@ -95,7 +95,7 @@ pub enum RequestProblem {
     #[error(transparent)]
     Keys(#[from] DescribeError),
     /// The array's data do not fit the keys.
-    #[error("the array's data do not fit: {0}")]
+    #[error("the array's data do not fit: {}", array_misfit(*.0))]
     ArrayMisfit(SizeFit),
     /// The data are longer than declared.
     #[error(
@@ -132,6 +132,16 @@ pub enum RequestProblem {
          give npyd CAP_LEASE, or copy the file"
     )]
     UnprovenPendingFile,
+}
+
+fn array_misfit(fit: SizeFit) -> String {
+    match fit {
+        SizeFit::TooLong { size, of } | SizeFit::TooShort { size, of, .. } => format!(
+            "they have {size} bytes, but dtype and shape make {of}: give --shape as well as --dtype; \
+             one length may be -1"
+        ),
+        fit => fit.to_string(),
+    }
 }
 
 fn series_remedy(incomplete: Option<&FileName>) -> String {

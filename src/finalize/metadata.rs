@@ -1,6 +1,7 @@
 //! Metadata of an array as JSON beside it: `x.npy.json`.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::config::MetadataOutput;
 use crate::decide::identity::SourceIdentity;
@@ -10,9 +11,12 @@ use crate::describe::described::Axis;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
-use crate::fs::{self, DataFile, TempFile};
+use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::FileName;
 use crate::probe::SOURCE_ATTR;
+
+/// Maximum length of metadata that npyd reads.
+const LEN_MAX: usize = 32 << 20;
 
 /// The content of the JSON file.
 #[derive(Serialize)]
@@ -86,6 +90,27 @@ pub(crate) fn write_ahead(
             Ok(put(job, at, (output, &name, Some(&file)), receipt)?.is_none())
         }
     }
+}
+
+/// Replaces the receipt in the metadata beside an array that was made again from itself: nothing
+/// else of them changes. Leaves alone what npyd did not write.
+pub(crate) fn renew(dir: &Dir, output: &FileName, receipt: &Receipt) -> fs::Result<()> {
+    let name = output.with_suffix(".json");
+    let Some(there) = dir.open_file(name.as_ref())? else { return Ok(()) };
+    let stat = there.stat()?;
+    let Some(mark) = there.attr(SOURCE_ATTR)?.filter(|_| stat.uid == fs::own_uid()) else {
+        return Ok(());
+    };
+    let text = there.read_at_most(0, LEN_MAX)?;
+    let Ok(Value::Object(mut content)) = serde_json::from_slice(&text) else { return Ok(()) };
+    content.insert("receipt".to_owned(), serde_json::to_value(receipt).unwrap_or_default());
+    let mut text = serde_json::to_vec_pretty(&content).unwrap_or_default();
+    text.push(b'\n');
+    let mut file = TempFile::create(dir, text.len() as u64)?;
+    file.file().write_all_at(&text, 0)?;
+    file.file().set_attr(SOURCE_ATTR, &mark)?;
+    file.publish(name.as_ref(), true)?;
+    Ok(())
 }
 
 /// Returns the name of the metadata file, if configured.

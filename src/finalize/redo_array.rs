@@ -8,7 +8,7 @@ use std::path::{Component, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::DropDir;
+use crate::config::{DropDir, MetadataOutput};
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
@@ -28,7 +28,7 @@ use crate::finalize::output_name::read_header;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
-use crate::finalize::{Constraints, Interruption, copying};
+use crate::finalize::{Constraints, Interruption, copying, metadata};
 use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{Header, Layout};
@@ -86,6 +86,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
         let event = write_over(&old, &dump, &header, progress)?;
         let mut receipt = receipt(job, &old, (event, Some(Route::InPlace)), &header, started);
         receipt.add(job.correction.remark());
+        renew_metadata(job, &old, &mut receipt);
         return Ok(receipt);
     }
     let mut constraints = constraints_of_dirs(&job.drop_dir, &old.at.output, &old.at.output)?;
@@ -109,7 +110,17 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     receipt.add(remake.backup_remark());
     receipt.add(job.correction.remark());
     receipt.add(["made from the array itself, because its source is gone".to_owned()]);
+    renew_metadata(job, &old, &mut receipt);
     Ok(receipt)
+}
+
+/// Renews the metadata beside the array. The array is made, so a failure is only a remark.
+fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
+    if job.drop_dir.metadata == MetadataOutput::Json
+        && let Err(error) = metadata::renew(&old.at.output, &old.name, receipt)
+    {
+        receipt.add([format!("its metadata were not renewed: {error}")]);
+    }
 }
 
 /// Checks whether npyd can make the array again, as far as it can tell before it reads the array.

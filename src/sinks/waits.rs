@@ -254,9 +254,11 @@ impl OfAge {
         };
         let is_held = self.reason.kind().is_held();
         let holder = is_held.then(|| HOLDER_HINT.to_owned());
+        let take = self.reason.if_abandoned().map(str::to_owned);
         let hint = self.reason.if_complete().or(similar).or(holder);
-        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-        format!("`{}` ({}{hint})", shown(rel), self.reason)
+        let hints = hint.into_iter().chain(take);
+        let why: Vec<_> = [self.reason.to_string()].into_iter().chain(hints).collect();
+        format!("`{}` ({})", shown(rel), why.join("; "))
     }
 }
 
@@ -295,6 +297,9 @@ impl fmt::Display for Line {
                         "waiting for {drops} drops in `{dir}` ({}), such as {source}: {reason}",
                         reason.kind()
                     )?,
+                }
+                if let Some(take) = reason.if_abandoned() {
+                    write!(f, "; {take}")?;
                 }
                 if !reason.kind().is_held() {
                     return Ok(());

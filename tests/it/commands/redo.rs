@@ -281,7 +281,7 @@ fn an_array_that_can_not_be_made_again() {
     let before = site.identity("out/scan.npy");
     for (args, why) in [
         (&[][..], "correct it with"),
-        (&["--dtype", "<f8"], "24 of 48 bytes"),
+        (&["--dtype", "<f8"], "24 bytes, but dtype and shape make 48"),
         (&["--shape", "2,2"], "24 bytes, not the declared 16"),
         (&["--shape", "-1,5"], "incomplete"),
     ] {
@@ -512,5 +512,33 @@ fn rights_of_the_ledger() {
         site.sweep().expect_code(0);
         let mode = fs::metadata(state.join("ledger.sqlite")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, ledger, "{dir:o}");
+    }
+}
+
+/// What is said of the array beside it is that of the last request; the rest of it stays.
+#[test]
+fn metadata_beside_the_array() {
+    for source in ["remove", "keep"] {
+        let site = Site::with(&format!("source = '{source}'\nmetadata = 'json'"));
+        site.scan("scan").drop_file("scan.raw.toml", format!("{SCAN_MANIFEST}note = 'kept'\n"));
+        site.sweep().expect_code(0);
+        let metadata =
+            || -> Value { serde_json::from_slice(&site.read("out/scan.npy.json")).unwrap() };
+        assert_eq!(metadata()["receipt"]["event"], "finalized");
+        redone(&site, &["scan.raw", "--dtype", "<i4"]);
+        let told = metadata();
+        assert_eq!(told["receipt"]["event"], "remade", "{source}: {told:#}");
+        assert!(told["receipt"]["reason"].as_str().unwrap().contains("dtype"), "{told:#}");
+        assert_eq!((&told["fields"]["note"], &told["array"]), (&"kept".into(), &"scan.npy".into()));
+        if source == "keep" {
+            continue;
+        }
+        let why = site.npyd(&["redo", "scan.raw", "--dtype", "<i2"]).expect_code(1);
+        why.expect_words(&["dtype and shape make 12: give --shape as well as --dtype"]);
+        // Another program's file stays.
+        site.write("theirs.json", "{}");
+        fs::rename(site.path("theirs.json"), site.path("out/scan.npy.json")).unwrap();
+        redone(&site, &["scan.raw", "--dtype", "<u4"]);
+        assert_eq!(site.read("out/scan.npy.json"), b"{}");
     }
 }
