@@ -469,21 +469,6 @@ impl Reason {
         }
     }
 
-    /// Returns what to do if a waiting drop gets no more data, where `npyd take` makes an array of
-    /// what is there. Some texts of reasons say so themselves.
-    #[must_use]
-    pub fn if_abandoned(&self) -> Option<&'static str> {
-        let has_rows = match self {
-            Reason::Size(
-                SizeFit::TooShort { data, record, .. }
-                | SizeFit::PartialRecord { data, of: record, .. },
-            ) => *record > 0 && data >= record,
-            Reason::Unfinished(_) | Reason::NotReady { .. } | Reason::NoMarker => true,
-            _ => false,
-        };
-        has_rows.then_some("if nothing more comes, `npyd take` makes an array of what is there")
-    }
-
     /// Returns whether a wait for this reason has lasted for as long as the files are unchanged,
     /// because it follows from their sizes and contents alone. `npyd take` overrides such a reason.
     #[must_use]

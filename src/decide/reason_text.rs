@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::decide::description_remark::DescriptionRemark;
+use crate::decide::reason::Reason;
 use crate::describe::SizeFit;
 use crate::describe::manifest::DATA_SUFFIXES;
 use crate::model::FileName;
@@ -82,4 +83,21 @@ pub(crate) fn trying_again(retry_in: Option<Duration>) -> String {
     // A scan may try earlier.
     let within = |time| format!("; trying again within {}", humantime::format_duration(time));
     retry_in.map_or_else(String::new, within)
+}
+
+impl Reason {
+    /// Returns what to do if a waiting drop gets no more data, where `npyd take` makes an array of
+    /// what is there. Some texts of reasons say so themselves.
+    #[must_use]
+    pub fn if_abandoned(&self) -> Option<&'static str> {
+        let has_rows = match self {
+            Reason::Size(
+                SizeFit::TooShort { data, record, .. }
+                | SizeFit::PartialRecord { data, of: record, .. },
+            ) => *record > 0 && data >= record,
+            Reason::Unfinished(_) | Reason::NotReady { .. } | Reason::NoMarker => true,
+            _ => false,
+        };
+        has_rows.then_some("if nothing more comes, `npyd take` makes an array of what is there")
+    }
 }

@@ -137,7 +137,7 @@ pub enum RequestProblem {
 fn array_misfit(fit: SizeFit) -> String {
     match fit {
         SizeFit::TooLong { size, of } | SizeFit::TooShort { size, of, .. } => format!(
-            "they have {size} bytes, but dtype and shape make {of}: give --shape as well as --dtype; \
+            "they have {size} bytes, but dtype and shape make {of}: give --dtype and --shape that fit; \
              one length may be -1"
         ),
         fit => fit.to_string(),

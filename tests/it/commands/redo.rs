@@ -282,7 +282,7 @@ fn an_array_that_can_not_be_made_again() {
     for (args, why) in [
         (&[][..], "correct it with"),
         (&["--dtype", "<f8"], "24 bytes, but dtype and shape make 48"),
-        (&["--shape", "2,2"], "24 bytes, not the declared 16"),
+        (&["--shape", "2,2"], "24 bytes, but dtype and shape make 16"),
         (&["--shape", "-1,5"], "incomplete"),
     ] {
         site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(1).expect_words(&[why]);
@@ -534,7 +534,7 @@ fn metadata_beside_the_array() {
             continue;
         }
         let why = site.npyd(&["redo", "scan.raw", "--dtype", "<i2"]).expect_code(1);
-        why.expect_words(&["dtype and shape make 12: give --shape as well as --dtype"]);
+        why.expect_words(&["dtype and shape make 12: give --dtype and --shape that fit"]);
         // Another program's file stays.
         site.write("theirs.json", "{}");
         fs::rename(site.path("theirs.json"), site.path("out/scan.npy.json")).unwrap();
