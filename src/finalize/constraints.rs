@@ -1,66 +1,50 @@
 //! Constraints on the choice of a route: permissions, directories, file systems.
 
+use crate::decide::reason::Reason;
 use crate::describe::Division;
-use crate::events::receipt::EventKind;
+use crate::finalize::job::keeps_its_name;
 use crate::finalize::locations::Locations;
-use crate::finalize::output_name::replaceable;
 use crate::finalize::pending_name::{needs_pending_name, pending_name};
 use crate::finalize::{Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan};
 use crate::fs::{self, Dir, fs_info};
-use crate::model::FileName;
+use crate::npy::Header;
 use crate::probe::candidate::Candidate;
 use crate::probe::input::InputFile;
 
+/// Returns the constraints for a job.
 pub(crate) fn constraints(job: &Job, at: &Locations) -> Result<Constraints, Interruption> {
-    let Job { drop_dir, candidate, evidence, .. } = job;
-    let mut constraints =
-        constraints_between(drop_dir, &at.source, &at.output, candidate, Some(*evidence))?;
-    if needs_pending_name(job, at) && pending_name(&candidate.input.name).is_err() {
-        constraints.exclude_consuming("there is no room for `.pending` in the file's name");
-    }
+    let Job { drop_dir, candidate, dump, evidence, .. } = job;
+    let dirs = (&at.source, &at.output);
+    let mut constraints = constraints_between(drop_dir, dirs, candidate, dump, Some(*evidence))?;
     constraints.can_journal = job.intents.is_some();
-    constraints.own_name = job.keeps_its_name(at).then(|| job.dump.output.clone());
     Ok(constraints)
 }
 
-/// Excludes the routes by which the data file itself becomes the array, if the array replaces a
-/// file. Returns what it replaces, for the receipt.
-pub(crate) fn exclude_by_name(
-    job: &Job,
-    at: &Locations,
-    (event, name, has_old): (EventKind, &FileName, bool),
-    constraints: &mut Constraints,
-) -> Result<Option<String>, Interruption> {
-    let replaced = match event {
-        EventKind::Finalized if !job.keeps_its_name(at) => replaceable(job, at, name)?,
-        _ => None,
-    };
-    let why = match event {
-        // The drop may change again, so its file must not become the array.
-        EventKind::Remade => "the array is made again, as a new file",
-        _ if has_old => "the array that it replaces is compared with it first",
-        // Only a new file can be exchanged with the old one, so that no third file is replaced.
-        _ if replaced.is_some() => "a new file replaces the one that has its name",
-        _ => return Ok(None),
-    };
-    constraints.exclude_consuming(why);
-    Ok(replaced.map(|it| it.remark))
+/// Plans the array of a candidate as it is now, from one directory to another.
+pub fn plan_candidate(
+    drop_dir: &DropDir,
+    dirs: (&Dir, &Dir),
+    candidate: &Candidate,
+    (dump, header): (&Dump, &Header),
+    evidence: Option<Evidence>,
+) -> fs::Result<Result<Plan, Reason>> {
+    let constraints = constraints_between(drop_dir, dirs, candidate, dump, evidence)?;
+    Ok(plan(candidate, (dump, header), evidence, &constraints))
 }
 
 /// Returns the constraints for a candidate, from one directory to another. A file that may still
 /// have a writer must not become the array itself.
-pub fn constraints_between(
+fn constraints_between(
     drop_dir: &DropDir,
-    source: &Dir,
-    output: &Dir,
+    (source, output): (&Dir, &Dir),
     candidate: &Candidate,
+    dump: &Dump,
     evidence: Option<Evidence>,
 ) -> fs::Result<Constraints> {
     let mut constraints = constraints_of_dirs(drop_dir, source, output)?;
     constraints.files = candidate.input.files.len();
-    let is_series = |dump: &Dump| dump.division != Division::EqualShares;
     let why = match evidence {
-        _ if candidate.dump.as_ref().is_ok_and(is_series) => {
+        _ if dump.division != Division::EqualShares => {
             Some("the file is one of a series".to_owned())
         }
         Some(Evidence::Quiet) => {
@@ -69,7 +53,7 @@ pub fn constraints_between(
         Some(Evidence::Taken | Evidence::CommonRows) => {
             Some("the file is taken as it is, and stays so".to_owned())
         }
-        _ => lacks_right(drop_dir, source, candidate)?,
+        _ => lacks_right(drop_dir, source, candidate, dump)?,
     };
     if let Some(why) = why {
         constraints.exclude_consuming(&why);
@@ -77,21 +61,27 @@ pub fn constraints_between(
     if !fs::has_proc() {
         constraints.exclude_consuming("/proc is not mounted");
     }
+    let (name, beside) = (&candidate.input.name, drop_dir.output.is_none());
+    if needs_pending_name(dump, name, beside) && pending_name(name).is_err() {
+        constraints.exclude_consuming("there is no room for `.pending` in the file's name");
+    }
+    constraints.own_name =
+        keeps_its_name(&candidate.input, dump, beside).then(|| dump.output.clone());
     Ok(constraints)
 }
 
 /// Returns why this user can't make the data file itself the array, if it lacks a permission or the
 /// file is protected.
-pub(crate) fn lacks_right(
+fn lacks_right(
     drop_dir: &DropDir,
     source: &Dir,
     candidate: &Candidate,
+    dump: &Dump,
 ) -> fs::Result<Option<String>> {
-    let Some(InputFile { name, file, stat, .. }) = candidate.input.only_file() else {
+    let Some(InputFile { file, stat, .. }) = candidate.input.only_file() else {
         return Ok(None); // several files can't become one
     };
-    let has_its_name = |dump: &Dump| drop_dir.output.is_none() && dump.output == *name;
-    let keeps_its_name = candidate.dump.as_ref().is_ok_and(has_its_name);
+    let keeps_its_name = keeps_its_name(&candidate.input, dump, drop_dir.output.is_none());
     let protection = match candidate.input.protection() {
         None if !keeps_its_name => candidate.input.protection_in(source)?,
         protection => protection,
@@ -125,10 +115,22 @@ pub fn constraints_of_dirs(
     })
 }
 
+/// Plans the array of a job.
 pub(crate) fn plan_of(job: &Job, constraints: &Constraints) -> Result<Plan, Interruption> {
-    let file_len = match job.evidence {
-        evidence if evidence.is_partial() => job.dump.end_of(&job.source_header),
-        _ => job.candidate.input.logical_size(&job.dump).0,
+    let Job { candidate, dump, source_header, evidence, .. } = job;
+    let planned = plan(candidate, (dump, source_header), Some(*evidence), constraints);
+    planned.map_err(Interruption::Rejected)
+}
+
+fn plan(
+    candidate: &Candidate,
+    (dump, header): (&Dump, &Header),
+    evidence: Option<Evidence>,
+    constraints: &Constraints,
+) -> Result<Plan, Reason> {
+    let file_len = match evidence {
+        Some(evidence) if evidence.is_partial() => dump.end_of(header),
+        _ => candidate.input.logical_size(dump).0,
     };
-    Plan::new(&job.dump, &job.source_header, file_len, constraints).map_err(Interruption::Rejected)
+    Plan::new(dump, header, file_len, constraints)
 }

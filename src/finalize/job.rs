@@ -160,7 +160,11 @@ impl Job {
 
     /// Returns whether the array gets the data file's own name, like a pending `x.npy`.
     pub(crate) fn keeps_its_name(&self, at: &Locations) -> bool {
-        let only = self.candidate.input.only_file();
-        at.beside && only.is_some_and(|input| self.dump.output == input.name)
+        keeps_its_name(&self.candidate.input, &self.dump, at.beside)
     }
+}
+
+/// Returns whether an array that is made `beside` its data gets the data file's own name.
+pub(crate) fn keeps_its_name(input: &Input, dump: &Dump, beside: bool) -> bool {
+    beside && input.only_file().is_some_and(|file| dump.output == file.name)
 }

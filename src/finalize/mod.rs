@@ -1,6 +1,7 @@
 //! Finalizes complete drops: makes the array, whole and durable under its final name, then disposes
 //! of the source, and returns the receipt.
 
+mod choice;
 pub mod constraints;
 mod copying;
 mod digest_check;
@@ -45,7 +46,7 @@ use crate::describe::digest::Hasher;
 use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::intent_log::IntentLog;
 
-pub use constraints::{constraints_between, constraints_of_dirs};
+pub use constraints::{constraints_of_dirs, plan_candidate};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;
 pub use job::{Job, parts_of_input};

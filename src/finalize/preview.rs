@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::events::receipt::EventKind;
-use crate::finalize::constraints::{constraints, exclude_by_name, plan_of};
+use crate::finalize::choice::Choice;
 use crate::finalize::header_room::refuse_occupied;
 use crate::finalize::locations::Locations;
-use crate::finalize::output_name::{OutputName, choose_name};
+use crate::finalize::output_name::choose_name;
 use crate::finalize::{Interruption, Job};
 use crate::fs::Dir;
 
@@ -42,31 +42,15 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
         Some(Err(error)) => return Err(error.into()),
     };
     let at = Locations { source, output, beside: base.is_none(), lost: RefCell::default() };
-    let mut constraints = constraints(job, &at)?;
-    let mut plan = plan_of(job, &constraints)?;
-    let chosen = if is_missing {
-        OutputName::Free(job.dump.output.clone())
-    } else {
-        choose_name(job, &at, &plan, None)?
+    let choice = Choice::new(job, &at, |plan| {
+        if is_missing { Ok(None) } else { choose_name(job, &at, plan, None).map(Some) }
+    })?;
+    let Choice { event, name, old, replaced, plan, .. } = choice;
+    let replaced = match old {
+        Some(_) => replaced
+            .map(|it| format!("{it}, which stays as a backup unless the new one has its bytes")),
+        None => replaced,
     };
-    let (event, name, is_backed_up) = match chosen {
-        OutputName::Found(name) => (EventKind::Found, name, false),
-        OutputName::Stale(name) => (EventKind::Stale, name, false),
-        OutputName::Free(name) => (EventKind::Finalized, name, false),
-        OutputName::Remake(name, _) => (EventKind::Remade, name, false),
-        OutputName::Replace(name, _) => (EventKind::Finalized, name, true),
-    };
-    let mut replaced = None;
-    if !is_missing {
-        let chosen = (event, &name, is_backed_up);
-        replaced = exclude_by_name(job, &at, chosen, &mut constraints)?;
-        if is_backed_up {
-            replaced = replaced.map(|it| {
-                format!("{it}, which stays as a backup unless the new one has its bytes")
-            });
-        }
-    }
-    plan = plan_of(job, &constraints)?; // with the routes that are excluded since
     if plan.route == Route::InPlace {
         refuse_occupied(job, &plan)?;
     }

@@ -33,6 +33,7 @@ mod copy;
 mod crash_recovery;
 mod dir;
 mod dir_fault;
+mod durable_dirs;
 mod error;
 #[cfg(feature = "sabotage")]
 mod fault_injection;
@@ -48,7 +49,6 @@ mod private_name;
 mod rename;
 mod sandbox;
 mod statx;
-mod synced_dirs;
 mod tail;
 mod temp_file;
 mod timestamp_granularity;

@@ -10,7 +10,7 @@ use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::{EventKind, SourceFate};
 use crate::ledger::entry::PARTS;
 use crate::ledger::receipt_kind::{REFUSED, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
@@ -61,6 +61,15 @@ impl Entry {
             && self.key().is_some_and(|key| {
                 key.identity == *identity && (!self.is_rejected() || key.settings == settings)
             })
+    }
+
+    /// Returns whether the array of a drop with these files was made, and at most attributes of the
+    /// files changed since.
+    #[must_use]
+    pub fn has_array_of(&self, identity: &SourceIdentity) -> bool {
+        self.has_array()
+            && !self.source_fate().is_some_and(SourceFate::ends_drop)
+            && self.key().is_some_and(|key| key.identity.is_of_files(identity))
     }
 
     /// Returns why a drop with these files needs no `npyd take`: all of its data are in an array.

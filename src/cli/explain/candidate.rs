@@ -17,7 +17,7 @@ use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
 use crate::events::receipt::SourceFate;
-use crate::finalize::{constraints_between, rest_path, why_source_stays};
+use crate::finalize::{plan_candidate, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
 use crate::ledger::Entry;
 use crate::npy::Header;
@@ -368,7 +368,7 @@ fn explain_rest(
     }
 }
 
-/// Plans the file as it is now: route, skipped routes, output and header.
+/// Plans the file as it is now, without regard to what has the array's name.
 fn explain_plan(
     drop_dir: &DropDir,
     candidate: &Candidate,
@@ -383,26 +383,26 @@ fn explain_plan(
         Some(dir) => Dir::open_trusted(dir, drop_dir.untrusted_root())?,
         None => source.clone(),
     };
-    let constraints = constraints_between(drop_dir, &source, &at, candidate, evidence)?;
-    let size = match evidence {
-        Some(evidence) if evidence.is_partial() => dump.end_of(&header),
-        _ => candidate.input.logical_size(dump).0,
-    };
-    let plan = match Plan::new(dump, &header, size, &constraints) {
-        Ok(plan) => plan,
-        Err(why) => return Ok(json!({"notes": [why.to_string()]})),
-    };
+    let dirs = (&source, &at);
+    Ok(match plan_candidate(drop_dir, dirs, candidate, (dump, &header), evidence)? {
+        Ok(plan) => plan_report(&plan, dump, &output.join(&dump.output)),
+        Err(why) => json!({"notes": [why.to_string()]}),
+    })
+}
+
+/// Describes a plan: route, skipped routes, output and header.
+pub(super) fn plan_report(plan: &Plan, dump: &Dump, output: &Path) -> Value {
     let head = plan.head(dump);
     let skipped_routes = plan.skipped_routes.iter();
     let skipped_routes =
         skipped_routes.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
-    Ok(json!({
+    json!({
         "route": plan.route.as_str(),
         "passed_over": skipped_routes.collect::<Vec<_>>(),
-        "output": text(&output.join(&dump.output)),
+        "output": text(output),
         "output_shape": plan.header.shape(),
         "data_len": plan.header.data_len(),
         "header_len": head.len(),
         "header": String::from_utf8_lossy(head.get(10..).unwrap_or_default()).trim_end(),
-    }))
+    })
 }

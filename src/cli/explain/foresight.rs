@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::candidate::plan_report;
 use super::{Query, merge, merge_notes};
 use crate::decide::completeness::Evidence;
 use crate::events::receipt::EventKind;
+use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{Interruption, Job, Preview, preview};
 use crate::npy::Header;
 use crate::probe::candidate::Candidate;
@@ -35,14 +37,17 @@ pub(super) fn foresee(
         earlier: earlier.unwrap_or_default().identities,
         redo: is_requested.unwrap_or_default(),
         is_recheck: false,
-        intents: None,
+        intents: query.config.as_ref().map(|it| Arc::new(IntentLog::of(&it.state_dir))),
     };
     match preview(&job) {
         Ok(Preview { event: EventKind::Found, output, .. }) => {
             let note = format!("its array is there already: `{}`", output.display());
             merge_notes(report, [note]);
         }
-        Ok(Preview { replaced, .. }) => merge_notes(report, replaced),
+        Ok(Preview { output, plan, replaced, .. }) => {
+            merge(report, plan_report(&plan, &job.dump, &output));
+            merge_notes(report, replaced);
+        }
         // It may be the array of this drop: only the ledger says so.
         Err(Interruption::Rejected(why)) if query.is_unread => {
             let why = format!("the ledger can't be read here, and for all else {why}");

@@ -44,8 +44,7 @@ impl Query {
             if entry.settles(&identity, self.drop_dir.settings) {
                 return Standing::Finished(Box::new(entry.clone()), None);
             }
-            let is_touched = entry.key().is_some_and(|key| key.identity.is_of_files(&identity));
-            if is_touched && entry.has_array() && candidate.conflicting_inodes.is_empty() {
+            if entry.has_array_of(&identity) && candidate.conflicting_inodes.is_empty() {
                 return Standing::Finished(Box::new(entry.clone()), Some(TOUCHED));
             }
         }

@@ -8,7 +8,8 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Constraints;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
-use crate::finalize::constraints::{constraints, exclude_by_name, plan_of};
+use crate::finalize::choice::Choice;
+use crate::finalize::constraints::plan_of;
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
 use crate::finalize::locations::{Locations, OpenDirs, open_locations};
@@ -88,20 +89,9 @@ impl<'a> InFlight<'a> {
         let at = open_locations(job, dirs)?;
         check_unchanged(job, &at)?;
         sync_unproven(job, progress)?;
-        let mut constraints = constraints(job, &at)?;
-        // An array that is there already is recognized by what the plan says of it.
-        let mut plan = plan_of(job, &constraints)?;
-        let chosen = choose_name(job, &at, &plan, Some(progress))?;
-        let (name, event, old) = chosen.into_event();
-        let has_array = matches!(event, EventKind::Found | EventKind::Stale);
-        if !has_array && job.candidate.input.links() > 1 {
-            return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
-        }
-        let chosen = (event, &name, old.is_some());
-        let replaced = exclude_by_name(job, &at, chosen, &mut constraints)?;
-        if old.is_some() || replaced.is_some() {
-            plan = plan_of(job, &constraints)?;
-        }
+        let choice =
+            Choice::new(job, &at, |plan| choose_name(job, &at, plan, Some(progress)).map(Some))?;
+        let Choice { event, name, old, replaced, plan, constraints } = choice;
         let sidecar_claim = disposition::claim_sidecar(job, plan.route)?;
         if !(job.is_recheck && event == EventKind::Found) {
             verify_ahead(job, &plan, progress)?; // a recheck reads the data once

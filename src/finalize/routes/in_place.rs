@@ -142,7 +142,7 @@ fn rename(
 /// the move.
 fn leave_final_name(job: &Job, at: &Locations) -> Result<FileName, Interruption> {
     let InputFile { name, file, .. } = job.only_file()?;
-    if !needs_pending_name(job, at) {
+    if !needs_pending_name(&job.dump, name, at.beside) {
         return Ok(name.clone());
     }
     let pending = pending_name(name).map_err(|why| Interruption::Rejected(Reason::BadName(why)))?;

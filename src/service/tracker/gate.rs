@@ -16,7 +16,7 @@ use crate::ledger::{Earlier, KnownDrop};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
 use crate::probe::{ProbeResult, Residue};
-use crate::service::tracker::recall::LastSettled;
+use crate::service::tracker::recall::is_settled;
 use crate::service::tracker::{FAULT_MIN, Tracker};
 use crate::service::work::failure::Failure;
 use crate::service::work::outcome::PROBE_DELAY_MIN;
@@ -158,7 +158,7 @@ impl Tracker {
         let source = self.drop_dir.path.join(&candidate.input.rel);
         let KnownDrop { latest, declared, earlier, is_requested, loss } =
             ledger.known_drop(&source, snapshot.ino(), snapshot.contents())?;
-        let known = latest.as_ref().and_then(LastSettled::of);
+        let known = latest.filter(is_settled);
         if let Some(known) = &known {
             if taking.is_none() && self.is_as_known(known, &snapshot, &candidate) {
                 return Ok(Action::Forget);

@@ -3,37 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Disposition;
-use crate::decide::identity::{FileSnapshot, LedgerKey};
+use crate::decide::identity::FileSnapshot;
 use crate::decide::reason::Reason;
-use crate::events::receipt::SourceFate;
 use crate::fs::Dir;
 use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
 use crate::probe::input::Input;
 use crate::service::tracker::Tracker;
-
-/// The last ledger entry of a source that npyd has settled: finalized or rejected.
-pub(crate) struct LastSettled {
-    pub(crate) fingerprint: LedgerKey,
-    pub(crate) is_rejected: bool,
-    /// What happened to the source of the array.
-    pub(crate) source_fate: Option<SourceFate>,
-    /// Whether the source stays only because it could not be removed or archived.
-    is_unproven: bool,
-}
-
-impl LastSettled {
-    /// Returns the value for the newest entry of a source, if that settled it.
-    pub(crate) fn of(entry: &Entry) -> Option<Self> {
-        let fingerprint = LedgerKey::parse(&entry.fingerprint).filter(|_| entry.is_settled())?;
-        Some(LastSettled {
-            fingerprint,
-            is_rejected: entry.is_rejected(),
-            source_fate: entry.source_fate(),
-            is_unproven: entry.is_unproven(),
-        })
-    }
-}
 
 impl Tracker {
     /// Returns the latest ledger entry of a source. Reports an error, and returns `None` then.
@@ -45,24 +21,22 @@ impl Tracker {
     }
 
     /// Returns the last ledger entry of a data file, if that settled it.
-    pub(crate) fn last_settled(&self, rel: &Path) -> Option<LastSettled> {
-        LastSettled::of(&self.latest(rel)?)
+    pub(crate) fn last_settled(&self, rel: &Path) -> Option<Entry> {
+        self.latest(rel).filter(is_settled)
     }
 
     /// Returns whether the ledger has settled exactly this drop. A source that stayed because a
     /// proof was missing is no longer settled once npyd has the proof.
     pub(crate) fn is_as_known(
         &self,
-        known: &LastSettled,
+        known: &Entry,
         snapshot: &FileSnapshot,
         candidate: &Candidate,
     ) -> bool {
-        if known.is_unproven && self.may_go(candidate) {
+        if known.is_unproven() && self.may_go(candidate) {
             return false;
         }
-        // A rejected drop is tried again under new settings; a finished one is not.
-        known.fingerprint.identity == snapshot.identity()
-            && (!known.is_rejected || known.fingerprint.settings == self.settings)
+        known.settles(&snapshot.identity(), self.settings)
     }
 
     /// Returns whether a finished source may be removed or archived now.
@@ -77,19 +51,15 @@ impl Tracker {
     /// Adds the description with which a drop was settled to the index. A scan does not read that
     /// description again, so without this a second, later one would count as the only one. Returns
     /// whether the index changed, so that the drop must be probed again.
-    pub(crate) fn recall_description(
-        &mut self,
-        known: &LastSettled,
-        candidate: &Candidate,
-    ) -> bool {
+    pub(crate) fn recall_description(&mut self, known: &Entry, candidate: &Candidate) -> bool {
         let Candidate { input: Input { rel, description, .. }, conflicting_inodes, .. } = candidate;
-        let Some((name, _)) = &known.fingerprint.identity.sidecar else { return false };
+        let Some(name) = known.sidecar() else { return false };
         let is_found = description.as_ref().is_some_and(|sidecar| sidecar.name.as_str() == name);
         if is_found || !conflicting_inodes.is_empty() {
             return false;
         }
         // The ledger stores only its name: it is in the data file's directory, or in one above.
-        let mut dirs = rel.ancestors().skip(1).map(|dir| dir.join(name));
+        let mut dirs = rel.ancestors().skip(1).map(|dir| dir.join(&name));
         dirs.any(|description| self.index.add(rel, &description))
     }
 
@@ -102,4 +72,9 @@ impl Tracker {
             None => why,
         }
     }
+}
+
+/// Returns whether npyd has settled the source of an entry: finalized or rejected it.
+pub(crate) fn is_settled(entry: &Entry) -> bool {
+    entry.is_settled() && entry.key().is_some()
 }

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::events::event::Event;
-use crate::events::receipt::SourceFate;
 use crate::finalize::Job;
+use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
 use crate::probe::{ProbeResult, probe_linked};
 use crate::service::tracker::Tracker;
 use crate::service::tracker::dispatch::{BATCH_MAX, SMALL};
 use crate::service::tracker::entry::State;
-use crate::service::tracker::recall::LastSettled;
 use crate::service::work::drop_jobs;
 
 /// The rechecks of one drop directory.
@@ -41,18 +40,10 @@ impl Rechecks {
     }
 }
 
-impl LastSettled {
-    /// Returns whether this drop has its array, and only attributes of its files changed since.
-    fn has_other_attributes(&self, candidate: &Candidate) -> bool {
-        let is_there = !self.is_rejected && !self.source_fate.is_some_and(SourceFate::ends_drop);
-        is_there && self.fingerprint.identity.is_of_files(&candidate.snapshot().identity())
-    }
-}
-
 impl Tracker {
     /// Returns whether the array of a drop was made, and only attributes changed since.
-    pub(crate) fn is_recheck(known: Option<&LastSettled>, candidate: &Candidate) -> bool {
-        known.is_some_and(|known| known.has_other_attributes(candidate))
+    pub(crate) fn is_recheck(known: Option<&Entry>, candidate: &Candidate) -> bool {
+        known.is_some_and(|known| known.has_array_of(&candidate.snapshot().identity()))
     }
 
     /// Returns a finished drop as it was before somebody made hard links to its files, which would

@@ -451,7 +451,7 @@ fn a_name_that_is_taken() {
     for (on_conflict, content, verdict, words) in [
         ("reject", &b"something else"[..], "rejected", "already exists"),
         ("replace", b"something else", "ready", "it replaces `scan.npy`"),
-        ("number", b"something else", "ready", "scan.npy"),
+        ("number", b"something else", "ready", "out/scan-1.npy"),
         ("reject", &scan_npy(), "ready", "its array is there already"),
     ] {
         let site = Site::with(&format!("on_conflict = '{on_conflict}'"));
@@ -482,5 +482,28 @@ fn files_that_joined_those_that_were_left_behind() {
         }
         let told = site.sweep_until(verdict).only_receipt();
         assert!(reason(&told).contains("`run.npy`"), "{told}");
+    }
+}
+
+/// The file that becomes the array can't be compared with an older array that it replaces.
+#[test]
+fn the_route_of_an_array_that_replaces_another() {
+    let settings = "on_conflict = \"replace\"\nsource = \"remove\"\nremove_unproven = true";
+    let site = Site::with(settings);
+    let drop = |value: u8| {
+        let room = [&[0; 128][..], &[value; 24]].concat();
+        let manifest = format!("{SCAN_MANIFEST}reserved = 128\n");
+        site.drop_file("scan.raw", room).drop_file("scan.raw.toml", manifest);
+    };
+    drop(1);
+    for is_taken in [false, true] {
+        let told = becomes(&site, "in/scan.raw", "ready", &[]);
+        assert_eq!(told["route"] == "in-place", !is_taken, "{told:#}");
+        let because = "the array that it replaces is compared with it first";
+        assert_eq!(told["passed_over"].to_string().contains(because), is_taken, "{told:#}");
+        let receipt = site.sweep_until("finalized").only_receipt();
+        assert_eq!(receipt["route"], told["route"], "{told:#}");
+        assert_eq!(receipt["output"], told["output"], "{told:#}");
+        drop(2);
     }
 }

@@ -1,0 +1,68 @@
+//! The choice of an array's name and plan: the pipeline carries it out, the preview shows it.
+
+use crate::decide::plan::Plan;
+use crate::decide::reason::Reason;
+use crate::decide::route::Constraints;
+use crate::events::receipt::EventKind;
+use crate::finalize::constraints::{constraints, plan_of};
+use crate::finalize::locations::Locations;
+use crate::finalize::output_name::{OutputName, replaceable};
+use crate::finalize::remake::OldArray;
+use crate::finalize::{Interruption, Job};
+use crate::model::FileName;
+
+/// What is to be made of a drop.
+pub(crate) struct Choice {
+    /// The event that this leads to.
+    pub(crate) event: EventKind,
+    /// The array's name.
+    pub(crate) name: FileName,
+    /// The array of that name that the new one replaces.
+    pub(crate) old: Option<OldArray>,
+    /// What the array replaces, for the receipt.
+    pub(crate) replaced: Option<String>,
+    /// The plan. The file system may refuse its route.
+    pub(crate) plan: Plan,
+    /// What the plan follows from.
+    pub(crate) constraints: Constraints,
+}
+
+impl Choice {
+    /// Chooses name and plan. `choose_name` chooses the name by a plan that does not know of an old
+    /// array; it returns `None` if no file can have the name, because the directory is missing.
+    pub(crate) fn new(
+        job: &Job,
+        at: &Locations,
+        choose_name: impl FnOnce(&Plan) -> Result<Option<OutputName>, Interruption>,
+    ) -> Result<Self, Interruption> {
+        let mut constraints = constraints(job, at)?;
+        // An array that is there already is recognized by what the plan says of it.
+        let mut plan = plan_of(job, &constraints)?;
+        let chosen = choose_name(&plan)?;
+        let may_replace = chosen.is_some() && !job.keeps_its_name(at);
+        let chosen = chosen.unwrap_or_else(|| OutputName::Free(job.dump.output.clone()));
+        let (name, event, old) = chosen.into_event();
+        let has_array = matches!(event, EventKind::Found | EventKind::Stale);
+        if !has_array && job.candidate.input.links() > 1 {
+            return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
+        }
+        let replaced = match event {
+            EventKind::Finalized if may_replace => replaceable(job, at, &name)?,
+            _ => None,
+        };
+        let why = match event {
+            // The drop may change again, so its file must not become the array.
+            EventKind::Remade => Some("the array is made again, as a new file"),
+            _ if old.is_some() => Some("the array that it replaces is compared with it first"),
+            // Only a new file can be exchanged with the old one, so that no third file is replaced.
+            _ if replaced.is_some() => Some("a new file replaces the one that has its name"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            constraints.exclude_consuming(why);
+            plan = plan_of(job, &constraints)?;
+        }
+        let replaced = replaced.map(|it| it.remark);
+        Ok(Choice { event, name, old, replaced, plan, constraints })
+    }
+}
