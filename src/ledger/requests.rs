@@ -106,6 +106,15 @@ impl Ledger {
         })
     }
 
+    /// Returns whether a request is in the ledger: npyd has neither accepted nor refused it.
+    pub fn has_request(&self, request: &Request) -> Result<bool> {
+        self.run(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT EXISTS (SELECT 1 FROM requests WHERE id = ?1)")?;
+            statement.query_row([request.id], |row| row.get(0))
+        })
+    }
+
     /// Accepts a request about the data file `source`: makes npyd treat it as new, stores what was
     /// declared about it, and deletes the request, all in one transaction.
     pub fn accept_request(
@@ -241,7 +250,7 @@ mod tests {
     fn an_accepted_request_makes_the_source_count_as_never_seen() {
         let (ledger, request) = ledger_with_a_request();
         let source = Path::new(SOURCE);
-        assert!(!ledger.is_requested(source).unwrap());
+        assert!(!ledger.is_requested(source).unwrap() && ledger.has_request(&request).unwrap());
         ledger.accept_request(&request, source, Some("{}")).unwrap();
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         assert!(!ledger.latest(source).unwrap().unwrap().is_settled());
@@ -278,6 +287,7 @@ mod tests {
         let (ledger, request) = ledger_with_a_request();
         let source = Path::new(SOURCE);
         ledger.end_request(&request, &receipt(EventKind::Failed), None).unwrap();
+        assert!(!ledger.has_request(&request).unwrap());
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         let latest = ledger.latest(source).unwrap().unwrap();
         assert!(latest.is_settled());

@@ -105,6 +105,10 @@ impl Tracker {
             Ok(_) | Err(_) => return false, // the request waits until the drop is evaluated
         };
         let Some(request) = self.requests.remove(rel) else { return false };
+        // It was read again while a worker carried it out.
+        if matches!(self.context.ledger().has_request(&request), Ok(false)) {
+            return false;
+        }
         let array = match unfounded {
             Some(why) => Err(why.clone()),
             None => self.array_of(rel, &request),

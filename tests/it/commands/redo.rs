@@ -542,3 +542,35 @@ fn metadata_beside_the_array() {
         assert_eq!(site.read("out/scan.npy.json"), b"{}");
     }
 }
+
+/// A request that is read again while npyd carries it out is carried out once.
+#[test]
+fn read_again_during_the_work() {
+    let site = Site::with("source = 'remove'");
+    let manifest = |items: usize| format!("dtype = '<i4'\nshape = [{items}]\n");
+    site.drop_file("big.raw", vec![7; 3 << 20]).drop_file("big.raw.toml", manifest(3 << 18));
+    site.drop_file("small.raw", [1; 8]).drop_file("small.raw.toml", manifest(2));
+    site.settle("finalized", 2);
+    site.configure("source = 'remove'\nmax_rate = '1 MiB/s'");
+    let mut daemon = site.daemon();
+    site.npyd(&["redo", "big.npy", "--dtype", "<u4"]).expect_code(0);
+    let mut requests = 0;
+    daemon.wait_for("the large array is made again", || {
+        let dtype = if requests % 2 == 0 { "<u4" } else { "<i4" };
+        site.npyd(&["redo", "small.npy", "--dtype", dtype]).expect_code(0);
+        requests += 1;
+        site.history().iter().any(|it| it["event"] == "remade" && it["bytes"] == 3 << 20)
+    });
+    // This request is read after any that is left over from before.
+    site.drop_file("last.raw", [1; 8]).drop_file("last.raw.toml", manifest(2));
+    daemon.wait_for_file("out/last.npy");
+    site.npyd(&["redo", "last.npy", "--dtype", "<u4"]).expect_code(0);
+    daemon.wait_for("the last array is made again", || {
+        site.history().iter().any(|it| {
+            it["event"] == "remade" && it["source"].as_str().unwrap().ends_with("/last.raw")
+        })
+    });
+    daemon.stop();
+    let big: Vec<_> = site.history().into_iter().filter(|it| it["bytes"] == 3 << 20).collect();
+    assert_eq!(big.len(), 2, "{big:#?}");
+}
