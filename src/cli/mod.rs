@@ -32,14 +32,13 @@ use std::process::ExitCode;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::facts;
 use crate::fs::{self, HidingSetting};
 use crate::ledger::Ledger;
 use crate::service::daemon;
 use crate::sinks;
 use crate::sinks::stdout::{self, print};
-use crate::text::os_message::os_message;
 
 /// Turn raw dumps into valid NumPy .npy files, safely and promptly
 #[derive(Parser)]
@@ -171,7 +170,7 @@ pub fn main() -> ExitCode {
 
 fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let config = read_config(&args.config)
-        .map_err(|message| FatalError { message, status: INVALID_CONFIG })?;
+        .map_err(|error| FatalError { message: error.to_string(), status: INVALID_CONFIG })?;
     let ledger = Ledger::open(&config.state_dir)?;
     daemon::run(config, &args.config, ledger, read_config)?;
     Ok(Exit::Success)
@@ -184,19 +183,16 @@ impl ConfigArgs {
 }
 
 /// Reads and validates a configuration file. Relative paths in it start at its own directory.
-fn read_config(path: &Path) -> Result<Config, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+fn read_config(path: &Path) -> Result<Config, ConfigError> {
+    let unreadable = |source| {
         let remedy = fs::hidden_by(path)
             .map_or("give another file with --config FILE", HidingSetting::remedy);
-        format!(
-            "failed to read the configuration `{}`: {}; {remedy}",
-            path.display(),
-            os_message(&error)
-        )
-    })?;
-    let whole = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
+        ConfigError::Unreadable { path: path.to_path_buf(), source, remedy }
+    };
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let whole = std::fs::canonicalize(path).map_err(unreadable)?;
     let base = whole.parent().unwrap_or(Path::new("/"));
-    let mut config = Config::parse(&text, path, base).map_err(|error| error.to_string())?;
+    let mut config = Config::parse(&text, path, base)?;
     real_paths::resolve(&mut config, path)?;
     Ok(config)
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 /// Maximum time to resolve the paths of a configuration. On a hung mount they stay as they are.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
@@ -15,7 +15,7 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 type Paths = (PathBuf, [Option<PathBuf>; 3]);
 
 /// Resolves all paths of a configuration, and checks again those that depend on each other.
-pub(super) fn resolve(config: &mut Config, name: &Path) -> Result<(), String> {
+pub(super) fn resolve(config: &mut Config, name: &Path) -> Result<(), ConfigError> {
     let paths: Vec<Paths> =
         config.drop_dirs.iter().map(|it| (it.path.clone(), it.dirs())).collect();
     let (to, from) = mpsc::channel();
@@ -28,7 +28,7 @@ pub(super) fn resolve(config: &mut Config, name: &Path) -> Result<(), String> {
         drop_dir.set_paths(path, dirs);
     }
     config.find_neighbors();
-    config.check_paths(name).map_err(|error| error.to_string())
+    config.check_paths(name)
 }
 
 fn real_paths((path, dirs): Paths) -> Paths {

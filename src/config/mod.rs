@@ -7,6 +7,7 @@
 mod choice;
 mod drop_dir;
 mod duration;
+mod error;
 pub mod ignore_rules;
 pub mod in_force;
 mod path_value;
@@ -15,6 +16,7 @@ mod settings_hash;
 use crate::model::Limit;
 
 pub use drop_dir::DropDir;
+pub use error::{ConfigError, ConfigProblem, Contradiction, Place};
 pub use ignore_rules::Ignored;
 
 use std::ops::Range;
@@ -22,12 +24,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use thiserror::Error;
 
 use crate::config::settings_hash::settings_hash;
 
 use crate::config::ignore_rules::IgnoreRules;
-use crate::npy::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
 use crate::text::toml_lists::list_remedy;
 
@@ -90,11 +90,6 @@ fn default_workers() -> Workers {
     Workers(2)
 }
 
-/// Why a configuration is invalid. The text names the file and, if possible, the line.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
-
 /// Joins a path of the configuration to `base` and resolves each `..` at its beginning. Resolving
 /// them as text is right because `base` contains no symlinks.
 fn resolve_path(base: &Path, path: &Path) -> PathBuf {
@@ -123,26 +118,6 @@ fn early_subtable<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     })
 }
 
-/// Formats an error message that shows the line of the error, with a caret below the place.
-fn error_at(name: &Path, text: &str, at: Range<usize>, what: &str) -> String {
-    let before = &text[..at.start.min(text.len())];
-    let (number, start) =
-        (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
-    // Control characters become blanks. Escaping them would move the caret to a wrong column.
-    let line = text[start..].lines().next().unwrap_or_default().replace(char::is_control, " ");
-    let len = line.chars().count();
-    let column = before[start..].chars().count().min(len); // not behind a carriage return
-    let width = (len - column).min(at.len()).max(1);
-    let margin = " ".repeat(number.to_string().len());
-    format!(
-        "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",
-        name.display(),
-        sanitize(&humanize(what).replace('\n', ", ")),
-        " ".repeat(column),
-        "^".repeat(width)
-    )
-}
-
 impl Config {
     /// Parses and checks a configuration. Relative paths in it start at `base`, the directory of
     /// the file, which must contain no symlinks. Messages use `name` as the file's name.
@@ -151,7 +126,10 @@ impl Config {
     /// The text is not valid TOML, has an unknown key or an invalid value, or its values contradict
     /// each other.
     pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self, ConfigError> {
-        let error_in_text = |at, what: &str| ConfigError(error_at(name, text, at, what));
+        let error_in_text = |at: Range<usize>, source: ConfigProblem| {
+            let place = Box::new(Place::new(name, text, &at));
+            ConfigError::InText { place, source }
+        };
         let mut config: Config = toml::from_str(text).map_err(|error| {
             let at = error.span().unwrap_or_default();
             let mut what = humanize(error.message());
@@ -165,13 +143,15 @@ impl Config {
             let remedy = || {
                 early_subtable(text.lines().take(number + 1)).or_else(|| line.and_then(list_remedy))
             };
-            error_in_text(at, &remedy().unwrap_or(what))
+            let words = remedy().unwrap_or(what);
+            error_in_text(at, ConfigProblem::Toml { words, source: error })
         })?;
         for drop_dir in &config.drop_dirs {
-            drop_dir.ignore.check().map_err(|(at, what)| error_in_text(at, &what))?;
+            let checked = drop_dir.ignore.check();
+            checked.map_err(|(at, what)| error_in_text(at, ConfigProblem::Ignore(what)))?;
         }
         for template in config.drop_dirs.iter().flat_map(|drop_dir| &drop_dir.templates) {
-            template.check().map_err(|(at, what)| error_in_text(at, &what.to_string()))?;
+            template.check().map_err(|(at, error)| error_in_text(at, error.into()))?;
         }
         config.state_dir = resolve_path(base, &config.state_dir);
         let tables = drop_tables(text);
@@ -198,8 +178,8 @@ impl Config {
 
     /// Checks the values that depend on each other.
     pub(crate) fn check_paths(&self, name: &Path) -> Result<(), ConfigError> {
-        self.check()
-            .map_err(|what| ConfigError(format!("in `{}`: {}", name.display(), sanitize(&what))))
+        let in_file = |source| ConfigError::Contradiction { file: name.to_path_buf(), source };
+        self.check().map_err(in_file)
     }
 
     /// Returns which settings that take effect only when the process starts differ in `other`.
@@ -213,22 +193,19 @@ impl Config {
         settings.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Contradiction> {
         if self.drop_dirs.is_empty() {
-            return Err("no drop directory is configured: add a [[drop]] with its path".into());
+            return Err(Contradiction::NoDropDir);
         }
         for (at, drop_dir) in self.drop_dirs.iter().enumerate() {
-            let name = drop_dir.path.display();
-            drop_dir.check().map_err(|what| format!("in the drop `{name}`: {what}"))?;
+            let path = || drop_dir.path.clone();
+            drop_dir.check().map_err(|what| Contradiction::InDrop { path: path(), what })?;
             if drop_dir.contains(&self.state_dir) {
-                return Err(format!(
-                    "state_dir `{}` is inside a drop directory: choose another directory",
-                    self.state_dir.display()
-                ));
+                return Err(Contradiction::StateDirInside(self.state_dir.clone()));
             }
             for other in &self.drop_dirs[..at] {
                 if other.path == drop_dir.path {
-                    return Err(format!("`{name}` is configured twice: remove one [[drop]]"));
+                    return Err(Contradiction::Twice(path()));
                 }
                 let (outer, inner) = if drop_dir.path.starts_with(&other.path) {
                     (other, drop_dir)
@@ -236,11 +213,8 @@ impl Config {
                     (drop_dir, other)
                 };
                 if outer.recursive && inner.path.starts_with(&outer.path) {
-                    return Err(format!(
-                        "the drop `{}` is inside the recursive drop `{}`: configure only one of them",
-                        inner.path.display(),
-                        outer.path.display()
-                    ));
+                    let (inner, outer) = (inner.path.clone(), outer.path.clone());
+                    return Err(Contradiction::Nested { inner, outer });
                 }
             }
         }
@@ -251,6 +225,32 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The text of an error contains that of its source once, and the source is the typed error.
+    #[test]
+    fn an_error_has_its_source() {
+        use std::error::Error as _;
+        let parse = |text: &str| {
+            Config::parse(text, Path::new("npyd.toml"), Path::new("/etc")).unwrap_err()
+        };
+        let template = "[[drop]]\npath = '/in'\n[[drop.template]]\nmatch = '*.raw'\n\
+                        dtype = '<f4'\nshape = [4]\nmarker = 'x'\n";
+        let error = parse(template);
+        let problem = error.source().and_then(|it| it.downcast_ref::<ConfigProblem>());
+        let Some(ConfigProblem::Template(of)) = problem else { panic!("{error:?}") };
+        assert_eq!(error.to_string().matches(&of.to_string()).count(), 1, "{error}");
+        let error = parse("workers = 'two'\n");
+        let problem = error.source().and_then(|it| it.downcast_ref::<ConfigProblem>());
+        assert!(
+            problem
+                .and_then(|it| it.source())
+                .and_then(|it| it.downcast_ref::<toml::de::Error>())
+                .is_some()
+        );
+        let error = parse("");
+        let source = error.source().and_then(|it| it.downcast_ref::<Contradiction>());
+        assert!(matches!(source, Some(Contradiction::NoDropDir)), "{error:?}");
+    }
 
     #[test]
     fn the_caret_stays_below_its_line() {

@@ -199,7 +199,7 @@ impl Lane {
             let _end = end; // dropped last
             run(sink, messages, &of_thread);
         };
-        thread::Builder::new().spawn(run).map_err(|error| thread_error(&error))?;
+        thread::Builder::new().spawn(run).map_err(thread_error)?;
         let is_stalled = AtomicBool::new(false);
         Ok(Lane { queue, wants, when_full, is_stalled, shared, has_ended })
     }

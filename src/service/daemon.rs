@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, Disposition, DropDir};
+use crate::config::{Config, ConfigError, Disposition, DropDir};
 use crate::events::event::{DaemonState, DropDirCount, Event, WatchState};
 use crate::events::problem::Problem;
 use crate::fs::LeaseRight;
@@ -72,7 +72,7 @@ pub fn run(
     config: Config,
     config_path: &Path,
     ledger: Ledger,
-    read: impl Fn(&Path) -> Result<Config, String>,
+    read: impl Fn(&Path) -> Result<Config, ConfigError>,
 ) -> io::Result<()> {
     // This comes first: it may set the idle I/O class, which threads inherit from their parent.
     let context = Context::new(&config, ledger, sinks::of_daemon, true)?;
@@ -103,7 +103,7 @@ fn forward_signals() -> io::Result<Receiver<i32>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (to, from) = bounded(16);
     let forward = move || signals.forever().try_for_each(|signal| to.send(signal));
-    thread::Builder::new().spawn(forward).map_err(|error| thread_error(&error))?;
+    thread::Builder::new().spawn(forward).map_err(thread_error)?;
     Ok(from)
 }
 
@@ -154,7 +154,7 @@ impl Daemon {
         &mut self,
         signals: &Receiver<i32>,
         ready_rx: &Receiver<()>,
-        read: impl Fn(&Path) -> Result<Config, String>,
+        read: impl Fn(&Path) -> Result<Config, ConfigError>,
     ) {
         let ticks = tick(TICK);
         let alive = systemd::watchdog_interval().map_or_else(never, tick);
@@ -224,11 +224,11 @@ impl Daemon {
     }
 
     /// Reads the configuration again and applies it; keeps the old one if the new one is invalid.
-    fn reload(&mut self, read: &impl Fn(&Path) -> Result<Config, String>) {
+    fn reload(&mut self, read: &impl Fn(&Path) -> Result<Config, ConfigError>) {
         systemd::reloading();
         match read(&self.config_path) {
             Ok(config) => self.apply_config(config),
-            Err(error) => self.publish(DaemonState::ReloadFailed { error }),
+            Err(error) => self.publish(DaemonState::ReloadFailed { error: error.to_string() }),
         }
         systemd::ready(&self.drop_dirs().to_string());
     }

@@ -65,7 +65,7 @@ impl DropDirHandle {
         let (commands, commands_rx) = bounded(16);
         let of = Arc::clone(&drop_dir);
         let run = move || DropDirLoop::new(of, context, queue, ready_tx).run(&commands_rx);
-        let thread = thread::Builder::new().spawn(run).map_err(|error| thread_error(&error))?;
+        let thread = thread::Builder::new().spawn(run).map_err(thread_error)?;
         Ok(DropDirHandle { drop_dir, commands, thread })
     }
 

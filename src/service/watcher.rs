@@ -90,7 +90,7 @@ impl DirWatcher {
         // Without that thread the handler is gone, and with it the handler's reference.
         if Arc::strong_count(&lost) == 1 {
             std::mem::forget(watcher); // its destructor calls the thread
-            let error = thread_error(&std::io::Error::from_raw_os_error(libc::EAGAIN));
+            let error = thread_error(std::io::Error::from_raw_os_error(libc::EAGAIN));
             return Err(WatchError(notify::Error::io(error)));
         }
         watcher.watch(&drop_dir.path, mode).map_err(WatchError)?;

@@ -62,7 +62,7 @@ impl Pool {
                 Ok(thread) => pool.threads.push(thread),
                 Err(error) => {
                     pool.close();
-                    return Err(thread_error(&error));
+                    return Err(thread_error(error));
                 }
             }
         }
