@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use rustix::fs::ioctl_getflags;
 
@@ -54,12 +55,21 @@ impl Dir {
         Ok(None)
     }
 
-    /// Returns whether the directory at a path below this one ignores letter case.
+    /// Returns whether the directory at a path below this one ignores letter case. Asks again only
+    /// about another path than before, because each probe of a drop needs it several times.
     pub fn ignores_case_at(&self, rel: &Path) -> Result<bool> {
         if rel.as_os_str().is_empty() {
             return Ok(self.ignores_case());
         }
-        Ok(self.clone().into_subdir(rel)?.ignores_case())
+        let mut last = self.facts.ignores_case_below.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((path, ignores)) if path == rel => Ok(*ignores),
+            _ => {
+                let ignores = self.open_dir(rel)?.ignores_case();
+                *last = Some((rel.to_path_buf(), ignores));
+                Ok(ignores)
+            }
+        }
     }
 
     /// Returns whether this directory ignores letter case. Asks the file system once, because each

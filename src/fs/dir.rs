@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
-use std::sync::{Arc, OnceLock};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -44,6 +44,9 @@ pub struct Dir {
 pub(crate) struct DirFacts {
     /// Whether the directory ignores letter case. That can change only while it is empty.
     pub(crate) ignores_case: OnceLock<bool>,
+    /// The path below it that was asked for last, and whether the directory there ignores letter
+    /// case.
+    pub(crate) ignores_case_below: Mutex<Option<(PathBuf, bool)>>,
     /// Its device and mount.
     mount: OnceLock<(u64, u64)>,
 }

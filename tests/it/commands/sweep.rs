@@ -91,10 +91,18 @@ fn many_drops_share_what_is_asked_of_their_directory() {
     if !has_strace() {
         return;
     }
-    let (drops, site) = (100, Site::new());
-    for number in 0..drops {
-        site.scan(&format!("scan_{number}"));
+    for dir in ["", "sub/"] {
+        let (drops, site) = (100, Site::new());
+        site.configure("recursive = true");
+        fs::create_dir_all(site.path("in").join(dir)).unwrap();
+        for number in 0..drops {
+            site.scan(&format!("{dir}scan_{number}"));
+        }
+        check_shared_calls(&site, drops);
     }
+}
+
+fn check_shared_calls(site: &Site, drops: usize) {
     let npyd = site.command();
     let mut strace = Command::new("strace");
     strace.args(["--follow-forks", "--trace=open,openat,fstatfs,ioctl", "--output"]);
