@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::config::Disposition;
+use crate::config::{Disposition, MetadataOutput};
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Constraints;
@@ -280,6 +280,16 @@ impl<'a> InFlight<'a> {
             }
             None => Ok(Finalized { receipt: self.receipt(), interruption: None }),
         }
+    }
+
+    /// Returns whether [`InFlight::write_metadata`] has anything to do.
+    pub(super) fn has_metadata(&self) -> bool {
+        self.job.drop_dir.metadata != MetadataOutput::None
+    }
+
+    /// Returns whether [`InFlight::dispose_source`] may remove or archive files.
+    pub(super) fn moves_source(&self) -> bool {
+        self.job.drop_dir.source != Disposition::Keep
     }
 
     /// Writes the metadata of an array that is durable under its name.

@@ -58,10 +58,19 @@ fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
     for_each_ok(all, InFlight::publish_name);
     let mut synced = SyncedDirs::default();
     for_each_ok(all, |job| job.sync_name(&mut synced));
-    for_each_ok_parallel(all, InFlight::write_metadata);
+    // The threads of a step cost more than a step that does not wait for the disk.
+    if all.iter().flatten().any(InFlight::has_metadata) {
+        for_each_ok_parallel(all, InFlight::write_metadata);
+    }
     // From here on the arrays are complete and durable, so that each one gets its receipt.
     let mut all: Vec<&mut InFlight<'_>> = all.iter_mut().flatten().collect();
-    parallel_map(all.iter_mut().collect(), |job| job.then(InFlight::dispose_source));
+    if all.iter().any(|job| job.moves_source()) {
+        parallel_map(all.iter_mut().collect(), |job| job.then(InFlight::dispose_source));
+    } else {
+        for job in &mut all {
+            job.then(InFlight::dispose_source);
+        }
+    }
     let mut synced = SyncedDirs::default();
     for job in &mut all {
         job.then(|job| job.sync_source(&mut synced));
