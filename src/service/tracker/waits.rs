@@ -154,7 +154,8 @@ mod tests {
         let expect = |age| {
             vec![format!(
                 "1 drop waiting for more than {age}: `a.raw` (it has 144 of 240 bytes; if it is \
-                 complete, dtype, shape or offset is wrong: 144 bytes are 1.2 records, not 2)"
+                 complete, dtype, shape or offset is wrong: 144 bytes are 1.2 records, not 2; if \
+                 nothing more comes, `npyd take` makes an array of what is there)"
             )]
         };
         for (seconds, lines) in [
