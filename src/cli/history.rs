@@ -1,6 +1,5 @@
-//! `npyd history` lists the ledger; `npyd retry` retries rejected drops.
+//! `npyd history`: lists the ledger's receipts.
 
-use std::error::Error;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +10,8 @@ use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
-use crate::finalize::{RejectedDrop, Restored, rejected_paths, restore_rejected};
-use crate::fs::FsError;
-use crate::ledger::{Entry, Ledger, other_owner, own_name};
+use crate::finalize::{RejectedDrop, rejected_paths};
+use crate::ledger::{Entry, Ledger};
 use crate::text::one_line::{one_line, shown};
 
 #[derive(Args)]
@@ -156,92 +154,6 @@ pub(crate) fn is_array_named(entry: &Entry, name: &Path) -> bool {
     let path = real_path(name);
     let is_named = |it: &PathBuf| *it == path || it.file_name() == Some(name.as_os_str());
     entry.output.as_ref().is_some_and(is_named)
-}
-
-#[derive(Args)]
-#[command(override_usage = "npyd retry [OPTIONS] <NAME>...\n       npyd retry [OPTIONS] --all")]
-pub(crate) struct Retry {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Names or paths of rejected data files
-    #[arg(required_unless_present = "all", value_name = "NAME")]
-    names: Vec<PathBuf>,
-    /// Retry every rejected drop
-    #[arg(long, conflicts_with = "names")]
-    all: bool,
-}
-
-impl Retry {
-    pub(crate) fn run(&self) -> Result<Exit, FatalError> {
-        let config = self.config.read()?;
-        let ledger = Ledger::open_without_creating(&config.state_dir)?;
-        let rejected = ledger.rejected()?;
-        let mut exit = Exit::Success;
-        let mut chosen: Vec<&Entry> = Vec::new();
-        if self.all {
-            chosen.extend(&rejected);
-        }
-        for name in &self.names {
-            let found: Vec<_> =
-                rejected.iter().filter(|entry| is_named(entry, name, &config)).collect();
-            if found.is_empty() {
-                exit = Exit::Failure;
-                print(&format!(
-                    "{}: no rejected drop has this name; see `npyd history`",
-                    name.display()
-                ));
-            }
-            chosen.extend(found);
-        }
-        for entry in chosen {
-            if entry.is_lost() {
-                // A drop with data loss can't be retried. With --all that is not an error.
-                exit = if self.all { exit } else { Exit::Failure };
-                print(&format!("{}: not retried: {}", entry.source.display(), entry.reason()));
-                continue;
-            }
-            match retry(entry, &config, &ledger) {
-                Ok(()) => print(&format!("{}: will be retried", entry.source.display())),
-                // For example a directory that is gone. The other drops are still retried.
-                Err(error) => {
-                    exit = Exit::Failure;
-                    print(&format!("{}: not retried: {error}", entry.source.display()));
-                }
-            }
-        }
-        Ok(exit)
-    }
-}
-
-/// Moves the files of a rejected drop back and removes its rejection from the ledger, so that the
-/// next scan processes it.
-fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<(), Box<dyn Error>> {
-    let mut drop_dirs = config.drop_dirs.iter();
-    if let Some(drop_dir) = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir) {
-        let source = entry.source.clone();
-        let rejected = RejectedDrop { source, identity: entry.identity() };
-        let restored =
-            restore_rejected(drop_dir, &rejected).map_err(|error| name_user(error, config))?;
-        if let Some(why) = restored.refusal(drop_dir)
-            && (restored != Restored::Nothing || is_missing(&entry.source))
-        {
-            return Err(Box::new(why));
-        }
-    }
-    Ok(ledger.retry(entry)?)
-}
-
-/// Adds to an error which user may move a file back, if this user may not.
-fn name_user(error: FsError, config: &Config) -> Box<dyn Error> {
-    match other_owner(&config.state_dir) {
-        Some(owner) if error.is_denied() => format!(
-            "user `{}` may not move it back; run `npyd retry` as user `{owner}`, to whom the \
-             ledger belongs",
-            own_name()
-        )
-        .into(),
-        _ => error.into(),
-    }
 }
 
 /// Returns whether there is no such file. This user may not be allowed to see it; npyd is.

@@ -17,6 +17,7 @@ mod parts;
 mod real_paths;
 mod redo;
 mod request_check;
+mod retry;
 mod since;
 mod sweep;
 mod take;
@@ -74,7 +75,7 @@ enum Command {
     /// List what was finalized, rejected or failed, and why
     History(history::History),
     /// Retry rejected drops
-    Retry(history::Retry),
+    Retry(retry::Retry),
     /// Make arrays again that were deleted or described wrongly
     Redo(redo::Redo),
     /// Make arrays of recordings as they are: cut off, miscounted or never closed

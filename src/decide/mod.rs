@@ -6,6 +6,7 @@ pub mod ambiguity;
 pub mod argument_problem;
 pub mod change;
 pub mod completeness;
+pub mod constraints;
 pub mod description_remark;
 pub mod identity;
 pub mod name_list;
@@ -19,6 +20,7 @@ pub mod request_problem;
 pub mod route;
 pub mod route_problem;
 pub mod routes;
+pub mod steps;
 pub mod work_error;
 
 pub use routes::plan;

@@ -1,8 +1,8 @@
 //! The choice of an array's name and plan: the pipeline carries it out, the preview shows it.
 
+use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
-use crate::decide::route::Constraints;
 use crate::events::receipt::EventKind;
 use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::locations::Locations;

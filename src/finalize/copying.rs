@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::decide::change::Change;
-use crate::events::event::Phase;
+use crate::events::progress::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::fs::{self, CopyError, DataFile, Segment, TempFile};

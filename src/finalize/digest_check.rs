@@ -2,7 +2,7 @@
 
 use crate::decide::change::Change;
 use crate::decide::reason::Reason;
-use crate::events::event::Phase;
+use crate::events::progress::Phase;
 use crate::finalize::{Hasher, Interruption, Job, Plan, Route, header_room};
 use crate::fs::DataFile;
 use crate::probe::input::InputFile;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::decide::identity::Origin;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route_problem::RouteProblem;
-use crate::events::event::DropPath;
+use crate::events::drop_state::DropPath;
 use crate::events::parts::Parts;
 use crate::finalize::locations::Locations;
 use crate::finalize::writer_proof::writers_after;

@@ -39,9 +39,10 @@ use disposition::not_proven;
 
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::Evidence;
+use crate::decide::constraints::Constraints;
 use crate::decide::identity::SourceIdentity;
 use crate::decide::plan::Plan;
-use crate::decide::route::{Constraints, Route};
+use crate::decide::route::Route;
 use crate::describe::digest::Hasher;
 use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::intent_log::IntentLog;

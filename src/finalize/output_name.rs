@@ -7,7 +7,7 @@ use crate::decide::output_problem::OutputProblem;
 use crate::decide::plan::Plan;
 use crate::decide::reason::{NameTaker, Reason};
 use crate::decide::reason_text::array_of;
-use crate::events::event::Phase;
+use crate::events::progress::Phase;
 use crate::events::receipt::EventKind;
 use crate::finalize::locations::Locations;
 use crate::finalize::numbering::numbered_after;

@@ -13,14 +13,15 @@ use crate::decide::change::{Change, OpenFile};
 use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::request_problem::{ArrayProblem, InPlaceProblem, RequestProblem};
-use crate::decide::route::{Route, Steps};
+use crate::decide::route::Route;
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::SECTOR;
+use crate::decide::steps::Steps;
 use crate::describe::DescribeError;
 use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
-use crate::events::event::Phase;
+use crate::events::progress::Phase;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;

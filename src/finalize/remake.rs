@@ -12,7 +12,7 @@ use crate::decide::change::Change;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::reason::{Reason, Subject};
 use crate::describe::is_array_backup;
-use crate::events::event::Phase;
+use crate::events::progress::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;

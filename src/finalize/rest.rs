@@ -11,7 +11,7 @@ use crate::config::{Disposition, DropDir};
 use crate::decide::change::Change;
 use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
-use crate::events::event::Phase;
+use crate::events::progress::Phase;
 use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, transfer};

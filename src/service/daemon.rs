@@ -12,7 +12,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, Disposition, DropDir};
-use crate::events::event::{DaemonState, DropDirCount, Event, WatchState};
+use crate::events::daemon_state::{DaemonState, DropDirCount, WatchState};
+use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::fs::LeaseRight;
 use crate::ledger::Ledger;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use crate::config::{DropDir, Watch};
-use crate::events::event::{Event, WatchState};
+use crate::events::daemon_state::WatchState;
+use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::finalize::OTHER_FILE_SYSTEM;
 use crate::fs::{self, Dir, FsError, FsId, Operation};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::events::bus::{Filter, Sink, WhenFull};
-use crate::events::event::{Event, WorkProgress};
+use crate::events::event::Event;
+use crate::events::progress::WorkProgress;
 
 /// Shows progress as bars, each of which disappears when its work ends.
 pub struct BarSink {

@@ -1,6 +1,6 @@
 //! Log lines about files that npyd leaves alone: one for each drop directory and reason.
 
-use crate::events::event::{LeftAlone, LeftAloneKind};
+use crate::events::left_alone::{LeftAlone, LeftAloneKind};
 use crate::text::one_line::shown;
 
 /// Logs which files npyd leaves alone.

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
-use crate::events::event::{DropPath, DropState, Event, StateOfDrop, WaitAge, WatchState};
+use crate::events::daemon_state::WatchState;
+use crate::events::drop_state::{DropPath, DropState, StateOfDrop, WaitAge};
+use crate::events::event::Event;
 use crate::events::gathering::Gathering;
 use crate::events::receipt::EventKind;
 use crate::events::tally::Tally;
@@ -328,7 +330,7 @@ impl fmt::Display for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::event::DirStates;
+    use crate::events::drop_state::DirStates;
 
     /// Waits on a clock of seconds.
     struct Case {

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::events::bus::Bus;
-use crate::events::event::{DropPath, Event, Phase, WorkProgress};
+use crate::events::drop_state::DropPath;
+use crate::events::event::Event;
+use crate::events::progress::{Phase, WorkProgress};
 use crate::throttle::rate::RateLimiter;
 
 /// How often a pause checks whether to stop.

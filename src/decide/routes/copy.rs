@@ -1,7 +1,9 @@
 //! The copy route: all bytes are copied behind a new header. It applies to every drop.
 
-use crate::decide::route::{NewFile, Obstacle, Route, Steps};
+use crate::decide::constraints::Obstacle;
+use crate::decide::route::Route;
 use crate::decide::routes::{Candidate, Outline, Request};
+use crate::decide::steps::{NewFile, Steps};
 
 pub(super) const CANDIDATE: Candidate = Candidate { route: Route::Copy, outline };
 

@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use crate::config::Readers;
+use crate::decide::constraints::{Obstacle, expected};
 use crate::decide::reason::Reason;
-use crate::decide::route::{Obstacle, Route, Steps, Write, expected};
+use crate::decide::route::Route;
 use crate::decide::routes::{Candidate, Outline, Request};
+use crate::decide::steps::{Steps, Write};
 use crate::describe::{DeclaredBy, LeadingBytes, OwnHeader};
 use crate::npy::{self, Header, commit_bytes};
 

@@ -1,8 +1,10 @@
 //! The insert-range route: the file system inserts a page for the header at the front of the file.
 
-use crate::decide::route::{Obstacle, Route, Steps, expected};
+use crate::decide::constraints::{Obstacle, expected};
+use crate::decide::route::Route;
 use crate::decide::routes::page_header::page_header;
 use crate::decide::routes::{Candidate, Outline, Request};
+use crate::decide::steps::Steps;
 use crate::describe::LeadingBytes;
 
 /// The smallest data for which inserting a range, with the syncs that make it safe, takes less time

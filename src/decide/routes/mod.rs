@@ -8,7 +8,9 @@ mod page_header;
 pub mod plan;
 mod reflink;
 
-use crate::decide::route::{Constraints, Obstacle, Route, Steps};
+use crate::decide::constraints::{Constraints, Obstacle};
+use crate::decide::route::Route;
+use crate::decide::steps::Steps;
 use crate::describe::Dump;
 use crate::npy::Header;
 

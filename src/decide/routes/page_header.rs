@@ -1,7 +1,7 @@
 //! A header of one page, which keeps the data aligned to the blocks of the file system.
 
 use crate::config::Readers;
-use crate::decide::route::{Obstacle, expected};
+use crate::decide::constraints::{Obstacle, expected};
 use crate::decide::routes::Request;
 
 /// The block size of the common file systems that share blocks, in bytes. A header of that length

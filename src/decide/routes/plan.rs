@@ -1,10 +1,12 @@
 //! The plan for one array: its header, the [`Route`] that its data take, and the steps of that
 //! route.
 
+use crate::decide::constraints::{Constraints, Obstacle};
 use crate::decide::reason::Reason;
-use crate::decide::route::{Constraints, Obstacle, Route, SkippedRoute, Steps};
+use crate::decide::route::{Route, SkippedRoute};
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::{Candidate, Outline, ROUTES, Request};
+use crate::decide::steps::Steps;
 use crate::describe::Dump;
 use crate::npy::Header;
 
@@ -69,7 +71,7 @@ fn choose(routes: &[Candidate], request: &Request<'_>) -> Result<Plan, Reason> {
 mod tests {
     use super::*;
     use crate::config::Readers;
-    use crate::decide::route::NewFile;
+    use crate::decide::steps::NewFile;
     use crate::describe::Manifest;
     use crate::model::{FileName, FsInfo, FsKind};
     use crate::npy::{Dtype, Order};

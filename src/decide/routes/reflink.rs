@@ -1,8 +1,10 @@
 //! The reflink route: a new file shares the blocks of the data behind a header of one page.
 
-use crate::decide::route::{NewFile, Obstacle, Route, Steps, expected};
+use crate::decide::constraints::{Obstacle, expected};
+use crate::decide::route::Route;
 use crate::decide::routes::page_header::page_header;
 use crate::decide::routes::{Candidate, Outline, Request};
+use crate::decide::steps::{NewFile, Steps};
 
 pub(super) const CANDIDATE: Candidate = Candidate { route: Route::Reflink, outline };
 

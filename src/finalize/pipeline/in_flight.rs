@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use crate::config::{Disposition, MetadataOutput};
+use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
-use crate::decide::route::Constraints;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::choice::Choice;
 use crate::finalize::constraints::plan_of;

@@ -1,8 +1,8 @@
 //! The copy route: copies all bytes, in constant memory, to a file that has no name until it is
 //! complete.
 
-use crate::decide::route::NewFile;
-use crate::events::event::Phase;
+use crate::decide::steps::NewFile;
+use crate::events::progress::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::copying::{interruption, run};
 use crate::finalize::digest_check::{hash, verify};

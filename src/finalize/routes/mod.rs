@@ -7,7 +7,7 @@ pub(crate) mod insert_range;
 pub(crate) mod reflink;
 
 use crate::decide::plan::Plan;
-use crate::decide::route::Steps;
+use crate::decide::steps::Steps;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
 use crate::fs::TempFile;

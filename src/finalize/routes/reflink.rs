@@ -2,7 +2,7 @@
 //! (`ioctl_ficlonerange(2)`). npyd copies no data. A later write to one of the files does not
 //! change the other file.
 
-use crate::decide::route::NewFile;
+use crate::decide::steps::NewFile;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::{Interruption, source_checks};
 use crate::fs::TempFile;

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use crate::decide::completeness::Wait;
 use crate::decide::reason::Reason;
-use crate::events::event::{DropPath, Event};
+use crate::events::drop_state::DropPath;
+use crate::events::event::Event;
 use crate::events::gathering::Gathering;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::model::{DirFault, DirFaultKind};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::events::event::WaitAge;
+use crate::events::drop_state::WaitAge;
 
 /// The ages at which a wait or a failure is reported again.
 const AGES: [(Duration, WaitAge); 3] = [

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::decide::reason::Reason;
-use crate::events::event::{Event, LeftAlone, LeftAloneKind as Kind};
+use crate::events::event::Event;
+use crate::events::left_alone::{LeftAlone, LeftAloneKind as Kind};
 use crate::events::tally::Tally;
 use crate::fs::{self, Dir, EntryKind};
 use crate::ledger::{LastReport, LedgerError};

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::events::bus::Bus;
-use crate::events::event::{DirStates, Event, StateOfDrop};
+use crate::events::drop_state::{DirStates, StateOfDrop};
+use crate::events::event::Event;
 use crate::service::tracker::Tracker;
 use crate::service::tracker::entry::Entry;
 
@@ -52,7 +53,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::event::DropState;
+    use crate::events::drop_state::DropState;
     use crate::service::tracker::timeline::Timeline;
 
     impl Timeline {

@@ -7,7 +7,7 @@ use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::identity::LedgerKey;
 use crate::decide::reason::Reason;
-use crate::events::event::DropPath;
+use crate::events::drop_state::DropPath;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::{self, ArrayJob, Interruption, RejectedDrop, Restored, restore_rejected};
 use crate::ledger::Request;

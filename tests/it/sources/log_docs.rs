@@ -105,7 +105,7 @@ fn every_field_is_documented() {
 /// The values of the field `kind`.
 #[test]
 fn every_kind_of_report_is_documented() {
-    let events = source("src/events/event.rs");
+    let events = source("src/events/left_alone.rs");
     let left_alone = between(&events, "impl LeftAloneKind {", "\n}");
     let finished = source("src/sinks/finished.rs");
     let waits = source("src/sinks/waits.rs");
