@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::inspect;
 use crate::decide::identity::Origin;
@@ -31,7 +32,7 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     }
     let mut report = json!({
         "taken_for": if backup.is_some() { "backup of an array" } else { "array" },
-        "verdict": "finished",
+        "verdict": Verdict::Finished,
         "output": text(&array),
         "size": file.stat()?.size,
     });

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::array::note_missing_array;
 use super::foresight::{foresee, instead};
 use super::standing::Standing;
-use super::text::json_text;
+use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::inspect;
 use crate::config::{Disposition, DropDir};
@@ -23,8 +23,9 @@ use crate::ledger::Entry;
 use crate::npy::Header;
 use crate::probe::candidate::{Candidate, Complete, Decision};
 
-/// A verdict: its facts, the header of the array, and the evidence that the drop is complete.
-type Verdict = (Value, Option<Header>, Option<Evidence>);
+/// A decision about a drop: its facts with the verdict, the header of the array, and the evidence
+/// that the drop is complete.
+type Decided = (Value, Option<Header>, Option<Evidence>);
 
 pub(super) fn explain_drop(query: &Query, mut candidate: Candidate) -> fs::Result<Value> {
     query.apply_declared(&mut candidate);
@@ -50,39 +51,38 @@ fn explain_files(
             merge(&mut report, finished(query, candidate, &entry, note)?);
             return Ok((report, None));
         }
-        Standing::Rejected(why) => (json!({"verdict": "rejected", "why": why}), None, None),
-        Standing::Working(why) => (json!({"verdict": "working", "why": why}), None, None),
+        Standing::Rejected(why) => (json!({"verdict": Verdict::Rejected, "why": why}), None, None),
+        Standing::Working(why) => (json!({"verdict": Verdict::Working, "why": why}), None, None),
         Standing::Locked(why, holder) => {
             let verdict = json!({
-                "verdict": "waiting", "why": why.to_string(), "proof_in_seconds": null,
+                "verdict": Verdict::Waiting, "why": why.to_string(), "proof_in_seconds": null,
                 "notes": [holder],
             });
             (verdict, None, None)
         }
         Standing::Failing(why) => {
             let (verdict, header, evidence) = query.decide(candidate)?;
-            if verdict["verdict"] == "waiting" {
+            if Verdict::is_one_of(&verdict, &[Verdict::Waiting]) {
                 (verdict, header, evidence)
             } else {
-                (json!({"verdict": "failing", "why": why}), header, evidence)
+                (json!({"verdict": Verdict::Failing, "why": why}), header, evidence)
             }
         }
         Standing::Open(note) => {
             let (mut verdict, header, evidence) = query.decide(candidate)?;
             merge_notes(&mut verdict, note);
             if let Some(why) = query.dir_fault(candidate)
-                && verdict["verdict"] != "waiting"
-                && verdict["verdict"] != "rejected"
+                && !Verdict::is_one_of(&verdict, &[Verdict::Waiting, Verdict::Rejected])
             {
-                merge(&mut verdict, instead("waiting", &why));
+                merge(&mut verdict, instead(Verdict::Waiting, &why));
             }
-            if verdict["verdict"] == "ready" {
+            if Verdict::is_one_of(&verdict, &[Verdict::Ready]) {
                 decided = header.clone().zip(evidence);
             }
             (verdict, header, evidence)
         }
     };
-    let is_open = !["rejected", "working"].iter().any(|it| verdict["verdict"] == *it);
+    let is_open = !Verdict::is_one_of(&verdict, &[Verdict::Rejected, Verdict::Working]);
     merge(&mut report, verdict);
     if is_open {
         merge_writers(&mut report, candidate)?;
@@ -92,13 +92,16 @@ fn explain_files(
             header.or_else(|| dump.header(candidate.input.logical_size(dump).0).ok())
     {
         let rest = candidate.rest_len(dump, &header)?;
+        let mut route = None;
         match explain_plan(&query.drop_dir, candidate, evidence, (dump, header)) {
-            Ok(plan) => merge(&mut report, plan),
+            Ok((plan, planned)) => {
+                merge(&mut report, plan);
+                route = planned;
+            }
             Err(error) => merge_notes(&mut report, [error.to_string()]),
         }
         if evidence.is_some() && rest > 0 {
-            let route = json_text(&report["route"]).unwrap_or_default();
-            merge(&mut report, explain_rest(&query.drop_dir, candidate, dump, &route, rest));
+            merge(&mut report, explain_rest(&query.drop_dir, candidate, dump, route, rest));
         }
     }
     Ok((report, decided))
@@ -146,7 +149,7 @@ fn finished(
         None
     };
     let mut report = json!({
-        "verdict": "finished",
+        "verdict": Verdict::Finished,
         "evidence": entry.receipt_field("evidence"),
         "why": "npyd made the array, and the drop has not changed since",
         "source_stays": stays,
@@ -246,7 +249,7 @@ fn merge_writers(report: &mut Value, candidate: &Candidate) -> fs::Result<()> {
 
 impl Query {
     /// Decides about the drop as the daemon would, as far as this process can see it.
-    fn decide(&self, candidate: &Candidate) -> fs::Result<Verdict> {
+    fn decide(&self, candidate: &Candidate) -> fs::Result<Decided> {
         let drop_dir = &self.drop_dir;
         let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
         let decision = candidate.decide(drop_dir, unchanged, self.remakes_of(candidate))?;
@@ -258,17 +261,17 @@ impl Query {
             Decision::Wait(_) | Decision::Reject(_) => true,
         };
         let unseen = if rests_on_writers { unseen(candidate)? } else { None };
-        let mut verdict: Verdict = match decision {
+        let mut verdict: Decided = match decision {
             Decision::Finalize(Complete { evidence, header, .. }) if let Some(unseen) = unseen => {
                 let why = format!("{unseen}; if nobody does, it is ready");
                 let verdict = json!({
-                    "verdict": "unknown", "why": why, "evidence": null, "source_stays": null,
+                    "verdict": Verdict::Unknown, "why": why, "evidence": null, "source_stays": null,
                 });
                 (verdict, Some(header), Some(evidence))
             }
             Decision::Finalize(Complete { header, evidence, remark }) => {
                 let verdict = json!({
-                    "verdict": "ready",
+                    "verdict": Verdict::Ready,
                     "evidence": evidence.to_string(),
                     "why": remark,
                     "source_stays": why_source_stays(drop_dir, candidate, evidence)?,
@@ -285,7 +288,7 @@ impl Query {
                     _ => None,
                 };
                 let mut verdict = json!({
-                    "verdict": "waiting",
+                    "verdict": Verdict::Waiting,
                     "why": wait.why.to_string(),
                     "proof_in_seconds": seconds,
                     "source_stays": stays,
@@ -294,7 +297,7 @@ impl Query {
                 (verdict, None, None)
             }
             Decision::Reject(reason) => {
-                let mut verdict = json!({"verdict": "rejected", "why": reason.to_string()});
+                let mut verdict = json!({"verdict": Verdict::Rejected, "why": reason.to_string()});
                 merge_notes(&mut verdict, unseen);
                 (verdict, None, None)
             }
@@ -353,14 +356,14 @@ fn explain_rest(
     drop_dir: &DropDir,
     candidate: &Candidate,
     dump: &Dump,
-    route: &str,
+    route: Option<Route>,
     len: u64,
 ) -> Value {
     let Some(only) = candidate.input.only_file() else {
         return json!({}); // each file has its own rest
     };
     let takes_its_name = drop_dir.output.is_none() && dump.output == only.name;
-    let is_saved = route == Route::InPlace.as_str() || drop_dir.source == Disposition::Remove;
+    let is_saved = route == Some(Route::InPlace) || drop_dir.source == Disposition::Remove;
     if is_saved || takes_its_name {
         json!({"rest": text(&rest_path(drop_dir, &only.rel, &only.name)), "rest_len": len})
     } else {
@@ -374,7 +377,7 @@ fn explain_plan(
     candidate: &Candidate,
     evidence: Option<Evidence>,
     (dump, header): (&Dump, Header),
-) -> fs::Result<Value> {
+) -> fs::Result<(Value, Option<Route>)> {
     let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let output =
@@ -385,8 +388,8 @@ fn explain_plan(
     };
     let dirs = (&source, &at);
     Ok(match plan_candidate(drop_dir, dirs, candidate, (dump, &header), evidence)? {
-        Ok(plan) => plan_report(&plan, dump, &output.join(&dump.output)),
-        Err(why) => json!({"notes": [why.to_string()]}),
+        Ok(plan) => (plan_report(&plan, dump, &output.join(&dump.output)), Some(plan.route)),
+        Err(why) => (json!({"notes": [why.to_string()]}), None),
     })
 }
 

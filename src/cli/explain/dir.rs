@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::own_file::explain_own_file;
+use super::verdict::Verdict;
 use super::{Query, text};
 use crate::cli::tree::{Found, walk};
 use crate::cli::{Exit, FatalError, print};
@@ -17,10 +18,6 @@ use crate::probe::{
     ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, probe_standalone,
 };
 use crate::text::one_line::one_line;
-
-/// The verdicts of the lines.
-pub(super) const IGNORED: &str = "ignored";
-pub(super) const REJECTED: &str = "rejected";
 
 /// Lists the files while it finds them.
 struct List<'a> {
@@ -66,7 +63,7 @@ impl List<'_> {
             Found::Subdirectory => {
                 self.print(
                     rel,
-                    IGNORED,
+                    Verdict::Ignored,
                     "subdirectory",
                     "it is a subdirectory, and `recursive` is not set",
                 );
@@ -76,7 +73,7 @@ impl List<'_> {
     }
 
     /// Returns why npyd leaves a file alone, if it does: verdict, kind of the reason, and text.
-    fn reason(&mut self, rel: &Path) -> fs::Result<Option<(&'static str, String, String)>> {
+    fn reason(&mut self, rel: &Path) -> fs::Result<Option<(Verdict, String, String)>> {
         if rel.file_name().and_then(OsStr::to_str).is_some_and(is_put_beside_arrays) {
             return Ok(None);
         }
@@ -85,14 +82,14 @@ impl List<'_> {
             ProbeResult::Ignored(why) => why,
             ProbeResult::Candidate(candidate) if candidate.input.rel == rel => {
                 let rejection = self.query.rejection(&candidate);
-                return Ok(rejection.map(|(why, kind)| (REJECTED, kind, why)));
+                return Ok(rejection.map(|(why, kind)| (Verdict::Rejected, kind, why)));
             }
             _ => return Ok(None),
         };
         if explain_own_file(self.query, &self.query.drop_dir.path.join(rel))?.is_some() {
             return Ok(None);
         }
-        Ok(Some((IGNORED, why.kind().as_str().to_owned(), why.to_string())))
+        Ok(Some((Verdict::Ignored, why.kind().as_str().to_owned(), why.to_string())))
     }
 
     /// Returns whether npyd made an array, according to the array's mark or the ledger.
@@ -106,22 +103,25 @@ impl List<'_> {
 
     fn fail(&mut self, rel: &Path, error: &fs::FsError) {
         self.exit = Exit::Failure;
-        self.print(rel, IGNORED, ReasonKind::Io.as_str(), &error.to_string());
+        self.print(rel, Verdict::Ignored, ReasonKind::Io.as_str(), &error.to_string());
     }
 
-    fn print(&self, rel: &Path, verdict: &str, kind: &str, why: &str) {
+    fn print(&self, rel: &Path, verdict: Verdict, kind: &str, why: &str) {
         print_line(&self.query.drop_dir.path.join(rel), (verdict, kind, why), self.is_json);
     }
 }
 
 /// Prints the line about a file.
-pub(super) fn print_line(path: &Path, (verdict, kind, why): (&str, &str, &str), is_json: bool) {
+pub(super) fn print_line(path: &Path, (verdict, kind, why): (Verdict, &str, &str), is_json: bool) {
     print(&if is_json {
         let kind = Some(kind).filter(|kind| !kind.is_empty());
         json!({"source": text(path), "verdict": verdict, "reason_kind": kind, "why": why})
             .to_string()
     } else {
-        let verdict = if verdict == IGNORED { String::new() } else { format!("{verdict}: ") };
+        let verdict = match verdict {
+            Verdict::Ignored => String::new(),
+            verdict => format!("{}: ", verdict.as_str()),
+        };
         one_line(&format!("{}: {verdict}{why}", path.display()))
     });
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::candidate::plan_report;
+use super::verdict::Verdict;
 use super::{Query, merge, merge_notes};
 use crate::decide::completeness::Evidence;
 use crate::events::receipt::EventKind;
@@ -51,11 +52,13 @@ pub(super) fn foresee(
         // It may be the array of this drop: only the ledger says so.
         Err(Interruption::Rejected(why)) if query.is_unread => {
             let why = format!("the ledger can't be read here, and for all else {why}");
-            merge(report, instead("unknown", &why));
+            merge(report, instead(Verdict::Unknown, &why));
         }
-        Err(Interruption::Rejected(why)) => merge(report, instead("rejected", &why.to_string())),
+        Err(Interruption::Rejected(why)) => {
+            merge(report, instead(Verdict::Rejected, &why.to_string()));
+        }
         Err(Interruption::Locked(why) | Interruption::Retry(why)) => {
-            merge(report, instead("waiting", &why.to_string()));
+            merge(report, instead(Verdict::Waiting, &why.to_string()));
         }
         // Not known here, for example because this user may not read the output.
         Err(_) => {}
@@ -63,7 +66,7 @@ pub(super) fn foresee(
 }
 
 /// Replaces the verdict "ready" about a drop.
-pub(super) fn instead(verdict: &str, why: &str) -> Value {
+pub(super) fn instead(verdict: Verdict, why: &str) -> Value {
     json!({
         "verdict": verdict, "why": why, "evidence": null, "proof_in_seconds": null,
     })

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{GONE, Query, last_receipt, merge, merge_notes, text};
+use super::verdict::Verdict;
+use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::parts::{NamedParts, is_part_named};
 use crate::events::receipt::SourceFate;
 use crate::finalize::{RejectedDrop, rejected_paths, rest_path};
@@ -37,7 +38,7 @@ pub(super) fn explain_missing(query: &Query) -> Value {
 }
 
 fn gone(why: &str) -> Value {
-    json!({"taken_for": null, "verdict": GONE, "why": why})
+    json!({"taken_for": null, "verdict": Verdict::Gone, "why": why})
 }
 
 impl Query {
@@ -48,7 +49,7 @@ impl Query {
             self.explain_rejected(entry, of)
         } else if entry.output.as_ref().is_some_and(|array| array.symlink_metadata().is_ok()) {
             json!({
-                "taken_for": null, "verdict": "finished",
+                "taken_for": null, "verdict": Verdict::Finished,
                 "why": format!("{of}npyd made an array of it; {}", self.fate(entry)),
                 "output": entry.output.as_deref().map(text),
             })
@@ -130,7 +131,7 @@ impl Query {
         let paths = self.drop_dir_of(entry).and_then(|it| rejected_paths(it, &rejected).ok());
         match paths.as_deref() {
             Some([path, ..]) => json!({
-                "taken_for": null, "verdict": "rejected",
+                "taken_for": null, "verdict": Verdict::Rejected,
                 "why": if of.is_empty() { why } else { format!("{of}that was rejected: {why}") },
                 "notes": [format!(
                     "correct it in `{}`, then run `npyd retry {name}`, which moves it back",

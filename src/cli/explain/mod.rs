@@ -10,6 +10,7 @@ mod own_file;
 mod rejects;
 mod standing;
 mod text;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use self::candidate::explain_drop;
 use self::gone::explain_missing;
 use self::own_file::explain_own_file;
 use self::text::{json_text, print_text};
+use self::verdict::Verdict;
 use crate::cli::history::{reason_text, time_text};
 use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
@@ -68,7 +70,7 @@ impl Explain {
         let unread = query.open_ledger();
         let mut report = query.explain()?;
         merge_notes(&mut report, unread.into_iter().chain(query.other_user()));
-        if !["finished", GONE].contains(&report["verdict"].as_str().unwrap_or_default())
+        if !Verdict::is_one_of(&report, &[Verdict::Finished, Verdict::Gone])
             && report.get("outside").is_none()
             && let Some(outside) = query.outside
         {
@@ -79,7 +81,7 @@ impl Explain {
         } else {
             print_text(&path, &report);
         }
-        Ok(Exit::from(report["verdict"] != GONE))
+        Ok(Exit::from(!Verdict::is_one_of(&report, &[Verdict::Gone])))
     }
 
     /// Finds the drop directory that is this directory or contains it. Any other directory is
@@ -122,9 +124,6 @@ impl Explain {
         Ok(Query { drop_dir, rel, config: read, ledger: None, is_unread: false, outside })
     }
 }
-
-/// The verdict about a file that does not exist, and of which the ledger knows nothing.
-const GONE: &str = "gone";
 
 impl Query {
     /// Opens the ledger. Returns a note if it can't be read: whether npyd has processed the file is
@@ -210,13 +209,13 @@ impl Query {
             ProbeResult::Ignored(why) => self.explain_ignored(&why)?,
             ProbeResult::AwaitingData { why, data, .. } => {
                 let why = self.after_earlier_data(why, &data);
-                json!({"taken_for": "manifest", "verdict": "waiting", "why": why.to_string()})
+                json!({"taken_for": "manifest", "verdict": Verdict::Waiting, "why": why.to_string()})
             }
             ProbeResult::Multiple { data, .. } => {
                 let files: Vec<_> =
                     data.iter().map(|rel| text(&self.drop_dir.path.join(rel))).collect();
                 json!({
-                    "taken_for": "sidecar", "verdict": "several arrays",
+                    "taken_for": "sidecar", "verdict": Verdict::SeveralArrays,
                     "why": format!(
                         "it describes several arrays; run `npyd explain` on a data file: {}",
                         files.join(", ")
@@ -224,7 +223,7 @@ impl Query {
                 })
             }
             ProbeResult::Residue(_) => json!({
-                "taken_for": "manifest", "verdict": "leftover",
+                "taken_for": "manifest", "verdict": Verdict::Leftover,
                 "why": "its data were finalized; it will be moved next to the array"
             }),
             ProbeResult::Candidate(_) | ProbeResult::Missing => Value::Null,
@@ -239,7 +238,8 @@ impl Query {
         if let Some(own) = explain_own_file(self, &self.path())? {
             return Ok(own);
         }
-        let mut report = json!({"taken_for": null, "verdict": "ignored", "why": why.to_string()});
+        let mut report =
+            json!({"taken_for": null, "verdict": Verdict::Ignored, "why": why.to_string()});
         if let Reason::Undescribed { .. } = why
             && self.outside.is_none()
         {

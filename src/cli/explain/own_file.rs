@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, text};
 use crate::config::DropDir;
 use crate::events::receipt::SourceFate;
@@ -32,7 +33,7 @@ pub(super) fn explain_own_file(query: &Query, path: &Path) -> fs::Result<Option<
 }
 
 /// Builds the explanation of a file that belongs to the drop of an entry.
-fn report(kind: &str, verdict: &str, why: &str, entry: &Entry) -> Value {
+fn report(kind: &str, verdict: Verdict, why: &str, entry: &Entry) -> Value {
     let mut report = json!({
         "taken_for": kind, "verdict": verdict, "why": why, "source": text(&entry.source),
         "output": entry.output.as_deref().map(text), "outside": null,
@@ -60,7 +61,7 @@ impl Query {
             )
         };
         let mut report = json!({
-            "taken_for": kind, "verdict": "rejected", "why": reason, "source": text(source),
+            "taken_for": kind, "verdict": Verdict::Rejected, "why": reason, "source": text(source),
             "outside": null, "notes": [format!("it was `{}`", source.display()), next],
         });
         if let Some(entry) = entry.filter(|_| is_newest) {
@@ -80,14 +81,14 @@ impl Query {
              removed with the source; npyd does not need them: delete them if you don't",
             entry.source.display()
         );
-        Some(report("rest", "ignored", &why, &entry))
+        Some(report("rest", Verdict::Ignored, &why, &entry))
     }
 
     fn explain_metadata(&self, dir: &Path, name: &FileName) -> Option<Value> {
         let array = dir.join(name.as_str().strip_suffix(".json")?);
         let entry = self.latest_of_array(&array)?;
         let why = format!("the metadata of the array `{}`", array.display());
-        Some(report("metadata", "finished", &why, &entry))
+        Some(report("metadata", Verdict::Finished, &why, &entry))
     }
 
     fn explain_description(&self, dir: &Path, name: &FileName) -> Option<Value> {
@@ -101,7 +102,7 @@ impl Query {
             "it described `{}`, whose array is made; npyd keeps each description",
             entry.source.display()
         );
-        Some(report("description", "finished", &why, &entry))
+        Some(report("description", Verdict::Finished, &why, &entry))
     }
 
     fn explain_archived(&self, dir: &Path, name: &FileName) -> Option<Value> {
@@ -127,7 +128,7 @@ impl Query {
                 format!("npyd archived it with `{source}`, or with an earlier drop of that name"),
             )
         };
-        Some(report(kind, "finished", &why, &entry))
+        Some(report(kind, Verdict::Finished, &why, &entry))
     }
 
     /// Returns the entry that `find` finds for a file named `name` in the drop directory, of those

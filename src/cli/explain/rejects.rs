@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Query;
-use super::dir::{IGNORED, REJECTED, print_line};
+use super::dir::print_line;
 use super::own_file::explain_own_file;
+use super::verdict::Verdict;
 use crate::decide::reason_kind::ReasonKind;
 use crate::finalize::{Quarantine, Quarantined};
 use crate::fs::{self, Dir, EntryKind};
@@ -27,14 +28,18 @@ impl Query {
                 own.extend(quarantine.files_of(&drop)?);
                 let Quarantined { source, reason, path, .. } = &drop;
                 let why = format!("{reason}; it was `{}`", source.display());
-                print_line(path, (REJECTED, "", &why), is_json);
+                print_line(path, (Verdict::Rejected, "", &why), is_json);
             }
             for (name, kind) in dir.entries()? {
                 let path = dir.path().join(&name);
                 let is_own = FileName::of_path(&path).is_some_and(|name| own.contains(&name));
                 if kind == EntryKind::File && !is_own && explain_own_file(self, &path)?.is_none() {
                     let why = "it belongs to no rejected drop that npyd knows";
-                    print_line(&path, (IGNORED, ReasonKind::Undescribed.as_str(), why), is_json);
+                    print_line(
+                        &path,
+                        (Verdict::Ignored, ReasonKind::Undescribed.as_str(), why),
+                        is_json,
+                    );
                 }
             }
             Ok(())
@@ -50,7 +55,7 @@ impl Query {
             for Quarantined { source, reason, path, .. } in quarantine.drops()? {
                 if source.starts_with(&was_in) && path.symlink_metadata().is_ok() {
                     let why = format!("{reason}; it is `{}` now", path.display());
-                    print_line(&source, (REJECTED, "", &why), is_json);
+                    print_line(&source, (Verdict::Rejected, "", &why), is_json);
                 }
             }
             Ok(())
