@@ -19,6 +19,12 @@ pub fn remember_dirs(drop_dir: &DropDir) {
     }
 }
 
+/// Returns whether a directory of npyd's own can be used, and is on the file system of before.
+#[must_use]
+pub fn is_known(drop_dir: &DropDir, path: &Path) -> bool {
+    open_known(drop_dir, path).is_ok()
+}
+
 /// Opens a directory of npyd's own. Fails if it is on another file system than before, which is a
 /// fault of the directory: all drops that need it wait.
 pub(crate) fn open_known(drop_dir: &DropDir, path: &Path) -> fs::Result<Dir> {

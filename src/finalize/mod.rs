@@ -51,7 +51,7 @@ pub use constraints::{constraints_of_dirs, plan_candidate};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;
 pub use job::{Job, parts_of_input};
-pub use known_dirs::{OTHER_FILE_SYSTEM, remember_dirs};
+pub use known_dirs::{OTHER_FILE_SYSTEM, is_known, remember_dirs};
 pub use moved::{Quarantine, Quarantined, archived_path};
 pub use pipeline::{Finalized, finalize, finalize_all};
 pub use preview::{Preview, preview};

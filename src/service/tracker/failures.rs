@@ -6,12 +6,15 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::reason::Reason;
 use crate::events::drop_state::DropPath;
 use crate::events::event::Event;
 use crate::events::gathering::Gathering;
 use crate::events::receipt::{EventKind, Receipt};
+use crate::finalize::is_known;
+use crate::fs::Dir;
 use crate::model::{DirFault, DirFaultKind};
 use crate::probe::may_describe;
 use crate::service::tracker::entry::{Entry, State};
@@ -210,6 +213,11 @@ impl Tracker {
 
     /// Tries each suspended directory with one drop.
     pub(crate) fn process_suspensions(&mut self, now: Instant) {
+        if !self.suspensions.is_empty() && now >= self.next_dir_check {
+            self.next_dir_check = now + FAULT_MIN;
+            let drop_dir = &self.drop_dir;
+            self.suspensions.try_those_that_are_back(|dir| is_there(drop_dir, dir), now);
+        }
         for _ in 0..PROBES_PER_TURN {
             let Some(rel) = self.suspensions.next_trial(now) else { return };
             if matches!(self.state(&rel), Some(State::Suspended(_))) {
@@ -231,5 +239,15 @@ impl Tracker {
                 self.schedule(rel, now);
             }
         }
+    }
+}
+
+/// Returns whether a directory exists and, if npyd writes to it, is on the file system that it was
+/// on before.
+fn is_there(drop_dir: &DropDir, dir: &Path) -> bool {
+    if drop_dir.managed_dirs().any(|own| own == dir) {
+        is_known(drop_dir, dir)
+    } else {
+        Dir::open(dir).is_ok()
     }
 }

@@ -151,6 +151,8 @@ pub struct Tracker {
     batch: Vec<Job>,
     rechecks: Rechecks,
     suspensions: Suspensions,
+    /// When to check next whether missing directories are there again.
+    next_dir_check: Instant,
     failure_reports: FailureReports,
     /// The drop directory, while a scan or a turn of probes has it open.
     root: Option<Dir>,
@@ -197,6 +199,7 @@ impl Tracker {
             batch: Vec::new(),
             rechecks: Rechecks::default(),
             suspensions: Suspensions::default(),
+            next_dir_check: Instant::now(),
             failure_reports: FailureReports::default(),
             root: None,
             index: DescriptionIndex::with_room(ENTRIES_MAX),
