@@ -2,10 +2,11 @@
 //! every input that it rejects.
 
 use npyd::config::Readers;
+use npyd::decide::constraints::Constraints;
 use npyd::decide::plan::Plan;
-use npyd::decide::route::{Constraints, Steps};
-use npyd::describe::formats::FORMATS;
+use npyd::decide::steps::Steps;
 use npyd::describe::described::Measured;
+use npyd::describe::formats::FORMATS;
 use npyd::describe::{Dump, LeadingBytes, SizeFit};
 use npyd::model::{FileName, FsInfo, FsKind};
 use npyd::npy::{Header, Kind, Preamble, parse_header};
