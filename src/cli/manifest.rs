@@ -19,6 +19,10 @@ use crate::probe::{
 };
 use crate::text::os_message::os_message;
 
+/// The comment before the first table.
+const TABLES_COMMENT: &str = "
+# Write further keys for npyd (order, offset, …) above this line: below it they have no effect.";
+
 #[derive(Args)]
 pub(crate) struct Manifest {
     /// A sidecar, or the data file that it describes
@@ -125,7 +129,21 @@ fn text(candidate: &Candidate, dump: &Dump) -> Result<String, String> {
     }
     let mut keys = Value::Object(keys);
     drop_nulls(&mut keys);
-    toml::to_string(&keys).map_err(|error| error.to_string())
+    toml::to_string(&keys).map(with_comment).map_err(|error| error.to_string())
+}
+
+/// Adds a comment before the first table: TOML takes each key below it for one of that table.
+fn with_comment(text: String) -> String {
+    match text.lines().position(|line| line.starts_with('[')) {
+        Some(at) => {
+            let (keys, tables): (Vec<_>, Vec<_>) =
+                text.split_inclusive('\n').enumerate().partition(|(number, _)| *number < at);
+            let join = |lines: Vec<(usize, &str)>| lines.into_iter().map(|it| it.1).collect();
+            let (keys, tables): (String, String) = (join(keys), join(tables));
+            format!("{}\n{TABLES_COMMENT}\n{tables}", keys.trim_end())
+        }
+        None => text,
+    }
 }
 
 /// Removes nulls, which TOML does not have. In an array an empty string takes the place of a null,

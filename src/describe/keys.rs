@@ -135,6 +135,79 @@ pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, De
     }
 }
 
+/// Returns remarks on npyd's own keys below the header of a table in a TOML text. TOML adds a key
+/// to the table above it, so one that is appended to the text describes nothing. A key that would
+/// change nothing if it were moved causes no remark. A table in braces ends where its author says.
+pub(crate) fn misplaced(keys: &Metadata, text: &str) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for (table, value) in keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
+        let header = |brackets: &str| has_header(text, brackets, table);
+        let is_list = value.is_array();
+        if header("[[") || (!is_list && header("[")) {
+            find_misplaced(keys, (table, value), is_list, &mut remarks);
+        }
+    }
+    remarks.iter().take(REMARKS_MAX).map(|remark| sanitize(remark)).collect()
+}
+
+/// Adds remarks on a table, on each table of a list, and on those inside.
+fn find_misplaced(
+    keys: &Metadata,
+    (path, value): (&str, &Value),
+    is_list: bool,
+    remarks: &mut Vec<String>,
+) {
+    let Value::Object(table) = value else {
+        for item in value.as_array().into_iter().flatten() {
+            find_misplaced(keys, (path, item), true, remarks);
+        }
+        return;
+    };
+    let shown = if is_list { format!("[[{path}]]") } else { format!("[{path}]") };
+    for (key, value) in table {
+        if !KEYS.contains(&key.as_str()) {
+            let is_list = value.is_array();
+            find_misplaced(keys, (&format!("{path}.{key}"), value), is_list, remarks);
+        } else if is_valid(key, value) && !is_in_effect(keys, key, value) {
+            let remedy = if keys.contains_key(key) {
+                format!("the `{key}` above the first `[` counts")
+            } else {
+                "move it above the first `[` if it is meant for npyd".to_owned()
+            };
+            let remark = format!("`{key}` is in `{shown}` and has no effect: {remedy}");
+            if !remarks.contains(&remark) {
+                remarks.push(remark);
+            }
+        }
+    }
+}
+
+/// Returns whether a line of the text begins a table of this name, or one inside it.
+fn has_header(text: &str, brackets: &str, name: &str) -> bool {
+    text.lines().any(|line| {
+        let inner = line.trim_start().strip_prefix(brackets).map(str::trim_start);
+        let key = inner.map(|inner| inner.trim_start_matches(['"', '\'']));
+        let end = key.and_then(|key| key.strip_prefix(name));
+        end.is_some_and(|end| end.starts_with([']', '.', ' ', '\t', '"', '\'']))
+    })
+}
+
+/// Returns whether a value of one of npyd's keys says what the manifest says without it.
+fn is_in_effect(keys: &Metadata, key: &str, value: &Value) -> bool {
+    let declared = |keys: Value| Declared::deserialize(keys).ok();
+    let other = |value: &Value| {
+        let mut keys = json!({"dtype": "|u1", "shape": [1]});
+        keys[key] = value.clone();
+        declared(keys)
+    };
+    let now = match keys.get(key) {
+        Some(value) => other(value),
+        None => declared(json!({"dtype": "|u1", "shape": [1]})),
+    };
+    // The types of the values have no equality of their own in common.
+    now.zip(other(value)).is_some_and(|(now, other)| format!("{now:?}") == format!("{other:?}"))
+}
+
 /// Returns the key that the user probably wrote instead of the missing key `known`.
 pub(crate) fn in_place_of<'a>(known: &str, keys: &'a Metadata) -> Option<&'a str> {
     let others = || keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str()));
@@ -277,6 +350,59 @@ mod tests {
         }
         assert_eq!(checked("filename", &json!("scan.raw")), Ok(Vec::new()));
         assert_eq!(checked("filename", &json!("other.raw")).unwrap().len(), 1);
+    }
+
+    fn misplaced_in(text: &str) -> Vec<String> {
+        let text = format!("dtype = \"<u2\"\nshape = [3, 4]\n{text}");
+        misplaced(&toml::from_str(&text).unwrap(), &text)
+    }
+
+    #[test]
+    fn a_key_below_the_header_of_a_table_has_no_effect() {
+        for (text, table) in [
+            ("[camera]\ngain = 3\norder = 'F'", "[camera]"),
+            ("[ \"camera\" ]\norder = 'F'", "[camera]"),
+            ("[camera.sensor]\norder = 'F'", "[camera.sensor]"),
+            ("[[axes]]\nname = 'y'\n[[axes]]\nname = 'x'\norder = 'F'", "[[axes]]"),
+            ("[fields]\norder = 'F'", "[fields]"),
+        ] {
+            let remark = format!(
+                "`order` is in `{table}` and has no effect: move it above the first `[` if it is \
+                 meant for npyd"
+            );
+            assert_eq!(misplaced_in(text), [remark], "{text}");
+        }
+        for (key, value) in [
+            ("offset", "80"),
+            ("trailing", "2"),
+            ("reserved", "128"),
+            ("data", "'x.raw'"),
+            ("output", "'x.npy'"),
+            ("digest", "'crc32c:00000000'"),
+        ] {
+            assert_eq!(misplaced_in(&format!("[camera]\n{key} = {value}")).len(), 1, "{key}");
+        }
+        for (key, value) in [("dtype", "'<f4'"), ("shape", "[4, 3]")] {
+            let remarks = misplaced_in(&format!("[camera]\n{key} = {value}"));
+            assert!(remarks[0].ends_with(&format!("the `{key}` above the first `[` counts")));
+        }
+        assert_eq!(misplaced_in("order = 'C'\n[a]\norder = 'F'\n[b]\norder = 'F'").len(), 2);
+    }
+
+    /// Such a value is metadata, says nothing new, or is where its author meant it to be.
+    #[test]
+    fn keys_of_tables_that_would_change_nothing() {
+        for text in [
+            "[camera]\ngain = 3",
+            "[camera]\noffset = 'left'\norder = 3\nshape = 'round'\ntrailing = -1",
+            "[fields]\ndtype = 'uint16'\nshape = [3, 4]\norder = 'C'\noffset = 0",
+            "camera = {order = 'F'}",
+            "camera.order = 'F'",
+            "cameras = [{order = 'F'}]\n[came]\nx = 1",
+            "[offset2]\nx = 1",
+        ] {
+            assert_eq!(misplaced_in(text), [""; 0], "{text}");
+        }
     }
 
     /// No key is in more than one list.

@@ -94,6 +94,9 @@ impl Manifest {
         if let Ok(remarks) = &mut remarks {
             let dtype = metadata.get("dtype").and_then(|dtype| dtype.as_str());
             remarks.extend(dtype.and_then(bits_or_bytes_remark));
+            if matches!(syntax, Syntax::Toml) {
+                remarks.extend(keys::misplaced(&metadata, text));
+            }
         }
         metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(datetimes_to_text);

@@ -273,6 +273,30 @@ fn a_key_that_is_nearly_npyds_own_is_refused() {
     }
 }
 
+/// TOML adds a key at the end of a text to its last table. The receipt and `explain` say so.
+#[test]
+fn a_key_at_the_end_of_a_table_has_no_effect() {
+    for (tables, table) in [
+        ("[camera]\ngain = 3\n", "`[camera]`"),
+        ("[fields]\ngain = 3\n", "`[fields]`"),
+        ("[[axes]]\nname = 'y'\n\n[[axes]]\nname = 'x'\n", "`[[axes]]`"),
+    ] {
+        let site = Site::new();
+        site.drop_file("scan.raw", scan_bytes());
+        site.drop_file("scan.toml", format!("{SCAN_MANIFEST}{tables}order = 'F'\n"));
+        let remark =
+            format!("`order` is in {table} and has no effect: move it above the first `[`");
+        site.npyd(&["explain", "in/scan.raw"]).expect_code(0).expect_words(&[&remark]);
+        let receipt = site.sweep().expect_code(0).only_receipt();
+        assert!(receipt["reason"].as_str().unwrap().contains(&remark), "{receipt}");
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
+        site.drop_file("scan.toml", format!("{SCAN_MANIFEST}order = 'F'\n{tables}"));
+        let receipt = site.sweep_until("remade").only_receipt();
+        assert!(!receipt["reason"].as_str().unwrap().contains("no effect"), "{receipt}");
+        assert_eq!(site.read("out/scan.npy"), npy("'<f4'", true, &[2, 3], &scan_bytes()));
+    }
+}
+
 /// Data that differ only behind a decimal point become arrays of different names.
 #[test]
 fn decimal_points_stay_in_names() {

@@ -123,6 +123,26 @@ fn as_a_manifest() {
     site.npyd(&["formats"]).expect_code(0).expect_words(&["RPL", "x.rpl"]);
 }
 
+/// A manifest made of a sidecar ends in a table, so it says where a further key belongs: there the
+/// key has an effect, and none of the sidecar's fields causes a remark.
+#[test]
+fn a_further_key_in_a_manifest_that_was_converted() {
+    let site = Site::new();
+    site.drop_file("scan.raw", raw()).drop_file("scan.rpl", RIPPLE);
+    let text = site.npyd(&["manifest", "in/scan.rpl"]).expect_code(0).stdout;
+    let (keys, tables) = text.split_once("# Write further keys").unwrap();
+    assert!(!keys.contains('[') || !keys.contains("\n["), "{text}");
+    assert!(tables.contains("above this line") && tables.contains("\n[fields]"), "{text}");
+    std::fs::remove_file(site.path("in/scan.rpl")).unwrap();
+    let further = "output = \"other.npy\"\n";
+    let keys = keys.replace("output = \"scan.npy\"\n", further);
+    assert!(keys.contains(further), "{text}");
+    site.drop_file("scan.toml", format!("{keys}# Write further keys{tables}"));
+    let receipt = site.sweep().expect_code(0).only_receipt();
+    assert!(receipt.get("reason").is_none_or(Value::is_null), "{receipt}");
+    assert_eq!(site.read("out/other.npy"), npy("'>u2'", false, &[2, 3], &data()));
+}
+
 /// A sidecar's manifest says what the sidecar says, whatever else describes the data.
 #[test]
 fn as_a_manifest_beside_others() {
