@@ -10,6 +10,7 @@ mod duration;
 mod error;
 pub mod ignore_rules;
 pub mod in_force;
+mod misplaced_key;
 mod path_value;
 mod settings_hash;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::config::misplaced_key::misplaced_key;
 use crate::config::settings_hash::settings_hash;
 
 use crate::config::ignore_rules::IgnoreRules;
@@ -132,7 +134,8 @@ impl Config {
         };
         let mut config: Config = toml::from_str(text).map_err(|error| {
             let at = error.span().unwrap_or_default();
-            let mut what = humanize(error.message());
+            let mut what =
+                misplaced_key(error.message()).unwrap_or_else(|| humanize(error.message()));
             let table = text.get(at.clone()).unwrap_or_default();
             if table.starts_with('[') && error.message().ends_with("map, expected a sequence") {
                 what = format!("{what}: write [{table}]");
