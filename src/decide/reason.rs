@@ -15,8 +15,8 @@ use crate::decide::description_remark::DescriptionRemark;
 use crate::decide::name_list::NameList;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::reason_text::{
-    RENAME, after_semicolon, array_of, described_by, misfit, misfit_of_sidecar, named_data,
-    salvage, trying_again,
+    RENAME, after_semicolon, array_of, described_by, excess_of_series, misfit, misfit_of_sidecar,
+    named_data, salvage, trying_again,
 };
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
@@ -171,6 +171,16 @@ pub enum Reason {
     /// The size of one of several data files does not fit the declaration.
     #[error("its data file `{0}` is not complete: {1}")]
     SizeOfPart(FileName, SizeFit),
+    /// The data files of a series have more bytes of data than declared.
+    #[error("{}", excess_of_series(*data, *of, beyond.as_ref()))]
+    SeriesTooLong {
+        /// The number of bytes of data.
+        data: u64,
+        /// The declared number.
+        of: u64,
+        /// The files that begin behind the declared data, if there are any.
+        beyond: Option<NameList>,
+    },
     /// The producer marked the drop as complete, but the size does not fit.
     #[error("its producer says that it is complete, but {0}")]
     SizeOfComplete(SizeFit),
@@ -478,6 +488,7 @@ impl Reason {
             Reason::Size(_)
                 | Reason::SizeBySidecar { .. }
                 | Reason::SizeOfPart(..)
+                | Reason::SeriesTooLong { .. }
                 | Reason::SizeOfComplete(_)
                 | Reason::Unfinished(_)
                 | Reason::NotReady { .. }

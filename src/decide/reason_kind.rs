@@ -180,6 +180,7 @@ impl Reason {
             Reason::Size(_)
             | Reason::SizeBySidecar { .. }
             | Reason::SizeOfPart(..)
+            | Reason::SeriesTooLong { .. }
             | Reason::SizeOfComplete(_) => ReasonKind::Size,
             Reason::DescriptionUnfinished(_)
             | Reason::Writing { .. }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::decide::description_remark::DescriptionRemark;
+use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::describe::SizeFit;
 use crate::describe::manifest::DATA_SUFFIXES;
@@ -31,6 +32,16 @@ pub(crate) fn misfit_of_sidecar(
         }
         fit => fit.to_string(),
     }
+}
+
+/// Returns that a series has more data than declared. `beyond` are the files behind the declared
+/// data. `allow_trailing` is no remedy: it is about bytes behind the data, not about whole files.
+pub(crate) fn excess_of_series(data: u64, of: u64, beyond: Option<&NameList>) -> String {
+    let remedy = match beyond {
+        Some(files) => format!("the shape, or leave out of `data` what is behind it: {files}"),
+        None => "dtype, shape, offset or trailing".to_owned(),
+    };
+    format!("its data files have {data} bytes, not the declared {of}: correct {remedy}")
 }
 
 /// Returns how a size does not fit, to follow another statement.

@@ -6,8 +6,9 @@ use crate::config::{DropDir, Salvage};
 use crate::decide::abandoned::AbandonedData;
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
+use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
-use crate::describe::{DeclaredBy, Dump, LeadingBytes, Rows};
+use crate::describe::{DeclaredBy, Division, Dump, LeadingBytes, Rows, SizeFit};
 use crate::fs;
 use crate::npy::{self, Header};
 use crate::probe::RowCount;
@@ -115,7 +116,7 @@ impl Candidate {
         unchanged: Duration,
         remakes: u32,
     ) -> fs::Result<Decision> {
-        let allow_trailing = drop_dir.allow_trailing;
+        let allow_trailing = self.allows_trailing(drop_dir);
         let quiet = completeness::quiet_after(self.quiet(drop_dir.quiet), remakes);
         let rules = Rules { quiet, allow_trailing, remakes };
         let sidecar_writer =
@@ -164,20 +165,49 @@ impl Candidate {
             }
             Verdict::Ready(Evidence::CommonRows) => self.common_rows(dump)?,
             Verdict::Ready(evidence) => match dump.header(size) {
-                Ok(header) => Decision::Finalize(Complete { header, evidence, remark: None }),
+                Ok(header) => {
+                    let remark = self.remark_on_excess(dump, &header);
+                    Decision::Finalize(Complete { header, evidence, remark })
+                }
                 Err(reason) => Decision::Reject(Reason::Description(reason)),
             },
             Verdict::Wait(wait) => {
-                Decision::Wait(Wait { why: self.naming_sidecar(dump, wait.why), ..wait })
+                Decision::Wait(Wait { why: self.naming_files(dump, wait.why), ..wait })
             }
-            Verdict::Refused(reason) => Decision::Reject(self.naming_sidecar(dump, reason)),
+            Verdict::Refused(reason) => Decision::Reject(self.naming_files(dump, reason)),
             Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage)?,
         })
     }
 
-    /// Adds the sidecar that declares the size, and its keys, to a reason about the size.
-    fn naming_sidecar(&self, dump: &Dump, reason: Reason) -> Reason {
+    /// Returns whether bytes behind the data are tolerated. Whole files behind the data of a series
+    /// never are.
+    fn allows_trailing(&self, drop_dir: &DropDir) -> bool {
+        let has_files_beyond =
+            || self.dump.as_ref().is_ok_and(|dump| !self.input.files_beyond(dump).is_empty());
+        drop_dir.allow_trailing && !has_files_beyond()
+    }
+
+    /// Returns the remark on bytes behind the data that are tolerated.
+    fn remark_on_excess(&self, dump: &Dump, header: &Header) -> Option<String> {
+        let segments = self.input.segments(dump, header.data_len());
+        let behind = |end: u64, size: u64| size.saturating_sub(end.saturating_add(dump.trailing));
+        let excess = segments.iter().map(|it| behind(it.end(), it.input.stat.size)).sum::<u64>();
+        let bytes = if excess == 1 { "byte" } else { "bytes" };
+        (excess > 0).then(|| format!("without the {excess} {bytes} behind its data"))
+    }
+
+    /// Adds the files that matter to a reason about the size: the sidecar that declares it, with
+    /// its keys, or the files of a series behind the declared data.
+    pub(super) fn naming_files(&self, dump: &Dump, reason: Reason) -> Reason {
         match (reason, dump.kind, &self.input.description) {
+            (Reason::Size(SizeFit::TooLong { size, of }), ..)
+                if dump.division != Division::EqualShares =>
+            {
+                let (data, of) = (size.saturating_sub(dump.around()), of - dump.around());
+                let beyond = self.input.files_beyond(dump);
+                let beyond = (!beyond.is_empty()).then(|| NameList::of(&beyond));
+                Reason::SeriesTooLong { data, of, beyond }
+            }
             (Reason::Size(fit), DeclaredBy::Sidecar(_), Some(sidecar)) => {
                 let keys = dump.facts.size_keys;
                 Reason::SizeBySidecar { fit, sidecar: sidecar.name.clone(), keys }

@@ -41,6 +41,7 @@ impl Candidate {
         let keys = |error| Reason::Request(RequestProblem::Keys(error));
         let dump = correction.apply(self.dump.clone()?).map_err(keys)?;
         let size = self.input.logical_size(&dump).0;
+        let allow_trailing = allow_trailing && self.input.files_beyond(&dump).is_empty();
         match (dump.fit(size, allow_trailing), correction.take) {
             (SizeFit::Whole { .. }, _) => dump.header(size).map(drop).map_err(keys),
             (_, Some(rows)) if correction.content == self.content_key() => {
@@ -55,7 +56,7 @@ impl Candidate {
                 let has_keys = !correction.keys().is_empty();
                 Err(Reason::Request(RequestProblem::TooShort { fit, has_keys }))
             }
-            (misfit, _) => Err(Reason::Size(misfit)),
+            (misfit, _) => Err(self.naming_files(&dump, Reason::Size(misfit))),
         }
     }
 

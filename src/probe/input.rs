@@ -137,6 +137,20 @@ impl Input {
         })
     }
 
+    /// Returns the files of a series that begin behind the declared data.
+    #[must_use]
+    pub fn files_beyond(&self, dump: &Dump) -> Vec<PathBuf> {
+        let (Some(data_len), Division::FullFiles { .. }) = (dump.layout.data_len(), dump.division)
+        else {
+            return Vec::new();
+        };
+        let segments = self.segments(dump, data_len).into_iter();
+        let is_beyond = |it: &InputSegment<'_>| {
+            it.len == 0 && full_share(dump, it.input).is_some_and(|len| len > 0)
+        };
+        segments.filter(is_beyond).map(|it| it.input.rel.clone()).collect()
+    }
+
     fn count(&self) -> u64 {
         self.files.len().max(1) as u64
     }

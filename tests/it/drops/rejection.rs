@@ -100,7 +100,10 @@ fn a_dump_that_is_too_long() {
 
     site.configure("allow_trailing = true");
     site.npyd(&["retry", "scan.raw"]).expect_code(0);
-    site.sweep_until("finalized");
+    let remark = "without the 4 bytes behind its data";
+    site.npyd(&["explain", "in/scan.raw"]).expect_code(0).expect_words(&[remark]);
+    let receipt = site.sweep_until("finalized").only_receipt();
+    assert_eq!(receipt["reason"], remark, "{receipt}");
     assert_eq!(site.read("out/scan.npy"), scan_npy());
 }
 

@@ -244,6 +244,48 @@ fn a_fixed_shape_is_complete_at_its_size() {
     assert_eq!(site.names("out"), [""; 0]);
 }
 
+/// Bytes behind the data are those behind the last record, never a whole file. A message about a
+/// series does not recommend `allow_trailing`.
+#[test]
+fn no_file_of_a_series_is_left_out() {
+    for settings in ["", "allow_trailing = true", "allow_trailing = true\nsource = 'remove'"] {
+        for data in
+            ["['frame_1.raw', 'frame_2.raw', 'frame_3.raw', 'frame_4.raw']", "'frame_*.raw'"]
+        {
+            let site = site(settings);
+            frames(&site, &[1, 2, 3, 4]);
+            site.drop_file("run.toml", manifest("[2, 2]", data));
+            let why = "8 bytes, not the declared 4: correct the shape, or leave out of `data` what \
+                       is behind it: `frame_3.raw`, `frame_4.raw`";
+            let receipt = site.sweep_until("rejected").only_receipt();
+            assert!(reason(&receipt).contains(why), "{receipt}");
+            assert!(!reason(&receipt).contains("allow_trailing"), "{receipt}");
+            site.npyd(&["explain", "in/run.toml"]).expect_words(&[why]);
+            site.npyd(&["redo", "--shape", "2,2", "run.toml"]).expect_code(1);
+            assert_eq!((site.names("in").len(), site.names("out").len()), (5, 0));
+        }
+    }
+    // The last file goes on behind the declared data.
+    for (settings, event) in [("", "rejected"), ("allow_trailing = true", "finalized")] {
+        let site = site(settings);
+        site.drop_file("frame_1.raw", [1; 2]).drop_file("frame_2.raw", [2; 5]);
+        site.drop_file("run.toml", manifest("[2, 2]", "'frame_*.raw'"));
+        let receipt = site.sweep_until(event).only_receipt();
+        let words = match event {
+            "rejected" => "7 bytes, not the declared 4: correct dtype, shape, offset or trailing",
+            _ => "without the 3 bytes behind its data",
+        };
+        assert!(reason(&receipt).ends_with(words), "{receipt}");
+    }
+    // An open shape takes all records.
+    let site = site("allow_trailing = true");
+    site.drop_file("frame_1.raw", [1; 2]).drop_file("frame_2.raw", [2; 3]);
+    site.drop_file("run.toml", manifest("[-1, 2]", "'frame_*.raw'"));
+    let receipt = site.sweep_until("finalized").only_receipt();
+    assert!(reason(&receipt).contains("without the 1 byte behind its data"), "{receipt}");
+    assert_eq!(site.read("out/run.npy"), array(&[1, 1, 2, 2]));
+}
+
 /// The digest is that of the files' contents, one after the other.
 #[test]
 fn the_digest_of_several_files() {
