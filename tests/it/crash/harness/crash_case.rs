@@ -83,9 +83,9 @@ impl<'a> CrashCase<'a> {
         }
         fs::write(case.config(), case.configuration(scenario.disposition)).unwrap();
         case.drop_data(volume);
-        for (name, text) in scenario.drops().into_iter().filter_map(|drop| drop.sidecar) {
+        for (name, text) in scenario.drops().iter().filter_map(|drop| drop.sidecar.as_ref()) {
             let _alone = no_stranger();
-            fs::write(case.source(&name), text).unwrap();
+            fs::write(case.source(name), text).unwrap();
         }
         if scenario.synced {
             // On XFS, syncfs does not flush the disk's cache if only data changed.
@@ -132,15 +132,15 @@ impl<'a> CrashCase<'a> {
     /// Has npyd make an array of the former drop, and keep its source.
     fn make_old(&self, volume: &Volume) {
         let Drop { files, sidecar, output, array, .. } = self.scenario.former_drop();
-        let (sidecar, text) = sidecar.unwrap();
-        for (name, content) in [(&files[0].0, &files[0].1), (&sidecar, &text.into_bytes())] {
+        let (sidecar, text) = sidecar.as_ref().unwrap();
+        for (name, content) in [(&files[0].0, &files[0].1[..]), (sidecar, text.as_bytes())] {
             let _alone = no_stranger();
             fs::write(self.source(name), content).unwrap();
         }
         fs::write(self.config(), self.configuration(Disposition::Keep)).unwrap();
         let status = start(&mut self.sweep()).wait().unwrap();
         let made = fs::read(self.root.join(output)).unwrap();
-        assert!(status.success() && made == array, "{}", self.printed());
+        assert!(status.success() && made == *array, "{}", self.printed());
         for log in ["stdout", "stderr"] {
             fs::remove_file(self.apart.join(log)).unwrap();
         }
@@ -161,7 +161,10 @@ impl<'a> CrashCase<'a> {
             if let Some(piece) = self.scenario.piece {
                 extents::allocate_in_pieces(&file, &self.root.join("in/between"), len, piece);
             }
-            file.write_all_at(&vec![0; raw.len()], 0).unwrap();
+            for at in (0..len).step_by(ZEROS.len()) {
+                let rest = ZEROS.len().min((len - at) as usize);
+                file.write_all_at(&ZEROS[..rest], at).unwrap();
+            }
         }
         volume.sync();
         for (name, raw) in files() {
@@ -214,7 +217,7 @@ impl<'a> CrashCase<'a> {
         };
         format!(
             "state_dir = '{}/state'\nworkers = 1\n[[drop]]\npath = '{root}/in'\n\
-             quiet = '50ms'\n{output}{source}{}\n",
+             quiet = '10ms'\n{output}{source}{}\n",
             state.display(),
             route.settings
         )
@@ -321,10 +324,10 @@ impl<'a> CrashCase<'a> {
     ) -> Result<(), Violation> {
         let (found, drops) = (files_below(&self.root), self.scenario.drops());
         for (path, content) in &found {
-            self.is_no_wrong_array(path, content, &drops, dropped)?;
+            self.is_no_wrong_array(path, content, drops, dropped)?;
         }
         let names = || found.keys().cloned().collect::<Vec<_>>().join(", ");
-        for drop in &drops {
+        for drop in drops {
             let has_array = found.get(&drop.output) == Some(&drop.array);
             let has_metadata = !self.scenario.has_metadata() || tells_of(&found, drop);
             if told(drop) && !(has_array && has_metadata && drop.has_rest(&found)) {
@@ -424,7 +427,9 @@ impl<'a> CrashCase<'a> {
         if self.scenario.has_metadata() {
             found.retain(|path, _| drops.iter().all(|drop| *path != drop.metadata()));
         }
-        let same = found.iter().filter(|(path, _)| !path.starts_with("state/")).eq(&end);
+        let wanted = end.iter().map(|(path, content)| (path, *content));
+        let found_all = found.iter().map(|(path, content)| (path, &content[..]));
+        let same = found_all.filter(|(path, _)| !path.starts_with("state/")).eq(wanted);
         if same && metadata_are_right && status.success() {
             return Ok(());
         }
@@ -529,17 +534,20 @@ pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// What data are before their producer fills them.
+const ZEROS: &[u8] = &[0; 1 << 20];
+
 /// The room for a header, in bytes.
 const GAP: usize = 4096;
 
 /// Whether these are the raw bytes, perhaps with a gap of one page somewhere: unfinished room for
 /// a header.
 fn is_but_for_a_gap(found: &[u8], raw: &[u8]) -> bool {
-    let same = found.iter().zip(raw).take_while(|(a, b)| a == b).count();
-    let from = same / GAP * GAP;
+    let pages = found.chunks(GAP).zip(raw.chunks(GAP));
+    let from = pages.take_while(|(found, raw)| found == raw).count() * GAP;
     let is_longer = found.len() == raw.len() + GAP;
     // The file becomes longer before anything moves.
-    found == raw || is_longer && (same == raw.len() || found[from + GAP..] == raw[from..])
+    found == raw || is_longer && (found.starts_with(raw) || found[from + GAP..] == raw[from..])
 }
 
 /// Describes where two files begin to differ.

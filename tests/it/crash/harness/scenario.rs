@@ -1,7 +1,7 @@
 //! Scenarios: what is dropped, which route it must take, and which files must exist in the end.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::support::{PendingFile, is_long, npy_filling};
 
@@ -381,6 +381,12 @@ impl Drop {
     }
 }
 
+/// The drops of a route, and the one before them.
+struct Made {
+    drops: Vec<Drop>,
+    former: Drop,
+}
+
 /// One drop on its way.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
@@ -453,12 +459,27 @@ impl Scenario {
     }
 
     /// Everything that is dropped.
-    pub(crate) fn drops(&self) -> Vec<Drop> {
-        (0..self.route.drops).map(|number| self.number(number)).collect()
+    pub(crate) fn drops(&self) -> &'static [Drop] {
+        &self.made().drops
     }
 
-    /// One of the drops.
-    fn number(&self, number: usize) -> Drop {
+    /// What was dropped before, of which npyd made an array.
+    pub(crate) fn former_drop(&self) -> &'static Drop {
+        &self.made().former
+    }
+
+    /// Makes the drops once for each route, because the largest takes longer to make than npyd
+    /// takes to process it.
+    fn made(&self) -> &'static Made {
+        static MADE: Mutex<BTreeMap<(&str, bool), &Made>> = Mutex::new(BTreeMap::new());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry((self.route.name, self.is_copied)).or_insert_with(|| {
+            let drops = (0..self.route.drops).map(|number| self.make(number)).collect();
+            Box::leak(Box::new(Made { drops, former: self.make_former() }))
+        })
+    }
+
+    fn make(&self, number: usize) -> Drop {
         let Route { records, front, .. } = self.route;
         let header_len = if self.is_copied { COPY_HEADER_LEN } else { self.route.header_len };
         let named =
@@ -550,9 +571,8 @@ impl Scenario {
         (self.route.old != Old::None).then(|| format!("{}/scan.npy", self.outputs()))
     }
 
-    /// What was dropped before, of which npyd made an array.
-    pub(crate) fn former_drop(&self) -> Drop {
-        let mut drop = self.number(0);
+    fn make_former(&self) -> Drop {
+        let mut drop = self.make(0);
         let data = match self.route.old {
             Old::BackedUp => |byte: &u8| !byte,
             _ => |_: &u8| 0,
@@ -566,7 +586,7 @@ impl Scenario {
     /// The path of the old array's backup, if it has one in the end.
     pub(crate) fn backup(&self) -> Option<String> {
         let has_one = self.route.old == Old::BackedUp;
-        has_one.then(|| format!("{}.~1~", self.number(0).output))
+        has_one.then(|| format!("{}.~1~", self.drops()[0].output))
     }
 
     /// Whether an array's metadata are kept beside it.
@@ -576,7 +596,7 @@ impl Scenario {
 
     /// Returns all files that must exist at the end, by path. Besides these, only metadata may
     /// exist.
-    pub(crate) fn end(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn end(&self) -> BTreeMap<String, &'static [u8]> {
         let becomes_the_array = self.route.told == "in-place" || self.route.beside;
         let source_at = match self.disposition {
             _ if becomes_the_array => None,
@@ -585,20 +605,20 @@ impl Scenario {
             Archive => Some("archive"),
         };
         let mut end = BTreeMap::new();
-        end.extend(self.old().map(|old| (old, OLD.to_vec())));
-        end.extend(self.backup().map(|backup| (backup, self.former_drop().array)));
+        end.extend(self.old().map(|old| (old, OLD)));
+        end.extend(self.backup().map(|backup| (backup, &self.former_drop().array[..])));
         for Drop { files, sidecar, output, array, rest, .. } in self.drops() {
-            end.insert(output, array); // in the place of the old one, perhaps
-            end.extend(rest);
-            end.extend(sidecar.map(|(name, text)| {
+            end.insert(output.clone(), array); // in the place of the old one, perhaps
+            end.extend(rest.as_ref().map(|(path, rest)| (path.clone(), &rest[..])));
+            end.extend(sidecar.as_ref().map(|(name, text)| {
                 let at = match source_at {
                     Some(at) => format!("{at}/{name}"),
                     None => format!("out/{name}.done"),
                 };
-                (at, text.into_bytes())
+                (at, text.as_bytes())
             }));
             if let Some(at) = source_at {
-                end.extend(files.into_iter().map(|(name, raw)| (format!("{at}/{name}"), raw)));
+                end.extend(files.iter().map(|(name, raw)| (format!("{at}/{name}"), &raw[..])));
             }
         }
         end
