@@ -294,8 +294,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     if !remains.is_empty() {
         output.sync()?; // F2: before any source is touched
         for one in remains {
-            let is_kept = drop_dir.source == Disposition::Keep;
-            if is_kept || !put_remains_away(drop_dir, &source, one, (array, archive.as_ref()))? {
+            if !put_remains_away(drop_dir, &source, one, (array, archive.as_ref()))? {
                 let name = &one.input.name;
                 return Ok(Some(Reason::NoOtherParts(name.clone())));
             }

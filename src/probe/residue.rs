@@ -106,6 +106,9 @@ impl DirView<'_> {
             while let Some(array) = dir.open_file(name.as_ref())? {
                 if let Some(mark) = self.made_with(&array, by)? {
                     let consumed_source = mark.is_of_inode(array.stat()?.ino);
+                    if self.drop_dir.source == Disposition::Keep && !consumed_source {
+                        return Ok(None); // somebody else took the data away
+                    }
                     let holds_source_bytes = array.attr(ROUTE_ATTR)?.is_none();
                     let mut remains = self.remains(by, number, data_files, &array)?;
                     if !holds_source_bytes {
@@ -216,7 +219,7 @@ impl DirView<'_> {
         first: &InputFile,
     ) -> fs::Result<Option<FinishedArray>> {
         let MatchedDescription { by, array, data_files } = matched;
-        if by.glob().is_none() || self.drop_dir.source == Disposition::Keep {
+        if by.glob().is_none() {
             return Ok(None);
         }
         let Some(finished) = self.finished(by, *array, data_files)? else { return Ok(None) };

@@ -319,3 +319,30 @@ fn a_file_joins_a_series_during_the_copy() {
     }
     .after_each_call("remove");
 }
+
+/// With `source = "keep"`, npyd takes nothing away. What a user moves may come back.
+#[test]
+fn a_description_stays_when_its_data_are_moved_away() {
+    let site = Site::with("source = \"keep\"");
+    site.scan("scan").sweep().expect_code(0);
+    let away = |name: &str| std::fs::rename(site.path("in").join(name), site.path(name)).unwrap();
+    let back = |name: &str| std::fs::rename(site.path(name), site.path("in").join(name)).unwrap();
+    away("scan.raw");
+    let why = reason(site.sweep().expect_code(0).stderr());
+    assert!(why.contains("its data file is not there"), "{why}");
+    assert_eq!(site.names("in"), ["scan.raw.toml"]);
+    assert_eq!(site.names("out"), ["scan.npy"]);
+    back("scan.raw");
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+
+    let list = "dtype = '<u2'\nshape = [2, 2]\ndata = ['a.bin', 'b.bin']\n";
+    site.drop_file("a.bin", [1; 4]).drop_file("b.bin", [2; 4]).drop_file("run.toml", list);
+    site.sweep().expect_code(0);
+    away("b.bin");
+    site.sweep().expect_code(0);
+    away("a.bin");
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), ["run.toml", "scan.raw", "scan.raw.toml"]);
+}
