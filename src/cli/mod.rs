@@ -26,7 +26,7 @@ mod unit;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -183,6 +183,19 @@ impl ConfigArgs {
     }
 }
 
+/// Maximum size of a configuration file, in bytes: a thousand drop directories need a tenth of it.
+const CONFIG_SIZE_MAX: u64 = 4 << 20;
+
+/// Reads a configuration file, which may be a pipe. A device without an end must not fill memory.
+fn read_limited(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(CONFIG_SIZE_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > CONFIG_SIZE_MAX {
+        return Err(std::io::Error::other("it is longer than 4 MiB"));
+    }
+    Ok(text)
+}
+
 /// Reads and validates a configuration file. Relative paths in it start at its own directory.
 fn read_config(path: &Path) -> Result<Config, ConfigError> {
     let unreadable = |source| {
@@ -190,7 +203,7 @@ fn read_config(path: &Path) -> Result<Config, ConfigError> {
             .map_or("give another file with --config FILE", HidingSetting::remedy);
         ConfigError::Unreadable { path: path.to_path_buf(), source, remedy }
     };
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let text = read_limited(path).map_err(unreadable)?;
     let whole = std::fs::canonicalize(path).map_err(unreadable)?;
     let base = whole.parent().unwrap_or(Path::new("/"));
     let mut config = Config::parse(&text, path, base)?;

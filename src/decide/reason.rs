@@ -150,6 +150,11 @@ pub enum Reason {
     /// The data file is a link, a pipe or a device.
     #[error("its data file `{}` is not a regular file: put the file itself there", .0.display())]
     DataNotRegular(PathBuf),
+    /// A file is named like a description of the data, and is a link, a pipe or a directory.
+    #[error(
+        "`{0}`, which is named like its description, is not a regular file: put the file itself there, or remove that name"
+    )]
+    DescriptionNotRegular(FileName),
     /// A rule of `ignore` matches the data file.
     #[error("its data file is not taken: {0}")]
     DataIgnored(Ignored<'static>),

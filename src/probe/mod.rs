@@ -334,7 +334,24 @@ impl<'a> DirView<'a> {
             }
             candidate.overridden = overridden.into_iter().filter_map(|it| it.by.file).collect();
         }
-        if !matches!(result, ProbeResult::Ignored(Reason::Undescribed { .. })) {
+        if is_described { Ok(result) } else { self.without_description(data, result) }
+    }
+
+    /// Returns what follows for data without a description. `result`: without regard to files that
+    /// are no description, but may have been meant as one.
+    fn without_description(&self, data: &Path, result: ProbeResult) -> fs::Result<ProbeResult> {
+        let is_undescribed = match result {
+            ProbeResult::Candidate(_) => false,
+            ProbeResult::Ignored(Reason::Undescribed { .. }) => true,
+            _ => return Ok(result),
+        };
+        // Otherwise a template counted instead of what somebody put there.
+        if let Some(name) = self.irregular_description(data)? {
+            let (manifest, why) = (data.to_path_buf(), Reason::DescriptionNotRegular(name));
+            let (data, parts) = (Vec::new(), Vec::new());
+            return Ok(ProbeResult::AwaitingData { manifest, data, parts, why });
+        }
+        if !is_undescribed {
             return Ok(result);
         }
         match self.unusable_description(data)? {

@@ -23,7 +23,7 @@ impl DirView<'_> {
         let dump = template.dump(&raw.data.name);
         let is_bare = matches!(&dump, Ok(Dump { front: LeadingBytes::Bare, .. }));
         Ok(match is_named_npy(name) {
-            _ if beside && is_put_beside_arrays(name) => None,
+            _ if is_put_beside_arrays(name) => None,
             _ if !raw.data.is_npy()? => Some(dump),
             true if beside || is_bare => None,
             false if is_bare => {

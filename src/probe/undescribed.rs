@@ -17,6 +17,22 @@ use crate::probe::{DirView, rel_name};
 const EXAMINED_MAX: usize = 64 << 10;
 
 impl DirView<'_> {
+    /// Returns the name of a link, a pipe or a directory that is named like a description of the
+    /// data. A directory counts only if it has the name of a manifest.
+    pub(crate) fn irregular_description(&self, data: &Path) -> fs::Result<Option<FileName>> {
+        for path in possible_sidecars(data) {
+            let Some(stat) = self.dir.stat(&path)? else { continue };
+            if !stat.is_file()
+                && self.drop_dir.ignore.reason(&path, stat.is_dir()).is_none()
+                && let Ok(name) = rel_name(&path)
+                && (!stat.is_dir() || manifest::is_manifest_name(name.as_str()))
+            {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the empty manifest of data that nothing describes: it was not synced before a power
     /// cut, or is not written yet. If no manifest is empty, returns a remark about a file that
     /// looks like a description of the data.

@@ -375,3 +375,13 @@ fn mounts_between_drops_and_arrays() {
     outcome.expect_words(&["not in-place: the output is on another file system or mount"]);
     assert_eq!((site.names("in"), site.names("out")), (Vec::new(), Vec::new()));
 }
+
+/// A reload of a link to a device must not fill memory.
+#[test]
+fn a_configuration_without_an_end() {
+    let site = Site::new();
+    let config = site.path("npyd.toml");
+    std::fs::remove_file(&config).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &config).unwrap();
+    site.npyd(&["check"]).expect_code(2).expect_words(&["npyd.toml", "it is longer than 4 MiB"]);
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Receipts, Site, load, npy, python, scan_npy};
+use crate::support::{Receipts, Site, load, npy, python, reason, scan_npy};
 
 const FRAMES: &str = "
 [[drop.template]]
@@ -135,6 +135,48 @@ fn what_npyd_puts_there_is_no_drop() {
         assert_eq!(site.read("in/cam_mean.npy"), npy("'<f8'", false, &[2], &[1; 16]));
         assert_eq!(site.read("in/cam_newer.npy"), newer);
     }
+}
+
+/// The files that npyd puts beside the arrays of another drop directory are no data either.
+#[test]
+fn what_npyd_puts_elsewhere_is_no_drop() {
+    let site = Site::with("[[drop.template]]\nmatch = '*'\ndtype = '|u1'\nshape = [-1]");
+    let names = ["a.npy.json", "a.npy.~1~", "a.raw.toml.done", "a.raw.toml.done.2"];
+    for name in names {
+        site.drop_file(name, "anything");
+    }
+    site.drop_file("b.raw", "data").settle("finalized", 1);
+    assert_eq!(site.names("out"), ["b.npy"]);
+}
+
+/// Whoever links one manifest to each of his dumps means that manifest, not the template.
+#[test]
+fn a_description_that_is_no_regular_file_is_not_passed_over() {
+    let site = Site::with(FRAMES);
+    site.write("common.toml", "dtype = '<f4'\nshape = [-1]\n");
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, site.path(name)).unwrap();
+    link("../common.toml", "in/a.u16.toml");
+    link("nowhere", "in/b.hdr");
+    fs::create_dir(site.path("in/c.u16.json")).unwrap();
+    fs::create_dir(site.path("in/d.hdr")).unwrap(); // only one that is named like a manifest counts
+    for name in ["a.u16", "b.u16", "c.u16", "d.u16", "e.raw"] {
+        site.drop_file(name, [1; 24]);
+    }
+    link("../common.toml", "in/e.raw.toml");
+    let receipts = site.sweep().expect_code(0).json();
+    for (name, by) in [("a.u16", "a.u16.toml"), ("b.u16", "b.hdr"), ("c.u16", "c.u16.json")] {
+        let receipt = receipts.of_source(name);
+        assert_eq!(receipt["event"], "waiting", "{receipt}");
+        assert!(reason(receipt).starts_with(&format!("`{by}`, which is named like")), "{receipt}");
+    }
+    let path = site.path("in/e.raw");
+    site.npyd(&["explain", path.to_str().unwrap()])
+        .expect_words(&["e.raw.toml`, which is named like its description, is not a regular file"]);
+    assert_eq!(site.names("out"), ["d.npy"]);
+    fs::remove_file(site.path("in/a.u16.toml")).unwrap();
+    fs::copy(site.path("common.toml"), site.path("in/a.u16.toml")).unwrap();
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/a.npy"), npy("'<f4'", false, &[6], &[1; 24]));
 }
 
 /// With a reserved region and a separate output directory, `x.npy` may be an array that npyd has

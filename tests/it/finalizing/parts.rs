@@ -80,14 +80,18 @@ fn those_that_were_left_behind_follow() {
 /// What is in no array is not removed: it waits, with what describes it.
 #[test]
 fn what_is_in_no_array_stays() {
-    for (disposition, second) in [("remove", &[9; 7][..]), ("remove", &B[..3]), ("keep", B)] {
+    for (disposition, second, why) in [
+        ("remove", &[9; 7][..], "not all there yet"),
+        ("remove", &B[..3], "not all there yet"),
+        ("keep", B, "its data file `a.raw` is not there yet"),
+    ] {
         let site = site("keep");
         drop_all(&site);
         site.sweep().expect_code(0);
         configure(&site, disposition, "");
         fs::remove_file(site.path("in/a.raw")).unwrap();
         site.drop_file("b.raw", second);
-        site.sweep().expect_code(0).expect_words(&["not all there yet"]);
+        site.sweep().expect_code(0).expect_words(&[why]);
         assert_eq!(site.names("in"), ["b.raw", "scan.nhdr"]);
         assert_eq!(site.read("in/b.raw"), second);
         assert_eq!(site.read("out/scan.npy"), array());

@@ -328,8 +328,7 @@ fn a_description_stays_when_its_data_are_moved_away() {
     let away = |name: &str| std::fs::rename(site.path("in").join(name), site.path(name)).unwrap();
     let back = |name: &str| std::fs::rename(site.path(name), site.path("in").join(name)).unwrap();
     away("scan.raw");
-    let why = reason(site.sweep().expect_code(0).stderr());
-    assert!(why.contains("its data file is not there"), "{why}");
+    site.sweep().expect_code(0);
     assert_eq!(site.names("in"), ["scan.raw.toml"]);
     assert_eq!(site.names("out"), ["scan.npy"]);
     back("scan.raw");
