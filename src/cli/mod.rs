@@ -136,7 +136,7 @@ pub fn main() -> ExitCode {
     fs::prepare_process();
     let quiet_by_default = !matches!(cli.command, Command::Run(_));
     log::start(cli.log, quiet_by_default);
-    facts::observe(|fact| sinks::facts::log(&fact)); // until there is a bus
+    facts::observe(|fact| sinks::log::facts::log(&fact)); // until there is a bus
     let is_work = matches!(
         cli.command,
         Command::Run(_) | Command::Sweep(_) | Command::Finalize(_) | Command::Check(_)

@@ -7,7 +7,7 @@ use clap::Args;
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::cli::{ConfigArgs, Exit, FatalError};
-use crate::config::{Config, DropDir};
+use crate::config::DropDir;
 use crate::events::event::Event;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
@@ -16,8 +16,8 @@ use crate::ledger::Ledger;
 use crate::service::tracker::{JobDone, Tracker};
 use crate::service::work::context::Context;
 use crate::service::work::worker_pool::Pool;
-use crate::sinks;
 use crate::sinks::stdout::Format;
+use crate::sinks::{self, Host};
 
 /// Time until the sweep first reports which drop it is waiting for.
 const FIRST_REPORT_AFTER: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ impl Sweep {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         let ledger = Ledger::open(&config.state_dir)?;
-        let sinks = |_: &Config| sinks::of_command(Format::new(self.json));
+        let sinks = || sinks::start(Host::Command(Format::new(self.json)));
         let context = Context::new(&config, ledger, sinks, false)?;
         let pool = Pool::new(config.workers.get())?;
         let mut dirs = Vec::new();

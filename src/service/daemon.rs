@@ -22,7 +22,7 @@ use crate::service::supervisor::{Command, DropDirHandle};
 use crate::service::systemd;
 use crate::service::work::context::Context;
 use crate::service::work::worker_pool::Pool;
-use crate::sinks;
+use crate::sinks::{self, Host};
 use crate::text::os_message::thread_error;
 
 /// Interval of the checks for dead threads and for changes of the ledger.
@@ -76,7 +76,7 @@ pub fn run(
     read: impl Fn(&Path) -> Result<Config, ConfigError>,
 ) -> io::Result<()> {
     // This comes first: it may set the idle I/O class, which threads inherit from their parent.
-    let context = Context::new(&config, ledger, sinks::of_daemon, true)?;
+    let context = Context::new(&config, ledger, || sinks::start(Host::Daemon), true)?;
     let signals = forward_signals()?;
     let (ready_tx, ready_rx) = bounded(0);
     let pool = Pool::new(config.workers.get())?;

@@ -1,51 +1,53 @@
-//! Sinks: where people and programs see what happens. One file a sink; a new one is a file and a
-//! line in the list of those who should have it, here.
+//! Sinks: where people and programs see what happens. Each sink is a file, or a folder, and one
+//! line in the list in [`start`].
 
 pub mod bars;
-mod causes;
-pub mod facts;
-mod finished;
-mod left_alone;
 pub mod log;
-mod problems;
-mod repeats;
 pub mod stdout;
-pub(crate) mod waits;
 
 use std::io::{self, IsTerminal, stderr};
 
 use indicatif::MultiProgress;
 
-use crate::config::Config;
 use crate::events::bus::{Bus, Sink};
 
 use bars::BarSink;
 use log::LogSink;
 use stdout::{Format, StdoutSink};
 
-/// Starts the sinks of the daemon that the configuration asks for: so far the log, in any case.
-///
-/// # Errors
-///
-/// Returns an error if a thread can't be started.
-pub fn of_daemon(_config: &Config) -> io::Result<Bus> {
-    Bus::new(vec![Box::new(LogSink::of_daemon())])
+/// The process that the sinks run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// `npyd run`.
+    Daemon,
+    /// `npyd sweep` or `npyd finalize`, which print receipts to standard output.
+    Command(Format),
 }
 
-/// Starts the sinks of a command that prints receipts to standard output.
+/// Starts the sinks of a process. A sink that a user configures is in each process: it gets the
+/// configuration later, by [`Sink::configure`]. `npyd finalize` has none.
 ///
 /// # Errors
 ///
 /// Returns an error if a thread can't be started.
-pub fn of_command(format: Format) -> io::Result<Bus> {
-    // Progress is shown as bars if standard error is a terminal, as log lines otherwise.
-    let bars = stderr().is_terminal().then(MultiProgress::new);
-    let mut sinks: Vec<Box<dyn Sink>> = vec![
-        Box::new(StdoutSink::new(format, bars.clone())),
-        Box::new(LogSink::of_command(bars.is_none())),
+pub fn start(host: Host) -> io::Result<Bus> {
+    let (format, bars) = match host {
+        Host::Daemon => (None, None),
+        // Progress is shown as bars if standard error is a terminal, as log lines otherwise.
+        Host::Command(format) => (Some(format), stderr().is_terminal().then(MultiProgress::new)),
+    };
+    let log = match host {
+        Host::Daemon => LogSink::of_daemon(),
+        Host::Command(_) => LogSink::of_command(bars.is_none()),
+    };
+    let sinks = [
+        format.map(|format| boxed(StdoutSink::new(format, bars.clone()))),
+        Some(boxed(log)),
+        bars.map(|bars| boxed(BarSink::new(bars))),
     ];
-    if let Some(bars) = bars {
-        sinks.push(Box::new(BarSink::new(bars)));
-    }
-    Bus::new(sinks)
+    Bus::new(sinks.into_iter().flatten().collect())
+}
+
+fn boxed(sink: impl Sink + 'static) -> Box<dyn Sink> {
+    Box::new(sink)
 }

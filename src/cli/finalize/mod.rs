@@ -35,8 +35,8 @@ use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
-use crate::sinks;
 use crate::sinks::stdout::Format;
+use crate::sinks::{self, Host};
 use crate::throttle::meter::Meter;
 
 #[derive(Args)]
@@ -137,7 +137,7 @@ impl Finalize {
                         {\"dtype\": \"<u2\", \"shape\": [-1, 512], \"data\": [\"a.raw\", \"b.raw\"]}"
                 .into());
         }
-        let bus = Arc::new(sinks::of_command(Format::new(self.json))?);
+        let bus = Arc::new(sinks::start(Host::Command(Format::new(self.json)))?);
         bus.observe_facts();
         let mut session =
             Session { bus, listed: ListedDescriptions::default(), sum: Sum::default() };

@@ -341,7 +341,7 @@ mod tests {
             format!("state_dir = '{dir}/state'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
         let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
-        let context = Context::new(&config, ledger, |_| Ok(Bus::default()), false).unwrap();
+        let context = Context::new(&config, ledger, || Ok(Bus::default()), false).unwrap();
         let (pool, (ended, _)) = (Pool::new(1).unwrap(), unbounded());
         let drop_dir = Arc::new(config.drop_dirs[0].clone());
         let mut tracker = Tracker::new(drop_dir, context, pool.queue(), ended);

@@ -52,7 +52,7 @@ impl Timeline {
         let config = Config::parse(&text, Path::new("npyd.toml"), &path).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
         let (to, events) = unbounded();
-        let sinks = |_: &Config| Bus::new(vec![Box::new(Recorder(to))]);
+        let sinks = || Bus::new(vec![Box::new(Recorder(to))]);
         let context = Context::new(&config, ledger, sinks, true).unwrap();
         let (pool, (sender, ended)) = (Pool::new(1).unwrap(), unbounded());
         let drop_dir = Arc::new(config.drop_dirs[0].clone());

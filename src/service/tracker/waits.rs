@@ -127,7 +127,7 @@ impl Tracker {
 mod tests {
     use super::*;
     use crate::service::tracker::timeline::Timeline;
-    use crate::sinks::waits::{Line, Waits};
+    use crate::sinks::log::waits::{Line, Waits};
 
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;

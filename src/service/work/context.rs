@@ -47,12 +47,12 @@ impl Context {
     pub fn new(
         config: &Config,
         ledger: Ledger,
-        start_sinks: impl FnOnce(&Config) -> io::Result<Bus>,
+        start_sinks: impl FnOnce() -> io::Result<Bus>,
         retries: bool,
     ) -> io::Result<Self> {
         // First, because the threads of the sinks inherit it.
         let idle = if config.io_priority == IoPriority::Idle { fs::make_idle() } else { Ok(()) };
-        let bus = Arc::new(start_sinks(config)?);
+        let bus = Arc::new(start_sinks()?);
         bus.observe_facts();
         bus.configure(&Arc::new(config.clone()));
         if let Err(error) = idle {

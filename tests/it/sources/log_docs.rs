@@ -25,7 +25,7 @@ fn quoted<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
 
 /// The names of the fields of all log lines: the arguments of `tracing::LEVEL!` before its text.
 fn fields_of_the_log() -> BTreeSet<String> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sinks");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sinks/log");
     let mut fields = BTreeSet::new();
     for entry in fs::read_dir(dir).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
@@ -74,7 +74,7 @@ fn events() -> BTreeSet<String> {
     let requests = between(&requests, "pub fn as_str", "\n    }");
     let retried = source("src/ledger/receipt_kind.rs");
     let planned = source("src/cli/finalize/dry_run.rs");
-    let causes = source("src/sinks/causes.rs");
+    let causes = source("src/sinks/log/causes.rs");
     [
         quoted_before(kinds, "=> "),
         quoted_before(requests, "=> "),
@@ -107,8 +107,8 @@ fn every_field_is_documented() {
 fn every_kind_of_report_is_documented() {
     let events = source("src/events/left_alone.rs");
     let left_alone = between(&events, "impl LeftAloneKind {", "\n}");
-    let finished = source("src/sinks/finished.rs");
-    let waits = source("src/sinks/waits.rs");
+    let finished = source("src/sinks/log/finished.rs");
+    let waits = source("src/sinks/log/waits.rs");
     let kinds =
         [quoted(left_alone, "=> "), quoted(&finished, "kind = "), quoted(&waits, "kind = ")]
             .concat();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::events::drop_state::DropPath;
 use crate::events::gathering::Gathering;
 use crate::events::tally::Tally;
-use crate::sinks::causes;
+use crate::sinks::log::causes;
 use crate::text::one_line::shown;
 
 /// How long a line about found arrays waits for further drops, and its distance to the last one.

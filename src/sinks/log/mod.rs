@@ -1,5 +1,13 @@
 //! The log: a line for each event that people should know of, with fields for programs.
 
+mod causes;
+pub mod facts;
+mod finished;
+mod left_alone;
+mod problems;
+mod repeats;
+pub(crate) mod waits;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,10 +25,9 @@ use crate::events::problem::Problem;
 use crate::events::progress::WorkProgress;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::events::stored::Stored;
-use crate::sinks::finished::Finished;
-use crate::sinks::repeats::Repeats;
-use crate::sinks::waits::{Line, Waits};
-use crate::sinks::{causes, facts, left_alone, problems};
+use crate::sinks::log::finished::Finished;
+use crate::sinks::log::repeats::Repeats;
+use crate::sinks::log::waits::{Line, Waits};
 use crate::text::one_line::shown;
 
 /// The time between two lines about the progress of one file.
