@@ -65,7 +65,7 @@ pub enum DataLoss {
         /// Whether the data are in several files, which are lost together.
         has_other_files: bool,
     },
-    /// The ledger has the text about an earlier failure. It is all that the ledger has of that.
+    /// An earlier failure. The ledger stores its text alone.
     #[error("{0}")]
     Recorded(String),
 }

@@ -109,7 +109,7 @@ impl Template {
         if let Some(marker) = &self.marker {
             let at = |error: DescribeError| (marker.span(), error);
             let Some(reserved) = self.reserved else {
-                let error = "marker needs reserved: the marker is at the start of that region";
+                let error = "`marker` requires `reserved`: the marker is at the start of the reserved bytes";
                 return Err(at(error.into()));
             };
             let len = marker.get_ref().len() as u64;

@@ -92,8 +92,9 @@ impl DataFile {
         Ok(equal == Some(true))
     }
 
-    /// Returns whether `len` bytes at `offset` equal those of another file at its offset. Reports
-    /// how many bytes were compared to `goes_on`, and returns `None` once that returns `false`.
+    /// Returns whether `len` bytes at `offset` equal those of another file at its offset. Passes
+    /// the number of bytes compared to `goes_on`, and returns `None` once `goes_on` returns
+    /// `false`.
     pub fn compare_at(
         &self,
         offset: u64,

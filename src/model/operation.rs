@@ -113,7 +113,7 @@ impl Operation {
         self.classify().0
     }
 
-    /// Returns whether the operation brings written data to the disk. Its failure is final (F1).
+    /// Returns whether the operation syncs written data. Its failure is final (F1).
     pub(crate) fn is_sync(self) -> bool {
         matches!(self, Operation::Sync | Operation::WriteBack)
     }

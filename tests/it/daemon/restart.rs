@@ -111,9 +111,9 @@ fn what_came_meanwhile_is_found() {
     site.daemon().wait_for_file("out/scan.npy").wait_for_file("out/x.npy");
 }
 
-/// What a killed npyd had under names of its own is tidied up; what another still works on is not.
+/// npyd cleans up the private files of a killed process, and leaves those of a running one.
 #[test]
-fn leftovers_are_tidied_up() {
+fn private_files_of_a_killed_process_are_cleaned_up() {
     let site = Site::with("source = \"remove\"");
     site.scan("scan");
     fs::rename(site.path("in/scan.raw"), site.path("in/.npyd-taken-scan.raw")).unwrap();

@@ -130,14 +130,14 @@ impl Site {
         (meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec())
     }
 
-    /// The file's number, which stays when it is renamed.
+    /// Returns the file's inode number, which a rename keeps.
     #[track_caller]
     pub(crate) fn inode(&self, name: &str) -> u64 {
         self.identity(name).0
     }
 
-    /// `npyd` with this site's configuration in its environment, and nothing else that would
-    /// change what it does.
+    /// Returns `npyd` with this site's configuration in its environment, and without the other
+    /// variables that change its behavior.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_npyd"));
         for name in
