@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::decide::name_list::NameList;
 use crate::describe::manifest::SIZE_MAX;
 use crate::describe::near_miss::NearMiss;
 use crate::model::FileName;
@@ -22,6 +23,14 @@ pub enum DescriptionRemark {
         name: FileName,
         /// Its size in bytes.
         size: u64,
+    },
+    /// A manifest that is named for the data names other data.
+    #[error("`{name}` describes other data: its key `data` is {data}")]
+    OtherData {
+        /// The name of the manifest.
+        name: FileName,
+        /// The data files that it names, or its glob.
+        data: NameList,
     },
     /// A file is named like a manifest, and has none of the keys of one.
     #[error("`{0}` is not a manifest, because it has neither `dtype` nor `shape`")]

@@ -1,12 +1,13 @@
 //! Data without a description: finds files beside the data that should describe them, but that npyd
 //! can't use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::decide::description_remark::DescriptionRemark;
+use crate::decide::name_list::NameList;
 use crate::describe::formats::FORMATS;
 use crate::describe::near_miss::NearMiss;
-use crate::describe::{Manifest, manifest};
+use crate::describe::{DataNames, Declared, Manifest, manifest};
 use crate::fs;
 use crate::model::FileName;
 use crate::probe::description::possible_sidecars;
@@ -66,24 +67,39 @@ impl DirView<'_> {
                     None => None,
                 };
             }
-            if no_manifest.is_none() && self.is_no_manifest(&path, &name)? {
-                no_manifest = Some(DescriptionRemark::NotManifest(name));
+            if no_manifest.is_none() {
+                no_manifest = self.of_no_use(&path, &name, data)?;
             }
         }
         Ok(Err(remark.or(no_manifest)))
     }
 
-    /// Returns whether a file is named like a manifest, but is not one.
-    fn is_no_manifest(&self, path: &Path, name: &FileName) -> fs::Result<bool> {
+    /// Returns a remark about a file that is named like a manifest of the data, but is not one, or
+    /// names other data.
+    fn of_no_use(
+        &self,
+        path: &Path,
+        name: &FileName,
+        data: &Path,
+    ) -> fs::Result<Option<DescriptionRemark>> {
         if !manifest::is_manifest_name(name.as_str()) {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some((file, stat)) = self.open_regular(path)? else { return Ok(false) };
+        let Some((file, stat)) = self.open_regular(path)? else { return Ok(None) };
         if stat.size > manifest::SIZE_MAX {
-            return Ok(false);
+            return Ok(None);
         }
         let text = file.read_at_most(0, manifest::SIZE_MAX as usize)?;
-        Ok(matches!(Manifest::parse(name, &text), Ok(None)))
+        Ok(match Manifest::parse(name, &text) {
+            Ok(None) => Some(DescriptionRemark::NotManifest(name.clone())),
+            Ok(Some(Manifest { declared: Declared { data: Some(other), .. }, .. }))
+                if !named(&other).iter().any(|it| Some(it.as_os_str()) == data.file_name()) =>
+            {
+                let data = NameList::of(&named(&other));
+                Some(DescriptionRemark::OtherData { name: name.clone(), data })
+            }
+            _ => None,
+        })
     }
 
     /// Returns what a file lacks that looks like a sidecar.
@@ -96,5 +112,14 @@ impl DirView<'_> {
         let Some((file, _)) = self.open_regular(path)? else { return Ok(None) };
         let text = file.read_at_most(0, EXAMINED_MAX)?;
         Ok(formats.find_map(|format| format.near_miss(&text)))
+    }
+}
+
+/// Returns what the key `data` of a manifest names.
+fn named(data: &DataNames) -> Vec<PathBuf> {
+    match data {
+        DataNames::One(name) => vec![name.as_str().into()],
+        DataNames::List(names) => names.iter().map(|name| name.as_str().into()).collect(),
+        DataNames::Matching(glob) => vec![glob.as_str().into()],
     }
 }

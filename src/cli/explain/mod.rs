@@ -26,6 +26,7 @@ use crate::cli::history::{reason_text, time_text};
 use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Config, DropDir};
+use crate::decide::description_remark::DescriptionRemark;
 use crate::decide::reason::Reason;
 use crate::describe::Correction;
 use crate::fs;
@@ -240,7 +241,7 @@ impl Query {
         }
         let mut report =
             json!({"taken_for": null, "verdict": Verdict::Ignored, "why": why.to_string()});
-        if let Reason::Undescribed { .. } = why
+        if let Reason::Undescribed { remark } = why
             && self.outside.is_none()
         {
             if let Some(note) = self.latest_with_part(&self.path()).and_then(undescribed_part) {
@@ -248,13 +249,17 @@ impl Query {
                 return Ok(report);
             }
             let name = self.rel.file_name().unwrap_or_default().display();
-            merge_notes(
-                &mut report,
-                [format!(
-                    "if it is data, put a manifest `{name}.toml` with dtype and shape beside it, or \
-                     add a template to the configuration; if not, add an `ignore` rule"
-                )],
-            );
+            let remedy = match remark {
+                Some(DescriptionRemark::OtherData { name: manifest, .. }) => {
+                    format!("set the key `data` of `{manifest}` to `{name}`, or remove the key")
+                }
+                _ => format!(
+                    "put a manifest `{name}.toml` with dtype and shape beside it, or add a \
+                     template to the configuration"
+                ),
+            };
+            let note = format!("if it is data, {remedy}; if not, add an `ignore` rule");
+            merge_notes(&mut report, [note]);
         }
         Ok(report)
     }
