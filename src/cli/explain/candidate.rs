@@ -48,7 +48,7 @@ fn explain_files(
     let mut decided = None;
     let (verdict, header, evidence) = match query.standing(candidate) {
         Standing::Finished(entry, note) => {
-            merge(&mut report, finished(query, candidate, &entry, note)?);
+            merge(&mut report, finished(query, candidate, &entry, note.as_deref())?);
             return Ok((report, None));
         }
         Standing::Rejected(why) => (json!({"verdict": Verdict::Rejected, "why": why}), None, None),

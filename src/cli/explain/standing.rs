@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Query;
 use crate::config::{DropDir, OnChange};
+use crate::decide::identity::FileSnapshot;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::receipt::SourceFate;
@@ -15,7 +16,7 @@ use crate::probe::candidate::Candidate;
 /// What npyd has done with a drop, or is doing.
 pub(super) enum Standing {
     /// Its array was made; the note says what changed since, if anything.
-    Finished(Box<Entry>, Option<&'static str>),
+    Finished(Box<Entry>, Option<String>),
     /// npyd rejected the drop, and the drop has not changed since.
     Rejected(String),
     /// A process of npyd works on it.
@@ -45,7 +46,10 @@ impl Query {
                 return Standing::Finished(Box::new(entry.clone()), None);
             }
             if entry.has_array_of(&identity) && candidate.conflicting_inodes.is_empty() {
-                return Standing::Finished(Box::new(entry.clone()), Some(TOUCHED));
+                return Standing::Finished(Box::new(entry.clone()), Some(TOUCHED.to_owned()));
+            }
+            if let Some(conflict) = self.conflict_since(entry, candidate) {
+                return Standing::Finished(Box::new(entry.clone()), Some(conflict));
             }
         }
         let mut files = candidate.input.files.iter();
@@ -90,6 +94,15 @@ impl Query {
         }
         let loss = self.ledger.as_ref()?.data_loss_of(snapshot.contents()).ok().flatten()?;
         Some((loss, ReasonKind::DataLoss.as_str().to_owned()))
+    }
+
+    /// Returns what is in conflict with a finished drop that has not changed itself.
+    fn conflict_since(&self, entry: &Entry, candidate: &Candidate) -> Option<String> {
+        let conflict = candidate.dump.as_ref().err()?;
+        let own = FileSnapshot { rivals: Vec::new(), ..candidate.snapshot() }.identity();
+        let is_unchanged = entry.settles(&own, self.drop_dir.settings) && entry.has_array();
+        (is_unchanged && !candidate.conflicting_inodes.is_empty())
+            .then(|| format!("it has not changed since, but {conflict}; the array stays"))
     }
 
     /// Says what a change of a finished drop leads to.
