@@ -19,6 +19,8 @@ use crate::probe::unproven::Unproven;
 pub enum Aside {
     /// It stays: no directory is configured, or it has hard links.
     InPlace,
+    /// It stays, because another description names some of its data files.
+    Shared,
     /// It stays, because npyd can't prove that it has no writer, or may not move it.
     Unproven(Unproven),
     /// It stays, because it can't be moved, and a retry can't succeed either.
@@ -41,6 +43,9 @@ pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
 
 fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
     let Some(rejects) = &drop_dir.rejects else { return Ok(Aside::InPlace) };
+    if candidate.has_shared_parts() {
+        return Ok(Aside::Shared);
+    }
     // A file with other names may belong to someone else.
     let has_links = candidate.input.files.iter().any(|input| input.stat.nlink > 1);
     if candidate.has_array || has_links {

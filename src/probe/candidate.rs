@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{DropDir, Salvage};
 use crate::decide::abandoned::AbandonedData;
+use crate::decide::ambiguity::Ambiguity;
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::decide::name_list::NameList;
@@ -70,6 +71,17 @@ impl Candidate {
         let of_count = |count: &RowCount| [count.stat.ino, count.stat.mtime_ns.cast_unsigned()];
         let miscount = self.miscount.iter().flat_map(of_count);
         self.conflicting_inodes.iter().copied().chain(miscount).collect()
+    }
+
+    /// Returns whether it is in conflict with another description of some of its data files. The
+    /// other one may need them, so they stay where they are.
+    #[must_use]
+    pub fn has_shared_parts(&self) -> bool {
+        let conflict = self.dump.as_ref().err();
+        matches!(
+            conflict,
+            Some(Reason::Conflict(Ambiguity::SeveralDescriptions { part: Some(_), .. }))
+        )
     }
 
     /// Returns the age of the newest mtime or ctime of its files, or `None` if it lies in the

@@ -223,6 +223,9 @@ fn reject(
         (Aside::NameTaken(name), Some(dir)) => {
             Some(format!("it was not moved: `{}` has another `{name}`", dir.display()))
         }
+        (Aside::Shared, _) => {
+            Some("it was not moved: another file describes some of its data as well".to_owned())
+        }
         (Aside::Unproven(why), _) => Some(format!("it was not moved: {why}")),
         (Aside::Immovable(error), _) => Some(format!("it was not moved: {error}")),
         _ => None,
