@@ -96,10 +96,15 @@ pub(crate) fn is_still_there(entry: &Entry, config: &Config) -> bool {
     }
     let mut drop_dirs = config.drop_dirs.iter();
     let drop_dir = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir);
-    let rejected = RejectedDrop { source: entry.source.clone(), identity: entry.identity() };
+    let rejected = rejected_drop(entry);
     // What this user may not see may be there.
     drop_dir
         .is_some_and(|it| !matches!(rejected_paths(it, &rejected), Ok(paths) if paths.is_empty()))
+}
+
+/// Returns the rejected drop of an entry.
+pub(crate) fn rejected_drop(entry: &Entry) -> RejectedDrop {
+    RejectedDrop { source: entry.source.clone(), identity: entry.identity(), parts: entry.parts() }
 }
 
 /// Returns whether `name` refers to the drop of an entry, or to its array.
@@ -168,9 +173,11 @@ pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
     let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
     let drop_dir = config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir);
     let rejects = drop_dir.and_then(|drop_dir| drop_dir.rejects.as_ref());
+    let was = rejects.and_then(|rejects| path.strip_prefix(rejects).ok());
+    let was = was.map(|below| entry.drop_dir.join(below));
     entry.source == path
         || entry.source.file_name() == Some(name.as_os_str())
         || rel == name
-        || rejects.is_some_and(|rejects| rejects.join(rel) == path)
+        || was.is_some_and(|was| entry.source == was || is_part_named(entry, &was, &was))
         || is_part_named(entry, name, &path)
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::history::{is_missing, is_named};
+use crate::cli::history::{is_missing, is_named, rejected_drop};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
-use crate::finalize::{RejectedDrop, Restored, restore_rejected};
+use crate::finalize::{Restored, restore_rejected};
 use crate::fs::FsError;
 use crate::ledger::{Entry, Ledger, other_owner, own_name};
 
@@ -72,10 +72,8 @@ impl Retry {
 fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<(), Box<dyn Error>> {
     let mut drop_dirs = config.drop_dirs.iter();
     if let Some(drop_dir) = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir) {
-        let source = entry.source.clone();
-        let rejected = RejectedDrop { source, identity: entry.identity() };
-        let restored =
-            restore_rejected(drop_dir, &rejected).map_err(|error| name_user(error, config))?;
+        let restored = restore_rejected(drop_dir, &rejected_drop(entry))
+            .map_err(|error| name_user(error, config))?;
         if let Some(why) = restored.refusal(drop_dir)
             && (restored != Restored::Nothing || is_missing(&entry.source))
         {

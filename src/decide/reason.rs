@@ -147,6 +147,19 @@ pub enum Reason {
         /// Why it was rejected, and where it is: the text in the ledger.
         rejected: String,
     },
+    /// The data file was rejected with others, and npyd moved all of them to `rejects`.
+    #[error(
+        "{why}; it was rejected with `{0}`: {rejected}; `npyd retry {0}` moves it back",
+        with.display()
+    )]
+    DataRejectedWith {
+        /// The reason without that data file.
+        why: Box<Reason>,
+        /// The name of the drop.
+        with: PathBuf,
+        /// Why it was rejected, and where it is: the text in the ledger.
+        rejected: String,
+    },
     /// The data file is a link, a pipe or a device.
     #[error("its data file `{}` is not a regular file: put the file itself there", .0.display())]
     DataNotRegular(PathBuf),

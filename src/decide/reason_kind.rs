@@ -178,6 +178,7 @@ impl Reason {
             | Reason::DataInOtherCase(_)
             | Reason::NoNewData { .. }
             | Reason::DataRejected { .. }
+            | Reason::DataRejectedWith { .. }
             | Reason::NoOtherParts(_) => ReasonKind::NoData,
             Reason::Size(_)
             | Reason::SizeBySidecar { .. }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Maximum number of files that a receipt names.
 const NAMED_MAX: usize = 64;
 
 /// The data files of an array, in their order. Their paths start in the drop directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parts {
     /// Number of files.
     pub count: usize,
@@ -17,7 +17,7 @@ pub struct Parts {
     /// Path of the last one.
     pub last: String,
     /// All paths, unless there are too many for a receipt.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
 }
 

@@ -141,7 +141,8 @@ impl<'a> Quarantine<'a> {
 
     /// Returns the path that a file of this directory had in the first drop directory that it may
     /// be from.
-    fn former_path(&self, name: &FileName) -> Option<PathBuf> {
+    #[must_use]
+    pub fn former_path(&self, name: &FileName) -> Option<PathBuf> {
         self.drop_dirs.iter().find_map(|drop_dir| {
             let below = self.dir.path().strip_prefix(drop_dir.rejects.as_ref()?).ok()?;
             Some(drop_dir.path.join(below).join(name))

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::config::DropDir;
 use crate::decide::identity::SourceIdentity;
 use crate::decide::request_problem::RequestProblem;
+use crate::events::parts::Parts;
 use crate::finalize::disposition::{Conditions, move_away};
+use crate::finalize::named_parts::has_part;
 use crate::finalize::reject_note::{Belongs, belongs, note_name, remove_note};
 use crate::finalize::writer_proof::unproven_writers;
-use crate::fs::{self, Dir, OpenWriters};
+use crate::fs::{self, Dir, EntryKind, OpenWriters};
 use crate::model::FileName;
 use crate::probe::{description_names, manifest_names, parts_of, sidecars_by_name};
 
@@ -19,6 +21,8 @@ pub struct RejectedDrop {
     pub source: PathBuf,
     /// Identity of its files, if the ledger has it.
     pub identity: Option<SourceIdentity>,
+    /// Its data files, if it has several.
+    pub parts: Option<Parts>,
 }
 
 /// The result of a restoration.
@@ -52,7 +56,7 @@ impl Restored {
 }
 
 /// Returns the paths in the quarantine that the data file of a rejected drop may have; of a series,
-/// the file that describes it.
+/// the file that describes it, or the data files if that is gone.
 ///
 /// # Errors
 /// A directory can't be read.
@@ -72,6 +76,8 @@ pub fn rejected_paths(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result
         let there = name.alternative(number);
         if from.stat(there.as_ref())?.is_some() {
             paths.push(from.path().join(there));
+        } else if number == 0 {
+            paths.extend(parts_left(&from, rejected)?.iter().map(|part| from.path().join(part)));
         }
     }
     Ok(paths)
@@ -159,7 +165,38 @@ fn numbers_of(from: &Dir, data: &FileName, rejected: &RejectedDrop) -> fs::Resul
     if possible.iter().any(has_data) {
         possible.retain(has_data);
     }
+    if possible.is_empty() && has_first_part(from, rejected)? {
+        return Ok(vec![0]);
+    }
     Ok(possible.into_iter().map(|(number, _)| number).collect())
+}
+
+/// Returns whether the first data file of a drop that has several is still in the quarantine as the
+/// ledger says, also if neither its description nor its note is.
+fn has_first_part(from: &Dir, rejected: &RejectedDrop) -> fs::Result<bool> {
+    let (Some(parts), Some(identity)) = (&rejected.parts, &rejected.identity) else {
+        return Ok(false);
+    };
+    let Some(first) = FileName::of_path(Path::new(&parts.first)) else { return Ok(false) };
+    let stat = from.stat(first.as_ref())?;
+    Ok(stat.is_some_and(|stat| identity.has_size_and_mtime(&stat)))
+}
+
+/// Returns the data files in the quarantine of a drop that has several, by the names in its
+/// receipt. One that has a note of its own is another drop.
+fn parts_left(from: &Dir, rejected: &RejectedDrop) -> fs::Result<Vec<FileName>> {
+    let Some(parts) = &rejected.parts else { return Ok(Vec::new()) };
+    let dir = Path::new(&parts.first).parent().unwrap_or(Path::new(""));
+    let mut left = Vec::new();
+    for (name, kind) in from.entries()? {
+        let Some(name) = FileName::of_path(name.as_ref()) else { continue };
+        let is_part = dir.join(&name).to_str().is_some_and(|rel| has_part(parts, rel));
+        if kind == EntryKind::File && is_part && from.stat(note_name(&name).as_ref())?.is_none() {
+            left.push(name);
+        }
+    }
+    left.sort_unstable();
+    Ok(left)
 }
 
 /// Returns the numbers of the data files and notes of that name, in ascending order.
@@ -196,7 +233,11 @@ fn names_to_restore(
         return Ok(all);
     }
     if let Some(sidecar) = names.first() {
-        for part in parts_of(drop_dir, from, sidecar)? {
+        let parts = match from.stat(sidecar.as_ref())? {
+            Some(_) => parts_of(drop_dir, from, sidecar)?,
+            None => parts_left(from, rejected)?,
+        };
+        for part in parts {
             // A glob may match another drop, which was rejected by itself.
             if !names.contains(&part) && from.stat(note_name(&part).as_ref())?.is_none() {
                 names.push(part);

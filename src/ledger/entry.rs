@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Row;
 
 use crate::decide::reason_kind::ReasonKind;
+use crate::events::parts::Parts;
 use crate::events::receipt::{EventKind, SourceFate};
 use crate::ledger::receipt_kind::ReceiptKind;
 use crate::ledger::stored_path::StoredPathBuf;
@@ -103,12 +104,12 @@ impl Entry {
         self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)
     }
 
-    /// Returns what the receipt says of the data files, if the drop has several.
+    /// Returns the data files, if the drop has several.
     #[must_use]
-    pub fn receipt_parts(&self) -> Option<serde_json::Value> {
+    pub fn parts(&self) -> Option<Parts> {
         // Most receipts have none, and are not parsed.
         let parts = self.receipt.contains(PARTS).then(|| self.receipt_value()["parts"].take());
-        parts.filter(serde_json::Value::is_object)
+        parts.and_then(|parts| serde_json::from_value(parts).ok())
     }
 
     pub(crate) fn receipt_value(&self) -> serde_json::Value {

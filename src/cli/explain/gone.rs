@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
-use crate::cli::parts::{NamedParts, is_part_named};
+use crate::cli::history::rejected_drop;
+use crate::cli::parts::is_part_named;
+use crate::decide::name_list::NameList;
+use crate::events::parts::Parts;
 use crate::events::receipt::SourceFate;
-use crate::finalize::{RejectedDrop, rejected_paths, rest_path};
+use crate::finalize::{rejected_paths, rest_path};
 use crate::fs::Dir;
 use crate::ledger::Entry;
 use crate::model::FileName;
@@ -126,18 +129,27 @@ impl Query {
     fn explain_rejected(&self, entry: &Entry, of: &str) -> Value {
         let why = entry.reason();
         let name = entry.source.file_name().unwrap_or_default().display();
-        let source = entry.source.clone();
-        let rejected = RejectedDrop { source, identity: entry.identity() };
+        let rejected = rejected_drop(entry);
         let paths = self.drop_dir_of(entry).and_then(|it| rejected_paths(it, &rejected).ok());
         match paths.as_deref() {
-            Some([path, ..]) => json!({
-                "taken_for": null, "verdict": Verdict::Rejected,
-                "why": if of.is_empty() { why } else { format!("{of}that was rejected: {why}") },
-                "notes": [format!(
-                    "correct it in `{}`, then run `npyd retry {name}`, which moves it back",
-                    path.parent().unwrap_or(path).display()
-                )],
-            }),
+            Some(paths @ [path, ..]) => {
+                let dir = path.parent().unwrap_or(path).display();
+                let note = if is_part_left(path, entry) {
+                    let parts = NameList::of(paths);
+                    format!(
+                        "`{name}` is gone, what is left of it is in `{dir}`: {parts}; \
+                         `npyd retry {name}` moves it back"
+                    )
+                } else {
+                    format!(
+                        "correct it in `{dir}`, then run `npyd retry {name}`, which moves it back"
+                    )
+                };
+                let why = if of.is_empty() { why } else { format!("{of}that was rejected: {why}") };
+                json!({
+                    "taken_for": null, "verdict": Verdict::Rejected, "why": why, "notes": [note],
+                })
+            }
             _ if entry.source.symlink_metadata().is_ok() => gone(&format!(
                 "{of}that was rejected: {why}; put the file that describes it there again, or run \
                  `npyd explain {}`",
@@ -163,7 +175,7 @@ impl Query {
     pub(super) fn latest_with_part(&self, path: &Path) -> Option<(Entry, String)> {
         let is_part = |entry: &Entry| is_part_named(entry, path, path);
         let with = self.ledger.as_ref()?.latest_with_part(path, is_part).ok().flatten()?;
-        let NamedParts { count, first, last, .. } = NamedParts::of(&with)?;
+        let Parts { count, first, last, .. } = with.parts()?;
         let source = with.source.display();
         let of = match count {
             1 => format!("it was the data file of `{source}`"),
@@ -179,6 +191,14 @@ impl Query {
         let entry = self.ledger.as_ref()?.latest_described_by(path).ok().flatten()?;
         self.latest(&entry.source).filter(Entry::is_settled)
     }
+}
+
+/// Returns whether a file in the quarantine is a data file of a series whose description is gone.
+fn is_part_left(path: &Path, entry: &Entry) -> bool {
+    let own = FileName::of_path(&entry.source);
+    let there = FileName::of_path(path);
+    let is_own = there.as_ref().is_some_and(|it| it.without_number().0 == own);
+    there != own && !is_own
 }
 
 /// Returns what is said about the backups of an array.

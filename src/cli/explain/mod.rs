@@ -32,6 +32,7 @@ use crate::describe::Correction;
 use crate::fs;
 use crate::ledger::{self, Entry, Ledger, Request};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+use crate::service::tracker::after_rejected_parts;
 
 #[derive(Args)]
 pub(crate) struct Explain {
@@ -208,8 +209,8 @@ impl Query {
     fn explain_other(&self, result: ProbeResult) -> fs::Result<Value> {
         Ok(match result {
             ProbeResult::Ignored(why) => self.explain_ignored(&why)?,
-            ProbeResult::AwaitingData { why, data, .. } => {
-                let why = self.after_earlier_data(why, &data);
+            ProbeResult::AwaitingData { why, data, parts, .. } => {
+                let why = self.after_earlier_data(why, &data, &parts);
                 json!({"taken_for": "manifest", "verdict": Verdict::Waiting, "why": why.to_string()})
             }
             ProbeResult::Multiple { data, .. } => {
@@ -282,12 +283,15 @@ impl Query {
     }
 
     /// Returns the reason for waiting for a data file, as the daemon gives it.
-    fn after_earlier_data(&self, why: Reason, data: &[PathBuf]) -> Reason {
+    fn after_earlier_data(&self, why: Reason, data: &[PathBuf], parts: &[PathBuf]) -> Reason {
         let mut earlier =
             data.iter().filter_map(|data| self.latest(&self.drop_dir.path.join(data)));
         match earlier.find(Entry::is_settled) {
             Some(entry) => entry.add_earlier_data(why, self.drop_dir.rejects.is_some()),
-            None => why,
+            None => match &self.ledger {
+                Some(ledger) => after_rejected_parts(ledger, &self.drop_dir, why, (data, parts)),
+                None => why,
+            },
         }
     }
 }

@@ -22,10 +22,14 @@ pub(super) fn explain_own_file(query: &Query, path: &Path) -> fs::Result<Option<
     if query.drop_dirs().is_empty() || path.symlink_metadata().is_err() {
         return Ok(None);
     }
-    if let Some(quarantine) = Quarantine::open(query.drop_dirs(), dir)?
-        && let Some(drop) = quarantine.drop_with(&name)?
-    {
-        return Ok(Some(query.explain_quarantined(&drop, path)));
+    if let Some(quarantine) = Quarantine::open(query.drop_dirs(), dir)? {
+        if let Some(drop) = quarantine.drop_with(&name)? {
+            return Ok(Some(query.explain_quarantined(&drop, path)));
+        }
+        let was = quarantine.former_path(&name);
+        if let Some(report) = was.and_then(|was| query.explain_part_left(&was)) {
+            return Ok(Some(report));
+        }
     }
     let explained = [Query::explain_rest, Query::explain_metadata, Query::explain_description];
     let explained = explained.into_iter().find_map(|explain| explain(query, dir, &name));
@@ -68,6 +72,17 @@ impl Query {
             merge(&mut report, last_receipt(&entry));
         }
         report
+    }
+
+    /// Explains a data file of a rejected series whose description is gone. It was `was`.
+    fn explain_part_left(&self, was: &Path) -> Option<Value> {
+        let (entry, of) = self.latest_with_part(was).filter(|(entry, _)| entry.is_rejected())?;
+        let name = entry.source.file_name().unwrap_or_default().display();
+        let why = format!("{of}, which was rejected: {}", entry.reason());
+        let mut report = report("file of a rejected drop", Verdict::Rejected, &why, &entry);
+        let back = format!("`npyd retry {name}` moves back what is left of it");
+        merge(&mut report, json!({"notes": [format!("it was `{}`", was.display()), back]}));
+        Some(report)
     }
 
     fn explain_rest(&self, dir: &Path, name: &FileName) -> Option<Value> {

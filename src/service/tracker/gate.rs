@@ -62,7 +62,7 @@ impl Tracker {
                 if let [data] = &data[..] {
                     self.index.add(data, &manifest);
                 }
-                Action::Wait(Wait::on_external(self.after_earlier_data(why, &data)))
+                Action::Wait(Wait::on_external(self.after_earlier_data(why, &data, &parts)))
             }
             Ok(ProbeResult::Multiple { sidecar, data }) => {
                 for data in &data {

@@ -92,6 +92,7 @@ use crate::service::work::worker_pool::Queue;
 use crate::throttle::rate::RateLimiter;
 
 pub use dispatch::JobDone;
+pub use recall::after_rejected_parts;
 pub use scan::DEPTH_MAX;
 pub use watch_events::PathEvent;
 

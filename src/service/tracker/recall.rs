@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Disposition;
+use crate::config::{Disposition, DropDir};
 use crate::decide::identity::FileSnapshot;
 use crate::decide::reason::Reason;
+use crate::finalize::has_part;
 use crate::fs::Dir;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Ledger};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::Input;
 use crate::service::tracker::Tracker;
@@ -65,12 +66,49 @@ impl Tracker {
 
     /// Returns the reason for waiting for a data file that may have these paths. The reason names
     /// the array that an earlier file of that name became, or says that npyd rejected it.
-    pub(crate) fn after_earlier_data(&self, why: Reason, data: &[PathBuf]) -> Reason {
+    /// `parts` are its data files if it has several.
+    pub(crate) fn after_earlier_data(
+        &self,
+        why: Reason,
+        data: &[PathBuf],
+        parts: &[PathBuf],
+    ) -> Reason {
         let earlier = data.iter().filter_map(|data| self.latest(data)).find(Entry::is_settled);
         match earlier {
             Some(entry) => entry.add_earlier_data(why, self.drop_dir.rejects.is_some()),
-            None => why,
+            None => after_rejected_parts(self.context.ledger(), &self.drop_dir, why, (data, parts)),
         }
+    }
+}
+
+/// Maximum number of data files of a series that npyd looks for in `rejects`.
+const PARTS_MAX: usize = 16;
+
+/// Returns the reason for waiting for a data file that may have these paths, or for one of the
+/// parts of a series. If npyd rejected one of them with other files of its drop, the reason says
+/// so. Asks the ledger only if a file of such a name is in `rejects`.
+pub fn after_rejected_parts(
+    ledger: &Ledger,
+    drop_dir: &DropDir,
+    why: Reason,
+    (data, parts): (&[PathBuf], &[PathBuf]),
+) -> Reason {
+    let rejects = drop_dir.rejects.as_ref().and_then(|rejects| Dir::open(rejects).ok());
+    let is_there =
+        |rel: &&PathBuf| rejects.as_ref().is_some_and(|dir| matches!(dir.stat(rel), Ok(Some(_))));
+    let mut files = data.iter().chain(parts.iter().take(PARTS_MAX));
+    let Some(rel) = files.find(is_there) else { return why };
+    let has_rel = |entry: &Entry| {
+        entry.parts().zip(rel.to_str()).is_some_and(|(parts, rel)| has_part(&parts, rel))
+    };
+    let with = ledger.latest_with_part(&drop_dir.path.join(rel), has_rel).ok().flatten();
+    let latest = with.and_then(|with| ledger.latest(&with.source).ok().flatten());
+    match latest.filter(|entry| entry.is_rejected() && !entry.is_lost()) {
+        Some(entry) => {
+            let with = entry.source.file_name().unwrap_or_default().into();
+            Reason::DataRejectedWith { why: Box::new(why), with, rejected: entry.reason() }
+        }
+        None => why,
     }
 }
 

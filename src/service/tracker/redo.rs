@@ -129,7 +129,11 @@ impl Tracker {
     fn rejected(&self, rel: &Path) -> Option<RejectedDrop> {
         self.drop_dir.rejects.as_ref()?;
         let entry = self.latest(rel).filter(|entry| entry.is_rejected() && !entry.is_lost())?;
-        Some(RejectedDrop { identity: entry.identity(), source: entry.source })
+        Some(RejectedDrop {
+            identity: entry.identity(),
+            parts: entry.parts(),
+            source: entry.source,
+        })
     }
 
     /// Returns whether the source became the array or was removed or archived, so that a file of

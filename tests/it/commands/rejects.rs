@@ -137,6 +137,116 @@ fn a_description_that_waits_for_rejected_data() {
     assert!(!told.to_string().contains("retry"), "{told:#}");
 }
 
+/// A conflict about a part of a series moves nothing: each description may need the part.
+#[test]
+fn series_with_common_parts() {
+    const TWO: &str = "dtype = '|u1'\nshape = [-1]\ndata = ['l_1.raw', 'l_2.raw']\n";
+    let three = TWO.replace("]\n", ", 'l_3.raw']\n").replace("[-1, 'l_3.raw']", "[-1]");
+    let single = "dtype = '|u1'\nshape = [2]\n";
+    for (second, text) in [("two.toml", TWO), ("l_2.raw.toml", single)] {
+        let site = site();
+        site.drop_file("l_1.raw", [1; 2]).drop_file("l_2.raw", [2; 2]).drop_file("l_3.raw", [3; 2]);
+        site.drop_file("three.toml", &three).drop_file(second, text);
+        let files = site.names("in");
+        let told = site.sweep_until("rejected");
+        told.expect_words(&["it was not moved: another file describes some of its data as well"]);
+        site.sweep();
+        assert_eq!(site.names("in"), files);
+        assert_eq!((site.names("bad"), site.names("out")), (Vec::new(), Vec::new()));
+        for manifest in ["three.toml", second] {
+            let words = ["`three.toml`", &format!("`{second}`"), "remove one of them"];
+            assert_explained(&site, &format!("in/{manifest}"), "rejected", &words);
+        }
+        fs::remove_file(site.path("in").join(second)).unwrap();
+        site.sweep_until("finalized");
+        assert!(site.has("out/three.npy"));
+    }
+    // One of them still waits.
+    let site = site();
+    site.drop_file("l_1.raw", [1; 2]).drop_file("l_2.raw", [2; 2]);
+    site.drop_file("three.toml", &three).drop_file("two.toml", TWO).sweep_until("rejected");
+    assert_explained(&site, "in/two.toml", "rejected", &["`three.toml`", "`two.toml`"]);
+    assert_explained(&site, "in/three.toml", "waiting", &["`l_3.raw` is not there yet"]);
+    site.npyd(&["retry", "two.toml"]).expect_code(0);
+    site.sweep_until("rejected");
+    fs::remove_file(site.path("in/two.toml")).unwrap();
+    site.drop_file("l_3.raw", [3; 2]).sweep_until("finalized");
+    assert!(site.has("out/three.npy"));
+}
+
+/// The ledger knows the data files, so that each of them leads to the drop.
+#[test]
+fn a_rejected_series_whose_description_is_gone() {
+    let manifest =
+        |shape: u8| format!("dtype = '|u1'\nshape = [{shape}]\ndata = ['s_1.raw', 's_2.raw']\n");
+    for (name, has_note) in [("s.toml", true), ("s_2.raw", true), ("bad/s_1.raw", false)] {
+        let site = site();
+        site.drop_file("s_1.raw", [1; 2]).drop_file("s_2.raw", [2; 2]);
+        site.drop_file("s.toml", manifest(3)).sweep_until("rejected");
+        assert_eq!(site.names("in"), [""; 0]);
+        fs::remove_file(site.path("bad/s.toml")).unwrap();
+        if !has_note {
+            fs::remove_file(site.path("bad/s.toml.rejected.txt")).unwrap();
+        }
+        let retry = "`npyd retry s.toml` moves";
+        for file in ["in/s.toml", "in/s_1.raw", "in/s_2.raw"] {
+            let words = ["`s.toml` is gone", "bad", "`s_1.raw`, `s_2.raw`", retry];
+            assert_explained(&site, file, "rejected", &words);
+        }
+        for file in ["bad/s_1.raw", "bad/s_2.raw"] {
+            assert_explained(&site, file, "rejected", &["not the declared 3", retry]);
+        }
+        site.drop_file("t.toml", manifest(4));
+        let why = "`s_1.raw` is not there yet; it was rejected with `s.toml`: ";
+        assert_explained(&site, "in/t.toml", "waiting", &[why, retry]);
+        let mut daemon = site.daemon();
+        daemon.wait_for_log(why);
+        site.npyd(&["retry", name]).expect_code(0);
+        daemon.wait_for_log("finalized");
+        assert!(site.has("out/t.npy"));
+        assert_eq!(site.names("bad"), [""; 0]);
+    }
+}
+
+/// A second description of a part changes nothing about the array that is there.
+#[test]
+fn a_finished_series_in_conflict() {
+    let site = site();
+    let manifest = |data: &str| format!("dtype = '|u1'\nshape = [-1]\ndata = {data}\n");
+    site.drop_file("v_1.raw", [1; 2]).drop_file("v_2.raw", [2; 2]);
+    site.drop_file("v.toml", manifest("['v_1.raw', 'v_2.raw']")).sweep_until("finalized");
+    site.drop_file("w.toml", manifest("['v_2.raw']")).sweep_until("rejected");
+    let told = explained(&site, "in/v.toml", 0);
+    let why = told["why"].as_str().unwrap();
+    for word in ["`v.toml`", "`w.toml`", "`v_2.raw`"] {
+        assert!(why.contains(word), "{told:#}");
+    }
+    assert!(!told.to_string().contains("it changed"), "{told:#}");
+    assert!(!told.to_string().contains("again"), "{told:#}");
+    fs::remove_file(site.path("in/w.toml")).unwrap();
+    assert_explained(&site, "in/v.toml", "finished", &["has not changed since"]);
+    assert_eq!(site.names("out"), ["v.npy"]);
+}
+
+/// A manifest beside data, named for them, may name other data.
+#[test]
+fn data_whose_manifest_names_other_data() {
+    for (data, shown) in [
+        ("'nothere.raw'", "`nothere.raw`"),
+        ("['a.raw', 'b.raw']", "`a.raw`, `b.raw`"),
+        ("'f_*.raw'", "`f_*.raw`"),
+    ] {
+        let site = Site::new();
+        site.drop_file("w.raw", scan_bytes());
+        site.drop_file("w.raw.toml", format!("{SCAN_MANIFEST}data = {data}\n"));
+        let why = format!("`w.raw.toml` describes other data: its key `data` is {shown}");
+        let remedy = "set the key `data` of `w.raw.toml` to `w.raw`, or remove the key";
+        assert_explained(&site, "in/w.raw", "ignored", &[&why, remedy]);
+        let told = explained(&site, "in/w.raw", 0).to_string();
+        assert!(!told.contains("put a manifest"), "{told}");
+    }
+}
+
 /// The drops that are rejected now, with and without `rejects`.
 #[test]
 fn what_is_rejected_now() {
