@@ -7,7 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::decide::reason::{QuietTime, Reason};
+use crate::decide::quiet_time::QuietTime;
+use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
 use crate::describe::{Dump, LeadingBytes, SizeFit};
 use crate::model::FileName;

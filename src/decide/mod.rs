@@ -12,6 +12,7 @@ pub mod identity;
 pub mod name_list;
 pub mod output_problem;
 pub mod quiescence;
+pub mod quiet_time;
 pub mod reason;
 pub mod reason_kind;
 pub(crate) mod reason_text;

@@ -14,6 +14,7 @@ use crate::decide::change::{Change, OpenFile};
 use crate::decide::description_remark::DescriptionRemark;
 use crate::decide::name_list::NameList;
 use crate::decide::output_problem::OutputProblem;
+use crate::decide::quiet_time::QuietTime;
 use crate::decide::reason_text::{
     RENAME, after_semicolon, array_of, described_by, excess_of_series, misfit, misfit_of_sidecar,
     named_data, salvage, trying_again,
@@ -455,32 +456,6 @@ impl std::fmt::Display for Subject {
             Subject::Array => f.write_str("its array"),
             Subject::File(name) => write!(f, "`{name}`"),
         }
-    }
-}
-
-/// How long a drop must be unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuietTime {
-    /// The time, which doubles with each remake.
-    pub quiet: Duration,
-    /// How often the array was remade.
-    pub remakes: u32,
-    /// Whether it is longer because another file of a series may come.
-    pub may_grow: bool,
-}
-
-impl std::fmt::Display for QuietTime {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let quiet = humantime::format_duration(self.quiet);
-        let times = match self.remakes {
-            0 if self.may_grow => {
-                return write!(f, "{quiet}, because another file may match its glob");
-            }
-            0 => return f.write_str("the quiet time"),
-            1 => "once".to_owned(),
-            remakes => format!("{remakes} times"),
-        };
-        write!(f, "{quiet}: it changed after its array was made, and was made again {times}")
     }
 }
 
