@@ -267,7 +267,7 @@ impl DirView<'_> {
         let Some(stat) = self.stat_regular(data)? else { return Ok(None) };
         for matched in matches {
             if let Some(finished) =
-                self.finished(&matched.by, matched.array, &matched.data_files)?
+                self.array_of(&matched.by, matched.array, &matched.data_files)?
                 && finished.mark.is_of_data(&stat)
             {
                 return Ok(Some(self.name_of(matched, data)));

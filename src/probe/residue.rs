@@ -73,7 +73,21 @@ impl DirView<'_> {
     /// Returns the array of a description whose data files are not all there. npyd was interrupted
     /// between disposing of the data and moving the description; the mark on the array identifies
     /// it.
+    ///
+    /// With `source = "keep"` npyd disposes of no data: somebody else took them away.
     pub(crate) fn finished(
+        &self,
+        by: &Description,
+        number: usize,
+        data_files: &DataFiles,
+    ) -> fs::Result<Option<FinishedArray>> {
+        let keeps = self.drop_dir.source == Disposition::Keep;
+        let array = self.array_of(by, number, data_files)?;
+        Ok(array.filter(|array| array.consumed_source || !keeps))
+    }
+
+    /// Returns the array that was made with a description, whether or not its data are there.
+    pub(crate) fn array_of(
         &self,
         by: &Description,
         number: usize,
@@ -106,9 +120,6 @@ impl DirView<'_> {
             while let Some(array) = dir.open_file(name.as_ref())? {
                 if let Some(mark) = self.made_with(&array, by)? {
                     let consumed_source = mark.is_of_inode(array.stat()?.ino);
-                    if self.drop_dir.source == Disposition::Keep && !consumed_source {
-                        return Ok(None); // somebody else took the data away
-                    }
                     let holds_source_bytes = array.attr(ROUTE_ATTR)?.is_none();
                     let mut remains = self.remains(by, number, data_files, &array)?;
                     if !holds_source_bytes {
