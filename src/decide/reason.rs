@@ -125,6 +125,14 @@ pub enum Reason {
     /// The names of several files differ from that of the data file in letter case alone.
     #[error("its data file is not there: in other letter case there are {0}; rename the right one")]
     DataInOtherCase(NameList),
+    /// The manifest has the key `data` inside a table, where it has no effect.
+    #[error("{why}; `data` is in `{table}` and has no effect: move it above the first `[`")]
+    DataKeyInTable {
+        /// The reason without that key.
+        why: Box<Reason>,
+        /// The header of the table.
+        table: String,
+    },
     /// An earlier data file of that name became an array, and no new file has that name yet.
     #[error("{why}; one of that name became `{}`{}", array.display(), described_by(sidecar.as_ref()))]
     NoNewData {

@@ -179,6 +179,7 @@ impl Reason {
             | Reason::NoNewData { .. }
             | Reason::DataRejected { .. }
             | Reason::DataRejectedWith { .. }
+            | Reason::DataKeyInTable { .. }
             | Reason::NoOtherParts(_) => ReasonKind::NoData,
             Reason::Size(_)
             | Reason::SizeBySidecar { .. }

@@ -3,6 +3,8 @@
 //! Any other key is metadata of the user. npyd must therefore notice a key that was meant for it
 //! but is not spelt like one of its own, because the array would be wrong without it.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -135,31 +137,55 @@ pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, De
     }
 }
 
-/// Returns remarks on npyd's own keys below the header of a table in a TOML text. TOML adds a key
-/// to the table above it, so one that is appended to the text describes nothing. A key that would
-/// change nothing if it were moved causes no remark. A table in braces ends where its author says.
-pub(crate) fn misplaced(keys: &Metadata, text: &str) -> Vec<String> {
-    let mut remarks = Vec::new();
+/// One of npyd's own keys in a table of the user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misplaced {
+    /// The key.
+    pub(crate) key: String,
+    /// The header of the table.
+    pub(crate) table: String,
+    /// Whether the manifest has the key where it counts, too.
+    is_second: bool,
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Misplaced { key, table, is_second } = self;
+        write!(f, "`{key}` is in `{table}` and has no effect: ")?;
+        if *is_second {
+            write!(f, "the `{key}` above the first `[` counts")
+        } else {
+            f.write_str("move it above the first `[` if it is meant for npyd")
+        }
+    }
+}
+
+/// Returns npyd's own keys below the header of a table in a TOML text. TOML adds a key to the table
+/// above it, so one that is appended to the text describes nothing. A key that would change nothing
+/// if it were moved does not count. A table in braces ends where its author says.
+pub(crate) fn misplaced(keys: &Metadata, text: &str) -> Vec<Misplaced> {
+    let mut misplaced = Vec::new();
     for (table, value) in keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
         let header = |brackets: &str| has_header(text, brackets, table);
         let is_list = value.is_array();
         if header("[[") || (!is_list && header("[")) {
-            find_misplaced(keys, (table, value), is_list, &mut remarks);
+            find_misplaced(keys, (table, value), is_list, &mut misplaced);
         }
     }
-    remarks.iter().take(REMARKS_MAX).map(|remark| sanitize(remark)).collect()
+    misplaced.truncate(REMARKS_MAX);
+    misplaced
 }
 
-/// Adds remarks on a table, on each table of a list, and on those inside.
+/// Adds the keys in a table, in each table of a list, and in those inside.
 fn find_misplaced(
     keys: &Metadata,
     (path, value): (&str, &Value),
     is_list: bool,
-    remarks: &mut Vec<String>,
+    found: &mut Vec<Misplaced>,
 ) {
     let Value::Object(table) = value else {
         for item in value.as_array().into_iter().flatten() {
-            find_misplaced(keys, (path, item), true, remarks);
+            find_misplaced(keys, (path, item), true, found);
         }
         return;
     };
@@ -167,16 +193,12 @@ fn find_misplaced(
     for (key, value) in table {
         if !KEYS.contains(&key.as_str()) {
             let is_list = value.is_array();
-            find_misplaced(keys, (&format!("{path}.{key}"), value), is_list, remarks);
+            find_misplaced(keys, (&format!("{path}.{key}"), value), is_list, found);
         } else if is_valid(key, value) && !is_in_effect(keys, key, value) {
-            let remedy = if keys.contains_key(key) {
-                format!("the `{key}` above the first `[` counts")
-            } else {
-                "move it above the first `[` if it is meant for npyd".to_owned()
-            };
-            let remark = format!("`{key}` is in `{shown}` and has no effect: {remedy}");
-            if !remarks.contains(&remark) {
-                remarks.push(remark);
+            let (key, table) = (key.clone(), shown.clone());
+            let misplaced = Misplaced { is_second: keys.contains_key(&key), key, table };
+            if !found.contains(&misplaced) {
+                found.push(misplaced);
             }
         }
     }
@@ -354,7 +376,8 @@ mod tests {
 
     fn misplaced_in(text: &str) -> Vec<String> {
         let text = format!("dtype = \"<u2\"\nshape = [3, 4]\n{text}");
-        misplaced(&toml::from_str(&text).unwrap(), &text)
+        let misplaced = misplaced(&toml::from_str(&text).unwrap(), &text);
+        misplaced.iter().map(ToString::to_string).collect()
     }
 
     #[test]

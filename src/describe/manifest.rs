@@ -47,6 +47,8 @@ pub struct Manifest {
     pub metadata: Metadata,
     /// The files that the glob of the key `data` matches, in natural order.
     matching: Vec<FileName>,
+    /// The header of the table of the user's that has the key `data`, where it has no effect.
+    data_table: Option<String>,
     /// Remarks on the user's keys, or the error if one of them is a misspelt key of npyd.
     remarks: Result<Vec<String>, DescribeError>,
 }
@@ -90,23 +92,28 @@ impl Manifest {
         if let Some(DataNames::List(_) | DataNames::Matching(_)) = &declared.data {
             declared.output.get_or_insert_with(|| name.as_npy());
         }
+        let misplaced = match syntax {
+            Syntax::Toml => keys::misplaced(&metadata, text),
+            Syntax::Json => Vec::new(),
+        };
         let mut remarks = keys::check(&metadata, &data_names(name.as_str()));
         if let Ok(remarks) = &mut remarks {
             let dtype = metadata.get("dtype").and_then(|dtype| dtype.as_str());
             remarks.extend(dtype.and_then(bits_or_bytes_remark));
-            if matches!(syntax, Syntax::Toml) {
-                remarks.extend(keys::misplaced(&metadata, text));
-            }
+            remarks.extend(misplaced.iter().map(|it| sanitize(&it.to_string())));
         }
+        let data_table = misplaced.iter().find(|it| it.key == "data");
+        let data_table = data_table.map(|it| sanitize(&it.table));
         metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(datetimes_to_text);
-        Ok(Some(Manifest { metadata, remarks, ..Self::of(name.clone(), declared) }))
+        let manifest = Self::of(name.clone(), declared);
+        Ok(Some(Manifest { metadata, data_table, remarks, ..manifest }))
     }
 
     /// Creates a manifest with npyd's own keys alone.
     pub(crate) fn of(name: FileName, declared: Declared) -> Self {
         let (metadata, matching, remarks) = (Metadata::new(), Vec::new(), Ok(Vec::new()));
-        Manifest { name, declared, metadata, matching, remarks }
+        Manifest { name, declared, metadata, matching, data_table: None, remarks }
     }
 
     /// Stores the files that the glob matches. Remarks on gaps in their numbering.
@@ -116,6 +123,13 @@ impl Manifest {
             remarks.extend(numbering_remarks(&names).iter().map(|remark| sanitize(remark)));
         }
         self.matching = names;
+    }
+
+    /// Returns the header of the table of the user's that has the key `data`, where it has no
+    /// effect.
+    #[must_use]
+    pub fn data_table(&self) -> Option<&str> {
+        self.data_table.as_deref()
     }
 
     /// Returns the series that the manifest describes, if the key `data` lists its files or has a

@@ -6,7 +6,7 @@ use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::fs;
 use crate::probe::DirView;
-use crate::probe::description::{DataFiles, Description};
+use crate::probe::description::{Contents, DataFiles, Description};
 
 impl DirView<'_> {
     /// Returns why a description waits for its data.
@@ -15,6 +15,16 @@ impl DirView<'_> {
         by: &Description,
         data_files: &DataFiles,
     ) -> fs::Result<Reason> {
+        let why = self.what_is_missing(by, data_files)?;
+        Ok(match &by.contents {
+            Ok(Contents::Manifest(manifest)) if let Some(table) = manifest.data_table() => {
+                Reason::DataKeyInTable { why: Box::new(why), table: table.to_owned() }
+            }
+            _ => why,
+        })
+    }
+
+    fn what_is_missing(&self, by: &Description, data_files: &DataFiles) -> fs::Result<Reason> {
         if let Some(glob) = by.glob() {
             let (glob, any_case) = (glob.as_str().to_owned(), glob.in_any_case());
             let others = self.matching(&by.rel, &any_case)?;

@@ -297,6 +297,20 @@ fn a_key_at_the_end_of_a_table_has_no_effect() {
     }
 }
 
+/// Without its key `data` a manifest waits for data of another name, and says why.
+#[test]
+fn the_name_of_the_data_at_the_end_of_a_table() {
+    let site = Site::new();
+    site.drop_file("x.u1", scan_bytes());
+    site.drop_file("scan.toml", format!("{SCAN_MANIFEST}[camera]\ngain = 3\ndata = 'x.u1'\n"));
+    let why = "`data` is in `[camera]` and has no effect: move it above the first `[`";
+    site.npyd(&["explain", "in/scan.toml"]).expect_code(0).expect_words(&["waiting", why]);
+    site.sweep().expect_code(0).expect_words(&[why]);
+    site.drop_file("scan.toml", format!("{SCAN_MANIFEST}data = 'x.u1'\n[camera]\ngain = 3\n"));
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("out/x.npy"), scan_npy());
+}
+
 /// Data that differ only behind a decimal point become arrays of different names.
 #[test]
 fn decimal_points_stay_in_names() {
