@@ -3,13 +3,15 @@
 use rustix::io::Errno;
 
 use crate::fs::{FsError, Operation};
-use crate::model::Subject;
-use crate::model::{DirFault, DirFaultKind};
+use crate::model::{DirFault, DirFaultKind, Shortfall, Subject};
 
 impl FsError {
     /// Returns the fault of a directory that caused the error, if it was not the file's own.
     #[must_use]
     pub fn dir_fault(&self) -> Option<DirFault> {
+        if self.shortfall().is_some_and(Shortfall::is_of_file) {
+            return None;
+        }
         let is_of_dir = self.operation().subject() == Subject::Dir;
         let kind = match Errno::from_io_error(self.io()) {
             Some(errno) => self.fault_of(errno)?,
@@ -50,6 +52,24 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn a_file_larger_than_the_free_space_is_no_fault_of_the_directory() {
+        const MIB: u64 = 1 << 20;
+        for (needs, free, is_of_dir) in [
+            (27 * MIB, Some(23 * MIB), false),
+            (27 * MIB, Some(MIB), false),
+            (27 * MIB, None, false),
+            (27 * MIB, Some(MIB - 1), true),
+            (MIB - 1, Some(4096), true),
+            (MIB - 1, None, true),
+        ] {
+            let (operation, errno) = (Operation::AllocateFileIn, Errno::NOSPC);
+            let error = FsError::new(operation, Path::new("/out"), errno)
+                .with_shortfall(Some(Shortfall { needs, free }));
+            assert_eq!(error.dir_fault().is_some(), is_of_dir, "{needs} {free:?}");
+        }
+    }
 
     #[test]
     fn the_call_and_its_error_tell_whose_fault_it_is() {

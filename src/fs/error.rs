@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::fs::sandbox::hidden_by;
 use crate::fs::{Operation, has_proc};
-use crate::model::{Protection, Stat, SystemError, SystemErrorCause, SystemErrorRemedy};
+use crate::model::{Protection, Shortfall, Stat, SystemError, SystemErrorCause, SystemErrorRemedy};
 
 /// A failed system call.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct FsError {
     cause: io::Error,
     /// The protected file or directory that makes the kernel refuse the call.
     protected: Option<(PathBuf, Protection)>,
+    shortfall: Option<Shortfall>,
 }
 
 /// The result of a system call on data.
@@ -27,7 +28,18 @@ impl FsError {
         let cause = cause.into();
         let is_refused = Errno::from_io_error(&cause) == Some(Errno::PERM);
         let protected = is_refused.then(|| find_protected(path)).flatten();
-        FsError { operation, path: path.to_path_buf(), cause, protected }
+        FsError { operation, path: path.to_path_buf(), cause, protected, shortfall: None }
+    }
+
+    /// Adds that a file is larger than the space for it.
+    #[must_use]
+    pub(crate) fn with_shortfall(self, shortfall: Option<Shortfall>) -> Self {
+        FsError { shortfall, ..self }
+    }
+
+    /// Returns how much space a file needs, if it is larger than the space for it.
+    pub(crate) fn shortfall(&self) -> Option<Shortfall> {
+        self.shortfall
     }
 
     /// Returns the failed operation.
@@ -106,7 +118,9 @@ impl FsError {
         let unprotect = self.protected.clone();
         let unprotect =
             unprotect.map(|(path, protection)| SystemErrorRemedy::Unprotect { path, protection });
-        let remedy = unprotect.or_else(|| self.remedy().map(SystemErrorRemedy::Words));
+        let space = self.shortfall.map(SystemErrorRemedy::FreeSpace);
+        let words = || self.remedy().map(SystemErrorRemedy::Words);
+        let remedy = unprotect.or(space).or_else(words);
         SystemError { operation: self.operation, path: self.path.clone(), cause, remedy }
     }
 

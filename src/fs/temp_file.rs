@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::fs::{Claim, DataFile, Dir, OpenWriters, Operation, Result, has_proc};
-use crate::model::{PREFIX, SUFFIX, Stat};
+use crate::fs::{Claim, DataFile, Dir, FsError, OpenWriters, Operation, Result, has_proc};
+use crate::model::{PREFIX, SUFFIX, Shortfall, Stat};
 
 /// Files up to this size are not preallocated: one write fills them, so preallocation reports a
 /// full disk no earlier.
@@ -71,7 +71,7 @@ impl TempFile {
                 Ok(()) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
-                Err(errno) => return Err(self.dir.error(Operation::AllocateFileIn, errno)),
+                Err(errno) => return Err(self.no_space(len, errno)),
             }
         }
     }
@@ -80,7 +80,19 @@ impl TempFile {
     pub(crate) fn check_space(&self, len: u64) -> Result<()> {
         let is_full = fs::fstatvfs(&self.file)
             .is_ok_and(|fs| fs.f_blocks > 0 && len / fs.f_frsize.max(1) > fs.f_bfree);
-        if is_full { Err(self.dir.error(Operation::AllocateFileIn, Errno::NOSPC)) } else { Ok(()) }
+        if is_full { Err(self.no_space(len, Errno::NOSPC)) } else { Ok(()) }
+    }
+
+    /// Returns the error for a file of `len` bytes, with the free space if that is less.
+    fn no_space(&self, len: u64, errno: Errno) -> FsError {
+        let free = fs::fstatvfs(&self.file).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        let shortfall = match errno {
+            Errno::NOSPC => free.filter(|free| *free < len).map(Some),
+            Errno::DQUOT => Some(None),
+            _ => None,
+        };
+        let shortfall = shortfall.map(|free| Shortfall { needs: len, free });
+        self.dir.error(Operation::AllocateFileIn, errno).with_shortfall(shortfall)
     }
 
     /// Returns the file, for writing.

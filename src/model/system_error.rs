@@ -38,8 +38,40 @@ pub enum SystemErrorRemedy {
         /// The protection.
         protection: Protection,
     },
+    /// Free space for a file that is larger than what is free.
+    FreeSpace(Shortfall),
     /// Something else, in words.
     Words(&'static str),
+}
+
+/// A file that is larger than the space for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shortfall {
+    /// How many bytes the file needs.
+    pub needs: u64,
+    /// How many bytes are free, if npyd knows it: a quota may leave less than the file system has.
+    pub free: Option<u64>,
+}
+
+impl Shortfall {
+    /// A disk with less free space than this is full: hardly another file fits.
+    const FULL_BELOW: u64 = 1 << 20;
+
+    /// Returns whether smaller files may fit, so that the file alone has to wait.
+    #[must_use]
+    pub fn is_of_file(self) -> bool {
+        self.needs >= Self::FULL_BELOW && self.free.is_none_or(|free| free >= Self::FULL_BELOW)
+    }
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needs = indicatif::BinaryBytes(self.needs);
+        match self.free.map(indicatif::BinaryBytes) {
+            Some(free) => write!(f, "it needs {needs}, and {free} are free (df); free some space"),
+            None => write!(f, "it needs {needs}; free some space, or raise the quota"),
+        }
+    }
 }
 
 impl fmt::Display for SystemErrorCause {
@@ -62,6 +94,7 @@ impl fmt::Display for SystemError {
                 let (path, remedy) = (path.display(), protection.remedy());
                 write!(f, "; `{path}` is {protection}: {remedy} lets npyd change it")
             }
+            Some(SystemErrorRemedy::FreeSpace(shortfall)) => write!(f, "; {shortfall}"),
             Some(SystemErrorRemedy::Words(remedy)) => write!(f, "; {remedy}"),
             None => Ok(()),
         }

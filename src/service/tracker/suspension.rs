@@ -8,10 +8,10 @@
 //! | resumed | none | all drops that met the fault are done; the fault may come back before |
 //!
 //! If a drop meets the fault again after others succeeded, the fault concerns that drop alone, such
-//! as a file that is larger than the free space. It does not suspend the others again, unless
-//! several such drops fail in a row.
+//! as a file that is larger than its quota. It does not suspend the others again until it succeeds,
+//! unless several such drops fail in a row.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,11 @@ const FAILURES_IN_ROW: u32 = 3;
 
 /// All suspensions of one drop directory: one for each directory with a fault.
 #[derive(Default)]
-pub(crate) struct Suspensions(Vec<Suspension>);
+pub(crate) struct Suspensions {
+    all: Vec<Suspension>,
+    /// The drops that had a fault alone when they failed last.
+    alone: HashSet<PathBuf>,
+}
 
 struct Suspension {
     fault: DirFault,
@@ -71,24 +75,28 @@ impl Suspensions {
         now: Instant,
     ) -> bool {
         // It was the trial of another directory as well. There its failure proves nothing.
-        let others = self.0.iter_mut().filter(|it| it.fault.dir != fault.dir);
+        let others = self.all.iter_mut().filter(|it| it.fault.dir != fault.dir);
         for other in others.filter(|it| it.trial.as_deref() == Some(rel)) {
             other.trial = None;
         }
-        let Some(at) = self.0.iter().position(|it| it.fault.dir == fault.dir) else {
+        if self.alone.contains(rel) {
+            return false;
+        }
+        let Some(at) = self.all.iter().position(|it| it.fault.dir == fault.dir) else {
             let mut new = Suspension::new(fault, error, now);
             new.failures_in_row = 1;
             new.affect(rel, Some(0), now);
             new.failed.push_back(rel.to_path_buf());
-            self.0.push(new);
+            self.all.push(new);
             return true;
         };
-        let known = &mut self.0[at];
+        let known = &mut self.all[at];
         known.failures_in_row += 1;
         let failed_at = known.affected.get(rel).copied().flatten();
         let has_it_alone = failed_at.is_some_and(|before| known.successes > before);
         if known.is_resumed && has_it_alone && known.failures_in_row < FAILURES_IN_ROW {
             known.affected.remove(rel);
+            self.alone.insert(rel.to_path_buf());
             self.remove_ended();
             return false;
         }
@@ -98,7 +106,7 @@ impl Suspensions {
 
     /// Returns whether no directory has a fault.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Suspends a drop if its job uses a directory that has a fault. Returns the error then.
@@ -106,13 +114,13 @@ impl Suspensions {
         if self.is_trial(rel) {
             return None;
         }
-        let it = self.0.iter_mut().find(|it| it.holds(dirs))?;
+        let it = self.all.iter_mut().find(|it| it.holds(dirs))?;
         it.hold(rel, now);
         Some(it.error.clone())
     }
 
     fn is_trial(&self, rel: &Path) -> bool {
-        self.0.iter().any(|it| it.trial.as_deref() == Some(rel))
+        self.all.iter().any(|it| it.trial.as_deref() == Some(rel))
     }
 
     /// Returns the drop to try a suspended directory with, if a trial is due. Call
@@ -122,7 +130,7 @@ impl Suspensions {
             let is_any = !it.held.is_empty() || !it.failed.is_empty();
             !it.is_resumed && it.trial.is_none() && it.next_trial <= now && is_any
         };
-        let due = self.0.iter_mut().find(is_due)?;
+        let due = self.all.iter_mut().find(is_due)?;
         due.trial = due.held.pop_front().or_else(|| due.failed.pop_front());
         due.trial.clone()
     }
@@ -137,7 +145,7 @@ impl Suspensions {
         let is_missing = |it: &&mut Suspension| {
             it.fault.kind == DirFaultKind::Missing && !it.is_resumed && it.trial.is_none()
         };
-        for it in self.0.iter_mut().filter(is_missing) {
+        for it in self.all.iter_mut().filter(is_missing) {
             let was_there = std::mem::replace(&mut it.is_there, is_there(&it.fault.dir));
             if it.is_there && !was_there {
                 it.next_trial = now;
@@ -154,15 +162,16 @@ impl Suspensions {
 
     /// Ends a trial that proved nothing; the next one may follow at once.
     pub(crate) fn end_trial(&mut self, rel: &Path) {
-        for it in self.0.iter_mut().filter(|it| it.trial.as_deref() == Some(rel)) {
+        for it in self.all.iter_mut().filter(|it| it.trial.as_deref() == Some(rel)) {
             it.trial = None;
         }
     }
 
     /// Notes that a drop is done. Returns the drops that need not wait any more.
     pub(crate) fn succeed(&mut self, rel: &Path, now: Instant) -> Vec<PathBuf> {
+        self.alone.remove(rel);
         let mut resumed = Vec::new();
-        for it in &mut self.0 {
+        for it in &mut self.all {
             if it.affected.remove(rel).is_some() {
                 it.successes += 1;
                 it.failures_in_row = 0;
@@ -178,7 +187,8 @@ impl Suspensions {
     /// Notes that a drop is gone.
     pub(crate) fn forget(&mut self, rel: &Path) {
         self.end_trial(rel);
-        for it in &mut self.0 {
+        self.alone.remove(rel);
+        for it in &mut self.all {
             it.affected.remove(rel);
         }
         self.remove_ended();
@@ -186,14 +196,14 @@ impl Suspensions {
 
     /// Returns the events that are due now, or all that were not published.
     pub(crate) fn take_events(&mut self, drop_dir: &Path, now: Option<Instant>) -> Vec<Event> {
-        let events = self.0.iter_mut().flat_map(|it| it.take_events(drop_dir, now)).collect();
+        let events = self.all.iter_mut().flat_map(|it| it.take_events(drop_dir, now)).collect();
         self.remove_ended();
         events
     }
 
     /// Removes the suspensions that are over: they affect no drop, and nothing is left to report.
     fn remove_ended(&mut self) {
-        self.0.retain(|it| !it.is_resumed || !it.affected.is_empty() || it.resumed.is_some());
+        self.all.retain(|it| !it.is_resumed || !it.affected.is_empty() || it.resumed.is_some());
     }
 }
 

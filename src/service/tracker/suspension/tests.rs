@@ -87,10 +87,10 @@ fn one_drop_at_a_time_after_a_growing_delay() {
     assert_eq!(case.events(now), "-4");
     assert!(!case.is_held("b", "/out", now));
     for drop in ["b", "c", "d"] {
-        assert!(!case.suspensions.0.is_empty());
+        assert!(!case.suspensions.all.is_empty());
         case.succeed(drop, now);
     }
-    assert!(case.suspensions.0.is_empty());
+    assert!(case.suspensions.all.is_empty());
 }
 
 #[test]
@@ -119,8 +119,11 @@ fn a_drop_that_has_the_fault_alone() {
     assert_eq!(case.succeed("small", 1000), ["large"]);
     assert_eq!(case.events(1000), "+2-2");
     assert!(!case.fail("large", 1100));
-    assert!(case.suspensions.0.is_empty());
+    assert!(case.suspensions.all.is_empty());
     assert!(!case.is_held("next", "/out", 1100));
+    assert!(!case.fail("large", 3100) && case.events(5000).is_empty());
+    case.succeed("large", 9000);
+    assert!(case.fail("large", 9100));
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn each_directory_has_its_own() {
     assert!(case.suspensions.fail(Path::new("a/x"), &denied, &error("denied"), start));
     assert!(case.is_held("a/y", "/out/a", 0) && !case.is_held("b/y", "/out/b", 0));
     assert!(case.fail("b/y", 0));
-    assert_eq!(case.suspensions.0.len(), 2);
+    assert_eq!(case.suspensions.all.len(), 2);
     assert_eq!(case.trial(1000).as_deref(), Some("a/y"));
     assert!(!case.is_held("a/y", "/out/a", 1000), "the trial passes both");
     assert!(case.fail("a/y", 1000));
