@@ -231,13 +231,10 @@ impl fmt::Display for Receipt {
         if let Some(output) = &self.output {
             write!(f, " → {}", shown(output))?;
         }
-        if let (Some(route), Some(evidence)) = (self.route, self.evidence) {
-            let bytes = indicatif::BinaryBytes(self.bytes);
-            write!(
-                f,
-                " ({route}, {bytes}, {:.3} s, evidence: {evidence})",
-                self.seconds.as_secs_f64()
-            )?;
+        if let Some(evidence) = self.evidence {
+            let route = self.route.map_or_else(String::new, |route| format!("{route}, "));
+            let (bytes, seconds) = (indicatif::BinaryBytes(self.bytes), self.seconds.as_secs_f64());
+            write!(f, " ({route}{bytes}, {seconds:.3} s, evidence: {evidence})")?;
         }
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::decide::identity::Origin;
 use crate::decide::reason::{Reason, Subject};
+use crate::decide::route::Route;
 use crate::decide::route_problem::RouteProblem;
 use crate::events::drop_state::DropPath;
 use crate::events::parts::Parts;
@@ -39,6 +40,8 @@ pub struct Job {
     /// The identities of the drop when its earlier arrays were made, according to the ledger; empty
     /// if none are known.
     pub earlier: Vec<SourceIdentity>,
+    /// The route of the data into the array that is there, according to the ledger.
+    pub made_by: Option<Route>,
     /// Whether a person asked npyd to make the array again.
     pub redo: bool,
     /// Whether its array was made, and only attributes of its files changed since: npyd compares
@@ -80,6 +83,7 @@ impl Job {
             remark,
             still: unchanged >= candidate.quiet(drop_dir.quiet),
             earlier: Vec::new(),
+            made_by: None,
             redo: false,
             is_recheck: false,
             intents: None,

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use crate::decide::identity::{LedgerKey, SourceIdentity};
+use crate::decide::route::Route;
 use crate::events::receipt::{EventKind, SourceFate};
 use crate::ledger::receipt_kind::UNPROVEN;
 use crate::ledger::stored_path::StoredPath;
@@ -26,6 +27,8 @@ pub struct Earlier {
     pub identities: Vec<SourceIdentity>,
     /// How many times the array was made again.
     pub remakes: u32,
+    /// The route of the data into the newest array.
+    pub route: Option<Route>,
 }
 
 impl Ledger {
@@ -76,8 +79,11 @@ impl Earlier {
         if !is_same_drop {
             return false;
         }
-        if receipt["event"].as_str().and_then(EventKind::from_name) == Some(EventKind::Remade) {
-            self.remakes += 1;
+        let event = receipt["event"].as_str().and_then(EventKind::from_name);
+        self.remakes += u32::from(event == Some(EventKind::Remade));
+        // A later receipt only found the array.
+        if self.route.is_none() && event != Some(EventKind::Found) {
+            self.route = receipt["route"].as_str().and_then(Route::from_name);
         }
         if self.identities.len() < IDENTITIES_MAX && !self.identities.contains(&identity) {
             self.identities.push(identity);
@@ -103,7 +109,7 @@ mod tests {
     }
 
     fn earlier(ledger: &Ledger, ino: u64) -> (Vec<String>, u32) {
-        let Earlier { identities, remakes } =
+        let Earlier { identities, remakes, .. } =
             ledger.earlier_arrays(Path::new(SOURCE), ino).unwrap();
         (identities.iter().map(ToString::to_string).collect(), remakes)
     }
@@ -119,6 +125,33 @@ mod tests {
         record(&ledger, EventKind::Found, kept, "2:4:4:5 9:9:9:9 scan.raw.toml");
         let all = ["2:4:4:5 9:9:9:9 scan.raw.toml", "2:4:4:4", "1:2:2:2", "1:1:1:1"];
         assert_eq!(earlier(&ledger, 7), (all.map(str::to_owned).to_vec(), 2));
+    }
+
+    #[test]
+    fn the_route_is_that_of_the_receipt_of_the_array() {
+        for (receipts, expected) in [
+            (
+                &[(EventKind::Finalized, Route::Copy), (EventKind::Found, Route::InPlace)][..],
+                "copy",
+            ),
+            (
+                &[(EventKind::Finalized, Route::Copy), (EventKind::Remade, Route::Reflink)],
+                "reflink",
+            ),
+            (&[(EventKind::Found, Route::InPlace)], ""),
+        ] {
+            let ledger = Ledger::in_memory().unwrap();
+            for (event, route) in receipts {
+                let gone = Reason::Gone;
+                let receipt = Receipt::without_output(*event, "/in".into(), SOURCE.into(), &gone);
+                let fate = Some(SourceFate::Unproven);
+                let receipt = Receipt { route: Some(*route), source_fate: fate, ..receipt };
+                let identity = SourceIdentity::parse("1:1:1:1");
+                ledger.record(&[(receipt, Some(LedgerKey { settings: 1, identity }))]).unwrap();
+            }
+            let route = ledger.earlier_arrays(Path::new(SOURCE), 1).unwrap().route;
+            assert_eq!(route.map_or("", Route::as_str), expected, "{receipts:?}");
+        }
     }
 
     #[test]

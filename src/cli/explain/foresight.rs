@@ -36,6 +36,7 @@ pub(super) fn foresee(
         remark: None,
         still: true,
         earlier: earlier.unwrap_or_default().identities,
+        made_by: None,
         redo: is_requested.unwrap_or_default(),
         is_recheck: false,
         intents: query.config.as_ref().map(|it| Arc::new(IntentLog::of(&it.state_dir))),

@@ -7,6 +7,7 @@ use crate::config::{Disposition, MetadataOutput};
 use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
+use crate::decide::route::Route;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::choice::Choice;
 use crate::finalize::constraints::plan_of;
@@ -35,6 +36,20 @@ fn claim_data(job: &Job) -> Result<Vec<Claim>, Interruption> {
         None => Err(Interruption::Locked(Reason::Locked(job.subject(&input.name)))),
     };
     job.candidate.input.files.iter().map(claim).collect()
+}
+
+/// Returns the route of the data into an array that is there, from the ledger or the array's mark.
+fn route_of_array(
+    job: &Job,
+    at: &Locations,
+    name: &FileName,
+) -> Result<Option<Route>, Interruption> {
+    if job.made_by.is_some() {
+        return Ok(job.made_by);
+    }
+    let Some(array) = at.output.open_file(name.as_ref())? else { return Ok(None) };
+    let route = array.attr(ROUTE_ATTR)?;
+    Ok(route.and_then(|route| Route::from_name(&String::from_utf8_lossy(&route))))
 }
 
 /// The remark for an array that stays although its drop changed.
@@ -66,6 +81,8 @@ pub(super) struct InFlight<'a> {
     is_described: Cell<bool>,
     /// What the array replaces, for the receipt.
     replaced: Option<String>,
+    /// The route of the data into an array that was found, if known.
+    found_route: Option<Route>,
     /// The fate of the source; `None` until the array is durable.
     source: Option<SourceOutcome>,
     /// What stopped the steps that follow the durable array.
@@ -97,6 +114,10 @@ impl<'a> InFlight<'a> {
             verify_ahead(job, &plan, progress)?; // a recheck reads the data once
         }
         let is_stale = event == EventKind::Stale;
+        let route = match event {
+            EventKind::Found | EventKind::Stale => route_of_array(job, &at, &name)?,
+            _ => None,
+        };
         let mut in_flight = InFlight {
             job,
             started,
@@ -111,6 +132,7 @@ impl<'a> InFlight<'a> {
             remake: None,
             is_described: Cell::new(false),
             replaced,
+            found_route: route,
             source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
             interruption: None,
             remarks: Vec::new(),
@@ -187,6 +209,11 @@ impl<'a> InFlight<'a> {
         self.constraints.exclude(self.plan.route, reason);
         self.plan = plan_of(self.job, &self.constraints)?;
         Ok(())
+    }
+
+    /// Returns whether the array was there already.
+    fn is_found(&self) -> bool {
+        matches!(self.event, EventKind::Found | EventKind::Stale)
     }
 
     /// Returns whether the array's name may not be durable yet: it is new, or the array was found.
@@ -357,7 +384,7 @@ impl<'a> InFlight<'a> {
             source: job.path(),
             parts: parts_of_input(&job.candidate.input),
             output: Some(at.output.path().join(name)),
-            route: Some(plan.route),
+            route: if self.is_found() { self.found_route } else { Some(plan.route) },
             bytes: plan.header.data_len(),
             seconds: started.elapsed(),
             evidence: Some(job.evidence),

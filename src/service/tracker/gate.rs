@@ -169,7 +169,7 @@ impl Tracker {
         }
         let is_recheck = taking.is_none() && Self::is_recheck(known.as_ref(), &candidate);
         self.apply_declared(&mut candidate, declared);
-        let Earlier { identities: earlier, remakes } = earlier;
+        let Earlier { identities: earlier, remakes, route: made_by } = earlier;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
             let reason = Reason::DataLoss(DataLoss::Recorded(reason));
@@ -196,6 +196,7 @@ impl Tracker {
                 let job = Job::new(&self.drop_dir, candidate, complete, unchanged);
                 Action::Dispatch(Box::new(Job {
                     earlier,
+                    made_by,
                     is_recheck,
                     redo,
                     intents: Some(Arc::clone(&self.context.intents)),

@@ -112,6 +112,35 @@ fn a_source_that_was_still_written_to_is_remade() {
     assert!(site.read("out/scan.npy").ends_with(&RECORDS.concat()));
 }
 
+/// A source that goes later: its receipt has the route by which the array was made, not the one
+/// that the source could take now.
+#[test]
+fn the_route_of_an_array_whose_source_goes_later() {
+    if !as_root() {
+        return;
+    }
+    for is_ledger_lost in [false, true] {
+        let site = site("source = 'remove'\nmetadata = 'json'");
+        site.drop_file("scan.raw.toml", "dtype = '<i4'\nshape = [3, 3]\nreserved = 128");
+        site.drop_file("scan.raw", [&[0; 128][..], &RECORDS.concat()].concat());
+        give_away(&site, "in");
+        let made = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+        assert_ne!(made["route"], "in-place", "{made}");
+        if is_ledger_lost {
+            site.lose_ledger();
+        }
+        let found = of_source(&site.sweep().expect_code(0), "scan.raw");
+        let told = (&found["event"], &found["source_fate"]);
+        assert_eq!(told, (&"found".into(), &"removed".into()), "{found}");
+        let expected = if is_ledger_lost { Value::Null } else { made["route"].clone() };
+        assert_eq!(found["route"], expected, "{found}");
+        let metadata: Value = serde_json::from_slice(&site.read("out/scan.npy.json")).unwrap();
+        assert_eq!(metadata["receipt"]["route"], made["route"]);
+        let explained = site.npyd(&["explain", "--json", "out/scan.npy"]).expect_code(0);
+        assert_eq!(explained.json()[0]["route"], expected, "{explained}");
+    }
+}
+
 /// A write to a mapped page that is already dirty changes no time. npyd syncs a source that may be
 /// mapped before it reads the source, so that the next write changes a time.
 #[test]
