@@ -18,7 +18,7 @@ use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
 use crate::fs::{self, Crossing, Dir, LeaseRight};
 use crate::ledger::{self, Entry, Ledger};
-use crate::model::FileName;
+use crate::model::{DirDenial, FileName};
 use crate::service::tracker::DEPTH_MAX;
 use crate::text::missing_features::NO_PSI;
 use crate::throttle::psi::Pressure;
@@ -252,7 +252,8 @@ fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) 
         }
     }
     report.add("ignore", &ignore_rules(drop_dir));
-    match routes(drop_dir, unit) {
+    let staying = staying(drop_dir).ok().flatten();
+    match routes(drop_dir, (unit, staying)) {
         Ok(routes) => routes.iter().for_each(|(topic, text)| report.add(topic, text)),
         Err(_) => report.exit = Exit::Failure, // the directory's error was added above
     }
@@ -352,7 +353,10 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
 
 /// Returns the lines about routes: the route of each sample dump, under the name of the sample, and
 /// below it the skipped routes, without a name.
-fn routes(drop_dir: &DropDir, unit: Option<&Unit>) -> fs::Result<Vec<(&'static str, String)>> {
+fn routes(
+    drop_dir: &DropDir,
+    (unit, staying): (Option<&Unit>, Option<(&str, String)>),
+) -> fs::Result<Vec<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     let output = Dir::open_trusted(
         drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
@@ -377,13 +381,53 @@ fn routes(drop_dir: &DropDir, unit: Option<&Unit>) -> fs::Result<Vec<(&'static s
             "the user that npyd runs as has no permission to rename files there",
         );
     }
+    let mut of_staying = constraints.clone();
+    of_staying.exclude_consuming("");
     let mut lines = Vec::new();
     for (what, manifest) in SAMPLE_MANIFESTS {
         let Some(plan) = plan_of(manifest, &constraints) else { continue };
         lines.push((*what, plan.route.to_string()));
         lines.extend(plan.skipped_routes.iter().map(|passed| ("", passed.to_string())));
+        if let (Some((whose, why)), Some(plan)) = (&staying, plan_of(manifest, &of_staying)) {
+            lines.push(("", format!("{whose}: {}; {why}", plan.route)));
+        }
     }
     Ok(lines)
+}
+
+/// Returns which sources npyd only copies, and why they stay, if they are to be removed or archived.
+fn staying(drop_dir: &DropDir) -> fs::Result<Option<(&'static str, String)>> {
+    let data = Dir::open(&drop_dir.path)?;
+    if drop_dir.source == Disposition::Keep || !data.is_writable() {
+        return Ok(None);
+    }
+    let others = "of other users";
+    if data.is_sticky()? && !fs::may_act_as_owner(&drop_dir.path) {
+        let path = drop_dir.path.display();
+        return Ok(Some((
+            others,
+            format!(
+                "the source stays, because `{path}` {}; `chmod -t` it, or make npyd's user its owner",
+                DirDenial::Sticky
+            ),
+        )));
+    }
+    let (whose, why, remedy) = if !fs::capabilities(&data)?.leases {
+        ("without digest or marker", "its file system grants no leases", "")
+    } else if LeaseRight::probe(&drop_dir.path) == LeaseRight::OwnFiles {
+        (others, "this process has no CAP_LEASE", "CAP_LEASE, ")
+    } else {
+        return Ok(None);
+    };
+    let stays = if drop_dir.remove_unproven {
+        format!("because {why}")
+    } else {
+        format!(
+            "the source stays, because {why}; {remedy}a `digest` in its manifest, a marker or \
+             remove_unproven = true lets it go"
+        )
+    };
+    Ok(Some((whose, stays)))
 }
 
 /// Plans a dump that has this manifest.

@@ -78,20 +78,18 @@ fn lacks_right(
     candidate: &Candidate,
     dump: &Dump,
 ) -> fs::Result<Option<String>> {
-    let Some(InputFile { file, stat, .. }) = candidate.input.only_file() else {
+    let Some(InputFile { file, .. }) = candidate.input.only_file() else {
         return Ok(None); // several files can't become one
     };
     let keeps_its_name = keeps_its_name(&candidate.input, dump, drop_dir.output.is_none());
     let protection = match candidate.input.protection() {
-        None if !keeps_its_name => candidate.input.protection_in(source)?,
+        None if !keeps_its_name => candidate.input.obstacle_in(source)?,
         protection => protection,
     };
     Ok(if let Some(protection) = protection {
         Some(protection.to_string())
     } else if !file.is_writable() {
         Some("the user that npyd runs as may not write to the file".to_owned())
-    } else if !keeps_its_name && !source.may_unlink(stat)? {
-        Some("the user that npyd runs as may not rename the file".to_owned())
     } else {
         None
     })

@@ -116,7 +116,7 @@ pub(crate) fn dispose_source(
         Disposition::Remove => SourceOutcome::Removed,
         Disposition::Archive => SourceOutcome::Archived(archive_dir(job)?),
     };
-    if let Some(why) = job.candidate.input.protection_in(&at.source)? {
+    if let Some(why) = job.candidate.input.obstacle_in(&at.source)? {
         return Ok(SourceOutcome::Unproven(why));
     }
     let leases = match job.writers() {

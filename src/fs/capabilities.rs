@@ -139,6 +139,16 @@ impl fmt::Display for LeaseRight {
     }
 }
 
+/// Returns whether this process may do with other users' files what only their owner may
+/// (`CAP_FOWNER`), such as removing them from a sticky directory. Probes as [`LeaseRight::probe`]
+/// does. Without a file to test, the process has no such rights.
+#[must_use]
+pub fn may_act_as_owner(scratch: &Path) -> bool {
+    let executable = DataFile::open(Path::new("/proc/self/exe")).ok();
+    let anothers = executable.filter(is_anothers).or_else(|| given_away(scratch));
+    anothers.is_some_and(|file| file.is_own())
+}
+
 fn is_anothers(file: &DataFile) -> bool {
     file.stat().is_ok_and(|stat| stat.uid != own_uid())
 }

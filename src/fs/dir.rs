@@ -12,7 +12,7 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::fs::file::is_writable;
 use crate::fs::fs_kind::FsFacts;
 use crate::fs::{DataFile, FsError, Operation, Result, own_uid};
-use crate::model::Stat;
+use crate::model::{DirDenial, Stat};
 
 /// Flags for opening a file: never follow a link, never block on a FIFO.
 pub(crate) const OPEN_FLAGS: OFlags = OFlags::RDONLY
@@ -210,13 +210,21 @@ impl Dir {
         is_writable(&self.fd)
     }
 
-    /// Returns whether this user may unlink a file, as far as permissions and the sticky bit
-    /// decide.
-    pub fn may_unlink(&self, file: &Stat) -> Result<bool> {
-        let dir = self.stat_self()?;
-        let is_sticky = Mode::from_raw_mode(dir.mode).contains(Mode::SVTX);
-        let owns = || [0, file.uid, dir.uid].contains(&own_uid());
-        Ok(self.is_writable() && (!is_sticky || owns()))
+    /// Returns why this user may not unlink a file, as far as permissions and the sticky bit decide.
+    pub fn unlink_denial(&self, file: &DataFile) -> Result<Option<DirDenial>> {
+        if !self.is_writable() {
+            return Ok(Some(DirDenial::NoWrite));
+        }
+        let is_denied = self.is_sticky()? && !file.is_own();
+        Ok(is_denied.then_some(DirDenial::Sticky))
+    }
+
+    /// Returns whether this user may not unlink files of others, because the directory has the
+    /// sticky bit.
+    pub fn is_sticky(&self) -> Result<bool> {
+        let stat = self.stat_self()?;
+        let is_sticky = Mode::from_raw_mode(stat.mode).contains(Mode::SVTX);
+        Ok(is_sticky && stat.uid != own_uid())
     }
 
     /// Returns whether files can be renamed between the two directories.

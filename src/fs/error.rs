@@ -6,8 +6,10 @@ use std::{fmt, io};
 use rustix::io::Errno;
 
 use crate::fs::sandbox::hidden_by;
-use crate::fs::{Operation, has_proc};
-use crate::model::{Protection, Shortfall, Stat, SystemError, SystemErrorCause, SystemErrorRemedy};
+use crate::fs::{Dir, Operation, has_proc};
+use crate::model::{
+    DirDenial, Protection, Shortfall, Stat, SystemError, SystemErrorCause, SystemErrorRemedy,
+};
 
 /// A failed system call.
 #[derive(Debug)]
@@ -120,8 +122,26 @@ impl FsError {
             unprotect.map(|(path, protection)| SystemErrorRemedy::Unprotect { path, protection });
         let space = self.shortfall.map(SystemErrorRemedy::FreeSpace);
         let words = || self.remedy().map(SystemErrorRemedy::Words);
-        let remedy = unprotect.or(space).or_else(words);
+        let remedy = unprotect.or(space).or_else(|| self.permit()).or_else(words);
         SystemError { operation: self.operation, path: self.path.clone(), cause, remedy }
+    }
+
+    /// Returns the directory whose rights forbid a change of a name, if it is that. Only for the
+    /// message: the rights may be others by now.
+    fn permit(&self) -> Option<SystemErrorRemedy> {
+        if !self.is_denied() || !self.operation.changes_name() || hidden_by(&self.path).is_some() {
+            return None;
+        }
+        let path = self.path.parent()?;
+        let dir = Dir::open(path).ok()?;
+        let denial = if !dir.is_writable() {
+            DirDenial::NoWrite
+        } else if self.is(&[Errno::PERM]) && dir.is_sticky().ok()? {
+            DirDenial::Sticky
+        } else {
+            return None;
+        };
+        Some(SystemErrorRemedy::Permit { dir: path.to_path_buf(), denial })
     }
 
     fn remedy(&self) -> Option<&'static str> {

@@ -11,7 +11,7 @@ use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::fs::fs_kind::FsFacts;
 use crate::fs::lease::{self, Lease, Unprovable, Writer};
-use crate::fs::{Dir, FsError, Operation, Result, has_proc};
+use crate::fs::{Dir, FsError, Operation, Result, has_proc, own_uid};
 use crate::model::{FsInfo, Stat};
 
 /// Maximum size of an extended attribute that npyd reads, in bytes.
@@ -162,6 +162,13 @@ impl DataFile {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         is_writable(&self.fd)
+    }
+
+    /// Returns whether this user owns the file, or may act as its owner (`CAP_FOWNER`). Asks the
+    /// kernel, by an open that only an owner may do: in a user namespace, capability bits mislead.
+    pub(crate) fn is_own(&self) -> bool {
+        self.stat().is_ok_and(|stat| stat.uid == own_uid())
+            || self.reopen(OFlags::RDONLY | OFlags::NOATIME).is_ok()
     }
 
     /// Reopens the file for reading only.

@@ -11,7 +11,7 @@ mod operation;
 mod reserved_names;
 mod system_error;
 
-pub use dir_fault::{DirFault, DirFaultKind};
+pub use dir_fault::{DirDenial, DirFault, DirFaultKind};
 pub use file_name::{FileName, FileNameError, NAME_MAX, NUMBER_MAX};
 pub(crate) use file_name::{cut, split_backup, with_suffix, without_extension};
 pub use file_stat::{Protection, Stat};

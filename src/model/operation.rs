@@ -118,6 +118,12 @@ impl Operation {
         matches!(self, Operation::Sync | Operation::WriteBack)
     }
 
+    /// Returns whether the operation gives a file another name, or takes its name away.
+    #[must_use]
+    pub fn changes_name(self) -> bool {
+        matches!(self, Operation::Name | Operation::Rename | Operation::Link | Operation::Remove)
+    }
+
     fn classify(self) -> (Subject, &'static str) {
         use Subject::{Dir, Entry, File};
         match self {

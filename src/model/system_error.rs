@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::model::{Operation, Protection};
+use crate::model::{DirDenial, Operation, Protection};
 use crate::text::os_message::os_message;
 
 /// A system call that failed: what npyd was about to do, with which file, and what to do about it.
@@ -37,6 +37,13 @@ pub enum SystemErrorRemedy {
         path: PathBuf,
         /// The protection.
         protection: Protection,
+    },
+    /// Let npyd's user change the names in a directory.
+    Permit {
+        /// The directory.
+        dir: PathBuf,
+        /// Why it may not.
+        denial: DirDenial,
     },
     /// Free space for a file that is larger than what is free.
     FreeSpace(Shortfall),
@@ -93,6 +100,13 @@ impl fmt::Display for SystemError {
             Some(SystemErrorRemedy::Unprotect { path, protection }) => {
                 let (path, remedy) = (path.display(), protection.remedy());
                 write!(f, "; `{path}` is {protection}: {remedy} lets npyd change it")
+            }
+            Some(SystemErrorRemedy::Permit { dir, denial }) => {
+                let remedy = match denial {
+                    DirDenial::NoWrite => "give it write permission",
+                    DirDenial::Sticky => "`chmod -t` it, or make npyd's user its owner",
+                };
+                write!(f, "; the directory `{}` {denial}; {remedy}", dir.display())
             }
             Some(SystemErrorRemedy::FreeSpace(shortfall)) => write!(f, "; {shortfall}"),
             Some(SystemErrorRemedy::Words(remedy)) => write!(f, "; {remedy}"),

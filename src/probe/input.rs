@@ -237,6 +237,20 @@ impl Input {
         Ok(self.protection().or(of_dir))
     }
 
+    /// Returns why npyd may not remove the files from their directory, which is `dir`: a flag, or a
+    /// missing right.
+    pub fn obstacle_in(&self, dir: &Dir) -> fs::Result<Option<Unproven>> {
+        if let Some(flag) = self.protection_in(dir)? {
+            return Ok(Some(flag));
+        }
+        for input in &self.files {
+            if let Some(denial) = dir.unlink_denial(&input.file)? {
+                return Ok(Some(Unproven::denied(&input.name, denial)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the size that a single data file with all the data would have, and how much of that
     /// is allocated. If all files have equal shares, the file whose size differs decides.
     #[must_use]

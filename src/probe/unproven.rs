@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::fs::{self, DataFile, Unprovable};
-use crate::model::{FileName, Protection};
+use crate::model::{DirDenial, FileName, Protection};
 
 /// The obstacle to removing or moving a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ enum Obstacle {
     Protected(Protection),
     /// A flag of its directory forbids it.
     DirProtected(Protection),
+    /// The rights of its directory forbid it.
+    Denied(DirDenial),
 }
 
 impl Unproven {
@@ -45,6 +47,11 @@ impl Unproven {
         Unproven { file: name.clone(), why: Obstacle::DirProtected(flag) }
     }
 
+    /// Returns the value for a file in a directory whose rights keep it there.
+    pub(crate) fn denied(name: &FileName, denial: DirDenial) -> Self {
+        Unproven { file: name.clone(), why: Obstacle::Denied(denial) }
+    }
+
     /// Returns the value for a file that a process opened for writing during the work.
     #[must_use]
     pub fn opened(name: &FileName) -> Self {
@@ -64,6 +71,10 @@ impl Unproven {
             Obstacle::DirProtected(Protection::AppendOnly) => {
                 "`chattr -a` on the directory lets it go"
             }
+            Obstacle::Denied(DirDenial::Sticky) => {
+                "`chmod -t` on the directory, or making npyd's user its owner, lets it go"
+            }
+            Obstacle::Denied(DirDenial::NoWrite) => "write permission on the directory lets it go",
             Obstacle::NoLease(Unprovable::NoRight) => {
                 "CAP_LEASE, a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
             }
@@ -83,6 +94,7 @@ impl fmt::Display for Unproven {
                 write!(f, "npyd can't tell whether `{file}` is still written to: {why}")
             }
             Obstacle::Protected(flag) => write!(f, "`{file}` is {flag}"),
+            Obstacle::Denied(denial) => write!(f, "the directory of `{file}` {denial}"),
             Obstacle::DirProtected(flag) => write!(f, "the directory of `{file}` is {flag}"),
         }
     }

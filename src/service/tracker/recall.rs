@@ -43,7 +43,7 @@ impl Tracker {
     /// Returns whether a finished source may be removed or archived now.
     fn may_go(&self, candidate: &Candidate) -> bool {
         let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
-        let is_free = |dir: Dir| matches!(candidate.input.protection_in(&dir), Ok(None));
+        let is_free = |dir: Dir| matches!(candidate.input.obstacle_in(&dir), Ok(None));
         self.drop_dir.source != Disposition::Keep
             && Dir::open_below(&self.drop_dir.path, parent).is_ok_and(is_free)
             && (self.drop_dir.remove_unproven || matches!(candidate.input.leases(), Ok(Ok(_))))

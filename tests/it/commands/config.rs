@@ -122,6 +122,11 @@ fn settings_that_go_together() {
             &["/nonexistent/in"],
         ),
         ("state_dir = \"/tmp/x\"\n[[drop]\n", &["npyd.toml"]),
+        // The producer may own the drop directory, and so all that is below it.
+        (
+            &format!("state_dir = \"/nonexistent/in/a/state\"\n[[drop]]\n{path}\n"),
+            &["state_dir `/nonexistent/in/a/state` is inside a drop directory"],
+        ),
     ];
     for (text, words) in cases {
         let site = Site::new();
@@ -338,9 +343,10 @@ fn by_another_user() {
     if !crate::support::as_root() {
         return;
     }
-    let site = Site::new();
+    let site = Site::with("source = 'remove'");
     let outcome = site.npyd(&["check"]).expect_code(0);
     assert!(!outcome.stdout.contains("seen by"), "{outcome}");
+    assert!(!outcome.stdout.contains("of other users"), "{outcome}");
     std::os::unix::fs::chown(site.path("state"), Some(1000), Some(1000)).unwrap();
     site.npyd(&["check"]).expect_code(0).expect_words(&["seen by", "belongs to user `"]);
     let mut command = std::process::Command::new("setpriv");
@@ -348,7 +354,12 @@ fn by_another_user() {
     command.arg(env!("CARGO_BIN_EXE_npyd")).args(["check", "--config"]);
     command.arg(site.path("npyd.toml"));
     let outcome = crate::support::Outcome::of(&mut command).expect_code(0);
-    outcome.expect_words(&["this process may take leases only on files", "the daemon may take"]);
+    outcome.expect_words(&[
+        "this process may take leases only on files",
+        "the daemon may take",
+        "of other users: ",
+        "the source stays, because this process has no CAP_LEASE; CAP_LEASE, a `digest` in its",
+    ]);
 }
 
 /// The kernel renames nothing from one mount to another, also within one file system.

@@ -1,10 +1,12 @@
 //! Files and directories that `chattr +i` or `+a` protects, from root as well.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
 use crate::support::{
-    Mounted, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes, scan_npy,
+    Mounted, Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, scan_bytes,
+    scan_npy, wait_until,
 };
 
 /// A site whose `in`, `out`, `archive` and `bad` are on a new ext4; `None` where it can't be made.
@@ -22,6 +24,10 @@ fn site(settings: &str) -> Option<(Site, Mounted)> {
     let root = site.path("");
     site.configure(&settings.replace("ROOT", root.to_str().unwrap().trim_end_matches('/')));
     Some((site, mounted))
+}
+
+fn chmod(path: impl AsRef<std::path::Path>, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[track_caller]
@@ -171,4 +177,87 @@ fn an_output() {
     site.drop_file("other.raw", scan_bytes()).drop_file("other.toml", SCAN_MANIFEST);
     site.sweep().expect_code(0);
     chattr(&site, "-a", "out");
+}
+
+/// Another user's file in a directory where npyd may remove none: the array is made, the source
+/// stays, and npyd says why, once. It goes when it may.
+#[test]
+fn a_directory_whose_rights_keep_the_source() {
+    const NPYD: u32 = 65534;
+    if !as_root() {
+        return;
+    }
+    for (mode, why, remedy) in [
+        (0o1777, "is sticky (chmod +t)", "`chmod -t`"),
+        (0o755, "is one that npyd's user may not write to", "write permission"),
+    ] {
+        let site = Site::with("source = 'remove'");
+        for name in ["state", "out"] {
+            chown(site.path(name), Some(NPYD), Some(NPYD)).unwrap();
+        }
+        chmod(site.path(""), 0o755);
+        site.drop_file("large.raw", vec![1; 64 << 10]);
+        site.drop_file("large.toml", "dtype = '<i4'\nshape = [16384]\n");
+        for name in ["in/large.raw", "in/large.toml"] {
+            chown(site.path(name), Some(1000), Some(1000)).unwrap();
+            chmod(site.path(name), 0o666);
+        }
+        let npyd = |args: &[&str]| {
+            let of_site = site.command();
+            let mut command = Command::new("setpriv");
+            command.envs(of_site.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+            command.args(["--inh-caps=+lease", "--ambient-caps=+lease"]);
+            command.arg(of_site.get_program()).args(args).current_dir(site.path(""));
+            Outcome::of(&mut command).expect_code(0)
+        };
+        chmod(site.path("in"), mode);
+        let receipt = npyd(&["sweep", "--json"]).json().of_source("large.raw").clone();
+        let told = (&receipt["event"], &receipt["source_fate"], &receipt["route"]);
+        assert_eq!(told, (&"finalized".into(), &"unproven".into(), &"copy".into()), "{receipt}");
+        let reason = receipt["reason"].as_str().unwrap().to_owned();
+        let stays = format!("the source is not removed: the directory of `large.raw` {why}");
+        assert!(reason.contains(&stays) && reason.contains(remedy), "{reason}");
+        assert!(npyd(&["sweep", "--json"]).json().is_empty());
+        npyd(&["explain", "in/large.raw"]).expect_words(&["finished", &stays, remedy]);
+        if mode == 0o1777 {
+            npyd(&["check"]).expect_words(&["of other users: copy; the source stays", why, remedy]);
+        }
+        chmod(site.path("in"), 0o777);
+        npyd(&["check"]);
+        let receipt = npyd(&["sweep", "--json"]).json().of_source("large.raw").clone();
+        let told = (&receipt["event"], &receipt["source_fate"]);
+        assert_eq!(told, (&"found".into(), &"removed".into()), "{receipt}");
+    }
+}
+
+/// A rejected file that can't leave such a directory: the message names the directory.
+#[test]
+fn a_sticky_directory_and_a_rejected_file() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    let rejects = site.path("bad");
+    fs::create_dir(&rejects).unwrap();
+    site.configure(&format!("rejects = '{}'", rejects.display()));
+    for name in ["state", "out", "bad"] {
+        chown(site.path(name), Some(65534), Some(65534)).unwrap();
+    }
+    chmod(site.path(""), 0o755);
+    site.drop_file("long.raw", [1; 20]);
+    site.drop_file("long.raw.toml", "dtype = '|u1'\nshape = [10]\n");
+    for name in ["in/long.raw", "in/long.raw.toml"] {
+        chown(site.path(name), Some(1000), Some(1000)).unwrap();
+    }
+    chmod(site.path("in"), 0o1777);
+    let mut failed = String::new();
+    wait_until("the move fails", String::new, || {
+        failed = site.npyd_as((65534, 65534), &["sweep", "--json"]).stdout;
+        failed.contains("sticky")
+    });
+    assert!(failed.contains("\"event\":\"failed\""), "{failed}");
+    for words in ["/in` is sticky (chmod +t)", "`chmod -t` it"] {
+        assert!(failed.contains(words), "{failed}");
+    }
 }
