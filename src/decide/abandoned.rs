@@ -9,7 +9,7 @@ pub struct AbandonedData {
     pub is_taken: bool,
     /// Number of complete records.
     pub records: u64,
-    /// The number of records that its header declares, if that is less.
+    /// The number of records that its header declares, if that is another.
     pub declared: Option<u64>,
     /// The end of the written bytes.
     pub written: u64,
@@ -27,10 +27,39 @@ impl fmt::Display for AbandonedData {
         } else {
             "it was abandoned: its producer ended without marking it ready;"
         })?;
-        write!(f, " {records} complete records ({written} of {size} bytes) were written")?;
-        if let Some(declared) = declared {
+        let declared_more = declared.filter(|declared| declared > records);
+        match declared_more {
+            Some(declared) => write!(f, " {records} of {declared} declared records")?,
+            None => write!(f, " {records} complete records")?,
+        }
+        write!(f, " ({written} of {size} bytes) were written")?;
+        if let (Some(declared), None) = (declared, declared_more) {
             write!(f, " where its header says {declared}")?;
         }
         if *rest > 0 { write!(f, ", and {rest} bytes behind them") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_beside_those_that_the_header_declares() {
+        for (declared, words) in [
+            (None, "10 complete records (40 of 80 bytes) were written"),
+            (Some(20), "10 of 20 declared records (40 of 80 bytes) were written"),
+            (Some(8), "10 complete records (40 of 80 bytes) were written where its header says 8"),
+        ] {
+            let found = AbandonedData {
+                is_taken: true,
+                records: 10,
+                declared,
+                written: 40,
+                size: 80,
+                rest: 0,
+            };
+            assert_eq!(found.to_string(), format!("taken as it is: {words}"));
+        }
     }
 }

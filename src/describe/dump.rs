@@ -204,7 +204,8 @@ impl fmt::Display for SizeFit {
             SizeFit::TooShort { size, of, .. } => write!(f, "it has {size} of {of} bytes"),
             SizeFit::TooLong { size, of } => write!(
                 f,
-                "it has {size} bytes, not the declared {of}: correct dtype, shape, offset or trailing, or set allow_trailing"
+                "it has {size} bytes, not the declared {of}: correct dtype, shape, offset or trailing, \
+                 set allow_trailing, or use `npyd take`"
             ),
             SizeFit::PartialRecord { bytes, of, .. } => {
                 write!(f, "its last record is incomplete: it has {bytes} of {of} bytes")

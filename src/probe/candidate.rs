@@ -309,7 +309,7 @@ impl Candidate {
         let is_taken = self.take.is_some();
         let salvage = if is_taken { Salvage::WholeRecords } else { salvage };
         let records = salvaged.as_ref().map_or(0, records);
-        let declared = dump.layout.records().filter(|declared| *declared < records);
+        let declared = dump.layout.records().filter(|declared| *declared != records);
         let size = stat.size;
         let found = AbandonedData { is_taken, records, declared, written, size, rest };
         Ok(match (salvage, salvaged) {

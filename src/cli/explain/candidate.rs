@@ -294,6 +294,7 @@ impl Query {
                     "source_stays": stays,
                 });
                 merge_notes(&mut verdict, unseen);
+                merge_notes(&mut verdict, wait.why.if_abandoned().map(str::to_owned));
                 (verdict, None, None)
             }
             Decision::Reject(reason) => {
