@@ -129,6 +129,9 @@ fn never_made(entry: &Entry) -> String {
 
 fn why_not_from_array(drop_dir: &DropDir, made: &Entry, of: &Correction) -> Option<String> {
     if of.as_described {
+        if let Some(done) = done_description(made) {
+            return Some(RequestProblem::DescriptionDone(done).to_string());
+        }
         return Some("its source is gone, and its description with it".to_owned());
     }
     let job = ArrayJob {
@@ -143,6 +146,12 @@ fn why_not_from_array(drop_dir: &DropDir, made: &Entry, of: &Correction) -> Opti
         Err(Interruption::Rejected(reason)) => Some(reason.to_string()),
         _ => None, // it can, or this user may not see that
     }
+}
+
+/// Returns the description that npyd moved beside the array when the source had become it.
+fn done_description(made: &Entry) -> Option<PathBuf> {
+    let done = made.output.as_ref()?.with_file_name(format!("{}.done", made.sidecar()?));
+    done.symlink_metadata().is_ok().then_some(done)
 }
 
 fn declared(ledger: &Ledger, source: &Path) -> Option<Correction> {

@@ -85,6 +85,13 @@ pub enum RequestProblem {
     InPlaceWithSource,
 
     // The keys.
+    /// The description is gone from the drop directory, and a finished one is beside the array.
+    #[error(
+        "its source is gone; its description is `{}` now: give the keys of that file with --dtype, \
+         --shape, --order, --offset or --trailing",
+        shown(.0)
+    )]
+    DescriptionDone(PathBuf),
     /// Without the source, the request must say what to change.
     #[error(
         "its source is gone, but its array is there: correct it with --dtype, --shape, --order, \
@@ -95,8 +102,13 @@ pub enum RequestProblem {
     #[error(transparent)]
     Keys(#[from] DescribeError),
     /// The array's data do not fit the keys.
-    #[error("the array's data do not fit: {}", array_misfit(*.0))]
-    ArrayMisfit(SizeFit),
+    #[error("the array's data do not fit: {}", array_misfit(*fit, open_shape.as_deref()))]
+    ArrayMisfit {
+        /// How they fit.
+        fit: SizeFit,
+        /// The shape with which they would fit, one length of it open.
+        open_shape: Option<Vec<i64>>,
+    },
     /// The data are longer than declared.
     #[error(
         "it has {size} bytes, not the declared {of}: correct the keys; `--trailing {trailing}` \
@@ -134,8 +146,18 @@ pub enum RequestProblem {
     UnprovenPendingFile,
 }
 
-fn array_misfit(fit: SizeFit) -> String {
+fn array_misfit(fit: SizeFit, open_shape: Option<&[i64]>) -> String {
     match fit {
+        SizeFit::TooLong { size, of } | SizeFit::TooShort { size, of, .. }
+            if let Some(shape) = open_shape =>
+        {
+            let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
+            let shape = shape.join(",");
+            format!(
+                "they have {size} bytes, but dtype and shape make {of}: `--shape={shape}` has the \
+                 open length computed"
+            )
+        }
         SizeFit::TooLong { size, of } | SizeFit::TooShort { size, of, .. } => format!(
             "they have {size} bytes, but dtype and shape make {of}: give --dtype and --shape that fit; \
              one length may be -1"
@@ -208,7 +230,7 @@ impl RequestProblem {
             | RequestProblem::NotInQuarantine { .. }
             | RequestProblem::Array { problem: ArrayProblem::Gone, .. } => ReasonKind::Gone,
             RequestProblem::SeveralArrays => ReasonKind::SeveralArrays,
-            RequestProblem::ArrayMisfit(_)
+            RequestProblem::ArrayMisfit { .. }
             | RequestProblem::TooLong { .. }
             | RequestProblem::TooShort { .. } => ReasonKind::Size,
             _ => ReasonKind::Request,

@@ -32,7 +32,7 @@ use crate::finalize::transfer::carry;
 use crate::finalize::{Constraints, Interruption, copying, metadata};
 use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
 use crate::model::{FileName, Stat};
-use crate::npy::{Header, Layout};
+use crate::npy::{Header, Layout, Order};
 use crate::probe::{ORIGIN_ATTR, ROUTE_ATTR, SOURCE_ATTR};
 use crate::throttle::meter::Meter;
 
@@ -213,11 +213,28 @@ fn describe(job: &ArrayJob, old: &Old) -> Result<(Dump, Header), Interruption> {
     let len = old.header.data_len();
     match dump.fit(len, false) {
         SizeFit::Whole { .. } => {}
-        misfit => return Err(rejected(RequestProblem::ArrayMisfit(misfit))),
+        fit => {
+            let open_shape = open_shape(&dump, len).filter(|_| job.correction.shape.is_none());
+            return Err(rejected(RequestProblem::ArrayMisfit { fit, open_shape }));
+        }
     }
     let header = dump.header(len).map_err(bad_keys)?;
     dump.data_offset += old.data_at;
     Ok((dump, header))
+}
+
+/// Returns the shape with its slowest axis open, if data of this length fit it.
+fn open_shape(dump: &Dump, len: u64) -> Option<Vec<i64>> {
+    let Layout { dtype, order, shape } = &dump.layout;
+    let mut dims = shape.dims();
+    let slowest = match order {
+        Order::C => dims.first_mut(),
+        Order::F => dims.last_mut(),
+    };
+    *slowest? = -1;
+    let layout = Layout::new(dtype.clone(), &dims, *order).ok()?;
+    let open = Dump { layout, ..dump.clone() };
+    matches!(open.fit(len, false), SizeFit::Whole { .. }).then_some(dims)
 }
 
 /// Overwrites the header within one disk sector, so that a power cut leaves either the old or the

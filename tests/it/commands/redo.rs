@@ -306,6 +306,25 @@ fn an_array_that_can_not_be_made_again() {
     assert!(reason(&receipts[0]).contains("drop the data again"), "{receipts:#?}");
 }
 
+/// An array whose source is gone, given items of another width: the way to a number of records that
+/// follows from its size. Its description is named.
+#[test]
+fn items_of_another_width() {
+    let site = Site::with("source = 'remove'");
+    site.drop_file("scan.raw", [&[0; 128][..], &scan_bytes()].concat());
+    site.drop_file("scan.raw.toml", "dtype = '<i2'\nshape = [-1, 3]\nreserved = 128\n");
+    site.settle("finalized", 1);
+    assert!(site.has("out/scan.raw.toml.done"));
+    let told = site.npyd(&["redo", "scan.npy", "--dtype", "<i4"]).expect_code(1);
+    told.expect_words(&["they have 24 bytes, but dtype and shape make 48", "`--shape=-1,3`"]);
+    let told = site.npyd(&["redo", "scan.npy", "--dtype", "<i4", "--shape=7"]).expect_code(1);
+    assert!(!told.stdout.contains("--shape="), "{told}");
+    let told = site.npyd(&["redo", "scan.npy", "--as-described"]).expect_code(1);
+    told.expect_words(&["out/scan.raw.toml.done` now: give the keys of that file"]);
+    redone(&site, &["scan.npy", "--dtype", "<i4", "--shape=-1,3"]);
+    assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
+}
+
 /// There is nothing to make again of a drop that never had an array.
 #[test]
 fn a_drop_without_an_array() {
@@ -534,7 +553,7 @@ fn metadata_beside_the_array() {
             continue;
         }
         let why = site.npyd(&["redo", "scan.raw", "--dtype", "<i2"]).expect_code(1);
-        why.expect_words(&["dtype and shape make 12: give --dtype and --shape that fit"]);
+        why.expect_words(&["dtype and shape make 12: `--shape=-1,3` has the open"]);
         // Another program's file stays.
         site.write("theirs.json", "{}");
         fs::rename(site.path("theirs.json"), site.path("out/scan.npy.json")).unwrap();
