@@ -16,7 +16,7 @@ use crate::decide::name_list::NameList;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::quiet_time::QuietTime;
 use crate::decide::reason_text::{
-    RENAME, after_semicolon, array_of, described_by, excess_of_series, misfit, misfit_of_sidecar,
+    RENAME, after_semicolon, array_of, became, excess_of_series, misfit, misfit_of_sidecar,
     named_data, salvage, trying_again,
 };
 use crate::decide::request_kind::RequestKind;
@@ -134,7 +134,7 @@ pub enum Reason {
         table: String,
     },
     /// An earlier data file of that name became an array, and no new file has that name yet.
-    #[error("{why}; one of that name became `{}`{}", array.display(), described_by(sidecar.as_ref()))]
+    #[error("{why}; {}", became(array, sidecar.as_ref()))]
     NoNewData {
         /// The reason without that array.
         why: Box<Reason>,
@@ -418,6 +418,11 @@ pub enum NameTaker {
     AnyFile,
     /// A directory.
     Directory,
+    /// An array that was made of a file with the path of this drop.
+    OwnArray {
+        /// Whether it was made of this very file. If not, of an earlier file of its name.
+        is_of_this_file: bool,
+    },
     /// An array of another source, which has this name if the array has it.
     OtherArray(Option<PathBuf>),
     /// A file that npyd may not replace.
@@ -429,6 +434,12 @@ impl std::fmt::Display for NameTaker {
         match self {
             NameTaker::AnyFile => f.write_str(
                 "already exists and was not made from this drop: move it away, set another output, or set on_conflict",
+            ),
+            NameTaker::OwnArray { is_of_this_file: true } => f.write_str(
+                "was made of this file, by another description or with other bytes: move it away, or set on_conflict = \"replace\"",
+            ),
+            NameTaker::OwnArray { is_of_this_file: false } => f.write_str(
+                "is the array of an earlier file of this name: `npyd redo` with --dtype or --shape corrects that array; on_conflict = \"replace\" replaces it, \"number\" keeps both",
             ),
             NameTaker::Directory => f.write_str("is a directory: move it away"),
             NameTaker::OtherArray(source) => write!(

@@ -84,9 +84,15 @@ pub(crate) fn named_data(name: &Path) -> String {
     )
 }
 
-/// Returns what described the data of an array, to follow another statement.
-pub(crate) fn described_by(sidecar: Option<&String>) -> String {
-    sidecar.map_or_else(String::new, |name| format!(", described by `{name}`"))
+/// Returns what became of an earlier data file, and how to correct its array.
+pub(crate) fn became(array: &Path, sidecar: Option<&String>) -> String {
+    let described_by = sidecar.map_or_else(String::new, |name| format!(", described by `{name}`"));
+    let name = array.file_name().unwrap_or_default().display();
+    format!(
+        "one of that name became `{}`{described_by}; `npyd redo {name}` with --dtype or --shape \
+         corrects that array",
+        array.display()
+    )
 }
 
 /// Returns when npyd tries again, to follow another statement.
@@ -103,6 +109,10 @@ impl Reason {
     pub fn if_abandoned(&self) -> Option<&'static str> {
         let has_rows = match self {
             Reason::Size(
+                SizeFit::TooShort { data, record, .. }
+                | SizeFit::PartialRecord { data, of: record, .. },
+            )
+            | Reason::SizeOfComplete(
                 SizeFit::TooShort { data, record, .. }
                 | SizeFit::PartialRecord { data, of: record, .. },
             ) => *record > 0 && data >= record,

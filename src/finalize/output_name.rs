@@ -173,12 +173,16 @@ fn conflict(
             None => OutputName::Free(name),
         });
     }
-    let by = if !may_replace {
+    let origin = if there.is_file() { origin_of(at, &name)? } else { None };
+    let is_own = origin == Some(Origin::of(&job.path(), &job.candidate.input.name));
+    let by = if is_own && let Some(array) = at.output.open_file(name.as_ref())? {
+        NameTaker::OwnArray { is_of_this_file: is_of_this_file(job, &array)? }
+    } else if !may_replace {
         NameTaker::AnyFile
     } else if there.is_dir() {
         NameTaker::Directory
     } else if replaceable_by(job, at, &name, true)?.is_some() {
-        NameTaker::OtherArray(origin_of(at, &name)?.map(|origin| origin.name.into()))
+        NameTaker::OtherArray(origin.map(|origin| origin.name.into()))
     } else {
         NameTaker::ForeignFile
     };
@@ -267,7 +271,11 @@ fn replaceable_by(
     let is_own = origin.as_ref() == Some(&Origin::of(&job.path(), &job.candidate.input.name));
     let what = match () {
         () if !is_array => "a file that is not an array".to_owned(),
-        () if is_own => "the array of an earlier file of this name".to_owned(),
+        () if is_own => match &file {
+            Some(file) if is_of_this_file(job, file)? => "an earlier array of this file",
+            _ => "the array of an earlier file of this name",
+        }
+        .to_owned(),
         () if replaces_any => array_of(origin.as_ref().map(|origin| origin.name.as_ref())),
         () => return Ok(None),
     };
@@ -288,6 +296,12 @@ pub(crate) fn publish(
         Some(Replaceable { file: old, .. }) => output.replace_file(name.as_ref(), old),
         None => output.name(name.as_ref(), false),
     }
+}
+
+/// Returns whether an array was made of the file that has the path of this drop now.
+fn is_of_this_file(job: &Job, array: &DataFile) -> Result<bool, Interruption> {
+    let source = job.candidate.snapshot().identity();
+    Ok(trusted_mark(array)?.is_some_and(|mark| mark.is_of_data_files(&source)))
 }
 
 fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interruption> {

@@ -32,7 +32,7 @@ use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
 use crate::finalize::{Finalized, Job, finalize};
 use crate::model::FileName;
-use crate::npy::{Dtype, DtypeError, Order};
+use crate::npy::{Dtype, DtypeError, Layout, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
 use crate::sinks::stdout::Format;
@@ -290,7 +290,9 @@ impl Finalize {
                 .observe(snapshot, now, age);
             match candidate.decide(drop_dir, unchanged, 0)? {
                 Decision::Finalize(complete) => {
+                    let overridden = self.overridden(drop_dir, &candidate, listed);
                     let mut job = Job::new(drop_dir, candidate, complete, unchanged)?;
+                    job.dump.warnings.extend(overridden);
                     if let Some(output) = output {
                         job.dump.warnings.extend(odd_name_remark(output));
                         job.dump.output = output.clone();
@@ -307,6 +309,29 @@ impl Finalize {
                 Decision::Reject(reason) => return Err(reason.into()),
             }
         }
+    }
+
+    /// Returns a remark about a file that describes the data otherwise than the options do.
+    fn overridden(
+        &self,
+        drop_dir: &DropDir,
+        candidate: &Candidate,
+        listed: &mut ListedDescriptions,
+    ) -> Option<String> {
+        let dump = candidate.dump.as_ref().ok().filter(|_| self.dtype.is_some())?;
+        let probed = probe_standalone(drop_dir, &candidate.input.rel, listed);
+        let Ok(ProbeResult::Candidate(by_file)) = probed else { return None };
+        let (sidecar, described) = (by_file.input.description?, by_file.dump.ok()?);
+        let layout = |dump: &Dump| {
+            let Layout { dtype, order, .. } = &dump.layout;
+            (dtype.clone(), *order, dump.data_offset, dump.trailing)
+        };
+        let lengths = dump.layout.data_len().zip(described.layout.data_len());
+        let is_other = layout(dump) != layout(&described)
+            || lengths.is_some() && dump.layout.shape.dims() != described.layout.shape.dims();
+        is_other.then(|| {
+            format!("`{}` describes it otherwise, and does not count beside --dtype", sidecar.name)
+        })
     }
 
     fn candidate(

@@ -61,6 +61,17 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
             "`{name}` already exists and was not made from this drop: move it away, give another output \
              (-o, --output-dir), or --replace it"
         ),
+        Reason::Taken { name, by: NameTaker::OwnArray { is_of_this_file } } => {
+            let of = if *is_of_this_file {
+                "was made of this file, by another description or with other bytes"
+            } else {
+                "is the array of an earlier file of this name"
+            };
+            format!(
+                "`{name}` {of}: --replace it, move it away, or give another output (-o, \
+                 --output-dir)"
+            )
+        }
         Reason::Taken { name, by: NameTaker::OtherArray(array) } => {
             let array = array_of(array.as_deref());
             format!("`{name}` is {array}: move it away, or give another output (-o, --output-dir)")
@@ -78,13 +89,21 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
              with .npyd- by -o"
         ),
         Reason::Size(fit) | Reason::SizeOfComplete(fit) => {
-            let SizeFit::TooLong { size, of } = fit else { return None };
             let keys = if by_options {
                 "correct --dtype, --shape, --offset or --trailing"
             } else {
                 "correct dtype, shape, offset or trailing in its description"
             };
-            format!("it has {size} bytes, not the declared {of}: {keys}")
+            match fit {
+                SizeFit::TooLong { size, of } => {
+                    format!("it has {size} bytes, not the declared {of}: {keys}")
+                }
+                SizeFit::TooShort { .. } => {
+                    format!("{fit}: if it is complete, {keys}; a length of -1 is computed")
+                }
+                SizeFit::PartialRecord { .. } => format!("{fit}: if it is complete, {keys}"),
+                _ => return None,
+            }
         }
         Reason::SizeBySidecar { fit, sidecar, keys } => {
             misfit_of_sidecar(*fit, sidecar, keys, "give --dtype and --shape")

@@ -44,6 +44,54 @@ fn with_flags() {
     }
 }
 
+/// Another description of a file that has an array, and one that a manifest has already.
+#[test]
+fn described_again() {
+    let site = Site::new();
+    site.write("scan.raw", scan_bytes());
+    let with = |dtype: &str, more: &[&str]| {
+        finalize(&site, &[&["scan.raw", "--dtype", dtype, "--shape", "-1"], more].concat())
+    };
+    with("<u2", &[]).expect_code(0);
+    let told = with("<i2", &[]).expect_code(1);
+    assert!(!told.stdout.contains("not made from"), "{told}");
+    told.expect_words(&["`scan.npy` was made of this file, by another description", "--replace"]);
+    let told = with("<i2", &["--replace"]).expect_code(0);
+    told.expect_words(&["it replaces `scan.npy`, an earlier array of this file"]);
+    assert_eq!(site.read("scan.npy"), npy("'<i2'", false, &[12], &scan_bytes()));
+    // Another file under its name.
+    fs::remove_file(site.path("scan.raw")).unwrap();
+    site.write("scan.raw", [9; 24]);
+    with("<i2", &[]).expect_code(1).expect_words(&["is the array of an earlier file of this name"]);
+    with("<i2", &["--replace"]).expect_code(0).expect_words(&["the array of an earlier file of"]);
+    // The manifest does not count; it is mentioned if it says something else.
+    for (manifest, is_other) in [
+        ("dtype = '<u2'\nshape = [12]\n", true),
+        ("dtype = '<i2'\nshape = [3, 4]\n", true),
+        ("dtype = '<i2'\nshape = [12]\noffset = 0\n", false),
+        ("dtype = '<i2'\nshape = [-1]\n", false),
+    ] {
+        site.write("scan.raw.toml", manifest);
+        let told = finalize(&site, &["scan.raw", "--dtype", "<i2", "--shape", "12", "--replace"]);
+        let words = "`scan.raw.toml` describes it otherwise";
+        assert_eq!(told.expect_code(0).stdout.contains(words), is_other, "{manifest}");
+    }
+}
+
+/// A file that is too short may have been described wrongly, too.
+#[test]
+fn too_short() {
+    let site = Site::new();
+    site.write("scan.raw", scan_bytes());
+    for (shape, words) in [
+        ("7", "24 of 28 bytes: if it is complete, correct --dtype, --shape, --offset"),
+        ("-1,5", "4 of 20 bytes: if it is complete, correct --dtype, --shape, --offset"),
+    ] {
+        let told = finalize(&site, &["scan.raw", "--dtype", "<f4", "--shape", shape]);
+        told.expect_code(1).expect_words(&[words]);
+    }
+}
+
 #[test]
 fn in_place() {
     let Some(python) = python() else { return };

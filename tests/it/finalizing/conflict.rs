@@ -22,6 +22,28 @@ fn rejected() {
     assert_eq!(site.names("out"), ["scan.npy"]);
 }
 
+/// A corrected description of data whose source is gone: what is said of it alone, and of a drop
+/// with the data.
+#[test]
+fn the_array_of_an_earlier_file_of_this_name() {
+    let site = Site::with_array("source = 'remove'\nremove_unproven = true");
+    site.drop_file("scan.raw.toml", "dtype = '<i4'\nshape = [2, 3]\n");
+    let remedy = "`npyd redo scan.npy` with --dtype or --shape corrects that array";
+    site.sweep().expect_words(&["one of that name became", remedy]);
+    site.npyd(&["explain", "in/scan.raw.toml"]).expect_words(&["waiting", remedy]);
+    site.drop_file("scan.raw", [7; 24]);
+    let receipts = site.sweep().expect_code(1).json();
+    let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
+    for words in [
+        "`scan.npy` is the array of an earlier file of this name: `npyd redo`",
+        "on_conflict = \"replace\"",
+        "\"number\"",
+    ] {
+        assert!(reason.contains(words), "{reason}");
+    }
+    assert_eq!(site.read("out/scan.npy"), scan_npy());
+}
+
 #[test]
 fn replaced() {
     let site = Site::with("on_conflict = \"replace\"");
