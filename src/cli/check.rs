@@ -395,7 +395,7 @@ fn routes(
     Ok(lines)
 }
 
-/// Returns which sources npyd only copies, and why they stay, if they are to be removed or archived.
+/// Returns which sources npyd only copies and why they stay, if they are to be removed or archived.
 fn staying(drop_dir: &DropDir) -> fs::Result<Option<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     if drop_dir.source == Disposition::Keep || !data.is_writable() {
