@@ -173,7 +173,9 @@ fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let config = read_config(&args.config)
         .map_err(|error| FatalError { message: error.to_string(), status: INVALID_CONFIG })?;
     let ledger = Ledger::open(&config.state_dir)?;
-    daemon::run(config, &args.config, ledger, read_config)?;
+    let read_again =
+        |path: &Path| read_config_with(path, "make it readable to npyd's user, and reload again");
+    daemon::run(config, &args.config, ledger, read_again)?;
     Ok(Exit::Success)
 }
 
@@ -198,9 +200,13 @@ fn read_limited(path: &Path) -> std::io::Result<String> {
 
 /// Reads and validates a configuration file. Relative paths in it start at its own directory.
 fn read_config(path: &Path) -> Result<Config, ConfigError> {
+    read_config_with(path, "give another file with --config FILE")
+}
+
+/// Reads it, with the remedy for a file that can't be read.
+fn read_config_with(path: &Path, remedy: &'static str) -> Result<Config, ConfigError> {
     let unreadable = |source| {
-        let remedy = fs::hidden_by(path)
-            .map_or("give another file with --config FILE", HidingSetting::remedy);
+        let remedy = fs::hidden_by(path).map_or(remedy, HidingSetting::remedy);
         ConfigError::Unreadable { path: path.to_path_buf(), source, remedy }
     };
     let text = read_limited(path).map_err(unreadable)?;

@@ -12,6 +12,8 @@ pub(crate) enum Found {
     File,
     /// A subdirectory of a directory that is not `recursive`.
     Subdirectory,
+    /// A symlink, a pipe, a device or a socket.
+    Other,
     /// A directory that can't be read.
     Unreadable(FsError),
 }
@@ -48,7 +50,8 @@ pub(crate) fn walk(
                     Err(error) => see(&rel, Found::Unreadable(error)),
                 }
             }
-            EntryKind::Dir | EntryKind::Other => {}
+            EntryKind::Dir => {}
+            EntryKind::Other => see(&rel, Found::Other),
         }
     }
 }

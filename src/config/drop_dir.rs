@@ -143,11 +143,6 @@ impl DropDir {
         self.is_untrusted.then_some(self.path.as_path())
     }
 
-    /// Returns whether files in `dir` are drops of this drop directory.
-    pub(crate) fn contains(&self, dir: &Path) -> bool {
-        dir == self.path || self.recursive && dir.starts_with(&self.path)
-    }
-
     /// Checks the settings that depend on each other.
     pub(crate) fn check(&self) -> Result<(), String> {
         match (self.source, &self.archive) {

@@ -203,7 +203,8 @@ impl Config {
         for (at, drop_dir) in self.drop_dirs.iter().enumerate() {
             let path = || drop_dir.path.clone();
             drop_dir.check().map_err(|what| Contradiction::InDrop { path: path(), what })?;
-            if drop_dir.contains(&self.state_dir) {
+            // Also where no drops are: the producer may own it, and so all that is below it.
+            if self.state_dir.starts_with(&drop_dir.path) {
                 return Err(Contradiction::StateDirInside(self.state_dir.clone()));
             }
             for other in &self.drop_dirs[..at] {

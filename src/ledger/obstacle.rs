@@ -86,9 +86,10 @@ fn cannot_enter(dir: &Path, state_dir: &Path) -> String {
 
 fn cannot_create(state_dir: &Path) -> String {
     let (user, dir) = (own_name(), state_dir.display());
+    let group = group_name(getegid().as_raw());
     format!(
         "user `{user}` may not create `{dir}`; if npyd is to run as this user, an administrator can \
-         (install -d -o {user} -g {user} -m 750 {dir})"
+         (install -d -o {user} -g {group} -m 750 {dir})"
     )
 }
 

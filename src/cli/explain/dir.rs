@@ -2,7 +2,7 @@
 //! per line, with the reason.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -18,6 +18,10 @@ use crate::probe::{
     ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, probe_standalone,
 };
 use crate::text::one_line::one_line;
+
+/// The line about a subdirectory that npyd does not look into.
+const SUBDIRECTORY: (Verdict, &str, &str) =
+    (Verdict::Ignored, "subdirectory", "it is a subdirectory, and `recursive` is not set");
 
 /// Lists the files while it finds them.
 struct List<'a> {
@@ -38,6 +42,11 @@ impl Query {
         if self.list_quarantine(is_json)? {
             return Ok(Exit::Success);
         }
+        if self.outside.is_some() && self.is_below_a_drop_dir() {
+            let path: PathBuf = self.path().components().collect(); // without the last slash
+            print_line(&path, SUBDIRECTORY, is_json);
+            return Ok(Exit::Success);
+        }
         let root = Dir::open(&self.drop_dir.path)?;
         let dir = Dir::open(&self.path())?;
         let listed = ListedDescriptions::default();
@@ -51,6 +60,19 @@ impl Query {
     }
 }
 
+impl Query {
+    /// Returns whether the directory is below a drop directory that is not recursive, and npyd
+    /// itself puts no files into it.
+    fn is_below_a_drop_dir(&self) -> bool {
+        let path = self.path();
+        self.drop_dirs().iter().any(|it| {
+            let real = it.path.canonicalize().unwrap_or_else(|_| it.path.clone());
+            let mut own = it.managed_dirs().filter(|own| *own != it.path);
+            !it.recursive && path.starts_with(real) && !own.any(|own| path.starts_with(own))
+        })
+    }
+}
+
 impl List<'_> {
     fn add(&mut self, rel: &Path, found: Found) {
         match found {
@@ -61,12 +83,12 @@ impl List<'_> {
                 Err(error) => self.fail(rel, &error),
             },
             Found::Subdirectory => {
-                self.print(
-                    rel,
-                    Verdict::Ignored,
-                    "subdirectory",
-                    "it is a subdirectory, and `recursive` is not set",
-                );
+                let (verdict, kind, why) = SUBDIRECTORY;
+                self.print(rel, verdict, kind, why);
+            }
+            Found::Other => {
+                let why = Reason::NotRegular;
+                self.print(rel, Verdict::Ignored, why.kind().as_str(), &why.to_string());
             }
             Found::Unreadable(error) => self.fail(rel, &error),
         }

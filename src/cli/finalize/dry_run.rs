@@ -33,12 +33,15 @@ impl Planned {
             EventKind::Found => "would find",
             _ => "would finalize",
         };
+        let route = match event {
+            EventKind::Found => String::new(),
+            _ => format!("{}, ", plan.route),
+        };
         let replaced = replaced.as_ref().map_or_else(String::new, |it| format!("; {it}"));
         format!(
-            "{what} {} → {} ({}, {}, {}, {}, {}, evidence: {evidence}){replaced}",
+            "{what} {} → {} ({route}{}, {}, {}, {}, evidence: {evidence}){replaced}",
             source.display(),
             output.display(),
-            plan.route,
             header.dtype(),
             shape_text(header.shape()),
             header.order(),
@@ -60,7 +63,7 @@ impl Planned {
             "shape": plan.header.shape(),
             "order": plan.header.order().to_string(),
             "bytes": self.bytes(),
-            "route": plan.route.as_str(),
+            "route": Some(plan.route.as_str()).filter(|_| *event != EventKind::Found),
             "passed_over": skipped.collect::<Vec<_>>(),
             "evidence": evidence.to_string(),
             "reason": replaced,

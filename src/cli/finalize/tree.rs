@@ -33,7 +33,8 @@ impl Finalize {
             Found::Unreadable(error) => {
                 self.report(&drop_dir.path.join(rel), Err(error.into()), session);
             }
-            Found::Subdirectory => {} // they are all included
+            // All subdirectories are included, and only files hold data.
+            Found::Subdirectory | Found::Other => {}
         });
     }
 

@@ -37,29 +37,47 @@ fn site(settings: &str) -> Site {
 fn files_that_are_no_drops() {
     let site = site("ignore = ['*.log']");
     let told = site.npyd(&["explain", "in"]).expect_code(0);
-    let expected = ["alone.raw", "given.npy", "notes.json", "sub", "x\\ny.raw"];
+    let expected = ["alone.raw", "given.npy", "link.raw", "notes.json", "sub", "x\\ny.raw"];
     assert_eq!(names(&site, &told), expected, "{told}");
     told.expect_words(&[
         "alone.raw: it has no manifest",
         "given.npy: it is a .npy file already",
+        "link.raw: it is not a regular file",
         "sub: it is a subdirectory, and `recursive` is not set",
     ]);
+    // The subdirectory itself, and what is below it.
+    fs::create_dir(site.path("in/sub/deeper")).unwrap();
+    for below in ["in/sub", "in/sub/deeper"] {
+        let told = site.npyd(&["explain", below]).expect_code(0);
+        assert_eq!(names(&site, &told), [&below[3..]], "{told}");
+        told.expect_words(&["it is a subdirectory, and `recursive` is not set"]);
+    }
     let told = site.npyd(&["explain", "--json", "in"]).expect_code(0).json();
     let kinds: Vec<_> = told.iter().map(|it| it["reason_kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["undescribed", "array", "undescribed", "subdirectory", "name"]);
+    assert_eq!(
+        kinds,
+        ["undescribed", "array", "not-regular", "undescribed", "subdirectory", "name"]
+    );
     // What is removed or described is on the list no more.
     fs::remove_file(site.path("in/notes.json")).unwrap();
     site.drop_file("alone.raw.toml", "dtype = '|u1'\nshape = [4]\n");
     let told = site.npyd(&["explain", "in"]).expect_code(0);
-    assert_eq!(names(&site, &told), ["given.npy", "sub", "x\\ny.raw"]);
+    assert_eq!(names(&site, &told), ["given.npy", "link.raw", "sub", "x\\ny.raw"]);
 }
 
 #[test]
 fn files_in_subdirectories() {
     let site = site("recursive = true");
     let told = site.npyd(&["explain", "in"]).expect_code(0);
-    let expected =
-        ["alone.raw", "given.npy", "left.log", "notes.json", "sub/below.raw", "x\\ny.raw"];
+    let expected = [
+        "alone.raw",
+        "given.npy",
+        "left.log",
+        "link.raw",
+        "notes.json",
+        "sub/below.raw",
+        "x\\ny.raw",
+    ];
     assert_eq!(names(&site, &told), expected, "{told}");
     let told = site.npyd(&["explain", "in/sub"]).expect_code(0);
     assert_eq!(names(&site, &told), ["sub/below.raw"], "{told}");

@@ -234,6 +234,32 @@ fn files_by_other_paths() {
     told.expect_words(&["nosuch.raw: the ledger has no drop or array of this name"]);
 }
 
+/// An archived source is found by its path in the archive, also where that has a number: of two
+/// drops of one name, the one whose file it is.
+#[test]
+fn archived_files() {
+    let site = Site::new();
+    fs::create_dir(site.path("archive")).unwrap();
+    let archive = site.path("archive");
+    let archive = archive.display();
+    site.configure(&format!(
+        "source = 'archive'\narchive = '{archive}'\nremove_unproven = true\non_conflict = 'number'"
+    ));
+    for (number, byte) in [1, 2].into_iter().zip([3, 4]) {
+        site.scan("scan").drop_file("scan.raw", [byte; 24]);
+        site.settle("finalized", number);
+    }
+    let files: Vec<_> =
+        site.names("archive").into_iter().filter(|name| !name.contains(".toml")).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    for (file, array) in files.iter().zip(["scan.npy", "scan-1.npy"]) {
+        let told = site.npyd(&["history", &format!("archive/{file}")]).expect_code(0);
+        assert_eq!(told.stdout.lines().count(), 1, "{told}");
+        told.expect_words(&[array]);
+    }
+    site.npyd(&["history", "archive/other.raw"]).expect_code(1);
+}
+
 /// Whether the array that is there is that of the drop, only the ledger says.
 #[test]
 fn explain_without_a_right_to_the_ledger() {

@@ -102,6 +102,11 @@ fn a_wrong_configuration_changes_nothing() {
     daemon.wait_for_log("colour");
     site.scan("scan");
     daemon.wait_for_file("out/scan.npy");
+    fs::remove_file(site.path("npyd.toml")).unwrap();
+    daemon.reload();
+    // The daemon itself can be given no other file.
+    daemon.wait_for_log("make it readable to npyd's user, and reload again");
+    assert!(!daemon.log().contains("--config"), "{}", daemon.log());
     site.configure("source = \"remove\"");
     daemon.reload();
     site.scan("next");
