@@ -10,6 +10,7 @@ pub mod constraints;
 pub mod description_remark;
 pub mod identity;
 pub mod name_list;
+pub mod name_taker;
 pub mod output_problem;
 pub mod quiescence;
 pub mod quiet_time;

@@ -3,9 +3,10 @@
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::name_taker::NameTaker;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::plan::Plan;
-use crate::decide::reason::{NameTaker, Reason};
+use crate::decide::reason::Reason;
 use crate::decide::reason_text::array_of;
 use crate::events::progress::Phase;
 use crate::events::receipt::EventKind;

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::decide::reason::{NameTaker, Reason};
+use crate::decide::name_taker::NameTaker;
+use crate::decide::reason::Reason;
 use crate::decide::reason_text::{array_of, misfit_of_sidecar};
 use crate::describe::SizeFit;
 use crate::events::receipt::{EventKind, Receipt};

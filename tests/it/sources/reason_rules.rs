@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 
 /// The files in `src/` that define reasons and what they hold.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "decide/abandoned.rs",
     "decide/ambiguity.rs",
     "decide/argument_problem.rs",
     "decide/change.rs",
     "decide/description_remark.rs",
+    "decide/name_taker.rs",
     "decide/output_problem.rs",
     "decide/reason.rs",
     "decide/request_problem.rs",

@@ -1,0 +1,49 @@
+//! What has the name of an array that is to be made, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::decide::reason_text::array_of;
+
+/// What has the name of an array that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameTaker {
+    /// A file that was not made of this drop.
+    AnyFile,
+    /// A directory.
+    Directory,
+    /// An array that was made of a file with the path of this drop.
+    OwnArray {
+        /// Whether it was made of this very file. If not, of an earlier file of its name.
+        is_of_this_file: bool,
+    },
+    /// An array of another source, which has this name if the array has it.
+    OtherArray(Option<PathBuf>),
+    /// A file that npyd may not replace.
+    ForeignFile,
+}
+
+impl fmt::Display for NameTaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameTaker::AnyFile => f.write_str(
+                "already exists and was not made from this drop: move it away, set another output, or set on_conflict",
+            ),
+            NameTaker::OwnArray { is_of_this_file: true } => f.write_str(
+                "was made of this file, by another description or with other bytes: move it away, or set on_conflict = \"replace\"",
+            ),
+            NameTaker::OwnArray { is_of_this_file: false } => f.write_str(
+                "is the array of an earlier file of this name: `npyd redo` with --dtype or --shape corrects that array; on_conflict = \"replace\" replaces it, \"number\" keeps both",
+            ),
+            NameTaker::Directory => f.write_str("is a directory: move it away"),
+            NameTaker::OtherArray(source) => write!(
+                f,
+                "is {}: move it away, set another output, or set on_conflict = \"replace-any\"",
+                array_of(source.as_deref())
+            ),
+            NameTaker::ForeignFile => f.write_str(
+                "already exists and belongs to someone else: move it away, or set another output",
+            ),
+        }
+    }
+}
