@@ -27,13 +27,16 @@ impl fmt::Display for NameTaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NameTaker::AnyFile => f.write_str(
-                "already exists and was not made from this drop: move it away, set another output, or set on_conflict",
+                "already exists and was not made from this drop: move it away, set another output, \
+                 or set on_conflict",
             ),
             NameTaker::OwnArray { is_of_this_file: true } => f.write_str(
-                "was made of this file, by another description or with other bytes: move it away, or set on_conflict = \"replace\"",
+                "was made of this file, by another description or with other bytes: move it away, \
+                 or set on_conflict = \"replace\"",
             ),
             NameTaker::OwnArray { is_of_this_file: false } => f.write_str(
-                "is the array of an earlier file of this name: `npyd redo` with --dtype or --shape corrects that array; on_conflict = \"replace\" replaces it, \"number\" keeps both",
+                "is the array of an earlier file of this name: `npyd redo` with --dtype or --shape \
+                 corrects that array; on_conflict = \"replace\" replaces it, \"number\" keeps both",
             ),
             NameTaker::Directory => f.write_str("is a directory: move it away"),
             NameTaker::OtherArray(source) => write!(

@@ -210,7 +210,7 @@ impl Dir {
         is_writable(&self.fd)
     }
 
-    /// Returns why this user may not unlink a file, as far as permissions and the sticky bit decide.
+    /// Returns why this user may not unlink a file, as far as permissions and the sticky bit tell.
     pub fn unlink_denial(&self, file: &DataFile) -> Result<Option<DirDenial>> {
         if !self.is_writable() {
             return Ok(Some(DirDenial::NoWrite));
