@@ -336,9 +336,9 @@ mod tests {
     #[test]
     fn a_claim_goes_with_its_manifest() {
         let temp = tempfile::tempdir().unwrap();
-        let dir = temp.path().display();
-        let text =
-            format!("state_dir = '{dir}/state'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
+        let state = tempfile::tempdir().unwrap();
+        let (state, dir) = (state.path().display(), temp.path().display());
+        let text = format!("state_dir = '{state}'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
         let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
         let context = Context::new(&config, ledger, || Ok(Bus::default()), false).unwrap();
