@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::dims::Dims;
 use crate::cli::history::{is_array_named, is_named};
-use crate::cli::request_check::why_not_redone;
+use crate::cli::request_check::check_redo;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
 use crate::decide::completeness::Evidence;
@@ -67,20 +67,22 @@ impl Redo {
                 ));
             }
             for Named { entry, last_array } in found {
-                let refusal = match drop_dir_of(&entry, &config) {
-                    Ok(drop_dir) => {
+                let checked =
+                    drop_dir_of(&entry, &config).map_err(str::to_owned).and_then(|drop_dir| {
                         let dir = (drop_dir, &ledger);
-                        why_not_redone(dir, &entry, last_array.as_ref(), &correction)
+                        check_redo(dir, &entry, last_array.as_ref(), &correction)
+                    });
+                let target = match checked {
+                    Ok(target) => target,
+                    Err(why) => {
+                        exit = Exit::Failure;
+                        print(&format!("{}: not made again: {why}", entry.source.display()));
+                        continue;
                     }
-                    Err(why) => Some(why.to_owned()),
                 };
-                if let Some(why) = refusal {
-                    exit = Exit::Failure;
-                    print(&format!("{}: not made again: {why}", entry.source.display()));
-                    continue;
-                }
                 let (drop_dir, source) = (&entry.drop_dir, &entry.source);
-                ledger.add_request(RequestKind::Redo, drop_dir, source, &options)?;
+                let request = (options.as_str(), &target);
+                ledger.add_request(RequestKind::Redo, drop_dir, source, request)?;
                 let made = last_array.as_ref().filter(|_| correction.as_described);
                 let remark = made.and_then(after_take).unwrap_or_default();
                 print(&format!("{}: will be made again{by}{remark}", entry.source.display()));

@@ -10,13 +10,15 @@ use crate::config::DropDir;
 use crate::decide::completeness::Writer;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;
+use crate::decide::request_target::RequestTarget;
 use crate::describe::{Correction, LeadingBytes, Rows};
+use crate::events::receipt::SourceFate;
 use crate::finalize::{ArrayJob, Interruption, check_array_job};
 use crate::ledger::{Entry, Ledger};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 
-/// Returns the source of the drop that a file belongs to.
+/// Returns the source of the drop that a file belongs to, and the target of a request about it.
 ///
 /// # Errors
 /// Its rows can't be taken; the text says why.
@@ -24,8 +26,9 @@ pub(crate) fn check_take(
     (drop_dir, ledger): (&DropDir, &Ledger),
     path: PathBuf,
     rows: Rows,
-) -> Result<PathBuf, String> {
-    let Ok(rel) = path.strip_prefix(&drop_dir.path) else { return Ok(path) };
+) -> Result<(PathBuf, RequestTarget), String> {
+    let known = known_target(ledger.latest(&path).ok().flatten().as_ref());
+    let Ok(rel) = path.strip_prefix(&drop_dir.path) else { return Ok((path, known)) };
     let mut candidate = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default()) {
         Ok(ProbeResult::Candidate(candidate)) => *candidate,
         Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
@@ -34,9 +37,10 @@ pub(crate) fn check_take(
         Ok(ProbeResult::Multiple { .. }) => {
             return Err(RequestProblem::SeveralArrays.to_string());
         }
-        Ok(ProbeResult::Residue(_) | ProbeResult::Missing) | Err(_) => return Ok(path),
+        Ok(ProbeResult::Residue(_) | ProbeResult::Missing) | Err(_) => return Ok((path, known)),
     };
     let source = drop_dir.path.join(&candidate.input.rel);
+    let target = candidate.target();
     let identity = candidate.snapshot().identity();
     if let Some(entry) = ledger.latest(&source).ok().flatten() {
         let is_as_rejected = entry.settles(&identity, drop_dir.settings) && entry.is_rejected();
@@ -53,7 +57,7 @@ pub(crate) fn check_take(
     if let Some(declared) = declared(ledger, &source) {
         candidate.correct(&declared);
     }
-    why_no_rows(drop_dir, &candidate, rows).map_or(Ok(source), Err)
+    why_no_rows(drop_dir, &candidate, rows).map_or(Ok((source, target)), Err)
 }
 
 fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<String> {
@@ -77,40 +81,72 @@ fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<
     candidate.taken(dump, rows).ok()?.err().map(|why| why.to_string())
 }
 
-/// Returns why the array of a drop can't be made again. `entry` is the newest one of its source,
-/// `last_array` the newest one with an array.
-pub(crate) fn why_not_redone(
+/// Returns the target of a request to make the array of a drop again. `entry` is the newest one of
+/// its source, `last_array` the newest one with an array.
+///
+/// # Errors
+/// The array can't be made again; the text says why.
+pub(crate) fn check_redo(
     (drop_dir, ledger): (&DropDir, &Ledger),
     entry: &Entry,
     last_array: Option<&Entry>,
     correction: &Correction,
-) -> Option<String> {
+) -> Result<RequestTarget, String> {
+    let known = known_target(last_array.or(Some(entry)));
     let is_gone = is_missing(&entry.source);
+    let from_array = |made| why_not_from_array((drop_dir, ledger), made, correction);
     match last_array {
         None if is_gone => {
-            return Some("no array was made of it, and its file is gone: drop it again".to_owned());
+            return Err("no array was made of it, and its file is gone: drop it again".to_owned());
         }
-        None if correction.keys().is_empty() => return Some(never_made(entry)),
-        Some(made) if is_gone => return why_not_from_array(drop_dir, made, correction),
+        None if correction.keys().is_empty() => return Err(never_made(entry)),
+        Some(made) if is_gone => return from_array(made).map_or(Ok(known), Err),
         _ => {}
     }
-    let rel = entry.source.strip_prefix(&drop_dir.path).ok()?;
-    let probed = probe_standalone(drop_dir, rel, &mut ListedDescriptions::default());
-    let Ok(ProbeResult::Candidate(candidate)) = probed else { return None };
+    let Ok(rel) = entry.source.strip_prefix(&drop_dir.path) else { return Ok(known) };
+    let candidate = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default()) {
+        Ok(ProbeResult::Candidate(candidate)) => candidate,
+        Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
+            // Another file has the name of a source that is gone.
+            return match last_array.filter(|it| ends_drop(it)) {
+                Some(made) => from_array(made).map_or(Ok(known), Err),
+                None => Err(why.to_string()),
+            };
+        }
+        _ => return Ok(known),
+    };
     if drop_dir.path.join(&candidate.input.rel) != entry.source {
-        return None;
+        return Ok(known);
+    }
+    let target = candidate.target();
+    let identity = candidate.snapshot().identity();
+    let is_of = |entry: &Entry| entry.identity().is_some_and(|it| it.is_of_data_files(&identity));
+    if let Some(made) = last_array.filter(|it| ends_drop(it) && !is_of(it) && !is_of(entry)) {
+        let array = made.output.clone().unwrap_or_default();
+        return Err(RequestProblem::NotMadeYet { array }.to_string());
     }
     if correction.in_place {
-        return Some(RequestProblem::InPlaceWithSource.to_string());
+        return Err(RequestProblem::InPlaceWithSource.to_string());
     }
     let has_own_header =
         matches!(&candidate.dump, Ok(dump) if matches!(dump.front, LeadingBytes::Header(_)));
     if correction.as_described || correction.keys().is_empty() && has_own_header {
-        return None;
+        return Ok(target);
     }
     let correction = candidate.completed(correction.clone(), declared(ledger, &entry.source));
     let fits = candidate.check_fit(&correction, drop_dir.allow_trailing);
-    fits.err().map(|why| why.to_string())
+    fits.map(|()| target).map_err(|why| why.to_string())
+}
+
+fn ends_drop(entry: &Entry) -> bool {
+    entry.source_fate().is_some_and(SourceFate::ends_drop)
+}
+
+/// Returns the target of a request about files that can't be seen, as far as the ledger knows them.
+fn known_target(entry: Option<&Entry>) -> RequestTarget {
+    let identity = entry.and_then(Entry::identity);
+    let drop = identity.map(|it| it.to_string()).unwrap_or_default();
+    RequestTarget { drop, ..RequestTarget::default() }
 }
 
 /// Returns why the drop has no array that npyd could make again.
@@ -127,7 +163,11 @@ fn never_made(entry: &Entry) -> String {
     }
 }
 
-fn why_not_from_array(drop_dir: &DropDir, made: &Entry, of: &Correction) -> Option<String> {
+fn why_not_from_array(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    made: &Entry,
+    of: &Correction,
+) -> Option<String> {
     if of.as_described {
         if let Some(done) = done_description(made) {
             return Some(RequestProblem::DescriptionDone(done).to_string());
@@ -138,6 +178,7 @@ fn why_not_from_array(drop_dir: &DropDir, made: &Entry, of: &Correction) -> Opti
         drop_dir: Arc::new(drop_dir.clone()),
         source: made.source.clone(),
         array: made.output.clone()?,
+        receipt: ledger.array_receipt(made).ok()?,
         correction: of.clone(),
         source_fate: made.source_fate(),
         request: String::new(),

@@ -45,11 +45,13 @@ impl Take {
         let mut exit = Exit::Success;
         for file in &self.files {
             let checked = source(file, &config, &ledger)?.and_then(|(drop_dir, path)| {
-                Ok((drop_dir, check_take((drop_dir, &ledger), path, self.rows)?))
+                let (path, target) = check_take((drop_dir, &ledger), path, self.rows)?;
+                Ok((drop_dir, path, target))
             });
             match checked {
-                Ok((drop_dir, path)) => {
-                    ledger.add_request(RequestKind::Take, &drop_dir.path, &path, &take)?;
+                Ok((drop_dir, path, target)) => {
+                    let request = (take.as_str(), &target);
+                    ledger.add_request(RequestKind::Take, &drop_dir.path, &path, request)?;
                     print(&format!("{}: will be taken as it is{by}", path.display()));
                 }
                 Err(why) => {

@@ -54,6 +54,21 @@ impl FileSnapshot {
         self.files.iter().map(content_of)
     }
 
+    /// Returns the content key of the first data file and, if there are more, their number and a
+    /// hash of what does not change while data are appended to them.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let first = self.files.first().map(content_of).unwrap_or_default();
+        let further = self.files.get(1..).unwrap_or_default();
+        let add = |hash, file: &Stat| {
+            xxh3_64(format!("{hash:016x}+{}:{}", file.ino, file.born_ns).as_bytes())
+        };
+        match further.len() {
+            0 => first,
+            count => format!("{first}+{count}:{:016x}", further.iter().fold(0, add)),
+        }
+    }
+
     /// Returns the inode with which the identity begins.
     #[must_use]
     pub fn ino(&self) -> u64 {
@@ -127,6 +142,16 @@ impl SourceIdentity {
             && fields.next() == Some(stat.mtime_ns.to_string().as_str())
     }
 
+    /// Returns whether both first data files had one size and one mtime.
+    #[must_use]
+    pub fn has_size_and_mtime_of(&self, other: &SourceIdentity) -> bool {
+        let of = |identity: &SourceIdentity| {
+            let fields = identity.data.split(':').skip(1).take(2);
+            fields.map(str::to_owned).collect::<Vec<_>>()
+        };
+        of(self).len() == 2 && of(self) == of(other)
+    }
+
     /// Returns the identity of one of the files alone: of the description if it has this name,
     /// otherwise of the data.
     #[must_use]
@@ -140,14 +165,25 @@ impl SourceIdentity {
     /// have changed.
     #[must_use]
     pub fn is_of_files(&self, other: &SourceIdentity) -> bool {
-        let is_same_description = match (&self.sidecar, &other.sidecar) {
+        self.has_description_of(other) && self.is_of_data_files(other)
+    }
+
+    /// Returns whether both have the same description. Its attributes may have changed.
+    #[must_use]
+    pub fn has_description_of(&self, other: &SourceIdentity) -> bool {
+        match (&self.sidecar, &other.sidecar) {
             (None, None) => true,
             (Some((name, identity)), Some((other_name, other))) => {
                 name == other_name && is_equal_but_for_ctime(identity, other)
             }
             _ => false,
-        };
-        is_same_description && self.is_of_data_files(other)
+        }
+    }
+
+    /// Returns the inode of the first data file, or 0 if the identity is empty.
+    #[must_use]
+    pub fn ino(&self) -> u64 {
+        self.data.split(':').next().and_then(|ino| ino.parse().ok()).unwrap_or_default()
     }
 
     /// Returns whether the data file has this inode.

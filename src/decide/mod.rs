@@ -4,6 +4,7 @@
 pub mod abandoned;
 pub mod ambiguity;
 pub mod argument_problem;
+pub mod array_receipt;
 pub mod change;
 pub mod completeness;
 pub mod constraints;
@@ -19,6 +20,7 @@ pub mod reason_kind;
 pub(crate) mod reason_text;
 pub mod request_kind;
 pub mod request_problem;
+pub mod request_target;
 pub mod route;
 pub mod route_problem;
 pub mod routes;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::decide::reason_kind::ReasonKind;
+use crate::decide::request_kind::RequestKind;
 use crate::describe::{DescribeError, SizeFit};
 use crate::model::{FileName, FileNameError};
 use crate::text::one_line::shown;
@@ -40,6 +41,27 @@ pub enum RequestProblem {
     #[error("the ledger does not know it")]
     Unknown,
 
+    /// Another file has the name of the file that was meant.
+    #[error("`{}` is another file now than when `npyd {request}` was asked for", shown(file))]
+    AnotherFile {
+        /// The path of the file.
+        file: PathBuf,
+        /// The request.
+        request: RequestKind,
+    },
+    /// The options replace keys of a description that is another now.
+    #[error(
+        "the description of `{}` changed after `npyd {request}` was asked for: ask again if its \
+         options are still right",
+        shown(file)
+    )]
+    AnotherDescription {
+        /// The path of the data file.
+        file: PathBuf,
+        /// The request.
+        request: RequestKind,
+    },
+
     // The rejected drop that is to be taken.
     /// None of its files is in the quarantine.
     #[error("its file is not there any more{}: drop it again", nor_in(rejects.as_ref()))]
@@ -65,6 +87,16 @@ pub enum RequestProblem {
     Occupied(PathBuf),
 
     // The array that is to be made again.
+    /// A new file has the name of a source that is gone.
+    #[error(
+        "it is a new file, of which npyd makes an array without a request; `{}` was made of an \
+         earlier one",
+        shown(array)
+    )]
+    NotMadeYet {
+        /// The path of the array of the earlier file.
+        array: PathBuf,
+    },
     /// No array was made of a source that is gone.
     #[error("its source is gone, and no array was made of it")]
     NoArray,
@@ -188,6 +220,18 @@ pub enum ArrayProblem {
     /// It is not there.
     #[error("is gone, like its source: drop the data again")]
     Gone,
+    /// It was made of another source, as its mark says.
+    #[error("was not made from this drop: its mark names {}", maker(of.as_ref()))]
+    OfAnotherSource {
+        /// The name of that source, if the mark has it.
+        of: Option<FileName>,
+    },
+    /// It has no mark, and it changed after the receipt.
+    #[error(
+        "was not made from this drop, or lost its mark: it has none, and changed after the receipt; \
+         drop the data again"
+    )]
+    Unproven,
     /// It is another kind of file.
     #[error("is not a .npy file any more")]
     NotNpy,
@@ -199,6 +243,10 @@ pub enum ArrayProblem {
     /// Its length is wrong.
     #[error("is not as long as its header says")]
     WrongLength,
+}
+
+fn maker(of: Option<&FileName>) -> String {
+    of.map_or_else(|| "another source".into(), |name| format!("`{name}`"))
 }
 
 /// Why npyd can't overwrite the header of an array.

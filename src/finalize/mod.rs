@@ -1,6 +1,7 @@
 //! Finalizes complete drops: makes the array, whole and durable under its final name, then disposes
 //! of the source, and returns the receipt.
 
+mod array_proof;
 mod choice;
 pub mod constraints;
 mod copying;
@@ -48,6 +49,7 @@ use crate::describe::digest::Hasher;
 use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::intent_log::IntentLog;
 
+pub use array_proof::why_not_array;
 pub use constraints::{constraints_of_dirs, plan_candidate};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;

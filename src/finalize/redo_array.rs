@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::{DropDir, MetadataOutput};
+use crate::decide::array_receipt::ArrayReceipt;
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
@@ -23,6 +24,7 @@ use crate::describe::{
 };
 use crate::events::progress::Phase;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::finalize::array_proof::why_not_array;
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
@@ -48,6 +50,8 @@ pub struct ArrayJob {
     pub source: PathBuf,
     /// Path of the array, from the ledger.
     pub array: PathBuf,
+    /// What proves that a file of that path is the array.
+    pub receipt: ArrayReceipt,
     /// The keys that replace those of the array's header. `offset` and `trailing` count bytes of
     /// the array's data.
     pub correction: Correction,
@@ -173,6 +177,10 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let Some((header, data_at)) = header else {
         return Err(refused(ArrayProblem::NotNpy));
     };
+    let is_of_this_request = file.attr(REDO_ATTR)?.as_deref() == Some(job.request.as_bytes());
+    if !is_of_this_request && let Some(problem) = why_not_array(&file, &job.receipt)? {
+        return Err(refused(problem));
+    }
     if file.attr(ROUTE_ATTR)?.is_some() {
         return Err(refused(ArrayProblem::Converted));
     }

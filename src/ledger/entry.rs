@@ -1,6 +1,7 @@
 //! Entries: the rows of the ledger's receipts.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use rusqlite::Row;
 
@@ -33,6 +34,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Returns when it was written, rounded down to a millisecond.
+    #[must_use]
+    pub fn time(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&self.at).ok()
+    }
+
     /// Returns whether an unchanged source needs no further work.
     #[must_use]
     pub fn is_settled(&self) -> bool {

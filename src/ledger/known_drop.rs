@@ -62,6 +62,7 @@ mod tests {
     use crate::decide::identity::{LedgerKey, SourceIdentity};
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
+    use crate::decide::request_target::RequestTarget;
     use crate::events::receipt::{EventKind, Receipt, SourceFate};
     use crate::ledger::lock;
 
@@ -93,7 +94,14 @@ mod tests {
         note(EventKind::Finalized, "1:1:1:1");
         note(EventKind::Failed, "1:1:1:1");
         assert_eq!(check(), (1, false, None));
-        ledger.add_request(RequestKind::Redo, Path::new("/in"), source, "{}").unwrap();
+        ledger
+            .add_request(
+                RequestKind::Redo,
+                Path::new("/in"),
+                source,
+                ("{}", &RequestTarget::default()),
+            )
+            .unwrap();
         let request = ledger.requests(Path::new("/in")).unwrap().remove(0);
         ledger.accept_request(&request, source, Some("{}")).unwrap();
         assert_eq!(check(), (1, true, None));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, params};
 
+use crate::decide::array_receipt::ArrayReceipt;
 use crate::decide::completeness::Evidence;
 use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
@@ -111,6 +112,21 @@ impl Entry {
 }
 
 impl Ledger {
+    /// Returns what proves that a file is the array of this entry.
+    ///
+    /// # Errors
+    /// The ledger can't be read.
+    pub fn array_receipt(&self, entry: &Entry) -> Result<ArrayReceipt> {
+        let mut identities = Vec::from_iter(entry.identity());
+        if !entry.source_fate().is_some_and(SourceFate::ends_drop) {
+            let ino = identities.first().map_or(0, SourceIdentity::ino);
+            identities.extend(self.earlier_arrays(&entry.source, ino)?.identities);
+        }
+        let is_found = entry.receipt_event() == EventKind::Found.as_str();
+        let became_array = entry.source_fate() == Some(SourceFate::Array);
+        Ok(ArrayReceipt { identities, at: entry.time(), is_found, became_array })
+    }
+
     /// Returns the newest failure in a drop directory that is the fault of a directory, if no drop
     /// succeeded since. Reads all newer receipts, because the ledger has no index for it.
     pub fn latest_dir_fault(&self, drop_dir: &Path) -> Result<Option<Entry>> {

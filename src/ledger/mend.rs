@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
     use crate::decide::reason::Reason;
-    use crate::decide::request_kind::RequestKind;
+    use crate::decide::{request_kind::RequestKind, request_target::RequestTarget};
     use crate::events::receipt::{EventKind, Receipt};
 
     fn record(ledger: &Ledger, source: &str) {
@@ -262,7 +262,9 @@ mod tests {
         let state_dir = top.path().join("state");
         let ledger = Ledger::open(&state_dir).unwrap();
         record(&ledger, "/in/a");
-        ledger.add_request(RequestKind::Redo, Path::new("/in"), Path::new("/in/a"), "{}").unwrap();
+        let (drop_dir, source) = (Path::new("/in"), Path::new("/in/a"));
+        let request = ("{}", &RequestTarget::default());
+        ledger.add_request(RequestKind::Redo, drop_dir, source, request).unwrap();
         ledger.attend();
         assert_eq!(stored(&state_dir), ["/in/a"]);
         (top, state_dir, ledger)

@@ -9,6 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::LedgerKey;
 use crate::decide::request_kind::RequestKind;
+use crate::decide::request_problem::RequestProblem;
+use crate::decide::request_target::{Depends, RequestTarget, TargetChange};
 use crate::events::receipt::{EventKind, Receipt};
 use crate::events::stored::Stored;
 use crate::ledger::receipt_kind::{REFUSED, ReceiptKind};
@@ -22,7 +24,8 @@ pub(crate) const TABLE: &str = "
         kind TEXT NOT NULL,
         inbox TEXT NOT NULL,
         source TEXT NOT NULL,
-        options TEXT NOT NULL
+        options TEXT NOT NULL,
+        target TEXT NOT NULL DEFAULT ''
     );
     CREATE TABLE IF NOT EXISTS declared (
         source TEXT PRIMARY KEY,
@@ -48,12 +51,25 @@ pub struct Request {
     pub source: PathBuf,
     /// The options of the command, as JSON.
     pub options: String,
+    /// The file, or the array, that it is about.
+    pub target: RequestTarget,
 }
 
 /// The options of a request that has none.
 const NO_OPTIONS: &str = "{}";
 
 impl Request {
+    /// Returns why the request is not about what has the name of its file now.
+    #[must_use]
+    pub fn why_not_about(&self, now: &RequestTarget) -> Option<RequestProblem> {
+        let change = self.target.change(now, Depends::of(self.kind, &self.options))?;
+        let (file, request) = (self.source.clone(), self.kind);
+        Some(match change {
+            TargetChange::File => RequestProblem::AnotherFile { file, request },
+            TargetChange::Description => RequestProblem::AnotherDescription { file, request },
+        })
+    }
+
     /// Returns the options as JSON, if there are any.
     #[must_use]
     pub fn given_options(&self) -> Option<&str> {
@@ -68,13 +84,14 @@ impl Ledger {
         kind: RequestKind,
         drop_dir: &Path,
         source: &Path,
-        options: &str,
+        (options, target): (&str, &RequestTarget),
     ) -> Result<()> {
+        let (drop_dir, source) = (StoredPath(drop_dir), StoredPath(source));
         self.run(|db| {
             db.execute(
-                "INSERT INTO requests (at, kind, inbox, source, options)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![now(), kind.as_str(), StoredPath(drop_dir), StoredPath(source), options],
+                "INSERT INTO requests (at, kind, inbox, source, options, target)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![now(), kind.as_str(), drop_dir, source, options, target.to_json()],
             )
         })
         .map(drop)
@@ -84,10 +101,14 @@ impl Ledger {
     /// they are accepted or refused.
     pub fn requests(&self, drop_dir: &Path) -> Result<Vec<Request>> {
         self.run(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT id, source, options, at, kind FROM requests
-                 WHERE inbox = ?1 AND kind IN ('redo', 'take') ORDER BY id LIMIT ?2",
-            )?;
+            let select = |target| {
+                db.prepare_cached(&format!(
+                    "SELECT id, source, options, at, kind, {target} FROM requests
+                     WHERE inbox = ?1 AND kind IN ('redo', 'take') ORDER BY id LIMIT ?2"
+                ))
+            };
+            // A command that only reads does not add the column to the ledger of an older npyd.
+            let mut statement = select("target").or_else(|_| select("''"))?;
             let mut rows = statement.query(params![StoredPath(drop_dir), REQUESTS_MAX])?;
             let mut requests = Vec::new();
             while let Some(row) = rows.next()? {
@@ -100,6 +121,7 @@ impl Ledger {
                     source: row.get::<_, StoredPathBuf>(1)?.0,
                     options: row.get(2)?,
                     at: row.get(3)?,
+                    target: RequestTarget::parse(&row.get::<_, String>(5)?),
                 });
             }
             Ok(requests)
@@ -181,6 +203,16 @@ impl Ledger {
     }
 }
 
+/// Adds the columns that the requests of an older npyd lack.
+pub(crate) fn add_columns(db: &Connection) -> rusqlite::Result<()> {
+    let has_target = || db.prepare("SELECT target FROM requests").is_ok();
+    let add = "ALTER TABLE requests ADD COLUMN target TEXT NOT NULL DEFAULT ''";
+    match if has_target() { Ok(()) } else { db.execute_batch(add) } {
+        Err(_) if has_target() => Ok(()), // another process has added it
+        added => added,
+    }
+}
+
 /// Returns what was declared about a source.
 pub(crate) fn declared_in(db: &Connection, source: &Path) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT keys FROM declared WHERE source = ?1")?
@@ -238,6 +270,7 @@ mod tests {
         let seen = Some(LedgerKey { settings: 1, ..LedgerKey::default() });
         ledger.record(&[(receipt(EventKind::Finalized), seen)]).unwrap();
         let add = |kind, options| {
+            let options = (options, &RequestTarget::default());
             ledger.add_request(kind, Path::new("/in"), Path::new(SOURCE), options).unwrap();
         };
         add(RequestKind::Redo, r#"{"order":"F"}"#);
@@ -271,7 +304,8 @@ mod tests {
         drop(db);
         let ledger = Ledger::open(dir.path()).unwrap();
         let add = |kind, source: &str| {
-            ledger.add_request(kind, Path::new("/in"), Path::new(source), "{}").unwrap();
+            let options = ("{}", &RequestTarget::default());
+            ledger.add_request(kind, Path::new("/in"), Path::new(source), options).unwrap();
         };
         add(RequestKind::Redo, "/in/a");
         add(RequestKind::Take, "/in/b");
@@ -280,6 +314,35 @@ mod tests {
         let requests = ledger.requests(Path::new("/in")).unwrap();
         let found: Vec<_> = requests.iter().map(|it| (it.kind, it.source.as_path())).collect();
         assert_eq!(found, [(RequestKind::Take, Path::new("/in/b"))]);
+    }
+
+    /// The ledger of an npyd whose requests had no target, with one of its requests.
+    #[test]
+    fn requests_without_a_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        let db = Connection::open(&path).unwrap();
+        let before = TABLE.replace(",\n        target TEXT NOT NULL DEFAULT ''", "");
+        assert_ne!(before, TABLE);
+        let request = "INSERT INTO requests (at, kind, inbox, source, options)
+                       VALUES ('', 'redo', '/in', '/in/a', '{}')";
+        let tables = [crate::ledger::TABLE, &before, request, "PRAGMA user_version = 1"];
+        db.execute_batch(&tables.join(";")).unwrap();
+        let targets = |ledger: &Ledger| {
+            let requests = ledger.requests(Path::new("/in")).unwrap();
+            requests.into_iter().map(|it| it.target).collect::<Vec<_>>()
+        };
+        let reader = Ledger::open_to_read(dir.path()).unwrap().unwrap();
+        assert_eq!(targets(&reader), [RequestTarget::default()]);
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let target = RequestTarget { files: "1:2:3:4".into(), ..RequestTarget::default() };
+        let source = Path::new("/in/b");
+        ledger.add_request(RequestKind::Take, Path::new("/in"), source, ("{}", &target)).unwrap();
+        db.execute_batch(request).unwrap(); // the older npyd still runs
+        let known = [RequestTarget::default(), target, RequestTarget::default()];
+        assert_eq!(targets(&ledger), known);
+        assert_eq!(targets(&reader), known);
+        Ledger::open(dir.path()).unwrap();
     }
 
     #[test]

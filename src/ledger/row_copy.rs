@@ -19,7 +19,7 @@ pub(crate) const RECEIPTS: Table = Table { name: "receipts", columns: COLUMNS, k
 const TABLES: [Table; 5] = [
     RECEIPTS,
     Table { name: "lost", columns: "content, reason", key: "content" },
-    Table { name: "requests", columns: "id, at, kind, inbox, source, options", key: "id" },
+    Table { name: "requests", columns: "id, at, kind, inbox, source, options, target", key: "id" },
     Table { name: "reports", columns: "inbox, kind, at, count", key: "inbox" },
     Table { name: "declared", columns: "source, keys, at", key: "source" },
 ];

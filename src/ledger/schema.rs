@@ -16,7 +16,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use crate::ledger::layout::{LAYOUT, keep_log, known_layout, layout, rewrite_layout};
 use crate::ledger::losses::TABLE as LOSSES;
 use crate::ledger::reports::TABLE as REPORTS;
-use crate::ledger::requests::TABLE as REQUESTS;
+use crate::ledger::requests::{TABLE as REQUESTS, add_columns};
 use crate::ledger::{LedgerErrorKind, TABLE};
 use crate::text::os_message::os_message;
 
@@ -98,7 +98,8 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<bool> {
 fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     [TABLE, LOSSES, REQUESTS, REPORTS]
         .into_iter()
-        .try_for_each(|tables| connection.execute_batch(tables))
+        .try_for_each(|tables| connection.execute_batch(tables))?;
+    add_columns(connection)
 }
 
 /// Gives a new ledger that root creates to the owner of the state directory: to the user that npyd

@@ -44,6 +44,7 @@ mod tests {
     use crate::decide::identity::LedgerKey;
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
+    use crate::decide::request_target::RequestTarget;
     use crate::events::receipt::{EventKind, Receipt, SourceFate};
     use crate::ledger::{Ledger, lock};
 
@@ -112,7 +113,14 @@ mod tests {
         let ledger = Ledger::in_memory().unwrap();
         for dir in DIRS {
             let (drop_dir, source) = (path(dir, ""), path(dir, "a.raw"));
-            ledger.add_request(RequestKind::Redo, &drop_dir, &source, "{}").unwrap();
+            ledger
+                .add_request(
+                    RequestKind::Redo,
+                    &drop_dir,
+                    &source,
+                    ("{}", &RequestTarget::default()),
+                )
+                .unwrap();
         }
         for (done, dir) in DIRS.into_iter().enumerate() {
             let requests = ledger.requests(&path(dir, "")).unwrap();

@@ -9,6 +9,7 @@ use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, W
 use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
 use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
+use crate::decide::request_target::RequestTarget;
 use crate::describe::{DeclaredBy, Division, Dump, LeadingBytes, Rows, SizeFit};
 use crate::fs;
 use crate::npy::{self, Header};
@@ -62,6 +63,17 @@ impl Candidate {
             files: self.input.files.iter().map(|input| input.stat).collect(),
             sidecar: description.map(|sidecar| (sidecar.name.clone(), sidecar.stat)),
             rivals: self.rivals(),
+        }
+    }
+
+    /// Returns what a request about this drop is made for.
+    #[must_use]
+    pub fn target(&self) -> RequestTarget {
+        let snapshot = self.snapshot();
+        RequestTarget {
+            files: snapshot.target(),
+            description: self.description_key(),
+            drop: snapshot.identity().to_string(),
         }
     }
 

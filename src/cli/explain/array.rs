@@ -8,11 +8,12 @@ use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::inspect;
 use crate::decide::identity::Origin;
+use crate::decide::request_problem::ArrayProblem;
 use crate::events::receipt::SourceFate;
-use crate::finalize::archived_path;
-use crate::fs::{self, Dir};
+use crate::finalize::{archived_path, why_not_array};
+use crate::fs::{self, DataFile, Dir};
 use crate::ledger::Entry;
-use crate::model::split_backup;
+use crate::model::{FileName, split_backup};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
 /// Explains the file as an array. Returns `None` if npyd did not make it.
@@ -30,6 +31,20 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     if entry.is_none() && !is_marked {
         return Ok(None);
     }
+    let problem = match &entry {
+        Some(entry) if backup.is_none() => query.why_not_array(&file, entry)?,
+        _ => None,
+    };
+    if let (Some(entry), Some(ArrayProblem::Unproven)) = (&entry, &problem) {
+        return Ok(Some(json!({
+            "taken_for": null, "verdict": Verdict::Ignored, "output": text(&array),
+            "why": format!(
+                "npyd made an array of this name of `{}`; nothing proves that this file is that \
+                 array: it has no mark, and changed later",
+                entry.source.display()
+            ),
+        })));
+    }
     let mut report = json!({
         "taken_for": if backup.is_some() { "backup of an array" } else { "array" },
         "verdict": Verdict::Finished,
@@ -39,12 +54,13 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     if let Ok(inspected) = inspect(&path) {
         merge(&mut report, inspected.to_facts());
     }
-    let more = if let Some(entry) = entry {
+    let more = if let Some(entry) = entry.filter(|_| problem.is_none()) {
         query.made_of(&entry, backup.map(|(_, number)| number))
     } else {
         let name = origin.map_or_else(|| "another file".to_owned(), |it| format!("`{}`", it.name));
         json!({"why": format!(
-            "npyd made it of {name}, as its mark says; the ledger has no receipt of it"
+            "npyd made it of {name}, as its mark says; the ledger has no receipt of it{}",
+            if problem.is_some() { " under this name" } else { "" }
         )})
     };
     merge(&mut report, more);
@@ -106,6 +122,22 @@ impl Query {
         archived_path(drop_dir, &entry.source, &entry.identity()?).ok().flatten()
     }
 
+    /// Returns why the file is not the array of the entry.
+    fn why_not_array(&self, file: &DataFile, entry: &Entry) -> fs::Result<Option<ArrayProblem>> {
+        let receipt = self.ledger.as_ref().and_then(|it| it.array_receipt(entry).ok());
+        receipt.map_or(Ok(None), |receipt| why_not_array(file, &receipt))
+    }
+
+    /// Returns what is there under the name of the array of an entry, if that is not the array.
+    pub(super) fn in_place_of_array(&self, entry: &Entry) -> Option<String> {
+        let array = entry.output.as_deref()?;
+        let name = FileName::of_path(array)?;
+        let dir = Dir::open(array.parent()?).ok()?;
+        let Ok(Some(file)) = dir.open_file(name.as_ref()) else { return None };
+        let problem = self.why_not_array(&file, entry).ok()??;
+        Some(format!("`{}` {problem}", array.display()))
+    }
+
     /// Returns the newest receipt about an array of this path.
     pub(super) fn latest_of_array(&self, array: &Path) -> Option<Entry> {
         let entry = self.ledger.as_ref()?.latest_of_array(array).ok().flatten();
@@ -114,8 +146,9 @@ impl Query {
 }
 
 /// Notes that the array of a drop that is still there is missing, if it is.
-pub(super) fn note_missing_array(report: &mut Value, entry: &Entry) {
+pub(super) fn note_missing_array(query: &Query, report: &mut Value, entry: &Entry) {
     let Some(array) = &entry.output else { return };
+    merge_notes(report, query.in_place_of_array(entry));
     if array.symlink_metadata().is_err() {
         let name = entry.source.file_name().unwrap_or_default().display();
         let note = format!(

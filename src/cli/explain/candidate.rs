@@ -19,7 +19,7 @@ use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
 use crate::events::receipt::SourceFate;
 use crate::finalize::{plan_candidate, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Request};
 use crate::npy::Header;
 use crate::probe::candidate::{Candidate, Complete, Decision};
 
@@ -160,7 +160,7 @@ fn finished(
     if let Some(note) = note {
         merge(&mut report, json!({"why": format!("npyd made the array; {note}")}));
     }
-    note_missing_array(&mut report, entry);
+    note_missing_array(query, &mut report, entry);
     merge_notes(&mut report, note_kept_source(&query.drop_dir, entry));
     if let Some(Ok(array)) = entry.output.as_deref().map(inspect) {
         merge(&mut report, array.to_header());
@@ -320,7 +320,9 @@ impl Query {
         let sidecar = sidecar.map(|sidecar| self.drop_dir.path.join(&sidecar.rel));
         let is_about = |path: &Path| path == source || Some(path) == sidecar.as_deref();
         let requests = ledger.requests(&self.drop_dir.path).unwrap_or_default();
-        for request in requests.iter().filter(|request| is_about(&request.source)) {
+        let target = candidate.target();
+        let is_meant = |it: &&Request| is_about(&it.source) && it.why_not_about(&target).is_none();
+        for request in requests.iter().filter(is_meant) {
             let take = Correction::parse(&request.options).ok().and_then(|it| it.take);
             candidate.take = take.or(candidate.take);
         }

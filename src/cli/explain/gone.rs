@@ -50,6 +50,11 @@ impl Query {
     fn explain_gone_drop(&self, entry: &Entry, of: &str) -> Value {
         let mut report = if entry.is_rejected() {
             self.explain_rejected(entry, of)
+        } else if let Some(other) = self.in_place_of_array(entry) {
+            let mut report =
+                gone(&format!("{of}npyd made an array of it; {}; {other}", self.fate(entry)));
+            merge_notes(&mut report, self.copies_of(entry));
+            report
         } else if entry.output.as_ref().is_some_and(|array| array.symlink_metadata().is_ok()) {
             json!({
                 "taken_for": null, "verdict": Verdict::Finished,

@@ -5,10 +5,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::{LedgerKey, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
+use crate::decide::request_target::RequestTarget;
 use crate::describe::Correction;
 use crate::events::event::Event;
 use crate::events::receipt::SourceFate;
@@ -36,7 +37,13 @@ impl Tracker {
             };
             self.recall_described(&rel);
             let request = match self.requests.remove(&rel) {
-                Some(before) => merged(&before, request),
+                Some(before) => match before.why_not_about(&request.target) {
+                    Some(why) => {
+                        self.context.refuse(&before, Reason::Request(why));
+                        request
+                    }
+                    None => merged(&before, request),
+                },
                 None => request,
             };
             self.requests.insert(rel.clone(), request);
@@ -84,6 +91,11 @@ impl Tracker {
                     && let Some(rejected) = self.rejected(rel)
                 {
                     let request = request.clone();
+                    if let Some(why) = request.why_not_about(&target_of(rejected.identity.clone()))
+                    {
+                        self.refuse_take(rel, Reason::Request(why));
+                        return false;
+                    }
                     self.restore(rel, request, rejected);
                     return true;
                 }
@@ -105,8 +117,7 @@ impl Tracker {
             Ok(_) | Err(_) => return false, // the request waits until the drop is evaluated
         };
         let Some(request) = self.requests.remove(rel) else { return false };
-        // It was read again while a worker carried it out.
-        if matches!(self.context.ledger().has_request(&request), Ok(false)) {
+        if self.is_carried_out(&request) {
             return false;
         }
         let array = match unfounded {
@@ -123,6 +134,11 @@ impl Tracker {
                 false
             }
         }
+    }
+
+    /// Returns whether a request was read again while a worker carried it out.
+    fn is_carried_out(&self, request: &Request) -> bool {
+        matches!(self.context.ledger().has_request(request), Ok(false))
     }
 
     /// Returns the rejected drop of this path, if npyd moved it to the directory for rejects.
@@ -148,6 +164,13 @@ impl Tracker {
         let refused = Reason::Request;
         let correction = parse(&request.options)?;
         let entry = self.latest(rel).ok_or(refused(RequestProblem::Unknown))?;
+        if let Some(why) = request.why_not_about(&target_of(entry.identity())) {
+            return Err(refused(why));
+        }
+        let receipt = self.context.ledger().array_receipt(&entry).map_err(|error| {
+            self.context.report_ledger(&error);
+            refused(RequestProblem::Unknown)
+        })?;
         let array = match entry.output {
             Some(ref array) if entry.is_settled() => array.clone(),
             _ => return Err(refused(RequestProblem::NoArray)),
@@ -156,6 +179,7 @@ impl Tracker {
             drop_dir: Arc::clone(&self.drop_dir),
             source: request.source.clone(),
             array,
+            receipt,
             correction,
             source_fate: entry.source_fate(),
             request: format!("{} {}", request.at, request.id),
@@ -171,6 +195,13 @@ impl Tracker {
             return;
         }
         let Some(request) = self.requests.remove(&candidate.input.rel) else { return };
+        if self.is_carried_out(&request) {
+            return;
+        }
+        if let Some(why) = request.why_not_about(&candidate.target()) {
+            self.context.refuse(&request, Reason::Request(why));
+            return;
+        }
         let accepted = parse(&request.options).and_then(|correction| {
             if correction.in_place {
                 return Err(Reason::Request(RequestProblem::InPlaceWithSource));
@@ -199,14 +230,19 @@ impl Tracker {
 
     /// Returns the path in the request to take a drop as it is, if there is such a request. The
     /// path is that of a data file or of a file that describes it.
-    pub(crate) fn take_request(&self, candidate: &Candidate) -> Option<PathBuf> {
+    pub(crate) fn take_request(&mut self, candidate: &Candidate) -> Option<PathBuf> {
         let Candidate { input: Input { rel, files, description, .. }, overridden, .. } = candidate;
         let sidecars = description.iter().chain(overridden).filter(|sidecar| !sidecar.is_shared);
         let rels = sidecars.map(|sidecar| &sidecar.rel).chain(files.iter().map(|it| &it.rel));
         let is_take = |rel: &&PathBuf| {
             self.requests.get(*rel).is_some_and(|request| request.kind == RequestKind::Take)
         };
-        [rel].into_iter().chain(rels).find(is_take).cloned()
+        let at = [rel].into_iter().chain(rels).find(is_take)?.clone();
+        if let Some(why) = self.requests.get(&at)?.why_not_about(&candidate.target()) {
+            self.refuse_take(&at, Reason::Request(why));
+            return None;
+        }
+        Some(at)
     }
 
     /// Refuses the request to take a drop if all of its data are in an array already. Returns
@@ -334,6 +370,12 @@ fn merged(before: &Request, later: Request) -> Request {
 /// Parses the options of a request.
 fn parse(options: &str) -> Result<Correction, Reason> {
     Correction::parse(options).map_err(|error| Reason::Request(RequestProblem::Keys(error)))
+}
+
+/// Returns the target of a request about a drop that is known from the ledger alone.
+fn target_of(drop: Option<SourceIdentity>) -> RequestTarget {
+    let drop = drop.map(|it| it.to_string()).unwrap_or_default();
+    RequestTarget { drop, ..RequestTarget::default() }
 }
 
 fn is_missing(result: &fs::Result<ProbeResult>) -> bool {

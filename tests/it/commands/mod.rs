@@ -9,6 +9,7 @@ mod history;
 mod inspect;
 mod part_names;
 mod redo;
+mod redo_targets;
 mod refusals;
 mod rejects;
 mod sweep;

@@ -582,7 +582,11 @@ fn read_again_during_the_work() {
     });
     // This request is read after any that is left over from before.
     site.drop_file("last.raw", [1; 8]).drop_file("last.raw.toml", manifest(2));
-    daemon.wait_for_file("out/last.npy");
+    // The array has its name before the ledger has its receipt.
+    daemon.wait_for("the receipt of the last drop", || {
+        let is_last = |it: &Value| it["source"].as_str().unwrap().ends_with("/last.raw");
+        site.history().iter().any(is_last)
+    });
     site.npyd(&["redo", "last.npy", "--dtype", "<u4"]).expect_code(0);
     daemon.wait_for("the last array is made again", || {
         site.history().iter().any(|it| {

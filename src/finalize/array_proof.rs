@@ -1,0 +1,22 @@
+//! Proves that a file is the array that a receipt is about.
+
+use crate::decide::array_receipt::ArrayReceipt;
+use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::request_problem::ArrayProblem;
+use crate::fs::{self, DataFile};
+use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
+
+/// Returns why the file is not the array of the receipt. Reads the marks whoever owns the file: an
+/// owner who forges them would lose only this file.
+///
+/// # Errors
+/// The file can't be read.
+pub fn why_not_array(file: &DataFile, receipt: &ArrayReceipt) -> fs::Result<Option<ArrayProblem>> {
+    let text = |name| {
+        let mark = file.attr(name)?;
+        Ok(mark.map(|mark| String::from_utf8_lossy(&mark).into_owned()))
+    };
+    let mark = text(SOURCE_ATTR)?.map(|mark| SourceIdentity::parse(&mark));
+    let origin = text(ORIGIN_ATTR)?.and_then(|text| Origin::parse(&text));
+    Ok(receipt.problem_of(mark.as_ref(), origin, file.stat()?.ctime_ns))
+}
