@@ -26,9 +26,14 @@ impl Candidate {
         // The probe decided about hard links.
         let view = DirView { accepts_links: true, ..DirView::open(drop_dir)? };
         let (files, description) = (&self.input.files, &self.input.description);
-        let own = match (description, files.first()) {
-            (Some(sidecar), Some(first)) => {
-                let Some(own) = view.match_description(&sidecar.rel, &first.rel)? else {
+        // The drop of a series has the path of its description, which need not be a file.
+        let described_by = match self.input.series {
+            Some(_) => Some(&self.input.rel),
+            None => description.as_ref().map(|sidecar| &sidecar.rel),
+        };
+        let own = match (described_by, files.first()) {
+            (Some(by), Some(first)) => {
+                let Some(own) = view.match_description(by, &first.rel)? else {
                     return Ok(true);
                 };
                 let parts = own.data_files.parts();
