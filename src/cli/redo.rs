@@ -115,10 +115,9 @@ impl Redo {
 
 /// Returns what undoing `npyd take` leads to, if the array was taken.
 fn after_take(made: &Entry) -> Option<String> {
-    let evidence = made.receipt_field("evidence")?;
-    let is_partial = Evidence::PARTIAL.iter().any(|it| it.to_string() == evidence);
+    let evidence = Evidence::from_name(&made.receipt_field("evidence")?)?;
     let array = made.output.as_deref()?.display();
-    is_partial.then(|| {
+    evidence.is_partial().then(|| {
         format!(
             ", if its data fit the description; if they don't, the drop waits again, and its array \
              `{array}` stays"

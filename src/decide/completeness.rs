@@ -129,13 +129,10 @@ impl Evidence {
         Evidence::Taken,
     ];
 
-    /// The kinds with which an array may hold only some rows of what is in the file.
-    pub const PARTIAL: [Evidence; 3] = [Evidence::CommonRows, Evidence::Salvaged, Evidence::Taken];
-
     /// Returns whether the array may contain only some rows of the file.
     #[must_use]
     pub fn is_partial(self) -> bool {
-        Evidence::PARTIAL.contains(&self)
+        matches!(self, Evidence::CommonRows | Evidence::Salvaged | Evidence::Taken)
     }
 
     /// Returns how the producer itself says that the data are complete, if it does.
