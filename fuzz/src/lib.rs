@@ -156,16 +156,8 @@ fn assert_plans(dump: &Dump, header: &Header, size: u64) {
     assert_loads(&header.numpy_bytes(), header);
     for kind in [FsKind::Ext4, FsKind::Btrfs, FsKind::Tmpfs] {
         for readers in [Readers::Numpy, Readers::Any] {
-            let terms = Constraints {
-                readers,
-                same_file_system: true,
-                file_system: FsInfo { kind, network: false },
-                files: 1,
-                keeps_source: false,
-                can_journal: true,
-                own_name: None,
-                excluded: Vec::new(),
-            };
+            let file_system = FsInfo { kind, network: false };
+            let terms = Constraints { readers, ..Constraints::on(file_system) };
             assert_right(dump, &Plan::new(dump, header, size, &terms).unwrap());
         }
     }

@@ -14,6 +14,7 @@ use crate::config::{Config, Disposition, DropDir, Watch};
 use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
 use crate::fs::{self, Crossing, Dir, LeaseRight};
@@ -369,20 +370,18 @@ fn routes(
     let is_separate = unit.is_some_and(|unit| unit.separates(&drop_dir.path, output_path));
     constraints.same_file_system &= rename && !is_separate;
     if can.reflink && !reflink {
-        constraints.exclude(Route::Reflink, "the output is on another file system");
+        constraints.exclude(Route::Reflink, RouteObstacle::OtherFileSystem);
     }
     for (route, can) in [(Route::Reflink, can.reflink), (Route::InsertRange, can.insert_range)] {
         if !can {
-            constraints.exclude(route, "the file system does not support it");
+            constraints.exclude(route, RouteObstacle::Unsupported);
         }
     }
     if !data.is_writable() {
-        constraints.exclude_consuming(
-            "the user that npyd runs as has no permission to rename files there",
-        );
+        constraints.exclude_consuming(&RouteObstacle::NoRenamesThere);
     }
     let mut of_staying = constraints.clone();
-    of_staying.exclude_consuming("");
+    of_staying.exclude_consuming(&RouteObstacle::Unproven);
     let mut lines = Vec::new();
     for (what, manifest) in SAMPLE_MANIFESTS {
         let Some(plan) = plan_of(manifest, &constraints) else { continue };

@@ -1,8 +1,9 @@
-//! Constraints: what limits the choice of a route, and why one does not apply.
+//! Constraints: what limits the choice of a route.
 
 use crate::config::Readers;
 use crate::decide::reason::Reason;
 use crate::decide::route::Route;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::model::{FileName, FsInfo};
 
 /// What limits the choice of a route.
@@ -23,45 +24,56 @@ pub struct Constraints {
     /// The name of the data file if the array is to have it, so that no other file can get it.
     pub own_name: Option<FileName>,
     /// Routes that were found not to work for this drop, and why.
-    pub excluded: Vec<(Route, String)>,
+    pub excluded: Vec<(Route, RouteObstacle)>,
 }
 
 impl Constraints {
+    /// Returns the fewest constraints on this file system: for data in one file that npyd may
+    /// change and rename. A caller sets the fields that it knows, so that a new field changes no
+    /// caller.
+    #[must_use]
+    pub fn on(file_system: FsInfo) -> Self {
+        Constraints {
+            readers: Readers::default(),
+            same_file_system: true,
+            file_system,
+            files: 1,
+            keeps_source: false,
+            can_journal: true,
+            own_name: None,
+            excluded: Vec::new(),
+        }
+    }
+
     /// Excludes a route.
-    pub(crate) fn exclude(&mut self, route: Route, why: impl Into<String>) {
-        self.excluded.push((route, why.into()));
+    pub(crate) fn exclude(&mut self, route: Route, why: RouteObstacle) {
+        self.excluded.push((route, why));
     }
 
     /// Excludes the routes by which the data file itself becomes the array.
-    pub(crate) fn exclude_consuming(&mut self, why: &str) {
-        for route in [Route::InPlace, Route::InsertRange] {
-            self.exclude(route, why);
+    pub(crate) fn exclude_consuming(&mut self, why: &RouteObstacle) {
+        for route in Route::ALL.into_iter().filter(|route| route.consumes_source()) {
+            self.exclude(route, why.clone());
         }
     }
 
     /// Fails if the route was excluded.
     pub(crate) fn allow(&self, route: Route) -> Result<(), Obstacle> {
         let found = self.excluded.iter().find(|(excluded, _)| *excluded == route);
-        found.map_or(Ok(()), |(_, why)| Err(why.clone().into()))
+        found.map_or(Ok(()), |(_, why)| Err(Obstacle::Skip(why.clone())))
     }
 }
 
 /// Why a route does not apply.
 pub(crate) enum Obstacle {
     /// The next route is tried.
-    Skip { why: String, is_noteworthy: bool },
+    Skip(RouteObstacle),
     /// This route alone may make the array, so that no other is tried.
     Refuse(Reason),
 }
 
-/// Fails with an obstacle that follows from the settings or the file system, so that receipts need
-/// not name it.
-pub(crate) fn expected<T>(why: &str) -> Result<T, Obstacle> {
-    Err(Obstacle::Skip { why: why.to_owned(), is_noteworthy: false })
-}
-
-impl From<String> for Obstacle {
-    fn from(why: String) -> Self {
-        Obstacle::Skip { why, is_noteworthy: true }
+impl<T: Into<RouteObstacle>> From<T> for Obstacle {
+    fn from(why: T) -> Self {
+        Obstacle::Skip(why.into())
     }
 }

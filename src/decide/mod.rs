@@ -22,6 +22,7 @@ pub mod request_kind;
 pub mod request_problem;
 pub mod request_target;
 pub mod route;
+pub mod route_obstacle;
 pub mod route_problem;
 pub mod routes;
 pub mod steps;

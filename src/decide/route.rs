@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::decide::route_obstacle::RouteObstacle;
+
 /// The way that the data of a drop take into the array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Route {
@@ -16,6 +18,9 @@ pub enum Route {
 }
 
 impl Route {
+    /// All routes.
+    pub const ALL: [Route; 4] = [Route::InPlace, Route::Reflink, Route::InsertRange, Route::Copy];
+
     /// Returns the name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -53,9 +58,7 @@ pub struct SkippedRoute {
     /// The route.
     pub route: Route,
     /// Why it does not apply.
-    pub why: String,
-    /// Whether the receipt says so, because neither the settings nor the file system explain it.
-    pub is_noteworthy: bool,
+    pub why: RouteObstacle,
 }
 
 impl fmt::Display for SkippedRoute {

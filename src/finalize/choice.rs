@@ -3,6 +3,7 @@
 use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::events::receipt::EventKind;
 use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::locations::Locations;
@@ -52,14 +53,14 @@ impl Choice {
         };
         let why = match event {
             // The drop may change again, so its file must not become the array.
-            EventKind::Remade => Some("the array is made again, as a new file"),
-            _ if old.is_some() => Some("the array that it replaces is compared with it first"),
+            EventKind::Remade => Some(RouteObstacle::Remade),
+            _ if old.is_some() => Some(RouteObstacle::Compared),
             // Only a new file can be exchanged with the old one, so that no third file is replaced.
-            _ if replaced.is_some() => Some("a new file replaces the one that has its name"),
+            _ if replaced.is_some() => Some(RouteObstacle::Replaces),
             _ => None,
         };
         if let Some(why) = why {
-            constraints.exclude_consuming(why);
+            constraints.exclude_consuming(&why);
             plan = plan_of(job, &constraints)?;
         }
         let replaced = replaced.map(|it| it.remark);

@@ -1,6 +1,7 @@
 //! Constraints on the choice of a route: permissions, directories, file systems.
 
 use crate::decide::reason::Reason;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::describe::Division;
 use crate::finalize::job::keeps_its_name;
 use crate::finalize::locations::Locations;
@@ -44,26 +45,20 @@ fn constraints_between(
     let mut constraints = constraints_of_dirs(drop_dir, source, output)?;
     constraints.files = candidate.input.files.len();
     let why = match evidence {
-        _ if dump.division != Division::EqualShares => {
-            Some("the file is one of a series".to_owned())
-        }
-        Some(Evidence::Quiet) => {
-            Some("nothing proves that no process writes to the file any more".to_owned())
-        }
-        Some(Evidence::Taken | Evidence::CommonRows) => {
-            Some("the file is taken as it is, and stays so".to_owned())
-        }
+        _ if dump.division != Division::EqualShares => Some(RouteObstacle::OfSeries),
+        Some(Evidence::Quiet) => Some(RouteObstacle::Unproven),
+        Some(Evidence::Taken | Evidence::CommonRows) => Some(RouteObstacle::TakenAsIs),
         _ => lacks_right(drop_dir, source, candidate, dump)?,
     };
     if let Some(why) = why {
         constraints.exclude_consuming(&why);
     }
     if !fs::has_proc() {
-        constraints.exclude_consuming("/proc is not mounted");
+        constraints.exclude_consuming(&RouteObstacle::NoProc);
     }
     let (name, beside) = (&candidate.input.name, drop_dir.output.is_none());
     if needs_pending_name(dump, name, beside) && pending_name(name).is_err() {
-        constraints.exclude_consuming("there is no room for `.pending` in the file's name");
+        constraints.exclude_consuming(&RouteObstacle::NoRoomForPending);
     }
     constraints.own_name =
         keeps_its_name(&candidate.input, dump, beside).then(|| dump.output.clone());
@@ -77,7 +72,7 @@ fn lacks_right(
     source: &Dir,
     candidate: &Candidate,
     dump: &Dump,
-) -> fs::Result<Option<String>> {
+) -> fs::Result<Option<RouteObstacle>> {
     let Some(InputFile { file, .. }) = candidate.input.only_file() else {
         return Ok(None); // several files can't become one
     };
@@ -87,9 +82,9 @@ fn lacks_right(
         protection => protection,
     };
     Ok(if let Some(protection) = protection {
-        Some(protection.to_string())
+        Some(protection.to_route_obstacle())
     } else if !file.is_writable() {
-        Some("the user that npyd runs as may not write to the file".to_owned())
+        Some(RouteObstacle::NotWritable)
     } else {
         None
     })
@@ -104,12 +99,8 @@ pub fn constraints_of_dirs(
     Ok(Constraints {
         readers: drop_dir.readers,
         same_file_system: output.is_on_mount_of(source)?,
-        file_system: fs_info(output)?,
-        files: 1,
         keeps_source: drop_dir.source != Disposition::Remove,
-        can_journal: true,
-        own_name: None,
-        excluded: Vec::new(),
+        ..Constraints::on(fs_info(output)?)
     })
 }
 

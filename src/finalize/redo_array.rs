@@ -15,9 +15,10 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::request_problem::{ArrayProblem, InPlaceProblem, RequestProblem};
 use crate::decide::route::Route;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::SECTOR;
-use crate::decide::steps::Steps;
+use crate::decide::steps::{NewFile, Steps};
 use crate::describe::DescribeError;
 use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
@@ -31,7 +32,7 @@ use crate::finalize::output_name::read_header;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
-use crate::finalize::{Constraints, Interruption, copying, metadata};
+use crate::finalize::{Interruption, copying, metadata};
 use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{Header, Layout, Order};
@@ -95,17 +96,13 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
         return Ok(receipt);
     }
     let mut constraints = constraints_of_dirs(&job.drop_dir, &old.at.output, &old.at.output)?;
-    constraints.exclude_consuming("the array is made again, as a new file");
-    let plan_of = |constraints: &Constraints| {
-        Plan::new(&dump, &header, old.stat.size, constraints).map_err(Interruption::Retry)
-    };
-    let mut plan = plan_of(&constraints)?;
-    let mut output = if let Some(output) = share(&old, &plan.steps, progress)? {
-        output
-    } else {
-        constraints.exclude(Route::Reflink, "blocks are not shared");
-        plan = plan_of(&constraints)?;
-        copy(&old, &plan.steps, progress)?
+    let (plan, mut output) = loop {
+        let plan = Plan::of_array(&dump, &header, old.stat.size, &constraints);
+        let plan = plan.map_err(Interruption::Rejected)?;
+        match fill(&old, &plan, progress)? {
+            Some(output) => break (plan, output),
+            None => constraints.exclude(plan.route, RouteObstacle::NotShared),
+        }
     };
     give_attributes(job, &old, output.file())?;
     let head_len = plan.head(&dump).len() as u64;
@@ -289,9 +286,21 @@ fn write_over(
     Ok(EventKind::Remade)
 }
 
+/// Fills a new file. Returns `None` if the file system can't share the data.
+fn fill(old: &Old, plan: &Plan, progress: &mut Meter) -> Result<Option<TempFile>, Interruption> {
+    match &plan.steps {
+        Steps::Reflink(new) => share(old, new, progress),
+        Steps::Copy(new) => copy(old, new, progress).map(Some),
+        // No route that can remake an array has such steps.
+        Steps::InPlace(_) | Steps::Insert(_) => {
+            let none = RouteProblem::NoneLeft(plan.skipped_routes.clone());
+            Err(Interruption::Rejected(Reason::Route(none)))
+        }
+    }
+}
+
 /// Fills a new file that shares the data. Returns `None` if the file system can't share them.
-fn share(old: &Old, steps: &Steps, progress: &Meter) -> Result<Option<TempFile>, Interruption> {
-    let Steps::Reflink(new) = steps else { return Ok(None) };
+fn share(old: &Old, new: &NewFile, progress: &Meter) -> Result<Option<TempFile>, Interruption> {
     // F1: FICLONERANGE also writes dirty pages back, but hides an error.
     sync_written(&old.file, progress)?;
     let output = TempFile::create_with(&old.at.output, 0o600, 0)?;
@@ -303,10 +312,7 @@ fn share(old: &Old, steps: &Steps, progress: &Meter) -> Result<Option<TempFile>,
 }
 
 /// Fills a new file with a copy of the data.
-fn copy(old: &Old, steps: &Steps, progress: &mut Meter) -> Result<TempFile, Interruption> {
-    let Steps::Copy(new) = steps else {
-        return Err(Interruption::Retry(Reason::Route(RouteProblem::NoneLeft(Vec::new()))));
-    };
+fn copy(old: &Old, new: &NewFile, progress: &mut Meter) -> Result<TempFile, Interruption> {
     let segments = vec![Segment::new(&old.file, new.offset, new.len)?];
     let copy = CopyJob { head: &new.head, segments };
     let output = copy.private_output(&old.at.output).map_err(copying::interruption)?;

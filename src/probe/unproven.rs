@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::fs::{self, DataFile, Unprovable};
 use crate::model::{DirDenial, FileName, Protection};
 
@@ -56,6 +57,18 @@ impl Unproven {
     #[must_use]
     pub fn opened(name: &FileName) -> Self {
         Unproven { file: name.clone(), why: Obstacle::Writer }
+    }
+
+    /// Returns why the file can't become the array itself.
+    #[must_use]
+    pub fn to_route_obstacle(&self) -> RouteObstacle {
+        let file = self.file.clone();
+        match self.why {
+            Obstacle::Protected(flag) => RouteObstacle::Protected { file, flag },
+            Obstacle::DirProtected(flag) => RouteObstacle::DirProtected { file, flag },
+            Obstacle::Denied(denial) => RouteObstacle::Denied { file, denial },
+            Obstacle::Writer | Obstacle::NoLease(_) => RouteObstacle::Unproven,
+        }
     }
 
     /// Returns what makes npyd remove or archive the file.

@@ -400,8 +400,8 @@ fn explain_plan(
 pub(super) fn plan_report(plan: &Plan, dump: &Dump, output: &Path) -> Value {
     let head = plan.head(dump);
     let skipped_routes = plan.skipped_routes.iter();
-    let skipped_routes =
-        skipped_routes.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
+    let skipped_routes = skipped_routes
+        .map(|passed| json!({"route": passed.route.as_str(), "why": passed.why.to_string()}));
     json!({
         "route": plan.route.as_str(),
         "passed_over": skipped_routes.collect::<Vec<_>>(),

@@ -52,8 +52,8 @@ impl Planned {
     pub(super) fn to_json(&self) -> String {
         let Planned { source, preview: Preview { event, output, plan, replaced }, evidence } = self;
         let skipped = plan.skipped_routes.iter();
-        let skipped =
-            skipped.map(|passed| json!({"route": passed.route.as_str(), "why": passed.why}));
+        let skipped = skipped
+            .map(|passed| json!({"route": passed.route.as_str(), "why": passed.why.to_string()}));
         json!({
             "event": "planned",
             "would": event.as_str(),

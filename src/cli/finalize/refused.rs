@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::decide::name_taker::NameTaker;
 use crate::decide::reason::Reason;
-use crate::decide::reason_text::{array_of, misfit_of_sidecar};
+use crate::decide::reason_text::{after_semicolon, array_of, misfit_of_sidecar};
 use crate::describe::SizeFit;
 use crate::events::receipt::{EventKind, Receipt};
 use crate::finalize::Interruption;
@@ -113,7 +113,11 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
             "{found}: let the producer finish it; only `npyd run` and `npyd sweep` can keep \
              {keeps} (salvage = \"whole-records\")"
         ),
-        Reason::Undescribed { .. } => format!("{reason}; describe it with --dtype and --shape"),
+        Reason::Undescribed { remark } => format!(
+            "it has no manifest, no pending header, and no template matches its name{}; describe it \
+             with --dtype and --shape",
+            after_semicolon(remark.as_ref())
+        ),
         Reason::Incomplete(of) => {
             return reworded(of, by_options).map(|text| format!("not complete: {text}"));
         }

@@ -5,7 +5,8 @@ use crate::decide::route::Route;
 use crate::decide::routes::{Candidate, Outline, Request};
 use crate::decide::steps::{NewFile, Steps};
 
-pub(super) const CANDIDATE: Candidate = Candidate { route: Route::Copy, outline };
+pub(super) const CANDIDATE: Candidate =
+    Candidate { route: Route::Copy, can_remake_array: true, outline };
 
 /// Outlines NumPy's own header, and the range of the data that is copied behind it.
 fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use crate::config::Readers;
-use crate::decide::constraints::{Obstacle, expected};
+use crate::decide::constraints::Obstacle;
 use crate::decide::reason::Reason;
 use crate::decide::route::Route;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::{Candidate, Outline, Request};
 use crate::decide::steps::{Steps, Write};
 use crate::describe::{DeclaredBy, LeadingBytes, OwnHeader};
@@ -17,7 +18,8 @@ const UNIVERSAL_LEN: u64 = 128;
 /// The unit that a disk writes atomically, in bytes.
 pub const SECTOR: usize = 512;
 
-pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InPlace, outline };
+pub(super) const CANDIDATE: Candidate =
+    Candidate { route: Route::InPlace, can_remake_array: false, outline };
 
 /// Outlines the writes that make the data file the array. No other route can make an array that
 /// gets the name of its own data, except of a pending file, which npyd replaces.
@@ -33,16 +35,14 @@ fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
 fn writes(request: &Request<'_>) -> Result<Vec<Write>, Obstacle> {
     let Request { dump, source_header: header, size, constraints } = request;
     if matches!(dump.front, LeadingBytes::Bare) {
-        return expected("there is no room reserved at the front of the file");
+        return Err(RouteObstacle::NoRoom.into());
     }
     let surplus = size.saturating_sub(dump.end_of(header));
     if surplus > 0 {
-        return Err(
-            format!("{surplus} bytes lie behind the array, and would be in its file").into()
-        );
+        return Err(RouteObstacle::BytesBehind(surplus).into());
     }
     if !constraints.same_file_system {
-        return Err("the output is on another file system or mount".to_owned().into());
+        return Err(RouteObstacle::OtherMount.into());
     }
     constraints.allow(Route::InPlace)?;
     Ok(match &dump.front {
@@ -54,12 +54,16 @@ fn writes(request: &Request<'_>) -> Result<Vec<Write>, Obstacle> {
 
 /// Fills the reserved region with the header. The file does not have its final name yet. A header
 /// longer than a sector can be torn by a crash, so its magic is written last.
-fn fill_reserved(header: &Header, room: u64, readers: Readers) -> Result<Vec<Write>, String> {
+fn fill_reserved(
+    header: &Header,
+    room: u64,
+    readers: Readers,
+) -> Result<Vec<Write>, RouteObstacle> {
     let is_universal = room == UNIVERSAL_LEN || room == header.numpy_bytes().len() as u64;
     if readers == Readers::Any && !is_universal {
-        return Err(format!("a header of {room} bytes is not one that every reader takes"));
+        return Err(RouteObstacle::UnusualHeader(room));
     }
-    let bytes = header.bytes_padded_to(room).map_err(|error| error.to_string())?;
+    let bytes = header.bytes_padded_to(room)?;
     if bytes.len() <= SECTOR {
         return Ok(vec![Write { at: 0, bytes }]);
     }
@@ -68,26 +72,18 @@ fn fill_reserved(header: &Header, room: u64, readers: Readers) -> Result<Vec<Wri
 }
 
 /// Rewrites the dict of a pending header where it must change, then its magic.
-fn commit(own: &OwnHeader, header: &Header, readers: Readers) -> Result<Vec<Write>, String> {
+fn commit(own: &OwnHeader, header: &Header, readers: Readers) -> Result<Vec<Write>, RouteObstacle> {
     let preamble = &own.preamble;
     // The producer may have spelled the dict differently; a final header has NumPy's spelling.
-    let text = header
-        .bytes_padded_to_version(preamble.data_offset, preamble.major)
-        .map_err(|error| error.to_string())?;
+    let text = header.bytes_padded_to_version(preamble.data_offset, preamble.major)?;
     let universal = preamble.data_offset == UNIVERSAL_LEN && preamble.major == 1;
     if readers == Readers::Any && !universal && text[8..] != header.numpy_bytes()[8..] {
-        return Err(format!(
-            "a header of {} bytes is not one that every reader takes",
-            preamble.data_offset
-        ));
+        return Err(RouteObstacle::UnusualHeader(preamble.data_offset));
     }
     let mut writes = Vec::new();
     if let Some(changed) = difference(&own.bytes, &text) {
         if changed.start / SECTOR != (changed.end - 1) / SECTOR {
-            return Err(
-                "the shape in its header crosses a disk sector, where a crash could tear it"
-                    .to_owned(),
-            );
+            return Err(RouteObstacle::TornShape);
         }
         writes.push(Write { at: changed.start as u64, bytes: text[changed].to_vec() });
     }

@@ -1,7 +1,8 @@
 //! The insert-range route: the file system inserts a page for the header at the front of the file.
 
-use crate::decide::constraints::{Obstacle, expected};
+use crate::decide::constraints::Obstacle;
 use crate::decide::route::Route;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::page_header::page_header;
 use crate::decide::routes::{Candidate, Outline, Request};
 use crate::decide::steps::Steps;
@@ -11,34 +12,35 @@ use crate::describe::LeadingBytes;
 /// than a copy, in bytes.
 const WORTH_INSERTING: u64 = 16 << 20;
 
-pub(super) const CANDIDATE: Candidate = Candidate { route: Route::InsertRange, outline };
+pub(super) const CANDIDATE: Candidate =
+    Candidate { route: Route::InsertRange, can_remake_array: false, outline };
 
 /// Outlines a header of one page, which goes into the range that is inserted before the data.
 fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
     let Request { dump, source_header, size, constraints } = request;
     if constraints.keeps_source {
-        return expected("the source is kept");
+        return Err(RouteObstacle::SourceKept.into());
     }
     if dump.facts.has_live_readers {
-        return expected("the data file is read with its sidecar, too, and stays as it is");
+        return Err(RouteObstacle::LiveReaders.into());
     }
     if !constraints.file_system.may_insert() {
-        return expected("the file system can't do it, or not safely");
+        return Err(RouteObstacle::NoInsertion.into());
     }
     if !constraints.can_journal {
-        return expected("only a daemon or a sweep does it, which can undo it after a crash");
+        return Err(RouteObstacle::NotUndoable.into());
     }
     if matches!(dump.front, LeadingBytes::Header(_)) {
-        return Err("it has a header of its own".to_owned().into());
+        return Err(RouteObstacle::OwnHeader.into());
     }
     if source_header.data_len() < WORTH_INSERTING {
-        return expected("it is so small that a copy is faster");
+        return Err(RouteObstacle::TooSmall.into());
     }
     if !constraints.same_file_system {
-        return Err("the output is on another file system or mount".to_owned().into());
+        return Err(RouteObstacle::OtherMount.into());
     }
     if dump.data_offset != 0 || *size != source_header.data_len() {
-        return Err("the file holds more than the data".to_owned().into());
+        return Err(RouteObstacle::MoreThanData.into());
     }
     constraints.allow(Route::InsertRange)?;
     Ok(request.with_source_bytes(Steps::Insert(page_header(request)?)))

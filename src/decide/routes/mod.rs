@@ -47,6 +47,9 @@ pub(crate) struct Outline {
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate {
     pub(crate) route: Route,
+    /// Whether `npyd redo` can make an array again from itself by this route. If so, its steps are
+    /// [`Steps::Reflink`] or [`Steps::Copy`].
+    pub(crate) can_remake_array: bool,
     /// Returns the array that the route makes, or why it does not apply.
     pub(crate) outline: fn(&Request<'_>) -> Result<Outline, Obstacle>,
 }

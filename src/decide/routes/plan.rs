@@ -43,6 +43,22 @@ impl Plan {
         choose(&ROUTES, &Request { dump, source_header, size, constraints })
     }
 
+    /// Plans an array that is made again from itself, as a new file: `dump` and `source_header` are
+    /// those of the array. Chooses among the routes that can do that.
+    ///
+    /// # Errors
+    ///
+    /// No route applies.
+    pub fn of_array(
+        dump: &Dump,
+        source_header: &Header,
+        size: u64,
+        constraints: &Constraints,
+    ) -> Result<Self, Reason> {
+        let routes: Vec<_> = ROUTES.into_iter().filter(|it| it.can_remake_array).collect();
+        choose(&routes, &Request { dump, source_header, size, constraints })
+    }
+
     /// Returns the header as it will be in the file.
     #[must_use]
     pub fn head(&self, dump: &Dump) -> Vec<u8> {
@@ -52,15 +68,13 @@ impl Plan {
 
 fn choose(routes: &[Candidate], request: &Request<'_>) -> Result<Plan, Reason> {
     let mut skipped_routes = Vec::new();
-    for Candidate { route, outline } in routes {
+    for Candidate { route, outline, .. } in routes {
         match outline(request) {
             Ok(Outline { header, holds_source_bytes, steps }) => {
                 let route = *route;
                 return Ok(Plan { route, header, holds_source_bytes, steps, skipped_routes });
             }
-            Err(Obstacle::Skip { why, is_noteworthy }) => {
-                skipped_routes.push(SkippedRoute { route: *route, why, is_noteworthy });
-            }
+            Err(Obstacle::Skip(why)) => skipped_routes.push(SkippedRoute { route: *route, why }),
             Err(Obstacle::Refuse(reason)) => return Err(reason),
         }
     }
@@ -70,7 +84,7 @@ fn choose(routes: &[Candidate], request: &Request<'_>) -> Result<Plan, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Readers;
+    use crate::decide::route_obstacle::RouteObstacle;
     use crate::decide::steps::NewFile;
     use crate::describe::Manifest;
     use crate::model::{FileName, FsInfo, FsKind};
@@ -83,16 +97,7 @@ mod tests {
         let name = |name: &str| FileName::try_from(name.to_owned()).unwrap();
         let manifest = Manifest::parse(&name("x.raw.toml"), manifest.as_bytes()).unwrap().unwrap();
         let dump = manifest.dump(&name("x.raw")).unwrap();
-        let constraints = Constraints {
-            readers: Readers::Numpy,
-            same_file_system: true,
-            file_system: FsInfo { kind: FsKind::Tmpfs, network: false },
-            files: 1,
-            keeps_source: false,
-            can_journal: true,
-            own_name: None,
-            excluded: Vec::new(),
-        };
+        let constraints = Constraints::on(FsInfo { kind: FsKind::Tmpfs, network: false });
         let source_header = &dump.header(6).unwrap();
         choose(routes, &Request { dump: &dump, source_header, size: 6, constraints: &constraints })
     }
@@ -102,9 +107,11 @@ mod tests {
     }
 
     fn swaps_bytes(request: &Request<'_>) -> Result<Outline, Obstacle> {
+        if request.size == 0 {
+            return Err(RouteObstacle::NoData.into());
+        }
         let dtype = Dtype::from_text("<i2").unwrap();
-        let header = Header::new(dtype, Order::C, vec![3]);
-        let header = header.map_err(|error| error.to_string())?;
+        let header = Header::new(dtype, Order::C, vec![3]).unwrap();
         let new = NewFile { head: header.numpy_bytes(), offset: 0, len: 6 };
         assert_ne!(header, *request.source_header);
         Ok(Outline { header, holds_source_bytes: false, steps: Steps::Copy(new) })
@@ -120,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_route_that_is_required_is_not_replaced_by_a_copy() {
-        let required = Candidate { route: Route::InPlace, outline: refuses };
+        let required =
+            Candidate { route: Route::InPlace, can_remake_array: false, outline: refuses };
         let all: Vec<_> = [required].into_iter().chain(ROUTES).collect();
         let reason = planned(BIG_ENDIAN, &all).unwrap_err();
         assert_eq!(reason, Reason::Route(RouteProblem::SeveralFiles));
@@ -133,9 +141,32 @@ mod tests {
         assert!(reason.contains("not in-place: ") && reason.contains("not reflink: "), "{reason}");
     }
 
+    /// On btrfs, where all routes but in-place apply: that of a big file is reflink, else a copy.
+    #[test]
+    fn an_array_is_made_again_by_the_routes_that_make_a_new_file() {
+        let file_system = FsInfo { kind: FsKind::Btrfs, network: false };
+        let mut constraints = Constraints::on(file_system);
+        let manifest = format!("dtype = '<u1'\nshape = [{}]\nreserved = 4096\n", 32 << 20);
+        let name = |name: &str| FileName::try_from(name.to_owned()).unwrap();
+        let manifest = Manifest::parse(&name("x.raw.toml"), manifest.as_bytes()).unwrap().unwrap();
+        let dump = manifest.dump(&name("x.raw")).unwrap();
+        let size = 4096 + (32 << 20);
+        let header = dump.header(size).unwrap();
+        let plan = Plan::new(&dump, &header, size, &constraints).unwrap();
+        assert_eq!(plan.route, Route::InPlace);
+        let plan = Plan::of_array(&dump, &header, size, &constraints).unwrap();
+        assert!(matches!(plan.steps, Steps::Reflink(_)), "{plan:?}");
+        constraints.exclude(Route::Reflink, RouteObstacle::NotShared);
+        let plan = Plan::of_array(&dump, &header, size, &constraints).unwrap();
+        assert!(matches!(plan.steps, Steps::Copy(_)), "{plan:?}");
+        let skipped = [SkippedRoute { route: Route::Reflink, why: RouteObstacle::NotShared }];
+        assert_eq!(plan.skipped_routes, skipped);
+    }
+
     #[test]
     fn the_header_of_the_array_is_that_of_its_route() {
-        let swapping = Candidate { route: Route::Copy, outline: swaps_bytes };
+        let swapping =
+            Candidate { route: Route::Copy, can_remake_array: false, outline: swaps_bytes };
         let plan = planned(BIG_ENDIAN, &[swapping]).unwrap();
         assert!(!plan.holds_source_bytes);
         assert_eq!(plan.header.dtype().to_string(), "'<i2'");

@@ -8,6 +8,7 @@ use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Route;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::events::receipt::{EventKind, Receipt, SourceFate};
 use crate::finalize::choice::Choice;
 use crate::finalize::constraints::plan_of;
@@ -205,8 +206,8 @@ impl<'a> InFlight<'a> {
     }
 
     /// Excludes the current route and plans again.
-    fn exclude(&mut self, reason: String) -> Result<(), Interruption> {
-        self.constraints.exclude(self.plan.route, reason);
+    fn exclude(&mut self, why: RouteObstacle) -> Result<(), Interruption> {
+        self.constraints.exclude(self.plan.route, why);
         self.plan = plan_of(self.job, &self.constraints)?;
         Ok(())
     }
@@ -403,7 +404,7 @@ impl<'a> InFlight<'a> {
         receipt.add((*event == EventKind::Stale).then(|| STALE.to_owned()));
         let is_rechecked = job.has_other_attributes() && *event == EventKind::Found;
         receipt.add(is_rechecked.then(|| RECHECKED.to_owned()));
-        let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.is_noteworthy);
+        let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.why.is_noteworthy());
         receipt.add(noteworthy.map(ToString::to_string));
         receipt.add(job.dump.warnings.iter().cloned());
         receipt.add(job.remark.clone());

@@ -13,7 +13,8 @@ use std::time::Duration;
 use crate::config::DropDir;
 use crate::decide::change::Change;
 use crate::decide::reason::{Reason, Subject};
-use crate::decide::route_problem::{INSERT_REFUSED, RouteProblem};
+use crate::decide::route_obstacle::RouteObstacle;
+use crate::decide::route_problem::RouteProblem;
 use crate::events::problem::{InsertObstacle, Problem};
 use crate::facts::{self, Fact};
 use crate::finalize::intent_log::{InsertIntent, IntentLog};
@@ -42,12 +43,12 @@ pub(crate) fn carry_out(
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, describe, .. } = *work;
     let InputFile { name, stat, .. } = job.only_file()?;
-    let not = |why: &str| Ok(RouteResult::Inapplicable(why.to_owned()));
+    let not = |why| Ok(RouteResult::Inapplicable(why));
     let Some(intents) = &job.intents else {
-        return not("there is no state directory for its intent log");
+        return not(RouteObstacle::NoIntentLog);
     };
     let Ok(private) = FileName::try_from(format!("{PREFIX}{name}")) else {
-        return not("the file's name is too long");
+        return not(RouteObstacle::LongName);
     };
     if let Some(why) = obstacle(job, at, intents, &private, head.len() as u64)? {
         return not(why);
@@ -57,7 +58,7 @@ pub(crate) fn carry_out(
         return Err(Interruption::Cancelled);
     }
     if job.candidate.is_redescribed(&job.drop_dir)? {
-        return not("another description or data file arrived meanwhile");
+        return not(RouteObstacle::Redescribed);
     }
     let intent = InsertIntent {
         file: at.source.path().join(&private),
@@ -68,7 +69,7 @@ pub(crate) fn carry_out(
     };
     // A later attempt replaces what it may have recorded, and a stale intent does no harm.
     if let Err(error) = intents.record(&intent) {
-        return not(&format!("its intent can't be recorded: {error}"));
+        return not(RouteObstacle::IntentNotRecorded(error.into()));
     }
     let work = PrivateFile { at, file: &file, intent: &intent, name, private };
     work.take(job, intents)?;
@@ -106,13 +107,13 @@ fn obstacle(
     intents: &IntentLog,
     private: &FileName,
     room: u64,
-) -> Result<Option<&'static str>, Interruption> {
+) -> Result<Option<RouteObstacle>, Interruption> {
     let InputFile { file, stat, .. } = job.only_file()?;
     if intents.is_unsupported(stat) {
-        return Ok(Some(INSERT_REFUSED));
+        return Ok(Some(RouteObstacle::InsertRefused));
     }
     if at.source.stat(private.as_ref())?.is_some() {
-        return Ok(Some("an interrupted insertion into a file of that name is not undone yet"));
+        return Ok(Some(RouteObstacle::Interrupted));
     }
     // Probes, npyd's own or another daemon's, hold the file open only briefly: retry.
     let is_sole_opener = (0..SOLE_OPENER_TRIES).any(|attempt| {
@@ -120,13 +121,13 @@ fn obstacle(
         file.is_sole_opener()
     });
     if !is_sole_opener {
-        return Ok(Some("another process has the file open"));
+        return Ok(Some(RouteObstacle::Open));
     }
     if file.first_hole(0)? < stat.size {
-        return Ok(Some("the file has holes"));
+        return Ok(Some(RouteObstacle::Holes));
     }
     let is_made = at.source.supports_insert_range(room)?;
-    Ok((!is_made).then_some("the file system can't insert so much space"))
+    Ok((!is_made).then_some(RouteObstacle::NotSoMuchSpace))
 }
 
 /// A file under its private name, and the intent for it.

@@ -7,6 +7,7 @@ pub(crate) mod insert_range;
 pub(crate) mod reflink;
 
 use crate::decide::plan::Plan;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::steps::Steps;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
@@ -33,7 +34,7 @@ pub(crate) enum RouteResult {
     /// The data file is the array, durable under its final name. The remarks are for the receipt.
     Consumed(Vec<String>),
     /// The route does not work for this file; nothing was changed.
-    Inapplicable(String),
+    Inapplicable(RouteObstacle),
 }
 
 /// Carries out the steps of the plan.

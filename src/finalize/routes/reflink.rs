@@ -2,6 +2,7 @@
 //! (`ioctl_ficlonerange(2)`). npyd copies no data. A later write to one of the files does not
 //! change the other file.
 
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::steps::NewFile;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::{Interruption, source_checks};
@@ -22,8 +23,7 @@ pub(crate) fn carry_out(
     let output = TempFile::create(&at.output, 0)?;
     let at = new.head.len() as u64;
     if !output.share(source, new.offset, at, new.len)? {
-        let why = "the file system does not share these blocks".to_owned();
-        return Ok(RouteResult::Inapplicable(why));
+        return Ok(RouteResult::Inapplicable(RouteObstacle::NotShared));
     }
     // Not through a mapping: on a full disk that would kill npyd with SIGBUS.
     output.file().write_all_at(&new.head, 0)?;

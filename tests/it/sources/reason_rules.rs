@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files in `src/` that define reasons and what they hold.
-const FILES: [&str; 11] = [
+const FILES: [&str; 15] = [
     "decide/abandoned.rs",
     "decide/ambiguity.rs",
     "decide/argument_problem.rs",
@@ -14,13 +14,17 @@ const FILES: [&str; 11] = [
     "decide/output_problem.rs",
     "decide/reason.rs",
     "decide/request_problem.rs",
+    "decide/route.rs",
+    "decide/route_obstacle.rs",
     "decide/route_problem.rs",
     "decide/work_error.rs",
+    "describe/text/error.rs",
+    "model/system_error.rs",
 ];
 
-/// The fields that are a `String` nevertheless. Each is a name, or the text of something that
-/// `decide` does not know.
-const EXCEPTIONS: [(&str, &str); 8] = [
+/// The fields that are a `String` nevertheless. Each is a name, a quotation, or the text of
+/// something that `decide` does not know.
+const EXCEPTIONS: [(&str, &str); 12] = [
     ("decide/argument_problem.rs", "NoAbsolutePath(String),"), // the operating system's
     ("decide/reason.rs", "NoMatch(String),"),                  // a glob
     ("decide/reason.rs", "glob: String,"),
@@ -29,6 +33,10 @@ const EXCEPTIONS: [(&str, &str); 8] = [
     ("decide/reason.rs", "rejected: String,"), // from the ledger
     ("decide/work_error.rs", "Ledger(String),"), // SQLite's
     ("decide/work_error.rs", "Recorded(String),"), // from the ledger
+    ("describe/text/error.rs", "Text(String),"), // a parser's: it alone knows the remedy
+    ("describe/text/error.rs", "line: String,"), // a line of a description
+    ("describe/text/error.rs", "glob: String,"),
+    ("model/system_error.rs", "Own(String),"), // a library's, or npyd's in place of a call
 ];
 
 /// The fields with text of the types that a file defines.
