@@ -2,7 +2,7 @@
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -39,6 +39,9 @@ pub(crate) fn find_obstacle(path: &Path) -> Option<String> {
             },
         }
     }
+    if let Some(kind) = other_kind(path) {
+        return Some(format!("it is {kind}, not a file; move it away, or set another state_dir"));
+    }
     if is_denied(path, Access::READ_OK) {
         return Some(lacks_rights("read it", state_dir));
     }
@@ -52,6 +55,19 @@ pub(crate) fn find_obstacle(path: &Path) -> Option<String> {
         ),
         Err(Errno::ACCESS | Errno::PERM) => Some(lacks_rights("write to it", state_dir)),
         _ => None,
+    }
+}
+
+/// Returns what is at a path, links resolved, if it is not a file. SQLite would take a pipe or a
+/// device without data for a new database.
+pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    match kind {
+        _ if kind.is_file() => None,
+        _ if kind.is_dir() => Some("a directory"),
+        _ if kind.is_fifo() => Some("a pipe"),
+        _ if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
     }
 }
 
@@ -185,6 +201,24 @@ mod tests {
         assert_eq!(find_name(accounts, 994).as_deref(), Some("npyd"));
         assert_eq!(find_name(accounts, 99), None);
         assert_eq!(find_name("npyd:x:994:", 994).as_deref(), Some("npyd"));
+    }
+
+    #[test]
+    fn what_is_not_a_file() {
+        let top = tempfile::tempdir().unwrap();
+        let path = |name: &str| top.path().join(name);
+        fs::create_dir(path("dir")).unwrap();
+        fs::write(path("file"), "").unwrap();
+        symlink("file", path("link")).unwrap();
+        symlink("/dev/zero", path("zero")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for (name, kind) in [("dir", "a directory"), ("zero", "a device"), ("socket", "a socket")] {
+            let found = find_obstacle(&path(name)).unwrap_or_default();
+            assert!(found.starts_with(&format!("it is {kind}, not a file; move it")), "{found}");
+        }
+        for name in ["file", "link", "missing"] {
+            assert_eq!(find_obstacle(&path(name)), None, "{name}");
+        }
     }
 
     #[test]

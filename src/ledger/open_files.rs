@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::ledger::obstacle::other_kind;
 use crate::ledger::schema::with_suffix;
 
 /// The files of an open database.
@@ -22,8 +23,13 @@ impl OpenFiles {
     }
 
     /// Returns the files of the database at a path.
+    ///
+    /// # Errors
+    ///
+    /// Something there can't be examined, or is not a file.
     pub(crate) fn examine(path: &Path) -> io::Result<Self> {
         let mut files = Self::default();
+        check_kind(path)?;
         for (id, suffix) in files.ids.iter_mut().zip(["", "-wal", "-shm"]) {
             match std::fs::metadata(with_suffix(path, suffix)) {
                 Ok(stat) => {
@@ -37,5 +43,13 @@ impl OpenFiles {
             }
         }
         Ok(files)
+    }
+}
+
+/// Checks that what is at a path, if anything, is a file.
+pub(crate) fn check_kind(path: &Path) -> io::Result<()> {
+    match other_kind(path) {
+        Some(kind) => Err(io::Error::other(format!("it is {kind}, not a file"))),
+        None => Ok(()),
     }
 }

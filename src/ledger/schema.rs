@@ -15,6 +15,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::ledger::layout::{LAYOUT, keep_log, known_layout, layout, rewrite_layout};
 use crate::ledger::losses::TABLE as LOSSES;
+use crate::ledger::open_files::check_kind;
 use crate::ledger::reports::TABLE as REPORTS;
 use crate::ledger::requests::{TABLE as REQUESTS, add_columns};
 use crate::ledger::{LedgerErrorKind, TABLE};
@@ -35,6 +36,7 @@ pub(crate) type Opened<T> = Result<T, LedgerErrorKind>;
 ///
 /// Each commit through this connection is durable when it returns.
 pub(crate) fn prepare(path: &Path) -> Opened<Connection> {
+    check_kind(path).map_err(|error| unusable(&error))?;
     let is_new = !path.try_exists().map_err(|error| unusable(&error))?;
     let had_log = has_log(path)?;
     let connection = Connection::open(path)?;
@@ -192,6 +194,7 @@ pub(crate) fn open_to_read(path: &Path) -> Opened<Option<Connection>> {
             Ok(None)
         };
     }
+    check_kind(path).map_err(|error| unusable(&error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     if layout(&connection).is_err_and(|error| needs_shared_memory(&error)) && !has_log(path)? {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -245,6 +245,40 @@ fn clear(site: &Site, how: &str) {
 fn swap(site: &Site) {
     let [state, aside] = ["state", "aside"].map(|name| site.path(name));
     renameat_with(CWD, state, CWD, aside, RenameFlags::EXCHANGE).unwrap();
+}
+
+/// A pipe, a directory or a device at the ledger's path is named, with the remedy. npyd goes on
+/// with the files that it has open, and stores their receipts once the path is free.
+#[test]
+fn a_ledger_that_is_replaced_by_no_file() {
+    for (how, kind) in [("pipe", "a pipe"), ("dir", "a directory"), ("zero", "a device")] {
+        let site = Site::new();
+        let mut daemon = site.daemon();
+        site.scan("before");
+        daemon.wait_for_receipts("finalized", 1);
+        let (aside, ledger) = (site.path("aside"), site.path("state/ledger.sqlite"));
+        match how {
+            "pipe" => mknodat(CWD, &aside, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+            "dir" => fs::create_dir(&aside).unwrap(),
+            _ => symlink("/dev/zero", &aside).unwrap(),
+        }
+        renameat_with(CWD, &aside, CWD, &ledger, RenameFlags::EXCHANGE).unwrap();
+        let reported = format!("it is {kind}, not a file; move it away, or set another state_dir");
+        daemon.wait_for_log(&reported);
+        site.scan("after");
+        daemon.wait_for_file("out/after.npy");
+        for args in [&["history"][..], &["check"], &["redo", "before.raw"]] {
+            let outcome = site.npyd(args);
+            assert_ne!(outcome.code, 0, "{how}: {args:?}");
+            outcome.expect_words(&[&reported]);
+        }
+        renameat_with(CWD, &aside, CWD, &ledger, RenameFlags::EXCHANGE).unwrap();
+        daemon.wait_for_log("can be used again");
+        daemon.wait_for_receipts("finalized", 2);
+        assert_eq!(daemon.log().matches("the ledger `").count(), 2, "{how}: {}", daemon.log());
+        assert!(daemon.stop().success());
+        assert_eq!(site.history().len(), 2, "{how}");
+    }
 }
 
 #[test]
