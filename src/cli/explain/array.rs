@@ -14,7 +14,7 @@ use crate::finalize::{archived_path, why_not_array};
 use crate::fs::{self, DataFile, Dir};
 use crate::ledger::Entry;
 use crate::model::{FileName, split_backup};
-use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
+use crate::probe::{ListedDescriptions, ORIGIN_ATTR, ProbeResult, SOURCE_ATTR, probe_standalone};
 
 /// Explains the file as an array. Returns `None` if npyd did not make it.
 pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
@@ -105,7 +105,7 @@ impl Query {
                     .to_owned(),
             },
             Some(SourceFate::Array) => "the source itself became the array".to_owned(),
-            _ if is_there => "the source is still there".to_owned(),
+            _ if is_there => self.kept_source(entry).to_owned(),
             _ => "the source is gone: something else removed it".to_owned(),
         };
         let is_another = is_there && entry.source_fate().is_some_and(SourceFate::ends_drop);
@@ -113,6 +113,42 @@ impl Query {
             format!("{fate}; another file has its name now")
         } else {
             fate
+        }
+    }
+
+    /// Compares the source of an array, which nobody removed, with what the array was made of.
+    fn kept_source(&self, entry: &Entry) -> &'static str {
+        const UNCHANGED: &str = "the source is still there";
+        const CHANGED: &str = "the source is still there, but changed since: this array has the \
+                               data of before";
+        let Some(identity) = entry.identity() else { return UNCHANGED };
+        let source = &entry.source;
+        let is_description = identity.sidecar.as_ref().is_some_and(|(name, _)| {
+            source.file_name().and_then(|it| it.to_str()) == Some(name.as_str())
+        });
+        if !is_description {
+            let Some(name) = FileName::of_path(source) else { return UNCHANGED };
+            let dir = Dir::open(source.parent().unwrap_or(Path::new("/")));
+            let stat = dir.and_then(|dir| dir.stat(name.as_ref())).ok().flatten();
+            let is_changed = stat.is_some_and(|stat| !identity.is_of_data(&stat));
+            return if is_changed { CHANGED } else { UNCHANGED };
+        }
+        let probed = self.drop_dir_of(entry).and_then(|drop_dir| {
+            let rel = source.strip_prefix(&drop_dir.path).ok()?;
+            probe_standalone(drop_dir, rel, &mut ListedDescriptions::default()).ok()
+        });
+        match probed {
+            Some(ProbeResult::Candidate(it))
+                if it.snapshot().identity().is_of_data_files(&identity) =>
+            {
+                UNCHANGED
+            }
+            Some(ProbeResult::Candidate(_)) => CHANGED,
+            Some(ProbeResult::AwaitingData { .. }) => {
+                "its description is still there, but its data files are gone: something else \
+                 removed them"
+            }
+            _ => UNCHANGED,
         }
     }
 

@@ -34,8 +34,8 @@ pub(super) fn explain_missing(query: &Query) -> Value {
         let of = format!("it described `{}`; ", entry.source.display());
         return query.explain_gone_drop(&entry, &of);
     }
-    if let Some((entry, of)) = query.latest_with_part(&path) {
-        return query.explain_gone_drop(&entry, &format!("{of}; "));
+    if let Some(part) = query.latest_with_part(&path) {
+        return query.explain_gone_part(&part);
     }
     gone("there is no such file")
 }
@@ -44,7 +44,48 @@ fn gone(why: &str) -> Value {
     json!({"taken_for": null, "verdict": Verdict::Gone, "why": why})
 }
 
+/// A data file of several, and the drop that it was a part of.
+pub(super) struct FormerPart {
+    /// The newest receipt about the drop.
+    pub(super) newest: Entry,
+    /// Says which part of the drop it was.
+    pub(super) of: String,
+    /// Whether that receipt names the part: the array as it is now was made with it.
+    is_in_newest: bool,
+}
+
 impl Query {
+    /// Explains a data file of several that is gone.
+    fn explain_gone_part(&self, part: &FormerPart) -> Value {
+        let FormerPart { newest, of, is_in_newest } = part;
+        let is_kept = !newest.source_fate().is_some_and(SourceFate::ends_drop);
+        let array = newest.output.as_deref().filter(|it| it.symlink_metadata().is_ok());
+        let Some(array) = array.filter(|_| is_kept && newest.has_array()) else {
+            return self.explain_gone_drop(newest, &format!("{of}; "));
+        };
+        let mut report = if *is_in_newest {
+            json!({
+                "taken_for": null, "verdict": Verdict::Finished,
+                "why": format!(
+                    "{of}; npyd made an array of it; this file is gone since: something else \
+                     removed or renamed it"
+                ),
+                "output": text(array),
+            })
+        } else {
+            gone(&format!(
+                "{of}; it is gone, and npyd made the array `{}` again without a file of this name",
+                array.display()
+            ))
+        };
+        if !is_in_newest {
+            let no_copy = || "npyd knows no copy of its data".to_owned();
+            merge_notes(&mut report, [backups_of(array).unwrap_or_else(no_copy)]);
+        }
+        merge(&mut report, last_receipt(newest));
+        report
+    }
+
     /// Explains a drop whose file in question is gone. `of` says how the file belongs to the drop,
     /// unless it is its source.
     fn explain_gone_drop(&self, entry: &Entry, of: &str) -> Value {
@@ -177,7 +218,7 @@ impl Query {
 
     /// Returns the newest receipt about the drop that a file of this path was a part of, and says
     /// which part.
-    pub(super) fn latest_with_part(&self, path: &Path) -> Option<(Entry, String)> {
+    pub(super) fn latest_with_part(&self, path: &Path) -> Option<FormerPart> {
         let is_part = |entry: &Entry| is_part_named(entry, path, path);
         let with = self.ledger.as_ref()?.latest_with_part(path, is_part).ok().flatten()?;
         let Parts { count, first, last, .. } = with.parts()?;
@@ -188,7 +229,8 @@ impl Query {
                 format!("it was one of the {count} data files of `{source}`, `{first}` to `{last}`")
             }
         };
-        Some((self.latest(&with.source).filter(Entry::is_settled)?, of))
+        let newest = self.latest(&with.source).filter(Entry::is_settled)?;
+        Some(FormerPart { is_in_newest: is_part(&newest), newest, of })
     }
 
     /// Returns the newest receipt about a drop that a file of this path described.

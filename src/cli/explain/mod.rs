@@ -18,7 +18,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::candidate::explain_drop;
-use self::gone::explain_missing;
+use self::gone::{FormerPart, explain_missing};
 use self::own_file::explain_own_file;
 use self::text::{json_text, print_text};
 use self::verdict::Verdict;
@@ -297,7 +297,7 @@ impl Query {
 }
 
 /// Says what became of the drop that a file was a part of, and why nothing describes it now.
-fn undescribed_part((entry, of): (Entry, String)) -> Option<String> {
+fn undescribed_part(FormerPart { newest: entry, of, .. }: FormerPart) -> Option<String> {
     let source = entry.source.display();
     match &entry.output {
         Some(array) => Some(format!("{of}, which became `{}`", array.display())),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::gone::FormerPart;
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, text};
 use crate::config::DropDir;
@@ -76,7 +77,8 @@ impl Query {
 
     /// Explains a data file of a rejected series whose description is gone. It was `was`.
     fn explain_part_left(&self, was: &Path) -> Option<Value> {
-        let (entry, of) = self.latest_with_part(was).filter(|(entry, _)| entry.is_rejected())?;
+        let part = self.latest_with_part(was).filter(|it| it.newest.is_rejected())?;
+        let FormerPart { newest: entry, of, .. } = part;
         let name = entry.source.file_name().unwrap_or_default().display();
         let why = format!("{of}, which was rejected: {}", entry.reason());
         let mut report = report("file of a rejected drop", Verdict::Rejected, &why, &entry);

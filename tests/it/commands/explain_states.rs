@@ -247,6 +247,19 @@ fn an_array_that_is_gone_like_its_source() {
     assert_told(&told, "gone", &["whose array is `", "out/scan-1.npy"]);
 }
 
+/// An array whose source changed since has the only copy of the data that it was made of.
+#[test]
+fn an_array_whose_source_changed() {
+    let site = Site::with_array("on_change = 'number'");
+    let why = |file: &str| explained(&site, file)["why"].as_str().unwrap().to_owned();
+    assert!(why("out/scan.npy").ends_with("the source is still there"));
+    site.drop_file("scan.raw", [1; 24]);
+    site.settle("finalized", 2);
+    let told = why("out/scan.npy");
+    assert!(told.contains("still there, but changed since: this array has the data"), "{told}");
+    assert!(why("out/scan-1.npy").ends_with("the source is still there"));
+}
+
 /// Files that npyd itself put where they are.
 #[test]
 fn files_of_npyd() {

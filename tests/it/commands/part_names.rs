@@ -76,6 +76,33 @@ fn each_part_is_found_by_its_name() {
 }
 
 /// A manifest that is gone, while its data are kept.
+/// A part that is gone is not said to be there, and not to be in an array that was made without it.
+#[test]
+fn parts_that_are_gone() {
+    let site = site("source = 'keep'", 3);
+    let why = |file: &str, code| explained(&site, file, code)["why"].as_str().unwrap().to_owned();
+    fs::rename(site.path("in/f_3.bin"), site.path("in/x_3.bin")).unwrap();
+    let told = why("in/f_3.bin", 0);
+    assert!(told.contains("this file is gone since: something else removed or renamed"), "{told}");
+    // Made again of three other files.
+    fs::rename(site.path("in/x_3.bin"), site.path("in/f_0.bin")).unwrap();
+    site.settle("remade", 1);
+    let told = explained(&site, "in/f_3.bin", 1);
+    let text = told.to_string();
+    assert!(text.contains("run.npy` again without a file of this name"), "{told:#}");
+    assert!(text.contains("run.npy.~1~"), "{told:#}");
+    assert_eq!(explained(&site, "in/f_0.bin", 0)["verdict"], "finished");
+    for part in ["f_0", "f_1", "f_2"] {
+        fs::remove_file(site.path(format!("in/{part}.bin"))).unwrap();
+    }
+    let told = why("out/run.npy", 0);
+    assert!(told.contains("is still there, but its data files are gone"), "{told}");
+    let told = explained(&site, "in/run.toml", 0).to_string();
+    assert!(!told.contains("something else removed it"), "{told}");
+    let outcome = site.npyd(&["redo", "run.toml", "--dtype", "|i1"]).expect_code(1);
+    outcome.expect_words(&["not made again: no file matches `f_*.bin` yet"]);
+}
+
 #[test]
 fn parts_without_their_manifest() {
     let site = site("", 3);
