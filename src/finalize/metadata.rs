@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::MetadataOutput;
 use crate::decide::identity::SourceIdentity;
@@ -17,6 +18,10 @@ use crate::probe::SOURCE_ATTR;
 
 /// Maximum length of metadata that npyd reads.
 const LEN_MAX: usize = 32 << 20;
+
+/// The extended attribute with the hash of what npyd wrote to the file. A file with another content
+/// was edited, and has notes that are nowhere else.
+const CONTENT_ATTR: &str = "user.npyd.content";
 
 /// The content of the JSON file.
 #[derive(Serialize)]
@@ -45,12 +50,17 @@ enum There {
         file: DataFile,
         of_this: bool,
     },
+    /// Metadata that npyd wrote, and that were edited since.
+    Edited {
+        of_this: bool,
+    },
+    /// Another program's file, a symlink or a directory.
     Foreign,
 }
 
 /// Writes the metadata beside the array if configured, durably before the source is touched, or
-/// checks those that were written ahead. Another program's file of that name stays; npyd's own is
-/// replaced.
+/// checks those that were written ahead. Another program's file of that name stays, like one that
+/// was edited; npyd's own is replaced.
 pub(crate) fn write(
     job: &Job,
     at: &Locations,
@@ -60,12 +70,18 @@ pub(crate) fn write(
 ) -> Result<Option<String>, Interruption> {
     let Some(name) = wanted(job, output) else { return Ok(None) };
     match there(job, at, &name)? {
-        There::Ours { of_this: true, .. } if was_ahead || receipt.event == EventKind::Found => {
+        There::Ours { of_this: true, .. } | There::Edited { of_this: true }
+            if was_ahead || receipt.event == EventKind::Found =>
+        {
             Ok(None)
         }
         // Without extended attributes, npyd can't recognize its own file.
         There::Foreign if was_ahead => Ok(None),
         There::Foreign => Ok(Some(exists(&name))),
+        There::Edited { .. } => Ok(Some(format!(
+            "{}; to get them, move that file away and run `npyd redo`",
+            edited(&name)
+        ))),
         There::Nothing => put(job, at, (output, &name, None), receipt),
         There::Ours { file, .. } => put(job, at, (output, &name, Some(&file)), receipt),
     }
@@ -84,7 +100,7 @@ pub(crate) fn write_ahead(
         return Err(Interruption::Retry(Reason::Appeared(output.clone())));
     }
     match there(job, at, &name)? {
-        There::Foreign => Ok(false),
+        There::Foreign | There::Edited { .. } => Ok(false),
         There::Nothing => Ok(put(job, at, (output, &name, None), receipt)?.is_none()),
         There::Ours { file, .. } => {
             Ok(put(job, at, (output, &name, Some(&file)), receipt)?.is_none())
@@ -93,24 +109,26 @@ pub(crate) fn write_ahead(
 }
 
 /// Replaces the receipt in the metadata beside an array that was made again from itself: nothing
-/// else of them changes. Leaves alone what npyd did not write.
-pub(crate) fn renew(dir: &Dir, output: &FileName, receipt: &Receipt) -> fs::Result<()> {
+/// else of them changes. Leaves alone what npyd did not write, and what was edited; the remark says
+/// the latter.
+pub(crate) fn renew(dir: &Dir, output: &FileName, receipt: &Receipt) -> fs::Result<Option<String>> {
     let name = output.with_suffix(".json");
-    let Some(there) = dir.open_file(name.as_ref())? else { return Ok(()) };
+    let Some(there) = dir.open_file(name.as_ref())? else { return Ok(None) };
     let stat = there.stat()?;
     let Some(mark) = there.attr(SOURCE_ATTR)?.filter(|_| stat.uid == fs::own_uid()) else {
-        return Ok(());
+        return Ok(None);
     };
-    let text = there.read_at_most(0, LEN_MAX)?;
-    let Ok(Value::Object(mut content)) = serde_json::from_slice(&text) else { return Ok(()) };
+    let Some(text) = written_text(&there)? else { return Ok(Some(edited(&name))) };
+    let Ok(Value::Object(mut content)) = serde_json::from_slice(&text) else { return Ok(None) };
     content.insert("receipt".to_owned(), serde_json::to_value(receipt).unwrap_or_default());
     let mut text = serde_json::to_vec_pretty(&content).unwrap_or_default();
     text.push(b'\n');
-    let mut file = TempFile::create(dir, text.len() as u64)?;
-    file.file().write_all_at(&text, 0)?;
-    file.file().set_attr(SOURCE_ATTR, &mark)?;
-    file.publish(name.as_ref(), true)?;
-    Ok(())
+    let mut file = create(dir, &text, &mark)?;
+    let is_named = file.replace_file(name.as_ref(), &there)?;
+    if is_named {
+        dir.sync()?;
+    }
+    Ok((!is_named).then(|| exists(&name)))
 }
 
 /// Returns the name of the metadata file, if configured.
@@ -122,18 +140,48 @@ fn wanted(job: &Job, output: &FileName) -> Option<FileName> {
 }
 
 fn there(job: &Job, at: &Locations, name: &FileName) -> Result<There, Interruption> {
-    let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(There::Nothing) };
+    let Some(there) = at.output.open_file(name.as_ref())? else {
+        let is_taken = at.output.stat(name.as_ref())?.is_some();
+        return Ok(if is_taken { There::Foreign } else { There::Nothing });
+    };
     let mark = match there.attr(SOURCE_ATTR)? {
         Some(mark) if there.stat()?.uid == fs::own_uid() => mark,
         _ => return Ok(There::Foreign),
     };
     let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
     let of_this = mark.is_of_files(&job.candidate.snapshot().identity());
+    if written_text(&there)?.is_none() {
+        return Ok(There::Edited { of_this });
+    }
     Ok(There::Ours { file: there, of_this })
+}
+
+/// Returns the content of metadata that npyd wrote, unless they were edited since.
+fn written_text(file: &DataFile) -> fs::Result<Option<Vec<u8>>> {
+    let text = file.read_at_most(0, LEN_MAX)?;
+    Ok(file.attr(CONTENT_ATTR)?.filter(|hash| *hash == hash_text(&text)).map(|_| text))
+}
+
+fn hash_text(text: &[u8]) -> Vec<u8> {
+    format!("{:016x}", xxh3_64(text)).into_bytes()
+}
+
+/// Creates a synced file with metadata and their attributes; it has no name yet.
+fn create(dir: &Dir, text: &[u8], mark: &[u8]) -> fs::Result<TempFile> {
+    let mut file = TempFile::create(dir, text.len() as u64)?;
+    file.file().write_all_at(text, 0)?;
+    file.file().set_attr(SOURCE_ATTR, mark)?;
+    file.file().set_attr(CONTENT_ATTR, &hash_text(text))?;
+    file.sync()?;
+    Ok(file)
 }
 
 fn exists(name: &FileName) -> String {
     format!("`{name}` already exists: its metadata were not written")
+}
+
+fn edited(name: &FileName) -> String {
+    format!("`{name}` was edited and stays: its new metadata were not written")
 }
 
 /// Writes the metadata of the array `output` to the file `name`. Replaces only the file `old`.
@@ -158,10 +206,7 @@ fn put(
         Err(error) => return Ok(Some(format!("its metadata were not written: {error}"))),
     };
     text.push(b'\n');
-    let mut file = TempFile::create(&at.output, text.len() as u64)?;
-    file.file().write_all_at(&text, 0)?;
-    file.file().set_attr(SOURCE_ATTR, job.mark().as_bytes())?;
-    file.sync()?;
+    let mut file = create(&at.output, &text, job.mark().as_bytes())?;
     let is_named = match old {
         Some(old) => file.replace_file(name.as_ref(), old)?,
         None => file.name(name.as_ref(), false)?,

@@ -118,10 +118,12 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
 
 /// Renews the metadata beside the array. The array is made, so a failure is only a remark.
 fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
-    if job.drop_dir.metadata == MetadataOutput::Json
-        && let Err(error) = metadata::renew(&old.at.output, &old.name, receipt)
-    {
-        receipt.add([format!("its metadata were not renewed: {error}")]);
+    if job.drop_dir.metadata != MetadataOutput::Json {
+        return;
+    }
+    match metadata::renew(&old.at.output, &old.name, receipt) {
+        Ok(remark) => receipt.add(remark),
+        Err(error) => receipt.add([format!("its metadata were not renewed: {error}")]),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `npyd redo`: arrays that are made again because a person asks for it.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
 use serde_json::Value;
@@ -559,6 +559,42 @@ fn metadata_beside_the_array() {
         fs::rename(site.path("theirs.json"), site.path("out/scan.npy.json")).unwrap();
         redone(&site, &["scan.raw", "--dtype", "<u4"]);
         assert_eq!(site.read("out/scan.npy.json"), b"{}");
+    }
+}
+
+/// Notes that a user put into the metadata stay, and so does a symlink of their name.
+#[test]
+fn edited_metadata_stay() {
+    for source in ["remove", "keep"] {
+        let site = Site::with(&format!("source = '{source}'\nmetadata = 'json'"));
+        for name in ["edited", "linked", "own"] {
+            site.scan(name).drop_file(&format!("{name}.raw.toml"), SCAN_MANIFEST);
+        }
+        site.settle("finalized", 3);
+        let mut notes = site.read("out/edited.npy.json");
+        notes.push(b' ');
+        fs::write(site.path("out/edited.npy.json"), &notes).unwrap(); // keeps its attributes
+        let own = site.read("out/linked.npy.json");
+        fs::rename(site.path("out/linked.npy.json"), site.path("theirs.json")).unwrap();
+        symlink(site.path("theirs.json"), site.path("out/linked.npy.json")).unwrap();
+        for (name, said) in [
+            ("edited", Some("`edited.npy.json` was edited and stays")),
+            ("linked", (source == "keep").then_some("`linked.npy.json` already exists")),
+            ("own", None),
+        ] {
+            site.npyd(&["redo", &format!("{name}.raw"), "--dtype", "<i4"]).expect_code(0);
+            let receipt = site.sweep().expect_code(0).only_receipt();
+            let reason = reason(&receipt);
+            match said {
+                Some(said) => assert!(reason.contains(said), "{source}: {reason}"),
+                None => assert!(!reason.contains(".json"), "{source}: {reason}"),
+            }
+        }
+        assert_eq!(site.read("out/edited.npy.json"), notes, "{source}");
+        assert!(site.path("out/linked.npy.json").is_symlink(), "{source}");
+        assert_eq!(site.read("theirs.json"), own, "{source}");
+        let told: Value = serde_json::from_slice(&site.read("out/own.npy.json")).unwrap();
+        assert_eq!(told["receipt"]["event"], "remade", "{source}");
     }
 }
 
