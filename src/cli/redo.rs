@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use crate::cli::dims::Dims;
-use crate::cli::history::{is_array_named, is_named};
+use crate::cli::history::{is_array_named, is_named, time_text};
 use crate::cli::request_check::check_redo;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
@@ -81,11 +81,12 @@ impl Redo {
                     }
                 };
                 let (drop_dir, source) = (&entry.drop_dir, &entry.source);
+                let replaced = replaced_request(&ledger, drop_dir, source)?;
                 let request = (options.as_str(), &target);
                 ledger.add_request(RequestKind::Redo, drop_dir, source, request)?;
                 let made = last_array.as_ref().filter(|_| correction.as_described);
                 let remark = made.and_then(after_take).unwrap_or_default();
-                print(&format!("{}: will be made again{by}{remark}", entry.source.display()));
+                print(&format!("{}: will be made again{by}{remark}{replaced}", source.display()));
             }
         }
         Ok(exit)
@@ -111,6 +112,20 @@ impl Redo {
             ..Correction::default()
         })
     }
+}
+
+/// Returns the remark about an earlier request that a new one replaces, or an empty text: npyd
+/// carries out only the last request about a drop.
+fn replaced_request(ledger: &Ledger, drop_dir: &Path, source: &Path) -> Result<String, FatalError> {
+    let requests = ledger.requests(drop_dir)?;
+    let earlier = requests.iter().rfind(|it| it.source == source);
+    Ok(earlier.map_or_else(String::new, |it| {
+        let (kind, at) = (it.kind.as_str(), time_text(&it.at));
+        let options = Correction::parse(&it.options).map(|it| it.to_string());
+        let options = options.ok().filter(|it| !it.is_empty());
+        let options = options.map_or_else(String::new, |options| format!(" ({options})"));
+        format!("; this replaces `npyd {kind}`{options} of {at}, which npyd did not begin yet")
+    }))
 }
 
 /// Returns what undoing `npyd take` leads to, if the array was taken.

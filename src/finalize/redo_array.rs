@@ -4,6 +4,7 @@
 //! linked → directory synced → exchanged → directory synced.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::{Component, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -132,7 +133,12 @@ fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
 /// # Errors
 /// npyd can't make the array again; the interruption says why.
 pub fn check_array_job(job: &ArrayJob) -> Result<(), Interruption> {
-    open(job).and_then(|old| describe(job, &old)).map(drop)
+    let old = open(job)?;
+    let (dump, header) = describe(job, &old)?;
+    if job.correction.in_place {
+        plan_overwrite(&old, &dump, &header)?;
+    }
+    Ok(())
 }
 
 fn rejected(why: RequestProblem) -> Interruption {
@@ -244,15 +250,23 @@ fn open_shape(dump: &Dump, len: u64) -> Option<Vec<i64>> {
     matches!(open.fit(len, false), SizeFit::Whole { .. }).then_some(dims)
 }
 
-/// Overwrites the header within one disk sector, so that a power cut leaves either the old or the
-/// new one. Order: data synced → header written → synced, as on the in-place route.
-fn write_over(
+/// The bytes at the beginning of an array, those that replace them, and where they differ.
+struct Overwrite {
+    there: Vec<u8>,
+    bytes: Vec<u8>,
+    differs: Range<usize>,
+}
+
+/// Returns what must be overwritten in place; `None` if nothing differs.
+///
+/// # Errors
+/// The header can't be overwritten at once; the interruption says why.
+fn plan_overwrite(
     old: &Old,
     dump: &Dump,
     header: &Header,
-    progress: &Meter,
-) -> Result<EventKind, Interruption> {
-    let Old { file, stat, name, data_at, .. } = old;
+) -> Result<Option<Overwrite>, Interruption> {
+    let Old { file, stat, data_at, .. } = old;
     let refused = |problem| rejected(RequestProblem::InPlace(problem));
     if stat.nlink > 1 {
         return Err(refused(InPlaceProblem::HardLinks));
@@ -265,24 +279,39 @@ fn write_over(
     let Ok(bytes) = header.bytes_padded_to_version(*data_at, major) else {
         return Err(refused(InPlaceProblem::LongerHeader));
     };
-    let differs = |at: &usize| there.get(*at) != bytes.get(*at);
-    let Some(first) = (0..bytes.len()).find(differs) else { return Ok(EventKind::Found) };
-    let last = (first..bytes.len()).rfind(differs).unwrap_or(first);
+    let is_other = |at: &usize| there.get(*at) != bytes.get(*at);
+    let Some(first) = (0..bytes.len()).find(is_other) else { return Ok(None) };
+    let last = (first..bytes.len()).rfind(is_other).unwrap_or(first);
     if first / SECTOR != last / SECTOR {
         return Err(refused(InPlaceProblem::SeveralSectors));
     }
+    Ok(Some(Overwrite { there, bytes, differs: first..last + 1 }))
+}
+
+/// Overwrites the header within one disk sector, so that a power cut leaves either the old or the
+/// new one. Order: data synced → header written → synced, as on the in-place route.
+fn write_over(
+    old: &Old,
+    dump: &Dump,
+    header: &Header,
+    progress: &Meter,
+) -> Result<EventKind, Interruption> {
+    let Old { file, stat, name, .. } = old;
+    let Some(plan) = plan_overwrite(old, dump, header)? else { return Ok(EventKind::Found) };
+    let Overwrite { there, bytes, differs } = plan;
     // F5: probe before npyd opens the file for writing.
     if file.writer()? != Writer::None {
-        return Err(refused(InPlaceProblem::Unproven));
+        return Err(rejected(RequestProblem::InPlace(InPlaceProblem::Unproven)));
     }
     let writable = file.writable()?;
     sync_written(&writable, progress)?;
     if !file.stat()?.is_unchanged_since(stat) || !old.at.output.refers_to(name.as_ref(), file)? {
         return Err(changed(name));
     }
-    writable.write_all_at(&bytes[first..=last], first as u64)?;
+    let at = differs.start as u64;
+    writable.write_all_at(&bytes[differs.clone()], at)?;
     if let Err(error) = writable.sync_data() {
-        let _ = writable.write_all_at(&there[first..=last], first as u64);
+        let _ = writable.write_all_at(&there[differs], at);
         return Err(lost(error));
     }
     Ok(EventKind::Remade)

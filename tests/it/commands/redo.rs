@@ -428,15 +428,16 @@ fn refused_in_place() {
     ] {
         let before = site.identity("out/scan.npy");
         let told = site.npyd(&[&["redo", "scan.raw", "--in-place"], args].concat());
-        if site.has("in/scan.raw") {
-            told.expect_code(1).expect_words(&[why]);
-        } else {
-            told.expect_code(0);
-            let receipts = site.sweep().expect_code(1).json();
-            assert!(reason(&receipts[0]).contains(why), "{why}: {receipts:#?}");
-        }
+        told.expect_code(1).expect_words(&[why]);
+        assert_at_rest(&site);
         assert_eq!(site.identity("out/scan.npy"), before);
     }
+    // What changes after the request is refused when npyd carries it out.
+    let site = scan();
+    site.npyd(&["redo", "scan.raw", "--in-place", "--order", "F"]).expect_code(0);
+    fs::hard_link(site.path("out/scan.npy"), site.path("out/other.npy")).unwrap();
+    let receipts = site.sweep().expect_code(1).json();
+    assert!(reason(&receipts[0]).contains("another name"), "{receipts:#?}");
     // In the last sector alone.
     let site = structured();
     let receipt = redone(&site, &["scan.raw", "--in-place", "--dtype", &dtype("y")]);
@@ -560,6 +561,22 @@ fn metadata_beside_the_array() {
         redone(&site, &["scan.raw", "--dtype", "<u4"]);
         assert_eq!(site.read("out/scan.npy.json"), b"{}");
     }
+}
+
+/// npyd carries out only the last request about a drop, so the next one says what it replaces.
+#[test]
+fn a_request_that_replaces_another() {
+    let site = Site::with_array("");
+    let redo = |args: &[&str]| site.npyd(&[&["redo", "scan.raw"], args].concat()).expect_code(0);
+    let first = redo(&["--dtype", "<i4"]);
+    assert!(!first.stdout.contains("replaces"), "{first}");
+    redo(&["--shape", "3,2"]).expect_words(&[
+        "will be made again by the next sweep; this replaces `npyd redo` (dtype '<i4') of ",
+        ", which npyd did not begin yet",
+    ]);
+    assert!(reason(&site.sweep().expect_code(0).only_receipt()).contains("gave shape"));
+    let next = redo(&["--dtype", "<i4"]);
+    assert!(!next.stdout.contains("replaces"), "{next}");
 }
 
 /// Notes that a user put into the metadata stay, and so does a symlink of their name.
