@@ -143,26 +143,27 @@ impl DropDir {
         self.is_untrusted.then_some(self.path.as_path())
     }
 
-    /// Checks the settings that depend on each other.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Returns what is wrong with the settings that depend on each other.
+    pub(crate) fn check(&self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
         match (self.source, &self.archive) {
             (Disposition::Archive, None) => {
-                return Err("source = \"archive\" needs archive = \"DIR\"".into());
+                found.push("source = \"archive\" needs archive = \"DIR\"".into());
             }
             (Disposition::Keep | Disposition::Remove, Some(_)) => {
-                return Err("archive is set, but source is not \"archive\"".into());
+                found.push("archive is set, but source is not \"archive\"".into());
             }
             _ => {}
         }
         if let Some(dir) =
             [&self.archive, &self.rejects].into_iter().flatten().find(|dir| **dir == self.path)
         {
-            return Err(format!(
+            found.push(format!(
                 "`{}` is the drop directory itself: choose another for archive and rejects",
                 dir.display()
             ));
         }
-        Ok(())
+        found
     }
 
     /// Makes all paths absolute: relative ones start at `base`.

@@ -40,6 +40,24 @@ pub enum ConfigError {
         /// What contradicts what.
         source: Contradiction,
     },
+    /// Several of these, in the order of the text.
+    #[error("{}", lines(.0))]
+    Several(Vec<ConfigError>),
+}
+
+impl ConfigError {
+    /// Returns one error with all mistakes, if there are any.
+    pub(crate) fn of_all(mut mistakes: Vec<ConfigError>) -> Result<(), Self> {
+        match mistakes.len() {
+            0 => Ok(()),
+            1 => Err(mistakes.remove(0)),
+            _ => Err(ConfigError::Several(mistakes)),
+        }
+    }
+}
+
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// What is wrong at a place of a configuration.

@@ -149,12 +149,13 @@ impl Config {
             let words = remedy().unwrap_or(what);
             error_in_text(at, ConfigProblem::Toml { words, source: error })
         })?;
+        let mut mistakes = Vec::new();
         for drop_dir in &config.drop_dirs {
-            let checked = drop_dir.ignore.check();
-            checked.map_err(|(at, what)| error_in_text(at, ConfigProblem::Ignore(what)))?;
-        }
-        for template in config.drop_dirs.iter().flat_map(|drop_dir| &drop_dir.templates) {
-            template.check().map_err(|(at, error)| error_in_text(at, error.into()))?;
+            let ignore = drop_dir.ignore.check().err();
+            let ignore = ignore.map(|(at, what)| error_in_text(at, ConfigProblem::Ignore(what)));
+            let templates = drop_dir.templates.iter().filter_map(|it| it.check().err());
+            let templates = templates.map(|(at, error)| error_in_text(at, error.into()));
+            mistakes.extend(ignore.into_iter().chain(templates));
         }
         config.state_dir = resolve_path(base, &config.state_dir);
         let tables = drop_tables(text);
@@ -164,7 +165,8 @@ impl Config {
                 tables.get(at).map_or(0, |table| settings_hash(&drop_dir.path, table));
         }
         config.find_neighbors();
-        config.check_paths(name)?;
+        mistakes.extend(config.contradictions(name));
+        ConfigError::of_all(mistakes)?;
         Ok(config)
     }
 
@@ -181,8 +183,12 @@ impl Config {
 
     /// Checks the values that depend on each other.
     pub(crate) fn check_paths(&self, name: &Path) -> Result<(), ConfigError> {
+        ConfigError::of_all(self.contradictions(name).collect())
+    }
+
+    fn contradictions(&self, name: &Path) -> impl Iterator<Item = ConfigError> {
         let in_file = |source| ConfigError::Contradiction { file: name.to_path_buf(), source };
-        self.check().map_err(in_file)
+        self.check().into_iter().map(in_file)
     }
 
     /// Returns which settings that take effect only when the process starts differ in `other`.
@@ -196,20 +202,23 @@ impl Config {
         settings.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
-    fn check(&self) -> Result<(), Contradiction> {
+    fn check(&self) -> Vec<Contradiction> {
+        let mut found = Vec::new();
         if self.drop_dirs.is_empty() {
-            return Err(Contradiction::NoDropDir);
+            found.push(Contradiction::NoDropDir);
         }
         for (at, drop_dir) in self.drop_dirs.iter().enumerate() {
             let path = || drop_dir.path.clone();
-            drop_dir.check().map_err(|what| Contradiction::InDrop { path: path(), what })?;
+            let in_drop = |what| Contradiction::InDrop { path: path(), what };
+            found.extend(drop_dir.check().into_iter().map(in_drop));
             // Also where no drops are: the producer may own it, and so all that is below it.
             if self.state_dir.starts_with(&drop_dir.path) {
-                return Err(Contradiction::StateDirInside(self.state_dir.clone()));
+                found.push(Contradiction::StateDirInside(self.state_dir.clone()));
             }
             for other in &self.drop_dirs[..at] {
                 if other.path == drop_dir.path {
-                    return Err(Contradiction::Twice(path()));
+                    found.push(Contradiction::Twice(path()));
+                    continue;
                 }
                 let (outer, inner) = if drop_dir.path.starts_with(&other.path) {
                     (other, drop_dir)
@@ -218,11 +227,11 @@ impl Config {
                 };
                 if outer.recursive && inner.path.starts_with(&outer.path) {
                     let (inner, outer) = (inner.path.clone(), outer.path.clone());
-                    return Err(Contradiction::Nested { inner, outer });
+                    found.push(Contradiction::Nested { inner, outer });
                 }
             }
         }
-        Ok(())
+        found
     }
 }
 

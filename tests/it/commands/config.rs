@@ -135,6 +135,45 @@ fn settings_that_go_together() {
     }
 }
 
+/// Mistakes in several tables, and several in one, are reported at once.
+#[test]
+fn several_mistakes() {
+    let site = Site::new();
+    let lines = [
+        "state_dir = 'state'",
+        "[[drop]]",
+        "path = 'in'",
+        "source = 'archive'",
+        "rejects = 'in'",
+        "ignore = ['[a']",
+        "[[drop]]",
+        "path = 'in'",
+        "[[drop.template]]",
+        "match = '*.raw'",
+        "dtype = '<f4'",
+        "shape = [4, -1]",
+    ];
+    site.write("npyd.toml", lines.join("\n"));
+    let words = [
+        "`[a` is not a pattern",
+        "line 12: ",
+        "source = \"archive\" needs archive",
+        "is the drop directory itself",
+        "in` is configured twice",
+    ];
+    for (command, code) in [("check", 2), ("run", 78)] {
+        site.npyd(&[command]).expect_code(code).expect_words(&words);
+    }
+    let told = site.npyd(&["check", "--json"]).expect_code(2).json();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let error = told[0]["error"].as_str().unwrap();
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    // Text that is not a configuration has its first mistake alone.
+    site.write("npyd.toml", [&["colour = 1"], &lines[..]].concat().join("\n"));
+    let outcome = site.npyd(&["check"]).expect_code(2).expect_words(&["colour"]);
+    assert!(!outcome.stderr.contains("is not a pattern"), "{outcome}");
+}
+
 #[test]
 fn a_right_configuration_is_checked() {
     let site = Site::with("recursive = true\nsource = \"remove\"");
