@@ -546,8 +546,11 @@ fn is_but_for_a_gap(found: &[u8], raw: &[u8]) -> bool {
     let pages = found.chunks(GAP).zip(raw.chunks(GAP));
     let from = pages.take_while(|(found, raw)| found == raw).count() * GAP;
     let is_longer = found.len() == raw.len() + GAP;
-    // The file becomes longer before anything moves.
-    found == raw || is_longer && (found.starts_with(raw) || found[from + GAP..] == raw[from..])
+    // The file becomes longer before anything moves. XFS may log the end of its last block first.
+    let has_only_zeros_behind = found
+        .strip_prefix(raw)
+        .is_some_and(|behind| behind.len() <= GAP && behind.iter().all(|byte| *byte == 0));
+    has_only_zeros_behind || is_longer && found[from + GAP..] == raw[from..]
 }
 
 /// Describes where two files begin to differ.
