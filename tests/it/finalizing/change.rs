@@ -231,7 +231,7 @@ fn a_source_that_was_removed() {
     let receipts = site.sweep().expect_code(1).json();
     let receipt = receipts.of_source("scan.raw");
     assert_eq!(receipt["event"], "rejected");
-    assert!(reason(receipt).contains("not made from this drop"), "{receipt}");
+    assert!(reason(receipt).contains("is the array of an earlier file of this name"), "{receipt}");
     assert_eq!(site.read("out/scan.npy"), array(&[1; 24]));
 }
 
