@@ -32,7 +32,7 @@ fn a_take_that_is_refused() {
         ("conflict", "both ", |site| {
             site.drop_file("scan.toml", SCAN_MANIFEST);
         }),
-        ("request", "no complete row", |site| {
+        ("request", "is another file now", |site| {
             site.drop_file("scan.raw", &scan_bytes()[..8]);
         }),
     ];

@@ -125,7 +125,12 @@ impl<'a> CrashCase<'a> {
             let metadata = self.root.join(format!("{old}.json"));
             fs::write(&metadata, "{}").unwrap();
             let none = rustix::fs::XattrFlags::empty();
-            rustix::fs::setxattr(&metadata, "user.npyd.source", b"1:2:3:4", none).unwrap();
+            let hash = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(b"{}"));
+            for (name, value) in
+                [("user.npyd.source", &b"1:2:3:4"[..]), ("user.npyd.content", hash.as_bytes())]
+            {
+                rustix::fs::setxattr(&metadata, name, value, none).unwrap();
+            }
         }
     }
 
