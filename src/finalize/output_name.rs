@@ -307,7 +307,7 @@ fn is_of_this_file(job: &Job, array: &DataFile) -> Result<bool, Interruption> {
 
 fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interruption> {
     let file = match at.output.open_file(name.as_ref()) {
-        Err(error) if error.is_denied() => return Ok(None),
+        Err(error) if error.is_denied() || error.is_leased() => return Ok(None),
         opened => opened?,
     };
     Ok(file.as_ref().map(read_origin).transpose()?.flatten())

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::fs::file::is_writable;
+use crate::fs::file::{is_writable, write_access};
 use crate::fs::fs_kind::FsFacts;
 use crate::fs::{DataFile, FsError, Operation, Result, own_uid};
 use crate::model::{DirDenial, Stat};
@@ -211,8 +211,9 @@ impl Dir {
     }
 
     /// Returns why this user may not unlink a file, as far as permissions and the sticky bit tell.
+    /// A read-only file system is no matter of rights: the call itself fails.
     pub fn unlink_denial(&self, file: &DataFile) -> Result<Option<DirDenial>> {
-        if !self.is_writable() {
+        if write_access(&self.fd) == Err(Errno::ACCESS) {
             return Ok(Some(DirDenial::NoWrite));
         }
         let is_denied = self.is_sticky()? && !file.is_own();

@@ -397,14 +397,19 @@ impl DataFile {
 
 /// Returns whether this user may write to the open file or directory.
 pub(crate) fn is_writable(fd: impl AsFd) -> bool {
+    !matches!(write_access(fd), Err(Errno::ACCESS | Errno::ROFS))
+}
+
+/// Asks whether this user may write to the open file or directory. `EACCES`: its permissions do not
+/// allow it; `EROFS`: its file system or mount is read-only.
+pub(crate) fn write_access(fd: impl AsFd) -> io::Result<()> {
     let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-    let asked = if has_proc() {
+    if has_proc() {
         fs::accessat(fs::CWD, link, Access::WRITE_OK, AtFlags::EACCESS)
     } else {
         // Linux 5.8 and later.
         fs::accessat(fd, "", Access::WRITE_OK, AtFlags::EACCESS | AtFlags::EMPTY_PATH)
-    };
-    !matches!(asked, Err(Errno::ACCESS | Errno::ROFS))
+    }
 }
 
 fn sync_file_range(fd: BorrowedFd<'_>, offset: i64, len: i64, flags: u32) -> io::Result<()> {
