@@ -22,7 +22,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Returns the parts with these paths; `None` if there is none.
+    /// Returns the parts with these paths. Returns `None` if `paths` is empty.
     pub fn of<'a>(mut paths: impl ExactSizeIterator<Item = &'a Path>) -> Option<Self> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let count = paths.len();

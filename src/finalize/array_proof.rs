@@ -6,7 +6,7 @@ use crate::decide::request_problem::ArrayProblem;
 use crate::fs::{self, DataFile};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
-/// Returns why the file is not the array of the receipt. Reads the marks whoever owns the file: an
+/// Returns why the file is not the array of the receipt. Trusts the marks of every user's file: an
 /// owner who forges them would lose only this file.
 ///
 /// # Errors

@@ -126,8 +126,8 @@ impl FsError {
         SystemError { operation: self.operation, path: self.path.clone(), cause, remedy }
     }
 
-    /// Returns the directory whose rights forbid a change of a name, if it is that. Only for the
-    /// message: the rights may be others by now.
+    /// Returns the remedy if the permissions of the directory forbid the change of a name. Fit for
+    /// messages only, because the permissions may have changed since the call failed.
     fn permit(&self) -> Option<SystemErrorRemedy> {
         if !self.is_denied() || !self.operation.changes_name() || hidden_by(&self.path).is_some() {
             return None;

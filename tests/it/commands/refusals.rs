@@ -58,7 +58,8 @@ fn a_redo_that_is_refused() {
     assert!(reason.starts_with("not made again: ") && reason.contains("is gone"), "{reason}");
 }
 
-/// A description that has several names can't be trusted, whatever it says.
+/// npyd does not use a description with several hard links: its other names may be changed by
+/// somebody else.
 #[test]
 fn a_description_with_hard_links() {
     let site = Site::new();

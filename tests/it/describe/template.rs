@@ -149,7 +149,7 @@ fn what_npyd_puts_elsewhere_is_no_drop() {
     assert_eq!(site.names("out"), ["b.npy"]);
 }
 
-/// Whoever links one manifest to each of his dumps means that manifest, not the template.
+/// A user may link one manifest to each dump. The template must not apply to such a dump.
 #[test]
 fn a_description_that_is_no_regular_file_is_not_passed_over() {
     let site = Site::with(FRAMES);
