@@ -213,10 +213,19 @@ impl Dir {
     /// Returns why this user may not unlink a file, as far as permissions and the sticky bit tell.
     /// A read-only file system is no matter of rights: the call itself fails.
     pub fn unlink_denial(&self, file: &DataFile) -> Result<Option<DirDenial>> {
+        self.denial_if(|| !file.is_own())
+    }
+
+    /// Returns why this user may not change a name in the directory. The sticky bit counts only if
+    /// `sticky_forbids` returns `true`.
+    pub(crate) fn denial_if(
+        &self,
+        sticky_forbids: impl FnOnce() -> bool,
+    ) -> Result<Option<DirDenial>> {
         if write_access(&self.fd) == Err(Errno::ACCESS) {
             return Ok(Some(DirDenial::NoWrite));
         }
-        let is_denied = self.is_sticky()? && !file.is_own();
+        let is_denied = self.is_sticky()? && sticky_forbids();
         Ok(is_denied.then_some(DirDenial::Sticky))
     }
 

@@ -7,9 +7,7 @@ use rustix::io::Errno;
 
 use crate::fs::sandbox::hidden_by;
 use crate::fs::{Dir, Operation, has_proc};
-use crate::model::{
-    DirDenial, Protection, Shortfall, Stat, SystemError, SystemErrorCause, SystemErrorRemedy,
-};
+use crate::model::{Protection, Shortfall, Stat, SystemError, SystemErrorCause, SystemErrorRemedy};
 
 /// A failed system call.
 #[derive(Debug)]
@@ -134,13 +132,7 @@ impl FsError {
         }
         let path = self.path.parent()?;
         let dir = Dir::open(path).ok()?;
-        let denial = if !dir.is_writable() {
-            DirDenial::NoWrite
-        } else if self.is(&[Errno::PERM]) && dir.is_sticky().ok()? {
-            DirDenial::Sticky
-        } else {
-            return None;
-        };
+        let denial = dir.denial_if(|| self.is(&[Errno::PERM])).ok()??;
         Some(SystemErrorRemedy::Permit { dir: path.to_path_buf(), denial })
     }
 
