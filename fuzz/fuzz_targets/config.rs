@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use npyd::config::Config;
+use npyd::config::{Config, ConfigError};
 use npyd_fuzz::{assert_becomes_an_array, assert_clear, assert_clear_about, name};
 
 /// File names that the templates are tried on.
@@ -14,7 +14,7 @@ const NAMES: [&str; 5] =
 fuzz_target!(|text: &str| {
     let config = match Config::parse(text, Path::new("npyd.toml"), Path::new("/etc/npyd")) {
         Ok(config) => config,
-        Err(error) => return check_error(&error.to_string(), text),
+        Err(error) => return check_errors(&error, text),
     };
     assert!((1..=64).contains(&config.workers.get()));
     assert!(config.state_dir.is_absolute());
@@ -32,6 +32,14 @@ fuzz_target!(|text: &str| {
         }
     }
 });
+
+/// Asserts that each of the errors of a text is clear.
+fn check_errors(error: &ConfigError, text: &str) {
+    match error {
+        ConfigError::Several(errors) => errors.iter().for_each(|it| check_errors(it, text)),
+        one => check_error(&one.to_string(), text),
+    }
+}
 
 /// Asserts that an error names its line and quotes it, or says which drop it is about.
 fn check_error(message: &str, text: &str) {
