@@ -43,14 +43,15 @@ pub(crate) fn check_take(
     let target = candidate.target();
     let identity = candidate.snapshot().identity();
     if let Some(entry) = ledger.latest(&source).ok().flatten() {
-        let is_as_rejected = entry.settles(&identity, drop_dir.settings) && entry.is_rejected();
+        let is_as_rejected =
+            entry.settles(&identity, drop_dir.settings_hash) && entry.is_rejected();
         if is_as_rejected && entry.reason_kind() == Some(ReasonKind::Digest) {
             return Err(format!(
                 "{}; remove the key `digest` if the data are right, or drop them again",
                 entry.reason()
             ));
         }
-        if let Some(why) = entry.why_not_taken(&identity, drop_dir.settings) {
+        if let Some(why) = entry.why_not_taken(&identity, drop_dir.settings_hash) {
             return Err(why.to_string());
         }
     }

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use crate::cli::{ConfigArgs, Exit, FatalError};
 use crate::config::DropDir;
 use crate::events::event::Event;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::events::stored::Stored;
 use crate::facts::Fact;
 use crate::ledger::Ledger;
@@ -71,7 +71,7 @@ impl Sweep {
             tracker.end();
             for (path, why) in tracker.waiting() {
                 let drop_dir = drop_dir.path.clone();
-                let receipt = Receipt::without_output(EventKind::Waiting, drop_dir, path, why);
+                let receipt = Receipt::without_output(ReceiptEvent::Waiting, drop_dir, path, why);
                 let receipt = Box::new(receipt);
                 context.publish(Event::Receipt { receipt, stored: Stored::NotMeant });
             }

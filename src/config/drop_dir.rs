@@ -24,7 +24,7 @@ pub struct DropDir {
     is_untrusted: bool,
     /// A hash of all settings of this table, to detect changes; 0 without a configuration.
     #[serde(skip)]
-    pub settings: u64,
+    pub settings_hash: u64,
     /// What the running process knows of these settings.
     #[serde(skip)]
     pub in_force: InForce,
@@ -100,7 +100,7 @@ impl DropDir {
         DropDir {
             path: path.to_path_buf(),
             is_untrusted: false,
-            settings: 0,
+            settings_hash: 0,
             in_force: InForce::default(),
             neighbors: Vec::new(),
             output: None,

@@ -161,7 +161,7 @@ impl Config {
         let tables = drop_tables(text);
         for (at, drop_dir) in config.drop_dirs.iter_mut().enumerate() {
             drop_dir.resolve(base);
-            drop_dir.settings =
+            drop_dir.settings_hash =
                 tables.get(at).map_or(0, |table| settings_hash(&drop_dir.path, table));
         }
         config.find_neighbors();

@@ -257,26 +257,26 @@ impl fmt::Display for Origin {
 /// The key that the ledger stores with a receipt: the identity of the source, and the settings in
 /// force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LedgerKey {
+pub struct Fingerprint {
     /// Hash of the settings of the drop directory.
-    pub settings: u64,
+    pub settings_hash: u64,
     /// Identity of the files.
     pub identity: SourceIdentity,
 }
 
-impl LedgerKey {
+impl Fingerprint {
     /// Parses the text form; `None` if it is empty or invalid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (settings, identity) = text.split_once(' ')?;
-        let settings = u64::from_str_radix(settings, 16).ok()?;
-        Some(LedgerKey { settings, identity: SourceIdentity::parse(identity) })
+        let (settings_hash, identity) = text.split_once(' ')?;
+        let settings_hash = u64::from_str_radix(settings_hash, 16).ok()?;
+        Some(Fingerprint { settings_hash, identity: SourceIdentity::parse(identity) })
     }
 }
 
-impl fmt::Display for LedgerKey {
+impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x} {}", self.settings, self.identity)
+        write!(f, "{:016x} {}", self.settings_hash, self.identity)
     }
 }
 
@@ -353,9 +353,9 @@ mod tests {
     fn texts_are_read_back() {
         for sidecar in [None, Some(("a name with spaces.toml".to_owned(), "5:6:7:8".to_owned()))] {
             let identity = SourceIdentity { data: "1:2:3:-4".to_owned(), sidecar };
-            let fingerprint = LedgerKey { settings: 0xfeed, identity };
-            assert_eq!(LedgerKey::parse(&fingerprint.to_string()), Some(fingerprint));
+            let fingerprint = Fingerprint { settings_hash: 0xfeed, identity };
+            assert_eq!(Fingerprint::parse(&fingerprint.to_string()), Some(fingerprint));
         }
-        assert_eq!(LedgerKey::parse(""), None);
+        assert_eq!(Fingerprint::parse(""), None);
     }
 }

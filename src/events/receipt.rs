@@ -18,7 +18,7 @@ use crate::text::one_line::shown;
 #[derive(Debug, Clone, Serialize)]
 pub struct Receipt {
     /// What happened.
-    pub event: EventKind,
+    pub event: ReceiptEvent,
     /// The drop directory.
     #[serde(serialize_with = "lossily")]
     pub drop: PathBuf,
@@ -115,7 +115,7 @@ impl SourceFate {
 /// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum EventKind {
+pub enum ReceiptEvent {
     /// The array was made, complete and durable.
     Finalized,
     /// The drop changed, and its array was made again, complete and durable.
@@ -136,7 +136,7 @@ pub enum EventKind {
     Waiting,
 }
 
-impl EventKind {
+impl ReceiptEvent {
     /// Returns the event of this name in receipts: of two with one name, the one that is no
     /// exception.
     #[must_use]
@@ -145,25 +145,25 @@ impl EventKind {
     }
 
     /// The events, one for each name.
-    const NAMED: [EventKind; 6] = [
-        EventKind::Finalized,
-        EventKind::Remade,
-        EventKind::Found,
-        EventKind::Rejected,
-        EventKind::Failed,
-        EventKind::Waiting,
+    const NAMED: [ReceiptEvent; 6] = [
+        ReceiptEvent::Finalized,
+        ReceiptEvent::Remade,
+        ReceiptEvent::Found,
+        ReceiptEvent::Rejected,
+        ReceiptEvent::Failed,
+        ReceiptEvent::Waiting,
     ];
 
     /// Returns the name in receipts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            EventKind::Finalized => "finalized",
-            EventKind::Remade => "remade",
-            EventKind::Found | EventKind::Stale => "found",
-            EventKind::Rejected | EventKind::Lost => "rejected",
-            EventKind::Failed => "failed",
-            EventKind::Waiting => "waiting",
+            ReceiptEvent::Finalized => "finalized",
+            ReceiptEvent::Remade => "remade",
+            ReceiptEvent::Found | ReceiptEvent::Stale => "found",
+            ReceiptEvent::Rejected | ReceiptEvent::Lost => "rejected",
+            ReceiptEvent::Failed => "failed",
+            ReceiptEvent::Waiting => "waiting",
         }
     }
 }
@@ -172,7 +172,7 @@ impl Receipt {
     /// Creates a receipt for a drop that has no array.
     #[must_use]
     pub fn without_output(
-        event: EventKind,
+        event: ReceiptEvent,
         drop: PathBuf,
         source: PathBuf,
         reason: &Reason,
@@ -277,7 +277,7 @@ mod tests {
     fn json_says_what_is_not_stored() {
         let why = Reason::Gone;
         let receipt =
-            Receipt::without_output(EventKind::Failed, "/in".into(), "/in/a".into(), &why);
+            Receipt::without_output(ReceiptEvent::Failed, "/in".into(), "/in/a".into(), &why);
         for (stored, end) in [
             (Stored::Durable, "}"),
             (Stored::NotMeant, "}"),

@@ -4,7 +4,7 @@ use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::{OutputName, replaceable};
@@ -15,7 +15,7 @@ use crate::model::FileName;
 /// What is to be made of a drop.
 pub(crate) struct Choice {
     /// The event that this leads to.
-    pub(crate) event: EventKind,
+    pub(crate) event: ReceiptEvent,
     /// The array's name.
     pub(crate) name: FileName,
     /// The array of that name that the new one replaces.
@@ -43,17 +43,17 @@ impl Choice {
         let may_replace = chosen.is_some() && !job.keeps_its_name(at);
         let chosen = chosen.unwrap_or_else(|| OutputName::Free(job.dump.output.clone()));
         let (name, event, old) = chosen.into_event();
-        let has_array = matches!(event, EventKind::Found | EventKind::Stale);
+        let has_array = matches!(event, ReceiptEvent::Found | ReceiptEvent::Stale);
         if !has_array && job.candidate.input.links() > 1 {
             return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
         }
         let replaced = match event {
-            EventKind::Finalized if may_replace => replaceable(job, at, &name)?,
+            ReceiptEvent::Finalized if may_replace => replaceable(job, at, &name)?,
             _ => None,
         };
         let why = match event {
             // The drop may change again, so its file must not become the array.
-            EventKind::Remade => Some(RouteObstacle::Remade),
+            ReceiptEvent::Remade => Some(RouteObstacle::Remade),
             _ if old.is_some() => Some(RouteObstacle::Compared),
             // Only a new file can be exchanged with the old one, so that no third file is replaced.
             _ if replaced.is_some() => Some(RouteObstacle::Replaces),

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::config::{Disposition, DropDir};
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
-use crate::events::receipt::{EventKind, SourceFate};
+use crate::events::receipt::{ReceiptEvent, SourceFate};
 use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{check_content, check_sidecar};
 use crate::finalize::transfer::{Copied, Lost, copied};
@@ -71,10 +71,10 @@ impl SourceOutcome {
 
     /// Returns the remark for a source that could not be disposed of as configured, or not at
     /// first.
-    pub(crate) fn remark(&self, disposition: Disposition, event: EventKind) -> Option<String> {
+    pub(crate) fn remark(&self, disposition: Disposition, event: ReceiptEvent) -> Option<String> {
         let what = disposition.participle()?;
         match self {
-            SourceOutcome::Removed | SourceOutcome::Archived(_) if event == EventKind::Found => {
+            SourceOutcome::Removed | SourceOutcome::Archived(_) if event == ReceiptEvent::Found => {
                 Some(format!("the source is {what} now"))
             }
             SourceOutcome::Changed => Some(format!(
@@ -106,10 +106,10 @@ pub(crate) fn dispose_source(
     job: &Job,
     at: &Locations,
     route: Route,
-    event: EventKind,
+    event: ReceiptEvent,
 ) -> Result<SourceOutcome, Interruption> {
     let consumed_source =
-        event == EventKind::Finalized && (route.consumes_source() || job.keeps_its_name(at));
+        event == ReceiptEvent::Finalized && (route.consumes_source() || job.keeps_its_name(at));
     let gone = match job.drop_dir.source {
         _ if consumed_source => return Ok(SourceOutcome::TheArray),
         Disposition::Keep => return Ok(SourceOutcome::Kept),

@@ -9,7 +9,7 @@ use crate::decide::identity::SourceIdentity;
 use crate::decide::reason::Reason;
 use crate::describe::Metadata;
 use crate::describe::described::Axis;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, Dir, TempFile};
@@ -71,7 +71,7 @@ pub(crate) fn write(
     let Some(name) = wanted(job, output) else { return Ok(None) };
     match there(job, at, &name)? {
         There::Ours { of_this: true, .. } | There::Edited { of_this: true }
-            if was_ahead || receipt.event == EventKind::Found =>
+            if was_ahead || receipt.event == ReceiptEvent::Found =>
         {
             Ok(None)
         }

@@ -9,7 +9,7 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::reason_text::array_of;
 use crate::events::progress::Phase;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::finalize::locations::Locations;
 use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;
@@ -40,13 +40,13 @@ pub(crate) enum OutputName {
 
 impl OutputName {
     /// Returns the name, the event of the receipt, and the array that the new one replaces.
-    pub(crate) fn into_event(self) -> (FileName, EventKind, Option<OldArray>) {
+    pub(crate) fn into_event(self) -> (FileName, ReceiptEvent, Option<OldArray>) {
         match self {
-            OutputName::Found(name) => (name, EventKind::Found, None),
-            OutputName::Stale(name) => (name, EventKind::Stale, None),
-            OutputName::Free(name) => (name, EventKind::Finalized, None),
-            OutputName::Remake(name, old) => (name, EventKind::Remade, Some(old)),
-            OutputName::Replace(name, old) => (name, EventKind::Finalized, Some(old)),
+            OutputName::Found(name) => (name, ReceiptEvent::Found, None),
+            OutputName::Stale(name) => (name, ReceiptEvent::Stale, None),
+            OutputName::Free(name) => (name, ReceiptEvent::Finalized, None),
+            OutputName::Remake(name, old) => (name, ReceiptEvent::Remade, Some(old)),
+            OutputName::Replace(name, old) => (name, ReceiptEvent::Finalized, Some(old)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::finalize::choice::Choice;
 use crate::finalize::header_room::refuse_occupied;
 use crate::finalize::locations::Locations;
@@ -16,7 +16,7 @@ use crate::fs::Dir;
 /// What would be done with a drop.
 pub struct Preview {
     /// The event of its receipt.
-    pub event: EventKind,
+    pub event: ReceiptEvent,
     /// The array's path.
     pub output: PathBuf,
     /// The header and the route.

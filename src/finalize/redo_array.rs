@@ -25,7 +25,7 @@ use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
 use crate::events::progress::Phase;
-use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
 use crate::finalize::array_proof::why_not_array;
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
@@ -86,7 +86,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
         return Err(Interruption::Locked(Reason::Locked(Subject::Array)));
     };
     if old.file.attr(REDO_ATTR)?.as_deref() == Some(job.request.as_bytes()) {
-        return Ok(receipt(job, &old, (EventKind::Found, None), &old.header, started));
+        return Ok(receipt(job, &old, (ReceiptEvent::Found, None), &old.header, started));
     }
     let (dump, header) = describe(job, &old)?;
     if job.correction.in_place {
@@ -108,7 +108,8 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     give_attributes(job, &old, output.file())?;
     let head_len = plan.head(&dump).len() as u64;
     let remake = name(&old, &mut output, (&header, head_len), progress)?;
-    let mut receipt = receipt(job, &old, (EventKind::Remade, Some(plan.route)), &header, started);
+    let mut receipt =
+        receipt(job, &old, (ReceiptEvent::Remade, Some(plan.route)), &header, started);
     receipt.add([remake.changes()]);
     receipt.add(remake.backup_remark());
     receipt.add(job.correction.remark());
@@ -295,9 +296,9 @@ fn write_over(
     dump: &Dump,
     header: &Header,
     progress: &Meter,
-) -> Result<EventKind, Interruption> {
+) -> Result<ReceiptEvent, Interruption> {
     let Old { file, stat, name, .. } = old;
-    let Some(plan) = plan_overwrite(old, dump, header)? else { return Ok(EventKind::Found) };
+    let Some(plan) = plan_overwrite(old, dump, header)? else { return Ok(ReceiptEvent::Found) };
     let Overwrite { there, bytes, differs } = plan;
     // F5: probe before npyd opens the file for writing.
     if file.writer()? != Writer::None {
@@ -314,7 +315,7 @@ fn write_over(
         let _ = writable.write_all_at(&there[differs], at);
         return Err(lost(error));
     }
-    Ok(EventKind::Remade)
+    Ok(ReceiptEvent::Remade)
 }
 
 /// Fills a new file. Returns `None` if the file system can't share the data.
@@ -400,7 +401,7 @@ fn name(
 fn receipt(
     job: &ArrayJob,
     old: &Old,
-    (event, route): (EventKind, Option<Route>),
+    (event, route): (ReceiptEvent, Option<Route>),
     header: &Header,
     started: Instant,
 ) -> Receipt {

@@ -5,10 +5,10 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
-use crate::decide::identity::{LedgerKey, SourceIdentity};
+use crate::decide::identity::{Fingerprint, SourceIdentity};
 use crate::decide::route::Route;
-use crate::events::receipt::{EventKind, SourceFate};
-use crate::ledger::receipt_kind::UNPROVEN;
+use crate::events::receipt::{ReceiptEvent, SourceFate};
+use crate::ledger::row_kind::UNPROVEN;
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Ledger, Result};
 
@@ -55,14 +55,14 @@ impl Earlier {
         let mut statement = db.prepare_cached(&format!(
             "SELECT receipt, fingerprint FROM receipts WHERE source = ?1
              AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY id DESC LIMIT ?2",
-            EventKind::Finalized.as_str(),
-            EventKind::Remade.as_str(),
-            EventKind::Found.as_str()
+            ReceiptEvent::Finalized.as_str(),
+            ReceiptEvent::Remade.as_str(),
+            ReceiptEvent::Found.as_str()
         ))?;
         let mut rows = statement.query(params![StoredPath(source), ROWS_READ_MAX])?;
         while let Some(row) = rows.next()? {
             let receipt = serde_json::from_str(&row.get::<_, String>(0)?).unwrap_or_default();
-            let Some(seen) = LedgerKey::parse(&row.get::<_, String>(1)?) else { continue };
+            let Some(seen) = Fingerprint::parse(&row.get::<_, String>(1)?) else { continue };
             if !self.add(&receipt, seen.identity, ino) {
                 return Ok(true);
             }
@@ -79,10 +79,10 @@ impl Earlier {
         if !is_same_drop {
             return false;
         }
-        let event = receipt["event"].as_str().and_then(EventKind::from_name);
-        self.remakes += u32::from(event == Some(EventKind::Remade));
+        let event = receipt["event"].as_str().and_then(ReceiptEvent::from_name);
+        self.remakes += u32::from(event == Some(ReceiptEvent::Remade));
         // A later receipt only found the array.
-        if self.route.is_none() && event != Some(EventKind::Found) {
+        if self.route.is_none() && event != Some(ReceiptEvent::Found) {
             self.route = receipt["route"].as_str().and_then(Route::from_name);
         }
         if self.identities.len() < IDENTITIES_MAX && !self.identities.contains(&identity) {
@@ -100,12 +100,12 @@ mod tests {
 
     const SOURCE: &str = "/in/scan.raw";
 
-    fn record(ledger: &Ledger, event: EventKind, fate: Option<SourceFate>, data: &str) {
+    fn record(ledger: &Ledger, event: ReceiptEvent, fate: Option<SourceFate>, data: &str) {
         let mut receipt =
             Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Gone);
         receipt.source_fate = fate;
         let identity = SourceIdentity::parse(data);
-        ledger.record(&[(receipt, Some(LedgerKey { settings: 1, identity }))]).unwrap();
+        ledger.record(&[(receipt, Some(Fingerprint { settings_hash: 1, identity }))]).unwrap();
     }
 
     fn earlier(ledger: &Ledger, ino: u64) -> (Vec<String>, u32) {
@@ -118,27 +118,22 @@ mod tests {
     fn the_arrays_of_this_drop() {
         let ledger = Ledger::in_memory().unwrap();
         let kept = Some(SourceFate::Kept);
-        record(&ledger, EventKind::Finalized, kept, "1:1:1:1");
-        record(&ledger, EventKind::Remade, kept, "1:2:2:2");
-        record(&ledger, EventKind::Rejected, None, "1:3:3:3");
-        record(&ledger, EventKind::Remade, Some(SourceFate::Unproven), "2:4:4:4");
-        record(&ledger, EventKind::Found, kept, "2:4:4:5 9:9:9:9 scan.raw.toml");
+        record(&ledger, ReceiptEvent::Finalized, kept, "1:1:1:1");
+        record(&ledger, ReceiptEvent::Remade, kept, "1:2:2:2");
+        record(&ledger, ReceiptEvent::Rejected, None, "1:3:3:3");
+        record(&ledger, ReceiptEvent::Remade, Some(SourceFate::Unproven), "2:4:4:4");
+        record(&ledger, ReceiptEvent::Found, kept, "2:4:4:5 9:9:9:9 scan.raw.toml");
         let all = ["2:4:4:5 9:9:9:9 scan.raw.toml", "2:4:4:4", "1:2:2:2", "1:1:1:1"];
         assert_eq!(earlier(&ledger, 7), (all.map(str::to_owned).to_vec(), 2));
     }
 
     #[test]
     fn the_route_is_that_of_the_receipt_of_the_array() {
+        use ReceiptEvent as Is;
         for (receipts, expected) in [
-            (
-                &[(EventKind::Finalized, Route::Copy), (EventKind::Found, Route::InPlace)][..],
-                "copy",
-            ),
-            (
-                &[(EventKind::Finalized, Route::Copy), (EventKind::Remade, Route::Reflink)],
-                "reflink",
-            ),
-            (&[(EventKind::Found, Route::InPlace)], ""),
+            (&[(Is::Finalized, Route::Copy), (Is::Found, Route::InPlace)][..], "copy"),
+            (&[(Is::Finalized, Route::Copy), (Is::Remade, Route::Reflink)], "reflink"),
+            (&[(Is::Found, Route::InPlace)], ""),
         ] {
             let ledger = Ledger::in_memory().unwrap();
             for (event, route) in receipts {
@@ -147,7 +142,9 @@ mod tests {
                 let fate = Some(SourceFate::Unproven);
                 let receipt = Receipt { route: Some(*route), source_fate: fate, ..receipt };
                 let identity = SourceIdentity::parse("1:1:1:1");
-                ledger.record(&[(receipt, Some(LedgerKey { settings: 1, identity }))]).unwrap();
+                ledger
+                    .record(&[(receipt, Some(Fingerprint { settings_hash: 1, identity }))])
+                    .unwrap();
             }
             let route = ledger.earlier_arrays(Path::new(SOURCE), 1).unwrap().route;
             assert_eq!(route.map_or("", Route::as_str), expected, "{receipts:?}");
@@ -158,10 +155,10 @@ mod tests {
     fn another_drop_of_that_name() {
         for fate in [SourceFate::Removed, SourceFate::Archived, SourceFate::Array] {
             let ledger = Ledger::in_memory().unwrap();
-            record(&ledger, EventKind::Remade, Some(SourceFate::Kept), "1:1:1:1");
-            record(&ledger, EventKind::Remade, Some(fate), "1:2:2:2");
+            record(&ledger, ReceiptEvent::Remade, Some(SourceFate::Kept), "1:1:1:1");
+            record(&ledger, ReceiptEvent::Remade, Some(fate), "1:2:2:2");
             assert_eq!(earlier(&ledger, 1), (Vec::new(), 0));
-            record(&ledger, EventKind::Finalized, Some(SourceFate::Kept), "1:3:3:3");
+            record(&ledger, ReceiptEvent::Finalized, Some(SourceFate::Kept), "1:3:3:3");
             assert_eq!(earlier(&ledger, 1), (vec!["1:3:3:3".to_owned()], 0));
         }
     }
@@ -169,7 +166,7 @@ mod tests {
     #[test]
     fn receipts_that_say_nothing_of_the_source() {
         let ledger = Ledger::in_memory().unwrap();
-        record(&ledger, EventKind::Finalized, None, "1:1:1:1");
+        record(&ledger, ReceiptEvent::Finalized, None, "1:1:1:1");
         assert_eq!(earlier(&ledger, 1), (vec!["1:1:1:1".to_owned()], 0));
         assert_eq!(earlier(&ledger, 2), (Vec::new(), 0));
     }

@@ -7,8 +7,8 @@ use rusqlite::Row;
 
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::parts::Parts;
-use crate::events::receipt::{EventKind, SourceFate};
-use crate::ledger::receipt_kind::ReceiptKind;
+use crate::events::receipt::{ReceiptEvent, SourceFate};
+use crate::ledger::row_kind::RowKind;
 use crate::ledger::stored_path::StoredPathBuf;
 
 /// What a receipt with data files of its own contains.
@@ -20,7 +20,7 @@ pub struct Entry {
     /// When it was written: RFC 3339, UTC.
     pub at: String,
     /// What it stores.
-    pub kind: ReceiptKind,
+    pub kind: RowKind,
     /// The drop directory.
     pub drop_dir: PathBuf,
     /// The data file.
@@ -29,7 +29,7 @@ pub struct Entry {
     pub output: Option<PathBuf>,
     /// The receipt as JSON.
     pub receipt: String,
-    /// The source's [`LedgerKey`](crate::decide::identity::LedgerKey) at that time.
+    /// The source's [`Fingerprint`](crate::decide::identity::Fingerprint) at that time.
     pub fingerprint: String,
 }
 
@@ -56,35 +56,33 @@ impl Entry {
     /// has no writer.
     #[must_use]
     pub fn is_unproven(&self) -> bool {
-        self.kind == ReceiptKind::Unproven
+        self.kind == RowKind::Unproven
     }
 
     /// Returns whether it stores that a request was accepted; its reason are the options.
     #[must_use]
     pub fn is_request(&self) -> bool {
-        matches!(self.kind, ReceiptKind::Request(_))
+        matches!(self.kind, RowKind::Request(_))
     }
 
     /// Returns the receipt's event.
     #[must_use]
     pub fn receipt_event(&self) -> String {
         match self.kind {
-            ReceiptKind::Lost => EventKind::Lost.as_str().to_owned(),
-            ReceiptKind::Refused => EventKind::Failed.as_str().to_owned(),
-            ReceiptKind::Unproven | ReceiptKind::Unknown => {
+            RowKind::Lost => ReceiptEvent::Lost.as_str().to_owned(),
+            RowKind::Refused => ReceiptEvent::Failed.as_str().to_owned(),
+            RowKind::Unproven | RowKind::Unknown => {
                 self.receipt_value()["event"].as_str().unwrap_or_default().to_owned()
             }
-            ReceiptKind::Event(_) | ReceiptKind::Retried | ReceiptKind::Request(_) => {
-                self.kind.to_string()
-            }
+            RowKind::Event(_) | RowKind::Retried | RowKind::Request(_) => self.kind.to_string(),
         }
     }
 
     /// Returns whether the drop was rejected, or work on it failed, or a request was refused.
     #[must_use]
     pub fn is_bad_news(&self) -> bool {
-        let event = EventKind::from_name(&self.receipt_event());
-        matches!(event, Some(EventKind::Rejected | EventKind::Failed))
+        let event = ReceiptEvent::from_name(&self.receipt_event());
+        matches!(event, Some(ReceiptEvent::Rejected | ReceiptEvent::Failed))
     }
 
     /// Returns the kind of the receipt's reason, if it has one that this version knows.
@@ -96,7 +94,7 @@ impl Entry {
     /// Returns whether the drop was rejected finally, because its data may be lost.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.kind == ReceiptKind::Lost
+        self.kind == RowKind::Lost
     }
 
     /// Returns the receipt's reason, or an empty string if there is none.

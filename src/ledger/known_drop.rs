@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::ledger::losses::loss_in;
 use crate::ledger::requests::{declared_in, latest_success};
-use crate::ledger::{Earlier, Entry, Ledger, ReceiptKind, Result, latest_in};
+use crate::ledger::{Earlier, Entry, Ledger, Result, RowKind, latest_in};
 
 /// What the ledger has about a drop that is to be decided about.
 pub struct KnownDrop {
@@ -51,7 +51,7 @@ impl Ledger {
             transaction.finish()?;
             Ok(found)
         })?;
-        let is_requested = matches!(success, Some(ReceiptKind::Request(_)));
+        let is_requested = matches!(success, Some(RowKind::Request(_)));
         Ok(KnownDrop { latest, declared, earlier, is_requested, loss: pending.or(loss) })
     }
 }
@@ -59,11 +59,11 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::identity::{LedgerKey, SourceIdentity};
+    use crate::decide::identity::{Fingerprint, SourceIdentity};
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
     use crate::decide::request_target::RequestTarget;
-    use crate::events::receipt::{EventKind, Receipt, SourceFate};
+    use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
     use crate::ledger::lock;
 
     /// One transaction finds what single queries find, also in what is kept in memory.
@@ -76,7 +76,7 @@ mod tests {
             let why = Reason::NoMarker;
             let mut receipt = Receipt::without_output(event, "/in".into(), source.into(), &why);
             receipt.source_fate = Some(SourceFate::Kept);
-            let key = LedgerKey { settings: 1, identity: SourceIdentity::parse(data) };
+            let key = Fingerprint { settings_hash: 1, identity: SourceIdentity::parse(data) };
             drop(ledger.record(&[(receipt, Some(key))]));
         };
         let check = || {
@@ -91,8 +91,8 @@ mod tests {
             (known.earlier.identities.len(), known.is_requested, known.loss)
         };
         assert_eq!(check(), (0, false, None));
-        note(EventKind::Finalized, "1:1:1:1");
-        note(EventKind::Failed, "1:1:1:1");
+        note(ReceiptEvent::Finalized, "1:1:1:1");
+        note(ReceiptEvent::Failed, "1:1:1:1");
         assert_eq!(check(), (1, false, None));
         ledger
             .add_request(
@@ -112,7 +112,7 @@ mod tests {
             lock(&ledger.connection).pragma_update(None, "query_only", refused).unwrap();
         };
         refuse_writes(true);
-        note(EventKind::Remade, "1:2:2:2");
+        note(ReceiptEvent::Remade, "1:2:2:2");
         assert_eq!(check(), (2, false, Some("lost".to_owned())));
         drop(ledger.record_data_loss(["x".to_owned()].into_iter(), "pending"));
         assert_eq!(check(), (2, false, Some("pending".to_owned())));

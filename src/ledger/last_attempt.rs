@@ -59,12 +59,12 @@ mod tests {
 
     use super::*;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::{EventKind, Receipt};
+    use crate::events::receipt::{Receipt, ReceiptEvent};
 
     fn record(ledger: &Ledger, source: &str) {
         let why = Reason::Gone;
         let receipt =
-            Receipt::without_output(EventKind::Rejected, "/in".into(), source.into(), &why);
+            Receipt::without_output(ReceiptEvent::Rejected, "/in".into(), source.into(), &why);
         let _ = ledger.record(&[(receipt, None)]); // an outage is an error
     }
 

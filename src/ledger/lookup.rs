@@ -8,20 +8,20 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::decide::array_receipt::ArrayReceipt;
 use crate::decide::completeness::Evidence;
-use crate::decide::identity::{LedgerKey, SourceIdentity};
+use crate::decide::identity::{Fingerprint, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
-use crate::events::receipt::{EventKind, SourceFate};
+use crate::events::receipt::{ReceiptEvent, SourceFate};
 use crate::ledger::entry::PARTS;
-use crate::ledger::receipt_kind::{REFUSED, UNPROVEN};
+use crate::ledger::row_kind::{REFUSED, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{COLUMNS, Entry, Ledger, ReceiptKind, Result, latest_in};
+use crate::ledger::{COLUMNS, Entry, Ledger, Result, RowKind, latest_in};
 
 impl Entry {
     /// Returns the key of the source at that time, if the receipt has one.
     #[must_use]
-    pub fn key(&self) -> Option<LedgerKey> {
-        LedgerKey::parse(&self.fingerprint)
+    pub fn key(&self) -> Option<Fingerprint> {
+        Fingerprint::parse(&self.fingerprint)
     }
 
     /// Returns what the files of the drop looked like.
@@ -45,7 +45,7 @@ impl Entry {
     /// Returns whether an attempt failed, for a reason that may pass.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        self.kind == ReceiptKind::Event(EventKind::Failed)
+        self.kind == RowKind::Event(ReceiptEvent::Failed)
     }
 
     /// Returns a field of the receipt that is a text.
@@ -57,10 +57,11 @@ impl Entry {
     /// Returns whether the entry settles a drop with these files under these settings. A rejected
     /// drop is tried again under new settings; a finished one is not.
     #[must_use]
-    pub fn settles(&self, identity: &SourceIdentity, settings: u64) -> bool {
+    pub fn settles(&self, identity: &SourceIdentity, settings_hash: u64) -> bool {
         self.is_settled()
             && self.key().is_some_and(|key| {
-                key.identity == *identity && (!self.is_rejected() || key.settings == settings)
+                key.identity == *identity
+                    && (!self.is_rejected() || key.settings_hash == settings_hash)
             })
     }
 
@@ -78,12 +79,12 @@ impl Entry {
     pub fn why_not_taken(
         &self,
         identity: &SourceIdentity,
-        settings: u64,
+        settings_hash: u64,
     ) -> Option<RequestProblem> {
         let evidence = self.receipt_field("evidence");
         let evidence = evidence.and_then(|name| Evidence::from_name(&name));
         let is_partial = evidence.is_some_and(Evidence::is_partial);
-        if is_partial || !self.has_array() || !self.settles(identity, settings) {
+        if is_partial || !self.has_array() || !self.settles(identity, settings_hash) {
             return None;
         }
         let array = self.output.as_deref().unwrap_or(&self.source).to_path_buf();
@@ -122,7 +123,7 @@ impl Ledger {
             let ino = identities.first().map_or(0, SourceIdentity::ino);
             identities.extend(self.earlier_arrays(&entry.source, ino)?.identities);
         }
-        let is_found = entry.receipt_event() == EventKind::Found.as_str();
+        let is_found = entry.receipt_event() == ReceiptEvent::Found.as_str();
         let became_array = entry.source_fate() == Some(SourceFate::Array);
         Ok(ArrayReceipt { identities, at: entry.time(), is_found, became_array })
     }
@@ -208,17 +209,17 @@ mod tests {
     use super::*;
     use crate::events::receipt::Receipt;
 
-    fn entry(event: EventKind, key: &LedgerKey) -> Entry {
+    fn entry(event: ReceiptEvent, key: &Fingerprint) -> Entry {
         let ledger = Ledger::in_memory().unwrap();
         let why = Reason::Gone;
         let source = Path::new("/in/a");
         let mut receipt = Receipt::without_output(event, "/in".into(), source.to_path_buf(), &why);
-        if event == EventKind::Finalized {
+        if event == ReceiptEvent::Finalized {
             receipt.output = Some("/out/a.npy".into());
         }
         ledger.record(&[(receipt, Some(key.clone()))]).unwrap();
         let of_array = ledger.latest_of_array(Path::new("/out/a.npy")).unwrap();
-        assert_eq!(of_array.is_some(), event == EventKind::Finalized);
+        assert_eq!(of_array.is_some(), event == ReceiptEvent::Finalized);
         assert!(ledger.latest_of_array(source).unwrap().is_none());
         ledger.latest(source).unwrap().unwrap()
     }
@@ -235,25 +236,28 @@ mod tests {
             let found = ledger.latest_dir_fault(Path::new("/in")).unwrap();
             found.and_then(|entry| entry.receipt_field("dir"))
         };
-        assert_eq!(record("/in", EventKind::Failed, None), None);
-        assert_eq!(record("/in", EventKind::Failed, Some("/out")).as_deref(), Some("/out"));
-        assert_eq!(record("/in", EventKind::Failed, None).as_deref(), Some("/out"));
-        assert_eq!(record("/in", EventKind::Rejected, None).as_deref(), Some("/out"));
-        assert_eq!(record("/other", EventKind::Found, None).as_deref(), Some("/out"));
-        assert_eq!(record("/in", EventKind::Found, None), None);
+        assert_eq!(record("/in", ReceiptEvent::Failed, None), None);
+        assert_eq!(record("/in", ReceiptEvent::Failed, Some("/out")).as_deref(), Some("/out"));
+        assert_eq!(record("/in", ReceiptEvent::Failed, None).as_deref(), Some("/out"));
+        assert_eq!(record("/in", ReceiptEvent::Rejected, None).as_deref(), Some("/out"));
+        assert_eq!(record("/other", ReceiptEvent::Found, None).as_deref(), Some("/out"));
+        assert_eq!(record("/in", ReceiptEvent::Found, None), None);
     }
 
     #[test]
     fn what_settles_a_drop() {
-        let key = |settings| LedgerKey { settings, identity: SourceIdentity::parse("1:2:3:4") };
+        let key = |settings_hash| Fingerprint {
+            settings_hash,
+            identity: SourceIdentity::parse("1:2:3:4"),
+        };
         let identity = key(1).identity;
         let changed = SourceIdentity::parse("1:2:3:5");
         for (event, under_these, under_others) in [
-            (EventKind::Finalized, true, true),
-            (EventKind::Found, true, true),
-            (EventKind::Rejected, true, false),
-            (EventKind::Lost, true, false),
-            (EventKind::Failed, false, false),
+            (ReceiptEvent::Finalized, true, true),
+            (ReceiptEvent::Found, true, true),
+            (ReceiptEvent::Rejected, true, false),
+            (ReceiptEvent::Lost, true, false),
+            (ReceiptEvent::Failed, false, false),
         ] {
             let entry = entry(event, &key(1));
             assert_eq!(entry.settles(&identity, 1), under_these, "{event:?}");
@@ -274,9 +278,9 @@ mod tests {
             ("/in/d", ""),
         ] {
             let identity = SourceIdentity::parse(&format!("1:2:3:4{sidecar}"));
-            let key = LedgerKey { settings: 1, identity };
+            let key = Fingerprint { settings_hash: 1, identity };
             let receipt =
-                Receipt::without_output(EventKind::Rejected, "/in".into(), source.into(), &why);
+                Receipt::without_output(ReceiptEvent::Rejected, "/in".into(), source.into(), &why);
             ledger.record(&[(receipt, Some(key))]).unwrap();
         }
         for (description, source) in [
@@ -295,14 +299,16 @@ mod tests {
     #[test]
     fn an_earlier_file_of_that_name() {
         let why = || Reason::NoDataFile("a".into());
-        let key = LedgerKey::default();
-        let reason = entry(EventKind::Finalized, &key).add_earlier_data(why(), true);
+        let key = Fingerprint::default();
+        let reason = entry(ReceiptEvent::Finalized, &key).add_earlier_data(why(), true);
         assert!(matches!(reason, Reason::NoNewData { .. }), "{reason}");
-        let reason = entry(EventKind::Rejected, &key).add_earlier_data(why(), true);
+        let reason = entry(ReceiptEvent::Rejected, &key).add_earlier_data(why(), true);
         assert!(matches!(reason, Reason::DataRejected { .. }), "{reason}");
-        for (event, has_rejects) in
-            [(EventKind::Rejected, false), (EventKind::Lost, true), (EventKind::Failed, true)]
-        {
+        for (event, has_rejects) in [
+            (ReceiptEvent::Rejected, false),
+            (ReceiptEvent::Lost, true),
+            (ReceiptEvent::Failed, true),
+        ] {
             assert_eq!(entry(event, &key).add_earlier_data(why(), has_rejects), why());
         }
     }

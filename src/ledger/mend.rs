@@ -239,12 +239,12 @@ mod tests {
     use super::*;
     use crate::decide::reason::Reason;
     use crate::decide::{request_kind::RequestKind, request_target::RequestTarget};
-    use crate::events::receipt::{EventKind, Receipt};
+    use crate::events::receipt::{Receipt, ReceiptEvent};
 
     fn record(ledger: &Ledger, source: &str) {
         let why = Reason::Gone;
         let receipt =
-            Receipt::without_output(EventKind::Rejected, "/in".into(), source.into(), &why);
+            Receipt::without_output(ReceiptEvent::Rejected, "/in".into(), source.into(), &why);
         ledger.record(&[(receipt, None)]).unwrap();
     }
 
@@ -361,7 +361,7 @@ mod tests {
         lock(&ledger.connection).pragma_update(None, "query_only", true).unwrap();
         let why = Reason::Gone;
         let receipt =
-            Receipt::without_output(EventKind::Rejected, "/in".into(), "/in/b".into(), &why);
+            Receipt::without_output(ReceiptEvent::Rejected, "/in".into(), "/in/b".into(), &why);
         ledger.record(&[(receipt, None)]).unwrap_err();
         let aside = top.path().join("aside");
         fs::rename(&state_dir, &aside).unwrap();

@@ -22,10 +22,10 @@ mod mend;
 mod obstacle;
 mod open_files;
 mod outage;
-mod receipt_kind;
 mod reports;
 mod requests;
 mod row_copy;
+mod row_kind;
 mod schema;
 mod stored_path;
 
@@ -38,7 +38,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::Fingerprint;
 use crate::events::receipt::{Receipt, SourceFate};
 use crate::events::stored::Stored;
 use crate::facts::{self, Fact, LedgerEvent};
@@ -52,10 +52,10 @@ use crate::ledger::mend::newest;
 pub use crate::ledger::obstacle::{other_owner, own_name};
 use crate::ledger::open_files::OpenFiles;
 use crate::ledger::outage::Outage;
-pub use crate::ledger::receipt_kind::ReceiptKind;
-use crate::ledger::receipt_kind::{LOST, REFUSED};
 pub use crate::ledger::reports::LastReport;
 pub use crate::ledger::requests::Request;
+pub use crate::ledger::row_kind::RowKind;
+use crate::ledger::row_kind::{LOST, REFUSED};
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, in_memory, make_dir, open_to_read, prepare};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
@@ -109,13 +109,13 @@ pub struct KnownSource {
     /// Whether it is still to be removed or archived, once npyd can prove that it has no writer.
     pub is_unproven: bool,
     /// Its key at that time.
-    pub fingerprint: LedgerKey,
+    pub fingerprint: Fingerprint,
 }
 
 fn insert(
     db: &Connection,
     receipt: &Receipt,
-    fingerprint: Option<&LedgerKey>,
+    fingerprint: Option<&Fingerprint>,
 ) -> rusqlite::Result<usize> {
     if receipt.source_fate.is_some_and(SourceFate::ends_drop) {
         // The next file of that name is another drop.
@@ -126,19 +126,19 @@ fn insert(
     ))?;
     statement.execute(params![
         now(),
-        ReceiptKind::of(receipt),
+        RowKind::of(receipt),
         StoredPath(&receipt.drop),
         StoredPath(&receipt.source),
         receipt.output.as_deref().map(StoredPath),
         receipt.to_json(),
-        fingerprint.map(LedgerKey::to_string).unwrap_or_default()
+        fingerprint.map(Fingerprint::to_string).unwrap_or_default()
     ])
 }
 
 /// Inserts receipts in one transaction, and deletes all but the newest `rows_max`.
 fn insert_all(
     db: &Connection,
-    receipts: &[(Receipt, Option<LedgerKey>)],
+    receipts: &[(Receipt, Option<Fingerprint>)],
     rows_max: i64,
 ) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
@@ -163,7 +163,7 @@ fn latest_in(db: &Connection, column: &str, path: &Path) -> rusqlite::Result<Opt
 /// Inserts the receipt of an event without an array, such as a retry.
 fn insert_note(
     db: &Connection,
-    kind: ReceiptKind,
+    kind: RowKind,
     drop_dir: &Path,
     source: &Path,
     reason: Option<&str>,
@@ -271,7 +271,7 @@ impl Ledger {
     ///
     /// Returns an error for the first failure alone, until the ledger can be written to again;
     /// [`LedgerError::stored`] says whether the receipts are kept.
-    pub fn record(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<Stored> {
+    pub fn record(&self, receipts: &[(Receipt, Option<Fingerprint>)]) -> Result<Stored> {
         let is_known = self.is_out();
         let Err(error) = self.store(receipts) else { return Ok(self.stored_now()) };
         self.keep_unsaved(receipts)?;
@@ -283,7 +283,7 @@ impl Ledger {
         if self.may_lack_receipts() { Stored::NotYet } else { Stored::Durable }
     }
 
-    fn store(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
+    fn store(&self, receipts: &[(Receipt, Option<Fingerprint>)]) -> Result<()> {
         if self.is_out() {
             self.try_to_end_outage()?;
         }
@@ -306,7 +306,7 @@ impl Ledger {
             is_settled: entry.is_settled(),
             is_rejected: entry.is_rejected(),
             is_unproven: entry.is_unproven(),
-            fingerprint: LedgerKey::parse(&entry.fingerprint).unwrap_or_default(),
+            fingerprint: Fingerprint::parse(&entry.fingerprint).unwrap_or_default(),
             source: entry.source.into_os_string(),
         }))
     }
@@ -329,13 +329,13 @@ impl Ledger {
             ))?;
             let mut rows = statement.query(params![range[0], range[1], PAGE])?;
             while let Some(row) = rows.next()? {
-                let kind: ReceiptKind = row.get(1)?;
+                let kind: RowKind = row.get(1)?;
                 page.push(KnownSource {
                     source: row.get::<_, StoredPathBuf>(0)?.0.into_os_string(),
                     is_settled: kind.is_settled(),
                     is_rejected: kind.is_rejected(),
-                    is_unproven: kind == ReceiptKind::Unproven,
-                    fingerprint: LedgerKey::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
+                    is_unproven: kind == RowKind::Unproven,
+                    fingerprint: Fingerprint::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
                 });
             }
             Ok(page)
@@ -369,7 +369,7 @@ impl Ledger {
 
     /// Makes npyd treat a rejected source as new.
     pub fn retry(&self, entry: &Entry) -> Result<()> {
-        self.run(|db| insert_note(db, ReceiptKind::Retried, &entry.drop_dir, &entry.source, None))
+        self.run(|db| insert_note(db, RowKind::Retried, &entry.drop_dir, &entry.source, None))
             .map(drop)
     }
 
@@ -398,20 +398,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::EventKind;
+    use crate::events::receipt::ReceiptEvent;
 
-    fn receipt(event: EventKind, source: &str) -> Receipt {
+    fn receipt(event: ReceiptEvent, source: &str) -> Receipt {
         Receipt::without_output(event, "/in".into(), source.into(), &Reason::Gone)
     }
 
     #[test]
     fn the_newest_receipt_of_a_source_counts() {
         let ledger = Ledger::in_memory().unwrap();
-        let seen = |settings| Some(LedgerKey { settings, ..LedgerKey::default() });
-        let (a, b) = (receipt(EventKind::Rejected, "/in/a"), receipt(EventKind::Rejected, "/in/b"));
+        let seen = |settings_hash| Some(Fingerprint { settings_hash, ..Fingerprint::default() });
+        let (a, b) =
+            (receipt(ReceiptEvent::Rejected, "/in/a"), receipt(ReceiptEvent::Rejected, "/in/b"));
         ledger.record(&[(a.clone(), seen(1)), (b, seen(2)), (a, seen(3))]).unwrap();
         let entry = ledger.latest(Path::new("/in/a")).unwrap().unwrap();
-        assert_eq!(LedgerKey::parse(&entry.fingerprint), seen(3));
+        assert_eq!(Fingerprint::parse(&entry.fingerprint), seen(3));
         assert!(entry.is_settled());
         ledger.retry(&entry).unwrap();
         assert!(!ledger.latest(Path::new("/in/a")).unwrap().unwrap().is_settled());
@@ -426,7 +427,7 @@ mod tests {
     fn the_oldest_receipts_go() {
         let ledger = Ledger::in_memory().unwrap();
         let record = |source| {
-            ledger.record(&[(receipt(EventKind::Rejected, source), None)]).unwrap();
+            ledger.record(&[(receipt(ReceiptEvent::Rejected, source), None)]).unwrap();
         };
         record("/in/a");
         record("/in/b");
@@ -452,7 +453,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("ledger.sqlite"), "not a database".repeat(1000)).unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
-        ledger.record(&[(receipt(EventKind::Failed, "/in/a"), None)]).unwrap();
+        ledger.record(&[(receipt(ReceiptEvent::Failed, "/in/a"), None)]).unwrap();
         assert!(dir.path().join("ledger.sqlite.broken").exists());
         drop(ledger);
         assert!(

@@ -4,7 +4,7 @@
 
 use rusqlite::Connection;
 
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::Fingerprint;
 use crate::events::receipt::Receipt;
 use crate::facts::LedgerEvent;
 use crate::ledger::layout::rewrite_layout;
@@ -39,7 +39,7 @@ impl Ledger {
     }
 
     /// Keeps receipts in memory until they can be stored.
-    pub(crate) fn keep_unsaved(&self, receipts: &[(Receipt, Option<LedgerKey>)]) -> Result<()> {
+    pub(crate) fn keep_unsaved(&self, receipts: &[(Receipt, Option<Fingerprint>)]) -> Result<()> {
         let mut unsaved = lock(&self.unsaved);
         let kept = match &*unsaved {
             Some(db) => insert_all(db, receipts, UNSAVED_MAX),
@@ -108,15 +108,15 @@ mod tests {
     use super::*;
     use crate::decide::identity::SourceIdentity;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::{EventKind, SourceFate};
+    use crate::events::receipt::{ReceiptEvent, SourceFate};
     use crate::events::stored::Stored;
 
-    fn receipt(event: EventKind, source: &str) -> (Receipt, Option<LedgerKey>) {
+    fn receipt(event: ReceiptEvent, source: &str) -> (Receipt, Option<Fingerprint>) {
         let why = Reason::Gone;
         let mut receipt = Receipt::without_output(event, "/in".into(), source.into(), &why);
         receipt.source_fate = Some(SourceFate::Kept);
         let identity = SourceIdentity::parse("1:2:3:4");
-        (receipt, Some(LedgerKey { settings: 1, identity }))
+        (receipt, Some(Fingerprint { settings_hash: 1, identity }))
     }
 
     fn events(ledger: &Ledger) -> Vec<String> {
@@ -135,12 +135,12 @@ mod tests {
         let ledger = Ledger::open(dir.path()).unwrap();
         let a = Path::new("/in/a");
         let record = |event, source| ledger.record(&[receipt(event, source)]);
-        assert_eq!(record(EventKind::Finalized, "/in/a").unwrap(), Stored::Durable);
+        assert_eq!(record(ReceiptEvent::Finalized, "/in/a").unwrap(), Stored::Durable);
         refuse_writes(&ledger, true);
-        let first = record(EventKind::Remade, "/in/a").unwrap_err();
+        let first = record(ReceiptEvent::Remade, "/in/a").unwrap_err();
         assert!(first.to_string().contains("receipts are kept in memory"), "{first}");
         assert_eq!(first.stored(), Stored::NotYet);
-        assert_eq!(record(EventKind::Rejected, "/in/b").unwrap(), Stored::NotYet);
+        assert_eq!(record(ReceiptEvent::Rejected, "/in/b").unwrap(), Stored::NotYet);
         ledger.attend();
         assert_eq!(events(&ledger), ["finalized"]);
 
@@ -154,7 +154,7 @@ mod tests {
         ledger.attend();
         assert_eq!(events(&ledger), ["finalized", "remade", "rejected"]);
         assert!(!ledger.is_out() && ledger.known_unsaved(a).unwrap().is_none());
-        assert_eq!(record(EventKind::Rejected, "/in/c").unwrap(), Stored::Durable);
+        assert_eq!(record(ReceiptEvent::Rejected, "/in/c").unwrap(), Stored::Durable);
     }
 
     /// In a sweep, for example, no thread calls `attend`.
@@ -162,12 +162,12 @@ mod tests {
     fn the_next_receipt_ends_an_outage() {
         let ledger = Ledger::in_memory().unwrap();
         refuse_writes(&ledger, true);
-        ledger.record(&[receipt(EventKind::Finalized, "/in/a")]).unwrap_err();
+        ledger.record(&[receipt(ReceiptEvent::Finalized, "/in/a")]).unwrap_err();
         refuse_writes(&ledger, false);
-        ledger.record(&[receipt(EventKind::Rejected, "/in/a")]).unwrap();
+        ledger.record(&[receipt(ReceiptEvent::Rejected, "/in/a")]).unwrap();
         assert_eq!(events(&ledger), ["finalized", "rejected"]);
         refuse_writes(&ledger, true);
-        ledger.record(&[receipt(EventKind::Finalized, "/in/a")]).unwrap_err();
+        ledger.record(&[receipt(ReceiptEvent::Finalized, "/in/a")]).unwrap_err();
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         refuse_writes(&ledger, true);
         let many = usize::try_from(UNSAVED_MAX).unwrap() + 10;
         let receipts: Vec<_> =
-            (0..many).map(|at| receipt(EventKind::Rejected, &format!("/in/{at}"))).collect();
+            (0..many).map(|at| receipt(ReceiptEvent::Rejected, &format!("/in/{at}"))).collect();
         ledger.record(&receipts).unwrap_err();
         let is_known =
             |at: usize| ledger.known_unsaved(Path::new(&format!("/in/{at}"))).unwrap().is_some();

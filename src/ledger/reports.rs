@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::{EventKind, Receipt};
+    use crate::events::receipt::{Receipt, ReceiptEvent};
 
     #[test]
     fn sources_below_a_directory() {
@@ -93,7 +93,7 @@ mod tests {
         let path = |bytes: &'static [u8]| Path::new(OsStr::from_bytes(bytes));
         let why = Reason::Gone;
         let source = path(b"/in/sub/\xff/a.raw").to_path_buf();
-        let receipt = Receipt::without_output(EventKind::Rejected, "/in".into(), source, &why);
+        let receipt = Receipt::without_output(ReceiptEvent::Rejected, "/in".into(), source, &why);
         ledger.record(&[(receipt, None)]).unwrap();
         let has_some = |dir| ledger.has_sources_below(path(dir)).unwrap();
         let dirs: [&[u8]; 6] =

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::Fingerprint;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::{Depends, RequestTarget, TargetChange};
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::events::stored::Stored;
-use crate::ledger::receipt_kind::{REFUSED, ReceiptKind};
+use crate::ledger::row_kind::{REFUSED, RowKind};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
 use crate::ledger::{Ledger, Result, insert, insert_note, now};
 
@@ -149,7 +149,7 @@ impl Ledger {
         let remark = request.given_options();
         self.run(|db| {
             let transaction = db.unchecked_transaction()?;
-            insert_note(db, ReceiptKind::Request(*kind), drop_dir, source, remark)?;
+            insert_note(db, RowKind::Request(*kind), drop_dir, source, remark)?;
             if let Some(declared) = declared {
                 declare(db, source, declared)?;
             }
@@ -168,12 +168,12 @@ impl Ledger {
         &self,
         request: &Request,
         receipt: &Receipt,
-        fingerprint: Option<&LedgerKey>,
+        fingerprint: Option<&Fingerprint>,
     ) -> Result<Stored> {
         self.run(|db| {
             let transaction = db.unchecked_transaction()?;
             insert(db, receipt, fingerprint)?;
-            if receipt.event == EventKind::Failed {
+            if receipt.event == ReceiptEvent::Failed {
                 let id = db.last_insert_rowid();
                 db.execute("UPDATE receipts SET event = ?1 WHERE id = ?2", params![REFUSED, id])?;
             }
@@ -199,7 +199,7 @@ impl Ledger {
             Some(kind) => Some(kind),
             None => self.run(|db| latest_success(db, source))?,
         };
-        Ok(matches!(kind, Some(ReceiptKind::Request(_))))
+        Ok(matches!(kind, Some(RowKind::Request(_))))
     }
 }
 
@@ -221,14 +221,11 @@ pub(crate) fn declared_in(db: &Connection, source: &Path) -> rusqlite::Result<Op
 }
 
 /// Returns the newest row of a source that is not a failure.
-pub(crate) fn latest_success(
-    db: &Connection,
-    source: &Path,
-) -> rusqlite::Result<Option<ReceiptKind>> {
+pub(crate) fn latest_success(db: &Connection, source: &Path) -> rusqlite::Result<Option<RowKind>> {
     db.prepare_cached(&format!(
         "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
          ORDER BY id DESC LIMIT 1",
-        ReceiptKind::Event(EventKind::Failed)
+        RowKind::Event(ReceiptEvent::Failed)
     ))?
     .query_row([StoredPath(source)], |row| row.get(0))
     .optional()
@@ -261,14 +258,14 @@ mod tests {
 
     const SOURCE: &str = "/in/scan.raw";
 
-    fn receipt(event: EventKind) -> Receipt {
+    fn receipt(event: ReceiptEvent) -> Receipt {
         Receipt::without_output(event, "/in".into(), SOURCE.into(), &Reason::Gone)
     }
 
     fn ledger_with_a_request() -> (Ledger, Request) {
         let ledger = Ledger::in_memory().unwrap();
-        let seen = Some(LedgerKey { settings: 1, ..LedgerKey::default() });
-        ledger.record(&[(receipt(EventKind::Finalized), seen)]).unwrap();
+        let seen = Some(Fingerprint { settings_hash: 1, ..Fingerprint::default() });
+        ledger.record(&[(receipt(ReceiptEvent::Finalized), seen)]).unwrap();
         let add = |kind, options| {
             let options = (options, &RequestTarget::default());
             ledger.add_request(kind, Path::new("/in"), Path::new(SOURCE), options).unwrap();
@@ -288,9 +285,9 @@ mod tests {
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         assert!(!ledger.latest(source).unwrap().unwrap().is_settled());
         assert_eq!(ledger.declared(source).unwrap().as_deref(), Some("{}"));
-        ledger.record(&[(receipt(EventKind::Failed), None)]).unwrap();
+        ledger.record(&[(receipt(ReceiptEvent::Failed), None)]).unwrap();
         assert!(ledger.is_requested(source).unwrap());
-        ledger.record(&[(receipt(EventKind::Remade), None)]).unwrap();
+        ledger.record(&[(receipt(ReceiptEvent::Remade), None)]).unwrap();
         assert!(!ledger.is_requested(source).unwrap());
     }
 
@@ -349,12 +346,12 @@ mod tests {
     fn a_refused_request_leaves_the_source_settled() {
         let (ledger, request) = ledger_with_a_request();
         let source = Path::new(SOURCE);
-        ledger.end_request(&request, &receipt(EventKind::Failed), None).unwrap();
+        ledger.end_request(&request, &receipt(ReceiptEvent::Failed), None).unwrap();
         assert!(!ledger.has_request(&request).unwrap());
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         let latest = ledger.latest(source).unwrap().unwrap();
         assert!(latest.is_settled());
-        assert_eq!(LedgerKey::parse(&latest.fingerprint).unwrap().settings, 1);
+        assert_eq!(Fingerprint::parse(&latest.fingerprint).unwrap().settings_hash, 1);
         let mut events = Vec::new();
         ledger.for_each(|entry| events.push(entry.receipt_event())).unwrap();
         assert_eq!(events, ["finalized", "failed"]);

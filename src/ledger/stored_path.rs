@@ -41,11 +41,11 @@ impl FromSql for StoredPathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::identity::LedgerKey;
+    use crate::decide::identity::Fingerprint;
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
     use crate::decide::request_target::RequestTarget;
-    use crate::events::receipt::{EventKind, Receipt, SourceFate};
+    use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
     use crate::ledger::{Ledger, lock};
 
     /// Directories that have one lossy path: the last one is that path.
@@ -55,44 +55,44 @@ mod tests {
         Path::new(OsStr::from_bytes(dir)).join(name)
     }
 
-    fn receipt(event: EventKind, dir: &[u8]) -> Receipt {
+    fn receipt(event: ReceiptEvent, dir: &[u8]) -> Receipt {
         let why = Reason::Gone;
         Receipt::without_output(event, path(dir, ""), path(dir, "a.raw"), &why)
     }
 
-    fn key(settings: u64) -> LedgerKey {
-        LedgerKey { settings, ..LedgerKey::default() }
+    fn key(settings_hash: u64) -> Fingerprint {
+        Fingerprint { settings_hash, ..Fingerprint::default() }
     }
 
     fn settings_of(fingerprint: &str) -> u64 {
-        LedgerKey::parse(fingerprint).unwrap().settings
+        Fingerprint::parse(fingerprint).unwrap().settings_hash
     }
 
     #[test]
     fn receipts_of_paths_that_differ_in_bytes_alone() {
         let ledger = Ledger::in_memory().unwrap();
-        for (dir, settings) in DIRS.into_iter().zip(1..) {
-            let mut receipt = receipt(EventKind::Remade, dir);
+        for (dir, settings_hash) in DIRS.into_iter().zip(1..) {
+            let mut receipt = receipt(ReceiptEvent::Remade, dir);
             receipt.source_fate = Some(SourceFate::Kept);
             receipt.output = Some(path(dir, "a.npy"));
-            ledger.record(&[(receipt, Some(key(settings)))]).unwrap();
+            ledger.record(&[(receipt, Some(key(settings_hash)))]).unwrap();
         }
         let mut seen = Vec::new();
         ledger.for_each(|entry| seen.push(entry)).unwrap();
-        for ((dir, settings), seen) in DIRS.into_iter().zip(1..).zip(seen) {
+        for ((dir, settings_hash), seen) in DIRS.into_iter().zip(1..).zip(seen) {
             let source = path(dir, "a.raw");
             assert_eq!(seen.source, source);
             assert_eq!(seen.output, Some(path(dir, "a.npy")));
             let latest = ledger.latest(&source).unwrap().unwrap();
             assert_eq!((&latest.source, &latest.drop_dir), (&source, &path(dir, "")));
-            assert_eq!(settings_of(&latest.fingerprint), settings);
+            assert_eq!(settings_of(&latest.fingerprint), settings_hash);
             assert_eq!(ledger.earlier_arrays(&source, 0).unwrap().remakes, 1);
             let prefix = path(dir, "").into_os_string();
             let below = ledger.settled_below(&prefix, &prefix).unwrap();
             assert_eq!(below.len(), 1, "{below:?}");
             assert_eq!(
-                (&*below[0].source, below[0].fingerprint.settings),
-                (source.as_os_str(), settings)
+                (&*below[0].source, below[0].fingerprint.settings_hash),
+                (source.as_os_str(), settings_hash)
             );
             assert!(ledger.settled_below(&prefix, source.as_os_str()).unwrap().is_empty());
         }
@@ -101,7 +101,9 @@ mod tests {
     #[test]
     fn rejections_of_paths_that_differ_in_bytes_alone() {
         let ledger = Ledger::in_memory().unwrap();
-        ledger.record(&DIRS.map(|dir| (receipt(EventKind::Rejected, dir), Some(key(1))))).unwrap();
+        ledger
+            .record(&DIRS.map(|dir| (receipt(ReceiptEvent::Rejected, dir), Some(key(1)))))
+            .unwrap();
         let entry = ledger.latest(&path(DIRS[1], "a.raw")).unwrap().unwrap();
         ledger.retry(&entry).unwrap();
         let sources: Vec<_> = ledger.rejected().unwrap().into_iter().map(|it| it.source).collect();
@@ -154,7 +156,7 @@ mod tests {
         let latest = DIRS.map(|dir| ledger.latest(&path(dir, "a.raw")).unwrap().is_some());
         assert_eq!(latest, [false, false, true]);
         assert_eq!(ledger.rejected().unwrap().len(), 1);
-        ledger.record(&[(receipt(EventKind::Rejected, DIRS[0]), Some(key(1)))]).unwrap();
+        ledger.record(&[(receipt(ReceiptEvent::Rejected, DIRS[0]), Some(key(1)))]).unwrap();
         assert_eq!(ledger.rejected().unwrap().len(), 2);
     }
 }

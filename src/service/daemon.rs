@@ -112,7 +112,8 @@ impl Daemon {
     /// Starts a thread for each drop directory that has none.
     fn start_missing(&mut self, ready_tx: &Sender<()>) -> io::Result<()> {
         let is_missing = |drop_dir: &&DropDir| {
-            let is_its = |handle: &DropDirHandle| handle.drop_dir.settings == drop_dir.settings;
+            let is_its =
+                |handle: &DropDirHandle| handle.drop_dir.settings_hash == drop_dir.settings_hash;
             !self.handles.iter().any(is_its)
         };
         let missing: Vec<_> = self.config.drop_dirs.iter().filter(is_missing).cloned().collect();
@@ -245,7 +246,7 @@ impl Daemon {
         }
         // A thread whose settings did not change keeps running.
         let same = |a: &DropDir, b: &DropDir| {
-            (a.settings, a.undescribed_after) == (b.settings, b.undescribed_after)
+            (a.settings_hash, a.undescribed_after) == (b.settings_hash, b.undescribed_after)
         };
         let context = &self.context;
         self.handles.retain(|handle| {

@@ -9,7 +9,7 @@ use super::candidate::plan_report;
 use super::verdict::Verdict;
 use super::{Query, merge, merge_notes};
 use crate::decide::completeness::Evidence;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{Interruption, Job, Preview, preview};
 use crate::npy::Header;
@@ -42,7 +42,7 @@ pub(super) fn foresee(
         intents: query.config.as_ref().map(|it| Arc::new(IntentLog::of(&it.state_dir))),
     };
     match preview(&job) {
-        Ok(Preview { event: EventKind::Found, output, .. }) => {
+        Ok(Preview { event: ReceiptEvent::Found, output, .. }) => {
             let note = format!("its array is there already: `{}`", output.display());
             merge_notes(report, [note]);
         }

@@ -42,7 +42,7 @@ impl Query {
         }
         let entry = self.latest(&source);
         if let Some(entry) = &entry {
-            if entry.settles(&identity, self.drop_dir.settings) {
+            if entry.settles(&identity, self.drop_dir.settings_hash) {
                 return Standing::Finished(Box::new(entry.clone()), None);
             }
             if entry.has_array_of(&identity) && candidate.conflicting_inodes.is_empty() {
@@ -87,7 +87,7 @@ impl Query {
         let snapshot = candidate.snapshot();
         let entry = self.latest(&self.drop_dir.path.join(&candidate.input.rel));
         if let Some(entry) =
-            entry.filter(|it| it.settles(&snapshot.identity(), self.drop_dir.settings))
+            entry.filter(|it| it.settles(&snapshot.identity(), self.drop_dir.settings_hash))
         {
             let kind = entry.receipt_field("reason_kind").unwrap_or_default();
             return entry.is_rejected().then(|| (entry.reason(), kind));
@@ -100,7 +100,7 @@ impl Query {
     fn conflict_since(&self, entry: &Entry, candidate: &Candidate) -> Option<String> {
         let conflict = candidate.dump.as_ref().err()?;
         let own = FileSnapshot { rivals: Vec::new(), ..candidate.snapshot() }.identity();
-        let is_unchanged = entry.settles(&own, self.drop_dir.settings) && entry.has_array();
+        let is_unchanged = entry.settles(&own, self.drop_dir.settings_hash) && entry.has_array();
         (is_unchanged && !candidate.conflicting_inodes.is_empty())
             .then(|| format!("it has not changed since, but {conflict}; the array stays"))
     }

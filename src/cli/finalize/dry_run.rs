@@ -6,7 +6,7 @@ use indicatif::BinaryBytes;
 use serde_json::json;
 
 use crate::decide::completeness::Evidence;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::finalize::{Interruption, Job, Preview, preview};
 
 /// What would be made of a drop.
@@ -30,11 +30,11 @@ impl Planned {
         let Planned { source, preview: Preview { event, output, plan, replaced }, evidence } = self;
         let header = &plan.header;
         let what = match event {
-            EventKind::Found => "would find",
+            ReceiptEvent::Found => "would find",
             _ => "would finalize",
         };
         let route = match event {
-            EventKind::Found => String::new(),
+            ReceiptEvent::Found => String::new(),
             _ => format!("{}, ", plan.route),
         };
         let replaced = replaced.as_ref().map_or_else(String::new, |it| format!("; {it}"));
@@ -63,7 +63,7 @@ impl Planned {
             "shape": plan.header.shape(),
             "order": plan.header.order().to_string(),
             "bytes": self.bytes(),
-            "route": Some(plan.route.as_str()).filter(|_| *event != EventKind::Found),
+            "route": Some(plan.route.as_str()).filter(|_| *event != ReceiptEvent::Found),
             "passed_over": skipped.collect::<Vec<_>>(),
             "evidence": evidence.to_string(),
             "reason": replaced,

@@ -28,7 +28,7 @@ use crate::decide::request_problem::RequestProblem;
 use crate::describe::{Declared, DeclaredBy, Dump, Metadata, Reserved, bits_or_bytes_remark};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::events::stored::Stored;
 use crate::finalize::{Finalized, Job, finalize};
 use crate::model::FileName;
@@ -302,7 +302,7 @@ impl Finalize {
                 Decision::Wait(wait) => {
                     let Some(ready_in) = wait.ready_in else {
                         let reason = Reason::Incomplete(Box::new(wait.why));
-                        return Err(Refused { event: EventKind::Waiting, reason });
+                        return Err(Refused { event: ReceiptEvent::Waiting, reason });
                     };
                     thread::sleep(ready_in);
                 }

@@ -7,34 +7,34 @@ use crate::decide::name_taker::NameTaker;
 use crate::decide::reason::Reason;
 use crate::decide::reason_text::{after_semicolon, array_of, misfit_of_sidecar};
 use crate::describe::SizeFit;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::finalize::Interruption;
 use crate::fs::FsError;
 
 /// The event and the reason of a file that got no array.
 pub(super) struct Refused {
-    pub(super) event: EventKind,
+    pub(super) event: ReceiptEvent,
     pub(super) reason: Reason,
 }
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Refused { event: EventKind::Rejected, reason }
+        Refused { event: ReceiptEvent::Rejected, reason }
     }
 }
 
 impl From<FsError> for Refused {
     fn from(error: FsError) -> Self {
-        Refused { event: EventKind::Failed, reason: Reason::Io(error.into()) }
+        Refused { event: ReceiptEvent::Failed, reason: Reason::Io(error.into()) }
     }
 }
 
 impl From<Interruption> for Refused {
     fn from(interruption: Interruption) -> Self {
-        let failed = |reason| Refused { event: EventKind::Failed, reason };
+        let failed = |reason| Refused { event: ReceiptEvent::Failed, reason };
         match interruption {
             Interruption::Rejected(reason) => reason.into(),
-            Interruption::DataLoss(reason) => Refused { event: EventKind::Lost, reason },
+            Interruption::DataLoss(reason) => Refused { event: ReceiptEvent::Lost, reason },
             Interruption::Retry(reason) | Interruption::Locked(reason) => failed(reason),
             Interruption::Vanished => failed(Reason::Gone),
             Interruption::Cancelled => failed(Reason::Stopped),
@@ -139,8 +139,11 @@ mod tests {
     fn a_data_loss_is_no_plain_rejection() {
         let why = || Reason::DataLoss(DataLoss::Recorded("a sync failed".to_owned()));
         let lost = receipt(Interruption::DataLoss(why()));
-        assert_eq!((lost.event, lost.reason_kind), (EventKind::Lost, Some(ReasonKind::DataLoss)));
+        assert_eq!(
+            (lost.event, lost.reason_kind),
+            (ReceiptEvent::Lost, Some(ReasonKind::DataLoss))
+        );
         let rejected = receipt(Interruption::Rejected(Reason::SeveralArrays));
-        assert_eq!(rejected.event, EventKind::Rejected);
+        assert_eq!(rejected.event, ReceiptEvent::Rejected);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::BinaryBytes;
 
 use super::dry_run::Planned;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 
 /// Counts what became of the files.
 #[derive(Default)]
@@ -22,8 +22,10 @@ impl Sum {
     pub(super) fn add(&mut self, receipt: &Receipt) {
         *self.by_event.entry(receipt.event.as_str()).or_default() += 1;
         self.bytes += receipt.bytes;
-        let is_array =
-            matches!(receipt.event, EventKind::Finalized | EventKind::Remade | EventKind::Found);
+        let is_array = matches!(
+            receipt.event,
+            ReceiptEvent::Finalized | ReceiptEvent::Remade | ReceiptEvent::Found
+        );
         self.refused += u64::from(!is_array);
     }
 

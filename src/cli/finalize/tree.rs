@@ -8,7 +8,7 @@ use super::{Finalize, Session, absolute};
 use crate::cli::tree::{Found, walk};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::fs::{self, Dir};
 use crate::probe::{ProbeResult, probe_standalone};
 
@@ -47,7 +47,7 @@ impl Finalize {
                 self.finalize_one(drop_dir, rel, None, session)
             }
             Ok(ProbeResult::AwaitingData { why, .. }) => {
-                Err(Refused { event: EventKind::Waiting, reason: why })
+                Err(Refused { event: ReceiptEvent::Waiting, reason: why })
             }
             Ok(ProbeResult::Ignored(Reason::Undescribed { .. })) => {
                 return session.sum.add_undescribed();

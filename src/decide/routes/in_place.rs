@@ -7,7 +7,7 @@ use crate::decide::constraints::Obstacle;
 use crate::decide::reason::Reason;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::decide::routes::{Candidate, Outline, Request};
+use crate::decide::routes::{Outline, RouteInput, RouteRule};
 use crate::decide::steps::{Steps, Write};
 use crate::describe::{DeclaredBy, LeadingBytes, OwnHeader};
 use crate::npy::{self, Header, commit_bytes};
@@ -18,22 +18,22 @@ const UNIVERSAL_LEN: u64 = 128;
 /// The unit that a disk writes atomically, in bytes.
 pub const SECTOR: usize = 512;
 
-pub(super) const CANDIDATE: Candidate =
-    Candidate { route: Route::InPlace, can_remake_array: false, outline };
+pub(super) const RULE: RouteRule =
+    RouteRule { route: Route::InPlace, can_remake_array: false, outline };
 
 /// Outlines the writes that make the data file the array. No other route can make an array that
 /// gets the name of its own data, except of a pending file, which npyd replaces.
-fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
-    let is_pending = request.dump.kind == DeclaredBy::Pending;
-    match (writes(request), &request.constraints.own_name) {
-        (Ok(writes), _) => Ok(request.with_source_bytes(Steps::InPlace(writes))),
+fn outline(input: &RouteInput<'_>) -> Result<Outline, Obstacle> {
+    let is_pending = input.dump.kind == DeclaredBy::Pending;
+    match (writes(input), &input.constraints.own_name) {
+        (Ok(writes), _) => Ok(input.with_source_bytes(Steps::InPlace(writes))),
         (Err(_), Some(name)) if !is_pending => Err(Obstacle::Refuse(Reason::OwnName(name.clone()))),
         (Err(obstacle), _) => Err(obstacle),
     }
 }
 
-fn writes(request: &Request<'_>) -> Result<Vec<Write>, Obstacle> {
-    let Request { dump, source_header: header, size, constraints } = request;
+fn writes(input: &RouteInput<'_>) -> Result<Vec<Write>, Obstacle> {
+    let RouteInput { dump, source_header: header, size, constraints } = input;
     if matches!(dump.front, LeadingBytes::Bare) {
         return Err(RouteObstacle::NoRoom.into());
     }

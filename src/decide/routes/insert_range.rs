@@ -4,7 +4,7 @@ use crate::decide::constraints::Obstacle;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::page_header::page_header;
-use crate::decide::routes::{Candidate, Outline, Request};
+use crate::decide::routes::{Outline, RouteInput, RouteRule};
 use crate::decide::steps::Steps;
 use crate::describe::LeadingBytes;
 
@@ -12,12 +12,12 @@ use crate::describe::LeadingBytes;
 /// than a copy, in bytes.
 const WORTH_INSERTING: u64 = 16 << 20;
 
-pub(super) const CANDIDATE: Candidate =
-    Candidate { route: Route::InsertRange, can_remake_array: false, outline };
+pub(super) const RULE: RouteRule =
+    RouteRule { route: Route::InsertRange, can_remake_array: false, outline };
 
 /// Outlines a header of one page, which goes into the range that is inserted before the data.
-fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
-    let Request { dump, source_header, size, constraints } = request;
+fn outline(input: &RouteInput<'_>) -> Result<Outline, Obstacle> {
+    let RouteInput { dump, source_header, size, constraints } = input;
     if constraints.keeps_source {
         return Err(RouteObstacle::SourceKept.into());
     }
@@ -43,5 +43,5 @@ fn outline(request: &Request<'_>) -> Result<Outline, Obstacle> {
         return Err(RouteObstacle::MoreThanData.into());
     }
     constraints.allow(Route::InsertRange)?;
-    Ok(request.with_source_bytes(Steps::Insert(page_header(request)?)))
+    Ok(input.with_source_bytes(Steps::Insert(page_header(input)?)))
 }

@@ -17,7 +17,7 @@ use crate::npy::Header;
 pub use in_place::SECTOR;
 
 /// The array that is to be made, and what limits the choice of a route.
-pub(crate) struct Request<'a> {
+pub(crate) struct RouteInput<'a> {
     pub(crate) dump: &'a Dump,
     /// How the bytes of the source are laid out.
     pub(crate) source_header: &'a Header,
@@ -26,7 +26,7 @@ pub(crate) struct Request<'a> {
     pub(crate) constraints: &'a Constraints,
 }
 
-impl Request<'_> {
+impl RouteInput<'_> {
     /// Outlines an array that holds the bytes of the source, and therefore has their header.
     fn with_source_bytes(&self, steps: Steps) -> Outline {
         Outline { header: self.source_header.clone(), holds_source_bytes: true, steps }
@@ -45,17 +45,17 @@ pub(crate) struct Outline {
 
 /// A route that can be chosen.
 #[derive(Clone, Copy)]
-pub(crate) struct Candidate {
+pub(crate) struct RouteRule {
     pub(crate) route: Route,
     /// Whether `npyd redo` can make an array again from itself by this route. If so, its steps are
     /// [`Steps::Reflink`] or [`Steps::Copy`].
     pub(crate) can_remake_array: bool,
     /// Returns the array that the route makes, or why it does not apply.
-    pub(crate) outline: fn(&Request<'_>) -> Result<Outline, Obstacle>,
+    pub(crate) outline: fn(&RouteInput<'_>) -> Result<Outline, Obstacle>,
 }
 
 /// The routes in the order in which they are tried. The one that moves the fewest bytes comes
 /// first. One that a drop may require comes before those that it excludes
 /// (`Obstacle::Refuse`). The copy is last, because it always applies.
-pub(crate) const ROUTES: [Candidate; 4] =
-    [in_place::CANDIDATE, reflink::CANDIDATE, insert_range::CANDIDATE, copy::CANDIDATE];
+pub(crate) const ROUTES: [RouteRule; 4] =
+    [in_place::RULE, reflink::RULE, insert_range::RULE, copy::RULE];

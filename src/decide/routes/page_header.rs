@@ -2,15 +2,15 @@
 
 use crate::config::Readers;
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::decide::routes::Request;
+use crate::decide::routes::RouteInput;
 
 /// The block size of the common file systems that share blocks, in bytes. A header of that length
 /// keeps mapped data aligned, and np.load accepts it.
 const PAGE: u64 = 4096;
 
 /// Returns a header after which the data begin at a block boundary.
-pub(super) fn page_header(request: &Request<'_>) -> Result<Vec<u8>, RouteObstacle> {
-    let Request { dump, source_header, constraints, .. } = request;
+pub(super) fn page_header(input: &RouteInput<'_>) -> Result<Vec<u8>, RouteObstacle> {
+    let RouteInput { dump, source_header, constraints, .. } = input;
     if source_header.data_len() == 0 {
         return Err(RouteObstacle::NoData);
     }

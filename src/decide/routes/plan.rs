@@ -5,7 +5,7 @@ use crate::decide::constraints::{Constraints, Obstacle};
 use crate::decide::reason::Reason;
 use crate::decide::route::{Route, SkippedRoute};
 use crate::decide::route_problem::RouteProblem;
-use crate::decide::routes::{Candidate, Outline, ROUTES, Request};
+use crate::decide::routes::{Outline, ROUTES, RouteInput, RouteRule};
 use crate::decide::steps::Steps;
 use crate::describe::Dump;
 use crate::npy::Header;
@@ -40,7 +40,7 @@ impl Plan {
         size: u64,
         constraints: &Constraints,
     ) -> Result<Self, Reason> {
-        choose(&ROUTES, &Request { dump, source_header, size, constraints })
+        choose(&ROUTES, &RouteInput { dump, source_header, size, constraints })
     }
 
     /// Plans an array that is made again from itself, as a new file: `dump` and `source_header` are
@@ -56,7 +56,7 @@ impl Plan {
         constraints: &Constraints,
     ) -> Result<Self, Reason> {
         let routes: Vec<_> = ROUTES.into_iter().filter(|it| it.can_remake_array).collect();
-        choose(&routes, &Request { dump, source_header, size, constraints })
+        choose(&routes, &RouteInput { dump, source_header, size, constraints })
     }
 
     /// Returns the header as it will be in the file.
@@ -66,10 +66,10 @@ impl Plan {
     }
 }
 
-fn choose(routes: &[Candidate], request: &Request<'_>) -> Result<Plan, Reason> {
+fn choose(routes: &[RouteRule], input: &RouteInput<'_>) -> Result<Plan, Reason> {
     let mut skipped_routes = Vec::new();
-    for Candidate { route, outline, .. } in routes {
-        match outline(request) {
+    for RouteRule { route, outline, .. } in routes {
+        match outline(input) {
             Ok(Outline { header, holds_source_bytes, steps }) => {
                 let route = *route;
                 return Ok(Plan { route, header, holds_source_bytes, steps, skipped_routes });
@@ -93,27 +93,30 @@ mod tests {
     const BIG_ENDIAN: &str = "dtype = '>i2'\nshape = [3]\n";
 
     /// Plans a dump of six bytes by some of the routes.
-    fn planned(manifest: &str, routes: &[Candidate]) -> Result<Plan, Reason> {
+    fn planned(manifest: &str, routes: &[RouteRule]) -> Result<Plan, Reason> {
         let name = |name: &str| FileName::try_from(name.to_owned()).unwrap();
         let manifest = Manifest::parse(&name("x.raw.toml"), manifest.as_bytes()).unwrap().unwrap();
         let dump = manifest.dump(&name("x.raw")).unwrap();
         let constraints = Constraints::on(FsInfo { kind: FsKind::Tmpfs, network: false });
         let source_header = &dump.header(6).unwrap();
-        choose(routes, &Request { dump: &dump, source_header, size: 6, constraints: &constraints })
+        choose(
+            routes,
+            &RouteInput { dump: &dump, source_header, size: 6, constraints: &constraints },
+        )
     }
 
-    fn refuses(_: &Request<'_>) -> Result<Outline, Obstacle> {
+    fn refuses(_: &RouteInput<'_>) -> Result<Outline, Obstacle> {
         Err(Obstacle::Refuse(Reason::Route(RouteProblem::SeveralFiles)))
     }
 
-    fn swaps_bytes(request: &Request<'_>) -> Result<Outline, Obstacle> {
-        if request.size == 0 {
+    fn swaps_bytes(input: &RouteInput<'_>) -> Result<Outline, Obstacle> {
+        if input.size == 0 {
             return Err(RouteObstacle::NoData.into());
         }
         let dtype = Dtype::from_text("<i2").unwrap();
         let header = Header::new(dtype, Order::C, vec![3]).unwrap();
         let new = NewFile { head: header.numpy_bytes(), offset: 0, len: 6 };
-        assert_ne!(header, *request.source_header);
+        assert_ne!(header, *input.source_header);
         Ok(Outline { header, holds_source_bytes: false, steps: Steps::Copy(new) })
     }
 
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn a_route_that_is_required_is_not_replaced_by_a_copy() {
         let required =
-            Candidate { route: Route::InPlace, can_remake_array: false, outline: refuses };
+            RouteRule { route: Route::InPlace, can_remake_array: false, outline: refuses };
         let all: Vec<_> = [required].into_iter().chain(ROUTES).collect();
         let reason = planned(BIG_ENDIAN, &all).unwrap_err();
         assert_eq!(reason, Reason::Route(RouteProblem::SeveralFiles));
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn the_header_of_the_array_is_that_of_its_route() {
         let swapping =
-            Candidate { route: Route::Copy, can_remake_array: false, outline: swaps_bytes };
+            RouteRule { route: Route::Copy, can_remake_array: false, outline: swaps_bytes };
         let plan = planned(BIG_ENDIAN, &[swapping]).unwrap();
         assert!(!plan.holds_source_bytes);
         assert_eq!(plan.header.dtype().to_string(), "'<i2'");

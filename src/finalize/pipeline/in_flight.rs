@@ -9,7 +9,7 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
 use crate::finalize::choice::Choice;
 use crate::finalize::constraints::plan_of;
 use crate::finalize::digest_check::verify_ahead;
@@ -71,7 +71,7 @@ pub(super) struct InFlight<'a> {
     _claims: Vec<Claim>,
     /// The lock on the sidecar, if that is to move.
     sidecar_claim: Option<Claim>,
-    event: EventKind,
+    event: ReceiptEvent,
     /// The array's name.
     name: FileName,
     /// The new file, filled and unnamed; `None` if the job makes no new file.
@@ -111,12 +111,12 @@ impl<'a> InFlight<'a> {
             Choice::new(job, &at, |plan| choose_name(job, &at, plan, Some(progress)).map(Some))?;
         let Choice { event, name, old, replaced, plan, constraints } = choice;
         let sidecar_claim = disposition::claim_sidecar(job, plan.route)?;
-        if !(job.is_recheck && event == EventKind::Found) {
+        if !(job.is_recheck && event == ReceiptEvent::Found) {
             verify_ahead(job, &plan, progress)?; // a recheck reads the data once
         }
-        let is_stale = event == EventKind::Stale;
+        let is_stale = event == ReceiptEvent::Stale;
         let route = match event {
-            EventKind::Found | EventKind::Stale => route_of_array(job, &at, &name)?,
+            ReceiptEvent::Found | ReceiptEvent::Stale => route_of_array(job, &at, &name)?,
             _ => None,
         };
         let mut in_flight = InFlight {
@@ -138,13 +138,13 @@ impl<'a> InFlight<'a> {
             interruption: None,
             remarks: Vec::new(),
         };
-        if matches!(event, EventKind::Finalized | EventKind::Remade) {
+        if matches!(event, ReceiptEvent::Finalized | ReceiptEvent::Remade) {
             in_flight.carry_out(progress)?;
         }
         if let Some(old) = old {
             in_flight.compare(old, progress)?;
         }
-        if !is_stale && (event == EventKind::Found || !in_flight.plan.route.consumes_source()) {
+        if !is_stale && (event == ReceiptEvent::Found || !in_flight.plan.route.consumes_source()) {
             in_flight.remarks.extend(rest::save_ahead(job, &in_flight.at, progress)?);
         }
         Ok(in_flight)
@@ -214,12 +214,12 @@ impl<'a> InFlight<'a> {
 
     /// Returns whether the array was there already.
     fn is_found(&self) -> bool {
-        matches!(self.event, EventKind::Found | EventKind::Stale)
+        matches!(self.event, ReceiptEvent::Found | ReceiptEvent::Stale)
     }
 
     /// Returns whether the array's name may not be durable yet: it is new, or the array was found.
     fn has_new_name(&self) -> bool {
-        self.output.is_some() || self.event == EventKind::Found
+        self.output.is_some() || self.event == ReceiptEvent::Found
     }
 
     /// Syncs the new file, and the sidecar if it will move: beside the array it is all that stays
@@ -295,7 +295,7 @@ impl<'a> InFlight<'a> {
     pub(super) fn into_result(mut self) -> Result<Finalized, Interruption> {
         match self.interruption.take() {
             Some(lost @ Interruption::DataLoss(_)) => Err(lost),
-            Some(interruption) if self.event == EventKind::Found => Err(interruption),
+            Some(interruption) if self.event == ReceiptEvent::Found => Err(interruption),
             Some(interruption) => {
                 self.remarks.extend(interruption.to_text());
                 let fate = match self.job.drop_dir.source {
@@ -397,12 +397,12 @@ impl<'a> InFlight<'a> {
         };
         receipt.add(self.replaced.clone());
         let remake = self.remake.iter();
-        if *event == EventKind::Remade {
+        if *event == ReceiptEvent::Remade {
             receipt.add(remake.clone().map(Remake::changes));
         }
         receipt.add(remake.filter_map(Remake::backup_remark));
-        receipt.add((*event == EventKind::Stale).then(|| STALE.to_owned()));
-        let is_rechecked = job.has_other_attributes() && *event == EventKind::Found;
+        receipt.add((*event == ReceiptEvent::Stale).then(|| STALE.to_owned()));
+        let is_rechecked = job.has_other_attributes() && *event == ReceiptEvent::Found;
         receipt.add(is_rechecked.then(|| RECHECKED.to_owned()));
         let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.why.is_noteworthy());
         receipt.add(noteworthy.map(ToString::to_string));

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::decide::work_error::WorkError;
 use crate::events::event::Event;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::finalize::{ArrayJob, Job, RejectedDrop};
 use crate::ledger::Request;
 use crate::probe::Residue;
@@ -35,15 +35,15 @@ pub struct JobDone {
 
 impl Tracker {
     /// Dispatches the rejection of a drop.
-    pub(crate) fn reject(&mut self, candidate: Candidate, event: EventKind, reason: Reason) {
+    pub(crate) fn reject(&mut self, candidate: Candidate, event: ReceiptEvent, reason: Reason) {
         let rel = candidate.input.rel.clone();
         if !self.queue.has_room() {
             return self.postpone(rel);
         }
-        let (drop_dir, settings) = (Arc::clone(&self.drop_dir), self.settings);
+        let (drop_dir, settings_hash) = (Arc::clone(&self.drop_dir), self.settings_hash);
         self.mark_working(&rel);
         self.submit(vec![rel], move || {
-            drop_jobs::reject_drop(&drop_dir, &candidate, (event, reason), settings)
+            drop_jobs::reject_drop(&drop_dir, &candidate, (event, reason), settings_hash)
         });
     }
 
@@ -66,7 +66,7 @@ impl Tracker {
             return self.postpone(rel.to_path_buf());
         }
         let (context, pace) = (self.context.clone(), Arc::clone(&self.pace));
-        let fingerprint = LedgerKey::parse(of);
+        let fingerprint = Fingerprint::parse(of);
         self.mark_working(rel);
         self.submit(vec![rel.to_path_buf()], move || {
             request_jobs::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref()).into()
@@ -114,9 +114,9 @@ impl Tracker {
 
     fn run_batch(&mut self, batch: Vec<Job>) {
         let rels = batch.iter().map(|job| job.candidate.input.rel.clone()).collect();
-        let (context, pace, settings) =
-            (self.context.clone(), Arc::clone(&self.pace), self.settings);
-        self.submit(rels, move || drop_jobs::run_batch(&context, &pace, &batch, settings));
+        let (context, pace, settings_hash) =
+            (self.context.clone(), Arc::clone(&self.pace), self.settings_hash);
+        self.submit(rels, move || drop_jobs::run_batch(&context, &pace, &batch, settings_hash));
     }
 
     /// Moves an entry to the backlog, because the worker queue is full.

@@ -12,7 +12,7 @@ use crate::decide::reason::Reason;
 use crate::events::drop_state::DropPath;
 use crate::events::event::Event;
 use crate::events::gathering::Gathering;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::finalize::is_known;
 use crate::fs::Dir;
 use crate::model::{DirFault, DirFaultKind};
@@ -130,7 +130,7 @@ impl Tracker {
 
     fn failed(&self, rel: &Path, why: &Reason) -> Receipt {
         let DropPath { drop_dir, source } = self.drop_path(rel);
-        Receipt::without_output(EventKind::Failed, drop_dir, source, why)
+        Receipt::without_output(ReceiptEvent::Failed, drop_dir, source, why)
     }
 
     /// Suspends the work on all drops that meet the fault of a directory. Returns `false` if the

@@ -9,7 +9,7 @@ use crate::decide::completeness::Wait;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::decide::work_error::DataLoss;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::finalize::Job;
 use crate::fs;
 use crate::ledger::{Earlier, KnownDrop};
@@ -40,7 +40,7 @@ pub(super) enum Action {
     /// Probe it again later.
     Wait(Wait),
     /// Reject the drop. `event` says whether its data may be lost.
-    Reject { candidate: Box<Candidate>, event: EventKind, reason: Reason },
+    Reject { candidate: Box<Candidate>, event: ReceiptEvent, reason: Reason },
     /// Try again after a pause.
     Fail(Failure),
 }
@@ -176,7 +176,7 @@ impl Tracker {
             if let Some(at) = &taking {
                 self.refuse_take(at, reason.clone());
             }
-            return Ok(reject(candidate, EventKind::Lost, reason));
+            return Ok(reject(candidate, ReceiptEvent::Lost, reason));
         }
         let entry = self.entries.get_mut(&candidate.input.rel);
         let Some(entry) = entry else { return Ok(Action::Forget) };
@@ -208,11 +208,11 @@ impl Tracker {
                 self.refuse_take(&at, reason);
                 Action::Probe
             }
-            (Decision::Reject(reason), None) => reject(candidate, EventKind::Rejected, reason),
+            (Decision::Reject(reason), None) => reject(candidate, ReceiptEvent::Rejected, reason),
         })
     }
 }
 
-fn reject(candidate: Candidate, event: EventKind, reason: Reason) -> Action {
+fn reject(candidate: Candidate, event: ReceiptEvent, reason: Reason) -> Action {
     Action::Reject { candidate: Box::new(candidate), event, reason }
 }

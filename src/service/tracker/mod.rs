@@ -43,8 +43,8 @@ mod gate;
 mod ledger_cursor;
 mod recall;
 mod recheck;
-mod redo;
 mod reminders;
+mod requests;
 mod scan;
 mod scan_report;
 mod settled_series;
@@ -139,7 +139,7 @@ pub struct Tracker {
     ended: Sender<JobDone>,
     pace: Arc<RateLimiter>,
     /// A hash of the settings; a rejection holds only under the settings it was made with.
-    settings: u64,
+    settings_hash: u64,
     trusts_clock: bool,
     recovered: bool,
     entries: HashMap<PathBuf, Entry>,
@@ -181,7 +181,7 @@ impl Tracker {
         queue: Queue,
         ended: Sender<JobDone>,
     ) -> Self {
-        let settings = drop_dir.settings;
+        let settings_hash = drop_dir.settings_hash;
         let state_requests = StateRequests::new(context.bus());
         let pace = Arc::new(RateLimiter::new(drop_dir.max_rate, context.pressure.clone()));
         Tracker {
@@ -190,7 +190,7 @@ impl Tracker {
             pace,
             queue,
             ended,
-            settings,
+            settings_hash,
             trusts_clock: false,
             recovered: false,
             entries: HashMap::new(),

@@ -37,7 +37,7 @@ impl Tracker {
         if known.is_unproven() && self.may_go(candidate) {
             return false;
         }
-        known.settles(&snapshot.identity(), self.settings)
+        known.settles(&snapshot.identity(), self.settings_hash)
     }
 
     /// Returns whether a finished source may be removed or archived now.

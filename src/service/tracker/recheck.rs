@@ -107,9 +107,10 @@ impl Tracker {
         let batch = std::mem::take(&mut self.rechecks.batch);
         let rels: Vec<_> = batch.iter().map(|job| job.candidate.input.rel.clone()).collect();
         self.rechecks.running = rels.iter().cloned().collect();
-        let (context, pace, settings) =
-            (self.context.clone(), Arc::clone(&self.pace), self.settings);
-        let task = self.task(rels, move || drop_jobs::recheck(&context, &pace, &batch, settings));
+        let (context, pace, settings_hash) =
+            (self.context.clone(), Arc::clone(&self.pace), self.settings_hash);
+        let task =
+            self.task(rels, move || drop_jobs::recheck(&context, &pace, &batch, settings_hash));
         self.queue.run_aside(task);
     }
 

@@ -282,7 +282,8 @@ impl Tracker {
 
     /// Returns whether a source needs no further work under these settings if it is unchanged.
     pub(super) fn holds_under_settings(&self, known: &KnownSource) -> bool {
-        known.is_settled && (!known.is_rejected || known.fingerprint.settings == self.settings)
+        known.is_settled
+            && (!known.is_rejected || known.fingerprint.settings_hash == self.settings_hash)
     }
 }
 

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::problem::Problem;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::events::stored::Stored;
 use crate::ledger::{Ledger, LedgerError};
 use crate::service::work::outcome::Record;
@@ -75,7 +75,10 @@ impl Recorder {
     /// Publishes an event, and counts it if it is a receipt of a failure.
     pub(crate) fn publish(&self, event: Event) {
         let is_failure = |receipt: &Receipt| {
-            matches!(receipt.event, EventKind::Rejected | EventKind::Lost | EventKind::Failed)
+            matches!(
+                receipt.event,
+                ReceiptEvent::Rejected | ReceiptEvent::Lost | ReceiptEvent::Failed
+            )
         };
         if matches!(&event, Event::Receipt { receipt, .. } if is_failure(receipt)) {
             self.failures.fetch_add(1, Ordering::Relaxed);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::config::DropDir;
 use crate::decide::completeness::Wait;
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::events::bus::Bus;
 use crate::events::parts::Parts;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::finalize::{
     Aside, Finalized, Interruption, Job, finalize, finalize_all, parts_of_input, quarantine,
     recover_residue,
@@ -32,10 +32,10 @@ pub(crate) fn run_batch(
     context: &Context,
     pace: &Arc<RateLimiter>,
     batch: &[Job],
-    settings: u64,
+    settings_hash: u64,
 ) -> TaskResult {
     let meter = |job: &Job| context.meter(job.drop_path(), job.path(), pace);
-    finalize_batch(context, batch, settings, meter)
+    finalize_batch(context, batch, settings_hash, meter)
 }
 
 /// Compares finished drops with their arrays, and records the results. One event reports all of
@@ -44,18 +44,18 @@ pub(crate) fn recheck(
     context: &Context,
     pace: &Arc<RateLimiter>,
     batch: &[Job],
-    settings: u64,
+    settings_hash: u64,
 ) -> TaskResult {
     let nobody = Arc::new(Bus::default());
     let silent =
         |job: &Job| Meter::new(job.drop_path(), job.path(), &nobody, &context.stop, Some(pace));
-    finalize_batch(context, batch, settings, silent)
+    finalize_batch(context, batch, settings_hash, silent)
 }
 
 fn finalize_batch(
     context: &Context,
     batch: &[Job],
-    settings: u64,
+    settings_hash: u64,
     meter_of: impl Fn(&Job) -> Meter + Sync,
 ) -> TaskResult {
     let results = match batch {
@@ -64,7 +64,7 @@ fn finalize_batch(
     };
     let mut records = Vec::with_capacity(batch.len());
     let outcomes = batch.iter().zip(results).map(|(job, result)| {
-        let (outcome, of_job) = to_outcome(context, job, result, settings);
+        let (outcome, of_job) = to_outcome(context, job, result, settings_hash);
         records.extend(of_job);
         outcome
     });
@@ -77,7 +77,7 @@ fn to_outcome(
     context: &Context,
     job: &Job,
     result: Result<Finalized, Interruption>,
-    settings: u64,
+    settings_hash: u64,
 ) -> (Outcome, Vec<Record>) {
     let mut records = Vec::new();
     let (outcome, record) = match result {
@@ -87,22 +87,22 @@ fn to_outcome(
             // new identity. Otherwise it stores the one from before the job: a source that changed
             // after that, while or after it was copied or compared, is a new drop.
             let snapshot = match (receipt.event, receipt.route) {
-                (EventKind::Finalized, Some(route)) if route.consumes_source() => {
+                (ReceiptEvent::Finalized, Some(route)) if route.consumes_source() => {
                     candidate.restat().ok()
                 }
                 _ => None,
             };
             let snapshot = snapshot.unwrap_or_else(|| candidate.snapshot());
-            let fingerprint = LedgerKey { settings, identity: snapshot.identity() };
-            let is_first = receipt.event == EventKind::Found && job.earlier.is_empty();
+            let fingerprint = Fingerprint { settings_hash, identity: snapshot.identity() };
+            let is_first = receipt.event == ReceiptEvent::Found && job.earlier.is_empty();
             records.push((receipt, Some(fingerprint)));
             match interruption {
-                Some(interruption) => on_interruption(context, job, interruption, settings),
+                Some(interruption) => on_interruption(context, job, interruption, settings_hash),
                 None if is_first => (Outcome::Found, None),
                 None => (Outcome::Done, None),
             }
         }
-        Err(interruption) => on_interruption(context, job, interruption, settings),
+        Err(interruption) => on_interruption(context, job, interruption, settings_hash),
     };
     records.extend(record);
     (outcome, records)
@@ -113,23 +113,27 @@ fn on_interruption(
     context: &Context,
     job: &Job,
     interruption: Interruption,
-    settings: u64,
+    settings_hash: u64,
 ) -> (Outcome, Option<Record>) {
     let outcome = match interruption {
         Interruption::Rejected(reason) => {
             let Job { drop_dir, candidate, .. } = job;
-            let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
-            return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
+            let fingerprint =
+                Fingerprint { settings_hash, identity: candidate.snapshot().identity() };
+            return reject(drop_dir, candidate, (ReceiptEvent::Rejected, reason), fingerprint);
         }
-        Interruption::DataLoss(reason) => return record_data_loss(context, job, &reason, settings),
+        Interruption::DataLoss(reason) => {
+            return record_data_loss(context, job, &reason, settings_hash);
+        }
         Interruption::Retry(why) => Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) }),
         Interruption::Locked(why) => Outcome::Retry(Wait::on_external(why)),
         Interruption::Vanished | Interruption::Cancelled => Outcome::Dropped,
         Interruption::Io(error) if error.is_name_too_long() => {
             let Job { drop_dir, candidate, .. } = job;
-            let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
+            let fingerprint =
+                Fingerprint { settings_hash, identity: candidate.snapshot().identity() };
             let reason = Reason::NameTooLong(error.into());
-            return reject(drop_dir, candidate, (EventKind::Rejected, reason), fingerprint);
+            return reject(drop_dir, candidate, (ReceiptEvent::Rejected, reason), fingerprint);
         }
         Interruption::Io(error) if error.is_missing() && is_gone(&job.drop_dir, &job.candidate) => {
             Outcome::Dropped
@@ -152,10 +156,10 @@ pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
 pub(crate) fn reject_drop(
     drop_dir: &DropDir,
     candidate: &Candidate,
-    why: (EventKind, Reason),
-    settings: u64,
+    why: (ReceiptEvent, Reason),
+    settings_hash: u64,
 ) -> TaskResult {
-    let fingerprint = LedgerKey { settings, identity: candidate.snapshot().identity() };
+    let fingerprint = Fingerprint { settings_hash, identity: candidate.snapshot().identity() };
     let (outcome, record) = reject(drop_dir, candidate, why, fingerprint);
     TaskResult { outcomes: vec![outcome], records: record.into_iter().collect() }
 }
@@ -166,7 +170,7 @@ fn record_data_loss(
     context: &Context,
     job: &Job,
     reason: &Reason,
-    settings: u64,
+    settings_hash: u64,
 ) -> (Outcome, Option<Record>) {
     let Job { drop_dir, candidate, .. } = job;
     let reason = match (reason, candidate.input.only_file()) {
@@ -181,16 +185,16 @@ fn record_data_loss(
     {
         context.report_ledger(&error);
     }
-    let fingerprint = LedgerKey { settings, identity: now.identity() };
-    reject(drop_dir, candidate, (EventKind::Lost, reason), fingerprint)
+    let fingerprint = Fingerprint { settings_hash, identity: now.identity() };
+    reject(drop_dir, candidate, (ReceiptEvent::Lost, reason), fingerprint)
 }
 
 /// Moves a rejected drop to the quarantine. Returns the receipt to record.
 fn reject(
     drop_dir: &DropDir,
     candidate: &Candidate,
-    (event, reason): (EventKind, Reason),
-    fingerprint: LedgerKey,
+    (event, reason): (ReceiptEvent, Reason),
+    fingerprint: Fingerprint,
 ) -> (Outcome, Option<Record>) {
     if drop_dir.in_force.is_superseded() {
         return (Outcome::Dropped, None);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::decide::completeness::Wait;
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::Fingerprint;
 use crate::events::receipt::Receipt;
 use crate::service::work::failure::Failure;
 
@@ -40,5 +40,5 @@ impl From<Outcome> for TaskResult {
     }
 }
 
-/// A receipt, and the ledger key of its source.
-pub(crate) type Record = (Receipt, Option<LedgerKey>);
+/// A receipt, and the fingerprint of its source.
+pub(crate) type Record = (Receipt, Option<Fingerprint>);

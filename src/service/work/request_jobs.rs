@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::config::DropDir;
 use crate::decide::completeness::Wait;
-use crate::decide::identity::LedgerKey;
+use crate::decide::identity::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::events::drop_state::DropPath;
-use crate::events::receipt::{EventKind, Receipt};
+use crate::events::receipt::{Receipt, ReceiptEvent};
 use crate::finalize::{self, ArrayJob, Interruption, RejectedDrop, Restored, restore_rejected};
 use crate::ledger::Request;
 use crate::service::work::context::Context;
@@ -42,7 +42,7 @@ pub(crate) fn redo_array(
     context: &Context,
     pace: &Arc<RateLimiter>,
     (request, job): (&Request, &ArrayJob),
-    fingerprint: Option<&LedgerKey>,
+    fingerprint: Option<&Fingerprint>,
 ) -> Outcome {
     let Request { drop_dir, source, .. } = request;
     let drop = DropPath { drop_dir: drop_dir.clone(), source: source.clone() };
@@ -67,8 +67,12 @@ impl Context {
     pub(crate) fn refuse(&self, request: &Request, why: Reason) -> Outcome {
         let Request { kind, drop_dir, source, .. } = request;
         let reason = Reason::NotDone { request: *kind, why: Box::new(why) };
-        let receipt =
-            Receipt::without_output(EventKind::Failed, drop_dir.clone(), source.clone(), &reason);
+        let receipt = Receipt::without_output(
+            ReceiptEvent::Failed,
+            drop_dir.clone(),
+            source.clone(),
+            &reason,
+        );
         self.end_request(request, receipt, None)
     }
 
@@ -77,7 +81,7 @@ impl Context {
         &self,
         request: &Request,
         receipt: Receipt,
-        fingerprint: Option<&LedgerKey>,
+        fingerprint: Option<&Fingerprint>,
     ) -> Outcome {
         let stored = self.ledger().end_request(request, &receipt, fingerprint);
         self.committer.recorder.publish_receipts([receipt], stored);

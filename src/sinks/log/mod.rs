@@ -23,7 +23,7 @@ use crate::events::drop_state::{DropPath, DropState};
 use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::events::progress::WorkProgress;
-use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
 use crate::events::stored::Stored;
 use crate::sinks::log::finished::Finished;
 use crate::sinks::log::repeats::Repeats;
@@ -228,7 +228,7 @@ fn log_state(path: &DropPath, state: DropState, reason: Option<&Reason>) {
 
 fn log_waiting(path: &DropPath, reason: &Reason) {
     tracing::debug!(
-        event = EventKind::Waiting.as_str(),
+        event = ReceiptEvent::Waiting.as_str(),
         drop = %path.drop_dir.display(),
         source = %path.source.display(),
         reason = %reason,
@@ -276,17 +276,20 @@ fn log_receipt(receipt: &Receipt, stored: Stored) {
     }
     match receipt.event {
         // Another line reports those that have one cause.
-        EventKind::Failed if receipt.reason_kind == Some(ReasonKind::Io) => at!(debug),
-        EventKind::Rejected | EventKind::Lost | EventKind::Failed | EventKind::Stale => at!(warn),
+        ReceiptEvent::Failed if receipt.reason_kind == Some(ReasonKind::Io) => at!(debug),
+        ReceiptEvent::Rejected
+        | ReceiptEvent::Lost
+        | ReceiptEvent::Failed
+        | ReceiptEvent::Stale => at!(warn),
         // Nothing changed, and an earlier receipt says why the source stays.
-        EventKind::Found
+        ReceiptEvent::Found
             if !receipt.is_requested
                 && matches!(receipt.source_fate, Some(SourceFate::Kept | SourceFate::Unproven)) =>
         {
             at!(debug);
         }
-        EventKind::Waiting => at!(debug),
-        EventKind::Finalized | EventKind::Remade | EventKind::Found => at!(info),
+        ReceiptEvent::Waiting => at!(debug),
+        ReceiptEvent::Finalized | ReceiptEvent::Remade | ReceiptEvent::Found => at!(info),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::events::daemon_state::WatchState;
 use crate::events::drop_state::{DropPath, DropState, StateOfDrop, WaitAge};
 use crate::events::event::Event;
 use crate::events::gathering::Gathering;
-use crate::events::receipt::EventKind;
+use crate::events::receipt::ReceiptEvent;
 use crate::events::tally::Tally;
 use crate::text::one_line::shown;
 
@@ -269,7 +269,7 @@ impl Line {
     pub(crate) fn log(&self) {
         match self {
             Line::Kind { path, reason, drops } => tracing::info!(
-                event = EventKind::Waiting.as_str(),
+                event = ReceiptEvent::Waiting.as_str(),
                 drop = %path.drop_dir.display(),
                 source = %path.source.display(),
                 reason = %reason,

@@ -69,16 +69,16 @@ fn quoted_before(text: &str, before: &str) -> Vec<String> {
 /// The names of all events.
 fn events() -> BTreeSet<String> {
     let kinds = source("src/events/receipt.rs");
-    let kinds = between(&kinds, "impl EventKind {", "\n}");
+    let kinds = between(&kinds, "impl ReceiptEvent {", "\n}");
     let requests = source("src/decide/request_kind.rs");
     let requests = between(&requests, "pub fn as_str", "\n    }");
-    let retried = source("src/ledger/receipt_kind.rs");
+    let retried = source("src/ledger/row_kind.rs");
     let planned = source("src/cli/finalize/dry_run.rs");
     let causes = source("src/sinks/log/causes.rs");
     [
         quoted_before(kinds, "=> "),
         quoted_before(requests, "=> "),
-        quoted_before(&retried, "ReceiptKind::Retried => "),
+        quoted_before(&retried, "RowKind::Retried => "),
         quoted_before(&planned, "\"event\": "),
         quoted_before(&causes, "event = "),
     ]

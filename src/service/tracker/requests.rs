@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::decide::identity::{LedgerKey, SourceIdentity};
+use crate::decide::identity::{Fingerprint, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
@@ -69,7 +69,7 @@ impl Tracker {
     /// Adds the description with which a source was settled to the index, because a scan does not
     /// read it again.
     fn recall_described(&mut self, rel: &Path) {
-        let known = self.latest(rel).and_then(|entry| LedgerKey::parse(&entry.fingerprint));
+        let known = self.latest(rel).and_then(|entry| Fingerprint::parse(&entry.fingerprint));
         if let Some((name, _)) = known.and_then(|known| known.identity.sidecar) {
             for dir in rel.ancestors().skip(1) {
                 self.index.add(rel, &dir.join(&name));
@@ -250,7 +250,7 @@ impl Tracker {
     pub(crate) fn is_finished(&mut self, candidate: &Candidate, at: &Path) -> bool {
         let identity = candidate.snapshot().identity();
         let entry = self.latest(&candidate.input.rel);
-        let why = entry.and_then(|entry| entry.why_not_taken(&identity, self.settings));
+        let why = entry.and_then(|entry| entry.why_not_taken(&identity, self.settings_hash));
         why.map(|why| self.refuse_take(at, Reason::Request(why))).is_some()
     }
 

@@ -7,13 +7,13 @@ use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 
 use crate::decide::request_kind::RequestKind;
-use crate::events::receipt::{EventKind, Receipt, SourceFate};
+use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
 
 /// What a row of the ledger stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiptKind {
+pub enum RowKind {
     /// The receipt of this event.
-    Event(EventKind),
+    Event(ReceiptEvent),
     /// A data loss; the receipt itself says `rejected`.
     Lost,
     /// An array whose source stays without a proof that it has no writer; the receipt itself says
@@ -30,14 +30,14 @@ pub enum ReceiptKind {
     Unknown,
 }
 
-impl ReceiptKind {
+impl RowKind {
     /// Returns the kind under which a receipt is stored.
     pub(crate) fn of(receipt: &Receipt) -> Self {
         match (receipt.event, receipt.source_fate) {
-            (EventKind::Lost, _) => ReceiptKind::Lost,
-            (_, Some(SourceFate::Unproven)) => ReceiptKind::Unproven,
-            (EventKind::Stale, _) => ReceiptKind::Event(EventKind::Found),
-            (event, _) => ReceiptKind::Event(event),
+            (ReceiptEvent::Lost, _) => RowKind::Lost,
+            (_, Some(SourceFate::Unproven)) => RowKind::Unproven,
+            (ReceiptEvent::Stale, _) => RowKind::Event(ReceiptEvent::Found),
+            (event, _) => RowKind::Event(event),
         }
     }
 
@@ -45,18 +45,18 @@ impl ReceiptKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            ReceiptKind::Event(event) => event.as_str(),
-            ReceiptKind::Lost => "lost",
-            ReceiptKind::Unproven => "unproven",
-            ReceiptKind::Retried => "retried",
-            ReceiptKind::Request(request) => request.as_str(),
-            ReceiptKind::Refused => "refused",
-            ReceiptKind::Unknown => "",
+            RowKind::Event(event) => event.as_str(),
+            RowKind::Lost => "lost",
+            RowKind::Unproven => "unproven",
+            RowKind::Retried => "retried",
+            RowKind::Request(request) => request.as_str(),
+            RowKind::Refused => "refused",
+            RowKind::Unknown => "",
         }
     }
 
     fn from_name(name: &str) -> Self {
-        if let Some(event) = EventKind::from_name(name) {
+        if let Some(event) = ReceiptEvent::from_name(name) {
             return Self::Event(event);
         }
         let others = [Self::Lost, Self::Unproven, Self::Retried, Self::Refused];
@@ -68,51 +68,45 @@ impl ReceiptKind {
     /// Returns whether an unchanged source needs no further work.
     pub(crate) fn is_settled(self) -> bool {
         match self {
-            ReceiptKind::Event(event) => match event {
-                EventKind::Finalized
-                | EventKind::Remade
-                | EventKind::Found
-                | EventKind::Stale
-                | EventKind::Rejected
-                | EventKind::Lost => true,
-                EventKind::Failed | EventKind::Waiting => false,
+            RowKind::Event(event) => match event {
+                ReceiptEvent::Finalized
+                | ReceiptEvent::Remade
+                | ReceiptEvent::Found
+                | ReceiptEvent::Stale
+                | ReceiptEvent::Rejected
+                | ReceiptEvent::Lost => true,
+                ReceiptEvent::Failed | ReceiptEvent::Waiting => false,
             },
-            ReceiptKind::Lost | ReceiptKind::Unproven => true,
-            ReceiptKind::Retried
-            | ReceiptKind::Request(_)
-            | ReceiptKind::Refused
-            | ReceiptKind::Unknown => false,
+            RowKind::Lost | RowKind::Unproven => true,
+            RowKind::Retried | RowKind::Request(_) | RowKind::Refused | RowKind::Unknown => false,
         }
     }
 
     /// Returns whether the drop was rejected, finally or not.
     pub(crate) fn is_rejected(self) -> bool {
-        matches!(
-            self,
-            ReceiptKind::Lost | ReceiptKind::Event(EventKind::Rejected | EventKind::Lost)
-        )
+        matches!(self, RowKind::Lost | RowKind::Event(ReceiptEvent::Rejected | ReceiptEvent::Lost))
     }
 }
 
 /// For the text of queries.
-pub(crate) const REFUSED: ReceiptKind = ReceiptKind::Refused;
-pub(crate) const UNPROVEN: ReceiptKind = ReceiptKind::Unproven;
-pub(crate) const LOST: ReceiptKind = ReceiptKind::Lost;
+pub(crate) const REFUSED: RowKind = RowKind::Refused;
+pub(crate) const UNPROVEN: RowKind = RowKind::Unproven;
+pub(crate) const LOST: RowKind = RowKind::Lost;
 
 /// As in the ledger, for queries.
-impl fmt::Display for ReceiptKind {
+impl fmt::Display for RowKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl ToSql for ReceiptKind {
+impl ToSql for RowKind {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.as_str().into())
     }
 }
 
-impl FromSql for ReceiptKind {
+impl FromSql for RowKind {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str().map(Self::from_name)
     }
@@ -138,7 +132,7 @@ mod tests {
             ("redo", false, false),
             ("take", false, false),
         ] {
-            let kind = ReceiptKind::from_name(name);
+            let kind = RowKind::from_name(name);
             assert_eq!(kind.as_str(), name);
             assert_eq!(
                 (kind.is_settled(), kind.is_rejected()),
@@ -146,6 +140,6 @@ mod tests {
                 "{name}"
             );
         }
-        assert_eq!(ReceiptKind::from_name("of a later version"), ReceiptKind::Unknown);
+        assert_eq!(RowKind::from_name("of a later version"), RowKind::Unknown);
     }
 }
