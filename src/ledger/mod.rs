@@ -14,6 +14,7 @@ mod earlier;
 mod entry;
 mod error;
 mod known_drop;
+mod known_source;
 mod last_attempt;
 mod layout;
 mod lookup;
@@ -29,8 +30,6 @@ mod row_kind;
 mod schema;
 mod stored_path;
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -47,6 +46,7 @@ pub use crate::ledger::earlier::Earlier;
 pub use crate::ledger::entry::Entry;
 pub use crate::ledger::error::{LedgerError, LedgerErrorKind};
 pub use crate::ledger::known_drop::KnownDrop;
+pub use crate::ledger::known_source::KnownSource;
 use crate::ledger::losses::DataLoss;
 use crate::ledger::mend::newest;
 pub use crate::ledger::obstacle::{other_owner, own_name};
@@ -58,7 +58,7 @@ pub use crate::ledger::row_kind::RowKind;
 use crate::ledger::row_kind::{LOST, REFUSED};
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, in_memory, make_dir, open_to_read, prepare};
-use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
+use crate::ledger::stored_path::StoredPath;
 
 /// Maximum number of receipts; older ones are deleted.
 const ROWS_MAX: i64 = 1_000_000;
@@ -95,21 +95,6 @@ pub struct Ledger {
     is_detached: AtomicBool,
     /// The newest receipt when the open files were last those at the path.
     newest_checked: AtomicI64,
-}
-
-/// What a scan needs to know about a source.
-#[derive(Debug, Clone)]
-pub struct KnownSource {
-    /// The data file's path.
-    pub source: OsString,
-    /// Whether it needs no further work while it is unchanged.
-    pub is_settled: bool,
-    /// Whether it was rejected, so that new settings may change the result.
-    pub is_rejected: bool,
-    /// Whether it is still to be removed or archived, once npyd can prove that it has no writer.
-    pub is_unproven: bool,
-    /// Its key at that time.
-    pub fingerprint: Fingerprint,
 }
 
 fn insert(
@@ -192,9 +177,6 @@ fn now() -> String {
 
 /// The path of a ledger that has no file.
 const IN_MEMORY: &str = ":memory:";
-
-/// Number of sources that a scan reads from the ledger at once.
-const PAGE: i64 = 4096;
 
 const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
 
@@ -297,49 +279,6 @@ impl Ledger {
             Some(entry) => Ok(Some(entry)),
             None => self.run(|db| latest_in(db, "source", source)),
         }
-    }
-
-    /// Returns what a scan needs to know about a source, if its newest receipt is kept in memory.
-    pub fn known_unsaved(&self, source: &Path) -> Result<Option<KnownSource>> {
-        let latest = self.read_unsaved(|db| latest_in(db, "source", source))?;
-        Ok(latest.map(|entry| KnownSource {
-            is_settled: entry.is_settled(),
-            is_rejected: entry.is_rejected(),
-            is_unproven: entry.is_unproven(),
-            fingerprint: Fingerprint::parse(&entry.fingerprint).unwrap_or_default(),
-            source: entry.source.into_os_string(),
-        }))
-    }
-
-    /// Returns a page of the sources below the directory `prefix`, a path with a slash at its end,
-    /// in the order of their bytes and behind `after`. Below a directory whose path is UTF-8 they
-    /// are those whose paths are UTF-8 as well; npyd settles no file with another name.
-    pub fn settled_below(&self, prefix: &OsStr, after: &OsStr) -> Result<Vec<KnownSource>> {
-        // '0' is the character after '/': the range holds all paths that begin with the prefix.
-        let mut end = prefix.as_bytes().strip_suffix(b"/").unwrap_or(prefix.as_bytes()).to_vec();
-        end.push(b'0');
-        let range = [after, OsStr::from_bytes(&end)].map(|path| StoredPath(path.as_ref()));
-        self.run(|db| {
-            let mut page = Vec::new();
-            // SQLite returns the other columns from the row with the maximum.
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT source, event, fingerprint, max(id) FROM receipts
-                 WHERE source > ?1 AND source < ?2 AND event != '{REFUSED}'
-                 GROUP BY source ORDER BY source LIMIT ?3"
-            ))?;
-            let mut rows = statement.query(params![range[0], range[1], PAGE])?;
-            while let Some(row) = rows.next()? {
-                let kind: RowKind = row.get(1)?;
-                page.push(KnownSource {
-                    source: row.get::<_, StoredPathBuf>(0)?.0.into_os_string(),
-                    is_settled: kind.is_settled(),
-                    is_rejected: kind.is_rejected(),
-                    is_unproven: kind == RowKind::Unproven,
-                    fingerprint: Fingerprint::parse(&row.get::<_, String>(2)?).unwrap_or_default(),
-                });
-            }
-            Ok(page)
-        })
     }
 
     /// Calls `see` with each receipt, oldest first.
