@@ -10,7 +10,7 @@ use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::{RejectedDrop, archived_path, rejected_paths};
 use crate::ledger::{Entry, Ledger};
 use crate::text::one_line::{one_line, shown};

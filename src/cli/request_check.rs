@@ -12,7 +12,7 @@ use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::{Correction, LeadingBytes, Rows};
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::{ArrayJob, Interruption, check_array_job};
 use crate::ledger::{Entry, Ledger};
 use crate::probe::candidate::{Candidate, Decision};

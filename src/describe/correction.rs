@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::describe::DescribeError;
 use crate::describe::declared::{Dims, LiteralValue, bytes, dtype_of, parsed};
-use crate::describe::dump::{Dump, LeadingBytes};
+use crate::describe::dump::Dump;
+use crate::describe::leading_bytes::LeadingBytes;
 use crate::describe::taken::Rows;
 use crate::npy::{Dtype, Layout, Order};
 

@@ -9,8 +9,11 @@ use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 
 use crate::describe::DescribeError;
 use crate::describe::data_names::DataNames;
+use crate::describe::declared_by::DeclaredBy;
 use crate::describe::digest::Digest;
-use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, SidecarFacts};
+use crate::describe::dump::{Division, Dump};
+use crate::describe::leading_bytes::LeadingBytes;
+use crate::describe::sidecar_facts::SidecarFacts;
 use crate::describe::text::Metadata;
 use crate::describe::text::json::whole_number;
 use crate::describe::text::python_json;

@@ -4,9 +4,12 @@
 use crate::describe::DescribeError;
 use crate::describe::Metadata;
 use crate::describe::data_path::{Data, DataPath};
+use crate::describe::declared_by::DeclaredBy;
 use crate::describe::digest::Digest;
-use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, SidecarFacts, Unfinished};
+use crate::describe::dump::{Division, Dump};
+use crate::describe::leading_bytes::LeadingBytes;
 use crate::describe::sidecar::Format;
+use crate::describe::sidecar_facts::{SidecarFacts, Unfinished};
 use crate::model::FileName;
 use crate::npy::Layout;
 

@@ -1,15 +1,14 @@
 //! A dump: raw bytes plus the declared layout (dtype, shape, order, offset).
 
-use std::fmt;
-use std::path::Path;
-
 use crate::describe::DescribeError;
-use crate::describe::described::Axis;
+use crate::describe::declared_by::DeclaredBy;
 use crate::describe::digest::Digest;
+use crate::describe::leading_bytes::LeadingBytes;
+use crate::describe::sidecar_facts::SidecarFacts;
+use crate::describe::size_fit::SizeFit;
 use crate::describe::text::Metadata;
-use crate::model::{FileName, split_backup};
-use crate::npy::{Header, Layout, Preamble};
-use thiserror::Error;
+use crate::model::FileName;
+use crate::npy::{Header, Layout};
 
 /// The content of a data file, as a manifest, sidecar, template or pending header declares it.
 /// [`crate::decide::completeness`] decides whether the file is complete.
@@ -51,209 +50,6 @@ pub enum Division {
         /// Whether a glob matches the names, so that more files may come.
         is_glob: bool,
     },
-}
-
-/// What in a sidecar shows that the recording continues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Unfinished {
-    /// It ends in the middle of a line.
-    #[error("its meta file ends in the middle of line {line}")]
-    CutOff {
-        /// The number of the line, from 1.
-        line: usize,
-    },
-    /// It does not have the size of the data yet.
-    #[error("the recording continues: its meta file has no fileSizeBytes yet")]
-    NoFileSize,
-}
-
-/// Facts that only an instrument's sidecar contains. For other dumps they are empty.
-#[derive(Debug, Clone, Default)]
-pub struct SidecarFacts {
-    /// The keys that declare the size of the data, as a list for people.
-    pub size_keys: &'static str,
-    /// Whether the data, and the trailing bytes after them, are at the end of the file.
-    pub at_the_end: bool,
-    /// The size of the complete data file.
-    pub file_len: Option<u64>,
-    /// The number of complete records, which another file counts.
-    pub counted: Option<u64>,
-    /// What shows that the recording continues, if the sidecar does.
-    pub unfinished: Option<Unfinished>,
-    /// Whether other programs read the data with the sidecar, so that npyd must not change them.
-    pub has_live_readers: bool,
-    /// The axes, in the array's order.
-    pub axes: Vec<Axis>,
-    /// Factors and offsets for the values, which npyd does not apply.
-    pub unapplied: Metadata,
-}
-
-/// The kind of description that declares a dump.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeclaredBy {
-    /// A manifest beside the data.
-    Manifest,
-    /// An instrument's sidecar in the format with this name.
-    Sidecar(&'static str),
-    /// The file's own pending header.
-    Pending,
-    /// A template of the configuration.
-    Template,
-    /// The options of `npyd finalize`.
-    Options,
-}
-
-impl fmt::Display for DeclaredBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DeclaredBy::Sidecar(format) => return write!(f, "{format} sidecar"),
-            DeclaredBy::Manifest => "manifest",
-            DeclaredBy::Pending => "pending header",
-            DeclaredBy::Template => "template",
-            DeclaredBy::Options => "options",
-        })
-    }
-}
-
-/// The content of the bytes before the data.
-#[derive(Debug, Clone)]
-pub enum LeadingBytes {
-    /// Nothing that npyd may overwrite.
-    Bare,
-    /// This number of bytes, which are reserved for the header.
-    Reserved(u64),
-    /// A pending header, or a final one in a file that still has its pending name.
-    Header(OwnHeader),
-}
-
-impl fmt::Display for LeadingBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LeadingBytes::Bare => f.write_str("nothing"),
-            LeadingBytes::Reserved(bytes) => write!(f, "{bytes} reserved bytes"),
-            LeadingBytes::Header(own) => {
-                write!(f, "a header of {} bytes", own.preamble.data_offset)
-            }
-        }
-    }
-}
-
-/// The header that the producer wrote into the data file.
-#[derive(Debug, Clone)]
-pub struct OwnHeader {
-    /// Its parsed preamble.
-    pub preamble: Preamble,
-    /// All its bytes, including the preamble.
-    pub bytes: Vec<u8>,
-}
-
-/// How a data file's size fits the declaration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SizeFit {
-    /// The file has complete records, and beyond these only declared or tolerated bytes.
-    Whole {
-        /// Whether the size was declared. If not, it follows from the file.
-        exact: bool,
-    },
-    /// Bytes are missing.
-    TooShort {
-        /// The actual size.
-        size: u64,
-        /// The minimum size.
-        of: u64,
-        /// The number of its bytes that are data.
-        data: u64,
-        /// Size of a complete record.
-        record: u64,
-        /// The declared number of records, if the size follows from it.
-        records: Option<u64>,
-    },
-    /// There are more bytes than declared.
-    TooLong {
-        /// The actual size.
-        size: u64,
-        /// The declared size.
-        of: u64,
-    },
-    /// The last record is incomplete.
-    PartialRecord {
-        /// Size of the incomplete record.
-        bytes: u64,
-        /// Size of a complete record.
-        of: u64,
-        /// The number of bytes of all records.
-        data: u64,
-    },
-    /// There is no complete record yet.
-    Empty,
-    /// The number of records differs from the number that another file counts.
-    CountMismatch {
-        /// Number of records in the data file.
-        records: u64,
-        /// Number of records that the other file counts.
-        counted: u64,
-    },
-    /// A record has no bytes, so the number of records does not follow from the size.
-    Unsizable,
-}
-
-impl fmt::Display for SizeFit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SizeFit::Whole { .. } => f.write_str("its size fits"),
-            SizeFit::TooShort { size, of, .. } => write!(f, "it has {size} of {of} bytes"),
-            SizeFit::TooLong { size, of } => write!(
-                f,
-                "it has {size} bytes, not the declared {of}: correct dtype, shape, offset or trailing, \
-                 set allow_trailing, or use `npyd take`"
-            ),
-            SizeFit::PartialRecord { bytes, of, .. } => {
-                write!(f, "its last record is incomplete: it has {bytes} of {of} bytes")
-            }
-            SizeFit::Empty => f.write_str("it has no complete record yet"),
-            SizeFit::CountMismatch { records, counted } => write!(
-                f,
-                "it has {records} records, but {counted} are counted: the recording continues, or was cut off"
-            ),
-            SizeFit::Unsizable => f.write_str(
-                "its records have no bytes, so their number does not follow from its size: declare the whole shape",
-            ),
-        }
-    }
-}
-
-impl SizeFit {
-    /// Returns what is wrong if no more bytes follow, in records.
-    #[must_use]
-    pub fn if_complete(&self) -> Option<String> {
-        let (data, record, declared) = match *self {
-            SizeFit::TooShort { data, record, records, .. } => (data, record, records),
-            SizeFit::PartialRecord { of, data, .. } => (data, of, None),
-            _ => return None,
-        };
-        let declared = declared.map_or_else(String::new, |records| format!(", not {records}"));
-        let found = match data {
-            0 => "there are no bytes after the offset".to_owned(),
-            data => format!("{data} bytes are {}{declared}", in_records(data, record)?),
-        };
-        Some(format!("if it is complete, dtype, shape or offset is wrong: {found}"))
-    }
-}
-
-/// Returns a number of bytes in records, with at most three decimals.
-fn in_records(data: u64, record: u64) -> Option<String> {
-    let (whole, rest) = (data.checked_div(record)?, data % record);
-    let thousandths = (u128::from(rest) * 1000 + u128::from(record / 2)) / u128::from(record);
-    Some(match thousandths {
-        _ if rest == 0 && whole == 1 => "1 record".to_owned(),
-        _ if rest == 0 => format!("{whole} records"),
-        // Rounded, it would be a whole number.
-        0 | 1000 => format!("{whole} records and {rest} of {record} bytes"),
-        _ => {
-            let decimals = format!("{thousandths:03}");
-            format!("{whole}.{} records", decimals.trim_end_matches('0'))
-        }
-    })
 }
 
 impl Dump {
@@ -382,13 +178,6 @@ impl Dump {
     }
 }
 
-/// Returns whether a file with this name is the backup of an array: `*.npy.~N~`.
-#[must_use]
-pub fn is_array_backup(name: &str) -> bool {
-    let is_array = |stem: &str| Path::new(stem).extension().is_some_and(|it| it == "npy");
-    split_backup(name).is_some_and(|(stem, _)| is_array(stem))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -444,45 +233,6 @@ mod tests {
             assert_eq!(name(data).as_npy().as_str(), output);
         }
         assert_eq!(name("scene_0.5m.npy").numbered(1).as_str(), "scene_0.5m-1.npy");
-    }
-
-    #[test]
-    fn numbers_of_records() {
-        for (data, record, text) in [
-            (144, 120, "1.2 records"),
-            (6, 8, "0.75 records"),
-            (120, 120, "1 record"),
-            (240, 120, "2 records"),
-            (10, 3, "3.333 records"),
-            (11, 3, "3.667 records"),
-            (8 * 1001, 8000, "1.001 records"),
-            (1_000_001, 1000, "1000.001 records"),
-            (10_000_001, 10_000, "1000 records and 1 of 10000 bytes"),
-            (10_009_999, 10_000, "1000 records and 9999 of 10000 bytes"),
-            (u64::MAX, 2, "9223372036854775807.5 records"),
-        ] {
-            assert_eq!(in_records(data, record).as_deref(), Some(text));
-        }
-        assert_eq!(in_records(1, 0), None);
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_complete_file() {
-        let short = |data, record, records| {
-            SizeFit::TooShort { size: 16 + data, of: 1000, data, record, records }.if_complete()
-        };
-        let wrong = |found: &str| {
-            Some(format!("if it is complete, dtype, shape or offset is wrong: {found}"))
-        };
-        assert_eq!(short(144, 120, Some(2)), wrong("144 bytes are 1.2 records, not 2"));
-        assert_eq!(short(144, 120, None), wrong("144 bytes are 1.2 records"));
-        assert_eq!(short(0, 120, Some(2)), wrong("there are no bytes after the offset"));
-        assert_eq!(short(144, 0, None), None);
-        let partial = SizeFit::PartialRecord { bytes: 24, of: 120, data: 144 };
-        assert_eq!(partial.if_complete(), wrong("144 bytes are 1.2 records"));
-        for other in [SizeFit::Empty, SizeFit::TooLong { size: 2, of: 1 }, SizeFit::Unsizable] {
-            assert_eq!(other.if_complete(), None);
-        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Pending files: data files that begin with a pending header, which describes them.
 
 use crate::describe::DescribeError;
-use crate::describe::dump::{DeclaredBy, Division, Dump, LeadingBytes, OwnHeader, SidecarFacts};
+use crate::describe::declared_by::DeclaredBy;
+use crate::describe::dump::{Division, Dump};
+use crate::describe::leading_bytes::{LeadingBytes, OwnHeader};
+use crate::describe::sidecar_facts::SidecarFacts;
 use crate::describe::text::Metadata;
 use crate::model::FileName;
 use crate::npy::{self, Preamble, parse_header};

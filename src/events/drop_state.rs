@@ -1,25 +1,8 @@
 //! The state of drops: what a status display shows, and what the log gathers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::decide::reason::Reason;
-
-/// The path of a drop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DropPath {
-    /// The drop directory.
-    pub drop_dir: PathBuf,
-    /// The data file, or the file that describes it.
-    pub source: PathBuf,
-}
-
-impl DropPath {
-    /// Returns the path below the drop directory.
-    #[must_use]
-    pub fn rel(&self) -> &Path {
-        self.source.strip_prefix(&self.drop_dir).unwrap_or(&self.source)
-    }
-}
 
 /// The states of all drops of a drop directory.
 #[derive(Debug, Clone)]

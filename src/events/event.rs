@@ -6,13 +6,15 @@ use std::time::Duration;
 use crate::decide::reason::Reason;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::work_error::WorkError;
-use crate::events::daemon_state::{DaemonState, WatchState};
-use crate::events::drop_state::{DirStates, DropPath, DropState, WaitAge};
+use crate::events::daemon_state::DaemonState;
+use crate::events::drop_path::DropPath;
+use crate::events::drop_state::{DirStates, DropState, WaitAge};
 use crate::events::left_alone::LeftAlone;
 use crate::events::problem::Problem;
 use crate::events::progress::WorkProgress;
 use crate::events::receipt::Receipt;
 use crate::events::stored::Stored;
+use crate::events::watch_state::WatchState;
 use crate::facts::Fact;
 
 /// Something that happened.

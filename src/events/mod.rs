@@ -2,6 +2,7 @@
 
 pub mod bus;
 pub mod daemon_state;
+pub mod drop_path;
 pub mod drop_state;
 pub mod event;
 pub mod gathering;
@@ -10,5 +11,8 @@ pub mod parts;
 pub mod problem;
 pub mod progress;
 pub mod receipt;
+pub mod receipt_event;
+pub mod source_fate;
 pub mod stored;
 pub mod tally;
+pub mod watch_state;

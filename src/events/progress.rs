@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::events::drop_state::DropPath;
+use crate::events::drop_path::DropPath;
 
 /// The progress of the work on one file. A phase is one pass over the file's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

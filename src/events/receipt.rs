@@ -11,6 +11,8 @@ use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;
 use crate::events::parts::Parts;
+use crate::events::receipt_event::ReceiptEvent;
+use crate::events::source_fate::SourceFate;
 use crate::events::stored::Stored;
 use crate::text::one_line::shown;
 
@@ -65,107 +67,6 @@ struct Published<'a> {
     receipt: &'a Receipt,
     #[serde(skip_serializing_if = "Option::is_none")]
     stored: Option<&'static str>,
-}
-
-/// The fate of the source of an array.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceFate {
-    /// npyd keeps the source, as configured.
-    Kept,
-    /// The source stays, although it is to be removed or archived: nothing proves that no process
-    /// writes to it, a flag (`chattr(1)`) protects it, or the removal was interrupted. Each scan
-    /// tries again.
-    Unproven,
-    /// The source became the array.
-    Array,
-    /// npyd removed the source.
-    Removed,
-    /// npyd archived the source.
-    Archived,
-}
-
-impl SourceFate {
-    /// Returns whether a later file of the source's name is another drop.
-    #[must_use]
-    pub fn ends_drop(self) -> bool {
-        !matches!(self, SourceFate::Kept | SourceFate::Unproven)
-    }
-
-    /// Returns the fate that has this name in receipts.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Kept, Self::Unproven, Self::Array, Self::Removed, Self::Archived];
-        all.into_iter().find(|fate| fate.as_str() == name)
-    }
-
-    /// Returns the name in receipts.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            SourceFate::Kept => "kept",
-            SourceFate::Unproven => "unproven",
-            SourceFate::Array => "array",
-            SourceFate::Removed => "removed",
-            SourceFate::Archived => "archived",
-        }
-    }
-}
-
-/// The kinds of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReceiptEvent {
-    /// The array was made, complete and durable.
-    Finalized,
-    /// The drop changed, and its array was made again, complete and durable.
-    Remade,
-    /// An array made of this source already existed.
-    Found,
-    /// The existing array was made of this drop before it changed, and stays.
-    #[serde(rename = "found")]
-    Stale,
-    /// The drop cannot become an array as it is. npyd does not try again until it changes.
-    Rejected,
-    /// The disk may have lost data of the drop, so that npyd never tries again.
-    #[serde(rename = "rejected")]
-    Lost,
-    /// A failure that may be temporary; npyd tries again.
-    Failed,
-    /// The drop is not complete yet.
-    Waiting,
-}
-
-impl ReceiptEvent {
-    /// Returns the event of this name in receipts: of two with one name, the one that is no
-    /// exception.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMED.into_iter().find(|event| event.as_str() == name)
-    }
-
-    /// The events, one for each name.
-    const NAMED: [ReceiptEvent; 6] = [
-        ReceiptEvent::Finalized,
-        ReceiptEvent::Remade,
-        ReceiptEvent::Found,
-        ReceiptEvent::Rejected,
-        ReceiptEvent::Failed,
-        ReceiptEvent::Waiting,
-    ];
-
-    /// Returns the name in receipts.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ReceiptEvent::Finalized => "finalized",
-            ReceiptEvent::Remade => "remade",
-            ReceiptEvent::Found | ReceiptEvent::Stale => "found",
-            ReceiptEvent::Rejected | ReceiptEvent::Lost => "rejected",
-            ReceiptEvent::Failed => "failed",
-            ReceiptEvent::Waiting => "waiting",
-        }
-    }
 }
 
 impl Receipt {

@@ -4,7 +4,7 @@ use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::{OutputName, replaceable};

@@ -6,7 +6,7 @@ use crate::decide::identity::Origin;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
 use crate::decide::route_problem::RouteProblem;
-use crate::events::drop_state::DropPath;
+use crate::events::drop_path::DropPath;
 use crate::events::parts::Parts;
 use crate::finalize::locations::Locations;
 use crate::finalize::writer_proof::writers_after;

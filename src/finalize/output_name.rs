@@ -9,7 +9,7 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::reason_text::array_of;
 use crate::events::progress::Phase;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::locations::Locations;
 use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::choice::Choice;
 use crate::finalize::header_room::refuse_occupied;
 use crate::finalize::locations::Locations;

@@ -25,7 +25,9 @@ use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
 use crate::events::progress::Phase;
-use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
+use crate::events::receipt::Receipt;
+use crate::events::receipt_event::ReceiptEvent;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::array_proof::why_not_array;
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;

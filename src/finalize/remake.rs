@@ -11,13 +11,12 @@ use std::path::Path;
 use crate::decide::change::Change;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::reason::{Reason, Subject};
-use crate::describe::is_array_backup;
 use crate::events::progress::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::read_header;
 use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, TempFile, Writer};
-use crate::model::{FileName, NUMBER_MAX, Stat};
+use crate::model::{FileName, NUMBER_MAX, Stat, is_array_backup};
 use crate::npy::Header;
 use crate::throttle::meter::Meter;
 

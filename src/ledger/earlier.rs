@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::decide::identity::{Fingerprint, SourceIdentity};
 use crate::decide::route::Route;
-use crate::events::receipt::{ReceiptEvent, SourceFate};
+use crate::events::receipt_event::ReceiptEvent;
+use crate::events::source_fate::SourceFate;
 use crate::ledger::row_kind::UNPROVEN;
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Ledger, Result};

@@ -7,7 +7,8 @@ use rusqlite::Row;
 
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::parts::Parts;
-use crate::events::receipt::{ReceiptEvent, SourceFate};
+use crate::events::receipt_event::ReceiptEvent;
+use crate::events::source_fate::SourceFate;
 use crate::ledger::row_kind::RowKind;
 use crate::ledger::stored_path::StoredPathBuf;
 

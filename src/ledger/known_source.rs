@@ -126,7 +126,8 @@ mod tests {
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
     use crate::decide::request_target::RequestTarget;
-    use crate::events::receipt::{Receipt, ReceiptEvent};
+    use crate::events::receipt::Receipt;
+    use crate::events::receipt_event::ReceiptEvent;
     use crate::ledger::lock;
 
     fn record(ledger: &Ledger, event: ReceiptEvent, source: &OsStr, settings_hash: u64) {

@@ -59,7 +59,8 @@ mod tests {
 
     use super::*;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::{Receipt, ReceiptEvent};
+    use crate::events::receipt::Receipt;
+    use crate::events::receipt_event::ReceiptEvent;
 
     fn record(ledger: &Ledger, source: &str) {
         let why = Reason::Gone;

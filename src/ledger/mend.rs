@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::decide::reason::Reason;
     use crate::decide::{request_kind::RequestKind, request_target::RequestTarget};
-    use crate::events::receipt::{Receipt, ReceiptEvent};
+    use crate::events::{receipt::Receipt, receipt_event::ReceiptEvent};
 
     fn record(ledger: &Ledger, source: &str) {
         let why = Reason::Gone;

@@ -38,7 +38,8 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::Fingerprint;
-use crate::events::receipt::{Receipt, SourceFate};
+use crate::events::receipt::Receipt;
+use crate::events::source_fate::SourceFate;
 use crate::events::stored::Stored;
 use crate::facts::{self, Fact, LedgerEvent};
 
@@ -337,7 +338,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::ReceiptEvent;
+    use crate::events::receipt_event::ReceiptEvent;
 
     fn receipt(event: ReceiptEvent, source: &str) -> Receipt {
         Receipt::without_output(event, "/in".into(), source.into(), &Reason::Gone)

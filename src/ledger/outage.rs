@@ -108,7 +108,8 @@ mod tests {
     use super::*;
     use crate::decide::identity::SourceIdentity;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::{ReceiptEvent, SourceFate};
+    use crate::events::receipt_event::ReceiptEvent;
+    use crate::events::source_fate::SourceFate;
     use crate::events::stored::Stored;
 
     fn receipt(event: ReceiptEvent, source: &str) -> (Receipt, Option<Fingerprint>) {

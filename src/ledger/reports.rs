@@ -85,7 +85,8 @@ mod tests {
 
     use super::*;
     use crate::decide::reason::Reason;
-    use crate::events::receipt::{Receipt, ReceiptEvent};
+    use crate::events::receipt::Receipt;
+    use crate::events::receipt_event::ReceiptEvent;
 
     #[test]
     fn sources_below_a_directory() {

@@ -7,7 +7,9 @@ use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 
 use crate::decide::request_kind::RequestKind;
-use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
+use crate::events::receipt::Receipt;
+use crate::events::receipt_event::ReceiptEvent;
+use crate::events::source_fate::SourceFate;
 
 /// What a row of the ledger stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

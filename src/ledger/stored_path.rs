@@ -45,7 +45,9 @@ mod tests {
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
     use crate::decide::request_target::RequestTarget;
-    use crate::events::receipt::{Receipt, ReceiptEvent, SourceFate};
+    use crate::events::receipt::Receipt;
+    use crate::events::receipt_event::ReceiptEvent;
+    use crate::events::source_fate::SourceFate;
     use crate::ledger::{Ledger, lock};
 
     /// Directories that have one lossy path: the last one is that path.

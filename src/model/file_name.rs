@@ -214,6 +214,13 @@ pub(crate) fn split_backup(name: &str) -> Option<(&str, u32)> {
     (!stem.is_empty()).then_some((stem, number))
 }
 
+/// Returns whether a file with this name is the backup of an array: `*.npy.~N~`.
+#[must_use]
+pub(crate) fn is_array_backup(name: &str) -> bool {
+    let is_array = |stem: &str| Path::new(stem).extension().is_some_and(|it| it == "npy");
+    split_backup(name).is_some_and(|(stem, _)| is_array(stem))
+}
+
 /// Removes a file name's extension. An extension begins with a letter and has no blanks: the text
 /// after the last dot of `scene_0.5m`, `frame.001` or `scan no. 7` is part of the name.
 pub(crate) fn without_extension(name: &str) -> &str {

@@ -13,7 +13,7 @@ mod system_error;
 
 pub use dir_fault::{DirDenial, DirFault, DirFaultKind};
 pub use file_name::{FileName, FileNameError, NAME_MAX, NUMBER_MAX};
-pub(crate) use file_name::{cut, split_backup, with_suffix, without_extension};
+pub(crate) use file_name::{cut, is_array_backup, split_backup, with_suffix, without_extension};
 pub use file_stat::{Protection, Stat};
 pub use fs_info::FsInfo;
 pub use fs_kind::FsKind;

@@ -7,7 +7,8 @@ use crate::config::DropDir;
 use crate::fs::{self, Dir};
 use crate::model::FileName;
 use crate::probe::description::{possible_manifests, possible_sidecars};
-use crate::probe::{DescriptionIndex, DirView, ProbeResult, rel_name};
+use crate::probe::dir_view::DirView;
+use crate::probe::{DescriptionIndex, ProbeResult, rel_name};
 
 /// Probes the data that the sidecar at `rel` describes as if nothing else described them. Returns
 /// `None` if the file is not a sidecar.

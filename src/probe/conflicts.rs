@@ -9,9 +9,10 @@ use crate::decide::ambiguity::Ambiguity;
 use crate::decide::reason::Reason;
 use crate::fs;
 
+use crate::probe::DescriptionIndex;
 use crate::probe::description::{Contents, DataFiles, Description, possible_sidecars};
+use crate::probe::dir_view::DirView;
 use crate::probe::letter_case::manifests_in_other_case;
-use crate::probe::{DescriptionIndex, DirView};
 
 /// A description that refers to a data file.
 pub(crate) struct MatchedDescription {

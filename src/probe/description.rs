@@ -9,12 +9,13 @@ use crate::describe::formats::FORMATS;
 use crate::describe::series::Series;
 use crate::describe::sidecar::{self, Format};
 use crate::describe::text::text_of;
-use crate::describe::{DataNames, DescribeError, Manifest, NameGlob, is_array_backup, manifest};
+use crate::describe::{DataNames, DescribeError, Manifest, NameGlob, manifest};
 use crate::fs::{self, EntryKind};
-use crate::model::{FileName, is_reserved_name};
+use crate::model::{FileName, is_array_backup, is_reserved_name};
 
+use crate::probe::dir_view::DirView;
 use crate::probe::input::Sidecar;
-use crate::probe::{DirView, is_named_npy, rel_name};
+use crate::probe::{is_named_npy, rel_name};
 
 /// A file that describes data, and its parsed content.
 pub(crate) struct Description {

@@ -14,7 +14,8 @@ use crate::describe::manifest::is_named_for;
 use crate::describe::series::SeriesKey;
 use crate::fs::{self, Dir};
 use crate::probe::description::{DataFiles, Description, possible_sidecars};
-use crate::probe::{DirView, ProbeResult, may_describe, probe_with};
+use crate::probe::dir_view::DirView;
+use crate::probe::{ProbeResult, may_describe, probe_with};
 
 /// Maps data files to the files that describe them. All paths are below the drop directory.
 #[derive(Default)]

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::describe::file_names::case_variants;
 use crate::fs;
-use crate::probe::DirView;
 use crate::probe::description::{
     DataFiles, Description, may_describe, possible_manifests, possible_sidecars,
 };
+use crate::probe::dir_view::DirView;
 
 impl DirView<'_> {
     /// Returns the file that holds the data, or the first of several: the first of the names that

@@ -6,8 +6,9 @@ use crate::describe::described::{DataStart, Described, Measured};
 use crate::describe::sidecar::Format;
 use crate::describe::{DescribeError, Dump};
 use crate::fs;
+use crate::probe::RowCount;
 use crate::probe::data_head::DataHead;
-use crate::probe::{DirView, RowCount};
+use crate::probe::dir_view::DirView;
 
 impl DirView<'_> {
     /// Returns the dump that an instrument's sidecar describes, measuring what only the files show.

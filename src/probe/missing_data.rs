@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::fs;
-use crate::probe::DirView;
 use crate::probe::description::{Contents, DataFiles, Description};
+use crate::probe::dir_view::DirView;
 
 impl DirView<'_> {
     /// Returns why a description waits for its data.

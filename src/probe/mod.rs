@@ -10,6 +10,7 @@ mod conflicts;
 mod corrections;
 mod data_head;
 mod description;
+mod dir_view;
 mod index;
 pub mod input;
 mod letter_case;
@@ -28,12 +29,13 @@ use std::path::{Path, PathBuf};
 use conflicts::{Conflict, Descriptions, MatchedDescription};
 use data_head::DataHead;
 use description::{Contents, DataFiles, Description};
+use dir_view::DirView;
 
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::describe::{DescribeError, Dump, SizeFit};
-use crate::fs::{self, DataFile, Dir};
-use crate::model::{FileName, FileNameError, Stat};
+use crate::fs::{self, Dir};
+use crate::model::{FileName, FileNameError};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::{Input, InputFile};
 
@@ -169,53 +171,7 @@ fn rel_name(rel: &Path) -> Result<FileName, FileNameError> {
     }
 }
 
-/// The drop directory, as one probe sees it. All paths are relative to it.
-struct DirView<'a> {
-    drop_dir: &'a DropDir,
-    dir: Dir,
-    /// Whether files may have several hard links.
-    accepts_links: bool,
-    /// Whether the description that the probe begins with is the only one that counts.
-    counts_alone: bool,
-}
-
-impl<'a> DirView<'a> {
-    fn open(drop_dir: &'a DropDir) -> fs::Result<Self> {
-        Ok(Self::of(drop_dir, Dir::open(&drop_dir.path)?))
-    }
-
-    fn of(drop_dir: &'a DropDir, dir: Dir) -> Self {
-        DirView { drop_dir, dir, accepts_links: false, counts_alone: false }
-    }
-
-    /// Opens a regular file that is not ignored; anything else counts as missing.
-    fn open_regular(&self, rel: &Path) -> fs::Result<Option<(DataFile, Stat)>> {
-        let Some(file) = self.dir.open_file(rel)? else { return Ok(None) };
-        let stat = file.stat()?;
-        let counts = stat.is_file()
-            && self.drop_dir.ignore.reason(rel, false).is_none()
-            && self.dir.has_exact_name(rel)?;
-        Ok(counts.then_some((file, stat)))
-    }
-
-    /// Returns the metadata of a regular file that is not ignored; anything else counts as missing.
-    fn stat_regular(&self, rel: &Path) -> fs::Result<Option<Stat>> {
-        let stat = self.dir.stat(rel)?.filter(Stat::is_file);
-        let stat = stat.filter(|_| self.drop_dir.ignore.reason(rel, false).is_none());
-        Ok(if stat.is_some() && !self.dir.has_exact_name(rel)? { None } else { stat })
-    }
-
-    /// Returns the paths that lead to regular files.
-    fn present(&self, rels: &[PathBuf]) -> fs::Result<Vec<PathBuf>> {
-        let mut present = Vec::new();
-        for rel in rels {
-            if self.stat_regular(rel)?.is_some() {
-                present.push(rel.clone());
-            }
-        }
-        Ok(present)
-    }
-
+impl DirView<'_> {
     /// Probes the data that a description refers to.
     fn probe_from_description(
         &self,

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::config::DropDir;
 use crate::describe::DeclaredBy;
 use crate::fs;
-use crate::probe::DirView;
 use crate::probe::candidate::Candidate;
 use crate::probe::conflicts::{MatchedDescription, counts_beside};
 use crate::probe::description::possible_sidecars;
+use crate::probe::dir_view::DirView;
 use crate::probe::letter_case::{manifests_in_other_case, sidecars_in_other_case};
 
 impl Candidate {

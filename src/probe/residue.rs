@@ -11,8 +11,9 @@ use crate::model::FileName;
 use crate::npy::Preamble;
 use crate::probe::conflicts::MatchedDescription;
 use crate::probe::description::{Contents, DataFiles, Description};
+use crate::probe::dir_view::DirView;
 use crate::probe::input::{InputFile, Sidecar};
-use crate::probe::{DirView, letter_case, rel_name};
+use crate::probe::{letter_case, rel_name};
 
 /// The extended attribute of an output that stores what it was made of, as a [`SourceIdentity`].
 pub const SOURCE_ATTR: &str = "user.npyd.source";

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::DirView;
 use crate::describe::described::Described;
 use crate::fs::{self, DataFile};
 use crate::model::Stat;
 use crate::npy::{self, Preamble};
+use crate::probe::dir_view::DirView;
 
 /// A complete `.npy` file that counts records.
 pub struct RowCount {

@@ -4,7 +4,8 @@ use crate::describe::{DescribeError, Dump, LeadingBytes};
 use crate::fs;
 use crate::probe::data_head::DataHead;
 use crate::probe::description::is_put_beside_arrays;
-use crate::probe::{DirView, is_named_npy};
+use crate::probe::dir_view::DirView;
+use crate::probe::is_named_npy;
 
 impl DirView<'_> {
     /// Returns the dump that a template declares for a data file. Templates never apply to arrays

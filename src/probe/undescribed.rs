@@ -11,8 +11,9 @@ use crate::describe::{DataNames, Declared, Manifest, manifest};
 use crate::fs;
 use crate::model::FileName;
 use crate::probe::description::possible_sidecars;
+use crate::probe::dir_view::DirView;
 use crate::probe::input::Sidecar;
-use crate::probe::{DirView, rel_name};
+use crate::probe::rel_name;
 
 /// Maximum number of bytes of a file that npyd examines for a near miss.
 const EXAMINED_MAX: usize = 64 << 10;

@@ -12,9 +12,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, Disposition, DropDir};
-use crate::events::daemon_state::{DaemonState, DropDirCount, WatchState};
+use crate::events::daemon_state::{DaemonState, DropDirCount};
 use crate::events::event::Event;
 use crate::events::problem::Problem;
+use crate::events::watch_state::WatchState;
 use crate::fs::LeaseRight;
 use crate::ledger::Ledger;
 use crate::service::ledger_keeper::LedgerKeeper;

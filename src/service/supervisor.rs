@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use crate::config::{DropDir, Watch};
-use crate::events::daemon_state::WatchState;
 use crate::events::event::Event;
 use crate::events::problem::Problem;
+use crate::events::watch_state::WatchState;
 use crate::finalize::OTHER_FILE_SYSTEM;
 use crate::fs::{self, Dir, FsError, FsId, Operation};
 use crate::model::{FsInfo, Stat};

@@ -11,8 +11,8 @@ use notify::{Config, Event, EventKind, INotifyWatcher, RecursiveMode, Watcher};
 
 use crate::config::DropDir;
 use crate::events::bus::Bus;
-use crate::events::daemon_state::WatchState;
 use crate::events::event::Event as BusEvent;
+use crate::events::watch_state::WatchState;
 use crate::service::tracker::PathEvent;
 use crate::text::os_message::{os_message, thread_error};
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::events::bus::Bus;
-use crate::events::drop_state::DropPath;
+use crate::events::drop_path::DropPath;
 use crate::events::event::Event;
 use crate::events::progress::{Phase, WorkProgress};
 use crate::throttle::rate::RateLimiter;

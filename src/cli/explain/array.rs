@@ -9,7 +9,7 @@ use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::inspect;
 use crate::decide::identity::Origin;
 use crate::decide::request_problem::ArrayProblem;
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::{archived_path, why_not_array};
 use crate::fs::{self, DataFile, Dir};
 use crate::ledger::Entry;

@@ -16,7 +16,7 @@ use crate::decide::completeness::{Evidence, ProducerWord, Wait};
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::{plan_candidate, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
 use crate::ledger::{Entry, Request};

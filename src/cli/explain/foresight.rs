@@ -9,7 +9,7 @@ use super::candidate::plan_report;
 use super::verdict::Verdict;
 use super::{Query, merge, merge_notes};
 use crate::decide::completeness::Evidence;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{Interruption, Job, Preview, preview};
 use crate::npy::Header;

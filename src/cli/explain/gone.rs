@@ -11,7 +11,7 @@ use crate::cli::history::rejected_drop;
 use crate::cli::parts::is_part_named;
 use crate::decide::name_list::NameList;
 use crate::events::parts::Parts;
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::{rejected_paths, rest_path};
 use crate::fs::Dir;
 use crate::ledger::Entry;

@@ -9,7 +9,7 @@ use super::gone::FormerPart;
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, text};
 use crate::config::DropDir;
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::{Quarantine, Quarantined, rest_of};
 use crate::fs;
 use crate::ledger::Entry;

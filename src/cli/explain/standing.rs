@@ -9,7 +9,7 @@ use crate::config::{DropDir, OnChange};
 use crate::decide::identity::FileSnapshot;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::reason_kind::ReasonKind;
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::ledger::Entry;
 use crate::probe::candidate::Candidate;
 

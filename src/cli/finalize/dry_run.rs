@@ -6,7 +6,7 @@ use indicatif::BinaryBytes;
 use serde_json::json;
 
 use crate::decide::completeness::Evidence;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::{Interruption, Job, Preview, preview};
 
 /// What would be made of a drop.

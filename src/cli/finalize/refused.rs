@@ -7,7 +7,8 @@ use crate::decide::name_taker::NameTaker;
 use crate::decide::reason::Reason;
 use crate::decide::reason_text::{after_semicolon, array_of, misfit_of_sidecar};
 use crate::describe::SizeFit;
-use crate::events::receipt::{Receipt, ReceiptEvent};
+use crate::events::receipt::Receipt;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::Interruption;
 use crate::fs::FsError;
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use indicatif::BinaryBytes;
 
 use super::dry_run::Planned;
-use crate::events::receipt::{Receipt, ReceiptEvent};
+use crate::events::receipt::Receipt;
+use crate::events::receipt_event::ReceiptEvent;
 
 /// Counts what became of the files.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::{Finalize, Session, absolute};
 use crate::cli::tree::{Found, walk};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::fs::{self, Dir};
 use crate::probe::{ProbeResult, probe_standalone};
 

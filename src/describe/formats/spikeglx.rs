@@ -5,10 +5,10 @@
 
 use crate::describe::data_path::{Data, DataPath};
 use crate::describe::described::{Axis, Described};
-use crate::describe::dump::Unfinished;
 use crate::describe::file_names;
 use crate::describe::near_miss::Mark;
 use crate::describe::sidecar::{Format, ReadResult};
+use crate::describe::sidecar_facts::Unfinished;
 use crate::describe::text::Metadata;
 use crate::describe::text::fields::{Field, Fields, text_of};
 use crate::model::FileName;

@@ -9,7 +9,7 @@ use crate::decide::identity::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::decide::work_error::WorkError;
 use crate::events::event::Event;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::{ArrayJob, Job, RejectedDrop};
 use crate::ledger::Request;
 use crate::probe::Residue;

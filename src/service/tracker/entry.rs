@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::decide::reason::Reason;
-use crate::events::drop_state::{DropPath, DropState, WaitAge};
+use crate::events::drop_path::DropPath;
+use crate::events::drop_state::{DropState, WaitAge};
 use crate::events::event::Event;
 use crate::service::tracker::{
     ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Tracker, Wait,

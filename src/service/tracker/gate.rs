@@ -9,7 +9,7 @@ use crate::decide::completeness::Wait;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::decide::work_error::DataLoss;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::Job;
 use crate::fs;
 use crate::ledger::{Earlier, KnownDrop};

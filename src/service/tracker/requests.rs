@@ -12,7 +12,7 @@ use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::Correction;
 use crate::events::event::Event;
-use crate::events::receipt::SourceFate;
+use crate::events::source_fate::SourceFate;
 use crate::finalize::{ArrayJob, RejectedDrop};
 use crate::fs;
 use crate::ledger::{LedgerError, Request};

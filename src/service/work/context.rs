@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::config::{Config, IoPriority};
 use crate::events::bus::Bus;
-use crate::events::drop_state::DropPath;
+use crate::events::drop_path::DropPath;
 use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::finalize::intent_log::IntentLog;

@@ -10,7 +10,8 @@ use crate::decide::identity::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::events::bus::Bus;
 use crate::events::parts::Parts;
-use crate::events::receipt::{Receipt, ReceiptEvent};
+use crate::events::receipt::Receipt;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::{
     Aside, Finalized, Interruption, Job, finalize, finalize_all, parts_of_input, quarantine,
     recover_residue,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::events::drop_state::DropPath;
+use crate::events::drop_path::DropPath;
 use crate::events::gathering::Gathering;
 use crate::events::tally::Tally;
 use crate::sinks::log::causes;

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
-use crate::events::daemon_state::WatchState;
-use crate::events::drop_state::{DropPath, DropState, StateOfDrop, WaitAge};
+use crate::events::drop_path::DropPath;
+use crate::events::drop_state::{DropState, StateOfDrop, WaitAge};
 use crate::events::event::Event;
 use crate::events::gathering::Gathering;
-use crate::events::receipt::ReceiptEvent;
+use crate::events::receipt_event::ReceiptEvent;
 use crate::events::tally::Tally;
+use crate::events::watch_state::WatchState;
 use crate::text::one_line::shown;
 
 /// What names the process that has a file open or locked.

@@ -68,7 +68,7 @@ fn quoted_before(text: &str, before: &str) -> Vec<String> {
 
 /// The names of all events.
 fn events() -> BTreeSet<String> {
-    let kinds = source("src/events/receipt.rs");
+    let kinds = source("src/events/receipt_event.rs");
     let kinds = between(&kinds, "impl ReceiptEvent {", "\n}");
     let requests = source("src/decide/request_kind.rs");
     let requests = between(&requests, "pub fn as_str", "\n    }");
