@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::cli::parts::is_part_named;
 use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::describe::Correction;
-use crate::events::source_fate::SourceFate;
-use crate::finalize::{RejectedDrop, archived_path, rejected_paths};
+use crate::finalize::{RejectedDrop, rejected_paths};
 use crate::ledger::{Entry, Ledger};
+use crate::model::FileName;
 use crate::text::one_line::{one_line, shown};
 
 #[derive(Args)]
@@ -112,23 +113,13 @@ pub(crate) fn rejected_drop(entry: &Entry) -> RejectedDrop {
 fn is_about(entry: &Entry, name: &Path, config: &Config) -> bool {
     is_named(entry, name, config)
         || is_array_named(entry, name)
-        || is_archived_as(entry, &real_path(name), config)
+        || is_archived_at(entry, &real_path(name), config)
 }
 
 /// Returns whether npyd archived the source of an entry under this path.
-fn is_archived_as(entry: &Entry, path: &Path, config: &Config) -> bool {
-    let drop_dir = config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir);
-    let Some((drop_dir, archive)) = drop_dir.and_then(|it| Some((it, it.archive.as_ref()?))) else {
-        return false;
-    };
-    let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
-    if entry.source_fate() != Some(SourceFate::Archived)
-        || archive.join(rel).parent() != path.parent()
-    {
-        return false;
-    }
-    let archived = |identity| archived_path(drop_dir, &entry.source, &identity).ok().flatten();
-    entry.identity().and_then(archived).is_some_and(|archived| archived == path)
+fn is_archived_at(entry: &Entry, path: &Path, config: &Config) -> bool {
+    let (Some(dir), Some(file)) = (path.parent(), FileName::of_path(path)) else { return false };
+    archived_as(entry, (dir, &file), &config.drop_dirs) == Some(ArchivedAs::Source)
 }
 
 /// Returns the absolute path of a file that may be gone, with the links and `..` of its directory

@@ -3,6 +3,7 @@
 //! Exit codes: 0 if all went well, 1 if a file was rejected, failed or would be refused, 2 if the
 //! command could not run, and 78 (`EX_CONFIG`) if the configuration of `npyd run` is invalid.
 
+mod archived;
 mod check;
 mod dims;
 mod explain;

@@ -182,6 +182,7 @@ fn why_not_from_array(
         receipt: ledger.array_receipt(made).ok()?,
         correction: of.clone(),
         source_fate: made.source_fate(),
+        archive: made.archive(),
         request: String::new(),
     };
     match check_array_job(&job) {

@@ -3,6 +3,7 @@
 
 pub mod abandoned;
 pub mod ambiguity;
+pub mod archived_source;
 pub mod argument_problem;
 pub mod array_receipt;
 pub mod change;

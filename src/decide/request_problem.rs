@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::decide::archived_source::ArchivedSource;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_kind::RequestKind;
 use crate::describe::{DescribeError, SizeFit};
@@ -101,13 +102,15 @@ pub enum RequestProblem {
     #[error("its source is gone, and no array was made of it")]
     NoArray,
     /// npyd can't make an array again from itself.
-    #[error("`{}` {problem}", array.display())]
+    #[error("`{}` {problem}{}", array.display(), problem.remedy(archived.as_ref()))]
     Array {
         /// The path of the array.
         array: PathBuf,
         /// Why.
         #[source]
         problem: ArrayProblem,
+        /// Its source, if npyd archived that.
+        archived: Option<ArchivedSource>,
     },
     /// npyd can't overwrite the header of the array.
     #[error("{0}: leave out --in-place to have a new file made")]
@@ -218,7 +221,7 @@ pub enum ArrayProblem {
     #[error("can't be made again: {0}")]
     BadName(#[source] FileNameError),
     /// It is not there.
-    #[error("is gone, like its source: drop the data again")]
+    #[error("is gone, like its source")]
     Gone,
     /// It was made of another source, as its mark says.
     #[error("was not made from this drop: its mark names {}", maker(of.as_ref()))]
@@ -228,21 +231,31 @@ pub enum ArrayProblem {
     },
     /// It has no mark, and it changed after the receipt.
     #[error(
-        "was not made from this drop, or lost its mark: it has none, and changed after the receipt; \
-         drop the data again"
+        "was not made from this drop, or lost its mark: it has none, and changed after the receipt"
     )]
     Unproven,
     /// It is another kind of file.
     #[error("is not a .npy file any more")]
     NotNpy,
     /// Its route converted the data.
-    #[error(
-        "holds converted data, not the bytes of its source, which is gone: drop the data again"
-    )]
+    #[error("holds converted data, not the bytes of its source, which is gone")]
     Converted,
     /// Its length is wrong.
     #[error("is not as long as its header says")]
     WrongLength,
+}
+
+impl ArrayProblem {
+    /// Returns what to do, as the end of a sentence. `archived` is the source of the array.
+    fn remedy(&self, archived: Option<&ArchivedSource>) -> String {
+        match (self, archived) {
+            (_, Some(archived)) => format!("; {archived}"),
+            (ArrayProblem::Gone | ArrayProblem::Unproven | ArrayProblem::Converted, None) => {
+                ": drop the data again".to_owned()
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 fn maker(of: Option<&FileName>) -> String {

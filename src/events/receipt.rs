@@ -47,6 +47,9 @@ pub struct Receipt {
     /// The fate of the source, if the drop has an array.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_fate: Option<SourceFate>,
+    /// The directory that npyd archived the source in.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossily_if_any")]
+    pub archive: Option<PathBuf>,
     /// The reason or remarks, if any.
     pub reason: Option<String>,
     /// The kind of the reason, if there is no array; [`Reason::kind`] lists the kinds.
@@ -89,6 +92,7 @@ impl Receipt {
             seconds: Duration::ZERO,
             evidence: None,
             source_fate: None,
+            archive: None,
             reason: Some(reason.to_string()),
             reason_kind: Some(reason.kind()),
             dir: None,

@@ -3,7 +3,7 @@
 //! A sidecar is never deleted. It is archived with its data file, or else moves beside the array
 //! under a name that does not make it a manifest that waits for data.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, DropDir};
 use crate::decide::reason::{Reason, Subject};
@@ -67,6 +67,14 @@ impl SourceOutcome {
             SourceOutcome::TheArray => SourceFate::Array,
             SourceOutcome::Removed => SourceFate::Removed,
             SourceOutcome::Archived(_) => SourceFate::Archived,
+        }
+    }
+
+    /// Returns the directory that the source was archived in.
+    pub(crate) fn archive(&self) -> Option<PathBuf> {
+        match self {
+            SourceOutcome::Archived(dir) => Some(dir.path().to_path_buf()),
+            _ => None,
         }
     }
 

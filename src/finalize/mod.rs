@@ -55,7 +55,7 @@ pub use disposition::recover_residue;
 pub use interruption::Interruption;
 pub use job::{Job, parts_of_input};
 pub use known_dirs::{OTHER_FILE_SYSTEM, is_known, remember_dirs};
-pub use moved::{Quarantine, Quarantined, archived_path};
+pub use moved::{Quarantine, Quarantined, find_archived};
 pub use named_parts::has_part;
 pub use pipeline::{Finalized, finalize, finalize_all};
 pub use preview::{Preview, preview};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::{DropDir, MetadataOutput};
+use crate::decide::archived_source::ArchivedSource;
 use crate::decide::array_receipt::ArrayReceipt;
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::plan::Plan;
@@ -31,6 +32,7 @@ use crate::events::source_fate::SourceFate;
 use crate::finalize::array_proof::why_not_array;
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
+use crate::finalize::moved::find_archived;
 use crate::finalize::output_name::read_header;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::source_checks::{lost, sync_written};
@@ -61,6 +63,8 @@ pub struct ArrayJob {
     pub correction: Correction,
     /// The fate of the source.
     pub source_fate: Option<SourceFate>,
+    /// The directory that the source was archived in, if the receipt has it.
+    pub archive: Option<PathBuf>,
     /// A text that identifies the request.
     pub request: String,
 }
@@ -158,7 +162,10 @@ fn changed(name: &FileName) -> Interruption {
 
 fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let DropDir { path, output, .. } = &*job.drop_dir;
-    let refused = |problem| rejected(RequestProblem::Array { array: job.array.clone(), problem });
+    let refused = |problem| {
+        let archived = archived_source(job);
+        rejected(RequestProblem::Array { array: job.array.clone(), problem, archived })
+    };
     let below = job.array.strip_prefix(output.as_ref().unwrap_or(path));
     let is_below =
         |it: &std::path::Path| it.components().all(|part| matches!(part, Component::Normal(_)));
@@ -201,6 +208,14 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let beside = output.is_none();
     let at = Locations { source: dir.clone(), output: dir, beside, lost: RefCell::default() };
     Ok(Old { at, name, file, stat, data_at, header })
+}
+
+/// Finds the source, if npyd archived it.
+fn archived_source(job: &ArrayJob) -> Option<ArchivedSource> {
+    let identity = job.receipt.identities.first()?;
+    let is_archived = job.source_fate == Some(SourceFate::Archived);
+    is_archived
+        .then(|| find_archived(&job.drop_dir, (&job.source, identity), job.archive.as_deref()))
 }
 
 /// Returns the array's layout and header after the correction.
@@ -418,6 +433,7 @@ fn receipt(
         seconds: started.elapsed(),
         evidence: None,
         source_fate: job.source_fate,
+        archive: job.archive.clone(),
         reason: None,
         reason_kind: None,
         dir: None,

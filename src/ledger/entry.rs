@@ -110,6 +110,13 @@ impl Entry {
         self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)
     }
 
+    /// Returns the directory that the source was archived in, if the receipt has it. A path that is
+    /// not UTF-8 does not lead there: receipts are JSON.
+    #[must_use]
+    pub fn archive(&self) -> Option<PathBuf> {
+        self.receipt_value()["archive"].as_str().map(PathBuf::from)
+    }
+
     /// Returns the data files, if the drop has several.
     #[must_use]
     pub fn parts(&self) -> Option<Parts> {

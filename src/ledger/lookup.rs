@@ -18,6 +18,9 @@ use crate::ledger::row_kind::{REFUSED, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{COLUMNS, Entry, Ledger, Result, RowKind, latest_in};
 
+/// What the receipt of an archived source contains.
+const ARCHIVED: &str = "\"source_fate\":\"archived\"";
+
 impl Entry {
     /// Returns the key of the source at that time, if the receipt has one.
     #[must_use]
@@ -170,6 +173,37 @@ impl Ledger {
         is_part: impl Fn(&Entry) -> bool,
     ) -> Result<Option<Entry>> {
         self.newest_in(file, "instr(receipt, ?3) > 0", PARTS, is_part)
+    }
+
+    /// Returns the newest receipt about an archived source that `is_it` accepts. Reads all receipts
+    /// about archived sources, because the ledger has no index for them.
+    pub fn newest_archived(&self, mut is_it: impl FnMut(&Entry) -> bool) -> Result<Option<Entry>> {
+        self.run(|db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE instr(receipt, ?1) > 0 ORDER BY id DESC"
+            ))?;
+            let mut rows = statement.query([ARCHIVED])?;
+            while let Some(row) = rows.next()? {
+                let entry = Entry::from_row(row)?;
+                if is_it(&entry) {
+                    return Ok(Some(entry));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Returns the directories that npyd archived sources in, as the receipts name them. Reads all
+    /// receipts.
+    pub fn archives(&self) -> Result<Vec<PathBuf>> {
+        self.run(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT DISTINCT receipt ->> 'archive' FROM receipts
+                 WHERE instr(receipt, ?1) > 0 AND receipt ->> 'archive' IS NOT NULL",
+            )?;
+            let found = statement.query_map([ARCHIVED], |row| row.get::<_, String>(0))?;
+            found.map(|dir| dir.map(PathBuf::from)).collect()
+        })
     }
 
     /// Returns the newest receipt about a source in the directory of `file` that matches the

@@ -1,16 +1,18 @@
 //! Explains arrays and their backups: of which source they were made, when, and what became of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
+use crate::cli::archived::archived_source;
 use crate::cli::inspect::inspect;
+use crate::decide::archived_source::ArchivedSource;
 use crate::decide::identity::Origin;
 use crate::decide::request_problem::ArrayProblem;
 use crate::events::source_fate::SourceFate;
-use crate::finalize::{archived_path, why_not_array};
+use crate::finalize::why_not_array;
 use crate::fs::{self, DataFile, Dir};
 use crate::ledger::Entry;
 use crate::model::{FileName, split_backup};
@@ -96,14 +98,13 @@ impl Query {
         let is_there = entry.source.symlink_metadata().is_ok();
         let fate = match entry.source_fate() {
             Some(SourceFate::Removed) => "the source is gone: npyd removed it".to_owned(),
-            Some(SourceFate::Archived) => match self.archived(entry) {
-                Some(path) => {
-                    format!("the source is gone: npyd archived it as `{}`", path.display())
-                }
-                None => "the source is gone: npyd archived it, but it is not in the archive \
-                         any more"
-                    .to_owned(),
-            },
+            Some(SourceFate::Archived) => {
+                let archived = self.archived(entry);
+                archived.map_or_else(
+                    || "the source is gone: npyd archived it".to_owned(),
+                    |it| format!("the source is gone: npyd archived it{}", archived_where(&it)),
+                )
+            }
             Some(SourceFate::Array) => "the source itself became the array".to_owned(),
             _ if is_there => self.kept_source(entry).to_owned(),
             _ => "the source is gone: something else removed it".to_owned(),
@@ -152,10 +153,9 @@ impl Query {
         }
     }
 
-    /// Returns the path of the archived source.
-    pub(super) fn archived(&self, entry: &Entry) -> Option<PathBuf> {
-        let drop_dir = self.drop_dir_of(entry)?;
-        archived_path(drop_dir, &entry.source, &entry.identity()?).ok().flatten()
+    /// Returns where the source of an entry is, if npyd archived it.
+    pub(super) fn archived(&self, entry: &Entry) -> Option<ArchivedSource> {
+        archived_source(entry, self.drop_dirs())
     }
 
     /// Returns why the file is not the array of the entry.
@@ -178,6 +178,17 @@ impl Query {
     pub(super) fn latest_of_array(&self, array: &Path) -> Option<Entry> {
         let entry = self.ledger.as_ref()?.latest_of_array(array).ok().flatten();
         entry.filter(Entry::has_array)
+    }
+}
+
+/// Says where an archived source is, as the end of a sentence.
+fn archived_where(archived: &ArchivedSource) -> String {
+    match &archived.path {
+        Some(path) => format!(" as `{}`", path.display()),
+        None if archived.is_hidden => {
+            format!(" in {}, which this user may not read", archived.searched())
+        }
+        None => format!(", but it is not in {} any more", archived.searched()),
     }
 }
 

@@ -94,7 +94,7 @@ impl Query {
         } else if let Some(other) = self.in_place_of_array(entry) {
             let mut report =
                 gone(&format!("{of}npyd made an array of it; {}; {other}", self.fate(entry)));
-            merge_notes(&mut report, self.copies_of(entry));
+            merge_notes(&mut report, self.copies_or_none(entry));
             report
         } else if entry.output.as_ref().is_some_and(|array| array.symlink_metadata().is_ok()) {
             json!({
@@ -137,26 +137,23 @@ impl Query {
         let fate = self.fate(entry);
         let mut report =
             gone(&format!("{made}; {fate}; the array `{array}` is not there any more, either"));
+        merge_notes(&mut report, self.copies_or_none(entry));
+        report
+    }
+
+    /// Returns where else bytes of a drop are, or that npyd knows no such place.
+    fn copies_or_none(&self, entry: &Entry) -> Vec<String> {
         let mut copies = self.copies_of(entry);
         if copies.is_empty() {
             copies.push("npyd knows no other copy of its data: drop them again".to_owned());
         }
-        merge_notes(&mut report, copies);
-        report
+        copies
     }
 
     /// Returns where else bytes of a drop are.
     fn copies_of(&self, entry: &Entry) -> Vec<String> {
-        let mut copies = Vec::new();
-        let archived = entry.source_fate() == Some(SourceFate::Archived);
-        if let Some(path) = self.archived(entry).filter(|_| archived) {
-            copies.push(format!(
-                "its data are in `{}`: move that file back to `{}`, with what describes it, and \
-                 npyd makes the array again",
-                path.display(),
-                entry.source.display()
-            ));
-        }
+        let archived = self.archived(entry).filter(|it| it.path.is_some() || it.is_hidden);
+        let mut copies: Vec<_> = archived.iter().map(ToString::to_string).collect();
         let Some(array) = &entry.output else { return copies };
         copies.extend(backups_of(array));
         if let Some(drop_dir) = self.drop_dir_of(entry)

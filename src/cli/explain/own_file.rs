@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::gone::FormerPart;
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, text};
+use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::config::DropDir;
-use crate::events::source_fate::SourceFate;
 use crate::finalize::{Quarantine, Quarantined, rest_of};
 use crate::fs;
 use crate::ledger::Entry;
@@ -123,29 +123,39 @@ impl Query {
     }
 
     fn explain_archived(&self, dir: &Path, name: &FileName) -> Option<Value> {
-        let archive = |it: &DropDir| it.archive.clone().unwrap_or_default();
-        let is_archived = |entry: &Entry| entry.source_fate() == Some(SourceFate::Archived);
-        let find = |name: &FileName| {
-            let data = self.entry_of(dir, name.as_ref(), archive, Self::latest);
-            let find = Self::latest_described_by;
-            let entry = data.or_else(|| self.entry_of(dir, name.as_ref(), archive, find));
-            entry.filter(is_archived)
+        let configured = self.drop_dirs().iter().filter_map(|it| it.archive.as_ref());
+        let is_archive = configured.into_iter().any(|archive| dir.starts_with(archive))
+            || self.recorded_archives().iter().any(|archive| archive == dir);
+        if !is_archive {
+            return None;
+        }
+        let mut with_its_name = None;
+        let is_source = |entry: &Entry| {
+            let found = archived_as(entry, (dir, name), self.drop_dirs());
+            if found == Some(ArchivedAs::OtherFile) && with_its_name.is_none() {
+                with_its_name = Some(entry.clone());
+            }
+            found == Some(ArchivedAs::Source)
         };
-        let entry = find(name).or_else(|| find(&name.without_number().0?))?;
+        let of = self.ledger.as_ref()?.newest_archived(is_source).ok()?;
+        let (kind, entry) = match (of, with_its_name) {
+            (Some(entry), _) => ("archived source", entry),
+            (None, Some(entry)) => ("archived file", entry),
+            (None, None) => return None,
+        };
         let source = entry.source.display();
-        let is_it = self.archived(&entry).is_some_and(|path| path == dir.join(name));
-        let (kind, why) = if is_it {
-            (
-                "archived source",
-                format!("npyd made an array of it, and archived it: it was `{source}`"),
-            )
+        let why = if kind == "archived source" {
+            format!("npyd made an array of it, and archived it: it was `{source}`")
         } else {
-            (
-                "archived file",
-                format!("npyd archived it with `{source}`, or with an earlier drop of that name"),
-            )
+            format!("npyd archived it with `{source}`, or with an earlier drop of that name")
         };
         Some(report(kind, Verdict::Finished, &why, &entry))
+    }
+
+    /// Returns the directories that npyd archived sources in, as receipts name them.
+    fn recorded_archives(&self) -> &[PathBuf] {
+        let read = || self.ledger.as_ref().and_then(|it| it.archives().ok()).unwrap_or_default();
+        self.archives.get_or_init(read)
     }
 
     /// Returns the entry that `find` finds for a file named `name` in the drop directory, of those

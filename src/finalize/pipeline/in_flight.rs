@@ -392,6 +392,7 @@ impl<'a> InFlight<'a> {
             seconds: started.elapsed(),
             evidence: Some(job.evidence),
             source_fate: self.source.as_ref().map(SourceOutcome::fate),
+            archive: self.source.as_ref().and_then(SourceOutcome::archive),
             reason: None,
             reason_kind: None,
             dir: None,

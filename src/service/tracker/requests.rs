@@ -182,6 +182,7 @@ impl Tracker {
             receipt,
             correction,
             source_fate: entry.source_fate(),
+            archive: entry.archive(),
             request: format!("{} {}", request.at, request.id),
         };
         Ok((job, entry.fingerprint))

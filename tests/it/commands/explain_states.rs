@@ -270,7 +270,7 @@ fn files_of_npyd() {
         site.write("out/theirs.json", "{}");
     }
     for (file, kind, words) in [
-        ("old/scan.raw", "archived file", "in/scan.raw`, or with an earlier drop"),
+        ("old/scan.raw", "archived source", "archived it: it was `"),
         ("old/scan.raw.1", "archived source", "archived it: it was `"),
         ("old/scan.raw.toml.1", "archived file", "in/scan.raw"),
         ("out/scan.npy.json", "metadata", "out/scan.npy"),
