@@ -32,6 +32,14 @@ pub enum DescriptionRemark {
         /// The data files that it names, or its glob.
         data: NameList,
     },
+    /// A sidecar that is named for the data names other data.
+    #[error("`{name}` describes other data: it names {data}")]
+    SidecarOfOtherData {
+        /// The name of the sidecar.
+        name: FileName,
+        /// The data files that it names.
+        data: NameList,
+    },
     /// A file is named like a manifest, and has none of the keys of one.
     #[error("`{0}` is not a manifest, because it has neither `dtype` nor `shape`")]
     NotManifest(FileName),

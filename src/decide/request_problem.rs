@@ -102,7 +102,7 @@ pub enum RequestProblem {
     #[error("its source is gone, and no array was made of it")]
     NoArray,
     /// npyd can't make an array again from itself.
-    #[error("`{}` {problem}{}", array.display(), problem.remedy(archived.as_ref()))]
+    #[error("`{}` {problem}{}", array.display(), problem.remedy(archived.as_deref()))]
     Array {
         /// The path of the array.
         array: PathBuf,
@@ -110,7 +110,7 @@ pub enum RequestProblem {
         #[source]
         problem: ArrayProblem,
         /// Its source, if npyd archived that.
-        archived: Option<ArchivedSource>,
+        archived: Option<Box<ArchivedSource>>,
     },
     /// npyd can't overwrite the header of the array.
     #[error("{0}: leave out --in-place to have a new file made")]

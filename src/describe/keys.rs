@@ -240,6 +240,18 @@ pub(crate) fn in_place_of<'a>(known: &str, keys: &'a Metadata) -> Option<&'a str
     near.or_else(|| others().find(is_like)).map(|(key, _)| key.as_str())
 }
 
+/// Returns the misspellings of `dtype` and `shape` in a text that has neither, if it has both
+/// misspellings, each with a value that is valid for the key: then it was meant as a manifest.
+pub(crate) fn misspelt_both(keys: &Metadata) -> Option<(&str, &str)> {
+    let misspelt = |known: &str| {
+        let is_it = |(key, value): &(&String, &Value)| {
+            is_near(known, key) && !is_word(key) && is_valid(known, value)
+        };
+        keys.iter().find(is_it).map(|(key, _)| key.as_str())
+    };
+    misspelt("dtype").zip(misspelt("shape"))
+}
+
 /// Returns whether the text contains `known` or a misspelling of it.
 pub(crate) fn is_mentioned(known: &str, text: &str) -> bool {
     let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');

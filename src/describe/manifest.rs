@@ -3,7 +3,7 @@
 //! `scan.raw` is described by `scan.raw.toml`, `scan.raw.json`, `scan.toml` or `scan.json`. The
 //! shorter names apply to the data suffixes in [`DATA_SUFFIXES`]; the manifest of any other data
 //! file names it in the key `data`. A file with such a name is a manifest if it contains `dtype`
-//! and `shape`. If it contains neither, npyd ignores it.
+//! and `shape`. If it contains neither, npyd ignores it, unless it has misspellings of both.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -74,7 +74,10 @@ impl Manifest {
             Err(error) => return Err(error),
         };
         match (metadata.contains_key("dtype"), metadata.contains_key("shape")) {
-            (false, false) => return Ok(None),
+            (false, false) => match keys::misspelt_both(&metadata) {
+                Some((dtype, shape)) => return Err(missing_both(dtype, shape)),
+                None => return Ok(None),
+            },
             (true, false) => return Err(missing("shape", "dtype", "[-1, 512]", &metadata)),
             (false, true) => return Err(missing("dtype", "shape", "\"<f4\"", &metadata)),
             (true, true) => {}
@@ -167,6 +170,15 @@ fn missing(key: &str, other: &str, example: &str, keys: &Metadata) -> DescribeEr
         None => format!(": add it, such as {key} = {example}"),
     };
     sanitize(&format!("it has `{other}` but no `{key}`{remedy}")).into()
+}
+
+/// Returns the message that both required keys are misspelt.
+fn missing_both(dtype: &str, shape: &str) -> DescribeError {
+    let text = format!(
+        "it has neither `dtype` nor `shape`; did you mean `dtype` by `{dtype}` and `shape` by \
+         `{shape}`?"
+    );
+    sanitize(&text).into()
 }
 
 /// Returns whether a text that can't be parsed was meant to be a manifest. Other programs write
@@ -359,7 +371,22 @@ mod tests {
             let error = parse("a.toml", text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
-        assert!(parse("a.toml", "dtyp = '<f4'\nshpe = [2]").unwrap().is_none());
+        for text in
+            ["dtpye = '<f4'\nshpae = [2]", "Dtype = '<f4'\nShape = [2]", "DTYPE='u1'\nSHAPE=[2]"]
+        {
+            let error = parse("a.toml", text).unwrap_err().to_string();
+            assert!(error.contains("did you mean `dtype` by `"), "{text}: {error}");
+            assert!(error.contains("` and `shape` by `"), "{text}: {error}");
+        }
+        for text in [
+            "dtyp = '<f4'",
+            "type = '<f4'\nshapes = [2]",
+            "dtpye = 'plain text'\nshpae = [2]",
+            "dtpye = '<f4'\nshpae = 'round'",
+            "data_type = '<f4'\ndims = [2]",
+        ] {
+            assert!(parse("a.toml", text).unwrap().is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn changed(name: &FileName) -> Interruption {
 fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     let DropDir { path, output, .. } = &*job.drop_dir;
     let refused = |problem| {
-        let archived = archived_source(job);
+        let archived = archived_source(job).map(Box::new);
         rejected(RequestProblem::Array { array: job.array.clone(), problem, archived })
     };
     let below = job.array.strip_prefix(output.as_ref().unwrap_or(path));

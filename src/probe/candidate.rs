@@ -199,7 +199,7 @@ impl Candidate {
                 Decision::Wait(Wait { why: self.naming_files(dump, wait.why), ..wait })
             }
             Verdict::Refused(reason) => Decision::Reject(self.naming_files(dump, reason)),
-            Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage)?,
+            Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage, self.take.is_some())?,
         })
     }
 
@@ -306,7 +306,7 @@ impl Candidate {
     }
 
     /// Decides about a pending file whose producer died.
-    fn abandoned(&self, dump: &Dump, salvage: Salvage) -> fs::Result<Decision> {
+    fn abandoned(&self, dump: &Dump, salvage: Salvage, is_taken: bool) -> fs::Result<Decision> {
         let Some(InputFile { file, stat, .. }) = self.input.only_file() else {
             return Ok(Decision::Reject(Reason::HeaderAndManifest)); // it has no header of its own
         };
@@ -318,7 +318,6 @@ impl Candidate {
         };
         let salvaged = dump.salvaged_header(written, nonzero);
         let rest = salvaged.as_ref().map_or(Ok(0), |header| self.rest_len(dump, header))?;
-        let is_taken = self.take.is_some();
         let salvage = if is_taken { Salvage::WholeRecords } else { salvage };
         let records = salvaged.as_ref().map_or(0, records);
         let declared = dump.layout.records().filter(|declared| *declared != records);
@@ -341,6 +340,21 @@ impl Candidate {
                     "them"
                 }),
             }),
+        })
+    }
+
+    /// Returns what `npyd take` would take, or why it could take nothing.
+    ///
+    /// # Errors
+    /// A file can't be read.
+    pub fn preview_take(&self, dump: &Dump, rows: Rows) -> fs::Result<Result<String, Reason>> {
+        if !matches!(dump.front, LeadingBytes::Header(_)) {
+            let taken = self.taken(dump, rows)?;
+            return Ok(taken.map(|taken| taken.remark).map_err(Reason::Request));
+        }
+        Ok(match self.abandoned(dump, Salvage::WholeRecords, true)? {
+            Decision::Finalize(Complete { remark, .. }) => Ok(remark.unwrap_or_default()),
+            Decision::Wait(Wait { why, .. }) | Decision::Reject(why) => Err(why),
         })
     }
 

@@ -9,7 +9,7 @@ use crate::describe::formats::FORMATS;
 use crate::describe::series::Series;
 use crate::describe::sidecar::{self, Format};
 use crate::describe::text::text_of;
-use crate::describe::{DataNames, DescribeError, Manifest, NameGlob, manifest};
+use crate::describe::{DataNames, DeclaredBy, DescribeError, Manifest, NameGlob, manifest};
 use crate::fs::{self, EntryKind};
 use crate::model::{FileName, is_array_backup, is_reserved_name};
 
@@ -133,6 +133,19 @@ impl Description {
             }
             (Err(_), Some(format)) => beside((format.data_of)(name)),
             (Err(_), None) => beside(manifest::data_names(name)),
+        }
+    }
+
+    /// Returns its kind.
+    pub(crate) fn kind(&self) -> DeclaredBy {
+        self.format.map_or(DeclaredBy::Manifest, |format| DeclaredBy::Sidecar(format.name))
+    }
+
+    /// Returns the names of the data that its own name leads to, whatever its text says.
+    pub(crate) fn names_implied(&self) -> Vec<String> {
+        match self.format {
+            Some(format) => (format.data_of)(self.name.as_str()),
+            None => manifest::data_names(self.name.as_str()),
         }
     }
 

@@ -15,6 +15,7 @@ mod index;
 pub mod input;
 mod letter_case;
 mod measure;
+mod mentions;
 mod missing_data;
 mod named_files;
 mod redescribed;
@@ -45,6 +46,7 @@ pub use by_sidecar::{
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
+pub use mentions::{Mention, description_facts, mention_of};
 pub use residue::{FinishedArray, ORIGIN_ATTR, ROUTE_ATTR, RemainingPart, Residue, SOURCE_ATTR};
 pub use row_count::RowCount;
 

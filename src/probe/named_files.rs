@@ -43,7 +43,7 @@ impl Candidate {
 
 /// Returns the words of a text that look like names of data files: they have a dot. A name with
 /// blanks is in quotes, or the rest of a line behind `=` or `:`.
-fn names_in(text: &str) -> Vec<FileName> {
+pub(crate) fn names_in(text: &str) -> Vec<FileName> {
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
     for line in text.lines() {

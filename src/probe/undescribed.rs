@@ -10,7 +10,7 @@ use crate::describe::near_miss::NearMiss;
 use crate::describe::{DataNames, Declared, Manifest, manifest};
 use crate::fs;
 use crate::model::FileName;
-use crate::probe::description::possible_sidecars;
+use crate::probe::description::{DataFiles, possible_sidecars};
 use crate::probe::dir_view::DirView;
 use crate::probe::input::Sidecar;
 use crate::probe::rel_name;
@@ -58,6 +58,10 @@ impl DirView<'_> {
             }
             if remark.is_none() {
                 remark = match self.near_miss(&path)? {
+                    Some(_) if let Some(data) = self.sidecar_data(&path)? => {
+                        let name = name.clone();
+                        Some(DescriptionRemark::SidecarOfOtherData { name, data })
+                    }
                     Some(near) => Some(DescriptionRemark::NearMiss(name.clone(), near)),
                     None if stat.size > manifest::SIZE_MAX
                         && manifest::is_manifest_name(name.as_str()) =>
@@ -101,6 +105,16 @@ impl DirView<'_> {
             }
             _ => None,
         })
+    }
+
+    /// Returns the data that a sidecar names, if the file is a sidecar.
+    fn sidecar_data(&self, path: &Path) -> fs::Result<Option<NameList>> {
+        let Some(by) = self.read_description(path)?.filter(|by| by.contents.is_ok()) else {
+            return Ok(None);
+        };
+        let data = by.data_files();
+        let paths: Vec<_> = data.iter().flat_map(DataFiles::paths).cloned().collect();
+        Ok((!paths.is_empty()).then(|| NameList::of(&paths)))
     }
 
     /// Returns what a file lacks that looks like a sidecar.

@@ -1,6 +1,6 @@
 //! Explains a drop: a data file with its description, as npyd would process it now.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -13,9 +13,11 @@ use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::inspect;
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::{Evidence, ProducerWord, Wait};
+use crate::decide::name_list::NameList;
 use crate::decide::plan::Plan;
+use crate::decide::reason::Reason;
 use crate::decide::route::Route;
-use crate::describe::{Correction, Dump, LeadingBytes, Rows, Taken};
+use crate::describe::{Correction, Dump, Rows};
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{plan_candidate, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
@@ -51,7 +53,11 @@ fn explain_files(
             merge(&mut report, finished(query, candidate, &entry, note.as_deref())?);
             return Ok((report, None));
         }
-        Standing::Rejected(why) => (json!({"verdict": Verdict::Rejected, "why": why}), None, None),
+        Standing::Rejected(why) => {
+            let mut verdict = json!({"verdict": Verdict::Rejected, "why": why});
+            merge(&mut verdict, query.take_of_rejected(candidate)?);
+            (verdict, None, None)
+        }
         Standing::Working(why) => (json!({"verdict": Verdict::Working, "why": why}), None, None),
         Standing::Locked(why, holder) => {
             let verdict = json!({
@@ -119,12 +125,18 @@ fn facts(query: &Query, candidate: &Candidate) -> Value {
         "allocated": files.iter().map(|input| input.stat.blocks * 512).sum::<u64>(),
         "unchanged_seconds": unchanged.as_secs_f64(),
     });
+    if let Some(only) = candidate.input.only_file()
+        && only.rel != query.rel
+    {
+        merge(&mut report, json!({"data": path(&only.rel)}));
+    }
     if candidate.input.only_file().is_none() {
         let parts: Vec<_> = files.iter().map(|input| &input.rel).collect();
         let at = parts.iter().position(|part| **part == query.rel);
         merge(
             &mut report,
             json!({
+                "data": at.is_none().then(|| several_files(&parts)),
                 "parts": parts.iter().map(|part| path(part)).collect::<Vec<_>>(),
                 "part": at.map(|at| format!("{} of {}", at + 1, parts.len())),
             }),
@@ -134,6 +146,12 @@ fn facts(query: &Query, candidate: &Candidate) -> Value {
         merge(&mut report, explain_dump(dump));
     }
     report
+}
+
+/// Names some files for people.
+fn several_files(paths: &[&PathBuf]) -> String {
+    let first: Vec<_> = paths.iter().take(4).map(|path| (*path).clone()).collect();
+    format!("{} files: {}", paths.len(), NameList::of(&first))
 }
 
 /// Describes the array that was made of a drop.
@@ -190,13 +208,9 @@ fn explain_take(candidate: &Candidate, decision: &Decision) -> fs::Result<Value>
         return Ok(json!({}));
     };
     Ok(match &candidate.dump {
-        Ok(dump)
-            if why.lasts_while_unchanged() && !matches!(dump.front, LeadingBytes::Header(_)) =>
-        {
-            match candidate.taken(dump, Rows::All)? {
-                Ok(Taken { remark, .. }) => json!({"take": remark}),
-                Err(why) => json!({"take": why.to_string()}),
-            }
+        Ok(dump) if why.lasts_while_unchanged() || matches!(why, Reason::Abandoned { .. }) => {
+            let preview = candidate.preview_take(dump, Rows::All)?;
+            json!({"take": preview.unwrap_or_else(|why| why.to_string())})
         }
         _ => json!({}),
     })
@@ -305,6 +319,13 @@ impl Query {
         };
         merge(&mut verdict.0, take);
         Ok(verdict)
+    }
+
+    /// Returns what `npyd take` would take of a rejected drop that does not fit its description.
+    fn take_of_rejected(&self, candidate: &Candidate) -> fs::Result<Value> {
+        let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
+        let decision = candidate.decide(&self.drop_dir, unchanged, self.remakes_of(candidate))?;
+        explain_take(candidate, &decision)
     }
 
     /// Applies what `npyd redo` and `npyd take` declared, as the daemon would, and a request to

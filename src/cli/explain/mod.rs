@@ -28,11 +28,16 @@ use crate::cli::locate::locate;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Config, DropDir};
 use crate::decide::description_remark::DescriptionRemark;
+use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::describe::Correction;
+use crate::describe::manifest::is_manifest_name;
 use crate::fs;
 use crate::ledger::{self, Entry, Ledger, Request};
-use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+use crate::model::FileName;
+use crate::probe::{
+    ListedDescriptions, Mention, ProbeResult, description_facts, mention_of, probe_standalone,
+};
 use crate::service::tracker::after_rejected_parts;
 
 #[derive(Args)]
@@ -214,15 +219,15 @@ impl Query {
     fn explain_other(&self, result: ProbeResult) -> fs::Result<Value> {
         Ok(match result {
             ProbeResult::Ignored(why) => self.explain_ignored(&why)?,
-            ProbeResult::AwaitingData { why, data, parts, .. } => {
+            ProbeResult::AwaitingData { why, data, parts, manifest } => {
                 let why = self.after_earlier_data(why, &data, &parts);
-                json!({"taken_for": "manifest", "verdict": Verdict::Waiting, "why": why.to_string()})
+                self.explain_awaiting(&why, &manifest)
             }
             ProbeResult::Multiple { data, .. } => {
                 let files: Vec<_> =
                     data.iter().map(|rel| text(&self.drop_dir.path.join(rel))).collect();
                 json!({
-                    "taken_for": "sidecar", "verdict": Verdict::SeveralArrays,
+                    "taken_for": self.kind_of(&self.rel), "verdict": Verdict::SeveralArrays,
                     "why": format!(
                         "it describes several arrays; run `npyd explain` on a data file: {}",
                         files.join(", ")
@@ -230,7 +235,7 @@ impl Query {
                 })
             }
             ProbeResult::Residue(_) => json!({
-                "taken_for": "manifest", "verdict": Verdict::Leftover,
+                "taken_for": self.kind_of(&self.rel), "verdict": Verdict::Leftover,
                 "why": "its data were finalized; it will be moved next to the array"
             }),
             ProbeResult::Candidate(_) | ProbeResult::Missing => Value::Null,
@@ -254,20 +259,45 @@ impl Query {
                 merge_notes(&mut report, [note]);
                 return Ok(report);
             }
-            let name = self.rel.file_name().unwrap_or_default().display();
-            let remedy = match remark {
-                Some(DescriptionRemark::OtherData { name: manifest, .. }) => {
-                    format!("set the key `data` of `{manifest}` to `{name}`, or remove the key")
-                }
-                _ => format!(
-                    "put a manifest `{name}.toml` with dtype and shape beside it, or add a \
-                     template to the configuration"
-                ),
+            let note = match mention_of(&self.drop_dir, &self.rel)? {
+                Some((by, mention)) => remedy_of_mention(&self.rel, &by, &mention),
+                None => remedy_of_undescribed(&self.rel, remark.as_ref()),
             };
-            let note = format!("if it is data, {remedy}; if not, add an `ignore` rule");
             merge_notes(&mut report, [note]);
         }
         Ok(report)
+    }
+
+    /// Explains a description that waits for data, or one of its data files.
+    fn explain_awaiting(&self, why: &Reason, manifest: &Path) -> Value {
+        let facts = description_facts(&self.drop_dir, manifest).ok().flatten();
+        let kind = facts.as_ref().map(|facts| facts.kind.to_string());
+        if manifest != self.rel {
+            let by = manifest.display();
+            return json!({
+                "taken_for": null, "verdict": Verdict::Waiting,
+                "why": format!("`{by}`, which describes it, waits: {why}"),
+                "sidecar": text(&self.drop_dir.path.join(manifest)),
+            });
+        }
+        let mut report =
+            json!({"taken_for": kind, "verdict": Verdict::Waiting, "why": why.to_string()});
+        let named_for = facts.map(|facts| facts.named_for).unwrap_or_default();
+        if !named_for.is_empty() {
+            let name = manifest.file_name().unwrap_or_default().display();
+            let note = format!(
+                "beside it there is {}: if that is its data, correct the name in `{name}`",
+                NameList::of(&named_for)
+            );
+            merge_notes(&mut report, [note]);
+        }
+        report
+    }
+
+    /// Returns what kind of description a file is.
+    fn kind_of(&self, rel: &Path) -> Option<String> {
+        let facts = description_facts(&self.drop_dir, rel).ok().flatten();
+        facts.map(|facts| facts.kind.to_string())
     }
 
     /// Describes a request about the file that npyd has not carried out yet.
@@ -299,6 +329,53 @@ impl Query {
             },
         }
     }
+}
+
+/// Returns what to do about a file that a description refers to, but does not describe.
+fn remedy_of_mention(rel: &Path, by: &FileName, mention: &Mention) -> String {
+    let name = rel.file_name().unwrap_or_default().display();
+    match mention {
+        Mention::Unusable(why) => format!("`{by}` names it, but can't be used: {why}"),
+        Mention::OtherCase(other) => format!(
+            "`{by}` names `{other}`, in other letter case: correct the name there, or rename this \
+             file"
+        ),
+        Mention::WaitsBySuffix => {
+            format!("`{by}` waits for its data: if this is it, add `data = \"{name}\"` to `{by}`")
+        }
+    }
+}
+
+/// Returns what to do about a file that nothing describes.
+fn remedy_of_undescribed(rel: &Path, remark: Option<&DescriptionRemark>) -> String {
+    let name = rel.file_name().unwrap_or_default().display().to_string();
+    let (what, remedy) = match remark {
+        Some(DescriptionRemark::OtherData { name: manifest, .. }) => {
+            ("data", format!("set the key `data` of `{manifest}` to `{name}`, or remove the key"))
+        }
+        Some(DescriptionRemark::NotManifest(manifest)) => {
+            ("data", format!("write the keys `dtype` and `shape` into `{manifest}`"))
+        }
+        Some(DescriptionRemark::TooLong { name: manifest, .. }) => {
+            ("data", format!("shorten `{manifest}`"))
+        }
+        Some(DescriptionRemark::SidecarOfOtherData { name: sidecar, .. }) => {
+            ("data", format!("correct the name of the data file in `{sidecar}`"))
+        }
+        Some(DescriptionRemark::NearMiss(sidecar, _)) => ("data", format!("correct `{sidecar}`")),
+        Some(DescriptionRemark::DataNearMiss(_)) => ("a sidecar", "correct it".to_owned()),
+        None if is_manifest_name(&name) => {
+            ("a manifest", "it needs the keys `dtype` and `shape`".to_owned())
+        }
+        None => (
+            "data",
+            format!(
+                "put a manifest `{name}.toml` with dtype and shape beside it, or add a template to \
+                 the configuration"
+            ),
+        ),
+    };
+    format!("if it is {what}, {remedy}; if not, add an `ignore` rule")
 }
 
 /// Says what became of the drop that a file was a part of, and why nothing describes it now.

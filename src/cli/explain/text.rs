@@ -9,10 +9,11 @@ use crate::cli::print;
 /// Prints the facts that the explanation has.
 pub(super) fn print_text(path: &Path, report: &Value) {
     print(&path.display().to_string());
-    let rows: [(&str, &[&str]); 19] = [
+    let rows: [(&str, &[&str]); 20] = [
         ("kind", &["taken_for"]),
         ("part", &["part"]),
         ("described by", &["sidecar"]),
+        ("data file", &["data"]),
         ("verdict", &["verdict", "evidence"]),
         ("because", &["why"]),
         ("note", &["outside"]),

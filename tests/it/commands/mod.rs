@@ -3,6 +3,7 @@
 mod archived;
 mod config;
 mod explain;
+mod explain_descriptions;
 mod explain_dir;
 mod explain_states;
 mod finalize;
