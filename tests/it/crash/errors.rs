@@ -12,7 +12,7 @@ use super::harness::crash_case::{Broken, CrashCase, Violation};
 use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::{Change, Fault, FileId, Tracee};
+use super::harness::tracee::{Change, Fault, FileId};
 use super::harness::volume::Cut;
 use super::harness::{Tally, say, start};
 use crate::support::is_long;
@@ -99,7 +99,7 @@ pub(super) fn sweep_with(
     fault: Fault,
     lasting: Lasting,
 ) -> Result<Option<Met>, Violation> {
-    let mut tracee = Tracee::spawn_with_reads(&mut case.sweep(), case.roots());
+    let mut tracee = case.traced_sweep_with_reads();
     let (mut first, mut number, mut faults, mut unsynced) = (None, 0, 0, Vec::new());
     let (mut has_header, mut has_lost_data) = (false, false);
     while let Some(change) = tracee.next_change() {
@@ -227,7 +227,7 @@ fn check(
 
 /// Returns the calls of a run in which nothing fails.
 pub(super) fn calls(case: &CrashCase<'_>) -> Vec<Change> {
-    let mut tracee = Tracee::spawn_with_reads(&mut case.sweep(), case.roots());
+    let mut tracee = case.traced_sweep_with_reads();
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
 

@@ -6,7 +6,7 @@ use super::harness::crash_case::{CrashCase, Violation};
 use super::harness::crash_dirs::{CrashDirs, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::{Change, Fault, Tracee};
+use super::harness::tracee::{Change, Fault};
 
 /// The event at a change.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ enum Happens {
 /// Sweeps without `RENAME_NOREPLACE`, and triggers an event at change number `at`, without the
 /// renames. Returns that change, if the sweep reached it.
 fn sweep(case: &CrashCase<'_>, happens: Happens, at: usize) -> Option<Change> {
-    let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+    let mut tracee = case.traced_sweep();
     let (mut number, mut met) = (0, None);
     while let Some(change) = tracee.next_change() {
         if change.call == "renameat2" {

@@ -21,7 +21,7 @@ const TRIALS_MAX: usize = 600;
 
 /// Returns a run that is stopped before the call.
 fn before_the_call(case: &CrashCase<'_>) -> Tracee {
-    let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+    let mut tracee = case.traced_sweep();
     let makes_room = |it: &Change| it.call == "fallocate" && it.path.contains(".npyd-insert-");
     while !makes_room(&tracee.next_change().unwrap()) {}
     tracee

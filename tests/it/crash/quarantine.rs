@@ -9,7 +9,7 @@ use super::harness::crash_case::{Broken, CrashCase, Violation, files_below};
 use super::harness::crash_dirs::{Crash, CrashDirs, changes, distinct_points, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::{Fault, Tracee};
+use super::harness::tracee::Fault;
 use super::harness::volume::Cut;
 use super::harness::{Tally, start};
 
@@ -160,7 +160,7 @@ enum Happens {
 
 /// Retries with an event at change number `at`. Returns `false` if there is no such change.
 fn retry_until(case: &CrashCase<'_>, happens: Happens, at: usize) -> bool {
-    let mut tracee = Tracee::spawn(&mut case.retry(), case.roots());
+    let mut tracee = case.traced_retry();
     for _ in 0..at {
         tracee.next_change();
     }

@@ -1,6 +1,6 @@
 //! A sweep that stops after every system call, so that a test can act between any two.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -13,7 +13,7 @@ const CALLS: &str = "openat,openat2,flock,fcntl,statx,pread64,pwrite64,fsync,fda
                      sync_file_range,fallocate,ioctl,fsetxattr,ftruncate,linkat,renameat,renameat2,\
                      unlinkat";
 
-/// A sweep that is ended where its test fails.
+/// A sweep that is killed when its test ends early.
 struct Halting(Child);
 
 impl Drop for Halting {
@@ -31,6 +31,7 @@ pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnO
     let npyd = site.command();
     // As a tracer that is not our child, so that npyd is: we hear when it stops.
     let mut strace = Command::new("strace");
+    // A filter (`--seccomp-bpf`) would make calls fail that come after the tracer's end.
     strace.args(["--daemonize", "--follow-forks", "--output"]).arg(site.path("strace.log"));
     for name in names {
         strace.arg("--trace-path").arg(site.path(name));
@@ -54,8 +55,18 @@ pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnO
             && let Some(act) = act.take()
         {
             act();
+            end_tracer(pid);
         }
         stops += 1;
         kill_process(pid, Signal::CONT).unwrap();
     }
+}
+
+/// Ends the tracer of a stopped process, because nothing is to happen after its later calls: they
+/// would take longer than all others that a test makes. The process remains stopped.
+fn end_tracer(pid: Pid) {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap();
+    let tracer = Pid::from_raw(tracer.trim().parse().unwrap()).expect("strace traces npyd");
+    kill_process(tracer, Signal::KILL).unwrap();
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Drop, OLD, Old, Scenario};
+use super::tracee::Tracee;
 use super::volume::{Memory, Volume};
 use super::{extents, no_stranger, start};
 
@@ -230,18 +231,44 @@ impl<'a> CrashCase<'a> {
 
     /// Returns the command that sweeps once. Its output goes where no crash affects it.
     pub(crate) fn sweep(&self) -> Command {
-        let mut command = self.npyd.command();
-        command.args(["sweep", "--json", "--config"]).arg(self.config());
-        command.stdout(self.log("stdout")).stderr(self.log("stderr"));
-        command
+        self.logged(self.npyd_with(&["sweep", "--json"]))
+    }
+
+    /// Sweeps, and stops before each change.
+    pub(crate) fn traced_sweep(&self) -> Tracee {
+        Tracee::spawn(&self.npyd_with(&["sweep", "--json"]), &self.logs(), self.roots())
+    }
+
+    /// Sweeps, and stops before each change and each read.
+    pub(crate) fn traced_sweep_with_reads(&self) -> Tracee {
+        let sweep = self.npyd_with(&["sweep", "--json"]);
+        Tracee::spawn_with_reads(&sweep, &self.logs(), self.roots())
     }
 
     /// Returns the command that retries all rejected drops.
     pub(crate) fn retry(&self) -> Command {
+        self.logged(self.npyd_with(&["retry", "--all"]))
+    }
+
+    /// Retries all rejected drops, and stops before each change.
+    pub(crate) fn traced_retry(&self) -> Tracee {
+        Tracee::spawn(&self.npyd_with(&["retry", "--all"]), &self.logs(), self.roots())
+    }
+
+    fn npyd_with(&self, args: &[&str]) -> Command {
         let mut command = self.npyd.command();
-        command.args(["retry", "--all", "--config"]).arg(self.config());
-        command.stdout(self.log("stdout")).stderr(self.log("stderr"));
+        command.args(args).arg("--config").arg(self.config());
         command
+    }
+
+    fn logged(&self, mut command: Command) -> Command {
+        let [stdout, stderr] = self.logs();
+        command.stdout(stdout).stderr(stderr);
+        command
+    }
+
+    fn logs(&self) -> [File; 2] {
+        ["stdout", "stderr"].map(|name| self.log(name))
     }
 
     fn log(&self, name: &str) -> File {

@@ -4,7 +4,7 @@ use super::Tally;
 use super::crash_case::CrashCase;
 use super::npyd::Npyd;
 use super::scenario::Scenario;
-use super::tracee::{Change, Fault, Tracee};
+use super::tracee::{Change, Fault};
 use super::volume::{Cut, Memory, Volume, format, with_own_mounts};
 use crate::support::as_root;
 
@@ -53,7 +53,7 @@ impl CrashDirs {
         crash: Crash,
         point: usize,
     ) -> (usize, Option<Change>) {
-        let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+        let mut tracee = case.traced_sweep();
         let (mut made, mut change) = (0, tracee.next_change());
         while made < point && change.is_some() {
             change = tracee.next_change();
@@ -94,7 +94,7 @@ impl CrashDirs {
     /// Sweeps while a sync of the data fails, and cuts the power as soon as a receipt reports
     /// that.
     pub(crate) fn lose(&self, case: &CrashCase<'_>, cut: Cut) {
-        let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+        let mut tracee = case.traced_sweep();
         let mut has_failed = false;
         while !case.is_given_up() {
             let change = tracee.next_change();
@@ -112,7 +112,7 @@ impl CrashDirs {
 
 /// Sweeps undisturbed, and returns all changes.
 pub(crate) fn changes(case: &CrashCase<'_>) -> Vec<Change> {
-    let mut tracee = Tracee::spawn(&mut case.sweep(), case.roots());
+    let mut tracee = case.traced_sweep();
     std::iter::from_fn(|| tracee.next_change()).collect()
 }
 

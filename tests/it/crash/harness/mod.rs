@@ -8,6 +8,7 @@ pub(crate) mod npyd;
 pub(crate) mod recorder;
 pub(crate) mod replay;
 pub(crate) mod scenario;
+mod shared_spawn;
 pub(crate) mod tracee;
 pub(crate) mod volume;
 

@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::io::Error;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::ptr::null_mut;
@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use libc::{c_int, c_long, c_void, pid_t};
 
-use super::start;
+use super::shared_spawn;
 
 /// Seconds after which a process that does not end is ended by SIGALRM.
 const SECONDS_MAX: u32 = 60;
@@ -64,37 +64,40 @@ pub(crate) struct Tracee {
 }
 
 impl Tracee {
-    /// Starts a command, and will stop it before its changes below directories.
-    pub(crate) fn spawn(command: &mut Command, below: Vec<PathBuf>) -> Self {
-        Self::spawn_before(&[CHANGES, OLDER_CHANGES], command, below)
+    /// Starts a command whose output goes to these files, and will stop it before its changes below
+    /// directories.
+    pub(crate) fn spawn(command: &Command, output: &[File; 2], below: Vec<PathBuf>) -> Self {
+        Self::spawn_before(&[CHANGES, OLDER_CHANGES], command, output, below)
     }
 
-    /// Starts a command, and will stop it before its changes and reads below directories.
-    pub(crate) fn spawn_with_reads(command: &mut Command, below: Vec<PathBuf>) -> Self {
-        Self::spawn_before(&[CHANGES, OLDER_CHANGES, READS], command, below)
+    /// Starts such a command, and will stop it before its changes and reads below directories.
+    pub(crate) fn spawn_with_reads(
+        command: &Command,
+        output: &[File; 2],
+        below: Vec<PathBuf>,
+    ) -> Self {
+        Self::spawn_before(&[CHANGES, OLDER_CHANGES, READS], command, output, below)
     }
 
-    fn spawn_before(tables: &[&[Known]], command: &mut Command, below: Vec<PathBuf>) -> Self {
+    fn spawn_before(
+        tables: &[&[Known]],
+        command: &Command,
+        output: &[File; 2],
+        below: Vec<PathBuf>,
+    ) -> Self {
         let calls = tables.concat();
         let filter = filter(&calls);
-        // SAFETY: between fork and exec only system calls are made, on memory that was allocated
-        // before and that the closure owns.
-        unsafe {
-            command.pre_exec(move || {
-                let traced = libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<c_void>(), 0);
-                let program = libc::sock_fprog {
-                    len: filter.len() as u16,
-                    filter: filter.as_ptr().cast_mut(),
-                };
-                let mode = libc::SECCOMP_MODE_FILTER;
-                let filtered = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
-                libc::alarm(SECONDS_MAX);
-                if traced == 0 && filtered == 0 { Ok(()) } else { Err(Error::last_os_error()) }
-            });
-        }
-        #[expect(clippy::zombie_processes, reason = "it is waited for by its number")]
-        let child = start(command);
-        let leader = pid_t::try_from(child.id()).unwrap();
+        let program =
+            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        // SAFETY: the calls are on numbers and on `program`, which the kernel only reads, and whose
+        // filter outlives the start.
+        let leader = shared_spawn::spawn(command, output, &|| unsafe {
+            let traced = libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<c_void>(), 0);
+            let mode = libc::SECCOMP_MODE_FILTER;
+            let filtered = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
+            libc::alarm(SECONDS_MAX);
+            traced == 0 && filtered == 0
+        });
         let tracee = Self { leader, stopped: None, below, calls, ended: None };
         let (pid, status) = wait(leader).unwrap();
         assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
