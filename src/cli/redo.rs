@@ -51,7 +51,6 @@ impl Redo {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         let correction = self.correction()?;
-        let options = correction.to_json();
         let has_daemon = ledger::is_in_use(&config.state_dir);
         let ledger = Ledger::open_without_creating(&config.state_dir)?;
         let by = if has_daemon { "" } else { " by the next sweep" };
@@ -72,8 +71,8 @@ impl Redo {
                         let dir = (drop_dir, &ledger);
                         check_redo(dir, &entry, last_array.as_ref(), &correction)
                     });
-                let target = match checked {
-                    Ok(target) => target,
+                let (target, options) = match checked {
+                    Ok(request) => request,
                     Err(why) => {
                         exit = Exit::Failure;
                         print(&format!("{}: not made again: {why}", entry.source.display()));

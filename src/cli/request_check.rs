@@ -3,19 +3,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::cli::history::is_missing;
 use crate::config::DropDir;
-use crate::decide::completeness::Writer;
+use crate::decide::completeness::{Evidence, Writer};
+use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::{Correction, LeadingBytes, Rows};
 use crate::events::source_fate::SourceFate;
-use crate::finalize::{ArrayJob, Interruption, check_array_job};
+use crate::finalize::{ArrayJob, Interruption, Job, check_array_job, check_name, complete_keys};
+use crate::fs::Dir;
 use crate::ledger::{Entry, Ledger};
-use crate::probe::candidate::{Candidate, Decision};
+use crate::probe::candidate::{Candidate, Complete, Decision};
+use crate::probe::corrections::{probe_as_declared, probe_declared};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
 
 /// Returns the source of the drop that a file belongs to, and the target of a request about it.
@@ -82,8 +85,8 @@ fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<
     candidate.taken(dump, rows).ok()?.err().map(|why| why.to_string())
 }
 
-/// Returns the target of a request to make the array of a drop again. `entry` is the newest one of
-/// its source, `last_array` the newest one with an array.
+/// Returns the target of a request to make the array of a drop again, and its options. `entry` is
+/// the newest one of its source, `last_array` the newest one with an array.
 ///
 /// # Errors
 /// The array can't be made again; the text says why.
@@ -92,8 +95,8 @@ pub(crate) fn check_redo(
     entry: &Entry,
     last_array: Option<&Entry>,
     correction: &Correction,
-) -> Result<RequestTarget, String> {
-    let known = known_target(last_array.or(Some(entry)));
+) -> Result<(RequestTarget, String), String> {
+    let known = (known_target(last_array.or(Some(entry))), correction.to_json());
     let is_gone = is_missing(&entry.source);
     let from_array = |made| why_not_from_array((drop_dir, ledger), made, correction);
     match last_array {
@@ -101,12 +104,22 @@ pub(crate) fn check_redo(
             return Err("no array was made of it, and its file is gone: drop it again".to_owned());
         }
         None if correction.keys().is_empty() => return Err(never_made(entry)),
+        Some(made) if is_gone && let Some(manifest) = gone_manifest(made) => {
+            let is_correction = !correction.keys().is_empty() && from_array(made).is_none();
+            let why = || RequestProblem::ManifestGone(manifest).to_string();
+            return if is_correction { Ok(known) } else { Err(why()) };
+        }
         Some(made) if is_gone => return from_array(made).map_or(Ok(known), Err),
         _ => {}
     }
     let Ok(rel) = entry.source.strip_prefix(&drop_dir.path) else { return Ok(known) };
     let candidate = match probe_standalone(drop_dir, rel, &mut ListedDescriptions::default()) {
-        Ok(ProbeResult::Candidate(candidate)) => candidate,
+        Ok(ProbeResult::Candidate(candidate)) => *candidate,
+        Ok(ProbeResult::Ignored(Reason::Undescribed { .. }))
+            if let Some(made) = last_array.filter(|it| !ends_drop(it)) =>
+        {
+            return check_undescribed((drop_dir, ledger), made, correction);
+        }
         Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
             // Another file has the name of a source that is gone.
             return match last_array.filter(|it| ends_drop(it)) {
@@ -131,12 +144,67 @@ pub(crate) fn check_redo(
     }
     let has_own_header =
         matches!(&candidate.dump, Ok(dump) if matches!(dump.front, LeadingBytes::Header(_)));
-    if correction.as_described || correction.keys().is_empty() && has_own_header {
-        return Ok(target);
+    let request = (target, correction.to_json());
+    let mut correction = correction.clone();
+    if !correction.as_described && (!correction.keys().is_empty() || !has_own_header) {
+        correction = candidate.completed(correction, declared(ledger, &entry.source));
+        let fits = candidate.check_fit(&correction, drop_dir.allow_trailing);
+        fits.map_err(|why| why.to_string())?;
     }
-    let correction = candidate.completed(correction.clone(), declared(ledger, &entry.source));
-    let fits = candidate.check_fit(&correction, drop_dir.allow_trailing);
-    fits.map(|()| target).map_err(|why| why.to_string())
+    why_no_name((drop_dir, ledger), candidate, &correction).map_or(Ok(request), Err)
+}
+
+/// Checks a request about data that nothing describes any more.
+fn check_undescribed(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    made: &Entry,
+    correction: &Correction,
+) -> Result<(RequestTarget, String), String> {
+    let request = (known_target(Some(made)), correction.to_json());
+    let (Some(job), Ok(rel), Ok(root)) = (
+        array_job((drop_dir, ledger), made, correction),
+        made.source.strip_prefix(&drop_dir.path),
+        Dir::open(&drop_dir.path),
+    ) else {
+        return Ok(request);
+    };
+    let Ok(Some(stat)) = root.stat(rel) else { return Ok(request) };
+    let before = ledger.declared(&made.source).ok().flatten();
+    let before = before.and_then(|it| probe_as_declared((drop_dir, &root), rel, &it).ok()?);
+    let before = before.map(|(_, keys)| keys);
+    let keys = complete_keys(&job, before, &stat).map_err(|why| why.to_string())?;
+    let Ok(found) = probe_declared((drop_dir, &root), rel, &keys) else { return Ok(request) };
+    let candidate = found.map_err(|why| why.to_string())?;
+    candidate.check_fit(&keys, false).map_err(|why| why.to_string())?;
+    let request = (candidate.target(), keys.to_json());
+    why_no_name((drop_dir, ledger), candidate, &keys).map_or(Ok(request), Err)
+}
+
+/// Returns why the array can't have its name: something else has it.
+fn why_no_name(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    mut candidate: Candidate,
+    correction: &Correction,
+) -> Option<String> {
+    candidate.correct(correction);
+    let source = drop_dir.path.join(&candidate.input.rel);
+    let dump = candidate.dump.clone().ok()?;
+    let header = dump.header(candidate.input.logical_size(&dump).0).ok()?;
+    let complete = Complete { header, evidence: Evidence::Size, remark: None };
+    let ino = candidate.snapshot().ino();
+    let job = Job::new(&Arc::new(drop_dir.clone()), candidate, complete, Duration::ZERO).ok()?;
+    let earlier = ledger.earlier_arrays(&source, ino).ok()?.identities;
+    match check_name(&Job { earlier, redo: true, ..job }) {
+        Err(Interruption::Rejected(why)) => Some(why.to_string()),
+        _ => None, // it can, or this user may not see that
+    }
+}
+
+/// Returns the path of the drop if that is its manifest, as for a series, and the data files stay.
+fn gone_manifest(made: &Entry) -> Option<PathBuf> {
+    let name = made.source.file_name()?.to_str()?;
+    let is_manifest = made.sidecar().as_deref() == Some(name);
+    (is_manifest && !ends_drop(made)).then(|| made.source.clone())
 }
 
 fn ends_drop(entry: &Entry) -> bool {
@@ -175,7 +243,19 @@ fn why_not_from_array(
         }
         return Some("its source is gone, and its description with it".to_owned());
     }
-    let job = ArrayJob {
+    match check_array_job(&array_job((drop_dir, ledger), made, of)?) {
+        Err(Interruption::Rejected(reason)) => Some(reason.to_string()),
+        _ => None, // it can, or this user may not see that
+    }
+}
+
+/// Returns the job for the array of an entry; `None` if the ledger can't be read.
+fn array_job(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    made: &Entry,
+    of: &Correction,
+) -> Option<ArrayJob> {
+    Some(ArrayJob {
         drop_dir: Arc::new(drop_dir.clone()),
         source: made.source.clone(),
         array: made.output.clone()?,
@@ -184,11 +264,7 @@ fn why_not_from_array(
         source_fate: made.source_fate(),
         archive: made.archive(),
         request: String::new(),
-    };
-    match check_array_job(&job) {
-        Err(Interruption::Rejected(reason)) => Some(reason.to_string()),
-        _ => None, // it can, or this user may not see that
-    }
+    })
 }
 
 /// Returns the description that npyd moved beside the array when the source had become it.

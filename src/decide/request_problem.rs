@@ -120,6 +120,26 @@ pub enum RequestProblem {
     InPlaceWithSource,
 
     // The keys.
+    /// Nothing describes the data any more.
+    #[error(
+        "nothing describes it any more, and its array does not tell its layout: give --dtype and \
+         --shape, or write its manifest again"
+    )]
+    Undescribed,
+    /// Nothing describes the data any more, and the array has only some of them.
+    #[error(
+        "nothing describes it any more, and its array has {len} of its {size} bytes: give --offset, \
+         the number of bytes before the data"
+    )]
+    UnknownOffset {
+        /// The length of the array's data in bytes.
+        len: u64,
+        /// The size of the file in bytes.
+        size: u64,
+    },
+    /// The manifest of a series is gone.
+    #[error("its manifest `{}` is gone: write it again, then its array can be made again", shown(.0))]
+    ManifestGone(PathBuf),
     /// The description is gone from the drop directory, and a finished one is beside the array.
     #[error(
         "its source is gone; its description is `{}` now: give the keys of that file with --dtype, \

@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 
 use crate::describe::DescribeError;
 use crate::describe::declared::{Dims, LiteralValue, bytes, dtype_of, parsed};
+use crate::describe::declared_by::DeclaredBy;
 use crate::describe::dump::Dump;
 use crate::describe::leading_bytes::LeadingBytes;
 use crate::describe::taken::Rows;
+use crate::describe::{Declared, Metadata};
+use crate::model::FileName;
 use crate::npy::{Dtype, Layout, Order};
 
 /// The keys that replace those of a description. Each key is optional.
@@ -50,6 +53,9 @@ pub struct Correction {
     /// Once it is another, the description counts again.
     #[serde(default)]
     pub content: String,
+    /// The name of the array, if the keys describe the data alone: the description is gone.
+    #[serde(default)]
+    pub array: Option<FileName>,
 }
 
 /// The keys in words.
@@ -115,6 +121,7 @@ impl Correction {
             of,
             take,
             content,
+            array,
         } = self;
         let mut keys = json!({
             "dtype": dtype.as_ref().map(ToString::to_string), "shape": shape,
@@ -123,6 +130,7 @@ impl Correction {
             "as_described": as_described.then_some(true),
             "of": Some(of).filter(|of| !of.is_empty()),
             "take": take, "content": Some(content).filter(|content| !content.is_empty()),
+            "array": array.as_ref().map(FileName::as_str),
         });
         if let Value::Object(keys) = &mut keys {
             keys.retain(|_, value| !value.is_null());
@@ -146,6 +154,29 @@ impl Correction {
         let of = later.of.clone();
         let keys = if has_keys { later } else { self };
         Correction { in_place, as_described: false, of, take, content, ..keys }
+    }
+
+    /// Returns the dump that the keys declare by themselves; `None` if they only correct a
+    /// description.
+    ///
+    /// # Errors
+    /// The keys contradict each other.
+    #[must_use]
+    pub fn dump_alone(&self) -> Option<Result<Dump, DescribeError>> {
+        let array = self.array.clone()?;
+        let declared = Declared {
+            dtype: self.dtype.clone()?,
+            shape: self.shape.clone()?,
+            order: self.order.unwrap_or_default(),
+            offset: self.offset.unwrap_or_default(),
+            trailing: self.trailing.unwrap_or_default(),
+            reserved: None,
+            data: None,
+            output: None,
+            digest: None,
+        };
+        let dump = declared.dump(DeclaredBy::Redo, &array, Metadata::new());
+        Some(dump.map(|dump| Dump { output: array, ..dump }))
     }
 
     /// Returns the dump with its own keys replaced by these.

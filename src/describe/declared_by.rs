@@ -15,6 +15,8 @@ pub enum DeclaredBy {
     Template,
     /// The options of `npyd finalize`.
     Options,
+    /// The options of `npyd redo`, because nothing else describes the data any more.
+    Redo,
 }
 
 impl fmt::Display for DeclaredBy {
@@ -25,6 +27,7 @@ impl fmt::Display for DeclaredBy {
             DeclaredBy::Pending => "pending header",
             DeclaredBy::Template => "template",
             DeclaredBy::Options => "options",
+            DeclaredBy::Redo => "npyd redo",
         })
     }
 }

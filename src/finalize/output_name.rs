@@ -140,6 +140,11 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
     }
 }
 
+/// Returns whether the array of this drop has the first name that the drop's array may have.
+pub(crate) fn is_old_array(job: &Job, at: &Locations) -> Result<bool, Interruption> {
+    old_array(job, at, &job.dump.output).map(|old| old.is_some())
+}
+
 /// Returns whether a file is one of the data files.
 fn is_source(job: &Job, file: &DataFile) -> fs::Result<bool> {
     let stat = file.stat()?;

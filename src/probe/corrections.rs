@@ -1,11 +1,57 @@
 //! Corrections: applies to a candidate what `npyd redo` and `npyd take` declared about it.
 
+use std::path::Path;
+
+use crate::config::DropDir;
 use crate::decide::completeness::{Evidence, Wait};
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
-use crate::describe::{Correction, Division, Dump, Rows, SizeFit, Taken};
-use crate::fs;
+use crate::describe::{Correction, DeclaredBy, Division, Dump, Rows, SizeFit, Taken};
+use crate::fs::{self, Dir};
 use crate::probe::candidate::{Candidate, Complete, Decision};
+use crate::probe::{DirView, ProbeResult};
+
+/// Probes a data file that nothing describes any more, but whose layout a correction declares. The
+/// inner error says why that is no drop.
+///
+/// # Errors
+/// The file can't be opened or read.
+pub fn probe_declared(
+    (drop_dir, root): (&DropDir, &Dir),
+    rel: &Path,
+    correction: &Correction,
+) -> fs::Result<Result<Candidate, Reason>> {
+    let Some(declared) = correction.dump_alone() else {
+        return Ok(Err(Reason::Request(RequestProblem::Undescribed)));
+    };
+    let view = DirView::of(drop_dir, root.clone());
+    let declared = declared.map_err(|error| Reason::Request(RequestProblem::Keys(error)));
+    Ok(match view.candidate(rel, None, |_, _| Ok(Some(declared)))? {
+        ProbeResult::Candidate(candidate) => match &candidate.dump {
+            Ok(_) => Ok(*candidate),
+            Err(why) => Err(why.clone()),
+        },
+        ProbeResult::Ignored(why) => Err(why),
+        _ => Err(Reason::Request(RequestProblem::FileGone)),
+    })
+}
+
+/// Probes a data file that nothing describes any more as `npyd redo` declared it, in the text form
+/// of a correction. Returns `None` if that was declared about another file or description.
+///
+/// # Errors
+/// The file can't be opened or read.
+pub fn probe_as_declared(
+    place: (&DropDir, &Dir),
+    rel: &Path,
+    declared: &str,
+) -> fs::Result<Option<(Candidate, Correction)>> {
+    let Ok(declared) = Correction::parse(declared) else { return Ok(None) };
+    let Some(Ok(_)) = declared.dump_alone() else { return Ok(None) };
+    let found = probe_declared(place, rel, &declared)?.ok();
+    let found = found.filter(|candidate| candidate.description_key() == declared.of);
+    Ok(found.map(|candidate| (candidate, declared)))
+}
 
 impl Candidate {
     /// Applies a correction if it is about the description of this candidate. Returns whether it
@@ -31,6 +77,12 @@ impl Candidate {
             Some(before) if before.of == requested.of => before.followed_by(requested),
             _ => requested,
         }
+    }
+
+    /// Returns whether nothing but `npyd redo` describes it.
+    #[must_use]
+    pub fn is_declared_alone(&self) -> bool {
+        self.dump.as_ref().is_ok_and(|dump| dump.kind == DeclaredBy::Redo)
     }
 
     /// Checks that the description, with the keys of the correction, fits the data.

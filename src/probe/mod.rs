@@ -7,7 +7,7 @@
 mod by_sidecar;
 pub mod candidate;
 mod conflicts;
-mod corrections;
+pub mod corrections;
 mod data_head;
 mod description;
 mod dir_view;

@@ -32,9 +32,10 @@ use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::describe::Correction;
 use crate::describe::manifest::is_manifest_name;
-use crate::fs;
+use crate::fs::{self, Dir};
 use crate::ledger::{self, Entry, Ledger, Request};
 use crate::model::FileName;
+use crate::probe::corrections::{probe_as_declared, probe_declared};
 use crate::probe::{
     ListedDescriptions, Mention, ProbeResult, description_facts, mention_of, probe_standalone,
 };
@@ -194,6 +195,7 @@ impl Query {
         }
         let result =
             probe_standalone(&self.drop_dir, &self.rel, &mut ListedDescriptions::default());
+        let result = self.described_by_redo(result);
         let more = match result {
             Ok(ProbeResult::Candidate(candidate)) => {
                 source = self.drop_dir.path.join(&candidate.input.rel);
@@ -213,6 +215,26 @@ impl Query {
             merge(&mut report, last_receipt(&entry));
         }
         Ok(report)
+    }
+
+    /// Returns the result of a probe; if nothing describes the data file, that with the layout that
+    /// `npyd redo` declared, or that a request gives which npyd has not carried out yet.
+    fn described_by_redo(&self, result: fs::Result<ProbeResult>) -> fs::Result<ProbeResult> {
+        let Ok(ProbeResult::Ignored(Reason::Undescribed { .. })) = &result else { return result };
+        let Some(ledger) = &self.ledger else { return result };
+        let root = Dir::open(&self.drop_dir.path)?;
+        let (place, source) = ((&self.drop_dir, &root), self.path());
+        let declared = ledger.declared(&source).ok().flatten();
+        let declared = declared.and_then(|it| probe_as_declared(place, &self.rel, &it).ok()?);
+        let requested = || {
+            let requests = ledger.requests(&self.drop_dir.path).ok()?;
+            let request = requests.into_iter().rfind(|it| it.source == source)?;
+            let keys = Correction::parse(&request.options).ok()?;
+            let candidate = probe_declared(place, &self.rel, &keys).ok()?.ok()?;
+            request.why_not_about(&candidate.target()).is_none().then_some(candidate)
+        };
+        let candidate = declared.map(|(candidate, _)| candidate).or_else(requested);
+        candidate.map_or(result, |candidate| Ok(ProbeResult::Candidate(Box::new(candidate))))
     }
 
     /// Explains a file that is neither a drop nor missing.

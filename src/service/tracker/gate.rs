@@ -153,28 +153,31 @@ impl Tracker {
     fn gate(&mut self, mut candidate: Candidate, now: Instant) -> Result<Action, Failure> {
         let snapshot = candidate.snapshot();
         self.accept_redo(&candidate);
-        let taking = self.take_request(&candidate).filter(|at| !self.is_finished(&candidate, at));
+        let pending = self.pending_request(&candidate);
+        let is_alone = pending.is_some() && candidate.is_declared_alone();
         let ledger = Arc::clone(self.context.ledger());
         let source = self.drop_dir.path.join(&candidate.input.rel);
         let KnownDrop { latest, declared, earlier, is_requested, loss } =
             ledger.known_drop(&source, snapshot.ino(), snapshot.contents())?;
         let known = latest.filter(is_settled);
         if let Some(known) = &known {
-            if taking.is_none() && self.is_as_known(known, &snapshot, &candidate) {
+            if pending.is_none() && self.is_as_known(known, &snapshot, &candidate) {
                 return Ok(Action::Forget);
             }
             if self.recall_description(known, &candidate) {
                 return Ok(Action::Probe);
             }
         }
-        let is_recheck = taking.is_none() && Self::is_recheck(known.as_ref(), &candidate);
-        self.apply_declared(&mut candidate, declared);
+        let is_recheck = pending.is_none() && Self::is_recheck(known.as_ref(), &candidate);
+        if !is_alone {
+            self.apply_declared(&mut candidate, declared);
+        }
         let Earlier { identities: earlier, remakes, route: made_by } = earlier;
         if let Some(reason) = loss {
             // Its data may be lost, so it is rejected without further checks.
             let reason = Reason::DataLoss(DataLoss::Recorded(reason));
-            if let Some(at) = &taking {
-                self.refuse_take(at, reason.clone());
+            if let Some(at) = &pending {
+                self.refuse_request(at, reason.clone());
             }
             return Ok(reject(candidate, ReceiptEvent::Lost, reason));
         }
@@ -183,12 +186,12 @@ impl Tracker {
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
         let first = || Quiescence::new(snapshot.clone(), now, age);
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
-        let decided = self.decide(&mut candidate, taking, (unchanged, remakes))?;
+        let decided = self.decide(&mut candidate, pending, (unchanged, remakes))?;
         Ok(match decided {
-            (Decision::Finalize(complete), taking) => {
-                let redo = match &taking {
+            (Decision::Finalize(complete), pending) => {
+                let redo = match &pending {
                     Some(at) => {
-                        self.accept_take(&candidate, at)?;
+                        self.accept_pending(&candidate, at)?;
                         ledger.is_requested(&source).unwrap_or(false)
                     }
                     None => is_requested,
@@ -205,7 +208,7 @@ impl Tracker {
             }
             (Decision::Wait(wait), _) => Action::Wait(wait),
             (Decision::Reject(reason), Some(at)) => {
-                self.refuse_take(&at, reason);
+                self.refuse_request(&at, reason);
                 Action::Probe
             }
             (Decision::Reject(reason), None) => reject(candidate, ReceiptEvent::Rejected, reason),

@@ -54,6 +54,7 @@ mod state_requests;
 mod suspension;
 #[cfg(test)]
 mod timeline;
+mod undescribed_redo;
 mod waits;
 mod warnings;
 mod watch_events;
@@ -363,6 +364,7 @@ impl Tracker {
         }
         let root = self.root();
         let result = root.and_then(|root| probe((&self.drop_dir, &root), rel, &self.index));
+        let result = self.described_by_redo(rel, result);
         if self.redo_without_source(rel, &result) {
             return;
         }

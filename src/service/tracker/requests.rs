@@ -93,7 +93,7 @@ impl Tracker {
                     let request = request.clone();
                     if let Some(why) = request.why_not_about(&target_of(rejected.identity.clone()))
                     {
-                        self.refuse_take(rel, Reason::Request(why));
+                        self.refuse_request(rel, Reason::Request(why));
                         return false;
                     }
                     self.restore(rel, request, rejected);
@@ -137,7 +137,7 @@ impl Tracker {
     }
 
     /// Returns whether a request was read again while a worker carried it out.
-    fn is_carried_out(&self, request: &Request) -> bool {
+    pub(super) fn is_carried_out(&self, request: &Request) -> bool {
         matches!(self.context.ledger().has_request(request), Ok(false))
     }
 
@@ -154,13 +154,17 @@ impl Tracker {
 
     /// Returns whether the source became the array or was removed or archived, so that a file of
     /// its name is another file.
-    fn is_gone(&self, rel: &Path) -> bool {
+    pub(super) fn is_gone(&self, rel: &Path) -> bool {
         let fate = self.latest(rel).and_then(|entry| entry.source_fate());
         fate.is_some_and(SourceFate::ends_drop)
     }
 
     /// Returns the job for the array of a source that is gone, and the fingerprint of that source.
-    fn array_of(&self, rel: &Path, request: &Request) -> Result<(ArrayJob, String), Reason> {
+    pub(super) fn array_of(
+        &self,
+        rel: &Path,
+        request: &Request,
+    ) -> Result<(ArrayJob, String), Reason> {
         let refused = Reason::Request;
         let correction = parse(&request.options)?;
         let entry = self.latest(rel).ok_or(refused(RequestProblem::Unknown))?;
@@ -189,10 +193,12 @@ impl Tracker {
     }
 
     /// Accepts the request to make the array of a drop again, if there is one: npyd then processes
-    /// the drop as if it had never seen it.
+    /// the drop as if it had never seen it. A request that alone describes the drop stays until the
+    /// drop is dispatched.
     pub(crate) fn accept_redo(&mut self, candidate: &Candidate) {
         let is_redo = |request: &Request| request.kind == RequestKind::Redo;
-        if !self.requests.get(&candidate.input.rel).is_some_and(is_redo) {
+        let has_redo = self.requests.get(&candidate.input.rel).is_some_and(is_redo);
+        if !has_redo || candidate.is_declared_alone() {
             return;
         }
         let Some(request) = self.requests.remove(&candidate.input.rel) else { return };
@@ -229,65 +235,77 @@ impl Tracker {
         }
     }
 
-    /// Returns the path in the request to take a drop as it is, if there is such a request. The
-    /// path is that of a data file or of a file that describes it.
-    pub(crate) fn take_request(&mut self, candidate: &Candidate) -> Option<PathBuf> {
+    /// Returns the path in the request that stays until the drop is dispatched, if there is one: to
+    /// take the drop as it is, or to make the array again of data that the request alone describes.
+    /// The path is that of a data file or of a file that describes it.
+    pub(crate) fn pending_request(&mut self, candidate: &Candidate) -> Option<PathBuf> {
         let Candidate { input: Input { rel, files, description, .. }, overridden, .. } = candidate;
         let sidecars = description.iter().chain(overridden).filter(|sidecar| !sidecar.is_shared);
         let rels = sidecars.map(|sidecar| &sidecar.rel).chain(files.iter().map(|it| &it.rel));
-        let is_take = |rel: &&PathBuf| {
-            self.requests.get(*rel).is_some_and(|request| request.kind == RequestKind::Take)
+        let is_alone = candidate.is_declared_alone();
+        let is_pending = |rel: &&PathBuf| {
+            let request = self.requests.get(*rel);
+            request.is_some_and(|request| request.kind == RequestKind::Take || is_alone)
         };
-        let at = [rel].into_iter().chain(rels).find(is_take)?.clone();
-        if let Some(why) = self.requests.get(&at)?.why_not_about(&candidate.target()) {
-            self.refuse_take(&at, Reason::Request(why));
+        let at = [rel].into_iter().chain(rels).find(is_pending)?.clone();
+        let request = self.requests.get(&at)?;
+        if let Some(why) = request.why_not_about(&candidate.target()) {
+            self.refuse_request(&at, Reason::Request(why));
             return None;
         }
-        Some(at)
+        let is_take = request.kind == RequestKind::Take;
+        (!is_take || !self.is_finished(candidate, &at)).then_some(at)
     }
 
     /// Refuses the request to take a drop if all of its data are in an array already. Returns
     /// whether it did.
-    pub(crate) fn is_finished(&mut self, candidate: &Candidate, at: &Path) -> bool {
+    fn is_finished(&mut self, candidate: &Candidate, at: &Path) -> bool {
         let identity = candidate.snapshot().identity();
         let entry = self.latest(&candidate.input.rel);
         let why = entry.and_then(|entry| entry.why_not_taken(&identity, self.settings_hash));
-        why.map(|why| self.refuse_take(at, Reason::Request(why))).is_some()
+        why.map(|why| self.refuse_request(at, Reason::Request(why))).is_some()
     }
 
-    /// Decides about a drop. Uses the request to take the drop, at the path `taking`, if the drop
-    /// needs that request, and then returns its path.
+    /// Decides about a drop. Uses the request that is pending at this path if the drop needs that
+    /// request, and then returns its path.
     pub(crate) fn decide(
         &mut self,
         candidate: &mut Candidate,
-        taking: Option<PathBuf>,
+        pending: Option<PathBuf>,
         (unchanged, remakes): (Duration, u32),
     ) -> fs::Result<(Decision, Option<PathBuf>)> {
         let decision = candidate.decide(&self.drop_dir, unchanged, remakes)?;
-        let Some(at) = taking else { return Ok((decision, None)) };
-        if matches!(&decision, Decision::Finalize(complete) if !complete.evidence.is_partial()) {
+        let Some(at) = pending else { return Ok((decision, None)) };
+        let is_take = self.requests.get(&at).is_some_and(|it| it.kind == RequestKind::Take);
+        if is_take
+            && matches!(&decision, Decision::Finalize(complete) if !complete.evidence.is_partial())
+        {
             self.accept_needless_take(candidate, &at);
             return Ok((decision, None));
         }
-        self.apply_take(candidate, &at);
+        self.apply_request(candidate, &at);
         Ok((candidate.decide(&self.drop_dir, unchanged, remakes)?, Some(at)))
     }
 
-    /// Applies the request to take a drop as it is, without accepting it.
-    fn apply_take(&mut self, candidate: &mut Candidate, at: &Path) {
+    /// Applies the options of a pending request to a drop, without accepting the request.
+    fn apply_request(&mut self, candidate: &mut Candidate, at: &Path) {
         let Some(request) = self.requests.get(at) else { return };
         match parse(&request.options) {
             Ok(requested) => {
                 let correction = candidate.completed(requested, self.declared(candidate));
                 candidate.correct(&correction);
             }
-            Err(why) => self.refuse_take(at, why),
+            Err(why) => self.refuse_request(at, why),
         }
     }
 
-    /// Accepts the request to take a drop that is ready to be taken. Until then it stays in the
-    /// ledger, because what is taken may still change.
-    pub(crate) fn accept_take(&mut self, candidate: &Candidate, at: &Path) -> Result<(), Failure> {
+    /// Accepts the pending request about a drop that is ready. Until then it stays in the ledger,
+    /// because what is taken may still change, and because nothing else describes the drop.
+    pub(crate) fn accept_pending(
+        &mut self,
+        candidate: &Candidate,
+        at: &Path,
+    ) -> Result<(), Failure> {
         let Some(request) = self.requests.get(at) else { return Ok(()) };
         let requested = parse(&request.options)?;
         let correction = candidate.completed(requested, self.declared(candidate));
@@ -322,8 +340,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Refuses the request to take a drop.
-    pub(crate) fn refuse_take(&mut self, at: &Path, why: Reason) {
+    /// Refuses a request.
+    pub(crate) fn refuse_request(&mut self, at: &Path, why: Reason) {
         if let Some(request) = self.requests.remove(at) {
             self.context.refuse(&request, why);
         }

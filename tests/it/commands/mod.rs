@@ -12,6 +12,7 @@ mod inspect;
 mod part_names;
 mod redo;
 mod redo_targets;
+mod redo_undescribed;
 mod refusals;
 mod rejects;
 mod sweep;

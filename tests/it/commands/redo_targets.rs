@@ -334,16 +334,3 @@ fn an_array_without_a_mark() {
     ask(&site, &["redo", "scan.raw", "--dtype", "<u4"], 1, &why);
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
 }
-
-/// The source stays, but nothing describes it any more.
-#[test]
-fn a_source_without_its_description() {
-    let site = Site::with_array("");
-    fs::remove_file(site.path("in/scan.raw.toml")).unwrap();
-    for args in [&[][..], &["--dtype", "<i4"], &["--shape", "3,2"], &["--as-described"]] {
-        let redo = [&["redo", "scan.raw"], args].concat();
-        ask(&site, &redo, 1, &["not made again: it has no manifest"]);
-    }
-    assert!(site.sweep().json().is_empty());
-    assert_eq!(site.read("out/scan.npy"), scan_npy());
-}
