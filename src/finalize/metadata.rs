@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::MetadataOutput;
 use crate::decide::identity::SourceIdentity;
@@ -16,13 +15,6 @@ use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::FileName;
 use crate::probe::SOURCE_ATTR;
-
-/// Maximum length of metadata that npyd reads.
-const LEN_MAX: usize = 32 << 20;
-
-/// The extended attribute with the hash of what npyd wrote to the file. A file with another content
-/// was edited, and has notes that are nowhere else.
-const CONTENT_ATTR: &str = "user.npyd.content";
 
 /// The content of the JSON file.
 #[derive(Serialize)]
@@ -119,17 +111,17 @@ pub(crate) fn renew(dir: &Dir, output: &FileName, receipt: &Receipt) -> fs::Resu
     let Some(mark) = there.attr(SOURCE_ATTR)?.filter(|_| stat.uid == fs::own_uid()) else {
         return Ok(None);
     };
-    let Some(text) = written_text(&there)? else { return Ok(Some(edited(&name))) };
+    let Some(text) = there.marked_content()? else { return Ok(Some(edited(&name))) };
     let Ok(Value::Object(mut content)) = serde_json::from_slice(&text) else { return Ok(None) };
     content.insert("receipt".to_owned(), serde_json::to_value(receipt).unwrap_or_default());
     let mut text = serde_json::to_vec_pretty(&content).unwrap_or_default();
     text.push(b'\n');
     let mut file = create(dir, &text, &mark)?;
-    let is_named = file.replace_file(name.as_ref(), &there)?;
-    if is_named {
-        dir.sync()?;
+    if let Some(remark) = replace(&mut file, &name, &there)? {
+        return Ok(Some(remark));
     }
-    Ok((!is_named).then(|| exists(&name)))
+    dir.sync()?;
+    Ok(None)
 }
 
 /// Returns the name of the metadata file, if configured.
@@ -151,28 +143,26 @@ fn there(job: &Job, at: &Locations, name: &FileName) -> Result<There, Interrupti
     };
     let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));
     let of_this = mark.is_of_files(&job.candidate.snapshot().identity());
-    if written_text(&there)?.is_none() {
+    if there.marked_content()?.is_none() {
         return Ok(There::Edited { of_this });
     }
     Ok(There::Ours { file: there, of_this })
 }
 
-/// Returns the content of metadata that npyd wrote, unless they were edited since.
-fn written_text(file: &DataFile) -> fs::Result<Option<Vec<u8>>> {
-    let text = file.read_at_most(0, LEN_MAX)?;
-    Ok(file.attr(CONTENT_ATTR)?.filter(|hash| *hash == hash_text(&text)).map(|_| text))
-}
-
-fn hash_text(text: &[u8]) -> Vec<u8> {
-    format!("{:016x}", xxh3_64(text)).into_bytes()
+/// Replaces metadata that npyd wrote by the new ones. Returns a remark, and leaves alone what has the
+/// name, if that was edited or replaced since it was read.
+fn replace(new: &mut TempFile, name: &FileName, old: &DataFile) -> fs::Result<Option<String>> {
+    if new.replace_file_if(name.as_ref(), old, || Ok(!old.is_edited()?))? {
+        return Ok(None);
+    }
+    Ok(Some(if old.is_edited()? { edited(name) } else { exists(name) }))
 }
 
 /// Creates a synced file with metadata and their attributes; it has no name yet.
 fn create(dir: &Dir, text: &[u8], mark: &[u8]) -> fs::Result<TempFile> {
     let mut file = TempFile::create(dir, text.len() as u64)?;
-    file.file().write_all_at(text, 0)?;
+    file.file().write_marked(text)?;
     file.file().set_attr(SOURCE_ATTR, mark)?;
-    file.file().set_attr(CONTENT_ATTR, &hash_text(text))?;
     file.sync()?;
     Ok(file)
 }
@@ -208,12 +198,12 @@ fn put(
     };
     text.push(b'\n');
     let mut file = create(&at.output, &text, job.mark().as_bytes())?;
-    let is_named = match old {
-        Some(old) => file.replace_file(name.as_ref(), old)?,
-        None => file.name(name.as_ref(), false)?,
+    let remark = match old {
+        Some(old) => replace(&mut file, name, old)?,
+        None => (!file.name(name.as_ref(), false)?).then(|| exists(name)),
     };
-    if !is_named {
-        return Ok(Some(exists(name)));
+    if remark.is_some() {
+        return Ok(remark);
     }
     at.output.sync()?;
     Ok(None)

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::fs::{Dir, Result, is_private_name, own_uid};
-use crate::model::is_unfinished;
+use crate::model::{ExchangeName, is_unfinished};
 
 /// Cleans up after a npyd process that was killed: restores the names of sources and removes
 /// unfinished outputs. Leaves locked files alone (rule F4). A source may have been on its way to
@@ -30,12 +30,39 @@ fn recover_name_in(dir: &Dir, name: &OsStr, elsewhere: &[Dir]) -> Result<()> {
     if is_private_name(name) {
         return dir.recover_name(name, elsewhere);
     }
-    if is_unfinished(name.to_str().unwrap_or_default())
+    let text = name.to_str().unwrap_or_default();
+    if let Some(exchange) = ExchangeName::parse(text)
+        && let Some(stat) = dir.stat(Path::new(name))?
+        && ![exchange.new, exchange.old].contains(&stat.ino)
+    {
+        return give_back(dir, name, &exchange);
+    }
+    if is_unfinished(text)
         && let Some(file) = dir.open_file(Path::new(name))?
         && file.stat()?.uid == own_uid()
         && let Some(_claim) = file.claim()?
     {
+        // npyd was killed before it saw that a person edited the file that it was replacing.
+        if let Some(exchange) = ExchangeName::parse(text)
+            && file.is_edited()?
+        {
+            return give_back(dir, name, &exchange);
+        }
         dir.unlink(Path::new(name))?;
     }
     Ok(())
+}
+
+/// Gives a third file its name back, or one like it, which npyd caught when it exchanged two others.
+/// Leaves that to the process that exchanged them if it still runs.
+fn give_back(dir: &Dir, own: &OsStr, exchange: &ExchangeName<'_>) -> Result<()> {
+    let name = Path::new(exchange.name);
+    if let Ok(Some(new)) = dir.open_file(name)
+        && new.stat()?.ino == exchange.new
+        && new.claim()?.is_none()
+    {
+        return Ok(());
+    }
+    dir.restore_name(Path::new(own), dir, name)?;
+    dir.sync()
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::fs::{Claim, DataFile, Dir, FsError, OpenWriters, Operation, Result, has_proc};
@@ -17,10 +17,10 @@ const SMALL: u64 = 256 << 10;
 /// A new file of known length. Dropping it unpublished removes it.
 #[derive(Debug)]
 pub struct TempFile {
-    file: DataFile,
-    dir: Dir,
+    pub(super) file: DataFile,
+    pub(super) dir: Dir,
     /// Its temporary name and the lock on it, if the file system has no unnamed files (F4).
-    temporary: Option<(PathBuf, Claim)>,
+    pub(super) temporary: Option<(PathBuf, Claim)>,
     synced: bool,
 }
 
@@ -149,7 +149,7 @@ impl TempFile {
         self.link(name)
     }
 
-    fn link(&mut self, name: &Path) -> Result<bool> {
+    pub(super) fn link(&mut self, name: &Path) -> Result<bool> {
         if let Some((temporary, _)) = &self.temporary {
             let renamed = self.dir.rename_noreplace(temporary, &self.dir, name)?;
             if renamed {
@@ -169,72 +169,6 @@ impl TempFile {
         self.dir.rename_replace(&own, &self.dir, name)?;
         self.temporary = None;
         Ok(())
-    }
-
-    /// Exchanges this file with an open one and removes that (`renameat2(2)`, `RENAME_EXCHANGE`).
-    /// At every moment the name refers to one of the two, if the file system can exchange names.
-    /// Returns `false`, and changes nothing, if the name refers to a third file.
-    ///
-    /// # Durability
-    ///
-    /// Call [`TempFile::sync`] first. The name is durable only after the caller syncs the directory
-    /// (rule F2).
-    pub fn replace_file(&mut self, name: &Path, old: &DataFile) -> Result<bool> {
-        if !self.dir.refers_to(name, old)? {
-            return Ok(false);
-        }
-        let own = self.temp_name()?;
-        match self.dir.exchange(&own, name) {
-            Ok(true) => self.remove_exchanged(&own, name, old),
-            Ok(false) => self.replace_by_steps(name, old),
-            Err(error) if error.is_missing() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes the old file, which has the name `own` since the exchange. If another file has it,
-    /// gives the name back to that file and returns `false`.
-    fn remove_exchanged(&mut self, own: &Path, name: &Path, old: &DataFile) -> Result<bool> {
-        // The temporary name refers to the other file now, which must not be removed on drop.
-        let temporary = self.temporary.take();
-        let is_old = self.dir.refers_to(own, old);
-        if matches!(is_old, Ok(true)) {
-            // If this fails, the next crash recovery removes it.
-            let _ = self.dir.unlink(own);
-            return is_old;
-        }
-        // Another file took the name between check and exchange.
-        self.dir.exchange(own, name)?;
-        if self.dir.refers_to(own, &self.file)? {
-            self.temporary = temporary;
-        } else {
-            // A third file took it before it was given back.
-            self.dir.restore_name(own, &self.dir, name)?;
-        }
-        is_old
-    }
-
-    /// Replaces a file on a file system that can't exchange names: the old file gets a private name
-    /// first, so that the name is free for a moment, and no file is replaced that was not checked.
-    fn replace_by_steps(&mut self, name: &Path, old: &DataFile) -> Result<bool> {
-        let Some(_claim) = old.claim()? else {
-            return Err(old.error(Operation::Lock, Errno::WOULDBLOCK)); // F4
-        };
-        let Some(private) = self.dir.rename_private(name, old)? else { return Ok(false) };
-        if private == name {
-            return Err(self.dir.error_at(Operation::Rename, name, Errno::OPNOTSUPP));
-        }
-        // Only now, when it is known to be the old file, a name whose file crash recovery removes.
-        let removed = PathBuf::from(temp_name());
-        let renamed = self.dir.rename_replace(&private, &self.dir, &removed);
-        let at = if renamed.is_ok() { &removed } else { &private };
-        let is_named = renamed.and_then(|()| self.link(name));
-        if matches!(is_named, Ok(true)) {
-            let _ = self.dir.unlink(&removed);
-        } else {
-            self.dir.restore_name(at, &self.dir, name)?;
-        }
-        is_named
     }
 
     /// Replaces the file that has the first of these names, and returns the name this file gets:
@@ -271,11 +205,15 @@ impl TempFile {
 
     /// Returns the temporary name. An unnamed file gets one first, because linkat can't replace a
     /// file.
-    fn temp_name(&mut self) -> Result<PathBuf> {
+    pub(super) fn temp_name(&mut self) -> Result<PathBuf> {
         if let Some((name, _)) = &self.temporary {
             return Ok(name.clone());
         }
-        let own = PathBuf::from(temp_name());
+        self.name_temporarily(PathBuf::from(temp_name()))
+    }
+
+    /// Gives an unnamed file a temporary name.
+    pub(super) fn name_temporarily(&mut self, own: PathBuf) -> Result<PathBuf> {
         // F4: lock it before it gets a name.
         let Some(claim) = self.file.claim()? else {
             return Err(self.file.error(Operation::Lock, Errno::WOULDBLOCK));
@@ -289,7 +227,9 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        if let Some((name, _)) = &self.temporary {
+        if let Some((name, _)) = &self.temporary
+            && matches!(self.dir.refers_to(name, &self.file), Ok(true))
+        {
             // If this fails, the next crash recovery removes it: the lock ends with this value.
             let _ = self.dir.unlink(name);
         }
@@ -310,16 +250,6 @@ pub enum Linked {
 }
 
 impl Dir {
-    /// Exchanges two names (`RENAME_EXCHANGE`). Returns `false` if the file system does not support
-    /// it.
-    fn exchange(&self, one: &Path, other: &Path) -> Result<bool> {
-        match fs::renameat_with(self, one, self, other, RenameFlags::EXCHANGE) {
-            Ok(()) => Ok(true),
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
-            Err(errno) => Err(self.error_at(Operation::Rename, one, errno)),
-        }
-    }
-
     /// Adds a second name in this directory to an open file of the same file system (`linkat(2)`).
     ///
     /// # Durability
@@ -368,7 +298,7 @@ fn create_named(dir: &Dir, mode: Mode) -> Result<(DataFile, PathBuf, Claim)> {
 }
 
 /// Returns a unique reserved name: prefix, process id, time and counter.
-fn temp_name() -> String {
+pub(super) fn temp_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let clock = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
@@ -417,54 +347,6 @@ mod tests {
         let dir = dir.clone();
         drop(TempFile { file, dir, temporary: Some((name, claim)), synced: false });
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn only_the_old_file_is_replaced() {
-        for can_exchange in [true, false] {
-            let temp = tempfile::tempdir().unwrap();
-            let (dir, name) = (Dir::open(temp.path()).unwrap(), Path::new("x"));
-            let replace = |old: &DataFile| {
-                let mut new = output(&dir, "ours");
-                if can_exchange {
-                    return new.replace_file(name, old).unwrap();
-                }
-                new.temp_name().unwrap();
-                new.replace_by_steps(name, old).unwrap()
-            };
-            fs::write(temp.path().join("x"), "old").unwrap();
-            let old = dir.open_file(name).unwrap().unwrap();
-            fs::write(temp.path().join("theirs"), "theirs").unwrap();
-            fs::rename(temp.path().join("theirs"), temp.path().join("x")).unwrap();
-            assert!(!replace(&old));
-            assert_eq!(fs::read_to_string(temp.path().join("x")).unwrap(), "theirs");
-            assert!(replace(&dir.open_file(name).unwrap().unwrap()));
-            assert_eq!(fs::read_to_string(temp.path().join("x")).unwrap(), "ours");
-            if can_exchange {
-                assert!(replace(&dir.pin(name).unwrap().unwrap()));
-            }
-            assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
-        }
-    }
-
-    /// Between the exchange and the check of what came out, and once more before that is undone.
-    #[test]
-    fn a_third_file_that_takes_the_name_is_not_removed() {
-        let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
-        let write = |name: &str, text| fs::write(temp.path().join(name), text).unwrap();
-        write("x", "second");
-        write("old", "old");
-        let old = dir.open_file(Path::new("old")).unwrap().unwrap();
-        let mut new = output(&dir, "ours");
-        let own = new.temp_name().unwrap();
-        assert!(dir.exchange(&own, Path::new("x")).unwrap());
-        write("third", "third");
-        fs::rename(temp.path().join("third"), temp.path().join("x")).unwrap();
-        assert!(!new.remove_exchanged(&own, Path::new("x"), &old).unwrap());
-        drop(new);
-        assert_eq!(fs::read_to_string(temp.path().join("x")).unwrap(), "second");
-        assert_eq!(fs::read_to_string(temp.path().join("x.1")).unwrap(), "third");
     }
 
     #[test]

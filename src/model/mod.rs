@@ -21,5 +21,5 @@ pub use limits::{Limit, Rate};
 pub use operation::Operation;
 pub(crate) use operation::Subject;
 pub use reserved_names::is_reserved_name;
-pub(crate) use reserved_names::{PREFIX, SUFFIX, is_unfinished};
+pub(crate) use reserved_names::{ExchangeName, PREFIX, SUFFIX, is_unfinished};
 pub use system_error::{Shortfall, SystemError, SystemErrorCause, SystemErrorRemedy};

@@ -1,6 +1,7 @@
 //! `npyd redo`: arrays that are made again because a person asks for it.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{
     PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, mark_as_converted, npy, reason,
-    scan_bytes, scan_npy,
+    scan_bytes, scan_npy, sweep_halted,
 };
 
 /// Asks for it, sweeps, and returns the one receipt.
@@ -613,6 +614,32 @@ fn edited_metadata_stay() {
         let told: Value = serde_json::from_slice(&site.read("out/own.npy.json")).unwrap();
         assert_eq!(told["receipt"]["event"], "remade", "{source}");
     }
+}
+
+/// A user adds a note at any moment while npyd replaces the metadata: the note stays.
+#[test]
+fn metadata_that_are_edited_meanwhile() {
+    const METADATA: &str = "out/scan.npy.json";
+    let mut moments = 0;
+    loop {
+        let site = Site::with_array("metadata = 'json'").with_short_quiet_time();
+        site.npyd(&["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
+        let was_there = sweep_halted(&site, &[METADATA, "out"], moments, || {
+            let mut file = fs::File::options().append(true).open(site.path(METADATA)).unwrap();
+            file.write_all(b"note").unwrap();
+        });
+        if !was_there {
+            break;
+        }
+        let names = site.names("out");
+        let has_note = |name: &String| {
+            name.contains(".json") && site.read(&format!("out/{name}")).ends_with(b"note")
+        };
+        assert!(names.iter().any(has_note), "{moments}: {names:?}");
+        assert!(site.names("out").iter().all(|name| !name.starts_with('.')), "{names:?}");
+        moments += 1;
+    }
+    assert!(moments > 5, "{moments}");
 }
 
 /// A request that is read again while npyd carries it out is carried out once.
