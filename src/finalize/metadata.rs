@@ -149,8 +149,8 @@ fn there(job: &Job, at: &Locations, name: &FileName) -> Result<There, Interrupti
     Ok(There::Ours { file: there, of_this })
 }
 
-/// Replaces metadata that npyd wrote by the new ones. Returns a remark, and leaves alone what has the
-/// name, if that was edited or replaced since it was read.
+/// Replaces metadata that npyd wrote by the new ones. If the old ones were edited or replaced since
+/// npyd read them, leaves them alone, and returns a remark.
 fn replace(new: &mut TempFile, name: &FileName, old: &DataFile) -> fs::Result<Option<String>> {
     if new.replace_file_if(name.as_ref(), old, || Ok(!old.is_edited()?))? {
         return Ok(None);

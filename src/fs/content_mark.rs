@@ -1,4 +1,5 @@
-//! Content mark: a hash of what npyd wrote to a small file, which shows whether it was edited since.
+//! Content mark: a hash of what npyd wrote to a small file. It shows whether a person edited the
+//! file since.
 
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -53,8 +53,8 @@ fn recover_name_in(dir: &Dir, name: &OsStr, elsewhere: &[Dir]) -> Result<()> {
     Ok(())
 }
 
-/// Gives a third file its name back, or one like it, which npyd caught when it exchanged two others.
-/// Leaves that to the process that exchanged them if it still runs.
+/// Gives a third file, which npyd caught when it exchanged two others, its name back, or one like
+/// it. Leaves that to the process that exchanged them if it still runs.
 fn give_back(dir: &Dir, own: &OsStr, exchange: &ExchangeName<'_>) -> Result<()> {
     let name = Path::new(exchange.name);
     if let Ok(Some(new)) = dir.open_file(name)
