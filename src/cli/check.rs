@@ -18,7 +18,7 @@ use crate::decide::route_obstacle::RouteObstacle;
 use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
 use crate::fs::{self, Crossing, Dir, LeaseRight};
-use crate::ledger::{self, Entry, Ledger};
+use crate::ledger::{self, Entry, Ledger, User};
 use crate::model::{DirDenial, FileName};
 use crate::service::tracker::DEPTH_MAX;
 use crate::text::missing_features::NO_PSI;
@@ -122,7 +122,7 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         report.add("drop", &drop_dir.path.display().to_string());
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
-        check_drop_dir(drop_dir, unit, report);
+        check_drop_dir(drop_dir, (unit, daemon_user(config, unit)), report);
         let is_here = |it: &&Entry| it.drop_dir == drop_dir.path && is_still_there(it, config);
         match rejected.iter().filter(is_here).count() {
             0 => {}
@@ -155,6 +155,18 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         report.drop = None;
     }
     check_limits(report);
+}
+
+/// Returns the user that the daemon runs as, if that is another one than this process's. Returns
+/// `None` as well if the unit has a capability that lets it act as the owner of files.
+fn daemon_user(config: &Config, unit: Option<&Unit>) -> Option<User> {
+    let of_unit = unit.and_then(|unit| unit.user.as_deref());
+    let user = match of_unit {
+        Some(name) => User::named(name),
+        None => User::of_state_dir(&config.state_dir),
+    };
+    let has_fowner = unit.is_some_and(|unit| unit.has_fowner);
+    user.filter(|user| user.uid != fs::own_uid() && !has_fowner)
 }
 
 /// Says as whom the machine is checked, if the daemon may see it otherwise.
@@ -218,7 +230,11 @@ fn check_unit(role: Role, path: &Path, drop_dir: &DropDir, unit: &Unit, report: 
     }
 }
 
-fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) {
+fn check_drop_dir(
+    drop_dir: &DropDir,
+    (unit, daemon): (Option<&Unit>, Option<User>),
+    report: &mut Report,
+) {
     let roles = [
         (Role::Data, Some(&drop_dir.path)),
         (Role::Output, drop_dir.output.as_ref()),
@@ -253,7 +269,13 @@ fn check_drop_dir(drop_dir: &DropDir, unit: Option<&Unit>, report: &mut Report) 
         }
     }
     report.add("ignore", &ignore_rules(drop_dir));
-    let staying = staying(drop_dir).ok().flatten();
+    let daemon = daemon.as_ref();
+    let staying = staying(drop_dir, daemon).ok().flatten();
+    if drop_dir.rejects.is_some()
+        && let Some(why) = why_sticky(drop_dir, daemon).ok().flatten()
+    {
+        report.add("rejects", &format!("warning: rejected files of other users stay, {why}"));
+    }
     match routes(drop_dir, (unit, staying)) {
         Ok(routes) => routes.iter().for_each(|(topic, text)| report.add(topic, text)),
         Err(_) => report.exit = Exit::Failure, // the directory's error was added above
@@ -395,21 +417,17 @@ fn routes(
 }
 
 /// Returns which sources npyd only copies and why they stay, if they are to be removed or archived.
-fn staying(drop_dir: &DropDir) -> fs::Result<Option<(&'static str, String)>> {
+fn staying(
+    drop_dir: &DropDir,
+    daemon: Option<&User>,
+) -> fs::Result<Option<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     if drop_dir.source == Disposition::Keep || !data.is_writable() {
         return Ok(None);
     }
     let others = "of other users";
-    if data.is_sticky()? && !fs::may_act_as_owner(&drop_dir.path) {
-        let path = drop_dir.path.display();
-        return Ok(Some((
-            others,
-            format!(
-                "the source stays, because `{path}` {}; `chmod -t` it, or make npyd's user its owner",
-                DirDenial::Sticky
-            ),
-        )));
+    if let Some(why) = why_sticky(drop_dir, daemon)? {
+        return Ok(Some((others, format!("the source stays, {why}"))));
     }
     let (whose, why, remedy) = if !fs::capabilities(&data)?.leases {
         ("without digest or marker", "its file system grants no leases", "")
@@ -427,6 +445,24 @@ fn staying(drop_dir: &DropDir) -> fs::Result<Option<(&'static str, String)>> {
         )
     };
     Ok(Some((whose, stays)))
+}
+
+/// Returns why files of other users can't leave a drop directory that has the sticky bit: for the
+/// daemon's user if that is another one than this process's.
+fn why_sticky(drop_dir: &DropDir, daemon: Option<&User>) -> fs::Result<Option<String>> {
+    let data = Dir::open(&drop_dir.path)?;
+    let is_denied = match daemon {
+        Some(user) => user.uid != 0 && data.is_sticky_for(user.uid)?,
+        None => data.is_sticky()? && !fs::may_act_as_owner(&drop_dir.path),
+    };
+    let whose = daemon.map_or_else(|| "npyd's user".to_owned(), |it| format!("user `{}`", it.name));
+    Ok(is_denied.then(|| {
+        format!(
+            "because `{}` {}; `chmod -t` it, or make {whose} its owner",
+            drop_dir.path.display(),
+            DirDenial::Sticky
+        )
+    }))
 }
 
 /// Plans a dump that has this manifest.

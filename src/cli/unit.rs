@@ -27,6 +27,8 @@ pub(crate) struct Unit {
     config: Option<PathBuf>,
     /// `User=`.
     pub(crate) user: Option<String>,
+    /// Whether its capabilities let it rename and remove files of others in sticky directories.
+    pub(crate) has_fowner: bool,
 }
 
 impl Unit {
@@ -85,6 +87,10 @@ impl Unit {
             "ProtectHome" => value.clone_into(&mut self.protect_home),
             "PrivateTmp" => value.clone_into(&mut self.private_tmp),
             "ProtectSystem" => value.clone_into(&mut self.protect_system),
+            "AmbientCapabilities" => {
+                self.has_fowner =
+                    !value.is_empty() && (self.has_fowner || value.contains("CAP_FOWNER"));
+            }
             "User" => self.user = Some(value.to_owned()).filter(|user| !user.is_empty()),
             "ReadWritePaths" | "BindPaths" if value.is_empty() => self.writable.clear(),
             "ReadWritePaths" | "BindPaths" => {

@@ -232,9 +232,15 @@ impl Dir {
     /// Returns whether this user may not unlink files of others, because the directory has the
     /// sticky bit.
     pub fn is_sticky(&self) -> Result<bool> {
+        self.is_sticky_for(own_uid())
+    }
+
+    /// Returns whether this user, without a capability, may not unlink files of others, because the
+    /// directory has the sticky bit.
+    pub fn is_sticky_for(&self, uid: u32) -> Result<bool> {
         let stat = self.stat_self()?;
         let is_sticky = Mode::from_raw_mode(stat.mode).contains(Mode::SVTX);
-        Ok(is_sticky && stat.uid != own_uid())
+        Ok(is_sticky && stat.uid != uid)
     }
 
     /// Returns whether files can be renamed between the two directories.

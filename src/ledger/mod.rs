@@ -29,6 +29,7 @@ mod row_copy;
 mod row_kind;
 mod schema;
 mod stored_path;
+mod user;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -60,6 +61,7 @@ use crate::ledger::row_kind::{LOST, REFUSED};
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, in_memory, make_dir, open_to_read, prepare};
 use crate::ledger::stored_path::StoredPath;
+pub use crate::ledger::user::User;
 
 /// Maximum number of receipts; older ones are deleted.
 const ROWS_MAX: i64 = 1_000_000;

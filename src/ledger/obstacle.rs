@@ -9,9 +9,14 @@ use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgroups};
 
+use crate::ledger::schema::with_suffix;
+
 /// The first user ID of regular accounts (`UID_MIN`, `login.defs(5)`); lower IDs are system
 /// accounts.
 const FIRST_PERSON: u32 = 1000;
+
+/// What to do about something that is not a file.
+const MOVE_AWAY: &str = "move it away, or set another state_dir";
 
 /// Returns what keeps this process from using the ledger at `path`, with a remedy. Returns `None`
 /// if the cause is not at the path, such as a full disk.
@@ -39,8 +44,12 @@ pub(crate) fn find_obstacle(path: &Path) -> Option<String> {
             },
         }
     }
-    if let Some(kind) = other_kind(path) {
-        return Some(format!("it is {kind}, not a file; move it away, or set another state_dir"));
+    if let Some((suffix, kind)) = no_file(path) {
+        let what = match suffix {
+            "" => "it".to_owned(),
+            _ => format!("`{}`", with_suffix(path, suffix).display()),
+        };
+        return Some(format!("{what} is {kind}, not a file; {MOVE_AWAY}"));
     }
     if is_denied(path, Access::READ_OK) {
         return Some(lacks_rights("read it", state_dir));
@@ -58,9 +67,18 @@ pub(crate) fn find_obstacle(path: &Path) -> Option<String> {
     }
 }
 
+/// The suffixes of the names of the files that SQLite has of a database.
+const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+/// Returns which of the files of the database at a path is not a file, by its suffix, and what it
+/// is. SQLite might wait forever for the writer of a pipe.
+pub(crate) fn no_file(path: &Path) -> Option<(&'static str, &'static str)> {
+    SUFFIXES.into_iter().find_map(|it| Some((it, other_kind(&with_suffix(path, it))?)))
+}
+
 /// Returns what is at a path, links resolved, if it is not a file. SQLite would take a pipe or a
 /// device without data for a new database.
-pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
+fn other_kind(path: &Path) -> Option<&'static str> {
     let kind = fs::metadata(path).ok()?.file_type();
     match kind {
         _ if kind.is_file() => None,
@@ -164,7 +182,7 @@ pub fn own_name() -> String {
     user_name(geteuid().as_raw())
 }
 
-fn user_name(uid: u32) -> String {
+pub(crate) fn user_name(uid: u32) -> String {
     name_in("/etc/passwd", uid)
 }
 
@@ -218,6 +236,13 @@ mod tests {
         }
         for name in ["file", "link", "missing"] {
             assert_eq!(find_obstacle(&path(name)), None, "{name}");
+        }
+        for suffix in ["-wal", "-shm", "-journal"] {
+            fs::create_dir(path(&format!("file{suffix}"))).unwrap();
+            let found = find_obstacle(&path("file")).unwrap_or_default();
+            let named = format!("file{suffix}` is a directory, not a file; move it away");
+            assert!(found.contains(&named), "{found}");
+            fs::remove_dir(path(&format!("file{suffix}"))).unwrap();
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::ledger::obstacle::other_kind;
+use crate::ledger::obstacle::no_file;
 use crate::ledger::schema::with_suffix;
 
 /// The files of an open database.
@@ -46,10 +46,14 @@ impl OpenFiles {
     }
 }
 
-/// Checks that what is at a path, if anything, is a file.
+/// Checks that what is at a path, if anything, is a file, and so is what SQLite has beside it.
 pub(crate) fn check_kind(path: &Path) -> io::Result<()> {
-    match other_kind(path) {
-        Some(kind) => Err(io::Error::other(format!("it is {kind}, not a file"))),
+    match no_file(path) {
+        Some(("", kind)) => Err(io::Error::other(format!("it is {kind}, not a file"))),
+        Some((suffix, kind)) => {
+            let path = with_suffix(path, suffix);
+            Err(io::Error::other(format!("`{}` is {kind}, not a file", path.display())))
+        }
         None => Ok(()),
     }
 }

@@ -281,6 +281,39 @@ fn a_ledger_that_is_replaced_by_no_file() {
     }
 }
 
+/// So it is for a file that SQLite has beside the ledger: no command waits for a pipe.
+#[test]
+fn a_log_that_is_no_file() {
+    let put = |at: &Path, kind: &str| match kind {
+        "a pipe" => mknodat(CWD, at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+        _ => fs::create_dir(at).unwrap(),
+    };
+    let site = Site::with_array("");
+    for (suffix, kind) in [("-wal", "a pipe"), ("-shm", "a pipe"), ("-wal", "a directory")] {
+        let path = site.path(format!("state/ledger.sqlite{suffix}"));
+        put(&path, kind);
+        let named = format!("ledger.sqlite{suffix}` is {kind}, not a file; move it away");
+        for args in [&["sweep"][..], &["run"], &["history"], &["check"], &["redo", "scan.raw"]] {
+            let outcome = site.npyd(args);
+            assert!(![0, 124].contains(&outcome.code), "{args:?}: {outcome}");
+            outcome.expect_words(&[&named]);
+        }
+        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        assert!(site.sweep().expect_code(0).json().is_empty());
+    }
+    let mut daemon = site.daemon();
+    let (aside, log) = (site.path("aside"), site.path("state/ledger.sqlite-wal"));
+    put(&aside, "a pipe");
+    renameat_with(CWD, &aside, CWD, &log, RenameFlags::EXCHANGE).unwrap();
+    daemon.wait_for_log("ledger.sqlite-wal` is a pipe, not a file; move it away");
+    site.scan("after");
+    daemon.wait_for_file("out/after.npy");
+    renameat_with(CWD, &aside, CWD, &log, RenameFlags::EXCHANGE).unwrap();
+    daemon.wait_for_log("can be used again");
+    daemon.wait_for_receipts("finalized", 2);
+    assert!(daemon.stop().success());
+}
+
 #[test]
 fn a_ledger_that_is_replaced_by_garbage() {
     let site = Site::new();

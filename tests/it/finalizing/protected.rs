@@ -223,8 +223,12 @@ fn a_directory_whose_rights_keep_the_source() {
         if mode == 0o1777 {
             npyd(&["check"]).expect_words(&["of other users: copy; the source stays", why, remedy]);
         }
+        let as_root = || site.npyd(&["check"]).expect_code(0).stdout;
+        let whose = "make user `nobody` its owner";
+        assert_eq!(as_root().contains(whose), mode == 0o1777, "{}", as_root());
         chmod(site.path("in"), 0o777);
         npyd(&["check"]);
+        assert!(!as_root().contains("sticky"), "{}", as_root());
         let receipt = npyd(&["sweep", "--json"]).json().of_source("large.raw").clone();
         let told = (&receipt["event"], &receipt["source_fate"]);
         assert_eq!(told, (&"found".into(), &"removed".into()), "{receipt}");
@@ -260,4 +264,5 @@ fn a_sticky_directory_and_a_rejected_file() {
     for words in ["/in` is sticky (chmod +t)", "`chmod -t` it"] {
         assert!(failed.contains(words), "{failed}");
     }
+    site.npyd(&["check"]).expect_words(&["rejected files of other users stay, because `"]);
 }
