@@ -252,6 +252,9 @@ impl DropDirLoop {
         if self.is_unmounted {
             return Err(FsError::new(Operation::UseDir, path, io::Error::other(OTHER_FILE_SYSTEM)));
         }
+        if let Some(known) = self.root_fs.as_ref().filter(|known| known.id != id) {
+            self.drop_dir.in_force.replace_file_system(known.id, id);
+        }
         self.root_fs = Some(RootFs { id, above: fs::fs_ids_above(path) });
         Ok(root)
     }

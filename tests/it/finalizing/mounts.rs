@@ -215,6 +215,45 @@ fn a_lazy_unmount() {
     }
 }
 
+/// The drop directory and the output are on one file system, and another one takes its place: npyd
+/// goes on with both.
+#[test]
+fn another_file_system_under_drops_and_arrays() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    let mount = || {
+        let mounted = Mounted::memory(&site, "fs")?;
+        fs::create_dir(site.path("fs/in")).unwrap();
+        fs::create_dir(site.path("fs/out")).unwrap();
+        Some(mounted)
+    };
+    let Some(first) = mount() else { return };
+    move_to(&site, "fs", "rescan = '200ms'");
+    let mut daemon = site.daemon();
+    let drop_in = |name: &str| {
+        site.write(&format!("fs/in/{name}.raw"), [1; 6]);
+        site.write(&format!("fs/in/{name}.raw.toml"), OPEN_SHAPE);
+    };
+    drop_in("first");
+    daemon.wait_for_file("fs/out/first.npy");
+    daemon.wait_for_receipts("finalized", 1);
+    first.unmount();
+    daemon.wait_for_log("waiting for the drop directory");
+    let Some(second) = mount() else { return };
+    drop_in("second");
+    daemon.wait_for_file("fs/out/second.npy");
+    // The output alone is on a third one: its drops wait.
+    let Some(third) = Mounted::memory(&site, "fs/out") else { return };
+    drop_in("third");
+    daemon.wait_for_log("another file system was there");
+    third.unmount();
+    daemon.wait_for_file("fs/out/third.npy");
+    assert!(daemon.stop().success());
+    drop(second);
+}
+
 /// ext4 with `chattr +F`: a file is found under each spelling of its name, and inotify reports the
 /// spelling that a program used. The drop is the one that the directory lists.
 #[test]
