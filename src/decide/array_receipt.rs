@@ -1,10 +1,11 @@
 //! Decides whether a file is the array that a receipt is about.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::decide::identity::{Origin, SourceIdentity};
 use crate::decide::request_problem::ArrayProblem;
-use crate::model::FileName;
+use crate::model::{FileName, Stat};
 
 /// What the ledger knows of an array.
 #[derive(Debug, Clone, Default)]
@@ -17,31 +18,73 @@ pub struct ArrayReceipt {
     pub is_found: bool,
     /// Whether the source itself became the array: the mark was set before npyd wrote the header.
     pub became_array: bool,
+    /// The identity of the array, if npyd could not mark it, or found it.
+    pub array_id: Option<ArrayId>,
+}
+
+/// Identifies a file: by inode and time of creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArrayId {
+    /// The inode number. Some file systems number their files anew at each mount.
+    pub ino: u64,
+    /// The time of creation; 0 if the file system does not have it.
+    pub born_ns: i64,
+}
+
+impl ArrayId {
+    /// Returns the identity of a file.
+    #[must_use]
+    pub fn of(stat: &Stat) -> Self {
+        ArrayId { ino: stat.ino, born_ns: stat.born_ns }
+    }
+
+    /// Parses the text form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (ino, born_ns) = text.split_once(':')?;
+        Some(ArrayId { ino: ino.parse().ok()?, born_ns: born_ns.parse().ok()? })
+    }
+}
+
+impl fmt::Display for ArrayId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.ino, self.born_ns)
+    }
+}
+
+/// A file that may be the array.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundFile {
+    /// Its identity.
+    pub id: ArrayId,
+    /// Its ctime.
+    pub ctime_ns: i64,
+    /// Whether it has no mark, although its file system could store one.
+    pub lacks_mark: bool,
 }
 
 /// The resolution of the time of a receipt.
 const RESOLUTION: Duration = Duration::from_millis(1);
 
 impl ArrayReceipt {
-    /// Returns why a file is not the array of the receipt. It is if its mark names the source.
-    /// Without such a mark it is if it has been unchanged since the receipt was written: a rename
-    /// changes the ctime as well. Receipts of several drops are written together, so a time does
-    /// not help an array that was made with the mark of another drop.
+    /// Returns why a file is not the array of the receipt. It is if its mark names the source. An
+    /// array that npyd could not mark, or found, is known by its identity. The receipt of an older
+    /// npyd lacks that: then the file is the array if it has been unchanged since the receipt was
+    /// written, because a rename changes the ctime as well. Receipts of several drops are written
+    /// together, so a time does not help an array that was made with the mark of another drop.
     #[must_use]
     pub fn problem_of(
         &self,
         mark: Option<&SourceIdentity>,
         origin: Option<Origin>,
-        ctime_ns: i64,
+        found: &FoundFile,
     ) -> Option<ArrayProblem> {
         let is_named = |mark: &SourceIdentity| {
             let mut known = self.identities.iter();
             known.any(|it| it.is_of_data_files(mark) || self.became_array && it.ino() == mark.ino())
         };
-        let changed = SystemTime::UNIX_EPOCH + Duration::from_nanos(ctime_ns.max(0).unsigned_abs());
-        let is_unchanged = self.at.is_some_and(|at| changed <= at + RESOLUTION);
         let may_lack_mark = mark.is_none() || self.is_found;
-        if mark.is_some_and(is_named) || may_lack_mark && is_unchanged {
+        if mark.is_some_and(is_named) || may_lack_mark && self.is_known(found) {
             return None;
         }
         Some(match mark {
@@ -53,9 +96,28 @@ impl ArrayReceipt {
     }
 }
 
+impl ArrayReceipt {
+    /// Returns whether the file is the array, whatever its mark.
+    fn is_known(&self, found: &FoundFile) -> bool {
+        let since_epoch = Duration::from_nanos(found.ctime_ns.max(0).unsigned_abs());
+        let is_unchanged =
+            self.at.is_some_and(|at| SystemTime::UNIX_EPOCH + since_epoch <= at + RESOLUTION);
+        match self.array_id {
+            Some(id) if id == found.id => true,
+            Some(id) => is_unchanged && id.born_ns == found.id.born_ns && id.born_ns != 0,
+            // npyd marks what it makes where it can.
+            None => is_unchanged && (self.is_found || !found.lacks_mark),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn found(ino: u64, born_ns: i64, ctime_ns: i64) -> FoundFile {
+        FoundFile { id: ArrayId { ino, born_ns }, ctime_ns, lacks_mark: false }
+    }
 
     #[test]
     fn which_file_is_the_array() {
@@ -75,19 +137,50 @@ mod tests {
             (None, after, Some(ArrayProblem::Unproven)),
         ] {
             let parsed = mark.map(SourceIdentity::parse);
-            let found = receipt.problem_of(parsed.as_ref(), None, ctime_ns);
+            let found = receipt.problem_of(parsed.as_ref(), None, &found(7, 7, ctime_ns));
             assert_eq!(found, problem, "{mark:?} {ctime_ns}");
         }
         let became = ArrayReceipt { became_array: true, ..receipt.clone() };
         for (mark, is_array) in [("1:9:9:9", true), ("2:2:3:4", false)] {
-            let problem = became.problem_of(Some(&SourceIdentity::parse(mark)), None, after);
+            let problem =
+                became.problem_of(Some(&SourceIdentity::parse(mark)), None, &found(7, 7, after));
             assert_eq!(problem.is_none(), is_array, "{mark}");
         }
+        let (before, after) = (found(7, 7, before), found(7, 7, after));
         let found = ArrayReceipt { is_found: true, ..receipt };
         let other = SourceIdentity::parse("2:2:3:4");
-        assert_eq!(found.problem_of(Some(&other), None, before), None);
-        assert!(found.problem_of(Some(&other), None, after).is_some());
+        assert_eq!(found.problem_of(Some(&other), None, &before), None);
+        assert!(found.problem_of(Some(&other), None, &after).is_some());
         let mark = SourceIdentity::parse("1:2:3:4");
-        assert!(ArrayReceipt::default().problem_of(Some(&mark), None, before).is_some());
+        assert!(ArrayReceipt::default().problem_of(Some(&mark), None, &before).is_some());
+    }
+
+    /// A file without a mark, by its identity; `before` and `after` are times around the receipt.
+    #[test]
+    fn a_file_without_a_mark() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+        let (before, after) = (5_000_000_000, 5_001_000_001);
+        let by_id = ArrayReceipt {
+            at: Some(at),
+            array_id: ArrayId::parse("7:9"),
+            ..ArrayReceipt::default()
+        };
+        for (file, is_array) in [
+            (found(7, 9, before), true),
+            (found(7, 9, after), true),
+            (found(8, 9, before), true), // mounted again
+            (found(8, 9, after), false),
+            (found(7, 8, before), false),
+            (found(8, 8, before), false),
+        ] {
+            assert_eq!(by_id.problem_of(None, None, &file).is_none(), is_array, "{file:?}");
+        }
+        let without_id = ArrayReceipt { array_id: None, ..by_id };
+        let lacking = FoundFile { lacks_mark: true, ..found(7, 9, before) };
+        assert!(without_id.problem_of(None, None, &found(7, 9, before)).is_none());
+        assert!(without_id.problem_of(None, None, &lacking).is_some());
+        let by_bytes = ArrayReceipt { is_found: true, ..without_id };
+        assert!(by_bytes.problem_of(None, None, &lacking).is_none());
+        assert_eq!(ArrayId::parse(&ArrayId { ino: 7, born_ns: 9 }.to_string()), by_id.array_id);
     }
 }

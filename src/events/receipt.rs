@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::decide::array_receipt::ArrayId;
 use crate::decide::completeness::Evidence;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
@@ -50,6 +51,9 @@ pub struct Receipt {
     /// The directory that npyd archived the source in.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossily_if_any")]
     pub archive: Option<PathBuf>,
+    /// The identity of the array, if npyd could not mark it, or found it.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub array_id: Option<ArrayId>,
     /// The reason or remarks, if any.
     pub reason: Option<String>,
     /// The kind of the reason, if there is no array; [`Reason::kind`] lists the kinds.
@@ -93,6 +97,7 @@ impl Receipt {
             evidence: None,
             source_fate: None,
             archive: None,
+            array_id: None,
             reason: Some(reason.to_string()),
             reason_kind: Some(reason.kind()),
             dir: None,

@@ -149,10 +149,12 @@ impl Job {
         self.candidate.snapshot().identity().to_string()
     }
 
-    /// Marks a file as the array of this drop: by the identity and the path of its source.
-    pub(crate) fn mark_array(&self, file: &DataFile) -> fs::Result<()> {
-        file.set_attr(SOURCE_ATTR, self.mark().as_bytes())?;
-        self.mark_origin(file)
+    /// Marks a file as the array of this drop: by the identity and the path of its source. Returns
+    /// `false` if the file system can't store the mark.
+    pub(crate) fn mark_array(&self, file: &DataFile) -> fs::Result<bool> {
+        let is_marked = file.set_attr(SOURCE_ATTR, self.mark().as_bytes())?;
+        self.mark_origin(file)?;
+        Ok(is_marked)
     }
 
     /// Marks a file by the path of its source.

@@ -49,7 +49,7 @@ use crate::describe::digest::Hasher;
 use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::intent_log::IntentLog;
 
-pub use array_proof::why_not_array;
+pub use array_proof::{array_mark, why_not_array};
 pub use constraints::{constraints_of_dirs, plan_candidate};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;

@@ -483,7 +483,7 @@ pub(crate) fn read_header(file: &DataFile) -> Result<Option<(Header, u64)>, Inte
 }
 
 /// Returns the mark of a file that npyd owns. Another user's file could carry a forged mark.
-fn trusted_mark(file: &DataFile) -> Result<Option<SourceIdentity>, Interruption> {
+pub(crate) fn trusted_mark(file: &DataFile) -> Result<Option<SourceIdentity>, Interruption> {
     if file.stat()?.uid != fs::own_uid() {
         return Ok(None);
     }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::config::{DropDir, MetadataOutput};
 use crate::decide::archived_source::ArchivedSource;
-use crate::decide::array_receipt::ArrayReceipt;
+use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
@@ -116,6 +116,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     let remake = name(&old, &mut output, (&header, head_len), progress)?;
     let mut receipt =
         receipt(job, &old, (ReceiptEvent::Remade, Some(plan.route)), &header, started);
+    receipt.array_id = Some(ArrayId::of(&output.file().stat()?));
     receipt.add([remake.changes()]);
     receipt.add(remake.backup_remark());
     receipt.add(job.correction.remark());
@@ -135,7 +136,7 @@ fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
     }
 }
 
-/// Completes the keys of a request about a data file that nothing describes any more: what they lack
+/// Completes the keys of a request about a data file that nothing describes any more. What they lack
 /// is as an earlier request declared, or as in the array, which keeps its name. The array tells
 /// nothing of another file, or once the file has changed.
 ///
@@ -493,6 +494,7 @@ fn receipt(
         evidence: None,
         source_fate: job.source_fate,
         archive: job.archive.clone(),
+        array_id: Some(ArrayId::of(&old.stat)),
         reason: None,
         reason_kind: None,
         dir: None,

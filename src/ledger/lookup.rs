@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::decide::array_receipt::ArrayReceipt;
+use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::completeness::Evidence;
 use crate::decide::identity::{Fingerprint, SourceIdentity};
 use crate::decide::reason::Reason;
@@ -129,7 +129,31 @@ impl Ledger {
         }
         let is_found = entry.receipt_event() == ReceiptEvent::Found.as_str();
         let became_array = entry.source_fate() == Some(SourceFate::Array);
-        Ok(ArrayReceipt { identities, at: entry.time(), is_found, became_array })
+        let array_id = entry.receipt_field("array_id").and_then(|id| ArrayId::parse(&id));
+        Ok(ArrayReceipt { identities, at: entry.time(), is_found, became_array, array_id })
+    }
+
+    /// Returns the newest receipt about an array that was made of a source when its files looked
+    /// like this. Reads the receipts of that source.
+    pub fn array_made_of(&self, source: &Path, identity: &SourceIdentity) -> Result<Option<Entry>> {
+        let is_found = |entry: &Entry| entry.receipt_event() == ReceiptEvent::Found.as_str();
+        let is_it = |entry: &Entry| {
+            let is_made = entry.has_array() && !is_found(entry);
+            is_made && entry.identity().is_some_and(|known| known == *identity)
+        };
+        self.run(|db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE source = ?1 ORDER BY id DESC"
+            ))?;
+            let mut rows = statement.query([StoredPath(source)])?;
+            while let Some(row) = rows.next()? {
+                let entry = Entry::from_row(row)?;
+                if is_it(&entry) {
+                    return Ok(Some(entry));
+                }
+            }
+            Ok(None)
+        })
     }
 
     /// Returns the newest failure in a drop directory that is the fault of a directory, if no drop

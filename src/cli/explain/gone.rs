@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
-use crate::cli::history::rejected_drop;
+use crate::cli::history::{rejected_drop, time_text};
 use crate::cli::parts::is_part_named;
 use crate::decide::name_list::NameList;
 use crate::events::parts::Parts;
 use crate::events::source_fate::SourceFate;
-use crate::finalize::{rejected_paths, rest_path};
+use crate::finalize::{array_mark, rejected_paths, rest_path};
 use crate::fs::Dir;
 use crate::ledger::Entry;
 use crate::model::FileName;
-use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+use crate::probe::{ListedDescriptions, ProbeResult, may_describe, probe_standalone};
 
 /// Maximum number of backups that are named.
 const BACKUPS_NAMED: usize = 3;
@@ -80,7 +80,8 @@ impl Query {
         };
         if !is_in_newest {
             let no_copy = || "npyd knows no copy of its data".to_owned();
-            merge_notes(&mut report, [backups_of(array).unwrap_or_else(no_copy)]);
+            let backups = self.backups_of(array, newest, Some(&self.path()));
+            merge_notes(&mut report, [backups.unwrap_or_else(no_copy)]);
         }
         merge(&mut report, last_receipt(newest));
         report
@@ -155,7 +156,7 @@ impl Query {
         let archived = self.archived(entry).filter(|it| it.path.is_some() || it.is_hidden);
         let mut copies: Vec<_> = archived.iter().map(ToString::to_string).collect();
         let Some(array) = &entry.output else { return copies };
-        copies.extend(backups_of(array));
+        copies.extend(self.backups_of(array, entry, None));
         if let Some(drop_dir) = self.drop_dir_of(entry)
             && let Ok(rel) = entry.source.strip_prefix(&entry.drop_dir)
             && let Some(name) = FileName::of_path(rel)
@@ -198,8 +199,31 @@ impl Query {
                  `npyd explain {}`",
                 entry.source.display()
             )),
-            _ => gone(&format!("{of}npyd rejected it, and its file is gone: drop it again; {why}")),
+            _ => self.explain_lost_rejected(entry, of),
         }
+    }
+
+    /// Explains a rejected drop whose file is neither where it was dropped nor in the quarantine.
+    fn explain_lost_rejected(&self, entry: &Entry, of: &str) -> Value {
+        let rejects = self.drop_dir_of(entry).and_then(|it| it.rejects.as_ref());
+        let fate = match rejects {
+            Some(rejects) => {
+                format!("its file is neither there nor in `{}` any more", rejects.display())
+            }
+            None => "its file stayed where it was, and something else removed it since".to_owned(),
+        };
+        let name = entry.source.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let remedy = if may_describe(name) {
+            let root = self.drop_dir_of(entry).map(|it| it.path.as_path());
+            let parts = entry.parts().filter(|it| root.is_some_and(|dir| has_file(it, dir)));
+            let what =
+                if parts.is_some() { ", because its data files are still there" } else { "" };
+            format!("write `{name}` again without that mistake to have an array made{what}")
+        } else {
+            "drop it again".to_owned()
+        };
+        let what = if of.is_empty() { "it" } else { "that" };
+        gone(&format!("{of}npyd rejected {what}: {}; {fate}: {remedy}", entry.reason()))
     }
 
     /// Returns whether the source of an array is still there, so that npyd can make it again.
@@ -245,18 +269,50 @@ fn is_part_left(path: &Path, entry: &Entry) -> bool {
     there != own && !is_own
 }
 
-/// Returns what is said about the backups of an array.
-fn backups_of(array: &Path) -> Option<String> {
-    let name = FileName::of_path(array)?;
-    let dir = Dir::open(array.parent()?).ok()?;
-    let there = dir.entries().ok()?.into_iter().filter_map(|(it, _)| it.into_string().ok());
-    let mut backups: Vec<_> = there.filter_map(|it| Some((name.backup_number(&it)?, it))).collect();
-    backups.sort_unstable();
-    let newest = backups.iter().rev().take(BACKUPS_NAMED);
-    let named: Vec<_> =
-        newest.map(|(_, it)| format!("`{}`", dir.path().join(it).display())).collect();
-    let more = backups.len().saturating_sub(BACKUPS_NAMED);
-    let more = if more > 0 { format!(" and {more} older") } else { String::new() };
-    (!named.is_empty())
-        .then(|| format!("earlier arrays of it, before it changed: {}{more}", named.join(", ")))
+/// Returns whether the first or the last of some data files is in the drop directory.
+fn has_file(parts: &Parts, drop_dir: &Path) -> bool {
+    let mut ends = [&parts.first, &parts.last].into_iter();
+    ends.any(|rel| drop_dir.join(rel).symlink_metadata().is_ok())
+}
+
+impl Query {
+    /// Returns what is known of the data in a backup: of which file they are, by the mark, and when
+    /// the array was made and whether it has a part, by the receipt. Empty if nothing is known.
+    fn data_of_backup(&self, backup: &Path, entry: &Entry, part: Option<&Path>) -> String {
+        let mark = Dir::open(backup.parent().unwrap_or(Path::new("/")))
+            .and_then(|dir| dir.open_file(Path::new(backup.file_name().unwrap_or_default())))
+            .and_then(|file| file.map(|file| array_mark(&file)).transpose());
+        let Ok(Some((Some(identity), origin))) = mark else { return String::new() };
+        let ledger = self.ledger.as_ref();
+        let made = ledger.and_then(|it| it.array_made_of(&entry.source, &identity).ok().flatten());
+        let Some(made) = made else {
+            return origin.map_or_else(String::new, |it| format!(" (made of `{}`)", it.name));
+        };
+        let at = time_text(&made.at);
+        match part {
+            Some(part) if is_part_named(&made, part, part) => format!(" (of {at}, with this file)"),
+            Some(_) => format!(" (of {at}, without this file)"),
+            None => format!(" (of {at})"),
+        }
+    }
+
+    /// Returns what is said about the backups of an array.
+    fn backups_of(&self, array: &Path, entry: &Entry, part: Option<&Path>) -> Option<String> {
+        let name = FileName::of_path(array)?;
+        let dir = Dir::open(array.parent()?).ok()?;
+        let there = dir.entries().ok()?.into_iter().filter_map(|(it, _)| it.into_string().ok());
+        let mut backups: Vec<_> =
+            there.filter_map(|it| Some((name.backup_number(&it)?, it))).collect();
+        backups.sort_unstable();
+        let newest = backups.iter().rev().take(BACKUPS_NAMED);
+        let named = |it: &String| {
+            let path = dir.path().join(it);
+            format!("`{}`{}", path.display(), self.data_of_backup(&path, entry, part))
+        };
+        let named: Vec<_> = newest.map(|(_, it)| named(it)).collect();
+        let more = backups.len().saturating_sub(BACKUPS_NAMED);
+        let more = if more > 0 { format!(" and {more} older") } else { String::new() };
+        (!named.is_empty())
+            .then(|| format!("earlier arrays of it, before it changed: {}{more}", named.join(", ")))
+    }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use crate::config::{Disposition, MetadataOutput};
+use crate::decide::array_receipt::ArrayId;
 use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
@@ -41,18 +42,21 @@ fn claim_data(job: &Job) -> Result<Vec<Claim>, Interruption> {
     job.candidate.input.files.iter().map(claim).collect()
 }
 
-/// Returns the route of the data into an array that is there, from the ledger or the array's mark.
-fn route_of_array(
+/// Returns the identity of an array that is there, and the route of the data into it: from the ledger, which knows the
+/// arrays that npyd made of the drop by their marks, or from the array itself.
+fn array_there(
     job: &Job,
     at: &Locations,
     name: &FileName,
-) -> Result<Option<Route>, Interruption> {
-    if job.made_by.is_some() {
-        return Ok(job.made_by);
+) -> Result<(Option<ArrayId>, Option<Route>), Interruption> {
+    let Some(array) = at.output.open_file(name.as_ref())? else { return Ok((None, None)) };
+    let id = Some(ArrayId::of(&array.stat()?));
+    let mark = output_name::trusted_mark(&array)?;
+    if job.made_by.is_some() && mark.is_some_and(|mark| job.earlier.contains(&mark)) {
+        return Ok((id, job.made_by));
     }
-    let Some(array) = at.output.open_file(name.as_ref())? else { return Ok(None) };
     let route = array.attr(ROUTE_ATTR)?;
-    Ok(route.and_then(|route| Route::from_name(&String::from_utf8_lossy(&route))))
+    Ok((id, route.and_then(|route| Route::from_name(&String::from_utf8_lossy(&route)))))
 }
 
 /// The remark for an array that stays although its drop changed.
@@ -86,6 +90,8 @@ pub(super) struct InFlight<'a> {
     replaced: Option<String>,
     /// The route of the data into an array that was found, if known.
     found_route: Option<Route>,
+    /// The identity of the array, if npyd could not mark it, or found it.
+    array_id: Option<ArrayId>,
     /// The fate of the source; `None` until the array is durable.
     source: Option<SourceOutcome>,
     /// What stopped the steps that follow the durable array.
@@ -117,9 +123,9 @@ impl<'a> InFlight<'a> {
             verify_ahead(job, &plan, progress)?; // a recheck reads the data once
         }
         let is_stale = event == ReceiptEvent::Stale;
-        let route = match event {
-            ReceiptEvent::Found | ReceiptEvent::Stale => route_of_array(job, &at, &name)?,
-            _ => None,
+        let (array_id, found_route) = match event {
+            ReceiptEvent::Found | ReceiptEvent::Stale => array_there(job, &at, &name)?,
+            _ => (None, None),
         };
         let mut in_flight = InFlight {
             job,
@@ -135,7 +141,8 @@ impl<'a> InFlight<'a> {
             remake: None,
             is_described: Cell::new(false),
             replaced,
-            found_route: route,
+            found_route,
+            array_id,
             source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
             interruption: None,
             remarks: Vec::new(),
@@ -191,7 +198,9 @@ impl<'a> InFlight<'a> {
         let (job, at) = (self.job, &self.at);
         check_source(job)?;
         check_sidecar(job, at)?;
-        job.mark_array(output.file())?;
+        if !job.mark_array(output.file())? {
+            self.array_id = Some(ArrayId::of(&output.file().stat()?));
+        }
         if !self.plan.holds_source_bytes {
             output.file().set_attr(ROUTE_ATTR, self.plan.route.as_str().as_bytes())?;
         }
@@ -393,6 +402,7 @@ impl<'a> InFlight<'a> {
             evidence: Some(job.evidence),
             source_fate: self.source.as_ref().map(SourceOutcome::fate),
             archive: self.source.as_ref().and_then(SourceOutcome::archive),
+            array_id: self.array_id,
             reason: None,
             reason_kind: None,
             dir: None,

@@ -9,8 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use crate::support::{
-    Outcome, PendingFile, SCAN_MANIFEST, Site, as_root, has_strace, reason, scan_bytes, scan_npy,
-    sweep_halted, wait_until,
+    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, reason, scan_bytes,
+    scan_npy, sweep_halted, wait_until,
 };
 
 /// Explains a file of the site, as JSON, and asserts the exit code.
@@ -236,7 +236,15 @@ fn an_array_that_is_gone_like_its_source() {
     fs::remove_file(site.path("out/scan.npy")).unwrap();
     fs::remove_file(site.path("in/scan.raw")).unwrap();
     let told = explained_with(&site, "in/scan.raw", 1);
-    assert_told(&told, "gone", &["something else removed it", "out/scan.npy.~1~`"]);
+    let made = &site.history().of_event("finalized")[1]["at"].as_str().unwrap()[..10].to_owned();
+    let backup = format!("out/scan.npy.~1~` (of {made} ");
+    assert_told(&told, "gone", &["something else removed it", &backup]);
+    // Nothing tells what data it has.
+    for name in ["user.npyd.source", "user.npyd.origin"] {
+        rustix::fs::removexattr(site.path("out/scan.npy.~1~"), name).unwrap();
+    }
+    let told = explained_with(&site, "in/scan.raw", 1).to_string();
+    assert!(told.contains("out/scan.npy.~1~`\""), "{told}");
     assert!(!told.to_string().contains(no_copy), "{told:#}");
     // The array has another name now.
     let site = Site::with_array("on_change = 'number'");
@@ -245,6 +253,28 @@ fn an_array_that_is_gone_like_its_source() {
     fs::remove_file(site.path("out/scan.npy")).unwrap();
     let told = explained_with(&site, "out/scan.npy", 1);
     assert_told(&told, "gone", &["whose array is `", "out/scan-1.npy"]);
+}
+
+/// A rejected drop that was removed, from where it was or from the quarantine.
+#[test]
+fn a_rejected_file_that_was_removed() {
+    for (has_rejects, words) in [(false, "stayed where it was, and something"), (true, "nor in")] {
+        let site = if has_rejects { site_with_dirs("") } else { Site::new() };
+        site.drop_file("bad.raw.toml", "dtype = 'nonsense'\nshape = [1]\n");
+        site.drop_file("long.raw", [1; 25]).drop_file("long.raw.toml", SCAN_MANIFEST);
+        site.settle("rejected", 2);
+        for (name, remedy) in [
+            ("bad.raw.toml", "write `bad.raw.toml` again without that mistake"),
+            ("long.raw", "drop it again"),
+        ] {
+            for dir in ["in", "bad"] {
+                let _ = fs::remove_file(site.path(format!("{dir}/{name}")));
+                let _ = fs::remove_file(site.path(format!("{dir}/{name}.toml")));
+            }
+            let told = explained_with(&site, &format!("in/{name}"), 1);
+            assert_told(&told, "gone", &["npyd rejected it: ", words, remedy]);
+        }
+    }
 }
 
 /// An array whose source changed since has the only copy of the data that it was made of.

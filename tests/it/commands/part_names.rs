@@ -90,7 +90,10 @@ fn parts_that_are_gone() {
     let told = explained(&site, "in/f_3.bin", 1);
     let text = told.to_string();
     assert!(text.contains("run.npy` again without a file of this name"), "{told:#}");
-    assert!(text.contains("run.npy.~1~"), "{told:#}");
+    let backup = text.split("run.npy.~1~`").nth(1).unwrap_or_default();
+    assert!(backup.contains(", with this file)"), "{told:#}");
+    let told = explained(&site, "in/f_0.bin", 0).to_string();
+    assert!(!told.contains("with this file"), "{told}");
     assert_eq!(explained(&site, "in/f_0.bin", 0)["verdict"], "finished");
     for part in ["f_0", "f_1", "f_2"] {
         fs::remove_file(site.path(format!("in/{part}.bin"))).unwrap();

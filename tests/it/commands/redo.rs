@@ -46,7 +46,8 @@ fn a_deleted_array() {
 fn an_array_that_is_there() {
     let site = Site::with_array("");
     let before = site.identity("out/scan.npy");
-    assert_eq!(redone(&site, &["scan.raw"])["event"], "found");
+    let found = redone(&site, &["scan.raw"]);
+    assert_eq!((&found["event"], &found["route"]), (&"found".into(), &"copy".into()));
     assert_eq!(site.identity("out/scan.npy"), before);
     let mut broken = scan_npy();
     *broken.last_mut().unwrap() = 7;
@@ -54,6 +55,11 @@ fn an_array_that_is_there() {
     assert_eq!(redone(&site, &["scan.raw"])["event"], "remade");
     assert_eq!(site.read("out/scan.npy"), scan_npy());
     assert_eq!(site.read("out/scan.npy.~1~"), broken);
+    // Another program's copy: npyd does not know how its bytes got there.
+    site.write("copy.npy", scan_npy());
+    fs::rename(site.path("copy.npy"), site.path("out/scan.npy")).unwrap();
+    let found = redone(&site, &["scan.raw"]);
+    assert_eq!((&found["event"], &found["route"]), (&"found".into(), &Value::Null));
 }
 
 #[test]
