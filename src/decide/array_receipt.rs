@@ -105,6 +105,9 @@ impl ArrayReceipt {
         match self.array_id {
             Some(id) if id == found.id => true,
             Some(id) => is_unchanged && id.born_ns == found.id.born_ns && id.born_ns != 0,
+            None if self.became_array && found.lacks_mark => {
+                is_unchanged && self.identities.iter().any(|it| it.is_of_inode(found.id.ino))
+            }
             // npyd marks what it makes where it can.
             None => is_unchanged && (self.is_found || !found.lacks_mark),
         }
@@ -179,6 +182,12 @@ mod tests {
         let lacking = FoundFile { lacks_mark: true, ..found(7, 9, before) };
         assert!(without_id.problem_of(None, None, &found(7, 9, before)).is_none());
         assert!(without_id.problem_of(None, None, &lacking).is_some());
+        // A source that became the array keeps its inode.
+        for (ino, is_array) in [(7, true), (8, false)] {
+            let identities = vec![SourceIdentity::parse(&format!("{ino}:2:3:4"))];
+            let became = ArrayReceipt { identities, became_array: true, ..without_id.clone() };
+            assert_eq!(became.problem_of(None, None, &lacking).is_none(), is_array, "{ino}");
+        }
         let by_bytes = ArrayReceipt { is_found: true, ..without_id };
         assert!(by_bytes.problem_of(None, None, &lacking).is_none());
         assert_eq!(ArrayId::parse(&ArrayId { ino: 7, born_ns: 9 }.to_string()), by_id.array_id);

@@ -116,7 +116,9 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     let remake = name(&old, &mut output, (&header, head_len), progress)?;
     let mut receipt =
         receipt(job, &old, (ReceiptEvent::Remade, Some(plan.route)), &header, started);
-    receipt.array_id = Some(ArrayId::of(&output.file().stat()?));
+    if output.file().attr(SOURCE_ATTR)?.is_none() {
+        receipt.array_id = Some(ArrayId::of(&output.file().stat()?));
+    }
     receipt.add([remake.changes()]);
     receipt.add(remake.backup_remark());
     receipt.add(job.correction.remark());
@@ -136,9 +138,9 @@ fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
     }
 }
 
-/// Completes the keys of a request about a data file that nothing describes any more. What they lack
-/// is as an earlier request declared, or as in the array, which keeps its name. The array tells
-/// nothing of another file, or once the file has changed.
+/// Completes the keys of a request about a data file that nothing describes any more. What they
+/// lack is as an earlier request declared, or as in the array, which keeps its name. The array
+/// tells nothing of another file, or once the file has changed.
 ///
 /// # Errors
 /// Nothing tells what the keys lack.
@@ -494,7 +496,7 @@ fn receipt(
         evidence: None,
         source_fate: job.source_fate,
         archive: job.archive.clone(),
-        array_id: Some(ArrayId::of(&old.stat)),
+        array_id: None,
         reason: None,
         reason_kind: None,
         dir: None,

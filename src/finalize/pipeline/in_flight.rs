@@ -42,8 +42,9 @@ fn claim_data(job: &Job) -> Result<Vec<Claim>, Interruption> {
     job.candidate.input.files.iter().map(claim).collect()
 }
 
-/// Returns the identity of an array that is there, and the route of the data into it: from the ledger, which knows the
-/// arrays that npyd made of the drop by their marks, or from the array itself.
+/// Returns the identity of an array that is there, and the route of the data into it: from the
+/// ledger, which knows the arrays that npyd made of the drop by their marks, or from the array
+/// itself.
 fn array_there(
     job: &Job,
     at: &Locations,

@@ -243,8 +243,8 @@ fn an_array_that_is_gone_like_its_source() {
     for name in ["user.npyd.source", "user.npyd.origin"] {
         rustix::fs::removexattr(site.path("out/scan.npy.~1~"), name).unwrap();
     }
-    let told = explained_with(&site, "in/scan.raw", 1).to_string();
-    assert!(told.contains("out/scan.npy.~1~`\""), "{told}");
+    let text = explained_with(&site, "in/scan.raw", 1).to_string();
+    assert!(text.contains("out/scan.npy.~1~`\""), "{text}");
     assert!(!told.to_string().contains(no_copy), "{told:#}");
     // The array has another name now.
     let site = Site::with_array("on_change = 'number'");
