@@ -3,6 +3,7 @@
 
 mod array_proof;
 mod choice;
+mod complete_keys;
 pub mod constraints;
 mod copying;
 mod digest_check;
@@ -50,6 +51,7 @@ use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::intent_log::IntentLog;
 
 pub use array_proof::{array_mark, why_not_array};
+pub use complete_keys::complete_keys;
 pub use constraints::{constraints_of_dirs, plan_candidate};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;
@@ -60,7 +62,7 @@ pub use named_parts::has_part;
 pub use pipeline::{Finalized, finalize, finalize_all};
 pub use preview::{Preview, check_name, preview};
 pub use quarantine::{Aside, quarantine};
-pub use redo_array::{ArrayJob, check_array_job, complete_keys, redo_array};
+pub use redo_array::{ArrayJob, check_array_job, redo_array};
 pub use remake::{Backups, count_backups};
 pub use rest::{rest_of, rest_path};
 pub use restore::{RejectedDrop, Restored, rejected_paths, restore_rejected};

@@ -138,65 +138,6 @@ fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
     }
 }
 
-/// Completes the keys of a request about a data file that nothing describes any more. What they
-/// lack is as an earlier request declared, or as in the array, which keeps its name. The array
-/// tells nothing of another file, or once the file has changed.
-///
-/// # Errors
-/// Nothing tells what the keys lack.
-pub fn complete_keys(
-    job: &ArrayJob,
-    before: Option<Correction>,
-    stat: &Stat,
-) -> Result<Correction, RequestProblem> {
-    let given = &job.correction;
-    if given.in_place {
-        return Err(RequestProblem::InPlaceWithSource);
-    }
-    let name = job.array.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let array = FileName::try_from(name).map_err(|_| RequestProblem::Undescribed)?;
-    if given.as_described {
-        return Err(RequestProblem::Undescribed);
-    }
-    if let Some(before) = before {
-        return Ok(Correction {
-            dtype: given.dtype.clone().or(before.dtype),
-            shape: given.shape.clone().or(before.shape),
-            order: given.order.or(before.order),
-            offset: given.offset.or(before.offset),
-            trailing: given.trailing.or(before.trailing),
-            array: Some(array),
-            ..Correction::default()
-        });
-    }
-    let is_made_of = job.receipt.identities.iter().any(|identity| identity.is_of_data(stat));
-    let there = if is_made_of { open(job).ok().map(|old| old.header) } else { None };
-    let (dtype, shape) = match (&given.dtype, &given.shape, &there) {
-        (Some(dtype), Some(shape), _) => (dtype.clone(), shape.clone()),
-        (dtype, shape, Some(header)) => {
-            let (len, size) = (header.data_len(), stat.size);
-            if given.offset.is_none() && len != size {
-                return Err(RequestProblem::UnknownOffset { len, size });
-            }
-            let dims = header.shape().iter().map(|dim| i64::try_from(*dim).unwrap_or(i64::MAX));
-            (
-                dtype.clone().unwrap_or_else(|| header.dtype().clone()),
-                shape.clone().unwrap_or_else(|| dims.collect()),
-            )
-        }
-        (_, _, None) => return Err(RequestProblem::Undescribed),
-    };
-    Ok(Correction {
-        dtype: Some(dtype),
-        shape: Some(shape),
-        order: given.order.or(there.map(|header| header.order()).filter(|it| *it == Order::F)),
-        offset: given.offset,
-        trailing: given.trailing,
-        array: Some(array),
-        ..Correction::default()
-    })
-}
-
 /// Checks whether npyd can make the array again, as far as it can tell before it reads the array.
 ///
 /// # Errors
@@ -220,6 +161,11 @@ fn bad_keys(error: impl Into<DescribeError>) -> Interruption {
 
 fn changed(name: &FileName) -> Interruption {
     Interruption::changed(Change::Array(name.clone()))
+}
+
+/// Returns the header of the array, if the file of its path is the array.
+pub(super) fn header_of_array(job: &ArrayJob) -> Result<Header, Interruption> {
+    open(job).map(|old| old.header)
 }
 
 fn open(job: &ArrayJob) -> Result<Old, Interruption> {
