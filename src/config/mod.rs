@@ -173,11 +173,12 @@ impl Config {
     /// Notes in each drop directory which of the directories inside it others use.
     pub(crate) fn find_neighbors(&mut self) {
         let used = |it: &DropDir| [Some(it.path.clone())].into_iter().chain(it.dirs()).flatten();
-        let dirs: Vec<PathBuf> = self.drop_dirs.iter().flat_map(used).collect();
+        let mut dirs: Vec<PathBuf> = self.drop_dirs.iter().flat_map(used).collect();
+        dirs.sort_unstable(); // what is inside a directory follows it
         for drop_dir in &mut self.drop_dirs {
-            let is_inside =
-                |dir: &&PathBuf| **dir != drop_dir.path && dir.starts_with(&drop_dir.path);
-            drop_dir.neighbors = dirs.iter().filter(is_inside).cloned().collect();
+            let inside = &dirs[dirs.partition_point(|dir| *dir <= drop_dir.path)..];
+            let inside = inside.iter().take_while(|dir| dir.starts_with(&drop_dir.path));
+            drop_dir.neighbors = inside.cloned().collect();
         }
     }
 
@@ -207,7 +208,8 @@ impl Config {
         if self.drop_dirs.is_empty() {
             found.push(Contradiction::NoDropDir);
         }
-        for (at, drop_dir) in self.drop_dirs.iter().enumerate() {
+        let related = self.related_before();
+        for (drop_dir, related) in self.drop_dirs.iter().zip(related) {
             let path = || drop_dir.path.clone();
             let in_drop = |what| Contradiction::InDrop { path: path(), what };
             found.extend(drop_dir.check().into_iter().map(in_drop));
@@ -215,7 +217,7 @@ impl Config {
             if self.state_dir.starts_with(&drop_dir.path) {
                 found.push(Contradiction::StateDirInside(self.state_dir.clone()));
             }
-            for other in &self.drop_dirs[..at] {
+            for other in related {
                 if other.path == drop_dir.path {
                     found.push(Contradiction::Twice(path()));
                     continue;
@@ -225,13 +227,35 @@ impl Config {
                 } else {
                     (drop_dir, other)
                 };
-                if outer.recursive && inner.path.starts_with(&outer.path) {
+                if outer.recursive {
                     let (inner, outer) = (inner.path.clone(), outer.path.clone());
                     found.push(Contradiction::Nested { inner, outer });
                 }
             }
         }
         found
+    }
+
+    /// Returns for each drop directory those before it of which one contains the other. There may
+    /// be a thousand drop directories, so that not all pairs of them are compared.
+    fn related_before(&self) -> Vec<Vec<&DropDir>> {
+        let mut sorted: Vec<usize> = (0..self.drop_dirs.len()).collect();
+        let path = |at: usize| self.drop_dirs[at].path.as_path();
+        sorted.sort_by_key(|at| path(*at)); // what is inside a directory follows it
+        let mut related = vec![Vec::new(); sorted.len()];
+        let mut outer: Vec<usize> = Vec::new();
+        for at in sorted {
+            outer.retain(|outer| path(at).starts_with(path(*outer)));
+            for other in &outer {
+                related[at.max(*other)].push(at.min(*other));
+            }
+            outer.push(at);
+        }
+        let in_order = |mut related: Vec<usize>| {
+            related.sort_unstable();
+            related.into_iter().map(|at| &self.drop_dirs[at]).collect()
+        };
+        related.into_iter().map(in_order).collect()
     }
 }
 
@@ -263,6 +287,44 @@ mod tests {
         let error = parse("");
         let source = error.source().and_then(|it| it.downcast_ref::<Contradiction>());
         assert!(matches!(source, Some(Contradiction::NoDropDir)), "{error:?}");
+    }
+
+    /// Whatever their order is, and whatever lies between them.
+    #[test]
+    fn drop_directories_that_contain_each_other() {
+        let contradictions = |drops: &[(&str, bool)]| {
+            let table = |(path, recursive): &(&str, bool)| {
+                format!("[[drop]]\npath = '{path}'\nrecursive = {recursive}\n")
+            };
+            let text: String = drops.iter().map(table).collect();
+            let parsed = Config::parse(&text, Path::new("npyd.toml"), Path::new("/etc"));
+            match parsed {
+                Ok(_) => Vec::new(),
+                Err(ConfigError::Several(errors)) => {
+                    errors.iter().map(ToString::to_string).collect()
+                }
+                Err(error) => vec![error.to_string()],
+            }
+        };
+        let count = |drops: &[(&str, bool)]| contradictions(drops).len();
+        assert_eq!(count(&[("/a", false), ("/a/b", true), ("/ab", true), ("/c", true)]), 0);
+        assert_eq!(count(&[("/a", true), ("/a-b", true), ("/a b", true), ("/b", true)]), 0);
+        assert_eq!(count(&[("/a/b", false), ("/b", false), ("/a", true)]), 1);
+        assert_eq!(count(&[("/a", true), ("/a-b", false), ("/a/b", false), ("/a/b/c", false)]), 2);
+        assert_eq!(count(&[("/a", false), ("/b", false), ("/a", false), ("/a", false)]), 3);
+        let found = contradictions(&[("/x/y", true), ("/x", true), ("/x/y", false)]);
+        let is_twice: Vec<_> = found.iter().map(|it| it.contains("twice")).collect();
+        assert_eq!(is_twice, [false, true, false], "{found:?}");
+    }
+
+    #[test]
+    fn neighbors_are_what_others_use_inside() {
+        let text = "[[drop]]\npath = '/a'\n[[drop]]\npath = '/a/b'\noutput = '/a-b'\n\
+                    [[drop]]\npath = '/c'\noutput = '/a/c/out'\n";
+        let config = Config::parse(text, Path::new("npyd.toml"), Path::new("/etc")).unwrap();
+        let neighbors = |at: usize| &*config.drop_dirs[at].neighbors;
+        assert_eq!(neighbors(0), [PathBuf::from("/a/b"), PathBuf::from("/a/c/out")]);
+        assert!(neighbors(1).is_empty() && neighbors(2).is_empty());
     }
 
     #[test]
