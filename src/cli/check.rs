@@ -1,7 +1,7 @@
 //! `npyd check`: validates the configuration, and tests what the machine allows: directories,
 //! file systems, leases, routes, inotify limits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::BinaryBytes;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::history::is_still_there;
 use crate::cli::unit::{self, Unit};
-use crate::cli::{ConfigArgs, Exit, FatalError, print};
+use crate::cli::{ConfigArgs, Exit, FatalError, limits, print};
 use crate::config::{Config, Disposition, DropDir, Watch};
 use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
@@ -43,7 +43,7 @@ pub(crate) struct Check {
 }
 
 /// The lines of the result: printed at once as text, or collected for JSON.
-struct Report {
+pub(super) struct Report {
     lines: Option<Vec<Value>>,
     /// The drop directory that the lines are about.
     drop: Option<String>,
@@ -78,12 +78,12 @@ impl Check {
 
 impl Report {
     /// Adds a result. An empty topic continues the line before.
-    fn add(&mut self, topic: &str, text: &str) {
+    pub(super) fn add(&mut self, topic: &str, text: &str) {
         self.push(topic, text, true);
     }
 
     /// Adds a result that makes the check fail.
-    fn fail(&mut self, topic: &str, text: &str) {
+    pub(super) fn fail(&mut self, topic: &str, text: &str) {
         self.exit = Exit::Failure;
         self.push(topic, text, false);
     }
@@ -119,6 +119,7 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
         report.fail("max_pressure", NO_PSI);
     }
+    let real: Vec<RealPaths> = config.drop_dirs.iter().map(RealPaths::of).collect();
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         report.add("drop", &drop_dir.path.display().to_string());
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
@@ -131,8 +132,9 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
                 &format!("{count} now; `npyd history --rejected` lists them with the reasons"),
             ),
         }
-        let earlier = |shares: fn(&DropDir, &DropDir) -> bool| {
-            config.drop_dirs[..at].iter().find(|other| shares(drop_dir, other))
+        let earlier = |shares: fn(&RealPaths<'_>, &RealPaths<'_>) -> bool| {
+            let other = real[..at].iter().find(|other| shares(&real[at], other));
+            other.map(|it| it.drop_dir)
         };
         if let Some(other) = earlier(share_files) {
             let other = other.path.display();
@@ -154,7 +156,7 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         }
         report.drop = None;
     }
-    check_limits(report);
+    limits::check(config, report);
 }
 
 /// Returns the user that the daemon runs as, if that is another one than this process's. Returns
@@ -318,20 +320,36 @@ fn backups(drop_dir: &DropDir) -> fs::Result<Backups> {
     count_backups(&output, if drop_dir.recursive { DEPTH_MAX } else { 0 })
 }
 
-/// Returns whether two drop directories have files in common, with symlinks resolved.
-fn share_files(one: &DropDir, other: &DropDir) -> bool {
-    let real = |drop_dir: &DropDir| drop_dir.path.canonicalize().ok();
-    real(one).zip(real(other)).is_some_and(|(here, there)| {
+/// The paths of a drop directory and its output, with symlinks resolved.
+struct RealPaths<'a> {
+    drop_dir: &'a DropDir,
+    path: Option<PathBuf>,
+    output: Option<PathBuf>,
+}
+
+impl<'a> RealPaths<'a> {
+    fn of(drop_dir: &'a DropDir) -> Self {
+        let path = drop_dir.path.canonicalize().ok();
+        let output = match &drop_dir.output {
+            Some(output) => output.canonicalize().ok(),
+            None => path.clone(),
+        };
+        RealPaths { drop_dir, path, output }
+    }
+}
+
+/// Returns whether two drop directories have files in common.
+fn share_files(one: &RealPaths<'_>, other: &RealPaths<'_>) -> bool {
+    one.path.as_ref().zip(other.path.as_ref()).is_some_and(|(here, there)| {
         here == there
-            || one.recursive && there.starts_with(&here)
-            || other.recursive && here.starts_with(&there)
+            || one.drop_dir.recursive && there.starts_with(here)
+            || other.drop_dir.recursive && here.starts_with(there)
     })
 }
 
-/// Returns whether arrays of two drop directories get into one directory, with symlinks resolved.
-fn share_output(one: &DropDir, other: &DropDir) -> bool {
-    let real = |it: &DropDir| it.output.as_ref().unwrap_or(&it.path).canonicalize().ok();
-    real(one).zip(real(other)).is_some_and(|(here, there)| here == there)
+/// Returns whether arrays of two drop directories get into one directory.
+fn share_output(one: &RealPaths<'_>, other: &RealPaths<'_>) -> bool {
+    one.output.as_ref().zip(other.output.as_ref()).is_some_and(|(here, there)| here == there)
 }
 
 /// Returns whether a symlink outside the drop directory leads into it. npyd protects itself against
@@ -486,12 +504,4 @@ fn check_watch(drop_dir: &DropDir) -> fs::Result<String> {
         (Watch::Inotify | Watch::Auto, false) => "by inotify",
     };
     Ok(format!("{how}; one scan every {}", humantime::format_duration(drop_dir.rescan)))
-}
-
-fn check_limits(report: &mut Report) {
-    for name in ["max_user_watches", "max_user_instances", "max_queued_events"] {
-        if let Ok(value) = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")) {
-            report.add("inotify", &format!("{name} = {}", value.trim()));
-        }
-    }
 }

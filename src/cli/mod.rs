@@ -11,6 +11,7 @@ mod finalize;
 mod formats;
 mod history;
 mod inspect;
+mod limits;
 mod locate;
 mod log;
 mod manifest;

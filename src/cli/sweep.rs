@@ -51,8 +51,11 @@ impl Sweep {
         for drop_dir in config.drop_dirs {
             let drop_dir = Arc::new(drop_dir);
             let (sender, ended) = unbounded(); // bounded by the pool's queue
+            let on_job_done = move |done| {
+                let _ = sender.send(done); // the receiver is gone if the sweep has ended
+            };
             let mut tracker =
-                Tracker::new(Arc::clone(&drop_dir), context.clone(), pool.queue(), sender);
+                Tracker::new(Arc::clone(&drop_dir), context.clone(), pool.queue(), on_job_done);
             if let Err(error) = tracker.scan(Instant::now()) {
                 tracing::error!("{error}");
                 unreadable = Some(format!("failed to read a drop directory: {error}"));

@@ -1,7 +1,9 @@
-//! The daemon: starts one thread per drop directory, handles signals and reloads, and notifies the
-//! service manager. Each thread handles all events of its own drop directory.
+//! The daemon: starts the supervisors of the drop directories, handles signals and reloads, and
+//! notifies the service manager. It makes no system call on a drop directory, because that could
+//! hang.
 
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,17 +18,21 @@ use crate::events::daemon_state::{DaemonState, DropDirCount};
 use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::events::watch_state::WatchState;
-use crate::fs::LeaseRight;
+use crate::fs::{LeaseRight, MountTable};
 use crate::ledger::Ledger;
+use crate::service::config_reader::{ConfigReader, ReadConfig};
 use crate::service::ledger_keeper::LedgerKeeper;
-use crate::service::supervisor::{Command, DropDirHandle};
+use crate::service::place::Place;
+use crate::service::supervisor::{Command, DropDirHandle, Supervisor};
 use crate::service::systemd;
+use crate::service::watch::RootId;
+use crate::service::watch_thread::WatchThreads;
 use crate::service::work::context::Context;
 use crate::service::work::worker_pool::Pool;
 use crate::sinks::{self, Host};
 use crate::text::os_message::thread_error;
 
-/// Interval of the checks for dead threads and for changes of the ledger.
+/// Interval of the checks for ended supervisors and for changes of the ledger.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Maximum time until the daemon reports that it is ready, even if first scans still run: one hung
@@ -47,6 +53,10 @@ enum Wakeup {
     Ready,
     Tick,
     WatchdogDue,
+    /// A drop directory needs another thread.
+    Moving(Box<Supervisor>, Place),
+    /// The configuration was read for a reload.
+    Config(ReadConfig),
 }
 
 /// A running daemon.
@@ -55,17 +65,19 @@ struct Daemon {
     config: Config,
     /// The configuration at the start; some of its settings stay in force until a restart.
     at_start: Config,
-    config_path: PathBuf,
     context: Context,
     pool: Pool,
+    threads: WatchThreads,
     handles: Vec<DropDirHandle>,
+    next_id: RootId,
     ledger_version: Option<i64>,
     ledger_keeper: LedgerKeeper,
     /// Whether the last attempt to start a thread failed.
     lacks_threads: bool,
 }
 
-/// Runs the daemon until a signal ends it. `read` reads the configuration for a reload.
+/// Runs the daemon until a signal ends it. `read` reads the configuration for a reload, in a thread
+/// of its own.
 ///
 /// # Errors
 ///
@@ -74,7 +86,7 @@ pub fn run(
     config: Config,
     config_path: &Path,
     ledger: Ledger,
-    read: impl Fn(&Path) -> Result<Config, ConfigError>,
+    read: impl Fn(&Path) -> Result<Config, ConfigError> + Clone + Send + 'static,
 ) -> io::Result<()> {
     // This comes first: it may set the idle I/O class, which threads inherit from their parent.
     let context = Context::new(&config, ledger, || sinks::start(Host::Daemon), true)?;
@@ -82,20 +94,21 @@ pub fn run(
     let (ready_tx, ready_rx) = bounded(0);
     let pool = Pool::new(config.workers.get())?;
     let mut daemon = Daemon {
-        config_path: config_path.to_path_buf(),
         at_start: config.clone(),
         config,
         ledger_version: context.ledger().data_version().ok().flatten(),
         ledger_keeper: LedgerKeeper::start(context.ledger()),
+        threads: WatchThreads::new(&context.stop),
         context,
         pool,
         handles: Vec::new(),
+        next_id: 0,
         lacks_threads: false,
     };
     daemon.warn_of_missing_right();
     daemon.start_missing(&ready_tx)?;
     drop(ready_tx);
-    daemon.run_loop(&signals, &ready_rx, read);
+    daemon.run_loop(&signals, &ready_rx, ConfigReader::new(config_path.to_path_buf(), read));
     daemon.stop();
     Ok(())
 }
@@ -110,19 +123,22 @@ fn forward_signals() -> io::Result<Receiver<i32>> {
 }
 
 impl Daemon {
-    /// Starts a thread for each drop directory that has none.
+    /// Starts a supervisor for each drop directory that has none.
     fn start_missing(&mut self, ready_tx: &Sender<()>) -> io::Result<()> {
-        let is_missing = |drop_dir: &&DropDir| {
-            let is_its =
-                |handle: &DropDirHandle| handle.drop_dir.settings_hash == drop_dir.settings_hash;
-            !self.handles.iter().any(is_its)
-        };
+        let hash = |drop_dir: &DropDir| drop_dir.settings_hash;
+        let known: HashSet<u64> = self.handles.iter().map(|it| hash(&it.drop_dir)).collect();
+        let is_missing = |drop_dir: &&DropDir| !known.contains(&hash(drop_dir));
         let missing: Vec<_> = self.config.drop_dirs.iter().filter(is_missing).cloned().collect();
-        missing.into_iter().try_for_each(|drop_dir| self.start(drop_dir, ready_tx.clone()))
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mounts = MountTable::read().ok();
+        let mut start = |drop_dir| self.start(drop_dir, ready_tx.clone(), mounts.as_ref());
+        missing.into_iter().try_for_each(&mut start)
     }
 
-    /// Starts the missing threads while the daemon runs. Reports once that the system refuses new
-    /// threads; the next tick tries again.
+    /// Starts the missing supervisors while the daemon runs. Reports once that the system refuses
+    /// new threads; the next tick tries again.
     fn catch_up(&mut self) {
         let started = self.start_missing(&bounded(0).0);
         match started {
@@ -145,9 +161,18 @@ impl Daemon {
         }
     }
 
-    fn start(&mut self, drop_dir: DropDir, ready_tx: Sender<()>) -> io::Result<()> {
+    fn start(
+        &mut self,
+        drop_dir: DropDir,
+        ready_tx: Sender<()>,
+        mounts: Option<&MountTable>,
+    ) -> io::Result<()> {
+        let place = Place::of(&drop_dir, mounts);
         let (queue, context) = (self.pool.queue(), self.context.clone());
-        let handle = DropDirHandle::start(Arc::new(drop_dir), context, queue, ready_tx)?;
+        let of = (self.next_id, Arc::new(drop_dir));
+        let (supervisor, handle) = Supervisor::new(of, context, queue, ready_tx);
+        self.threads.add(supervisor, place)?;
+        self.next_id = self.next_id.wrapping_add(1);
         self.handles.push(handle);
         Ok(())
     }
@@ -157,8 +182,11 @@ impl Daemon {
         &mut self,
         signals: &Receiver<i32>,
         ready_rx: &Receiver<()>,
-        read: impl Fn(&Path) -> Result<Config, ConfigError>,
+        mut reader: ConfigReader<
+            impl Fn(&Path) -> Result<Config, ConfigError> + Clone + Send + 'static,
+        >,
     ) {
+        let (configs, moving) = (reader.results(), self.threads.moving());
         let ticks = tick(TICK);
         let alive = systemd::watchdog_interval().map_or_else(never, tick);
         let deadline = Instant::now() + READY_WITHIN;
@@ -170,15 +198,29 @@ impl Daemon {
                 recv(ready_rx) -> _ => Wakeup::Ready,
                 recv(ticks) -> _ => Wakeup::Tick,
                 recv(alive) -> _ => Wakeup::WatchdogDue,
+                recv(moving) -> moving => moving
+                    .map_or(Wakeup::Tick, |(it, place)| Wakeup::Moving(Box::new(it), place)),
+                recv(configs) -> config => config.map_or(Wakeup::Tick, Wakeup::Config),
             };
+            let is_ready = matches!(wakeup, Wakeup::Ready);
             match wakeup {
-                Wakeup::Signal(SIGHUP) => self.reload(&read),
+                Wakeup::Signal(SIGHUP) => {
+                    systemd::reloading();
+                    let requested = reader.request();
+                    self.end_reload_if_failed(requested);
+                }
                 Wakeup::Signal(_) => return,
                 Wakeup::WatchdogDue => systemd::alive(),
                 Wakeup::Tick => self.on_tick(),
                 Wakeup::Ready => {}
+                Wakeup::Moving(supervisor, place) => self.threads.move_to(*supervisor, place),
+                Wakeup::Config(config) => match reader.take(config) {
+                    Ok(Some(config)) => self.reload(config),
+                    Ok(None) => {}
+                    Err(error) => self.end_reload_if_failed(Err(error)),
+                },
             }
-            if !ready && (matches!(wakeup, Wakeup::Ready) || Instant::now() >= deadline) {
+            if !ready && (is_ready || Instant::now() >= deadline) {
                 (ready, ready_rx) = (true, never());
                 self.announce();
             }
@@ -199,10 +241,11 @@ impl Daemon {
         DropDirCount(self.handles.len())
     }
 
-    /// Restarts dead threads, and requests scans if another process has written to the ledger or if
-    /// it was opened again.
+    /// Restarts ended supervisors, and requests scans if another process has written to the ledger
+    /// or if it was opened again.
     fn on_tick(&mut self) {
-        self.restart_dead_loops();
+        self.threads.on_tick();
+        self.restart_ended();
         match self.context.ledger().data_version() {
             Ok(version @ Some(_)) if version != self.ledger_version => {
                 self.ledger_version = version;
@@ -213,9 +256,9 @@ impl Daemon {
         self.ledger_keeper.tick();
     }
 
-    /// Starts a new thread in place of each thread that ended without a command, which only a bug
+    /// Starts a new supervisor in place of each one that ended without a command, which only a bug
     /// can cause.
-    fn restart_dead_loops(&mut self) {
+    fn restart_ended(&mut self) {
         let (left, stay): (Vec<_>, Vec<_>) =
             self.handles.drain(..).partition(DropDirHandle::is_finished);
         self.handles = stay;
@@ -226,18 +269,25 @@ impl Daemon {
         self.catch_up();
     }
 
-    /// Reads the configuration again and applies it; keeps the old one if the new one is invalid.
-    fn reload(&mut self, read: &impl Fn(&Path) -> Result<Config, ConfigError>) {
-        systemd::reloading();
-        match read(&self.config_path) {
-            Ok(config) => self.apply_config(config),
+    /// Applies the configuration that was read again; keeps the old one if the new one is invalid.
+    fn reload(&mut self, config: ReadConfig) {
+        match config {
+            Ok(config) => self.apply_config(*config),
             Err(error) => self.publish(DaemonState::ReloadFailed { error: error.to_string() }),
         }
         systemd::ready(&self.drop_dirs().to_string());
     }
 
-    /// Stops each thread whose drop directory has other settings or is no longer configured, and
-    /// starts the missing threads.
+    /// Ends a reload for which no thread could be started.
+    fn end_reload_if_failed(&self, requested: io::Result<()>) {
+        if let Err(error) = requested {
+            self.publish(DaemonState::ReloadFailed { error: error.to_string() });
+            systemd::ready(&self.drop_dirs().to_string());
+        }
+    }
+
+    /// Stops each supervisor whose drop directory has other settings or is no longer configured,
+    /// and starts the missing ones. All others keep running.
     fn apply_config(&mut self, config: Config) {
         let in_force = config.restart_only_changes(&self.at_start);
         let mut settings = config.restart_only_changes(&self.config);
@@ -245,21 +295,19 @@ impl Daemon {
         if !settings.is_empty() {
             self.publish(DaemonState::NeedsRestart { settings });
         }
-        // A thread whose settings did not change keeps running.
-        let same = |a: &DropDir, b: &DropDir| {
-            (a.settings_hash, a.undescribed_after) == (b.settings_hash, b.undescribed_after)
-        };
+        let settings_of = |drop_dir: &DropDir| (drop_dir.settings_hash, drop_dir.undescribed_after);
+        let configured: HashSet<_> = config.drop_dirs.iter().map(settings_of).collect();
+        let by_path: HashMap<_, _> = config.drop_dirs.iter().map(|it| (&it.path, it)).collect();
         let context = &self.context;
         self.handles.retain(|handle| {
-            let stays = config.drop_dirs.iter().any(|drop_dir| same(drop_dir, &handle.drop_dir));
+            let stays = configured.contains(&settings_of(&handle.drop_dir));
             if !stays {
                 // Work under way must not take anything away by the old settings.
-                let disposes = |it: &DropDir| {
-                    it.path == handle.drop_dir.path && it.source != Disposition::Keep
-                };
-                handle.drop_dir.in_force.supersede(config.drop_dirs.iter().any(disposes));
-                // Here, because a new thread may publish the states of its drops before this one
-                // stops.
+                let later = by_path.get(&handle.drop_dir.path);
+                let disposes = later.is_some_and(|it| it.source != Disposition::Keep);
+                handle.drop_dir.in_force.supersede(disposes);
+                // Here, because a new supervisor may publish the states of its drops before this
+                // one stops.
                 let drop_dir = handle.drop_dir.path.clone();
                 context.publish(Event::Watch { drop_dir, state: WatchState::Ended });
                 handle.send(Command::Stop);
@@ -275,27 +323,26 @@ impl Daemon {
 
     /// Reports drop directories whose sources are no longer kept: those of finished arrays stay.
     fn report_dispositions(&self, before: &Config) {
+        let kept = before.drop_dirs.iter().filter(|it| it.source == Disposition::Keep);
+        let kept: HashSet<_> = kept.map(|it| &it.path).collect();
         for DropDir { path, source, .. } in &self.config.drop_dirs {
-            let is_kept = |it: &DropDir| it.path == *path && it.source == Disposition::Keep;
             if let Some(what) = source.participle()
-                && before.drop_dirs.iter().any(is_kept)
+                && kept.contains(path)
             {
                 self.publish(DaemonState::Disposes { drop_dir: path.clone(), what });
             }
         }
     }
 
-    /// Stops all threads, and waits up to [`STOP_WITHIN`]. Unfinished drops are processed again
+    /// Stops all supervisors, and waits up to [`STOP_WITHIN`]. Unfinished drops are processed again
     /// after a restart.
     fn stop(&mut self) {
         systemd::stopping();
         self.publish(DaemonState::Stopping);
         self.context.stop.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + STOP_WITHIN;
-        self.handles.iter().for_each(|handle| handle.send(Command::Stop));
         let has_work_left = || {
-            let has_ended =
-                self.pool.close() && self.handles.iter().all(DropDirHandle::is_finished);
+            let has_ended = self.pool.close() && self.threads.have_stopped();
             !(has_ended && self.context.committer.is_idle())
         };
         while has_work_left() && Instant::now() < deadline {

@@ -1,9 +1,14 @@
-//! The service: the daemon, one supervisor and one tracker per drop directory, and the workers.
+//! The service: the daemon, one supervisor and one tracker per drop directory, the threads that
+//! watch them, and the workers.
 
+mod config_reader;
 pub mod daemon;
 mod ledger_keeper;
+mod overflow_pause;
+mod place;
 pub mod supervisor;
 pub mod systemd;
 pub mod tracker;
-pub mod watcher;
+pub mod watch;
+pub mod watch_thread;
 pub mod work;

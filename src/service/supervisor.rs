@@ -1,14 +1,13 @@
-//! Supervisor: one thread per drop directory, which watches it, scans it and runs its tracker. A
-//! hung or unmounted file system blocks only its own thread.
+//! Supervisor of one drop directory: it watches the directory, scans it and runs its tracker. A
+//! watch thread gives it its turns.
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
 use crate::config::{DropDir, Watch};
 use crate::events::event::Event;
@@ -17,12 +16,13 @@ use crate::events::watch_state::WatchState;
 use crate::finalize::OTHER_FILE_SYSTEM;
 use crate::fs::{self, Dir, FsError, FsId, Operation};
 use crate::model::{FsInfo, Stat};
-use crate::service::tracker::PathEvent;
+use crate::service::overflow_pause::OverflowPause;
+use crate::service::place::Place;
 use crate::service::tracker::{JobDone, Tracker};
-use crate::service::watcher::DirWatcher;
+use crate::service::watch::{Instance, RootId, RootWatch, WatchError};
+use crate::service::watch_thread::Mailbox;
 use crate::service::work::context::Context;
 use crate::service::work::worker_pool::Queue;
-use crate::text::os_message::thread_error;
 
 /// Interval of the checks that the root directory exists and was not replaced.
 const ROOT_CHECK: Duration = Duration::from_secs(1);
@@ -30,75 +30,86 @@ const ROOT_CHECK: Duration = Duration::from_secs(1);
 /// Minimum interval between two scans of a polled directory.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Capacity of the channel of watch events. Events beyond it are lost, and a scan replaces them.
-const PATH_EVENTS_MAX: usize = 8192;
-
-/// Commands for the thread of a drop directory.
+/// Commands for a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Scan the directory now.
     Rescan,
-    /// Stop watching the directory, and exit.
+    /// Stop watching the directory.
     Stop,
 }
 
-/// A handle to the thread of one drop directory.
+/// A handle to the supervisor of one drop directory.
 pub struct DropDirHandle {
     /// The settings of the drop directory.
     pub drop_dir: Arc<DropDir>,
     commands: Sender<Command>,
-    thread: JoinHandle<()>,
+    link: Arc<Link>,
+    supervisor: Weak<()>,
 }
 
 impl DropDirHandle {
-    /// Starts the thread. It drops `ready_tx` after the first scan, or once the directory is known
-    /// to be missing.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the thread can't be started.
-    pub fn start(
-        drop_dir: Arc<DropDir>,
-        context: Context,
-        queue: Queue,
-        ready_tx: Sender<()>,
-    ) -> io::Result<Self> {
-        let (commands, commands_rx) = bounded(16);
-        let of = Arc::clone(&drop_dir);
-        let run = move || DropDirLoop::new(of, context, queue, ready_tx).run(&commands_rx);
-        let thread = thread::Builder::new().spawn(run).map_err(thread_error)?;
-        Ok(DropDirHandle { drop_dir, commands, thread })
-    }
-
     /// Sends a command without blocking; drops the command if the channel is full. The loss does no
-    /// harm: a full channel contains a rescan already, and the thread also stops when its handle is
-    /// dropped.
+    /// harm: a full channel contains a rescan already, and the supervisor also stops when its
+    /// handle is dropped.
     pub fn send(&self, send: Command) {
         let _ = self.commands.try_send(send);
+        self.link.wake();
     }
 
-    /// Returns whether the thread has ended.
+    /// Returns whether the supervisor has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.supervisor.strong_count() == 0
     }
+}
+
+/// The way to the thread that a drop directory is in now.
+struct Link {
+    id: RootId,
+    mailbox: Mutex<Option<Arc<Mailbox>>>,
+    /// Whether the thread was told, and the turn has not begun.
+    is_woken: AtomicBool,
+}
+
+impl Link {
+    /// Gives the drop directory its turn.
+    fn wake(&self) {
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            let mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(mailbox) = mailbox {
+                mailbox.wake(self.id);
+            }
+        }
+    }
+}
+
+/// What a supervisor wants after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The next turn at this time, or earlier if something happens.
+    NextAt(Instant),
+    /// A thread that it shares with no other drop directory.
+    NeedsOwnThread,
+    /// To end.
+    Stopped,
 }
 
 /// How the directory is watched.
 enum WatchMode {
     /// The directory does not exist.
     Missing,
-    /// The thread handles inotify events, and scans at the interval `rescan`.
-    Inotify { watcher: DirWatcher, root: RootId },
-    /// The thread only scans, frequently.
-    Polling { root: RootId },
+    /// npyd handles inotify events, and scans at the interval `rescan`.
+    Inotify { watch: Arc<RootWatch>, root: DirIdentity },
+    /// npyd only scans, frequently.
+    Polling { root: DirIdentity },
 }
 
 /// Identifies the root directory, to notice when another one was made or mounted in its place. The
 /// inode number is not enough: a new directory often gets the number of the old one, whose watch
 /// is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct RootId {
+struct DirIdentity {
     dev: u64,
     ino: u64,
     born_ns: i64,
@@ -122,92 +133,179 @@ impl RootFs {
     }
 }
 
-/// The event loop of a drop directory's thread.
-struct DropDirLoop {
+/// The supervisor of a drop directory.
+pub(crate) struct Supervisor {
     drop_dir: Arc<DropDir>,
     context: Context,
     tracker: Tracker,
     ended: Receiver<JobDone>,
-    path_events: Receiver<PathEvent>,
-    path_event_tx: Sender<PathEvent>,
+    commands: Receiver<Command>,
+    link: Arc<Link>,
+    place: Place,
+    instance: Arc<Instance>,
     ready_tx: Option<Sender<()>>,
     watch_mode: WatchMode,
     next_scan: Instant,
     next_root_check: Instant,
+    overflow_pause: OverflowPause,
     warned_missing: bool,
     root_fs: Option<RootFs>,
     /// Whether that file system was unmounted, so that the path leads to the mount point.
     is_unmounted: bool,
+    /// Whether another drop directory of its thread contains the directory as well.
+    needs_own_thread: bool,
+    _handle: Arc<()>,
 }
 
-impl DropDirLoop {
-    fn new(drop_dir: Arc<DropDir>, context: Context, queue: Queue, ready_tx: Sender<()>) -> Self {
-        let (ended_sender, ended) = unbounded(); // the worker queue limits the number of tasks
-        let (path_event_tx, path_events) = bounded(PATH_EVENTS_MAX);
+impl Supervisor {
+    /// Creates the supervisor and its handle. The supervisor drops `ready_tx` after the first scan,
+    /// or once the directory is known to be missing. Makes no system call on the directory.
+    pub(crate) fn new(
+        (id, drop_dir): (RootId, Arc<DropDir>),
+        context: Context,
+        queue: Queue,
+        ready_tx: Sender<()>,
+    ) -> (Self, DropDirHandle) {
+        let (ended_tx, ended) = unbounded(); // the worker queue limits the number of tasks
+        let (commands_tx, commands) = bounded(16);
+        let link =
+            Arc::new(Link { id, mailbox: Mutex::default(), is_woken: AtomicBool::new(false) });
+        let own = Arc::clone(&link);
+        let on_job_done = move |done| {
+            let _ = ended_tx.send(done); // the receiver is gone if the supervisor has ended
+            own.wake();
+        };
+        let alive = Arc::new(());
+        let handle = DropDirHandle {
+            drop_dir: Arc::clone(&drop_dir),
+            commands: commands_tx,
+            link: Arc::clone(&link),
+            supervisor: Arc::downgrade(&alive),
+        };
         let now = Instant::now();
-        DropDirLoop {
-            tracker: Tracker::new(Arc::clone(&drop_dir), context.clone(), queue, ended_sender),
+        let supervisor = Supervisor {
+            tracker: Tracker::new(Arc::clone(&drop_dir), context.clone(), queue, on_job_done),
+            place: Place::own(&drop_dir),
             drop_dir,
             context,
             ended,
-            path_events,
-            path_event_tx,
+            commands,
+            link,
+            instance: Arc::default(),
             ready_tx: Some(ready_tx),
             watch_mode: WatchMode::Missing,
             next_scan: now,
             next_root_check: now,
+            overflow_pause: OverflowPause::new(now),
             warned_missing: false,
             root_fs: None,
             is_unmounted: false,
-        }
+            needs_own_thread: false,
+            _handle: alive,
+        };
+        (supervisor, handle)
     }
 
-    /// Runs until a command or `stop` ends it.
-    fn run(mut self, commands: &Receiver<Command>) {
-        self.run_until_stopped(commands);
+    pub(crate) fn id(&self) -> RootId {
+        self.link.id
+    }
+
+    pub(crate) fn drop_dir(&self) -> &DropDir {
+        &self.drop_dir
+    }
+
+    /// Returns the place for which its thread was chosen.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Returns the place in a thread of its own.
+    pub(crate) fn own_place(&self) -> Place {
+        Place::own(&self.drop_dir)
+    }
+
+    /// Has what wakes it go to another thread.
+    pub(crate) fn enter(&mut self, place: Place, mailbox: &Arc<Mailbox>) {
+        self.place = place;
+        let mailbox = Some(Arc::clone(mailbox));
+        *self.link.mailbox.lock().unwrap_or_else(PoisonError::into_inner) = mailbox;
+    }
+
+    /// Watches with the instance of its thread from now on.
+    pub(crate) fn watch_in(&mut self, instance: &Arc<Instance>) {
+        self.instance = Arc::clone(instance);
+    }
+
+    /// Ends the watches of this thread. In the next thread the directory is watched and scanned
+    /// again.
+    pub(crate) fn leave(&mut self) {
+        self.set_mode(WatchMode::Missing);
+        self.instance = Arc::default();
+        self.needs_own_thread = false;
+    }
+
+    /// Ends the tracker.
+    pub(crate) fn end(mut self) {
+        self.set_mode(WatchMode::Missing);
         self.tracker.end();
     }
 
-    /// Scans before it waits for the first event.
-    fn run_until_stopped(&mut self, commands: &Receiver<Command>) {
-        while !self.context.stop.load(Ordering::Relaxed) {
-            self.check_root(Instant::now());
-            self.scan_if_due(Instant::now());
-            self.ready_tx = None; // dropping it signals that the first scan has finished
+    /// Does what is due. Scans before it takes the first event.
+    pub(crate) fn turn(&mut self) -> Turn {
+        self.link.is_woken.store(false, Ordering::SeqCst);
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Rescan) => self.next_scan = Instant::now(),
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Turn::Stopped,
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        let now = Instant::now();
+        for ended in self.ended.try_iter() {
+            self.tracker.on_job_done(ended, now);
+        }
+        self.check_root(now);
+        if self.needs_own_thread {
+            return Turn::NeedsOwnThread;
+        }
+        if self.scan_if_due(Instant::now()) {
             // A listing can miss a name that was made during it, and return later ones. The events
             // of such names come before any drop of the listing is probed.
-            self.take_path_events(None);
-            if !self.is_unmounted {
-                // Otherwise the paths of its drops may lead to other files.
-                self.tracker.process_due(Instant::now());
-            }
+            self.instance.read_events();
+        }
+        self.ready_tx = None; // dropping it signals that the first scan has finished
+        self.take_path_events();
+        if !self.is_unmounted {
+            // Otherwise the paths of its drops may lead to other files.
+            self.tracker.process_due(Instant::now());
+        }
+        let next = self.tracker.next_due().filter(|_| !self.is_unmounted);
+        let due = [next, Some(self.next_scan), Some(self.next_root_check), self.overflow_scan()];
+        Turn::NextAt(due.into_iter().flatten().min().unwrap_or(now + ROOT_CHECK))
+    }
+
+    fn take_path_events(&mut self) {
+        if let WatchMode::Inotify { watch, .. } = &self.watch_mode {
             let now = Instant::now();
-            let next = self.tracker.next_due().filter(|_| !self.is_unmounted);
-            let due = [next, Some(self.next_scan), Some(self.next_root_check)];
-            let pause =
-                due.into_iter().flatten().min().map_or(ROOT_CHECK, |at| at.duration_since(now));
-            select! {
-                recv(self.path_events) -> event => self.take_path_events(event.ok()),
-                recv(self.ended) -> ended => {
-                    let now = Instant::now();
-                    for ended in ended.into_iter().chain(self.ended.try_iter()) {
-                        self.tracker.on_job_done(ended, now);
-                    }
-                }
-                recv(commands) -> send => match send {
-                    Ok(Command::Rescan) => self.next_scan = Instant::now(),
-                    Ok(Command::Stop) | Err(_) => return,
-                },
-                default(pause) => {}
+            for event in watch.take_events() {
+                self.tracker.on_watch_event(event, now);
             }
         }
     }
 
-    fn take_path_events(&mut self, first: Option<PathEvent>) {
-        let now = Instant::now();
-        for event in first.into_iter().chain(self.path_events.try_iter()) {
-            self.tracker.on_watch_event(event, now);
-        }
+    /// Returns when to scan because events were lost, if any were.
+    fn overflow_scan(&self) -> Option<Instant> {
+        let WatchMode::Inotify { watch, .. } = &self.watch_mode else { return None };
+        watch.has_overflow().then(|| self.overflow_pause.until())
+    }
+
+    fn set_mode(&mut self, mode: WatchMode) {
+        let watch = match &mode {
+            WatchMode::Inotify { watch, .. } => Some(Arc::clone(watch)),
+            WatchMode::Missing | WatchMode::Polling { .. } => None,
+        };
+        self.watch_mode = mode;
+        self.tracker.set_watch(watch);
     }
 
     /// Detects whether the root directory appeared, vanished or was replaced. Checks that also
@@ -226,7 +324,12 @@ impl DropDirLoop {
             WatchMode::Inotify { root, .. } | WatchMode::Polling { root } => Some(*root),
         };
         match found {
-            Ok(found) if Some(found) == known => {}
+            Ok(found) if Some(found) == known => {
+                if let WatchMode::Inotify { watch, .. } = &self.watch_mode {
+                    watch.end_moved();
+                    self.needs_own_thread |= watch.is_shared();
+                }
+            }
             Ok(found) => self.start_watching(found, now),
             Err(error) => {
                 let is_news = self.is_unmounted && !was_unmounted;
@@ -234,13 +337,13 @@ impl DropDirLoop {
                     self.warned_missing = true;
                     self.publish(WatchState::Missing { error: error.to_string() });
                 }
-                self.watch_mode = WatchMode::Missing;
+                self.set_mode(WatchMode::Missing);
             }
         }
     }
 
     /// Checks that the file system of the root directory was not unmounted.
-    fn check_file_system(&mut self, root: RootId) -> fs::Result<RootId> {
+    fn check_file_system(&mut self, root: DirIdentity) -> fs::Result<DirIdentity> {
         let path = &self.drop_dir.path;
         if matches!(&self.watch_mode, WatchMode::Inotify { root: known, .. }
             | WatchMode::Polling { root: known } if *known == root)
@@ -266,7 +369,7 @@ impl DropDirLoop {
 
     /// Starts the watch before it makes a scan due, so that a file that arrives in between is seen
     /// twice rather than never.
-    fn start_watching(&mut self, root: RootId, now: Instant) {
+    fn start_watching(&mut self, root: DirIdentity, now: Instant) {
         self.warned_missing = false;
         self.next_scan = now;
         let polls = match (self.drop_dir.watch, file_system(&self.drop_dir.path)) {
@@ -274,69 +377,76 @@ impl DropDirLoop {
             (Watch::Inotify, _) | (Watch::Auto, None) => false,
             (Watch::Auto, Some(fs)) => fs.network,
         };
-        self.watch_mode = if polls {
+        self.set_mode(WatchMode::Missing); // ends the watches of another directory
+        if polls {
             self.publish(WatchState::Polling);
-            WatchMode::Polling { root }
-        } else {
-            match DirWatcher::start(&self.drop_dir, self.path_event_tx.clone(), self.context.bus())
-            {
-                Ok(watcher) => {
-                    self.publish(WatchState::Inotify);
-                    WatchMode::Inotify { watcher, root }
-                }
-                Err(error) => {
-                    self.publish(WatchState::PollingInstead { error: error.to_string() });
-                    WatchMode::Polling { root }
-                }
+            return self.set_mode(WatchMode::Polling { root });
+        }
+        match self.watch() {
+            Ok(watch) => {
+                self.publish(WatchState::Inotify);
+                self.set_mode(WatchMode::Inotify { watch: Arc::new(watch), root });
             }
-        };
+            Err(WatchError::Shared) => self.needs_own_thread = true,
+            Err(error) => {
+                self.publish(WatchState::PollingInstead { error: error.to_string() });
+                self.set_mode(WatchMode::Polling { root });
+            }
+        }
+    }
+
+    fn watch(&self) -> Result<RootWatch, WatchError> {
+        let path = &self.drop_dir.path;
+        let dir = Dir::open(path).map_err(|error| io::Error::other(error.to_string()))?;
+        let instance = (Arc::clone(&self.instance), self.id());
+        RootWatch::start(instance, &self.drop_dir, self.context.bus(), &dir)
     }
 
     /// Scans if the interval is over, if events were lost, or if the tracker asks for a scan.
-    fn scan_if_due(&mut self, now: Instant) {
-        if let WatchMode::Inotify { watcher, root } = &self.watch_mode
-            && watcher.is_exhausted()
+    /// Returns whether it did.
+    fn scan_if_due(&mut self, now: Instant) -> bool {
+        if let WatchMode::Inotify { watch, root } = &self.watch_mode
+            && watch.is_exhausted()
         {
             let root = *root;
             self.publish(WatchState::PollingFromNowOn);
-            self.watch_mode = WatchMode::Polling { root };
+            self.set_mode(WatchMode::Polling { root });
             self.next_scan = now;
         }
-        let missed = match &self.watch_mode {
-            WatchMode::Missing => {
-                self.next_scan = now + ROOT_CHECK;
-                return;
-            }
-            WatchMode::Inotify { watcher, root } if watcher.take_overflow() => {
-                Some((*root, watcher.has_missed_dirs()))
-            }
-            WatchMode::Inotify { .. } | WatchMode::Polling { .. } => None,
-        };
-        if let Some((root, may_miss_dirs)) = missed {
-            self.publish(WatchState::EventsLost);
-            if may_miss_dirs && self.drop_dir.recursive {
-                self.start_watching(root, now);
-            }
+        if matches!(self.watch_mode, WatchMode::Missing) {
+            self.next_scan = now + ROOT_CHECK;
+            return false;
         }
-        if missed.is_none() && !self.tracker.wants_scan() && now < self.next_scan {
-            return;
+        let is_lost = self.overflow_scan().is_some_and(|at| at <= now);
+        if is_lost {
+            self.publish(WatchState::EventsLost);
+        }
+        if !is_lost && !self.tracker.wants_scan() && now < self.next_scan {
+            return false;
+        }
+        if let WatchMode::Inotify { watch, .. } = &self.watch_mode {
+            watch.forget_overflow();
         }
         if let Err(error) = self.tracker.scan(now) {
             self.tracker.warn(Problem::Dir { error: error.to_string() });
         }
-        let took = now.elapsed();
+        let (ended, took) = (Instant::now(), now.elapsed());
+        if is_lost {
+            self.overflow_pause.extend(now, ended);
+        }
         let interval = match self.watch_mode {
             // A directory whose scans take long is scanned less often: 5 % of the time at most.
             WatchMode::Polling { .. } => POLL.max(20 * took).min(self.drop_dir.rescan.max(POLL)),
             _ => self.drop_dir.rescan,
         };
-        self.next_scan = Instant::now() + interval;
+        self.next_scan = ended + interval;
+        true
     }
 }
 
-fn root_id(path: &Path) -> fs::Result<RootId> {
+fn root_id(path: &Path) -> fs::Result<DirIdentity> {
     let Stat { dev, ino, born_ns, mount, .. } = Dir::open(path)?.stat_self()?;
-    Ok(RootId { dev, ino, born_ns, mount })
+    Ok(DirIdentity { dev, ino, born_ns, mount })
 }
 
 fn file_system(path: &Path) -> Option<FsInfo> {

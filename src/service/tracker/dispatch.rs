@@ -145,7 +145,7 @@ impl Tracker {
         rels: Vec<PathBuf>,
         task: impl FnOnce() -> TaskResult + Send + 'static,
     ) -> impl FnOnce() + Send + 'static {
-        let (ended, committer) = (self.ended.clone(), Arc::clone(&self.context.committer));
+        let (ended, committer) = (Arc::clone(&self.ended), Arc::clone(&self.context.committer));
         let paths = rels.iter().map(|rel| self.drop_dir.path.join(rel)).collect();
         let in_work = self.context.in_work.begin(paths);
         move || {
@@ -158,8 +158,7 @@ impl Tracker {
                     let outcome = outcomes.next().unwrap_or_else(|| {
                         Outcome::Failed(Failure::new(WorkError::Bug, Cause::Bug))
                     });
-                    // The receiver is gone if the directory's thread has stopped.
-                    let _ = ended.send(JobDone { rel, outcome });
+                    ended(JobDone { rel, outcome });
                 }
             });
         }

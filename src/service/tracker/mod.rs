@@ -65,8 +65,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-
 use entry::{Entry, State};
 use failures::{FailureReports, Work};
 use gate::Action;
@@ -87,6 +85,7 @@ use crate::finalize::Job;
 use crate::fs::{self, Dir};
 use crate::ledger::Request;
 use crate::probe::{DescriptionIndex, may_describe, probe};
+use crate::service::watch::RootWatch;
 use crate::service::work::context::Context;
 use crate::service::work::outcome::Record;
 use crate::service::work::worker_pool::Queue;
@@ -95,7 +94,6 @@ use crate::throttle::rate::RateLimiter;
 pub use dispatch::JobDone;
 pub use recall::after_rejected_parts;
 pub use scan::DEPTH_MAX;
-pub use watch_events::PathEvent;
 
 /// Maximum number of entries of one drop directory; later scans find the rest.
 const ENTRIES_MAX: usize = 65_536;
@@ -137,7 +135,10 @@ pub struct Tracker {
     drop_dir: Arc<DropDir>,
     context: Context,
     queue: Queue,
-    ended: Sender<JobDone>,
+    /// Takes the results of jobs.
+    ended: Arc<dyn Fn(JobDone) + Send + Sync>,
+    /// The watches, which each scan brings up to date.
+    watch: Option<Arc<RootWatch>>,
     pace: Arc<RateLimiter>,
     /// A hash of the settings; a rejection holds only under the settings it was made with.
     settings_hash: u64,
@@ -173,14 +174,14 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Creates the tracker of a drop directory. Workers send the results of jobs to `ended`; the
+    /// Creates the tracker of a drop directory. Workers pass the results of jobs to `ended`; the
     /// caller passes them to [`Tracker::on_job_done`].
     #[must_use]
     pub fn new(
         drop_dir: Arc<DropDir>,
         context: Context,
         queue: Queue,
-        ended: Sender<JobDone>,
+        ended: impl Fn(JobDone) + Send + Sync + 'static,
     ) -> Self {
         let settings_hash = drop_dir.settings_hash;
         let state_requests = StateRequests::new(context.bus());
@@ -190,7 +191,8 @@ impl Tracker {
             context,
             pace,
             queue,
-            ended,
+            ended: Arc::new(ended),
+            watch: None,
             settings_hash,
             trusts_clock: false,
             recovered: false,
@@ -213,6 +215,11 @@ impl Tracker {
             searches: Searches::default(),
             state_requests,
         }
+    }
+
+    /// Sets the watches: scans watch each directory before they list it.
+    pub fn set_watch(&mut self, watch: Option<Arc<RootWatch>>) {
+        self.watch = watch;
     }
 
     /// Returns whether a path is in a directory that npyd manages.

@@ -33,7 +33,13 @@ impl Tracker {
         self.warnings.begin_scan();
         let root = Dir::open(&self.drop_dir.path)?;
         self.root = Some(root.clone());
+        if let Some(watch) = &self.watch {
+            watch.begin_scan();
+        }
         let scanned = self.scan_root(&root, now);
+        if let Some(watch) = self.watch.as_ref().filter(|_| scanned.is_ok()) {
+            watch.end_scan();
+        }
         self.root = None;
         scanned
     }
@@ -67,6 +73,9 @@ impl Tracker {
 
     /// Scans a listed directory and, in a recursive drop directory, all below it.
     fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> fs::Result<()> {
+        if let Some(watch) = &self.watch {
+            watch.cover(dir, below); // before the listing, so that no file arrives in between
+        }
         let mut entries = dir.entries()?;
         if self.recover(dir, below, &entries)? {
             entries = dir.entries()?;
@@ -325,8 +334,6 @@ mod tests {
     use crate::ledger::Ledger;
     use std::fs;
 
-    use crossbeam_channel::unbounded;
-
     use super::*;
     use crate::config::Config;
     use crate::events::bus::Bus;
@@ -343,9 +350,9 @@ mod tests {
         let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
         let context = Context::new(&config, ledger, || Ok(Bus::default()), false).unwrap();
-        let (pool, (ended, _)) = (Pool::new(1).unwrap(), unbounded());
+        let pool = Pool::new(1).unwrap();
         let drop_dir = Arc::new(config.drop_dirs[0].clone());
-        let mut tracker = Tracker::new(drop_dir, context, pool.queue(), ended);
+        let mut tracker = Tracker::new(drop_dir, context, pool.queue(), drop);
         let mut scan = || {
             let now = Instant::now();
             tracker.scan(now).unwrap();

@@ -56,7 +56,9 @@ impl Timeline {
         let context = Context::new(&config, ledger, sinks, true).unwrap();
         let (pool, (sender, ended)) = (Pool::new(1).unwrap(), unbounded());
         let drop_dir = Arc::new(config.drop_dirs[0].clone());
-        let tracker = Tracker::new(drop_dir, context, pool.queue(), sender);
+        let tracker = Tracker::new(drop_dir, context, pool.queue(), move |done| {
+            let _ = sender.send(done);
+        });
         let time = Timeline { dir, tracker, start: Instant::now(), ended, events, _pool: pool };
         for (name, content) in drops {
             time.write(name, content);

@@ -5,15 +5,8 @@ use std::time::Instant;
 
 use crate::service::tracker::entry::State;
 use crate::service::tracker::{CLOSE_GRACE, Tracker};
+use crate::service::watch::PathEvent;
 use crate::service::work::outcome::PROBE_DELAY_MIN;
-
-/// An event about a path below the drop directory: a file may have arrived there.
-pub struct PathEvent {
-    /// The path, relative to the drop directory.
-    pub rel: PathBuf,
-    /// Whether the file was created just now: a close event usually follows.
-    pub is_new: bool,
-}
 
 impl Tracker {
     /// Enqueues the path of a watch event. npyd's own unnamed files cause such events as well.

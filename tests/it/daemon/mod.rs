@@ -14,3 +14,4 @@ mod scarcity;
 mod service;
 mod systemd_unit;
 mod two_daemons;
+mod watch_threads;
