@@ -8,16 +8,17 @@ use clap::Args;
 use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::cli::parts::is_part_named;
 use crate::cli::since::Since;
-use crate::cli::{ConfigArgs, Exit, FatalError, print};
+use crate::cli::{ConfigArgs, Exit, FatalError, history_csv, print};
 use crate::config::Config;
 use crate::describe::Correction;
 use crate::finalize::{RejectedDrop, rejected_paths};
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{Entry, HistoryFilter, Ledger};
 use crate::model::FileName;
 use crate::text::one_line::{one_line, shown};
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct History {
     /// Names or paths of data files or of their arrays, whose receipts are listed; without one, all
     /// receipts
@@ -39,55 +40,145 @@ pub(crate) struct History {
     /// List only rejected and failed drops, and requests that failed
     #[arg(long)]
     failed: bool,
+    /// List only receipts about this drop directory
+    #[arg(long, value_name = "DIR")]
+    drop: Option<PathBuf>,
+    /// List only receipts with this event; write several with commas or with several --event
+    #[arg(long, value_name = "EVENT", value_delimiter = ',', value_parser = EVENTS)]
+    #[arg(conflicts_with_all = ["failed", "rejected"], hide_possible_values = true)]
+    event: Vec<String>,
+    /// List only the newest N receipts
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// Print receipts as JSON, one object per line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
+    /// Print receipts as CSV, with a line of names first
+    #[arg(long)]
+    csv: bool,
 }
 
+/// The events of receipts, as docs/log.md lists them.
+const EVENTS: [&str; 8] =
+    ["finalized", "remade", "found", "rejected", "failed", "redo", "take", "retried"];
+
 const EXAMPLES: &str = "\
-Times are in UTC. The newest receipt comes last.
+Times are in UTC. The newest receipt comes last. The events are finalized, remade, found, rejected,
+failed, redo, take and retried.
 
 Examples:
   npyd history --rejected               what is rejected now, and waits for `npyd retry`
   npyd history --failed --since 12h     what went wrong in the last twelve hours
   npyd history --since 2026-11-29       everything since that day began
+  npyd history --limit 20               the last twenty receipts
+  npyd history --drop /data/in --event finalized,remade --csv
+                                        the arrays of a drop directory, for a spreadsheet
   npyd history scan.raw                 everything about scan.raw
   npyd history /data/npy/scan.npy       what this array was made of, and when";
 
 impl History {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
+        let drop_dir = self.drop.as_deref().map(real_path);
         let mut known = vec![false; self.files.len()];
+        let mut is_known_dir = drop_dir
+            .as_ref()
+            .is_none_or(|dir| config.drop_dirs.iter().any(|known| known.path == *dir));
+        if self.csv {
+            print(&history_csv::header());
+        }
         if let Some(ledger) = Ledger::open_to_read(&config.state_dir)? {
-            let mut see = |entry: Entry| {
-                for (file, known) in self.files.iter().zip(&mut known) {
-                    *known = *known || is_about(&entry, file, &config);
-                }
-                if self.selects(&entry, &config) {
-                    print(&if self.json { entry.to_json() } else { line(&entry) });
-                }
-            };
-            if self.rejected {
-                let rejected = ledger.rejected()?.into_iter();
-                rejected.filter(|entry| is_still_there(entry, &config)).for_each(&mut see);
-            } else {
-                ledger.for_each(see)?;
+            if let Some(dir) = &drop_dir {
+                is_known_dir = is_known_dir || ledger.knows_drop_dir(dir)?;
             }
+            let filter = HistoryFilter {
+                since: self.since.as_ref().map(|Since(at)| at.clone()),
+                until: self.until.as_ref().map(|Since(at)| at.clone()),
+                drop_dir,
+                events: self.events(),
+            };
+            let mut is_chosen = |entry: &Entry| {
+                for (file, known) in self.files.iter().zip(&mut known) {
+                    *known = *known || is_about(entry, file, &config);
+                }
+                self.selects(entry, &filter, &config)
+            };
+            // Also receipts that other options leave out show whether the ledger knows a file.
+            let all = HistoryFilter::default();
+            let read = if self.files.is_empty() { &filter } else { &all };
+            self.print_chosen(&ledger, read, &config, &mut is_chosen)?;
+        }
+        if let Some(dir) = self.drop.as_ref().filter(|_| !is_known_dir) {
+            eprintln!(
+                "npyd: {}: neither the configuration nor the ledger has this drop directory",
+                shown(dir)
+            );
         }
         for (file, _) in self.files.iter().zip(&known).filter(|(_, known)| !**known) {
             let what = if self.rejected { "rejected drop" } else { "drop or array" };
             eprintln!("npyd: {}: the ledger has no {what} of this name", shown(file));
         }
-        Ok(Exit::from(known.into_iter().all(|known| known)))
+        Ok(Exit::from(is_known_dir && known.into_iter().all(|known| known)))
+    }
+
+    /// Prints the receipts that the filter and `is_chosen` select.
+    fn print_chosen(
+        &self,
+        ledger: &Ledger,
+        filter: &HistoryFilter,
+        config: &Config,
+        is_chosen: &mut dyn FnMut(&Entry) -> bool,
+    ) -> Result<(), FatalError> {
+        if self.rejected {
+            let mut rejected = Vec::new();
+            ledger.each_rejected(|entry| {
+                let is_listed = is_still_there(&entry, config) && is_chosen(&entry);
+                rejected.extend(is_listed.then_some(entry));
+            })?;
+            let count = rejected.len();
+            let rejected =
+                rejected.into_iter().skip(count - self.limit.unwrap_or(count).min(count));
+            rejected.for_each(|entry| self.print_entry(&entry));
+        } else if let Some(limit) = self.limit {
+            ledger.newest_history(filter, limit, is_chosen, |entry| self.print_entry(&entry))?;
+        } else {
+            ledger.history(filter, |entry| {
+                if is_chosen(&entry) {
+                    self.print_entry(&entry);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn print_entry(&self, entry: &Entry) {
+        print(&if self.json {
+            entry.to_json()
+        } else if self.csv {
+            history_csv::line(entry)
+        } else {
+            line(entry)
+        });
+    }
+
+    /// Returns the events that are listed; none if all are.
+    fn events(&self) -> Vec<String> {
+        if self.failed {
+            ["rejected", "failed"].map(str::to_owned).to_vec()
+        } else {
+            self.event.clone()
+        }
     }
 
     /// Returns whether the options select an entry.
-    fn selects(&self, entry: &Entry, config: &Config) -> bool {
-        let is_chosen = |file: &PathBuf| is_about(entry, file, config);
-        self.since.as_ref().is_none_or(|Since(at)| entry.at >= *at)
-            && self.until.as_ref().is_none_or(|Since(at)| entry.at < *at)
-            && (!self.failed || entry.is_bad_news())
-            && (self.files.is_empty() || self.files.iter().any(is_chosen))
+    fn selects(&self, entry: &Entry, filter: &HistoryFilter, config: &Config) -> bool {
+        let HistoryFilter { since, until, drop_dir, events } = filter;
+        since.as_ref().is_none_or(|at| entry.at >= *at)
+            && until.as_ref().is_none_or(|at| entry.at < *at)
+            && drop_dir.as_ref().is_none_or(|dir| *dir == entry.drop_dir)
+            && (events.is_empty() || events.contains(&entry.receipt_event()))
+            && (self.files.is_empty()
+                || self.files.iter().any(|file| is_about(entry, file, config)))
     }
 }
 

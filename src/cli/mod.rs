@@ -10,6 +10,7 @@ mod explain;
 mod finalize;
 mod formats;
 mod history;
+mod history_csv;
 mod inspect;
 mod limits;
 mod locate;

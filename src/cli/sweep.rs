@@ -71,6 +71,7 @@ impl Sweep {
             }
         }
         context.ledger().attend(); // so that the next sweep can use it
+        context.ledger().prune_all();
         for SweptDir { drop_dir, tracker, .. } in &mut dirs {
             tracker.end();
             for (path, why) in tracker.waiting() {

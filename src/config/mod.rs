@@ -55,6 +55,12 @@ pub struct Config {
     pub io_priority: IoPriority,
     /// Copies pause while the I/O pressure is above this limit.
     pub max_pressure: Option<Limit>,
+    /// How long the ledger keeps receipts that are not the newest one of an existing file.
+    #[serde(default = "default_history", deserialize_with = "duration::deserialize")]
+    pub history: Duration,
+    /// Maximum number of such receipts.
+    #[serde(default = "default_history_rows")]
+    pub history_rows: u64,
     /// The drop directories.
     #[serde(default, rename = "drop")]
     pub drop_dirs: Vec<DropDir>,
@@ -90,6 +96,15 @@ fn default_state_dir() -> PathBuf {
 
 fn default_workers() -> Workers {
     Workers(2)
+}
+
+/// A year as humantime counts it: 365.25 days.
+fn default_history() -> Duration {
+    Duration::from_hours(8766)
+}
+
+fn default_history_rows() -> u64 {
+    1_000_000
 }
 
 /// Joins a path of the configuration to `base` and resolves each `..` at its beginning. Resolving

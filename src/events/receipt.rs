@@ -86,6 +86,16 @@ impl Receipt {
         reason: &Reason,
     ) -> Self {
         Receipt {
+            reason: Some(reason.to_string()),
+            reason_kind: Some(reason.kind()),
+            ..Self::bare(event, drop, source)
+        }
+    }
+
+    /// Creates a receipt that says nothing but the event.
+    #[must_use]
+    pub fn bare(event: ReceiptEvent, drop: PathBuf, source: PathBuf) -> Self {
+        Receipt {
             event,
             drop,
             source,
@@ -98,8 +108,8 @@ impl Receipt {
             source_fate: None,
             archive: None,
             array_id: None,
-            reason: Some(reason.to_string()),
-            reason_kind: Some(reason.kind()),
+            reason: None,
+            reason_kind: None,
             dir: None,
             is_requested: false,
         }

@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use rusqlite::{Connection, params};
-use serde_json::Value;
 
-use crate::decide::identity::{Fingerprint, SourceIdentity};
+use crate::decide::identity::SourceIdentity;
 use crate::decide::route::Route;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
+use crate::ledger::row::{COLUMNS, OF_SOURCE, of_source};
 use crate::ledger::row_kind::UNPROVEN;
-use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{Ledger, Result};
+use crate::ledger::{Entry, Ledger, Result};
 
 /// Maximum number of receipts that are read, newest first.
 const ROWS_READ_MAX: i64 = 10_000;
@@ -54,17 +53,18 @@ impl Earlier {
         ino: u64,
     ) -> rusqlite::Result<bool> {
         let mut statement = db.prepare_cached(&format!(
-            "SELECT receipt, fingerprint FROM receipts WHERE source = ?1
-             AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY id DESC LIMIT ?2",
+            "SELECT {COLUMNS} FROM receipts WHERE {OF_SOURCE}
+             AND event IN ('{}', '{}', '{}', '{UNPROVEN}') ORDER BY receipts.id DESC LIMIT ?3",
             ReceiptEvent::Finalized.as_str(),
             ReceiptEvent::Remade.as_str(),
             ReceiptEvent::Found.as_str()
         ))?;
-        let mut rows = statement.query(params![StoredPath(source), ROWS_READ_MAX])?;
+        let [dir, name] = of_source(source);
+        let mut rows = statement.query(params![dir, name, ROWS_READ_MAX])?;
         while let Some(row) = rows.next()? {
-            let receipt = serde_json::from_str(&row.get::<_, String>(0)?).unwrap_or_default();
-            let Some(seen) = Fingerprint::parse(&row.get::<_, String>(1)?) else { continue };
-            if !self.add(&receipt, seen.identity, ino) {
+            let entry = Entry::from_row(row)?;
+            let Some(identity) = entry.identity() else { continue };
+            if !self.add(&entry, identity, ino) {
                 return Ok(true);
             }
         }
@@ -72,7 +72,8 @@ impl Earlier {
     }
 
     /// Adds a receipt. Returns `false` if it is about another drop, as then are all older ones.
-    fn add(&mut self, receipt: &Value, identity: SourceIdentity, ino: u64) -> bool {
+    fn add(&mut self, entry: &Entry, identity: SourceIdentity, ino: u64) -> bool {
+        let receipt = entry.receipt_value();
         let is_same_drop = match receipt["source_fate"].as_str() {
             Some(fate) => SourceFate::from_name(fate).is_some_and(|fate| !fate.ends_drop()),
             None => identity.is_of_inode(ino),
@@ -80,7 +81,7 @@ impl Earlier {
         if !is_same_drop {
             return false;
         }
-        let event = receipt["event"].as_str().and_then(ReceiptEvent::from_name);
+        let event = ReceiptEvent::from_name(&entry.receipt_event());
         self.remakes += u32::from(event == Some(ReceiptEvent::Remade));
         // A later receipt only found the array.
         if self.route.is_none() && event != Some(ReceiptEvent::Found) {
@@ -96,6 +97,7 @@ impl Earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::identity::Fingerprint;
     use crate::decide::reason::Reason;
     use crate::events::receipt::Receipt;
 

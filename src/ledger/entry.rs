@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use rusqlite::Row;
-
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::parts::Parts;
-use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
+use crate::ledger::row::{Row, time_text};
 use crate::ledger::row_kind::RowKind;
-use crate::ledger::stored_path::StoredPathBuf;
+use crate::ledger::stored_receipt::{event_of, full_receipt};
 
 /// What a receipt with data files of its own contains.
 pub(crate) const PARTS: &str = "\"parts\":{";
@@ -18,6 +16,8 @@ pub(crate) const PARTS: &str = "\"parts\":{";
 /// A receipt as stored in the ledger.
 #[derive(Debug, Clone)]
 pub struct Entry {
+    /// Its row id in the ledger.
+    pub id: i64,
     /// When it was written: RFC 3339, UTC.
     pub at: String,
     /// What it stores.
@@ -28,8 +28,8 @@ pub struct Entry {
     pub source: PathBuf,
     /// The `.npy` file.
     pub output: Option<PathBuf>,
-    /// The receipt as JSON.
-    pub receipt: String,
+    /// The receipt as JSON, without what the other fields say.
+    pub(crate) receipt: String,
     /// The source's [`Fingerprint`](crate::decide::identity::Fingerprint) at that time.
     pub fingerprint: String,
 }
@@ -69,21 +69,10 @@ impl Entry {
     /// Returns the receipt's event.
     #[must_use]
     pub fn receipt_event(&self) -> String {
-        match self.kind {
-            RowKind::Lost => ReceiptEvent::Lost.as_str().to_owned(),
-            RowKind::Refused => ReceiptEvent::Failed.as_str().to_owned(),
-            RowKind::Unproven | RowKind::Unknown => {
-                self.receipt_value()["event"].as_str().unwrap_or_default().to_owned()
-            }
-            RowKind::Event(_) | RowKind::Retried | RowKind::Request(_) => self.kind.to_string(),
+        match event_of(self.kind) {
+            Some(event) => event.to_owned(),
+            None => self.receipt_value()["event"].as_str().unwrap_or_default().to_owned(),
         }
-    }
-
-    /// Returns whether the drop was rejected, or work on it failed, or a request was refused.
-    #[must_use]
-    pub fn is_bad_news(&self) -> bool {
-        let event = ReceiptEvent::from_name(&self.receipt_event());
-        matches!(event, Some(ReceiptEvent::Rejected | ReceiptEvent::Failed))
     }
 
     /// Returns the kind of the receipt's reason, if it has one that this version knows.
@@ -129,27 +118,36 @@ impl Entry {
         serde_json::from_str(&self.receipt).unwrap_or_default()
     }
 
-    pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(crate) fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let id = row.get(0)?;
+        let row = Row::read(row)?;
         Ok(Entry {
-            at: row.get(0)?,
-            kind: row.get(1)?,
-            drop_dir: row.get::<_, StoredPathBuf>(2)?.0,
-            source: row.get::<_, StoredPathBuf>(3)?.0,
-            output: row.get::<_, Option<StoredPathBuf>>(4)?.map(|path| path.0),
-            receipt: row.get(5)?,
-            fingerprint: row.get(6)?,
+            id,
+            at: time_text(row.at),
+            kind: RowKind::from_name(&row.event),
+            drop_dir: row.drop_dir,
+            source: row.source,
+            output: row.output,
+            receipt: row.receipt,
+            fingerprint: row.fingerprint,
         })
+    }
+
+    /// Returns the whole receipt, or `None` if it is not JSON.
+    #[must_use]
+    pub fn full_receipt(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+        full_receipt(self)
     }
 
     /// Returns the receipt as one line of JSON, with its time.
     #[must_use]
     pub fn to_json(&self) -> String {
-        match serde_json::from_str::<serde_json::Value>(&self.receipt) {
-            Ok(serde_json::Value::Object(mut receipt)) => {
+        match self.full_receipt() {
+            Some(mut receipt) => {
                 receipt.insert("at".into(), self.at.clone().into());
                 serde_json::Value::Object(receipt).to_string()
             }
-            _ => self.receipt.clone(),
+            None => self.receipt.clone(),
         }
     }
 }

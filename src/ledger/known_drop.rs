@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::ledger::losses::loss_in;
 use crate::ledger::requests::{declared_in, latest_success};
-use crate::ledger::{Earlier, Entry, Ledger, Result, RowKind, latest_in};
+use crate::ledger::row::latest;
+use crate::ledger::{Earlier, Entry, Ledger, Result, RowKind};
 
 /// What the ledger has about a drop that is to be decided about.
 pub struct KnownDrop {
@@ -31,14 +32,14 @@ impl Ledger {
     ) -> Result<KnownDrop> {
         let contents: Vec<String> = contents.collect();
         let mut earlier = Earlier::default();
-        let (mut latest, mut success, is_of_other) = self.read_unsaved(|db| {
+        let (mut newest, mut success, is_of_other) = self.read_unsaved(|db| {
             let is_of_other = earlier.read(db, source, ino)?;
-            Ok((latest_in(db, "source", source)?, latest_success(db, source)?, is_of_other))
+            Ok((latest(db, source)?, latest_success(db, source)?, is_of_other))
         })?;
         let pending = self.pending_loss_of(&contents);
         let (declared, loss) = self.run(|db| {
             let transaction = db.unchecked_transaction()?;
-            let stored = latest_in(db, "source", source)?;
+            let stored = latest(db, source)?;
             // Without a receipt there is nothing else to find among the receipts.
             if stored.is_some() && !is_of_other {
                 earlier.read(db, source, ino)?;
@@ -46,13 +47,13 @@ impl Ledger {
             if stored.is_some() && success.is_none() {
                 success = latest_success(db, source)?;
             }
-            latest = latest.take().or(stored);
+            newest = newest.take().or(stored);
             let found = (declared_in(db, source)?, loss_in(db, &contents)?);
             transaction.finish()?;
             Ok(found)
         })?;
         let is_requested = matches!(success, Some(RowKind::Request(_)));
-        Ok(KnownDrop { latest, declared, earlier, is_requested, loss: pending.or(loss) })
+        Ok(KnownDrop { latest: newest, declared, earlier, is_requested, loss: pending.or(loss) })
     }
 }
 

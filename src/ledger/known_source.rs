@@ -1,15 +1,16 @@
 //! Known sources: what a scan needs to know about each file that it lists.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::identity::Fingerprint;
+use crate::ledger::packed_key::PackedKey;
+use crate::ledger::row::{OF_SOURCE, of_source};
 use crate::ledger::row_kind::REFUSED;
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
-use crate::ledger::{Ledger, Result, RowKind, latest_in};
+use crate::ledger::{Ledger, Result, RowKind, dirs};
 
 /// Number of sources that a scan reads from the ledger at once.
 const PAGE: i64 = 4096;
@@ -75,32 +76,30 @@ impl Ledger {
 
     /// Returns what a scan needs to know about a source, if its newest receipt is kept in memory.
     pub fn known_unsaved(&self, source: &Path) -> Result<Option<KnownSource>> {
-        let latest = self.read_unsaved(|db| latest_in(db, "source", source))?;
-        Ok(latest.map(|entry| {
-            KnownSource::new(entry.source.into_os_string(), entry.kind, &entry.fingerprint)
-        }))
+        self.read_unsaved(|db| newest(db, source))
     }
 
-    /// Returns a page of the sources below the directory `prefix`, a path with a slash at its end,
-    /// in the order of their bytes and behind `after`. Below a directory whose path is UTF-8 they
-    /// are those whose paths are UTF-8 as well; npyd settles no file with another name.
+    /// Returns a page of the sources in the directory `prefix`, a path with a slash at its end, in
+    /// the order of their bytes and behind the path `after`. In it are only sources whose names are
+    /// UTF-8; npyd settles no file with another name.
     pub fn settled_below(&self, prefix: &OsStr, after: &OsStr) -> Result<Vec<KnownSource>> {
-        // '0' is the character after '/': the range holds all paths that begin with the prefix.
-        let mut end = prefix.as_bytes().strip_suffix(b"/").unwrap_or(prefix.as_bytes()).to_vec();
-        end.push(b'0');
-        let range = [after, OsStr::from_bytes(&end)].map(|path| StoredPath(path.as_ref()));
+        let (_, after) = dirs::split(after.as_ref());
         self.run(|db| {
             let mut page = Vec::new();
             // SQLite returns the other columns from the row with the maximum.
             let mut statement = db.prepare_cached(&format!(
                 "SELECT source, event, fingerprint, max(id) FROM receipts
-                 WHERE source > ?1 AND source < ?2 AND event != '{REFUSED}'
+                 WHERE source_dir = (SELECT id FROM dirs WHERE path = ?1)
+                 AND source > ?2 AND typeof(source) = 'text' AND event != '{REFUSED}'
                  GROUP BY source ORDER BY source LIMIT ?3"
             ))?;
-            let mut rows = statement.query(params![range[0], range[1], PAGE])?;
+            let prefix = Path::new(prefix);
+            let mut rows = statement.query(params![StoredPath(prefix), StoredPath(after), PAGE])?;
             while let Some(row) = rows.next()? {
-                let source = row.get::<_, StoredPathBuf>(0)?.0.into_os_string();
-                page.push(KnownSource::new(source, row.get(1)?, &row.get::<_, String>(2)?));
+                let name = row.get::<_, StoredPathBuf>(0)?.0;
+                let key = PackedKey::text(row.get_ref(2)?, &name)?;
+                let source = dirs::join(prefix.to_path_buf(), &name).into_os_string();
+                page.push(KnownSource::new(source, row.get(1)?, &key));
             }
             Ok(page)
         })
@@ -109,19 +108,22 @@ impl Ledger {
 
 /// Returns what the newest receipt of a source says, if there is one.
 fn newest(db: &Connection, source: &Path) -> rusqlite::Result<Option<KnownSource>> {
+    let (_, name) = dirs::split(source);
     db.prepare_cached(&format!(
-        "SELECT event, fingerprint FROM receipts WHERE source = ?1 AND event != '{REFUSED}'
+        "SELECT event, fingerprint FROM receipts WHERE {OF_SOURCE} AND event != '{REFUSED}'
          ORDER BY id DESC LIMIT 1"
     ))?
-    .query_row([StoredPath(source)], |row| {
-        let source = source.as_os_str().to_owned();
-        Ok(KnownSource::new(source, row.get(0)?, &row.get::<_, String>(1)?))
+    .query_row(of_source(source), |row| {
+        let key = PackedKey::text(row.get_ref(1)?, name)?;
+        Ok(KnownSource::new(source.as_os_str().to_owned(), row.get(0)?, &key))
     })
     .optional()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;

@@ -10,7 +10,10 @@ use crate::ledger::LedgerErrorKind;
 use crate::ledger::schema::{Opened, immutable_uri};
 
 /// Layout number, stored as `user_version`.
-pub(crate) const LAYOUT: i64 = 1;
+pub(crate) const LAYOUT: i64 = 2;
+
+/// The layout of an older npyd, which is upgraded.
+pub(crate) const OLD_LAYOUT: i64 = 1;
 
 /// Returns the layout number of a database. A new database has the number 0.
 pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
@@ -24,7 +27,7 @@ pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
 /// Returns an error if the database can't be read, or has another layout.
 pub(crate) fn known_layout(connection: &Connection) -> Opened<i64> {
     match layout(connection)? {
-        layout @ (0 | LAYOUT) => Ok(layout),
+        layout @ (0 | OLD_LAYOUT | LAYOUT) => Ok(layout),
         found => Err(LedgerErrorKind::Layout { found, known: LAYOUT }),
     }
 }
@@ -92,7 +95,7 @@ mod tests {
             |dir| Ledger::open_without_creating(dir).err(),
             |dir| Ledger::check(dir).err(),
         ];
-        for layout in [2, 1000, -1] {
+        for layout in [3, 1000, -1] {
             set_layout(&path, layout);
             let before = std::fs::read(&path).unwrap();
             for open in open {
@@ -105,7 +108,7 @@ mod tests {
                 assert!(std::fs::read(&path).unwrap() == before, "{layout}");
             }
         }
-        for layout in [0, LAYOUT] {
+        for layout in [0, OLD_LAYOUT, LAYOUT] {
             set_layout(&path, layout);
             Ledger::open(dir.path()).unwrap();
         }

@@ -1,10 +1,8 @@
 //! Looks up what the ledger knows of one drop or array, for the tracker and `npyd explain`.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 
 use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::completeness::Evidence;
@@ -13,10 +11,12 @@ use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
+use crate::ledger::dirs::IDS_IN_RANGE;
 use crate::ledger::entry::PARTS;
+use crate::ledger::row::{COLUMNS, of_source};
 use crate::ledger::row_kind::{REFUSED, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{COLUMNS, Entry, Ledger, Result, RowKind, latest_in};
+use crate::ledger::{Entry, Ledger, Result, RowKind, dirs};
 
 /// What the receipt of an archived source contains.
 const ARCHIVED: &str = "\"source_fate\":\"archived\"";
@@ -161,10 +161,11 @@ impl Ledger {
     pub fn latest_dir_fault(&self, drop_dir: &Path) -> Result<Option<Entry>> {
         let newest = self.run(|db| {
             db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE inbox = ?1
+                "SELECT {COLUMNS} FROM receipts
+                 WHERE inbox = (SELECT id FROM dirs WHERE path = ?1)
                  AND (event IN ('finalized', 'remade', 'found', '{UNPROVEN}')
                       OR event = 'failed' AND receipt ->> 'dir' IS NOT NULL)
-                 ORDER BY id DESC LIMIT 1"
+                 ORDER BY receipts.id DESC LIMIT 1"
             ))?
             .query_row([StoredPath(drop_dir)], Entry::from_row)
             .optional()
@@ -175,7 +176,15 @@ impl Ledger {
     /// Returns the newest receipt about an array of this path. Reads all newer receipts, because
     /// the ledger has no index for it.
     pub fn latest_of_array(&self, array: &Path) -> Result<Option<Entry>> {
-        self.run(|db| latest_in(db, "output", array))
+        self.run(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts
+                 WHERE output_dir = (SELECT id FROM dirs WHERE path = ?1) AND output = ?2
+                 AND event != '{REFUSED}' ORDER BY receipts.id DESC LIMIT 1"
+            ))?
+            .query_row(of_source(array), Entry::from_row)
+            .optional()
+        })
     }
 
     /// Returns the newest receipt about a drop in the directory of this file, and below, whose
@@ -184,9 +193,8 @@ impl Ledger {
         let Some(name) = description.file_name().and_then(|name| name.to_str()) else {
             return Ok(None);
         };
-        let end = format!(" {name}");
         let is_it = |entry: &Entry| entry.sidecar().as_deref() == Some(name);
-        self.newest_in(description, "substr(fingerprint, -length(?3)) = ?3", &end, is_it)
+        self.newest_in(description, "", is_it)
     }
 
     /// Returns the newest receipt about a drop in the directory of this file, and below, with
@@ -196,7 +204,7 @@ impl Ledger {
         file: &Path,
         is_part: impl Fn(&Entry) -> bool,
     ) -> Result<Option<Entry>> {
-        self.newest_in(file, "instr(receipt, ?3) > 0", PARTS, is_part)
+        self.newest_in(file, &format!("AND instr(receipt, '{PARTS}') > 0"), is_part)
     }
 
     /// Returns the newest receipt about an archived source that `is_it` accepts. Reads all receipts
@@ -204,7 +212,7 @@ impl Ledger {
     pub fn newest_archived(&self, mut is_it: impl FnMut(&Entry) -> bool) -> Result<Option<Entry>> {
         self.run(|db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE instr(receipt, ?1) > 0 ORDER BY id DESC"
+                "SELECT {COLUMNS} FROM receipts WHERE instr(receipt, ?1) > 0 ORDER BY receipts.id DESC"
             ))?;
             let mut rows = statement.query([ARCHIVED])?;
             while let Some(row) = rows.next()? {
@@ -230,28 +238,21 @@ impl Ledger {
         })
     }
 
-    /// Returns the newest receipt about a source in the directory of `file` that matches the
-    /// condition, in which `?3` is `value`, and that `is_it` accepts.
+    /// Returns the newest receipt about a source in the directory of `file`, and below, that meets
+    /// the condition and that `is_it` accepts.
     fn newest_in(
         &self,
         file: &Path,
         condition: &str,
-        value: &str,
         is_it: impl Fn(&Entry) -> bool,
     ) -> Result<Option<Entry>> {
-        let dir = file.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes();
-        // '0' is the character after '/': the range holds all paths that begin with the directory.
-        let range = [b'/', b'0'].map(|end| {
-            let dir = dir.strip_suffix(b"/").unwrap_or(dir);
-            PathBuf::from(OsStr::from_bytes(&[dir, &[end]].concat()))
-        });
+        let range = dirs::range_below(file.parent().unwrap_or(Path::new("/")));
         self.run(|db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE source > ?1 AND source < ?2
-                 AND event != '{REFUSED}' AND {condition} ORDER BY id DESC"
+                "SELECT {COLUMNS} FROM receipts WHERE source_dir IN ({IDS_IN_RANGE})
+                 AND event != '{REFUSED}' {condition} ORDER BY receipts.id DESC"
             ))?;
-            let range = [StoredPath(&range[0]), StoredPath(&range[1])];
-            let mut rows = statement.query(params![range[0], range[1], value])?;
+            let mut rows = statement.query(range.each_ref().map(|path| StoredPath(path)))?;
             while let Some(row) = rows.next()? {
                 let entry = Entry::from_row(row)?;
                 if is_it(&entry) {

@@ -453,7 +453,7 @@ mod tests {
         let (_top, state_dir, ledger) = ledger();
         drop(ledger);
         let database = state_dir.join("ledger.sqlite");
-        Connection::open(&database).unwrap().pragma_update(None, "user_version", 2).unwrap();
+        Connection::open(&database).unwrap().pragma_update(None, "user_version", 3).unwrap();
         fs::read(database).unwrap()
     }
 

@@ -10,9 +10,12 @@
 //! receipts of a batch of drops are one commit.
 
 mod access;
+mod changes;
+mod dirs;
 mod earlier;
 mod entry;
 mod error;
+mod history;
 mod known_drop;
 mod known_source;
 mod last_attempt;
@@ -23,30 +26,35 @@ mod mend;
 mod obstacle;
 mod open_files;
 mod outage;
+mod packed_key;
 mod reports;
 mod requests;
+mod retention;
+mod row;
 mod row_copy;
 mod row_kind;
 mod schema;
 mod stored_path;
+mod stored_receipt;
+mod upgrade;
 mod user;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::SystemTime;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
 use crate::decide::identity::Fingerprint;
 use crate::events::receipt::Receipt;
-use crate::events::source_fate::SourceFate;
 use crate::events::stored::Stored;
 use crate::facts::{self, Fact, LedgerEvent};
 
+pub use crate::ledger::changes::SeenChanges;
 pub use crate::ledger::earlier::Earlier;
 pub use crate::ledger::entry::Entry;
 pub use crate::ledger::error::{LedgerError, LedgerErrorKind};
+pub use crate::ledger::history::HistoryFilter;
 pub use crate::ledger::known_drop::KnownDrop;
 pub use crate::ledger::known_source::KnownSource;
 use crate::ledger::losses::DataLoss;
@@ -56,29 +64,12 @@ use crate::ledger::open_files::OpenFiles;
 use crate::ledger::outage::Outage;
 pub use crate::ledger::reports::LastReport;
 pub use crate::ledger::requests::Request;
+pub use crate::ledger::retention::{NewestReceipt, Retention, SourceCursor};
+use crate::ledger::row::{insert_all, latest};
 pub use crate::ledger::row_kind::RowKind;
-use crate::ledger::row_kind::{LOST, REFUSED};
 pub use crate::ledger::schema::is_in_use;
 use crate::ledger::schema::{back_up_corrupt, in_memory, make_dir, open_to_read, prepare};
-use crate::ledger::stored_path::StoredPath;
 pub use crate::ledger::user::User;
-
-/// Maximum number of receipts; older ones are deleted.
-const ROWS_MAX: i64 = 1_000_000;
-
-const TABLE: &str = "
-    CREATE TABLE IF NOT EXISTS receipts (
-        id INTEGER PRIMARY KEY,
-        at TEXT NOT NULL,
-        event TEXT NOT NULL,
-        inbox TEXT NOT NULL,
-        source TEXT NOT NULL,
-        output TEXT,
-        receipt TEXT NOT NULL,
-        fingerprint TEXT NOT NULL
-    );
-    CREATE INDEX IF NOT EXISTS by_source ON receipts (source, id);
-    CREATE INDEX IF NOT EXISTS by_event ON receipts (event, id);";
 
 /// The open ledger, shared by all threads.
 pub struct Ledger {
@@ -96,92 +87,14 @@ pub struct Ledger {
     /// Whether the open files are not reachable at the path. Receipts still go there, and are
     /// copied later.
     is_detached: AtomicBool,
+    /// Which receipts stay; all of them until it is set.
+    retention: Mutex<Option<Retention>>,
     /// The newest receipt when the open files were last those at the path.
     newest_checked: AtomicI64,
 }
 
-fn insert(
-    db: &Connection,
-    receipt: &Receipt,
-    fingerprint: Option<&Fingerprint>,
-) -> rusqlite::Result<usize> {
-    if receipt.source_fate.is_some_and(SourceFate::ends_drop) {
-        // The next file of that name is another drop.
-        requests::forget(db, &receipt.source)?;
-    }
-    let mut statement = db.prepare_cached(&format!(
-        "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-    ))?;
-    statement.execute(params![
-        now(),
-        RowKind::of(receipt),
-        StoredPath(&receipt.drop),
-        StoredPath(&receipt.source),
-        receipt.output.as_deref().map(StoredPath),
-        receipt.to_json(),
-        fingerprint.map(Fingerprint::to_string).unwrap_or_default()
-    ])
-}
-
-/// Inserts receipts in one transaction, and deletes all but the newest `rows_max`.
-fn insert_all(
-    db: &Connection,
-    receipts: &[(Receipt, Option<Fingerprint>)],
-    rows_max: i64,
-) -> rusqlite::Result<()> {
-    let transaction = db.unchecked_transaction()?;
-    for (receipt, fingerprint) in receipts {
-        insert(db, receipt, fingerprint.as_ref())?;
-    }
-    db.prepare_cached("DELETE FROM receipts WHERE id <= ?1")?
-        .execute([db.last_insert_rowid() - rows_max])?;
-    transaction.commit()
-}
-
-/// Returns the newest receipt with this path in a column.
-fn latest_in(db: &Connection, column: &str, path: &Path) -> rusqlite::Result<Option<Entry>> {
-    db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM receipts WHERE {column} = ?1 AND event != '{REFUSED}'
-         ORDER BY id DESC LIMIT 1"
-    ))?
-    .query_row([StoredPath(path)], Entry::from_row)
-    .optional()
-}
-
-/// Inserts the receipt of an event without an array, such as a retry.
-fn insert_note(
-    db: &Connection,
-    kind: RowKind,
-    drop_dir: &Path,
-    source: &Path,
-    reason: Option<&str>,
-) -> rusqlite::Result<usize> {
-    let receipt = serde_json::json!({
-        "event": kind.as_str(), "drop": drop_dir.to_string_lossy(), "source": source.to_string_lossy(),
-        "output": null, "route": null, "bytes": 0, "seconds": 0.0, "evidence": null,
-        "reason": reason
-    });
-    db.prepare_cached(&format!(
-        "INSERT INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, NULL, ?5, '')"
-    ))?
-    .execute(params![
-        now(),
-        kind,
-        StoredPath(drop_dir),
-        StoredPath(source),
-        receipt.to_string()
-    ])
-}
-
-/// Returns the time of a new row.
-fn now() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
-}
-
 /// The path of a ledger that has no file.
 const IN_MEMORY: &str = ":memory:";
-
-const COLUMNS: &str = "at, event, inbox, source, output, receipt, fingerprint";
 
 type Result<T> = std::result::Result<T, LedgerError>;
 
@@ -233,6 +146,7 @@ impl Ledger {
             unsaved: Mutex::default(),
             outage: Mutex::default(),
             is_detached: AtomicBool::new(false),
+            retention: Mutex::default(),
             path,
         }
     }
@@ -245,8 +159,8 @@ impl Ledger {
         self.note(LedgerEvent::Failed { error: error.to_string() });
     }
 
-    /// Stores receipts, each with the key of its source, and deletes all but the newest million. If
-    /// that fails, keeps the receipts in memory, and stores them once that is possible.
+    /// Stores receipts, each with the key of its source. If that fails, keeps the receipts in
+    /// memory, and stores them once that is possible.
     ///
     /// # Durability
     ///
@@ -273,58 +187,15 @@ impl Ledger {
             self.try_to_end_outage()?;
         }
         self.write_losses(&mut lock(&self.pending_losses))?;
-        self.run(|db| insert_all(db, receipts, ROWS_MAX))
+        self.run(|db| insert_all(db, receipts))
     }
 
     /// Returns the newest receipt of a source.
     pub fn latest(&self, source: &Path) -> Result<Option<Entry>> {
-        match self.read_unsaved(|db| latest_in(db, "source", source))? {
+        match self.read_unsaved(|db| latest(db, source))? {
             Some(entry) => Ok(Some(entry)),
-            None => self.run(|db| latest_in(db, "source", source)),
+            None => self.run(|db| latest(db, source)),
         }
-    }
-
-    /// Calls `see` with each receipt, oldest first.
-    pub fn for_each(&self, mut see: impl FnMut(Entry)) -> Result<()> {
-        self.run(|db| {
-            let mut statement =
-                db.prepare(&format!("SELECT {COLUMNS} FROM receipts ORDER BY id"))?;
-            for entry in statement.query_map([], Entry::from_row)? {
-                see(entry?);
-            }
-            Ok(())
-        })
-    }
-
-    /// Returns the sources whose newest receipt is a rejection.
-    pub fn rejected(&self) -> Result<Vec<Entry>> {
-        self.run(|db| {
-            db.prepare(&format!(
-                "SELECT {COLUMNS} FROM receipts AS r WHERE event IN ('rejected', '{LOST}') AND id =
-                 (SELECT max(id) FROM receipts WHERE source = r.source AND event != '{REFUSED}')
-                 ORDER BY id"
-            ))?
-            .query_map([], Entry::from_row)?
-            .collect()
-        })
-    }
-
-    /// Makes npyd treat a rejected source as new.
-    pub fn retry(&self, entry: &Entry) -> Result<()> {
-        self.run(|db| insert_note(db, RowKind::Retried, &entry.drop_dir, &entry.source, None))
-            .map(drop)
-    }
-
-    /// Returns SQLite's `data_version`, which changes when another process writes. Returns `None`
-    /// if a thread holds the lock, so that the caller never blocks.
-    pub fn data_version(&self) -> Result<Option<i64>> {
-        let connection = match self.connection.try_lock() {
-            Ok(connection) => connection,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(None),
-        };
-        let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0));
-        version.map(Some).map_err(|cause| self.failure(cause))
     }
 
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
@@ -363,31 +234,6 @@ mod tests {
             rejected.iter().map(|e| e.source.as_path()).collect::<Vec<_>>(),
             [Path::new("/in/b")]
         );
-    }
-
-    #[test]
-    fn the_oldest_receipts_go() {
-        let ledger = Ledger::in_memory().unwrap();
-        let record = |source| {
-            ledger.record(&[(receipt(ReceiptEvent::Rejected, source), None)]).unwrap();
-        };
-        record("/in/a");
-        record("/in/b");
-        let sql = format!("UPDATE receipts SET id = {ROWS_MAX} WHERE source = '/in/b'");
-        lock(&ledger.connection).execute_batch(&sql).unwrap();
-        record("/in/c");
-        let known = ["/in/a", "/in/b", "/in/c"].map(|it| ledger.latest(Path::new(it)).unwrap());
-        assert_eq!(known.map(|it| it.is_some()), [false, true, true]);
-    }
-
-    /// The thread that feeds the watchdog and handles signals calls it.
-    #[test]
-    fn nobody_waits_to_hear_of_changes() {
-        let ledger = Ledger::in_memory().unwrap();
-        assert!(ledger.data_version().unwrap().is_some());
-        let in_use = lock(&ledger.connection);
-        assert_eq!(ledger.data_version().unwrap(), None);
-        drop(in_use);
     }
 
     #[test]

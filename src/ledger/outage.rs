@@ -8,9 +8,10 @@ use crate::decide::identity::Fingerprint;
 use crate::events::receipt::Receipt;
 use crate::facts::LedgerEvent;
 use crate::ledger::layout::rewrite_layout;
-use crate::ledger::row_copy::{RECEIPTS, copy_rows};
+use crate::ledger::row::insert_all;
+use crate::ledger::row_copy::copy_receipts;
 use crate::ledger::schema::in_memory;
-use crate::ledger::{Ledger, LedgerError, LedgerErrorKind, Result, insert_all, lock};
+use crate::ledger::{Ledger, LedgerError, LedgerErrorKind, Result, lock};
 
 /// Maximum number of receipts that are kept in memory; older ones are lost.
 const UNSAVED_MAX: i64 = 16_384;
@@ -42,9 +43,9 @@ impl Ledger {
     pub(crate) fn keep_unsaved(&self, receipts: &[(Receipt, Option<Fingerprint>)]) -> Result<()> {
         let mut unsaved = lock(&self.unsaved);
         let kept = match &*unsaved {
-            Some(db) => insert_all(db, receipts, UNSAVED_MAX),
+            Some(db) => insert_unsaved(db, receipts),
             None => in_memory().and_then(|db| {
-                insert_all(&db, receipts, UNSAVED_MAX)?;
+                insert_unsaved(&db, receipts)?;
                 *unsaved = Some(db);
                 Ok(())
             }),
@@ -68,7 +69,7 @@ impl Ledger {
         if let Some(from) = &*unsaved {
             self.run(|to| {
                 let transaction = to.unchecked_transaction()?;
-                copy_rows(from, to, &RECEIPTS)?;
+                copy_receipts(from, to, 0)?;
                 transaction.commit()
             })?;
             *unsaved = None;
@@ -99,6 +100,17 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Inserts receipts into the database in memory, and deletes all but the newest.
+fn insert_unsaved(
+    db: &Connection,
+    receipts: &[(Receipt, Option<Fingerprint>)],
+) -> rusqlite::Result<()> {
+    insert_all(db, receipts)?;
+    db.prepare_cached("DELETE FROM receipts WHERE id <= (SELECT max(id) - ?1 FROM receipts)")?
+        .execute([UNSAVED_MAX])
+        .map(drop)
 }
 
 #[cfg(test)]
@@ -188,8 +200,8 @@ mod tests {
     #[test]
     fn the_end_of_an_outage_does_not_change_the_layout_back() {
         let ledger = Ledger::in_memory().unwrap();
-        lock(&ledger.connection).pragma_update(None, "user_version", 2).unwrap();
+        lock(&ledger.connection).pragma_update(None, "user_version", 3).unwrap();
         let error = ledger.try_to_end_outage().unwrap_err();
-        assert!(matches!(error.kind(), LedgerErrorKind::Layout { found: 2, known: 1 }), "{error}");
+        assert!(matches!(error.kind(), LedgerErrorKind::Layout { found: 3, known: 2 }), "{error}");
     }
 }

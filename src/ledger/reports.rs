@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension, params};
 
+use crate::ledger::dirs::IDS_IN_RANGE;
 use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{Ledger, Result};
+use crate::ledger::{Ledger, Result, dirs};
 
 pub(crate) const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS reports (
@@ -60,19 +61,12 @@ impl Ledger {
 
     /// Returns whether there is a receipt about a source below a directory.
     pub fn has_sources_below(&self, dir: &Path) -> Result<bool> {
-        // '0' is the character after '/': the range holds all paths that begin with the prefix.
-        let range = ["/", "0"].map(|end| {
-            let mut path = dir.as_os_str().to_owned();
-            path.push(end);
-            path
-        });
-        // Paths that are not UTF-8 are BLOBs, also below a directory whose path is UTF-8.
+        let range = dirs::range_below(dir);
         self.run(|db| {
-            db.prepare_cached(
-                "SELECT 1 FROM receipts WHERE source > ?1 AND source < ?2
-                 OR source > CAST(?1 AS BLOB) AND source < CAST(?2 AS BLOB) LIMIT 1",
-            )?
-            .exists(params![StoredPath(range[0].as_ref()), StoredPath(range[1].as_ref())])
+            db.prepare_cached(&format!(
+                "SELECT 1 FROM receipts WHERE source_dir IN ({IDS_IN_RANGE}) LIMIT 1"
+            ))?
+            .exists(range.each_ref().map(|path| StoredPath(path)))
         })
     }
 }

@@ -4,6 +4,7 @@
 //! ledger. The daemon or the next sweep reads it and carries it out with npyd's permissions.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,9 +15,11 @@ use crate::decide::request_target::{Depends, RequestTarget, TargetChange};
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::stored::Stored;
+use crate::ledger::changes::count_change;
+use crate::ledger::row::{OF_SOURCE, insert_as, insert_note, of_source};
 use crate::ledger::row_kind::{REFUSED, RowKind};
 use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
-use crate::ledger::{Ledger, Result, insert, insert_note, now};
+use crate::ledger::{Ledger, Result};
 
 pub(crate) const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS requests (
@@ -87,29 +90,33 @@ impl Ledger {
         source: &Path,
         (options, target): (&str, &RequestTarget),
     ) -> Result<()> {
-        let (drop_dir, source) = (StoredPath(drop_dir), StoredPath(source));
         self.run(|db| {
+            let transaction = db.unchecked_transaction()?;
             db.execute(
                 "INSERT INTO requests (at, kind, inbox, source, options, target)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![now(), kind.as_str(), drop_dir, source, options, target.to_json()],
-            )
+                params![
+                    now(),
+                    kind.as_str(),
+                    StoredPath(drop_dir),
+                    StoredPath(source),
+                    options,
+                    target.to_json()
+                ],
+            )?;
+            count_change(db, drop_dir)?;
+            transaction.commit()
         })
-        .map(drop)
     }
 
     /// Returns the requests about a drop directory, oldest first. They stay in the ledger until
     /// they are accepted or refused.
     pub fn requests(&self, drop_dir: &Path) -> Result<Vec<Request>> {
         self.run(|db| {
-            let select = |target| {
-                db.prepare_cached(&format!(
-                    "SELECT id, source, options, at, kind, {target} FROM requests
-                     WHERE inbox = ?1 AND kind IN ('redo', 'take') ORDER BY id LIMIT ?2"
-                ))
-            };
-            // A command that only reads does not add the column to the ledger of an older npyd.
-            let mut statement = select("target").or_else(|_| select("''"))?;
+            let mut statement = db.prepare_cached(
+                "SELECT id, source, options, at, kind, target FROM requests
+                 WHERE inbox = ?1 AND kind IN ('redo', 'take') ORDER BY id LIMIT ?2",
+            )?;
             let mut rows = statement.query(params![StoredPath(drop_dir), REQUESTS_MAX])?;
             let mut requests = Vec::new();
             while let Some(row) = rows.next()? {
@@ -173,11 +180,9 @@ impl Ledger {
     ) -> Result<Stored> {
         self.run(|db| {
             let transaction = db.unchecked_transaction()?;
-            insert(db, receipt, fingerprint)?;
-            if receipt.event == ReceiptEvent::Failed {
-                let id = db.last_insert_rowid();
-                db.execute("UPDATE receipts SET event = ?1 WHERE id = ?2", params![REFUSED, id])?;
-            }
+            let is_refusal = receipt.event == ReceiptEvent::Failed;
+            let kind = if is_refusal { REFUSED } else { RowKind::of(receipt) };
+            insert_as(db, kind, receipt, fingerprint)?;
             delete(db, request)?;
             transaction.commit()
         })?;
@@ -204,6 +209,11 @@ impl Ledger {
     }
 }
 
+/// Returns the time of a new request.
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
 /// Adds the columns that the requests of an older npyd lack.
 pub(crate) fn add_columns(db: &Connection) -> rusqlite::Result<()> {
     let has_target = || db.prepare("SELECT target FROM requests").is_ok();
@@ -224,11 +234,11 @@ pub(crate) fn declared_in(db: &Connection, source: &Path) -> rusqlite::Result<Op
 /// Returns the newest row of a source that is not a failure.
 pub(crate) fn latest_success(db: &Connection, source: &Path) -> rusqlite::Result<Option<RowKind>> {
     db.prepare_cached(&format!(
-        "SELECT event FROM receipts WHERE source = ?1 AND event NOT IN ('{}', '{REFUSED}')
+        "SELECT event FROM receipts WHERE {OF_SOURCE} AND event NOT IN ('{}', '{REFUSED}')
          ORDER BY id DESC LIMIT 1",
         RowKind::Event(ReceiptEvent::Failed)
     ))?
-    .query_row([StoredPath(source)], |row| row.get(0))
+    .query_row(of_source(source), |row| row.get(0))
     .optional()
 }
 
@@ -256,6 +266,7 @@ fn delete(db: &Connection, request: &Request) -> rusqlite::Result<usize> {
 mod tests {
     use super::*;
     use crate::decide::reason::Reason;
+    use crate::ledger::upgrade::OLD_TABLE;
 
     const SOURCE: &str = "/in/scan.raw";
 
@@ -298,7 +309,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.sqlite");
         let db = Connection::open(&path).unwrap();
-        db.execute_batch(&format!("{}; PRAGMA user_version = 1;", crate::ledger::TABLE)).unwrap();
+        db.execute_batch(&format!("{OLD_TABLE}; PRAGMA user_version = 1;")).unwrap();
         drop(db);
         let ledger = Ledger::open(dir.path()).unwrap();
         let add = |kind, source: &str| {
@@ -324,7 +335,7 @@ mod tests {
         assert_ne!(before, TABLE);
         let request = "INSERT INTO requests (at, kind, inbox, source, options)
                        VALUES ('', 'redo', '/in', '/in/a', '{}')";
-        let tables = [crate::ledger::TABLE, &before, request, "PRAGMA user_version = 1"];
+        let tables = [OLD_TABLE, &before, request, "PRAGMA user_version = 1"];
         db.execute_batch(&tables.join(";")).unwrap();
         let targets = |ledger: &Ledger| {
             let requests = ledger.requests(Path::new("/in")).unwrap();
@@ -336,10 +347,7 @@ mod tests {
         let target = RequestTarget { files: "1:2:3:4".into(), ..RequestTarget::default() };
         let source = Path::new("/in/b");
         ledger.add_request(RequestKind::Take, Path::new("/in"), source, ("{}", &target)).unwrap();
-        db.execute_batch(request).unwrap(); // the older npyd still runs
-        let known = [RequestTarget::default(), target, RequestTarget::default()];
-        assert_eq!(targets(&ledger), known);
-        assert_eq!(targets(&reader), known);
+        assert_eq!(targets(&ledger), [RequestTarget::default(), target]);
         Ledger::open(dir.path()).unwrap();
     }
 

@@ -1,9 +1,11 @@
 //! Copies rows between two databases of the ledger.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, params, params_from_iter};
 
-use crate::ledger::COLUMNS;
+use crate::ledger::dirs;
+use crate::ledger::row::{COLUMNS, OF_SOURCE, Row};
+use crate::ledger::stored_path::StoredPath;
 
 /// The columns of a table that are copied, and the key that orders its rows.
 pub(crate) struct Table {
@@ -12,19 +14,19 @@ pub(crate) struct Table {
     key: &'static str,
 }
 
-/// The receipts. Their copies get new ids, in the same order.
-pub(crate) const RECEIPTS: Table = Table { name: "receipts", columns: COLUMNS, key: "id" };
-
-/// All tables.
-const TABLES: [Table; 5] = [
-    RECEIPTS,
+/// All tables but those of the receipts. The requests of an older npyd may lack the last column.
+pub(crate) const OTHER_TABLES: [Table; 5] = [
     Table { name: "lost", columns: "content, reason", key: "content" },
     Table { name: "requests", columns: "id, at, kind, inbox, source, options, target", key: "id" },
     Table { name: "reports", columns: "inbox, kind, at, count", key: "inbox" },
     Table { name: "declared", columns: "source, keys, at", key: "source" },
+    Table { name: "changes", columns: "inbox, count", key: "inbox" },
 ];
 
-/// Copies the rows of a table. Returns their number, and the error that ended the reading early.
+/// The number of rows that were copied, and the error that ended the reading early.
+type Copied = (u64, Option<rusqlite::Error>);
+
+/// Copies the rows of a table.
 ///
 /// # Errors
 ///
@@ -33,17 +35,44 @@ pub(crate) fn copy_rows(
     from: &Connection,
     to: &Connection,
     Table { name, columns, key }: &Table,
-) -> rusqlite::Result<(u64, Option<rusqlite::Error>)> {
+) -> rusqlite::Result<Copied> {
     let count = columns.split(", ").count();
     let places = vec!["?"; count].join(", ");
     let mut insert =
         to.prepare(&format!("INSERT OR IGNORE INTO {name} ({columns}) VALUES ({places})"))?;
-    let mut copied = 0;
-    let mut copy = |row: &rusqlite::Row<'_>| {
+    let select =
+        |columns: &str| from.prepare(&format!("SELECT {columns} FROM {name} ORDER BY {key}"));
+    let select = select(columns).or_else(|_| select(&columns.replace("target", "''")));
+    copy_each(select, |row| {
         let values = (0..count).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()?;
         insert.execute(params_from_iter(values))
-    };
-    let mut select = match from.prepare(&format!("SELECT {columns} FROM {name} ORDER BY {key}")) {
+    })
+}
+
+/// Copies the receipts with ids above `after`. Their copies get new ids, in the same order.
+///
+/// # Errors
+///
+/// Returns an error if a row can't be written.
+pub(crate) fn copy_receipts(
+    from: &Connection,
+    to: &Connection,
+    after: i64,
+) -> rusqlite::Result<Copied> {
+    copy_each(select_receipts(from, after), |row| Row::read(row)?.insert(to))
+}
+
+fn select_receipts(from: &Connection, after: i64) -> rusqlite::Result<rusqlite::Statement<'_>> {
+    let after_id = format!("receipts.id > {after} ORDER BY receipts.id");
+    from.prepare(&format!("SELECT {COLUMNS} FROM receipts WHERE {after_id}"))
+}
+
+fn copy_each(
+    select: rusqlite::Result<rusqlite::Statement<'_>>,
+    mut copy: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<Copied> {
+    let mut copied = 0;
+    let mut select = match select {
         Ok(select) => select,
         Err(error) => return Ok((0, Some(error))),
     };
@@ -65,12 +94,9 @@ pub(crate) fn copy_rows(
 /// Returns an error if a row can't be written.
 pub(crate) fn copy_readable(from: &Connection, to: &Connection) -> rusqlite::Result<u64> {
     let transaction = to.unchecked_transaction()?;
-    let mut receipts = 0;
-    for table in &TABLES {
-        let (copied, _) = copy_rows(from, to, table)?;
-        if table.name == RECEIPTS.name {
-            receipts = copied;
-        }
+    let (receipts, _) = copy_receipts(from, to, 0)?;
+    for table in &OTHER_TABLES {
+        copy_rows(from, to, table)?;
     }
     transaction.commit()?;
     Ok(receipts)
@@ -83,18 +109,22 @@ pub(crate) fn copy_readable(from: &Connection, to: &Connection) -> rusqlite::Res
 /// Returns an error if a row can't be read or written.
 pub(crate) fn copy_newer(from: &Connection, to: &Connection, after: i64) -> rusqlite::Result<()> {
     let transaction = to.unchecked_transaction()?;
-    let count = COLUMNS.split(", ").count();
-    let places = (1..=count).map(|at| format!("?{at}")).collect::<Vec<_>>().join(", ");
-    let mut insert = to.prepare(&format!(
-        "INSERT INTO receipts ({COLUMNS}) SELECT {places} WHERE NOT EXISTS
-         (SELECT 1 FROM receipts WHERE at = ?1 AND source = ?4 AND receipt = ?6)"
+    let mut find = to.prepare(&format!(
+        "SELECT 1 FROM receipts WHERE {OF_SOURCE} AND at = ?3 AND event = ?4 AND receipt = ?5"
     ))?;
-    let mut select =
-        from.prepare(&format!("SELECT {COLUMNS} FROM receipts WHERE id > ?1 ORDER BY id"))?;
-    let mut rows = select.query([after])?;
-    while let Some(row) = rows.next()? {
-        let values = (0..count).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()?;
-        insert.execute(params_from_iter(values))?;
-    }
+    let (_, error) = copy_each(select_receipts(from, after), |row| {
+        let row = Row::read(row)?;
+        let (dir, name) = dirs::split(&row.source);
+        let is_known = find.exists(params![
+            StoredPath(dir),
+            StoredPath(name),
+            row.at,
+            row.event,
+            row.receipt
+        ])?;
+        if is_known { Ok(0) } else { row.insert(to) }
+    })?;
+    error.map_or(Ok(()), Err)?;
+    drop(find);
     transaction.commit()
 }

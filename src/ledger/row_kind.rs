@@ -57,7 +57,7 @@ impl RowKind {
         }
     }
 
-    fn from_name(name: &str) -> Self {
+    pub(crate) fn from_name(name: &str) -> Self {
         if let Some(event) = ReceiptEvent::from_name(name) {
             return Self::Event(event);
         }

@@ -13,16 +13,23 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use rustix::fs::{Access, AtFlags, CWD};
 
+use crate::ledger::LedgerErrorKind;
+use crate::ledger::changes::TABLE as CHANGES;
+use crate::ledger::dirs::TABLE as DIRS;
 use crate::ledger::layout::{LAYOUT, keep_log, known_layout, layout, rewrite_layout};
 use crate::ledger::losses::TABLE as LOSSES;
 use crate::ledger::open_files::check_kind;
 use crate::ledger::reports::TABLE as REPORTS;
 use crate::ledger::requests::{TABLE as REQUESTS, add_columns};
-use crate::ledger::{LedgerErrorKind, TABLE};
+use crate::ledger::row::{TABLE as RECEIPTS, start_totals};
+use crate::ledger::upgrade::{is_old, upgrade, upgraded_copy};
 use crate::text::os_message::os_message;
 
 /// Maximum wait for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// The size in bytes to which SQLite cuts the log once all of it is in the database.
+const LOG_SIZE_MAX: i64 = 8 << 20;
 
 /// How often [`is_in_use`] reads the list of locks before it trusts that a lock is not there.
 const LOOKS_AT_LOCKS: u32 = 3;
@@ -57,8 +64,11 @@ pub(crate) fn prepare(path: &Path) -> Opened<Connection> {
         return Err(read_only().into());
     }
     check_shared_files(path)?;
+    connection.pragma_update(None, "auto_vacuum", "incremental")?; // of a new database
     enable_wal(&connection)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_SIZE_MAX)?;
     connection.pragma_update(None, "synchronous", "normal")?;
+    upgrade(&connection)?;
     let layout = known_layout(&connection)?;
     create_tables(&connection)?;
     if layout != LAYOUT {
@@ -97,10 +107,11 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<bool> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
 }
 
-fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
-    [TABLE, LOSSES, REQUESTS, REPORTS]
+pub(crate) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    [DIRS, RECEIPTS, LOSSES, REQUESTS, REPORTS, CHANGES]
         .into_iter()
         .try_for_each(|tables| connection.execute_batch(tables))?;
+    start_totals(connection)?;
     add_columns(connection)
 }
 
@@ -203,7 +214,10 @@ pub(crate) fn open_to_read(path: &Path) -> Opened<Option<Connection>> {
         connection = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?;
     }
     // A database that is just being created has no layout yet.
-    Ok((known_layout(&connection)? != 0).then_some(connection))
+    if known_layout(&connection)? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(if is_old(&connection)? { upgraded_copy(&connection)? } else { connection }))
 }
 
 /// Returns whether SQLite could not create the files that it keeps beside an open database.
@@ -288,7 +302,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for connection in [prepare(&dir.path().join("ledger.sqlite")), Ok(in_memory().unwrap())] {
             let connection = connection.unwrap();
-            let sql = "SELECT id FROM receipts WHERE source = ?1 ORDER BY id DESC LIMIT 1";
+            let sql = "SELECT id FROM receipts WHERE source_dir = 1 AND source = ?1
+                       ORDER BY id DESC LIMIT 1";
             let mut statement = connection.prepare(sql).unwrap();
             for source in ["/in/a", "/in/b", "/in/c"] {
                 assert!(!statement.exists([source]).unwrap());

@@ -40,6 +40,8 @@ impl FromSql for StoredPathBuf {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
     use crate::decide::identity::Fingerprint;
     use crate::decide::reason::Reason;
@@ -48,7 +50,8 @@ mod tests {
     use crate::events::receipt::Receipt;
     use crate::events::receipt_event::ReceiptEvent;
     use crate::events::source_fate::SourceFate;
-    use crate::ledger::{Ledger, lock};
+    use crate::ledger::Ledger;
+    use crate::ledger::upgrade::OLD_TABLE;
 
     /// Directories that have one lossy path: the last one is that path.
     const DIRS: [&[u8]; 3] = [b"/in/\xff", b"/in/\xfe", "/in/\u{fffd}".as_bytes()];
@@ -146,15 +149,19 @@ mod tests {
     /// An older npyd stored the directories `\xff` and `\xfe` under their common lossy path.
     #[test]
     fn a_ledger_with_lossy_paths() {
-        let ledger = Ledger::in_memory().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let lossy = String::from_utf8_lossy(DIRS[0]);
-        lock(&ledger.connection)
+        let older = Connection::open(dir.path().join("ledger.sqlite")).unwrap();
+        older.execute_batch(&format!("{OLD_TABLE}; PRAGMA user_version = 1;")).unwrap();
+        older
             .execute(
                 "INSERT INTO receipts (at, event, inbox, source, receipt, fingerprint)
                  VALUES ('', 'rejected', ?1, ?2, '{}', '')",
                 [&*lossy, &format!("{lossy}/a.raw")],
             )
             .unwrap();
+        drop(older);
+        let ledger = Ledger::open(dir.path()).unwrap();
         let latest = DIRS.map(|dir| ledger.latest(&path(dir, "a.raw")).unwrap().is_some());
         assert_eq!(latest, [false, false, true]);
         assert_eq!(ledger.rejected().unwrap().len(), 1);

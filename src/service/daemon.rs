@@ -19,7 +19,7 @@ use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::events::watch_state::WatchState;
 use crate::fs::{LeaseRight, MountTable};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, SeenChanges};
 use crate::service::config_reader::{ConfigReader, ReadConfig};
 use crate::service::ledger_keeper::LedgerKeeper;
 use crate::service::place::Place;
@@ -70,7 +70,7 @@ struct Daemon {
     threads: WatchThreads,
     handles: Vec<DropDirHandle>,
     next_id: RootId,
-    ledger_version: Option<i64>,
+    seen_changes: SeenChanges,
     ledger_keeper: LedgerKeeper,
     /// Whether the last attempt to start a thread failed.
     lacks_threads: bool,
@@ -96,7 +96,7 @@ pub fn run(
     let mut daemon = Daemon {
         at_start: config.clone(),
         config,
-        ledger_version: context.ledger().data_version().ok().flatten(),
+        seen_changes: SeenChanges::default(),
         ledger_keeper: LedgerKeeper::start(context.ledger()),
         threads: WatchThreads::new(&context.stop),
         context,
@@ -241,18 +241,16 @@ impl Daemon {
         DropDirCount(self.handles.len())
     }
 
-    /// Restarts ended supervisors, and requests scans if another process has written to the ledger
-    /// or if it was opened again.
+    /// Restarts ended supervisors, and requests scans of the drop directories for which another
+    /// process made a request.
     fn on_tick(&mut self) {
         self.threads.on_tick();
         self.restart_ended();
-        match self.context.ledger().data_version() {
-            Ok(version @ Some(_)) if version != self.ledger_version => {
-                self.ledger_version = version;
-                self.handles.iter().for_each(|handle| handle.send(Command::Rescan));
-            }
-            Ok(_) | Err(_) => {} // the ledger keeper reports an error
-        }
+        let ledger = self.context.ledger();
+        // The ledger keeper reports an error.
+        let changed = ledger.new_changes(&mut self.seen_changes).unwrap_or_default();
+        let concerns = |handle: &&DropDirHandle| changed.contains(&handle.drop_dir.path);
+        self.handles.iter().filter(concerns).for_each(|handle| handle.send(Command::Rescan));
         self.ledger_keeper.tick();
     }
 
@@ -314,7 +312,7 @@ impl Daemon {
             }
             stays
         });
-        self.context.bus().configure(&Arc::new(config.clone()));
+        self.context.configure(&Arc::new(config.clone()));
         let before = std::mem::replace(&mut self.config, config);
         self.catch_up();
         self.report_dispositions(&before);

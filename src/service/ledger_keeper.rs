@@ -1,5 +1,5 @@
-//! The ledger keeper: a thread that checks and mends the ledger at each tick of the daemon, because
-//! that may take long, and the daemon's own thread must never wait.
+//! The ledger keeper: a thread that checks and mends the ledger and deletes old receipts at each
+//! tick of the daemon, because that may take long, and the daemon's own thread must never wait.
 
 use std::sync::Arc;
 use std::thread;
@@ -29,6 +29,7 @@ impl LedgerKeeper {
             for () in from {
                 let Some(ledger) = ledger.upgrade() else { return };
                 ledger.attend();
+                ledger.prune_some();
             }
             if let Some(ledger) = ledger.upgrade() {
                 ledger.finish();

@@ -40,6 +40,7 @@ mod dispatch;
 mod entry;
 mod failures;
 mod gate;
+mod known_files;
 mod ledger_cursor;
 mod recall;
 mod recheck;
@@ -83,7 +84,7 @@ use crate::decide::reason::Reason;
 use crate::events::event::Event;
 use crate::finalize::Job;
 use crate::fs::{self, Dir};
-use crate::ledger::Request;
+use crate::ledger::{Request, SourceCursor};
 use crate::probe::{DescriptionIndex, may_describe, probe};
 use crate::service::watch::RootWatch;
 use crate::service::work::context::Context;
@@ -167,6 +168,8 @@ pub struct Tracker {
     requests: HashMap<PathBuf, Request>,
     /// Whether a path was left out because there were too many entries.
     overflowed: bool,
+    /// The next files of which the ledger has receipts and whose existence a scan checks.
+    known_files: SourceCursor,
     warnings: WarningDedup,
     report: ScanReport,
     searches: Searches,
@@ -210,6 +213,7 @@ impl Tracker {
             failed: Vec::new(),
             requests: HashMap::new(),
             overflowed: false,
+            known_files: SourceCursor::default(),
             warnings: WarningDedup::default(),
             report: ScanReport::default(),
             searches: Searches::default(),

@@ -60,6 +60,7 @@ impl Tracker {
         }
         self.scan_below(root, Path::new(""), now)?;
         self.recovered = true;
+        self.check_known_files(root);
         self.read_requests(now);
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::finalize::intent_log::IntentLog;
 use crate::fs::{self, LeaseRight};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Retention};
 use crate::service::work::committer::{Committer, Recorder};
 use crate::service::work::in_work::InWork;
 use crate::throttle::meter::Meter;
@@ -63,6 +63,7 @@ impl Context {
         if let Some(None) = pressure {
             bus.publish(Event::Problem(Problem::NoPressure));
         }
+        ledger.set_retention(retention(config));
         let recorder = Recorder { ledger: Arc::new(ledger), bus, failures: AtomicU64::new(0) };
         Ok(Context {
             committer: Arc::new(Committer::start(recorder)),
@@ -73,6 +74,12 @@ impl Context {
             pressure: pressure.flatten().map(Arc::new),
             lease_right: LeaseRight::probe(&config.state_dir),
         })
+    }
+
+    /// Applies the settings of a new configuration that do not need a restart.
+    pub(crate) fn configure(&self, config: &Arc<Config>) {
+        self.ledger().set_retention(retention(config));
+        self.bus().configure(config);
     }
 
     /// Returns the ledger.
@@ -112,4 +119,8 @@ impl Context {
     pub(super) fn meter(&self, drop: DropPath, file: PathBuf, pace: &Arc<RateLimiter>) -> Meter {
         Meter::new(drop, file, self.bus(), &self.stop, Some(pace))
     }
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention { history: config.history, rows: config.history_rows }
 }

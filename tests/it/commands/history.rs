@@ -72,6 +72,46 @@ fn receipts_of_a_time_a_kind_or_a_file() {
     site.npyd(&["history", "--since", "yesterday"]).expect_code(2).expect_words(&["90min"]);
 }
 
+/// What programs and spreadsheets want.
+#[test]
+fn receipts_of_a_drop_directory_or_an_event_or_the_newest() {
+    let site = Site::new();
+    site.scan("a").sweep().expect_code(0);
+    site.drop_file("bad.raw", [0; 28]).drop_file("bad.toml", SCAN_MANIFEST);
+    site.sweep_until("rejected");
+    site.scan("b").sweep().expect_code(0);
+    site.npyd(&["redo", "a.raw"]).expect_code(0);
+    site.sweep().expect_code(0);
+    let all = ["a.raw", "bad.raw", "b.raw", "a.raw", "a.raw"];
+    assert_eq!(listed(&site, &[]), all);
+    assert_eq!(listed(&site, &["--limit", "2"]), all[3..]);
+    assert_eq!(listed(&site, &["--limit", "99"]), all);
+    assert_eq!(listed(&site, &["--limit", "0"]), [""; 0]);
+    assert_eq!(listed(&site, &["--limit", "1", "b.npy"]), ["b.raw"]);
+    assert_eq!(listed(&site, &["--limit", "1", "--failed"]), ["bad.raw"]);
+    assert_eq!(listed(&site, &["--limit", "1", "--rejected"]), ["bad.raw"]);
+    assert_eq!(listed(&site, &["--event", "finalized"]), ["a.raw", "b.raw"]);
+    let two = ["--event", "rejected,redo"];
+    assert_eq!(listed(&site, &two), ["bad.raw", "a.raw"]);
+    assert_eq!(listed(&site, &["--event", "redo", "--event", "rejected"]), ["bad.raw", "a.raw"]);
+    assert_eq!(listed(&site, &[&two[..], &["--limit", "1"]].concat()), ["a.raw"]);
+    site.npyd(&["history", "--event", "lost"]).expect_code(2).expect_words(&["finalized"]);
+    let dir = site.path("in").display().to_string();
+    for dir in ["in", "in/", "out/../in", &dir] {
+        assert_eq!(listed(&site, &["--drop", dir]), all, "{dir}");
+    }
+    let told = site.npyd(&["history", "--drop", "out"]).expect_code(1);
+    told.expect_words(&["out: neither the configuration nor the ledger"]);
+
+    let csv = site.npyd(&["history", "--csv", "--limit", "1"]).expect_code(0).stdout;
+    let [names, last] = csv.lines().collect::<Vec<_>>()[..] else { panic!("{csv}") };
+    assert!(names.starts_with("at,event,drop,source,output,route,bytes,"), "{csv}");
+    let words = format!(",found,{dir},{dir}/a.raw,{},", site.path("out/a.npy").display());
+    assert!(last.contains(&words), "{csv}");
+    assert_eq!(names.matches(',').count(), last.matches(',').count(), "{csv}");
+    site.npyd(&["history", "--csv", "--json"]).expect_code(2);
+}
+
 /// Times name their zone, requests are words, and a line break in a name does not break the line.
 #[test]
 fn lines_for_people() {

@@ -340,9 +340,9 @@ fn set_layout(ledger: &Path, layout: i32) {
 #[test]
 fn a_ledger_of_a_later_version() {
     let site = Site::with_array("");
-    set_layout(&site.path("state/ledger.sqlite"), 2);
+    set_layout(&site.path("state/ledger.sqlite"), 3);
     let ledger = site.read("state/ledger.sqlite");
-    let words = ["state/ledger.sqlite`", "layout 2", "only layout 1", "set another state_dir"];
+    let words = ["state/ledger.sqlite`", "layout 3", "only layout 2", "set another state_dir"];
     for (args, code) in [
         (&["run"][..], 2),
         (&["sweep"], 2),
@@ -357,7 +357,7 @@ fn a_ledger_of_a_later_version() {
         assert!(site.read("state/ledger.sqlite") == ledger, "{args:?}");
         assert!(!site.has("state/ledger.sqlite.broken"), "{args:?}");
     }
-    set_layout(&site.path("state/ledger.sqlite"), 1);
+    set_layout(&site.path("state/ledger.sqlite"), 2);
     assert!(site.sweep().expect_code(0).json().is_empty());
 }
 
@@ -365,20 +365,20 @@ fn a_ledger_of_a_later_version() {
 #[test]
 fn a_ledger_that_is_replaced_by_one_of_a_later_version() {
     let (site, other) = (Site::new(), Site::with_array(""));
-    set_layout(&other.path("state/ledger.sqlite"), 2);
+    set_layout(&other.path("state/ledger.sqlite"), 3);
     let mut daemon = site.daemon();
     site.scan("before");
     daemon.wait_for_receipts("finalized", 1);
     let newer = other.read("state/ledger.sqlite");
     fs::write(site.path("newer"), &newer).unwrap();
     fs::rename(site.path("newer"), site.path("state/ledger.sqlite")).unwrap();
-    daemon.wait_for_log("with layout 2");
+    daemon.wait_for_log("with layout 3");
     site.scan("after");
     daemon.wait_for_file("out/after.npy");
     assert!(daemon.end(Signal::TERM).success());
     let told = "npyd ends without storing ";
     let log = daemon.log();
-    assert!(log.contains(told) && log.matches("with layout 2").count() == 2, "{log}");
+    assert!(log.contains(told) && log.matches("with layout 3").count() == 2, "{log}");
     assert!(site.read("state/ledger.sqlite") == newer);
     assert!(!site.has("state/ledger.sqlite.broken"));
 }

@@ -10,6 +10,7 @@ mod log;
 mod pace;
 mod reload;
 mod restart;
+mod retention;
 mod scarcity;
 mod service;
 mod systemd_unit;
