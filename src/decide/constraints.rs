@@ -1,7 +1,6 @@
 //! Constraints: what limits the choice of a route.
 
 use crate::config::Readers;
-use crate::decide::reason::Reason;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::model::{FileName, FsInfo};
@@ -58,22 +57,8 @@ impl Constraints {
     }
 
     /// Fails if the route was excluded.
-    pub(crate) fn allow(&self, route: Route) -> Result<(), Obstacle> {
+    pub(crate) fn allow(&self, route: Route) -> Result<(), RouteObstacle> {
         let found = self.excluded.iter().find(|(excluded, _)| *excluded == route);
-        found.map_or(Ok(()), |(_, why)| Err(Obstacle::Skip(why.clone())))
-    }
-}
-
-/// Why a route does not apply.
-pub(crate) enum Obstacle {
-    /// The next route is tried.
-    Skip(RouteObstacle),
-    /// This route alone may make the array, so that no other is tried.
-    Refuse(Reason),
-}
-
-impl<T: Into<RouteObstacle>> From<T> for Obstacle {
-    fn from(why: T) -> Self {
-        Obstacle::Skip(why.into())
+        found.map_or(Ok(()), |(_, why)| Err(why.clone()))
     }
 }

@@ -35,8 +35,7 @@ impl Route {
     /// Returns the route that has this name in receipts.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Route::InPlace, Route::Reflink, Route::InsertRange, Route::Copy];
-        all.into_iter().find(|route| route.as_str() == name)
+        Route::ALL.into_iter().find(|route| route.as_str() == name)
     }
 
     /// Returns whether the data file itself becomes the array.

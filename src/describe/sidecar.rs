@@ -21,7 +21,7 @@ pub const SIZE_MAX: u64 = 16 << 20;
 pub struct Format {
     /// The common name of the format.
     pub name: &'static str,
-    /// The names of the sidecar and of its data files, for people.
+    /// The names of the sidecar and of its data files, for people. Begins with a name of a sidecar.
     pub files: &'static str,
     /// What npyd reads and what it rejects, for people.
     pub reads: &'static str,
@@ -48,6 +48,12 @@ pub struct Format {
 pub type ReadResult = Result<Option<Vec<Described>>, DescribeError>;
 
 impl Format {
+    /// Returns a name that a sidecar of this format may have.
+    #[must_use]
+    pub fn sample_name(&self) -> &'static str {
+        self.files.split(' ').next().unwrap_or_default()
+    }
+
     /// Parses a sidecar. The text may be anything; all errors and warnings that quote it are
     /// sanitized.
     ///

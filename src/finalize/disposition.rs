@@ -17,7 +17,7 @@ use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, Claim, Conditional, DataFile, Dir, Moved, OpenWriters, Unmet};
 use crate::model::{FileName, Stat};
-use crate::probe::input::{InputFile, Sidecar};
+use crate::probe::input::{DescriptionFile, InputFile};
 use crate::probe::unproven::Unproven;
 use crate::probe::{FinishedArray, RemainingPart, Residue};
 
@@ -199,7 +199,7 @@ pub(crate) fn dispose_sidecar(
 }
 
 /// Returns whether a sidecar belongs to this data file alone, and is in its directory.
-fn is_beside(sidecar: &Sidecar, job: &Job) -> bool {
+fn is_beside(sidecar: &DescriptionFile, job: &Job) -> bool {
     !sidecar.is_shared && sidecar.rel.parent() == job.candidate.input.rel.parent()
 }
 
@@ -207,7 +207,7 @@ fn is_beside(sidecar: &Sidecar, job: &Job) -> bool {
 fn put_sidecar_away(
     job: &Job,
     at: &Locations,
-    sidecar: &Sidecar,
+    sidecar: &DescriptionFile,
     source: &SourceOutcome,
 ) -> Result<(), Interruption> {
     match source {
@@ -236,7 +236,7 @@ fn archive_dir(job: &Job) -> Result<Dir, Interruption> {
 /// Moves a claimed sidecar to the archive.
 fn archive_sidecar(
     source: &Dir,
-    sidecar: &Sidecar,
+    sidecar: &DescriptionFile,
     archive: &Dir,
     writers: OpenWriters,
 ) -> fs::Result<()> {
@@ -246,7 +246,7 @@ fn archive_sidecar(
 /// Moves a claimed sidecar, whose data became an array, beside that array.
 fn mark_sidecar_done(
     source: &Dir,
-    sidecar: &Sidecar,
+    sidecar: &DescriptionFile,
     output: &Dir,
     writers: OpenWriters,
 ) -> fs::Result<()> {
@@ -258,11 +258,11 @@ fn mark_sidecar_done(
 /// because a proof is missing, the next scan finds it.
 fn move_sidecar(
     source: &Dir,
-    sidecar: &Sidecar,
+    sidecar: &DescriptionFile,
     to: (&Dir, &FileName),
     writers: OpenWriters,
 ) -> fs::Result<()> {
-    let Sidecar { name, file, stat, .. } = sidecar;
+    let DescriptionFile { name, file, stat, .. } = sidecar;
     let conditions = Conditions { before: Some(stat), rename: OpenWriters::NotSeen, copy: writers };
     if let Ok(lost) = move_away(source, name, file, to, conditions)? {
         lost.note(file);

@@ -3,7 +3,6 @@
 
 mod array_proof;
 mod choice;
-mod complete_keys;
 pub mod constraints;
 mod copying;
 mod digest_check;
@@ -24,7 +23,6 @@ mod pending_name;
 mod pipeline;
 mod preview;
 mod quarantine;
-mod redo_array;
 mod reject_note;
 mod remake;
 mod rest;
@@ -51,7 +49,6 @@ use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::intent_log::IntentLog;
 
 pub use array_proof::{array_mark, why_not_array};
-pub use complete_keys::complete_keys;
 pub use constraints::{constraints_of_dirs, plan_candidate};
 pub use disposition::recover_residue;
 pub use interruption::Interruption;
@@ -59,10 +56,11 @@ pub use job::{Job, parts_of_input};
 pub use known_dirs::{OTHER_FILE_SYSTEM, is_known, remember_dirs};
 pub use moved::{Quarantine, Quarantined, find_archived};
 pub use named_parts::has_part;
+pub use pipeline::complete_keys::complete_keys;
+pub use pipeline::redo_array::{ArrayJob, check_array_job, redo_array};
 pub use pipeline::{Finalized, finalize, finalize_all};
 pub use preview::{Preview, check_name, preview};
 pub use quarantine::{Aside, quarantine};
-pub use redo_array::{ArrayJob, check_array_job, redo_array};
 pub use remake::{Backups, count_backups};
 pub use rest::{rest_of, rest_path};
 pub use restore::{RejectedDrop, Restored, rejected_paths, restore_rejected};

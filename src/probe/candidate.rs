@@ -14,14 +14,14 @@ use crate::describe::{DeclaredBy, Division, Dump, LeadingBytes, Rows, SizeFit};
 use crate::fs;
 use crate::npy::{self, Header};
 use crate::probe::RowCount;
-use crate::probe::input::{Input, InputFile, Sidecar, writer};
+use crate::probe::input::{DescriptionFile, Input, InputFile, writer};
 
 /// A drop whose files are open.
 pub struct Candidate {
     /// The data files, and what describes them.
     pub input: Input,
     /// Sidecars that also describe it, but do not count because a manifest does.
-    pub overridden: Vec<Sidecar>,
+    pub overridden: Vec<DescriptionFile>,
     /// Inodes of the conflicting description files. Removing one changes this drop's identity.
     pub conflicting_inodes: Vec<u64>,
     /// Whether it became an array before the conflict arose. Then it stays where it is.

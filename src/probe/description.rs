@@ -14,7 +14,7 @@ use crate::fs::{self, EntryKind};
 use crate::model::{FileName, is_array_backup, is_reserved_name};
 
 use crate::probe::dir_view::DirView;
-use crate::probe::input::Sidecar;
+use crate::probe::input::DescriptionFile;
 use crate::probe::{is_named_npy, rel_name};
 
 /// A file that describes data, and its parsed content.
@@ -24,7 +24,7 @@ pub(crate) struct Description {
     /// The last component of that path.
     pub(crate) name: FileName,
     /// The file, if the description is a file.
-    pub(crate) file: Option<Sidecar>,
+    pub(crate) file: Option<DescriptionFile>,
     pub(crate) contents: Result<Contents, Reason>,
     /// Its format; `None` for a manifest.
     format: Option<&'static Format>,
@@ -99,7 +99,7 @@ pub(crate) fn possible_manifests(data: &Path) -> Vec<PathBuf> {
 
 impl Description {
     fn of_file(
-        file: Sidecar,
+        file: DescriptionFile,
         contents: Result<Contents, Reason>,
         format: Option<&'static Format>,
     ) -> Self {
@@ -233,7 +233,7 @@ impl DirView<'_> {
         }
         let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
         let rel = rel.to_path_buf();
-        let mut sidecar = Sidecar { rel, name, file, stat, is_shared: false };
+        let mut sidecar = DescriptionFile { rel, name, file, stat, is_shared: false };
         let mut unusable = None;
         if manifest::is_manifest_name(sidecar.name.as_str())
             && let Some(contents) = self.read_manifest(&sidecar)?
@@ -254,7 +254,10 @@ impl DirView<'_> {
     }
 
     /// Reads a manifest, and lists the files that its glob matches.
-    fn read_manifest(&self, sidecar: &Sidecar) -> fs::Result<Option<Result<Contents, Reason>>> {
+    fn read_manifest(
+        &self,
+        sidecar: &DescriptionFile,
+    ) -> fs::Result<Option<Result<Contents, Reason>>> {
         let mut manifest = match parse_manifest(sidecar, self.accepts_links)? {
             Some(Ok(manifest)) => manifest,
             Some(Err(why)) => return Ok(Some(Err(why))),
@@ -300,10 +303,10 @@ fn are_elsewhere(arrays: &[Described]) -> bool {
 }
 
 fn parse_manifest(
-    sidecar: &Sidecar,
+    sidecar: &DescriptionFile,
     accepts_links: bool,
 ) -> fs::Result<Option<Result<Manifest, Reason>>> {
-    let Sidecar { name, file, stat, .. } = sidecar;
+    let DescriptionFile { name, file, stat, .. } = sidecar;
     if stat.nlink > 1 && !accepts_links {
         return Ok(Some(Err(Reason::HardLinks(stat.nlink))));
     }
@@ -319,11 +322,11 @@ fn parse_manifest(
 }
 
 fn read_sidecar(
-    sidecar: &Sidecar,
+    sidecar: &DescriptionFile,
     format: &'static Format,
     accepts_links: bool,
 ) -> fs::Result<Option<Result<Contents, Reason>>> {
-    let Sidecar { name, file, stat, .. } = sidecar;
+    let DescriptionFile { name, file, stat, .. } = sidecar;
     if stat.size > sidecar::SIZE_MAX {
         return Ok(None);
     }

@@ -22,7 +22,7 @@ pub struct Input {
     /// The data files, in order.
     pub files: Vec<InputFile>,
     /// The file that describes them.
-    pub description: Option<Sidecar>,
+    pub description: Option<DescriptionFile>,
 }
 
 /// A data file, open.
@@ -50,7 +50,7 @@ impl InputFile {
 }
 
 /// A file that describes data.
-pub struct Sidecar {
+pub struct DescriptionFile {
     /// The path of the file below the drop directory.
     pub rel: PathBuf,
     /// The name of the file.

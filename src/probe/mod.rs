@@ -58,8 +58,8 @@ pub enum ProbeResult {
     Ignored(Reason),
     /// A description whose data files do not all exist yet.
     AwaitingData {
-        /// The waiting manifest.
-        manifest: PathBuf,
+        /// The path that waits: the description, or data whose description is not usable.
+        path: PathBuf,
         /// The paths that the data file may have, if it is a single one.
         data: Vec<PathBuf>,
         /// All data files, if the array has several.
@@ -196,7 +196,7 @@ impl DirView<'_> {
             (_, []) => {
                 let why = Reason::NoDataFiles;
                 Ok(ProbeResult::AwaitingData {
-                    manifest: sidecar,
+                    path: sidecar,
                     data: Vec::new(),
                     parts: Vec::new(),
                     why,
@@ -218,7 +218,7 @@ impl DirView<'_> {
         };
         let why = self.why_missing(&by, data_files)?;
         let parts = data_files.parts().to_vec();
-        Ok(ProbeResult::AwaitingData { manifest: by.rel, data, parts, why })
+        Ok(ProbeResult::AwaitingData { path: by.rel, data, parts, why })
     }
 
     /// Probes a file that is named like a description, but can't be parsed: it may be data. If it
@@ -305,9 +305,9 @@ impl DirView<'_> {
         };
         // Otherwise a template counted instead of what somebody put there.
         if let Some(name) = self.irregular_description(data)? {
-            let (manifest, why) = (data.to_path_buf(), Reason::DescriptionNotRegular(name));
+            let (path, why) = (data.to_path_buf(), Reason::DescriptionNotRegular(name));
             let (data, parts) = (Vec::new(), Vec::new());
-            return Ok(ProbeResult::AwaitingData { manifest, data, parts, why });
+            return Ok(ProbeResult::AwaitingData { path, data, parts, why });
         }
         if !is_undescribed {
             return Ok(result);
@@ -413,7 +413,7 @@ impl DirView<'_> {
             if missing != probed {
                 return Ok(ProbeResult::AwaitingData {
                     why: self.missing_data(&[missing.to_path_buf()], &by.rel, false)?,
-                    manifest: by.rel,
+                    path: by.rel,
                     data: vec![missing.to_path_buf()],
                     parts: data_files.parts().to_vec(),
                 });

@@ -12,7 +12,7 @@ use crate::npy::Preamble;
 use crate::probe::conflicts::MatchedDescription;
 use crate::probe::description::{Contents, DataFiles, Description};
 use crate::probe::dir_view::DirView;
-use crate::probe::input::{InputFile, Sidecar};
+use crate::probe::input::{DescriptionFile, InputFile};
 use crate::probe::{letter_case, rel_name};
 
 /// The extended attribute of an output that stores what it was made of, as a [`SourceIdentity`].
@@ -33,7 +33,7 @@ pub struct Residue {
     /// The path of the description below the drop directory.
     pub rel: PathBuf,
     /// The file that describes the data.
-    pub description: Option<Sidecar>,
+    pub description: Option<DescriptionFile>,
     /// The array that was made.
     pub finished: FinishedArray,
 }

@@ -12,7 +12,7 @@ use crate::fs;
 use crate::model::FileName;
 use crate::probe::description::{DataFiles, possible_sidecars};
 use crate::probe::dir_view::DirView;
-use crate::probe::input::Sidecar;
+use crate::probe::input::DescriptionFile;
 use crate::probe::rel_name;
 
 /// Maximum number of bytes of a file that npyd examines for a near miss.
@@ -41,7 +41,7 @@ impl DirView<'_> {
     pub(crate) fn unusable_description(
         &self,
         data: &Path,
-    ) -> fs::Result<Result<Sidecar, Option<DescriptionRemark>>> {
+    ) -> fs::Result<Result<DescriptionFile, Option<DescriptionRemark>>> {
         let own_names =
             data.file_name().and_then(|name| name.to_str()).map(manifest::manifest_names);
         let own_names = own_names.unwrap_or_default();
@@ -54,7 +54,7 @@ impl DirView<'_> {
                 && own_names.contains(&name.to_string())
                 && let Some((file, stat)) = self.open_regular(&path)?
             {
-                return Ok(Ok(Sidecar { rel: path, name, file, stat, is_shared: false }));
+                return Ok(Ok(DescriptionFile { rel: path, name, file, stat, is_shared: false }));
             }
             if remark.is_none() {
                 remark = match self.near_miss(&path)? {

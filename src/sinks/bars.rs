@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::Event;
 use crate::events::progress::WorkProgress;
+use crate::events::sink::{Filter, Sink, WhenFull};
 
 /// Shows progress as bars, each of which disappears when its work ends.
 pub struct BarSink {

@@ -9,7 +9,8 @@ use std::io::{self, IsTerminal, stderr};
 
 use indicatif::MultiProgress;
 
-use crate::events::bus::{Bus, Sink};
+use crate::events::bus::Bus;
+use crate::events::sink::Sink;
 
 use bars::BarSink;
 use log::LogSink;

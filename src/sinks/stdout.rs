@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::MultiProgress;
 
-use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::event::Event;
+use crate::events::sink::{Filter, Sink, WhenFull};
 use crate::text::os_message::os_message;
 
 /// Set when a write to standard output failed, unless the reader had closed it.

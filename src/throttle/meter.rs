@@ -153,7 +153,7 @@ mod tests {
     use crossbeam_channel::{Sender, unbounded};
 
     use super::*;
-    use crate::events::bus::{Filter, Sink, WhenFull};
+    use crate::events::sink::{Filter, Sink, WhenFull};
 
     struct Recorder(Sender<WorkProgress>);
 

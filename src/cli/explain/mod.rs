@@ -241,7 +241,7 @@ impl Query {
     fn explain_other(&self, result: ProbeResult) -> fs::Result<Value> {
         Ok(match result {
             ProbeResult::Ignored(why) => self.explain_ignored(&why)?,
-            ProbeResult::AwaitingData { why, data, parts, manifest } => {
+            ProbeResult::AwaitingData { why, data, parts, path: manifest } => {
                 let why = self.after_earlier_data(why, &data, &parts);
                 self.explain_awaiting(&why, &manifest)
             }

@@ -3,13 +3,11 @@
 use std::ops::Range;
 
 use crate::config::Readers;
-use crate::decide::constraints::Obstacle;
-use crate::decide::reason::Reason;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::{Outline, RouteInput, RouteRule};
 use crate::decide::steps::{Steps, Write};
-use crate::describe::{DeclaredBy, LeadingBytes, OwnHeader};
+use crate::describe::{LeadingBytes, OwnHeader};
 use crate::npy::{self, Header, commit_bytes};
 
 /// The only padded header length that all known readers accept, in bytes.
@@ -21,28 +19,21 @@ pub const SECTOR: usize = 512;
 pub(super) const RULE: RouteRule =
     RouteRule { route: Route::InPlace, can_remake_array: false, outline };
 
-/// Outlines the writes that make the data file the array. No other route can make an array that
-/// gets the name of its own data, except of a pending file, which npyd replaces.
-fn outline(input: &RouteInput<'_>) -> Result<Outline, Obstacle> {
-    let is_pending = input.dump.kind == DeclaredBy::Pending;
-    match (writes(input), &input.constraints.own_name) {
-        (Ok(writes), _) => Ok(input.with_source_bytes(Steps::InPlace(writes))),
-        (Err(_), Some(name)) if !is_pending => Err(Obstacle::Refuse(Reason::OwnName(name.clone()))),
-        (Err(obstacle), _) => Err(obstacle),
-    }
+fn outline(input: &RouteInput<'_>) -> Result<Outline, RouteObstacle> {
+    Ok(input.with_source_bytes(Steps::InPlace(writes(input)?)))
 }
 
-fn writes(input: &RouteInput<'_>) -> Result<Vec<Write>, Obstacle> {
+fn writes(input: &RouteInput<'_>) -> Result<Vec<Write>, RouteObstacle> {
     let RouteInput { dump, source_header: header, size, constraints } = input;
     if matches!(dump.front, LeadingBytes::Bare) {
-        return Err(RouteObstacle::NoRoom.into());
+        return Err(RouteObstacle::NoRoom);
     }
     let surplus = size.saturating_sub(dump.end_of(header));
     if surplus > 0 {
-        return Err(RouteObstacle::BytesBehind(surplus).into());
+        return Err(RouteObstacle::BytesBehind(surplus));
     }
     if !constraints.same_file_system {
-        return Err(RouteObstacle::OtherMount.into());
+        return Err(RouteObstacle::OtherMount);
     }
     constraints.allow(Route::InPlace)?;
     Ok(match &dump.front {

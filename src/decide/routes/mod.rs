@@ -8,8 +8,9 @@ mod page_header;
 pub mod plan;
 mod reflink;
 
-use crate::decide::constraints::{Constraints, Obstacle};
+use crate::decide::constraints::Constraints;
 use crate::decide::route::Route;
+use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::steps::Steps;
 use crate::describe::Dump;
 use crate::npy::Header;
@@ -51,11 +52,10 @@ pub(crate) struct RouteRule {
     /// [`Steps::Reflink`] or [`Steps::Copy`].
     pub(crate) can_remake_array: bool,
     /// Returns the array that the route makes, or why it does not apply.
-    pub(crate) outline: fn(&RouteInput<'_>) -> Result<Outline, Obstacle>,
+    pub(crate) outline: fn(&RouteInput<'_>) -> Result<Outline, RouteObstacle>,
 }
 
 /// The routes in the order in which they are tried. The one that moves the fewest bytes comes
-/// first. One that a drop may require comes before those that it excludes
-/// (`Obstacle::Refuse`). The copy is last, because it always applies.
+/// first. The copy is last, because it always applies.
 pub(crate) const ROUTES: [RouteRule; 4] =
     [in_place::RULE, reflink::RULE, insert_range::RULE, copy::RULE];

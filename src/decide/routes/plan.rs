@@ -1,13 +1,14 @@
 //! The plan for one array: its header, the [`Route`] that its data take, and the steps of that
 //! route.
 
-use crate::decide::constraints::{Constraints, Obstacle};
+use crate::decide::constraints::Constraints;
 use crate::decide::reason::Reason;
 use crate::decide::route::{Route, SkippedRoute};
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::{Outline, ROUTES, RouteInput, RouteRule};
 use crate::decide::steps::Steps;
-use crate::describe::Dump;
+use crate::describe::{DeclaredBy, Dump};
+use crate::model::FileName;
 use crate::npy::Header;
 
 /// How npyd makes the array of one drop, down to the bytes that it writes.
@@ -69,16 +70,25 @@ impl Plan {
 fn choose(routes: &[RouteRule], input: &RouteInput<'_>) -> Result<Plan, Reason> {
     let mut skipped_routes = Vec::new();
     for RouteRule { route, outline, .. } in routes {
+        let route = *route;
         match outline(input) {
+            Ok(_) if let Some(name) = name_of_the_source(route, input) => {
+                return Err(Reason::OwnName(name.clone()));
+            }
             Ok(Outline { header, holds_source_bytes, steps }) => {
-                let route = *route;
                 return Ok(Plan { route, header, holds_source_bytes, steps, skipped_routes });
             }
-            Err(Obstacle::Skip(why)) => skipped_routes.push(SkippedRoute { route: *route, why }),
-            Err(Obstacle::Refuse(reason)) => return Err(reason),
+            Err(why) => skipped_routes.push(SkippedRoute { route, why }),
         }
     }
     Err(Reason::Route(RouteProblem::NoneLeft(skipped_routes)))
+}
+
+/// Returns the name of the array if a route would replace its source by it. Only the in-place route
+/// may make an array that has the name of its own data; a pending file is replaced by any route.
+fn name_of_the_source<'a>(route: Route, input: &RouteInput<'a>) -> Option<&'a FileName> {
+    let is_allowed = route == Route::InPlace || input.dump.kind == DeclaredBy::Pending;
+    input.constraints.own_name.as_ref().filter(|_| !is_allowed)
 }
 
 #[cfg(test)]
@@ -87,17 +97,27 @@ mod tests {
     use crate::decide::route_obstacle::RouteObstacle;
     use crate::decide::steps::NewFile;
     use crate::describe::Manifest;
-    use crate::model::{FileName, FsInfo, FsKind};
+    use crate::model::{FsInfo, FsKind};
     use crate::npy::{Dtype, Order};
 
     const BIG_ENDIAN: &str = "dtype = '>i2'\nshape = [3]\n";
 
     /// Plans a dump of six bytes by some of the routes.
     fn planned(manifest: &str, routes: &[RouteRule]) -> Result<Plan, Reason> {
+        planned_as(None, manifest, routes)
+    }
+
+    /// Plans a dump of six bytes whose array is to have the name of its data.
+    fn planned_as(
+        own_name: Option<&str>,
+        manifest: &str,
+        routes: &[RouteRule],
+    ) -> Result<Plan, Reason> {
         let name = |name: &str| FileName::try_from(name.to_owned()).unwrap();
         let manifest = Manifest::parse(&name("x.raw.toml"), manifest.as_bytes()).unwrap().unwrap();
         let dump = manifest.dump(&name("x.raw")).unwrap();
-        let constraints = Constraints::on(FsInfo { kind: FsKind::Tmpfs, network: false });
+        let on = Constraints::on(FsInfo { kind: FsKind::Tmpfs, network: false });
+        let constraints = Constraints { own_name: own_name.map(name), ..on };
         let source_header = &dump.header(6).unwrap();
         choose(
             routes,
@@ -105,13 +125,9 @@ mod tests {
         )
     }
 
-    fn refuses(_: &RouteInput<'_>) -> Result<Outline, Obstacle> {
-        Err(Obstacle::Refuse(Reason::Route(RouteProblem::SeveralFiles)))
-    }
-
-    fn swaps_bytes(input: &RouteInput<'_>) -> Result<Outline, Obstacle> {
+    fn swaps_bytes(input: &RouteInput<'_>) -> Result<Outline, RouteObstacle> {
         if input.size == 0 {
-            return Err(RouteObstacle::NoData.into());
+            return Err(RouteObstacle::NoData);
         }
         let dtype = Dtype::from_text("<i2").unwrap();
         let header = Header::new(dtype, Order::C, vec![3]).unwrap();
@@ -128,13 +144,19 @@ mod tests {
         assert_eq!(plan.skipped_routes.len(), ROUTES.len() - 1);
     }
 
+    /// Whatever the order of the routes: a new file would take the place of the source.
     #[test]
-    fn a_route_that_is_required_is_not_replaced_by_a_copy() {
-        let required =
-            RouteRule { route: Route::InPlace, can_remake_array: false, outline: refuses };
-        let all: Vec<_> = [required].into_iter().chain(ROUTES).collect();
-        let reason = planned(BIG_ENDIAN, &all).unwrap_err();
-        assert_eq!(reason, Reason::Route(RouteProblem::SeveralFiles));
+    fn only_in_place_gives_an_array_the_name_of_its_source() {
+        let swapping =
+            RouteRule { route: Route::Copy, can_remake_array: false, outline: swaps_bytes };
+        let all: Vec<_> = [swapping].into_iter().chain(ROUTES).collect();
+        for routes in [&all[..], &ROUTES] {
+            let reason = planned_as(Some("x.raw"), BIG_ENDIAN, routes).unwrap_err();
+            assert!(matches!(reason, Reason::OwnName(_)), "{reason}");
+        }
+        let reserved = "dtype = '>i2'\nshape = [3]\nreserved = 128\n";
+        let plan = planned_as(Some("x.raw"), reserved, &ROUTES);
+        assert!(matches!(plan, Ok(Plan { route: Route::InPlace, .. })), "{plan:?}");
     }
 
     #[test]

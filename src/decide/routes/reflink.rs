@@ -1,6 +1,5 @@
 //! The reflink route: a new file shares the blocks of the data behind a header of one page.
 
-use crate::decide::constraints::Obstacle;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::page_header::page_header;
@@ -11,11 +10,11 @@ pub(super) const RULE: RouteRule =
     RouteRule { route: Route::Reflink, can_remake_array: true, outline };
 
 /// Outlines a header of one page, and the range of the data that is shared behind it.
-fn outline(input: &RouteInput<'_>) -> Result<Outline, Obstacle> {
+fn outline(input: &RouteInput<'_>) -> Result<Outline, RouteObstacle> {
     let RouteInput { dump, source_header, constraints, .. } = input;
     constraints.allow(Route::Reflink)?;
     if !constraints.file_system.may_share() {
-        return Err(RouteObstacle::NoSharing.into());
+        return Err(RouteObstacle::NoSharing);
     }
     let new = NewFile {
         head: page_header(input)?,

@@ -26,3 +26,15 @@ formats! {
     neuroscope,
     empad,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sample_is_the_name_of_a_sidecar() {
+        for format in FORMATS {
+            assert!((format.is_named)(format.sample_name()), "{format:?}");
+        }
+    }
+}

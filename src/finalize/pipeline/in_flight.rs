@@ -175,14 +175,19 @@ impl<'a> InFlight<'a> {
         loop {
             self.is_described.set(false);
             let (job, at) = (self.job, &self.at);
-            let describe = |remarks: &[String]| {
+            let write_metadata = |remarks: &[String]| {
                 let mut receipt = self.receipt();
                 receipt.add(remarks.iter().cloned());
                 self.is_described.set(metadata::write_ahead(job, at, &self.name, &receipt)?);
                 Ok(())
             };
-            let work =
-                RouteWork { job, at, plan: &self.plan, name: &self.name, describe: &describe };
+            let work = RouteWork {
+                job,
+                at,
+                plan: &self.plan,
+                name: &self.name,
+                write_metadata: &write_metadata,
+            };
             match routes::carry_out(&work, progress)? {
                 RouteResult::Filled(output) => return self.check_and_mark(output),
                 RouteResult::Consumed(remarks) => {

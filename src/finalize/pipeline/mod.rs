@@ -4,7 +4,9 @@
 //! Order: data and header durable → name → directory durable → only then the source. If an array is
 //! made again, its old one is backed up before the new one gets the name.
 
+pub(super) mod complete_keys;
 mod in_flight;
+pub(super) mod redo_array;
 mod synced_dirs;
 
 use std::slice;

@@ -7,7 +7,7 @@ use crate::finalize::Interruption;
 use crate::finalize::copying::{interruption, run};
 use crate::finalize::digest_check::{hash, verify};
 use crate::finalize::routes::{RouteResult, RouteWork};
-use crate::fs::{self, Segment};
+use crate::fs::{self, DataFile, Dir, Segment, TempFile};
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 
@@ -37,4 +37,19 @@ pub(crate) fn carry_out(
         run(&copy, &output, None, progress)?;
     }
     Ok(RouteResult::Filled(output))
+}
+
+/// Fills a new file from an array that is made again from itself.
+pub(crate) fn remake(
+    array: &DataFile,
+    dir: &Dir,
+    new: &NewFile,
+    progress: &mut Meter,
+) -> Result<TempFile, Interruption> {
+    let segments = vec![Segment::new(array, new.offset, new.len)?];
+    let copy = fs::CopyJob { head: &new.head, segments };
+    let output = copy.private_output(dir).map_err(interruption)?;
+    progress.begin(Phase::Copy, new.len);
+    run(&copy, &output, None, progress)?;
+    Ok(output)
 }

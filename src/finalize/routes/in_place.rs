@@ -47,7 +47,7 @@ pub(crate) fn carry_out(
         job.mark_array(&file)?;
         file.sync_all().map_err(lost)?;
     }
-    (work.describe)(&remarks)?;
+    (work.write_metadata)(&remarks)?;
     for write in writes {
         let before = file.read_at_most(write.at, write.bytes.len())?;
         file.write_all_at(&write.bytes, write.at)?;

@@ -41,7 +41,7 @@ pub(crate) fn carry_out(
     head: &[u8],
     progress: &mut Meter,
 ) -> Result<RouteResult, Interruption> {
-    let RouteWork { job, at, name: output, describe, .. } = *work;
+    let RouteWork { job, at, name: output, write_metadata, .. } = *work;
     let InputFile { name, stat, .. } = job.only_file()?;
     let not = |why| Ok(RouteResult::Inapplicable(why));
     let Some(intents) = &job.intents else {
@@ -74,7 +74,7 @@ pub(crate) fn carry_out(
     let work = PrivateFile { at, file: &file, intent: &intent, name, private };
     work.take(job, intents)?;
     let renamed = match work.insert_header(head) {
-        Ok(true) => describe(&[]).and_then(|()| work.rename(job, output)),
+        Ok(true) => write_metadata(&[]).and_then(|()| work.rename(job, output)),
         other => other,
     };
     match renamed {

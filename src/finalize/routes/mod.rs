@@ -1,5 +1,6 @@
 //! The routes: carries out the steps. Each route is one file; a new route needs a file and a line
-//! in [`carry_out`]. `decide/routes/` decides whether a route applies, and which steps it takes.
+//! in [`carry_out`] and in [`remake`]. `decide/routes/` decides whether a route applies, and which
+//! steps it takes.
 
 pub(crate) mod copy;
 pub(crate) mod in_place;
@@ -7,11 +8,13 @@ pub(crate) mod insert_range;
 pub(crate) mod reflink;
 
 use crate::decide::plan::Plan;
+use crate::decide::reason::Reason;
 use crate::decide::route_obstacle::RouteObstacle;
+use crate::decide::route_problem::RouteProblem;
 use crate::decide::steps::Steps;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
-use crate::fs::TempFile;
+use crate::fs::{DataFile, Dir, TempFile};
 use crate::model::FileName;
 use crate::throttle::meter::Meter;
 
@@ -24,7 +27,7 @@ pub(crate) struct RouteWork<'a> {
     pub(crate) name: &'a FileName,
     /// Writes the metadata, with these remarks in the receipt. A route calls it before the data
     /// file becomes the array.
-    pub(crate) describe: &'a dyn Fn(&[String]) -> Result<(), Interruption>,
+    pub(crate) write_metadata: &'a dyn Fn(&[String]) -> Result<(), Interruption>,
 }
 
 /// The result of a route.
@@ -47,5 +50,24 @@ pub(crate) fn carry_out(
         Steps::Reflink(new) => reflink::carry_out(work, new, progress),
         Steps::Insert(head) => insert_range::carry_out(work, head, progress),
         Steps::Copy(new) => copy::carry_out(work, new, progress),
+    }
+}
+
+/// Carries out the steps of a plan for an array that is made again from itself: fills a new file
+/// that no other user can open yet. The route may not work for this array.
+pub(crate) fn remake(
+    array: &DataFile,
+    dir: &Dir,
+    plan: &Plan,
+    progress: &mut Meter,
+) -> Result<Result<TempFile, RouteObstacle>, Interruption> {
+    match &plan.steps {
+        Steps::Reflink(new) => reflink::remake(array, dir, new, progress),
+        Steps::Copy(new) => copy::remake(array, dir, new, progress).map(Ok),
+        // No route that can remake an array has such steps.
+        Steps::InPlace(_) | Steps::Insert(_) => {
+            let none = RouteProblem::NoneLeft(plan.skipped_routes.clone());
+            Err(Interruption::Rejected(Reason::Route(none)))
+        }
     }
 }

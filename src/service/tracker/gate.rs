@@ -57,10 +57,10 @@ impl Tracker {
         let action = match seen {
             Ok(ProbeResult::Missing) => Action::Forget,
             Ok(ProbeResult::Ignored(why)) => Action::Ignore(why),
-            Ok(ProbeResult::AwaitingData { manifest, data, parts, why }) => {
-                self.index.add_parts(&manifest, &parts);
+            Ok(ProbeResult::AwaitingData { path, data, parts, why }) => {
+                self.index.add_parts(&path, &parts);
                 if let [data] = &data[..] {
-                    self.index.add(data, &manifest);
+                    self.index.add(data, &path);
                 }
                 Action::Wait(Wait::on_external(self.after_earlier_data(why, &data, &parts)))
             }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::config::Config;
-use crate::events::bus::{Bus, Filter, Sink, WhenFull};
+use crate::events::bus::Bus;
 use crate::events::event::Event;
+use crate::events::sink::{Filter, Sink, WhenFull};
 use crate::ledger::Ledger;
 use crate::service::tracker::{JobDone, Tracker};
 use crate::service::work::context::Context;

@@ -17,7 +17,6 @@ use tracing::level_filters::LevelFilter;
 
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
-use crate::events::bus::{Filter, Sink, WhenFull};
 use crate::events::daemon_state::DaemonState;
 use crate::events::drop_path::DropPath;
 use crate::events::drop_state::DropState;
@@ -26,6 +25,7 @@ use crate::events::problem::Problem;
 use crate::events::progress::WorkProgress;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
+use crate::events::sink::{Filter, Sink, WhenFull};
 use crate::events::source_fate::SourceFate;
 use crate::events::stored::Stored;
 use crate::events::watch_state::WatchState;

@@ -465,7 +465,7 @@ fn modules_are_found_in_paths() {
 
 /// Returns whether a file in a folder of routes is a route, and not a part that routes share.
 fn is_route(source: &Source) -> bool {
-    !["mod", "page_header"].contains(&stem(source))
+    !["mod", "page_header", "plan"].contains(&stem(source))
 }
 
 #[test]

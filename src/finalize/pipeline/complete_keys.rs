@@ -2,7 +2,7 @@
 
 use crate::decide::request_problem::RequestProblem;
 use crate::describe::Correction;
-use crate::finalize::redo_array::{ArrayJob, header_of_array};
+use crate::finalize::pipeline::redo_array::{ArrayJob, header_of_array};
 use crate::model::{FileName, Stat};
 use crate::npy::Order;
 

@@ -17,15 +17,11 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::request_problem::{ArrayProblem, InPlaceProblem, RequestProblem};
 use crate::decide::route::Route;
-use crate::decide::route_obstacle::RouteObstacle;
-use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::SECTOR;
-use crate::decide::steps::{NewFile, Steps};
 use crate::describe::DescribeError;
 use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
 };
-use crate::events::progress::Phase;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
@@ -37,8 +33,8 @@ use crate::finalize::output_name::read_header;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
-use crate::finalize::{Interruption, copying, metadata};
-use crate::fs::{self, CopyJob, DataFile, Dir, Segment, TempFile, Writer};
+use crate::finalize::{Interruption, metadata, routes};
+use crate::fs::{self, DataFile, Dir, TempFile, Writer};
 use crate::model::{FileName, Stat};
 use crate::npy::{Header, Layout, Order};
 use crate::probe::{ORIGIN_ATTR, ROUTE_ATTR, SOURCE_ATTR};
@@ -106,9 +102,9 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     let (plan, mut output) = loop {
         let plan = Plan::of_array(&dump, &header, old.stat.size, &constraints);
         let plan = plan.map_err(Interruption::Rejected)?;
-        match fill(&old, &plan, progress)? {
-            Some(output) => break (plan, output),
-            None => constraints.exclude(plan.route, RouteObstacle::NotShared),
+        match routes::remake(&old.file, &old.at.output, &plan, progress)? {
+            Ok(output) => break (plan, output),
+            Err(why) => constraints.exclude(plan.route, why),
         }
     };
     give_attributes(job, &old, output.file())?;
@@ -341,41 +337,6 @@ fn write_over(
         return Err(lost(error));
     }
     Ok(ReceiptEvent::Remade)
-}
-
-/// Fills a new file. Returns `None` if the file system can't share the data.
-fn fill(old: &Old, plan: &Plan, progress: &mut Meter) -> Result<Option<TempFile>, Interruption> {
-    match &plan.steps {
-        Steps::Reflink(new) => share(old, new, progress),
-        Steps::Copy(new) => copy(old, new, progress).map(Some),
-        // No route that can remake an array has such steps.
-        Steps::InPlace(_) | Steps::Insert(_) => {
-            let none = RouteProblem::NoneLeft(plan.skipped_routes.clone());
-            Err(Interruption::Rejected(Reason::Route(none)))
-        }
-    }
-}
-
-/// Fills a new file that shares the data. Returns `None` if the file system can't share them.
-fn share(old: &Old, new: &NewFile, progress: &Meter) -> Result<Option<TempFile>, Interruption> {
-    // F1: FICLONERANGE also writes dirty pages back, but hides an error.
-    sync_written(&old.file, progress)?;
-    let output = TempFile::create_with(&old.at.output, 0o600, 0)?;
-    if !output.share(&old.file, new.offset, new.head.len() as u64, new.len)? {
-        return Ok(None);
-    }
-    output.file().write_all_at(&new.head, 0)?;
-    Ok(Some(output))
-}
-
-/// Fills a new file with a copy of the data.
-fn copy(old: &Old, new: &NewFile, progress: &mut Meter) -> Result<TempFile, Interruption> {
-    let segments = vec![Segment::new(&old.file, new.offset, new.len)?];
-    let copy = CopyJob { head: &new.head, segments };
-    let output = copy.private_output(&old.at.output).map_err(copying::interruption)?;
-    progress.begin(Phase::Copy, new.len);
-    copying::run(&copy, &output, None, progress)?;
-    Ok(output)
 }
 
 /// Copies the attributes of the old array to the new one, except the times: readers must see that
