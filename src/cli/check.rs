@@ -1,13 +1,15 @@
 //! `npyd check`: validates the configuration, and tests what the machine allows: directories,
 //! file systems, leases, routes, inotify limits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
+use crate::cli::check_text::{running, unknown_to_this_user};
 use crate::cli::history::is_still_there;
+use crate::cli::overlaps::{RealPaths, is_inside_by_another_name, share_files, share_output};
 use crate::cli::unit::{self, Unit};
 use crate::cli::{ConfigArgs, Exit, FatalError, limits, print};
 use crate::config::{Config, Disposition, DropDir, Watch};
@@ -88,6 +90,23 @@ impl Report {
         self.push(topic, text, false);
     }
 
+    /// Adds the result of a check of a directory. `other` is the user to whom the ledger belongs,
+    /// if that is another one, who may have rights that this user lacks.
+    fn add_checked(
+        &mut self,
+        topic: &str,
+        (dir, other): (&Path, Option<&str>),
+        checked: fs::Result<String>,
+    ) {
+        match (checked, other) {
+            (Ok(summary), _) => self.add(topic, &summary),
+            (Err(error), Some(owner)) if error.is_denied() => {
+                self.add(topic, &unknown_to_this_user(dir, owner));
+            }
+            (Err(error), _) => self.fail(topic, &error.to_string()),
+        }
+    }
+
     fn push(&mut self, topic: &str, text: &str, is_ok: bool) {
         match (&mut self.lines, &self.drop) {
             (Some(lines), drop) => {
@@ -108,22 +127,30 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         Ok(()) => report.add("ledger", &format!("{}: ok", config.state_dir.display())),
         Err(error) => report.fail("ledger", &error.to_string()),
     }
+    if let Some(daemons) = fs::find_daemons(&config.state_dir) {
+        report.add("daemon", &running(&daemons));
+    }
     let ledger = Ledger::open_to_read(&config.state_dir).ok().flatten();
     let rejected = ledger.and_then(|ledger| ledger.rejected().ok()).unwrap_or_default();
     let lease_right = LeaseRight::probe(&config.state_dir);
     let daemon = match lease_right {
-        LeaseRight::OwnFiles => "; the daemon may take others: it warns at its start if not",
+        LeaseRight::OwnFiles if config.drop_dirs.iter().any(DropDir::needs_proof) => {
+            "; the daemon may take others: it warns at its start if not"
+        }
+        LeaseRight::OwnFiles => "; no drop directory needs others, because no source must go",
         LeaseRight::AnyFile | LeaseRight::Unknown => "",
     };
     report.add("rights", &format!("this process may take {lease_right}{daemon}"));
     if config.max_pressure.is_some_and(|limit| Pressure::new(limit).is_none()) {
         report.fail("max_pressure", NO_PSI);
     }
+    // Root's rights include those of npyd's user.
+    let other = ledger::other_owner(&config.state_dir).filter(|_| fs::own_uid() != 0);
     let real: Vec<RealPaths> = config.drop_dirs.iter().map(RealPaths::of).collect();
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         report.add("drop", &drop_dir.path.display().to_string());
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
-        check_drop_dir(drop_dir, (unit, daemon_user(config, unit)), report);
+        check_drop_dir(drop_dir, (unit, daemon_user(config, unit), other.as_deref()), report);
         let is_here = |it: &&Entry| it.drop_dir == drop_dir.path && is_still_there(it, config);
         match rejected.iter().filter(is_here).count() {
             0 => {}
@@ -232,9 +259,10 @@ fn check_unit(role: Role, path: &Path, drop_dir: &DropDir, unit: &Unit, report: 
     }
 }
 
+/// Checks a drop directory. `other` is the user to whom the ledger belongs, if that is another one.
 fn check_drop_dir(
     drop_dir: &DropDir,
-    (unit, daemon): (Option<&Unit>, Option<User>),
+    (unit, daemon, other): (Option<&Unit>, Option<User>, Option<&str>),
     report: &mut Report,
 ) {
     let roles = [
@@ -265,10 +293,8 @@ fn check_drop_dir(
         } else {
             check_dir(path, drop_dir)
         };
-        match checked {
-            Ok(summary) => report.add(role.as_str(), &format!("{}: {summary}", path.display())),
-            Err(error) => report.fail(role.as_str(), &error.to_string()),
-        }
+        let checked = checked.map(|summary| format!("{}: {summary}", path.display()));
+        report.add_checked(role.as_str(), (path, other), checked);
     }
     report.add("ignore", &ignore_rules(drop_dir));
     let daemon = daemon.as_ref();
@@ -280,7 +306,9 @@ fn check_drop_dir(
     }
     match routes(drop_dir, (unit, staying)) {
         Ok(routes) => routes.iter().for_each(|(topic, text)| report.add(topic, text)),
-        Err(_) => report.exit = Exit::Failure, // the directory's error was added above
+        // The directory's error was added above.
+        Err(error) if error.is_denied() && other.is_some() => {}
+        Err(_) => report.exit = Exit::Failure,
     }
     match backups(drop_dir) {
         Ok(Backups { count: 0, .. }) | Err(_) => {} // the directory's error was added above
@@ -292,10 +320,7 @@ fn check_drop_dir(
             );
         }
     }
-    match check_watch(drop_dir) {
-        Ok(text) => report.add("watch", &text),
-        Err(error) => report.fail("watch", &error.to_string()),
-    }
+    report.add_checked("watch", (&drop_dir.path, other), check_watch(drop_dir));
 }
 
 /// Formats the effective ignore rules, quoted as in TOML.
@@ -318,46 +343,6 @@ fn backups(drop_dir: &DropDir) -> fs::Result<Backups> {
         drop_dir.untrusted_root(),
     )?;
     count_backups(&output, if drop_dir.recursive { DEPTH_MAX } else { 0 })
-}
-
-/// The paths of a drop directory and its output, with symlinks resolved.
-struct RealPaths<'a> {
-    drop_dir: &'a DropDir,
-    path: Option<PathBuf>,
-    output: Option<PathBuf>,
-}
-
-impl<'a> RealPaths<'a> {
-    fn of(drop_dir: &'a DropDir) -> Self {
-        let path = drop_dir.path.canonicalize().ok();
-        let output = match &drop_dir.output {
-            Some(output) => output.canonicalize().ok(),
-            None => path.clone(),
-        };
-        RealPaths { drop_dir, path, output }
-    }
-}
-
-/// Returns whether two drop directories have files in common.
-fn share_files(one: &RealPaths<'_>, other: &RealPaths<'_>) -> bool {
-    one.path.as_ref().zip(other.path.as_ref()).is_some_and(|(here, there)| {
-        here == there
-            || one.drop_dir.recursive && there.starts_with(here)
-            || other.drop_dir.recursive && here.starts_with(there)
-    })
-}
-
-/// Returns whether arrays of two drop directories get into one directory.
-fn share_output(one: &RealPaths<'_>, other: &RealPaths<'_>) -> bool {
-    one.output.as_ref().zip(other.output.as_ref()).is_some_and(|(here, there)| here == there)
-}
-
-/// Returns whether a symlink outside the drop directory leads into it. npyd protects itself against
-/// users of the drop directory only where the configured path shows that it is inside.
-fn is_inside_by_another_name(path: &Path, drop: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    let is_inside = real(path).zip(real(drop)).is_some_and(|(path, drop)| path.starts_with(drop));
-    is_inside && !path.starts_with(drop)
 }
 
 /// Returns whether the drop directory is read-only for this user, and the settings need no more.

@@ -110,6 +110,11 @@ impl Inspected {
         json!({"dtype": dtype.to_string(), "shape": shape.dims(), "order": order.to_string()})
     }
 
+    /// Returns the header of a finished array.
+    pub(crate) fn header(&self) -> Option<npy::Header> {
+        self.layout.header()
+    }
+
     /// Returns the header of an array, as `npyd explain` shows it.
     pub(crate) fn to_header(&self) -> serde_json::Value {
         let Layout { dtype, order, shape } = &self.layout;

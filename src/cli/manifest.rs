@@ -1,5 +1,6 @@
 //! `npyd manifest`: converts the description of a data file to a manifest.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -48,20 +49,19 @@ impl Manifest {
         let by_sidecar = probe_by_sidecar(&drop_dir, &rel)?;
         let candidate = match by_sidecar.map_or_else(|| probe_data(&drop_dir, &rel), Ok)? {
             ProbeResult::Candidate(candidate) => candidate,
-            ProbeResult::Missing => return Err("there is no such file".into()),
+            ProbeResult::Missing => return Err(self.refused("there is no such file")),
             ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. } => {
-                return Err(why.into());
+                return Err(self.refused(why));
             }
-            ProbeResult::Residue(_) => return Err("its data were finalized already".into()),
+            ProbeResult::Residue(_) => return Err(self.refused("its data were finalized already")),
             ProbeResult::Multiple { .. } => {
-                return Err(
-                    "it describes several arrays, but a manifest describes one; give a data file"
-                        .into(),
-                );
+                return Err(self.refused(
+                    "it describes several arrays, but a manifest describes one; give a data file",
+                ));
             }
         };
-        let dump = candidate.dump.as_ref().map_err(ToString::to_string)?;
-        let text = text(&candidate, dump)?;
+        let dump = candidate.dump.as_ref().map_err(|why| self.refused(why))?;
+        let text = text(&candidate, dump).map_err(|why| self.refused(why))?;
         match &self.output {
             None => print(text.trim_end()),
             Some(path) => {
@@ -71,6 +71,13 @@ impl Manifest {
             }
         }
         Ok(Exit::Success)
+    }
+}
+
+impl Manifest {
+    /// Returns the error that no manifest is made of the file.
+    fn refused(&self, why: impl fmt::Display) -> FatalError {
+        format!("`{}`: {why}", self.file.display()).into()
     }
 }
 

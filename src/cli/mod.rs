@@ -5,6 +5,7 @@
 
 mod archived;
 mod check;
+mod check_text;
 mod dims;
 mod explain;
 mod finalize;
@@ -16,6 +17,7 @@ mod limits;
 mod locate;
 mod log;
 mod manifest;
+mod overlaps;
 mod parts;
 mod real_paths;
 mod redo;

@@ -65,12 +65,13 @@ impl Redo {
                     name.display()
                 ));
             }
-            for Named { entry, last_array } in found {
-                let checked =
-                    drop_dir_of(&entry, &config).map_err(str::to_owned).and_then(|drop_dir| {
-                        let dir = (drop_dir, &ledger);
-                        check_redo(dir, &entry, last_array.as_ref(), &correction)
-                    });
+            for Named { entry, last_array, is_by_array } in found {
+                let newest = last_array.as_ref().filter(|_| is_by_array);
+                let checked = check_newest(newest, name).and_then(|()| {
+                    let drop_dir = drop_dir_of(&entry, &config)?;
+                    let dir = (drop_dir, &ledger);
+                    check_redo(dir, &entry, last_array.as_ref(), &correction)
+                });
                 let (target, options) = match checked {
                     Ok(request) => request,
                     Err(why) => {
@@ -145,6 +146,22 @@ struct Named {
     entry: Entry,
     /// The newest entry of the drop with an array.
     last_array: Option<Entry>,
+    /// Whether the name is that of an array, not of the data.
+    is_by_array: bool,
+}
+
+/// Checks that a name of an array is that of the newest one of its source, `newest`: npyd makes no
+/// other one again.
+fn check_newest(newest: Option<&Entry>, name: &Path) -> Result<(), String> {
+    match newest {
+        Some(made) if !is_array_named(made, name) => Err(format!(
+            "`{}` is the array of an earlier file of this name, or of before it changed; npyd makes \
+             only the newest one again, `{}`",
+            name.display(),
+            made.output.as_deref().unwrap_or(&made.source).display()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the drop directory of an entry. The error says why neither daemon nor sweep would
@@ -166,21 +183,22 @@ fn drop_dir_of<'a>(entry: &Entry, config: &'a Config) -> Result<&'a DropDir, &'s
 
 /// Returns the drops that `name` refers to: like `npyd retry`, or by the name or path of its array.
 fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Named>, FatalError> {
-    let mut sources = BTreeMap::new();
+    let mut sources: BTreeMap<PathBuf, (Option<Entry>, bool)> = BTreeMap::new();
     ledger.for_each(|entry| {
-        if is_array_named(&entry, name)
-            || is_named(&entry, name, config)
-            || sources.contains_key(&entry.source)
-        {
-            let last_array = sources.entry(entry.source.clone()).or_default();
+        let is_by_source = is_named(&entry, name, config);
+        if is_by_source || is_array_named(&entry, name) || sources.contains_key(&entry.source) {
+            let (last_array, is_by_array) =
+                sources.entry(entry.source.clone()).or_insert((None, true));
+            *is_by_array &= !is_by_source;
             if entry.has_array() {
                 *last_array = Some(entry);
             }
         }
     })?;
     let mut found = Vec::new();
-    for (source, last_array) in sources {
-        found.extend(ledger.latest(&source)?.map(|entry| Named { entry, last_array }));
+    for (source, (last_array, is_by_array)) in sources {
+        let entry = ledger.latest(&source)?;
+        found.extend(entry.map(|entry| Named { entry, last_array, is_by_array }));
     }
     Ok(found)
 }

@@ -135,6 +135,12 @@ pub(crate) fn check_redo(
     let target = candidate.target();
     let identity = candidate.snapshot().identity();
     let is_of = |entry: &Entry| entry.identity().is_some_and(|it| it.is_of_data_files(&identity));
+    if let Some(made) = last_array.filter(|it| ends_drop(it) && !is_of(it))
+        && entry.is_rejected()
+        && entry.reason_kind() == Some(ReasonKind::Output)
+    {
+        return Err(name_taken(entry, made));
+    }
     if let Some(made) = last_array.filter(|it| ends_drop(it) && !is_of(it) && !is_of(entry)) {
         let array = made.output.clone().unwrap_or_default();
         return Err(RequestProblem::NotMadeYet { array }.to_string());
@@ -216,6 +222,20 @@ fn known_target(entry: Option<&Entry>) -> RequestTarget {
     let identity = entry.and_then(Entry::identity);
     let drop = identity.map(|it| it.to_string()).unwrap_or_default();
     RequestTarget { drop, ..RequestTarget::default() }
+}
+
+/// Returns why nothing is made again of a new file whose array can't get its name, and how to
+/// correct the array of the earlier file.
+fn name_taken(entry: &Entry, made: &Entry) -> String {
+    let rejected = never_made(entry);
+    match made.output.as_ref().filter(|array| !is_missing(array)) {
+        Some(array) => format!(
+            "{rejected}; to correct `{}` itself, first move `{}` out of its directory",
+            array.display(),
+            entry.source.display()
+        ),
+        None => rejected,
+    }
 }
 
 /// Returns why the drop has no array that npyd could make again.

@@ -1,7 +1,7 @@
 //! `npyd take`: stores requests to take files as they are; the daemon or the next sweep executes
 //! them.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
@@ -19,7 +19,8 @@ pub(crate) struct Take {
     #[command(flatten)]
     config: ConfigArgs,
     /// Data files that are waiting or were rejected because their size, their number of rows or a
-    /// mark does not fit; or the files that describe them
+    /// mark does not fit; or the files that describe them: their paths, or their names in the drop
+    /// directories
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Rows to take: all complete ones, or those that every data file has and every declared or
@@ -64,6 +65,14 @@ impl Take {
     }
 }
 
+/// Returns the drop directories that have a file of this name, or of this path below them.
+fn named_in_drop_dirs<'a>(file: &Path, config: &'a Config) -> Vec<&'a DropDir> {
+    let is_plain = file.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_deep = file.components().count() > 1;
+    let has_it = |it: &&DropDir| (it.recursive || !is_deep) && !is_missing(&it.path.join(file));
+    config.drop_dirs.iter().filter(|it| is_plain && has_it(it)).collect()
+}
+
 /// Returns the drop directory and the path of a file to take. For a rejected drop, the path is that
 /// which it had before: npyd restores it before it takes it. The inner error is the reason why no
 /// such file was found.
@@ -80,6 +89,11 @@ fn source<'a>(
         if !is_missing(&path) {
             return Ok(Ok((drop_dir, path)));
         }
+    }
+    match named_in_drop_dirs(file, config)[..] {
+        [] => {}
+        [drop_dir] => return Ok(Ok((drop_dir, drop_dir.path.join(file)))),
+        _ => return Ok(Err("several drop directories have this file: give its path".to_owned())),
     }
     for entry in ledger.rejected()? {
         let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir);

@@ -24,6 +24,10 @@ pub struct DropDir {
     is_untrusted: bool,
     /// A hash of all settings of this table, to detect changes; 0 without a configuration.
     #[serde(skip)]
+    pub table_hash: u64,
+    /// A hash of the settings that can change whether a drop is rejected: npyd tries rejected drops
+    /// again when it changes. It is 0 without a configuration.
+    #[serde(skip)]
     pub settings_hash: u64,
     /// What the running process knows of these settings.
     #[serde(skip)]
@@ -100,6 +104,7 @@ impl DropDir {
         DropDir {
             path: path.to_path_buf(),
             is_untrusted: false,
+            table_hash: 0,
             settings_hash: 0,
             in_force: InForce::default(),
             neighbors: Vec::new(),
@@ -143,6 +148,12 @@ impl DropDir {
         self.is_untrusted.then_some(self.path.as_path())
     }
 
+    /// Returns whether a source leaves only after a proof that no process writes to it.
+    #[must_use]
+    pub fn needs_proof(&self) -> bool {
+        self.source != Disposition::Keep && !self.remove_unproven
+    }
+
     /// Returns what is wrong with the settings that depend on each other.
     pub(crate) fn check(&self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
@@ -151,7 +162,11 @@ impl DropDir {
                 found.push("source = \"archive\" needs archive = \"DIR\"".into());
             }
             (Disposition::Keep | Disposition::Remove, Some(_)) => {
-                found.push("archive is set, but source is not \"archive\"".into());
+                found.push(
+                    "archive is set, but source is not \"archive\": set source = \"archive\", or \
+                     remove archive"
+                        .into(),
+                );
             }
             _ => {}
         }

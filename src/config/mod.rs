@@ -27,7 +27,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::config::misplaced_key::misplaced_key;
-use crate::config::settings_hash::settings_hash;
+use crate::config::settings_hash::{settings_hash, table_hash};
 
 use crate::config::ignore_rules::IgnoreRules;
 use crate::text::serde_errors::humanize;
@@ -178,6 +178,7 @@ impl Config {
             drop_dir.resolve(base);
             drop_dir.settings_hash =
                 tables.get(at).map_or(0, |table| settings_hash(&drop_dir.path, table));
+            drop_dir.table_hash = tables.get(at).map_or(0, |it| table_hash(&drop_dir.path, it));
         }
         config.find_neighbors();
         mistakes.extend(config.contradictions(name));

@@ -10,19 +10,25 @@ use std::path::Path;
 use toml::Value;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Settings that change no result, and are therefore left out.
-const WITHOUT_EFFECT: [&str; 1] = ["undescribed_after"];
+/// Settings that can't change whether a drop is rejected, and are therefore left out.
+const WITHOUT_EFFECT: [&str; 7] =
+    ["archive", "max_rate", "quiet", "remove_unproven", "rescan", "undescribed_after", "watch"];
 
-/// Returns the hash of a drop directory's table. The hash includes the resolved path, because the
-/// table may contain a relative path.
+/// Returns the hash of those settings of a drop directory's table that can change whether a drop is
+/// rejected. The hash includes the resolved path, because the table may contain a relative path.
 pub(crate) fn settings_hash(path: &Path, table: &Value) -> u64 {
-    let mut hasher = Xxh3::new();
-    add_bytes(&mut hasher, path.as_os_str().as_bytes());
     let mut table = table.clone();
     if let Value::Table(table) = &mut table {
         table.retain(|key, _| !WITHOUT_EFFECT.contains(&key));
     }
-    add(&mut hasher, &table);
+    table_hash(path, &table)
+}
+
+/// Returns the hash of all settings of a drop directory's table.
+pub(crate) fn table_hash(path: &Path, table: &Value) -> u64 {
+    let mut hasher = Xxh3::new();
+    add_bytes(&mut hasher, path.as_os_str().as_bytes());
+    add(&mut hasher, table);
     hasher.digest()
 }
 
@@ -81,16 +87,17 @@ mod tests {
         for same in [
             "quiet = \"2s\" # a comment\npath = '/in'\n[[template]]\nshape = [ 1, 2 ]\nmatch = '*'",
             "path = '/in'\nquiet = '2s'\ntemplate = [{ match = '*', shape = [1, 2] }]\n",
+            "path = '/in'\nquiet = '3s'\narchive = 'x'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n",
+            "path = '/in'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n",
             "undescribed_after = '1h'\npath = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\n\
              shape = [1, 2]\n",
         ] {
             assert_eq!(hash(same), first, "{same}");
         }
         for other in [
-            "path = '/in'\nquiet = '3s'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n",
+            "path = '/in'\nallow_trailing = true\n[[template]]\nmatch = '*'\nshape = [1, 2]\n",
             "path = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\nshape = [12]\n",
             "path = '/in'\nquiet = '2s'\n[[template]]\nmatch = '*'\nshape = [1]\n[[template]]\n",
-            "path = '/in'\n[[template]]\nmatch = '*'\nshape = [1, 2]\n",
         ] {
             assert_ne!(hash(other), first, "{other}");
         }
@@ -101,6 +108,6 @@ mod tests {
     fn the_hash_is_stable() {
         let text = "path = '/in'\nrecursive = true\nquiet = '2s'\n[[template]]\nmatch = '*.u16'\n\
             dtype = '<u2'\nshape = [-1, 512]\n";
-        assert_eq!(hash(text), 0xe9ed_dc1c_5d3b_9550);
+        assert_eq!(hash(text), 0x47a8_120f_522a_b9f8);
     }
 }

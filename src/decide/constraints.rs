@@ -16,8 +16,8 @@ pub struct Constraints {
     pub file_system: FsInfo,
     /// Number of files that hold the data.
     pub files: usize,
-    /// Whether the data file must stay as it is.
-    pub keeps_source: bool,
+    /// Why the data file must stay as it is, if it must.
+    pub keeps_source: Option<RouteObstacle>,
     /// Whether there is an intent log, which insert-range needs.
     pub can_journal: bool,
     /// The name of the data file if the array is to have it, so that no other file can get it.
@@ -37,7 +37,7 @@ impl Constraints {
             same_file_system: true,
             file_system,
             files: 1,
-            keeps_source: false,
+            keeps_source: None,
             can_journal: true,
             own_name: None,
             excluded: Vec::new(),

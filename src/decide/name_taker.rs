@@ -17,6 +17,8 @@ pub enum NameTaker {
         /// Whether it was made of this very file. If not, of an earlier file of its name.
         is_of_this_file: bool,
     },
+    /// An array that the npyd of this user ID made of this very file.
+    ArrayByOtherUser(u32),
     /// An array of another source, which has this name if the array has it.
     OtherArray(Option<PathBuf>),
     /// A file that npyd may not replace.
@@ -35,8 +37,14 @@ impl fmt::Display for NameTaker {
                  or set on_conflict = \"replace\"",
             ),
             NameTaker::OwnArray { is_of_this_file: false } => f.write_str(
-                "is the array of an earlier file of this name: `npyd redo` with --dtype or --shape \
-                 corrects that array; on_conflict = \"replace\" replaces it, \"number\" keeps both",
+                "is the array of an earlier file of this name: move it away, drop the file under \
+                 another name, or set `output` in its manifest; on_conflict = \"replace\" replaces \
+                 it, \"number\" keeps both",
+            ),
+            NameTaker::ArrayByOtherUser(uid) => write!(
+                f,
+                "was made of this file by npyd as another user (uid {uid}), whose arrays this one \
+                 does not trust: run npyd as that user, or move the array away"
             ),
             NameTaker::Directory => f.write_str("is a directory: move it away"),
             NameTaker::OtherArray(source) => write!(

@@ -12,6 +12,9 @@ pub enum RouteObstacle {
     /// The settings keep the source.
     #[error("the source is kept")]
     SourceKept,
+    /// The settings archive the source.
+    #[error("the source is archived as it is")]
+    SourceArchived,
     /// Programs read the data file with its sidecar.
     #[error("the data file is read with its sidecar, too, and stays as it is")]
     LiveReaders,
@@ -168,6 +171,7 @@ impl RouteObstacle {
         !matches!(
             self,
             RouteObstacle::SourceKept
+                | RouteObstacle::SourceArchived
                 | RouteObstacle::LiveReaders
                 | RouteObstacle::NoData
                 | RouteObstacle::NoRoom

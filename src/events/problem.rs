@@ -45,6 +45,13 @@ pub enum Problem {
     },
     /// npyd may take leases on files of its own user alone, and the settings require proofs.
     OwnLeasesOnly,
+    /// Other daemons use the state directory, too.
+    OtherDaemons {
+        /// The state directory.
+        state_dir: PathBuf,
+        /// Their process IDs.
+        pids: Vec<u32>,
+    },
     /// The kernel refused the idle class of I/O.
     NotIdle {
         /// Why.

@@ -99,7 +99,11 @@ pub fn constraints_of_dirs(
     Ok(Constraints {
         readers: drop_dir.readers,
         same_file_system: output.is_on_mount_of(source)?,
-        keeps_source: drop_dir.source != Disposition::Remove,
+        keeps_source: match drop_dir.source {
+            Disposition::Keep => Some(RouteObstacle::SourceKept),
+            Disposition::Archive => Some(RouteObstacle::SourceArchived),
+            Disposition::Remove => None,
+        },
         ..Constraints::on(fs_info(output)?)
     })
 }

@@ -13,6 +13,7 @@ pub mod interruption;
 pub mod job;
 mod known_dirs;
 mod locations;
+mod marks;
 mod metadata;
 mod moved;
 mod named_parts;

@@ -11,6 +11,7 @@ use crate::decide::reason_text::array_of;
 use crate::events::progress::Phase;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::locations::Locations;
+use crate::finalize::marks::{mark_of, read_origin, trusted_mark};
 use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
@@ -19,7 +20,6 @@ use crate::fs::{self, DataFile, TempFile, Writer};
 use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
 use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
 use crate::probe::input::{Input, InputSegment};
-use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 use crate::throttle::meter::Meter;
 
 /// The name of an array, and what to do about it.
@@ -182,7 +182,7 @@ fn conflict(
     let origin = if there.is_file() { origin_of(at, &name)? } else { None };
     let is_own = origin == Some(Origin::of(&job.path(), &job.candidate.input.name));
     let by = if is_own && let Some(array) = at.output.open_file(name.as_ref())? {
-        NameTaker::OwnArray { is_of_this_file: is_of_this_file(job, &array)? }
+        maker_of_own_array(job, &array)?
     } else if !may_replace {
         NameTaker::AnyFile
     } else if there.is_dir() {
@@ -193,6 +193,20 @@ fn conflict(
         NameTaker::ForeignFile
     };
     Err(Interruption::Rejected(Reason::Taken { name, by }))
+}
+
+/// Says what an array is that has the path of this drop as its origin.
+fn maker_of_own_array(job: &Job, array: &DataFile) -> Result<NameTaker, Interruption> {
+    let is_of_this_file = match mark_of(array)? {
+        Some(mark) => mark.is_of_data_files(&job.candidate.snapshot().identity()),
+        None => false,
+    };
+    let owner = array.stat()?.uid;
+    Ok(if is_of_this_file && owner != fs::own_uid() {
+        NameTaker::ArrayByOtherUser(owner)
+    } else {
+        NameTaker::OwnArray { is_of_this_file }
+    })
 }
 
 /// Gives a new file the name of its own source, and removes the source, which must not have changed
@@ -316,13 +330,6 @@ fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interrup
         opened => opened?,
     };
     Ok(file.as_ref().map(read_origin).transpose()?.flatten())
-}
-
-/// Reads the path of an array's source. The owner of the array could forge the path, and would lose
-/// only that array.
-fn read_origin(file: &DataFile) -> fs::Result<Option<Origin>> {
-    let text = file.attr(ORIGIN_ATTR)?;
-    Ok(text.and_then(|text| Origin::parse(&String::from_utf8_lossy(&text))))
 }
 
 /// Returns whether a file may stand for this source's array: npyd or the source's owner owns it. An
@@ -480,13 +487,4 @@ pub(crate) fn read_header(file: &DataFile) -> Result<Option<(Header, u64)>, Inte
     let head = file.read_at_most(0, at.min(HEADER_MAX) as usize)?;
     let layout = parse_header(&preamble, &head, file.stat()?.size);
     Ok(layout.ok().and_then(|layout| layout.header()).map(|header| (header, at)))
-}
-
-/// Returns the mark of a file that npyd owns. Another user's file could carry a forged mark.
-pub(crate) fn trusted_mark(file: &DataFile) -> Result<Option<SourceIdentity>, Interruption> {
-    if file.stat()?.uid != fs::own_uid() {
-        return Ok(None);
-    }
-    let mark = file.attr(SOURCE_ATTR)?;
-    Ok(mark.map(|mark| SourceIdentity::parse(&String::from_utf8_lossy(&mark))))
 }

@@ -60,6 +60,11 @@ impl FsError {
         &self.cause
     }
 
+    /// Returns the error of the system call, for an error about another path.
+    pub(crate) fn into_cause(self) -> io::Error {
+        self.cause
+    }
+
     /// Returns whether a sync or writeback failed. The content may be lost even if a later sync
     /// succeeds (rule F1).
     #[must_use]

@@ -32,6 +32,7 @@ mod clone_range;
 mod content_mark;
 mod copy;
 mod crash_recovery;
+mod daemon_lock;
 mod dir;
 mod dir_fault;
 mod durable_dirs;
@@ -65,6 +66,7 @@ pub use capabilities::{
 pub use claim::Claim;
 pub use copy::{CopyError, CopyJob, OnBytes, OnProgress, Segment};
 pub use crash_recovery::recover_dir;
+pub use daemon_lock::{DaemonLock, find_daemons};
 pub use dir::{Dir, EntryKind};
 pub use error::{FsError, Result};
 #[cfg(feature = "sabotage")]

@@ -164,6 +164,13 @@ impl Dir {
             }
             Ok(false) => Ok(Moved::TargetExists),
             Err(error) if error.is_other_file_system() => Ok(Moved::OtherFileSystem),
+            // The private name says nothing to anybody: the other directory is at fault.
+            Err(error)
+                if error.is(&[Errno::ACCESS, Errno::PERM, Errno::ROFS])
+                    && !to_dir.is_writable() =>
+            {
+                Err(to_dir.error_at(Operation::Rename, to, error.into_cause()))
+            }
             Err(error) => Err(error),
         }
     }

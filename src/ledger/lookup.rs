@@ -173,6 +173,19 @@ impl Ledger {
         Ok(newest.filter(Entry::is_failure))
     }
 
+    /// Returns the newest receipt about a source of which an array was made or found.
+    pub fn latest_array(&self, source: &Path) -> Result<Option<Entry>> {
+        self.run(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE source = ?1
+                 AND event IN ('finalized', 'remade', 'found', '{UNPROVEN}')
+                 ORDER BY id DESC LIMIT 1"
+            ))?
+            .query_row([StoredPath(source)], Entry::from_row)
+            .optional()
+        })
+    }
+
     /// Returns the newest receipt about an array of this path. Reads all newer receipts, because
     /// the ledger has no index for it.
     pub fn latest_of_array(&self, array: &Path) -> Result<Option<Entry>> {

@@ -11,10 +11,6 @@ use rustix::process::{getegid, geteuid, getgroups};
 
 use crate::ledger::schema::with_suffix;
 
-/// The first user ID of regular accounts (`UID_MIN`, `login.defs(5)`); lower IDs are system
-/// accounts.
-const FIRST_PERSON: u32 = 1000;
-
 /// What to do about something that is not a file.
 const MOVE_AWAY: &str = "move it away, or set another state_dir";
 
@@ -148,19 +144,14 @@ fn remedy(stat: &Metadata, state_dir: &Path) -> String {
     if !is_member(stat.gid()) {
         steps.push(format!("usermod -aG {group} {}", own_name()));
     }
-    if steps.is_empty() || !is_shared(stat, &owner, &group) {
+    if steps.is_empty() || stat.gid() == 0 {
         return format!("run this command as user `{owner}`, to whom the ledger belongs");
     }
     format!(
-        "run this command as user `{owner}`, or have an administrator give the group `{group}` \
-         access ({})",
+        "run this command as user `{owner}`, or have an administrator give you access through the \
+         group `{group}` ({}), and log in again",
         steps.join("; ")
     )
-}
-
-/// Returns whether others may join the group: it is neither root's nor that of one person.
-fn is_shared(stat: &Metadata, owner: &str, group: &str) -> bool {
-    stat.gid() != 0 && (stat.gid() < FIRST_PERSON || group != owner)
 }
 
 fn is_member(gid: u32) -> bool {

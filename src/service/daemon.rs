@@ -18,7 +18,7 @@ use crate::events::daemon_state::{DaemonState, DropDirCount};
 use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::events::watch_state::WatchState;
-use crate::fs::{LeaseRight, MountTable};
+use crate::fs::{self, DaemonLock, LeaseRight, MountTable};
 use crate::ledger::{Ledger, SeenChanges};
 use crate::service::config_reader::{ConfigReader, ReadConfig};
 use crate::service::ledger_keeper::LedgerKeeper;
@@ -72,6 +72,8 @@ struct Daemon {
     next_id: RootId,
     seen_changes: SeenChanges,
     ledger_keeper: LedgerKeeper,
+    /// By which commands and other daemons find this one.
+    lock: Option<DaemonLock>,
     /// Whether the last attempt to start a thread failed.
     lacks_threads: bool,
 }
@@ -103,8 +105,10 @@ pub fn run(
         pool,
         handles: Vec::new(),
         next_id: 0,
+        lock: None,
         lacks_threads: false,
     };
+    daemon.lock_state_dir();
     daemon.warn_of_missing_right();
     daemon.start_missing(&ready_tx)?;
     drop(ready_tx);
@@ -125,7 +129,7 @@ fn forward_signals() -> io::Result<Receiver<i32>> {
 impl Daemon {
     /// Starts a supervisor for each drop directory that has none.
     fn start_missing(&mut self, ready_tx: &Sender<()>) -> io::Result<()> {
-        let hash = |drop_dir: &DropDir| drop_dir.settings_hash;
+        let hash = |drop_dir: &DropDir| drop_dir.table_hash;
         let known: HashSet<u64> = self.handles.iter().map(|it| hash(&it.drop_dir)).collect();
         let is_missing = |drop_dir: &&DropDir| !known.contains(&hash(drop_dir));
         let missing: Vec<_> = self.config.drop_dirs.iter().filter(is_missing).cloned().collect();
@@ -151,12 +155,21 @@ impl Daemon {
         }
     }
 
+    /// Shows other processes that a daemon uses the state directory, and warns if another one does.
+    fn lock_state_dir(&mut self) {
+        let state_dir = self.at_start.state_dir.clone();
+        self.lock = DaemonLock::hold(&state_dir);
+        let mut pids = fs::find_daemons(&state_dir).unwrap_or_default();
+        pids.retain(|pid| *pid != std::process::id());
+        if !pids.is_empty() {
+            self.context.report(Problem::OtherDaemons { state_dir, pids });
+        }
+    }
+
     /// Warns if the configuration requires proofs and npyd may take leases on its own files alone.
     fn warn_of_missing_right(&self) {
-        let needs_proof =
-            |drop_dir: &DropDir| drop_dir.source != Disposition::Keep && !drop_dir.remove_unproven;
         let right = self.context.lease_right;
-        if right == LeaseRight::OwnFiles && self.config.drop_dirs.iter().any(needs_proof) {
+        if right == LeaseRight::OwnFiles && self.config.drop_dirs.iter().any(DropDir::needs_proof) {
             self.context.report(Problem::OwnLeasesOnly);
         }
     }
@@ -246,6 +259,7 @@ impl Daemon {
     fn on_tick(&mut self) {
         self.threads.on_tick();
         self.restart_ended();
+        self.lock = self.lock.take().and_then(|lock| lock.renew(&self.at_start.state_dir));
         let ledger = self.context.ledger();
         // The ledger keeper reports an error.
         let changed = ledger.new_changes(&mut self.seen_changes).unwrap_or_default();
@@ -293,7 +307,7 @@ impl Daemon {
         if !settings.is_empty() {
             self.publish(DaemonState::NeedsRestart { settings });
         }
-        let settings_of = |drop_dir: &DropDir| (drop_dir.settings_hash, drop_dir.undescribed_after);
+        let settings_of = |drop_dir: &DropDir| drop_dir.table_hash;
         let configured: HashSet<_> = config.drop_dirs.iter().map(settings_of).collect();
         let by_path: HashMap<_, _> = config.drop_dirs.iter().map(|it| (&it.path, it)).collect();
         let context = &self.context;

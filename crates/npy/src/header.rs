@@ -286,7 +286,7 @@ fn layout_of(dict: Literal, kind: Kind) -> Result<Layout, HeaderError> {
             }
         }
     }
-    let missing = |key: &str| HeaderError::new(format!("its header has no '{key}'"));
+    let missing = |key: &str| HeaderError::new(format!("its header has no '{key}': add it"));
     let order = match fortran.ok_or_else(|| missing("fortran_order"))? {
         Literal::Bool(false) => Order::C,
         Literal::Bool(true) => Order::F,

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::candidate::other_template;
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::archived::archived_source;
-use crate::cli::inspect::inspect;
+use crate::cli::inspect::{Inspected, inspect};
 use crate::decide::archived_source::ArchivedSource;
 use crate::decide::identity::Origin;
 use crate::decide::request_problem::ArrayProblem;
@@ -53,23 +54,40 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
         "output": text(&array),
         "size": file.stat()?.size,
     });
-    if let Ok(inspected) = inspect(&path) {
+    let inspected = inspect(&path).ok();
+    if let Some(inspected) = &inspected {
         merge(&mut report, inspected.to_facts());
     }
+    let note = entry.as_ref().filter(|_| problem.is_none() && backup.is_none());
+    let note = note.zip(inspected).and_then(|(made, array)| query.note_template(made, &array));
     let more = if let Some(entry) = entry.filter(|_| problem.is_none()) {
         query.made_of(&entry, backup.map(|(_, number)| number))
     } else {
         let name = origin.map_or_else(|| "another file".to_owned(), |it| format!("`{}`", it.name));
-        json!({"why": format!(
-            "npyd made it of {name}, as its mark says; the ledger has no receipt of it{}",
-            if problem.is_some() { " under this name" } else { "" }
-        )})
+        let ledger = match &problem {
+            _ if query.is_unread => "the ledger, which says more, can't be read here",
+            Some(_) => "the ledger has no receipt of it under this name",
+            None => "the ledger has no receipt of it",
+        };
+        json!({"why": format!("npyd made it of {name}, as its mark says; {ledger}")})
     };
     merge(&mut report, more);
+    merge_notes(&mut report, note);
     Ok(Some(report))
 }
 
 impl Query {
+    /// Returns the note about an array whose source is there, but has another template now.
+    fn note_template(&self, made: &Entry, array: &Inspected) -> Option<String> {
+        let drop_dir = self.drop_dir_of(made)?;
+        let rel = made.source.strip_prefix(&drop_dir.path).ok()?;
+        let probed = probe_standalone(drop_dir, rel, &mut ListedDescriptions::default()).ok()?;
+        let ProbeResult::Candidate(mut candidate) = probed else { return None };
+        self.apply_declared(&mut candidate);
+        let is_same = made.settles(&candidate.snapshot().identity(), drop_dir.settings_hash);
+        is_same.then(|| other_template(&candidate, made, array)).flatten()
+    }
+
     /// Describes from which source an array was made.
     fn made_of(&self, entry: &Entry, backup: Option<u32>) -> Value {
         let source = entry.source.display();

@@ -10,14 +10,14 @@ use super::foresight::{foresee, instead};
 use super::standing::Standing;
 use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
-use crate::cli::inspect::inspect;
+use crate::cli::inspect::{Inspected, inspect};
 use crate::config::{Disposition, DropDir};
 use crate::decide::completeness::{Evidence, ProducerWord, Wait};
 use crate::decide::name_list::NameList;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Route;
-use crate::describe::{Correction, Dump, Rows};
+use crate::describe::{Correction, DeclaredBy, Dump, Rows};
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{plan_candidate, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
@@ -182,12 +182,39 @@ fn finished(
     merge_notes(&mut report, note_kept_source(&query.drop_dir, entry));
     if let Some(Ok(array)) = entry.output.as_deref().map(inspect) {
         merge(&mut report, array.to_header());
+        if let Some(note) = other_template(candidate, entry, &array).filter(|_| note.is_none()) {
+            merge(&mut report, array.to_facts());
+            merge_notes(&mut report, [note]);
+        }
     }
     merge(&mut report, last_receipt(entry));
     if entry.is_unproven() {
         merge_writers(&mut report, candidate)?;
     }
     Ok(report)
+}
+
+/// Returns the note about an array that was made with another template than that of now, as far as
+/// its header shows that.
+pub(super) fn other_template(
+    candidate: &Candidate,
+    entry: &Entry,
+    array: &Inspected,
+) -> Option<String> {
+    let dump = candidate.dump.as_ref().ok().filter(|dump| dump.kind == DeclaredBy::Template)?;
+    let evidence = entry.receipt_field("evidence").and_then(|name| Evidence::from_name(&name));
+    let made = array.header()?;
+    let now = dump.header(candidate.input.logical_size(dump).0).ok()?;
+    if evidence.is_some_and(Evidence::is_partial) || now.same_bytes(&made) {
+        return None;
+    }
+    let name = entry.source.file_name().unwrap_or_default().display();
+    Some(format!(
+        "the template was another one when the array was made; now it says dtype {} and shape {}: \
+         `npyd redo {name}` makes the array again",
+        now.dtype(),
+        dump.layout.shape
+    ))
 }
 
 /// Returns the note about a source that stays because it was finished before the setting changed.
@@ -330,7 +357,7 @@ impl Query {
 
     /// Applies what `npyd redo` and `npyd take` declared, as the daemon would, and a request to
     /// take the drop that the daemon has not accepted yet.
-    fn apply_declared(&self, candidate: &mut Candidate) {
+    pub(super) fn apply_declared(&self, candidate: &mut Candidate) {
         let Some(ledger) = &self.ledger else { return };
         let source = self.drop_dir.path.join(&candidate.input.rel);
         let declared = ledger.declared(&source).ok().flatten();

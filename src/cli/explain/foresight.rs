@@ -9,6 +9,8 @@ use super::candidate::plan_report;
 use super::verdict::Verdict;
 use super::{Query, merge, merge_notes};
 use crate::decide::completeness::Evidence;
+use crate::decide::name_taker::NameTaker;
+use crate::decide::reason::Reason;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{Interruption, Job, Preview, preview};
@@ -42,6 +44,14 @@ pub(super) fn foresee(
         intents: query.config.as_ref().map(|it| Arc::new(IntentLog::of(&it.state_dir))),
     };
     match preview(&job) {
+        Ok(Preview { event: ReceiptEvent::Found, output, .. }) if query.is_unread => {
+            let why = format!(
+                "its array is there, as its bytes show: `{}`; the ledger, which says more, can't be \
+                 read here",
+                output.display()
+            );
+            merge(report, instead(Verdict::Finished, &why));
+        }
         Ok(Preview { event: ReceiptEvent::Found, output, .. }) => {
             let note = format!("its array is there already: `{}`", output.display());
             merge_notes(report, [note]);
@@ -49,6 +59,16 @@ pub(super) fn foresee(
         Ok(Preview { output, plan, replaced, .. }) => {
             merge(report, plan_report(&plan, &job.dump, &output));
             merge_notes(report, replaced);
+        }
+        Err(Interruption::Rejected(Reason::Taken {
+            name,
+            by: NameTaker::ArrayByOtherUser(uid),
+        })) if query.is_unread && query.ledger_owner() == Some(uid) => {
+            let why = format!(
+                "`{name}` was made of this file, as its mark says; the ledger, which says more, \
+                 can't be read here"
+            );
+            merge(report, instead(Verdict::Finished, &why));
         }
         // It may be the array of this drop: only the ledger says so.
         Err(Interruption::Rejected(why)) if query.is_unread => {

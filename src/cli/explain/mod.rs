@@ -13,6 +13,7 @@ mod text;
 mod verdict;
 
 use std::cell::OnceCell;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -80,7 +81,8 @@ impl Explain {
         let mut query = self.query(path.parent().unwrap_or(Path::new("/")), Path::new(name))?;
         let unread = query.open_ledger();
         let mut report = query.explain()?;
-        merge_notes(&mut report, unread.into_iter().chain(query.other_user()));
+        let no_daemon = query.no_daemon(&report);
+        merge_notes(&mut report, unread.into_iter().chain(query.other_user()).chain(no_daemon));
         if !Verdict::is_one_of(&report, &[Verdict::Finished, Verdict::Gone])
             && report.get("outside").is_none()
             && let Some(outside) = query.outside
@@ -152,6 +154,32 @@ impl Query {
                 Some(format!("what npyd has done is unknown here: {error}"))
             }
         }
+    }
+
+    /// Returns the user ID of the ledger's owner.
+    fn ledger_owner(&self) -> Option<u32> {
+        let stat = std::fs::metadata(&self.config.as_ref()?.state_dir).ok()?;
+        Some(stat.uid())
+    }
+
+    /// Returns a note if no daemon would do what is left to do.
+    fn no_daemon(&self, report: &Value) -> Option<String> {
+        const OPEN: [Verdict; 5] = [
+            Verdict::Ready,
+            Verdict::Waiting,
+            Verdict::Failing,
+            Verdict::Leftover,
+            Verdict::Unknown,
+        ];
+        let state_dir = &self.config.as_ref().filter(|_| self.outside.is_none())?.state_dir;
+        let is_open = Verdict::is_one_of(report, &OPEN);
+        let daemons = fs::find_daemons(state_dir).filter(|_| is_open)?;
+        daemons.is_empty().then(|| {
+            format!(
+                "no daemon uses the state directory `{}` now: start npyd, or run `npyd sweep`",
+                state_dir.display()
+            )
+        })
     }
 
     /// Returns a note if this process does not run as the owner of the ledger: it may have fewer or

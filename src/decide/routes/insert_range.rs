@@ -17,8 +17,8 @@ pub(super) const RULE: RouteRule =
 /// Outlines a header of one page, which goes into the range that is inserted before the data.
 fn outline(input: &RouteInput<'_>) -> Result<Outline, RouteObstacle> {
     let RouteInput { dump, source_header, size, constraints } = input;
-    if constraints.keeps_source {
-        return Err(RouteObstacle::SourceKept);
+    if let Some(why) = &constraints.keeps_source {
+        return Err(why.clone());
     }
     if dump.facts.has_live_readers {
         return Err(RouteObstacle::LiveReaders);

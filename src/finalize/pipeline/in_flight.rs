@@ -26,7 +26,7 @@ use crate::finalize::routes::{self, RouteResult, RouteWork};
 use crate::finalize::source_checks::{
     check_sidecar, check_source, check_unchanged, lost, sync_unproven,
 };
-use crate::finalize::{Interruption, Job, metadata, parts_of_input, rest};
+use crate::finalize::{Interruption, Job, marks, metadata, parts_of_input, rest};
 use crate::fs::{Claim, TempFile};
 use crate::model::FileName;
 use crate::probe::ROUTE_ATTR;
@@ -52,7 +52,7 @@ fn array_there(
 ) -> Result<(Option<ArrayId>, Option<Route>), Interruption> {
     let Some(array) = at.output.open_file(name.as_ref())? else { return Ok((None, None)) };
     let id = Some(ArrayId::of(&array.stat()?));
-    let mark = output_name::trusted_mark(&array)?;
+    let mark = marks::trusted_mark(&array)?;
     if job.made_by.is_some() && mark.is_some_and(|mark| job.earlier.contains(&mark)) {
         return Ok((id, job.made_by));
     }

@@ -11,7 +11,6 @@ use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::Correction;
-use crate::events::event::Event;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{ArrayJob, RejectedDrop};
 use crate::fs;
@@ -167,7 +166,12 @@ impl Tracker {
     ) -> Result<(ArrayJob, String), Reason> {
         let refused = Reason::Request;
         let correction = parse(&request.options)?;
-        let entry = self.latest(rel).ok_or(refused(RequestProblem::Unknown))?;
+        let mut entry = self.latest(rel).ok_or(refused(RequestProblem::Unknown))?;
+        if entry.is_rejected() {
+            // A later file of that name was rejected, and is gone: the array is of an earlier one.
+            let made = self.context.ledger().latest_array(&entry.source);
+            entry = made.ok().flatten().unwrap_or(entry);
+        }
         if let Some(why) = request.why_not_about(&target_of(entry.identity())) {
             return Err(refused(why));
         }
@@ -332,11 +336,7 @@ impl Tracker {
     ) -> Result<(), LedgerError> {
         let path = self.drop_path(&candidate.input.rel);
         self.context.ledger().accept_request(request, &path.source, declared)?;
-        let kind = request.kind;
-        let options = request.given_options().map(str::to_owned);
-        let words = Correction::parse(&request.options).map(|options| options.to_string());
-        let words = words.ok().filter(|words| !words.is_empty());
-        self.context.publish(Event::Accepted { path, kind, options, words });
+        self.context.publish_accepted(&Request { source: path.source, ..request.clone() });
         Ok(())
     }
 

@@ -7,7 +7,9 @@ use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::identity::Fingerprint;
 use crate::decide::reason::Reason;
+use crate::describe::Correction;
 use crate::events::drop_path::DropPath;
+use crate::events::event::Event;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::{self, ArrayJob, Interruption, RejectedDrop, Restored, restore_rejected};
@@ -60,10 +62,20 @@ pub(crate) fn redo_array(
         }
         Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Dropped,
     };
+    context.publish_accepted(request);
     context.end_request(request, receipt, fingerprint)
 }
 
 impl Context {
+    /// Publishes that a request is accepted.
+    pub(crate) fn publish_accepted(&self, request: &Request) {
+        let path = DropPath { drop_dir: request.drop_dir.clone(), source: request.source.clone() };
+        let options = request.given_options().map(str::to_owned);
+        let words = Correction::parse(&request.options).map(|options| options.to_string());
+        let words = words.ok().filter(|words| !words.is_empty());
+        self.publish(Event::Accepted { path, kind: request.kind, options, words });
+    }
+
     /// Ends a request that cannot be carried out, and reports the reason.
     pub(crate) fn refuse(&self, request: &Request, why: Reason) -> Outcome {
         let Request { kind, drop_dir, source, .. } = request;

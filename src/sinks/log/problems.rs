@@ -23,6 +23,12 @@ pub(crate) fn text(problem: &Problem) -> String {
             format!("some drop directories are not processed: {error}")
         }
         Problem::OwnLeasesOnly => format!("npyd may take {OWN_LEASES}"),
+        Problem::OtherDaemons { state_dir, pids } => format!(
+            "another npyd ({}) uses the state directory `{}`, too: both work on its drops; stop \
+             one of them, unless that is what you want",
+            pids.iter().map(|pid| format!("pid {pid}")).collect::<Vec<_>>().join(", "),
+            state_dir.display()
+        ),
         Problem::NotIdle { error } => format!("io_priority = \"idle\" was refused: {error}"),
         Problem::NoPressure => format!("max_pressure has no effect: {NO_PSI}"),
         Problem::LedgerHangs => {

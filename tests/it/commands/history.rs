@@ -177,7 +177,7 @@ fn the_group_reads_while_the_daemon_is_stopped() {
 }
 
 /// The message names the missing right, the user or the group that has it, and who can grant it. It
-/// does not advise a person's or root's group, nor another ledger.
+/// does not advise root's group, nor another ledger.
 #[test]
 fn a_user_without_rights_on_the_ledger() {
     if !as_root() {
@@ -191,7 +191,7 @@ fn a_user_without_rights_on_the_ledger() {
         (NPYD, group, 0o750, [as_owner.as_str(), join], "chmod"),
         (NPYD, group, 0o700, ["chmod 750 ", join], "sudo"),
         (NPYD, group, 0o755, ["may not read it", join], "sudo"),
-        (NPYD, NPYD, 0o750, [&as_owner, "to whom the ledger belongs"], "usermod"),
+        (NPYD, NPYD, 0o750, [&as_owner, "(usermod -aG 61000 nobody), and log in again"], "chmod"),
         (0, 0, 0o750, ["run this command as user `root`", "may not enter"], "usermod"),
     ] {
         for name in ["state", "state/ledger.sqlite"] {

@@ -1,5 +1,6 @@
 //! The commands other than `npyd run`: their output and exit codes.
 
+mod advice;
 mod archived;
 mod config;
 mod explain;

@@ -35,7 +35,8 @@ fn the_array_of_an_earlier_file_of_this_name() {
     let receipts = site.sweep().expect_code(1).json();
     let reason = receipts.of_source("scan.raw")["reason"].as_str().unwrap().to_owned();
     for words in [
-        "`scan.npy` is the array of an earlier file of this name: `npyd redo`",
+        "`scan.npy` is the array of an earlier file of this name: move it away, ",
+        "`output` in its manifest",
         "on_conflict = \"replace\"",
         "\"number\"",
     ] {

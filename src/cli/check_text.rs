@@ -1,0 +1,25 @@
+//! Texts of `npyd check` about the daemon, and about what this user can't tell of it.
+
+use std::path::Path;
+
+use crate::ledger;
+
+/// Says which daemons use the state directory.
+pub(super) fn running(daemons: &[u32]) -> String {
+    let pids = daemons.iter().map(|pid| format!("pid {pid}")).collect::<Vec<_>>().join(", ");
+    match daemons {
+        [] => "none uses this state directory now".to_owned(),
+        [_] => format!("running ({pids})"),
+        _ => format!("warning: several use this state directory ({pids}); all work on its drops"),
+    }
+}
+
+/// Says that this user lacks a right that npyd's user may have.
+pub(super) fn unknown_to_this_user(path: &Path, owner: &str) -> String {
+    format!(
+        "{}: can't tell: user `{}` has not the rights to try it, and whether npyd's user `{owner}` \
+         has them is not seen here; run `npyd check` as that user",
+        path.display(),
+        ledger::own_name()
+    )
+}

@@ -1,0 +1,27 @@
+//! Marks: the attributes of an array that say what it was made of.
+
+use crate::decide::identity::{Origin, SourceIdentity};
+use crate::finalize::Interruption;
+use crate::fs::{self, DataFile};
+use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
+
+/// Reads the path of an array's source. The owner of the array could forge the path, and would lose
+/// only that array.
+pub(crate) fn read_origin(file: &DataFile) -> fs::Result<Option<Origin>> {
+    let text = file.attr(ORIGIN_ATTR)?;
+    Ok(text.and_then(|text| Origin::parse(&String::from_utf8_lossy(&text))))
+}
+
+/// Returns the mark of a file that npyd owns. Another user's file could carry a forged mark.
+pub(crate) fn trusted_mark(file: &DataFile) -> Result<Option<SourceIdentity>, Interruption> {
+    if file.stat()?.uid != fs::own_uid() {
+        return Ok(None);
+    }
+    Ok(mark_of(file)?)
+}
+
+/// Returns the mark of a file, whoever owns it: for messages.
+pub(crate) fn mark_of(file: &DataFile) -> fs::Result<Option<SourceIdentity>> {
+    let mark = file.attr(SOURCE_ATTR)?;
+    Ok(mark.map(|mark| SourceIdentity::parse(&String::from_utf8_lossy(&mark))))
+}
