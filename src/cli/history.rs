@@ -215,7 +215,7 @@ fn is_archived_at(entry: &Entry, path: &Path, config: &Config) -> bool {
 
 /// Returns the absolute path of a file that may be gone, with the links and `..` of its directory
 /// resolved, as the ledger has it.
-fn real_path(name: &Path) -> PathBuf {
+pub(crate) fn real_path(name: &Path) -> PathBuf {
     let path = std::path::absolute(name).unwrap_or_default();
     match (path.parent().and_then(|parent| parent.canonicalize().ok()), path.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),

@@ -21,6 +21,7 @@ mod overlaps;
 mod parts;
 mod real_paths;
 mod redo;
+mod redo_name;
 mod request_check;
 mod retry;
 mod since;

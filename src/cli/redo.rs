@@ -1,20 +1,21 @@
 //! `npyd redo`: stores requests to make arrays again; the daemon or the next sweep executes them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
 
 use crate::cli::dims::Dims;
-use crate::cli::history::{is_array_named, is_named, time_text};
+use crate::cli::history::time_text;
+use crate::cli::redo_name::{Found, Named, find};
 use crate::cli::request_check::check_redo;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
 use crate::decide::completeness::Evidence;
 use crate::decide::request_kind::RequestKind;
+use crate::decide::request_target::RequestTarget;
 use crate::describe::Correction;
-use crate::ledger::{self, Entry, Ledger};
+use crate::ledger::{self, Entry, Ledger, Request};
 use crate::npy::{Dtype, Layout, Order};
 
 #[derive(Args)]
@@ -56,38 +57,45 @@ impl Redo {
         let by = if has_daemon { "" } else { " by the next sweep" };
         let mut exit = Exit::Success;
         for name in &self.names {
-            let found = named(&ledger, name, &config)?;
-            if found.is_empty() {
-                exit = Exit::Failure;
-                print(&format!(
-                    "{}: no drop or array in the ledger has this name; see `npyd history`, or \
-                     `npyd explain` for a file that is waiting",
-                    name.display()
-                ));
-            }
-            for Named { entry, last_array, is_by_array } in found {
-                let newest = last_array.as_ref().filter(|_| is_by_array);
-                let checked = check_newest(newest, name).and_then(|()| {
-                    let drop_dir = drop_dir_of(&entry, &config)?;
+            let Named { entry, last_array, is_array } = match find(&ledger, name, &config)? {
+                Found::One(named) => *named,
+                Found::Nothing => {
+                    exit = Exit::Failure;
+                    print(&format!(
+                        "{}: no drop or array in the ledger has this name; see `npyd history`, or \
+                         `npyd explain` for a file that is waiting",
+                        name.display()
+                    ));
+                    continue;
+                }
+                Found::Several(list) => {
+                    exit = Exit::Failure;
+                    print(&format!("{}: {list}", name.display()));
+                    continue;
+                }
+            };
+            let array = last_array.as_ref().and_then(|it| it.output.as_deref());
+            let array = array.filter(|_| is_array);
+            let checked =
+                drop_dir_of(&entry, &config).map_err(str::to_owned).and_then(|drop_dir| {
                     let dir = (drop_dir, &ledger);
-                    check_redo(dir, &entry, last_array.as_ref(), &correction)
+                    check_redo(dir, &entry, (last_array.as_ref(), array), &correction)
                 });
-                let (target, options) = match checked {
-                    Ok(request) => request,
-                    Err(why) => {
-                        exit = Exit::Failure;
-                        print(&format!("{}: not made again: {why}", entry.source.display()));
-                        continue;
-                    }
-                };
-                let (drop_dir, source) = (&entry.drop_dir, &entry.source);
-                let replaced = replaced_request(&ledger, drop_dir, source)?;
-                let request = (options.as_str(), &target);
-                ledger.add_request(RequestKind::Redo, drop_dir, source, request)?;
-                let made = last_array.as_ref().filter(|_| correction.as_described);
-                let remark = made.and_then(after_take).unwrap_or_default();
-                print(&format!("{}: will be made again{by}{remark}{replaced}", source.display()));
-            }
+            let (target, options) = match checked {
+                Ok(request) => request,
+                Err(why) => {
+                    exit = Exit::Failure;
+                    let named = array.unwrap_or(&entry.source).display();
+                    print(&format!("{named}: not made again: {why}"));
+                    continue;
+                }
+            };
+            let (drop_dir, source) = (&entry.drop_dir, &entry.source);
+            let replaced = replaced_request(&ledger, (drop_dir, source), &target)?;
+            ledger.add_request(RequestKind::Redo, drop_dir, source, (&options, &target))?;
+            let made = last_array.as_ref().filter(|_| correction.as_described);
+            let remark = made.and_then(after_take).unwrap_or_default();
+            print(&format!("{}: will be made again{by}{remark}{replaced}", source.display()));
         }
         Ok(exit)
     }
@@ -115,10 +123,15 @@ impl Redo {
 }
 
 /// Returns the remark about an earlier request that a new one replaces, or an empty text: npyd
-/// carries out only the last request about a drop.
-fn replaced_request(ledger: &Ledger, drop_dir: &Path, source: &Path) -> Result<String, FatalError> {
+/// carries out only the last request about a drop, or about one array.
+fn replaced_request(
+    ledger: &Ledger,
+    (drop_dir, source): (&Path, &Path),
+    target: &RequestTarget,
+) -> Result<String, FatalError> {
     let requests = ledger.requests(drop_dir)?;
-    let earlier = requests.iter().rfind(|it| it.source == source);
+    let is_replaced = |it: &&Request| it.source == source && it.target.array == target.array;
+    let earlier = requests.iter().rfind(is_replaced);
     Ok(earlier.map_or_else(String::new, |it| {
         let (kind, at) = (it.kind.as_str(), time_text(&it.at));
         let options = Correction::parse(&it.options).map(|it| it.to_string());
@@ -140,30 +153,6 @@ fn after_take(made: &Entry) -> Option<String> {
     })
 }
 
-/// A drop that a name refers to.
-struct Named {
-    /// The newest entry of the drop.
-    entry: Entry,
-    /// The newest entry of the drop with an array.
-    last_array: Option<Entry>,
-    /// Whether the name is that of an array, not of the data.
-    is_by_array: bool,
-}
-
-/// Checks that a name of an array is that of the newest one of its source, `newest`: npyd makes no
-/// other one again.
-fn check_newest(newest: Option<&Entry>, name: &Path) -> Result<(), String> {
-    match newest {
-        Some(made) if !is_array_named(made, name) => Err(format!(
-            "`{}` is the array of an earlier file of this name, or of before it changed; npyd makes \
-             only the newest one again, `{}`",
-            name.display(),
-            made.output.as_deref().unwrap_or(&made.source).display()
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Returns the drop directory of an entry. The error says why neither daemon nor sweep would
 /// execute a request for this drop.
 fn drop_dir_of<'a>(entry: &Entry, config: &'a Config) -> Result<&'a DropDir, &'static str> {
@@ -179,26 +168,4 @@ fn drop_dir_of<'a>(entry: &Entry, config: &'a Config) -> Result<&'a DropDir, &'s
         }
         Some(it) => Ok(it),
     }
-}
-
-/// Returns the drops that `name` refers to: like `npyd retry`, or by the name or path of its array.
-fn named(ledger: &Ledger, name: &Path, config: &Config) -> Result<Vec<Named>, FatalError> {
-    let mut sources: BTreeMap<PathBuf, (Option<Entry>, bool)> = BTreeMap::new();
-    ledger.for_each(|entry| {
-        let is_by_source = is_named(&entry, name, config);
-        if is_by_source || is_array_named(&entry, name) || sources.contains_key(&entry.source) {
-            let (last_array, is_by_array) =
-                sources.entry(entry.source.clone()).or_insert((None, true));
-            *is_by_array &= !is_by_source;
-            if entry.has_array() {
-                *last_array = Some(entry);
-            }
-        }
-    })?;
-    let mut found = Vec::new();
-    for (source, (last_array, is_by_array)) in sources {
-        let entry = ledger.latest(&source)?;
-        found.extend(entry.map(|entry| Named { entry, last_array, is_by_array }));
-    }
-    Ok(found)
 }

@@ -15,8 +15,8 @@ use crate::decide::request_target::RequestTarget;
 use crate::describe::{Correction, LeadingBytes, Rows};
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{ArrayJob, Interruption, Job, check_array_job, check_name, complete_keys};
-use crate::fs::Dir;
-use crate::ledger::{Entry, Ledger};
+use crate::fs::{Dir, FileUse};
+use crate::ledger::{Entry, Ledger, Request};
 use crate::probe::candidate::{Candidate, Complete, Decision};
 use crate::probe::corrections::{probe_as_declared, probe_declared};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
@@ -86,17 +86,18 @@ fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<
 }
 
 /// Returns the target of a request to make the array of a drop again, and its options. `entry` is
-/// the newest one of its source, `last_array` the newest one with an array.
+/// the newest one of its source, `last_array` the newest one with an array, and `array` the path of
+/// that array if it was named.
 ///
 /// # Errors
 /// The array can't be made again; the text says why.
 pub(crate) fn check_redo(
     (drop_dir, ledger): (&DropDir, &Ledger),
     entry: &Entry,
-    last_array: Option<&Entry>,
+    (last_array, array): (Option<&Entry>, Option<&Path>),
     correction: &Correction,
 ) -> Result<(RequestTarget, String), String> {
-    let known = (known_target(last_array.or(Some(entry))), correction.to_json());
+    let known = (of_array(known_target(last_array.or(Some(entry))), array), correction.to_json());
     let is_gone = is_missing(&entry.source);
     let from_array = |made| why_not_from_array((drop_dir, ledger), made, correction);
     match last_array {
@@ -118,7 +119,7 @@ pub(crate) fn check_redo(
         Ok(ProbeResult::Ignored(Reason::Undescribed { .. }))
             if let Some(made) = last_array.filter(|it| !ends_drop(it)) =>
         {
-            return check_undescribed((drop_dir, ledger), made, correction);
+            return check_undescribed((drop_dir, ledger), (made, array), correction);
         }
         Ok(ProbeResult::Ignored(why) | ProbeResult::AwaitingData { why, .. }) => {
             // Another file has the name of a source that is gone.
@@ -132,7 +133,7 @@ pub(crate) fn check_redo(
     if drop_dir.path.join(&candidate.input.rel) != entry.source {
         return Ok(known);
     }
-    let target = candidate.target();
+    let target = of_array(candidate.target(), array);
     let identity = candidate.snapshot().identity();
     let is_of = |entry: &Entry| entry.identity().is_some_and(|it| it.is_of_data_files(&identity));
     if let Some(made) = last_array.filter(|it| ends_drop(it) && !is_of(it))
@@ -145,6 +146,7 @@ pub(crate) fn check_redo(
         let array = made.output.clone().unwrap_or_default();
         return Err(RequestProblem::NotMadeYet { array }.to_string());
     }
+    check_array((drop_dir, ledger), &candidate, &target)?;
     if correction.in_place {
         return Err(RequestProblem::InPlaceWithSource.to_string());
     }
@@ -163,10 +165,10 @@ pub(crate) fn check_redo(
 /// Checks a request about data that nothing describes any more.
 fn check_undescribed(
     (drop_dir, ledger): (&DropDir, &Ledger),
-    made: &Entry,
+    (made, array): (&Entry, Option<&Path>),
     correction: &Correction,
 ) -> Result<(RequestTarget, String), String> {
-    let request = (known_target(Some(made)), correction.to_json());
+    let request = (of_array(known_target(Some(made)), array), correction.to_json());
     let (Some(job), Ok(rel), Ok(root)) = (
         array_job((drop_dir, ledger), made, correction),
         made.source.strip_prefix(&drop_dir.path),
@@ -182,8 +184,33 @@ fn check_undescribed(
     let Ok(found) = probe_declared((drop_dir, &root), rel, &keys) else { return Ok(request) };
     let candidate = found.map_err(|why| why.to_string())?;
     candidate.check_fit(&keys, false).map_err(|why| why.to_string())?;
-    let request = (candidate.target(), keys.to_json());
+    let request = (of_array(candidate.target(), array), keys.to_json());
+    check_array((drop_dir, ledger), &candidate, &request.0)?;
     why_no_name((drop_dir, ledger), candidate, &keys).map_or(Ok(request), Err)
+}
+
+/// Returns the target with the array, if one was named.
+fn of_array(target: RequestTarget, array: Option<&Path>) -> RequestTarget {
+    match array {
+        Some(array) => target.with_array(array),
+        None => target,
+    }
+}
+
+/// Checks that the array that was named is the one that npyd makes of a drop.
+fn check_array(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    candidate: &Candidate,
+    target: &RequestTarget,
+) -> Result<(), String> {
+    if target.array.is_empty() {
+        return Ok(());
+    }
+    let source = drop_dir.path.join(&candidate.input.rel);
+    let newest = ledger.latest_with_array(&source, |_| true).ok().flatten();
+    let made = newest.as_ref().and_then(|it| Some((it.output.as_deref()?, it.identity()?)));
+    let why = candidate.why_not_of_array(drop_dir, target, made);
+    why.map_or(Ok(()), |why| Err(why.to_string()))
 }
 
 /// Returns why the array can't have its name: something else has it.
@@ -285,6 +312,27 @@ fn array_job(
         archive: made.archive(),
         request: String::new(),
     })
+}
+
+/// Returns why a request about an array whose source is gone waits, with the process that it waits
+/// for if this user may see it.
+pub(crate) fn why_array_waits(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    request: &Request,
+) -> Option<String> {
+    let is_it = |array: &Path| request.target.may_be_array(array);
+    let made = ledger.latest_with_array(&request.source, is_it).ok().flatten()?;
+    if !ends_drop(&made) && !is_missing(&made.source) {
+        return None;
+    }
+    let job = array_job((drop_dir, ledger), &made, &Correction::parse(&request.options).ok()?)?;
+    let Err(Interruption::Locked(why)) = check_array_job(&job) else { return None };
+    let dir = Dir::open(job.array.parent()?).ok()?;
+    let file = dir.open_file(job.array.file_name()?.as_ref()).ok()??;
+    let writers = file.holders().found.into_iter().filter(|(_, how)| *how == FileUse::Writes);
+    let holder = file.lock_holder().into_iter().chain(writers.map(|(holder, _)| holder)).next();
+    let by = holder.map_or_else(String::new, |it| format!(": {} (pid {})", it.name, it.pid));
+    Some(format!("{why}{by}"))
 }
 
 /// Returns the description that npyd moved beside the array when the source had become it.

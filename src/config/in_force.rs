@@ -54,14 +54,15 @@ impl InForce {
         self.0.is_superseded.load(Ordering::SeqCst)
     }
 
-    /// Returns whether the newer settings, if any, remove or archive sources.
+    /// Returns whether the newer settings do not keep sources: they remove or archive them, or
+    /// there are none yet.
     #[must_use]
     pub fn is_disposed_later(&self) -> bool {
         self.0.is_disposed_later.load(Ordering::SeqCst)
     }
 
-    /// Notes that the configuration has other settings for the drop directory, or none: settings
-    /// that remove or archive sources, or keep them.
+    /// Notes that the configuration has other settings for the drop directory, or none.
+    /// `disposes`: whether they do not keep sources.
     pub fn supersede(&self, disposes: bool) {
         self.0.is_disposed_later.store(disposes, Ordering::SeqCst);
         self.0.is_superseded.store(true, Ordering::SeqCst);

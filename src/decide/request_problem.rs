@@ -70,6 +70,18 @@ pub enum RequestProblem {
         /// The quarantine, if there is one.
         rejects: Option<PathBuf>,
     },
+    /// Its data file is not in the quarantine, but other files of it are.
+    #[error(
+        "its data file `{name}` is not in `{}` any more, nor in the drop directory: move it back \
+         there first, or drop it again with what describes it",
+        shown(rejects)
+    )]
+    DataNotInQuarantine {
+        /// The quarantine.
+        rejects: PathBuf,
+        /// The data file.
+        name: FileName,
+    },
     /// Several files in the quarantine may be its data.
     #[error(
         "`{}` has several files that may be it: {}; move the right one to the drop directory, \
@@ -97,6 +109,20 @@ pub enum RequestProblem {
     NotMadeYet {
         /// The path of the array of the earlier file.
         array: PathBuf,
+    },
+    /// The array that was named is not the one that the source becomes.
+    #[error(
+        "`{}` is not what npyd makes of `{}` now, which {}: to correct the old array, move that \
+         file away first, with what describes it",
+        shown(array), shown(of), its_array(now.as_ref())
+    )]
+    OtherArray {
+        /// The path of the array that was named.
+        array: PathBuf,
+        /// The path of the source.
+        of: PathBuf,
+        /// The path of the array that npyd makes of the source, if it is another one.
+        now: Option<PathBuf>,
     },
     /// No array was made of a source that is gone.
     #[error("its source is gone, and no array was made of it")]
@@ -309,6 +335,7 @@ impl RequestProblem {
         match self {
             RequestProblem::FileGone
             | RequestProblem::NotInQuarantine { .. }
+            | RequestProblem::DataNotInQuarantine { .. }
             | RequestProblem::Array { problem: ArrayProblem::Gone, .. } => ReasonKind::Gone,
             RequestProblem::SeveralArrays => ReasonKind::SeveralArrays,
             RequestProblem::ArrayMisfit { .. }
@@ -317,6 +344,13 @@ impl RequestProblem {
             _ => ReasonKind::Request,
         }
     }
+}
+
+fn its_array(array: Option<&PathBuf>) -> String {
+    array.map_or_else(
+        || "changed since that array was made".to_owned(),
+        |array| format!("becomes `{}`", shown(array)),
+    )
 }
 
 fn nor_in(rejects: Option<&PathBuf>) -> String {

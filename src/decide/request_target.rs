@@ -1,6 +1,8 @@
 //! The target of a request: what `npyd redo` or `npyd take` was asked for. The file may be replaced
 //! before npyd reads the request, and the request is not about the next file of that name.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::decide::identity::SourceIdentity;
@@ -21,6 +23,9 @@ pub struct RequestTarget {
     /// The identity of the drop: in the newest receipt with an array, or of the files.
     #[serde(default)]
     pub drop: String,
+    /// The path of the array, if an array was named; lossy, because JSON is UTF-8.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub array: String,
 }
 
 /// What is another than when a request was made.
@@ -62,6 +67,18 @@ impl RequestTarget {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Returns the request's target with the array that it names.
+    #[must_use]
+    pub fn with_array(self, array: &Path) -> Self {
+        RequestTarget { array: array.to_string_lossy().into_owned(), ..self }
+    }
+
+    /// Returns whether the request is about the array of this path: it names that array, or none.
+    #[must_use]
+    pub fn may_be_array(&self, array: &Path) -> bool {
+        self.array.is_empty() || self.array == array.to_string_lossy()
     }
 
     /// Returns what is another in `now`, of what the request depends on.
@@ -119,7 +136,7 @@ mod tests {
 
     fn target(files: &str, description: &str, drop: &str) -> RequestTarget {
         let [files, description, drop] = [files, description, drop].map(str::to_owned);
-        RequestTarget { files, description, drop }
+        RequestTarget { files, description, drop, array: String::new() }
     }
 
     #[test]
@@ -188,5 +205,10 @@ mod tests {
             assert_eq!(RequestTarget::parse(text).change(&now, KEYS), None);
         }
         assert_eq!(RequestTarget::parse(&now.to_json()), now);
+        assert!(!now.to_json().contains("array") && now.may_be_array(Path::new("/out/a.npy")));
+        let of_array = now.with_array(Path::new("/out/a.npy"));
+        assert_eq!(RequestTarget::parse(&of_array.to_json()), of_array);
+        assert!(of_array.may_be_array(Path::new("/out/a.npy")));
+        assert!(!of_array.may_be_array(Path::new("/out/a-1.npy")));
     }
 }

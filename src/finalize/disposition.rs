@@ -274,7 +274,7 @@ fn move_sidecar(
 /// some data files. A claimed sidecar is left to the process that is disposing of it. Returns the
 /// reason for waiting if a data file of that name holds something else now.
 pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Option<Reason>> {
-    let Residue { rel, description, finished } = residue;
+    let Residue { rel, description, finished, .. } = residue;
     let FinishedArray { array, consumed_source, remains, .. } = finished;
     let _claim = match description.as_ref().map(|sidecar| sidecar.file.claim()).transpose()? {
         Some(None) => return Ok(None),

@@ -85,6 +85,10 @@ pub(crate) fn choose_name(
             match job.drop_dir.on_change {
                 OnChange::Keep if job.redo => return Ok(OutputName::Remake(name, old)),
                 OnChange::Remake => return Ok(OutputName::Remake(name, old)),
+                // The drop did not change: a request corrects its array.
+                OnChange::Number if job.redo && is_of_this_file(job, &old.file)? => {
+                    return Ok(OutputName::Remake(name, old));
+                }
                 OnChange::Keep => return Ok(OutputName::Stale(name)),
                 OnChange::Number => is_numbered = true,
             }

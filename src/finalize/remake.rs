@@ -25,7 +25,7 @@ const PIECE: u64 = 1 << 20;
 
 /// The array that a new one replaces, and that may hold the only copy of its data.
 pub(crate) struct OldArray {
-    file: DataFile,
+    pub(crate) file: DataFile,
     stat: Stat,
     /// Its header and data offset; `None` if it is not a `.npy` file any more.
     header: Option<(Header, u64)>,

@@ -32,6 +32,9 @@ pub enum Restored {
     Done,
     /// None of its files is in `rejects`.
     Nothing,
+    /// Other files of it are in `rejects`, but this data file is neither there nor in the drop
+    /// directory.
+    DataGone(FileName),
     /// Several files in `rejects` may be its data.
     Ambiguous(Vec<FileName>),
     /// Another file has the name of its data file now.
@@ -46,6 +49,10 @@ impl Restored {
         match self {
             Restored::Done => None,
             Restored::Nothing => Some(RequestProblem::NotInQuarantine { rejects }),
+            Restored::DataGone(name) => {
+                let (rejects, name) = (rejects.unwrap_or_default(), name.clone());
+                Some(RequestProblem::DataNotInQuarantine { rejects, name })
+            }
             Restored::Ambiguous(files) => {
                 let (rejects, files) = (rejects.unwrap_or_default(), files.clone());
                 Some(RequestProblem::Ambiguous { rejects, files })
@@ -118,6 +125,9 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
     if is_taken(&data)? {
         return Ok(Restored::Occupied);
     }
+    if let Some(gone) = data_gone((&from, &to), (&data, number), (&names, rejected))? {
+        return Ok(Restored::DataGone(gone));
+    }
     let mut is_restored = false;
     for name in names {
         let there = name.alternative(number);
@@ -137,6 +147,32 @@ pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Resu
     }
     from.sync()?;
     Ok(if is_restored { Restored::Done } else { Restored::Nothing })
+}
+
+/// Returns the first data file of a rejected drop that is not there to be restored, if there is
+/// one. An interrupted retry has moved some of them already. Of a series whose description is gone,
+/// one data file is enough: what is left of the series is restored.
+fn data_gone(
+    (from, to): (&Dir, &Dir),
+    (data, number): (&FileName, u32),
+    (names, rejected): (&[FileName], &RejectedDrop),
+) -> fs::Result<Option<FileName>> {
+    let is_there = |name: &FileName| -> fs::Result<bool> {
+        Ok(from.stat(name.alternative(number).as_ref())?.is_some()
+            || to.stat(name.as_ref())?.is_some())
+    };
+    let Some(parts) = &rejected.parts else {
+        return Ok((!is_there(data)?).then(|| data.clone()));
+    };
+    let dir = Path::new(&parts.first).parent().unwrap_or(Path::new(""));
+    let is_part = |name: &&FileName| dir.join(name).to_str().is_some_and(|it| has_part(parts, it));
+    for part in names.iter().filter(is_part) {
+        if is_there(part)? {
+            return Ok(None);
+        }
+    }
+    let first = FileName::of_path(Path::new(&parts.first));
+    first.map_or(Ok(None), |first| Ok((!is_there(&first)?).then_some(first)))
 }
 
 /// Returns the number that the files of a rejected drop have in the quarantine: that of the data

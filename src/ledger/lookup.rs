@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::completeness::Evidence;
@@ -13,7 +13,7 @@ use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
 use crate::ledger::dirs::IDS_IN_RANGE;
 use crate::ledger::entry::PARTS;
-use crate::ledger::row::{COLUMNS, of_source};
+use crate::ledger::row::{COLUMNS, OF_SOURCE, of_source};
 use crate::ledger::row_kind::{REFUSED, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Entry, Ledger, Result, RowKind, dirs};
@@ -198,6 +198,32 @@ impl Ledger {
             .query_row(of_source(array), Entry::from_row)
             .optional()
         })
+    }
+
+    /// Returns the newest receipt with an array of a source that `is_it` accepts.
+    pub fn latest_with_array(
+        &self,
+        source: &Path,
+        is_it: impl Fn(&Path) -> bool,
+    ) -> Result<Option<Entry>> {
+        let newest = |db: &Connection| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM receipts WHERE {OF_SOURCE} AND output IS NOT NULL
+                 ORDER BY receipts.id DESC"
+            ))?;
+            let mut rows = statement.query(of_source(source))?;
+            while let Some(row) = rows.next()? {
+                let entry = Entry::from_row(row)?;
+                if entry.has_array() && entry.output.as_deref().is_some_and(&is_it) {
+                    return Ok(Some(entry));
+                }
+            }
+            Ok(None)
+        };
+        match self.read_unsaved(newest)? {
+            Some(entry) => Ok(Some(entry)),
+            None => self.run(newest),
+        }
     }
 
     /// Returns the newest receipt about a drop in the directory of this file, and below, whose

@@ -146,28 +146,32 @@ impl Ledger {
     }
 
     /// Accepts a request about the data file `source`: makes npyd treat it as new, stores what was
-    /// declared about it, and deletes the request, all in one transaction.
+    /// declared about it, and deletes the request, all in one transaction. Returns `false` if
+    /// another process has accepted or ended the request.
     pub fn accept_request(
         &self,
         request: &Request,
         source: &Path,
         declared: Option<&str>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Request { kind, drop_dir, .. } = request;
         let remark = request.given_options();
         self.run(|db| {
             let transaction = db.unchecked_transaction()?;
+            if delete(db, request)? == 0 {
+                return Ok(false);
+            }
             insert_note(db, RowKind::Request(*kind), drop_dir, source, remark)?;
             if let Some(declared) = declared {
                 declare(db, source, declared)?;
             }
-            delete(db, request)?;
-            transaction.commit()
+            transaction.commit().map(|()| true)
         })
     }
 
     /// Ends a request with a receipt, and, if an array was made, the key of its source. A refusal
-    /// does not change whether the source is settled.
+    /// does not change whether the source is settled. Returns `None` if another process has
+    /// accepted or ended the request: its receipt counts.
     ///
     /// # Errors
     ///
@@ -177,16 +181,18 @@ impl Ledger {
         request: &Request,
         receipt: &Receipt,
         fingerprint: Option<&Fingerprint>,
-    ) -> Result<Stored> {
-        self.run(|db| {
+    ) -> Result<Option<Stored>> {
+        let is_first = self.run(|db| {
             let transaction = db.unchecked_transaction()?;
+            if delete(db, request)? == 0 {
+                return Ok(false);
+            }
             let is_refusal = receipt.event == ReceiptEvent::Failed;
             let kind = if is_refusal { REFUSED } else { RowKind::of(receipt) };
             insert_as(db, kind, receipt, fingerprint)?;
-            delete(db, request)?;
-            transaction.commit()
+            transaction.commit().map(|()| true)
         })?;
-        Ok(self.stored_now())
+        Ok(is_first.then(|| self.stored_now()))
     }
 
     /// Returns what was declared about a source, as JSON.
@@ -355,7 +361,10 @@ mod tests {
     fn a_refused_request_leaves_the_source_settled() {
         let (ledger, request) = ledger_with_a_request();
         let source = Path::new(SOURCE);
-        ledger.end_request(&request, &receipt(ReceiptEvent::Failed), None).unwrap();
+        let end = || ledger.end_request(&request, &receipt(ReceiptEvent::Failed), None).unwrap();
+        assert!(end().is_some());
+        // Another process has read the request before.
+        assert!(end().is_none() && !ledger.accept_request(&request, source, Some("{}")).unwrap());
         assert!(!ledger.has_request(&request).unwrap());
         assert!(ledger.requests(Path::new("/in")).unwrap().is_empty());
         let latest = ledger.latest(source).unwrap().unwrap();

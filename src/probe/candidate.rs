@@ -1,14 +1,16 @@
 //! A candidate: an open data file with a description, and the decision what to do with it now.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::config::{DropDir, Salvage};
+use crate::config::{DropDir, OnChange, Salvage};
 use crate::decide::abandoned::AbandonedData;
 use crate::decide::ambiguity::Ambiguity;
 use crate::decide::completeness::{self, Evidence, Observation, Rules, Verdict, Wait, Writer};
-use crate::decide::identity::{FileSnapshot, identity_of, without_ctime};
+use crate::decide::identity::{FileSnapshot, SourceIdentity, identity_of, without_ctime};
 use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
+use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::{DeclaredBy, Division, Dump, LeadingBytes, Rows, SizeFit};
 use crate::fs;
@@ -74,7 +76,44 @@ impl Candidate {
             files: snapshot.target(),
             description: self.description_key(),
             drop: snapshot.identity().to_string(),
+            array: String::new(),
         }
+    }
+
+    /// Returns why a request about an array can't be carried out by making the array of this drop
+    /// again: that would be another one. `newest` is the newest array of the drop, and what the
+    /// drop looked like.
+    #[must_use]
+    pub fn why_not_of_array(
+        &self,
+        drop_dir: &DropDir,
+        target: &RequestTarget,
+        newest: Option<(&Path, SourceIdentity)>,
+    ) -> Option<RequestProblem> {
+        let source = drop_dir.path.join(&self.input.rel);
+        let parent = self.input.rel.parent().unwrap_or(Path::new(""));
+        let dir = drop_dir.output.as_ref().unwrap_or(&drop_dir.path).join(parent);
+        let named = Path::new(&target.array);
+        let other = |now| {
+            let (array, of) = (named.to_path_buf(), source.clone());
+            Some(RequestProblem::OtherArray { array, of, now })
+        };
+        if let Some((array, _)) = &newest
+            && !target.may_be_array(array)
+        {
+            return other(Some(array.to_path_buf()));
+        }
+        let Ok(dump) = &self.dump else { return None };
+        let name = named.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+        let is_name = name == dump.output.as_str() || dump.output.number_of(name).is_some();
+        let is_dir = named.parent().is_some_and(|it| it == Path::new(&*dir.to_string_lossy()));
+        if !is_name || !is_dir {
+            return other(Some(dir.join(&dump.output)));
+        }
+        // An array of changed data gets a number.
+        let is_changed =
+            newest.is_some_and(|(_, made)| !made.is_of_data_files(&self.snapshot().identity()));
+        if drop_dir.on_change == OnChange::Number && is_changed { other(None) } else { None }
     }
 
     /// Returns what else makes this another drop: conflicting files, and a count that contradicts

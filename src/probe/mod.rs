@@ -207,8 +207,11 @@ impl DirView<'_> {
     }
 
     fn without_data(&self, by: Description, data_files: &DataFiles) -> fs::Result<ProbeResult> {
-        if let Some(finished) = self.finished(&by, 0, data_files)? {
-            let residue = Residue::of(by, finished);
+        if let Some(finished) = self.finished(&by, 0, data_files)?
+            && (finished.consumed_source || !self.has_untaken_data(data_files, &finished)?)
+        {
+            let why = self.why_missing(&by, data_files)?;
+            let residue = Residue::of(by, finished, (data_files, why));
             return Ok(ProbeResult::Residue(Box::new(residue)));
         }
         let data = match data_files {
@@ -354,7 +357,8 @@ impl DirView<'_> {
         if let Some(series) = &matched
             && let Some(finished) = self.rest_of_series(series, first)?
         {
-            let residue = matched.map(|it| Residue::of(it.by, finished));
+            let why = Reason::NoDataFiles;
+            let residue = matched.map(|it| Residue::of(it.by, finished, (&it.data_files, why)));
             return Ok(residue.map_or(ProbeResult::Missing, |it| ProbeResult::Residue(it.into())));
         }
         let series = matched.as_ref().and_then(|matched| Some(matched.by.series()?.key));
@@ -407,7 +411,8 @@ impl DirView<'_> {
             // npyd may have been interrupted after it finished the array, while it disposed of the
             // data.
             if let Some(finished) = self.finished(&by, array, &data_files)? {
-                let residue = Residue::of(by, finished);
+                let why = self.missing_data(&[missing.to_path_buf()], &by.rel, false)?;
+                let residue = Residue::of(by, finished, (&data_files, why));
                 return Ok(ProbeResult::Residue(Box::new(residue)));
             }
             if missing != probed {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::reason::Reason;
 use crate::describe::described::{Described, Measured};
 use crate::describe::{Declared, Manifest};
 use crate::fs::{self, DataFile, Dir};
@@ -36,11 +37,19 @@ pub struct Residue {
     pub description: Option<DescriptionFile>,
     /// The array that was made.
     pub finished: FinishedArray,
+    /// The paths that its data files may have had.
+    pub data: Vec<PathBuf>,
+    /// Why the description waits for its data, if it was not npyd that disposed of them.
+    pub why: Reason,
 }
 
 impl Residue {
-    pub(crate) fn of(by: Description, finished: FinishedArray) -> Self {
-        Residue { rel: by.rel, description: by.file, finished }
+    pub(crate) fn of(
+        by: Description,
+        finished: FinishedArray,
+        (data, why): (&DataFiles, Reason),
+    ) -> Self {
+        Residue { rel: by.rel, description: by.file, finished, data: data.paths().to_vec(), why }
     }
 }
 
@@ -147,6 +156,24 @@ impl DirView<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns whether a file that npyd does not take, such as an ignored one, has the path of a
+    /// data file: npyd has not disposed of the data then.
+    pub(crate) fn has_untaken_data(
+        &self,
+        data_files: &DataFiles,
+        finished: &FinishedArray,
+    ) -> fs::Result<bool> {
+        let array = finished.array.stat()?;
+        let DataFiles::FirstOf(paths) = data_files else { return Ok(false) };
+        for path in paths {
+            let there = self.dir.stat(path)?;
+            if there.is_some_and(|it| it.is_file() && !it.is_same_file(&array)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the data files that still exist, if the array was made of several.

@@ -315,8 +315,9 @@ impl Daemon {
             let stays = configured.contains(&settings_of(&handle.drop_dir));
             if !stays {
                 // Work under way must not take anything away by the old settings.
+                // Without settings, the source waits for those that the directory gets again.
                 let later = by_path.get(&handle.drop_dir.path);
-                let disposes = later.is_some_and(|it| it.source != Disposition::Keep);
+                let disposes = later.is_none_or(|it| it.source != Disposition::Keep);
                 handle.drop_dir.in_force.supersede(disposes);
                 // Here, because a new supervisor may publish the states of its drops before this
                 // one stops.

@@ -26,6 +26,7 @@ use self::text::{json_text, print_text};
 use self::verdict::Verdict;
 use crate::cli::history::{reason_text, time_text};
 use crate::cli::locate::locate;
+use crate::cli::request_check::why_array_waits;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Config, DropDir};
 use crate::decide::description_remark::DescriptionRemark;
@@ -40,7 +41,7 @@ use crate::probe::corrections::{probe_as_declared, probe_declared};
 use crate::probe::{
     ListedDescriptions, Mention, ProbeResult, description_facts, mention_of, probe_standalone,
 };
-use crate::service::tracker::after_rejected_parts;
+use crate::service::tracker::{after_rejected_parts, awaits_data};
 
 #[derive(Args)]
 pub(crate) struct Explain {
@@ -284,6 +285,13 @@ impl Query {
                     )
                 })
             }
+            ProbeResult::Residue(residue)
+                if let Some(ledger) = &self.ledger
+                    && matches!(awaits_data(ledger, &self.drop_dir, &residue), Ok(true)) =>
+            {
+                let why = residue.why.to_string();
+                json!({"taken_for": "manifest", "verdict": Verdict::Waiting, "why": why})
+            }
             ProbeResult::Residue(_) => json!({
                 "taken_for": self.kind_of(&self.rel), "verdict": Verdict::Leftover,
                 "why": "its data were finalized; it will be moved next to the array"
@@ -352,19 +360,25 @@ impl Query {
 
     /// Describes a request about the file that npyd has not carried out yet.
     fn pending_request(&self, source: &Path) -> Value {
-        let ledger = self.ledger.as_ref();
-        let requests = ledger.and_then(|it| it.requests(&self.drop_dir.path).ok());
-        let is_about = |it: &Request| it.source == source || it.source == self.path();
-        match requests.unwrap_or_default().into_iter().rfind(is_about) {
-            Some(Request { kind, at, options, .. }) => {
-                let words = Correction::parse(&options).map(|it| it.to_string());
-                let words = words.ok().filter(|words| !words.is_empty());
-                let words = words.map_or_else(String::new, |words| format!(" ({words})"));
-                let kind = kind.as_str();
-                json!({"request": format!("`npyd {kind}`{words} at {at}: not carried out yet")})
-            }
-            None => json!({}),
-        }
+        let Some(ledger) = &self.ledger else { return json!({}) };
+        // Of an array, the drop that it was made of.
+        let made = self.latest_of_array(&self.path());
+        let made = made.as_ref().and_then(|it| Some((self.drop_dir_of(it)?, it.source.as_path())));
+        let (drop_dir, source) = made.unwrap_or((&self.drop_dir, source));
+        let requests = ledger.requests(&drop_dir.path).unwrap_or_default();
+        let is_named = |it: &Request| made.is_none() || it.target.may_be_array(&self.path());
+        let is_about =
+            |it: &Request| (it.source == source || it.source == self.path()) && is_named(it);
+        let Some(request) = requests.into_iter().rfind(is_about) else {
+            return json!({});
+        };
+        let waits = why_array_waits((drop_dir, ledger), &request);
+        let waits = waits.map_or_else(String::new, |why| format!(", it waits: {why}"));
+        let words = Correction::parse(&request.options).map(|it| it.to_string());
+        let words = words.ok().filter(|words| !words.is_empty());
+        let words = words.map_or_else(String::new, |words| format!(" ({words})"));
+        let (kind, at) = (request.kind.as_str(), request.at);
+        json!({"request": format!("`npyd {kind}`{words} at {at}: not carried out yet{waits}")})
     }
 
     /// Returns the reason for waiting for a data file, as the daemon gives it.

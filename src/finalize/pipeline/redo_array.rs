@@ -140,6 +140,9 @@ fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
 /// npyd can't make the array again; the interruption says why.
 pub fn check_array_job(job: &ArrayJob) -> Result<(), Interruption> {
     let old = open(job)?;
+    if old.file.claim()?.is_none() {
+        return Err(Interruption::Locked(Reason::Locked(Subject::Array)));
+    }
     let (dump, header) = describe(job, &old)?;
     if job.correction.in_place {
         plan_overwrite(&old, &dump, &header)?;

@@ -16,6 +16,7 @@ use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::tracker::Tracker;
 use crate::service::tracker::entry::State;
+use crate::service::tracker::failures::Work;
 use crate::service::work::failure::{Cause, Failure};
 use crate::service::work::outcome::{Outcome, TaskResult};
 use crate::service::work::{drop_jobs, request_jobs};
@@ -68,6 +69,8 @@ impl Tracker {
         let (context, pace) = (self.context.clone(), Arc::clone(&self.pace));
         let fingerprint = Fingerprint::parse(of);
         self.mark_working(rel);
+        // If the job has to wait, the next probe dispatches it again.
+        self.requests.insert(rel.to_path_buf(), request.clone());
         self.submit(vec![rel.to_path_buf()], move || {
             request_jobs::redo_array(&context, &pace, (&request, &job), fingerprint.as_ref()).into()
         });
@@ -186,11 +189,20 @@ impl Tracker {
             self.requests.remove(&rel);
         }
         match outcome {
-            Outcome::Done | Outcome::Found | Outcome::Dropped | Outcome::Refused => {
-                if !matches!(outcome, Outcome::Dropped) {
-                    self.resume_after(&rel, now);
+            Outcome::Done
+            | Outcome::Found
+            | Outcome::Rejected
+            | Outcome::Dropped
+            | Outcome::Refused => {
+                match outcome {
+                    Outcome::Done | Outcome::Found => self.resume_after(&rel, Work::Finalize, now),
+                    Outcome::Rejected => self.resume_after(&rel, Work::Reject, now),
+                    _ => {}
                 }
                 self.forget(&rel);
+                if self.deferred_requests > 0 {
+                    self.read_requests(now);
+                }
                 if again {
                     // A description may have been probed meanwhile: its entry was merged into this
                     // one. It must wait for new data if the data file is gone.

@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) due: Option<Instant>,
     /// When an event last reported that the drop has waited for long.
     pub(crate) last_reported: Option<Instant>,
+    /// Why the drop waited when that was last considered for a report.
+    pub(crate) last_wait: Option<Reason>,
     /// The greatest of the ages at which a wait is reported again that it has reached.
     pub(crate) reported_age: Option<WaitAge>,
     /// The cause of the last failure.
@@ -47,6 +49,7 @@ impl Entry {
             is_listed: false,
             due: None,
             last_reported: None,
+            last_wait: None,
             reported_age: None,
             cause: None,
             is_recorded: false,

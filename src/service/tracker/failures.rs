@@ -232,9 +232,14 @@ impl Tracker {
         }
     }
 
-    /// Notes that a job of a drop succeeded, and goes on with those that waited for it.
-    pub(crate) fn resume_after(&mut self, rel: &Path, now: Instant) {
-        for rel in self.suspensions.succeed(rel, now) {
+    /// Notes that a job of a drop succeeded, and goes on with those that waited for a directory
+    /// that the job used.
+    pub(crate) fn resume_after(&mut self, rel: &Path, work: Work, now: Instant) {
+        if self.suspensions.is_empty() {
+            return;
+        }
+        let dirs = self.dirs_of(rel, work);
+        for rel in self.suspensions.succeed(rel, &dirs, now) {
             if matches!(self.state(&rel), Some(State::Suspended(_))) {
                 self.set_state(&rel, State::Unprobed);
                 self.schedule(rel, now);

@@ -16,7 +16,7 @@ use crate::ledger::{Earlier, KnownDrop};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
 use crate::probe::{ProbeResult, Residue};
-use crate::service::tracker::recall::is_settled;
+use crate::service::tracker::recall::{awaits_data, is_settled};
 use crate::service::tracker::{FAULT_MIN, Tracker};
 use crate::service::work::failure::Failure;
 use crate::service::work::outcome::PROBE_DELAY_MIN;
@@ -70,7 +70,13 @@ impl Tracker {
                 }
                 Action::Split(data)
             }
-            Ok(ProbeResult::Residue(residue)) => Action::Recover(residue),
+            Ok(ProbeResult::Residue(residue)) => {
+                match awaits_data(self.context.ledger(), &self.drop_dir, &residue) {
+                    Ok(false) => Action::Recover(residue),
+                    Ok(true) => Action::Wait(Wait::on_external(residue.why)),
+                    Err(error) => Action::Fail(error.into()),
+                }
+            }
             // It is one of several parts; the probe of their sidecar takes all of them.
             Ok(ProbeResult::Candidate(candidate))
                 if candidate.input.description.is_none()

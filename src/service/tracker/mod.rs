@@ -93,7 +93,7 @@ use crate::service::work::worker_pool::Queue;
 use crate::throttle::rate::RateLimiter;
 
 pub use dispatch::JobDone;
-pub use recall::after_rejected_parts;
+pub use recall::{after_rejected_parts, awaits_data};
 pub use scan::DEPTH_MAX;
 
 /// Maximum number of entries of one drop directory; later scans find the rest.
@@ -166,6 +166,8 @@ pub struct Tracker {
     failed: Vec<Record>,
     /// Redo requests, by the paths of their sources.
     requests: HashMap<PathBuf, Request>,
+    /// Number of requests in the ledger that wait until others about their sources are carried out.
+    deferred_requests: usize,
     /// Whether a path was left out because there were too many entries.
     overflowed: bool,
     /// The next files of which the ledger has receipts and whose existence a scan checks.
@@ -212,6 +214,7 @@ impl Tracker {
             index: DescriptionIndex::with_room(ENTRIES_MAX),
             failed: Vec::new(),
             requests: HashMap::new(),
+            deferred_requests: 0,
             overflowed: false,
             known_files: SourceCursor::default(),
             warnings: WarningDedup::default(),

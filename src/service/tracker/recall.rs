@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::config::{Disposition, DropDir};
 use crate::decide::identity::FileSnapshot;
 use crate::decide::reason::Reason;
-use crate::finalize::has_part;
+use crate::events::source_fate::SourceFate;
+use crate::finalize::{find_archived, has_part};
 use crate::fs::Dir;
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{Entry, Ledger, LedgerError};
+use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::probe::input::Input;
 use crate::service::tracker::Tracker;
@@ -110,6 +112,32 @@ pub fn after_rejected_parts(
         }
         None => why,
     }
+}
+
+/// Returns whether a description whose data files are not there must wait for them, although its
+/// array is made: as far as the ledger knows, npyd did not dispose of the data, so that they may
+/// come back and have changed. Without a receipt, npyd was interrupted before it wrote one.
+///
+/// # Errors
+/// The ledger can't be read.
+pub fn awaits_data(
+    ledger: &Ledger,
+    drop_dir: &DropDir,
+    residue: &Residue,
+) -> Result<bool, LedgerError> {
+    if residue.finished.consumed_source {
+        return Ok(false);
+    }
+    for rel in residue.data.iter().chain([&residue.rel]) {
+        let source = drop_dir.path.join(rel);
+        let Some(entry) = ledger.latest_with_array(&source, |_| true)? else { continue };
+        let is_disposed_of = entry.source_fate().is_some_and(SourceFate::ends_drop);
+        let archived = entry.identity().and_then(|identity| {
+            find_archived(drop_dir, (&source, &identity), entry.archive().as_deref()).path
+        });
+        return Ok(!is_disposed_of && archived.is_none());
+    }
+    Ok(false)
 }
 
 /// Returns whether npyd has settled the source of an entry: finalized or rejected it.

@@ -1,6 +1,7 @@
 //! Requests: each scan reads them from the ledger, and the probe of a source carries them out. npyd
 //! accepts a request to make an array again at once, and one to take a file when the file is quiet.
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::describe::Correction;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{ArrayJob, RejectedDrop};
 use crate::fs;
-use crate::ledger::{LedgerError, Request};
+use crate::ledger::{Entry, LedgerError, Request};
 use crate::probe::ProbeResult;
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
@@ -29,12 +30,23 @@ impl Tracker {
             Err(error) => return self.context.report_ledger(&error),
         };
         self.requests.clear();
+        self.deferred_requests = 0;
+        let mut deferred = HashSet::new();
         for request in requests {
             let Some(rel) = self.rel_of(&request) else {
                 self.context.refuse(&request, Reason::Request(RequestProblem::NotInDropDir));
                 continue;
             };
             self.recall_described(&rel);
+            // Requests about several arrays of one source are carried out one after the other.
+            let before = self.requests.get(&rel);
+            if deferred.contains(&rel)
+                || before.is_some_and(|before| before.target.array != request.target.array)
+            {
+                self.deferred_requests += 1;
+                deferred.insert(rel);
+                continue;
+            }
             let request = match self.requests.remove(&rel) {
                 Some(before) => match before.why_not_about(&request.target) {
                     Some(why) => {
@@ -158,6 +170,28 @@ impl Tracker {
         fate.is_some_and(SourceFate::ends_drop)
     }
 
+    /// Returns the newest entry with the array that a request names, or with the newest array of
+    /// its source if it names none.
+    fn named_array(&self, request: &Request) -> Option<Entry> {
+        let is_it = |array: &Path| request.target.may_be_array(array);
+        let found = self.context.ledger().latest_with_array(&request.source, is_it);
+        found.unwrap_or_else(|error| {
+            self.context.report_ledger(&error);
+            None
+        })
+    }
+
+    /// Returns why the array that a request names is not the one that npyd makes of a drop.
+    fn why_not_of_array(&self, request: &Request, candidate: &Candidate) -> Option<RequestProblem> {
+        if request.target.array.is_empty() {
+            return None;
+        }
+        let unnamed = Request { target: RequestTarget::default(), ..request.clone() };
+        let newest = self.named_array(&unnamed);
+        let made = newest.as_ref().and_then(|it| Some((it.output.as_deref()?, it.identity()?)));
+        candidate.why_not_of_array(&self.drop_dir, &request.target, made)
+    }
+
     /// Returns the job for the array of a source that is gone, and the fingerprint of that source.
     pub(super) fn array_of(
         &self,
@@ -166,7 +200,12 @@ impl Tracker {
     ) -> Result<(ArrayJob, String), Reason> {
         let refused = Reason::Request;
         let correction = parse(&request.options)?;
-        let mut entry = self.latest(rel).ok_or(refused(RequestProblem::Unknown))?;
+        let entry = if request.target.array.is_empty() {
+            self.latest(rel)
+        } else {
+            self.named_array(request)
+        };
+        let mut entry = entry.ok_or(refused(RequestProblem::Unknown))?;
         if entry.is_rejected() {
             // A later file of that name was rejected, and is gone: the array is of an earlier one.
             let made = self.context.ledger().latest_array(&entry.source);
@@ -213,6 +252,10 @@ impl Tracker {
             self.context.refuse(&request, Reason::Request(why));
             return;
         }
+        if let Some(why) = self.why_not_of_array(&request, candidate) {
+            self.context.refuse(&request, Reason::Request(why));
+            return;
+        }
         let accepted = parse(&request.options).and_then(|correction| {
             if correction.in_place {
                 return Err(Reason::Request(RequestProblem::InPlaceWithSource));
@@ -254,6 +297,10 @@ impl Tracker {
         let at = [rel].into_iter().chain(rels).find(is_pending)?.clone();
         let request = self.requests.get(&at)?;
         if let Some(why) = request.why_not_about(&candidate.target()) {
+            self.refuse_request(&at, Reason::Request(why));
+            return None;
+        }
+        if let Some(why) = self.why_not_of_array(request, candidate) {
             self.refuse_request(&at, Reason::Request(why));
             return None;
         }
@@ -335,7 +382,9 @@ impl Tracker {
         declared: Option<&str>,
     ) -> Result<(), LedgerError> {
         let path = self.drop_path(&candidate.input.rel);
-        self.context.ledger().accept_request(request, &path.source, declared)?;
+        if !self.context.ledger().accept_request(request, &path.source, declared)? {
+            return Ok(());
+        }
         self.context.publish_accepted(&Request { source: path.source, ..request.clone() });
         Ok(())
     }

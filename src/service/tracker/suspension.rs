@@ -167,12 +167,19 @@ impl Suspensions {
         }
     }
 
-    /// Notes that a drop is done. Returns the drops that need not wait any more.
-    pub(crate) fn succeed(&mut self, rel: &Path, now: Instant) -> Vec<PathBuf> {
+    /// Notes that a drop is done, by a job that used these directories. Returns the drops that need
+    /// not wait any more.
+    pub(crate) fn succeed(&mut self, rel: &Path, dirs: &[PathBuf], now: Instant) -> Vec<PathBuf> {
         self.alone.remove(rel);
         let mut resumed = Vec::new();
         for it in &mut self.all {
-            if it.affected.remove(rel).is_some() {
+            let is_affected = it.affected.remove(rel).is_some();
+            if !it.is_used_by(dirs) {
+                // Nothing shows that this directory has no fault any more.
+                it.trial = it.trial.take().filter(|trial| trial != rel);
+                continue;
+            }
+            if is_affected {
                 it.successes += 1;
                 it.failures_in_row = 0;
             }
@@ -232,7 +239,11 @@ impl Suspension {
     }
 
     fn holds(&self, dirs: &[PathBuf]) -> bool {
-        !self.is_resumed && dirs.iter().any(|dir| dir.starts_with(&self.fault.dir))
+        !self.is_resumed && self.is_used_by(dirs)
+    }
+
+    fn is_used_by(&self, dirs: &[PathBuf]) -> bool {
+        dirs.iter().any(|dir| dir.starts_with(&self.fault.dir))
     }
 
     /// Suspends a drop that has not met the fault itself since npyd suspended the work.

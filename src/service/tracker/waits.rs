@@ -74,8 +74,8 @@ impl Tracker {
         let age = age_reached(lasted);
         let is_older = age > entry.reported_age;
         entry.reported_age = age;
-        let has_other_reason =
-            !matches!(entry.state(), State::Waiting(before) if before.why == wait.why);
+        // A worker may have tried in vain since, for example because a process locks the file.
+        let has_other_reason = entry.last_wait.replace(wait.why.clone()) != Some(wait.why.clone());
         let is_due = entry
             .last_reported
             .is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL);

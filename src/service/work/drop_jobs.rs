@@ -208,7 +208,7 @@ fn reject(
     let aside = match quarantine(drop_dir, candidate, &text) {
         Ok(aside) => aside,
         Err(error) if error.is_missing() && is_gone(drop_dir, candidate) => {
-            return (Outcome::Done, None);
+            return (Outcome::Dropped, None);
         }
         Err(error) => {
             return (Outcome::Failed(Failure::from(error).during_rejection(reason)), None);
@@ -235,7 +235,7 @@ fn reject(
         (Aside::Immovable(error), _) => Some(format!("it was not moved: {error}")),
         _ => None,
     });
-    (Outcome::Done, Some((receipt, Some(fingerprint))))
+    (Outcome::Rejected, Some((receipt, Some(fingerprint))))
 }
 
 /// Returns the remark about files that an unusable description names: npyd rejects it alone.

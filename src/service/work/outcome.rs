@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     /// The job ended without a result: its drop is gone, npyd is stopping, or the settings were
     /// superseded.
     Dropped,
+    /// The drop was rejected: there is nothing left to do, and no array was made.
+    Rejected,
     /// The request about it was refused.
     Refused,
     /// The job failed, for a reason that may pass.

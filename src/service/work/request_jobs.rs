@@ -63,7 +63,8 @@ pub(crate) fn redo_array(
         Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Dropped,
     };
     context.publish_accepted(request);
-    context.end_request(request, receipt, fingerprint)
+    context.end_request(request, receipt, fingerprint);
+    Outcome::Done
 }
 
 impl Context {
@@ -86,18 +87,17 @@ impl Context {
             source.clone(),
             &reason,
         );
-        self.end_request(request, receipt, None)
+        self.end_request(request, receipt, None);
+        Outcome::Refused
     }
 
     /// Stores the receipt of a request, then publishes it.
-    fn end_request(
-        &self,
-        request: &Request,
-        receipt: Receipt,
-        fingerprint: Option<&Fingerprint>,
-    ) -> Outcome {
-        let stored = self.ledger().end_request(request, &receipt, fingerprint);
+    fn end_request(&self, request: &Request, receipt: Receipt, fingerprint: Option<&Fingerprint>) {
+        let stored = match self.ledger().end_request(request, &receipt, fingerprint) {
+            Ok(None) => return,
+            Ok(Some(stored)) => Ok(stored),
+            Err(error) => Err(error),
+        };
         self.committer.recorder.publish_receipts([receipt], stored);
-        Outcome::Done
     }
 }

@@ -12,6 +12,7 @@ mod history;
 mod inspect;
 mod part_names;
 mod redo;
+mod redo_arrays;
 mod redo_targets;
 mod redo_undescribed;
 mod refusals;

@@ -92,6 +92,27 @@ fn each_file_of_a_rejected_drop() {
 }
 
 /// A second file of that name, and a rejected drop that somebody deleted.
+/// Nothing is changed, and the drop stays rejected.
+#[test]
+fn data_that_left_the_quarantine() {
+    let site = site();
+    reject(&site, "x");
+    fs::rename(site.path("bad/x.raw"), site.path("elsewhere")).unwrap();
+    for _ in 0..2 {
+        site.npyd(&["retry", "x.raw"]).expect_code(1).expect_words(&[
+            "not retried",
+            "its data file `x.raw` is not in",
+            "nor in the drop directory: move it back",
+        ]);
+        assert_eq!(site.names("bad"), ["x.raw.rejected.txt", "x.toml"]);
+        assert_eq!(site.names("in"), [""; 0]);
+    }
+    site.npyd(&["take", "x.raw"]).expect_code(1);
+    fs::rename(site.path("elsewhere"), site.path("bad/x.raw")).unwrap();
+    site.npyd(&["retry", "x.raw"]).expect_code(0);
+    assert_eq!((site.names("bad"), site.names("in").len()), (Vec::new(), 2));
+}
+
 #[test]
 fn which_one_is_retried() {
     let site = site();

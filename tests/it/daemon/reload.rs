@@ -2,7 +2,7 @@
 
 use std::{fs, thread};
 
-use crate::support::{Daemon, Mounted, Site, as_root, scan_npy, wait_until};
+use crate::support::{Daemon, Mounted, Site, as_root, reason, scan_npy, wait_until};
 
 /// A second drop, which lies in `in-2` and `out-2`.
 fn with_second_drop(site: &Site) -> String {
@@ -141,6 +141,42 @@ fn a_source_is_kept_from_the_reload_on() {
     daemon.wait_for("a receipt", || !site.history().is_empty());
     assert_eq!(site.read("in/x.raw"), vec![7; LEN]);
     assert_eq!(site.history()[0]["source_fate"], "kept");
+    assert!(daemon.stop().success());
+}
+
+/// The configuration leaves the drop directory out during a copy, and has it again later.
+#[test]
+fn a_drop_directory_that_is_left_out_during_a_copy() {
+    const LEN: usize = 16 << 20;
+    const SLOW: &str = "max_rate = '8 MiB/s'";
+    if !as_root() {
+        return;
+    }
+    let removing = format!("{SLOW}\nsource = \"remove\"");
+    let site = Site::with(&removing);
+    let Some(mounted) = Mounted::memory(&site, "out") else { return }; // it must be copied
+    fs::create_dir(site.path("in2")).unwrap();
+    let mut daemon = site.daemon();
+    site.drop_file("x.raw", vec![7; LEN]);
+    site.drop_file("x.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
+    let (fds, out) = (format!("/proc/{}/fd", daemon.pid()), mounted.at().join("#"));
+    let out = out.to_str().unwrap().to_owned();
+    daemon.wait_for("the copy to begin", || {
+        let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
+        links.flatten().any(|path| path.to_string_lossy().starts_with(&out))
+    });
+    let config = site.configuration("state", &removing);
+    site.write("npyd.toml", config.replace("/in\"", "/in2\""));
+    daemon.reload();
+    assert!(!site.has("out/x.npy"), "the reload came too late");
+    daemon.wait_for("a receipt", || !site.history().is_empty());
+    let receipt = site.history().remove(0);
+    assert_eq!(receipt["source_fate"], "unproven", "{receipt:#}");
+    assert!(reason(&receipt).contains("so the source was not removed"), "{receipt:#}");
+    assert_eq!(site.read("in/x.raw"), vec![7; LEN]);
+    site.configure("source = \"remove\"");
+    daemon.reload();
+    daemon.wait_for("the source to go", || site.names("in").is_empty());
     assert!(daemon.stop().success());
 }
 

@@ -345,3 +345,50 @@ fn a_description_stays_when_its_data_are_moved_away() {
     site.sweep().expect_code(0);
     assert_eq!(site.names("in"), ["run.toml", "scan.raw", "scan.raw.toml"]);
 }
+
+/// npyd made an array, but did not dispose of the data. While it does not see them, the description
+/// stays, because the data may come back and have changed.
+#[test]
+fn data_that_are_away_for_a_while() {
+    for is_archived in [false, true] {
+        for way in ["ignored", "renamed", "ignored without a ledger"] {
+            let site = Site::new();
+            std::fs::create_dir(site.path("archive")).unwrap();
+            let archive =
+                format!("source = 'archive'\narchive = '{}'", site.path("archive").display());
+            let source = if is_archived { &*archive } else { "source = 'remove'" };
+            let disposing = format!("{source}\nremove_unproven = true\n");
+            site.drop_file("scan.raw", scan_bytes());
+            site.drop_file("scan.raw.toml", "dtype = '<f4'\nshape = [-1, 3]\n");
+            site.sweep().expect_code(0); // its source is kept
+            let told = if way == "renamed" {
+                site.configure(&disposing);
+                std::fs::rename(site.path("in/scan.raw"), site.path("in/.scan.raw")).unwrap();
+                "its data file is not there yet: `scan.raw`"
+            } else {
+                site.configure(&format!("{disposing}ignore = ['*.raw']"));
+                "`scan.raw` is ignored by the rule"
+            };
+            if way.ends_with("ledger") {
+                site.lose_ledger();
+            }
+            for _ in 0..2 {
+                site.sweep();
+                assert!(site.has("in/scan.raw.toml"), "{way}: {:?}", site.names("in"));
+            }
+            site.npyd(&["explain", "in/scan.raw.toml"]).expect_words(&["waiting", told]);
+            site.configure(&disposing);
+            if way == "renamed" {
+                std::fs::rename(site.path("in/.scan.raw"), site.path("in/scan.raw")).unwrap();
+            }
+            let more = [scan_bytes(), vec![0; 12]].concat();
+            site.drop_file("scan.raw", &more);
+            if way.ends_with("ledger") {
+                continue; // without it, nothing tells whose array has the name
+            }
+            site.settle("remade", 1);
+            assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[3, 3], &more));
+            assert_eq!(site.names("in"), [""; 0]);
+        }
+    }
+}

@@ -45,8 +45,12 @@ impl Case {
     }
 
     fn succeed(&mut self, rel: &str, at: u64) -> Vec<String> {
+        self.succeed_with(rel, "/out", at)
+    }
+
+    fn succeed_with(&mut self, rel: &str, dir: &str, at: u64) -> Vec<String> {
         let now = self.at(at);
-        let resumed = self.suspensions.succeed(Path::new(rel), now);
+        let resumed = self.suspensions.succeed(Path::new(rel), &dirs(dir), now);
         resumed.iter().map(|rel| rel.display().to_string()).collect()
     }
 
@@ -225,4 +229,19 @@ fn one_that_lasts_is_reported_again() {
     let denied = fault(DirFaultKind::Denied, "/out");
     assert!(case.suspensions.fail(Path::new("a"), &denied, &error("denied"), now));
     assert_eq!(case.events(72 * HOUR + 1000), "+1");
+}
+
+/// The job of the drop that is tried ends without the directory.
+#[test]
+fn a_success_without_the_directory_proves_nothing() {
+    let mut case = Case::new();
+    for drop in ["a", "b"] {
+        case.fail(drop, 0);
+    }
+    assert_eq!(case.trial(1000).as_deref(), Some("a"));
+    assert!(case.succeed_with("a", "/rejects", 1000).is_empty());
+    assert!(!case.events(5000).contains('-'));
+    assert_eq!(case.trial(5000).as_deref(), Some("b"));
+    assert!(case.succeed("b", 5000).is_empty());
+    assert!(case.events(5000).contains('-'));
 }
