@@ -143,9 +143,9 @@ impl Ledger {
         };
         self.run(|db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE source = ?1 ORDER BY id DESC"
+                "SELECT {COLUMNS} FROM receipts WHERE {OF_SOURCE} ORDER BY receipts.id DESC"
             ))?;
-            let mut rows = statement.query([StoredPath(source)])?;
+            let mut rows = statement.query(of_source(source))?;
             while let Some(row) = rows.next()? {
                 let entry = Entry::from_row(row)?;
                 if is_it(&entry) {
@@ -177,11 +177,11 @@ impl Ledger {
     pub fn latest_array(&self, source: &Path) -> Result<Option<Entry>> {
         self.run(|db| {
             db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE source = ?1
+                "SELECT {COLUMNS} FROM receipts WHERE {OF_SOURCE}
                  AND event IN ('finalized', 'remade', 'found', '{UNPROVEN}')
-                 ORDER BY id DESC LIMIT 1"
+                 ORDER BY receipts.id DESC LIMIT 1"
             ))?
-            .query_row([StoredPath(source)], Entry::from_row)
+            .query_row(of_source(source), Entry::from_row)
             .optional()
         })
     }
