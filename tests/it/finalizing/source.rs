@@ -272,16 +272,17 @@ fn a_manifest_that_arrives_before_the_header_is_written() {
     for calls in 0.. {
         let site = Site::with(settings).with_short_quiet_time();
         site.drop_file("t.u16", &data);
+        let mut log = String::new();
         sweep_halted(&site, &["in/t.u16"], calls, || {
+            log = String::from_utf8(site.read("strace.log")).unwrap();
             site.drop_file("t.u16.toml", &manifest);
         });
-        let log = String::from_utf8(site.read("strace.log")).unwrap();
         let mut of_calls = log.lines().filter(|line| line.contains('(') && !line.contains("---"));
-        let synced = of_calls.position(|line| line.contains("fdatasync("));
-        if synced.is_none_or(|synced| calls > synced) {
+        if of_calls.position(|line| line.contains("fdatasync(")).is_some_and(|at| calls > at) {
             assert!(calls > 3, "only {calls} calls were seen\n{log}");
             break;
         }
+        assert!(!log.is_empty(), "no call was the sync");
         let account = || format!("after call {calls}: {:#?}\n{log}", site.history());
         wait_until("the array of the manifest", account, || {
             site.sweep();
