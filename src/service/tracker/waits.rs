@@ -127,7 +127,8 @@ impl Tracker {
 mod tests {
     use super::*;
     use crate::service::tracker::timeline::Timeline;
-    use crate::sinks::log::waits::{Line, Waits};
+    use crate::sinks::log::wait_line::Line;
+    use crate::sinks::log::waits::Waits;
 
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;

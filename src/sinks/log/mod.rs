@@ -6,6 +6,7 @@ mod finished;
 mod left_alone;
 mod problems;
 mod repeats;
+pub(crate) mod wait_line;
 pub(crate) mod waits;
 
 use std::collections::HashMap;
@@ -31,7 +32,8 @@ use crate::events::stored::Stored;
 use crate::events::watch_state::WatchState;
 use crate::sinks::log::finished::Finished;
 use crate::sinks::log::repeats::Repeats;
-use crate::sinks::log::waits::{Line, Waits};
+use crate::sinks::log::wait_line::Line;
+use crate::sinks::log::waits::Waits;
 use crate::text::one_line::shown;
 
 /// The time between two lines about the progress of one file.

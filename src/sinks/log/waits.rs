@@ -3,7 +3,6 @@
 //! that does not wait any more is in none of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,9 @@ use crate::events::drop_path::DropPath;
 use crate::events::drop_state::{DropState, StateOfDrop, WaitAge};
 use crate::events::event::Event;
 use crate::events::gathering::Gathering;
-use crate::events::receipt_event::ReceiptEvent;
 use crate::events::tally::Tally;
 use crate::events::watch_state::WatchState;
+use crate::sinks::log::wait_line::Line;
 use crate::text::one_line::shown;
 
 /// What names the process that has a file open or locked.
@@ -58,29 +57,6 @@ struct OfAge {
     similar: Vec<String>,
 }
 
-/// A line of the log.
-#[derive(Debug)]
-pub(crate) enum Line {
-    /// Drops wait for reasons of one kind.
-    Kind {
-        /// One of them.
-        path: DropPath,
-        /// Its reason.
-        reason: Reason,
-        /// How many they are.
-        drops: usize,
-    },
-    /// Drops have reached an age.
-    Age {
-        /// The drop directory.
-        drop_dir: PathBuf,
-        /// The age.
-        age: WaitAge,
-        /// The drops.
-        drops: Tally,
-    },
-}
-
 impl Waits {
     /// Takes an event about the state of a drop or of a drop directory.
     pub(crate) fn take(&mut self, event: &Event, now: Instant) {
@@ -101,6 +77,9 @@ impl Waits {
                 let Some(dir) = self.0.get_mut(&path.drop_dir) else { return };
                 match (state, reason) {
                     (DropState::Waiting, Some(reason)) => dir.change(&path.source, reason),
+                    (DropState::Backlog | DropState::Working, _) => {
+                        dir.remove_if(&path.source, |reason| !is_found_in_work(reason));
+                    }
                     _ => dir.remove(&path.source),
                 }
             }
@@ -194,13 +173,24 @@ impl OfDir {
 
     /// Removes a drop that does not wait any more.
     fn remove(&mut self, source: &Path) {
+        self.remove_if(source, |_| true);
+    }
+
+    /// Removes a drop that does not wait any more if its reason was of this kind.
+    fn remove_if(&mut self, source: &Path, is: impl Fn(&Reason) -> bool) {
         for kind in self.kinds.values_mut() {
-            if kind.drops.remove(source).is_some() && kind.drops.is_empty() {
-                kind.timer.cancel();
+            if kind.drops.get(source).is_some_and(&is) {
+                kind.drops.remove(source);
+                if kind.drops.is_empty() {
+                    kind.timer.cancel();
+                }
             }
         }
-        if self.ages.remove(source).is_some() && self.ages.is_empty() {
-            self.ages_timer.cancel();
+        if self.ages.get(source).is_some_and(|of| is(&of.reason)) {
+            self.ages.remove(source);
+            if self.ages.is_empty() {
+                self.ages_timer.cancel();
+            }
         }
     }
 
@@ -240,6 +230,11 @@ impl OfDir {
     }
 }
 
+/// Returns whether a worker found the reason. Such a drop is in work at each try, and still waits.
+fn is_found_in_work(reason: &Reason) -> bool {
+    matches!(reason, Reason::Locked(_) | Reason::OpenForWriting(_))
+}
+
 impl OfKind {
     /// Returns the drops if their line is due, or in any case without a time.
     fn take_due(&mut self, now: Option<Instant>) -> Option<BTreeMap<PathBuf, Reason>> {
@@ -265,72 +260,10 @@ impl OfAge {
     }
 }
 
-impl Line {
-    /// Logs the line.
-    pub(crate) fn log(&self) {
-        match self {
-            Line::Kind { path, reason, drops } => tracing::info!(
-                event = ReceiptEvent::Waiting.as_str(),
-                drop = %path.drop_dir.display(),
-                source = %path.source.display(),
-                reason = %reason,
-                reason_kind = reason.kind().as_str(),
-                drops,
-                "{self}"
-            ),
-            Line::Age { drop_dir, drops, .. } => tracing::warn!(
-                drop = %drop_dir.display(),
-                kind = "lasting-wait",
-                count = drops.count(),
-                "{self}"
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Line::Kind { path, reason, drops } => {
-                let (dir, source) = (shown(&path.drop_dir), shown(&path.source));
-                match drops {
-                    1 => write!(f, "waiting for {source}: {reason}")?,
-                    _ => write!(
-                        f,
-                        "waiting for {drops} drops in `{dir}` ({}), such as {source}: {reason}",
-                        reason.kind()
-                    )?,
-                }
-                if let Some(take) = reason.if_abandoned() {
-                    write!(f, "; {take}")?;
-                }
-                if !reason.kind().is_held() {
-                    return Ok(());
-                }
-                let users = "as root or as the producer's user";
-                write!(f, "; `npyd explain {source}`, {users}, names the process")
-            }
-            Line::Age { drop_dir, age, drops } => {
-                let age = match age {
-                    WaitAge::Quiet => "the time `quiet`",
-                    WaitAge::TenMinutes => "10 minutes",
-                    WaitAge::Hour => "1 hour",
-                    WaitAge::Day => "1 day",
-                };
-                write!(
-                    f,
-                    "`{}` has {} waiting for more than {age}: {drops}",
-                    shown(drop_dir),
-                    drops.counted("drop")
-                )
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::reason::Subject;
     use crate::events::drop_state::DirStates;
 
     /// Waits on a clock of seconds.
@@ -390,6 +323,26 @@ mod tests {
             assert_eq!(case.waits.next_due(), None);
             assert_eq!(case.lines(10_000), [""; 0]);
         }
+    }
+
+    /// A worker tries again and again to lock it.
+    #[test]
+    fn a_drop_that_is_locked_is_reported_although_a_worker_tries_it() {
+        let mut case = Case::new();
+        let locked = || Reason::Locked(Subject::Array);
+        case.long_wait("a", locked(), WaitAge::Quiet);
+        case.long_wait("a", locked(), WaitAge::Hour);
+        for _ in 0..3 {
+            case.state("a", DropState::Working, None);
+            case.state("a", DropState::Waiting, Some(locked()));
+        }
+        case.state("a", DropState::Working, None);
+        assert_eq!(case.lines(60).len(), 2);
+
+        case.long_wait("a", locked(), WaitAge::Day);
+        case.state("a", DropState::Working, None);
+        case.state("a", DropState::Gone, None);
+        assert_eq!(case.lines(10_000), [""; 0]);
     }
 
     #[test]

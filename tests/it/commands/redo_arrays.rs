@@ -215,6 +215,8 @@ fn an_array_that_another_process_uses() {
             let explained = site.npyd(&["explain", file]);
             explained.expect_words(&["npyd redo", "not carried out yet, it waits", why, &pid]);
         }
+        let line = format!("waiting for {}: ", site.path("in/scan.raw").display());
+        daemon.wait_for_log(&line);
         assert_eq!(site.read("out/scan.npy"), as_f4(&scan_bytes()));
         drop(array);
         daemon.wait_for_receipts("remade", 1);

@@ -97,6 +97,20 @@ fn a_wait_for_a_writer_says_how_to_find_it() {
     assert_eq!(daemon.log().matches("names the process").count(), 1, "{}", daemon.log());
 }
 
+/// Each try of a worker finds the lock.
+#[test]
+fn a_drop_that_is_locked_is_reported() {
+    let site = Site::new();
+    site.scan("scan");
+    let file = fs::File::open(site.path("in/scan.raw")).unwrap();
+    file.lock().unwrap();
+    let mut daemon = site.daemon();
+    daemon.wait_for_log(&format!("waiting for {}: ", site.path("in/scan.raw").display()));
+    drop(file);
+    daemon.wait_for_file("out/scan.npy");
+    assert!(daemon.stop().success());
+}
+
 /// The name of a directory can't forge a line of the log or of standard output, although it
 /// contains a line break.
 #[test]

@@ -108,7 +108,7 @@ fn every_kind_of_report_is_documented() {
     let events = source("src/events/left_alone.rs");
     let left_alone = between(&events, "impl LeftAloneKind {", "\n}");
     let finished = source("src/sinks/log/finished.rs");
-    let waits = source("src/sinks/log/waits.rs");
+    let waits = source("src/sinks/log/wait_line.rs");
     let kinds =
         [quoted(left_alone, "=> "), quoted(&finished, "kind = "), quoted(&waits, "kind = ")]
             .concat();
