@@ -7,14 +7,11 @@ use clap::Args;
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::cli::{ConfigArgs, Exit, FatalError};
-use crate::config::DropDir;
 use crate::events::event::Event;
-use crate::events::receipt::Receipt;
-use crate::events::receipt_event::ReceiptEvent;
-use crate::events::stored::Stored;
 use crate::facts::Fact;
+use crate::fs::FsError;
 use crate::ledger::Ledger;
-use crate::service::tracker::{JobDone, Tracker};
+use crate::service::tracker::{JobDone, Progress, Tracker};
 use crate::service::work::context::Context;
 use crate::service::work::worker_pool::Pool;
 use crate::sinks::stdout::Format;
@@ -34,9 +31,10 @@ pub(crate) struct Sweep {
 
 /// A drop directory with its tracker, and the channel that returns the results of its jobs.
 struct SweptDir {
-    drop_dir: Arc<DropDir>,
     tracker: Tracker,
     ended: Receiver<JobDone>,
+    /// Why it can't be read.
+    unreadable: Option<String>,
 }
 
 impl Sweep {
@@ -47,20 +45,15 @@ impl Sweep {
         let context = Context::new(&config, ledger, sinks, false)?;
         let pool = Pool::new(config.workers.get())?;
         let mut dirs = Vec::new();
-        let mut unreadable = None;
         for drop_dir in config.drop_dirs {
-            let drop_dir = Arc::new(drop_dir);
             let (sender, ended) = unbounded(); // bounded by the pool's queue
             let on_job_done = move |done| {
                 let _ = sender.send(done); // the receiver is gone if the sweep has ended
             };
             let mut tracker =
-                Tracker::new(Arc::clone(&drop_dir), context.clone(), pool.queue(), on_job_done);
-            if let Err(error) = tracker.scan(Instant::now()) {
-                tracing::error!("{error}");
-                unreadable = Some(format!("failed to read a drop directory: {error}"));
-            }
-            dirs.push(SweptDir { drop_dir, tracker, ended });
+                Tracker::new(Arc::new(drop_dir), context.clone(), pool.queue(), on_job_done);
+            let unreadable = tracker.begin_scan(Instant::now()).err().map(|it| unreadable(&it));
+            dirs.push(SweptDir { tracker, ended, unreadable });
         }
         let mut report_at = Instant::now() + FIRST_REPORT_AFTER;
         while dirs.iter_mut().map(SweptDir::process).filter(|is_finished| !is_finished).count() > 0
@@ -72,22 +65,23 @@ impl Sweep {
         }
         context.ledger().attend(); // so that the next sweep can use it
         context.ledger().prune_all();
-        for SweptDir { drop_dir, tracker, .. } in &mut dirs {
+        for SweptDir { tracker, .. } in &mut dirs {
             tracker.end();
-            for (path, why) in tracker.waiting() {
-                let drop_dir = drop_dir.path.clone();
-                let receipt = Receipt::without_output(ReceiptEvent::Waiting, drop_dir, path, why);
-                let receipt = Box::new(receipt);
-                context.publish(Event::Receipt { receipt, stored: Stored::NotMeant });
-            }
+            tracker.publish_waits();
         }
         context.ledger().finish();
         context.bus().stop(None);
-        if let Some(error) = unreadable {
+        if let Some(error) = dirs.into_iter().rev().find_map(|dir| dir.unreadable) {
             return Err(error.into());
         }
         Ok(Exit::from(context.failures() == 0))
     }
+}
+
+/// Logs that a drop directory can't be read, and returns that for the end of the sweep.
+fn unreadable(error: &FsError) -> String {
+    tracing::error!("{error}");
+    format!("failed to read a drop directory: {error}")
 }
 
 /// Reports which drops the sweep is waiting for.
@@ -103,20 +97,37 @@ impl SweptDir {
     /// directory is finished.
     fn process(&mut self) -> bool {
         let now = Instant::now();
-        if self.tracker.wants_scan() && self.tracker.scan(now).is_err() {
-            return true;
-        }
+        let progress = match self.tracker.scan_step(now) {
+            Ok(progress) => progress,
+            Err(error) => {
+                self.unreadable = Some(unreadable(&error));
+                Progress::Idle
+            }
+        };
         self.tracker.process_due(now);
-        if self.tracker.is_at_rest() {
-            return !self.tracker.wants_scan();
+        if progress == Progress::More {
+            self.take_ended(Duration::ZERO);
+            return false;
+        }
+        if self.tracker.is_at_rest() && !self.tracker.wants_step() {
+            if progress == Progress::Full {
+                self.tracker.leave_waits();
+                return false;
+            }
+            return true;
         }
         let due = self.tracker.next_due().unwrap_or(now + Duration::from_secs(1));
         let pause = due.saturating_duration_since(Instant::now()).min(Duration::from_millis(50));
+        self.take_ended(pause);
+        false
+    }
+
+    /// Waits for the result of a job, and applies all that are there.
+    fn take_ended(&mut self, pause: Duration) {
         if let Ok(ended) = self.ended.recv_timeout(pause) {
             let now = Instant::now();
             self.tracker.on_job_done(ended, now);
             self.ended.try_iter().for_each(|ended| self.tracker.on_job_done(ended, now));
         }
-        false
     }
 }

@@ -37,6 +37,11 @@ impl<S: PartialEq> Quiescence<S> {
         now.saturating_duration_since(self.since)
     }
 
+    /// Returns the state that was observed last.
+    pub fn snapshot(&self) -> &S {
+        &self.snapshot
+    }
+
     /// Returns how many changes were observed.
     pub fn changes(&self) -> u32 {
         self.changes

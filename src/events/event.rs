@@ -13,6 +13,7 @@ use crate::events::left_alone::LeftAlone;
 use crate::events::problem::Problem;
 use crate::events::progress::WorkProgress;
 use crate::events::receipt::Receipt;
+use crate::events::scanned::Scanned;
 use crate::events::stored::Stored;
 use crate::events::watch_state::WatchState;
 use crate::facts::Fact;
@@ -122,6 +123,8 @@ pub enum Event {
         /// How npyd watches the directory from now on.
         state: WatchState,
     },
+    /// A scan of a drop directory has ended.
+    Scanned(Scanned),
     /// A drop directory has files that npyd leaves alone although somebody may expect an array.
     LeftAlone(Box<LeftAlone>),
     /// A fact, which belongs to no receipt and no state of a drop.

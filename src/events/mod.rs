@@ -12,6 +12,7 @@ pub mod problem;
 pub mod progress;
 pub mod receipt;
 pub mod receipt_event;
+pub mod scanned;
 pub mod sink;
 pub mod source_fate;
 pub mod stored;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::fs::{Dir, Result, is_private_name, own_uid};
+use crate::fs::{Dir, Listing, Result, is_private_name, own_uid};
 use crate::model::{ExchangeName, is_unfinished};
 
 /// Cleans up after a npyd process that was killed: restores the names of sources and removes
@@ -17,10 +17,14 @@ use crate::model::{ExchangeName, is_unfinished};
 /// Restored names are synced. Removals are not; the next recovery repeats them.
 pub fn recover_dir(dir: &Dir, elsewhere: &[Dir]) -> Result<()> {
     let mut recovered = Ok(());
-    for (name, _) in dir.entries()? {
-        // Any user can create a file with such a name; an error with one must not block the others.
-        if let Err(error) = recover_name_in(dir, &name, elsewhere) {
-            recovered = Err(error);
+    let mut listing = Listing::default();
+    while let Some(piece) = listing.next_piece(dir)? {
+        for (name, _) in piece {
+            // Any user can create a file with such a name; an error with one must not block the
+            // others.
+            if let Err(error) = recover_name_in(dir, &name, elsewhere) {
+                recovered = Err(error);
+            }
         }
     }
     recovered

@@ -278,21 +278,27 @@ impl Dir {
                 continue;
             }
             let name = OsStr::from_bytes(name);
-            let kind = match entry.file_type() {
-                FileType::RegularFile => EntryKind::File,
-                FileType::Directory => EntryKind::Dir,
-                FileType::Unknown => match self.stat(Path::new(name))? {
-                    Some(stat) if stat.is_file() => EntryKind::File,
-                    Some(stat) if stat.is_dir() => EntryKind::Dir,
-                    _ => EntryKind::Other,
-                },
-                _ => EntryKind::Other,
-            };
+            let kind = self.entry_kind(name, entry.file_type())?;
             if is_wanted(name, kind) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Returns the type of an entry for which a listing reports this type. Not every file system
+    /// reports types.
+    pub(crate) fn entry_kind(&self, name: &OsStr, listed: FileType) -> Result<EntryKind> {
+        Ok(match listed {
+            FileType::RegularFile => EntryKind::File,
+            FileType::Directory => EntryKind::Dir,
+            FileType::Unknown => match self.stat(Path::new(name))? {
+                Some(stat) if stat.is_file() => EntryKind::File,
+                Some(stat) if stat.is_dir() => EntryKind::Dir,
+                _ => EntryKind::Other,
+            },
+            _ => EntryKind::Other,
+        })
     }
 
     /// Syncs the directory.

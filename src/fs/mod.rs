@@ -47,6 +47,7 @@ mod inotify;
 mod insert_range;
 mod ioprio;
 mod lease;
+mod listing;
 mod mount_table;
 mod owned_dir;
 mod private_name;
@@ -77,6 +78,7 @@ pub use holders::{FileUse, Holder, Holders};
 pub use inotify::{Inotify, InotifyEvent, WatchId};
 pub use ioprio::{IdlePriority, make_idle};
 pub use lease::{Lease, Unprovable, Writer};
+pub use listing::Listing;
 pub use mount_table::{Device, MountChain, MountInfo, MountTable};
 use private_name::is_private_name;
 

@@ -4,7 +4,7 @@
 //! the descriptions whose text names it, so the order of reading does not matter. An entry may be
 //! stale: the reader of a description checks whether it still refers to the data file.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::describe::series::SeriesKey;
 use crate::fs::{self, Dir};
 use crate::probe::description::{DataFiles, Description, possible_sidecars};
 use crate::probe::dir_view::DirView;
-use crate::probe::{ProbeResult, may_describe, probe_with};
+use crate::probe::{ProbeResult, ReadDescription, may_describe, probe_with};
 
 /// Maps data files to the files that describe them. All paths are below the drop directory.
 #[derive(Default)]
@@ -25,6 +25,9 @@ pub struct DescriptionIndex {
     parts: HashMap<PathBuf, BTreeSet<PathBuf>>,
     /// The descriptions whose data match a glob, by directory.
     globs: HashMap<PathBuf, BTreeMap<PathBuf, NameGlob>>,
+    /// The descriptions that the current scan has added. Not all of them have an entry in the
+    /// tracker yet.
+    added: HashSet<PathBuf>,
     /// Number of descriptions, without those of parts.
     len: usize,
     /// Maximum number of entries of each kind.
@@ -125,7 +128,10 @@ impl DescriptionIndex {
     ) -> fs::Result<Option<Vec<PathBuf>>> {
         let view = DirView::of(drop_dir, root.clone());
         match view.read_description(&key.path_in(dir))? {
-            Some(by) if by.series().is_some() => self.learn_from(&view, &by).map(Some),
+            Some(by) if by.series().is_some() => {
+                self.added.insert(by.rel.clone());
+                self.learn_from(&view, &by).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -136,6 +142,26 @@ impl DescriptionIndex {
             Some(by) => self.learn_from(view, &by),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Adds what a description describes that a scan read.
+    pub fn add_read(
+        &mut self,
+        (drop_dir, root): (&DropDir, &Dir),
+        description: &ReadDescription,
+    ) -> fs::Result<()> {
+        let by = &description.0;
+        let data = self.learn_from(&DirView::of(drop_dir, root.clone()), by)?;
+        if by.glob().is_some() || data.iter().any(|data| self.has(data, by)) {
+            self.added.insert(by.rel.clone());
+        }
+        Ok(())
+    }
+
+    fn has(&self, data: &Path, by: &Description) -> bool {
+        [&self.by_data, &self.parts]
+            .iter()
+            .any(|map| map.get(data).is_some_and(|descriptions| descriptions.contains(&by.rel)))
     }
 
     fn learn_from(&mut self, view: &DirView<'_>, by: &Description) -> fs::Result<Vec<PathBuf>> {
@@ -168,17 +194,25 @@ impl DescriptionIndex {
         Ok(data)
     }
 
-    /// Removes the entries whose data file and description are both unknown.
+    /// Forgets which descriptions scans have added: a new one begins.
+    pub fn begin_scan(&mut self) {
+        self.added.clear();
+    }
+
+    /// Removes the entries whose data file and description are both unknown, once the current scan
+    /// has read all descriptions.
     pub fn retain(&mut self, is_known: impl Fn(&Path) -> bool) {
+        let added = std::mem::take(&mut self.added);
+        let is_by_known = |description: &Path| added.contains(description) || is_known(description);
         self.by_data.retain(|data, descriptions| {
             if !is_known(data) {
-                descriptions.retain(|description| is_known(description));
+                descriptions.retain(|description| is_by_known(description));
             }
             !descriptions.is_empty()
         });
-        self.parts.retain(|part, wholes| is_known(part) || wholes.iter().any(|it| is_known(it)));
+        self.parts.retain(|part, wholes| is_known(part) || wholes.iter().any(|it| is_by_known(it)));
         self.globs.retain(|_, globs| {
-            globs.retain(|description, _| is_known(description));
+            globs.retain(|description, _| is_by_known(description));
             !globs.is_empty()
         });
         self.len = self.by_data.values().map(BTreeSet::len).sum();

@@ -14,6 +14,7 @@ mod dir_view;
 mod index;
 pub mod input;
 mod letter_case;
+mod listed;
 mod measure;
 mod mentions;
 mod missing_data;
@@ -46,6 +47,7 @@ pub use by_sidecar::{
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
+pub use listed::{BareFile, ReadDescription, bare_file, data_named_by, possible_descriptions};
 pub use mentions::{Mention, description_facts, mention_of};
 pub use residue::{FinishedArray, ORIGIN_ATTR, ROUTE_ATTR, RemainingPart, Residue, SOURCE_ATTR};
 pub use row_count::RowCount;

@@ -6,6 +6,7 @@ pub mod daemon;
 mod ledger_keeper;
 mod overflow_pause;
 mod place;
+mod scan_plan;
 pub mod supervisor;
 pub mod systemd;
 pub mod tracker;

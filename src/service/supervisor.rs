@@ -18,7 +18,8 @@ use crate::fs::{self, Dir, FsError, FsId, Operation};
 use crate::model::{FsInfo, Stat};
 use crate::service::overflow_pause::OverflowPause;
 use crate::service::place::Place;
-use crate::service::tracker::{JobDone, Tracker};
+use crate::service::scan_plan::ScanPlan;
+use crate::service::tracker::{JobDone, Progress, ScanCost, Tracker};
 use crate::service::watch::{Instance, RootId, RootWatch, WatchError};
 use crate::service::watch_thread::Mailbox;
 use crate::service::work::context::Context;
@@ -26,9 +27,6 @@ use crate::service::work::worker_pool::Queue;
 
 /// Interval of the checks that the root directory exists and was not replaced.
 const ROOT_CHECK: Duration = Duration::from_secs(1);
-
-/// Minimum interval between two scans of a polled directory.
-const POLL: Duration = Duration::from_secs(1);
 
 /// Commands for a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +143,10 @@ pub(crate) struct Supervisor {
     instance: Arc<Instance>,
     ready_tx: Option<Sender<()>>,
     watch_mode: WatchMode,
-    next_scan: Instant,
+    scan_plan: ScanPlan,
+    /// When the scan began that replaces lost events.
+    replaces_lost: Option<Instant>,
+    scan_progress: Progress,
     next_root_check: Instant,
     overflow_pause: OverflowPause,
     warned_missing: bool,
@@ -158,8 +159,9 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Creates the supervisor and its handle. The supervisor drops `ready_tx` after the first scan,
-    /// or once the directory is known to be missing. Makes no system call on the directory.
+    /// Creates the supervisor and its handle. The supervisor drops `ready_tx` once the first scan
+    /// has read the descriptions, or the directory is known to be missing. Makes no system call on
+    /// the directory.
     pub(crate) fn new(
         (id, drop_dir): (RootId, Arc<DropDir>),
         context: Context,
@@ -194,7 +196,9 @@ impl Supervisor {
             instance: Arc::default(),
             ready_tx: Some(ready_tx),
             watch_mode: WatchMode::Missing,
-            next_scan: now,
+            scan_plan: ScanPlan::new(now),
+            replaces_lost: None,
+            scan_progress: Progress::Idle,
             next_root_check: now,
             overflow_pause: OverflowPause::new(now),
             warned_missing: false,
@@ -239,6 +243,7 @@ impl Supervisor {
     /// Ends the watches of this thread. In the next thread the directory is watched and scanned
     /// again.
     pub(crate) fn leave(&mut self) {
+        self.tracker.abort_scan();
         self.set_mode(WatchMode::Missing);
         self.instance = Arc::default();
         self.needs_own_thread = false;
@@ -255,7 +260,11 @@ impl Supervisor {
         self.link.is_woken.store(false, Ordering::SeqCst);
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Rescan) => self.next_scan = Instant::now(),
+                Ok(Command::Rescan) => {
+                    let now = Instant::now();
+                    self.tracker.read_requests_now(now);
+                    self.scan_plan.miss(now);
+                }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Turn::Stopped,
                 Err(TryRecvError::Empty) => break,
             }
@@ -273,14 +282,22 @@ impl Supervisor {
             // of such names come before any drop of the listing is probed.
             self.instance.read_events();
         }
-        self.ready_tx = None; // dropping it signals that the first scan has finished
+        if self.scan_progress != Progress::More || self.tracker.has_read_descriptions() {
+            self.ready_tx = None; // dropping it signals that drops are served
+        }
         self.take_path_events();
         if !self.is_unmounted {
             // Otherwise the paths of its drops may lead to other files.
             self.tracker.process_due(Instant::now());
         }
         let next = self.tracker.next_due().filter(|_| !self.is_unmounted);
-        let due = [next, Some(self.next_scan), Some(self.next_root_check), self.overflow_scan()];
+        let scan = if self.tracker.wants_step() {
+            Some(now)
+        } else {
+            let scans = [Some(self.scan_plan.due()), self.overflow_scan()].into_iter().flatten();
+            scans.min().filter(|_| !self.tracker.is_scanning())
+        };
+        let due = [next, scan, Some(self.next_root_check)];
         Turn::NextAt(due.into_iter().flatten().min().unwrap_or(now + ROOT_CHECK))
     }
 
@@ -312,7 +329,7 @@ impl Supervisor {
     /// before each scan, and before anything else while it is missing.
     fn check_root(&mut self, now: Instant) {
         let is_missing = matches!(self.watch_mode, WatchMode::Missing);
-        let will_scan = now >= self.next_scan || self.tracker.wants_scan();
+        let will_scan = !self.tracker.is_scanning() && now >= self.scan_plan.due();
         if now < self.next_root_check && !is_missing && !will_scan {
             return;
         }
@@ -330,13 +347,17 @@ impl Supervisor {
                     self.needs_own_thread |= watch.is_shared();
                 }
             }
-            Ok(found) => self.start_watching(found, now),
+            Ok(found) => {
+                self.tracker.abort_scan();
+                self.start_watching(found, now);
+            }
             Err(error) => {
                 let is_news = self.is_unmounted && !was_unmounted;
                 if known.is_some() || !self.warned_missing || is_news {
                     self.warned_missing = true;
                     self.publish(WatchState::Missing { error: error.to_string() });
                 }
+                self.tracker.abort_scan();
                 self.set_mode(WatchMode::Missing);
             }
         }
@@ -371,7 +392,8 @@ impl Supervisor {
     /// twice rather than never.
     fn start_watching(&mut self, root: DirIdentity, now: Instant) {
         self.warned_missing = false;
-        self.next_scan = now;
+        self.tracker.distrust_descriptions();
+        self.scan_plan.miss(now);
         let polls = match (self.drop_dir.watch, file_system(&self.drop_dir.path)) {
             (Watch::Poll, _) => true,
             (Watch::Inotify, _) | (Watch::Auto, None) => false,
@@ -402,8 +424,8 @@ impl Supervisor {
         RootWatch::start(instance, &self.drop_dir, self.context.bus(), &dir)
     }
 
-    /// Scans if the interval is over, if events were lost, or if the tracker asks for a scan.
-    /// Returns whether it did.
+    /// Begins a scan if the interval is over, if events were lost, or if the tracker asks for a
+    /// scan, and goes on with one that has begun. Returns whether it scanned.
     fn scan_if_due(&mut self, now: Instant) -> bool {
         if let WatchMode::Inotify { watch, root } = &self.watch_mode
             && watch.is_exhausted()
@@ -411,36 +433,59 @@ impl Supervisor {
             let root = *root;
             self.publish(WatchState::PollingFromNowOn);
             self.set_mode(WatchMode::Polling { root });
-            self.next_scan = now;
+            self.scan_plan.miss(now);
         }
         if matches!(self.watch_mode, WatchMode::Missing) {
-            self.next_scan = now + ROOT_CHECK;
+            self.scan_progress = Progress::Idle;
+            self.scan_plan.put_off(now + ROOT_CHECK);
             return false;
         }
+        let mut begun = Ok(());
+        if !self.tracker.is_scanning() {
+            begun = self.begin_scan_if_due(now);
+        }
+        match begun.and_then(|()| self.tracker.scan_step(now)) {
+            Ok(progress) => self.scan_progress = progress,
+            Err(error) => {
+                self.tracker.warn(Problem::Dir { error: error.to_string() });
+                let none = ScanCost { elapsed: Duration::ZERO, cpu: Duration::ZERO };
+                self.scan_progress = Progress::Ended(none);
+            }
+        }
+        if let Progress::Ended(cost) = self.scan_progress {
+            self.plan_scan(cost);
+        }
+        self.scan_progress != Progress::Idle
+    }
+
+    fn begin_scan_if_due(&mut self, now: Instant) -> fs::Result<()> {
         let is_lost = self.overflow_scan().is_some_and(|at| at <= now);
         if is_lost {
             self.publish(WatchState::EventsLost);
+            self.tracker.distrust_descriptions();
+            self.replaces_lost = Some(now);
         }
-        if !is_lost && !self.tracker.wants_scan() && now < self.next_scan {
-            return false;
+        if self.tracker.wants_scan() {
+            self.scan_plan.miss(now);
         }
+        if !is_lost && now < self.scan_plan.due() {
+            return Ok(());
+        }
+        self.scan_plan.begin();
         if let WatchMode::Inotify { watch, .. } = &self.watch_mode {
             watch.forget_overflow();
         }
-        if let Err(error) = self.tracker.scan(now) {
-            self.tracker.warn(Problem::Dir { error: error.to_string() });
+        self.tracker.begin_scan(now)
+    }
+
+    /// Plans the next scan, after one that has ended.
+    fn plan_scan(&mut self, cost: ScanCost) {
+        let now = Instant::now();
+        if let Some(began) = self.replaces_lost.take() {
+            self.overflow_pause.extend(began, now);
         }
-        let (ended, took) = (Instant::now(), now.elapsed());
-        if is_lost {
-            self.overflow_pause.extend(now, ended);
-        }
-        let interval = match self.watch_mode {
-            // A directory whose scans take long is scanned less often: 5 % of the time at most.
-            WatchMode::Polling { .. } => POLL.max(20 * took).min(self.drop_dir.rescan.max(POLL)),
-            _ => self.drop_dir.rescan,
-        };
-        self.next_scan = ended + interval;
-        true
+        let is_polled = matches!(self.watch_mode, WatchMode::Polling { .. });
+        self.scan_plan.end(cost, Some(self.drop_dir.rescan).filter(|_| !is_polled), now);
     }
 }
 

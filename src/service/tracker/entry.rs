@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use crate::decide::identity::identity_of;
 use crate::decide::reason::Reason;
 use crate::events::drop_path::DropPath;
 use crate::events::drop_state::{DropState, WaitAge};
 use crate::events::event::Event;
+use crate::model::Stat;
+use crate::service::tracker::looks::is_external;
 use crate::service::tracker::{
     ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Tracker, Wait,
 };
@@ -25,6 +28,10 @@ pub(crate) struct Entry {
     pub(crate) is_listed: bool,
     /// When the next probe is due.
     pub(crate) due: Option<Instant>,
+    /// When the next look is due: a probe for which nothing gives a reason.
+    pub(crate) look: Option<Instant>,
+    /// Whether only something that causes an event can end the wait.
+    pub(crate) awaits_event: bool,
     /// When an event last reported that the drop has waited for long.
     pub(crate) last_reported: Option<Instant>,
     /// Why the drop waited when that was last considered for a report.
@@ -48,6 +55,8 @@ impl Entry {
             since: now,
             is_listed: false,
             due: None,
+            look: None,
+            awaits_event: false,
             last_reported: None,
             last_wait: None,
             reported_age: None,
@@ -72,6 +81,14 @@ impl Entry {
         if let State::Working { again } = &mut self.state {
             *again = true;
         }
+    }
+
+    /// Returns whether a file differs from the files that the last probe saw.
+    pub(crate) fn has_changed(&self, stat: &Stat) -> bool {
+        let Some(quiescence) = &self.quiescence else { return false };
+        let FileSnapshot { files, sidecar, .. } = quiescence.snapshot();
+        let mut seen = files.iter().chain(sidecar.iter().map(|(_, stat)| stat));
+        !seen.any(|seen| identity_of(seen) == identity_of(stat))
     }
 
     /// Returns whether a producer seems to be writing to the drop: waiting alone may not make it
@@ -140,6 +157,8 @@ impl Tracker {
     pub(crate) fn set_state(&mut self, rel: &Path, state: State) -> bool {
         let Some(entry) = self.entries.get_mut(rel) else { return false };
         let before = std::mem::replace(&mut entry.state, state);
+        let (was, is) = (is_external(&before), is_external(&entry.state));
+        self.external_waits = self.external_waits + usize::from(is) - usize::from(was);
         let (state, reason, bytes) = (entry.state.kind(), entry.state.reason(), entry.bytes);
         if (before.kind(), before.reason()) != (state, reason) {
             let reason = reason.cloned();
@@ -152,6 +171,7 @@ impl Tracker {
     pub(crate) fn untrack(&mut self, rel: &Path, reason: Option<Reason>) {
         if let Some(entry) = self.entries.remove(rel) {
             self.suspensions.forget(rel);
+            self.external_waits -= usize::from(is_external(&entry.state));
             let before = Some(entry.state.kind());
             self.publish_state(rel, (before, DropState::Gone), reason, entry.bytes);
         }
@@ -181,6 +201,7 @@ impl Tracker {
 mod tests {
     use super::*;
     use crate::service::tracker::timeline::Timeline;
+    use crate::service::watch::PathEvent;
 
     const MANIFEST: &[u8] = b"dtype = '|u1'\nshape = [4]\n";
 
@@ -235,6 +256,10 @@ mod tests {
         let mut time =
             Timeline::of(&[("a.raw", data), ("a.raw.toml", MANIFEST), ("notes.txt", b"")]);
         time.scan_after(0);
+        assert_eq!(time.changes("notes.txt"), [], "a scan drops the name");
+        let event = PathEvent { rel: "notes.txt".into(), is_new: false };
+        time.tracker.on_watch_event(event, time.start);
+        time.tracker.process_due(time.start);
         assert_eq!(
             time.changes("notes.txt"),
             [(DropState::Unprobed, None, ""), (DropState::Gone, None, "undescribed")]

@@ -59,6 +59,11 @@ impl Tracker {
             Ok(ProbeResult::Ignored(why)) => Action::Ignore(why),
             Ok(ProbeResult::AwaitingData { path, data, parts, why }) => {
                 self.index.add_parts(&path, &parts);
+                let paths = data.iter().chain(&parts);
+                let are_watched = self.drop_dir.recursive || paths.clone().all(|it| is_in_root(it));
+                if let Some(entry) = self.entries.get_mut(rel) {
+                    entry.awaits_event = are_watched && paths.count() > 0 && self.looks.sees_events;
+                }
                 if let [data] = &data[..] {
                     self.index.add(data, &path);
                 }
@@ -108,6 +113,7 @@ impl Tracker {
             return (rel, Action::Enqueue);
         }
         if let Some(entry) = self.entries.get_mut(&rel) {
+            entry.awaits_event = false;
             entry.bytes = Some(candidate.input.files.iter().map(|it| it.stat.size).sum());
         }
         // Checked before the ledger is read: once it is not in work, its receipt is there.
@@ -220,6 +226,11 @@ impl Tracker {
             (Decision::Reject(reason), None) => reject(candidate, ReceiptEvent::Rejected, reason),
         })
     }
+}
+
+/// Returns whether a path is that of a file in the drop directory itself.
+fn is_in_root(rel: &Path) -> bool {
+    rel.components().count() == 1
 }
 
 fn reject(candidate: Candidate, event: ReceiptEvent, reason: Reason) -> Action {

@@ -36,12 +36,14 @@
 //! *Probed* is not a state: a probe ends in the call that starts it. A drop has one entry, under
 //! the path of its data file; an entry of its description is merged into that one.
 
+mod command_waits;
 mod dispatch;
 mod entry;
 mod failures;
 mod gate;
 mod known_files;
-mod ledger_cursor;
+mod listed_files;
+mod looks;
 mod recall;
 mod recheck;
 mod reminders;
@@ -57,11 +59,12 @@ mod suspension;
 mod timeline;
 mod undescribed_redo;
 mod waits;
+mod walk;
 mod warnings;
 mod watch_events;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,19 +72,19 @@ use std::time::{Duration, Instant};
 use entry::{Entry, State};
 use failures::{FailureReports, Work};
 use gate::Action;
+use looks::Looks;
 use recheck::Rechecks;
 use scan_report::ScanReport;
 use state_requests::StateRequests;
 use suspension::Suspensions;
 use waits::Searches;
+use walk::{Descriptions, Walk};
 use warnings::WarningDedup;
 
 use crate::config::DropDir;
 use crate::decide::completeness::Wait;
 use crate::decide::identity::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
-use crate::decide::reason::Reason;
-use crate::events::event::Event;
 use crate::finalize::Job;
 use crate::fs::{self, Dir};
 use crate::ledger::{Request, SourceCursor};
@@ -94,13 +97,17 @@ use crate::throttle::rate::RateLimiter;
 
 pub use dispatch::JobDone;
 pub use recall::{after_rejected_parts, awaits_data};
-pub use scan::DEPTH_MAX;
+pub use scan::{DEPTH_MAX, Progress, ScanCost};
 
-/// Maximum number of entries of one drop directory; later scans find the rest.
+/// Maximum number of entries of one drop directory. A scan waits until there is room for more.
 const ENTRIES_MAX: usize = 65_536;
 
-/// Longest delay until a waiting drop is probed again.
+/// Longest delay until a waiting drop is probed again, if it can change without an event, and npyd
+/// may look at so many drops.
 const PROBE_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Longest delay until a waiting drop is probed again that an event or a scan leads to.
+const EVENT_DELAY_MAX: Duration = Duration::from_mins(10);
 
 /// Delay of the probe after `IN_CREATE`: `IN_CLOSE_WRITE` usually follows. A file that was
 /// published with `linkat(2)` has no close event.
@@ -168,6 +175,20 @@ pub struct Tracker {
     requests: HashMap<PathBuf, Request>,
     /// Number of requests in the ledger that wait until others about their sources are carried out.
     deferred_requests: usize,
+    /// The scan of the drop directory that has begun.
+    pass: Option<Walk>,
+    /// The scans of new directories, in their order.
+    side_walks: VecDeque<Walk>,
+    descriptions: Descriptions,
+    /// When a scan goes on that had no descriptors or memory left.
+    step_after: Option<Instant>,
+    /// The descriptions of series that the current scan has found settled, as far as there is room.
+    settled_series: HashSet<PathBuf>,
+    looks: Looks,
+    /// Number of entries that wait for something outside npyd.
+    external_waits: usize,
+    /// Maximum number of entries.
+    room: usize,
     /// Whether a path was left out because there were too many entries.
     overflowed: bool,
     /// The next files of which the ledger has receipts and whose existence a scan checks.
@@ -215,6 +236,14 @@ impl Tracker {
             failed: Vec::new(),
             requests: HashMap::new(),
             deferred_requests: 0,
+            pass: None,
+            side_walks: VecDeque::new(),
+            descriptions: Descriptions::Unread,
+            step_after: None,
+            settled_series: HashSet::new(),
+            looks: Looks::default(),
+            external_waits: 0,
+            room: ENTRIES_MAX,
             overflowed: false,
             known_files: SourceCursor::default(),
             warnings: WarningDedup::default(),
@@ -226,6 +255,7 @@ impl Tracker {
 
     /// Sets the watches: scans watch each directory before they list it.
     pub fn set_watch(&mut self, watch: Option<Arc<RootWatch>>) {
+        self.looks.sees_events = watch.is_some();
         self.watch = watch;
     }
 
@@ -237,7 +267,8 @@ impl Tracker {
 
     /// Opens the drop directory, unless it is open.
     fn root(&self) -> fs::Result<Dir> {
-        self.root.clone().map_or_else(|| Dir::open(&self.drop_dir.path), Ok)
+        let of_scan = || self.pass.as_ref().and_then(|pass| pass.root.clone());
+        self.root.clone().or_else(of_scan).map_or_else(|| Dir::open(&self.drop_dir.path), Ok)
     }
 
     /// Enqueues a path below the drop directory, to be probed at the time `at`.
@@ -251,17 +282,15 @@ impl Tracker {
         if describes && let Ok(root) = self.root() {
             let _ = self.index.learn((&self.drop_dir, &root), &rel);
         }
-        let known = self.entries.len();
+        self.insert(rel, at);
+    }
+
+    /// Enqueues a path that is neither ignored nor npyd's own. If it is a description, the index
+    /// has it.
+    fn insert(&mut self, rel: PathBuf, at: Instant) {
         match self.entries.get_mut(&rel) {
             Some(entry) if entry.is_held() => entry.note_again(),
             Some(_) => self.schedule(rel, at),
-            None if known >= ENTRIES_MAX => {
-                if !self.overflowed {
-                    let drop_dir = self.drop_dir.path.clone();
-                    self.context.publish(Event::Overflowed { drop_dir });
-                }
-                self.overflowed = true;
-            }
             None => {
                 self.track(&rel, at);
                 self.schedule(rel, at);
@@ -284,13 +313,14 @@ impl Tracker {
     pub fn next_due(&self) -> Option<Instant> {
         let looks = self.due.peek().map(|Reverse((at, _))| *at);
         let dirs = self.new_dirs.front().map(|(at, _)| *at);
-        looks.into_iter().chain(dirs).min()
+        looks.into_iter().chain(dirs).chain(self.looks.next()).chain(self.step_after).min()
     }
 
-    /// Returns whether the tracker left paths out for lack of room, and now has room for a scan.
+    /// Returns whether the tracker left paths out for lack of room, and now has room for them, so
+    /// that a further scan is to find them.
     #[must_use]
     pub fn wants_scan(&self) -> bool {
-        self.overflowed && self.entries.len() < ENTRIES_MAX / 2
+        self.overflowed && !self.is_scanning() && self.entries.len() < self.room / 2
     }
 
     /// Returns whether nothing is left that could finish without outside input. A drop whose quiet
@@ -298,6 +328,9 @@ impl Tracker {
     /// the file's times how long it has been unchanged.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
+        if self.due.peek().is_some_and(|Reverse((at, _))| *at <= Instant::now()) {
+            return false;
+        }
         let wait_max = self.drop_dir.quiet.max(SWEEP_WAIT_MAX);
         let is_left = |left: Duration| self.trusts_clock && left > wait_max;
         self.backlog.is_empty()
@@ -310,16 +343,6 @@ impl Tracker {
             })
     }
 
-    /// Returns the drops that wait, and the reasons. Failures are left out: they were reported.
-    pub fn waiting(&self) -> impl Iterator<Item = (PathBuf, &Reason)> {
-        self.entries.iter().filter_map(|(rel, entry)| match entry.state() {
-            State::Waiting(wait) if entry.failures == 0 => {
-                Some((self.drop_dir.path.join(rel), &wait.why))
-            }
-            _ => None,
-        })
-    }
-
     /// Returns the drops that may become ready by waiting alone.
     pub fn waiting_for_time(&self) -> impl Iterator<Item = PathBuf> {
         self.entries.iter().filter_map(|(rel, entry)| match entry.state() {
@@ -330,9 +353,12 @@ impl Tracker {
 
     /// Probes the entries that are due, and dispatches those that are ready to the workers.
     pub fn process_due(&mut self, now: Instant) {
-        self.probe_due(now);
-        self.root = None;
-        self.process_suspensions(now);
+        if self.descriptions != Descriptions::Unread {
+            self.probe_due(now);
+            self.process_looks(now);
+            self.root = None;
+            self.process_suspensions(now);
+        }
         self.dispatch_batch();
         self.record_failures();
         if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
@@ -375,6 +401,7 @@ impl Tracker {
     fn probe_now(&mut self, rel: &Path, now: Instant) {
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.due = None;
+            entry.look = None;
         }
         let root = self.root();
         let result = root.and_then(|root| probe((&self.drop_dir, &root), rel, &self.index));

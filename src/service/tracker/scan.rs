@@ -1,68 +1,332 @@
-//! Full directory scans. A scan is authoritative; watcher events only make npyd react sooner.
+//! Scans: a scan walks through the whole drop directory in steps, and enqueues every file that may
+//! be a drop and that the ledger does not have as settled. Scans are authoritative; watcher events
+//! only make npyd react sooner.
+//!
+//! A scan keeps no list of the names: each step handles the next ones of a directory. If the
+//! tracker is full, the scan waits until it has room, and goes on where it stopped.
 
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Disposition, DropDir};
-use crate::decide::identity::{SourceIdentity, identity_of};
-use crate::describe::manifest::is_manifest_name;
-use crate::events::problem::Problem;
-use crate::finalize::{recover_insert, remember_dirs};
-use crate::fs::{self, Dir, EntryKind, LeaseRight};
-use crate::ledger::KnownSource;
-use crate::probe::may_describe;
-use crate::service::tracker::Tracker;
-use crate::service::tracker::ledger_cursor::LedgerCursor;
+use rustix::time::{ClockId, clock_gettime};
 
-/// The name and kind of a directory entry.
-pub(super) type Listed = (OsString, EntryKind);
+use crate::config::DropDir;
+use crate::events::event::Event;
+use crate::events::problem::Problem;
+use crate::events::scanned::Scanned;
+use crate::finalize::{recover_insert, remember_dirs};
+use crate::fs::{self, Dir, EntryKind, Listing};
+use crate::service::tracker::entry::{Entry, State};
+use crate::service::tracker::listed_files::Place;
+use crate::service::tracker::walk::{Descriptions, Level, Listed, Phase, Walk};
+use crate::service::tracker::{NEW_DIRS_MAX, Tracker};
 
 /// Maximum depth below a drop directory at which npyd finds files.
 pub const DEPTH_MAX: usize = 64;
 
+/// Duration after which a step of a scan ends, so that events and probes have their turn.
+const STEP: Duration = Duration::from_millis(5);
+
+/// Pause of a scan after descriptors or memory ran out.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Maximum number of names that are handled together.
+const NAMES_AT_ONCE: usize = 64;
+
+/// The result of a step of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// There is nothing to scan.
+    Idle,
+    /// The next step can follow at once.
+    More,
+    /// The tracker has no room for more files. The scan goes on once it has.
+    Full,
+    /// The scan has ended.
+    Ended(ScanCost),
+}
+
+/// What the steps of a scan took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanCost {
+    /// The time on the clock.
+    pub elapsed: Duration,
+    /// The time of the CPU.
+    pub cpu: Duration,
+}
+
+/// The result of a step of a walk.
+enum Turn {
+    More,
+    Full,
+    Done,
+}
+
 impl Tracker {
-    /// Lists the directory and enqueues everything in it that the ledger does not have as settled.
+    /// Begins a scan. A scan that has not ended does not go on.
     ///
     /// # Errors
     ///
     /// Returns an error if the drop directory itself cannot be read.
-    pub fn scan(&mut self, now: Instant) -> fs::Result<()> {
+    pub fn begin_scan(&mut self, now: Instant) -> fs::Result<()> {
         self.warnings.begin_scan();
+        self.pass = None;
         let root = Dir::open(&self.drop_dir.path)?;
-        self.root = Some(root.clone());
         if let Some(watch) = &self.watch {
             watch.begin_scan();
         }
-        let scanned = self.scan_root(&root, now);
-        if let Some(watch) = self.watch.as_ref().filter(|_| scanned.is_ok()) {
-            watch.end_scan();
-        }
-        self.root = None;
-        scanned
-    }
-
-    fn scan_root(&mut self, root: &Dir, now: Instant) -> fs::Result<()> {
         remember_dirs(&self.drop_dir);
-        self.trusts_clock = !fs::fs_info(root)?.network;
+        self.trusts_clock = !fs::fs_info(&root)?.network;
         self.overflowed = false;
         self.report.begin_scan();
-        let entries = &self.entries;
-        self.index.retain(|rel| entries.contains_key(rel));
-        self.failure_reports.retain(entries.values());
+        self.index.begin_scan();
+        self.settled_series.clear();
+        self.failure_reports.retain(self.entries.values());
         if !self.recovered {
             self.recover_managed_dirs();
             if self.context.retries {
                 self.report_unwritable_dirs(); // a sweep reports it with each drop
             }
         }
-        self.scan_below(root, Path::new(""), now)?;
-        self.recovered = true;
-        self.check_known_files(root);
-        self.read_requests(now);
+        if self.descriptions == Descriptions::Outdated {
+            self.descriptions = Descriptions::Unread;
+        }
+        self.pass = Some(Walk::new(Path::new(""), true, now));
         Ok(())
+    }
+
+    /// Notes that events about descriptions may have been lost: while the next scan reads the
+    /// descriptions, no drop is probed.
+    pub fn distrust_descriptions(&mut self) {
+        if self.descriptions == Descriptions::Read {
+            self.descriptions = Descriptions::Outdated;
+        }
+    }
+
+    /// Ends a scan at once, because the directory is gone.
+    pub fn abort_scan(&mut self) {
+        self.pass = None;
+        self.side_walks.clear();
+    }
+
+    /// Returns whether a scan has read the descriptions, so that drops are probed.
+    #[must_use]
+    pub fn has_read_descriptions(&self) -> bool {
+        self.descriptions != Descriptions::Unread
+    }
+
+    /// Reads the requests in the ledger. A scan does that too, once it has ended.
+    pub fn read_requests_now(&mut self, now: Instant) {
+        if self.has_read_descriptions() {
+            self.read_requests(now);
+        }
+    }
+
+    /// Returns whether a scan of the whole drop directory has begun and not ended.
+    #[must_use]
+    pub fn is_scanning(&self) -> bool {
+        self.pass.is_some()
+    }
+
+    /// Returns whether there is something to scan, and room for what is found.
+    #[must_use]
+    pub fn wants_step(&self) -> bool {
+        (self.pass.is_some() || !self.side_walks.is_empty())
+            && self.entries.len() < self.room
+            && self.step_after.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// Scans for a few milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the drop directory itself cannot be read. The scan has ended then.
+    pub fn scan_step(&mut self, now: Instant) -> fs::Result<Progress> {
+        let Some(mut walk) = self.side_walks.pop_front().or_else(|| self.pass.take()) else {
+            return Ok(Progress::Idle);
+        };
+        let (start, cpu_start) = (Instant::now(), cpu_time());
+        let root = walk.root.take().map_or_else(|| Dir::open(&self.drop_dir.path), Ok);
+        let turn = root.and_then(|root| {
+            self.root = Some(root.clone());
+            walk.root = Some(root.clone());
+            self.continue_walk(&mut walk, &root, now)
+        });
+        self.root = None;
+        walk.elapsed += start.elapsed();
+        walk.cpu += cpu_time().saturating_sub(cpu_start);
+        self.step_after = None;
+        let is_full = match turn {
+            Ok(Turn::Done) if walk.is_pass => return Ok(self.end_scan(&walk, now)),
+            Ok(Turn::Full) => true,
+            Ok(Turn::More) => false,
+            // It goes on at the same place once jobs have ended.
+            Err(error) if is_exhausted(&error) && self.may_free_resources() => {
+                self.warn(Problem::Dir { error: error.to_string() });
+                self.step_after = Some(Instant::now() + EXHAUSTED_PAUSE);
+                true
+            }
+            Err(error) if walk.is_pass => return Err(error),
+            Ok(Turn::Done) | Err(_) => return Ok(Progress::More),
+        };
+        if is_full {
+            walk.close_dirs();
+        }
+        if walk.is_pass {
+            self.pass = Some(walk);
+        } else {
+            self.side_walks.push_front(walk);
+        }
+        Ok(if is_full { Progress::Full } else { Progress::More })
+    }
+
+    /// Returns whether descriptors and memory may become free. In a sweep only its own work does
+    /// that.
+    fn may_free_resources(&self) -> bool {
+        let is_work = |entry: &Entry| matches!(entry.state(), State::Working { .. });
+        self.context.retries || self.entries.values().any(is_work)
+    }
+
+    fn end_scan(&mut self, walk: &Walk, now: Instant) -> Progress {
+        if let Some(watch) = &self.watch {
+            watch.end_scan();
+        }
+        self.recovered = true;
+        self.settled_series.clear();
+        if let Some(root) = &walk.root {
+            self.check_known_files(root);
+        }
+        self.read_requests(now);
+        self.report.end_scan();
+        self.context.publish(Event::Scanned(Scanned {
+            drop_dir: self.drop_dir.path.clone(),
+            names: walk.seen,
+            drops: walk.found,
+            elapsed: walk.began.elapsed(),
+            cpu: walk.cpu,
+        }));
+        Progress::Ended(ScanCost { elapsed: walk.elapsed, cpu: walk.cpu })
+    }
+
+    /// Walks for a few milliseconds.
+    fn continue_walk(&mut self, walk: &mut Walk, root: &Dir, now: Instant) -> fs::Result<Turn> {
+        let start = Instant::now();
+        loop {
+            let Some(level) = walk.levels.last_mut() else {
+                if walk.phase == Phase::Drops {
+                    return Ok(Turn::Done);
+                }
+                self.end_descriptions(walk);
+                continue;
+            };
+            let handled =
+                level.dir(root).and_then(|dir| self.continue_level(walk, &dir, root, now));
+            match handled {
+                Ok(Turn::More) => {}
+                Ok(Turn::Full) => return Ok(Turn::Full),
+                Ok(Turn::Done) => drop(walk.levels.pop()),
+                Err(error) if walk.levels.len() == 1 || is_exhausted(&error) => return Err(error),
+                Err(error) => {
+                    // It does not end the scan of the other directories.
+                    if !error.is_missing() {
+                        self.warn(Problem::Dir { error: error.to_string() });
+                    }
+                    walk.levels.pop();
+                }
+            }
+            if start.elapsed() >= STEP {
+                return Ok(Turn::More);
+            }
+        }
+    }
+
+    /// Goes on with the second part of a walk, once all descriptions were read.
+    fn end_descriptions(&mut self, walk: &mut Walk) {
+        if walk.is_pass {
+            let entries = &self.entries;
+            self.index.retain(|rel| entries.contains_key(rel));
+            if self.descriptions == Descriptions::Unread {
+                self.descriptions = Descriptions::Read;
+            }
+        }
+        walk.phase = Phase::Drops;
+        walk.levels.push(Level::new(walk.base.clone(), None));
+    }
+
+    /// Handles some names of the directory that a walk is in, enters the next of the subdirectories
+    /// among them, or reads further names.
+    fn continue_level(
+        &mut self,
+        walk: &mut Walk,
+        dir: &Dir,
+        root: &Dir,
+        now: Instant,
+    ) -> fs::Result<Turn> {
+        let phase = walk.phase;
+        let free = match phase {
+            Phase::Descriptions => usize::MAX,
+            Phase::Drops => self.room.saturating_sub(self.entries.len()),
+        };
+        let Some(level) = walk.levels.last_mut() else { return Ok(Turn::Done) };
+        if level.names.is_empty() {
+            let Some(name) = level.subdirs.last().cloned() else {
+                if phase == Phase::Descriptions
+                    && !std::mem::replace(&mut level.is_watched, true)
+                    && let Some(watch) = &self.watch
+                {
+                    watch.cover(dir, &level.rel); // so that no file arrives in between
+                }
+                return Ok(if level.read_names(dir)? { Turn::More } else { Turn::Done });
+            };
+            let rel = level.rel.join(&name);
+            let below = self.subdir_to_scan(dir, (Path::new(&name), &rel), phase)?;
+            level.subdirs.pop();
+            walk.levels.extend(below.map(|dir| Level::new(rel, Some(dir))));
+            return Ok(Turn::More);
+        }
+        if free == 0 {
+            return Ok(Turn::Full);
+        }
+        let count = level.names.len().min(NAMES_AT_ONCE).min(free);
+        let names: Vec<Listed> = level.names.drain(..count).collect();
+        if phase == Phase::Descriptions && !level.is_recovered && names.iter().any(is_private) {
+            level.is_recovered = true;
+            self.recover(dir, &level.rel);
+            level.rewind(); // a file may have its own name again
+            return Ok(Turn::More);
+        }
+        let dirs = names.iter().filter(|(_, kind)| *kind == EntryKind::Dir);
+        if self.drop_dir.recursive {
+            level.subdirs.extend(dirs.map(|(name, _)| name.clone()));
+        } else if walk.is_pass && phase == Phase::Drops {
+            self.note_subdirectories(dirs.map(|(name, _)| name.as_os_str()));
+        }
+        let place = Place { root, dir, rel: &level.rel, is_pass: walk.is_pass, began: walk.began };
+        match phase {
+            Phase::Descriptions => self.read_descriptions(&place, &names, now),
+            Phase::Drops => {
+                walk.seen += names.len() as u64;
+                walk.found += self.find_drops(&place, &names, now);
+            }
+        }
+        Ok(Turn::More)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn scan(&mut self, now: Instant) -> fs::Result<Progress> {
+        self.begin_scan(now)?;
+        self.finish_scan(now)
+    }
+
+    /// Scans until the scan ends, or the tracker is full.
+    #[cfg(test)]
+    pub(crate) fn finish_scan(&mut self, now: Instant) -> fs::Result<Progress> {
+        loop {
+            match self.scan_step(now)? {
+                Progress::More => {}
+                progress => return Ok(progress),
+            }
+        }
     }
 
     /// Publishes a warning of a scan, once for as long as its cause lasts.
@@ -72,97 +336,28 @@ impl Tracker {
         }
     }
 
-    /// Scans a listed directory and, in a recursive drop directory, all below it.
-    fn scan_below(&mut self, dir: &Dir, below: &Path, now: Instant) -> fs::Result<()> {
-        if let Some(watch) = &self.watch {
-            watch.cover(dir, below); // before the listing, so that no file arrives in between
-        }
-        let mut entries = dir.entries()?;
-        if self.recover(dir, below, &entries)? {
-            entries = dir.entries()?;
-        }
-        entries.retain(|(_, kind)| *kind != EntryKind::Other);
-        let (others, manifests) = partition_manifests(&mut entries);
-        others.sort_unstable();
-        manifests.sort_unstable();
-        for (name, _) in others.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
-            self.scan_dir(dir, Path::new(name), &below.join(name), now);
-        }
-        if !self.drop_dir.recursive {
-            self.note_subdirectories(others);
-        }
-        for name in self.unsettled((dir, below), (others, manifests), now) {
-            self.enqueue_listed(&below.join(name), now);
-        }
-        Ok(())
-    }
-
-    /// Returns the files of a listing that are not settled in the ledger: first the files that are
-    /// not manifests, then the manifests. Both lists are sorted.
-    fn unsettled<'l>(
-        &mut self,
-        (dir, below): (&Dir, &Path),
-        (others, manifests): (&'l [Listed], &'l [Listed]),
-        now: Instant,
-    ) -> Vec<&'l OsStr> {
-        let ledger = Arc::clone(self.context.ledger());
-        let mut ledger = LedgerCursor::below(&ledger, &self.drop_dir.path.join(below));
-        let mut unsettled = Vec::new();
-        let mut is_covered = vec![false; manifests.len()];
-        let mut in_series = HashSet::new();
-        // One pass, because the cursor wants the names in order.
-        let mut rest = manifests.iter().map(|(name, _)| name).enumerate().peekable();
-        let files = others.iter().filter(|(_, kind)| *kind != EntryKind::Dir);
-        for name in files.map(|(name, _)| Some(name)).chain([None]) {
-            while let Some((at, manifest)) =
-                rest.next_if(|(_, manifest)| name.is_none_or(|name| *manifest < name))
-            {
-                let known = ledger.find(manifest);
-                let series = known
-                    .and_then(|known| self.settled_series(dir, (below, manifest), &known, now));
-                is_covered[at] = series.is_some();
-                in_series.extend(series.into_iter().flatten());
-            }
-            let Some(name) = name else { break };
-            match ledger.find(name).filter(|known| self.is_settled(dir, name, known)) {
-                // Its manifest needs no probe either.
-                Some(KnownSource { fingerprint, is_unproven, .. }) => {
-                    if is_unproven && self.may_be_proved(dir, name) {
-                        self.enqueue_listed(&below.join(name), now);
-                    }
-                    let its = |(sidecar, _): (String, _)| {
-                        manifests
-                            .binary_search_by(|(name, _)| name.as_os_str().cmp(sidecar.as_ref()))
-                    };
-                    if let Some(Ok(at)) = fingerprint.identity.sidecar.map(its) {
-                        is_covered[at] = true;
-                    }
-                }
-                None => unsettled.push(name.as_os_str()),
-            }
-        }
-        if let Some(error) = ledger.failure {
-            self.context.report_ledger(&error);
-        }
-        unsettled.retain(|name| !in_series.contains(*name));
-        let manifests = manifests.iter().zip(is_covered).filter(|(_, is_covered)| !is_covered);
-        unsettled.extend(manifests.map(|((name, _), _)| name.as_os_str()));
-        unsettled
-    }
-
-    /// Recovers what a crash left under private names in a listed directory. Returns `false` if it
-    /// has no private names.
-    fn recover(&mut self, dir: &Dir, below: &Path, entries: &[Listed]) -> fs::Result<bool> {
-        if !entries.iter().any(|(name, _)| crate::model::is_reserved_name(&name.to_string_lossy()))
-        {
-            return Ok(false);
-        }
+    /// Recovers what a crash left under private names in a directory.
+    fn recover(&mut self, dir: &Dir, below: &Path) {
         if let Err(error) = fs::recover_dir(dir, &managed_dirs_below(&self.drop_dir, below)) {
             self.warn(Problem::Dir { error: error.to_string() });
         }
-        // A file may have got its own name back just now, so the directory is listed again.
-        self.recover_insert(dir, &dir.entries()?);
-        Ok(true)
+        if let Err(error) = self.recover_inserts(dir) {
+            self.warn(Problem::Dir { error: error.to_string() });
+        }
+    }
+
+    /// Undoes interrupted insert-range work in a directory, so that the files are drops again.
+    fn recover_inserts(&mut self, dir: &Dir) -> fs::Result<()> {
+        let mut listing = Listing::default();
+        while let Some(piece) = listing.next_piece(dir)? {
+            for name in piece.iter().filter_map(|(name, _)| name.to_str()) {
+                if let Err(left) = recover_insert(&self.drop_dir, &self.context.intents, dir, name)
+                {
+                    self.warn(left);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Recovers private names in an ignored directory and below: npyd may have worked there before
@@ -171,70 +366,44 @@ impl Tracker {
         if !dir.is_writable() || rel.components().count() > DEPTH_MAX {
             return Ok(());
         }
-        let entries = dir.entries()?;
-        self.recover(dir, rel, &entries)?;
-        for (name, _) in entries.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
-            let rel = rel.join(name);
-            if !self.is_own(&rel)
-                && let Ok(dir) = dir.open_dir(Path::new(name))
-            {
-                // npyd reports nothing about ignored files.
-                let _ = self.recover_ignored(&dir, &rel);
+        if dir.any_entry(|name, kind| is_private(&(name.to_os_string(), kind)))? {
+            self.recover(dir, rel);
+        }
+        let mut listing = Listing::default();
+        while let Some(piece) = listing.next_piece(dir)? {
+            for (name, _) in piece.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
+                let rel = rel.join(name);
+                if !self.is_own(&rel)
+                    && let Ok(dir) = dir.open_dir(Path::new(name))
+                {
+                    // npyd reports nothing about ignored files.
+                    let _ = self.recover_ignored(&dir, &rel);
+                }
             }
         }
         Ok(())
     }
 
-    /// Returns whether a source that stays because its proof was missing might be removed or
-    /// archived now. Does not open the source, so that the answer is only a guess.
-    pub(super) fn may_be_proved(&self, dir: &Dir, name: &OsStr) -> bool {
-        if self.drop_dir.source == Disposition::Keep {
-            return false;
-        }
-        let is_own = || {
-            let stat = dir.stat(Path::new(name)).ok().flatten();
-            stat.is_some_and(|stat| stat.uid == fs::own_uid())
-        };
-        let may_lease = || self.context.lease_right != LeaseRight::OwnFiles || is_own();
-        self.drop_dir.remove_unproven || self.trusts_clock && may_lease()
-    }
-
-    /// Enqueues a listed file. A file that a template matches is probed after all others of the
-    /// scan, because one of those may describe it and cannot be found by name.
-    pub(super) fn enqueue_listed(&mut self, rel: &Path, now: Instant) {
-        if self.drop_dir.ignore.ignores_entry(rel, false) {
-            return;
-        }
-        let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
-        let is_later = !describes && self.has_template(rel);
-        let at = if is_later { now + Duration::from_nanos(1) } else { now };
-        self.enqueue(rel.to_path_buf(), at);
-        if let Some(entry) = self.entries.get_mut(rel) {
-            entry.is_listed = true;
-        }
-    }
-
     /// Scans a path if it is a directory: a new one may hold files that arrived before its watch
     /// was set up. Returns whether it is a directory to scan.
     pub(crate) fn scan_if_dir(&mut self, rel: &Path, now: Instant) -> bool {
-        if self.drop_dir.recursive
-            && !self.drop_dir.ignore.ignores_entry(rel, true)
-            && let Ok(root) = Dir::open(&self.drop_dir.path)
-            && matches!(root.stat(rel), Ok(Some(stat)) if stat.is_dir())
+        let is_dir = || {
+            let stat = Dir::open(&self.drop_dir.path).and_then(|root| root.stat(rel));
+            matches!(stat, Ok(Some(stat)) if stat.is_dir())
+        };
+        if !self.drop_dir.recursive
+            || self.drop_dir.ignore.ignores_entry(rel, true)
+            || self.is_own(rel)
+            || !is_dir()
         {
-            self.scan_dir(&root, rel, rel, now);
-            return true;
+            return false;
         }
-        false
-    }
-
-    /// Undoes interrupted insert-range work, so that the files are drops again.
-    fn recover_insert(&mut self, dir: &Dir, entries: &[Listed]) {
-        for name in entries.iter().filter_map(|(name, _)| name.to_str()) {
-            if let Err(left) = recover_insert(&self.drop_dir, &self.context.intents, dir, name) {
-                self.warn(left);
-            }
+        if self.side_walks.len() < NEW_DIRS_MAX {
+            self.side_walks.push_back(Walk::new(rel, false, now));
+        } else {
+            self.overflowed = true; // the next scan finds it
         }
+        true
     }
 
     /// Recovers private names in the directories that npyd manages. A failure does no harm: the
@@ -250,75 +419,71 @@ impl Tracker {
         }
     }
 
-    /// Scans a subdirectory, unless it is ignored, managed by npyd or deeper than [`DEPTH_MAX`]. A
-    /// subdirectory that cannot be read does not end the scan of the others.
-    fn scan_dir(&mut self, parent: &Dir, name: &Path, rel: &Path, now: Instant) {
-        if !self.drop_dir.recursive || self.is_own(rel) {
-            return;
+    /// Opens a subdirectory to be scanned. Returns `None` if it is ignored, managed by npyd or
+    /// deeper than [`DEPTH_MAX`].
+    fn subdir_to_scan(
+        &mut self,
+        parent: &Dir,
+        (name, rel): (&Path, &Path),
+        phase: Phase,
+    ) -> fs::Result<Option<Dir>> {
+        if self.is_own(rel) {
+            return Ok(None);
         }
         if self.drop_dir.ignore.ignores_entry(rel, true) {
             // Once per start is enough: a running npyd does not work in ignored directories.
             if !self.recovered
+                && phase == Phase::Descriptions
                 && let Ok(dir) = parent.open_dir(name)
             {
                 let _ = self.recover_ignored(&dir, rel);
             }
-            return;
+            return Ok(None);
         }
         if rel.components().count() > DEPTH_MAX {
             let path = self.drop_dir.path.join(rel);
-            return self.warn(Problem::TooDeep { path, max: DEPTH_MAX });
+            self.warn(Problem::TooDeep { path, max: DEPTH_MAX });
+            return Ok(None);
         }
-        let scanned = parent.open_dir(name).and_then(|dir| self.scan_below(&dir, rel, now));
-        if let Err(error) = scanned
-            && !error.is_missing()
-        {
-            self.warn(Problem::Dir { error: error.to_string() });
+        match parent.open_dir(name) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if is_exhausted(&error) => Err(error),
+            Err(error) => {
+                if !error.is_missing() {
+                    self.warn(Problem::Dir { error: error.to_string() });
+                }
+                Ok(None)
+            }
         }
-    }
-
-    /// Returns whether the ledger has a data file as settled, and neither the file nor its
-    /// description has changed since. A rejection holds only under the settings it was made with.
-    fn is_settled(&self, dir: &Dir, name: &OsStr, known: &KnownSource) -> bool {
-        let is = |name: &OsStr, identity: &str| {
-            let stat = dir.stat(Path::new(name)).ok().flatten();
-            stat.is_some_and(|stat| identity_of(&stat) == identity)
-        };
-        let SourceIdentity { data, sidecar } = &known.fingerprint.identity;
-        self.holds_under_settings(known)
-            && is(name, data)
-            && sidecar.as_ref().is_none_or(|(name, identity)| is(name.as_ref(), identity))
-    }
-
-    /// Returns whether a source needs no further work under these settings if it is unchanged.
-    pub(super) fn holds_under_settings(&self, known: &KnownSource) -> bool {
-        known.is_settled
-            && (!known.is_rejected || known.fingerprint.settings_hash == self.settings_hash)
     }
 }
 
-/// Partitions the listing: possible manifests last. Works in place, because listings can be huge.
-fn partition_manifests(entries: &mut [Listed]) -> (&mut [Listed], &mut [Listed]) {
-    let mut others = 0;
-    for at in 0..entries.len() {
-        let (name, kind) = &entries[at];
-        if *kind == EntryKind::Dir || !name.to_str().is_some_and(is_manifest_name) {
-            entries.swap(at, others);
-            others += 1;
-        }
-    }
-    entries.split_at_mut(others)
+/// Returns whether a call failed because descriptors or memory ran out.
+fn is_exhausted(error: &fs::FsError) -> bool {
+    matches!(error.io().raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
+/// Returns whether a name is one of npyd's private names.
+fn is_private((name, _): &Listed) -> bool {
+    crate::model::is_reserved_name(&name.to_string_lossy())
+}
+
+/// Returns the CPU time of this thread.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// Recovers private names in a managed directory, and `depth` levels below it.
 fn recover_below(drop_dir: &DropDir, dir: &Dir, below: &Path, depth: usize) -> fs::Result<()> {
     fs::recover_dir(dir, &managed_dirs_below(drop_dir, below))?;
-    if depth > 0 {
-        for (name, kind) in dir.entries()? {
-            if kind == EntryKind::Dir {
-                let dir = dir.open_dir(Path::new(&name))?;
-                recover_below(drop_dir, &dir, &below.join(name), depth - 1)?;
-            }
+    if depth == 0 {
+        return Ok(());
+    }
+    let mut listing = Listing::default();
+    while let Some(piece) = listing.next_piece(dir)? {
+        for (name, _) in piece.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
+            let dir = dir.open_dir(Path::new(name))?;
+            recover_below(drop_dir, &dir, &below.join(name), depth - 1)?;
         }
     }
     Ok(())
@@ -331,43 +496,4 @@ fn managed_dirs_below(drop_dir: &DropDir, below: &Path) -> Vec<Dir> {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::ledger::Ledger;
-    use std::fs;
-
-    use super::*;
-    use crate::config::Config;
-    use crate::events::bus::Bus;
-    use crate::service::work::context::Context;
-    use crate::service::work::worker_pool::Pool;
-
-    /// The index has limited room, which the descriptions of removed manifests must not fill.
-    #[test]
-    fn a_claim_goes_with_its_manifest() {
-        let temp = tempfile::tempdir().unwrap();
-        let state = tempfile::tempdir().unwrap();
-        let (state, dir) = (state.path().display(), temp.path().display());
-        let text = format!("state_dir = '{state}'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
-        let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
-        let ledger = Ledger::open(&config.state_dir).unwrap();
-        let context = Context::new(&config, ledger, || Ok(Bus::default()), false).unwrap();
-        let pool = Pool::new(1).unwrap();
-        let drop_dir = Arc::new(config.drop_dirs[0].clone());
-        let mut tracker = Tracker::new(drop_dir, context, pool.queue(), drop);
-        let mut scan = || {
-            let now = Instant::now();
-            tracker.scan(now).unwrap();
-            tracker.process_due(now);
-            tracker.index.len()
-        };
-        for name in ["a", "b"] {
-            let manifest = format!("dtype = '|u1'\nshape = [1]\ndata = '{name}.raw'\n");
-            fs::write(temp.path().join(format!("about-{name}.toml")), manifest).unwrap();
-        }
-        assert_eq!(scan(), 2);
-        fs::remove_file(temp.path().join("about-a.toml")).unwrap();
-        std::thread::sleep(2 * crate::service::work::outcome::PROBE_DELAY_MIN);
-        scan();
-        assert_eq!(scan(), 1);
-    }
-}
+mod tests;

@@ -17,7 +17,6 @@ use crate::fs::{self, Dir, EntryKind};
 use crate::ledger::{LastReport, LedgerError};
 use crate::model::Stat;
 use crate::probe::{SOURCE_ATTR, is_put_beside_arrays};
-use crate::service::tracker::scan::Listed;
 use crate::service::tracker::{ENTRIES_MAX, Tracker};
 
 /// Minimum time between two reports of one kind, if the number of files has doubled since.
@@ -42,7 +41,7 @@ pub(crate) struct ScanReport {
     found: [Found; Kind::ALL.len()],
     /// The subdirectories that the scan found, before npyd checks them.
     subdirectories: Vec<PathBuf>,
-    /// Whether the files of the last scan are still being probed.
+    /// Whether the last scan has ended, and its files are still being probed.
     is_open: bool,
 }
 
@@ -89,6 +88,12 @@ impl ScanReport {
         for found in &mut self.found {
             *found = Found { is_unreported: found.is_unreported, ..Found::default() };
         }
+        self.subdirectories.clear();
+        self.is_open = false;
+    }
+
+    /// Has the report completed once the files of the scan were probed.
+    pub(crate) fn end_scan(&mut self) {
         self.is_open = true;
     }
 
@@ -108,23 +113,31 @@ impl Tracker {
         if !is_listed || name.is_some_and(is_put_beside_arrays) {
             return;
         }
-        if self.index.wholes_of(rel).next().is_some() {
-            return; // a manifest combines it with other files
-        }
         let Ok(dir) = Dir::open(&self.drop_dir.path) else { return };
         let Ok(Some(stat)) = dir.stat(rel) else { return };
-        if self.is_old(stat.ctime_ns)
-            && (kind != Kind::Array || self.is_foreign_array(&dir, rel).unwrap_or(false))
+        self.note_left_alone((&dir, rel), kind, stat.ctime_ns);
+    }
+
+    /// Notes a file that is not a drop, if it is old enough. The drop directory is open as `root`.
+    pub(super) fn note_left_alone(
+        &mut self,
+        (root, rel): (&Dir, &Path),
+        kind: Kind,
+        changed_ns: i64,
+    ) {
+        if self.is_old(changed_ns)
+            // Otherwise a manifest combines it with other files.
+            && self.index.wholes_of(rel).next().is_none()
+            && (kind != Kind::Array || self.is_foreign_array(root, rel).unwrap_or(false))
         {
-            self.report.add(kind, rel, stat.ctime_ns);
+            self.report.add(kind, rel, changed_ns);
         }
     }
 
-    /// Notes the subdirectories that a scan of a drop directory without `recursive` found.
-    pub(crate) fn note_subdirectories(&mut self, entries: &[Listed]) {
-        let dirs = entries.iter().filter(|(_, kind)| *kind == EntryKind::Dir);
-        let names = dirs.map(|(name, _)| PathBuf::from(name)).take(ENTRIES_MAX);
-        self.report.subdirectories = names.collect();
+    /// Notes subdirectories that a scan of a drop directory without `recursive` found.
+    pub(super) fn note_subdirectories<'n>(&mut self, names: impl Iterator<Item = &'n OsStr>) {
+        let room = ENTRIES_MAX.saturating_sub(self.report.subdirectories.len());
+        self.report.subdirectories.extend(names.map(PathBuf::from).take(room));
     }
 
     /// Judges the subdirectories, once the descriptions that may refer to data in them were read.

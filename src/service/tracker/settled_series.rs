@@ -36,7 +36,7 @@ impl Tracker {
             return None;
         }
         if known.is_unproven && files.first().is_some_and(|first| self.may_be_proved(dir, first)) {
-            self.enqueue_listed(&key.path_in(below), now);
+            self.insert(key.path_in(below), now);
         }
         Some(files)
     }

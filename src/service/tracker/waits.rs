@@ -11,8 +11,9 @@ use crate::events::drop_state::WaitAge;
 use crate::events::event::Event;
 use crate::events::watch_state::WatchState;
 use crate::service::tracker::entry::State;
+use crate::service::tracker::looks::is_external;
 use crate::service::tracker::reminders::age_reached;
-use crate::service::tracker::{LOG_INTERVAL, PROBE_DELAY_MAX, Tracker};
+use crate::service::tracker::{EVENT_DELAY_MAX, LOG_INTERVAL, PROBE_DELAY_MAX, Tracker};
 use crate::service::work::outcome::PROBE_DELAY_MIN;
 
 /// Maximum number of searches for similar files in the time [`SEARCH_INTERVAL`], because each costs
@@ -40,10 +41,10 @@ impl Tracker {
     pub(crate) fn wait(&mut self, rel: &Path, wait: Wait, now: Instant) {
         let Some(entry) = self.entries.get(rel) else { return };
         let waited = now.saturating_duration_since(entry.since);
-        let pause = match wait.ready_in {
-            Some(ready_in) => ready_in.min(PROBE_DELAY_MAX),
-            None => (waited / 10).clamp(PROBE_DELAY_MIN, PROBE_DELAY_MAX),
-        };
+        let longest = if entry.awaits_event { EVENT_DELAY_MAX } else { PROBE_DELAY_MAX };
+        let pause = (waited / 10).clamp(PROBE_DELAY_MIN, longest);
+        let (ready_in, is_listed) = (wait.ready_in, entry.is_listed);
+        let is_new = !is_external(entry.state());
         let age = self.news_of_wait(rel, &wait, now);
         let reason = wait.why.clone();
         self.set_state(rel, State::Waiting(wait));
@@ -52,13 +53,29 @@ impl Tracker {
             let path = self.drop_path(rel);
             self.context.publish(Event::LongWait { path, reason, age, similar });
         }
-        self.schedule(rel.to_path_buf(), now + pause);
+        match ready_in {
+            Some(ready_in) if ready_in <= PROBE_DELAY_MAX => {
+                return self.schedule(rel.to_path_buf(), now + ready_in);
+            }
+            Some(ready_in) => self.schedule(rel.to_path_buf(), now + ready_in),
+            None if is_listed && self.has_enough_waits() => return self.leave_to_scan(rel),
+            None => {}
+        }
+        if is_new && ready_in.is_none() {
+            self.note_wait(rel);
+        }
+        self.schedule_look(rel, now + if ready_in.is_some() { PROBE_DELAY_MAX } else { pause });
     }
 
     /// Returns the age that a wait has reached, if that is news.
     fn news_of_wait(&mut self, rel: &Path, wait: &Wait, now: Instant) -> Option<WaitAge> {
+        let is_scanning = self.pass.is_some() && self.entries.len() < self.room;
         let entry = self.entries.get_mut(rel)?;
         let waited = now.saturating_duration_since(entry.since);
+        // The waits that a scan finds are reported together.
+        if is_scanning {
+            return None;
+        }
         // Most waits end before anyone could read of them, so one is news only once it has lasted
         // for `quiet`, and again only if the reason changes.
         if wait.ready_in.is_some() || waited < self.drop_dir.quiet {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::events::event::Event;
 use crate::service::tracker::entry::State;
 use crate::service::tracker::{CLOSE_GRACE, Tracker};
 use crate::service::watch::PathEvent;
@@ -11,6 +12,11 @@ use crate::service::work::outcome::PROBE_DELAY_MIN;
 impl Tracker {
     /// Enqueues the path of a watch event. npyd's own unnamed files cause such events as well.
     pub fn on_watch_event(&mut self, PathEvent { rel, is_new }: PathEvent, now: Instant) {
+        if self.entries.contains_key(&rel) {
+            self.note_recent(&rel);
+        } else if !self.make_room() {
+            return self.leave_out();
+        }
         let wholes: Vec<PathBuf> = self.index.wholes_of(&rel).cloned().collect();
         self.enqueue(rel, if is_new { now + CLOSE_GRACE } else { now });
         for whole in wholes {
@@ -20,5 +26,14 @@ impl Tracker {
                 self.enqueue(whole, now + PROBE_DELAY_MIN);
             }
         }
+    }
+
+    /// Leaves a path to the next scan, because there is no room for it.
+    fn leave_out(&mut self) {
+        if !self.overflowed {
+            let drop_dir = self.drop_dir.path.clone();
+            self.context.publish(Event::Overflowed { drop_dir });
+        }
+        self.overflowed = true;
     }
 }

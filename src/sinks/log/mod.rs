@@ -26,6 +26,7 @@ use crate::events::problem::Problem;
 use crate::events::progress::WorkProgress;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
+use crate::events::scanned::Scanned;
 use crate::events::sink::{Filter, Sink, WhenFull};
 use crate::events::source_fate::SourceFate;
 use crate::events::stored::Stored;
@@ -129,6 +130,7 @@ impl Sink for LogSink {
         let (has_receipts, has_progress) = (self.has_receipts, self.has_progress);
         Box::new(move |event| match event {
             Event::Overflowed { .. } => false,
+            Event::Scanned(_) => LevelFilter::current() >= LevelFilter::DEBUG,
             Event::State { before, reason, .. } => is_of_use(*before, reason.as_ref()),
             Event::Receipt { .. } => has_receipts,
             Event::Progress(_) => has_progress,
@@ -158,6 +160,7 @@ impl Sink for LogSink {
         self.waits.take(event, now);
         match event {
             Event::Overflowed { .. } | Event::LongWait { .. } | Event::States(_) => {}
+            Event::Scanned(scanned) => log_scanned(scanned),
             Event::State { path, state, reason, .. } => log_state(path, *state, reason.as_ref()),
             Event::FoundArray(path) => self.finished.add_found(path, now),
             Event::Progress(progress) => self.log_progress(progress),
@@ -230,6 +233,20 @@ fn log_state(path: &DropPath, state: DropState, reason: Option<&Reason>) {
         }
         (_, Some(reason)) => log_waiting(path, reason),
     }
+}
+
+fn log_scanned(Scanned { drop_dir, names, drops, elapsed, cpu }: &Scanned) {
+    tracing::debug!(
+        drop = %drop_dir.display(),
+        names,
+        drops,
+        seconds = elapsed.as_secs_f64(),
+        cpu_seconds = cpu.as_secs_f64(),
+        "scanned {}: {names} names, {drops} to be probed, in {:.3} s ({:.3} s of CPU time)",
+        shown(drop_dir),
+        elapsed.as_secs_f64(),
+        cpu.as_secs_f64()
+    );
 }
 
 fn log_waiting(path: &DropPath, reason: &Reason) {

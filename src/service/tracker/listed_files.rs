@@ -1,0 +1,392 @@
+//! Listed files: what a scan does with the names of a directory. It drops a name at once if nothing
+//! can mean its file: if the ledger has it as settled, or if nothing describes it, no template
+//! matches it, and it has no pending header.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::config::Disposition;
+use crate::decide::identity::{SourceIdentity, identity_of};
+use crate::events::left_alone::LeftAloneKind;
+use crate::fs::{self, Dir, EntryKind, LeaseRight};
+use crate::ledger::KnownSource;
+use crate::model::{FileName, Stat, is_reserved_name};
+use crate::probe::{
+    BareFile, ReadDescription, bare_file, data_named_by, is_put_beside_arrays, may_describe,
+    possible_descriptions,
+};
+use crate::service::tracker::looks::is_external;
+use crate::service::tracker::walk::Listed;
+use crate::service::tracker::{ENTRIES_MAX, Tracker};
+
+/// A directory that a scan is in.
+pub(super) struct Place<'a> {
+    /// The drop directory.
+    pub(super) root: &'a Dir,
+    pub(super) dir: &'a Dir,
+    /// Its path below the drop directory.
+    pub(super) rel: &'a Path,
+    /// Whether the scan is one of the whole drop directory.
+    pub(super) is_pass: bool,
+    /// When the scan began.
+    pub(super) began: Instant,
+}
+
+/// What a listed file is that is named like a description.
+enum ListedDescription {
+    /// The drop that it describes is settled in the ledger.
+    Settled,
+    /// It describes a drop that is not.
+    Open(Box<ReadDescription>),
+    /// A failed call does not tell. The probe reports the error.
+    Unreadable,
+    /// It describes nothing.
+    Other,
+}
+
+impl Tracker {
+    /// Adds the descriptions among these names to the index, so that all descriptions of a data
+    /// file are known before it is probed.
+    pub(super) fn read_descriptions(&mut self, place: &Place<'_>, names: &[Listed], now: Instant) {
+        let files = names.iter().filter(|(name, kind)| {
+            *kind == EntryKind::File
+                && name.to_str().is_some_and(may_describe)
+                && !self.drop_dir.ignore.ignores_entry(&place.rel.join(name), false)
+        });
+        let names: Vec<&OsStr> = files.map(|(name, _)| name.as_os_str()).collect();
+        for (_, listed) in self.listed_descriptions(place, &names, now) {
+            if let ListedDescription::Open(read) = listed {
+                // The probe reports an error.
+                let _ = self.index.add_read((&self.drop_dir, place.root), &read);
+            }
+        }
+    }
+
+    /// Enqueues the files among these names that may be drops. Returns their number.
+    pub(super) fn find_drops(&mut self, place: &Place<'_>, names: &[Listed], now: Instant) -> u64 {
+        let before = self.entries.len();
+        let (mut descriptions, mut data, mut meant) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, kind) in names {
+            let (rel, text) = (place.rel.join(name), name.to_str());
+            let describes = text.is_some_and(may_describe);
+            if describes && *kind != EntryKind::File {
+                // A link or a directory in place of a manifest: its data wait for a file.
+                meant.extend(data_beside(place, name));
+                continue;
+            }
+            if *kind != EntryKind::File
+                || text.is_some_and(is_reserved_name)
+                || self.drop_dir.ignore.ignores_entry(&rel, false)
+            {
+                continue;
+            }
+            if self.entries.contains_key(&rel) {
+                self.find_tracked(place, &rel, now);
+            } else if describes {
+                descriptions.push(name.as_os_str());
+            } else {
+                data.push(name.clone());
+            }
+        }
+        for (name, listed) in self.listed_descriptions(place, &descriptions, now) {
+            match listed {
+                ListedDescription::Settled => {}
+                ListedDescription::Open(read) => {
+                    let _ = self.index.add_read((&self.drop_dir, place.root), &read);
+                    self.enqueue_found(place, &place.rel.join(name), now);
+                }
+                ListedDescription::Unreadable => {
+                    self.enqueue_found(place, &place.rel.join(name), now);
+                }
+                ListedDescription::Other => {
+                    if is_empty(place.dir, name) {
+                        meant.extend(data_beside(place, name));
+                    }
+                    data.push(name.to_os_string());
+                }
+            }
+        }
+        self.find_data(place, &data, now);
+        self.find_meant(place, &meant, now);
+        self.entries.len().saturating_sub(before) as u64
+    }
+
+    /// Has a tracked file that a scan lists probed again.
+    fn find_tracked(&mut self, place: &Place<'_>, rel: &Path, now: Instant) {
+        let Some(entry) = self.entries.get_mut(rel) else { return };
+        entry.is_listed |= place.is_pass;
+        if entry.is_held() {
+            return entry.note_again();
+        }
+        let is_changed = || {
+            let stat = place.root.stat(rel).ok().flatten();
+            stat.is_none_or(|stat| entry.has_changed(&stat))
+        };
+        if !is_external(entry.state()) || is_changed() {
+            self.schedule(rel.to_path_buf(), now);
+        } else {
+            self.schedule_look(rel, now);
+        }
+    }
+
+    /// Enqueues the data files among these names that are not settled. A description leads to its
+    /// data; these are the others, and those that it may not lead to.
+    fn find_data(&mut self, place: &Place<'_>, names: &[OsString], now: Instant) {
+        let known = self.known_sources(place, names.iter().map(OsString::as_os_str));
+        for (name, known) in names.iter().zip(known) {
+            let rel = place.rel.join(name);
+            let is_wanted = match known {
+                Some(known) if self.is_settled(place.dir, name, &known) => {
+                    known.is_unproven && self.may_be_proved(place.dir, name)
+                }
+                // It has changed, and a request may have declared its layout.
+                Some(known) if known.is_settled => true,
+                _ => self.may_be_drop(place, &rel),
+            };
+            if is_wanted {
+                self.enqueue_found(place, &rel, now);
+            }
+        }
+    }
+
+    /// Enqueues data files beside something that is named like their description, but can't be it.
+    fn find_meant(&mut self, place: &Place<'_>, names: &[OsString], now: Instant) {
+        let known = self.known_sources(place, names.iter().map(OsString::as_os_str));
+        for (name, known) in names.iter().zip(known) {
+            let rel = place.rel.join(name);
+            if !known.is_some_and(|known| self.is_settled(place.dir, name, &known))
+                && !self.entries.contains_key(&rel)
+                && !self.drop_dir.ignore.ignores_entry(&rel, false)
+            {
+                self.insert(rel, now);
+            }
+        }
+    }
+
+    /// Returns whether a file may be a drop that no description leads to. Counts those that are
+    /// not, for the report of the scan.
+    fn may_be_drop(&mut self, place: &Place<'_>, rel: &Path) -> bool {
+        let is_settled = |whole: &PathBuf| self.settled_series.contains(whole);
+        if self.index.wholes_of(rel).next().is_some() {
+            return !self.index.wholes_of(rel).any(is_settled);
+        }
+        let text = rel.file_name().and_then(OsStr::to_str);
+        let is_beside = text.is_some_and(is_put_beside_arrays);
+        if self.requests.contains_key(rel) || self.is_described(rel) {
+            return true;
+        }
+        let has_template = !is_beside && self.has_template(rel);
+        let is_array_name = rel.extension().is_some_and(|extension| extension == "npy");
+        if has_template && !(is_array_name && self.drop_dir.output.is_none()) {
+            return true;
+        }
+        let (kind, changed_ns) = match bare_file((&self.drop_dir, place.root), rel) {
+            Ok(BareFile::Gone) => return false,
+            Ok(BareFile::Array(changed_ns)) => (LeftAloneKind::Array, changed_ns),
+            Ok(BareFile::Undescribed(changed_ns)) if !has_template => {
+                let kind = if text.is_some_and(|it| FileName::try_from(it.to_owned()).is_ok()) {
+                    LeftAloneKind::Undescribed
+                } else {
+                    LeftAloneKind::BadName
+                };
+                (kind, changed_ns)
+            }
+            Ok(BareFile::Drop | BareFile::Undescribed(_)) | Err(_) => return true,
+        };
+        if place.is_pass && !is_beside {
+            self.note_left_alone((place.root, rel), kind, changed_ns);
+        }
+        false
+    }
+
+    /// Returns whether a description that is tracked, or in the index, may describe a file.
+    fn is_described(&self, rel: &Path) -> bool {
+        if self.index.describing(rel).next().is_some() {
+            return true;
+        }
+        let is_tracked = |path: PathBuf| self.entries.contains_key(&path);
+        !self.entries.is_empty() && possible_descriptions(rel).into_iter().any(is_tracked)
+    }
+
+    /// Enqueues a file that a scan found. A file that a template matches is probed after all others
+    /// of the step, because one of those may describe it and cannot be found by name.
+    fn enqueue_found(&mut self, place: &Place<'_>, rel: &Path, now: Instant) {
+        let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
+        let is_later = !describes && self.has_template(rel);
+        let at = if is_later { now + Duration::from_nanos(1) } else { now };
+        self.insert(rel.to_path_buf(), at);
+        if let Some(entry) = self.entries.get_mut(rel) {
+            entry.since = entry.since.min(place.began);
+            entry.is_listed |= place.is_pass;
+        }
+    }
+
+    /// Returns what each of these files is, which are named like descriptions.
+    fn listed_descriptions<'n>(
+        &mut self,
+        place: &Place<'_>,
+        names: &[&'n OsStr],
+        now: Instant,
+    ) -> Vec<(&'n OsStr, ListedDescription)> {
+        let likely = |name: &&OsStr| {
+            let data = name.to_str().map(data_named_by).unwrap_or_default();
+            data.into_iter().next().unwrap_or_default()
+        };
+        let likely: Vec<String> = names.iter().map(likely).collect();
+        let known = self.known_sources(place, likely.iter().map(OsStr::new));
+        let mut listed = Vec::with_capacity(names.len());
+        for ((name, data), known) in names.iter().zip(&likely).zip(known) {
+            let is_settled = self.is_settled_with(place, name, (data.as_ref(), known));
+            let one = if is_settled {
+                ListedDescription::Settled
+            } else {
+                self.listed_description(place, name, now)
+            };
+            listed.push((*name, one));
+        }
+        listed
+    }
+
+    /// Returns what a file is that is named like a description, unless the most likely data file is
+    /// settled with it.
+    fn listed_description(
+        &mut self,
+        place: &Place<'_>,
+        name: &OsStr,
+        now: Instant,
+    ) -> ListedDescription {
+        if self.settled_series.contains(&place.rel.join(name)) {
+            return ListedDescription::Settled;
+        }
+        let named = name.to_str().map(data_named_by).unwrap_or_default();
+        let sources: Vec<OsString> = std::iter::once(name.to_os_string())
+            .chain(named.into_iter().skip(1).map(Into::into))
+            .collect();
+        for (source, known) in self.find_known(place, &sources) {
+            if source == name {
+                let series = known.and_then(|known| {
+                    self.settled_series(place.dir, (place.rel, name), &known, now)
+                });
+                if series.is_some() {
+                    if self.settled_series.len() < ENTRIES_MAX {
+                        self.settled_series.insert(place.rel.join(name));
+                    }
+                    return ListedDescription::Settled;
+                }
+            } else if self.is_settled_with(place, name, (source, known)) {
+                return ListedDescription::Settled;
+            }
+        }
+        let read = match ReadDescription::read((&self.drop_dir, place.root), &place.rel.join(name))
+        {
+            Ok(Some(read)) => read,
+            Ok(None) => return ListedDescription::Other,
+            Err(_) => return ListedDescription::Unreadable,
+        };
+        let arrays = read.data();
+        let are_settled = !arrays.is_empty()
+            && arrays.iter().all(|paths| self.is_array_settled(place, name, paths));
+        if are_settled {
+            ListedDescription::Settled
+        } else {
+            ListedDescription::Open(Box::new(read))
+        }
+    }
+
+    /// Returns whether one of the files that may hold an array is settled with this description.
+    /// Looks only beside the description.
+    fn is_array_settled(&self, place: &Place<'_>, description: &OsStr, paths: &[PathBuf]) -> bool {
+        let beside = paths.iter().filter(|path| path.parent() == Some(place.rel));
+        let names: Vec<_> =
+            beside.filter_map(|path| path.file_name()).map(OsStr::to_os_string).collect();
+        self.find_known(place, &names)
+            .into_iter()
+            .any(|it| self.is_settled_with(place, description, it))
+    }
+
+    /// Returns whether a data file is settled with this description, and unchanged.
+    fn is_settled_with(
+        &self,
+        place: &Place<'_>,
+        description: &OsStr,
+        (data, known): (&OsStr, Option<KnownSource>),
+    ) -> bool {
+        known.is_some_and(|known| {
+            let sidecar = known.fingerprint.identity.sidecar.as_ref();
+            sidecar.is_some_and(|(name, _)| description == name.as_str())
+                && self.is_settled(place.dir, data, &known)
+        })
+    }
+
+    fn find_known<'n>(
+        &self,
+        place: &Place<'_>,
+        names: &'n [OsString],
+    ) -> Vec<(&'n OsStr, Option<KnownSource>)> {
+        let names = names.iter().map(OsString::as_os_str);
+        names.clone().zip(self.known_sources(place, names)).collect()
+    }
+
+    /// Returns what the ledger has about files of a directory.
+    fn known_sources<'n>(
+        &self,
+        place: &Place<'_>,
+        names: impl Iterator<Item = &'n OsStr>,
+    ) -> Vec<Option<KnownSource>> {
+        let names: Vec<&OsStr> = names.collect();
+        let dir = self.drop_dir.path.join(place.rel);
+        self.context.ledger().known_sources(&dir, &names).unwrap_or_else(|error| {
+            self.context.report_ledger(&error);
+            vec![None; names.len()]
+        })
+    }
+
+    /// Returns whether a source that stays because its proof was missing might be removed or
+    /// archived now. Does not open the source, so that the answer is only a guess.
+    pub(super) fn may_be_proved(&self, dir: &Dir, name: &OsStr) -> bool {
+        if self.drop_dir.source == Disposition::Keep {
+            return false;
+        }
+        let is_own = || {
+            let stat = dir.stat(Path::new(name)).ok().flatten();
+            stat.is_some_and(|stat| stat.uid == fs::own_uid())
+        };
+        let may_lease = || self.context.lease_right != LeaseRight::OwnFiles || is_own();
+        self.drop_dir.remove_unproven || self.trusts_clock && may_lease()
+    }
+
+    /// Returns whether the ledger has a data file as settled, and neither the file nor its
+    /// description has changed since. A rejection holds only under the settings it was made with.
+    fn is_settled(&self, dir: &Dir, name: &OsStr, known: &KnownSource) -> bool {
+        let is = |name: &OsStr, identity: &str| {
+            let stat = dir.stat(Path::new(name)).ok().flatten();
+            stat.is_some_and(|stat| identity_of(&stat) == identity)
+        };
+        let SourceIdentity { data, sidecar } = &known.fingerprint.identity;
+        self.holds_under_settings(known)
+            && is(name, data)
+            && sidecar.as_ref().is_none_or(|(name, identity)| is(name.as_ref(), identity))
+    }
+
+    /// Returns whether a source needs no further work under these settings if it is unchanged.
+    pub(super) fn holds_under_settings(&self, known: &KnownSource) -> bool {
+        known.is_settled
+            && (!known.is_rejected || known.fingerprint.settings_hash == self.settings_hash)
+    }
+}
+
+/// Returns the files beside something that is named like a description, but is none, that it would
+/// describe.
+fn data_beside(place: &Place<'_>, description: &OsStr) -> Vec<OsString> {
+    let names = description.to_str().map(data_named_by).unwrap_or_default();
+    let is_there = |name: &String| {
+        let stat = place.dir.stat(Path::new(name)).ok().flatten();
+        stat.as_ref().is_some_and(Stat::is_file)
+    };
+    names.into_iter().filter(is_there).map(Into::into).collect()
+}
+
+fn is_empty(dir: &Dir, name: &OsStr) -> bool {
+    matches!(dir.stat(Path::new(name)), Ok(Some(stat)) if stat.size == 0)
+}

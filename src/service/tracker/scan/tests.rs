@@ -1,0 +1,143 @@
+//! Tests of scans.
+
+use crate::ledger::Ledger;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Config;
+use crate::events::bus::Bus;
+use crate::service::tracker::entry::State;
+use crate::service::tracker::timeline::Timeline;
+use crate::service::watch::PathEvent;
+use crate::service::work::context::Context;
+use crate::service::work::worker_pool::Pool;
+
+/// The index has limited room, which the descriptions of removed manifests must not fill.
+#[test]
+fn a_claim_goes_with_its_manifest() {
+    let temp = tempfile::tempdir().unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let (state, dir) = (state.path().display(), temp.path().display());
+    let text = format!("state_dir = '{state}'\n[[drop]]\npath = '{dir}'\nrecursive = false\n");
+    let config = Config::parse(&text, Path::new("npyd.toml"), temp.path()).unwrap();
+    let ledger = Ledger::open(&config.state_dir).unwrap();
+    let context = Context::new(&config, ledger, || Ok(Bus::default()), false).unwrap();
+    let pool = Pool::new(1).unwrap();
+    let drop_dir = Arc::new(config.drop_dirs[0].clone());
+    let mut tracker = Tracker::new(drop_dir, context, pool.queue(), drop);
+    let mut scan = || {
+        let now = Instant::now();
+        tracker.scan(now).unwrap();
+        tracker.process_due(now);
+        tracker.index.len()
+    };
+    for name in ["a", "b"] {
+        let manifest = format!("dtype = '|u1'\nshape = [1]\ndata = '{name}.raw'\n");
+        fs::write(temp.path().join(format!("about-{name}.toml")), manifest).unwrap();
+    }
+    assert_eq!(scan(), 2);
+    fs::remove_file(temp.path().join("about-a.toml")).unwrap();
+    std::thread::sleep(2 * crate::service::work::outcome::PROBE_DELAY_MIN);
+    scan();
+    assert_eq!(scan(), 1);
+}
+
+const MANIFEST: &[u8] = b"dtype = '|u1'\nshape = [4]\n";
+
+impl Timeline {
+    /// Scans and probes until the scan has ended. Returns how often the tracker was full.
+    fn scan_in_turns(&mut self) -> usize {
+        let mut full = 0;
+        self.tracker.begin_scan(self.start).unwrap();
+        loop {
+            match self.tracker.finish_scan(self.start).unwrap() {
+                Progress::Full => full += 1,
+                progress => {
+                    assert!(matches!(progress, Progress::Ended(_)), "{progress:?}");
+                    self.tracker.process_due(self.start);
+                    return full;
+                }
+            }
+            self.tracker.process_due(self.start);
+        }
+    }
+
+    /// Returns how many paths were found since the last call, and what the last scan counted.
+    fn found(&self) -> (BTreeMap<PathBuf, usize>, Option<(u64, u64)>) {
+        let (mut found, mut scanned) = (BTreeMap::new(), None);
+        for event in self.events() {
+            match event {
+                Event::State { path, before: None, .. } => {
+                    *found.entry(path.source).or_default() += 1;
+                }
+                Event::Scanned(Scanned { names, drops, .. }) => scanned = Some((names, drops)),
+                _ => {}
+            }
+        }
+        (found, scanned)
+    }
+}
+
+/// The scan goes on where it stopped: it finds each file, and none twice.
+#[test]
+fn a_full_tracker_ends_no_scan() {
+    const FILES: usize = 100;
+    let names: Vec<_> = (0..FILES).map(|at| format!("{at:03}.raw.toml")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), MANIFEST)).collect();
+    let mut time = Timeline::of(&files);
+    time.tracker.room = 8;
+    for _ in 0..2 {
+        assert!(time.scan_in_turns() >= 1);
+        assert!(time.tracker.entries.len() <= 8, "{}", time.tracker.entries.len());
+        let (found, scanned) = time.found();
+        assert!(found.values().all(|times| *times == 1), "{found:?}");
+        assert_eq!(scanned.unwrap().0, FILES as u64);
+        // Those that are kept are not found again by the second scan.
+        assert!(found.len() + 8 >= FILES, "{found:?}");
+    }
+}
+
+#[test]
+fn names_that_nothing_can_mean() {
+    let mut time = Timeline::of(&[("a.raw", &[1; 2]), ("a.raw.toml", MANIFEST)]);
+    for number in 0..200 {
+        time.write(&format!("{number}.log"), b"text");
+    }
+    time.write("array.npy", b"\x93NUMPY\x01\x00\x02\x00{}");
+    time.write("x.toml", b"[tool]\n");
+    time.scan_in_turns();
+    let (found, scanned) = time.found();
+    let names: Vec<_> = found.keys().filter_map(|path| path.file_name()).collect();
+    assert_eq!(names, ["a.raw", "a.raw.toml"]);
+    assert_eq!(scanned, Some((204, 2)));
+}
+
+/// Until the descriptions were read, another one of its data may be unknown.
+#[test]
+fn no_drop_is_probed_before_the_descriptions_were_read() {
+    let data: &[u8] = &[1; 2];
+    let mut time = Timeline::of(&[("a.raw", data), ("a.raw.toml", MANIFEST)]);
+    let event = || PathEvent { rel: "a.raw".into(), is_new: false };
+    let is_probed = |time: &Timeline| {
+        !matches!(time.tracker.state(Path::new("a.raw")), Some(State::Unprobed) | None)
+    };
+    time.tracker.on_watch_event(event(), time.start);
+    time.tracker.process_due(time.start);
+    assert!(!is_probed(&time));
+    time.scan_in_turns();
+    assert!(is_probed(&time));
+
+    // Events were lost.
+    time.tracker.distrust_descriptions();
+    time.tracker.begin_scan(time.start).unwrap();
+    time.write("b.raw", data);
+    time.tracker.on_watch_event(PathEvent { rel: "b.raw".into(), is_new: false }, time.start);
+    time.tracker.process_due(time.start);
+    assert!(matches!(time.tracker.state(Path::new("b.raw")), Some(State::Unprobed)));
+    time.tracker.finish_scan(time.start).unwrap();
+    time.tracker.process_due(time.start);
+    assert!(time.tracker.state(Path::new("b.raw")).is_none());
+}
