@@ -64,7 +64,10 @@ pub(crate) fn prepare(path: &Path) -> Opened<Connection> {
         return Err(read_only().into());
     }
     check_shared_files(path)?;
-    connection.pragma_update(None, "auto_vacuum", "incremental")?; // of a new database
+    if connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))? == 0 {
+        // Of another database this would write the first page again at each start.
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    }
     enable_wal(&connection)?;
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE_MAX)?;
     connection.pragma_update(None, "synchronous", "normal")?;

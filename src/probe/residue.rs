@@ -37,7 +37,7 @@ pub struct Residue {
     pub description: Option<DescriptionFile>,
     /// The array that was made.
     pub finished: FinishedArray,
-    /// The paths that its data files may have had.
+    /// The paths that its data file may have had; empty if it had several.
     pub data: Vec<PathBuf>,
     /// Why the description waits for its data, if it was not npyd that disposed of them.
     pub why: Reason,
@@ -49,7 +49,9 @@ impl Residue {
         finished: FinishedArray,
         (data, why): (&DataFiles, Reason),
     ) -> Self {
-        Residue { rel: by.rel, description: by.file, finished, data: data.paths().to_vec(), why }
+        let is_several = by.series().is_some() || data.parts().len() > 1;
+        let data = if is_several { Vec::new() } else { data.paths().to_vec() };
+        Residue { rel: by.rel, description: by.file, finished, data, why }
     }
 }
 

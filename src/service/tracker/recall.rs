@@ -116,7 +116,8 @@ pub fn after_rejected_parts(
 
 /// Returns whether a description whose data files are not there must wait for them, although its
 /// array is made: as far as the ledger knows, npyd did not dispose of the data, so that they may
-/// come back and have changed. Without a receipt, npyd was interrupted before it wrote one.
+/// come back and have changed. Without a receipt of this array, npyd was interrupted before it
+/// wrote one.
 ///
 /// # Errors
 /// The ledger can't be read.
@@ -125,14 +126,19 @@ pub fn awaits_data(
     drop_dir: &DropDir,
     residue: &Residue,
 ) -> Result<bool, LedgerError> {
-    if residue.finished.consumed_source {
+    // What remains of several data files is compared with the array before it goes.
+    if residue.finished.consumed_source || residue.data.is_empty() {
         return Ok(false);
     }
     for rel in residue.data.iter().chain([&residue.rel]) {
         let source = drop_dir.path.join(rel);
         let Some(entry) = ledger.latest_with_array(&source, |_| true)? else { continue };
+        let made_of = entry.identity();
+        if !made_of.as_ref().is_some_and(|it| it.is_of_data_files(&residue.finished.mark)) {
+            return Ok(false); // the receipt is about an array before this one
+        }
         let is_disposed_of = entry.source_fate().is_some_and(SourceFate::ends_drop);
-        let archived = entry.identity().and_then(|identity| {
+        let archived = made_of.and_then(|identity| {
             find_archived(drop_dir, (&source, &identity), entry.archive().as_deref()).path
         });
         return Ok(!is_disposed_of && archived.is_none());

@@ -429,10 +429,10 @@ fn a_rejected_recording() {
     site.npyd(&["take", "scan.raw"]).expect_code(0);
     fs::remove_file(site.path("bad/scan.raw")).unwrap();
     fs::remove_file(site.path("bad/scan.raw.toml")).unwrap();
-    site.sweep().expect_code(1).expect_words(&["not taken: its file is not there any more"]);
+    site.sweep().expect_code(1).expect_words(&["not taken: its data file `scan.raw` is not in"]);
     site.npyd(&["take", "in/scan.raw"]).expect_code(1).expect_words(&["there is no such file"]);
     let retried = site.npyd(&["retry", "scan.raw"]).expect_code(1);
-    retried.expect_words(&["its file is not there any more", "/bad`"]);
+    retried.expect_words(&["its data file `scan.raw` is not in", "/bad`"]);
 }
 
 /// A refusal changes nothing, and names the reason.
