@@ -18,7 +18,9 @@ use crate::finalize::{recover_insert, remember_dirs};
 use crate::fs::{self, Dir, EntryKind, Listing};
 use crate::service::tracker::entry::{Entry, State};
 use crate::service::tracker::listed_files::Place;
-use crate::service::tracker::walk::{Descriptions, Level, Listed, Phase, Walk};
+use crate::service::tracker::walk::{
+    Descriptions, Level, Listed, NAMES_AT_ONCE, Phase, TURNS_MIN, Walk,
+};
 use crate::service::tracker::{NEW_DIRS_MAX, Tracker};
 
 /// Maximum depth below a drop directory at which npyd finds files.
@@ -29,9 +31,6 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// Pause of a scan after descriptors or memory ran out.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// Maximum number of names that are handled together.
-const NAMES_AT_ONCE: usize = 64;
 
 /// The result of a step of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,12 +210,12 @@ impl Tracker {
     /// Walks for a few milliseconds.
     fn continue_walk(&mut self, walk: &mut Walk, root: &Dir, now: Instant) -> fs::Result<Turn> {
         let start = Instant::now();
-        loop {
+        for turn in 1.. {
             let Some(level) = walk.levels.last_mut() else {
                 if walk.phase == Phase::Drops {
                     return Ok(Turn::Done);
                 }
-                self.end_descriptions(walk);
+                self.end_descriptions(walk, now);
                 continue;
             };
             let handled =
@@ -234,20 +233,22 @@ impl Tracker {
                     walk.levels.pop();
                 }
             }
-            if start.elapsed() >= STEP {
-                return Ok(Turn::More);
+            if turn >= TURNS_MIN && start.elapsed() >= STEP {
+                break;
             }
         }
+        Ok(Turn::More)
     }
 
-    /// Goes on with the second part of a walk, once all descriptions were read.
-    fn end_descriptions(&mut self, walk: &mut Walk) {
+    /// Goes on with the drops, once all descriptions were read. Requests come before them.
+    fn end_descriptions(&mut self, walk: &mut Walk, now: Instant) {
         if walk.is_pass {
             let entries = &self.entries;
             self.index.retain(|rel| entries.contains_key(rel));
             if self.descriptions == Descriptions::Unread {
                 self.descriptions = Descriptions::Read;
             }
+            self.read_requests(now);
         }
         walk.phase = Phase::Drops;
         walk.levels.push(Level::new(walk.base.clone(), None));

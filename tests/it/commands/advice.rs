@@ -110,13 +110,13 @@ fn whether_a_daemon_runs() {
     let warning = format!("another npyd (pid {}) uses the state directory", daemon.pid());
     second.wait_for_log(&warning);
     assert!(!daemon.log().contains("another npyd"), "{}", daemon.log());
-    site.npyd(&["check"]).expect_words(&["warning: several use this state directory"]);
+    let account = || site.npyd(&["check"]).to_string();
+    wait_until("both daemons", account, || account().contains("several use this state directory"));
     assert!(daemon.stop().success());
     site.npyd(&["check"]).expect_words(&[&format!("running (pid {})", second.pid())]);
     // A directory that takes the path of the state directory is known, too.
     fs::rename(site.path("state"), site.path("state.old")).unwrap();
     fs::create_dir(site.path("state")).unwrap();
-    let account = || site.npyd(&["check"]).to_string();
     wait_until("the lock of the new directory", account, || account().contains("running (pid"));
     assert!(second.stop().success());
     assert!(notes(&explain(&site, "in/short.raw")).contains(none));
