@@ -223,6 +223,7 @@ fn another_file_system_under_drops_and_arrays() {
         return;
     }
     let site = Site::new();
+    fs::create_dir(site.path("fs")).unwrap();
     let mount = || {
         let mounted = Mounted::memory(&site, "fs")?;
         fs::create_dir(site.path("fs/in")).unwrap();
