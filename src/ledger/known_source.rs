@@ -3,17 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::decide::identity::Fingerprint;
 use crate::ledger::packed_key::PackedKey;
 use crate::ledger::row::{OF_SOURCE, of_source};
 use crate::ledger::row_kind::REFUSED;
-use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
 use crate::ledger::{Ledger, Result, RowKind, dirs};
-
-/// Number of sources that a scan reads from the ledger at once.
-const PAGE: i64 = 4096;
 
 /// Number of names that are looked up in one transaction. SQLite locks the file for each
 /// transaction, and receipts that are to be stored wait for it.
@@ -75,34 +71,9 @@ impl Ledger {
     }
 
     /// Returns what a scan needs to know about a source, if its newest receipt is kept in memory.
-    pub fn known_unsaved(&self, source: &Path) -> Result<Option<KnownSource>> {
+    #[cfg(test)]
+    pub(crate) fn known_unsaved(&self, source: &Path) -> Result<Option<KnownSource>> {
         self.read_unsaved(|db| newest(db, source))
-    }
-
-    /// Returns a page of the sources in the directory `prefix`, a path with a slash at its end, in
-    /// the order of their bytes and behind the path `after`. In it are only sources whose names are
-    /// UTF-8; npyd settles no file with another name.
-    pub fn settled_below(&self, prefix: &OsStr, after: &OsStr) -> Result<Vec<KnownSource>> {
-        let (_, after) = dirs::split(after.as_ref());
-        self.run(|db| {
-            let mut page = Vec::new();
-            // SQLite returns the other columns from the row with the maximum.
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT source, event, fingerprint, max(id) FROM receipts
-                 WHERE source_dir = (SELECT id FROM dirs WHERE path = ?1)
-                 AND source > ?2 AND typeof(source) = 'text' AND event != '{REFUSED}'
-                 GROUP BY source ORDER BY source LIMIT ?3"
-            ))?;
-            let prefix = Path::new(prefix);
-            let mut rows = statement.query(params![StoredPath(prefix), StoredPath(after), PAGE])?;
-            while let Some(row) = rows.next()? {
-                let name = row.get::<_, StoredPathBuf>(0)?.0;
-                let key = PackedKey::text(row.get_ref(2)?, &name)?;
-                let source = dirs::join(prefix.to_path_buf(), &name).into_os_string();
-                page.push(KnownSource::new(source, row.get(1)?, &key));
-            }
-            Ok(page)
-        })
     }
 }
 
