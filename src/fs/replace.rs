@@ -142,12 +142,7 @@ mod tests {
 
     use super::*;
     use crate::fs::recover_dir;
-
-    fn output(dir: &Dir, text: &str) -> TempFile {
-        let output = TempFile::create(dir, text.len() as u64).unwrap();
-        output.file().write_all_at(text.as_bytes(), 0).unwrap();
-        output
-    }
+    use crate::fs::temp_file::tests::output;
 
     #[test]
     fn only_the_old_file_is_replaced() {

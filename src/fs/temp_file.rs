@@ -307,14 +307,14 @@ pub(super) fn temp_name() -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::fs::recover_dir;
     use crate::model::is_reserved_name;
     use std::fs;
 
     use super::*;
 
-    fn output(dir: &Dir, text: &str) -> TempFile {
+    pub(in crate::fs) fn output(dir: &Dir, text: &str) -> TempFile {
         let output = TempFile::create(dir, text.len() as u64).unwrap();
         output.file().write_all_at(text.as_bytes(), 0).unwrap();
         output

@@ -114,26 +114,33 @@ fn a_wrong_configuration_changes_nothing() {
     assert!(daemon.stop().success());
 }
 
+/// A rate at which a file of [`LEN`] bytes takes longer than a reload.
+const SLOW: &str = "max_rate = '8 MiB/s'";
+const LEN: usize = 16 << 20;
+
+/// Drops a file of [`LEN`] bytes, and waits until the daemon copies it to another file system.
+fn begin_slow_copy(site: &Site, output: &Mounted, daemon: &mut Daemon<'_>) {
+    site.drop_file("x.raw", vec![7; LEN]);
+    site.drop_file("x.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
+    let (fds, out) = (format!("/proc/{}/fd", daemon.pid()), output.at().join("#"));
+    let out = out.to_str().unwrap().to_owned();
+    daemon.wait_for("the copy to begin", || {
+        let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
+        links.flatten().any(|path| path.to_string_lossy().starts_with(&out))
+    });
+}
+
 /// What takes away asks the settings of that moment: a copy that began under `remove` leaves its
 /// source once `keep` counts.
 #[test]
 fn a_source_is_kept_from_the_reload_on() {
-    const LEN: usize = 16 << 20;
-    const SLOW: &str = "max_rate = '8 MiB/s'";
     if !as_root() {
         return;
     }
     let site = Site::with(&format!("{SLOW}\nsource = \"remove\""));
     let Some(mounted) = Mounted::memory(&site, "out") else { return }; // it must be copied
     let mut daemon = site.daemon();
-    site.drop_file("x.raw", vec![7; LEN]);
-    site.drop_file("x.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
-    let (fds, out) = (format!("/proc/{}/fd", daemon.pid()), mounted.at().join("#"));
-    let out = out.to_str().unwrap().to_owned();
-    daemon.wait_for("the copy to begin", || {
-        let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
-        links.flatten().any(|path| path.to_string_lossy().starts_with(&out))
-    });
+    begin_slow_copy(&site, &mounted, &mut daemon);
     site.configure(&format!("{SLOW}\nsource = \"keep\""));
     daemon.reload();
     assert!(!site.has("out/x.npy"), "the reload came too late");
@@ -147,8 +154,6 @@ fn a_source_is_kept_from_the_reload_on() {
 /// The configuration leaves the drop directory out during a copy, and has it again later.
 #[test]
 fn a_drop_directory_that_is_left_out_during_a_copy() {
-    const LEN: usize = 16 << 20;
-    const SLOW: &str = "max_rate = '8 MiB/s'";
     if !as_root() {
         return;
     }
@@ -157,14 +162,7 @@ fn a_drop_directory_that_is_left_out_during_a_copy() {
     let Some(mounted) = Mounted::memory(&site, "out") else { return }; // it must be copied
     fs::create_dir(site.path("in2")).unwrap();
     let mut daemon = site.daemon();
-    site.drop_file("x.raw", vec![7; LEN]);
-    site.drop_file("x.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
-    let (fds, out) = (format!("/proc/{}/fd", daemon.pid()), mounted.at().join("#"));
-    let out = out.to_str().unwrap().to_owned();
-    daemon.wait_for("the copy to begin", || {
-        let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
-        links.flatten().any(|path| path.to_string_lossy().starts_with(&out))
-    });
+    begin_slow_copy(&site, &mounted, &mut daemon);
     let config = site.configuration("state", &removing);
     site.write("npyd.toml", config.replace("/in\"", "/in2\""));
     daemon.reload();

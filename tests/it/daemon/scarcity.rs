@@ -13,7 +13,7 @@ use crate::support::{
 const LONELY_UID: u32 = 64_321;
 
 /// `npyd` run by `sh -c SCRIPT`, in which `"$@"` is the command with its arguments.
-fn scripted(site: &Site, unshare: &[&str], script: &str) -> Command {
+pub(super) fn scripted(site: &Site, unshare: &[&str], script: &str) -> Command {
     let npyd = site.command();
     let mut command = Command::new("unshare");
     for (name, value) in npyd.get_envs() {
@@ -28,7 +28,7 @@ fn scripted(site: &Site, unshare: &[&str], script: &str) -> Command {
 }
 
 /// Whether a command like that runs here; recorded as left out otherwise.
-fn works(mut command: Command) -> bool {
+pub(super) fn works(mut command: Command) -> bool {
     let works = command.arg("--version").output().is_ok_and(|tried| tried.status.success());
     if !works {
         left_out("namespaces are not allowed");

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
+use crate::daemon::scarcity::{scripted, works};
 use crate::support::{
     Daemon, Mounted, Outcome, Producer, SCAN_MANIFEST, Site, as_root, left_out, python, scan_bytes,
     scan_npy, wait_until,
@@ -262,23 +263,12 @@ fn a_hung_mount_stops_only_itself() {
 
 /// `npyd check` in a user namespace with other limits; `None` where that is not allowed.
 fn check_with(site: &Site, limits: &str) -> Option<Outcome> {
-    let npyd = site.command();
-    let mut command = Command::new("unshare");
-    for (name, value) in npyd.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let script = format!("{limits} && exec \"$@\"");
-    command.current_dir(site.path("")).args(["--user", "--map-root-user", "sh", "-c", &script]);
-    command.arg("sh").arg(npyd.get_program());
-    let mut tried = Command::new("unshare");
-    if !tried.args(["--user", "--map-root-user", "true"]).status().is_ok_and(|it| it.success()) {
-        left_out("user namespaces are not allowed");
+    let in_namespace = |script: &str| scripted(site, &["--user", "--map-root-user"], script);
+    if !works(in_namespace("exec \"$@\"")) {
         return None;
     }
-    Some(Outcome::of(command.arg("check")))
+    let mut npyd = in_namespace(&format!("{limits} && exec \"$@\""));
+    Some(Outcome::of(npyd.arg("check")))
 }
 
 /// Before a limit is met, not after.
