@@ -1,4 +1,4 @@
-//! Texts of `npyd check` about the daemon, and about what this user can't tell of it.
+//! Texts of `npyd check` about the daemon, also about rights that this user can't check for it.
 
 use std::path::Path;
 

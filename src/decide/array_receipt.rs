@@ -25,7 +25,7 @@ pub struct ArrayReceipt {
 /// Identifies a file: by inode and time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArrayId {
-    /// The inode number. Some file systems number their files anew at each mount.
+    /// The inode number. Some file systems give their files other numbers at each mount.
     pub ino: u64,
     /// The time of creation; 0 if the file system does not have it.
     pub born_ns: i64,

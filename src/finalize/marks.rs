@@ -20,7 +20,7 @@ pub(crate) fn trusted_mark(file: &DataFile) -> Result<Option<SourceIdentity>, In
     Ok(mark_of(file)?)
 }
 
-/// Returns the mark of a file, whoever owns it: for messages.
+/// Returns the mark of a file that any user may own. Only messages may rely on it.
 pub(crate) fn mark_of(file: &DataFile) -> fs::Result<Option<SourceIdentity>> {
     let mark = file.attr(SOURCE_ATTR)?;
     Ok(mark.map(|mark| SourceIdentity::parse(&String::from_utf8_lossy(&mark))))

@@ -59,7 +59,7 @@ impl Inotify {
     /// Watches an open directory. Returns its number, which is the known one if this instance
     /// watches the directory already.
     pub fn watch(&self, dir: &Dir) -> io::Result<WatchId> {
-        // The descriptor, because by its path another directory may be there by now.
+        // By its descriptor: another directory may have its path now.
         let watched = if has_proc() {
             let own = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
             inotify::add_watch(&self.fd, own, MASK)

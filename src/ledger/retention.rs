@@ -397,7 +397,7 @@ mod tests {
         ledger.prune_all();
         assert_eq!(sources(&ledger).len(), 3);
         ledger.set_current(&known[..1], false).unwrap();
-        // Not if there is a newer receipt by now.
+        // After a newer receipt, the next call changes nothing.
         record(&ledger, ReceiptEvent::Remade, "/in/stays", SourceFate::Kept);
         ledger.set_current(&known[2..], true).unwrap();
         ledger.prune_all();

@@ -14,7 +14,7 @@ use crate::probe::rel_name;
 /// What a file is by itself, without regard to descriptions and templates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BareFile {
-    /// It is a drop, or has to be probed to tell why it is none.
+    /// It is a drop, or only a probe can tell why it is not.
     Drop,
     /// It is a finished array. It was changed last at this time, in nanoseconds since 1970.
     Array(i64),

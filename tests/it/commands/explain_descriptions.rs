@@ -45,7 +45,7 @@ fn a_sidecar_of_other_data() {
     let told = explain(&site, "n.hdr");
     assert_eq!(told["taken_for"], "ENVI sidecar", "{told:#}");
     assert!(!told["notes"].to_string().contains("beside it"), "{told:#}");
-    // One that is none has not the keys of one.
+    // Without the keys of the format it is not a sidecar.
     site.drop_file("o.mhd", "Ndims = 2\nElementType = MET_FLOAT\n").drop_file("o.raw", [0; 24]);
     assert_told(&explain(&site, "o.raw"), "ignored", &["has neither `NDims`", "correct `o.mhd`"]);
     // As it says.
