@@ -261,7 +261,7 @@ impl Tracker {
         }
         let named = name.to_str().map(data_named_by).unwrap_or_default();
         let sources: Vec<OsString> = std::iter::once(name.to_os_string())
-            .chain(named.into_iter().skip(1).map(Into::into))
+            .chain(named.iter().skip(1).map(Into::into))
             .collect();
         for (source, known) in self.find_known(place, &sources) {
             if source == name {
@@ -286,7 +286,7 @@ impl Tracker {
         };
         let arrays = read.data();
         let are_settled = !arrays.is_empty()
-            && arrays.iter().all(|paths| self.is_array_settled(place, name, paths));
+            && arrays.iter().all(|paths| self.is_array_settled(place, name, (paths, &named)));
         if are_settled {
             ListedDescription::Settled
         } else {
@@ -295,11 +295,17 @@ impl Tracker {
     }
 
     /// Returns whether one of the files that may hold an array is settled with this description.
-    /// Looks only beside the description.
-    fn is_array_settled(&self, place: &Place<'_>, description: &OsStr, paths: &[PathBuf]) -> bool {
+    /// Looks only beside the description, and not at the files `without`, which are not.
+    fn is_array_settled(
+        &self,
+        place: &Place<'_>,
+        description: &OsStr,
+        (paths, without): (&[PathBuf], &[String]),
+    ) -> bool {
         let beside = paths.iter().filter(|path| path.parent() == Some(place.rel));
-        let names: Vec<_> =
-            beside.filter_map(|path| path.file_name()).map(OsStr::to_os_string).collect();
+        let names = beside.filter_map(|path| path.file_name());
+        let names = names.filter(|name| without.iter().all(|it| *name != it.as_str()));
+        let names: Vec<_> = names.map(OsStr::to_os_string).collect();
         self.find_known(place, &names)
             .into_iter()
             .any(|it| self.is_settled_with(place, description, it))
@@ -376,8 +382,7 @@ impl Tracker {
     }
 }
 
-/// Returns the files beside something that is named like a description, but is none, that it would
-/// describe.
+/// Returns the existing files that a description of this name would describe.
 fn data_beside(place: &Place<'_>, description: &OsStr) -> Vec<OsString> {
     let names = description.to_str().map(data_named_by).unwrap_or_default();
     let is_there = |name: &String| {
