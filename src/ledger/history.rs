@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::events::receipt_event::ReceiptEvent;
 use crate::ledger::changes::count_change;
-use crate::ledger::row::{COLUMNS, insert_note, millis};
+use crate::ledger::row::{COLUMNS, IS_TROUBLE, insert_note, millis};
 use crate::ledger::row_kind::{LOST, REFUSED, RowKind, UNPROVEN};
 use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Entry, Ledger, Result};
@@ -21,7 +21,8 @@ const WINDOW: i64 = 50_000;
 /// The condition for the sources whose newest receipt is a rejection.
 fn is_rejected_now() -> String {
     format!(
-        "event IN ('rejected', '{LOST}') AND NOT EXISTS (SELECT 1 FROM receipts AS n
+        "{IS_TROUBLE} AND event IN ('rejected', '{LOST}')
+         AND NOT EXISTS (SELECT 1 FROM receipts AS n
          WHERE n.source_dir = receipts.source_dir AND n.source = receipts.source
          AND n.id > receipts.id AND n.event != '{REFUSED}')"
     )
@@ -57,8 +58,11 @@ impl Search {
         let condition = if names.is_empty() {
             "TRUE".to_owned()
         } else {
+            let may_have_array = ["finalized", "remade", "found", UNPROVEN.as_str()];
+            let is_trouble = names.iter().all(|kind| !may_have_array.contains(&&**kind));
             let names: Vec<_> = names.iter().map(|kind| format!("'{kind}'")).collect();
-            format!("event IN ({})", names.join(", "))
+            let events = format!("event IN ({})", names.join(", "));
+            if is_trouble { format!("{IS_TROUBLE} AND {events}") } else { events }
         };
         Search {
             since: time(&filter.since).unwrap_or(i64::MIN),
@@ -68,16 +72,22 @@ impl Search {
         }
     }
 
-    /// Returns the first and the last id that the receipts can have, if there are any.
-    fn range(&self, db: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
-        let first = if self.since == i64::MIN {
-            "SELECT min(id) FROM receipts WHERE ?1 NOTNULL"
-        } else {
-            "SELECT min(id) FROM receipts WHERE is_current IN (0, 1) AND at >= ?1"
-        };
-        let first: Option<i64> = db.query_row(first, [self.since], |row| row.get(0))?;
+    /// Returns the first and the last id of all receipts, if there are any.
+    fn all(db: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
+        let first = db.query_row("SELECT min(id) FROM receipts", [], |row| row.get(0))?;
         let last = db.query_row("SELECT max(id) FROM receipts", [], |row| row.get(0))?;
-        Ok(first.zip(last))
+        Ok(Option::zip(first, last))
+    }
+
+    /// Returns the first id that the receipts can have. A clock may have been set back, so that the
+    /// receipts are not in the order of their times.
+    fn first(&self, db: &Connection) -> rusqlite::Result<i64> {
+        if self.since == i64::MIN {
+            return Ok(i64::MIN);
+        }
+        db.prepare_cached("SELECT min(id) FROM receipts WHERE is_current IN (0, 1) AND at >= ?1")?
+            .query_row([self.since], |row| row.get::<_, Option<i64>>(0))
+            .map(|first| first.unwrap_or(i64::MAX))
     }
 
     /// Returns the receipts with ids from `first` to `last`, up to a page of them.
@@ -88,11 +98,18 @@ impl Search {
         is_newest_first: bool,
     ) -> rusqlite::Result<Vec<Entry>> {
         let order = if is_newest_first { "DESC" } else { "ASC" };
+        let is_of_dir = match self.drop_dir {
+            // SQLite uses no index of `+inbox`, so that it uses the one of the trouble.
+            Some(_) if self.condition.starts_with(IS_TROUBLE) => {
+                "+inbox = (SELECT id FROM dirs WHERE path = ?5)"
+            }
+            Some(_) => "inbox = (SELECT id FROM dirs WHERE path = ?5)",
+            None => "?5 IS NULL",
+        };
         let Search { condition, .. } = self;
         db.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM receipts WHERE receipts.id BETWEEN ?1 AND ?2
-             AND at >= ?3 AND at < ?4
-             AND (?5 IS NULL OR inbox = (SELECT id FROM dirs WHERE path = ?5))
+             AND at >= ?3 AND at < ?4 AND {is_of_dir}
              AND {condition} ORDER BY receipts.id {order} LIMIT {PAGE}"
         ))?
         .query_map(
@@ -140,14 +157,20 @@ impl Ledger {
         mut see: impl FnMut(Entry),
     ) -> Result<()> {
         let search = Search::of(filter);
-        let Some((first, mut last)) = self.run(|db| search.range(db))? else { return Ok(()) };
+        let Some((mut first, mut last)) = self.run(Search::all)? else { return Ok(()) };
         let mut ids = Vec::new();
+        let mut is_first_page = true;
         while last >= first && ids.len() < limit {
             let start = last.saturating_sub(WINDOW - 1).max(first);
             let page = self.run(|db| search.page(db, (start, last), true))?;
             last =
                 if page.len() < PAGE { start } else { page.last().map_or(start, |it| it.id) } - 1;
             ids.extend(page.iter().filter(|entry| is_chosen(entry)).map(|entry| entry.id));
+            if is_first_page && ids.len() < limit {
+                // It reads all times since then, and most callers need one page alone.
+                first = first.max(self.run(|db| search.first(db))?);
+            }
+            is_first_page = false;
         }
         ids.truncate(limit);
         ids.reverse();
@@ -171,7 +194,8 @@ impl Ledger {
     }
 
     fn each(&self, search: &Search, mut see: impl FnMut(Entry)) -> Result<()> {
-        let Some((mut first, last)) = self.run(|db| search.range(db))? else { return Ok(()) };
+        let Some((first, last)) = self.run(Search::all)? else { return Ok(()) };
+        let mut first = first.max(self.run(|db| search.first(db))?);
         while first <= last {
             let end = first.saturating_add(WINDOW - 1).min(last);
             let page = self.run(|db| search.page(db, (first, end), false))?;

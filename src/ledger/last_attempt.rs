@@ -44,7 +44,7 @@ impl Ledger {
 }
 
 /// Returns the number of receipts with ids above `after`.
-fn count_after(db: &Connection, after: i64) -> usize {
+pub(crate) fn count_after(db: &Connection, after: i64) -> usize {
     let count = "SELECT count(*) FROM receipts WHERE id > ?1";
     db.query_row(count, [after], |row| row.get::<_, i64>(0))
         .ok()

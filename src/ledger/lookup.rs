@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{OptionalExtension, ToSql, params};
 
 use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::completeness::Evidence;
@@ -11,15 +11,14 @@ use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
-use crate::ledger::dirs::IDS_IN_RANGE;
-use crate::ledger::entry::PARTS;
-use crate::ledger::row::{COLUMNS, OF_SOURCE, of_source};
+use crate::ledger::row::{COLUMNS, HAS_PARTS, IS_DIR_FAULT, OF_OUTPUT, OF_SOURCE, of_source};
 use crate::ledger::row_kind::{REFUSED, UNPROVEN};
+use crate::ledger::search::Search;
 use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{Entry, Ledger, Result, RowKind, dirs};
+use crate::ledger::{Entry, HistoryFilter, Ledger, Result, RowKind, dirs};
 
-/// What the receipt of an archived source contains.
-const ARCHIVED: &str = "\"source_fate\":\"archived\"";
+/// Maximum number of receipts of a directory that are read at once.
+const PAGE: usize = 256;
 
 impl Entry {
     /// Returns the key of the source at that time, if the receipt has one.
@@ -137,40 +136,35 @@ impl Ledger {
     /// like this. Reads the receipts of that source.
     pub fn array_made_of(&self, source: &Path, identity: &SourceIdentity) -> Result<Option<Entry>> {
         let is_found = |entry: &Entry| entry.receipt_event() == ReceiptEvent::Found.as_str();
-        let is_it = |entry: &Entry| {
+        let [dir, name] = of_source(source);
+        let search = Search { condition: OF_SOURCE, params: &[&dir, &name], after: 0 };
+        self.find_newest(&search, |entry| {
             let is_made = entry.has_array() && !is_found(entry);
             is_made && entry.identity().is_some_and(|known| known == *identity)
-        };
-        self.run(|db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE {OF_SOURCE} ORDER BY receipts.id DESC"
-            ))?;
-            let mut rows = statement.query(of_source(source))?;
-            while let Some(row) = rows.next()? {
-                let entry = Entry::from_row(row)?;
-                if is_it(&entry) {
-                    return Ok(Some(entry));
-                }
-            }
-            Ok(None)
         })
     }
 
     /// Returns the newest failure in a drop directory that is the fault of a directory, if no drop
-    /// succeeded since. Reads all newer receipts, because the ledger has no index for it.
+    /// succeeded since.
     pub fn latest_dir_fault(&self, drop_dir: &Path) -> Result<Option<Entry>> {
-        let newest = self.run(|db| {
-            db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts
-                 WHERE inbox = (SELECT id FROM dirs WHERE path = ?1)
-                 AND (event IN ('finalized', 'remade', 'found', '{UNPROVEN}')
-                      OR event = 'failed' AND receipt ->> 'dir' IS NOT NULL)
-                 ORDER BY receipts.id DESC LIMIT 1"
-            ))?
-            .query_row([StoredPath(drop_dir)], Entry::from_row)
-            .optional()
-        })?;
-        Ok(newest.filter(Entry::is_failure))
+        self.run(|db| {
+            let fault = db
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM receipts
+                     WHERE inbox = (SELECT id FROM dirs WHERE path = ?1)
+                     AND {IS_DIR_FAULT} ORDER BY receipts.id DESC LIMIT 1"
+                ))?
+                .query_row([StoredPath(drop_dir)], Entry::from_row)
+                .optional()?;
+            let Some(fault) = fault else { return Ok(None) };
+            let mut success = db.prepare_cached(&format!(
+                "SELECT 1 FROM receipts WHERE inbox = (SELECT id FROM dirs WHERE path = ?1)
+                 AND receipts.id > ?2 AND event IN ('finalized', 'remade', 'found', '{UNPROVEN}')
+                 LIMIT 1"
+            ))?;
+            let has_ended = success.exists(params![StoredPath(drop_dir), fault.id])?;
+            Ok(Some(fault).filter(|_| !has_ended))
+        })
     }
 
     /// Returns the newest receipt about a source of which an array was made or found.
@@ -186,13 +180,11 @@ impl Ledger {
         })
     }
 
-    /// Returns the newest receipt about an array of this path. Reads all newer receipts, because
-    /// the ledger has no index for it.
+    /// Returns the newest receipt about an array of this path.
     pub fn latest_of_array(&self, array: &Path) -> Result<Option<Entry>> {
         self.run(|db| {
             db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts
-                 WHERE output_dir = (SELECT id FROM dirs WHERE path = ?1) AND output = ?2
+                "SELECT {COLUMNS} FROM receipts WHERE {OF_OUTPUT}
                  AND event != '{REFUSED}' ORDER BY receipts.id DESC LIMIT 1"
             ))?
             .query_row(of_source(array), Entry::from_row)
@@ -206,34 +198,69 @@ impl Ledger {
         source: &Path,
         is_it: impl Fn(&Path) -> bool,
     ) -> Result<Option<Entry>> {
-        let newest = |db: &Connection| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE {OF_SOURCE} AND output IS NOT NULL
-                 ORDER BY receipts.id DESC"
-            ))?;
-            let mut rows = statement.query(of_source(source))?;
-            while let Some(row) = rows.next()? {
-                let entry = Entry::from_row(row)?;
-                if entry.has_array() && entry.output.as_deref().is_some_and(&is_it) {
-                    return Ok(Some(entry));
-                }
-            }
-            Ok(None)
-        };
-        match self.read_unsaved(newest)? {
+        let [dir, name] = of_source(source);
+        let search = Search { condition: OF_SOURCE, params: &[&dir, &name], after: 0 };
+        let is_it =
+            |entry: &Entry| entry.has_array() && entry.output.as_deref().is_some_and(&is_it);
+        match self.read_unsaved(|db| search.newest_in(db, is_it))? {
             Some(entry) => Ok(Some(entry)),
-            None => self.run(newest),
+            None => self.find_newest(&search, is_it),
         }
     }
 
     /// Returns the newest receipt about a drop in the directory of this file, and below, whose
-    /// description had the file's name. Reads all receipts of that directory.
+    /// description had the file's name. Prefers drops whose names begin like that of the file.
+    /// If there is none, reads all receipts of that directory.
     pub fn latest_described_by(&self, description: &Path) -> Result<Option<Entry>> {
         let Some(name) = description.file_name().and_then(|name| name.to_str()) else {
             return Ok(None);
         };
-        let is_it = |entry: &Entry| entry.sidecar().as_deref() == Some(name);
-        self.newest_in(description, "", is_it)
+        let dirs = self.dir_ids_below(description.parent().unwrap_or(Path::new("/")))?;
+        let stem = name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(name);
+        for (from, to) in [(stem, format!("{stem}{}", char::MAX)), ("", char::MAX.to_string())] {
+            let mut newest: Option<Entry> = None;
+            for dir in &dirs {
+                self.each_of_dir(*dir, (from, &to), |entry| {
+                    let is_newer = newest.as_ref().is_none_or(|newest| newest.id < entry.id);
+                    if is_newer && entry.sidecar().as_deref() == Some(name) {
+                        newest = Some(entry);
+                    }
+                })?;
+            }
+            if newest.is_some() {
+                return Ok(newest);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Calls `see` with the receipts of the sources with names from `from` to `to` in a directory.
+    fn each_of_dir(
+        &self,
+        dir: i64,
+        (from, to): (&str, &str),
+        mut see: impl FnMut(Entry),
+    ) -> Result<()> {
+        let mut last = (PathBuf::from(from), 0);
+        loop {
+            let page: Vec<Entry> = self.run(|db| {
+                db.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM receipts WHERE source_dir = ?1 AND source < ?4
+                     AND (source, receipts.id) > (?2, ?3) AND event != '{REFUSED}'
+                     ORDER BY source, receipts.id LIMIT {PAGE}"
+                ))?
+                .query_map(params![dir, StoredPath(&last.0), last.1, to], Entry::from_row)?
+                .collect()
+            })?;
+            let count = page.len();
+            if let Some(entry) = page.last() {
+                last = (dirs::split(&entry.source).1.to_path_buf(), entry.id);
+            }
+            page.into_iter().for_each(&mut see);
+            if count < PAGE {
+                return Ok(());
+            }
+        }
     }
 
     /// Returns the newest receipt about a drop in the directory of this file, and below, with
@@ -243,64 +270,51 @@ impl Ledger {
         file: &Path,
         is_part: impl Fn(&Entry) -> bool,
     ) -> Result<Option<Entry>> {
-        self.newest_in(file, &format!("AND instr(receipt, '{PARTS}') > 0"), is_part)
+        let dirs = self.dir_ids_below(file.parent().unwrap_or(Path::new("/")))?;
+        let condition = format!("source_dir = ?1 AND {HAS_PARTS} AND event != '{REFUSED}'");
+        self.find_newest_of_dirs(&dirs, (&condition, &[]), is_part)
     }
 
-    /// Returns the newest receipt about an archived source that `is_it` accepts. Reads all receipts
-    /// about archived sources, because the ledger has no index for them.
-    pub fn newest_archived(&self, mut is_it: impl FnMut(&Entry) -> bool) -> Result<Option<Entry>> {
-        self.run(|db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE instr(receipt, ?1) > 0 ORDER BY receipts.id DESC"
-            ))?;
-            let mut rows = statement.query([ARCHIVED])?;
-            while let Some(row) = rows.next()? {
-                let entry = Entry::from_row(row)?;
-                if is_it(&entry) {
-                    return Ok(Some(entry));
-                }
-            }
-            Ok(None)
-        })
-    }
-
-    /// Returns the directories that npyd archived sources in, as the receipts name them. Reads all
-    /// receipts.
-    pub fn archives(&self) -> Result<Vec<PathBuf>> {
-        self.run(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT DISTINCT receipt ->> 'archive' FROM receipts
-                 WHERE instr(receipt, ?1) > 0 AND receipt ->> 'archive' IS NOT NULL",
-            )?;
-            let found = statement.query_map([ARCHIVED], |row| row.get::<_, String>(0))?;
-            found.map(|dir| dir.map(PathBuf::from)).collect()
-        })
-    }
-
-    /// Returns the newest receipt about a source in the directory of `file`, and below, that meets
-    /// the condition and that `is_it` accepts.
-    fn newest_in(
+    /// Returns the newest receipt about an archived source with one of these names that `is_it`
+    /// accepts.
+    pub fn archived_named(
         &self,
-        file: &Path,
-        condition: &str,
+        names: &[&Path],
         is_it: impl Fn(&Entry) -> bool,
     ) -> Result<Option<Entry>> {
-        let range = dirs::range_below(file.parent().unwrap_or(Path::new("/")));
+        let dirs = self.dir_ids_below(Path::new("/"))?;
+        let mut newest: Option<Entry> = None;
+        for name in names {
+            let name: [&dyn ToSql; 1] = [&StoredPath(name)];
+            let of_name = ("source_dir = ?1 AND source = ?2", &name[..]);
+            let is_it = |entry: &Entry| is_archived(entry) && is_it(entry);
+            let found = self.find_newest_of_dirs(&dirs, of_name, is_it)?;
+            newest = found.into_iter().chain(newest).max_by_key(|entry| entry.id);
+        }
+        Ok(newest)
+    }
+
+    /// Returns the newest receipt about an archived source that `is_it` accepts. Reads all
+    /// receipts.
+    pub fn newest_archived(&self, is_it: impl Fn(&Entry) -> bool) -> Result<Option<Entry>> {
+        let is_it = |entry: &Entry| is_archived(entry) && is_it(entry);
+        let mut found = None;
+        let all = HistoryFilter::default();
+        self.newest_history(&all, 1, is_it, |entry| found = Some(entry))?;
+        Ok(found)
+    }
+
+    /// Returns whether npyd archived sources in a directory, as receipts say. A path that is not
+    /// UTF-8 counts as none: receipts are JSON.
+    pub fn is_archive(&self, dir: &Path) -> Result<bool> {
         self.run(|db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM receipts WHERE source_dir IN ({IDS_IN_RANGE})
-                 AND event != '{REFUSED}' {condition} ORDER BY receipts.id DESC"
-            ))?;
-            let mut rows = statement.query(range.each_ref().map(|path| StoredPath(path)))?;
-            while let Some(row) = rows.next()? {
-                let entry = Entry::from_row(row)?;
-                if is_it(&entry) {
-                    return Ok(Some(entry));
-                }
-            }
-            Ok(None)
+            db.prepare_cached("SELECT 1 FROM archives WHERE path = ?1")?.exists([StoredPath(dir)])
         })
     }
+}
+
+fn is_archived(entry: &Entry) -> bool {
+    entry.source_fate() == Some(SourceFate::Archived)
 }
 
 #[cfg(test)]

@@ -225,7 +225,7 @@ pub(crate) fn newest(connection: &Connection) -> i64 {
         .unwrap_or(i64::MAX)
 }
 
-fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+pub(crate) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM receipts)", [], |row| row.get(0))
 }
 

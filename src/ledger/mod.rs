@@ -27,6 +27,8 @@ mod obstacle;
 mod open_files;
 mod outage;
 mod packed_key;
+#[cfg(test)]
+mod plans;
 mod reports;
 mod requests;
 mod retention;
@@ -34,6 +36,7 @@ mod row;
 mod row_copy;
 mod row_kind;
 mod schema;
+mod search;
 mod stored_path;
 mod stored_receipt;
 mod upgrade;

@@ -103,7 +103,7 @@ impl Ledger {
 }
 
 /// Inserts receipts into the database in memory, and deletes all but the newest.
-fn insert_unsaved(
+pub(crate) fn insert_unsaved(
     db: &Connection,
     receipts: &[(Receipt, Option<Fingerprint>)],
 ) -> rusqlite::Result<()> {

@@ -19,7 +19,12 @@ use crate::ledger::{Entry, RowKind, dirs, requests};
 
 /// `at` is the time in milliseconds since 1970. `is_current` is 1 for the newest row of a file that
 /// exists as far as npyd knows: such a row is never deleted. The table `totals` has the number of
-/// rows, and of the current ones.
+/// rows, and of the current ones; `archives` has the directories that sources were archived in.
+///
+/// Each index ends with the id, so that the newest receipt of those that it selects is found at
+/// once. `by_output` has a part of the name, because each byte of an index is stored for each
+/// receipt. The conditions of the partial indexes are [`HAS_PARTS`], [`IS_DIR_FAULT`] and
+/// [`IS_TROUBLE`].
 pub(crate) const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS receipts (
         id INTEGER PRIMARY KEY,
@@ -34,10 +39,19 @@ pub(crate) const TABLE: &str = "
         fingerprint TEXT NOT NULL,
         is_current INTEGER NOT NULL
     );
-    CREATE INDEX IF NOT EXISTS by_source ON receipts (source_dir, source, id);
+    CREATE INDEX IF NOT EXISTS by_source ON receipts (source_dir, source);
+    CREATE INDEX IF NOT EXISTS by_output ON receipts (output_dir, substr(output, -24, 20))
+        WHERE output IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS by_drop_dir ON receipts (inbox);
     CREATE INDEX IF NOT EXISTS by_time ON receipts (is_current, at);
-    CREATE INDEX IF NOT EXISTS by_rejection ON receipts (id) WHERE event IN ('rejected', 'lost');
+    CREATE INDEX IF NOT EXISTS by_parts ON receipts (source_dir)
+        WHERE instr(receipt, '\"parts\":{') > 0;
+    CREATE INDEX IF NOT EXISTS by_dir_fault ON receipts (inbox)
+        WHERE event = 'failed' AND instr(receipt, '\"dir\":') > 0;
+    CREATE INDEX IF NOT EXISTS by_trouble ON receipts (id)
+        WHERE event NOT IN ('finalized', 'remade', 'found', 'unproven');
     CREATE TABLE IF NOT EXISTS totals (receipts INTEGER NOT NULL, current INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS archives (path TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TRIGGER IF NOT EXISTS receipt_added AFTER INSERT ON receipts BEGIN
         UPDATE totals SET receipts = receipts + 1, current = current + NEW.is_current;
         UPDATE dirs SET uses = uses + 1 WHERE id IN (NEW.inbox, NEW.source_dir, NEW.output_dir);
@@ -73,7 +87,20 @@ pub(crate) const COLUMNS: &str = "receipts.id, at, event,
 pub(crate) const OF_SOURCE: &str =
     "source_dir = (SELECT id FROM dirs WHERE path = ?1) AND source = ?2";
 
-/// The parameters of [`OF_SOURCE`].
+/// The condition for the rows with an array, whose directory is `?1` and whose name is `?2`.
+pub(crate) const OF_OUTPUT: &str = "output_dir = (SELECT id FROM dirs WHERE path = ?1)
+    AND substr(output, -24, 20) = substr(?2, -24, 20) AND output = ?2";
+
+/// The condition for the rows of drops with several data files.
+pub(crate) const HAS_PARTS: &str = "instr(receipt, '\"parts\":{') > 0";
+
+/// The condition for failures that are the fault of a directory.
+pub(crate) const IS_DIR_FAULT: &str = "event = 'failed' AND instr(receipt, '\"dir\":') > 0";
+
+/// The condition for the rows that are about no array, which are few.
+pub(crate) const IS_TROUBLE: &str = "event NOT IN ('finalized', 'remade', 'found', 'unproven')";
+
+/// The parameters of [`OF_SOURCE`] and [`OF_OUTPUT`].
 pub(crate) fn of_source(source: &Path) -> [StoredPath<'_>; 2] {
     let (dir, name) = dirs::split(source);
     [StoredPath(dir), StoredPath(name)]
@@ -134,6 +161,10 @@ impl Row {
 
     /// Inserts the row as the newest one.
     pub(crate) fn insert(&self, db: &Connection) -> rusqlite::Result<usize> {
+        if let Some(archive) = archive_of(&self.receipt) {
+            db.prepare_cached("INSERT OR IGNORE INTO archives (path) VALUES (?1)")?
+                .execute([archive])?;
+        }
         let (dir, name) = dirs::split(&self.source);
         let output = self.output.as_deref().map(dirs::split);
         for dir in [self.drop_dir.as_path(), dir].into_iter().chain(output.map(|(dir, _)| dir)) {
@@ -158,6 +189,14 @@ impl Row {
             self.is_current
         ])
     }
+}
+
+/// Returns the directory that a source was archived in, as its receipt says.
+fn archive_of(receipt: &str) -> Option<String> {
+    // Few receipts have one, and the others are not parsed.
+    let value = || serde_json::from_str::<serde_json::Value>(receipt).unwrap_or_default();
+    let archive = receipt.contains("\"archive\":").then(|| value()["archive"].take())?;
+    archive.as_str().map(str::to_owned)
 }
 
 /// Returns whether a new row of this kind is that of a file that exists. A pending file may become
@@ -241,4 +280,64 @@ pub(crate) fn time_text(millis: i64) -> String {
     // The year 9999 is the last one that the format has.
     let max = Duration::from_secs(253_402_300_799);
     humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since.min(max)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::completeness::Evidence;
+    use crate::decide::identity::SourceIdentity;
+    use crate::decide::reason::Reason;
+    use crate::decide::route::Route;
+    use crate::ledger::Ledger;
+
+    /// All indexes included.
+    #[test]
+    fn a_receipt_takes_400_bytes_at_most() {
+        const COUNT: usize = 4000;
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let receipts: Vec<_> = (0..COUNT)
+            .map(|at| {
+                let path = |top: &str, end: &str| {
+                    let name = format!("scan_{at:010}.{end}");
+                    let below = "x".repeat(98 - top.len() - name.len());
+                    PathBuf::from(format!("{top}/{below}/{name}"))
+                };
+                let source = path("/in", "raw");
+                assert_eq!(source.as_os_str().len(), 100);
+                let receipt = Receipt::without_output(
+                    ReceiptEvent::Finalized,
+                    "/in".into(),
+                    source,
+                    &Reason::Gone,
+                );
+                let receipt = Receipt {
+                    output: Some(path("/out", "npy")),
+                    route: Some(Route::Copy),
+                    bytes: 123_456_789,
+                    seconds: Duration::from_micros(123_456),
+                    evidence: Some(Evidence::Size),
+                    source_fate: Some(SourceFate::Kept),
+                    reason: None,
+                    reason_kind: None,
+                    ..receipt
+                };
+                let file =
+                    format!("{}:123456789:1764444444123456789:1764444444123999999", 7_340_039 + at);
+                let identity = SourceIdentity {
+                    data: file.clone(),
+                    sidecar: Some((format!("scan_{at:010}.raw.toml"), file)),
+                };
+                (receipt, Some(Fingerprint { settings_hash: u64::MAX / 3, identity }))
+            })
+            .collect();
+        ledger.record(&receipts).unwrap();
+        let pages: usize = ledger
+            .run(|db| db.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)))
+            .unwrap()
+            .try_into()
+            .unwrap();
+        assert!((200..=400).contains(&(pages * 4096 / COUNT)), "{}", pages * 4096 / COUNT);
+    }
 }

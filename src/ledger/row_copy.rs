@@ -15,12 +15,13 @@ pub(crate) struct Table {
 }
 
 /// All tables but those of the receipts. The requests of an older npyd may lack the last column.
-pub(crate) const OTHER_TABLES: [Table; 5] = [
+pub(crate) const OTHER_TABLES: [Table; 6] = [
     Table { name: "lost", columns: "content, reason", key: "content" },
     Table { name: "requests", columns: "id, at, kind, inbox, source, options, target", key: "id" },
     Table { name: "reports", columns: "inbox, kind, at, count", key: "inbox" },
     Table { name: "declared", columns: "source, keys, at", key: "source" },
     Table { name: "changes", columns: "inbox, count", key: "inbox" },
+    Table { name: "archives", columns: "path", key: "path" },
 ];
 
 /// The number of rows that were copied, and the error that ended the reading early.

@@ -12,7 +12,6 @@ mod standing;
 mod text;
 mod verdict;
 
-use std::cell::OnceCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -64,8 +63,6 @@ struct Query {
     /// The configuration, if there is one.
     config: Option<Config>,
     ledger: Option<Ledger>,
-    /// The directories that npyd archived sources in, once they were looked up.
-    archives: OnceCell<Vec<PathBuf>>,
     /// Whether there is a ledger that this user can't read.
     is_unread: bool,
     /// If the daemon does not process files of this directory: the reason.
@@ -124,7 +121,6 @@ impl Explain {
                         rel,
                         config: Some(config),
                         ledger: None,
-                        archives: OnceCell::new(),
                         is_unread: false,
                         outside: None,
                     });
@@ -136,8 +132,7 @@ impl Explain {
         let outside = Some(format!("{outside}; only `npyd finalize` processes it"));
         let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
         let (drop_dir, rel) = (DropDir::at(&parent), PathBuf::from(name));
-        let (ledger, archives) = (None, OnceCell::new());
-        Ok(Query { drop_dir, rel, config: read, ledger, archives, is_unread: false, outside })
+        Ok(Query { drop_dir, rel, config: read, ledger: None, is_unread: false, outside })
     }
 }
 

@@ -125,23 +125,28 @@ impl Query {
     fn explain_archived(&self, dir: &Path, name: &FileName) -> Option<Value> {
         let configured = self.drop_dirs().iter().filter_map(|it| it.archive.as_ref());
         let is_archive = configured.into_iter().any(|archive| dir.starts_with(archive))
-            || self.recorded_archives().iter().any(|archive| archive == dir);
+            || self.ledger.as_ref().is_some_and(|it| it.is_archive(dir).unwrap_or_default());
         if !is_archive {
             return None;
         }
-        let mut with_its_name = None;
-        let is_source = |entry: &Entry| {
-            let found = archived_as(entry, (dir, name), self.drop_dirs());
-            if found == Some(ArchivedAs::OtherFile) && with_its_name.is_none() {
-                with_its_name = Some(entry.clone());
-            }
-            found == Some(ArchivedAs::Source)
+        let ledger = self.ledger.as_ref()?;
+        let is_as = |entry: &Entry, expected: ArchivedAs| {
+            archived_as(entry, (dir, name), self.drop_dirs()) == Some(expected)
         };
-        let of = self.ledger.as_ref()?.newest_archived(is_source).ok()?;
-        let (kind, entry) = match (of, with_its_name) {
-            (Some(entry), _) => ("archived source", entry),
-            (None, Some(entry)) => ("archived file", entry),
-            (None, None) => return None,
+        let without_number = name.without_number().0;
+        let names: Vec<&Path> = [Some(name), without_number.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(AsRef::as_ref)
+            .collect();
+        let source = ledger.archived_named(&names, |it| is_as(it, ArchivedAs::Source)).ok()?;
+        let (kind, entry) = if let Some(entry) = source {
+            ("archived source", entry)
+        } else {
+            let is_file = |it: &Entry| is_as(it, ArchivedAs::OtherFile);
+            let with_its_name = ledger.archived_named(&names, is_file).ok()?;
+            let of_drop = || ledger.newest_archived(is_file).ok().flatten();
+            ("archived file", with_its_name.or_else(of_drop)?)
         };
         let source = entry.source.display();
         let why = if kind == "archived source" {
@@ -150,12 +155,6 @@ impl Query {
             format!("npyd archived it with `{source}`, or with an earlier drop of that name")
         };
         Some(report(kind, Verdict::Finished, &why, &entry))
-    }
-
-    /// Returns the directories that npyd archived sources in, as receipts name them.
-    fn recorded_archives(&self) -> &[PathBuf] {
-        let read = || self.ledger.as_ref().and_then(|it| it.archives().ok()).unwrap_or_default();
-        self.archives.get_or_init(read)
     }
 
     /// Returns the entry that `find` finds for a file named `name` in the drop directory, of those
