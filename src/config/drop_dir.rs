@@ -142,6 +142,12 @@ impl DropDir {
         [&self.output, &self.archive, &self.rejects].into_iter().flatten().map(PathBuf::as_path)
     }
 
+    /// Returns the template that describes a file of this name, if one does.
+    #[must_use]
+    pub fn template_of(&self, name: &str) -> Option<&Template> {
+        self.templates.iter().find(|template| template.describes(name))
+    }
+
     /// Returns the directory's path if other users may drop files into it.
     #[must_use]
     pub fn untrusted_root(&self) -> Option<&Path> {

@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::describe::DescribeError;
 use crate::describe::data_path::FILES_MAX;
-use crate::describe::name_glob::NameGlob;
+use crate::describe::name_pattern::NamePattern;
 use crate::model::FileName;
 
 /// The characters that make a text a glob. Brackets and braces alone do not: they occur in names.
@@ -22,14 +22,14 @@ pub enum DataNames {
     /// Several files. Their contents, in this order, are the data.
     List(Vec<FileName>),
     /// All files whose names match. Their contents, in natural order of the names, are the data.
-    Matching(NameGlob),
+    Matching(NamePattern),
 }
 
 impl DataNames {
     fn parse(text: &str) -> Result<Self, DescribeError> {
         let name = FileName::try_from(text.to_owned())?;
         if text.contains(WILDCARDS) {
-            NameGlob::new(text).map(DataNames::Matching)
+            NamePattern::glob(text).map(DataNames::Matching)
         } else {
             Ok(DataNames::One(name))
         }

@@ -18,8 +18,7 @@ use crate::describe::declared::Declared;
 use crate::describe::declared_by::DeclaredBy;
 use crate::describe::dump::Dump;
 use crate::describe::keys;
-use crate::describe::natural_order::{natural_order, numbering_remarks};
-use crate::describe::series::{Series, SeriesKey};
+use crate::describe::series::{DeclaredSeries, SeriesKey};
 use crate::describe::text::Metadata;
 use crate::describe::text::fields::unicode_text;
 use crate::describe::text::python_json;
@@ -46,8 +45,8 @@ pub struct Manifest {
     pub declared: Declared,
     /// The user's own keys.
     pub metadata: Metadata,
-    /// The files that the glob of the key `data` matches, in natural order.
-    matching: Vec<FileName>,
+    /// The series that it describes, if the key `data` lists its files or has a glob.
+    series: Option<DeclaredSeries>,
     /// The header of the table of the user's that has the key `data`, where it has no effect.
     data_table: Option<String>,
     /// Remarks on the user's keys, or the error if one of them is a misspelt key of npyd.
@@ -110,23 +109,24 @@ impl Manifest {
         let data_table = data_table.map(|it| sanitize(&it.table));
         metadata.retain(|key, _| !keys::KEYS.contains(&key.as_str()));
         metadata.values_mut().for_each(datetimes_to_text);
-        let manifest = Self::of(name.clone(), declared);
-        Ok(Some(Manifest { metadata, data_table, remarks, ..manifest }))
-    }
-
-    /// Creates a manifest with npyd's own keys alone.
-    pub(crate) fn of(name: FileName, declared: Declared) -> Self {
-        let (metadata, matching, remarks) = (Metadata::new(), Vec::new(), Ok(Vec::new()));
-        Manifest { name, declared, metadata, matching, data_table: None, remarks }
+        let key = SeriesKey::of_description(name);
+        let series = match &declared.data {
+            Some(DataNames::List(names)) => Some(DeclaredSeries::of_files(key, names.clone())),
+            Some(DataNames::Matching(glob)) => Some(DeclaredSeries::matching(key, glob.clone())),
+            Some(DataNames::One(_)) | None => None,
+        };
+        let name = name.clone();
+        Ok(Some(Manifest { name, declared, metadata, series, data_table, remarks }))
     }
 
     /// Stores the files that the glob matches. Remarks on gaps in their numbering.
-    pub fn set_matching(&mut self, mut names: Vec<FileName>) {
-        names.sort_by(|name, other| natural_order(name.as_str(), other.as_str()));
-        if let Ok(remarks) = &mut self.remarks {
-            remarks.extend(numbering_remarks(&names).iter().map(|remark| sanitize(remark)));
+    pub fn set_matching(&mut self, names: Vec<FileName>) {
+        if let Some(series) = &mut self.series {
+            let on_gaps = series.set_files(names);
+            if let Ok(remarks) = &mut self.remarks {
+                remarks.extend(on_gaps);
+            }
         }
-        self.matching = names;
     }
 
     /// Returns the header of the table of the user's that has the key `data`, where it has no
@@ -139,13 +139,8 @@ impl Manifest {
     /// Returns the series that the manifest describes, if the key `data` lists its files or has a
     /// glob.
     #[must_use]
-    pub fn series(&self) -> Option<Series<'_>> {
-        let (files, glob) = match &self.declared.data {
-            Some(DataNames::List(names)) => (&names[..], None),
-            Some(DataNames::Matching(glob)) => (&self.matching[..], Some(glob)),
-            Some(DataNames::One(_)) | None => return None,
-        };
-        Some(Series { key: SeriesKey::of_description(&self.name), files, glob })
+    pub fn series(&self) -> Option<&DeclaredSeries> {
+        self.series.as_ref()
     }
 
     /// Returns the dump that this manifest declares for a data file.

@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::describe::name_glob::NameGlob;
+use crate::describe::name_pattern::NamePattern;
+use crate::describe::natural_order::{natural_order, numbering_remarks};
 use crate::model::FileName;
+use crate::npy::sanitize::sanitize;
 
 /// What stands for a series: in the tracker, in receipts, in the ledger and in the origin of the
 /// array. No data file does, because others may join before the first one.
@@ -14,15 +16,42 @@ pub enum SeriesKey {
     Manifest(FileName),
 }
 
-/// A series.
+/// A series as its description declares it.
 #[derive(Debug, Clone)]
-pub struct Series<'a> {
+pub struct DeclaredSeries {
     /// What stands for it.
     pub key: SeriesKey,
-    /// The names of its files, in order.
-    pub files: &'a [FileName],
-    /// The glob that the names of its files match; `None` if the description lists them.
-    pub glob: Option<&'a NameGlob>,
+    /// The pattern that the names of its files match; `None` if the description lists them.
+    pub pattern: Option<NamePattern>,
+    files: Vec<FileName>,
+}
+
+impl DeclaredSeries {
+    /// Creates the series of these files, in this order.
+    #[must_use]
+    pub fn of_files(key: SeriesKey, files: Vec<FileName>) -> Self {
+        DeclaredSeries { key, pattern: None, files }
+    }
+
+    /// Creates the series of the files whose names match. The directory has not been listed yet.
+    #[must_use]
+    pub fn matching(key: SeriesKey, pattern: NamePattern) -> Self {
+        DeclaredSeries { key, pattern: Some(pattern), files: Vec::new() }
+    }
+
+    /// Returns the names of its files, in order.
+    #[must_use]
+    pub fn files(&self) -> &[FileName] {
+        &self.files
+    }
+
+    /// Stores the files that the pattern matches, in natural order. Returns remarks on gaps in
+    /// their numbering.
+    pub fn set_files(&mut self, mut names: Vec<FileName>) -> Vec<String> {
+        names.sort_by(|name, other| natural_order(name.as_str(), other.as_str()));
+        self.files = names;
+        numbering_remarks(&self.files).iter().map(|remark| sanitize(remark)).collect()
+    }
 }
 
 impl SeriesKey {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use regex::{Captures, Regex};
+use regex::Captures;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use toml::Spanned;
@@ -15,7 +15,7 @@ use crate::describe::declared::{Declared, LiteralValue, Reserved, dtype_of, opti
 use crate::describe::declared_by::DeclaredBy;
 use crate::describe::digest::Digest;
 use crate::describe::dump::Dump;
-use crate::describe::name_glob::NameGlob;
+use crate::describe::name_pattern::NamePattern;
 use crate::describe::template_fields::{Templated, has_placeholder};
 use crate::describe::text::Metadata;
 use crate::model::FileName;
@@ -47,12 +47,7 @@ pub struct Template {
 /// The file names that a template matches.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-enum Names {
-    /// A glob.
-    Glob(NameGlob),
-    /// A regular expression, which begins with `^`. Its named groups replace placeholders.
-    Pattern(Regex),
-}
+struct Names(NamePattern);
 
 /// The number of items along each axis.
 #[derive(Debug, Clone, Deserialize)]
@@ -86,18 +81,7 @@ impl TryFrom<String> for Names {
                 format!("`{text}` has a slash: `match` applies to file names, not paths").into()
             );
         }
-        if text.starts_with('^') {
-            return Regex::new(&text).map(Names::Pattern).map_err(|error| {
-                let message = error.to_string();
-                let last = message.lines().last().unwrap_or_default();
-                let why = match error {
-                    regex::Error::CompiledTooBig(_) => "it is too large",
-                    _ => last.trim_start_matches("error: "),
-                };
-                format!("`{text}` is not a regular expression: {why}").into()
-            });
-        }
-        NameGlob::new(&text).map(Names::Glob)
+        NamePattern::parse(&text).map(Names)
     }
 }
 
@@ -133,25 +117,17 @@ impl Template {
         {
             return Err((output.span(), "output must end in .npy".into()));
         }
-        match self.names.get_ref() {
-            Names::Glob(..) if !groups.is_empty() => {
-                let error = format!(
-                    "`{{{}}}` needs a regular expression with this group: begin `match` with ^",
-                    groups[0]
-                );
-                Err((self.names.span(), error.into()))
+        let (Names(names), has_groups) = (self.names.get_ref(), !groups.is_empty());
+        let at_names = |error: String| Err((self.names.span(), error.into()));
+        match groups.into_iter().find(|group| !names.has_group(group)) {
+            Some(group) if names.is_regex() => {
+                at_names(format!("it has no group (?<{group}>…) for `{{{group}}}`"))
             }
-            Names::Pattern(pattern) if !groups.is_empty() => {
-                let known = |group: &str| pattern.capture_names().any(|it| it == Some(group));
-                match groups.into_iter().find(|group| !known(group)) {
-                    Some(group) => {
-                        let error = format!("it has no group (?<{group}>…) for `{{{group}}}`");
-                        Err((self.names.span(), error.into()))
-                    }
-                    None => Ok(()),
-                }
-            }
-            _ => {
+            Some(group) => at_names(format!(
+                "`{{{group}}}` needs a regular expression with this group: begin `match` with ^"
+            )),
+            None if has_groups => Ok(()), // the values depend on the name
+            None => {
                 let at = |error: DescribeError| (self.shape.span(), error);
                 let any = FileName::try_from("any".to_owned()).map_err(|error| at(error.into()))?;
                 self.dump_with(&any, None).map(drop).map_err(at)
@@ -172,13 +148,10 @@ impl Template {
         groups
     }
 
-    /// Returns whether this template matches a file name.
+    /// Returns whether this template describes a file of this name.
     #[must_use]
-    pub fn matches(&self, name: &str) -> bool {
-        match self.names.get_ref() {
-            Names::Glob(glob) => glob.matches(name),
-            Names::Pattern(pattern) => pattern.is_match(name),
-        }
+    pub fn describes(&self, name: &str) -> bool {
+        self.names.get_ref().0.matches(name)
     }
 
     /// Returns the dump that this template declares for a data file.
@@ -186,10 +159,7 @@ impl Template {
     /// # Errors
     /// A value from the file's name is not valid, or keys contradict each other.
     pub fn dump(&self, data: &FileName) -> Result<Dump, DescribeError> {
-        let captures = match self.names.get_ref() {
-            Names::Glob(..) => None,
-            Names::Pattern(pattern) => pattern.captures(data.as_str()),
-        };
+        let captures = self.names.get_ref().0.captures(data.as_str());
         self.dump_with(data, captures.as_ref())
     }
 
@@ -230,10 +200,7 @@ impl Template {
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.names.get_ref() {
-            Names::Glob(glob) => glob.as_str(),
-            Names::Pattern(pattern) => pattern.as_str(),
-        })
+        f.write_str(self.names.get_ref().0.as_str())
     }
 }
 

@@ -6,16 +6,19 @@ use crate::decide::reason::Reason;
 use crate::describe::data_path::{Data, FILES_MAX};
 use crate::describe::described::Described;
 use crate::describe::formats::FORMATS;
-use crate::describe::series::Series;
+use crate::describe::series::DeclaredSeries;
 use crate::describe::sidecar::{self, Format};
 use crate::describe::text::text_of;
-use crate::describe::{DataNames, DeclaredBy, DescribeError, Manifest, NameGlob, manifest};
+use crate::describe::{
+    DataNames, Declared, DeclaredBy, DescribeError, Dump, Manifest, NamePattern, manifest,
+};
 use crate::fs::{self, EntryKind};
 use crate::model::{FileName, is_array_backup, is_reserved_name};
 
+use crate::probe::data_head::DataHead;
 use crate::probe::dir_view::DirView;
 use crate::probe::input::DescriptionFile;
-use crate::probe::{is_named_npy, rel_name};
+use crate::probe::{RowCount, is_named_npy, rel_name};
 
 /// A file that describes data, and its parsed content.
 pub(crate) struct Description {
@@ -121,13 +124,13 @@ impl Description {
             vec![DataFiles::FirstOf(paths.filter(|path| *path != self.rel).collect())]
         };
         match (&self.contents, self.format) {
-            (Ok(Contents::Manifest(manifest)), _) => {
-                match (&manifest.declared.data, manifest.series()) {
-                    (_, Some(series)) => vec![DataFiles::Parts(self.paths_beside(series.files))],
-                    (Some(DataNames::One(data)), _) => beside(vec![data.to_string()]),
-                    _ => beside(manifest::data_names(name)),
-                }
+            _ if let Some(series) = self.series() => {
+                vec![DataFiles::Parts(self.paths_beside(series.files()))]
             }
+            (Ok(Contents::Manifest(manifest)), _) => match &manifest.declared.data {
+                Some(DataNames::One(data)) => beside(vec![data.to_string()]),
+                _ => beside(manifest::data_names(name)),
+            },
             (Ok(Contents::Arrays(_, arrays)), _) => {
                 arrays.iter().map(|array| self.below(&array.data)).collect()
             }
@@ -174,38 +177,40 @@ impl Description {
         }
     }
 
-    /// Returns the manifest that it is.
-    fn manifest(&self) -> Option<&Manifest> {
+    /// Returns npyd's own keys, if the description has them.
+    pub(crate) fn declared(&self) -> Option<&Declared> {
         match &self.contents {
-            Ok(Contents::Manifest(manifest)) => Some(manifest),
-            _ => None,
+            Ok(Contents::Manifest(manifest)) => Some(&manifest.declared),
+            Ok(Contents::Arrays(..)) | Err(_) => None,
         }
     }
 
-    /// Returns whether it is a manifest with the key `data`.
+    /// Returns whether its key `data` names the data.
     pub(crate) fn has_named_data(&self) -> bool {
-        self.manifest().is_some_and(|manifest| manifest.declared.data.is_some())
+        self.declared().is_some_and(|declared| declared.data.is_some())
     }
 
     /// Returns the series that it describes, if it does.
-    pub(crate) fn series(&self) -> Option<Series<'_>> {
-        self.manifest().and_then(Manifest::series)
+    pub(crate) fn series(&self) -> Option<&DeclaredSeries> {
+        match &self.contents {
+            Ok(Contents::Manifest(manifest)) => manifest.series(),
+            Ok(Contents::Arrays(..)) | Err(_) => None,
+        }
     }
 
-    /// Returns the glob that the names of its data files match, if it has one.
-    pub(crate) fn glob(&self) -> Option<&NameGlob> {
-        self.series().and_then(|series| series.glob)
+    /// Returns the pattern that the names of its data files match, if it has one.
+    pub(crate) fn pattern(&self) -> Option<&NamePattern> {
+        self.series().and_then(|series| series.pattern.as_ref())
     }
 
     /// Returns the output name that the description declares.
     pub(crate) fn named_output(&self) -> Option<&FileName> {
         match &self.contents {
-            Ok(Contents::Manifest(manifest)) => manifest.declared.output.as_ref(),
             Ok(Contents::Arrays(_, arrays)) => match &arrays[..] {
                 [array] => array.output.as_ref(),
                 _ => None,
             },
-            Err(_) => None,
+            _ => self.declared().and_then(|declared| declared.output.as_ref()),
         }
     }
 
@@ -224,6 +229,24 @@ impl Description {
 }
 
 impl DirView<'_> {
+    /// Returns the dump that a description declares for a data file: that of the array with the
+    /// number `array` if it describes several. Stores in `count` what was counted for it.
+    pub(crate) fn dump_by(
+        &self,
+        (contents, array): (Result<Contents, Reason>, usize),
+        raw: &DataHead<'_>,
+        count: &mut Option<RowCount>,
+    ) -> fs::Result<Result<Dump, Reason>> {
+        let dump = match contents {
+            Ok(Contents::Manifest(manifest)) => manifest.dump(&raw.data.name),
+            Ok(Contents::Arrays(format, mut arrays)) => {
+                self.dump_of(arrays.swap_remove(array), format, raw, count)?
+            }
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(dump.map_err(Reason::Description))
+    }
+
     /// Reads a file that is named like a description. Returns `None` if it does not exist or
     /// describes nothing.
     pub(crate) fn read_description(&self, rel: &Path) -> fs::Result<Option<Description>> {
@@ -263,7 +286,7 @@ impl DirView<'_> {
             Some(Err(why)) => return Ok(Some(Err(why))),
             None => return Ok(None),
         };
-        if let Some(glob) = manifest.series().and_then(|series| series.glob) {
+        if let Some(glob) = manifest.series().and_then(|series| series.pattern.as_ref()) {
             let names = self.matching(&sidecar.rel, glob)?;
             if names.len() > FILES_MAX {
                 let (glob, max) = (glob.as_str().to_owned(), FILES_MAX);
@@ -276,16 +299,16 @@ impl DirView<'_> {
         Ok(Some(Ok(Contents::Manifest(Box::new(manifest)))))
     }
 
-    /// Returns the names beside a manifest that its glob matches, without those of descriptions,
-    /// arrays, and files that npyd creates or ignores.
-    pub(crate) fn matching(&self, rel: &Path, glob: &NameGlob) -> fs::Result<Vec<FileName>> {
+    /// Returns the names beside a description that its pattern matches, without those of
+    /// descriptions, arrays, and files that npyd creates or ignores.
+    pub(crate) fn matching(&self, rel: &Path, pattern: &NamePattern) -> fs::Result<Vec<FileName>> {
         let parent = rel.parent().unwrap_or(Path::new(""));
         let entries = self.dir.clone().into_subdir(parent)?.entries()?;
         let names = entries.into_iter().filter(|(_, kind)| *kind != EntryKind::Dir);
         let names = names.filter_map(|(name, _)| FileName::try_from(name.into_string().ok()?).ok());
         let is_data = |name: &FileName| {
             let text = name.as_str();
-            glob.matches(text)
+            pattern.matches(text)
                 && !may_describe(text)
                 && !is_named_npy(text)
                 && !is_put_beside_arrays(text)

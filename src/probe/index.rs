@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::DropDir;
-use crate::describe::NameGlob;
+use crate::describe::NamePattern;
 use crate::describe::manifest::is_named_for;
 use crate::describe::series::SeriesKey;
 use crate::fs::{self, Dir};
@@ -24,7 +24,7 @@ pub struct DescriptionIndex {
     /// Maps the parts of an array that is in several files to the descriptions that combine them.
     parts: HashMap<PathBuf, BTreeSet<PathBuf>>,
     /// The descriptions whose data match a glob, by directory.
-    globs: HashMap<PathBuf, BTreeMap<PathBuf, NameGlob>>,
+    globs: HashMap<PathBuf, BTreeMap<PathBuf, NamePattern>>,
     /// The descriptions that the current scan has added. Not all of them have an entry in the
     /// tracker yet.
     added: HashSet<PathBuf>,
@@ -96,7 +96,7 @@ impl DescriptionIndex {
     }
 
     /// Adds or removes the glob by which a description names its data.
-    fn set_glob(&mut self, description: &Path, glob: Option<&NameGlob>) {
+    fn set_glob(&mut self, description: &Path, glob: Option<&NamePattern>) {
         let dir = description.parent().unwrap_or(Path::new(""));
         let count: usize = self.globs.values().map(BTreeMap::len).sum();
         match glob {
@@ -152,7 +152,7 @@ impl DescriptionIndex {
     ) -> fs::Result<()> {
         let by = &description.0;
         let data = self.learn_from(&DirView::of(drop_dir, root.clone()), by)?;
-        if by.glob().is_some() || data.iter().any(|data| self.has(data, by)) {
+        if by.pattern().is_some() || data.iter().any(|data| self.has(data, by)) {
             self.added.insert(by.rel.clone());
         }
         Ok(())
@@ -168,11 +168,11 @@ impl DescriptionIndex {
         let (mut data, rel) = (Vec::new(), by.rel.as_path());
         let is_usable = by.contents.is_ok();
         if is_usable {
-            self.set_glob(rel, by.glob());
+            self.set_glob(rel, by.pattern());
         }
         for data_files in by.data_files() {
             match &data_files {
-                DataFiles::Parts(_) if by.glob().is_some() => {}
+                DataFiles::Parts(_) if by.pattern().is_some() => {}
                 DataFiles::Parts(parts) => self.add_parts(rel, parts),
                 DataFiles::FirstOf(paths) => {
                     // One that can't be parsed is matched by its name, which leads to these.

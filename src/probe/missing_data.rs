@@ -25,7 +25,7 @@ impl DirView<'_> {
     }
 
     fn what_is_missing(&self, by: &Description, data_files: &DataFiles) -> fs::Result<Reason> {
-        if let Some(glob) = by.glob() {
+        if let Some(glob) = by.pattern() {
             let (glob, any_case) = (glob.as_str().to_owned(), glob.in_any_case());
             let others = self.matching(&by.rel, &any_case)?;
             let mut others: Vec<_> =

@@ -128,9 +128,7 @@ fn probe_with(
     if view.dir.listed_path(rel)?.is_some() {
         return Ok(ProbeResult::Missing); // it is probed under the name that is listed
     }
-    if may_describe(name.as_str())
-        && let Some(description) = view.read_description(rel)?
-    {
+    if let Some(description) = view.read_description(rel)? {
         return view.probe_from_description(description, index, by);
     }
     view.probe_data(rel, index, by)
@@ -272,14 +270,7 @@ impl DirView<'_> {
             let own = raw.own_header()?;
             Ok(match (contents, own) {
                 (Some(_), Ok(Some(_))) => Some(Err(Reason::HeaderAndManifest)),
-                (Some((Ok(Contents::Manifest(manifest)), _)), _) => {
-                    Some(manifest.dump(&raw.data.name).map_err(Reason::Description))
-                }
-                (Some((Ok(Contents::Arrays(format, mut arrays)), array)), _) => {
-                    let dump = self.dump_of(arrays.swap_remove(array), format, raw, &mut count)?;
-                    Some(dump.map_err(Reason::Description))
-                }
-                (Some((Err(reason), _)), _) => Some(Err(reason)),
+                (Some(description), _) => Some(self.dump_by(description, raw, &mut count)?),
                 (None, Err(error)) => Some(Err(Reason::Description(error))),
                 (None, Ok(Some(dump))) => Some(Ok(dump)),
                 (None, Ok(None)) => {
@@ -363,7 +354,7 @@ impl DirView<'_> {
             let residue = matched.map(|it| Residue::of(it.by, finished, (&it.data_files, why)));
             return Ok(residue.map_or(ProbeResult::Missing, |it| ProbeResult::Residue(it.into())));
         }
-        let series = matched.as_ref().and_then(|matched| Some(matched.by.series()?.key));
+        let series = matched.as_ref().and_then(|matched| Some(matched.by.series()?.key.clone()));
         let (rel, name) = match &series {
             Some(key) => (key.path_in(parent_of(&first.rel)), key.name().clone()),
             None => (first.rel.clone(), first.name.clone()),

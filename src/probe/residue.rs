@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::identity::{Origin, SourceIdentity};
 use crate::decide::reason::Reason;
+use crate::describe::Declared;
 use crate::describe::described::{Described, Measured};
-use crate::describe::{Declared, Manifest};
 use crate::fs::{self, DataFile, Dir};
 use crate::model::FileName;
 use crate::npy::Preamble;
@@ -187,10 +187,12 @@ impl DirView<'_> {
         array: &DataFile,
     ) -> fs::Result<Vec<RemainingPart>> {
         let DataFiles::Parts(paths) = data_files else { return Ok(Vec::new()) };
-        match &by.contents {
-            Ok(Contents::Arrays(_, arrays)) => self.equal_remains(&arrays[number], paths, array),
-            Ok(Contents::Manifest(manifest)) => self.full_remains(manifest, paths, array),
-            Err(_) => Ok(Vec::new()),
+        match (&by.contents, by.declared()) {
+            (Ok(Contents::Arrays(_, arrays)), _) => {
+                self.equal_remains(&arrays[number], paths, array)
+            }
+            (_, Some(declared)) => self.full_remains(declared, paths, array),
+            (_, None) => Ok(Vec::new()),
         }
     }
 
@@ -215,17 +217,17 @@ impl DirView<'_> {
         Ok(remains)
     }
 
-    /// Returns the remaining data files of a manifest, which contain only data. npyd disposes of
+    /// Returns the remaining data files of a series, which contain only data. npyd disposes of
     /// data files in order, so the remaining files are at the end of the array, and npyd does not
     /// know the sizes of the removed files. Files before the first missing file are at the front of
     /// the array.
     fn full_remains(
         &self,
-        manifest: &Manifest,
+        declared: &Declared,
         paths: &[PathBuf],
         array: &DataFile,
     ) -> fs::Result<Vec<RemainingPart>> {
-        let Declared { offset, trailing, .. } = &manifest.declared;
+        let Declared { offset, trailing, .. } = declared;
         let around = offset.saturating_add(*trailing);
         let mut files = Vec::new();
         for rel in paths {
@@ -260,7 +262,7 @@ impl DirView<'_> {
         first: &InputFile,
     ) -> fs::Result<Option<FinishedArray>> {
         let MatchedDescription { by, array, data_files } = matched;
-        if by.glob().is_none() {
+        if by.pattern().is_none() {
             return Ok(None);
         }
         let Some(finished) = self.finished(by, *array, data_files)? else { return Ok(None) };

@@ -17,10 +17,7 @@ impl DirView<'_> {
         raw: &DataHead<'_>,
     ) -> fs::Result<Option<Result<Dump, DescribeError>>> {
         let (name, beside) = (raw.data.name.as_str(), self.drop_dir.output.is_none());
-        let mut templates = self.drop_dir.templates.iter();
-        let Some(template) = templates.find(|template| template.matches(name)) else {
-            return Ok(None);
-        };
+        let Some(template) = self.drop_dir.template_of(name) else { return Ok(None) };
         let dump = template.dump(&raw.data.name);
         let is_bare = matches!(&dump, Ok(Dump { front: LeadingBytes::Bare, .. }));
         Ok(match is_named_npy(name) {

@@ -86,7 +86,7 @@ impl Tracker {
             Ok(ProbeResult::Candidate(candidate))
                 if candidate.input.description.is_none()
                     && self.has_template(rel)
-                    && self.index.wholes_of(rel).next().is_some() =>
+                    && self.is_one_of_several(rel) =>
             {
                 Action::Forget
             }

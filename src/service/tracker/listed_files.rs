@@ -167,9 +167,8 @@ impl Tracker {
     /// Returns whether a file may be a drop that no description leads to. Counts those that are
     /// not, for the report of the scan.
     fn may_be_drop(&mut self, place: &Place<'_>, rel: &Path) -> bool {
-        let is_settled = |whole: &PathBuf| self.settled_series.contains(whole);
-        if self.index.wholes_of(rel).next().is_some() {
-            return !self.index.wholes_of(rel).any(is_settled);
+        if let Some(is_settled) = self.is_in_settled_series(rel) {
+            return !is_settled;
         }
         let text = rel.file_name().and_then(OsStr::to_str);
         let is_beside = text.is_some_and(is_put_beside_arrays);

@@ -50,7 +50,7 @@ mod reminders;
 mod requests;
 mod scan;
 mod scan_report;
-mod settled_series;
+mod series;
 mod similar_files;
 mod start_checks;
 mod state_requests;
@@ -450,6 +450,6 @@ impl Tracker {
     /// Returns whether a template matches the name of a file.
     fn has_template(&self, rel: &Path) -> bool {
         let name = rel.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| self.drop_dir.templates.iter().any(|it| it.matches(name)))
+        name.is_some_and(|name| self.drop_dir.template_of(name).is_some())
     }
 }

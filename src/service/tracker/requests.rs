@@ -73,8 +73,11 @@ impl Tracker {
             return None;
         }
         // One of several files is probed from the sidecar that describes all of them.
-        let whole = self.index.wholes_of(rel).next().filter(|_| request.kind == RequestKind::Take);
-        Some(whole.map_or(rel, PathBuf::as_path).to_path_buf())
+        let standing = match request.kind {
+            RequestKind::Take => self.standing_paths(rel).into_iter().next(),
+            RequestKind::Redo => None,
+        };
+        Some(standing.unwrap_or_else(|| rel.to_path_buf()))
     }
 
     /// Adds the description with which a source was settled to the index, because a scan does not

@@ -127,7 +127,7 @@ impl Tracker {
     ) {
         if self.is_old(changed_ns)
             // Otherwise a manifest combines it with other files.
-            && self.index.wholes_of(rel).next().is_none()
+            && !self.is_one_of_several(rel)
             && (kind != Kind::Array || self.is_foreign_array(root, rel).unwrap_or(false))
         {
             self.report.add(kind, rel, changed_ns);

@@ -1,6 +1,5 @@
 //! Watch events: the paths that they lead to. An event is a hint; a scan finds whatever it missed.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::events::event::Event;
@@ -17,7 +16,7 @@ impl Tracker {
         } else if !self.make_room() {
             return self.leave_out();
         }
-        let wholes: Vec<PathBuf> = self.index.wholes_of(&rel).cloned().collect();
+        let wholes = self.standing_paths(&rel);
         self.enqueue(rel, if is_new { now + CLOSE_GRACE } else { now });
         for whole in wholes {
             // A description that waits is probed again anyway, and not once for each of its parts.

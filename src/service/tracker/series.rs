@@ -1,8 +1,8 @@
-//! Settled series: if a series is settled in the ledger and none of its files has changed, a scan
-//! probes neither the series nor its files.
+//! Series: the paths that stand for files of which a drop has several. If a series is settled in
+//! the ledger and none of its files has changed, a scan probes neither the series nor its files.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::decide::identity::FileSnapshot;
@@ -13,6 +13,25 @@ use crate::model::FileName;
 use crate::service::tracker::Tracker;
 
 impl Tracker {
+    /// Returns the paths that stand for the drops of which a file is one of several: those of the
+    /// descriptions that combine it with others.
+    pub(super) fn standing_paths(&self, rel: &Path) -> Vec<PathBuf> {
+        self.index.wholes_of(rel).cloned().collect()
+    }
+
+    /// Returns whether a file is one of several files of a drop.
+    pub(super) fn is_one_of_several(&self, rel: &Path) -> bool {
+        !self.standing_paths(rel).is_empty()
+    }
+
+    /// Returns whether the current scan has found a series settled that has this file; `None` if
+    /// the file is not one of several.
+    pub(super) fn is_in_settled_series(&self, rel: &Path) -> Option<bool> {
+        let paths = self.standing_paths(rel);
+        let is_settled = |path: &PathBuf| self.settled_series.contains(path);
+        (!paths.is_empty()).then(|| paths.iter().any(is_settled))
+    }
+
     /// Returns the names of the files of a series that is settled and unchanged, or `None`. `known`
     /// is what the ledger has about a drop of that name. The series stays in the index, so that a
     /// second description of one of its files is found.
