@@ -12,6 +12,7 @@ pub mod ignore_rules;
 pub mod in_force;
 mod misplaced_key;
 mod path_value;
+mod route_wishes;
 mod settings_hash;
 
 use crate::model::Limit;
@@ -19,6 +20,7 @@ use crate::model::Limit;
 pub use drop_dir::DropDir;
 pub use error::{ConfigError, ConfigProblem, Contradiction, Place};
 pub use ignore_rules::Ignored;
+pub use route_wishes::RouteWishes;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Constraints: what limits the choice of a route.
 
-use crate::config::Readers;
+use crate::config::RouteWishes;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::model::{FileName, FsInfo};
@@ -8,16 +8,14 @@ use crate::model::{FileName, FsInfo};
 /// What limits the choice of a route.
 #[derive(Debug, Clone)]
 pub struct Constraints {
-    /// Which readers must accept the header.
-    pub readers: Readers,
+    /// What the settings ask of the route.
+    pub wishes: RouteWishes,
     /// Whether the data file can be renamed to its final name.
     pub same_file_system: bool,
     /// The file system of the output directory.
     pub file_system: FsInfo,
     /// Number of files that hold the data.
     pub files: usize,
-    /// Why the data file must stay as it is, if it must.
-    pub keeps_source: Option<RouteObstacle>,
     /// Whether there is an intent log, which insert-range needs.
     pub can_journal: bool,
     /// The name of the data file if the array is to have it, so that no other file can get it.
@@ -33,11 +31,10 @@ impl Constraints {
     #[must_use]
     pub fn on(file_system: FsInfo) -> Self {
         Constraints {
-            readers: Readers::default(),
+            wishes: RouteWishes::any(),
             same_file_system: true,
             file_system,
             files: 1,
-            keeps_source: None,
             can_journal: true,
             own_name: None,
             excluded: Vec::new(),

@@ -13,6 +13,7 @@ pub mod description_remark;
 pub mod identity;
 pub mod name_list;
 pub mod name_taker;
+pub mod new_file;
 pub mod output_problem;
 pub mod quiescence;
 pub mod quiet_time;
@@ -26,7 +27,7 @@ pub mod route;
 pub mod route_obstacle;
 pub mod route_problem;
 pub mod routes;
-pub mod steps;
 pub mod work_error;
+pub mod write;
 
 pub use routes::plan;

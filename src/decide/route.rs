@@ -1,8 +1,11 @@
-//! A route: the way that the data of a drop take into the array.
+//! A route: the way that the data of a drop take into the array, with its steps.
 
 use std::fmt;
 
+use crate::decide::new_file::NewFile;
 use crate::decide::route_obstacle::RouteObstacle;
+use crate::decide::write::Write;
+use crate::describe::{Dump, LeadingBytes};
 
 /// The way that the data of a drop take into the array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +51,38 @@ impl Route {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The steps of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Steps {
+    /// The data are synced, then each of these writes is made and synced.
+    InPlace(Vec<Write>),
+    /// A new file with this header shares the blocks of the data.
+    Reflink(NewFile),
+    /// This header is written into a range inserted at the front of the data file.
+    Insert(Vec<u8>),
+    /// The data are copied into a new file behind this header.
+    Copy(NewFile),
+}
+
+impl Steps {
+    /// Returns the header as it will be in the file.
+    pub(crate) fn head(&self, dump: &Dump) -> Vec<u8> {
+        let writes = match self {
+            Steps::Reflink(new) | Steps::Copy(new) => return new.head.clone(),
+            Steps::Insert(head) => return head.clone(),
+            Steps::InPlace(writes) => writes,
+        };
+        let mut head = match &dump.front {
+            LeadingBytes::Header(own) => own.bytes.clone(),
+            _ => vec![0; dump.data_offset as usize],
+        };
+        for Write { at, bytes } in writes {
+            head[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+        head
     }
 }
 

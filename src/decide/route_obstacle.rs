@@ -9,6 +9,9 @@ use crate::npy::HeaderError;
 /// Why a route does not apply to a drop.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RouteObstacle {
+    /// The route makes another array than the usual one, and no setting asks for that.
+    #[error("no setting asks for it")]
+    NotAsked,
     /// The settings keep the source.
     #[error("the source is kept")]
     SourceKept,
@@ -170,7 +173,8 @@ impl RouteObstacle {
     pub fn is_noteworthy(&self) -> bool {
         !matches!(
             self,
-            RouteObstacle::SourceKept
+            RouteObstacle::NotAsked
+                | RouteObstacle::SourceKept
                 | RouteObstacle::SourceArchived
                 | RouteObstacle::LiveReaders
                 | RouteObstacle::NoData

@@ -1,12 +1,13 @@
 //! Constraints on the choice of a route: permissions, directories, file systems.
 
+use crate::config::RouteWishes;
 use crate::decide::reason::Reason;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::describe::Division;
 use crate::finalize::job::keeps_its_name;
 use crate::finalize::locations::Locations;
 use crate::finalize::pending_name::{needs_pending_name, pending_name};
-use crate::finalize::{Constraints, Disposition, DropDir, Dump, Evidence, Interruption, Job, Plan};
+use crate::finalize::{Constraints, DropDir, Dump, Evidence, Interruption, Job, Plan};
 use crate::fs::{self, Dir, fs_info};
 use crate::npy::Header;
 use crate::probe::candidate::Candidate;
@@ -97,13 +98,8 @@ pub fn constraints_of_dirs(
     output: &Dir,
 ) -> fs::Result<Constraints> {
     Ok(Constraints {
-        readers: drop_dir.readers,
+        wishes: RouteWishes::of(drop_dir),
         same_file_system: output.is_on_mount_of(source)?,
-        keeps_source: match drop_dir.source {
-            Disposition::Keep => Some(RouteObstacle::SourceKept),
-            Disposition::Archive => Some(RouteObstacle::SourceArchived),
-            Disposition::Remove => None,
-        },
         ..Constraints::on(fs_info(output)?)
     })
 }

@@ -1,9 +1,9 @@
 //! The copy route: all bytes are copied behind a new header. It applies to every drop.
 
-use crate::decide::route::Route;
+use crate::decide::new_file::NewFile;
+use crate::decide::route::{Route, Steps};
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::{Outline, RouteInput, RouteRule};
-use crate::decide::steps::{NewFile, Steps};
 
 pub(super) const RULE: RouteRule =
     RouteRule { route: Route::Copy, can_remake_array: true, outline };

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::config::Readers;
-use crate::decide::route::Route;
+use crate::decide::route::{Route, Steps};
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::{Outline, RouteInput, RouteRule};
-use crate::decide::steps::{Steps, Write};
+use crate::decide::write::Write;
 use crate::describe::{LeadingBytes, OwnHeader};
 use crate::npy::{self, Header, commit_bytes};
 
@@ -38,8 +38,8 @@ fn writes(input: &RouteInput<'_>) -> Result<Vec<Write>, RouteObstacle> {
     constraints.allow(Route::InPlace)?;
     Ok(match &dump.front {
         LeadingBytes::Bare => Vec::new(),
-        LeadingBytes::Reserved(room) => fill_reserved(header, *room, constraints.readers)?,
-        LeadingBytes::Header(own) => commit(own, header, constraints.readers)?,
+        LeadingBytes::Reserved(room) => fill_reserved(header, *room, constraints.wishes.readers)?,
+        LeadingBytes::Header(own) => commit(own, header, constraints.wishes.readers)?,
     })
 }
 

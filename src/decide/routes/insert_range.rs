@@ -1,10 +1,10 @@
 //! The insert-range route: the file system inserts a page for the header at the front of the file.
 
-use crate::decide::route::Route;
+use crate::config::Disposition;
+use crate::decide::route::{Route, Steps};
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::page_header::page_header;
 use crate::decide::routes::{Outline, RouteInput, RouteRule};
-use crate::decide::steps::Steps;
 use crate::describe::LeadingBytes;
 
 /// The smallest data for which inserting a range, with the syncs that make it safe, takes less time
@@ -17,8 +17,10 @@ pub(super) const RULE: RouteRule =
 /// Outlines a header of one page, which goes into the range that is inserted before the data.
 fn outline(input: &RouteInput<'_>) -> Result<Outline, RouteObstacle> {
     let RouteInput { dump, source_header, size, constraints } = input;
-    if let Some(why) = &constraints.keeps_source {
-        return Err(why.clone());
+    match constraints.wishes.source {
+        Disposition::Keep => return Err(RouteObstacle::SourceKept),
+        Disposition::Archive => return Err(RouteObstacle::SourceArchived),
+        Disposition::Remove => {}
     }
     if dump.facts.has_live_readers {
         return Err(RouteObstacle::LiveReaders);

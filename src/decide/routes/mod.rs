@@ -9,9 +9,8 @@ pub mod plan;
 mod reflink;
 
 use crate::decide::constraints::Constraints;
-use crate::decide::route::Route;
+use crate::decide::route::{Route, Steps};
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::decide::steps::Steps;
 use crate::describe::Dump;
 use crate::npy::Header;
 

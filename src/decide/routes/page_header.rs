@@ -14,7 +14,7 @@ pub(super) fn page_header(input: &RouteInput<'_>) -> Result<Vec<u8>, RouteObstac
     if source_header.data_len() == 0 {
         return Err(RouteObstacle::NoData);
     }
-    if constraints.readers == Readers::Any {
+    if constraints.wishes.readers == Readers::Any {
         return Err(RouteObstacle::PageHeader);
     }
     if constraints.files > 1 {

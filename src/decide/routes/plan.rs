@@ -3,10 +3,9 @@
 
 use crate::decide::constraints::Constraints;
 use crate::decide::reason::Reason;
-use crate::decide::route::{Route, SkippedRoute};
+use crate::decide::route::{Route, SkippedRoute, Steps};
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::{Outline, ROUTES, RouteInput, RouteRule};
-use crate::decide::steps::Steps;
 use crate::describe::{DeclaredBy, Dump};
 use crate::model::FileName;
 use crate::npy::Header;
@@ -94,8 +93,8 @@ fn name_of_the_source<'a>(route: Route, input: &RouteInput<'a>) -> Option<&'a Fi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::new_file::NewFile;
     use crate::decide::route_obstacle::RouteObstacle;
-    use crate::decide::steps::NewFile;
     use crate::describe::Manifest;
     use crate::model::{FsInfo, FsKind};
     use crate::npy::{Dtype, Order};
@@ -186,6 +185,20 @@ mod tests {
         assert!(matches!(plan.steps, Steps::Copy(_)), "{plan:?}");
         let skipped = [SkippedRoute { route: Route::Reflink, why: RouteObstacle::NotShared }];
         assert_eq!(plan.skipped_routes, skipped);
+    }
+
+    #[test]
+    fn a_route_that_no_setting_asks_for_is_skipped() {
+        let rule = RouteRule {
+            route: Route::Copy,
+            can_remake_array: false,
+            outline: |_| Err(RouteObstacle::NotAsked),
+        };
+        let routes: Vec<_> = [rule].into_iter().chain(ROUTES).collect();
+        let plan = planned(BIG_ENDIAN, &routes).unwrap();
+        assert_eq!((plan.route, plan.holds_source_bytes), (Route::Copy, true));
+        assert_eq!(plan.skipped_routes[0].to_string(), "not copy: no setting asks for it");
+        assert!(!plan.skipped_routes[0].why.is_noteworthy());
     }
 
     #[test]

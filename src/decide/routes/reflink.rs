@@ -1,10 +1,10 @@
 //! The reflink route: a new file shares the blocks of the data behind a header of one page.
 
-use crate::decide::route::Route;
+use crate::decide::new_file::NewFile;
+use crate::decide::route::{Route, Steps};
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::routes::page_header::page_header;
 use crate::decide::routes::{Outline, RouteInput, RouteRule};
-use crate::decide::steps::{NewFile, Steps};
 
 pub(super) const RULE: RouteRule =
     RouteRule { route: Route::Reflink, can_remake_array: true, outline };

@@ -1,7 +1,7 @@
 //! The copy route: copies all bytes, in constant memory, to a file that has no name until it is
 //! complete.
 
-use crate::decide::steps::NewFile;
+use crate::decide::new_file::NewFile;
 use crate::events::progress::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::copying::{interruption, run};

@@ -8,7 +8,7 @@ use crate::decide::change::Change;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route_problem::RouteProblem;
-use crate::decide::steps::Write;
+use crate::decide::write::Write;
 use crate::describe::DeclaredBy;
 use crate::finalize::copying::duplicate;
 use crate::finalize::header_room::refuse_occupied;

@@ -9,9 +9,9 @@ pub(crate) mod reflink;
 
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
+use crate::decide::route::Steps;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::route_problem::RouteProblem;
-use crate::decide::steps::Steps;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{DataFile, Dir, TempFile};

@@ -2,8 +2,8 @@
 //! (`ioctl_ficlonerange(2)`). npyd copies no data. A later write to one of the files does not
 //! change the other file.
 
+use crate::decide::new_file::NewFile;
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::decide::steps::NewFile;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::{Interruption, source_checks};
 use crate::fs::{DataFile, Dir, TempFile};
