@@ -22,6 +22,7 @@ use crate::finalize::{Backups, constraints_of_dirs, count_backups};
 use crate::fs::{self, Crossing, Dir, LeaseRight};
 use crate::ledger::{self, Entry, Ledger, User};
 use crate::model::{DirDenial, FileName};
+use crate::probe::open_output_dir;
 use crate::service::tracker::DEPTH_MAX;
 use crate::text::missing_features::NO_PSI;
 use crate::throttle::psi::Pressure;
@@ -338,10 +339,7 @@ fn ignore_rules(drop_dir: &DropDir) -> String {
 
 /// Counts the backups: earlier arrays that npyd kept when a drop changed.
 fn backups(drop_dir: &DropDir) -> fs::Result<Backups> {
-    let output = Dir::open_trusted(
-        drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
-        drop_dir.untrusted_root(),
-    )?;
+    let output = open_output_dir(drop_dir, Path::new(""))?;
     count_backups(&output, if drop_dir.recursive { DEPTH_MAX } else { 0 })
 }
 
@@ -384,14 +382,11 @@ fn routes(
     (unit, staying): (Option<&Unit>, Option<(&str, String)>),
 ) -> fs::Result<Vec<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
-    let output = Dir::open_trusted(
-        drop_dir.output.as_ref().unwrap_or(&drop_dir.path),
-        drop_dir.untrusted_root(),
-    )?;
+    let output = open_output_dir(drop_dir, Path::new(""))?;
     let mut constraints = constraints_of_dirs(drop_dir, &data, &output)?;
     let can = fs::capabilities(&output)?;
     let Crossing { rename, reflink } = fs::crossing(&data, &output)?;
-    let output_path = drop_dir.output.as_ref().unwrap_or(&drop_dir.path);
+    let output_path = drop_dir.output_path();
     let is_separate = unit.is_some_and(|unit| unit.separates(&drop_dir.path, output_path));
     constraints.same_file_system &= rename && !is_separate;
     if can.reflink && !reflink {

@@ -109,9 +109,7 @@ fn count_below(drop_dir: &DropDir, (dir, rel): (&Dir, &Path), max: u64, count: &
     let entries = dir.entries().unwrap_or_default();
     for (name, _) in entries.into_iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
         let rel = rel.join(&name);
-        let path = drop_dir.path.join(&rel);
-        let is_left_alone = drop_dir.ignore.ignores_entry(&rel, true)
-            || drop_dir.managed_dirs().any(|own| own == path);
+        let is_left_alone = drop_dir.ignore.ignores_entry(&rel, true) || drop_dir.is_managed(&rel);
         if !is_left_alone && let Ok(dir) = dir.open_dir(Path::new(&name)) {
             count_below(drop_dir, (&dir, &rel), max, count);
         }

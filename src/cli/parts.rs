@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::finalize::has_part;
 use crate::ledger::Entry;
+use crate::model::parent_of;
 
 /// Returns whether a name without a directory, or an absolute path, is that of a part of the drop
 /// that an entry is about.
@@ -14,7 +15,7 @@ pub(crate) fn is_part_named(entry: &Entry, name: &Path, path: &Path) -> bool {
         return true;
     }
     // As for other drops, a name alone is enough.
-    let dir = Path::new(&parts.first).parent().unwrap_or(Path::new(""));
+    let dir = parent_of(Path::new(&parts.first));
     let is_name = name.file_name() == Some(name.as_os_str());
     is_name && dir.join(name).to_str().is_some_and(|rel| has_part(&parts, rel))
 }

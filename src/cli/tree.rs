@@ -34,11 +34,8 @@ pub(crate) fn walk(
     entries.sort_unstable();
     for (name, kind) in entries {
         let rel = below.join(&name);
-        let path = drop_dir.path.join(&rel);
         let is_dir = kind == EntryKind::Dir;
-        if drop_dir.ignore.ignores_entry(&rel, is_dir)
-            || drop_dir.managed_dirs().any(|own| own == path)
-        {
+        if drop_dir.ignore.ignores_entry(&rel, is_dir) || drop_dir.is_managed(&rel) {
             continue;
         }
         match kind {

@@ -136,10 +136,23 @@ impl DropDir {
         self.ignore = IgnoreRules::default();
     }
 
+    /// Returns the path of the directory for the `.npy` files.
+    #[must_use]
+    pub fn output_path(&self) -> &Path {
+        self.output.as_ref().unwrap_or(&self.path)
+    }
+
     /// Returns the directories that npyd itself writes to. Files in them are never drops, even if
     /// they are inside the drop directory.
     pub fn managed_dirs(&self) -> impl Iterator<Item = &Path> {
         [&self.output, &self.archive, &self.rejects].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Returns whether a path below the drop directory is in a directory that npyd itself writes to.
+    #[must_use]
+    pub fn is_managed(&self, rel: &Path) -> bool {
+        let path = self.path.join(rel);
+        self.managed_dirs().any(|dir| path.starts_with(dir) && dir != self.path)
     }
 
     /// Returns the template that describes a file of this name, if one does.

@@ -3,7 +3,7 @@
 //! A sidecar is never deleted. It is archived with its data file, or else moves beside the array
 //! under a name that does not make it a manifest that waits for data.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config::{Disposition, DropDir};
 use crate::decide::reason::{Reason, Subject};
@@ -16,7 +16,7 @@ use crate::finalize::transfer::{Copied, Lost, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, Claim, Conditional, DataFile, Dir, Moved, OpenWriters, Unmet};
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, Stat, parent_of};
 use crate::probe::input::{DescriptionFile, InputFile};
 use crate::probe::unproven::Unproven;
 use crate::probe::{FinishedArray, RemainingPart, Residue};
@@ -283,7 +283,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     if drop_dir.in_force.is_superseded() {
         return Ok(None);
     }
-    let parent = rel.parent().unwrap_or(Path::new(""));
+    let parent = parent_of(rel);
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let own = description.as_ref().and_then(|sidecar| sidecar.stat.protection);
     if let Some(protection) = own.or(source.stat_self()?.protection) {

@@ -14,7 +14,7 @@ use crate::finalize::{
     Arc, DropDir, Dump, Evidence, IntentLog, Interruption, Path, PathBuf, SourceIdentity,
 };
 use crate::fs::{self, DataFile, OpenWriters};
-use crate::model::FileName;
+use crate::model::{FileName, parent_of};
 use crate::npy::Header;
 use crate::probe::candidate::{Candidate, Complete};
 use crate::probe::input::{Input, InputFile, InputSegment};
@@ -135,7 +135,7 @@ impl Job {
     }
 
     pub(crate) fn parent(&self) -> &Path {
-        self.candidate.input.rel.parent().unwrap_or(Path::new(""))
+        parent_of(&self.candidate.input.rel)
     }
 
     /// Returns the required evidence about writers before the source is disposed of: a proof that

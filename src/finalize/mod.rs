@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use disposition::not_proven;
 
-use crate::config::{Disposition, DropDir};
+use crate::config::DropDir;
 use crate::decide::completeness::Evidence;
 use crate::decide::constraints::Constraints;
 use crate::decide::identity::SourceIdentity;

@@ -8,7 +8,7 @@ use crate::decide::archived_source::ArchivedSource;
 use crate::decide::identity::SourceIdentity;
 use crate::finalize::reject_note::{Note, note_name, noted_drop, read_note};
 use crate::fs::{self, Dir};
-use crate::model::FileName;
+use crate::model::{FileName, parent_of};
 use crate::probe::{description_names, parts_of};
 
 /// Finds an archived source: of the names that it may have in its archive, the first whose file
@@ -23,7 +23,7 @@ pub fn find_archived(
 ) -> ArchivedSource {
     let rel = source.strip_prefix(&drop_dir.path).unwrap_or(source);
     let configured = drop_dir.archive.as_ref();
-    let parent = rel.parent().unwrap_or(Path::new(""));
+    let parent = parent_of(rel);
     // Without a slash at the end, where the source was not in a subdirectory.
     let configured = configured.map(|it| it.join(parent).components().collect());
     let mut searched = Vec::from_iter(recorded.map(Path::to_path_buf));

@@ -18,8 +18,9 @@ use crate::finalize::source_checks::lost;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{self, DataFile, TempFile, Writer};
 use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
-use crate::npy::{HEADER_MAX, Header, Kind, MAGIC, Preamble, parse_header};
+use crate::npy::{Header, MAGIC};
 use crate::probe::input::{Input, InputSegment};
+use crate::probe::npy_file::read_header;
 use crate::throttle::meter::Meter;
 
 /// The name of an array, and what to do about it.
@@ -477,18 +478,4 @@ fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Interruptio
     let Some((facts, at)) = read_header(there)? else { return Ok(None) };
     let is_unbroken = there.stat()?.size == at + header.data_len();
     Ok((facts.same_bytes(header) && is_unbroken).then_some(at))
-}
-
-/// Reads the header and the data offset of a `.npy` file; returns `None` if it is not one.
-pub(crate) fn read_header(file: &DataFile) -> Result<Option<(Header, u64)>, Interruption> {
-    let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
-        return Ok(None);
-    };
-    if preamble.kind != Kind::Final {
-        return Ok(None);
-    }
-    let at = preamble.data_offset;
-    let head = file.read_at_most(0, at.min(HEADER_MAX) as usize)?;
-    let layout = parse_header(&preamble, &head, file.stat()?.size);
-    Ok(layout.ok().and_then(|layout| layout.header()).map(|header| (header, at)))
 }

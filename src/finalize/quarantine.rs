@@ -1,8 +1,6 @@
 //! Quarantine: moves rejected drops to the directory `rejects`. The files of a drop get one number
 //! there, which separates them from those of another drop of that name.
 
-use std::path::Path;
-
 use crate::config::DropDir;
 use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::locations::mirrored;
@@ -10,7 +8,7 @@ use crate::finalize::reject_note::{has_note, note_name, note_text, write_note};
 use crate::finalize::transfer::{Copied, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters};
-use crate::model::{FileName, NUMBER_MAX, Stat};
+use crate::model::{FileName, NUMBER_MAX, Stat, parent_of};
 use crate::probe::candidate::Candidate;
 use crate::probe::sidecars_by_name;
 use crate::probe::unproven::Unproven;
@@ -51,7 +49,7 @@ fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     if candidate.has_array || has_links {
         return Ok(Aside::InPlace);
     }
-    let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
+    let parent = parent_of(&candidate.input.rel);
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let rejects = mirrored(drop_dir, rejects, parent)?;
     if let Some(why) = candidate.input.protection_in(&source)? {

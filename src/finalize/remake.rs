@@ -14,10 +14,10 @@ use crate::decide::reason::{Reason, Subject};
 use crate::events::progress::Phase;
 use crate::finalize::Interruption;
 use crate::finalize::locations::Locations;
-use crate::finalize::output_name::read_header;
 use crate::fs::{self, DataFile, Dir, EntryKind, Linked, Moved, TempFile, Writer};
 use crate::model::{FileName, NUMBER_MAX, Stat, is_array_backup};
 use crate::npy::Header;
+use crate::probe::npy_file::read_header;
 use crate::throttle::meter::Meter;
 
 /// Bytes that are compared at once.

@@ -16,7 +16,7 @@ use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{lost, synced};
 use crate::finalize::{Interruption, Job, transfer};
 use crate::fs::{self, DataFile, Dir, TempFile};
-use crate::model::{FileName, NUMBER_MAX, Stat};
+use crate::model::{FileName, NUMBER_MAX, Stat, parent_of};
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 
@@ -158,7 +158,7 @@ fn open_dir(job: &Job, at: &Locations) -> Result<Dir, Interruption> {
 #[must_use]
 pub fn rest_path(drop_dir: &DropDir, rel: &Path, name: &FileName) -> PathBuf {
     let base = drop_dir.rejects.as_ref().or(drop_dir.output.as_ref()).unwrap_or(&drop_dir.path);
-    base.join(rel.parent().unwrap_or(Path::new(""))).join(name.with_suffix(REST_SUFFIX))
+    base.join(parent_of(rel)).join(name.with_suffix(REST_SUFFIX))
 }
 
 /// Returns the name of the data file that a rest of this name is from.

@@ -12,7 +12,7 @@ use crate::finalize::named_parts::has_part;
 use crate::finalize::reject_note::{Belongs, belongs, note_name, remove_note};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, Dir, EntryKind, OpenWriters};
-use crate::model::FileName;
+use crate::model::{FileName, parent_of};
 use crate::probe::{description_names, manifest_names, parts_of, sidecars_by_name};
 
 /// A rejected drop, as its receipt describes it.
@@ -62,21 +62,25 @@ impl Restored {
     }
 }
 
+/// Opens the quarantine of the drops that were in `below`, a directory below the drop directory.
+/// Returns `None` if there is no such directory.
+fn open_rejects(drop_dir: &DropDir, below: &Path) -> fs::Result<Option<Dir>> {
+    let Some(rejects) = &drop_dir.rejects else { return Ok(None) };
+    let opened = Dir::open_trusted(rejects, drop_dir.untrusted_root());
+    match opened.and_then(|dir| dir.into_subdir(below)) {
+        Err(error) if error.is_missing() => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
 /// Returns the paths in the quarantine that the data file of a rejected drop may have; of a series,
 /// the file that describes it, or the data files if that is gone.
 ///
 /// # Errors
 /// A directory can't be read.
 pub fn rejected_paths(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result<Vec<PathBuf>> {
-    let Some(rejects) = &drop_dir.rejects else { return Ok(Vec::new()) };
     let rel = rejected.source.strip_prefix(&drop_dir.path).unwrap_or(&rejected.source);
-    let parent = rel.parent().unwrap_or(Path::new(""));
-    let opened = Dir::open_trusted(rejects, drop_dir.untrusted_root())
-        .and_then(|dir| dir.into_subdir(parent));
-    let from = match opened {
-        Err(error) if error.is_missing() => return Ok(Vec::new()),
-        opened => opened?,
-    };
+    let Some(from) = open_rejects(drop_dir, parent_of(rel))? else { return Ok(Vec::new()) };
     let Some(name) = FileName::of_path(rel) else { return Ok(Vec::new()) };
     let mut paths = Vec::new();
     for number in numbers_of(&from, &name, rejected)? {
@@ -94,15 +98,9 @@ pub fn rejected_paths(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result
 /// removes the note with the reason. A description whose name is taken in the drop directory stays
 /// in the quarantine: the new one counts.
 pub fn restore_rejected(drop_dir: &DropDir, rejected: &RejectedDrop) -> fs::Result<Restored> {
-    let Some(rejects) = &drop_dir.rejects else { return Ok(Restored::Nothing) };
     let rel = rejected.source.strip_prefix(&drop_dir.path).unwrap_or(&rejected.source);
-    let parent = rel.parent().unwrap_or(Path::new(""));
-    let from = match Dir::open_trusted(rejects, drop_dir.untrusted_root())
-        .and_then(|dir| dir.into_subdir(parent))
-    {
-        Err(error) if error.is_missing() => return Ok(Restored::Nothing),
-        opened => opened?,
-    };
+    let parent = parent_of(rel);
+    let Some(from) = open_rejects(drop_dir, parent)? else { return Ok(Restored::Nothing) };
     let to = Dir::open_below(&drop_dir.path, parent)?;
     // Restore the name of a file that an interrupted retry was moving.
     fs::recover_dir(&from, std::slice::from_ref(&to))?;
@@ -164,7 +162,7 @@ fn data_gone(
     let Some(parts) = &rejected.parts else {
         return Ok((!is_there(data)?).then(|| data.clone()));
     };
-    let dir = Path::new(&parts.first).parent().unwrap_or(Path::new(""));
+    let dir = parent_of(Path::new(&parts.first));
     let is_part = |name: &&FileName| dir.join(name).to_str().is_some_and(|it| has_part(parts, it));
     for part in names.iter().filter(is_part) {
         if is_there(part)? {
@@ -222,7 +220,7 @@ fn has_first_part(from: &Dir, rejected: &RejectedDrop) -> fs::Result<bool> {
 /// receipt. One that has a note of its own is another drop.
 fn parts_left(from: &Dir, rejected: &RejectedDrop) -> fs::Result<Vec<FileName>> {
     let Some(parts) = &rejected.parts else { return Ok(Vec::new()) };
-    let dir = Path::new(&parts.first).parent().unwrap_or(Path::new(""));
+    let dir = parent_of(Path::new(&parts.first));
     let mut left = Vec::new();
     for (name, kind) in from.entries()? {
         let Some(name) = FileName::of_path(name.as_ref()) else { continue };

@@ -1,9 +1,8 @@
 //! Decides what evidence about writers is required before a source is removed or archived.
 
-use std::path::Path;
-
 use crate::finalize::{DropDir, Evidence, not_proven};
 use crate::fs::{self, Dir, OpenWriters};
+use crate::model::parent_of;
 use crate::probe::candidate::Candidate;
 
 pub(crate) fn writers_after(evidence: Evidence, drop_dir: &DropDir) -> OpenWriters {
@@ -21,7 +20,7 @@ pub fn why_source_stays(
     evidence: Evidence,
 ) -> fs::Result<Option<String>> {
     let Some(what) = drop_dir.source.participle() else { return Ok(None) };
-    let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
+    let parent = parent_of(&candidate.input.rel);
     if let Some(why) = candidate.input.obstacle_in(&Dir::open_below(&drop_dir.path, parent)?)? {
         return Ok(Some(not_proven(what, &why)));
     }

@@ -214,11 +214,16 @@ pub(crate) fn split_backup(name: &str) -> Option<(&str, u32)> {
     (!stem.is_empty()).then_some((stem, number))
 }
 
+/// Returns whether a file with this name, or at this path, has the extension of arrays.
+#[must_use]
+pub fn is_npy_name(name: impl AsRef<Path>) -> bool {
+    name.as_ref().extension().is_some_and(|extension| extension == "npy")
+}
+
 /// Returns whether a file with this name is the backup of an array: `*.npy.~N~`.
 #[must_use]
 pub(crate) fn is_array_backup(name: &str) -> bool {
-    let is_array = |stem: &str| Path::new(stem).extension().is_some_and(|it| it == "npy");
-    split_backup(name).is_some_and(|(stem, _)| is_array(stem))
+    split_backup(name).is_some_and(|(stem, _)| is_npy_name(stem))
 }
 
 /// Removes a file name's extension. An extension begins with a letter and has no blanks: the text

@@ -3,6 +3,7 @@
 
 mod dir_fault;
 mod file_name;
+mod file_path;
 mod file_stat;
 mod fs_info;
 mod fs_kind;
@@ -12,8 +13,9 @@ mod reserved_names;
 mod system_error;
 
 pub use dir_fault::{DirDenial, DirFault, DirFaultKind};
-pub use file_name::{FileName, FileNameError, NAME_MAX, NUMBER_MAX};
+pub use file_name::{FileName, FileNameError, NAME_MAX, NUMBER_MAX, is_npy_name};
 pub(crate) use file_name::{cut, is_array_backup, split_backup, with_suffix, without_extension};
+pub use file_path::parent_of;
 pub use file_stat::{Protection, Stat};
 pub use fs_info::FsInfo;
 pub use fs_kind::FsKind;

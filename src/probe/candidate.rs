@@ -14,6 +14,7 @@ use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::{DeclaredBy, Division, Dump, LeadingBytes, Rows, SizeFit};
 use crate::fs;
+use crate::model::parent_of;
 use crate::npy::{self, Header};
 use crate::probe::RowCount;
 use crate::probe::input::{DescriptionFile, Input, InputFile, writer};
@@ -91,8 +92,8 @@ impl Candidate {
         newest: Option<(&Path, SourceIdentity)>,
     ) -> Option<RequestProblem> {
         let source = drop_dir.path.join(&self.input.rel);
-        let parent = self.input.rel.parent().unwrap_or(Path::new(""));
-        let dir = drop_dir.output.as_ref().unwrap_or(&drop_dir.path).join(parent);
+        let parent = parent_of(&self.input.rel);
+        let dir = drop_dir.output_path().join(parent);
         let named = Path::new(&target.array);
         let other = |now| {
             let (array, of) = (named.to_path_buf(), source.clone());

@@ -13,12 +13,12 @@ use crate::describe::{
     DataNames, Declared, DeclaredBy, DescribeError, Dump, Manifest, NamePattern, manifest,
 };
 use crate::fs::{self, EntryKind};
-use crate::model::{FileName, is_array_backup, is_reserved_name};
+use crate::model::{FileName, is_array_backup, is_npy_name, is_reserved_name, parent_of};
 
 use crate::probe::data_head::DataHead;
 use crate::probe::dir_view::DirView;
 use crate::probe::input::DescriptionFile;
-use crate::probe::{RowCount, is_named_npy, rel_name};
+use crate::probe::{RowCount, rel_name};
 
 /// A file that describes data, and its parsed content.
 pub(crate) struct Description {
@@ -157,7 +157,7 @@ impl Description {
     }
 
     fn below(&self, data: &Data) -> DataFiles {
-        let parent = self.rel.parent().unwrap_or(Path::new(""));
+        let parent = parent_of(&self.rel);
         let paths = data.paths().iter().map(|path| parent.join(path.as_path())).collect();
         match data {
             Data::FirstOf(_) => DataFiles::FirstOf(paths),
@@ -302,7 +302,7 @@ impl DirView<'_> {
     /// Returns the names beside a description that its pattern matches, without those of
     /// descriptions, arrays, and files that npyd creates or ignores.
     pub(crate) fn matching(&self, rel: &Path, pattern: &NamePattern) -> fs::Result<Vec<FileName>> {
-        let parent = rel.parent().unwrap_or(Path::new(""));
+        let parent = parent_of(rel);
         let entries = self.dir.clone().into_subdir(parent)?.entries()?;
         let names = entries.into_iter().filter(|(_, kind)| *kind != EntryKind::Dir);
         let names = names.filter_map(|(name, _)| FileName::try_from(name.into_string().ok()?).ok());
@@ -310,7 +310,7 @@ impl DirView<'_> {
             let text = name.as_str();
             pattern.matches(text)
                 && !may_describe(text)
-                && !is_named_npy(text)
+                && !is_npy_name(text)
                 && !is_put_beside_arrays(text)
                 && !is_reserved_name(text)
                 && self.drop_dir.ignore.reason(&parent.join(name), false).is_none()

@@ -13,6 +13,7 @@ use crate::describe::NamePattern;
 use crate::describe::manifest::is_named_for;
 use crate::describe::series::SeriesKey;
 use crate::fs::{self, Dir};
+use crate::model::parent_of;
 use crate::probe::description::{DataFiles, Description, possible_sidecars};
 use crate::probe::dir_view::DirView;
 use crate::probe::{ProbeResult, ReadDescription, may_describe, probe_with};
@@ -97,7 +98,7 @@ impl DescriptionIndex {
 
     /// Adds or removes the glob by which a description names its data.
     fn set_glob(&mut self, description: &Path, glob: Option<&NamePattern>) {
-        let dir = description.parent().unwrap_or(Path::new(""));
+        let dir = parent_of(description);
         let count: usize = self.globs.values().map(BTreeMap::len).sum();
         match glob {
             Some(glob) if count < self.room => {

@@ -8,11 +8,11 @@ use crate::decide::reason::Reason;
 use crate::describe::text::text_of;
 use crate::describe::{DataNames, DeclaredBy, manifest};
 use crate::fs;
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, Stat, parent_of};
 use crate::probe::description::{Contents, Description};
 use crate::probe::dir_view::DirView;
 use crate::probe::named_files::names_in;
-use crate::probe::{may_describe, parent_of, rel_name};
+use crate::probe::{may_describe, rel_name};
 
 /// How a description refers to a file that it does not describe.
 #[derive(Debug, Clone, PartialEq, Eq)]

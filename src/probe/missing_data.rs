@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::fs;
+use crate::model::parent_of;
 use crate::probe::description::{Contents, DataFiles, Description};
 use crate::probe::dir_view::DirView;
 
@@ -54,7 +55,7 @@ impl DirView<'_> {
         by: &Path,
         by_manifest: bool,
     ) -> fs::Result<Reason> {
-        let beside = by.parent().unwrap_or(Path::new(""));
+        let beside = parent_of(by);
         let name = |path: &PathBuf| path.strip_prefix(beside).unwrap_or(path).to_path_buf();
         for path in paths {
             let stat = self.dir.stat(path)?;

@@ -19,6 +19,8 @@ mod measure;
 mod mentions;
 mod missing_data;
 mod named_files;
+pub(crate) mod npy_file;
+mod output_dir;
 mod redescribed;
 mod residue;
 mod row_count;
@@ -37,7 +39,7 @@ use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::describe::{DescribeError, Dump, SizeFit};
 use crate::fs::{self, Dir};
-use crate::model::{FileName, FileNameError};
+use crate::model::{FileName, FileNameError, is_npy_name, parent_of};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::{Input, InputFile};
 
@@ -49,6 +51,7 @@ pub use description::may_describe;
 pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
 pub use listed::{BareFile, ReadDescription, bare_file, data_named_by, possible_descriptions};
 pub use mentions::{Mention, description_facts, mention_of};
+pub use output_dir::open_output_dir;
 pub use residue::{FinishedArray, ORIGIN_ATTR, ROUTE_ATTR, RemainingPart, Residue, SOURCE_ATTR};
 pub use row_count::RowCount;
 
@@ -159,10 +162,6 @@ pub fn parts_of(
     let data_files = by.map(|by| by.data_files()).unwrap_or_default();
     let parts = data_files.iter().flat_map(DataFiles::parts);
     Ok(parts.filter_map(|path| rel_name(path).ok()).collect())
-}
-
-fn parent_of(rel: &Path) -> &Path {
-    rel.parent().unwrap_or(Path::new(""))
 }
 
 fn rel_name(rel: &Path) -> Result<FileName, FileNameError> {
@@ -431,7 +430,7 @@ impl DirView<'_> {
 /// name before it is finished.
 fn own_array_among(files: &[InputFile]) -> fs::Result<Option<&FileName>> {
     for input in files {
-        if is_named_npy(input.name.as_str())
+        if is_npy_name(input.name.as_str())
             && input.file.attr(SOURCE_ATTR)?.is_some()
             && input.is_npy()?
         {
@@ -445,12 +444,8 @@ fn own_array_among(files: &[InputFile]) -> fs::Result<Option<&FileName>> {
 /// file that recovery removes.
 fn named_as_an_array(dump: Dump) -> Result<Dump, Reason> {
     let name = dump.output.as_str();
-    if is_named_npy(name) && !crate::model::is_reserved_name(name) {
+    if is_npy_name(name) && !crate::model::is_reserved_name(name) {
         return Ok(dump);
     }
     Err(Reason::BadOutput(dump.output))
-}
-
-fn is_named_npy(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| extension == "npy")
 }

@@ -7,13 +7,14 @@ use crate::decide::identity::{Origin, SourceIdentity};
 use crate::decide::reason::Reason;
 use crate::describe::Declared;
 use crate::describe::described::{Described, Measured};
-use crate::fs::{self, DataFile, Dir};
-use crate::model::FileName;
-use crate::npy::Preamble;
+use crate::fs::{self, DataFile};
+use crate::model::{FileName, parent_of};
 use crate::probe::conflicts::MatchedDescription;
 use crate::probe::description::{Contents, DataFiles, Description};
 use crate::probe::dir_view::DirView;
 use crate::probe::input::{DescriptionFile, InputFile};
+use crate::probe::npy_file::read_preamble;
+use crate::probe::output_dir::open_output_dir;
 use crate::probe::{letter_case, rel_name};
 
 /// The extended attribute of an output that stores what it was made of, as a [`SourceIdentity`].
@@ -117,12 +118,8 @@ impl DirView<'_> {
                 names
             }),
         };
-        let base = self.drop_dir.output.as_ref().unwrap_or(&self.drop_dir.path);
         let first = data_files.paths().first().unwrap_or(&by.rel);
-        let parent = first.parent().unwrap_or(Path::new(""));
-        let dir = match Dir::open_trusted(base, self.drop_dir.untrusted_root())
-            .and_then(|dir| dir.into_subdir(parent))
-        {
+        let dir = match open_output_dir(self.drop_dir, parent_of(first)) {
             Ok(dir) => dir,
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error),
@@ -317,6 +314,5 @@ fn advance(offset: &mut Option<u64>, by: u64) -> Option<u64> {
 
 /// Returns where the data begin in a `.npy` file; `None` if it is not one.
 fn npy_data_offset(array: &DataFile) -> fs::Result<Option<u64>> {
-    let preamble = Preamble::read(&array.read_at_most(0, Preamble::LEN)?);
-    Ok(preamble.ok().flatten().map(|preamble| preamble.data_offset))
+    Ok(read_preamble(array)?.map(|preamble| preamble.data_offset))
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::describe::described::Described;
 use crate::fs::{self, DataFile};
 use crate::model::Stat;
-use crate::npy::{self, Preamble};
+use crate::npy;
 use crate::probe::dir_view::DirView;
+use crate::probe::npy_file::read_preamble;
 
 /// A complete `.npy` file that counts records.
 pub struct RowCount {
@@ -37,9 +38,7 @@ impl DirView<'_> {
     /// Counts the rows of a `.npy` file, if the file is complete.
     fn rows(&self, rel: &Path) -> fs::Result<Option<RowCount>> {
         let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
-        let Ok(Some(preamble)) = Preamble::read(&file.read_at_most(0, Preamble::LEN)?) else {
-            return Ok(None);
-        };
+        let Some(preamble) = read_preamble(&file)? else { return Ok(None) };
         let len = preamble.data_offset.min(npy::HEADER_MAX);
         let head = file.read_at_most(0, len as usize)?;
         let layout = npy::parse_header(&preamble, &head, stat.size).ok();

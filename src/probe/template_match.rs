@@ -2,10 +2,10 @@
 
 use crate::describe::{DescribeError, Dump, LeadingBytes};
 use crate::fs;
+use crate::model::is_npy_name;
 use crate::probe::data_head::DataHead;
 use crate::probe::description::is_put_beside_arrays;
 use crate::probe::dir_view::DirView;
-use crate::probe::is_named_npy;
 
 impl DirView<'_> {
     /// Returns the dump that a template declares for a data file. Templates never apply to arrays
@@ -20,7 +20,7 @@ impl DirView<'_> {
         let Some(template) = self.drop_dir.template_of(name) else { return Ok(None) };
         let dump = template.dump(&raw.data.name);
         let is_bare = matches!(&dump, Ok(Dump { front: LeadingBytes::Bare, .. }));
-        Ok(match is_named_npy(name) {
+        Ok(match is_npy_name(name) {
             _ if is_put_beside_arrays(name) => None,
             _ if !raw.data.is_npy()? => Some(dump),
             true if beside || is_bare => None,

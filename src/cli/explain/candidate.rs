@@ -22,8 +22,10 @@ use crate::events::source_fate::SourceFate;
 use crate::finalize::{plan_candidate, rest_path, why_source_stays};
 use crate::fs::{self, Dir, FileUse, Writer};
 use crate::ledger::{Entry, Request};
+use crate::model::parent_of;
 use crate::npy::Header;
 use crate::probe::candidate::{Candidate, Complete, Decision};
+use crate::probe::open_output_dir;
 
 /// A decision about a drop: its facts with the verdict, the header of the array, and the evidence
 /// that the drop is complete.
@@ -429,12 +431,12 @@ fn explain_plan(
     evidence: Option<Evidence>,
     (dump, header): (&Dump, Header),
 ) -> fs::Result<(Value, Option<Route>)> {
-    let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
+    let parent = parent_of(&candidate.input.rel);
     let source = Dir::open_below(&drop_dir.path, parent)?;
     let output =
         drop_dir.output.as_ref().map_or_else(|| drop_dir.path.join(parent), |dir| dir.join(parent));
     let at = match &drop_dir.output {
-        Some(dir) => Dir::open_trusted(dir, drop_dir.untrusted_root())?,
+        Some(_) => open_output_dir(drop_dir, Path::new(""))?,
         None => source.clone(),
     };
     let dirs = (&source, &at);

@@ -1,7 +1,7 @@
 //! The standing of a drop: what npyd has done with it, or is doing, before anything is decided
 //! about it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::Query;
@@ -11,6 +11,7 @@ use crate::decide::reason::{Reason, Subject};
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::source_fate::SourceFate;
 use crate::ledger::Entry;
+use crate::model::parent_of;
 use crate::probe::candidate::Candidate;
 
 /// What npyd has done with a drop, or is doing.
@@ -75,7 +76,7 @@ impl Query {
     pub(super) fn dir_fault(&self, candidate: &Candidate) -> Option<String> {
         let entry = self.ledger.as_ref()?.latest_dir_fault(&self.drop_dir.path).ok()??;
         let faulty = PathBuf::from(entry.receipt_field("dir")?);
-        let below = candidate.input.rel.parent().unwrap_or(Path::new(""));
+        let below = parent_of(&candidate.input.rel);
         let DropDir { path, output, archive, .. } = &self.drop_dir;
         let mut needed = [output, archive].into_iter().flatten().chain([path]);
         needed.any(|dir| dir.join(below).starts_with(&faulty)).then(|| entry.reason())

@@ -29,14 +29,15 @@ use crate::finalize::array_proof::why_not_array;
 use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
 use crate::finalize::moved::find_archived;
-use crate::finalize::output_name::read_header;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
 use crate::finalize::{Interruption, metadata, routes};
-use crate::fs::{self, DataFile, Dir, TempFile, Writer};
-use crate::model::{FileName, Stat};
+use crate::fs::{self, DataFile, TempFile, Writer};
+use crate::model::{FileName, Stat, parent_of};
 use crate::npy::{Header, Layout, Order};
+use crate::probe::npy_file::read_header;
+use crate::probe::open_output_dir;
 use crate::probe::{ORIGIN_ATTR, ROUTE_ATTR, SOURCE_ATTR};
 use crate::throttle::meter::Meter;
 
@@ -168,12 +169,11 @@ pub(super) fn header_of_array(job: &ArrayJob) -> Result<Header, Interruption> {
 }
 
 fn open(job: &ArrayJob) -> Result<Old, Interruption> {
-    let DropDir { path, output, .. } = &*job.drop_dir;
     let refused = |problem| {
         let archived = archived_source(job).map(Box::new);
         rejected(RequestProblem::Array { array: job.array.clone(), problem, archived })
     };
-    let below = job.array.strip_prefix(output.as_ref().unwrap_or(path));
+    let below = job.array.strip_prefix(job.drop_dir.output_path());
     let is_below =
         |it: &std::path::Path| it.components().all(|part| matches!(part, Component::Normal(_)));
     let (Some(below), Some(name)) = (below.ok().filter(|it| is_below(it)), job.array.file_name())
@@ -182,14 +182,8 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     };
     let name = FileName::try_from(name.to_string_lossy().into_owned())
         .map_err(|error| refused(ArrayProblem::BadName(error)))?;
-    let parent = below.parent().unwrap_or(std::path::Path::new(""));
-    let opened = match output {
-        Some(output) => Dir::open_trusted(output, job.drop_dir.untrusted_root())
-            .and_then(|dir| dir.into_subdir(parent)),
-        None => Dir::open_below(path, parent),
-    };
     let gone = || refused(ArrayProblem::Gone);
-    let dir = match opened {
+    let dir = match open_output_dir(&job.drop_dir, parent_of(below)) {
         Err(error) if error.is_missing() => return Err(gone()),
         opened => opened?,
     };
@@ -212,7 +206,7 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     if file.writer()? == Writer::Present {
         return Err(Interruption::Locked(Reason::OpenForWriting(OpenFile::Array(name))));
     }
-    let beside = output.is_none();
+    let beside = job.drop_dir.output.is_none();
     let at = Locations { source: dir.clone(), output: dir, beside, lost: RefCell::default() };
     Ok(Old { at, name, file, stat, data_at, header })
 }

@@ -16,7 +16,7 @@ use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::is_known;
 use crate::fs::Dir;
-use crate::model::{DirFault, DirFaultKind};
+use crate::model::{DirFault, DirFaultKind, parent_of};
 use crate::probe::may_describe;
 use crate::service::tracker::entry::{Entry, State};
 use crate::service::tracker::reminders::reminder;
@@ -203,7 +203,7 @@ impl Tracker {
 
     /// Returns the directories that a job of a drop uses.
     fn dirs_of(&self, rel: &Path, work: Work) -> Vec<PathBuf> {
-        let below = rel.parent().unwrap_or(Path::new(""));
+        let below = parent_of(rel);
         let own = match work {
             Work::Finalize => [&self.drop_dir.output, &self.drop_dir.archive],
             Work::Reject => [&self.drop_dir.rejects, &None],

@@ -11,7 +11,7 @@ use crate::decide::identity::{SourceIdentity, identity_of};
 use crate::events::left_alone::LeftAloneKind;
 use crate::fs::{self, Dir, EntryKind, LeaseRight};
 use crate::ledger::KnownSource;
-use crate::model::{FileName, Stat, is_reserved_name};
+use crate::model::{FileName, Stat, is_npy_name, is_reserved_name};
 use crate::probe::{
     BareFile, ReadDescription, bare_file, data_named_by, is_put_beside_arrays, may_describe,
     possible_descriptions,
@@ -176,8 +176,7 @@ impl Tracker {
             return true;
         }
         let has_template = !is_beside && self.has_template(rel);
-        let is_array_name = rel.extension().is_some_and(|extension| extension == "npy");
-        if has_template && !(is_array_name && self.drop_dir.output.is_none()) {
+        if has_template && !(is_npy_name(rel) && self.drop_dir.output.is_none()) {
             return true;
         }
         let (kind, changed_ns) = match bare_file((&self.drop_dir, place.root), rel) {

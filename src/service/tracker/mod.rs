@@ -259,12 +259,6 @@ impl Tracker {
         self.watch = watch;
     }
 
-    /// Returns whether a path is in a directory that npyd manages.
-    fn is_own(&self, rel: &Path) -> bool {
-        let path = self.drop_dir.path.join(rel);
-        self.drop_dir.managed_dirs().any(|dir| path.starts_with(dir) && dir != self.drop_dir.path)
-    }
-
     /// Opens the drop directory, unless it is open.
     fn root(&self) -> fs::Result<Dir> {
         let of_scan = || self.pass.as_ref().and_then(|pass| pass.root.clone());
@@ -273,7 +267,7 @@ impl Tracker {
 
     /// Enqueues a path below the drop directory, to be probed at the time `at`.
     pub fn enqueue(&mut self, rel: PathBuf, at: Instant) {
-        if self.is_own(&rel) || self.drop_dir.ignore.ignores_path(&rel) {
+        if self.drop_dir.is_managed(&rel) || self.drop_dir.ignore.ignores_path(&rel) {
             return;
         }
         // Before its data file is probed, so that a conflict with another description is found.

@@ -9,6 +9,7 @@ use crate::events::source_fate::SourceFate;
 use crate::finalize::{find_archived, has_part};
 use crate::fs::Dir;
 use crate::ledger::{Entry, Ledger, LedgerError};
+use crate::model::parent_of;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::probe::input::Input;
@@ -44,7 +45,7 @@ impl Tracker {
 
     /// Returns whether a finished source may be removed or archived now.
     fn may_go(&self, candidate: &Candidate) -> bool {
-        let parent = candidate.input.rel.parent().unwrap_or(Path::new(""));
+        let parent = parent_of(&candidate.input.rel);
         let is_free = |dir: Dir| matches!(candidate.input.obstacle_in(&dir), Ok(None));
         self.drop_dir.source != Disposition::Keep
             && Dir::open_below(&self.drop_dir.path, parent).is_ok_and(is_free)

@@ -68,7 +68,7 @@ impl Tracker {
     fn rel_of(&self, request: &Request) -> Option<PathBuf> {
         let rel = request.source.strip_prefix(&self.drop_dir.path).ok()?;
         let is_below = rel.components().all(|part| matches!(part, Component::Normal(_)));
-        let is_drop = is_below && rel.file_name().is_some() && !self.is_own(rel);
+        let is_drop = is_below && rel.file_name().is_some() && !self.drop_dir.is_managed(rel);
         if !is_drop || self.drop_dir.ignore.ignores_path(rel) {
             return None;
         }

@@ -374,7 +374,7 @@ impl Tracker {
         while let Some(piece) = listing.next_piece(dir)? {
             for (name, _) in piece.iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
                 let rel = rel.join(name);
-                if !self.is_own(&rel)
+                if !self.drop_dir.is_managed(&rel)
                     && let Ok(dir) = dir.open_dir(Path::new(name))
                 {
                     // npyd reports nothing about ignored files.
@@ -394,7 +394,7 @@ impl Tracker {
         };
         if !self.drop_dir.recursive
             || self.drop_dir.ignore.ignores_entry(rel, true)
-            || self.is_own(rel)
+            || self.drop_dir.is_managed(rel)
             || !is_dir()
         {
             return false;
@@ -428,7 +428,7 @@ impl Tracker {
         (name, rel): (&Path, &Path),
         phase: Phase,
     ) -> fs::Result<Option<Dir>> {
-        if self.is_own(rel) {
+        if self.drop_dir.is_managed(rel) {
             return Ok(None);
         }
         if self.drop_dir.ignore.ignores_entry(rel, true) {

@@ -177,7 +177,7 @@ impl Tracker {
     fn is_used(&self, rel: &Path) -> bool {
         let path = self.drop_dir.path.join(rel);
         let neighbors = self.drop_dir.neighbors.iter().map(PathBuf::as_path);
-        self.is_own(rel)
+        self.drop_dir.is_managed(rel)
             || self.drop_dir.managed_dirs().chain(neighbors).any(|dir| dir.starts_with(&path))
             || self.context.ledger().has_sources_below(&path).unwrap_or(true)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::fs::{self, Dir, EntryKind};
+use crate::model::{is_npy_name, parent_of};
 use crate::probe::may_describe;
 use crate::service::tracker::Tracker;
 
@@ -18,15 +19,14 @@ fn stem(name: &str) -> String {
 
 /// Returns whether a file might hold the data of a description, by their names.
 fn is_similar(name: &str, description: &str) -> bool {
-    let is_array = Path::new(name).extension().is_some_and(|it| it == "npy");
-    !is_array && !may_describe(name) && stem(name).starts_with(&stem(description))
+    !is_npy_name(name) && !may_describe(name) && stem(name).starts_with(&stem(description))
 }
 
 impl Tracker {
     /// Returns the names of the similar files beside a description.
     pub(crate) fn similar_files(&self, description: &Path) -> fs::Result<Vec<String>> {
         let own = description.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let parent = description.parent().unwrap_or(Path::new(""));
+        let parent = parent_of(description);
         let mut similar = BTreeSet::new();
         Dir::open_below(&self.drop_dir.path, parent)?.any_entry(|name, kind| {
             if kind == EntryKind::File

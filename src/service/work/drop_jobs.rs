@@ -1,7 +1,7 @@
 //! Jobs of drops: finalizes, rejects and recovers them. A job runs in a worker, and returns the
 //! receipts that the committer stores and then publishes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::DropDir;
@@ -17,6 +17,7 @@ use crate::finalize::{
     recover_residue,
 };
 use crate::fs::Dir;
+use crate::model::parent_of;
 use crate::probe::Residue;
 use crate::probe::candidate::Candidate;
 use crate::service::work::context::Context;
@@ -252,8 +253,7 @@ fn data_stay(named: &[PathBuf]) -> Option<String> {
 /// Returns whether a data file has no name any more: its producer removed the drop, or renamed it
 /// or its directory.
 fn is_gone(drop_dir: &DropDir, candidate: &Candidate) -> bool {
-    let dir =
-        Dir::open_below(&drop_dir.path, candidate.input.rel.parent().unwrap_or(Path::new("")));
+    let dir = Dir::open_below(&drop_dir.path, parent_of(&candidate.input.rel));
     match dir {
         Ok(dir) => {
             candidate.input.files.iter().any(|it| matches!(dir.stat(it.name.as_ref()), Ok(None)))

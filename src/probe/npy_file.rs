@@ -1,0 +1,22 @@
+//! `.npy` files: reads their headers.
+
+use crate::fs::{self, DataFile};
+use crate::npy::{HEADER_MAX, Header, Kind, Preamble, parse_header};
+
+/// Reads what comes before the header of a `.npy` or pending file; returns `None` if the file is
+/// neither.
+pub(crate) fn read_preamble(file: &DataFile) -> fs::Result<Option<Preamble>> {
+    Ok(Preamble::read(&file.read_at_most(0, Preamble::LEN)?).ok().flatten())
+}
+
+/// Reads the header and the data offset of a `.npy` file; returns `None` if it is not one.
+pub(crate) fn read_header(file: &DataFile) -> fs::Result<Option<(Header, u64)>> {
+    let Some(preamble) = read_preamble(file)? else { return Ok(None) };
+    if preamble.kind != Kind::Final {
+        return Ok(None);
+    }
+    let at = preamble.data_offset;
+    let head = file.read_at_most(0, at.min(HEADER_MAX) as usize)?;
+    let layout = parse_header(&preamble, &head, file.stat()?.size);
+    Ok(layout.ok().and_then(|layout| layout.header()).map(|header| (header, at)))
+}
