@@ -11,7 +11,7 @@ use crate::cli::redo_name::{Found, Named, find};
 use crate::cli::request_check::check_redo;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
-use crate::decide::completeness::Evidence;
+use crate::decide::evidence::Evidence;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::Correction;

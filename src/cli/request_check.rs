@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::cli::history::is_missing;
 use crate::config::DropDir;
-use crate::decide::completeness::{Evidence, Writer};
+use crate::decide::evidence::Evidence;
+use crate::decide::observation::Writer;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;

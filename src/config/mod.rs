@@ -4,7 +4,6 @@
 //! [`Config::parse`] then checks values that depend on each other; such an error names the drop
 //! directory.
 
-mod choice;
 mod drop_dir;
 mod duration;
 mod error;
@@ -13,6 +12,7 @@ pub mod in_force;
 mod misplaced_key;
 mod path_value;
 mod route_wishes;
+mod setting_values;
 mod settings_hash;
 
 use crate::model::Limit;
@@ -35,7 +35,7 @@ use crate::config::ignore_rules::IgnoreRules;
 use crate::text::serde_errors::humanize;
 use crate::text::toml_lists::list_remedy;
 
-pub use choice::{
+pub use setting_values::{
     Disposition, IoPriority, MetadataOutput, OnChange, OnConflict, Readers, Salvage, Watch,
 };
 

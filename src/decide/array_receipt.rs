@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::origin::Origin;
 use crate::decide::request_problem::ArrayProblem;
+use crate::decide::source_identity::SourceIdentity;
 use crate::model::{FileName, Stat};
 
 /// What the ledger knows of an array.

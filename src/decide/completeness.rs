@@ -4,52 +4,16 @@
 //! is not complete while a process writes to it. [`Evidence`] lists what counts, strongest first.
 //! The caller reads the clock and asks the kernel.
 
-use std::fmt;
 use std::time::Duration;
 
+use crate::decide::evidence::{Evidence, ProducerWord};
+use crate::decide::observation::{Observation, Writer};
 use crate::decide::quiet_time::QuietTime;
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
+use crate::decide::wait::Wait;
 use crate::describe::{Dump, LeadingBytes, SizeFit};
-use crate::model::FileName;
 use crate::npy::{Kind, PendingState};
-
-/// What one probe of a drop has shown.
-#[derive(Debug, Clone)]
-pub struct Observation {
-    /// Size of the data file in bytes. A preallocated or mapped file has its final size at once.
-    pub size: u64,
-    /// A data file of a series that is not complete by itself, and how its size fits.
-    pub unfit: Option<(FileName, SizeFit)>,
-    /// Bytes that are allocated for the data file, without holes.
-    pub allocated: u64,
-    /// Whether every byte was written: the file has neither holes nor unwritten extents.
-    pub solid: bool,
-    /// Whether a process writes to the data file.
-    pub writer: Writer,
-    /// Whether a process writes to the description; `None` if no file describes the data.
-    pub sidecar_writer: Option<Writer>,
-    /// Whether a process writes to the file whose count contradicts the data; `None` if there is no
-    /// such file.
-    pub count_writer: Option<Writer>,
-    /// The first bytes of the data file, as many as the marker has.
-    pub first_bytes: Vec<u8>,
-    /// How long data file and description have been unchanged.
-    pub unchanged: Duration,
-    /// Timestamp granularity of their file system: two changes within it may leave equal times.
-    pub timestamp_granularity: Duration,
-}
-
-/// Whether a process has a file open for writing, or mapped writable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writer {
-    /// No process has.
-    None,
-    /// A process has.
-    Present,
-    /// The kernel can't tell.
-    Unknown,
-}
 
 /// The settings of the drop directory that the verdict depends on.
 #[derive(Debug, Clone, Copy)]
@@ -76,105 +40,6 @@ pub fn quiet_after(quiet: Duration, remakes: u32) -> Duration {
     quiet.max(quiet.saturating_mul(1 << remakes.min(31)).min(QUIET_MAX))
 }
 
-/// What showed that a drop is complete, strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Evidence {
-    /// The producer marked the pending header as ready.
-    Ready,
-    /// The producer's marker stands at the front of the file.
-    Marker,
-    /// The description has a digest. The pass that reads the data verifies it.
-    Digest,
-    /// The size is exact, and no process writes.
-    Size,
-    /// No process writes, and nothing changed for the quiet time.
-    NoWriter,
-    /// Nothing changed for the quiet time. The kernel can't tell whether a process writes.
-    Quiet,
-    /// Nothing changed for ten times the quiet time, but the data and the file that counts their
-    /// rows do not agree: the rows that both have are taken.
-    CommonRows,
-    /// The writer is gone; the settings keep its complete records.
-    Salvaged,
-    /// A person takes it as it is (`npyd take`), and nothing changed for the quiet time.
-    Taken,
-}
-
-/// How a producer says that its data are complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProducerWord {
-    /// A mark in the data file: the producer wrote it last, so that no change follows.
-    Mark,
-    /// A digest of the data, which may be written before them.
-    Digest,
-}
-
-impl Evidence {
-    /// Returns the evidence of this name in receipts.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|evidence| evidence.as_str() == name)
-    }
-
-    /// All kinds.
-    const ALL: [Evidence; 9] = [
-        Evidence::Ready,
-        Evidence::Marker,
-        Evidence::Digest,
-        Evidence::Size,
-        Evidence::NoWriter,
-        Evidence::Quiet,
-        Evidence::CommonRows,
-        Evidence::Salvaged,
-        Evidence::Taken,
-    ];
-
-    /// Returns whether the array may contain only some rows of the file.
-    #[must_use]
-    pub fn is_partial(self) -> bool {
-        matches!(self, Evidence::CommonRows | Evidence::Salvaged | Evidence::Taken)
-    }
-
-    /// Returns how the producer itself says that the data are complete, if it does.
-    #[must_use]
-    pub fn producer_word(self) -> Option<ProducerWord> {
-        match self {
-            Evidence::Ready | Evidence::Marker => Some(ProducerWord::Mark),
-            Evidence::Digest => Some(ProducerWord::Digest),
-            Evidence::Size
-            | Evidence::NoWriter
-            | Evidence::Quiet
-            | Evidence::CommonRows
-            | Evidence::Salvaged
-            | Evidence::Taken => None,
-        }
-    }
-}
-
-impl Evidence {
-    /// Returns the name in receipts.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Evidence::Ready => "ready",
-            Evidence::Marker => "marker",
-            Evidence::Digest => "digest",
-            Evidence::Size => "size",
-            Evidence::NoWriter => "no-writer",
-            Evidence::Quiet => "quiet",
-            Evidence::CommonRows => "common-rows",
-            Evidence::Salvaged => "salvaged",
-            Evidence::Taken => "taken",
-        }
-    }
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What to do with a drop now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -188,30 +53,14 @@ pub enum Verdict {
     Refused(Reason),
 }
 
-/// Why a drop waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wait {
-    /// The reason.
-    pub why: Reason,
-    /// When the drop becomes ready by waiting alone, if nothing changes until then.
-    pub ready_in: Option<Duration>,
-}
-
-impl Wait {
-    /// A wait for an action outside npyd.
-    #[must_use]
-    pub fn on_external(why: Reason) -> Self {
-        Wait { why, ready_in: None }
-    }
-
-    fn on_time(observation: &Observation, rules: &Rules, why: Reason) -> Verdict {
-        let left = rules.quiet.saturating_sub(observation.unchanged);
-        Verdict::Wait(Wait { why, ready_in: Some(left) })
-    }
-}
-
 fn wait(why: Reason) -> Verdict {
     Verdict::Wait(Wait::on_external(why))
+}
+
+/// Waits until the drop has been unchanged for the quiet time.
+fn wait_for_quiet(observation: &Observation, rules: &Rules, why: Reason) -> Verdict {
+    let left = rules.quiet.saturating_sub(observation.unchanged);
+    Verdict::Wait(Wait { why, ready_in: Some(left) })
 }
 
 /// Returns how long a drop must be unchanged, before remakes prolong it. A series that may grow
@@ -264,7 +113,7 @@ pub fn assess_taken(dump: &Dump, observation: &Observation, rules: &Rules) -> Ve
         Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
         _ if observation.unchanged < quiet => {
             let rules = Rules { quiet, ..*rules };
-            Wait::on_time(observation, &rules, Reason::NotQuiet(rules.quiet_time(dump)))
+            wait_for_quiet(observation, &rules, Reason::NotQuiet(rules.quiet_time(dump)))
         }
         // Its own file becomes the array.
         Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
@@ -311,7 +160,7 @@ fn writing(observation: &Observation, rules: &Rules) -> Verdict {
         Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
         Writer::Unknown => wait(Reason::NotReady { allocated, size }),
         Writer::None if observation.unchanged < rules.quiet => {
-            Wait::on_time(observation, rules, Reason::ClosedUnready)
+            wait_for_quiet(observation, rules, Reason::ClosedUnready)
         }
         Writer::None => Verdict::Abandoned,
     }
@@ -360,7 +209,7 @@ fn by_size(dump: &Dump, observation: &Observation, rules: &Rules) -> Verdict {
         | SizeFit::PartialRecord { .. }
         | SizeFit::Empty
         | SizeFit::CountMismatch { .. } => wait(why),
-        SizeFit::TooLong { .. } if !still => Wait::on_time(observation, rules, why),
+        SizeFit::TooLong { .. } if !still => wait_for_quiet(observation, rules, why),
         SizeFit::TooLong { .. } | SizeFit::Unsizable => Verdict::Refused(why),
         SizeFit::Whole { exact } => whole(dump, observation, rules, exact, still),
     }
@@ -375,7 +224,7 @@ fn miscounted(dump: &Dump, observation: &Observation, rules: &Rules, fit: SizeFi
         return wait(Reason::Size(fit));
     }
     if observation.unchanged < quiet {
-        return Wait::on_time(observation, &Rules { quiet, ..*rules }, Reason::Size(fit));
+        return wait_for_quiet(observation, &Rules { quiet, ..*rules }, Reason::Size(fit));
     }
     Verdict::Ready(Evidence::CommonRows)
 }
@@ -405,10 +254,10 @@ fn whole(
         (true, true) => Verdict::Ready(Evidence::NoWriter),
         (true, false) => Verdict::Ready(Evidence::Quiet),
         (false, true) => {
-            Wait::on_time(observation, rules, Reason::NotQuiet(rules.quiet_time(dump)))
+            wait_for_quiet(observation, rules, Reason::NotQuiet(rules.quiet_time(dump)))
         }
         (false, false) => {
-            Wait::on_time(observation, rules, Reason::NotQuietUnproven(rules.quiet_time(dump)))
+            wait_for_quiet(observation, rules, Reason::NotQuietUnproven(rules.quiet_time(dump)))
         }
     }
 }
@@ -416,26 +265,5 @@ fn whole(
 impl Rules {
     fn quiet_time(&self, dump: &Dump) -> QuietTime {
         QuietTime { quiet: self.quiet, remakes: self.remakes, may_grow: dump.may_grow() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_producer_says_itself() {
-        for (evidence, word) in [
-            (Evidence::Ready, Some(ProducerWord::Mark)),
-            (Evidence::Marker, Some(ProducerWord::Mark)),
-            (Evidence::Digest, Some(ProducerWord::Digest)),
-            (Evidence::Size, None),
-            (Evidence::NoWriter, None),
-            (Evidence::Quiet, None),
-            (Evidence::Taken, None),
-        ] {
-            assert_eq!(evidence.producer_word(), word, "{evidence}");
-            assert_eq!(Evidence::from_name(evidence.as_str()), Some(evidence));
-        }
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decide::identity::SourceIdentity;
 use crate::decide::request_kind::RequestKind;
+use crate::decide::source_identity::SourceIdentity;
 use crate::describe::Correction;
 
 /// What a request is about. Each field is empty if the command could not see it.
@@ -14,7 +14,7 @@ use crate::describe::Correction;
 pub struct RequestTarget {
     /// The data files, in the form of [`FileSnapshot::target`].
     ///
-    /// [`FileSnapshot::target`]: crate::decide::identity::FileSnapshot::target
+    /// [`FileSnapshot::target`]: crate::decide::file_snapshot::FileSnapshot::target
     #[serde(default)]
     pub files: String,
     /// The key of the description.

@@ -42,15 +42,15 @@ pub struct Correction {
     /// Whether the description alone counts again, without what was declared before.
     #[serde(default)]
     pub as_described: bool,
-    /// The description that the keys correct, in the form of [`crate::decide::identity`]. Empty
-    /// until the source is probed.
+    /// The description that the keys correct, in the form of [`crate::decide::source_identity`].
+    /// Empty until the source is probed.
     #[serde(default)]
     pub of: String,
     /// The rows that are taken of data that do not fit their description.
     #[serde(default)]
     pub take: Option<Rows>,
-    /// The content of the data files that are taken, in the form of [`crate::decide::identity`].
-    /// Once it is another, the description counts again.
+    /// The content of the data files that are taken, in the form of
+    /// [`crate::decide::file_snapshot`]. Once it is another, the description counts again.
     #[serde(default)]
     pub content: String,
     /// The name of the array, if the keys describe the data alone: the description is gone.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::decide::array_receipt::ArrayId;
-use crate::decide::completeness::Evidence;
+use crate::decide::evidence::Evidence;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;

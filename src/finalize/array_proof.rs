@@ -1,8 +1,9 @@
 //! Proves that a file is the array that a receipt is about.
 
 use crate::decide::array_receipt::{ArrayId, ArrayReceipt, FoundFile};
-use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::origin::Origin;
 use crate::decide::request_problem::ArrayProblem;
+use crate::decide::source_identity::SourceIdentity;
 use crate::fs::{self, DataFile};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 

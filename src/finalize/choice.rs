@@ -5,10 +5,10 @@ use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::events::receipt_event::ReceiptEvent;
-use crate::finalize::constraints::{constraints, plan_of};
 use crate::finalize::locations::Locations;
 use crate::finalize::output_name::{OutputName, replaceable};
 use crate::finalize::remake::OldArray;
+use crate::finalize::route_planning::{constraints, plan_of};
 use crate::finalize::{Interruption, Job};
 use crate::model::FileName;
 

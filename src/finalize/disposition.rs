@@ -125,7 +125,7 @@ pub(crate) fn dispose_source(
         Disposition::Remove => SourceOutcome::Removed,
         Disposition::Archive => SourceOutcome::Archived(archive_dir(job)?),
     };
-    if let Some(why) = job.candidate.input.obstacle_in(&at.source)? {
+    if let Some(why) = job.candidate.input.unproven_in(&at.source)? {
         return Ok(SourceOutcome::Unproven(why));
     }
     let leases = match job.writers() {

@@ -1,11 +1,11 @@
 //! The room for a header at the front of a data file: what an interrupted run or other programs
 //! left there. Changes nothing.
 
-use crate::decide::identity::SourceIdentity;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route_problem::RouteProblem;
 use crate::decide::routes::SECTOR;
+use crate::decide::source_identity::SourceIdentity;
 use crate::describe::{DeclaredBy, LeadingBytes};
 use crate::finalize::{Interruption, Job};
 use crate::probe::SOURCE_ATTR;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::decide::identity::Origin;
+use crate::decide::origin::Origin;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
 use crate::decide::route_problem::RouteProblem;

@@ -1,6 +1,7 @@
 //! Marks: the attributes of an array that say what it was made of.
 
-use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::origin::Origin;
+use crate::decide::source_identity::SourceIdentity;
 use crate::finalize::Interruption;
 use crate::fs::{self, DataFile};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::MetadataOutput;
-use crate::decide::identity::SourceIdentity;
 use crate::decide::reason::Reason;
+use crate::decide::source_identity::SourceIdentity;
 use crate::describe::Metadata;
 use crate::describe::described::Axis;
 use crate::events::receipt::Receipt;

@@ -2,12 +2,13 @@
 
 use crate::config::{Disposition, OnChange, OnConflict};
 use crate::decide::change::{Change, OpenFile};
-use crate::decide::identity::{Origin, SourceIdentity};
 use crate::decide::name_taker::NameTaker;
+use crate::decide::origin::Origin;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::reason_text::array_of;
+use crate::decide::source_identity::SourceIdentity;
 use crate::events::progress::Phase;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::locations::Locations;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, DropDir};
 use crate::decide::change::Change;
-use crate::decide::completeness::Evidence;
+use crate::decide::evidence::Evidence;
 use crate::decide::reason::Reason;
 use crate::events::progress::Phase;
 use crate::finalize::locations::{Locations, mirrored};

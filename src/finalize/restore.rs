@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::DropDir;
-use crate::decide::identity::SourceIdentity;
 use crate::decide::request_problem::RequestProblem;
+use crate::decide::source_identity::SourceIdentity;
 use crate::events::parts::Parts;
 use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::named_parts::has_part;

@@ -2,7 +2,8 @@
 //! drop was complete.
 
 use crate::decide::change::{Change, OpenFile};
-use crate::decide::completeness::{Evidence, ProducerWord, Writer};
+use crate::decide::evidence::{Evidence, ProducerWord};
+use crate::decide::observation::Writer;
 use crate::decide::reason::Reason;
 use crate::decide::work_error::DataLoss;
 use crate::finalize::locations::Locations;

@@ -21,7 +21,7 @@ pub fn why_source_stays(
 ) -> fs::Result<Option<String>> {
     let Some(what) = drop_dir.source.participle() else { return Ok(None) };
     let parent = parent_of(&candidate.input.rel);
-    if let Some(why) = candidate.input.obstacle_in(&Dir::open_below(&drop_dir.path, parent)?)? {
+    if let Some(why) = candidate.input.unproven_in(&Dir::open_below(&drop_dir.path, parent)?)? {
         return Ok(Some(not_proven(what, &why)));
     }
     Ok(match writers_after(evidence, drop_dir) {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use crate::decide::identity::SourceIdentity;
 use crate::decide::route::Route;
+use crate::decide::source_identity::SourceIdentity;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
 use crate::ledger::row::{COLUMNS, OF_SOURCE, of_source};
@@ -97,7 +97,7 @@ impl Earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::identity::Fingerprint;
+    use crate::decide::fingerprint::Fingerprint;
     use crate::decide::reason::Reason;
     use crate::events::receipt::Receipt;
 

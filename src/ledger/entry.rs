@@ -30,7 +30,7 @@ pub struct Entry {
     pub output: Option<PathBuf>,
     /// The receipt as JSON, without what the other fields say.
     pub(crate) receipt: String,
-    /// The source's [`Fingerprint`](crate::decide::identity::Fingerprint) at that time.
+    /// The source's [`Fingerprint`](crate::decide::fingerprint::Fingerprint) at that time.
     pub fingerprint: String,
 }
 

@@ -60,10 +60,11 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::identity::{Fingerprint, SourceIdentity};
+    use crate::decide::fingerprint::Fingerprint;
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
     use crate::decide::request_target::RequestTarget;
+    use crate::decide::source_identity::SourceIdentity;
     use crate::events::receipt::Receipt;
     use crate::events::receipt_event::ReceiptEvent;
     use crate::events::source_fate::SourceFate;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::ledger::packed_key::PackedKey;
 use crate::ledger::row::{OF_SOURCE, of_source};
 use crate::ledger::row_kind::REFUSED;

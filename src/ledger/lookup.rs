@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{OptionalExtension, ToSql, params};
 
 use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
-use crate::decide::completeness::Evidence;
-use crate::decide::identity::{Fingerprint, SourceIdentity};
+use crate::decide::evidence::Evidence;
+use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
+use crate::decide::source_identity::SourceIdentity;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
 use crate::ledger::row::{COLUMNS, HAS_PARTS, IS_DIR_FAULT, OF_OUTPUT, OF_SOURCE, of_source};

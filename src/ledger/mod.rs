@@ -48,7 +48,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::events::receipt::Receipt;
 use crate::events::stored::Stored;
 use crate::facts::{self, Fact, LedgerEvent};

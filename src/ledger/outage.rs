@@ -4,7 +4,7 @@
 
 use rusqlite::Connection;
 
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::events::receipt::Receipt;
 use crate::facts::LedgerEvent;
 use crate::ledger::layout::rewrite_layout;
@@ -118,8 +118,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::decide::identity::SourceIdentity;
     use crate::decide::reason::Reason;
+    use crate::decide::source_identity::SourceIdentity;
     use crate::events::receipt_event::ReceiptEvent;
     use crate::events::source_fate::SourceFate;
     use crate::events::stored::Stored;

@@ -7,7 +7,8 @@ use std::path::Path;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
 
-use crate::decide::identity::{Fingerprint, SourceIdentity};
+use crate::decide::fingerprint::Fingerprint;
+use crate::decide::source_identity::SourceIdentity;
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq)]

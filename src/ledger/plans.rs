@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
-use crate::decide::identity::{Fingerprint, SourceIdentity};
+use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_target::RequestTarget;
+use crate::decide::source_identity::SourceIdentity;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::ledger::outage::insert_unsaved;

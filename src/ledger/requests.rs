@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::{Depends, RequestTarget, TargetChange};

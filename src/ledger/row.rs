@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
@@ -285,10 +285,10 @@ pub(crate) fn time_text(millis: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::completeness::Evidence;
-    use crate::decide::identity::SourceIdentity;
+    use crate::decide::evidence::Evidence;
     use crate::decide::reason::Reason;
     use crate::decide::route::Route;
+    use crate::decide::source_identity::SourceIdentity;
     use crate::ledger::Ledger;
 
     /// All indexes included.

@@ -43,7 +43,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::decide::identity::Fingerprint;
+    use crate::decide::fingerprint::Fingerprint;
     use crate::decide::reason::Reason;
     use crate::decide::request_kind::RequestKind;
     use crate::decide::request_target::RequestTarget;

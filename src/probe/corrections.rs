@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::config::DropDir;
-use crate::decide::completeness::{Evidence, Wait};
+use crate::decide::evidence::Evidence;
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
+use crate::decide::wait::Wait;
 use crate::describe::{Correction, DeclaredBy, Division, Dump, Rows, SizeFit, Taken};
 use crate::fs::{self, Dir};
 use crate::probe::candidate::{Candidate, Complete, Decision};

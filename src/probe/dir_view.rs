@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::config::DropDir;
 use crate::fs::{self, DataFile, Dir};
 use crate::model::Stat;
+use crate::probe::input::InputFile;
+use crate::probe::rel_name;
 
 /// The drop directory, as one probe sees it. All paths are relative to it.
 pub(super) struct DirView<'a> {
@@ -33,6 +35,15 @@ impl<'a> DirView<'a> {
             && self.drop_dir.ignore.reason(rel, false).is_none()
             && self.dir.has_exact_name(rel)?;
         Ok(counts.then_some((file, stat)))
+    }
+
+    /// Opens a data file; anything but a regular file counts as missing.
+    pub(crate) fn open_input(&self, rel: &Path) -> fs::Result<Option<InputFile>> {
+        let Ok(name) = rel_name(rel) else { return Ok(None) };
+        let Some((file, stat)) = self.open_regular(rel)? else { return Ok(None) };
+        // F6: ask before anything is read.
+        let written_end = file.first_hole(0)?;
+        Ok(Some(InputFile { rel: rel.to_path_buf(), name, file, stat, written_end }))
     }
 
     /// Returns the metadata of a regular file that is not ignored; anything else counts as missing.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::decide::completeness::Writer;
+use crate::decide::observation::Writer;
 use crate::describe::series::SeriesKey;
 use crate::describe::{Division, Dump, SizeFit};
 use crate::fs::{self, DataFile, Dir, Lease};
@@ -239,7 +239,7 @@ impl Input {
 
     /// Returns why npyd may not remove the files from their directory, which is `dir`: a flag, or a
     /// missing right.
-    pub fn obstacle_in(&self, dir: &Dir) -> fs::Result<Option<Unproven>> {
+    pub fn unproven_in(&self, dir: &Dir) -> fs::Result<Option<Unproven>> {
         if let Some(flag) = self.protection_in(dir)? {
             return Ok(Some(flag));
         }

@@ -4,6 +4,7 @@
 //! busy. Files are opened below it without following links; from then on only their descriptors are
 //! used.
 
+mod array_attributes;
 mod by_sidecar;
 pub mod candidate;
 mod conflicts;
@@ -11,6 +12,7 @@ pub mod corrections;
 mod data_head;
 mod description;
 mod dir_view;
+mod finished_array;
 mod index;
 pub mod input;
 mod letter_case;
@@ -24,6 +26,7 @@ mod output_dir;
 mod redescribed;
 mod residue;
 mod row_count;
+mod standalone;
 mod template_match;
 mod undescribed;
 pub mod unproven;
@@ -43,17 +46,20 @@ use crate::model::{FileName, FileNameError, is_npy_name, parent_of};
 use crate::probe::candidate::Candidate;
 use crate::probe::input::{Input, InputFile};
 
+pub use array_attributes::{ORIGIN_ATTR, ROUTE_ATTR, SOURCE_ATTR};
 pub use by_sidecar::{
     description_names, is_manifest, manifest_names, probe_by_sidecar, sidecars_by_name,
 };
 pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
-pub use index::{DescriptionIndex, ListedDescriptions, probe_standalone};
+pub use finished_array::{FinishedArray, RemainingPart};
+pub use index::DescriptionIndex;
 pub use listed::{BareFile, ReadDescription, bare_file, data_named_by, possible_descriptions};
 pub use mentions::{Mention, description_facts, mention_of};
 pub use output_dir::open_output_dir;
-pub use residue::{FinishedArray, ORIGIN_ATTR, ROUTE_ATTR, RemainingPart, Residue, SOURCE_ATTR};
+pub use residue::Residue;
 pub use row_count::RowCount;
+pub use standalone::{ListedDescriptions, probe_standalone};
 
 /// The result of a probe.
 pub enum ProbeResult {

@@ -9,6 +9,11 @@ pub(crate) fn read_preamble(file: &DataFile) -> fs::Result<Option<Preamble>> {
     Ok(Preamble::read(&file.read_at_most(0, Preamble::LEN)?).ok().flatten())
 }
 
+/// Returns where the data begin in a `.npy` file; `None` if it is not one.
+pub(crate) fn npy_data_offset(file: &DataFile) -> fs::Result<Option<u64>> {
+    Ok(read_preamble(file)?.map(|preamble| preamble.data_offset))
+}
+
 /// Reads the header and the data offset of a `.npy` file; returns `None` if it is not one.
 pub(crate) fn read_header(file: &DataFile) -> fs::Result<Option<(Header, u64)>> {
     let Some(preamble) = read_preamble(file)? else { return Ok(None) };

@@ -5,12 +5,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::candidate::other_template;
-use super::verdict::Verdict;
+use super::file_status::FileStatus;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::archived::archived_source;
 use crate::cli::inspect::{Inspected, inspect};
 use crate::decide::archived_source::ArchivedSource;
-use crate::decide::identity::Origin;
+use crate::decide::origin::Origin;
 use crate::decide::request_problem::ArrayProblem;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::why_not_array;
@@ -40,7 +40,7 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     };
     if let (Some(entry), Some(ArrayProblem::Unproven)) = (&entry, &problem) {
         return Ok(Some(json!({
-            "taken_for": null, "verdict": Verdict::Ignored, "output": text(&array),
+            "taken_for": null, "verdict": FileStatus::Ignored, "output": text(&array),
             "why": format!(
                 "npyd made an array of this name of `{}`; nothing proves that this file is that \
                  array: it has no mark, and changed later",
@@ -50,7 +50,7 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     }
     let mut report = json!({
         "taken_for": if backup.is_some() { "backup of an array" } else { "array" },
-        "verdict": Verdict::Finished,
+        "verdict": FileStatus::Finished,
         "output": text(&array),
         "size": file.stat()?.size,
     });

@@ -6,17 +6,18 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::array::note_missing_array;
+use super::file_status::FileStatus;
 use super::foresight::{foresee, instead};
 use super::standing::Standing;
-use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::inspect::{Inspected, inspect};
 use crate::config::{Disposition, DropDir};
-use crate::decide::completeness::{Evidence, ProducerWord, Wait};
+use crate::decide::evidence::{Evidence, ProducerWord};
 use crate::decide::name_list::NameList;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
 use crate::decide::route::Route;
+use crate::decide::wait::Wait;
 use crate::describe::{Correction, DeclaredBy, Dump, Rows};
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{plan_candidate, rest_path, why_source_stays};
@@ -56,41 +57,41 @@ fn explain_files(
             return Ok((report, None));
         }
         Standing::Rejected(why) => {
-            let mut verdict = json!({"verdict": Verdict::Rejected, "why": why});
+            let mut verdict = json!({"verdict": FileStatus::Rejected, "why": why});
             merge(&mut verdict, query.take_of_rejected(candidate)?);
             (verdict, None, None)
         }
-        Standing::Working(why) => (json!({"verdict": Verdict::Working, "why": why}), None, None),
+        Standing::Working(why) => (json!({"verdict": FileStatus::Working, "why": why}), None, None),
         Standing::Locked(why, holder) => {
             let verdict = json!({
-                "verdict": Verdict::Waiting, "why": why.to_string(), "proof_in_seconds": null,
+                "verdict": FileStatus::Waiting, "why": why.to_string(), "proof_in_seconds": null,
                 "notes": [holder],
             });
             (verdict, None, None)
         }
         Standing::Failing(why) => {
             let (verdict, header, evidence) = query.decide(candidate)?;
-            if Verdict::is_one_of(&verdict, &[Verdict::Waiting]) {
+            if FileStatus::is_one_of(&verdict, &[FileStatus::Waiting]) {
                 (verdict, header, evidence)
             } else {
-                (json!({"verdict": Verdict::Failing, "why": why}), header, evidence)
+                (json!({"verdict": FileStatus::Failing, "why": why}), header, evidence)
             }
         }
         Standing::Open(note) => {
             let (mut verdict, header, evidence) = query.decide(candidate)?;
             merge_notes(&mut verdict, note);
             if let Some(why) = query.dir_fault(candidate)
-                && !Verdict::is_one_of(&verdict, &[Verdict::Waiting, Verdict::Rejected])
+                && !FileStatus::is_one_of(&verdict, &[FileStatus::Waiting, FileStatus::Rejected])
             {
-                merge(&mut verdict, instead(Verdict::Waiting, &why));
+                merge(&mut verdict, instead(FileStatus::Waiting, &why));
             }
-            if Verdict::is_one_of(&verdict, &[Verdict::Ready]) {
+            if FileStatus::is_one_of(&verdict, &[FileStatus::Ready]) {
                 decided = header.clone().zip(evidence);
             }
             (verdict, header, evidence)
         }
     };
-    let is_open = !Verdict::is_one_of(&verdict, &[Verdict::Rejected, Verdict::Working]);
+    let is_open = !FileStatus::is_one_of(&verdict, &[FileStatus::Rejected, FileStatus::Working]);
     merge(&mut report, verdict);
     if is_open {
         merge_writers(&mut report, candidate)?;
@@ -169,7 +170,7 @@ fn finished(
         None
     };
     let mut report = json!({
-        "verdict": Verdict::Finished,
+        "verdict": FileStatus::Finished,
         "evidence": entry.receipt_field("evidence"),
         "why": "npyd made the array, and the drop has not changed since",
         "source_stays": stays,
@@ -308,13 +309,13 @@ impl Query {
             Decision::Finalize(Complete { evidence, header, .. }) if let Some(unseen) = unseen => {
                 let why = format!("{unseen}; if nobody does, it is ready");
                 let verdict = json!({
-                    "verdict": Verdict::Unknown, "why": why, "evidence": null, "source_stays": null,
+                    "verdict": FileStatus::Unknown, "why": why, "evidence": null, "source_stays": null,
                 });
                 (verdict, Some(header), Some(evidence))
             }
             Decision::Finalize(Complete { header, evidence, remark }) => {
                 let verdict = json!({
-                    "verdict": Verdict::Ready,
+                    "verdict": FileStatus::Ready,
                     "evidence": evidence.to_string(),
                     "why": remark,
                     "source_stays": why_source_stays(drop_dir, candidate, evidence)?,
@@ -331,7 +332,7 @@ impl Query {
                     _ => None,
                 };
                 let mut verdict = json!({
-                    "verdict": Verdict::Waiting,
+                    "verdict": FileStatus::Waiting,
                     "why": wait.why.to_string(),
                     "proof_in_seconds": seconds,
                     "source_stays": stays,
@@ -341,7 +342,8 @@ impl Query {
                 (verdict, None, None)
             }
             Decision::Reject(reason) => {
-                let mut verdict = json!({"verdict": Verdict::Rejected, "why": reason.to_string()});
+                let mut verdict =
+                    json!({"verdict": FileStatus::Rejected, "why": reason.to_string()});
                 merge_notes(&mut verdict, unseen);
                 (verdict, None, None)
             }

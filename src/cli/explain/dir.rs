@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::file_status::FileStatus;
 use super::own_file::explain_own_file;
-use super::verdict::Verdict;
 use super::{Query, text};
 use crate::cli::tree::{Found, walk};
 use crate::cli::{Exit, FatalError, print};
@@ -20,8 +20,8 @@ use crate::probe::{
 use crate::text::one_line::one_line;
 
 /// The line about a subdirectory that npyd does not look into.
-const SUBDIRECTORY: (Verdict, &str, &str) =
-    (Verdict::Ignored, "subdirectory", "it is a subdirectory, and `recursive` is not set");
+const SUBDIRECTORY: (FileStatus, &str, &str) =
+    (FileStatus::Ignored, "subdirectory", "it is a subdirectory, and `recursive` is not set");
 
 /// Lists the files while it finds them.
 struct List<'a> {
@@ -88,14 +88,14 @@ impl List<'_> {
             }
             Found::Other => {
                 let why = Reason::NotRegular;
-                self.print(rel, Verdict::Ignored, why.kind().as_str(), &why.to_string());
+                self.print(rel, FileStatus::Ignored, why.kind().as_str(), &why.to_string());
             }
             Found::Unreadable(error) => self.fail(rel, &error),
         }
     }
 
     /// Returns why npyd leaves a file alone, if it does: verdict, kind of the reason, and text.
-    fn reason(&mut self, rel: &Path) -> fs::Result<Option<(Verdict, String, String)>> {
+    fn reason(&mut self, rel: &Path) -> fs::Result<Option<(FileStatus, String, String)>> {
         if rel.file_name().and_then(OsStr::to_str).is_some_and(is_put_beside_arrays) {
             return Ok(None);
         }
@@ -104,14 +104,14 @@ impl List<'_> {
             ProbeResult::Ignored(why) => why,
             ProbeResult::Candidate(candidate) if candidate.input.rel == rel => {
                 let rejection = self.query.rejection(&candidate);
-                return Ok(rejection.map(|(why, kind)| (Verdict::Rejected, kind, why)));
+                return Ok(rejection.map(|(why, kind)| (FileStatus::Rejected, kind, why)));
             }
             _ => return Ok(None),
         };
         if explain_own_file(self.query, &self.query.drop_dir.path.join(rel))?.is_some() {
             return Ok(None);
         }
-        Ok(Some((Verdict::Ignored, why.kind().as_str().to_owned(), why.to_string())))
+        Ok(Some((FileStatus::Ignored, why.kind().as_str().to_owned(), why.to_string())))
     }
 
     /// Returns whether npyd made an array, according to the array's mark or the ledger.
@@ -125,23 +125,27 @@ impl List<'_> {
 
     fn fail(&mut self, rel: &Path, error: &fs::FsError) {
         self.exit = Exit::Failure;
-        self.print(rel, Verdict::Ignored, ReasonKind::Io.as_str(), &error.to_string());
+        self.print(rel, FileStatus::Ignored, ReasonKind::Io.as_str(), &error.to_string());
     }
 
-    fn print(&self, rel: &Path, verdict: Verdict, kind: &str, why: &str) {
+    fn print(&self, rel: &Path, verdict: FileStatus, kind: &str, why: &str) {
         print_line(&self.query.drop_dir.path.join(rel), (verdict, kind, why), self.is_json);
     }
 }
 
 /// Prints the line about a file.
-pub(super) fn print_line(path: &Path, (verdict, kind, why): (Verdict, &str, &str), is_json: bool) {
+pub(super) fn print_line(
+    path: &Path,
+    (verdict, kind, why): (FileStatus, &str, &str),
+    is_json: bool,
+) {
     print(&if is_json {
         let kind = Some(kind).filter(|kind| !kind.is_empty());
         json!({"source": text(path), "verdict": verdict, "reason_kind": kind, "why": why})
             .to_string()
     } else {
         let verdict = match verdict {
-            Verdict::Ignored => String::new(),
+            FileStatus::Ignored => String::new(),
             verdict => format!("{}: ", verdict.as_str()),
         };
         one_line(&format!("{}: {verdict}{why}", path.display()))

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::candidate::plan_report;
-use super::verdict::Verdict;
+use super::file_status::FileStatus;
 use super::{Query, merge, merge_notes};
-use crate::decide::completeness::Evidence;
+use crate::decide::evidence::Evidence;
 use crate::decide::name_taker::NameTaker;
 use crate::decide::reason::Reason;
 use crate::events::receipt_event::ReceiptEvent;
@@ -50,7 +50,7 @@ pub(super) fn foresee(
                  read here",
                 output.display()
             );
-            merge(report, instead(Verdict::Finished, &why));
+            merge(report, instead(FileStatus::Finished, &why));
         }
         Ok(Preview { event: ReceiptEvent::Found, output, .. }) => {
             let note = format!("its array is there already: `{}`", output.display());
@@ -68,18 +68,18 @@ pub(super) fn foresee(
                 "`{name}` was made of this file, as its mark says; the ledger, which says more, \
                  can't be read here"
             );
-            merge(report, instead(Verdict::Finished, &why));
+            merge(report, instead(FileStatus::Finished, &why));
         }
         // It may be the array of this drop: only the ledger says so.
         Err(Interruption::Rejected(why)) if query.is_unread => {
             let why = format!("the ledger can't be read here, and for all else {why}");
-            merge(report, instead(Verdict::Unknown, &why));
+            merge(report, instead(FileStatus::Unknown, &why));
         }
         Err(Interruption::Rejected(why)) => {
-            merge(report, instead(Verdict::Rejected, &why.to_string()));
+            merge(report, instead(FileStatus::Rejected, &why.to_string()));
         }
         Err(Interruption::Locked(why) | Interruption::Retry(why)) => {
-            merge(report, instead(Verdict::Waiting, &why.to_string()));
+            merge(report, instead(FileStatus::Waiting, &why.to_string()));
         }
         // Not known here, for example because this user may not read the output.
         Err(_) => {}
@@ -87,7 +87,7 @@ pub(super) fn foresee(
 }
 
 /// Replaces the verdict "ready" about a drop.
-pub(super) fn instead(verdict: Verdict, why: &str) -> Value {
+pub(super) fn instead(verdict: FileStatus, why: &str) -> Value {
     json!({
         "verdict": verdict, "why": why, "evidence": null, "proof_in_seconds": null,
     })

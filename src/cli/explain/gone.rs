@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::verdict::Verdict;
+use super::file_status::FileStatus;
 use super::{Query, last_receipt, merge, merge_notes, text};
 use crate::cli::history::{rejected_drop, time_text};
 use crate::cli::parts::is_part_named;
@@ -41,7 +41,7 @@ pub(super) fn explain_missing(query: &Query) -> Value {
 }
 
 fn gone(why: &str) -> Value {
-    json!({"taken_for": null, "verdict": Verdict::Gone, "why": why})
+    json!({"taken_for": null, "verdict": FileStatus::Gone, "why": why})
 }
 
 /// A data file of several, and the drop that it was a part of.
@@ -65,7 +65,7 @@ impl Query {
         };
         let mut report = if *is_in_newest {
             json!({
-                "taken_for": null, "verdict": Verdict::Finished,
+                "taken_for": null, "verdict": FileStatus::Finished,
                 "why": format!(
                     "{of}; npyd made an array of it; this file is gone since: something else \
                      removed or renamed it"
@@ -99,7 +99,7 @@ impl Query {
             report
         } else if entry.output.as_ref().is_some_and(|array| array.symlink_metadata().is_ok()) {
             json!({
-                "taken_for": null, "verdict": Verdict::Finished,
+                "taken_for": null, "verdict": FileStatus::Finished,
                 "why": format!("{of}npyd made an array of it; {}", self.fate(entry)),
                 "output": entry.output.as_deref().map(text),
             })
@@ -191,7 +191,7 @@ impl Query {
                 };
                 let why = if of.is_empty() { why } else { format!("{of}that was rejected: {why}") };
                 json!({
-                    "taken_for": null, "verdict": Verdict::Rejected, "why": why, "notes": [note],
+                    "taken_for": null, "verdict": FileStatus::Rejected, "why": why, "notes": [note],
                 })
             }
             _ if entry.source.symlink_metadata().is_ok() => gone(&format!(

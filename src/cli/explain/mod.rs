@@ -4,13 +4,13 @@
 mod array;
 mod candidate;
 mod dir;
+mod file_status;
 mod foresight;
 mod gone;
 mod own_file;
 mod rejects;
 mod standing;
 mod text;
-mod verdict;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::candidate::explain_drop;
+use self::file_status::FileStatus;
 use self::gone::{FormerPart, explain_missing};
 use self::own_file::explain_own_file;
 use self::text::{json_text, print_text};
-use self::verdict::Verdict;
 use crate::cli::history::{reason_text, time_text};
 use crate::cli::locate::locate;
 use crate::cli::request_check::why_array_waits;
@@ -81,7 +81,7 @@ impl Explain {
         let mut report = query.explain()?;
         let no_daemon = query.no_daemon(&report);
         merge_notes(&mut report, unread.into_iter().chain(query.other_user()).chain(no_daemon));
-        if !Verdict::is_one_of(&report, &[Verdict::Finished, Verdict::Gone])
+        if !FileStatus::is_one_of(&report, &[FileStatus::Finished, FileStatus::Gone])
             && report.get("outside").is_none()
             && let Some(outside) = query.outside
         {
@@ -92,7 +92,7 @@ impl Explain {
         } else {
             print_text(&path, &report);
         }
-        Ok(Exit::from(!Verdict::is_one_of(&report, &[Verdict::Gone])))
+        Ok(Exit::from(!FileStatus::is_one_of(&report, &[FileStatus::Gone])))
     }
 
     /// Finds the drop directory that is this directory or contains it. Any other directory is
@@ -160,15 +160,15 @@ impl Query {
 
     /// Returns a note if no daemon would do what is left to do.
     fn no_daemon(&self, report: &Value) -> Option<String> {
-        const OPEN: [Verdict; 5] = [
-            Verdict::Ready,
-            Verdict::Waiting,
-            Verdict::Failing,
-            Verdict::Leftover,
-            Verdict::Unknown,
+        const OPEN: [FileStatus; 5] = [
+            FileStatus::Ready,
+            FileStatus::Waiting,
+            FileStatus::Failing,
+            FileStatus::Leftover,
+            FileStatus::Unknown,
         ];
         let state_dir = &self.config.as_ref().filter(|_| self.outside.is_none())?.state_dir;
-        let is_open = Verdict::is_one_of(report, &OPEN);
+        let is_open = FileStatus::is_one_of(report, &OPEN);
         let daemons = fs::find_daemons(state_dir).filter(|_| is_open)?;
         daemons.is_empty().then(|| {
             format!(
@@ -273,7 +273,7 @@ impl Query {
                 let files: Vec<_> =
                     data.iter().map(|rel| text(&self.drop_dir.path.join(rel))).collect();
                 json!({
-                    "taken_for": self.kind_of(&self.rel), "verdict": Verdict::SeveralArrays,
+                    "taken_for": self.kind_of(&self.rel), "verdict": FileStatus::SeveralArrays,
                     "why": format!(
                         "it describes several arrays; run `npyd explain` on a data file: {}",
                         files.join(", ")
@@ -285,10 +285,10 @@ impl Query {
                     && matches!(awaits_data(ledger, &self.drop_dir, &residue), Ok(true)) =>
             {
                 let why = residue.why.to_string();
-                json!({"taken_for": "manifest", "verdict": Verdict::Waiting, "why": why})
+                json!({"taken_for": "manifest", "verdict": FileStatus::Waiting, "why": why})
             }
             ProbeResult::Residue(_) => json!({
-                "taken_for": self.kind_of(&self.rel), "verdict": Verdict::Leftover,
+                "taken_for": self.kind_of(&self.rel), "verdict": FileStatus::Leftover,
                 "why": "its data were finalized; it will be moved next to the array"
             }),
             ProbeResult::Candidate(_) | ProbeResult::Missing => Value::Null,
@@ -304,7 +304,7 @@ impl Query {
             return Ok(own);
         }
         let mut report =
-            json!({"taken_for": null, "verdict": Verdict::Ignored, "why": why.to_string()});
+            json!({"taken_for": null, "verdict": FileStatus::Ignored, "why": why.to_string()});
         if let Reason::Undescribed { remark } = why
             && self.outside.is_none()
         {
@@ -328,13 +328,13 @@ impl Query {
         if manifest != self.rel {
             let by = manifest.display();
             return json!({
-                "taken_for": null, "verdict": Verdict::Waiting,
+                "taken_for": null, "verdict": FileStatus::Waiting,
                 "why": format!("`{by}`, which describes it, waits: {why}"),
                 "sidecar": text(&self.drop_dir.path.join(manifest)),
             });
         }
         let mut report =
-            json!({"taken_for": kind, "verdict": Verdict::Waiting, "why": why.to_string()});
+            json!({"taken_for": kind, "verdict": FileStatus::Waiting, "why": why.to_string()});
         let named_for = facts.map(|facts| facts.named_for).unwrap_or_default();
         if !named_for.is_empty() {
             let name = manifest.file_name().unwrap_or_default().display();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::file_status::FileStatus;
 use super::gone::FormerPart;
-use super::verdict::Verdict;
 use super::{Query, last_receipt, merge, text};
 use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::config::DropDir;
@@ -38,7 +38,7 @@ pub(super) fn explain_own_file(query: &Query, path: &Path) -> fs::Result<Option<
 }
 
 /// Builds the explanation of a file that belongs to the drop of an entry.
-fn report(kind: &str, verdict: Verdict, why: &str, entry: &Entry) -> Value {
+fn report(kind: &str, verdict: FileStatus, why: &str, entry: &Entry) -> Value {
     let mut report = json!({
         "taken_for": kind, "verdict": verdict, "why": why, "source": text(&entry.source),
         "output": entry.output.as_deref().map(text), "outside": null,
@@ -66,7 +66,7 @@ impl Query {
             )
         };
         let mut report = json!({
-            "taken_for": kind, "verdict": Verdict::Rejected, "why": reason, "source": text(source),
+            "taken_for": kind, "verdict": FileStatus::Rejected, "why": reason, "source": text(source),
             "outside": null, "notes": [format!("it was `{}`", source.display()), next],
         });
         if let Some(entry) = entry.filter(|_| is_newest) {
@@ -81,7 +81,7 @@ impl Query {
         let FormerPart { newest: entry, of, .. } = part;
         let name = entry.source.file_name().unwrap_or_default().display();
         let why = format!("{of}, which was rejected: {}", entry.reason());
-        let mut report = report("file of a rejected drop", Verdict::Rejected, &why, &entry);
+        let mut report = report("file of a rejected drop", FileStatus::Rejected, &why, &entry);
         let back = format!("`npyd retry {name}` moves back what is left of it");
         merge(&mut report, json!({"notes": [format!("it was `{}`", was.display()), back]}));
         Some(report)
@@ -98,14 +98,14 @@ impl Query {
              removed with the source; npyd does not need them: delete them if you don't",
             entry.source.display()
         );
-        Some(report("rest", Verdict::Ignored, &why, &entry))
+        Some(report("rest", FileStatus::Ignored, &why, &entry))
     }
 
     fn explain_metadata(&self, dir: &Path, name: &FileName) -> Option<Value> {
         let array = dir.join(name.as_str().strip_suffix(".json")?);
         let entry = self.latest_of_array(&array)?;
         let why = format!("the metadata of the array `{}`", array.display());
-        Some(report("metadata", Verdict::Finished, &why, &entry))
+        Some(report("metadata", FileStatus::Finished, &why, &entry))
     }
 
     fn explain_description(&self, dir: &Path, name: &FileName) -> Option<Value> {
@@ -119,7 +119,7 @@ impl Query {
             "it described `{}`, whose array is made; npyd keeps each description",
             entry.source.display()
         );
-        Some(report("description", Verdict::Finished, &why, &entry))
+        Some(report("description", FileStatus::Finished, &why, &entry))
     }
 
     fn explain_archived(&self, dir: &Path, name: &FileName) -> Option<Value> {
@@ -154,7 +154,7 @@ impl Query {
         } else {
             format!("npyd archived it with `{source}`, or with an earlier drop of that name")
         };
-        Some(report(kind, Verdict::Finished, &why, &entry))
+        Some(report(kind, FileStatus::Finished, &why, &entry))
     }
 
     /// Returns the entry that `find` finds for a file named `name` in the drop directory, of those

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::Query;
 use super::dir::print_line;
+use super::file_status::FileStatus;
 use super::own_file::explain_own_file;
-use super::verdict::Verdict;
 use crate::decide::reason_kind::ReasonKind;
 use crate::finalize::{Quarantine, Quarantined};
 use crate::fs::{self, Dir, EntryKind};
@@ -28,7 +28,7 @@ impl Query {
                 own.extend(quarantine.files_of(&drop)?);
                 let Quarantined { source, reason, path, .. } = &drop;
                 let why = format!("{reason}; it was `{}`", source.display());
-                print_line(path, (Verdict::Rejected, "", &why), is_json);
+                print_line(path, (FileStatus::Rejected, "", &why), is_json);
             }
             for (name, kind) in dir.entries()? {
                 let path = dir.path().join(&name);
@@ -37,7 +37,7 @@ impl Query {
                     let why = "it belongs to no rejected drop that npyd knows";
                     print_line(
                         &path,
-                        (Verdict::Ignored, ReasonKind::Undescribed.as_str(), why),
+                        (FileStatus::Ignored, ReasonKind::Undescribed.as_str(), why),
                         is_json,
                     );
                 }
@@ -55,7 +55,7 @@ impl Query {
             for Quarantined { source, reason, path, .. } in quarantine.drops()? {
                 if source.starts_with(&was_in) && path.symlink_metadata().is_ok() {
                     let why = format!("{reason}; it is `{}` now", path.display());
-                    print_line(&source, (Verdict::Rejected, "", &why), is_json);
+                    print_line(&source, (FileStatus::Rejected, "", &why), is_json);
                 }
             }
             Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Query;
 use crate::config::{DropDir, OnChange};
-use crate::decide::identity::FileSnapshot;
+use crate::decide::file_snapshot::FileSnapshot;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::reason_kind::ReasonKind;
 use crate::events::source_fate::SourceFate;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indicatif::BinaryBytes;
 use serde_json::json;
 
-use crate::decide::completeness::Evidence;
+use crate::decide::evidence::Evidence;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::{Interruption, Job, Preview, preview};
 

@@ -14,7 +14,6 @@ use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::choice::Choice;
-use crate::finalize::constraints::plan_of;
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
 use crate::finalize::locations::{Locations, OpenDirs, open_locations};
@@ -22,6 +21,7 @@ use crate::finalize::output_name::{self, OutputName, choose_name};
 use crate::finalize::pipeline::Finalized;
 use crate::finalize::pipeline::synced_dirs::SyncedDirs;
 use crate::finalize::remake::{OldArray, Remake};
+use crate::finalize::route_planning::plan_of;
 use crate::finalize::routes::{self, RouteResult, RouteWork};
 use crate::finalize::source_checks::{
     check_sidecar, check_source, check_unchanged, lost, sync_unproven,

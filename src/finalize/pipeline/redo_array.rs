@@ -25,11 +25,11 @@ use crate::describe::{
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
+use crate::finalize::archive_search::find_archived;
 use crate::finalize::array_proof::why_not_array;
-use crate::finalize::constraints::constraints_of_dirs;
 use crate::finalize::locations::Locations;
-use crate::finalize::moved::find_archived;
 use crate::finalize::remake::{OldArray, Remake};
+use crate::finalize::route_planning::constraints_of_dirs;
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
 use crate::finalize::{Interruption, metadata, routes};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::decide::work_error::WorkError;
 use crate::events::event::Event;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::decide::identity::identity_of;
 use crate::decide::reason::Reason;
+use crate::decide::source_identity::identity_of;
 use crate::events::drop_path::DropPath;
 use crate::events::drop_state::{DropState, WaitAge};
 use crate::events::event::Event;

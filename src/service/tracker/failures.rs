@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::config::DropDir;
-use crate::decide::completeness::Wait;
 use crate::decide::reason::Reason;
+use crate::decide::wait::Wait;
 use crate::events::drop_path::DropPath;
 use crate::events::event::Event;
 use crate::events::gathering::Gathering;

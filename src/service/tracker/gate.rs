@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::decide::completeness::Wait;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
+use crate::decide::wait::Wait;
 use crate::decide::work_error::DataLoss;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::Job;

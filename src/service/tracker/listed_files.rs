@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::Disposition;
-use crate::decide::identity::{SourceIdentity, identity_of};
+use crate::decide::source_identity::{SourceIdentity, identity_of};
 use crate::events::left_alone::LeftAloneKind;
 use crate::fs::{self, Dir, EntryKind, LeaseRight};
 use crate::ledger::KnownSource;

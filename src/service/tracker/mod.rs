@@ -82,9 +82,9 @@ use walk::{Descriptions, Walk};
 use warnings::WarningDedup;
 
 use crate::config::DropDir;
-use crate::decide::completeness::Wait;
-use crate::decide::identity::FileSnapshot;
+use crate::decide::file_snapshot::FileSnapshot;
 use crate::decide::quiescence::Quiescence;
+use crate::decide::wait::Wait;
 use crate::finalize::Job;
 use crate::fs::{self, Dir};
 use crate::ledger::{Request, SourceCursor};

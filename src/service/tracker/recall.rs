@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Disposition, DropDir};
-use crate::decide::identity::FileSnapshot;
+use crate::decide::file_snapshot::FileSnapshot;
 use crate::decide::reason::Reason;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{find_archived, has_part};
@@ -46,7 +46,7 @@ impl Tracker {
     /// Returns whether a finished source may be removed or archived now.
     fn may_go(&self, candidate: &Candidate) -> bool {
         let parent = parent_of(&candidate.input.rel);
-        let is_free = |dir: Dir| matches!(candidate.input.obstacle_in(&dir), Ok(None));
+        let is_free = |dir: Dir| matches!(candidate.input.unproven_in(&dir), Ok(None));
         self.drop_dir.source != Disposition::Keep
             && Dir::open_below(&self.drop_dir.path, parent).is_ok_and(is_free)
             && (self.drop_dir.remove_unproven || matches!(candidate.input.leases(), Ok(Ok(_))))

@@ -6,11 +6,12 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::decide::identity::{Fingerprint, SourceIdentity};
+use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
+use crate::decide::source_identity::SourceIdentity;
 use crate::describe::Correction;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::{ArrayJob, RejectedDrop};

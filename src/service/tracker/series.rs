@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::decide::identity::FileSnapshot;
+use crate::decide::file_snapshot::FileSnapshot;
 use crate::describe::series::SeriesKey;
 use crate::fs::Dir;
 use crate::ledger::KnownSource;

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::decide::completeness::Wait;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
+use crate::decide::wait::Wait;
 use crate::events::drop_state::WaitAge;
 use crate::events::event::Event;
 use crate::events::watch_state::WatchState;
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::service::tracker::timeline::Timeline;
     use crate::sinks::log::wait_line::Line;
-    use crate::sinks::log::waits::Waits;
+    use crate::sinks::log::waiting_drops::WaitingDrops;
 
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -155,7 +155,7 @@ mod tests {
         fn lines_after(&mut self, seconds: u64) -> Vec<String> {
             self.scan_after(seconds);
             let now = self.start + Duration::from_secs(seconds);
-            let mut waits = Waits::default();
+            let mut waits = WaitingDrops::default();
             for event in self.events() {
                 waits.take(&event, now);
             }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::DropDir;
-use crate::decide::completeness::Wait;
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
+use crate::decide::wait::Wait;
 use crate::events::bus::Bus;
 use crate::events::parts::Parts;
 use crate::events::receipt::Receipt;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::decide::completeness::Wait;
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
+use crate::decide::wait::Wait;
 use crate::events::receipt::Receipt;
 use crate::service::work::failure::Failure;
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::config::DropDir;
-use crate::decide::completeness::Wait;
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
+use crate::decide::wait::Wait;
 use crate::describe::Correction;
 use crate::events::drop_path::DropPath;
 use crate::events::event::Event;

@@ -7,7 +7,7 @@ mod left_alone;
 mod problems;
 mod repeats;
 pub(crate) mod wait_line;
-pub(crate) mod waits;
+pub(crate) mod waiting_drops;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ use crate::events::watch_state::WatchState;
 use crate::sinks::log::finished::Finished;
 use crate::sinks::log::repeats::Repeats;
 use crate::sinks::log::wait_line::Line;
-use crate::sinks::log::waits::Waits;
+use crate::sinks::log::waiting_drops::WaitingDrops;
 use crate::text::one_line::shown;
 
 /// The time between two lines about the progress of one file.
@@ -54,7 +54,7 @@ pub struct LogSink {
     /// The problems that were logged lately.
     repeats: Repeats,
     /// The drops that wait for long.
-    waits: Waits,
+    waits: WaitingDrops,
     /// The finished drops that a line will report.
     finished: Finished,
 }
@@ -78,7 +78,7 @@ impl LogSink {
             has_progress,
             last_lines: HashMap::new(),
             repeats: Repeats::default(),
-            waits: Waits::default(),
+            waits: WaitingDrops::default(),
             finished: Finished::default(),
         }
     }

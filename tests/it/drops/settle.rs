@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use npyd::decide::completeness::{Observation, Rules, Verdict, Writer, assess, quiet_after};
+use npyd::decide::completeness::{Rules, Verdict, assess, quiet_after};
+use npyd::decide::observation::{Observation, Writer};
 use npyd::decide::quiescence::Quiescence;
 use npyd::describe::digest::Digest;
 use npyd::describe::{Declared, DeclaredBy, Dump, Metadata, from_header};

@@ -1,11 +1,11 @@
-//! Verdicts of `npyd explain`.
+//! The status of a file, as `npyd explain` reports it under the key `verdict`.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// What npyd has done with a file, or will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FileStatus {
     /// An array was made.
     Finished,
     /// The drop is complete: npyd makes its array next.
@@ -30,32 +30,32 @@ pub(super) enum Verdict {
     Gone,
 }
 
-impl Verdict {
+impl FileStatus {
     /// Returns the name in reports.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Verdict::Finished => "finished",
-            Verdict::Ready => "ready",
-            Verdict::Waiting => "waiting",
-            Verdict::Working => "working",
-            Verdict::Failing => "failing",
-            Verdict::Rejected => "rejected",
-            Verdict::Ignored => "ignored",
-            Verdict::Leftover => "leftover",
-            Verdict::SeveralArrays => "several arrays",
-            Verdict::Unknown => "unknown",
-            Verdict::Gone => "gone",
+            FileStatus::Finished => "finished",
+            FileStatus::Ready => "ready",
+            FileStatus::Waiting => "waiting",
+            FileStatus::Working => "working",
+            FileStatus::Failing => "failing",
+            FileStatus::Rejected => "rejected",
+            FileStatus::Ignored => "ignored",
+            FileStatus::Leftover => "leftover",
+            FileStatus::SeveralArrays => "several arrays",
+            FileStatus::Unknown => "unknown",
+            FileStatus::Gone => "gone",
         }
     }
 
     /// Returns whether a report has one of these verdicts.
-    pub(super) fn is_one_of(report: &Value, verdicts: &[Verdict]) -> bool {
+    pub(super) fn is_one_of(report: &Value, verdicts: &[FileStatus]) -> bool {
         let found = report["verdict"].as_str();
         verdicts.iter().any(|verdict| Some(verdict.as_str()) == found)
     }
 }
 
-impl Serialize for Verdict {
+impl Serialize for FileStatus {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(self.as_str())
     }

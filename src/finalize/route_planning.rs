@@ -79,7 +79,7 @@ fn lacks_right(
     };
     let keeps_its_name = keeps_its_name(&candidate.input, dump, drop_dir.output.is_none());
     let protection = match candidate.input.protection() {
-        None if !keeps_its_name => candidate.input.obstacle_in(source)?,
+        None if !keeps_its_name => candidate.input.unproven_in(source)?,
         protection => protection,
     };
     Ok(if let Some(protection) = protection {

@@ -30,7 +30,7 @@ const AGE_INTERVAL: Duration = Duration::from_mins(10);
 
 /// The drops that no line has reported, by drop directory.
 #[derive(Debug, Default)]
-pub(crate) struct Waits(BTreeMap<PathBuf, OfDir>);
+pub(crate) struct WaitingDrops(BTreeMap<PathBuf, OfDir>);
 
 /// Those of one drop directory.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ struct OfAge {
     similar: Vec<String>,
 }
 
-impl Waits {
+impl WaitingDrops {
     /// Takes an event about the state of a drop or of a drop directory.
     pub(crate) fn take(&mut self, event: &Event, now: Instant) {
         match event {
@@ -268,7 +268,7 @@ mod tests {
 
     /// Waits on a clock of seconds.
     struct Case {
-        waits: Waits,
+        waits: WaitingDrops,
         start: Instant,
     }
 
@@ -278,7 +278,7 @@ mod tests {
 
     impl Case {
         fn new() -> Self {
-            Case { waits: Waits::default(), start: Instant::now() }
+            Case { waits: WaitingDrops::default(), start: Instant::now() }
         }
 
         fn at(&self, second: u64) -> Instant {
