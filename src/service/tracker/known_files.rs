@@ -1,7 +1,6 @@
 //! Checks which of the files that the ledger knows still exist: the ledger keeps the newest receipt
 //! of such a file for good. Each scan checks some of them, in turn, because there may be millions.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::finalize::{RejectedDrop, rejected_paths};
@@ -44,15 +43,11 @@ impl Tracker {
         ledger: &Ledger,
     ) -> Result<Option<bool>, LedgerError> {
         let Ok(rel) = receipt.source.strip_prefix(&self.drop_dir.path) else { return Ok(None) };
-        let is_below = rel.parent() != Some(Path::new(""));
-        if is_below && !self.drop_dir.recursive {
-            return Ok(None);
-        }
-        match root.stat(rel) {
-            Ok(Some(_)) => Ok(Some(true)),
-            Err(error) if !error.is_missing() => Ok(None),
-            _ if self.drop_dir.rejects.is_none() || !receipt.is_current => Ok(Some(false)),
-            _ => self.is_rejected_file(receipt, ledger),
+        match self.has_standing_file(root, rel) {
+            Some(false) if self.drop_dir.rejects.is_some() && receipt.is_current => {
+                self.is_rejected_file(receipt, ledger)
+            }
+            exists => Ok(exists),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::decide::file_snapshot::FileSnapshot;
 use crate::describe::series::SeriesKey;
 use crate::fs::Dir;
 use crate::ledger::KnownSource;
-use crate::model::FileName;
+use crate::model::{FileName, parent_of};
 use crate::service::tracker::Tracker;
 
 impl Tracker {
@@ -17,6 +17,20 @@ impl Tracker {
     /// descriptions that combine it with others.
     pub(super) fn standing_paths(&self, rel: &Path) -> Vec<PathBuf> {
         self.index.wholes_of(rel).cloned().collect()
+    }
+
+    /// Returns whether the file exists whose path stands for a drop: its data file, or what
+    /// describes its files. Returns `None` if it can't be examined, or this drop directory does not
+    /// include it.
+    pub(super) fn has_standing_file(&self, root: &Dir, rel: &Path) -> Option<bool> {
+        if !self.drop_dir.recursive && !parent_of(rel).as_os_str().is_empty() {
+            return None;
+        }
+        match root.stat(rel) {
+            Ok(stat) => Some(stat.is_some()),
+            Err(error) if error.is_missing() => Some(false),
+            Err(_) => None,
+        }
     }
 
     /// Returns whether a file is one of several files of a drop.
