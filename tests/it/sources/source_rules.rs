@@ -87,6 +87,28 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What opens, reads, writes, renames or removes a file.
+const FILE_CALLS: &[&str] =
+    &["std::fs", "rustix::fs", " File::", "(File::", "OpenOptions", "libc::open", ".read_dir("];
+
+/// What looks up whether a path exists, or where it leads.
+const LOOKUPS: &[&str] =
+    &[".canonicalize(", ".symlink_metadata(", ".try_exists(", ".read_link(", "rejects.exists("];
+
+/// The sources outside `fs` with such calls, and what the calls are about.
+const CALLERS: &[(&str, &[&str], &str)] = &[
+    ("src/ledger/", FILE_CALLS, "the ledger"),
+    ("src/ledger/", LOOKUPS, "whether there is a ledger"),
+    ("src/throttle/psi.rs", FILE_CALLS, "/proc/pressure and control groups"),
+    ("src/cli/explain/mod.rs", FILE_CALLS, "the state directory"),
+    ("src/cli/limits.rs", FILE_CALLS, "/proc/sys"),
+    ("src/cli/log.rs", FILE_CALLS, "standard error"),
+    ("src/cli/manifest.rs", FILE_CALLS, "the manifest that the command writes"),
+    ("src/cli/mod.rs", FILE_CALLS, "the configuration"),
+    ("src/cli/", LOOKUPS, "paths that a command reports"),
+    ("src/finalize/rest.rs", LOOKUPS, "whether `rejects` exists"),
+];
+
 /// A source file: its path below the repository, and its text.
 struct Source {
     path: String,
@@ -466,6 +488,36 @@ fn modules_are_found_in_paths() {
 /// Returns whether a file in a folder of routes is a route, and not a part that routes share.
 fn is_route(source: &Source) -> bool {
     !["mod", "page_header", "plan"].contains(&stem(source))
+}
+
+/// Returns whether all of a file is a test.
+fn is_test(source: &Source) -> bool {
+    ["tests", "timeline"].contains(&stem(source))
+}
+
+/// Who calls the system about another file than data, or only about its name, is listed, and no
+/// longer listed once it does not.
+#[test]
+fn only_fs_makes_system_calls_on_data() {
+    let mut callers = BTreeSet::new();
+    for source in product().filter(|it| !it.path.starts_with("src/fs/") && !is_test(it)) {
+        for calls in [FILE_CALLS, LOOKUPS] {
+            let listed = CALLERS
+                .iter()
+                .find(|(path, listed, _)| *listed == calls && source.path.starts_with(path));
+            for (number, line) in source.code() {
+                if let Some(call) = calls.iter().find(|call| line.contains(*call)) {
+                    let Some((path, _, of)) = listed else {
+                        panic!("{}:{number}: `{call}` outside src/fs/", source.path);
+                    };
+                    callers.insert((*path, *of));
+                }
+            }
+        }
+    }
+    for (path, _, of) in CALLERS {
+        assert!(callers.contains(&(*path, *of)), "{path}: no call on {of} any more: edit CALLERS");
+    }
 }
 
 #[test]
