@@ -105,7 +105,7 @@ fn count_below(drop_dir: &DropDir, (dir, rel): (&Dir, &Path), max: u64, count: &
     if !drop_dir.recursive || rel.components().count() >= DEPTH_MAX || *count > max {
         return;
     }
-    // What can't be listed has no watch either.
+    // A directory that can't be listed has no watch.
     let entries = dir.entries().unwrap_or_default();
     for (name, _) in entries.into_iter().filter(|(_, kind)| *kind == EntryKind::Dir) {
         let rel = rel.join(&name);

@@ -148,7 +148,8 @@ impl DropDir {
         [&self.output, &self.archive, &self.rejects].into_iter().flatten().map(PathBuf::as_path)
     }
 
-    /// Returns whether a path below the drop directory is in a directory that npyd itself writes to.
+    /// Returns whether a path below the drop directory is in a directory that npyd itself writes
+    /// to.
     #[must_use]
     pub fn is_managed(&self, rel: &Path) -> bool {
         let path = self.path.join(rel);

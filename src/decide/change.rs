@@ -40,7 +40,7 @@ pub enum Change {
     /// The file that describes the data.
     #[error("`{0}` changed")]
     Description(FileName),
-    /// The files that describe the data, or the data files, by one that arrived.
+    /// Another description or data file arrived.
     #[error("another description or data file arrived meanwhile")]
     Redescribed,
     /// The old array, after it was compared.

@@ -53,7 +53,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// Describes data with nothing before and after them, and with no further facts.
+    /// Describes data without bytes before or after them, and without further facts.
     #[must_use]
     pub fn new(data: Data, layout: Layout) -> Self {
         Described {

@@ -162,7 +162,7 @@ impl fmt::Display for Misplaced {
 
 /// Returns npyd's own keys below the header of a table in a TOML text. TOML adds a key to the table
 /// above it, so one that is appended to the text describes nothing. A key that would change nothing
-/// if it were moved does not count. A table in braces ends where its author says.
+/// if it were moved does not count. A table in braces can have no such key, because it is closed.
 pub(crate) fn misplaced(keys: &Metadata, text: &str) -> Vec<Misplaced> {
     let mut misplaced = Vec::new();
     for (table, value) in keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {

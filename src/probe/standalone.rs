@@ -1,5 +1,5 @@
-//! Probes for one-off commands, which find the descriptions of a file by reading all files beside and
-//! above it.
+//! Probes for one-off commands, which find the descriptions of a file by reading all files beside
+//! and above it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -56,7 +56,7 @@ pub enum DescribeError {
     /// The manifest has no bytes.
     #[error("its manifest `{0}` is empty: write it again")]
     EmptyManifest(FileName),
-    /// The type of the items is not one.
+    /// The type of the items is not valid.
     #[error("{}", sanitize(&.0.to_string()))]
     Dtype(#[from] DtypeError),
     /// Type, shape and order do not fit together.

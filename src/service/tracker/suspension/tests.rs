@@ -166,7 +166,7 @@ fn a_missing_directory_that_is_back_is_tried_at_once() {
     assert_eq!(case.trial(17000).as_deref(), Some("a"));
     fail(&mut case, 17000);
     check(&mut case, true, 18000);
-    assert_eq!(case.trial(18000), None, "it is there, and missing all the same");
+    assert_eq!(case.trial(18000), None, "its drop has failed again since");
     // Whether there is room on a disk again shows only when npyd tries.
     let mut case = Case::new();
     case.fail("a", 0);
