@@ -49,6 +49,9 @@ pub enum Change {
     /// The old array, while it was compared.
     #[error("its old array changed while it was compared")]
     OldArrayDuringComparison,
+    /// The array that has the bytes of the source, before the source was disposed of.
+    #[error("`{0}`, which has its bytes, was changed, replaced or deleted meanwhile")]
+    StandingArray(FileName),
     /// The array that was made again from itself.
     #[error("`{0}` changed while it was made again")]
     Array(FileName),

@@ -6,8 +6,7 @@ use crate::decide::reason::Reason;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::locations::Locations;
-use crate::finalize::output_name::{OutputName, replaceable};
-use crate::finalize::remake::OldArray;
+use crate::finalize::output_name::{NamedArray, OutputName, replaceable};
 use crate::finalize::route_planning::{constraints, plan_of};
 use crate::finalize::{Interruption, Job};
 use crate::model::FileName;
@@ -18,8 +17,8 @@ pub(crate) struct Choice {
     pub(crate) event: ReceiptEvent,
     /// The array's name.
     pub(crate) name: FileName,
-    /// The array of that name that the new one replaces.
-    pub(crate) old: Option<OldArray>,
+    /// The array that has the name.
+    pub(crate) there: Option<NamedArray>,
     /// What the array replaces, for the receipt.
     pub(crate) replaced: Option<String>,
     /// The plan. The file system may refuse its route.
@@ -42,7 +41,7 @@ impl Choice {
         let chosen = choose_name(&plan)?;
         let may_replace = chosen.is_some() && !job.keeps_its_name(at);
         let chosen = chosen.unwrap_or_else(|| OutputName::Free(job.dump.output.clone()));
-        let (name, event, old) = chosen.into_event();
+        let (name, event, there) = chosen.into_event();
         let has_array = matches!(event, ReceiptEvent::Found | ReceiptEvent::Stale);
         if !has_array && job.candidate.input.links() > 1 {
             return Err(Interruption::Rejected(Reason::HardLinks(job.candidate.input.links())));
@@ -54,7 +53,7 @@ impl Choice {
         let why = match event {
             // The drop may change again, so its file must not become the array.
             ReceiptEvent::Remade => Some(RouteObstacle::Remade),
-            _ if old.is_some() => Some(RouteObstacle::Compared),
+            _ if matches!(there, Some(NamedArray::Old(_))) => Some(RouteObstacle::Compared),
             // Only a new file can be exchanged with the old one, so that no third file is replaced.
             _ if replaced.is_some() => Some(RouteObstacle::Replaces),
             _ => None,
@@ -64,6 +63,6 @@ impl Choice {
             plan = plan_of(job, &constraints)?;
         }
         let replaced = replaced.map(|it| it.remark);
-        Ok(Choice { event, name, old, replaced, plan, constraints })
+        Ok(Choice { event, name, there, replaced, plan, constraints })
     }
 }

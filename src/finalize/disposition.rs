@@ -6,12 +6,14 @@
 use std::path::PathBuf;
 
 use crate::config::{Disposition, DropDir};
+use crate::decide::change::Change;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::locations::{Locations, mirrored};
 use crate::finalize::source_checks::{check_content, check_sidecar};
+use crate::finalize::standing_array::StandingArray;
 use crate::finalize::transfer::{Copied, Lost, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
@@ -116,6 +118,7 @@ pub(crate) fn dispose_source(
     at: &Locations,
     route: Route,
     event: ReceiptEvent,
+    (name, array): (&FileName, Option<&StandingArray>),
 ) -> Result<SourceOutcome, Interruption> {
     let consumed_source =
         event == ReceiptEvent::Finalized && (route.consumes_source() || job.keeps_its_name(at));
@@ -148,6 +151,10 @@ pub(crate) fn dispose_source(
     }
     if job.candidate.is_redescribed(&job.drop_dir)? {
         return Ok(SourceOutcome::Redescribed);
+    }
+    // Once the source is gone, the array is the only copy.
+    if !matches!(array, Some(array) if array.is_standing(&at.output, name.as_ref())?) {
+        return Err(Interruption::changed(Change::StandingArray(name.clone())));
     }
     for input in &job.candidate.input.files {
         match put_away(at, input, job.writers(), &gone)? {
@@ -303,7 +310,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     if !remains.is_empty() {
         output.sync()?; // F2: before any source is touched
         for one in remains {
-            if !put_remains_away(drop_dir, &source, one, (array, archive.as_ref()))? {
+            if !put_remains_away(drop_dir, &source, one, (array, &output), archive.as_ref())? {
                 let name = &one.input.name;
                 return Ok(Some(Reason::NoOtherParts(name.clone())));
             }
@@ -332,16 +339,19 @@ fn put_remains_away(
     drop_dir: &DropDir,
     source: &Dir,
     remains: &RemainingPart,
-    (array, archive): (&DataFile, Option<&Dir>),
+    (array, output): (&DataFile, &Dir),
+    archive: Option<&Dir>,
 ) -> fs::Result<bool> {
     let RemainingPart { input: InputFile { name, file, stat, .. }, offset, at, len } = remains;
     let Some(_claim) = file.claim()? else { return Ok(false) };
-    let is_alone = file.writer()? != fs::Writer::Present;
+    let standing = StandingArray::new(array.clone())?;
+    let is_alone = file.writer()? != fs::Writer::Present && !standing.has_writer()?;
     let is_in_array = match at {
         Some(at) => array.is_equal_at(*at, file, *offset, *len)?,
         None => false,
     };
-    if !is_alone || !is_in_array {
+    let array_name = array.path().file_name().unwrap_or_default();
+    if !is_alone || !is_in_array || !standing.is_standing(output, array_name.as_ref())? {
         return Ok(false);
     }
     let writers = unproven_writers(drop_dir);

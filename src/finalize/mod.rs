@@ -31,6 +31,7 @@ mod restore;
 pub mod route_planning;
 mod routes;
 mod source_checks;
+mod standing_array;
 mod transfer;
 pub mod writer_proof;
 

@@ -16,8 +16,9 @@ use crate::finalize::marks::{mark_of, read_origin, trusted_mark};
 use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;
 use crate::finalize::source_checks::lost;
+use crate::finalize::standing_array::StandingArray;
 use crate::finalize::{Interruption, Job, LeadingBytes};
-use crate::fs::{self, DataFile, TempFile, Writer};
+use crate::fs::{self, DataFile, TempFile};
 use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
 use crate::npy::{Header, MAGIC};
 use crate::probe::input::{Input, InputSegment};
@@ -27,7 +28,7 @@ use crate::throttle::meter::Meter;
 /// The name of an array, and what to do about it.
 pub(crate) enum OutputName {
     /// The array already exists under this name.
-    Found(FileName),
+    Found(FileName, StandingArray),
     /// The array gets this name.
     Free(FileName),
     /// The array replaces the array that was made of this drop before it changed.
@@ -40,15 +41,29 @@ pub(crate) enum OutputName {
     Stale(FileName),
 }
 
+/// An array that has the name.
+pub(crate) enum NamedArray {
+    /// It has the bytes of the source.
+    Standing(StandingArray),
+    /// The new array replaces it.
+    Old(OldArray),
+}
+
 impl OutputName {
-    /// Returns the name, the event of the receipt, and the array that the new one replaces.
-    pub(crate) fn into_event(self) -> (FileName, ReceiptEvent, Option<OldArray>) {
+    /// Returns the name, the event of the receipt, and the array that has the name.
+    pub(crate) fn into_event(self) -> (FileName, ReceiptEvent, Option<NamedArray>) {
         match self {
-            OutputName::Found(name) => (name, ReceiptEvent::Found, None),
+            OutputName::Found(name, array) => {
+                (name, ReceiptEvent::Found, Some(NamedArray::Standing(array)))
+            }
             OutputName::Stale(name) => (name, ReceiptEvent::Stale, None),
             OutputName::Free(name) => (name, ReceiptEvent::Finalized, None),
-            OutputName::Remake(name, old) => (name, ReceiptEvent::Remade, Some(old)),
-            OutputName::Replace(name, old) => (name, ReceiptEvent::Finalized, Some(old)),
+            OutputName::Remake(name, old) => {
+                (name, ReceiptEvent::Remade, Some(NamedArray::Old(old)))
+            }
+            OutputName::Replace(name, old) => {
+                (name, ReceiptEvent::Finalized, Some(NamedArray::Old(old)))
+            }
         }
     }
 }
@@ -76,12 +91,15 @@ pub(crate) fn choose_name(
                 1 => None,
                 _ => find_numbered(job, at, number - 1, (plan, progress))?,
             };
-            return Ok(found.map_or(OutputName::Free(name), OutputName::Found));
+            return Ok(match found {
+                Some((name, array)) => OutputName::Found(name, array),
+                None => OutputName::Free(name),
+            });
         };
         if may_count_as_found(&there, job, at, &name)
-            && is_array_of(job, at, &name, plan, progress.as_deref_mut())?
+            && let Some(array) = array_of_source(job, at, &name, plan, progress.as_deref_mut())?
         {
-            return Ok(OutputName::Found(name));
+            return Ok(OutputName::Found(name, array));
         }
         if let Some(old) = old_array(job, at, &name)? {
             match job.drop_dir.on_change {
@@ -97,8 +115,9 @@ pub(crate) fn choose_name(
         }
         if !is_numbered && job.drop_dir.on_change == OnChange::Number {
             // The ledger, which is lost, knew what made the first array; or it knows a later one.
-            if let Some(found) = find_numbered(job, at, 0, (plan, progress.as_deref_mut()))? {
-                return Ok(OutputName::Found(found));
+            let found = find_numbered(job, at, 0, (plan, progress.as_deref_mut()))?;
+            if let Some((name, array)) = found {
+                return Ok(OutputName::Found(name, array));
             }
             for other in numbered_after(at, first, 0)? {
                 is_numbered |= old_array(job, at, &other)?.is_some();
@@ -120,13 +139,13 @@ fn find_numbered(
     at: &Locations,
     after: u32,
     (plan, mut progress): (&Plan, Option<&mut Meter>),
-) -> Result<Option<FileName>, Interruption> {
+) -> Result<Option<(FileName, StandingArray)>, Interruption> {
     for name in numbered_after(at, &job.dump.output, after)? {
         let Some(there) = at.output.stat(name.as_ref())? else { continue };
         if may_count_as_found(&there, job, at, &name)
-            && is_array_of(job, at, &name, plan, progress.as_deref_mut())?
+            && let Some(array) = array_of_source(job, at, &name, plan, progress.as_deref_mut())?
         {
-            return Ok(Some(name));
+            return Ok(Some((name, array)));
         }
     }
     Ok(None)
@@ -355,25 +374,27 @@ fn may_count_as_found(there: &Stat, job: &Job, at: &Locations, name: &FileName) 
     is_trusted(there, job) || (stays && at.output.open_file(name.as_ref()).is_ok())
 }
 
-/// Returns whether the file of that name was made of this source: by its mark, or else by comparing
+/// Returns the file of that name if it was made of this source: by its mark, or else by comparing
 /// every byte. An array that does not hold the bytes of its source is known by its mark alone; one
 /// that has another mark is made again, if the ledger knows it.
-fn is_array_of(
+fn array_of_source(
     job: &Job,
     at: &Locations,
     name: &FileName,
     plan: &Plan,
     progress: Option<&mut Meter>,
-) -> Result<bool, Interruption> {
-    let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(false) };
+) -> Result<Option<StandingArray>, Interruption> {
+    let Some(there) = at.output.open_file(name.as_ref())? else { return Ok(None) };
     let candidate = &job.candidate;
     if is_source(job, &there)? {
-        return Ok(false);
+        return Ok(None);
     }
-    let Some(data_at) = data_of(&there, &plan.header)? else { return Ok(false) };
-    let mark = trusted_mark(&there)?;
+    let array = StandingArray::new(there)?;
+    let there = array.file();
+    let Some(data_at) = data_of(there, &plan.header)? else { return Ok(None) };
+    let mark = trusted_mark(there)?;
     let may_be_mixed = match &mark {
-        Some(mark) => may_be_mixed(job, &there, mark)?,
+        Some(mark) => may_be_mixed(job, there, mark)?,
         None => false,
     };
     let mut is_recheck = job.is_recheck;
@@ -384,33 +405,37 @@ fn is_array_of(
         let is_removed = job.drop_dir.source == Disposition::Remove;
         let is_compared = plan.holds_source_bytes && (is_removed || !is_described_by_file(job));
         if mark == source && !job.redo && !is_compared {
-            return Ok(true);
+            return Ok(Some(array));
         }
         is_recheck |= mark.is_of_files(&source);
         // This may be another drop of that name with equal content: it gets a number of its own.
         let is_numbered = job.drop_dir.on_conflict == OnConflict::Number;
         let is_of_this_drop = mark.is_of_data_files(&source) || job.earlier.contains(&mark);
         if is_numbered && !may_be_mixed && !is_of_this_drop {
-            return Ok(false);
+            return Ok(None);
         }
     }
     if !plan.holds_source_bytes {
         return if may_be_mixed {
             Err(Interruption::Locked(Reason::FilesGone(name.clone())))
         } else {
-            Ok(false)
+            Ok(None)
         };
     }
+    let had_writer = array.has_writer()?;
     // Nobody waits for the result if only attributes changed.
     let _idle = is_recheck.then(fs::IdlePriority::begin);
-    let (old, new) = compare(job, &there, data_at, progress)?;
+    let (old, new) = compare(job, there, data_at, progress)?;
     match (old, new) {
         (Some(old), Some(_)) if may_be_mixed => {
             let (array, old) = (name.clone(), old.clone());
             Err(Interruption::Locked(Reason::Mixed { array, old }))
         }
-        (_, None) => make_durable(&there, name).map(|()| true),
-        (_, Some(_)) => Ok(false),
+        (_, None) => {
+            make_durable(&array, had_writer, name)?;
+            Ok(Some(array))
+        }
+        (_, Some(_)) => Ok(None),
     }
 }
 
@@ -449,14 +474,18 @@ fn compare<'a>(
 }
 
 /// Syncs an equal array, which may be another program's copy. npyd's own are durable before they
-/// have their name.
-fn make_durable(there: &DataFile, name: &FileName) -> Result<(), Interruption> {
-    if there.writer()? == Writer::Present {
+/// have their name. Fails if a process could write to it during the comparison.
+fn make_durable(
+    array: &StandingArray,
+    had_writer: bool,
+    name: &FileName,
+) -> Result<(), Interruption> {
+    if had_writer || array.has_writer()? {
         return Err(Interruption::Locked(Reason::OpenForWriting(OpenFile::EqualArray(
             name.clone(),
         ))));
     }
-    there.sync_all().map_err(lost)
+    array.file().sync_all().map_err(lost)
 }
 
 /// Returns whether some data files may be left over from a crash after that array was made, while

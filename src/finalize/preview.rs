@@ -9,7 +9,7 @@ use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::choice::Choice;
 use crate::finalize::header_room::refuse_occupied;
 use crate::finalize::locations::Locations;
-use crate::finalize::output_name::{choose_name, is_old_array};
+use crate::finalize::output_name::{NamedArray, choose_name, is_old_array};
 use crate::finalize::{Interruption, Job};
 use crate::fs::Dir;
 
@@ -43,11 +43,11 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
     let choice = Choice::new(job, &at, |plan| {
         if is_missing { Ok(None) } else { choose_name(job, &at, plan, None).map(Some) }
     })?;
-    let Choice { event, name, old, replaced, plan, .. } = choice;
-    let replaced = match old {
-        Some(_) => replaced
+    let Choice { event, name, there, replaced, plan, .. } = choice;
+    let replaced = match there {
+        Some(NamedArray::Old(_)) => replaced
             .map(|it| format!("{it}, which stays as a backup unless the new one has its bytes")),
-        None => replaced,
+        Some(NamedArray::Standing(_)) | None => replaced,
     };
     if plan.route == Route::InPlace {
         refuse_occupied(job, &plan)?;

@@ -23,8 +23,9 @@ const FLUSH_PIECE: u64 = 64 << 20;
 /// The set-user-ID, set-group-ID and sticky bits.
 const SPECIAL_BITS: u32 = 0o7000;
 
-/// An open data file. All reads and writes take an offset; the file position is never used.
-#[derive(Debug)]
+/// An open data file. All reads and writes take an offset; the file position is never used. A
+/// clone shares the descriptor.
+#[derive(Debug, Clone)]
 pub struct DataFile {
     pub(crate) fd: Arc<OwnedFd>,
     path: PathBuf,

@@ -17,7 +17,7 @@ use crate::finalize::choice::Choice;
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
 use crate::finalize::locations::{Locations, OpenDirs, open_locations};
-use crate::finalize::output_name::{self, OutputName, choose_name};
+use crate::finalize::output_name::{self, NamedArray, OutputName, choose_name};
 use crate::finalize::pipeline::Finalized;
 use crate::finalize::pipeline::synced_dirs::SyncedDirs;
 use crate::finalize::remake::{OldArray, Remake};
@@ -26,6 +26,7 @@ use crate::finalize::routes::{self, RouteResult, RouteWork};
 use crate::finalize::source_checks::{
     check_sidecar, check_source, check_unchanged, lost, sync_unproven,
 };
+use crate::finalize::standing_array::StandingArray;
 use crate::finalize::{Interruption, Job, marks, metadata, parts_of_input, rest};
 use crate::fs::{Claim, TempFile};
 use crate::model::FileName;
@@ -83,6 +84,9 @@ pub(super) struct InFlight<'a> {
     name: FileName,
     /// The new file, filled and unnamed; `None` if the job makes no new file.
     pub(super) output: Option<TempFile>,
+    /// The array under its name, from before its bytes were compared or since they were written;
+    /// `None` if the source stays anyway.
+    standing: Option<StandingArray>,
     /// The old array that the new one replaces, compared with it.
     remake: Option<Remake>,
     /// Whether the metadata were written before the array had its name.
@@ -118,7 +122,12 @@ impl<'a> InFlight<'a> {
         sync_unproven(job, progress)?;
         let choice =
             Choice::new(job, &at, |plan| choose_name(job, &at, plan, Some(progress)).map(Some))?;
-        let Choice { event, name, old, replaced, plan, constraints } = choice;
+        let Choice { event, name, there, replaced, plan, constraints } = choice;
+        let (old, standing) = match there {
+            Some(NamedArray::Old(old)) => (Some(old), None),
+            Some(NamedArray::Standing(array)) => (None, Some(array)),
+            None => (None, None),
+        };
         let sidecar_claim = disposition::claim_sidecar(job, plan.route)?;
         if !(job.is_recheck && event == ReceiptEvent::Found) {
             verify_ahead(job, &plan, progress)?; // a recheck reads the data once
@@ -139,6 +148,7 @@ impl<'a> InFlight<'a> {
             event,
             name,
             output: None,
+            standing,
             remake: None,
             is_described: Cell::new(false),
             replaced,
@@ -265,6 +275,17 @@ impl<'a> InFlight<'a> {
 
     /// Gives the new file the first free name. Other processes may take names at the same time.
     pub(super) fn publish_name(&mut self) -> Result<(), Interruption> {
+        self.take_name()?;
+        if self.moves_source()
+            && self.standing.is_none()
+            && let Some(output) = &self.output
+        {
+            self.standing = Some(StandingArray::new(output.file().clone())?);
+        }
+        Ok(())
+    }
+
+    fn take_name(&mut self) -> Result<(), Interruption> {
         let (job, at) = (self.job, &self.at);
         let Some(output) = &mut self.output else { return Ok(()) };
         if let Some(remake) = &self.remake {
@@ -281,8 +302,9 @@ impl<'a> InFlight<'a> {
                 return Ok(());
             }
             match choose_name(job, at, &self.plan, None)? {
-                OutputName::Found(name) => {
+                OutputName::Found(name, array) => {
                     self.name = name;
+                    self.standing = Some(array);
                     return Ok(());
                 }
                 OutputName::Free(next) => self.name = next,
@@ -355,7 +377,8 @@ impl<'a> InFlight<'a> {
             return Ok(());
         }
         let (job, plan) = (self.job, &self.plan);
-        let source = disposition::dispose_source(job, &self.at, plan.route, self.event)?;
+        let array = (&self.name, self.standing.as_ref());
+        let source = disposition::dispose_source(job, &self.at, plan.route, self.event, array)?;
         self.remarks.extend(source.remark(job.drop_dir.source, self.event));
         self.remarks.extend(self.at.lost.take().remark());
         self.source = Some(source);

@@ -16,5 +16,6 @@ mod recheck;
 mod series;
 mod source;
 mod sparse;
+mod standing_array;
 mod thin_provisioning;
 mod transfer;
