@@ -13,7 +13,7 @@ use crate::decide::evidence::Evidence;
 use crate::decide::reason::Reason;
 use crate::events::progress::Phase;
 use crate::finalize::locations::{Locations, mirrored};
-use crate::finalize::source_checks::{lost, synced};
+use crate::finalize::source_checks::{lost, sync_source};
 use crate::finalize::{Interruption, Job, transfer};
 use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::{FileName, NUMBER_MAX, Stat, parent_of};
@@ -51,7 +51,7 @@ pub(crate) fn cut(
     if input.stat.size <= end {
         return Ok((input.stat, earlier));
     }
-    synced(job, &input.stat, progress)?;
+    sync_source(job, &input.stat, progress)?;
     let surplus = surplus_behind(input, end)?;
     let remark = save(job, at, &surplus, progress)?;
     match at.source.cut_if_unchanged(input.name.as_ref(), &input.file, &input.stat, end) {

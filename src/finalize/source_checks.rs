@@ -23,27 +23,32 @@ pub(crate) fn lost(error: FsError) -> Interruption {
     Interruption::DataLoss(Reason::DataLoss(DataLoss::Sync { error, has_other_files }))
 }
 
-/// Opens the data file for writing and syncs its data. Fails if it has changed since `before`.
-pub(crate) fn synced(
+/// Syncs the data of the data file. Fails if it has changed since `before`. npyd does not open the
+/// file for writing here: the sync can take long, and afterwards npyd must see other writers.
+pub(crate) fn sync_source(
     job: &Job,
     before: &Stat,
     progress: &mut Meter,
-) -> Result<DataFile, Interruption> {
+) -> Result<(), Interruption> {
     let is_marked = job.evidence.producer_word() == Some(ProducerWord::Mark);
     if !is_marked && job.candidate.input.writer()? == Writer::Present {
         return Err(Interruption::Retry(Reason::OpenForWriting(OpenFile::Data)));
     }
-    let file = job.only_file()?.file.writable().map_err(|error| {
+    let file = &job.only_file()?.file;
+    sync_written(file, progress)?;
+    check_size(job, before, file)
+}
+
+/// Opens the data file for writing.
+pub(crate) fn writable(file: &DataFile) -> Result<DataFile, Interruption> {
+    file.writable().map_err(|error| {
         // Another process holds a lease for a probe; a blocking open could wait long.
         if error.is_leased() {
             Interruption::Locked(Reason::Io(error.into()))
         } else {
             Interruption::Io(error)
         }
-    })?;
-    sync_written(&file, progress)?;
-    check_size(job, before, &file)?;
-    Ok(file)
+    })
 }
 
 /// Syncs what the producer wrote.

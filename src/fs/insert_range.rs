@@ -82,8 +82,8 @@ impl DataFile {
     }
 
     /// Removes a gap of `len` bytes from wherever it is, and syncs the file, which had `size`
-    /// bytes, these hashes and no hole. Returns `false`, and changes nothing, if the file does not
-    /// look like that.
+    /// bytes, these hashes and no hole. Bytes that were appended since stay behind the original
+    /// ones. Returns `false`, and changes nothing, if the file does not look like that.
     ///
     /// # Durability
     ///
@@ -94,9 +94,9 @@ impl DataFile {
         if now == size {
             return Ok(self.edge_hashes(size)? == edge_hashes); // the insertion had not begun
         }
-        if Some(now) != size.checked_add(len) {
+        let Some(extended) = size.checked_add(len).filter(|extended| *extended <= now) else {
             return Ok(false);
-        }
+        };
         let Some(gap) = self.gap(now, len)? else { return Ok(false) };
         if self.ends_around(size, gap, len)? != edge_hashes {
             return Ok(false);
@@ -104,8 +104,10 @@ impl DataFile {
         if gap.saturating_add(len) < now {
             self.collapse(gap, len)?;
         }
-        // A gap at the end means that the insertion had only extended the file.
-        self.set_len(size)?;
+        if now == extended {
+            // A gap at the end means that the insertion had only extended the file.
+            self.set_len(size)?;
+        }
         self.sync_all()?;
         Ok(true)
     }
@@ -218,6 +220,23 @@ mod tests {
         assert!(file.remove_gap(size, LEN, edge_hashes).unwrap());
         assert!(content(&file) == bytes);
         assert!(file.remove_gap(size, LEN, edge_hashes).unwrap(), "once more does no harm");
+    }
+
+    #[test]
+    fn what_was_appended_since_stays_behind_the_data() {
+        for (gap, rest) in [(0, 17), (2, 0)] {
+            let (_temp, file, bytes) = file(3, rest);
+            let size = bytes.len() as u64;
+            let edge_hashes = file.edge_hashes(size).unwrap();
+            let made = fs::fallocate(&file, FallocateFlags::INSERT_RANGE, gap * LEN, LEN);
+            if made == Err(Errno::OPNOTSUPP) {
+                return left_out();
+            }
+            made.unwrap();
+            file.write_all_at(b"appended", size + LEN).unwrap();
+            assert!(file.remove_gap(size, LEN, edge_hashes).unwrap(), "gap at block {gap}");
+            assert!(content(&file) == [&bytes[..], b"appended"].concat(), "gap at block {gap}");
+        }
     }
 
     #[test]

@@ -80,6 +80,7 @@ pub use ioprio::{IdlePriority, make_idle};
 pub use lease::{Lease, Unprovable, Writer};
 pub use listing::Listing;
 pub use mount_table::{Device, MountChain, MountInfo, MountTable};
+pub(crate) use private_name::forget_name;
 use private_name::is_private_name;
 
 pub use private_name::{Conditional, OpenWriters, Unmet};

@@ -14,6 +14,7 @@
     store AT VALUE             writes a byte through the mapping
     unmap                      ends the mapping
     open PATH NAME             holds it open for writing, under a name of ours
+    reopen PATH NAME           the same, of a file that is there, to write behind its present end
     put NAME COUNT VALUE       adds bytes to one that is held open
     close NAME                 closes it
     flood DIRECTORY COUNT      makes so many empty files and removes them again
@@ -111,6 +112,11 @@ def open_file(path, name):
     held[name] = open(path, "ab")
 
 
+def reopen(path, name):
+    held[name] = open(path, "r+b")
+    held[name].seek(0, os.SEEK_END)
+
+
 def put(name, count, value):
     held[name].write(data(count, value))
     held[name].flush()
@@ -142,6 +148,7 @@ serve(
     store=store,
     unmap=unmap,
     open=open_file,
+    reopen=unless_gone(reopen),
     put=put,
     close=close,
     flood=flood,

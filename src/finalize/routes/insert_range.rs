@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::DropDir;
-use crate::decide::change::Change;
+use crate::decide::change::{Change, OpenFile};
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::route_problem::RouteProblem;
@@ -22,7 +22,7 @@ use crate::finalize::locations::Locations;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
 use crate::finalize::{Interruption, Job};
-use crate::fs::{self, DataFile, Dir};
+use crate::fs::{self, DataFile, Dir, Writer};
 use crate::model::{FileName, Stat};
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
@@ -42,7 +42,7 @@ pub(crate) fn carry_out(
     progress: &mut Meter,
 ) -> Result<RouteResult, Interruption> {
     let RouteWork { job, at, name: output, write_metadata, .. } = *work;
-    let InputFile { name, stat, .. } = job.only_file()?;
+    let InputFile { name, stat, file, .. } = job.only_file()?;
     let not = |why| Ok(RouteResult::Inapplicable(why));
     let Some(intents) = &job.intents else {
         return not(RouteObstacle::NoIntentLog);
@@ -53,7 +53,7 @@ pub(crate) fn carry_out(
     if let Some(why) = obstacle(job, at, intents, &private, head.len() as u64)? {
         return not(why);
     }
-    let file = source_checks::synced(job, stat, progress)?;
+    source_checks::sync_source(job, stat, progress)?;
     if job.drop_dir.in_force.is_superseded() {
         return Err(Interruption::Cancelled);
     }
@@ -71,7 +71,7 @@ pub(crate) fn carry_out(
     if let Err(error) = intents.record(&intent) {
         return not(RouteObstacle::IntentNotRecorded(error.into()));
     }
-    let work = PrivateFile { at, file: &file, intent: &intent, name, private };
+    let work = PrivateFile { at, file, intent: &intent, name, private };
     work.take(job, intents)?;
     let renamed = match work.insert_header(head) {
         Ok(true) => write_metadata(&[]).and_then(|()| work.rename(job, output)),
@@ -115,12 +115,7 @@ fn obstacle(
     if at.source.stat(private.as_ref())?.is_some() {
         return Ok(Some(RouteObstacle::Interrupted));
     }
-    // Probes, npyd's own or another daemon's, hold the file open only briefly: retry.
-    let is_sole_opener = (0..SOLE_OPENER_TRIES).any(|attempt| {
-        std::thread::sleep(Duration::from_millis(attempt));
-        file.is_sole_opener()
-    });
-    if !is_sole_opener {
+    if !has_sole_opener(file) {
         return Ok(Some(RouteObstacle::Open));
     }
     if file.first_hole(0)? < stat.size {
@@ -128,6 +123,15 @@ fn obstacle(
     }
     let is_made = at.source.supports_insert_range(room)?;
     Ok((!is_made).then_some(RouteObstacle::NotSoMuchSpace))
+}
+
+/// Returns whether no other process has the file open. Probes, npyd's own or another daemon's, hold
+/// it open only briefly: tries again.
+fn has_sole_opener(file: &DataFile) -> bool {
+    (0..SOLE_OPENER_TRIES).any(|attempt| {
+        std::thread::sleep(Duration::from_millis(attempt));
+        file.is_sole_opener()
+    })
 }
 
 /// A file under its private name, and the intent for it.
@@ -148,7 +152,7 @@ impl PrivateFile<'_> {
             intents.forget(self.intent)?;
             return Err(Interruption::Retry(Reason::Replaced(Subject::Drop)));
         }
-        let checked = source_checks::check_size(job, &job.only_file()?.stat, self.file);
+        let checked = self.check_alone(job);
         if checked.is_err() {
             dir.restore_name(self.private.as_ref(), dir, name)?;
             dir.sync()?;
@@ -157,19 +161,38 @@ impl PrivateFile<'_> {
         checked
     }
 
+    /// Fails if another process has the file open, which it may have opened by its name before, or
+    /// if the file changed, or has another name.
+    fn check_alone(&self, job: &Job) -> Result<(), Interruption> {
+        if !has_sole_opener(self.file) || self.file.stat()?.nlink > 1 {
+            return Err(Interruption::Retry(Reason::OpenForWriting(OpenFile::Data)));
+        }
+        source_checks::check_size(job, &job.only_file()?.stat, self.file)
+    }
+
     /// Inserts the space, writes the header and syncs both. Returns `false` if the file system
     /// can't insert the space.
     fn insert_header(&self, head: &[u8]) -> Result<bool, Interruption> {
         self.at.source.sync()?;
-        self.file.clear_special_bits()?;
-        if !self.file.insert_gap(self.intent.room)? {
+        let file = source_checks::writable(self.file)?;
+        file.clear_special_bits()?;
+        if !file.insert_gap(self.intent.room)? {
             return Ok(false);
         }
-        self.file.write_all_at(head, 0)?;
-        self.file.sync_all().map_err(lost)?;
-        // A concurrent write went to the wrong offset.
-        let grown = self.file.stat()?.size == self.intent.size + self.intent.room;
-        if grown { Ok(true) } else { Err(Interruption::changed(Change::DuringInsert)) }
+        file.write_all_at(head, 0)?;
+        file.sync_all().map_err(lost)?;
+        let after = file.stat()?;
+        drop(file); // otherwise npyd itself would be the writer that is looked for
+        // A process that was about to open the file by its name may have opened it since: what it
+        // writes goes to the wrong offset.
+        let (now, writer) = (self.file.stat()?, self.file.writer()?);
+        let is_unchanged = (now.size, now.mtime_ns) == (after.size, after.mtime_ns)
+            && now.size == self.intent.size + self.intent.room;
+        if is_unchanged && writer != Writer::Present {
+            Ok(true)
+        } else {
+            Err(Interruption::changed(Change::DuringInsert))
+        }
     }
 
     /// Gives the array its name. Returns `false` if the file can't be renamed to that directory.
@@ -196,7 +219,7 @@ impl PrivateFile<'_> {
 
     /// Restores the file and its name.
     fn undo(&self, intents: &IntentLog) -> Result<(), Interruption> {
-        restore(self.file, self.intent)?;
+        restore(&self.file.writable()?, self.intent)?;
         let dir = &self.at.source;
         if dir.refers_to(self.private.as_ref(), self.file)? {
             dir.restore_name(self.private.as_ref(), dir, self.name.as_ref())?;

@@ -128,6 +128,8 @@ struct Race {
     lasts: bool,
     /// Whether the array is there from the start, and the source stays: the array must follow.
     is_found: bool,
+    /// What it does after the sweep with the file that the command opened.
+    later: Option<String>,
 }
 
 impl Race {
@@ -144,6 +146,7 @@ impl Race {
             name: None,
             lasts: true,
             is_found: false,
+            later: None,
         }
     }
 
@@ -196,6 +199,9 @@ impl Race {
             }
         });
         let done = begun && producer.hear() == "ok";
+        if let Some(later) = self.later.as_ref().filter(|_| done) {
+            producer.say(later).say("close late");
+        }
         site.sweep();
         self.judge(&site, done, &format!("`{}` after call {call}", self.command));
         halted
@@ -263,6 +269,13 @@ fn appended_to(way: Way) {
     Race::new(way, format!("append FILE {PIECE} 2"), after).run();
 }
 
+/// Its producer opens it, and writes to it only after the sweep.
+fn opened(way: Way) {
+    let after = [vec![1; way.size - way.front], vec![2; PIECE]].concat();
+    let race = Race::new(way, "reopen FILE late", after);
+    Race { later: Some(format!("put late {PIECE} 2")), ..race }.run();
+}
+
 /// Data of which the first are others than they were.
 fn overwritten(way: Way) -> Vec<u8> {
     [vec![2; PIECE], vec![1; way.size - way.front - PIECE]].concat()
@@ -303,12 +316,14 @@ races! {
     a_copied_drop_is_written_over_with_a_forged_time: written_over(COPY, "forge");
     a_copied_drop_is_replaced: replaced(COPY);
     a_copied_drop_is_renamed: renamed(COPY);
+    a_copied_drop_is_opened: opened(COPY);
     in_place_truncated: truncated(IN_PLACE);
     in_place_appended_to: appended_to(IN_PLACE);
     in_place_written_over: written_over(IN_PLACE, "overwrite");
     in_place_written_over_with_a_forged_time: written_over(IN_PLACE, "forge");
     in_place_replaced: replaced(IN_PLACE);
     in_place_renamed: renamed(IN_PLACE);
+    in_place_opened: opened(IN_PLACE);
     under_its_own_name_truncated: truncated(BESIDE);
     under_its_own_name_appended_to: appended_to(BESIDE);
     under_its_own_name_written_over: written_over(BESIDE, "overwrite");
@@ -319,6 +334,7 @@ races! {
     room_made_appended_to: appended_to(INSERT);
     room_made_written_over: written_over(INSERT, "overwrite");
     room_made_replaced: replaced(INSERT);
+    room_made_opened: opened(INSERT);
 }
 
 /// An array that is found was made of what was there before: nothing of the source is settled by it

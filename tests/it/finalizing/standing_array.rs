@@ -49,7 +49,7 @@ fn after_each_call(is_found: bool) {
     if !has_strace() {
         return;
     }
-    let (mut call, mut lost, mut last, mut begun) = (0, Vec::new(), None, 0);
+    let (mut call, mut lost, mut latest, mut begun) = (0, Vec::new(), None, 0);
     loop {
         let acts = if is_long() { &ACTS[..] } else { &ACTS[call % 3..=call % 3] };
         let mut is_end = false;
@@ -58,7 +58,7 @@ fn after_each_call(is_found: bool) {
             is_end |= !halted;
             if let Some(survives) = survives {
                 begun += 1;
-                last = Some(call);
+                latest = Some(call);
                 if !survives {
                     lost.push((call, *what));
                 }
@@ -70,7 +70,7 @@ fn after_each_call(is_found: bool) {
         call += 1;
     }
     // After the last call on the array, which is the check itself, nothing more can be noticed.
-    lost.retain(|(call, _)| Some(*call) != last);
+    lost.retain(|(call, _)| Some(*call) != latest);
     assert!(lost.is_empty(), "its data are gone after these calls: {lost:?}");
     assert!(begun > 3, "only {begun} calls of {call} came while both were there");
 }
