@@ -38,7 +38,7 @@ enum Message {
     Configure,
     /// Answered, by dropping the sender, once all earlier events were taken.
     Flush(Sender<()>),
-    /// Ends the sink. The sink answers in the same way.
+    /// Ends the sink, which drops the sender once it has finished.
     Stop(Sender<()>),
 }
 

@@ -95,7 +95,7 @@ pub(super) struct InFlight<'a> {
     replaced: Option<String>,
     /// The route of the data into an array that was found, if known.
     found_route: Option<Route>,
-    /// The identity of the array, if npyd could not mark it, or found it.
+    /// The identity of the array, if npyd could not mark the array, or found one that was there.
     array_id: Option<ArrayId>,
     /// The fate of the source; `None` until the array is durable.
     source: Option<SourceOutcome>,
