@@ -70,9 +70,10 @@ const RESOLUTION: Duration = Duration::from_millis(1);
 impl ArrayReceipt {
     /// Returns why a file is not the array of the receipt. It is if its mark names the source. If
     /// npyd could not mark the array, or found one that another program had made, the receipt has
-    /// the identity of the array. The receipt of an older npyd lacks that: then the file is the array if it has been unchanged since the receipt was
-    /// written, because a rename changes the ctime as well. Receipts of several drops are written
-    /// together, so a time does not help an array that was made with the mark of another drop.
+    /// the identity of the array. The receipt of an older npyd lacks that: then the file is the
+    /// array if it has been unchanged since the receipt was written, because a rename changes the
+    /// ctime as well. Receipts of several drops are written together, so a time does not help an
+    /// array that was made with the mark of another drop.
     #[must_use]
     pub fn problem_of(
         &self,

@@ -26,6 +26,7 @@ mod quarantine;
 mod quarantine_dir;
 mod reject_note;
 mod remake;
+mod replaceable;
 mod rest;
 mod restore;
 pub mod route_planning;

@@ -7,7 +7,6 @@ use crate::decide::origin::Origin;
 use crate::decide::output_problem::OutputProblem;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
-use crate::decide::reason_text::array_of;
 use crate::decide::source_identity::SourceIdentity;
 use crate::events::progress::Phase;
 use crate::events::receipt_event::ReceiptEvent;
@@ -15,12 +14,13 @@ use crate::finalize::locations::Locations;
 use crate::finalize::marks::{mark_of, read_origin, trusted_mark};
 use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;
+use crate::finalize::replaceable::{replaceable, replaceable_by};
 use crate::finalize::source_checks::lost;
 use crate::finalize::standing_array::StandingArray;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{self, DataFile, TempFile};
 use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
-use crate::npy::{Header, MAGIC};
+use crate::npy::Header;
 use crate::probe::input::{Input, InputSegment};
 use crate::probe::npy_file::read_header;
 use crate::throttle::meter::Meter;
@@ -246,105 +246,8 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
         .ok_or_else(|| Interruption::changed(Change::DuringReplacement))
 }
 
-/// A file that an array may replace.
-pub(crate) struct Replaceable {
-    /// The file; open without access to its content if npyd may not read it.
-    file: DataFile,
-    /// Whether it is an array that was made of a file with the path of this source.
-    is_own_array: bool,
-    /// What is replaced, for the receipt.
-    pub(crate) remark: String,
-}
-
-impl Replaceable {
-    /// Returns the array that was made of a file with the path of this source. The caller must
-    /// compare the array and back it up before it replaces the array.
-    fn into_own_array(self) -> Option<DataFile> {
-        self.is_own_array.then_some(self.file)
-    }
-}
-
-/// Returns the file of that name if the array may replace it. Returns `None` if the array may not,
-/// or if no file has the name.
-/// Call it right before the rename, because another file may have taken the name since it was
-/// chosen.
-///
-/// The data of an array whose source was removed exist nowhere else, so `replace` spares an array
-/// unless it was made of a file with the path of this source. The drop directory contains drops and
-/// arrays of all users. There npyd replaces only arrays, and only arrays of its own user or of the
-/// user who dropped the data.
-pub(crate) fn replaceable(
-    job: &Job,
-    at: &Locations,
-    name: &FileName,
-) -> Result<Option<Replaceable>, Interruption> {
-    match job.drop_dir.on_conflict {
-        OnConflict::Replace => replaceable_by(job, at, name, false),
-        OnConflict::ReplaceAny => replaceable_by(job, at, name, true),
-        OnConflict::Reject | OnConflict::Number => Ok(None),
-    }
-}
-
-fn replaceable_by(
-    job: &Job,
-    at: &Locations,
-    name: &FileName,
-    replaces_any: bool,
-) -> Result<Option<Replaceable>, Interruption> {
-    let Some(pinned) = at.output.pin(name.as_ref())? else { return Ok(None) };
-    let there = pinned.stat()?;
-    if there.is_dir() || at.beside && !is_trusted(&there, job) {
-        return Ok(None);
-    }
-    let file = match at.output.open_file(name.as_ref()) {
-        Err(error) if error.is_denied() && replaces_any => None,
-        Err(error) if error.is_denied() => return Ok(None),
-        opened => opened?,
-    };
-    let file = match file {
-        Some(file) if there.is_file() && file.stat()?.is_same_file(&there) => Some(file),
-        _ => None,
-    };
-    let is_array = match &file {
-        Some(file) => file.read_at_most(0, 6)?.starts_with(&MAGIC),
-        None => false,
-    };
-    if at.beside && !is_array {
-        return Ok(None);
-    }
-    let origin = file.as_ref().map(read_origin).transpose()?.flatten();
-    let is_own = origin.as_ref() == Some(&Origin::of(&job.path(), &job.candidate.input.name));
-    let what = match () {
-        () if !is_array => "a file that is not an array".to_owned(),
-        () if is_own => match &file {
-            Some(file) if is_of_this_file(job, file)? => "an earlier array of this file",
-            _ => "the array of an earlier file of this name",
-        }
-        .to_owned(),
-        () if replaces_any => array_of(origin.as_ref().map(|origin| origin.name.as_ref())),
-        () => return Ok(None),
-    };
-    let remark = format!("it replaces `{name}`, {what}");
-    let file = file.unwrap_or(pinned);
-    Ok(Some(Replaceable { file, is_own_array: is_array && is_own, remark }))
-}
-
-/// Gives a new file its name. Returns `false` if another file took the name meanwhile, or if an
-/// array has the name and must be backed up first.
-pub(crate) fn publish(
-    output: &mut TempFile,
-    name: &FileName,
-    replaced: Option<&Replaceable>,
-) -> fs::Result<bool> {
-    match replaced {
-        Some(Replaceable { is_own_array: true, .. }) => Ok(false),
-        Some(Replaceable { file: old, .. }) => output.replace_file(name.as_ref(), old),
-        None => output.name(name.as_ref(), false),
-    }
-}
-
 /// Returns whether an array was made of the file that has the path of this drop now.
-fn is_of_this_file(job: &Job, array: &DataFile) -> Result<bool, Interruption> {
+pub(crate) fn is_of_this_file(job: &Job, array: &DataFile) -> Result<bool, Interruption> {
     let source = job.candidate.snapshot().identity();
     Ok(trusted_mark(array)?.is_some_and(|mark| mark.is_of_data_files(&source)))
 }
@@ -360,7 +263,7 @@ fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interrup
 /// Returns whether a file may stand for this source's array: npyd or the source's owner owns it. An
 /// array that a third user dropped and npyd finished in place still belongs to that user, who may
 /// change it.
-fn is_trusted(there: &Stat, job: &Job) -> bool {
+pub(crate) fn is_trusted(there: &Stat, job: &Job) -> bool {
     let owners = job.candidate.input.files.iter().map(|input| input.stat.uid);
     let is_owners = owners.clone().all(|uid| uid == there.uid);
     there.is_file() && (there.uid == fs::own_uid() || is_owners)

@@ -27,7 +27,7 @@ use crate::finalize::source_checks::{
     check_sidecar, check_source, check_unchanged, lost, sync_unproven,
 };
 use crate::finalize::standing_array::StandingArray;
-use crate::finalize::{Interruption, Job, marks, metadata, parts_of_input, rest};
+use crate::finalize::{Interruption, Job, marks, metadata, parts_of_input, replaceable, rest};
 use crate::fs::{Claim, TempFile};
 use crate::model::FileName;
 use crate::probe::ROUTE_ATTR;
@@ -296,8 +296,8 @@ impl<'a> InFlight<'a> {
             return Ok(());
         }
         loop {
-            let replaced = output_name::replaceable(job, at, &self.name)?;
-            if output_name::publish(output, &self.name, replaced.as_ref())? {
+            let replaced = replaceable::replaceable(job, at, &self.name)?;
+            if replaceable::publish(output, &self.name, replaced.as_ref())? {
                 self.replaced = replaced.map(|it| it.remark);
                 return Ok(());
             }
