@@ -1,13 +1,14 @@
 //! `npyd check`: validates the configuration, and tests what the machine allows: directories,
 //! file systems, leases, routes, inotify limits.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
-use crate::cli::check_text::{running, unknown_to_this_user};
+use crate::cli::check_text::{running, separated, unknown_to_this_user};
 use crate::cli::history::is_still_there;
 use crate::cli::overlaps::{RealPaths, is_inside_by_another_name, share_files, share_output};
 use crate::cli::unit::{self, Unit};
@@ -19,7 +20,7 @@ use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
-use crate::fs::{self, Crossing, Dir, LeaseRight};
+use crate::fs::{self, Crossing, Dir, LeaseRight, ProbedPlaces};
 use crate::ledger::{self, Entry, Ledger, User};
 use crate::model::{DirDenial, FileName};
 use crate::probe::open_output_dir;
@@ -132,7 +133,10 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         report.add("daemon", &running(&daemons));
     }
     let ledger = Ledger::open_to_read(&config.state_dir).ok().flatten();
-    let rejected = ledger.and_then(|ledger| ledger.rejected().ok()).unwrap_or_default();
+    let mut rejected: HashMap<PathBuf, Vec<Entry>> = HashMap::new();
+    for entry in ledger.and_then(|ledger| ledger.rejected().ok()).unwrap_or_default() {
+        rejected.entry(entry.drop_dir.clone()).or_default().push(entry);
+    }
     let lease_right = LeaseRight::probe(&config.state_dir);
     let daemon = match lease_right {
         LeaseRight::OwnFiles if config.drop_dirs.iter().any(DropDir::needs_proof) => {
@@ -147,13 +151,15 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
     }
     // Root's rights include those of npyd's user.
     let other = ledger::other_owner(&config.state_dir).filter(|_| fs::own_uid() != 0);
+    let (places, daemon_user) = (ProbedPlaces::default(), daemon_user(config, unit));
     let real: Vec<RealPaths> = config.drop_dirs.iter().map(RealPaths::of).collect();
     for (at, drop_dir) in config.drop_dirs.iter().enumerate() {
         report.add("drop", &drop_dir.path.display().to_string());
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
-        check_drop_dir(drop_dir, (unit, daemon_user(config, unit), other.as_deref()), report);
-        let is_here = |it: &&Entry| it.drop_dir == drop_dir.path && is_still_there(it, config);
-        match rejected.iter().filter(is_here).count() {
+        let of_user = (unit, daemon_user.clone(), other.as_deref());
+        check_drop_dir(drop_dir, of_user, &places, report);
+        let rejected = rejected.get(&drop_dir.path).map_or(&[][..], Vec::as_slice);
+        match rejected.iter().filter(|it| is_still_there(it, config)).count() {
             0 => {}
             count => report.add(
                 "rejected",
@@ -218,16 +224,6 @@ fn seen_by(config: &Config, unit: Option<&Unit>) -> Option<String> {
     })
 }
 
-/// Builds the warning about a directory that is another mount than the drop directory.
-fn separated(path: &Path, drop: &Path) -> String {
-    format!(
-        "warning: in the unit's sandbox, `{}` and `{}` are two mounts (ReadWritePaths=), so that \
-         npyd must copy from one to the other: name one directory that has both",
-        drop.display(),
-        path.display()
-    )
-}
-
 /// What a drop directory uses a directory for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -264,6 +260,7 @@ fn check_unit(role: Role, path: &Path, drop_dir: &DropDir, unit: &Unit, report: 
 fn check_drop_dir(
     drop_dir: &DropDir,
     (unit, daemon, other): (Option<&Unit>, Option<User>, Option<&str>),
+    places: &ProbedPlaces,
     report: &mut Report,
 ) {
     let roles = [
@@ -292,20 +289,20 @@ fn check_drop_dir(
         let checked = if role == Role::Data && is_only_read(drop_dir) {
             check_readable(path)
         } else {
-            check_dir(path, drop_dir)
+            check_dir(path, drop_dir, places)
         };
         let checked = checked.map(|summary| format!("{}: {summary}", path.display()));
         report.add_checked(role.as_str(), (path, other), checked);
     }
     report.add("ignore", &ignore_rules(drop_dir));
     let daemon = daemon.as_ref();
-    let staying = staying(drop_dir, daemon).ok().flatten();
+    let staying = staying(drop_dir, daemon, places).ok().flatten();
     if drop_dir.rejects.is_some()
         && let Some(why) = why_sticky(drop_dir, daemon).ok().flatten()
     {
         report.add("rejects", &format!("warning: rejected files of other users stay, {why}"));
     }
-    match routes(drop_dir, (unit, staying)) {
+    match routes(drop_dir, (unit, staying), places) {
         Ok(routes) => routes.iter().for_each(|(topic, text)| report.add(topic, text)),
         // The directory's error was added above.
         Err(error) if error.is_denied() && other.is_some() => {}
@@ -357,10 +354,10 @@ fn check_readable(path: &Path) -> fs::Result<String> {
 }
 
 /// Describes the file system of a directory, and what it allows this user to do.
-fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
+fn check_dir(path: &Path, drop_dir: &DropDir, places: &ProbedPlaces) -> fs::Result<String> {
     let dir = Dir::open_trusted(path, drop_dir.untrusted_root())?;
     let fs = fs::fs_info(&dir)?;
-    let can = fs::capabilities(&dir)?;
+    let can = places.capabilities(&dir)?;
     let abilities = [
         ("reflink", can.reflink),
         ("insert-range", can.insert_range),
@@ -380,12 +377,13 @@ fn check_dir(path: &Path, drop_dir: &DropDir) -> fs::Result<String> {
 fn routes(
     drop_dir: &DropDir,
     (unit, staying): (Option<&Unit>, Option<(&str, String)>),
+    places: &ProbedPlaces,
 ) -> fs::Result<Vec<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     let output = open_output_dir(drop_dir, Path::new(""))?;
     let mut constraints = constraints_of_dirs(drop_dir, &data, &output)?;
-    let can = fs::capabilities(&output)?;
-    let Crossing { rename, reflink } = fs::crossing(&data, &output)?;
+    let can = places.capabilities(&output)?;
+    let Crossing { rename, reflink } = places.crossing(&data, &output)?;
     let output_path = drop_dir.output_path();
     let is_separate = unit.is_some_and(|unit| unit.separates(&drop_dir.path, output_path));
     constraints.same_file_system &= rename && !is_separate;
@@ -418,6 +416,7 @@ fn routes(
 fn staying(
     drop_dir: &DropDir,
     daemon: Option<&User>,
+    places: &ProbedPlaces,
 ) -> fs::Result<Option<(&'static str, String)>> {
     let data = Dir::open(&drop_dir.path)?;
     if drop_dir.source == Disposition::Keep || !data.is_writable() {
@@ -427,7 +426,7 @@ fn staying(
     if let Some(why) = why_sticky(drop_dir, daemon)? {
         return Ok(Some((others, format!("the source stays, {why}"))));
     }
-    let (whose, why, remedy) = if !fs::capabilities(&data)?.leases {
+    let (whose, why, remedy) = if !places.capabilities(&data)?.leases {
         ("without digest or marker", "its file system grants no leases", "")
     } else if LeaseRight::probe(&drop_dir.path) == LeaseRight::OwnFiles {
         (others, "this process has no CAP_LEASE", "CAP_LEASE, ")

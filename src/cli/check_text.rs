@@ -23,3 +23,13 @@ pub(super) fn unknown_to_this_user(path: &Path, owner: &str) -> String {
         ledger::own_name()
     )
 }
+
+/// Builds the warning about a directory that is another mount than the drop directory.
+pub(super) fn separated(path: &Path, drop: &Path) -> String {
+    format!(
+        "warning: in the unit's sandbox, `{}` and `{}` are two mounts (ReadWritePaths=), so that \
+         npyd must copy from one to the other: name one directory that has both",
+        drop.display(),
+        path.display()
+    )
+}

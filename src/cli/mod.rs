@@ -40,10 +40,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError};
-use crate::facts;
+use crate::facts::{self, Fact, LedgerEvent};
 use crate::fs::{self, HidingSetting};
 use crate::ledger::Ledger;
-use crate::service::daemon;
+use crate::service::{daemon, systemd};
 use crate::sinks;
 use crate::sinks::stdout::{self, print};
 
@@ -178,6 +178,12 @@ pub fn main() -> ExitCode {
 fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let config = read_config(&args.config)
         .map_err(|error| FatalError { message: error.to_string(), status: INVALID_CONFIG })?;
+    facts::observe(|fact| {
+        if let Fact::Ledger { event: LedgerEvent::Upgrading { done, receipts }, .. } = &fact {
+            systemd::starting(&format!("upgrading the ledger: {done} of {receipts} receipts"));
+        }
+        sinks::log::facts::log(&fact);
+    });
     let ledger = Ledger::open(&config.state_dir)?;
     let read_again =
         |path: &Path| read_config_with(path, "make it readable to npyd's user, and reload again");

@@ -98,6 +98,13 @@ pub enum LedgerEvent {
     },
     /// Another database has the ledger's name. npyd uses that database.
     Replaced,
+    /// npyd writes the ledger of an earlier version in its own layout.
+    Upgrading {
+        /// The number of receipts that are written.
+        done: u64,
+        /// The number of receipts in the ledger.
+        receipts: u64,
+    },
     /// npyd can't use the ledger.
     Failed {
         /// The error, with the path and the remedy.

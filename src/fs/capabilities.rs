@@ -1,5 +1,7 @@
 //! Capabilities of the file system and the kernel, probed by trying them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -39,7 +41,7 @@ pub struct Capabilities {
 }
 
 /// Probes a directory's file system with unnamed files.
-pub fn capabilities(dir: &Dir) -> Result<Capabilities> {
+fn capabilities(dir: &Dir) -> Result<Capabilities> {
     let (source, target) = (TempFile::create(dir, BLOCK)?, TempFile::create(dir, 0)?);
     source.file().write_all_at(&vec![1; BLOCK as usize], 0)?;
     source.file().sync_all()?;
@@ -51,6 +53,46 @@ pub fn capabilities(dir: &Dir) -> Result<Capabilities> {
         insert_range: dir.supports_insert_range(PAGE)?,
         leases: leases(source.file())?,
     })
+}
+
+/// What decides on the capabilities of a directory: its mount and its inode's attributes, because a
+/// file system may, for example, encrypt some directories.
+type Place = (u64, u64, u32);
+
+/// The capabilities of places that were probed. A probe syncs a file, and many directories are on
+/// one file system.
+#[derive(Debug, Default)]
+pub struct ProbedPlaces(RefCell<HashMap<Place, Capabilities>>);
+
+impl ProbedPlaces {
+    /// Returns the capabilities of a directory. Creates a file there in any case, so that a
+    /// directory that this user may not write to is an error.
+    pub fn capabilities(&self, dir: &Dir) -> Result<Capabilities> {
+        let place = place(dir)?;
+        let known = self.0.borrow().get(&place).copied();
+        if let Some(known) = known {
+            TempFile::create(dir, BLOCK)?;
+            return Ok(known);
+        }
+        let probed = capabilities(dir)?;
+        self.0.borrow_mut().insert(place, probed);
+        Ok(probed)
+    }
+
+    /// Returns what the kernel allows from one directory to another.
+    pub fn crossing(&self, from: &Dir, to: &Dir) -> Result<Crossing> {
+        if from.is_writable() && place(from)? == place(to)? {
+            let reflink = self.capabilities(to)?.reflink;
+            return Ok(Crossing { rename: can_rename(from, to), reflink });
+        }
+        crossing(from, to)
+    }
+}
+
+fn place(dir: &Dir) -> Result<Place> {
+    let stat = dir.stat_self()?;
+    let attributes = fs::ioctl_getflags(dir).map(|flags| flags.bits()).unwrap_or_default();
+    Ok((stat.dev, stat.mount, attributes))
 }
 
 /// What the kernel allows between two directories.
@@ -67,12 +109,15 @@ const NO_NAME_LEN: usize = 1000;
 
 /// Probes what the kernel allows from one directory to another. A bind mount counts as a mount of
 /// its own, also within one file system.
-pub fn crossing(from: &Dir, to: &Dir) -> Result<Crossing> {
+fn crossing(from: &Dir, to: &Dir) -> Result<Crossing> {
+    Ok(Crossing { rename: can_rename(from, to), reflink: can_share(from, to)? })
+}
+
+fn can_rename(from: &Dir, to: &Dir) -> bool {
     // The kernel compares the mounts before it looks for the file.
     let name = "x".repeat(NO_NAME_LEN);
     let flags = fs::RenameFlags::NOREPLACE;
-    let rename = fs::renameat_with(from, &name, to, &name, flags) != Err(Errno::XDEV);
-    Ok(Crossing { rename, reflink: can_share(from, to)? })
+    fs::renameat_with(from, &name, to, &name, flags) != Err(Errno::XDEV)
 }
 
 /// Tries to share the blocks of a file in one directory with a file in the other. If this user may

@@ -61,9 +61,7 @@ mod timestamp_granularity;
 
 pub use crate::model::Operation;
 pub use attributes::{Acl, AclEntry, AclTag, Attributes};
-pub use capabilities::{
-    Capabilities, Crossing, LeaseRight, capabilities, crossing, may_act_as_owner,
-};
+pub use capabilities::{Capabilities, Crossing, LeaseRight, ProbedPlaces, may_act_as_owner};
 pub use claim::Claim;
 pub use copy::{CopyError, CopyJob, OnBytes, OnProgress, Segment};
 pub use crash_recovery::recover_dir;

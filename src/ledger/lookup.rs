@@ -12,14 +12,15 @@ use crate::decide::request_problem::RequestProblem;
 use crate::decide::source_identity::SourceIdentity;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
+use crate::ledger::packed_key::PackedKey;
 use crate::ledger::row::{COLUMNS, HAS_PARTS, IS_DIR_FAULT, OF_OUTPUT, OF_SOURCE, of_source};
 use crate::ledger::row_kind::{REFUSED, UNPROVEN};
 use crate::ledger::search::Search;
-use crate::ledger::stored_path::StoredPath;
-use crate::ledger::{Entry, HistoryFilter, Ledger, Result, RowKind, dirs};
+use crate::ledger::stored_path::{StoredPath, StoredPathBuf};
+use crate::ledger::{Entry, HistoryFilter, Ledger, Result, RowKind};
 
 /// Maximum number of receipts of a directory that are read at once.
-const PAGE: usize = 256;
+const PAGE: usize = 1000;
 
 impl Entry {
     /// Returns the key of the source at that time, if the receipt has one.
@@ -219,47 +220,49 @@ impl Ledger {
         let dirs = self.dir_ids_below(description.parent().unwrap_or(Path::new("/")))?;
         let stem = name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(name);
         for (from, to) in [(stem, format!("{stem}{}", char::MAX)), ("", char::MAX.to_string())] {
-            let mut newest: Option<Entry> = None;
+            let mut newest = 0;
             for dir in &dirs {
-                self.each_of_dir(*dir, (from, &to), |entry| {
-                    let is_newer = newest.as_ref().is_none_or(|newest| newest.id < entry.id);
-                    if is_newer && entry.sidecar().as_deref() == Some(name) {
-                        newest = Some(entry);
-                    }
-                })?;
+                newest = self.newest_described(*dir, (from, &to), name)?.max(newest);
             }
-            if newest.is_some() {
-                return Ok(newest);
+            if newest > 0 {
+                let search = Search { condition: "receipts.id = ?1", params: &[&newest], after: 0 };
+                return self.find_newest(&search, |_| true);
             }
         }
         Ok(None)
     }
 
-    /// Calls `see` with the receipts of the sources with names from `from` to `to` in a directory.
-    fn each_of_dir(
+    /// Returns the id of the newest receipt about a source with a name from `from` to `to` in a
+    /// directory that the file `description` described; 0 if there is none.
+    fn newest_described(
         &self,
         dir: i64,
         (from, to): (&str, &str),
-        mut see: impl FnMut(Entry),
-    ) -> Result<()> {
-        let mut last = (PathBuf::from(from), 0);
+        description: &str,
+    ) -> Result<i64> {
+        let (mut last, mut newest) = ((PathBuf::from(from), 0), 0);
         loop {
-            let page: Vec<Entry> = self.run(|db| {
-                db.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM receipts WHERE source_dir = ?1 AND source < ?4
-                     AND (source, receipts.id) > (?2, ?3) AND event != '{REFUSED}'
+            let count = self.run(|db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT receipts.id, source, fingerprint FROM receipts WHERE source_dir = ?1
+                     AND source < ?4 AND (source, receipts.id) > (?2, ?3) AND event != '{REFUSED}'
                      ORDER BY source, receipts.id LIMIT {PAGE}"
-                ))?
-                .query_map(params![dir, StoredPath(&last.0), last.1, to], Entry::from_row)?
-                .collect()
+                ))?;
+                let mut rows = statement.query(params![dir, StoredPath(&last.0), last.1, to])?;
+                let mut count = 0;
+                while let Some(row) = rows.next()? {
+                    let name = row.get::<_, StoredPathBuf>(1)?.0;
+                    last.1 = row.get(0)?;
+                    if PackedKey::has_sidecar(row.get_ref(2)?, &name, description) {
+                        newest = newest.max(last.1);
+                    }
+                    last.0 = name;
+                    count += 1;
+                }
+                Ok(count)
             })?;
-            let count = page.len();
-            if let Some(entry) = page.last() {
-                last = (dirs::split(&entry.source).1.to_path_buf(), entry.id);
-            }
-            page.into_iter().for_each(&mut see);
             if count < PAGE {
-                return Ok(());
+                return Ok(newest);
             }
         }
     }

@@ -47,13 +47,32 @@ impl PackedKey {
     }
 }
 
+impl PackedKey {
+    /// Returns whether a stored key is that of a source with a description of this name.
+    pub(crate) fn has_sidecar(stored: ValueRef<'_>, name: &Path, sidecar: &str) -> bool {
+        // Most keys end with something else, and are not unpacked.
+        let shared = shared_length(name.as_os_str().as_bytes(), sidecar);
+        let end = &sidecar.as_bytes()[usize::from(shared)..];
+        if matches!(stored, ValueRef::Blob(packed) if !packed.ends_with(end)) {
+            return false;
+        }
+        let key = Self::text(stored, name).ok().and_then(|text| Fingerprint::parse(&text));
+        key.and_then(|key| key.identity.sidecar).is_some_and(|(name, _)| name == sidecar)
+    }
+}
+
+/// Returns how many bytes the name of a description shares with the beginning of the source's.
+fn shared_length(name: &[u8], sidecar: &str) -> u8 {
+    let shared = name.iter().zip(sidecar.as_bytes()).take_while(|(a, b)| a == b).count();
+    u8::try_from(shared).unwrap_or(u8::MAX)
+}
+
 fn pack(key: &Fingerprint, name: &[u8]) -> Option<Vec<u8>> {
     let mut packed = key.settings_hash.to_le_bytes().to_vec();
     pack_file(&key.identity.data, &mut packed)?;
     if let Some((sidecar, identity)) = &key.identity.sidecar {
         pack_file(identity, &mut packed)?;
-        let shared = name.iter().zip(sidecar.as_bytes()).take_while(|(a, b)| a == b).count();
-        let shared = u8::try_from(shared).unwrap_or(u8::MAX);
+        let shared = shared_length(name, sidecar);
         packed.push(shared);
         packed.extend(&sidecar.as_bytes()[usize::from(shared)..]);
     }
@@ -147,6 +166,12 @@ mod tests {
             let PackedKey(stored) = PackedKey::of(text, name);
             assert_eq!(matches!(stored, Value::Blob(_)), is_packed, "{text}");
             assert_eq!(PackedKey::text((&stored).into(), name).unwrap(), text);
+            let sidecar = Fingerprint::parse(text).and_then(|key| key.identity.sidecar);
+            for other in ["scan.raw.toml", "scan.toml", "two words.toml", "toml", "scan.raw", ""] {
+                let is_it = PackedKey::has_sidecar((&stored).into(), name, other);
+                let expected = sidecar.as_ref().is_some_and(|(name, _)| name == other);
+                assert_eq!(is_it, expected, "{text} {other}");
+            }
         }
         let long = "n".repeat(255);
         for sidecar in [format!("{long}.toml"), long.clone(), "n".repeat(254)] {

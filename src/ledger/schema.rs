@@ -71,7 +71,7 @@ pub(crate) fn prepare(path: &Path) -> Opened<Connection> {
     enable_wal(&connection)?;
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE_MAX)?;
     connection.pragma_update(None, "synchronous", "normal")?;
-    upgrade(&connection)?;
+    upgrade(path, &connection)?;
     let layout = known_layout(&connection)?;
     create_tables(&connection)?;
     if layout != LAYOUT {

@@ -1,9 +1,12 @@
 //! Upgrades the ledger of an older npyd, whose layout is 1: each receipt had the whole paths, and
 //! an index had those of the sources again.
 
+use std::path::Path;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::events::source_fate::SourceFate;
+use crate::facts::{self, Fact, LedgerEvent};
 use crate::ledger::RowKind;
 use crate::ledger::layout::LAYOUT;
 use crate::ledger::row::{Row, may_be_current, millis};
@@ -11,6 +14,9 @@ use crate::ledger::row_copy::{OTHER_TABLES, copy_rows};
 use crate::ledger::schema::create_tables;
 use crate::ledger::stored_path::StoredPathBuf;
 use crate::ledger::stored_receipt::shorten;
+
+/// Number of receipts from one report of an upgrade to the next.
+const REPORTED: u64 = 50_000;
 
 /// The table of layout 1.
 #[cfg(test)]
@@ -43,10 +49,18 @@ pub(crate) fn is_old(db: &Connection) -> rusqlite::Result<bool> {
 /// # Errors
 ///
 /// After an error, for example of a full disk, the database is as it was.
-pub(crate) fn upgrade(db: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn upgrade(path: &Path, db: &Connection) -> rusqlite::Result<()> {
     if !is_old(db)? {
         return Ok(());
     }
+    let receipts = db.query_row("SELECT count(*) FROM receipts", [], |row| row.get::<_, i64>(0))?;
+    let receipts = receipts.unsigned_abs();
+    let report = |done| {
+        if done % REPORTED == 0 || done == receipts {
+            let event = LedgerEvent::Upgrading { done, receipts };
+            facts::note(Fact::Ledger { path: path.to_path_buf(), event });
+        }
+    };
     let transaction = rusqlite::Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     if is_old(db)? {
         // Another process has not done it meanwhile.
@@ -55,7 +69,7 @@ pub(crate) fn upgrade(db: &Connection) -> rusqlite::Result<()> {
              ALTER TABLE receipts RENAME TO old_receipts;",
         )?;
         create_tables(db)?;
-        copy_old_receipts(db, "old_receipts", db)?;
+        copy_old_receipts(db, "old_receipts", db, report)?;
         db.execute_batch(&format!("DROP TABLE old_receipts; PRAGMA user_version = {LAYOUT};"))?;
     }
     transaction.commit()?;
@@ -69,7 +83,7 @@ pub(crate) fn upgraded_copy(old: &Connection) -> rusqlite::Result<Connection> {
     let copy = Connection::open("")?;
     let transaction = copy.unchecked_transaction()?;
     create_tables(&copy)?;
-    copy_old_receipts(old, "receipts", &copy)?;
+    copy_old_receipts(old, "receipts", &copy, |_| {})?;
     for table in &OTHER_TABLES {
         copy_rows(old, &copy, table)?;
     }
@@ -77,13 +91,23 @@ pub(crate) fn upgraded_copy(old: &Connection) -> rusqlite::Result<Connection> {
     Ok(copy)
 }
 
-fn copy_old_receipts(from: &Connection, table: &str, to: &Connection) -> rusqlite::Result<()> {
+/// Copies the receipts of layout 1. Calls `report` with the number of those that are copied.
+fn copy_old_receipts(
+    from: &Connection,
+    table: &str,
+    to: &Connection,
+    report: impl Fn(u64),
+) -> rusqlite::Result<()> {
     let mut select = from.prepare(&format!(
         "SELECT at, event, inbox, source, output, receipt, fingerprint FROM {table} ORDER BY id"
     ))?;
     let mut rows = select.query([])?;
+    let mut done = 0;
+    report(done);
     while let Some(row) = rows.next()? {
         upgraded(row)?.insert(to)?;
+        done += 1;
+        report(done);
     }
     Ok(())
 }
@@ -111,8 +135,6 @@ fn upgraded(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::ledger::{Ledger, Retention};
 
@@ -178,6 +200,32 @@ mod tests {
         assert!(!ledger.latest(Path::new("/in/a.raw")).unwrap().unwrap().is_settled());
         let losses = ["1:2".to_owned()].into_iter();
         assert_eq!(ledger.data_loss_of(losses).unwrap().as_deref(), Some("why"));
+    }
+
+    /// Another process, which ends in the middle of the upgrade, leaves its part in the log.
+    #[test]
+    fn an_upgrade_that_ends_in_the_middle() {
+        let dir = tempfile::tempdir().unwrap();
+        old_ledger(dir.path());
+        let path = dir.path().join("ledger.sqlite");
+        let db = Connection::open(&path).unwrap();
+        db.pragma_update(None, "journal_mode", "wal").unwrap();
+        db.pragma_update(None, "cache_size", 1).unwrap(); // written to the log at once
+        let transaction = db.unchecked_transaction().unwrap();
+        db.execute_batch("ALTER TABLE receipts RENAME TO old_receipts; DROP INDEX by_source;")
+            .unwrap();
+        create_tables(&db).unwrap();
+        copy_old_receipts(&db, "old_receipts", &db, |_| {}).unwrap();
+        let crashed = tempfile::tempdir().unwrap();
+        for suffix in ["", "-wal"] {
+            let name = format!("ledger.sqlite{suffix}");
+            std::fs::copy(dir.path().join(&name), crashed.path().join(&name)).unwrap();
+        }
+        drop(transaction);
+        assert!(crashed.path().join("ledger.sqlite-wal").metadata().unwrap().len() > 0);
+        check(&Ledger::open_to_read(crashed.path()).unwrap().unwrap());
+        check(&Ledger::open(crashed.path()).unwrap());
+        check(&Ledger::open(crashed.path()).unwrap());
     }
 
     #[test]

@@ -24,6 +24,15 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// How long the service manager may wait for the next report of the start.
+const START_TIME: Duration = Duration::from_mins(30);
+
+/// Reports that the start takes longer, with a status text.
+pub fn starting(status: &str) {
+    let usec = u32::try_from(START_TIME.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(usec), NotifyState::Status(status)]);
+}
+
 /// Sets the status text that `systemctl status` shows.
 pub fn status(text: &str) {
     tell(&[NotifyState::Status(text)]);

@@ -60,6 +60,10 @@ fn log_ledger(path: &str, event: &LedgerEvent) {
              {receipts} receipts that could be read",
             shown(aside)
         ),
+        LedgerEvent::Upgrading { done, receipts } => tracing::info!(
+            "upgrading the ledger `{path}` of an earlier npyd: {done} of {receipts} receipts; if \
+             npyd ends before the last one, the ledger stays as it was"
+        ),
         LedgerEvent::LogRewritten => {
             tracing::warn!("the log of the ledger `{path}` was removed; npyd wrote it again");
         }

@@ -1,6 +1,10 @@
-//! The receipts that stay in the ledger.
+//! The receipts that stay in the ledger, and the size of its files.
 
 use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use rusqlite::Connection;
 
 use crate::support::{Receipts, Site};
 
@@ -72,4 +76,58 @@ fn the_receipt_of_a_file_among_the_rejects() {
     }
     site.sweep();
     assert_eq!(listed(&site), ["a.raw"]);
+}
+
+/// Number of receipts that are stored while the history is read. Each is a commit of some pages.
+const STORED: usize = 3000;
+
+/// Maximum size of the write-ahead log in bytes: SQLite begins to write it into the database after
+/// 4 MiB.
+const LOG_MAX: u64 = 16 << 20;
+
+/// Copies the first receipt `count` times.
+fn copy_receipt(db: &Connection, count: usize) {
+    db.execute(
+        "WITH RECURSIVE numbers (number) AS (
+             SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < ?1
+         )
+         INSERT INTO receipts (at, event, inbox, source_dir, source, output_dir, output, receipt,
+             fingerprint, is_current)
+         SELECT at, event, inbox, source_dir, source || number || random(), output_dir, output,
+             receipt, fingerprint, is_current FROM receipts JOIN numbers WHERE id = 1",
+        [count],
+    )
+    .unwrap();
+}
+
+/// Such as `npyd history | less`.
+#[test]
+fn the_log_of_the_ledger_while_a_pager_shows_the_history() {
+    let site = Site::with_array("");
+    let ledger = site.path("state/ledger.sqlite");
+    let db = Connection::open(&ledger).unwrap();
+    db.pragma_update(None, "synchronous", "off").unwrap();
+    copy_receipt(&db, 5000); // more than fits into a pipe
+    let mut history =
+        site.command().arg("history").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut shown = history.stdout.take().unwrap();
+    shown.read_exact(&mut [0]).unwrap();
+    let log_after_commits = || {
+        (0..STORED).for_each(|_| copy_receipt(&db, 1));
+        fs::metadata(site.path("state/ledger.sqlite-wal")).unwrap().len()
+    };
+    let size = log_after_commits();
+    assert!(history.try_wait().unwrap().is_none(), "npyd waits for the pager");
+    assert!(size < LOG_MAX, "{size}");
+    let mut rest = Vec::new();
+    shown.read_to_end(&mut rest).unwrap();
+    assert!(history.wait().unwrap().success());
+    assert_eq!(rest.iter().filter(|byte| **byte == b'\n').count(), 5001);
+
+    // A query that stays open is noticed here.
+    let reader = Connection::open(&ledger).unwrap();
+    let transaction = reader.unchecked_transaction().unwrap();
+    transaction.query_row("SELECT count(*) FROM receipts", [], |_| Ok(())).unwrap();
+    let size = log_after_commits();
+    assert!(size > LOG_MAX, "{size}");
 }

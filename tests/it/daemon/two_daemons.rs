@@ -1,9 +1,16 @@
-//! Two daemons over one drop directory, each with a ledger of its own.
+//! Two daemons over one drop directory, each with a ledger of its own, and two daemons with one
+//! ledger, each with a drop directory of its own.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use crate::support::{Daemon, PendingFile, Receipts, Site, scan_npy};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use crate::support::{Daemon, PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy};
 
 const DROPS: usize = 150;
 
@@ -71,4 +78,60 @@ fn with_sources_removed() {
 #[test]
 fn with_numbered_outputs() {
     each_file_is_done_once("source = \"keep\"\non_conflict = \"number\"");
+}
+
+/// Watches the listings of a directory: `getdents64(2)` counts as an access.
+struct Listings(OwnedFd);
+
+impl Listings {
+    fn of(dir: &Path) -> Self {
+        let instance = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&instance, dir, WatchFlags::ACCESS | WatchFlags::ONLYDIR).unwrap();
+        Listings(instance)
+    }
+
+    /// Returns whether the directory was listed since the last call.
+    fn seen(&self) -> bool {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.0, &mut buffer);
+        let mut is_seen = false;
+        while events.next().is_ok() {
+            is_seen = true;
+        }
+        is_seen
+    }
+}
+
+/// Each receipt of one is a change of the ledger that the other has open.
+#[test]
+fn what_one_stores_makes_the_other_scan_nothing() {
+    let site = Site::with("rescan = \"1h\"");
+    let config = site.configuration("state", "rescan = \"1h\"");
+    let config = config.replace("/in\"", "/in-2\"").replace("/out\"", "/out-2\"");
+    site.write("second.toml", &config);
+    for dir in ["in-2", "out-2"] {
+        fs::create_dir(site.path(dir)).unwrap();
+    }
+    let mut one = Daemon::start(&site, "npyd.toml");
+    site.scan("first");
+    one.wait_for_receipts("finalized", 1);
+    let listings = Listings::of(&site.path("in"));
+    let mut two = Daemon::start(&site, "second.toml");
+    let begin = Instant::now();
+    let (mut count, mut listed) = (0, 0);
+    // One looks for changes of the ledger once a second.
+    while count < 10 || begin.elapsed() < Duration::from_secs(6) {
+        site.write(&format!("in-2/{count}.raw"), scan_bytes());
+        site.write(&format!("in-2/{count}.raw.toml"), SCAN_MANIFEST);
+        two.wait_for_file(&format!("out-2/{count}.npy"));
+        listed += usize::from(listings.seen());
+        count += 1;
+    }
+    // Its first scan may be late.
+    assert!(listed <= 2, "{listed} of {count}");
+
+    // A request does concern it.
+    site.npyd(&["redo", "first.raw", "--order", "F"]).expect_code(0);
+    one.wait_for_receipts("remade", 1);
+    assert!(one.stop().success() && two.stop().success());
 }
