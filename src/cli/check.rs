@@ -133,10 +133,7 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         report.add("daemon", &running(&daemons));
     }
     let ledger = Ledger::open_to_read(&config.state_dir).ok().flatten();
-    let mut rejected: HashMap<PathBuf, Vec<Entry>> = HashMap::new();
-    for entry in ledger.and_then(|ledger| ledger.rejected().ok()).unwrap_or_default() {
-        rejected.entry(entry.drop_dir.clone()).or_default().push(entry);
-    }
+    let rejected = rejected_by_dir(ledger);
     let lease_right = LeaseRight::probe(&config.state_dir);
     let daemon = match lease_right {
         LeaseRight::OwnFiles if config.drop_dirs.iter().any(DropDir::needs_proof) => {
@@ -191,6 +188,14 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         report.drop = None;
     }
     limits::check(config, report);
+}
+
+fn rejected_by_dir(ledger: Option<Ledger>) -> HashMap<PathBuf, Vec<Entry>> {
+    let mut by_dir: HashMap<PathBuf, Vec<Entry>> = HashMap::new();
+    for entry in ledger.and_then(|ledger| ledger.rejected().ok()).unwrap_or_default() {
+        by_dir.entry(entry.drop_dir.clone()).or_default().push(entry);
+    }
+    by_dir
 }
 
 /// Returns the user that the daemon runs as, if that is another one than this process's. Returns

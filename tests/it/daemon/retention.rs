@@ -86,7 +86,7 @@ const STORED: usize = 3000;
 const LOG_MAX: u64 = 16 << 20;
 
 /// Copies the first receipt `count` times.
-fn copy_receipt(db: &Connection, count: usize) {
+fn copy_receipt(db: &Connection, count: u32) {
     db.execute(
         "WITH RECURSIVE numbers (number) AS (
              SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < ?1
@@ -116,18 +116,18 @@ fn the_log_of_the_ledger_while_a_pager_shows_the_history() {
         (0..STORED).for_each(|_| copy_receipt(&db, 1));
         fs::metadata(site.path("state/ledger.sqlite-wal")).unwrap().len()
     };
-    let size = log_after_commits();
+    let log = log_after_commits();
     assert!(history.try_wait().unwrap().is_none(), "npyd waits for the pager");
-    assert!(size < LOG_MAX, "{size}");
-    let mut rest = Vec::new();
-    shown.read_to_end(&mut rest).unwrap();
+    assert!(log < LOG_MAX, "{log}");
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).unwrap();
     assert!(history.wait().unwrap().success());
-    assert_eq!(rest.iter().filter(|byte| **byte == b'\n').count(), 5001);
+    assert_eq!(rest.lines().count(), 5001);
 
     // A query that stays open is noticed here.
     let reader = Connection::open(&ledger).unwrap();
     let transaction = reader.unchecked_transaction().unwrap();
     transaction.query_row("SELECT count(*) FROM receipts", [], |_| Ok(())).unwrap();
-    let size = log_after_commits();
-    assert!(size > LOG_MAX, "{size}");
+    let log = log_after_commits();
+    assert!(log > LOG_MAX, "{log}");
 }
