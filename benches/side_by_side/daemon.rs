@@ -28,7 +28,8 @@ impl Daemon {
         let log = File::create(site.path("log"))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_npyd"));
         command.args(["run", "--config"]).arg(config).env("NOTIFY_SOCKET", &address);
-        command.env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+        // At this level it logs the end of each scan, and little else that others don't.
+        command.env("NPYD_LOG", "debug").env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = Instant::now();
         let mut daemon = Daemon { child: command.spawn()?, ready_after: Duration::ZERO };
@@ -48,16 +49,37 @@ impl Daemon {
         }
     }
 
-    /// CPU time that all its threads have taken.
+    /// CPU time that it has taken: that of its threads, to the nanosecond, or what the kernel counts
+    /// for the process in hundredths of a second, if that is more because threads have ended.
     pub(crate) fn cpu(&self) -> Fallible<Duration> {
-        let mut sum = Duration::ZERO;
+        let sum = self.schedule()?[0];
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which is in parentheses, the 12th and 13th: user and system time.
+        let (_, fields) = stat.rsplit_once(") ").ok_or("the kernel does not tell CPU times")?;
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        let ticks = ticks.sum::<Result<u64, _>>()?;
+        Ok(sum.max(Duration::from_millis(10 * ticks)))
+    }
+
+    /// Time that its threads have spent on a CPU, or waiting for one: on a busy machine a daemon
+    /// that has much to do may take little CPU time.
+    pub(crate) fn busy(&self) -> Fallible<Duration> {
+        let [on_cpu, in_queue] = self.schedule()?;
+        Ok(on_cpu + in_queue)
+    }
+
+    /// Time of its threads on a CPU, and in the queue for one.
+    fn schedule(&self) -> Fallible<[Duration; 2]> {
+        let mut sums = [Duration::ZERO; 2];
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end meanwhile.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
             // Time on a CPU in nanoseconds, time in the queue for one, number of turns.
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            let nanoseconds = text.split(' ').next().unwrap_or_default().parse()?;
-            sum += Duration::from_nanos(nanoseconds);
+            for (sum, nanoseconds) in sums.iter_mut().zip(text.split(' ')) {
+                *sum += Duration::from_nanos(nanoseconds.parse()?);
+            }
         }
-        Ok(sum)
+        Ok(sums)
     }
 
     /// A figure of `/proc/PID/status` in KiB, such as `VmRSS` or `VmHWM`.

@@ -7,7 +7,7 @@ use crate::python::Python;
 use crate::{Fallible, table};
 
 /// Prints what matters about the machine and about the disk below `dir`.
-pub(crate) fn describe(dir: &Path, python: &Python) -> Fallible<()> {
+pub(crate) fn describe(dir: &Path, python: Option<&Python>) -> Fallible<()> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let memory = fs::read_to_string("/proc/meminfo")?;
     let value = |text: &str, key: &str| {
@@ -32,11 +32,19 @@ pub(crate) fn describe(dir: &Path, python: &Python) -> Fallible<()> {
             format!("{}{}, mounted {}", mount.kind, mount.journal(), mount.options),
         ),
         ("disk", disk(&mount.device)),
-        ("versions", format!("npyd {}, {}", env!("CARGO_PKG_VERSION"), python.versions()?)),
+        ("versions", versions(python)?),
     ];
     let rows = rows.map(|(what, how)| vec![what.to_owned(), how]);
     table::print("The machine", &["what", ""], &rows);
     Ok(())
+}
+
+fn versions(python: Option<&Python>) -> Fallible<String> {
+    let npyd = concat!("npyd ", env!("CARGO_PKG_VERSION"));
+    Ok(match python {
+        Some(python) => format!("{npyd}, {}", python.versions()?),
+        None => npyd.to_owned(),
+    })
 }
 
 /// Whether free memory goes back to a host: then what is touched first costs a fault there, and

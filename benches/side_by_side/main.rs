@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod bursts;
+mod chart;
 mod contender;
 mod daemon;
 mod dump;
@@ -18,12 +19,14 @@ mod memory;
 mod options;
 mod python;
 mod race;
+mod scale;
 mod scan;
 mod site;
 mod spread;
 mod table;
 
 use std::error::Error;
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,12 +70,19 @@ fn run(options: Options) -> Fallible<()> {
     if is_root() && !options.own_mounts {
         return Err(with_own_mounts().into());
     }
-    let python = Python::make()?;
     let work = tempfile::Builder::new().prefix("npyd-bench-").tempdir_in(options.dir())?;
-    machine::describe(work.path(), &python)?;
+    let python = if options.wants_peers() { Some(Python::make()?) } else { None };
+    machine::describe(work.path(), python.as_ref())?;
+    let kinds = options.file_systems();
+    if options.wants_scale() {
+        let dir = work.path().join("scale");
+        fs::create_dir(&dir)?;
+        scale::measure(&options, &Site::on(kinds[0], &dir)?)?;
+    }
+    let Some(python) = python else { return Ok(()) };
     let bench = Bench { options, python };
     let (mut first, mut seen) = (true, Vec::new());
-    for kind in bench.options.file_systems() {
+    for kind in kinds {
         let site = Site::on(kind, work.path())?;
         bench.measure(&site, first, &mut seen)?;
         first = false;

@@ -27,8 +27,8 @@ pub(crate) struct Options {
     /// on the first
     #[arg(long, value_delimiter = ',')]
     file_systems: Vec<Kind>,
-    /// Only these parts
-    #[arg(long, value_delimiter = ',')]
+    /// Only these parts; `scale` is measured only where it is named here
+    #[arg(long, visible_alias = "part", value_delimiter = ',')]
     only: Vec<Part>,
     /// Drops in a burst
     #[arg(long, default_value_t = 10_000)]
@@ -39,6 +39,17 @@ pub(crate) struct Options {
     /// Finished drops in the directory that is scanned
     #[arg(long, default_value_t = 100_000)]
     pub(crate) finished: u64,
+    /// Files and directories at the end of the part `scale`, which begins with a thousandth of
+    /// them; there are a hundredth as many drop directories, and ten times as many receipts
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) largest: u64,
+    /// Seconds of rest that are watched in the part `scale`
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rest: u32,
+    /// The file for the picture of the part `scale`; `scale.svg` in Cargo's target directory by
+    /// default
+    #[arg(long)]
+    picture: Option<PathBuf>,
     /// Where all files lie meanwhile, images of file systems among them
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -69,11 +80,23 @@ pub(crate) enum Part {
     Latency,
     /// A start over finished drops, and rest after it
     Scan,
+    /// Cost against number of files, directories, drop directories and receipts: twenty minutes
+    Scale,
 }
 
 impl Options {
     pub(crate) fn wants(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// Whether the part `scale` is named.
+    pub(crate) fn wants_scale(&self) -> bool {
+        self.only.contains(&Part::Scale)
+    }
+
+    /// Whether any other part is wanted: those compare npyd with scripts.
+    pub(crate) fn wants_peers(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| *part != Part::Scale)
     }
 
     /// Whether a route of this name, as receipts have it, is to be measured.
@@ -96,6 +119,11 @@ impl Options {
             }
             chosen => chosen.to_vec(),
         }
+    }
+
+    pub(crate) fn picture(&self) -> PathBuf {
+        let default = || Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("scale.svg");
+        self.picture.clone().unwrap_or_else(default)
     }
 
     pub(crate) fn dir(&self) -> &Path {

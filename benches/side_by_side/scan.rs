@@ -1,5 +1,6 @@
 //! A start over a directory full of finished drops, and rest after it.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ pub(crate) fn measure(bench: &Bench, site: &Site) -> Fallible<()> {
     let count = bench.options.finished;
     let config = site.configure("")?;
     eprintln!("{}, scan: finishing {count} drops", site.kind.title());
-    finish(site, count, &config)?;
+    finish(site, 0..count, &config)?;
     let (mut starts, mut scans) = (Vec::new(), Vec::new());
     for _ in 0..bench.options.rounds {
         let daemon = Daemon::start(site, &config)?;
@@ -48,9 +49,10 @@ pub(crate) fn measure(bench: &Bench, site: &Site) -> Fallible<()> {
     Ok(site.clear()?)
 }
 
-/// Has a sweep finish so many small drops, which stay.
-fn finish(site: &Site, count: u64, config: &Path) -> Fallible<()> {
-    for number in 0..count {
+/// Has a sweep finish small drops with these numbers, which stay beside those that are there.
+pub(crate) fn finish(site: &Site, numbers: Range<u64>, config: &Path) -> Fallible<()> {
+    let count = numbers.end;
+    for number in numbers {
         if number % 1000 == 0 {
             go_on()?;
         }
