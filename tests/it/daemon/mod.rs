@@ -13,6 +13,7 @@ mod restart;
 mod retention;
 mod scarcity;
 mod service;
+mod soak;
 mod systemd_unit;
 mod two_daemons;
 mod watch_threads;

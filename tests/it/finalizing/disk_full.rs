@@ -3,11 +3,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
-use rustix::io::Errno;
-
-use crate::support::{Mounted, Receipts, Site, as_root, npy, scan_npy, succeeds};
+use crate::support::{Mounted, Receipts, Site, as_root, fill, npy, scan_npy, succeeds};
 
 /// Size of a drop for which the disk has no room.
 const LARGE: u64 = 32 << 20;
@@ -28,27 +25,6 @@ fn large_drop_waits(site: &Site, words: &str, give_space: impl FnOnce()) {
     assert_eq!(site.read("out/small.npy"), scan_npy());
     assert!(daemon.stop().success());
     assert!(site.history().of_event("rejected").is_empty());
-}
-
-/// Takes all space of a file system but for so many bytes.
-fn fill(dir: &Path, but: u64) {
-    let file = File::create(dir.join("filler")).unwrap();
-    let stat = rustix::fs::fstatvfs(&file).unwrap();
-    let mut piece = (stat.f_bavail * stat.f_frsize).saturating_sub(but);
-    let mut len = 0;
-    while piece >= 4096 {
-        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), len, piece) {
-            Ok(()) => len += piece,
-            Err(Errno::OPNOTSUPP) => {
-                file.write_all_at(&vec![1; piece as usize], len).unwrap();
-                len += piece;
-            }
-            Err(_) => piece /= 2,
-        }
-        let stat = rustix::fs::fstatvfs(&file).unwrap();
-        piece = piece.min((stat.f_bavail * stat.f_frsize).saturating_sub(but));
-    }
-    file.sync_all().unwrap();
 }
 
 fn a_full_image(kind: &str) {

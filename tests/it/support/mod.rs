@@ -8,6 +8,8 @@
 //! assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
 //! ```
 
+#[path = "../../../benches/side_by_side/chart.rs"]
+pub(crate) mod chart;
 mod daemon;
 mod fault_injection;
 mod mount;
@@ -25,7 +27,7 @@ use std::{env, fs, thread};
 
 pub(crate) use daemon::Daemon;
 pub(crate) use fault_injection::{has_strace, sweep_with_fault};
-pub(crate) use mount::{Mounted, succeeds};
+pub(crate) use mount::{Mounted, fill, succeeds};
 pub(crate) use outcome::{Outcome, Receipts, reason};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};

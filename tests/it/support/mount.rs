@@ -1,8 +1,11 @@
 //! File systems that a test mounts below its site.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use rustix::io::Errno;
 
 use super::{Site, left_out, wait_until};
 
@@ -59,6 +62,27 @@ impl Drop for Mounted {
         let status = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
         assert!(status.success() || std::thread::panicking(), "umount {}", self.0.display());
     }
+}
+
+/// Takes all space of a file system but for so many bytes.
+pub(crate) fn fill(dir: &Path, but: u64) {
+    let file = File::create(dir.join("filler")).unwrap();
+    let stat = rustix::fs::fstatvfs(&file).unwrap();
+    let mut piece = (stat.f_bavail * stat.f_frsize).saturating_sub(but);
+    let mut len = 0;
+    while piece >= 4096 {
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), len, piece) {
+            Ok(()) => len += piece,
+            Err(Errno::OPNOTSUPP) => {
+                file.write_all_at(&vec![1; piece as usize], len).unwrap();
+                len += piece;
+            }
+            Err(_) => piece /= 2,
+        }
+        let stat = rustix::fs::fstatvfs(&file).unwrap();
+        piece = piece.min((stat.f_bavail * stat.f_frsize).saturating_sub(but));
+    }
+    file.sync_all().unwrap();
 }
 
 /// Whether a program ends well; recorded as left out where it doesn't.
