@@ -49,8 +49,8 @@ impl Daemon {
         }
     }
 
-    /// CPU time that it has taken: that of its threads, to the nanosecond, or what the kernel counts
-    /// for the process in hundredths of a second, if that is more because threads have ended.
+    /// CPU time that it has taken. The times of its threads are exact, but without those that have
+    /// ended; the kernel also counts the process's in hundredths of a second. The larger one counts.
     pub(crate) fn cpu(&self) -> Fallible<Duration> {
         let sum = self.schedule()?[0];
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;

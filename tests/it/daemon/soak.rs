@@ -221,8 +221,8 @@ impl<'a> Soak<'a> {
         self.samples.push(sample);
     }
 
-    /// Waits until the daemon occupies no more than the most that it did in the first half, but for a
-    /// fixed margin. What is just being made takes descriptors, too.
+    /// Waits until the daemon occupies at most what it did in the first half, and a fixed margin.
+    /// Arrays that are just being made also take descriptors.
     fn wait_for_rest(&mut self, first: Sample) {
         let (site, pid) = (self.site, self.daemon().pid());
         println!("highest in the first half: {first:?}");
