@@ -49,8 +49,8 @@ impl Daemon {
         }
     }
 
-    /// CPU time that it has taken. The times of its threads are exact, but without those that have
-    /// ended; the kernel also counts the process's in hundredths of a second. The larger one counts.
+    /// CPU time that it has taken. The times of its threads are exact, but without those that
+    /// have ended; the kernel also counts the process's in hundredths of a second. The larger counts.
     pub(crate) fn cpu(&self) -> Fallible<Duration> {
         let sum = self.schedule()?[0];
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;

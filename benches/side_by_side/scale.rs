@@ -22,8 +22,8 @@ use subject::Subject;
 /// How often it is looked at while it is not yet at rest.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Time on a CPU or waiting for one, in each of two intervals in a row, below which the daemon is at
-/// rest: 6 % of a core.
+/// Time on a CPU or waiting for one, in each of two intervals in a row, below which the daemon is
+/// at rest: 6 % of a core.
 const AT_REST: Duration = Duration::from_millis(30);
 
 /// How long it may take until it is at rest.

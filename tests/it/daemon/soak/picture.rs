@@ -47,7 +47,9 @@ pub(super) fn write(samples: &[Sample], marks: &[(Instant, &'static str)], start
             let sorted = latencies(span);
             sorted.get(sorted.len() / 2).copied()
         }),
-        panel("the same, longest", "ms", &|span| latencies(span).last().copied()),
+        panel("latency of a drop among others, longest", "ms", &|span| {
+            latencies(span).last().copied()
+        }),
     ];
     let length = samples.last().map_or(0.0, |last| minutes(last.at));
     let chart = Chart {
