@@ -49,8 +49,9 @@ impl Daemon {
         }
     }
 
-    /// CPU time that it has taken. The times of its threads are exact, but without those that
-    /// have ended; the kernel also counts the process's in hundredths of a second. The larger counts.
+    /// CPU time that it has taken. The times of its threads are exact, but without those that have
+    /// ended; the kernel counts the time of the process in hundredths of a second. The larger one
+    /// counts.
     pub(crate) fn cpu(&self) -> Fallible<Duration> {
         let sum = self.schedule()?[0];
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
