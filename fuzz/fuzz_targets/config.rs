@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
         assert!(drop_dir.path.is_absolute());
         assert!(drop_dir.managed_dirs().all(Path::is_absolute));
         for template in &drop_dir.templates {
-            for data in NAMES.into_iter().filter(|data| template.matches(data)) {
+            for data in NAMES.into_iter().filter(|data| template.describes(data)) {
                 match template.dump(&name(data)) {
                     Ok(dump) => assert_becomes_an_array(&dump),
                     Err(error) => assert_clear(&error.to_string()),

@@ -1,10 +1,10 @@
 //! Assertions of the fuzz targets: about every input that npyd accepts, and about the message for
 //! every input that it rejects.
 
-use npyd::config::Readers;
+use npyd::config::{Readers, RouteWishes};
 use npyd::decide::constraints::Constraints;
 use npyd::decide::plan::Plan;
-use npyd::decide::steps::Steps;
+use npyd::decide::route::Steps;
 use npyd::describe::described::Measured;
 use npyd::describe::formats::FORMATS;
 use npyd::describe::{Dump, LeadingBytes, SizeFit};
@@ -157,7 +157,8 @@ fn assert_plans(dump: &Dump, header: &Header, size: u64) {
     for kind in [FsKind::Ext4, FsKind::Btrfs, FsKind::Tmpfs] {
         for readers in [Readers::Numpy, Readers::Any] {
             let file_system = FsInfo { kind, network: false };
-            let terms = Constraints { readers, ..Constraints::on(file_system) };
+            let wishes = RouteWishes { readers, ..RouteWishes::any() };
+            let terms = Constraints { wishes, ..Constraints::on(file_system) };
             assert_right(dump, &Plan::new(dump, header, size, &terms).unwrap());
         }
     }
