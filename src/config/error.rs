@@ -110,6 +110,30 @@ pub enum Contradiction {
         /// The recursive one.
         outer: PathBuf,
     },
+    /// Files that npyd puts aside would be drops again, of another drop directory or in a circle.
+    #[error(
+        "{key} `{}` of the drop `{}` is {}: its files would be taken for new drops; {remedy}",
+        dir.display(), path.display(), place(dir, seen_by)
+    )]
+    DroppedAgain {
+        /// The key of the directory.
+        key: &'static str,
+        /// The directory.
+        dir: PathBuf,
+        /// The drop directory whose key this is.
+        path: PathBuf,
+        /// The drop directory that contains `dir`.
+        seen_by: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+fn place(dir: &Path, drop: &Path) -> String {
+    if dir == drop {
+        return "itself a drop directory".into();
+    }
+    format!("inside the recursive drop `{}`", drop.display())
 }
 
 /// A place in the text of a configuration.

@@ -11,6 +11,7 @@ pub mod ignore_rules;
 pub mod in_force;
 mod misplaced_key;
 mod path_value;
+mod put_aside;
 mod route_wishes;
 mod setting_values;
 mod settings_hash;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::config::misplaced_key::misplaced_key;
+use crate::config::put_aside::dropped_again;
 use crate::config::settings_hash::{settings_hash, table_hash};
 
 use crate::config::ignore_rules::IgnoreRules;
@@ -251,6 +253,7 @@ impl Config {
                 }
             }
         }
+        found.extend(dropped_again(&self.drop_dirs));
         found
     }
 

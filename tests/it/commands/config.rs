@@ -135,6 +135,39 @@ fn settings_that_go_together() {
     }
 }
 
+/// npyd would take what it archives or rejects for new drops, in a circle without an end.
+#[test]
+fn an_archive_that_is_a_drop_directory() {
+    let site = Site::new();
+    let table = |path: &str, keys: &str| format!("[[drop]]\npath = '{path}'\n{keys}\n");
+    let archive = |to: &str| format!("source = 'archive'\narchive = '{to}'");
+    let is = "is itself a drop directory: its files would be taken for new drops";
+    for (one, other, words) in [
+        (archive("out"), archive("in"), [is, "choose another directory"]),
+        (archive("out"), String::new(), [is, "choose another directory"]),
+        (archive("link"), String::new(), [is, "choose another directory"]),
+        ("rejects = 'out'".into(), String::new(), [is, "choose another directory"]),
+        (
+            archive("out/raw"),
+            "recursive = true".into(),
+            ["out/raw` of the drop", "or add \"/raw/\" to its `ignore`"],
+        ),
+    ] {
+        if !site.has("link") {
+            std::os::unix::fs::symlink(site.path("out"), site.path("link")).unwrap();
+        }
+        let text = [table("in", &one), table("out", &other)].concat();
+        site.write("npyd.toml", format!("state_dir = 'state'\n{text}"));
+        site.npyd(&["check"]).expect_code(2).expect_words(&words);
+        site.npyd(&["run"]).expect_code(78).expect_words(&words);
+        site.npyd(&["sweep"]).expect_code(2).expect_words(&words);
+    }
+    // A subdirectory that the other one does not scan.
+    let text = [table("in", &archive("out/raw")), table("out", "")].concat();
+    site.write("npyd.toml", format!("state_dir = 'state'\n{text}"));
+    site.npyd(&["check", "--config-only"]).expect_code(0);
+}
+
 /// Mistakes in several tables, and several in one, are reported at once.
 #[test]
 fn several_mistakes() {
