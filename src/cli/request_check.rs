@@ -15,6 +15,7 @@ use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::{Correction, LeadingBytes, Rows};
 use crate::events::source_fate::SourceFate;
+use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{ArrayJob, Interruption, Job, check_array_job, check_name, complete_keys};
 use crate::fs::{Dir, FileUse};
 use crate::ledger::{Entry, Ledger, Request};
@@ -228,7 +229,8 @@ fn why_no_name(
     let ino = candidate.snapshot().ino();
     let job = Job::new(&Arc::new(drop_dir.clone()), candidate, complete, Duration::ZERO).ok()?;
     let earlier = ledger.earlier_arrays(&source, ino).ok()?.identities;
-    match check_name(&Job { earlier, redo: true, ..job }) {
+    let intents = Some(Arc::new(IntentLog::of(ledger.state_dir())));
+    match check_name(&Job { earlier, redo: true, intents, ..job }) {
         Err(Interruption::Rejected(why)) => Some(why.to_string()),
         _ => None, // it can, or this user may not see that
     }

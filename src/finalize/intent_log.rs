@@ -85,6 +85,12 @@ impl IntentLog {
         IntentLog { dir: state_dir.join("intents"), refused: Mutex::default() }
     }
 
+    /// Returns the user to whom the state directory belongs: the one that npyd runs as.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        let state_dir = Dir::open(self.dir.parent()?).ok()?;
+        Some(state_dir.stat_self().ok()?.uid)
+    }
+
     fn open(&self) -> fs::Result<Dir> {
         let (state_dir, name) = (self.dir.parent(), self.dir.file_name());
         Dir::open(state_dir.unwrap_or(Path::new("/")))?.make_dirs(name.unwrap_or_default().as_ref())

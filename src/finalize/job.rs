@@ -110,6 +110,13 @@ impl Job {
         self.is_recheck && !self.earlier.contains(&self.candidate.snapshot().identity())
     }
 
+    /// Returns whether npyd may run as a user: as this process does, as the owner of the state
+    /// directory, or as root, whose `npyd sweep` may run beside the daemon.
+    pub(crate) fn is_user_of_npyd(&self, uid: u32) -> bool {
+        let daemon = || self.intents.as_ref().and_then(|intents| intents.owner());
+        uid == fs::own_uid() || uid == 0 || daemon() == Some(uid)
+    }
+
     /// Returns the data file, for routes that need exactly one.
     pub(crate) fn only_file(&self) -> Result<&InputFile, Interruption> {
         let only = self.candidate.input.only_file();

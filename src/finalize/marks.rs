@@ -2,7 +2,7 @@
 
 use crate::decide::origin::Origin;
 use crate::decide::source_identity::SourceIdentity;
-use crate::finalize::Interruption;
+use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
@@ -19,6 +19,15 @@ pub(crate) fn trusted_mark(file: &DataFile) -> Result<Option<SourceIdentity>, In
         return Ok(None);
     }
     Ok(mark_of(file)?)
+}
+
+/// Returns the mark of a file that npyd owns, or of one that another user's npyd made of this drop:
+/// only if the ledger, which both share, has that mark.
+pub(crate) fn mark_for(job: &Job, file: &DataFile) -> Result<Option<SourceIdentity>, Interruption> {
+    let owner = file.stat()?.uid;
+    let Some(mark) = mark_of(file)? else { return Ok(None) };
+    let is_known = || job.earlier.contains(&mark) && job.is_user_of_npyd(owner);
+    Ok((owner == fs::own_uid() || is_known()).then_some(mark))
 }
 
 /// Returns the mark of a file that any user may own. Only messages may rely on it.

@@ -138,7 +138,7 @@ fn there(job: &Job, at: &Locations, name: &FileName) -> Result<There, Interrupti
         return Ok(if is_taken { There::Foreign } else { There::Nothing });
     };
     let mark = match there.attr(SOURCE_ATTR)? {
-        Some(mark) if there.stat()?.uid == fs::own_uid() => mark,
+        Some(mark) if job.is_user_of_npyd(there.stat()?.uid) => mark,
         _ => return Ok(There::Foreign),
     };
     let mark = SourceIdentity::parse(&String::from_utf8_lossy(&mark));

@@ -11,7 +11,7 @@ use crate::decide::source_identity::SourceIdentity;
 use crate::events::progress::Phase;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::locations::Locations;
-use crate::finalize::marks::{mark_of, read_origin, trusted_mark};
+use crate::finalize::marks::{mark_for, mark_of, read_origin, trusted_mark};
 use crate::finalize::numbering::numbered_after;
 use crate::finalize::remake::OldArray;
 use crate::finalize::replaceable::{replaceable, replaceable_by};
@@ -96,7 +96,7 @@ pub(crate) fn choose_name(
                 None => OutputName::Free(name),
             });
         };
-        if may_count_as_found(&there, job, at, &name)
+        if may_count_as_found(&there, job, at, &name)?
             && let Some(array) = array_of_source(job, at, &name, plan, progress.as_deref_mut())?
         {
             return Ok(OutputName::Found(name, array));
@@ -142,7 +142,7 @@ fn find_numbered(
 ) -> Result<Option<(FileName, StandingArray)>, Interruption> {
     for name in numbered_after(at, &job.dump.output, after)? {
         let Some(there) = at.output.stat(name.as_ref())? else { continue };
-        if may_count_as_found(&there, job, at, &name)
+        if may_count_as_found(&there, job, at, &name)?
             && let Some(array) = array_of_source(job, at, &name, plan, progress.as_deref_mut())?
         {
             return Ok(Some((name, array)));
@@ -159,7 +159,7 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
     }
     let Some(file) = at.output.open_file(name.as_ref())? else { return Ok(None) };
     let is_source = is_source(job, &file)?;
-    match trusted_mark(&file)? {
+    match mark_for(job, &file)? {
         Some(mark) if !is_source && job.earlier.contains(&mark) => OldArray::read(file).map(Some),
         _ => Ok(None),
     }
@@ -249,7 +249,7 @@ pub(crate) fn replace_source(job: &Job, output: &mut TempFile) -> Result<FileNam
 /// Returns whether an array was made of the file that has the path of this drop now.
 pub(crate) fn is_of_this_file(job: &Job, array: &DataFile) -> Result<bool, Interruption> {
     let source = job.candidate.snapshot().identity();
-    Ok(trusted_mark(array)?.is_some_and(|mark| mark.is_of_data_files(&source)))
+    Ok(mark_for(job, array)?.is_some_and(|mark| mark.is_of_data_files(&source)))
 }
 
 fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interruption> {
@@ -271,10 +271,26 @@ pub(crate) fn is_trusted(there: &Stat, job: &Job) -> bool {
 
 /// Returns whether a file may count as this source's array. If the source stays, a file of another
 /// user may count as well, for example because npyd ran as another user: npyd compares its bytes,
-/// and nothing depends on the file later.
-fn may_count_as_found(there: &Stat, job: &Job, at: &Locations, name: &FileName) -> bool {
-    let stays = job.drop_dir.source == Disposition::Keep && there.is_file();
-    is_trusted(there, job) || (stays && at.output.open_file(name.as_ref()).is_ok())
+/// and nothing depends on the file later. If the source goes, only an array that another user's npyd
+/// made of this drop may, as the ledger says.
+fn may_count_as_found(
+    there: &Stat,
+    job: &Job,
+    at: &Locations,
+    name: &FileName,
+) -> Result<bool, Interruption> {
+    if is_trusted(there, job) {
+        return Ok(true);
+    }
+    let stays = job.drop_dir.source == Disposition::Keep;
+    if !there.is_file() || !stays && job.earlier.is_empty() {
+        return Ok(false);
+    }
+    match at.output.open_file(name.as_ref()) {
+        Ok(_) if stays => Ok(true),
+        Ok(Some(file)) => Ok(mark_for(job, &file)?.is_some()),
+        Ok(None) | Err(_) => Ok(false),
+    }
 }
 
 /// Returns the file of that name if it was made of this source: by its mark, or else by comparing
@@ -295,7 +311,7 @@ fn array_of_source(
     let array = StandingArray::new(there)?;
     let there = array.file();
     let Some(data_at) = data_of(there, &plan.header)? else { return Ok(None) };
-    let mark = trusted_mark(there)?;
+    let mark = mark_for(job, there)?;
     let may_be_mixed = match &mark {
         Some(mark) => may_be_mixed(job, there, mark)?,
         None => false,

@@ -131,6 +131,12 @@ impl Ledger {
         }
     }
 
+    /// Returns the state directory.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// Opens an empty ledger in memory.
     fn in_memory() -> Result<Self> {
         let path = PathBuf::from(IN_MEMORY);

@@ -53,7 +53,7 @@ fn array_there(
 ) -> Result<(Option<ArrayId>, Option<Route>), Interruption> {
     let Some(array) = at.output.open_file(name.as_ref())? else { return Ok((None, None)) };
     let id = Some(ArrayId::of(&array.stat()?));
-    let mark = marks::trusted_mark(&array)?;
+    let mark = marks::mark_for(job, &array)?;
     if job.made_by.is_some() && mark.is_some_and(|mark| job.earlier.contains(&mark)) {
         return Ok((id, job.made_by));
     }

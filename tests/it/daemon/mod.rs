@@ -16,4 +16,5 @@ mod service;
 mod soak;
 mod systemd_unit;
 mod two_daemons;
+mod two_users;
 mod watch_threads;
