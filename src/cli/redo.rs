@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use crate::cli::dims::Dims;
-use crate::cli::history::time_text;
+use crate::cli::history::{is_missing, time_text};
 use crate::cli::redo_name::{Found, Named, find};
 use crate::cli::request_check::check_redo;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
@@ -15,6 +15,7 @@ use crate::decide::evidence::Evidence;
 use crate::decide::request_kind::RequestKind;
 use crate::decide::request_target::RequestTarget;
 use crate::describe::Correction;
+use crate::events::source_fate::SourceFate;
 use crate::ledger::{self, Entry, Ledger, Request};
 use crate::npy::{Dtype, Layout, Order};
 
@@ -76,11 +77,12 @@ impl Redo {
             };
             let array = last_array.as_ref().and_then(|it| it.output.as_deref());
             let array = array.filter(|_| is_array);
-            let checked =
-                drop_dir_of(&entry, &config).map_err(str::to_owned).and_then(|drop_dir| {
+            let checked = drop_dir_of((&entry, last_array.as_ref(), is_array), &config).and_then(
+                |drop_dir| {
                     let dir = (drop_dir, &ledger);
                     check_redo(dir, &entry, (last_array.as_ref(), array), &correction)
-                });
+                },
+            );
             let (target, options) = match checked {
                 Ok(request) => request,
                 Err(why) => {
@@ -154,18 +156,30 @@ fn after_take(made: &Entry) -> Option<String> {
 }
 
 /// Returns the drop directory of an entry. The error says why neither daemon nor sweep would
-/// execute a request for this drop.
-fn drop_dir_of<'a>(entry: &Entry, config: &'a Config) -> Result<&'a DropDir, &'static str> {
+/// execute a request for this drop, or for the newest array of its source.
+fn drop_dir_of<'a>(
+    (entry, last_array, is_array): (&Entry, Option<&Entry>, bool),
+    config: &'a Config,
+) -> Result<&'a DropDir, String> {
     if entry.is_lost() {
-        return Err("the disk may have lost its data; drop the file again");
+        return Err("the disk may have lost its data; drop the file again".to_owned());
     }
-    match config.drop_dirs.iter().find(|it| it.path == entry.drop_dir) {
-        None => Err(
-            "its drop directory is not in the configuration; add it, or use another configuration",
-        ),
-        Some(it) if it.rejects.is_some() && entry.is_rejected() => {
-            Err("it was rejected; correct its description and run `npyd retry`")
-        }
-        Some(it) => Ok(it),
+    let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir).ok_or(
+        "its drop directory is not in the configuration; add it, or use another configuration",
+    )?;
+    if drop_dir.rejects.is_none() || !entry.is_rejected() {
+        return Ok(drop_dir);
+    }
+    // The array of an earlier file, which became it or is gone.
+    let earlier = last_array.filter(|it| it.source_fate().is_some_and(SourceFate::ends_drop));
+    let earlier = earlier.and_then(|it| it.output.as_ref()).filter(|array| !is_missing(array));
+    match earlier {
+        Some(_) if is_array && is_missing(&entry.source) => Ok(drop_dir),
+        Some(array) => Err(format!(
+            "it was rejected; correct its description and run `npyd retry`; `{}` was made of an \
+             earlier file of its name: to correct that array, name it",
+            array.display()
+        )),
+        None => Err("it was rejected; correct its description and run `npyd retry`".to_owned()),
     }
 }

@@ -111,22 +111,27 @@ pub enum Contradiction {
         outer: PathBuf,
     },
     /// Files that npyd puts aside would be drops again, of another drop directory or in a circle.
-    #[error(
-        "{key} `{}` of the drop `{}` is {}: its files would be taken for new drops; {remedy}",
-        dir.display(), path.display(), place(dir, seen_by)
-    )]
-    DroppedAgain {
-        /// The key of the directory.
-        key: &'static str,
-        /// The directory.
-        dir: PathBuf,
-        /// The drop directory whose key this is.
-        path: PathBuf,
-        /// The drop directory that contains `dir`.
-        seen_by: PathBuf,
-        /// What to do.
-        remedy: String,
-    },
+    #[error(transparent)]
+    DroppedAgain(Box<DroppedAgain>),
+}
+
+/// A directory for archived or rejected files that another drop directory scans.
+#[derive(Debug, Error)]
+#[error(
+    "{key} `{}` of the drop `{}` is {}: its files would be taken for new drops; {remedy}",
+    dir.display(), path.display(), place(dir, seen_by)
+)]
+pub struct DroppedAgain {
+    /// The key of the directory.
+    pub(crate) key: &'static str,
+    /// The directory.
+    pub(crate) dir: PathBuf,
+    /// The drop directory whose key this is.
+    pub(crate) path: PathBuf,
+    /// The drop directory that contains `dir`.
+    pub(crate) seen_by: PathBuf,
+    /// What to do.
+    pub(crate) remedy: String,
 }
 
 fn place(dir: &Path, drop: &Path) -> String {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::config::error::DroppedAgain;
 use crate::config::{Contradiction, DropDir};
 
 /// Returns a contradiction for each archive and each directory `rejects` in which another drop
@@ -19,7 +20,7 @@ pub(super) fn dropped_again(drop_dirs: &[DropDir]) -> Vec<Contradiction> {
             let seen_by = others.copied().find_map(|it| Some((it, path_in_scan(it, dir)?)));
             let Some((seen_by, rel)) = seen_by else { continue };
             let ignore = format!("add \"/{}/\" to its `ignore`", rel.display());
-            found.push(Contradiction::DroppedAgain {
+            found.push(Contradiction::DroppedAgain(Box::new(DroppedAgain {
                 key,
                 dir: dir.clone(),
                 path: drop_dir.path.clone(),
@@ -29,7 +30,7 @@ pub(super) fn dropped_again(drop_dirs: &[DropDir]) -> Vec<Contradiction> {
                 } else {
                     format!("choose another directory, or {ignore}")
                 },
-            });
+            })));
         }
     }
     found

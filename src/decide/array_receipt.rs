@@ -81,12 +81,8 @@ impl ArrayReceipt {
         origin: Option<Origin>,
         found: &FoundFile,
     ) -> Option<ArrayProblem> {
-        let is_named = |mark: &SourceIdentity| {
-            let mut known = self.identities.iter();
-            known.any(|it| it.is_of_data_files(mark) || self.became_array && it.ino() == mark.ino())
-        };
         let may_lack_mark = mark.is_none() || self.is_found;
-        if mark.is_some_and(is_named) || may_lack_mark && self.is_known(found) {
+        if mark.is_some_and(|mark| self.is_marked(mark)) || may_lack_mark && self.is_known(found) {
             return None;
         }
         Some(match mark {
@@ -99,6 +95,13 @@ impl ArrayReceipt {
 }
 
 impl ArrayReceipt {
+    /// Returns whether a mark names the source of the receipt.
+    #[must_use]
+    pub fn is_marked(&self, mark: &SourceIdentity) -> bool {
+        let mut known = self.identities.iter();
+        known.any(|it| it.is_of_data_files(mark) || self.became_array && it.ino() == mark.ino())
+    }
+
     /// Returns whether the file is the array, whatever its mark.
     fn is_known(&self, found: &FoundFile) -> bool {
         let since_epoch = Duration::from_nanos(found.ctime_ns.max(0).unsigned_abs());

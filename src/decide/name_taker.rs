@@ -17,6 +17,9 @@ pub enum NameTaker {
         /// Whether it was made of this very file. If not, of an earlier file of its name.
         is_of_this_file: bool,
     },
+    /// An array that was made of an earlier file with the path of this drop, beside its data, and
+    /// that belongs to another user than the data of this drop.
+    OthersArray,
     /// An array that the npyd of this user ID made of this very file.
     ArrayByOtherUser(u32),
     /// An array of another source, which has this name if the array has it.
@@ -40,6 +43,11 @@ impl fmt::Display for NameTaker {
                 "is the array of an earlier file of this name: move it away, drop the file under \
                  another name, or set `output` in its manifest; on_conflict = \"replace\" replaces \
                  it, \"number\" keeps both",
+            ),
+            NameTaker::OthersArray => f.write_str(
+                "is the array of an earlier file of this name, and belongs to another user, whose \
+                 array npyd does not replace beside the data: move it away, drop the file under \
+                 another name, or set `output` in its manifest; on_conflict = \"number\" keeps both",
             ),
             NameTaker::ArrayByOtherUser(uid) => write!(
                 f,

@@ -207,7 +207,14 @@ fn conflict(
     let origin = if there.is_file() { origin_of(at, &name)? } else { None };
     let is_own = origin == Some(Origin::of(&job.path(), &job.candidate.input.name));
     let by = if is_own && let Some(array) = at.output.open_file(name.as_ref())? {
-        maker_of_own_array(job, &array)?
+        match maker_of_own_array(job, &array)? {
+            NameTaker::OwnArray { is_of_this_file: false }
+                if at.beside && !is_trusted(there, job) =>
+            {
+                NameTaker::OthersArray
+            }
+            by => by,
+        }
     } else if !may_replace {
         NameTaker::AnyFile
     } else if there.is_dir() {

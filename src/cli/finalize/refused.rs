@@ -78,7 +78,7 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
             let array = array_of(array.as_deref());
             format!("`{name}` is {array}: move it away, or give another output (-o, --output-dir)")
         }
-        Reason::Taken { name, by: NameTaker::ForeignFile } => format!(
+        Reason::Taken { name, by: NameTaker::ForeignFile | NameTaker::OthersArray } => format!(
             "`{name}` already exists and is not yours or not an array: move it away, or give \
              another output (-o, --output-dir)"
         ),

@@ -13,6 +13,7 @@ use crate::config::{DropDir, MetadataOutput};
 use crate::decide::archived_source::ArchivedSource;
 use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::change::{Change, OpenFile};
+use crate::decide::identity::{Origin, SourceIdentity};
 use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::request_problem::{ArrayProblem, InPlaceProblem, RequestProblem};
@@ -340,12 +341,19 @@ fn write_over(
 /// it changed.
 fn give_attributes(job: &ArrayJob, old: &Old, new: &DataFile) -> Result<(), Interruption> {
     new.set_attr(REDO_ATTR, job.request.as_bytes())?;
-    if old.stat.uid == fs::own_uid() {
-        for name in [SOURCE_ATTR, ORIGIN_ATTR] {
-            if let Some(mark) = old.file.attr(name)? {
-                new.set_attr(name, &mark)?;
-            }
-        }
+    let is_own = old.stat.uid == fs::own_uid();
+    let (mark, origin) = (old.file.attr(SOURCE_ATTR)?, old.file.attr(ORIGIN_ATTR)?);
+    let is_marked = |mark: &Vec<u8>| {
+        job.receipt.is_marked(&SourceIdentity::parse(&String::from_utf8_lossy(mark)))
+    };
+    if let Some(mark) = mark.filter(|mark| is_own || is_marked(mark)) {
+        new.set_attr(SOURCE_ATTR, &mark)?;
+    }
+    // Another user may have forged it, but the receipt has the path of the source.
+    let of_receipt = || Some(Origin::of(&job.source, &FileName::of_path(&job.source)?));
+    let origin = if is_own { origin } else { of_receipt().map(|it| it.to_string().into_bytes()) };
+    if let Some(origin) = origin {
+        new.set_attr(ORIGIN_ATTR, &origin)?;
     }
     let now = new.attributes()?;
     carry(&old.file, &old.file.attributes()?, new)?;

@@ -282,6 +282,56 @@ fn an_array_that_is_the_producers_file() {
     assert_at_rest(&site);
 }
 
+/// It is corrected also if a later file of its source's name was rejected, and stays the array of that
+/// source. The rejection promises nothing that the owner of the array prevents.
+#[test]
+fn an_array_of_another_owner() {
+    if !as_root() {
+        return;
+    }
+    let data = |byte| [&[0; 128][..], &[byte; 24]].concat();
+    let produce = |site: &Site, byte, owner| {
+        site.drop_file("scan.raw", data(byte));
+        site.drop_file("scan.raw.toml", format!("{SCAN_MANIFEST}reserved = 128\n"));
+        chown(site.path("in/scan.raw"), Some(owner), Some(owner)).unwrap();
+    };
+    for is_beside in [true, false] {
+        let site = Site::new();
+        let settings =
+            format!("on_conflict = 'replace'\nrejects = '{}'", site.path("bad").display());
+        let text = site.configuration("state", &settings);
+        let output = |line: &&str| !is_beside || !line.starts_with("output");
+        site.write("npyd.toml", text.lines().filter(output).collect::<Vec<_>>().join("\n"));
+        fs::create_dir(site.path("bad")).unwrap();
+        produce(&site, 1, 1234);
+        site.sweep().expect_code(0);
+        let array = if is_beside { "in/scan.npy" } else { "out/scan.npy" };
+        assert_eq!(site.path(array).metadata().unwrap().uid(), 1234);
+        let corrected = |dtype: &str, byte| npy(&format!("'{dtype}'"), false, &[2, 3], &[byte; 24]);
+        if is_beside {
+            produce(&site, 2, 2345);
+            let receipts = site.sweep().expect_code(1).json();
+            let why = reason(&receipts[0]);
+            assert!(why.contains("belongs to another user, whose array npyd does not"), "{why}");
+            assert!(!why.contains("\"replace\""), "{why}");
+            let told = site.npyd(&["redo", "scan.raw", "--dtype", "<i4"]).expect_code(1);
+            told.expect_words(&["it was rejected", "to correct that array, name it"]);
+        }
+        let receipt = redone(&site, &[array, "--dtype", "<i4"]);
+        assert_eq!(receipt["event"], "remade", "{receipt:#}");
+        assert!(site.read(array).ends_with(&corrected("<i4", 1)[10..]), "{is_beside}");
+        if !is_beside {
+            produce(&site, 2, 2345);
+            let receipts = site.sweep().expect_code(0).json();
+            assert_eq!(receipts[0]["event"], "finalized", "{receipts:#?}");
+            let why = reason(&receipts[0]);
+            assert!(why.contains("it replaces `scan.npy`, the array of an earlier file"), "{why}");
+            assert!(site.read(array).ends_with(&corrected("<f4", 2)[10..]));
+            assert!(site.has("out/scan.npy.~1~"));
+        }
+    }
+}
+
 #[test]
 fn an_array_that_can_not_be_made_again() {
     let site = Site::with_array("source = 'remove'\nremove_unproven = true");
