@@ -47,7 +47,8 @@ impl fmt::Display for NameTaker {
             NameTaker::OthersArray => f.write_str(
                 "is the array of an earlier file of this name, and belongs to another user, whose \
                  array npyd does not replace beside the data: move it away, drop the file under \
-                 another name, or set `output` in its manifest; on_conflict = \"number\" keeps both",
+                 another name, or set `output` in its manifest; on_conflict = \"number\" keeps \
+                 both",
             ),
             NameTaker::ArrayByOtherUser(uid) => write!(
                 f,

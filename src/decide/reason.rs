@@ -173,6 +173,12 @@ pub enum Reason {
     /// The data file is a link, a pipe or a device.
     #[error("its data file `{}` is not a regular file: put the file itself there", .0.display())]
     DataNotRegular(PathBuf),
+    /// The data file that a description names is a directory.
+    #[error(
+        "its data file `{}` is a directory: correct the name, or put the file itself there",
+        .0.display()
+    )]
+    DataIsDir(PathBuf),
     /// A file is named like a description of the data, and is a link, a pipe or a directory.
     #[error(
         "`{0}`, which is named like its description, is not a regular file: put the file itself there, or remove that name"

@@ -160,9 +160,10 @@ impl Reason {
             Reason::BadName(_) | Reason::NameTooLong(_) => ReasonKind::Name,
             Reason::Private | Reason::PrivatePart(_) => ReasonKind::Private,
             Reason::Ignored(_) | Reason::DataIgnored(_) => ReasonKind::Ignored,
-            Reason::NotRegular | Reason::DataNotRegular(_) | Reason::DescriptionNotRegular(_) => {
-                ReasonKind::NotRegular
-            }
+            Reason::NotRegular
+            | Reason::DataNotRegular(_)
+            | Reason::DataIsDir(_)
+            | Reason::DescriptionNotRegular(_) => ReasonKind::NotRegular,
             Reason::IsArray => ReasonKind::Array,
             Reason::Undescribed { .. } => ReasonKind::Undescribed,
             Reason::Description(_) | Reason::HeaderAndManifest => ReasonKind::Description,

@@ -269,6 +269,9 @@ pub enum ArrayProblem {
     /// It is not there.
     #[error("is gone, like its source")]
     Gone,
+    /// A link, a pipe or a directory has its name.
+    #[error("is not a regular file, and npyd follows no link: put the file itself there")]
+    NotRegular,
     /// It was made of another source, as its mark says.
     #[error("was not made from this drop: its mark names {}", maker(of.as_ref()))]
     OfAnotherSource {

@@ -18,20 +18,24 @@ pub enum SourceFate {
     Removed,
     /// npyd archived the source.
     Archived,
+    /// The source stayed, and was gone when npyd made the array again from itself. A later file of
+    /// its name continues the drop, as one that replaces a kept source does.
+    Gone,
 }
 
 impl SourceFate {
     /// Returns whether a later file of the source's name is another drop.
     #[must_use]
     pub fn ends_drop(self) -> bool {
-        !matches!(self, SourceFate::Kept | SourceFate::Unproven)
+        !matches!(self, SourceFate::Kept | SourceFate::Unproven | SourceFate::Gone)
     }
 
     /// Returns the fate that has this name in receipts.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Kept, Self::Unproven, Self::Array, Self::Removed, Self::Archived];
-        all.into_iter().find(|fate| fate.as_str() == name)
+        let disposed = [Self::Array, Self::Removed, Self::Archived];
+        let mut all = [Self::Kept, Self::Unproven, Self::Gone].into_iter().chain(disposed);
+        all.find(|fate| fate.as_str() == name)
     }
 
     /// Returns the name in receipts.
@@ -43,6 +47,7 @@ impl SourceFate {
             SourceFate::Array => "array",
             SourceFate::Removed => "removed",
             SourceFate::Archived => "archived",
+            SourceFate::Gone => "gone",
         }
     }
 }

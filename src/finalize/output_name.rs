@@ -278,8 +278,8 @@ pub(crate) fn is_trusted(there: &Stat, job: &Job) -> bool {
 
 /// Returns whether a file may count as this source's array. If the source stays, a file of another
 /// user may count as well, for example because npyd ran as another user: npyd compares its bytes,
-/// and nothing depends on the file later. If the source goes, only an array that another user's npyd
-/// made of this drop may, as the ledger says.
+/// and nothing depends on the file later. If the source goes, only an array that another user's
+/// npyd made of this drop may, as the ledger says.
 fn may_count_as_found(
     there: &Stat,
     job: &Job,

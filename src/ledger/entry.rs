@@ -13,6 +13,10 @@ use crate::ledger::stored_receipt::{event_of, full_receipt};
 /// What a receipt with data files of its own contains.
 pub(crate) const PARTS: &str = "\"parts\":{";
 
+/// The field of a stored receipt that notes that npyd is about to remove or archive the source. It
+/// is no part of the receipt itself.
+pub(crate) const DISPOSING: &str = "disposing";
+
 /// A receipt as stored in the ledger.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -97,6 +101,12 @@ impl Entry {
     #[must_use]
     pub fn source_fate(&self) -> Option<SourceFate> {
         self.receipt_value()["source_fate"].as_str().and_then(SourceFate::from_name)
+    }
+
+    /// Returns whether npyd was about to remove or archive the source, which stayed at first.
+    #[must_use]
+    pub fn is_disposing(&self) -> bool {
+        self.receipt_value()[DISPOSING].as_bool() == Some(true)
     }
 
     /// Returns the directory that the source was archived in, if the receipt has it. A path that is

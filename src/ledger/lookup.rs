@@ -8,6 +8,7 @@ use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::evidence::Evidence;
 use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::source_identity::SourceIdentity;
 use crate::events::receipt_event::ReceiptEvent;
@@ -45,6 +46,13 @@ impl Entry {
     #[must_use]
     pub fn has_array(&self) -> bool {
         self.is_settled() && !self.is_rejected()
+    }
+
+    /// Returns whether the drop changed, and its array was left as it was (`on_change = "keep"`).
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.kind == RowKind::Event(ReceiptEvent::Found)
+            && self.reason_kind() == Some(ReasonKind::Changed)
     }
 
     /// Returns whether an attempt failed, for a reason that may pass.

@@ -12,6 +12,7 @@
 mod access;
 mod changes;
 mod dirs;
+mod disposals;
 mod earlier;
 mod entry;
 mod error;

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::events::receipt::Receipt;
+use crate::ledger::entry::DISPOSING;
 use crate::ledger::{Entry, RowKind};
 
 /// The fields of every receipt that a stored one may lack, in their order.
@@ -62,6 +63,7 @@ pub(crate) fn full_receipt(entry: &Entry) -> Option<Map<String, Value>> {
         let value = stored.shift_remove(name).unwrap_or_else(|| missing_field(entry, name));
         full.insert(name.to_owned(), value);
     }
+    stored.shift_remove(DISPOSING);
     full.extend(stored);
     Some(full)
 }

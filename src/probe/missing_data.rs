@@ -59,6 +59,10 @@ impl DirView<'_> {
         let name = |path: &PathBuf| path.strip_prefix(beside).unwrap_or(path).to_path_buf();
         for path in paths {
             let stat = self.dir.stat(path)?;
+            // A name among several may be that of a directory for something else.
+            if paths.len() == 1 && stat.is_some_and(|stat| stat.is_dir()) {
+                return Ok(Reason::DataIsDir(name(path)));
+            }
             if stat.is_some_and(|stat| !stat.is_file() && !stat.is_dir()) {
                 return Ok(Reason::DataNotRegular(name(path)));
             }

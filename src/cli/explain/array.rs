@@ -17,6 +17,7 @@ use crate::finalize::why_not_array;
 use crate::fs::{self, DataFile, Dir};
 use crate::ledger::Entry;
 use crate::model::{FileName, split_backup};
+use crate::npy::MAGIC;
 use crate::probe::{ListedDescriptions, ORIGIN_ATTR, ProbeResult, SOURCE_ATTR, probe_standalone};
 
 /// Explains the file as an array. Returns `None` if npyd did not make it.
@@ -31,7 +32,7 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     let origin = file.attr(ORIGIN_ATTR)?;
     let origin = origin.and_then(|it| Origin::parse(&String::from_utf8_lossy(&it)));
     let is_marked = origin.is_some() || file.attr(SOURCE_ATTR)?.is_some();
-    if entry.is_none() && !is_marked {
+    if entry.is_none() && (!is_marked || !file.read_at_most(0, MAGIC.len())?.starts_with(&MAGIC)) {
         return Ok(None);
     }
     let problem = match &entry {
@@ -140,6 +141,9 @@ impl Query {
         const UNCHANGED: &str = "the source is still there";
         const CHANGED: &str = "the source is still there, but changed since: this array has the \
                                data of before";
+        if entry.is_stale() {
+            return CHANGED;
+        }
         let Some(identity) = entry.identity() else { return UNCHANGED };
         let source = &entry.source;
         let is_description = identity.sidecar.as_ref().is_some_and(|(name, _)| {
@@ -187,8 +191,11 @@ impl Query {
         let array = entry.output.as_deref()?;
         let name = FileName::of_path(array)?;
         let dir = Dir::open(array.parent()?).ok()?;
-        let Ok(Some(file)) = dir.open_file(name.as_ref()) else { return None };
-        let problem = self.why_not_array(&file, entry).ok()??;
+        let problem = match dir.open_file(name.as_ref()) {
+            Ok(Some(file)) => self.why_not_array(&file, entry).ok()??,
+            Ok(None) if array.symlink_metadata().is_ok() => ArrayProblem::NotRegular,
+            Ok(None) | Err(_) => return None,
+        };
         Some(format!("`{}` {problem}", array.display()))
     }
 

@@ -180,6 +180,13 @@ fn finished(
     });
     if let Some(note) = note {
         merge(&mut report, json!({"why": format!("npyd made the array; {note}")}));
+    } else if entry.is_stale() {
+        let name = entry.source.file_name().unwrap_or_default().display();
+        let why = format!(
+            "npyd made the array before the drop changed, and keeps it (on_change = \"keep\"): \
+             `npyd redo {name}` makes it again"
+        );
+        merge(&mut report, json!({"why": why}));
     }
     note_missing_array(query, &mut report, entry);
     merge_notes(&mut report, note_kept_source(&query.drop_dir, entry));

@@ -11,9 +11,10 @@ use super::{Query, last_receipt, merge, text};
 use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::config::DropDir;
 use crate::finalize::{Quarantine, Quarantined, rest_of};
-use crate::fs;
+use crate::fs::{self, Dir};
 use crate::ledger::Entry;
 use crate::model::FileName;
+use crate::probe::SOURCE_ATTR;
 
 /// Explains a file that npyd put where it is. Returns `None` if npyd knows nothing of it.
 pub(super) fn explain_own_file(query: &Query, path: &Path) -> fs::Result<Option<Value>> {
@@ -103,9 +104,19 @@ impl Query {
 
     fn explain_metadata(&self, dir: &Path, name: &FileName) -> Option<Value> {
         let array = dir.join(name.as_str().strip_suffix(".json")?);
-        let entry = self.latest_of_array(&array)?;
         let why = format!("the metadata of the array `{}`", array.display());
-        Some(report("metadata", FileStatus::Finished, &why, &entry))
+        if let Some(entry) = self.latest_of_array(&array) {
+            return Some(report("metadata", FileStatus::Finished, &why, &entry));
+        }
+        // The ledger may be lost; the mark says that npyd wrote them.
+        let file = Dir::open(dir).ok()?.open_file(name.as_ref()).ok()??;
+        let is_marked = file.attr(SOURCE_ATTR).ok()?.is_some() && array.symlink_metadata().is_ok();
+        is_marked.then(|| {
+            json!({
+                "taken_for": "metadata", "verdict": FileStatus::Finished, "output": text(&array),
+                "outside": null, "why": format!("{why}, of which the ledger has no receipt"),
+            })
+        })
     }
 
     fn explain_description(&self, dir: &Path, name: &FileName) -> Option<Value> {

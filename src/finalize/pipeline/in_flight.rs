@@ -8,11 +8,13 @@ use crate::decide::array_receipt::ArrayId;
 use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
+use crate::decide::reason_kind::ReasonKind;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
+use crate::finalize::array_header::read_header;
 use crate::finalize::choice::Choice;
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
@@ -61,6 +63,12 @@ fn array_there(
     Ok((id, route.and_then(|route| Route::from_name(&String::from_utf8_lossy(&route)))))
 }
 
+/// Returns the length of the data of an array that is there.
+fn bytes_there(at: &Locations, name: &FileName) -> Result<Option<u64>, Interruption> {
+    let Some(array) = at.output.open_file(name.as_ref())? else { return Ok(None) };
+    Ok(read_header(&array)?.map(|(header, _)| header.data_len()))
+}
+
 /// The remark for an array that stays although its drop changed.
 const STALE: &str =
     "the drop changed after its array was made, and on_change = \"keep\": the array stays as it is";
@@ -95,6 +103,8 @@ pub(super) struct InFlight<'a> {
     replaced: Option<String>,
     /// The route of the data into an array that was found, if known.
     found_route: Option<Route>,
+    /// The length of the data in an array that stays although its drop changed.
+    found_bytes: Option<u64>,
     /// The identity of the array, if npyd could not mark the array, or found one that was there.
     array_id: Option<ArrayId>,
     /// The fate of the source; `None` until the array is durable.
@@ -137,6 +147,7 @@ impl<'a> InFlight<'a> {
             ReceiptEvent::Found | ReceiptEvent::Stale => array_there(job, &at, &name)?,
             _ => (None, None),
         };
+        let found_bytes = if is_stale { bytes_there(&at, &name)? } else { None };
         let mut in_flight = InFlight {
             job,
             started,
@@ -153,6 +164,7 @@ impl<'a> InFlight<'a> {
             is_described: Cell::new(false),
             replaced,
             found_route,
+            found_bytes,
             array_id,
             source: is_stale.then_some(SourceOutcome::Kept), // no array holds its bytes
             interruption: None,
@@ -426,14 +438,14 @@ impl<'a> InFlight<'a> {
             parts: parts_of_input(&job.candidate.input),
             output: Some(at.output.path().join(name)),
             route: if self.is_found() { self.found_route } else { Some(plan.route) },
-            bytes: plan.header.data_len(),
+            bytes: self.found_bytes.unwrap_or_else(|| plan.header.data_len()),
             seconds: started.elapsed(),
             evidence: Some(job.evidence),
             source_fate: self.source.as_ref().map(SourceOutcome::fate),
             archive: self.source.as_ref().and_then(SourceOutcome::archive),
             array_id: self.array_id,
             reason: None,
-            reason_kind: None,
+            reason_kind: (*event == ReceiptEvent::Stale).then_some(ReasonKind::Changed),
             dir: None,
             is_requested: job.redo,
         };

@@ -188,7 +188,10 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
         Err(error) if error.is_missing() => return Err(gone()),
         opened => opened?,
     };
-    let file = dir.open_file(name.as_ref())?.ok_or_else(gone)?;
+    let Some(file) = dir.open_file(name.as_ref())? else {
+        let is_there = dir.stat(name.as_ref())?.is_some();
+        return Err(if is_there { refused(ArrayProblem::NotRegular) } else { gone() });
+    };
     let stat = file.stat()?;
     let header = if stat.is_file() { read_header(&file)? } else { None };
     let Some((header, data_at)) = header else {
@@ -406,7 +409,7 @@ fn receipt(
         bytes: header.data_len(),
         seconds: started.elapsed(),
         evidence: None,
-        source_fate: job.source_fate,
+        source_fate: fate_now(job),
         archive: job.archive.clone(),
         array_id: None,
         reason: None,
@@ -414,4 +417,23 @@ fn receipt(
         dir: None,
         is_requested: true,
     }
+}
+
+/// Returns the fate of the source: if nobody disposed of it, something else removed it since.
+fn fate_now(job: &ArrayJob) -> Option<SourceFate> {
+    let stayed = matches!(job.source_fate, Some(SourceFate::Kept | SourceFate::Unproven));
+    let is_gone = || {
+        let (Some(dir), Some(name)) = (job.source.parent(), FileName::of_path(&job.source)) else {
+            return false;
+        };
+        let below = dir.strip_prefix(&job.drop_dir.path).ok();
+        let dir = below.map(|below| Dir::open_below(&job.drop_dir.path, below));
+        let there = dir.map(|dir| dir.and_then(|dir| dir.stat(name.as_ref())));
+        match there {
+            Some(Ok(there)) => there.is_none(),
+            Some(Err(error)) => error.is_missing(),
+            None => false,
+        }
+    };
+    if stayed && is_gone() { Some(SourceFate::Gone) } else { job.source_fate }
 }

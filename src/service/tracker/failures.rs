@@ -17,7 +17,7 @@ use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::is_known;
 use crate::fs::Dir;
 use crate::model::{DirFault, DirFaultKind, parent_of};
-use crate::probe::may_describe;
+use crate::probe::{data_named_by, may_describe};
 use crate::service::tracker::entry::{Entry, State};
 use crate::service::tracker::reminders::reminder;
 use crate::service::tracker::{FAULT_MAX, FAULT_MIN, PROBES_PER_TURN, Tracker};
@@ -124,9 +124,20 @@ impl Tracker {
         }
         if is_recorded {
             self.context.publish(Event::FailedAgain(Box::new(receipt)));
-        } else {
+        } else if !self.fails_with_data(rel, &failure.cause) {
             self.failed.push((receipt, None));
         }
+    }
+
+    /// Returns whether a path is that of a description whose data file fails for the same cause:
+    /// the receipt of the data file is enough.
+    fn fails_with_data(&self, rel: &Path, cause: &Cause) -> bool {
+        let name = rel.file_name().and_then(OsStr::to_str).filter(|name| may_describe(name));
+        let names = name.map(data_named_by).unwrap_or_default();
+        names.iter().any(|data| {
+            let entry = self.entries.get(&rel.with_file_name(data));
+            entry.is_some_and(|entry| entry.cause.as_ref() == Some(cause))
+        })
     }
 
     fn failed(&self, rel: &Path, why: &Reason) -> Receipt {

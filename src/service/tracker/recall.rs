@@ -138,7 +138,8 @@ pub fn awaits_data(
         if !made_of.as_ref().is_some_and(|it| it.is_of_data_files(&residue.finished.mark)) {
             return Ok(false); // the receipt is about an array before this one
         }
-        let is_disposed_of = entry.source_fate().is_some_and(SourceFate::ends_drop);
+        let fate = entry.source_fate();
+        let is_disposed_of = fate.is_some_and(SourceFate::ends_drop) || entry.is_disposing();
         let archived = made_of.and_then(|identity| {
             find_archived(drop_dir, (&source, &identity), entry.archive().as_deref()).path
         });

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::DropDir;
+use crate::config::{Disposition, DropDir};
 use crate::decide::fingerprint::Fingerprint;
 use crate::decide::reason::Reason;
 use crate::decide::wait::Wait;
@@ -60,6 +60,7 @@ fn finalize_batch(
     settings_hash: u64,
     meter_of: impl Fn(&Job) -> Meter + Sync,
 ) -> TaskResult {
+    note_disposals(context, batch);
     let results = match batch {
         [job] => vec![finalize(job, &mut meter_of(job))],
         batch => finalize_all(batch, meter_of),
@@ -72,6 +73,22 @@ fn finalize_batch(
     });
     let outcomes = outcomes.collect();
     TaskResult { outcomes, records }
+}
+
+/// Notes in the ledger of which sources with an array npyd may dispose now. Their receipts say that
+/// they stay, so that after a crash npyd would not know whether it removed them.
+fn note_disposals(context: &Context, batch: &[Job]) {
+    let is_noted = |job: &&Job| {
+        let identity = job.candidate.snapshot().identity();
+        let is_made = job.earlier.first().is_some_and(|made| made.is_of_data_files(&identity));
+        is_made && job.drop_dir.source != Disposition::Keep
+    };
+    let sources: Vec<_> = batch.iter().filter(is_noted).map(Job::path).collect();
+    if !sources.is_empty()
+        && let Err(error) = context.ledger().note_disposals(&sources)
+    {
+        context.report_ledger(&error);
+    }
 }
 
 /// Converts the result of a job to its outcome and the receipts to record.

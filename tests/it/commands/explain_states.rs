@@ -550,3 +550,18 @@ fn the_route_of_an_array_that_replaces_another() {
         drop(2);
     }
 }
+
+/// Metadata beside an array of which the ledger lost its receipt are no array.
+#[test]
+fn metadata_after_a_lost_ledger() {
+    let site = Site::new();
+    let text = site.configuration("state", "source = 'remove'\nmetadata = 'json'");
+    let beside: Vec<_> = text.lines().filter(|line| !line.starts_with("output")).collect();
+    site.write("npyd.toml", beside.join("\n"));
+    site.scan("scan").sweep().expect_code(0);
+    site.lose_ledger().sweep().expect_code(0);
+    let told = site.npyd(&["explain", "--json", "in/scan.npy.json"]).expect_code(0).json();
+    assert_eq!(told[0]["taken_for"], "metadata", "{told:#?}");
+    let told = site.npyd(&["explain", "--json", "in/scan.npy"]).expect_code(0).json();
+    assert_eq!(told[0]["taken_for"], "array", "{told:#?}");
+}

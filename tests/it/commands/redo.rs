@@ -282,8 +282,8 @@ fn an_array_that_is_the_producers_file() {
     assert_at_rest(&site);
 }
 
-/// It is corrected also if a later file of its source's name was rejected, and stays the array of that
-/// source. The rejection promises nothing that the owner of the array prevents.
+/// It is corrected also if a later file of its source's name was rejected, and stays the array of
+/// that source. The rejection promises nothing that the owner of the array prevents.
 #[test]
 fn an_array_of_another_owner() {
     if !as_root() {
@@ -412,6 +412,41 @@ fn a_file_that_was_cut_off_by_hand() {
     site.npyd(&["redo", "scan.raw", "--trailing", "4"]).expect_code(0);
     site.sweep_until("remade");
     assert_eq!(site.read("out/scan.npy"), npy("'<f4'", false, &[2, 3], &[7; 24]));
+}
+
+/// Somebody removed the source, which npyd had kept: the receipt says what is true now. A later
+/// file of its name still continues the drop.
+#[test]
+fn a_kept_source_that_is_gone() {
+    let site = Site::with_array("");
+    fs::remove_file(site.path("in/scan.raw")).unwrap();
+    site.npyd(&["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
+    let receipts = site.sweep().expect_code(0).json();
+    let remade = receipts.of_event("remade");
+    assert_eq!(remade[0]["source_fate"], "gone", "{receipts:#?}");
+    let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
+    told.expect_words(&["the source is gone: something else removed it"]);
+    site.drop_file("scan.raw", [1; 24]);
+    let history = site.settle("remade", 2);
+    assert_eq!(history.last().unwrap()["source_fate"], "kept", "{history:#?}");
+    assert!(site.read("out/scan.npy").ends_with(&[1; 24]) && site.has("out/scan.npy.~1~"));
+}
+
+/// A link has the name of the array, which is there under another one.
+#[test]
+fn an_array_behind_a_link() {
+    for (source, code) in [("keep", 0), ("remove", 1)] {
+        let site = Site::with_array(&format!("source = '{source}'\nremove_unproven = true"));
+        fs::rename(site.path("out/scan.npy"), site.path("out/other.npy")).unwrap();
+        symlink("other.npy", site.path("out/scan.npy")).unwrap();
+        let words = ["out/scan.npy` is not a regular file, and npyd follows no link"];
+        site.npyd(&["explain", "in/scan.raw"]).expect_code(code).expect_words(&words);
+        let told = site.npyd(&["redo", "scan.raw", "--dtype", "<i4"]).expect_code(1);
+        assert!(!told.stdout.contains("gone"), "{told}");
+        if source == "remove" {
+            told.expect_words(&words);
+        }
+    }
 }
 
 /// What was declared does not count any more.

@@ -387,3 +387,29 @@ fn globs_and_lists_that_have_a_common_file() {
         assert_eq!(site.names("out"), [""; 0], "{one} and {other}");
     }
 }
+
+/// What has the name of the data file and is none is named.
+#[test]
+fn data_that_are_no_file() {
+    let site = Site::new();
+    fs::create_dir(site.path("in/dir")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, site.path("in/pipe"), rustix::fs::Mode::RUSR).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", site.path("in/link")).unwrap();
+    let cases = [
+        ("'dir'", "its data file `dir` is a directory: correct the name"),
+        ("['dir']", "its data file `dir` is a directory: correct the name"),
+        ("['dir', 'x.raw']", "its data file `dir` is a directory: correct the name"),
+        ("'pipe'", "its data file `pipe` is not a regular file: put the file itself there"),
+        ("'link'", "its data file `link` is not a regular file: put the file itself there"),
+    ];
+    for (number, (data, words)) in cases.into_iter().enumerate() {
+        let name = format!("about-{number}.toml");
+        site.drop_file(&name, format!("dtype = '<f4'\nshape = [2, 3]\ndata = {data}\n"));
+        site.npyd(&["explain", &format!("in/{name}")]).expect_code(0).expect_words(&[words]);
+    }
+    // A directory that has the name of data without being named is no reason to wait otherwise.
+    fs::create_dir(site.path("in/scan")).unwrap();
+    site.drop_file("scan.toml", "dtype = '<f4'\nshape = [2, 3]\n");
+    let told = site.npyd(&["explain", "in/scan.toml"]).expect_code(0);
+    told.expect_words(&["its data file is not there yet"]);
+}

@@ -1,9 +1,10 @@
 //! Several rejected drops in one directory `rejects`: each keeps its own files.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
-use crate::support::{Outcome, Site, has_strace};
+use crate::support::{Outcome, Receipts, Site, as_root, has_strace, wait_until};
 
 /// 24 bytes of items, and one byte too many.
 fn too_long(letter: u8) -> Vec<u8> {
@@ -154,4 +155,60 @@ fn changed_data_of_several() {
     let refused = site.npyd(&["retry", "x.raw"]).expect_code(1);
     refused.expect_words(&["several files that may be it", "x.raw.1"]);
     assert!(!site.has("in/x.raw"));
+}
+
+/// A drop that could not be moved leaves no text behind once it is an array.
+#[test]
+fn no_text_of_a_drop_that_stays() {
+    const NPYD: u32 = 61_000;
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&format!("rejects = '{}'", site.path("bad").display()));
+    for (name, mode) in [("", 0o755), ("out", 0o755), ("state", 0o755), ("bad", 0o755)] {
+        chown(site.path(name), Some(NPYD), Some(NPYD)).unwrap();
+        fs::set_permissions(site.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(site.path("in"), fs::Permissions::from_mode(0o1777)).unwrap();
+    site.scan("scan").drop_file("scan.raw", [1; 28]);
+    let npyd = |args: &[&str]| site.npyd_as((NPYD, NPYD), args);
+    let mut told = String::new();
+    wait_until("a failure", String::new, || {
+        told = npyd(&["sweep", "--json"]).stdout;
+        told.contains("sticky")
+    });
+    assert_eq!(site.names("bad"), [""; 0], "{told}");
+    npyd(&["take", "scan.raw"]).expect_code(0);
+    wait_until("the array", String::new, || {
+        npyd(&["sweep"]);
+        site.has("out/scan.npy")
+    });
+    assert_eq!(site.names("bad"), [""; 0]);
+}
+
+/// The receipt of a data file that npyd may not read is not repeated for its description.
+#[test]
+fn an_unreadable_file_is_reported_once() {
+    const NPYD: u32 = 61_000;
+    if !as_root() {
+        return;
+    }
+    for unreadable in ["scan.raw", "scan.raw.toml"] {
+        let site = Site::new();
+        for name in ["", "in", "out", "state"] {
+            chown(site.path(name), Some(NPYD), Some(NPYD)).unwrap();
+            fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        site.scan("scan");
+        let path = site.path(format!("in/{unreadable}"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        let receipts = site.npyd_as((NPYD, NPYD), &["sweep", "--json"]).expect_code(1).json();
+        let failed = receipts.of_event("failed");
+        assert_eq!(failed.len(), 1, "{receipts:#?}");
+        let told = failed[0].to_string();
+        assert!(told.contains(&format!("failed to open `{}", site.path("in").display())), "{told}");
+        assert!(told.contains(&format!("{unreadable}`: Permission denied")), "{told}");
+    }
 }

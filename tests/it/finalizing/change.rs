@@ -348,6 +348,18 @@ fn another_array_of_that_name() {
     assert_eq!(site.read("out/scan.npy"), scan_npy());
 }
 
+/// The receipt is about the array that stays.
+#[test]
+fn a_longer_drop_whose_array_is_kept() {
+    let site = Site::with("on_change = \"keep\"");
+    let manifest = "dtype = '<f4'\nshape = [-1, 3]\n";
+    site.scan("scan").drop_file("scan.raw.toml", manifest);
+    site.settle("finalized", 1);
+    site.drop_file("scan.raw", [1; 96]);
+    let receipt = &site.settle("found", 1)[1];
+    assert_eq!((&receipt["event"], &receipt["bytes"]), (&"found".into(), &24.into()));
+}
+
 /// The array stays, which is reported once; and the source stays, whose bytes are in no array.
 #[test]
 fn the_old_array_is_kept() {
@@ -359,7 +371,13 @@ fn the_old_array_is_kept() {
         let receipt = swept(&site);
         assert_eq!(receipt["event"], "found");
         assert_eq!(receipt["source_fate"], "kept");
+        assert_eq!(receipt["reason_kind"], "changed");
         assert!(reason(&receipt).contains("the array stays as it is"), "{receipt}");
+        let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
+        let words = "made the array before the drop changed, and keeps it (on_change = \"keep\")";
+        told.expect_words(&[words, "`npyd redo scan.raw` makes it again"]);
+        let told = site.npyd(&["explain", "out/scan.npy"]).expect_code(0);
+        told.expect_words(&["still there, but changed since: this array has the data of before"]);
         assert!(site.sweep().expect_code(0).json().is_empty(), "it is reported once");
         assert_eq!(site.identity("out/scan.npy"), old);
         assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);

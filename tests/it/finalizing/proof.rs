@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Daemon, Mounted, Outcome, PendingFile, Producer, Receipts, Site, as_root, crc32c, has_strace,
-    load, noise, python,
+    load, noise, python, scan_npy, sweep_with_fault,
 };
 
 /// Anybody but root.
@@ -241,6 +241,60 @@ fn a_source_goes_once_there_is_a_proof() {
     assert_eq!(site.names("in"), [""; 0]);
     assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"]);
     assert_eq!(site.identity("out/scan.npy"), array);
+}
+
+/// npyd is killed at any moment while it disposes of a source that stayed at first: before or after
+/// the source is gone, and without a receipt about that. The next sweep does what is left.
+#[test]
+fn killed_while_the_source_goes() {
+    if !as_root() || !has_strace() {
+        return;
+    }
+    let kill = |call: &str, nth: usize| {
+        let site = site("source = 'remove'");
+        site.scan("scan");
+        give_away(&site, "in");
+        let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+        assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+        let fault = format!("{call}:signal=SIGKILL:when={nth}");
+        let is_killed = sweep_with_fault(&site, None, &fault).unwrap().code != 0;
+        let is_gone = !site.has("in/scan.raw");
+        site.sweep().expect_code(0);
+        site.sweep().expect_code(0);
+        assert_eq!(site.names("in"), [""; 0], "{call} {nth}");
+        assert_eq!(site.names("out"), ["scan.npy", "scan.raw.toml.done"], "{call} {nth}");
+        assert_eq!(site.read("out/scan.npy"), scan_npy());
+        (is_killed, is_gone)
+    };
+    let mut gone = 0;
+    for call in ["renameat2", "fsync", "unlinkat"] {
+        for nth in 1.. {
+            let (is_killed, is_gone) = kill(call, nth);
+            gone += usize::from(is_killed && is_gone);
+            if !is_killed {
+                break;
+            }
+        }
+    }
+    assert!(gone > 0, "no kill after the source was gone");
+}
+
+/// The description of data that somebody moves away waits for them.
+#[test]
+fn a_source_that_somebody_moves_away() {
+    if !as_root() {
+        return;
+    }
+    let site = site("source = 'remove'");
+    site.scan("scan");
+    give_away(&site, "in");
+    sweep_without_leases(&site).expect_code(0);
+    fs::rename(site.path("in/scan.raw"), site.path("scan.raw")).unwrap();
+    site.sweep().expect_code(0);
+    assert_eq!(site.names("in"), ["scan.raw.toml"]);
+    fs::rename(site.path("scan.raw"), site.path("in/scan.raw")).unwrap();
+    site.sweep_until("found");
+    assert_eq!(site.names("in"), [""; 0]);
 }
 
 /// A source that was kept as the settings said then is not removed by new ones.
