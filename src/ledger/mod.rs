@@ -17,6 +17,7 @@ mod earlier;
 mod entry;
 mod error;
 mod history;
+mod judged;
 mod known_drop;
 mod known_source;
 mod last_attempt;

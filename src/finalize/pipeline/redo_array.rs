@@ -120,7 +120,7 @@ pub fn redo_array(job: &ArrayJob, progress: &mut Meter) -> Result<Receipt, Inter
     receipt.add([remake.changes()]);
     receipt.add(remake.backup_remark());
     receipt.add(job.correction.remark());
-    receipt.add(["made from the array itself, because its source is gone".to_owned()]);
+    receipt.add([format!("made from the array itself, because {}", what_is_gone(job))]);
     renew_metadata(job, &old, &mut receipt);
     Ok(receipt)
 }
@@ -422,6 +422,9 @@ fn receipt(
 /// Returns the fate of the source: if nobody disposed of it, something else removed it since.
 fn fate_now(job: &ArrayJob) -> Option<SourceFate> {
     let stayed = matches!(job.source_fate, Some(SourceFate::Kept | SourceFate::Unproven));
+    if is_of_series(job) {
+        return job.source_fate; // only its manifest is known to be gone
+    }
     let is_gone = || {
         let (Some(dir), Some(name)) = (job.source.parent(), FileName::of_path(&job.source)) else {
             return false;
@@ -436,4 +439,21 @@ fn fate_now(job: &ArrayJob) -> Option<SourceFate> {
         }
     };
     if stayed && is_gone() { Some(SourceFate::Gone) } else { job.source_fate }
+}
+
+/// Returns whether the source is a series, which has the path of its manifest.
+fn is_of_series(job: &ArrayJob) -> bool {
+    let manifest = job.receipt.identities.first().and_then(|it| it.sidecar.as_ref());
+    let name = job.source.file_name().and_then(|name| name.to_str());
+    manifest.is_some_and(|(manifest, _)| Some(manifest.as_str()) == name)
+}
+
+/// Says why the array is made from itself.
+fn what_is_gone(job: &ArrayJob) -> &'static str {
+    let is_disposed_of = job.source_fate.is_some_and(SourceFate::ends_drop);
+    match is_of_series(job) {
+        true if is_disposed_of => "its data files are gone",
+        true => "its manifest is gone",
+        false => "its source is gone",
+    }
 }

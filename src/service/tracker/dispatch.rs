@@ -41,10 +41,12 @@ impl Tracker {
         if !self.queue.has_room() {
             return self.postpone(rel);
         }
-        let (drop_dir, settings_hash) = (Arc::clone(&self.drop_dir), self.settings_hash);
+        let (context, drop_dir) = (self.context.clone(), Arc::clone(&self.drop_dir));
+        let settings_hash = self.settings_hash;
         self.mark_working(&rel);
         self.submit(vec![rel], move || {
-            drop_jobs::reject_drop(&drop_dir, &candidate, (event, reason), settings_hash)
+            let place = (&context, &*drop_dir);
+            drop_jobs::reject_drop(place, &candidate, (event, reason), settings_hash)
         });
     }
 

@@ -139,7 +139,8 @@ fn on_interruption(
             let Job { drop_dir, candidate, .. } = job;
             let fingerprint =
                 Fingerprint { settings_hash, identity: candidate.snapshot().identity() };
-            return reject(drop_dir, candidate, (ReceiptEvent::Rejected, reason), fingerprint);
+            let why = (ReceiptEvent::Rejected, reason);
+            return reject((context, drop_dir), candidate, why, fingerprint);
         }
         Interruption::DataLoss(reason) => {
             return record_data_loss(context, job, &reason, settings_hash);
@@ -151,8 +152,8 @@ fn on_interruption(
             let Job { drop_dir, candidate, .. } = job;
             let fingerprint =
                 Fingerprint { settings_hash, identity: candidate.snapshot().identity() };
-            let reason = Reason::NameTooLong(error.into());
-            return reject(drop_dir, candidate, (ReceiptEvent::Rejected, reason), fingerprint);
+            let why = (ReceiptEvent::Rejected, Reason::NameTooLong(error.into()));
+            return reject((context, drop_dir), candidate, why, fingerprint);
         }
         Interruption::Io(error) if error.is_missing() && is_gone(&job.drop_dir, &job.candidate) => {
             Outcome::Dropped
@@ -173,13 +174,13 @@ pub(crate) fn recover(drop_dir: &DropDir, residue: &Residue) -> Outcome {
 
 /// Moves a rejected drop to the quarantine. Runs in a worker.
 pub(crate) fn reject_drop(
-    drop_dir: &DropDir,
+    (context, drop_dir): (&Context, &DropDir),
     candidate: &Candidate,
     why: (ReceiptEvent, Reason),
     settings_hash: u64,
 ) -> TaskResult {
     let fingerprint = Fingerprint { settings_hash, identity: candidate.snapshot().identity() };
-    let (outcome, record) = reject(drop_dir, candidate, why, fingerprint);
+    let (outcome, record) = reject((context, drop_dir), candidate, why, fingerprint);
     TaskResult { outcomes: vec![outcome], records: record.into_iter().collect() }
 }
 
@@ -205,12 +206,12 @@ fn record_data_loss(
         context.report_ledger(&error);
     }
     let fingerprint = Fingerprint { settings_hash, identity: now.identity() };
-    reject(drop_dir, candidate, (ReceiptEvent::Lost, reason), fingerprint)
+    reject((context, drop_dir), candidate, (ReceiptEvent::Lost, reason), fingerprint)
 }
 
-/// Moves a rejected drop to the quarantine. Returns the receipt to record.
+/// Moves a rejected drop to the quarantine. Returns the receipt to record, if it says something new.
 fn reject(
-    drop_dir: &DropDir,
+    (context, drop_dir): (&Context, &DropDir),
     candidate: &Candidate,
     (event, reason): (ReceiptEvent, Reason),
     fingerprint: Fingerprint,
@@ -253,7 +254,21 @@ fn reject(
         (Aside::Immovable(error), _) => Some(format!("it was not moved: {error}")),
         _ => None,
     });
+    if event == ReceiptEvent::Rejected && is_recorded(context, &receipt, &fingerprint) {
+        return (Outcome::Rejected, None);
+    }
     (Outcome::Rejected, Some((receipt, Some(fingerprint))))
+}
+
+/// Returns whether the newest receipt of a drop says that the drop was rejected for this reason,
+/// and notes there that it was judged by the settings of now. If a new version of npyd words the
+/// reason otherwise, the drop only gets a further receipt.
+fn is_recorded(context: &Context, receipt: &Receipt, fingerprint: &Fingerprint) -> bool {
+    let judged = context.ledger().judge_again(receipt, fingerprint);
+    judged.unwrap_or_else(|error| {
+        context.report_ledger(&error);
+        false
+    })
 }
 
 /// Returns the remark about files that an unusable description names: npyd rejects it alone.

@@ -62,7 +62,6 @@ pub(crate) fn redo_array(
         }
         Err(Interruption::Vanished | Interruption::Cancelled) => return Outcome::Dropped,
     };
-    context.publish_accepted(request);
     context.end_request(request, receipt, fingerprint);
     Outcome::Done
 }
@@ -91,13 +90,17 @@ impl Context {
         Outcome::Refused
     }
 
-    /// Stores the receipt of a request, then publishes it.
+    /// Stores the receipt of a request, then publishes it, after the acceptance of a request that
+    /// was carried out. Publishes nothing if another process has ended the request.
     fn end_request(&self, request: &Request, receipt: Receipt, fingerprint: Option<&Fingerprint>) {
         let stored = match self.ledger().end_request(request, &receipt, fingerprint) {
             Ok(None) => return,
             Ok(Some(stored)) => Ok(stored),
             Err(error) => Err(error),
         };
+        if receipt.event != ReceiptEvent::Failed {
+            self.publish_accepted(request);
+        }
         self.committer.recorder.publish_receipts([receipt], stored);
     }
 }

@@ -432,6 +432,30 @@ fn a_kept_source_that_is_gone() {
     assert!(site.read("out/scan.npy").ends_with(&[1; 24]) && site.has("out/scan.npy.~1~"));
 }
 
+/// What is gone of a series: its data, or only the manifest that combined them.
+#[test]
+fn an_array_of_a_series() {
+    for (settings, gone, why, fate) in [
+        ("source = 'remove'\nremove_unproven = true", None, "its data files are gone", "removed"),
+        ("source = 'keep'", Some("in/both.toml"), "its manifest is gone", "kept"),
+    ] {
+        let site = Site::with(settings);
+        for name in ["a.raw", "b.raw"] {
+            site.drop_file(name, &scan_bytes()[..12]);
+        }
+        site.drop_file("both.toml", format!("{SCAN_MANIFEST}data = ['a.raw', 'b.raw']\n"));
+        site.settle("finalized", 1);
+        if let Some(gone) = gone {
+            fs::remove_file(site.path(gone)).unwrap();
+        }
+        site.npyd(&["redo", "out/both.npy", "--dtype", "<i4"]).expect_code(0);
+        let receipts = site.sweep().expect_code(0).json();
+        let remade = receipts.of_event("remade");
+        assert_eq!(remade[0]["source_fate"], fate, "{receipts:#?}");
+        assert!(reason(remade[0]).contains(&format!("itself, because {why}")), "{receipts:#?}");
+    }
+}
+
 /// A link has the name of the array, which is there under another one.
 #[test]
 fn an_array_behind_a_link() {

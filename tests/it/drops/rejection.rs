@@ -309,3 +309,32 @@ fn a_sidecar_that_its_manifest_overrides_goes_along() {
         assert_eq!(site.read("out/scan.npy"), scan_npy(), "{text}");
     }
 }
+
+/// Each setting that can matter has a rejected drop judged again; its receipt is written again only
+/// if the reason changed.
+#[test]
+fn judged_again_by_other_settings() {
+    let site = Site::new();
+    site.drop_file("scan.raw", [0; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    site.settle("rejected", 1);
+    for settings in ["on_conflict = 'number'", "readers = 'any'", "readers = 'any'"] {
+        site.configure(settings);
+        let outcome = site.sweep().expect_code(0);
+        assert!(outcome.json().is_empty(), "{settings}: {outcome}");
+        assert_eq!(site.history().len(), 1, "{settings}");
+        let told = site.npyd(&["explain", "in/scan.raw"]).expect_code(0);
+        told.expect_words(&["verdict        rejected", "it has 28 bytes, not the declared 24"]);
+    }
+    // Where it goes is news.
+    fs::create_dir(site.path("bad")).unwrap();
+    site.configure(&format!("rejects = '{}'", site.path("bad").display()));
+    let receipts = site.sweep_until("rejected").json();
+    assert!(receipts[0]["reason"].as_str().unwrap().contains("it is in `"), "{receipts:#?}");
+    // And so is the array.
+    let site = Site::new();
+    site.drop_file("scan.raw", [0; 28]).drop_file("scan.raw.toml", SCAN_MANIFEST);
+    site.settle("rejected", 1);
+    site.configure("readers = 'any'").sweep().expect_code(0);
+    site.configure("allow_trailing = true");
+    site.settle("finalized", 1);
+}
