@@ -21,6 +21,7 @@ use crate::probe::input::{Input, InputFile, InputSegment};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
 /// A complete drop and all that is needed to make its array.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Job {
     /// The drop directory's settings.
     pub drop_dir: Arc<DropDir>,
@@ -42,6 +43,8 @@ pub struct Job {
     pub earlier: Vec<SourceIdentity>,
     /// The route of the data into the array that is there, according to the ledger.
     pub made_by: Option<Route>,
+    /// Whether npyd may have failed to move the drop to the quarantine, and left a note there.
+    pub may_have_note: bool,
     /// Whether a person asked npyd to make the array again.
     pub redo: bool,
     /// Whether its array was made, and only attributes of its files changed since: npyd compares
@@ -84,6 +87,7 @@ impl Job {
             still: unchanged >= candidate.quiet(drop_dir.quiet),
             earlier: Vec::new(),
             made_by: None,
+            may_have_note: false,
             redo: false,
             is_recheck: false,
             intents: None,

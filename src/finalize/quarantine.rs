@@ -2,9 +2,12 @@
 //! there, which separates them from those of another drop of that name.
 
 use crate::config::DropDir;
+use crate::finalize::Job;
 use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::locations::mirrored;
-use crate::finalize::reject_note::{has_note, note_name, note_text, remove_note, write_note};
+use crate::finalize::reject_note::{
+    Belongs, belongs, has_note, note_name, note_text, remove_note, write_note,
+};
 use crate::finalize::transfer::{Copied, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters};
@@ -78,27 +81,22 @@ fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     // Write the reason first: a crash then leaves a text without a file, never a file without a
     // reason.
     write_note(&rejects, &note_name(name).alternative(number), &note)?;
-    let moved = move_to_quarantine(&files, (&source, &rejects, number), is_copied, writers);
-    if moved.is_err() {
-        remove_needless_note(&rejects, &files, (&note_name(name), number))?;
-    }
-    moved?;
+    move_to_quarantine(&files, (&source, &rejects, number), is_copied, writers)?;
     Ok(Aside::Moved(name.alternative(number)))
 }
 
-/// Removes the note of a drop that could not be moved, if none of its files was: nothing would do
-/// so once the drop becomes an array where it is.
-fn remove_needless_note(
-    rejects: &Dir,
-    files: &[(&FileName, &DataFile)],
-    (note_name, number): (&FileName, u32),
-) -> fs::Result<()> {
-    for (name, _) in files {
-        if rejects.stat(name.alternative(number).as_ref())?.is_some() {
-            return Ok(());
-        }
+/// Removes the note of a drop that could not be moved to the quarantine, and is an array now. Does
+/// nothing if a file in the quarantine has that note.
+pub(crate) fn remove_stale_note(job: &Job) -> fs::Result<()> {
+    let Some(rejects) = &job.drop_dir.rejects else { return Ok(()) };
+    let rejects =
+        Dir::open_trusted(rejects, job.drop_dir.untrusted_root())?.into_subdir(job.parent())?;
+    let (name, note) = (&job.candidate.input.name, note_name(&job.candidate.input.name));
+    let is_own = belongs(&rejects, &note, &job.path())? == Belongs::Yes;
+    if is_own && rejects.stat(name.as_ref())?.is_none() {
+        remove_note(&rejects, &note)?;
     }
-    remove_note(rejects, &note_name.alternative(number))
+    Ok(())
 }
 
 /// Returns the lowest number whose names are all free, or have copies that an interrupted attempt

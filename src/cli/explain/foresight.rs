@@ -39,6 +39,7 @@ pub(super) fn foresee(
         still: true,
         earlier: earlier.unwrap_or_default().identities,
         made_by: None,
+        may_have_note: false,
         redo: is_requested.unwrap_or_default(),
         is_recheck: false,
         intents: query.config.as_ref().map(|it| Arc::new(IntentLog::of(&it.state_dir))),

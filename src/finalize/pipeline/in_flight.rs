@@ -22,6 +22,7 @@ use crate::finalize::locations::{Locations, OpenDirs, open_locations};
 use crate::finalize::output_name::{self, NamedArray, OutputName, choose_name};
 use crate::finalize::pipeline::Finalized;
 use crate::finalize::pipeline::synced_dirs::SyncedDirs;
+use crate::finalize::quarantine::remove_stale_note;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::route_planning::plan_of;
 use crate::finalize::routes::{self, RouteResult, RouteWork};
@@ -427,6 +428,16 @@ impl<'a> InFlight<'a> {
             Some(SourceOutcome::Archived(archive)) if moves => synced.sync(archive),
             _ => Ok(()),
         }
+    }
+
+    /// Removes what is left in the quarantine of an attempt to reject the drop. A failure leaves it
+    /// there, which does no harm.
+    #[expect(clippy::unnecessary_wraps, reason = "it is a step like the others")]
+    pub(super) fn remove_stale_note(&mut self) -> Result<(), Interruption> {
+        if self.job.may_have_note {
+            let _ = remove_stale_note(self.job);
+        }
+        Ok(())
     }
 
     fn receipt(&self) -> Receipt {

@@ -83,6 +83,7 @@ fn finish(all: &mut [Result<InFlight<'_>, Interruption>]) {
     let mut synced = SyncedDirs::default();
     for job in &mut all {
         job.then(|job| job.sync_sidecar(&mut synced));
+        job.then(InFlight::remove_stale_note);
     }
 }
 

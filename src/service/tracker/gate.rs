@@ -171,6 +171,8 @@ impl Tracker {
         let source = self.drop_dir.path.join(&candidate.input.rel);
         let KnownDrop { latest, declared, earlier, is_requested, loss } =
             ledger.known_drop(&source, snapshot.ino(), snapshot.contents())?;
+        let may_have_note = self.drop_dir.rejects.is_some()
+            && latest.as_ref().is_some_and(|it| it.is_failure() || it.is_request());
         let known = latest.filter(is_settled);
         if let Some(known) = &known {
             if pending.is_none() && self.is_as_known(known, &snapshot, &candidate) {
@@ -212,6 +214,7 @@ impl Tracker {
                 Action::Dispatch(Box::new(Job {
                     earlier,
                     made_by,
+                    may_have_note,
                     is_recheck,
                     redo,
                     intents: Some(Arc::clone(&self.context.intents)),

@@ -209,7 +209,7 @@ fn record_data_loss(
     reject((context, drop_dir), candidate, (ReceiptEvent::Lost, reason), fingerprint)
 }
 
-/// Moves a rejected drop to the quarantine. Returns the receipt to record, if it says something new.
+/// Moves a rejected drop to the quarantine. Returns the receipt to record if it says what is new.
 fn reject(
     (context, drop_dir): (&Context, &DropDir),
     candidate: &Candidate,

@@ -424,3 +424,24 @@ fn a_state_directory_that_is_full() {
     assert!(daemon.stop().success());
     assert_eq!(site.history().len(), 23);
 }
+
+/// Another process holds a lock on the ledger for longer than npyd waits for it: arrays are made,
+/// and their receipts are stored once the lock is gone.
+#[test]
+fn a_ledger_that_another_process_locks() {
+    let site = Site::with("rescan = \"1s\"");
+    let mut daemon = site.daemon();
+    site.scan("before");
+    daemon.wait_for_receipts("finalized", 1);
+    let other = rusqlite::Connection::open(site.path("state/ledger.sqlite")).unwrap();
+    other.busy_timeout(std::time::Duration::from_mins(1)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    site.scan("meanwhile");
+    daemon.wait_for_file("out/meanwhile.npy");
+    daemon.wait_for_log("failed to use the ledger");
+    other.execute_batch("COMMIT").unwrap();
+    daemon.wait_for_receipts("finalized", 2);
+    daemon.wait_for_log("can be used again");
+    assert!(daemon.stop().success());
+    assert_eq!(site.history().of_event("finalized").len(), 2);
+}

@@ -230,3 +230,39 @@ fn a_dump_that_is_replaced() {
         );
     }
 }
+
+/// `scp -p` writes under the final name, cuts an older file of that name at the end, closes, and
+/// then sets the time of its original, which is long ago.
+#[test]
+fn a_file_that_scp_copies_with_its_time() {
+    use std::io::Write;
+    let site = Site::with("rescan = \"500ms\"");
+    site.drop_file("scan.raw.toml", "dtype = '|u1'\nshape = [-1, 4]\n");
+    let mut daemon = site.daemon();
+    let mut file = fs::File::create(site.path("in/scan.raw")).unwrap();
+    file.write_all(&[1; 4]).unwrap();
+    let_it_look(&site, &mut daemon, "look-1");
+    assert!(!site.has("out/scan.npy"));
+    file.write_all(&[2; 4]).unwrap();
+    file.set_len(8).unwrap();
+    file.sync_all().unwrap();
+    drop(file);
+    let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let file = fs::File::options().write(true).open(site.path("in/scan.raw")).unwrap();
+    file.set_modified(at).unwrap();
+    drop(file);
+    daemon.wait_for_file("out/scan.npy");
+    assert!(site.read("out/scan.npy").ends_with(&[1, 1, 1, 1, 2, 2, 2, 2]));
+    // An older file of that name is written over, and cut.
+    let mut file = fs::File::options().write(true).open(site.path("in/scan.raw")).unwrap();
+    file.write_all(&[3; 4]).unwrap();
+    file.set_len(4).unwrap();
+    drop(file);
+    let file = fs::File::options().write(true).open(site.path("in/scan.raw")).unwrap();
+    file.set_modified(at).unwrap();
+    drop(file);
+    daemon.wait_for("the array is made again", || {
+        site.read("out/scan.npy").ends_with(&[0x0a, 3, 3, 3, 3])
+    });
+    assert!(site.has("out/scan.npy.~1~"));
+}

@@ -475,3 +475,31 @@ fn the_missing_right_is_told_of() {
     let explained = explain();
     assert!(explained.contains("the source is not removed"), "{explained}");
 }
+
+/// Root without any capability, as in many containers, is a user like any other: a proof is to be
+/// had about its own files alone.
+#[test]
+fn root_without_capabilities() {
+    if !as_root() {
+        return;
+    }
+    let site = site("source = 'remove'");
+    site.scan("theirs");
+    give_away(&site, "in");
+    site.scan("own");
+    let npyd = site.command();
+    let mut command = Command::new("setpriv");
+    command.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(npyd.get_program());
+    command.args(["sweep", "--json", "--config"]).arg(site.path("npyd.toml"));
+    let receipts = Outcome::of(&mut command).expect_code(0).json();
+    for (name, fate) in [("own.raw", "removed"), ("theirs.raw", "unproven")] {
+        let receipt = receipts.of_source(name);
+        assert_eq!(receipt["event"], "finalized", "{receipts:#?}");
+        assert_eq!(receipt["source_fate"], fate, "{receipts:#?}");
+    }
+    assert_eq!(site.names("in"), ["theirs.raw", "theirs.raw.toml"]);
+    for name in ["own", "theirs"] {
+        assert_eq!(site.read(&format!("out/{name}.npy")), scan_npy());
+    }
+}
