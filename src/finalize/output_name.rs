@@ -20,9 +20,8 @@ use crate::finalize::standing_array::StandingArray;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{self, DataFile, TempFile};
 use crate::model::{FileName, NAME_MAX, NUMBER_MAX, Stat};
-use crate::npy::Header;
 use crate::probe::input::{Input, InputSegment};
-use crate::probe::npy_file::read_header;
+use crate::probe::npy_file::data_of;
 use crate::throttle::meter::Meter;
 
 /// The name of an array, and what to do about it.
@@ -427,11 +426,4 @@ fn may_be_mixed(job: &Job, array: &DataFile, mark: &SourceIdentity) -> fs::Resul
         Some(sidecar) => Ok(mark.was_described_by(&sidecar.name, &sidecar.stat)),
         None => Ok(read_origin(array)? == Some(Origin::of(&job.path(), name))),
     }
-}
-
-/// Returns the data offset of a complete `.npy` file with this header, whatever its padding.
-fn data_of(there: &DataFile, header: &Header) -> Result<Option<u64>, Interruption> {
-    let Some((facts, at)) = read_header(there)? else { return Ok(None) };
-    let is_unbroken = there.stat()?.size == at + header.data_len();
-    Ok((facts.same_bytes(header) && is_unbroken).then_some(at))
 }

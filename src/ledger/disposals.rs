@@ -48,7 +48,7 @@ fn note(db: &Connection, source: &Path) -> rusqlite::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::identity::Fingerprint;
+    use crate::decide::fingerprint::Fingerprint;
     use crate::decide::reason::Reason;
     use crate::events::receipt::Receipt;
     use crate::events::source_fate::SourceFate;

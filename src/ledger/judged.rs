@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use crate::decide::identity::Fingerprint;
+use crate::decide::fingerprint::Fingerprint;
 use crate::events::receipt::Receipt;
 use crate::ledger::packed_key::PackedKey;
 use crate::ledger::row::latest;
@@ -43,8 +43,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::decide::identity::SourceIdentity;
     use crate::decide::reason::Reason;
+    use crate::decide::source_identity::SourceIdentity;
     use crate::events::receipt_event::ReceiptEvent;
 
     #[test]

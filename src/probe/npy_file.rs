@@ -25,3 +25,10 @@ pub(crate) fn read_header(file: &DataFile) -> fs::Result<Option<(Header, u64)>> 
     let layout = parse_header(&preamble, &head, file.stat()?.size);
     Ok(layout.ok().and_then(|layout| layout.header()).map(|header| (header, at)))
 }
+
+/// Returns the data offset of a complete `.npy` file with this header, whatever its padding.
+pub(crate) fn data_of(file: &DataFile, header: &Header) -> fs::Result<Option<u64>> {
+    let Some((facts, at)) = read_header(file)? else { return Ok(None) };
+    let is_unbroken = file.stat()?.size == at + header.data_len();
+    Ok((facts.same_bytes(header) && is_unbroken).then_some(at))
+}

@@ -14,7 +14,6 @@ use crate::decide::route_obstacle::RouteObstacle;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
-use crate::finalize::array_header::read_header;
 use crate::finalize::choice::Choice;
 use crate::finalize::digest_check::verify_ahead;
 use crate::finalize::disposition::{self, SourceOutcome};
@@ -35,6 +34,7 @@ use crate::fs::{Claim, TempFile};
 use crate::model::FileName;
 use crate::probe::ROUTE_ATTR;
 use crate::probe::input::InputFile;
+use crate::probe::npy_file::read_header;
 use crate::throttle::meter::Meter;
 
 /// Locks the data files, so that no other npyd works on the drop.

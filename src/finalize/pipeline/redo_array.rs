@@ -13,12 +13,13 @@ use crate::config::{DropDir, MetadataOutput};
 use crate::decide::archived_source::ArchivedSource;
 use crate::decide::array_receipt::{ArrayId, ArrayReceipt};
 use crate::decide::change::{Change, OpenFile};
-use crate::decide::identity::{Origin, SourceIdentity};
+use crate::decide::origin::Origin;
 use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::request_problem::{ArrayProblem, InPlaceProblem, RequestProblem};
 use crate::decide::route::Route;
 use crate::decide::routes::SECTOR;
+use crate::decide::source_identity::SourceIdentity;
 use crate::describe::DescribeError;
 use crate::describe::{
     Correction, DeclaredBy, Division, Dump, LeadingBytes, Metadata, SidecarFacts, SizeFit,
@@ -34,7 +35,7 @@ use crate::finalize::route_planning::constraints_of_dirs;
 use crate::finalize::source_checks::{lost, sync_written};
 use crate::finalize::transfer::carry;
 use crate::finalize::{Interruption, metadata, routes};
-use crate::fs::{self, DataFile, TempFile, Writer};
+use crate::fs::{self, DataFile, Dir, TempFile, Writer};
 use crate::model::{FileName, Stat, parent_of};
 use crate::npy::{Header, Layout, Order};
 use crate::probe::npy_file::read_header;
