@@ -3,6 +3,7 @@
 
 mod archive_search;
 mod array_proof;
+mod array_trust;
 mod choice;
 mod copying;
 mod digest_check;

@@ -10,6 +10,7 @@ use crate::decide::reason::Reason;
 use crate::decide::source_identity::SourceIdentity;
 use crate::events::progress::Phase;
 use crate::events::receipt_event::ReceiptEvent;
+use crate::finalize::array_trust::{is_trusted, may_count_as_found};
 use crate::finalize::locations::Locations;
 use crate::finalize::marks::{mark_for, mark_of, read_origin, trusted_mark};
 use crate::finalize::numbering::numbered_after;
@@ -264,39 +265,6 @@ fn origin_of(at: &Locations, name: &FileName) -> Result<Option<Origin>, Interrup
         opened => opened?,
     };
     Ok(file.as_ref().map(read_origin).transpose()?.flatten())
-}
-
-/// Returns whether a file may stand for this source's array: npyd or the source's owner owns it. An
-/// array that a third user dropped and npyd finished in place still belongs to that user, who may
-/// change it.
-pub(crate) fn is_trusted(there: &Stat, job: &Job) -> bool {
-    let owners = job.candidate.input.files.iter().map(|input| input.stat.uid);
-    let is_owners = owners.clone().all(|uid| uid == there.uid);
-    there.is_file() && (there.uid == fs::own_uid() || is_owners)
-}
-
-/// Returns whether a file may count as this source's array. If the source stays, a file of another
-/// user may count as well, for example because npyd ran as another user: npyd compares its bytes,
-/// and nothing depends on the file later. If the source goes, only an array that another user's
-/// npyd made of this drop may, as the ledger says.
-fn may_count_as_found(
-    there: &Stat,
-    job: &Job,
-    at: &Locations,
-    name: &FileName,
-) -> Result<bool, Interruption> {
-    if is_trusted(there, job) {
-        return Ok(true);
-    }
-    let stays = job.drop_dir.source == Disposition::Keep;
-    if !there.is_file() || !stays && job.earlier.is_empty() {
-        return Ok(false);
-    }
-    match at.output.open_file(name.as_ref()) {
-        Ok(_) if stays => Ok(true),
-        Ok(Some(file)) => Ok(mark_for(job, &file)?.is_some()),
-        Ok(None) | Err(_) => Ok(false),
-    }
 }
 
 /// Returns the file of that name if it was made of this source: by its mark, or else by comparing

@@ -3,9 +3,10 @@
 use crate::config::OnConflict;
 use crate::decide::origin::Origin;
 use crate::decide::reason_text::array_of;
+use crate::finalize::array_trust::is_trusted;
 use crate::finalize::locations::Locations;
 use crate::finalize::marks::read_origin;
-use crate::finalize::output_name::{is_of_this_file, is_trusted};
+use crate::finalize::output_name::is_of_this_file;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, TempFile};
 use crate::model::FileName;

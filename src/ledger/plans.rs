@@ -82,6 +82,7 @@ fn statements() -> Vec<String> {
     ledger.record(&[fault]).unwrap();
     look_up(&ledger, source, array);
     request(&ledger, source);
+    judge(&ledger, source);
     read_history(&ledger);
     ledger.set_retention(Retention { history: std::time::Duration::ZERO, rows: 0 });
     ledger.prune_all();
@@ -112,6 +113,13 @@ fn look_up(ledger: &Ledger, source: &Path, array: &Path) {
     ledger.has_sources_below(Path::new("/in")).unwrap();
     let newest = ledger.next_sources(Path::new("/in"), &mut SourceCursor::default()).unwrap();
     ledger.set_current(&newest, false).unwrap();
+}
+
+fn judge(ledger: &Ledger, source: &Path) {
+    ledger.note_disposals(&[source.into()]).unwrap();
+    let (rejection, key) = receipt(ReceiptEvent::Rejected, "/in/judged");
+    ledger.record(&[(rejection.clone(), key.clone())]).unwrap();
+    assert!(ledger.judge_again(&rejection, &key.unwrap()).unwrap());
 }
 
 fn request(ledger: &Ledger, source: &Path) {
