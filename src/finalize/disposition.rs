@@ -149,12 +149,13 @@ pub(crate) fn dispose_source(
         let is_later = job.drop_dir.in_force.is_disposed_later();
         return Ok(if is_later { SourceOutcome::Later } else { SourceOutcome::Kept });
     }
-    if job.candidate.is_redescribed(&job.drop_dir)? {
-        return Ok(SourceOutcome::Redescribed);
-    }
     // Once the source is gone, the array is the only copy.
     if !matches!(array, Some(array) if array.is_standing(&at.output, name.as_ref())?) {
         return Err(Interruption::changed(Change::StandingArray(name.clone())));
+    }
+    // The last check, because a description may arrive at any moment.
+    if job.candidate.is_redescribed(&job.drop_dir)? {
+        return Ok(SourceOutcome::Redescribed);
     }
     for input in &job.candidate.input.files {
         match put_away(at, input, job.writers(), &gone)? {
