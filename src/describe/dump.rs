@@ -6,6 +6,7 @@ use crate::describe::digest::Digest;
 use crate::describe::leading_bytes::LeadingBytes;
 use crate::describe::sidecar_facts::SidecarFacts;
 use crate::describe::size_fit::SizeFit;
+use crate::describe::taken::Rows;
 use crate::describe::text::Metadata;
 use crate::model::FileName;
 use crate::npy::{Header, Layout};
@@ -161,12 +162,14 @@ impl Dump {
     ///
     /// The count in the header is not a limit, because the writer may have died before it updated
     /// the count. After that count, npyd takes records only up to `nonzero`, the end of the last
-    /// byte that is not zero: a preallocated file contains zeros there that no process wrote.
+    /// byte that is not zero: a preallocated file contains zeros there that no process wrote. A
+    /// person may choose to take the declared records alone.
     #[must_use]
-    pub fn salvaged_header(&self, written: u64, nonzero: u64) -> Option<Header> {
+    pub fn salvaged_header(&self, written: u64, nonzero: u64, rows: Rows) -> Option<Header> {
         let records_to = |end: u64| self.layout.records_in(end.saturating_sub(self.data_offset));
         let (complete, _) = records_to(written);
         let records = match self.layout.records() {
+            Some(declared) if rows == Rows::Common => complete.min(declared),
             Some(declared) if declared < complete => {
                 let (whole, begun) = records_to(nonzero);
                 complete.min(declared.max(whole + u64::from(begun > 0)))

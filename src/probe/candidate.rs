@@ -243,7 +243,7 @@ impl Candidate {
                 Decision::Wait(Wait { why: self.naming_files(dump, wait.why), ..wait })
             }
             Verdict::Refused(reason) => Decision::Reject(self.naming_files(dump, reason)),
-            Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage, self.take.is_some())?,
+            Verdict::Abandoned => self.abandoned(dump, drop_dir.salvage, self.take)?,
         })
     }
 
@@ -350,7 +350,7 @@ impl Candidate {
     }
 
     /// Decides about a pending file whose producer died.
-    fn abandoned(&self, dump: &Dump, salvage: Salvage, is_taken: bool) -> fs::Result<Decision> {
+    fn abandoned(&self, dump: &Dump, salvage: Salvage, take: Option<Rows>) -> fs::Result<Decision> {
         let Some(InputFile { file, stat, .. }) = self.input.only_file() else {
             return Ok(Decision::Reject(Reason::HeaderAndManifest)); // it has no header of its own
         };
@@ -360,8 +360,9 @@ impl Candidate {
             Some(_) if declared < written => file.nonzero_end(declared..written)?,
             _ => written,
         };
-        let salvaged = dump.salvaged_header(written, nonzero);
+        let salvaged = dump.salvaged_header(written, nonzero, take.unwrap_or_default());
         let rest = salvaged.as_ref().map_or(Ok(0), |header| self.rest_len(dump, header))?;
+        let is_taken = take.is_some();
         let salvage = if is_taken { Salvage::WholeRecords } else { salvage };
         let records = salvaged.as_ref().map_or(0, records);
         let declared = dump.layout.records().filter(|declared| *declared != records);
@@ -396,7 +397,7 @@ impl Candidate {
             let taken = self.taken(dump, rows)?;
             return Ok(taken.map(|taken| taken.remark).map_err(Reason::Request));
         }
-        Ok(match self.abandoned(dump, Salvage::WholeRecords, true)? {
+        Ok(match self.abandoned(dump, Salvage::WholeRecords, Some(rows))? {
             Decision::Finalize(Complete { remark, .. }) => Ok(remark.unwrap_or_default()),
             Decision::Wait(Wait { why, .. }) | Decision::Reject(why) => Err(why),
         })

@@ -225,6 +225,31 @@ fn what_its_producer_did_not_mark() {
     assert_eq!(site.read("in/x.u1"), content);
 }
 
+/// The rows that its header declares, with `--rows common`: as of a raw file with a manifest.
+#[test]
+fn declared_rows_of_a_pending_file() {
+    let data: Vec<u8> = (0..20).collect();
+    let common = ["--rows", "common"];
+    for (declared, flags, taken) in
+        [(3, &common[..], 3), (3, &[], 5), (5, &common, 5), (7, &common, 5), (-1, &common, 5)]
+    {
+        let site = Site::with("source = 'remove'");
+        site.sweep().expect_code(0);
+        let file = PendingFile { descr: "'|u1'", ..PendingFile::writing(&[declared, 4]) };
+        site.drop_file("x.npy.pending", file.with(&data));
+        site.npyd(&[&["take", "in/x.npy.pending"], flags].concat()).expect_code(0);
+        let receipt = site.sweep_until("finalized").only_receipt();
+        let len = taken * 4;
+        let array = npy("'|u1'", false, &[taken as u64, 4], &data[..len]);
+        assert_eq!(site.read("out/x.npy"), array, "{declared} {flags:?}: {receipt:#?}");
+        if len < data.len() {
+            assert_eq!(site.read("out/x.npy.pending.rest"), data[len..]);
+            assert!(reason(&receipt).contains("and 8 bytes behind them"), "{receipt:#?}");
+        }
+        assert_eq!(site.has("out/x.npy.pending.rest"), len < data.len());
+    }
+}
+
 /// Slices or channels, one in each file, of which one is short.
 #[test]
 fn files_of_unequal_length() {
