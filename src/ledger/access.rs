@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use crate::ledger::obstacle::lacks_space;
 use crate::ledger::{Ledger, LedgerError, Result, schema};
 
 impl Ledger {
     /// Checks that this user can use the ledger, or create it. Creates nothing.
     pub fn check(state_dir: &Path) -> Result<()> {
         let path = state_dir.join("ledger.sqlite");
-        schema::check(&path).map_err(|cause| LedgerError::new(&path, cause))
+        schema::check(&path).map_err(|cause| LedgerError::new(&path, cause))?;
+        if !path.exists() && lacks_space(&path) { Err(LedgerError::full(&path)) } else { Ok(()) }
     }
 
     /// Opens the ledger. If there is none yet, returns an empty one in memory: a new file would

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use crate::events::stored::Stored;
-use crate::ledger::obstacle::find_obstacle;
+use crate::ledger::obstacle::{find_obstacle, lacks_space};
 
 /// An error of the ledger's database.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct LedgerError {
     kind: LedgerErrorKind,
     /// What at the ledger's path causes the error, and what to do about it.
     obstacle: Option<String>,
+    /// Whether the disk is full.
+    is_full: bool,
     /// Whether the receipts that could not be stored are kept in memory.
     is_kept: bool,
 }
@@ -79,7 +81,19 @@ impl LedgerError {
         let is_of_path =
             matches!(kind.sqlite_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
         let obstacle = is_of_path.then(|| find_obstacle(path)).flatten();
-        LedgerError { path: path.to_path_buf(), kind, obstacle, is_kept: false }
+        let is_full = match kind.sqlite_code() {
+            Some(ErrorCode::DiskFull) => true,
+            // SQLite reports so that the file of its shared memory got no room.
+            Some(ErrorCode::SystemIoFailure) => lacks_space(path),
+            _ => false,
+        };
+        LedgerError { path: path.to_path_buf(), kind, obstacle, is_full, is_kept: false }
+    }
+
+    /// Returns the error of a ledger that can't be created because its disk is full.
+    pub(crate) fn full(path: &Path) -> Self {
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        Self::new(path, rusqlite::Error::SqliteFailure(full, None))
     }
 
     /// Adds that the receipts are kept in memory until the ledger can be used.
@@ -105,10 +119,8 @@ impl fmt::Display for LedgerError {
         write!(f, "failed to use the ledger `{}`: ", self.path.display())?;
         match &self.obstacle {
             Some(obstacle) => f.write_str(obstacle)?,
+            None if self.is_full => f.write_str("its disk is full; free some space")?,
             None => write!(f, "{}", self.kind)?,
-        }
-        if self.kind.sqlite_code() == Some(ErrorCode::DiskFull) {
-            f.write_str("; free some space")?;
         }
         if self.is_kept { f.write_str("; until then receipts are kept in memory") } else { Ok(()) }
     }

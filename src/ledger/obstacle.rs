@@ -63,6 +63,16 @@ pub(crate) fn find_obstacle(path: &Path) -> Option<String> {
     }
 }
 
+/// The room that SQLite needs at least to open a database, in bytes.
+const ROOM_MIN: u64 = 64 << 10;
+
+/// Returns whether the disk of a ledger has no room for the files of SQLite.
+pub(crate) fn lacks_space(path: &Path) -> bool {
+    let dir = path.ancestors().skip(1).find(|dir| dir.exists());
+    let stat = dir.and_then(|dir| rustix::fs::statvfs(dir).ok());
+    stat.is_some_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < ROOM_MIN)
+}
+
 /// The suffixes of the names of the files that SQLite has of a database.
 const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 

@@ -384,6 +384,32 @@ fn a_ledger_that_is_replaced_by_one_of_a_later_version() {
 }
 
 /// npyd works on, reports that once, knows what it did, and stores it later.
+/// Commands on a full disk, with a ledger and without.
+#[test]
+fn commands_on_a_full_disk() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    let options = ["-t", "tmpfs", "-o", "size=1m", "npyd"];
+    let Some(_state) = Mounted::with(&site, "state", "mount", &options) else { return };
+    site.scan("before").sweep().expect_code(0);
+    for has_ledger in [true, false] {
+        if !has_ledger {
+            fs::remove_file(site.path("state/filler")).unwrap();
+            for name in site.names("state").iter().filter(|name| name.starts_with("ledger")) {
+                fs::remove_file(site.path("state").join(name)).unwrap();
+            }
+        }
+        let mut filler = File::create(site.path("state/filler")).unwrap();
+        while filler.write_all(&[1; 4096]).is_ok() {}
+        while filler.write_all(&[1]).is_ok() {}
+        let words = ["its disk is full; free some space"];
+        site.npyd(&["check"]).expect_code(1).expect_words(&words);
+        site.npyd(&["sweep"]).expect_code(2).expect_words(&words);
+    }
+}
+
 #[test]
 fn a_state_directory_that_is_full() {
     if !as_root() {
