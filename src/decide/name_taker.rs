@@ -10,8 +10,8 @@ use crate::decide::reason_text::array_of;
 pub enum NameTaker {
     /// A file that was not made of this drop.
     AnyFile,
-    /// A directory.
-    Directory,
+    /// A directory, a link, a pipe, a socket or a device.
+    NotRegular(&'static str),
     /// An array that was made of a file with the path of this drop.
     OwnArray {
         /// Whether it was made of this very file. If not, of an earlier file of its name.
@@ -55,7 +55,10 @@ impl fmt::Display for NameTaker {
                 "was made of this file by npyd as another user (uid {uid}), whose arrays this one \
                  does not trust: run npyd as that user, or move the array away"
             ),
-            NameTaker::Directory => f.write_str("is a directory: move it away"),
+            NameTaker::NotRegular(what) => write!(
+                f,
+                "is {what}, and npyd replaces only regular files: move it away, or set another output"
+            ),
             NameTaker::OtherArray(source) => write!(
                 f,
                 "is {}: move it away, set another output, or set on_conflict = \"replace-any\"",

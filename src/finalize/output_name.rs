@@ -33,9 +33,9 @@ pub(crate) enum OutputName {
     Free(FileName),
     /// The array replaces the array that was made of this drop before it changed.
     Remake(FileName, OldArray),
-    /// The array replaces an older array that was made of a file with this path, as configured. The
-    /// older array may contain the only copy of its data, so npyd compares it and backs it up as
-    /// for a remake.
+    /// The array replaces, as configured, an older array that was made of a file with this path, or
+    /// a file that is not an array. That may contain the only copy of its data, so npyd compares it
+    /// and backs it up as for a remake.
     Replace(FileName, OldArray),
     /// The drop changed, but its array stays unchanged.
     Stale(FileName),
@@ -199,8 +199,8 @@ fn conflict(
     let may_replace =
         matches!(job.drop_dir.on_conflict, OnConflict::Replace | OnConflict::ReplaceAny);
     if may_replace && let Some(replaceable) = replaceable(job, at, &name)? {
-        return Ok(match replaceable.into_own_array() {
-            Some(file) => OutputName::Replace(name, OldArray::read(file)?),
+        return Ok(match replaceable.into_backed_up()? {
+            Some(old) => OutputName::Replace(name, old),
             None => OutputName::Free(name),
         });
     }
@@ -215,10 +215,10 @@ fn conflict(
             }
             by => by,
         }
+    } else if let Some(what) = there.special_kind() {
+        NameTaker::NotRegular(what)
     } else if !may_replace {
         NameTaker::AnyFile
-    } else if there.is_dir() {
-        NameTaker::Directory
     } else if replaceable_by(job, at, &name, true)?.is_some() {
         NameTaker::OtherArray(origin.map(|origin| origin.name.into()))
     } else {

@@ -45,6 +45,9 @@ pub fn preview(job: &Job) -> Result<Preview, Interruption> {
     })?;
     let Choice { event, name, there, replaced, plan, .. } = choice;
     let replaced = match there {
+        Some(NamedArray::Old(old)) if !old.is_array() => {
+            replaced.map(|it| format!("{it}, which stays as a backup"))
+        }
         Some(NamedArray::Old(_)) => replaced
             .map(|it| format!("{it}, which stays as a backup unless the new one has its bytes")),
         Some(NamedArray::Standing(_)) | None => replaced,

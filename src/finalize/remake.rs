@@ -36,6 +36,15 @@ impl OldArray {
         Ok(OldArray { stat: file.stat()?, header: read_header(&file)?, file })
     }
 
+    /// Returns a file that is not an array, and whose content npyd may not be able to read.
+    pub(crate) fn not_array(file: DataFile) -> Result<Self, Interruption> {
+        Ok(OldArray { stat: file.stat()?, header: None, file })
+    }
+
+    pub(crate) fn is_array(&self) -> bool {
+        self.header.is_some()
+    }
+
     fn is_unchanged(&self) -> Result<bool, Interruption> {
         Ok(self.file.stat()?.is_unchanged_since(&self.stat))
     }
@@ -207,7 +216,8 @@ impl Remake {
     /// Returns where the old array is, for the receipt, if it was kept.
     pub(crate) fn backup_remark(&self) -> Option<String> {
         let backup = self.backup.as_ref()?;
-        Some(format!("the old array is kept as `{backup}`"))
+        let what = if self.old.is_array() { "the old array" } else { "the file that was there" };
+        Some(format!("{what} is kept as `{backup}`"))
     }
 }
 

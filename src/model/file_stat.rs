@@ -85,6 +85,19 @@ impl Stat {
         self.mode & TYPE_MASK == DIRECTORY
     }
 
+    /// Returns what this is if it is not a regular file, with the article.
+    #[must_use]
+    pub fn special_kind(&self) -> Option<&'static str> {
+        match self.mode & TYPE_MASK {
+            REGULAR => None,
+            DIRECTORY => Some("a directory"),
+            0o120_000 => Some("a symbolic link"),
+            0o010_000 => Some("a pipe"),
+            0o140_000 => Some("a socket"),
+            _ => Some("a device"),
+        }
+    }
+
     /// Returns whether this is the file of `before`, with unchanged content and attributes.
     ///
     /// The number of blocks is ignored, because writeback allocates blocks long after the last

@@ -80,8 +80,9 @@ pub(crate) struct Finalize {
     /// directories of other programs, as the daemon does, and files that nothing describes
     #[arg(short, long, conflicts_with_all = ["output", "dtype"])]
     recursive: bool,
-    /// Replace a file that has the output's name, unless it is an array made of another file. An
-    /// array whose bytes are not all in the new one stays as a backup, OUT.~1~
+    /// Replace a regular file that has the output's name, unless it is an array made of another
+    /// file. An array whose bytes are not all in the new one, and a file that is not an array, stay
+    /// as a backup, OUT.~1~
     #[arg(long)]
     replace: bool,
     /// Show what would be made: output, shape, dtype and route. Changes nothing

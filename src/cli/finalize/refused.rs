@@ -60,6 +60,9 @@ impl Refused {
 fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
     Some(match reason {
         Reason::Taken { name, by: NameTaker::AnyFile } => format!(
+/// What to do about a file that has the output's name.
+const MOVE_AWAY: &str = "move it away, or give another output (-o, --output-dir)";
+
             "`{name}` already exists and was not made from this drop: move it away, give another output \
              (-o, --output-dir), or --replace it"
         ),
@@ -76,7 +79,13 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
         }
         Reason::Taken { name, by: NameTaker::OtherArray(array) } => {
             let array = array_of(array.as_deref());
-            format!("`{name}` is {array}: move it away, or give another output (-o, --output-dir)")
+            format!("`{name}` is {array}: {MOVE_AWAY}")
+        }
+        Reason::Taken { name, by: NameTaker::NotRegular(what) } => {
+            format!("`{name}` is {what}, and npyd replaces only regular files: {MOVE_AWAY}")
+        }
+        Reason::Taken { name, by: NameTaker::ForeignFile } => {
+            format!("`{name}` already exists and is not yours or not an array: {MOVE_AWAY}")
         }
         Reason::Taken { name, by: NameTaker::ForeignFile | NameTaker::OthersArray } => format!(
             "`{name}` already exists and is not yours or not an array: move it away, or give \

@@ -277,14 +277,15 @@ fn a_name_that_is_taken() {
     site.write("out/text.npy", "no array");
     into("text.npy", &[]).expect_code(1).expect_words(&["--replace", "-o, --output-dir"]);
     into("text.npy", &["--replace"]).expect_code(0).expect_words(&["it replaces `text.npy`"]);
+    assert_eq!(site.read("out/text.npy.~1~"), b"no array");
     assert_eq!(site.read("out/text.npy"), scan_npy());
     finalize(&site, &["in/other.raw", "-o", "out/other.npy"]).expect_code(0);
     site.drop_file("scan.raw", [1; 24]);
     into("text.npy", &[]).expect_code(1);
     let planned = into("text.npy", &["--replace", "--dry-run"]).expect_code(0);
     planned.expect_words(&["an earlier file of this name", "stays as a backup"]);
-    into("text.npy", &["--replace"]).expect_code(0).expect_words(&["kept as `text.npy.~1~`"]);
-    assert_eq!(site.read("out/text.npy.~1~"), scan_npy());
+    into("text.npy", &["--replace"]).expect_code(0).expect_words(&["kept as `text.npy.~2~`"]);
+    assert_eq!(site.read("out/text.npy.~2~"), scan_npy());
     let outcome = into("other.npy", &["--replace"]).expect_code(1);
     outcome.expect_words(&["other.npy", "give another output"]);
     assert_eq!(site.read("out/other.npy"), scan_npy());

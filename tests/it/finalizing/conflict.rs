@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::chown;
+use std::process::Command;
 
 use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, npy, scan_bytes, scan_npy,
-    sweep_halted,
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, npy, reason, scan_bytes,
+    scan_npy, sweep_halted,
 };
 
 #[test]
@@ -49,9 +50,70 @@ fn the_array_of_an_earlier_file_of_this_name() {
 fn replaced() {
     let site = Site::with("on_conflict = \"replace\"");
     site.write("out/scan.npy", "something else").scan("scan");
-    site.sweep().expect_code(0);
+    let receipt = site.sweep().expect_code(0).only_receipt();
+    let why = reason(&receipt);
+    assert!(why.contains("it replaces `scan.npy`, a file that is not an array"), "{why}");
+    assert!(why.contains("the file that was there is kept as `scan.npy.~1~`"), "{why}");
     assert_eq!(site.read("out/scan.npy"), scan_npy());
-    assert_eq!(site.names("out"), ["scan.npy"]);
+    assert_eq!(site.read("out/scan.npy.~1~"), b"something else");
+    assert_eq!(site.names("out"), ["scan.npy", "scan.npy.~1~"]);
+}
+
+/// What is not an array stays as a backup, whatever replaces it, and each has its own number.
+#[test]
+fn what_is_not_an_array_stays_as_a_backup() {
+    let site = Site::with("on_conflict = 'replace-any'");
+    site.write("out/scan.npy", "first").scan("scan").sweep().expect_code(0);
+    for (content, backup) in [("second", "out/mine.npy.~1~"), ("", "out/mine.npy.~2~")] {
+        site.write("out/mine.npy", content);
+        site.write("mine.raw", scan_bytes()).write("mine.raw.toml", SCAN_MANIFEST);
+        let flags = ["finalize", "--replace", "mine.raw", "-o", "out/mine.npy"];
+        site.npyd(&[&flags[..], &["--dry-run"]].concat())
+            .expect_code(0)
+            .expect_words(&["not an array, which stays as a backup"]);
+        let name = backup.trim_start_matches("out/");
+        site.npyd(&flags).expect_code(0).expect_words(&[&format!("is kept as `{name}`")]);
+        assert_eq!(site.read(backup), content.as_bytes());
+        assert_eq!(site.read("out/mine.npy"), scan_npy());
+    }
+    assert_eq!(site.read("out/scan.npy.~1~"), b"first");
+}
+
+/// No setting makes npyd replace what is not a regular file, however it was asked.
+#[test]
+fn what_is_not_a_regular_file_is_not_replaced() {
+    let make = |site: &Site, name: &str, kind: &str| {
+        let path = site.path(name);
+        match kind {
+            "a symbolic link" => std::os::unix::fs::symlink("elsewhere", path).unwrap(),
+            "a socket" => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+            "a directory" => std::fs::create_dir(path).unwrap(),
+            "a pipe" => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+            _ => assert!(
+                Command::new("mknod").arg(path).args(["c", "1", "3"]).status().unwrap().success()
+            ),
+        }
+    };
+    let devices = if as_root() { &["a device"][..] } else { &[] };
+    let kinds = [&["a symbolic link", "a socket", "a directory", "a pipe"][..], devices].concat();
+    for kind in kinds {
+        for policy in ["reject", "replace", "replace-any"] {
+            let site = Site::with(&format!("on_conflict = '{policy}'"));
+            make(&site, "out/scan.npy", kind);
+            let before = site.identity("out/scan.npy");
+            let receipt = site.scan("scan").sweep().expect_code(1).only_receipt();
+            let words = format!("`scan.npy` is {kind}, and npyd replaces only regular files");
+            assert!(reason(&receipt).contains(&words), "{policy}: {receipt}");
+            let words = format!("{words}: move it away, or give another output (-o, --output-dir)");
+            if kind != "a directory" {
+                site.npyd(&["finalize", "--replace", "in/scan.raw", "-o", "out/scan.npy"])
+                    .expect_code(1)
+                    .expect_words(&[&words]);
+            }
+            assert_eq!(site.identity("out/scan.npy"), before);
+            assert_eq!(site.names("out"), ["scan.npy"]);
+        }
+    }
 }
 
 /// With `remove`, an array of another source has the only copy of that source's data.
@@ -299,7 +361,10 @@ fn an_array_that_gets_the_name_meanwhile() {
                 break;
             }
             assert_eq!(site.read("out/scan.npy"), theirs, "it came after call {calls}");
-            assert_eq!(site.names("out"), ["scan.npy"], "it came after call {calls}");
+            for name in site.names("out").iter().filter(|name| *name != "scan.npy") {
+                assert_eq!(name, "scan.npy.~1~", "it came after call {calls}");
+                assert_eq!(site.read("out/scan.npy.~1~"), b"something else");
+            }
             calls += 1;
         }
         println!("an array after each of {calls} calls");
@@ -313,7 +378,7 @@ fn a_pending_file_whose_name_is_taken() {
     let pending = PendingFile::ready(&[2, 3]).with(&[7; 24]);
     for (policy, code, names) in [
         ("reject", 1, &["x.npy"][..]),
-        ("replace", 0, &["x.npy"]),
+        ("replace", 0, &["x.npy", "x.npy.~1~"]),
         ("number", 0, &["x-1.npy", "x.npy"]),
     ] {
         let site = Site::with(&format!("on_conflict = \"{policy}\""));
