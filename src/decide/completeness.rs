@@ -30,8 +30,8 @@ pub struct Rules {
 const QUIET_MAX: Duration = Duration::from_hours(1);
 
 /// Factor for the quiet time of an unusable description before npyd rejects it, of a miscounted
-/// recording before npyd takes it, and of a series before npyd makes its array: people and programs
-/// write in several steps.
+/// recording before npyd takes it, of data without the declared digest before npyd rejects them,
+/// and of a series before npyd makes its array: people and programs write in several steps.
 pub const LONGER_QUIET: u32 = 10;
 
 /// Returns the quiet time of a drop: it doubles with each remake.

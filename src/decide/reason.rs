@@ -274,6 +274,9 @@ pub enum Reason {
     /// The data do not have the declared digest.
     #[error("{0}")]
     Digest(#[source] DigestMismatch),
+    /// The data do not have the declared digest, but have not been unchanged for long.
+    #[error("its digest does not match yet: {0}")]
+    DigestYet(#[source] DigestMismatch),
 
     // Other processes.
     /// Another process holds a lease.

@@ -199,7 +199,7 @@ impl Reason {
                 ReasonKind::Quiet
             }
             Reason::Abandoned { .. } => ReasonKind::Abandoned,
-            Reason::Digest(_) => ReasonKind::Digest,
+            Reason::Digest(_) | Reason::DigestYet(_) => ReasonKind::Digest,
             Reason::Leased | Reason::InWork | Reason::Locked(_) => ReasonKind::Locked,
             Reason::Changed(_) | Reason::Replaced(_) | Reason::Appeared(_) => ReasonKind::Changed,
             Reason::BadOutput(_)

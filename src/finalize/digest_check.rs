@@ -16,9 +16,12 @@ pub(crate) fn verify_ahead(
     progress: &mut Meter,
 ) -> Result<(), Interruption> {
     let is_copied = plan.route == Route::Copy && job.candidate.input.only_file().is_some();
-    let Some(digest) = job.dump.digest.as_ref().filter(|_| !is_copied) else {
-        return Ok(());
-    };
+    if is_copied { Ok(()) } else { verify_now(job, plan, progress) }
+}
+
+/// Verifies the digest.
+pub fn verify_now(job: &Job, plan: &Plan, progress: &mut Meter) -> Result<(), Interruption> {
+    let Some(digest) = &job.dump.digest else { return Ok(()) };
     let (mut hasher, mut from) = (digest.hasher(), 0);
     if plan.route == Route::InPlace {
         let file = &job.only_file()?.file;
@@ -66,11 +69,16 @@ pub(crate) fn hash(
     Ok(())
 }
 
-/// Compares the digest. A mismatch is final only after the quiet time, because the producer may not
-/// be done before.
+/// Compares the digest. A mismatch is final only once the data have been unchanged for ten times
+/// the quiet time: the digest may have been declared before the last bytes came.
 pub(crate) fn verify(job: &Job, hasher: Hasher) -> Result<(), Interruption> {
     let Some(digest) = &job.dump.digest else { return Ok(()) };
-    digest.verify(hasher).map_err(Reason::Digest).map_err(|reason| {
-        if job.still { Interruption::Rejected(reason) } else { Interruption::Retry(reason) }
+    let Err(mismatch) = digest.verify(hasher) else { return Ok(()) };
+    if !job.candidate.input.is_unchanged()? {
+        return Err(Interruption::changed(Change::DuringRead));
+    }
+    Err(match job.mismatch_final_in() {
+        Some(_) => Interruption::Retry(Reason::DigestYet(mismatch)),
+        None => Interruption::Rejected(Reason::Digest(mismatch)),
     })
 }

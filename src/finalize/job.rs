@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::decide::completeness::LONGER_QUIET;
 use crate::decide::origin::Origin;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
@@ -36,8 +37,8 @@ pub struct Job {
     pub evidence: Evidence,
     /// A remark for the receipt.
     pub remark: Option<String>,
-    /// Whether it has been unchanged for the quiet time.
-    pub still: bool,
+    /// How long it has been unchanged.
+    pub unchanged: Duration,
     /// The identities of the drop when its earlier arrays were made, according to the ledger; empty
     /// if none are known.
     pub earlier: Vec<SourceIdentity>,
@@ -84,7 +85,7 @@ impl Job {
             source_header: header,
             evidence,
             remark,
-            still: unchanged >= candidate.quiet(drop_dir.quiet),
+            unchanged,
             earlier: Vec::new(),
             made_by: None,
             may_have_note: false,
@@ -105,6 +106,13 @@ impl Job {
     #[must_use]
     pub fn drop_path(&self) -> DropPath {
         DropPath { drop_dir: self.drop_dir.path.clone(), source: self.path() }
+    }
+
+    /// Returns after which time a digest that does not match is final, if it is not yet.
+    #[must_use]
+    pub fn mismatch_final_in(&self) -> Option<Duration> {
+        let quiet = self.drop_dir.quiet.saturating_mul(LONGER_QUIET);
+        quiet.checked_sub(self.unchanged).filter(|left| !left.is_zero())
     }
 
     /// Returns whether attributes of the files changed since the array was made. If not, a recheck

@@ -55,6 +55,7 @@ use crate::finalize::intent_log::IntentLog;
 
 pub use archive_search::find_archived;
 pub use array_proof::{array_mark, why_not_array};
+pub use digest_check::verify_now;
 pub use disposition::recover_residue;
 pub use interruption::Interruption;
 pub use job::{Job, parts_of_input};

@@ -2,7 +2,7 @@
 //! there, which separates them from those of another drop of that name.
 
 use crate::config::DropDir;
-use crate::finalize::Job;
+use crate::decide::reason::Reason;
 use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::locations::mirrored;
 use crate::finalize::reject_note::{
@@ -35,14 +35,25 @@ pub enum Aside {
 /// Moves a rejected drop to the configured directory, if there is one, with a text file that gives
 /// the reason. A drop that already has an array stays. A process that has it open loses nothing by
 /// a rename; before a copy to another file system, npyd must prove that there is no such process.
-pub fn quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
-    match try_quarantine(drop_dir, candidate, reason) {
+///
+/// Data that do not have the declared digest may not be complete. They move only with that proof,
+/// so that a producer that opens the file again finds it.
+pub fn quarantine(
+    drop_dir: &DropDir,
+    candidate: &Candidate,
+    why: (&Reason, &str),
+) -> fs::Result<Aside> {
+    match try_quarantine(drop_dir, candidate, why) {
         Err(error) if error.is_name_too_long() => Ok(Aside::Immovable(error)),
         other => other,
     }
 }
 
-fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs::Result<Aside> {
+fn try_quarantine(
+    drop_dir: &DropDir,
+    candidate: &Candidate,
+    (reason, text): (&Reason, &str),
+) -> fs::Result<Aside> {
     let Some(rejects) = &drop_dir.rejects else { return Ok(Aside::InPlace) };
     if candidate.has_shared_parts() {
         return Ok(Aside::Shared);
@@ -60,7 +71,8 @@ fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     }
     let writers = unproven_writers(drop_dir);
     let is_copied = !rejects.is_on_mount_of(&source)?;
-    if is_copied
+    let needs_proof = is_copied || matches!(reason, Reason::Digest(_));
+    if needs_proof
         && writers == OpenWriters::ProvedAbsent
         && let Err(why) = candidate.input.leases()?
     {
@@ -72,7 +84,7 @@ fn try_quarantine(drop_dir: &DropDir, candidate: &Candidate, reason: &str) -> fs
     };
     let files = files_in_move_order(candidate, &along);
     let name = &candidate.input.name;
-    let note = note_text(&drop_dir.path.join(&candidate.input.rel), reason);
+    let note = note_text(&drop_dir.path.join(&candidate.input.rel), text);
     let number = free_number(&rejects, &files, (&note_name(name), &note))?;
     // Which files of that number are the parts of a series is told by their names alone.
     if number > 0 && candidate.input.files.len() > 1 {

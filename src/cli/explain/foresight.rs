@@ -2,6 +2,8 @@
 //! or to reject it, because of a file that is there already.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -10,12 +12,18 @@ use super::file_status::FileStatus;
 use super::{Query, merge, merge_notes};
 use crate::decide::evidence::Evidence;
 use crate::decide::name_taker::NameTaker;
+use crate::decide::plan::Plan;
 use crate::decide::reason::Reason;
+use crate::events::bus::Bus;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::intent_log::IntentLog;
-use crate::finalize::{Interruption, Job, Preview, preview};
+use crate::finalize::{Interruption, Job, Preview, preview, verify_now};
 use crate::npy::Header;
 use crate::probe::candidate::Candidate;
+use crate::throttle::meter::Meter;
+
+/// Maximum number of bytes that `npyd explain` reads to verify a digest.
+const DIGEST_MAX: u64 = 1 << 30;
 
 /// Adds to the report on a drop that is ready what npyd would do about the name of its array.
 pub(super) fn foresee(
@@ -26,6 +34,7 @@ pub(super) fn foresee(
 ) {
     let Ok(dump) = candidate.dump.clone() else { return };
     let source = query.drop_dir.path.join(&candidate.input.rel);
+    let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
     let ledger = query.ledger.as_ref();
     let earlier = ledger.and_then(|it| it.earlier_arrays(&source, candidate.snapshot().ino()).ok());
     let is_requested = ledger.and_then(|it| it.is_requested(&source).ok());
@@ -36,7 +45,7 @@ pub(super) fn foresee(
         source_header,
         evidence,
         remark: None,
-        still: true,
+        unchanged,
         earlier: earlier.unwrap_or_default().identities,
         made_by: None,
         may_have_note: false,
@@ -60,6 +69,7 @@ pub(super) fn foresee(
         Ok(Preview { output, plan, replaced, .. }) => {
             merge(report, plan_report(&plan, &job.dump, &output));
             merge_notes(report, replaced);
+            foresee_digest(report, &job, &plan);
         }
         Err(Interruption::Rejected(Reason::Taken {
             name,
@@ -84,6 +94,30 @@ pub(super) fn foresee(
         }
         // Not known here, for example because this user may not read the output.
         Err(_) => {}
+    }
+}
+
+/// Adds whether the data have the declared digest.
+fn foresee_digest(report: &mut Value, job: &Job, plan: &Plan) {
+    if job.dump.digest.is_none() {
+        return;
+    }
+    if job.data_len() > DIGEST_MAX {
+        let note = "its digest is not verified here, because it has more than 1 GiB";
+        return merge_notes(report, [note.to_owned()]);
+    }
+    let (nobody, stop) = (Arc::new(Bus::default()), Arc::new(AtomicBool::new(false)));
+    let mut meter = Meter::new(job.drop_path(), job.path(), &nobody, &stop, None);
+    match verify_now(job, plan, &mut meter) {
+        Err(Interruption::Rejected(why)) => {
+            merge(report, instead(FileStatus::Rejected, &why.to_string()));
+        }
+        Err(Interruption::Retry(why)) => {
+            merge(report, instead(FileStatus::Waiting, &why.to_string()));
+            let seconds = job.mismatch_final_in().as_ref().map(Duration::as_secs_f64);
+            merge(report, json!({"proof_in_seconds": seconds}));
+        }
+        Ok(()) | Err(_) => {}
     }
 }
 

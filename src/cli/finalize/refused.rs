@@ -36,6 +36,10 @@ impl From<Interruption> for Refused {
         match interruption {
             Interruption::Rejected(reason) => reason.into(),
             Interruption::DataLoss(reason) => Refused { event: ReceiptEvent::Lost, reason },
+            Interruption::Retry(reason @ Reason::DigestYet(_)) => Refused {
+                event: ReceiptEvent::Waiting,
+                reason: Reason::Incomplete(Box::new(reason)),
+            },
             Interruption::Retry(reason) | Interruption::Locked(reason) => failed(reason),
             Interruption::Vanished => failed(Reason::Gone),
             Interruption::Cancelled => failed(Reason::Stopped),
@@ -56,13 +60,13 @@ impl Refused {
     }
 }
 
+/// What to do about a file that has the output's name.
+const MOVE_AWAY: &str = "move it away, or give another output (-o, --output-dir)";
+
 /// Returns the reason with the options of this command as its remedy; `None` if its own text fits.
 fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
     Some(match reason {
         Reason::Taken { name, by: NameTaker::AnyFile } => format!(
-/// What to do about a file that has the output's name.
-const MOVE_AWAY: &str = "move it away, or give another output (-o, --output-dir)";
-
             "`{name}` already exists and was not made from this drop: move it away, give another output \
              (-o, --output-dir), or --replace it"
         ),
@@ -84,13 +88,9 @@ const MOVE_AWAY: &str = "move it away, or give another output (-o, --output-dir)
         Reason::Taken { name, by: NameTaker::NotRegular(what) } => {
             format!("`{name}` is {what}, and npyd replaces only regular files: {MOVE_AWAY}")
         }
-        Reason::Taken { name, by: NameTaker::ForeignFile } => {
+        Reason::Taken { name, by: NameTaker::ForeignFile | NameTaker::OthersArray } => {
             format!("`{name}` already exists and is not yours or not an array: {MOVE_AWAY}")
         }
-        Reason::Taken { name, by: NameTaker::ForeignFile | NameTaker::OthersArray } => format!(
-            "`{name}` already exists and is not yours or not an array: move it away, or give \
-             another output (-o, --output-dir)"
-        ),
         Reason::OwnName(name) => format!(
             "the array would get the name of its own data, `{name}`: give another with -o, or \
              --output-dir"

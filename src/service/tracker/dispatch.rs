@@ -216,6 +216,9 @@ impl Tracker {
             }
             Outcome::Retry(wait) => {
                 self.suspensions.end_trial(&rel);
+                if let Some(entry) = self.entries.get_mut(&rel) {
+                    entry.note_mismatch(&wait.why);
+                }
                 self.wait(&rel, wait, now);
             }
             Outcome::Failed(failure) => self.on_failure(&rel, &failure, now),

@@ -22,6 +22,9 @@ pub(crate) struct Entry {
     pub(crate) bytes: Option<u64>,
     /// How long the drop has been unchanged; `None` before it was first evaluated.
     pub(crate) quiescence: Option<Quiescence<FileSnapshot>>,
+    /// The reason for which the data must wait that do not have their digest, and the number of
+    /// changes that were observed when npyd read them.
+    pub(crate) mismatch: Option<(Reason, u32)>,
     /// When the entry was created.
     pub(crate) since: Instant,
     /// Whether a scan listed the path since it was last probed.
@@ -52,6 +55,7 @@ impl Entry {
             state: State::Unprobed,
             bytes: None,
             quiescence: None,
+            mismatch: None,
             since: now,
             is_listed: false,
             due: None,
@@ -81,6 +85,19 @@ impl Entry {
         if let State::Working { again } = &mut self.state {
             *again = true;
         }
+    }
+
+    /// Notes that the data do not have their digest, if that is why they wait.
+    pub(crate) fn note_mismatch(&mut self, why: &Reason) {
+        let changes = self.quiescence.as_ref().map(Quiescence::changes);
+        self.mismatch =
+            matches!(why, Reason::DigestYet(_)).then(|| Some((why.clone(), changes?))).flatten();
+    }
+
+    /// Returns why a drop must wait that has not changed since npyd read it in vain.
+    pub(crate) fn mismatch_of_unchanged(&self) -> Option<&Reason> {
+        let (why, changes) = self.mismatch.as_ref()?;
+        (self.quiescence.as_ref()?.changes() == *changes).then_some(why)
     }
 
     /// Returns whether a file differs from the files that the last probe saw.

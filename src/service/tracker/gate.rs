@@ -200,6 +200,7 @@ impl Tracker {
         let age = if self.trusts_clock { candidate.age(SystemTime::now()) } else { None };
         let first = || Quiescence::new(snapshot.clone(), now, age);
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
+        let mismatch = entry.mismatch_of_unchanged().cloned();
         let decided = self.decide(&mut candidate, pending, (unchanged, remakes))?;
         Ok(match decided {
             (Decision::Finalize(complete), pending) => {
@@ -210,7 +211,12 @@ impl Tracker {
                     }
                     None => is_requested,
                 };
-                let job = Job::new(&self.drop_dir, candidate, complete, unchanged);
+                let job = Job::new(&self.drop_dir, candidate, complete, unchanged)?;
+                if pending.is_none()
+                    && let Some(wait) = mismatch_wait(mismatch, &job)
+                {
+                    return Ok(Action::Wait(wait));
+                }
                 Action::Dispatch(Box::new(Job {
                     earlier,
                     made_by,
@@ -218,7 +224,7 @@ impl Tracker {
                     is_recheck,
                     redo,
                     intents: Some(Arc::clone(&self.context.intents)),
-                    ..job?
+                    ..job
                 }))
             }
             (Decision::Wait(wait), _) => Action::Wait(wait),
@@ -229,6 +235,13 @@ impl Tracker {
             (Decision::Reject(reason), None) => reject(candidate, ReceiptEvent::Rejected, reason),
         })
     }
+}
+
+/// Returns the wait of a drop that was read in vain, and did not change since: its bytes are read
+/// again only once that tells more.
+fn mismatch_wait(why: Option<Reason>, job: &Job) -> Option<Wait> {
+    job.dump.digest.as_ref()?;
+    Some(Wait { why: why?, ready_in: Some(job.mismatch_final_in()?) })
 }
 
 /// Returns whether a path is that of a file in the drop directory itself.

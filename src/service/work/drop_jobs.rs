@@ -145,6 +145,9 @@ fn on_interruption(
         Interruption::DataLoss(reason) => {
             return record_data_loss(context, job, &reason, settings_hash);
         }
+        Interruption::Retry(why @ Reason::DigestYet(_)) => {
+            Outcome::Retry(Wait { why, ready_in: job.mismatch_final_in() })
+        }
         Interruption::Retry(why) => Outcome::Retry(Wait { why, ready_in: Some(PROBE_DELAY_MIN) }),
         Interruption::Locked(why) => Outcome::Retry(Wait::on_external(why)),
         Interruption::Vanished | Interruption::Cancelled => Outcome::Dropped,
@@ -224,7 +227,7 @@ fn reject(
     if let Some(remark) = data_stay(&named) {
         text = format!("{text}; {remark}");
     }
-    let aside = match quarantine(drop_dir, candidate, &text) {
+    let aside = match quarantine(drop_dir, candidate, (&reason, &text)) {
         Ok(aside) => aside,
         Err(error) if error.is_missing() && is_gone(drop_dir, candidate) => {
             return (Outcome::Dropped, None);

@@ -1,6 +1,10 @@
 //! Digests in manifests.
 
-use crate::support::{Receipts, Site, npy};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::chown;
+
+use crate::support::{Receipts, Site, as_root, npy, reason, sweep_without_leases};
 
 /// The digests of `123456789`, each by a program other than this one.
 const DIGESTS: &[(&str, &str)] = &[
@@ -59,6 +63,67 @@ fn a_wrong_digest_is_a_rejection() {
         assert_eq!(site.read(&format!("in/{algorithm}.raw")), DATA);
     }
     assert_eq!(site.names("out"), [""; 0]);
+}
+
+/// The digest says when the file is complete: until then it waits, where its producer finds it.
+#[test]
+fn data_that_still_arrive() {
+    let site = Site::new();
+    std::fs::create_dir(site.path("rejects")).unwrap();
+    let rejects = format!("rejects = '{}'", site.path("rejects").display());
+    site.write("npyd.toml", site.configuration("state", &rejects).replace("200ms", "1h"));
+    let mut daemon = site.daemon();
+    let (_, sha256) = DIGESTS[0];
+    let digest = format!("sha256:{sha256}");
+    for (name, length, data) in [("b", -1, &DATA[..3]), ("c", 9, b"123456780")] {
+        site.drop_file(&format!("{name}.raw"), data);
+        let manifest = format!("dtype = '|u1'\nshape = [{length}]\ndigest = '{digest}'\n");
+        site.drop_file(&format!("{name}.raw.toml"), manifest);
+    }
+    for name in ["b", "c"] {
+        let file = format!("in/{name}.raw");
+        site.npyd(&["explain", &file])
+            .expect_words(&["waiting", "its digest does not match yet: the data have"]);
+        let outcome = site.npyd(&["finalize", "--json", &file]).expect_code(1);
+        assert_eq!(outcome.only_receipt()["event"], "waiting", "{outcome}");
+    }
+    let mut producer = File::options().append(true).open(site.path("in/b.raw")).unwrap();
+    producer.write_all(&DATA[3..]).unwrap();
+    drop(producer);
+    site.drop_file("c.raw", DATA);
+    for name in ["b", "c"] {
+        let array = format!("out/{name}.npy");
+        daemon.wait_for_file(&array);
+        assert_eq!(site.read(&array), npy("'|u1'", false, &[9], DATA));
+    }
+    assert_eq!(site.history().of_event("rejected").len(), 0);
+    assert_eq!(site.names("rejects"), [""; 0]);
+}
+
+/// A mismatch that is final: only where nobody can be writing do the files move.
+#[test]
+fn without_a_proof_rejected_data_stay() {
+    if !as_root() {
+        return;
+    }
+    let site = Site::new();
+    std::fs::create_dir(site.path("rejects")).unwrap();
+    site.configure(&format!("rejects = '{}'", site.path("rejects").display()));
+    let (_, sha256) = DIGESTS[0];
+    for name in ["mine", "theirs"] {
+        drop_with(&site, name, -1, &format!("sha256:{sha256}"));
+        site.drop_file(&format!("{name}.raw"), &DATA[..4]);
+    }
+    chown(site.path("in/theirs.raw"), Some(1000), Some(1000)).unwrap();
+    let receipts = sweep_without_leases(&site).expect_code(1).json();
+    let why = reason(receipts.of_source("theirs.raw"));
+    assert!(why.contains("it was not moved: npyd can't tell whether `theirs.raw`"), "{why}");
+    assert_eq!(site.names("in"), ["theirs.raw", "theirs.raw.toml"]);
+    assert_eq!(site.names("rejects"), ["mine.raw", "mine.raw.rejected.txt", "mine.raw.toml"]);
+
+    site.drop_file("theirs.raw", DATA);
+    sweep_without_leases(&site).expect_code(0);
+    assert_eq!(site.read("out/theirs.npy"), npy("'|u1'", false, &[9], DATA));
 }
 
 /// Hexadecimal digits in capitals are the same digest; other things are none.

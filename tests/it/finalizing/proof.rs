@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Daemon, Mounted, Outcome, PendingFile, Producer, Receipts, Site, as_root, crc32c, has_strace,
-    load, noise, python, scan_npy, sweep_with_fault,
+    load, noise, python, scan_npy, sweep_with_fault, sweep_without_leases, without_leases,
 };
 
 /// Anybody but root.
@@ -21,21 +21,6 @@ const OPEN_SHAPE: &str = "dtype = '<i4'\nshape = [-1, 3]\n";
 
 /// Three records of twelve bytes.
 const RECORDS: [[u8; 12]; 3] = [[1; 12], [2; 12], [3; 12]];
-
-/// `npyd` without the right to take leases on other users' files.
-fn without_leases(site: &Site) -> Command {
-    let npyd = site.command();
-    let mut bound = Command::new("setpriv");
-    bound.envs(npyd.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    bound.args(["--bounding-set=-lease", "--inh-caps=-lease"]);
-    bound.arg(npyd.get_program()).current_dir(site.path(""));
-    bound
-}
-
-fn sweep_without_leases(site: &Site) -> Outcome {
-    let mut command = without_leases(site);
-    Outcome::of(command.args(["sweep", "--json", "--config"]).arg(site.path("npyd.toml")))
-}
 
 /// Makes the files in a directory those of another user.
 fn give_away(site: &Site, dir: &str) {

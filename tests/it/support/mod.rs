@@ -32,7 +32,9 @@ pub(crate) use outcome::{Outcome, Receipts, reason};
 pub(crate) use producer::Producer;
 pub(crate) use python::{load, python, run_python};
 pub(crate) use reference::{PendingFile, npy, npy_filling, npy_header};
-pub(crate) use site::{SCAN_MANIFEST, Site, scan_bytes, scan_npy};
+pub(crate) use site::{
+    SCAN_MANIFEST, Site, scan_bytes, scan_npy, sweep_without_leases, without_leases,
+};
 pub(crate) use syscall_stepper::sweep_halted;
 
 /// How long a condition may take to come true. Nothing here takes that long unless it is broken.
