@@ -225,3 +225,69 @@ impl Tracker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::tracker::timeline::Timeline;
+
+    const QUIET: u64 = 2;
+    /// The digest of `123456789`, of any number of bytes.
+    const MANIFEST: &[u8] = b"dtype = '|u1'\nshape = [-1]\ndigest = 'crc32c:e3069283'\n";
+
+    impl Timeline {
+        fn is_working(&self) -> bool {
+            matches!(self.tracker.state(Path::new("a.raw")), Some(State::Working { .. }))
+        }
+
+        /// Returns a tracker that has read data which do not have their digest.
+        fn of_mismatch() -> Self {
+            let mut time = Timeline::of(&[("a.raw", b"1234"), ("a.raw.toml", MANIFEST)]);
+            time.scan_after(1);
+            assert!(time.is_working());
+            time.end_job_after(1);
+            let wait = time.tracker.state(Path::new("a.raw")).and_then(State::reason);
+            assert!(matches!(wait, Some(Reason::DigestYet(_))), "{wait:?}");
+            time
+        }
+
+        /// Returns the receipts since the last call.
+        fn receipts(&self) -> Vec<ReceiptEvent> {
+            let receipt = |event| match event {
+                Event::Receipt { receipt, .. } => Some(receipt.event),
+                _ => None,
+            };
+            self.events().into_iter().filter_map(receipt).collect()
+        }
+    }
+
+    #[test]
+    fn data_without_their_digest_are_read_again_once_that_is_final() {
+        let mut time = Timeline::of_mismatch();
+        for seconds in [QUIET + 2, 5 * QUIET, 10 * QUIET - 1] {
+            time.scan_after(seconds);
+            assert!(!time.is_working(), "after {seconds} s");
+        }
+        assert_eq!(time.receipts(), []);
+        time.scan_after(10 * QUIET + 2);
+        assert!(time.is_working());
+        time.end_job_after(10 * QUIET + 2);
+        assert_eq!(time.receipts(), [ReceiptEvent::Rejected]);
+    }
+
+    #[test]
+    fn data_without_their_digest_are_read_again_once_they_change() {
+        let mut time = Timeline::of_mismatch();
+        time.write("a.raw", b"12345");
+        let mut seconds = 5 * QUIET;
+        for content in [&b"1234567"[..], b"123456789"] {
+            time.write("a.raw", content);
+            while !time.is_working() {
+                seconds += 1;
+                time.scan_after(seconds);
+            }
+            time.end_job_after(seconds);
+        }
+        assert_eq!(time.receipts(), [ReceiptEvent::Finalized]);
+    }
+}
