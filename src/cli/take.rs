@@ -109,6 +109,6 @@ fn source<'a>(
     }
     Ok(Err(match located {
         Ok(_) => "there is no such file".to_owned(),
-        Err(outside) => outside,
+        Err(outside) => outside.why,
     }))
 }

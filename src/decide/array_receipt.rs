@@ -1,6 +1,7 @@
 //! Decides whether a file is the array that a receipt is about.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::decide::origin::Origin;
@@ -21,6 +22,10 @@ pub struct ArrayReceipt {
     pub became_array: bool,
     /// The identity of the array, if npyd could not mark it, or found it.
     pub array_id: Option<ArrayId>,
+    /// The length of its data in bytes, if the receipt is about the array as it was then.
+    pub len: Option<u64>,
+    /// The path of the source.
+    pub source: PathBuf,
 }
 
 /// Identifies a file: by inode and time of creation.
@@ -60,6 +65,10 @@ pub struct FoundFile {
     pub id: ArrayId,
     /// Its ctime.
     pub ctime_ns: i64,
+    /// Its mtime, if this machine's clock gave it that.
+    pub mtime_ns: Option<i64>,
+    /// The length of its data in bytes, if it is a `.npy` file.
+    pub len: Option<u64>,
     /// Whether it has no mark, although its file system could store one.
     pub lacks_mark: bool,
 }
@@ -82,10 +91,14 @@ impl ArrayReceipt {
         found: &FoundFile,
     ) -> Option<ArrayProblem> {
         let may_lack_mark = mark.is_none() || self.is_found;
-        if mark.is_some_and(|mark| self.is_marked(mark)) || may_lack_mark && self.is_known(found) {
+        if mark.is_some_and(|mark| self.is_marked(mark)) {
+            return self.is_changed(found).then_some(ArrayProblem::Changed);
+        }
+        if may_lack_mark && self.is_known(found) {
             return None;
         }
         Some(match mark {
+            Some(_) if origin.is_some() && origin == self.origin() => ArrayProblem::OtherOfSource,
             Some(_) => ArrayProblem::OfAnotherSource {
                 of: origin.and_then(|it| FileName::try_from(it.name).ok()),
             },
@@ -100,6 +113,24 @@ impl ArrayReceipt {
     pub fn is_marked(&self, mark: &SourceIdentity) -> bool {
         let mut known = self.identities.iter();
         known.any(|it| it.is_of_data_files(mark) || self.became_array && it.ino() == mark.ino())
+    }
+
+    /// Returns the path of the source as an array stores it.
+    fn origin(&self) -> Option<Origin> {
+        FileName::of_path(&self.source).map(|name| Origin::of(&self.source, &name))
+    }
+
+    /// Returns whether the file was written to after the receipt. A program that saves another
+    /// array over it keeps the file, and with it the mark. A file that is newer than the receipt is
+    /// an array that npyd made again, and whose receipt is not stored yet.
+    fn is_changed(&self, found: &FoundFile) -> bool {
+        let Some(at) = self.at else { return false };
+        let is_later = |time_ns: i64| {
+            let since_epoch = Duration::from_nanos(time_ns.max(0).unsigned_abs());
+            SystemTime::UNIX_EPOCH + since_epoch > at + RESOLUTION
+        };
+        let has_other_len = self.len.zip(found.len).is_some_and(|(then, now)| then != now);
+        !is_later(found.id.born_ns) && (has_other_len || found.mtime_ns.is_some_and(is_later))
     }
 
     /// Returns whether the file is the array, whatever its mark.
@@ -124,7 +155,8 @@ mod tests {
     use super::*;
 
     fn found(ino: u64, born_ns: i64, ctime_ns: i64) -> FoundFile {
-        FoundFile { id: ArrayId { ino, born_ns }, ctime_ns, lacks_mark: false }
+        let id = ArrayId { ino, born_ns };
+        FoundFile { id, ctime_ns, mtime_ns: None, len: None, lacks_mark: false }
     }
 
     #[test]
@@ -161,6 +193,42 @@ mod tests {
         assert!(found.problem_of(Some(&other), None, &after).is_some());
         let mark = SourceIdentity::parse("1:2:3:4");
         assert!(ArrayReceipt::default().problem_of(Some(&mark), None, &before).is_some());
+    }
+
+    /// A program saved something else over the array, or its names were exchanged.
+    #[test]
+    fn a_file_that_was_written_to_after_the_receipt() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+        let mark = SourceIdentity::parse("1:2:3:4");
+        let source = PathBuf::from("/in/a.raw");
+        let identities = vec![mark.clone()];
+        let receipt = ArrayReceipt {
+            identities,
+            at: Some(at),
+            len: Some(24),
+            source,
+            ..ArrayReceipt::default()
+        };
+        let origin = receipt.origin();
+        assert!(origin.is_some());
+        let changed = Some(ArrayProblem::Changed);
+        for (mtime_ns, len, problem) in [
+            (Some(5_000_000_000), Some(24), None),
+            (None, Some(24), None),
+            (None, None, None),
+            (Some(5_001_000_001), Some(24), changed.clone()),
+            (Some(1), Some(12), changed.clone()),
+            (None, Some(48), changed),
+        ] {
+            let file = FoundFile { mtime_ns, len, ..found(7, 7, i64::MAX) };
+            assert_eq!(receipt.problem_of(Some(&mark), origin.clone(), &file), problem, "{file:?}");
+            let newer = FoundFile { id: ArrayId { ino: 7, born_ns: 6_000_000_000 }, ..file };
+            assert_eq!(receipt.problem_of(Some(&mark), origin.clone(), &newer), None);
+        }
+        let other = SourceIdentity::parse("9:2:3:4");
+        let file = found(7, 7, i64::MAX);
+        let problem = receipt.problem_of(Some(&other), origin, &file);
+        assert_eq!(problem, Some(ArrayProblem::OtherOfSource));
     }
 
     /// A file without a mark, by its identity; `before` and `after` are times around the receipt.

@@ -278,6 +278,15 @@ pub enum ArrayProblem {
         /// The name of that source, if the mark has it.
         of: Option<FileName>,
     },
+    /// It was made of this source, but it is not the array that had this name.
+    #[error("is another array of this drop: the array that had this name was renamed")]
+    OtherOfSource,
+    /// It has the mark, but it changed after the receipt.
+    #[error("may hold other data than those that npyd wrote: it changed after the receipt")]
+    Changed,
+    /// It has another name now.
+    #[error("is not there: the array is `{0}` now")]
+    Renamed(FileName),
     /// It has no mark, and it changed after the receipt.
     #[error(
         "was not made from this drop, or lost its mark: it has none, and changed after the receipt"
@@ -301,6 +310,12 @@ impl ArrayProblem {
             (_, Some(archived)) => format!("; {archived}"),
             (ArrayProblem::Gone | ArrayProblem::Unproven | ArrayProblem::Converted, None) => {
                 ": drop the data again".to_owned()
+            }
+            (ArrayProblem::Changed, None) => {
+                ": drop the data again, or correct the array itself".to_owned()
+            }
+            (ArrayProblem::Renamed(_) | ArrayProblem::OtherOfSource, None) => {
+                ": give it back its name".to_owned()
             }
             _ => String::new(),
         }

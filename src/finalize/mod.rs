@@ -54,7 +54,7 @@ use crate::describe::{Dump, LeadingBytes};
 use crate::finalize::intent_log::IntentLog;
 
 pub use archive_search::find_archived;
-pub use array_proof::{array_mark, why_not_array};
+pub use array_proof::{array_mark, find_renamed, why_not_array};
 pub use digest_check::verify_now;
 pub use disposition::recover_residue;
 pub use interruption::Interruption;

@@ -139,7 +139,17 @@ impl Ledger {
         let is_found = entry.receipt_event() == ReceiptEvent::Found.as_str();
         let became_array = entry.source_fate() == Some(SourceFate::Array);
         let array_id = entry.receipt_field("array_id").and_then(|id| ArrayId::parse(&id));
-        Ok(ArrayReceipt { identities, at: entry.time(), is_found, became_array, array_id })
+        let len = entry.receipt_value()["bytes"].as_u64().filter(|_| !is_found);
+        let at = entry.time();
+        Ok(ArrayReceipt {
+            identities,
+            at,
+            is_found,
+            became_array,
+            array_id,
+            len,
+            source: entry.source.clone(),
+        })
     }
 
     /// Returns the newest receipt about an array that was made of a source when its files looked

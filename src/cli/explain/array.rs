@@ -1,6 +1,6 @@
 //! Explains arrays and their backups: of which source they were made, when, and what became of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::decide::archived_source::ArchivedSource;
 use crate::decide::origin::Origin;
 use crate::decide::request_problem::ArrayProblem;
 use crate::events::source_fate::SourceFate;
-use crate::finalize::why_not_array;
+use crate::finalize::{find_renamed, why_not_array};
 use crate::fs::{self, DataFile, Dir};
 use crate::ledger::Entry;
 use crate::model::{FileName, split_backup};
@@ -39,6 +39,8 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
         Some(entry) if backup.is_none() => query.why_not_array(&file, entry)?,
         _ => None,
     };
+    let is_changed = problem == Some(ArrayProblem::Changed);
+    let problem = problem.filter(|_| !is_changed);
     if let (Some(entry), Some(ArrayProblem::Unproven)) = (&entry, &problem) {
         return Ok(Some(json!({
             "taken_for": null, "verdict": FileStatus::Ignored, "output": text(&array),
@@ -74,6 +76,9 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     };
     merge(&mut report, more);
     merge_notes(&mut report, note);
+    if is_changed {
+        merge_notes(&mut report, ["it changed after npyd made it".to_owned()]);
+    }
     Ok(Some(report))
 }
 
@@ -196,7 +201,28 @@ impl Query {
             Ok(None) if array.symlink_metadata().is_ok() => ArrayProblem::NotRegular,
             Ok(None) | Err(_) => return None,
         };
-        Some(format!("`{}` {problem}", array.display()))
+        // Its owner may have changed the array in place.
+        (problem != ArrayProblem::Changed).then(|| format!("`{}` {problem}", array.display()))
+    }
+
+    /// Returns the name of the array of an entry if it was renamed.
+    pub(super) fn renamed_array(&self, entry: &Entry) -> Option<PathBuf> {
+        let dir = Dir::open(entry.output.as_deref()?.parent()?).ok()?;
+        let receipt = self.ledger.as_ref()?.array_receipt(entry).ok()?;
+        Some(dir.path().join(find_renamed(&dir, &receipt)?))
+    }
+
+    /// Returns what became of the array of an entry that changed after npyd made it.
+    fn changed_array(&self, entry: &Entry) -> Option<String> {
+        let array = entry.output.as_deref()?;
+        let name = FileName::of_path(array)?;
+        let dir = Dir::open(array.parent()?).ok()?;
+        if let Some(what) = dir.stat(name.as_ref()).ok()??.special_kind() {
+            return Some(format!("is {what} now, and not the array: move it away, then"));
+        }
+        let file = dir.open_file(name.as_ref()).ok()??;
+        let problem = self.why_not_array(&file, entry).ok()??;
+        (problem == ArrayProblem::Changed).then(|| "changed after npyd made it;".to_owned())
     }
 
     /// Returns the newest receipt about an array of this path.
@@ -221,8 +247,12 @@ fn archived_where(archived: &ArchivedSource) -> String {
 pub(super) fn note_missing_array(query: &Query, report: &mut Value, entry: &Entry) {
     let Some(array) = &entry.output else { return };
     merge_notes(report, query.in_place_of_array(entry));
+    let name = entry.source.file_name().unwrap_or_default().display();
+    if let Some(what) = query.changed_array(entry) {
+        let note = format!("`{}` {what} `npyd redo {name}` makes it again", array.display());
+        return merge_notes(report, [note]);
+    }
     if array.symlink_metadata().is_err() {
-        let name = entry.source.file_name().unwrap_or_default().display();
         let note = format!(
             "`{}` is not there any more; `npyd redo {name}` makes it again",
             array.display()

@@ -11,17 +11,23 @@ use super::own_file::explain_own_file;
 use super::{Query, text};
 use crate::cli::tree::{Found, walk};
 use crate::cli::{Exit, FatalError, print};
+use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::fs::{self, Dir};
 use crate::probe::{
-    ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, probe_standalone,
+    ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, may_describe,
+    probe_standalone,
 };
 use crate::text::one_line::one_line;
 
 /// The line about a subdirectory that npyd does not look into.
 const SUBDIRECTORY: (FileStatus, &str, &str) =
     (FileStatus::Ignored, "subdirectory", "it is a subdirectory, and `recursive` is not set");
+
+/// Why npyd leaves a drop alone in a directory that it puts files into.
+pub(super) const IN_OWN_DIR: &str =
+    "npyd takes no drops from this directory, because it puts files there itself: move it out";
 
 /// Lists the files while it finds them.
 struct List<'a> {
@@ -53,6 +59,14 @@ impl Query {
         let mut list = List { query: self, root, is_json, listed, exit: Exit::Success };
         walk(&self.drop_dir, &dir, &self.rel, &mut |rel, found| list.add(rel, found));
         let exit = list.exit;
+        if self.is_managed {
+            self.list_misplaced(&self.path(), is_json);
+        }
+        for own in self.drop_dir.managed_dirs() {
+            if own.starts_with(self.path()) && own != self.drop_dir.path {
+                self.list_misplaced(own, is_json);
+            }
+        }
         if self.outside.is_none() {
             self.list_moved(is_json)?;
         }
@@ -61,6 +75,29 @@ impl Query {
 }
 
 impl Query {
+    /// Lists the drops in a directory that npyd itself puts its arrays into.
+    fn list_misplaced(&self, own: &Path, is_json: bool) {
+        let is_in = |dir: &Option<PathBuf>| dir.as_deref().is_some_and(|it| own.starts_with(it));
+        let has_arrays = self.drop_dirs().iter().any(|it| is_in(&it.output));
+        let has_sources =
+            self.drop_dirs().iter().any(|it| is_in(&it.rejects) || is_in(&it.archive));
+        let Some(dir) = Dir::open(own).ok().filter(|_| has_arrays && !has_sources) else { return };
+        let mut place = DropDir::at(own);
+        place.include_below();
+        let mut listed = ListedDescriptions::default();
+        walk(&place, &dir, Path::new(""), &mut |rel, found| {
+            let name = rel.file_name().and_then(OsStr::to_str);
+            let describes = name.is_some_and(|it| may_describe(it) && !is_put_beside_arrays(it));
+            if let (Found::File, true) = (found, describes)
+                && let Ok(ProbeResult::Candidate(it)) = probe_standalone(&place, rel, &mut listed)
+            {
+                let kind = ReasonKind::Ignored.as_str();
+                let path = own.join(&it.input.rel);
+                print_line(&path, (FileStatus::Ignored, kind, IN_OWN_DIR), is_json);
+            }
+        });
+    }
+
     /// Returns whether the directory is below a drop directory that is not recursive, and npyd
     /// itself puts no files into it.
     fn is_below_a_drop_dir(&self) -> bool {

@@ -145,6 +145,9 @@ impl Query {
     /// Returns where else bytes of a drop are, or that npyd knows no such place.
     fn copies_or_none(&self, entry: &Entry) -> Vec<String> {
         let mut copies = self.copies_of(entry);
+        copies.extend(
+            self.renamed_array(entry).map(|it| format!("the array is `{}` now", it.display())),
+        );
         if copies.is_empty() {
             copies.push("npyd knows no other copy of its data: drop them again".to_owned());
         }
@@ -252,6 +255,14 @@ impl Query {
         };
         let newest = self.latest(&with.source).filter(Entry::is_settled)?;
         Some(FormerPart { is_in_newest: is_part(&newest), newest, of })
+    }
+
+    /// Says what became of an earlier file of this name, which npyd removed or archived.
+    pub(super) fn earlier_array(&self) -> Option<String> {
+        let entry = self.latest(&self.path()).filter(Entry::has_array)?;
+        let array = entry.output.as_deref()?.display();
+        let is_gone = entry.source_fate().is_some_and(SourceFate::ends_drop);
+        is_gone.then(|| format!("an earlier file of this name became `{array}`"))
     }
 
     /// Returns the newest receipt about a drop that a file of this path described.

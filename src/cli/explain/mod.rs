@@ -24,7 +24,7 @@ use self::gone::{FormerPart, explain_missing};
 use self::own_file::explain_own_file;
 use self::text::{json_text, print_text};
 use crate::cli::history::{reason_text, time_text};
-use crate::cli::locate::locate;
+use crate::cli::locate::{Outside, locate};
 use crate::cli::request_check::why_array_waits;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Config, DropDir};
@@ -67,6 +67,8 @@ struct Query {
     is_unread: bool,
     /// If the daemon does not process files of this directory: the reason.
     outside: Option<String>,
+    /// Whether npyd itself puts files into the directory.
+    is_managed: bool,
 }
 
 impl Explain {
@@ -111,7 +113,7 @@ impl Explain {
         let config = &self.config.config;
         let by_default = config == Path::new(crate::config::DEFAULT_PATH);
         let mut read = None;
-        let mut outside = "there is no configuration".to_owned();
+        let (mut outside, mut is_managed) = ("there is no configuration".to_owned(), false);
         if !by_default || config.exists() {
             let config = read_config(config)?;
             match locate(&config, parent, name) {
@@ -123,16 +125,18 @@ impl Explain {
                         ledger: None,
                         is_unread: false,
                         outside: None,
+                        is_managed,
                     });
                 }
-                Err(why) => outside = why,
+                Err(Outside { why, is_managed: is }) => (outside, is_managed) = (why, is),
             }
             read = Some(config);
         }
         let outside = Some(format!("{outside}; only `npyd finalize` processes it"));
         let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
         let (drop_dir, rel) = (DropDir::at(&parent), PathBuf::from(name));
-        Ok(Query { drop_dir, rel, config: read, ledger: None, is_unread: false, outside })
+        let is_unread = false;
+        Ok(Query { drop_dir, rel, config: read, ledger: None, is_unread, outside, is_managed })
     }
 }
 
@@ -231,6 +235,11 @@ impl Query {
             Ok(result) => self.explain_other(result)?,
             Err(error) => return Err(error),
         };
+        let is_left = [FileStatus::Finished, FileStatus::Ignored, FileStatus::Gone];
+        if self.is_managed && !FileStatus::is_one_of(&more, &is_left) {
+            merge(&mut report, foresight::instead(FileStatus::Ignored, dir::IN_OWN_DIR));
+            return Ok(report);
+        }
         merge(&mut report, more);
         merge(&mut report, self.pending_request(&source));
         if report.get("last").is_none()
@@ -316,7 +325,7 @@ impl Query {
                 Some((by, mention)) => remedy_of_mention(&self.rel, &by, &mention),
                 None => remedy_of_undescribed(&self.rel, remark.as_ref()),
             };
-            merge_notes(&mut report, [note]);
+            merge_notes(&mut report, self.earlier_array().into_iter().chain([note]));
         }
         Ok(report)
     }

@@ -28,7 +28,7 @@ use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::events::source_fate::SourceFate;
 use crate::finalize::archive_search::find_archived;
-use crate::finalize::array_proof::why_not_array;
+use crate::finalize::array_proof::{find_renamed, why_not_array};
 use crate::finalize::locations::Locations;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::route_planning::constraints_of_dirs;
@@ -190,8 +190,11 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
         opened => opened?,
     };
     let Some(file) = dir.open_file(name.as_ref())? else {
-        let is_there = dir.stat(name.as_ref())?.is_some();
-        return Err(if is_there { refused(ArrayProblem::NotRegular) } else { gone() });
+        if dir.stat(name.as_ref())?.is_some() {
+            return Err(refused(ArrayProblem::NotRegular));
+        }
+        let renamed = find_renamed(&dir, &job.receipt).map(ArrayProblem::Renamed);
+        return Err(renamed.map_or_else(gone, refused));
     };
     let stat = file.stat()?;
     let header = if stat.is_file() { read_header(&file)? } else { None };
@@ -200,7 +203,9 @@ fn open(job: &ArrayJob) -> Result<Old, Interruption> {
     };
     let is_of_this_request = file.attr(REDO_ATTR)?.as_deref() == Some(job.request.as_bytes());
     if !is_of_this_request && let Some(problem) = why_not_array(&file, &job.receipt)? {
-        return Err(refused(problem));
+        let has_other_len = stat.size != data_at + header.data_len();
+        let is_cut = problem == ArrayProblem::Changed && has_other_len;
+        return Err(refused(if is_cut { ArrayProblem::WrongLength } else { problem }));
     }
     if file.attr(ROUTE_ATTR)?.is_some() {
         return Err(refused(ArrayProblem::Converted));

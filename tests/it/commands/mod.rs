@@ -2,6 +2,7 @@
 
 mod advice;
 mod archived;
+mod changed_arrays;
 mod config;
 mod explain;
 mod explain_descriptions;
