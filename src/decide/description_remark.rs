@@ -3,6 +3,8 @@
 use thiserror::Error;
 
 use crate::decide::name_list::NameList;
+use crate::decide::reason::Reason;
+use crate::describe::DescribeError;
 use crate::describe::manifest::SIZE_MAX;
 use crate::describe::near_miss::NearMiss;
 use crate::model::FileName;
@@ -16,6 +18,22 @@ pub enum DescriptionRemark {
     /// A file beside the data looks like a sidecar.
     #[error("`{0}` {1}")]
     NearMiss(FileName, NearMiss),
+    /// A file beside the data is a sidecar, but can't be used.
+    #[error("`{name}` can't be used: {}", why_unusable(why))]
+    Unusable {
+        /// Its name.
+        name: FileName,
+        /// Why.
+        why: Box<Reason>,
+    },
+    /// The text of a description that can't be used names the data.
+    #[error("`{name}` names it, but can't be used: {}", why_unusable(why))]
+    NamedByUnusable {
+        /// Its name.
+        name: FileName,
+        /// Why.
+        why: Box<Reason>,
+    },
     /// A file is named like a manifest, and is too long for one.
     #[error("`{name}` has {size} bytes, but a manifest may have at most {SIZE_MAX}")]
     TooLong {
@@ -43,4 +61,15 @@ pub enum DescriptionRemark {
     /// A file is named like a manifest, and has none of the keys of one.
     #[error("`{0}` is not a manifest, because it has neither `dtype` nor `shape`")]
     NotManifest(FileName),
+}
+
+/// Returns why a description can't be used, without its name.
+#[must_use]
+pub fn why_unusable(why: &Reason) -> String {
+    match why {
+        Reason::Description(
+            DescribeError::Sidecar { source, .. } | DescribeError::Manifest { source, .. },
+        ) => source.to_string(),
+        why => why.to_string(),
+    }
 }

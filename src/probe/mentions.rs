@@ -1,6 +1,7 @@
 //! Descriptions beside a file that do not describe it, but were perhaps meant to. `npyd explain`
 //! reports them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::config::DropDir;
@@ -43,22 +44,40 @@ pub struct DescriptionFacts {
 pub fn mention_of(drop_dir: &DropDir, rel: &Path) -> fs::Result<Option<(FileName, Mention)>> {
     let view = DirView::open(drop_dir)?;
     let Ok(data) = rel_name(rel) else { return Ok(None) };
-    let parent = parent_of(rel);
-    let mut names: Vec<_> = view.dir.clone().into_subdir(parent)?.entries()?;
-    names.sort_unstable();
-    for (name, _) in names {
-        let Some(name) = name.to_str().filter(|it| may_describe(it)) else { continue };
-        let path = parent.join(name);
-        // What can't be read refers to nothing.
-        if path == rel || drop_dir.ignore.reason(&path, false).is_some() {
+    for path in view.description_paths(parent_of(rel))? {
+        if path == rel {
             continue;
         }
+        // What can't be read refers to nothing.
         let Ok(Some(by)) = view.read_description(&path) else { continue };
         if let Some(mention) = view.mention(&by, &data)? {
             return Ok(Some((by.name, mention)));
         }
     }
     Ok(None)
+}
+
+/// Returns the files that the texts of unusable descriptions in the directory `parent` name: for
+/// each, the first of these descriptions, and why it can't be used.
+///
+/// # Errors
+/// The directory can't be read.
+pub fn unusable_mentions(
+    drop_dir: &DropDir,
+    parent: &Path,
+) -> fs::Result<BTreeMap<FileName, (FileName, Reason)>> {
+    let view = DirView::open(drop_dir)?;
+    let mut mentions = BTreeMap::new();
+    for path in view.description_paths(parent)? {
+        let Ok(Some(by)) = view.read_description(&path) else { continue };
+        let Err(why) = &by.contents else { continue };
+        if by.is_meant()? {
+            for data in view.names_in_text(&by)? {
+                mentions.entry(data).or_insert_with(|| (by.name.clone(), why.clone()));
+            }
+        }
+    }
+    Ok(mentions)
 }
 
 /// Returns what the file at `rel` is, if it is a description.
@@ -81,11 +100,23 @@ pub fn description_facts(drop_dir: &DropDir, rel: &Path) -> fs::Result<Option<De
 }
 
 impl DirView<'_> {
+    /// Returns the paths in the directory `parent` whose names are like those of descriptions, in
+    /// order.
+    fn description_paths(&self, parent: &Path) -> fs::Result<Vec<PathBuf>> {
+        let entries = self.dir.clone().into_subdir(parent)?.entries()?;
+        let names = entries.iter().filter_map(|(name, _)| name.to_str());
+        let paths = names.filter(|name| may_describe(name)).map(|name| parent.join(name));
+        let ignore = &self.drop_dir.ignore;
+        let mut paths: Vec<_> = paths.filter(|path| ignore.reason(path, false).is_none()).collect();
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
     fn mention(&self, by: &Description, data: &FileName) -> fs::Result<Option<Mention>> {
         let contents = match &by.contents {
             Ok(contents) => contents,
             Err(why) => {
-                let is_named = by.is_meant()? && self.is_named_in(by, data)?;
+                let is_named = by.is_meant()? && self.names_in_text(by)?.contains(data);
                 return Ok(is_named.then(|| Mention::Unusable(Box::new(why.clone()))));
             }
         };
@@ -108,11 +139,11 @@ impl DirView<'_> {
         Ok(twin.cloned().map(Mention::OtherCase))
     }
 
-    /// Returns whether the text of a description has the name of the data file.
-    fn is_named_in(&self, by: &Description, data: &FileName) -> fs::Result<bool> {
-        let Some((file, _)) = self.open_regular(&by.rel)? else { return Ok(false) };
+    /// Returns the names of data files in the text of a description.
+    fn names_in_text(&self, by: &Description) -> fs::Result<Vec<FileName>> {
+        let Some((file, _)) = self.open_regular(&by.rel)? else { return Ok(Vec::new()) };
         let text = file.read_at_most(0, manifest::SIZE_MAX as usize)?;
-        Ok(names_in(&text_of(&text)).contains(data))
+        Ok(names_in(&text_of(&text)))
     }
 
     /// Returns whether any data file of a description is there.

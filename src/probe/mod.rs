@@ -55,7 +55,7 @@ pub use description::may_describe;
 pub use finished_array::{FinishedArray, RemainingPart};
 pub use index::DescriptionIndex;
 pub use listed::{BareFile, ReadDescription, bare_file, data_named_by, possible_descriptions};
-pub use mentions::{Mention, description_facts, mention_of};
+pub use mentions::{Mention, description_facts, mention_of, unusable_mentions};
 pub use output_dir::open_output_dir;
 pub use residue::Residue;
 pub use row_count::RowCount;

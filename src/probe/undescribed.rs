@@ -58,11 +58,7 @@ impl DirView<'_> {
             }
             if remark.is_none() {
                 remark = match self.near_miss(&path)? {
-                    Some(_) if let Some(data) = self.sidecar_data(&path)? => {
-                        let name = name.clone();
-                        Some(DescriptionRemark::SidecarOfOtherData { name, data })
-                    }
-                    Some(near) => Some(DescriptionRemark::NearMiss(name.clone(), near)),
+                    Some(near) => Some(self.remark_of_sidecar(&path, name.clone(), near)?),
                     None if stat.size > manifest::SIZE_MAX
                         && manifest::is_manifest_name(name.as_str()) =>
                     {
@@ -107,14 +103,24 @@ impl DirView<'_> {
         })
     }
 
-    /// Returns the data that a sidecar names, if the file is a sidecar.
-    fn sidecar_data(&self, path: &Path) -> fs::Result<Option<NameList>> {
-        let Some(by) = self.read_description(path)?.filter(|by| by.contents.is_ok()) else {
-            return Ok(None);
+    /// Returns a remark about a file that looks like a sidecar of data that it does not describe:
+    /// it can't be used, names other data, or lacks what makes it a sidecar.
+    fn remark_of_sidecar(
+        &self,
+        path: &Path,
+        name: FileName,
+        near: NearMiss,
+    ) -> fs::Result<DescriptionRemark> {
+        let Some(by) = self.read_description(path)? else {
+            return Ok(DescriptionRemark::NearMiss(name, near));
         };
         let data = by.data_files();
         let paths: Vec<_> = data.iter().flat_map(DataFiles::paths).cloned().collect();
-        Ok((!paths.is_empty()).then(|| NameList::of(&paths)))
+        Ok(match by.contents {
+            Err(why) => DescriptionRemark::Unusable { name, why: Box::new(why) },
+            Ok(_) if paths.is_empty() => DescriptionRemark::NearMiss(name, near),
+            Ok(_) => DescriptionRemark::SidecarOfOtherData { name, data: NameList::of(&paths) },
+        })
     }
 
     /// Returns what a file lacks that looks like a sidecar.

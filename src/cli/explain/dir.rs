@@ -1,6 +1,7 @@
 //! Explains a directory: lists the files in it that npyd leaves alone, and its rejected drops, one
 //! per line, with the reason.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -12,12 +13,14 @@ use super::{Query, text};
 use crate::cli::tree::{Found, walk};
 use crate::cli::{Exit, FatalError, print};
 use crate::config::DropDir;
+use crate::decide::description_remark::DescriptionRemark;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::fs::{self, Dir};
+use crate::model::FileName;
 use crate::probe::{
     ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, may_describe,
-    probe_standalone,
+    probe_standalone, unusable_mentions,
 };
 use crate::text::one_line::one_line;
 
@@ -35,7 +38,15 @@ struct List<'a> {
     root: Dir,
     is_json: bool,
     listed: ListedDescriptions,
+    mentions: Mentions,
     exit: Exit,
+}
+
+/// The files of one directory that unusable descriptions name.
+#[derive(Default)]
+struct Mentions {
+    dir: Option<PathBuf>,
+    by_name: BTreeMap<FileName, (FileName, Reason)>,
 }
 
 impl Query {
@@ -56,7 +67,8 @@ impl Query {
         let root = Dir::open(&self.drop_dir.path)?;
         let dir = Dir::open(&self.path())?;
         let listed = ListedDescriptions::default();
-        let mut list = List { query: self, root, is_json, listed, exit: Exit::Success };
+        let mentions = Mentions::default();
+        let mut list = List { query: self, root, is_json, listed, mentions, exit: Exit::Success };
         walk(&self.drop_dir, &dir, &self.rel, &mut |rel, found| list.add(rel, found));
         let exit = list.exit;
         if self.is_managed {
@@ -138,6 +150,7 @@ impl List<'_> {
         }
         let why = match probe_standalone(&self.query.drop_dir, rel, &mut self.listed)? {
             ProbeResult::Ignored(Reason::IsArray) if self.is_own_array(rel)? => return Ok(None),
+            ProbeResult::Ignored(Reason::Undescribed { remark: None }) => self.undescribed(rel)?,
             ProbeResult::Ignored(why) => why,
             ProbeResult::Candidate(candidate) if candidate.input.rel == rel => {
                 let rejection = self.query.rejection(&candidate);
@@ -149,6 +162,24 @@ impl List<'_> {
             return Ok(None);
         }
         Ok(Some((FileStatus::Ignored, why.kind().as_str().to_owned(), why.to_string())))
+    }
+
+    /// Returns the reason for a file that nothing describes. Reads the descriptions of its directory
+    /// once for all files there.
+    fn undescribed(&mut self, rel: &Path) -> fs::Result<Reason> {
+        let dir = rel.parent().unwrap_or(Path::new(""));
+        if self.mentions.dir.as_deref() != Some(dir) {
+            let by_name = unusable_mentions(&self.query.drop_dir, dir)?;
+            self.mentions = Mentions { dir: Some(dir.to_path_buf()), by_name };
+        }
+        let name = rel.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let name = FileName::try_from(name.to_owned()).ok();
+        let mention = name.and_then(|name| self.mentions.by_name.get(&name));
+        let remark = mention.map(|(by, why)| DescriptionRemark::NamedByUnusable {
+            name: by.clone(),
+            why: Box::new(why.clone()),
+        });
+        Ok(Reason::Undescribed { remark })
     }
 
     /// Returns whether npyd made an array, according to the array's mark or the ledger.

@@ -28,7 +28,7 @@ use crate::cli::locate::{Outside, locate};
 use crate::cli::request_check::why_array_waits;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Config, DropDir};
-use crate::decide::description_remark::DescriptionRemark;
+use crate::decide::description_remark::{DescriptionRemark, why_unusable};
 use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::describe::Correction;
@@ -322,8 +322,11 @@ impl Query {
                 return Ok(report);
             }
             let note = match mention_of(&self.drop_dir, &self.rel)? {
-                Some((by, mention)) => remedy_of_mention(&self.rel, &by, &mention),
-                None => remedy_of_undescribed(&self.rel, remark.as_ref()),
+                // The reason says so already if the name leads to that description.
+                Some((by, mention)) if !is_of_unusable(remark.as_ref(), &by) => {
+                    remedy_of_mention(&self.rel, &by, &mention)
+                }
+                _ => remedy_of_undescribed(&self.rel, remark.as_ref()),
             };
             merge_notes(&mut report, self.earlier_array().into_iter().chain([note]));
         }
@@ -399,11 +402,17 @@ impl Query {
     }
 }
 
+fn is_of_unusable(remark: Option<&DescriptionRemark>, by: &FileName) -> bool {
+    matches!(remark, Some(DescriptionRemark::Unusable { name, .. }) if name == by)
+}
+
 /// Returns what to do about a file that a description refers to, but does not describe.
 fn remedy_of_mention(rel: &Path, by: &FileName, mention: &Mention) -> String {
     let name = rel.file_name().unwrap_or_default().display();
     match mention {
-        Mention::Unusable(why) => format!("`{by}` names it, but can't be used: {why}"),
+        Mention::Unusable(why) => {
+            format!("`{by}` names it, but can't be used: {}", why_unusable(why))
+        }
         Mention::OtherCase(other) => format!(
             "`{by}` names `{other}`, in other letter case: correct the name there, or rename this \
              file"
@@ -430,7 +439,11 @@ fn remedy_of_undescribed(rel: &Path, remark: Option<&DescriptionRemark>) -> Stri
         Some(DescriptionRemark::SidecarOfOtherData { name: sidecar, .. }) => {
             ("data", format!("correct the name of the data file in `{sidecar}`"))
         }
-        Some(DescriptionRemark::NearMiss(sidecar, _)) => ("data", format!("correct `{sidecar}`")),
+        Some(
+            DescriptionRemark::NearMiss(sidecar, _)
+            | DescriptionRemark::Unusable { name: sidecar, .. }
+            | DescriptionRemark::NamedByUnusable { name: sidecar, .. },
+        ) => ("data", format!("correct `{sidecar}`")),
         Some(DescriptionRemark::DataNearMiss(_)) => ("a sidecar", "correct it".to_owned()),
         None if is_manifest_name(&name) => {
             ("a manifest", "it needs the keys `dtype` and `shape`".to_owned())

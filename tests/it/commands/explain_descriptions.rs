@@ -57,6 +57,38 @@ fn a_sidecar_of_other_data() {
     );
 }
 
+/// A sidecar that can't be used is named with the reason for that, and not as one that lacks its
+/// mark, both for one file and in the list of a directory.
+#[test]
+fn data_of_a_sidecar_that_can_not_be_used() {
+    let site = Site::new();
+    let compressed = METAIMAGE.replace("DimSize", "CompressedData = True\nDimSize");
+    site.drop_file("vol.mhd", format!("{compressed}vol.zraw\n")).drop_file("vol.zraw", "data");
+    site.drop_file("other.mhd", format!("{compressed}far.zraw\n")).drop_file("far.zraw", "data");
+    let nrrd = "NRRD0004\ntype: short\ndimension: 1\nsizes: 3\nencoding: gzip\nendian: little\n";
+    site.drop_file("g.nhdr", format!("{nrrd}data file: g.raw.gz\n")).drop_file("g.raw.gz", "data");
+    site.drop_file("near.mhd", "Ndims = 2\nElementType = MET_FLOAT\n")
+        .drop_file("near.dat", "data");
+    let told = explain(&site, "vol.zraw");
+    assert_told(&told, "ignored", &["`vol.mhd` can't be used: line 2", "correct `vol.mhd`"]);
+    assert!(!told.to_string().contains("neither"), "{told:#}");
+    let told = explain(&site, "far.zraw");
+    assert_told(&told, "ignored", &["`other.mhd` names it, but can't be used: line 2"]);
+    let told = explain(&site, "g.raw.gz");
+    assert_told(&told, "ignored", &["`g.nhdr` names it, but can't be used: line 5"]);
+    assert_told(&explain(&site, "near.dat"), "ignored", &["`near.mhd` looks like a MetaImage"]);
+    let told = site.npyd(&["explain", "in"]).expect_code(0);
+    for (name, words) in [
+        ("vol.zraw", "`vol.mhd` can't be used: line 2"),
+        ("far.zraw", "`other.mhd` names it, but can't be used: line 2"),
+        ("g.raw.gz", "`g.nhdr` names it, but can't be used: line 5"),
+        ("near.dat", "`near.mhd` looks like a MetaImage sidecar, but it has neither"),
+    ] {
+        let line = told.stdout.lines().find(|line| line.contains(&format!("{name}: ")));
+        assert!(line.is_some_and(|line| line.contains(words)), "{name}: {told}");
+    }
+}
+
 /// What waits for a file of another name, or names it in other letter case, is named.
 #[test]
 fn data_that_a_description_does_not_reach() {
