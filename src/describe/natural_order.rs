@@ -78,8 +78,10 @@ pub fn numbering_remarks(names: &[FileName]) -> Vec<String> {
         return Vec::new();
     }
     let mut remarks = Vec::new();
-    let is_twice =
-        |at: &usize| zip(&split[*at], &split[at + 1]).all(|(a, b)| a.digits() == b.digits());
+    let have_one_number = |pieces: &[Piece<'_>], other: &[Piece<'_>]| {
+        zip(pieces, other).all(|(a, b)| a.digits() == b.digits())
+    };
+    let is_twice = |at: &usize| have_one_number(&split[*at], &split[at + 1]);
     if let Some(at) = (0..names.len() - 1).find(is_twice) {
         remarks.push(format!(
             "`{}` and `{}` have one number: both are in the array",
@@ -87,8 +89,10 @@ pub fn numbering_remarks(names: &[FileName]) -> Vec<String> {
             names[at + 1]
         ));
     }
+    let mut split = split;
+    split.dedup_by(|pieces, before| have_one_number(pieces, before));
     // A date or time before the counter increases as well, but in larger steps.
-    let columns = (0..first.len()).filter_map(|column| increasing(&split, column));
+    let columns = (0..split[0].len()).filter_map(|column| increasing(&split, column));
     if let Some(numbers) = columns.min_by_key(|numbers| numbers[numbers.len() - 1] - numbers[0]) {
         remarks.extend(gaps(&numbers).map(|gaps| {
             format!("numbers are missing between `{first_name}` and `{last_name}`: {gaps}")
@@ -185,5 +189,15 @@ mod tests {
     fn two_files_of_one_number_are_found() {
         let remarks = numbering_remarks(&names(&["f_1.raw", "f_01.raw", "f_2.raw"]));
         assert_eq!(remarks, ["`f_1.raw` and `f_01.raw` have one number: both are in the array"]);
+        let remarks = numbering_remarks(&names(&["f_1.raw", "f_01.raw", "f_3.raw"]));
+        assert_eq!(
+            remarks,
+            [
+                "`f_1.raw` and `f_01.raw` have one number: both are in the array",
+                "numbers are missing between `f_1.raw` and `f_3.raw`: 2"
+            ]
+        );
+        let remarks = numbering_remarks(&names(&["f_1.raw", "f_01.raw"]));
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
     }
 }
