@@ -11,28 +11,33 @@ pub struct AbandonedData {
     pub records: u64,
     /// The number of records that its header declares, if that is another.
     pub declared: Option<u64>,
-    /// The end of the written bytes.
-    pub written: u64,
-    /// The size of the file in bytes.
-    pub size: u64,
+    /// Size of a record in bytes.
+    pub record_len: u64,
     /// Number of bytes behind the complete records.
     pub rest: u64,
 }
 
 impl fmt::Display for AbandonedData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AbandonedData { is_taken, records, declared, written, size, rest } = self;
+        let AbandonedData { is_taken, records, declared, record_len, rest } = self;
         f.write_str(if *is_taken {
             "taken as it is:"
         } else {
             "it was abandoned: its producer ended without marking it ready;"
         })?;
         let declared_more = declared.filter(|declared| declared > records);
+        let bytes = |records: u64| records.saturating_mul(*record_len);
         match declared_more {
-            Some(declared) => write!(f, " {records} of {declared} declared records")?,
-            None => write!(f, " {records} complete records")?,
+            Some(declared) => write!(
+                f,
+                " {records} of {declared} declared records ({} of {} bytes) were written",
+                bytes(*records),
+                bytes(declared)
+            )?,
+            None => {
+                write!(f, " {records} complete records ({} bytes) were written", bytes(*records))?
+            }
         }
-        write!(f, " ({written} of {size} bytes) were written")?;
         if let (Some(declared), None) = (declared, declared_more) {
             write!(f, " where its header says {declared}")?;
         }
@@ -47,18 +52,12 @@ mod tests {
     #[test]
     fn records_beside_those_that_the_header_declares() {
         for (declared, words) in [
-            (None, "10 complete records (40 of 80 bytes) were written"),
+            (None, "10 complete records (40 bytes) were written"),
             (Some(20), "10 of 20 declared records (40 of 80 bytes) were written"),
-            (Some(8), "10 complete records (40 of 80 bytes) were written where its header says 8"),
+            (Some(8), "10 complete records (40 bytes) were written where its header says 8"),
         ] {
-            let found = AbandonedData {
-                is_taken: true,
-                records: 10,
-                declared,
-                written: 40,
-                size: 80,
-                rest: 0,
-            };
+            let found =
+                AbandonedData { is_taken: true, records: 10, declared, record_len: 4, rest: 0 };
             assert_eq!(found.to_string(), format!("taken as it is: {words}"));
         }
     }

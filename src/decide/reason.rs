@@ -202,6 +202,17 @@ pub enum Reason {
         /// The keys of the description that declare the size, as a list for people.
         keys: &'static str,
     },
+    /// A file with a header of its own is longer than the header declares.
+    #[error(
+        "it has {size} bytes, but its header declares {of}: correct the header, set allow_trailing, \
+         or use `npyd take`"
+    )]
+    LongerThanHeader {
+        /// The actual size.
+        size: u64,
+        /// The declared size.
+        of: u64,
+    },
     /// The size of one of several data files does not fit the declaration.
     #[error("its data file `{0}` is not complete: {1}")]
     SizeOfPart(FileName, SizeFit),

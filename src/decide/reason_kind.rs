@@ -184,6 +184,7 @@ impl Reason {
             | Reason::NoOtherParts(_) => ReasonKind::NoData,
             Reason::Size(_)
             | Reason::SizeBySidecar { .. }
+            | Reason::LongerThanHeader { .. }
             | Reason::SizeOfPart(..)
             | Reason::SeriesTooLong { .. }
             | Reason::SizeOfComplete(_) => ReasonKind::Size,

@@ -276,6 +276,12 @@ impl Candidate {
                 let beyond = (!beyond.is_empty()).then(|| NameList::of(&beyond));
                 Reason::SeriesTooLong { data, of, beyond }
             }
+            (
+                Reason::Size(SizeFit::TooLong { size, of })
+                | Reason::SizeOfComplete(SizeFit::TooLong { size, of }),
+                DeclaredBy::Pending,
+                _,
+            ) => Reason::LongerThanHeader { size, of },
             (Reason::Size(fit), DeclaredBy::Sidecar(_), Some(sidecar)) => {
                 let keys = dump.facts.size_keys;
                 Reason::SizeBySidecar { fit, sidecar: sidecar.name.clone(), keys }
@@ -351,7 +357,7 @@ impl Candidate {
 
     /// Decides about a pending file whose producer died.
     fn abandoned(&self, dump: &Dump, salvage: Salvage, take: Option<Rows>) -> fs::Result<Decision> {
-        let Some(InputFile { file, stat, .. }) = self.input.only_file() else {
+        let Some(InputFile { file, .. }) = self.input.only_file() else {
             return Ok(Decision::Reject(Reason::HeaderAndManifest)); // it has no header of its own
         };
         let written = file.first_hole(dump.data_offset)?;
@@ -361,13 +367,16 @@ impl Candidate {
             _ => written,
         };
         let salvaged = dump.salvaged_header(written, nonzero, take.unwrap_or_default());
-        let rest = salvaged.as_ref().map_or(Ok(0), |header| self.rest_len(dump, header))?;
+        let rest = match &salvaged {
+            Some(header) => self.rest_len(dump, header)?,
+            None => written.saturating_sub(dump.data_offset),
+        };
         let is_taken = take.is_some();
         let salvage = if is_taken { Salvage::WholeRecords } else { salvage };
         let records = salvaged.as_ref().map_or(0, records);
         let declared = dump.layout.records().filter(|declared| *declared != records);
-        let size = stat.size;
-        let found = AbandonedData { is_taken, records, declared, written, size, rest };
+        let record_len = dump.layout.record_len();
+        let found = AbandonedData { is_taken, records, declared, record_len, rest };
         Ok(match (salvage, salvaged) {
             (Salvage::WholeRecords, Some(header)) => Decision::Finalize(Complete {
                 header,

@@ -116,6 +116,9 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
                 _ => return None,
             }
         }
+        Reason::LongerThanHeader { size, of } => {
+            format!("it has {size} bytes, but its header declares {of}: correct the header")
+        }
         Reason::SizeBySidecar { fit, sidecar, keys } => {
             misfit_of_sidecar(*fit, sidecar, keys, "give --dtype and --shape")
         }
