@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::decide::completeness::LONGER_QUIET;
 use crate::decide::origin::Origin;
+use crate::decide::plan::Plan;
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route::Route;
 use crate::decide::route_problem::RouteProblem;
@@ -161,6 +162,14 @@ impl Job {
     /// there is none, or the producer's declaration. The settings may require less.
     pub(crate) fn writers(&self) -> OpenWriters {
         writers_after(self.evidence, &self.drop_dir)
+    }
+
+    /// Returns the remarks for the receipt that are known before npyd makes the array.
+    pub fn remarks(&self, plan: &Plan) -> impl Iterator<Item = String> {
+        let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.why.is_noteworthy());
+        let noteworthy: Vec<_> = noteworthy.map(ToString::to_string).collect();
+        let of_drop = self.dump.warnings.iter().chain(&self.remark).cloned();
+        noteworthy.into_iter().chain(of_drop)
     }
 
     /// Returns the mark for the output: the identity of its source.

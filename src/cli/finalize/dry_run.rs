@@ -14,11 +14,17 @@ pub(super) struct Planned {
     source: PathBuf,
     preview: Preview,
     evidence: Evidence,
+    /// What the receipt would say, as far as it is known before.
+    remarks: Option<String>,
 }
 
 impl Planned {
     pub(super) fn of(job: &Job) -> Result<Self, Interruption> {
-        Ok(Planned { source: job.path(), preview: preview(job)?, evidence: job.evidence })
+        let preview = preview(job)?;
+        let remarks: Vec<String> =
+            preview.replaced.iter().cloned().chain(job.remarks(&preview.plan)).collect();
+        let remarks = (!remarks.is_empty()).then(|| remarks.join("; "));
+        Ok(Planned { source: job.path(), preview, evidence: job.evidence, remarks })
     }
 
     /// Returns the size of the array's data in bytes.
@@ -27,7 +33,8 @@ impl Planned {
     }
 
     pub(super) fn to_text(&self) -> String {
-        let Planned { source, preview: Preview { event, output, plan, replaced }, evidence } = self;
+        let Planned { source, preview, evidence, remarks } = self;
+        let Preview { event, output, plan, .. } = preview;
         let header = &plan.header;
         let what = match event {
             ReceiptEvent::Found => "would find",
@@ -37,9 +44,9 @@ impl Planned {
             ReceiptEvent::Found => String::new(),
             _ => format!("{}, ", plan.route),
         };
-        let replaced = replaced.as_ref().map_or_else(String::new, |it| format!("; {it}"));
+        let remarks = remarks.as_ref().map_or_else(String::new, |it| format!("; {it}"));
         format!(
-            "{what} {} → {} ({route}{}, {}, {}, {}, evidence: {evidence}){replaced}",
+            "{what} {} → {} ({route}{}, {}, {}, {}, evidence: {evidence}){remarks}",
             source.display(),
             output.display(),
             header.dtype(),
@@ -50,7 +57,8 @@ impl Planned {
     }
 
     pub(super) fn to_json(&self) -> String {
-        let Planned { source, preview: Preview { event, output, plan, replaced }, evidence } = self;
+        let Planned { source, preview, evidence, remarks } = self;
+        let Preview { event, output, plan, .. } = preview;
         let skipped = plan.skipped_routes.iter();
         let skipped = skipped
             .map(|passed| json!({"route": passed.route.as_str(), "why": passed.why.to_string()}));
@@ -66,7 +74,7 @@ impl Planned {
             "route": Some(plan.route.as_str()).filter(|_| *event != ReceiptEvent::Found),
             "passed_over": skipped.collect::<Vec<_>>(),
             "evidence": evidence.to_string(),
-            "reason": replaced,
+            "reason": remarks,
         })
         .to_string()
     }

@@ -469,10 +469,7 @@ impl<'a> InFlight<'a> {
         receipt.add((*event == ReceiptEvent::Stale).then(|| STALE.to_owned()));
         let is_rechecked = job.has_other_attributes() && *event == ReceiptEvent::Found;
         receipt.add(is_rechecked.then(|| RECHECKED.to_owned()));
-        let noteworthy = plan.skipped_routes.iter().filter(|passed| passed.why.is_noteworthy());
-        receipt.add(noteworthy.map(ToString::to_string));
-        receipt.add(job.dump.warnings.iter().cloned());
-        receipt.add(job.remark.clone());
+        receipt.add(job.remarks(plan));
         receipt.add(self.remarks.iter().cloned());
         receipt
     }

@@ -293,6 +293,26 @@ fn a_name_that_is_taken() {
     into("dir.npy", &["--replace"]).expect_code(1);
 }
 
+/// A dry run shows what the receipt would say: an ambiguous dtype, missing numbers, the bytes that
+/// are left out.
+#[test]
+fn a_dry_run_has_the_remarks() {
+    let site = Site::new();
+    for name in ["f_1.raw", "f_01.raw", "f_3.raw"] {
+        site.drop_file(name, [0; 8]);
+    }
+    site.drop_file("f.toml", "dtype = 'u8'\nshape = [3]\ndata = 'f_*.raw'\n");
+    let words =
+        ["`u8` is 8 bytes (uint64)", "have one number", "between `f_01.raw` and `f_3.raw`: 2"];
+    for more in [&["--dry-run"][..], &["--dry-run", "--json"], &["--json"]] {
+        let told = finalize(&site, &[&["in/f.toml", "--output-dir", "out"], more].concat());
+        told.expect_code(0).expect_words(&words);
+    }
+    site.drop_file("g.raw", [0; 8]);
+    let options = ["in/g.raw", "--dtype", "u8", "--shape", "1", "--dry-run"];
+    finalize(&site, &options).expect_code(0).expect_words(&words[..1]);
+}
+
 /// The mark of an array does not contain the options that it was made with. If the header is equal,
 /// npyd compares the bytes that the options declare.
 #[test]
