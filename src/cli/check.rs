@@ -8,7 +8,9 @@ use clap::Args;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
-use crate::cli::check_text::{running, separated, unknown_to_this_user};
+use crate::cli::check_text::{
+    running, separated, unknown_if_writable, unknown_to_this_user,
+};
 use crate::cli::history::is_still_there;
 use crate::cli::overlaps::{RealPaths, is_inside_by_another_name, share_files, share_output};
 use crate::cli::unit::{self, Unit};
@@ -292,7 +294,7 @@ fn check_drop_dir(
             }
         }
         let checked = if role == Role::Data && is_only_read(drop_dir) {
-            check_readable(path)
+            check_readable(path, other)
         } else {
             check_dir(path, drop_dir, places)
         };
@@ -307,7 +309,9 @@ fn check_drop_dir(
     {
         report.add("rejects", &format!("warning: rejected files of other users stay, {why}"));
     }
+    let is_unknown = other.is_some() && is_only_read(drop_dir);
     match routes(drop_dir, (unit, staying), places) {
+        Ok(_) if is_unknown => {} // the line about the drop directory says so
         Ok(routes) => routes.iter().for_each(|(topic, text)| report.add(topic, text)),
         // The directory's error was added above.
         Err(error) if error.is_denied() && other.is_some() => {}
@@ -352,10 +356,16 @@ fn is_only_read(drop_dir: &DropDir) -> bool {
     source_stays && drop_dir.rejects.is_none() && !may_write
 }
 
-fn check_readable(path: &Path) -> fs::Result<String> {
+/// Checks a drop directory that this user may only read. `other` is the user to whom the ledger
+/// belongs, if that is another one.
+fn check_readable(path: &Path, other: Option<&str>) -> fs::Result<String> {
     let dir = Dir::open(path)?;
     dir.entries()?;
-    Ok(format!("{}, read-only: files are copied from it", fs::fs_info(&dir)?.kind))
+    let kind = fs::fs_info(&dir)?.kind;
+    Ok(match other {
+        Some(owner) => format!("{kind}; {}", unknown_if_writable(owner)),
+        None => format!("{kind}, read-only: files are copied from it"),
+    })
 }
 
 /// Describes the file system of a directory, and what it allows this user to do.

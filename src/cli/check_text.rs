@@ -33,3 +33,13 @@ pub(super) fn separated(path: &Path, drop: &Path) -> String {
         path.display()
     )
 }
+
+/// Says that this user may read a drop directory alone, while npyd's user may have the right to
+/// write.
+pub(super) fn unknown_if_writable(owner: &str) -> String {
+    format!(
+        "can't tell whether npyd's user `{owner}` may write to it, because user `{}` may not; run \
+         `npyd check` as that user",
+        ledger::own_name()
+    )
+}

@@ -53,7 +53,8 @@ impl fmt::Display for NameTaker {
             NameTaker::ArrayByOtherUser(uid) => write!(
                 f,
                 "was made of this file by npyd as another user (uid {uid}), whose arrays this one \
-                 does not trust: run npyd as that user, or move the array away"
+                 does not trust: make npyd's own user its owner (`chown`) and run `npyd retry`, or \
+                 move the array away"
             ),
             NameTaker::NotRegular(what) => write!(
                 f,

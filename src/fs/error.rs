@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
 use crate::fs::sandbox::hidden_by;
@@ -125,7 +126,8 @@ impl FsError {
             unprotect.map(|(path, protection)| SystemErrorRemedy::Unprotect { path, protection });
         let space = self.shortfall.map(SystemErrorRemedy::FreeSpace);
         let words = || self.remedy().map(SystemErrorRemedy::Words);
-        let remedy = unprotect.or(space).or_else(|| self.permit()).or_else(words);
+        let enter = || self.closed_dir().map(SystemErrorRemedy::Enter);
+        let remedy = unprotect.or(space).or_else(|| self.permit()).or_else(enter).or_else(words);
         SystemError { operation: self.operation, path: self.path.clone(), cause, remedy }
     }
 
@@ -139,6 +141,20 @@ impl FsError {
         let dir = Dir::open(path).ok()?;
         let denial = dir.denial_if(|| self.is(&[Errno::PERM])).ok()??;
         Some(SystemErrorRemedy::Permit { dir: path.to_path_buf(), denial })
+    }
+
+    /// Returns the topmost directory above the path that npyd's user may not enter. Fit for messages
+    /// only, because the permissions may have changed since the call failed.
+    fn closed_dir(&self) -> Option<PathBuf> {
+        if !self.is_denied() || hidden_by(&self.path).is_some() {
+            return None;
+        }
+        let dirs: Vec<_> = self.path.ancestors().skip(1).collect();
+        let is_closed = |dir: &&Path| {
+            let entered = accessat(CWD, *dir, Access::EXEC_OK, AtFlags::EACCESS);
+            entered == Err(Errno::ACCESS)
+        };
+        dirs.into_iter().rev().find(is_closed).map(Path::to_path_buf)
     }
 
     fn remedy(&self) -> Option<&'static str> {
@@ -186,7 +202,7 @@ impl From<FsError> for SystemError {
 /// refer to another file in the meantime.
 fn find_protected(path: &Path) -> Option<(PathBuf, Protection)> {
     path.ancestors().take(2).find_map(|path| {
-        let stat = Stat::at(rustix::fs::CWD, path).ok()?;
+        let stat = Stat::at(CWD, path).ok()?;
         Some((path.to_path_buf(), stat.protection?))
     })
 }

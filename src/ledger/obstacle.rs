@@ -117,10 +117,10 @@ fn cannot_enter(dir: &Path, state_dir: &Path) -> String {
     if dir == state_dir {
         return lacks_rights("enter its directory", state_dir);
     }
+    let (user, dir) = (own_name(), dir.display());
     format!(
-        "user `{}` may not enter `{}`; run this command as the user that npyd runs as",
-        own_name(),
-        dir.display()
+        "user `{user}` may not enter `{dir}`; run this command as the user that npyd runs as, or if \
+         that is this user, let it enter (setfacl -m u:{user}:x {dir})"
     )
 }
 

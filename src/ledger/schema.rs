@@ -262,7 +262,7 @@ pub(crate) fn make_dir(dir: &Path) -> rusqlite::Result<()> {
     let is_missing = |dir: &&Path| !dir.exists();
     let above_new: Vec<_> =
         dir.ancestors().take_while(is_missing).filter_map(Path::parent).collect();
-    std::fs::create_dir_all(dir).map_err(|error| unusable(&error))?;
+    std::fs::create_dir_all(dir).map_err(|error| cannot_create(dir, &error))?;
     for dir in above_new {
         // A directory that can't be synced or read must not keep npyd from working.
         let _ = File::open(dir).and_then(|dir| dir.sync_all());
@@ -284,10 +284,20 @@ pub(crate) fn back_up_corrupt(path: &Path, aside: &Path) -> rusqlite::Result<()>
 }
 
 pub(crate) fn unusable(error: &std::io::Error) -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(
-        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-        Some(os_message(error)),
-    )
+    cannot_open(os_message(error))
+}
+
+/// Returns the error if a state directory can't be created, for example because its file system
+/// allows no new directories, as that of `/proc`. If a permission is missing, the obstacle has a
+/// better remedy.
+fn cannot_create(dir: &Path, error: &std::io::Error) -> rusqlite::Error {
+    let (dir, why) = (dir.display(), os_message(error));
+    cannot_open(format!("can't create the directory `{dir}`: {why}; set another state_dir"))
+}
+
+fn cannot_open(message: String) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+    rusqlite::Error::SqliteFailure(code, Some(message))
 }
 
 #[cfg(test)]

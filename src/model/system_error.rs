@@ -45,6 +45,8 @@ pub enum SystemErrorRemedy {
         /// Why it may not.
         denial: DirDenial,
     },
+    /// Let npyd's user enter a directory above the file.
+    Enter(PathBuf),
     /// Free space for a file that is larger than what is free.
     FreeSpace(Shortfall),
     /// Something else, in words.
@@ -107,6 +109,13 @@ impl fmt::Display for SystemError {
                     DirDenial::Sticky => "`chmod -t` it, or make npyd's user its owner",
                 };
                 write!(f, "; the directory `{}` {denial}; {remedy}", dir.display())
+            }
+            Some(SystemErrorRemedy::Enter(dir)) => {
+                let dir = dir.display();
+                write!(
+                    f,
+                    "; `{dir}` is in the way: let the user that npyd runs as enter it (chmod o+x)"
+                )
             }
             Some(SystemErrorRemedy::FreeSpace(shortfall)) => write!(f, "; {shortfall}"),
             Some(SystemErrorRemedy::Words(remedy)) => write!(f, "; {remedy}"),

@@ -1,6 +1,7 @@
 //! The gate: derives one [`Action`] from the result of a probe. The gate dispatches nothing;
 //! `apply` carries the action out.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -11,11 +12,11 @@ use crate::decide::wait::Wait;
 use crate::decide::work_error::DataLoss;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::Job;
-use crate::fs;
+use crate::fs::{self, FsError};
 use crate::ledger::{Earlier, KnownDrop};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
-use crate::probe::{ProbeResult, Residue};
+use crate::probe::{ProbeResult, Residue, may_describe};
 use crate::service::tracker::recall::{awaits_data, is_settled};
 use crate::service::tracker::{FAULT_MIN, Tracker};
 use crate::service::work::failure::Failure;
@@ -99,9 +100,26 @@ impl Tracker {
                 let ready_in = is_brief.then_some(PROBE_DELAY_MIN);
                 Action::Wait(Wait { why: Reason::Leased, ready_in })
             }
+            Err(error) if let Some(data) = self.failed_data(rel, &error) => {
+                if self.entries.contains_key(&data) {
+                    Action::Forget
+                } else {
+                    self.forget(rel);
+                    return (data, Action::Enqueue);
+                }
+            }
             Err(error) => Action::Fail(error.into()),
         };
         (rel.to_path_buf(), action)
+    }
+
+    /// Returns the data file because of which the probe of a description failed: the failure is that
+    /// of the data file, and is reported once.
+    fn failed_data(&self, rel: &Path, error: &FsError) -> Option<PathBuf> {
+        let name = rel.file_name().and_then(OsStr::to_str);
+        let data = error.path().strip_prefix(&self.drop_dir.path).ok()?;
+        let is_data = data.file_name().is_some() && data != rel && error.dir_fault().is_none();
+        (is_data && name.is_some_and(may_describe)).then(|| data.to_path_buf())
     }
 
     /// Decides about a drop that was probed under the path `seen`.

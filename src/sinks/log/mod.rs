@@ -166,6 +166,8 @@ impl Sink for LogSink {
             Event::Progress(progress) => self.log_progress(progress),
             Event::Receipt { receipt, stored } => log_receipt(receipt, *stored),
             Event::FailedAgain(receipt) => log_failed_again(receipt),
+            // The command prints their receipts.
+            Event::Failing { .. } if !self.has_receipts => {}
             Event::Failing { receipt, drops, is_again } => {
                 causes::failures(receipt, *drops, *is_again);
             }

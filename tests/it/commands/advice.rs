@@ -248,6 +248,11 @@ fn a_sweep_of_root_without_the_ledger() {
     assert!(why.contains("by npyd as another user (uid 61000)"), "{why}");
     assert!(!why.contains("earlier file"), "{why}");
     assert!(site.has("in/scan.raw"));
+    // The remedy that the message names leads to the array.
+    assert!(why.contains("make npyd's own user its owner (`chown`) and run `npyd retry`"), "{why}");
+    chown(site.path("out/scan.npy"), Some(0), Some(0)).unwrap();
+    site.npyd(&["retry", "scan.raw"]).expect_code(0);
+    assert_eq!(site.sweep().expect_code(0).json()[0]["event"], "found");
 }
 
 /// What this user may not try, npyd's user may: check does not advise a repair.
@@ -269,10 +274,76 @@ fn check_by_another_user() {
     assert!(of_output[0]["text"].as_str().unwrap().starts_with(&out), "{told:#}");
     assert_eq!(of_output[0]["ok"], true, "{told:#}");
     assert!(!told.to_string().contains("give the user that npyd runs as"), "{told:#}");
+    // Somebody who may not write to the drop directory can't say whether npyd may.
+    fs::set_permissions(site.path("in"), Permissions::from_mode(0o755)).unwrap();
+    let told = site.npyd_as((PRODUCER + 1, NPYD), &["check"]).stdout;
+    let words =
+        "can't tell whether npyd's user `61000` may write to it, because user `61002` may not";
+    assert!(told.contains(words), "{told}");
+    for false_words in ["read-only", "has no permission to rename"] {
+        assert!(!told.contains(false_words), "{told}");
+    }
     // To npyd's user it is a fault.
     chown(site.path("out"), Some(0), Some(0)).unwrap();
     let told = site.npyd_as((NPYD, NPYD), &["check"]).expect_code(1);
     assert!(!told.to_string().contains("can't tell"), "{told}");
+}
+
+/// A message about a missing permission names the directory that is in the way, also if that is far
+/// above the drop directory.
+#[test]
+fn a_closed_directory_above() {
+    if !as_root() {
+        return;
+    }
+    let site = site_of_npyd("source = 'keep'");
+    let (closed, state) = (site.path("closed"), site.path("state"));
+    fs::create_dir_all(closed.join("a/in")).unwrap();
+    fs::create_dir(closed.join("state")).unwrap();
+    chown(closed.join("state"), Some(NPYD), Some(NPYD)).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    let config = site.configuration("state", "").replace("/in\"", "/closed/a/in\"");
+    site.write("npyd.toml", &config);
+    let way =
+        format!("`{}` is in the way: let the user that npyd runs as enter it", closed.display());
+    for (command, code) in [("check", 1), ("sweep", 2)] {
+        site.npyd_as((NPYD, NPYD), &[command]).expect_code(code).expect_words(&[&way]);
+    }
+    // The state directory, too, and a place where none can be.
+    let state_dir = |path: &str| {
+        let config = config.replace(&format!("\"{}\"", state.display()), &format!("\"{path}\""));
+        site.write("npyd.toml", config);
+    };
+    state_dir(&closed.join("state").display().to_string());
+    let told = site.npyd_as((NPYD, NPYD), &["run"]).expect_code(2);
+    told.expect_words(&["or if that is this user, let it enter (setfacl -m u:61000:x"]);
+    state_dir("/proc/npyd");
+    site.npyd(&["run"]).expect_code(2).expect_words(&["`/proc/npyd`", "set another state_dir"]);
+}
+
+/// A drop whose data file can't be opened has one receipt, not another one under the name of its
+/// manifest, and a sweep prints it once.
+#[test]
+fn a_data_file_that_can_not_be_opened() {
+    let site = Site::new();
+    site.scan("scan").scan("other");
+    let permit = |mode| {
+        fs::set_permissions(site.path("in/scan.raw"), Permissions::from_mode(mode)).unwrap();
+    };
+    permit(0);
+    let swept = site.npyd_by_rights(&["sweep"]);
+    let again = site.npyd_by_rights(&["sweep"]);
+    permit(0o644);
+    for swept in [swept, again] {
+        let swept = swept.expect_code(1);
+        assert_eq!(swept.to_string().matches("Permission denied").count(), 1, "{swept}");
+    }
+    let history = site.history();
+    let failed = history.of_event("failed");
+    let is_of_data = |it: &&Value| it["source"].as_str().unwrap().ends_with("scan.raw");
+    assert!(!failed.is_empty() && failed.iter().all(is_of_data), "{history:#?}");
+    site.npyd_by_rights(&["sweep"]).expect_code(0);
+    assert_eq!(site.names("out"), ["other.npy", "scan.npy"]);
 }
 
 /// Without `CAP_LEASE`, check announces a warning of the daemon only if there is one.
