@@ -31,6 +31,15 @@ fn no_limit_refuses_a_start() {
     assert!(UNIT.lines().any(|line| line == "StartLimitIntervalSec=0"), "{UNIT}");
 }
 
+/// Returns README's command that grants npyd access, for the directories `in` and `out`.
+fn readme_acl() -> String {
+    let line = README.lines().find(|line| line.starts_with("sudo setfacl ")).unwrap();
+    line.replace("sudo ", "")
+        .replace("u:npyd:", &format!("u:{NPYD}:"))
+        .replace("u:camera:", &format!("u:{CAMERA}:"))
+        .replace(" /data/camera/in /data/camera/npy", " in out")
+}
+
 /// README's ACL: npyd may do all its work in the producer's private directory, and the producer
 /// reads the array there. Nobody else does.
 #[test]
@@ -38,26 +47,20 @@ fn the_producer_reads_an_array_beside_the_data() {
     if !as_root() || !succeeds("setfacl", &["--version"]) {
         return;
     }
-    for mode in [0o700, 0o750, 0o2770] {
+    for mode in [0o700, 0o750, 0o2770, 0o755] {
         let site = Site::new();
         site.write("npyd.toml", site.configuration("state", "").replace("/out\"", "/in\""));
         fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
         fs::set_permissions(site.path("in"), PermissionsExt::from_mode(mode)).unwrap();
         chown(site.path("in"), Some(CAMERA), Some(CAMERA)).unwrap();
         chown(site.path("state"), Some(NPYD), Some(NPYD)).unwrap();
-        let line = README.lines().find(|line| line.starts_with("sudo setfacl ")).unwrap();
-        let setfacl = line
-            .replace("sudo ", "")
-            .replace("u:npyd:", &format!("u:{NPYD}:"))
-            .replace("u:camera:", &format!("u:{CAMERA}:"))
-            .replace(" /data/camera/in /data/camera/npy", " in out");
         let shell = |user: u32, code: &str| {
             let mut shell = Command::new("setpriv");
             shell.args(["--reuid", &user.to_string(), "--regid", &user.to_string()]);
             shell.args(["--clear-groups", "sh", "-c", code]).current_dir(site.path(""));
             Outcome::of(&mut shell)
         };
-        shell(0, &setfacl).expect_code(0);
+        shell(0, &readme_acl()).expect_code(0);
         let npyd = || site.npyd_as((NPYD, NPYD), &["sweep", "--json"]).expect_code(0);
         site.write("data", scan_bytes()).write("manifest", SCAN_MANIFEST);
         let drop = "umask 077; cp manifest in/scan.raw.toml; cp data in/scan.raw";
@@ -68,5 +71,45 @@ fn the_producer_reads_an_array_beside_the_data() {
         assert_eq!(site.read("in/scan.npy"), scan_npy());
         assert!(shell(CAMERA, "echo >>in/scan.npy").code != 0);
         assert!(shell(NPYD + 1, "cat in/scan.npy").code != 0);
+    }
+}
+
+/// What README says of files that get less from its ACL: those that `mv` or `cp` brings.
+#[test]
+fn files_that_the_acl_does_not_reach() {
+    if !as_root() || !succeeds("setfacl", &["--version"]) {
+        return;
+    }
+    let site = Site::new();
+    fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    chown(site.path("in"), Some(CAMERA), Some(CAMERA)).unwrap();
+    chown(site.path("state"), Some(NPYD), Some(NPYD)).unwrap();
+    fs::create_dir(site.path("own")).unwrap();
+    chown(site.path("own"), Some(CAMERA), Some(CAMERA)).unwrap();
+    let shell = |user: u32, code: &str| {
+        let mut shell = Command::new("setpriv");
+        shell.args(["--reuid", &user.to_string(), "--regid", &user.to_string()]);
+        shell.args(["--clear-groups", "sh", "-ec", code]).current_dir(site.path(""));
+        Outcome::of(&mut shell)
+    };
+    shell(0, &readme_acl()).expect_code(0);
+    site.write("data", scan_bytes()).drop_file("x.raw.toml", SCAN_MANIFEST);
+    for (how, mode, can_read, can_write, remedy) in [
+        ("cp", "0600", false, false, "chmod g+rw"),
+        ("cp", "0644", true, false, "chmod g+rw"),
+        ("cp", "0660", true, true, "true"),
+        ("mv", "0600", false, false, "setfacl -m u:npyd:rw"),
+        ("mv", "0644", true, false, "setfacl -m u:npyd:rw"),
+    ] {
+        let bring = format!("cp data own/x; chmod {mode} own/x; {how} own/x in/x.raw");
+        shell(CAMERA, &bring).expect_code(0);
+        let may = |right: &str| shell(NPYD, &format!("test -{right} in/x.raw")).code == 0;
+        assert_eq!((may("r"), may("w")), (can_read, can_write), "{how} {mode}");
+        let told = site.npyd_as((NPYD, NPYD), &["explain", "in/x.raw"]).to_string();
+        assert_eq!(told.contains("Permission denied"), !can_read, "{how} {mode}: {told}");
+        let remedy = remedy.replace("npyd", &NPYD.to_string());
+        shell(CAMERA, &format!("{remedy} in/x.raw")).expect_code(0);
+        assert!(may("r") && may("w"), "{how} {mode}");
+        fs::remove_file(site.path("in/x.raw")).unwrap();
     }
 }
