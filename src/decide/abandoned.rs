@@ -35,7 +35,7 @@ impl fmt::Display for AbandonedData {
                 bytes(declared)
             )?,
             None => {
-                write!(f, " {records} complete records ({} bytes) were written", bytes(*records))?
+                write!(f, " {records} complete records ({} bytes) were written", bytes(*records))?;
             }
         }
         if let (Some(declared), None) = (declared, declared_more) {
