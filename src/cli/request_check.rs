@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::cli::history::is_missing;
 use crate::config::DropDir;
 use crate::decide::evidence::Evidence;
+use crate::decide::identity::SourceIdentity;
 use crate::decide::observation::Writer;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
@@ -19,9 +20,10 @@ use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{ArrayJob, Interruption, Job, check_array_job, check_name, complete_keys};
 use crate::fs::{Dir, FileUse};
 use crate::ledger::{Entry, Ledger, Request};
+use crate::model::FileName;
 use crate::probe::candidate::{Candidate, Complete, Decision};
 use crate::probe::corrections::{probe_as_declared, probe_declared};
-use crate::probe::{ListedDescriptions, ProbeResult, probe_standalone};
+use crate::probe::{ListedDescriptions, ProbeResult, description_names, probe_standalone};
 
 /// Returns the source of the drop that a file belongs to, and the target of a request about it.
 ///
@@ -42,7 +44,11 @@ pub(crate) fn check_take(
         Ok(ProbeResult::Multiple { .. }) => {
             return Err(RequestProblem::SeveralArrays.to_string());
         }
-        Ok(ProbeResult::Residue(_) | ProbeResult::Missing) | Err(_) => return Ok((path, known)),
+        Ok(ProbeResult::Missing) => {
+            let why = why_not_from_quarantine((drop_dir, ledger), rel, rows);
+            return why.map_or(Ok((path, known)), Err);
+        }
+        Ok(ProbeResult::Residue(_)) | Err(_) => return Ok((path, known)),
     };
     let source = drop_dir.path.join(&candidate.input.rel);
     let target = candidate.target();
@@ -51,10 +57,7 @@ pub(crate) fn check_take(
         let is_as_rejected =
             entry.settles(&identity, drop_dir.settings_hash) && entry.is_rejected();
         if is_as_rejected && entry.reason_kind() == Some(ReasonKind::Digest) {
-            return Err(format!(
-                "{}; remove the key `digest` if the data are right, or drop them again",
-                entry.reason()
-            ));
+            return Err(wrong_digest(&entry));
         }
         if let Some(why) = entry.why_not_taken(&identity, drop_dir.settings_hash) {
             return Err(why.to_string());
@@ -64,6 +67,55 @@ pub(crate) fn check_take(
         candidate.correct(&declared);
     }
     why_no_rows(drop_dir, &candidate, rows).map_or(Ok((source, target)), Err)
+}
+
+fn wrong_digest(rejected: &Entry) -> String {
+    let why = rejected.reason();
+    format!("{why}; remove the key `digest` if the data are right, or drop them again")
+}
+
+/// Returns why a rejected drop in the quarantine can't be taken, as far as its files there tell:
+/// they may have been corrected, and what describes them may be in the drop directory by now.
+fn why_not_from_quarantine(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    rel: &Path,
+    rows: Rows,
+) -> Option<String> {
+    let rejects = drop_dir.rejects.clone()?;
+    let entry = ledger.latest(&drop_dir.path.join(rel)).ok().flatten()?;
+    let name = FileName::of_path(rel)?;
+    let is_described_there = description_names(&name)
+        .iter()
+        .any(|it| drop_dir.path.join(rel).with_file_name(it.as_str()).exists());
+    if !entry.is_rejected() || is_described_there {
+        return None;
+    }
+    let mut quarantine = drop_dir.clone();
+    quarantine.path = rejects;
+    quarantine.rejects = None;
+    let probed = probe_standalone(&quarantine, rel, &mut ListedDescriptions::default());
+    let Ok(ProbeResult::Candidate(mut candidate)) = probed else { return None };
+    let (now, sidecar) = (candidate.snapshot().identity(), candidate.input.description.as_ref());
+    let is_as_rejected = |was: &SourceIdentity| {
+        was.has_size_and_mtime_of(&now)
+            && sidecar.is_none_or(|it| {
+                was.of_file(&it.name).has_size_and_mtime_of(&now.of_file(&it.name))
+            })
+    };
+    if entry.reason_kind() == Some(ReasonKind::Digest) {
+        let has_digest = candidate.dump.as_ref().is_ok_and(|dump| dump.digest.is_some());
+        let is_as_rejected = entry.identity().as_ref().is_some_and(is_as_rejected);
+        return (has_digest && is_as_rejected).then(|| wrong_digest(&entry));
+    }
+    if let Some(declared) = declared(ledger, &entry.source) {
+        candidate.correct(&declared);
+    }
+    // npyd takes a complete drop, too.
+    let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
+    match candidate.decide(&quarantine, unchanged, 0) {
+        Ok(Decision::Finalize(complete)) if !complete.evidence.is_partial() => None,
+        _ => why_no_rows(&quarantine, &candidate, rows),
+    }
 }
 
 fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<String> {

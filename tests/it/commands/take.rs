@@ -533,14 +533,29 @@ fn a_recording_that_was_completed_before_it_was_taken() {
     assert_eq!(site.read("out/other.npy"), scan_npy());
 }
 
-/// A digest that does not match is no matter of rows.
+/// A digest that does not match is no matter of rows, nor are two manifests: the command refuses
+/// both at once, also if the drop is in the quarantine, until somebody corrects it there.
 #[test]
-fn a_digest_that_does_not_match() {
-    let site = Site::new();
-    let manifest = format!("{SCAN_MANIFEST}digest = 'crc32c:00000000'\n");
-    site.scan("scan").drop_file("scan.raw.toml", manifest).settle("rejected", 1);
-    let why = refused(&site, &["in/scan.raw"]);
-    assert!(why.contains("crc32c") && why.contains("remove the key `digest`"), "{why}");
+fn what_is_no_matter_of_rows() {
+    let digest = format!("{SCAN_MANIFEST}digest = 'crc32c:00000000'\n");
+    for settings in ["", "rejects = 'bad'"] {
+        let site = Site::with(settings);
+        fs::create_dir_all(site.path("bad")).unwrap();
+        site.scan("scan").drop_file("scan.raw.toml", &digest);
+        site.scan("two").drop_file("two.toml", SCAN_MANIFEST).settle("rejected", 2);
+        let why = refused(&site, &["in/scan.raw"]);
+        assert!(why.contains("crc32c") && why.contains("remove the key `digest`"), "{why}");
+        let why = refused(&site, &["in/two.raw"]);
+        assert!(why.contains("`two.raw.toml`") && why.contains("`two.toml`"), "{why}");
+        if settings.is_empty() {
+            continue;
+        }
+        fs::remove_file(site.path("bad/two.toml")).unwrap();
+        site.write("bad/scan.raw.toml", SCAN_MANIFEST);
+        site.npyd(&["take", "in/two.raw", "in/scan.raw"]).expect_code(0);
+        site.settle("finalized", 2);
+        assert_eq!((site.read("out/two.npy"), site.read("out/scan.npy")), (scan_npy(), scan_npy()));
+    }
 }
 
 /// A series is not taken; what is said depends on what is wrong with it.
