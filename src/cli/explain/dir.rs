@@ -59,6 +59,12 @@ impl Query {
         if self.list_quarantine(is_json)? {
             return Ok(Exit::Success);
         }
+        if let Some(why) = self.why_ignored() {
+            let path: PathBuf = self.path().components().collect(); // without the last slash
+            let kind = why.kind();
+            print_line(&path, (Verdict::Ignored, kind.as_str(), &why.to_string()), is_json);
+            return Ok(Exit::Success);
+        }
         if self.outside.is_some() && self.is_below_a_drop_dir() {
             let path: PathBuf = self.path().components().collect(); // without the last slash
             print_line(&path, SUBDIRECTORY, is_json);
@@ -108,6 +114,18 @@ impl Query {
                 print_line(&path, (FileStatus::Ignored, kind, IN_OWN_DIR), is_json);
             }
         });
+    }
+
+    /// Returns why a rule of a drop directory ignores this directory, if one does.
+    fn why_ignored(&self) -> Option<Reason> {
+        let path = self.path();
+        self.drop_dirs().iter().find_map(|it| {
+            let real = it.path.canonicalize().unwrap_or_else(|_| it.path.clone());
+            let rel = path.strip_prefix(real).ok().filter(|rel| rel.file_name().is_some())?;
+            let is_own = it.managed_dirs().any(|own| *own != it.path && path.starts_with(own));
+            let why = it.ignore.reason(rel, true).filter(|_| !is_own)?;
+            Some(Reason::Ignored(why.into_owned()))
+        })
     }
 
     /// Returns whether the directory is below a drop directory that is not recursive, and npyd

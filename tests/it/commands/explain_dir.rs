@@ -52,6 +52,13 @@ fn files_that_are_no_drops() {
         assert_eq!(names(&site, &told), [&below[3..]], "{told}");
         told.expect_words(&["it is a subdirectory, and `recursive` is not set"]);
     }
+    // A rule counts more than that the directory is below.
+    fs::create_dir_all(site.path("in/old.log/deep")).unwrap();
+    for below in ["in/old.log", "in/old.log/deep"] {
+        let told = site.npyd(&["explain", below]).expect_code(0);
+        assert_eq!(names(&site, &told), [&below[3..]], "{told}");
+        assert!(told.stdout.contains("*.log") && !told.stdout.contains("recursive"), "{told}");
+    }
     let told = site.npyd(&["explain", "--json", "in"]).expect_code(0).json();
     let kinds: Vec<_> = told.iter().map(|it| it["reason_kind"].as_str().unwrap()).collect();
     assert_eq!(
