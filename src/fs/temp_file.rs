@@ -8,7 +8,7 @@ use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::fs::{Claim, DataFile, Dir, FsError, OpenWriters, Operation, Result, has_proc};
-use crate::model::{PREFIX, SUFFIX, Shortfall, Stat};
+use crate::model::{PREFIX, SUFFIX, Shortfall, Stat, UNNAMED};
 
 /// Files up to this size are not preallocated: one write fills them, so preallocation reports a
 /// full disk no earlier.
@@ -45,7 +45,7 @@ impl TempFile {
             Err(Errno::OPNOTSUPP)
         };
         let (file, temporary) = match unnamed {
-            Ok(fd) => (DataFile::in_dir(&dir, fd, Path::new("(unnamed)")), None),
+            Ok(fd) => (DataFile::in_dir(&dir, fd, Path::new(UNNAMED)), None),
             // No O_TMPFILE here; an old kernel takes the call for an open of the directory.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let (file, name, claim) = create_named(&dir, mode)?;

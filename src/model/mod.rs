@@ -24,4 +24,4 @@ pub use operation::Operation;
 pub(crate) use operation::Subject;
 pub use reserved_names::is_reserved_name;
 pub(crate) use reserved_names::{ExchangeName, PREFIX, SUFFIX, is_unfinished};
-pub use system_error::{Shortfall, SystemError, SystemErrorCause, SystemErrorRemedy};
+pub use system_error::{Shortfall, SystemError, SystemErrorCause, SystemErrorRemedy, UNNAMED};

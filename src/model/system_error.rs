@@ -19,6 +19,9 @@ pub struct SystemError {
     pub remedy: Option<SystemErrorRemedy>,
 }
 
+/// What the path of a file has as its name that has none yet (`O_TMPFILE`).
+pub const UNNAMED: &str = "(unnamed)";
+
 /// Why a system call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SystemErrorCause {
@@ -96,8 +99,12 @@ impl fmt::Display for SystemErrorCause {
 
 impl fmt::Display for SystemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (operation, path) = (self.operation.as_str(), self.path.display());
-        write!(f, "failed to {operation} `{path}`: {}", self.cause)?;
+        let operation = self.operation.as_str();
+        match self.path.parent().filter(|_| self.path.ends_with(UNNAMED)) {
+            Some(dir) => write!(f, "failed to {operation} a new file in `{}`", dir.display())?,
+            None => write!(f, "failed to {operation} `{}`", self.path.display())?,
+        }
+        write!(f, ": {}", self.cause)?;
         match &self.remedy {
             Some(SystemErrorRemedy::Unprotect { path, protection }) => {
                 let (path, remedy) = (path.display(), protection.remedy());

@@ -125,7 +125,9 @@ impl Tracker {
         if is_recorded {
             self.context.publish(Event::FailedAgain(Box::new(receipt)));
         } else if !self.fails_with_data(rel, &failure.cause) {
-            self.failed.push((receipt, None));
+            // The delay is over when somebody reads the ledger.
+            let why = Reason::Failed { error: failure.error.clone(), retry_in: None };
+            self.failed.push((self.failed(rel, &why), None));
         }
     }
 

@@ -282,7 +282,7 @@ fn data_stay(named: &[PathBuf]) -> Option<String> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    (!named.is_empty()).then(|| format!("what it names stays: {few}{more}"))
+    (!named.is_empty()).then(|| format!("the files that it names stay: {few}{more}"))
 }
 
 /// Returns whether a data file has no name any more: its producer removed the drop, or renamed it

@@ -357,7 +357,7 @@ fn what_an_unusable_description_names() {
             let receipt = told.of_source(name);
             let reason = receipt["reason"].as_str().unwrap();
             let stay = data.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ");
-            assert!(reason.contains(&format!("what it names stays: {stay}")), "{reason}");
+            assert!(reason.contains(&format!("the files that it names stay: {stay}")), "{reason}");
             assert_eq!(receipt["parts"]["count"], data.len(), "{receipt}");
             let retry = format!("npyd retry {name}");
             for file in data {
@@ -372,7 +372,7 @@ fn what_an_unusable_description_names() {
             site.write(&format!("{dir}/{name}"), &right);
             if has_rejects {
                 let note = site.read(&format!("bad/{name}.rejected.txt"));
-                assert!(String::from_utf8(note).unwrap().contains("what it names stays"));
+                assert!(String::from_utf8(note).unwrap().contains("the files that it names stay"));
                 site.npyd(&["retry", data[0]]).expect_code(0);
             }
             site.settle("finalized", 1);
