@@ -114,6 +114,8 @@ impl Report {
     fn push(&mut self, topic: &str, text: &str, is_ok: bool) {
         match (&mut self.lines, &self.drop) {
             (Some(lines), drop) => {
+                let before = lines.last().map_or(Value::Null, |line| line["topic"].clone());
+                let topic = if topic.is_empty() { before } else { topic.into() };
                 lines.push(json!({"drop": drop, "topic": topic, "ok": is_ok, "text": text}));
             }
             (None, Some(_)) => print(&format!("  {topic:<12} {text}")),

@@ -389,3 +389,36 @@ fn names_in_commands() {
     let accepted = log.find("npyd redo").unwrap_or(usize::MAX);
     assert!(accepted < log.find("remade").unwrap(), "{log}");
 }
+
+/// `docs/json.md` has every field that these commands print.
+#[test]
+fn the_json_of_commands_is_described() {
+    const DOCS: &str = include_str!("../../../docs/json.md");
+    let site = Site::with("rejects = 'bad'");
+    fs::create_dir(site.path("bad")).unwrap();
+    site.scan("done").sweep_until("finalized");
+    site.scan("short").drop_file("short.raw", [1; 20]).drop_file("alone.raw", "data");
+    site.drop_file("room.raw.toml", format!("{SCAN_MANIFEST}reserved = 128\nmine = 1\n"));
+    site.drop_file("room.raw", [vec![0; 128], scan_bytes()].concat());
+    let mut objects = Vec::new();
+    for name in ["done.raw", "short.raw", "alone.raw", "room.raw", "gone.raw", "short.raw.toml"] {
+        objects.extend(site.npyd(&["explain", "--json", &format!("in/{name}")]).json());
+    }
+    for args in
+        [&["explain", "--json", "in"][..], &["inspect", "--json", "out/done.npy", "in/alone.raw"]]
+    {
+        objects.extend(site.npyd(args).json());
+    }
+    let check = site.npyd(&["check", "--json"]).only_receipt();
+    let checks = check["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|line| line["topic"] != ""), "{check:#}");
+    objects.extend(checks.iter().cloned());
+    for object in &objects {
+        for field in object.as_object().unwrap().keys() {
+            assert!(DOCS.contains(&format!("`{field}`")), "{field}: {object:#}");
+        }
+        if let Some(verdict) = object["verdict"].as_str() {
+            assert!(DOCS.contains(&format!("`{verdict}`")), "{verdict}");
+        }
+    }
+}
