@@ -19,6 +19,9 @@ use crate::events::source_fate::SourceFate;
 use crate::ledger::{self, Entry, Ledger, Request};
 use crate::npy::{Dtype, Layout, Order};
 
+/// Why a drop in the quarantine is not made again, unless the options correct its description.
+const IS_REJECTED: &str = "it was rejected; correct its description and run `npyd retry`";
+
 #[derive(Args)]
 pub(crate) struct Redo {
     #[command(flatten)]
@@ -77,7 +80,9 @@ impl Redo {
             };
             let array = last_array.as_ref().and_then(|it| it.output.as_deref());
             let array = array.filter(|_| is_array);
-            let checked = drop_dir_of((&entry, last_array.as_ref(), is_array), &config).and_then(
+            let has_keys = last_array.is_none() && !correction.keys().is_empty();
+            let about = (&entry, last_array.as_ref(), is_array);
+            let checked = drop_dir_of(about, has_keys, &config).and_then(
                 |drop_dir| {
                     let dir = (drop_dir, &ledger);
                     check_redo(dir, &entry, (last_array.as_ref(), array), &correction)
@@ -159,6 +164,7 @@ fn after_take(made: &Entry) -> Option<String> {
 /// execute a request for this drop, or for the newest array of its source.
 fn drop_dir_of<'a>(
     (entry, last_array, is_array): (&Entry, Option<&Entry>, bool),
+    has_keys: bool,
     config: &'a Config,
 ) -> Result<&'a DropDir, String> {
     if entry.is_lost() {
@@ -167,7 +173,8 @@ fn drop_dir_of<'a>(
     let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir).ok_or(
         "its drop directory is not in the configuration; add it, or use another configuration",
     )?;
-    if drop_dir.rejects.is_none() || !entry.is_rejected() {
+    // The options correct the description of a rejected drop that has no array.
+    if drop_dir.rejects.is_none() || !entry.is_rejected() || has_keys {
         return Ok(drop_dir);
     }
     // The array of an earlier file, which became it or is gone.
@@ -180,6 +187,6 @@ fn drop_dir_of<'a>(
              earlier file of its name: to correct that array, name it",
             array.display()
         )),
-        None => Err("it was rejected; correct its description and run `npyd retry`".to_owned()),
+        None => Err(IS_REJECTED.to_owned()),
     }
 }

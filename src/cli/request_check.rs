@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use crate::cli::history::is_missing;
 use crate::config::DropDir;
 use crate::decide::evidence::Evidence;
-use crate::decide::identity::SourceIdentity;
 use crate::decide::observation::Writer;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
+use crate::decide::source_identity::SourceIdentity;
 use crate::describe::{Correction, LeadingBytes, Rows};
 use crate::events::source_fate::SourceFate;
 use crate::finalize::intent_log::IntentLog;
@@ -23,7 +23,9 @@ use crate::ledger::{Entry, Ledger, Request};
 use crate::model::FileName;
 use crate::probe::candidate::{Candidate, Complete, Decision};
 use crate::probe::corrections::{probe_as_declared, probe_declared};
-use crate::probe::{ListedDescriptions, ProbeResult, description_names, probe_standalone};
+use crate::probe::{
+    ListedDescriptions, ProbeResult, description_names, manifest_names, probe_standalone,
+};
 
 /// Returns the source of the drop that a file belongs to, and the target of a request about it.
 ///
@@ -74,27 +76,72 @@ fn wrong_digest(rejected: &Entry) -> String {
     format!("{why}; remove the key `digest` if the data are right, or drop them again")
 }
 
+/// Returns a rejected drop as its files in the quarantine are now, and the quarantine as a drop
+/// directory. Returns `None` if this user can't see them, or if what describes the drop may be in
+/// the drop directory by now.
+fn in_quarantine(drop_dir: &DropDir, entry: &Entry) -> Option<(DropDir, Candidate)> {
+    let rel = entry.source.strip_prefix(&drop_dir.path).ok()?;
+    let name = FileName::of_path(rel)?;
+    let is_there = |name: &FileName| entry.source.with_file_name(name.as_str()).exists();
+    if !entry.is_rejected() || description_names(&name).iter().any(is_there) {
+        return None;
+    }
+    let mut quarantine = drop_dir.clone();
+    quarantine.path = quarantine.rejects.take()?;
+    match probe_standalone(&quarantine, rel, &mut ListedDescriptions::default()) {
+        Ok(ProbeResult::Candidate(candidate)) => Some((quarantine, *candidate)),
+        _ => None,
+    }
+}
+
+/// Returns whether several files describe a rejected drop, in the quarantine and in the drop
+/// directory: one of two that are in conflict stays there.
+fn has_several_descriptions(drop_dir: &DropDir, entry: &Entry) -> bool {
+    let rel = entry.source.strip_prefix(&drop_dir.path).unwrap_or(&entry.source);
+    let rejected = drop_dir.rejects.as_ref().map(|rejects| rejects.join(rel));
+    let (Some(rejected), Some(name)) = (rejected, FileName::of_path(rel)) else { return false };
+    let count = |names: Vec<FileName>| {
+        let is_there = |name: &&FileName| {
+            let is_in = |path: &Path| path.with_file_name(name.as_str()).exists();
+            is_in(&entry.source) || is_in(&rejected)
+        };
+        names.iter().filter(is_there).count()
+    };
+    // A manifest overrides sidecars.
+    match count(manifest_names(&name)) {
+        0 => count(description_names(&name)) > 1,
+        manifests => manifests > 1,
+    }
+}
+
+/// Returns why the options of a request don't fit the data of a rejected drop in the quarantine.
+fn why_no_fit_in_quarantine(
+    (drop_dir, ledger): (&DropDir, &Ledger),
+    entry: &Entry,
+    correction: &Correction,
+) -> Option<String> {
+    if correction.in_place {
+        return Some(RequestProblem::InPlaceWithSource.to_string());
+    }
+    let (_, candidate) = in_quarantine(drop_dir, entry)?;
+    let correction = candidate.completed(correction.clone(), declared(ledger, &entry.source));
+    candidate.check_fit(&correction, drop_dir.allow_trailing).err().map(|why| why.to_string())
+}
+
 /// Returns why a rejected drop in the quarantine can't be taken, as far as its files there tell:
-/// they may have been corrected, and what describes them may be in the drop directory by now.
+/// they may have been corrected.
 fn why_not_from_quarantine(
     (drop_dir, ledger): (&DropDir, &Ledger),
     rel: &Path,
     rows: Rows,
 ) -> Option<String> {
-    let rejects = drop_dir.rejects.clone()?;
     let entry = ledger.latest(&drop_dir.path.join(rel)).ok().flatten()?;
-    let name = FileName::of_path(rel)?;
-    let is_described_there = description_names(&name)
-        .iter()
-        .any(|it| drop_dir.path.join(rel).with_file_name(it.as_str()).exists());
-    if !entry.is_rejected() || is_described_there {
-        return None;
+    if entry.reason_kind() == Some(ReasonKind::Conflict)
+        && has_several_descriptions(drop_dir, &entry)
+    {
+        return Some(entry.reason());
     }
-    let mut quarantine = drop_dir.clone();
-    quarantine.path = rejects;
-    quarantine.rejects = None;
-    let probed = probe_standalone(&quarantine, rel, &mut ListedDescriptions::default());
-    let Ok(ProbeResult::Candidate(mut candidate)) = probed else { return None };
+    let (quarantine, mut candidate) = in_quarantine(drop_dir, &entry)?;
     let (now, sidecar) = (candidate.snapshot().identity(), candidate.input.description.as_ref());
     let is_as_rejected = |was: &SourceIdentity| {
         was.has_size_and_mtime_of(&now)
@@ -155,6 +202,10 @@ pub(crate) fn check_redo(
     let is_gone = is_missing(&entry.source);
     let from_array = |made| why_not_from_array((drop_dir, ledger), made, correction);
     match last_array {
+        None if is_gone && drop_dir.rejects.is_some() && entry.is_rejected() => {
+            let why = why_no_fit_in_quarantine((drop_dir, ledger), entry, correction);
+            return why.map_or(Ok(known), Err);
+        }
         None if is_gone => {
             return Err("no array was made of it, and its file is gone: drop it again".to_owned());
         }

@@ -92,6 +92,25 @@ impl Tracker {
         }
     }
 
+    /// Restores a rejected drop so that a request about it can be carried out, unless the request is
+    /// about another one. Returns whether it was dispatched, or is in the backlog.
+    fn restore_for(&mut self, rel: &Path, request: Request, rejected: RejectedDrop) -> bool {
+        if let Some(why) = request.why_not_about(&target_of(rejected.identity.clone())) {
+            self.refuse_request(rel, Reason::Request(why));
+            return false;
+        }
+        self.restore(rel, request, rejected);
+        true
+    }
+
+    /// Returns whether a request to make an array again corrects the description of a drop of which
+    /// none was made yet.
+    fn corrects_rejected(&self, request: &Request) -> bool {
+        request.target.array.is_empty()
+            && parse(&request.options).is_ok_and(|keys| !keys.keys().is_empty())
+            && self.named_array(request).is_none()
+    }
+
     /// Handles the request about a path for which the probe found no data file. Returns whether it
     /// was dispatched to a worker, or is in the backlog.
     pub(crate) fn redo_without_source(
@@ -106,13 +125,7 @@ impl Tracker {
                     && let Some(rejected) = self.rejected(rel)
                 {
                     let request = request.clone();
-                    if let Some(why) = request.why_not_about(&target_of(rejected.identity.clone()))
-                    {
-                        self.refuse_request(rel, Reason::Request(why));
-                        return false;
-                    }
-                    self.restore(rel, request, rejected);
-                    return true;
+                    return self.restore_for(rel, request, rejected);
                 }
                 if let Some(why) = why_not_taken(result)
                     && let Some(request) = self.requests.remove(rel)
@@ -121,7 +134,15 @@ impl Tracker {
                 }
                 return false;
             }
-            Some(_) => {}
+            Some(request) => {
+                if is_missing(result)
+                    && self.corrects_rejected(request)
+                    && let Some(rejected) = self.rejected(rel)
+                {
+                    let request = request.clone();
+                    return self.restore_for(rel, request, rejected);
+                }
+            }
         }
         let unfounded = match result {
             missing if is_missing(missing) => None,

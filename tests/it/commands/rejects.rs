@@ -379,3 +379,23 @@ fn what_an_unusable_description_names() {
         }
     }
 }
+
+/// The options of `npyd redo` correct the description of a rejected drop, wherever its files are.
+#[test]
+fn redo_corrects_a_rejected_drop() {
+    for settings in ["", "rejects = 'bad'"] {
+        let site = Site::with(settings);
+        fs::create_dir(site.path("bad")).unwrap();
+        site.scan("scan").drop_file("scan.raw.toml", "dtype = '<f4'\nshape = [1, 3]\n");
+        site.settle("rejected", 1);
+        assert_eq!(site.has("bad/scan.raw"), !settings.is_empty());
+        let redo = |shape: &str| site.npyd(&["redo", "scan.raw", "--shape", shape]);
+        redo("1,2").expect_code(1).expect_words(&["24 bytes, not the declared 8"]);
+        site.npyd(&["redo", "scan.raw"]).expect_code(1).expect_words(&["rejected"]);
+        redo("2,3").expect_code(0).expect_words(&["will be made again"]);
+        site.sweep_until("finalized");
+        assert_eq!(site.read("out/scan.npy"), scan_npy(), "{settings}");
+        assert_eq!(site.names("bad"), [""; 0]);
+        assert!(site.sweep().expect_code(0).json().is_empty());
+    }
+}
