@@ -62,7 +62,7 @@ impl Query {
         if let Some(why) = self.why_ignored() {
             let path: PathBuf = self.path().components().collect(); // without the last slash
             let kind = why.kind();
-            print_line(&path, (Verdict::Ignored, kind.as_str(), &why.to_string()), is_json);
+            print_line(&path, (FileStatus::Ignored, kind.as_str(), &why.to_string()), is_json);
             return Ok(Exit::Success);
         }
         if self.outside.is_some() && self.is_below_a_drop_dir() {
@@ -119,7 +119,8 @@ impl Query {
     /// Returns why a rule of a drop directory ignores this directory, if one does.
     fn why_ignored(&self) -> Option<Reason> {
         let path = self.path();
-        self.drop_dirs().iter().find_map(|it| {
+        let is_its = |it: &&DropDir| self.outside.is_some() || it.path == self.drop_dir.path;
+        self.drop_dirs().iter().filter(is_its).find_map(|it| {
             let real = it.path.canonicalize().unwrap_or_else(|_| it.path.clone());
             let rel = path.strip_prefix(real).ok().filter(|rel| rel.file_name().is_some())?;
             let is_own = it.managed_dirs().any(|own| *own != it.path && path.starts_with(own));
