@@ -122,9 +122,9 @@ impl Query {
         let is_its = |it: &&DropDir| self.outside.is_some() || it.path == self.drop_dir.path;
         self.drop_dirs().iter().filter(is_its).find_map(|it| {
             let real = it.path.canonicalize().unwrap_or_else(|_| it.path.clone());
-            let rel = path.strip_prefix(real).ok().filter(|rel| rel.file_name().is_some())?;
+            let below = path.strip_prefix(real).ok().filter(|it| it.file_name().is_some())?;
             let is_own = it.managed_dirs().any(|own| *own != it.path && path.starts_with(own));
-            let why = it.ignore.reason(rel, true).filter(|_| !is_own)?;
+            let why = it.ignore.reason(below, true).filter(|_| !is_own)?;
             Some(Reason::Ignored(why.into_owned()))
         })
     }
