@@ -193,6 +193,22 @@ fn why_no_rows(drop_dir: &DropDir, candidate: &Candidate, rows: Rows) -> Option<
 /// # Errors
 /// The array can't be made again; the text says why.
 pub(crate) fn check_redo(
+    dir: (&DropDir, &Ledger),
+    entry: &Entry,
+    (last_array, array): (Option<&Entry>, Option<&Path>),
+    correction: &Correction,
+) -> Result<(RequestTarget, String), String> {
+    let is_moved = dir.0.rejects.is_some() && entry.is_rejected() && is_missing(&entry.source);
+    if last_array.is_none() && is_moved {
+        let why = why_no_fit_in_quarantine(dir, entry, correction);
+        let known = (known_target(Some(entry)), correction.to_json());
+        return why.map_or(Ok(known), Err);
+    }
+    check_remake(dir, entry, (last_array, array), correction)
+}
+
+/// Checks a request about a drop that is not in the quarantine.
+fn check_remake(
     (drop_dir, ledger): (&DropDir, &Ledger),
     entry: &Entry,
     (last_array, array): (Option<&Entry>, Option<&Path>),
@@ -202,10 +218,6 @@ pub(crate) fn check_redo(
     let is_gone = is_missing(&entry.source);
     let from_array = |made| why_not_from_array((drop_dir, ledger), made, correction);
     match last_array {
-        None if is_gone && drop_dir.rejects.is_some() && entry.is_rejected() => {
-            let why = why_no_fit_in_quarantine((drop_dir, ledger), entry, correction);
-            return why.map_or(Ok(known), Err);
-        }
         None if is_gone => {
             return Err("no array was made of it, and its file is gone: drop it again".to_owned());
         }

@@ -92,8 +92,8 @@ impl Tracker {
         }
     }
 
-    /// Restores a rejected drop so that a request about it can be carried out, unless the request is
-    /// about another one. Returns whether it was dispatched, or is in the backlog.
+    /// Restores a rejected drop so that a request about it can be carried out, unless the request
+    /// is about another one. Returns whether it was dispatched, or is in the backlog.
     fn restore_for(&mut self, rel: &Path, request: Request, rejected: RejectedDrop) -> bool {
         if let Some(why) = request.why_not_about(&target_of(rejected.identity.clone())) {
             self.refuse_request(rel, Reason::Request(why));
