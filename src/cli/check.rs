@@ -8,9 +8,7 @@ use clap::Args;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
-use crate::cli::check_text::{
-    running, separated, unknown_if_writable, unknown_to_this_user,
-};
+use crate::cli::check_text::{running, separated, unknown_if_writable, unknown_to_this_user};
 use crate::cli::history::is_still_there;
 use crate::cli::overlaps::{RealPaths, is_inside_by_another_name, share_files, share_output};
 use crate::cli::unit::{self, Unit};
@@ -358,8 +356,7 @@ fn is_only_read(drop_dir: &DropDir) -> bool {
     source_stays && drop_dir.rejects.is_none() && !may_write
 }
 
-/// Checks a drop directory that this user may only read. `other` is the user to whom the ledger
-/// belongs, if that is another one.
+/// Checks a drop directory that this user may only read. `other`: as for [`check_drop_dir`].
 fn check_readable(path: &Path, other: Option<&str>) -> fs::Result<String> {
     let dir = Dir::open(path)?;
     dir.entries()?;

@@ -183,8 +183,8 @@ impl List<'_> {
         Ok(Some((FileStatus::Ignored, why.kind().as_str().to_owned(), why.to_string())))
     }
 
-    /// Returns the reason for a file that nothing describes. Reads the descriptions of its directory
-    /// once for all files there.
+    /// Returns the reason for a file that nothing describes. Reads the descriptions of its
+    /// directory once for all files there.
     fn undescribed(&mut self, rel: &Path) -> fs::Result<Reason> {
         let dir = rel.parent().unwrap_or(Path::new(""));
         if self.mentions.dir.as_deref() != Some(dir) {
