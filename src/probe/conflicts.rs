@@ -22,6 +22,13 @@ pub(crate) struct MatchedDescription {
     pub(crate) data_files: DataFiles,
 }
 
+/// A file that leads a probe to a data file.
+pub(crate) enum DescribedBy<'a> {
+    Path(&'a Path),
+    /// The probe has read it, and uses what it read.
+    Read(Box<Description>),
+}
+
 /// The descriptions of a data file, without those that only describe other files.
 pub(crate) struct Descriptions {
     /// npyd's own manifests, if there are any, and otherwise the sidecars. More than one are in
@@ -76,15 +83,23 @@ impl DirView<'_> {
         &self,
         data: &Path,
         index: &DescriptionIndex,
-        by: Option<&Path>,
+        by: Option<DescribedBy<'_>>,
     ) -> fs::Result<Descriptions> {
-        if let Some(by) = by.filter(|_| self.counts_alone) {
-            let matches = self.match_description(by, data)?.into_iter().collect();
-            return Ok(Descriptions::of(matches));
+        let (by, mut read) = match by {
+            None => (None, None),
+            Some(DescribedBy::Path(path)) => (Some(path.to_path_buf()), None),
+            Some(DescribedBy::Read(by)) => (Some(by.rel.clone()), Some(by)),
+        };
+        let mut match_path = |path: &Path| match read.take_if(|read| read.rel == path) {
+            Some(by) => self.match_read(*by, data),
+            None => self.match_description(path, data),
+        };
+        if let Some(by) = by.as_deref().filter(|_| self.counts_alone) {
+            return Ok(Descriptions::of(match_path(by)?.into_iter().collect()));
         }
         let mut paths = self.as_listed(possible_sidecars(data))?;
         let named: BTreeSet<&Path> =
-            index.describing(data).map(PathBuf::as_path).chain(by).collect();
+            index.describing(data).chain(&by).map(PathBuf::as_path).collect();
         for path in named {
             if !paths.iter().any(|led_to| led_to == path) {
                 paths.push(path.to_path_buf());
@@ -92,7 +107,7 @@ impl DirView<'_> {
         }
         let mut matches = Vec::new();
         for path in &paths {
-            matches.extend(self.match_description(path, data)?);
+            matches.extend(match_path(path)?);
         }
         // A manifest overrides sidecars, also one whose name has other letter case.
         if !matches.is_empty() && !matches.iter().any(|matched| matched.by.is_manifest()) {
@@ -115,7 +130,13 @@ impl DirView<'_> {
         path: &Path,
         data: &Path,
     ) -> fs::Result<Option<MatchedDescription>> {
-        let Some(by) = self.read_description(path)? else { return Ok(None) };
+        match self.read_description(path)? {
+            Some(by) => self.match_read(by, data),
+            None => Ok(None),
+        }
+    }
+
+    fn match_read(&self, by: Description, data: &Path) -> fs::Result<Option<MatchedDescription>> {
         if by.refers_to(data) {
             let data_files = DataFiles::FirstOf(vec![data.to_path_buf()]);
             return Ok(Some(MatchedDescription { by, array: 0, data_files }));

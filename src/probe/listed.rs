@@ -6,6 +6,7 @@ use crate::config::DropDir;
 use crate::describe::formats::FORMATS;
 use crate::describe::manifest;
 use crate::fs::{self, Dir};
+use crate::model::Stat;
 use crate::probe::data_head::DataHead;
 use crate::probe::description::{Description, possible_sidecars};
 use crate::probe::dir_view::DirView;
@@ -51,6 +52,12 @@ impl ReadDescription {
     pub fn read((drop_dir, root): (&DropDir, &Dir), rel: &Path) -> fs::Result<Option<Self>> {
         let view = DirView::of(drop_dir, root.clone());
         Ok(view.read_description(rel)?.map(ReadDescription))
+    }
+
+    /// Returns the metadata of the file that was read.
+    #[must_use]
+    pub fn stat(&self) -> Option<&Stat> {
+        self.0.file.as_ref().map(|file| &file.stat)
     }
 
     /// Returns the paths of the data files of each array.

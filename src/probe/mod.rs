@@ -33,7 +33,7 @@ pub mod unproven;
 
 use std::path::{Path, PathBuf};
 
-use conflicts::{Conflict, Descriptions, MatchedDescription};
+use conflicts::{Conflict, DescribedBy, Descriptions, MatchedDescription};
 use data_head::DataHead;
 use description::{Contents, DataFiles, Description};
 use dir_view::DirView;
@@ -140,7 +140,7 @@ fn probe_with(
     if let Some(description) = view.read_description(rel)? {
         return view.probe_from_description(description, index, by);
     }
-    view.probe_data(rel, index, by)
+    view.probe_data(rel, index, by.map(DescribedBy::Path))
 }
 
 /// Probes a data file for which the caller declares the layout.
@@ -193,7 +193,7 @@ impl DirView<'_> {
             there.extend(self.existing_data(&by, one)?);
         }
         match (&data_files[..], &there[..]) {
-            ([_], [data]) => self.probe_data(data, index, Some(&sidecar)),
+            ([_], [data]) => self.probe_data(data, index, Some(DescribedBy::Read(Box::new(by)))),
             ([_], []) if by.contents.is_err() => {
                 self.unreadable_without_data(&by, index, described_by)
             }
@@ -238,7 +238,7 @@ impl DirView<'_> {
         index: &DescriptionIndex,
         described_by: Option<&Path>,
     ) -> fs::Result<ProbeResult> {
-        let result = self.probe_data(&by.rel, index, described_by)?;
+        let result = self.probe_data(&by.rel, index, described_by.map(DescribedBy::Path))?;
         match (result, &by.contents) {
             (ProbeResult::Ignored(_), Err(why)) if by.is_meant()? => {
                 let why = why.clone();
@@ -252,7 +252,7 @@ impl DirView<'_> {
         &self,
         data: &Path,
         index: &DescriptionIndex,
-        by: Option<&Path>,
+        by: Option<DescribedBy<'_>>,
     ) -> fs::Result<ProbeResult> {
         let descriptions = self.descriptions_of(data, index, by)?;
         let refused = self.find_conflict(data, &descriptions, index)?;

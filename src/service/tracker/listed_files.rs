@@ -55,10 +55,13 @@ impl Tracker {
                 && !self.drop_dir.ignore.ignores_entry(&place.rel.join(name), false)
         });
         let names: Vec<&OsStr> = files.map(|(name, _)| name.as_os_str()).collect();
-        for (_, listed) in self.listed_descriptions(place, &names, now) {
-            if let ListedDescription::Open(read) = listed {
-                // The probe reports an error.
-                let _ = self.index.add_read((&self.drop_dir, place.root), &read);
+        for (name, listed) in self.listed_descriptions(place, &names, now) {
+            if let ListedDescription::Open(read) = listed
+                && self.index.add_read((&self.drop_dir, place.root), &read).is_ok()
+            // else the probe fails
+            {
+                let rel = place.rel.join(name);
+                self.read_descriptions.note(rel, &read, self.room);
             }
         }
     }
@@ -84,7 +87,11 @@ impl Tracker {
             if self.entries.contains_key(&rel) {
                 self.find_tracked(place, &rel, now);
             } else if describes {
-                descriptions.push(name.as_os_str());
+                if self.read_descriptions.take_unchanged((place.dir, place.rel), name) {
+                    self.enqueue_found(place, &rel, now);
+                } else {
+                    descriptions.push(name.as_os_str());
+                }
             } else {
                 data.push(name.clone());
             }
@@ -227,54 +234,47 @@ impl Tracker {
         names: &[&'n OsStr],
         now: Instant,
     ) -> Vec<(&'n OsStr, ListedDescription)> {
-        let likely = |name: &&OsStr| {
-            let data = name.to_str().map(data_named_by).unwrap_or_default();
-            data.into_iter().next().unwrap_or_default()
-        };
-        let likely: Vec<String> = names.iter().map(likely).collect();
-        let known = self.known_sources(place, likely.iter().map(OsStr::new));
+        // The ledger is asked once about all files that a description may be settled with.
+        let data = names.iter().map(|name| name.to_str().map(data_named_by).unwrap_or_default());
+        let data: Vec<Vec<String>> = data.collect();
+        let sources = names
+            .iter()
+            .zip(&data)
+            .flat_map(|(name, data)| std::iter::once(*name).chain(data.iter().map(OsStr::new)));
+        let mut known = self.known_sources(place, sources).into_iter();
         let mut listed = Vec::with_capacity(names.len());
-        for ((name, data), known) in names.iter().zip(&likely).zip(known) {
-            let is_settled = self.is_settled_with(place, name, (data.as_ref(), known));
-            let one = if is_settled {
-                ListedDescription::Settled
-            } else {
-                self.listed_description(place, name, now)
-            };
+        for (name, data) in names.iter().zip(&data) {
+            let own = known.next().flatten();
+            let known: Vec<_> = known.by_ref().take(data.len()).collect();
+            let one = self.listed_description(place, name, (own, data, known), now);
             listed.push((*name, one));
         }
         listed
     }
 
-    /// Returns what a file is that is named like a description, unless the most likely data file is
-    /// settled with it.
+    /// Returns what a file is that is named like a description. `own` is what the ledger has about
+    /// its own path, `known` what it has about the data files `named` that its name leads to.
     fn listed_description(
         &mut self,
         place: &Place<'_>,
         name: &OsStr,
+        (own, named, known): (Option<KnownSource>, &[String], Vec<Option<KnownSource>>),
         now: Instant,
     ) -> ListedDescription {
         if self.settled_series.contains(&place.rel.join(name)) {
             return ListedDescription::Settled;
         }
-        let named = name.to_str().map(data_named_by).unwrap_or_default();
-        let sources: Vec<OsString> = std::iter::once(name.to_os_string())
-            .chain(named.iter().skip(1).map(Into::into))
-            .collect();
-        for (source, known) in self.find_known(place, &sources) {
-            if source == name {
-                let series = known.and_then(|known| {
-                    self.settled_series(place.dir, (place.rel, name), &known, now)
-                });
-                if series.is_some() {
-                    if self.settled_series.len() < ENTRIES_MAX {
-                        self.settled_series.insert(place.rel.join(name));
-                    }
-                    return ListedDescription::Settled;
-                }
-            } else if self.is_settled_with(place, name, (source, known)) {
-                return ListedDescription::Settled;
+        let mut known = named.iter().zip(known);
+        if known.any(|(data, known)| self.is_settled_with(place, name, (data.as_ref(), known))) {
+            return ListedDescription::Settled;
+        }
+        let series =
+            own.and_then(|known| self.settled_series(place.dir, (place.rel, name), &known, now));
+        if series.is_some() {
+            if self.settled_series.len() < ENTRIES_MAX {
+                self.settled_series.insert(place.rel.join(name));
             }
+            return ListedDescription::Settled;
         }
         let read = match ReadDescription::read((&self.drop_dir, place.root), &place.rel.join(name))
         {
@@ -284,7 +284,7 @@ impl Tracker {
         };
         let arrays = read.data();
         let are_settled = !arrays.is_empty()
-            && arrays.iter().all(|paths| self.is_array_settled(place, name, (paths, &named)));
+            && arrays.iter().all(|paths| self.is_array_settled(place, name, (paths, named)));
         if are_settled {
             ListedDescription::Settled
         } else {

@@ -44,8 +44,10 @@ mod gate;
 mod known_files;
 mod listed_files;
 mod looks;
+mod read_descriptions;
 mod recall;
 mod recheck;
+mod recovery;
 mod reminders;
 mod requests;
 mod scan;
@@ -73,6 +75,7 @@ use entry::{Entry, State};
 use failures::{FailureReports, Work};
 use gate::Action;
 use looks::Looks;
+use read_descriptions::ReadDescriptions;
 use recheck::Rechecks;
 use scan_report::ScanReport;
 use state_requests::StateRequests;
@@ -182,6 +185,7 @@ pub struct Tracker {
     descriptions: Descriptions,
     /// When a scan goes on that had no descriptors or memory left.
     step_after: Option<Instant>,
+    read_descriptions: ReadDescriptions,
     /// The descriptions of series that the current scan has found settled, as far as there is room.
     settled_series: HashSet<PathBuf>,
     looks: Looks,
@@ -240,6 +244,7 @@ impl Tracker {
             side_walks: VecDeque::new(),
             descriptions: Descriptions::Unread,
             step_after: None,
+            read_descriptions: ReadDescriptions::default(),
             settled_series: HashSet::new(),
             looks: Looks::default(),
             external_waits: 0,

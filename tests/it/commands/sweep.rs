@@ -116,3 +116,30 @@ fn check_shared_calls(site: &Site, drops: usize) {
     let calls: Vec<_> = calls.filter(|line| !line.contains("resumed>")).collect();
     assert!(calls.len() < 2 * drops, "{} calls: {calls:#?}", calls.len());
 }
+
+/// A scan reads a description in its first walk, and not again in the second one. The probe of the
+/// drop reads it once.
+#[test]
+fn a_description_is_read_twice() {
+    if !has_strace() {
+        return;
+    }
+    let (drops, site) = (100, Site::new());
+    for number in 0..drops {
+        site.drop_file(&format!("scan_{number}.raw"), &scan_bytes()[..20]);
+        site.drop_file(&format!("scan_{number}.toml"), SCAN_MANIFEST);
+    }
+    let npyd = site.command();
+    let mut strace = Command::new("strace");
+    strace.args(["--follow-forks", "--trace=openat2", "--output"]).arg(site.path("strace.log"));
+    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
+    let outcome = Outcome::of(strace.arg(site.path("npyd.toml"))).expect_code(0);
+    assert_eq!(outcome.json().len(), drops);
+    let log = String::from_utf8(site.read("strace.log")).unwrap();
+    let is_read = |line: &&str| {
+        line.contains("\"scan_") && line.contains(".toml\"") && !line.contains("ENOENT")
+    };
+    let reads: Vec<_> =
+        log.lines().filter(is_read).filter(|line| !line.contains(".raw.toml")).collect();
+    assert_eq!(reads.len(), 2 * drops, "{reads:#?}");
+}

@@ -141,3 +141,43 @@ fn no_drop_is_probed_before_the_descriptions_were_read() {
     time.tracker.process_due(time.start);
     assert!(time.tracker.state(Path::new("b.raw")).is_none());
 }
+
+/// A scan reads a description once, unless it changes before the second walk comes to it.
+#[test]
+fn a_description_that_changes_between_the_walks_is_read_again() {
+    let about = |data: &str| format!("dtype = '|u1'\nshape = [4]\ndata = '{data}'\n");
+    let mut time = Timeline::of(&[
+        ("kept.toml", about("a.raw").as_bytes()),
+        ("changed.toml", about("b.raw").as_bytes()),
+        ("replaced.toml", about("c.raw").as_bytes()),
+        ("gone.toml", about("d.raw").as_bytes()),
+    ]);
+    time.tracker.room = 4; // so that the scan stops before the second walk
+    for number in 0..4 {
+        let rel = format!("{number}.raw").into();
+        time.tracker.on_watch_event(PathEvent { rel, is_new: false }, time.start);
+    }
+    time.tracker.begin_scan(time.start).unwrap();
+    assert_eq!(time.tracker.finish_scan(time.start).unwrap(), Progress::Full);
+    assert!(time.tracker.read_descriptions.has(Path::new("kept.toml")));
+    time.write("changed.toml", about("second.raw").as_bytes());
+    time.write("new", about("other.raw").as_bytes());
+    fs::rename(time.path().join("new"), time.path().join("replaced.toml")).unwrap();
+    time.remove("gone.toml");
+
+    time.tracker.room = 100;
+    assert!(matches!(time.tracker.finish_scan(time.start).unwrap(), Progress::Ended(_)));
+    let described_by = |data: &str| {
+        let found = time.tracker.index.describing(Path::new(data));
+        found.map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(described_by("a.raw"), ["kept.toml"]);
+    assert_eq!(described_by("second.raw"), ["changed.toml"]);
+    assert_eq!(described_by("other.raw"), ["replaced.toml"]);
+    for (name, is_there) in
+        [("kept.toml", true), ("changed.toml", true), ("replaced.toml", true), ("gone.toml", false)]
+    {
+        assert_eq!(time.tracker.entries.contains_key(Path::new(name)), is_there, "{name}");
+        assert!(!time.tracker.read_descriptions.has(Path::new(name)), "{name}");
+    }
+}
