@@ -3,9 +3,11 @@
 
 mod config_reader;
 pub mod daemon;
+pub mod handle;
 mod ledger_keeper;
 mod overflow_pause;
 mod place;
+mod root_check;
 mod scan_plan;
 pub mod supervisor;
 pub mod systemd;

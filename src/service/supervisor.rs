@@ -3,8 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
@@ -14,73 +13,18 @@ use crate::events::event::Event;
 use crate::events::problem::Problem;
 use crate::events::watch_state::WatchState;
 use crate::finalize::OTHER_FILE_SYSTEM;
-use crate::fs::{self, Dir, FsError, FsId, Operation};
-use crate::model::{FsInfo, Stat};
+use crate::fs::{self, Dir, FsError, Operation};
+use crate::model::FsInfo;
+use crate::service::handle::{Command, DropDirHandle, Link};
 use crate::service::overflow_pause::OverflowPause;
 use crate::service::place::Place;
+use crate::service::root_check::{DirIdentity, ROOT_CHECK, RootCheck, RootFs};
 use crate::service::scan_plan::ScanPlan;
 use crate::service::tracker::{JobDone, Progress, ScanCost, Tracker};
 use crate::service::watch::{Instance, RootId, RootWatch, WatchError};
 use crate::service::watch_thread::Mailbox;
 use crate::service::work::context::Context;
 use crate::service::work::worker_pool::Queue;
-
-/// Interval of the checks that the root directory exists and was not replaced.
-const ROOT_CHECK: Duration = Duration::from_secs(1);
-
-/// Commands for a supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Scan the directory now.
-    Rescan,
-    /// Stop watching the directory.
-    Stop,
-}
-
-/// A handle to the supervisor of one drop directory.
-pub struct DropDirHandle {
-    /// The settings of the drop directory.
-    pub drop_dir: Arc<DropDir>,
-    commands: Sender<Command>,
-    link: Arc<Link>,
-    supervisor: Weak<()>,
-}
-
-impl DropDirHandle {
-    /// Sends a command without blocking; drops the command if the channel is full. The loss does no
-    /// harm: a full channel contains a rescan already, and the supervisor also stops when its
-    /// handle is dropped.
-    pub fn send(&self, send: Command) {
-        let _ = self.commands.try_send(send);
-        self.link.wake();
-    }
-
-    /// Returns whether the supervisor has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.supervisor.strong_count() == 0
-    }
-}
-
-/// The way to the thread that a drop directory is in now.
-struct Link {
-    id: RootId,
-    mailbox: Mutex<Option<Arc<Mailbox>>>,
-    /// Whether the thread was told, and the turn has not begun.
-    is_woken: AtomicBool,
-}
-
-impl Link {
-    /// Gives the drop directory its turn.
-    fn wake(&self) {
-        if !self.is_woken.swap(true, Ordering::SeqCst) {
-            let mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(mailbox) = mailbox {
-                mailbox.wake(self.id);
-            }
-        }
-    }
-}
 
 /// What a supervisor wants after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,34 +47,6 @@ enum WatchMode {
     Polling { root: DirIdentity },
 }
 
-/// Identifies the root directory, to notice when another one was made or mounted in its place. The
-/// inode number is not enough: a new directory often gets the number of the old one, whose watch
-/// is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct DirIdentity {
-    dev: u64,
-    ino: u64,
-    born_ns: i64,
-    mount: u64,
-}
-
-/// The file system of the root directory, to notice that it was unmounted: its mount point remains
-/// as a directory, and drops in it are not those of the file system.
-struct RootFs {
-    id: FsId,
-    /// The file systems of the directories above, of which one contains the mount point.
-    above: Vec<FsId>,
-}
-
-impl RootFs {
-    /// Returns whether the path now leads to the directory below the mount point, because its file
-    /// system was unmounted. npyd works with another file system that is mounted there instead or
-    /// later.
-    fn is_unmounted(&self, now: FsId) -> bool {
-        now != self.id && self.above.contains(&now)
-    }
-}
-
 /// The supervisor of a drop directory.
 pub(crate) struct Supervisor {
     drop_dir: Arc<DropDir>,
@@ -147,7 +63,9 @@ pub(crate) struct Supervisor {
     /// When the scan began that replaces lost events.
     replaces_lost: Option<Instant>,
     scan_progress: Progress,
-    next_root_check: Instant,
+    root_check: RootCheck,
+    /// Number of drop directories of its thread.
+    roots: usize,
     overflow_pause: OverflowPause,
     warned_missing: bool,
     root_fs: Option<RootFs>,
@@ -170,8 +88,7 @@ impl Supervisor {
     ) -> (Self, DropDirHandle) {
         let (ended_tx, ended) = unbounded(); // the worker queue limits the number of tasks
         let (commands_tx, commands) = bounded(16);
-        let link =
-            Arc::new(Link { id, mailbox: Mutex::default(), is_woken: AtomicBool::new(false) });
+        let link = Arc::new(Link::new(id));
         let own = Arc::clone(&link);
         let on_job_done = move |done| {
             let _ = ended_tx.send(done); // the receiver is gone if the supervisor has ended
@@ -199,7 +116,8 @@ impl Supervisor {
             scan_plan: ScanPlan::new(now),
             replaces_lost: None,
             scan_progress: Progress::Idle,
-            next_root_check: now,
+            root_check: RootCheck::new(now),
+            roots: 1,
             overflow_pause: OverflowPause::new(now),
             warned_missing: false,
             root_fs: None,
@@ -231,8 +149,7 @@ impl Supervisor {
     /// Has what wakes it go to another thread.
     pub(crate) fn enter(&mut self, place: Place, mailbox: &Arc<Mailbox>) {
         self.place = place;
-        let mailbox = Some(Arc::clone(mailbox));
-        *self.link.mailbox.lock().unwrap_or_else(PoisonError::into_inner) = mailbox;
+        self.link.lead_to(mailbox);
     }
 
     /// Watches with the instance of its thread from now on.
@@ -255,9 +172,17 @@ impl Supervisor {
         self.tracker.end();
     }
 
-    /// Does what is due. Scans before it takes the first event.
-    pub(crate) fn turn(&mut self) -> Turn {
-        self.link.is_woken.store(false, Ordering::SeqCst);
+    /// Has the root checked soon, because a mount has changed. Returns when.
+    pub(crate) fn check_root_soon(&mut self) -> Instant {
+        self.root_check.hasten();
+        self.root_check.due()
+    }
+
+    /// Does what is due. Scans before it takes the first event. `roots` is the number of drop
+    /// directories of the thread.
+    pub(crate) fn turn(&mut self, roots: usize) -> Turn {
+        self.roots = roots;
+        self.link.begin_turn();
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Rescan) => {
@@ -297,7 +222,7 @@ impl Supervisor {
             let scans = [Some(self.scan_plan.due()), self.overflow_scan()].into_iter().flatten();
             scans.min().filter(|_| !self.tracker.is_scanning())
         };
-        let due = [next, scan, Some(self.next_root_check)];
+        let due = [next, scan, Some(self.root_check.due())];
         Turn::NextAt(due.into_iter().flatten().min().unwrap_or(now + ROOT_CHECK))
     }
 
@@ -330,12 +255,14 @@ impl Supervisor {
     fn check_root(&mut self, now: Instant) {
         let is_missing = matches!(self.watch_mode, WatchMode::Missing);
         let will_scan = !self.tracker.is_scanning() && now >= self.scan_plan.due();
-        if now < self.next_root_check && !is_missing && !will_scan {
+        let has_moved =
+            matches!(&self.watch_mode, WatchMode::Inotify { watch, .. } if watch.take_root_event());
+        if now < self.root_check.due() && !is_missing && !will_scan && !has_moved {
             return;
         }
-        self.next_root_check = now + ROOT_CHECK;
+        self.root_check.plan(self.roots, now);
         let was_unmounted = self.is_unmounted;
-        let found = root_id(&self.drop_dir.path).and_then(|id| self.check_file_system(id));
+        let found = DirIdentity::of(&self.drop_dir.path).and_then(|id| self.check_file_system(id));
         let known = match &self.watch_mode {
             WatchMode::Missing => None,
             WatchMode::Inotify { root, .. } | WatchMode::Polling { root } => Some(*root),
@@ -437,7 +364,7 @@ impl Supervisor {
         }
         if matches!(self.watch_mode, WatchMode::Missing) {
             self.scan_progress = Progress::Idle;
-            self.scan_plan.put_off(now + ROOT_CHECK);
+            self.scan_plan.put_off(self.root_check.due());
             return false;
         }
         let mut begun = Ok(());
@@ -487,11 +414,6 @@ impl Supervisor {
         let is_polled = matches!(self.watch_mode, WatchMode::Polling { .. });
         self.scan_plan.end(cost, Some(self.drop_dir.rescan).filter(|_| !is_polled), now);
     }
-}
-
-fn root_id(path: &Path) -> fs::Result<DirIdentity> {
-    let Stat { dev, ino, born_ns, mount, .. } = Dir::open(path)?.stat_self()?;
-    Ok(DirIdentity { dev, ino, born_ns, mount })
 }
 
 fn file_system(path: &Path) -> Option<FsInfo> {

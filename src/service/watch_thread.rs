@@ -318,8 +318,9 @@ impl EventLoop {
 
     /// Gives a drop directory its turn. One that panics is dropped, and the daemon starts it again.
     fn turn(&mut self, id: RootId) {
+        let count = self.roots.len();
         let Some(watched) = self.roots.get_mut(&id) else { return };
-        match catch_unwind(AssertUnwindSafe(|| watched.root.turn())) {
+        match catch_unwind(AssertUnwindSafe(|| watched.root.turn(count))) {
             Ok(Turn::NextAt(at)) => self.schedule(id, at),
             Ok(Turn::NeedsOwnThread) => {
                 if let Some(Watched { root, .. }) = self.remove(id) {
@@ -362,6 +363,14 @@ impl EventLoop {
             if let Some(Watched { root, .. }) = self.remove(id) {
                 self.send_away(root, place);
             }
+        }
+        // Another file system may be mounted at one of them.
+        let hasten = |(id, watched): (&RootId, &mut Watched)| {
+            let at = watched.root.check_root_soon();
+            (at < watched.due).then_some((*id, at))
+        };
+        for (id, at) in self.roots.iter_mut().filter_map(hasten).collect::<Vec<_>>() {
+            self.schedule(id, at);
         }
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Root {
     /// The clock when the current scan began.
     scan_began: u64,
     pub(super) has_overflow: bool,
+    /// Whether the drop directory itself was renamed, removed or unmounted.
+    pub(super) has_moved: bool,
 }
 
 /// A watched directory.
@@ -57,6 +59,13 @@ struct WatchedDir {
     rel: Box<Path>,
     /// The clock when a scan came to this path last.
     seen: u64,
+}
+
+impl WatchedDir {
+    /// Returns whether it is the drop directory itself.
+    fn is_root(&self) -> bool {
+        self.rel.as_os_str().is_empty()
+    }
 }
 
 impl Instance {
@@ -110,6 +119,7 @@ impl Table {
             moved: HashMap::new(),
             scan_began: 0,
             has_overflow: false,
+            has_moved: false,
         };
         self.roots.insert(id, root);
         Ok(())
@@ -216,8 +226,11 @@ impl Table {
             InotifyEvent::Ended(watch) => {
                 if let Some(owner) = self.owners.remove(&watch)
                     && let Some(root) = self.roots.get_mut(&owner)
+                    && let Some(dir) = root.dirs.remove(&watch)
+                    && dir.is_root()
                 {
-                    root.dirs.remove(&watch);
+                    root.has_moved = true;
+                    self.ready.push(owner);
                 }
             }
             InotifyEvent::Overflow => {
@@ -249,11 +262,11 @@ impl Table {
     fn note_move(&mut self, watch: WatchId) {
         let Some(owner) = self.owners.get(&watch) else { return };
         let Some(root) = self.roots.get_mut(owner) else { return };
-        // The supervisor notices that the drop directory itself was renamed.
-        if let Some(dir) = root.dirs.get(&watch)
-            && !dir.rel.as_os_str().is_empty()
-            && root.moved.len() < MOVED_MAX
-        {
+        let Some(dir) = root.dirs.get(&watch) else { return };
+        if dir.is_root() {
+            root.has_moved = true;
+            self.ready.push(*owner);
+        } else if root.moved.len() < MOVED_MAX {
             self.clock += 1;
             root.moved.insert(dir.rel.clone(), self.clock);
         }

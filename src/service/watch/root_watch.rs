@@ -93,6 +93,14 @@ impl RootWatch {
         table.roots.get_mut(&self.id).map(Root::take_events).unwrap_or_default()
     }
 
+    /// Returns whether the drop directory itself was renamed, removed or unmounted since the last
+    /// call.
+    #[must_use]
+    pub fn take_root_event(&self) -> bool {
+        let mut table = self.instance.lock();
+        table.roots.get_mut(&self.id).is_some_and(|root| std::mem::take(&mut root.has_moved))
+    }
+
     /// Returns whether events were lost since [`RootWatch::forget_overflow`]; only a scan finds
     /// their paths.
     #[must_use]
@@ -224,6 +232,23 @@ mod tests {
         assert_eq!(site.events(), [""; 0]);
         site.scan(&["stays"]);
         assert_eq!(site.watched(), ["", "stays"]);
+    }
+
+    #[test]
+    fn events_of_the_drop_directory_itself() {
+        let site = Site::new(&["a"]);
+        assert!(!site.watch.take_root_event());
+        fs::rename(site.at("a"), site.at("b")).unwrap();
+        site.events();
+        assert!(!site.watch.take_root_event());
+        fs::rename(site.at(""), site.temp.path().join("elsewhere")).unwrap();
+        site.events();
+        assert_eq!(site.instance.take_ready().last(), Some(&1));
+        assert!(site.watch.take_root_event());
+        assert!(!site.watch.take_root_event());
+        fs::remove_dir_all(site.temp.path().join("elsewhere")).unwrap();
+        site.events();
+        assert!(site.watch.take_root_event());
     }
 
     /// A directory has one watch in an instance. It follows the directory from one drop directory
