@@ -15,6 +15,10 @@ const PAUSE_OF_POLLING: u32 = 20;
 /// watched directory again.
 const PAUSE: u32 = 100;
 
+/// How many times the CPU time it waits before it scans a polled directory again, in which only a
+/// scan finds a new drop.
+const CPU_PAUSE_OF_POLLING: u32 = 50;
+
 /// When the next scan begins.
 pub(super) struct ScanPlan {
     next: Instant,
@@ -57,7 +61,10 @@ impl ScanPlan {
         let pause = cost.elapsed.saturating_mul(PAUSE_OF_POLLING);
         self.earliest = now + pause;
         self.next = now
-            + rescan.map_or(POLL.max(pause), |rescan| rescan.max(cost.cpu.saturating_mul(PAUSE)));
+            + match rescan {
+                Some(rescan) => rescan.max(cost.cpu.saturating_mul(PAUSE)),
+                None => POLL.max(pause).max(cost.cpu.saturating_mul(CPU_PAUSE_OF_POLLING)),
+            };
     }
 }
 
@@ -79,7 +86,7 @@ mod tests {
             (cost(0), rescan, 60, 0),
             (cost(2), rescan, 200, 80),
             (cost(0), None, 1, 0),
-            (cost(2), None, 80, 80),
+            (cost(2), None, 100, 80),
         ] {
             plan.end(cost, rescan, start);
             assert_eq!(plan.due(), at(due));
