@@ -31,6 +31,13 @@ pub enum Problem {
         /// The maximum depth.
         max: usize,
     },
+    /// More descriptions wait that name their data in their text than npyd keeps.
+    ManyDescriptions {
+        /// The drop directory.
+        drop_dir: PathBuf,
+        /// The maximum number.
+        max: usize,
+    },
     /// A file has the private name of an interrupted insertion, and npyd can't restore it.
     InsertStays {
         /// Its path.

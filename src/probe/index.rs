@@ -32,6 +32,10 @@ pub struct DescriptionIndex {
     len: usize,
     /// Maximum number of entries of each kind.
     room: usize,
+    /// Whether there was no room for a description since the current scan began, and whether there
+    /// was none before, as long as the scan reads the descriptions.
+    has_left_out: bool,
+    had_left_out: bool,
 }
 
 impl DescriptionIndex {
@@ -51,6 +55,19 @@ impl DescriptionIndex {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Returns whether it may lack descriptions, because it had no room for them. A file that
+    /// nothing else describes may have one of these.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.has_left_out || self.had_left_out
+    }
+
+    /// Returns the maximum number of descriptions.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.room
     }
 
     /// Returns the files that describe this data file and cannot be found by name.
@@ -76,7 +93,12 @@ impl DescriptionIndex {
     /// Adds a description of a data file, unless it can be found by name. Returns whether it is
     /// new.
     pub fn add(&mut self, data: &Path, description: &Path) -> bool {
-        if self.len >= self.room || data == description || is_found_by_name(data, description) {
+        if data == description || is_found_by_name(data, description) {
+            return false;
+        }
+        if self.len >= self.room {
+            let is_known = self.by_data.get(data).is_some_and(|known| known.contains(description));
+            self.has_left_out |= !is_known;
             return false;
         }
         let is_new =
@@ -88,7 +110,9 @@ impl DescriptionIndex {
     /// Adds the parts that a description combines.
     pub fn add_parts(&mut self, description: &Path, parts: &[PathBuf]) {
         for part in parts {
-            if self.parts.len() < self.room {
+            if self.parts.len() >= self.room && !self.parts.contains_key(part) {
+                self.has_left_out = true;
+            } else {
                 let wholes = self.parts.entry(part.clone()).or_default();
                 wholes.insert(description.to_path_buf());
             }
@@ -98,13 +122,13 @@ impl DescriptionIndex {
     /// Adds or removes the glob by which a description names its data.
     fn set_glob(&mut self, description: &Path, glob: Option<&NamePattern>) {
         let dir = parent_of(description);
-        let count: usize = self.globs.values().map(BTreeMap::len).sum();
+        let count = || self.globs.values().map(BTreeMap::len).sum::<usize>();
         match glob {
-            Some(glob) if count < self.room => {
+            Some(glob) if count() < self.room => {
                 let globs = self.globs.entry(dir.to_path_buf()).or_default();
                 globs.insert(description.to_path_buf(), glob.clone());
             }
-            Some(_) => {}
+            Some(_) => self.has_left_out = true,
             None => {
                 if let Some(globs) = self.globs.get_mut(dir) {
                     globs.remove(description);
@@ -197,12 +221,15 @@ impl DescriptionIndex {
     /// Forgets which descriptions scans have added: a new one begins.
     pub fn begin_scan(&mut self) {
         self.added.clear();
+        self.had_left_out = self.is_incomplete();
+        self.has_left_out = false;
     }
 
     /// Removes the entries whose data file and description are both unknown, once the current scan
     /// has read all descriptions.
     pub fn retain(&mut self, is_known: impl Fn(&Path) -> bool) {
         let added = std::mem::take(&mut self.added);
+        self.had_left_out = false;
         let is_by_known = |description: &Path| added.contains(description) || is_known(description);
         self.by_data.retain(|data, descriptions| {
             if !is_known(data) {

@@ -8,7 +8,6 @@ use crate::events::drop_path::DropPath;
 use crate::events::drop_state::{DropState, WaitAge};
 use crate::events::event::Event;
 use crate::model::Stat;
-use crate::service::tracker::looks::is_external;
 use crate::service::tracker::{
     ACTIVE_AFTER_CHANGES, FileSnapshot, Instant, Quiescence, Tracker, Wait,
 };
@@ -174,8 +173,7 @@ impl Tracker {
     pub(crate) fn set_state(&mut self, rel: &Path, state: State) -> bool {
         let Some(entry) = self.entries.get_mut(rel) else { return false };
         let before = std::mem::replace(&mut entry.state, state);
-        let (was, is) = (is_external(&before), is_external(&entry.state));
-        self.external_waits = self.external_waits + usize::from(is) - usize::from(was);
+        self.waits.change(Some(&before), Some(&entry.state));
         let (state, reason, bytes) = (entry.state.kind(), entry.state.reason(), entry.bytes);
         if (before.kind(), before.reason()) != (state, reason) {
             let reason = reason.cloned();
@@ -188,7 +186,7 @@ impl Tracker {
     pub(crate) fn untrack(&mut self, rel: &Path, reason: Option<Reason>) {
         if let Some(entry) = self.entries.remove(rel) {
             self.suspensions.forget(rel);
-            self.external_waits -= usize::from(is_external(&entry.state));
+            self.waits.change(Some(&entry.state), None);
             let before = Some(entry.state.kind());
             self.publish_state(rel, (before, DropState::Gone), reason, entry.bytes);
         }

@@ -19,6 +19,7 @@ use crate::fs::Dir;
 use crate::model::{DirFault, DirFaultKind, parent_of};
 use crate::probe::{data_named_by, may_describe};
 use crate::service::tracker::entry::{Entry, State};
+use crate::service::tracker::looks::is_external;
 use crate::service::tracker::reminders::reminder;
 use crate::service::tracker::{FAULT_MAX, FAULT_MIN, PROBES_PER_TURN, Tracker};
 use crate::service::work::failure::{Cause, Failure};
@@ -106,14 +107,23 @@ impl Tracker {
         let pause = FAULT_MIN.saturating_mul(1 << entry.failures.min(16)).min(FAULT_MAX);
         entry.failures += 1;
         let is_first = entry.failures == 1;
-        let is_recorded = std::mem::replace(&mut entry.is_recorded, true);
+        let is_listed = entry.is_listed;
+        let is_new = !is_external(entry.state());
+        let mut is_recorded = std::mem::replace(&mut entry.is_recorded, true);
         entry.cause = Some(failure.cause.clone());
         let retry_in = self.context.retries.then_some(pause);
         let why = Reason::Failed { error: failure.error.clone(), retry_in };
         entry.due = None;
         self.set_state(rel, State::Waiting(Wait::on_external(why.clone())));
         self.schedule(rel.to_path_buf(), now + pause);
+        if is_new {
+            self.note_wait(rel);
+        }
         let receipt = self.failed(rel, &why);
+        let leaves = is_listed && self.has_enough_waits();
+        if leaves && !is_recorded && self.context.retries {
+            is_recorded = self.has_recorded(rel, &receipt);
+        }
         if is_first {
             self.failure_reports.add(rel, &failure.cause, &receipt, now);
         } else if self.failure_reports.remind(&failure.cause, now) {
@@ -129,6 +139,16 @@ impl Tracker {
             let why = Reason::Failed { error: failure.error.clone(), retry_in: None };
             self.failed.push((self.failed(rel, &why), None));
         }
+        if leaves {
+            self.leave_to_scan(rel);
+        }
+    }
+
+    /// Returns whether the ledger has this failure as the newest receipt of a drop, because a scan
+    /// tried it before and had no room to keep it.
+    fn has_recorded(&self, rel: &Path, receipt: &Receipt) -> bool {
+        self.latest(rel)
+            .is_some_and(|known| known.is_failure() && Some(known.reason()) == receipt.reason)
     }
 
     /// Returns whether a path is that of a description whose data file fails for the same cause:
@@ -206,6 +226,11 @@ impl Tracker {
             return false;
         }
         let dirs = self.dirs_of(rel, work);
+        if self.has_enough_waits() && self.suspensions.would_hold(rel, &dirs) {
+            self.overflowed = true; // a scan finds it once others are done
+            self.untrack(rel, None);
+            return true;
+        }
         let Some(error) = self.suspensions.hold(rel, &dirs, now) else { return false };
         if let Some(entry) = self.entries.get_mut(rel) {
             entry.due = None;

@@ -91,6 +91,15 @@ impl Tracker {
             {
                 Action::Forget
             }
+            // One of the descriptions that npyd has no room for may describe it.
+            Ok(ProbeResult::Candidate(candidate))
+                if candidate.input.description.is_none()
+                    && self.index.is_incomplete()
+                    && !self.requests.contains_key(rel) =>
+            {
+                self.report_many_descriptions();
+                Action::Forget
+            }
             Ok(ProbeResult::Candidate(candidate)) => return self.evaluate(rel, *candidate, now),
             Err(error) if error.is_missing() => Action::Forget,
             // The lease of a worker, or of another process that probes it, is brief.

@@ -56,12 +56,11 @@ impl Tracker {
         });
         let names: Vec<&OsStr> = files.map(|(name, _)| name.as_os_str()).collect();
         for (name, listed) in self.listed_descriptions(place, &names, now) {
-            if let ListedDescription::Open(read) = listed
-                && self.index.add_read((&self.drop_dir, place.root), &read).is_ok()
-            // else the probe fails
-            {
-                let rel = place.rel.join(name);
-                self.read_descriptions.note(rel, &read, self.room);
+            let ListedDescription::Open(read) = listed else { continue };
+            // The probe reports an error.
+            let added = self.index.add_read((&self.drop_dir, place.root), &read);
+            if added.is_ok() && !self.index.is_incomplete() {
+                self.read_descriptions.note(place.rel.join(name), &read, self.room);
             }
         }
     }

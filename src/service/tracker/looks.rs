@@ -41,6 +41,26 @@ pub(crate) struct Looks {
     used_until: Option<Instant>,
 }
 
+/// Numbers of entries that wait.
+#[derive(Debug, Default)]
+pub(crate) struct WaitCounts {
+    /// Those that wait for something outside npyd.
+    external: usize,
+    /// Those that wait because a directory has a fault.
+    suspended: usize,
+}
+
+impl WaitCounts {
+    /// Counts that an entry has changed its state, or is gone.
+    pub(crate) fn change(&mut self, before: Option<&State>, after: Option<&State>) {
+        let is = |state: Option<&State>, is: fn(&State) -> bool| usize::from(state.is_some_and(is));
+        self.external += is(after, is_external);
+        self.external -= is(before, is_external);
+        self.suspended += is(after, is_suspended);
+        self.suspended -= is(before, is_suspended);
+    }
+}
+
 impl Looks {
     /// Returns how many looks may be made now.
     fn available(&self, now: Instant) -> u32 {
@@ -128,10 +148,10 @@ impl Tracker {
         self.probe_now(rel, now);
     }
 
-    /// Makes room for one drop: leaves the one to the next scan that has waited for longest.
+    /// Makes room for so many drops: leaves those to the next scan that have waited for longest.
     /// Returns whether there is room.
-    pub(super) fn make_room(&mut self) -> bool {
-        while self.entries.len() >= self.room {
+    pub(super) fn make_room(&mut self, count: usize) -> bool {
+        while self.entries.len() + count > self.room {
             let Some(rel) = self.looks.order.pop_front() else { return false };
             if self.entries.get(&rel).is_some_and(|entry| is_external(entry.state())) {
                 self.leave_to_scan(&rel);
@@ -143,7 +163,7 @@ impl Tracker {
     /// Returns whether so many drops wait that the tracker keeps only those that an event was
     /// about. The others leave room for drops that need work; each scan looks at them again.
     pub(super) fn has_enough_waits(&self) -> bool {
-        self.external_waits > self.room - self.room / 4
+        self.waits.external + self.waits.suspended > self.room - self.room / 4
     }
 
     /// Leaves a waiting drop to the next scan.
@@ -155,9 +175,13 @@ impl Tracker {
     }
 }
 
-/// Returns whether a drop waits for something outside npyd.
+/// Returns whether a drop waits for something outside npyd: it is not ready, or has failed.
 pub(super) fn is_external(state: &State) -> bool {
     matches!(state, State::Waiting(wait) if wait.ready_in.is_none())
+}
+
+fn is_suspended(state: &State) -> bool {
+    matches!(state, State::Suspended(_))
 }
 
 #[cfg(test)]
@@ -226,7 +250,7 @@ mod tests {
         time.tracker.on_watch_event(PathEvent { rel: rel.clone(), is_new: false }, time.start);
         assert!(time.tracker.entries.contains_key(&rel));
         assert!(!time.tracker.entries.contains_key(&first));
-        assert_eq!((time.tracker.entries.len(), time.tracker.external_waits), (5, 4));
+        assert_eq!((time.tracker.entries.len(), time.tracker.waits.external), (5, 4));
         assert!(!time.tracker.wants_scan());
     }
 }

@@ -74,7 +74,7 @@ use std::time::{Duration, Instant};
 use entry::{Entry, State};
 use failures::{FailureReports, Work};
 use gate::Action;
-use looks::Looks;
+use looks::{Looks, WaitCounts};
 use read_descriptions::ReadDescriptions;
 use recheck::Rechecks;
 use scan_report::ScanReport;
@@ -116,12 +116,7 @@ const EVENT_DELAY_MAX: Duration = Duration::from_mins(10);
 /// published with `linkat(2)` has no close event.
 const CLOSE_GRACE: Duration = Duration::from_millis(20);
 
-/// Delay of the second scan of a new directory. This scan finds files that arrived before npyd set
-/// up the watch.
-const NEW_DIR_RESCAN_DELAY: Duration = Duration::from_secs(1);
-
-/// Maximum number of new directories that wait for their second scan; the next full scan covers
-/// the rest.
+/// Maximum number of new directories that wait for their scan; the next full scan covers the rest.
 const NEW_DIRS_MAX: usize = 4096;
 
 /// Minimum interval between two events about the long wait of one drop, if its reason changes.
@@ -159,8 +154,6 @@ pub struct Tracker {
     due: BinaryHeap<Reverse<(Instant, PathBuf)>>,
     /// Entries that are ready for a worker, in the order in which they came.
     backlog: VecDeque<PathBuf>,
-    /// New directories, and the times of their second scans.
-    new_dirs: VecDeque<(Instant, PathBuf)>,
     /// Small drops that one worker finalizes together, so that they share their syncs.
     batch: Vec<Job>,
     rechecks: Rechecks,
@@ -189,8 +182,7 @@ pub struct Tracker {
     /// The descriptions of series that the current scan has found settled, as far as there is room.
     settled_series: HashSet<PathBuf>,
     looks: Looks,
-    /// Number of entries that wait for something outside npyd.
-    external_waits: usize,
+    waits: WaitCounts,
     /// Maximum number of entries.
     room: usize,
     /// Whether a path was left out because there were too many entries.
@@ -229,7 +221,6 @@ impl Tracker {
             entries: HashMap::new(),
             due: BinaryHeap::new(),
             backlog: VecDeque::new(),
-            new_dirs: VecDeque::new(),
             batch: Vec::new(),
             rechecks: Rechecks::default(),
             suspensions: Suspensions::default(),
@@ -247,7 +238,7 @@ impl Tracker {
             read_descriptions: ReadDescriptions::default(),
             settled_series: HashSet::new(),
             looks: Looks::default(),
-            external_waits: 0,
+            waits: WaitCounts::default(),
             room: ENTRIES_MAX,
             overflowed: false,
             known_files: SourceCursor::default(),
@@ -307,12 +298,11 @@ impl Tracker {
         }
     }
 
-    /// Returns when the next probe or second scan is due.
+    /// Returns when the next probe or step of a scan is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         let looks = self.due.peek().map(|Reverse((at, _))| *at);
-        let dirs = self.new_dirs.front().map(|(at, _)| *at);
-        looks.into_iter().chain(dirs).chain(self.looks.next()).chain(self.step_after).min()
+        looks.into_iter().chain(self.looks.next()).chain(self.step_after).min()
     }
 
     /// Returns whether the tracker left paths out for lack of room, and now has room for them, so
@@ -381,9 +371,6 @@ impl Tracker {
             self.backlog.pop_front();
             self.probe_now(&rel, now);
         }
-        while let Some((_, dir)) = self.new_dirs.pop_front_if(|(at, _)| *at <= now) {
-            self.scan_if_dir(&dir, now);
-        }
         for _ in 0..PROBES_PER_TURN {
             if self.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
                 break;
@@ -419,9 +406,7 @@ impl Tracker {
             Action::Ignore(why) => {
                 self.note_ignored(rel, &why);
                 self.untrack(rel, Some(why));
-                if self.scan_if_dir(rel, now) && self.new_dirs.len() < NEW_DIRS_MAX {
-                    self.new_dirs.push_back((now + NEW_DIR_RESCAN_DELAY, rel.to_path_buf()));
-                }
+                self.scan_if_dir(rel, now);
             }
             Action::Split(data) => {
                 self.forget(rel);

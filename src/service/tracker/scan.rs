@@ -132,7 +132,7 @@ impl Tracker {
     #[must_use]
     pub fn wants_step(&self) -> bool {
         (self.pass.is_some() || !self.side_walks.is_empty())
-            && self.entries.len() < self.room
+            && (self.entries.len() < self.room || self.has_enough_waits())
             && self.step_after.is_none_or(|at| at <= Instant::now())
     }
 
@@ -247,6 +247,9 @@ impl Tracker {
         if walk.is_pass {
             let entries = &self.entries;
             self.index.retain(|rel| entries.contains_key(rel));
+            if self.index.is_incomplete() {
+                self.report_many_descriptions();
+            }
             if self.descriptions == Descriptions::Unread {
                 self.descriptions = Descriptions::Read;
             }
@@ -268,7 +271,7 @@ impl Tracker {
         let phase = walk.phase;
         let free = match phase {
             Phase::Descriptions => usize::MAX,
-            Phase::Drops => self.room.saturating_sub(self.entries.len()),
+            Phase::Drops => self.free_entries(),
         };
         let Some(level) = walk.levels.last_mut() else { return Ok(Turn::Done) };
         if level.names.is_empty() {
@@ -315,6 +318,15 @@ impl Tracker {
         Ok(Turn::More)
     }
 
+    /// Returns how many files the walk may find now. Drops that wait make way for them, so that
+    /// they do not hold up the walk for as long as they wait.
+    fn free_entries(&mut self) -> usize {
+        if self.entries.len() >= self.room && self.has_enough_waits() {
+            self.make_room(NAMES_AT_ONCE.min(self.room / 4));
+        }
+        self.room.saturating_sub(self.entries.len())
+    }
+
     #[cfg(test)]
     pub(crate) fn scan(&mut self, now: Instant) -> fs::Result<Progress> {
         self.begin_scan(now)?;
@@ -332,6 +344,12 @@ impl Tracker {
         }
     }
 
+    /// Reports that the index has no room for some descriptions.
+    pub(super) fn report_many_descriptions(&mut self) {
+        let drop_dir = self.drop_dir.path.clone();
+        self.warn(Problem::ManyDescriptions { drop_dir, max: self.index.room() });
+    }
+
     /// Publishes a warning of a scan, once for as long as its cause lasts.
     pub(crate) fn warn(&mut self, problem: Problem) {
         if self.warnings.is_new(&problem) {
@@ -340,8 +358,8 @@ impl Tracker {
     }
 
     /// Scans a path if it is a directory: a new one may hold files that arrived before its watch
-    /// was set up. Returns whether it is a directory to scan.
-    pub(crate) fn scan_if_dir(&mut self, rel: &Path, now: Instant) -> bool {
+    /// was set up. The scan watches it before it lists it.
+    pub(crate) fn scan_if_dir(&mut self, rel: &Path, now: Instant) {
         let is_dir = || {
             let stat = Dir::open(&self.drop_dir.path).and_then(|root| root.stat(rel));
             matches!(stat, Ok(Some(stat)) if stat.is_dir())
@@ -351,14 +369,13 @@ impl Tracker {
             || self.drop_dir.is_managed(rel)
             || !is_dir()
         {
-            return false;
+            return;
         }
         if self.side_walks.len() < NEW_DIRS_MAX {
             self.side_walks.push_back(Walk::new(rel, false, now));
         } else {
             self.overflowed = true; // the next scan finds it
         }
-        true
     }
 
     /// Opens a subdirectory to be scanned. Returns `None` if it is ignored, managed by npyd or

@@ -119,6 +119,11 @@ impl Suspensions {
         Some(it.error.clone())
     }
 
+    /// Returns whether [`Suspensions::hold`] would suspend a drop.
+    pub(crate) fn would_hold(&self, rel: &Path, dirs: &[PathBuf]) -> bool {
+        !self.is_trial(rel) && self.all.iter().any(|it| it.holds(dirs))
+    }
+
     fn is_trial(&self, rel: &Path) -> bool {
         self.all.iter().any(|it| it.trial.as_deref() == Some(rel))
     }

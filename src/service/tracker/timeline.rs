@@ -45,11 +45,16 @@ pub(crate) struct Timeline {
 impl Timeline {
     /// Makes a drop directory with these files.
     pub(crate) fn of(drops: &[(&str, &[u8])]) -> Self {
+        Self::with("", drops)
+    }
+
+    /// Makes a drop directory with these settings and files.
+    pub(crate) fn with(settings: &str, drops: &[(&str, &[u8])]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         std::fs::create_dir(path.join("in")).unwrap();
         let root = path.display();
-        let text = format!("state_dir = '{root}/state'\n[[drop]]\npath = '{root}/in'\n");
+        let text = format!("state_dir = '{root}/state'\n[[drop]]\npath = '{root}/in'\n{settings}");
         let config = Config::parse(&text, Path::new("npyd.toml"), &path).unwrap();
         let ledger = Ledger::open(&config.state_dir).unwrap();
         let (to, events) = unbounded();

@@ -13,7 +13,7 @@ impl Tracker {
     pub fn on_watch_event(&mut self, PathEvent { rel, is_new }: PathEvent, now: Instant) {
         if self.entries.contains_key(&rel) {
             self.note_recent(&rel);
-        } else if !self.make_room() {
+        } else if !self.make_room(1) {
             return self.leave_out();
         }
         let wholes = self.standing_paths(&rel);

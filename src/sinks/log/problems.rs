@@ -14,6 +14,12 @@ pub(crate) fn text(problem: &Problem) -> String {
         Problem::TooDeep { path, max } => {
             format!("ignored `{}`: it lies deeper than {max} directories", path.display())
         }
+        Problem::ManyDescriptions { drop_dir, max } => format!(
+            "more than {max} descriptions in `{}` name their data in their text and wait; files \
+             without a description of their own wait, too, because npyd can't know all that \
+             describes them: move descriptions away whose data will not come",
+            drop_dir.display()
+        ),
         Problem::InsertStays { path, why } => format!(
             "`{}` is left as it is: npyd was interrupted while it inserted a header, and {}",
             path.display(),

@@ -8,11 +8,15 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::Config;
+use crate::decide::work_error::WorkError;
 use crate::events::bus::Bus;
+use crate::model::{DirFault, DirFaultKind};
+use crate::probe::DescriptionIndex;
 use crate::service::tracker::entry::State;
 use crate::service::tracker::timeline::Timeline;
 use crate::service::watch::PathEvent;
 use crate::service::work::context::Context;
+use crate::service::work::failure::{Cause, Failure};
 use crate::service::work::worker_pool::Pool;
 
 /// The index has limited room, which the descriptions of removed manifests must not fill.
@@ -180,4 +184,105 @@ fn a_description_that_changes_between_the_walks_is_read_again() {
         assert_eq!(time.tracker.entries.contains_key(Path::new(name)), is_there, "{name}");
         assert!(!time.tracker.read_descriptions.has(Path::new(name)), "{name}");
     }
+}
+
+/// Drops that fail make way for others, as drops do that wait.
+#[test]
+fn failing_drops_do_not_hold_up_a_scan() {
+    const FILES: usize = 50;
+    let names: Vec<_> = (0..FILES).map(|at| format!("{at:03}.raw.toml")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), MANIFEST)).collect();
+    let mut time = Timeline::of(&files);
+    time.tracker.room = 8;
+    for number in 0..8 {
+        let rel = format!("{number}.raw").into();
+        time.tracker.on_watch_event(PathEvent { rel, is_new: false }, time.start);
+    }
+    time.tracker.begin_scan(time.start).unwrap();
+    let mut full = 0;
+    while time.tracker.finish_scan(time.start).unwrap() == Progress::Full {
+        full += 1;
+        assert!(full <= FILES, "it does not go on");
+        let rels: Vec<_> = time.tracker.entries.keys().cloned().collect();
+        for rel in rels {
+            let failure = Failure::new(WorkError::Bug, Cause::Bug);
+            time.tracker.on_failure(&rel, &failure, time.start);
+        }
+        assert!(time.tracker.wants_step());
+    }
+    let found = time.found().0;
+    let count = found.keys().filter(|path| path.extension() == Some("toml".as_ref())).count();
+    assert_eq!(count, FILES);
+    assert!(time.tracker.entries.len() <= 8);
+}
+
+/// The drops that a fault of a directory holds leave room for others. A scan finds the rest once
+/// the fault is over.
+#[test]
+fn suspended_drops_do_not_hold_up_a_scan() {
+    const DROPS: usize = 25;
+    let names: Vec<_> = (0..DROPS).map(|at| format!("{at:03}.raw")).collect();
+    let manifests: Vec<_> = names.iter().map(|name| format!("{name}.toml")).collect();
+    let data = names.iter().map(|name| (name.as_str(), &b"four"[..]));
+    let files: Vec<_> = data.chain(manifests.iter().map(|it| (it.as_str(), MANIFEST))).collect();
+    let mut time = Timeline::of(&files);
+    time.tracker.room = 8;
+    time.tracker.insert("fault.raw".into(), time.start);
+    let fault = DirFault { kind: DirFaultKind::Denied, dir: time.path() };
+    let failure = Failure::new(WorkError::Bug, Cause::Dir(fault));
+    time.tracker.on_failure(Path::new("fault.raw"), &failure, time.start);
+    time.tracker.next_dir_check = time.start + Duration::from_hours(1);
+    time.tracker.begin_scan(time.start).unwrap();
+    let mut now = time.start;
+    while time.tracker.finish_scan(now).unwrap() == Progress::Full {
+        assert!(now < time.start + Duration::from_mins(2), "it does not go on");
+        time.tracker.probe_due(now); // without a trial, all drops are held
+        std::thread::sleep(Duration::from_millis(1));
+        now = Instant::now();
+    }
+    let (_, scanned) = time.found();
+    assert_eq!(scanned.unwrap().0, 2 * DROPS as u64);
+    assert!(time.tracker.overflowed, "a further scan finds those that were left out");
+    assert!(time.tracker.entries.len() <= 8);
+}
+
+/// A file without a description of its own may be described by one for which there is no room.
+#[test]
+fn what_unknown_descriptions_may_describe_waits() {
+    let about = |data: &str| format!("dtype = '|u1'\nshape = [4]\ndata = '{data}'\n");
+    let template = "[[drop.template]]\nmatch = '*.raw'\ndtype = 'u1'\nshape = [4]\n";
+    let mut time = Timeline::with(
+        template,
+        &[
+            ("one.toml", about("a.bin").as_bytes()),
+            ("two.toml", about("b.bin").as_bytes()),
+            ("three.toml", about("c.bin").as_bytes()),
+            ("x.raw", b"four"),
+        ],
+    );
+    let reports = |time: &Timeline| {
+        let is_report =
+            |event: &Event| matches!(event, Event::Problem(Problem::ManyDescriptions { .. }));
+        time.events().iter().filter(|event| is_report(event)).count()
+    };
+    let is_tracked = |time: &Timeline| time.tracker.state(Path::new("x.raw")).is_some();
+    let later = time.start + Duration::from_millis(1);
+    time.tracker.index = DescriptionIndex::with_room(2);
+    time.scan_in_turns();
+    time.tracker.process_due(later); // a template applies to what no description came to
+    assert!(time.tracker.index.is_incomplete());
+    assert!(!is_tracked(&time));
+    assert_eq!(reports(&time), 1);
+    // Events find no more than the scan.
+    time.tracker.on_watch_event(PathEvent { rel: "x.raw".into(), is_new: false }, time.start);
+    time.tracker.process_due(later);
+    assert!(!is_tracked(&time));
+
+    // A scan forgets the description, a later one has room for all.
+    time.remove("three.toml");
+    for seconds in [10, 20, 30, 40] {
+        time.scan_after(seconds);
+    }
+    assert!(!time.tracker.index.is_incomplete());
+    assert!(is_tracked(&time));
 }
