@@ -165,8 +165,11 @@ impl Dir {
     }
 
     /// Renames a file to its private name, if the name refers to the open file. Returns the private
-    /// name.
+    /// name. A file that has one keeps it: recovery restores a name in one step.
     pub(crate) fn rename_private(&self, name: &Path, file: &DataFile) -> Result<Option<PathBuf>> {
+        if is_private_name(name.as_os_str()) {
+            return Ok(self.refers_to(name, file)?.then(|| name.to_path_buf()));
+        }
         let private = PathBuf::from(private_name(name.as_os_str()));
         if is_cut(name.as_os_str()) {
             let whole = name.as_os_str().as_bytes();
