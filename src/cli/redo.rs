@@ -82,12 +82,10 @@ impl Redo {
             let array = array.filter(|_| is_array);
             let has_keys = last_array.is_none() && !correction.keys().is_empty();
             let about = (&entry, last_array.as_ref(), is_array);
-            let checked = drop_dir_of(about, has_keys, &config).and_then(
-                |drop_dir| {
-                    let dir = (drop_dir, &ledger);
-                    check_redo(dir, &entry, (last_array.as_ref(), array), &correction)
-                },
-            );
+            let checked = drop_dir_of(about, has_keys, &config).and_then(|drop_dir| {
+                let dir = (drop_dir, &ledger);
+                check_redo(dir, &entry, (last_array.as_ref(), array), &correction)
+            });
             let (target, options) = match checked {
                 Ok(request) => request,
                 Err(why) => {

@@ -3,6 +3,7 @@
 
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
+use crate::finalize::Job;
 use crate::finalize::disposition::{Conditions, move_away};
 use crate::finalize::locations::mirrored;
 use crate::finalize::reject_note::{
