@@ -116,9 +116,7 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
                 _ => return None,
             }
         }
-        Reason::LongerThanHeader { size, of } => {
-            format!("it has {size} bytes, but its header declares {of}: correct the header")
-        }
+        Reason::LongerThanHeader { size, of } => longer_than_header(*size, *of),
         Reason::SizeBySidecar { fit, sidecar, keys } => {
             misfit_of_sidecar(*fit, sidecar, keys, "give --dtype and --shape")
         }
@@ -136,6 +134,10 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+fn longer_than_header(size: u64, of: u64) -> String {
+    format!("it has {size} bytes, but its header declares {of}: correct the header")
 }
 
 #[cfg(test)]

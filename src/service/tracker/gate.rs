@@ -122,8 +122,8 @@ impl Tracker {
         (rel.to_path_buf(), action)
     }
 
-    /// Returns the data file because of which the probe of a description failed: the failure is that
-    /// of the data file, and is reported once.
+    /// Returns the data file because of which the probe of a description failed: the failure is
+    /// that of the data file, and is reported once.
     fn failed_data(&self, rel: &Path, error: &FsError) -> Option<PathBuf> {
         let name = rel.file_name().and_then(OsStr::to_str);
         let data = error.path().strip_prefix(&self.drop_dir.path).ok()?;
