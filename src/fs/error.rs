@@ -143,8 +143,8 @@ impl FsError {
         Some(SystemErrorRemedy::Permit { dir: path.to_path_buf(), denial })
     }
 
-    /// Returns the topmost directory above the path that npyd's user may not enter. Fit for messages
-    /// only, because the permissions may have changed since the call failed.
+    /// Returns the topmost directory above the path that npyd's user may not enter. Fit for
+    /// messages only, because the permissions may have changed since the call failed.
     fn closed_dir(&self) -> Option<PathBuf> {
         if !self.is_denied() || hidden_by(&self.path).is_some() {
             return None;
