@@ -202,12 +202,13 @@ fn killed_between_the_header_and_the_name() {
         let manifest =
             MANIFEST.to_owned() + &digest.replace("DIGEST", &format!("{:08x}", crc32c(&raw)));
         site.drop_file("scan.raw", &raw).drop_file("scan.raw.toml", manifest);
-        let Some(outcome) = sweep_with(&site, None, "renameat2:signal=SIGKILL:when=1") else {
+        // The first call gives the file its private name, the second one that of the array.
+        let Some(outcome) = sweep_with(&site, None, "renameat2:signal=SIGKILL:when=2") else {
             return;
         };
         assert_eq!(outcome.code, 128 + 9, "{outcome}");
         assert_eq!(site.names("out"), [""; 0]);
-        assert_eq!(site.read("in/scan.raw"), scan_npy());
+        assert_eq!(site.read("in/.npyd-taken-scan.raw"), scan_npy());
         site.sweep_until("finalized");
         assert_eq!(site.read("out/scan.npy"), scan_npy());
         assert_eq!(site.names("in"), [""; 0]);

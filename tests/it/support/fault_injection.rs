@@ -13,8 +13,8 @@ pub(crate) fn has_strace() -> bool {
     there
 }
 
-/// Sweeps while strace does `injection` to the calls on a file of the site, or to all; `None`
-/// without strace. The trace is in `strace.log`.
+/// Sweeps while strace does `injection` to the calls on a file of the site, also under its private
+/// name, or to all; `None` without strace. The trace is in `strace.log`.
 pub(crate) fn sweep_with_fault(
     site: &Site,
     file: Option<&str>,
@@ -27,7 +27,10 @@ pub(crate) fn sweep_with_fault(
     let mut strace = Command::new("strace");
     strace.args(["--follow-forks", "--output"]).arg(site.path("strace.log"));
     if let Some(file) = file {
-        strace.arg("--trace-path").arg(site.path(file));
+        let (dir, name) = file.rsplit_once('/').unwrap_or((".", file));
+        for path in [file.to_owned(), format!("{dir}/.npyd-taken-{name}")] {
+            strace.arg("--trace-path").arg(site.path(&path));
+        }
     }
     let call = injection.split(':').next().unwrap();
     strace.arg(format!("--trace={call}")).arg(format!("--inject={injection}"));
