@@ -72,7 +72,6 @@ fn data_that_still_arrive() {
     std::fs::create_dir(site.path("rejects")).unwrap();
     let rejects = format!("rejects = '{}'", site.path("rejects").display());
     site.write("npyd.toml", site.configuration("state", &rejects).replace("200ms", "1h"));
-    let mut daemon = site.daemon();
     let (_, sha256) = DIGESTS[0];
     let digest = format!("sha256:{sha256}");
     for (name, length, data) in [("b", -1, &DATA[..3]), ("c", 9, b"123456780")] {
@@ -87,6 +86,7 @@ fn data_that_still_arrive() {
         let outcome = site.npyd(&["finalize", "--json", &file]).expect_code(1);
         assert_eq!(outcome.only_receipt()["event"], "waiting", "{outcome}");
     }
+    let mut daemon = site.daemon();
     let mut producer = File::options().append(true).open(site.path("in/b.raw")).unwrap();
     producer.write_all(&DATA[3..]).unwrap();
     drop(producer);

@@ -176,20 +176,17 @@ fn assert_left_alone_with_done(site: &Site, secret: &str) {
     assert_eq!((site.identity(secret), site.read(secret)), before);
 }
 
-/// A link that waits under the array's name is never followed.
+/// A link that waits under the array's name is neither followed nor replaced.
 #[test]
 fn a_link_in_place_of_the_array() {
-    for (policy, replaced) in [("reject", false), ("replace", true), ("number", false)] {
+    for policy in ["reject", "replace", "number"] {
         let site = Site::with(&format!("on_conflict = \"{policy}\""));
         site.write("victim", "precious").scan("scan");
         symlink(site.path("victim"), site.path("out/scan.npy")).unwrap();
         site.sweep();
         assert_eq!(site.read("victim"), b"precious", "{policy}");
         let link = site.path("out/scan.npy").symlink_metadata().unwrap().is_symlink();
-        assert_eq!(link, !replaced, "{policy}");
-        if replaced {
-            assert_eq!(site.read("out/scan.npy"), scan_npy());
-        }
+        assert!(link, "{policy}");
     }
 }
 
