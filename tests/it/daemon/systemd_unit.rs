@@ -24,6 +24,19 @@ fn the_override_in_the_readme_is_the_one_that_the_unit_suggests() {
     assert_eq!(of_readme, ["[Service]", "ReadWritePaths=-/data/camera"]);
 }
 
+/// `systemctl reload` checks the configuration first, and fails if it is wrong.
+#[test]
+fn a_reload_checks_the_configuration_first() {
+    let reloads: Vec<_> = UNIT.lines().filter_map(|it| it.strip_prefix("ExecReload=")).collect();
+    let [check, signal] = reloads[..] else { panic!("{reloads:?}") };
+    assert!(signal.contains("kill -HUP"), "{signal}");
+    let args: Vec<_> = check.split(' ').skip(1).take(2).collect();
+    assert_eq!(args, ["check", "--config-only"]);
+    let site = Site::with("colour = 1");
+    assert_ne!(site.npyd(&args).code, 0);
+    site.configure("").npyd(&args).expect_code(0);
+}
+
 /// A limit on starts also counts an administrator's attempts to repair a configuration: then the
 /// start with the right one fails until `reset-failed`.
 #[test]
