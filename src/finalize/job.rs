@@ -23,7 +23,6 @@ use crate::probe::input::{Input, InputFile, InputSegment};
 use crate::probe::{ORIGIN_ATTR, SOURCE_ATTR};
 
 /// A complete drop and all that is needed to make its array.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Job {
     /// The drop directory's settings.
     pub drop_dir: Arc<DropDir>,

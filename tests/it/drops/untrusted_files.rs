@@ -6,9 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, scan_npy, wait_until,
-};
+use crate::support::{PendingFile, Receipts, SCAN_MANIFEST, Site, scan_bytes, wait_until};
 
 /// Asserts that a sweep publishes nothing of `secret`, which stays as it is.
 #[track_caller]
