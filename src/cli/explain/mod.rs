@@ -11,6 +11,7 @@ mod own_file;
 mod rejects;
 mod standing;
 mod text;
+mod undescribed;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,25 +21,25 @@ use serde_json::{Value, json};
 
 use self::candidate::explain_drop;
 use self::file_status::FileStatus;
-use self::gone::{FormerPart, explain_missing};
+use self::gone::explain_missing;
 use self::own_file::explain_own_file;
 use self::text::{json_text, print_text};
+use self::undescribed::{
+    is_of_unusable, remedy_of_mention, remedy_of_undescribed, undescribed_part,
+};
 use crate::cli::history::{reason_text, time_text};
 use crate::cli::locate::{Outside, locate};
 use crate::cli::request_check::why_array_waits;
 use crate::cli::{ConfigArgs, Exit, FatalError, print, read_config};
 use crate::config::{Config, DropDir};
-use crate::decide::description_remark::{DescriptionRemark, why_unusable};
 use crate::decide::name_list::NameList;
 use crate::decide::reason::Reason;
 use crate::describe::Correction;
-use crate::describe::manifest::is_manifest_name;
 use crate::fs::{self, Dir};
 use crate::ledger::{self, Entry, Ledger, Request};
-use crate::model::FileName;
 use crate::probe::corrections::{probe_as_declared, probe_declared};
 use crate::probe::{
-    ListedDescriptions, Mention, ProbeResult, description_facts, mention_of, probe_standalone,
+    ListedDescriptions, ProbeResult, description_facts, mention_of, probe_standalone,
 };
 use crate::service::tracker::{after_rejected_parts, awaits_data};
 
@@ -399,78 +400,6 @@ impl Query {
                 None => why,
             },
         }
-    }
-}
-
-fn is_of_unusable(remark: Option<&DescriptionRemark>, by: &FileName) -> bool {
-    matches!(remark, Some(DescriptionRemark::Unusable { name, .. }) if name == by)
-}
-
-/// Returns what to do about a file that a description refers to, but does not describe.
-fn remedy_of_mention(rel: &Path, by: &FileName, mention: &Mention) -> String {
-    let name = rel.file_name().unwrap_or_default().display();
-    match mention {
-        Mention::Unusable(why) => {
-            format!("`{by}` names it, but can't be used: {}", why_unusable(why))
-        }
-        Mention::OtherCase(other) => format!(
-            "`{by}` names `{other}`, in other letter case: correct the name there, or rename this \
-             file"
-        ),
-        Mention::WaitsBySuffix => {
-            format!("`{by}` waits for its data: if this is it, add `data = \"{name}\"` to `{by}`")
-        }
-    }
-}
-
-/// Returns what to do about a file that nothing describes.
-fn remedy_of_undescribed(rel: &Path, remark: Option<&DescriptionRemark>) -> String {
-    let name = rel.file_name().unwrap_or_default().display().to_string();
-    let (what, remedy) = match remark {
-        Some(DescriptionRemark::OtherData { name: manifest, .. }) => {
-            ("data", format!("set the key `data` of `{manifest}` to `{name}`, or remove the key"))
-        }
-        Some(DescriptionRemark::NotManifest(manifest)) => {
-            ("data", format!("write the keys `dtype` and `shape` into `{manifest}`"))
-        }
-        Some(DescriptionRemark::TooLong { name: manifest, .. }) => {
-            ("data", format!("shorten `{manifest}`"))
-        }
-        Some(DescriptionRemark::SidecarOfOtherData { name: sidecar, .. }) => {
-            ("data", format!("correct the name of the data file in `{sidecar}`"))
-        }
-        Some(
-            DescriptionRemark::NearMiss(sidecar, _)
-            | DescriptionRemark::Unusable { name: sidecar, .. }
-            | DescriptionRemark::NamedByUnusable { name: sidecar, .. },
-        ) => ("data", format!("correct `{sidecar}`")),
-        Some(DescriptionRemark::DataNearMiss(_)) => ("a sidecar", "correct it".to_owned()),
-        None if is_manifest_name(&name) => {
-            ("a manifest", "it needs the keys `dtype` and `shape`".to_owned())
-        }
-        None => (
-            "data",
-            format!(
-                "put a manifest `{name}.toml` with dtype and shape beside it, or add a template to \
-                 the configuration"
-            ),
-        ),
-    };
-    format!("if it is {what}, {remedy}; if not, add an `ignore` rule")
-}
-
-/// Says what became of the drop that a file was a part of, and why nothing describes it now.
-fn undescribed_part(FormerPart { newest: entry, of, .. }: FormerPart) -> Option<String> {
-    let source = entry.source.display();
-    match &entry.output {
-        Some(array) => Some(format!("{of}, which became `{}`", array.display())),
-        None if entry.is_rejected() => {
-            let name = entry.source.file_name().unwrap_or_default().display();
-            let why = entry.reason();
-            let what = format!("`{source}` names it, but was rejected: {why}");
-            Some(format!("{what}; correct it, then run `npyd retry {name}`"))
-        }
-        None => None,
     }
 }
 

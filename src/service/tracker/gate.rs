@@ -59,16 +59,7 @@ impl Tracker {
             Ok(ProbeResult::Missing) => Action::Forget,
             Ok(ProbeResult::Ignored(why)) => Action::Ignore(why),
             Ok(ProbeResult::AwaitingData { path, data, parts, why }) => {
-                self.index.add_parts(&path, &parts);
-                let paths = data.iter().chain(&parts);
-                let are_watched = self.drop_dir.recursive || paths.clone().all(|it| is_in_root(it));
-                if let Some(entry) = self.entries.get_mut(rel) {
-                    entry.awaits_event = are_watched && paths.count() > 0 && self.looks.sees_events;
-                }
-                if let [data] = &data[..] {
-                    self.index.add(data, &path);
-                }
-                Action::Wait(Wait::on_external(self.after_earlier_data(why, &data, &parts)))
+                self.await_data(rel, &path, (&data, &parts), why)
             }
             Ok(ProbeResult::Multiple { sidecar, data }) => {
                 for data in &data {
@@ -120,6 +111,26 @@ impl Tracker {
             Err(error) => Action::Fail(error.into()),
         };
         (rel.to_path_buf(), action)
+    }
+
+    /// Waits for the data files of a description, or for some of them.
+    fn await_data(
+        &mut self,
+        rel: &Path,
+        description: &Path,
+        (data, parts): (&[PathBuf], &[PathBuf]),
+        why: Reason,
+    ) -> Action {
+        self.index.add_parts(description, parts);
+        let paths = data.iter().chain(parts);
+        let are_watched = self.drop_dir.recursive || paths.clone().all(|it| is_in_root(it));
+        if let Some(entry) = self.entries.get_mut(rel) {
+            entry.awaits_event = are_watched && paths.count() > 0 && self.looks.sees_events;
+        }
+        if let [data] = data {
+            self.index.add(data, description);
+        }
+        Action::Wait(Wait::on_external(self.after_earlier_data(why, data, parts)))
     }
 
     /// Returns the data file because of which the probe of a description failed: the failure is
