@@ -21,6 +21,12 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it and returns when it says that it is ready.
     pub(crate) fn start(site: &Site, config: &Path) -> Fallible<Self> {
+        Self::start_logging(site, config, "info")
+    }
+
+    /// Starts it with this level of its log: at `debug` it logs the end of each scan, and each drop
+    /// that waits.
+    pub(crate) fn start_logging(site: &Site, config: &Path, level: &str) -> Fallible<Self> {
         let address: PathBuf = site.path("notify");
         let _ = fs::remove_file(&address); // of a daemon before this one
         let socket = UnixDatagram::bind(&address)?;
@@ -28,8 +34,7 @@ impl Daemon {
         let log = File::create(site.path("log"))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_npyd"));
         command.args(["run", "--config"]).arg(config).env("NOTIFY_SOCKET", &address);
-        // At this level it logs the end of each scan, and little else that others don't.
-        command.env("NPYD_LOG", "debug").env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+        command.env("NPYD_LOG", level).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = Instant::now();
         let mut daemon = Daemon { child: command.spawn()?, ready_after: Duration::ZERO };

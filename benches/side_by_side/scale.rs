@@ -85,13 +85,14 @@ fn cost(
     config: &Path,
     number: u64,
 ) -> Fallible<Cost> {
-    let scans = if let Subject::DropDirs = subject { number as usize } else { 1 };
+    let scans = subject.scans(number);
+    let level = if scans == 0 { "info" } else { "debug" };
     let mut starts = Vec::new();
     for _ in 1..options.rounds {
-        let daemon = Daemon::start(site, config)?;
+        let daemon = Daemon::start_logging(site, config, level)?;
         starts.push(cpu_until_rest(site, &daemon, scans)?.as_secs_f64());
     }
-    let daemon = Daemon::start(site, config)?;
+    let daemon = Daemon::start_logging(site, config, level)?;
     starts.push(cpu_until_rest(site, &daemon, scans)?.as_secs_f64());
     let seconds = u64::from(options.rest);
     let rest = cpu_while(&daemon, || wait(Duration::from_secs(seconds)))?;
@@ -110,8 +111,8 @@ fn cost(
     })
 }
 
-/// Waits until the daemon has ended so many scans and is at rest, and returns the CPU time that it
-/// has taken until then.
+/// Waits until the daemon has logged the end of so many scans and is at rest, and returns the CPU
+/// time that it has taken until then.
 fn cpu_until_rest(site: &Site, daemon: &Daemon, scans: usize) -> Fallible<Duration> {
     let started = Instant::now();
     while fs::read_to_string(site.path("log"))?.matches(" scanned ").count() < scans {

@@ -140,6 +140,10 @@ pub(crate) fn dispose_source(
         Ok(leases) => leases,
         Err(why) => return Ok(SourceOutcome::Unproven(why)),
     };
+    // Once the source is gone, the array is the only copy.
+    if !matches!(array, Some(array) if array.is_standing(&at.output, name.as_ref())?) {
+        return Err(Interruption::changed(Change::StandingArray(name.clone())));
+    }
     match check_content(job).and_then(|()| check_sidecar(job, at)) {
         // No array holds what was written or declared since.
         Err(Interruption::Retry(_)) => return Ok(SourceOutcome::Changed),
@@ -148,10 +152,6 @@ pub(crate) fn dispose_source(
     if job.drop_dir.in_force.is_superseded() {
         let is_later = job.drop_dir.in_force.is_disposed_later();
         return Ok(if is_later { SourceOutcome::Later } else { SourceOutcome::Kept });
-    }
-    // Once the source is gone, the array is the only copy.
-    if !matches!(array, Some(array) if array.is_standing(&at.output, name.as_ref())?) {
-        return Err(Interruption::changed(Change::StandingArray(name.clone())));
     }
     // The last check, because a description may arrive at any moment.
     if job.candidate.is_redescribed(&job.drop_dir)? {

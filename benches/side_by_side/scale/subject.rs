@@ -64,6 +64,16 @@ impl Subject {
         numbers
     }
 
+    /// Scans after which a daemon has found all.
+    pub(super) fn scans(self, number: u64) -> usize {
+        match self {
+            Subject::DropDirs => number as usize,
+            // This scan may go on for long, as slowly as waiting drops are looked at.
+            Subject::Waiting => 0,
+            _ => 1,
+        }
+    }
+
     /// The directory of a new drop, and that of its array.
     pub(super) fn new_drop_dirs(self) -> [&'static str; 2] {
         match self {

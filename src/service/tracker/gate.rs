@@ -134,12 +134,16 @@ impl Tracker {
     }
 
     /// Returns the data file because of which the probe of a description failed: the failure is
-    /// that of the data file, and is reported once.
+    /// that of the data file, and is reported once. A file that may be another description fails
+    /// with this one, because it has no probe of its own that would report it.
     fn failed_data(&self, rel: &Path, error: &FsError) -> Option<PathBuf> {
-        let name = rel.file_name().and_then(OsStr::to_str);
+        let describes = |path: &Path| {
+            let name = path.file_name().and_then(OsStr::to_str);
+            name.is_some_and(may_describe)
+        };
         let data = error.path().strip_prefix(&self.drop_dir.path).ok()?;
-        let is_data = data.file_name().is_some() && data != rel && error.dir_fault().is_none();
-        (is_data && name.is_some_and(may_describe)).then(|| data.to_path_buf())
+        let is_data = data.file_name().is_some() && !describes(data) && error.dir_fault().is_none();
+        (is_data && describes(rel)).then(|| data.to_path_buf())
     }
 
     /// Decides about a drop that was probed under the path `seen`.
