@@ -345,7 +345,7 @@ fn put_remains_away(
 ) -> fs::Result<bool> {
     let RemainingPart { input: InputFile { name, file, stat, .. }, offset, at, len } = remains;
     let Some(_claim) = file.claim()? else { return Ok(false) };
-    let standing = StandingArray::new(array.clone())?;
+    let standing = StandingArray::found(array.clone())?;
     let is_alone = file.writer()? != fs::Writer::Present && !standing.has_writer()?;
     let is_in_array = match at {
         Some(at) => array.is_equal_at(*at, file, *offset, *len)?,

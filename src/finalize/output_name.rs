@@ -282,7 +282,7 @@ fn array_of_source(
     if is_source(job, &there)? {
         return Ok(None);
     }
-    let array = StandingArray::new(there)?;
+    let array = StandingArray::found(there)?;
     let there = array.file();
     let Some(data_at) = data_of(there, &plan.header)? else { return Ok(None) };
     let mark = mark_for(job, there)?;

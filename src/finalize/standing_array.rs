@@ -10,12 +10,20 @@ use crate::model::Stat;
 pub(crate) struct StandingArray {
     file: DataFile,
     stat: Stat,
+    /// Whether npyd has just made it: its name may have changed its ctime, which a network file
+    /// system may report later.
+    is_new: bool,
 }
 
 impl StandingArray {
-    /// Notes the state of an array. Call it before the array is compared, or once it has its name.
-    pub(crate) fn new(file: DataFile) -> fs::Result<Self> {
-        Ok(StandingArray { stat: file.stat()?, file })
+    /// Notes the state of an array that is about to be compared.
+    pub(crate) fn found(file: DataFile) -> fs::Result<Self> {
+        Ok(StandingArray { stat: file.stat()?, file, is_new: false })
+    }
+
+    /// Notes the state of a new array, which has its name.
+    pub(crate) fn made(file: DataFile) -> fs::Result<Self> {
+        Ok(StandingArray { is_new: true, ..Self::found(file)? })
     }
 
     /// Returns the open array.
@@ -31,7 +39,12 @@ impl StandingArray {
 
     /// Returns whether the array still has its name, and is unchanged.
     pub(crate) fn is_standing(&self, dir: &Dir, name: &Path) -> fs::Result<bool> {
-        let now = dir.stat(name)?;
-        Ok(now.is_some_and(|now| now.is_unchanged_since(&self.stat)))
+        let Some(now) = dir.stat(name)? else { return Ok(false) };
+        let content = |stat: &Stat| (stat.size, stat.mtime_ns);
+        Ok(if self.is_new {
+            now.is_same_file(&self.stat) && content(&now) == content(&self.stat)
+        } else {
+            now.is_unchanged_since(&self.stat)
+        })
     }
 }

@@ -67,8 +67,8 @@ const MOVE_AWAY: &str = "move it away, or give another output (-o, --output-dir)
 fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
     Some(match reason {
         Reason::Taken { name, by: NameTaker::AnyFile } => format!(
-            "`{name}` already exists and was not made from this drop: move it away, give another output \
-             (-o, --output-dir), or --replace it"
+            "`{name}` already exists and was not made from this drop: move it away, give another \
+             output (-o, --output-dir), or --replace it"
         ),
         Reason::Taken { name, by: NameTaker::OwnArray { is_of_this_file } } => {
             let of = if *is_of_this_file {
@@ -99,23 +99,7 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
             "`{name}` is not a valid output name: give one that ends in .npy and does not begin \
              with .npyd- by -o"
         ),
-        Reason::Size(fit) | Reason::SizeOfComplete(fit) => {
-            let keys = if by_options {
-                "correct --dtype, --shape, --offset or --trailing"
-            } else {
-                "correct dtype, shape, offset or trailing in its description"
-            };
-            match fit {
-                SizeFit::TooLong { size, of } => {
-                    format!("it has {size} bytes, not the declared {of}: {keys}")
-                }
-                SizeFit::TooShort { .. } => {
-                    format!("{fit}: if it is complete, {keys}; a length of -1 is computed")
-                }
-                SizeFit::PartialRecord { .. } => format!("{fit}: if it is complete, {keys}"),
-                _ => return None,
-            }
-        }
+        Reason::Size(fit) | Reason::SizeOfComplete(fit) => return misfit(*fit, by_options),
         Reason::LongerThanHeader { size, of } => longer_than_header(*size, *of),
         Reason::SizeBySidecar { fit, sidecar, keys } => {
             misfit_of_sidecar(*fit, sidecar, keys, "give --dtype and --shape")
@@ -132,6 +116,25 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
         Reason::Incomplete(of) => {
             return reworded(of, by_options).map(|text| format!("not complete: {text}"));
         }
+        _ => return None,
+    })
+}
+
+/// Returns the text about a size that does not fit; `None` if its own text fits.
+fn misfit(fit: SizeFit, by_options: bool) -> Option<String> {
+    let keys = if by_options {
+        "correct --dtype, --shape, --offset or --trailing"
+    } else {
+        "correct dtype, shape, offset or trailing in its description"
+    };
+    Some(match fit {
+        SizeFit::TooLong { size, of } => {
+            format!("it has {size} bytes, not the declared {of}: {keys}")
+        }
+        SizeFit::TooShort { .. } => {
+            format!("{fit}: if it is complete, {keys}; a length of -1 is computed")
+        }
+        SizeFit::PartialRecord { .. } => format!("{fit}: if it is complete, {keys}"),
         _ => return None,
     })
 }

@@ -293,7 +293,7 @@ impl<'a> InFlight<'a> {
             && self.standing.is_none()
             && let Some(output) = &self.output
         {
-            self.standing = Some(StandingArray::new(output.file().clone())?);
+            self.standing = Some(StandingArray::made(output.file().clone())?);
         }
         Ok(())
     }

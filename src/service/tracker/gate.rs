@@ -229,13 +229,9 @@ impl Tracker {
             self.apply_declared(&mut candidate, declared);
         }
         let Earlier { identities: earlier, remakes, route: made_by } = earlier;
-        if let Some(reason) = loss {
-            // Its data may be lost, so it is rejected without further checks.
-            let reason = Reason::DataLoss(DataLoss::Recorded(reason));
-            if let Some(at) = &pending {
-                self.refuse_request(at, reason.clone());
-            }
-            return Ok(reject(candidate, ReceiptEvent::Lost, reason));
+        if let Some(loss) = loss {
+            let reason = Reason::DataLoss(DataLoss::Recorded(loss));
+            return Ok(self.reject_lost(candidate, pending.as_deref(), reason));
         }
         let entry = self.entries.get_mut(&candidate.input.rel);
         let Some(entry) = entry else { return Ok(Action::Forget) };
@@ -276,6 +272,15 @@ impl Tracker {
             }
             (Decision::Reject(reason), None) => reject(candidate, ReceiptEvent::Rejected, reason),
         })
+    }
+
+    /// Rejects a drop whose data may be lost, without further checks, and refuses the request about
+    /// it.
+    fn reject_lost(&mut self, candidate: Candidate, pending: Option<&Path>, why: Reason) -> Action {
+        if let Some(at) = pending {
+            self.refuse_request(at, why.clone());
+        }
+        reject(candidate, ReceiptEvent::Lost, why)
     }
 }
 

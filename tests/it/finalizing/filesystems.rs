@@ -92,9 +92,11 @@ fn drops_become_arrays(kind: &str) {
     assert!(site.read("fs/out/x.npy").starts_with(b"\x93NUMPY"));
     assert!(site.read("fs/out/large.npy").ends_with(&large), "{kind}");
     assert_eq!(site.read("fs/archive/scan.raw"), scan_bytes());
-    let mut out = vec!["large.npy", "room.npy", "room.toml.done", "scan.npy", "x.npy"];
+    let backup = "scan.npy.~1~";
+    let mut out = vec!["large.npy", "room.npy", "room.toml.done", "scan.npy", backup, "x.npy"];
     out.retain(|name| !is_remote || *name != "room.toml.done");
     assert_eq!(site.names("fs/out"), out);
+    assert_eq!(site.read(&format!("fs/out/{backup}")), b"something else");
     assert_eq!(site.names("fs/in"), [""; 0]);
     site.npyd(&["check"]).expect_code(0);
     drop(mounted);
