@@ -39,7 +39,7 @@ pub enum Reason {
     #[error("{0}")]
     NameTooLong(#[source] SystemError),
     /// The file has a private name of npyd's.
-    #[error("npyd is writing it")]
+    #[error("npyd is writing it, or was interrupted: then the next scan restores it")]
     Private,
     /// A file of the drop has a private name of npyd's.
     #[error("`{0}` is one of npyd's own files")]
