@@ -24,6 +24,18 @@ fn change(site: &Site, byte: u8) {
     chown(site.path("in/scan.raw"), Some(NPYD), Some(NPYD)).unwrap();
 }
 
+/// Sweeps as a user until the array is as expected.
+fn sweep_until(site: &Site, user: u32, is_made: impl Fn() -> bool) {
+    wait_until(
+        "the array",
+        || format!("{:#?}", site.history()),
+        || {
+            site.npyd_as((user, user), &["sweep"]).expect_code(0);
+            is_made()
+        },
+    );
+}
+
 /// Each makes again what the other one made, because the ledger knows it, and neither rejects it.
 #[test]
 fn a_sweep_of_root_beside_the_daemon() {
@@ -41,14 +53,7 @@ fn a_sweep_of_root_beside_the_daemon() {
     assert_eq!(owner(), NPYD);
     for (byte, user) in [(1, 0), (2, NPYD), (3, 0)] {
         change(&site, byte);
-        wait_until(
-            "the array",
-            || format!("{:#?}", site.history()),
-            || {
-                site.npyd_as((user, user), &["sweep"]).expect_code(0);
-                site.read("out/scan.npy") == array(byte)
-            },
-        );
+        sweep_until(&site, user, || site.read("out/scan.npy") == array(byte));
         assert_eq!(owner(), user, "{byte}");
         let metadata = String::from_utf8(site.read("out/scan.npy.json")).unwrap();
         assert!(metadata.contains("remade"), "{byte}: {metadata}");
@@ -56,14 +61,7 @@ fn a_sweep_of_root_beside_the_daemon() {
     assert_eq!(site.history().of_event("rejected"), [&serde_json::Value::Null; 0]);
     // A request of root is one about the daemon's array as well.
     change(&site, 4);
-    wait_until(
-        "the array",
-        || format!("{:#?}", site.history()),
-        || {
-            site.npyd_as((NPYD, NPYD), &["sweep"]).expect_code(0);
-            site.read("out/scan.npy") == array(4)
-        },
-    );
+    sweep_until(&site, NPYD, || site.read("out/scan.npy") == array(4));
     site.npyd(&["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
     site.npyd_as((NPYD, NPYD), &["sweep"]).expect_code(0);
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &[4; 24]));
@@ -77,14 +75,7 @@ fn a_source_that_root_removes() {
     }
     let site = site_of_npyd("source = 'remove'");
     site.scan("scan");
-    wait_until(
-        "the array",
-        || format!("{:#?}", site.history()),
-        || {
-            site.npyd_as((NPYD, NPYD), &["sweep"]).expect_code(0);
-            site.has("out/scan.npy")
-        },
-    );
+    sweep_until(&site, NPYD, || site.has("out/scan.npy"));
     assert!(site.has("in/scan.raw"));
     let before = site.identity("out/scan.npy");
     let receipts = site.sweep().expect_code(0).json();

@@ -388,7 +388,7 @@ fn globs_and_lists_that_have_a_common_file() {
     }
 }
 
-/// What has the name of the data file and is none is named.
+/// If a directory or a pipe has the name of the data file, the message says so.
 #[test]
 fn data_that_are_no_file() {
     let site = Site::new();

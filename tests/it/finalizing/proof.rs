@@ -206,6 +206,16 @@ fn a_sync_of_a_mapped_source_that_fails() {
     }
 }
 
+/// A site with an array whose source stays for want of a proof.
+fn with_unproven_source() -> Site {
+    let site = site("source = 'remove'");
+    site.scan("scan");
+    give_away(&site, "in");
+    let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
+    assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+    site
+}
+
 /// Each scan tries again to prove that the source has no writer. A scan that may take leases
 /// removes the source; earlier scans write no further receipt.
 #[test]
@@ -213,11 +223,7 @@ fn a_source_goes_once_there_is_a_proof() {
     if !as_root() {
         return;
     }
-    let site = site("source = 'remove'");
-    site.scan("scan");
-    give_away(&site, "in");
-    let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
-    assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+    let site = with_unproven_source();
     let array = site.identity("out/scan.npy");
     assert!(sweep_without_leases(&site).expect_code(0).json().is_empty());
     assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
@@ -236,11 +242,7 @@ fn killed_while_the_source_goes() {
         return;
     }
     let kill = |call: &str, nth: usize| {
-        let site = site("source = 'remove'");
-        site.scan("scan");
-        give_away(&site, "in");
-        let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
-        assert_eq!(receipt["source_fate"], "unproven", "{receipt}");
+        let site = with_unproven_source();
         let fault = format!("{call}:signal=SIGKILL:when={nth}");
         let is_killed = sweep_with_fault(&site, None, &fault).unwrap().code != 0;
         let is_gone = !site.has("in/scan.raw");
@@ -270,10 +272,7 @@ fn a_source_that_somebody_moves_away() {
     if !as_root() {
         return;
     }
-    let site = site("source = 'remove'");
-    site.scan("scan");
-    give_away(&site, "in");
-    sweep_without_leases(&site).expect_code(0);
+    let site = with_unproven_source();
     fs::rename(site.path("in/scan.raw"), site.path("scan.raw")).unwrap();
     site.sweep().expect_code(0);
     assert_eq!(site.names("in"), ["scan.raw.toml"]);
@@ -298,10 +297,7 @@ fn the_settings_may_let_it_go() {
     if !as_root() {
         return;
     }
-    let site = site("source = 'remove'");
-    site.scan("scan");
-    give_away(&site, "in");
-    sweep_without_leases(&site).expect_code(0);
+    let site = with_unproven_source();
     assert_eq!(site.names("in"), ["scan.raw", "scan.raw.toml"]);
     site.configure("source = 'remove'\nremove_unproven = true");
     let receipt = of_source(&sweep_without_leases(&site).expect_code(0), "scan.raw");
