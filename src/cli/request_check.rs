@@ -77,8 +77,8 @@ fn wrong_digest(rejected: &Entry) -> String {
 }
 
 /// Returns a rejected drop as its files in the quarantine are now, and the quarantine as a drop
-/// directory. Returns `None` if this user can't see them, or if what describes the drop may be in
-/// the drop directory by now.
+/// directory. Returns `None` if this user can't see them, or if the drop directory has a file whose
+/// name is that of a description of the drop.
 fn in_quarantine(drop_dir: &DropDir, entry: &Entry) -> Option<(DropDir, Candidate)> {
     let rel = entry.source.strip_prefix(&drop_dir.path).ok()?;
     let name = FileName::of_path(rel)?;

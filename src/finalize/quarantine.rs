@@ -9,6 +9,7 @@ use crate::finalize::locations::mirrored;
 use crate::finalize::reject_note::{
     Belongs, belongs, has_note, note_name, note_text, remove_note, write_note,
 };
+use crate::finalize::restore::open_rejects;
 use crate::finalize::transfer::{Copied, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::fs::{self, DataFile, Dir, OpenWriters};
@@ -101,9 +102,7 @@ fn try_quarantine(
 /// Removes the note of a drop that could not be moved to the quarantine, and is an array now. Does
 /// nothing if a file in the quarantine has that note.
 pub(crate) fn remove_stale_note(job: &Job) -> fs::Result<()> {
-    let Some(rejects) = &job.drop_dir.rejects else { return Ok(()) };
-    let rejects =
-        Dir::open_trusted(rejects, job.drop_dir.untrusted_root())?.into_subdir(job.parent())?;
+    let Some(rejects) = open_rejects(&job.drop_dir, job.parent())? else { return Ok(()) };
     let (name, note) = (&job.candidate.input.name, note_name(&job.candidate.input.name));
     let is_own = belongs(&rejects, &note, &job.path())? == Belongs::Yes;
     if is_own && rejects.stat(name.as_ref())?.is_none() {

@@ -64,7 +64,7 @@ impl Restored {
 
 /// Opens the quarantine of the drops that were in `below`, a directory below the drop directory.
 /// Returns `None` if there is no such directory.
-fn open_rejects(drop_dir: &DropDir, below: &Path) -> fs::Result<Option<Dir>> {
+pub(super) fn open_rejects(drop_dir: &DropDir, below: &Path) -> fs::Result<Option<Dir>> {
     let Some(rejects) = &drop_dir.rejects else { return Ok(None) };
     let opened = Dir::open_trusted(rejects, drop_dir.untrusted_root());
     match opened.and_then(|dir| dir.into_subdir(below)) {

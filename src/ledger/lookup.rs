@@ -230,7 +230,7 @@ impl Ledger {
 
     /// Returns the newest receipt about a drop in the directory of this file, and below, whose
     /// description had the file's name. Prefers drops whose names begin like that of the file.
-    /// If there is none, reads all receipts of that directory.
+    /// If it finds none of these, looks at all drops of that directory.
     pub fn latest_described_by(&self, description: &Path) -> Result<Option<Entry>> {
         let Some(name) = description.file_name().and_then(|name| name.to_str()) else {
             return Ok(None);
@@ -250,8 +250,8 @@ impl Ledger {
         Ok(None)
     }
 
-    /// Returns the id of the newest receipt about a source with a name from `from` to `to` in a
-    /// directory that the file `description` described; 0 if there is none.
+    /// Returns the id of the newest receipt about a drop in a directory that had this description,
+    /// and whose name is from `from` to `to`. Returns 0 if there is no such receipt.
     fn newest_described(
         &self,
         dir: i64,

@@ -17,7 +17,7 @@ use crate::decide::description_remark::DescriptionRemark;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::fs::{self, Dir};
-use crate::model::FileName;
+use crate::model::{FileName, parent_of};
 use crate::probe::{
     ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, may_describe,
     probe_standalone, unusable_mentions,
@@ -186,7 +186,7 @@ impl List<'_> {
     /// Returns the reason for a file that nothing describes. Reads the descriptions of its
     /// directory once for all files there.
     fn undescribed(&mut self, rel: &Path) -> fs::Result<Reason> {
-        let dir = rel.parent().unwrap_or(Path::new(""));
+        let dir = parent_of(rel);
         if self.mentions.dir.as_deref() != Some(dir) {
             let by_name = unusable_mentions(&self.query.drop_dir, dir)?;
             self.mentions = Mentions { dir: Some(dir.to_path_buf()), by_name };
