@@ -9,7 +9,7 @@ use tracing_subscriber::prelude::*;
 
 /// The log format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum LogFormat {
     /// The journal under systemd, text elsewhere
     #[default]
     Auto,
@@ -23,7 +23,7 @@ pub(crate) enum Format {
 
 /// Installs the log subscriber. `NPYD_LOG` is its filter: `debug` or `npyd::service=trace`, for
 /// example.
-pub(crate) fn start(format: Format, quiet: bool) {
+pub(crate) fn start(format: LogFormat, quiet: bool) {
     // Below `warn`, the messages of libraries do not help a user.
     let default = if quiet { "warn" } else { "warn,npyd=info" };
     let wanted = std::env::var("NPYD_LOG").ok().filter(|wanted| !wanted.is_empty());
@@ -37,9 +37,10 @@ pub(crate) fn start(format: Format, quiet: bool) {
     }
 }
 
-fn begin(format: Format, filter: EnvFilter) {
+fn begin(format: LogFormat, filter: EnvFilter) {
     let registry = tracing_subscriber::registry().with(filter);
-    let to_journal = format == Format::Journal || (format == Format::Auto && is_the_journal());
+    let to_journal =
+        format == LogFormat::Journal || (format == LogFormat::Auto && is_the_journal());
     if to_journal && let Ok(journal) = tracing_journald::layer() {
         registry.with(journal).init();
         return;
@@ -48,7 +49,7 @@ fn begin(format: Format, filter: EnvFilter) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
     let is_in_color = stderr().is_terminal() && !no_color;
     match format {
-        Format::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
         // Print the message alone: it is complete, and the fields are for programs.
         _ => registry
             .with(lines.with_ansi(is_in_color).fmt_fields(debug_fn(|to, field, value| {

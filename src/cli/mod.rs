@@ -6,7 +6,6 @@
 mod archived;
 mod check;
 mod check_text;
-mod dims;
 mod explain;
 mod finalize;
 mod formats;
@@ -24,6 +23,7 @@ mod redo;
 mod redo_name;
 mod request_check;
 mod retry;
+mod shape_arg;
 mod since;
 mod sweep;
 mod take;
@@ -57,7 +57,7 @@ struct Cli {
     /// the environment variable `NPYD_LOG=debug` to log more
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     #[arg(hide_possible_values = true)]
-    log: log::Format,
+    log: log::LogFormat,
 }
 
 #[derive(Subcommand)]

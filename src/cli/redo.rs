@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use crate::cli::dims::Dims;
 use crate::cli::history::{is_missing, time_text};
-use crate::cli::redo_name::{Found, Named, find};
+use crate::cli::redo_name::{NameMatch, Named, find};
 use crate::cli::request_check::check_redo;
+use crate::cli::shape_arg::ShapeArg;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::{Config, DropDir};
 use crate::decide::evidence::Evidence;
@@ -34,7 +34,7 @@ pub(crate) struct Redo {
     dtype: Option<Dtype>,
     /// Length of each axis, for example 100,512,512; one may be -1 (computed from the file size)
     #[arg(long, allow_hyphen_values = true)]
-    shape: Option<Dims>,
+    shape: Option<ShapeArg>,
     /// Memory order: C (the last axis varies fastest) or F (the first axis does)
     #[arg(long, value_parser = Order::from_str)]
     order: Option<Order>,
@@ -62,8 +62,8 @@ impl Redo {
         let mut exit = Exit::Success;
         for name in &self.names {
             let Named { entry, last_array, is_array } = match find(&ledger, name, &config)? {
-                Found::One(named) => *named,
-                Found::Nothing => {
+                NameMatch::One(named) => *named,
+                NameMatch::Nothing => {
                     exit = Exit::Failure;
                     print(&format!(
                         "{}: no drop or array in the ledger has this name; see `npyd history`, or \
@@ -72,7 +72,7 @@ impl Redo {
                     ));
                     continue;
                 }
-                Found::Several(list) => {
+                NameMatch::Several(list) => {
                     exit = Exit::Failure;
                     print(&format!("{}: {list}", name.display()));
                     continue;
@@ -110,7 +110,7 @@ impl Redo {
     /// # Errors
     /// If they contradict each other.
     fn correction(&self) -> Result<Correction, FatalError> {
-        let shape = self.shape.as_ref().map(|Dims(dims)| dims.clone());
+        let shape = self.shape.as_ref().map(|ShapeArg(dims)| dims.clone());
         if let (Some(dtype), Some(shape)) = (&self.dtype, &shape) {
             Layout::new(dtype.clone(), shape, self.order.unwrap_or_default())?;
         }

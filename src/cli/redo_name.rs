@@ -24,7 +24,7 @@ pub(super) struct Named {
 }
 
 /// What a name refers to.
-pub(super) enum Found {
+pub(super) enum NameMatch {
     Nothing,
     One(Box<Named>),
     /// Several; the text lists them.
@@ -76,7 +76,7 @@ impl Search {
 
 /// Returns what `name` refers to: like `npyd retry`, or by the name or path of its array. A path
 /// counts more than a name alone.
-pub(super) fn find(ledger: &Ledger, name: &Path, config: &Config) -> Result<Found, FatalError> {
+pub(super) fn find(ledger: &Ledger, name: &Path, config: &Config) -> Result<NameMatch, FatalError> {
     let mut search = Search::default();
     ledger.for_each(|entry| search.see(entry, name, config))?;
     let Search { sources, made, arrays } = search;
@@ -127,9 +127,9 @@ pub(super) fn find(ledger: &Ledger, name: &Path, config: &Config) -> Result<Foun
         }
     }
     Ok(match best.len() {
-        0 => Found::Nothing,
-        1 => best.pop().map_or(Found::Nothing, |it| Found::One(Box::new(it))),
-        _ => Found::Several(list(&best)),
+        0 => NameMatch::Nothing,
+        1 => best.pop().map_or(NameMatch::Nothing, |it| NameMatch::One(Box::new(it))),
+        _ => NameMatch::Several(list(&best)),
     })
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use crate::cli::history::is_missing;
 use crate::config::DropDir;
 use crate::decide::evidence::Evidence;
-use crate::decide::observation::Writer;
 use crate::decide::reason::Reason;
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::request_problem::RequestProblem;
@@ -20,7 +19,7 @@ use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{ArrayJob, Interruption, Job, check_array_job, check_name, complete_keys};
 use crate::fs::{Dir, FileUse};
 use crate::ledger::{Entry, Ledger, Request};
-use crate::model::FileName;
+use crate::model::{FileName, Writer};
 use crate::probe::candidate::{Candidate, Complete, Decision};
 use crate::probe::corrections::{probe_as_declared, probe_declared};
 use crate::probe::{

@@ -14,7 +14,7 @@ use crate::ledger::Ledger;
 use crate::service::tracker::{JobDone, Progress, Tracker};
 use crate::service::work::context::Context;
 use crate::service::work::worker_pool::Pool;
-use crate::sinks::stdout::Format;
+use crate::sinks::stdout::ReceiptFormat;
 use crate::sinks::{self, Host};
 
 /// Time until the sweep first reports which drop it is waiting for.
@@ -41,7 +41,7 @@ impl Sweep {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         let ledger = Ledger::open(&config.state_dir)?;
-        let sinks = || sinks::start(Host::Command(Format::new(self.json)));
+        let sinks = || sinks::start(Host::Command(ReceiptFormat::new(self.json)));
         let context = Context::new(&config, ledger, sinks, false)?;
         let pool = Pool::new(config.workers.get())?;
         let mut dirs = Vec::new();

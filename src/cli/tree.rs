@@ -7,7 +7,7 @@ use crate::fs::{Dir, EntryKind, FsError};
 use crate::service::tracker::DEPTH_MAX;
 
 /// What a walk finds.
-pub(crate) enum Found {
+pub(crate) enum TreeItem {
     /// A file.
     File,
     /// A subdirectory of a directory that is not `recursive`.
@@ -25,11 +25,11 @@ pub(crate) fn walk(
     drop_dir: &DropDir,
     dir: &Dir,
     below: &Path,
-    see: &mut impl FnMut(&Path, Found),
+    see: &mut impl FnMut(&Path, TreeItem),
 ) {
     let mut entries = match dir.entries() {
         Ok(entries) => entries,
-        Err(error) => return see(below, Found::Unreadable(error)),
+        Err(error) => return see(below, TreeItem::Unreadable(error)),
     };
     entries.sort_unstable();
     for (name, kind) in entries {
@@ -39,16 +39,16 @@ pub(crate) fn walk(
             continue;
         }
         match kind {
-            EntryKind::File => see(&rel, Found::File),
-            EntryKind::Dir if !drop_dir.recursive => see(&rel, Found::Subdirectory),
+            EntryKind::File => see(&rel, TreeItem::File),
+            EntryKind::Dir if !drop_dir.recursive => see(&rel, TreeItem::Subdirectory),
             EntryKind::Dir if rel.components().count() <= DEPTH_MAX => {
                 match dir.open_dir(Path::new(&name)) {
                     Ok(dir) => walk(drop_dir, &dir, &rel, see),
-                    Err(error) => see(&rel, Found::Unreadable(error)),
+                    Err(error) => see(&rel, TreeItem::Unreadable(error)),
                 }
             }
             EntryKind::Dir => {}
-            EntryKind::Other => see(&rel, Found::Other),
+            EntryKind::Other => see(&rel, TreeItem::Other),
         }
     }
 }

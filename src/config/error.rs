@@ -28,7 +28,7 @@ pub enum ConfigError {
     #[error("{}", place.quote(&source.to_string()))]
     InText {
         /// The place.
-        place: Box<Place>,
+        place: Box<TextPosition>,
         /// What is wrong.
         source: ConfigProblem,
     },
@@ -143,7 +143,7 @@ fn place(dir: &Path, drop: &Path) -> String {
 
 /// A place in the text of a configuration.
 #[derive(Debug)]
-pub struct Place {
+pub struct TextPosition {
     file: PathBuf,
     /// The number of the line, from 1.
     number: usize,
@@ -152,7 +152,7 @@ pub struct Place {
     width: usize,
 }
 
-impl Place {
+impl TextPosition {
     pub(crate) fn new(file: &Path, text: &str, at: &Range<usize>) -> Self {
         let before = &text[..at.start.min(text.len())];
         let (number, start) =
@@ -162,12 +162,12 @@ impl Place {
         let len = line.chars().count();
         let column = before[start..].chars().count().min(len); // not behind a carriage return
         let width = (len - column).min(at.len()).max(1);
-        Place { file: file.to_path_buf(), number, line, column, width }
+        TextPosition { file: file.to_path_buf(), number, line, column, width }
     }
 
     /// Formats a message that shows the line, with a caret below the place.
     fn quote(&self, what: &str) -> String {
-        let Place { file, number, line, column, width } = self;
+        let TextPosition { file, number, line, column, width } = self;
         let margin = " ".repeat(number.to_string().len());
         format!(
             "in `{}`, line {number}: {}\n{margin} |\n{number} | {line}\n{margin} | {}{}",

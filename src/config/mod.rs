@@ -19,7 +19,7 @@ mod settings_hash;
 use crate::model::Limit;
 
 pub use drop_dir::DropDir;
-pub use error::{ConfigError, ConfigProblem, Contradiction, Place};
+pub use error::{ConfigError, ConfigProblem, Contradiction, TextPosition};
 pub use ignore_rules::Ignored;
 pub use route_wishes::RouteWishes;
 
@@ -148,7 +148,7 @@ impl Config {
     /// each other.
     pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self, ConfigError> {
         let error_in_text = |at: Range<usize>, source: ConfigProblem| {
-            let place = Box::new(Place::new(name, text, &at));
+            let place = Box::new(TextPosition::new(name, text, &at));
             ConfigError::InText { place, source }
         };
         let mut config: Config = toml::from_str(text).map_err(|error| {

@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use crate::decide::evidence::{Evidence, ProducerWord};
-use crate::decide::observation::{Observation, Writer};
+use crate::decide::observation::Observation;
 use crate::decide::quiet_time::QuietTime;
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::wait::Wait;
 use crate::describe::{Dump, LeadingBytes, SizeFit};
+use crate::model::Writer;
 use crate::npy::{Kind, PendingState};
 
 /// The settings of the drop directory that the verdict depends on.
@@ -116,11 +117,11 @@ pub fn assess_taken(dump: &Dump, observation: &Observation, rules: &Rules) -> Ve
             wait_for_quiet(observation, &rules, Reason::NotQuiet(rules.quiet_time(dump)))
         }
         // Its own file becomes the array.
-        Writer::Unknown if matches!(dump.front, LeadingBytes::Header(_)) => {
+        Writer::Unknown(_) if matches!(dump.front, LeadingBytes::Header(_)) => {
             Verdict::Refused(Reason::Request(RequestProblem::UnprovenPendingFile))
         }
         Writer::None if matches!(dump.front, LeadingBytes::Header(_)) => Verdict::Abandoned,
-        Writer::None | Writer::Unknown => Verdict::Ready(Evidence::Taken),
+        Writer::None | Writer::Unknown(_) => Verdict::Ready(Evidence::Taken),
     }
 }
 
@@ -158,7 +159,7 @@ fn writing(observation: &Observation, rules: &Rules) -> Verdict {
     let (allocated, size) = (observation.allocated.min(observation.size), observation.size);
     match observation.writer {
         Writer::Present => wait(Reason::Writing { allocated, size, fit: None }),
-        Writer::Unknown => wait(Reason::NotReady { allocated, size }),
+        Writer::Unknown(_) => wait(Reason::NotReady { allocated, size }),
         Writer::None if observation.unchanged < rules.quiet => {
             wait_for_quiet(observation, rules, Reason::ClosedUnready)
         }
@@ -238,7 +239,7 @@ fn whole(
     still: bool,
 ) -> Verdict {
     let nobody = observation.writer == Writer::None
-        && !matches!(observation.sidecar_writer, Some(Writer::Unknown));
+        && !matches!(observation.sidecar_writer, Some(Writer::Unknown(_)));
     // A final header under a pending name: its producer may still be about to rename the file.
     let raw = !matches!(dump.front, LeadingBytes::Header(_));
     if nobody && dump.digest.is_some() && (still || !dump.may_grow()) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::describe::SizeFit;
-use crate::model::FileName;
+use crate::model::{FileName, Writer};
 
 /// What one probe of a drop has shown.
 #[derive(Debug, Clone)]
@@ -30,15 +30,4 @@ pub struct Observation {
     pub unchanged: Duration,
     /// Timestamp granularity of their file system: two changes within it may leave equal times.
     pub timestamp_granularity: Duration,
-}
-
-/// Whether a process has a file open for writing, or mapped writable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writer {
-    /// No process has.
-    None,
-    /// A process has.
-    Present,
-    /// The kernel can't tell.
-    Unknown,
 }

@@ -18,7 +18,7 @@ use crate::finalize::transfer::{Copied, Lost, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, Claim, Conditional, DataFile, Dir, Moved, OpenWriters, Unmet};
-use crate::model::{FileName, Stat, parent_of};
+use crate::model::{FileName, Stat, Writer, parent_of};
 use crate::probe::input::{DescriptionFile, InputFile};
 use crate::probe::unproven::Unproven;
 use crate::probe::{FinishedArray, RemainingPart, Residue};
@@ -346,7 +346,7 @@ fn put_remains_away(
     let RemainingPart { input: InputFile { name, file, stat, .. }, offset, at, len } = remains;
     let Some(_claim) = file.claim()? else { return Ok(false) };
     let standing = StandingArray::found(array.clone())?;
-    let is_alone = file.writer()? != fs::Writer::Present && !standing.has_writer()?;
+    let is_alone = file.writer()? != Writer::Present && !standing.has_writer()?;
     let is_in_array = match at {
         Some(at) => array.is_equal_at(*at, file, *offset, *len)?,
         None => false,

@@ -3,14 +3,13 @@
 
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::evidence::{Evidence, ProducerWord};
-use crate::decide::observation::Writer;
 use crate::decide::reason::Reason;
 use crate::decide::work_error::DataLoss;
 use crate::finalize::locations::Locations;
 use crate::finalize::{Interruption, Job, LeadingBytes};
 use crate::fs::{DataFile, Dir, FsError};
-use crate::model::Stat;
-use crate::probe::input::{InputFile, writer};
+use crate::model::{Stat, Writer};
+use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 
 /// Converts an error. A failed sync is a data loss: npyd can no longer trust the data or a header
@@ -78,7 +77,7 @@ pub(crate) fn sync_unproven(job: &Job, progress: &mut Meter) -> Result<(), Inter
         return Ok(());
     }
     for InputFile { file, stat, .. } in &job.candidate.input.files {
-        if writer(file)? == Writer::None {
+        if file.writer()? == Writer::None {
             continue;
         }
         progress.begin_sync(stat.size);

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::fs::{self, DataFile, Dir, Writer};
-use crate::model::Stat;
+use crate::fs::{self, DataFile, Dir};
+use crate::model::{Stat, Writer};
 
 /// An array that may become the only copy of its data.
 pub(crate) struct StandingArray {

@@ -13,7 +13,7 @@ use crate::facts::{self, Fact};
 use crate::fs::{
     self, Acl, AclEntry, AclTag, Attributes, CopyError, CopyJob, DataFile, Dir, Segment, TempFile,
 };
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, Stat, Writer};
 
 /// The read and write bits of an ACL entry.
 const READ: u16 = 4;
@@ -106,7 +106,7 @@ fn copy_whole(source: &DataFile, to_dir: &Dir, to: &FileName) -> fs::Result<Copi
     // Read the attributes first: copying changes the access time.
     let (before, attributes) = (source.stat()?, source.attributes()?);
     let check = || {
-        let written = source.writer()? == fs::Writer::Present;
+        let written = source.writer()? == Writer::Present;
         if !written && source.stat()?.is_unchanged_since(&before) {
             Ok(())
         } else {

@@ -8,7 +8,8 @@ use std::path::Path;
 use rustix::fs;
 use rustix::io::Errno;
 
-use crate::fs::{DataFile, Dir, Result, TempFile, Unprovable, Writer, own_uid};
+use crate::fs::{DataFile, Dir, Result, TempFile, own_uid};
+use crate::model::{Unprovable, Writer};
 use crate::text::missing_features::OWN_LEASES;
 
 /// Size of the test file, in bytes: a multiple of every common block size, and large enough to be
@@ -57,12 +58,12 @@ fn capabilities(dir: &Dir) -> Result<Capabilities> {
 
 /// What decides on the capabilities of a directory: its mount and its inode's attributes, because a
 /// file system may, for example, encrypt some directories.
-type Place = (u64, u64, u32);
+type DirKey = (u64, u64, u32);
 
 /// The capabilities of places that were probed. A probe syncs a file, and many directories are on
 /// one file system.
 #[derive(Debug, Default)]
-pub struct ProbedPlaces(RefCell<HashMap<Place, Capabilities>>);
+pub struct ProbedPlaces(RefCell<HashMap<DirKey, Capabilities>>);
 
 impl ProbedPlaces {
     /// Returns the capabilities of a directory. Creates a file there in any case, so that a
@@ -89,7 +90,7 @@ impl ProbedPlaces {
     }
 }
 
-fn place(dir: &Dir) -> Result<Place> {
+fn place(dir: &Dir) -> Result<DirKey> {
     let stat = dir.stat_self()?;
     let attributes = fs::ioctl_getflags(dir).map(|flags| flags.bits()).unwrap_or_default();
     Ok((stat.dev, stat.mount, attributes))

@@ -3,7 +3,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::fs::{DataFile, Result, Writer};
+use crate::fs::{DataFile, Result};
+use crate::model::Writer;
 
 /// The extended attribute with the hash of what npyd wrote to the file. A file with another content
 /// was edited, and has notes that are nowhere else.

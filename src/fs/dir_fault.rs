@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use crate::fs::{FsError, Operation};
-use crate::model::{DirFault, DirFaultKind, Shortfall, Subject};
+use crate::model::{DirFault, DirFaultKind, OperationTarget, Shortfall};
 
 impl FsError {
     /// Returns the fault of a directory that caused the error, if it was not the file's own.
@@ -12,7 +12,7 @@ impl FsError {
         if self.shortfall().is_some_and(Shortfall::is_of_file) {
             return None;
         }
-        let is_of_dir = self.operation().subject() == Subject::Dir;
+        let is_of_dir = self.operation().target() == OperationTarget::Dir;
         let kind = match Errno::from_io_error(self.io()) {
             Some(errno) => self.fault_of(errno)?,
             // npyd itself refuses the directory: another file system, an untrusted owner.
@@ -25,8 +25,8 @@ impl FsError {
 
     fn fault_of(&self, errno: Errno) -> Option<DirFaultKind> {
         let operation = self.operation();
-        let is_of_dir = operation.subject() == Subject::Dir;
-        let needs_dir = is_of_dir || operation.subject() == Subject::Entry;
+        let is_of_dir = operation.target() == OperationTarget::Dir;
+        let needs_dir = is_of_dir || operation.target() == OperationTarget::Entry;
         Some(match errno {
             Errno::ROFS => DirFaultKind::ReadOnly,
             Errno::NOSPC if operation != Operation::Mark => DirFaultKind::Full,

@@ -10,9 +10,9 @@ use rustix::fs::{self, Access, AtFlags, Mode, OFlags, SeekFrom, XattrFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::fs::fs_kind::FsFacts;
-use crate::fs::lease::{self, Lease, Unprovable, Writer};
+use crate::fs::lease::{self, Lease};
 use crate::fs::{Dir, FsError, Operation, Result, has_proc, own_uid};
-use crate::model::{FsInfo, Stat};
+use crate::model::{FsInfo, Stat, Unprovable, Writer};
 
 /// Maximum size of an extended attribute that npyd reads, in bytes.
 const ATTR_MAX: usize = 4096;

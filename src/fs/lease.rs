@@ -5,42 +5,11 @@
 //! because a writer's open would have to wait for it. Only while npyd renames a file it holds the
 //! lease for a moment.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Once;
-use std::{fmt, io};
 
-/// Whether a process writes to a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Writer {
-    /// No process writes to it.
-    None,
-    /// A process has it open for writing, or mapped writable.
-    Present,
-    /// The kernel can't detect writers.
-    Unknown(Unprovable),
-}
-
-/// Why npyd can't detect writers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unprovable {
-    /// The file belongs to another user, and this process may not take a lease on it (no
-    /// `CAP_LEASE`).
-    NoRight,
-    /// Other hosts may write to the file.
-    Network,
-    /// The file system grants no leases.
-    NoLeases,
-}
-
-impl fmt::Display for Unprovable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Unprovable::NoRight => "it belongs to another user, and npyd has no CAP_LEASE",
-            Unprovable::Network => "other hosts may write to its file system",
-            Unprovable::NoLeases => "its file system grants no leases",
-        })
-    }
-}
+use crate::model::{Unprovable, Writer};
 
 /// Probes a file for writers. The descriptor must be open for reading only.
 pub(crate) fn probe(fd: impl AsFd) -> Writer {

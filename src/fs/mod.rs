@@ -75,7 +75,7 @@ pub use fs_kind::{FsId, free_space, fs_id, fs_ids_above, fs_info};
 pub use holders::{FileUse, Holder, Holders};
 pub use inotify::{Inotify, InotifyEvent, WatchId};
 pub use ioprio::{IdlePriority, make_idle};
-pub use lease::{Lease, Unprovable, Writer};
+pub use lease::Lease;
 pub use listing::Listing;
 pub use mount_table::{Device, MountChain, MountInfo, MountTable};
 pub(crate) use private_name::forget_name;

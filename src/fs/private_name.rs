@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use crate::facts::{self, Fact};
 use crate::fs::lease::Lease;
-use crate::fs::{DataFile, Dir, Operation, Result, Writer};
-use crate::model::{NAME_MAX, NUMBER_MAX, Stat, cut, with_suffix};
+use crate::fs::{DataFile, Dir, Operation, Result};
+use crate::model::{NAME_MAX, NUMBER_MAX, Stat, Writer, cut, with_suffix};
 
 /// Prefix of private names.
 const PRIVATE_PREFIX: &str = ".npyd-taken-";

@@ -15,7 +15,7 @@ pub(crate) const TABLE: &str = "
     ) WITHOUT ROWID;";
 
 /// A file's content, by its key, and why it may be lost.
-pub(crate) struct DataLoss {
+pub(crate) struct LossRow {
     content: String,
     reason: String,
 }
@@ -34,11 +34,11 @@ impl Ledger {
     ) -> Result<()> {
         let mut pending_losses = lock(&self.pending_losses);
         pending_losses
-            .extend(contents.map(|content| DataLoss { content, reason: reason.to_owned() }));
+            .extend(contents.map(|content| LossRow { content, reason: reason.to_owned() }));
         self.write_losses(&mut pending_losses)
     }
 
-    pub(crate) fn write_losses(&self, pending_losses: &mut Vec<DataLoss>) -> Result<()> {
+    pub(crate) fn write_losses(&self, pending_losses: &mut Vec<LossRow>) -> Result<()> {
         if pending_losses.is_empty() {
             return Ok(());
         }
@@ -83,9 +83,9 @@ pub(crate) fn loss_in(db: &Connection, contents: &[String]) -> rusqlite::Result<
     Ok(None)
 }
 
-fn insert_losses(db: &Connection, losses: &[DataLoss]) -> rusqlite::Result<()> {
+fn insert_losses(db: &Connection, losses: &[LossRow]) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
-    for DataLoss { content, reason } in losses {
+    for LossRow { content, reason } in losses {
         db.prepare_cached("INSERT OR REPLACE INTO lost (content, reason) VALUES (?1, ?2)")?
             .execute([content, reason])?;
     }

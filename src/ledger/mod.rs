@@ -62,7 +62,7 @@ pub use crate::ledger::error::{LedgerError, LedgerErrorKind};
 pub use crate::ledger::history::HistoryFilter;
 pub use crate::ledger::known_drop::KnownDrop;
 pub use crate::ledger::known_source::KnownSource;
-use crate::ledger::losses::DataLoss;
+use crate::ledger::losses::LossRow;
 use crate::ledger::mend::newest;
 pub use crate::ledger::obstacle::{other_owner, own_name};
 use crate::ledger::open_files::OpenFiles;
@@ -84,7 +84,7 @@ pub struct Ledger {
     /// The files that the connection has open.
     files: Mutex<OpenFiles>,
     /// Data losses that could not be written yet.
-    pending_losses: Mutex<Vec<DataLoss>>,
+    pending_losses: Mutex<Vec<LossRow>>,
     /// Receipts that could not be written yet, in a database in memory.
     unsaved: Mutex<Option<Connection>>,
     /// The state of an outage, if there is one.

@@ -11,6 +11,7 @@ mod limits;
 mod operation;
 mod reserved_names;
 mod system_error;
+mod writer;
 
 pub use dir_fault::{DirDenial, DirFault, DirFaultKind};
 pub use file_name::{FileName, FileNameError, NAME_MAX, NUMBER_MAX, is_npy_name};
@@ -21,7 +22,8 @@ pub use fs_info::FsInfo;
 pub use fs_kind::FsKind;
 pub use limits::{Limit, Rate};
 pub use operation::Operation;
-pub(crate) use operation::Subject;
+pub(crate) use operation::OperationTarget;
 pub use reserved_names::is_reserved_name;
 pub(crate) use reserved_names::{ExchangeName, PREFIX, SUFFIX, is_unfinished};
 pub use system_error::{Shortfall, SystemError, SystemErrorCause, SystemErrorRemedy, UNNAMED};
+pub use writer::{Unprovable, Writer};

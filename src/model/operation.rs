@@ -93,7 +93,7 @@ pub enum Operation {
 
 /// What the path of a failed operation refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub(crate) enum OperationTarget {
     /// A directory.
     Dir,
     /// A name in a directory, whose rights the operation needs. EPERM can concern the single file:
@@ -109,7 +109,7 @@ impl Operation {
         self.classify().1
     }
 
-    pub(crate) fn subject(self) -> Subject {
+    pub(crate) fn target(self) -> OperationTarget {
         self.classify().0
     }
 
@@ -124,8 +124,8 @@ impl Operation {
         matches!(self, Operation::Name | Operation::Rename | Operation::Link | Operation::Remove)
     }
 
-    fn classify(self) -> (Subject, &'static str) {
-        use Subject::{Dir, Entry, File};
+    fn classify(self) -> (OperationTarget, &'static str) {
+        use OperationTarget::{Dir, Entry, File};
         match self {
             Operation::OpenDir => (Dir, "open the directory"),
             Operation::OpenDirBelow => (Dir, "open a directory below"),
@@ -194,22 +194,22 @@ mod tests {
     #[test]
     fn an_operation_is_about_a_directory_a_name_or_a_file_whatever_its_words() {
         for (operation, subject, words) in [
-            (Operation::OpenDir, Subject::Dir, "open the directory"),
-            (Operation::GetFileSystemOfDir, Subject::Dir, "get the file system of"),
-            (Operation::GetFileSystem, Subject::File, "get the file system of"),
-            (Operation::CreateFileIn, Subject::Dir, "make a file in"),
-            (Operation::CreateEntry, Subject::Entry, "make"),
-            (Operation::CreateDir, Subject::Entry, "make the directory"),
-            (Operation::UseDir, Subject::Dir, "use"),
-            (Operation::ListDir, Subject::Dir, "list"),
-            (Operation::ListAttributes, Subject::File, "list the attributes of"),
-            (Operation::Name, Subject::Entry, "name"),
-            (Operation::StatFile, Subject::File, "stat the open file"),
-            (Operation::StatName, Subject::Entry, "stat"),
-            (Operation::StatDir, Subject::Dir, "stat the directory"),
-            (Operation::Open, Subject::File, "open"),
+            (Operation::OpenDir, OperationTarget::Dir, "open the directory"),
+            (Operation::GetFileSystemOfDir, OperationTarget::Dir, "get the file system of"),
+            (Operation::GetFileSystem, OperationTarget::File, "get the file system of"),
+            (Operation::CreateFileIn, OperationTarget::Dir, "make a file in"),
+            (Operation::CreateEntry, OperationTarget::Entry, "make"),
+            (Operation::CreateDir, OperationTarget::Entry, "make the directory"),
+            (Operation::UseDir, OperationTarget::Dir, "use"),
+            (Operation::ListDir, OperationTarget::Dir, "list"),
+            (Operation::ListAttributes, OperationTarget::File, "list the attributes of"),
+            (Operation::Name, OperationTarget::Entry, "name"),
+            (Operation::StatFile, OperationTarget::File, "stat the open file"),
+            (Operation::StatName, OperationTarget::Entry, "stat"),
+            (Operation::StatDir, OperationTarget::Dir, "stat the directory"),
+            (Operation::Open, OperationTarget::File, "open"),
         ] {
-            assert_eq!(operation.subject(), subject, "{operation:?}");
+            assert_eq!(operation.target(), subject, "{operation:?}");
             assert_eq!(operation.as_str(), words, "{operation:?}");
         }
     }

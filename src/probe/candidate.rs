@@ -10,7 +10,7 @@ use crate::decide::completeness::{self, Rules, Verdict};
 use crate::decide::evidence::Evidence;
 use crate::decide::file_snapshot::FileSnapshot;
 use crate::decide::name_list::NameList;
-use crate::decide::observation::{Observation, Writer};
+use crate::decide::observation::Observation;
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
 use crate::decide::request_target::RequestTarget;
@@ -18,10 +18,10 @@ use crate::decide::source_identity::{SourceIdentity, identity_of, without_ctime}
 use crate::decide::wait::Wait;
 use crate::describe::{DeclaredBy, Division, Dump, LeadingBytes, Rows, SizeFit};
 use crate::fs;
-use crate::model::parent_of;
+use crate::model::{Writer, parent_of};
 use crate::npy::{self, Header};
 use crate::probe::RowCount;
-use crate::probe::input::{DescriptionFile, Input, InputFile, writer};
+use crate::probe::input::{DescriptionFile, Input, InputFile};
 
 /// A drop whose files are open.
 pub struct Candidate {
@@ -188,8 +188,8 @@ impl Candidate {
         let quiet = completeness::quiet_after(self.quiet(drop_dir.quiet), remakes);
         let rules = Rules { quiet, allow_trailing, remakes };
         let sidecar_writer =
-            self.input.description.as_ref().map(|it| writer(&it.file)).transpose()?;
-        let count_writer = self.miscount.as_ref().map(|count| writer(&count.file)).transpose()?;
+            self.input.description.as_ref().map(|it| it.file.writer()).transpose()?;
+        let count_writer = self.miscount.as_ref().map(|count| count.file.writer()).transpose()?;
         let timestamp_granularity = self.input.timestamp_granularity();
         let dump = match &self.dump {
             Ok(dump) => dump,

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::decide::observation::Writer;
 use crate::describe::series::SeriesKey;
 use crate::describe::{Division, Dump, SizeFit};
 use crate::fs::{self, DataFile, Dir, Lease};
-use crate::model::{FileName, Stat};
+use crate::model::{FileName, Stat, Unprovable, Writer};
 use crate::npy;
 use crate::probe::unproven::Unproven;
 
@@ -169,12 +168,12 @@ impl Input {
     pub fn writer(&self) -> fs::Result<Writer> {
         let rank = |writer: Writer| match writer {
             Writer::None => 0,
-            Writer::Unknown => 1,
+            Writer::Unknown(_) => 1,
             Writer::Present => 2,
         };
         let mut strongest = Writer::None;
         for input in &self.files {
-            let next = writer(&input.file)?;
+            let next = input.file.writer()?;
             if rank(next) > rank(strongest) {
                 strongest = next;
             }
@@ -193,7 +192,7 @@ impl Input {
     /// with `CAP_LEASE` may.
     pub fn unseen(&self) -> fs::Result<Option<&FileName>> {
         for (name, file, _) in self.all_files() {
-            if file.writer()? == fs::Writer::Unknown(fs::Unprovable::NoRight) {
+            if file.writer()? == Writer::Unknown(Unprovable::NoRight) {
                 return Ok(Some(name));
             }
         }
@@ -310,13 +309,4 @@ impl Input {
 /// Returns the number of data bytes in a file of a series; `None` if the file is too short.
 fn full_share(dump: &Dump, input: &InputFile) -> Option<u64> {
     input.stat.size.checked_sub(dump.around())
-}
-
-/// Returns whether a process writes to a file.
-pub(crate) fn writer(file: &DataFile) -> fs::Result<Writer> {
-    Ok(match file.writer()? {
-        fs::Writer::None => Writer::None,
-        fs::Writer::Present => Writer::Present,
-        fs::Writer::Unknown(_) => Writer::Unknown,
-    })
 }

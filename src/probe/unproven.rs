@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::decide::route_obstacle::RouteObstacle;
-use crate::fs::{self, DataFile, Unprovable};
-use crate::model::{DirDenial, FileName, Protection};
+use crate::fs::{self, DataFile};
+use crate::model::{DirDenial, FileName, Protection, Unprovable, Writer};
 
 /// Why a file can't be removed or moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl Unproven {
     /// Returns why the kernel grants no lease on a file.
     pub(crate) fn of(name: &FileName, file: &DataFile) -> fs::Result<Self> {
         let why = match file.writer()? {
-            fs::Writer::Unknown(why) => StayReason::NoLease(why),
-            fs::Writer::Present | fs::Writer::None => StayReason::Writer,
+            Writer::Unknown(why) => StayReason::NoLease(why),
+            Writer::Present | Writer::None => StayReason::Writer,
         };
         Ok(Unproven { file: name.clone(), why })
     }

@@ -14,7 +14,7 @@ use crate::events::sink::Sink;
 
 use bars::BarSink;
 use log::LogSink;
-use stdout::{Format, StdoutSink};
+use stdout::{ReceiptFormat, StdoutSink};
 
 /// The process that the sinks run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Host {
     /// `npyd run`.
     Daemon,
     /// `npyd sweep` or `npyd finalize`, which print receipts to standard output.
-    Command(Format),
+    Command(ReceiptFormat),
 }
 
 /// Starts the sinks of a process. A sink that a user configures is in each process: it gets the

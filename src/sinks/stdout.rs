@@ -32,24 +32,24 @@ pub fn has_failed() -> bool {
 
 /// How receipts are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum ReceiptFormat {
     /// As lines for people.
     Lines,
     /// As one JSON object a line.
     Json,
 }
 
-impl Format {
+impl ReceiptFormat {
     /// Returns the format of a command with an option `--json`.
     #[must_use]
     pub fn new(is_json: bool) -> Self {
-        if is_json { Format::Json } else { Format::Lines }
+        if is_json { ReceiptFormat::Json } else { ReceiptFormat::Lines }
     }
 }
 
 /// Prints receipts.
 pub struct StdoutSink {
-    format: Format,
+    format: ReceiptFormat,
     /// The bars that a line must not be printed across.
     bars: Option<MultiProgress>,
 }
@@ -57,7 +57,7 @@ pub struct StdoutSink {
 impl StdoutSink {
     /// Creates the sink.
     #[must_use]
-    pub fn new(format: Format, bars: Option<MultiProgress>) -> Self {
+    pub fn new(format: ReceiptFormat, bars: Option<MultiProgress>) -> Self {
         StdoutSink { format, bars }
     }
 }
@@ -74,8 +74,8 @@ impl Sink for StdoutSink {
     fn accept(&mut self, event: &Event) {
         let Event::Receipt { receipt, stored } = event else { return };
         let line = match self.format {
-            Format::Lines => format!("{receipt}{}", stored.remark()),
-            Format::Json => receipt.to_json_with(*stored),
+            ReceiptFormat::Lines => format!("{receipt}{}", stored.remark()),
+            ReceiptFormat::Json => receipt.to_json_with(*stored),
         };
         match &self.bars {
             Some(bars) => bars.suspend(|| print(&line)),

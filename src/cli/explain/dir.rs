@@ -10,7 +10,7 @@ use serde_json::json;
 use super::file_status::FileStatus;
 use super::own_file::explain_own_file;
 use super::{Query, text};
-use crate::cli::tree::{Found, walk};
+use crate::cli::tree::{TreeItem, walk};
 use crate::cli::{Exit, FatalError, print};
 use crate::config::DropDir;
 use crate::decide::description_remark::DescriptionRemark;
@@ -106,7 +106,7 @@ impl Query {
         walk(&place, &dir, Path::new(""), &mut |rel, found| {
             let name = rel.file_name().and_then(OsStr::to_str);
             let describes = name.is_some_and(|it| may_describe(it) && !is_put_beside_arrays(it));
-            if let (Found::File, true) = (found, describes)
+            if let (TreeItem::File, true) = (found, describes)
                 && let Ok(ProbeResult::Candidate(it)) = probe_standalone(&place, rel, &mut listed)
             {
                 let kind = ReasonKind::Ignored.as_str();
@@ -142,23 +142,23 @@ impl Query {
 }
 
 impl List<'_> {
-    fn add(&mut self, rel: &Path, found: Found) {
+    fn add(&mut self, rel: &Path, found: TreeItem) {
         match found {
-            Found::File => match self.reason(rel) {
+            TreeItem::File => match self.reason(rel) {
                 Ok(Some((verdict, kind, why))) => self.print(rel, verdict, &kind, &why),
                 Ok(None) => {}
                 Err(error) if error.is_missing() => {}
                 Err(error) => self.fail(rel, &error),
             },
-            Found::Subdirectory => {
+            TreeItem::Subdirectory => {
                 let (verdict, kind, why) = SUBDIRECTORY;
                 self.print(rel, verdict, kind, why);
             }
-            Found::Other => {
+            TreeItem::Other => {
                 let why = Reason::NotRegular;
                 self.print(rel, FileStatus::Ignored, why.kind().as_str(), &why.to_string());
             }
-            Found::Unreadable(error) => self.fail(rel, &error),
+            TreeItem::Unreadable(error) => self.fail(rel, &error),
         }
     }
 

@@ -18,7 +18,7 @@ use clap::Args;
 use self::dry_run::Planned;
 use self::refused::Refused;
 use self::sum::Sum;
-use crate::cli::dims::Dims;
+use crate::cli::shape_arg::ShapeArg;
 use crate::cli::{Exit, FatalError, print};
 use crate::config::{DropDir, OnConflict};
 use crate::decide::argument_problem::ArgumentProblem;
@@ -36,7 +36,7 @@ use crate::model::FileName;
 use crate::npy::{Dtype, DtypeError, Layout, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
-use crate::sinks::stdout::Format;
+use crate::sinks::stdout::ReceiptFormat;
 use crate::sinks::{self, Host};
 use crate::throttle::meter::Meter;
 
@@ -56,7 +56,7 @@ pub(crate) struct Finalize {
     /// Length of each axis, the slowest first in C order, for example 100,512,512. The slowest may
     /// be -1: its length follows from the file size, as in --shape=-1,512,512
     #[arg(long, requires = "dtype", allow_hyphen_values = true)]
-    shape: Option<Dims>,
+    shape: Option<ShapeArg>,
     /// Memory order: C (the last axis varies fastest) or F (the first axis does)
     #[arg(long, requires = "dtype", value_parser = Order::from_str, default_value_t)]
     order: Order,
@@ -139,7 +139,7 @@ impl Finalize {
                         {\"dtype\": \"<u2\", \"shape\": [-1, 512], \"data\": [\"a.raw\", \"b.raw\"]}"
                 .into());
         }
-        let bus = Arc::new(sinks::start(Host::Command(Format::new(self.json)))?);
+        let bus = Arc::new(sinks::start(Host::Command(ReceiptFormat::new(self.json)))?);
         bus.observe_facts();
         let mut session =
             Session { bus, listed: ListedDescriptions::default(), sum: Sum::default() };
@@ -343,7 +343,7 @@ impl Finalize {
         listed: &mut ListedDescriptions,
     ) -> Result<Candidate, Refused> {
         let result = match (&self.dtype, &self.shape) {
-            (Some(DtypeArg { dtype, remark }), Some(Dims(shape))) => {
+            (Some(DtypeArg { dtype, remark }), Some(ShapeArg(shape))) => {
                 let declared = Declared {
                     dtype: dtype.clone(),
                     shape: shape.clone(),

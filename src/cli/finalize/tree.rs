@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::refused::Refused;
 use super::{Finalize, Session, absolute};
-use crate::cli::tree::{Found, walk};
+use crate::cli::tree::{TreeItem, walk};
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::events::receipt_event::ReceiptEvent;
@@ -29,12 +29,12 @@ impl Finalize {
             Err(error) => return self.report(dir, Err(error.into()), session),
         };
         walk(&drop_dir, &root, Path::new(""), &mut |rel, found| match found {
-            Found::File => self.finalize_found(&drop_dir, rel, session),
-            Found::Unreadable(error) => {
+            TreeItem::File => self.finalize_found(&drop_dir, rel, session),
+            TreeItem::Unreadable(error) => {
                 self.report(&drop_dir.path.join(rel), Err(error.into()), session);
             }
             // All subdirectories are included, and only files hold data.
-            Found::Subdirectory | Found::Other => {}
+            TreeItem::Subdirectory | TreeItem::Other => {}
         });
     }
 

@@ -22,8 +22,8 @@ use crate::finalize::locations::Locations;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
 use crate::finalize::{Interruption, Job};
-use crate::fs::{self, DataFile, Dir, Writer};
-use crate::model::{FileName, Stat};
+use crate::fs::{self, DataFile, Dir};
+use crate::model::{FileName, Stat, Writer};
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 

@@ -21,7 +21,7 @@ use crate::service::tracker::walk::Listed;
 use crate::service::tracker::{ENTRIES_MAX, Tracker};
 
 /// A directory that a scan is in.
-pub(super) struct Place<'a> {
+pub(super) struct ScannedDir<'a> {
     /// The drop directory.
     pub(super) root: &'a Dir,
     pub(super) dir: &'a Dir,
@@ -48,33 +48,43 @@ enum ListedDescription {
 impl Tracker {
     /// Adds the descriptions among these names to the index, so that all descriptions of a data
     /// file are known before it is probed.
-    pub(super) fn read_descriptions(&mut self, place: &Place<'_>, names: &[Listed], now: Instant) {
+    pub(super) fn read_descriptions(
+        &mut self,
+        scanned: &ScannedDir<'_>,
+        names: &[Listed],
+        now: Instant,
+    ) {
         let files = names.iter().filter(|(name, kind)| {
             *kind == EntryKind::File
                 && name.to_str().is_some_and(may_describe)
-                && !self.drop_dir.ignore.ignores_entry(&place.rel.join(name), false)
+                && !self.drop_dir.ignore.ignores_entry(&scanned.rel.join(name), false)
         });
         let names: Vec<&OsStr> = files.map(|(name, _)| name.as_os_str()).collect();
-        for (name, listed) in self.listed_descriptions(place, &names, now) {
+        for (name, listed) in self.listed_descriptions(scanned, &names, now) {
             let ListedDescription::Open(read) = listed else { continue };
             // The probe reports an error.
-            let added = self.index.add_read((&self.drop_dir, place.root), &read);
+            let added = self.index.add_read((&self.drop_dir, scanned.root), &read);
             if added.is_ok() && !self.index.is_incomplete() {
-                self.read_descriptions.note(place.rel.join(name), &read, self.room);
+                self.read_descriptions.note(scanned.rel.join(name), &read, self.room);
             }
         }
     }
 
     /// Enqueues the files among these names that may be drops. Returns their number.
-    pub(super) fn find_drops(&mut self, place: &Place<'_>, names: &[Listed], now: Instant) -> u64 {
+    pub(super) fn find_drops(
+        &mut self,
+        scanned: &ScannedDir<'_>,
+        names: &[Listed],
+        now: Instant,
+    ) -> u64 {
         let before = self.entries.len();
         let (mut descriptions, mut data, mut meant) = (Vec::new(), Vec::new(), Vec::new());
         for (name, kind) in names {
-            let (rel, text) = (place.rel.join(name), name.to_str());
+            let (rel, text) = (scanned.rel.join(name), name.to_str());
             let describes = text.is_some_and(may_describe);
             if describes && *kind != EntryKind::File {
                 // A link or a directory in place of a manifest: its data wait for a file.
-                meant.extend(data_beside(place, name));
+                meant.extend(data_beside(scanned, name));
                 continue;
             }
             if *kind != EntryKind::File
@@ -84,10 +94,10 @@ impl Tracker {
                 continue;
             }
             if self.entries.contains_key(&rel) {
-                self.find_tracked(place, &rel, now);
+                self.find_tracked(scanned, &rel, now);
             } else if describes {
-                if self.read_descriptions.take_unchanged((place.dir, place.rel), name) {
-                    self.enqueue_found(place, &rel, now);
+                if self.read_descriptions.take_unchanged((scanned.dir, scanned.rel), name) {
+                    self.enqueue_found(scanned, &rel, now);
                 } else {
                     descriptions.push(name.as_os_str());
                 }
@@ -95,38 +105,38 @@ impl Tracker {
                 data.push(name.clone());
             }
         }
-        for (name, listed) in self.listed_descriptions(place, &descriptions, now) {
+        for (name, listed) in self.listed_descriptions(scanned, &descriptions, now) {
             match listed {
                 ListedDescription::Settled => {}
                 ListedDescription::Open(read) => {
-                    let _ = self.index.add_read((&self.drop_dir, place.root), &read);
-                    self.enqueue_found(place, &place.rel.join(name), now);
+                    let _ = self.index.add_read((&self.drop_dir, scanned.root), &read);
+                    self.enqueue_found(scanned, &scanned.rel.join(name), now);
                 }
                 ListedDescription::Unreadable => {
-                    self.enqueue_found(place, &place.rel.join(name), now);
+                    self.enqueue_found(scanned, &scanned.rel.join(name), now);
                 }
                 ListedDescription::Other => {
-                    if is_empty(place.dir, name) {
-                        meant.extend(data_beside(place, name));
+                    if is_empty(scanned.dir, name) {
+                        meant.extend(data_beside(scanned, name));
                     }
                     data.push(name.to_os_string());
                 }
             }
         }
-        self.find_data(place, &data, now);
-        self.find_meant(place, &meant, now);
+        self.find_data(scanned, &data, now);
+        self.find_meant(scanned, &meant, now);
         self.entries.len().saturating_sub(before) as u64
     }
 
     /// Has a tracked file that a scan lists probed again.
-    fn find_tracked(&mut self, place: &Place<'_>, rel: &Path, now: Instant) {
+    fn find_tracked(&mut self, scanned: &ScannedDir<'_>, rel: &Path, now: Instant) {
         let Some(entry) = self.entries.get_mut(rel) else { return };
-        entry.is_listed |= place.is_pass;
+        entry.is_listed |= scanned.is_pass;
         if entry.is_held() {
             return entry.note_again();
         }
         let is_changed = || {
-            let stat = place.root.stat(rel).ok().flatten();
+            let stat = scanned.root.stat(rel).ok().flatten();
             stat.is_none_or(|stat| entry.has_changed(&stat))
         };
         if !is_external(entry.state()) || is_changed() {
@@ -138,30 +148,30 @@ impl Tracker {
 
     /// Enqueues the data files among these names that are not settled. A description leads to its
     /// data; these are the others, and those that it may not lead to.
-    fn find_data(&mut self, place: &Place<'_>, names: &[OsString], now: Instant) {
-        let known = self.known_sources(place, names.iter().map(OsString::as_os_str));
+    fn find_data(&mut self, scanned: &ScannedDir<'_>, names: &[OsString], now: Instant) {
+        let known = self.known_sources(scanned, names.iter().map(OsString::as_os_str));
         for (name, known) in names.iter().zip(known) {
-            let rel = place.rel.join(name);
+            let rel = scanned.rel.join(name);
             let is_wanted = match known {
-                Some(known) if self.is_settled(place.dir, name, &known) => {
-                    known.is_unproven && self.may_be_proved(place.dir, name)
+                Some(known) if self.is_settled(scanned.dir, name, &known) => {
+                    known.is_unproven && self.may_be_proved(scanned.dir, name)
                 }
                 // It has changed, and a request may have declared its layout.
                 Some(known) if known.is_settled => true,
-                _ => self.may_be_drop(place, &rel),
+                _ => self.may_be_drop(scanned, &rel),
             };
             if is_wanted {
-                self.enqueue_found(place, &rel, now);
+                self.enqueue_found(scanned, &rel, now);
             }
         }
     }
 
     /// Enqueues data files beside something that is named like their description, but can't be it.
-    fn find_meant(&mut self, place: &Place<'_>, names: &[OsString], now: Instant) {
-        let known = self.known_sources(place, names.iter().map(OsString::as_os_str));
+    fn find_meant(&mut self, scanned: &ScannedDir<'_>, names: &[OsString], now: Instant) {
+        let known = self.known_sources(scanned, names.iter().map(OsString::as_os_str));
         for (name, known) in names.iter().zip(known) {
-            let rel = place.rel.join(name);
-            if !known.is_some_and(|known| self.is_settled(place.dir, name, &known))
+            let rel = scanned.rel.join(name);
+            if !known.is_some_and(|known| self.is_settled(scanned.dir, name, &known))
                 && !self.entries.contains_key(&rel)
                 && !self.drop_dir.ignore.ignores_entry(&rel, false)
             {
@@ -172,7 +182,7 @@ impl Tracker {
 
     /// Returns whether a file may be a drop that no description leads to. Counts those that are
     /// not, for the report of the scan.
-    fn may_be_drop(&mut self, place: &Place<'_>, rel: &Path) -> bool {
+    fn may_be_drop(&mut self, scanned: &ScannedDir<'_>, rel: &Path) -> bool {
         if let Some(is_settled) = self.is_in_settled_series(rel) {
             return !is_settled;
         }
@@ -185,7 +195,7 @@ impl Tracker {
         if has_template && !(is_npy_name(rel) && self.drop_dir.output.is_none()) {
             return true;
         }
-        let (kind, changed_ns) = match bare_file((&self.drop_dir, place.root), rel) {
+        let (kind, changed_ns) = match bare_file((&self.drop_dir, scanned.root), rel) {
             Ok(BareFile::Gone) => return false,
             Ok(BareFile::Array(changed_ns)) => (LeftAloneKind::Array, changed_ns),
             Ok(BareFile::Undescribed(changed_ns)) if !has_template => {
@@ -198,8 +208,8 @@ impl Tracker {
             }
             Ok(BareFile::Drop | BareFile::Undescribed(_)) | Err(_) => return true,
         };
-        if place.is_pass && !is_beside {
-            self.note_left_alone((place.root, rel), kind, changed_ns);
+        if scanned.is_pass && !is_beside {
+            self.note_left_alone((scanned.root, rel), kind, changed_ns);
         }
         false
     }
@@ -215,21 +225,21 @@ impl Tracker {
 
     /// Enqueues a file that a scan found. A file that a template matches is probed after all others
     /// of the step, because one of those may describe it and cannot be found by name.
-    fn enqueue_found(&mut self, place: &Place<'_>, rel: &Path, now: Instant) {
+    fn enqueue_found(&mut self, scanned: &ScannedDir<'_>, rel: &Path, now: Instant) {
         let describes = rel.file_name().and_then(OsStr::to_str).is_some_and(may_describe);
         let is_later = !describes && self.has_template(rel);
         let at = if is_later { now + Duration::from_nanos(1) } else { now };
         self.insert(rel.to_path_buf(), at);
         if let Some(entry) = self.entries.get_mut(rel) {
-            entry.since = entry.since.min(place.began);
-            entry.is_listed |= place.is_pass;
+            entry.since = entry.since.min(scanned.began);
+            entry.is_listed |= scanned.is_pass;
         }
     }
 
     /// Returns what each of these files is, which are named like descriptions.
     fn listed_descriptions<'n>(
         &mut self,
-        place: &Place<'_>,
+        scanned: &ScannedDir<'_>,
         names: &[&'n OsStr],
         now: Instant,
     ) -> Vec<(&'n OsStr, ListedDescription)> {
@@ -240,12 +250,12 @@ impl Tracker {
             .iter()
             .zip(&data)
             .flat_map(|(name, data)| std::iter::once(*name).chain(data.iter().map(OsStr::new)));
-        let mut known = self.known_sources(place, sources).into_iter();
+        let mut known = self.known_sources(scanned, sources).into_iter();
         let mut listed = Vec::with_capacity(names.len());
         for (name, data) in names.iter().zip(&data) {
             let own = known.next().flatten();
             let known: Vec<_> = known.by_ref().take(data.len()).collect();
-            let one = self.listed_description(place, name, (own, data, known), now);
+            let one = self.listed_description(scanned, name, (own, data, known), now);
             listed.push((*name, one));
         }
         listed
@@ -255,35 +265,35 @@ impl Tracker {
     /// its own path, `known` what it has about the data files `named` that its name leads to.
     fn listed_description(
         &mut self,
-        place: &Place<'_>,
+        scanned: &ScannedDir<'_>,
         name: &OsStr,
         (own, named, known): (Option<KnownSource>, &[String], Vec<Option<KnownSource>>),
         now: Instant,
     ) -> ListedDescription {
-        if self.settled_series.contains(&place.rel.join(name)) {
+        if self.settled_series.contains(&scanned.rel.join(name)) {
             return ListedDescription::Settled;
         }
         let mut known = named.iter().zip(known);
-        if known.any(|(data, known)| self.is_settled_with(place, name, (data.as_ref(), known))) {
+        if known.any(|(data, known)| self.is_settled_with(scanned, name, (data.as_ref(), known))) {
             return ListedDescription::Settled;
         }
-        let series =
-            own.and_then(|known| self.settled_series(place.dir, (place.rel, name), &known, now));
+        let series = own
+            .and_then(|known| self.settled_series(scanned.dir, (scanned.rel, name), &known, now));
         if series.is_some() {
             if self.settled_series.len() < ENTRIES_MAX {
-                self.settled_series.insert(place.rel.join(name));
+                self.settled_series.insert(scanned.rel.join(name));
             }
             return ListedDescription::Settled;
         }
-        let read = match ReadDescription::read((&self.drop_dir, place.root), &place.rel.join(name))
-        {
-            Ok(Some(read)) => read,
-            Ok(None) => return ListedDescription::Other,
-            Err(_) => return ListedDescription::Unreadable,
-        };
+        let read =
+            match ReadDescription::read((&self.drop_dir, scanned.root), &scanned.rel.join(name)) {
+                Ok(Some(read)) => read,
+                Ok(None) => return ListedDescription::Other,
+                Err(_) => return ListedDescription::Unreadable,
+            };
         let arrays = read.data();
         let are_settled = !arrays.is_empty()
-            && arrays.iter().all(|paths| self.is_array_settled(place, name, (paths, named)));
+            && arrays.iter().all(|paths| self.is_array_settled(scanned, name, (paths, named)));
         if are_settled {
             ListedDescription::Settled
         } else {
@@ -295,50 +305,50 @@ impl Tracker {
     /// Looks only beside the description, and not at the files `without`, which are not.
     fn is_array_settled(
         &self,
-        place: &Place<'_>,
+        scanned: &ScannedDir<'_>,
         description: &OsStr,
         (paths, without): (&[PathBuf], &[String]),
     ) -> bool {
-        let beside = paths.iter().filter(|path| path.parent() == Some(place.rel));
+        let beside = paths.iter().filter(|path| path.parent() == Some(scanned.rel));
         let names = beside.filter_map(|path| path.file_name());
         let names = names.filter(|name| without.iter().all(|it| *name != it.as_str()));
         let names: Vec<_> = names.map(OsStr::to_os_string).collect();
-        self.find_known(place, &names)
+        self.find_known(scanned, &names)
             .into_iter()
-            .any(|it| self.is_settled_with(place, description, it))
+            .any(|it| self.is_settled_with(scanned, description, it))
     }
 
     /// Returns whether a data file is settled with this description, and unchanged.
     fn is_settled_with(
         &self,
-        place: &Place<'_>,
+        scanned: &ScannedDir<'_>,
         description: &OsStr,
         (data, known): (&OsStr, Option<KnownSource>),
     ) -> bool {
         known.is_some_and(|known| {
             let sidecar = known.fingerprint.identity.sidecar.as_ref();
             sidecar.is_some_and(|(name, _)| description == name.as_str())
-                && self.is_settled(place.dir, data, &known)
+                && self.is_settled(scanned.dir, data, &known)
         })
     }
 
     fn find_known<'n>(
         &self,
-        place: &Place<'_>,
+        scanned: &ScannedDir<'_>,
         names: &'n [OsString],
     ) -> Vec<(&'n OsStr, Option<KnownSource>)> {
         let names = names.iter().map(OsString::as_os_str);
-        names.clone().zip(self.known_sources(place, names)).collect()
+        names.clone().zip(self.known_sources(scanned, names)).collect()
     }
 
     /// Returns what the ledger has about files of a directory.
     fn known_sources<'n>(
         &self,
-        place: &Place<'_>,
+        scanned: &ScannedDir<'_>,
         names: impl Iterator<Item = &'n OsStr>,
     ) -> Vec<Option<KnownSource>> {
         let names: Vec<&OsStr> = names.collect();
-        let dir = self.drop_dir.path.join(place.rel);
+        let dir = self.drop_dir.path.join(scanned.rel);
         self.context.ledger().known_sources(&dir, &names).unwrap_or_else(|error| {
             self.context.report_ledger(&error);
             vec![None; names.len()]
@@ -380,10 +390,10 @@ impl Tracker {
 }
 
 /// Returns the existing files that a description of this name would describe.
-fn data_beside(place: &Place<'_>, description: &OsStr) -> Vec<OsString> {
+fn data_beside(scanned: &ScannedDir<'_>, description: &OsStr) -> Vec<OsString> {
     let names = description.to_str().map(data_named_by).unwrap_or_default();
     let is_there = |name: &String| {
-        let stat = place.dir.stat(Path::new(name)).ok().flatten();
+        let stat = scanned.dir.stat(Path::new(name)).ok().flatten();
         stat.as_ref().is_some_and(Stat::is_file)
     };
     names.into_iter().filter(is_there).map(Into::into).collect()

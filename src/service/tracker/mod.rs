@@ -81,7 +81,7 @@ use scan_report::ScanReport;
 use state_requests::StateRequests;
 use suspension::Suspensions;
 use waits::Searches;
-use walk::{Descriptions, Walk};
+use walk::{DescriptionState, Walk};
 use warnings::WarningDedup;
 
 use crate::config::DropDir;
@@ -175,7 +175,7 @@ pub struct Tracker {
     pass: Option<Walk>,
     /// The scans of new directories, in their order.
     side_walks: VecDeque<Walk>,
-    descriptions: Descriptions,
+    descriptions: DescriptionState,
     /// When a scan goes on that had no descriptors or memory left.
     step_after: Option<Instant>,
     read_descriptions: ReadDescriptions,
@@ -233,7 +233,7 @@ impl Tracker {
             deferred_requests: 0,
             pass: None,
             side_walks: VecDeque::new(),
-            descriptions: Descriptions::Unread,
+            descriptions: DescriptionState::Unread,
             step_after: None,
             read_descriptions: ReadDescriptions::default(),
             settled_series: HashSet::new(),
@@ -342,7 +342,7 @@ impl Tracker {
 
     /// Probes the entries that are due, and dispatches those that are ready to the workers.
     pub fn process_due(&mut self, now: Instant) {
-        if self.descriptions != Descriptions::Unread {
+        if self.descriptions != DescriptionState::Unread {
             self.probe_due(now);
             self.process_looks(now);
             self.root = None;

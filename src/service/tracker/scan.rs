@@ -16,10 +16,10 @@ use crate::events::scanned::Scanned;
 use crate::finalize::remember_dirs;
 use crate::fs::{self, Dir, EntryKind};
 use crate::service::tracker::entry::{Entry, State};
-use crate::service::tracker::listed_files::Place;
+use crate::service::tracker::listed_files::ScannedDir;
 use crate::service::tracker::recovery::is_private;
 use crate::service::tracker::walk::{
-    Descriptions, Level, Listed, NAMES_AT_ONCE, Phase, TURNS_MIN, Walk,
+    DescriptionState, Level, Listed, NAMES_AT_ONCE, TURNS_MIN, Walk, WalkPhase,
 };
 use crate::service::tracker::{NEW_DIRS_MAX, Tracker};
 
@@ -88,8 +88,8 @@ impl Tracker {
                 self.report_unwritable_dirs(); // a sweep reports it with each drop
             }
         }
-        if self.descriptions == Descriptions::Outdated {
-            self.descriptions = Descriptions::Unread;
+        if self.descriptions == DescriptionState::Outdated {
+            self.descriptions = DescriptionState::Unread;
         }
         self.pass = Some(Walk::new(Path::new(""), true, now));
         Ok(())
@@ -98,8 +98,8 @@ impl Tracker {
     /// Notes that events about descriptions may have been lost: while the next scan reads the
     /// descriptions, no drop is probed.
     pub fn distrust_descriptions(&mut self) {
-        if self.descriptions == Descriptions::Read {
-            self.descriptions = Descriptions::Outdated;
+        if self.descriptions == DescriptionState::Read {
+            self.descriptions = DescriptionState::Outdated;
         }
     }
 
@@ -112,7 +112,7 @@ impl Tracker {
     /// Returns whether a scan has read the descriptions, so that drops are probed.
     #[must_use]
     pub fn has_read_descriptions(&self) -> bool {
-        self.descriptions != Descriptions::Unread
+        self.descriptions != DescriptionState::Unread
     }
 
     /// Reads the requests in the ledger. A scan does that too, once it has ended.
@@ -214,7 +214,7 @@ impl Tracker {
         let start = Instant::now();
         for turn in 1.. {
             let Some(level) = walk.levels.last_mut() else {
-                if walk.phase == Phase::Drops {
+                if walk.phase == WalkPhase::Drops {
                     return Ok(Turn::Done);
                 }
                 self.end_descriptions(walk, now);
@@ -250,12 +250,12 @@ impl Tracker {
             if self.index.is_incomplete() {
                 self.report_many_descriptions();
             }
-            if self.descriptions == Descriptions::Unread {
-                self.descriptions = Descriptions::Read;
+            if self.descriptions == DescriptionState::Unread {
+                self.descriptions = DescriptionState::Read;
             }
             self.read_requests(now);
         }
-        walk.phase = Phase::Drops;
+        walk.phase = WalkPhase::Drops;
         walk.levels.push(Level::new(walk.base.clone(), None));
     }
 
@@ -270,13 +270,13 @@ impl Tracker {
     ) -> fs::Result<Turn> {
         let phase = walk.phase;
         let free = match phase {
-            Phase::Descriptions => usize::MAX,
-            Phase::Drops => self.free_entries(),
+            WalkPhase::Descriptions => usize::MAX,
+            WalkPhase::Drops => self.free_entries(),
         };
         let Some(level) = walk.levels.last_mut() else { return Ok(Turn::Done) };
         if level.names.is_empty() {
             let Some(name) = level.subdirs.last().cloned() else {
-                if phase == Phase::Descriptions
+                if phase == WalkPhase::Descriptions
                     && !std::mem::replace(&mut level.is_watched, true)
                     && let Some(watch) = &self.watch
                 {
@@ -295,7 +295,7 @@ impl Tracker {
         }
         let count = level.names.len().min(NAMES_AT_ONCE).min(free);
         let names: Vec<Listed> = level.names.drain(..count).collect();
-        if phase == Phase::Descriptions && !level.is_recovered && names.iter().any(is_private) {
+        if phase == WalkPhase::Descriptions && !level.is_recovered && names.iter().any(is_private) {
             level.is_recovered = true;
             self.recover(dir, &level.rel);
             level.rewind(); // a file may have its own name again
@@ -304,15 +304,16 @@ impl Tracker {
         let dirs = names.iter().filter(|(_, kind)| *kind == EntryKind::Dir);
         if self.drop_dir.recursive {
             level.subdirs.extend(dirs.map(|(name, _)| name.clone()));
-        } else if walk.is_pass && phase == Phase::Drops {
+        } else if walk.is_pass && phase == WalkPhase::Drops {
             self.note_subdirectories(dirs.map(|(name, _)| name.as_os_str()));
         }
-        let place = Place { root, dir, rel: &level.rel, is_pass: walk.is_pass, began: walk.began };
+        let scanned =
+            ScannedDir { root, dir, rel: &level.rel, is_pass: walk.is_pass, began: walk.began };
         match phase {
-            Phase::Descriptions => self.read_descriptions(&place, &names, now),
-            Phase::Drops => {
+            WalkPhase::Descriptions => self.read_descriptions(&scanned, &names, now),
+            WalkPhase::Drops => {
                 walk.seen += names.len() as u64;
-                walk.found += self.find_drops(&place, &names, now);
+                walk.found += self.find_drops(&scanned, &names, now);
             }
         }
         Ok(Turn::More)
@@ -384,7 +385,7 @@ impl Tracker {
         &mut self,
         parent: &Dir,
         (name, rel): (&Path, &Path),
-        phase: Phase,
+        phase: WalkPhase,
     ) -> fs::Result<Option<Dir>> {
         if self.drop_dir.is_managed(rel) {
             return Ok(None);
@@ -392,7 +393,7 @@ impl Tracker {
         if self.drop_dir.ignore.ignores_entry(rel, true) {
             // Once per start is enough: a running npyd does not work in ignored directories.
             if !self.recovered
-                && phase == Phase::Descriptions
+                && phase == WalkPhase::Descriptions
                 && let Ok(dir) = parent.open_dir(name)
             {
                 let _ = self.recover_ignored(&dir, rel);

@@ -20,7 +20,7 @@ pub(super) type Listed = (OsString, EntryKind);
 
 /// What a walk does with the files that it lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum WalkPhase {
     /// It reads the descriptions. All of them are known before it finds the first data file.
     Descriptions,
     /// It finds the drops.
@@ -29,7 +29,7 @@ pub(super) enum Phase {
 
 /// Whether the descriptions of all data files are known, as far as they are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Descriptions {
+pub(super) enum DescriptionState {
     /// They are not. No drop is probed.
     Unread,
     /// They are.
@@ -45,7 +45,7 @@ pub(super) struct Walk {
     pub(super) base: PathBuf,
     /// Whether it is a scan of the whole drop directory.
     pub(super) is_pass: bool,
-    pub(super) phase: Phase,
+    pub(super) phase: WalkPhase,
     /// The drop directory, unless the walk has a pause.
     pub(super) root: Option<Dir>,
     /// The directories that it is in, each below the one before.
@@ -81,7 +81,7 @@ impl Walk {
         Walk {
             base: base.to_path_buf(),
             is_pass,
-            phase: Phase::Descriptions,
+            phase: WalkPhase::Descriptions,
             root: None,
             levels: vec![Level::new(base.to_path_buf(), None)],
             seen: 0,

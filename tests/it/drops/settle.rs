@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use npyd::decide::completeness::{Rules, Verdict, assess, quiet_after};
-use npyd::decide::observation::{Observation, Writer};
+use npyd::decide::observation::Observation;
 use npyd::decide::quiescence::Quiescence;
 use npyd::describe::digest::Digest;
 use npyd::describe::{Declared, DeclaredBy, Dump, Metadata, from_header};
-use npyd::model::FileName;
+use npyd::model::{FileName, Unprovable, Writer};
 use npyd::npy::{Dtype, Layout, Order, Preamble};
 use proptest::prelude::*;
 
@@ -92,7 +92,9 @@ fn plays(dump: &Dump, timeline: &[Moment]) {
     }
 }
 
-use Writer::{None as Nobody, Present as Somebody, Unknown};
+use Writer::{None as Nobody, Present as Somebody};
+
+const UNKNOWN: Writer = Writer::Unknown(Unprovable::NoLeases);
 
 #[test]
 fn a_known_size_needs_no_quiet() {
@@ -145,7 +147,7 @@ fn an_open_shape_needs_quiet_and_whole_records() {
 fn where_no_lease_is_to_be_had_quiet_must_do() {
     plays(
         &raw(&[4], 0),
-        &[(0.0, 8, Unknown, "time"), (1.9, 8, Unknown, "time"), (2.0, 8, Unknown, "ready: quiet")],
+        &[(0.0, 8, UNKNOWN, "time"), (1.9, 8, UNKNOWN, "time"), (2.0, 8, UNKNOWN, "ready: quiet")],
     );
 }
 
@@ -160,7 +162,7 @@ fn a_digest_needs_no_quiet_either() {
 #[test]
 fn the_producers_word_counts_while_it_still_holds_the_file() {
     plays(&pending(&[4], b'r'), &[(0.0, 136, Somebody, "ready: ready")]);
-    plays(&pending(&[-1, 2], b'r'), &[(0.0, 136, Unknown, "ready: ready")]);
+    plays(&pending(&[-1, 2], b'r'), &[(0.0, 136, UNKNOWN, "ready: ready")]);
     plays(&pending(&[-1, 2], b'r'), &[(0.0, 138, Somebody, "wait")]);
     plays(&pending(&[4], b'r'), &[(0.0, 135, Somebody, "wait"), (9.0, 137, Nobody, "refused")]);
 }
@@ -176,7 +178,7 @@ fn a_pending_file_is_abandoned_when_its_writer_is_gone_for_good() {
             (101.5, 140, Nobody, "abandoned"),
         ],
     );
-    plays(&pending(&[4], b'w'), &[(0.0, 136, Unknown, "wait"), (1e6, 136, Unknown, "wait")]);
+    plays(&pending(&[4], b'w'), &[(0.0, 136, UNKNOWN, "wait"), (1e6, 136, UNKNOWN, "wait")]);
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn a_description_still_being_written_is_not_believed() {
     let mut observation = observation(8, Nobody, Duration::ZERO);
     observation.sidecar_writer = Some(Somebody);
     assert_eq!(word(&assess(&raw(&[4], 0), &observation, &RULES)), "wait");
-    observation.sidecar_writer = Some(Unknown);
+    observation.sidecar_writer = Some(UNKNOWN);
     assert_eq!(word(&assess(&raw(&[4], 0), &observation, &RULES)), "time");
 }
 
@@ -239,7 +241,7 @@ fn a_miscounted_recording_needs_a_longer_quiet() {
     for (rows, size, count_writer, unchanged, then) in [
         (2, 12, Some(Nobody), almost, "time"),
         (2, 12, Some(Nobody), long, "ready: common-rows"),
-        (2, 12, Some(Unknown), long, "ready: common-rows"),
+        (2, 12, Some(UNKNOWN), long, "ready: common-rows"),
         (4, 12, Some(Nobody), long, "ready: common-rows"),
         (3, 12, None, Duration::ZERO, "ready: size"),
         (2, 12, Some(Somebody), long, "wait"),
@@ -341,7 +343,7 @@ proptest! {
         let start = Instant::now();
         let mut stillness = Quiescence::new(0, start, None);
         let (mut now, mut size) = (Duration::ZERO, 0);
-        let writer = if lease { Somebody } else { Unknown };
+        let writer = if lease { Somebody } else { UNKNOWN };
         for (pause_ms, bytes) in steps {
             // Without a lease only quiet can tell: a writer that pauses for longer can't be told
             // from one that is done.
@@ -355,7 +357,7 @@ proptest! {
         }
         stillness.observe(total, start + now, None);
         let unchanged = stillness.observe(total, start + now + RULES.quiet, None);
-        let writer = if lease { Nobody } else { Unknown };
+        let writer = if lease { Nobody } else { UNKNOWN };
         let verdict = assess(&dump, &observation(total, writer, unchanged), &RULES);
         prop_assert!(matches!(verdict, Verdict::Ready(_)), "{verdict:?}");
     }

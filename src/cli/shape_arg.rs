@@ -4,15 +4,15 @@ use std::str::FromStr;
 
 /// A shape on the command line: `100,512` or `(100, 512)`.
 #[derive(Debug, Clone)]
-pub(crate) struct Dims(pub(crate) Vec<i64>);
+pub(crate) struct ShapeArg(pub(crate) Vec<i64>);
 
-impl FromStr for Dims {
+impl FromStr for ShapeArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let inner = text.trim().trim_matches(['(', ')', '[', ']']).trim().trim_end_matches(',');
         if inner.is_empty() {
-            return Ok(Dims(Vec::new()));
+            return Ok(ShapeArg(Vec::new()));
         }
         inner
             .split(',')
@@ -22,6 +22,6 @@ impl FromStr for Dims {
                 })
             })
             .collect::<Result<_, _>>()
-            .map(Dims)
+            .map(ShapeArg)
     }
 }
