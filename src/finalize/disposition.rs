@@ -141,6 +141,9 @@ pub(crate) fn dispose_source(
         Err(why) => return Ok(SourceOutcome::Unproven(why)),
     };
     // Once the source is gone, the array is the only copy.
+    if !at.beside {
+        at.output.check_path()?;
+    }
     if !matches!(array, Some(array) if array.is_standing(&at.output, name.as_ref())?) {
         return Err(Interruption::changed(Change::StandingArray(name.clone())));
     }
@@ -355,6 +358,9 @@ fn put_remains_away(
     if !is_alone || !is_in_array || !standing.is_standing(output, array_name.as_ref())? {
         return Ok(false);
     }
+    if output.path() != source.path() {
+        output.check_path()?;
+    }
     let writers = unproven_writers(drop_dir);
     let away = match archive {
         Some(archive) => {
@@ -423,6 +429,38 @@ fn copy_away(
         return Ok(Err(Unmet::Unproven));
     }
     let Copied { source, lost } = copied(file, to_dir, to)?;
+    to_dir.check_path()?; // the copy took long, and is the only one from here on
     let removed = from.remove_if_unchanged(name.as_ref(), file, &source, conditions.copy)?;
     Ok(removed.map(|()| lost))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_stays_if_its_copy_is_not_where_its_path_leads() {
+        let temp = tempfile::tempdir().unwrap();
+        let [from, to] = ["in", "archive"].map(|name| {
+            std::fs::create_dir(temp.path().join(name)).unwrap();
+            Dir::open_trusted(&temp.path().join(name), None).unwrap()
+        });
+        std::fs::write(temp.path().join("in/x.raw"), "data").unwrap();
+        let name = FileName::try_from("x.raw".to_owned()).unwrap();
+        let file = from.open_file(name.as_ref()).unwrap().unwrap();
+        let conditions =
+            Conditions { before: None, rename: OpenWriters::NotSeen, copy: OpenWriters::NotSeen };
+        std::fs::rename(temp.path().join("archive"), temp.path().join("elsewhere")).unwrap();
+        for _ in ["no directory", "another directory"] {
+            let error = copy_away(&from, &name, &file, (&to, &name), conditions).unwrap_err();
+            assert!(error.to_string().contains("renamed or removed"), "{error}");
+            assert!(temp.path().join("in/x.raw").exists());
+            let _ = std::fs::create_dir(temp.path().join("archive"));
+        }
+        std::fs::remove_dir(temp.path().join("archive")).unwrap();
+        std::fs::rename(temp.path().join("elsewhere"), temp.path().join("archive")).unwrap();
+        assert!(copy_away(&from, &name, &file, (&to, &name), conditions).unwrap().is_ok());
+        assert!(!temp.path().join("in/x.raw").exists());
+        assert_eq!(std::fs::read(temp.path().join("archive/x.raw")).unwrap(), b"data");
+    }
 }

@@ -226,6 +226,7 @@ fn write(dir: &Dir, surplus: &Surplus<'_>, progress: &mut Meter) -> Result<FileN
             return Ok(name);
         }
         if output.publish(name.as_ref(), false)? {
+            dir.check_path()?; // the rest is cut off next
             return Ok(name);
         }
     }

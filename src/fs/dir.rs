@@ -119,6 +119,20 @@ impl Dir {
         &self.path
     }
 
+    /// Fails if the path no longer leads to this directory: then the files in it are where nobody
+    /// looks for them, or vanish with their file system.
+    pub fn check_path(&self) -> Result<()> {
+        let stat = self.stat_self()?;
+        match Stat::at(fs::CWD, &self.path) {
+            Ok(there) if there.is_same_file(&stat) => Ok(()),
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
+                let why = "it was unmounted, renamed or removed while npyd used it";
+                Err(self.error(Operation::UseDir, std::io::Error::other(why)))
+            }
+            Err(errno) => Err(self.error(Operation::StatDir, errno)),
+        }
+    }
+
     /// Opens a file of any type below this directory. Returns `None` if it does not exist.
     pub fn open_file(&self, rel: &Path) -> Result<Option<DataFile>> {
         match self.open_beneath(rel, OPEN_FLAGS) {

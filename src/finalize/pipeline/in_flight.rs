@@ -331,7 +331,11 @@ impl<'a> InFlight<'a> {
     }
 
     pub(super) fn sync_name(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
-        if self.has_new_name() { synced.sync(&self.at.output) } else { Ok(()) }
+        match self.has_new_name() {
+            true if self.at.beside => synced.sync(&self.at.output), // a renamed one keeps both
+            true => synced.sync_output(&self.at.output),
+            false => Ok(()),
+        }
     }
 
     /// Runs a step that follows the durable array, unless an earlier one was interrupted.

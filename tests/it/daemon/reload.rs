@@ -122,12 +122,7 @@ const LEN: usize = 16 << 20;
 fn begin_slow_copy(site: &Site, output: &Mounted, daemon: &mut Daemon<'_>) {
     site.drop_file("x.raw", vec![7; LEN]);
     site.drop_file("x.raw.toml", format!("dtype = '|u1'\nshape = [{LEN}]\n"));
-    let (fds, out) = (format!("/proc/{}/fd", daemon.pid()), output.at().join("#"));
-    let out = out.to_str().unwrap().to_owned();
-    daemon.wait_for("the copy to begin", || {
-        let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
-        links.flatten().any(|path| path.to_string_lossy().starts_with(&out))
-    });
+    daemon.wait_for_copy(output.at());
 }
 
 /// What takes away asks the settings of that moment: a copy that began under `remove` leaves its

@@ -198,9 +198,7 @@ fn a_lazy_unmount() {
         writer.write_all(&[2; 3]).unwrap();
         daemon.wait_for_file("fs/out/before.npy");
 
-        let unmounted = Command::new("umount").arg("--lazy").arg(mounted.at()).status().unwrap();
-        assert!(unmounted.success());
-        std::mem::forget(mounted);
+        drop(mounted);
         daemon.wait_for_log("waiting for the drop directory");
         writer.write_all(&[4; 3]).unwrap();
         drop(writer);
@@ -212,6 +210,47 @@ fn a_lazy_unmount() {
         assert_eq!(site.names("fs/out"), [""; 0]);
 
         mount_again(&site, &mut daemon, &drop_in, source);
+    }
+}
+
+/// The output is unmounted or renamed while an array is copied to it: the source stays, and the
+/// array is made again once there is an output.
+#[test]
+fn an_output_that_goes_away_during_a_copy() {
+    if !as_root() {
+        return;
+    }
+    let data = noise(4 << 20);
+    for (source, is_unmounted) in [("remove", true), ("remove", false), ("archive", true)] {
+        let site = Site::new();
+        fs::create_dir(site.path("fs")).unwrap();
+        let Some(mounted) = Mounted::memory(&site, "fs") else { return };
+        fs::create_dir(site.path("fs/out")).unwrap();
+        fs::create_dir(site.path("archive")).unwrap();
+        let archive = site.path("archive").display().to_string();
+        let archive = if source == "archive" { &*format!("archive = '{archive}'") } else { "" };
+        let settings = format!("source = '{source}'\nmax_rate = '4 MB/s'\nrescan = '200ms'");
+        let settings = format!("{settings}\n{archive}");
+        let config = site.configuration("state", &settings);
+        site.write("npyd.toml", config.replace("/out\"", "/fs/out\""));
+        let mut daemon = site.daemon();
+        site.drop_file("scan.raw", &data);
+        site.drop_file("scan.raw.toml", format!("dtype = '|u1'\nshape = [{}]", data.len()));
+        daemon.wait_for_copy(&site.path("fs/out"));
+        let words = "was unmounted, renamed or removed while npyd used it";
+        if is_unmounted {
+            drop(mounted);
+            daemon.wait_for_log(words);
+            assert!(site.read("in/scan.raw") == data, "{source}");
+        } else {
+            fs::rename(site.path("fs/out"), site.path("fs/away")).unwrap();
+            fs::create_dir(site.path("fs/out")).unwrap();
+            daemon.wait_for_log(words);
+            daemon.wait_for_file("fs/out/scan.npy");
+            let array = npy("'|u1'", false, &[data.len() as u64], &data);
+            assert!(site.read("fs/out/scan.npy") == array);
+            daemon.wait_for("the source to go", || !site.has("in/scan.raw"));
+        }
     }
 }
 

@@ -107,6 +107,17 @@ impl<'a> Daemon<'a> {
         self.wait_for(&format!("`{text}` in the log"), || read_log(&log).contains(text));
     }
 
+    /// Waits until it has begun a copy to this directory: it has an unnamed file open there.
+    #[track_caller]
+    pub(crate) fn wait_for_copy(&mut self, output: &Path) {
+        let (fds, unnamed) = (format!("/proc/{}/fd", self.pid()), output.join("#"));
+        let unnamed = unnamed.to_str().unwrap().to_owned();
+        self.wait_for("the copy to begin", || {
+            let links = fs::read_dir(&fds).unwrap().flatten().map(|fd| fs::read_link(fd.path()));
+            links.flatten().any(|path| path.to_string_lossy().starts_with(&unnamed))
+        });
+    }
+
     /// Waits until the daemon has sent lines that start with `start` to systemd, `times` of them.
     #[track_caller]
     pub(crate) fn wait_for_notice(&mut self, start: &str, times: usize) {

@@ -58,6 +58,7 @@ impl Mounted {
 }
 
 impl Drop for Mounted {
+    /// Unmounts it although files may be open on it.
     fn drop(&mut self) {
         let status = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
         assert!(status.success() || std::thread::panicking(), "umount {}", self.0.display());
