@@ -75,8 +75,12 @@ pub(crate) fn save_ahead(
     let is_partial = job.evidence.is_partial();
     let mut remarks = Vec::new();
     for segment in job.segments() {
-        let end = segment.end().saturating_add(job.dump.trailing);
-        let surplus = surplus_behind(segment.input, end)?;
+        let mut surplus = surplus_behind(segment.input, segment.end())?;
+        // The declared bytes alone are no rest. Where there are others, too, nothing tells which of
+        // them are the declared ones.
+        if surplus.range.end - surplus.range.start <= job.dump.trailing {
+            surplus.range.end = surplus.range.start;
+        }
         if goes {
             remarks.extend(save(job, at, &surplus, progress)?);
         } else if !surplus.range.is_empty() && is_partial && remarks.is_empty() {

@@ -393,3 +393,27 @@ fn data_that_are_away_for_a_while() {
         }
     }
 }
+
+/// Bytes that a description declares behind the data may be anywhere among those behind the array,
+/// if there are more than it declares: all of them are saved. The declared ones alone go.
+#[test]
+fn declared_bytes_behind_the_array() {
+    let trailing = "dtype = '|u1'\nshape = [-1, 8]\ntrailing = 4";
+    let fixed = "dtype = '|u1'\nshape = [1, 8]\ntrailing = 4";
+    for (manifest, behind) in [
+        (trailing, &b"FOOT"[..]),
+        (trailing, b"abcFOOT"),
+        (trailing, b"abcdefgFOOT"),
+        (fixed, b"FOOT"),
+        (fixed, b"abcdefghijkFOOT"),
+    ] {
+        let site = Site::with("source = 'remove'\nallow_trailing = true");
+        site.drop_file("x.raw", [&[7; 8][..], behind].concat());
+        site.drop_file("x.raw.toml", manifest);
+        site.sweep().expect_code(0);
+        assert_eq!(site.names("in"), [""; 0]);
+        assert_eq!(site.read("out/x.npy"), npy("'|u1'", false, &[1, 8], &[7; 8]));
+        let rest = site.has("out/x.raw.rest").then(|| site.read("out/x.raw.rest"));
+        assert_eq!(rest.as_deref(), Some(behind).filter(|behind| behind.len() > 4), "{manifest}");
+    }
+}
