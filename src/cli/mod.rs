@@ -176,6 +176,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
+    let reloads = daemon::catch_reloads()?;
     let config = read_config(&args.config)
         .map_err(|error| FatalError { message: error.to_string(), status: INVALID_CONFIG })?;
     facts::observe(|fact| {
@@ -187,7 +188,7 @@ fn run(args: &ConfigArgs) -> Result<Exit, FatalError> {
     let ledger = Ledger::open(&config.state_dir)?;
     let read_again =
         |path: &Path| read_config_with(path, "make it readable to npyd's user, and reload again");
-    daemon::run(config, &args.config, ledger, read_again)?;
+    daemon::run(config, &args.config, ledger, reloads, read_again)?;
     Ok(Exit::Success)
 }
 

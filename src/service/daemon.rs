@@ -79,7 +79,17 @@ struct Daemon {
     lacks_threads: bool,
 }
 
-/// Runs the daemon until a signal ends it. `read` reads the configuration for a reload, in a thread
+/// Catches SIGHUP, which otherwise ends the process, from now on. What arrives before [`run`]
+/// leads to a reload then: reading the configuration and the ledger can take long.
+///
+/// # Errors
+///
+/// Returns an error if the signal handler can't be installed.
+pub fn catch_reloads() -> io::Result<Signals> {
+    Signals::new([SIGHUP])
+}
+
+/// Runs the daemon until a signal ends it. `reloads` is from [`catch_reloads`]. `read` reads the configuration for a reload, in a thread
 /// of its own.
 ///
 /// # Errors
@@ -89,11 +99,12 @@ pub fn run(
     config: Config,
     config_path: &Path,
     ledger: Ledger,
+    reloads: Signals,
     read: impl Fn(&Path) -> Result<Config, ConfigError> + Clone + Send + 'static,
 ) -> io::Result<()> {
     // This comes first: it may set the idle I/O class, which threads inherit from their parent.
     let context = Context::new(&config, ledger, || sinks::start(Host::Daemon), true)?;
-    let signals = forward_signals()?;
+    let signals = forward_signals(reloads)?;
     let (ready_tx, ready_rx) = bounded(0);
     let pool = Pool::new(config.workers.get())?;
     let mut daemon = Daemon {
@@ -119,8 +130,9 @@ pub fn run(
 }
 
 /// Forwards signals to a channel, from a thread of its own.
-fn forward_signals() -> io::Result<Receiver<i32>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+fn forward_signals(mut signals: Signals) -> io::Result<Receiver<i32>> {
+    signals.add_signal(SIGTERM)?;
+    signals.add_signal(SIGINT)?;
     let (to, from) = bounded(16);
     let forward = move || signals.forever().try_for_each(|signal| to.send(signal));
     thread::Builder::new().spawn(forward).map_err(thread_error)?;

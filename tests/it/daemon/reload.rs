@@ -1,6 +1,10 @@
 //! SIGHUP: the daemon reads its configuration again.
 
+use std::io::Write;
+use std::process::Command;
 use std::{fs, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Daemon, Mounted, Site, as_root, reason, scan_npy, wait_until};
 
@@ -31,6 +35,31 @@ fn a_drop_is_added() {
     assert_eq!(site.read("out-2/scan.npy"), scan_npy());
     site.scan("scan");
     daemon.wait_for_file("out/scan.npy");
+}
+
+/// A SIGHUP that comes while the daemon starts does not end it, and leads to a reload.
+#[test]
+fn a_signal_during_the_start() {
+    let site = Site::new();
+    let config = site.read("npyd.toml");
+    let fifo = site.path("npyd.toml");
+    fs::remove_file(&fifo).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut npyd = site.command().arg("run").arg("--config").arg(&fifo).spawn().unwrap();
+    let mut start = fs::File::options().write(true).open(&fifo).unwrap(); // npyd has opened it
+    kill_process(Pid::from_child(&npyd), Signal::HUP).unwrap();
+    site.write("second.toml", with_second_drop(&site));
+    fs::rename(site.path("second.toml"), &fifo).unwrap();
+    start.write_all(&config).unwrap();
+    drop(start);
+    site.write("in-2/scan.raw", crate::support::scan_bytes());
+    site.write("in-2/scan.raw.toml", crate::support::SCAN_MANIFEST);
+    wait_until("the second drop", String::new, || {
+        assert!(npyd.try_wait().unwrap().is_none(), "npyd ended");
+        site.has("out-2/scan.npy")
+    });
+    kill_process(Pid::from_child(&npyd), Signal::TERM).unwrap();
+    assert!(npyd.wait().unwrap().success());
 }
 
 /// What was finished before is not taken away, and the log says how to let it go.
