@@ -162,19 +162,19 @@ impl Dump {
     ///
     /// The count in the header is not a limit, because the writer may have died before it updated
     /// the count. After that count, npyd takes records only up to `nonzero`, the end of the last
-    /// byte that is not zero: a preallocated file contains zeros there that no process wrote. A
-    /// person may choose to take the declared records alone.
+    /// byte that is not zero: a preallocated file contains zeros there that no process wrote. If
+    /// every byte before `written` was written, `nonzero` is equal to it. A person may choose to
+    /// take the declared records alone.
     #[must_use]
     pub fn salvaged_header(&self, written: u64, nonzero: u64, rows: Rows) -> Option<Header> {
         let records_to = |end: u64| self.layout.records_in(end.saturating_sub(self.data_offset));
         let (complete, _) = records_to(written);
+        let (whole, begun) = records_to(nonzero);
+        let nonzero = whole + u64::from(begun > 0);
         let records = match self.layout.records() {
             Some(declared) if rows == Rows::Common => complete.min(declared),
-            Some(declared) if declared < complete => {
-                let (whole, begun) = records_to(nonzero);
-                complete.min(declared.max(whole + u64::from(begun > 0)))
-            }
-            _ => complete,
+            Some(declared) => complete.min(declared.max(nonzero)),
+            None => complete.min(nonzero),
         };
         let header = if records == 0 { None } else { self.layout.with_records(records).ok() };
         header.filter(|header| header.check_loadable().is_ok())

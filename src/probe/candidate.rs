@@ -357,13 +357,15 @@ impl Candidate {
 
     /// Decides about a pending file whose producer died.
     fn abandoned(&self, dump: &Dump, salvage: Salvage, take: Option<Rows>) -> fs::Result<Decision> {
-        let Some(InputFile { file, .. }) = self.input.only_file() else {
+        let Some(InputFile { file, stat, .. }) = self.input.only_file() else {
             return Ok(Decision::Reject(Reason::HeaderAndManifest)); // it has no header of its own
         };
         let written = file.first_hole(dump.data_offset)?;
         let declared = dump.least_file_len().unwrap_or(u64::MAX);
         let nonzero = match dump.layout.records() {
             Some(_) if declared < written => file.nonzero_end(declared..written)?,
+            // A hole begins with a block: the zeros before it may not have been written either.
+            None if written < stat.size => file.nonzero_end(dump.data_offset..written)?,
             _ => written,
         };
         let salvaged = dump.salvaged_header(written, nonzero, take.unwrap_or_default());

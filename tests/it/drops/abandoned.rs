@@ -217,6 +217,21 @@ fn holes_end_what_is_salvaged() {
     assert_eq!(site.read("out/x.npy").len() as u64, BLOCK);
 }
 
+/// The zeros between the last record and a hole are the rest of a block: nobody knows whether they
+/// were written. They do not become records, and are not lost.
+#[test]
+fn zeros_before_a_hole() {
+    let site = Site::with("salvage = \"whole-records\"");
+    let data = [&filled(10 * 12 - 5)[..], &[0; 5]].concat(); // the last record ends in zeros
+    site.drop_file("x.npy", PendingFile::writing(&[-1, 3]).with(&data));
+    let file = fs::File::options().write(true).open(site.path("in/x.npy")).unwrap();
+    file.set_len(1 << 20).unwrap();
+    drop(file);
+    site.sweep_until("finalized");
+    assert_eq!(site.read("out/x.npy")[128..], data);
+    assert!(site.read("out/x.npy.rest").iter().all(|byte| *byte == 0));
+}
+
 /// Where the file can't become the array, it stays as it was. If it goes, its rest is saved first.
 #[test]
 fn a_salvaged_file_may_be_copied() {
