@@ -68,7 +68,7 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
     Some(match reason {
         Reason::Taken { name, by: NameTaker::AnyFile } => format!(
             "`{name}` already exists and was not made from this drop: move it away, give another \
-             output (-o, --output-dir), or --replace it"
+             output (-o, --output-dir), or --replace it, unless it is the array of another source"
         ),
         Reason::Taken { name, by: NameTaker::OwnArray { is_of_this_file } } => {
             let of = if *is_of_this_file {
