@@ -123,7 +123,7 @@ impl Dir {
     /// looks for them, or vanish with their file system.
     pub fn check_path(&self) -> Result<()> {
         let stat = self.stat_self()?;
-        match Stat::at(fs::CWD, &self.path) {
+        match Stat::of_path(&self.path) {
             Ok(there) if there.is_same_file(&stat) => Ok(()),
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
                 let why = "it was unmounted, renamed or removed while npyd used it";

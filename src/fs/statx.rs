@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, StatxTimestamp, statx};
 use rustix::io;
 
 use crate::model::{Protection, Stat};
@@ -20,10 +20,19 @@ impl Stat {
     /// Returns the metadata of a name in a directory without following a link, or of the descriptor
     /// itself if the name is empty.
     pub(crate) fn at(fd: impl AsFd, name: &Path) -> io::Result<Self> {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
-        statx(fd, name, flags, wanted | MNT_ID_UNIQUE).map(|statx| Self::from(&statx))
+        call(fd, name, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)
     }
+
+    /// Returns the metadata of what a path leads to, also through a link.
+    pub(crate) fn of_path(path: &Path) -> io::Result<Self> {
+        call(CWD, path, AtFlags::empty())
+    }
+}
+
+fn call(fd: impl AsFd, name: &Path, flags: AtFlags) -> io::Result<Stat> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
+    statx(fd, name, flags | AtFlags::NO_AUTOMOUNT, wanted | MNT_ID_UNIQUE)
+        .map(|statx| Stat::from(&statx))
 }
 
 impl From<&Statx> for Stat {

@@ -89,8 +89,8 @@ pub fn catch_reloads() -> io::Result<Signals> {
     Signals::new([SIGHUP])
 }
 
-/// Runs the daemon until a signal ends it. `reloads` is from [`catch_reloads`]. `read` reads the configuration for a reload, in a thread
-/// of its own.
+/// Runs the daemon until a signal ends it. `reloads` is from [`catch_reloads`]. `read` reads the
+/// configuration for a reload, in a thread of its own.
 ///
 /// # Errors
 ///

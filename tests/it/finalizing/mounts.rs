@@ -402,6 +402,7 @@ fn another_file_system_in_place_of_the_output() {
     let mut daemon = site.daemon();
     site.scan("before");
     daemon.wait_for_file("out/before.npy");
+    daemon.wait_for("its files to go", || site.names("in").is_empty());
     let Some(other) = Mounted::memory(&site, "out") else { return };
     site.scan("first");
     daemon.wait_for_log("suspended: ");
