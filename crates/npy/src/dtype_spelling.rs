@@ -12,9 +12,9 @@ const PIXEL_FORMATS: [(&str, &str); 6] = [
     ("Mono16", "<u2"),
 ];
 
-/// Types of Rust. `u8`, `f16` and the like are missing because NumPy reads them as a number of
-/// bytes. NumPy's own notation, `<i16`, counts bytes as well, so that it takes none of these names.
-const RUST_NAMES: [(&str, &str); 8] = [
+/// Types of Rust, and such names of complex types. `u8`, `f16` and the like are missing because
+/// NumPy reads them as a number of bytes. NumPy's own notation, `<i16`, counts bytes as well, so that it takes none of these names.
+const RUST_NAMES: [(&str, &str); 10] = [
     ("u16", "u2"),
     ("u32", "u4"),
     ("u64", "u8"),
@@ -23,6 +23,8 @@ const RUST_NAMES: [(&str, &str); 8] = [
     ("i64", "i8"),
     ("f32", "f4"),
     ("f64", "f8"),
+    ("c64", "c8"),
+    ("c128", "c16"),
 ];
 
 /// Types of C.
@@ -133,6 +135,8 @@ mod tests {
             ("<uint16_t", "<u2"),
             (">float32", ">f4"),
             ("F64", "f8"),
+            ("c64", "c8"),
+            ("c128", "c16"),
             ("np.uint16", "u2"),
             ("numpy.float32", "f4"),
             ("np.single", "single"),
@@ -165,6 +169,7 @@ mod tests {
             "<f8",
             "<u16",
             ">f32",
+            "<c64",
             "f16",
             "c32",
             "i3",
