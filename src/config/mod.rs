@@ -35,7 +35,7 @@ use crate::config::settings_hash::{settings_hash, table_hash};
 
 use crate::config::ignore_rules::IgnoreRules;
 use crate::text::serde_errors::humanize;
-use crate::text::toml_lists::list_remedy;
+use crate::text::toml_values::value_remedy;
 
 pub use setting_values::{
     Disposition, IoPriority, MetadataOutput, OnChange, OnConflict, Readers, Salvage, Watch,
@@ -163,7 +163,8 @@ impl Config {
             let number = before.matches('\n').count();
             let line = text.lines().nth(number);
             let remedy = || {
-                early_subtable(text.lines().take(number + 1)).or_else(|| line.and_then(list_remedy))
+                early_subtable(text.lines().take(number + 1))
+                    .or_else(|| line.and_then(value_remedy))
             };
             let words = remedy().unwrap_or(what);
             error_in_text(at, ConfigProblem::Toml { words, source: error })

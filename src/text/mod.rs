@@ -5,4 +5,4 @@ pub(crate) mod missing_features;
 pub(crate) mod one_line;
 pub(crate) mod os_message;
 pub(crate) mod serde_errors;
-pub(crate) mod toml_lists;
+pub(crate) mod toml_values;
