@@ -65,6 +65,28 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::describe::keys::KEYS;
+    use crate::describe::lookalike_keys::without_effect;
+
+    /// A manifest with a key of the configuration gets a remark, unless the key is also one of a
+    /// manifest, or a word that people use for their metadata.
+    #[test]
+    fn manifests_do_not_have_the_keys_of_the_configuration() {
+        let words = ["archive", "drop", "history", "ignore", "path", "template", "workers"];
+        let values = ["keep", "auto", "numpy", "none"].map(serde_json::Value::from);
+        for table in Table::ALL {
+            let refusal = table.refusal();
+            let keys: Vec<_> = refusal.split('`').skip(3).step_by(2).collect();
+            assert!(keys.len() > 5, "{refusal}");
+            for key in keys {
+                let place = values.iter().find_map(|value| without_effect(key, value));
+                let is_other = words.contains(&key) || KEYS.contains(&key);
+                assert_ne!(is_other, place.is_some(), "{key}");
+                let at = table.place(None).split(',').next().unwrap();
+                assert!(place.is_none_or(|place| place.contains(at)), "{key}: {place:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_key_in_the_wrong_table() {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::describe::DescribeError;
 use crate::describe::declared::Declared;
+use crate::describe::lookalike_keys::{is_name_of, lookalike, without_effect};
 use crate::describe::text::Metadata;
 use crate::describe::text::near_words::{are_equal_but_one, is_near};
 use crate::npy::sanitize::sanitize;
@@ -42,69 +43,6 @@ const WORDS: [&str; 17] = [
     "outputs",
 ];
 
-/// Lookalikes: npyd's own key, the hint for the message, and the keys that other programs use
-/// instead, in lower case without `_`, `-` and blanks.
-const LOOKALIKES: [(&str, &str, &[&str]); 9] = [
-    (
-        "dtype",
-        "the byte order belongs to `dtype`, as in \">u2\"",
-        &["endian", "endianness", "endianess", "byteorder", "bigendian", "littleendian"],
-    ),
-    (
-        "dtype",
-        "the size of an item belongs to `dtype`, as in \"<u2\"",
-        &[
-            "bits",
-            "bitdepth",
-            "nbits",
-            "bitspersample",
-            "bitsperpixel",
-            "bytesperpixel",
-            "bytespersample",
-            "itemsize",
-        ],
-    ),
-    ("dtype", "use `dtype` for the type of an item, as in \"<u2\"", &["datatype", "pixeltype"]),
-    ("shape", "use `shape` for the items along each axis", &["dims", "dimensions"]),
-    (
-        "order",
-        "use `order` = \"F\" for Fortran order",
-        &["fortran", "fortranorder", "arrayorder", "memoryorder", "storageorder"],
-    ),
-    (
-        "offset",
-        "use `offset` for the bytes before the data",
-        &[
-            "header",
-            "headersize",
-            "headerbytes",
-            "headerlength",
-            "headerlen",
-            "headeroffset",
-            "skip",
-            "skipbytes",
-            "skipheader",
-            "dataoffset",
-            "byteoffset",
-        ],
-    ),
-    (
-        "trailing",
-        "use `trailing` for the bytes after the data",
-        &["footer", "footersize", "footerbytes", "footerlength", "trailer"],
-    ),
-    (
-        "data",
-        "use `data` for the name of the data file",
-        &["file", "filename", "datafile", "datafilename"],
-    ),
-    (
-        "digest",
-        "use `digest` = \"sha256:…\" for a digest",
-        &["checksum", "hash", "md5", "sha1", "sha256", "sha512", "blake3", "xxh3", "crc32c"],
-    ),
-];
-
 /// Checks a manifest's keys and returns remarks on the keys that npyd ignores although they
 /// resemble one of its own. `names` are the data files that the manifest's own name implies.
 ///
@@ -120,6 +58,10 @@ pub(crate) fn check(keys: &Metadata, names: &[String]) -> Result<Vec<String>, De
             if !names_the_data(known) {
                 remarks.push(format!("npyd ignores the manifest's key `{key}`: {hint}"));
             }
+        } else if let Some(why) = without_effect(key, value) {
+            remarks.push(format!("npyd ignores the manifest's key `{key}`: {why}"));
+        } else if is_name_of("order", key) && is_valid("order", value) {
+            remarks.push(format!("npyd ignores the manifest's key `{key}`: use `order`"));
         } else if let Some(known) = nearest(key, value) {
             if is_word(key) || !is_valid(known, value) {
                 remarks.push(format!(
@@ -234,7 +176,8 @@ fn is_in_effect(keys: &Metadata, key: &str, value: &Value) -> bool {
 pub(crate) fn in_place_of<'a>(known: &str, keys: &'a Metadata) -> Option<&'a str> {
     let others = || keys.iter().filter(|(key, _)| !KEYS.contains(&key.as_str()));
     let is_like = |(key, value): &(&'a String, &Value)| {
-        lookalike(key).is_some_and(|(meant, _)| meant == known) && is_valid(known, value)
+        let is_other_name = lookalike(key).is_some_and(|(meant, _)| meant == known);
+        (is_other_name || is_name_of(known, key)) && is_valid(known, value)
     };
     let near = others().find(|(key, _)| is_near(known, key));
     near.or_else(|| others().find(is_like)).map(|(key, _)| key.as_str())
@@ -264,13 +207,6 @@ fn refusal(key: &str, known: &str, both: bool) -> String {
     } else {
         format!("`{key}` resembles the key `{known}`: write `{known}`, or rename your own key")
     }
-}
-
-fn lookalike(key: &str) -> Option<(&'static str, &'static str)> {
-    let bare = key.to_lowercase().replace(['_', '-', ' '], "");
-    LOOKALIKES
-        .iter()
-        .find_map(|(known, hint, keys)| keys.contains(&bare.as_str()).then_some((*known, *hint)))
 }
 
 /// Returns whether this key has a meaning of its own: a known word, or a numbered key such as
@@ -378,6 +314,9 @@ mod tests {
             ("footer", "trailing"),
             ("file", "data"),
             ("sha256", "digest"),
+            ("out", "output"),
+            ("strides", "order"),
+            ("marker", "drop.template"),
         ] {
             let remarks = checked(key, &json!(1)).unwrap();
             assert!(remarks[0].contains(key) && remarks[0].contains(known), "{remarks:?}");
@@ -437,6 +376,19 @@ mod tests {
             "[offset2]\nx = 1",
         ] {
             assert_eq!(misplaced_in(text), [""; 0], "{text}");
+        }
+    }
+
+    /// Such a key is an instruction only with a value of npyd's key.
+    #[test]
+    fn a_value_shows_that_a_layout_is_an_order() {
+        for (key, value, count) in [
+            ("layout", json!("F"), 1),
+            ("ordering", json!("C"), 1),
+            ("layout", json!("64 channels"), 0),
+            ("size", json!([2]), 0),
+        ] {
+            assert_eq!(checked(key, &value).unwrap().len(), count, "{key}");
         }
     }
 

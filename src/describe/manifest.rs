@@ -25,7 +25,7 @@ use crate::describe::text::python_json;
 use crate::model::FileName;
 use crate::npy::sanitize::sanitize;
 use crate::text::serde_errors::humanize;
-use crate::text::toml_lists::list_remedy;
+use crate::text::toml_values::value_remedy;
 
 /// Maximum size of a manifest, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
@@ -252,7 +252,7 @@ impl Syntax {
             Syntax::Toml => toml::from_str(text).map_err(|error| {
                 let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
                 let line = line.unwrap_or(1);
-                let remedy = text.lines().nth(line - 1).and_then(list_remedy);
+                let remedy = text.lines().nth(line - 1).and_then(value_remedy);
                 on_line(text, line, remedy.as_deref().unwrap_or(error.message()))
             }),
             Syntax::Json => serde_json::from_str(text).map_err(|error| {
@@ -359,6 +359,9 @@ mod tests {
             ("data_type = '<f4'\nshape = [2]", "did you mean `dtype` by `data_type`?"),
             ("dtype = '<f4'\nShape = [2]", "no `shape`; did you mean `shape` by `Shape`?"),
             ("dtype = '<f4'\ndims = [2]", "no `shape`; did you mean `shape` by `dims`?"),
+            ("dtype = '<f4'\nsize = [2]", "no `shape`; did you mean `shape` by `size`?"),
+            ("format = '<f4'\nshape = [2]", "no `dtype`; did you mean `dtype` by `format`?"),
+            ("dtype = '<f4'\nsize = 'big'", "no `shape`: add it"),
             ("dtype = '<f4'\nwidth = 2", "no `shape`: add it"),
             ("bits = 16\nshape = [2]", "no `dtype`: add it"),
             ("endian = 'big'\nshape = [2]", "no `dtype`: add it"),

@@ -5,11 +5,36 @@ use std::fs;
 use serde_json::json;
 
 use crate::support::{
-    Receipts, SCAN_MANIFEST, Site, load, npy, npy_header, python, scan_bytes, scan_npy,
+    Receipts, SCAN_MANIFEST, Site, load, npy, npy_header, python, reason, scan_bytes, scan_npy,
 };
 
 /// The manifest of a scan, in JSON.
 const JSON_MANIFEST: &str = r#"{"dtype": "<f4", "shape": [2, 3]}"#;
+
+/// Keys of the configuration have no effect in a manifest, and so the receipt says where they belong.
+#[test]
+fn keys_of_the_configuration_have_no_effect() {
+    let site = Site::with("allow_trailing = true");
+    site.drop_file("a.raw", [0; 9]);
+    let keys = "allow_trailing = false\nmarker = 'DONE'\nworkers = 4\n";
+    site.drop_file("a.raw.toml", format!("dtype = '<f4'\nshape = [2]\n{keys}"));
+    let receipt = site.sweep().expect_code(0).only_receipt();
+    let said = reason(&receipt);
+    for words in [
+        "key `allow_trailing`: it belongs in the configuration, under [[drop]]",
+        "key `marker`: it belongs in the configuration, under [[drop.template]]",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("workers"), "{said}");
+    site.configure("");
+    site.drop_file("b.raw", [0; 9])
+        .drop_file("b.raw.toml", format!("dtype = '<f4'\nshape = [2]\n{keys}"));
+    let receipts = site.sweep().expect_code(1).json();
+    let rejected = receipts.of_event("rejected");
+    let said = reason(rejected[0]);
+    assert!(said.contains("set allow_trailing in the configuration"), "{said}");
+}
 
 /// An array that npyd made is not raw data, even if a file beside it describes it as such.
 #[test]
