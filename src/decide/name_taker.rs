@@ -33,22 +33,22 @@ impl fmt::Display for NameTaker {
         match self {
             NameTaker::AnyFile => f.write_str(
                 "already exists and was not made from this drop: move it away, set another output, \
-                 or set on_conflict",
+                 or set on_conflict in the configuration",
             ),
             NameTaker::OwnArray { is_of_this_file: true } => f.write_str(
                 "was made of this file, by another description or with other bytes: move it away, \
-                 or set on_conflict = \"replace\"",
+                 or set on_conflict = \"replace\" in the configuration",
             ),
             NameTaker::OwnArray { is_of_this_file: false } => f.write_str(
                 "is the array of an earlier file of this name: move it away, drop the file under \
-                 another name, or set `output` in its manifest; on_conflict = \"replace\" replaces \
-                 it, \"number\" keeps both",
+                 another name, or set `output` in its manifest; in the configuration, on_conflict = \
+                 \"replace\" replaces it, \"number\" keeps both",
             ),
             NameTaker::OthersArray => f.write_str(
                 "is the array of an earlier file of this name, and belongs to another user, whose \
                  array npyd does not replace beside the data: move it away, drop the file under \
-                 another name, or set `output` in its manifest; on_conflict = \"number\" keeps \
-                 both",
+                 another name, or set `output` in its manifest; on_conflict = \"number\" in the \
+                 configuration keeps both",
             ),
             NameTaker::ArrayByOtherUser(uid) => write!(
                 f,
@@ -62,7 +62,8 @@ impl fmt::Display for NameTaker {
             ),
             NameTaker::OtherArray(source) => write!(
                 f,
-                "is {}: move it away, set another output, or set on_conflict = \"replace-any\"",
+                "is {}: move it away, set another output, or set on_conflict = \"replace-any\" in the \
+                 configuration",
                 array_of(source.as_deref())
             ),
             NameTaker::ForeignFile => f.write_str(

@@ -204,8 +204,8 @@ pub enum Reason {
     },
     /// A file with a header of its own is longer than the header declares.
     #[error(
-        "it has {size} bytes, but its header declares {of}: correct the header, set allow_trailing, \
-         or use `npyd take`"
+        "it has {size} bytes, but its header declares {of}: correct the header, set allow_trailing in \
+         the configuration, or use `npyd take`"
     )]
     LongerThanHeader {
         /// The actual size.

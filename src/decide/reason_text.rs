@@ -58,8 +58,8 @@ pub(crate) fn after_semicolon(remark: Option<&DescriptionRemark>) -> String {
 pub(crate) fn salvage(keeps: Option<&str>) -> String {
     keeps.map_or_else(String::new, |keeps| {
         format!(
-            ": `npyd take`, or salvage = \"whole-records\" for all such files, keeps {keeps}; or let \
-             the producer finish it"
+            ": `npyd take`, or for all such files salvage = \"whole-records\" in the configuration, keeps \
+             {keeps}; or let the producer finish it"
         )
     })
 }

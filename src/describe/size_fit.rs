@@ -60,7 +60,7 @@ impl fmt::Display for SizeFit {
             SizeFit::TooLong { size, of } => write!(
                 f,
                 "it has {size} bytes, not the declared {of}: correct dtype, shape, offset or trailing, \
-                 set allow_trailing, or use `npyd take`"
+                 set allow_trailing in the configuration, or use `npyd take`"
             ),
             SizeFit::PartialRecord { bytes, of, .. } => {
                 write!(f, "its last record is incomplete: it has {bytes} of {of} bytes")

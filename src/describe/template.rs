@@ -210,8 +210,8 @@ fn type_by_name(text: &str) -> Result<Dtype, DescribeError> {
     let order = &text[..text.len() - code.len()];
     if BY_BITS_OR_BYTES.iter().any(|it| it.text == code) {
         return Err(format!(
-            "`{code}` in its name may count bits or bytes: add another template for such files, \
-             with a dtype such as \"|u1\" or \"<u8\""
+            "`{code}` in its name may count bits or bytes: add a template for such files before this \
+             one, with a dtype such as \"|u1\" or \"<u8\""
         )
         .into());
     }

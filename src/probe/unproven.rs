@@ -91,10 +91,12 @@ impl Unproven {
                 "write permission on the directory lets it go"
             }
             StayReason::NoLease(Unprovable::NoRight) => {
-                "CAP_LEASE, a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
+                "CAP_LEASE, a `digest` in its manifest, a marker, or remove_unproven = true in the \
+                 configuration lets it go"
             }
             StayReason::NoLease(Unprovable::Network | Unprovable::NoLeases) => {
-                "a `digest` in its manifest, a marker, or remove_unproven = true lets it go"
+                "a `digest` in its manifest, a marker, or remove_unproven = true in the configuration lets \
+                 it go"
             }
         }
     }
