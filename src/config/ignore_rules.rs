@@ -58,12 +58,13 @@ struct Matchers {
 pub struct Ignored<'a> {
     /// The name of the file, or of the directory above it that is ignored.
     name: Cow<'a, OsStr>,
+    is_dir: bool,
     by: By<'a>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum By<'a> {
-    /// npyd itself creates files with such names.
+    /// npyd reserves such names for its own files.
     Own,
     Default(Cow<'a, str>),
     Configured(Cow<'a, str>),
@@ -123,10 +124,10 @@ impl IgnoreRules {
             return None;
         }
         if !is_dir && is_made_by_npyd(text) {
-            return Some(Ignored { name: name.into(), by: By::Own });
+            return Some(Ignored { name: name.into(), is_dir, by: By::Own });
         }
         let by = matchers.rule_for(rel, is_dir)?;
-        Some(Ignored { name: name.into(), by })
+        Some(Ignored { name: name.into(), is_dir, by })
     }
 }
 
@@ -211,7 +212,7 @@ fn can_lift(rule: &str) -> bool {
     !last.starts_with(['*', '?', '[', '{'])
 }
 
-/// Returns whether npyd creates files with this name beside arrays: backups, live views, rests.
+/// Returns whether npyd reserves this name, for files beside arrays: backups, live views, rests.
 fn is_made_by_npyd(name: &str) -> bool {
     let is_backup = || {
         let number = name.strip_suffix('~').and_then(|name| name.rsplit_once(".npy.~"));
@@ -220,6 +221,13 @@ fn is_made_by_npyd(name: &str) -> bool {
         })
     };
     [".live", ".rest"].iter().any(|end| name.ends_with(end)) || is_backup()
+}
+
+/// Returns the pattern of a hidden file and of those that may describe it: `.scan.raw`,
+/// `.scan.raw.toml` and `.scan.hdr` are a drop.
+fn names_of_drop(name: &str) -> String {
+    let stem = name.strip_prefix('.').and_then(|rest| rest.split_once('.')).map(|it| it.0);
+    stem.map_or_else(|| format!("{name}*"), |stem| format!(".{stem}.*"))
 }
 
 impl Ignored<'_> {
@@ -231,7 +239,7 @@ impl Ignored<'_> {
             By::Default(rule) => By::Default(rule.into_owned().into()),
             By::Configured(rule) => By::Configured(rule.into_owned().into()),
         };
-        Ignored { name: self.name.into_owned().into(), by }
+        Ignored { name: self.name.into_owned().into(), is_dir: self.is_dir, by }
     }
 }
 
@@ -239,11 +247,20 @@ impl fmt::Display for Ignored<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = sanitize(&self.name.to_string_lossy());
         match &self.by {
-            By::Own => write!(f, "`{name}` is ignored: npyd itself creates files with such names"),
-            By::Default(rule) => write!(
+            By::Own => write!(
+                f,
+                "`{name}` is ignored: such names are reserved for npyd (.rest, .live, .npy.~1~)"
+            ),
+            By::Default(rule) if self.is_dir => write!(
                 f,
                 "`{name}` is ignored by the default rule `{rule}`: add \"!{name}\" to `ignore` to \
                  include it"
+            ),
+            By::Default(rule) => write!(
+                f,
+                "`{name}` is ignored by the default rule `{rule}`: add \"!{}\" to `ignore` to \
+                 include it and its description",
+                names_of_drop(&name)
             ),
             By::Configured(rule) => {
                 write!(f, "`{name}` is ignored by the rule `{}` of `ignore`", sanitize(rule))

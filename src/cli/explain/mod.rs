@@ -329,9 +329,17 @@ impl Query {
                 }
                 _ => remedy_of_undescribed(&self.rel, remark.as_ref()),
             };
-            merge_notes(&mut report, self.earlier_array().into_iter().chain([note]));
+            let ignored = remark.is_none().then(|| self.ignored_manifest()).flatten();
+            merge_notes(&mut report, self.earlier_array().into_iter().chain([note]).chain(ignored));
         }
         Ok(report)
+    }
+
+    /// Returns why a manifest beside the file would be ignored, if it would.
+    fn ignored_manifest(&self) -> Option<String> {
+        let name = self.rel.file_name()?.to_str()?;
+        let manifest = self.rel.with_file_name(format!("{name}.toml"));
+        Some(self.drop_dir.ignore.reason(&manifest, false)?.to_string())
     }
 
     /// Explains a description that waits for data, or one of its data files.

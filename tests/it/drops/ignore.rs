@@ -164,7 +164,8 @@ fn what_npyd_puts_beside_arrays_is_no_drop() {
     let site = Site::with(&format!("ignore = [\"!*.rest\", \"!*.live\"]\n{TEMPLATES}"));
     for name in ["x.npy.~1~", "x.npy.~12~", "x.npy.live", "x.live", "x.raw.rest"] {
         site.drop_file(name, scan_bytes());
-        site.npyd(&["explain", &format!("in/{name}")]).expect_words(&["npyd itself creates"]);
+        site.npyd(&["explain", &format!("in/{name}")])
+            .expect_words(&["such names are reserved for npyd"]);
     }
     site.drop_file("x.rest.raw", scan_bytes()).drop_file("x.raw.~1~", scan_bytes());
     site.settle("finalized", 2);
@@ -198,7 +199,7 @@ fn descriptions_and_rules() {
     explained.expect_words(&[
         "waiting",
         "`.x.raw` is ignored by the default rule `.*`",
-        "\"!.x.raw\"",
+        "add \"!.x.*\" to `ignore` to include it and its description",
     ]);
     for file in ["in/v.mhd", "in/v1.raw"] {
         let explained = site.npyd(&["explain", file]);
@@ -207,6 +208,25 @@ fn descriptions_and_rules() {
     }
     site.npyd(&["explain", "in/v2.raw"]).expect_words(&["verdict        ignored", "rule `v2.raw`"]);
     site.npyd(&["explain", "in/.none"]).expect_words(&["gone"]);
+}
+
+/// The rule that the message names includes the data and what describes them. A rule that includes
+/// only the data still ignores their manifest.
+#[test]
+fn a_hidden_drop_is_included_by_the_rule_that_is_named() {
+    let site = Site::new();
+    site.scan(".hidden");
+    for file in ["in/.hidden.raw", "in/.hidden.raw.toml"] {
+        site.npyd(&["explain", file]).expect_words(&["add \"!.hidden.*\" to `ignore`"]);
+    }
+    site.configure("ignore = [\"!.hidden.raw\"]");
+    site.npyd(&["explain", "in/.hidden.raw"]).expect_words(&[
+        "it has no manifest",
+        "`.hidden.raw.toml` is ignored by the default rule `.*`: add \"!.hidden.*\"",
+    ]);
+    site.configure("ignore = [\"!.hidden.*\"]");
+    site.sweep().expect_code(0);
+    assert_eq!(site.read("out/.hidden.npy"), scan_npy());
 }
 
 #[test]
