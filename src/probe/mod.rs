@@ -40,7 +40,7 @@ use dir_view::DirView;
 
 use crate::config::DropDir;
 use crate::decide::reason::Reason;
-use crate::describe::{DescribeError, Dump, SizeFit};
+use crate::describe::{DescribeError, Dump, SizeFit, manifest};
 use crate::fs::{self, Dir};
 use crate::model::{FileName, FileNameError, is_npy_name, parent_of};
 use crate::probe::candidate::Candidate;
@@ -139,6 +139,9 @@ fn probe_with(
     }
     if let Some(description) = view.read_description(rel)? {
         return view.probe_from_description(description, index, by);
+    }
+    if let Some(result) = view.probe_empty_manifest((rel, &name), index)? {
+        return Ok(result);
     }
     view.probe_data(rel, index, by.map(DescribedBy::Path))
 }
@@ -324,6 +327,29 @@ impl DirView<'_> {
             }
             Err(remark) => Ok(ProbeResult::Ignored(Reason::Undescribed { remark })),
         }
+    }
+
+    /// Probes the data that an empty manifest stands beside, if they are rejected for its sake.
+    fn probe_empty_manifest(
+        &self,
+        (rel, name): (&Path, &FileName),
+        index: &DescriptionIndex,
+    ) -> fs::Result<Option<ProbeResult>> {
+        if !manifest::is_manifest_name(name.as_str())
+            || self.stat_regular(rel)?.is_none_or(|stat| stat.size > 0)
+        {
+            return Ok(None);
+        }
+        for data in manifest::data_names(name.as_str()) {
+            let data = rel.with_file_name(data);
+            if self.stat_regular(&data)?.is_some()
+                && let ProbeResult::Candidate(it) = self.probe_data(&data, index, None)?
+                && it.input.description.as_ref().is_some_and(|empty| empty.rel == rel)
+            {
+                return Ok(Some(ProbeResult::Candidate(it)));
+            }
+        }
+        Ok(None)
     }
 
     /// Opens a data file, or all of several, and calls `recognize` for its dump.

@@ -587,6 +587,11 @@ fn data_with_an_empty_manifest_are_rejected_until_it_is_written() {
     assert_eq!(rejected.len(), 1, "{receipts:?}");
     assert!(rejected[0]["reason"].to_string().contains("`a.toml` is empty"), "{rejected:?}");
     assert!(site.has("out/b.npy"), "another description counts");
+    // The manifest belongs to the rejected drop, and is not listed beside it.
+    site.npyd(&["explain", "in/a.toml"]).expect_words(&["rejected", "`a.toml` is empty"]);
+    let listed = site.npyd(&["explain", "in"]).expect_code(0).stdout;
+    assert_eq!(listed.lines().filter(|line| line.contains("a.toml")).count(), 1, "{listed}");
+    assert!(listed.contains("c.json: it has no manifest"), "{listed}");
     site.drop_file("a.toml", "dtype = '<u2'\nshape = [24]\n");
     site.sweep().expect_code(0);
     assert_eq!(site.read("out/a.npy"), npy("'<u2'", false, &[24], &counts()));
