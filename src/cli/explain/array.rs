@@ -24,11 +24,12 @@ use crate::probe::{ListedDescriptions, ORIGIN_ATTR, ProbeResult, SOURCE_ATTR, pr
 pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
     let path = query.path();
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
-    let backup = split_backup(name);
-    let array = backup.map_or_else(|| path.clone(), |(array, _)| path.with_file_name(array));
     let file = Dir::open(path.parent().unwrap_or(Path::new("/")))?.open_file(name.as_ref())?;
     let Some(file) = file else { return Ok(None) };
-    let entry = query.latest_of_array(&array);
+    if let Some((array, number)) = split_backup(name) {
+        return query.explain_backup(&file, &path.with_file_name(array), number);
+    }
+    let entry = query.latest_of_array(&path);
     let origin = file.attr(ORIGIN_ATTR)?;
     let origin = origin.and_then(|it| Origin::parse(&String::from_utf8_lossy(&it)));
     let is_marked = origin.is_some() || file.attr(SOURCE_ATTR)?.is_some();
@@ -36,14 +37,14 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
         return Ok(None);
     }
     let problem = match &entry {
-        Some(entry) if backup.is_none() => query.why_not_array(&file, entry)?,
-        _ => None,
+        Some(entry) => query.why_not_array(&file, entry)?,
+        None => None,
     };
     let is_changed = problem == Some(ArrayProblem::Changed);
     let problem = problem.filter(|_| !is_changed);
     if let (Some(entry), Some(ArrayProblem::Unproven)) = (&entry, &problem) {
         return Ok(Some(json!({
-            "taken_for": null, "verdict": FileStatus::Ignored, "output": text(&array),
+            "taken_for": null, "verdict": FileStatus::Ignored, "output": text(&path),
             "why": format!(
                 "npyd made an array of this name of `{}`; nothing proves that this file is that \
                  array: it has no mark, and changed later",
@@ -52,19 +53,19 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
         })));
     }
     let mut report = json!({
-        "taken_for": if backup.is_some() { "backup of an array" } else { "array" },
+        "taken_for": "array",
         "verdict": FileStatus::Finished,
-        "output": text(&array),
+        "output": text(&path),
         "size": file.stat()?.size,
     });
     let inspected = inspect(&path).ok();
     if let Some(inspected) = &inspected {
         merge(&mut report, inspected.to_facts());
     }
-    let note = entry.as_ref().filter(|_| problem.is_none() && backup.is_none());
+    let note = entry.as_ref().filter(|_| problem.is_none());
     let note = note.zip(inspected).and_then(|(made, array)| query.note_template(made, &array));
     let more = if let Some(entry) = entry.filter(|_| problem.is_none()) {
-        query.made_of(&entry, backup.map(|(_, number)| number))
+        query.made_of(&entry)
     } else {
         let name = origin.map_or_else(|| "another file".to_owned(), |it| format!("`{}`", it.name));
         let ledger = match &problem {
@@ -94,17 +95,58 @@ impl Query {
         is_same.then(|| other_template(&candidate, made, array)).flatten()
     }
 
+    /// Explains a file with the name of a backup of `array`. Returns `None` if npyd knows neither.
+    fn explain_backup(
+        &self,
+        file: &DataFile,
+        array: &Path,
+        number: u32,
+    ) -> fs::Result<Option<Value>> {
+        let entry = self.latest_of_array(array);
+        let is_array = file.read_at_most(0, MAGIC.len())?.starts_with(&MAGIC);
+        let origin = file.attr(ORIGIN_ATTR)?.filter(|_| is_array);
+        let origin = origin.and_then(|it| Origin::parse(&String::from_utf8_lossy(&it)));
+        if entry.is_none() && origin.is_none() {
+            return Ok(None);
+        }
+        let name = array.file_name().unwrap_or_default().display();
+        let why = match &origin {
+            Some(Origin { name: source, .. }) => format!(
+                "backup {number} of `{name}`: an array that npyd made of `{source}`, as its mark \
+                 says, and kept when a later one replaced it"
+            ),
+            None => {
+                format!("backup {number} of `{name}`, by its name: an earlier file of that name")
+            }
+        };
+        let mut report = json!({
+            "taken_for": if is_array { "backup of an array" } else { "backup of a file" },
+            "verdict": FileStatus::Finished,
+            "output": text(array),
+            "size": file.stat()?.size,
+            "why": why,
+        });
+        if let Ok(inspected) = inspect(&self.path()) {
+            merge(&mut report, inspected.to_facts());
+        }
+        if let Some(entry) = &entry {
+            let of_entry =
+                FileName::of_path(&entry.source).map(|name| Origin::of(&entry.source, &name));
+            if of_entry == origin {
+                merge(&mut report, json!({"source": text(&entry.source)}));
+            }
+            merge(&mut report, last_receipt(entry));
+        }
+        Ok(Some(report))
+    }
+
     /// Describes from which source an array was made.
-    fn made_of(&self, entry: &Entry, backup: Option<u32>) -> Value {
+    fn made_of(&self, entry: &Entry) -> Value {
         let source = entry.source.display();
-        let why = match backup {
-            Some(number) => {
-                format!("npyd made it of `{source}`, which changed later: backup {number}")
-            }
-            None if entry.output.as_ref() == Some(&entry.source) => {
-                "it was a pending file, which npyd finalized in place".to_owned()
-            }
-            None => format!("npyd made it of `{source}`; {}", self.fate(entry)),
+        let why = if entry.output.as_ref() == Some(&entry.source) {
+            "it was a pending file, which npyd finalized in place".to_owned()
+        } else {
+            format!("npyd made it of `{source}`; {}", self.fate(entry))
         };
         let mut report = json!({
             "why": why,

@@ -44,7 +44,11 @@ pub(super) fn remedy_of_undescribed(rel: &Path, remark: Option<&DescriptionRemar
             ("data", format!("shorten `{manifest}`"))
         }
         Some(DescriptionRemark::SidecarOfOtherData { name: sidecar, .. }) => {
-            ("data", format!("correct the name of the data file in `{sidecar}`"))
+            let remedy = format!(
+                "put a manifest `{name}.toml` with dtype and shape beside it, or correct the name \
+                 of the data file if `{sidecar}` has one"
+            );
+            ("data", remedy)
         }
         Some(
             DescriptionRemark::NearMiss(sidecar, _)

@@ -371,6 +371,20 @@ fn arrays_and_backups() {
     let told = explained(&site, "out/scan.npy.~1~");
     assert_told(&told, "finished", &["in/scan.raw", "backup 1"]);
     assert_eq!(told["taken_for"], "backup of an array");
+    // That of the array of an earlier file of the name, and of a file that was no array.
+    site.configure("source = 'remove'\nremove_unproven = true\non_conflict = 'replace'");
+    site.write("out/text.npy", "a text").scan("text").scan("again").settle("finalized", 3);
+    site.drop_file("again.raw", [1; 24]).drop_file("again.raw.toml", SCAN_MANIFEST);
+    site.settle("finalized", 4);
+    for (file, kind, words) in [
+        ("out/text.npy.~1~", "backup of a file", "backup 1 of `text.npy`, by its name"),
+        ("out/again.npy.~1~", "backup of an array", "backup 1 of `again.npy`"),
+    ] {
+        let told = explained(&site, file);
+        assert_told(&told, "finished", &[words]);
+        assert_eq!(told["taken_for"], kind);
+        assert!(!told["why"].to_string().contains("changed"), "{told:#}");
+    }
     site.write("out/theirs.npy", site.read("out/scan.npy"));
     assert_told(&explained(&site, "out/theirs.npy"), "ignored", &["a .npy file already"]);
     site.lose_ledger();
