@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::MetadataOutput;
+use crate::config::{Disposition, MetadataOutput};
 use crate::decide::reason::Reason;
 use crate::decide::source_identity::SourceIdentity;
 use crate::describe::Metadata;
@@ -71,6 +71,12 @@ pub(crate) fn write(
         // Without extended attributes, npyd can't recognize its own file.
         There::Foreign if was_ahead => Ok(None),
         There::Foreign => Ok(Some(exists(&name))),
+        // `npyd redo` needs the source.
+        There::Edited { .. } if job.drop_dir.source != Disposition::Keep => {
+            let description = job.candidate.input.description.as_ref();
+            let where_else = description.map(|it| format!("; they are in `{}`", it.name));
+            Ok(Some(edited(&name) + &where_else.unwrap_or_default()))
+        }
         There::Edited { .. } => Ok(Some(format!(
             "{}; to get them, move that file away and run `npyd redo`",
             edited(&name)

@@ -727,6 +727,18 @@ fn edited_metadata_stay() {
             }
         }
         assert_eq!(site.read("out/edited.npy.json"), notes, "{source}");
+        // A later file of that name: the remedy needs the source.
+        site.configure(&format!("source = '{source}'\nmetadata = 'json'\non_conflict = 'replace'"));
+        site.drop_file("edited.raw", [1; 24]).drop_file("edited.raw.toml", SCAN_MANIFEST);
+        let event = if source == "keep" { "remade" } else { "finalized" };
+        let receipts = site.settle(event, 4);
+        let said = reason(receipts.last().unwrap());
+        let elsewhere = said.contains("they are in `edited.raw.toml`");
+        assert_eq!(
+            (elsewhere, said.contains("npyd redo")),
+            (source != "keep", source == "keep"),
+            "{receipts:#?}"
+        );
         assert!(site.path("out/linked.npy.json").is_symlink(), "{source}");
         assert_eq!(site.read("theirs.json"), own, "{source}");
         let told: Value = serde_json::from_slice(&site.read("out/own.npy.json")).unwrap();
