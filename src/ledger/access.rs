@@ -10,7 +10,7 @@ impl Ledger {
     pub fn check(state_dir: &Path) -> Result<()> {
         let path = state_dir.join("ledger.sqlite");
         schema::check(&path).map_err(|cause| LedgerError::new(&path, cause))?;
-        if !path.exists() && lacks_space(&path) { Err(LedgerError::full(&path)) } else { Ok(()) }
+        if lacks_space(&path) { Err(LedgerError::full(&path)) } else { Ok(()) }
     }
 
     /// Opens the ledger. If there is none yet, returns an empty one in memory: a new file would

@@ -143,6 +143,10 @@ fn lacks_rights(what: &str, state_dir: &Path) -> String {
 
 fn remedy(stat: &Metadata, state_dir: &Path) -> String {
     let dir = state_dir.display();
+    let ledger = fs::metadata(state_dir.join("ledger.sqlite"));
+    if stat.uid() == geteuid().as_raw() && ledger.is_ok_and(|it| it.uid() != stat.uid()) {
+        return give_ledger(state_dir);
+    }
     if stat.uid() == geteuid().as_raw() {
         return format!("restore its rights (chmod u+rwX {dir} {dir}/*)");
     }
@@ -154,14 +158,27 @@ fn remedy(stat: &Metadata, state_dir: &Path) -> String {
     if !is_member(stat.gid()) {
         steps.push(format!("usermod -aG {group} {}", own_name()));
     }
+    let as_owner = format!("run this command as user `{owner}`, to whom the ledger belongs");
+    if stat.uid() == 0 {
+        // `sudo npyd sweep` creates such a ledger before the service starts.
+        return format!(
+            "{as_owner}, or if npyd is to run as this user, {}",
+            give_ledger(state_dir)
+        );
+    }
     if steps.is_empty() || stat.gid() == 0 {
-        return format!("run this command as user `{owner}`, to whom the ledger belongs");
+        return as_owner;
     }
     format!(
         "run this command as user `{owner}`, or have an administrator give you access through the \
          group `{group}` ({}), and log in again",
         steps.join("; ")
     )
+}
+
+/// Returns how an administrator makes this user the owner of the ledger.
+fn give_ledger(state_dir: &Path) -> String {
+    format!("make it the owner of the ledger (chown -R {}: {})", own_name(), state_dir.display())
 }
 
 fn is_member(gid: u32) -> bool {

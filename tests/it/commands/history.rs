@@ -193,10 +193,19 @@ fn a_user_without_rights_on_the_ledger() {
         (NPYD, group, 0o755, ["may not read it", join], "sudo"),
         (NPYD, NPYD, 0o750, [&as_owner, "(usermod -aG 61000 nobody), and log in again"], "chmod"),
         (0, 0, 0o750, ["run this command as user `root`", "may not enter"], "usermod"),
+        (0, 0, 0o755, ["if npyd is to run as this user", "(chown -R nobody: "], "usermod"),
+        (
+            65_534,
+            65_534,
+            0o750,
+            ["may not read it; make it the owner", "chown -R nobody: "],
+            "chmod",
+        ),
     ] {
-        for name in ["state", "state/ledger.sqlite"] {
-            chown(site.path(name), Some(owner), Some(gid)).unwrap();
-        }
+        chown(site.path("state"), Some(owner), Some(gid)).unwrap();
+        // Root began the ledger in the directory of the last one.
+        let (owner, gid) = if owner == 65_534 { (0, 0) } else { (owner, gid) };
+        chown(site.path("state/ledger.sqlite"), Some(owner), Some(gid)).unwrap();
         fs::set_permissions(site.path("state"), Permissions::from_mode(mode)).unwrap();
         let ledger = site.path("state/ledger.sqlite");
         fs::set_permissions(ledger, Permissions::from_mode(0o640)).unwrap();
