@@ -1,16 +1,17 @@
 //! `npyd check`: validates the configuration, and tests what the machine allows: directories,
 //! file systems, leases, routes, inotify limits.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
-use crate::cli::check_text::{running, separated, unknown_if_writable, unknown_to_this_user};
-use crate::cli::history::is_still_there;
+use crate::cli::check_text::{
+    of_other_config, running, separated, unknown_if_writable, unknown_to_this_user,
+};
 use crate::cli::overlaps::{RealPaths, is_inside_by_another_name, share_files, share_output};
+use crate::cli::rejected_now::count_rejected;
 use crate::cli::unit::{self, Unit};
 use crate::cli::{ConfigArgs, Exit, FatalError, limits, print};
 use crate::config::{Config, Disposition, DropDir, Watch};
@@ -18,10 +19,11 @@ use crate::decide::constraints::Constraints;
 use crate::decide::plan::Plan;
 use crate::decide::route::Route;
 use crate::decide::route_obstacle::RouteObstacle;
+use crate::decide::routes::WORTH_INSERTING;
 use crate::describe::Manifest;
 use crate::finalize::{Backups, constraints_of_dirs, count_backups};
 use crate::fs::{self, Crossing, Dir, LeaseRight, ProbedPlaces};
-use crate::ledger::{self, Entry, Ledger, User};
+use crate::ledger::{self, Ledger, User};
 use crate::model::{DirDenial, FileName};
 use crate::probe::open_output_dir;
 use crate::service::tracker::DEPTH_MAX;
@@ -70,7 +72,10 @@ impl Check {
         report.add("configuration", &format!("{}: ok", self.config.config.display()));
         if !self.config_only {
             let unit = Unit::of_config(&self.config.config);
-            check_machine(&config, unit.as_ref(), &mut report);
+            if let Err(other) = &unit {
+                report.add("unit", &of_other_config(other));
+            }
+            check_machine(&config, unit.ok().flatten().as_ref(), &mut report);
         }
         if let Some(lines) = report.lines {
             let is_ok = report.exit == Exit::Success;
@@ -134,8 +139,7 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
     if let Some(daemons) = fs::find_daemons(&config.state_dir) {
         report.add("daemon", &running(&daemons));
     }
-    let ledger = Ledger::open_to_read(&config.state_dir).ok().flatten();
-    let rejected = rejected_by_dir(ledger);
+    let rejected = count_rejected(config);
     let lease_right = LeaseRight::probe(&config.state_dir);
     let daemon = match lease_right {
         LeaseRight::OwnFiles if config.drop_dirs.iter().any(DropDir::needs_proof) => {
@@ -157,8 +161,7 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         report.drop = Some(drop_dir.path.to_string_lossy().into_owned());
         let of_user = (unit, daemon_user.clone(), other.as_deref());
         check_drop_dir(drop_dir, of_user, &places, report);
-        let rejected = rejected.get(&drop_dir.path).map_or(&[][..], Vec::as_slice);
-        match rejected.iter().filter(|it| is_still_there(it, config)).count() {
+        match rejected.get(&drop_dir.path).copied().unwrap_or_default() {
             0 => {}
             count => report.add(
                 "rejected",
@@ -190,14 +193,6 @@ fn check_machine(config: &Config, unit: Option<&Unit>, report: &mut Report) {
         report.drop = None;
     }
     limits::check(config, report);
-}
-
-fn rejected_by_dir(ledger: Option<Ledger>) -> HashMap<PathBuf, Vec<Entry>> {
-    let mut by_dir: HashMap<PathBuf, Vec<Entry>> = HashMap::new();
-    for entry in ledger.and_then(|ledger| ledger.rejected().ok()).unwrap_or_default() {
-        by_dir.entry(entry.drop_dir.clone()).or_default().push(entry);
-    }
-    by_dir
 }
 
 /// Returns the user that the daemon runs as, if that is another one than this process's. Returns
@@ -258,7 +253,8 @@ fn check_unit(role: Role, path: &Path, drop_dir: &DropDir, unit: &Unit, report: 
         || drop_dir.output.is_none()
         || drop_dir.source != Disposition::Keep
         || drop_dir.rejects.is_some();
-    if let Some(why) = unit.denies(path, is_written) {
+    let dirs = drop_dir.managed_dirs().chain([drop_dir.path.as_path()]);
+    if let Some(why) = unit.denies(path, is_written, unit::common_parent(dirs)) {
         report.fail(role.as_str(), &format!("{}: {why}", path.display()));
     }
 }
@@ -418,6 +414,10 @@ fn routes(
     for (what, manifest) in SAMPLE_MANIFESTS {
         let Some(plan) = plan_of(manifest, &constraints) else { continue };
         lines.push((*what, plan.route.to_string()));
+        if plan.route == Route::InsertRange {
+            let size = BinaryBytes(WORTH_INSERTING);
+            lines.push(("", format!("files below {size}: {}", Route::Copy)));
+        }
         lines.extend(plan.skipped_routes.iter().map(|passed| ("", passed.to_string())));
         if let (Some((whose, why)), Some(plan)) = (&staying, plan_of(manifest, &of_staying)) {
             lines.push(("", format!("{whose}: {}; {why}", plan.route)));

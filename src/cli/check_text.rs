@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cli::unit;
 use crate::ledger;
 
 /// Says which daemons use the state directory.
@@ -22,6 +23,13 @@ pub(super) fn unknown_to_this_user(path: &Path, owner: &str) -> String {
         path.display(),
         ledger::own_name()
     )
+}
+
+/// Says that the files of the unit are not checked, because it starts npyd with configuration
+/// `other`.
+pub(super) fn of_other_config(other: &Path) -> String {
+    let (name, other) = (unit::NAME, other.display());
+    format!("{name} starts npyd with `{other}`: its files are not checked for this configuration")
 }
 
 /// Builds the warning about a directory that is another mount than the drop directory.

@@ -1,5 +1,6 @@
 //! `npyd history`: lists the ledger's receipts.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -7,11 +8,11 @@ use clap::Args;
 
 use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::cli::parts::is_part_named;
+use crate::cli::rejected_now::is_rejected_now;
 use crate::cli::since::Since;
 use crate::cli::{ConfigArgs, Exit, FatalError, history_csv, print};
 use crate::config::Config;
 use crate::describe::Correction;
-use crate::finalize::{RejectedDrop, rejected_paths};
 use crate::ledger::{Entry, HistoryFilter, Ledger};
 use crate::model::FileName;
 use crate::text::one_line::{one_line, shown};
@@ -130,9 +131,9 @@ impl History {
         is_chosen: &mut dyn FnMut(&Entry) -> bool,
     ) -> Result<(), FatalError> {
         if self.rejected {
-            let mut rejected = Vec::new();
+            let (mut rejected, mut listed) = (Vec::new(), HashMap::new());
             ledger.each_rejected(|entry| {
-                let is_listed = is_still_there(&entry, config) && is_chosen(&entry);
+                let is_listed = is_rejected_now(&entry, config, &mut listed) && is_chosen(&entry);
                 rejected.extend(is_listed.then_some(entry));
             })?;
             let count = rejected.len();
@@ -180,24 +181,6 @@ impl History {
             && (self.files.is_empty()
                 || self.files.iter().any(|file| is_about(entry, file, config)))
     }
-}
-
-/// Returns whether the file of a rejected drop is still there: in its place, or in `rejects`.
-pub(crate) fn is_still_there(entry: &Entry, config: &Config) -> bool {
-    if !is_missing(&entry.source) {
-        return true;
-    }
-    let mut drop_dirs = config.drop_dirs.iter();
-    let drop_dir = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir);
-    let rejected = rejected_drop(entry);
-    // What this user may not see may be there.
-    drop_dir
-        .is_some_and(|it| !matches!(rejected_paths(it, &rejected), Ok(paths) if paths.is_empty()))
-}
-
-/// Returns the rejected drop of an entry.
-pub(crate) fn rejected_drop(entry: &Entry) -> RejectedDrop {
-    RejectedDrop { source: entry.source.clone(), identity: entry.identity(), parts: entry.parts() }
 }
 
 /// Returns whether `name` refers to the drop of an entry, or to its array.

@@ -21,6 +21,7 @@ mod parts;
 mod real_paths;
 mod redo;
 mod redo_name;
+mod rejected_now;
 mod request_check;
 mod retry;
 mod shape_arg;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::history::{is_missing, is_named, rejected_drop};
+use crate::cli::history::{is_missing, is_named};
+use crate::cli::rejected_now::rejected_drop;
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::finalize::{Restored, restore_rejected};

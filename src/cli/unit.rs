@@ -32,17 +32,20 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Reads the unit that starts npyd with this configuration. Returns `None` if no unit does, or
-    /// if this process runs in that unit and is itself subject to its restrictions.
-    pub(crate) fn of_config(config: &Path) -> Option<Self> {
+    /// Reads the unit that starts npyd with this configuration. Returns `None` if there is no unit,
+    /// or if this process runs in that unit and is itself subject to its restrictions.
+    ///
+    /// # Errors
+    /// The unit starts npyd with another configuration, which is returned.
+    pub(crate) fn of_config(config: &Path) -> Result<Option<Self>, PathBuf> {
         let cgroup = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         if cgroup.lines().any(|line| line.ends_with(&format!("/{NAME}"))) {
-            return None;
+            return Ok(None);
         }
-        let unit = Self::read(&unit_dirs())?;
+        let Some(unit) = Self::read(&unit_dirs()) else { return Ok(None) };
         let theirs = unit.config.as_deref().unwrap_or(Path::new(crate::config::DEFAULT_PATH));
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        (real(theirs) == real(config)).then_some(unit)
+        if real(theirs) == real(config) { Ok(Some(unit)) } else { Err(theirs.to_path_buf()) }
     }
 
     fn read(dirs: &[PathBuf]) -> Option<Self> {
@@ -127,8 +130,15 @@ impl Unit {
         mount_of(one) != mount_of(other)
     }
 
-    /// Returns what the daemon's sandbox denies for a directory, and the remedy.
-    pub(crate) fn denies(&self, path: &Path, is_written: bool) -> Option<String> {
+    /// Returns what the daemon's sandbox denies for a directory, and the remedy. `whole` is the
+    /// directory that has all directories of its drops, if there is one: between two paths of
+    /// `ReadWritePaths=` npyd could rename no file.
+    pub(crate) fn denies(
+        &self,
+        path: &Path,
+        is_written: bool,
+        whole: Option<&Path>,
+    ) -> Option<String> {
         let is_writable = self.writable.iter().any(|it| path.starts_with(it));
         let hides = match HidingSetting::about(path) {
             Some(HidingSetting::ProtectHome) => {
@@ -148,10 +158,19 @@ impl Unit {
             format!(
                 "the unit lets npyd only read it (ProtectSystem=strict): add ReadWritePaths=-{} \
                  (systemctl edit npyd)",
-                path.display()
+                whole.unwrap_or(path).display()
             )
         })
     }
+}
+
+/// Returns the directory that has all of these, if there is one below the root directory.
+pub(crate) fn common_parent<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Option<&'a Path> {
+    let mut dirs = dirs.into_iter();
+    let first = dirs.next()?;
+    let common = dirs
+        .try_fold(first, |common, dir| common.ancestors().find(|above| dir.starts_with(above)))?;
+    common.parent().map(|_| common)
 }
 
 /// Returns the directories with unit files, as systemd's own `SYSTEMD_UNIT_PATH` sets them.
@@ -184,7 +203,7 @@ mod tests {
         let unit = unit("");
         assert_eq!(unit.config.as_deref(), Some(Path::new("/etc/npyd/npyd.toml")));
         assert_eq!(unit.user.as_deref(), Some("npyd"));
-        let denies = |path: &str, is_written| unit.denies(Path::new(path), is_written);
+        let denies = |path: &str, is_written| unit.denies(Path::new(path), is_written, None);
         for (path, words) in [
             ("/home/alice/in", "ProtectHome=no"),
             ("/root/in", "ProtectHome=no"),
@@ -194,6 +213,8 @@ mod tests {
             assert!(denies(path, true).is_some_and(|it| it.contains(words)), "{path}");
         }
         assert!(denies("/home/alice/in", false).is_some());
+        let whole = unit.denies("/data/in".as_ref(), true, Some("/data".as_ref()));
+        assert!(whole.is_some_and(|it| it.contains("ReadWritePaths=-/data ")));
         for (path, is_written) in [("/data/in", false), ("/var/lib/npyd/out", true)] {
             assert_eq!(denies(path, is_written), None, "{path}");
         }
@@ -216,6 +237,20 @@ mod tests {
     }
 
     #[test]
+    fn the_directory_that_has_all() {
+        for (dirs, expected) in [
+            (&["/data/in"][..], Some("/data/in")),
+            (&["/data/camera/in", "/data/camera/npy"], Some("/data/camera")),
+            (&["/data/camera/in", "/data/camera"], Some("/data/camera")),
+            (&["/data/cam/in", "/data/camera/in", "/data/old"], Some("/data")),
+            (&["/data/in", "/srv/npy"], None),
+        ] {
+            let dirs = dirs.iter().map(Path::new);
+            assert_eq!(common_parent(dirs), expected.map(Path::new));
+        }
+    }
+
+    #[test]
     fn overrides() {
         let text = "[Unit]\nReadWritePaths=/data\n[Service]\n# PrivateTmp=yes\nPrivateTmp=no\n\
                     ProtectHome=tmpfs\nReadWritePaths=-/data/camera \\\n  \"/mnt\"\n\
@@ -225,10 +260,10 @@ mod tests {
         assert_eq!(unit.config.as_deref(), Some(Path::new("/etc/other.toml")));
         for path in ["/tmp/in", "/mnt/a", "/data/camera/in", "/home/alice/in/npy"] {
             let is_tmp = path.starts_with("/tmp");
-            assert_eq!(unit.denies(Path::new(path), !is_tmp), None, "{path}");
+            assert_eq!(unit.denies(Path::new(path), !is_tmp, None), None, "{path}");
         }
         for path in ["/data/other", "/home/bob/in", "/tmp/in"] {
-            assert!(unit.denies(Path::new(path), true).is_some(), "{path}");
+            assert!(unit.denies(Path::new(path), true, None).is_some(), "{path}");
         }
     }
 }

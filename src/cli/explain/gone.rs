@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::file_status::FileStatus;
 use super::{Query, last_receipt, merge, merge_notes, text};
-use crate::cli::history::{rejected_drop, time_text};
+use crate::cli::history::time_text;
 use crate::cli::parts::is_part_named;
+use crate::cli::rejected_now::rejected_drop;
 use crate::decide::name_list::NameList;
 use crate::events::parts::Parts;
 use crate::events::source_fate::SourceFate;

@@ -9,7 +9,7 @@ use crate::describe::LeadingBytes;
 
 /// The smallest data for which inserting a range, with the syncs that make it safe, takes less time
 /// than a copy, in bytes.
-const WORTH_INSERTING: u64 = 16 << 20;
+pub(crate) const WORTH_INSERTING: u64 = 16 << 20;
 
 pub(super) const RULE: RouteRule =
     RouteRule { route: Route::InsertRange, can_remake_array: false, outline };

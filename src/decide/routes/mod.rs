@@ -15,6 +15,7 @@ use crate::describe::Dump;
 use crate::npy::Header;
 
 pub use in_place::SECTOR;
+pub(crate) use insert_range::WORTH_INSERTING;
 
 /// The array that is to be made, and what limits the choice of a route.
 pub(crate) struct RouteInput<'a> {

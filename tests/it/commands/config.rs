@@ -350,11 +350,13 @@ fn what_the_unit_denies() {
     check().expect_code(1).expect_words(&words);
     let write = |text: &str| site.write("units/npyd.service.d/own.conf", text);
     write("[Service]\nPrivateTmp=no\n");
-    check().expect_code(1).expect_words(&["ReadWritePaths=-/", "ProtectSystem=strict"]);
+    // The remedy is one path for drops and arrays: two are two mounts in the sandbox.
     let paths = site.path("");
+    let remedy = format!("add ReadWritePaths=-{} (", paths.components().as_path().display());
+    check().expect_code(1).expect_words(&[&remedy, "ProtectSystem=strict"]);
     write(&format!("[Service]\nPrivateTmp=no\nReadWritePaths={}\n", paths.display()));
     check().expect_code(0).expect_words(&["outside the sandbox"]);
-    // Two paths are two mounts in the sandbox.
+    // Two paths are two mounts.
     let is_in_place = |outcome: &crate::support::Outcome| {
         outcome.stdout.lines().any(|line| line.trim().starts_with("reserved     in-place"))
     };
@@ -370,6 +372,8 @@ fn what_the_unit_denies() {
     write("");
     let outcome = check().expect_code(0);
     assert!(!outcome.stdout.contains("sandbox"), "{outcome}");
+    outcome
+        .expect_words(&["npyd.service starts npyd with `/etc/npyd/npyd.toml`: its files are not"]);
 }
 
 /// In the sandbox, a hidden directory is not one that is missing.

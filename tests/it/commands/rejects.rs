@@ -308,6 +308,13 @@ fn what_is_rejected_now() {
         assert!(told[0]["source"].as_str().unwrap().ends_with("/c.raw"));
         site.npyd(&["check"]).expect_words(&["rejected     1 now"]);
         assert_eq!(site.history().of_event("rejected").len(), 3);
+        if !has_rejects {
+            // One that was corrected waits for the rest of its data.
+            site.write("in/c.raw", [0; 4]);
+            site.npyd(&["explain", "in/c.raw"]).expect_words(&["waiting"]);
+            assert!(history(&[]).expect_code(0).stdout.is_empty());
+            assert!(!site.npyd(&["check"]).stdout.contains("rejected  "));
+        }
     }
 }
 

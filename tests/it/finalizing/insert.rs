@@ -49,6 +49,7 @@ fn route(receipts: &Vec<Value>) -> Value {
 #[test]
 fn the_source_becomes_the_array() {
     let Some(site) = site("source = \"remove\"") else { return };
+    site.npyd(&["check"]).expect_words(&["insert-range", "files below 16.00 MiB: copy"]);
     let inode = site.inode("in/scan.raw");
     let receipts = site.sweep_until("finalized").json();
     assert_eq!(route(&receipts), "insert-range");
