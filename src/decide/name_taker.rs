@@ -41,8 +41,8 @@ impl fmt::Display for NameTaker {
             ),
             NameTaker::OwnArray { is_of_this_file: false } => f.write_str(
                 "is the array of an earlier file of this name: move it away, drop the file under \
-                 another name, or set `output` in its manifest; in the configuration, on_conflict = \
-                 \"replace\" replaces it, \"number\" keeps both",
+                 another name, or set `output` in its manifest; in the configuration, on_conflict \
+                 = \"replace\" replaces it, \"number\" keeps both",
             ),
             NameTaker::OthersArray => f.write_str(
                 "is the array of an earlier file of this name, and belongs to another user, whose \

@@ -13,7 +13,8 @@ const PIXEL_FORMATS: [(&str, &str); 6] = [
 ];
 
 /// Types of Rust, and such names of complex types. `u8`, `f16` and the like are missing because
-/// NumPy reads them as a number of bytes. NumPy's own notation, `<i16`, counts bytes as well, so that it takes none of these names.
+/// NumPy reads them as a number of bytes. NumPy's own notation, `<i16`, counts bytes as well, so
+/// that it takes none of these names.
 const RUST_NAMES: [(&str, &str); 10] = [
     ("u16", "u2"),
     ("u32", "u4"),

@@ -46,7 +46,7 @@ pub(super) fn remedy_of_undescribed(rel: &Path, remark: Option<&DescriptionRemar
         Some(DescriptionRemark::SidecarOfOtherData { name: sidecar, .. }) => {
             let remedy = format!(
                 "put a manifest `{name}.toml` with dtype and shape beside it, or correct the name \
-                 of the data file if `{sidecar}` has one"
+                 of the data file in `{sidecar}`, if it has one"
             );
             ("data", remedy)
         }

@@ -11,7 +11,7 @@ use crate::support::{
 /// The manifest of a scan, in JSON.
 const JSON_MANIFEST: &str = r#"{"dtype": "<f4", "shape": [2, 3]}"#;
 
-/// Keys of the configuration have no effect in a manifest, and so the receipt says where they belong.
+/// Keys of the configuration have no effect in a manifest: the receipt says where they belong.
 #[test]
 fn keys_of_the_configuration_have_no_effect() {
     let site = Site::with("allow_trailing = true");
