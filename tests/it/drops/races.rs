@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use crate::support::{
     Mounted, PendingFile, Producer, Receipts, Site, as_root, has_strace, is_long, npy, npy_filling,
-    python, scan_bytes, scan_npy, sweep_halted,
+    python, scan_bytes, scan_npy, sweep_halted, sweep_halted_until,
 };
 
 /// The bytes of the drop, more than one window of a copy, and those that are cut off or added.
@@ -191,12 +191,16 @@ impl Race {
         let leased =
             [&file, &manifest].map(|name| if site.has(name) { site.inode(name) } else { 0 });
         let mut begun = false;
-        let halted = sweep_halted(&site, &["in", "out", &file, &manifest], call, || {
+        let private = format!("in/.npyd-taken-{}", self.way.file);
+        let names = ["in", "out", &file, &manifest, &private];
+        let halted = sweep_halted_until(&site, &names, call, || {
+            let is_held = || waits_for_a_lease(&leased);
+            if begun {
+                return producer.go_on(&command, is_held);
+            }
             // What is done to an array that has the name by now is no affair of npyd's.
             begun = !self.way.is_beside || !site.has(&file) || site.inode(&file) == inode;
-            if begun {
-                producer.begin(&command, || waits_for_a_lease(&leased));
-            }
+            !begun || producer.begin(&command, is_held)
         });
         let done = begun && producer.hear() == "ok";
         if let Some(later) = self.later.as_ref().filter(|_| done) {
@@ -469,12 +473,14 @@ fn dropped_again_at_once() {
         let text = r#"{"dtype": "<u2", "shape": [2, 2]}"#;
         let mut begun = false;
         let names = ["in", "out", "in/scan.raw", "in/scan.raw.json"];
-        let halted = sweep_halted(&site, &names, call, || {
-            begun = !site.has("in/scan.raw");
+        let command = format!("again {} 8 2 {text}", file.display());
+        let halted = sweep_halted_until(&site, &names, call, || {
+            let is_held = || waits_for_a_lease(&[manifest]);
             if begun {
-                let command = format!("again {} 8 2 {text}", file.display());
-                producer.begin(&command, || waits_for_a_lease(&[manifest]));
+                return producer.go_on(&command, is_held);
             }
+            begun = !site.has("in/scan.raw");
+            !begun || producer.begin(&command, is_held)
         });
         if begun {
             again += 1;
@@ -557,11 +563,14 @@ fn salvaged_after(call: usize, producer: &mut Producer) -> bool {
     thread::sleep(Duration::from_millis(250)); // it must be quiet
     let command = format!("append {} {ADDED} 3", site.path(file).display());
     let mut begun = false;
-    let halted = sweep_halted(&site, &["in", "out", file], call, || {
-        begun = site.has(file) && site.inode(file) == inode;
+    let names = ["in", "out", file, "in/.npyd-taken-x.npy.part"];
+    let halted = sweep_halted_until(&site, &names, call, || {
+        let is_held = || waits_for_a_lease(&[inode]);
         if begun {
-            producer.begin(&command, || waits_for_a_lease(&[inode]));
+            return producer.go_on(&command, is_held);
         }
+        begun = site.has(file) && site.inode(file) == inode;
+        !begun || producer.begin(&command, is_held)
     });
     let added = if begun && producer.hear() == "ok" { ADDED } else { 0 };
     let names = ["in", "out"].map(|dir| site.names(dir).into_iter().map(move |it| (dir, it)));

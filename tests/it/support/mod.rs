@@ -35,7 +35,7 @@ pub(crate) use reference::{PendingFile, npy, npy_filling, npy_header};
 pub(crate) use site::{
     SCAN_MANIFEST, Site, scan_bytes, scan_npy, sweep_without_leases, without_leases,
 };
-pub(crate) use syscall_stepper::sweep_halted;
+pub(crate) use syscall_stepper::{sweep_halted, sweep_halted_until};
 
 /// How long a condition may take to come true. Nothing here takes that long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -88,6 +88,21 @@ pub(crate) fn wait_until(
         assert!(Instant::now() < deadline, "waited in vain for {what}\n{}", account());
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// How many drops the log's lines with `text` are about, and how many such lines there are. The
+/// number of drops follows the text, or the path of the only one.
+pub(crate) fn gathered(log: &str, text: &str) -> (usize, usize) {
+    let after = log.lines().filter_map(|line| Some(line.split_once(text)?.1));
+    let counts: Vec<usize> =
+        after.map(|it| it.split(' ').next().unwrap().parse().unwrap_or(1)).collect();
+    (counts.iter().sum(), counts.len())
+}
+
+/// How many lines about one thing the log may have since `begun`: on a machine with other work to
+/// do, the drops of one line can come in more than one, of which two are 30 s apart.
+pub(crate) fn lines_since(begun: Instant) -> usize {
+    1 + usize::try_from(begun.elapsed().as_secs() / 30).unwrap()
 }
 
 /// Bytes of which no two pieces are alike.

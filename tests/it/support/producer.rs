@@ -52,12 +52,20 @@ impl Producer {
     }
 
     /// Has one command begun, and goes on when it is done or `held` says that it can't be yet.
-    pub(crate) fn begin(&mut self, command: &str, mut held: impl FnMut() -> bool) {
+    /// Returns whether it is done.
+    pub(crate) fn begin(&mut self, command: &str, held: impl FnMut() -> bool) -> bool {
         writeln!(self.commands, "{command}").unwrap();
+        self.go_on(command, held)
+    }
+
+    /// Goes on when what was begun is done or `held` says that it can't be yet. Returns whether it
+    /// is done.
+    pub(crate) fn go_on(&mut self, command: &str, mut held: impl FnMut() -> bool) -> bool {
         wait_until(command, String::new, || {
             self.early = self.early.take().or_else(|| self.answers.try_recv().ok());
             self.early.is_some() || held()
         });
+        self.early.is_some()
     }
 
     /// The answer to what was begun.

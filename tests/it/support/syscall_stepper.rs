@@ -28,6 +28,24 @@ impl Drop for Halting {
 /// one of the files or in the directories `names` of the site. Returns `false`, and does not call
 /// `act`, if the sweep made fewer calls.
 pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnOnce()) -> bool {
+    let mut act = Some(act);
+    sweep_halted_until(site, names, at, || {
+        if let Some(act) = act.take() {
+            act();
+        }
+        true
+    })
+}
+
+/// The same, with an action that npyd may hold up by a lease. As long as `act` returns `false`, npyd
+/// also stops after the calls that follow, and `act` is called again: so the action ends before npyd
+/// goes on, as soon as it can end.
+pub(crate) fn sweep_halted_until(
+    site: &Site,
+    names: &[&str],
+    at: usize,
+    mut act: impl FnMut() -> bool,
+) -> bool {
     let npyd = site.command();
     // As a tracer that is not our child, so that npyd is: we hear when it stops.
     let mut strace = Command::new("strace");
@@ -43,19 +61,19 @@ pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnO
     let child = strace.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
     let halting = Halting(child);
     let pid = Pid::from_child(&halting.0);
-    let (mut stops, mut act) = (0, Some(act));
+    let (mut stops, mut is_done) = (0, false);
     loop {
         let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
         if !status.stopped() {
             let log = String::from_utf8(site.read("halted.log")).unwrap();
             assert!(matches!(status.exit_status(), Some(0 | 1)), "{status:?}\n{log}");
-            return act.is_none();
+            return stops > at;
         }
-        if stops == at
-            && let Some(act) = act.take()
-        {
-            act();
-            end_tracer(pid);
+        if stops >= at && !is_done {
+            is_done = act();
+            if is_done {
+                end_tracer(pid);
+            }
         }
         stops += 1;
         kill_process(pid, Signal::CONT).unwrap();
