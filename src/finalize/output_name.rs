@@ -160,7 +160,9 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
     let Some(file) = at.output.open_file(name.as_ref())? else { return Ok(None) };
     let is_source = is_source(job, &file)?;
     match mark_for(job, &file)? {
-        Some(mark) if !is_source && job.earlier.contains(&mark) => OldArray::read(file).map(Some),
+        Some(mark) if !is_source && job.earlier.contains(&mark) => {
+            OldArray::of_drop(file).map(Some)
+        }
         _ => Ok(None),
     }
 }

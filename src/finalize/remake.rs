@@ -29,16 +29,25 @@ pub(crate) struct OldArray {
     stat: Stat,
     /// Its header and data offset; `None` if it is not a `.npy` file any more.
     header: Option<(Header, u64)>,
+    /// Whether items that are all zeros may not have been written yet, so that they need no backup.
+    may_be_unfilled: bool,
 }
 
 impl OldArray {
+    /// Returns an array whose zeros count as data: its source may be gone.
     pub(crate) fn read(file: DataFile) -> Result<Self, Interruption> {
-        Ok(OldArray { stat: file.stat()?, header: read_header(&file)?, file })
+        let (stat, header) = (file.stat()?, read_header(&file)?);
+        Ok(OldArray { stat, header, file, may_be_unfilled: false })
+    }
+
+    /// Returns an array that was made of an earlier state of a drop that is still there.
+    pub(crate) fn of_drop(file: DataFile) -> Result<Self, Interruption> {
+        Ok(OldArray { may_be_unfilled: true, ..Self::read(file)? })
     }
 
     /// Returns a file that is not an array, and whose content npyd may not be able to read.
     pub(crate) fn not_array(file: DataFile) -> Result<Self, Interruption> {
-        Ok(OldArray { stat: file.stat()?, header: None, file })
+        Ok(OldArray { stat: file.stat()?, header: None, file, may_be_unfilled: false })
     }
 
     pub(crate) fn is_array(&self) -> bool {
@@ -81,7 +90,8 @@ impl Remake {
         let (mut changes, mut holds_old) = (vec!["bytes"], false);
         if let Some((old_header, at)) = &old.header {
             let (old_len, new_len) = (old.stat.size.saturating_sub(*at), header.data_len());
-            let (common, item) = (old_len.min(new_len), old_header.dtype().itemsize());
+            let common = old_len.min(new_len);
+            let item = if old.may_be_unfilled { old_header.dtype().itemsize() } else { 0 };
             let begin = (&old.file, *at);
             let difference = difference_at(begin, (new, head_len), common, item, progress)?;
             if difference == Difference::None && old_len == new_len {
@@ -91,8 +101,10 @@ impl Remake {
                 let end = (new, head_len + new_len - old_len);
                 difference_at(begin, end, old_len, 0, progress)? == Difference::None
             } else {
+                let rest = at + common..old.stat.size;
                 difference != Difference::Other
-                    && is_zeros(&old.file, at + common..old.stat.size, progress)?
+                    && (common == old_len
+                        || old.may_be_unfilled && is_zeros(&old.file, rest, progress)?)
             };
             let differs = [
                 ("dtype", old_header.dtype() != header.dtype()),

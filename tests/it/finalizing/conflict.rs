@@ -160,6 +160,26 @@ fn the_array_of_an_earlier_file_stays_as_a_backup() {
     assert_eq!(site.names("in"), [""; 0]);
 }
 
+/// Zeros are data there: a dark frame, a mask or a count may be all zeros. Only in an array of the
+/// very drop that is remade they were not written yet.
+#[test]
+fn the_zeros_of_an_earlier_file_stay_as_a_backup() {
+    let site = Site::with("on_conflict = \"replace\"\nsource = \"remove\"\nremove_unproven = true");
+    let manifest = "dtype = '|u1'\nshape = [-1]\n";
+    let drop = |x: &[u8], y: &[u8], finalized| {
+        site.drop_file("x.raw", x).drop_file("x.raw.toml", manifest);
+        site.drop_file("y.raw", y).drop_file("y.raw.toml", manifest).settle("finalized", finalized);
+    };
+    let (masks, dark, counts) = ([1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 0, 5]);
+    drop(&masks, &dark, 2);
+    drop(&counts, &[0, 1], 4);
+    assert!(site.read("out/x.npy.~1~").ends_with(&masks));
+    assert!(site.read("out/y.npy.~1~").ends_with(&dark));
+    // What the new array contains needs no backup.
+    drop(&[&counts[..], &[0]].concat(), &[0, 1, 2], 6);
+    assert_eq!(site.names("out").iter().filter(|name| name.contains('~')).count(), 2);
+}
+
 /// So it is for a source that became the array itself, and for two sources that come together.
 #[test]
 fn an_array_of_another_kind_is_not_replaced() {
