@@ -18,6 +18,17 @@ use crate::events::stored::Stored;
 use crate::events::watch_state::WatchState;
 use crate::facts::Fact;
 
+/// When npyd tries a directory that has a fault with one drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// After this time.
+    In(Duration),
+    /// The drop is at work, or about to be.
+    Now,
+    /// The drop succeeded: the fault is over.
+    Succeeded,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -98,8 +109,8 @@ pub enum Event {
         error: WorkError,
         /// Number of drops that wait.
         drops: usize,
-        /// The delay before the next try.
-        retry_in: Duration,
+        /// When npyd tries the directory with one drop.
+        trial: Trial,
         /// How long the fault has lasted, if npyd reported it before.
         lasted: Option<Duration>,
     },

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::decide::work_error::WorkError;
-use crate::events::event::Event;
+use crate::events::event::{Event, Trial};
 use crate::events::gathering::Gathering;
 use crate::model::{DirFault, DirFaultKind};
 use crate::service::tracker::reminders::reminder;
@@ -300,6 +300,18 @@ impl Suspension {
         std::mem::take(&mut self.held).into_iter().chain(failed)
     }
 
+    /// Returns when the next trial is, seen from that time.
+    fn trial_at(&self, now: Option<Instant>) -> Trial {
+        let left = now.map_or(self.delay, |now| self.next_trial.saturating_duration_since(now));
+        if self.is_resumed {
+            Trial::Succeeded
+        } else if self.trial.is_some() || left.is_zero() {
+            Trial::Now
+        } else {
+            Trial::In(left)
+        }
+    }
+
     fn take_events(&mut self, drop_dir: &Path, now: Option<Instant>) -> Vec<Event> {
         let lasted = now.map_or(Duration::ZERO, |now| now.saturating_duration_since(self.began));
         let is_reminder_due = self.is_reported && lasted >= reminder(self.reminders);
@@ -312,7 +324,7 @@ impl Suspension {
                 dir: dir.clone(),
                 error: self.error.clone(),
                 drops: if self.is_resumed { self.count } else { self.affected.len() },
-                retry_in: self.delay,
+                trial: self.trial_at(now),
                 lasted: is_reminder_due.then_some(lasted),
             });
             self.reminders += usize::from(is_reminder_due);

@@ -7,6 +7,7 @@ use humantime::format_duration;
 
 use crate::decide::reason_kind::ReasonKind;
 use crate::decide::work_error::WorkError;
+use crate::events::event::Trial;
 use crate::events::receipt::Receipt;
 use crate::text::count::counted;
 use crate::text::one_line::shown;
@@ -41,7 +42,7 @@ pub(crate) fn suspended(
     (drop_dir, dir): (&Path, &Path),
     error: &WorkError,
     drops: usize,
-    (retry_in, lasted): (Duration, Option<Duration>),
+    (trial, lasted): (Trial, Option<Duration>),
 ) {
     let still = lasted.map_or_else(String::new, |lasted| {
         format!(" for {}", format_duration(Duration::from_secs(lasted.as_secs())))
@@ -52,11 +53,23 @@ pub(crate) fn suspended(
         dir = %dir.display(),
         reason = %error,
         drops,
-        "suspended{still}: {} in `{}`: {error}; trying again with one drop in {}",
+        "suspended{still}: {} in `{}`: {error}; {}",
         counted(drops, "drop"),
         shown(drop_dir),
-        format_duration(retry_in)
+        trial_text(trial)
     );
+}
+
+fn trial_text(trial: Trial) -> String {
+    match trial {
+        Trial::In(left) => {
+            let tenths = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).div_ceil(100);
+            let left = Duration::from_millis(tenths.saturating_mul(100));
+            format!("trying again with one drop in {}", format_duration(left))
+        }
+        Trial::Now => "trying again with one drop now".to_owned(),
+        Trial::Succeeded => "one drop was tried again, and succeeded".to_owned(),
+    }
 }
 
 /// Logs that the fault of a directory is over.
@@ -86,4 +99,18 @@ pub(crate) fn rechecking(drop_dir: &Path, drops: usize) {
         counted(drops, "finished drop"),
         shown(drop_dir)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_a_directory_is_tried_again() {
+        let text = |milliseconds| trial_text(Trial::In(Duration::from_millis(milliseconds)));
+        assert_eq!(text(60_000), "trying again with one drop in 1m");
+        assert_eq!(text(1_901), "trying again with one drop in 2s");
+        assert_eq!(text(1), "trying again with one drop in 100ms");
+        assert_eq!(trial_text(Trial::Now), "trying again with one drop now");
+    }
 }

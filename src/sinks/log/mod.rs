@@ -171,8 +171,8 @@ impl Sink for LogSink {
             Event::Failing { receipt, drops, is_again } => {
                 causes::failures(receipt, *drops, *is_again);
             }
-            Event::Suspended { drop_dir, dir, error, drops, retry_in, lasted } => {
-                causes::suspended((drop_dir, dir), error, *drops, (*retry_in, *lasted));
+            Event::Suspended { drop_dir, dir, error, drops, trial, lasted } => {
+                causes::suspended((drop_dir, dir), error, *drops, (*trial, *lasted));
             }
             Event::Resumed { drop_dir, dir, drops, lasted } => {
                 causes::resumed((drop_dir, dir), *drops, *lasted);

@@ -76,7 +76,10 @@ fn an_output_that_npyd_may_not_write_to() {
     let suspended = lines(&log, "suspended: ");
     let what =
         format!("{DROPS} drops in `{}`: failed to make a file in", site.path("in").display());
-    assert!(suspended[0].contains(&what) && suspended[0].contains("with one drop in"), "{log}");
+    assert!(
+        suspended[0].contains(&what) && suspended[0].contains("trying again with one drop "),
+        "{log}"
+    );
     assert!(suspended[0].contains("Permission denied; give the user"), "{log}");
     // Those that were tried have their own receipts.
     assert!(!site.history().of_event("failed").is_empty());

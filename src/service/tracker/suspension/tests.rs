@@ -97,6 +97,41 @@ fn one_drop_at_a_time_after_a_growing_delay() {
     assert!(case.suspensions.all.is_empty());
 }
 
+/// What the event says is true when it is published.
+#[test]
+fn when_the_next_trial_is() {
+    let trial = |case: &mut Case, at| {
+        let now = case.at(at);
+        let events = case.suspensions.take_events(Path::new("/in"), Some(now));
+        events.into_iter().find_map(|event| match event {
+            Event::Suspended { trial, .. } => Some(trial),
+            _ => None,
+        })
+    };
+    let mut case = Case::new();
+    case.fail("a", 0);
+    assert_eq!(trial(&mut case, 1000), Some(Trial::Now), "it is due in the same turn");
+
+    let mut case = Case::new();
+    case.fail("a", 0);
+    assert_eq!(case.trial(1000).as_deref(), Some("a"));
+    case.fail("a", 1100);
+    assert_eq!(trial(&mut case, 1200), Some(Trial::In(Duration::from_millis(1900))));
+
+    let mut case = Case::new();
+    case.fail("a", 0);
+    case.is_held("b", "/out", 500);
+    assert_eq!(case.trial(1000).as_deref(), Some("b"));
+    assert_eq!(trial(&mut case, 1500), Some(Trial::Now), "it is at work");
+
+    let mut case = Case::new();
+    case.fail("a", 0);
+    case.is_held("b", "/out", 500);
+    assert_eq!(case.trial(1000).as_deref(), Some("b"));
+    case.succeed("b", 1400);
+    assert_eq!(trial(&mut case, 1400), Some(Trial::Succeeded));
+}
+
 #[test]
 fn a_fault_that_comes_back() {
     let mut case = Case::new();
