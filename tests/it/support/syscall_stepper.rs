@@ -37,9 +37,9 @@ pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnO
     })
 }
 
-/// The same, with an action that npyd may hold up by a lease. As long as `act` returns `false`, npyd
-/// also stops after the calls that follow, and `act` is called again: so the action ends before npyd
-/// goes on, as soon as it can end.
+/// The same, with an action that npyd may hold up by a lease. As long as `act` returns `false`,
+/// npyd also stops after the calls that follow, and `act` is called again: so the action ends
+/// before npyd goes on, as soon as it can end.
 pub(crate) fn sweep_halted_until(
     site: &Site,
     names: &[&str],
