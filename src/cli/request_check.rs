@@ -16,7 +16,9 @@ use crate::decide::source_identity::SourceIdentity;
 use crate::describe::{Correction, LeadingBytes, Rows};
 use crate::events::source_fate::SourceFate;
 use crate::finalize::intent_log::IntentLog;
-use crate::finalize::{ArrayJob, Interruption, Job, check_array_job, check_name, complete_keys};
+use crate::finalize::{
+    ArrayJob, Interruption, Job, NpydUsers, check_array_job, check_name, complete_keys,
+};
 use crate::fs::{Dir, FileUse};
 use crate::ledger::{Entry, Ledger, Request};
 use crate::model::{FileName, Writer};
@@ -428,6 +430,7 @@ fn array_job(
         source_fate: made.source_fate(),
         archive: made.archive(),
         request: String::new(),
+        users: NpydUsers::of(None), // this job is only checked
     })
 }
 

@@ -229,6 +229,9 @@ pub enum Reason {
     /// The producer marked the drop as complete, but the size does not fit.
     #[error("its producer says that it is complete, but {0}")]
     SizeOfComplete(SizeFit),
+    /// The size does not fit the header at the front of the data file.
+    #[error("its producer says that it is complete, but {0}")]
+    SizeByHeader(SizeFit),
     /// A process writes to the data file.
     #[error("it is still being written ({allocated} of {size} bytes are allocated){}", misfit(*fit))]
     Writing {
@@ -464,7 +467,8 @@ impl Reason {
             Reason::Size(fit)
             | Reason::SizeBySidecar { fit, .. }
             | Reason::SizeOfPart(_, fit)
-            | Reason::SizeOfComplete(fit) => fit.if_complete(),
+            | Reason::SizeOfComplete(fit) => fit.if_complete(false),
+            Reason::SizeByHeader(fit) => fit.if_complete(true),
             _ => None,
         }
     }
@@ -480,6 +484,7 @@ impl Reason {
                 | Reason::SizeOfPart(..)
                 | Reason::SeriesTooLong { .. }
                 | Reason::SizeOfComplete(_)
+                | Reason::SizeByHeader(_)
                 | Reason::Unfinished(_)
                 | Reason::NotReady { .. }
                 | Reason::NoMarker

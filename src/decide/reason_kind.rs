@@ -187,7 +187,8 @@ impl Reason {
             | Reason::LongerThanHeader { .. }
             | Reason::SizeOfPart(..)
             | Reason::SeriesTooLong { .. }
-            | Reason::SizeOfComplete(_) => ReasonKind::Size,
+            | Reason::SizeOfComplete(_)
+            | Reason::SizeByHeader(_) => ReasonKind::Size,
             Reason::DescriptionUnfinished(_)
             | Reason::Writing { .. }
             | Reason::DescriptionWriting { .. }

@@ -108,14 +108,15 @@ impl Reason {
     #[must_use]
     pub fn if_abandoned(&self) -> Option<&'static str> {
         let has_rows = match self {
-            Reason::Size(
-                SizeFit::TooShort { data, record, .. }
-                | SizeFit::PartialRecord { data, of: record, .. },
-            )
-            | Reason::SizeOfComplete(
-                SizeFit::TooShort { data, record, .. }
-                | SizeFit::PartialRecord { data, of: record, .. },
-            ) => *record > 0 && data >= record,
+            Reason::Size(fit) | Reason::SizeOfComplete(fit) | Reason::SizeByHeader(fit) => {
+                match fit {
+                    SizeFit::TooShort { data, record, .. }
+                    | SizeFit::PartialRecord { data, of: record, .. } => {
+                        *record > 0 && data >= record
+                    }
+                    _ => false,
+                }
+            }
             Reason::Unfinished(_) | Reason::NotReady { .. } | Reason::NoMarker => true,
             _ => false,
         };

@@ -78,20 +78,26 @@ impl fmt::Display for SizeFit {
 }
 
 impl SizeFit {
-    /// Returns what is wrong if no more bytes follow, in records.
+    /// Returns what is wrong if no more bytes follow, in records. `is_by_header` says whether a
+    /// header in the data file declares them.
     #[must_use]
-    pub fn if_complete(&self) -> Option<String> {
+    pub fn if_complete(&self, is_by_header: bool) -> Option<String> {
         let (data, record, declared) = match *self {
             SizeFit::TooShort { data, record, records, .. } => (data, record, records),
             SizeFit::PartialRecord { of, data, .. } => (data, of, None),
             _ => return None,
         };
+        let (keys, start) = if is_by_header {
+            ("dtype or shape in its header", "header")
+        } else {
+            ("dtype, shape or offset", "offset")
+        };
         let declared = declared.map_or_else(String::new, |records| format!(", not {records}"));
         let found = match data {
-            0 => "there are no bytes after the offset".to_owned(),
+            0 => format!("there are no bytes after the {start}"),
             data => format!("{data} bytes are {}{declared}", in_records(data, record)?),
         };
-        Some(format!("if it is complete, dtype, shape or offset is wrong: {found}"))
+        Some(format!("if it is complete, {keys} is wrong: {found}"))
     }
 }
 
@@ -138,7 +144,8 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_complete_file() {
         let short = |data, record, records| {
-            SizeFit::TooShort { size: 16 + data, of: 1000, data, record, records }.if_complete()
+            SizeFit::TooShort { size: 16 + data, of: 1000, data, record, records }
+                .if_complete(false)
         };
         let wrong = |found: &str| {
             Some(format!("if it is complete, dtype, shape or offset is wrong: {found}"))
@@ -148,9 +155,12 @@ mod tests {
         assert_eq!(short(0, 120, Some(2)), wrong("there are no bytes after the offset"));
         assert_eq!(short(144, 0, None), None);
         let partial = SizeFit::PartialRecord { bytes: 24, of: 120, data: 144 };
-        assert_eq!(partial.if_complete(), wrong("144 bytes are 1.2 records"));
+        assert_eq!(partial.if_complete(false), wrong("144 bytes are 1.2 records"));
+        let by_header = "if it is complete, dtype or shape in its header is wrong: 144 bytes are \
+                         1.2 records";
+        assert_eq!(partial.if_complete(true).as_deref(), Some(by_header));
         for other in [SizeFit::Empty, SizeFit::TooLong { size: 2, of: 1 }, SizeFit::Unsizable] {
-            assert_eq!(other.if_complete(), None);
+            assert_eq!(other.if_complete(false), None);
         }
     }
 }

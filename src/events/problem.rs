@@ -1,6 +1,9 @@
-//! Problems: failures that concern no single drop. The sinks make the text.
+//! Problems: failures that concern no single drop. The sinks make the text, but for what
+//! `npyd explain` also says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::text::one_line::shown;
 
 /// A failure that concerns no single drop.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,6 +80,51 @@ pub enum InsertObstacle {
     OtherFile,
     /// The state directory does not know of the insertion.
     NoIntent,
+    /// The data in the file were overwritten, cut off or replaced since.
+    Changed {
+        /// The offset of the inserted bytes, if it is known.
+        gap: Option<u64>,
+        /// The number of inserted bytes.
+        room: u64,
+        /// The size of the file now.
+        size: u64,
+        /// The file's own name.
+        name: String,
+    },
     /// An error, with its path and remedy.
     Error(String),
+}
+
+impl InsertObstacle {
+    /// Returns the text about a file, with what to do.
+    #[must_use]
+    pub fn to_text(&self, path: &Path) -> String {
+        let path = shown(path);
+        match self {
+            InsertObstacle::OtherFile => {
+                "it has hard links now, or is not a regular file: remove the other links".to_owned()
+            }
+            InsertObstacle::NoIntent => {
+                "the state directory has no intent for it: run npyd with the state_dir that has \
+                 it, or rename the file if its content is right"
+                    .to_owned()
+            }
+            InsertObstacle::Changed { gap: Some(at), room, size, name } => {
+                let command = if at.saturating_add(*room) < *size {
+                    format!("fallocate --collapse-range --offset {at} --length {room} '{path}'")
+                } else {
+                    format!("truncate --size {at} '{path}'")
+                };
+                format!(
+                    "its data changed since: `{command}` removes the {room} inserted bytes; then \
+                     rename it to `{name}`"
+                )
+            }
+            InsertObstacle::Changed { gap: None, room, name, .. } => format!(
+                "its data changed since, so that npyd can't tell where the {room} inserted bytes \
+                 are: if its content is right, rename it to `{name}`, or else replace it by a copy"
+            ),
+            InsertObstacle::Error(error) => error.clone(),
+        }
+    }
 }

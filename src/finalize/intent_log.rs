@@ -96,6 +96,14 @@ impl IntentLog {
         Dir::open(state_dir.unwrap_or(Path::new("/")))?.make_dirs(name.unwrap_or_default().as_ref())
     }
 
+    /// Opens the directory; `None` if there is none, so that there is no intent.
+    fn open_existing(&self) -> fs::Result<Option<Dir>> {
+        match Dir::open(&self.dir) {
+            Err(error) if error.is_missing() => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// Records an intent.
     ///
     /// # Durability
@@ -123,7 +131,7 @@ impl IntentLog {
     }
 
     fn all(&self) -> fs::Result<Vec<InsertIntent>> {
-        let dir = self.open()?;
+        let Some(dir) = self.open_existing()? else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for (name, _) in dir.entries()? {
             let Some(note) = dir.open_file(name.as_ref())? else { continue };
@@ -135,9 +143,9 @@ impl IntentLog {
     /// Removes an intent whose work is done or undone. If a crash reverts the removal, the intent
     /// does no harm. Succeeds as well if somebody removed the state directory.
     pub fn forget(&self, intent: &InsertIntent) -> fs::Result<()> {
-        match self.open() {
-            Err(error) if error.is_missing() => Ok(()),
-            opened => opened?.remove_if_there(name_of(intent).as_ref()),
+        match self.open_existing()? {
+            None => Ok(()),
+            Some(dir) => dir.remove_if_there(name_of(intent).as_ref()),
         }
     }
 

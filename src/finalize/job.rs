@@ -11,6 +11,7 @@ use crate::decide::route_problem::RouteProblem;
 use crate::events::drop_path::DropPath;
 use crate::events::parts::Parts;
 use crate::finalize::locations::Locations;
+use crate::finalize::npyd_users::NpydUsers;
 use crate::finalize::writer_proof::writers_after;
 use crate::finalize::{
     Arc, DropDir, Dump, Evidence, IntentLog, Interruption, Path, PathBuf, SourceIdentity,
@@ -122,11 +123,9 @@ impl Job {
         self.is_recheck && !self.earlier.contains(&self.candidate.snapshot().identity())
     }
 
-    /// Returns whether npyd may run as a user: as this process does, as the owner of the state
-    /// directory, or as root, whose `npyd sweep` may run beside the daemon.
+    /// Returns whether npyd may run as a user.
     pub(crate) fn is_user_of_npyd(&self, uid: u32) -> bool {
-        let daemon = || self.intents.as_ref().and_then(|intents| intents.owner());
-        uid == fs::own_uid() || uid == 0 || daemon() == Some(uid)
+        NpydUsers::of(self.intents.as_deref()).contains(uid)
     }
 
     /// Returns the data file, for routes that need exactly one.

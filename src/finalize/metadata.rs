@@ -11,6 +11,7 @@ use crate::describe::described::Axis;
 use crate::events::receipt::Receipt;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::locations::Locations;
+use crate::finalize::transfer::carry_but_times;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::FileName;
@@ -108,13 +109,18 @@ pub(crate) fn write_ahead(
 }
 
 /// Replaces the receipt in the metadata beside an array that was made again from itself: nothing
-/// else of them changes. Leaves alone what npyd did not write, and what was edited; the remark says
-/// the latter.
-pub(crate) fn renew(dir: &Dir, output: &FileName, receipt: &Receipt) -> fs::Result<Option<String>> {
+/// else of them changes. Leaves alone what no user of npyd wrote, and what was edited; the remark
+/// says the latter.
+pub(crate) fn renew(
+    dir: &Dir,
+    output: &FileName,
+    receipt: &Receipt,
+    is_user_of_npyd: impl Fn(u32) -> bool,
+) -> fs::Result<Option<String>> {
     let name = output.with_suffix(".json");
     let Some(there) = dir.open_file(name.as_ref())? else { return Ok(None) };
     let stat = there.stat()?;
-    let Some(mark) = there.attr(SOURCE_ATTR)?.filter(|_| stat.uid == fs::own_uid()) else {
+    let Some(mark) = there.attr(SOURCE_ATTR)?.filter(|_| is_user_of_npyd(stat.uid)) else {
         return Ok(None);
     };
     let Some(text) = there.marked_content()? else { return Ok(Some(edited(&name))) };
@@ -122,7 +128,9 @@ pub(crate) fn renew(dir: &Dir, output: &FileName, receipt: &Receipt) -> fs::Resu
     content.insert("receipt".to_owned(), serde_json::to_value(receipt).unwrap_or_default());
     let mut text = serde_json::to_vec_pretty(&content).unwrap_or_default();
     text.push(b'\n');
-    let mut file = create(dir, &text, &mark)?;
+    let mut file = unsynced(dir, &text, &mark)?;
+    carry_but_times(&there, file.file())?;
+    file.sync()?;
     if let Some(remark) = replace(&mut file, &name, &there)? {
         return Ok(Some(remark));
     }
@@ -166,10 +174,15 @@ fn replace(new: &mut TempFile, name: &FileName, old: &DataFile) -> fs::Result<Op
 
 /// Creates a synced file with metadata and their attributes; it has no name yet.
 fn create(dir: &Dir, text: &[u8], mark: &[u8]) -> fs::Result<TempFile> {
-    let mut file = TempFile::create(dir, text.len() as u64)?;
+    let mut file = unsynced(dir, text, mark)?;
+    file.sync()?;
+    Ok(file)
+}
+
+fn unsynced(dir: &Dir, text: &[u8], mark: &[u8]) -> fs::Result<TempFile> {
+    let file = TempFile::create(dir, text.len() as u64)?;
     file.file().write_marked(text)?;
     file.file().set_attr(SOURCE_ATTR, mark)?;
-    file.sync()?;
     Ok(file)
 }
 

@@ -160,6 +160,15 @@ pub(crate) fn carry(source: &DataFile, of: &Attributes, copy: &DataFile) -> fs::
     Ok(lost)
 }
 
+/// Gives a new file that replaces another the attributes of that, except the times: readers must
+/// see that it changed.
+pub(crate) fn carry_but_times(old: &DataFile, new: &DataFile) -> fs::Result<()> {
+    let now = new.attributes()?;
+    carry(old, &old.attributes()?, new)?;
+    new.set_times(&now)?;
+    Ok(())
+}
+
 /// Copies the extended attributes of the user namespace, one at a time. Returns whether the copy
 /// has them all.
 fn carry_user_attributes(source: &DataFile, copy: &DataFile) -> fs::Result<bool> {

@@ -18,6 +18,14 @@ use crate::fs::{DataFile, Dir, Operation, Result, TempFile, lease};
 /// Bytes at either end of a file that are hashed to recognize it.
 const END: u64 = 4096;
 
+/// Where the gap is that an interrupted insertion left.
+enum Gap {
+    /// Nowhere: the insertion had not begun.
+    NotInserted,
+    /// At this offset.
+    At(u64),
+}
+
 impl Dir {
     /// Returns whether a gap of `len` bytes can be inserted at the front of a file here. Tries it
     /// on an unnamed file, because the kind of file system does not decide it: ext2 has the magic
@@ -91,25 +99,52 @@ impl DataFile {
     /// the file (rule F1).
     pub fn remove_gap(&self, size: u64, len: u64, edge_hashes: (u64, u64)) -> Result<bool> {
         let now = self.stat()?.size;
-        if now == size {
-            return Ok(self.edge_hashes(size)? == edge_hashes); // the insertion had not begun
-        }
-        let Some(extended) = size.checked_add(len).filter(|extended| *extended <= now) else {
-            return Ok(false);
+        let gap = match self.locate_gap(now, size, len, edge_hashes)? {
+            None => return Ok(false),
+            Some(Gap::NotInserted) => return Ok(true),
+            Some(Gap::At(gap)) => gap,
         };
-        let Some(gap) = self.gap(now, len)? else { return Ok(false) };
-        if self.ends_around(size, gap, len)? != edge_hashes {
-            return Ok(false);
-        }
         if gap.saturating_add(len) < now {
             self.collapse(gap, len)?;
         }
-        if now == extended {
+        if now == size.saturating_add(len) {
             // A gap at the end means that the insertion had only extended the file.
             self.set_len(size)?;
         }
         self.sync_all()?;
         Ok(true)
+    }
+
+    /// Returns whether [`DataFile::remove_gap`] would find the original content. Changes nothing.
+    pub fn is_restorable(&self, size: u64, len: u64, edge_hashes: (u64, u64)) -> Result<bool> {
+        Ok(self.locate_gap(self.stat()?.size, size, len, edge_hashes)?.is_some())
+    }
+
+    /// Returns the offset of the hole that an insertion of `len` bytes left, if the file has that
+    /// hole and no other one.
+    pub fn hole_of(&self, len: u64) -> Result<Option<u64>> {
+        let now = self.stat()?.size;
+        if self.first_hole(0)? >= now { Ok(None) } else { self.gap(now, len) }
+    }
+
+    /// Returns where the gap is in a file of `now` bytes that had `size` bytes with these hashes;
+    /// `None` if the file does not look like that.
+    fn locate_gap(
+        &self,
+        now: u64,
+        size: u64,
+        len: u64,
+        edge_hashes: (u64, u64),
+    ) -> Result<Option<Gap>> {
+        if now == size {
+            return Ok((self.edge_hashes(size)? == edge_hashes).then_some(Gap::NotInserted));
+        }
+        if size.checked_add(len).is_none_or(|extended| extended > now) {
+            return Ok(None);
+        }
+        let Some(gap) = self.gap(now, len)? else { return Ok(None) };
+        let is_it = self.ends_around(size, gap, len)? == edge_hashes;
+        Ok(is_it.then_some(Gap::At(gap)))
     }
 
     /// Returns the offset of the gap: the hole, or the front if the header was already written

@@ -282,6 +282,9 @@ impl Candidate {
                 DeclaredBy::Pending,
                 _,
             ) => Reason::LongerThanHeader { size, of },
+            (Reason::Size(fit) | Reason::SizeOfComplete(fit), DeclaredBy::Pending, _) => {
+                Reason::SizeByHeader(fit)
+            }
             (Reason::Size(fit), DeclaredBy::Sidecar(_), Some(sidecar)) => {
                 let keys = dump.facts.size_keys;
                 Reason::SizeBySidecar { fit, sidecar: sidecar.name.clone(), keys }

@@ -307,6 +307,11 @@ impl Query {
 
     /// Explains a file that is not a drop.
     fn explain_ignored(&self, why: &Reason) -> fs::Result<Value> {
+        if matches!(why, Reason::Private)
+            && let Some(interrupted) = self.explain_interrupted(&self.path())
+        {
+            return Ok(interrupted);
+        }
         if let Some(array) = array::explain_array(self)? {
             return Ok(array);
         }

@@ -10,7 +10,8 @@ use super::gone::FormerPart;
 use super::{Query, last_receipt, merge, text};
 use crate::cli::archived::{ArchivedAs, archived_as};
 use crate::config::DropDir;
-use crate::finalize::{Quarantine, Quarantined, rest_of};
+use crate::finalize::intent_log::IntentLog;
+use crate::finalize::{Quarantine, Quarantined, insert_obstacle, rest_of};
 use crate::fs::{self, Dir};
 use crate::ledger::Entry;
 use crate::model::FileName;
@@ -131,6 +132,18 @@ impl Query {
             entry.source.display()
         );
         Some(report("description", FileStatus::Finished, &why, &entry))
+    }
+
+    /// Explains a file whose interrupted insertion npyd can't undo.
+    pub(super) fn explain_interrupted(&self, path: &Path) -> Option<Value> {
+        let (name, dir) = (FileName::of_path(path)?, path.parent()?);
+        let intents = IntentLog::of(&self.config.as_ref()?.state_dir);
+        let why = insert_obstacle(&intents, &Dir::open(dir).ok()?, name.as_str()).ok()??;
+        let why = why.to_text(path);
+        Some(json!({
+            "taken_for": "file of an interrupted insertion", "verdict": FileStatus::Failing,
+            "why": format!("npyd was interrupted while it inserted a header, and {why}"),
+        }))
     }
 
     fn explain_archived(&self, dir: &Path, name: &FileName) -> Option<Value> {

@@ -99,7 +99,15 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
             "`{name}` is not a valid output name: give one that ends in .npy and does not begin \
              with .npyd- by -o"
         ),
-        Reason::Size(fit) | Reason::SizeOfComplete(fit) => return misfit(*fit, by_options),
+        Reason::Size(fit) | Reason::SizeOfComplete(fit) => {
+            let keys = if by_options {
+                "correct --dtype, --shape, --offset or --trailing"
+            } else {
+                "correct dtype, shape, offset or trailing in its description"
+            };
+            return misfit(*fit, keys);
+        }
+        Reason::SizeByHeader(fit) => return misfit(*fit, "correct dtype or shape in its header"),
         Reason::LongerThanHeader { size, of } => longer_than_header(*size, *of),
         Reason::SizeBySidecar { fit, sidecar, keys } => {
             misfit_of_sidecar(*fit, sidecar, keys, "give --dtype and --shape")
@@ -120,13 +128,9 @@ fn reworded(reason: &Reason, by_options: bool) -> Option<String> {
     })
 }
 
-/// Returns the text about a size that does not fit; `None` if its own text fits.
-fn misfit(fit: SizeFit, by_options: bool) -> Option<String> {
-    let keys = if by_options {
-        "correct --dtype, --shape, --offset or --trailing"
-    } else {
-        "correct dtype, shape, offset or trailing in its description"
-    };
+/// Returns the text about a size that does not fit; `None` if its own text fits. `keys` says what
+/// to correct.
+fn misfit(fit: SizeFit, keys: &str) -> Option<String> {
     Some(match fit {
         SizeFit::TooLong { size, of } => {
             format!("it has {size} bytes, not the declared {of}: {keys}")

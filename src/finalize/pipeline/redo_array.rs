@@ -30,10 +30,11 @@ use crate::events::source_fate::SourceFate;
 use crate::finalize::archive_search::find_archived;
 use crate::finalize::array_proof::{find_renamed, why_not_array};
 use crate::finalize::locations::Locations;
+use crate::finalize::npyd_users::NpydUsers;
 use crate::finalize::remake::{OldArray, Remake};
 use crate::finalize::route_planning::constraints_of_dirs;
 use crate::finalize::source_checks::{lost, sync_written};
-use crate::finalize::transfer::carry;
+use crate::finalize::transfer::carry_but_times;
 use crate::finalize::{Interruption, metadata, routes};
 use crate::fs::{self, DataFile, Dir, TempFile};
 use crate::model::{FileName, Stat, Writer, parent_of};
@@ -66,6 +67,8 @@ pub struct ArrayJob {
     pub archive: Option<PathBuf>,
     /// A text that identifies the request.
     pub request: String,
+    /// Users as whom npyd may have written the metadata beside the array.
+    pub users: NpydUsers,
 }
 
 /// The open old array.
@@ -131,7 +134,8 @@ fn renew_metadata(job: &ArrayJob, old: &Old, receipt: &mut Receipt) {
     if job.drop_dir.metadata != MetadataOutput::Json {
         return;
     }
-    match metadata::renew(&old.at.output, &old.name, receipt) {
+    let is_user_of_npyd = |uid| job.users.contains(uid);
+    match metadata::renew(&old.at.output, &old.name, receipt, is_user_of_npyd) {
         Ok(remark) => receipt.add(remark),
         Err(error) => receipt.add([format!("its metadata were not renewed: {error}")]),
     }
@@ -346,8 +350,7 @@ fn write_over(
     Ok(ReceiptEvent::Remade)
 }
 
-/// Copies the attributes of the old array to the new one, except the times: readers must see that
-/// it changed.
+/// Copies the attributes of the old array to the new one.
 fn give_attributes(job: &ArrayJob, old: &Old, new: &DataFile) -> Result<(), Interruption> {
     new.set_attr(REDO_ATTR, job.request.as_bytes())?;
     let is_own = old.stat.uid == fs::own_uid();
@@ -364,10 +367,7 @@ fn give_attributes(job: &ArrayJob, old: &Old, new: &DataFile) -> Result<(), Inte
     if let Some(origin) = origin {
         new.set_attr(ORIGIN_ATTR, &origin)?;
     }
-    let now = new.attributes()?;
-    carry(&old.file, &old.file.attributes()?, new)?;
-    new.set_times(&now)?;
-    Ok(())
+    Ok(carry_but_times(&old.file, new)?)
 }
 
 /// Gives the new array the old one's name, and the old one a backup name if the new one does not

@@ -7,28 +7,26 @@
 //! private name that is not taken for a drop. The next scan that finds such a file removes the gap
 //! from wherever it is, and restores the name.
 
-use std::path::Path;
 use std::time::Duration;
 
-use crate::config::DropDir;
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::reason::{Reason, Subject};
 use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::route_problem::RouteProblem;
-use crate::events::problem::{InsertObstacle, Problem};
 use crate::facts::{self, Fact};
 use crate::finalize::intent_log::{InsertIntent, IntentLog};
 use crate::finalize::locations::Locations;
+use crate::finalize::routes::interrupted_insert::restore;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
 use crate::finalize::{Interruption, Job};
-use crate::fs::{self, DataFile, Dir};
-use crate::model::{FileName, Stat, Writer};
+use crate::fs::DataFile;
+use crate::model::{FileName, Writer};
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
 
 /// Prefix of the private name during the insertion.
-const PREFIX: &str = ".npyd-insert-";
+pub(super) const PREFIX: &str = ".npyd-insert-";
 
 /// Number of attempts to be the sole opener of a file. Attempt n is preceded by a pause of n
 /// milliseconds.
@@ -219,68 +217,14 @@ impl PrivateFile<'_> {
 
     /// Restores the file and its name.
     fn undo(&self, intents: &IntentLog) -> Result<(), Interruption> {
-        restore(&self.file.writable()?, self.intent)?;
+        if !restore(&self.file.writable()?, self.intent)? {
+            return Err(self.file.changed().into());
+        }
         let dir = &self.at.source;
         if dir.refers_to(self.private.as_ref(), self.file)? {
             dir.restore_name(self.private.as_ref(), dir, self.name.as_ref())?;
             dir.sync()?;
         }
         Ok(intents.forget(self.intent)?)
-    }
-}
-
-/// Undoes an interrupted insertion, if `name` is such a private name. Leaves a locked file alone
-/// (rule F4). The error says why the file was left unchanged.
-pub fn recover_insert(
-    drop_dir: &DropDir,
-    intents: &IntentLog,
-    dir: &Dir,
-    name: &str,
-) -> Result<(), Problem> {
-    let Some(own) = name.strip_prefix(PREFIX) else { return Ok(()) };
-    let path = dir.path().join(name);
-    let left = |why| Problem::InsertStays { path: path.clone(), why };
-    let facts = |error: fs::FsError| left(InsertObstacle::Error(error.to_string()));
-    let Some(file) = dir.open_file(name.as_ref()).map_err(facts)? else { return Ok(()) };
-    let Some(_claim) = file.claim().map_err(facts)? else { return Ok(()) };
-    let stat = file.stat().map_err(facts)?;
-    if !stat.is_file() || stat.nlink > 1 {
-        return Err(left(InsertObstacle::OtherFile));
-    }
-    let intent = intents.find(&path, stat.ino).map_err(facts)?;
-    match &intent {
-        Some(intent) => {
-            let writable = file.writable().map_err(facts)?;
-            restore(&writable, intent).map_err(facts)?;
-        }
-        None if was_taken_for_another(intents, &path, &stat).map_err(facts)? => {}
-        None => {
-            return Err(left(InsertObstacle::NoIntent));
-        }
-    }
-    let own = FileName::try_from(own.to_owned())
-        .map_err(|error| left(InsertObstacle::Error(error.to_string())))?;
-    dir.restore_name(name.as_ref(), dir, own.as_ref()).map_err(facts)?;
-    dir.sync().map_err(facts)?;
-    facts::note(Fact::InsertUndone { file: own.to_string(), drop_dir: drop_dir.path.clone() });
-    intent.map_or(Ok(()), |intent| intents.forget(&intent).map_err(facts))
-}
-
-/// Returns whether the file got its private name by mistake: it had just replaced the one of the
-/// intent, and nothing was done to it. The size excludes a copy of that other file from a backup,
-/// which may contain the gap.
-fn was_taken_for_another(intents: &IntentLog, path: &Path, stat: &Stat) -> fs::Result<bool> {
-    let others = intents.at(path)?;
-    let may_have_room = |of: &InsertIntent| of.size.checked_add(of.room) == Some(stat.size);
-    Ok(!others.is_empty() && !others.iter().any(may_have_room))
-}
-
-/// Removes the gap, and verifies that the file has its original content.
-fn restore(file: &DataFile, intent: &InsertIntent) -> fs::Result<()> {
-    let is_noted = file.stat()?.ino == intent.inode;
-    if is_noted && file.remove_gap(intent.size, intent.room, intent.edge_hashes)? {
-        Ok(())
-    } else {
-        Err(file.changed())
     }
 }

@@ -14,7 +14,7 @@ use crate::decide::request_target::RequestTarget;
 use crate::decide::source_identity::SourceIdentity;
 use crate::describe::Correction;
 use crate::events::source_fate::SourceFate;
-use crate::finalize::{ArrayJob, RejectedDrop};
+use crate::finalize::{ArrayJob, NpydUsers, RejectedDrop};
 use crate::fs;
 use crate::ledger::{Entry, LedgerError, Request};
 use crate::probe::ProbeResult;
@@ -256,6 +256,7 @@ impl Tracker {
             source_fate: entry.source_fate(),
             archive: entry.archive(),
             request: format!("{} {}", request.at, request.id),
+            users: NpydUsers::of(Some(&self.context.intents)),
         };
         Ok((job, entry.fingerprint))
     }

@@ -1,6 +1,6 @@
 //! Log lines about problems.
 
-use crate::events::problem::{InsertObstacle, Problem};
+use crate::events::problem::Problem;
 use crate::text::missing_features::{NO_PSI, OWN_LEASES};
 
 /// Returns the line about a problem.
@@ -23,7 +23,7 @@ pub(crate) fn text(problem: &Problem) -> String {
         Problem::InsertStays { path, why } => format!(
             "`{}` is left as it is: npyd was interrupted while it inserted a header, and {}",
             path.display(),
-            obstacle(why)
+            why.to_text(path)
         ),
         Problem::NoThreads { error } => {
             format!("some drop directories are not processed: {error}")
@@ -42,16 +42,5 @@ pub(crate) fn text(problem: &Problem) -> String {
              lost, the arrays are durable"
                 .to_owned()
         }
-    }
-}
-
-fn obstacle(why: &InsertObstacle) -> &str {
-    match why {
-        InsertObstacle::OtherFile => "it has hard links now, or is not a regular file",
-        InsertObstacle::NoIntent => {
-            "the state directory has no intent for it: run npyd with the state_dir that has it, or \
-             rename the file if its content is right"
-        }
-        InsertObstacle::Error(error) => error,
     }
 }

@@ -67,6 +67,29 @@ fn a_sweep_of_root_beside_the_daemon() {
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &[4; 24]));
 }
 
+/// The metadata beside an array that root makes again from itself are renewed, too, and stay the
+/// daemon's.
+#[test]
+fn metadata_of_an_array_that_root_corrects() {
+    if !as_root() {
+        return;
+    }
+    let site = site_of_npyd("source = 'remove'\nremove_unproven = true\nmetadata = 'json'");
+    site.scan("scan");
+    chown(site.path("in/scan.raw"), Some(NPYD), Some(NPYD)).unwrap();
+    sweep_until(&site, NPYD, || site.has("out/scan.npy.json") && !site.has("in/scan.raw"));
+    let owner = || fs::metadata(site.path("out/scan.npy.json")).unwrap().uid();
+    for (dtype, user) in [("<i4", 0), ("<u4", NPYD), ("<f4", 0)] {
+        let before = site.identity("out/scan.npy.json");
+        site.npyd(&["redo", "scan.raw", "--dtype", dtype]).expect_code(0);
+        site.npyd_as((user, user), &["sweep"]).expect_code(0);
+        let metadata = String::from_utf8(site.read("out/scan.npy.json")).unwrap();
+        assert!(metadata.contains("gave dtype"), "{user}: {metadata}");
+        assert_ne!(site.identity("out/scan.npy.json"), before, "{user}");
+        assert_eq!(owner(), NPYD);
+    }
+}
+
 /// The daemon has no proof about another user's file; root has, and finds the array.
 #[test]
 fn a_source_that_root_removes() {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
@@ -180,6 +181,66 @@ fn a_crash_and_a_lost_note() {
     assert_eq!(site.names("out"), [""; 0]);
     let left = site.path("in/.npyd-insert-scan.raw");
     assert_eq!(left.metadata().unwrap().size(), LEN as u64 + 4096);
+}
+
+/// Data that are overwritten under the private name: with a gap they stay, and it is said how to get
+/// them back; without one they are a drop that changed.
+#[test]
+fn a_crash_and_data_that_are_overwritten() {
+    let private = "in/.npyd-insert-scan.raw";
+    let overwrite = |site: &Site, at: u64| {
+        let file = File::options().write(true).open(site.path(private)).unwrap();
+        file.write_all_at(b"other", at).unwrap();
+    };
+    let other_at = |at: usize| {
+        let mut data = data();
+        data[at..at + 5].copy_from_slice(b"other");
+        data
+    };
+    let expect_array = |site: &Site, data: &[u8]| {
+        site.sweep_until("finalized");
+        let array = site.read("out/scan.npy");
+        assert!(array[array.len() - LEN..] == *data, "other data");
+    };
+    // Behind the header, which stands in the gap; in front of the gap that was made; and cut off.
+    let calls = (1..=4).flat_map(|nth| ["renameat2", "pwrite64", "fallocate"].map(|it| (it, nth)));
+    for (call, nth) in calls {
+        let Some(site) = site("source = \"remove\"") else { return };
+        if sweep_killed_before(&site, call, nth).is_none() || !site.has(private) {
+            continue;
+        }
+        let len = site.read(private).len();
+        let room = len - LEN;
+        println!("before {call}: {room} bytes were inserted");
+        overwrite(&site, (room + 10) as u64);
+        if room > 0 {
+            let command = format!(
+                "fallocate --collapse-range --offset 0 --length {room} '{}'",
+                site.path(private).display()
+            );
+            site.npyd(&["sweep"]).expect_words(&[
+                "left as it is: npyd was interrupted while it inserted a header, and its data \
+                 changed since",
+                &command,
+                "rename it to `scan.raw`",
+            ]);
+            let told = site.npyd(&["explain", site.path(private).to_str().unwrap()]);
+            told.expect_words(&["failing", &command]);
+            assert_eq!(site.read(private).len(), len);
+            let done = Command::new("sh").args(["-c", &command]).status().unwrap();
+            assert!(done.success(), "{command}");
+            fs::rename(site.path(private), site.path("in/scan.raw")).unwrap();
+        }
+        expect_array(&site, &other_at(10));
+    }
+    // Written anew by somebody: what is there has no gap.
+    let Some(site) = site("source = \"remove\"") else { return };
+    let Some(_) = sweep_killed_before(&site, "renameat2", 2) else { return };
+    let newer: Vec<u8> = data().into_iter().rev().collect();
+    fs::write(site.path(private), &newer).unwrap();
+    expect_array(&site, &newer);
+    assert_eq!(site.names("in"), [""; 0]);
+    assert_eq!(site.names("state/intents"), [""; 0]);
 }
 
 /// What the file system refuses to this file alone, when it has left its name already, is not tried
