@@ -76,6 +76,13 @@ pub struct FoundFile {
 /// The resolution of the time of a receipt.
 const RESOLUTION: Duration = Duration::from_millis(1);
 
+/// Returns whether a time of a file is later than a receipt.
+#[must_use]
+pub fn is_later(time_ns: i64, at: SystemTime) -> bool {
+    let since_epoch = Duration::from_nanos(time_ns.max(0).unsigned_abs());
+    SystemTime::UNIX_EPOCH + since_epoch > at + RESOLUTION
+}
+
 impl ArrayReceipt {
     /// Returns why a file is not the array of the receipt. It is if its mark names the source. If
     /// npyd could not mark the array, or found one that another program had made, the receipt has
@@ -125,19 +132,14 @@ impl ArrayReceipt {
     /// an array that npyd made again, and whose receipt is not stored yet.
     fn is_changed(&self, found: &FoundFile) -> bool {
         let Some(at) = self.at else { return false };
-        let is_later = |time_ns: i64| {
-            let since_epoch = Duration::from_nanos(time_ns.max(0).unsigned_abs());
-            SystemTime::UNIX_EPOCH + since_epoch > at + RESOLUTION
-        };
+        let is_later = |time_ns: i64| is_later(time_ns, at);
         let has_other_len = self.len.zip(found.len).is_some_and(|(then, now)| then != now);
         !is_later(found.id.born_ns) && (has_other_len || found.mtime_ns.is_some_and(is_later))
     }
 
     /// Returns whether the file is the array, whatever its mark.
     fn is_known(&self, found: &FoundFile) -> bool {
-        let since_epoch = Duration::from_nanos(found.ctime_ns.max(0).unsigned_abs());
-        let is_unchanged =
-            self.at.is_some_and(|at| SystemTime::UNIX_EPOCH + since_epoch <= at + RESOLUTION);
+        let is_unchanged = self.at.is_some_and(|at| !is_later(found.ctime_ns, at));
         match self.array_id {
             Some(id) if id == found.id => true,
             Some(id) => is_unchanged && id.born_ns == found.id.born_ns && id.born_ns != 0,

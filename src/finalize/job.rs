@@ -1,6 +1,6 @@
 //! A job: a complete drop, from which an array is to be made.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::decide::completeness::LONGER_QUIET;
 use crate::decide::origin::Origin;
@@ -45,6 +45,8 @@ pub struct Job {
     pub earlier: Vec<SourceIdentity>,
     /// The route of the data into the array that is there, according to the ledger.
     pub made_by: Option<Route>,
+    /// When that array was made, according to the ledger.
+    pub made_at: Option<SystemTime>,
     /// Whether npyd may have failed to move the drop to the quarantine, and left a note there.
     pub may_have_note: bool,
     /// Whether a person asked npyd to make the array again.
@@ -89,6 +91,7 @@ impl Job {
             unchanged,
             earlier: Vec::new(),
             made_by: None,
+            made_at: None,
             may_have_note: false,
             redo: false,
             is_recheck: false,

@@ -1,6 +1,7 @@
 //! Chooses the array's name, and decides what happens if it is taken.
 
 use crate::config::{Disposition, OnChange, OnConflict};
+use crate::decide::array_receipt::is_later;
 use crate::decide::change::{Change, OpenFile};
 use crate::decide::name_taker::NameTaker;
 use crate::decide::origin::Origin;
@@ -161,10 +162,19 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
     let is_source = is_source(job, &file)?;
     match mark_for(job, &file)? {
         Some(mark) if !is_source && job.earlier.contains(&mark) => {
-            OldArray::of_drop(file).map(Some)
+            let is_unchanged = is_as_made(job, &file)?;
+            if is_unchanged { OldArray::of_drop(file) } else { OldArray::read(file) }.map(Some)
         }
         _ => Ok(None),
     }
+}
+
+/// Returns whether an array has not been written to since its receipt. What somebody wrote to it
+/// since may be zeros, too.
+fn is_as_made(job: &Job, array: &DataFile) -> fs::Result<bool> {
+    let mtime_ns = array.stat()?.mtime_ns;
+    // On a network file system, another machine's clock may have given that time.
+    Ok(!array.file_system()?.network && job.made_at.is_some_and(|at| !is_later(mtime_ns, at)))
 }
 
 /// Returns whether the array of this drop has the first name that the drop's array may have.

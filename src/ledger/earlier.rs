@@ -1,6 +1,7 @@
 //! Earlier arrays of a drop, from the receipts in the ledger.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use rusqlite::{Connection, params};
 
@@ -29,6 +30,8 @@ pub struct Earlier {
     pub remakes: u32,
     /// The route of the data into the newest array.
     pub route: Option<Route>,
+    /// When the receipt of the newest array was written.
+    pub made_at: Option<SystemTime>,
 }
 
 impl Ledger {
@@ -84,8 +87,10 @@ impl Earlier {
         let event = ReceiptEvent::from_name(&entry.receipt_event());
         self.remakes += u32::from(event == Some(ReceiptEvent::Remade));
         // A later receipt only found the array.
-        if self.route.is_none() && event != Some(ReceiptEvent::Found) {
-            self.route = receipt["route"].as_str().and_then(Route::from_name);
+        if event != Some(ReceiptEvent::Found) {
+            let route = || receipt["route"].as_str().and_then(Route::from_name);
+            self.route = self.route.or_else(route);
+            self.made_at = self.made_at.or_else(|| entry.time());
         }
         if self.identities.len() < IDENTITIES_MAX && !self.identities.contains(&identity) {
             self.identities.push(identity);

@@ -48,6 +48,7 @@ pub(super) fn foresee(
         unchanged,
         earlier: earlier.unwrap_or_default().identities,
         made_by: None,
+        made_at: None,
         may_have_note: false,
         redo: is_requested.unwrap_or_default(),
         is_recheck: false,

@@ -228,7 +228,7 @@ impl Tracker {
         if !is_alone {
             self.apply_declared(&mut candidate, declared);
         }
-        let Earlier { identities: earlier, remakes, route: made_by } = earlier;
+        let Earlier { identities: earlier, remakes, route: made_by, made_at } = earlier;
         if let Some(loss) = loss {
             let reason = Reason::DataLoss(DataLoss::Recorded(loss));
             return Ok(self.reject_lost(candidate, pending.as_deref(), reason));
@@ -258,6 +258,7 @@ impl Tracker {
                 Action::Dispatch(Box::new(Job {
                     earlier,
                     made_by,
+                    made_at,
                     may_have_note,
                     is_recheck,
                     redo,

@@ -51,6 +51,32 @@ fn rewritten() {
     assert_eq!(site.history().of_event("remade").len(), 2);
 }
 
+/// What a person wrote to the array since npyd made it is nowhere else, also where it is zeros: an
+/// item that was masked, or another array that was saved over it.
+#[test]
+fn zeros_that_somebody_wrote_to_the_array() {
+    let site = Site::new();
+    for name in ["masked", "saved"] {
+        site.drop_file(&format!("{name}.raw"), [1; 4]);
+        site.drop_file(&format!("{name}.raw.toml"), "dtype = '|u1'\nshape = [-1]\n");
+    }
+    site.settle("finalized", 2);
+    std::thread::sleep(Duration::from_millis(50)); // the receipts have a resolution of 1 ms
+    let masked = File::options().write(true).open(site.path("out/masked.npy")).unwrap();
+    masked.write_all_at(&[0], 128 + 1).unwrap();
+    let saved = npy("'<f8'", false, &[500], &[0; 4000]);
+    fs::write(site.path("out/saved.npy"), &saved).unwrap(); // in the same file
+    for name in ["masked", "saved"] {
+        site.drop_file(&format!("{name}.raw"), [1; 6]);
+    }
+    site.settle("remade", 2);
+    assert!(site.read("out/masked.npy.~1~").ends_with(&[1, 0, 1, 1]));
+    assert_eq!(site.read("out/saved.npy.~1~"), saved);
+    for name in ["masked", "saved"] {
+        assert!(site.read(&format!("out/{name}.npy")).ends_with(&[1; 6]));
+    }
+}
+
 /// As GNU's tools do: behind the highest number that there is.
 #[test]
 fn backups_are_numbered_behind_the_last() {
