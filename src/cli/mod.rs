@@ -68,9 +68,7 @@ enum Command {
     /// Process all drop directories once, then exit
     Sweep(sweep::Sweep),
     /// Finalize the given files, without a configuration
-    ///
-    /// Where nothing but rest shows that a drop is complete (a shape with -1, a preallocated file),
-    /// it must be unchanged for 2 s, the files of a glob for 20 s: npyd waits for that.
+    #[command(after_help = finalize::QUIET_HELP)]
     Finalize(finalize::Finalize),
     /// Show how a file is classified, what became of it or what it is waiting for (read-only)
     Explain(explain::Explain),

@@ -1,5 +1,7 @@
 //! Drop directories: one `[[drop]]` table each, with the settings for the files in it.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::config::in_force::InForce;
@@ -35,6 +37,9 @@ pub struct DropDir {
     /// The directories inside this one that other drop directories use.
     #[serde(skip)]
     pub neighbors: Vec<PathBuf>,
+    /// All drop directories, and all directories for archived and rejected files.
+    #[serde(skip)]
+    pub source_dirs: Arc<Vec<SourceDir>>,
     /// The directory for the `.npy` files; beside the data if absent.
     #[serde(default, deserialize_with = "crate::config::path_value::deserialize_some")]
     pub output: Option<PathBuf>,
@@ -108,6 +113,7 @@ impl DropDir {
             settings_hash: 0,
             in_force: InForce::default(),
             neighbors: Vec::new(),
+            source_dirs: Arc::default(),
             output: None,
             recursive: false,
             ignore: IgnoreRules::none(),
@@ -154,6 +160,16 @@ impl DropDir {
     pub fn is_managed(&self, rel: &Path) -> bool {
         let path = self.path.join(rel);
         self.managed_dirs().any(|dir| path.starts_with(dir) && dir != self.path)
+    }
+
+    /// Returns whether a directory may have the drops of another drop directory, or archived or
+    /// rejected files.
+    #[must_use]
+    pub fn may_have_sources(&self, dir: &Path) -> bool {
+        self.source_dirs.iter().any(|it| {
+            it.path != self.path
+                && if it.has_below { dir.starts_with(&it.path) } else { dir == it.path }
+        })
     }
 
     /// Returns the template that describes a file of this name, if one does.
@@ -223,6 +239,15 @@ impl DropDir {
             self.output = None; // both mean: beside the data
         }
     }
+}
+
+/// A directory with files that may be sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceDir {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether the directories below have such files, too.
+    pub has_below: bool,
 }
 
 fn default_untrusted() -> bool {

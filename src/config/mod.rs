@@ -25,10 +25,12 @@ pub use route_wishes::RouteWishes;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::config::drop_dir::SourceDir;
 use crate::config::misplaced_key::misplaced_key;
 use crate::config::put_aside::dropped_again;
 use crate::config::settings_hash::{settings_hash, table_hash};
@@ -191,8 +193,17 @@ impl Config {
         Ok(config)
     }
 
-    /// Notes in each drop directory which of the directories inside it others use.
+    /// Notes in each drop directory which of the directories inside it others use, and which have
+    /// sources.
     pub(crate) fn find_neighbors(&mut self) {
+        let with_sources = |it: &DropDir| {
+            let aside = [&it.archive, &it.rejects].map(|dir| dir.clone().map(|it| (it, true)));
+            let own = (it.path.clone(), it.recursive);
+            aside.into_iter().flatten().chain([own]).collect::<Vec<_>>()
+        };
+        let source_dirs = self.drop_dirs.iter().flat_map(with_sources);
+        let source_dirs =
+            Arc::new(source_dirs.map(|(path, has_below)| SourceDir { path, has_below }).collect());
         let used = |it: &DropDir| [Some(it.path.clone())].into_iter().chain(it.dirs()).flatten();
         let mut dirs: Vec<PathBuf> = self.drop_dirs.iter().flat_map(used).collect();
         dirs.sort_unstable(); // what is inside a directory follows it
@@ -200,6 +211,7 @@ impl Config {
             let inside = &dirs[dirs.partition_point(|dir| *dir <= drop_dir.path)..];
             let inside = inside.iter().take_while(|dir| dir.starts_with(&drop_dir.path));
             drop_dir.neighbors = inside.cloned().collect();
+            drop_dir.source_dirs = Arc::clone(&source_dirs);
         }
     }
 

@@ -9,9 +9,11 @@ use crate::events::tally::Tally;
 pub struct LeftAlone {
     /// The drop directory.
     pub drop_dir: PathBuf,
+    /// The directory that has the files: the drop directory, or that of its arrays.
+    pub dir: PathBuf,
     /// The reason.
     pub kind: LeftAloneKind,
-    /// The files, by their paths below the drop directory.
+    /// The files, by their paths below that directory.
     pub files: Tally,
 }
 
@@ -26,11 +28,14 @@ pub enum LeftAloneKind {
     Array,
     /// The directory is not watched, because `recursive` is not set.
     Subdirectory,
+    /// The drop lies in the directory that npyd puts its arrays into.
+    Misplaced,
 }
 
 impl LeftAloneKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Undescribed, Self::BadName, Self::Array, Self::Subdirectory];
+    /// The kinds that a scan of a drop directory finds.
+    pub const OF_SCANS: [Self; 4] =
+        [Self::Undescribed, Self::BadName, Self::Array, Self::Subdirectory];
 
     /// Returns the name of the kind in the ledger and in the log.
     #[must_use]
@@ -40,6 +45,7 @@ impl LeftAloneKind {
             LeftAloneKind::BadName => "name",
             LeftAloneKind::Array => "array",
             LeftAloneKind::Subdirectory => "subdirectory",
+            LeftAloneKind::Misplaced => "misplaced",
         }
     }
 }

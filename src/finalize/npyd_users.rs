@@ -3,8 +3,8 @@
 use crate::finalize::intent_log::IntentLog;
 use crate::fs;
 
-/// The users as whom npyd may run: that of this process, the owner of the state directory, and root,
-/// whose `npyd sweep` may run beside the daemon.
+/// The users as whom npyd may run: that of this process, the owner of the state directory, and
+/// root, whose `npyd sweep` may run beside the daemon.
 #[derive(Debug, Clone, Copy)]
 pub struct NpydUsers {
     /// The owner of the state directory, if there is one.

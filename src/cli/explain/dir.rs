@@ -96,10 +96,10 @@ impl Query {
     /// Lists the drops in a directory that npyd itself puts its arrays into.
     fn list_misplaced(&self, own: &Path, is_json: bool) {
         let is_in = |dir: &Option<PathBuf>| dir.as_deref().is_some_and(|it| own.starts_with(it));
-        let has_arrays = self.drop_dirs().iter().any(|it| is_in(&it.output));
-        let has_sources =
-            self.drop_dirs().iter().any(|it| is_in(&it.rejects) || is_in(&it.archive));
-        let Some(dir) = Dir::open(own).ok().filter(|_| has_arrays && !has_sources) else { return };
+        let with_arrays = || self.drop_dirs().iter().filter(|it| is_in(&it.output));
+        let has_sources = |dir: &Path| with_arrays().any(|it| it.may_have_sources(dir));
+        let has_arrays = with_arrays().next().is_some() && !has_sources(own);
+        let Some(dir) = Dir::open(own).ok().filter(|_| has_arrays) else { return };
         let mut place = DropDir::at(own);
         place.include_below();
         let mut listed = ListedDescriptions::default();
@@ -107,6 +107,7 @@ impl Query {
             let name = rel.file_name().and_then(OsStr::to_str);
             let describes = name.is_some_and(|it| may_describe(it) && !is_put_beside_arrays(it));
             if let (TreeItem::File, true) = (found, describes)
+                && !has_sources(&own.join(parent_of(rel)))
                 && let Ok(ProbeResult::Candidate(it)) = probe_standalone(&place, rel, &mut listed)
             {
                 let kind = ReasonKind::Ignored.as_str();

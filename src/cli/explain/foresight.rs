@@ -18,8 +18,9 @@ use crate::events::bus::Bus;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::intent_log::IntentLog;
 use crate::finalize::{Interruption, Job, Preview, preview, verify_now};
+use crate::ledger::Earlier;
 use crate::npy::Header;
-use crate::probe::candidate::Candidate;
+use crate::probe::candidate::{Candidate, Complete};
 use crate::throttle::meter::Meter;
 
 /// Maximum number of bytes that `npyd explain` reads to verify a digest.
@@ -32,27 +33,21 @@ pub(super) fn foresee(
     candidate: Candidate,
     (source_header, evidence): (Header, Evidence),
 ) {
-    let Ok(dump) = candidate.dump.clone() else { return };
     let source = query.drop_dir.path.join(&candidate.input.rel);
     let unchanged = candidate.age(SystemTime::now()).unwrap_or_default();
     let ledger = query.ledger.as_ref();
     let earlier = ledger.and_then(|it| it.earlier_arrays(&source, candidate.snapshot().ino()).ok());
     let is_requested = ledger.and_then(|it| it.is_requested(&source).ok());
+    let Earlier { identities: earlier, made_at, .. } = earlier.unwrap_or_default();
+    let complete = Complete { header: source_header, evidence, remark: None };
+    let drop_dir = Arc::new(query.drop_dir.clone());
+    let Ok(job) = Job::new(&drop_dir, candidate, complete, unchanged) else { return };
     let job = Job {
-        drop_dir: Arc::new(query.drop_dir.clone()),
-        candidate,
-        dump,
-        source_header,
-        evidence,
-        remark: None,
-        unchanged,
-        earlier: earlier.unwrap_or_default().identities,
-        made_by: None,
-        made_at: None,
-        may_have_note: false,
+        earlier,
+        made_at,
         redo: is_requested.unwrap_or_default(),
-        is_recheck: false,
         intents: query.config.as_ref().map(|it| Arc::new(IntentLog::of(&it.state_dir))),
+        ..job
     };
     match preview(&job) {
         Ok(Preview { event: ReceiptEvent::Found, output, .. }) if query.is_unread => {

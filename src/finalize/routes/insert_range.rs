@@ -15,8 +15,8 @@ use crate::decide::route_obstacle::RouteObstacle;
 use crate::decide::route_problem::RouteProblem;
 use crate::facts::{self, Fact};
 use crate::finalize::intent_log::{InsertIntent, IntentLog};
+use crate::finalize::interrupted_insert::{PREFIX, restore};
 use crate::finalize::locations::Locations;
-use crate::finalize::routes::interrupted_insert::restore;
 use crate::finalize::routes::{RouteResult, RouteWork};
 use crate::finalize::source_checks::{self, lost};
 use crate::finalize::{Interruption, Job};
@@ -24,9 +24,6 @@ use crate::fs::DataFile;
 use crate::model::{FileName, Writer};
 use crate::probe::input::InputFile;
 use crate::throttle::meter::Meter;
-
-/// Prefix of the private name during the insertion.
-pub(super) const PREFIX: &str = ".npyd-insert-";
 
 /// Number of attempts to be the sole opener of a file. Attempt n is preceded by a pause of n
 /// milliseconds.

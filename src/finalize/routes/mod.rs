@@ -5,7 +5,6 @@
 pub(crate) mod copy;
 pub(crate) mod in_place;
 pub(crate) mod insert_range;
-pub(crate) mod interrupted_insert;
 pub(crate) mod reflink;
 
 use crate::decide::plan::Plan;

@@ -44,6 +44,7 @@ mod gate;
 mod known_files;
 mod listed_files;
 mod looks;
+mod misplaced;
 mod read_descriptions;
 mod recall;
 mod recheck;
@@ -75,6 +76,7 @@ use entry::{Entry, State};
 use failures::{FailureReports, Work};
 use gate::Action;
 use looks::{Looks, WaitCounts};
+use misplaced::MisplacedSearch;
 use read_descriptions::ReadDescriptions;
 use recheck::Rechecks;
 use scan_report::ScanReport;
@@ -191,6 +193,7 @@ pub struct Tracker {
     known_files: SourceCursor,
     warnings: WarningDedup,
     report: ScanReport,
+    misplaced: MisplacedSearch,
     searches: Searches,
     state_requests: StateRequests,
 }
@@ -244,6 +247,7 @@ impl Tracker {
             known_files: SourceCursor::default(),
             warnings: WarningDedup::default(),
             report: ScanReport::default(),
+            misplaced: MisplacedSearch::default(),
             searches: Searches::default(),
             state_requests,
         }

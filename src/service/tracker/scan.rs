@@ -199,6 +199,7 @@ impl Tracker {
         }
         self.read_requests(now);
         self.report.end_scan();
+        self.search_misplaced(now);
         self.context.publish(Event::Scanned(Scanned {
             drop_dir: self.drop_dir.path.clone(),
             names: walk.seen,

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::config::DropDir;
 use crate::decide::reason::Reason;
 use crate::events::event::Event;
 use crate::events::left_alone::{LeftAlone, LeftAloneKind as Kind};
@@ -18,6 +19,7 @@ use crate::ledger::{LastReport, LedgerError};
 use crate::model::Stat;
 use crate::probe::{SOURCE_ATTR, is_put_beside_arrays};
 use crate::service::tracker::{ENTRIES_MAX, Tracker};
+use crate::service::work::context::Context;
 
 /// Minimum time between two reports of one kind, if the number of files has doubled since.
 const AGAIN_IF_DOUBLED: Duration = Duration::from_hours(1);
@@ -38,7 +40,7 @@ struct Found {
 /// What the last scan has found so far, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct ScanReport {
-    found: [Found; Kind::ALL.len()],
+    found: [Found; Kind::OF_SCANS.len()],
     /// The subdirectories that the scan found, before npyd checks them.
     subdirectories: Vec<PathBuf>,
     /// Whether the last scan has ended, and its files are still being probed.
@@ -182,13 +184,9 @@ impl Tracker {
             || self.context.ledger().has_sources_below(&path).unwrap_or(true)
     }
 
-    /// Returns whether a time lies at least `undescribed_after` back. A time that lies at least as
-    /// far in the future also counts as old, because a wrong clock set it.
+    /// Returns whether a time lies at least `undescribed_after` back.
     fn is_old(&self, time_ns: i64) -> bool {
-        let time = from_ns(time_ns);
-        let now = SystemTime::now();
-        let distance = now.duration_since(time).unwrap_or_else(|error| error.duration());
-        distance >= self.drop_dir.undescribed_after
+        is_older_than(time_ns, self.drop_dir.undescribed_after)
     }
 
     /// Returns whether npyd did not make an array. Where the file system stores no marks, the
@@ -206,7 +204,7 @@ impl Tracker {
         if std::mem::take(&mut self.report.is_open) {
             // The next scan finds out again, and reports a directory that can't be read.
             let _ = self.judge_subdirectories();
-            for kind in Kind::ALL {
+            for kind in Kind::OF_SCANS {
                 if let Err(error) = self.report_kind(kind, SystemTime::now()) {
                     self.context.report_ledger(&error);
                 }
@@ -217,30 +215,47 @@ impl Tracker {
     /// Reports what the last scan found of one kind, if that is news.
     fn report_kind(&mut self, kind: Kind, now: SystemTime) -> Result<(), LedgerError> {
         let Found { tally, newest_ns, is_unreported } = &mut self.report.found[kind as usize];
-        let (count, path) = (tally.count(), &self.drop_dir.path);
-        if *is_unreported && count == 0 {
+        if *is_unreported && tally.count() == 0 {
             return Ok(()); // saves a query at most scans
         }
-        let ledger = self.context.ledger();
-        let last = ledger.last_report(path, kind.as_str())?;
-        let newest = from_ns(*newest_ns).checked_add(self.drop_dir.undescribed_after);
-        let at = match (decide(last, count, newest.unwrap_or(now), now), last) {
-            (Action::Report, _) => {
-                let (drop_dir, files) = (path.clone(), tally.clone());
-                let left_alone = LeftAlone { drop_dir, kind, files };
-                self.context.publish(Event::LeftAlone(Box::new(left_alone)));
-                Some(now)
-            }
-            (Action::Store, Some(last)) => Some(last.at),
-            _ => None,
-        };
-        *is_unreported = last.is_none_or(|last| last.count == 0);
-        if let Some(at) = at {
-            *is_unreported = count == 0;
-            ledger.set_last_report(path, kind.as_str(), LastReport { at, count })?;
-        }
+        let found = (kind, &*tally, *newest_ns);
+        let dirs = (&*self.drop_dir, self.drop_dir.path.as_path());
+        *is_unreported = report_if_news(&self.context, dirs, found, now)?;
         Ok(())
     }
+}
+
+/// Reports files of one kind in a directory of a drop directory, if that is news. Returns whether
+/// the ledger then has no report with a file.
+pub(super) fn report_if_news(
+    context: &Context,
+    (drop_dir, dir): (&DropDir, &Path),
+    (kind, files, newest_ns): (Kind, &Tally, i64),
+    now: SystemTime,
+) -> Result<bool, LedgerError> {
+    let (ledger, count) = (context.ledger(), files.count());
+    let last = ledger.last_report(dir, kind.as_str())?;
+    let newest = from_ns(newest_ns).checked_add(drop_dir.undescribed_after);
+    let at = match (decide(last, count, newest.unwrap_or(now), now), last) {
+        (Action::Report, _) => {
+            let (drop_dir, dir) = (drop_dir.path.clone(), dir.to_path_buf());
+            let left_alone = LeftAlone { drop_dir, dir, kind, files: files.clone() };
+            context.publish(Event::LeftAlone(Box::new(left_alone)));
+            now
+        }
+        (Action::Store, Some(last)) => last.at,
+        _ => return Ok(last.is_none_or(|last| last.count == 0)),
+    };
+    ledger.set_last_report(dir, kind.as_str(), LastReport { at, count })?;
+    Ok(count == 0)
+}
+
+/// Returns whether a time lies at least so long back. A time that lies at least as far in the
+/// future also counts as old, because a wrong clock set it.
+pub(super) fn is_older_than(time_ns: i64, age: Duration) -> bool {
+    let time = from_ns(time_ns);
+    let now = SystemTime::now();
+    now.duration_since(time).unwrap_or_else(|error| error.duration()) >= age
 }
 
 /// Returns the subdirectory of the drop directory that a path lies in.

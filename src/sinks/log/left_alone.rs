@@ -5,7 +5,7 @@ use crate::text::one_line::shown;
 
 /// Logs which files npyd leaves alone.
 pub(crate) fn log(left_alone: &LeftAlone) {
-    let LeftAlone { drop_dir, kind, files } = left_alone;
+    let LeftAlone { drop_dir, kind, files, .. } = left_alone;
     tracing::warn!(
         drop = %drop_dir.display(),
         kind = kind.as_str(),
@@ -15,8 +15,8 @@ pub(crate) fn log(left_alone: &LeftAlone) {
     );
 }
 
-fn text(LeftAlone { drop_dir, kind, files }: &LeftAlone) -> String {
-    let dir = shown(drop_dir);
+fn text(LeftAlone { drop_dir, dir, kind, files }: &LeftAlone) -> String {
+    let dir = shown(dir);
     let them = if files.count() == 1 { "it" } else { "them" };
     match kind {
         LeftAloneKind::Undescribed => format!(
@@ -36,6 +36,12 @@ fn text(LeftAlone { drop_dir, kind, files }: &LeftAlone) -> String {
             "`{dir}` has {} with files that npyd does not see: {files}; set recursive = true, \
              or list {them} in `ignore`",
             files.counted("subdirectory")
+        ),
+        LeftAloneKind::Misplaced => format!(
+            "`{dir}` has {}, but npyd puts arrays there and takes no drops from there: {files}; \
+             move {them} to `{}` (`npyd explain {dir}` lists {them})",
+            files.counted("drop"),
+            shown(drop_dir)
         ),
     }
 }

@@ -232,7 +232,14 @@ impl OfDir {
 
 /// Returns whether a worker found the reason. Such a drop is in work at each try, and still waits.
 fn is_found_in_work(reason: &Reason) -> bool {
-    matches!(reason, Reason::Locked(_) | Reason::OpenForWriting(_))
+    matches!(
+        reason,
+        Reason::Locked(_)
+            | Reason::OpenForWriting(_)
+            | Reason::FilesGone(_)
+            | Reason::Mixed { .. }
+            | Reason::Io(_)
+    )
 }
 
 impl OfKind {

@@ -235,3 +235,39 @@ fn arrays_that_were_there_already() {
     let log = fs::read_to_string(site.path("npyd.toml.log")).unwrap();
     assert_eq!(log.matches(FOUND).count(), 1, "{log}");
 }
+
+/// Drops in the directory of the arrays, where npyd takes none: a daemon and a sweep report them
+/// once. Archived and rejected files inside are none.
+#[test]
+fn drops_among_the_arrays() {
+    let site = Site::new();
+    let dir = |name: &str| site.path(name).display().to_string();
+    let aside = format!("archive = '{}'\nrejects = '{}'", dir("out/old"), dir("out/bad"));
+    site.configure(&format!("{AT_ONCE}\nrecursive = true\nsource = 'archive'\n{aside}"));
+    for name in ["out/old", "out/bad", "out/sub"] {
+        fs::create_dir(site.path(name)).unwrap();
+    }
+    site.scan("scan").drop_file("long.raw", [0; 25]).drop_file("long.raw.toml", SCAN_MANIFEST);
+    site.sweep();
+    assert!(site.has("out/old/scan.raw.toml") && site.has("out/bad/long.raw.toml"));
+    assert_eq!(lines(&site.sweep(), "takes no drops"), [""; 0]);
+    for name in ["b", "a", "sub/c"] {
+        site.write(&format!("out/{name}.raw"), scan_bytes());
+        site.write(&format!("out/{name}.raw.toml"), SCAN_MANIFEST);
+    }
+    site.write("out/alone.raw.toml", SCAN_MANIFEST); // no drop
+    let swept = site.sweep().expect_code(0);
+    let told = lines(&swept, "takes no drops");
+    assert_eq!(told.len(), 1, "{swept}");
+    let text = format!("`{}` has 3 drops, but npyd puts arrays there", dir("out"));
+    assert!(told[0].contains(&text), "{swept}");
+    let text = format!(": `a.raw`, `b.raw`, `sub/c.raw`; move them to `{}` (", dir("in"));
+    assert!(told[0].contains(&text), "{swept}");
+    assert_eq!(lines(&site.sweep(), "takes no drops"), [""; 0]);
+    let explained = site.npyd(&["explain", &dir("out")]).stdout;
+    assert_eq!(explained.matches("npyd takes no drops from this directory").count(), 3);
+
+    let mut daemon = site.lose_ledger().daemon();
+    daemon.wait_for_log("has 3 drops, but npyd puts arrays there");
+    daemon.stop();
+}

@@ -183,8 +183,8 @@ fn a_crash_and_a_lost_note() {
     assert_eq!(left.metadata().unwrap().size(), LEN as u64 + 4096);
 }
 
-/// Data that are overwritten under the private name: with a gap they stay, and it is said how to get
-/// them back; without one they are a drop that changed.
+/// Data that are overwritten under the private name: with a gap they stay, and it is said how to
+/// get them back; without one they are a drop that changed.
 #[test]
 fn a_crash_and_data_that_are_overwritten() {
     let private = "in/.npyd-insert-scan.raw";

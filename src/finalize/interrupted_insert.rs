@@ -8,10 +8,12 @@ use crate::config::DropDir;
 use crate::events::problem::{InsertObstacle, Problem};
 use crate::facts::{self, Fact};
 use crate::finalize::intent_log::{InsertIntent, IntentLog};
-use crate::finalize::routes::insert_range::PREFIX;
 use crate::fs::{self, DataFile, Dir, FsError};
 use crate::model::{FileName, Stat};
 use crate::probe::npy_file::read_header;
+
+/// Prefix of the private name during the insertion.
+pub(crate) const PREFIX: &str = ".npyd-insert-";
 
 /// Undoes an interrupted insertion, if `name` is such a private name. Leaves a locked file alone
 /// (rule F4). The error says why the file was left unchanged.
@@ -73,8 +75,8 @@ pub fn insert_obstacle(
 enum Found {
     /// The file of this intent.
     Insertion(InsertIntent),
-    /// A file that got the name by mistake: it had just replaced that of the intent, and nothing was
-    /// done to it.
+    /// A file that got the name by mistake: it had just replaced that of the intent, and nothing
+    /// was done to it.
     OtherFile,
     /// It can't be restored.
     Obstacle(InsertObstacle),
@@ -102,7 +104,7 @@ fn was_taken_for_another(intents: &IntentLog, path: &Path, stat: &Stat) -> fs::R
 
 /// Removes the gap, and verifies that the file has its original content. Returns `false` if the
 /// file changed otherwise.
-pub(super) fn restore(file: &DataFile, intent: &InsertIntent) -> fs::Result<bool> {
+pub(crate) fn restore(file: &DataFile, intent: &InsertIntent) -> fs::Result<bool> {
     let is_noted = file.stat()?.ino == intent.inode;
     Ok(is_noted && file.remove_gap(intent.size, intent.room, intent.edge_hashes)?)
 }
