@@ -162,19 +162,26 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
     let is_source = is_source(job, &file)?;
     match mark_for(job, &file)? {
         Some(mark) if !is_source && job.earlier.contains(&mark) => {
-            let is_unchanged = is_as_made(job, &file)?;
-            if is_unchanged { OldArray::of_drop(file) } else { OldArray::read(file) }.map(Some)
+            let is_unfilled = may_be_unfilled(job, &file, &mark)?;
+            if is_unfilled { OldArray::of_drop(file) } else { OldArray::read(file) }.map(Some)
         }
         _ => Ok(None),
     }
 }
 
-/// Returns whether an array has not been written to since its receipt. What somebody wrote to it
-/// since may be zeros, too.
-fn is_as_made(job: &Job, array: &DataFile) -> fs::Result<bool> {
-    let mtime_ns = array.stat()?.mtime_ns;
-    // On a network file system, another machine's clock may have given that time.
-    Ok(!array.file_system()?.network && job.made_at.is_some_and(|at| !is_later(mtime_ns, at)))
+/// Returns whether zeros in an array may be items that its source had not got yet: the source is the
+/// very file that the array was made of, and nobody has written to the array since its receipt. The
+/// zeros of a file that is gone are data, and so is what somebody wrote to the array.
+fn may_be_unfilled(job: &Job, array: &DataFile, mark: &SourceIdentity) -> fs::Result<bool> {
+    let (Some(source), Some(at)) = (job.candidate.input.only_file(), job.made_at) else {
+        return Ok(false); // the mark does not have the inodes of several files
+    };
+    // Another file may get the inode number of one that was deleted.
+    let Stat { ino, born_ns, .. } = source.stat;
+    let is_same_file = mark.ino() == ino && born_ns != 0 && !is_later(born_ns, at);
+    // On a network file system, another machine's clock may have given a time.
+    let has_own_clock = !array.file_system()?.network && !source.file.file_system()?.network;
+    Ok(is_same_file && has_own_clock && !is_later(array.stat()?.mtime_ns, at))
 }
 
 /// Returns whether the array of this drop has the first name that the drop's array may have.

@@ -41,8 +41,8 @@ use crate::sinks::{self, Host};
 use crate::throttle::meter::Meter;
 
 /// The end of the help.
-pub(crate) const QUIET_HELP: &str = "A drop whose size alone does not show that it is complete, for example one with -1 in its shape, \
-     must be unchanged for 2 s, or 20 s for the files of a glob: npyd waits for that.";
+pub(crate) const QUIET_HELP: &str = "A drop whose size alone does not show that it is complete, for example one with -1 in its \
+     shape, must be unchanged for 2 s, or 20 s for the files of a glob: npyd waits for that.";
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]

@@ -77,6 +77,33 @@ fn zeros_that_somebody_wrote_to_the_array() {
     }
 }
 
+/// The zeros of a file that is gone are data, also if another file has its name, and its inode
+/// number.
+#[test]
+fn zeros_of_a_file_that_is_gone() {
+    let site = Site::new();
+    let manifest = "dtype = '|u1'\nshape = [-1]\n";
+    let files = ["dark.raw", "mask.raw", "p_1.raw", "p_2.raw"];
+    for name in &files[..2] {
+        site.drop_file(&format!("{name}.toml"), manifest);
+    }
+    site.drop_file("s.toml", format!("{manifest}data = ['p_1.raw', 'p_2.raw']\n"));
+    for (name, data) in files.iter().zip([[0; 4], [1, 0, 0, 1], [0; 4], [1; 4]]) {
+        site.drop_file(name, data);
+    }
+    site.settle("finalized", 3);
+    std::thread::sleep(Duration::from_millis(50)); // the receipts have a resolution of 1 ms
+    for name in &files[..3] {
+        fs::remove_file(site.path(&format!("in/{name}"))).unwrap();
+        site.drop_file(name, [1; 4]);
+    }
+    site.settle("remade", 3);
+    let backup = |name: &str| site.read(&format!("out/{name}.npy.~1~"))[128..].to_vec();
+    assert_eq!(backup("dark"), [0; 4]);
+    assert_eq!(backup("mask"), [1, 0, 0, 1]);
+    assert_eq!(backup("s"), [0, 0, 0, 0, 1, 1, 1, 1]);
+}
+
 /// As GNU's tools do: behind the highest number that there is.
 #[test]
 fn backups_are_numbered_behind_the_last() {
