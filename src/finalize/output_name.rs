@@ -169,9 +169,9 @@ fn old_array(job: &Job, at: &Locations, name: &FileName) -> Result<Option<OldArr
     }
 }
 
-/// Returns whether zeros in an array may be items that its source had not got yet: the source is the
-/// very file that the array was made of, and nobody has written to the array since its receipt. The
-/// zeros of a file that is gone are data, and so is what somebody wrote to the array.
+/// Returns whether zeros in an array may be items that its source had not got yet: the source is
+/// the very file that the array was made of, and nobody has written to the array since its receipt.
+/// The zeros of a file that is gone are data, and so is what somebody wrote to the array.
 fn may_be_unfilled(job: &Job, array: &DataFile, mark: &SourceIdentity) -> fs::Result<bool> {
     let (Some(source), Some(at)) = (job.candidate.input.only_file(), job.made_at) else {
         return Ok(false); // the mark does not have the inodes of several files
