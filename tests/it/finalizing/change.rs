@@ -94,7 +94,7 @@ fn zeros_of_a_file_that_is_gone() {
     site.settle("finalized", 3);
     std::thread::sleep(Duration::from_millis(50)); // the receipts have a resolution of 1 ms
     for name in &files[..3] {
-        fs::remove_file(site.path(&format!("in/{name}"))).unwrap();
+        fs::remove_file(site.path(format!("in/{name}"))).unwrap();
         site.drop_file(name, [1; 4]);
     }
     site.settle("remade", 3);
