@@ -18,7 +18,8 @@ use crate::finalize::transfer::{Copied, Lost, copied};
 use crate::finalize::writer_proof::unproven_writers;
 use crate::finalize::{Interruption, Job};
 use crate::fs::{self, Claim, Conditional, DataFile, Dir, Moved, OpenWriters, Unmet};
-use crate::model::{FileName, Stat, Writer, parent_of};
+use crate::model::{FileName, NUMBER_MAX, Stat, Writer, parent_of};
+use crate::probe::candidate::Candidate;
 use crate::probe::input::{DescriptionFile, InputFile};
 use crate::probe::unproven::Unproven;
 use crate::probe::{FinishedArray, RemainingPart, Residue};
@@ -54,8 +55,9 @@ pub(crate) enum SourceOutcome {
     TheArray,
     /// npyd removed the source.
     Removed,
-    /// npyd archived the source in this directory.
-    Archived(Dir),
+    /// npyd archived the source in this directory, under its names or their alternatives of this
+    /// number.
+    Archived(Dir, u32),
 }
 
 impl SourceOutcome {
@@ -68,14 +70,14 @@ impl SourceOutcome {
             }
             SourceOutcome::TheArray => SourceFate::Array,
             SourceOutcome::Removed => SourceFate::Removed,
-            SourceOutcome::Archived(_) => SourceFate::Archived,
+            SourceOutcome::Archived(..) => SourceFate::Archived,
         }
     }
 
     /// Returns the directory that the source was archived in.
     pub(crate) fn archive(&self) -> Option<PathBuf> {
         match self {
-            SourceOutcome::Archived(dir) => Some(dir.path().to_path_buf()),
+            SourceOutcome::Archived(dir, _) => Some(dir.path().to_path_buf()),
             _ => None,
         }
     }
@@ -85,7 +87,9 @@ impl SourceOutcome {
     pub(crate) fn remark(&self, disposition: Disposition, event: ReceiptEvent) -> Option<String> {
         let what = disposition.participle()?;
         match self {
-            SourceOutcome::Removed | SourceOutcome::Archived(_) if event == ReceiptEvent::Found => {
+            SourceOutcome::Removed | SourceOutcome::Archived(..)
+                if event == ReceiptEvent::Found =>
+            {
                 Some(format!("the source is {what} now"))
             }
             SourceOutcome::Changed => Some(format!(
@@ -126,7 +130,11 @@ pub(crate) fn dispose_source(
         _ if consumed_source => return Ok(SourceOutcome::TheArray),
         Disposition::Keep => return Ok(SourceOutcome::Kept),
         Disposition::Remove => SourceOutcome::Removed,
-        Disposition::Archive => SourceOutcome::Archived(archive_dir(job)?),
+        Disposition::Archive => {
+            let archive = archive_dir(job)?;
+            let number = free_number(job, &archive)?;
+            SourceOutcome::Archived(archive, number)
+        }
     };
     if let Some(why) = job.candidate.input.unproven_in(&at.source)? {
         return Ok(SourceOutcome::Unproven(why));
@@ -180,9 +188,10 @@ fn put_away(
     to: &SourceOutcome,
 ) -> fs::Result<Conditional> {
     match to {
-        SourceOutcome::Archived(archive) => {
+        SourceOutcome::Archived(archive, number) => {
             let conditions = Conditions { before: Some(stat), rename: writers, copy: writers };
-            let moved = move_away(&at.source, name, file, (archive, name), conditions)?;
+            let to = (archive, &name.alternative(*number));
+            let moved = move_away(&at.source, name, file, to, conditions)?;
             Ok(moved.map(|lost| at.lost.borrow_mut().add(lost)))
         }
         _ => at.source.remove_if_unchanged(name.as_ref(), file, stat, writers),
@@ -227,8 +236,8 @@ fn put_sidecar_away(
         | SourceOutcome::Redescribed
         | SourceOutcome::Unproven(_)
         | SourceOutcome::Later => {}
-        SourceOutcome::Archived(archive) => {
-            archive_sidecar(&at.source, sidecar, archive, job.writers())?;
+        SourceOutcome::Archived(archive, number) => {
+            archive_sidecar(&at.source, sidecar, (archive, *number), job.writers())?;
         }
         SourceOutcome::TheArray | SourceOutcome::Removed => {
             mark_sidecar_done(&at.source, sidecar, &at.output, job.writers())?;
@@ -244,14 +253,36 @@ fn archive_dir(job: &Job) -> Result<Dir, Interruption> {
     Ok(mirrored(&job.drop_dir, archive, job.parent())?)
 }
 
+/// Returns the first number with which no other file has a name of the drop's files in the archive,
+/// so that a description there does not seem to describe the data of another drop. A copy that an
+/// interrupted run made is not another file.
+fn free_number(job: &Job, archive: &Dir) -> fs::Result<u32> {
+    let Candidate { input, overridden, .. } = &job.candidate;
+    let own = input.description.iter().filter(|it| !it.is_shared);
+    let overridden = overridden.iter().filter(|it| is_beside(it, job));
+    let descriptions = own.chain(overridden).map(|it| (&it.name, &it.stat));
+    let data = input.files.iter().map(|it| (&it.name, &it.stat));
+    let files: Vec<_> = data.chain(descriptions).collect();
+    'numbers: for number in 0..=NUMBER_MAX {
+        for (name, stat) in &files {
+            let there = archive.stat(name.alternative(number).as_ref())?;
+            if there.is_some_and(|there| !there.may_be_copy_of(stat)) {
+                continue 'numbers;
+            }
+        }
+        return Ok(number);
+    }
+    Ok(0) // the move reports it
+}
+
 /// Moves a claimed sidecar to the archive.
 fn archive_sidecar(
     source: &Dir,
     sidecar: &DescriptionFile,
-    archive: &Dir,
+    (archive, number): (&Dir, u32),
     writers: OpenWriters,
 ) -> fs::Result<()> {
-    move_sidecar(source, sidecar, (archive, &sidecar.name), writers)
+    move_sidecar(source, sidecar, (archive, &sidecar.name.alternative(number)), writers)
 }
 
 /// Moves a claimed sidecar, whose data became an array, beside that array.
@@ -325,7 +356,7 @@ pub fn recover_residue(drop_dir: &DropDir, residue: &Residue) -> fs::Result<Opti
     let writers = unproven_writers(drop_dir);
     match (description, &archive) {
         (Some(sidecar), Some(archive)) => {
-            archive_sidecar(&source, sidecar, archive, writers)?;
+            archive_sidecar(&source, sidecar, (archive, 0), writers)?;
             archive.sync()?;
         }
         (Some(sidecar), None) => {

@@ -405,7 +405,7 @@ impl<'a> InFlight<'a> {
     pub(super) fn sync_source(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
         match &self.source {
             Some(SourceOutcome::Removed) => synced.sync(&self.at.source),
-            Some(SourceOutcome::Archived(archive)) => {
+            Some(SourceOutcome::Archived(archive, _)) => {
                 synced.sync(archive)?;
                 synced.sync(&self.at.source)
             }
@@ -429,7 +429,7 @@ impl<'a> InFlight<'a> {
             Some(SourceOutcome::TheArray | SourceOutcome::Removed) if moves => {
                 synced.sync(&self.at.output)
             }
-            Some(SourceOutcome::Archived(archive)) if moves => synced.sync(archive),
+            Some(SourceOutcome::Archived(archive, _)) if moves => synced.sync(archive),
             _ => Ok(()),
         }
     }

@@ -61,6 +61,24 @@ fn the_same_name_again() {
     assert_eq!(manifests.count(), 3, "each drop's manifest is kept: {:?}", site.names("out"));
 }
 
+/// Data and their description have one number in the archive, so that no description there seems to
+/// describe the data of another drop.
+#[test]
+fn archived_beside_another_description() {
+    for there in ["scan.raw", "scan.raw.toml"] {
+        let site = archiving();
+        site.write(&format!("archive/{there}"), "another drop's");
+        site.scan("scan").sweep().expect_code(0);
+        let all = [there, "scan.raw.1", "scan.raw.toml.1"];
+        let mut all = all.map(str::to_owned).to_vec();
+        all.sort_unstable();
+        assert_eq!(site.names("archive"), all);
+        assert_eq!(site.read("archive/scan.raw.1"), scan_bytes());
+        let told = site.npyd(&["explain", site.path("archive/scan.raw.1").to_str().unwrap()]);
+        told.expect_words(&["archived it: it was `"]);
+    }
+}
+
 /// What lies in the archive or beside the array already is not written over.
 #[test]
 fn nothing_of_old_is_lost() {

@@ -138,7 +138,7 @@ fn a_copy_that_is_there_already() {
     }
     site.settle("finalized", 2);
     let archive = site.names(other.path().join("archive").to_str().unwrap());
-    let names = ["later.raw", "later.raw.1", "later.raw.toml", "scan.raw", "scan.raw.toml"];
+    let names = ["later.raw", "later.raw.1", "later.raw.toml.1", "scan.raw", "scan.raw.toml"];
     assert_eq!(archive, names);
 }
 
