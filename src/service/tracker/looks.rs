@@ -76,6 +76,12 @@ impl Looks {
         self.used_until = Some(used + LOOK_INTERVAL);
     }
 
+    /// Has no look be made before this time.
+    #[cfg(test)]
+    pub(crate) fn spend_until(&mut self, until: Instant) {
+        self.used_until = Some(until);
+    }
+
     /// Returns when the next looks may be made.
     pub(super) fn next(&self) -> Option<Instant> {
         let Reverse((due, _)) = self.due.peek()?;
@@ -229,7 +235,7 @@ mod tests {
         let mut time = waiting(DROPS);
         time.scan_after(0);
         let used = time.start + Duration::from_hours(1);
-        time.tracker.looks.used_until = Some(used);
+        time.tracker.looks.spend_until(used);
         let later = used + 10 * LOOK_INTERVAL;
         let before: Vec<_> = (0..DROPS).map(|at| time.tracker.entries[&name(at)].look).collect();
         let newest = time.tracker.looks.recent[0].clone();

@@ -347,7 +347,7 @@ impl Tracker {
     /// Probes the entries that are due, and dispatches those that are ready to the workers.
     pub fn process_due(&mut self, now: Instant) {
         if self.descriptions != DescriptionState::Unread {
-            self.probe_due(now);
+            self.count_repeated_probes(|tracker| tracker.probe_due(now));
             self.process_looks(now);
             self.root = None;
             self.process_suspensions(now);

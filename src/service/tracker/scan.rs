@@ -320,6 +320,16 @@ impl Tracker {
         Ok(Turn::More)
     }
 
+    /// Counts the CPU time of probes as that of the scan that led to them, if so many drops wait
+    /// that each scan has them probed again. So the pause after the scan is long enough for them.
+    pub(super) fn count_repeated_probes(&mut self, probe: impl FnOnce(&mut Self)) {
+        let before = (self.pass.is_some() && self.has_enough_waits()).then(cpu_time);
+        probe(self);
+        if let (Some(before), Some(pass)) = (before, &mut self.pass) {
+            pass.cpu += cpu_time().saturating_sub(before);
+        }
+    }
+
     /// Returns how many files the walk may find now. Drops that wait make way for them, so that
     /// they do not hold up the walk for as long as they wait.
     fn free_entries(&mut self) -> usize {

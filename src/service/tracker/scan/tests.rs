@@ -58,7 +58,10 @@ impl Timeline {
         self.tracker.begin_scan(self.start).unwrap();
         loop {
             match self.tracker.finish_scan(self.start).unwrap() {
-                Progress::Full => full += 1,
+                Progress::Full => {
+                    full += 1;
+                    assert!(full < 1000, "it does not go on");
+                }
                 progress => {
                     assert!(matches!(progress, Progress::Ended(_)), "{progress:?}");
                     self.tracker.process_due(self.start);
@@ -101,6 +104,32 @@ fn a_full_tracker_ends_no_scan() {
         assert_eq!(scanned.unwrap().0, FILES as u64);
         // Those that are kept are not found again by the second scan.
         assert!(found.len() + 8 >= FILES, "{found:?}");
+    }
+}
+
+/// More drops wait than there is room for, and none may be looked at: the scan ends all the same,
+/// and has found the one that is complete.
+#[test]
+fn waiting_drops_do_not_hold_up_a_scan() {
+    const DROPS: usize = 60;
+    let names: Vec<_> = (0..DROPS).map(|at| format!("{at:03}.raw")).collect();
+    let manifests: Vec<_> = names.iter().map(|name| format!("{name}.toml")).collect();
+    let data = names.iter().map(|name| (name.as_str(), &b"12"[..]));
+    let files: Vec<_> = data.chain(manifests.iter().map(|it| (it.as_str(), MANIFEST))).collect();
+    for complete in [0, DROPS - 1] {
+        let mut time = Timeline::of(&files);
+        time.tracker.room = 8;
+        time.tracker.looks.spend_until(time.start + Duration::from_hours(1));
+        time.write(&names[complete], b"1234");
+        let full = time.scan_in_turns();
+        assert!((1..DROPS).contains(&full), "{full}");
+        let (found, scanned) = time.found();
+        assert_eq!(scanned.unwrap().0, 2 * DROPS as u64);
+        let count = found.keys().filter(|path| path.extension() == Some("raw".as_ref())).count();
+        assert_eq!(count, DROPS);
+        let state = time.tracker.state(Path::new(&names[complete]));
+        assert!(matches!(state, Some(State::Working { .. })));
+        assert!(time.tracker.entries.len() <= 8, "{}", time.tracker.entries.len());
     }
 }
 
