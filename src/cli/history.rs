@@ -1,6 +1,7 @@
 //! `npyd history`: lists the ledger's receipts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -104,10 +105,7 @@ impl History {
                 }
                 self.selects(entry, &filter, &config)
             };
-            // Also receipts that other options leave out show whether the ledger knows a file.
-            let all = HistoryFilter::default();
-            let read = if self.files.is_empty() { &filter } else { &all };
-            self.print_chosen(&ledger, read, &config, &mut is_chosen)?;
+            self.print_chosen(&ledger, &filter, &config, &mut is_chosen)?;
         }
         if let Some(dir) = self.drop.as_ref().filter(|_| !is_known_dir) {
             eprintln!(
@@ -122,7 +120,8 @@ impl History {
         Ok(Exit::from(is_known_dir && known.into_iter().all(|known| known)))
     }
 
-    /// Prints the receipts that the filter and `is_chosen` select.
+    /// Prints the receipts that the filter and `is_chosen` select. If files are given, `is_chosen`
+    /// sees all receipts about them, so that it notes which of them the ledger knows.
     fn print_chosen(
         &self,
         ledger: &Ledger,
@@ -130,16 +129,30 @@ impl History {
         config: &Config,
         is_chosen: &mut dyn FnMut(&Entry) -> bool,
     ) -> Result<(), FatalError> {
+        let mut newest = VecDeque::new();
+        let mut print = |entry: Entry| match self.limit {
+            None => self.print_entry(&entry),
+            Some(limit) => {
+                newest.push_back(entry);
+                if newest.len() > limit {
+                    newest.pop_front();
+                }
+            }
+        };
         if self.rejected {
-            let (mut rejected, mut listed) = (Vec::new(), HashMap::new());
+            let mut listed = HashMap::new();
             ledger.each_rejected(|entry| {
-                let is_listed = is_rejected_now(&entry, config, &mut listed) && is_chosen(&entry);
-                rejected.extend(is_listed.then_some(entry));
+                if is_rejected_now(&entry, config, &mut listed) && is_chosen(&entry) {
+                    print(entry);
+                }
             })?;
-            let count = rejected.len();
-            let rejected =
-                rejected.into_iter().skip(count - self.limit.unwrap_or(count).min(count));
-            rejected.for_each(|entry| self.print_entry(&entry));
+        } else if !self.files.is_empty() {
+            let names: Vec<_> = self.files.iter().flat_map(|file| possible_names(file)).collect();
+            ledger.each_named(&names, |entry| {
+                if is_chosen(&entry) {
+                    print(entry);
+                }
+            })?;
         } else if let Some(limit) = self.limit {
             ledger.newest_history(filter, limit, is_chosen, |entry| self.print_entry(&entry))?;
         } else {
@@ -148,6 +161,9 @@ impl History {
                     self.print_entry(&entry);
                 }
             })?;
+        }
+        for entry in &newest {
+            self.print_entry(entry);
         }
         Ok(())
     }
@@ -181,6 +197,14 @@ impl History {
             && (self.files.is_empty()
                 || self.files.iter().any(|file| is_about(entry, file, config)))
     }
+}
+
+/// Returns the names that the source or the array of an entry may have to which `name` refers. A
+/// drop with several data files may have any.
+pub(crate) fn possible_names(name: &Path) -> Vec<OsString> {
+    let own = name.file_name().map(OsStr::to_os_string);
+    let archived = FileName::of_path(name).and_then(|name| name.without_number().0);
+    own.into_iter().chain(archived.map(|name| name.as_str().into())).collect()
 }
 
 /// Returns whether `name` refers to the drop of an entry, or to its array.

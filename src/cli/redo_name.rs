@@ -2,10 +2,11 @@
 //! several is an error, because the request would change an array that nobody named.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::cli::FatalError;
-use crate::cli::history::{is_missing, is_named, real_path};
+use crate::cli::history::{is_missing, is_named, possible_names, real_path};
 use crate::cli::parts::is_part_named;
 use crate::config::Config;
 use crate::ledger::{Entry, Ledger};
@@ -52,6 +53,22 @@ struct Search {
 }
 
 impl Search {
+    fn of(ledger: &Ledger, name: &Path, config: &Config) -> Result<Self, FatalError> {
+        let mut names = possible_names(name);
+        loop {
+            let mut search = Search::default();
+            ledger.each_named(&names, |entry| search.see(entry, name, config))?;
+            // A series that has the file as a part has another name; its arrays count, too.
+            let found = search.sources.keys().filter_map(|source| source.file_name());
+            let others: Vec<_> =
+                found.map(OsStr::to_os_string).filter(|it| !names.contains(it)).collect();
+            if others.is_empty() {
+                return Ok(search);
+            }
+            names.extend(others);
+        }
+    }
+
     fn see(&mut self, entry: Entry, name: &Path, config: &Config) {
         let path = real_path(name);
         let by = |is_path: bool| if is_path { Match::Path } else { Match::Name };
@@ -77,9 +94,7 @@ impl Search {
 /// Returns what `name` refers to: like `npyd retry`, or by the name or path of its array. A path
 /// counts more than a name alone.
 pub(super) fn find(ledger: &Ledger, name: &Path, config: &Config) -> Result<NameMatch, FatalError> {
-    let mut search = Search::default();
-    ledger.for_each(|entry| search.see(entry, name, config))?;
-    let Search { sources, made, arrays } = search;
+    let Search { sources, made, arrays } = Search::of(ledger, name, config)?;
     let mut found: Vec<(Match, Named)> = Vec::new();
     for (array, (by, last)) in arrays {
         let newest = ledger.latest_with_array(&last.source, |_| true)?;

@@ -137,7 +137,8 @@ fn row_kinds(event: &str) -> Vec<String> {
 
 impl Ledger {
     /// Calls `see` with each receipt, oldest first.
-    pub fn for_each(&self, see: impl FnMut(Entry)) -> Result<()> {
+    #[cfg(test)]
+    pub(crate) fn for_each(&self, see: impl FnMut(Entry)) -> Result<()> {
         self.each(&Search::of(&HistoryFilter::default()), see)
     }
 
@@ -224,7 +225,7 @@ impl Ledger {
 }
 
 /// Returns the receipts with these ids; those that were deleted meanwhile are left out.
-fn entries(db: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<Entry>> {
+pub(crate) fn entries(db: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<Entry>> {
     let transaction = db.unchecked_transaction()?;
     let mut select =
         db.prepare_cached(&format!("SELECT {COLUMNS} FROM receipts WHERE receipts.id = ?1"))?;

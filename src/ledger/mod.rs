@@ -25,6 +25,7 @@ mod layout;
 mod lookup;
 mod losses;
 mod mend;
+mod named;
 mod obstacle;
 mod open_files;
 mod outage;

@@ -155,6 +155,7 @@ fn read_history(ledger: &Ledger) {
         ledger.history(&filter, drop).unwrap();
         ledger.newest_history(&filter, 100, |_| true, drop).unwrap();
     }
+    ledger.each_named(&["a".into()], drop).unwrap();
     ledger.rejected().unwrap();
     ledger.retry(&ledger.latest(Path::new("/in/a")).unwrap().unwrap()).unwrap();
 }
