@@ -189,6 +189,12 @@ pub fn is_manifest_name(name: &str) -> bool {
     stem(name).is_some()
 }
 
+/// Returns the first of [`data_names`].
+#[must_use]
+pub fn first_data_name(manifest: &str) -> Option<&str> {
+    stem(manifest)
+}
+
 /// Returns the data files that a manifest with this name may describe, the most likely first.
 #[must_use]
 pub fn data_names(manifest: &str) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::ledger::stored_path::StoredPath;
 
@@ -47,6 +47,14 @@ pub(crate) fn range_below(dir: &Path) -> [PathBuf; 2] {
 /// also below a directory whose path is UTF-8.
 pub(crate) const IDS_IN_RANGE: &str = "SELECT id FROM dirs WHERE path >= ?1 AND path < ?2
      OR path >= CAST(?1 AS BLOB) AND path < CAST(?2 AS BLOB)";
+
+/// Returns the id of a directory of files, with or without the slash at its end.
+pub(crate) fn id_of(db: &Connection, dir: &Path) -> rusqlite::Result<Option<i64>> {
+    let dir = dir.join("");
+    db.prepare_cached("SELECT id FROM dirs WHERE path = ?1")?
+        .query_row([StoredPath(&dir)], |row| row.get(0))
+        .optional()
+}
 
 /// Adds a directory unless the table has it.
 pub(crate) fn add(db: &Connection, dir: &Path) -> rusqlite::Result<usize> {

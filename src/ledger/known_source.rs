@@ -1,14 +1,14 @@
 //! Known sources: what a scan needs to know about each file that it lists.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::decide::fingerprint::Fingerprint;
 use crate::ledger::packed_key::PackedKey;
-use crate::ledger::row::{OF_SOURCE, of_source};
 use crate::ledger::row_kind::REFUSED;
+use crate::ledger::stored_path::StoredPath;
 use crate::ledger::{Ledger, Result, RowKind, dirs};
 
 /// Number of names that are looked up in one transaction. SQLite locks the file for each
@@ -19,8 +19,6 @@ const NAMES_AT_ONCE: usize = 256;
 /// request.
 #[derive(Debug, Clone)]
 pub struct KnownSource {
-    /// The data file's path.
-    pub source: OsString,
     /// Whether it needs no further work while it is unchanged.
     pub is_settled: bool,
     /// Whether it was rejected, so that new settings may change the result.
@@ -32,13 +30,12 @@ pub struct KnownSource {
 }
 
 impl KnownSource {
-    fn new(source: OsString, kind: RowKind, fingerprint: &str) -> Self {
+    fn new(kind: RowKind, fingerprint: Fingerprint) -> Self {
         KnownSource {
-            source,
             is_settled: kind.is_settled(),
             is_rejected: kind.is_rejected(),
             is_unproven: kind == RowKind::Unproven,
-            fingerprint: Fingerprint::parse(fingerprint).unwrap_or_default(),
+            fingerprint,
         }
     }
 }
@@ -49,23 +46,19 @@ impl Ledger {
     pub fn known_sources(&self, dir: &Path, names: &[&OsStr]) -> Result<Vec<Option<KnownSource>>> {
         let mut found = Vec::with_capacity(names.len());
         for names in names.chunks(NAMES_AT_ONCE) {
-            let start = found.len();
-            self.run(|db| {
+            let mut known = self.run(|db| {
                 let transaction = db.unchecked_transaction()?;
-                for name in names {
-                    found.push(newest(db, &dir.join(name))?);
-                }
-                transaction.finish()
+                let known = newest(db, dir, names)?;
+                transaction.finish()?;
+                Ok(known)
             })?;
             // Those in memory are newer.
-            self.read_unsaved(|db| {
-                for (name, found) in names.iter().zip(&mut found[start..]) {
-                    if let Some(known) = newest(db, &dir.join(name))? {
-                        *found = Some(known);
-                    }
-                }
-                Ok(())
-            })?;
+            for (known, unsaved) in
+                known.iter_mut().zip(self.read_unsaved(|db| newest(db, dir, names))?)
+            {
+                *known = unsaved.or_else(|| known.take());
+            }
+            found.extend(known);
         }
         Ok(found)
     }
@@ -73,26 +66,38 @@ impl Ledger {
     /// Returns what a scan needs to know about a source, if its newest receipt is kept in memory.
     #[cfg(test)]
     pub(crate) fn known_unsaved(&self, source: &Path) -> Result<Option<KnownSource>> {
-        self.read_unsaved(|db| newest(db, source))
+        let (dir, name) = dirs::split(source);
+        let known = self.read_unsaved(|db| newest(db, dir, &[name.as_os_str()]))?;
+        Ok(known.into_iter().flatten().next())
     }
 }
 
-/// Returns what the newest receipt of a source says, if there is one.
-fn newest(db: &Connection, source: &Path) -> rusqlite::Result<Option<KnownSource>> {
-    let (_, name) = dirs::split(source);
-    db.prepare_cached(&format!(
-        "SELECT event, fingerprint FROM receipts WHERE {OF_SOURCE} AND event != '{REFUSED}'
-         ORDER BY id DESC LIMIT 1"
-    ))?
-    .query_row(of_source(source), |row| {
-        let key = PackedKey::text(row.get_ref(1)?, name)?;
-        Ok(KnownSource::new(source.as_os_str().to_owned(), row.get(0)?, &key))
-    })
-    .optional()
+/// Returns what the newest receipt of each of these files of a directory says, if there is one.
+fn newest(
+    db: &Connection,
+    dir: &Path,
+    names: &[&OsStr],
+) -> rusqlite::Result<Vec<Option<KnownSource>>> {
+    let Some(dir) = dirs::id_of(db, dir)? else { return Ok(vec![None; names.len()]) };
+    let mut select = db.prepare_cached(&format!(
+        "SELECT event, fingerprint FROM receipts WHERE source_dir = ?1 AND source = ?2
+         AND event != '{REFUSED}' ORDER BY id DESC LIMIT 1"
+    ))?;
+    let mut newest = |name: &OsStr| {
+        let name = Path::new(name);
+        select
+            .query_row(params![dir, StoredPath(name)], |row| {
+                let key = PackedKey::fingerprint(row.get_ref(1)?, name)?;
+                Ok(KnownSource::new(row.get(0)?, key))
+            })
+            .optional()
+    };
+    names.iter().map(|name| newest(name)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
@@ -112,12 +117,11 @@ mod tests {
 
     /// Returns the settings of the newest receipt of each name, and whether it settles the file.
     fn known(ledger: &Ledger, names: &[&OsStr]) -> Vec<Option<(u64, bool)>> {
-        let known = ledger.known_sources(Path::new("/in"), names).unwrap();
-        for (known, name) in known.iter().zip(names) {
-            if let Some(known) = known {
-                assert_eq!(known.source, Path::new("/in").join(name).as_os_str());
-            }
-        }
+        known_in(ledger, "/in", names)
+    }
+
+    fn known_in(ledger: &Ledger, dir: &str, names: &[&OsStr]) -> Vec<Option<(u64, bool)>> {
+        let known = ledger.known_sources(Path::new(dir), names).unwrap();
         let known = known.into_iter();
         known.map(|it| it.map(|it| (it.fingerprint.settings_hash, it.is_settled))).collect()
     }
@@ -126,15 +130,16 @@ mod tests {
     fn the_newest_receipt_of_each_name() {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
-        let ([a, b, c], odd) = (["a", "b", "below/c"].map(OsStr::new), OsStr::from_bytes(b"\xff"));
+        let ([a, b, c], odd) = (["a", "b", "c"].map(OsStr::new), OsStr::from_bytes(b"\xff"));
         assert_eq!(known(&ledger, &[a, b]), [None, None]);
         record(&ledger, ReceiptEvent::Rejected, a, 1);
-        record(&ledger, ReceiptEvent::Finalized, c, 2);
+        record(&ledger, ReceiptEvent::Finalized, OsStr::new("below/c"), 2);
         record(&ledger, ReceiptEvent::Failed, a, 3);
         record(&ledger, ReceiptEvent::Finalized, odd, 4);
-        let expected = [None, Some((3, false)), Some((4, true)), Some((2, true)), None];
-        assert_eq!(known(&ledger, &[b, a, odd, c, OsStr::new("c")]), expected);
+        let expected = [None, Some((3, false)), Some((4, true)), None];
+        assert_eq!(known(&ledger, &[b, a, odd, c]), expected);
         assert_eq!(known(&ledger, &[]), []);
+        assert_eq!(known_in(&ledger, "/in/below", &[a, c]), [None, Some((2, true))]);
 
         // A refusal says nothing about the file.
         let request = ("{}", &RequestTarget::default());
@@ -148,12 +153,13 @@ mod tests {
             &Reason::Gone,
         );
         ledger.end_request(&request, &failed, None).unwrap();
-        assert_eq!(known(&ledger, &[c]), [Some((2, true))]);
+        assert_eq!(known_in(&ledger, "/in/below", &[c]), [Some((2, true))]);
 
         // Those in memory count.
         lock(&ledger.connection).pragma_update(None, "query_only", true).unwrap();
         record(&ledger, ReceiptEvent::Remade, a, 5);
-        assert_eq!(known(&ledger, &[a, b, c]), [Some((5, true)), None, Some((2, true))]);
+        assert_eq!(known(&ledger, &[a, b]), [Some((5, true)), None]);
+        assert_eq!(known_in(&ledger, "/in/below", &[c]), [Some((2, true))]);
     }
 
     #[test]

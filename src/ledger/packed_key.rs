@@ -29,7 +29,8 @@ impl PackedKey {
     pub(crate) fn of(text: &str, name: &Path) -> Self {
         let name = name.as_os_str().as_bytes();
         let packed = Fingerprint::parse(text).and_then(|key| pack(&key, name));
-        let is_exact = |packed: &Vec<u8>| unpack(packed, name).as_deref() == Some(text);
+        let is_exact =
+            |packed: &Vec<u8>| unpack(packed, name).is_some_and(|key| key.to_string() == text);
         PackedKey(match packed.filter(is_exact) {
             Some(packed) => Value::Blob(packed),
             None => Value::Text(text.to_owned()),
@@ -39,10 +40,20 @@ impl PackedKey {
     /// Returns the text of a stored key.
     pub(crate) fn text(stored: ValueRef<'_>, name: &Path) -> FromSqlResult<String> {
         match stored {
+            ValueRef::Blob(packed) => unpack(packed, name.as_os_str().as_bytes())
+                .map(|key| key.to_string())
+                .ok_or(FromSqlError::InvalidType),
+            stored => stored.as_str().map(str::to_owned),
+        }
+    }
+
+    /// Returns a stored key, or the empty one if it is not one of this version.
+    pub(crate) fn fingerprint(stored: ValueRef<'_>, name: &Path) -> FromSqlResult<Fingerprint> {
+        match stored {
             ValueRef::Blob(packed) => {
                 unpack(packed, name.as_os_str().as_bytes()).ok_or(FromSqlError::InvalidType)
             }
-            stored => stored.as_str().map(str::to_owned),
+            stored => Ok(Fingerprint::parse(stored.as_str()?).unwrap_or_default()),
         }
     }
 }
@@ -93,7 +104,7 @@ fn pack_file(identity: &str, to: &mut Vec<u8>) -> Option<()> {
     fields.next().is_none().then_some(())
 }
 
-fn unpack(mut packed: &[u8], name: &[u8]) -> Option<String> {
+fn unpack(mut packed: &[u8], name: &[u8]) -> Option<Fingerprint> {
     let (settings_hash, rest) = packed.split_first_chunk()?;
     packed = rest;
     let settings_hash = u64::from_le_bytes(*settings_hash);
@@ -106,7 +117,7 @@ fn unpack(mut packed: &[u8], name: &[u8]) -> Option<String> {
         let sidecar = [name.get(..usize::from(*shared))?, rest].concat();
         Some((String::from_utf8(sidecar).ok()?, identity))
     };
-    Some(Fingerprint { settings_hash, identity: SourceIdentity { data, sidecar } }.to_string())
+    Some(Fingerprint { settings_hash, identity: SourceIdentity { data, sidecar } })
 }
 
 fn unpack_file(packed: &mut &[u8]) -> Option<String> {
@@ -166,6 +177,8 @@ mod tests {
             let PackedKey(stored) = PackedKey::of(text, name);
             assert_eq!(matches!(stored, Value::Blob(_)), is_packed, "{text}");
             assert_eq!(PackedKey::text((&stored).into(), name).unwrap(), text);
+            let key = PackedKey::fingerprint((&stored).into(), name).unwrap();
+            assert_eq!(key, Fingerprint::parse(text).unwrap_or_default(), "{text}");
             let sidecar = Fingerprint::parse(text).and_then(|key| key.identity.sidecar);
             for other in ["scan.raw.toml", "scan.toml", "two words.toml", "toml", "scan.raw", ""] {
                 let is_it = PackedKey::has_sidecar((&stored).into(), name, other);

@@ -73,6 +73,13 @@ pub fn possible_descriptions(data: &Path) -> Vec<PathBuf> {
     possible_sidecars(data)
 }
 
+/// Returns the first of [`data_named_by`].
+#[must_use]
+pub fn first_data_named_by(description: &str) -> Option<String> {
+    let of_manifest = manifest::first_data_name(description).map(str::to_owned);
+    of_manifest.or_else(|| data_named_by(description).into_iter().next())
+}
+
 /// Returns the names of the data files that a description of this name refers to if its text names
 /// none; the most likely first.
 #[must_use]

@@ -54,7 +54,9 @@ pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
 pub use finished_array::{FinishedArray, RemainingPart};
 pub use index::DescriptionIndex;
-pub use listed::{BareFile, ReadDescription, bare_file, data_named_by, possible_descriptions};
+pub use listed::{
+    BareFile, ReadDescription, bare_file, data_named_by, first_data_named_by, possible_descriptions,
+};
 pub use mentions::{Mention, description_facts, mention_of, unusable_mentions};
 pub use output_dir::open_output_dir;
 pub use residue::Residue;

@@ -2,6 +2,7 @@
 //! can mean its file: if the ledger has it as settled, or if nothing describes it, no template
 //! matches it, and it has no pending header.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,9 +14,10 @@ use crate::fs::{self, Dir, EntryKind, LeaseRight};
 use crate::ledger::KnownSource;
 use crate::model::{FileName, Stat, is_npy_name, is_reserved_name};
 use crate::probe::{
-    BareFile, ReadDescription, bare_file, data_named_by, is_put_beside_arrays, may_describe,
-    possible_descriptions,
+    BareFile, ReadDescription, bare_file, data_named_by, first_data_named_by, is_put_beside_arrays,
+    may_describe, possible_descriptions,
 };
+use crate::service::tracker::first_walk::Finding;
 use crate::service::tracker::looks::is_external;
 use crate::service::tracker::walk::Listed;
 use crate::service::tracker::{ENTRIES_MAX, Tracker};
@@ -61,12 +63,20 @@ impl Tracker {
         });
         let names: Vec<&OsStr> = files.map(|(name, _)| name.as_os_str()).collect();
         for (name, listed) in self.listed_descriptions(scanned, &names, now) {
-            let ListedDescription::Open(read) = listed else { continue };
-            // The probe reports an error.
-            let added = self.index.add_read((&self.drop_dir, scanned.root), &read);
-            if added.is_ok() && !self.index.is_incomplete() {
-                self.read_descriptions.note(scanned.rel.join(name), &read, self.room);
-            }
+            let is_indexed = match &listed {
+                ListedDescription::Settled => continue,
+                ListedDescription::Open(read) => {
+                    // The probe reports an error.
+                    let added = self.index.add_read((&self.drop_dir, scanned.root), read);
+                    added.is_ok() && !self.index.is_incomplete()
+                }
+                ListedDescription::Unreadable | ListedDescription::Other => false,
+            };
+            let read = match &listed {
+                ListedDescription::Open(read) if is_indexed => Some(&**read),
+                _ => None,
+            };
+            self.first_walk.note_unsettled(scanned.rel.join(name), read, self.room);
         }
     }
 
@@ -80,10 +90,17 @@ impl Tracker {
         let before = self.entries.len();
         let (mut descriptions, mut data, mut meant) = (Vec::new(), Vec::new(), Vec::new());
         for (name, kind) in names {
-            let (rel, text) = (scanned.rel.join(name), name.to_str());
+            let text = name.to_str();
             let describes = text.is_some_and(may_describe);
+            if scanned.is_pass
+                && *kind == EntryKind::File
+                && self.first_walk.has_settled((scanned.rel, name), describes)
+            {
+                continue;
+            }
+            let rel = scanned.rel.join(name);
             if describes && *kind != EntryKind::File {
-                // A link or a directory in place of a manifest: its data wait for a file.
+                // A link or a directory in scanned of a manifest: its data wait for a file.
                 meant.extend(data_beside(scanned, name));
                 continue;
             }
@@ -96,10 +113,10 @@ impl Tracker {
             if self.entries.contains_key(&rel) {
                 self.find_tracked(scanned, &rel, now);
             } else if describes {
-                if self.read_descriptions.take_unchanged((scanned.dir, scanned.rel), name) {
-                    self.enqueue_found(scanned, &rel, now);
-                } else {
-                    descriptions.push(name.as_os_str());
+                match self.first_walk.take((scanned.dir, scanned.rel), name) {
+                    Finding::Settled if scanned.is_pass => {}
+                    Finding::Unchanged => self.enqueue_found(scanned, &rel, now),
+                    Finding::Settled | Finding::Unknown => descriptions.push(name.as_os_str()),
                 }
             } else {
                 data.push(name.clone());
@@ -243,40 +260,60 @@ impl Tracker {
         names: &[&'n OsStr],
         now: Instant,
     ) -> Vec<(&'n OsStr, ListedDescription)> {
-        // The ledger is asked once about all files that a description may be settled with.
-        let data = names.iter().map(|name| name.to_str().map(data_named_by).unwrap_or_default());
-        let data: Vec<Vec<String>> = data.collect();
-        let sources = names
-            .iter()
-            .zip(&data)
-            .flat_map(|(name, data)| std::iter::once(*name).chain(data.iter().map(OsStr::new)));
-        let mut known = self.known_sources(scanned, sources).into_iter();
-        let mut listed = Vec::with_capacity(names.len());
-        for (name, data) in names.iter().zip(&data) {
-            let own = known.next().flatten();
-            let known: Vec<_> = known.by_ref().take(data.len()).collect();
-            let one = self.listed_description(scanned, name, (own, data, known), now);
-            listed.push((*name, one));
+        let mut open: Vec<usize> = (0..names.len()).collect();
+        open.retain(|at| !self.settled_series.contains(&scanned.rel.join(names[*at])));
+        // Most are settled with the data file that their name leads to first, so that the ledger
+        // need not be asked about others.
+        let first = open.iter().map(|at| (*at, names[*at].to_str().and_then(first_data_named_by)));
+        let first: Vec<_> = first.filter_map(|(at, data)| Some((at, data?))).collect();
+        self.leave_unsettled(scanned, names, &first, &mut open);
+        let data = open.iter().map(|at| names[*at].to_str().map(data_named_by).unwrap_or_default());
+        let data: HashMap<usize, Vec<String>> = open.iter().copied().zip(data).collect();
+        let others =
+            data.iter().flat_map(|(at, data)| data.iter().skip(1).map(|it| (*at, it.clone())));
+        let others: Vec<_> = others.collect();
+        self.leave_unsettled(scanned, names, &others, &mut open);
+        let own = self.known_sources(scanned, open.iter().map(|at| names[*at]));
+        let mut listed: Vec<_> =
+            names.iter().map(|name| (*name, ListedDescription::Settled)).collect();
+        for (at, own) in open.into_iter().zip(own) {
+            listed[at].1 = self.listed_description(scanned, names[at], (own, &data[&at]), now);
         }
         listed
     }
 
-    /// Returns what a file is that is named like a description. `own` is what the ledger has about
-    /// its own path, `known` what it has about the data files `named` that its name leads to.
+    /// Removes those of the `open` descriptions that are settled with one of these data files. Each
+    /// file is with the position of its description in `names`.
+    fn leave_unsettled(
+        &mut self,
+        scanned: &ScannedDir<'_>,
+        names: &[&OsStr],
+        data: &[(usize, String)],
+        open: &mut Vec<usize>,
+    ) {
+        let known = self.known_sources(scanned, data.iter().map(|(_, data)| OsStr::new(data)));
+        let mut settled = HashSet::new();
+        for ((at, data), known) in data.iter().zip(&known) {
+            let data = OsStr::new(data);
+            if self.is_settled_with(scanned, names[*at], (data, known.as_ref())) {
+                settled.insert(*at);
+                if scanned.is_pass && known.as_ref().is_some_and(|known| !known.is_unproven) {
+                    self.first_walk.note_settled(scanned.rel, data);
+                }
+            }
+        }
+        open.retain(|at| !settled.contains(at));
+    }
+
+    /// Returns what a file is that is named like a description, and that is not settled with one of
+    /// the data files `named` that its name leads to. `own` is what the ledger has about its path.
     fn listed_description(
         &mut self,
         scanned: &ScannedDir<'_>,
         name: &OsStr,
-        (own, named, known): (Option<KnownSource>, &[String], Vec<Option<KnownSource>>),
+        (own, named): (Option<KnownSource>, &[String]),
         now: Instant,
     ) -> ListedDescription {
-        if self.settled_series.contains(&scanned.rel.join(name)) {
-            return ListedDescription::Settled;
-        }
-        let mut known = named.iter().zip(known);
-        if known.any(|(data, known)| self.is_settled_with(scanned, name, (data.as_ref(), known))) {
-            return ListedDescription::Settled;
-        }
         let series = own
             .and_then(|known| self.settled_series(scanned.dir, (scanned.rel, name), &known, now));
         if series.is_some() {
@@ -315,7 +352,7 @@ impl Tracker {
         let names: Vec<_> = names.map(OsStr::to_os_string).collect();
         self.find_known(scanned, &names)
             .into_iter()
-            .any(|it| self.is_settled_with(scanned, description, it))
+            .any(|(data, known)| self.is_settled_with(scanned, description, (data, known.as_ref())))
     }
 
     /// Returns whether a data file is settled with this description, and unchanged.
@@ -323,12 +360,12 @@ impl Tracker {
         &self,
         scanned: &ScannedDir<'_>,
         description: &OsStr,
-        (data, known): (&OsStr, Option<KnownSource>),
+        (data, known): (&OsStr, Option<&KnownSource>),
     ) -> bool {
         known.is_some_and(|known| {
             let sidecar = known.fingerprint.identity.sidecar.as_ref();
             sidecar.is_some_and(|(name, _)| description == name.as_str())
-                && self.is_settled(scanned.dir, data, &known)
+                && self.is_settled(scanned.dir, data, known)
         })
     }
 

@@ -40,12 +40,12 @@ mod command_waits;
 mod dispatch;
 mod entry;
 mod failures;
+mod first_walk;
 mod gate;
 mod known_files;
 mod listed_files;
 mod looks;
 mod misplaced;
-mod read_descriptions;
 mod recall;
 mod recheck;
 mod recovery;
@@ -74,10 +74,10 @@ use std::time::{Duration, Instant};
 
 use entry::{Entry, State};
 use failures::{FailureReports, Work};
+use first_walk::FirstWalk;
 use gate::Action;
 use looks::{Looks, WaitCounts};
 use misplaced::MisplacedSearch;
-use read_descriptions::ReadDescriptions;
 use recheck::Rechecks;
 use scan_report::ScanReport;
 use state_requests::StateRequests;
@@ -180,7 +180,8 @@ pub struct Tracker {
     descriptions: DescriptionState,
     /// When a scan goes on that had no descriptors or memory left.
     step_after: Option<Instant>,
-    read_descriptions: ReadDescriptions,
+    /// What the first walk of the current scan has found.
+    first_walk: FirstWalk,
     /// The descriptions of series that the current scan has found settled, as far as there is room.
     settled_series: HashSet<PathBuf>,
     looks: Looks,
@@ -238,7 +239,7 @@ impl Tracker {
             side_walks: VecDeque::new(),
             descriptions: DescriptionState::Unread,
             step_after: None,
-            read_descriptions: ReadDescriptions::default(),
+            first_walk: FirstWalk::default(),
             settled_series: HashSet::new(),
             looks: Looks::default(),
             waits: WaitCounts::default(),

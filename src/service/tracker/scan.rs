@@ -2,8 +2,9 @@
 //! be a drop and that the ledger does not have as settled. Scans are authoritative; watcher events
 //! only make npyd react sooner.
 //!
-//! A scan keeps no list of the names: each step handles the next ones of a directory. If the
-//! tracker is full, the scan waits until it has room, and goes on where it stopped.
+//! A scan keeps no list of the names: each step handles the next ones of a directory. Of those that
+//! are settled it keeps hashes, for a million at most. If the tracker is full, the scan waits until
+//! it has room, and goes on where it stopped.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -80,7 +81,7 @@ impl Tracker {
         self.report.begin_scan();
         self.index.begin_scan();
         self.settled_series.clear();
-        self.read_descriptions.clear();
+        self.first_walk.clear();
         self.failure_reports.retain(self.entries.values());
         if !self.recovered {
             self.recover_managed_dirs();
@@ -193,7 +194,7 @@ impl Tracker {
         }
         self.recovered = true;
         self.settled_series.clear();
-        self.read_descriptions.clear();
+        self.first_walk.clear();
         if let Some(root) = &walk.root {
             self.check_known_files(root);
         }
@@ -230,6 +231,7 @@ impl Tracker {
                 Err(error) if walk.levels.len() == 1 || is_exhausted(&error) => return Err(error),
                 Err(error) => {
                     // It does not end the scan of the other directories.
+                    self.first_walk.note_unread_dir();
                     if !error.is_missing() {
                         self.warn(Problem::Dir { error: error.to_string() });
                     }
@@ -420,6 +422,7 @@ impl Tracker {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if is_exhausted(&error) => Err(error),
             Err(error) => {
+                self.first_walk.note_unread_dir();
                 if !error.is_missing() {
                     self.warn(Problem::Dir { error: error.to_string() });
                 }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use crate::fs::{self, Dir, EntryKind, Listing};
 
 /// Maximum number of names that are handled in one turn.
-pub(super) const NAMES_AT_ONCE: usize = 64;
+pub(super) const NAMES_AT_ONCE: usize = 256;
 
 /// Minimum number of turns in a step, so that a small directory takes one step on any machine.
-pub(super) const TURNS_MIN: usize = 16;
+pub(super) const TURNS_MIN: usize = 4;
 
 /// The name and kind of a directory entry.
 pub(super) type Listed = (OsString, EntryKind);

@@ -2,6 +2,7 @@
 
 use crate::ledger::Ledger;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -192,7 +193,7 @@ fn a_description_that_changes_between_the_walks_is_read_again() {
     }
     time.tracker.begin_scan(time.start).unwrap();
     assert_eq!(time.tracker.finish_scan(time.start).unwrap(), Progress::Full);
-    assert!(time.tracker.read_descriptions.has(Path::new("kept.toml")));
+    assert!(time.tracker.first_walk.has_unsettled(Path::new("kept.toml")));
     time.write("changed.toml", about("second.raw").as_bytes());
     time.write("new", about("other.raw").as_bytes());
     fs::rename(time.path().join("new"), time.path().join("replaced.toml")).unwrap();
@@ -211,7 +212,46 @@ fn a_description_that_changes_between_the_walks_is_read_again() {
         [("kept.toml", true), ("changed.toml", true), ("replaced.toml", true), ("gone.toml", false)]
     {
         assert_eq!(time.tracker.entries.contains_key(Path::new(name)), is_there, "{name}");
-        assert!(!time.tracker.read_descriptions.has(Path::new(name)), "{name}");
+        assert!(!time.tracker.first_walk.has_unsettled(Path::new(name)), "{name}");
+    }
+}
+
+/// The second walk of a scan asks the ledger only about what the first one has not found settled.
+#[test]
+fn settled_drops_are_looked_at_once() {
+    let mut time = Timeline::of(&[
+        ("a.raw", b"four"),
+        ("a.raw.toml", MANIFEST),
+        ("b.raw", b"four"),
+        ("b.raw.toml", MANIFEST),
+        ("c.raw", b"four"),
+        ("c.raw.toml", MANIFEST),
+    ]);
+    let (a, b, c) = (OsStr::new("a.raw"), OsStr::new("b.raw"), OsStr::new("c.raw"));
+    let mut seconds = 0;
+    time.scan_after(seconds);
+    while !time.tracker.entries.is_empty() {
+        seconds += 10;
+        time.scan_after(seconds);
+        if time.tracker.entries.values().any(|it| matches!(it.state(), State::Working { .. })) {
+            time.end_job_after(seconds);
+        }
+    }
+    time.write("b.raw", b"five");
+    time.remove("c.raw");
+    time.tracker.room = 1; // so that the scan stops before the second walk
+    time.tracker.on_watch_event(PathEvent { rel: "x".into(), is_new: false }, time.start);
+    time.tracker.begin_scan(time.start).unwrap();
+    assert_eq!(time.tracker.finish_scan(time.start).unwrap(), Progress::Full);
+    let has_settled = |name| time.tracker.first_walk.has_settled((Path::new(""), name), false);
+    assert_eq!([a, b, c].map(has_settled), [true, false, false]);
+
+    time.tracker.room = 100;
+    assert!(matches!(time.tracker.finish_scan(time.start).unwrap(), Progress::Ended(_)));
+    for (name, is_found) in
+        [("a.raw", false), ("a.raw.toml", false), ("b.raw", true), ("c.raw.toml", true)]
+    {
+        assert_eq!(time.tracker.entries.contains_key(Path::new(name)), is_found, "{name}");
     }
 }
 
