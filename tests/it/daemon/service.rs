@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
+use rusqlite::Connection;
 use rustix::process::Signal;
 
 use crate::support::{Daemon, Site, wait_until};
@@ -35,6 +36,50 @@ fn it_feeds_the_watchdog() {
     let mut daemon = Daemon::start_with(&site, "npyd.toml", &[("WATCHDOG_USEC", "200000")]);
     daemon.wait_for_notice("WATCHDOG=1", 5);
     assert!(daemon.stop().success());
+}
+
+/// The upgrade of a ledger may take longer than the watchdog allows. That counts only once the
+/// daemon is ready; until then each report gives the start more time.
+#[test]
+fn the_upgrade_of_a_large_ledger() {
+    const RECEIPTS: u32 = 60_000;
+    let site = Site::new();
+    let db = Connection::open(site.path("state/ledger.sqlite")).unwrap();
+    db.execute_batch(&format!(
+        "PRAGMA synchronous = off;
+         CREATE TABLE receipts (id INTEGER PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL,
+             inbox TEXT NOT NULL, source TEXT NOT NULL, output TEXT, receipt TEXT NOT NULL,
+             fingerprint TEXT NOT NULL);
+         CREATE INDEX by_source ON receipts (source, id);
+         CREATE INDEX by_event ON receipts (event, id);
+         PRAGMA user_version = 1;
+         WITH RECURSIVE numbers (number) AS
+             (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {RECEIPTS})
+         INSERT INTO receipts SELECT number, '2026-11-29T13:30:05.250Z', 'finalized', '{dir}',
+             '{dir}/' || number || '.raw', '{dir}/' || number || '.npy',
+             '{{\"event\":\"finalized\",\"route\":\"copy\",\"source_fate\":\"removed\"}}',
+             '00000000000feed5 1:2:3:4' FROM numbers;",
+        dir = site.path("in").display()
+    ))
+    .unwrap();
+    drop(db);
+    let mut daemon = Daemon::start_with(&site, "npyd.toml", &[("WATCHDOG_USEC", "200000")]);
+    daemon.wait_for_notice("WATCHDOG=1", 1);
+    let notices = daemon.all_notices();
+    let position = |start: &str| notices.iter().position(|line| line.starts_with(start)).unwrap();
+    let ready = position("READY=1");
+    let more_time = notices[..ready].iter().filter(|line| line.starts_with("EXTEND_TIMEOUT_USEC="));
+    assert!(more_time.count() >= 3, "{notices:?}");
+    assert!(position("WATCHDOG=1") > ready, "{notices:?}");
+    assert!(daemon.stop().success());
+
+    let newest = site.npyd(&["history", "--json", "--limit", "1"]).expect_code(0).json();
+    assert_eq!(newest[0]["source"], site.path(format!("in/{RECEIPTS}.raw")).to_str().unwrap());
+    let db = Connection::open(site.path("state/ledger.sqlite")).unwrap();
+    let pragma =
+        |name| db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((pragma("user_version"), pragma("auto_vacuum")), (2, 2));
+    assert_eq!(pragma("freelist_count"), 0, "the space of the old layout is free");
 }
 
 /// `systemctl status` shows a word of what it does.

@@ -1,5 +1,5 @@
-//! Two daemons over one drop directory, each with a ledger of its own, and two daemons with one
-//! ledger, each with a drop directory of its own.
+//! Two daemons over one drop directory, each with a ledger of its own, two daemons with one ledger,
+//! each with a drop directory of its own, and sweeps beside the daemon, with its ledger.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -134,4 +134,43 @@ fn what_one_stores_makes_the_other_scan_nothing() {
     site.npyd(&["redo", "first.raw", "--order", "F"]).expect_code(0);
     one.wait_for_receipts("remade", 1);
     assert!(one.stop().success() && two.stop().success());
+}
+
+/// They share the ledger and the drop directory: each drop is done once, and what the sweeps store
+/// makes the daemon scan nothing.
+#[test]
+fn sweeps_beside_the_daemon() {
+    const ROUNDS: usize = 8;
+    const AT_ONCE: usize = 10;
+    let site = Site::with("rescan = \"1h\"");
+    let mut daemon = Daemon::start_with(&site, "npyd.toml", &[("NPYD_LOG", "debug")]);
+    daemon.wait_for_log(" scanned ");
+    for round in 0..ROUNDS {
+        for drop in 0..AT_ONCE {
+            site.scan(&format!("scan-{round}-{drop}"));
+        }
+        site.sweep().expect_code(0);
+    }
+    let all = ROUNDS * AT_ONCE;
+    daemon.wait_for("all arrays", || site.names("out").len() >= all);
+    site.sweep().expect_code(0);
+    daemon.wait_for_receipts("finalized", all);
+    // A sweep may find an array whose receipt the daemon is about to store.
+    let receipts = site.history();
+    let finalized = receipts.of_event("finalized");
+    let sources: BTreeSet<_> = finalized.iter().map(|it| it["source"].as_str()).collect();
+    assert_eq!((finalized.len(), sources.len()), (all, all), "{receipts:#?}");
+    assert_eq!(receipts.len(), all + receipts.of_event("found").len(), "{receipts:#?}");
+    assert_eq!(site.names("out").len(), all);
+    // The daemon looks for changes of the ledger once a second.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(daemon.log().matches(" scanned ").count(), 1, "{}", daemon.log());
+
+    // A request concerns both, and one of them carries it out.
+    site.npyd(&["redo", "scan-0-0.raw", "--order", "F"]).expect_code(0);
+    site.sweep().expect_code(0);
+    daemon.wait_for_receipts("remade", 1);
+    site.sweep().expect_code(0);
+    assert_eq!(site.history().of_event("remade").len(), 1);
+    assert!(daemon.stop().success());
 }

@@ -75,6 +75,12 @@ impl<'a> Daemon<'a> {
         count_lines(&self.notices, start)
     }
 
+    /// The lines of its notices to systemd so far.
+    pub(crate) fn all_notices(&self) -> Vec<String> {
+        let notices = self.notices.lock().unwrap();
+        notices.iter().flat_map(|notice| notice.lines()).map(str::to_owned).collect()
+    }
+
     /// Waits until `condition` holds; fails with the log when it doesn't in time, or when the
     /// daemon ends meanwhile.
     #[track_caller]
