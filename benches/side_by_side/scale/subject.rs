@@ -68,7 +68,7 @@ impl Subject {
     pub(super) fn scans(self, number: u64) -> usize {
         match self {
             Subject::DropDirs => number as usize,
-            // This scan may go on for long, as slowly as waiting drops are looked at.
+            // The log that has the end of a scan also has a line for each drop that waits.
             Subject::Waiting => 0,
             _ => 1,
         }
