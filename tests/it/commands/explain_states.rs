@@ -9,8 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use crate::support::{
-    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, reason, scan_bytes,
-    scan_npy, sweep_halted, wait_until,
+    Outcome, PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, reason, scan_bytes, scan_npy,
+    sweep_halted, wait_until,
 };
 
 /// Explains a file of the site, as JSON, and asserts the exit code.
@@ -148,15 +148,12 @@ fn a_failing_drop() {
 
 #[test]
 fn a_drop_at_work() {
-    if !has_strace() {
-        return;
-    }
     // The daemon's lock on the file shows that it works on it.
     let told = (0..20).find_map(|at| {
         let site = Site::new();
         site.scan("scan");
         let mut told = Value::Null;
-        let halted = sweep_halted(&site, &["out"], at, || told = explained(&site, "in/scan.raw"));
+        let halted = sweep_halted(&site, &["out"], at, |_| told = explained(&site, "in/scan.raw"));
         assert!(halted, "npyd was never seen at work");
         assert_told(&explained(&site, "in/scan.raw"), "finished", &[]);
         (told["verdict"] == "working").then_some(told)

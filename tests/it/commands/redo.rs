@@ -754,7 +754,7 @@ fn metadata_that_are_edited_meanwhile() {
     loop {
         let site = Site::with_array("metadata = 'json'").with_short_quiet_time();
         site.npyd(&["redo", "scan.raw", "--dtype", "<i4"]).expect_code(0);
-        let was_there = sweep_halted(&site, &[METADATA, "out"], moments, || {
+        let was_there = sweep_halted(&site, &[METADATA, "out"], moments, |_| {
             let mut file = fs::File::options().append(true).open(site.path(METADATA)).unwrap();
             file.write_all(b"note").unwrap();
         });

@@ -12,10 +12,9 @@ use super::harness::crash_case::{Broken, CrashCase, Violation};
 use super::harness::crash_dirs::{Crash, CrashDirs, changes, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::{Change, Fault, FileId};
 use super::harness::volume::Cut;
 use super::harness::{Tally, say, start};
-use crate::support::is_long;
+use crate::support::{Change, Fault, FileId, is_long};
 
 /// More faults than any run meets that gives up in the end.
 const FAULTS_MAX: usize = 2000;

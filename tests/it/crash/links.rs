@@ -6,7 +6,7 @@ use super::harness::crash_case::{CrashCase, Violation};
 use super::harness::crash_dirs::{CrashDirs, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::{Change, Fault};
+use crate::support::{Change, Fault};
 
 /// The event at a change.
 #[derive(Debug, Clone, Copy)]

@@ -9,9 +9,8 @@ use super::harness::crash_case::{CrashCase, Violation};
 use super::harness::crash_dirs::{CrashDirs, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::{Change, Tracee};
 use super::harness::volume::Cut;
-use crate::support::is_long;
+use crate::support::{Change, Tracee, is_long};
 
 /// The smallest piece of a file that the call can move, in bytes.
 const BLOCK: u64 = 4096;

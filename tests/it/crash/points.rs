@@ -7,9 +7,8 @@ use super::harness::crash_dirs::{
 };
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::Change;
 use super::harness::volume::Cut;
-use crate::support::is_long;
+use crate::support::{Change, is_long};
 
 /// Runs one case: a crash at a point, judged; then a sweep, judged again.
 fn check(

@@ -9,9 +9,9 @@ use super::harness::crash_case::{Broken, CrashCase, Violation, files_below};
 use super::harness::crash_dirs::{Crash, CrashDirs, changes, distinct_points, on_crash_dirs};
 use super::harness::npyd::Npyd;
 use super::harness::scenario::{Disposition, Scenario};
-use super::harness::tracee::Fault;
 use super::harness::volume::Cut;
 use super::harness::{Tally, start};
+use crate::support::Fault;
 
 /// Routes to `rejects` on the same file system, and on another one.
 const ROUTES: [&str; 2] = ["copy", "archive-elsewhere"];

@@ -9,8 +9,8 @@ use std::path::Path;
 use rustix::fs::XattrFlags;
 
 use crate::support::{
-    Daemon, Mounted, PendingFile, Producer, Receipts, SCAN_MANIFEST, Site, as_root, has_strace,
-    python, scan_bytes, scan_npy, sweep_halted,
+    Daemon, Mounted, PendingFile, Producer, Receipts, SCAN_MANIFEST, Site, as_root, python,
+    scan_bytes, scan_npy, sweep_halted,
 };
 
 /// The attacker: nobody.
@@ -227,7 +227,7 @@ fn directories_inside() {
 #[test]
 fn a_link_that_takes_the_place_of_a_file_at_any_call() {
     let mut at = 0;
-    while has_strace() {
+    loop {
         let settings = "on_conflict = \"replace\"";
         let Some(mut attack) = Attack::begin(settings) else { return };
         attack.says("pending IN/x.npy.pending 24 1").says("link SITE/secret/pending IN/link");
@@ -237,7 +237,7 @@ fn a_link_that_takes_the_place_of_a_file_at_any_call() {
         let command = format!("exchange {path}/x.npy.pending {path}/link");
         let files = ["in", "out", "in/x.npy.pending"];
         let attacker = &mut attack.attacker;
-        let halted = sweep_halted(&attack.site, &files, at, || {
+        let halted = sweep_halted(&attack.site, &files, at, |_| {
             attacker.say(&command);
         });
         attack.assert_nothing_got_out();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use crate::support::{
-    Mounted, PendingFile, Producer, Receipts, Site, as_root, has_strace, is_long, npy, npy_filling,
-    python, scan_bytes, scan_npy, sweep_halted, sweep_halted_until,
+    Mounted, PendingFile, Producer, Receipts, Site, as_root, is_long, npy, npy_filling, python,
+    scan_bytes, scan_npy, sweep_halted, sweep_halted_until,
 };
 
 /// The bytes of the drop, more than one window of a copy, and those that are cut off or added.
@@ -154,7 +154,7 @@ impl Race {
     /// drop after another sweep.
     fn run(&self) {
         let Some(python) = python() else { return };
-        if !has_strace() || self.way.kind.is_some() && !as_root() {
+        if self.way.kind.is_some() && !as_root() {
             return;
         }
         let ground = Site::new();
@@ -193,7 +193,7 @@ impl Race {
         let mut begun = false;
         let private = format!("in/.npyd-taken-{}", self.way.file);
         let names = ["in", "out", &file, &manifest, &private];
-        let halted = sweep_halted_until(&site, &names, call, || {
+        let halted = sweep_halted_until(&site, &names, call, |_| {
             let is_held = || waits_for_a_lease(&leased);
             if begun {
                 return producer.go_on(&command, is_held);
@@ -429,15 +429,12 @@ fn data_before_their_manifest() {
 /// and that is no failure.
 #[test]
 fn its_directory_renamed() {
-    if !has_strace() {
-        return;
-    }
     let (mut call, stride) = (0, if is_long() { 1 } else { 3 });
     loop {
         let site = Site::with("recursive = true");
         fs::create_dir(site.path("in/a")).unwrap();
         site.scan("a/scan");
-        let rename = || fs::rename(site.path("in/a"), site.path("in/b")).unwrap();
+        let rename = |_: &[&str]| fs::rename(site.path("in/a"), site.path("in/b")).unwrap();
         let names = ["in/a", "in/a/scan.raw", "in/a/scan.raw.toml"];
         let halted = sweep_halted(&site, &names, call, rename);
         if !halted {
@@ -459,9 +456,6 @@ fn its_directory_renamed() {
 #[test]
 fn dropped_again_at_once() {
     let Some(python) = python() else { return };
-    if !has_strace() {
-        return;
-    }
     let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
     let (mut call, mut again) = (0, 0);
     loop {
@@ -474,7 +468,7 @@ fn dropped_again_at_once() {
         let mut begun = false;
         let names = ["in", "out", "in/scan.raw", "in/scan.raw.json"];
         let command = format!("again {} 8 2 {text}", file.display());
-        let halted = sweep_halted_until(&site, &names, call, || {
+        let halted = sweep_halted_until(&site, &names, call, |_| {
             let is_held = || waits_for_a_lease(&[manifest]);
             if begun {
                 return producer.go_on(&command, is_held);
@@ -504,9 +498,6 @@ fn dropped_again_at_once() {
 #[test]
 fn a_manifest_corrected() {
     let Some(python) = python() else { return };
-    if !has_strace() {
-        return;
-    }
     let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
     let (mut call, mut corrected) = (0, 0);
     loop {
@@ -516,7 +507,7 @@ fn a_manifest_corrected() {
         let text = r#"{"dtype": "<u2", "shape": [2, 2]}"#;
         let command = format!("text {} {text}", site.path("in/scan.raw.json").display());
         let mut begun = false;
-        let halted = sweep_halted(&site, &["out"], call, || {
+        let halted = sweep_halted(&site, &["out"], call, |_| {
             begun = site.has("in/scan.raw");
             if begun {
                 producer.say(&command);
@@ -542,9 +533,6 @@ fn a_manifest_corrected() {
 #[test]
 fn a_salvaged_file_appended_to() {
     let Some(python) = python() else { return };
-    if !has_strace() {
-        return;
-    }
     let mut producer = Producer::start(&python, "misbehaving.py", [""; 0]);
     let (mut call, stride) = (0, if is_long() { 1 } else { 2 });
     while salvaged_after(call, &mut producer) {
@@ -564,7 +552,7 @@ fn salvaged_after(call: usize, producer: &mut Producer) -> bool {
     let command = format!("append {} {ADDED} 3", site.path(file).display());
     let mut begun = false;
     let names = ["in", "out", file, "in/.npyd-taken-x.npy.part"];
-    let halted = sweep_halted_until(&site, &names, call, || {
+    let halted = sweep_halted_until(&site, &names, call, |_| {
         let is_held = || waits_for_a_lease(&[inode]);
         if begun {
             return producer.go_on(&command, is_held);

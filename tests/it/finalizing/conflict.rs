@@ -6,8 +6,8 @@ use std::os::unix::fs::chown;
 use std::process::Command;
 
 use crate::support::{
-    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, has_strace, npy, reason, scan_bytes,
-    scan_npy, sweep_halted,
+    PendingFile, Receipts, SCAN_MANIFEST, Site, as_root, npy, reason, scan_bytes, scan_npy,
+    sweep_halted,
 };
 
 #[test]
@@ -323,9 +323,6 @@ fn replaced_beside_the_data() {
 /// Beside its data an array replaces an array, and nobody's drop, whenever that came.
 #[test]
 fn a_drop_that_gets_the_name_meanwhile() {
-    if !has_strace() {
-        return;
-    }
     for manifest in [SCAN_MANIFEST, "dtype = '<f4'\nshape = [6]\nreserved = 128\n"] {
         let data =
             [vec![0; if manifest == SCAN_MANIFEST { 0 } else { 128 }], scan_bytes()].concat();
@@ -335,7 +332,7 @@ fn a_drop_that_gets_the_name_meanwhile() {
             let site = replacing_beside("replace").with_short_quiet_time();
             site.drop_file("scan.raw", &data).drop_file("scan.raw.toml", manifest);
             let mut came = false;
-            let halted = sweep_halted(&site, &["in", "in/scan.raw"], calls, || {
+            let halted = sweep_halted(&site, &["in", "in/scan.raw"], calls, |_| {
                 let path = site.path("in/scan.npy");
                 if let Ok(mut file) = File::options().write(true).create_new(true).open(path) {
                     file.write_all(&drop).unwrap();
@@ -362,9 +359,6 @@ fn a_drop_that_gets_the_name_meanwhile() {
 /// the new array is made.
 #[test]
 fn an_array_that_gets_the_name_meanwhile() {
-    if !has_strace() {
-        return;
-    }
     let theirs = npy("'|u1'", false, &[5], &[7; 5]);
     for manifest in [SCAN_MANIFEST, "dtype = '<f4'\nshape = [6]\nreserved = 128\n"] {
         let data =
@@ -374,7 +368,7 @@ fn an_array_that_gets_the_name_meanwhile() {
             let site = Site::with("on_conflict = 'replace'").with_short_quiet_time();
             site.write("out/scan.npy", "something else").write("theirs.npy", &theirs);
             site.drop_file("scan.raw", &data).drop_file("scan.raw.toml", manifest);
-            let halted = sweep_halted(&site, &["out"], calls, || {
+            let halted = sweep_halted(&site, &["out"], calls, |_| {
                 std::fs::rename(site.path("theirs.npy"), site.path("out/scan.npy")).unwrap();
             });
             if !halted {

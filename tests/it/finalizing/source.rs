@@ -1,8 +1,7 @@
 //! The disposition of the raw file and its sidecar once the array is durable.
 
 use crate::support::{
-    Receipts, SCAN_MANIFEST, Site, has_strace, npy, reason, scan_bytes, scan_npy, sweep_halted,
-    wait_until,
+    Receipts, SCAN_MANIFEST, Site, npy, reason, scan_bytes, scan_npy, sweep_halted, wait_until,
 };
 
 /// A site that archives its sources in `archive`.
@@ -180,9 +179,6 @@ impl Arrival<'_> {
     /// Has the file arrive after each call in the output directory while the whole source is there.
     /// npyd removes or archives no source with an array that another description made.
     fn after_each_call(&self, disposition: &str) {
-        if !has_strace() {
-            return;
-        }
         let mut calls = 0;
         loop {
             let site = Site::new();
@@ -198,7 +194,7 @@ impl Arrival<'_> {
             }
             let is_whole = || self.drop.iter().all(|(name, _)| site.has(&format!("in/{name}")));
             let mut has_arrived = false;
-            let halted = sweep_halted(&site, &["out"], calls, || {
+            let halted = sweep_halted(&site, &["out"], calls, |_| {
                 has_arrived = is_whole();
                 if has_arrived {
                     site.drop_file(self.arrives.0, self.arrives.1);
@@ -280,9 +276,6 @@ fn a_description_that_overrides_a_template_arrives_during_the_copy() {
 /// afterwards. npyd looks for descriptions after it has synced the data, which can take long.
 #[test]
 fn a_manifest_that_arrives_before_the_header_is_written() {
-    if !has_strace() {
-        return;
-    }
     let settings =
         "[[drop.template]]\nmatch = '*.u16'\ndtype = '<u2'\nshape = [-1]\nreserved = 128";
     let data = [&[0; 128][..], &scan_bytes()].concat();
@@ -290,18 +283,17 @@ fn a_manifest_that_arrives_before_the_header_is_written() {
     for calls in 0.. {
         let site = Site::with(settings).with_short_quiet_time();
         site.drop_file("t.u16", &data);
-        let mut log = String::new();
-        sweep_halted(&site, &["in/t.u16"], calls, || {
-            log = String::from_utf8(site.read("strace.log")).unwrap();
+        let mut made = Vec::new();
+        sweep_halted(&site, &["in/t.u16"], calls, |calls| {
+            made = calls.to_vec();
             site.drop_file("t.u16.toml", &manifest);
         });
-        let mut of_calls = log.lines().filter(|line| line.contains('(') && !line.contains("---"));
-        if of_calls.position(|line| line.contains("fdatasync(")).is_some_and(|at| calls > at) {
-            assert!(calls > 3, "only {calls} calls were seen\n{log}");
+        if made.iter().position(|call| *call == "fdatasync").is_some_and(|at| calls > at) {
+            assert!(calls > 3, "only {calls} calls were seen: {made:?}");
             break;
         }
-        assert!(!log.is_empty(), "no call was the sync");
-        let account = || format!("after call {calls}: {:#?}\n{log}", site.history());
+        assert!(!made.is_empty(), "no call was the sync");
+        let account = || format!("after call {calls} of {made:?}: {:#?}", site.history());
         wait_until("the array of the manifest", account, || {
             site.sweep();
             site.has("out/t.npy") && site.read("out/t.npy") == scan_npy()

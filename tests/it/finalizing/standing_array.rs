@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use crate::support::{Site, has_strace, is_long, scan_bytes, scan_npy, sweep_halted};
+use crate::support::{Site, is_long, scan_bytes, scan_npy, sweep_halted};
 
 /// What a person does to an array.
 type Act = fn(&Site);
@@ -33,7 +33,7 @@ fn survives(call: usize, act: Act, is_found: bool) -> (bool, Option<bool>) {
     }
     site.configure("source = \"remove\"");
     let mut begun = false;
-    let halted = sweep_halted(&site, &["out", "out/scan.npy"], call, || {
+    let halted = sweep_halted(&site, &["out", "out/scan.npy"], call, |_| {
         begun = site.has("in/scan.raw") && site.has("out/scan.npy");
         if begun {
             act(&site);
@@ -46,9 +46,6 @@ fn survives(call: usize, act: Act, is_found: bool) -> (bool, Option<bool>) {
 }
 
 fn after_each_call(is_found: bool) {
-    if !has_strace() {
-        return;
-    }
     let (mut call, mut lost, mut latest, mut begun) = (0, Vec::new(), None, 0);
     loop {
         let acts = if is_long() { &ACTS[..] } else { &ACTS[call % 3..=call % 3] };

@@ -19,9 +19,11 @@ mod python;
 mod reference;
 mod site;
 mod syscall_stepper;
+mod tracee;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -36,6 +38,14 @@ pub(crate) use site::{
     SCAN_MANIFEST, Site, scan_bytes, scan_npy, sweep_without_leases, without_leases,
 };
 pub(crate) use syscall_stepper::{sweep_halted, sweep_halted_until};
+pub(crate) use tracee::{Change, Fault, FileId, Tracee};
+
+/// Returns a lock to hold while a process is started or a drop is written: between fork and exec
+/// the new process holds open what the test has open, and npyd would take it for a writer.
+pub(crate) fn no_stranger() -> MutexGuard<'static, ()> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// How long a condition may take to come true. Nothing here takes that long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

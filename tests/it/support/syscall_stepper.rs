@@ -1,37 +1,50 @@
 //! A sweep that stops after every system call, so that a test can act between any two.
 
 use std::fs::{self, File};
-use std::process::{Child, Command, Stdio};
-
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use std::path::{Path, PathBuf};
 
 use super::Site;
+use super::tracee::{Known, Names, Tracee};
 
 /// The calls by which npyd looks at drops, writes to them, takes them and names arrays; between
 /// these the world may change.
-const CALLS: &str = "openat,openat2,flock,fcntl,statx,pread64,pwrite64,fsync,fdatasync,\
-                     sync_file_range,fallocate,ioctl,fsetxattr,ftruncate,linkat,renameat,renameat2,\
-                     unlinkat";
-
-/// A sweep that is killed when its test ends early.
-struct Halting(Child);
-
-impl Drop for Halting {
-    fn drop(&mut self) {
-        // Both fail where it has ended as it should.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+const CALLS: &[Known] = &[
+    ("openat", libc::SYS_openat, Names::At(0)),
+    ("openat2", libc::SYS_openat2, Names::At(0)),
+    ("flock", libc::SYS_flock, Names::Fd(0)),
+    ("fcntl", libc::SYS_fcntl, Names::Fd(0)),
+    ("statx", libc::SYS_statx, Names::At(0)),
+    ("pread64", libc::SYS_pread64, Names::Fd(0)),
+    ("pwrite64", libc::SYS_pwrite64, Names::Fd(0)),
+    ("fsync", libc::SYS_fsync, Names::Fd(0)),
+    ("fdatasync", libc::SYS_fdatasync, Names::Fd(0)),
+    ("sync_file_range", libc::SYS_sync_file_range, Names::Fd(0)),
+    ("fallocate", libc::SYS_fallocate, Names::Fd(0)),
+    ("ioctl", libc::SYS_ioctl, Names::Fd(0)),
+    ("fsetxattr", libc::SYS_fsetxattr, Names::Fd(0)),
+    ("ftruncate", libc::SYS_ftruncate, Names::Fd(0)),
+    ("linkat", libc::SYS_linkat, Names::At(0)),
+    ("linkat", libc::SYS_linkat, Names::At(2)),
+    ("renameat", libc::SYS_renameat, Names::At(0)),
+    ("renameat", libc::SYS_renameat, Names::At(2)),
+    ("renameat2", libc::SYS_renameat2, Names::At(0)),
+    ("renameat2", libc::SYS_renameat2, Names::At(2)),
+    ("unlinkat", libc::SYS_unlinkat, Names::At(0)),
+];
 
 /// Sweeps, and has `act` done while npyd is stopped after the call number `at`, counted from 0, on
-/// one of the files or in the directories `names` of the site. Returns `false`, and does not call
-/// `act`, if the sweep made fewer calls.
-pub(crate) fn sweep_halted(site: &Site, names: &[&str], at: usize, act: impl FnOnce()) -> bool {
+/// one of the files or in the directories `names` of the site. `act` gets the names of the calls
+/// that were made. Returns `false`, and does not call `act`, if the sweep made fewer calls.
+pub(crate) fn sweep_halted(
+    site: &Site,
+    names: &[&str],
+    at: usize,
+    act: impl FnOnce(&[&'static str]),
+) -> bool {
     let mut act = Some(act);
-    sweep_halted_until(site, names, at, || {
+    sweep_halted_until(site, names, at, |made| {
         if let Some(act) = act.take() {
-            act();
+            act(made);
         }
         true
     })
@@ -44,47 +57,29 @@ pub(crate) fn sweep_halted_until(
     site: &Site,
     names: &[&str],
     at: usize,
-    mut act: impl FnMut() -> bool,
+    mut act: impl FnMut(&[&'static str]) -> bool,
 ) -> bool {
-    let npyd = site.command();
-    // As a tracer that is not our child, so that npyd is: we hear when it stops.
-    let mut strace = Command::new("strace");
-    // A filter (`--seccomp-bpf`) would make calls fail that come after the tracer's end.
-    strace.args(["--daemonize", "--follow-forks", "--output"]).arg(site.path("strace.log"));
-    for name in names {
-        strace.arg("--trace-path").arg(site.path(name));
-    }
-    strace.arg(format!("--trace={CALLS}")).arg(format!("--inject={CALLS}:signal=SIGSTOP:when=1+"));
-    strace.arg(npyd.get_program()).args(["sweep", "--json", "--config"]);
-    strace.arg(site.path("npyd.toml")).stdin(Stdio::null());
+    let mut sweep = site.command();
+    sweep.args(["sweep", "--json", "--config"]).arg(site.path("npyd.toml"));
+    let paths = names.iter().map(|name| as_opened(&site.path(name))).collect();
     let log = File::create(site.path("halted.log")).unwrap();
-    let child = strace.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let halting = Halting(child);
-    let pid = Pid::from_child(&halting.0);
-    let (mut stops, mut is_done) = (0, false);
-    loop {
-        let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
-        if !status.stopped() {
-            let log = String::from_utf8(site.read("halted.log")).unwrap();
-            assert!(matches!(status.exit_status(), Some(0 | 1)), "{status:?}\n{log}");
-            return stops > at;
+    let output = [log.try_clone().unwrap(), log];
+    let mut tracee = Tracee::spawn_with_calls(CALLS, &sweep, &output, paths);
+    let (mut made, mut is_done) = (Vec::new(), false);
+    while !is_done && let Some(change) = tracee.next_change() {
+        made.push(change.call);
+        if made.len() > at {
+            tracee.after_call(|| is_done = act(&made));
         }
-        if stops >= at && !is_done {
-            is_done = act();
-            if is_done {
-                end_tracer(pid);
-            }
-        }
-        stops += 1;
-        kill_process(pid, Signal::CONT).unwrap();
     }
+    let status = tracee.finish();
+    let log = || String::from_utf8(site.read("halted.log")).unwrap();
+    assert!(matches!(status.code(), Some(0 | 1)), "{status:?}\n{}", log());
+    made.len() > at
 }
 
-/// Ends the tracer of a stopped process, because nothing is to happen after its later calls: they
-/// would take longer than all others that a test makes. The process remains stopped.
-fn end_tracer(pid: Pid) {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap();
-    let tracer = Pid::from_raw(tracer.trim().parse().unwrap()).expect("strace traces npyd");
-    kill_process(tracer, Signal::KILL).unwrap();
+/// The path under which npyd has a file open: `in` and `out` may be symbolic links.
+fn as_opened(path: &Path) -> PathBuf {
+    let in_dir = || Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(in_dir).unwrap_or_else(|| path.to_owned())
 }

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::npyd::Npyd;
 use super::scenario::{Disposition, Drop, OLD, Old, Scenario};
-use super::tracee::Tracee;
 use super::volume::{Memory, Volume};
-use super::{extents, no_stranger, start};
+use super::{extents, start};
+use crate::support::{Tracee, no_stranger};
 
 /// The kinds of violations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,9 +4,8 @@ use super::Tally;
 use super::crash_case::CrashCase;
 use super::npyd::Npyd;
 use super::scenario::Scenario;
-use super::tracee::{Change, Fault};
 use super::volume::{Cut, Memory, Volume, format, with_own_mounts};
-use crate::support::as_root;
+use crate::support::{Change, Fault, as_root};
 
 /// A crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

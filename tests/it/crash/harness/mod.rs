@@ -8,23 +8,15 @@ pub(crate) mod npyd;
 pub(crate) mod recorder;
 pub(crate) mod replay;
 pub(crate) mod scenario;
-mod shared_spawn;
-pub(crate) mod tracee;
 pub(crate) mod volume;
 
 use std::io::{self, Write};
 use std::process::{Child, Command};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crash_case::Violation;
 
-/// Returns a lock to hold while a process is started or a drop is written: between fork and exec
-/// the new process holds open what the test has open, and npyd would take it for a writer.
-pub(crate) fn no_stranger() -> MutexGuard<'static, ()> {
-    static STARTING: Mutex<()> = Mutex::new(());
-    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::support::no_stranger;
 
 /// Starts a process.
 pub(crate) fn start(command: &mut Command) -> Child {

@@ -14,32 +14,36 @@ use std::{collections::BTreeMap, env};
 
 use libc::{c_char, c_int, c_void, pid_t};
 
-use super::no_stranger;
+use crate::support::no_stranger;
 
 /// What the new process does, in memory that it shares.
 struct Start<'a> {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
+    /// The directory it starts in; null for that of the tests.
+    dir: *const c_char,
     output: [c_int; 2],
     prepare: &'a dyn Fn() -> bool,
     /// The error because of which the program does not run.
     errno: c_int,
 }
 
-/// Starts the program of a command, with its arguments and environment. Standard output and error
-/// are these files. `prepare` runs in the new process, may make system calls and nothing else, and
-/// returns whether they succeeded.
+/// Starts the program of a command, with its arguments, directory and environment. Standard output
+/// and error are these files. `prepare` runs in the new process, may make system calls and nothing
+/// else, and returns whether they succeeded.
 pub(super) fn spawn(command: &Command, output: &[File; 2], prepare: &dyn Fn() -> bool) -> pid_t {
     const STACK: usize = 64 << 10;
     let program = c_string(command.get_program().as_bytes());
     let args: Vec<_> = command.get_args().map(|arg| c_string(arg.as_bytes())).collect();
     let environment = environment_of(command);
+    let dir = command.get_current_dir().map(|dir| c_string(dir.as_os_str().as_bytes()));
     let pointers = |texts: &mut dyn Iterator<Item = &CString>| {
         texts.map(|text| text.as_ptr()).chain([null()]).collect::<Vec<_>>()
     };
     let mut start = Start {
         argv: pointers(&mut [&program].into_iter().chain(&args)),
         envp: pointers(&mut environment.iter()),
+        dir: dir.as_ref().map_or(null(), |dir| dir.as_ptr()),
         output: [output[0].as_raw_fd(), output[1].as_raw_fd()],
         prepare,
         errno: 0,
@@ -69,6 +73,7 @@ extern "C" fn run(start: *mut c_void) -> c_int {
         let [stdout, stderr] = start.output;
         if libc::dup2(stdout, 1) == 1
             && libc::dup2(stderr, 2) == 2
+            && (start.dir.is_null() || libc::chdir(start.dir) == 0)
             && libc::signal(libc::SIGPIPE, libc::SIG_DFL) != libc::SIG_ERR
             && (start.prepare)()
         {

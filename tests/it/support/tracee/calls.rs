@@ -1,25 +1,13 @@
-//! A process that stops before each system call that changes a file; optionally also before each
-//! that reads one. A test can then look at the files, cut the power, kill the process, or make the
-//! call fail.
-//!
-//! Only these calls change what a killed process leaves behind, so that "killed before the next
-//! one" is also "killed right after this one".
+//! The calls before which a process stops, and the files that they are about.
 
 use std::fs::{self, File};
-use std::io::Error;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
-use std::ptr::null_mut;
 use std::time::SystemTime;
 
-use libc::{c_int, c_long, c_void, pid_t};
+use libc::{c_int, c_long, pid_t};
 
-use super::shared_spawn;
-
-/// Seconds after which a process that does not end is ended by SIGALRM.
-const SECONDS_MAX: u32 = 60;
+use super::{Tracee, Watched};
 
 /// A call that would change a file, with the file's path below the directories that are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,173 +41,10 @@ impl std::fmt::Display for Change {
     }
 }
 
-/// The process, and all of its threads; killed when dropped.
-pub(crate) struct Tracee {
-    leader: pid_t,
-    /// The thread that stands before a change.
-    stopped: Option<pid_t>,
-    below: Vec<PathBuf>,
-    calls: Vec<Known>,
-    ended: Option<ExitStatus>,
-}
-
-impl Tracee {
-    /// Starts a command whose output goes to these files, and will stop it before its changes below
-    /// directories.
-    pub(crate) fn spawn(command: &Command, output: &[File; 2], below: Vec<PathBuf>) -> Self {
-        Self::spawn_before(&[CHANGES, OLDER_CHANGES], command, output, below)
-    }
-
-    /// Starts such a command, and will stop it before its changes and reads below directories.
-    pub(crate) fn spawn_with_reads(
-        command: &Command,
-        output: &[File; 2],
-        below: Vec<PathBuf>,
-    ) -> Self {
-        Self::spawn_before(&[CHANGES, OLDER_CHANGES, READS], command, output, below)
-    }
-
-    fn spawn_before(
-        tables: &[&[Known]],
-        command: &Command,
-        output: &[File; 2],
-        below: Vec<PathBuf>,
-    ) -> Self {
-        let calls = tables.concat();
-        let filter = filter(&calls);
-        let program =
-            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-        // SAFETY: the calls are on numbers and on `program`, which the kernel only reads, and whose
-        // filter outlives the start.
-        let leader = shared_spawn::spawn(command, output, &|| unsafe {
-            let traced = libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<c_void>(), 0);
-            let mode = libc::SECCOMP_MODE_FILTER;
-            let filtered = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
-            libc::alarm(SECONDS_MAX);
-            traced == 0 && filtered == 0
-        });
-        let tracee = Self { leader, stopped: None, below, calls, ended: None };
-        let (pid, status) = wait(leader).unwrap();
-        assert!(pid == leader && libc::WIFSTOPPED(status), "{command:?}: it ended at once");
-        let options =
-            libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
-        request(libc::PTRACE_SETOPTIONS, leader, options.into());
-        resume(leader, 0);
-        tracee
-    }
-
-    /// Goes on until a thread is about to change a file; `None` where the process ended first.
-    pub(crate) fn next_change(&mut self) -> Option<Change> {
-        const CALL: c_int = libc::SIGTRAP | (libc::PTRACE_EVENT_SECCOMP << 8);
-        if let Some(thread) = self.stopped.take() {
-            resume(thread, 0);
-        }
-        while self.ended.is_none() {
-            let (thread, status) = wait(-1)?;
-            if !libc::WIFSTOPPED(status) {
-                if thread == self.leader {
-                    self.ended = Some(ExitStatus::from_raw(status));
-                }
-                continue;
-            }
-            match status >> 8 {
-                CALL => {
-                    if let Some(change) = Call::of(thread).and_then(|it| it.change(self)) {
-                        self.stopped = Some(thread);
-                        return Some(change);
-                    }
-                    resume(thread, 0);
-                }
-                // Of the tracing itself: a new thread, and its first stop.
-                event if event > 0xff || event == libc::SIGSTOP => resume(thread, 0),
-                signal => resume(thread, signal),
-            }
-        }
-        None
-    }
-
-    /// How it ended; `None` while it stands before a change.
-    pub(crate) fn ended(&self) -> Option<ExitStatus> {
-        self.ended
-    }
-
-    /// Has the call that it stands before fail, or do less than it was told.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) fn inject(&self, fault: Fault) {
-        let Some(thread) = self.stopped else { return };
-        let mut registers = std::mem::MaybeUninit::<libc::user_regs_struct>::zeroed();
-        // SAFETY: the kernel writes the whole structure, which outlives the call.
-        let got = unsafe {
-            libc::ptrace(libc::PTRACE_GETREGS, thread, null_mut::<c_void>(), registers.as_mut_ptr())
-        };
-        assert_eq!(got, 0, "{}", Error::last_os_error());
-        // SAFETY: the kernel wrote it.
-        let mut registers = unsafe { registers.assume_init() };
-        match fault {
-            Fault::Error(errno) => {
-                registers.orig_rax = u64::MAX; // no call
-                registers.rax = i64::from(-errno).cast_unsigned();
-            }
-            Fault::Short => registers.rdx = registers.rdx.div_ceil(2), // the length
-        }
-        // SAFETY: the kernel only reads the structure, which outlives the call.
-        let set = unsafe {
-            libc::ptrace(libc::PTRACE_SETREGS, thread, null_mut::<c_void>(), &raw const registers)
-        };
-        assert_eq!(set, 0, "{}", Error::last_os_error());
-    }
-
-    /// Ends it by SIGKILL: the call it stands before is not made.
-    pub(crate) fn kill(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Tracee {
-    fn drop(&mut self) {
-        if self.ended.is_some() {
-            return;
-        }
-        // SAFETY: the process is our own child and not reaped yet, so that the number is still its.
-        unsafe { libc::kill(self.leader, libc::SIGKILL) };
-        while let Some((thread, status)) = wait(-1) {
-            if thread == self.leader && !libc::WIFSTOPPED(status) {
-                break;
-            }
-        }
-    }
-}
-
-/// Waits for one of this very thread's children or their threads; `None` where there are none.
-fn wait(which: pid_t) -> Option<(pid_t, c_int)> {
-    let mut status = 0;
-    loop {
-        // SAFETY: `status` is an integer that outlives the call.
-        let pid =
-            unsafe { libc::waitpid(which, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
-        match Error::last_os_error().raw_os_error() {
-            _ if pid > 0 => return Some((pid, status)),
-            Some(libc::EINTR) => {}
-            _ => return None,
-        }
-    }
-}
-
-/// Makes a ptrace request that has no result. The request fails only if the thread was killed
-/// meanwhile; the next wait reports that.
-fn request(what: libc::c_uint, thread: pid_t, data: c_long) {
-    // SAFETY: the requests that are made here take `data` as a number, and no address.
-    unsafe { libc::ptrace(what, thread, null_mut::<c_void>(), data) };
-}
-
-fn resume(thread: pid_t, signal: c_int) {
-    request(libc::PTRACE_CONT, thread, signal.into());
-}
-
 /// Returns the kernel's filter (seccomp) that stops the process at these calls and lets it make
 /// all others at full speed. Each stop costs two switches of tasks, which are most of what a case
-/// takes.
-fn filter(calls: &[Known]) -> Vec<libc::sock_filter> {
+/// takes. `stops_if` says when a call of that name is one to stop at.
+pub(super) fn filter(calls: &[Known], stops_if: fn(&str) -> StopsIf) -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const IS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     const HAS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
@@ -231,12 +56,12 @@ fn filter(calls: &[Known]) -> Vec<libc::sock_filter> {
     // The number of the call is the first field of `seccomp_data`.
     let mut filter = vec![of(LOAD, 0, 0, 0)];
     for (name, number, _) in calls {
-        let then = match changes_if(name) {
-            Changes::Always => vec![stop],
-            Changes::IfFlags { arg, any_of } => {
+        let then = match stops_if(name) {
+            StopsIf::Always => vec![stop],
+            StopsIf::IfFlags { arg, any_of } => {
                 vec![load_arg(arg), of(HAS, 0, 1, any_of), stop, go_on]
             }
-            Changes::IfRequest { arg, one_of: [a, b] } => {
+            StopsIf::IfRequest { arg, one_of: [a, b] } => {
                 vec![load_arg(arg), of(IS, 1, 0, a), of(IS, 0, 1, b), stop, go_on]
             }
         };
@@ -247,8 +72,8 @@ fn filter(calls: &[Known]) -> Vec<libc::sock_filter> {
     filter
 }
 
-/// When a call changes a file.
-enum Changes {
+/// When to stop at a call.
+pub(super) enum StopsIf {
     Always,
     /// If this argument has one of these flags.
     IfFlags {
@@ -264,21 +89,21 @@ enum Changes {
 
 /// Returns when a call of that name changes a file: opening changes what it makes or truncates; of
 /// the requests to devices only sharing does.
-fn changes_if(name: &str) -> Changes {
+pub(super) fn changes(name: &str) -> StopsIf {
     const MAKES: u32 =
         (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
     const FICLONERANGE: u32 = 0x4020_940d;
     const FICLONE: u32 = 0x4004_9409;
     match name {
-        "openat" => Changes::IfFlags { arg: 2, any_of: MAKES },
-        "open" => Changes::IfFlags { arg: 1, any_of: MAKES },
-        "ioctl" => Changes::IfRequest { arg: 1, one_of: [FICLONERANGE, FICLONE] },
-        _ => Changes::Always,
+        "openat" => StopsIf::IfFlags { arg: 2, any_of: MAKES },
+        "open" => StopsIf::IfFlags { arg: 1, any_of: MAKES },
+        "ioctl" => StopsIf::IfRequest { arg: 1, one_of: [FICLONERANGE, FICLONE] },
+        _ => StopsIf::Always,
     }
 }
 
 /// A call as its thread entered it.
-struct Call {
+pub(super) struct Call {
     thread: pid_t,
     number: c_long,
     args: [u64; 6],
@@ -286,7 +111,7 @@ struct Call {
 
 /// Where a call's arguments name the file.
 #[derive(Clone, Copy)]
-enum Names {
+pub(crate) enum Names {
     /// A descriptor names the file.
     Fd(usize),
     /// A directory's descriptor and the path after it name the file.
@@ -298,19 +123,10 @@ enum Names {
 }
 
 /// A call's name and number, and where it names its file.
-type Known = (&'static str, c_long, Names);
-
-/// What can be done to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It is not made, and answers with this error.
-    Error(c_int),
-    /// It is made with half of its length.
-    Short,
-}
+pub(crate) type Known = (&'static str, c_long, Names);
 
 /// Every call that changes a file or makes a change durable.
-const CHANGES: &[Known] = &[
+pub(super) const CHANGES: &[Known] = &[
     ("write", libc::SYS_write, Names::Fd(0)),
     ("pwrite64", libc::SYS_pwrite64, Names::Fd(0)),
     ("writev", libc::SYS_writev, Names::Fd(0)),
@@ -345,7 +161,7 @@ const CHANGES: &[Known] = &[
 
 /// The older forms, which only older architectures have.
 #[cfg(target_arch = "x86_64")]
-const OLDER_CHANGES: &[Known] = &[
+pub(super) const OLDER_CHANGES: &[Known] = &[
     ("open", libc::SYS_open, Names::Path(0)),
     ("creat", libc::SYS_creat, Names::Path(0)),
     ("mkdir", libc::SYS_mkdir, Names::Path(0)),
@@ -358,10 +174,10 @@ const OLDER_CHANGES: &[Known] = &[
     ("chown", libc::SYS_chown, Names::Path(0)),
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const OLDER_CHANGES: &[Known] = &[];
+pub(super) const OLDER_CHANGES: &[Known] = &[];
 
 /// Every call that looks at a file.
-const READS: &[Known] = &[
+pub(super) const READS: &[Known] = &[
     ("openat2", libc::SYS_openat2, Names::At(0)),
     ("statx", libc::SYS_statx, Names::At(0)),
     ("pread64", libc::SYS_pread64, Names::Fd(0)),
@@ -376,7 +192,7 @@ const READS: &[Known] = &[
 
 impl Call {
     /// The call that a stopped thread is about to make.
-    fn of(thread: pid_t) -> Option<Self> {
+    pub(super) fn of(thread: pid_t) -> Option<Self> {
         let mut info = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
         let size = size_of_val(&info);
         // SAFETY: the kernel writes at most `size` bytes to `info`, which are that structure's.
@@ -392,25 +208,47 @@ impl Call {
         Some(Self { thread, number: c_long::try_from(entry.nr).ok()?, args: entry.args })
     }
 
-    /// The change it makes, if it makes one below the watched directory.
-    fn change(&self, tracee: &Tracee) -> Option<Change> {
-        let mut known = tracee.calls.iter();
-        let (call, _, names) = known.find(|(_, number, _)| *number == self.number)?;
-        let path = match *names {
+    /// The change it makes, if it makes one to what is watched.
+    pub(super) fn change(&self, tracee: &Tracee) -> Option<Change> {
+        let mut known = tracee.calls.iter().filter(|(_, number, _)| *number == self.number);
+        known.find_map(|(call, _, names)| match &tracee.watched {
+            Watched::Below(dirs) => self.change_below(dirs, call, *names),
+            Watched::Only(paths) => {
+                let path = paths.iter().find(|path| self.is_on(path, *names))?;
+                Some(Change { call, path: path.display().to_string(), file: None })
+            }
+        })
+    }
+
+    fn change_below(&self, dirs: &[PathBuf], call: &'static str, names: Names) -> Option<Change> {
+        let path = match names {
             Names::Nothing => return Some(Change { call, path: String::new(), file: None }),
             Names::Fd(at) => self.path_of_fd(self.args[at] as c_int)?,
             Names::At(at) => self.path_at(self.args[at] as c_int, self.args[at + 1])?,
             Names::Path(at) => self.path_at(libc::AT_FDCWD, self.args[at])?,
         };
-        let path = tracee.below.iter().find_map(|dir| path.strip_prefix(dir).ok())?;
+        let path = dirs.iter().find_map(|dir| path.strip_prefix(dir).ok())?;
         let path = path.display().to_string();
-        let file = match *names {
+        let file = match names {
             Names::Fd(at) if call.contains("sync") => {
                 FileId::of(&self.link_of_fd(self.args[at] as c_int))
             }
             _ => None,
         };
         Some(Change { call, path, file })
+    }
+
+    /// Whether it names this file, or a file in this directory, by descriptor or by path.
+    fn is_on(&self, path: &Path, names: Names) -> bool {
+        let is_fd =
+            |at: usize| self.path_of_fd(self.args[at] as c_int).is_some_and(|it| it == path);
+        let is_text = |at: usize| self.text(self.args[at]).is_some_and(|it| Path::new(&it) == path);
+        match names {
+            Names::Nothing => false,
+            Names::Fd(at) => is_fd(at),
+            Names::At(at) => is_fd(at) || is_text(at + 1),
+            Names::Path(at) => is_text(at),
+        }
     }
 
     fn link_of_fd(&self, fd: c_int) -> PathBuf {
