@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::config::OnChange;
 use crate::decide::completeness::LONGER_QUIET;
 use crate::decide::origin::Origin;
 use crate::decide::plan::Plan;
@@ -16,7 +17,7 @@ use crate::finalize::writer_proof::writers_after;
 use crate::finalize::{
     Arc, DropDir, Dump, Evidence, IntentLog, Interruption, Path, PathBuf, SourceIdentity,
 };
-use crate::fs::{self, DataFile, OpenWriters};
+use crate::fs::{self, DataFile, Dir, OpenWriters};
 use crate::model::{FileName, parent_of};
 use crate::npy::Header;
 use crate::probe::candidate::{Candidate, Complete};
@@ -47,6 +48,8 @@ pub struct Job {
     pub made_by: Option<Route>,
     /// When that array was made, according to the ledger.
     pub made_at: Option<SystemTime>,
+    /// The array of this drop that npyd made last, according to the ledger.
+    pub last_array: Option<PathBuf>,
     /// Whether npyd may have failed to move the drop to the quarantine, and left a note there.
     pub may_have_note: bool,
     /// Whether a person asked npyd to make the array again.
@@ -92,6 +95,7 @@ impl Job {
             earlier: Vec::new(),
             made_by: None,
             made_at: None,
+            last_array: None,
             may_have_note: false,
             redo: false,
             is_recheck: false,
@@ -171,6 +175,17 @@ impl Job {
         let noteworthy: Vec<_> = noteworthy.map(ToString::to_string).collect();
         let of_drop = self.dump.warnings.iter().chain(&self.remark).cloned();
         noteworthy.into_iter().chain(of_drop)
+    }
+
+    /// Returns the remark on the last array if it stays because the new one has another name: the
+    /// key `output` or the template changed.
+    pub(crate) fn remark_of_last_array(&self, new: &Path) -> Option<String> {
+        let last = self.last_array.as_deref().filter(|last| *last != new)?;
+        let name = FileName::of_path(last)?;
+        let is_numbered = self.drop_dir.on_change == OnChange::Number;
+        let is_there = Dir::open(last.parent()?).ok()?.stat(name.as_ref()).ok()?.is_some();
+        (is_there && !is_numbered)
+            .then(|| format!("its earlier array `{}` stays under that name", last.display()))
     }
 
     /// Returns the mark for the output: the identity of its source.

@@ -1,6 +1,6 @@
 //! Earlier arrays of a drop, from the receipts in the ledger.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rusqlite::{Connection, params};
@@ -32,6 +32,8 @@ pub struct Earlier {
     pub route: Option<Route>,
     /// When the receipt of the newest array was written.
     pub made_at: Option<SystemTime>,
+    /// The path of the newest array.
+    pub output: Option<PathBuf>,
 }
 
 impl Ledger {
@@ -83,6 +85,9 @@ impl Earlier {
         };
         if !is_same_drop {
             return false;
+        }
+        if self.output.is_none() {
+            self.output.clone_from(&entry.output);
         }
         let event = ReceiptEvent::from_name(&entry.receipt_event());
         self.remakes += u32::from(event == Some(ReceiptEvent::Remade));

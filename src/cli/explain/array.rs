@@ -146,7 +146,7 @@ impl Query {
         let why = if entry.output.as_ref() == Some(&entry.source) {
             "it was a pending file, which npyd finalized in place".to_owned()
         } else {
-            format!("npyd made it of `{source}`; {}", self.fate(entry))
+            format!("npyd made it of `{source}`; {}{}", self.fate(entry), self.other_array(entry))
         };
         let mut report = json!({
             "why": why,
@@ -157,6 +157,13 @@ impl Query {
         });
         merge(&mut report, last_receipt(entry));
         report
+    }
+
+    /// Says that a later array of the source of an entry has another name, if one does.
+    fn other_array(&self, entry: &Entry) -> String {
+        let newest = self.latest(&entry.source).filter(Entry::has_array);
+        let other = newest.and_then(|it| it.output).filter(|it| Some(it) != entry.output.as_ref());
+        other.map_or_else(String::new, |it| format!("; its newest array is `{}`", it.display()))
     }
 
     /// Returns the fate of the source, and whether the file exists now.

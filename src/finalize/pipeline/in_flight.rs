@@ -465,6 +465,9 @@ impl<'a> InFlight<'a> {
             is_requested: job.redo,
         };
         receipt.add(self.replaced.clone());
+        if *event == ReceiptEvent::Finalized {
+            receipt.add(receipt.output.as_deref().and_then(|it| job.remark_of_last_array(it)));
+        }
         let remake = self.remake.iter();
         if *event == ReceiptEvent::Remade {
             receipt.add(remake.clone().map(Remake::changes));

@@ -13,7 +13,7 @@ use crate::decide::work_error::DataLoss;
 use crate::events::receipt_event::ReceiptEvent;
 use crate::finalize::Job;
 use crate::fs::{self, FsError};
-use crate::ledger::{Earlier, KnownDrop};
+use crate::ledger::KnownDrop;
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::input::Input;
 use crate::probe::{ProbeResult, Residue, may_describe};
@@ -228,7 +228,6 @@ impl Tracker {
         if !is_alone {
             self.apply_declared(&mut candidate, declared);
         }
-        let Earlier { identities: earlier, remakes, route: made_by, made_at } = earlier;
         if let Some(loss) = loss {
             let reason = Reason::DataLoss(DataLoss::Recorded(loss));
             return Ok(self.reject_lost(candidate, pending.as_deref(), reason));
@@ -239,7 +238,7 @@ impl Tracker {
         let first = || Quiescence::new(snapshot.clone(), now, age);
         let unchanged = entry.quiescence.get_or_insert_with(first).observe(snapshot, now, age);
         let mismatch = entry.mismatch_of_unchanged().cloned();
-        let decided = self.decide(&mut candidate, pending, (unchanged, remakes))?;
+        let decided = self.decide(&mut candidate, pending, (unchanged, earlier.remakes))?;
         Ok(match decided {
             (Decision::Finalize(complete), pending) => {
                 let redo = match &pending {
@@ -256,9 +255,10 @@ impl Tracker {
                     return Ok(Action::Wait(wait));
                 }
                 Action::Dispatch(Box::new(Job {
-                    earlier,
-                    made_by,
-                    made_at,
+                    earlier: earlier.identities,
+                    made_by: earlier.route,
+                    made_at: earlier.made_at,
+                    last_array: earlier.output,
                     may_have_note,
                     is_recheck,
                     redo,

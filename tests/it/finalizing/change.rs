@@ -104,6 +104,23 @@ fn zeros_of_a_file_that_is_gone() {
     assert_eq!(backup("s"), [0, 0, 0, 0, 1, 1, 1, 1]);
 }
 
+/// An array that gets another name leaves the one with the first name, and both are told apart.
+#[test]
+fn another_output() {
+    let site = Site::with_array("");
+    site.drop_file("scan.raw.toml", format!("{SCAN_MANIFEST}output = 'two.npy'\n"));
+    let receipt = swept(&site);
+    assert_eq!(receipt["event"], "finalized", "{receipt}");
+    let first = site.path("out/scan.npy").display().to_string();
+    let expected = format!("its earlier array `{first}` stays under that name");
+    assert!(reason(&receipt).contains(&expected), "{receipt}");
+    let two = site.path("out/two.npy").display().to_string();
+    let told = site.npyd(&["explain", "out/scan.npy"]).expect_code(0);
+    told.expect_words(&[&format!("its newest array is `{two}`")]);
+    let told = site.npyd(&["explain", "out/two.npy"]).expect_code(0);
+    assert!(!told.stdout.contains("newest array"), "{told}");
+}
+
 /// As GNU's tools do: behind the highest number that there is.
 #[test]
 fn backups_are_numbered_behind_the_last() {
