@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use crate::cli::dtype_arg::DtypeArg;
 use crate::cli::history::{is_missing, time_text};
 use crate::cli::redo_name::{NameMatch, Named, find};
 use crate::cli::request_check::check_redo;
@@ -17,7 +18,7 @@ use crate::decide::request_target::RequestTarget;
 use crate::describe::Correction;
 use crate::events::source_fate::SourceFate;
 use crate::ledger::{self, Entry, Ledger, Request};
-use crate::npy::{Dtype, Layout, Order};
+use crate::npy::{Layout, Order};
 
 /// Why a drop in the quarantine is not made again, unless the options correct its description.
 const IS_REJECTED: &str = "it was rejected; correct its description and run `npyd retry`";
@@ -30,8 +31,8 @@ pub(crate) struct Redo {
     #[arg(required = true, value_name = "NAME")]
     names: Vec<PathBuf>,
     /// NumPy dtype; replaces that of the description
-    #[arg(long, value_parser = Dtype::from_text)]
-    dtype: Option<Dtype>,
+    #[arg(long, value_parser = DtypeArg::from_str)]
+    dtype: Option<DtypeArg>,
     /// Length of each axis, for example 100,512,512; one may be -1 (computed from the file size)
     #[arg(long, allow_hyphen_values = true)]
     shape: Option<ShapeArg>,
@@ -56,6 +57,9 @@ impl Redo {
     pub(crate) fn run(&self) -> Result<Exit, FatalError> {
         let config = self.config.read()?;
         let correction = self.correction()?;
+        if let Some(remark) = self.dtype.as_ref().and_then(|it| it.remark.as_ref()) {
+            eprintln!("npyd: {remark}");
+        }
         let has_daemon = ledger::is_in_use(&config.state_dir);
         let ledger = Ledger::open_without_creating(&config.state_dir)?;
         let by = if has_daemon { "" } else { " by the next sweep" };
@@ -111,11 +115,12 @@ impl Redo {
     /// If they contradict each other.
     fn correction(&self) -> Result<Correction, FatalError> {
         let shape = self.shape.as_ref().map(|ShapeArg(dims)| dims.clone());
-        if let (Some(dtype), Some(shape)) = (&self.dtype, &shape) {
+        let dtype = self.dtype.as_ref().map(|it| it.dtype.clone());
+        if let (Some(dtype), Some(shape)) = (&dtype, &shape) {
             Layout::new(dtype.clone(), shape, self.order.unwrap_or_default())?;
         }
         Ok(Correction {
-            dtype: self.dtype.clone(),
+            dtype,
             shape,
             order: self.order,
             offset: self.offset,

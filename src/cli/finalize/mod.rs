@@ -18,6 +18,7 @@ use clap::Args;
 use self::dry_run::Planned;
 use self::refused::Refused;
 use self::sum::Sum;
+use crate::cli::dtype_arg::DtypeArg;
 use crate::cli::shape_arg::ShapeArg;
 use crate::cli::{Exit, FatalError, print};
 use crate::config::{DropDir, OnConflict};
@@ -25,7 +26,7 @@ use crate::decide::argument_problem::ArgumentProblem;
 use crate::decide::quiescence::Quiescence;
 use crate::decide::reason::Reason;
 use crate::decide::request_problem::RequestProblem;
-use crate::describe::{Declared, DeclaredBy, Dump, Metadata, Reserved, bits_or_bytes_remark};
+use crate::describe::{Declared, DeclaredBy, Dump, Metadata, Reserved};
 use crate::events::bus::Bus;
 use crate::events::event::Event;
 use crate::events::receipt::Receipt;
@@ -33,7 +34,7 @@ use crate::events::receipt_event::ReceiptEvent;
 use crate::events::stored::Stored;
 use crate::finalize::{Finalized, Job, finalize};
 use crate::model::FileName;
-use crate::npy::{Dtype, DtypeError, Layout, Order};
+use crate::npy::{Layout, Order};
 use crate::probe::candidate::{Candidate, Decision};
 use crate::probe::{ListedDescriptions, ProbeResult, probe_as, probe_standalone};
 use crate::sinks::stdout::ReceiptFormat;
@@ -95,21 +96,6 @@ pub(crate) struct Finalize {
     /// Print receipts as JSON, one object per line
     #[arg(long)]
     json: bool,
-}
-
-/// A dtype on the command line, and the remark on how an ambiguous text is read.
-#[derive(Debug, Clone)]
-struct DtypeArg {
-    dtype: Dtype,
-    remark: Option<String>,
-}
-
-impl FromStr for DtypeArg {
-    type Err = DtypeError;
-
-    fn from_str(text: &str) -> Result<Self, DtypeError> {
-        Ok(DtypeArg { dtype: Dtype::from_text(text)?, remark: bits_or_bytes_remark(text) })
-    }
 }
 
 /// What became of a drop.

@@ -698,6 +698,16 @@ fn a_request_that_replaces_another() {
     assert!(!next.stdout.contains("replaces"), "{next}");
 }
 
+/// `u8` may be meant as 8 bits.
+#[test]
+fn a_dtype_that_may_count_bits() {
+    let site = Site::with_array("");
+    let told = site.npyd(&["redo", "scan.raw", "--dtype", "u8", "--shape", "3"]).expect_code(0);
+    told.expect_words(&["will be made again", "`u8` is 8 bytes (uint64), as in NumPy"]);
+    let told = site.npyd(&["redo", "scan.raw", "--dtype", "<u8", "--shape", "3"]).expect_code(0);
+    assert!(told.stderr.is_empty(), "{told}");
+}
+
 /// Notes that a user put into the metadata stay, and so does a symlink of their name.
 #[test]
 fn edited_metadata_stay() {
