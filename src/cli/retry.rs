@@ -1,12 +1,13 @@
 //! `npyd retry`: retries rejected drops.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::cli::history::{is_missing, is_named};
-use crate::cli::rejected_now::rejected_drop;
+use crate::cli::rejected_now::{is_rejected_now, rejected_drop};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
 use crate::config::Config;
 use crate::finalize::{Restored, restore_rejected};
@@ -34,7 +35,8 @@ impl Retry {
         let mut exit = Exit::Success;
         let mut chosen: Vec<&Entry> = Vec::new();
         if self.all {
-            chosen.extend(&rejected);
+            let mut listed = HashMap::new();
+            chosen.extend(rejected.iter().filter(|it| is_rejected_now(it, &config, &mut listed)));
         }
         for name in &self.names {
             let found: Vec<_> =

@@ -314,6 +314,9 @@ fn what_is_rejected_now() {
             site.npyd(&["explain", "in/c.raw"]).expect_words(&["waiting"]);
             assert!(history(&[]).expect_code(0).stdout.is_empty());
             assert!(!site.npyd(&["check"]).stdout.contains("rejected  "));
+            // Neither that one nor one that was deleted is retried.
+            let told = site.npyd(&["retry", "--all"]).expect_code(0);
+            assert!(told.stdout.is_empty(), "{told}");
         }
     }
 }
