@@ -1,6 +1,6 @@
 //! Log output: writes `tracing` events as text, as JSON, or to the systemd journal.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -59,9 +59,25 @@ fn begin(format: LogFormat, filter: EnvFilter) {
     }
 }
 
+/// Reports why a command could not run: in the log if its format was chosen for programs, otherwise
+/// as text on standard error.
+pub(crate) fn fatal(format: LogFormat, message: &str) {
+    if matches!(format, LogFormat::Json | LogFormat::Journal) {
+        tracing::error!("{message}");
+    }
+    let is_logged = match format {
+        LogFormat::Json => true,
+        LogFormat::Journal => is_the_journal(),
+        LogFormat::Auto | LogFormat::Text => false,
+    };
+    if !is_logged {
+        let _ = write!(stderr(), "{}", fatal_text(message));
+    }
+}
+
 /// Formats the message of a command that could not run. In the journal each of its lines gets the
 /// priority `err`, so that `journalctl -p err` finds it (see `sd-daemon(3)`).
-pub(crate) fn fatal(message: &str) -> String {
+fn fatal_text(message: &str) -> String {
     let priority = if is_the_journal() { "<3>" } else { "" };
     format!("{priority}npyd: {}\n", message.replace('\n', &format!("\n{priority}")))
 }

@@ -6,6 +6,7 @@
 mod archived;
 mod check;
 mod check_text;
+mod dtype_arg;
 mod explain;
 mod finalize;
 mod formats;
@@ -33,7 +34,7 @@ mod unit;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -171,7 +172,7 @@ pub fn main() -> ExitCode {
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Failure) => ExitCode::from(1),
         Err(FatalError { message, status }) => {
-            let _ = write!(std::io::stderr(), "{}", log::fatal(&message));
+            log::fatal(cli.log, &message);
             ExitCode::from(status)
         }
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::support::{Daemon, SCAN_MANIFEST, Site, scan_bytes};
+use crate::support::{Daemon, Outcome, SCAN_MANIFEST, Site, scan_bytes};
 
 /// The names of all fields that `docs/log.md` lists.
 fn documented() -> Vec<&'static str> {
@@ -35,6 +35,21 @@ fn expect_fields(line: &Value, fields: &[&str]) {
     assert_eq!(found, expected, "{line}");
     let undocumented: Vec<_> = found.iter().filter(|it| !documented().contains(it)).collect();
     assert!(undocumented.is_empty(), "docs/log.md does not list {undocumented:?}");
+}
+
+/// A start that fails is a line for programs, too.
+#[test]
+fn the_reason_of_a_failed_start() {
+    let site = Site::new();
+    site.write("npyd.toml", "[[drop]]\npath = 3\n");
+    let mut command = site.command();
+    let outcome = Outcome::of(command.args(["run", "--log", "json"])).expect_code(78);
+    let line: Value = serde_json::from_str(&outcome.stderr).unwrap();
+    assert_eq!(line["level"], "ERROR");
+    assert!(line["message"].as_str().unwrap().contains("line 2"), "{line}");
+    let mut command = site.command();
+    let outcome = Outcome::of(command.args(["run"])).expect_code(78);
+    assert!(outcome.stderr.starts_with("npyd: in `"), "{outcome}");
 }
 
 #[test]
