@@ -168,7 +168,8 @@ impl List<'_> {
         if rel.file_name().and_then(OsStr::to_str).is_some_and(is_put_beside_arrays) {
             return Ok(None);
         }
-        let why = match probe_standalone(&self.query.drop_dir, rel, &mut self.listed)? {
+        let probed = probe_standalone(&self.query.drop_dir, rel, &mut self.listed);
+        let why = match self.query.described_by_redo(rel, probed)? {
             ProbeResult::Ignored(Reason::IsArray) if self.is_own_array(rel)? => return Ok(None),
             ProbeResult::Ignored(Reason::Undescribed { remark: None }) => self.undescribed(rel)?,
             ProbeResult::Ignored(why) => why,

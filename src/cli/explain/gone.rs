@@ -258,12 +258,16 @@ impl Query {
         Some(FormerPart { is_in_newest: is_part(&newest), newest, of })
     }
 
-    /// Says what became of an earlier file of this name, which npyd removed or archived.
+    /// Says what array was made of this file while something described it, or of an earlier file of
+    /// this name, which npyd removed or archived.
     pub(super) fn earlier_array(&self) -> Option<String> {
         let entry = self.latest(&self.path()).filter(Entry::has_array)?;
         let array = entry.output.as_deref()?.display();
-        let is_gone = entry.source_fate().is_some_and(SourceFate::ends_drop);
-        is_gone.then(|| format!("an earlier file of this name became `{array}`"))
+        Some(if entry.source_fate().is_some_and(SourceFate::ends_drop) {
+            format!("an earlier file of this name became `{array}`")
+        } else {
+            format!("npyd made `{array}` of it, by a description that is not there any more")
+        })
     }
 
     /// Returns the newest receipt about a drop that a file of this path described.

@@ -224,7 +224,7 @@ impl Query {
         }
         let result =
             probe_standalone(&self.drop_dir, &self.rel, &mut ListedDescriptions::default());
-        let result = self.described_by_redo(result);
+        let result = self.described_by_redo(&self.rel, result);
         let more = match result {
             Ok(ProbeResult::Candidate(candidate)) => {
                 source = self.drop_dir.path.join(&candidate.input.rel);
@@ -251,20 +251,24 @@ impl Query {
         Ok(report)
     }
 
-    /// Returns the result of a probe; if nothing describes the data file, that with the layout that
-    /// `npyd redo` declared, or that a request gives which npyd has not carried out yet.
-    fn described_by_redo(&self, result: fs::Result<ProbeResult>) -> fs::Result<ProbeResult> {
+    /// Returns the result of a probe; if nothing describes the data file at `rel`, that with the
+    /// layout that `npyd redo` declared, or that a request gives which npyd has not carried out.
+    fn described_by_redo(
+        &self,
+        rel: &Path,
+        result: fs::Result<ProbeResult>,
+    ) -> fs::Result<ProbeResult> {
         let Ok(ProbeResult::Ignored(Reason::Undescribed { .. })) = &result else { return result };
         let Some(ledger) = &self.ledger else { return result };
         let root = Dir::open(&self.drop_dir.path)?;
-        let (place, source) = ((&self.drop_dir, &root), self.path());
+        let (place, source) = ((&self.drop_dir, &root), self.drop_dir.path.join(rel));
         let declared = ledger.declared(&source).ok().flatten();
-        let declared = declared.and_then(|it| probe_as_declared(place, &self.rel, &it).ok()?);
+        let declared = declared.and_then(|it| probe_as_declared(place, rel, &it).ok()?);
         let requested = || {
             let requests = ledger.requests(&self.drop_dir.path).ok()?;
             let request = requests.into_iter().rfind(|it| it.source == source)?;
             let keys = Correction::parse(&request.options).ok()?;
-            let candidate = probe_declared(place, &self.rel, &keys).ok()?.ok()?;
+            let candidate = probe_declared(place, rel, &keys).ok()?.ok()?;
             request.why_not_about(&candidate.target()).is_none().then_some(candidate)
         };
         let candidate = declared.map(|(candidate, _)| candidate).or_else(requested);

@@ -30,9 +30,15 @@ pub(super) fn remedy_of_mention(rel: &Path, by: &FileName, mention: &Mention) ->
     }
 }
 
+/// Suffixes of files with header and data in one, the format, and the suffix of a header alone.
+const ATTACHED: [(&str, &str, &str); 2] =
+    [(".nrrd", "NRRD", ".nhdr"), (".mha", "MetaImage", ".mhd")];
+
 /// Returns what to do about a file that nothing describes.
 pub(super) fn remedy_of_undescribed(rel: &Path, remark: Option<&DescriptionRemark>) -> String {
     let name = rel.file_name().unwrap_or_default().display().to_string();
+    let lower = name.to_lowercase();
+    let attached = ATTACHED.iter().find(|(suffix, ..)| lower.ends_with(suffix));
     let (what, remedy) = match remark {
         Some(DescriptionRemark::OtherData { name: manifest, .. }) => {
             ("data", format!("set the key `data` of `{manifest}` to `{name}`, or remove the key"))
@@ -58,6 +64,12 @@ pub(super) fn remedy_of_undescribed(rel: &Path, remark: Option<&DescriptionRemar
         Some(DescriptionRemark::DataNearMiss(_)) => ("a sidecar", "correct it".to_owned()),
         None if is_manifest_name(&name) => {
             ("a manifest", "it needs the keys `dtype` and `shape`".to_owned())
+        }
+        None if let Some((suffix, format, detached)) = attached => {
+            return format!(
+                "npyd reads {format} only with a header of its own ({detached}), not {suffix}: write \
+                 it so, or put a manifest `{name}.toml` with `offset` beside it"
+            );
         }
         None => (
             "data",

@@ -339,6 +339,11 @@ fn a_file_that_nothing_describes() {
         "ignored",
         &["if it is data, put a manifest `x.raw.toml`"],
     );
+    for (name, detached) in [("x.nrrd", ".nhdr"), ("x.mha", ".mhd")] {
+        site.drop_file(name, [1; 24]);
+        let words = [&format!("only with a header of its own ({detached})")[..], "`offset`"];
+        assert_told(&explained(&site, &format!("in/{name}")), "ignored", &words);
+    }
     site.drop_file("x.npy", scan_npy());
     let told = explained(&site, "in/x.npy");
     assert!(!told.to_string().contains("put a manifest"), "{told:#}");

@@ -147,11 +147,16 @@ fn a_template_that_is_gone() {
     site.drop_file("scan.raw", scan_bytes());
     site.settle("finalized", 1);
     site.configure(rejects);
+    let array = site.path("out/scan.npy");
+    let array = format!("npyd made `{}` of it, by a description", array.display());
+    site.npyd(&["explain", IN]).expect_words(&["it has no manifest", &array]);
     assert_eq!(redone(&site, &[])["event"], "found");
     assert_eq!(redone(&site, &["--dtype", "<i4"])["event"], "remade");
     assert_eq!(site.read("out/scan.npy"), npy("'<i4'", false, &[2, 3], &scan_bytes()));
     assert!(site.names("rejects").is_empty());
     assert_at_rest(&site);
+    // What `redo` declared describes it.
+    assert!(site.npyd(&["explain", "in"]).expect_code(0).stdout.is_empty());
 }
 
 /// The file changes before npyd reads the request: it stays where it is.
