@@ -9,7 +9,8 @@ use clap::Args;
 use crate::cli::history::{is_missing, is_named};
 use crate::cli::rejected_now::{is_rejected_now, rejected_drop};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
-use crate::config::Config;
+use crate::config::{Config, DropDir};
+use crate::decide::request_problem::RequestProblem;
 use crate::finalize::{Restored, restore_rejected};
 use crate::fs::FsError;
 use crate::ledger::{Entry, Ledger, other_owner, own_name};
@@ -36,7 +37,11 @@ impl Retry {
         let mut chosen: Vec<&Entry> = Vec::new();
         if self.all {
             let mut listed = HashMap::new();
-            chosen.extend(rejected.iter().filter(|it| is_rejected_now(it, &config, &mut listed)));
+            chosen.extend(rejected.iter().filter(|entry| {
+                // A retry that was interrupted has left files in both places.
+                drop_dir_of(entry, &config).is_some_and(|it| it.rejects.is_some())
+                    || is_rejected_now(entry, &config, &mut listed)
+            }));
         }
         for name in &self.names {
             let found: Vec<_> =
@@ -58,7 +63,14 @@ impl Retry {
                 continue;
             }
             match retry(entry, &config, &ledger) {
-                Ok(()) => print(&format!("{}: will be retried", entry.source.display())),
+                Ok(true) => print(&format!("{}: will be retried", entry.source.display())),
+                Ok(false) if self.all => {} // somebody has deleted it
+                Ok(false) => {
+                    exit = Exit::Failure;
+                    let rejects = drop_dir_of(entry, &config).and_then(|it| it.rejects.clone());
+                    let why = RequestProblem::NotInQuarantine { rejects };
+                    print(&format!("{}: not retried: {why}", entry.source.display()));
+                }
                 // For example a directory that is gone. The other drops are still retried.
                 Err(error) => {
                     exit = Exit::Failure;
@@ -71,19 +83,25 @@ impl Retry {
 }
 
 /// Moves the files of a rejected drop back and removes its rejection from the ledger, so that the
-/// next scan processes it.
-fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<(), Box<dyn Error>> {
-    let mut drop_dirs = config.drop_dirs.iter();
-    if let Some(drop_dir) = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir) {
+/// next scan processes it. Returns `false` if its files are gone.
+fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<bool, Box<dyn Error>> {
+    if let Some(drop_dir) = drop_dir_of(entry, config) {
         let restored = restore_rejected(drop_dir, &rejected_drop(entry))
             .map_err(|error| name_user(error, config))?;
-        if let Some(why) = restored.refusal(drop_dir)
-            && (restored != Restored::Nothing || is_missing(&entry.source))
-        {
-            return Err(Box::new(why));
+        match restored.refusal(drop_dir) {
+            Some(_) if restored == Restored::Nothing && is_missing(&entry.source) => {
+                return Ok(false);
+            }
+            Some(why) if restored != Restored::Nothing => return Err(Box::new(why)),
+            _ => {}
         }
     }
-    Ok(ledger.retry(entry)?)
+    ledger.retry(entry)?;
+    Ok(true)
+}
+
+fn drop_dir_of<'a>(entry: &Entry, config: &'a Config) -> Option<&'a DropDir> {
+    config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir)
 }
 
 /// Adds to an error which user may move a file back, if this user may not.
