@@ -3,6 +3,7 @@
 mod descriptions;
 mod digest;
 mod field_cases;
+mod hostile_inputs;
 mod letter_case;
 mod manifest;
 mod pending;
