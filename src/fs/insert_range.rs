@@ -22,6 +22,9 @@ const END: u64 = 4096;
 enum Gap {
     /// Nowhere: the insertion had not begun.
     NotInserted,
+    /// Nowhere: the insertion had only begun to extend the file. XFS writes the zeros to the end of
+    /// the last block first.
+    Extended,
     /// At this offset.
     At(u64),
 }
@@ -102,6 +105,11 @@ impl DataFile {
         let gap = match self.locate_gap(now, size, len, edge_hashes)? {
             None => return Ok(false),
             Some(Gap::NotInserted) => return Ok(true),
+            Some(Gap::Extended) => {
+                self.set_len(size)?;
+                self.sync_all()?;
+                return Ok(true);
+            }
             Some(Gap::At(gap)) => gap,
         };
         if gap.saturating_add(len) < now {
@@ -140,7 +148,11 @@ impl DataFile {
             return Ok((self.edge_hashes(size)? == edge_hashes).then_some(Gap::NotInserted));
         }
         if size.checked_add(len).is_none_or(|extended| extended > now) {
-            return Ok(None);
+            if now < size || self.edge_hashes(size)? != edge_hashes {
+                return Ok(None);
+            }
+            let is_zero = self.nonzero_end(size..now)? == size;
+            return Ok(Some(if is_zero { Gap::Extended } else { Gap::NotInserted }));
         }
         let Some(gap) = self.gap(now, len)? else { return Ok(None) };
         let is_it = self.ends_around(size, gap, len)? == edge_hashes;
@@ -214,6 +226,24 @@ mod tests {
 
     fn content(file: &DataFile) -> Vec<u8> {
         file.read_at_most(0, usize::MAX).unwrap()
+    }
+
+    /// XFS has extended the file to the end of its last block; or somebody appended bytes to a file
+    /// of which the insertion had not begun.
+    #[test]
+    fn a_file_that_is_a_little_longer() {
+        for (appended, is_kept) in [(&[0; 4079][..], false), (b"\0more", true)] {
+            let (temp, file, bytes) = file(5, 17);
+            let size = bytes.len() as u64;
+            let edge_hashes = file.edge_hashes(size).unwrap();
+            let path = temp.path().join("data");
+            std_fs::write(&path, [&bytes[..], appended].concat()).unwrap();
+            assert!(!file.remove_gap(size, LEN, (edge_hashes.0, !edge_hashes.1)).unwrap());
+            assert!(file.is_restorable(size, LEN, edge_hashes).unwrap());
+            assert!(file.remove_gap(size, LEN, edge_hashes).unwrap());
+            let rest = if is_kept { appended } else { &[] };
+            assert!(content(&file) == [&bytes[..], rest].concat());
+        }
     }
 
     #[test]
