@@ -83,9 +83,7 @@ impl History {
         let config = self.config.read()?;
         let drop_dir = self.drop.as_deref().map(real_path);
         let mut known = vec![false; self.files.len()];
-        let mut is_known_dir = drop_dir
-            .as_ref()
-            .is_none_or(|dir| config.drop_dirs.iter().any(|known| known.path == *dir));
+        let mut is_known_dir = drop_dir.as_ref().is_none_or(|dir| config.drop_dir(dir).is_some());
         if self.csv {
             print(&history_csv::header());
         }
@@ -279,7 +277,7 @@ pub(crate) fn is_missing(path: &Path) -> bool {
 pub(crate) fn is_named(entry: &Entry, name: &Path, config: &Config) -> bool {
     let path = real_path(name);
     let rel = entry.source.strip_prefix(&entry.drop_dir).unwrap_or(&entry.source);
-    let drop_dir = config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir);
+    let drop_dir = config.drop_dir(&entry.drop_dir);
     let rejects = drop_dir.and_then(|drop_dir| drop_dir.rejects.as_ref());
     let was = rejects.and_then(|rejects| path.strip_prefix(rejects).ok());
     let was = was.map(|below| entry.drop_dir.join(below));

@@ -173,7 +173,7 @@ fn drop_dir_of<'a>(
     if entry.is_lost() {
         return Err("the disk may have lost its data; drop the file again".to_owned());
     }
-    let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir).ok_or(
+    let drop_dir = config.drop_dir(&entry.drop_dir).ok_or(
         "its drop directory is not in the configuration; add it, or use another configuration",
     )?;
     // The options correct the description of a rejected drop that has no array.

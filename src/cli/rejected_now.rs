@@ -28,8 +28,7 @@ pub(crate) fn is_rejected_now(
     config: &Config,
     listed: &mut HashMap<PathBuf, ListedDescriptions>,
 ) -> bool {
-    let mut drop_dirs = config.drop_dirs.iter();
-    let drop_dir = drop_dirs.find(|drop_dir| drop_dir.path == entry.drop_dir);
+    let drop_dir = config.drop_dir(&entry.drop_dir);
     if !is_missing(&entry.source) {
         let rel = entry.source.strip_prefix(&entry.drop_dir).ok();
         let listed = listed.entry(entry.drop_dir.clone()).or_default();

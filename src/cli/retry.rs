@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cli::history::{is_missing, is_named};
 use crate::cli::rejected_now::{is_rejected_now, rejected_drop};
 use crate::cli::{ConfigArgs, Exit, FatalError, print};
-use crate::config::{Config, DropDir};
+use crate::config::Config;
 use crate::decide::request_problem::RequestProblem;
 use crate::finalize::{Restored, restore_rejected};
 use crate::fs::FsError;
@@ -39,7 +39,7 @@ impl Retry {
             let mut listed = HashMap::new();
             chosen.extend(rejected.iter().filter(|entry| {
                 // A retry that was interrupted has left files in both places.
-                drop_dir_of(entry, &config).is_some_and(|it| it.rejects.is_some())
+                config.drop_dir(&entry.drop_dir).is_some_and(|it| it.rejects.is_some())
                     || is_rejected_now(entry, &config, &mut listed)
             }));
         }
@@ -67,7 +67,8 @@ impl Retry {
                 Ok(false) if self.all => {} // somebody has deleted it
                 Ok(false) => {
                     exit = Exit::Failure;
-                    let rejects = drop_dir_of(entry, &config).and_then(|it| it.rejects.clone());
+                    let drop_dir = config.drop_dir(&entry.drop_dir);
+                    let rejects = drop_dir.and_then(|it| it.rejects.clone());
                     let why = RequestProblem::NotInQuarantine { rejects };
                     print(&format!("{}: not retried: {why}", entry.source.display()));
                 }
@@ -85,7 +86,7 @@ impl Retry {
 /// Moves the files of a rejected drop back and removes its rejection from the ledger, so that the
 /// next scan processes it. Returns `false` if its files are gone.
 fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<bool, Box<dyn Error>> {
-    if let Some(drop_dir) = drop_dir_of(entry, config) {
+    if let Some(drop_dir) = config.drop_dir(&entry.drop_dir) {
         let restored = restore_rejected(drop_dir, &rejected_drop(entry))
             .map_err(|error| name_user(error, config))?;
         match restored.refusal(drop_dir) {
@@ -98,10 +99,6 @@ fn retry(entry: &Entry, config: &Config, ledger: &Ledger) -> Result<bool, Box<dy
     }
     ledger.retry(entry)?;
     Ok(true)
-}
-
-fn drop_dir_of<'a>(entry: &Entry, config: &'a Config) -> Option<&'a DropDir> {
-    config.drop_dirs.iter().find(|drop_dir| drop_dir.path == entry.drop_dir)
 }
 
 /// Adds to an error which user may move a file back, if this user may not.

@@ -96,7 +96,7 @@ fn source<'a>(
         _ => return Ok(Err("several drop directories have this file: give its path".to_owned())),
     }
     for entry in ledger.rejected()? {
-        let drop_dir = config.drop_dirs.iter().find(|it| it.path == entry.drop_dir);
+        let drop_dir = config.drop_dir(&entry.drop_dir);
         let Some(drop_dir) = drop_dir.filter(|_| is_named(&entry, file, config)) else { continue };
         if entry.is_lost() {
             return Ok(Err(entry.reason()));

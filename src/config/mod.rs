@@ -193,6 +193,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns the drop directory with this path, if there is one.
+    #[must_use]
+    pub fn drop_dir(&self, path: &Path) -> Option<&DropDir> {
+        self.drop_dirs.iter().find(|drop_dir| drop_dir.path == path)
+    }
+
     /// Notes in each drop directory which of the directories inside it others use, and which have
     /// sources.
     pub(crate) fn find_neighbors(&mut self) {

@@ -205,7 +205,7 @@ impl Query {
 
     /// Returns the settings of the drop directory that a receipt is about.
     fn drop_dir_of(&self, entry: &Entry) -> Option<&DropDir> {
-        self.drop_dirs().iter().find(|drop_dir| drop_dir.path == entry.drop_dir)
+        self.config.as_ref()?.drop_dir(&entry.drop_dir)
     }
 
     /// Returns the newest receipt about a source.
