@@ -63,6 +63,7 @@ pub use interrupted_insert::{insert_obstacle, recover_insert};
 pub use interruption::Interruption;
 pub use job::{Job, parts_of_input};
 pub use known_dirs::{OTHER_FILE_SYSTEM, is_known, remember_dirs};
+pub(crate) use marks::read_origin;
 pub use named_parts::has_part;
 pub use npyd_users::NpydUsers;
 pub use pipeline::complete_keys::complete_keys;

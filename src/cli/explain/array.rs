@@ -13,12 +13,12 @@ use crate::decide::archived_source::ArchivedSource;
 use crate::decide::origin::Origin;
 use crate::decide::request_problem::ArrayProblem;
 use crate::events::source_fate::SourceFate;
-use crate::finalize::{find_renamed, why_not_array};
+use crate::finalize::{find_renamed, read_origin, why_not_array};
 use crate::fs::{self, DataFile, Dir};
 use crate::ledger::Entry;
 use crate::model::{FileName, split_backup};
 use crate::npy::MAGIC;
-use crate::probe::{ListedDescriptions, ORIGIN_ATTR, ProbeResult, SOURCE_ATTR, probe_standalone};
+use crate::probe::{ListedDescriptions, ProbeResult, SOURCE_ATTR, probe_standalone};
 
 /// Explains the file as an array. Returns `None` if npyd did not make it.
 pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
@@ -30,8 +30,7 @@ pub(super) fn explain_array(query: &Query) -> fs::Result<Option<Value>> {
         return query.explain_backup(&file, &path.with_file_name(array), number);
     }
     let entry = query.latest_of_array(&path);
-    let origin = file.attr(ORIGIN_ATTR)?;
-    let origin = origin.and_then(|it| Origin::parse(&String::from_utf8_lossy(&it)));
+    let origin = read_origin(&file)?;
     let is_marked = origin.is_some() || file.attr(SOURCE_ATTR)?.is_some();
     if entry.is_none() && (!is_marked || !file.read_at_most(0, MAGIC.len())?.starts_with(&MAGIC)) {
         return Ok(None);
@@ -104,8 +103,7 @@ impl Query {
     ) -> fs::Result<Option<Value>> {
         let entry = self.latest_of_array(array);
         let is_array = file.read_at_most(0, MAGIC.len())?.starts_with(&MAGIC);
-        let origin = file.attr(ORIGIN_ATTR)?.filter(|_| is_array);
-        let origin = origin.and_then(|it| Origin::parse(&String::from_utf8_lossy(&it)));
+        let origin = if is_array { read_origin(file)? } else { None };
         if entry.is_none() && origin.is_none() {
             return Ok(None);
         }
