@@ -72,6 +72,12 @@ pub fn may_describe(name: &str) -> bool {
     manifest::is_manifest_name(name) || FORMATS.iter().any(|format| (format.is_named)(name))
 }
 
+/// Returns whether a file of this name may describe data, and npyd itself does not create such
+/// files.
+pub(crate) fn may_describe_drop(name: &str) -> bool {
+    may_describe(name) && !is_put_beside_arrays(name)
+}
+
 /// Returns whether npyd itself creates files with such names: metadata, manifests that are done,
 /// and backups of arrays.
 pub(crate) fn is_put_beside_arrays(name: &str) -> bool {

@@ -50,8 +50,8 @@ pub use array_attributes::{ORIGIN_ATTR, ROUTE_ATTR, SOURCE_ATTR};
 pub use by_sidecar::{
     description_names, is_manifest, manifest_names, probe_by_sidecar, sidecars_by_name,
 };
-pub(crate) use description::is_put_beside_arrays;
 pub use description::may_describe;
+pub(crate) use description::{is_put_beside_arrays, may_describe_drop};
 pub use finished_array::{FinishedArray, RemainingPart};
 pub use index::DescriptionIndex;
 pub use listed::{

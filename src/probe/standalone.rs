@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::config::DropDir;
 use crate::fs;
 use crate::probe::dir_view::DirView;
-use crate::probe::{DescriptionIndex, ProbeResult, is_put_beside_arrays, may_describe, probe_with};
+use crate::probe::{DescriptionIndex, ProbeResult, may_describe_drop, probe_with};
 
 /// A directory is listed again after this many times the duration of the last listing.
 const LIST_AGAIN: u32 = 20;
@@ -56,8 +56,7 @@ impl ListedDescriptions {
             Err(error) => return Err(error),
         };
         for (name, _) in entries {
-            let describes = |name: &str| may_describe(name) && !is_put_beside_arrays(name);
-            if name.to_str().is_some_and(describes) {
+            if name.to_str().is_some_and(may_describe_drop) {
                 // One that can't be parsed is matched by name, without the index.
                 let _ = self.index.learn_at(view, &rel.join(name));
             }

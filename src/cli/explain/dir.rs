@@ -19,7 +19,7 @@ use crate::decide::reason_kind::ReasonKind;
 use crate::fs::{self, Dir};
 use crate::model::{FileName, parent_of};
 use crate::probe::{
-    ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, may_describe,
+    ListedDescriptions, ProbeResult, SOURCE_ATTR, is_put_beside_arrays, may_describe_drop,
     probe_standalone, unusable_mentions,
 };
 use crate::text::one_line::one_line;
@@ -105,7 +105,7 @@ impl Query {
         let mut listed = ListedDescriptions::default();
         walk(&place, &dir, Path::new(""), &mut |rel, found| {
             let name = rel.file_name().and_then(OsStr::to_str);
-            let describes = name.is_some_and(|it| may_describe(it) && !is_put_beside_arrays(it));
+            let describes = name.is_some_and(may_describe_drop);
             if let (TreeItem::File, true) = (found, describes)
                 && !has_sources(&own.join(parent_of(rel)))
                 && let Ok(ProbeResult::Candidate(it)) = probe_standalone(&place, rel, &mut listed)

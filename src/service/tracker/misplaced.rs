@@ -13,8 +13,7 @@ use crate::events::left_alone::LeftAloneKind;
 use crate::events::tally::Tally;
 use crate::fs::{self, Dir, EntryKind, IdlePriority, Listing};
 use crate::probe::{
-    ListedDescriptions, ProbeResult, is_put_beside_arrays, may_describe, open_output_dir,
-    probe_standalone,
+    ListedDescriptions, ProbeResult, may_describe_drop, open_output_dir, probe_standalone,
 };
 use crate::service::tracker::scan_report::{is_older_than, report_if_news};
 use crate::service::tracker::{DEPTH_MAX, Tracker};
@@ -157,8 +156,7 @@ impl Search<'_> {
 
     /// Counts the drop that a file describes, if it does and is old enough.
     fn look_at(&mut self, dir: &Dir, name: &OsStr, rel: &Path) -> fs::Result<()> {
-        let describes = |name: &str| may_describe(name) && !is_put_beside_arrays(name);
-        if !name.to_str().is_some_and(describes) {
+        if !name.to_str().is_some_and(may_describe_drop) {
             return Ok(());
         }
         let Some(stat) = dir.stat(Path::new(name))? else { return Ok(()) };
