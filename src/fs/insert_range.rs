@@ -102,22 +102,19 @@ impl DataFile {
     /// the file (rule F1).
     pub fn remove_gap(&self, size: u64, len: u64, edge_hashes: (u64, u64)) -> Result<bool> {
         let now = self.stat()?.size;
-        let gap = match self.locate_gap(now, size, len, edge_hashes)? {
+        match self.locate_gap(now, size, len, edge_hashes)? {
             None => return Ok(false),
             Some(Gap::NotInserted) => return Ok(true),
-            Some(Gap::Extended) => {
-                self.set_len(size)?;
-                self.sync_all()?;
-                return Ok(true);
+            Some(Gap::Extended) => self.set_len(size)?,
+            Some(Gap::At(gap)) => {
+                if gap.saturating_add(len) < now {
+                    self.collapse(gap, len)?;
+                }
+                if now == size.saturating_add(len) {
+                    // A gap at the end means that the insertion had only extended the file.
+                    self.set_len(size)?;
+                }
             }
-            Some(Gap::At(gap)) => gap,
-        };
-        if gap.saturating_add(len) < now {
-            self.collapse(gap, len)?;
-        }
-        if now == size.saturating_add(len) {
-            // A gap at the end means that the insertion had only extended the file.
-            self.set_len(size)?;
         }
         self.sync_all()?;
         Ok(true)

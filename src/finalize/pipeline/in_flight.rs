@@ -331,10 +331,12 @@ impl<'a> InFlight<'a> {
     }
 
     pub(super) fn sync_name(&mut self, synced: &mut SyncedDirs) -> Result<(), Interruption> {
-        match self.has_new_name() {
-            true if self.at.beside => synced.sync(&self.at.output), // a renamed one keeps both
-            true => synced.sync_output(&self.at.output),
-            false => Ok(()),
+        if !self.has_new_name() {
+            Ok(())
+        } else if self.at.beside {
+            synced.sync(&self.at.output) // if it was renamed, array and source moved with it
+        } else {
+            synced.sync_output(&self.at.output)
         }
     }
 
